@@ -5,18 +5,21 @@ lets no other process in. A new one goes to the end of MIGRATIONS, and schema.sq
 leaves.
 
 A database from before version 7, which only SQLite has, gets the tables of schema.sql at once, with
-what it holds. Version 2 proved by signed `log.seal` lines who wrote a line: all lines with numbers
-are relayed until the owner of their node pushes them again, which also has redactions count that
-had not been carried out. Lines that stood there without a body though nobody had redacted them are
+what it holds. Version 2 proved by signed `log.seal` lines who wrote a line. What they had proven
+stays: those lines are signed, all others with numbers are relayed until the owner of their node
+pushes them. Its redactions that were not carried out count as relayed lines too, so that their
+writers push them again. Lines that stood there without a body though nobody had redacted them are
 left out, for a client that holds one whole to push it again.
 """
 
 import logging
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from importlib.resources import files
+from itertools import islice, product
 from typing import NamedTuple
 
-from thence.server.team.database import Row, Transaction
+from thence.server.team.database import Parameters, Row, Transaction
 from thence.server.team.rows import EVENT_COLUMNS, chained
 
 # what the columns of tables were called before
@@ -47,7 +50,28 @@ _REVISE = """
         SELECT count(*) FROM events WHERE events.team = logs.team AND events.log = logs.id
     )
 """
+# choices of lines that are tried where several lines have the numbers of one seal
+_CHOICES_MAX = 4_096
 _RELAY_ALL = "INSERT INTO relayed SELECT team, log, node, digest FROM events WHERE node <> ''"
+_SEALED_NODES = "SELECT DISTINCT team, log, node FROM seals_before"
+_NUMBERED = """
+    SELECT seq, digest FROM events
+    WHERE team = :team AND log = :log AND node = :node ORDER BY seq
+"""
+_SEALS = """
+    SELECT first, last, count, lines_sha256 FROM seals_before AS seals
+    JOIN claims ON claims.team = seals.team AND claims.node = seals.node
+        AND claims.public_key = seals.public_key
+    WHERE seals.team = :team AND seals.log = :log AND seals.node = :node
+"""
+_SIGN = """
+    DELETE FROM relayed
+    WHERE team = :team AND log = :log AND node = :node AND digest = ANY(:digests)
+"""
+_RELAY_PENDING = """
+    INSERT INTO relayed SELECT team, log, node, notice FROM pending_before WHERE true
+        ON CONFLICT DO NOTHING
+"""
 
 _logger = logging.getLogger("thence.server")
 
@@ -106,6 +130,9 @@ def _make_anew(connection: Transaction) -> None:
     connection.insert("events", EVENT_COLUMNS, _lines(connection))
     if "relayed" not in before:
         connection.script(_RELAY_ALL)
+        for place in connection.execute(_SEALED_NODES):
+            _sign_sealed(connection, dict(zip(("team", "log", "node"), place, strict=True)))
+        connection.script(_RELAY_PENDING)
     connection.script(_REVISE)
     for name in dict.fromkeys((*reversed(before), "withheld", "forms")):
         connection.script(f"DROP TABLE {name}_before")
@@ -132,3 +159,16 @@ def _lines(connection: Transaction) -> Iterator[Row]:
         number += 1
         chain = chained(chain, members[-2])
         yield (team, log, number, *members, chain)
+
+
+def _sign_sealed(connection: Transaction, place: Parameters) -> None:
+    """Makes the lines of a node signed that its seals cover."""
+    digests: dict[int, list[bytes]] = {}
+    for seq, digest in connection.execute(_NUMBERED, place):
+        digests.setdefault(seq, []).append(digest)
+    for first, last, count, lines_sha256 in connection.execute(_SEALS, place):
+        lines = [digests[seq] for seq in range(first, last + 1) if seq in digests]
+        for choice in islice(product(*lines), _CHOICES_MAX if len(lines) == count else 0):
+            if sha256(b"".join(choice)).hexdigest() == lines_sha256:
+                connection.execute(_SIGN, {**place, "digests": list(choice)})
+                break
