@@ -81,7 +81,7 @@ def test_slow_client_goes_on_by_what_the_log_holds(
             last = all_ids(run)[-1]
             await asyncio.to_thread(until, lambda last=last: beside.feed._last == last)
             assert (await beside.take(60) is None) == is_behind, total
-            beside.feed.skip(beside)
+            beside.feed.pass_over(beside)
             await taken(frames, found, total)
         here.feeds.unsubscribe(beside)
         assert found == all_ids(run)

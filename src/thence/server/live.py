@@ -168,14 +168,14 @@ class Feed:
             with self._mutex:
                 if not listener.is_gone:
                     self._listeners.add(listener)
-        return self.skip(listener)
+        return self.pass_over(listener)
 
     def unsubscribe(self, listener: Listener) -> None:
         """Passes no more events to a listener."""
         with self._mutex:
             self._listeners.discard(listener)
 
-    def skip(self, listener: Listener) -> str | None:
+    def pass_over(self, listener: Listener) -> str | None:
         """Passes over what a listener has not taken; returns the id of the last event of that."""
         with self._mutex:
             listener.taken, listener.last_id = self._count, self._last

@@ -44,11 +44,12 @@ OTHER = "check the address: another program answers there, or a newer server"
 
 
 class HttpAnswer(NamedTuple):
-    """An answer's status, its headers in lower case, and its unpacked body."""
+    """An answer's status, its headers in lower case, its unpacked body, and who gave it."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    server: str
 
 
 class Connection:
@@ -294,7 +295,7 @@ def _received(response: httpcore2.Response, server: str) -> HttpAnswer:
             raise bad_answer(server, f"it is longer than {BODY_BYTES_MAX:,} bytes", _LATER)
     if unpack is not None and not unpack.eof:
         raise bad_answer(server, "it ends before its end", _LATER)
-    return HttpAnswer(response.status, headers, bytes(body))
+    return HttpAnswer(response.status, headers, bytes(body), server)
 
 
 def bad_answer(server: str, cause: str, hint: str = OTHER) -> BadAnswer:

@@ -8,6 +8,7 @@ ones, so that a round ends whatever the server answers.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 import msgspec
 
@@ -100,7 +101,9 @@ class SyncEngine:
                 self._exchange()
             except CursorUnknown:
                 self._outbox.begin_anew()
-                self._exchange_anew()
+                self._exchange()
+        except CursorUnknown:
+            error = _bad("it does not know a cursor that it has just given")
         except ThenceError as failure:
             error = failure
         return SyncReport(
@@ -138,15 +141,9 @@ class SyncEngine:
 
     def _reset(self) -> None:
         self._taken = self._delivered = self._duplicate = self._rejected = 0
-        self._to_bring = self._parked_now = self._taken_back = 0
+        self._to_bring = self._taken_back = 0
         self._relayed: set[bytes] = set()
         self._has_pushed = self._is_restored = False
-
-    def _exchange_anew(self) -> None:
-        try:
-            self._exchange()
-        except CursorUnknown as error:
-            raise _bad("it does not know a cursor that it has just given") from error
 
     def _exchange(self) -> None:
         self._authorship.claim()
@@ -240,15 +237,11 @@ class SyncEngine:
             self._authorship.send_again(self._relayed)
             self._relayed = set()
         self._to_bring = self._outbox.pending()
-        for is_redaction in (True, False):
-            for is_signed in (True, False):
-
-                def is_chosen(node: str, digest: bytes, has_own: bool = is_signed) -> bool:
-                    return is_own(node, digest) == has_own
-
-                lines = self._outbox.waiting(is_chosen, are_redactions=is_redaction)
-                if not self._bring_all(lines, self._signer if is_signed else None):
-                    return
+        classes = ((is_own, self._signer), (lambda *line: not is_own(*line), None))
+        for are_redactions, (is_chosen, signer) in product((True, False), classes):
+            lines = self._outbox.waiting(is_chosen, are_redactions=are_redactions)
+            if not self._bring_all(lines, signer):
+                return
 
     def _bring_all(self, lines: Iterator[OutboxLine], signer: Signer | None) -> bool:
         """Brings lines; returns False if the server had no verdict for any of a batch."""
@@ -318,8 +311,7 @@ class SyncEngine:
         return has_verdict
 
     def _park(self, one: OutboxLine, reason: str, error: BatchRefused | None) -> None:
-        self._parked_now += 1
-        if self._parked_now > PARKED_IN_ROUND_MAX:
+        if self._rejected == PARKED_IN_ROUND_MAX:
             raise _bad(f"it refuses line after line: {reason}") from error
         self._rejected += 1
         self._outbox.park(one.key, reason)

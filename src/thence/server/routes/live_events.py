@@ -141,7 +141,7 @@ class Stream:
                 async for data in self._new_frames(feed):
                     yield data
                     del data
-                self._after, self._until = self._listener.last_id, feed.skip(self._listener)
+                self._after, self._until = self._listener.last_id, feed.pass_over(self._listener)
         except (ThenceError, OSError, HTTPException):
             return  # the error is reported when the client connects again
 
