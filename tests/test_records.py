@@ -22,6 +22,7 @@ def logger(log):
     logger = logging.getLogger("shop.till")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
+    logger.propagate = False  # what pytest captures of it could not be reported
     yield logger
     logger.removeHandler(handler)
 

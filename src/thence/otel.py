@@ -101,11 +101,11 @@ class SpanProcessor(SdkSpanProcessor):
         )
         if state:
             with carried({TRACESTATE: f"thence={state}"}):
-                begun = self._appended(new)
+                event = self._appended(new)
         else:
-            begun = self._appended(new)
+            event = self._appended(new)
         with self._lock:
-            self._begins[context.trace_id, context.span_id] = begun
+            self._begins[context.trace_id, context.span_id] = event
             if len(self._begins) > SPANS_MAX:
                 self._begins.popitem(last=False)
 
