@@ -297,5 +297,5 @@ def main(replicas: int, storm_s: float, seed: int) -> int:
 
 
 if __name__ == "__main__":
-    chosen = int((sys.argv[3:] or [randrange(2**32)])[0])
-    sys.exit(main(int(sys.argv[1]), float(sys.argv[2]), chosen))
+    number = int((sys.argv[3:] or [randrange(2**32)])[0])
+    sys.exit(main(int(sys.argv[1]), float(sys.argv[2]), number))

@@ -18,8 +18,6 @@ from tests.server.team.team_server import TeamServer, team_server
 
 pytestmark = [pytest.mark.xdist_group("postgres"), pytest.mark.rest]
 
-TRIES = 10  # so many processes that end soon would end the server
-
 
 @pytest.fixture
 def own() -> Iterator[Cluster]:
@@ -90,7 +88,11 @@ def test_process_that_dies_while_postgresql_is_away_is_followed_when_it_is_back(
         own.end(signal.SIGQUIT)
         for process in children(server.process.pid):
             os.kill(process, signal.SIGKILL)
-        until(lambda: (tmp_path / "said").read_bytes().count(b"process") > TRIES)
+        said = tmp_path / "said"
+        until(lambda: said.read_bytes().count(b"waits for its database") >= 4)
+        there = children(server.process.pid)
+        until(lambda: said.read_bytes().count(b"waits for its database") >= 8)
+        assert children(server.process.pid) == there
         own.start()
         assert ada.statuses("log", lines(1)) == ["success"]
 

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
@@ -17,7 +18,7 @@ from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.server.data_folder import data_option, database_place
 from thence.cli.server.login_options import login_options
-from thence.errors import NotAServer, ThenceError
+from thence.errors import DatabaseUnavailable, NotAServer, ThenceError
 from thence.server.login_settings import LoginSettings
 from thence.server.supervisor import PROCESSES_MAX, Supervisor
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 _PORT_MAX = 65_535
+_AGAIN_S = 1.0
 _SIZE = re.compile(r"([1-9][0-9]{0,5})([MGT])", re.ASCII)
 _UNITS = {"M": 1024**2, "G": 1024**3, "T": 1024**4}
 
@@ -213,16 +215,24 @@ def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | N
 
 
 def _answer(out: Output, serve: Callable[..., None], cache: Path, number: int) -> int:
-    """Serves in a process of several, with log folders of its own; returns its exit code."""
+    """Serves in a process of several, with log folders of its own; returns its exit code.
+
+    One that begins while PostgreSQL is away waits for it: the server would end with those that end.
+    """
     try:
-        serve(cache=cache / str(number))
+        while True:
+            try:
+                serve(cache=cache / str(number))
+                return 0
+            except DatabaseUnavailable as error:
+                out.warn(f"process {number} of the server waits for its database: {error.cause}")
+                time.sleep(_AGAIN_S)
     except (KeyboardInterrupt, SystemExit) as ended:
         return _exit_code(ended)
     except ThenceError as error:
         return report_error(error, out)
     finally:
         out.flush()
-    return 0
 
 
 def _exit_code(ended: KeyboardInterrupt | SystemExit) -> int:
