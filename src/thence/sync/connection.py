@@ -104,7 +104,7 @@ class Connection:
         self, method: str, url: str, fields: Sequence[tuple[bytes, bytes]], body: bytes
     ) -> HttpAnswer:
         self._network.end_s = monotonic() + self._request_s
-        self._network.has_ended = False
+        self._network.has_answered = False
         answer: HttpAnswer | None = None
         try:
             if self._pool is None:
@@ -133,7 +133,7 @@ class Connection:
         if isinstance(error, httpcore2.TimeoutException):
             return self._unreachable(f"no whole answer within {self._request_s:g} s")
         text = words(str(error)) or type(error).__name__
-        if isinstance(error, httpcore2.ProtocolError) and not self._network.has_ended:
+        if isinstance(error, httpcore2.ProtocolError) and self._network.has_answered:
             return bad_answer(self.server, text, _LATER)
         if "CERTIFICATE" in text.upper():
             is_time = any(phrase in text for phrase in _CERTIFICATE_TIMES)
@@ -151,8 +151,8 @@ class _Network(httpcore2.SyncBackend):
     """
 
     end_s = 0.0
-    # the other side has ended the connection: it was killed, and has given no bad answer
-    has_ended = False
+    # a server that ends a connection without a word was killed, and has given no bad answer
+    has_answered = False
 
     def remaining_s(self) -> float:
         """Returns the seconds that the request has yet; raises ReadTimeout behind its end."""
@@ -184,7 +184,7 @@ class _Stream(httpcore2.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data = self._stream.read(max_bytes, self._network.remaining_s())
-        self._network.has_ended = not data
+        self._network.has_answered |= bool(data)
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
