@@ -1,4 +1,4 @@
-"""The command `server run`: answers for a team's server until a signal ends it."""
+"""The commands `server init` and `server run`: a team's server is made, and answers."""
 
 import os
 import re
@@ -8,18 +8,23 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from thence.cli import INTERRUPTED
 from thence.cli.failure import report_error
-from thence.cli.frame import help_with, output_options
+from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current
-from thence.cli.server.data_folder import data_option, database_place
-from thence.cli.server.login_options import login_options
+from thence.cli.server.opened_server import (
+    DEFAULT,
+    data_option,
+    database_place,
+    opened_server,
+    shown,
+)
 from thence.errors import DatabaseUnavailable, NotAServer, ThenceError
-from thence.server.login_settings import LoginSettings
+from thence.server.login_settings import Claim, LoginSettings, OidcSettings
 from thence.server.supervisor import PROCESSES_MAX, Supervisor
 
 if TYPE_CHECKING:
@@ -29,6 +34,46 @@ _PORT_MAX = 65_535
 _AGAIN_S = 1.0
 _SIZE = re.compile(r"([1-9][0-9]{0,5})([MGT])", re.ASCII)
 _UNITS = {"M": 1024**2, "G": 1024**3, "T": 1024**4}
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+_EPOCH_BYTES = 16
+_TEAM = "team"
+
+
+@click.command("init", **help_with("thence server init", "thence server init --data folder"))
+@data_option
+@click.option(
+    "--team",
+    metavar="TEAM",
+    default=_TEAM,
+    callback=checked_name,
+    help=f"The name of the team; else {_TEAM}.",
+)
+@click.option(
+    "--reader-role",
+    metavar="ROLE",
+    help="The role that reads for one team in PostgreSQL; else thence_reader.",
+)
+@output_options
+def init_command(data: str, team: str, reader_role: str | None) -> None:
+    """Make the database of a server, with its first team.
+
+    It lies in a folder that only you may read, or in a database of PostgreSQL that is empty yet.
+    """
+    place = database_place(data)
+    from thence.server.team.accounts import check_slug
+    from thence.server.team.engines import make_database
+
+    check_slug(team)
+    make_database(place, os.urandom(_EPOCH_BYTES).hex(), reader_role)
+    with opened_server(data) as server:
+        server.accounts.add_team(team)
+        server.audit("server.made", team=team)
+    folder = "" if data == DEFAULT else f" --data {data}"
+    current().result(
+        {"data": str(Path(data).absolute()), "team": team},
+        [f"made a server in {shown(place)} with the team {team}"],
+        [f"next: thence server user add NAME{folder}, then thence server run{folder}"],
+    )
 
 
 def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
@@ -36,6 +81,12 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     if size is None:
         raise click.BadParameter("it is no size such as 500M, 20G or 1T")
     return int(size[1]) * _UNITS[size[2]]
+
+
+def _address(context: click.Context, option: click.Parameter, text: str | None) -> str:
+    if text and not _URL.fullmatch(text):
+        raise click.BadParameter("it is no address such as https://thence.example")
+    return (text or "").rstrip("/")
 
 
 @click.command(
@@ -70,7 +121,28 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     default=1,
     help="Answer in so many processes; else 1.",
 )
-@login_options
+@click.option(
+    "--url",
+    metavar="URL",
+    callback=_address,
+    help="The address under which clients reach the server, which invitations name.",
+)
+@click.option(
+    "--oidc-issuer",
+    metavar="URL",
+    help="Let people log in by this provider of OpenID Connect; it needs --url.",
+)
+@click.option(
+    "--oidc-client",
+    metavar="ID",
+    help="The provider's name for this server; THENCE_OIDC_SECRET holds the secret.",
+)
+@click.option(
+    "--oidc-claim",
+    type=click.Choice(get_args(Claim)),
+    default="preferred_username",
+    help="What the provider tells that is a user's name here; else preferred_username.",
+)
 @click.option(
     "--check", "is_check", is_flag=True, help="Tell what a start would change in the database."
 )
@@ -87,7 +159,7 @@ def run_command(
     workers: int,
     is_check: bool,
     log_json: bool,
-    logins: LoginSettings,
+    **logins: Any,
 ) -> None:
     """Answer the logs of a team over HTTP until a signal ends it.
 
@@ -98,10 +170,22 @@ def run_command(
     if is_check:
         return _tell_pending(out, data)
     try:
-        options = {"cache_bytes": cache_size, "logs_json": log_json, "logins": logins}
+        options = {"cache_bytes": cache_size, "logs_json": log_json, "logins": _logins(**logins)}
         _serve(out, data, (host, port), (tls_cert, tls_key), workers, cache, options)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         _end(out, _exit_code(ended))
+
+
+def _logins(
+    url: str, oidc_issuer: str | None, oidc_client: str | None, oidc_claim: Claim
+) -> LoginSettings:
+    """Returns how people come in; raises UsageError for a provider that is not named as a whole."""
+    if not (oidc_issuer or oidc_client):
+        return LoginSettings(url)
+    if not (oidc_issuer and oidc_client and url):
+        raise click.UsageError("--oidc-issuer, --oidc-client and --url are given together")
+    secret = current().settings.oidc_secret or ""
+    return LoginSettings(url, OidcSettings(oidc_issuer, oidc_client, secret, oidc_claim))
 
 
 def _serve(
@@ -127,10 +211,7 @@ def _serve(
             _look_at(out, database)
         url_host = f"[{host}]" if ":" in host else host
         address = f"{'https' if tls else 'http'}://{url_host}:{listener.getsockname()[1]}"
-        if out.is_json:
-            out.json({"url": address, "data": str(folder.absolute())})
-        else:
-            out.write(address)
+        out.result({"url": address, "data": str(folder.absolute())}, [address])
         out.flush()
         out.notice(f"serving {folder.absolute()}; Ctrl-C ends it")
         serve = partial(
@@ -174,12 +255,11 @@ def _tell_pending(out: Output, data: str) -> None:
     from thence.server.team.engines import pending
 
     steps = pending(place)
-    if out.is_json:
-        out.json({"pending": [{"version": step.version, "does": step.words} for step in steps]})
-    elif not steps:
-        out.write("the database is up to date")
-    for step in () if out.is_json else steps:
-        out.write(f"to version {step.version}: {step.words}")
+    lines = [f"to version {step.version}: {step.words}" for step in steps]
+    out.result(
+        {"pending": [{"version": step.version, "does": step.words} for step in steps]},
+        lines or ["the database is up to date"],
+    )
 
 
 def _look_at(out: Output, database: Path) -> None:

@@ -81,7 +81,8 @@ class Accounts:
         check_slug(slug)
         with self._database.writing() as connection:
             if not connection.execute(_ADD_TEAM, {"slug": slug}):
-                raise _refused("team", slug, "there is such a team", "see thence server team list")
+                hint = "see thence server team list"
+                raise _refused("add the team", slug, "there is such a team", hint)
 
     def teams(self) -> list[str]:
         """Returns the names of all teams, sorted."""
@@ -104,9 +105,9 @@ class Accounts:
 
         Raises AccountRefused as `add_user` does, and for a user who is in any team already.
         """
-        self.check_joining(name, team, role, "token")
+        self.check_joining(name, team, role, "add the token")
         if self.has_user(name):
-            raise _refused("token", name, "there is a user or a token of this name")
+            raise _refused("add the token", name, "there is a user or a token of this name")
         return self._joined(Member(name, team, role), "", True).member
 
     def _joined(self, member: Member, stored: str, is_new: bool) -> Added:
@@ -115,7 +116,7 @@ class Accounts:
         with self._database.writing() as connection:
             is_new = is_new and bool(connection.execute(ADD_USER, row))
             if not connection.execute(JOIN, row):
-                raise _refused("user", name, f"{name} is in {team} already")
+                raise _refused("add the user", name, f"{name} is in {team} already")
         return Added(member, is_new)
 
     def set_role(self, name: str, team: str, role: str) -> str:
@@ -150,33 +151,34 @@ class Accounts:
                 )
             connection.execute(_END_LOGINS, row)
 
-    def check_joining(self, name: str, team: str, role: str, kind: str = "user") -> None:
+    def check_joining(self, name: str, team: str, role: str, action: str = "add the user") -> None:
         """Raises AccountRefused for a name that is none, a member, an unknown team or role.
 
-        `kind` is what the error calls the one who joins.
+        `action` is what the error says could not be done.
         """
         if not is_user_name(name):
-            raise _refused(kind, repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
+            raise _refused(action, repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
         if role not in ROLES:
-            raise _refused(kind, name, f"the role {role} is none of {', '.join(ROLES)}")
+            raise _refused(action, name, f"the role {role} is none of {', '.join(ROLES)}")
         with self._database.reading() as connection:
             if not _has_team(connection, team):
                 hint = f"make it: thence server team add {team}"
-                raise _refused(kind, name, f"there is no team {team}", hint)
+                raise _refused(action, name, f"there is no team {team}", hint)
         if any(member.team == team for member in self.teams_of(name)):
             hint = "to change the role: thence server user role"
-            raise _refused(kind, name, f"{name} is in {team} already", hint)
+            raise _refused(action, name, f"{name} is in {team} already", hint)
 
     def has_user(self, name: str) -> bool:
         """Reports whether there is a user of this name."""
-        with self._database.reading() as connection:
-            return bool(
-                connection.execute("SELECT 1 FROM users WHERE name = :name", {"name": name})
-            )
+        return self._has("SELECT 1 FROM users WHERE name = :name", name)
 
     def has_person(self, name: str) -> bool:
         """Reports whether there is a user of this name who is no machine."""
-        query = "SELECT 1 FROM users WHERE name = :name AND password <> ''"
+        return self._has("SELECT 1 FROM users WHERE name = :name AND password <> ''", name)
+
+    def _has(self, query: str, name: str) -> bool:
+        if not is_user_name(name):  # PostgreSQL takes not every text
+            return False
         with self._database.reading() as connection:
             return bool(connection.execute(query, {"name": name}))
 
@@ -243,7 +245,7 @@ def is_user_name(text: str) -> bool:
 def check_slug(slug: str) -> None:
     """Raises AccountRefused for a text that is no name of a team."""
     if not _SLUG.fullmatch(slug):
-        raise _refused("team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
+        raise _refused("add the team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
 
 
 def _has_team(connection: Transaction, slug: str) -> bool:
@@ -263,7 +265,7 @@ def check_password(name: str, password: str) -> str:
     return password
 
 
-def _refused(kind: str, name: str, cause: str, hint: str = "") -> AccountRefused:
+def _refused(action: str, name: str, cause: str, hint: str = "") -> AccountRefused:
     return AccountRefused(
-        f"could not add the {kind}", place=name, cause=cause, hint=hint or "choose another name"
+        f"could not {action}", place=name, cause=cause, hint=hint or "choose another name"
     )

@@ -10,7 +10,14 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from thence.errors import AccountRefused, NotLoggedIn
-from thence.server.team.accounts import ADD_USER, JOIN, Accounts, Member, check_password
+from thence.server.team.accounts import (
+    ADD_USER,
+    JOIN,
+    Accounts,
+    Member,
+    check_password,
+    is_user_name,
+)
 from thence.server.team.database import Database
 from thence.server.team.logins import TOKEN_BYTES
 
@@ -72,7 +79,7 @@ class Invitations:
 
         Raises AccountRefused as `Accounts.add_user` does, and for a user of any team.
         """
-        self._accounts.check_joining(name, team, role)
+        self._accounts.check_joining(name, team, role, "invite")
         if self._accounts.has_user(name):
             hint = f"add {name} to the team without one: thence server user add"
             raise _refused("invite", name, "there is a user or a token of this name", hint)
@@ -133,6 +140,8 @@ class Invitations:
         Reports whether there was an invitation of this name. Raises AccountRefused for a name
         that was taken meanwhile.
         """
+        if not is_user_name(name):
+            return False
         key = {"name": name, "now": self._now()}
         with self._database.reading() as connection:
             if not connection.execute(_OF_NAME, key):
