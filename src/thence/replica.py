@@ -21,6 +21,7 @@ from thence.context import Origin, StrictCauses, current_causes, ends_in_hand
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.values.codec import CAUSES_MAX, Draft, with_nonce
+from thence.core.values.cutting import BODIES_FROM, without_bodies
 from thence.core.values.new_event import (
     CAUSE_VARIABLE,
     Cause,
@@ -42,6 +43,7 @@ from thence.log.read.opening import (
     prepare,
 )
 from thence.log.storage.append_lock import WAIT_S
+from thence.log.storage.bodies import Bodies
 from thence.log.storage.disk import OS_DISK as OS_DISK
 from thence.log.storage.disk import Disk as Disk
 from thence.log.storage.disk import Durability, durability_on, variable, wall_ns
@@ -87,7 +89,8 @@ class LogOptions(TypedDict, total=False):
     facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
     With `nonces`, and in each log that is synced, events get the member `nonce`. `redact` are the
     settings of masking, where the host has read them. `strict_causes` is for events that the host
-    does not encode.
+    does not encode. Texts and lists of `bodies_from` bytes are kept beside the lines, once, in
+    logs whose lines no other tool reads.
     """
 
     max_queue_size: int
@@ -98,6 +101,7 @@ class LogOptions(TypedDict, total=False):
     nonces: bool
     redact: RedactSettings
     strict_causes: bool
+    bodies_from: int | None
 
 
 def open_log(
@@ -108,6 +112,7 @@ def open_log(
     on_full: OnFull = "block",
     max_file_size: int = FILE_BYTES_MAX,
     strict_causes: bool = False,
+    bodies_from: int | None = BODIES_FROM,
 ) -> "Log":
     """Opens the log in a folder, made if missing and `create` is true.
 
@@ -129,6 +134,7 @@ def open_log(
         on_full=on_full,
         max_file_size=max_file_size,
         strict_causes=strict_causes,
+        bodies_from=bodies_from,
     )
 
 
@@ -164,12 +170,16 @@ class Log:
         nonces: bool = False,
         redact: RedactSettings | None = None,
         strict_causes: bool = False,
+        bodies_from: int | None = BODIES_FROM,
         disk: Disk = OS_DISK,
     ) -> None:
-        check_bounds(folder, on_full, max_queue_size, max_file_size)
+        check_bounds(folder, on_full, max_queue_size, max_file_size, bodies_from)
+        if vocabulary.bodies is None:
+            vocabulary = vocabulary.of_log(Bodies(disk, folder))
         self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
         self._report = guarded(report or warn)
-        self._has_nonces = nonces or is_synced(disk, folder)
+        synced = is_synced(disk, folder)
+        self._has_nonces = nonces or synced
         self.redact_settings = redact or read_redact_settings(folder)
         self.answers = Answers(disk, folder, vocabulary)
         self._notice = NoticeMaker(vocabulary, context or {}, partial(known_id, disk, folder))
@@ -178,7 +188,11 @@ class Log:
         self._committer = Committer(
             self._writer, self._notice, max_queue_size, on_full, self._report
         )
-        self._drafting = Drafting(vocabulary, self._notice, folder, self._has_nonces)
+        # a server takes no large values yet
+        is_cut = vocabulary.cuts_lines_with is not None and not synced
+        self._bodies_from = bodies_from if is_cut else None
+        named = (folder, self._has_nonces, self._bodies_from)
+        self._drafting = Drafting(vocabulary, self._notice, *named)
         self._origin = Origin(
             received, self._writer.numbers.witness, partial(known_info, disk, folder)
         )
@@ -352,6 +366,7 @@ class Log:
         the log is prepared. Raises BadSettings.
         """
         put, external, has_nonces = self._committer.put, self._origin.external, self._has_nonces
+        at_least = self._bodies_from
         self._origin.warn_malformed()
         if masking := self.redact_settings.masking:
             encode = masking.encoding(encode, self.vocabulary)
@@ -361,6 +376,8 @@ class Log:
             if len(causes) > CAUSES_MAX:
                 notices, causes = join(causes, self._notice.joined)
             item = encode(event, causes, external(causes) if causes else ())
+            if at_least is not None and len(item.tail) >= at_least:
+                item = without_bodies(item, self.vocabulary, at_least)
             return [*notices, with_nonce(item, new_nonce()) if has_nonces else item]
 
         def take(pairs: Sequence[tuple[E, Ids]]) -> list[E]:

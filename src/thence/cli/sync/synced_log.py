@@ -14,7 +14,7 @@ from thence.cli.output import Output
 from thence.cli.shared.locate import find_log, is_log, named_log
 from thence.errors import ExtraMissing, NotALog, SyncRefused
 from thence.replica import Log, open_log
-from thence.sync.target import read_target
+from thence.sync.target import read_target, refuse_large_values
 
 # the counts of a round, and their names in `--json`
 ROUND_COUNTS = {
@@ -92,6 +92,7 @@ def named_for_server(out: Output, log: str | None, name: str | None) -> NamedLog
                 cause="it is the journal of a project, which is named by the project's id",
                 hint="name the project's folder: thence sync enable --log FOLDER",
             )
+    refuse_large_values(named.folder)
     before = read_target(named.folder)
     named = named._replace(name=name or (before.log if before else named.name))
     _check_name(named.folder, named.name)
