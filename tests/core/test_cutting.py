@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import WHEN, drafted
 
-
 from thence.core.bodies import BodyEntry, compare_by_digest, entries_of, put_back
 from thence.core.event import Members, decoded
 from thence.core.values.codec import Draft, draft
@@ -97,9 +96,7 @@ def test_size_is_that_of_the_bytes():
     assert cut({"t": ["x"] * 64}).bodies == cut({"t": ("x",) * 64}).bodies != ()
 
 
-@pytest.mark.parametrize(
-    ("vocabulary", "is_cut"), [(PLAIN, True), (SIM, False), (WORK, False)]
-)
+@pytest.mark.parametrize(("vocabulary", "is_cut"), [(PLAIN, True), (SIM, False), (WORK, False)])
 def test_host_decides_whether_its_lines_are_cut(vocabulary, is_cut):
     item = drafted("-", "t", {vocabulary.payload_key: {"t": "x" * 300}}, (), WHEN)
     assert bool(without_bodies(item, vocabulary, AT_LEAST).bodies) is is_cut

@@ -41,7 +41,7 @@ class BodySource(Protocol):
 
 
 def entries_of(members: Mapping[str, Any]) -> list[BodyEntry]:
-    """Returns the bodies that the members of a line name."""
+    """Returns the bodies that the members of a line, or of a draft, name."""
     try:
         return msgspec.convert(members.get(BODIES_KEY, []), list[BodyEntry])
     except msgspec.ValidationError:

@@ -4,7 +4,7 @@ A member is declared in `Members`, in the order of the file, and in `Header` if 
 is digested follows from `Members`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any, Protocol
 
@@ -258,7 +258,7 @@ class Event:
         value = members.get(self.vocabulary.payload_key)
         if not isinstance(value, dict):
             return {}
-        if BODIES_KEY in members and not self.is_foreign:
+        if BODIES_KEY in members and "crc" in members:  # another tool's line has none
             put_back(value, entries_of(members), self.vocabulary.bodies, decoded)
         return value
 
@@ -271,9 +271,8 @@ class Event:
     @property
     def body_entries(self) -> list[BodyEntry]:
         """The large values that the line names."""
-        if BODIES_SIGN not in self.line or self.is_foreign:
-            return []
-        return entries_of(self.members)
+        members = self.members if BODIES_SIGN in self.line else {}
+        return entries_of(members) if "crc" in members else []
 
     @property
     def whole_line(self) -> bytes:
@@ -343,6 +342,13 @@ def _said(members: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     is_redacted = "body_sha256" in members or "body_sha256" in other
     left_out = _STAMPED | _TAKEN_BACK if is_redacted else _STAMPED
     return {key: value for key, value in members.items() if key not in left_out}
+
+
+def whole_lines(lines: Iterable[bytes], vocabulary: Reading) -> list[bytes]:
+    """Returns stored lines as `Event.whole_line` does; raises BodyMissing, ReadFailed."""
+    return [
+        Event(line, None, vocabulary).whole_line if BODIES_SIGN in line else line for line in lines
+    ]
 
 
 def decoded(line: bytes | msgspec.Raw) -> Any:

@@ -16,10 +16,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Unpack
 
 from thence.core.bodies import BODIES_SIGN, first_key, put_back
-from thence.core.event import Event, Header, decoded
+from thence.core.event import Event, Header, decoded, whole_lines
 from thence.core.query.filter import Filter, is_named, is_pattern
 from thence.core.query.where import Condition
-from thence.core.values.codec import parse, whole_lines
+from thence.core.values.codec import parse
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.index.connection import Index
 from thence.index.lines import Extent
@@ -173,7 +173,8 @@ class _Candidate(Event):
         # not by the class above: this runs for each line that is read
         self.line, self.vocabulary, self._header = line, vocabulary, None
         self._members: dict[str, Any] = decoded(line)
-        self._keys, self._payload = keys, None
+        self._keys = keys
+        self._payload: dict[str, Any] | None = None
 
     @property
     def payload(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from zlib import crc32
 
 import msgspec
 
-from thence.core.bodies import BODIES_SIGN, Body
+from thence.core.bodies import Body
 from thence.core.clock import CLOCK_MAX
 from thence.core.event import (
     LINE_DEPTH_MAX,
@@ -290,16 +290,6 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
             return BadLine("not_an_event", _DEEP)
         return Event(line, header, vocabulary)
     return _foreign(line, vocabulary)
-
-
-def whole_lines(lines: Sequence[bytes], vocabulary: Vocabulary) -> list[bytes]:
-    """Returns stored lines as `Event.whole_line` does; raises BodyMissing, ReadFailed."""
-    return [_whole(line, vocabulary) if BODIES_SIGN in line else line for line in lines]
-
-
-def _whole(line: bytes, vocabulary: Vocabulary) -> bytes:
-    event = parse(line, vocabulary)
-    return event.whole_line if isinstance(event, Event) else line
 
 
 def _header(line: bytes) -> Header:

@@ -163,7 +163,7 @@ def _meaning(error: DiskError) -> tuple[type[ThenceError], str]:
 
 
 def check_bounds(
-    folder: Path, on_full: str, queue_size: int, file_size: int, bodies_from: int | None
+    folder: Path, on_full: str, queue_size: int, file_size: int, bodies_from: int | None = None
 ) -> None:
     """Raises InvalidEvent for bounds that no log can be opened with."""
     if bodies_from is not None and bodies_from < BODIES_FROM_MIN:

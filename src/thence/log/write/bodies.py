@@ -253,6 +253,7 @@ class BodyWriter:
                 copy_range(self._disk, suspect, self._durable, end, target)
             name = rotated_name(wall_ns(), older_names(self._disk, self._folder, BODIES), BODIES)
             self._disk.link(self._path, self._folder / name)
+            self._disk.sync_folder(self._folder)  # else the old file might lose its only name
             self._disk.rename(draft, self._path)
             self._disk.sync_folder(self._folder)
         else:

@@ -408,7 +408,7 @@ class Committer:
             self.failed_count += len(lost)
             self._report("lost", {"event_ids": lost, "error": error})
 
-    def _is_full(self, size: int) -> bool:
+    def _is_full(self, size: int = 0) -> bool:
         is_full = len(self._queue) + self._retained.held >= self._bound
         return (is_full or (size > 0 and self._bytes.is_full(size))) and self._phase != _ENDED
 

@@ -10,9 +10,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from thence.core.event import Event
+from thence.core.event import Event, whole_lines
 from thence.core.query.filter import Filter
-from thence.core.values.codec import whole_lines
 from thence.index.causality import CausalityLines, NamedCauses
 from thence.index.page import PageOfLines
 from thence.server.logs.open_logs import OpenLog
