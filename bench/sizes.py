@@ -1,7 +1,8 @@
 """What a team's server needs for what it holds: disk, memory, and the time of a first question.
 
-`python -m bench.sizes [EVENTS]` pushes so many, 200,000 by itself, to a server of its own over
-loopback, below the present folder: half a minute.
+`python -m bench.sizes [EVENTS [ADDRESS]]` pushes so many, 200,000 by itself, to a server of its own
+over loopback, below the present folder: half a minute. Where the address of a database of
+PostgreSQL is named, the team is copied into it at the end.
 """
 
 import socket
@@ -13,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.relaying import BATCH, batches
-from bench.teams import Client, packed, server
+from bench.teams import PROGRAM, Client, packed, server
 
 EVENTS = 200_000
 STREAMS_OF_USER = 20
@@ -21,14 +22,23 @@ MILLION = 1_000_000
 WAIT_S = 60
 
 
-def main(events: int = EVENTS) -> None:
+def main(events: int = EVENTS, address: str = "") -> None:
     """Prints what a server needs for each million of events, and for each stream."""
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd()) as name:
+        _measure(Path(name), events)
+        if address:
+            begin_s = time.perf_counter()
+            data = ["--data", str(Path(name) / "server")]
+            subprocess.run([PROGRAM, "server", "copy", address, "--team", "t0", *data], check=True)
+            _tell("copied into PostgreSQL, s", time.perf_counter() - begin_s)
+
+
+def _measure(folder: Path, events: int) -> None:
     with (
-        tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd()) as name,
-        server(Path(name)) as (process, clients),
+        server(folder) as (process, clients),
         ExitStack() as opened,
     ):
-        data = Path(name) / "server"
+        data = folder / "server"
         member, *others = clients
         _tell("memory at rest, MiB", _resident_mib(process))
         lines = [line for batch in batches("a" * 12, events // BATCH, 1, 1) for line in batch]
@@ -86,4 +96,4 @@ def _tell(name: str, *figures: float) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]))
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:3])

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -37,10 +38,10 @@ def rows(place: Path, row: Row) -> None:
     """Prints the row of 100,000 queued events."""
     with tempfile.TemporaryDirectory(dir=place) as name:
         folder = Path(name)
-        with _team(folder) as env:
-            _make_log(folder / "log", QUEUED)
-            _enable(folder / "log", env)
-            seconds = _now(folder / "log", env)
+        with team(folder) as commands:
+            make_log(folder / "log", QUEUED)
+            commands.enable(folder / "log")
+            seconds = commands.now(folder / "log")
     is_reached = seconds < DELIVERED_S_MAX
     target = f"{DELIVERED_S_MAX:.0f} s"
     row("100,000 queued events, thence sync now", f"{seconds:.1f} s", target, is_reached)
@@ -50,14 +51,13 @@ def main() -> None:
     """Prints what a million events cost, measured below the present folder."""
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd()) as name:
         folder = Path(name)
-        with _team(folder) as env:
-            _make_log(folder / "log", MANY)
-            _enable(folder / "log", env)
-            print(f"brought {MANY:,}: {_now(folder / 'log', env):.0f} s")
+        with team(folder) as commands:
+            make_log(folder / "log", MANY)
+            commands.enable(folder / "log")
+            print(f"brought {MANY:,}: {commands.now(folder / 'log'):.0f} s")
             with thence.open(folder / "clone") as log:
                 log.append("begun")
-            own = json.loads((folder / "log" / ".thence" / "log.json").read_text())["log_id"]
-            _enable(folder / "clone", env, "--name", own)
+            commands.enable(folder / "clone", "--name", name_of(folder / "log"))
             taker = get_context("spawn").Process(  # so that its memory is that of sync alone
                 target=_take, args=(folder / "clone", folder / "config" / "thence")
             )
@@ -111,7 +111,14 @@ class _Timed(SyncClient):
         return super().page(after, seen, key)
 
 
-def _make_log(folder: Path, count: int) -> None:
+def name_of(folder: Path) -> str:
+    """Returns the name of a log, under which its clones meet."""
+    identity = json.loads((folder / ".thence" / "log.json").read_text())
+    return str(identity["log_id"])
+
+
+def make_log(folder: Path, count: int) -> None:
+    """Writes a log of so many events."""
     with thence.open(folder) as log:
         log.append("begun")
         with log.current_file.open("ab") as segment:
@@ -122,42 +129,55 @@ def _make_log(folder: Path, count: int) -> None:
     segment_path.write_bytes(data[data.index(b"\n") + 1 :])  # exactly `count` events
 
 
+@dataclass(frozen=True)
+class Commands:
+    """The commands of an installed thence, with a configuration of their own."""
+
+    program: Path
+    env: Mapping[str, str]
+
+    def run(self, *arguments: str, stdin: str = "") -> str:
+        """Runs a command; returns what it wrote."""
+        done = subprocess.run(
+            [self.program, *arguments],
+            env=self.env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    def enable(self, folder: Path, *options: str) -> None:
+        """Lets a log sync with the server."""
+        self.run("sync", "enable", "--log", str(folder), *options)
+
+    def now(self, folder: Path) -> float:
+        """Returns the seconds of a round, with Python's start."""
+        began = time.perf_counter()
+        self.run("sync", "now", "--log", str(folder))
+        return time.perf_counter() - began
+
+
 @contextmanager
-def _team(folder: Path) -> Iterator[Mapping[str, str]]:
-    """Starts a server and logs in to it; yields the variables for commands."""
-    env = {**os.environ, "XDG_CONFIG_HOME": str(folder / "config")}
+def team(folder: Path, program: Path = PROGRAM) -> Iterator[Commands]:
+    """Starts a server and logs in to it."""
+    commands = Commands(program, {**os.environ, "XDG_CONFIG_HOME": str(folder / "config")})
     data = ("--data", str(folder / "server"))
-    _run(env, "server", "init", *data)
-    password = json.loads(_run(env, "server", "user", "add", "ada", *data, "--json"))["password"]
+    commands.run("server", "init", *data)
+    password = json.loads(commands.run("server", "user", "add", "ada", *data, "--json"))["password"]
     server = subprocess.Popen(
-        [PROGRAM, "server", "run", *data, "--port", "0"], stdout=subprocess.PIPE, text=True
+        [program, "server", "run", *data, "--port", "0"], stdout=subprocess.PIPE, text=True
     )
     try:
         assert server.stdout
         address = server.stdout.readline().strip()
         login = ("sync", "login", address, "--username", "ada", "--password-stdin")
-        _run(env, *login, stdin=password)
-        yield env
+        commands.run(*login, stdin=password)
+        yield commands
     finally:
         server.terminate()
         server.wait(30)
-
-
-def _enable(folder: Path, env: Mapping[str, str], *options: str) -> None:
-    _run(env, "sync", "enable", "--log", str(folder), *options)
-
-
-def _now(folder: Path, env: Mapping[str, str]) -> float:
-    began = time.perf_counter()
-    _run(env, "sync", "now", "--log", str(folder))
-    return time.perf_counter() - began
-
-
-def _run(env: Mapping[str, str], *arguments: str, stdin: str = "") -> str:
-    done = subprocess.run(
-        [PROGRAM, *arguments], env=env, input=stdin, capture_output=True, text=True, check=True
-    )
-    return done.stdout
 
 
 if __name__ == "__main__":

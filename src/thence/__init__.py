@@ -7,6 +7,7 @@ They are imported when they are first asked for, so that commands start quickly.
 TYPE_CHECKING = False  # as typing has it, without its import
 if TYPE_CHECKING:
     from thence import errors
+    from thence.calls import CallOutcome, outcome, outcome_async
     from thence.context import because
     from thence.core.event import Event
     from thence.core.query.answer import Why
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
         WriterClosed,
     )
     from thence.index.page import Page
+    from thence.propagation import (
+        CauseMiddleware,
+        ProcessPoolExecutor,
+        ThreadPoolExecutor,
+        carried,
+        carry,
+        propagate,
+    )
     from thence.replica import Log
     from thence.replica import open_log as open  # the name users expect: thence.open(path)
     from thence.sim.event_filter import EventFilter
@@ -36,6 +45,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "CallOutcome",
+    "CauseMiddleware",
     "Event",
     "EventFilter",
     "EventNotFound",
@@ -53,7 +64,9 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "Position",
+    "ProcessPoolExecutor",
     "ThenceError",
+    "ThreadPoolExecutor",
     "Unchanged",
     "Vocabulary",
     "VocabularyMismatch",
@@ -61,8 +74,13 @@ __all__ = [
     "WriterClosed",
     "__version__",
     "because",
+    "carried",
+    "carry",
     "errors",
     "open",
+    "outcome",
+    "outcome_async",
+    "propagate",
     "step",
 ]
 # where each name is defined; the errors that a log's user meets are all others
@@ -79,6 +97,15 @@ _MODULES = {
     "Unchanged": "thence.core.values.new_event",
     "because": "thence.context",
     "step": "thence.steps",
+    "outcome": "thence.calls",
+    "outcome_async": "thence.calls",
+    "CallOutcome": "thence.calls",
+    "carry": "thence.propagation",
+    "carried": "thence.propagation",
+    "propagate": "thence.propagation",
+    "ThreadPoolExecutor": "thence.propagation",
+    "ProcessPoolExecutor": "thence.propagation",
+    "CauseMiddleware": "thence.propagation",
 }
 
 

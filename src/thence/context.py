@@ -35,12 +35,14 @@ from thence.core.values.new_event import (
     parse_cause,
 )
 from thence.errors import InvalidEvent
+from thence.log.storage.disk import on_fork
 from thence.log.storage.identity import LogInfo
 from thence.log.write.drafting import warn
 
 # inspect.CO_GENERATOR and inspect.CO_ASYNC_GENERATOR
 _GENERATOR_FLAGS = 0x20 | 0x200
 _CONTEXTLIB = vars(contextlib)
+_FORKING_POOLS = frozenset(("concurrent.futures.process", "multiprocessing.pool"))
 # more than a batch holds that the committer has in hand beside the queue
 _IN_HAND_EVENTS_MAX = 10_000
 
@@ -48,20 +50,27 @@ _IN_HAND_EVENTS_MAX = 10_000
 class CauseScope:
     """The scope of code that names causes, or of a step's body, from entry until exit.
 
-    `frame` is that of the generator in which the block was entered, None outside of any.
+    `frame` is that of the generator in which the block was entered, None outside of any. `passed`
+    are those of its causes whose log is known, `trace` the id of the trace that came with them,
+    and what other tools say of it.
     """
 
-    __slots__ = ("causes", "frame", "is_left", "step")
+    __slots__ = ("causes", "frame", "is_left", "passed", "step", "trace")
 
     def __init__(
         self,
         causes: tuple[str, ...],
         step: "OpenStep | None" = None,
         frame: FrameType | None = None,
+        *,
+        passed: tuple[PassedCause, ...] = (),
+        trace: tuple[str, str] | None = None,
     ) -> None:
         self.causes = causes
         self.step = step
         self.frame = frame
+        self.passed = passed
+        self.trace = trace
         self.is_left = False
         _blocks.set((*current_blocks(), self))
 
@@ -137,6 +146,54 @@ def current_step() -> "OpenStep | None":
     return next((block.step for block in _counting() if block.step is not None), None)
 
 
+def current_passed() -> tuple[PassedCause, ...]:
+    """Returns the causes around whose log is known, up to those of the innermost open step."""
+    passed: tuple[PassedCause, ...] = ()
+    for block in _counting() if _blocks.get() else ():
+        passed += block.passed
+        if block.step is not None:
+            return passed if block.step.cause is None else (*passed, block.step.cause)
+    return passed
+
+
+def current_trace() -> tuple[str, str] | None:
+    """Returns the id of the trace that came with causes around, None where none came."""
+    return next((block.trace for block in _counting() if block.trace is not None), None)
+
+
+class Surroundings(NamedTuple):
+    """The causes around some code, to be around other code too.
+
+    `ends` are those of failed steps whose error is being handled.
+    """
+
+    causes: tuple[str, ...]
+    passed: tuple[PassedCause, ...]
+    step: "OpenStep | None"
+    ends: tuple[PassedCause, ...]
+    trace: tuple[str, str] | None = None
+
+
+def surroundings() -> Surroundings:
+    """Returns the causes around the caller."""
+    step, trace = current_step(), current_trace()
+    return Surroundings(current_causes(), current_passed(), step, ends_in_hand(), trace)
+
+
+def _leave_pool() -> None:
+    """Leaves all blocks in a worker of a pool, which was forked where somebody handed it work.
+
+    The work that it is handed later comes from elsewhere. Any other fork goes on inside them.
+    """
+    names = {frame.f_globals.get("__name__") for frame in _frames(sys._getframe(1))}
+    if not names.isdisjoint(_FORKING_POOLS):
+        _blocks.set(())
+        _carried.set(())
+
+
+on_fork(lambda: None, _leave_pool)
+
+
 def because(*causes: Causes) -> "Because":
     """Names events as causes of all that is appended inside the block.
 
@@ -185,8 +242,14 @@ class StepLog(Protocol):
     def append_event(self, new: NewEvent) -> Event:
         """Appends an event and returns it once it is durable."""
 
+    def emit_event(self, new: NewEvent) -> Event | None:
+        """Queues an event and returns it, without numbers; None if a full queue refused it."""
+
     def handed_on(self, event: Event) -> PassedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""
+
+    def cause_lost(self, place: str) -> None:
+        """Counts a step that began in a pool without a cause; `place` names its function."""
 
 
 class OpenStep(NamedTuple):
@@ -294,12 +357,11 @@ class Origin:
 
         Returns, as texts, those that lie in other logs than the event's own.
         """
-        step = current_step()
-        around = None if step is None else step.cause
-        if self._received is None and around is None and not ends:
+        around = current_passed()
+        if self._received is None and not around and not ends:
             return ()
         external = []
-        for cause in (self._received, around, *ends):
+        for cause in dict.fromkeys((self._received, *around, *ends)):
             if cause is None or cause.event_id not in causes:
                 continue
             if cause.lamport_clock > self._witnessed:
@@ -376,9 +438,12 @@ def ends_in_hand() -> tuple[PassedCause, ...]:
 
 
 def carrying(ends: tuple[PassedCause, ...], work: Callable[[], _R]) -> _R:
-    """Runs work with the ends that were in hand elsewhere, in a context of its own."""
-    _carried.set(ends)
-    return work()
+    """Runs work with the ends that were in hand elsewhere."""
+    before = _carried.set(ends)
+    try:
+        return work()
+    finally:
+        _carried.reset(before)
 
 
 def _parts(error: BaseException) -> Sequence[BaseException]:

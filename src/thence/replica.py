@@ -20,7 +20,7 @@ from thence.answers import After, Answers
 from thence.context import Origin, StrictCauses, current_causes, ends_in_hand
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.values.codec import CAUSES_MAX, Draft, with_nonce
+from thence.core.values.codec import CAUSES_MAX, Draft, unnumbered, with_nonce
 from thence.core.values.cutting import BODIES_FROM, without_bodies
 from thence.core.values.new_event import (
     CAUSE_VARIABLE,
@@ -33,7 +33,7 @@ from thence.core.values.new_event import (
     id_of,
 )
 from thence.core.values.vocabulary import Vocabulary
-from thence.errors import OutcomeUnknown
+from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.read.opening import (
     check_bounds,
     is_synced,
@@ -62,6 +62,7 @@ from thence.log.write.drafting import Drafting, NoticeMaker, join
 from thence.log.write.drafting import guarded as guarded
 from thence.log.write.drafting import warn as warn
 from thence.log.write.writer import Report, SegmentWriter
+from thence.lost_causes import LostCauses
 from thence.redact_settings import RedactSettings, read_redact_settings
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ class Log:
         self._strict = (
             StrictCauses(folder, self.answers.holds, max_queue_size) if strict_causes else None
         )
+        self._lost_causes = LostCauses()
         self._is_prepared = self._is_ready = False
         self._relay: Relay | None = None
         watch_forks(self._committer)
@@ -239,11 +241,7 @@ class Log:
         """The redactions of this log, for those who take lines back."""
         from thence.log.check.rewriting import Redactions
 
-        def record(kind: str, facts: Mapping[str, Any], causes: Sequence[str]) -> Event:
-            self._prepare()
-            return self._committed([self._notice(kind, facts, causes)], None, WAIT_S, self._last)
-
-        return Redactions(*self._where, record, self.answers.renew)
+        return Redactions(*self._where, self._recorded, self.answers.renew)
 
     @property
     def durability(self) -> Durability:
@@ -332,6 +330,14 @@ class Log:
     def append_event(self, new: NewEvent, *, timeout_s: float = 30) -> Event:
         """Does what `append` does, for a NewEvent."""
         return self._append(NewEvent.of(new), None, timeout_s)
+
+    def emit_event(self, new: NewEvent) -> Event | None:
+        """Queues an event and returns it, without numbers; None if a full queue refused it."""
+        *notices, item = self._drafted(new)
+        for draft in (*notices, item):
+            if not self._committer.put(draft):
+                return None
+        return self._done([item], unnumbered(item, self.vocabulary))
 
     def emit(
         self,
@@ -424,6 +430,11 @@ class Log:
         self.flush()
         self._prepare()
         return self._origin.environment(durable_event(*self._where, id_of(event)))
+
+    def cause_lost(self, place: str) -> None:
+        """Counts a step that began in a pool without a cause; `place` names its function."""
+        if facts := self._lost_causes.add(place):
+            self._tell_lost(facts)
 
     def handed_on(self, event: Event) -> PassedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""
@@ -548,6 +559,8 @@ class Log:
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes what was emitted, then closes; True if durable within `timeout_s` seconds."""
         self._closing.detach()
+        for facts in self._lost_causes.rest():
+            self._tell_lost(facts)
         self.answers.close()
         return self._committer.close(timeout_s)
 
@@ -561,6 +574,18 @@ class Log:
         drafts = self._drafted(new)
         condition = Condition.of(guard, new.event_id)
         return self._committed(drafts, condition, timeout_s, self._last)
+
+    def _recorded(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Event:
+        """Appends a notice of a kind."""
+        self._prepare()
+        return self._committed([self._notice(kind, facts, causes)], None, WAIT_S, self._last)
+
+    def _tell_lost(self, facts: Mapping[str, object]) -> None:
+        """Appends the notice of lost causes; the steps stand without it."""
+        try:
+            self._recorded("cause_lost", facts)
+        except ThenceError as error:
+            warn("cause_lost", {**facts, "error": error})
 
     def _prepare(self) -> None:
         """Makes `.thence/` where an older or foreign log lacks it."""

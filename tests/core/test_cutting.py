@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from tests.events import WHEN, drafted
 
 from thence.core.bodies import BodyEntry, compare_by_digest, entries_of, put_back
-from thence.core.event import Members, decoded
-from thence.core.values.codec import Draft, draft
+from thence.core.event import Event, Members, decoded
+from thence.core.values.codec import Draft, draft, unnumbered
 from thence.core.values.cutting import without_bodies
 from thence.core.values.vocabulary import PLAIN, SIM, WORK
+from thence.errors import BodyMissing
 
 AT_LEAST = 256
 
@@ -81,6 +82,14 @@ def test_payload_is_compared_however_much_of_it_was_cut(payload):
         assert other != whole
 
 
+def test_event_of_a_draft_has_its_values():
+    event = unnumbered(cut({"text": "x" * 300, "n": 1}), PLAIN)
+    assert event.payload == {"text": "x" * 300, "n": 1}
+    assert event.cut_payload == {"text": "x" * 120, "n": 1}
+    with pytest.raises(BodyMissing):
+        _ = Event(event.line, None, PLAIN).payload
+
+
 def test_list_keeps_its_last_item_with_its_texts_cut():
     payload = {"m": [*("x" * 300 for _ in range(3)), {"role": "user", "content": "y" * 300}]}
     assert members_of(cut(payload))["payload"] == {"m": [{"role": "user", "content": "y" * 120}]}
@@ -104,5 +113,6 @@ def test_host_decides_whether_its_lines_are_cut(vocabulary, is_cut):
 
 def test_entries_that_are_none_count_for_nothing():
     assert entries_of({"bodies": [["/a", "b"]]}) == []
-    assert entries_of({"bodies": [["/a", "b", 3]]}) == [BodyEntry("/a", "b", 3)]
+    assert entries_of({"bodies": [["/a", "b", 3]]}) == []
+    assert entries_of({"bodies": [["/a", "b" * 64, 3]]}) == [BodyEntry("/a", "b" * 64, 3)]
     assert entries_of({}) == []

@@ -7,7 +7,7 @@ begin with those of the list before. docs/formats/bodies.md gives the exact form
 
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -28,8 +28,8 @@ class Body(NamedTuple):
 class BodyEntry(NamedTuple):
     """What a line says of one body: its place in the payload (RFC 6901), digest and bytes."""
 
-    pointer: str
-    digest: str
+    pointer: Annotated[str, msgspec.Meta(pattern="^/")]
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     size: int
 
 
@@ -40,8 +40,21 @@ class BodySource(Protocol):
         """Returns the bytes of a body, which fit the digest; raises BodyMissing, ReadFailed."""
 
 
+class DraftBodies(NamedTuple):
+    """The bodies of an event that is not in its log yet."""
+
+    bodies: tuple[Body, ...]
+
+    def value(self, digest: str, size: int) -> bytes:
+        """Returns the bytes of a body; raises BodyMissing."""
+        for body in self.bodies:
+            if body.digest == digest and len(body.data) == size:
+                return body.data
+        raise missing_body(digest, "the event does not hold it")
+
+
 def entries_of(members: Mapping[str, Any]) -> list[BodyEntry]:
-    """Returns the bodies that the members of a line, or of a draft, name."""
+    """Returns the bodies that members name; of another form, as another tool has it, none."""
     try:
         return msgspec.convert(members.get(BODIES_KEY, []), list[BodyEntry])
     except msgspec.ValidationError:

@@ -258,7 +258,7 @@ class Event:
         value = members.get(self.vocabulary.payload_key)
         if not isinstance(value, dict):
             return {}
-        if BODIES_KEY in members and "crc" in members:  # another tool's line has none
+        if BODIES_KEY in members:
             put_back(value, entries_of(members), self.vocabulary.bodies, decoded)
         return value
 
@@ -271,8 +271,7 @@ class Event:
     @property
     def body_entries(self) -> list[BodyEntry]:
         """The large values that the line names."""
-        members = self.members if BODIES_SIGN in self.line else {}
-        return entries_of(members) if "crc" in members else []
+        return entries_of(self.members) if BODIES_SIGN in self.line else []
 
     @property
     def whole_line(self) -> bytes:
@@ -283,7 +282,7 @@ class Event:
         if not self.body_entries:
             return self.line
         members = {key: value for key, value in self.members.items() if key != BODIES_KEY}
-        del members["crc"]
+        members.pop("crc", None)
         members[self.vocabulary.payload_key] = self.payload
         return msgspec.json.encode(members)
 

@@ -51,6 +51,16 @@ def is_ulid(text: str) -> bool:
     return len(text) == LENGTH and text[0] <= "7" and _DIGITS.issuperset(text)
 
 
+def ulid_value(text: str) -> int | None:
+    """Returns the 128 bits of a ULID, None of any other text."""
+    if not is_ulid(text):
+        return None
+    value = 0
+    for character in text:
+        value = value << 5 | _ALPHABET.index(character)
+    return value
+
+
 def _base32(value: int, width: int) -> str:
     text = ""
     for _ in range(width):

@@ -390,6 +390,10 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
         f"{facts.count('count', 'event')} could not be written{facts.why}"
     ),
     "shrunk": _shrunk,
+    "cause_lost": lambda facts: (
+        f"{facts.count('count', 'step')} began in a pool without a cause"
+        f"{facts.text('place', ', in ')}"
+    ),
     "claimed": _claimed,
     "seal": lambda facts: (
         f"{facts.span('from', 'to', 'lines ') or 'lines'}{facts.text('node_id', ' of node ')} "
@@ -410,6 +414,7 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     "shrunk": "log_shrunk",
     "events_dropped": "events_dropped",
     "write_failed": "write_failed",
+    "cause_lost": "cause_lost",
     "claimed": "log_claimed",
     "seal": "log_seal",
     "redacted": "log_redacted",

@@ -21,7 +21,7 @@ from zlib import crc32
 
 import msgspec
 
-from thence.core.bodies import Body
+from thence.core.bodies import Body, DraftBodies
 from thence.core.clock import CLOCK_MAX
 from thence.core.event import (
     LINE_DEPTH_MAX,
@@ -208,7 +208,9 @@ def close_line(data: bytes) -> bytes:
 
 
 def unnumbered(item: Draft, vocabulary: Vocabulary) -> Event:
-    """Returns the event of a draft, without numbers."""
+    """Returns the event of a draft, without numbers, with the large values that it brings."""
+    if item.bodies:
+        vocabulary = vocabulary.of_log(DraftBodies(item.bodies))
     return Event(item.head + item.tail + b"}", None, vocabulary)
 
 
