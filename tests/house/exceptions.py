@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (35641, 149),
+    "inner": (35651, 149),
     "work": (18833, 77),
     "team": (16774, 101),
 }

@@ -150,7 +150,7 @@ _CANDIDATE = "arrival, segment, offset, length, CASE seq WHEN 0 THEN event_id EN
 def judge(conditions: Sequence[Condition], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
     """Returns a function that reports whether all conditions hold for an event's line."""
     needles = [needle for condition in conditions for needle in condition.needles()]
-    paths = [each.path for condition in conditions for each in condition.comparisons()]
+    paths = [part.path for condition in conditions for part in condition.comparisons()]
     keys = {str(path[path[0] in _CONTENT and len(path) > 1]) for path in paths}
 
     def holds(line: bytes) -> bool:

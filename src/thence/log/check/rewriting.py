@@ -23,7 +23,7 @@ from thence.core.values.digests import BODY_DIGEST, redacted, same_line_key
 from thence.core.values.vocabulary import Vocabulary
 from thence.core.wire.authorship import Redaction
 from thence.errors import ThenceError
-from thence.log.check.bodies import NamedBody, note_named, sweep
+from thence.log.check.body_check import NamedBody, note_named, sweep
 from thence.log.check.edits import Edit, opened, rewrite
 from thence.log.crash.damage import DamageRecord
 from thence.log.read.reader import Line, lines, segment_lines

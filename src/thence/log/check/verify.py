@@ -22,7 +22,7 @@ from thence.core.values.codec import BadLine, Essence, decode_essence, have_vali
 from thence.core.values.digests import same_event_key
 from thence.core.values.new_event import parse_cause
 from thence.core.values.vocabulary import Vocabulary
-from thence.log.check.bodies import NamedBody, body_findings, note_named
+from thence.log.check.body_check import NamedBody, body_findings, note_named
 from thence.log.crash.damage import DamageRecord
 from thence.log.crash.sessions import durable_seq, session_records
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of

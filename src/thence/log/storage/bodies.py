@@ -34,7 +34,7 @@ _HEAD = re.compile(
 )
 
 
-class Piece(NamedTuple):
+class BodyPiece(NamedTuple):
     """One piece: its line in a file, and the bytes of its value up to its end.
 
     `before` is the digest of the piece before, empty for a first one; `depth` counts the pieces.
@@ -97,7 +97,7 @@ class PieceIndex:
     """
 
     def __init__(self) -> None:
-        self.pieces: dict[str, Piece] = {}
+        self.pieces: dict[str, BodyPiece] = {}
         self.following: dict[str | bytes, list[tuple[int, str, bytes]]] = {}
         self.file = NOWHERE
         self.size = 0
@@ -109,7 +109,7 @@ class PieceIndex:
             return
         depth = previous.depth + 1 if previous else 1
         is_new = raw.digest not in self.pieces
-        self.pieces[raw.digest] = Piece(raw.before, raw.end, depth, file, offset, length)
+        self.pieces[raw.digest] = BodyPiece(raw.before, raw.end, depth, file, offset, length)
         if is_new:
             beginning = raw.text[:BEGINNING_BYTES]
             key = raw.before or beginning[:_ROOT_BYTES]
@@ -204,7 +204,7 @@ class Bodies:
 
     def _read(self, index: PieceIndex, digest: str) -> bytes | None:
         """Returns what the pieces of a value hold, None if one is missing or no piece any more."""
-        chain: list[tuple[str, Piece]] = []
+        chain: list[tuple[str, BodyPiece]] = []
         while digest:
             piece = index.pieces.get(digest)
             if piece is None:

@@ -48,7 +48,7 @@ from thence.log.write.append_conditions import (
     merged,
     verdicts,
 )
-from thence.log.write.bodies import BodyWriter, moved_too_often
+from thence.log.write.body_writer import BodyWriter, moved_too_often
 
 Notice = Callable[..., Draft]
 Report = Callable[[str, Mapping[str, Any]], None]

@@ -88,10 +88,10 @@ class BodyWriter:
             error = append_error(self._path, failure)
         except ThenceError as failure:
             error = failure
-        known = self._known_count(drafts[:count])
-        if known < count and error is None:
+        safe_count = self._known_count(drafts[:count])
+        if safe_count < count and error is None:
             error = append_error(self._path, DiskError("it is not on the device after two syncs"))
-        return known, error
+        return safe_count, error
 
     def stands(self) -> bool:
         """Reports, under the append lock, whether what is known here is still in the log."""
