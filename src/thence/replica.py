@@ -32,6 +32,7 @@ from thence.core.values.new_event import (
     cause_ids,
     id_of,
 )
+from thence.core.values.plain import Encode, Plain
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.read.opening import (
@@ -101,6 +102,8 @@ class LogOptions(TypedDict, total=False):
     context: Mapping[str, Any]
     nonces: bool
     redact: RedactSettings
+    encode: Encode | None
+    strict_values: bool
     strict_causes: bool
     bodies_from: int | None
 
@@ -114,6 +117,8 @@ def open_log(
     max_file_size: int = FILE_BYTES_MAX,
     strict_causes: bool = False,
     bodies_from: int | None = BODIES_FROM,
+    encode: Encode | None = None,
+    strict_values: bool = False,
 ) -> "Log":
     """Opens the log in a folder, made if missing and `create` is true.
 
@@ -124,7 +129,9 @@ def open_log(
     `because` block would be. With `strict_causes` a cause is refused by InvalidEvent that neither
     the log nor its queue has, nor an event of the same append; each that this session has not
     written lately is looked up. Without it a ULID is taken as it is, and `verify` tells those that
-    are missing. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed,
+    are missing. Values in payloads that JSON has not become JSON as docs/concepts/event.md lists;
+    `encode` makes JSON of any other, and raises TypeError where it can't. With `strict_values`
+    JSON alone is taken. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed,
     InvalidEvent for a bound below 1, and AppendFailed for a new log.
     """
     return open_host_log(
@@ -136,6 +143,8 @@ def open_log(
         max_file_size=max_file_size,
         strict_causes=strict_causes,
         bodies_from=bodies_from,
+        encode=encode,
+        strict_values=strict_values,
     )
 
 
@@ -172,6 +181,8 @@ class Log:
         redact: RedactSettings | None = None,
         strict_causes: bool = False,
         bodies_from: int | None = BODIES_FROM,
+        encode: Encode | None = None,
+        strict_values: bool = False,
         disk: Disk = OS_DISK,
     ) -> None:
         check_bounds(folder, on_full, max_queue_size, max_file_size, bodies_from)
@@ -192,7 +203,8 @@ class Log:
         # a server takes no large values yet
         is_cut = vocabulary.cuts_lines_with is not None and not synced
         self._bodies_from = bodies_from if is_cut else None
-        named = (folder, self._has_nonces, self._bodies_from)
+        plain = Plain(encode, is_strict=strict_values)
+        named = (folder, self._has_nonces, plain, self._bodies_from)
         self._drafting = Drafting(vocabulary, self._notice, *named)
         self._origin = Origin(
             received, self._writer.numbers.witness, partial(known_info, disk, folder)
@@ -330,6 +342,10 @@ class Log:
     def append_event(self, new: NewEvent, *, timeout_s: float = 30) -> Event:
         """Does what `append` does, for a NewEvent."""
         return self._append(NewEvent.of(new), None, timeout_s)
+
+    def plain(self, value: Any, path: str = "payload") -> Any:
+        """Returns a value as JSON; raises InvalidEvent."""
+        return self._drafting.plain(value, path)
 
     def emit_event(self, new: NewEvent) -> Event | None:
         """Queues an event and returns it, without numbers; None if a full queue refused it."""

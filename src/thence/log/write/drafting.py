@@ -24,9 +24,9 @@ from thence.core.values.payload import (
     is_plain,
     is_type_name,
     printable,
-    refuse,
     repair,
 )
+from thence.core.values.plain import Plain
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
 from thence.log.crash.damage import OPENING_SOURCE
@@ -110,9 +110,11 @@ class Drafting:
         vocabulary: Vocabulary,
         notice: NoticeMaker,
         folder: Path,
-        has_nonces: bool = False,
+        has_nonces: bool,
+        plain: Plain,
         bodies_from: int | None = None,
     ) -> None:
+        self.plain = plain
         self._vocabulary = vocabulary
         self._has_nonces = has_nonces
         self._notice = notice
@@ -147,7 +149,7 @@ class Drafting:
             payload = members.get(self._vocabulary.payload_key)
             self._vocabulary.refuse_reserved(event_type, payload)
             if payload and not is_plain(payload):
-                refuse(payload)
+                members[self._vocabulary.payload_key] = self.plain(payload)
             event_id = new_id() if new.event_id is None else new.event_id
             head = (event_id, event_type, 1, new.timestamp or now(), causes, external)
             try:
@@ -163,7 +165,7 @@ class Drafting:
             if self.masking is not None:
                 item = self.masking.draft(item, self._vocabulary, self._bytes_max)
             if self._bodies_from is not None and len(item.tail) >= self._bodies_from:
-                same = payload if item is whole else None
+                same = members.get(self._vocabulary.payload_key) if item is whole else None
                 item = without_bodies(item, self._vocabulary, self._bodies_from, same)
             return [*notices, with_nonce(item, new_nonce()) if self._has_nonces else item]
         except InvalidEvent as error:
