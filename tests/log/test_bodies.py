@@ -71,6 +71,7 @@ def messages(count: int, characters: int = 300) -> list[dict[str, str]]:
     ]
 
 
+@pytest.mark.promise("A6")
 def test_large_text_is_whole_in_another_process(tmp_path):
     with thence.open(tmp_path) as log:
         event = log.append(KIND, {"prompt": PROMPT, "tokens": 12})
@@ -111,6 +112,7 @@ def test_known_value_is_not_written_again_by_this_or_another_session(tmp_path):
     assert len(pieces(tmp_path)) == 1
 
 
+@pytest.mark.promise("A6")
 def test_list_and_text_that_grow_cost_what_they_grow_by(tmp_path):
     with thence.open(tmp_path) as log:
         for count in range(4, 60):
@@ -202,6 +204,7 @@ def test_bounds_are_refused(tmp_path):
             log.append(KIND, {str(number): "x" * 500 for number in range(6_000)})
 
 
+@pytest.mark.promise("A6")
 @pytest.mark.parametrize("spoil", ["remove", "change", "cut"])
 def test_value_that_is_not_there_is_a_named_error_and_never_its_beginning(tmp_path, spoil):
     with thence.open(tmp_path) as log:
@@ -260,6 +263,7 @@ def test_events_read_without_their_log_have_no_large_values(tmp_path):
     assert pickle.loads(pickle.dumps(event)).vocabulary.name == "plain"
 
 
+@pytest.mark.promise("A6")
 def test_readers_give_whole_values(tmp_path):
     with thence.open(tmp_path) as log:
         event = log.append(KIND, {"prompt": PROMPT + "needle", "n": 1}, subject="s")
@@ -299,6 +303,7 @@ def test_secrets_are_masked_before_a_value_is_kept(tmp_path):
     assert SECRET_KEY.encode() not in b"".join(pieces(tmp_path))
 
 
+@pytest.mark.promise("A6")
 def test_redaction_removes_what_no_other_event_names(tmp_path):
     common = messages(6)
     with thence.open(tmp_path) as log, thence.open(tmp_path) as other:
@@ -384,6 +389,7 @@ log.append("asked", {"text": "x" * 5000})
 """
 
 
+@pytest.mark.promise("A6")
 def test_kill_between_piece_and_line_leaves_an_orphan_that_is_used_again(tmp_path):
     ended = run_process([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=60)
     assert ended.returncode == -signal.SIGKILL
@@ -416,6 +422,7 @@ class SyncedDisk(Disk):
         super().sync_data(descriptor)
 
 
+@pytest.mark.promise("A6")
 def test_piece_of_another_process_is_synced_before_a_line_names_it(tmp_path):
     ran(
         "import thence; from thence.log.storage.disk import Disk\n"

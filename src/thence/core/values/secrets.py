@@ -38,7 +38,8 @@ _NAME_IN_PATH = re.compile(r"[A-Za-z_][0-9A-Za-z_-]{0,39}", re.ASCII)
 _SKIPPED = frozenset(
     (
         *("event_id", "node_id", "seq", "lamport_clock", "timestamp", "caused_by", "crc", "nonce"),
-        *("body_sha256", "external_causes", "correlation_id", "causation_id", "project_uuid"),
+        *("body_sha256", "bodies", "external_causes", "correlation_id", "causation_id"),
+        "project_uuid",
     )
 )
 # where words of the format stand: a broad pattern of a user's would match them in each line
