@@ -37,6 +37,7 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.read.opening import (
     check_bounds,
+    cut_from,
     is_synced,
     known_id,
     known_info,
@@ -91,8 +92,7 @@ class LogOptions(TypedDict, total=False):
     facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
     With `nonces`, and in each log that is synced, events get the member `nonce`. `redact` are the
     settings of masking, where the host has read them. `strict_causes` is for events that the host
-    does not encode. Texts and lists of `bodies_from` bytes are kept beside the lines, once, in
-    logs whose lines no other tool reads.
+    does not encode, `bodies_from` for logs whose lines no other tool reads.
     """
 
     max_queue_size: int
@@ -131,8 +131,10 @@ def open_log(
     written lately is looked up. Without it a ULID is taken as it is, and `verify` tells those that
     are missing. Values in payloads that JSON has not become JSON as docs/concepts/event.md lists;
     `encode` makes JSON of any other, and raises TypeError where it can't. With `strict_values`
-    JSON alone is taken. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed,
-    InvalidEvent for a bound below 1, and AppendFailed for a new log.
+    JSON alone is taken. A text or list of `bodies_from` bytes or more is kept once, beside the
+    lines that name it, in a plain log that is not synced; with None each line holds all of its
+    event. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed, AppendFailed for a new
+    log, and InvalidEvent for a bound below 1, of `bodies_from` below 256.
     """
     return open_host_log(
         path,
@@ -186,32 +188,24 @@ class Log:
         disk: Disk = OS_DISK,
     ) -> None:
         check_bounds(folder, on_full, max_queue_size, max_file_size, bodies_from)
-        if vocabulary.bodies is None:
-            vocabulary = vocabulary.of_log(Bodies(disk, folder))
+        vocabulary = vocabulary.of_log(Bodies(disk, folder))
         self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
         self._report = guarded(report or warn)
-        synced = is_synced(disk, folder)
-        self._has_nonces = nonces or synced
+        self._has_nonces = nonces or is_synced(disk, folder)
         self.redact_settings = redact or read_redact_settings(folder)
         self.answers = Answers(disk, folder, vocabulary)
         self._notice = NoticeMaker(vocabulary, context or {}, partial(known_id, disk, folder))
         self._where = (disk, folder, vocabulary)
         self._writer = SegmentWriter(*self._where, self._notice, self._report, max_file_size)
-        self._committer = Committer(
-            self._writer, self._notice, max_queue_size, on_full, self._report
-        )
-        # a server takes no large values yet
-        is_cut = vocabulary.cuts_lines_with is not None and not synced
-        self._bodies_from = bodies_from if is_cut else None
-        plain = Plain(encode, is_strict=strict_values)
-        named = (folder, self._has_nonces, plain, self._bodies_from)
-        self._drafting = Drafting(vocabulary, self._notice, *named)
-        self._origin = Origin(
-            received, self._writer.numbers.witness, partial(known_info, disk, folder)
-        )
-        self._strict = (
-            StrictCauses(folder, self.answers.holds, max_queue_size) if strict_causes else None
-        )
+        queue = (max_queue_size, on_full, self._report)
+        self._committer = Committer(self._writer, self._notice, *queue)
+        self._bodies_from = cut_from(disk, folder, vocabulary, bodies_from)
+        parts = (Plain(encode, is_strict=strict_values), self._bodies_from)
+        self._drafting = Drafting(vocabulary, self._notice, folder, self._has_nonces, *parts)
+        info = partial(known_info, disk, folder)
+        self._origin = Origin(received, self._writer.numbers.witness, info)
+        strict = StrictCauses(folder, self.answers.holds, max_queue_size)
+        self._strict = strict if strict_causes else None
         self._lost_causes = LostCauses()
         self._is_prepared = self._is_ready = False
         self._relay: Relay | None = None
@@ -388,7 +382,6 @@ class Log:
         the log is prepared. Raises BadSettings.
         """
         put, external, has_nonces = self._committer.put, self._origin.external, self._has_nonces
-        at_least = self._bodies_from
         self._origin.warn_malformed()
         if masking := self.redact_settings.masking:
             encode = masking.encoding(encode, self.vocabulary)
@@ -398,8 +391,8 @@ class Log:
             if len(causes) > CAUSES_MAX:
                 notices, causes = join(causes, self._notice.joined)
             item = encode(event, causes, external(causes) if causes else ())
-            if at_least is not None and len(item.tail) >= at_least:
-                item = without_bodies(item, self.vocabulary, at_least)
+            if self._bodies_from and len(item.tail) >= self._bodies_from:
+                item = without_bodies(item, self.vocabulary, self._bodies_from)
             return [*notices, with_nonce(item, new_nonce()) if has_nonces else item]
 
         def take(pairs: Sequence[tuple[E, Ids]]) -> list[E]:
