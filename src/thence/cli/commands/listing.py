@@ -167,7 +167,7 @@ def show_command(event: str, log: str | None) -> None:
     with open_for_reading(out, log) as replica:
         stored = find_event(out, replica, event)
         if out.is_json:
-            out.line(stored.line)
+            out.line(stored.whole_line)
             return
         causes_here = _causes(replica, stored)
     other = {cause.event_id: cause for cause in map(parse_cause, stored.external_causes) if cause}
@@ -204,8 +204,8 @@ def last_command(log: str | None) -> None:
     if out.is_json:
         import msgspec
 
-        last = None if end.last is None else msgspec.Raw(end.last.line)
-        still_open = [msgspec.Raw(event.line) for event in end.still_open]
+        last = None if end.last is None else msgspec.Raw(end.last.whole_line)
+        still_open = [msgspec.Raw(event.whole_line) for event in end.still_open]
         out.json({"last": last, "open": still_open, "writers_ended": ended})
     elif end.last is None:
         out.notice("no events")
@@ -281,7 +281,7 @@ def unfinished_command(log: str | None) -> None:
 
         steps = [
             {
-                "event": msgspec.Raw(event.line),
+                "event": msgspec.Raw(event.whole_line),
                 "is_alive": event.event_id not in ended,
                 "writer_ended": ended.get(event.event_id),
             }
