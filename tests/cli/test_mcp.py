@@ -43,7 +43,7 @@ def text(result: Any) -> str:
     return str(part.text)
 
 
-@pytest.mark.promise("A6")
+@pytest.mark.promise("A4c")
 def test_agent_asks_why_what_followed_and_what_is_open(tmp_path: Path, log: thence.Log) -> None:
     before = log.current_file.read_bytes()
     tools, results = asked(
@@ -69,7 +69,7 @@ def test_agent_asks_why_what_followed_and_what_is_open(tmp_path: Path, log: then
     assert log.current_file.read_bytes() == before
 
 
-@pytest.mark.promise("A6")
+@pytest.mark.promise("A4c")
 def test_wrong_question_is_told_to_the_agent_with_what_to_do(
     tmp_path: Path, log: thence.Log
 ) -> None:
