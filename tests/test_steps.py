@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 
 import pytest
@@ -19,6 +20,7 @@ from thence.context import current_causes
 from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventTooLarge, InvalidEvent, LogFull, ThenceError, WriterClosed
+from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log
 from thence.steps import MESSAGE_CHARACTERS_MAX
@@ -164,7 +166,7 @@ def test_step_that_is_taken_is_not_taken_again_before_it_ends(log):
 
 
 def test_body_does_not_run_when_the_begin_can_not_be_stored(log):
-    for payload, error in (({"a": {1}}, InvalidEvent), ({"a": "x" * 2**21}, EventTooLarge)):
+    for payload, error in (({"a": object()}, InvalidEvent), ({"a": "x" * 2**21}, EventTooLarge)):
         with pytest.raises(error), thence.step("refund", log=log, **payload):
             pytest.fail("the body ran")
     assert types(log) == []
@@ -329,15 +331,196 @@ def test_what_is_no_function_is_no_step(log):
     def numbers():
         yield 1
 
-    async def later():
-        yield 1
-
-    for function in (numbers, later):
-        with pytest.raises(InvalidEvent, match="it is a generator"):
-            thence.step(function)
     for wrong in (int, staticmethod(numbers), classmethod(numbers)):
         with pytest.raises(InvalidEvent, match="is no function"):
             thence.step("x", log=log)(wrong)
+
+
+@pytest.mark.promise("A2b")
+def test_generator_is_a_step_from_its_first_item_to_its_end(log):
+    @thence.step("count", log=log)
+    def numbers(limit):
+        """Counts."""
+        total = 0
+        for number in range(limit):
+            total += yield number, log.append("inside").caused_by
+        return total
+
+    walk = numbers(2)
+    assert (types(log), numbers.__doc__) == ([], "Counts.")
+    number, causes = walk.send(None)
+    begun = next(iter(log.read()))
+    assert (number, causes) == (0, (begun.event_id,))
+    assert log.append("between").caused_by == ()
+    assert walk.send(3) == (1, (begun.event_id,))
+    with pytest.raises(StopIteration) as stopped:
+        walk.send(4)
+    assert stopped.value.value == 7
+    dropped, thrown = numbers(5), numbers(5)
+    next(dropped)
+    dropped.close()
+    next(thrown)
+    with pytest.raises(ValueError, match="thrown"):
+        thrown.throw(ValueError("thrown"))
+    ends = [name for name in types(log) if name.startswith("count.") and name != "count.begun"]
+    assert ends == ["count.ended", "count.cancelled", "count.failed"]
+
+
+@pytest.mark.promise("A2b")
+def test_async_generator_is_a_step_and_takes_what_is_sent_and_thrown(log):
+    closed = []
+
+    @thence.step("count", log=log)
+    async def numbers():
+        try:
+            sent = yield log.append("inside").caused_by
+            while True:
+                try:
+                    sent = yield sent
+                except KeyError:
+                    sent = "caught"
+        finally:
+            closed.append(True)
+
+    @thence.step("once", log=log)
+    async def once():
+        yield 1
+
+    async def main():
+        walk = numbers()
+        causes = await walk.asend(None)
+        between = log.append("between").caused_by
+        sent = [await walk.asend(1), await walk.athrow(KeyError()), await walk.asend(2)]
+        await walk.aclose()
+        return causes, between, sent, [item async for item in once()]
+
+    causes, between, sent, short = asyncio.run(main())
+    begun = next(iter(log.read()))
+    assert (causes, between, sent, short) == ((begun.event_id,), (), [1, "caught", 2], [1])
+    assert types(log)[-4:] == ["between", "count.cancelled", "once.begun", "once.ended"]
+    assert closed == [True]
+
+
+@pytest.mark.promise("A2b")
+def test_what_a_step_learned_stands_in_its_end_however_it_ends(log):
+    with thence.step("ask", log=log) as ask:
+        ask.set(tokens=1, result="a")
+        ask.set(tokens=812, cost=0.02)
+    told = {"tokens": 812, "result": "a", "cost": 0.02, "duration_s": 0}
+    assert {**ask.ended.payload, "duration_s": 0} == told
+    with suppress(ValueError), thence.step("ask", log=log) as failed:
+        failed.set(tokens=3)
+        raise ValueError("late")
+    assert failed.ended.payload["tokens"] == 3
+    assert failed.ended.payload["error_type"] == "ValueError"
+
+
+def test_what_no_end_holds_is_refused_where_it_is_set(log):
+    with thence.step("ask", log=log) as ask:
+        for facts in (
+            {"duration_s": 1},
+            {"error_type": "x"},
+            {"result": object()},
+            {"n": float("nan")},
+            {"n": "\ud800"},
+        ):
+            with pytest.raises(InvalidEvent):
+                ask.set(**facts)
+    assert list(ask.ended.payload) == ["duration_s"]
+    with pytest.raises(InvalidEvent, match="it ended"):
+        ask.set(tokens=1)
+
+
+@pytest.mark.promise("A2b")
+def test_retry_names_the_end_of_what_it_tries_again(log):
+    with pytest.raises(OSError, match="away"), thence.step("send", log=log) as first:
+        raise OSError("away")
+    with thence.step("send", log=log, retry_of=first, n=2) as second:
+        pass
+    with thence.step("send", log=log, retry_of=second.begun.event_id) as third:
+        pass
+    assert second.payload == {"n": 2, "retry_of": first.event_id}
+    assert second.caused_by == (first.ended.event_id,)
+    assert third.caused_by == (second.event_id,)
+
+
+@pytest.mark.promise("A2b")
+def test_subject_of_a_decorated_function_is_taken_from_its_arguments(log):
+    @thence.step("pay", log=log, subject="order/{order.number}", actor="{who}")
+    def pay(order, *, who="till"):
+        return log.append("paid")
+
+    class Order:
+        number = 881
+
+    @thence.step(log=log, subject="order/{order_id}")
+    async def ship(order_id):
+        pass
+
+    pay(Order())
+    pay(order=Order(), who="ada")
+    asyncio.run(ship(7))
+    begun = [event for event in log.read() if event.begins]
+    words = [("order/881", "till"), ("order/881", "ada"), ("order/7", None)]
+    assert [(event.subject, event.actor) for event in begun] == words
+    with pytest.raises(TypeError, match="missing"):
+        pay()
+    with pytest.raises(InvalidEvent, match="fit no call"):
+        pay("no order")
+    with thence.step("literal", log=log, subject="a{b}") as literal:
+        assert literal.subject == "a{b}"
+
+
+@pytest.mark.parametrize("subject", ["order/{id}", "{}", "{order", "order}"])
+def test_subject_that_names_no_argument_is_refused_when_it_is_decorated(log, subject):
+    with pytest.raises(InvalidEvent) as refused:
+
+        @thence.step("pay", log=log, subject=subject)
+        def pay(order_id):
+            pass
+
+    assert "order/{order_id}" in refused.value.hint
+
+
+class CountingDisk(Disk):
+    def __init__(self):
+        self.syncs = 0
+
+    def sync_data(self, descriptor):
+        self.syncs += 1
+        super().sync_data(descriptor)
+
+
+@pytest.mark.promise("A2b")
+def test_step_that_need_not_be_durable_is_queued(tmp_path):
+    disk = CountingDisk()
+    with Log(tmp_path / "log", PLAIN, disk=disk) as log:
+        log.append("first")
+        before = disk.syncs
+        for _ in range(100):
+            with thence.step("cheap", log=log, durable=False, n=1) as cheap:
+                inside = log.emit("inside")
+        log.flush()
+        assert disk.syncs - before < 100
+        begun, within, ended = list(log.read())[-3:]
+        assert [event.event_id for event in (begun, within, ended)] == [
+            cheap.event_id,
+            inside,
+            cheap.ended.event_id,
+        ]
+        assert within.caused_by == ended.caused_by == (begun.event_id,)
+        assert (begun.payload, begun.begins, ended.ends) == ({"n": 1}, True, begun.event_id)
+
+
+def test_step_that_finds_the_queue_full_is_appended(tmp_path):
+    with thence.open(tmp_path / "log", max_queue_size=1, on_full="drop") as log:
+        for _ in range(50):
+            with thence.step("cheap", log=log, durable=False):
+                pass
+        log.flush()
+        names = types(log)
+        assert log.verify().findings == ()
+    assert names.count("cheap.begun") == names.count("cheap.ended") == 50
 
 
 def test_step_around_a_generator_that_is_dropped_ends(log):
@@ -425,7 +608,7 @@ def test_each_end_says_how_long_the_body_took(log):
     assert round(slow, 6) == slow
 
 
-@pytest.mark.promise("A2")
+@pytest.mark.promise("A2b")
 @pytest.mark.parametrize("is_async", [False, True])
 def test_block_has_the_step_with_its_begin_and_its_end(log, is_async):
     async def work():
@@ -452,7 +635,7 @@ def test_block_has_the_step_with_its_begin_and_its_end(log, is_async):
     assert log.common_cause(taken, after) == begun
 
 
-@pytest.mark.promise("A2")
+@pytest.mark.promise("A2b")
 def test_steps_inside_take_over_subject_and_actor(log, tmp_path):
     @thence.step
     def ship():

@@ -7,6 +7,7 @@ They are imported when they are first asked for, so that commands start quickly.
 TYPE_CHECKING = False  # as typing has it, without its import
 if TYPE_CHECKING:
     from thence import errors
+    from thence.calls import CallOutcome, outcome, outcome_async
     from thence.context import because
     from thence.core.event import Event
     from thence.core.query.answer import Why
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "CallOutcome",
     "CauseMiddleware",
     "Event",
     "EventFilter",
@@ -76,6 +78,8 @@ __all__ = [
     "carry",
     "errors",
     "open",
+    "outcome",
+    "outcome_async",
     "propagate",
     "step",
 ]
@@ -93,6 +97,9 @@ _MODULES = {
     "Unchanged": "thence.core.values.new_event",
     "because": "thence.context",
     "step": "thence.steps",
+    "outcome": "thence.calls",
+    "outcome_async": "thence.calls",
+    "CallOutcome": "thence.calls",
     "carry": "thence.propagation",
     "carried": "thence.propagation",
     "propagate": "thence.propagation",

@@ -239,8 +239,14 @@ Words = tuple[str | None, str | None, str | None]
 class StepLog(Protocol):
     """The part of `Log` that a step needs."""
 
+    def plain(self, value: Any, path: str = "payload") -> Any:
+        """Returns a value as JSON; raises InvalidEvent."""
+
     def append_event(self, new: NewEvent) -> Event:
         """Appends an event and returns it once it is durable."""
+
+    def emit_event(self, new: NewEvent) -> Event | None:
+        """Queues an event and returns it, without numbers; None if a full queue refused it."""
 
     def handed_on(self, event: Event) -> PassedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""

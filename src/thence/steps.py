@@ -8,12 +8,14 @@ handled.
 """
 
 import inspect
+import re
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from functools import wraps
+from string import Formatter
 from types import FrameType, TracebackType
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 
 from thence.context import (
     CauseScope,
@@ -29,8 +31,10 @@ from thence.context import (
     remember_end,
 )
 from thence.core.event import Event
+from thence.core.nearest import did_you_mean
 from thence.core.values.codec import CAUSES_MAX
-from thence.core.values.new_event import NewEvent, PassedCause
+from thence.core.values.new_event import Cause, NewEvent, PassedCause, id_of
+from thence.core.values.plain import Plain
 from thence.errors import InvalidEvent, ThenceError
 from thence.log.storage.disk import monotonic_ns, process_id
 from thence.log.write.drafting import warn
@@ -43,7 +47,9 @@ _R = TypeVar("_R")
 
 # the begins of the steps that are open in this process, but of those that a pool began
 _open_steps: set[str] = set()
+_FORMAT = 'name arguments of the function, as in subject="order/{order_id}"'
 LogOfStep = StepLog | Callable[[], StepLog]
+_OF_END = frozenset(("duration_s", "error_message", "error_type", "reason"))
 # keywords of `append` that a payload given as keywords must not use
 _NO_PAYLOAD = frozenset(
     ("begins", "caused_by", "ends", "event_id", "event_type", "guard", "payload", "timeout_s")
@@ -56,11 +62,33 @@ class TakenStep(Event):
     It is a cause like any event, and equal to `begun`.
     """
 
-    __slots__ = ("_end",)
+    __slots__ = ("_end", "_facts", "_plain")
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, plain: Callable[[dict[str, Any], str], Any]) -> None:
         super().__init__(event.line, event.header, event.vocabulary)
+        self._plain = plain
         self._end: Event | ThenceError | None = None
+        self._facts: dict[str, Any] = {}
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return _unpickled, (self.begun, self._end)
+
+    def set(self, **facts: Any) -> None:
+        """Adds to the payload of the step's end: `s.set(result="paid", tokens=812, cost=0.02)`.
+
+        The values are those of a payload; of a name that is set twice the last one stays. They
+        are recorded however the step ends. Raises InvalidEvent for other values, for a name
+        that the end itself has, and behind the block.
+        """
+        clashing = sorted(_OF_END.intersection(facts))
+        if clashing or self._end is not None:
+            raise InvalidEvent(
+                "could not add to the end of the step",
+                place=f"{self.event_type} {self.event_id}",
+                cause=f"{clashing[0]} is recorded by the step itself" if clashing else "it ended",
+                hint="give it another name" if clashing else "call set inside the block",
+            )
+        self._facts.update(self._plain(facts, "set"))
 
     @property
     def begun(self) -> Event:
@@ -84,6 +112,19 @@ class TakenStep(Event):
         ) from self._end
 
 
+def _unpickled(event: Event, end: "Event | ThenceError | None") -> TakenStep:
+    step = TakenStep(event, Plain())
+    step._end = end
+    return step
+
+
+class Manner(NamedTuple):
+    """How a step is recorded: as a retry of another one, durable or queued."""
+
+    retry_of: Cause | None
+    is_durable: bool
+
+
 class Step:
     """Something that lasts: a context manager, sync and async, or a decorator.
 
@@ -97,6 +138,7 @@ class Step:
         log: LogOfStep | None,
         words: Words,
         payload: Mapping[str, Any],
+        manner: "Manner",
     ) -> None:
         clashing = sorted(_NO_PAYLOAD.intersection(payload))
         if clashing:
@@ -111,6 +153,7 @@ class Step:
         self._log = log
         self._words = words
         self._payload = payload
+        self._manner = manner
         self._block: CauseScope | None = None
         self._step: OpenStep | None = None
         self._taken: TakenStep | None = None
@@ -131,6 +174,8 @@ class Step:
     async def __aenter__(self) -> TakenStep:
         # looked up here: the thread has not the frames of this task
         outer, causes = current_step(), current_causes()
+        if not self._manner.is_durable:
+            return self._enter(self._begin(outer), sys._getframe(1))
         step, cancelled = await _in_thread(lambda: self._begin(outer, causes))
         taken = self._enter(step, sys._getframe(1))
         if cancelled is not None:
@@ -153,39 +198,24 @@ class Step:
             raise cancelled
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
-        """Returns the function as a step that is taken anew with each call."""
+        """Returns the function as a step that is taken anew with each call.
+
+        A generator's step is begun when it is first asked, and lasts until it ends or is closed.
+        """
         name = self._name or getattr(function, "__name__", None)
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise _refused(
-                name,
-                "it is a generator: its body runs between the lines of the code that iterates",
-                "put `with thence.step(…)` inside it, or around the loop that uses it",
-            )
         if not callable(function) or isinstance(function, type | staticmethod | classmethod):
             raise _refused(
                 name,
                 f"{function!r:.80} is no function",
                 "decorate a function; under @staticmethod and @classmethod, not above",
             )
+        filled = _filled_by(function, self._words, name)
 
-        def fresh() -> Step:
-            return Step(name, self._log, self._words, self._payload)
+        def fresh(args: tuple[object, ...], kwargs: Mapping[str, object]) -> Step:
+            words = self._words if filled is None else filled(args, kwargs)
+            return Step(name, self._log, words, self._payload, self._manner)
 
-        if inspect.iscoroutinefunction(function):
-
-            @wraps(function)
-            async def awaited(*args: _P.args, **kwargs: _P.kwargs) -> object:
-                async with fresh():
-                    return await cast(Awaitable[object], function(*args, **kwargs))
-
-            return cast(Callable[_P, _R], awaited)
-
-        @wraps(function)
-        def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            with fresh():
-                return function(*args, **kwargs)
-
-        return called
+        return cast(Callable[_P, _R], wraps(function)(_stepping(function, fresh)))
 
     def _begin(self, outer: OpenStep | None, causes: tuple[str, ...] | None = None) -> OpenStep:
         """Appends the begin inside the step around it, under `causes` where they are given."""
@@ -201,9 +231,7 @@ class Step:
         words = (subject, actor, stream)
         around = None if causes is None else CauseScope(causes, outer)
         try:
-            event = log.append_event(
-                NewEvent(f"{self._name}.begun", self._payload, *words, begins=True)
-            )
+            event = self._appended(log, self._new_begin(words))
         finally:
             if around is not None:
                 around.leave()
@@ -215,6 +243,19 @@ class Step:
         inner: deque[str] = deque(maxlen=CAUSES_MAX - 1)
         cause = log.handed_on(event)
         return OpenStep(log, event, words, cause, inner, outer, process_id(), monotonic_ns())
+
+    def _new_begin(self, words: Words) -> NewEvent:
+        payload, before = self._payload, self._manner.retry_of
+        if before is not None:
+            payload = {**payload, "retry_of": id_of(before)}
+            if isinstance(before, TakenStep) and isinstance(before._end, Event):
+                before = before._end
+        return NewEvent(f"{self._name}.begun", payload, *words, caused_by=before, begins=True)
+
+    def _appended(self, log: StepLog, new: NewEvent) -> Event:
+        """Appends an event; of a step that need not be durable it is queued while there is room."""
+        event = None if self._manner.is_durable else log.emit_event(new)
+        return log.append_event(new) if event is None else event
 
     def _found_log(self, outer: OpenStep | None) -> StepLog:
         log = self._log
@@ -232,7 +273,7 @@ class Step:
     def _enter(self, step: OpenStep, frame: FrameType) -> TakenStep:
         self._step = step
         self._block = CauseScope((step.begun.event_id,), step, generator_around(frame))
-        self._taken = TakenStep(step.begun)
+        self._taken = TakenStep(step.begun, step.log.plain)
         return self._taken
 
     def _end(self, error: BaseException | None) -> PassedCause | None:
@@ -244,19 +285,21 @@ class Step:
         step, taken = self._step, self._taken
         if step is None or taken is None or step.process != process_id():
             return None
-        word, payload = _outcome(error)
+        word, of_error = _outcome(error)
+        payload = {**taken._facts, **of_error}
         payload["duration_s"] = (monotonic_ns() - step.begun_ns) // 1_000 / 1_000_000
         begin_id = step.begun.event_id
         try:
             with because(begin_id):
-                ended = step.log.append_event(
+                ended = self._appended(
+                    step.log,
                     NewEvent(
                         f"{self._name}.{word}",
                         payload,
                         *step.words,
                         caused_by=(begin_id, *step.inner),
                         ends=begin_id,
-                    )
+                    ),
                 )
         except ThenceError as failure:
             taken._end = failure
@@ -280,6 +323,82 @@ class Step:
             self._block.leave()
 
 
+def _stepping(
+    function: Callable[..., Any],
+    fresh: Callable[[tuple[object, ...], Mapping[str, object]], Step],
+) -> Callable[..., Any]:
+    """Returns a function that runs another one, of any kind, inside a fresh step."""
+
+    async def awaited(*args: object, **kwargs: object) -> object:
+        async with fresh(args, kwargs):
+            return await function(*args, **kwargs)
+
+    async def iterated(*args: object, **kwargs: object) -> AsyncIterator[object]:
+        async with fresh(args, kwargs):
+            items = function(*args, **kwargs)
+            step, value = items.asend, None
+            try:
+                while True:
+                    item = await step(value)
+                    try:
+                        step, value = items.asend, (yield item)
+                    except GeneratorExit:
+                        await items.aclose()
+                        raise
+                    except BaseException as error:  # door: what is thrown in goes on inside
+                        step, value = items.athrow, error
+            except StopAsyncIteration:
+                return
+
+    def generated(*args: object, **kwargs: object) -> Generator[Any, Any, Any]:
+        with fresh(args, kwargs):
+            return (yield from function(*args, **kwargs))
+
+    def called(*args: object, **kwargs: object) -> object:
+        with fresh(args, kwargs):
+            return function(*args, **kwargs)
+
+    if inspect.iscoroutinefunction(function):
+        return awaited
+    if inspect.isasyncgenfunction(function):
+        return iterated
+    return generated if inspect.isgeneratorfunction(function) else called
+
+
+def _filled_by(
+    function: Callable[..., object], words: Words, name: str | None
+) -> Callable[[tuple[object, ...], Mapping[str, object]], Words] | None:
+    """Returns what fills the arguments of a call into words, None if they name no argument.
+
+    Raises InvalidEvent for a word that names another thing.
+    """
+    if not any(word and ("{" in word or "}" in word) for word in words):
+        return None
+    signature = inspect.signature(function)
+    for word in filter(None, words):
+        try:
+            fields = [field for _, field, _, _ in Formatter().parse(word) if field is not None]
+        except ValueError as error:
+            raise _refused(name, f"{word!r:.80} is no format: {error}", _FORMAT) from error
+        for field in fields:
+            root = re.split(r"[.\[]", field)[0]
+            if root not in signature.parameters:
+                near = did_you_mean(root, signature.parameters)
+                cause = f"{word!r:.80} names {root or 'a number'}, no argument{near}"
+                raise _refused(name, cause, _FORMAT)
+
+    def filled(args: tuple[object, ...], kwargs: Mapping[str, object]) -> Words:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        try:
+            subject, actor, stream = (word and word.format(**bound.arguments) for word in words)
+        except (LookupError, AttributeError, ValueError, TypeError) as error:
+            raise _refused(name, f"its words {words} fit no call: {error}", _FORMAT) from error
+        return subject, actor, stream
+
+    return filled
+
+
 @overload
 def step(name: Callable[_P, _R], /) -> Callable[_P, _R]: ...
 
@@ -293,6 +412,8 @@ def step(
     subject: str | None = None,
     actor: str | None = None,
     stream: str | None = None,
+    retry_of: Cause | None = None,
+    durable: bool = True,
     **payload: Any,
 ) -> Step: ...
 
@@ -305,6 +426,8 @@ def step(
     subject: str | None = None,
     actor: str | None = None,
     stream: str | None = None,
+    retry_of: Cause | None = None,
+    durable: bool = True,
     **payload: Any,
 ) -> Step | Callable[_P, _R]:
     """Records something that lasts: its begin, its end, and the begin as cause of all inside.
@@ -319,21 +442,28 @@ def step(
     Begin and end have the same subject, actor and stream. `async with` does the same and lets
     other tasks run meanwhile.
 
-    `with thence.step(…) as s:` gives the begin, which is a cause like any event; after the block
-    `s.ended` is the end. What is appended while the error of a step is handled (`sys.exception()`,
-    one in its chain of `__cause__` and `__context__`, or a member of a group) has the step's end
-    as cause too: in `except` and `finally`, of the same thread or task. Nothing else follows from
-    order; `caused_by=s.ended` names an end elsewhere.
+    `with thence.step(…) as s:` gives the begin, which is a cause like any event; `s.set(tokens=8)`
+    adds to the payload of the end, and after the block `s.ended` is the end. `retry_of` names an
+    earlier step, or an event, as a cause and in the payload. With `durable=False` begin and end
+    are queued, as `emit` does, and appended where the queue is full.
 
-    `@thence.step`, `@thence.step("refund", log=log)` decorate a function, async or not; its
-    own name is the step's where none is given. Generators are refused. Raises InvalidEvent,
-    and what `append` raises; when the end can't be appended while an error passes, the
-    error passes and a warning reports the failure.
+    What is appended while the error of a step is handled (`sys.exception()`, one in its chain of
+    `__cause__` and `__context__`, or a member of a group) has the step's end as cause too: in
+    `except` and `finally`, of the same thread or task. Nothing else follows from order;
+    `caused_by=s.ended` names an end elsewhere.
+
+    `@thence.step`, `@thence.step("refund", log=log, subject="order/{order_id}")` decorate a
+    function, a coroutine or a generator; its own name is the step's where none is given, and
+    subject, actor and stream may name its arguments. A generator's step begins when its first
+    item is asked for, and is a cause while it runs, not while it waits. Raises InvalidEvent, and
+    what `append` raises; when the end can't be appended while an error passes, the error passes
+    and a warning reports the failure.
     """
     words = (subject, actor, stream)
+    manner = Manner(retry_of, durable)
     if callable(name):
-        return Step(None, log, words, payload)(name)
-    return Step(name, log, words, payload)
+        return Step(None, log, words, payload, manner)(name)
+    return Step(name, log, words, payload, manner)
 
 
 async def _in_thread(work: Callable[[], _R]) -> tuple[_R, BaseException | None]:

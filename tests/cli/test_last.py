@@ -63,6 +63,30 @@ def test_json_is_the_last_event_and_the_open_ones_as_stored(tmp_path):
     assert ended.out == f'{{"last":{lines[2]},"open":[{lines[1]}],"writers_ended":{{}}}}\n'
 
 
+@pytest.mark.promise("A2c")
+def test_unfinished_lists_what_began_by_whom_since_when_and_whether_it_lives(tmp_path):
+    def unfinished(*arguments):
+        return warm("unfinished", "--log", "orders", *arguments, cwd=tmp_path)
+
+    with package.open(tmp_path / "orders") as log:
+        log.append("first")
+        assert unfinished().err == "nothing is unfinished\n"
+        with package.step("pay", log=log, subject="order/1", actor="till") as pay:
+            alive = unfinished()
+        program = "import os, sys, thence\nlog = thence.open(sys.argv[1])\nlog.append_event("
+        program += "thence.NewEvent('night.begun', begins=True))\nos._exit(1)"
+        ran(program, tmp_path / "orders", check=False)
+    line = " ".join(text.strip() for text in alive.lines)
+    assert line.startswith(f"{pay.timestamp}  till: order/1 pay began")
+    assert line.endswith("; may still go on")
+    dead = unfinished()
+    assert "night began" in dead.out
+    assert "its process ended, at 20" in " ".join(text.strip() for text in dead.lines)
+    (step,) = unfinished("--json").json["unfinished"]
+    assert (step["event"]["event_type"], step["is_alive"]) == ("night.begun", False)
+    assert step["writer_ended"] == step["event"]["timestamp"]
+
+
 def test_open_events_are_told_with_how_long_before_the_end_they_began(tmp_path):
     write(
         tmp_path / "orders",

@@ -233,6 +233,10 @@ TABLE = {
     "sync": ("sync", "Share a log's events with your team through a server."),
     "tail": ("commands.listing", "Show the last events in the order of their arrival, and follow."),
     "timeline": ("commands.timeline", "Show what lasted as bars, in a terminal or a picture."),
+    "unfinished": (
+        "commands.listing",
+        "List what began and never ended: by whom, since when, whether its process lives.",
+    ),
     "verify": (
         "commands.verify",
         "Check every line of a log; without --repair nothing is changed.",

@@ -265,6 +265,39 @@ def _begin_text(event: "Event", last: "Event") -> str:
     return f", begun {duration(seconds)} before" if seconds >= 0 else f", begun {event.timestamp}"
 
 
+@click.command("unfinished", **help_with("thence unfinished --log output/my-run"))
+@log_options
+def unfinished_command(log: str | None) -> None:
+    """List what began and never ended: by whom, since when, whether its process lives.
+
+    The latest stands last. A step of another machine, or of a copied log, counts as alive:
+    nothing tells here that its process has ended.
+    """
+    out = current()
+    with open_for_reading(out, log) as replica:
+        end, ended = _read_end(replica)
+    if out.is_json:
+        import msgspec
+
+        steps = [
+            {
+                "event": msgspec.Raw(event.line),
+                "is_alive": event.event_id not in ended,
+                "writer_ended": ended.get(event.event_id),
+            }
+            for event in end.still_open
+        ]
+        out.json({"unfinished": steps})
+        return
+    for event in end.still_open:
+        last = ended.get(event.event_id)
+        state = "may still go on" if last is None else f"its process ended, at {last} or later"
+        sentence = replica.vocabulary.sentence(event)
+        out.write(*wrapped(f"{event.timestamp}  {sentence}; {state}", out.width, "", "  "))
+    if not end.still_open:
+        out.notice("nothing is unfinished")
+
+
 @click.command("rebuild", **help_with("thence rebuild --log output/my-run"))
 @log_options
 def rebuild_command(log: str | None) -> None:
