@@ -104,10 +104,10 @@ def test_live_connection_ends_the_backoff_of_a_server_that_is_back(
             error = ServerUnreachable("could not reach") if len(rounds) == 1 else None
             return replace(NOTHING, error=error)
 
-    clone = Clone(tmp_path / "one", server)
-    store = CredentialStore(clone.config)
+    one = Program(tmp_path / "one", server.url)
+    store = CredentialStore(one.config)
     given = {"store": store, "engine": Away, "uniform": lambda low, high: 3600.0}
-    with thence.open(clone.folder) as log, BackgroundSyncService(log, 3600.0, **given):
+    with thence.open(one.folders[0]) as log, BackgroundSyncService(log, 3600.0, **given):
         until(lambda: len(rounds) > 1)
 
 
