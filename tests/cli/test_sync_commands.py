@@ -15,7 +15,7 @@ from tests.work.repositories import make_repository
 from thence.files import file_lock
 from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
-from thence.sync.target import PRESENCE, sync_folder, write_connection
+from thence.sync.target import presence_path, write_connection
 from thence.work.journal.store import EventStore
 
 
@@ -314,7 +314,7 @@ def test_command_of_work_ends_with_the_state_of_sync_in_a_word(tmp_path, ada, se
     assert before < pending
     assert shown == f"sync: {pending} waiting"
     home = EventStore.at(folder).project.home
-    running = file_lock(sync_folder(home) / PRESENCE)
+    running = file_lock(presence_path(home))
     write_connection(home, "Connected")
     assert last_line("status") == "sync: connected"
     assert "connection  connected" in ada.done("sync", "status", cwd=folder).out

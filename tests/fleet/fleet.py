@@ -32,10 +32,10 @@ from thence.server.team.keys import KeyRegistry
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
 from thence.signing import SigningKey
+from thence.sync.authorship import redact
 from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
-from thence.sync.outbox import digest_of
-from thence.sync.redaction import redact
+from thence.sync.outbox import key_of
 
 TEAM, LOG = "team", "log"
 BEGINNING = Cursors()
@@ -241,7 +241,7 @@ class Fleet:
         if events:
             event = self.random.choice(events)
             redact(replica.log, event, "", replica.signer)
-            self.taken_back.add(digest_of(event))
+            self.taken_back.add(key_of(event).digest)
 
     def forget(self):
         """Delete what a replica knows of digests and of the server."""
@@ -390,7 +390,7 @@ class Fleet:
         for line in lines:
             digest = self._digests.get(line)
             if digest is None:
-                digest = self._digests[line] = digest_of(parse(line, PLAIN))
+                digest = self._digests[line] = key_of(parse(line, PLAIN)).digest
             found.add(digest if digest in self.taken_back else line)
         return found
 

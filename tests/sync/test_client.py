@@ -277,7 +277,7 @@ def test_a_log_that_the_server_lacks_is_empty(to, server):
     for cursors in (("x", ""), ("", "x")):  # it had the log
         with pytest.raises(CursorUnknown):
             asked.page(*cursors)
-    assert asked.lines([bytes(32)]) == ()
+    assert asked.lines([bytes(32)]) == []
     assert asked.missing([bytes(32)]) == Missing(("00" * 32,), 0)
 
 

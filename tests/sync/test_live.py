@@ -26,10 +26,10 @@ from thence.log.storage.segment import current_path
 from thence.sync import BackgroundSyncService
 from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
-from thence.sync.state import sync_state
 from thence.sync.target import (
     SyncReport,
     SyncTarget,
+    connection_state,
     read_connection,
     read_status,
     sync_folder,
@@ -175,8 +175,8 @@ def test_server_or_proxy_without_web_sockets_is_no_error(
             assert asked in plain.paths()
             assert "/elsewhere" not in plain.paths()
             assert service.last_error is None
-            state = sync_state(log, store)
-            assert state.connection == words.get(answer, "OfflineBatchMode")
+            state = connection_state(log.folder, read_status(log.folder), is_service_running=True)
+            assert state == words.get(answer, "OfflineBatchMode")
         assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
         assert not re.search(f"{TOKEN['token']}|Bearer", caplog.text)
 

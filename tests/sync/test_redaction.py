@@ -20,9 +20,9 @@ from thence.errors import RedactionRefused
 from thence.log.read.reader import raw_lines
 from thence.replica import OS_DISK
 from thence.signing import SigningKey, is_signed, known_key, own_key
+from thence.sync.authorship import check_right, redact
 from thence.sync.engine import SyncEngine
-from thence.sync.outbox import digest_of
-from thence.sync.redaction import check_right, redact
+from thence.sync.outbox import key_of
 
 SECRET = "swordfish"
 _CRC = ',"crc":"00000000"}'
@@ -140,12 +140,14 @@ def test_own_lines_alone_are_signed_also_those_that_a_colleague_brought_before(t
         foreign = b'{"event_type":"t","event_id":"theirs","text":"x"}'
         a.relay([b.append("begun").line, foreign])
         assert synced(b, server, BEN).delivered == 1_051
-        assert server.own == {digest_of(event) for event in b.events() if event.line not in early}
+        assert server.own == {
+            key_of(event).digest for event in b.events() if event.line not in early
+        }
         assert synced(a, server, ADA).duplicate == 1_050
         assert synced(a, server, ADA).duplicate == 0
-        own = {digest_of(event) for event in a.events() if event.line in {*early, *late}}
+        own = {key_of(event).digest for event in a.events() if event.line in {*early, *late}}
         assert own < server.own
-        assert digest_of(next(each for each in a.events() if each.is_foreign)) not in server.own
+        assert key_of(next(each for each in a.events() if each.is_foreign)).digest not in server.own
     assert server.claims.popitem()[1] in (ADA.public_key, BEN.public_key)
 
 
@@ -201,7 +203,7 @@ def test_line_that_is_redacted_before_it_is_brought_goes_without_its_body(tmp_pa
         for event in (events[0], events[-1]):
             redact(a, event, "", ADA)
         assert synced(a, server, ADA).is_complete
-    assert set(server.redactions) == {digest_of(events[0]), digest_of(events[-1])}
+    assert set(server.redactions) == {key_of(events[0]).digest, key_of(events[-1]).digest}
     assert events[0].line not in server.lines
     assert redacted(events[-1].line) in server.lines
 
@@ -216,7 +218,7 @@ def test_notices_and_lines_of_other_tools_are_never_taken_back(team):
     for event in (notice, next(each for each in a.events() if each.is_foreign)):
         with pytest.raises(RedactionRefused):
             check_right(a, event, ADA.public_key, server.keys(), is_synced=True)
-        digest = digest_of(event).hex()
+        digest = key_of(event).digest.hex()
         a.redactions.record("redacted", {"event_id": event.event_id, "line_sha256": digest})
     synced(a, server, ADA)
     assert synced(b, server, BEN).taken_back == 1
@@ -228,7 +230,7 @@ def test_notices_and_lines_of_other_tools_are_never_taken_back(team):
 def test_redaction_that_a_kill_cut_short_is_completed_by_the_next_round(team):
     server, a, b = team
     event = secret_in(a)
-    facts = signed_redaction(ADA, event.event_id, digest_of(event), "").facts()
+    facts = signed_redaction(ADA, event.event_id, key_of(event).digest, "").facts()
     a.redactions.record("redacted", facts)  # and then the process was killed
     assert synced(a, server, ADA).taken_back == 1
     assert not holds_secret(a.folder)
@@ -247,7 +249,7 @@ def test_redaction_that_a_colleague_brings_first_counts_if_its_writer_signed_it(
         redact(a, secret_in(a), "a password", ADA)
     else:  # as older versions wrote it
         event = secret_in(a)
-        facts = {"event_id": event.event_id, "line_sha256": digest_of(event).hex()}
+        facts = {"event_id": event.event_id, "line_sha256": key_of(event).digest.hex()}
         a.redactions.record("redacted", facts)
     (notice,) = notices(a, "redacted")
     b.relay([notice.line])  # as from the board's branch
@@ -268,7 +270,7 @@ def test_redaction_that_another_forged_under_our_node_changes_nothing(team):
     )
     data += b'"timestamp":"2026-11-20T07:13:00.123456Z","node_id":"%s","seq":1,"lamport_clock":1,'
     data += b'"payload":{"event_id":"%s","line_sha256":"%s"}'
-    data %= (event.node_id.encode(), event.event_id.encode(), digest_of(event).hex().encode())
+    data %= (event.node_id.encode(), event.event_id.encode(), key_of(event).digest.hex().encode())
     a.relay([data + b',"crc":"%08x"}' % crc32(data)])
     assert synced(a, server, ADA).parked == 1
     assert synced(b, server, BEN).taken_back == 0

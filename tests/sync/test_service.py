@@ -15,11 +15,18 @@ from tests.sync.plain_server import PlainServer
 import thence
 from thence.errors import ServerBusy, ServerUnreachable, ThenceError
 from thence.files import file_lock
+from thence.signing import own_key
 from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.live import backoff_s
-from thence.sync.rounds import is_service_running, queue_lock, run_round, sync_lock
-from thence.sync.target import SyncReport, SyncTarget, read_status, write_target
+from thence.sync.rounds import queue_lock, run_round, sync_lock
+from thence.sync.target import (
+    SyncReport,
+    SyncTarget,
+    is_service_running,
+    read_status,
+    write_target,
+)
 
 WAIT_S = 20
 
@@ -30,7 +37,7 @@ NOTHING = SyncReport()
 class Asking:
     """An engine whose round only asks the server for a page."""
 
-    def __init__(self, log, client, *, target, progress, pause):
+    def __init__(self, log, client, *, target, progress, pause, signer):
         self._client = client
 
     def round(self):
@@ -107,7 +114,7 @@ def test_rounds_follow_each_other_by_the_interval(log, tmp_path, server):
     service.start()
     service.start()
     assert [waits.next(), service.state] == [300, "waiting"]
-    assert is_service_running(log)
+    assert is_service_running(log.folder)
     assert read_status(log.folder).connection == "Connected"
     waits.let.put(None)
     assert waits.next() == 300
@@ -115,7 +122,7 @@ def test_rounds_follow_each_other_by_the_interval(log, tmp_path, server):
     service.stop()
     service.stop()
     assert service.state == "stopped"
-    assert not is_service_running(log)
+    assert not is_service_running(log.folder)
 
 
 @pytest.mark.promise("S7")
@@ -260,6 +267,22 @@ def test_batches_in_the_background_pause_and_give_way_to_a_command(log, tmp_path
         assert len(server.logs["orders"].lines) == 2_001
         waits.over()
         service.stop()
+
+
+@pytest.mark.promise("S10a")
+def test_service_signs_what_it_pushes(log, tmp_path):
+    waits = Waits()
+    with TeamServer(PlainServer) as server:
+        server.access["good"] = "ada"
+        store = enabled(log, tmp_path, server.url)
+        public_key = own_key(store.folder).public_key
+        service = BackgroundSyncService(log, store=store, wait=waits)
+        service.start()
+        assert waits.next() == 300
+        waits.over()
+        service.stop()
+        pushes = [each for _, path, _, each, _ in server.requests if path.endswith("/batch/")]
+        assert [each["X-Signature"].split()[0] for each in pushes] == [public_key]
 
 
 def test_unexpected_error_is_a_failure_like_another(log, tmp_path, server, caplog):

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +11,7 @@ import click
 
 from thence.cli.failure import report_error
 from thence.cli.output import Output, current
-from thence.errors import UnsupportedPlatform
+from thence.errors import ExtraMissing, UnsupportedPlatform
 from thence.settings import from_environment
 
 if TYPE_CHECKING:
@@ -109,6 +110,41 @@ def _set_flag(context: click.Context, parameter: click.Parameter, value: bool) -
         setattr(out, str(parameter.name), True)
 
 
+def command_group(
+    name: str, *examples: str, **lazy: Any
+) -> Callable[[Callable[[], None]], click.Group]:
+    """Makes a function a group, of LazyCommands with a `table` and a `package`, else of Commands.
+
+    Its docstring is the group's help, which stands in for a command that is not named.
+    """
+
+    def decorated(function: Callable[[], None]) -> click.Group:
+        @wraps(function)
+        def show_help(context: click.Context) -> None:
+            if context.invoked_subcommand is None:
+                click.echo(context.get_help())
+
+        kind = LazyCommands if lazy else Commands
+        options = {"invoke_without_command": True, **help_with(*examples), **lazy}
+        command = verbosity_options(click.pass_context(show_help))
+        return click.group(name, cls=kind, **options)(command)
+
+    return decorated
+
+
+def require_packages(operation: str, extra: str, *packages: str) -> None:
+    """Raises ExtraMissing, before any output, if a package of an extra is not installed."""
+    from importlib.util import find_spec
+
+    for package in packages:
+        if find_spec(package) is None:
+            raise ExtraMissing(
+                operation,
+                cause=f"{package} is not installed",
+                hint=f"pip install 'thence[{extra}]'",
+            )
+
+
 def checked_name(context: click.Context, parameter: click.Parameter, value: _V) -> _V:
     """Refuses an empty name, most often an unset variable of a script."""
     if value == "" or (isinstance(value, tuple) and "" in value):
@@ -190,11 +226,11 @@ TABLE = {
         "commands.serve",
         "Answer questions about the logs in a folder over HTTP, on this machine alone.",
     ),
-    "server": ("server.server", "Run the server at which the logs of a team meet."),
+    "server": ("server", "Run the server at which the logs of a team meet."),
     "show": ("commands.listing", "Show all that one event holds."),
     "sim": ("commands.sim", "Run simulations and look at their runs."),
     "stats": ("commands.stats", "Count the events of a log: by name, per time."),
-    "sync": ("sync.sync_group", "Share a log's events with your team through a server."),
+    "sync": ("sync", "Share a log's events with your team through a server."),
     "tail": ("commands.listing", "Show the last events in the order of their arrival, and follow."),
     "timeline": ("commands.timeline", "Show what lasted as bars, in a terminal or a picture."),
     "unfinished": (
@@ -275,10 +311,8 @@ def version_command() -> None:
 
     out = current()
     python, system = platform.python_version(), platform.platform()
-    if out.is_json:
-        out.json({"version": __version__, "python": python, "platform": system})
-    else:
-        out.write(f"thence {__version__} (Python {python}, {system})")
+    value = {"version": __version__, "python": python, "platform": system}
+    out.result(value, [f"thence {__version__} (Python {python}, {system})"])
 
 
 def run(arguments: list[str] | None = None) -> int:

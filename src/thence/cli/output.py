@@ -110,6 +110,16 @@ class Output:
 
         self.line(msgspec.json.encode(value))
 
+    def result(self, value: object, lines: Sequence[Line], notes: Sequence[Line] = ()) -> None:
+        """Writes a result: under --json its value, else its lines, and what is to say of it."""
+        if self.is_json:
+            self.json(value)
+            return
+        for line in lines:
+            self.write(line)
+        for note in notes:
+            self.notice(note)
+
     def line(self, line: bytes) -> None:
         """Writes a stored line with its newline: unchanged, but with escapes for a terminal."""
         if sys.stdout.isatty():

@@ -1,28 +1,44 @@
-"""The part of a round that is about who wrote a line: claims, redactions, contested ids.
+"""The authorship of lines: who wrote one, and who may take back what it says.
 
 A push is signed over lines that the log wrote under its present node. What bears the node and came
-from elsewhere is disowned, and what bears an earlier node may have: neither is signed.
+from elsewhere is disowned, and what bears an earlier node may have: neither is signed. A redaction
+is by the key that owns the line's node, or by an admin's. The order is that of what must survive a
+kill: a `log.redacted`, then the body goes. Whatever is missing after a kill, the same call again
+completes.
 """
 
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence, Set
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.digests import BODY_DIGEST, same_line_key
-from thence.core.wire.authorship import Redaction, Signer, digests_by_id, superseded
+from thence.core.values.digests import digests as digests_of
+from thence.core.wire.authorship import (
+    REDACTED,
+    Redaction,
+    Signer,
+    TeamKeys,
+    digests_by_id,
+    signed_redaction,
+    superseded,
+)
 from thence.core.wire.messages import PAGE_EVENTS_MAX
-from thence.errors import BadAnswer, SyncRefused
+from thence.errors import BadAnswer, RedactionRefused, SyncRefused
 from thence.index import lookup
-from thence.log.storage.digest_files import read_disowned, read_outranked
+from thence.log.storage.digest_files import Disowned, read_disowned, read_outranked
 from thence.log.storage.disk import wall_ns
 from thence.log.storage.disk_errors import DiskError, append_error, reading
-from thence.log.storage.identity import known_node_id, renew
-from thence.replica import Disk, Log, now
-from thence.sync.client import SyncClient
+from thence.log.storage.identity import known_node_id, known_node_ids, renew
+from thence.replica import OS_DISK, Disk, Log, now
 from thence.sync.outbox import CLAIMED, CONTESTED, Outbox
-from thence.sync.redaction import apply_redactions, own_nodes
 
+if TYPE_CHECKING:
+    from thence.sync.client import SyncClient
+
+_REASON_CHARACTERS_MAX = 500
 _CONTESTED_MAX = 1_000
 # of so many ids with several lines; of others the log does not look
 _CONTESTED_SEEN_MAX = 10_000
@@ -34,7 +50,7 @@ class Authorship:
     """The authorship of the lines of one log and one server; without a signer none is signed."""
 
     def __init__(
-        self, log: Log, outbox: Outbox, transport: SyncClient, signer: Signer | None, disk: Disk
+        self, log: Log, outbox: Outbox, transport: "SyncClient", signer: Signer | None, disk: Disk
     ) -> None:
         self._log = log
         self._outbox = outbox
@@ -60,17 +76,19 @@ class Authorship:
 
     def own_line(self) -> Chosen:
         """Returns what tells the lines that the log wrote under its present node."""
-        with reading(self._log.folder):
-            present = known_node_id(self._disk, self._log.folder)
-            disowned = read_disowned(self._disk, self._log.folder).get(present, frozenset())
+        present, disowned = self._present_node()
         return lambda node, digest: node == present != "" and digest not in disowned
 
-    def send_again(self, relayed: Collection[bytes]) -> None:
+    def send_again(self, relayed: Set[bytes]) -> None:
         """Lets own lines be brought again, and signed, that the server has by others alone."""
-        is_own = self.own_line()
+        node, disowned = self._present_node()
+        self._outbox.send_again(node, relayed - disowned)
+
+    def _present_node(self) -> tuple[str, frozenset[bytes]]:
+        """Returns the node that the log writes under, and D of what bears it from elsewhere."""
         with reading(self._log.folder):
             node = known_node_id(self._disk, self._log.folder)
-        self._outbox.send_again(node, lambda digest: digest in relayed and is_own(node, digest))
+            return node, read_disowned(self._disk, self._log.folder).get(node, frozenset())
 
     def leave_reused_node(self) -> bool:
         """Gives a log that was restored from an old copy another node; reports whether it did.
@@ -83,8 +101,7 @@ class Authorship:
         if self._signer is None:
             return False
         try:
-            node = known_node_id(self._disk, self._log.folder)
-            disowned = read_disowned(self._disk, self._log.folder).get(node, frozenset())
+            node, disowned = self._present_node()
             again = self._outbox.given_again(node, disowned)
             if not again or not self._transport.signed(again):
                 return False
@@ -101,18 +118,16 @@ class Authorship:
         line without its body that the server has whole gets it back.
         """
         redactions = self._log.redactions.digests()
-        waiting = [one for one in self._outbox.redactions() if one.digest not in redactions]
-        is_own = self.own_line() if waiting else None
+        waiting = [one for one in self._outbox.redactions() if one[1].digest not in redactions]
+        is_own = self.own_line()
         own = [
-            one.redaction
-            for one in waiting
-            if is_own
-            and is_own(one.notice.node, one.notice.digest)
-            and self._can_be_redacted(one.redaction)
+            redaction
+            for key, redaction in waiting
+            if is_own(key.node, key.digest) and self._can_be_redacted(redaction)
         ]
-        changed = apply_redactions(self._log, self._outbox, own) if own else 0
+        changed = apply_redactions(self._log, self._outbox, own)
         lacking = self._outbox.redacted_lines() - redactions
-        unsettled = lacking.union(one.digest for one in waiting)
+        unsettled = lacking.union(redaction.digest for _, redaction in waiting)
         unsettled -= {redaction.digest for redaction in own}
         return changed + self._settle(sorted(unsettled), lacking)
 
@@ -140,7 +155,7 @@ class Authorship:
                     redacted.append(Redaction(event.event_id, digest.hex()))
                 elif digest in lacking:
                     whole.append(line)
-        changed = apply_redactions(self._log, self._outbox, redacted) if redacted else 0
+        changed = apply_redactions(self._log, self._outbox, redacted)
         if whole:
             changed += self._log.redactions.complete(whole)
             self._outbox.update()
@@ -181,3 +196,91 @@ class Authorship:
         lines = digests_by_id(answers.held(named, ()).lines)
         rest = {event_id: lines[event_id] - outranked for event_id in named if event_id in lines}
         return {event_id: digests for event_id, digests in rest.items() if len(digests) > 1}
+
+
+class Redacted(NamedTuple):
+    """The result of the redaction of an event, in lines that changed; 0 where nothing was left."""
+
+    redaction: Redaction
+    lines: int
+
+
+def check_right(
+    log: Log, event: Event, key: str, keys: TeamKeys | None, *, is_synced: bool
+) -> None:
+    """Raises RedactionRefused for an event that can't be taken back, or not with this key.
+
+    `key` is the user's public key, "" without one; `keys` are those of the team, None where its
+    server was not asked. In a log that is not synced every line is its owner's.
+    """
+    if event.is_foreign:
+        raise _refused(event, "another tool wrote it, without numbers and digests")
+    if log.vocabulary.is_notice(event):
+        raise _refused(event, "it is a notice of the log about itself, and holds no text of yours")
+    if not is_synced:
+        return
+    node = event.node_id
+    claimed = keys.claims.get(node) if keys else None
+    with reading(log.folder):
+        is_disowned = Disowned(OS_DISK, log.folder).holds(event)
+    is_own = node in own_nodes(log.folder) and not is_disowned
+    if is_own and claimed in (None, key):
+        return
+    if keys is not None and keys.may_redact(key, node):
+        return
+    whose = "this log" if is_own else f"node {node}"
+    raise _refused(
+        event,
+        f"{whose} wrote it, and your key is neither that node's nor an admin's",
+        "ask who wrote it, or an admin of the team, to redact it"
+        if keys
+        else "try again when the server can be reached: an admin may do it",
+    )
+
+
+def redact(
+    log: Log, event: Event, reason: str, signer: Signer, *, target: str = "", disk: Disk = OS_DISK
+) -> Redacted:
+    """Redacts an event in this log, and leaves the signed notice that makes others follow.
+
+    `target` is the key of the log's sync target. Check the right before. Raises what an append
+    raises, ReadFailed.
+    """
+    digest = digests_of(event.line).line
+    with closing(Outbox(disk, log.folder, log.vocabulary, target)) as outbox:
+        outbox.update()
+        new = signed_redaction(signer, event.event_id, digest, reason[:_REASON_CHARACTERS_MAX])
+        earlier = (one for _, one in outbox.redactions() if one.digest == digest)
+        # one by another key may not count
+        own = next((one for one in earlier if one.public_key == new.public_key), None)
+        if own is None:
+            log.redactions.record(REDACTED, new.facts(), (event.event_id,))
+            outbox.update()
+        return Redacted(own or new, apply_redactions(log, outbox, [new]))
+
+
+def apply_redactions(log: Log, outbox: Outbox, redactions: Sequence[Redaction]) -> int:
+    """Removes bodies wherever the log holds them; returns how many lines changed."""
+    if not redactions:
+        return 0
+    changed = log.redactions.take_back(redactions)
+    outbox.forget_pulled(redaction.digest for redaction in redactions)
+    outbox.update()
+    return changed
+
+
+def own_nodes(folder: Path, disk: Disk = OS_DISK) -> list[str]:
+    """Returns all nodes under which a log was written, sorted; raises ReadFailed."""
+    with reading(folder):
+        return sorted(known_node_ids(disk, folder))
+
+
+def is_redacted(log: Log, event: Event) -> bool:
+    """Reports whether what an event said was redacted for good."""
+    return BODY_DIGEST in event.members and digests_of(event.line).line in log.redactions.digests()
+
+
+def _refused(event: Event, cause: str, hint: str = "") -> RedactionRefused:
+    return RedactionRefused(
+        "could not redact", place=event.event_id, cause=cause, hint=hint or "see: thence show"
+    )

@@ -7,8 +7,8 @@ serves one caller at a time, and neither retries nor pauses.
 
 import gzip
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -64,6 +64,8 @@ _CURSOR_CHARACTERS_MAX = 256  # two of them stand in the head of a request
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._@+-]{0,63}", re.ASCII)
 _ASK = "ask whoever keeps the server; `thence sync status` shows the target"
+# of a request for tokens that the server refuses
+_UNWELCOME = (400, 401, 403)
 _BEGINNING = Cursors()
 _T = TypeVar("_T")
 
@@ -157,25 +159,25 @@ class SyncClient:
 
     def missing(self, digests: Sequence[bytes]) -> Missing:
         """Returns those of some digests (D) that the server lacks, and how many lines it holds."""
-        answer = self._ask("POST", "events/missing/", body=_digests_message(digests))
-        if _is_log_unknown(answer):
-            return Missing(tuple(digest.hex() for digest in digests), 0)
-        return self._decoded(answer, Missing)
+        texts = tuple(digest.hex() for digest in digests)
+        return self._about("missing", texts, Missing(texts, 0))
 
     def lines(self, digests: Sequence[bytes]) -> Sequence[bytes]:
         """Returns those lines that the server holds of these digests (D)."""
-        answer = self._ask("POST", "events/lines/", body=_digests_message(digests))
-        if _is_log_unknown(answer):
-            return ()
-        return self._lines_of(self._decoded(answer, Lines).events)
+        texts = tuple(digest.hex() for digest in digests)
+        return self._lines_of(self._about("lines", texts, Lines(())).events)
 
     def signed(self, digests: Sequence[bytes]) -> Sequence[bytes]:
         """Returns those of some digests whose lines the owners of their nodes pushed."""
-        answer = self._ask("POST", "events/signed/", body=_digests_message(digests))
-        if _is_log_unknown(answer):
-            return ()
-        texts = set(self._decoded(answer, DigestsRequest).digests)
-        return [digest for digest in digests if digest.hex() in texts]
+        texts = tuple(digest.hex() for digest in digests)
+        signed = set(self._about("signed", texts, DigestsRequest(())).digests)
+        return [digest for digest, text in zip(digests, texts, strict=True) if text in signed]
+
+    def _about(self, question: str, digests: tuple[str, ...], unknown: _T) -> _T:
+        """Asks about digests, in hex; returns `unknown` for a log that the server lacks."""
+        body = msgspec.json.encode(DigestsRequest(digests))
+        answer = self._ask("POST", f"events/{question}/", body=body)
+        return unknown if _is_log_unknown(answer) else self._decoded(answer, type(unknown))
 
     def keys(self) -> TeamKeys:
         """Returns the keys of the team."""
@@ -231,20 +233,20 @@ class SyncClient:
             self._login = self._store.refreshed(self._login, self._exchange)
         if answer.status == 200 or _is_log_unknown(answer):
             return answer
-        refusal = _refusal_of(answer)
-        if path == _BATCH and (answer.status == 413 or (answer.status == 400 and refusal)):
-            raise self._batch_refused(answer, refusal)
-        raise _error_of(answer, self._target.server, "could not sync with", self._login.access)
+        is_refused = answer.status == 413 or (answer.status == 400 and _refusal_of(answer).error)
+        if path == _BATCH and is_refused:
+            raise self._batch_refused(answer)
+        raise _error_of(answer, "could not sync with", self._login.access)
 
     def _exchange(self, refresh: str) -> Tokens:
-        answer = _post(self._connection, "/api/v1/token/refresh/", Refresh(refresh))
-        if answer.status in (400, 401, 403):
+        answer = _post(self._connection, "token/refresh/", Refresh(refresh))
+        if answer.status in _UNWELCOME:
             raise not_logged_in(self._login, "the server takes the login no more")
-        return _tokens(answer, self._target.server, refresh)
+        return _tokens(answer, refresh)
 
-    def _batch_refused(self, answer: HttpAnswer, refusal: "_ErrorAnswer | None") -> BatchRefused:
-        details = refusal.details if refusal else ()
+    def _batch_refused(self, answer: HttpAnswer) -> BatchRefused:
         access = self._login.access
+        details = _refusal_of(answer).details
         return BatchRefused(
             "could not push a batch to",
             place=self._target.server,
@@ -254,7 +256,7 @@ class SyncClient:
         )
 
     def _decoded(self, answer: HttpAnswer, kind: type[_T]) -> _T:
-        return _decoded(answer, kind, self._target.server, self._login.access)
+        return _decoded(answer, kind, self._login.access)
 
     def _lines_of(self, events: Sequence[msgspec.Raw]) -> list[bytes]:
         lines = [bytes(event) for event in events]
@@ -270,14 +272,22 @@ class SyncClient:
         return bad_answer(self._target.server, cause)
 
 
-def client_to(
-    target: SyncTarget, store: CredentialStore, *, request_s: float = REQUEST_S
-) -> SyncClient:
+def client_to(target: SyncTarget, store: CredentialStore) -> SyncClient:
     """Returns the client of a target with the login of its user; raises NotLoggedIn."""
     login = store.login(target.server, target.user)
     if login.has_ended:
         raise not_logged_in(login, "the server took the login no more")
-    return SyncClient(target, login, store, request_s=request_s)
+    return SyncClient(target, login, store)
+
+
+@contextmanager
+def _entered(
+    server: str, ca_file: str | None = None, request_s: float = REQUEST_S
+) -> Iterator[Connection]:
+    """Gives a connection to a server of this protocol."""
+    with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
+        _check_protocol(connection)
+        yield connection
 
 
 def log_in(
@@ -293,75 +303,62 @@ def log_in(
 
     Raises NotLoggedIn, and what a SyncClient raises.
     """
-    with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
-        _check_protocol(connection)
+    operation = f"could not log in as {username} at"
+    with _entered(server, ca_file, request_s) as connection:
         credentials = Credentials(username, password, new_password)
         try:
-            answer = _post(connection, "/api/v1/token/", credentials)
-            if answer.status in (400, 401, 403):
-                is_unfit = bool(new_password) and answer.status == 400
-                raise NotLoggedIn(
-                    f"could not log in as {username} at",
-                    place=connection.server,
-                    cause=_text_of(answer, password, new_password)
-                    or "the server takes neither name nor password",
-                    hint="choose another password"
-                    if is_unfit
-                    else "check the name and the password, then try again",
-                )
-            login = Login(connection.server, username, "", "", ca_file=ca_file)
-            return login.renewed(_tokens(answer, connection.server, password, new_password))
+            tokens = _let_in(connection, "token/", credentials, operation, password, new_password)
+        except NotLoggedIn as refused:
+            refused.hint = "check the name and the passwords, then try again"
+            raise
         except (ServerUnreachable, BadAnswer) as error:
             if new_password:
                 error.hint = "the server may have the new password or the former one: log in to see"
             raise
+        return _login_of(connection, username, tokens, ca_file)
 
 
-def accept(
-    server: str,
-    invitation: str,
-    password: str,
-    *,
-    ca_file: str | None = None,
-    request_s: float = REQUEST_S,
-) -> Login:
+def accept(server: str, invitation: str, password: str, *, ca_file: str | None = None) -> Login:
     """Returns the first login of who was invited to a server, and has the password from then on.
 
     Raises NotLoggedIn, and what a SyncClient raises.
     """
-    with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
-        _check_protocol(connection)
-        answer = _post(connection, "/api/v1/invitations/", Acceptance(invitation, password))
-        if answer.status in (400, 401, 403):
-            refusal = _refusal_of(answer)
-            hint = refusal.problem.hint if refusal and refusal.problem else ""
-            raise NotLoggedIn(
-                "could not accept the invitation at",
-                place=connection.server,
-                cause=_text_of(answer, invitation, password) or f"status {answer.status}",
-                hint=words(hint, invitation, password) or _ASK,
-            )
-        return _first_login(answer, connection.server, ca_file, invitation, password)
+    with _entered(server, ca_file) as connection:
+        acceptance = Acceptance(invitation, password)
+        operation = "could not accept the invitation at"
+        tokens = _let_in(connection, "invitations/", acceptance, operation, invitation, password)
+        return _login_of(connection, tokens.username, tokens, ca_file)
 
 
-def _first_login(answer: HttpAnswer, server: str, ca_file: str | None, *secrets: str) -> Login:
-    """Returns the login of an answer that names its user."""
-    tokens = _tokens(answer, server, *secrets)
-    if not _NAME.fullmatch(tokens.username):
-        raise bad_answer(server, "it names no user")
-    return Login(server, tokens.username, "", "", ca_file=ca_file).renewed(tokens)
+def _let_in(
+    connection: Connection, path: str, request: msgspec.Struct, operation: str, *secrets: str
+) -> Tokens:
+    """Returns the tokens of an answer; raises NotLoggedIn in the words of who refuses them."""
+    answer = _post(connection, path, request)
+    if answer.status in _UNWELCOME:
+        raise NotLoggedIn(
+            operation,
+            place=connection.server,
+            cause=_text_of(answer, *secrets) or f"status {answer.status}",
+            hint=words(_refusal_of(answer).problem.hint, *secrets) or _ASK,
+        )
+    return _tokens(answer, *secrets)
 
 
-def begin_device(
-    server: str, *, ca_file: str | None = None, request_s: float = REQUEST_S
-) -> DeviceCode:
+def _login_of(connection: Connection, username: str, tokens: Tokens, ca_file: str | None) -> Login:
+    """Returns the login that has some tokens; raises BadAnswer for a name that is none."""
+    if not _NAME.fullmatch(username):
+        raise bad_answer(connection.server, "it names no user")
+    return Login(connection.server, username, "", "", ca_file=ca_file).renewed(tokens)
+
+
+def begin_device(server: str, *, ca_file: str | None = None) -> DeviceCode:
     """Returns where a user lets this terminal in, at the provider of a server's logins.
 
     Raises SyncRefused for a server without one, and what a SyncClient raises.
     """
-    with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
-        _check_protocol(connection)
-        answer = _post(connection, "/api/v1/oidc/device/", DevicePending())
+    with _entered(server, ca_file) as connection:
+        answer = _post(connection, "oidc/device/", DevicePending())
         if answer.status == 404:
             raise SyncRefused(
                 "could not log in at",
@@ -370,29 +367,28 @@ def begin_device(
                 hint="log in by a password: leave out --oidc",
             )
         if answer.status != 200:
-            raise _error_of(answer, connection.server, "could not log in at")
-        return _decoded(answer, DeviceCode, connection.server)
+            raise _error_of(answer, "could not log in at")
+        return _decoded(answer, DeviceCode)
 
 
 def device_login(
-    server: str, device_code: str, *, ca_file: str | None = None, request_s: float = REQUEST_S
+    server: str, device_code: str, *, ca_file: str | None = None
 ) -> Login | DevicePending:
     """Returns the login of a terminal, once its user has let it in; raises as `begin_device`."""
-    with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
-        answer = _post(connection, "/api/v1/oidc/token/", DeviceQuestion(device_code))
+    with closing(Connection(server, ca_file=ca_file)) as connection:
+        answer = _post(connection, "oidc/token/", DeviceQuestion(device_code))
         if answer.status == 202:
-            return _decoded(answer, DevicePending, connection.server, device_code)
-        return _first_login(answer, connection.server, ca_file, device_code)
+            return _decoded(answer, DevicePending, device_code)
+        tokens = _tokens(answer, device_code)
+        return _login_of(connection, tokens.username, tokens, ca_file)
 
 
-def revoke(login: Login, *, request_s: float = REQUEST_S) -> None:
+def revoke(login: Login) -> None:
     """Ends a login at its server; a login that has ended is no error. Raises SyncError."""
-    with closing(
-        Connection(login.server, ca_file=login.ca_file, request_s=request_s)
-    ) as connection:
-        answer = _post(connection, "/api/v1/token/revoke/", Refresh(login.refresh))
+    with closing(Connection(login.server, ca_file=login.ca_file)) as connection:
+        answer = _post(connection, "token/revoke/", Refresh(login.refresh))
         if answer.status not in (200, 204, 401, 403):
-            raise _error_of(answer, login.server, "could not end the login at", login.refresh)
+            raise _error_of(answer, "could not end the login at", login.refresh)
 
 
 class _Problem(msgspec.Struct, frozen=True):
@@ -406,31 +402,30 @@ class _Detail(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class _ErrorAnswer(msgspec.Struct, frozen=True):
-    """An answer of 400 or more, in the form of the protocol."""
+class _Refusal(msgspec.Struct, frozen=True):
+    """An answer of 400 or more in the form of the protocol; without an error it had another."""
 
     error: str
-    problem: _Problem | None = None
+    problem: _Problem = _Problem()
     details: tuple[_Detail, ...] = ()
 
 
-def _decoded(answer: HttpAnswer, kind: type[_T], server: str, *secrets: str) -> _T:
+def _decoded(answer: HttpAnswer, kind: type[_T], *secrets: str) -> _T:
     """Returns the value of an answer; raises BadAnswer with what stood in its place."""
     content_type = answer.headers.get("content-type", "")
     text = words(answer.body.decode(errors="replace"), *secrets)
     if content_type.split(";")[0].strip().lower() != "application/json":
-        raise bad_answer(server, f"it is {content_type[:40]!r}, no JSON: {text!r}")
+        raise bad_answer(answer.server, f"it is {content_type[:40]!r}, no JSON: {text!r}")
     try:
         return msgspec.json.decode(answer.body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise bad_answer(server, f"it does not have the form of one: {text!r}") from None
+        raise bad_answer(answer.server, f"it does not have the form of one: {text!r}") from None
 
 
-def _error_of(answer: HttpAnswer, server: str, operation: str, *secrets: str) -> SyncError:
+def _error_of(answer: HttpAnswer, operation: str, *secrets: str) -> SyncError:
     """Returns the error for an answer by its status."""
     status, refusal = answer.status, _refusal_of(answer)
     cause = _text_of(answer, *secrets) or f"status {status}"
-    code = refusal.problem.code if refusal and refusal.problem else ""
     kind: type[SyncError] = BadAnswer
     hint = OTHER
     if 300 <= status < 400:
@@ -441,7 +436,7 @@ def _error_of(answer: HttpAnswer, server: str, operation: str, *secrets: str) ->
         retry_after_s = _retry_after_s(answer)
         return ServerBusy(
             operation,
-            place=server,
+            place=answer.server,
             cause=cause,
             hint=f"nothing is lost; try again in {retry_after_s:g} s",
             retry_after_s=retry_after_s,
@@ -449,39 +444,33 @@ def _error_of(answer: HttpAnswer, server: str, operation: str, *secrets: str) ->
     elif status >= 500 or status == 408:
         kind, hint = ServerUnreachable, "nothing is lost; try again later"
     elif status == 401:
-        kind, hint = NotLoggedIn, f"thence sync login {server}"
-    elif status == 409 and code == "cursor_unknown":
+        kind, hint = NotLoggedIn, f"thence sync login {answer.server}"
+    elif status == 409 and refusal.problem.code == "cursor_unknown":
         kind, hint = CursorUnknown, "the next round begins anew by itself"
-    elif status in (403, 409, 412, 413) or (400 <= status < 500 and refusal):
-        kind = SyncRefused
-        hint = words(refusal.problem.hint, *secrets) if refusal and refusal.problem else ""
+    elif status in (403, 409, 412, 413) or (400 <= status < 500 and refusal.error):
+        kind, hint = SyncRefused, words(refusal.problem.hint, *secrets)
     else:
         text = words(answer.body.decode(errors="replace"), *secrets)
         cause = f"it is of status {status}: {text!r}"
-    return kind(operation, place=server, cause=cause, hint=hint or _ASK)
+    return kind(operation, place=answer.server, cause=cause, hint=hint or _ASK)
 
 
-def _refusal_of(answer: HttpAnswer) -> _ErrorAnswer | None:
-    """Returns the error that an answer holds in the form of the protocol, if it does."""
+def _refusal_of(answer: HttpAnswer) -> _Refusal:
     try:
-        return msgspec.json.decode(answer.body, type=_ErrorAnswer)
+        return msgspec.json.decode(answer.body, type=_Refusal)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+        return _Refusal("")
 
 
 def _is_log_unknown(answer: HttpAnswer) -> bool:
     """Reports whether a server of this protocol answers that it has no such log."""
-    refusal = _refusal_of(answer) if answer.status == 404 else None
-    return refusal is not None and refusal.problem is not None
+    return answer.status == 404 and bool(_refusal_of(answer).problem.code)
 
 
 def _text_of(answer: HttpAnswer, *secrets: str) -> str:
     """Returns the server's own words for a refusal, without anything secret; else nothing."""
     refusal = _refusal_of(answer)
-    if refusal is None:
-        return ""
-    message = refusal.problem.message if refusal.problem else ""
-    return words(message or refusal.error, *secrets)
+    return words(refusal.problem.message or refusal.error, *secrets)
 
 
 def _retry_after_s(answer: HttpAnswer) -> float:
@@ -491,20 +480,17 @@ def _retry_after_s(answer: HttpAnswer) -> float:
     return min(float(text[:9]), RETRY_AFTER_S_MAX) if is_number else _RETRY_AFTER_S
 
 
-def _digests_message(digests: Sequence[bytes]) -> bytes:
-    return msgspec.json.encode(DigestsRequest(tuple(digest.hex() for digest in digests)))
-
-
 def _post(connection: Connection, path: str, value: msgspec.Struct) -> HttpAnswer:
     body = msgspec.json.encode(value)
-    return connection.ask("POST", path, headers={"Content-Type": "application/json"}, body=body)
+    headers = {"Content-Type": "application/json"}
+    return connection.ask("POST", f"/api/v1/{path}", headers=headers, body=body)
 
 
 def _check_protocol(connection: Connection) -> None:
     answer = connection.ask("GET", "/api/v1/sync/health/")
     if answer.status != 200:
-        raise _error_of(answer, connection.server, "could not sync with")
-    spoken = _decoded(answer, ServerHealth, connection.server).protocol
+        raise _error_of(answer, "could not sync with")
+    spoken = _decoded(answer, ServerHealth).protocol
     if PROTOCOL not in spoken:
         is_later = bool(spoken) and min(spoken) > PROTOCOL
         versions = ", ".join(map(str, spoken[:8])) or "none"
@@ -516,14 +502,12 @@ def _check_protocol(connection: Connection) -> None:
         )
 
 
-def _tokens(answer: HttpAnswer, server: str, *secrets: str) -> Tokens:
+def _tokens(answer: HttpAnswer, *secrets: str) -> Tokens:
+    """Returns the tokens of an answer; it may hold some in vain, so that none of it is shown."""
     if answer.status != 200:
-        raise _error_of(answer, server, "could not log in at", *secrets)
-    try:
-        tokens = msgspec.json.decode(answer.body, type=Tokens)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        tokens = None
-    if tokens and _TOKEN.fullmatch(tokens.access) and _TOKEN.fullmatch(tokens.refresh):
-        return tokens
-    # the answer may hold tokens: none of it is shown
-    raise bad_answer(server, "it holds no tokens")
+        raise _error_of(answer, "could not log in at", *secrets)
+    with suppress(BadAnswer):
+        tokens = _decoded(answer, Tokens)
+        if _TOKEN.fullmatch(tokens.access) and _TOKEN.fullmatch(tokens.refresh):
+            return tokens
+    raise bad_answer(answer.server, "it holds no tokens")

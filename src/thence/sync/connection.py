@@ -44,11 +44,12 @@ OTHER = "check the address: another program answers there, or a newer server"
 
 
 class HttpAnswer(NamedTuple):
-    """An answer's status, its headers in lower case, and its unpacked body."""
+    """An answer's status, its headers in lower case, its unpacked body, and who gave it."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    server: str
 
 
 class Connection:
@@ -85,7 +86,8 @@ class Connection:
         """
         url = quote(f"{self.server}{path}", safe="/:[]%")
         url += f"?{urlencode(query)}" if query else ""
-        fields = [(name.encode(), text.encode()) for name, text in (headers or {}).items()]
+        named = {**_HEADERS, **(headers or {})}
+        fields = [(name.encode(), text.encode()) for name, text in named.items()]
         was_used = self._pool is not None
         try:
             return self._sent(method, url, fields, body)
@@ -114,11 +116,7 @@ class Connection:
                     max_connections=1,
                     network_backend=self._network,
                 )
-            headers = [
-                *((name.encode(), text.encode()) for name, text in _HEADERS.items()),
-                *fields,
-            ]
-            with self._pool.stream(method, url, headers=headers, content=body or None) as response:
+            with self._pool.stream(method, url, headers=fields, content=body or None) as response:
                 answer = _received(response, self.server)
             return answer
         except _FAILURES as error:
@@ -294,7 +292,7 @@ def _received(response: httpcore2.Response, server: str) -> HttpAnswer:
             raise bad_answer(server, f"it is longer than {BODY_BYTES_MAX:,} bytes", _LATER)
     if unpack is not None and not unpack.eof:
         raise bad_answer(server, "it ends before its end", _LATER)
-    return HttpAnswer(response.status, headers, bytes(body))
+    return HttpAnswer(response.status, headers, bytes(body), server)
 
 
 def bad_answer(server: str, cause: str, hint: str = OTHER) -> BadAnswer:

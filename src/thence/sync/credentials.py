@@ -44,6 +44,11 @@ class Login(Secret, frozen=True, omit_defaults=True):
     ca_file: str | None = None
     has_ended: bool = False
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Server and user name, of which a user has one login."""
+        return self.server, self.username
+
     def renewed(self, tokens: Tokens) -> "Login":
         """Returns the login with the tokens of an answer."""
         return msgspec.structs.replace(
@@ -87,13 +92,9 @@ class CredentialStore:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             # the cause is not chained: it might quote the file
             raise self._failure("it is no file of logins", f"move it away, then {_AGAIN}") from None
-        return tuple(sorted(logins, key=lambda login: (login.server, login.username)))
+        return tuple(sorted(logins, key=lambda login: login.key))
 
-    def login(self, server: str, username: str | None = None) -> Login:
-        """Returns the login to a server; raises NotLoggedIn, also for several without a name."""
-        return self.chosen(server, username)
-
-    def chosen(self, server: str | None, username: str | None) -> Login:
+    def login(self, server: str | None, username: str | None = None) -> Login:
         """Returns the one login of a server and a user name; None is any.
 
         Raises NotLoggedIn, also where there are several, and SyncError.
@@ -123,14 +124,12 @@ class CredentialStore:
     def save(self, login: Login) -> None:
         """Stores a login in place of the one of the same server and user; raises SyncError."""
         with self._changing() as logins:
-            self._write((*_others(logins, login), login))
+            logins[login.key] = login
 
     def remove(self, login: Login) -> None:
         """Removes a login; nothing happens where it is gone already. Raises SyncError."""
         with self._changing() as logins:
-            kept = _others(logins, login)
-            if len(kept) != len(logins):
-                self._write(kept)
+            logins.pop(login.key, None)
 
     def refreshed(self, login: Login, exchange: Callable[[str], Tokens]) -> Login:
         """Returns a login with another access token than the given one, which was refused.
@@ -141,28 +140,35 @@ class CredentialStore:
         this process dies. Raises NotLoggedIn, which is remembered, and what `exchange` raises.
         """
         with self._changing() as logins:
-            stored = next((one for one in logins if _is_same(one, login)), None)
+            stored = logins.get(login.key)
             if stored is None or stored.has_ended:
                 raise not_logged_in(login, "the login has ended")
-            if stored.access != login.access:
-                return stored
-            try:
-                renewed = stored.renewed(exchange(stored.refresh))
-            except NotLoggedIn:
-                ended = msgspec.structs.replace(stored, has_ended=True)
-                self._write((*_others(logins, login), ended))
-                raise
-            self._write((*_others(logins, login), renewed))
-            return renewed
+            if stored.access == login.access:
+                try:
+                    stored = stored.renewed(exchange(stored.refresh))
+                except NotLoggedIn:
+                    logins[login.key] = msgspec.structs.replace(stored, has_ended=True)
+                    raise
+                logins[login.key] = stored
+        return stored
 
     @contextmanager
-    def _changing(self) -> Iterator[tuple[Login, ...]]:
+    def _changing(self) -> Iterator[dict[tuple[str, str], Login]]:
+        """Gives the logins by their keys, under the lock, and stores what the block changes."""
         with self._failures():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check_folder()
             lock = file_lock(self.folder / _LOCK, _WAIT_S, mode=0o600)
         with lock:
-            yield self.logins()
+            before = {login.key: login for login in self.logins()}
+            logins = dict(before)
+            try:
+                yield logins
+            finally:
+                if logins != before:
+                    data = msgspec.json.encode(_File(1, tuple(logins.values())))
+                    with self._failures():
+                        replace_file(self.path, msgspec.json.format(data, indent=2) + b"\n", 0o600)
 
     def _check_folder(self) -> None:
         """Refuses a folder that is a link or another user's, and closes it to others."""
@@ -196,12 +202,6 @@ class CredentialStore:
                 )
             return data
 
-    def _write(self, logins: tuple[Login, ...]) -> None:
-        """Replaces the file; called under the lock."""
-        data = msgspec.json.format(msgspec.json.encode(_File(1, logins)), indent=2)
-        with self._failures():
-            replace_file(self.path, data + b"\n", 0o600)
-
     @contextmanager
     def _failures(self) -> Iterator[None]:
         """Raises what goes wrong with a file in the enclosed block as an error of the logins."""
@@ -226,11 +226,3 @@ def not_logged_in(login: Login, cause: str) -> NotLoggedIn:
         cause=cause,
         hint=f"log in again: thence sync login {login.server} --username {login.username}",
     )
-
-
-def _others(logins: tuple[Login, ...], login: Login) -> tuple[Login, ...]:
-    return tuple(one for one in logins if not _is_same(one, login))
-
-
-def _is_same(one: Login, other: Login) -> bool:
-    return (one.server, one.username) == (other.server, other.username)

@@ -8,8 +8,7 @@ ones, so that a round ends whatever the server answers.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-
-import msgspec
+from itertools import product
 
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
@@ -42,12 +41,7 @@ _NO_ROOM = "too many lines came from elsewhere under this log's node; tomorrow i
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
 
 
-class RoundProgress(msgspec.Struct, frozen=True):
-    """The state of a round: lines taken so far, brought so far, and to be brought in all."""
-
-    taken: int
-    brought: int
-    to_bring: int
+Progress = Callable[[int, int, int], None]
 
 
 class SyncEngine:
@@ -55,11 +49,12 @@ class SyncEngine:
 
     Without a `transport` it is that of the log's enabled target and this user's login. The caller
     makes sure that one round runs at a time over all processes. `target` names server, team and
-    log, so that another target gets the whole history. `progress` is called often. `pause` is
-    called before a request with the seconds to wait, 5 between two batches, and ends the round by
-    an error; a round of a command waits for nothing. A line in which `find_secret`, by default the
-    built-in rules and the log's settings, finds one is parked, never sent. With a `signer` own
-    lines are signed as they are brought. Raises ReadFailed, SyncRefused, NotLoggedIn.
+    log, so that another target gets the whole history. `progress` is called often with the lines
+    taken so far, brought so far, and to be brought in all. `pause` is called before a request with
+    the seconds to wait, 5 between two batches, and ends the round by an error; a round of a command
+    waits for nothing. A line in which `find_secret`, by default the built-in rules and the log's
+    settings, finds one is parked, never sent. With a `signer` own lines are signed as they are
+    brought. Raises ReadFailed, SyncRefused, NotLoggedIn.
     """
 
     def __init__(
@@ -68,7 +63,7 @@ class SyncEngine:
         transport: SyncClient | None = None,
         *,
         target: str = "",
-        progress: Callable[[RoundProgress], None] | None = None,
+        progress: Progress | None = None,
         pause: Callable[[float], None] | None = None,
         find_secret: Callable[[bytes], FoundSecret | None] | None = None,
         signer: Signer | None = None,
@@ -100,7 +95,9 @@ class SyncEngine:
                 self._exchange()
             except CursorUnknown:
                 self._outbox.begin_anew()
-                self._exchange_anew()
+                self._exchange()
+        except CursorUnknown:
+            error = _bad("it does not know a cursor that it has just given")
         except ThenceError as failure:
             error = failure
         return SyncReport(
@@ -138,15 +135,9 @@ class SyncEngine:
 
     def _reset(self) -> None:
         self._taken = self._delivered = self._duplicate = self._rejected = 0
-        self._to_bring = self._parked_now = self._taken_back = 0
+        self._to_bring = self._taken_back = 0
         self._relayed: set[bytes] = set()
         self._has_pushed = self._is_restored = False
-
-    def _exchange_anew(self) -> None:
-        try:
-            self._exchange()
-        except CursorUnknown as error:
-            raise _bad("it does not know a cursor that it has just given") from error
 
     def _exchange(self) -> None:
         self._authorship.claim()
@@ -240,15 +231,11 @@ class SyncEngine:
             self._authorship.send_again(self._relayed)
             self._relayed = set()
         self._to_bring = self._outbox.pending()
-        for is_redaction in (True, False):
-            for is_signed in (True, False):
-
-                def is_chosen(node: str, digest: bytes, has_own: bool = is_signed) -> bool:
-                    return is_own(node, digest) == has_own
-
-                lines = self._outbox.waiting(is_chosen, are_redactions=is_redaction)
-                if not self._bring_all(lines, self._signer if is_signed else None):
-                    return
+        classes = ((is_own, self._signer), (lambda *line: not is_own(*line), None))
+        for are_redactions, (is_chosen, signer) in product((True, False), classes):
+            lines = self._outbox.waiting(is_chosen, are_redactions=are_redactions)
+            if not self._bring_all(lines, signer):
+                return
 
     def _bring_all(self, lines: Iterator[OutboxLine], signer: Signer | None) -> bool:
         """Brings lines; returns False if the server had no verdict for any of a batch."""
@@ -318,15 +305,14 @@ class SyncEngine:
         return has_verdict
 
     def _park(self, one: OutboxLine, reason: str, error: BatchRefused | None) -> None:
-        self._parked_now += 1
-        if self._parked_now > PARKED_IN_ROUND_MAX:
+        if self._rejected == PARKED_IN_ROUND_MAX:
             raise _bad(f"it refuses line after line: {reason}") from error
         self._rejected += 1
         self._outbox.park(one.key, reason)
 
     def _report(self) -> None:
         brought = self._delivered + self._duplicate + self._rejected
-        self._progress(RoundProgress(self._taken, brought, max(self._to_bring, brought)))
+        self._progress(self._taken, brought, max(self._to_bring, brought))
 
 
 def _matched(
@@ -355,5 +341,5 @@ def _bad(cause: str) -> BadAnswer:
     return BadAnswer("could not sync with the server", cause=cause, hint=_HINT)
 
 
-def _ignore(_: object) -> None:
+def _ignore(*_: object) -> None:
     """Leaves out a progress or a pause."""

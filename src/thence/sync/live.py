@@ -9,8 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from logging import CRITICAL, Logger, getLogger
 from threading import Event as Signal
-from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -37,11 +36,11 @@ from thence.replica import OS_DISK, Log, warn
 from thence.sync.client import client_to
 from thence.sync.connection import is_loopback_server, trusted_certificates
 from thence.sync.credentials import CredentialStore
-from thence.sync.rounds import RECONNECT_FAILURES_MAX
 from thence.sync.target import (
     CONNECTED,
     OFFLINE,
     OFFLINE_BATCH_MODE,
+    RECONNECT_FAILURES_MAX,
     RECONNECTING,
     enabled_target,
     target_path,
@@ -65,6 +64,8 @@ BACKOFF_MAX_S = 30.0
 _DOUBLINGS_MAX = 10
 
 Random = Callable[[float, float], float]
+# the segment, which each append changes, and the file of the target
+_Mark = tuple[tuple[FileId, int] | None, ...]
 
 
 def backoff_s(failures: int, uniform: Random) -> float:
@@ -81,55 +82,56 @@ class Unsupported(Exception):
     """Raised where a server, or a proxy before it, speaks no WebSocket."""
 
 
-class LiveConnection:
-    """The live connection of an open log, in a thread of its own.
+class ServiceSignals:
+    """The signals of one start of a service: each of them is set at its end, `stop` first.
 
-    `wake` is called whenever there may be something to sync, `connected` whenever the connection
-    was made; `stop` ends it. `uniform` gives the chance of a backoff; `request_s` bounds a request
-    of HTTP.
+    A live connection sets `wake` when there may be something to sync, and `connected` when it is
+    made.
+    """
+
+    def __init__(self) -> None:
+        self.stop, self.wake, self.connected = Signal(), Signal(), Signal()
+
+    def begin_round(self) -> bool:
+        """Clears what a round now begun answers; returns False at the end of the service."""
+        self.wake.clear()
+        self.connected.clear()
+        return not self.stop.is_set()
+
+    def end(self) -> None:
+        """Ends the service."""
+        for signal in (self.stop, self.wake, self.connected):
+            signal.set()
+
+
+class LiveConnection:
+    """The live connection of an open log, for a thread of its own; `stop` of the signals ends it.
+
+    `uniform` gives the chance of a backoff.
     """
 
     def __init__(
-        self,
-        log: Log,
-        store: CredentialStore,
-        *,
-        wake: Callable[[], None],
-        connected: Callable[[], None],
-        stop: Signal,
-        uniform: Random,
-        request_s: float,
+        self, log: Log, store: CredentialStore, signals: ServiceSignals, uniform: Random
     ) -> None:
         self._log = log
         self._store = store
-        self._wake = wake
-        self._connected = connected
+        self._signals = signals
         self._uniform = uniform
-        self._request_s = request_s
-        self._stop = stop
         self._failures = 0
         self._written = ""
-        self._has_warned = False
-        self._thread = Thread(target=self._run, name="thence-sync-live", daemon=True)
 
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
-
-    def join(self, wait_s: float) -> None:
-        """Waits for the end of the thread after `stop`, for some seconds at most."""
-        self._thread.join(max(wait_s, 0.0))
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
+    def run(self) -> None:
+        """Connects, and again whenever the connection ends, until the service does."""
+        has_warned = False
+        while not self._signals.stop.is_set():
             try:
                 delay_s = self._tried()
             except Exception as error:  # door: no error of it ends the sync of a long process
-                if not self._has_warned:
-                    self._has_warned = True
+                if not has_warned:
+                    has_warned = True
                     warn("sync_failed", {"error": repr(error)})
                 delay_s = BACKOFF_MAX_S
-            self._stop.wait(delay_s)
+            self._signals.stop.wait(delay_s)
 
     def _tried(self) -> float:
         """Connects once, listens to the end; returns the seconds until the next try."""
@@ -140,12 +142,10 @@ class LiveConnection:
             return UNSUPPORTED_S
         except ServerBusy as busy:
             return max(busy.retry_after_s, self._failed())
-        except (ServerUnreachable, WebSocketException, OSError, EOFError):
-            return self._failed()
         except (NotLoggedIn, SyncRefused):
             return self._failed(OFFLINE)
-        except ThenceError:
-            return self._failed()
+        except (ThenceError, WebSocketException, OSError, EOFError):
+            pass
         return self._failed()
 
     def _failed(self, word: str = "") -> float:
@@ -156,16 +156,16 @@ class LiveConnection:
 
     def _record(self, word: str) -> None:
         """Stores the state of the connection for other processes."""
-        if word != self._written and not self._stop.is_set():
+        if word != self._written and not self._signals.stop.is_set():
             self._written = word
             write_connection(self._log.folder, word)
 
     def _listen(self) -> None:
         """Holds a connection until it ends."""
         target = enabled_target(self._log.folder)
-        with closing(client_to(target, self._store, request_s=self._request_s)) as client:
+        with closing(client_to(target, self._store)) as client:
             token = client.live_token()
-        if self._stop.is_set():
+        if self._signals.stop.is_set():
             return
         query = urlencode({"log": target.log, "kind": target.kind, "token": token})
         is_tls = target.server.startswith("https:")
@@ -190,7 +190,7 @@ class LiveConnection:
     def _follow(self, connection: ClientConnection) -> None:
         """Takes hints and looks at the segment until the connection ends, or the service."""
         mark: _Mark | None = None
-        while not self._stop.is_set():
+        while not self._signals.stop.is_set():
             try:
                 kind = _kind(connection.recv(timeout=LOOK_S))
             except TimeoutError:
@@ -200,21 +200,21 @@ class LiveConnection:
             if kind == "snapshot":
                 self._record(CONNECTED)
                 mark = self._mark()
-                self._connected()
-                self._wake()
+                self._signals.connected.set()
+                self._signals.wake.set()
             elif kind == "committed":
-                self._wake()
-                self._stop.wait(HINT_S)
+                self._signals.wake.set()
+                self._signals.stop.wait(HINT_S)
             elif mark is not None and mark != (present := self._mark()):
-                if present.target != mark.target:
+                if present[1] != mark[1]:  # another target
                     return
                 mark = present
-                self._wake()
+                self._signals.wake.set()
 
-    def _mark(self) -> "_Mark":
+    def _mark(self) -> _Mark:
         folder = self._log.folder
-        segment = OS_DISK.path_id(str(current_path(folder)))
-        return _Mark(segment, OS_DISK.path_id(str(target_path(folder))))
+        files = (current_path(folder), target_path(folder))
+        return tuple(OS_DISK.path_id(str(path)) for path in files)
 
 
 def _silent_logger() -> Logger:
@@ -225,13 +225,6 @@ def _silent_logger() -> Logger:
     logger = getLogger(f"{__name__}.websockets")
     logger.setLevel(CRITICAL + 1)
     return logger
-
-
-class _Mark(NamedTuple):
-    """What changes with each append, and with another target: files, and their sizes."""
-
-    segment: tuple[FileId, int] | None
-    target: tuple[FileId, int] | None
 
 
 class _Opening(ClientConnection):

@@ -7,7 +7,7 @@ lines that are on the device are in it: no line is sent that a power cut can tak
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import finalize
@@ -33,7 +33,7 @@ from thence.index.segments import (
 from thence.log.read.reader import lines_of
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import reading
-from thence.log.storage.segment import own_folder
+from thence.log.storage.segment import current_path, own_folder
 
 SYNC_FOLDER = "sync"
 _NAME, _FORMER_NAME = "outbox.db", "held.db"
@@ -42,6 +42,8 @@ _BUSY_S = 10.0
 _TRIES_MAX = 5
 _READ_LINES = 1_000
 _REASON_CHARACTERS_MAX = 500
+# what waits for a round is counted in so much of a segment; more of it is not counted
+_COUNTED_BYTES_MAX = 4 * 1024 * 1024
 # notes: the key and the nodes that were claimed by it, which the server knows; "+" and the id
 # behind which to look for ids with several lines, nothing if there are none until others come
 CLAIMED, CONTESTED = "claimed", "contested"
@@ -66,18 +68,6 @@ class OutboxLine(NamedTuple):
     is_let_out: bool = False
 
 
-class KnownRedaction(NamedTuple):
-    """A redaction, with the key of its own line; nothing of it is checked."""
-
-    redaction: Redaction
-    notice: LineKey
-
-    @property
-    def digest(self) -> bytes:
-        """D of the line that is to be redacted."""
-        return self.redaction.digest
-
-
 class ParkedLine(NamedTuple):
     """A line that stays behind: `direction` is "push" or "pull"; a secret is a push never sent."""
 
@@ -87,20 +77,44 @@ class ParkedLine(NamedTuple):
     is_secret: bool = False
 
 
-def digest_of(event: Event) -> bytes:
-    """Returns the digest by which an event's line is known, 32 bytes.
-
-    It is D; of a line without numbers that of its decoded members. Raises InvalidEvent for a line
-    that has no digests.
-    """
-    return same_event_key(event) if event.is_foreign else digests(event.line).line
-
-
 def key_of(event: Event) -> LineKey:
-    """Returns the key of an event's line; raises InvalidEvent for one that has no digests."""
+    """Returns the key of an event's line; raises InvalidEvent for one that has no digests.
+
+    The digest of a line without numbers is that of its decoded members.
+    """
     if event.is_foreign:
-        return LineKey("", 0, digest_of(event))
-    return LineKey(event.node_id, event.seq, digest_of(event))
+        return LineKey("", 0, same_event_key(event))
+    return LineKey(event.node_id, event.seq, digests(event.line).line)
+
+
+def waiting_count(disk: Disk, folder: Path) -> int | None:
+    """Returns how many lines of a log wait for a round, None where it takes more than a moment.
+
+    Nothing is written. What was appended since the last look is counted by its newlines. Raises
+    DiskError.
+    """
+    path = own_folder(folder) / SYNC_FOLDER / _NAME
+    descriptor = disk.open_existing(current_path(folder))
+    if descriptor is None:
+        return 0
+    try:
+        file, size_bytes = disk.file_id(descriptor)
+        count, start = 0, 0
+        if path.exists():
+            address = f"{path.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True, timeout=0)) as database:
+                count = database.execute(_PENDING).fetchone()[0]
+                read = {
+                    snapshot.state.file: snapshot.read_bytes for snapshot in snapshots(database)
+                }
+            start = read.get(file, -1) if read else 0
+        if start < 0 or not 0 <= size_bytes - start <= _COUNTED_BYTES_MAX:
+            return None
+        return count + disk.read_at(descriptor, start, size_bytes - start).count(b"\n")
+    except sqlite3.Error:
+        return None
+    finally:
+        disk.close(descriptor)
 
 
 class Outbox:
@@ -118,17 +132,15 @@ class Outbox:
             disk.make_folder(own_folder(folder) / SYNC_FOLDER)
         self._db = _opened(own_folder(folder) / SYNC_FOLDER / _NAME)
         finalize(self, self._db.close).atexit = False  # of who forgets `close`
-        if self._state("target") != target:
+        if self.note("target") != target:
             with _writing(self._db):
                 for statement in _FORGET_TARGET:
                     self._db.execute(statement)
-                self._set_state("target", target)
+                self.set_note("target", target)
 
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def at_once(self) -> AbstractContextManager[None]:
         """Keeps all that the block records, or nothing: one wait for the disk in place of many."""
-        with _writing(self._db):
-            yield
+        return _writing(self._db)
 
     def update(self, pulled: Collection[bytes] = ()) -> None:
         """Reads what was appended since; syncs it first. Raises ReadFailed.
@@ -173,7 +185,7 @@ class Outbox:
     @property
     def cursors(self) -> Cursors:
         """The places at the server up to which lines were taken, and are known to be held."""
-        return Cursors(self._state("after"), self._state("seen"))
+        return Cursors(self.note("after"), self.note("seen"))
 
     def deliver(self, keys: Iterable[LineKey], cursors: Cursors, before: Cursors) -> None:
         """Records that the server holds lines, also parked ones, and the cursors of its answer.
@@ -183,14 +195,14 @@ class Outbox:
         """
         with _writing(self._db):
             self._db.executemany(_DELIVER, keys)
-            if self._state("after") == before.after:
-                self._set_state("after", cursors.after)
-            self._set_state("seen", cursors.seen)
+            if self.note("after") == before.after:
+                self.set_note("after", cursors.after)
+            self.set_note("seen", cursors.seen)
 
-    def send_again(self, node: str, is_chosen: Callable[[bytes], bool]) -> None:
-        """Lets delivered lines of a node wait again that are chosen by D; it looks at all."""
+    def send_again(self, node: str, chosen: Collection[bytes]) -> None:
+        """Lets delivered lines of a node wait again, given by D; it looks at all of the node."""
         sql = "SELECT node, seq, digest FROM lines WHERE node = ? AND state = 'delivered'"
-        keys = [row for row in self._db.execute(sql, (node,)) if is_chosen(row[2])]
+        keys = [row for row in self._db.execute(sql, (node,)) if row[2] in chosen]
         with _writing(self._db):
             self._db.executemany(_WAIT, keys)
 
@@ -201,22 +213,25 @@ class Outbox:
                 self._db.execute(statement)
 
     def note(self, key: str) -> str:
-        """Returns what was noted under CLAIMED or CONTESTED, "" for nothing."""
-        return self._state(key)
+        """Returns what is kept under CLAIMED or CONTESTED, "" for nothing."""
+        row = self._db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else ""
 
-    def set_note(self, key: str, text: str) -> None:
-        """Notes a text under CLAIMED or CONTESTED."""
-        with _writing(self._db):
-            self._set_state(key, text)
+    def set_note(self, key: str, value: str) -> None:
+        """Keeps a text under CLAIMED or CONTESTED."""
+        self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value))
 
-    def redactions(self) -> list[KnownRedaction]:
-        """Returns all redactions that can be read, by the node and number of their lines."""
+    def redactions(self) -> list[tuple[LineKey, Redaction]]:
+        """Returns all redactions that can be read, each behind the key of its own line.
+
+        They come by node and number; nothing of them is checked.
+        """
         redactions = []
         for one in self._lines(self._db.execute(_OF_KIND, (_REDACTION,))):
             event = parse(one.line, self._vocabulary)
             redaction = None if isinstance(event, BadLine) else redaction_in(event)
             if redaction is not None:
-                redactions.append(KnownRedaction(redaction, one.key))
+                redactions.append((one.key, redaction))
         return redactions
 
     def redacted_lines(self) -> frozenset[bytes]:
@@ -231,22 +246,17 @@ class Outbox:
         """
         if not disowned:
             return []
-        elsewhere: list[tuple[int, bytes]] = []
-        own: set[int] = set()
         sql = "SELECT seq, digest FROM lines WHERE node = ?"
-        for seq, digest in self._db.execute(sql, (node,)):
-            if digest in disowned:
-                elsewhere.append((seq, digest))
-            else:
-                own.add(seq)
+        lines = self._db.execute(sql, (node,)).fetchall()
+        own = {seq for seq, digest in lines if digest not in disowned}
         last = max(own, default=0)
-        return [digest for seq, digest in elsewhere if seq > last or seq in own]
+        return [
+            digest for seq, digest in lines if digest in disowned and (seq > last or seq in own)
+        ]
 
     def park(self, key: LineKey, reason: str, *, is_secret: bool = False) -> None:
         """Keeps a line of the log back, with the reason."""
-        row = {**key._asdict(), "reason": reason[:_REASON_CHARACTERS_MAX], "is_secret": is_secret}
-        with _writing(self._db):
-            self._db.execute(_PARK, row)
+        self._db.execute(_PARK, (reason[:_REASON_CHARACTERS_MAX], is_secret, *key))
 
     def park_pulled(self, parked: Iterable[tuple[Event, str]]) -> None:
         """Keeps lines of the server that the log can't take, whole, with the reasons."""
@@ -279,8 +289,7 @@ class Outbox:
 
     def retry(self) -> int:
         """Lets parked lines of the log wait again, but no secrets; returns how many."""
-        with _writing(self._db):
-            return self._db.execute(_RETRY).rowcount
+        return self._db.execute(_RETRY).rowcount
 
     def let_out(self, event_id: str) -> int:
         """Lets the lines of an id be sent that were parked as secrets; returns how many."""
@@ -306,18 +315,18 @@ class Outbox:
             with _writing(self._db):
                 for statement in _READ_ANEW:
                     self._db.execute(statement)
-                self._set_state("anew", "1")
+                self.set_note("anew", "1")
             read = {}
         for segment in segments:
             before = read.get(segment.state.file)
             if before is None or (before.name, before.state) != segment:
                 self._take(segment, before, pulled)
-        if self._state("anew"):
+        if self.note("anew"):
             with _writing(self._db):
                 lost = self._db.execute("DELETE FROM lines WHERE segment IS NULL").rowcount
                 if lost:  # the server may have them
-                    self._set_state("after", "")
-                self._set_state("anew", "")
+                    self.set_note("after", "")
+                self.set_note("anew", "")
 
     def _take(
         self, segment: PresentSegment, before: SegmentSnapshot | None, pulled: Collection[bytes]
@@ -332,21 +341,21 @@ class Outbox:
                     row
                     for line in lines_of(block, self._vocabulary)
                     if not isinstance(line.content, BadLine)
-                    for row in self._rows(line.content, intake.id, line.offset, pulled)
+                    if (row := self._row(line.content, intake.id, line.offset, pulled))
                 ]
                 self._db.executemany(_KEEP, rows)
-                if rows and not self._state(CONTESTED):
-                    self._set_state(CONTESTED, "+")
+                if rows and not self.note(CONTESTED):
+                    self.set_note(CONTESTED, "+")
             intake.save(self._db)
 
-    def _rows(
+    def _row(
         self, event: Event, segment: int, offset: int, pulled: Collection[bytes]
-    ) -> Iterator[tuple[object, ...]]:
-        """Yields the row of a line; none of a line without digests, which no server takes."""
+    ) -> tuple[object, ...] | None:
+        """Returns the row of a line, None for one without digests, which no server takes."""
         try:
             key = key_of(event)
         except InvalidEvent:
-            return
+            return None
         kind = None
         if not event.is_foreign:
             if _BODY_DIGEST in event.line and BODY_DIGEST in event.members:
@@ -354,14 +363,7 @@ class Outbox:
             elif self._vocabulary.notice_kind(event) == REDACTED:
                 kind = _REDACTION
         state = "delivered" if event.line in pulled else "waiting"
-        yield (*key, segment, offset, len(event.line), kind, state)
-
-    def _state(self, key: str) -> str:
-        row = self._db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
-        return row[0] if row else ""
-
-    def _set_state(self, key: str, value: str) -> None:
-        self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value))
+        return (*key, segment, offset, len(event.line), kind, state)
 
 
 _KEEP = """
@@ -383,7 +385,6 @@ _WAITING = f"""
 """
 _OF_KIND = f"SELECT {_LINE} FROM lines WHERE kind = ? ORDER BY node, seq, digest"
 _PARKED = f"SELECT {_LINE}, reason FROM lines WHERE {_PARKS} ORDER BY segment, offset"
-_KEYED = "WHERE node = :node AND seq = :seq AND digest = :digest"
 _BY_KEY = "WHERE node = ? AND seq = ? AND digest = ?"
 _DELIVER = f"""
     UPDATE lines SET state = 'delivered', reason = '', is_secret = is_secret AND state = 'waiting'
@@ -391,7 +392,7 @@ _DELIVER = f"""
 """
 # the server has it: a secret in it is none any more
 _WAIT = f"UPDATE lines SET state = 'waiting', is_secret = TRUE {_BY_KEY}"
-_PARK = f"UPDATE lines SET state = 'parked', reason = :reason, is_secret = :is_secret {_KEYED}"
+_PARK = f"UPDATE lines SET state = 'parked', reason = ?, is_secret = ? {_BY_KEY}"
 _RETRY = f"UPDATE lines SET state = 'waiting', reason = '' WHERE {_PARKS} AND NOT is_secret"
 _LET_OUT = f"UPDATE lines SET state = 'waiting', reason = '' {_BY_KEY}"
 _BEGIN_ANEW = (

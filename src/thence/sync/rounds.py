@@ -12,95 +12,54 @@ from pathlib import Path
 
 import msgspec
 
-from thence.core.wire.authorship import Signer
-from thence.errors import (
-    BadAnswer,
-    CursorUnknown,
-    FileBusy,
-    NotLoggedIn,
-    ServerBusy,
-    ServerUnreachable,
-    SyncError,
-    SyncRefused,
-    ThenceError,
-)
+from thence.errors import FileBusy, SyncError, ThenceError
 from thence.files import file_lock, is_locked
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.segment import current_path
-from thence.replica import OS_DISK, Log, now
+from thence.replica import Log, now
 from thence.signing import known_key
 from thence.sync.client import SyncClient, client_to
-from thence.sync.connection import REQUEST_S
-from thence.sync.credentials import CredentialStore
-from thence.sync.engine import RoundProgress, SyncEngine
+from thence.sync.credentials import CredentialStore, Login
+from thence.sync.engine import Progress, SyncEngine
 from thence.sync.target import (
-    CONNECTED,
-    OFFLINE,
-    OFFLINE_BATCH_MODE,
-    PRESENCE,
-    RECONNECTING,
-    SyncedMark,
     SyncReport,
-    SyncTarget,
     enabled_target,
     read_status,
+    read_target,
     sync_folder,
     write_status,
 )
 
-RECONNECT_FAILURES_MAX = 10
-_LOCK = "lock"
-_QUEUE = "queue.lock"
 _QUEUE_S = 0.5
 
-
-# makes an engine of a log and a client, given `target`, `progress` and `pause` as SyncEngine is
+# makes an engine of a log and a client, with options as those of SyncEngine
 EngineFactory = Callable[..., SyncEngine]
-Progress = Callable[[RoundProgress], None]
 
 
 def sync_lock(log: Log) -> Path:
     """Returns the lock file of those who sync a log; one of all processes holds it."""
-    return sync_folder(log.folder) / _LOCK
-
-
-def service_lock(log: Log) -> Path:
-    """Returns the lock file that a background service of a log holds as long as it runs."""
-    return sync_folder(log.folder) / PRESENCE
-
-
-def is_service_running(log: Log) -> bool:
-    """Reports whether a background service of any process syncs this log."""
-    return is_locked(service_lock(log))
+    return sync_folder(log.folder) / "lock"
 
 
 def queue_lock(log: Log) -> Path:
     """Returns the lock file of a command in wait of its turn: a background service gives way."""
-    return sync_folder(log.folder) / _QUEUE
+    return sync_folder(log.folder) / "queue.lock"
 
 
-def opened_engine(
-    log: Log,
-    target: SyncTarget,
-    client: SyncClient,
-    *,
-    engine: EngineFactory | None = None,
-    signer: Signer | None = None,
-    progress: Progress | None = None,
-    pause: Callable[[float], None] | None = None,
-) -> SyncEngine:
-    """Makes the engine of a log and a target, by default one that signs with `signer`. Close it."""
-    make = engine or partial(SyncEngine, signer=signer)
-    return make(log, client, target=target.key, progress=progress, pause=pause)
+def engine_offline(log: Log) -> SyncEngine:
+    """Returns the engine of a log that is asked nothing of the server. Close it.
+
+    Raises SyncRefused for a log without a target.
+    """
+    target = read_target(log.folder) or enabled_target(log.folder)
+    nobody = Login(target.server, target.user, "", "")
+    return SyncEngine(log, SyncClient(target, nobody), target=target.key)
 
 
 def run_round(
     log: Log,
     store: CredentialStore,
     *,
-    engine: EngineFactory | None = None,
+    engine: EngineFactory = SyncEngine,
     wait_s: float = 0.0,
-    request_s: float = REQUEST_S,
     progress: Progress | None = None,
     wait: Callable[[float], bool] | None = None,
 ) -> SyncReport | None:
@@ -110,61 +69,41 @@ def run_round(
     too for a round that did. Every error of the house is part of the report.
     """
     report: SyncReport | None = None
-    end = _end_of(log)
     try:
         target = enabled_target(log.folder)
         turn = _turn(log, wait_s)
         if turn is None:
             return None
-        with (
-            turn,
-            closing(client_to(target, store, request_s=request_s)) as client,
-            closing(
-                opened_engine(
-                    log,
-                    target,
-                    client,
-                    engine=engine,
-                    signer=known_key(store.folder),
-                    progress=progress,
-                    pause=partial(_pause, log, wait) if wait else None,
-                )
-            ) as syncing,
-        ):
-            report = syncing.round()
+        with turn, closing(client_to(target, store)) as client:
+            making = engine(
+                log,
+                client,
+                target=target.key,
+                progress=progress,
+                pause=partial(_pause, log, wait) if wait else None,
+                signer=known_key(store.folder),
+            )
+            with closing(making) as syncing:
+                report = syncing.round()
         if isinstance(report.error, _GaveWay):
             return None
     except ThenceError as failure:
-        end = end if report else None
         report = msgspec.structs.replace(report or SyncReport(), error=failure)
-    return recorded(log, report, is_background=wait is not None, end=end)
+    return recorded(log, report, is_background=wait is not None)
 
 
-def recorded(
-    log: Log, report: SyncReport, *, is_background: bool, end: tuple[int, int] | None = None
-) -> SyncReport:
-    """Completes the report of a round, and keeps it beside the log.
-
-    `end` is the segment, by its inode, and its size as the round began; None if none was run.
-    """
+def recorded(log: Log, report: SyncReport, *, is_background: bool) -> SyncReport:
+    """Completes the report of a round, and keeps it beside the log."""
     before = read_status(log.folder) or SyncReport()
-    failures = before.failures + 1 if report.needs_retry else 0
     at, error = now(), report.error
-    mark = before.mark
-    if end is not None:
-        mark = SyncedMark(*end, taken=report.taken, left=report.left)
-        if report.taken_back and (now_end := _end_of(log)):  # segments were rewritten
-            mark = SyncedMark(*now_end, taken=0, left=report.left)
     report = msgspec.structs.replace(
         report,
         at=at,
-        failures=failures,
+        failures=before.failures + 1 if report.needs_retry else 0,
         error_code=error.code if error else "",
         error_text=str(error) if error else "",
-        connection=_connection(error, failures, is_background=is_background),
         succeeded_at=at if report.is_complete else before.succeeded_at,
         is_background=is_background,
-        mark=mark,
     )
     write_status(log.folder, report)
     return report
@@ -184,13 +123,6 @@ def _pause(log: Log, wait: Callable[[float], bool], pause_s: float) -> None:
         )
 
 
-def _end_of(log: Log) -> tuple[int, int] | None:
-    with suppress(DiskError):
-        segment = OS_DISK.path_id(str(current_path(log.folder)))
-        return (segment[0][1], segment[1]) if segment else (0, 0)
-    return None
-
-
 def _turn(log: Log, wait_s: float) -> FileIO | None:
     """Takes the lock of a round; a caller that waits for it has a background service give way."""
     with suppress(FileBusy):
@@ -202,13 +134,3 @@ def _turn(log: Log, wait_s: float) -> FileIO | None:
             queue.enter_context(file_lock(queue_lock(log), min(wait_s, _QUEUE_S)))
         return file_lock(sync_lock(log), wait_s)
     return None
-
-
-def _connection(error: ThenceError | None, failures: int, *, is_background: bool) -> str:
-    """Returns the word for the connection after a round."""
-    if isinstance(error, (ServerUnreachable, ServerBusy, BadAnswer)):
-        is_trying = is_background and failures <= RECONNECT_FAILURES_MAX
-        return RECONNECTING if is_trying else OFFLINE_BATCH_MODE
-    if isinstance(error, (NotLoggedIn, SyncRefused, CursorUnknown)):
-        return OFFLINE
-    return CONNECTED if error is None else OFFLINE_BATCH_MODE

@@ -23,17 +23,11 @@ from thence.errors import (
 from thence.files import file_lock
 from thence.log.storage.disk import monotonic_ns
 from thence.replica import Log, warn
-from thence.sync.connection import REQUEST_S
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
-from thence.sync.live import BACKOFF_MAX_S, LiveConnection, Random, backoff_s
-from thence.sync.rounds import (
-    EngineFactory,
-    recorded,
-    run_round,
-    service_lock,
-)
-from thence.sync.target import RESTORED, SyncReport, enabled_target
+from thence.sync.live import BACKOFF_MAX_S, LiveConnection, Random, ServiceSignals, backoff_s
+from thence.sync.rounds import EngineFactory, recorded, run_round
+from thence.sync.target import RESTORED, SyncReport, enabled_target, presence_path
 
 INTERVAL_S = 300.0
 STOP_S = 1.5
@@ -59,7 +53,6 @@ class BackgroundSyncService:
         engine: EngineFactory = SyncEngine,
         uniform: Random = random.uniform,
         wait: Wait = Signal.wait,
-        request_s: float = REQUEST_S,
     ) -> None:
         self._log = log
         self._interval_s = interval_s
@@ -67,11 +60,9 @@ class BackgroundSyncService:
         self._engine = engine
         self._uniform = uniform
         self._wait = wait
-        self._request_s = request_s
         self._mutex = Lock()
-        self._signals = _Signals()
-        self._live: LiveConnection | None = None
-        self._thread: Thread | None = None
+        self._signals = ServiceSignals()
+        self._threads: list[Thread] = []
         self._state = "stopped"
         self._last: SyncReport | None = None
         self._has_warned = False
@@ -79,8 +70,8 @@ class BackgroundSyncService:
     @property
     def state(self) -> str:
         """The state: stopped, syncing, waiting, backing off, other process, or logged out."""
-        thread = self._thread
-        return self._state if thread is not None and thread.is_alive() else "stopped"
+        threads = self._threads
+        return self._state if threads and threads[0].is_alive() else "stopped"
 
     @property
     def last_error(self) -> ThenceError | None:
@@ -90,28 +81,17 @@ class BackgroundSyncService:
     def start(self) -> None:
         """Starts the thread; a service that runs already stays as it is."""
         with self._mutex:
-            if (
-                self._thread is not None
-                and self._thread.is_alive()
-                and not self._signals.stop.is_set()
-            ):
+            if self.state != "stopped" and not self._signals.stop.is_set():
                 return
-            self._signals = signals = _Signals()
+            self._signals = signals = ServiceSignals()
             self._state = "waiting"
-            self._thread = Thread(
-                target=self._run, args=(signals,), name="thence-sync", daemon=True
-            )
-            self._live = LiveConnection(
-                self._log,
-                self._store,
-                wake=signals.wake.set,
-                connected=signals.connected.set,
-                stop=signals.stop,
-                uniform=self._uniform,
-                request_s=self._request_s,
-            )
-            self._thread.start()
-            self._live.start()
+            live = LiveConnection(self._log, self._store, signals, self._uniform)
+            self._threads = [
+                Thread(target=self._run, args=(signals,), name="thence-sync", daemon=True),
+                Thread(target=live.run, name="thence-sync-live", daemon=True),
+            ]
+            for thread in self._threads:
+                thread.start()
 
     def stop(self) -> None:
         """Ends the thread and returns within 2 s, whatever the network does; again does nothing.
@@ -119,14 +99,12 @@ class BackgroundSyncService:
         A request that is under way is left behind, and its round goes no further.
         """
         with self._mutex:
-            thread, self._thread = self._thread, None
-            live, self._live = self._live, None
+            threads, self._threads = self._threads, []
             self._signals.end()
         until_ns = monotonic_ns() + STOP_S * 1e9
-        if thread is not None and thread is not current_thread():
-            thread.join(STOP_S)
-        if live is not None:
-            live.join((until_ns - monotonic_ns()) / 1e9)
+        for thread in threads:
+            if thread is not current_thread():
+                thread.join(max((until_ns - monotonic_ns()) / 1e9, 0.0))
 
     def __enter__(self) -> "BackgroundSyncService":
         self.start()
@@ -135,7 +113,7 @@ class BackgroundSyncService:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _run(self, signals: "_Signals") -> None:
+    def _run(self, signals: ServiceSignals) -> None:
         stop = signals.stop
         presence: FileIO | None = None
         failures = 0
@@ -149,7 +127,8 @@ class BackgroundSyncService:
                 if report is not None and not stop.is_set():
                     failures = failures + 1 if report.needs_retry else 0
                     self._has_warned = self._has_warned and report.error is not None
-                    self._tell_restored(report)
+                    if report.is_restored:
+                        warn("log_restored", {"log": str(self._log.folder), "next": RESTORED})
                 try:
                     self._pause(report, failures, signals)
                 except Exception as error:  # door: no error ends the sync of a long process
@@ -163,7 +142,7 @@ class BackgroundSyncService:
     def _presence(self) -> FileIO | None:
         """Takes the lock by which others see that a service runs, if it is to be had."""
         with suppress(ThenceError):  # a folder that can't be written: rounds report it
-            return file_lock(service_lock(self._log))
+            return file_lock(presence_path(self._log.folder))
         return None
 
     def _round(self, stop: Signal) -> SyncReport | None:
@@ -173,7 +152,6 @@ class BackgroundSyncService:
                 self._log,
                 self._store,
                 engine=self._engine,
-                request_s=self._request_s,
                 wait=lambda seconds: self._wait(stop, seconds),
             )
         except Exception as cause:  # door: no error of a round ends the sync of a long process
@@ -183,11 +161,7 @@ class BackgroundSyncService:
         self._last = report or self._last
         return report
 
-    def _tell_restored(self, report: SyncReport) -> None:
-        if report.is_restored:
-            warn("log_restored", {"log": str(self._log.folder), "next": RESTORED})
-
-    def _pause(self, report: SyncReport | None, failures: int, signals: "_Signals") -> None:
+    def _pause(self, report: SyncReport | None, failures: int, signals: ServiceSignals) -> None:
         """Waits for the next round."""
         if report is None:
             self._state = "other process"
@@ -199,7 +173,9 @@ class BackgroundSyncService:
             delay_s = backoff_s(failures, self._uniform)
             if isinstance(report.error, ServerBusy):
                 delay_s = max(delay_s, report.error.retry_after_s)
-            self._wait(signals.during_backoff(report), delay_s)
+            # a server that is back ends it early
+            is_away = isinstance(report.error, ServerUnreachable)
+            self._wait(signals.connected if is_away else signals.stop, delay_s)
         else:
             self._state = "waiting"
             self._wait(signals.wake, self._interval_s)
@@ -210,11 +186,10 @@ class BackgroundSyncService:
         if not self._has_warned:
             self._has_warned = True
             warn("logged_out", {"error": str(error), "next": error.hint})
-        if not self._has_login():
-            while not self._has_login() and not self._wait(stop, _LOOK_S):
-                continue
-        else:  # it looks good here, and the server refuses it all the same
+        if self._has_login():  # it looks good here, and the server refuses it all the same
             self._wait(stop, BACKOFF_MAX_S)
+        while not self._has_login() and not self._wait(stop, _LOOK_S):
+            continue
 
     def _has_login(self) -> bool:
         try:
@@ -222,29 +197,3 @@ class BackgroundSyncService:
             return not self._store.login(target.server, target.user).has_ended
         except SyncError:
             return False
-
-
-class _Signals:
-    """The signals of one start of a service: each of them is set at its end, `stop` first.
-
-    The live connection sets `wake` when there may be something to sync, and `connected` when it is
-    made.
-    """
-
-    def __init__(self) -> None:
-        self.stop, self.wake, self.connected = Signal(), Signal(), Signal()
-
-    def begin_round(self) -> bool:
-        """Clears what a round now begun answers; returns False at the end of the service."""
-        self.wake.clear()
-        self.connected.clear()
-        return not self.stop.is_set()
-
-    def during_backoff(self, report: SyncReport) -> Signal:
-        """Returns the signal that ends a backoff early: a server that is back, or the end."""
-        return self.connected if isinstance(report.error, ServerUnreachable) else self.stop
-
-    def end(self) -> None:
-        """Ends the service."""
-        for signal in (self.stop, self.wake, self.connected):
-            signal.set()

@@ -2,11 +2,12 @@
 
 Both are small files in the log's own folder, replaced by renaming, and they move with the log. They
 hold no secret: the login is in the user's config folder. Damage in them never keeps anybody from
-the log itself. Each command can read them in a moment: no network, no database, no HTTP.
+the log itself. Each command can read them in a moment: no network, no HTTP.
 """
 
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -14,22 +15,25 @@ from thence.errors import SyncError, SyncRefused, ThenceError
 from thence.files import is_locked, replace_file
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.segment import current_path, own_folder
+from thence.log.storage.segment import own_folder
 
 _FOLDER = "sync"
 _TARGET = "target.json"
 _STATUS = "status.json"
 _LIVE = "live.json"
 # the lock that a background service holds as long as it runs
-PRESENCE = "background.lock"
-# what waits for a round is counted in so much of a segment; more of it is not counted
-COUNTED_BYTES_MAX = 4 * 1024 * 1024
+_PRESENCE = "background.lock"
 
 CONNECTED = "Connected"
 RECONNECTING = "Reconnecting"
 OFFLINE = "Offline"
 OFFLINE_BATCH_MODE = "OfflineBatchMode"
+RECONNECT_FAILURES_MAX = 10
+# codes of the errors after which a server is tried again, and of those that its user must settle
+_NO_ANSWER = ("server_unreachable", "server_busy", "bad_answer")
+_NOT_TAKEN = ("not_logged_in", "sync_refused", "cursor_unknown")
 RESTORED = "this log was put back from an old copy: it goes on under another node"
+_T = TypeVar("_T")
 
 
 class SyncTarget(msgspec.Struct, frozen=True):
@@ -57,18 +61,6 @@ class SyncTarget(msgspec.Struct, frozen=True):
         return f"team {self.team} at {self.server}, as {self.user}"
 
 
-class SyncedMark(msgspec.Struct, frozen=True):
-    """The end of a log's segment as a round began, by inode and size.
-
-    The round left `left` lines, and appended `taken` lines itself.
-    """
-
-    segment: int
-    size_bytes: int
-    taken: int
-    left: int
-
-
 class SyncReport(msgspec.Struct, frozen=True):
     """The report of a round, counted in lines; the last one of any process is kept beside the log.
 
@@ -78,8 +70,7 @@ class SyncReport(msgspec.Struct, frozen=True):
 
     The rest is of one that is kept. `at` is when, by a clock of this machine; `failures` counts the
     rounds in a row that did not reach their end; `succeeded_at` is the last time that nothing
-    stayed behind; `is_background` is whether a background service ran it. `mark` is that of the
-    last round that looked at the log.
+    stayed behind; `is_background` is whether a background service ran it.
     """
 
     at: str = ""
@@ -92,10 +83,8 @@ class SyncReport(msgspec.Struct, frozen=True):
     failures: int = 0
     error_code: str = ""
     error_text: str = ""
-    connection: str = OFFLINE
     succeeded_at: str = ""
     is_background: bool = False
-    mark: SyncedMark | None = None
     taken_back: int = 0
     is_restored: bool = False
     error: ThenceError | None = None
@@ -110,6 +99,16 @@ class SyncReport(msgspec.Struct, frozen=True):
         """True if another round may do better; parked lines wait for their user."""
         return self.error is not None or self.left > 0
 
+    @property
+    def connection(self) -> str:
+        """The word for the connection after the round."""
+        if self.error_code in _NO_ANSWER:
+            is_trying = self.is_background and self.failures <= RECONNECT_FAILURES_MAX
+            return RECONNECTING if is_trying else OFFLINE_BATCH_MODE
+        if not self.at or self.error_code in _NOT_TAKEN:
+            return OFFLINE
+        return OFFLINE_BATCH_MODE if self.error_code else CONNECTED
+
 
 def sync_folder(folder: Path) -> Path:
     """Returns the folder of a log's sync, in the log's own folder."""
@@ -121,22 +120,22 @@ def target_path(folder: Path) -> Path:
     return sync_folder(folder) / _TARGET
 
 
+def presence_path(folder: Path) -> Path:
+    """Returns the path of the lock that a background service of a log holds while it runs."""
+    return sync_folder(folder) / _PRESENCE
+
+
+def is_service_running(folder: Path) -> bool:
+    """Reports whether a background service of any process syncs a log; raises ThenceError."""
+    return is_locked(presence_path(folder))
+
+
 def read_target(folder: Path) -> SyncTarget | None:
     """Returns the target of a log, also one that is not enabled; None if there was none.
 
     Raises SyncError for a file that can't be used.
     """
-    path = target_path(folder)
-    try:
-        data = _read(path)
-        return None if data is None else msgspec.json.decode(data, type=SyncTarget)
-    except (DiskError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise SyncError(
-            "could not read the target in",
-            place=path,
-            cause=error,
-            hint=f"remove it, then enable sync again: rm {path}; thence sync enable",
-        ) from error
+    return _read(target_path(folder), SyncTarget)
 
 
 def enabled_target(folder: Path) -> SyncTarget:
@@ -154,24 +153,13 @@ def enabled_target(folder: Path) -> SyncTarget:
 
 def team_of(folder: Path) -> str | None:
     """Returns the team that a log is synced with; None without one, whatever the file holds."""
-    try:
-        target = read_target(folder)
-    except SyncError:
-        return None
+    target = _read_good(target_path(folder), SyncTarget)
     return target.team if target is not None and target.is_enabled else None
 
 
 def write_target(folder: Path, target: SyncTarget) -> None:
     """Stores the target of a log; raises SyncError."""
-    try:
-        _replace(target_path(folder), target)
-    except (DiskError, ThenceError) as error:
-        raise SyncError(
-            "could not store the target of",
-            place=folder,
-            cause=error.strerror if isinstance(error, DiskError) else error.cause,
-            hint="check the folder's owner and the room on the disk",
-        ) from error
+    _write(target_path(folder), target)
 
 
 def switched(before: SyncTarget | None, requested: SyncTarget, *, may_switch: bool) -> SyncTarget:
@@ -196,42 +184,25 @@ def switched(before: SyncTarget | None, requested: SyncTarget, *, may_switch: bo
 
 def read_status(folder: Path) -> SyncReport | None:
     """Returns the last round of a log; None if there was none or the file can't be used."""
-    try:
-        data = _read(sync_folder(folder) / _STATUS)
-        report = msgspec.json.decode(data, type=SyncReport) if data else None
-        return report if report and report.at else None
-    except (DiskError, SyncError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+    report = _read_good(sync_folder(folder) / _STATUS, SyncReport)
+    return report if report and report.at else None
 
 
-def write_status(folder: Path, report: SyncReport) -> bool:
-    """Stores the last round of a log; reports whether the disk took it."""
-    try:
-        _replace(sync_folder(folder) / _STATUS, msgspec.structs.replace(report, error=None))
-    except (DiskError, ThenceError):
-        return False
-    return True
-
-
-class _Live(msgspec.Struct, frozen=True):
-    """The state of the live connection of a background service."""
-
-    connection: str
+def write_status(folder: Path, report: SyncReport) -> None:
+    """Stores the last round of a log, if the disk takes it."""
+    with suppress(SyncError):
+        _write(sync_folder(folder) / _STATUS, msgspec.structs.replace(report, error=None))
 
 
 def read_connection(folder: Path) -> str:
     """Returns the state of a log's live connection, of use while a background service runs."""
-    try:
-        data = _read(sync_folder(folder) / _LIVE)
-        return msgspec.json.decode(data, type=_Live).connection if data else OFFLINE_BATCH_MODE
-    except (DiskError, SyncError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return OFFLINE_BATCH_MODE
+    return _read_good(sync_folder(folder) / _LIVE, str) or OFFLINE_BATCH_MODE
 
 
 def write_connection(folder: Path, word: str) -> None:
     """Stores the state of a log's live connection, if the disk takes it."""
-    with suppress(DiskError, ThenceError):
-        _replace(sync_folder(folder) / _LIVE, _Live(word))
+    with suppress(SyncError):
+        _write(sync_folder(folder) / _LIVE, word)
 
 
 def connection_state(folder: Path, last: SyncReport | None, *, is_service_running: bool) -> str:
@@ -254,14 +225,16 @@ def status_word(folder: Path) -> str | None:
 
     It is None without sync.
     """
+    from thence.sync.outbox import waiting_count  # seldom needed
+
     try:
         target = read_target(folder)
         if target is None or not target.is_enabled:
             return None
         last = read_status(folder)
-        is_running = is_locked(sync_folder(folder) / PRESENCE)
+        is_running = is_service_running(folder)
         word = connection_state(folder, last, is_service_running=is_running)
-        waiting = 0 if word == CONNECTED else _waiting(folder, last)
+        waiting = 0 if word == CONNECTED else waiting_count(OS_DISK, folder)
     except (ThenceError, OSError):
         return None
     if waiting is None:
@@ -271,36 +244,39 @@ def status_word(folder: Path) -> str | None:
     return connection_words(word, is_service_running=is_running)
 
 
-def _waiting(folder: Path, last: SyncReport | None) -> int | None:
-    """Returns how many lines wait for a round, None if they were not counted."""
-    descriptor = OS_DISK.open_existing(current_path(folder))
-    if descriptor is None:
-        return 0
-    try:
-        (_, segment), size_bytes = OS_DISK.file_id(descriptor)
-        mark = last.mark if last else None
-        start = mark.size_bytes if mark else 0
-        is_other = mark is not None and start and mark.segment != segment
-        if is_other or not 0 <= size_bytes - start <= COUNTED_BYTES_MAX:
-            return None
-        lines = OS_DISK.read_at(descriptor, start, size_bytes - start).count(b"\n")
-    finally:
-        OS_DISK.close(descriptor)
-    return lines if mark is None else mark.left + max(0, lines - mark.taken)
+def _read(path: Path, kind: type[_T]) -> _T | None:
+    """Returns the value in a file, None without one; raises SyncError.
 
-
-def _read(path: Path) -> bytes | None:
-    """Reads a file, but none that a symbolic link leads to: its maker would choose the target."""
+    A file that a symbolic link leads to is refused: its maker would choose the target.
+    """
     if path.is_symlink() or path.parent.is_symlink():
-        raise SyncError(
-            "could not read",
-            place=path,
-            cause="it or its folder is a symbolic link",
-            hint="see where it leads (ls -l), then remove it",
-        )
-    return OS_DISK.read_whole(path)
+        hint = "see where it leads (ls -l), then remove it"
+        raise _unusable(path, "it or its folder is a symbolic link", hint)
+    try:
+        data = OS_DISK.read_whole(path)
+        return None if data is None else msgspec.json.decode(data, type=kind)
+    except (DiskError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        hint = f"remove it, then enable sync again: rm {path}; thence sync enable"
+        raise _unusable(path, error, hint) from error
 
 
-def _replace(path: Path, value: msgspec.Struct) -> None:
-    OS_DISK.make_folder(path.parent)
-    replace_file(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+def _read_good(path: Path, kind: type[_T]) -> _T | None:
+    """Returns the value in a file, None without one or for a file that can't be used."""
+    with suppress(SyncError):
+        return _read(path, kind)
+    return None
+
+
+def _write(path: Path, value: msgspec.Struct | str) -> None:
+    """Replaces a file; raises SyncError."""
+    try:
+        OS_DISK.make_folder(path.parent)
+        replace_file(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    except (DiskError, ThenceError) as error:
+        cause = error.strerror if isinstance(error, DiskError) else error.cause
+        hint = "check the folder's owner and the room on the disk"
+        raise _unusable(path, cause, hint) from error
+
+
+def _unusable(path: Path, cause: object, hint: str) -> SyncError:
+    return SyncError("could not use the state of sync in", place=path, cause=cause, hint=hint)

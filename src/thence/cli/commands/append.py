@@ -71,13 +71,9 @@ def append_command(
             caused_by=cause_events,
         )
         variables = replica.environment(event) if is_env else {}
-    if out.is_json:
-        numbers = {"seq": event.seq, "lamport_clock": event.lamport_clock}
-        out.json({"event_id": event.event_id, **numbers, **variables})
-    elif variables:
-        out.write(*(f"{name}={value}" for name, value in variables.items()))
-    else:
-        out.write(event.event_id)
+    numbers = {"seq": event.seq, "lamport_clock": event.lamport_clock}
+    lines = [f"{name}={value}" for name, value in variables.items()]
+    out.result({"event_id": event.event_id, **numbers, **variables}, lines or [event.event_id])
 
 
 def _run_of(replica: "Log") -> str | None:

@@ -38,7 +38,7 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
     """
     from thence.cli.shared.logs import find_event, open_for_reading, redact_copies
     from thence.signing import known_key, own_key
-    from thence.sync.redaction import check_right, is_redacted, redact
+    from thence.sync.authorship import check_right, is_redacted, redact
     from thence.sync.target import read_target
 
     _check_packages()

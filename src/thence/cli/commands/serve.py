@@ -3,16 +3,15 @@
 import os
 import re
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from thence.cli import INTERRUPTED
-from thence.cli.frame import help_with, output_options
+from thence.cli.frame import help_with, output_options, require_packages
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import journal_of
-from thence.errors import ExtraMissing, NotALog
+from thence.errors import NotALog
 
 _PORT_MAX = 65_535
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
@@ -74,10 +73,7 @@ def _serve(
     running.end_on_sigterm()
     listener = running.listening(port)
     address = f"http://{running.HOST}:{listener.getsockname()[1]}"
-    if out.is_json:
-        out.json({"url": address, "root": str(root.absolute())})
-    else:
-        out.write(address)
+    out.result({"url": address, "root": str(root.absolute())}, [address])
     out.flush()
     header = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
     out.notice(f"serving {root.absolute()}; try: curl{header} {address}/{example}")
@@ -87,13 +83,7 @@ def _serve(
 
 def _check(root: Path) -> None:
     """Raises, before any output, if a package or the folder is missing."""
-    for package in ("fastapi", "httptools", "uvicorn"):
-        if find_spec(package) is None:
-            raise ExtraMissing(
-                "could not start the server",
-                cause=f"{package} is not installed",
-                hint="pip install 'thence[server]'",
-            )
+    require_packages("could not start the server", "server", "fastapi", "httptools", "uvicorn")
     if not root.is_dir():
         raise NotALog(
             "could not serve",

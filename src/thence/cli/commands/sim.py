@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from thence.cli.commands.verify import finding_json
-from thence.cli.frame import Commands, help_with, output_options, verbosity_options
+from thence.cli.frame import command_group, help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
@@ -51,16 +51,14 @@ def list_command(root: str | None) -> None:
     out = current()
     folder = Path(root or out.settings.runs)
     entries = [run_entry(run) for run in run_folders(folder)]
-    if out.is_json:
-        out.json({"runs": entries})
-        return
+    lines = []
     for entry in entries:
         events = counted(int(str(entry["events"])), "event")
         notes = "; ".join(_notes(entry))
         line = f"{entry['status']:<11}  {events:>14}  {entry['run_id']}"
-        out.write(f"{line}  ({notes})" if notes else line)
-    if not entries:
-        out.notice(f"no runs in {folder}; `thence sim run spatial_trade_network` makes one")
+        lines.append(f"{line}  ({notes})" if notes else line)
+    missing = f"no runs in {folder}; `thence sim run spatial_trade_network` makes one"
+    out.result({"runs": entries}, lines, () if entries else [missing])
 
 
 @click.command("show", **help_with("thence sim show output/my-run --variable place/Mill/price_ore"))
@@ -301,18 +299,9 @@ def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
 VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
 
 
-@click.group(
-    "sim",
-    cls=Commands,
-    invoke_without_command=True,
-    **help_with("thence sim run spatial_trade_network"),
-)
-@verbosity_options
-@click.pass_context
-def sim_command(context: click.Context) -> None:
+@command_group("sim", "thence sim run spatial_trade_network")
+def sim_command() -> None:
     """Run simulations and look at their runs."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
 
 
 for command in (list_command, show_command):
@@ -416,11 +405,11 @@ def new_command(project_name: str) -> None:
         reason = "a name has letters, digits, _ and -, 100 at most"
         raise click.BadParameter(reason, param_hint="NAME")
     make_project(Path(project_name))
-    if out.is_json:
-        out.json({"folder": project_name, "files": FILES})
-        return
-    out.write(f"made {project_name} with {', '.join(FILES)}")
-    out.notice(f"next: thence sim run {project_name}/scenario.yaml")
+    out.result(
+        {"folder": project_name, "files": FILES},
+        [f"made {project_name} with {', '.join(FILES)}"],
+        [f"next: thence sim run {project_name}/scenario.yaml"],
+    )
 
 
 @sim_command.command("resume", **help_with("thence sim resume my-run"))
@@ -443,12 +432,9 @@ def resume_command(run: str, turns: int | None) -> int:
     with RecordedRun(folder) as recorded:
         result = recorded.result
     if turns is None and result.get("status") == "completed":
-        if out.is_json:
-            out.json(result)
-        else:
-            reason = result.get("reason", "its end was reached")
-            out.write(f"run {recorded.run_id} is completed: {reason}; nothing is left to play")
-            out.write(f"next: thence sim resume {run} --turns NUMBER")
+        reason = result.get("reason", "its end was reached")
+        text = f"run {recorded.run_id} is completed: {reason}; nothing is left to play"
+        out.result(result, [text, f"next: thence sim resume {run} --turns NUMBER"])
         return 0
     return _played(
         out,
@@ -482,15 +468,12 @@ def replay_command(run: str) -> int:
 
         send_records_to_stderr(out, names_waits=display.wait is None)
         replayed = replay(folder, on_turn=show, on_wait=display.wait)
-    if out.is_json:
-        out.json(msgspec.structs.asdict(replayed))
-    elif not replayed.step:
-        out.write(
-            f"the same: {replayed.turns} turns, {replayed.events} events, content {replayed.sha256}"
-        )
-    else:
-        out.write(f"not the same: the first difference is at {replayed.step}")
-        out.write(f"  {replayed.difference}")
+    lines = [f"not the same: the first difference is at {replayed.step}"]
+    lines.append(f"  {replayed.difference}")
+    if not replayed.step:
+        counts = f"{replayed.turns} turns, {replayed.events} events"
+        lines = [f"the same: {counts}, content {replayed.sha256}"]
+    out.result(msgspec.structs.asdict(replayed), lines)
     return FAILED if replayed.step else 0
 
 

@@ -1,1 +1,35 @@
-"""The commands of the group `server`: a team's server, its users, its teams."""
+"""The group `server` with its commands, each imported when it is called."""
+
+from thence.cli.frame import command_group
+
+# name: (the module of the command, its line in the help)
+TABLE = {
+    "init": ("run_server", "Make the database of a server, with its first team."),
+    "backup": ("copies", "Copy all that a server keeps into one file, also while it runs."),
+    "copy": (
+        "copies",
+        "Copy a team to another server's database, also to one in PostgreSQL.",
+    ),
+    "invitation": (
+        "accounts",
+        "Invite people by links that work once, list these or revoke them.",
+    ),
+    "restore": ("copies", "Verify a copy and put it in the place of what a server keeps."),
+    "run": ("run_server", "Answer the logs of a team over HTTP until a signal ends it."),
+    "team": ("accounts", "Add teams, list them, or give a node to another key."),
+    "token": ("accounts", "Let a machine such as CI in by a token, list or revoke tokens."),
+    "user": ("accounts", "Add users, list or remove them, change their roles and passwords."),
+    "verify": ("copies", "Read each line that a server keeps, and check its digest."),
+}
+
+
+@command_group(
+    "server",
+    "thence server init",
+    "thence server user add ada",
+    "thence server run",
+    table=TABLE,
+    package="thence.cli.server",
+)
+def server_command() -> None:
+    """Run the server at which the logs of a team meet."""

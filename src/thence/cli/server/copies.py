@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.frame import checked_name, help_with, output_options
+from thence.cli.frame import help_with, output_options
 from thence.cli.output import current
-from thence.cli.server.data_folder import (
+from thence.cli.server.opened_server import (
     audit,
     database_file,
     database_place,
     folder_option,
+    only_team,
     shown,
     target_place,
+    team_option,
 )
-from thence.cli.server.users import only_team
 from thence.cli.shared.progress import parts_done
 from thence.errors import NotAServer
 
@@ -43,11 +44,11 @@ def backup_command(copy: str, data: str) -> None:
         back_up(database, Path(copy), _now(), show)
     audit(data, "server.copied", copy=str(Path(copy).absolute()))
     size_bytes = Path(copy).stat().st_size
-    if out.is_json:
-        out.json({"copy": str(Path(copy).absolute()), "bytes": size_bytes})
-    else:
-        out.write(f"copied {database} to {copy}, {size_bytes:,} bytes")
-        out.notice(f"next: thence server verify {copy}")
+    out.result(
+        {"copy": str(Path(copy).absolute()), "bytes": size_bytes},
+        [f"copied {database} to {copy}, {size_bytes:,} bytes"],
+        [f"next: thence server verify {copy}"],
+    )
 
 
 @click.command("verify", **help_with("thence server verify", "thence server verify copy.db"))
@@ -65,10 +66,7 @@ def verify_command(copy: str | None, data: str) -> None:
 
     with parts_done(out, "checking") as show:
         contents = verify(Path(copy) if copy else database, show)
-    if out.is_json:
-        out.json(asdict(contents))
-    else:
-        out.write(f"whole: {_counts(contents)}")
+    out.result(asdict(contents), [f"whole: {_counts(contents)}"])
 
 
 @click.command("restore", **help_with("thence server restore copy.db"))
@@ -90,20 +88,17 @@ def restore_command(copy: str, data: str) -> None:
         contents = restore(Path(copy), database, aside, show)
     audit(data, "server.restored", copy=str(Path(copy).absolute()), copied_at=contents.copied_at)
     replaced = str(aside.absolute()) if aside.exists() else None
-    if out.is_json:
-        out.json({**asdict(contents), "replaced": replaced})
-    else:
-        out.write(f"restored {_counts(contents)}")
-        if replaced:
-            out.notice(f"what was there is in {aside}")
-        out.notice("next: thence server run; clones bring again what came after the copy")
+    notes = [f"what was there is in {aside}"] if replaced else []
+    out.result(
+        {**asdict(contents), "replaced": replaced},
+        [f"restored {_counts(contents)}"],
+        [*notes, "next: thence server run; clones bring again what came after the copy"],
+    )
 
 
 @click.command("copy", **help_with("thence server copy postgresql:///thence --team docs"))
 @click.argument("target", metavar="TARGET")
-@click.option(
-    "--team", metavar="TEAM", callback=checked_name, help="The team; else the only one there is."
-)
+@team_option
 @folder_option
 @output_options
 def copy_command(target: str, team: str | None, data: str) -> None:
@@ -139,12 +134,12 @@ def copy_command(target: str, team: str | None, data: str) -> None:
         with parts_done(out, "copying") as show:
             copied = copy_team(ours, theirs, team, show)
     audit(data, "team.copied", team=team, target=shown(place))
-    if out.is_json:
-        out.json({"team": team, **copied._asdict()})
-        return
     counts = f"{copied.members:,} members, {copied.logs:,} logs, {copied.events:,} events"
-    out.write(f"copied {team}: {counts}")
-    out.notice("its members and machines log in to the other server; nothing was removed here")
+    out.result(
+        {"team": team, **copied._asdict()},
+        [f"copied {team}: {counts}"],
+        ["its members and machines log in to the other server; nothing was removed here"],
+    )
 
 
 def _file(data: str) -> Path:

@@ -1,24 +1,30 @@
-"""The command `server run`: answers for a team's server until a signal ends it."""
+"""The commands `server init` and `server run`: a team's server is made, and answers."""
 
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
+from msgspec.structs import replace
 
 from thence.cli import INTERRUPTED
 from thence.cli.failure import report_error
-from thence.cli.frame import help_with, output_options
+from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current
-from thence.cli.server.data_folder import data_option, database_place
-from thence.cli.server.login_options import login_options
+from thence.cli.server.opened_server import (
+    DEFAULT,
+    data_option,
+    database_place,
+    opened_server,
+    shown,
+)
 from thence.errors import NotAServer, ThenceError
-from thence.server.login_settings import LoginSettings
+from thence.server.login_settings import Claim, LoginSettings, OidcSettings, TeamSettings
 from thence.server.supervisor import PROCESSES_MAX, Supervisor
 
 if TYPE_CHECKING:
@@ -27,6 +33,46 @@ if TYPE_CHECKING:
 _PORT_MAX = 65_535
 _SIZE = re.compile(r"([1-9][0-9]{0,5})([MGT])", re.ASCII)
 _UNITS = {"M": 1024**2, "G": 1024**3, "T": 1024**4}
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+_EPOCH_BYTES = 16
+_TEAM = "team"
+
+
+@click.command("init", **help_with("thence server init", "thence server init --data folder"))
+@data_option
+@click.option(
+    "--team",
+    metavar="TEAM",
+    default=_TEAM,
+    callback=checked_name,
+    help=f"The name of the team; else {_TEAM}.",
+)
+@click.option(
+    "--reader-role",
+    metavar="ROLE",
+    help="The role that reads for one team in PostgreSQL; else thence_reader.",
+)
+@output_options
+def init_command(data: str, team: str, reader_role: str | None) -> None:
+    """Make the database of a server, with its first team.
+
+    It lies in a folder that only you may read, or in a database of PostgreSQL that is empty yet.
+    """
+    place = database_place(data)
+    from thence.server.team.accounts import check_slug
+    from thence.server.team.engines import make_database
+
+    check_slug(team)
+    make_database(place, os.urandom(_EPOCH_BYTES).hex(), reader_role)
+    with opened_server(data) as server:
+        server.accounts.add_team(team)
+        server.audit("server.made", team=team)
+    folder = "" if data == DEFAULT else f" --data {data}"
+    current().result(
+        {"data": str(Path(data).absolute()), "team": team},
+        [f"made a server in {shown(place)} with the team {team}"],
+        [f"next: thence server user add NAME{folder}, then thence server run{folder}"],
+    )
 
 
 def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
@@ -34,6 +80,12 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     if size is None:
         raise click.BadParameter("it is no size such as 500M, 20G or 1T")
     return int(size[1]) * _UNITS[size[2]]
+
+
+def _address(context: click.Context, option: click.Parameter, text: str | None) -> str:
+    if text and not _URL.fullmatch(text):
+        raise click.BadParameter("it is no address such as https://thence.example")
+    return (text or "").rstrip("/")
 
 
 @click.command(
@@ -68,7 +120,28 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     default=1,
     help="Answer in so many processes; else 1.",
 )
-@login_options
+@click.option(
+    "--url",
+    metavar="URL",
+    callback=_address,
+    help="The address under which clients reach the server, which invitations name.",
+)
+@click.option(
+    "--oidc-issuer",
+    metavar="URL",
+    help="Let people log in by this provider of OpenID Connect; it needs --url.",
+)
+@click.option(
+    "--oidc-client",
+    metavar="ID",
+    help="The provider's name for this server; THENCE_OIDC_SECRET holds the secret.",
+)
+@click.option(
+    "--oidc-claim",
+    type=click.Choice(get_args(Claim)),
+    default="preferred_username",
+    help="What the provider tells that is a user's name here; else preferred_username.",
+)
 @click.option(
     "--check", "is_check", is_flag=True, help="Tell what a start would change in the database."
 )
@@ -85,7 +158,7 @@ def run_command(
     workers: int,
     is_check: bool,
     log_json: bool,
-    logins: LoginSettings,
+    **logins: Any,
 ) -> None:
     """Answer the logs of a team over HTTP until a signal ends it.
 
@@ -96,10 +169,28 @@ def run_command(
     if is_check:
         return _tell_pending(out, data)
     try:
-        options = {"cache_bytes": cache_size, "logs_json": log_json, "logins": logins}
-        _serve(out, data, (host, port), (tls_cert, tls_key), workers, cache, options)
+        settings = TeamSettings(
+            data=Path(data).absolute(),
+            cache=Path(cache) if cache else None,
+            cache_bytes=cache_size,
+            metrics_token=out.settings.metrics_token,
+            logins=_logins(**logins),
+        )
+        _serve(out, data, (host, port), (tls_cert, tls_key), workers, settings, log_json)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         _end(out, _exit_code(ended))
+
+
+def _logins(
+    url: str, oidc_issuer: str | None, oidc_client: str | None, oidc_claim: Claim
+) -> LoginSettings:
+    """Returns how people come in; raises UsageError for a provider that is not named as a whole."""
+    if not (oidc_issuer or oidc_client):
+        return LoginSettings(url)
+    if not (oidc_issuer and oidc_client and url):
+        raise click.UsageError("--oidc-issuer, --oidc-client and --url are given together")
+    secret = current().settings.oidc_secret or ""
+    return LoginSettings(url, OidcSettings(oidc_issuer, oidc_client, secret, oidc_claim))
 
 
 def _serve(
@@ -108,8 +199,8 @@ def _serve(
     endpoint: tuple[str, int],
     tls_files: tuple[str | None, str | None],
     workers: int,
-    cache: str | None,
-    options: Mapping[str, Any],
+    settings: TeamSettings,
+    logs_json: bool,
 ) -> None:
     from thence.server import running
 
@@ -125,27 +216,15 @@ def _serve(
             _look_at(out, database)
         url_host = f"[{host}]" if ":" in host else host
         address = f"{'https' if tls else 'http'}://{url_host}:{listener.getsockname()[1]}"
-        if out.is_json:
-            out.json({"url": address, "data": str(folder.absolute())})
-        else:
-            out.write(address)
+        out.result({"url": address, "data": str(folder.absolute())}, [address])
         out.flush()
         out.notice(f"serving {folder.absolute()}; Ctrl-C ends it")
-        serve = partial(
-            running.serve_team,
-            listener,
-            database,
-            host,
-            tls,
-            data=folder.absolute(),
-            metrics_token=out.settings.metrics_token,
-            **options,
-        )
+        serve = partial(running.serve_team, listener, database, host, tls=tls, logs_json=logs_json)
         if workers == 1:
-            serve(cache=Path(cache or data))
+            serve(settings)
         else:
-            caches = Path(cache) if cache else folder / "workers"
-            Supervisor(partial(_answer, out, serve, caches), out.notice).run(workers)
+            answer = partial(_answer, out, serve, settings, folder)
+            Supervisor(answer, out.notice).run(workers)
 
 
 def _place(data: str) -> str | Path:
@@ -172,12 +251,11 @@ def _tell_pending(out: Output, data: str) -> None:
     from thence.server.team.engines import pending
 
     steps = pending(place)
-    if out.is_json:
-        out.json({"pending": [{"version": step.version, "does": step.words} for step in steps]})
-    elif not steps:
-        out.write("the database is up to date")
-    for step in () if out.is_json else steps:
-        out.write(f"to version {step.version}: {step.words}")
+    lines = [f"to version {step.version}: {step.words}" for step in steps]
+    out.result(
+        {"pending": [{"version": step.version, "does": step.words} for step in steps]},
+        lines or ["the database is up to date"],
+    )
 
 
 def _look_at(out: Output, database: Path) -> None:
@@ -212,10 +290,13 @@ def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | N
     return None
 
 
-def _answer(out: Output, serve: Callable[..., None], cache: Path, number: int) -> int:
+def _answer(
+    out: Output, serve: Callable[..., None], settings: TeamSettings, folder: Path, number: int
+) -> int:
     """Serves in a process of several, with log folders of its own; returns its exit code."""
+    cache = (settings.cache or folder / "workers") / str(number)
     try:
-        serve(cache=cache / str(number))
+        serve(replace(settings, cache=cache))
     except (KeyboardInterrupt, SystemExit) as ended:
         return _exit_code(ended)
     except ThenceError as error:

@@ -1,25 +1,33 @@
 """The commands `sync enable` and `sync disable`: the target of a log's sync."""
 
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current
-from thence.cli.sync.synced_log import (
-    NamedLog,
-    check_packages,
-    find_synced_log,
-    named_for_server,
-    synced_log_option,
-)
+from thence.cli.shared.locate import find_log, is_log, named_log
+from thence.cli.sync.synced_log import check_packages, find_synced_log, synced_log_option
 from thence.errors import SyncRefused
+from thence.replica import open_log
 
 if TYPE_CHECKING:
     from thence.sync.credentials import Login
     from thence.sync.target import SyncTarget
+
+
+_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
+
+
+class NamedLog(NamedTuple):
+    """A log's folder, the name that it has at a server by itself, and its kind."""
+
+    folder: Path
+    name: str
+    kind: str
 
 
 @click.command("enable", **help_with("thence sync enable", "thence sync enable --team atlas"))
@@ -58,7 +66,7 @@ def enable_command(
     from thence.sync.target import read_target, switched, write_target
 
     out = current()
-    login = CredentialStore().chosen(server, username)
+    login = CredentialStore().login(server, username)
     if team is None and login.team_slug is None:
         raise SyncRefused(
             "could not enable sync with",
@@ -66,18 +74,21 @@ def enable_command(
             cause=f"{login.username} is in no team there",
             hint="ask whoever keeps the server for a team, then log in again",
         )
-    named = named_for_server(out, log, name)
+    named = _named_log(out, log, name)
     before = read_target(named.folder)
-    target = switched(before, _requested(login, named, before, team), may_switch=may_switch)
+    log_name = name or (before.log if before else named.name)
+    _check_name(named.folder, log_name)
+    requested = _requested(login, named._replace(name=log_name), before, team)
+    target = switched(before, requested, may_switch=may_switch)
     if before is not None and before.key != target.key:
         _ask(out, named.folder, target, is_sure=is_sure)
     own_key()  # of this machine: it signs what this log writes, from the next round on
     write_target(named.folder, target)
-    if out.is_json:
-        out.json(target)
-    else:
-        out.write(f"sync is on: {target.place}")
-        out.notice(f"the log is {target.log} there; push and pull events: thence sync now")
+    out.result(
+        target,
+        [f"sync is on: {target.place}"],
+        [f"the log is {target.log} there; push and pull events: thence sync now"],
+    )
 
 
 def _requested(
@@ -125,7 +136,57 @@ def disable_command(log: str | None) -> None:
     target = read_target(folder)
     if target is not None and target.is_enabled:
         write_target(folder, msgspec.structs.replace(target, is_enabled=False))
-    if out.is_json:
-        out.json({"is_enabled": False})
-    else:
-        out.write("sync is off" if target else "sync was never on")
+    out.result({"is_enabled": False}, ["sync is off" if target else "sync was never on"])
+
+
+def _named_log(out: Output, log: str | None, name: str | None) -> NamedLog:
+    """Returns a log with the name that it has by itself; makes a project's missing journal.
+
+    A project's journal is named by the project's id, another log by its own id. With `name` a log
+    that is missing is made, for the second machine of a log. Raises NotALog, NotAProject,
+    SyncRefused.
+    """
+    if name is not None:
+        _check_name(Path(named_log(out, log) or "."), name)
+    named = _project_journal(out, log, may_make=name is not None)
+    if named is None:
+        folder = find_log(out, log, create=name is not None)
+        is_new = not is_log(folder)
+        with open_log(folder, create=is_new) as replica:
+            named = NamedLog(folder, replica.log_id or "", replica.vocabulary.name)
+        if is_new:
+            out.notice(f"made the log in {folder}, which is empty until `thence sync now`")
+        if named.kind == "work" and name is None:
+            raise SyncRefused(
+                "could not name the log in",
+                place=folder,
+                cause="it is the journal of a project, which is named by the project's id",
+                hint="name the project's folder: thence sync enable --log FOLDER",
+            )
+    return named
+
+
+def _check_name(folder: Path, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise SyncRefused(
+            "could not name the log in",
+            place=folder,
+            cause=f"{name!r:.80} is no name of a log at a server",
+            hint="give it one of letters, digits, . _ and -: --name NAME",
+        )
+
+
+def _project_journal(out: Output, log: str | None, *, may_make: bool) -> NamedLog | None:
+    """Returns the journal of the project in a folder; None for a log that is named itself."""
+    text = named_log(out, log)
+    folder = Path(text or ".")
+    if text and (not folder.is_dir() or is_log(folder)):
+        return None
+    if text and may_make and not any(folder.iterdir()):  # an empty folder for a log
+        return None
+    from thence.core.values.vocabulary import WORK
+    from thence.work.project.project import find_project
+
+    project = find_project(folder)
+    with open_log(project.home, WORK):
+        return NamedLog(project.home, project.uuid, WORK.name)

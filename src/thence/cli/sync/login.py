@@ -109,7 +109,7 @@ def logout_command(url: str | None, username: str | None) -> None:
 
     out = current()
     store = CredentialStore()
-    login = store.chosen(url, username)
+    login = store.login(url, username)
     is_revoked = True
     try:
         revoke(login)
@@ -118,10 +118,10 @@ def logout_command(url: str | None, username: str | None) -> None:
         out.warn(f"note: the server did not end the login: {error.cause}")
     store.remove(login)
     _note_mended(out, store.notes)
-    if out.is_json:
-        out.json({"server": login.server, "username": login.username, "is_revoked": is_revoked})
-    else:
-        out.write(f"logged out at {login.server} as {login.username}")
+    out.result(
+        {"server": login.server, "username": login.username, "is_revoked": is_revoked},
+        [f"logged out at {login.server} as {login.username}"],
+    )
 
 
 def _by_provider(server: str, ca_file: str | None) -> "Login":
@@ -151,13 +151,12 @@ def _keep(store: "CredentialStore", login: "Login") -> None:
     out = current()
     store.save(login)
     _note_mended(out, store.notes)
-    if out.is_json:
-        out.json({"server": login.server, "username": login.username, "team": login.team_slug})
-        return
-    team_text = f", team {login.team_slug}" if login.team_slug else ""
-    out.write(f"logged in at {login.server} as {login.username}{team_text}")
-    if login.team_slug is None:
-        out.notice("you are in no team yet: events are kept, and none is sent")
+    team = login.team_slug
+    out.result(
+        {"server": login.server, "username": login.username, "team": team},
+        [f"logged in at {login.server} as {login.username}{f', team {team}' if team else ''}"],
+        () if team else ["you are in no team yet: events are kept, and none is sent"],
+    )
 
 
 def _new_password(*, is_piped: bool) -> str:

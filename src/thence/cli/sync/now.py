@@ -1,7 +1,5 @@
 """The command `sync now`: runs rounds until nothing moves any more."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from thence.cli.frame import help_with, output_options
@@ -16,9 +14,6 @@ from thence.cli.sync.synced_log import (
 )
 from thence.errors import LogBusy, SyncError, ThenceError
 from thence.replica import Log
-
-if TYPE_CHECKING:
-    from thence.sync.target import SyncReport
 
 _WAIT_S = 60.0
 _ROUNDS_MAX = 5
@@ -41,14 +36,15 @@ def now_command(log: str | None) -> None:
             counts = _drained(out, replica)
         finally:  # also after a round that failed once it had redacted
             _redact_copies(out, replica)
-    if out.is_json:
-        out.json(counts)
-    else:
-        out.write(f"pulled {counts['pulled']:,}, pushed {counts['pushed']:,}")
-        if counts["duplicate"]:
-            out.notice(f"{counts['duplicate']:,} were there already")
-        if counts["redacted"]:
-            out.notice(f"{counts['redacted']:,} were redacted: they say nothing any more")
+    notes = {
+        "duplicate": "were there already",
+        "redacted": "were redacted: they say nothing any more",
+    }
+    out.result(
+        counts,
+        [f"pulled {counts['pulled']:,}, pushed {counts['pushed']:,}"],
+        [f"{counts[name]:,} {words}" for name, words in notes.items() if counts[name]],
+    )
 
 
 def _redact_copies(out: Output, replica: Log) -> None:
@@ -74,43 +70,28 @@ def _drained(out: Output, replica: Log) -> dict[str, int]:
         for rounds_left in reversed(range(_ROUNDS_MAX)):
             report = run_round(replica, store, wait_s=_WAIT_S, progress=show)
             if report is None:
-                raise _busy(replica)
+                raise LogBusy(
+                    "could not sync",
+                    place=replica.folder,
+                    cause=f"another process has synced it for {_WAIT_S:g} s",
+                    hint="see what it does: thence sync status; then try again",
+                )
             for name, key in ROUND_COUNTS.items():
                 sums[key] += getattr(report, name)
             is_restored = is_restored or report.is_restored
-            if not rounds_left or not _may_go_on(report):
+            has_moved = report.taken or report.delivered
+            if not rounds_left or report.error or report.is_complete or not has_moved:
                 break
-    for note in store.notes:
+    for note in [*store.notes, *([RESTORED] if is_restored else [])]:
         out.notice(f"note: {note}")
-    if is_restored:
-        out.notice(f"note: {RESTORED}")
     assert report is not None
     if report.error is not None:
         raise report.error
     if not report.is_complete:
-        raise _left_behind(replica, report.left, report.parked)
+        raise SyncError(
+            "could not sync all of",
+            place=replica.folder,
+            cause=f"{report.left:,} stayed behind without a verdict, {report.parked:,} are parked",
+            hint="see why: thence sync parked" if report.parked else "try again: thence sync now",
+        )
     return sums
-
-
-def _may_go_on(report: "SyncReport") -> bool:
-    """Reports whether another round may push what this one left."""
-    has_moved = report.taken or report.delivered
-    return report.error is None and not report.is_complete and bool(has_moved)
-
-
-def _busy(replica: Log) -> LogBusy:
-    return LogBusy(
-        "could not sync",
-        place=replica.folder,
-        cause=f"another process has synced it for {_WAIT_S:g} s",
-        hint="see what it does: thence sync status; then try again",
-    )
-
-
-def _left_behind(replica: Log, remaining: int, parked: int) -> SyncError:
-    return SyncError(
-        "could not sync all of",
-        place=replica.folder,
-        cause=f"{remaining:,} stayed behind without a verdict, {parked:,} are parked",
-        hint="see why: thence sync parked" if parked else "try again: thence sync now",
-    )

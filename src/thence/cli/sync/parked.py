@@ -38,7 +38,7 @@ def parked_command(action: str | None, event_id: str | None, log: str | None) ->
     check_packages()
     if (action == "send") != (event_id is not None):
         raise click.UsageError("name the event with `send`, and with nothing else")
-    from thence.sync.state import engine_offline
+    from thence.sync.rounds import engine_offline
 
     out = current()
     count = 0
@@ -49,35 +49,22 @@ def parked_command(action: str | None, event_id: str | None, log: str | None) ->
         if event_id is not None:
             count = engine.send_parked(event_id)
             if not count:
-                raise _no_secret(event_id)
+                raise SyncRefused(
+                    "could not send",
+                    place=event_id,
+                    cause="no event with this id is parked for a secret",
+                    hint="see what is parked: thence sync parked",
+                )
         elif action:
             count = engine.retry_parked()
         parked = engine.parked()
-    if out.is_json:
-        lines = [
-            {
-                "event_id": one.event_id,
-                "direction": one.direction,
-                "reason": one.reason,
-                "is_secret": one.is_secret,
-            }
-            for one in parked
-        ]
-        out.json({"parked": lines, "retried": count} if action else {"parked": lines})
-        return
+    value = {"parked": [one._asdict() for one in parked]}
     if action:
-        out.write(f"the next round tries {counted(count, 'event')} again")
+        text = f"the next round tries {counted(count, 'event')} again"
+        out.result({**value, "retried": count}, [text])
         return
-    for one in parked:
-        out.write(f"{one.direction}  {one.event_id}  {one.reason}")
-    if not parked:
-        out.notice("nothing is parked")
-
-
-def _no_secret(event_id: str) -> SyncRefused:
-    return SyncRefused(
-        "could not send",
-        place=event_id,
-        cause="no event with this id is parked for a secret",
-        hint="see what is parked: thence sync parked",
+    out.result(
+        value,
+        [f"{one.direction}  {one.event_id}  {one.reason}" for one in parked],
+        () if parked else ["nothing is parked"],
     )

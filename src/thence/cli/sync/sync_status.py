@@ -1,12 +1,13 @@
 """The command `sync status`: shows the state of a log's sync."""
 
-from typing import TYPE_CHECKING
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from thence.cli import FAILED
 from thence.cli.frame import help_with, output_options
-from thence.cli.output import Output, current
+from thence.cli.output import current
 from thence.cli.shared.render import counted
 from thence.cli.sync.synced_log import (
     ROUND_COUNTS,
@@ -14,10 +15,42 @@ from thence.cli.sync.synced_log import (
     opened_synced_log,
     synced_log_option,
 )
+from thence.errors import InvalidEvent, NotLoggedIn
+from thence.replica import OS_DISK, Log
 
 if TYPE_CHECKING:
-    from thence.sync.state import Differences, SyncState
-    from thence.sync.target import SyncReport
+    from collections.abc import Iterator
+
+    from thence.sync.credentials import CredentialStore
+    from thence.sync.target import SyncReport, SyncTarget
+
+
+class SyncState(NamedTuple):
+    """The state of a log's sync, as it can be seen without the network, under its names in JSON.
+
+    `pending` is the number of lines that the server is not known to hold, None without a target.
+    `login` is "valid" as far as is known here, "ended" or "missing". `public_key` is that of this
+    user's machine, `node_id` that under which the log is written.
+    """
+
+    is_enabled: bool
+    target: "SyncTarget | None"
+    login: str
+    connection: str
+    pending: int | None
+    parked: int
+    failures: int
+    background: str
+    last: "SyncReport | None"
+    public_key: str | None
+    node_id: str | None
+
+
+class Differences(NamedTuple):
+    """How many lines of a log its server lacks, and how many more lines it has than that."""
+
+    missing_there: int
+    missing_here: int
 
 
 @click.command("status", **help_with("thence sync status", "thence sync status --check"))
@@ -33,86 +66,138 @@ def status_command(log: str | None, is_checked: bool) -> int:
     """
     check_packages()
     from thence.sync.credentials import CredentialStore
-    from thence.sync.state import differences, sync_state
 
     out, store = current(), CredentialStore()
     differing: Differences | None = None
     with opened_synced_log(out, log) as replica:
-        state = sync_state(replica, store)
+        state = _state(replica, store)
         if is_checked:
-            differing = differences(replica, store)
-    if out.is_json:
-        out.json(_as_json(state, differing))
-    else:
-        _write(out, state, differing)
-    return FAILED if differing or (is_checked and state.parked) else 0
-
-
-def _as_json(state: "SyncState", differing: "Differences | None") -> dict[str, object]:
-    fields: dict[str, object] = {
-        "is_enabled": state.target is not None and state.target.is_enabled,
-        "target": state.target,
-        "login": state.login,
-        "connection": state.connection,
-        "pending": state.pending,
-        "parked": state.parked,
-        "failures": state.failures,
-        "background": "running" if state.is_service_running else "stopped",
-        "last": None if state.last is None else _last_as_json(state.last),
-        "public_key": state.public_key or None,
-        "node_id": state.node_id,
-    }
+            differing = _differences(replica, store)
+    fields: dict[str, object] = {**state._asdict(), "last": _last_as_json(state.last)}
     if differing is not None:
-        fields |= {
-            "is_in_sync": not differing and not state.parked,
-            "missing_there": differing.missing_there,
-            "missing_here": differing.missing_here,
-        }
-    return fields
+        is_in_sync = not any(differing) and not state.parked
+        fields |= {"is_in_sync": is_in_sync, **differing._asdict()}
+    out.result(fields, list(_lines(state, differing)))
+    return 0 if fields.get("is_in_sync", True) else FAILED
 
 
-def _last_as_json(last: "SyncReport") -> dict[str, object]:
+def _state(log: Log, store: "CredentialStore") -> SyncState:
+    """Returns the state of a log's sync; raises ReadFailed, SyncError."""
+    from thence.inspection.writers import next_node_id
+    from thence.signing import known_key
+    from thence.sync.rounds import engine_offline
+    from thence.sync.target import (
+        OFFLINE,
+        connection_state,
+        is_service_running,
+        read_status,
+        read_target,
+    )
+
+    target, last = read_target(log.folder), read_status(log.folder)
+    is_running = is_service_running(log.folder)
+    pending, parked = None, 0
+    if target is not None:
+        with closing(engine_offline(log)) as engine:
+            pending, parked = engine.pending(), len(engine.parked())
+    login, connection = _login(target, store), OFFLINE
+    is_enabled = target is not None and target.is_enabled
+    if is_enabled and login == "valid":
+        connection = connection_state(log.folder, last, is_service_running=is_running)
+    key = known_key(store.folder)
+    return SyncState(
+        is_enabled,
+        target,
+        login,
+        connection,
+        pending,
+        parked,
+        last.failures if last else 0,
+        "running" if is_running else "stopped",
+        last,
+        key.public_key if key else None,
+        next_node_id(log.folder),
+    )
+
+
+def _login(target: "SyncTarget | None", store: "CredentialStore") -> str:
+    if target is None:
+        return "valid" if store.logins() else "missing"
+    try:
+        login = store.login(target.server, target.user)
+    except NotLoggedIn:
+        return "missing"
+    return "ended" if login.has_ended else "valid"
+
+
+def _differences(log: Log, store: "CredentialStore") -> Differences:
+    """Asks the server about each line of the log; raises what a round does.
+
+    Lines that are brought or taken meanwhile may be counted.
+    """
+    from thence.core.wire.messages import PAGE_EVENTS_MAX
+    from thence.sync.client import client_to
+    from thence.sync.target import enabled_target
+
+    own = sorted(set(_digests(log)))
+    lacking = count = 0
+    with closing(client_to(enabled_target(log.folder), store)) as client:
+        for at in range(0, len(own) or 1, PAGE_EVENTS_MAX):
+            missing = client.missing(own[at : at + PAGE_EVENTS_MAX])
+            lacking += len(missing.digests)
+            count = missing.count
+    return Differences(lacking, max(0, count - len(own) + lacking))
+
+
+def _digests(log: Log) -> "Iterator[bytes]":
+    """Yields the digests of all lines of a log that a server may take."""
+    from thence.core.values.codec import BadLine, parse
+    from thence.log.read.reader import raw_lines
+    from thence.sync.outbox import key_of
+
+    for _, line, is_whole in raw_lines(OS_DISK, log.folder):
+        event = parse(line, log.vocabulary) if is_whole else None
+        if event is not None and not isinstance(event, BadLine):
+            with suppress(InvalidEvent):
+                yield key_of(event).digest
+
+
+def _last_as_json(last: "SyncReport | None") -> dict[str, object] | None:
     import msgspec
 
+    members = msgspec.structs.asdict(last).items() if last else ()
     return {
-        ROUND_COUNTS.get(name, name): value
-        for name, value in msgspec.structs.asdict(last).items()
-        if name != "error"
-    }
+        ROUND_COUNTS.get(name, name): value for name, value in members if name != "error"
+    } or None
 
 
-def _write(out: Output, state: "SyncState", differing: "Differences | None") -> None:
+def _lines(state: SyncState, differing: Differences | None) -> "Iterator[str]":
     from thence.sync.target import connection_words
 
-    target = state.target
+    target, last, is_running = state.target, state.last, state.background == "running"
     if target is None:
-        out.write("target      none: thence sync enable")
+        yield "target      none: thence sync enable"
     else:
-        off_text = "" if target.is_enabled else " (turned off)"
-        out.write(f"target      {target.place}{off_text}", f"log         {target.log}")
+        yield f"target      {target.place}{'' if target.is_enabled else ' (turned off)'}"
+        yield f"log         {target.log}"
     if state.public_key:
-        out.write(f"key         {state.public_key}", f"node        {state.node_id or 'none yet'}")
-    words = connection_words(state.connection, is_service_running=state.is_service_running)
-    out.write(f"login       {state.login}", f"connection  {words}")
+        yield f"key         {state.public_key}"
+        yield f"node        {state.node_id or 'none yet'}"
+    yield f"login       {state.login}"
+    yield f"connection  {connection_words(state.connection, is_service_running=is_running)}"
     if state.pending is not None:
-        out.write(f"queue       {counted(state.pending, 'event')}")
-    out.write(f"parked      {counted(state.parked, 'event')}", f"last sync   {_last(state.last)}")
-    if state.last is not None and state.last.error_text:
-        out.write(
-            f"failed      {counted(state.failures, 'time')} in a row: {state.last.error_text}"
-        )
-    out.write(f"background  {'a service runs' if state.is_service_running else 'no service runs'}")
-    if differing is not None:
-        far, near = (
-            counted(differing.missing_there, "line"),
-            counted(differing.missing_here, "line"),
-        )
-        text = f"{far} missing there, {near} missing here" if differing else "the same as here"
-        out.write(f"server      {text}")
-
-
-def _last(last: "SyncReport | None") -> str:
+        yield f"queue       {counted(state.pending, 'event')}"
+    yield f"parked      {counted(state.parked, 'event')}"
     if last is None:
-        return "never"
-    service_text = " by the background service" if last.is_background else ""
-    return f"{last.at}{service_text}: pulled {last.taken:,}, pushed {last.delivered:,}"
+        yield "last sync   never"
+    else:
+        by_service = " by the background service" if last.is_background else ""
+        moved = f"pulled {last.taken:,}, pushed {last.delivered:,}"
+        yield f"last sync   {last.at}{by_service}: {moved}"
+        if last.error_text:
+            yield f"failed      {counted(last.failures, 'time')} in a row: {last.error_text}"
+    yield f"background  {'a service runs' if is_running else 'no service runs'}"
+    if differing is not None:
+        far, near = (counted(count, "line") for count in differing)
+        text = f"{far} missing there, {near} missing here" if any(differing) else "the same as here"
+        yield f"server      {text}"

@@ -1,8 +1,6 @@
 """The group `work` with its commands, each imported when it is called."""
 
-import click
-
-from thence.cli.frame import LazyCommands, help_with, verbosity_options
+from thence.cli.frame import command_group
 
 # name: (the module of the command, its line in the help)
 TABLE = {
@@ -33,17 +31,12 @@ TABLE = {
 }
 
 
-@click.group(
+@command_group(
     "work",
-    cls=LazyCommands,
+    'thence work add "Read the spec"',
+    "thence work status",
     table=TABLE,
     package="thence.cli.work",
-    invoke_without_command=True,
-    **help_with('thence work add "Read the spec"', "thence work status"),
 )
-@verbosity_options
-@click.pass_context
-def work_command(context: click.Context) -> None:
+def work_command() -> None:
     """Cut features into work packages, and move them to done."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())

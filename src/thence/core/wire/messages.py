@@ -22,13 +22,12 @@ DIGEST_BYTES = 32
 CLAIMED_NODES_MAX = 1_000
 
 Status = Literal["success", "duplicate", "rejected", "retry"]
-STATUSES: tuple[Status, ...] = ("success", "duplicate", "rejected", "retry")
 
 _BEGIN, _END = b'{"events":[', b"]}"
 
 
 class EventVerdict(msgspec.Struct, frozen=True):
-    """The result for one event of a batch; `status` is one of STATUSES, or another tool's word."""
+    """The result for one event of a batch; `status` is a Status, or another tool's word."""
 
     event_id: str
     status: str

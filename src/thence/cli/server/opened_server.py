@@ -1,0 +1,188 @@
+"""The server that a command names by its folder, and what is kept of it in a database."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import wraps
+from getpass import getuser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from thence.cli.frame import checked_name, help_with, output_options, require_packages
+from thence.cli.output import current
+
+if TYPE_CHECKING:
+    from thence.server.team.database import Database
+
+_PACKAGES = ("apsw", "argon2", "fastapi", "httpcore2", "httptools", "joserfc", "nacl", "uvicorn")
+_USING = "could not use the server"
+DEFAULT = "thence-server"
+_ADDRESS = "thence.server.database"
+_TEAMS_SHOWN_MAX = 5
+
+folder_option = click.option(
+    "--data",
+    metavar="FOLDER",
+    default=DEFAULT,
+    callback=checked_name,
+    help=f"The server's folder; else ./{DEFAULT}.",
+)
+team_option = click.option(
+    "--team", metavar="TEAM", callback=checked_name, help="The team; else the only one there is."
+)
+
+
+def data_option(command: Callable[..., object]) -> Callable[..., object]:
+    """Adds --data, and --database beside it, which `database_place` knows of."""
+    database = click.option(
+        "--database",
+        metavar="ADDRESS",
+        callback=_keep_address,
+        expose_value=False,
+        help="Keep all in PostgreSQL, at postgresql://...; else THENCE_DATABASE.",
+    )
+    return folder_option(database(command))
+
+
+def _keep_address(context: click.Context, option: click.Parameter, address: str | None) -> None:
+    context.meta[_ADDRESS] = address
+
+
+def database_file(folder: str) -> Path:
+    """Returns the path of a server's database in SQLite; raises ExtraMissing."""
+    require_packages(_USING, "server", *_PACKAGES)
+    from thence.server.running import TEAM_DATABASE
+
+    return Path(folder) / TEAM_DATABASE
+
+
+def database_place(folder: str) -> str | Path:
+    """Returns where a server's database is: an address of PostgreSQL, else a file.
+
+    Raises ExtraMissing, and UsageError for what is no address.
+    """
+    option = click.get_current_context().meta.get(_ADDRESS)
+    address = current().settings.database if option is None else option
+    if address is None:
+        return database_file(folder)
+    place = target_place(address)
+    if isinstance(place, Path):
+        source = "THENCE_DATABASE" if option is None else "--database"
+        raise click.UsageError(f"{source} does not begin with postgresql://")
+    return place
+
+
+def target_place(target: str) -> str | Path:
+    """Returns where the database of another server is; raises ExtraMissing."""
+    from thence.server.team.engines import is_address
+
+    if not is_address(target):
+        return database_file(target)
+    require_packages(_USING, "server", *_PACKAGES)
+    require_packages(_USING, "postgres", "psycopg", "psycopg_pool")
+    return target
+
+
+def shown(place: str | Path) -> str:
+    """Returns where a database is, in words for people: no password is among them."""
+    if isinstance(place, Path):
+        return str(place.parent)
+    from thence.server.team import postgres
+
+    return postgres.shown(place)
+
+
+def audit(data: str, event_type: str, **payload: object) -> None:
+    """Records in a server's audit log what the user of this machine has done."""
+    from thence.server.team.audit import FOLDER, AuditLog
+
+    try:
+        user = getuser()
+    except (KeyError, OSError):  # no name belongs to the number
+        user = str(os.geteuid())
+    log = AuditLog(database_file(data).with_name(FOLDER))
+    log.record(event_type, f"local:{user}", **payload)
+    log.close()
+
+
+class OpenedServer:
+    """The accounts of a server whose database a command has opened, and its audit log."""
+
+    def __init__(self, database: "Database", data: str) -> None:
+        from thence.server.team.accounts import Accounts
+        from thence.server.team.invitations import Invitations
+        from thence.server.team.keys import KeyRegistry
+        from thence.server.team.logins import Logins, Tool, hashed, is_right
+
+        self._data = data
+        self.accounts = Accounts(database, hashed)
+        self.invitations = Invitations(database, hashed, time.time)
+        self.keys = KeyRegistry(database)
+        self.logins = Logins(database, Tool(time.time, os.urandom, is_right))
+
+    def audit(self, event_type: str, **payload: object) -> None:
+        """Records what the user of this machine has done."""
+        audit(self._data, event_type, **payload)
+
+    def team(self, name: str | None) -> str:
+        """Returns a name, without one that of the only team; raises UsageError."""
+        return name or only_team(self.accounts.teams())
+
+
+class ServerResult(NamedTuple):
+    """The result of a command: the value under --json, else lines, and notes for stderr."""
+
+    value: object
+    lines: Sequence[str]
+    notes: Sequence[str] = ()
+
+
+@contextmanager
+def opened_server(data: str) -> Iterator[OpenedServer]:
+    """Opens the database of a server, beside a server that runs too; raises NotAServer."""
+    place = database_place(data)
+    from thence.server.team.engines import open_database
+
+    with closing(open_database(place)) as database:
+        yield OpenedServer(database, data)
+
+
+def only_team(teams: Sequence[str]) -> str:
+    """Returns the one team there is; raises UsageError."""
+    if len(teams) != 1:
+        there_are = f"there are {', '.join(teams[:_TEAMS_SHOWN_MAX])}" if teams else "there is none"
+        raise click.UsageError(f"name the team with --team; {there_are}")
+    return teams[0]
+
+
+@click.command
+@data_option
+@output_options
+def _common(data: str) -> None:
+    """Has the options of all commands that open a server."""
+
+
+def server_command(
+    group: click.Group, name: str, *examples: str
+) -> Callable[[Callable[..., ServerResult]], click.Command]:
+    """Makes a function of an OpenedServer a command of a group; its docstring is the help.
+
+    The function gets the server first, then the command's parameters by their names.
+    """
+
+    def decorated(function: Callable[..., ServerResult]) -> click.Command:
+        @wraps(function)
+        def call(data: str, **arguments: Any) -> None:
+            with opened_server(data) as server:
+                result = function(server, **arguments)
+            current().result(*result)
+
+        command = click.command(name, cls=click.Command, **help_with(*examples))(call)
+        command.params += _common.params
+        group.add_command(command)
+        return command
+
+    return decorated
