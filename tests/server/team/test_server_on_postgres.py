@@ -190,9 +190,7 @@ def test_disk_that_is_really_full_loses_nothing_and_pushes_go_on_once_there_is_r
 
 
 def fill_and_free(own: Cluster, folder: Path) -> None:
-    written_lines = (
-        written(NODE, seq, seq, {"text": os.urandom(8_000).hex()}) for seq in count(1)
-    )
+    written_lines = (written(NODE, seq, seq, {"text": os.urandom(8_000).hex()}) for seq in count(1))
     ballast, sent = own.folder / "ballast", list[bytes]()
     with team_server(folder / "data", address=own.address(own.empty())) as server:
         server.end()
