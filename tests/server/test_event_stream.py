@@ -159,6 +159,29 @@ def test_lines_of_ids_that_came_before_are_repeated_to_nobody(run: Path) -> None
     played(run, work)
 
 
+@pytest.mark.promise("Q9")
+def test_stream_behind_what_its_feed_has_not_read_yet_hears_none_of_it_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "POLL_S", 60)  # the feed reads as somebody comes
+
+    async def work(here: ServerState, stream: Stream) -> None:
+        await stream.begin()
+        await asyncio.to_thread(append, run, 1)
+        behind = Stream(here, "run", True, Filter(), all_ids(run)[-1])
+        await behind.begin()
+        await asyncio.to_thread(append, run, 1)
+        last = Stream(here, "run", True, Filter(), None)
+        await last.begin()
+        found: list[str] = []
+        await taken(behind.frames(), found, 1)
+        assert found == all_ids(run)[-1:]
+        for other in (behind, last):
+            other.leave()
+
+    played(run, work)
+
+
 def test_too_many_listeners_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "LISTENERS_MAX", 1)
 
