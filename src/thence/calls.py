@@ -17,7 +17,6 @@ import msgspec
 
 from thence.context import StepLog, current_step
 from thence.core.event import Event
-from thence.core.values.payload import refuse
 from thence.errors import InvalidEvent
 from thence.steps import Manner, Step
 
@@ -86,23 +85,23 @@ def outcome(
 ) -> CallOutcome:
     """Returns what `call` answers, or what is recorded as its answer to the same request.
 
-    `request` is a JSON value that says what is asked, such as a model's name and the messages to
-    it; `call` takes nothing and returns a JSON value. A call is a step named "call", or `name`:
-    what was asked is durable before, the answer behind it. When the program is run again, the
-    answer that is recorded in the log under this name and stream is returned: the n-th to the same
-    request for the n-th time that this process asks. What was not answered, as the process was
-    killed or the call failed, is asked again. So a run that must ask anew has a log, or a
-    `stream`, of its own.
+    `request` is a value of a payload that says what is asked, such as a model's name and the
+    messages to it; `call` takes nothing and returns such a value. A call is a step named "call",
+    or `name`: what was asked is durable before, the answer behind it. When the program is run
+    again, it gets the answer that is recorded in the log under this name and stream: the n-th to
+    the same request for the n-th time that this process asks. What was not answered, as the
+    process was killed or the call failed, is asked again. So a run that must ask anew has a log,
+    or a `stream`, of its own.
 
     `log` and `stream` are those of the step around where they are left out. The answer is a cause
     of nothing by itself: `with thence.because(outcome):`. Raises InvalidEvent for values that
-    JSON can't hold, what `call` raises, and what `append` raises.
+    no payload holds, what `call` raises, and what `append` raises.
     """
     step, answered, digest = _asked(request, name, log, stream)
     if answered is not None:
         return CallOutcome(answered.payload.get("result"), answered, True)
     with step as taken:
-        taken.set(result=_checked(call()), request_sha256=digest)
+        taken.set(result=call(), request_sha256=digest)
     return CallOutcome(taken.ended.payload.get("result"), taken.ended, False)
 
 
@@ -119,7 +118,7 @@ async def outcome_async(
     if answered is not None:
         return CallOutcome(answered.payload.get("result"), answered, True)
     async with step as taken:
-        taken.set(result=_checked(await call()), request_sha256=digest)
+        taken.set(result=await call(), request_sha256=digest)
     return CallOutcome(taken.ended.payload.get("result"), taken.ended, False)
 
 
@@ -138,7 +137,8 @@ def _asked(
             cause="no log is known here",
             hint="pass log=, what thence.open(path) returned, here or to a step around it",
         )
-    digest = sha256(_encode(_checked(request))).hexdigest()
+    request = log.plain(request, "request")
+    digest = sha256(_encode(request)).hexdigest()
     with _making:
         of_log = _recorded.setdefault(log, {})
         if (name, stream) not in of_log:
@@ -146,9 +146,3 @@ def _asked(
     answered = of_log[name, stream].next(digest)
     step = Step(name, log, (None, None, stream), {"request": request}, Manner(None, True))
     return step, answered, digest
-
-
-def _checked(value: object) -> object:
-    """Returns a value that JSON can hold; raises InvalidEvent for others."""
-    refuse(value, "outcome")
-    return value

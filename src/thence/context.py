@@ -239,6 +239,9 @@ Words = tuple[str | None, str | None, str | None]
 class StepLog(Protocol):
     """The part of `Log` that a step needs."""
 
+    def plain(self, value: Any, path: str = "payload") -> Any:
+        """Returns a value as JSON; raises InvalidEvent."""
+
     def append_event(self, new: NewEvent) -> Event:
         """Appends an event and returns it once it is durable."""
 

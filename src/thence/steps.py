@@ -34,7 +34,7 @@ from thence.core.event import Event
 from thence.core.nearest import did_you_mean
 from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.new_event import Cause, NewEvent, PassedCause, id_of
-from thence.core.values.payload import refuse
+from thence.core.values.plain import Plain
 from thence.errors import InvalidEvent, ThenceError
 from thence.log.storage.disk import monotonic_ns, process_id
 from thence.log.write.drafting import warn
@@ -62,17 +62,21 @@ class TakenStep(Event):
     It is a cause like any event, and equal to `begun`.
     """
 
-    __slots__ = ("_end", "_facts")
+    __slots__ = ("_end", "_facts", "_plain")
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, plain: Callable[[dict[str, Any], str], Any]) -> None:
         super().__init__(event.line, event.header, event.vocabulary)
+        self._plain = plain
         self._end: Event | ThenceError | None = None
         self._facts: dict[str, Any] = {}
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return _unpickled, (self.begun, self._end)
 
     def set(self, **facts: Any) -> None:
         """Adds to the payload of the step's end: `s.set(result="paid", tokens=812, cost=0.02)`.
 
-        The values are what JSON can hold; of a name that is set twice the last one stays. They
+        The values are those of a payload; of a name that is set twice the last one stays. They
         are recorded however the step ends. Raises InvalidEvent for other values, for a name
         that the end itself has, and behind the block.
         """
@@ -84,8 +88,7 @@ class TakenStep(Event):
                 cause=f"{clashing[0]} is recorded by the step itself" if clashing else "it ended",
                 hint="give it another name" if clashing else "call set inside the block",
             )
-        refuse(facts)
-        self._facts.update(facts)
+        self._facts.update(self._plain(facts, "set"))
 
     @property
     def begun(self) -> Event:
@@ -107,6 +110,12 @@ class TakenStep(Event):
             cause=f"its end was not appended: {self._end}" if self._end else open_here,
             hint="ask for it behind the step's block; inside, the step itself is a cause",
         ) from self._end
+
+
+def _unpickled(event: Event, end: "Event | ThenceError | None") -> TakenStep:
+    step = TakenStep(event, Plain())
+    step._end = end
+    return step
 
 
 class Manner(NamedTuple):
@@ -264,7 +273,7 @@ class Step:
     def _enter(self, step: OpenStep, frame: FrameType) -> TakenStep:
         self._step = step
         self._block = CauseScope((step.begun.event_id,), step, generator_around(frame))
-        self._taken = TakenStep(step.begun)
+        self._taken = TakenStep(step.begun, step.log.plain)
         return self._taken
 
     def _end(self, error: BaseException | None) -> PassedCause | None:

@@ -1,16 +1,25 @@
-"""The files for operators start commands that there are, with options that these have."""
+"""The files for operators start commands that there are, with options and settings of these."""
 
 import json
 import re
 import shlex
-from pathlib import Path
+import tomllib
 
 import click
 import pytest
+from packaging.requirements import Requirement
+from psycopg.conninfo import conninfo_to_dict
+from ruamel.yaml import YAML
+from tests.house.tree import ROOT
+from tools.lock_table import read_pins
 
 from thence.cli.frame import root
+from thence.settings import from_environment
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
+COMPOSE = {path.name: YAML(typ="safe").load(path) for path in DEPLOY.glob("compose*.yaml")}
+# what the image of PostgreSQL reads, beside the variables of its programs
+OF_POSTGRES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_HOST_AUTH_METHOD"}
 
 
 def commands():
@@ -24,9 +33,17 @@ def commands():
         r"^CMD (\[.+\])$", (DEPLOY / "Dockerfile").read_text("utf-8"), re.MULTILINE
     )
     yield json.loads(started)
-    compose = (DEPLOY / "compose.yaml").read_text("utf-8")
-    for words in re.findall(r"^#   docker compose run --rm server (.+)$", compose, re.MULTILINE):
-        yield shlex.split(words)
+    for name in COMPOSE:
+        text = (DEPLOY / name).read_text("utf-8")
+        calls = re.findall(r"^#   docker compose (.*)run --rm server (.+)$", text, re.MULTILINE)
+        for files, words in calls:
+            assert files == "" or files.split()[1::2] == ["compose.yaml", name]
+            yield shlex.split(words)
+        yield from (
+            service["command"]
+            for service in COMPOSE[name]["services"].values()
+            if "build" in service and "command" in service
+        )
 
 
 def parse(arguments):
@@ -45,6 +62,67 @@ def test_command_of_an_operators_file_can_be_typed(arguments):
 
 
 def test_all_calls_are_found_and_a_wrong_one_is_refused():
-    assert len(list(commands())) == 5
+    assert len(list(commands())) == 7
     with pytest.raises(click.NoSuchOption):
         parse(["server", "run", "--port-number", "1"])
+
+
+def services():
+    """Yields the names and values of the services of each way to compose them."""
+    for part in COMPOSE.values():
+        yield from part["services"].items()
+
+
+def test_variable_of_a_service_is_one_that_its_program_reads():
+    named = [
+        (name, variable)
+        for name, service in services()
+        for variable in service.get("environment", {})
+    ]
+    assert ("server", "THENCE_DATABASE") in named
+    unset = from_environment({})
+    for name, variable in named:
+        is_read = (
+            variable in OF_POSTGRES
+            if name == "postgres"
+            else (from_environment({variable: "x"}) != unset)
+        )
+        assert is_read, f"{name} reads no {variable}"
+    assert from_environment({"THENCE_DATA": "x"}) == unset
+
+
+def test_address_of_the_database_leads_to_the_service_that_has_it():
+    for part in COMPOSE.values():
+        address = part["services"]["server"].get("environment", {}).get("THENCE_DATABASE")
+        if address is None:
+            continue
+        server, postgres = part["services"]["server"], part["services"]["postgres"]
+        place = conninfo_to_dict(address)
+        assert place["user"] == postgres["environment"]["POSTGRES_USER"]
+        assert place["dbname"] == postgres["environment"]["POSTGRES_DB"]
+        socket = f"socket:{place['host']}"
+        assert socket in server["volumes"]
+        assert socket in postgres["volumes"]
+        assert server["depends_on"]["postgres"]["condition"] == "service_healthy"
+        assert "healthcheck" in postgres
+
+
+def test_volumes_and_secrets_of_services_are_declared():
+    declared = {
+        kind: {name for part in COMPOSE.values() for name in part.get(kind, {})}
+        for kind in ("volumes", "secrets")
+    }
+    for _, service in services():
+        assert {volume.partition(":")[0] for volume in service["volumes"]} <= declared["volumes"]
+        assert {*service.get("secrets", [])} <= declared["secrets"]
+
+
+def test_image_has_what_the_extra_for_postgresql_has():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [Requirement(line) for line in extras["optional-dependencies"]["postgres"]]
+    names = {line.name for line in wanted}
+    names |= {f"{line.name}-{extra}" for line in wanted for extra in line.extras}
+    text = (DEPLOY / "Dockerfile").read_text()
+    (words,) = re.findall(r"-c /tmp/requirements-dev.lock \\\n +(.+) \\\n", text)
+    assert set(words.split()) == names
+    assert names <= {pin.name for pin in read_pins(ROOT / "requirements-dev.lock")}

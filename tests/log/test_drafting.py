@@ -15,6 +15,7 @@ from tests.log.processes import ran
 import thence
 from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.new_event import NewEvent
+from thence.core.values.plain import Plain
 from thence.core.values.vocabulary import PLAIN, WORK
 from thence.errors import InvalidEvent
 from thence.log.write.drafting import Drafting, NoticeMaker, guarded, in_other_thread, join, warn
@@ -24,7 +25,7 @@ WORDS = ("s/1", "ada", None)
 
 @pytest.fixture
 def drafting():
-    return Drafting(PLAIN, NoticeMaker(PLAIN, {}), Path("log"))
+    return Drafting(PLAIN, NoticeMaker(PLAIN, {}), Path("log"), False, Plain())
 
 
 @pytest.mark.parametrize("event_type", ["", None, 7, b"a", "a\nb", "x" * 201], ids=ascii)

@@ -86,7 +86,8 @@ class Connection:
         """
         url = quote(f"{self.server}{path}", safe="/:[]%")
         url += f"?{urlencode(query)}" if query else ""
-        fields = [(name.encode(), text.encode()) for name, text in (headers or {}).items()]
+        named = {**_HEADERS, **(headers or {})}
+        fields = [(name.encode(), text.encode()) for name, text in named.items()]
         was_used = self._pool is not None
         try:
             return self._sent(method, url, fields, body)
@@ -115,11 +116,7 @@ class Connection:
                     max_connections=1,
                     network_backend=self._network,
                 )
-            headers = [
-                *((name.encode(), text.encode()) for name, text in _HEADERS.items()),
-                *fields,
-            ]
-            with self._pool.stream(method, url, headers=headers, content=body or None) as response:
+            with self._pool.stream(method, url, headers=fields, content=body or None) as response:
                 answer = _received(response, self.server)
             return answer
         except _FAILURES as error:

@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
-import msgspec
-
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.secrets import FoundSecret
@@ -43,12 +41,7 @@ _NO_ROOM = "too many lines came from elsewhere under this log's node; tomorrow i
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
 
 
-class RoundProgress(msgspec.Struct, frozen=True):
-    """The state of a round: lines taken so far, brought so far, and to be brought in all."""
-
-    taken: int
-    brought: int
-    to_bring: int
+Progress = Callable[[int, int, int], None]
 
 
 class SyncEngine:
@@ -56,11 +49,12 @@ class SyncEngine:
 
     Without a `transport` it is that of the log's enabled target and this user's login. The caller
     makes sure that one round runs at a time over all processes. `target` names server, team and
-    log, so that another target gets the whole history. `progress` is called often. `pause` is
-    called before a request with the seconds to wait, 5 between two batches, and ends the round by
-    an error; a round of a command waits for nothing. A line in which `find_secret`, by default the
-    built-in rules and the log's settings, finds one is parked, never sent. With a `signer` own
-    lines are signed as they are brought. Raises ReadFailed, SyncRefused, NotLoggedIn.
+    log, so that another target gets the whole history. `progress` is called often with the lines
+    taken so far, brought so far, and to be brought in all. `pause` is called before a request with
+    the seconds to wait, 5 between two batches, and ends the round by an error; a round of a command
+    waits for nothing. A line in which `find_secret`, by default the built-in rules and the log's
+    settings, finds one is parked, never sent. With a `signer` own lines are signed as they are
+    brought. Raises ReadFailed, SyncRefused, NotLoggedIn.
     """
 
     def __init__(
@@ -69,7 +63,7 @@ class SyncEngine:
         transport: SyncClient | None = None,
         *,
         target: str = "",
-        progress: Callable[[RoundProgress], None] | None = None,
+        progress: Progress | None = None,
         pause: Callable[[float], None] | None = None,
         find_secret: Callable[[bytes], FoundSecret | None] | None = None,
         signer: Signer | None = None,
@@ -318,7 +312,7 @@ class SyncEngine:
 
     def _report(self) -> None:
         brought = self._delivered + self._duplicate + self._rejected
-        self._progress(RoundProgress(self._taken, brought, max(self._to_bring, brought)))
+        self._progress(self._taken, brought, max(self._to_bring, brought))
 
 
 def _matched(
@@ -347,5 +341,5 @@ def _bad(cause: str) -> BadAnswer:
     return BadAnswer("could not sync with the server", cause=cause, hint=_HINT)
 
 
-def _ignore(_: object) -> None:
+def _ignore(*_: object) -> None:
     """Leaves out a progress or a pause."""

@@ -7,7 +7,7 @@ lines that are on the device are in it: no line is sent that a power cut can tak
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import finalize
@@ -138,11 +138,9 @@ class Outbox:
                     self._db.execute(statement)
                 self.set_note("target", target)
 
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def at_once(self) -> AbstractContextManager[None]:
         """Keeps all that the block records, or nothing: one wait for the disk in place of many."""
-        with _writing(self._db):
-            yield
+        return _writing(self._db)
 
     def update(self, pulled: Collection[bytes] = ()) -> None:
         """Reads what was appended since; syncs it first. Raises ReadFailed.
@@ -258,8 +256,7 @@ class Outbox:
 
     def park(self, key: LineKey, reason: str, *, is_secret: bool = False) -> None:
         """Keeps a line of the log back, with the reason."""
-        with _writing(self._db):
-            self._db.execute(_PARK, (reason[:_REASON_CHARACTERS_MAX], is_secret, *key))
+        self._db.execute(_PARK, (reason[:_REASON_CHARACTERS_MAX], is_secret, *key))
 
     def park_pulled(self, parked: Iterable[tuple[Event, str]]) -> None:
         """Keeps lines of the server that the log can't take, whole, with the reasons."""
@@ -292,8 +289,7 @@ class Outbox:
 
     def retry(self) -> int:
         """Lets parked lines of the log wait again, but no secrets; returns how many."""
-        with _writing(self._db):
-            return self._db.execute(_RETRY).rowcount
+        return self._db.execute(_RETRY).rowcount
 
     def let_out(self, event_id: str) -> int:
         """Lets the lines of an id be sent that were parked as secrets; returns how many."""

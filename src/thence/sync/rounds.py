@@ -18,7 +18,7 @@ from thence.replica import Log, now
 from thence.signing import known_key
 from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore, Login
-from thence.sync.engine import RoundProgress, SyncEngine
+from thence.sync.engine import Progress, SyncEngine
 from thence.sync.target import (
     SyncReport,
     enabled_target,
@@ -32,7 +32,6 @@ _QUEUE_S = 0.5
 
 # makes an engine of a log and a client, with options as those of SyncEngine
 EngineFactory = Callable[..., SyncEngine]
-Progress = Callable[[RoundProgress], None]
 
 
 def sync_lock(log: Log) -> Path:

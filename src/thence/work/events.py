@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from thence.core.clock import microseconds
 from thence.core.nearest import nearest
-from thence.core.values.payload import refuse
+from thence.core.values.plain import Plain
 from thence.errors import InvalidEvent
 from thence.work.naming import SLUG_PATTERN
 
@@ -35,6 +35,7 @@ GateType = Literal["CI_CHECK", "SECURITY_SCAN", "MANUAL_REVIEW", "ARCHITECTURE_R
 GateStatus = Literal["pending", "passed", "failed"]
 # how a gate stood when its package moved: both members, each a text
 GateResult = Annotated[dict[Literal["gate_type", "status"], Text], Meta(min_length=2)]
+_strict = Plain(is_strict=True)
 
 
 class _Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -247,7 +248,7 @@ def checked(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(payload, Mapping):
         raise _unfit(event_type, "payload", f"a {type(payload).__name__} is no map", "pass a map")
     members = _as_today(event_type, _without_aliases(event_type, payload))
-    refuse(members)
+    _strict(members)
     try:
         msgspec.convert(members, kind)
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""One team's server for all tests that leave it running; each writes into logs of its own."""
+"""A team's server on each engine for all tests that leave it running; each has logs of its own."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,8 @@ from tests.server.team.team_server import TeamServer, of_members
 
 
 @pytest.fixture(scope="session")
-def red(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
+def red_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
+    """The server of tests to which the engine can't matter, and of all others on SQLite."""
     with of_members(tmp_path_factory.mktemp("team") / "data") as server:
         yield server
 
@@ -29,11 +30,33 @@ ENGINES = (
 
 @pytest.fixture(scope="module", params=ENGINES)
 def address(request: pytest.FixtureRequest) -> str:
-    """The address of an empty database in PostgreSQL, "" for SQLite."""
+    """The address of an empty database in PostgreSQL for the tests of a file, "" for SQLite."""
+    return _empty(request)
+
+
+@pytest.fixture(params=ENGINES)
+def own_address(request: pytest.FixtureRequest) -> str:
+    """The same for one test alone."""
+    return _empty(request)
+
+
+def _empty(request: pytest.FixtureRequest) -> str:
     if request.param == "sqlite":
         return ""
     cluster: Cluster = request.getfixturevalue("postgres")
     return cluster.address(cluster.empty())
+
+
+@pytest.fixture(scope="module")
+def red(
+    request: pytest.FixtureRequest, address: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TeamServer]:
+    """The server on SQLite, and another one for each file on PostgreSQL."""
+    if not address:
+        yield request.getfixturevalue("red_on_sqlite")
+        return
+    with of_members(tmp_path_factory.mktemp("team") / "data", address) as server:
+        yield server
 
 
 @pytest.fixture(params=ENGINES)

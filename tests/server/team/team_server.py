@@ -33,9 +33,14 @@ class TeamServer:
         self.files_max = 0
         self.env: dict[str, str] = {}
 
+    @property
+    def options(self) -> list[str]:
+        """The options by which a command finds this server."""
+        address = ["--database", self.place] if isinstance(self.place, str) else []
+        return ["--data", str(self.data), *address]
+
     def start(self, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL) -> None:
-        argv = [str(THENCE), "server", "run", "--data", str(self.data), "--port", "0", "--json"]
-        argv += ["--database", self.place] if isinstance(self.place, str) else []
+        argv = [str(THENCE), "server", "run", *self.options, "--port", "0", "--json"]
         if self.files_max:
             argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$@"', "sh", *argv]
         piped = {"stdout": subprocess.PIPE, "stderr": stderr}

@@ -102,7 +102,11 @@ def test_connections_that_owe_a_body_keep_no_member_from_an_answer(tmp_path: Pat
 
 
 @pytest.mark.promise("S12")
-def test_body_without_a_login_has_seconds_and_a_members_body_has_more(red: TeamServer) -> None:
+def test_body_without_a_login_has_seconds_and_a_members_body_has_more(
+    red_on_sqlite: TeamServer,
+) -> None:
+    """On one engine: a connection that owes a body has not come to the database."""
+    red = red_on_sqlite
     member = red.client("ada")
     body = b'{"events":[' + line(1) + b"]}"
     login = f"Authorization: Bearer {member.access}\r\n"

@@ -201,7 +201,7 @@ def test_cut_copy_is_told_as_damaged_and_an_empty_one_as_empty(tmp_path: Path) -
     filled(tmp_path)
     assert server("backup", "copy.db", cwd=tmp_path).code == 0
     whole = (tmp_path / "copy.db").read_bytes()
-    for size in (4096, len(whole) // 2, len(whole) - 4096):
+    for size in (4096, len(whole) // 2, len(whole) - 4096, len(whole) - 1):
         (tmp_path / "cut.db").write_bytes(whole[:size])
         for command in ("verify", "restore"):
             ended = server(command, "cut.db", "--json", cwd=tmp_path)

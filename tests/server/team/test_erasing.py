@@ -59,7 +59,8 @@ def test_body_that_was_taken_back_is_in_no_file_and_on_no_page(red: TeamServer) 
     ada.post(KEYS, {"public_key": ANN.public_key, "nodes": [node.node]})
     ada.push("erased", [target, *lines(20)])
     assert len(answers_with(ada, "erased", target, secret)) >= 3
-    assert len(files_with(red.data, secret)) >= 2
+    beside_the_database = 1 if isinstance(red.place, str) else 2
+    assert len(files_with(red.data, secret)) >= beside_the_database
     with stream(ada, "erased") as before:
         assert before.status == 200
         push = signed_push(ANN, "red", "erased", [digests(node.redaction(target)).line])

@@ -102,6 +102,9 @@ def test_invitation_to_a_removed_team_and_of_a_taken_name_let_nobody_in() -> Non
     assert (world.hashes, world.accounts.members()) == (0, [("bob", "red", "writer")])
     with pytest.raises(AccountRefused, match="there is a user or a token"):
         world.invite("bob", "green")
+    for name, team in (("", "red"), ("bob", "red"), ("cas", "none")):
+        with pytest.raises(AccountRefused, match="could not invite"):
+            world.invite(name, team)
     world.accounts.remove_user("bob")
     assert world.is_refused(taken), "whoever is removed has no way in that is left"
 
@@ -121,6 +124,9 @@ def test_name_that_a_provider_tells_takes_all_its_invitations_once() -> None:
     assert world.accounts.has_person("ada")
     world.accounts.add_machine("ci", "red", "writer")
     assert not world.accounts.has_person("ci")
+    for name in ("a\0", "\ud800", ""):
+        assert not world.accounts.has_person(name)
+        assert not world.invitations.accept_by_name(name)
     world.now += DAY_S
     assert not world.invitations.accept_by_name("bob")
     assert world.hashes == 1
@@ -136,8 +142,9 @@ def test_database_holds_no_token() -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
-    with team_server(tmp_path_factory.mktemp("invitations") / "data") as running:
+def server(tmp_path_factory: pytest.TempPathFactory, address: str) -> Iterator[TeamServer]:
+    data = tmp_path_factory.mktemp("invitations") / "data"
+    with team_server(data, address=address) as running:
         yield running
 
 
@@ -255,8 +262,10 @@ def test_form_of_another_sites_page_is_refused_and_spends_nothing(server: TeamSe
         assert "cas" in [one.name for one in invitations.all()]
 
 
-def test_link_names_the_address_that_the_server_was_begun_with(tmp_path: Path) -> None:
-    with team_server(tmp_path / "data") as server:
+def test_link_names_the_address_that_the_server_was_begun_with(
+    tmp_path: Path, own_address: str
+) -> None:
+    with team_server(tmp_path / "data", address=own_address) as server:
         with server.invitations() as invitations:
             assert invitations.server_url == ""
         server.end()

@@ -45,7 +45,7 @@ def test_claim_is_moved_by_an_admin_of_the_server(red: TeamServer) -> None:
     ada, node = red.client("ada"), Node("a00000000003")
     claimed(ada, EVE.public_key, node.node)
     given = ("server", "team", "claim", "red", node.node, ANN.public_key)
-    ended = thence(*given, "--data", str(red.data), "--json", cwd=red.data)
+    ended = thence(*given, *red.options, "--json", cwd=red.data)
     assert ended.json == {
         "team": "red",
         "node": node.node,
@@ -54,7 +54,7 @@ def test_claim_is_moved_by_an_admin_of_the_server(red: TeamServer) -> None:
     }
     assert ada.ask("GET", PATH).json["claims"][node.node] == ANN.public_key
     for wrong in (("blue", "x", ANN.public_key), ("red", NODE, "x"), ("no", NODE, ANN.public_key)):
-        ended = thence("server", "team", "claim", *wrong, "--data", str(red.data), cwd=red.data)
+        ended = thence("server", "team", "claim", *wrong, *red.options, cwd=red.data)
         assert (ended.code, ended.out) == (1, "")
 
 

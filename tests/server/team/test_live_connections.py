@@ -5,7 +5,6 @@ import json
 import os
 from contextlib import closing
 
-import apsw
 import pytest
 from tests.server.team.lines import foreign, line, lines
 from tests.server.team.listener import WAIT_S, bare, closing_code, listening, live_token
@@ -14,8 +13,8 @@ from tests.server.team.team_server import PASSWORD, TeamServer
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
+from thence.server.team.engines import open_database
 from thence.server.team.exchange import Exchange
 from thence.server.team.live_connections import LiveConnections
 from thence.server.team.logins import Logins, Tool
@@ -68,9 +67,10 @@ def test_token_opens_one_connection(red: TeamServer) -> None:
     ],
 )
 def test_upgrade_is_refused_by_an_answer_in_the_wires_form(
-    red: TeamServer, path: str, host: str | None, status: int, code: str
+    red_on_sqlite: TeamServer, path: str, host: str | None, status: int, code: str
 ) -> None:
-    ada = red.client("ada")
+    """On one engine: it is refused before the database is asked."""
+    ada = red_on_sqlite.client("ada")
     headers = {"Authorization": f"Bearer {ada.access}"} | ({"Host": host} if host else {})
     with (
         pytest.raises(InvalidStatus) as refused,
@@ -150,9 +150,8 @@ def test_frames_that_no_log_takes_are_answered_and_harm_nothing(red: TeamServer)
 def test_commit_of_another_process_is_hinted(red: TeamServer) -> None:
     ada = red.client("ada")
     with listening(ada, "elsewhere") as one:
-        database = SqliteDatabase(red.data / TEAM_DATABASE)
-        Exchange(Store(database)).batch("red", "elsewhere", "plain", lines(2))
-        database.close()
+        with closing(open_database(red.place)) as database:
+            Exchange(Store(database)).batch("red", "elsewhere", "plain", lines(2))
         _, cursor = ada.pull("elsewhere")
         assert one.take() == {"type": "committed", "log": "elsewhere", "cursor": cursor}
 
@@ -169,8 +168,8 @@ def test_end_of_a_login_closes_its_connections(red: TeamServer, ends: str, code:
             with red.accounts() as accounts:
                 accounts.remove_user(ends)
         else:
-            with closing(apsw.Connection(str(red.data / TEAM_DATABASE))) as connection:
-                member = "user_id = (SELECT id FROM users WHERE name = 'left')"
+            member = "user_id = (SELECT id FROM users WHERE name = 'left')"
+            with closing(open_database(red.place)) as database, database.writing() as connection:
                 connection.execute(f"DELETE FROM members WHERE {member}")
         assert closing_code(one) == code
 
@@ -185,7 +184,10 @@ class _Transport:
 
 
 def test_listener_that_takes_nothing_is_cut_off() -> None:
-    """The peer is an ASGI server whose buffer is full from the third message on."""
+    """The peer is an ASGI server whose buffer is full from the third message on.
+
+    On one engine: nothing is read while the listener takes nothing.
+    """
     database = SqliteDatabase.in_memory("epoch")
     accounts = Accounts(database, lambda text: text)
     logins = Logins(database, Tool(lambda: 0.0, os.urandom, lambda a, b: True))

@@ -71,6 +71,27 @@ def test_folders_used_least_recently_go_over_the_bound_and_come_again(teams: Tea
     assert not any((teams.folder / "dropped").iterdir())
 
 
+@pytest.mark.promise("P5")
+def test_cursor_of_a_page_holds_in_other_processes_and_for_a_folder_that_came_again(
+    tmp_path: Path,
+) -> None:
+    processes = [Teams(tmp_path / name, bytes_max=1 << 30) for name in ("one", "other")]
+    taken: list[bytes] = []
+    cursor = None
+    for teams in (*processes, processes[0]):
+        teams.ask("a")
+        folder = teams.folder / "teams" / "red" / "a"
+        with open_log(folder, create=False) as log:
+            page = log.query(limit=2, cursor=cursor)
+        taken += [event.line for event in page]
+        cursor = page.next_cursor
+        shutil.rmtree(folder)
+    assert taken == lines(FEW)
+    assert cursor is None
+    for teams in processes:
+        teams.cache.close()
+
+
 def test_folder_that_somebody_has_open_stays(teams: Teams) -> None:
     teams.cache.release = lambda folder: folder.name != "a"
     for name in "abc":

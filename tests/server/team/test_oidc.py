@@ -7,6 +7,7 @@ import base64
 import hmac
 import http.client
 import json
+import signal
 import socket
 import threading
 import time
@@ -306,8 +307,28 @@ def test_terminal_is_let_in_by_a_browser_and_talks_to_the_server_alone(
     assert both.code == 2
 
 
-def test_server_without_a_provider_says_so(red: TeamServer, tmp_path: Path) -> None:
+def test_terminal_that_waits_for_its_user_is_interrupted(
+    server: TeamServer, provider: Provider, tmp_path: Path
+) -> None:
+    provider.polled.clear()
     env = {"XDG_CONFIG_HOME": str(tmp_path)}
+    process = begin(THENCE, "sync", "login", server.url, "--oidc", cwd=tmp_path, **env)
+    try:
+        assert provider.polled.wait(60), "it asks while nobody has let it in"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    told, *rest = err.splitlines()
+    assert told.startswith(f"open {provider.url}/type and type ")
+    assert (process.returncode, out, rest) == (130, "", ["interrupted"])
+    assert not (tmp_path / "thence/credentials.json").exists()
+
+
+def test_server_without_a_provider_says_so(red_on_sqlite: TeamServer, tmp_path: Path) -> None:
+    """On one engine: it says so before the database is asked."""
+    red, env = red_on_sqlite, {"XDG_CONFIG_HOME": str(tmp_path)}
     ended = thence("sync", "login", red.url, "--oidc", cwd=tmp_path, env=env)
     assert (ended.code, is_three_lines(ended.err)) == (1, True)
     assert "lets nobody in by a provider" in ended.err

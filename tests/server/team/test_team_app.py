@@ -4,30 +4,17 @@ import gzip
 import hashlib
 import json
 import socket
-from collections.abc import Iterator
 
 import psycopg
 import pytest
 from nacl.signing import SigningKey
 from tests.server.team.lines import foreign, line, lines
 from tests.server.team.stranger import Client, digest, redaction, signature, written
-from tests.server.team.team_server import PASSWORD, TeamServer, of_members
+from tests.server.team.team_server import PASSWORD, TeamServer
 
 from thence.core.values.digests import digests
 
 NODE = "c0ffee000001"
-
-
-@pytest.fixture(scope="module")
-def red(
-    red: TeamServer, address: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TeamServer]:
-    """The server of all tests, and another one on PostgreSQL."""
-    if not address:
-        yield red
-        return
-    with of_members(tmp_path_factory.mktemp("team") / "data", address) as server:
-        yield server
 
 
 @pytest.mark.promise("S12", "P5")

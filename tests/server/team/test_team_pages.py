@@ -2,11 +2,14 @@
 
 import itertools
 import shutil
+from contextlib import closing
 from http.cookies import SimpleCookie
 from zlib import crc32
 
+import httpx2
 import pytest
 from tests.cli.installed import thence
+from tests.server.listening import frames
 from tests.server.team.lines import line, lines
 from tests.server.team.notices import ANN, EVE, SECRET, Node, id_of
 from tests.server.team.stranger import Client, split
@@ -14,7 +17,12 @@ from tests.server.team.team_server import TeamServer
 
 from thence.core.values.digests import digests
 from thence.core.wire.authorship import signed_push
+from thence.server.team.engines import open_database
+from thence.server.team.exchange import Exchange
+from thence.server.team.store import Store
 from thence.signing import SigningKey
+
+WAIT_S = 30
 
 
 def events(client: Client, log: str) -> list[bytes]:
@@ -34,6 +42,29 @@ def test_what_was_brought_is_asked_as_any_log(red: TeamServer) -> None:
     assert got.json["event_id"] == _id(line(2))
     listed = ada.ask("GET", "/logs").json["logs"]
     assert [entry["event_count"] for entry in listed if entry["id"] == "asked"] == [5]
+
+
+@pytest.mark.promise("S5")
+def test_stream_hears_of_each_line_once_whichever_process_took_it(red: TeamServer) -> None:
+    ada = red.client("ada")
+    ada.statuses("streamed", lines(2))
+    bearer = {"Authorization": f"Bearer {ada.access}"}
+    path = "/logs/streamed/events/live"
+    with (
+        httpx2.Client(base_url=red.url, timeout=WAIT_S, headers=bearer) as web,
+        web.stream("GET", path) as answer,
+        web.stream("GET", path, headers={"Last-Event-ID": _id(line(2))}) as later,
+    ):
+        heard, behind = frames(answer), frames(later)
+        assert [next(heard).data for _ in range(2)] == lines(2)
+        ada.statuses("streamed", lines(4))
+        assert [next(heard).data for _ in range(2)] == lines(2, first=3)
+        with closing(open_database(red.place)) as database:
+            Exchange(Store(database)).batch("red", "streamed", "plain", lines(5))
+        assert next(heard).data == line(5)
+        assert [next(behind).data for _ in range(3)] == lines(3, first=3)
+        bob = red.client("bob")
+        assert bob.ask("GET", path).status == 404
 
 
 def _id(given: bytes) -> str:
@@ -123,7 +154,7 @@ def test_line_is_served_by_the_key_that_has_its_node_now(red: TeamServer) -> Non
     push(eve, EVE, "late", twin)
     push(ada, ANN, "late", true)
     assert true not in events(ada, "late")
-    moved = ("server", "team", "claim", "red", node.node, ANN.public_key, "--data", str(red.data))
+    moved = ("server", "team", "claim", "red", node.node, ANN.public_key, *red.options)
     assert thence(*moved, cwd=red.data).code == 0
     assert true not in events(ada, "late"), "until she brings it again"
     push(ada, ANN, "late", true)

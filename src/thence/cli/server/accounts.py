@@ -3,7 +3,7 @@
 import re
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -242,12 +242,8 @@ def invite(
 @server_command(invitation_command, "list", "thence server invitation list --json")
 def list_invitations(server: OpenedServer) -> ServerResult:
     """List the invitations that were not used; never their tokens."""
-    invitations = server.invitations.all()
-    return ServerResult(
-        {"invitations": [_row(one) for one in invitations]},
-        [_line(one) for one in invitations],
-        () if invitations else ["no invitations are open: thence server invitation add NAME"],
-    )
+    missing = "no invitations are open: thence server invitation add NAME"
+    return _listed("invitations", server.invitations.all(), missing)
 
 
 @server_command(invitation_command, "revoke", "thence server invitation revoke ada")
@@ -290,12 +286,8 @@ def add_token(
 @server_command(token_command, "list", "thence server token list --json")
 def list_tokens(server: OpenedServer) -> ServerResult:
     """List the tokens with their teams, roles and ends; never the tokens themselves."""
-    tokens = server.logins.machine_tokens()
-    return ServerResult(
-        {"tokens": [_row(token) for token in tokens]},
-        [_line(token) for token in tokens],
-        () if tokens else ["no tokens yet: thence server token add NAME"],
-    )
+    missing = "no tokens yet: thence server token add NAME"
+    return _listed("tokens", server.logins.machine_tokens(), missing)
 
 
 @server_command(token_command, "revoke", "thence server token revoke ci")
@@ -307,13 +299,19 @@ def revoke_token(server: OpenedServer, name: str) -> ServerResult:
     return ServerResult({"revoked": name}, [f"revoked {name}"])
 
 
-def _row(one: "Invitation | MachineToken") -> dict[str, object]:
-    return {**one._asdict(), "expires": _date(one.expires)}
+def _listed(
+    key: str, rows: "Sequence[Invitation] | Sequence[MachineToken]", missing: str
+) -> ServerResult:
+    """Returns what has an end as a list, with a note where there is nothing."""
+    return ServerResult(
+        {key: [{**row._asdict(), "expires": _date(row.expires)} for row in rows]},
+        [f"{row.name}  {row.team}  {row.role}  {_end(row)}" for row in rows],
+        () if rows else [missing],
+    )
 
 
-def _line(one: "Invitation | MachineToken") -> str:
-    end = "has expired" if one.has_expired else f"until {_date(one.expires)}"
-    return f"{one.name}  {one.team}  {one.role}  {end}"
+def _end(row: "Invitation | MachineToken") -> str:
+    return "has expired" if row.has_expired else f"until {_date(row.expires)}"
 
 
 def _date(seconds: float) -> str:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from thence.sim.calls import OnWait, RunWait
     from thence.sim.run import RunResult, SimulationOrchestrator, TurnProgress
-    from thence.sync.engine import RoundProgress
 
 LINES_MAX = 10
 
@@ -163,10 +162,10 @@ def parts_done(out: Output, work: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def lines_exchanged(out: Output) -> "Iterator[Callable[[RoundProgress], None]]":
-    """Yields the function to call with the lines that were pulled and pushed so far."""
+def lines_exchanged(out: Output) -> Iterator[Callable[[int, int, int], None]]:
+    """Yields the function to call with the lines pulled and pushed so far, and to be pushed."""
     if not is_drawn(out):
-        yield lambda exchanged: None
+        yield lambda pulled, pushed, total: None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -176,11 +175,9 @@ def lines_exchanged(out: Output) -> "Iterator[Callable[[RoundProgress], None]]":
     ) as drawn:
         task = drawn.add_task("", total=None, pulled=0)
 
-        def show(exchanged: "RoundProgress") -> None:
-            total = exchanged.to_bring or None
-            drawn.update(task, pulled=exchanged.taken, completed=exchanged.brought, total=total)
-
-        yield show
+        yield lambda pulled, pushed, total: drawn.update(
+            task, pulled=pulled, completed=pushed, total=total or None
+        )
 
 
 def play(

@@ -1,16 +1,15 @@
-"""The check of a payload: strict, or with repairs, each of which is listed.
+"""The quick check of a payload, and its repair, each of which is listed.
 
 JSON has text, numbers, booleans, null, lists and maps with text keys. The encoder in use
 silently writes NaN as null and bytes as base64, so values are checked before they are encoded.
-`refuse` raises for any value that JSON can't hold; `repair` returns a value that JSON can hold,
-with a list of its changes. Both are pure.
+`is_plain` reports that a map needs no more; `repair` returns a value that JSON can hold, with a
+list of its changes, where a simulation must not stop. `thence.core.values.plain` converts and
+refuses at all other doors. All are pure.
 """
 
 import math
 from collections.abc import Mapping, Set
 from typing import Any
-
-from thence.errors import InvalidEvent
 
 DEPTH_MAX = 64
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
@@ -73,49 +72,6 @@ def is_plain(mapping: Mapping[str, Any], depth: int = 0) -> bool:
     return True
 
 
-def refuse(value: Any, path: str = "payload") -> None:
-    """Raises InvalidEvent with the path of the first value that JSON can't hold.
-
-    Refused are NaN, infinities, integers outside -2^63 .. 2^64-1, keys that are no text,
-    lone surrogates, more than 64 levels (so circles too), and any other type.
-    """
-    _refuse(value, path, 0)
-
-
-def _refuse(value: Any, path: str, depth: int) -> None:
-    reason = _fault(value, depth)
-    if reason:
-        raise InvalidEvent(
-            "could not store the event",
-            place=f"field {path}",
-            cause=reason,
-            hint="pass text, finite numbers up to 64 bits, booleans, None, lists and maps",
-        )
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if not isinstance(key, str) or not is_utf8(key):
-                _refuse(key, f"{path}: key {key!r}", DEPTH_MAX + 1)
-            _refuse(item, f"{path}.{key}", depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for position, item in enumerate(value):
-            _refuse(item, f"{path}[{position}]", depth + 1)
-
-
-def _fault(value: Any, depth: int) -> str:
-    """Returns why one value, without its items, can't be JSON; empty when it can."""
-    if depth > DEPTH_MAX:
-        return f"it is a key that is no text, or nested deeper than {DEPTH_MAX} levels"
-    if value is None or isinstance(value, (bool, Mapping, list, tuple)):
-        return ""
-    if isinstance(value, str):
-        return "" if is_utf8(value) else "it holds a lone surrogate, which is no text"
-    if isinstance(value, int):
-        return "" if INT_MIN <= value <= INT_MAX else "the integer needs more than 64 bits"
-    if isinstance(value, float):
-        return "" if math.isfinite(value) else f"{value} is no JSON number"
-    return f"a value of type {type(value).__name__} is no JSON"
-
-
 def repair(value: Any, path: str = "") -> tuple[Any, list[Repair]]:
     """Returns a value that JSON can hold, with one `{path, was}` for each change.
 
@@ -162,7 +118,7 @@ class _Repair:
             return [self.value(item, f"{path}[{n}]", seen) for n, item in enumerate(value)]
         if isinstance(value, Set):
             items = [self.value(item, path, seen) for item in value]
-            return self._note(path, type(value).__name__, sorted(items, key=_sort_key))
+            return self._note(path, type(value).__name__, sorted(items, key=sort_key))
         return self._note(path, type(value).__name__, self._text(_describe(value), path))
 
     def _mapping(self, value: Mapping[Any, Any], path: str, seen: tuple[int, ...]) -> Any:
@@ -247,7 +203,8 @@ def _describe(value: Any) -> str:
         return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
 
 
-def _sort_key(item: Any) -> tuple[int, float, str]:
+def sort_key(item: Any) -> tuple[int, float, str]:
+    """Returns what orders the members of a set: numbers, then texts, then others."""
     if isinstance(item, (int, float)):
         return 0, item, ""
     return (1, 0, item) if isinstance(item, str) else (2, 0, repr(item))

@@ -16,9 +16,9 @@ from thence.core.values.payload import (
     is_plain,
     is_type_name,
     printable,
-    refuse,
     repair,
 )
+from thence.core.values.plain import Plain
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
 from thence.log.crash.damage import OPENING_SOURCE
@@ -96,8 +96,14 @@ class Drafting:
     masking: "Masking | None" = None
 
     def __init__(
-        self, vocabulary: Vocabulary, notice: NoticeMaker, folder: Path, has_nonces: bool = False
+        self,
+        vocabulary: Vocabulary,
+        notice: NoticeMaker,
+        folder: Path,
+        has_nonces: bool,
+        plain: Plain,
     ) -> None:
+        self.plain = plain
         self._vocabulary = vocabulary
         self._has_nonces = has_nonces
         self._notice = notice
@@ -130,7 +136,7 @@ class Drafting:
             payload = members.get(self._vocabulary.payload_key)
             self._vocabulary.refuse_reserved(event_type, payload)
             if payload and not is_plain(payload):
-                refuse(payload)
+                members[self._vocabulary.payload_key] = self.plain(payload)
             event_id = new_id() if new.event_id is None else new.event_id
             head = (event_id, event_type, 1, new.timestamp or now(), causes, external)
             try:

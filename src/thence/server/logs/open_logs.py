@@ -56,8 +56,8 @@ class OpenLog:
         if not self._mark:
             info = known_info(OS_DISK, self.folder)
             if info is None:
-                return f" {self.folder}"
-            self._mark = f"{info.log_id} {self.folder}"
+                return f" {self.folder.name}"
+            self._mark = f"{info.log_id} {self.folder.name}"
         return self._mark
 
     def page(self, event_filter: Filter, **paging: Unpack[PageBounds]) -> Page:

@@ -163,14 +163,15 @@ class Accounts:
 
     def has_user(self, name: str) -> bool:
         """Reports whether there is a user of this name."""
-        with self._database.reading() as connection:
-            return bool(
-                connection.execute("SELECT 1 FROM users WHERE name = :name", {"name": name})
-            )
+        return self._has("SELECT 1 FROM users WHERE name = :name", name)
 
     def has_person(self, name: str) -> bool:
         """Reports whether there is a user of this name who is no machine."""
-        query = "SELECT 1 FROM users WHERE name = :name AND password <> ''"
+        return self._has("SELECT 1 FROM users WHERE name = :name AND password <> ''", name)
+
+    def _has(self, query: str, name: str) -> bool:
+        if not is_user_name(name):  # PostgreSQL takes not every text
+            return False
         with self._database.reading() as connection:
             return bool(connection.execute(query, {"name": name}))
 

@@ -16,6 +16,7 @@ from thence.server.team.accounts import (
     Accounts,
     Member,
     check_password,
+    is_user_name,
     refused,
 )
 from thence.server.team.database import Database
@@ -136,6 +137,8 @@ class Invitations:
         Reports whether there was an invitation of this name. Raises AccountRefused for a name
         that was taken meanwhile.
         """
+        if not is_user_name(name):
+            return False
         key = {"name": name, "now": self._now()}
         with self._database.reading() as connection:
             if not connection.execute(_OF_NAME, key):

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -25,6 +26,7 @@ from thence.errors import CursorUnknown, ReadFailed
 from thence.files import file_lock
 from thence.index import lookup
 from thence.log.storage.digest_files import record_redactions
+from thence.log.storage.identity import make_info
 from thence.log.storage.segment import own_folder
 from thence.replica import OS_DISK, Log, open_log
 from thence.server.team.exchange import Exchange
@@ -259,6 +261,10 @@ class LogCache:
 
     def _relay(self, folder: Path, log: StoredLog, number: int) -> None:
         """Relays the lines behind a number, then keeps how far it came."""
+        if number == 0:
+            # an id that each process gives it: the cursors of pages hold in all of them
+            name = f"{self._store.epoch} {log.team} {log.id} {log.revision}"
+            make_info(OS_DISK, folder, log.kind, sha256(name.encode()).hexdigest())
         with open_log(folder, VOCABULARIES[log.kind]) as opened:
             while not self._is_closed:
                 with closing(self._store.page(log, number, RELAYED_MAX)) as rows:

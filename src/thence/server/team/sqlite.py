@@ -175,6 +175,9 @@ class SqliteDatabase:
             uri = f"{path.absolute().as_uri()}?immutable=1"
             opened._writer = SqliteConnection(apsw.Connection(uri, flags=flags))
             opened._begin(MIGRATED_VERSIONS if may_be_older else ())
+            missing = first(opened._writer.execute(_FILE_BYTES)) - path.stat().st_size
+            if missing > 0:  # SQLite reads what lacks of the last page as zeros
+                raise apsw.CorruptError(f"the last {missing:,} bytes are missing")
         except apsw.Error as error:
             kind = DamagedCopy if isinstance(error, apsw.CorruptError) else NotAServer
             raise kind("could not open the copy", place=path, cause=error, hint=_A_COPY) from error
