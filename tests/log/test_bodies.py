@@ -340,9 +340,8 @@ def test_value_of_two_events_stays_until_both_are_redacted(tmp_path):
 
 
 def test_values_in_older_files_are_redacted_too(tmp_path):
-    with Log(
-        tmp_path, thence_vocabulary(tmp_path), max_file_size=1_500, bodies_from=BODIES_FROM
-    ) as log:
+    vocabulary = thence_vocabulary(tmp_path)
+    with Log(tmp_path, vocabulary, max_file_size=1_500, bodies_from=BODIES_FROM) as log:
         events = [log.append(KIND, {"text": f"{SECRET} {n} " * 200}) for n in range(4)]
         assert len(older_names(OS_DISK, tmp_path, BODIES)) >= 3
         redact(log, events[0])
@@ -430,11 +429,12 @@ class SyncedDisk(Disk):
 @pytest.mark.promise("A6")
 def test_piece_of_another_process_is_synced_before_a_line_names_it(tmp_path):
     ran(
-        "import thence; from thence.log.storage.disk import Disk\n"
-        "class NoSync(Disk):\n"
+        "from thence.log.storage.disk import Disk\nclass NoSync(Disk):\n"
         "    def sync_data(self, descriptor): pass\n"
         "from thence.replica import open_host_log\n"
-        f"open_host_log({str(tmp_path)!r}, disk=NoSync(), bodies_from=1024).append('asked', {{'text': 'x' * 5000}})",
+        "import sys; log = open_host_log(sys.argv[1], disk=NoSync(), bodies_from=1024)\n"
+        "log.append('asked', {'text': 'x' * 5000})",
+        tmp_path,
     )
     disk = SyncedDisk()
     with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
