@@ -23,7 +23,7 @@ from tests.log.processes import ran
 import thence
 from thence.core.values.codec import LINE_BYTES_MAX
 from thence.core.values.cutting import BODIES_FROM
-from thence.core.values.digests import digests
+from thence.core.values.digests import _by_members, _usual, digests, redacted
 from thence.core.wire.authorship import Redaction
 from thence.errors import (
     AppendFailed,
@@ -692,8 +692,6 @@ def test_digests_cover_what_a_line_names(tmp_path):
     with opened(tmp_path) as log:
         event = log.append(KIND, {"text": PROMPT})
     assert piece_of(pieces(tmp_path)[0]) is not None
-    from thence.core.values.digests import _by_members, _usual, redacted
-
     assert _usual(event.line) == _by_members(event.line)
     other = event.line.replace(event.body_entries[0].digest.encode(), b"0" * 64)
     assert digests(other).body != digests(event.line).body
