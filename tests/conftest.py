@@ -14,6 +14,8 @@ from tests import tiers
 from tools import bootstrap
 
 if TYPE_CHECKING:
+    from tests.server.postgres import Cluster
+
     from thence import Log
 
 # A shell that runs the tests in the background has Ctrl-C ignored, and so would every program
@@ -41,6 +43,15 @@ def log(tmp_path: Path) -> "Iterator[Log]":
 
     with thence.open(tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Cluster]":
+    """One cluster for all tests of a process: mark these with xdist_group("postgres")."""
+    from tests.server.postgres import cluster
+
+    with cluster() as made:
+        yield made
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -18,6 +18,7 @@ WORKTREE_ROUNDS = 100
 FAULTS = 1_000
 FLEET_STEPS = 1_000_000
 WORLDS = 10_000
+TEAM_REPLICAS, TEAM_S = 100, 600
 
 # one line a part, in the order in which they run
 PARTS: dict[str, tuple[str, ...]] = {
@@ -30,6 +31,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "worlds": ("tests.sim.worlds", str(WORLDS)),
     "sessions": ("tests.sync.every_byte",),
     "fleets": ("tests.fleet.fleet", str(FLEET_STEPS)),
+    "team": ("tests.fleet.storm", str(TEAM_REPLICAS), str(TEAM_S)),
 }
 
 

@@ -16,6 +16,7 @@ from time import monotonic
 from zlib import crc32
 
 from msgspec.structs import replace
+from tests.server.team.engines import new_database
 
 import thence
 from thence.core.values.codec import event_id_of, parse
@@ -29,7 +30,6 @@ from thence.replica import OS_DISK
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
-from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
 from thence.signing import SigningKey
 from thence.sync.authorship import redact
@@ -83,7 +83,7 @@ class Server:
     """A team's server, without HTTP."""
 
     def __init__(self, epoch, lines=()):
-        database = SqliteDatabase.in_memory(epoch)
+        self.database = database = new_database(epoch)
         accounts = Accounts(database, str)
         accounts.add_team(TEAM)
         accounts.add_user("ada", TEAM, "writer", lambda: "correct horse")
@@ -294,6 +294,7 @@ class Fleet:
     def restore_server(self):
         before = self.server.lines()
         if self.server_backup:
+            self.server.database.close()
             self.server = Server(self.server.epoch, self.server_backup)
             for claim in self.claims:
                 self.server.keys.register(Member("ada", TEAM, "writer"), claim)

@@ -2,11 +2,14 @@
 
 import pytest
 from tests.fleet.fleet import STEPS, Fleet, Server, lines_of, played
+from tests.server.team.conftest import ENGINES
 
 
 @pytest.mark.promise("S12")
-@pytest.mark.parametrize("seed", range(20_000, 20_010))
-def test_fleet_comes_to_one_history_with_each_event_once_and_none_lost(tmp_path, seed):
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
+@pytest.mark.parametrize("number", range(5))
+def test_fleet_comes_to_one_history_with_each_event_once_and_none_lost(tmp_path, engine, number):
+    seed = 20_000 + number + 5 * (engine == "postgres")
     fleet, found = played(tmp_path, STEPS, seed)
     assert not found, "\n".join(found)
     assert len(fleet.counts) == 11, fleet.counts

@@ -1,12 +1,17 @@
-"""A program that keeps a log in sync: each line that it reads is appended, the end ends it.
+"""A program that keeps logs in sync: each line that it reads is appended to the next one in turn.
 
-python live_program.py LOG CONFIG_FOLDER stop|leave
+python live_program.py CONFIG_FOLDER stop|leave LOG [LOG …]
 
-It stops its service at the end, or leaves it running.
+It prints the id of each event once that is durable. At the end of its input it stops the services,
+or leaves them running. It comes back to a server within a second, and not within half a minute.
 """
 
+import random
 import sys
+from contextlib import ExitStack
+from itertools import cycle
 from pathlib import Path
+from threading import Event
 
 import thence
 from thence.sync import BackgroundSyncService
@@ -14,10 +19,23 @@ from thence.sync.credentials import CredentialStore
 
 HOUR_S = 3600.0
 
-with thence.open(sys.argv[1]) as log:
-    service = BackgroundSyncService(log, HOUR_S, store=CredentialStore(Path(sys.argv[2])))
-    service.start()
-    for line in sys.stdin:
-        log.append("note", {"text": line.strip()})
-    if sys.argv[3] == "stop":
+
+def chosen_s(low: float, high: float) -> float:
+    return random.uniform(low, min(high, 1.0))
+
+
+def wait(signal: Event, seconds: float) -> bool:
+    return signal.wait(seconds if seconds == HOUR_S else min(seconds, 1.0))
+
+
+with ExitStack() as stack:
+    logs = [stack.enter_context(thence.open(folder)) for folder in sys.argv[3:]]
+    store = CredentialStore(Path(sys.argv[1]))
+    settings = {"store": store, "uniform": chosen_s, "wait": wait}
+    services = [BackgroundSyncService(log, HOUR_S, **settings) for log in logs]
+    for service in services:
+        service.start()
+    for line, log in zip(sys.stdin, cycle(logs), strict=False):
+        print(log.append("note", {"text": line.strip()}).event_id, flush=True)
+    for service in services if sys.argv[2] == "stop" else ():
         service.stop()

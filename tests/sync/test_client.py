@@ -68,7 +68,7 @@ HOSTILE = {
     "no content": (b"HTTP/1.1 204 X\r\n\r\n", BadAnswer),
     "half a body": (whole(200, RESULTS)[:-3], BadAnswer),
     "half a head": (b"HTTP/1.1 200 OK\r\nContent-", BadAnswer),
-    "nothing": (b"", BadAnswer),
+    "nothing": (b"", ServerUnreachable),
     "no http": (b"220 mail.example ESMTP\r\n", BadAnswer),
     "endless head": (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000, BadAnswer),
     "too long": (whole(200, b" " * 5_000_000), BadAnswer),

@@ -89,9 +89,9 @@ class Sessions:
 
 
 @pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
+def sessions(tmp_path_factory: pytest.TempPathFactory, address: str) -> Iterator[Sessions]:
     folder = tmp_path_factory.mktemp("faults")
-    with team_server(folder / "server") as server, Proxy(server.url) as proxy:
+    with team_server(folder / "server", address=address) as server, Proxy(server.url) as proxy:
         yield Sessions(folder, server, proxy)
 
 

@@ -6,8 +6,6 @@ The server is the installed command, and each clone a program of its own with a 
 import logging
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,66 +14,26 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from tests.server.listening import until
-from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+from tests.server.team.team_server import TeamServer, team_server
 from tests.sync import http_servers
 from tests.sync.plain_server import PlainServer
+from tests.sync.programs import Program
 from tests.sync.test_service import NOTHING, Asking, enabled
 
 import thence
 from thence.log.storage.segment import current_path
 from thence.sync import BackgroundSyncService
-from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.target import (
     SyncReport,
-    SyncTarget,
     connection_state,
-    read_connection,
     read_status,
     sync_folder,
-    write_target,
 )
 
 WAIT_S = 20
 PEM = str(Path(__file__).with_name("loopback.pem"))
 TOKEN = {"token": "for-one-connection", "lifetime": 60}
-PROGRAM = Path(__file__).with_name("live_program.py")
-
-
-class Clone:
-    """A log with a program that keeps it in sync."""
-
-    def __init__(self, folder: Path, server: TeamServer, ca_file: str | None = None) -> None:
-        self.folder = folder
-        self.config = folder.with_name(f"{folder.name}-config")
-        with thence.open(folder):
-            pass
-        login = log_in(server.url, "ada", PASSWORD, ca_file=ca_file)
-        CredentialStore(self.config).save(login)
-        write_target(folder, SyncTarget(server.url, "red", "ada", "orders", "plain", "2026"))
-
-    def start(self, ending: str = "stop") -> None:
-        argv = [sys.executable, PROGRAM, self.folder, self.config, ending]
-        self._program = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True)
-
-    def append(self, text: str) -> None:
-        assert self._program.stdin is not None
-        self._program.stdin.write(f"{text}\n")
-        self._program.stdin.flush()
-
-    def holds(self, text: str) -> bool:
-        path = current_path(self.folder)
-        return path.exists() and f'"{text}"'.encode() in path.read_bytes()
-
-    def is_connected(self) -> bool:
-        return read_connection(self.folder) == "Connected"
-
-    def end(self) -> float:
-        """Ends the program; returns the seconds it took."""
-        began = time.monotonic()
-        self._program.communicate(timeout=WAIT_S)
-        assert self._program.returncode == 0
-        return time.monotonic() - began
 
 
 @pytest.fixture
@@ -88,7 +46,7 @@ def server(tmp_path: Path) -> Iterator[TeamServer]:
 def test_append_reaches_another_clone_at_once_also_after_the_server_was_killed(
     tmp_path: Path, server: TeamServer
 ) -> None:
-    clones = [Clone(tmp_path / name, server) for name in ("one", "other")]
+    clones = [Program(tmp_path / name, server.url) for name in ("one", "other")]
     one, other = clones
     one.start("stop")
     other.start("leave")
@@ -108,7 +66,7 @@ def test_append_reaches_another_clone_at_once_also_after_the_server_was_killed(
     other.append("answer")
     until(lambda: one.holds("answer"))
     assert [clone.end() < 2 for clone in clones] == [True, True]
-    lines = [sorted(current_path(clone.folder).read_bytes().splitlines()) for clone in clones]
+    lines = [sorted(current_path(clone.folders[0]).read_bytes().splitlines()) for clone in clones]
     assert lines[0] == lines[1]
 
 
@@ -121,11 +79,11 @@ def test_line_that_is_kept_back_delays_no_later_one(tmp_path: Path, server: Team
             rounds.append(self)
             return replace(NOTHING, parked=1)
 
-    clone = Clone(tmp_path / "one", server)
-    store = CredentialStore(clone.config)
+    one = Program(tmp_path / "one", server.url)
+    store = CredentialStore(one.config)
     given = {"store": store, "engine": Parking, "uniform": lambda low, high: 3600.0}
-    with thence.open(clone.folder) as log, BackgroundSyncService(log, 3600.0, **given) as service:
-        until(clone.is_connected)
+    with thence.open(one.folders[0]) as log, BackgroundSyncService(log, 3600.0, **given) as service:
+        until(one.is_connected)
         for _ in range(3):
             until(lambda: service.state == "waiting")
             count = len(rounds)
@@ -138,7 +96,7 @@ def test_append_reaches_a_server_with_a_certificate_of_its_own(
 ) -> None:
     server.end()
     server.start("--tls-cert", PEM, "--tls-key", PEM)
-    clones = [Clone(tmp_path / name, server, PEM) for name in ("one", "other")]
+    clones = [Program(tmp_path / name, server.url, ca_file=PEM) for name in ("one", "other")]
     for clone in clones:
         clone.start()
     until(lambda: all(clone.is_connected() for clone in clones))
@@ -148,7 +106,7 @@ def test_append_reaches_a_server_with_a_certificate_of_its_own(
         clone.end()
 
 
-@pytest.mark.parametrize("answer", ["404", "426", "302", "200", "cut"])
+@pytest.mark.parametrize("answer", ["404", "426", "302", "200", "cut", "no token"])
 def test_server_or_proxy_without_web_sockets_is_no_error(
     tmp_path: Path, answer: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -157,18 +115,20 @@ def test_server_or_proxy_without_web_sockets_is_no_error(
     A program that logs all that its libraries say sees neither the token nor an error.
     """
     caplog.set_level(logging.DEBUG)
-    words = {"cut": "Reconnecting"}
+    words = dict.fromkeys(("cut", "no token"), "Reconnecting")
     with http_servers.TeamServer(PlainServer) as plain, thence.open(tmp_path / "log") as log:
         plain.access["good"] = "ada"
         store = enabled(log, tmp_path, plain.url)
         if answer != "404":
             plain.overrides["/api/v1/ws-token/"] = http_servers.told(200, TOKEN)
-        if answer == "cut":
+        if answer == "no token":
+            plain.overrides["/api/v1/ws-token/"] = (None, {}, b"")
+        elif answer == "cut":
             plain.overrides["/ws/v1/events/"] = (None, {}, b"")
         elif answer != "404":
             headers = {"Location": f"{plain.url}/elsewhere"}
             plain.overrides["/ws/v1/events/"] = (int(answer), headers, b"no")
-        asked = "/api/v1/ws-token/" if answer == "404" else "/ws/v1/events/"
+        asked = "/api/v1/ws-token/" if answer in ("404", "no token") else "/ws/v1/events/"
         with BackgroundSyncService(log, 3600, store=store) as service:
             until(lambda: read_status(log.folder) is not None)
             until((sync_folder(log.folder) / "live.json").exists)

@@ -106,6 +106,7 @@ class Connection:
         self, method: str, url: str, fields: Sequence[tuple[bytes, bytes]], body: bytes
     ) -> HttpAnswer:
         self._network.end_s = monotonic() + self._request_s
+        self._network.has_answered = False
         answer: HttpAnswer | None = None
         try:
             if self._pool is None:
@@ -130,7 +131,7 @@ class Connection:
         if isinstance(error, httpcore2.TimeoutException):
             return self._unreachable(f"no whole answer within {self._request_s:g} s")
         text = words(str(error)) or type(error).__name__
-        if isinstance(error, httpcore2.ProtocolError):
+        if isinstance(error, httpcore2.ProtocolError) and self._network.has_answered:
             return bad_answer(self.server, text, _LATER)
         if "CERTIFICATE" in text.upper():
             is_time = any(phrase in text for phrase in _CERTIFICATE_TIMES)
@@ -148,6 +149,8 @@ class _Network(httpcore2.SyncBackend):
     """
 
     end_s = 0.0
+    # a server that ends a connection without a word was killed, and has given no bad answer
+    has_answered = False
 
     def remaining_s(self) -> float:
         """Returns the seconds that the request has yet; raises ReadTimeout behind its end."""
@@ -178,7 +181,9 @@ class _Stream(httpcore2.NetworkStream):
         self._network = network
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._network.remaining_s())
+        data = self._stream.read(max_bytes, self._network.remaining_s())
+        self._network.has_answered |= bool(data)
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _WRITE_BYTES):  # the time counts for each

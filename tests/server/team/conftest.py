@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.server.postgres import Cluster, cluster
+from tests.server.postgres import Cluster
 from tests.server.team.engines import in_postgres
 from tests.server.team.team_server import TeamServer, of_members
 
@@ -13,13 +13,6 @@ def red_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServ
     """The server of tests to which the engine can't matter, and of all others on SQLite."""
     with of_members(tmp_path_factory.mktemp("team") / "data") as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Cluster]:
-    """One cluster for all tests of a process: mark these with xdist_group("postgres")."""
-    with cluster() as made:
-        yield made
 
 
 ENGINES = (

@@ -1,27 +1,22 @@
 """A team's server on PostgreSQL as users run it, and what it says where PostgreSQL fails."""
 
-import http.client
 import json
+import os
 import re
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.cli.installed import is_three_lines, thence
+from tests.processes import children
+from tests.server.listening import until
 from tests.server.postgres import Cluster, cluster
 from tests.server.team.lines import lines
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer, team_server
 
-from thence.server.team.postgres import PostgresDatabase
-from thence.server.team.store import Store
-
 pytestmark = [pytest.mark.xdist_group("postgres"), pytest.mark.rest]
-
-NODES = [f"{number:012x}" for number in range(1, 9)]
-LINES, SIZE = 200, 10
 
 
 @pytest.fixture
@@ -66,67 +61,40 @@ def test_server_is_made_run_and_told_of_users_by_the_address(
     assert (refused.code, "thence: THENCE_DATABASE names" in refused.err) == (2, True)
 
 
-class Sender(threading.Thread):
-    """Brings the lines of a node through all failures; counts what was acknowledged."""
-
-    def __init__(self, client: Client, node: str, seen: threading.Semaphore) -> None:
-        super().__init__(daemon=True)
-        self.client, self.seen = client, seen
-        self.waiting = lines(LINES, node=node)
-        self.acknowledged: list[bytes] = []
-        self.others: list[tuple[int, str]] = []
-
-    def run(self) -> None:
-        while self.waiting:
-            try:
-                got = self.client.push("log", self.waiting[:SIZE])
-            except (OSError, http.client.HTTPException):
-                return
-            if got.status == 200:
-                self.acknowledged += self.waiting[:SIZE]
-                del self.waiting[:SIZE]
-                self.seen.release()
-            else:
-                self.others.append((got.status, got.headers.get("retry-after", "")))
-                if got.status != 503:
-                    return
-
-
-@pytest.mark.promise("S12")
-def test_what_was_acknowledged_is_there_once_after_postgresql_died_amid_pushes(
+def test_postgresql_that_died_is_told_and_used_again_once_it_is_back(
     own: Cluster, tmp_path: Path
 ) -> None:
-    address = own.address(own.empty())
-    with team_server(tmp_path / "data", address=address) as server:
-        tokens, seen = server.client("ada"), threading.Semaphore(0)
-        senders = []
-        for node in NODES:
-            client = server.client()
-            client.access = tokens.access
-            senders.append(Sender(client, node, seen))
-        for sender in senders:
-            sender.start()
-        for _ in range(20):
-            assert seen.acquire(timeout=60)
+    with team_server(tmp_path / "data", address=own.address(own.empty())) as server:
+        ada = server.client("ada")
+        assert ada.statuses("log", lines(1)) == ["success"]
         own.end(signal.SIGQUIT)
-        away = tokens.push("log", lines(1, node="ffffffffffff"))
+        away = ada.push("log", lines(2))
         assert (away.status, away.headers["retry-after"]) == (503, "1")
         assert "PostgreSQL" in away.body.decode()
-        assert tokens.ask("GET", "/ready").status == 503
+        assert ada.ask("GET", "/ready").status == 503
         own.start()
-        for sender in senders:
-            sender.join(120)
-        assert [sender.waiting for sender in senders] == [[]] * len(NODES)
-        assert {other for sender in senders for other in sender.others} <= {(503, "1")}
-        pulled = tokens.pull("log")[0]
-    everything = sorted(line for node in NODES for line in lines(LINES, node=node))
-    assert sorted(line for line in pulled if b"ffffffffffff" not in line) == everything
-    database = PostgresDatabase(address)
-    log = Store(database).log("red", "log")
-    assert log is not None
-    numbers = [row.number for row in Store(database).page(log, 0, 10**9)]
-    assert numbers == list(range(1, log.last + 1))
-    database.close()
+        until(lambda: ada.push("log", lines(2)).status == 200)
+        assert ada.pull("log")[0] == lines(2)
+
+
+def test_process_that_dies_while_postgresql_is_away_is_followed_when_it_is_back(
+    own: Cluster, tmp_path: Path
+) -> None:
+    with team_server(tmp_path / "data", address=own.address(own.empty())) as server:
+        server.end()
+        with (tmp_path / "said").open("wb") as said:
+            server.start("--workers", "2", stderr=said)
+        ada = server.client("ada")
+        own.end(signal.SIGQUIT)
+        for process in children(server.process.pid):
+            os.kill(process, signal.SIGKILL)
+        said = tmp_path / "said"
+        until(lambda: said.read_bytes().count(b"waits for its database") >= 4)
+        there = children(server.process.pid)
+        until(lambda: said.read_bytes().count(b"waits for its database") >= 8)
+        assert children(server.process.pid) == there
+        own.start()
+        assert ada.statuses("log", lines(1)) == ["success"]
 
 
 def secretless(said: str) -> bool:

@@ -1,14 +1,12 @@
 """Several processes that answer for one server, of which any may die."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 
 import httpx2
@@ -21,12 +19,10 @@ from tests.server.team.lines import lines
 from tests.server.team.listener import listening
 from tests.server.team.notices import ANN, SECRET, Node
 from tests.server.team.team_server import TeamServer, team_server
-from tests.server.team.test_crash import LINES, NODES, Sender
 from tests.server.team.test_team_pages import claim, push
 
 WAIT_S = 30
 WORKERS = 3
-KILLS, EACH = 5, 20
 
 
 @pytest.fixture(params=ENGINES)
@@ -74,41 +70,6 @@ def only(server: TeamServer, one: int) -> Iterator[None]:
     finally:
         for other in others:
             os.kill(other, signal.SIGCONT)
-
-
-class Killer:
-    """Kills one process after another as batches are acknowledged, in the place of a semaphore."""
-
-    def __init__(self, server: TeamServer) -> None:
-        self.kills = 0
-        self._server = server
-        self._batches = count(1)
-        self._chance = random.Random(20261125)
-
-    def release(self) -> None:
-        if next(self._batches) % EACH == 0 and self.kills < KILLS:
-            os.kill(self._chance.choice(workers(self._server)), signal.SIGKILL)
-            self.kills += 1
-
-
-@pytest.mark.promise("S12")
-def test_what_was_acknowledged_is_there_once_whichever_process_is_killed(
-    server: TeamServer,
-) -> None:
-    ada, killer = server.client("ada"), Killer(server)
-    senders = [Sender(ada, node, killer) for node in NODES]
-    while any(sender.waiting for sender in senders):  # a kill ends the connections of some
-        for sender in senders:
-            sender.start()
-        for sender in senders:
-            sender.join()
-        senders = [sender.again(ada) for sender in senders]
-    taken, _ = ada.pull("log")
-    assert sorted(taken) == sorted(line for node in NODES for line in lines(LINES, node=node))
-    assert [sender.wrong for sender in senders] == [[]] * len(senders)
-    assert killer.kills >= KILLS
-    assert len(workers(server)) == WORKERS
-    assert server.end() == 0
 
 
 def test_listeners_at_one_process_hear_of_what_another_took(server: TeamServer) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -23,7 +24,7 @@ from thence.cli.server.opened_server import (
     opened_server,
     shown,
 )
-from thence.errors import NotAServer, ThenceError
+from thence.errors import DatabaseUnavailable, NotAServer, ThenceError
 from thence.server.login_settings import Claim, LoginSettings, OidcSettings, TeamSettings
 from thence.server.supervisor import PROCESSES_MAX, Supervisor
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 _PORT_MAX = 65_535
+_AGAIN_S = 1.0
 _SIZE = re.compile(r"([1-9][0-9]{0,5})([MGT])", re.ASCII)
 _UNITS = {"M": 1024**2, "G": 1024**3, "T": 1024**4}
 _URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
@@ -293,17 +295,25 @@ def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | N
 def _answer(
     out: Output, serve: Callable[..., None], settings: TeamSettings, folder: Path, number: int
 ) -> int:
-    """Serves in a process of several, with log folders of its own; returns its exit code."""
+    """Serves in a process of several, with log folders of its own; returns its exit code.
+
+    One that begins while PostgreSQL is away waits for it: the server would end with those that end.
+    """
     cache = (settings.cache or folder / "workers") / str(number)
     try:
-        serve(replace(settings, cache=cache))
+        while True:
+            try:
+                serve(replace(settings, cache=cache))
+                return 0
+            except DatabaseUnavailable as error:
+                out.warn(f"process {number} of the server waits for its database: {error.cause}")
+                time.sleep(_AGAIN_S)
     except (KeyboardInterrupt, SystemExit) as ended:
         return _exit_code(ended)
     except ThenceError as error:
         return report_error(error, out)
     finally:
         out.flush()
-    return 0
 
 
 def _exit_code(ended: KeyboardInterrupt | SystemExit) -> int:
