@@ -192,7 +192,7 @@ def test_lines_of_others_are_taken_in_as_they_are(tmp_path: Path, folder: Path) 
 
 def test_errors_of_an_append_show_no_secret(folder: Path) -> None:
     settings_of(folder).write_text(SETTINGS)
-    with thence.open(folder) as log:
+    with thence.open(folder, bodies_from=None) as log:
         with pytest.raises(InvalidEvent) as raised:
             log.append("note", {TOKEN: object()})
         assert TOKEN not in f"{raised.value} {raised.value.place} {raised.value.args}"

@@ -73,7 +73,7 @@ def append_all(log: thence.Log, texts: Iterable[str]) -> None:
 
 
 def test_event_that_has_no_room_for_a_nonce_is_appended_without(tmp_path: Path) -> None:
-    with open_host_log(tmp_path, nonces=True) as log:
+    with open_host_log(tmp_path, nonces=True, bodies_from=None) as log:
         room = LINE_BYTES_MAX - len(log.append("noted", {"text": ""}).line) - 100
         texts = ("x" * (room + more) for more in range(0, 200, 15))
         with pytest.raises(EventTooLarge):

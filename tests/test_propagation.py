@@ -318,3 +318,23 @@ def test_step_that_begins_in_a_pool_without_the_cause_of_its_work_is_counted(log
     assert place.endswith(
         f"{__file__.rpartition('/')[2]}:{work.__code__.co_firstlineno} {work.__code__.co_qualname}"
     )
+
+
+def test_steps_of_tasks_side_by_side_are_no_lost_causes(log):
+    async def work(begun):
+        async with thence.step("task", log=log):
+            begun.set()
+            await asyncio.sleep(0.02)
+
+    async def main():
+        first = asyncio.Event()
+        tasks = [asyncio.create_task(work(first))]
+        await first.wait()
+        tasks += [asyncio.create_task(work(asyncio.Event())) for _ in range(3)]
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    log.close()
+    with thence.open(log.folder) as again:
+        names = {event.event_type for event in again.read()}
+    assert names == {"task.begun", "task.ended"}

@@ -20,7 +20,7 @@ from thence.replica import Log
 
 @pytest.fixture
 def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
+    with thence.open(tmp_path / "log", bodies_from=None) as opened:
         yield opened
 
 

@@ -221,9 +221,9 @@ def test_circle_and_two_mebibytes_are_refused(log):
     with pytest.raises(InvalidEvent, match="64 levels"):
         log.append("t", circle)
     with pytest.raises(EventTooLarge):
-        log.append("t", {"text": "x" * 2 * 1024 * 1024})
+        log.append("t", {str(number): "x" * 1_000 for number in range(2_100)})
     with pytest.raises(EventTooLarge):
-        log.emit("t", {"text": "x" * 2 * 1024 * 1024})
+        log.emit("t", {str(number): "x" * 1_000 for number in range(2_100)})
     assert log.append("next").seq == 1
 
 

@@ -165,8 +165,11 @@ def test_step_that_is_taken_is_not_taken_again_before_it_ends(log):
     assert types(log) == ["refund.begun", "refund.ended"] * 2
 
 
+BULK = {f"key_{number}": "x" * 1_000 for number in range(1_100)}
+
+
 def test_body_does_not_run_when_the_begin_can_not_be_stored(log):
-    for payload, error in (({"a": object()}, InvalidEvent), ({"a": "x" * 2**21}, EventTooLarge)):
+    for payload, error in (({"a": object()}, InvalidEvent), (BULK, EventTooLarge)):
         with pytest.raises(error), thence.step("refund", log=log, **payload):
             pytest.fail("the body ran")
     assert types(log) == []

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         carry,
         propagate,
     )
+    from thence.records import LogHandler, StructlogProcessor
     from thence.replica import Log
     from thence.replica import open_log as open  # the name users expect: thence.open(path)
     from thence.sim.event_filter import EventFilter
@@ -58,6 +59,7 @@ __all__ = [
     "Log",
     "LogBusy",
     "LogFull",
+    "LogHandler",
     "LogReadOnly",
     "NewEvent",
     "NotALog",
@@ -65,6 +67,7 @@ __all__ = [
     "Page",
     "Position",
     "ProcessPoolExecutor",
+    "StructlogProcessor",
     "ThenceError",
     "ThreadPoolExecutor",
     "Unchanged",
@@ -100,6 +103,8 @@ _MODULES = {
     "outcome": "thence.calls",
     "outcome_async": "thence.calls",
     "CallOutcome": "thence.calls",
+    "LogHandler": "thence.records",
+    "StructlogProcessor": "thence.records",
     "carry": "thence.propagation",
     "carried": "thence.propagation",
     "propagate": "thence.propagation",

@@ -53,12 +53,17 @@ class _Recorded:
         self._lock = Lock()
         self._answers: dict[str, list[Event]] = {}
         cursor: str | None = None
-        filter_by = {"type": f"{name}.ended", **({} if stream is None else {"stream": stream})}
+        filter_by: dict[str, Any] = {"type": [f"{name}.begun", f"{name}.ended"]}
+        if stream is not None:
+            filter_by["stream"] = stream
+        requests: dict[str | None, str] = {}
         while True:
             page = log.query(limit=PAGE_EVENTS, cursor=cursor, **cast(Any, filter_by))
             for event in page.events:
-                digest = event.payload.get("request_sha256")
-                self._answers.setdefault(str(digest), []).append(event)
+                if event.begins:
+                    requests[event.event_id] = _digest(event.payload.get("request"))
+                elif digest := requests.pop(event.ends, None):
+                    self._answers.setdefault(digest, []).append(event)
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -97,11 +102,11 @@ def outcome(
     of nothing by itself: `with thence.because(outcome):`. Raises InvalidEvent for values that
     no payload holds, what `call` raises, and what `append` raises.
     """
-    step, answered, digest = _asked(request, name, log, stream)
+    step, answered = _asked(request, name, log, stream)
     if answered is not None:
         return CallOutcome(answered.payload.get("result"), answered, True)
     with step as taken:
-        taken.set(result=call(), request_sha256=digest)
+        taken.set(result=call())
     return CallOutcome(taken.ended.payload.get("result"), taken.ended, False)
 
 
@@ -114,18 +119,18 @@ async def outcome_async(
     stream: str | None = None,
 ) -> CallOutcome:
     """Returns what `call` answers once it is awaited, as `outcome` does."""
-    step, answered, digest = _asked(request, name, log, stream)
+    step, answered = _asked(request, name, log, stream)
     if answered is not None:
         return CallOutcome(answered.payload.get("result"), answered, True)
     async with step as taken:
-        taken.set(result=await call(), request_sha256=digest)
+        taken.set(result=await call())
     return CallOutcome(taken.ended.payload.get("result"), taken.ended, False)
 
 
 def _asked(
     request: object, name: str, log: StepLog | None, stream: str | None
-) -> tuple[Step, Event | None, str]:
-    """Returns the step of a call, the recorded answer if there is one, and the request's digest."""
+) -> tuple[Step, Event | None]:
+    """Returns the step of a call, and the recorded answer if there is one."""
     around = current_step()
     if around is not None:
         log = around.log if log is None else log
@@ -138,11 +143,15 @@ def _asked(
             hint="pass log=, what thence.open(path) returned, here or to a step around it",
         )
     request = log.plain(request, "request")
-    digest = sha256(_encode(request)).hexdigest()
+    digest = _digest(request)
     with _making:
         of_log = _recorded.setdefault(log, {})
         if (name, stream) not in of_log:
             of_log[name, stream] = _Recorded(cast("Log", log), name, stream)
     answered = of_log[name, stream].next(digest)
     step = Step(name, log, (None, None, stream), {"request": request}, Manner(None, True))
-    return step, answered, digest
+    return step, answered
+
+
+def _digest(request: object) -> str:
+    return sha256(_encode(request)).hexdigest()

@@ -283,6 +283,10 @@ class ReadFailed(ThenceError):
     recoverable = True
 
 
+class BodyMissing(ThenceError):
+    """Error: a large value that an event names is not in the log any more, or has changed."""
+
+
 class HeadsMoved(ThenceError):
     """Error: an event that the append's guard excludes has come first; nothing was appended."""
 

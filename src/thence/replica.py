@@ -21,6 +21,7 @@ from thence.context import Origin, StrictCauses, current_causes, ends_in_hand
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.values.codec import CAUSES_MAX, Draft, unnumbered, with_nonce
+from thence.core.values.cutting import BODIES_FROM, without_bodies
 from thence.core.values.new_event import (
     CAUSE_VARIABLE,
     Cause,
@@ -36,6 +37,7 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.read.opening import (
     check_bounds,
+    cut_from,
     is_synced,
     known_id,
     known_info,
@@ -43,6 +45,7 @@ from thence.log.read.opening import (
     prepare,
 )
 from thence.log.storage.append_lock import WAIT_S
+from thence.log.storage.bodies import Bodies
 from thence.log.storage.disk import OS_DISK as OS_DISK
 from thence.log.storage.disk import Disk as Disk
 from thence.log.storage.disk import Durability, durability_on, variable, wall_ns
@@ -89,7 +92,7 @@ class LogOptions(TypedDict, total=False):
     facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
     With `nonces`, and in each log that is synced, events get the member `nonce`. `redact` are the
     settings of masking, where the host has read them. `strict_causes` is for events that the host
-    does not encode.
+    does not encode, `bodies_from` for logs whose lines no other tool reads.
     """
 
     max_queue_size: int
@@ -102,6 +105,7 @@ class LogOptions(TypedDict, total=False):
     encode: Encode | None
     strict_values: bool
     strict_causes: bool
+    bodies_from: int | None
 
 
 def open_log(
@@ -112,6 +116,7 @@ def open_log(
     on_full: OnFull = "block",
     max_file_size: int = FILE_BYTES_MAX,
     strict_causes: bool = False,
+    bodies_from: int | None = BODIES_FROM,
     encode: Encode | None = None,
     strict_values: bool = False,
 ) -> "Log":
@@ -126,8 +131,10 @@ def open_log(
     written lately is looked up. Without it a ULID is taken as it is, and `verify` tells those that
     are missing. Values in payloads that JSON has not become JSON as docs/concepts/event.md lists;
     `encode` makes JSON of any other, and raises TypeError where it can't. With `strict_values`
-    JSON alone is taken. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed,
-    InvalidEvent for a bound below 1, and AppendFailed for a new log.
+    JSON alone is taken. A text or list of `bodies_from` bytes or more is kept once, beside the
+    lines that name it, in a plain log that is not synced; with None each line holds all of its
+    event. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed, AppendFailed for a new
+    log, and InvalidEvent for a bound below 1, of `bodies_from` below 256.
     """
     return open_host_log(
         path,
@@ -137,6 +144,7 @@ def open_log(
         on_full=on_full,
         max_file_size=max_file_size,
         strict_causes=strict_causes,
+        bodies_from=bodies_from,
         encode=encode,
         strict_values=strict_values,
     )
@@ -174,11 +182,13 @@ class Log:
         nonces: bool = False,
         redact: RedactSettings | None = None,
         strict_causes: bool = False,
+        bodies_from: int | None = BODIES_FROM,
         encode: Encode | None = None,
         strict_values: bool = False,
         disk: Disk = OS_DISK,
     ) -> None:
-        check_bounds(folder, on_full, max_queue_size, max_file_size)
+        check_bounds(folder, on_full, max_queue_size, max_file_size, bodies_from)
+        vocabulary = vocabulary.of_log(Bodies(disk, folder))
         self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
         self._report = guarded(report or warn)
         self._has_nonces = nonces or is_synced(disk, folder)
@@ -187,17 +197,15 @@ class Log:
         self._notice = NoticeMaker(vocabulary, context or {}, partial(known_id, disk, folder))
         self._where = (disk, folder, vocabulary)
         self._writer = SegmentWriter(*self._where, self._notice, self._report, max_file_size)
-        self._committer = Committer(
-            self._writer, self._notice, max_queue_size, on_full, self._report
-        )
-        plain = Plain(encode, is_strict=strict_values)
-        self._drafting = Drafting(vocabulary, self._notice, folder, self._has_nonces, plain)
-        self._origin = Origin(
-            received, self._writer.numbers.witness, partial(known_info, disk, folder)
-        )
-        self._strict = (
-            StrictCauses(folder, self.answers.holds, max_queue_size) if strict_causes else None
-        )
+        queue = (max_queue_size, on_full, self._report)
+        self._committer = Committer(self._writer, self._notice, *queue)
+        self._bodies_from = cut_from(disk, folder, vocabulary, bodies_from)
+        parts = (Plain(encode, is_strict=strict_values), self._bodies_from)
+        self._drafting = Drafting(vocabulary, self._notice, folder, self._has_nonces, *parts)
+        info = partial(known_info, disk, folder)
+        self._origin = Origin(received, self._writer.numbers.witness, info)
+        strict = StrictCauses(folder, self.answers.holds, max_queue_size)
+        self._strict = strict if strict_causes else None
         self._lost_causes = LostCauses()
         self._is_prepared = self._is_ready = False
         self._relay: Relay | None = None
@@ -383,6 +391,8 @@ class Log:
             if len(causes) > CAUSES_MAX:
                 notices, causes = join(causes, self._notice.joined)
             item = encode(event, causes, external(causes) if causes else ())
+            if self._bodies_from and len(item.tail) >= self._bodies_from:
+                item = without_bodies(item, self.vocabulary, self._bodies_from)
             return [*notices, with_nonce(item, new_nonce()) if has_nonces else item]
 
         def take(pairs: Sequence[tuple[E, Ids]]) -> list[E]:

@@ -159,7 +159,8 @@ class Step:
         self._taken: TakenStep | None = None
 
     def __enter__(self) -> TakenStep:
-        return self._enter(self._begin(current_step()), sys._getframe(1))
+        step = self._begin(current_step(), None, _pool_place())
+        return self._enter(step, sys._getframe(1))
 
     def __exit__(
         self, _: object, error: BaseException | None, traceback: TracebackType | None
@@ -173,10 +174,10 @@ class Step:
 
     async def __aenter__(self) -> TakenStep:
         # looked up here: the thread has not the frames of this task
-        outer, causes = current_step(), current_causes()
+        outer, causes, place = current_step(), current_causes(), _pool_place()
         if not self._manner.is_durable:
-            return self._enter(self._begin(outer), sys._getframe(1))
-        step, cancelled = await _in_thread(lambda: self._begin(outer, causes))
+            return self._enter(self._begin(outer, None, place), sys._getframe(1))
+        step, cancelled = await _in_thread(lambda: self._begin(outer, causes, place))
         taken = self._enter(step, sys._getframe(1))
         if cancelled is not None:
             await self.__aexit__(type(cancelled), cancelled, None)
@@ -217,8 +218,13 @@ class Step:
 
         return cast(Callable[_P, _R], wraps(function)(_stepping(function, fresh)))
 
-    def _begin(self, outer: OpenStep | None, causes: tuple[str, ...] | None = None) -> OpenStep:
-        """Appends the begin inside the step around it, under `causes` where they are given."""
+    def _begin(
+        self, outer: OpenStep | None, causes: tuple[str, ...] | None, place: str | None
+    ) -> OpenStep:
+        """Appends the begin inside the step around it, under `causes` where they are given.
+
+        `place` is where a pool runs the code that takes the step, outside of all causes.
+        """
         if self._name is None:
             raise _refused(None, "it has no name", 'pass one: `with thence.step("refund"):`')
         if self._step is not None:
@@ -235,8 +241,7 @@ class Step:
         finally:
             if around is not None:
                 around.leave()
-        place = None if event.caused_by else pool_place()
-        if place is None:
+        if place is None or event.caused_by:
             _open_steps.add(event.event_id)
         elif _open_steps:
             log.cause_lost(place)
@@ -321,6 +326,10 @@ class Step:
         self._step = self._taken = None
         if self._block is not None:
             self._block.leave()
+
+
+def _pool_place() -> str | None:
+    return None if current_causes() else pool_place()
 
 
 def _stepping(

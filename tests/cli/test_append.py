@@ -100,8 +100,8 @@ def test_misuse_is_refused_and_nothing_is_made(tmp_path, arguments, said):
 
 @pytest.mark.parametrize(
     "data",
-    [b"\xff{", b"[" * 100_000, b"x" * (3 * 1024 * 1024)],
-    ids=["no UTF-8", "deep", "3 MiB"],
+    [b"\xff{", b"[" * 100_000, b" " * (81 * 1024 * 1024) + b"{}"],
+    ids=["no UTF-8", "deep", "81 MiB"],
 )
 def test_bytes_that_are_no_payload_are_refused(tmp_path, data):
     ended = append(tmp_path, "note", "--payload", "-", stdin=data)
@@ -110,7 +110,7 @@ def test_bytes_that_are_no_payload_are_refused(tmp_path, data):
 
 
 def test_payload_over_the_limit_is_refused_by_its_limit(tmp_path):
-    data = json.dumps({"text": "x" * (1024 * 1024)}).encode()
+    data = json.dumps({str(number): "x" * 1_000 for number in range(1_100)}).encode()
     ended = append(tmp_path, "note", "--payload", "-", "--json", stdin=data)
     assert ended.code == 1
     assert ended.json["error"]["code"] == "event_too_large"

@@ -13,6 +13,7 @@ EXIT_CODES = {
     "LogBusy": 1,
     "LogReadOnly": 1,
     "ReadFailed": 1,
+    "BodyMissing": 3,
     "RedactionRefused": 1,
     "LogFull": 1,
     "AppendFailed": 1,

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from thence.core.values.cutting import BODIES_FROM
 from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.disk import Disk
 from thence.replica import Log
@@ -40,7 +41,13 @@ class Job(NamedTuple):
     may_die: threading.Event
 
     def replica(self) -> Log:
-        return Log(self.folder, PLAIN, max_file_size=self.file_bytes_max, disk=self.disk)
+        return Log(
+            self.folder,
+            PLAIN,
+            max_file_size=self.file_bytes_max,
+            bodies_from=self.chance.choice((None, BODIES_FROM)),
+            disk=self.disk,
+        )
 
     def writer(self, mode: WriteMode) -> EventWriter:
         limit = self.file_bytes_max

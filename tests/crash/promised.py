@@ -66,6 +66,7 @@ class Run:
     elsewhere: set[int] = field(default_factory=set)  # acknowledged in another process
     is_struck_elsewhere: bool = False
     strangers: list[Thread] = field(default_factory=list)  # that ran before, of other tests
+    text_words: int = 0
 
     @property
     def is_poisoned(self) -> bool:
@@ -131,12 +132,17 @@ class Run:
         if len(self.problems) > before:
             raise Ended
 
+    def payload(self, number: int) -> dict[str, Any]:
+        """Return a payload of this number, with a text if the scene is one of large values."""
+        text = f"{number // 2} " * self.text_words  # each two have the same
+        return {"n": number, "text": text} if text else {"n": number}
+
     def append(self, number: int, verb: str = "append", **more: Any) -> None:
         """Append an event of this number; note what the log says of it."""
         assert self.log is not None
         try:
             with self.allowed(verb):
-                self.keep([number], self.log.append("worked", {"n": number}, **more))
+                self.keep([number], self.log.append("worked", self.payload(number), **more))
         except OutcomeUnknown as error:
             self.unknown[number] = error
         except ThenceError as error:
@@ -145,7 +151,7 @@ class Run:
     def append_many(self, numbers: list[int]) -> None:
         """Append events in one piece; of those refused the first may stand."""
         assert self.log is not None
-        events = [{"event_type": "worked", "payload": {"n": number}} for number in numbers]
+        events = [{"event_type": "worked", "payload": self.payload(number)} for number in numbers]
         try:
             with self.allowed("append"):
                 found = self.log.append_many(events)
@@ -172,7 +178,7 @@ class Run:
         events = found if isinstance(found, list) else [found]
         for number, event in zip(numbers, events, strict=True):
             assert isinstance(event, Event)
-            assert event.payload["n"] == number
+            assert event.cut_payload["n"] == number
             self.kept[number] = event.event_id
 
     def retry(self) -> None:
@@ -190,7 +196,7 @@ class Run:
         assert self.log is not None
         try:
             with self.allowed("append"):
-                self.queued[number] = self.log.emit("worked", {"n": number})
+                self.queued[number] = self.log.emit("worked", self.payload(number))
         except ThenceError as error:
             self.refused[number] = error
 

@@ -24,6 +24,7 @@ from tests.crash.traces import (
     played,
     settled,
     two_writers,
+    two_writers_of_values,
     wandering,
 )
 
@@ -32,6 +33,7 @@ from thence.log.storage.segment import current_path
 TORN = b'{"event_id":"01J0000000'
 SMALL_LIMIT = 700  # bytes, two or three events
 GENERATIONS = 2
+VALUES: dict[str, object] = {"bodies_from": 256}
 
 
 def made_only() -> Image:
@@ -95,6 +97,14 @@ NAMED: dict[str, tuple[Callable[[], Image], Play, dict[str, object]]] = {
     "two writers": (lambda: log_of(2), two_writers, {}),
     "two writers of a new log": (home, two_writers, {}),
     "two writers and rotations": (lambda: log_of(1), two_writers, {"limit": SMALL_LIMIT}),
+    "the first large value": (made_only, appends(1, 600), VALUES),
+    "a large value twice": (lambda: log_of(1), appends(2, 600), VALUES),
+    "a batch of large values": (lambda: log_of(1), batch(3, 400), VALUES),
+    "rotations of large values": (lambda: log_of(1), batch(3, 400), {**VALUES, "limit": 500}),
+    "a sync that fails of a large value": (lambda: log_of(1), failing(1, 600), VALUES),
+    "syncs that fail of a large value": (lambda: log_of(1), failing(2, 600), VALUES),
+    "syncs that all fail of a large value": (lambda: log_of(1), failing(100, 600), VALUES),
+    "two writers of large values": (lambda: log_of(1), two_writers_of_values, VALUES),
 }
 # those in which another opening steps in before each call in turn
 INTRUDED = (
@@ -111,6 +121,10 @@ INTRUDED = (
     "a sync that fails of a long line",
     "syncs that all fail",
     "a sync that fails at a rotation",
+    "the first large value",
+    "a large value twice",
+    "rotations of large values",
+    "a sync that fails of a large value",
 )
 
 
@@ -136,6 +150,7 @@ def wanderings(chance: random.Random) -> Iterator[Trace]:
         # what a cut left may stand beside zeros, on one line with them, and is served all the same
         written: frozenset[bytes] = frozenset()
         limit = chance.choices((1, SMALL_LIMIT, 2_000, 1_000_000), (1, 2, 5, 14))[0]
+        bodies_from = chance.choice((None, 256))
         for generation in range(GENERATIONS):
             is_again = generation > 0
             name = f"wandering, generation {generation}, limit {limit}"
@@ -147,6 +162,7 @@ def wanderings(chance: random.Random) -> Iterator[Trace]:
                 chance=chance,
                 needed=needed,
                 is_again=is_again,
+                bodies_from=bodies_from,
             )
             written |= trace.written
             yield trace._replace(written=written)

@@ -337,6 +337,24 @@ def set_aside_by_rotation(run: Run) -> None:
     run.append(1)
 
 
+def values(run: Run) -> None:
+    """Append events with large values, each two with the same."""
+    run.text_words = 600
+    run.open()
+    for number in range(3):
+        run.append(number)
+
+
+def values_in_new_files(run: Run) -> None:
+    """Emit and append such events, with a new file for each value."""
+    run.text_words = 600
+    run.open(ROTATES_AT_ONCE)
+    for number in range(4):
+        run.emit(number)
+    run.flush()
+    run.append_many([4, 5, 6])
+
+
 SCENES = {
     "SYNC writer": Scene(sync, nothing, "sim"),
     "ASYNC writer": Scene(async_, nothing, "sim"),
@@ -366,4 +384,6 @@ SCENES = {
     "chosen ids": Scene(chosen_ids, some),
     "a guard": Scene(guarded, some),
     "a taken lock": Scene(busy, some),
+    "large values": Scene(values, some),
+    "large values in new files": Scene(values_in_new_files, some),
 }

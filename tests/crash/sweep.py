@@ -151,11 +151,34 @@ def undurable(run: Run) -> list[str]:
             safe |= {
                 line[13:39].decode("ascii", "replace") for line in data[start:end].split(b"\n")
             }
+    safe -= {event_id for event_id, digests in named(run).items() if digests - safe_values(run)}
     return [
         f"event {number} was acknowledged, and no sync of it succeeded"
         for number, event_id in run.kept.items()
         if number >= 0 and event_id not in safe and number not in run.elsewhere
     ]
+
+
+def named(run: Run) -> dict[str, set[str]]:
+    """Return the digests of the large values that each event names."""
+    good = [members for _, members in events(run.folder) if members]
+    return {
+        members["event_id"]: {digest for _, digest, _ in members["bodies"]}
+        for members in good
+        if "bodies" in members
+    }
+
+
+def safe_values(run: Run) -> set[str]:
+    """Return the digests of the pieces of large values that a sync has made durable."""
+    found: set[str] = set()
+    for path in run.folder.glob("bodies*.jsonl"):
+        status, data = path.stat(), path.read_bytes()
+        for start, end in run.disk.durable((status.st_dev, status.st_ino)):
+            found |= {
+                line[11:75].decode("ascii", "replace") for line in data[start:end].split(b"\n")
+            }
+    return found
 
 
 def misnumbered(good: list[dict[str, Any]]) -> list[str]:

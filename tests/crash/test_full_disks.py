@@ -96,15 +96,17 @@ def test_replica_on_a_disk_that_fills_up_and_is_freed(small: Path | None) -> Non
 
         def fill() -> None:
             while len(kept) < EVENTS_MAX:
-                kept.append(log.append("t", {"n": len(kept), "text": LARGE}))
+                kept.append(log.append("t", {"n": len(kept), "text": f"{len(kept)} {LARGE}"}))
 
         with pytest.raises(LogFull) as caught:
             fill()
         assert caught.value.recoverable
-        many = [{"event_type": "t", "payload": {"n": -1, "text": LARGE}}] * 3
+        many = [
+            {"event_type": "t", "payload": {"n": -1, "text": f"{n} other {LARGE}"}} for n in "abc"
+        ]
         with pytest.raises(LogFull):
             log.append_many(many)
-        emitted = log.emit("t", {"n": -2, "text": LARGE})
+        emitted = log.emit("t", {"n": -2, "text": f"emitted {LARGE}"})
         with pytest.raises(LogFull):
             log.flush()
         (small / "ballast").unlink()

@@ -189,7 +189,7 @@ def test_lines_of_killed_writers_are_short_and_long(tmp_path):
     chance = random.Random(1)
     job = Job(tmp_path, 10**9, 200_000, OS_DISK, chance, lambda mark, ids: None, Event())
     with job.replica() as log:
-        sizes = [len(log.append("worked", job.payload()).line) for _ in range(200)]
+        sizes = [len(log.append("worked", job.payload()).whole_line) for _ in range(200)]
     assert min(sizes) < 400
     assert 100_000 < max(sizes) < 201_000
 

@@ -20,7 +20,7 @@ from tests.crash.simulated_disk import SimulatedDisk
 
 from thence.core.event import Event
 from thence.core.values.vocabulary import PLAIN
-from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown
+from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
 from thence.log.crash.sessions import WriterSession
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.identity import known_node_id, read_info
@@ -62,11 +62,17 @@ def quiet(word: str, facts: object) -> None:
     """Hear what a log tells and say nothing."""
 
 
-def opened(disk: SimulatedDisk, limit: int = FILE_BYTES_MAX) -> Log:
+def opened(disk: SimulatedDisk, limit: int = FILE_BYTES_MAX, bodies_from: int | None = None) -> Log:
     """Open the log on a simulated disk as `thence.open` does on the real one."""
     vocabulary = opened_vocabulary(disk, FOLDER, PLAIN, True)
     return Log(
-        FOLDER, vocabulary, disk=disk, max_file_size=limit, report=quiet, redact=redact_settings()
+        FOLDER,
+        vocabulary,
+        disk=disk,
+        max_file_size=limit,
+        report=quiet,
+        redact=redact_settings(),
+        bodies_from=bodies_from,
     )
 
 
@@ -79,15 +85,18 @@ def redact_settings() -> RedactSettings:
 class Scene:
     """A disk with writers at work; remembers what they were told is durable."""
 
-    def __init__(self, disk: SimulatedDisk, limit: int, chance: random.Random) -> None:
+    def __init__(
+        self, disk: SimulatedDisk, limit: int, chance: random.Random, bodies_from: int | None
+    ) -> None:
         self.disk = disk
         self.limit = limit
+        self.bodies_from = bodies_from
         self.chance = chance
         self.acknowledged: list[tuple[int, bytes]] = []
         self._count = 0
 
     def open(self) -> Log:
-        return opened(self.disk, self.limit)
+        return opened(self.disk, self.limit, self.bodies_from)
 
     def append(self, log: Log, size: int = 10, timeout_s: float = 30) -> None:
         """Append one event with so much payload; it is acknowledged when the call returns."""
@@ -137,13 +146,14 @@ def played(
     needed: Iterable[bytes] = (),
     is_again: bool = False,
     disk: SimulatedDisk | None = None,
+    bodies_from: int | None = None,
 ) -> Trace:
     """Play a trace on a disk that holds an image.
 
     What can be read there is on the device, and must stay; `needed` lines must be there too.
     """
     disk = disk or SimulatedDisk(image, is_recording=True)
-    scene = Scene(disk, limit, chance or random.Random(0))
+    scene = Scene(disk, limit, chance or random.Random(0), bodies_from)
     scene.acknowledged += [(0, event.line) for event in opened_to_read(image).read()]
     scene.acknowledged += [(0, line) for line in needed]
     play(scene)
@@ -284,10 +294,10 @@ def failing(count: int, size: int = 10) -> Play:
         with scene.open() as log:
             scene.append(log, size)
             scene.disk.failing = count
-            with suppress(OutcomeUnknown):
-                scene.append(log, size)
-            with suppress(OutcomeUnknown, LogReadOnly):
-                scene.append(log, size)
+            with suppress(OutcomeUnknown, AppendFailed):
+                scene.append(log, size + 1)  # another value than the one before
+            with suppress(OutcomeUnknown, AppendFailed, LogReadOnly):
+                scene.append(log, size + 2)
         scene.disk.failing = 0
         with scene.open() as log:
             scene.append(log, size)
@@ -295,14 +305,19 @@ def failing(count: int, size: int = 10) -> Play:
     return play
 
 
-def two_writers(scene: Scene) -> None:
+def two_writers(scene: Scene, size: int = 10) -> None:
     """Two openings append in turn; the second once more whenever the first is in a sync."""
     with scene.open() as first, scene.open() as second:
-        scene.append(second)
+        scene.append(second, size)
         for _ in range(2):
             interleaved(scene, second, "sync_data", 1)
-            scene.append(first)
-            scene.append(second)
+            scene.append(first, size)
+            scene.append(second, size)
+
+
+def two_writers_of_values(scene: Scene) -> None:
+    """Does what `two_writers` does, with large values that both know."""
+    two_writers(scene, 600)
 
 
 def interleaved(scene: Scene, other: Log, call: str, number: int) -> None:

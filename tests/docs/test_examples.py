@@ -13,7 +13,8 @@ PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SHOWN = re.compile(r"^```python\n(.*?)^```\n(?:\n```\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
 VARIES = re.compile(r"\[\w{18}\]|after [\d.]+ \w+")
 TUTORIAL = ROOT / "docs" / "howto" / "build-a-simulation.md"
-PRINTING = [*sorted((ROOT / "docs" / "concepts").glob("*.md")), TUTORIAL]
+TRACED = ROOT / "docs" / "howto" / "record-a-traced-program.md"
+PRINTING = [*sorted((ROOT / "docs" / "concepts").glob("*.md")), TUTORIAL, TRACED]
 
 
 def examples(page: Path) -> list[str]:

@@ -282,7 +282,7 @@ def test_page_behind_a_cursor_reads_only_its_own_events(tmp_path, descending):
 
 def test_where_of_a_large_log_is_judged_in_batches(tmp_path):
     payloads = [{"n": n, "text": "x" * 100_000} for n in range(100)]
-    with open_log(tmp_path) as log:
+    with open_log(tmp_path, bodies_from=None) as log:
         log.append_many([{"event_type": "a", "payload": payload} for payload in payloads])
     with Index(OS_DISK, tmp_path, PLAIN) as index:
         index.refresh()

@@ -136,9 +136,9 @@ def test_follower_that_can_not_make_events_durable_names_the_segment(tmp_path):
     ("text", "place", "cause", "hint"),
     [
         (
-            '{"format":2,"log_id":"x","vocabulary":"plain"}',
+            '{"format":3,"log_id":"x","vocabulary":"plain"}',
             "",
-            "its format is 2, this version reads 1",
+            "its format is 3, this version reads 1 to 2",
             "use a newer thence",
         ),
         (

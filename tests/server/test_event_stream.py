@@ -11,10 +11,9 @@ from tests.server.runs import make_run
 
 from thence.core.query.filter import Filter
 from thence.errors import EventNotFound, NotALog, ReadFailed
-from thence.log.read.follower import Follower
 from thence.replica import open_log
-from thence.server.live import feed, listener
-from thence.server.live import feed as feeds
+from thence.server import live
+from thence.server.live import Listener
 from thence.server.logs.root import Root
 from thence.server.routes.live_events import Stream
 from thence.server.state import ServerState
@@ -69,32 +68,57 @@ def played(folder: Path, work: Callable[[ServerState, Stream], object]) -> None:
 def test_slow_client_goes_on_by_what_the_log_holds(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "WAITING_BYTES_MAX", 1_000)
-    behind = 0
+    monkeypatch.setattr(live, "KEPT_BYTES_MAX", 1_000)
 
     async def work(here: ServerState, stream: Stream) -> None:
-        nonlocal behind
         await stream.begin()
         frames, found = stream.frames(), list[str]()
         await taken(frames, found, 5)
-        for total in (30, 55, 57):
-            waiting = stream._listener
+        beside = Listener(Filter())
+        await asyncio.to_thread(here.feeds.subscribe, here.root.find("run"), beside)
+        for total, is_behind in ((30, True), (55, True), (57, False)):
             await asyncio.to_thread(append, run, total - len(found))
-            await waiting._ready.wait()
+            last = all_ids(run)[-1]
+            await asyncio.to_thread(until, lambda last=last: beside.feed._last == last)
+            assert (await beside.take(60) is None) == is_behind, total
+            beside.feed.pass_over(beside)
             await taken(frames, found, total)
-            behind += waiting.is_behind
+        here.feeds.unsubscribe(beside)
         assert found == all_ids(run)
 
     played(run, work)
-    assert behind >= 1
+
+
+@pytest.mark.promise("Q9")
+def test_rare_events_are_kept_for_who_waits_for_them_whatever_else_comes(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "KEPT_BYTES_MAX", 1_000)
+
+    async def work(here: ServerState, stream: Stream) -> None:
+        rare, every = Listener(Filter.of(actor=["bob"])), Listener(Filter())
+        for listener in (rare, every):
+            await asyncio.to_thread(here.feeds.subscribe, here.root.find("run"), listener)
+        await asyncio.to_thread(append, run, 40)
+        await asyncio.to_thread(until, lambda: rare.feed._last == all_ids(run)[-1])
+        assert await every.take(60) is None, "more came than is kept"
+        assert rare.last_id == all_ids(run)[-1]
+        with EventWriter(run, "run", on_full="block") as writer:
+            writer.emit(create_action_event("run", 7, "bob", "move", {}))
+        (frames,) = await rare.take(60)
+        assert ids(frames.data) == all_ids(run)[-1:]
+        for listener in (rare, every):
+            here.feeds.unsubscribe(listener)
+
+    played(run, work)
 
 
 @pytest.mark.promise("Q9")
 def test_slow_client_keeps_its_place_while_others_wait_for_one(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "WAITING_BYTES_MAX", 1_000)
-    monkeypatch.setattr(feeds, "LISTENERS_MAX", 1)
+    monkeypatch.setattr(live, "KEPT_BYTES_MAX", 1_000)
+    monkeypatch.setattr(live, "LISTENERS_MAX", 1)
 
     async def refused_always(here: ServerState) -> None:
         while True:
@@ -116,20 +140,7 @@ def test_slow_client_keeps_its_place_while_others_wait_for_one(
 
 
 @pytest.mark.promise("Q9")
-def test_feed_forgets_ids_that_an_index_knows_and_repeats_none(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feed, "IDS_MAX", 10)
-    remembered: list[int] = []
-    forget = Follower.forget
-
-    def noted(follower: Follower) -> None:
-        remembered.append(len(follower._served))
-        forget(follower)
-
-    monkeypatch.setattr(Follower, "forget", noted)
-    is_indexed = (run / ".thence/index.db").exists()
-
+def test_lines_of_ids_that_came_before_are_repeated_to_nobody(run: Path) -> None:
     async def work(here: ServerState, stream: Stream) -> None:
         await stream.begin()
         frames, found = stream.frames(), list[str]()
@@ -143,15 +154,13 @@ def test_feed_forgets_ids_that_an_index_knows_and_repeats_none(
         await asyncio.to_thread(append, run, 1)
         await taken(frames, found, 61)
         assert found == all_ids(run)
-        assert len(here.feeds._feeds) == 1
+        assert here.feeds.followed == 1
 
     played(run, work)
-    assert len(remembered) > 1 or not is_indexed
-    assert max(remembered, default=0) < 55
 
 
 def test_too_many_listeners_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "LISTENERS_MAX", 1)
+    monkeypatch.setattr(live, "LISTENERS_MAX", 1)
 
     async def work(here: ServerState, stream: Stream) -> None:
         await stream.begin()

@@ -16,7 +16,7 @@ from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, serving
 
 from thence.replica import open_log
-from thence.server.live.listener import event_id, id_text
+from thence.server.live import event_id, id_text
 from thence.sim import EventWriter, create_action_event
 
 LIVE = "/simulations/run/events/live"

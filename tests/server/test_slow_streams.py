@@ -12,12 +12,11 @@ from tests.server.listening import frames, gauge, until
 from tests.server.serving import Serving, serving
 
 import thence
-from thence.server.live.feed import LISTENERS_MAX
-from thence.server.live.listener import WAITING_BYTES_MAX
+from thence.server.live import KEPT_BYTES_MAX, LISTENERS_MAX
 
 EVENTS = 40_000
 # beside what waits for it, what a connection and its stream cost
-STREAM_KIB = WAITING_BYTES_MAX // 1024 + 128
+STREAM_KIB = KEPT_BYTES_MAX // 1024 + 128
 LIVE = "/simulations/run/events/live"
 
 

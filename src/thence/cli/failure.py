@@ -11,6 +11,7 @@ from thence.cli.output import Output
 from thence.errors import (
     AmbiguousId,
     BadSettings,
+    BodyMissing,
     CyclicDependencyError,
     DamagedCopy,
     DatabaseUnavailable,
@@ -36,6 +37,7 @@ _CODES: tuple[tuple[type[ThenceError], int], ...] = (
     (AmbiguousId, MISUSED),
     (InvalidFilter, MISUSED),
     (InvalidCursor, MISUSED),
+    (BodyMissing, DAMAGED),
     (CyclicDependencyError, DAMAGED),
     (DamagedCopy, DAMAGED),
     (DatabaseUnavailable, DAMAGED),

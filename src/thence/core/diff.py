@@ -213,9 +213,9 @@ def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
 
 
 def _bodies_of(event: Event) -> _Bodies:
-    """Returns the bodies of an event; one that is no JSON counts as absent."""
+    """Returns the bodies of an event, with whole values; one that is no JSON counts as absent."""
     try:
-        return _decode_bodies(event.line)
+        return _decode_bodies(event.whole_line)
     except (ValueError, RecursionError):
         return _Bodies()
 

@@ -4,11 +4,21 @@ A member is declared in `Members`, in the order of the file, and in `Header` if 
 is digested follows from `Members`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any, Protocol
 
 import msgspec
+
+from thence.core.bodies import (
+    BODIES_KEY,
+    BODIES_SIGN,
+    BodyEntry,
+    BodySource,
+    compare_by_digest,
+    entries_of,
+    put_back,
+)
 
 OrderKey = tuple[int, str, str, str, bytes]
 
@@ -53,6 +63,7 @@ class Members(msgspec.Struct, omit_defaults=True, gc=False):
     aggregate_id: str | None = None
     actor: str | None = None
     payload: Mapping[str, Any] | None = None
+    bodies: tuple[BodyEntry, ...] = ()
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
@@ -99,6 +110,10 @@ class Reading(Protocol):
     def payload_key(self) -> str:
         """The member that holds the host's content."""
 
+    @property
+    def bodies(self) -> BodySource | None:
+        """The large values of the log that the events are of."""
+
     def stream_of(self, event: "Event") -> str | None:
         """The group that the event belongs to."""
 
@@ -111,7 +126,7 @@ class Reading(Protocol):
 
 # what an event gets from whoever appends it, and what a redacted line lacks or has instead
 _STAMPED = frozenset(("timestamp", "node_id", "seq", "lamport_clock", "nonce", "crc"))
-_TAKEN_BACK = frozenset(("description", "repairs", "payload", "details", "body_sha256"))
+_TAKEN_BACK = frozenset(("description", "repairs", "payload", "details", "bodies", "body_sha256"))
 
 
 class Event:
@@ -224,7 +239,10 @@ class Event:
 
     @property
     def members(self) -> dict[str, Any]:
-        """All members of the line, in the line's order, as the caller's own dict."""
+        """All members of the line, in the line's order, as the caller's own dict.
+
+        Large values are cut there; `payload` has them whole.
+        """
         own_members: dict[str, Any] = decoded(self.line)
         return own_members
 
@@ -233,10 +251,40 @@ class Event:
         """The event's own content: `details` in a simulation, else `payload`; empty when absent.
 
         The dict is the caller's own, decoded at each access (microseconds): keep it in a
-        variable to read it often.
+        variable to read it often. Large values are read from the log's folder; raises BodyMissing
+        where one is not there or has changed, ReadFailed.
         """
+        members = self.members
+        value = members.get(self.vocabulary.payload_key)
+        if not isinstance(value, dict):
+            return {}
+        if BODIES_KEY in members:
+            put_back(value, entries_of(members), self.vocabulary.bodies, decoded)
+        return value
+
+    @property
+    def cut_payload(self) -> dict[str, Any]:
+        """The payload as it stands in the line, where the beginning of texts is enough."""
         value = self.members.get(self.vocabulary.payload_key)
         return value if isinstance(value, dict) else {}
+
+    @property
+    def body_entries(self) -> list[BodyEntry]:
+        """The large values that the line names."""
+        return entries_of(self.members) if BODIES_SIGN in self.line else []
+
+    @property
+    def whole_line(self) -> bytes:
+        """The line with whole values for those who read no log; itself where it names none.
+
+        Without `bodies` and checksum: no log holds such a line. Raises what `payload` raises.
+        """
+        if not self.body_entries:
+            return self.line
+        members = {key: value for key, value in self.members.items() if key != BODIES_KEY}
+        members.pop("crc", None)
+        members[self.vocabulary.payload_key] = self.payload
+        return msgspec.json.encode(members)
 
     @property
     def is_foreign(self) -> bool:
@@ -264,9 +312,20 @@ class Event:
 
         Time, node, numbers and nonce are left out, for the caller gives none of them; C, which
         compares lines of one event wherever they came from, covers all but the numbers. Of a
-        redacted event the head alone is compared.
+        redacted event the head alone is compared. Large values are compared by their digests.
         """
-        return _said(self.members, other.members) == _said(other.members, self.members)
+        mine, others = self.members, other.members
+        if BODIES_KEY in mine or BODIES_KEY in others:
+            own_entries, entries = entries_of(mine), entries_of(others)
+            for members, named, besides in (
+                (mine, own_entries, entries),
+                (others, entries, own_entries),
+            ):
+                payload = members.get(self.vocabulary.payload_key)
+                members.pop(BODIES_KEY, None)
+                if isinstance(payload, dict):
+                    compare_by_digest(payload, named, besides)
+        return _said(mine, others) == _said(others, mine)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Event) and self.line == other.line
@@ -282,6 +341,13 @@ def _said(members: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     is_redacted = "body_sha256" in members or "body_sha256" in other
     left_out = _STAMPED | _TAKEN_BACK if is_redacted else _STAMPED
     return {key: value for key, value in members.items() if key not in left_out}
+
+
+def whole_lines(lines: Iterable[bytes], vocabulary: Reading) -> list[bytes]:
+    """Returns stored lines as `Event.whole_line` does; raises BodyMissing, ReadFailed."""
+    return [
+        Event(line, None, vocabulary).whole_line if BODIES_SIGN in line else line for line in lines
+    ]
 
 
 def decoded(line: bytes | msgspec.Raw) -> Any:

@@ -10,12 +10,13 @@ to. The matches of `where` are found by reading the candidates that the columns 
 
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import accumulate, islice
 from types import MappingProxyType
 from typing import Any, NamedTuple, Unpack
 
-from thence.core.event import Event, Header, decoded
+from thence.core.bodies import BODIES_SIGN, first_key, put_back
+from thence.core.event import Event, Header, decoded, whole_lines
 from thence.core.query.filter import Filter, is_named, is_pattern
 from thence.core.query.where import Condition
 from thence.core.values.codec import parse
@@ -70,12 +71,12 @@ def page_of_lines(
     log_id: str = "",
     **paging: Unpack[PageBounds],
 ) -> PageOfLines:
-    """Returns the page of `page` with the stored line of each event, not decoded."""
+    """Returns the page of `page` with the line of each event, whole as `Event.whole_line` is."""
     request = PageRequest.of(filter, log_id, **paging)
 
     def work(connection: sqlite3.Connection) -> PageOfLines:
         answer = _answer(index, connection, filter, request)
-        lines = lines_at(index, connection, answer.arrivals)
+        lines = whole_lines(lines_at(index, connection, answer.arrivals), index.vocabulary)
         last = _key_of(connection, answer.arrivals[-1]) if answer.arrivals else None
         return request.page_of_lines(lines, last, answer.snapshot, answer.total)
 
@@ -139,6 +140,8 @@ def _key_of(connection: sqlite3.Connection, arrival: int) -> Key:
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 4 * 1024 * 1024
 
+# the members that hold the content
+_CONTENT = ("payload", "details")
 # arrival and extent of a line; the event_id of another tool's line, which has no checksum
 Candidate = tuple[Any, ...]
 _CANDIDATE = "arrival, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
@@ -147,11 +150,15 @@ _CANDIDATE = "arrival, segment, offset, length, CASE seq WHEN 0 THEN event_id EN
 def judge(conditions: Sequence[Condition], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
     """Returns a function that reports whether all conditions hold for an event's line."""
     needles = [needle for condition in conditions for needle in condition.needles()]
+    paths = [part.path for condition in conditions for part in condition.comparisons()]
+    keys = {str(path[path[0] in _CONTENT and len(path) > 1]) for path in paths}
 
     def holds(line: bytes) -> bool:
-        if needles and b"\\" not in line and any(needle not in line for needle in needles):
+        # a needle may stand as an escape, or in a large value
+        is_plain = needles and b"\\" not in line and BODIES_SIGN not in line
+        if is_plain and any(needle not in line for needle in needles):
             return False
-        candidate = _Candidate(line, vocabulary)
+        candidate = _Candidate(line, vocabulary, keys)
         return all(condition.matches(candidate) for condition in conditions)
 
     return holds
@@ -160,12 +167,29 @@ def judge(conditions: Sequence[Condition], vocabulary: Vocabulary) -> Callable[[
 class _Candidate(Event):
     """A candidate whose members are decoded once, and its header only if a comparison needs it."""
 
-    __slots__ = ("_members",)
+    __slots__ = ("_keys", "_members", "_payload")
 
-    def __init__(self, line: bytes, vocabulary: Vocabulary) -> None:
+    def __init__(self, line: bytes, vocabulary: Vocabulary, keys: Set[str]) -> None:
         # not by the class above: this runs for each line that is read
         self.line, self.vocabulary, self._header = line, vocabulary, None
         self._members: dict[str, Any] = decoded(line)
+        self._keys = keys
+        self._payload: dict[str, Any] | None = None
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The payload, the same dict at each access; whole where a comparison needs a large value.
+
+        `keys` are the first names of the paths that are compared.
+        """
+        if self._payload is None:
+            value = self._members.get(self.vocabulary.payload_key)
+            self._payload = value if isinstance(value, dict) else {}
+            if entries := self.body_entries:
+                is_whole = not self._keys.isdisjoint(_CONTENT)
+                needed = [e for e in entries if is_whole or first_key(e.pointer) in self._keys]
+                put_back(self._payload, needed, self.vocabulary.bodies, decoded)
+        return self._payload
 
     @property
     def members(self) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def ended_writers(
     another process than the writer may have made an event, so that any living one may be its.
     """
     node_id = known_node_id(disk, folder)
-    if living and vocabulary is SIM:
+    if living and vocabulary.name == SIM.name:
         return {}
     noises = {
         event.event_id: event.event_id[-NOISE_CHARACTERS:]

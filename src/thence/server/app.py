@@ -16,19 +16,20 @@ from starlette.types import Lifespan
 from thence.server.errors import add_error_handlers
 from thence.server.http.auth import Auth, OperatorMetrics
 from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
-from thence.server.login_settings import LoginSettings
+from thence.server.login_settings import LoginSettings, TeamSettings
 from thence.server.logs.root import Root
 from thence.server.metrics import Metrics, RequestCounter
 from thence.server.routes import health, logs
 from thence.server.routes.bodies import answer
 from thence.server.state import ServerState, app_state
 from thence.server.web import pages
+from thence.server.web.layout import problem_page
 from thence.settings import from_environment
 
-__all__ = ["LoginSettings", "create_app", "create_team_app"]
+__all__ = ["LoginSettings", "TeamSettings", "create_app", "create_team_app"]
 
 KINDS: tuple[logs.Kind, ...] = ("simulations", "logs")
-_NO_SETTINGS = LoginSettings()
+_NO_SETTINGS = TeamSettings()
 _DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
 
 
@@ -71,31 +72,18 @@ def create_app(
     return app
 
 
-def create_team_app(
-    database: str | Path,
-    *,
-    allowed_hosts: Collection[str] | None = None,
-    metrics_token: str | None = None,
-    data: Path | None = None,
-    cache: Path | None = None,
-    cache_bytes: int | None = None,
-    logins: LoginSettings = _NO_SETTINGS,
-) -> FastAPI:
+def create_team_app(database: str | Path, settings: TeamSettings = _NO_SETTINGS) -> FastAPI:
     """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
-    `/metrics` tells a user the counts of their team, and who shows the `metrics_token` those of
-    the whole server. `database` is the file that `thence server init` made, or an address of
-    PostgreSQL. The audit log stands in the folder `data`, else beside the file; the folders that
-    answer questions in `cache`, else in `data`, in `cache_bytes` together, else 4 GiB. Host names
-    are not checked unless `allowed_hosts` lists the accepted ones, without ports. `logins` says how
-    people come in. Raises NotAServer if there is no such database, DatabaseUnavailable if it can't
-    be reached, ValueError for an address without `data`, FileBusy where a process has the folders.
+    `database` is the file that `thence server init` made, or an address of PostgreSQL. Raises
+    NotAServer if there is no such database, DatabaseUnavailable if it can't be reached, ValueError
+    for an address without a folder `data`, FileBusy where a process has the folders.
     """
     from thence.server.team.audit import FOLDER as AUDIT_FOLDER
     from thence.server.team.audit import AuditLog
     from thence.server.team.engines import is_address, open_database
-    from thence.server.team.log_cache import BYTES_MAX, LogCache
+    from thence.server.team.log_cache import LogCache
     from thence.server.team.team_app import WIRE_PATHS, Team
 
     metrics = Metrics()
@@ -107,13 +95,13 @@ def create_team_app(
         app.add_middleware(RequestCounter, metrics=state.metrics)
         return app
 
-    if data is None and is_address(database):
+    if settings.data is None and is_address(database):
         raise ValueError("data is missing: a database in PostgreSQL stands in no folder")
-    place = (data or Path(database).parent).absolute()
+    place = (settings.data or Path(database).parent).absolute()
     audit = AuditLog(place / AUDIT_FOLDER)
-    folders = partial(LogCache, cache or place, bytes_max=cache_bytes or BYTES_MAX)
-    team = Team(open_database(database), folders, logs_app, logins, audit)
-    metrics.add(team.figures)
+    folders = partial(LogCache, settings.cache or place, bytes_max=settings.cache_bytes)
+    team = Team(open_database(database), folders, logs_app, settings.logins, audit)
+    metrics.add(team)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -124,12 +112,12 @@ def create_team_app(
             watching.cancel()
 
     app = _empty_app(lifespan)
-    add_error_handlers(app, WIRE_PATHS)
+    add_error_handlers(app, problem_page, WIRE_PATHS)
     app.router.routes.extend(team.routes())
-    if metrics_token:
-        app.add_middleware(OperatorMetrics, metrics=metrics, token=metrics_token)
+    if settings.metrics_token:
+        app.add_middleware(OperatorMetrics, metrics=metrics, token=settings.metrics_token)
     app.add_middleware(RequestCounter, metrics=metrics)
-    _add_doors(app, allowed_hosts)
+    _add_doors(app, settings.allowed_hosts)
     return app
 
 
@@ -137,7 +125,7 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
     """Returns an app with the routes of the query API and its pages."""
     app = _empty_app(lifespan)
     app.state.served = state
-    add_error_handlers(app)
+    add_error_handlers(app, problem_page)
     app.include_router(health.router)
     for kind in KINDS:
         app.include_router(logs.routes_of(kind))

@@ -5,7 +5,7 @@ query API answers `{code, message}`, the wire `{error, problem}` as wire.md says
 how a refusal is spelled, not which one it is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from sqlite3 import Error as SqliteError
 from typing import Any, NamedTuple
@@ -92,9 +92,22 @@ class Refusal(NamedTuple):
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
-def add_error_handlers(app: FastAPI, wire_paths: tuple[str, ...] = ()) -> None:
-    """Makes an app report all its errors; those below `wire_paths` are spelled as the wire's."""
+def is_page(path: str) -> bool:
+    """Reports whether a path is that of a page, whose errors are pages too."""
+    return path == "/" or path == "/runs" or path.startswith("/runs/")
+
+
+def add_error_handlers(
+    app: FastAPI,
+    page: Callable[[int, str], Response],
+    wire_paths: tuple[str, ...] = (),
+) -> None:
+    """Makes an app report all its errors; those below `wire_paths` are spelled as the wire's.
+
+    `page` makes the page that tells of an error, of its status and its words.
+    """
     app.state.wire_paths = wire_paths
+    app.state.problem_page = page
     app.add_exception_handler(ClientDisconnect, _unheard)
     for kind in (HTTPException, RequestValidationError, *(kind for kind, _, _ in _TABLE)):
         app.add_exception_handler(kind, _report)
@@ -107,9 +120,17 @@ def too_large(message: str) -> HTTPException:
 
 def refused(scope: Scope, error: Exception) -> Response:
     """Returns the response that reports the error of a request, as its path's clients read it."""
-    if scope["path"].startswith(scope["app"].state.wire_paths):
+    state = scope["app"].state
+    if scope["path"].startswith(state.wire_paths):
         return wire_response(wire_refusal(error, scope["path"]))
-    return query_response(refusal(scope, error))
+    told = refusal(scope, error)
+    if not is_page(scope["path"]):
+        return query_response(told)
+    response: Response = state.problem_page(told.status, told.words)
+    headers = told.headers or {}
+    if "Retry-After" in headers:  # a browser comes back by itself
+        response.headers["Refresh"] = headers["Retry-After"]
+    return response
 
 
 async def _report(request: Request, error: Exception) -> Response:
@@ -235,21 +256,19 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "`invalid_parameter`, `invalid_cursor`."},
     503: {"model": Problem, "description": "It could not be read now (`unavailable`)."},
 }
-LIVE_RESPONSE: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Server-sent events without end: `id:` is the event's id, `data:` its line.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    }
-}
-METRICS_RESPONSE: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Counts and gauges.",
-        "content": {"text/plain": {"schema": {"type": "string"}}},
-    }
-}
-NDJSON_RESPONSE: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The events that match, in total order, a line each.",
-        "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
-    }
-}
+
+
+def _stream(description: str, media_type: str) -> dict[int | str, dict[str, Any]]:
+    """Returns how an answer that is a text of its own kind is told in the OpenAPI document."""
+    content = {media_type: {"schema": {"type": "string"}}}
+    return {200: {"description": description, "content": content}}
+
+
+LIVE_RESPONSE = _stream(
+    "Server-sent events without end: `id:` is the event's id, `data:` its line.",
+    "text/event-stream",
+)
+METRICS_RESPONSE = _stream("Counts and gauges.", "text/plain")
+NDJSON_RESPONSE = _stream(
+    "The events that match, in total order, a line each.", "application/x-ndjson"
+)

@@ -1,5 +1,7 @@
-"""What the operator of a team's server sets about logins, read at the door."""
+"""What the operator of a team's server sets, read at the door."""
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from thence.core.wire.messages import Secret
@@ -24,3 +26,21 @@ class LoginSettings(NamedTuple):
 
     url: str = ""
     oidc: OidcSettings | None = None
+
+
+class TeamSettings(Secret, frozen=True, kw_only=True):
+    """What the operator of a team's server sets.
+
+    The audit log stands in the folder `data`, else beside the database's file; the folders that
+    answer questions in `cache`, else in `data`, of `cache_bytes` together. Host names are not
+    checked unless `allowed_hosts` lists the accepted ones, without ports. Who shows the
+    `metrics_token` reads the counts of the whole server at `/metrics`, where a user reads those of
+    their team.
+    """
+
+    data: Path | None = None
+    cache: Path | None = None
+    cache_bytes: int = 4 * 1024**3
+    allowed_hosts: Collection[str] | None = None
+    metrics_token: str | None = None
+    logins: LoginSettings = LoginSettings()

@@ -3,12 +3,10 @@
 A route is named by its pattern, so that no log name, no filter and no token appears here.
 """
 
-from collections.abc import Callable, Iterable
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,9 +35,9 @@ class Metrics:
         words = "Events sent in pages, lines and streams."
         self._events = Counter("thence_events_served", words, registry=self._registry)
 
-    def add(self, figures: Callable[[], Iterable[Metric]]) -> None:
-        """Adds what a function returns each time the counts are asked for."""
-        self._registry.register(_Figures(figures))
+    def add(self, collector: Collector) -> None:
+        """Adds what a collector returns each time the counts are asked for."""
+        self._registry.register(collector)
 
     def add_process(self) -> None:
         """Adds the memory, the processor time and the open files of this process."""
@@ -60,27 +58,6 @@ class Metrics:
         """Returns all counts in the text format, or as OpenMetrics if `Accept` asks for it."""
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(self._registry), media_type=media_type)
-
-
-class _Figures(Collector):
-    """Figures that are taken when they are asked for."""
-
-    def __init__(self, figures: Callable[[], Iterable[Metric]]) -> None:
-        self._figures = figures
-
-    def collect(self) -> Iterable[Metric]:
-        """Returns the figures of now."""
-        return self._figures()
-
-
-def counter(name: str, words: str, value: float) -> Metric:
-    """Returns the figure of a count that only grows; its name gets `_total` at the end."""
-    return CounterMetricFamily(name, words, value)
-
-
-def gauge(name: str, words: str, value: float) -> Metric:
-    """Returns the figure of a state."""
-    return GaugeMetricFamily(name, words, value)
 
 
 class RequestCounter:

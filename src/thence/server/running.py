@@ -15,9 +15,11 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from thence.core.wire.messages import EVENT_BYTES_MAX
 from thence.errors import BadSettings, PortTaken
-from thence.server.login_settings import LoginSettings
+from thence.server.login_settings import TeamSettings
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -114,19 +116,12 @@ def serve_team(
     listener: socket.socket,
     database: str | Path,
     host: str,
+    settings: TeamSettings,
     tls: "SSLContext | None" = None,
     *,
-    data: Path,
-    logins: LoginSettings,
     logs_json: bool = False,
-    metrics_token: str | None = None,
-    cache: Path | None = None,
-    cache_bytes: int | None = None,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
-
-    The audit log stands in the folder `data`; the folders that answer questions stand in `cache`,
-    else in `data`, of `cache_bytes` together, else 4 GiB; no two processes have one in common.
 
     What brings something, such as a batch, has 8 seconds to end once a signal came; a second
     signal ends it too. `logs_json` has each request logged on stderr.
@@ -134,15 +129,7 @@ def serve_team(
     from thence.server.app import create_team_app
 
     hosts = LOOPBACK if is_loopback(host) else None
-    app: ASGIApp = create_team_app(
-        database,
-        allowed_hosts=hosts,
-        metrics_token=metrics_token,
-        data=data,
-        cache=cache,
-        cache_bytes=cache_bytes,
-        logins=logins,
-    )
+    app: ASGIApp = create_team_app(database, replace(settings, allowed_hosts=hosts))
     if logs_json:
         from thence.server.http.request_log import RequestLog, log_as_json
 

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.requests import Request
 
 from thence.errors import NotALog, ReadFailed
 from thence.index.page import PageOfLines
-from thence.server.live.feed import Feeds
+from thence.server.live import Feeds
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog, Root
 from thence.server.logs.summaries import Summaries
-from thence.server.metrics import Metrics, counter, gauge
+from thence.server.metrics import Metrics
 from thence.server.workers import Slow, Workers
 
 # the key under which a team's server adds the name of the user to a request's scope
@@ -31,7 +31,7 @@ class ServerState:
         self.feeds = Feeds(root, self.logs)
         self.workers = Workers()
         self.metrics = metrics or Metrics()
-        self.metrics.add(lambda: figures((self,)))
+        self.metrics.add(self)
 
     async def ask(self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool) -> T:
         """Runs work on an open log in a thread and returns its result.
@@ -98,6 +98,10 @@ class ServerState:
         self.metrics.count_events(len(page.lines))
         return page
 
+    def collect(self) -> Iterator[Metric]:
+        """Yields the figures of this app."""
+        return figures((self,))
+
     def close(self) -> None:
         """Ends the live streams and closes the logs."""
         self.feeds.close()
@@ -114,18 +118,21 @@ def app_state(request: Request) -> ServerState:
 def figures(states: Sequence[ServerState]) -> Iterator[Metric]:
     """Yields what some apps do now, and what their indexes have cost, in sum."""
     costs = [state.logs.builds.cost for state in states]
-    builds = sum(cost.builds for cost in costs)
-    yield counter("thence_index_builds", "Indexes made from nothing.", builds)
-    seconds = sum(cost.build_seconds for cost in costs)
-    yield counter("thence_index_build_seconds", "Time that took.", seconds)
-    words = "Time in which indexes took in what came."
-    seconds = sum(cost.catch_up_seconds for cost in costs)
-    yield counter("thence_index_catch_up_seconds", words, seconds)
-    events = sum(cost.events for cost in costs)
-    yield counter("thence_index_events", "Events put into indexes.", events)
-    listeners = sum(state.feeds.listeners for state in states)
-    yield gauge("thence_listeners", "Open streams of live events.", listeners)
-    followed = sum(state.feeds.followed for state in states)
-    yield gauge("thence_logs_followed", "Logs that are followed now.", followed)
-    opened = sum(state.logs.open for state in states)
-    yield gauge("thence_logs_open", "Logs that are open now.", opened)
+    for name, words, numbers in (
+        ("builds", "Indexes made from nothing.", [cost.builds for cost in costs]),
+        ("build_seconds", "Time that took.", [cost.build_seconds for cost in costs]),
+        (
+            "catch_up_seconds",
+            "Time in which indexes took in what came.",
+            [cost.catch_up_seconds for cost in costs],
+        ),
+        ("events", "Events put into indexes.", [cost.events for cost in costs]),
+    ):
+        yield CounterMetricFamily(f"thence_index_{name}", words, sum(numbers))
+    feeds, logs = [state.feeds for state in states], [state.logs for state in states]
+    for name, words, counts in (
+        ("listeners", "Open streams of live events.", [one.listeners for one in feeds]),
+        ("logs_followed", "Logs that are followed now.", [one.followed for one in feeds]),
+        ("logs_open", "Logs that are open now.", [one.open for one in logs]),
+    ):
+        yield GaugeMetricFamily(f"thence_{name}", words, sum(counts))

@@ -81,7 +81,13 @@ def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_ski
     add_teams(database)
     found = Exchange(Store(database))
     statuses(found, lines(3))
-    backup = database.copied()
+    backup = SqliteDatabase.in_memory("e1")
+    with (
+        database.reading() as source,
+        backup.reading() as target,
+        target.apsw.backup("main", source.apsw, "main") as copying,
+    ):
+        copying.step()
     statuses(found, lines(5))
     cursor = found.page("red", "log").next
     restored = Exchange(Store(backup))

@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from thence.server.team.accounts import Accounts
 from thence.server.team.engines import open_database
 from thence.server.team.exchange import Exchange
-from thence.server.team.live_connections import Admission, LiveConnections
+from thence.server.team.live_connections import LiveConnections
 from thence.server.team.logins import Logins, Tool
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
@@ -199,8 +199,8 @@ def test_listener_that_takes_nothing_is_cut_off() -> None:
 
     async def scene() -> None:
         workers = Workers(1, 8)
-        admission = Admission(accounts, logins)
-        live = LiveConnections(exchange, admission, reading=workers, writing=workers, send_s=0.05)
+        pools = {"reading": workers, "writing": workers}
+        live = LiveConnections(exchange, accounts, logins, **pools, send_s=0.05)
         begun = asyncio.Event()
 
         async def receive() -> dict[str, str]:

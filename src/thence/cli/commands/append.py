@@ -12,8 +12,8 @@ from thence.cli.output import current
 if TYPE_CHECKING:
     from thence.replica import Log
 
-# above the limit of an event, so that the refusal names the event's limit
-PAYLOAD_BYTES_MAX = 2 * 1024 * 1024
+# above the limit of a payload, so that the refusal names the payload's limit
+PAYLOAD_BYTES_MAX = 80 * 1024 * 1024
 
 
 @click.command(

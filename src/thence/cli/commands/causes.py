@@ -53,7 +53,7 @@ def why_command(event: str, is_whole: bool, log: str | None) -> None:
             {
                 "event_id": answer.event.event_id,
                 "sentences": answer.sentences,
-                "chain": [msgspec.Raw(link.line) for link in answer.chain],
+                "chain": [msgspec.Raw(link.whole_line) for link in answer.chain],
                 "causes": distances(answer.cone),
                 "truncated": answer.truncated,
                 "cut_at": answer.cut_at[:ENDS_MAX],

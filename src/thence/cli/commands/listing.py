@@ -167,7 +167,7 @@ def show_command(event: str, log: str | None) -> None:
     with open_for_reading(out, log) as replica:
         stored = find_event(out, replica, event)
         if out.is_json:
-            out.line(stored.line)
+            out.line(stored.whole_line)
             return
         causes_here = _causes(replica, stored)
     other = {cause.event_id: cause for cause in map(parse_cause, stored.external_causes) if cause}
@@ -200,12 +200,12 @@ def last_command(log: str | None) -> None:
     """
     out = current()
     with open_for_reading(out, log) as replica:
-        end, ended = _read_end(replica)
+        end, ended = read_end(replica)
     if out.is_json:
         import msgspec
 
-        last = None if end.last is None else msgspec.Raw(end.last.line)
-        still_open = [msgspec.Raw(event.line) for event in end.still_open]
+        last = None if end.last is None else msgspec.Raw(end.last.whole_line)
+        still_open = [msgspec.Raw(event.whole_line) for event in end.still_open]
         out.json({"last": last, "open": still_open, "writers_ended": ended})
     elif end.last is None:
         out.notice("no events")
@@ -213,7 +213,7 @@ def last_command(log: str | None) -> None:
         _write_end(out, end, ended, end.last, replica.vocabulary)
 
 
-def _read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
+def read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
     """Returns the end of a log, and which of its open steps belong to ended processes."""
     from thence.inspection.writers import ended_writers, living_writers
     from thence.log.storage.disk import OS_DISK
@@ -275,13 +275,13 @@ def unfinished_command(log: str | None) -> None:
     """
     out = current()
     with open_for_reading(out, log) as replica:
-        end, ended = _read_end(replica)
+        end, ended = read_end(replica)
     if out.is_json:
         import msgspec
 
         steps = [
             {
-                "event": msgspec.Raw(event.line),
+                "event": msgspec.Raw(event.whole_line),
                 "is_alive": event.event_id not in ended,
                 "writer_ended": ended.get(event.event_id),
             }

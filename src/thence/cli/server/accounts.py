@@ -221,7 +221,7 @@ def invite(
     They choose a password on its page or by the command. The link needs the server's address,
     which `thence server run --url` names; a new invitation of a name replaces the former one.
     """
-    from thence.server.team.invitation_pages import invitation_link
+    from thence.server.team.ways_in import invitation_link
 
     team = server.team(team)
     token = server.invitations.invite(name, team, role, expires)

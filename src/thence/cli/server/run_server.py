@@ -4,13 +4,14 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
+from msgspec.structs import replace
 
 from thence.cli import INTERRUPTED
 from thence.cli.failure import report_error
@@ -24,7 +25,7 @@ from thence.cli.server.opened_server import (
     shown,
 )
 from thence.errors import DatabaseUnavailable, NotAServer, ThenceError
-from thence.server.login_settings import Claim, LoginSettings, OidcSettings
+from thence.server.login_settings import Claim, LoginSettings, OidcSettings, TeamSettings
 from thence.server.supervisor import PROCESSES_MAX, Supervisor
 
 if TYPE_CHECKING:
@@ -170,8 +171,14 @@ def run_command(
     if is_check:
         return _tell_pending(out, data)
     try:
-        options = {"cache_bytes": cache_size, "logs_json": log_json, "logins": _logins(**logins)}
-        _serve(out, data, (host, port), (tls_cert, tls_key), workers, cache, options)
+        settings = TeamSettings(
+            data=Path(data).absolute(),
+            cache=Path(cache) if cache else None,
+            cache_bytes=cache_size,
+            metrics_token=out.settings.metrics_token,
+            logins=_logins(**logins),
+        )
+        _serve(out, data, (host, port), (tls_cert, tls_key), workers, settings, log_json)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         _end(out, _exit_code(ended))
 
@@ -194,8 +201,8 @@ def _serve(
     endpoint: tuple[str, int],
     tls_files: tuple[str | None, str | None],
     workers: int,
-    cache: str | None,
-    options: Mapping[str, Any],
+    settings: TeamSettings,
+    logs_json: bool,
 ) -> None:
     from thence.server import running
 
@@ -214,21 +221,12 @@ def _serve(
         out.result({"url": address, "data": str(folder.absolute())}, [address])
         out.flush()
         out.notice(f"serving {folder.absolute()}; Ctrl-C ends it")
-        serve = partial(
-            running.serve_team,
-            listener,
-            database,
-            host,
-            tls,
-            data=folder.absolute(),
-            metrics_token=out.settings.metrics_token,
-            **options,
-        )
+        serve = partial(running.serve_team, listener, database, host, tls=tls, logs_json=logs_json)
         if workers == 1:
-            serve(cache=Path(cache or data))
+            serve(settings)
         else:
-            caches = Path(cache) if cache else folder / "workers"
-            Supervisor(partial(_answer, out, serve, caches), out.notice).run(workers)
+            answer = partial(_answer, out, serve, settings, folder)
+            Supervisor(answer, out.notice).run(workers)
 
 
 def _place(data: str) -> str | Path:
@@ -294,15 +292,18 @@ def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | N
     return None
 
 
-def _answer(out: Output, serve: Callable[..., None], cache: Path, number: int) -> int:
+def _answer(
+    out: Output, serve: Callable[..., None], settings: TeamSettings, folder: Path, number: int
+) -> int:
     """Serves in a process of several, with log folders of its own; returns its exit code.
 
     One that begins while PostgreSQL is away waits for it: the server would end with those that end.
     """
+    cache = (settings.cache or folder / "workers") / str(number)
     try:
         while True:
             try:
-                serve(cache=cache / str(number))
+                serve(replace(settings, cache=cache))
                 return 0
             except DatabaseUnavailable as error:
                 out.warn(f"process {number} of the server waits for its database: {error.cause}")

@@ -14,6 +14,7 @@ from typing import Any, Literal, NoReturn, Protocol
 
 import msgspec
 
+from thence.core.bodies import BODIES_KEY
 from thence.core.values.payload import INT_MAX, INT_MIN, is_utf8
 from thence.errors import InvalidFilter
 
@@ -178,7 +179,8 @@ def _first(
         return (_MISSING if word is None else word), path[1:]
     members = event.members
     if name in members:
-        return members[name], path[1:]
+        is_cut = name == "details" and BODIES_KEY in members
+        return (event.payload if is_cut else members[name]), path[1:]
     return event.payload.get(name, _MISSING), path[1:]
 
 

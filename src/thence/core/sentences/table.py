@@ -87,6 +87,8 @@ def _bounded(number: int | None) -> int | None:
 def _payload(event: Event) -> str:
     """Returns the payload's own bytes, so that no number changes by decoding."""
     key = event.vocabulary.payload_key
+    if event.body_entries:
+        return msgspec.json.encode(event.payload).decode()
     try:
         raw = _decode_members(event.line).get(key)
         text = "" if raw is None else bytes(raw).decode()

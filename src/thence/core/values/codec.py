@@ -21,6 +21,7 @@ from zlib import crc32
 
 import msgspec
 
+from thence.core.bodies import Body, DraftBodies
 from thence.core.clock import CLOCK_MAX
 from thence.core.event import (
     LINE_DEPTH_MAX,
@@ -45,7 +46,7 @@ _DEEP = f"it is nested deeper than {LINE_DEPTH_MAX} levels"
 # node_id, seq and lamport_clock at their longest, the CRC and the newline
 _NUMBERS_BYTES_MAX = 100
 
-_DATA_BYTES_MAX = LINE_BYTES_MAX - _NUMBERS_BYTES_MAX + 1  # its brace closes the line
+DATA_BYTES_MAX = LINE_BYTES_MAX - _NUMBERS_BYTES_MAX + 1  # its brace closes the line
 
 _NONCE_BYTES = len(',"nonce":""') + 22
 
@@ -74,15 +75,19 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a value of type {type(value).__name__} is no JSON")
 
 
-_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
-    """An event encoded except for its numbers; cheap to queue, impossible to change."""
+    """An event encoded except for its numbers; cheap to queue, impossible to change.
+
+    `bodies` are the large values that its line names, to be kept before the line is.
+    """
 
     event_id: str
     head: bytes
     tail: bytes
+    bodies: tuple[Body, ...] = ()
 
 
 class _Name(msgspec.Struct):
@@ -113,11 +118,11 @@ class BadLine(NamedTuple):
     reason: str
 
 
-def draft(members: Members) -> Draft:
+def draft(members: Members, bytes_max: int = DATA_BYTES_MAX) -> Draft:
     """Encodes a line without its numbers.
 
     Raises InvalidEvent for a value that the encoder refuses, and for an id, a timestamp or a
-    cause that would damage the line; EventTooLarge over 1 MiB.
+    cause that would damage the line; EventTooLarge over `bytes_max`, about 1 MiB.
     """
     event_id = members.event_id
     is_usual = type(event_id) is str and len(event_id) == 26 and event_id.isalnum()
@@ -126,7 +131,7 @@ def draft(members: Members) -> Draft:
     if members.caused_by and not _TEXT.issuperset(map(type, members.caused_by)):
         raise _spoils("caused_by", members.caused_by)
     try:
-        data = _encode(members)
+        data = encode(members)
     except (UnicodeEncodeError, TypeError, RecursionError, ValueError) as error:
         raise InvalidEvent(
             "could not encode the event",
@@ -134,13 +139,7 @@ def draft(members: Members) -> Draft:
             cause=error,
             hint="pass text, finite numbers, booleans, None, lists and maps",
         ) from error
-    if len(data) > _DATA_BYTES_MAX:
-        raise EventTooLarge(
-            "could not store the event",
-            place=members.event_id,
-            cause=f"its {len(data)} bytes pass the limit of {LINE_BYTES_MAX} for a line",
-            hint="store the bulk in a file and its path in the event",
-        )
+    refuse_too_large(event_id, len(data), bytes_max)
     # a quote inside a text is escaped, so the first match is the member itself
     end = data.index(_TIMESTAMP) + _TIMESTAMP_BYTES
     if data[end - 1 : end] != b'"':
@@ -148,14 +147,27 @@ def draft(members: Members) -> Draft:
     return Draft(members.event_id, data[:end], data[end:-1])
 
 
+def refuse_too_large(event_id: str, size: int, bytes_max: int = DATA_BYTES_MAX) -> None:
+    """Raises EventTooLarge for an event of more bytes than it may have."""
+    if size > bytes_max:
+        limit = f"{LINE_BYTES_MAX} for a line" if bytes_max < 2 * LINE_BYTES_MAX else bytes_max
+        raise EventTooLarge(
+            "could not store the event",
+            place=event_id,
+            cause=f"its {size} bytes pass the limit of {limit}",
+            hint="store the bulk in a file and its path in the event",
+        )
+
+
 def with_nonce(item: Draft, nonce: bytes) -> Draft:
     """Adds the member `nonce`, 22 characters, to the end of a draft's body.
 
     A draft that has no room for it is returned as it is: so long a body can't be guessed.
     """
-    if len(item.head) + len(item.tail) + _NONCE_BYTES > _DATA_BYTES_MAX - 1:
+    if len(item.head) + len(item.tail) + _NONCE_BYTES > DATA_BYTES_MAX - 1:
         return item
-    return Draft(item.event_id, item.head, b'%b,"nonce":"%b"' % (item.tail, nonce))
+    tail = b'%b,"nonce":"%b"' % (item.tail, nonce)
+    return Draft(item.event_id, item.head, tail, item.bodies)
 
 
 def _is_id(event_id: object) -> bool:
@@ -190,8 +202,15 @@ def stamper(node_id: str) -> Callable[[Sequence[Draft], int, int], list[bytes]]:
     return stamp
 
 
+def close_line(data: bytes) -> bytes:
+    """Returns a line from its members, with the checksum and the newline."""
+    return b'%b,"crc":"%08x"}\n' % (data, crc32(data))
+
+
 def unnumbered(item: Draft, vocabulary: Vocabulary) -> Event:
-    """Returns the event of a draft, without numbers."""
+    """Returns the event of a draft, without numbers, with the large values that it brings."""
+    if item.bodies:
+        vocabulary = vocabulary.of_log(DraftBodies(item.bodies))
     return Event(item.head + item.tail + b"}", None, vocabulary)
 
 

@@ -17,7 +17,7 @@ from thence.core.event import Event, Members
 from thence.core.values.codec import CRC_BYTES, LINE_BYTES_MAX, event_id_of
 from thence.errors import InvalidEvent
 
-BODY_MEMBERS = frozenset(("description", "repairs", "payload", "details", "nonce"))
+BODY_MEMBERS = frozenset(("description", "repairs", "payload", "details", "bodies", "nonce"))
 BODY_DIGEST = "body_sha256"
 _NUMBERS = frozenset(("seq", "lamport_clock"))
 
@@ -50,7 +50,10 @@ def _usual_pattern() -> re.Pattern[bytes]:
 
 
 _USUAL = _usual_pattern()
-_NONCE = re.compile(rb',"nonce":"[0-9A-Za-z_-]{22}"')
+# what may stand behind the payload: the bodies that it names, and the nonce
+_BEHIND = re.compile(
+    rb'(?:,"bodies":\[(?:\[%b,"[0-9a-f]{64}",\d+\],?)+\])?(?:,"nonce":"[0-9A-Za-z_-]{22}")?' % _TEXT
+)
 _TOKENS = re.compile(rb"%b|[\[\]{},]" % _TEXT)
 _KEY = re.compile(rb" *(%b) *:" % _TEXT)
 _CONTROLS = bytes(range(0x20))
@@ -148,7 +151,7 @@ def _usual(line: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
         begin, stop = begin - len(key), begin + len(value)
         if not line.startswith(value, begin + len(key)):
             return None
-    if stop != end and _NONCE.fullmatch(line, stop, end) is None:
+    if stop != end and _BEHIND.fullmatch(line, stop, end) is None:
         return None  # another member stands behind
     rest = line[begin:end].removeprefix(b",")
     body = b",".join(part for part in (description, rest) if part)

@@ -14,7 +14,7 @@ from msgspec import to_builtins
 from msgspec.json import encode as to_json
 
 from thence.core.event import Members
-from thence.core.values.codec import LINE_BYTES_MAX, Draft, draft
+from thence.core.values.codec import DATA_BYTES_MAX, LINE_BYTES_MAX, Draft, draft
 from thence.core.values.payload import Repair, limited, shorten
 from thence.core.values.secret_forms import (
     ASSIGNMENT,
@@ -38,7 +38,8 @@ _NAME_IN_PATH = re.compile(r"[A-Za-z_][0-9A-Za-z_-]{0,39}", re.ASCII)
 _SKIPPED = frozenset(
     (
         *("event_id", "node_id", "seq", "lamport_clock", "timestamp", "caused_by", "crc", "nonce"),
-        *("body_sha256", "external_causes", "correlation_id", "causation_id", "project_uuid"),
+        *("body_sha256", "bodies", "external_causes", "correlation_id", "causation_id"),
+        "project_uuid",
     )
 )
 # where words of the format stand: a broad pattern of a user's would match them in each line
@@ -162,13 +163,13 @@ class Masking:
     def __init__(self, rules: SecretRules) -> None:
         self._rules = rules
 
-    def draft(self, item: Draft, vocabulary: Vocabulary) -> Draft:
+    def draft(self, item: Draft, vocabulary: Vocabulary, bytes_max: int = DATA_BYTES_MAX) -> Draft:
         """Returns the draft of an event with what is secret masked.
 
         Raises EventTooLarge for one that is too long by its masks.
         """
         members = self._masked(item, vocabulary)
-        return item if members is None else draft(Members(**members))
+        return item if members is None else draft(Members(**members), bytes_max)
 
     def encoding(
         self, encode: Callable[[_T, _Ids, _Ids], Draft], vocabulary: Vocabulary

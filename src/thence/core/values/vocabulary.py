@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from thence.core.bodies import BodySource
 from thence.core.event import Event
 from thence.core.sentences.event_sentences import (
     NOTICE_ERROR_TYPES,
@@ -22,7 +23,7 @@ from thence.core.sentences.event_sentences import (
     short_id,
     summary,
 )
-from thence.errors import InvalidEvent
+from thence.errors import BodyMissing, InvalidEvent
 
 Text = Callable[[Event], str | None]
 
@@ -43,7 +44,9 @@ class Vocabulary(msgspec.Struct, frozen=True):
     `is_folder_stream` means that a log is one stream with its folder's name.
     `adds_subject_heads` means that an event names, beside other causes, the heads of its subject;
     events of `remark_types` decide nothing, and are no heads for one that decides something.
-    `identifying` are the members at the top of a payload whose texts are never masked.
+    `identifying` are the members at the top of a payload whose texts are never masked. Large
+    values are cut from lines that hold `cuts_lines_with`, from none if it is None: other tools
+    read these lines whole. `bodies` are those of one log.
     """
 
     name: str
@@ -63,27 +66,38 @@ class Vocabulary(msgspec.Struct, frozen=True):
     remark_types: frozenset[str] = frozenset()
     identifying: frozenset[str] = frozenset()
     sentences: Mapping[str, Callable[[Event], str]] = msgspec.field(default_factory=dict)
+    cuts_lines_with: bytes | None = b""
+    bodies: BodySource | None = None
+
+    def of_log(self, bodies: BodySource) -> "Vocabulary":
+        """Returns this vocabulary for the events of one log, whose large values are `bodies`."""
+        return msgspec.structs.replace(self, bodies=bodies)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickles a shipped vocabulary by its name: PLAIN, SIM, WORK; another as its fields."""
+        if self.bodies is not None:
+            plain = msgspec.structs.replace(self, bodies=None)
+            shipped = VOCABULARIES.get(self.name)
+            return Vocabulary.of_log, (shipped if plain == shipped else plain, self.bodies)
         is_shipped = VOCABULARIES.get(self.name) is self
         return self.name.upper() if is_shipped else super().__reduce__()
 
     def sentence(self, event: Event) -> str:
         """Returns one sentence on what happened, ending in the event's short id."""
-        return sentence(event, self._write(event))
+        return _read(event, lambda: sentence(event, self._write(event)))
 
     def brief(self, event: Event) -> str:
         """Returns a shorter sentence with the short id, for an event among its effects."""
-        return f"{brief(event, self._write(event))} [{short_id(event.event_id)}]"
+        text = _read(event, lambda: brief(event, self._write(event)))
+        return f"{text} [{short_id(event.event_id)}]"
 
     def summary(self, event: Event) -> str:
         """Returns one sentence on what happened, without the short id."""
-        return summary(event, self._write(event))
+        return _read(event, lambda: summary(event, self._write(event)))
 
     def in_columns(self, event: Event) -> str:
         """Returns what happened, without turn, type and actor, which columns beside it show."""
-        return in_columns(event, self._write(event))
+        return _read(event, lambda: in_columns(event, self._write(event)))
 
     def _write(self, event: Event) -> Callable[[Event], str] | None:
         kind = event.event_type
@@ -114,7 +128,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         """Reports whether an event records a failure; a cancelled step did not fail."""
         if event.event_type.endswith(".cancelled"):
             return False
-        payload = event.payload
+        payload = event.cut_payload
         if payload.get("status") == "failure" or payload.get("error_type"):
             return True
         return event.event_type.endswith(ERROR_ENDINGS)
@@ -141,7 +155,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
             return kind if kind != event.event_type and kind in NOTICE_ERROR_TYPES else None
         if event.event_type != self.notice_type:
             return None
-        error_type = event.payload.get("error_type")
+        error_type = event.cut_payload.get("error_type")
         return next((kind for kind, name in NOTICE_ERROR_TYPES.items() if name == error_type), None)
 
     def refuse_reserved(self, event_type: str, payload: Mapping[str, Any] | None) -> None:
@@ -158,11 +172,19 @@ class Vocabulary(msgspec.Struct, frozen=True):
         if self.notice_type is None:
             return event.event_type.startswith("log.")
         return event.event_type == self.notice_type and (
-            event.payload.get("error_type") in _ERROR_TYPES
+            event.cut_payload.get("error_type") in _ERROR_TYPES
         )
 
 
 _ERROR_TYPES = frozenset((*NOTICE_ERROR_TYPES.values(), "run_failed"))
+
+
+def _read(event: Event, write: Callable[[], str]) -> str:
+    """Returns what `write` does; of an event whose large values are gone it says so."""
+    try:
+        return write()
+    except BodyMissing as error:
+        return f"{event.event_type}, of which a large value can't be read: {error.cause}"
 
 
 def _key(key: str | None, value: object, word: str) -> str:
@@ -202,7 +224,7 @@ def _header(name: str) -> Text:
 def _sim_subject(event: Event) -> str | None:
     if event.event_type != "STATE":
         return None
-    payload = event.payload
+    payload = event.cut_payload
     scope, variable = payload.get("scope"), payload.get("variable_name")
     return f"{scope}/{variable}" if scope and variable else None
 
@@ -218,7 +240,7 @@ def _work_subject(event: Event) -> str | None:
         return None
     feature = header.feature_slug
     if feature is None and event.is_foreign:
-        named = event.payload.get("feature_slug")
+        named = event.cut_payload.get("feature_slug")
         feature = named if isinstance(named, str) and named else None
     return work_subject(header.project_uuid, feature, header.aggregate_id)
 
@@ -253,6 +275,7 @@ SIM = Vocabulary(
         )
     ),
     sentences=SIM_SENTENCES,
+    cuts_lines_with=b'"error_type":"llm_call"',
 )
 
 WORK = Vocabulary(
@@ -281,6 +304,7 @@ WORK = Vocabulary(
         )
     ),
     sentences=WORK_SENTENCES,
+    cuts_lines_with=None,
 )
 
 VOCABULARIES: Mapping[str, Vocabulary] = {host.name: host for host in (PLAIN, SIM, WORK)}

@@ -1,11 +1,9 @@
-"""The rewriting of a segment under the append lock: edits of some bytes, all others as they were.
-
-A segment is written anew beside the old one, synced, and takes its name in one step: after a kill
-at any moment it is either rewritten or as it was.
+"""The rewriting of a log's lines under the append lock: redaction, and repair.
 
 A line that is redacted is replaced by its redacted form in all segments, and in quarantine. Then
 its digest is recorded, so that the whole line is not taken in again should the redacted one get
-lost; until then the log knows it by its digest. After a kill taking it back again completes it.
+lost; until then the log knows it by its digest. Large values that no other line names are removed.
+After a kill taking it back again completes it.
 
 A repair heals what it can. Where intact events share a line with other bytes, only those bytes are
 changed: carriage returns and byte order marks are removed, lost newlines restored. Other bad bytes
@@ -17,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
@@ -25,6 +23,8 @@ from thence.core.values.digests import BODY_DIGEST, redacted, same_line_key
 from thence.core.values.vocabulary import Vocabulary
 from thence.core.wire.authorship import Redaction
 from thence.errors import ThenceError
+from thence.log.check.body_check import NamedBody, note_named, sweep
+from thence.log.check.edits import Edit, opened, rewrite
 from thence.log.crash.damage import DamageRecord
 from thence.log.read.reader import Line, lines, segment_lines
 from thence.log.storage.append_lock import WAIT_S, AppendLock
@@ -39,61 +39,9 @@ from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError, append_error
 from thence.log.storage.findings import HEALS, MOVED
 from thence.log.storage.identity import known_node_ids
-from thence.log.storage.process_state import new_id
-from thence.log.storage.segment import CURRENT, own_folder, segments
-from thence.log.storage.tail_recovery import BadRegion, copy_aside, copy_range, new_file
+from thence.log.storage.segment import CURRENT, has_bodies, own_folder, segments
+from thence.log.storage.tail_recovery import BadRegion, copy_aside
 from thence.log.write.writer import Notice, SegmentWriter
-
-_DRAFT = ".repair"
-
-
-class Edit(NamedTuple):
-    """A byte range of a segment that `instead` replaces, which may be empty.
-
-    `is_moved` means that the bytes were copied to quarantine before.
-    """
-
-    start: int
-    end: int
-    instead: bytes
-    is_moved: bool
-
-
-@contextmanager
-def opened(disk: Disk, path: Path) -> Iterator[int]:
-    """Gives a descriptor that reads a file."""
-    source = disk.open_read(path)
-    try:
-        yield source
-    finally:
-        disk.close(source)
-
-
-def rewrite(disk: Disk, own: Path, path: Path, source: int, edits: Iterable[Edit]) -> None:
-    """Replaces a file, of which `source` is a descriptor, by one with edits in their order.
-
-    `own` is the folder `.thence` of the log. The caller holds the append lock.
-    """
-    for name in disk.names(own):
-        if name.endswith(_DRAFT):  # left by a killed process
-            disk.unlink(own / name)
-    draft = own / f"{path.name}-{new_id()}{_DRAFT}"
-    with new_file(disk, draft) as target:
-        disk.copy_access(source, target)
-        _write(disk, source, target, edits)
-    disk.rename(draft, path)
-    disk.sync_folder(path.parent)
-
-
-def _write(disk: Disk, source: int, target: int, edits: Iterable[Edit]) -> None:
-    offset = 0
-    for edit in edits:
-        copy_range(disk, source, offset, edit.start, target)
-        disk.write_all(target, edit.instead)
-        offset = edit.end
-    # an edit at the end includes a newline that may be missing
-    copy_range(disk, source, offset, disk.file_id(source)[1], target)
-
 
 # appends a notice of a kind with facts and causes, durably
 Record = Callable[[str, Mapping[str, Any], Sequence[str]], Event]
@@ -146,6 +94,8 @@ class Redactions:
             names = [name.encode("utf-8", "backslashreplace") for name in digests_by_id]
             for name in self._disk.names(rewriting.own / "quarantine"):
                 rewriting.take_out(rewriting.own / "quarantine" / name, names)
+            if has_bodies(self._disk, self._folder):
+                rewriting.changed += sweep(self._disk, self._folder, rewriting.named)
             rewriting.lock.release()
             record_redactions(self._disk, self._folder, set().union(*digests_by_id.values()))
         return rewriting.changed
@@ -210,7 +160,8 @@ class Redactions:
 class _Rewriting:
     """The rewriting of files of a log under its append lock.
 
-    `changed` counts lines; `shifted` names segments in which damage stands elsewhere now.
+    `changed` counts lines; `shifted` names segments in which damage stands elsewhere now; `named`
+    are the large values that the lines name which stay.
     """
 
     def __init__(self, disk: Disk, own: Path, vocabulary: Vocabulary) -> None:
@@ -220,6 +171,7 @@ class _Rewriting:
         self.lock = AppendLock(disk, own / "lock")
         self.changed = 0
         self.shifted: list[str] = []
+        self.named: dict[str, NamedBody] = {}
 
     def replace(self, path: Path, instead: Callable[[Event], bytes]) -> None:
         """Replaces the lines of a segment's events by what a function returns for each."""
@@ -231,6 +183,8 @@ class _Rewriting:
                 has_damage = True
             elif (line_instead := instead(event)) != event.line:
                 edits.append(Edit(line.offset, line.offset + line.length, line_instead, False))
+            else:
+                note_named(self.named, event, line.file, line.offset)
         if self._carry_out(path, edits) and has_damage:
             self.shifted.append(path.name)
 

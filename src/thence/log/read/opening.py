@@ -8,6 +8,7 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.values.codec import parse
+from thence.core.values.cutting import BODIES_FROM_MIN
 from thence.core.values.vocabulary import PLAIN, VOCABULARIES, Vocabulary
 from thence.errors import (
     AppendFailed,
@@ -20,6 +21,7 @@ from thence.errors import (
     VocabularyMismatch,
 )
 from thence.log.read.reader import raw_lines
+from thence.log.storage.bodies import Bodies
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DENIED_ERRNOS, FULL_ERRNOS, DiskError, reading
 from thence.log.storage.identity import LogInfo, make_info, read_info
@@ -89,7 +91,7 @@ def opened_vocabulary(
                 if not _is_there(disk, folder):
                     raise
             # a log that can only be read; its appends will raise the error
-    return expected or stored
+    return (expected or stored).of_log(Bodies(disk, folder))
 
 
 def known_info(disk: Disk, folder: Path) -> LogInfo | None:
@@ -108,6 +110,18 @@ def is_synced(disk: Disk, folder: Path) -> bool:
     """Reports whether sync is enabled for a log: `.thence/sync/target.json` is there."""
     with reading(folder):
         return disk.path_id(str(own_folder(folder) / "sync" / "target.json")) is not None
+
+
+def cut_from(
+    disk: Disk, folder: Path, vocabulary: Vocabulary, bodies_from: int | None
+) -> int | None:
+    """Returns from how many bytes on values are cut from a log's lines; None where they stay whole.
+
+    That is so where other tools read the lines, and in a log that is synced: no server takes
+    large values yet.
+    """
+    is_whole = vocabulary.cuts_lines_with is None or is_synced(disk, folder)
+    return None if is_whole else bodies_from
 
 
 def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
@@ -160,8 +174,17 @@ def _meaning(error: DiskError) -> tuple[type[ThenceError], str]:
     return AppendFailed, "check the device, then try again"
 
 
-def check_bounds(folder: Path, on_full: str, queue_size: int, file_size: int) -> None:
+def check_bounds(
+    folder: Path, on_full: str, queue_size: int, file_size: int, bodies_from: int | None = None
+) -> None:
     """Raises InvalidEvent for bounds that no log can be opened with."""
+    if bodies_from is not None and bodies_from < BODIES_FROM_MIN:
+        raise InvalidEvent(
+            "could not open the log",
+            place=folder,
+            cause=f"bodies_from is {bodies_from}, and at least {BODIES_FROM_MIN} bytes or None",
+            hint="correct the argument",
+        )
     if on_full not in ("block", "drop") or queue_size < 1 or file_size < 1:
         raise InvalidEvent(
             "could not open the log",

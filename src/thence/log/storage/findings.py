@@ -27,7 +27,9 @@ SEVERITIES: Mapping[str, Severity] = {
     "two_contents": "damaged",
     "number_repeated": "damaged",
     "clock_back": "damaged",
+    "body_changed": "damaged",
     "events_lost": "lost",
+    "body_missing": "lost",
     "events_told": "torn",
     "region_told": "torn",
     "torn_tail": "torn",
@@ -35,6 +37,7 @@ SEVERITIES: Mapping[str, Severity] = {
     "cause_missing": "noted",
     "file_passed_over": "noted",
     "shared_line_passed_over": "noted",
+    "body_orphaned": "noted",
 }
 # the bytes that a repair puts in the place of the bad ones
 HEALS: Mapping[str, bytes] = {

@@ -15,11 +15,18 @@ from pathlib import Path
 from thence.log.storage.disk import Disk
 
 CURRENT = "events.jsonl"
+# the large values of the events
+BODIES = "bodies.jsonl"
 FILE_BYTES_MAX = 500 * 1024 * 1024
-_FORMAT = "events_%Y-%m-%d_%H-%M-%S-%f.jsonl"
+_MOMENT = "%Y-%m-%d_%H-%M-%S-%f"
 _STEP = timedelta(microseconds=1)
 _SUFFIX = ".jsonl"
-_OLDER = re.compile(r"events_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(?:-\d{6})?\.jsonl")
+_OLDER = {
+    name: re.compile(
+        rf"{name.removesuffix(_SUFFIX)}_\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d(?:-\d{{6}})?\.jsonl"
+    )
+    for name in (CURRENT, BODIES)
+}
 
 
 def current_path(folder: Path) -> Path:
@@ -32,9 +39,9 @@ def own_folder(folder: Path) -> Path:
     return folder / ".thence"
 
 
-def older_names(disk: Disk, folder: Path) -> list[str]:
-    """Lists the names of the rotated segments, oldest first."""
-    names = [name for name in disk.names(folder) if _OLDER.fullmatch(name)]
+def older_names(disk: Disk, folder: Path, current: str = CURRENT) -> list[str]:
+    """Lists the names of the rotated segments of a family, oldest first."""
+    names = [name for name in disk.names(folder) if _OLDER[current].fullmatch(name)]
     return sorted(names, key=lambda name: name.removesuffix(_SUFFIX))
 
 
@@ -42,7 +49,9 @@ def strays(disk: Disk, folder: Path) -> list[Path]:
     """Lists the files that look like segments but are not, and are never read."""
     names = disk.names(folder)
     older = [name for name in names if name.startswith("events") and name.endswith(_SUFFIX)]
-    return [folder / name for name in older if name != CURRENT and not _OLDER.fullmatch(name)]
+    return [
+        folder / name for name in older if name != CURRENT and not _OLDER[CURRENT].fullmatch(name)
+    ]
 
 
 def segments(disk: Disk, folder: Path) -> list[Path]:
@@ -54,15 +63,21 @@ def segments(disk: Disk, folder: Path) -> list[Path]:
     return paths
 
 
-def begin_next(disk: Disk, folder: Path, wall_ns: int) -> tuple[str, int]:
+def has_bodies(disk: Disk, folder: Path) -> bool:
+    """Reports whether a log keeps large values."""
+    is_there = disk.path_id(str(folder / BODIES)) is not None
+    return is_there or bool(older_names(disk, folder, BODIES))
+
+
+def begin_next(disk: Disk, folder: Path, wall_ns: int, current: str = CURRENT) -> tuple[str, int]:
     """Makes the current segment an older one and begins an empty one, its name on the device.
 
     Returns the name of the older segment and the descriptor of the new one. Call it under the
     append lock.
     """
-    name = rotated_name(wall_ns, older_names(disk, folder))
-    disk.rename(current_path(folder), folder / name)
-    fresh = disk.open_append(current_path(folder))
+    name = rotated_name(wall_ns, older_names(disk, folder, current), current)
+    disk.rename(folder / current, folder / name)
+    fresh = disk.open_append(folder / current)
     try:
         disk.sync_folder(folder)
     except BaseException:  # the next append opens it again, which syncs the folder
@@ -71,7 +86,7 @@ def begin_next(disk: Disk, folder: Path, wall_ns: int) -> tuple[str, int]:
     return name, fresh
 
 
-def rotated_name(wall_ns: int, names: list[str]) -> str:
+def rotated_name(wall_ns: int, names: list[str], current: str = CURRENT) -> str:
     """Returns the name for the current segment when it becomes an older one.
 
     `names` are those of the older segments, sorted. The name is made of the wall time, or of
@@ -85,7 +100,7 @@ def rotated_name(wall_ns: int, names: list[str]) -> str:
             continue  # no rotation made this name: no such day exists, or no later one
         moment = max(moment, behind)
         break
-    return moment.strftime(_FORMAT)
+    return f"{current.removesuffix(_SUFFIX)}_{moment.strftime(_MOMENT)}{_SUFFIX}"
 
 
 def _moment(name: str) -> datetime:

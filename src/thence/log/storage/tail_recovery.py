@@ -76,7 +76,7 @@ def recover_tail(
     If True is returned the caller has to sync the segment. `seq` is the sequence number of the
     unfinished line, 0 if it is not known.
     """
-    offset = _tail(disk, descriptor, size)
+    offset = last_line_end(disk, descriptor, size)
     if offset == size:
         return False
     kept = 0
@@ -94,8 +94,8 @@ def recover_tail(
     return offset < size
 
 
-def _tail(disk: Disk, descriptor: int, end: int) -> int:
-    """Returns the offset behind the last newline before the offset `end`."""
+def last_line_end(disk: Disk, descriptor: int, end: int) -> int:
+    """Returns the offset behind the last newline before the offset `end`, 0 if there is none."""
     while end > 0:
         offset = max(0, end - _BLOCK_BYTES)
         newline = disk.read_at(descriptor, offset, end - offset).rfind(b"\n")

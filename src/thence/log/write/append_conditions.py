@@ -69,6 +69,19 @@ class WriteOutcome(NamedTuple):
     error: ThenceError | None
 
 
+def first_of(
+    drafts: Sequence[Draft], conditions: Mapping[int, Condition], count: int
+) -> tuple[Sequence[Draft], Mapping[int, Condition]]:
+    """Returns the first `count` events of a batch with their conditions, no part of a span."""
+    if count == len(drafts):
+        return drafts, conditions
+    for index, condition in conditions.items():
+        begin = index - condition.span + 1
+        if begin < count <= index:
+            count = begin
+    return drafts[:count], {at: condition for at, condition in conditions.items() if at < count}
+
+
 Verdict = AlreadyStored | Same | ThenceError | None
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Outcome = bytes | ThenceError
 BATCH_EVENTS_MAX = 8_192
 BATCH_BYTES_MAX = 8 * 1024 * 1024
+# the bytes of heavy events that may wait, or one event; those below make 40 MB in a full queue
+QUEUE_BYTES_MAX = 64 * 1024 * 1024
+HEAVY_BYTES = 4 * 1024
 _TAKE_EVENTS = 512
 
 
@@ -248,14 +251,47 @@ class DropCounter:
         return [self._notice("events_dropped", facts)]
 
 
-def take_batch(queue: deque[Item]) -> list[Item]:
-    """Takes all queued items, at most 8,192 events or about 8 MiB."""
-    pop = queue.popleft
+def weight(item: Item) -> int:
+    """Returns the bytes of events in a queue, with their large values."""
+    drafts = item.drafts if isinstance(item, PendingAppend) else (item,)
+    bodies = sum([len(body.data) for draft in drafts for body in draft.bodies])
+    return len(item.tail) + bodies
+
+
+class QueuedBytes:
+    """The bytes of the heavy events that one queue, with the batch taken from it, holds."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()  # a signal handler may emit amid a count
+        self.count = 0
+
+    def add(self, size: int) -> None:
+        """Counts bytes that come, or that go if negative."""
+        with self._lock:
+            self.count += size
+
+    def is_full(self, size: int) -> bool:
+        """Reports whether there is no room for an event; one always fits."""
+        return self.count > 0 and self.count + size > QUEUE_BYTES_MAX
+
+
+def heavy_bytes(items: Iterable[Item]) -> int:
+    """Returns what `QueuedBytes` counts of items."""
+    sizes = (weight(item) for item in items if type(item) is Draft)
+    return sum(size for size in sizes if size > HEAVY_BYTES)
+
+
+def take_batch(queue: deque[Item], *, is_heavy: bool = False) -> list[Item]:
+    """Takes all queued items, at most 8,192 events or about 8 MiB.
+
+    With heavy ones among them no more than one is taken beyond that.
+    """
+    pop, together = queue.popleft, 1 if is_heavy else _TAKE_EVENTS
     items: list[Item] = []
     size_bytes = 0
     while queue and len(items) < BATCH_EVENTS_MAX and size_bytes < BATCH_BYTES_MAX:
-        some = [pop() for _ in range(min(len(queue), _TAKE_EVENTS))]
-        size_bytes += sum([len(item.tail) for item in some])
+        some = [pop() for _ in range(min(len(queue), together))]
+        size_bytes += sum([weight(item) if is_heavy else len(item.tail) for item in some])
         items += some
     return items
 

@@ -28,11 +28,13 @@ from thence.log.storage.process_state import at_worker_end
 from thence.log.write import batch
 from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
+    HEAVY_BYTES,
     DropCounter,
     Item,
     Latch,
     Outcome,
     PendingAppend,
+    QueuedBytes,
     Retained,
     WaiterCount,
     WaitQueue,
@@ -105,6 +107,7 @@ class Committer:
         self.drops = DropCounter(self._notice)
         self.failed_count = 0
         self._queue: deque[Item] = deque()
+        self._bytes = QueuedBytes()
         self._batch: list[Item] = []
         self._commits = CommitLock()
         self._state = RLock()  # a signal handler that interrupts its holder takes it again
@@ -151,11 +154,15 @@ class Committer:
             raise batch.closed_error(self._writer.folder)
         queue = self._queue
         waiting = len(queue)
-        if waiting + self._retained.held >= self._bound and not self._make_room(draft):
+        size = batch.weight(draft) if draft.bodies or len(draft.tail) > HEAVY_BYTES else 0
+        is_full = waiting + self._retained.held >= self._bound
+        if (is_full or (size and self._bytes.is_full(size))) and not self._make_room(draft, size):
             return False
         if self.drops.run is not None:
             self._queue_drop_notice(draft.event_id)
         self._last = draft
+        if size > HEAVY_BYTES:
+            self._bytes.add(size)
         self._enqueue(draft)
         if self._is_sleeping or self._thread is None or self._phase == _ENDED:
             self._wake()
@@ -302,10 +309,15 @@ class Committer:
             self._run()
 
     def _commit_queue(self) -> None:
-        self._batch += batch.take_batch(self._queue)
+        self._batch += batch.take_batch(self._queue, is_heavy=self._bytes.count > 0)
         self._wait_queue.admit(self._bound - len(self._queue) - self._retained.held)
+        # asked again: what is in the batch was counted before it came into the queue
+        heavy_bytes = batch.heavy_bytes(self._batch) if self._bytes.count else 0
         self._batch = self._commit(self._batch, WAIT_S)
         self._retained.held = len(self._batch)
+        if heavy_bytes:
+            self._bytes.add(batch.heavy_bytes(self._batch) - heavy_bytes)
+            self._wait_queue.admit(self._bound - len(self._queue) - self._retained.held)
 
     def _sleep(self) -> None:
         self._is_sleeping = True
@@ -316,6 +328,7 @@ class Committer:
 
     def _end(self) -> None:
         self._lose(self._batch, self._retained.error)
+        self._bytes.add(-batch.heavy_bytes(self._batch))
         self._batch = []
         self._retained.held = 0
         self._writer.close()
@@ -395,17 +408,23 @@ class Committer:
             self.failed_count += len(lost)
             self._report("lost", {"event_ids": lost, "error": error})
 
-    def _is_full(self) -> bool:
-        return len(self._queue) + self._retained.held >= self._bound and self._phase != _ENDED
+    def _is_full(self, size: int = 0) -> bool:
+        is_full = len(self._queue) + self._retained.held >= self._bound
+        return (is_full or (size > 0 and self._bytes.is_full(size))) and self._phase != _ENDED
 
-    def _make_room(self, draft: Draft) -> bool:
-        """Waits for room, or counts the event as dropped, as `on_full` demands."""
+    def _make_room(self, draft: Draft, size: int) -> bool:
+        """Waits for room, or counts the event as dropped, as `on_full` demands.
+
+        `size` is what it counts in bytes, 0 for a light event.
+        """
         if self._on_full == "block":
-            self._wake()
-            self._wait_queue.wait(self._is_full)
-            if self._phase == _ENDED:
-                raise batch.closed_error(self._writer.folder)
-            return True
+            while True:
+                self._wake()
+                self._wait_queue.wait(lambda: self._is_full(size))
+                if self._phase == _ENDED:
+                    raise batch.closed_error(self._writer.folder)
+                if not size or not self._bytes.is_full(size):
+                    return True
         if self.drops.add(self._last):
             self._report("dropped", {"event_id": draft.event_id})
         return False

@@ -9,7 +9,15 @@ from threading import get_ident, main_thread
 from typing import TYPE_CHECKING, Any
 
 from thence.core.event import Members
-from thence.core.values.codec import CAUSES_MAX, Draft, draft, unnumbered, with_nonce
+from thence.core.values.codec import (
+    CAUSES_MAX,
+    DATA_BYTES_MAX,
+    Draft,
+    draft,
+    unnumbered,
+    with_nonce,
+)
+from thence.core.values.cutting import PAYLOAD_BYTES_MAX, without_bodies
 from thence.core.values.new_event import NewEvent
 from thence.core.values.payload import (
     TYPE_CHARACTERS_MAX,
@@ -90,6 +98,8 @@ def join(causes: tuple[str, ...], notice: JoinNotice) -> tuple[list[Draft], tupl
 class Drafting:
     """Drafts the events of the log in a folder, with the member `nonce` if `has_nonces`.
 
+    Texts and lists of `bodies_from` bytes or more are cut out of their lines, unless it is None.
+
     With a `masking` what is secret by its rules is in no draft, and in no error either.
     """
 
@@ -102,11 +112,14 @@ class Drafting:
         folder: Path,
         has_nonces: bool,
         plain: Plain,
+        bodies_from: int | None = None,
     ) -> None:
         self.plain = plain
         self._vocabulary = vocabulary
         self._has_nonces = has_nonces
         self._notice = notice
+        self._bodies_from = bodies_from
+        self._bytes_max = DATA_BYTES_MAX if bodies_from is None else PAYLOAD_BYTES_MAX
         self._folder_stream = folder.absolute().name if vocabulary.is_folder_stream else None
 
     def draft(
@@ -148,9 +161,12 @@ class Drafting:
                     cause=error,
                     hint="pass members of the host's form, each once",
                 ) from error
-            item = draft(event)
+            item = whole = draft(event, self._bytes_max)
             if self.masking is not None:
-                item = self.masking.draft(item, self._vocabulary)
+                item = self.masking.draft(item, self._vocabulary, self._bytes_max)
+            if self._bodies_from is not None and len(item.tail) >= self._bodies_from:
+                same = members.get(self._vocabulary.payload_key) if item is whole else None
+                item = without_bodies(item, self._vocabulary, self._bodies_from, same)
             return [*notices, with_nonce(item, new_nonce()) if self._has_nonces else item]
         except InvalidEvent as error:
             if self.masking is None:

@@ -24,6 +24,7 @@ from thence.log.storage.numbering import CLOCK_AHEAD_MAX, last_own_seq, relayed
 from thence.log.storage.segment import current_path
 from thence.log.write.writer import Notice, Report, SegmentWriter
 
+_CUT = BadLine("body_missing", "it names large values, which only its own log keeps")
 # a node_id and a seq
 Number = tuple[str, int]
 
@@ -82,6 +83,8 @@ class Relay:
             event = parse(line, self._vocabulary)
             if isinstance(event, BadLine):
                 bad.append((line, event))
+            elif event.body_entries:
+                bad.append((line, _CUT))
             else:
                 events.append(event)
         ids = {event.event_id for event in events}

@@ -2,7 +2,8 @@
 
 One `SegmentWriter` belongs to one open log; its caller admits one thread at a time. A line
 that `write` returned is complete in the file, and after `sync` it is on the device, with all
-lines before it. The writer does not queue, wait or retry.
+lines before it. The writer does not queue, wait or retry. Large values are on the device before a
+line that names them is written.
 
 A failed sync is never tried again, because a second one could report a false success. The
 segment is renamed, and its part that is not known to be on the device is copied to the next.
@@ -10,6 +11,7 @@ segment is renamed, and its part that is not known to be on the device is copied
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +44,18 @@ from thence.log.write.append_conditions import (
     AlreadyStored,
     Condition,
     WriteOutcome,
+    first_of,
     merged,
     verdicts,
 )
+from thence.log.write.body_writer import BodyWriter, moved_too_often
 
 Notice = Callable[..., Draft]
 Report = Callable[[str, Mapping[str, Any]], None]
 NO_CONDITIONS: Mapping[int, Condition] = {}
+_bodies_of = attrgetter("bodies")
+# how often large values are looked up that a redaction or rotation moves each time
+_LOOKS_MAX = 8
 
 
 class SegmentWriter:
@@ -81,6 +88,7 @@ class SegmentWriter:
         self._file_bytes_max = file_bytes_max
         self._suspect = suspect
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
+        self._bodies = BodyWriter(disk, folder, self._lock, file_bytes_max)
         self._descriptor: int | None = None
         self._file = NOWHERE
         self._size = 0
@@ -118,22 +126,47 @@ class SegmentWriter:
         if self._poison is not None:
             return WriteOutcome([], poisoned_error(self._path))
         outcomes: list[bytes | ThenceError] = []
+        refusal: ThenceError | None = None
         try:
-            try:
-                self._lock.acquire(timeout_s)
-                self._prepare_end()
-                if conditions:
-                    self._write_some(drafts, conditions, outcomes)
-                else:
-                    self._write_all(drafts, outcomes)
-            finally:
-                self._lock.release()
-                self._report_pending()
+            for _ in range(_LOOKS_MAX):
+                has_bodies = any(map(_bodies_of, drafts))
+                if has_bodies:
+                    count, error = self._bodies.store(drafts, timeout_s)
+                    refusal = refusal or error
+                    drafts, conditions = first_of(drafts, conditions, count)
+                    if refusal is not None and not drafts:
+                        return WriteOutcome(outcomes, refusal)
+                if self._write_if_kept(drafts, conditions, outcomes, timeout_s, has_bodies):
+                    return WriteOutcome(outcomes, refusal)
+            return WriteOutcome(outcomes, moved_too_often(self.folder))
         except DiskError as error:
             return WriteOutcome(outcomes, append_error(self._path, error))
         except ThenceError as error:
             return WriteOutcome([] if self._poison else outcomes, error)
-        return WriteOutcome(outcomes, None)
+
+    def _write_if_kept(
+        self,
+        drafts: Sequence[Draft],
+        conditions: Mapping[int, Condition],
+        outcomes: list[bytes | ThenceError],
+        timeout_s: float,
+        has_bodies: bool,
+    ) -> bool:
+        """Writes a batch, unless the large values that it names were moved since; reports it."""
+        try:
+            self._lock.acquire(timeout_s)
+            self._prepare_end()
+            if has_bodies and not self._bodies.stands():
+                self._bodies.forget()
+                return False
+            if conditions:
+                self._write_some(drafts, conditions, outcomes)
+            else:
+                self._write_all(drafts, outcomes)
+            return True
+        finally:
+            self._lock.release()
+            self._report_pending()
 
     def sync(self, written: Sequence[bytes | ThenceError] = ()) -> None:
         """Returns when all written lines are on the device.
@@ -158,6 +191,7 @@ class SegmentWriter:
     def close(self) -> None:
         """Closes the files; a later write opens them again."""
         self.session.end()
+        self._bodies.close()
         self._lock.close()
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None

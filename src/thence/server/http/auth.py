@@ -16,7 +16,7 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from thence.server.errors import Refusal, query_response
+from thence.server.errors import Refusal, is_page, query_response
 from thence.server.metrics import PATH as METRICS_PATH
 from thence.server.metrics import Metrics
 
@@ -55,11 +55,6 @@ class Auth:
     def _has_parameter(self, scope: Scope) -> bool:
         token = token_parameter(scope).encode(errors="surrogateescape")
         return compare_digest(token, self._token)
-
-
-def is_page(path: str) -> bool:
-    """Reports whether a path is that of a page, whose errors are pages too."""
-    return path == "/" or path == "/runs" or path.startswith("/runs/")
 
 
 class OperatorMetrics:

@@ -157,17 +157,6 @@ class _Kept(NamedTuple):
     facts: LogFacts
 
 
-class Totals(msgspec.Struct, frozen=True):
-    """The totals of all summaries."""
-
-    simulations: int = 0
-    logs: int = 0
-    events: int = 0
-    unverified: int = 0
-    damaged_lines: int = 0
-    damaged_logs: int = 0
-
-
 class Summaries:
     """The summaries of the logs that were read so far; thread-safe."""
 
@@ -213,20 +202,20 @@ class Summaries:
         with self._mutex:
             self._summaries.pop(log_id, None)
 
-    def totals(self) -> Totals:
-        """Returns the totals of the logs that were asked for, from memory."""
+    def totals(self) -> dict[str, int]:
+        """Returns the totals of the logs that were asked for, as `/health` names them."""
         with self._mutex:
             summaries = list(self._summaries.values())
         simulations = sum(kept.is_simulation for kept in summaries)
         every = [kept.facts for kept in summaries]
-        return Totals(
-            simulations=simulations,
-            logs=len(every) - simulations,
-            events=sum(facts.events for facts in every),
-            unverified=sum(facts.unverified for facts in every),
-            damaged_lines=sum(facts.damaged_lines for facts in every),
-            damaged_logs=sum(bool(facts.damaged_lines) for facts in every),
-        )
+        return {
+            "simulations": simulations,
+            "logs": len(every) - simulations,
+            "events": sum(facts.events for facts in every),
+            "unverified": sum(facts.unverified for facts in every),
+            "damaged_lines": sum(facts.damaged_lines for facts in every),
+            "damaged_logs": sum(bool(facts.damaged_lines) for facts in every),
+        }
 
 
 def size_bytes(location: FoundLog) -> int:

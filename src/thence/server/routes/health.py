@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
@@ -22,7 +21,7 @@ async def health(request: Request, parameters: Annotated[Parameters, Query()]) -
 
     No file is touched.
     """
-    totals = msgspec.structs.asdict(app_state(request).summaries.totals())
+    totals = app_state(request).summaries.totals()
     return answer({"status": "ok", "version": request.app.version, **totals})
 
 

@@ -8,9 +8,7 @@ A stream starts to listen before it reads the stored events, so that no event is
 between. A slow client is not waited for: when it can take more, the stream reads from the log.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
@@ -18,21 +16,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from thence.core.event import Event
 from thence.core.query.filter import Filter
-from thence.errors import ReadFailed, ThenceError
+from thence.errors import ThenceError
 from thence.index import arrivals
-from thence.log.read.follower import POLL_S
 from thence.server.errors import LIVE_RESPONSE
-from thence.server.live.listener import (
+from thence.server.live import (
     BEGINNING,
     HEARTBEAT,
     MEDIA_TYPE,
+    Feed,
     Listener,
     event_id,
-    frame_bytes,
+    frames_of,
 )
-from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.routes.parameters import Live, LogLive, SimulationLive
 from thence.server.state import USER, ServerState, app_state
@@ -43,7 +39,6 @@ After = str | int | None
 HEARTBEAT_S = 15.0
 # a part is copied on its way, some times over, and waits there until its client takes it
 PART_BYTES = 32 * 1024
-_TRIES_MAX = 200
 
 LastEventId = Annotated[
     str | None,
@@ -104,7 +99,6 @@ class Stream:
         self._is_simulation = is_simulation
         self._filter = event_filter
         self._after = after
-        self._user = user
         self._until: str | None = None
         self._listener = Listener(event_filter, user)
         self._first = b""
@@ -115,23 +109,11 @@ class Stream:
         Raises NotALog, EventNotFound when the log lacks the event to begin after, ReadFailed,
         and 503 where too many requests wait.
         """
-        await self._begin(has_place=False)
-
-    async def _begin(self, *, has_place: bool) -> None:
-        subscribe = partial(self._subscribe, has_place)
-        for _ in range(_TRIES_MAX):
-            self._listener = Listener(self._filter, self._user)
-            try:
-                data = await self._state.inspect(self._log_id, subscribe, self._is_simulation)
-            except BaseException:
-                self.leave()
-                raise
-            if data is not None:
-                self._first = data
-                return
+        try:
+            self._first = await self._inspect(self._subscribe)
+        except BaseException:
             self.leave()
-            await asyncio.sleep(POLL_S)
-        raise ReadFailed("could not follow", place=self._log_id, cause="it is read too slowly")
+            raise
 
     def leave(self) -> None:
         """Stops listening; it may be called twice."""
@@ -146,72 +128,55 @@ class Stream:
 
     async def _frames(self) -> AsyncIterator[bytes]:
         """Yields stored and new events, until the log is not followed any more."""
+        feed = self._listener.feed
+        assert feed is not None
         yield BEGINNING
+        first, self._first = self._first, b""
+        yield first
+        del first
         try:
-            while True:
-                yield self._taken_first()
+            while not feed.is_over:
                 while self._after != self._until:
-                    yield await self._state.inspect(
-                        self._log_id, self._read_on, self._is_simulation
-                    )
-                async for data in self._new_frames():
+                    yield await self._inspect(self._read_on)
+                async for data in self._new_frames(feed):
                     yield data
                     del data
-                if not self._listener.is_behind:
-                    return
-                await self._begin_anew()
+                self._after, self._until = self._listener.last_id, feed.pass_over(self._listener)
         except (ThenceError, OSError, HTTPException):
             return  # the error is reported when the client connects again
 
-    async def _begin_anew(self) -> None:
-        """Begins behind what was sent, in the place that the stream has among all listeners."""
-        former = self._listener
-        try:
-            await self._begin(has_place=True)
-        finally:
-            self._state.feeds.unsubscribe(former)
-
-    def _taken_first(self) -> bytes:
-        first, self._first = self._first, b""
-        return first
-
-    async def _new_frames(self) -> AsyncIterator[bytes]:
+    async def _new_frames(self, feed: Feed) -> AsyncIterator[bytes]:
         """Yields new events, until this client is too slow or the log isn't followed."""
-        while not self._listener.is_over:
-            frames = await self._listener.take(HEARTBEAT_S)
-            if frames:
-                self._after = self._until = frames[-1].event.event_id
-                self._state.metrics.count_events(len(frames))
-                yield b"".join(frame.data for frame in frames)
-            elif self._listener.is_behind:
+        while (taken := await self._listener.take(HEARTBEAT_S)) is not None:
+            if feed.is_over and not taken:
                 return
-            elif not self._listener.is_over:
+            if not taken:
                 yield HEARTBEAT
+            while taken:
+                frames = taken.pop(0)
+                self._state.metrics.count_events(frames.number)
+                yield frames.data
+                del frames
 
-    def _subscribe(self, has_place: bool, location: FoundLog) -> bytes | None:
-        """Starts to listen and reads on; None where the log's feed isn't that far yet."""
-        feeds = self._state.feeds
-        self._until = feeds.subscribe(location, self._listener, has_place=has_place)
-        with self._state.logs.using(location) as log:
-            if isinstance(self._after, str) and not _has_arrived(log, self._after, self._until):
+    async def _inspect(self, work: Callable[[FoundLog], bytes]) -> bytes:
+        return await self._state.inspect(self._log_id, work, self._is_simulation)
+
+    def _subscribe(self, location: FoundLog) -> bytes:
+        """Starts to listen, then reads on; raises EventNotFound."""
+        if isinstance(self._after, str):
+            with self._state.logs.using(location) as log:
                 arrivals.between(log.index, self._after, None)  # raises if the log lacks the event
-                return None
+        self._until = self._state.feeds.subscribe(location, self._listener)
         return self._read_on(location)
 
     def _read_on(self, location: FoundLog) -> bytes:
         """Reads on from the client's position to the one where the stream began to listen."""
         with self._state.logs.using(location) as log:
             arrived = arrivals.between(log.index, self._after, self._until)
-        if arrived.has_more:
-            self._after = arrived.events[-1].event_id
-        else:
-            self._after = self._until
-        return self._matching_frames(arrived.events)
-
-    def _matching_frames(self, events: Iterable[Event]) -> bytes:
-        frames = [frame_bytes(event) for event in events if self._filter.matches(event)]
-        self._state.metrics.count_events(len(frames))
-        return b"".join(frames)
+        self._after = arrived.events[-1].event_id if arrived.has_more else self._until
+        frames = frames_of(arrived.events, self._filter)
+        self._state.metrics.count_events(frames.number)
+        return frames.data
 
 
 class StreamResponse(StreamingResponse):
@@ -228,10 +193,3 @@ class StreamResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._stream.leave()
-
-
-def _has_arrived(log: OpenLog, event_id: str, until: str | None) -> bool:
-    """Reports whether an event is `until` or arrived before it."""
-    if until is None or event_id == until:
-        return event_id == until
-    return event_id in arrivals.known(log.index, (event_id,), until)

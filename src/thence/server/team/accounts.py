@@ -82,7 +82,7 @@ class Accounts:
         with self._database.writing() as connection:
             if not connection.execute(_ADD_TEAM, {"slug": slug}):
                 hint = "see thence server team list"
-                raise _refused("add the team", slug, "there is such a team", hint)
+                raise refused("add the team", slug, "there is such a team", hint)
 
     def teams(self) -> list[str]:
         """Returns the names of all teams, sorted."""
@@ -107,7 +107,7 @@ class Accounts:
         """
         self.check_joining(name, team, role, "add the token")
         if self.has_user(name):
-            raise _refused("add the token", name, "there is a user or a token of this name")
+            raise refused("add the token", name, "there is a user or a token of this name")
         return self._joined(Member(name, team, role), "", True).member
 
     def _joined(self, member: Member, stored: str, is_new: bool) -> Added:
@@ -116,7 +116,7 @@ class Accounts:
         with self._database.writing() as connection:
             is_new = is_new and bool(connection.execute(ADD_USER, row))
             if not connection.execute(JOIN, row):
-                raise _refused("add the user", name, f"{name} is in {team} already")
+                raise refused("add the user", name, f"{name} is in {team} already")
         return Added(member, is_new)
 
     def set_role(self, name: str, team: str, role: str) -> str:
@@ -128,12 +128,8 @@ class Accounts:
         with self._database.writing() as connection:
             former: str | None = first(connection.execute(_ROLE, change))
             if former is None:
-                raise AccountRefused(
-                    "could not change the role of",
-                    place=name,
-                    cause=f"{name} is not in {team}",
-                    hint="see thence server user list",
-                )
+                cause = f"{name} is not in {team}"
+                raise refused("change the role of", name, cause, "see thence server user list")
             connection.execute(_SET_ROLE, change)
         return former
 
@@ -143,30 +139,27 @@ class Accounts:
         with self._database.writing() as connection:
             row = {"user": name, "password": stored}
             if not connection.execute(_SET_PASSWORD, row):
-                raise AccountRefused(
-                    "could not change the password of",
-                    place=name,
-                    cause="there is no such user, or it is a machine's token",
-                    hint="see thence server user list",
-                )
+                cause = "there is no such user, or it is a machine's token"
+                hint = "see thence server user list"
+                raise refused("change the password of", name, cause, hint)
             connection.execute(_END_LOGINS, row)
 
     def check_joining(self, name: str, team: str, role: str, action: str = "add the user") -> None:
         """Raises AccountRefused for a name that is none, a member, an unknown team or role.
 
-        `action` is what the error says could not be done.
+        `action` is what the error says that could not be done.
         """
         if not is_user_name(name):
-            raise _refused(action, repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
+            raise refused(action, repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
         if role not in ROLES:
-            raise _refused(action, name, f"the role {role} is none of {', '.join(ROLES)}")
+            raise refused(action, name, f"the role {role} is none of {', '.join(ROLES)}")
         with self._database.reading() as connection:
             if not _has_team(connection, team):
                 hint = f"make it: thence server team add {team}"
-                raise _refused(action, name, f"there is no team {team}", hint)
+                raise refused(action, name, f"there is no team {team}", hint)
         if any(member.team == team for member in self.teams_of(name)):
             hint = "to change the role: thence server user role"
-            raise _refused(action, name, f"{name} is in {team} already", hint)
+            raise refused(action, name, f"{name} is in {team} already", hint)
 
     def has_user(self, name: str) -> bool:
         """Reports whether there is a user of this name."""
@@ -198,12 +191,8 @@ class Accounts:
             rows = connection.execute(f"{query} RETURNING id", {"name": name})
             connection.execute("DELETE FROM invitations WHERE name = :name", {"name": name})
             if not rows:
-                raise AccountRefused(
-                    f"could not remove the {kind}",
-                    place=name,
-                    cause="there is none",
-                    hint=f"see thence server {kind} list",
-                )
+                hint = f"see thence server {kind} list"
+                raise refused(f"remove the {kind}", name, "there is none", hint)
 
     def members(self) -> list[Member]:
         """Returns all users in all teams, by user, in the order in which they joined."""
@@ -245,7 +234,7 @@ def is_user_name(text: str) -> bool:
 def check_slug(slug: str) -> None:
     """Raises AccountRefused for a text that is no name of a team."""
     if not _SLUG.fullmatch(slug):
-        raise _refused("add the team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
+        raise refused("add the team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
 
 
 def _has_team(connection: Transaction, slug: str) -> bool:
@@ -256,16 +245,13 @@ def check_password(name: str, password: str) -> str:
     """Returns a password; raises AccountRefused for one that is too short or too long."""
     if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
         limits = f"{PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX}"
-        raise AccountRefused(
-            "could not set the password of",
-            place=name,
-            cause=f"a password has {limits} characters",
-            hint="choose another one",
-        )
+        cause = f"a password has {limits} characters"
+        raise refused("set the password of", name, cause, "choose another one")
     return password
 
 
-def _refused(action: str, name: str, cause: str, hint: str = "") -> AccountRefused:
-    return AccountRefused(
-        f"could not {action}", place=name, cause=cause, hint=hint or "choose another name"
-    )
+def refused(
+    action: str, name: str, cause: str, hint: str = "choose another name"
+) -> AccountRefused:
+    """Returns the error for what can't be done with an account, a team or an invitation."""
+    return AccountRefused(f"could not {action}", place=name, cause=cause, hint=hint)

@@ -29,7 +29,12 @@ from thence.server.team.database import first
 from thence.server.team.incoming import checked
 from thence.server.team.log_cache import FOLDER
 from thence.server.team.rows import StoredLog, chained
-from thence.server.team.sqlite import SqliteDatabase, is_single_file, make_single_file
+from thence.server.team.sqlite import (
+    SqliteDatabase,
+    is_single_file,
+    make_single_file,
+    sync_folder,
+)
 from thence.server.team.store import Store
 
 # of the process that answers from a folder, and of one that puts a copy there
@@ -85,7 +90,7 @@ def back_up(database: Path, copy: Path, at: str, progress: Progress) -> None:
             connection.execute(insert, {"key": _COPIED, "at": at})
         make_single_file(draft)
         os.link(draft, copy)  # unlike a rename it replaces nothing
-        _sync_folder(copy.parent)
+        sync_folder(copy.parent)
 
 
 def verify(database: Path, progress: Progress) -> Contents:
@@ -117,7 +122,7 @@ def restore(copy: Path, database: Path, aside: Path, progress: Progress) -> Cont
             rmtree(database.parent / FOLDER, ignore_errors=True)
             _move_aside(database, aside)
             draft.replace(database)
-            _sync_folder(database.parent)
+            sync_folder(database.parent)
     return contents
 
 
@@ -235,15 +240,7 @@ def _move_aside(database: Path, aside: Path) -> None:
         move = Path.rename if end else os.link
         with suppress(FileNotFoundError):
             move(Path(f"{database}{end}"), aside / f"{database.name}{end}")
-    _sync_folder(aside)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(aside)
 
 
 def _damaged(place: Path, cause: str) -> ThenceError:

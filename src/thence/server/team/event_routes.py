@@ -18,6 +18,7 @@ from thence.core.wire.messages import (
     DigestsRequest,
     EventVerdict,
     Lines,
+    Missing,
     Results,
     joined,
     joined_page,
@@ -31,8 +32,8 @@ from thence.server.team.wire_http import decoded_as
 EVENTS = "events"  # the log of lines that name none
 _NOWHERE = (EVENTS, "plain")
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII | re.IGNORECASE)
-# returns the JSON that answers a team's request with a body
-Handle = Callable[[Exchange, str, HTTPConnection, bytes], bytes]
+# returns what answers a team's request with a body
+Handle = Callable[[Exchange, str, HTTPConnection, bytes], object]
 
 
 class EventRoute(NamedTuple):
@@ -53,7 +54,7 @@ class _Names(msgspec.Struct):
     simulation_id: object = None
 
 
-def take_batch(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
+def take_batch(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> Results:
     """Commits the lines of a batch; without `log` each goes where its members say."""
     try:
         batch: Lines = decoded_as(body, Lines)
@@ -68,13 +69,11 @@ def take_batch(exchange: Exchange, team: str, request: HTTPConnection, body: byt
     if "log" in query:
         log, kind = query["log"], query.get("kind") or None
         cursors = Cursors(query.get("after", ""), query.get("seen", ""))
-        results = exchange.batch(team, log, kind, lines, signature=signature, cursors=cursors)
-    elif signature is not None:
+        return exchange.batch(team, log, kind, lines, signature=signature, cursors=cursors)
+    if signature is not None:
         cause = "a signature is of one log"
         raise InvalidEvent("could not read the request:", place="log", cause=cause)
-    else:
-        results = Results(tuple(_spread(exchange, team, lines)))
-    return msgspec.json.encode(results)
+    return Results(tuple(_spread(exchange, team, lines)))
 
 
 def _signature(request: HTTPConnection) -> PushSignature | None:
@@ -148,9 +147,9 @@ def give_page(exchange: Exchange, team: str, request: HTTPConnection, body: byte
     return joined_page(*exchange.page(team, log_of(request), after, limit, seen=seen, key=key))
 
 
-def name_missing(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
+def name_missing(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> Missing:
     """Returns those of some digests that the log lacks."""
-    return msgspec.json.encode(exchange.missing(team, log_of(request), _digests(body)))
+    return exchange.missing(team, log_of(request), _digests(body))
 
 
 def give_lines(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
@@ -158,10 +157,12 @@ def give_lines(exchange: Exchange, team: str, request: HTTPConnection, body: byt
     return joined(exchange.lines(team, log_of(request), _digests(body)))
 
 
-def name_signed(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
+def name_signed(
+    exchange: Exchange, team: str, request: HTTPConnection, body: bytes
+) -> DigestsRequest:
     """Returns those of some digests whose lines the owners of their nodes pushed."""
     signed = exchange.signed(team, log_of(request), _digests(body))
-    return msgspec.json.encode(DigestsRequest(tuple(digest.hex() for digest in signed)))
+    return DigestsRequest(tuple(digest.hex() for digest in signed))
 
 
 def _digests(body: bytes) -> list[bytes]:

@@ -5,11 +5,11 @@ replicas can meet at one too. docs/formats/wire.md describes the messages.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from hashlib import sha256
 from itertools import count
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.authorship import PushSignature, lines_sha256, push_text
@@ -35,6 +35,8 @@ from thence.signing import is_signed
 LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
 _CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{16})", re.ASCII)
 _BEGINNING = Cursors()
+
+Row = TypeVar("Row")
 
 
 class LinesBehind(NamedTuple):
@@ -123,20 +125,14 @@ class Exchange:
         number = self.number(stored, after)
         self.number(stored, seen)
         relayed = self._relayed(stored, key) if key else b""
-        taken: list[bytes] = []
-        size_bytes = 0
-        last = None
         with closing(self._store.page(stored, number, limit)) as rows:
-            for row in rows:
-                size_bytes += len(row.line) + 1
-                if taken and size_bytes > PAGE_BYTES_MAX:
-                    break
-                taken.append(row.line)
-                last = row
-        if last is None:
+            taken = _page(rows, lambda row: row.line)
+        if not taken:
             return LinesBehind([], after, False, relayed)
+        last = taken[-1]
         behind = self.cursor(LogPlace(last.number, last.chain))
-        return LinesBehind(taken, behind, last.number < stored.last, relayed)
+        lines = [row.line for row in taken]
+        return LinesBehind(lines, behind, last.number < stored.last, relayed)
 
     def _relayed(self, log: StoredLog, key: str) -> bytes:
         """Returns digests of relayed lines of a key's nodes, of too many others in each answer."""
@@ -150,15 +146,8 @@ class Exchange:
         """
         stored = self._log(team, log)
         named = _checked_digests(digests)
-        taken: list[bytes] = []
-        size_bytes = 0
         with closing(self._store.lines(stored, named)) as lines:
-            for line in lines:
-                size_bytes += len(line) + 1
-                if taken and size_bytes > PAGE_BYTES_MAX:
-                    break
-                taken.append(line)
-        return taken
+            return _page(lines, lambda line: line)
 
     def missing(self, team: str, log: str, digests: Iterable[bytes]) -> Missing:
         """Returns those of some digests that the log lacks, and how many lines it holds.
@@ -213,6 +202,18 @@ class Exchange:
                 hint="begin anew without a cursor; what was taken before is known by its ids",
             )
         return place.number
+
+
+def _page(rows: Iterable[Row], line_of: Callable[[Row], bytes]) -> list[Row]:
+    """Returns the first rows whose lines a page may hold, one at least."""
+    taken: list[Row] = []
+    size_bytes = 0
+    for row in rows:
+        size_bytes += len(line_of(row)) + 1
+        if taken and size_bytes > PAGE_BYTES_MAX:
+            break
+        taken.append(row)
+    return taken
 
 
 def _certificate(

@@ -17,6 +17,7 @@ from thence.server.team.accounts import (
     Member,
     check_password,
     is_user_name,
+    refused,
 )
 from thence.server.team.database import Database
 from thence.server.team.logins import TOKEN_BYTES
@@ -32,18 +33,14 @@ class Invitation(NamedTuple):
     has_expired: bool = False
 
 
-_COLUMNS = "invitations.name, teams.slug, invitations.role, invitations.expires"
-_LIST = f"""
-    SELECT {_COLUMNS} FROM invitations JOIN teams ON teams.id = invitations.team
-    ORDER BY invitations.name, teams.slug
+_LIST = """
+    SELECT invitations.name, teams.slug, invitations.role, invitations.expires
+    FROM invitations JOIN teams ON teams.id = invitations.team
 """
-_OF_TOKEN = f"""
-    SELECT {_COLUMNS} FROM invitations JOIN teams ON teams.id = invitations.team
-    WHERE invitations.hash = :hash AND invitations.expires > :now
-"""
+_IN_ORDER = f"{_LIST} ORDER BY invitations.name, teams.slug"
+_OF_TOKEN = f"{_LIST} WHERE invitations.hash = :hash AND invitations.expires > :now"
 _OF_NAME = f"""
-    SELECT {_COLUMNS} FROM invitations JOIN teams ON teams.id = invitations.team
-    WHERE invitations.name = :name AND invitations.expires > :now ORDER BY teams.slug
+    {_LIST} WHERE invitations.name = :name AND invitations.expires > :now ORDER BY teams.slug
 """
 _INVITE = """
     INSERT INTO invitations (team, name, role, hash, expires)
@@ -82,7 +79,7 @@ class Invitations:
         self._accounts.check_joining(name, team, role, "invite")
         if self._accounts.has_user(name):
             hint = f"add {name} to the team without one: thence server user add"
-            raise _refused("invite", name, "there is a user or a token of this name", hint)
+            raise refused("invite", name, "there is a user or a token of this name", hint)
         token = secrets.token_urlsafe(TOKEN_BYTES)
         invitation = Invitation(name, team, role, self._now() + lifetime_s)
         with self._database.writing() as connection:
@@ -92,7 +89,7 @@ class Invitations:
     def all(self) -> list[Invitation]:
         """Returns the invitations that were not used, by name, those that have expired too."""
         with self._database.reading() as connection:
-            invitations = [Invitation(*row) for row in connection.execute(_LIST)]
+            invitations = [Invitation(*row) for row in connection.execute(_IN_ORDER)]
         now = self._now()
         return [one._replace(has_expired=one.expires <= now) for one in invitations]
 
@@ -101,7 +98,7 @@ class Invitations:
         with self._database.writing() as connection:
             if not connection.execute(_REVOKE, {"name": name}):
                 hint = "see thence server invitation list"
-                raise _refused("revoke the invitation of", name, "there is none", hint)
+                raise refused("revoke the invitation of", name, "there is none", hint)
 
     def of(self, token: str) -> Invitation:
         """Returns the invitation of a token, which stays good; raises NotLoggedIn."""
@@ -189,8 +186,4 @@ def _spent() -> NotLoggedIn:
 
 def _taken(name: str) -> AccountRefused:
     cause = "somebody else has this name by now"
-    return _refused("accept the invitation of", name, cause, "ask an admin for another name")
-
-
-def _refused(action: str, name: str, cause: str, hint: str) -> AccountRefused:
-    return AccountRefused(f"could not {action}", place=name, cause=cause, hint=hint)
+    return refused("accept the invitation of", name, cause, "ask an admin for another name")

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -45,41 +46,6 @@ _logger = logging.getLogger("thence.server")
 Key = tuple[str, str]
 
 
-class Admission:
-    """The users and logins that may open a live connection."""
-
-    def __init__(self, accounts: Accounts, logins: Logins) -> None:
-        self._accounts = accounts
-        self._logins = logins
-
-    def of(self, request: HTTPConnection) -> tuple[LiveLogin, Member]:
-        """Returns who opens a connection, in which team; raises NotLoggedIn, SyncRefused."""
-        live_token, access = request.query_params.get("token", ""), token_of(request)
-        if is_live_token(access):  # clients of other tools send no parameter
-            live_token = live_token or access
-        if live_token:
-            login = self._logins.live_login(live_token)
-        elif access:
-            login = self._logins.login_of(access, request.headers.get("x-team-slug"))
-        else:
-            raise NotLoggedIn(
-                "could not open the connection",
-                cause="the request has no token",
-                hint="ask for one: POST /api/v1/ws-token/",
-            )
-        return login, self._accounts.member(login.user, login.team)
-
-    def writer(self, member: Member) -> Member:
-        """Returns a member with the role of now; raises SyncRefused for one who may not write."""
-        member = self._accounts.member(member.user, member.team)
-        check_writing(member)
-        return member
-
-    def present(self, logins: Collection[int]) -> dict[int, set[str | None]]:
-        """Returns those of some logins that have not ended, with the teams of their users."""
-        return self._logins.present(logins)
-
-
 class _Frame(msgspec.Struct):
     """A client's frame; one without a type is an event itself, as other tools send it."""
 
@@ -107,17 +73,14 @@ class _Listener:
             self.cursor = cursor
             self.changed.set()
 
-    def close(self, code: int) -> None:
-        """Has the connection closed."""
-        self.close_code = code
-        self.changed.set()
-
-
-class _Look(NamedTuple):
-    """The state of the database: the marks of logs, and the logins that have not ended."""
-
-    marks: dict[Key, str]
-    logins: dict[int, set[str | None]]
+    def judge(self, teams: Collection[str | None] | None, now: float) -> None:
+        """Has the connection closed where its login has ended or its user left the team."""
+        if teams is None or now >= self.until:
+            self.close_code = LOGIN_ENDED
+        elif self.member.team not in teams:
+            self.close_code = NOT_A_MEMBER
+        if self.close_code is not None:
+            self.changed.set()
 
 
 class LiveConnections:
@@ -126,14 +89,16 @@ class LiveConnections:
     def __init__(
         self,
         exchange: Exchange,
-        admission: Admission,
+        accounts: Accounts,
+        logins: Logins,
         *,
         reading: Workers,
         writing: Workers,
         send_s: float = SEND_S,
     ) -> None:
         self._exchange = exchange
-        self._admission = admission
+        self._accounts = accounts
+        self._logins = logins
         self._reading = reading
         self._writing = writing
         self._send_s = send_s
@@ -177,17 +142,33 @@ class LiveConnections:
         """Returns the listener of a request; raises what refuses it."""
         if f"{request.scope['path'].rstrip('/')}/" != _PATH:
             raise HTTPException(404, "there is no such path")
-        login, member = await self._reading.run(partial(self._admission.of, request))
+        login, member = await self._reading.run(partial(self._opened_by, request))
         until = asyncio.get_running_loop().time() + ACCESS_S
         listener = _Listener(request, login.login, member, until)
         listener.cursor = await self._reading.run(partial(self._exchange.mark, *listener.key))
         return listener
 
+    def _opened_by(self, request: HTTPConnection) -> tuple[LiveLogin, Member]:
+        """Returns who opens a connection, in which team; raises NotLoggedIn, SyncRefused."""
+        live_token, access = request.query_params.get("token", ""), token_of(request)
+        if is_live_token(access):  # clients of other tools send no parameter
+            live_token = live_token or access
+        if live_token:
+            login = self._logins.live_login(live_token)
+        elif access:
+            login = self._logins.login_of(access, request.headers.get("x-team-slug"))
+        else:
+            raise NotLoggedIn(
+                "could not open the connection",
+                cause="the request has no token",
+                hint="ask for one: POST /api/v1/ws-token/",
+            )
+        return login, self._accounts.member(login.user, login.team)
+
     def _add(self, listener: _Listener) -> None:
         """Gives a listener its place; raises ServerBusy if too many have one."""
         user = listener.member.user
-        groups = self._listeners.values()
-        if sum(one.member.user == user for group in groups for one in group) >= self._user_limit:
+        if sum(one.member.user == user for one in self._all()) >= self._user_limit:
             cause = f"{self._user_limit} of {user} are open"
             raise ServerBusy("could not open the connection", cause=cause)
         if self.count >= self._limit:
@@ -243,12 +224,13 @@ class LiveConnections:
         except Exception as error:  # door: a client gets one form of error
             return _spliced("error", bytes(_reported(error).body))
         self.committed(listener.member.team, listener.request.query_params.get("log"))
-        verdict = msgspec.json.decode(results, type=Results).results[0]
-        return _spliced("ack", msgspec.json.encode(verdict))
+        return _spliced("ack", msgspec.json.encode(results.results[0]))
 
-    def _taken(self, listener: _Listener, body: bytes) -> bytes:
-        team = self._admission.writer(listener.member).team
-        return take_batch(self._exchange, team, listener.request, body)
+    def _taken(self, listener: _Listener, body: bytes) -> Results:
+        """Commits an event of a member who may write now; raises SyncRefused for another."""
+        member = self._accounts.member(listener.member.user, listener.member.team)
+        check_writing(member)
+        return take_batch(self._exchange, member.team, listener.request, body)
 
     async def _watch(self) -> None:
         """Hints what is committed, and closes the connections of logins that ended."""
@@ -260,39 +242,30 @@ class LiveConnections:
                     await self._poke.wait()
             self._poke.clear()
             keys, self._touched = self._touched & self._listeners.keys(), set()
-            logins: set[int] | None = None
+            logins: set[int] = set()
             if loop.time() >= next_look:
                 next_look = loop.time() + POLL_S
                 keys = set(self._listeners)
-                logins = {one.login for group in self._listeners.values() for one in group}
+                logins = {one.login for one in self._all()}
             try:
-                look = await self._reading.run(partial(self._looked, keys, logins or ()))
+                marks, teams = await self._reading.run(partial(self._looked, keys, logins))
             except Exception as error:  # door: the next look is in a second
                 _logger.warning("could not look for commits: %s", error)
                 continue
-            self._spread(look)
-            if logins is not None:
-                self._judge(look, logins, loop.time())
+            for listener in self._all():
+                if listener.key in marks:
+                    listener.hint(marks[listener.key])
+                if listener.login in logins:
+                    listener.judge(teams.get(listener.login), loop.time())
 
-    def _looked(self, keys: Collection[Key], logins: Collection[int]) -> _Look:
-        marks = {key: self._exchange.mark(*key) for key in keys}
-        return _Look(marks, self._admission.present(logins))
+    def _all(self) -> list[_Listener]:
+        return list(chain.from_iterable(self._listeners.values()))
 
-    def _spread(self, look: _Look) -> None:
-        for key, cursor in look.marks.items():
-            for listener in self._listeners.get(key, ()):
-                listener.hint(cursor)
-
-    def _judge(self, look: _Look, asked_about: Collection[int], now: float) -> None:
-        for group in self._listeners.values():
-            for listener in group:
-                teams = look.logins.get(listener.login)
-                if listener.login not in asked_about:
-                    continue
-                if teams is None or now >= listener.until:
-                    listener.close(LOGIN_ENDED)
-                elif listener.member.team not in teams:
-                    listener.close(NOT_A_MEMBER)
+    def _looked(
+        self, keys: Collection[Key], logins: Collection[int]
+    ) -> tuple[dict[Key, str], dict[int, set[str | None]]]:
+        """Returns the marks of logs, and of logins that have not ended the teams of their users."""
+        return {key: self._exchange.mark(*key) for key in keys}, self._logins.present(logins)
 
 
 class _Connection:

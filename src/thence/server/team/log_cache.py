@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from hashlib import sha256
@@ -30,11 +30,10 @@ from thence.log.storage.identity import make_info
 from thence.log.storage.segment import own_folder
 from thence.replica import OS_DISK, Log, open_log
 from thence.server.team.exchange import Exchange
-from thence.server.team.rows import NumberedLine, StoredLog
+from thence.server.team.rows import LogPlace, NumberedLine, StoredLog
 from thence.server.team.store import Store
 
 FOLDER = "teams"
-BYTES_MAX = 4 * 1024**3
 # a question waits so long for a folder; then it is told how far that is
 WAIT_S = 1.5
 # a folder that was asked for stays so long: its question may not be answered yet
@@ -59,6 +58,7 @@ class _Progress(NamedTuple):
 
     number: int
     signed: int
+    cursor: str = ""
 
 
 class LogCache:
@@ -96,6 +96,7 @@ class LogCache:
 
     def begin(self) -> None:
         """Removes what a process that was killed left of folders, and measures the others."""
+        shutil.rmtree(self._data / _DROPPED, ignore_errors=True)
         self.drop_stale()
         for folder in sorted((self._data / FOLDER).glob("*/*"), key=_last_used):
             self._used[folder] = _size_bytes(folder), self._now() - KEPT_S
@@ -151,18 +152,11 @@ class LogCache:
             self._used[folder] = size, self._now()
         self._shrink()
 
-    def drop_all(self, logs: Iterable[StoredLog]) -> None:
-        """Removes what the folders of logs hold, as lines in them were replaced.
-
-        What can't be removed is logged; it is made anew before the next question.
-        """
-        for log in logs:
-            self._drop_if_stale(self._data / FOLDER / self._store.team_of(log) / log.name, log)
-
     def drop_replaced(self) -> None:
-        """Removes what folders hold of lines that another process has replaced meanwhile.
+        """Removes what folders hold of logs in which lines were replaced, here or elsewhere.
 
-        Raises apsw.Error.
+        What can't be removed is logged; it is made anew before the next question. Raises
+        apsw.Error.
         """
         revisions = self._store.revisions()
         if revisions != self._revisions:
@@ -170,21 +164,18 @@ class LogCache:
             self._revisions = revisions
 
     def drop_stale(self) -> None:
-        """Removes what a process that was killed left of folders; raises apsw.Error."""
-        shutil.rmtree(self._data / _DROPPED, ignore_errors=True)
+        """Removes what stands in folders that must be made anew; raises apsw.Error."""
         for folder in sorted((self._data / FOLDER).glob("*/*")):
             log = self._store.log(folder.parent.name, folder.name)
-            if log is not None and self._progress(folder, log) is None:
-                self._drop_if_stale(folder, log)
-
-    def _drop_if_stale(self, folder: Path, log: StoredLog) -> None:
-        try:
-            with self._lock(log):  # another thread may have made it by now
-                now = self._store.log(folder.parent.name, log.name)
-                if now and folder.is_dir() and self._progress(folder, now) is None:
-                    self._clear(folder)
-        except OSError:
-            _logger.exception("could not remove the folder of the log %s", log.name)
+            if log is None or self._progress(folder, log) is not None:
+                continue
+            try:
+                with self._lock(log):  # another thread may have made it by now
+                    now = self._store.log(folder.parent.name, log.name)
+                    if now and folder.is_dir() and self._progress(folder, now) is None:
+                        self._clear(folder)
+            except OSError:
+                _logger.exception("could not remove the folder of the log %s", log.name)
 
     def _lock(self, log: StoredLog) -> Lock:
         with self._mutex:
@@ -237,13 +228,13 @@ class LogCache:
                 if progress is None:
                     self._clear(folder)
                     progress = _Progress(0, log.signed)
-                is_altered |= progress != (log.last, log.signed)
+                is_altered |= progress[:2] != (log.last, log.signed)
                 if progress.number < log.last:
                     self._relay(folder, log, progress.number)
                 elif progress.signed != log.signed:
                     with open_log(folder, VOCABULARIES[log.kind]) as opened:
                         self._supersede(opened, log)
-                    self._keep(folder, log, progress.number)
+                    self._keep(folder, log, progress.cursor)
                 now = self._store.log(folder.parent.name, log.name)
                 if now is None or now.revision == log.revision:
                     break
@@ -257,18 +248,14 @@ class LogCache:
                 cursor, revision, signed = file.read(_CURSOR_BYTES_MAX).split(" ")
             if not cursor or revision != str(log.revision):
                 return None
-            return _Progress(self._exchange.number(log, cursor), int(signed))
+            return _Progress(self._exchange.number(log, cursor), int(signed), cursor)
         except (OSError, ValueError, CursorUnknown):
             return None
 
-    def _keep(self, folder: Path, log: StoredLog, number: int) -> None:
-        """Keeps up to which number a folder holds the log."""
-        place = self._store.place(log, number)
-        if place is None:
-            return
+    def _keep(self, folder: Path, log: StoredLog, cursor: str) -> None:
+        """Keeps up to which place a folder holds the log."""
         file = _cursor_file(folder)
         unfinished = file.with_name(f".{_CURSOR_FILE}.{os.getpid()}")
-        cursor = self._exchange.cursor(place)
         unfinished.write_text(f"{cursor} {log.revision} {log.signed}", "ascii")
         unfinished.replace(file)
 
@@ -289,7 +276,7 @@ class LogCache:
                     record_redactions(OS_DISK, folder, self._store.redactions(log))
                 self._supersede(opened, log)
                 number = taken[-1].number
-                self._keep(folder, log, number)
+                self._keep(folder, log, self._exchange.cursor(LogPlace(number, taken[-1].chain)))
 
     def _supersede(self, opened: Log, log: StoredLog) -> None:
         """Has of several lines of an id the one served that the owner of its node pushed."""

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from importlib.resources import files
 from itertools import chain
 from struct import pack
 from threading import Lock
@@ -25,7 +24,7 @@ from psycopg_pool import ConnectionPool
 
 from thence.errors import DatabaseUnavailable, NotAServer, ServerExists
 from thence.server.team.database import Parameters, Row, first
-from thence.server.team.migrations import FIRST_OF_POSTGRES, VERSION, migrate, missing
+from thence.server.team.migrations import FIRST_VERSION, VERSION, migrate, missing, schema
 from thence.server.team.rows import StoredLog
 
 WRITERS_MAX, READERS_MAX = 4, 8
@@ -222,10 +221,9 @@ def make_database(address: str, epoch: str, reader: str = READER) -> None:
     if not _ROLE.fullmatch(reader):
         hint = "a name has 1 to 63 of a-z 0-9 _, no digit first"
         raise NotAServer("could not use the role", place=reader, cause="it is no name", hint=hint)
-    script = files("thence.server.team").joinpath("schema.sql").read_text("utf-8")
     with _alone(address, "could not make a server in") as transaction:
         try:
-            transaction.script(script)
+            transaction.script(schema())
         except (errors.DuplicateTable, errors.UniqueViolation) as error:
             raise ServerExists(
                 "could not make a server in",
@@ -298,7 +296,7 @@ def _version(transaction: PostgresTransaction, place: str) -> int:
     """Returns the version of a database; raises NotAServer for a newer one and for none."""
     has_server = first(transaction.execute("SELECT to_regclass('meta')::text"))
     version = int(first(transaction.execute(_VERSION)) or 0) if has_server else 0
-    if FIRST_OF_POSTGRES <= version <= VERSION:
+    if FIRST_VERSION <= version <= VERSION:
         return version
     raise NotAServer(
         "could not open the server's database",

@@ -33,6 +33,10 @@ class NewLine(NamedTuple):
     line: bytes
 
 
+# the columns of a stored line
+EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields, "chain")
+
+
 class PushCertificate(NamedTuple):
     """A checked signature of a push, with the SHA-256 of the D's of its lines; all in hex."""
 

@@ -11,7 +11,6 @@ from array import array
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,7 +19,7 @@ import apsw
 
 from thence.errors import DamagedCopy, NotAServer, ServerExists
 from thence.server.team.database import Parameters, Row, first
-from thence.server.team.migrations import MIGRATED_VERSIONS, VERSION, migrate
+from thence.server.team.migrations import MIGRATED_VERSIONS, VERSION, migrate, schema
 from thence.server.team.rows import StoredLog
 
 IN_MEMORY = ":memory:"
@@ -184,16 +183,6 @@ class SqliteDatabase:
             raise kind("could not open the copy", place=path, cause=error, hint=_A_COPY) from error
         return opened
 
-    def copied(self) -> "SqliteDatabase":
-        """Returns a copy of what is committed, in memory: a backup, restored as another server."""
-        database = SqliteDatabase.in_memory(self.epoch)
-        with (
-            self.reading() as source,
-            database._writer.apsw.backup("main", source.apsw, "main") as backup,
-        ):
-            backup.step()
-        return database
-
     def _begin(self, older_versions: Sequence[int] | None = None) -> None:
         """Reads the version; migrates it if it is older, unless some are taken as they are."""
         self._holds_erased = False
@@ -203,29 +192,20 @@ class SqliteDatabase:
         version = first(self._writer.execute("PRAGMA user_version"))
         if older_versions is None and version in MIGRATED_VERSIONS:
             version = self._migrated()
-        if version not in (VERSION, *(older_versions or ())):
-            is_older = version in MIGRATED_VERSIONS
+        try:
+            _check_version(version, self._path, older_versions or ())
+        except NotAServer:
             self._writer.close()
-            raise NotAServer(
-                "could not open the server's database",
-                place=self._path,
-                cause=f"its version is {version}, not {VERSION}" if version else "it is empty",
-                hint="put it back, which brings it up to date: thence server restore"
-                if is_older
-                else "use the version of thence that wrote it"
-                if version
-                else _A_COPY,
-            )
+            raise
         self.epoch: str = first(self._writer.execute("SELECT value FROM meta WHERE key = 'epoch'"))
 
     def _migrated(self) -> int:
         """Brings the database up to date, if no other process was faster; returns its version."""
         with self.writing() as connection:
             version: int = first(connection.execute("PRAGMA user_version"))
-            has_removed = migrate(connection, version)
+            migrate(connection, version)
             connection.execute(f"PRAGMA user_version = {max(version, VERSION)}")
-        if has_removed:
-            self._compact()
+        self._compact()
         return max(version, VERSION)
 
     @contextmanager
@@ -325,13 +305,14 @@ def make_database(path: Path, epoch: str) -> None:
 
     Either all of it stands there at the end, or nothing. Raises ServerExists and OSError.
     """
+    exists = ServerExists(
+        "could not make a server in",
+        place=path.parent,
+        cause=f"it holds {path.name} already",
+        hint="start it: thence server run; or name another folder with --data",
+    )
     if path.exists():
-        raise ServerExists(
-            "could not make a server in",
-            place=path.parent,
-            cause=f"it holds {path.name} already",
-            hint="start it: thence server run; or name another folder with --data",
-        )
+        raise exists
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.chmod(0o700)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -346,19 +327,19 @@ def make_database(path: Path, epoch: str) -> None:
     try:
         os.link(unfinished, path)
     except FileExistsError as error:
-        raise ServerExists(
-            "could not make a server in",
-            place=path.parent,
-            cause="another process has just made one there",
-            hint="start it: thence server run",
-        ) from error
+        raise exists from error
     finally:
         unfinished.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Returns when the names in a folder are on the device."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def version_in(path: Path) -> int:
@@ -372,10 +353,24 @@ def version_in(path: Path) -> int:
     except apsw.Error as error:
         hint = "name the folder of a server with --data"
         raise NotAServer("could not open", place=path, cause=error, hint=hint) from error
-    if version not in (*MIGRATED_VERSIONS, VERSION):
-        cause, hint = f"its version is {version}, not {VERSION}", "use the thence that wrote it"
-        raise NotAServer("could not open", place=path, cause=cause, hint=hint)
+    _check_version(version, path, MIGRATED_VERSIONS)
     return version
+
+
+def _check_version(version: int, place: str | Path, older_versions: Sequence[int]) -> None:
+    """Raises NotAServer for a version that is neither that of today nor one of some older ones."""
+    if version in (VERSION, *older_versions):
+        return
+    raise NotAServer(
+        "could not open the server's database",
+        place=place,
+        cause=f"its version is {version}, not {VERSION}" if version else "it is empty",
+        hint="put it back, which brings it up to date: thence server restore"
+        if version in MIGRATED_VERSIONS
+        else "use the version of thence that wrote it"
+        if version
+        else _A_COPY,
+    )
 
 
 def is_single_file(path: Path) -> bool:
@@ -422,9 +417,8 @@ def make_private(file: Path) -> None:
 
 def _fill(connection: SqliteConnection, epoch: str) -> None:
     """Makes the tables of a new database."""
-    script = files("thence.server.team").joinpath("schema.sql").read_text("utf-8")
     connection.execute("BEGIN IMMEDIATE")
-    connection.script(script)
+    connection.script(schema())
     connection.execute("INSERT INTO meta (key, value) VALUES ('epoch', :epoch)", {"epoch": epoch})
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")

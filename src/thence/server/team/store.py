@@ -14,6 +14,7 @@ from thence.server.team.keys import Authority
 from thence.server.team.redactions import judged
 from thence.server.team.rows import (
     BEGINNING,
+    EVENT_COLUMNS,
     LineRefusal,
     LogPlace,
     NewLine,
@@ -47,7 +48,6 @@ _KNOWN = """
         SELECT 1 FROM events WHERE team = :team AND log = :log AND digest = value
     ) = 1
 """
-EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields, "chain")
 _COUNT = "UPDATE logs SET last = :last WHERE team = :team AND id = :log"
 _PAGE = """
     SELECT number, digest, chain, line FROM events
@@ -122,12 +122,6 @@ class Store:
         """Returns a log of a team, None if there is none."""
         with self._database.reading() as connection:
             return _log(connection, team, name)
-
-    def team_of(self, log: StoredLog) -> str:
-        """Returns the name of the team of a log."""
-        query = "SELECT slug FROM teams WHERE id = :team"
-        with self._database.reading() as connection:
-            return str(first(connection.execute(query, {"team": log.team})))
 
     def logs(self, team: str) -> list[StoredLog]:
         """Returns all logs of a team by name."""

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from thence.errors import DamagedCopy, NotALog, ServerExists
 from thence.server.team.database import Database, Parameters, Row, Transaction, first
-from thence.server.team.rows import StoredLog
-from thence.server.team.store import EVENT_COLUMNS, Store
+from thence.server.team.rows import EVENT_COLUMNS, StoredLog
+from thence.server.team.store import Store
 
 _LINES = 5_000  # in one transaction
 

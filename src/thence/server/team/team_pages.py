@@ -16,25 +16,17 @@ from starlette.responses import RedirectResponse
 from starlette.types import Receive, Scope, Send
 
 from thence.errors import NotLoggedIn, ReadFailed
-from thence.server.errors import refusal
-from thence.server.http.auth import (
-    cookie_name,
-    is_page,
-    redirect_without,
-    token_parameter,
-    unauthorized,
-)
+from thence.server.errors import is_page
+from thence.server.http.auth import cookie_name, redirect_without, token_parameter, unauthorized
 from thence.server.state import USER, figures
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.exchange import LOG_NAME
 from thence.server.team.log_cache import LogCache
 from thence.server.team.logins import ACCESS_S, Logins
 from thence.server.team.wire_http import token_of
-from thence.server.web.layout import problem_page
 from thence.server.workers import Workers
 
 REFRESHING_THREADS, REFRESHING_WAITING_MAX = 2, 64
-RELOAD_S = 2
 _TOKEN = "named access that POST /api/v1/token/ answers to your name and password"
 _LOG_PATHS = frozenset(("logs", "simulations", "runs"))
 LogsApp = Callable[[Path], FastAPI]
@@ -77,14 +69,6 @@ class TeamPages:
                 await RedirectResponse(self._login_path, 303)(scope, receive, send)
                 return
             await unauthorized(scope["path"], _TOKEN)(scope, receive, send)
-            return
-        except ReadFailed as error:
-            if not is_page(scope["path"]):
-                raise
-            told = refusal(scope, error)
-            response = problem_page(told.status, told.words)
-            response.headers["Refresh"] = str(RELOAD_S)
-            await response(scope, receive, send)
             return
         if is_visit:
             await redirect_without(scope, session, ACCESS_S)(scope, receive, send)

@@ -3,6 +3,7 @@
 import gzip
 import zlib
 from asyncio import timeout
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -11,6 +12,11 @@ from starlette.responses import Response
 
 from thence.errors import InvalidEvent
 from thence.server.errors import too_large
+from thence.server.workers import Workers
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+# a path of the wire, its methods, and what answers there
+WirePath = tuple[str, tuple[str, ...], Endpoint]
 
 BODY_S = 60.0
 COMPRESSED_BYTES_MIN = 1_024
@@ -76,12 +82,37 @@ def decoded_as(body: bytes, form: Any) -> Any:
         raise InvalidEvent("could not read the body", cause=error) from error
 
 
-def packed(request: Request, body: bytes) -> Response:
-    """Returns an answer with a JSON body, compressed if it is large and the client takes that."""
+def packed(request: Request, value: object, status: int = 200) -> Response:
+    """Returns an answer in JSON, compressed if it is large and the client takes that.
+
+    Bytes are JSON already.
+    """
+    body = value if isinstance(value, bytes) else msgspec.json.encode(value)
     accepted = request.headers.get("accept-encoding", "").lower()
     names = {part.partition(";")[0].strip() for part in accepted.split(",") if "q=0" not in part}
     if len(body) < COMPRESSED_BYTES_MIN or not names & {"gzip", "*"}:
-        return Response(body, media_type="application/json")
+        return Response(body, status, media_type="application/json")
     headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     compressed = gzip.compress(body, _LEVEL, mtime=0)
-    return Response(compressed, headers=headers, media_type="application/json")
+    return Response(compressed, status, headers, "application/json")
+
+
+async def answered(
+    request: Request,
+    workers: Workers,
+    work: Callable[[bytes], object],
+    bytes_max: int = 0,
+    body: bytes | None = None,
+) -> Response:
+    """Answers a request with what a work in a thread returns of its body: a value, or a response.
+
+    The body is read here unless it was before; without `bytes_max` there is none. Raises what
+    `body_of`, `unpacked` and the work raise.
+    """
+    packed_body = await body_of(request, bytes_max) if bytes_max and body is None else body or b""
+
+    def answer() -> Response:
+        value = work(unpacked(request, packed_body, bytes_max) if bytes_max else b"")
+        return value if isinstance(value, Response) else packed(request, value)
+
+    return await workers.run(answer)

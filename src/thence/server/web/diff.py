@@ -11,14 +11,13 @@ from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.markup import (
     Child,
+    Column,
     Html,
-    cell,
     el,
     facts,
     joined,
     link,
     path,
-    row,
     table,
     words,
 )
@@ -72,17 +71,13 @@ def _differing_members(differs: Sequence[DifferingMember]) -> Html | None:
     if not differs:
         return None
     rows = [
-        row(
-            cell(words(member.path), "id"),
-            cell(_value(member.a), name="A"),
-            cell(_value(member.b), name="B"),
-        )
+        (el("span", words(member.path), class_="id"), _value(member.a), _value(member.b))
         for member in differs[:PLACES_SHOWN_MAX]
     ]
     caption = "Where the two events differ"
     if len(rows) < len(differs):
         caption += f"; the first {len(rows)} of {len(differs):,} places"
-    return table(caption, (("Place", ""), ("A", ""), ("B", "")), rows)
+    return table(caption, (Column("Place"), Column("A", name="A"), Column("B", name="B")), rows)
 
 
 def _value(value: object) -> Html:

@@ -15,7 +15,18 @@ from thence.log.storage.disk import OS_DISK
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
-from thence.server.web.markup import Child, Html, cut, el, facts, joined, moment, path, words
+from thence.server.web.markup import (
+    Child,
+    Html,
+    cut,
+    el,
+    facts,
+    joined,
+    moment,
+    path,
+    words,
+    words_if_any,
+)
 from thence.server.web.run import event_link, sentences, trail
 
 JSON_CHARACTERS_MAX = 20_000
@@ -62,10 +73,10 @@ def _facts(location: FoundLog, event: Event) -> Html:
             ("Type", words(event.event_type)),
             ("Time (UTC)", moment(event.timestamp)),
             ("Turn", event.turn_number),
-            ("Actor", words(event.actor) if event.actor else None),
-            ("Subject", words(event.subject) if event.subject else None),
-            ("Stream", words(event.stream) if event.stream else None),
-            ("Step", words(event.step) if event.step else None),
+            ("Actor", words_if_any(event.actor)),
+            ("Subject", words_if_any(event.subject)),
+            ("Stream", words_if_any(event.stream)),
+            ("Step", words_if_any(event.step)),
             ("Written by", _writer(event)),
         )
     )

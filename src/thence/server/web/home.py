@@ -9,28 +9,17 @@ from thence.server.logs.run_record import RunRecord, read_record
 from thence.server.logs.summaries import LogFacts
 from thence.server.state import ServerState
 from thence.server.web.layout import page
-from thence.server.web.markup import (
-    Html,
-    cell,
-    el,
-    head_cell,
-    joined,
-    moment,
-    path,
-    row,
-    table,
-    words,
-)
+from thence.server.web.markup import Child, Column, Html, el, joined, moment, path, table, words
 
 LOGS_SHOWN_MAX = 1_000
 
-_HEADS = (
-    ("Run or log", ""),
-    ("Status", "status"),
-    ("Events", "number"),
-    ("Began (UTC)", ""),
-    ("Last event (UTC)", ""),
-    ("Damage", ""),
+_COLUMNS = (
+    Column("Run or log", names_row=True),
+    Column("Status", "status"),
+    Column("Events", "number", "events"),
+    Column("Began (UTC)", name="from"),
+    Column("Last event (UTC)", name="to"),
+    Column("Damage", "damage"),
 )
 
 
@@ -72,10 +61,10 @@ def _table(state: ServerState, read: list[tuple[FoundLog, LogFacts]]) -> Html:
     ]
     caption = f"{', '.join(parts)}; the latest first"
     rows = (_row(log, read_record(state.root, log), summary) for log, summary in read)
-    return table(caption, _HEADS, rows)
+    return table(caption, _COLUMNS, rows)
 
 
-def _row(log: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
+def _row(log: FoundLog, run: RunRecord, summary: LogFacts) -> tuple[Child, ...]:
     link = el("a", words(run.name), href=path("runs", log.id))
     beside = el("div", words(log.id), class_="quiet id") if run.name != log.id else None
     altered = f"altered: {', '.join(run.altered)}" if run.altered else ""
@@ -84,13 +73,13 @@ def _row(log: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
     bad = summary.damaged_lines
     damage = f"{bad:,} bad line{'s' if bad > 1 else ''}" if bad else None
     last = summary.last.timestamp if summary.last else None
-    return row(
-        head_cell(joined(link, beside, of)),
-        cell(status(run) if log.is_simulation else "log", "status"),
-        cell(f"{summary.events:,}", "number", "events"),
-        cell(moment(summary.start_time), name="from" if summary.start_time else None),
-        cell(moment(last), name="to" if last else None),
-        cell(damage, "damage"),
+    return (
+        joined(link, beside, of),
+        status(run) if log.is_simulation else "log",
+        f"{summary.events:,}",
+        moment(summary.start_time),
+        moment(last),
+        damage,
     )
 
 

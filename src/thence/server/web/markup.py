@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, urlencode
 
 ADDRESS_CHARACTERS_MAX = 8_000
@@ -78,33 +78,38 @@ def path(*parts: str, **query: str | list[str] | None) -> str:
     return f"{address}?{urlencode(fields, doseq=True)}" if fields else address
 
 
-def table(caption: str, heads: Sequence[tuple[str, str]], rows: Iterable[Html]) -> Html:
-    """Returns a table; a head is its text and the class of its column.
+class Column(NamedTuple):
+    """A column of a table: the text of its head, and its class.
+
+    `name` is shown before each cell where columns have no heads. One column may name its row.
+    """
+
+    head: str
+    kind: str | None = None
+    name: str | None = None
+    names_row: bool = False
+
+
+def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Child]]) -> Html:
+    """Returns a table of rows of cells; a cell of None is empty.
 
     Its ARIA roles are explicit, as the style shows rows as blocks on a narrow screen.
     """
-    cells = [
-        el("th", text, scope="col", role="columnheader", class_=kind or None)
-        for text, kind in heads
+    heads = [
+        el("th", column.head, scope="col", role="columnheader", class_=column.kind)
+        for column in columns
     ]
-    head = el("thead", el("tr", *cells, role="row"), role="rowgroup")
-    body = el("tbody", *rows, role="rowgroup")
+    head = el("thead", el("tr", *heads, role="row"), role="rowgroup")
+    lines = [el("tr", *map(_cell, columns, cells), role="row") for cells in rows]
+    body = el("tbody", *lines, role="rowgroup")
     return el("table", el("caption", caption), head, body, role="table")
 
 
-def row(*cells: Html) -> Html:
-    """Returns a row of a table."""
-    return el("tr", *cells, role="row")
-
-
-def cell(content: Child, kind: str = "", name: str | None = None) -> Html:
-    """Returns a cell; `name` is shown before it where columns have no heads."""
-    return el("td", content, role="cell", class_=kind or None, data_name=name)
-
-
-def head_cell(content: Child) -> Html:
-    """Returns the cell that names its row."""
-    return el("th", content, scope="row", role="rowheader")
+def _cell(column: Column, content: Child) -> Html:
+    if column.names_row:
+        return el("th", content, scope="row", role="rowheader")
+    name = column.name if content is not None else None
+    return el("td", content, role="cell", class_=column.kind, data_name=name)
 
 
 def facts(pairs: Iterable[tuple[str, Child]]) -> Html:
@@ -128,6 +133,11 @@ def moment(timestamp: str | None) -> Child:
 def words(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> Html:
     """Returns untrusted text, cut, with its own direction of writing."""
     return el("bdi", cut(text, characters_max))
+
+
+def words_if_any(text: str | None, characters_max: int = TEXT_CHARACTERS_MAX) -> Html | None:
+    """Returns what `words` returns, None for no text."""
+    return words(text, characters_max) if text else None
 
 
 def _html(child: Child) -> str:

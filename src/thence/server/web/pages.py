@@ -1,16 +1,9 @@
-"""The routes of the pages; an error is a page too."""
-
-from collections.abc import Callable, Coroutine
-from sqlite3 import Error as SqliteError
-from typing import Any
+"""The routes of the pages."""
 
 from fastapi import APIRouter, Request
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from thence.errors import ThenceError
-from thence.server.errors import refusal
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import read_record
 from thence.server.routes.diffs import compare
@@ -18,31 +11,10 @@ from thence.server.state import app_state
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
 from thence.server.web.home import home
-from thence.server.web.layout import problem_page
 from thence.server.web.markup import path
 from thence.server.web.run import read_question, run_page
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
-class PageRoute(APIRoute):
-    """A route whose errors are pages."""
-
-    def get_route_handler(self) -> Handler:
-        """Returns the handler of the route, whose errors are pages."""
-        handle = super().get_route_handler()
-
-        async def handle_with_page(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except (ThenceError, OSError, SqliteError, HTTPException) as error:
-                told = refusal(request.scope, error)
-                return problem_page(told.status, told.words)
-
-        return handle_with_page
-
-
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")

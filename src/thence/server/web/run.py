@@ -22,8 +22,8 @@ from thence.server.web.home import status
 from thence.server.web.layout import page
 from thence.server.web.markup import (
     Child,
+    Column,
     Html,
-    cell,
     cut,
     el,
     facts,
@@ -31,9 +31,9 @@ from thence.server.web.markup import (
     link,
     moment,
     path,
-    row,
     table,
     words,
+    words_if_any,
 )
 
 EVENTS = 100
@@ -51,6 +51,21 @@ _FIELDS = (
     ("since", "Since (UTC)", "2026-11-20T07:13"),
     ("until", "Until (UTC)", "2026-11-20"),
     ("where", "Where", "amount > 10 and reason ~ stock"),
+)
+
+
+_DAMAGE = (
+    Column("File"),
+    Column("At byte", "number", "at byte"),
+    Column("Length", "number", "length"),
+    Column("Why", "what"),
+)
+_EVENTS = (
+    Column("Time (UTC)"),
+    Column("Turn", "number", "turn"),
+    Column("Type", "type"),
+    Column("Who", "who"),
+    Column("What", "what"),
 )
 
 
@@ -150,10 +165,10 @@ def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
     return facts(
         (
             ("Status", status(run) if is_run else None),
-            ("Reason", words(run.reason) if run.reason else None),
-            ("Error", words(run.error) if run.error else None),
-            ("Branch of", words(run.parent) if run.parent else None),
-            ("Altered", words(", ".join(run.altered)) if run.altered else None),
+            ("Reason", words_if_any(run.reason)),
+            ("Error", words_if_any(run.error)),
+            ("Branch of", words_if_any(run.parent)),
+            ("Altered", words_if_any(", ".join(run.altered))),
             ("Events", f"{summary.events:,}{_unverified(summary)}"),
             ("Turns", f"{summary.turns:,}" if is_run else None),
             ("First event (UTC)", moment(summary.first.timestamp) if summary.first else None),
@@ -196,20 +211,14 @@ def _damage(summary: LogFacts) -> Html | None:
     if not summary.damaged_lines:
         return None
     rows = [
-        row(
-            cell(words(bad.file)),
-            cell(f"{bad.offset:,}", "number", "at byte"),
-            cell(f"{bad.length:,}", "number", "length"),
-            cell(words(bad.reason), "what"),
-        )
+        (words(bad.file), f"{bad.offset:,}", f"{bad.length:,}", words(bad.reason))
         for bad in summary.damage[:DAMAGE_SHOWN_MAX]
     ]
-    heads = (("File", ""), ("At byte", "number"), ("Length", "number"), ("Why", "what"))
     verb = "lines are no events and are" if summary.damaged_lines > 1 else "line is no event and is"
     caption = f"{summary.damaged_lines:,} {verb} passed over"
     if len(rows) < summary.damaged_lines:
         caption += f"; the first {len(rows)} of them"
-    return joined(el("h2", "Damage"), table(caption, heads, rows))
+    return joined(el("h2", "Damage"), table(caption, _DAMAGE, rows))
 
 
 def _form(location: FoundLog, question: Question) -> Html:
@@ -277,9 +286,6 @@ def _events(log: OpenLog, location: FoundLog, question: Question, results: Page)
         text = "No event matches" if question.fields else "There are no events yet"
         return el("p", words(f"{text}: {hint}" if hint else f"{text}."), class_="empty")
     is_run = location.is_simulation
-    heads = [("Time (UTC)", ""), ("Type", "type"), ("Who", "who"), ("What", "what")]
-    if is_run:
-        heads.insert(1, ("Turn", "number"))
     rows = [_row(log, location, event, is_run) for event in results.events]
     order = "newest first" if question.is_newest_first else "in total order"
     part = (
@@ -287,19 +293,19 @@ def _events(log: OpenLog, location: FoundLog, question: Question, results: Page)
     )
     behind = ", behind those of the pages before" if question.cursor else ""
     caption = f"{part} events, {order}{behind}"
-    return joined(table(caption, heads, rows), _page_links(location, question, results))
+    columns = [column for column in _EVENTS if is_run or column.name != "turn"]
+    return joined(table(caption, columns, rows), _page_links(location, question, results))
 
 
-def _row(log: OpenLog, location: FoundLog, event: Event, is_run: bool) -> Html:
-    turn = "" if event.turn_number is None else f"{event.turn_number}"
-    cells = [
-        cell(moment(event.timestamp)),
-        cell(turn, "number", "turn" if turn else None) if is_run else None,
-        cell(words(event.event_type, 60), "type"),
-        cell(words(event.actor, 60) if event.actor else None, "who"),
-        cell(_text_link(location, event, log), "what"),
+def _row(log: OpenLog, location: FoundLog, event: Event, is_run: bool) -> list[Child]:
+    turn = None if event.turn_number is None else f"{event.turn_number}"
+    return [
+        moment(event.timestamp),
+        *((turn,) if is_run else ()),
+        words(event.event_type, 60),
+        words_if_any(event.actor, 60),
+        _text_link(location, event, log),
     ]
-    return row(*(part for part in cells if part is not None))
 
 
 def _text_link(location: FoundLog, event: Event, log: OpenLog) -> Html:

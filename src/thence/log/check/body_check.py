@@ -1,0 +1,147 @@
+"""The check of a log's large values, and the removal of those that no event names any more."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.core.bodies import BodyEntry
+from thence.core.event import Event
+from thence.log.check.edits import Edit, opened, rewrite
+from thence.log.storage.bodies import RawPiece, body_lines, data_of, piece_of
+from thence.log.storage.disk import Disk
+from thence.log.storage.findings import Finding
+from thence.log.storage.segment import BODIES, older_names, own_folder
+
+
+class NamedBody(NamedTuple):
+    """A body with the place of a line that names it."""
+
+    entry: BodyEntry
+    event_id: str
+    file: str
+    offset: int
+    length: int
+
+
+def note_named(named: dict[str, NamedBody], event: Event, file: str, offset: int) -> None:
+    """Adds the bodies that a line names, each by the first line that does."""
+    for entry in event.body_entries:
+        place = (event.event_id, file, offset, len(event.line))
+        named.setdefault(entry.digest, NamedBody(entry, *place))
+
+
+def body_files(disk: Disk, folder: Path) -> list[Path]:
+    """Lists the files of a log's large values, the oldest first."""
+    names = [*older_names(disk, folder, BODIES), BODIES]
+    return [folder / name for name in names if disk.path_id(str(folder / name)) is not None]
+
+
+def body_findings(disk: Disk, folder: Path, named: Mapping[str, NamedBody]) -> Iterator[Finding]:
+    """Yields what is wrong with a log's large values, after its lines were read.
+
+    Each piece is read once: the digest of a value goes on from that of the piece before.
+    """
+    ends: dict[str, int] = {}
+    befores: dict[str, set[str]] = {}
+    places: list[tuple[str, int, str]] = []
+    states = {"": sha256()}
+    for path in body_files(disk, folder):
+        for _, line in _lines(disk, path):
+            raw = piece_of(line)
+            places.append((path.name, len(line), raw.digest if raw else ""))
+            if raw is None:
+                continue
+            befores.setdefault(raw.digest, set()).add(raw.before)
+            end = ends.get(raw.before, 0)
+            state = states.get(raw.before)
+            data = _data(raw) if state is not None else None
+            if state is None or data is None:
+                continue
+            state = state.copy()
+            state.update(data)
+            if state.hexdigest() == raw.digest and end + len(data) == raw.end:
+                states[raw.digest], ends[raw.digest] = state, raw.end
+    for digest, body in named.items():
+        if ends.get(digest) != body.entry.size:
+            yield _unreadable(body, is_there=digest in befores)
+    yield from _orphaned(places, reached(named, befores))
+
+
+def _unreadable(body: NamedBody, *, is_there: bool) -> Finding:
+    code, verb = ("body_changed", "has changed") if is_there else ("body_missing", "is not there")
+    entry = body.entry
+    reason = f"event {body.event_id} names a value of {entry.size} bytes at {entry.pointer}"
+    reason = f"{reason}, {entry.digest[:16]}, which {verb}"
+    return Finding(code, reason, body.file, body.offset, body.length)
+
+
+def _orphaned(places: Sequence[tuple[str, int, str]], kept: Collection[str]) -> Iterator[Finding]:
+    by_file: dict[str, list[int]] = {}
+    for file, length, digest in places:
+        if digest not in kept:
+            by_file.setdefault(file, []).append(length)
+    for file, lengths in by_file.items():
+        reason = f"{len(lengths)} piece(s) of large values that no event names"
+        yield Finding("body_orphaned", reason, file, 0, sum(lengths), count=len(lengths))
+
+
+def reached(named: Collection[str], befores: Mapping[str, Collection[str]]) -> set[str]:
+    """Returns the digests of all pieces that some values are made of."""
+    kept: set[str] = set()
+    waiting = list(named)
+    while waiting:
+        digest = waiting.pop()
+        if digest and digest not in kept:
+            kept.add(digest)
+            waiting += befores.get(digest, ())
+    return kept
+
+
+def sweep(disk: Disk, folder: Path, named: Collection[str]) -> int:
+    """Removes the pieces that no chain of the named values reaches; returns how many lines.
+
+    Call it under the append lock. Each file is as it was or rewritten after a kill; if any was,
+    `bodies.jsonl` is another file too, by which writers know it.
+    """
+    own = own_folder(folder)
+    paths = body_files(disk, folder)
+    befores: dict[str, set[str]] = {}
+    for path in paths:
+        for _, line in _lines(disk, path):
+            if raw := piece_of(line):
+                befores.setdefault(raw.digest, set()).add(raw.before)
+    kept = reached(named, befores)
+    edits_by_path = {path: list(_removals(disk, path, kept)) for path in paths}
+    removed = sum(map(len, edits_by_path.values()))
+    # the newest first: no writer is to take a piece for known that is about to go
+    for path in reversed(paths):
+        if edits_by_path[path] or (removed and path.name == BODIES):
+            with opened(disk, path) as source:
+                rewrite(disk, own, path, source, edits_by_path[path])
+    return removed
+
+
+def _removals(disk: Disk, path: Path, kept: Collection[str]) -> Iterator[Edit]:
+    """Yields the edits that remove the lines of a file that are not kept."""
+    end = 0
+    for offset, line in _lines(disk, path):
+        end = offset + len(line) + 1
+        raw = piece_of(line)
+        if raw is None or raw.digest not in kept:
+            yield Edit(offset, end, b"", False)
+    path_id = disk.path_id(str(path))
+    if path_id is not None and path_id[1] > end:  # a torn end
+        yield Edit(end, path_id[1], b"", False)
+
+
+def _lines(disk: Disk, path: Path) -> Iterator[tuple[int, bytes]]:
+    with opened(disk, path) as source:
+        yield from body_lines(disk, source)
+
+
+def _data(raw: RawPiece) -> bytes | None:
+    try:
+        return data_of(raw)
+    except (ValueError, RecursionError):
+        return None

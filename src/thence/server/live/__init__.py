@@ -1,1 +1,0 @@
-"""Live streams: each log that has listeners is followed."""

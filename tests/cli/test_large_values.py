@@ -1,0 +1,83 @@
+"""What commands and the server show of large values: all of them."""
+
+import csv
+import json
+
+import pytest
+from tests.cli.warm import warm
+from tests.server.serving import serving
+
+import thence
+from thence.log.storage.segment import BODIES
+
+TEXT = "".join(f"line {number} of a prompt\n" for number in range(300)) + "the end"
+LOG = ("--log", "log")
+
+
+@pytest.fixture
+def log(tmp_path):
+    with thence.open(tmp_path / "log") as opened:
+        first = opened.append("model.asked", {"prompt": TEXT, "n": 1}, subject="s", actor="ada")
+        opened.append("model.answered", {"prompt": "short"}, caused_by=first)
+    return opened
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("log", "--json"), ("query", "--where", 'prompt ~ "the end"', "--json")],
+)
+def test_lines_of_listings_are_whole(log, tmp_path, arguments):
+    ended = warm(arguments[0], *LOG, *arguments[1:], cwd=tmp_path)
+    first = json.loads(ended.out.splitlines()[0])
+    assert first["payload"] == {"prompt": TEXT, "n": 1}
+    assert not {"bodies", "crc"} & first.keys()
+
+
+def test_one_event_is_shown_whole(log, tmp_path):
+    assert warm("show", "s", *LOG, "--json", cwd=tmp_path).json["payload"]["prompt"] == TEXT
+    shown = warm("show", "s", *LOG, cwd=tmp_path).out
+    assert "line 299" in shown
+    assert "the end" in shown
+    chain = warm("why", "@last", *LOG, "--json", cwd=tmp_path).json["chain"]
+    assert chain[0]["payload"]["prompt"] == TEXT
+
+
+def test_tables_are_whole(log, tmp_path):
+    warm("export", "--csv", "--columns", "prompt", "-o", "out.csv", *LOG, cwd=tmp_path)
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["prompt"] for row in rows] == [TEXT, "short"]
+    assert json.loads(rows[0]["payload"]) == {"prompt": TEXT, "n": 1}
+
+
+def test_two_logs_are_compared_by_whole_values(log, tmp_path):
+    texts = {"same": TEXT, "other": TEXT.replace("line 200", "line 2OO")}
+    for name, text in texts.items():
+        with thence.open(tmp_path / name, bodies_from=None) as other:
+            first = other.append("model.asked", {"prompt": text, "n": 1}, subject="s", actor="ada")
+            other.append("model.answered", {"prompt": "short"}, caused_by=first)
+    assert warm("diff", "log", "same", cwd=tmp_path).code == 0
+    assert warm("diff", "log", "other", cwd=tmp_path).code == 3
+
+
+def test_server_gives_whole_values(log, tmp_path):
+    with serving(tmp_path) as server:
+        page = server.json("/logs/log/events")
+        assert page["events"][0]["payload"]["prompt"] == TEXT
+        event_id = page["events"][0]["event_id"]
+        assert server.json(f"/logs/log/events/{event_id}")["payload"]["prompt"] == TEXT
+        cone = server.json(f"/logs/log/causality/{page['events'][1]['event_id']}")
+        assert cone["upstream"][0]["payload"]["prompt"] == TEXT
+
+
+def test_value_that_is_gone_is_an_error_with_a_name(log, tmp_path):
+    (tmp_path / "log" / BODIES).unlink()
+    ended = warm("show", "s", *LOG, "--json", cwd=tmp_path)
+    assert ended.code == 3
+    assert ended.json["error"]["code"] == "body_missing"
+    listed = warm("log", *LOG, cwd=tmp_path)
+    assert listed.code == 0
+    assert "a large value can't be read" in listed.out
+    verified = warm("verify", *LOG, "--json", cwd=tmp_path)
+    assert verified.code == 3
+    assert [one["code"] for one in verified.json["damage"]] == ["body_missing"]

@@ -1,0 +1,66 @@
+"""The programs in examples/ do what their docstrings say."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import environment
+from tests.log.faults import WAIT_S
+
+import thence
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SHOWN = {
+    "threads": [
+        "shop: order/881 began",
+        "depot: item/milk pack began",
+        "depot: item/milk pack ended",
+        "shop: order/882 began",
+        "depot: item/salt pack began",
+        "depot: item/salt pack ended",
+    ],
+    "workers": ["ada: upload/3 began", "image/3 resize began", "image/3 resize ended"],
+    "agent": [
+        "Oslo: 16 degrees; Rome: 16 degrees",
+        "agent: task/1 began",
+        "agent: task/1 chat began",
+        "agent: task/1 chat ended",
+        "agent: city/Rome weather began",
+        "agent: city/Rome weather ended",
+    ],
+}
+
+
+def run(name: str, cwd: Path) -> list[str]:
+    argv = [sys.executable, str(EXAMPLES / f"{name}.py")]
+    done = subprocess.run(
+        argv, cwd=cwd, env=environment(), timeout=WAIT_S, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_each_example_is_tested() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SHOWN)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_example_tells_why_and_leaves_a_log_without_faults(name: str, tmp_path: Path) -> None:
+    lines = run(name, tmp_path)
+    cut = [re.sub(r" (after|\[).*|: request .*", "", line) for line in lines]
+    assert cut == SHOWN[name]
+    (folder,) = tmp_path.iterdir()
+    with thence.open(folder) as log:
+        assert log.verify().findings == ()
+        names = {event.event_type for event in log.read()}
+    assert "log.cause_lost" not in names
+
+
+def test_agent_that_is_run_again_asks_nothing(tmp_path: Path) -> None:
+    run("agent", tmp_path)
+    run("agent", tmp_path)
+    with thence.open(tmp_path / "agent") as log:
+        names = [event.event_type for event in log.read()]
+    assert (names.count("chat.begun"), names.count("task.begun")) == (2, 2)

@@ -1,0 +1,175 @@
+"""Spans of OpenTelemetry are steps: begun before the body, with parents and links as causes."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Link, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from tests.cli.installed import environment
+from tests.log.faults import WAIT_S
+
+import thence
+from thence.otel import SpanProcessor
+
+
+@pytest.fixture
+def log(tmp_path):
+    with thence.open(tmp_path / "log") as opened:
+        yield opened
+
+
+def traced(log, **options):
+    provider = TracerProvider()
+    processor = SpanProcessor(log, **options)
+    provider.add_span_processor(processor)
+    return provider.get_tracer("test"), processor
+
+
+def by_type(log):
+    return {event.event_type: event for event in log.read()}
+
+
+@pytest.mark.promise("A4b")
+def test_span_is_a_step_with_its_parent_as_cause_and_its_attributes(log):
+    tracer, processor = traced(log)
+    chat = {"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 812, "tags": ["a", "b"]}
+    with (
+        thence.step("task", log=log) as task,
+        tracer.start_as_current_span("agent") as agent,
+        tracer.start_as_current_span("chat m", kind=SpanKind.CLIENT, attributes=chat) as span,
+    ):
+        assert by_type(log)["chat m.begun"].payload["kind"] == "client"  # durable already
+        span.set_attribute("gen_ai.usage.output_tokens", 5)
+        span.add_event("token", {"n": 1})
+    events = by_type(log)
+    begun, ended = events["chat m.begun"], events["chat m.ended"]
+    assert events["agent.begun"].caused_by == (task.event_id,)
+    assert begun.caused_by == (events["agent.begun"].event_id, task.event_id)
+    assert begun.payload["attributes"] == chat
+    assert begun.payload["trace_id"] == f"{agent.get_span_context().trace_id:032x}"
+    assert ended.ends == begun.event_id
+    assert ended.payload["attributes"] == {"gen_ai.usage.output_tokens": 5}
+    assert ended.payload["events"] == [{"name": "token", "attributes": {"n": 1}}]
+    assert ended.payload["duration_s"] > 0
+    assert (log.verify().findings, processor.dropped) == ((), 0)
+
+
+@pytest.mark.promise("A4b")
+def test_span_that_failed_has_its_error_and_links_are_causes(log):
+    tracer, _ = traced(log)
+    with tracer.start_as_current_span("first") as first:
+        pass
+    with (
+        pytest.raises(ValueError, match="no stock"),
+        tracer.start_as_current_span("second", links=[Link(first.get_span_context())]),
+    ):
+        raise ValueError("no stock")
+    quiet = tracer.start_span("third")
+    quiet.set_status(StatusCode.ERROR, "said so")
+    quiet.end()
+    events = by_type(log)
+    assert events["second.begun"].caused_by == (events["first.begun"].event_id,)
+    failed = events["second.failed"]
+    assert (failed.payload["error_type"], failed.ends) == (
+        "ValueError",
+        events["second.begun"].event_id,
+    )
+    assert "no stock" in failed.payload["error_message"]
+    assert events["third.failed"].payload["error_message"] == "said so"
+
+
+@pytest.mark.promise("A4b")
+def test_parent_in_another_process_is_named_with_its_log(log, tmp_path):
+    tracer, _ = traced(log)
+    with thence.open(tmp_path / "other") as other, thence.step("ask", log=other) as ask:
+        headers = thence.carry()
+        cause = other.environment(ask)["THENCE_CAUSE"]
+    context = TraceContextTextMapPropagator().extract(headers)
+    with tracer.start_as_current_span("serve", context=context):
+        pass
+    served = by_type(log)["serve.begun"]
+    assert (served.caused_by, served.external_causes) == ((ask.event_id,), (cause,))
+    assert served.payload["trace_id"] == headers["traceparent"].split("-")[1]
+    assert served.payload["parent_span_id"] == headers["traceparent"].split("-")[2]
+
+
+KILLED = """
+import os, signal, sys, thence
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from thence.otel import SpanProcessor
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(out=open("sdk.jsonl", "w"))))
+provider.add_span_processor(SpanProcessor(thence.open("log")))
+tracer = provider.get_tracer("test")
+for number in range(19):
+    with tracer.start_as_current_span(f"call {number}"):
+        pass
+with tracer.start_as_current_span("call 19"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.promise("A4b")
+def test_what_the_sdk_loses_in_a_kill_is_in_the_log(tmp_path):
+    run = {"cwd": tmp_path, "env": environment(), "timeout": WAIT_S}
+    assert subprocess.run([sys.executable, "-c", KILLED], **run).returncode == -signal.SIGKILL
+    assert (tmp_path / "sdk.jsonl").read_text() == ""
+    with thence.open(tmp_path / "log") as log:
+        names = [event.event_type for event in log.read()]
+    assert names == [f"call {n}.{word}" for n in range(19) for word in ("begun", "ended")] + [
+        "call 19.begun"
+    ]
+
+
+@pytest.mark.promise("A4b")
+def test_spans_that_need_not_be_durable_are_queued_and_flushed(log):
+    tracer, processor = traced(log, durable=False)
+    for _ in range(50):
+        with tracer.start_as_current_span("cheap"):
+            pass
+    assert processor.force_flush()
+    assert [event.ends for event in log.read()][1::2] == [
+        event.event_id for event in log.read() if event.begins
+    ]
+
+
+names = st.text(max_size=400)
+values = st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.binary(), st.none())
+
+
+@settings(max_examples=100, deadline=None)
+@given(names, st.dictionaries(names, values, max_size=3), names)
+def test_no_span_stops_the_program(tmp_path_factory, name, attributes, message):
+    with thence.open(tmp_path_factory.mktemp("log")) as log:
+        tracer, processor = traced(log)
+        with tracer.start_as_current_span(name, attributes=attributes) as span:
+            span.add_event(message, attributes)
+            span.set_status(StatusCode.ERROR, message)
+        count = len(list(log.read()))
+        assert count == 2 or processor.dropped
+        assert log.verify().findings == ()
+
+
+def test_closed_log_drops_and_counts(log):
+    tracer, processor = traced(log)
+    log.close()
+    for _ in range(3):
+        with tracer.start_as_current_span("late"):
+            pass
+    assert processor.dropped == 6
+    assert processor.force_flush()
+    processor.shutdown()
+
+
+def test_output_is_json(log):
+    tracer, _ = traced(log)
+    with tracer.start_as_current_span("one", attributes={"x": (1, 2)}):
+        pass
+    assert json.loads(by_type(log)["one.begun"].line)["payload"]["attributes"] == {"x": [1, 2]}
