@@ -268,6 +268,9 @@ def test_readers_give_whole_values(tmp_path):
     with thence.open(tmp_path) as log:
         event = log.append(KIND, {"prompt": PROMPT + "needle", "n": 1}, subject="s")
         log.append(KIND, {"prompt": "short"})
+        plain = log.append(KIND, {"a": {"prompt": ["x" * 1_000, "thimble" * 50, "y"]}})
+        assert b"thimble" not in plain.line
+        assert log.query(where='payload.a.prompt[1] ~ "thimble"').events == (plain,)
         assert log.query(where='prompt ~ "needle"').events == (event,)
         assert log.query(where='payload.prompt ~ "needle"').total == 1
         assert log.query(where='prompt = "short"').total == 1
@@ -279,6 +282,7 @@ def test_readers_give_whole_values(tmp_path):
         assert not {"bodies", "crc"} & whole.keys()
         log.rebuild()
         assert log.query(where='prompt ~ "needle"').total == 1
+        assert log.query(where='a.prompt[1] ~ "thimble"').total == 1
 
 
 def test_append_again_compares_whole_values_however_they_are_kept(tmp_path):
@@ -324,6 +328,20 @@ def test_redaction_removes_what_no_other_event_names(tmp_path):
             event = session.append(KIND, {"messages": [*common, {"content": SECRET * 300}]})
             assert log.get(event.event_id).payload["messages"][-1] == {"content": SECRET * 300}
         assert log.verify().findings == ()
+
+
+def test_redaction_keeps_what_a_longer_value_is_made_of(tmp_path):
+    with thence.open(tmp_path) as log:
+        first = log.append(KIND, {"messages": messages(6)})
+        longer = log.append(KIND, {"messages": messages(8)})
+        other = log.append(KIND, {"messages": [*messages(6), SECRET * 50]})
+        redact(log, other)
+        redact(log, first)
+        assert len(pieces(tmp_path)) == 2
+        assert log.get(longer.event_id).payload == {"messages": messages(8)}
+        assert log.verify().findings == ()
+        redact(log, longer)
+        assert pieces(tmp_path) == []
 
 
 def test_value_of_two_events_stays_until_both_are_redacted(tmp_path):
