@@ -16,7 +16,7 @@ LOG = ("--log", "log")
 
 @pytest.fixture
 def log(tmp_path):
-    with thence.open(tmp_path / "log") as opened:
+    with thence.open(tmp_path / "log", bodies_from=1_024) as opened:
         first = opened.append("model.asked", {"prompt": TEXT, "n": 1}, subject="s", actor="ada")
         opened.append("model.answered", {"prompt": "short"}, caused_by=first)
     return opened
@@ -53,7 +53,7 @@ def test_tables_are_whole(log, tmp_path):
 def test_two_logs_are_compared_by_whole_values(log, tmp_path):
     texts = {"same": TEXT, "other": TEXT.replace("line 200", "line 2OO")}
     for name, text in texts.items():
-        with thence.open(tmp_path / name, bodies_from=None) as other:
+        with thence.open(tmp_path / name) as other:
             first = other.append("model.asked", {"prompt": text, "n": 1}, subject="s", actor="ada")
             other.append("model.answered", {"prompt": "short"}, caused_by=first)
     assert warm("diff", "log", "same", cwd=tmp_path).code == 0

@@ -43,8 +43,9 @@ def test_list_of_commands_says_what_each_command_says_of_itself():
         assert (command.help or "").splitlines()[0] == line
 
 
-def test_thence_alone_helps(tmp_path):
-    assert thence(cwd=tmp_path) == thence("--help", cwd=tmp_path)
+@pytest.mark.parametrize("path", [(), ("sync",), ("server", "user")], ids=" ".join)
+def test_group_alone_helps(tmp_path, path):
+    assert thence(*path, cwd=tmp_path) == thence(*path, "--help", cwd=tmp_path)
 
 
 def test_version_is_told_as_text_and_as_json(tmp_path):

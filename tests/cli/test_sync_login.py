@@ -134,6 +134,7 @@ def test_invitations_are_shown_once_revoked_and_refused_for_users(tmp_path: Path
     added = admin("server", "invitation", "add", "ada", "--role", "reader")
     assert added.lines[0].startswith("ada is invited to team with the role reader until 20")
     assert added.lines[1].startswith("command: thence sync login URL --invitation ")
+    assert "the server keeps a hash" in added.err
     assert admin("server", "invitation", "revoke", "ada").code == 0
     admin("server", "user", "add", "ada")
     for arguments in (

@@ -14,6 +14,7 @@ from typing import Any
 from tests.crash.faulty import FaultyDisk
 
 from thence.core.event import Event
+from thence.core.values.cutting import BODIES_FROM
 from thence.errors import (
     AppendFailed,
     HeadsMoved,
@@ -114,7 +115,14 @@ class Run:
         """Open the log as `thence.open` does; without one, the scene ends here."""
         with self.ending("open"):
             found = opened_vocabulary(self.disk, self.folder, None, create)
-            self.log = Log(self.folder, found, max_file_size=limit, report=silent, disk=self.disk)
+            self.log = Log(
+                self.folder,
+                found,
+                max_file_size=limit,
+                bodies_from=BODIES_FROM if self.text_words else None,
+                report=silent,
+                disk=self.disk,
+            )
 
     def open_writer(self, mode: WriteMode) -> None:
         """Open an event writer; without one, the scene ends here."""

@@ -38,7 +38,7 @@ def test_values_are_read_and_verified(folder):
 
 
 def test_same_values_are_written_as_the_same_pieces(folder, tmp_path):
-    with thence.open(tmp_path / "new") as log, thence.open(folder) as old:
+    with thence.open(tmp_path / "new", bodies_from=1_024) as log, thence.open(folder) as old:
         for event, payload in zip(list(old.read()), PAYLOADS, strict=True):
             again = log.append(event.event_type, payload)
             assert again.members["payload"] == event.members["payload"]

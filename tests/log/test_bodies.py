@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 from copy import deepcopy
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from subprocess import run as run_process
@@ -21,6 +22,7 @@ from tests.log.processes import ran
 
 import thence
 from thence.core.values.codec import LINE_BYTES_MAX
+from thence.core.values.cutting import BODIES_FROM
 from thence.core.values.digests import digests
 from thence.core.wire.authorship import Redaction
 from thence.errors import (
@@ -41,6 +43,7 @@ from thence.log.write.batch import QUEUE_BYTES_MAX
 from thence.replica import Log, open_host_log
 from thence.sync.target import refuse_large_values
 
+opened = partial(thence.open, bodies_from=BODIES_FROM)
 PROMPT = "".join(f'line {number} of a prompt: é 漢字 😀 "quoted"\n' for number in range(500))
 SECRET = "swordfish"
 SECRET_KEY = "AKIA" + "IOSFODNN7EXAMPLE"
@@ -73,7 +76,7 @@ def messages(count: int, characters: int = 300) -> list[dict[str, str]]:
 
 @pytest.mark.promise("A6")
 def test_large_text_is_whole_in_another_process(tmp_path):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         event = log.append(KIND, {"prompt": PROMPT, "tokens": 12})
         assert event.payload == {"prompt": PROMPT, "tokens": 12}
     assert len(event.line) < 700
@@ -83,11 +86,11 @@ def test_large_text_is_whole_in_another_process(tmp_path):
         "print([e.payload['prompt'] for e in log.read()][0], end='')"
     )
     assert ran(code).stdout == PROMPT
-    assert thence.open(tmp_path).verify().findings == ()
+    assert opened(tmp_path).verify().findings == ()
 
 
 def test_line_names_each_value_by_its_place_digest_and_size(tmp_path):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         big = "x" * 2_000
         payload = {"a/b~": {"deep": big}, "list": [1, "y" * 1_100], "small": [1, "z"], "text": big}
         event = log.append(KIND, payload)
@@ -106,7 +109,7 @@ def test_line_names_each_value_by_its_place_digest_and_size(tmp_path):
 
 def test_known_value_is_not_written_again_by_this_or_another_session(tmp_path):
     for _ in range(2):
-        with thence.open(tmp_path) as log:
+        with opened(tmp_path) as log:
             log.append(KIND, {"prompt": PROMPT})
             log.append(KIND, {"other": PROMPT, "n": 1})
     assert len(pieces(tmp_path)) == 1
@@ -114,7 +117,7 @@ def test_known_value_is_not_written_again_by_this_or_another_session(tmp_path):
 
 @pytest.mark.promise("A6")
 def test_list_and_text_that_grow_cost_what_they_grow_by(tmp_path):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         for count in range(4, 60):
             log.append(KIND, {"messages": messages(count), "text": PROMPT[: 400 * count]})
         last = log.query(last=1).events[0]
@@ -124,7 +127,7 @@ def test_list_and_text_that_grow_cost_what_they_grow_by(tmp_path):
 
 
 def test_values_that_part_share_what_they_begin_with(tmp_path):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         common = messages(8)
         log.append(KIND, {"messages": common})
         before = (tmp_path / BODIES).stat().st_size
@@ -142,7 +145,7 @@ def test_values_that_part_share_what_they_begin_with(tmp_path):
 
 def test_long_value_is_a_chain_of_pieces_at_ends_of_characters(tmp_path):
     value = "😀" * 200_000
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         log.append(KIND, {"text": "x" + value})
         assert log.query(last=1).events[0].payload["text"] == "x" + value
     assert [len(json.loads(line)["text"].encode()) for line in pieces(tmp_path)] == [
@@ -155,7 +158,7 @@ def test_long_value_is_a_chain_of_pieces_at_ends_of_characters(tmp_path):
 
 def test_logs_without_large_values_stay_of_format_1(tmp_path):
     info = tmp_path / ".thence" / "log.json"
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         log.append(KIND, {"prompt": "x" * 1_023})
         assert json.loads(info.read_text())["format"] == 1
         assert not (tmp_path / BODIES).exists()
@@ -163,7 +166,7 @@ def test_logs_without_large_values_stay_of_format_1(tmp_path):
     assert json.loads(info.read_text())["format"] == 2
     info.write_text(info.read_text().replace('"format":2', '"format":3'))
     with pytest.raises(NotALog, match="its format is 3, this version reads 1 to 2"):
-        thence.open(tmp_path)
+        opened(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +186,7 @@ def test_lines_stay_whole_where_other_tools_read_them(tmp_path, vocabulary, at_l
 
 
 def test_calls_of_models_are_cut_in_simulations(tmp_path):
-    with thence.open(tmp_path, "sim") as log:
+    with opened(tmp_path, "sim") as log:
         details = {"error_type": "llm_call", "status": "success", "prompt": PROMPT}
         event = log.append("SYSTEM", details)
         assert event.payload == details
@@ -193,7 +196,7 @@ def test_calls_of_models_are_cut_in_simulations(tmp_path):
 def test_bounds_are_refused(tmp_path):
     with pytest.raises(InvalidEvent, match="bodies_from is 255"):
         thence.open(tmp_path, bodies_from=255)
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         whole = log.append(KIND, {"text": "x" * (64 * 1024 * 1024 - 500)})
         assert len(whole.payload["text"]) == 64 * 1024 * 1024 - 500
         with pytest.raises(EventTooLarge, match="67108864"):
@@ -207,7 +210,7 @@ def test_bounds_are_refused(tmp_path):
 @pytest.mark.promise("A6")
 @pytest.mark.parametrize("spoil", ["remove", "change", "cut"])
 def test_value_that_is_not_there_is_a_named_error_and_never_its_beginning(tmp_path, spoil):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         event = log.append(KIND, {"prompt": PROMPT, "n": 1})
         log.append(KIND, {"n": 2})
         assert event.payload["n"] == 1
@@ -237,7 +240,7 @@ def test_value_that_is_not_there_is_a_named_error_and_never_its_beginning(tmp_pa
 
 
 def test_value_with_a_valid_checksum_and_other_bytes_has_changed(tmp_path):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         event = log.append(KIND, {"prompt": PROMPT})
         path = tmp_path / BODIES
         (line,) = pieces(tmp_path)
@@ -253,7 +256,7 @@ def test_events_read_without_their_log_have_no_large_values(tmp_path):
     from thence.core.values.codec import parse
     from thence.core.values.vocabulary import PLAIN
 
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         event = log.append(KIND, {"prompt": PROMPT})
     alone = parse(event.line, PLAIN)
     assert alone.header.event_type == KIND
@@ -265,7 +268,7 @@ def test_events_read_without_their_log_have_no_large_values(tmp_path):
 
 @pytest.mark.promise("A6")
 def test_readers_give_whole_values(tmp_path):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         event = log.append(KIND, {"prompt": PROMPT + "needle", "n": 1}, subject="s")
         log.append(KIND, {"prompt": "short"})
         plain = log.append(KIND, {"a": {"prompt": ["x" * 1_000, "thimble" * 50, "y"]}})
@@ -294,13 +297,13 @@ def test_append_again_compares_whole_values_however_they_are_kept(tmp_path):
                 assert event.payload["prompt"] == PROMPT
                 with pytest.raises(IdReused):
                     log.append(KIND, {"prompt": PROMPT + "!", "m": messages(9)}, event_id=event_id)
-    assert thence.open(tmp_path).query().total == 2
+    assert opened(tmp_path).query().total == 2
 
 
 def test_secrets_are_masked_before_a_value_is_kept(tmp_path):
     (tmp_path / ".thence").mkdir()
     (tmp_path / ".thence" / "settings.toml").write_text("[redact]\n")
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         event = log.append(KIND, {"prompt": PROMPT + f" {SECRET_KEY} " + PROMPT})
         assert SECRET_KEY not in event.payload["prompt"]
         assert "[redacted: " in event.payload["prompt"]
@@ -310,7 +313,7 @@ def test_secrets_are_masked_before_a_value_is_kept(tmp_path):
 @pytest.mark.promise("A6")
 def test_redaction_removes_what_no_other_event_names(tmp_path):
     common = messages(6)
-    with thence.open(tmp_path) as log, thence.open(tmp_path) as other:
+    with opened(tmp_path) as log, opened(tmp_path) as other:
         kept = log.append(KIND, {"messages": common})
         taken = log.append(KIND, {"messages": [*common, {"content": SECRET * 300}]})
         further = other.append(KIND, {"messages": [*common, {"content": "x" * 2_000}]})
@@ -345,7 +348,7 @@ def test_redaction_keeps_what_a_longer_value_is_made_of(tmp_path):
 
 
 def test_value_of_two_events_stays_until_both_are_redacted(tmp_path):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         events = [log.append(KIND, {"text": SECRET * 300, "n": n}) for n in range(2)]
         redact(log, events[0])
         assert log.get(events[1].event_id).payload["text"] == SECRET * 300
@@ -355,7 +358,9 @@ def test_value_of_two_events_stays_until_both_are_redacted(tmp_path):
 
 
 def test_values_in_older_files_are_redacted_too(tmp_path):
-    with Log(tmp_path, thence_vocabulary(tmp_path), max_file_size=1_500) as log:
+    with Log(
+        tmp_path, thence_vocabulary(tmp_path), max_file_size=1_500, bodies_from=BODIES_FROM
+    ) as log:
         events = [log.append(KIND, {"text": f"{SECRET} {n} " * 200}) for n in range(4)]
         assert len(older_names(OS_DISK, tmp_path, BODIES)) >= 3
         redact(log, events[0])
@@ -378,7 +383,7 @@ def thence_vocabulary(folder):
 
 
 def test_rotation_loses_nothing(tmp_path):
-    with thence.open(tmp_path, max_file_size=5_000) as log, thence.open(tmp_path) as other:
+    with opened(tmp_path, max_file_size=5_000) as log, opened(tmp_path) as other:
         for number in range(20):
             session = log if number % 2 else other
             session.append(KIND, {"text": f"{number}" + PROMPT[:3_000], "m": messages(number + 4)})
@@ -402,7 +407,7 @@ class Dying(Disk):
         if os.readlink(f"/proc/self/fd/{descriptor}").endswith("bodies.jsonl"):
             os.kill(os.getpid(), signal.SIGKILL)
 
-log = open_host_log(sys.argv[1], disk=Dying())
+log = open_host_log(sys.argv[1], disk=Dying(), bodies_from=1024)
 log.append("asked", {"text": "x" * 5000})
 """
 
@@ -411,7 +416,7 @@ log.append("asked", {"text": "x" * 5000})
 def test_kill_between_piece_and_line_leaves_an_orphan_that_is_used_again(tmp_path):
     ended = run_process([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=60)
     assert ended.returncode == -signal.SIGKILL
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         found = log.verify()
         assert found.ok
         assert [one.code for one in found.findings] == ["body_orphaned"]
@@ -447,10 +452,10 @@ def test_piece_of_another_process_is_synced_before_a_line_names_it(tmp_path):
         "class NoSync(Disk):\n"
         "    def sync_data(self, descriptor): pass\n"
         "from thence.replica import open_host_log\n"
-        f"open_host_log({str(tmp_path)!r}, disk=NoSync()).append('asked', {{'text': 'x' * 5000}})",
+        f"open_host_log({str(tmp_path)!r}, disk=NoSync(), bodies_from=1024).append('asked', {{'text': 'x' * 5000}})",
     )
     disk = SyncedDisk()
-    with open_host_log(tmp_path, disk=disk) as log:
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
         log.append(KIND, {"n": 1})
         disk.calls.clear()
         log.append(KIND, {"text": "x" * 5_000})
@@ -465,12 +470,12 @@ def test_piece_of_another_process_is_synced_before_a_line_names_it(tmp_path):
 
 @pytest.mark.parametrize("torn", ["half", "without its newline", "zeros"])
 def test_torn_end_is_cut_by_the_next_writer(tmp_path, torn):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         first = log.append(KIND, {"text": "x" * 5_000})
     whole = (tmp_path / BODIES).read_bytes()
     end = {"half": whole[:700], "without its newline": whole[:-1], "zeros": bytes(900)}[torn]
     (tmp_path / BODIES).write_bytes(whole + end)
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         assert log.verify().ok
         log.append(KIND, {"text": "y" * 5_000})
         assert (tmp_path / BODIES).read_bytes().startswith(whole + b'{"sha256":')
@@ -480,11 +485,11 @@ def test_torn_end_is_cut_by_the_next_writer(tmp_path, torn):
 
 
 def test_damaged_piece_is_written_again_when_its_value_comes_again(tmp_path):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         first = log.append(KIND, {"text": PROMPT})
     path = tmp_path / BODIES
     path.write_bytes(path.read_bytes().replace(b"line 9 ", b"line 8 "))
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         with pytest.raises(BodyMissing):
             _ = log.get(first.event_id).payload
         log.append(KIND, {"text": PROMPT})
@@ -513,7 +518,7 @@ class FullBodies(Disk):
 
 def test_full_disk_refuses_from_the_first_value_that_has_no_room(tmp_path):
     disk = FullBodies()
-    with open_host_log(tmp_path, disk=disk) as log:
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
         log.append(KIND, {"n": 0})
         disk.room = 12_000
         new = [
@@ -536,7 +541,7 @@ def test_full_disk_refuses_from_the_first_value_that_has_no_room(tmp_path):
 
 def test_guarded_events_are_written_all_or_none(tmp_path):
     disk = FullBodies()
-    with open_host_log(tmp_path, disk=disk) as log:
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
         log.append(KIND, {"n": 0}, subject="s")
         guard = thence.Unchanged("s", log.position())
         disk.room = 7_000
@@ -565,7 +570,7 @@ class FailingBodies(Disk):
 
 def test_failed_sync_copies_what_is_not_safe_to_a_new_file(tmp_path):
     disk = FailingBodies()
-    with open_host_log(tmp_path, disk=disk) as log:
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
         log.append(KIND, {"text": "a" * 5_000})
         disk.failures = 1
         log.append(KIND, {"text": "b" * 5_000})
@@ -580,7 +585,7 @@ def test_failed_sync_copies_what_is_not_safe_to_a_new_file(tmp_path):
 
 def test_events_are_refused_while_the_copy_fails_too_and_written_when_it_does_not(tmp_path):
     disk = FailingBodies()
-    with open_host_log(tmp_path, disk=disk) as log:
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
         log.append(KIND, {"text": "a" * 5_000})
         disk.failures, disk.is_copy_broken = 1, True
         for _ in range(2):
@@ -608,7 +613,10 @@ def test_redaction_between_piece_and_line_makes_the_writer_begin_again(tmp_path)
                 then()
 
     disk = Interrupted()
-    with open_host_log(tmp_path, disk=disk) as log, thence.open(tmp_path) as other:
+    with (
+        open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log,
+        opened(tmp_path) as other,
+    ):
         first = log.append(KIND, {"text": SECRET * 400})
         disk.then = lambda: redact(other, first)
         event = log.append(KIND, {"text": "y" * 5_000})
@@ -623,7 +631,7 @@ def test_queue_holds_no_more_than_its_bytes(tmp_path):
 
     disk = GatedDisk()
     disk.gate.set()
-    with open_host_log(tmp_path, disk=disk) as log:
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
         log.append(KIND, {"n": 0})
         disk.gate.clear()
         disk.reached.clear()
@@ -649,7 +657,7 @@ def test_queue_holds_no_more_than_its_bytes(tmp_path):
 
 def test_emitted_events_that_have_no_room_wait_and_come_in_order(tmp_path):
     disk = FullDisk()
-    with open_host_log(tmp_path, disk=disk) as log:
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
         log.append(KIND, {"n": 0})
         disk.is_full = True
         for number in range(1, 6):
@@ -665,7 +673,7 @@ def test_emitted_events_that_have_no_room_wait_and_come_in_order(tmp_path):
 
 def test_small_events_touch_no_other_file(tmp_path):
     disk = CountingDisk()
-    with open_host_log(tmp_path, disk=disk) as log:
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
         log.append(KIND, {"n": 0})
         disk.calls.clear()
         log.append(KIND, {"n": 1})
@@ -673,7 +681,7 @@ def test_small_events_touch_no_other_file(tmp_path):
 
 
 def test_lines_with_large_values_are_not_relayed(tmp_path):
-    with thence.open(tmp_path / "a") as log, thence.open(tmp_path / "b") as other:
+    with opened(tmp_path / "a") as log, opened(tmp_path / "b") as other:
         event = log.append(KIND, {"text": PROMPT})
         small = log.append(KIND, {"n": 1})
         relayed = other.relay([event.line, small.line])
@@ -682,7 +690,7 @@ def test_lines_with_large_values_are_not_relayed(tmp_path):
 
 
 def test_log_with_large_values_is_not_synced(tmp_path):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         refuse_large_values(tmp_path)
         log.append(KIND, {"text": PROMPT})
     with pytest.raises(SyncRefused, match="large values"):
@@ -690,16 +698,16 @@ def test_log_with_large_values_is_not_synced(tmp_path):
 
 
 def test_synced_log_keeps_its_lines_whole(tmp_path):
-    with thence.open(tmp_path):
+    with opened(tmp_path):
         pass
     (tmp_path / ".thence" / "sync").mkdir()
     (tmp_path / ".thence" / "sync" / "target.json").write_text("{}")
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         assert PROMPT in json.loads(log.append(KIND, {"text": PROMPT}).line)["payload"]["text"]
 
 
 def test_digests_cover_what_a_line_names(tmp_path):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         event = log.append(KIND, {"text": PROMPT})
     assert piece_of(pieces(tmp_path)[0]) is not None
     from thence.core.values.digests import _by_members, _usual, redacted

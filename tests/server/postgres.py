@@ -128,6 +128,7 @@ class Cluster:
 @contextmanager
 def cluster(*, is_durable: bool = False) -> Iterator[Cluster]:
     """Runs a cluster in a folder of its own, which its user can reach."""
+    programs()  # with these comes the user as whom they run
     with tempfile.TemporaryDirectory(prefix="thence-pg-") as place:
         folder = Path(place)
         folder.chmod(0o755)

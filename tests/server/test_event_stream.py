@@ -14,7 +14,7 @@ from thence.errors import EventNotFound, NotALog, ReadFailed
 from thence.replica import open_log
 from thence.server import live
 from thence.server.live import Listener
-from thence.server.logs.root import Root
+from thence.server.logs.root import FoundLog, Root
 from thence.server.routes.live_events import Stream
 from thence.server.state import ServerState
 from thence.sim import EventWriter, create_action_event
@@ -157,6 +157,73 @@ def test_lines_of_ids_that_came_before_are_repeated_to_nobody(run: Path) -> None
         assert here.feeds.followed == 1
 
     played(run, work)
+
+
+@pytest.mark.promise("Q9")
+def test_stream_behind_what_its_feed_has_not_read_yet_hears_none_of_it_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "POLL_S", 60)  # the feed reads as somebody comes
+
+    async def work(here: ServerState, stream: Stream) -> None:
+        await stream.begin()
+        await asyncio.to_thread(append, run, 1)
+        behind = Stream(here, "run", True, Filter(), all_ids(run)[-1])
+        await behind.begin()
+        await asyncio.to_thread(append, run, 1)
+        last = Stream(here, "run", True, Filter(), None)
+        await last.begin()
+        found: list[str] = []
+        await taken(behind.frames(), found, 1)
+        assert found == all_ids(run)[-1:]
+        for other in (behind, last):
+            other.leave()
+
+    played(run, work)
+
+
+@pytest.mark.promise("Q9")
+def test_event_that_arrives_after_it_was_named_is_refused(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the stream would begin before the event, and repeat it."""
+    event = create_action_event("run", 1, "ada", "move", {})
+
+    async def work(here: ServerState, stream: Stream) -> None:
+        subscribe = here.feeds.subscribe
+
+        def subscribe_then_write(location: FoundLog, listener: Listener) -> str | None:
+            last = subscribe(location, listener)
+            with EventWriter(run, "run", on_full="block") as writer:
+                writer.emit(event)
+            return last
+
+        monkeypatch.setattr(here.feeds, "subscribe", subscribe_then_write)
+        with pytest.raises(EventNotFound):
+            await Stream(here, "run", True, Filter(), event.event_id).begin()
+        monkeypatch.undo()
+        await stream.begin()
+
+    played(run, work)
+
+
+@pytest.mark.promise("Q9")
+def test_empty_log_that_another_takes_the_place_of_ends_the_stream(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with open_log(folder):
+        pass
+
+    async def play() -> None:
+        here = ServerState(Root(tmp_path))
+        stream = Stream(here, "run", False, Filter(), None)
+        await stream.begin()
+        folder.rename(tmp_path / "gone")
+        make_run(tmp_path, "run", count=3)
+        assert [some async for data in stream.frames() for some in ids(data)] == []
+        stream.leave()
+        here.close()
+
+    asyncio.run(asyncio.wait_for(play(), 60))
 
 
 def test_too_many_listeners_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -307,3 +307,13 @@ def test_page_of_a_line_that_came_without_its_body_says_that_nobody_redacted_it(
         text = page(server, f"/runs/log/events/{event.event_id}").text
     assert "no redaction of it counts here" in text
     assert "redacted for good" not in text
+
+
+def test_cell_is_named_where_a_narrow_screen_shows_no_heads(tmp_path: Path) -> None:
+    make_run(tmp_path, "run", count=3)
+    with serving(tmp_path) as server:
+        cells = page(server, "/").all("td")
+        assert [cell.get("data-name") for cell in cells] == [None, "events", "from", "to", None]
+        assert [cell.get("class") for cell in cells] == ["status", "number", None, None, "damage"]
+        turns = [cell.get("data-name") for cell in page(server, "/runs/run").all("td")]
+        assert turns.count("turn") == 3

@@ -18,7 +18,7 @@ from thence.log.read import reader
 from thence.replica import OS_DISK
 from thence.sync import outbox
 from thence.sync.client import TakenPage
-from thence.sync.engine import SyncEngine
+from thence.sync.engine import PARKED_IN_ROUND_MAX, SyncEngine
 
 
 def stored(folder):
@@ -204,6 +204,7 @@ def test_round_ends_whatever_comes_back_and_nothing_is_lost(tmp_path, name):
         assert result.delivered == (300 if "page" in name else 0)
         assert not result.is_complete
         assert result.delivered + result.left + result.parked == 300
+        assert result.parked <= PARKED_IN_ROUND_MAX
         engine = SyncEngine(log, Connection(server))
         engine.retry_parked()
         last = engine.round()

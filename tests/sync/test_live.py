@@ -21,6 +21,7 @@ from tests.sync.programs import Program
 from tests.sync.test_service import NOTHING, Asking, enabled
 
 import thence
+from thence.errors import ServerUnreachable
 from thence.log.storage.segment import current_path
 from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore
@@ -89,6 +90,25 @@ def test_line_that_is_kept_back_delays_no_later_one(tmp_path: Path, server: Team
             count = len(rounds)
             log.append("note")
             until(lambda count=count: len(rounds) > count)
+
+
+def test_live_connection_ends_the_backoff_of_a_server_that_is_back(
+    tmp_path: Path, server: TeamServer
+) -> None:
+    """The backoff is an hour, as the interval is."""
+    rounds = []
+
+    class Away(Asking):
+        def round(self) -> SyncReport:
+            rounds.append(self)
+            error = ServerUnreachable("could not reach") if len(rounds) == 1 else None
+            return replace(NOTHING, error=error)
+
+    one = Program(tmp_path / "one", server.url)
+    store = CredentialStore(one.config)
+    given = {"store": store, "engine": Away, "uniform": lambda low, high: 3600.0}
+    with thence.open(one.folders[0]) as log, BackgroundSyncService(log, 3600.0, **given):
+        until(lambda: len(rounds) > 1)
 
 
 def test_append_reaches_a_server_with_a_certificate_of_its_own(

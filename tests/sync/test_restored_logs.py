@@ -224,3 +224,4 @@ def test_line_that_others_forged_under_our_node_is_never_signed_by_us(tmp_path, 
         assert server.exchange.signed(TEAM, LOG, forged) == []
         assert len(server.exchange.signed(TEAM, LOG, [digests(line).line for line in own])) == 9
         assert set(server.lines()) >= {on_server, by_git}
+        assert synced(log, server).duplicate == 0

@@ -180,28 +180,25 @@ def wire_refusal(error: Exception, path: str = "") -> Refusal:
 
 def refusal(scope: Scope, error: Exception) -> Refusal:
     """Returns what a client of the query API is told of an error."""
-    if isinstance(error, HTTPException):
-        told = _framework_refusal(error, scope["path"])
-        return told._replace(hint="see /openapi.json") if told.status in (404, 405) else told
     if isinstance(error, RequestValidationError):
         return _invalid_parameter(scope, error)
-    status, code = _judged(error)
-    headers = _headers(status, error)
+    told = wire_refusal(error, scope["path"])
+    if isinstance(error, HTTPException):
+        return told._replace(hint="see /openapi.json") if told.status in (404, 405) else told
+    told = told._replace(code=_judged(error)[1], details=None)
     if isinstance(error, EventNotFound):
         log_id = scope.get("path_params", {}).get("id", "")
-        return Refusal(status, code, f"no event of {log_id} has the id {error.place}")
+        return told._replace(message=f"no event of {log_id} has the id {error.place}", hint="")
     if isinstance(error, NotALog):
         is_simulation = scope["path"].startswith("/simulations")
         kind = "simulation" if is_simulation else "log"
-        code = "simulation_not_found" if is_simulation else code
-        return Refusal(status, code, f"there is no {kind} {error.place}")
-    if status == 500:
-        return Refusal(status, code, "the server failed; its log tells how")
-    if isinstance(error, ThenceError) and status < 500:
-        return Refusal(status, code, str(error), error.hint, headers)
+        code = "simulation_not_found" if is_simulation else told.code
+        return told._replace(code=code, message=f"there is no {kind} {error.place}", hint="")
+    if told.status <= 500:
+        return told
     operation = error.operation if isinstance(error, ThenceError) else "could not read the log"
     cause = getattr(error, "cause", "") or getattr(error, "strerror", None) or type(error).__name__
-    return Refusal(status, code, f"{operation}: {cause}", "", headers)
+    return told._replace(message=f"{operation}: {cause}", hint="")
 
 
 def _judged(error: Exception) -> tuple[int, str]:

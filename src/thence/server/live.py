@@ -144,11 +144,7 @@ class Feed:
         self._error: BaseException | None = None
         self._started = Signal()
         self._stop = Signal()
-        self._thread = Thread(target=self._run, name=f"thence-live-{location.id}", daemon=True)
-
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
+        Thread(target=self._run, name=f"thence-live-{location.id}", daemon=True).start()
 
     def stop(self) -> None:
         """Makes the thread end; it ends the remaining listeners."""
@@ -292,7 +288,6 @@ class Feeds:
             if feed is None or feed.is_over:
                 feed = Feed(self._logs, location, partial(self._is_there, location.id, key))
                 self._feeds[key] = feed
-                feed.start()
             listener.feed = feed
             self._listeners.add(listener)
         return feed.subscribe(listener)

@@ -139,6 +139,13 @@ def test_password_typed_as_a_name_is_in_no_file(server: TeamServer) -> None:
     assert [path for path in paths if typed.encode() in path.read_bytes()] == []
 
 
+def test_invitation_that_nobody_made_is_recorded_as_a_failed_way_in(server: TeamServer) -> None:
+    assert server.client().ask("GET", "/invitation?token=guessed").status == 401
+    (row,) = events(server.data / FOLDER)
+    assert row["event_type"] == "login.failed"
+    assert (row["payload"]["user"], row["payload"]["way"]) == (None, "invitation")
+
+
 def test_audit_log_that_cannot_be_written_stops_no_login_and_is_told_once(tmp_path: Path) -> None:
     with team_server(tmp_path / "data") as server:
         server.end()

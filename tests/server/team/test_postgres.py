@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,7 +18,7 @@ from thence.core.values.digests import digests, redacted
 from thence.core.wire.authorship import signed_push
 from thence.core.wire.messages import KeyRequest
 from thence.errors import NotAServer, NotLoggedIn, ServerExists
-from thence.server.team import migrations
+from thence.server.team import migrations, store
 from thence.server.team import postgres as postgres_engine
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.engines import pending
@@ -295,6 +296,36 @@ def test_table_is_vacuumed_after_a_redaction(postgres: Cluster, name: str) -> No
         assert exchange.page("red", "log").lines == [redacted(target), notice]
     query = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'events'"
     assert postgres.execute(query, name) == [(1,)]
+
+
+def test_team_that_came_after_the_statistics_is_read_by_indexes_that_fit(
+    postgres: Cluster, name: str
+) -> None:
+    named = ("_KNOWN", "_SIGNED", "_LINES", "_CHAIN_AT", "_PAGE")
+    ours, count = lines(300), 5
+    with closing(PostgresDatabase(postgres.address(name))) as database:
+        exchange = Exchange(Store(database))
+        exchange.batch("blue", "log", "plain", lines(600))
+        postgres.execute("ANALYZE", name)
+        exchange.batch("red", "log", "plain", ours)
+        log = Store(database).log("red", "log")
+        assert log is not None
+        given = {"team": log.team, "log": log.id, "number": 200, "after": 200, "limit": count}
+        given["digests"] = [digests(line).line for line in ours[-count:]]
+        in_vain = {}
+        for query in named:
+            with database.reading(log.team) as opened:
+                explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {getattr(store, query)}"
+                ((plans,),) = opened.execute(explain, given)
+            in_vain[query] = _in_vain(plans[0]["Plan"])
+        assert max(in_vain.values()) <= 2 * count, in_vain
+
+
+def _in_vain(plan: dict[str, Any]) -> int:
+    """Returns how many rows a plan read that its conditions then left out."""
+    removed = (n for name, n in plan.items() if name.startswith("Rows Removed by"))
+    times = plan["Actual Loops"]
+    return sum(removed) * times + sum(map(_in_vain, plan.get("Plans", ())))
 
 
 def test_lists_of_bytes_arrive_as_they_are(postgres: Cluster, name: str) -> None:

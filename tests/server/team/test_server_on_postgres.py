@@ -4,19 +4,25 @@ import json
 import os
 import re
 import signal
+import tempfile
 from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 
 import pytest
 from tests.cli.installed import is_three_lines, thence
+from tests.mounts import mounted
 from tests.processes import children
 from tests.server.listening import until
 from tests.server.postgres import Cluster, cluster
 from tests.server.team.lines import lines
-from tests.server.team.stranger import Client
+from tests.server.team.stranger import Client, written
 from tests.server.team.team_server import TeamServer, team_server
 
 pytestmark = [pytest.mark.xdist_group("postgres"), pytest.mark.rest]
+
+NODE = "00000000000a"
+DISK, ROOM_BLOCKS, SIZE = "96m", 512, 10
 
 
 @pytest.fixture
@@ -163,6 +169,50 @@ def test_read_only_and_full_and_crowded_postgresql_is_told_and_nothing_is_lost(
                 assert got.headers["retry-after"] == "1"
                 assert words in got.body.decode()
         assert ada.pull("log")[0] == [line for n in (2, 4, 6) for line in lines(1, first=n)]
+
+
+@pytest.mark.promise("S12")
+def test_disk_that_is_really_full_loses_nothing_and_pushes_go_on_once_there_is_room(
+    tmp_path: Path,
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="thence-pg-") as place:
+        Path(place).chmod(0o755)
+        disk = Path(place, "disk")
+        with mounted(disk, DISK) as is_mounted:
+            if not is_mounted:
+                return  # this user may mount nothing: the trigger above stands for it
+            own = Cluster(disk, is_durable=True)
+            own.start("max_wal_size=32MB", "min_wal_size=32MB")
+            try:
+                fill_and_free(own, tmp_path)
+            finally:
+                own.end(signal.SIGQUIT)
+
+
+def fill_and_free(own: Cluster, folder: Path) -> None:
+    written_lines = (written(NODE, seq, seq, {"text": os.urandom(8_000).hex()}) for seq in count(1))
+    ballast, sent = own.folder / "ballast", list[bytes]()
+    with team_server(folder / "data", address=own.address(own.empty())) as server:
+        server.end()
+        with (folder / "said").open("wb") as said:
+            server.start(stderr=said)
+        ada = server.client("ada")
+        with ballast.open("wb") as file:
+            stat = os.statvfs(own.folder)
+            os.posix_fallocate(file.fileno(), 0, (stat.f_bavail - ROOM_BLOCKS) * stat.f_frsize)
+        while True:
+            batch = list(islice(written_lines, SIZE))
+            got = ada.push("log", batch)
+            if got.status != 200:
+                break
+            sent += batch
+        assert (got.status, got.headers["retry-after"]) == (503, "1")
+        assert "disk is full" in got.body.decode()
+        assert ada.pull("log")[0] == sent, "it goes on to answer"
+        ballast.unlink()
+        assert ada.statuses("log", batch) == ["success"] * SIZE
+        assert ada.pull("log")[0] == [*sent, *batch]
+    assert "No space left on device" in (folder / "said").read_text()
 
 
 def test_password_of_the_address_is_in_no_log(own: Cluster, tmp_path: Path) -> None:

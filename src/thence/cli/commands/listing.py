@@ -200,7 +200,7 @@ def last_command(log: str | None) -> None:
     """
     out = current()
     with open_for_reading(out, log) as replica:
-        end, ended = _read_end(replica)
+        end, ended = read_end(replica)
     if out.is_json:
         import msgspec
 
@@ -213,7 +213,7 @@ def last_command(log: str | None) -> None:
         _write_end(out, end, ended, end.last, replica.vocabulary)
 
 
-def _read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
+def read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
     """Returns the end of a log, and which of its open steps belong to ended processes."""
     from thence.inspection.writers import ended_writers, living_writers
     from thence.log.storage.disk import OS_DISK
@@ -275,7 +275,7 @@ def unfinished_command(log: str | None) -> None:
     """
     out = current()
     with open_for_reading(out, log) as replica:
-        end, ended = _read_end(replica)
+        end, ended = read_end(replica)
     if out.is_json:
         import msgspec
 

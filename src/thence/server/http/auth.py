@@ -12,11 +12,12 @@ from hashlib import sha256
 from hmac import compare_digest
 from urllib.parse import parse_qsl, quote, urlencode
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request, cookie_parser
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from thence.server.errors import Refusal, is_page, query_response
+from thence.server.errors import is_page, refused
 from thence.server.metrics import PATH as METRICS_PATH
 from thence.server.metrics import Metrics
 
@@ -37,15 +38,13 @@ class Auth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request through, redirects a browser, or answers with 401."""
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
-            await self._app(scope, receive, send)
-            return
-        if has_bearer(scope, self._token) or self._has_cookie(scope):
+        is_open = scope["type"] != "http" or scope["path"] in OPEN_PATHS
+        if is_open or has_bearer(scope, self._token) or self._has_cookie(scope):
             await self._app(scope, receive, send)
         elif scope["method"] == "GET" and self._has_parameter(scope):
             await redirect_without(scope, self._digest, COOKIE_S)(scope, receive, send)
         else:
-            await unauthorized(scope["path"])(scope, receive, send)
+            await unauthorized(scope)(scope, receive, send)
 
     def _has_cookie(self, scope: Scope) -> bool:
         cookies = cookie_parser(_header(scope, b"cookie").decode("latin-1"))
@@ -132,16 +131,14 @@ def _parameters(query: bytes) -> list[tuple[str, str]]:
     return parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
 
 
-def unauthorized(path: str, source: str = "that this server was started with") -> ASGIApp:
+def unauthorized(scope: Scope, source: str = "that this server was started with") -> Response:
     """Returns the answer to a request without a valid token: a page, or JSON.
 
     `source` tells where a person gets the token.
     """
-    if is_page(path):
-        from thence.server.web.layout import problem_page
-
-        message = f"open this address once with ?token=TOKEN at its end, the token {source}"
-        return problem_page(401, message)
-    message = "send the header Authorization: Bearer TOKEN with the token of this server"
-    headers = {"WWW-Authenticate": "Bearer"}
-    return query_response(Refusal(401, "unauthorized", message, headers=headers))
+    message = (
+        f"open this address once with ?token=TOKEN at its end, the token {source}"
+        if is_page(scope["path"])
+        else "send the header Authorization: Bearer TOKEN with the token of this server"
+    )
+    return refused(scope, HTTPException(401, message, {"WWW-Authenticate": "Bearer"}))

@@ -42,7 +42,8 @@ _MAKE_LOG = """
     ON CONFLICT DO NOTHING
 """
 _LOG_COUNT = "SELECT count(*) FROM logs WHERE team = :team"
-# one look in the index of digests for each, also while PostgreSQL has no statistics of the table
+# one look in the index of digests for each, also while PostgreSQL has no statistics of the team:
+# where these tell of no row, it takes any index whose first columns fit, and reads a whole log
 _KNOWN = """
     SELECT value FROM unnest(:digests) AS value WHERE (
         SELECT 1 FROM events WHERE team = :team AND log = :log AND digest = value
@@ -54,9 +55,14 @@ _PAGE = """
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
 _REVISIONS = "SELECT coalesce(sum(revision), 0) FROM logs"
-_CHAIN_AT = "SELECT chain FROM events WHERE team = :team AND log = :log AND number = :number"
+# in order, as the index of numbers has it and no other one
+_CHAIN_AT = """
+    SELECT chain FROM events
+    WHERE team = :team AND log = :log AND number >= :number AND number <= :number ORDER BY number
+"""
 _LINES = """
-    SELECT line FROM events WHERE team = :team AND log = :log AND digest = ANY(:digests)
+    SELECT (SELECT line FROM events WHERE team = :team AND log = :log AND digest = value)
+    FROM unnest(:digests) AS value
 """
 # of the nodes of a key, each from a digest on or before it: an answer has room for some alone
 _RELAYED_FROM, _RELAYED_BEFORE = (
@@ -69,13 +75,14 @@ _RELAYED_FROM, _RELAYED_BEFORE = (
     for place in (">=", "<")
 )
 _SIGNED = """
-    SELECT digest FROM events
-    WHERE team = :team AND log = :log AND digest = ANY(:digests) AND node <> ''
-        AND NOT EXISTS (
+    SELECT value FROM unnest(:digests) AS value WHERE (
+        SELECT 1 FROM events
+        WHERE team = :team AND log = :log AND digest = value AND node <> '' AND (
             SELECT 1 FROM relayed
-            WHERE relayed.team = events.team AND relayed.log = events.log
-                AND relayed.node = events.node AND relayed.digest = events.digest
-        )
+            WHERE relayed.team = :team AND relayed.log = :log
+                AND relayed.node = events.node AND relayed.digest = value
+        ) IS NULL
+    ) = 1
 """
 _RELAYED = ("team", "log", "node", "digest")
 _SIGN = """
@@ -175,9 +182,8 @@ class Store:
 
     def signed(self, log: StoredLog, digests: Iterable[bytes]) -> set[bytes]:
         """Returns those of some digests whose lines the owners of their nodes pushed."""
-        params = {"team": log.team, "log": log.id, "digests": list(digests)}
         with self._database.reading(log.team) as connection:
-            return {digest for (digest,) in connection.execute(_SIGNED, params)}
+            return _those(connection, log, list(digests), _SIGNED)
 
     def revisions(self) -> int:
         """Returns how often lines of any log were replaced."""
@@ -209,17 +215,20 @@ class Store:
     def known(self, log: StoredLog, digests: Sequence[bytes]) -> set[bytes]:
         """Returns those of some digests whose lines the log holds."""
         with self._database.reading(log.team) as connection:
-            return _known(connection, log, digests)
+            return _those(connection, log, digests)
 
     def lines(self, log: StoredLog, digests: Sequence[bytes]) -> Generator[bytes, None, None]:
         """Yields the lines that the log holds of these digests; to be closed like a page."""
         params = {"team": log.team, "log": log.id, "digests": list(digests)}
+        if not digests:
+            return
         with (
             self._database.reading(log.team) as connection,
             closing(connection.stream(_LINES, params)) as rows,
         ):
             for (line,) in rows:
-                yield line
+                if line is not None:
+                    yield line
 
 
 def _log(connection: Transaction, team: str, name: str, query: str = _LOG) -> StoredLog | None:
@@ -247,7 +256,7 @@ def _commit(
     certificate: PushCertificate | None,
 ) -> tuple[Ingested, bool]:
     """Inserts what is new, with numbers; returns also if stored lines were replaced."""
-    stored = _known(connection, log, [line.digest for line in lines])
+    stored = _those(connection, log, [line.digest for line in lines])
     new = [line for line in lines if line.digest not in stored] if stored else lines
     key = certificate.public_key if certificate else ""
     authority = Authority(connection, log.team, {line.node for line in lines})
@@ -291,11 +300,14 @@ def _place(connection: Transaction, log: StoredLog, number: int) -> LogPlace | N
     return None if chain is None else LogPlace(number, chain)
 
 
-def _known(connection: Transaction, log: StoredLog, digests: Sequence[bytes]) -> set[bytes]:
+def _those(
+    connection: Transaction, log: StoredLog, digests: Sequence[bytes], query: str = _KNOWN
+) -> set[bytes]:
+    """Returns those of some digests that the log holds, or that a query of these finds."""
     if not digests:  # nothing says of which type none are
         return set()
     params = {"team": log.team, "log": log.id, "digests": list(digests)}
-    return {digest for (digest,) in connection.execute(_KNOWN, params)}
+    return {digest for (digest,) in connection.execute(query, params)}
 
 
 def _sign(connection: Transaction, log: StoredLog, lines: Iterable[NewLine]) -> bool:

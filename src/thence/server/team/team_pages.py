@@ -68,7 +68,7 @@ class TeamPages:
             if self._login_path and request.method == "GET" and is_page(scope["path"]):
                 await RedirectResponse(self._login_path, 303)(scope, receive, send)
                 return
-            await unauthorized(scope["path"], _TOKEN)(scope, receive, send)
+            await unauthorized(scope, _TOKEN)(scope, receive, send)
             return
         if is_visit:
             await redirect_without(scope, session, ACCESS_S)(scope, receive, send)

@@ -111,11 +111,12 @@ class WaysIn:
         accept = _shown("No invitation", self._invitation_page)
         routes = [Route(INVITATION_PATH, accept, methods=("GET", "POST"))]
         if self._provider:
+            again = el("p", el("a", "Log in again", href=LOGIN_PATH))
             for path, work in (
                 (LOGIN_PATH, partial(self._begin_browser, self._provider)),
                 (CALLBACK_PATH, partial(self._end_browser, self._provider)),
             ):
-                routes.append(Route(path, _shown("Not logged in", self._asked(work))))
+                routes.append(Route(path, _shown("Not logged in", self._asked(work), again)))
         return routes
 
     def paths(self) -> list[WirePath]:
@@ -254,11 +255,11 @@ class WaysIn:
         state, nonce, verifier = _begun(request)
         if not compare_digest(state.encode(), request.query_params.get("state", "").encode()):
             cause = "this browser did not begin it, or too long ago"
-            raise NotLoggedIn("could not log in", cause=cause, hint=f"begin at {LOGIN_PATH}")
+            raise NotLoggedIn("could not log in", cause=cause, hint="log in again")
         code = request.query_params.get("code", "")
         if not code:
             cause = "the provider let nobody in"
-            raise NotLoggedIn("could not log in", cause=cause, hint=f"begin at {LOGIN_PATH}")
+            raise NotLoggedIn("could not log in", cause=cause, hint="log in again")
         redirect_uri = f"{self._url}{CALLBACK_PATH}"
         user = self._let_in(
             request, lambda: provider.user_of_code(code, redirect_uri, nonce, verifier)
@@ -330,15 +331,16 @@ def invitation_link(url: str, token: str) -> str:
     return f"{url}{INVITATION_PATH}?{urlencode({'token': token})}"
 
 
-def _shown(heading: str, endpoint: Endpoint) -> Endpoint:
-    """Returns an endpoint whose errors are pages too."""
+def _shown(heading: str, endpoint: Endpoint, link: Html | None = None) -> Endpoint:
+    """Returns an endpoint whose errors are pages too, with a link behind the words."""
 
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
         except (ThenceError, HTTPException) as error:
             told = refusal(request.scope, error)
-            page = _titled_page(heading, el("p", told.words, role="alert"), status=told.status)
+            words = el("p", told.words, role="alert")
+            page = _titled_page(heading, words, link, status=told.status)
             page.headers.update(told.headers or {})
             return page
 

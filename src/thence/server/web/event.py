@@ -15,18 +15,7 @@ from thence.log.storage.disk import OS_DISK
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
-from thence.server.web.markup import (
-    Child,
-    Html,
-    cut,
-    el,
-    facts,
-    joined,
-    moment,
-    path,
-    words,
-    words_if_any,
-)
+from thence.server.web.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.server.web.run import event_link, sentences, trail
 
 JSON_CHARACTERS_MAX = 20_000
@@ -70,13 +59,13 @@ def _facts(location: FoundLog, event: Event) -> Html:
     return facts(
         (
             ("Id", joined(el("a", words(event.event_id, 100), href=stored, class_="id"))),
-            ("Type", words(event.event_type)),
+            ("Type", event.event_type),
             ("Time (UTC)", moment(event.timestamp)),
             ("Turn", event.turn_number),
-            ("Actor", words_if_any(event.actor)),
-            ("Subject", words_if_any(event.subject)),
-            ("Stream", words_if_any(event.stream)),
-            ("Step", words_if_any(event.step)),
+            ("Actor", event.actor),
+            ("Subject", event.subject),
+            ("Stream", event.stream),
+            ("Step", event.step),
             ("Written by", _writer(event)),
         )
     )

@@ -42,14 +42,16 @@ def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 2
 
 def problem_page(status: int, message: str) -> Response:
     """Returns a page that reports an error."""
-    heading = {401: "A token is needed", 404: "Not found", 503: "Not readable now"}.get(
+    heading = {401: "A token is needed", 404: "Not found", 503: "Not ready yet"}.get(
         status, "That can't be answered"
     )
+    # what passes by itself looks like no mistake
+    words = [el("p", message, role="status" if status == 503 else "alert")]
+    if status == 503:
+        words.append(el("p", "This page loads again by itself.", class_="quiet"))
     # who may see nothing here gets no link to more of it
     home_link = el("p", el("a", "All runs and logs", href=path())) if status != 401 else None
-    return page(
-        heading, el("h1", heading), el("p", message, role="alert"), home_link, status=status
-    )
+    return page(heading, el("h1", heading), *words, home_link, status=status)
 
 
 @cache

@@ -113,8 +113,15 @@ def _cell(column: Column, content: Child) -> Html:
 
 
 def facts(pairs: Iterable[tuple[str, Child]]) -> Html:
-    """Returns a list of names with values; a value of None is left out."""
-    items = [(el("dt", name), el("dd", value)) for name, value in pairs if value is not None]
+    """Returns a list of names with values, of which a text is untrusted as in `words`.
+
+    A value of None and an empty text are left out.
+    """
+    items = [
+        (el("dt", name), el("dd", words(value) if type(value) is str else value))
+        for name, value in pairs
+        if value not in (None, "")
+    ]
     return el("dl", *[part for pair in items for part in pair])
 
 
@@ -133,11 +140,6 @@ def moment(timestamp: str | None) -> Child:
 def words(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> Html:
     """Returns untrusted text, cut, with its own direction of writing."""
     return el("bdi", cut(text, characters_max))
-
-
-def words_if_any(text: str | None, characters_max: int = TEXT_CHARACTERS_MAX) -> Html | None:
-    """Returns what `words` returns, None for no text."""
-    return words(text, characters_max) if text else None
 
 
 def _html(child: Child) -> str:

@@ -33,7 +33,6 @@ from thence.server.web.markup import (
     path,
     table,
     words,
-    words_if_any,
 )
 
 EVENTS = 100
@@ -165,10 +164,10 @@ def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
     return facts(
         (
             ("Status", status(run) if is_run else None),
-            ("Reason", words_if_any(run.reason)),
-            ("Error", words_if_any(run.error)),
-            ("Branch of", words_if_any(run.parent)),
-            ("Altered", words_if_any(", ".join(run.altered))),
+            ("Reason", run.reason),
+            ("Error", run.error),
+            ("Branch of", run.parent),
+            ("Altered", ", ".join(run.altered)),
             ("Events", f"{summary.events:,}{_unverified(summary)}"),
             ("Turns", f"{summary.turns:,}" if is_run else None),
             ("First event (UTC)", moment(summary.first.timestamp) if summary.first else None),
@@ -303,7 +302,7 @@ def _row(log: OpenLog, location: FoundLog, event: Event, is_run: bool) -> list[C
         moment(event.timestamp),
         *((turn,) if is_run else ()),
         words(event.event_type, 60),
-        words_if_any(event.actor, 60),
+        words(event.actor, 60) if event.actor else None,
         _text_link(location, event, log),
     ]
 

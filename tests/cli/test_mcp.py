@@ -1,0 +1,103 @@
+"""An agent asks a log by MCP, with the reference client."""
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from tests.cli.installed import THENCE, environment
+from tests.log.faults import WAIT_S
+
+import thence
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> thence.Log:
+    with thence.open(tmp_path / "orders") as opened:
+        placed = opened.append("order.placed", {"amount": 3}, subject="order/881", actor="shop")
+        with thence.because(placed):
+            opened.append("order.failed", {"reason": "no stock"}, subject="order/881", actor="till")
+        opened.append_event(thence.NewEvent("night.begun", begins=True))
+        yield opened
+
+
+def asked(tmp_path: Path, *calls: tuple[str, dict[str, Any]]) -> tuple[Any, list[Any]]:
+    """Asks by the client over stdio; returns the tools and the results."""
+    argv = ["mcp", "--log", "orders"]
+    server = StdioServerParameters(command=str(THENCE), args=argv, env=environment(), cwd=tmp_path)
+
+    async def ask() -> tuple[Any, list[Any]]:
+        async with Client(stdio_client(server)) as client:
+            tools = await client.list_tools()
+            return tools.tools, [await client.call_tool(name, given) for name, given in calls]
+
+    return asyncio.run(asyncio.wait_for(ask(), WAIT_S))
+
+
+def text(result: Any) -> str:
+    (part,) = result.content
+    return str(part.text)
+
+
+@pytest.mark.promise("A4c")
+def test_agent_asks_why_what_followed_and_what_is_open(tmp_path: Path, log: thence.Log) -> None:
+    before = log.current_file.read_bytes()
+    tools, results = asked(
+        tmp_path,
+        ("why", {"event": "order/881"}),
+        ("effects", {"event": "order.placed"}),
+        ("query", {"type": "order.*", "where": "amount > 2"}),
+        ("show", {"event": "@last-error"}),
+        ("unfinished", {}),
+    )
+    assert {tool.name for tool in tools} == {"why", "effects", "query", "show", "unfinished"}
+    assert all(tool.annotations.read_only_hint and tool.description for tool in tools)
+    assert not any(result.is_error for result in results)
+    why, effects, query, show, unfinished = map(text, results)
+    assert "shop: order/881 placed: amount 3" in why
+    assert "till: order/881 failed: no stock" in why
+    assert effects.startswith("till: order/881 failed")
+    assert query.startswith("1 fit; the last 1:\n")
+    assert "order.placed" in query
+    assert json.loads(show)["event_type"] == "order.failed"
+    assert "night began" in unfinished
+    assert unfinished.endswith("; may still go on")
+    assert log.current_file.read_bytes() == before
+
+
+@pytest.mark.promise("A4c")
+def test_wrong_question_is_told_to_the_agent_with_what_to_do(
+    tmp_path: Path, log: thence.Log
+) -> None:
+    _, results = asked(
+        tmp_path,
+        ("why", {"event": "order/999"}),
+        ("query", {"where": "amount >"}),
+        ("query", {"limit": 10**9}),
+        ("why", {}),
+        ("delete", {}),
+    )
+    unknown, bad, many, nothing, none = results
+    assert unknown.is_error
+    assert "next: " in text(unknown)
+    assert bad.is_error
+    assert "where" in text(bad)
+    assert text(many).startswith("3 fit; the last 3:")
+    assert nothing.is_error
+    assert none.is_error
+
+
+def test_missing_log_is_three_lines_and_garbage_ends_nothing(tmp_path: Path) -> None:
+    argv = [str(THENCE), "mcp", "--log", "nowhere"]
+    run: dict[str, Any] = {"cwd": tmp_path, "env": environment(), "timeout": WAIT_S, "text": True}
+    done = subprocess.run(argv, input="", capture_output=True, check=False, **run)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (4, "", 3)
+    thence.open(tmp_path / "orders").close()
+    argv[-1] = "orders"
+    done = subprocess.run(argv, input="no json\n{}\n", capture_output=True, check=False, **run)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert all(json.loads(line)["jsonrpc"] == "2.0" for line in done.stdout.splitlines())
