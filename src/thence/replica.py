@@ -133,9 +133,8 @@ def open_log(
     `encode` makes JSON of any other, and raises TypeError where it can't. With `strict_values`
     JSON alone is taken. With `bodies_from=1024` a text or list of so many bytes or more is kept
     once, beside the lines that name it, in a plain log that is not synced: no server takes such a
-    log yet. With None each line holds all of its event. Raises NotALog, VocabularyMismatch,
-    LogReadOnly, ReadFailed, AppendFailed for a new log, and InvalidEvent for a bound below 1, of
-    `bodies_from` below 256.
+    log yet. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed, AppendFailed for a new
+    log, and InvalidEvent for a bound below 1, of `bodies_from` below 256.
     """
     return open_host_log(
         path,

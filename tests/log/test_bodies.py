@@ -334,7 +334,7 @@ def test_redaction_removes_what_no_other_event_names(tmp_path):
 
 
 def test_redaction_keeps_what_a_longer_value_is_made_of(tmp_path):
-    with thence.open(tmp_path) as log:
+    with opened(tmp_path) as log:
         first = log.append(KIND, {"messages": messages(6)})
         longer = log.append(KIND, {"messages": messages(8)})
         other = log.append(KIND, {"messages": [*messages(6), SECRET * 50]})
@@ -452,7 +452,8 @@ def test_piece_of_another_process_is_synced_before_a_line_names_it(tmp_path):
         "class NoSync(Disk):\n"
         "    def sync_data(self, descriptor): pass\n"
         "from thence.replica import open_host_log\n"
-        f"open_host_log({str(tmp_path)!r}, disk=NoSync(), bodies_from=1024).append('asked', {{'text': 'x' * 5000}})",
+        f"log = open_host_log({str(tmp_path)!r}, disk=NoSync(), bodies_from=1024)\n"
+        "log.append('asked', {'text': 'x' * 5000})",
     )
     disk = SyncedDisk()
     with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
