@@ -1,9 +1,8 @@
 """A storm: replicas of one log in programs, a server's processes and a bad network, all killed.
 
-The programs append, and sync by a proxy that cuts, doubles, garbles and delays; beside them others
-push to the server and listen there. A program, a process of the server, the whole server and
-PostgreSQL are killed in an order of chance. `python -m tests.fleet.storm REPLICAS SECONDS [SEED]`
-plays a storm on each engine.
+The programs append, and sync by a proxy that cuts, doubles, garbles and delays; others push to the
+server and listen there. A program, a process of the server, all of it and PostgreSQL are killed in
+an order of chance. `python -m tests.fleet.storm REPLICAS SECONDS [SEED]` plays it on each engine.
 """
 
 import http.client
@@ -17,7 +16,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random, randrange
-from threading import Event, Semaphore, Thread
+from threading import Event, Thread
 
 import httpx2
 from tests.fleet.fleet import ids_of, lines_of
@@ -45,9 +44,9 @@ NODES = ("00000000aaaa", "00000000bbbb")
 SIZE = 5
 # this part of the connections has a fault within so many bytes; the first of all are not garbled:
 # where they ask for a web socket, a client takes a refusal for good, for a minute
-FAULTY, BYTES_MAX, SOUND_BYTES = 0.3, 6_000, 600
+FAULTY, BYTES_MAX, SOUND_BYTES = 0.4, 2_500, 600
 INSTANT_S = 1.0
-ENDS_S = 60
+ENDS_S, OF_REPLICA_S = 60, 4
 _PAUSE_S = 0.05
 _GONE = (OSError, http.client.HTTPException, httpx2.HTTPError, WebSocketException, EOFError)
 
@@ -55,8 +54,8 @@ _GONE = (OSError, http.client.HTTPException, httpx2.HTTPError, WebSocketExceptio
 class Stranger(Thread):
     """A client beside the proxy, which begins again whenever the server is gone."""
 
-    def __init__(self, storm: "Storm") -> None:
-        super().__init__(daemon=True)
+    def __init__(self, storm: "Storm", name: str) -> None:
+        super().__init__(name=name, daemon=True)
         self.lines: list[bytes] = []
         self.wrong: list[object] = []
         self._storm = storm
@@ -74,22 +73,17 @@ class Stranger(Thread):
 
 
 class Sender(Stranger):
-    """Pushes batches of a node's lines, each again until it is acknowledged."""
+    """Pushes the lines of the node that is its name, each batch again until it is acknowledged."""
 
-    def __init__(self, storm: "Storm", node: str) -> None:
-        self.permits = Semaphore(0)
-        self._node = node
-        self._batch: list[bytes] = []
-        super().__init__(storm)
+    wanted = 0
 
     def act(self, client: Client) -> None:
-        if not self._batch and self.permits.acquire(blocking=False):
-            self._batch = lines(SIZE, node=self._node, first=len(self.lines) + 1)
-        if self._batch and self.is_answered((got := client.push(LOG, self._batch)).status):
+        batch = lines(SIZE, node=self.name, first=len(self.lines) + 1)
+        is_wanted = len(self.lines) < self.wanted
+        if is_wanted and self.is_answered((got := client.push(LOG, batch)).status):
             statuses = {each["status"] for each in got.json["results"]}
             self.wrong += statuses - {"success", "duplicate"}
-            self.lines += self._batch
-            self._batch = []
+            self.lines += batch
 
 
 class Hinted(Stranger):
@@ -132,11 +126,12 @@ class Storm:
 
     def __init__(
         self, server: TeamServer, proxy: Proxy, replicas: int, seed: int, own: Cluster | None
-    ) -> None:
+    ):
         self.chance, self._network = Random(seed), Random(seed)
         self.counts: Counter[str] = Counter()
         self.ended = Event()
         self._server, self._proxy, self._own = server, proxy, own
+        self._ends_s = ENDS_S + replicas * OF_REPLICA_S
         self._access = server.client("ada").access
         assert self.client().statuses(LOG, lines(1)) == ["success"]
         self._programs = []
@@ -147,7 +142,7 @@ class Storm:
             self._programs.append(Program(place, proxy.url, user, LOG, replicas=share))
             self._programs[-1].start()
         self._senders = [Sender(self, node) for node in NODES]
-        self._listeners = [Hinted(self), Streamed(self)]
+        self._listeners = [Hinted(self, "hinted"), Streamed(self, "streamed")]
 
     def client(self) -> Client:
         """Returns a client of the server as it runs now, without the proxy."""
@@ -170,12 +165,15 @@ class Storm:
 
     def work(self) -> None:
         """Has all append, and returns once some of it is heard."""
-        heard = self._listeners[0].lines
-        count = len(heard)
         for each in self._programs:
             each.append("gust")
-        for sender in self._senders:
-            sender.permits.release()
+        self.push(self._senders)
+
+    def push(self, senders: list[Sender]) -> None:
+        heard = self._listeners[0].lines
+        count = len(heard)
+        for sender in senders:
+            sender.wanted += SIZE
         self._wait(lambda: len(heard) > count)
 
     def program(self) -> None:
@@ -207,6 +205,8 @@ class Storm:
         self._wait(lambda: all(program.is_connected() for program in self._programs))
         self.work()  # by the connections that all have now
         with suppress(AssertionError):
+            self._wait(lambda: not self.faults())
+            self.push(self._senders[:1])  # to one process, and those at others hear of it
             self._wait(lambda: not self.faults())
         faults = self.faults()
         for program in self._programs:
@@ -244,7 +244,7 @@ class Storm:
             program.kill()
 
     def _wait(self, is_so: Callable[[], bool]) -> None:
-        until(lambda: self.ended.wait(_PAUSE_S) or is_so(), ENDS_S)
+        until(lambda: self.ended.wait(_PAUSE_S) or is_so(), self._ends_s)
 
     def _fault(self) -> Fault | None:
         if self._network.random() > FAULTY:
@@ -289,9 +289,8 @@ def main(replicas: int, storm_s: float, seed: int) -> int:
         with tempfile.TemporaryDirectory() as folder:
             counts, faults = played(Path(folder), engine, replicas, seed, storm_s)
         print(*faults, sep="\n", end="\n" if faults else "")
-        figures = ", ".join(f"{name} {count:,}" for name, count in counts.items())
         took_s = time.monotonic() - began_s
-        print(f"{engine}, {replicas} replicas, seed {seed}: {figures}; {took_s:.0f} s", flush=True)
+        print(f"{engine}, {replicas} replicas, seed {seed}: {dict(counts)}; {took_s:.0f} s")
         is_broken |= bool(faults)
     return int(is_broken)
 

@@ -20,7 +20,7 @@ from tests.log.processes import ran
 import thence
 from thence.core.values.codec import LINE_BYTES_MAX
 from thence.core.values.cutting import BODIES_FROM
-from thence.core.values.digests import digests
+from thence.core.values.digests import _by_members, _usual, digests, redacted
 from thence.core.wire.authorship import Redaction
 from thence.errors import (
     AppendFailed,
@@ -354,9 +354,8 @@ def test_value_of_two_events_stays_until_both_are_redacted(tmp_path):
 
 
 def test_values_in_older_files_are_redacted_too(tmp_path):
-    with Log(
-        tmp_path, thence_vocabulary(tmp_path), max_file_size=1_500, bodies_from=BODIES_FROM
-    ) as log:
+    vocabulary = thence_vocabulary(tmp_path)
+    with Log(tmp_path, vocabulary, max_file_size=1_500, bodies_from=BODIES_FROM) as log:
         events = [log.append(KIND, {"text": f"{SECRET} {n} " * 200}) for n in range(4)]
         assert len(older_names(OS_DISK, tmp_path, BODIES)) >= 3
         redact(log, events[0])
@@ -444,12 +443,12 @@ class SyncedDisk(Disk):
 @pytest.mark.promise("A6")
 def test_piece_of_another_process_is_synced_before_a_line_names_it(tmp_path):
     ran(
-        "import thence; from thence.log.storage.disk import Disk\n"
-        "class NoSync(Disk):\n"
+        "from thence.log.storage.disk import Disk\nclass NoSync(Disk):\n"
         "    def sync_data(self, descriptor): pass\n"
         "from thence.replica import open_host_log\n"
-        f"log = open_host_log({str(tmp_path)!r}, disk=NoSync(), bodies_from=1024)\n"
+        "import sys; log = open_host_log(sys.argv[1], disk=NoSync(), bodies_from=1024)\n"
         "log.append('asked', {'text': 'x' * 5000})",
+        tmp_path,
     )
     disk = SyncedDisk()
     with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
@@ -653,8 +652,6 @@ def test_digests_cover_what_a_line_names(tmp_path):
     with opened(tmp_path) as log:
         event = log.append(KIND, {"text": PROMPT})
     assert piece_of(pieces(tmp_path)[0]) is not None
-    from thence.core.values.digests import _by_members, _usual, redacted
-
     assert _usual(event.line) == _by_members(event.line)
     other = event.line.replace(event.body_entries[0].digest.encode(), b"0" * 64)
     assert digests(other).body != digests(event.line).body

@@ -206,6 +206,8 @@ def test_cut_copy_is_told_as_damaged_and_an_empty_one_as_empty(tmp_path: Path) -
         for command in ("verify", "restore"):
             ended = server(command, "cut.db", "--json", cwd=tmp_path)
             assert (ended.code, ended.json["error"]["code"]) == (3, "damaged_copy"), ended.err
+    # no line may stand in what is missing
+    assert "its end is missing, bytes: 1" in ended.json["error"]["cause"]
     (tmp_path / "cut.db").write_bytes(b"")
     ended = server("verify", "cut.db", "--json", cwd=tmp_path)
     assert (ended.code, ended.json["error"]["cause"]) == (4, "it is empty")

@@ -11,6 +11,7 @@ from tests.server.runs import make_run
 from tests.server.team.lines import lines
 from tests.server.team.team_server import PASSWORD, team_server
 
+from thence.core.query.filter import Filter
 from thence.errors import FileBusy
 from thence.files import file_lock
 from thence.replica import open_log
@@ -80,12 +81,12 @@ def test_cursor_of_a_page_holds_in_other_processes_and_for_a_folder_that_came_ag
     cursor = None
     for teams in (*processes, processes[0]):
         teams.ask("a")
-        folder = teams.folder / "teams" / "red" / "a"
-        with open_log(folder, create=False) as log:
-            page = log.query(limit=2, cursor=cursor)
+        location = Root(teams.folder / "teams" / "red").find("a")
+        with Logs().using(location, is_kept=False) as log:
+            page = log.page(Filter(), limit=2, cursor=cursor)
         taken += [event.line for event in page]
         cursor = page.next_cursor
-        shutil.rmtree(folder)
+        shutil.rmtree(location.folder)
     assert taken == lines(FEW)
     assert cursor is None
     for teams in processes:
@@ -154,6 +155,7 @@ def test_question_that_waits_for_a_large_folder_is_told_how_far_it_is(
                     is_page = not asked.startswith("/logs")
                     assert answer.headers["content-type"].startswith("text/html") == is_page
                     assert answer.headers["Refresh" if is_page else "Retry-After"] in "12"
+                    assert ("loads again by itself" in answer.text) == is_page
             assert client.get("/schemas").status_code == 200
         while (answer := client.get(path)).status_code != 200:
             assert answer.json()["code"] == "unavailable"

@@ -166,6 +166,7 @@ def test_callback_counts_once_and_in_the_browser_that_began_it_alone(server: Tea
     ):
         got = browser.get(place)
         assert (got.status, browser.is_in()) == (401, False), place
+        assert b'<a href="/login/oidc">Log in again</a>' in got.body
     assert victim.get(mine).status == 200
     assert victim.get(mine).status == 401, "the cookie of the login is gone"
     again = Browser(server)

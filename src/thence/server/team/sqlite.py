@@ -177,7 +177,7 @@ class SqliteDatabase:
             opened._begin(MIGRATED_VERSIONS if may_be_older else ())
             missing = first(opened._writer.execute(_FILE_BYTES)) - path.stat().st_size
             if missing > 0:  # SQLite reads what lacks of the last page as zeros
-                raise apsw.CorruptError(f"the last {missing:,} bytes are missing")
+                raise apsw.CorruptError(f"its end is missing, bytes: {missing:,}")
         except apsw.Error as error:
             kind = DamagedCopy if isinstance(error, apsw.CorruptError) else NotAServer
             raise kind("could not open the copy", place=path, cause=error, hint=_A_COPY) from error
