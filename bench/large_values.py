@@ -57,7 +57,7 @@ def sizes(place: Path) -> dict[str, int]:
     left = {}
     for number, (name, calls) in enumerate(conversations().items()):
         folder = place / f"conversation-{number}"
-        with thence.open(folder) as log:
+        with thence.open(folder, bodies_from=BODIES_FROM) as log:
             for asked in calls(random.Random(number)):
                 log.append("llm.called", {"model": "m", "messages": asked})
             assert log.verify().ok
@@ -86,7 +86,7 @@ def appender(size: int, bodies_from: int | None, *, is_new: bool) -> Appender:
 
 CONTENDERS: dict[str, Appender] = {
     "300 bytes, lines whole": appender(300, None, is_new=True),
-    "300 bytes": appender(300, 1024, is_new=True),
+    "300 bytes": appender(300, BODIES_FROM, is_new=True),
     "20 kB, lines whole": appender(20_000, None, is_new=True),
     "20 kB, new": appender(20_000, 1024, is_new=True),
     "20 kB, known": appender(20_000, 1024, is_new=False),

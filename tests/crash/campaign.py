@@ -116,10 +116,15 @@ class Campaign:
 
     def misses(self, offset: int, torn: bytes, new: list[Notice]) -> list[str]:
         """Look for the notice of a torn tail that was there before the reopening."""
-        for kind, facts in new:
-            if kind == "recovered" and (facts["offset"], facts["bytes"]) == (offset, len(torn)):
-                kept = (self.folder / facts["quarantine"]).read_bytes()
-                return [] if kept == torn else ["quarantine holds other bytes than were torn"]
+        kept = [
+            (self.folder / facts["quarantine"]).read_bytes()
+            for kind, facts in new
+            if kind == "recovered" and (facts["offset"], facts["bytes"]) == (offset, len(torn))
+        ]
+        if torn in kept:  # beside others of this size at this offset, of other segments
+            return []
+        if kept:
+            return ["quarantine holds other bytes than were torn"]
         return [f"nothing tells of the {len(torn)} torn bytes at {offset}"]
 
     def mistold(self, victim: "Victim", present: Collection[str], new: list[Notice]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ def test_values_are_read_and_verified(folder):
 
 
 def test_same_values_are_written_as_the_same_pieces(folder, tmp_path):
-    with thence.open(tmp_path / "new", bodies_from=1_024) as log, thence.open(folder) as old:
+    opened = partial(thence.open, bodies_from=1_024)
+    with opened(tmp_path / "new") as log, opened(folder) as old:
         for event, payload in zip(list(old.read()), PAYLOADS, strict=True):
             again = log.append(event.event_type, payload)
             assert again.members["payload"] == event.members["payload"]

@@ -13,11 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from subprocess import run as run_process
 from threading import Event as Signal
-from threading import Thread
 
 import pytest
-from tests.disks import CountingDisk, FullDisk
-from tests.log.committers import until
 from tests.log.processes import ran
 
 import thence
@@ -39,7 +36,6 @@ from thence.log.storage.bodies import piece_of
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import BODIES, older_names
-from thence.log.write.batch import QUEUE_BYTES_MAX
 from thence.replica import Log, open_host_log
 from thence.sync.target import refuse_large_values
 
@@ -271,6 +267,9 @@ def test_readers_give_whole_values(tmp_path):
     with opened(tmp_path) as log:
         event = log.append(KIND, {"prompt": PROMPT + "needle", "n": 1}, subject="s")
         log.append(KIND, {"prompt": "short"})
+        plain = log.append(KIND, {"a": {"prompt": ["x" * 1_000, "thimble" * 50, "y"]}})
+        assert b"thimble" not in plain.line
+        assert log.query(where='payload.a.prompt[1] ~ "thimble"').events == (plain,)
         assert log.query(where='prompt ~ "needle"').events == (event,)
         assert log.query(where='payload.prompt ~ "needle"').total == 1
         assert log.query(where='prompt = "short"').total == 1
@@ -282,6 +281,7 @@ def test_readers_give_whole_values(tmp_path):
         assert not {"bodies", "crc"} & whole.keys()
         log.rebuild()
         assert log.query(where='prompt ~ "needle"').total == 1
+        assert log.query(where='a.prompt[1] ~ "thimble"').total == 1
 
 
 def test_append_again_compares_whole_values_however_they_are_kept(tmp_path):
@@ -327,6 +327,20 @@ def test_redaction_removes_what_no_other_event_names(tmp_path):
             event = session.append(KIND, {"messages": [*common, {"content": SECRET * 300}]})
             assert log.get(event.event_id).payload["messages"][-1] == {"content": SECRET * 300}
         assert log.verify().findings == ()
+
+
+def test_redaction_keeps_what_a_longer_value_is_made_of(tmp_path):
+    with opened(tmp_path) as log:
+        first = log.append(KIND, {"messages": messages(6)})
+        longer = log.append(KIND, {"messages": messages(8)})
+        other = log.append(KIND, {"messages": [*messages(6), SECRET * 50]})
+        redact(log, other)
+        redact(log, first)
+        assert len(pieces(tmp_path)) == 2
+        assert log.get(longer.event_id).payload == {"messages": messages(8)}
+        assert log.verify().findings == ()
+        redact(log, longer)
+        assert pieces(tmp_path) == []
 
 
 def test_value_of_two_events_stays_until_both_are_redacted(tmp_path):
@@ -606,60 +620,6 @@ def test_redaction_between_piece_and_line_makes_the_writer_begin_again(tmp_path)
         assert log.get(first.event_id).payload == {}
         assert log.get(event.event_id).payload["text"] == "y" * 5_000
         assert log.verify().findings == ()
-
-
-def test_queue_holds_no_more_than_its_bytes(tmp_path):
-    from tests.disks import GatedDisk
-
-    disk = GatedDisk()
-    disk.gate.set()
-    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
-        log.append(KIND, {"n": 0})
-        disk.gate.clear()
-        disk.reached.clear()
-        quarter = QUEUE_BYTES_MAX // 4
-        ids: list[str] = []
-
-        def emit() -> None:
-            ids.extend(log.emit(KIND, {"text": chr(97 + n) * quarter}) for n in range(9))
-
-        thread = Thread(target=emit)
-        thread.start()
-        assert disk.reached.wait(60)
-        until(lambda: not log._committer._wait_queue.is_empty)
-        assert 0 < log._committer._bytes.count <= QUEUE_BYTES_MAX
-        assert len(ids) == 3
-        disk.gate.set()
-        thread.join(60)
-        assert not thread.is_alive()
-        log.flush()
-        assert log._committer._bytes.count == 0
-        assert [event.payload.get("text", "?")[0] for event in log.read()] == [*"?abcdefghi"]
-
-
-def test_emitted_events_that_have_no_room_wait_and_come_in_order(tmp_path):
-    disk = FullDisk()
-    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
-        log.append(KIND, {"n": 0})
-        disk.is_full = True
-        for number in range(1, 6):
-            log.emit(KIND, {"n": number, "text": f"{number}" * 3_000})
-        with pytest.raises(LogFull):
-            log.append(KIND, {"n": 9})
-        disk.is_full = False
-        log.flush()
-        numbers = [event.payload["n"] for event in log.read() if event.event_type == KIND]
-        assert numbers == [0, 1, 2, 3, 4, 5]
-        assert log.verify().ok
-
-
-def test_small_events_touch_no_other_file(tmp_path):
-    disk = CountingDisk()
-    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
-        log.append(KIND, {"n": 0})
-        disk.calls.clear()
-        log.append(KIND, {"n": 1})
-        assert disk.calls == ["write", "sync"]
 
 
 def test_lines_with_large_values_are_not_relayed(tmp_path):

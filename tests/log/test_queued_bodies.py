@@ -1,0 +1,66 @@
+"""Large values in a queue: bounded by their bytes, written in their order, no cost to the small."""
+
+from threading import Thread
+
+import pytest
+from tests.disks import CountingDisk, FullDisk, GatedDisk
+from tests.log.committers import until
+
+from thence.core.values.cutting import BODIES_FROM
+from thence.errors import LogFull
+from thence.log.write.batch import QUEUE_BYTES_MAX
+from thence.replica import open_host_log
+
+KIND = "asked"
+
+
+def test_queue_holds_no_more_than_its_bytes(tmp_path):
+    disk = GatedDisk()
+    disk.gate.set()
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+        log.append(KIND, {"n": 0})
+        disk.gate.clear()
+        disk.reached.clear()
+        quarter = QUEUE_BYTES_MAX // 4
+        ids: list[str] = []
+
+        def emit() -> None:
+            ids.extend(log.emit(KIND, {"text": chr(97 + n) * quarter}) for n in range(9))
+
+        thread = Thread(target=emit)
+        thread.start()
+        assert disk.reached.wait(60)
+        until(lambda: not log._committer._wait_queue.is_empty)
+        assert 0 < log._committer._bytes.count <= QUEUE_BYTES_MAX
+        assert len(ids) == 3
+        disk.gate.set()
+        thread.join(60)
+        assert not thread.is_alive()
+        log.flush()
+        assert log._committer._bytes.count == 0
+        assert [event.payload.get("text", "?")[0] for event in log.read()] == [*"?abcdefghi"]
+
+
+def test_emitted_events_that_have_no_room_wait_and_come_in_order(tmp_path):
+    disk = FullDisk()
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+        log.append(KIND, {"n": 0})
+        disk.is_full = True
+        for number in range(1, 6):
+            log.emit(KIND, {"n": number, "text": f"{number}" * 3_000})
+        with pytest.raises(LogFull):
+            log.append(KIND, {"n": 9})
+        disk.is_full = False
+        log.flush()
+        numbers = [event.payload["n"] for event in log.read() if event.event_type == KIND]
+        assert numbers == [0, 1, 2, 3, 4, 5]
+        assert log.verify().ok
+
+
+def test_small_events_touch_no_other_file(tmp_path):
+    disk = CountingDisk()
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+        log.append(KIND, {"n": 0})
+        disk.calls.clear()
+        log.append(KIND, {"n": 1})
+        assert disk.calls == ["write", "sync"]
