@@ -33,6 +33,7 @@ from thence.errors import ThenceError
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "python.md"
 FRONTS = (
     "thence",
+    "thence.otel",
     "thence.sim",
     "thence.sim.schemas",
     "thence.work",

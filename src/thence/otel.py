@@ -23,6 +23,8 @@ from thence.propagation import TRACESTATE, carried
 if TYPE_CHECKING:
     from thence.replica import Log
 
+__all__ = ["SpanProcessor"]
+
 # of the spans that began last; the end of an older one names no begin
 SPANS_MAX = 100_000
 TYPE_CHARACTERS_MAX = 150
