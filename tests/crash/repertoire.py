@@ -119,6 +119,7 @@ INTRUDED = (
     "a full disk",
     "a sync that fails",
     "a sync that fails of a long line",
+    "syncs that fail",
     "syncs that all fail",
     "a sync that fails at a rotation",
     "the first large value",

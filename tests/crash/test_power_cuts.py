@@ -21,6 +21,7 @@ STATES_BETWEEN = {
     "a torn tail": 1_500,
     "a sync that fails": 3_500,
     "a sync that fails of a long line": 2_500,
+    "syncs that fail": 3_500,
     "syncs that all fail": 3_500,
     "a sync that fails at a rotation": 10_000,
 }

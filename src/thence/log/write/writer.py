@@ -390,11 +390,25 @@ class SegmentWriter:
                     if not are_behind(self._disk, self.folder, written, suspect):
                         raise error
                     self._suspect = self._file
+                    self._write_copies([line for line in written if isinstance(line, bytes)])
                     self._disk.sync_data(self._require_open())
                     self._suspect = NOWHERE
             finally:
                 self._lock.release()
                 self._report_pending()
+
+    def _write_copies(self, lines: Sequence[bytes]) -> None:
+        """Writes lines again that another process has copied to the current segment.
+
+        Its own sync may have failed, and a second one would not tell: only what is written since
+        is certainly on the device. The notice comes last, for it has the highest number.
+        """
+        start = self._size
+        self._is_whole = False
+        self._disk.write_all(self._require_open(), b"".join(lines))
+        self._size += sum(map(len, lines))
+        facts = {"file": CURRENT, "offset": 0, "bytes": start}
+        self._write_lines(self.numbers.stamp([self._notice("segment_suspect", facts)]), [])
 
     def _set_aside(self, error: DiskError) -> None:
         """Renames the segment whose sync failed as an older one and copies its unsafe end."""
