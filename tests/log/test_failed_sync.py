@@ -127,7 +127,9 @@ def test_another_whose_sync_failed_too_finds_its_events_in_the_next_segment(tmp_
         ours.other = other
         log.append("ours")
         assert len(older_names(OS_DISK, tmp_path)) == 1
-    assert types(tmp_path) == ["a", "b", "ours", "theirs", "log.segment_suspect"]
+    # each tells what it wrote again
+    assert types(tmp_path) == ["a", "b", "ours", "theirs", *["log.segment_suspect"] * 2]
+    assert thence.open(tmp_path).verify().ok
     assert b'"event_type":"ours"' in b"\n".join(lines_of(tmp_path / "events.jsonl"))
 
 
