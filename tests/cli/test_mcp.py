@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
-from tests.cli.installed import THENCE, environment
+from tests.cli.installed import THENCE, environment, on_terminal
 from tests.log.faults import WAIT_S
 
 import thence
@@ -89,6 +89,12 @@ def test_wrong_question_is_told_to_the_agent_with_what_to_do(
     assert text(many).startswith("3 fit; the last 3:")
     assert nothing.is_error
     assert none.is_error
+
+
+def test_terminal_is_told_that_an_agent_asks(tmp_path: Path, log: thence.Log) -> None:
+    code, shown = on_terminal(tmp_path, "mcp", "--log", "orders")
+    assert code == 2
+    assert "stdin, which is a terminal here" in " ".join(shown.split())
 
 
 def test_missing_log_is_three_lines_and_garbage_ends_nothing(tmp_path: Path) -> None:

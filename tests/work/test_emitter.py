@@ -60,7 +60,7 @@ def test_each_type_has_its_method(emitter, method):
     assert outcome.error is None
     event = outcome.event
     assert (event.event_type, event.header.aggregate_id) == (event_type, aggregate)
-    assert (event.actor, event.vocabulary) == ("ada", WORK)
+    assert (event.actor, event.vocabulary.name) == ("ada", WORK.name)
     assert [stored.line for stored in emitter.store.read()] == [event.line]
     bound = inspect.signature(getattr(emitter, method)).bind(*arguments).arguments
     slug = bound.pop("feature_slug", None)

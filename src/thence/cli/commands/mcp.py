@@ -1,5 +1,6 @@
 """The command `mcp`: answers the questions of an agent about a log, by MCP."""
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec
@@ -37,6 +38,9 @@ def mcp_command(log: str | None) -> None:
     ends when stdin does. Needs the extra thence[mcp].
     """
     require_packages("could not answer by MCP", "mcp", "mcp")
+    if sys.stdin.isatty():
+        cause = "an agent starts this command and asks on stdin, which is a terminal here"
+        raise click.UsageError(cause, click.get_current_context())
     from thence.cli.shared.locate import find_log
     from thence.replica import open_log
 
