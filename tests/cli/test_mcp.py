@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,20 @@ def test_terminal_is_told_that_an_agent_asks(tmp_path: Path, log: thence.Log) ->
     code, shown = on_terminal(tmp_path, "mcp", "--log", "orders")
     assert code == 2
     assert "stdin, which is a terminal here" in " ".join(shown.split())
+
+
+def test_interrupt_ends_it_while_an_agent_says_nothing(tmp_path: Path, log: thence.Log) -> None:
+    piped: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    argv = [str(THENCE), "mcp", "--log", "orders"]
+    with subprocess.Popen(argv, cwd=tmp_path, env=environment(), **piped) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+        process.stdin.write(json.dumps(ping).encode() + b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline()  # it reads stdin
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WAIT_S) == 130
 
 
 def test_missing_log_is_three_lines_and_garbage_ends_nothing(tmp_path: Path) -> None:

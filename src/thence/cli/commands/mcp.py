@@ -1,5 +1,7 @@
 """The command `mcp`: answers the questions of an agent about a log, by MCP."""
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import click
 
+from thence.cli import INTERRUPTED
 from thence.cli.commands.causes import answer_lines
 from thence.cli.frame import help_with, log_options, require_packages
 from thence.cli.output import current
@@ -45,6 +48,8 @@ def mcp_command(log: str | None) -> None:
     from thence.replica import open_log
 
     with open_log(find_log(current(), log), create=False) as replica:
+        # nothing is written, and the thread that waits for stdin would hold the process
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
         server_of(replica).run("stdio")
 
 
