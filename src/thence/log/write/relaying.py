@@ -13,6 +13,7 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, Draft, parse
 from thence.core.values.digests import same_line_key
+from thence.core.values.pruned import NOT_PRUNED, Pruned
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.digest_files import disown, read_redactions, without_body
@@ -33,12 +34,13 @@ class Held(NamedTuple):
     """What a log holds of the ids and numbers that were asked for.
 
     `event_count` is the number of all its events, `lines` are all differing lines of the ids, and
-    `numbers` those of the numbers that a line has.
+    `numbers` those of the numbers that a line has. What was `pruned` it has had.
     """
 
     event_count: int
     lines: Mapping[str, Sequence[Event]]
     numbers: Collection[Number]
+    pruned: Pruned = NOT_PRUNED
 
 
 Look = Callable[[Collection[str], Collection[Number]], Held]
@@ -90,6 +92,7 @@ class Relay:
         ids = {event.event_id for event in events}
         numbers = {_number(event) for event in events if not event.is_foreign}
         held = look(ids, numbers) if events else Held(0, {}, ())
+        events, pruned_count = _without(events, held)
         new, known_count = _sort_out(events, held.lines)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
         parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
@@ -113,7 +116,7 @@ class Relay:
             self._write([event for event, _ in kept], self._claimed(claimed), timeout_s)
         return Relayed(
             tuple(event for event, is_beside in kept if not is_beside),
-            known_count,
+            known_count + pruned_count,
             tuple(bad),
             parked,
             tuple(event for event, _ in ours),
@@ -167,6 +170,17 @@ class Relay:
         finally:
             writer.close()
         self._writer = writer
+
+
+def _without(events: Sequence[Event], held: Held) -> tuple[list[Event], int]:
+    """Returns the events that were not pruned from the log, and how many were."""
+    pruned, lines = held.pruned, held.lines
+    kept = [
+        event
+        for event in events
+        if event.is_foreign or event.event_id in lines or not pruned.holds(*_number(event))
+    ]
+    return kept, len(events) - len(kept)
 
 
 def _sort_out(
