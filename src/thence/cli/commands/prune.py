@@ -182,8 +182,6 @@ def _notes(plan: "PrunePlan") -> Iterator[str]:
         yield f"{counted(damaged, 'damaged line')} among them"
     if plan.rest:
         yield plan.rest
-    elif not plan.segments:
-        yield 'only closed files go; thence.open(…, rotate_after="1d") closes one a day'
 
 
 def _ask(out: Output, archive: Path | None, *, is_sure: bool) -> None:

@@ -55,6 +55,7 @@ FILES_MAX = 1_000
 # what is kept of numbers in a notice, which is one line
 RANGES_MAX = 10_000
 _TAIL_BYTES = 64 * 1024
+_NONE_CLOSED = 'no file is closed yet; thence.open(…, rotate_after="1d") closes one a day'
 _NO_MORE_FILES = f"a prune takes {FILES_MAX:,} files at most; prune again"
 _TOO_SCATTERED = f"the numbers of its events lie in more than {RANGES_MAX:,} ranges"
 # why a segment stays for another reason than its age or size, by its name and whether it holds
@@ -168,6 +169,8 @@ class Pruning:
                     rest = f"{path.name} stays: {rest}"
                     break
                 planned.append(segment)
+            if [path.name for path in paths] == [CURRENT]:
+                rest = _NONE_CLOSED
             return PrunePlan(tuple(planned), tuple(unfinished), rest)
 
     def run(self, plan: PrunePlan, archive: Path | None) -> Pruned:
@@ -293,7 +296,7 @@ class Pruning:
         lock = AppendLock(disk, own_folder(folder) / "lock")
         is_bodied = bool(files) and has_bodies(disk, folder)
         with _writing(folder):
-            named, read = self._named(files, {}) if is_bodied else ({}, {})
+            named, read = self._named(files, {}) if is_bodied else (set(), {})
             try:
                 lock.acquire()
                 for name, file in sorted(files.items()):
@@ -304,8 +307,8 @@ class Pruning:
                         disk.unlink(folder / name)
                 disk.sync_folder(folder)
                 if is_bodied:
-                    more, _ = self._named((), read)
-                    sweep(disk, folder, {*named, *more})
+                    later, _ = self._named((), read)
+                    sweep(disk, folder, named | later)
             finally:
                 lock.release()
                 lock.close()

@@ -92,8 +92,7 @@ class Relay:
         ids = {event.event_id for event in events}
         numbers = {_number(event) for event in events if not event.is_foreign}
         held = look(ids, numbers) if events else Held(0, {}, ())
-        events, pruned_count = _without(events, held)
-        new, known_count = _sort_out(events, held.lines)
+        new, known_count = _sort_out(events, held)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
         parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
         ours: list[tuple[Event, bool]] = []
@@ -116,7 +115,7 @@ class Relay:
             self._write([event for event, _ in kept], self._claimed(claimed), timeout_s)
         return Relayed(
             tuple(event for event, is_beside in kept if not is_beside),
-            known_count + pruned_count,
+            known_count,
             tuple(bad),
             parked,
             tuple(event for event, _ in ours),
@@ -172,29 +171,20 @@ class Relay:
         self._writer = writer
 
 
-def _without(events: Sequence[Event], held: Held) -> tuple[list[Event], int]:
-    """Returns the events that were not pruned from the log, and how many were."""
-    pruned, lines = held.pruned, held.lines
-    kept = [
-        event
-        for event in events
-        if event.is_foreign or event.event_id in lines or not pruned.holds(*_number(event))
-    ]
-    return kept, len(events) - len(kept)
+def _sort_out(events: Iterable[Event], held: Held) -> tuple[list[tuple[Event, bool]], int]:
+    """Returns the lines that the log lacks, with whether it has their id, and how many it has.
 
-
-def _sort_out(
-    events: Iterable[Event], held: Mapping[str, Sequence[Event]]
-) -> tuple[list[tuple[Event, bool]], int]:
-    """Returns the lines that the log lacks, with whether it has their id, and how many it has."""
+    A line whose number was pruned it has had.
+    """
     new: list[tuple[Event, bool]] = []
     known_count = 0
     seen: dict[str, list[Event]] = {}
     for event in events:
         others = seen.get(event.event_id)
         if others is None:
-            others = seen[event.event_id] = [*held.get(event.event_id, ())]
-        if others and _is_among(event, others):
+            others = seen[event.event_id] = [*held.lines.get(event.event_id, ())]
+        is_pruned = not event.is_foreign and held.pruned.holds(*_number(event))
+        if _is_among(event, others) if others else is_pruned:
             known_count += 1
         else:
             new.append((event, bool(others)))
