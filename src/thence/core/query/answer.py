@@ -32,7 +32,7 @@ from thence.errors import AmbiguousId, EventNotFound
 REASONS_OF_ONE_MAX = 3
 
 
-class MissingCause(msgspec.Struct, frozen=True):
+class MissingCause(msgspec.Struct, frozen=True, omit_defaults=True):
     """A cause that an event names and that its log does not hold.
 
     `named_by` is the id of the event; `log_id` is the log in which the cause lies, None where

@@ -406,5 +406,5 @@ def _stray(path: Path) -> Finding:
 def _missing(code: str, node_id: str, hole: tuple[int, int], state: str = "are missing") -> Finding:
     first, last = hole
     count = last - first + 1
-    reason = f"{count} event(s) of node {node_id}, numbers {first} to {last}, {state}"
+    reason = f"{count} event(s) of node {node_id} {state}, numbers {first} to {last}"
     return Finding(code, reason, node_id=node_id, seq=first, count=count)
