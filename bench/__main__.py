@@ -26,6 +26,7 @@ from bench import (
     orchestrating,
     parts,
     playing,
+    pruning,
     queued,
     relaying,
     small,
@@ -371,6 +372,7 @@ ROWS = {
     "values": lambda place: large_values.rows(place, row),
     "orchestrating": lambda place: orchestrating.rows(place, row),
     "playing": lambda place: playing.rows(place, row),
+    "pruning": lambda place: pruning.rows(place, row),
     "parts": part_rows,
 }
 
