@@ -290,12 +290,11 @@ class Pruning:
             named = self._named(closed)
             try:
                 lock.acquire()
-                for name, file in sorted(files.items()):
+                for name in filter(files.__contains__, older_names(disk, folder)):
                     path_id = disk.path_id(str(folder / name))
-                    if path_id is not None and file not in (NOWHERE, path_id[0]):
+                    if path_id is None or files[name] not in (NOWHERE, path_id[0]):
                         raise _changed(folder / name)
-                    if path_id is not None:
-                        disk.unlink(folder / name)
+                    disk.unlink(folder / name)
                 disk.sync_folder(folder)
                 if is_bodied:
                     later = [path for path in segments(disk, folder) if path not in closed]
