@@ -209,17 +209,21 @@ def test_large_values_go_with_their_last_line_and_into_the_archive(tmp_path):
         thence.open, tmp_path / "a", bodies_from=BODIES_FROM, max_file_size=SEGMENT_BYTES
     )
     with opened() as log:
-        shared, old, new = ("".join(f"{word} {n} " for n in range(900)) for word in "son")
+        shared, old, new, now = ("".join(f"{word} {n} " for n in range(900)) for word in "sonw")
         first = log.append("asked", {"text": shared, "more": old})
         notes = [{"event_type": "noted", "payload": {"text": "x" * 100}}] * 20
         log.append_many(notes)
         last = log.append("asked", {"text": shared, "more": new})
         log.append_many(notes)
-        log.append("asked", {"text": shared})
+        while log.current_size > SEGMENT_BYTES // 3:  # the notice is to go into the same file
+            log.append("noted", {"text": "x" * 100})
+        newest = log.append("asked", {"text": now})
         pruned(log, keep=5 * SEGMENT_BYTES, archive=tmp_path / "old")
-        assert last.line not in (tmp_path / "a" / CURRENT).read_bytes()
+        current = (tmp_path / "a" / CURRENT).read_bytes()
+        assert (last.line in current, newest.line in current) == (False, True)
         assert first.event_id not in {event.event_id for event in log.read()}
         assert log.get(last.event_id).payload == {"text": shared, "more": new}
+        assert log.get(newest.event_id).payload == {"text": now}
         assert b"o 899" not in (tmp_path / "a" / "bodies.jsonl").read_bytes()
         assert log.verify().ok
         assert "body_orphaned" not in codes(log)
