@@ -208,6 +208,10 @@ COMPLETING = "_THENCE_COMPLETE"
 # name: (the module of the command, its line in the help)
 TABLE = {
     "append": ("commands.append", "Append one event, durable when the command ends."),
+    "blame": (
+        "commands.blame",
+        "Show who owns each line of a file: the agent and what it was asked.",
+    ),
     "completion": ("frame", "Write the script that completes thence in a shell."),
     "demo": ("commands.demo", "Run a simulation of traders, then show what can be asked."),
     "diff": ("commands.diff", "Show where two logs part, and what came of it."),
