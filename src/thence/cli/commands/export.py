@@ -82,7 +82,7 @@ def export_command(
     meanwhile are left out. However many there are, few are held in memory at once. In CSV a text
     that a spreadsheet takes for a formula stands behind an apostrophe, unless --raw is given.
     """
-    from thence.cli.shared.locate import find_log
+    from thence.cli.shared.logs import find_log_to_read
     from thence.cli.shared.render import counted
     from thence.replica import open_log
 
@@ -93,7 +93,7 @@ def export_command(
     count = 0
     empty = dict.fromkeys(columns)  # in order
     with (
-        open_log(find_log(out, log), create=False) as replica,
+        open_log(find_log_to_read(out, log), create=False) as replica,
         _output_file(output) as file,
     ):
 
