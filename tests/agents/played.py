@@ -47,10 +47,8 @@ class PlayedRepository:
         **more: Any,
     ) -> Event:
         source = "git" if actor == "git" or event_type in ("commit", "rewrite") else "claude-code"
-        members = {"source": source, "source_id": f"{next(_numbers):020}"}
-        new = NewEvent(
-            event_type, payload, subject, actor, stream, causes or None, members=members, **more
-        )
+        place = {"source": source, "source_id": f"{next(_numbers):020}"}
+        new = NewEvent(event_type, payload, subject, actor, stream, causes or None, **place, **more)
         return self.log.append_many([new])[0]
 
     def committed(

@@ -327,8 +327,7 @@ class Ownership:
         chain, agent = self._chain(edit.event), edit.agent
         name = edit.event.actor or ""
         if len({edit.agent for edit in chosen}) > 1:  # the same words from two subagents
-            shared = set.intersection(*({*self._chain(other.event)} for other in chosen))
-            chain, agent = tuple(event for event in chain if event in shared), None
+            chain, agent = _in_common([self._chain(other.event) for other in chosen]), None
             name = name.partition("/")[0]
         kind = _text(edit.event.cut_payload.get("agent_type")) if agent else None
         written = Owner("agent", name, edit.session, agent, kind, owner.commit)
@@ -461,7 +460,7 @@ class Ownership:
                 continue
             added, removed = file.get("added"), file.get("removed")
             if isinstance(added, str):
-                path, root = self._placed(file["path"], own_root)
+                path, root = self._placed(file["path"], _root(file.get("root")) or own_root)
                 is_whole = not isinstance(removed, str)
                 runs = _new_lines(None if is_whole else removed, added)
                 yield path, Edit(place, event, session, agent, root, is_whole, runs)
@@ -499,16 +498,28 @@ def held(log: Log, event_id: str) -> Event | None:
 
 
 def chain_of(event: Event, get: Callable[[str], Event | None]) -> tuple[Event, ...]:
-    """Returns an event, its first cause, that one's, up to an event without; at most CHAIN_MAX."""
+    """Returns an event, its first cause, that one's, up to an event without; at most CHAIN_MAX.
+
+    Of several causes of which one is likely, what they have in common follows.
+    """
     chain = [event]
     while len(chain) < CHAIN_MAX:
         header = chain[-1].header
+        if len(header.inferred_causes) > 1 and not header.caused_by:
+            likely = filter(None, map(get, header.inferred_causes))
+            return (*chain, *_in_common([chain_of(cause, get) for cause in likely]))
         causes = map(get, header.caused_by + header.inferred_causes)
         cause = next(filter(None, causes), None)
         if cause is None or cause in chain:
             break
         chain.append(cause)
     return tuple(chain)
+
+
+def _in_common(chains: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
+    """Returns the events of a chain that all the others have too."""
+    first = chains[0] if chains else ()
+    return tuple(event for event in first if all(event in chain for chain in chains))
 
 
 def owner_of_commit(log: Log, repo: Repository, commit: str) -> Owner:

@@ -21,7 +21,7 @@ from thence.cli.shared.logs import open_for_reading
 from thence.cli.shared.render import counted, numbered, wrapped
 from thence.core.event import Event
 from thence.core.sentences.event_sentences import clipped, line, short_id
-from thence.errors import BodyMissing, EventNotFound, GitFailed, LineNotFound
+from thence.errors import AmbiguousId, BodyMissing, EventNotFound, GitFailed, LineNotFound
 from thence.replica import Log, open_log
 from thence.work.vcs.repository import Repository, repository
 
@@ -62,44 +62,45 @@ def blame_command(file: str, log: str | None) -> None:
             out.write(text)
 
 
-def explain(
-    out: Output, replica: Log, text: str, error: EventNotFound | None, *, is_whole: bool
-) -> None:
-    """Answers for a commit, FILE:LINE, or a text with a space or in quotes.
+def explain(out: Output, replica: Log, text: str, *, is_whole: bool, error: EventNotFound) -> None:
+    """Answers for FILE:LINE, or for a text with a space or in quotes, that names no event.
 
     Raises `error` for anything else, LineNotFound, EventNotFound, GitFailed.
     """
     match = _LINE.fullmatch(text)
-    if match and (error is None or Path(match["file"]).exists()):
+    if match and Path(match["file"]).exists():
         _explain_line(out, replica, match["file"], int(match["number"]), is_whole)
-    elif commit := _commit_named(text):
-        _explain_commit(out, replica, *commit, is_whole)
     elif " " in text or "\n" in text or text[:1] == text[-1:] == '"':
         _explain_text(out, replica, text, is_whole)
     else:
-        raise error or _unknown_text(text)
+        raise error
 
 
-def _commit_named(text: str) -> tuple[Repository, str] | None:
-    """Returns the commit that a text names, with its repository: by hex digits, or `commit/`."""
+def explain_commit(out: Output, replica: Log, text: str, *, is_whole: bool) -> bool:
+    """Answers for a commit: hex digits, or `commit/` and any name; returns whether it is one.
+
+    An event that the text names, other than that of the commit, is meant first.
+    """
     name = text.removeprefix("commit/")
     if name == text and not _HEX.fullmatch(text):
-        return None
-    with suppress(GitFailed):
+        return False
+    with suppress(EventNotFound, AmbiguousId):
+        event = replica.answers.find(text, by_type=True)
+        if event.event_type != "commit" or event.header.source != "git":
+            return False
+    try:
         repo = repository(Path())
-        if commit := repo.git.commit_of(name):
-            return repo, commit
-    return None
-
-
-def _explain_commit(
-    out: Output, replica: Log, repo: Repository, commit: str, is_whole: bool
-) -> None:
+        commit = repo.git.commit_of(name)
+    except GitFailed:
+        return False
+    if commit is None:
+        return False
     ownership = Ownership(replica, repo, lambda: _journal(replica))
     owner = ownership.of_commit(commit)
     first = f"Commit {_named(ownership, commit)} {_whose(owner, 'no agent of this log made it')}"
     rest = [*_steps(owner), *_others(owner)]
     _answer(out, replica, {"commit": commit}, owner, [first, *rest], is_whole)
+    return True
 
 
 def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: bool) -> None:

@@ -61,11 +61,16 @@ def why_command(event: str, is_whole: bool, log: str | None) -> None:
     out = current()
     with open_for_reading(out, log) as replica:
         try:
+            if event.startswith("commit/") or not event.strip("0123456789abcdef"):
+                from thence.cli.commands.blame import explain_commit
+
+                if explain_commit(out, replica, event, is_whole=is_whole):
+                    return
             named = find_event(out, replica, event, to_explain=True)
         except EventNotFound as error:
             from thence.cli.commands.blame import explain
 
-            explain(out, replica, event, error, is_whole=is_whole)
+            explain(out, replica, event, is_whole=is_whole, error=error)
             return
         answer = replica.why(named)
     if out.is_json:
