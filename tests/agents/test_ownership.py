@@ -34,6 +34,7 @@ def of_commit(played: PlayedRepository, sha: str) -> Owner:
     return owner_of_commit(played.log, played.repo, sha)
 
 
+@pytest.mark.promise("A5c")
 def test_line_leads_to_the_edit_of_a_subagent_its_task_and_what_was_asked(played):
     session = Session(played, "s1", ask="Add VAT to all prices")
     reviewer = session.subagent("reviewer", "Look at pay.py")
@@ -185,6 +186,7 @@ def test_squash_with_a_persons_changes_keeps_the_lines_of_the_agents(played):
     assert told_lines == ["person Eve", "s1", "s1", *["person Eve"] * 4]
 
 
+@pytest.mark.promise("A5c")
 def test_four_agents_in_one_working_tree_each_own_their_lines(played):
     sessions = [Session(played, f"s{number}", ask=f"Task {number}") for number in range(4)]
     write(played.top, {"one.py": "".join(f"slot_{number} = 0\n" for number in range(4))})

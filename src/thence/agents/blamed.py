@@ -96,7 +96,7 @@ def _text(line: bytes) -> str:
     return line.removesuffix(b"\r").decode("utf-8", "replace")
 
 
-class History:
+class CommitHistory:
     """The commits of one repository, each asked for once."""
 
     def __init__(self, repo: Repository) -> None:

@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
-from thence.agents.blamed import BlamedLine, CommitInfo, History
+from thence.agents.blamed import BlamedLine, CommitHistory, CommitInfo
 from thence.core.event import Event
 from thence.errors import BodyMissing, EventNotFound
 from thence.replica import Log
@@ -26,7 +26,7 @@ RUN_MAX = 50  # most lines before and behind one that are compared
 CELLS_MAX = 4_000_000  # of the table by which two texts are compared line by line
 _FILES = b'"files":['
 
-_Texts = dict[str, dict[int, "Edit"]]
+_Texts = dict[str, dict[int, "AgentEdit"]]
 Kind = Literal["agent", "person", "bot", "unknown"]
 
 
@@ -77,7 +77,7 @@ class CommitRecord(NamedTuple):
     by: str
 
 
-class Piece(NamedTuple):
+class WrittenLine(NamedTuple):
     """A line that an edit wrote; one at an open end may be a part of a line of the file.
 
     `replaced` is the text in whose place it came, where both are parts of one line.
@@ -97,7 +97,7 @@ class Piece(NamedTuple):
         return is_begun and (self.is_open_behind or line.endswith(self.text))
 
 
-class Edit(NamedTuple):
+class AgentEdit(NamedTuple):
     """What one edit wrote into one file; `runs` are the lines that are new in it, in rows."""
 
     place: int
@@ -106,7 +106,7 @@ class Edit(NamedTuple):
     agent: str | None
     root: str | None
     is_whole: bool
-    runs: tuple[tuple[Piece, ...], ...]
+    runs: tuple[tuple[WrittenLine, ...], ...]
 
     @property
     def author(self) -> tuple[str | None, str | None]:
@@ -128,16 +128,16 @@ class Ownership:
         self, log: Log, repo: Repository, journal: Callable[[], Iterable[Event]] = tuple
     ) -> None:
         self.log = log
-        self.history = History(repo)
+        self.history = CommitHistory(repo)
         self.commits: dict[str, CommitRecord] = {}
         self.rewritten: dict[str, list[str]] = {}
         self._edits: list[tuple[int, Event]] = []
         self._journal = journal
         self._owners: dict[str, Owner] = {}
         self._events: dict[str, Event | None] = {}
-        self._by_path: dict[str, list[Edit]] = {}
+        self._by_path: dict[str, list[AgentEdit]] = {}
         self._by_root: dict[str | None, list[CommitRecord]] = {}
-        self._texts: dict[tuple[str, ...], tuple[_Texts, list[tuple[Piece, Edit]]]] = {}
+        self._texts: dict[tuple[str, ...], tuple[_Texts, list[tuple[WrittenLine, AgentEdit]]]] = {}
         for place, event in enumerate(log.read()):
             self._note(place, event)
 
@@ -317,7 +317,7 @@ class Ownership:
             chosen = _chosen(self._squashed_in(line), lines, at, is_strict=True)
         return self._by_edit(chosen, owner) if chosen else owner
 
-    def _by_edit(self, chosen: list[Edit], owner: Owner) -> Owner:
+    def _by_edit(self, chosen: list[AgentEdit], owner: Owner) -> Owner:
         """Returns the owner by the newest of the edits that may have written a line."""
         edit = chosen[-1]
         if len({edit.session for edit in chosen}) > 1:
@@ -343,10 +343,10 @@ class Ownership:
             return self._by_edit(chosen, Owner("unknown"))
         return Owner("unknown", reason="it is not committed yet, and no agent's edit holds it")
 
-    def _explaining(self, line: BlamedLine) -> list[Edit]:
+    def _explaining(self, line: BlamedLine) -> list[AgentEdit]:
         """Returns the edits that a line may have come from into its commit, in the log's order."""
         edits = self._holding(line)
-        explaining: dict[int, Edit] = {}
+        explaining: dict[int, AgentEdit] = {}
         for record in self._origin_records(line.commit) if edits else ():
             since = self._last_with(line, record)
             explaining |= {
@@ -389,7 +389,7 @@ class Ownership:
             ]
         return max(places)
 
-    def _squashed_in(self, line: BlamedLine) -> list[Edit]:
+    def _squashed_in(self, line: BlamedLine) -> list[AgentEdit]:
         """Returns the edits of a line's text that were committed, but not in this history."""
         edits = []
         for edit in self._holding(line):
@@ -403,11 +403,11 @@ class Ownership:
                 edits.append(edit)
         return edits
 
-    def _holding(self, line: BlamedLine) -> list[Edit]:
+    def _holding(self, line: BlamedLine) -> list[AgentEdit]:
         """Returns the edits of a line's file in which it is new, in the log's order."""
         if line.paths not in self._texts:
-            texts: dict[str, dict[int, Edit]] = {}
-            ends: list[tuple[Piece, Edit]] = []
+            texts: dict[str, dict[int, AgentEdit]] = {}
+            ends: list[tuple[WrittenLine, AgentEdit]] = []
             for edit in self._edits_of(line.paths):
                 for piece in (piece for run in edit.runs for piece in run):
                     texts.setdefault(piece.text, {})[edit.place] = edit
@@ -421,7 +421,7 @@ class Ownership:
                 edits[edit.place] = edit
         return [edits[place] for place in sorted(edits)]
 
-    def _is_most(self, piece: Piece, line: BlamedLine) -> bool:
+    def _is_most(self, piece: WrittenLine, line: BlamedLine) -> bool:
         """Reports whether a part of a line is half of it, or stands where its last text stood."""
         if 2 * len(piece.text.strip()) >= len(line.text.strip()):
             return True
@@ -437,7 +437,7 @@ class Ownership:
         contents = (self.history.lines_of(commits, path) for path in line.paths)
         return any(former in lines for by_commit in contents for lines in by_commit.values())
 
-    def _edits_of(self, paths: Iterable[str]) -> list[Edit]:
+    def _edits_of(self, paths: Iterable[str]) -> list[AgentEdit]:
         """Returns the edits of a file, in the log's order."""
         if not self._by_path:
             self._by_path = {"": []}
@@ -447,7 +447,7 @@ class Ownership:
         edits = {edit.place: edit for path in paths for edit in self._by_path.get(path, ())}
         return [edits[place] for place in sorted(edits)]
 
-    def _read(self, place: int, event: Event) -> Iterator[tuple[str, Edit]]:
+    def _read(self, place: int, event: Event) -> Iterator[tuple[str, AgentEdit]]:
         try:
             payload = event.payload
         except BodyMissing:
@@ -463,7 +463,7 @@ class Ownership:
                 path, root = self._placed(file["path"], _root(file.get("root")) or own_root)
                 is_whole = not isinstance(removed, str)
                 runs = _new_lines(None if is_whole else removed, added)
-                yield path, Edit(place, event, session, agent, root, is_whole, runs)
+                yield path, AgentEdit(place, event, session, agent, root, is_whole, runs)
 
     def _placed(self, path: str, root: str | None) -> tuple[str, str | None]:
         """Returns a path relative to the working tree that it lies in, with that tree."""
@@ -543,13 +543,13 @@ def _root(value: Any) -> str | None:
     return os.path.realpath(value) if isinstance(value, str) and value else None
 
 
-def _new_lines(removed: str | None, added: str) -> tuple[tuple[Piece, ...], ...]:
+def _new_lines(removed: str | None, added: str) -> tuple[tuple[WrittenLine, ...], ...]:
     """Returns the rows of lines of a text that the one before lacks there.
 
     Without one before it is a whole file; else the first and last lines may be parts of lines.
     """
     texts, old = added.splitlines(), (removed or "").splitlines()
-    pieces = [Piece(text) for text in texts]
+    pieces = [WrittenLine(text) for text in texts]
     if removed is not None and pieces:
         is_part = not added.endswith(("\n", "\r"))
         replaced = old[0] if len(old) == len(pieces) == 1 else None
@@ -568,14 +568,14 @@ def _new_lines(removed: str | None, added: str) -> tuple[tuple[Piece, ...], ...]
     return tuple(tuple(pieces[start + a : start + b]) for a, b in spans)
 
 
-def _first_writers(edits: list[Edit]) -> list[Edit]:
+def _first_writers(edits: list[AgentEdit]) -> list[AgentEdit]:
     """Leaves out those that wrote a whole file, which may just have kept an earlier line."""
     return [edit for number, edit in enumerate(edits) if not number or not edit.is_whole]
 
 
 def _chosen(
-    edits: list[Edit], lines: Sequence[BlamedLine], at: int, *, is_strict: bool = False
-) -> list[Edit] | None:
+    edits: list[AgentEdit], lines: Sequence[BlamedLine], at: int, *, is_strict: bool = False
+) -> list[AgentEdit] | None:
     """Returns those edits that fit the lines around one best, the newest last.
 
     A strict choice needs two lines in a row, or one that says something.
@@ -591,7 +591,7 @@ def _chosen(
     return best if len({edit.author for edit in best}) > 1 else best[-1:]
 
 
-def _likeness(run: Sequence[Piece], lines: Sequence[BlamedLine], at: int) -> tuple[int, int]:
+def _likeness(run: Sequence[WrittenLine], lines: Sequence[BlamedLine], at: int) -> tuple[int, int]:
     longest = (0, 0)
     for start, piece in enumerate(run):
         if not piece.fits(lines[at].text):
@@ -605,5 +605,5 @@ def _likeness(run: Sequence[Piece], lines: Sequence[BlamedLine], at: int) -> tup
     return longest
 
 
-def _is_alike(pair: tuple[Piece, BlamedLine]) -> bool:
+def _is_alike(pair: tuple[WrittenLine, BlamedLine]) -> bool:
     return pair[0].fits(pair[1].text)

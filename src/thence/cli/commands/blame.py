@@ -264,7 +264,7 @@ def _answer(
     replica: Log,
     members: dict[str, Any],
     owner: Owner,
-    first: Sequence[str],
+    opening: Sequence[str],
     is_whole: bool,
 ) -> None:
     """Writes an answer: its first sentences, the causes, and what the user asked."""
@@ -274,7 +274,7 @@ def _answer(
         for event in owner.chain
         if event.event_id not in ended and (is_whole or event.event_type != "session.begun")
     ]
-    sentences = [*first, *map(replica.vocabulary.sentence, chain)]
+    sentences = [*opening, *map(replica.vocabulary.sentence, chain)]
     prompt = _prompt(owner)
     if out.is_json:
         lines = [msgspec.Raw(event.whole_line) for event in owner.chain]
@@ -284,10 +284,12 @@ def _answer(
     out.write(*numbered(sentences, out.width, len(sentences), 0, ""))
     if prompt:
         rows = [row for text in prompt.splitlines() for row in wrapped(text, out.width - 4) or [""]]
-        shown = rows if is_whole else rows[:PROMPT_LINES]
-        out.write("", "what the user asked", *(f"  | {row}".rstrip() for row in shown))
-        if len(shown) < len(rows):
-            out.write(f"  {counted(len(rows) - len(shown), 'more line')}; --all shows the whole")
+        first_rows = rows if is_whole else rows[:PROMPT_LINES]
+        out.write("", "what the user asked", *(f"  | {row}".rstrip() for row in first_rows))
+        if len(first_rows) < len(rows):
+            out.write(
+                f"  {counted(len(rows) - len(first_rows), 'more line')}; --all shows the whole"
+            )
 
 
 def _prompt(owner: Owner) -> str | None:
