@@ -218,6 +218,7 @@ TABLE = {
     "doctor": ("commands.doctor", "Check the machine, the folder, and the state of a log."),
     "effects": ("commands.causes", "Show what followed from an event."),
     "export": ("commands.export", "Write events as a table, CSV or Parquet."),
+    "hook": ("commands.hook", "Record what coding agents do, by their hooks."),
     "last": ("commands.listing", "Show the last event, and what was open when the log ended."),
     "log": ("commands.listing", "List events in total order, one line each."),
     "mcp": ("commands.mcp", "Answer an agent's questions about a log by MCP, on stdin and stdout."),
