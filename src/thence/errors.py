@@ -241,6 +241,10 @@ class AmbiguousId(ThenceError, LookupError):
     """Error: more than one event id of the log begins with this prefix."""
 
 
+class LineNotFound(ThenceError, LookupError):
+    """Error: a file, or the line of it that was asked about, is not there for git."""
+
+
 class NotALog(ThenceError):
     """Error: a path is no folder with a log in it."""
 

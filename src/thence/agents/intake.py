@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from thence.agents.fired import ERRORS, FORM, SPOOL, note_error, spools
 from thence.agents.hooked import Spooled, Unreadable, cut_input, events_of
@@ -55,6 +55,29 @@ def make_log(folder: Path) -> None:
 def is_waiting(folder: Path) -> bool:
     """Reports whether a hook has left something for a log; cheap where there are no hooks."""
     return any(True for spool in spools(str(folder.absolute())) for _ in _names(Path(spool)))
+
+
+class Waiting(NamedTuple):
+    """The numbers of files in the spools of a log: those to take in, those refused."""
+
+    waiting: int
+    refused: int
+
+
+def waiting(folder: Path) -> Waiting:
+    """Counts what hooks have left for a log."""
+    places = [Path(spool) for spool in spools(str(folder.absolute()))]
+    refused = [len([*_names(spool / REFUSED)]) for spool in places]
+    return Waiting(sum(len([*_names(spool)]) for spool in places), sum(refused))
+
+
+def last_error(folder: Path) -> str:
+    """Returns the last line about what went wrong in a hook or here, "" if nothing did."""
+    lines: list[str] = []
+    for spool in spools(str(folder.absolute())):
+        with suppress(OSError):
+            lines += Path(spool, ERRORS).read_text("utf-8", "replace").splitlines()[-1:]
+    return max(lines, default="")
 
 
 def take_in(folder: Path) -> int:
