@@ -22,6 +22,7 @@ from thence.cli.shared.logs import program
 from thence.errors import GitFailed, ThenceError
 
 _PERSON, _MAIL = "Ada", "ada@example.org"
+_OTHER = "Ben <ben@example.org>"
 # what a user's own settings of git would change in the repository of the demo
 _VARIABLES = {
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -30,7 +31,6 @@ _VARIABLES = {
     "GIT_AUTHOR_EMAIL": _MAIL,
     "GIT_COMMITTER_NAME": _PERSON,
     "GIT_COMMITTER_EMAIL": _MAIL,
-    "COLUMNS": "80",
 }
 _ANSWERS = (
     ("What was in flight when it was killed?", ("unfinished",)),
@@ -49,26 +49,24 @@ def demo_command() -> None:
     out = current()
     folder = _new_folder(Path(out.settings.runs))
     out.write(Painted("thence demo", bold=True))
-    out.write("  In a new repository an agent is asked for a fix. It gives the task to a subagent,")
-    out.write("  which edits a file and commits; a person squashes the branch; the agent is killed")
-    out.write("  in its next call. Hooks, commits and the kill are real, the model is not.")
+    out.write("  In a new repository an agent is asked for a fix. It gives the task to a")
+    out.write("  subagent, which edits a file and commits; a person squashes the branch; the")
+    out.write("  agent is killed in its next call. All of it is real, but for the model.")
     _prepare(folder)
     with _playing(folder) as agent:
         agent.kill()
     _git(folder, "switch", "--quiet", "main")
     _git(folder, "merge", "--quiet", "--squash", BRANCH)
-    _git(folder, "commit", "--quiet", "--message", "Pay once (#1)")
+    _git(folder, "commit", "--quiet", "--message", "Pay once (#1)", "--author", _OTHER)
     _git(folder, "branch", "--quiet", "--delete", "--force", BRANCH)
-    out.write("", Painted("What git knows", bold=True), "  $ git log --format='%an: %s'")
-    for line in _git(folder, "log", "--format=%an: %s").splitlines():
-        out.write(f"  {line}")
+    out.write("", Painted("What git knows", bold=True), "$ git log --format='%an: %s'")
+    out.write(*_git(folder, "log", "--format=%an: %s").splitlines())
     for question, words in _ANSWERS:
-        out.write("", Painted(question, bold=True), f"  $ thence {shlex.join(words)}")
-        for line in _thence(folder, *words).splitlines():
-            out.write(f"  {line}" if line else "")
+        out.write("", Painted(question, bold=True), f"$ thence {shlex.join(words)}")
+        out.write(*_thence(folder, *words).splitlines())
     out.write("", Painted("What to type next", bold=True), f"  cd {shlex.quote(str(folder))}")
-    for words in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log"):
-        out.write(f"  {_program(folder)} {words}")
+    for command in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log"):
+        out.write(f"  {_program(folder)} {command}")
 
 
 def _program(folder: Path) -> str:
