@@ -64,9 +64,9 @@ def carry() -> dict[str, str]:
             hint="begin a step there: it is one cause, and has these",
         )
     newest = around.causes[0]
-    trace, others = around.trace or (f"{_number(newest):032x}", "")
+    trace, others = around.trace or (f"{number_of(_first(around)):032x}", "")
     return {
-        TRACEPARENT: f"00-{trace}-{_number(newest) % 2**64 or 1:016x}-01",
+        TRACEPARENT: f"00-{trace}-{number_of(newest) % 2**64 or 1:016x}-01",
         TRACESTATE: ",".join(filter(None, (_OWN + value, others))),
     }
 
@@ -301,9 +301,23 @@ def _arrived(
     )
 
 
-def _number(event_id: str) -> int:
+def _first(around: Surroundings) -> str:
+    """Returns the id of the event that began the trace of the causes around, as far as is known.
+
+    It is that of the outermost step, or the cause that this one has itself.
+    """
+    newest, step = around.causes[0], around.step
+    if step is None or step.begun.event_id != newest:
+        return newest
+    while step.outer is not None:
+        step = step.outer
+    return next(iter(step.begun.caused_by), step.begun.event_id)
+
+
+def number_of(event_id: str) -> int:
     """Returns 128 bits for an id: a ULID's own, of another the first of its SHA-256."""
     value = ulid_value(event_id)
     if value is None:
-        value = int.from_bytes(hashlib.sha256(event_id.encode()).digest()[:16])
+        text = event_id.encode("utf-8", "surrogatepass")  # of another tool's line
+        value = int.from_bytes(hashlib.sha256(text).digest()[:16])
     return value or 1

@@ -1,4 +1,4 @@
-"""The command `export`: writes events as a table, CSV or Parquet."""
+"""The command `export`: writes events as a table, CSV or Parquet, or as spans of OTLP."""
 
 import os
 import re
@@ -11,13 +11,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.frame import help_with, log_options
+from thence.cli.frame import checked_name, help_with, log_options
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import OptionValue, filter_options, keys, report_matches
 from thence.core.sentences.table import COLUMNS, payload_values, row_of
 from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
+    from thence.cli.commands.tracing import SpanQuestion
     from thence.sim.table import Kind
 
 Rows = list[tuple[Any, ...]]
@@ -39,9 +40,31 @@ def _payload_keys(
     return keys if value else ()
 
 
-@click.command("export", **help_with("thence export --csv --type order.failed -o failed.csv"))
+@click.command(
+    "export",
+    **help_with(
+        "thence export --csv --type order.failed -o failed.csv",
+        "thence export --otlp http://localhost:4318",
+    ),
+)
 @click.option("--csv", "is_csv", is_flag=True, help="Write comma-separated text in UTF-8.")
 @click.option("--parquet", "is_parquet", is_flag=True, help="Write Apache Parquet.")
+@click.option(
+    "--otlp",
+    metavar="FILE|URL",
+    callback=checked_name,
+    help="Write steps and events as spans of OTLP/JSON, or send them to an OTLP/HTTP endpoint, with"
+    " the headers in OTEL_EXPORTER_OTLP_HEADERS. - is stdout.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0, 3600),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="With a URL: how long a batch is tried again that the endpoint does not take now.",
+)
 @click.option(
     "-o",
     "--output",
@@ -68,6 +91,8 @@ def _payload_keys(
 def export_command(
     is_csv: bool,
     is_parquet: bool,
+    otlp: str | None,
+    wait_s: float,
     output: Path | None,
     is_raw: bool,
     columns: tuple[str, ...],
@@ -75,26 +100,35 @@ def export_command(
     log: str | None,
     **conditions: OptionValue,
 ) -> None:
-    """Write events as a table, CSV or Parquet.
+    """Write events as a table, CSV or Parquet, or as spans of OTLP.
 
     A row is an event that fits every option that is given, as in `thence log`, in total order.
     Keys of the payload get columns where --columns names them. Events that are appended
     meanwhile are left out. However many there are, few are held in memory at once. In CSV a text
     that a spreadsheet takes for a formula stands behind an apostrophe, unless --raw is given.
+    In OTLP a step is one span, which is written where its begin or its end fits; any other event
+    is a span of no length, and causes beside the parent are links.
     """
     from thence.cli.shared.locate import find_log
     from thence.cli.shared.render import counted
     from thence.replica import open_log
 
     out = current()
-    if is_csv == is_parquet:
-        raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
+    if [is_csv, is_parquet, otlp is not None].count(True) != 1:
+        raise click.UsageError("one of --csv, --parquet and --otlp is needed, no more than one")
+    if otlp is not None:
+        if output is not None or columns or is_raw:
+            raise click.UsageError("--otlp goes without --output, --columns and --raw")
+        from thence.cli.commands.tracing import SpanQuestion
+
+        _export_spans(out, otlp, wait_s, SpanQuestion(log, limit, conditions))
+        return
     _check_usage(out, output, is_parquet=is_parquet, is_raw=is_raw)
     count = 0
     empty = dict.fromkeys(columns)  # in order
     with (
         open_log(find_log(out, log), create=False) as replica,
-        _output_file(output) as file,
+        output_file(output) as file,
     ):
 
         def groups() -> Iterator[Rows]:
@@ -122,6 +156,30 @@ def export_command(
         out.json({"rows": count, "file": str(output), "bytes": output.stat().st_size})
     else:
         out.notice(f"{counted(count, 'row')}" + (f" in {output}" if output else ""))
+
+
+def _export_spans(out: Output, to: str, wait_s: float, question: "SpanQuestion") -> None:
+    """Writes spans to a file or stdout, or sends them to an endpoint."""
+    from thence.cli.commands.tracing import send_spans, write_spans
+
+    if to.lower().startswith(("http://", "https://")):
+        send_spans(out, to, wait_s, question)
+        return
+    if "://" in to:
+        raise click.UsageError("--otlp takes a file, or an address that begins http:// or https://")
+    path = None if to == "-" else Path(to)
+    if path is None and out.is_json:
+        raise click.UsageError("--json goes with a file or an address: stdout holds the spans")
+    with output_file(path) as file:
+        spans, notices = write_spans(out, file, question)
+    for notice in notices:
+        out.notice(notice)
+    if out.is_json and path is not None:
+        out.json({"spans": spans, "file": str(path), "bytes": path.stat().st_size})
+    else:
+        from thence.cli.shared.render import counted
+
+        out.notice(f"{counted(spans, 'span')}" + (f" in {path}" if path else ""))
 
 
 def _check_usage(out: Output, output: Path | None, *, is_parquet: bool, is_raw: bool) -> None:
@@ -193,7 +251,7 @@ def _cell(output: Path | None, is_raw: bool) -> Callable[[str], str]:
 
 
 @contextmanager
-def _output_file(path: Path | None) -> Iterator[IO[bytes]]:
+def output_file(path: Path | None) -> Iterator[IO[bytes]]:
     """Yields stdout, or a file that gets its name when all of it is on the device."""
     if path is None:
         yield sys.stdout.buffer
