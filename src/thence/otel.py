@@ -120,7 +120,12 @@ class SpanProcessor(SdkSpanProcessor):
         if changed := {key: value for key, value in since.items() if before.get(key) != value}:
             payload["attributes"] = changed
         if events := [
-            {"name": one.name, "attributes": _attributes(one.attributes)} for one in span.events
+            {
+                "name": one.name,
+                "attributes": _attributes(one.attributes),
+                "time_unix_nano": one.timestamp,
+            }
+            for one in span.events
         ]:
             payload["events"] = events
         if is_failed:

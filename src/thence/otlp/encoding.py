@@ -57,11 +57,11 @@ class _OpenSpan(NamedTuple):
     is_chosen: bool
 
 
-class Spans:
+class LogSpans:
     """The spans of a log, of which all events are taken in total order.
 
     Memory holds the steps that are open, and the ids of the last events. A cause further back than
-    `HELD_EVENTS_MAX` of them, or of no log that is known, gets no link and is counted in `unlinked`.
+    `HELD_EVENTS_MAX` of them, or of no known log, gets no link and is counted in `unlinked`.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -82,18 +82,16 @@ class Spans:
 
         A step is asked for where its begin or its end is.
         """
-        begun = self._open.pop(event.ends, None) if event.ends else None
-        if begun is not None:
-            self._note(event.event_id, begun.ids._replace(is_end=True))
-            links = self._links(event, {begun.ids.span, begun.parent}, (OF_END, True))
-            if not (is_chosen or begun.is_chosen):
-                self._time_ns(event)
-                return None
-            return self._span(begun._replace(links=begun.links + links), event)
+        self._time_ns(event)
+        span = self._open.pop(event.ends, None) if event.ends else None
+        if span is not None:
+            self._note(event.event_id, span.ids._replace(is_end=True))
+            links = self._links(event, {span.ids.span, span.parent}, (OF_END, True))
+            span = span._replace(links=span.links + links)
+            return self._span(span, event) if is_chosen or span.is_chosen else None
         span = self._placed(event, is_chosen)
         self._note(event.event_id, span.ids)
         if event.begins:
-            self._time_ns(event)
             self._open[event.event_id] = span
             return None
         return self._span(span, event) if is_chosen else None
@@ -118,14 +116,16 @@ class Spans:
             self._older, self._newer = self._newer, {}
 
     def _ids(self, event_id: str) -> SpanIds | None:
-        begun = self._open.get(event_id)
-        return begun.ids if begun else self._newer.get(event_id) or self._older.get(event_id)
+        span = self._open.get(event_id)
+        return span.ids if span else self._newer.get(event_id) or self._older.get(event_id)
 
     def _causes(self, event: Event) -> dict[str, SpanIds]:
         """Returns the causes of an event whose spans are known; of another log by their own ids."""
         elsewhere = {text.partition("@")[0] for text in event.external_causes}
         causes = {}
         for cause in event.caused_by:
+            if cause == event.ends:
+                continue  # it is the same span
             ids = self._ids(cause) or (ids_of(cause) if cause in elsewhere else None)
             if ids is None:
                 self.unlinked += 1
@@ -151,9 +151,8 @@ class Spans:
             own = ids_of(event.event_id)
         parent = enclosing[0].span if enclosing else _hex(event.cut_payload, "parent_span_id", 16)
         links = [_link(ids) for ids in causes.values() if ids.is_end or ids.span != parent]
-        for cause in event.header.inferred_causes:
-            if ids := self._ids(cause):
-                links.append(_link(ids, (INFERRED, True)))
+        inferred = map(self._ids, event.header.inferred_causes)
+        links += [_link(ids, (INFERRED, True)) for ids in inferred if ids is not None]
         return _OpenSpan(event, own, parent, links, is_chosen)
 
     def _links(self, event: Event, but: set[int], fact: tuple[str, bool]) -> list[Json]:
@@ -243,8 +242,9 @@ def _ns(payload: Json, key: str, other: int) -> int:
 
 def _link(ids: SpanIds, *facts: tuple[str, bool]) -> Json:
     link: Json = {"traceId": f"{ids.trace:032x}", "spanId": f"{ids.span:016x}"}
-    if told := dict((*facts, (BY_END, True)) if ids.is_end else facts):
-        link["attributes"] = _pairs(told)
+    attributes = dict((*facts, (BY_END, True)) if ids.is_end else facts)
+    if attributes:
+        link["attributes"] = _pairs(attributes)
     return link
 
 
@@ -293,10 +293,10 @@ def _attributes(payload: Json) -> Json:
             flat[name] = value
 
     own = payload.get("attributes")
-    is_of_tracer = isinstance(own, dict)
-    if is_of_tracer:
+    if isinstance(own, dict):
         put(own, "")
-    put({k: v for k, v in payload.items() if not (is_of_tracer and k in _PLACED)}, "")
+        payload = {key: value for key, value in payload.items() if key not in _PLACED}
+    put(payload, "")
     return flat
 
 

@@ -41,7 +41,7 @@ class Endpoint(NamedTuple):
         return f"{scheme}://{host}:{self.port}{self.target.partition('?')[0]}"
 
 
-class Outcome(NamedTuple):
+class SpansSent(NamedTuple):
     """How many spans an endpoint took and rejected, and what it said last."""
 
     sent: int = 0
@@ -106,11 +106,12 @@ class Sender:
 
     def __init__(self, to: Endpoint, headers: Mapping[str, str], wait_s: float = WAIT_S) -> None:
         self._to = to
-        self._secrets = [part for text in headers.values() for part in (text, *text.split()) if part]
+        words = [word for text in headers.values() for word in text.split()]
+        self._secrets = [*headers.values(), *(word for word in words if len(word) >= 8)]
         self._headers = {"User-Agent": "thence", **headers, "Content-Type": "application/json"}
         self._wait_s = wait_s
         self._connection: HTTPConnection | None = None
-        self.outcome = Outcome()
+        self.outcome = SpansSent()
 
     def send(self, body: bytes, count: int, pause: Callable[[float], object] = sleep) -> None:
         """Sends one batch of `count` spans.
@@ -149,12 +150,7 @@ class Sender:
         """Sends a request once: the status, what was said, the wait asked for, or the failure."""
         try:
             if self._connection is None:
-                where, limit = (self._to.host, self._to.port), {"timeout": _REQUEST_S}
-                self._connection = (
-                    HTTPSConnection(*where, **limit, context=ssl.create_default_context())
-                    if self._to.is_tls
-                    else HTTPConnection(*where, **limit)
-                )
+                self._connection = self._opened()
             self._connection.request("POST", self._to.target, body, self._headers)
             response = self._connection.getresponse()
             end_s, answer = monotonic() + _REQUEST_S, b""
@@ -172,6 +168,13 @@ class Sender:
             self.close()
             return None, b"", 0.0, str(error) or type(error).__name__
 
+    def _opened(self) -> HTTPConnection:
+        host, port = self._to.host, self._to.port
+        if not self._to.is_tls:
+            return HTTPConnection(host, port, timeout=_REQUEST_S)
+        context = ssl.create_default_context()
+        return HTTPSConnection(host, port, timeout=_REQUEST_S, context=context)
+
     def _count(self, count: int, answer: bytes) -> None:
         """Counts a batch that was taken, but for the spans that a partial success rejects."""
         rejected, message = 0, self.outcome.message
@@ -182,12 +185,14 @@ class Sender:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             pass  # an answer of 200 says that the batch was taken, in whatever form
         before = self.outcome
-        self.outcome = Outcome(before.sent + count - rejected, before.rejected + rejected, message)
+        self.outcome = SpansSent(
+            before.sent + count - rejected, before.rejected + rejected, message
+        )
 
     def _said(self, answer: bytes) -> str:
         """Returns the beginning of what an endpoint said, in one line, without our headers."""
         text = " ".join(answer.decode(errors="replace").split())
-        for secret in self._secrets:
+        for secret in filter(None, self._secrets):
             text = text.replace(secret, "…")
         return f": {text[:_WORDS_CHARACTERS_MAX]}" if text else ""
 

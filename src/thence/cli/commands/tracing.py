@@ -1,4 +1,4 @@
-"""The spans of OpenTelemetry at the command line: what `export --otlp` does, the command `import`."""
+"""The spans of OpenTelemetry at the command line: `export --otlp`, and the command `import`."""
 
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from thence.replica import Log
 
 
-class SpanQuestion(NamedTuple):
-    """Which spans of which log are asked for."""
+class EventChoice(NamedTuple):
+    """Which events of which log are exported."""
 
     log: str | None
     limit: int | None
@@ -22,13 +22,13 @@ class SpanQuestion(NamedTuple):
 class _Exported:
     """The spans of one export, read from an open log once."""
 
-    def __init__(self, out: Output, replica: "Log", question: SpanQuestion) -> None:
+    def __init__(self, out: Output, replica: "Log", choice: EventChoice) -> None:
         from thence.core.query.filter import Filter
-        from thence.otlp.encoding import Spans
+        from thence.otlp.encoding import LogSpans
 
-        self._replica, self._question = replica, question
-        self._matches = Filter.of(**keys(question.conditions)).matches
-        self._spans = Spans(replica.vocabulary)
+        self._replica, self._choice = replica, choice
+        self._matches = Filter.of(**keys(choice.conditions)).matches
+        self._spans = LogSpans(replica.vocabulary)
         self._out = out
         self.chosen_count = self.span_count = 0
 
@@ -49,7 +49,7 @@ class _Exported:
     def _all(self) -> Iterator[dict[str, Any]]:
         from thence.cli.shared.progress import parts_done
 
-        limit = self._question.limit
+        limit = self._choice.limit
         read_count = 0
         with parts_done(self._out, "exporting") as show:
             for page in self._replica.answers.pages():
@@ -68,25 +68,25 @@ class _Exported:
 
     def notices(self) -> list[str]:
         """Reports a filter that nothing fits; returns what else is to be told."""
-        report_matches(self._out, self._replica, self._question.conditions, self.chosen_count)
+        report_matches(self._out, self._replica, self._choice.conditions, self.chosen_count)
         unlinked = self._spans.unlinked
         why = "to events that the log lacks, or had too long before"
         return [f"{counted(unlinked, 'link')} left out, {why}"] if unlinked else []
 
 
-def write_spans(out: Output, file: IO[bytes], question: SpanQuestion) -> tuple[int, list[str]]:
+def write_spans(out: Output, file: IO[bytes], choice: EventChoice) -> tuple[int, list[str]]:
     """Writes spans as lines of OTLP/JSON; returns how many, and what is to be told of them."""
     from thence.cli.shared.locate import find_log
     from thence.replica import open_log
 
-    with open_log(find_log(out, question.log), create=False) as replica:
-        exported = _Exported(out, replica, question)
+    with open_log(find_log(out, choice.log), create=False) as replica:
+        exported = _Exported(out, replica, choice)
         for body, _ in exported.groups():
             file.write(body + b"\n")
         return exported.span_count, exported.notices()
 
 
-def send_spans(out: Output, url: str, wait_s: float, question: SpanQuestion) -> None:
+def send_spans(out: Output, url: str, wait_s: float, choice: EventChoice) -> None:
     """Sends spans to an endpoint, and tells how many it took."""
     from thence.cli.shared.locate import find_log
     from thence.otlp.sending import Sender, endpoint, headers_of
@@ -94,10 +94,10 @@ def send_spans(out: Output, url: str, wait_s: float, question: SpanQuestion) -> 
 
     to, headers = endpoint(url), headers_of(out.settings.otlp_headers)
     with (
-        open_log(find_log(out, question.log), create=False) as replica,
+        open_log(find_log(out, choice.log), create=False) as replica,
         Sender(to, headers, wait_s) as sender,
     ):
-        exported = _Exported(out, replica, question)
+        exported = _Exported(out, replica, choice)
         for body, count in exported.groups():
             sender.send(body, count)
         notices = exported.notices()
