@@ -14,7 +14,13 @@ import click
 from thence.cli.commands.tracing import EventChoice, send_spans, write_spans
 from thence.cli.frame import checked_name, help_with, log_options
 from thence.cli.output import Output, current
-from thence.cli.shared.logs import OptionValue, filter_options, keys, report_matches
+from thence.cli.shared.logs import (
+    OptionValue,
+    filter_options,
+    find_log_to_read,
+    keys,
+    report_matches,
+)
 from thence.cli.shared.render import counted
 from thence.core.sentences.table import COLUMNS, payload_values, row_of
 from thence.core.values.payload import printable
@@ -131,13 +137,12 @@ def _export_table(
     cell: Callable[[str], str] | None,
 ) -> None:
     """Writes a table: CSV with the form of texts that `cell` returns, Parquet without it."""
-    from thence.cli.shared.locate import find_log
     from thence.replica import open_log
 
     count = 0
     empty = dict.fromkeys(columns)  # in order
     with (
-        open_log(find_log(out, choice.log), create=False) as replica,
+        open_log(find_log_to_read(out, choice.log), create=False) as replica,
         _output_file(output) as file,
     ):
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from thence.cli.output import Output
-from thence.cli.shared.logs import Conditions, keys, report_matches
+from thence.cli.shared.logs import Conditions, find_log_to_read, keys, report_matches
 from thence.cli.shared.render import counted
 
 if TYPE_CHECKING:
@@ -76,10 +76,9 @@ class _Exported:
 
 def write_spans(out: Output, file: IO[bytes], choice: EventChoice) -> tuple[int, list[str]]:
     """Writes spans as lines of OTLP/JSON; returns how many, and what is to be told of them."""
-    from thence.cli.shared.locate import find_log
     from thence.replica import open_log
 
-    with open_log(find_log(out, choice.log), create=False) as replica:
+    with open_log(find_log_to_read(out, choice.log), create=False) as replica:
         exported = _Exported(out, replica, choice)
         for body, _ in exported.groups():
             file.write(body + b"\n")
@@ -88,13 +87,12 @@ def write_spans(out: Output, file: IO[bytes], choice: EventChoice) -> tuple[int,
 
 def send_spans(out: Output, url: str, wait_s: float, choice: EventChoice) -> None:
     """Sends spans to an endpoint, and tells how many it took."""
-    from thence.cli.shared.locate import find_log
     from thence.otlp.sending import Sender, endpoint, headers_of
     from thence.replica import open_log
 
     to, headers = endpoint(url), headers_of(out.settings.otlp_headers)
     with (
-        open_log(find_log(out, choice.log), create=False) as replica,
+        open_log(find_log_to_read(out, choice.log), create=False) as replica,
         Sender(to, headers, wait_s) as sender,
     ):
         exported = _Exported(out, replica, choice)
