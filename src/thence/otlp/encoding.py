@@ -140,7 +140,7 @@ class LogSpans:
         step, for an ended step encloses nothing. A span of a tracer stays in its trace.
         """
         causes = self._causes(event)
-        own = _of_tracer(event)
+        own = tracer_ids(event)
         enclosing = [ids for cause, ids in causes.items() if cause in self._open]
         enclosing += [ids for ids in causes.values() if not ids.is_end]
         if own is not None:
@@ -178,7 +178,7 @@ class LogSpans:
             attributes[UNFINISHED] = True
         elif not is_point:
             attributes[ENDED] = last.event_type
-        kind = first.get("kind") if _of_tracer(begin) else None
+        kind = first.get("kind") if tracer_ids(begin) else None
         encoded: Json = {
             "traceId": f"{ids.trace:032x}",
             "spanId": f"{ids.span:016x}",
@@ -215,7 +215,7 @@ def trace_of(spans: list[Json], resource: Mapping[str, Any], version: str) -> Js
     return {"resourceSpans": [{"resource": described, "scopeSpans": scoped}]}
 
 
-def _of_tracer(event: Event) -> SpanIds | None:
+def tracer_ids(event: Event) -> SpanIds | None:
     """Returns the ids that a tracer gave to the span that an event begins."""
     if b'"span_id"' not in event.line:
         return None
