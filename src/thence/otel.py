@@ -84,10 +84,10 @@ class SpanProcessor(SdkSpanProcessor):
         parent, links = span.parent, [link.context for link in span.links]
         causes = [begin.event_id for begin in map(self._begin_of, (parent, *links)) if begin]
         payload: dict[str, Any] = {
+            "attributes": _attributes(span.attributes),
+            "kind": SpanKind(span.kind).name.lower(),
             "trace_id": f"{context.trace_id:032x}",
             "span_id": f"{context.span_id:016x}",
-            "kind": SpanKind(span.kind).name.lower(),
-            "attributes": _attributes(span.attributes),
         }
         outside = [other for other in links if other and not self._begin_of(other)]
         if parent is not None and not self._begin_of(parent):

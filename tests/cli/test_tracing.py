@@ -128,3 +128,69 @@ def test_bad_addresses_headers_and_options_are_told(agent):
     bad = exported(agent, "http://127.0.0.1:9", OTEL_EXPORTER_OTLP_HEADERS="s3cr3t")
     assert "OTEL_EXPORTER_OTLP_HEADERS" in bad.err
     assert "s3cr3t" not in bad.err
+
+
+def imported(cwd, file, *arguments, **kwargs):
+    return thence("import", "--otlp", file, "--log", "in", *arguments, cwd=cwd, **kwargs)
+
+
+@pytest.mark.promise("A4e")
+def test_spans_come_in_once_and_why_and_unfinished_know_them(agent):
+    exported(agent, "out.jsonl")
+    with package.open(agent / "agent") as log:
+        cause = log.environment(log.events()[0])
+    ended = imported(agent, "out.jsonl", env=cause)
+    assert (ended.code, ended.lines) == (0, ["6 events of 4 spans"]), ended.err
+    again = imported(agent, "-", "--json", stdin=(agent / "out.jsonl").read_bytes())
+    assert again.json == {
+        "events": 0,
+        "spans": 4,
+        "already": 4,
+        "own": 0,
+        "unknown_parents": 0,
+        "circular_causes": 0,
+        "refused": {},
+    }
+    why = thence("why", "--log", "in", "pay.failed", cwd=agent)
+    assert "pay failed" in " ".join(why.out.split())
+    with package.open(agent / "in") as log:
+        events = {event.event_type: event for event in log.read()}
+        assert events["task.begun"].caused_by == ()
+        assert events["seen"].caused_by == (events["task.begun"].event_id,)
+        assert (events["task.begun"].header.source, events["task.begun"].subject) == (
+            "otlp",
+            "order/1",
+        )
+    unfinished = thence("unfinished", "--log", "in", cwd=agent)
+    assert "call began" in " ".join(unfinished.out.split())
+    assert "its process ended" not in " ".join(unfinished.out.split())
+
+
+@pytest.mark.promise("A4e")
+def test_what_was_not_taken_is_told(agent):
+    lines = [b'{"resourceSpans": [{"scopeSpans": [{"spans": [7]}]}]}', b"x"]
+    exported(agent, "out.jsonl", "--type", "pay.failed")
+    lines.append((agent / "out.jsonl").read_bytes())
+    ended = imported(agent, "-", stdin=b"\n".join(lines))
+    assert (ended.code, ended.lines) == (0, ["2 events of 1 span"])
+    assert "refused 1 record: a span that is no map" in ended.err
+    assert "refused 1 record: a line that is no JSON" in ended.err
+    assert "1 span with a parent that is nowhere here" in ended.err
+
+
+def test_what_holds_no_span_and_a_log_of_another_kind_are_errors(agent):
+    (agent / "spans.pb").write_bytes(b"\n\x10\x00\x01")
+    (agent / "empty").touch()
+    (agent / "text").write_text("hello\n")
+    for name, word in (("spans.pb", "protobuf"), ("empty", "empty"), ("text", "no JSON")):
+        ended = imported(agent, name)
+        assert ended.code == 1
+        assert is_three_lines(ended.err)
+        assert word in ended.err
+    exported(agent, "out.jsonl")
+    with package.open(agent / "run", vocabulary="sim"):
+        pass
+    ended = thence("import", "--otlp", "out.jsonl", "--log", "run", cwd=agent)
+    assert (ended.code, "of another kind" in ended.err) == (2, True)
+    assert thence("import", cwd=agent).code == 2
+    assert thence("import", "--otlp", "nowhere", cwd=agent).code == 2

@@ -5,6 +5,7 @@ that is neither in the file nor in the log stays in the payload as the ids that 
 origin of an event is `otlp` with `<trace id>:<span id>`, and `:end` behind it for an end.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
@@ -99,8 +100,8 @@ class SpanReader:
 
     def _of(self, line: bytes) -> list[Any]:
         try:
-            return [msgspec.json.decode(line)]
-        except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
+            return [json.loads(line)]  # takes NaN and halves of characters too, for `repair`
+        except (ValueError, RecursionError):
             self.refused["a line that is no JSON"] += 1
             return []
 
@@ -112,7 +113,7 @@ class SpanReader:
         for group in self._maps(document["resourceSpans"]):
             resource = self._attributes(_map(group.get("resource")).get("attributes"))
             spans = [
-                (span, str(_map(scoped.get("scope")).get("name") or ""))
+                (span, _text(_map(scoped.get("scope")).get("name")))
                 for scoped in self._maps(group.get("scopeSpans"))
                 for span in _items(scoped.get("spans"))
             ]
@@ -145,7 +146,7 @@ class SpanReader:
         kind = _kind(raw.get("kind"))
         trace_id, span_id = key.split(":")
         kept = {name: value for name, value in attributes.items() if name not in _OWN}
-        first: Json = {"trace_id": trace_id, "span_id": span_id, "kind": kind, "attributes": kept}
+        first: Json = {"attributes": kept, "kind": kind, "trace_id": trace_id, "span_id": span_id}
         first["start_time_unix_nano"] = begun_ns
         if scope and not is_ours:
             first["scope"] = scope
@@ -161,13 +162,13 @@ class SpanReader:
         if not is_ours:
             words["actor"] = _word(resource.get("service.name"))
         failed = _map(raw.get("status")).get("code") in _CODES
-        begun = name if is_point else _type(attributes.get(BEGUN), f"{name}.begun")
-        ended = _type(attributes.get(ENDED), f"{name}.{'failed' if failed else 'ended'}")
+        begin_type = name if is_point else _type(attributes.get(BEGUN), f"{name}.begun")
+        end_type = _type(attributes.get(ENDED), f"{name}.{'failed' if failed else 'ended'}")
         has_end = ended_ns and not is_point and UNFINISHED not in attributes
         parent = _hex(raw.get("parentSpanId"), 16)
-        begin = _new(_type(begun, "span"), first, words, begun_ns, key)
+        begin = _new(_type(begin_type, "span"), first, words, begun_ns, key)
         begin = msgspec.structs.replace(begin, begins=not is_point)
-        end = _new(ended, last, words, ended_ns, f"{key}:end") if has_end else None
+        end = _new(end_type, last, words, ended_ns, f"{key}:end") if has_end else None
         links = tuple(self._links(raw.get("links")))
         place = f"{trace_id}:{parent}" if parent else ""
         return ReadSpan(key, place, links, begun_ns, max(begun_ns, ended_ns), begin, end)

@@ -218,7 +218,7 @@ def _report_import(
     if arrivals.circular:
         out.notice(f"{counted(arrivals.circular, 'cause')} left out: the spans are in a circle")
     for reason, number in reader.refused.items():
-        out.warn(f"refused {number:,} times: {reason}")
+        out.warn(f"refused {counted(number, 'record')}: {reason}")
     if out.is_json:
         numbers = {name: number for name, (_, number) in facts.items()}
         circular, refused = arrivals.circular, dict(reader.refused)
