@@ -9,16 +9,17 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span
-from opentelemetry.sdk.trace import SpanProcessor as SdkSpanProcessor
-from opentelemetry.trace import SpanContext, SpanKind, StatusCode
-
 from thence.core.event import Event
 from thence.core.values.new_event import NewEvent
-from thence.errors import WriterClosed
+from thence.errors import WriterClosed, needs_extra
 from thence.log.write.drafting import warn
 from thence.propagation import TRACESTATE, carried
+
+with needs_extra("otel", "thence.otel"):
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+    from opentelemetry.sdk.trace import SpanProcessor as SdkSpanProcessor
+    from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 if TYPE_CHECKING:
     from thence.replica import Log
