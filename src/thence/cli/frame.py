@@ -217,7 +217,11 @@ TABLE = {
     "diff": ("commands.diff", "Show where two logs part, and what came of it."),
     "doctor": ("commands.doctor", "Check the machine, the folder, and the state of a log."),
     "effects": ("commands.causes", "Show what followed from an event."),
-    "export": ("commands.export", "Write events as a table, CSV or Parquet."),
+    "export": ("commands.export", "Write events as a table, CSV or Parquet, or as spans of OTLP."),
+    "import": (
+        "commands.tracing",
+        "Take spans of OpenTelemetry into a log, as begun and ended steps.",
+    ),
     "hook": ("commands.hook", "Record what coding agents do, by their hooks."),
     "last": ("commands.listing", "Show the last event, and what was open when the log ended."),
     "log": ("commands.listing", "List events in total order, one line each."),
