@@ -23,6 +23,7 @@ CHAIN_MAX = 50
 REWRITES_MAX = 1_000
 SQUASHED_AMONG = 200  # the newest commits of the log that a squash is searched for
 RUN_MAX = 50  # most lines before and behind one that are compared
+TELLING_CHARACTERS = 12  # letters and digits of a line that hardly two write alike
 CELLS_MAX = 4_000_000  # of the table by which two texts are compared line by line
 _FILES = b'"files":['
 
@@ -98,9 +99,13 @@ class WrittenLine(NamedTuple):
 
 
 class AgentEdit(NamedTuple):
-    """What one edit wrote into one file; `runs` are the lines that are new in it, in rows."""
+    """What one edit wrote into one file; `runs` are the lines that are new in it, in rows.
+
+    `begun` and `place` are where the log has the begin and the end of the call: it wrote between.
+    """
 
     place: int
+    begun: int
     event: Event
     session: str | None
     agent: str | None
@@ -132,8 +137,10 @@ class Ownership:
         self.commits: dict[str, CommitRecord] = {}
         self.rewritten: dict[str, list[str]] = {}
         self._edits: list[tuple[int, Event]] = []
+        self._begun: dict[str, int] = {}
         self._journal = journal
         self._owners: dict[str, Owner] = {}
+        self._parts: dict[str, list[str]] = {}
         self._events: dict[str, Event | None] = {}
         self._by_path: dict[str, list[AgentEdit]] = {}
         self._by_root: dict[str | None, list[CommitRecord]] = {}
@@ -153,6 +160,8 @@ class Ownership:
             old, new = payload.get("old"), payload.get("new")
             if isinstance(old, str) and isinstance(new, str) and old != new:
                 self.rewritten.setdefault(new, []).append(old)
+        elif event.event_type == "tool.begun":
+            self._begun[event.event_id] = place
         elif event.event_type == "tool.ended" and _FILES in event.line:
             self._edits.append((place, event))
 
@@ -243,13 +252,19 @@ class Ownership:
         since = max(before, default=-1)
         paths = self.history.paths_of((record.commit,)).get(record.commit, frozenset())
         return any(
-            since < edit.place < record.place
+            since < edit.place
+            and edit.begun < record.place
             and (edit.session, edit.root) == (record.session, record.root)
             for edit in self._edits_of(paths)
         )
 
     def _squashed(self, commit: str) -> list[str]:
         """Returns the commits that one holds the whole change of, in the log's order."""
+        if commit not in self._parts:
+            self._parts[commit] = self._find_squashed(commit)
+        return self._parts[commit]
+
+    def _find_squashed(self, commit: str) -> list[str]:
         paths = self.history.paths_of((commit,)).get(commit)
         if not paths or not self._unmerged:
             return []
@@ -314,7 +329,7 @@ class Ownership:
         edits, owner = self._explaining(line), self.of_commit(line.commit)
         chosen = _chosen(edits, lines, at)
         if chosen is None and not edits and owner.kind != "bot":
-            chosen = _chosen(self._squashed_in(line), lines, at, is_strict=True)
+            chosen = _chosen(self._squashed_in(line), lines, at, is_whole=True)
         return self._by_edit(chosen, owner) if chosen else owner
 
     def _by_edit(self, chosen: list[AgentEdit], owner: Owner) -> Owner:
@@ -352,7 +367,7 @@ class Ownership:
             explaining |= {
                 edit.place: edit
                 for edit in edits
-                if edit.root == record.root and since < edit.place < record.place
+                if edit.root == record.root and since < edit.place and edit.begun < record.place
             }
         return _first_writers([explaining[place] for place in sorted(explaining)])
 
@@ -363,7 +378,7 @@ class Ownership:
             commit = remaining.pop()
             if commit in self.commits:
                 yield self.commits[commit]
-            origins = set(self._origins(commit)) - seen
+            origins = {*self._origins(commit), *self._squashed(commit)} - seen
             seen |= origins
             remaining += origins
 
@@ -454,7 +469,7 @@ class Ownership:
             return
         session = _text(payload.get("session")) or event.stream
         own_root, agent = _root(payload.get("root")), _text(payload.get("agent"))
-        files = payload.get("files")
+        files, begun = payload.get("files"), self._begun.get(event.ends or "", place)
         for file in files if isinstance(files, list) else ():
             if not isinstance(file, dict) or not isinstance(file.get("path"), str):
                 continue
@@ -463,7 +478,7 @@ class Ownership:
                 path, root = self._placed(file["path"], _root(file.get("root")) or own_root)
                 is_whole = not isinstance(removed, str)
                 runs = _new_lines(None if is_whole else removed, added)
-                yield path, AgentEdit(place, event, session, agent, root, is_whole, runs)
+                yield path, AgentEdit(place, begun, event, session, agent, root, is_whole, runs)
 
     def _placed(self, path: str, root: str | None) -> tuple[str, str | None]:
         """Returns a path relative to the working tree that it lies in, with that tree."""
@@ -574,21 +589,24 @@ def _first_writers(edits: list[AgentEdit]) -> list[AgentEdit]:
 
 
 def _chosen(
-    edits: list[AgentEdit], lines: Sequence[BlamedLine], at: int, *, is_strict: bool = False
+    edits: list[AgentEdit], lines: Sequence[BlamedLine], at: int, *, is_whole: bool = False
 ) -> list[AgentEdit] | None:
     """Returns those edits that fit the lines around one best, the newest last.
 
-    A strict choice needs two lines in a row, or one that says something.
+    With `is_whole` all lines in a row that an edit wrote must stand there, several or one that
+    says something.
     """
     likenesses = [(edit.likeness(lines, at), edit) for edit in edits]
+    if is_whole:
+        least = 1 if sum(map(str.isalnum, lines[at].text)) >= TELLING_CHARACTERS else 2
+        likenesses = [
+            (likeness, edit)
+            for likeness, edit in likenesses
+            if likeness[0] >= max(least, min(map(len, edit.runs)))
+        ]
     most = max((likeness for likeness, _ in likenesses), default=(0, 0))
-    says_much = sum(map(str.isalnum, lines[at].text)) >= 12
-    if not most[0] or (is_strict and most[0] < 2 and not says_much):
-        return None
-    best = sorted(
-        (edit for likeness, edit in likenesses if likeness == most), key=lambda edit: edit.place
-    )
-    return best if len({edit.author for edit in best}) > 1 else best[-1:]
+    best = [edit for likeness, edit in likenesses if likeness == most and most[0]]
+    return (best if len({edit.author for edit in best}) > 1 else best[-1:]) or None
 
 
 def _likeness(run: Sequence[WrittenLine], lines: Sequence[BlamedLine], at: int) -> tuple[int, int]:
