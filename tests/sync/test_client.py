@@ -346,10 +346,24 @@ def test_busy_server_names_the_seconds_to_wait(to, headers, expected_s):
 
 
 def test_later_server_is_named_before_any_token_is_sent(to, server):
-    server.health = {"status": "ok", "protocol": [4, 5]}
-    with pytest.raises(SyncRefused, match="4, 5") as caught:
+    server.health = {"status": "ok", "protocol": [5, 6]}
+    with pytest.raises(SyncRefused, match="5, 6") as caught:
         to(server.url).page("")
     assert "update" in caught.value.hint
+    assert server.paths() == ["/api/v1/sync/health/"]
+
+
+def test_server_that_knows_no_large_values_is_told_of_none(to, server):
+    asked = to(server.url)
+    asks = (
+        lambda: asked.lacking_pieces(["00" * 32]),
+        lambda: asked.bring_pieces([b"{}"]),
+        lambda: asked.pieces([("00" * 32, 1)]),
+    )
+    for ask in asks:
+        with pytest.raises(SyncRefused, match="version 3") as caught:
+            ask()
+        assert "server must be updated" in caught.value.hint
     assert server.paths() == ["/api/v1/sync/health/"]
 
 
