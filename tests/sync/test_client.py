@@ -263,9 +263,10 @@ def test_lines_verdicts_and_cursors_pass_as_they_are(to, server):
     health, page, batch, lines = server.requests
     assert health[1] == "/api/v1/sync/health/"
     assert "Authorization" not in health[3]
-    assert page[2] == {"log": "orders", "kind": "plain", "limit": "1000", "after": "c 0"}
+    query = {"log": "orders", "kind": "plain", "protocol": "4"}
+    assert page[2] == {**query, "limit": "1000", "after": "c 0"}
     assert (page[3]["X-Team-Slug"], page[3]["User-Agent"]) == ("atlas", "thence")
-    assert batch[2] == {"log": "orders", "kind": "plain", "after": "c 1", "seen": "c 2"}
+    assert batch[2] == {**query, "after": "c 1", "seen": "c 2"}
     assert batch[3]["Content-Encoding"] == "gzip"
     assert batch[4] == b'{"events":[' + b",".join([LINE] * 100) + b"]}"
     assert json.loads(lines[4]) == {"digests": ["00" * 32]}

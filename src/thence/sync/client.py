@@ -63,7 +63,7 @@ from thence.sync.target import SyncTarget
 
 RETRY_AFTER_S_MAX = 600.0
 _RETRY_AFTER_S = 30.0
-_BATCH = "events/batch/"
+_BATCH, _PIECES = "events/batch/", "events/pieces/"
 _PACKED_BYTES_MIN = 1_024
 _CURSOR_CHARACTERS_MAX = 256  # two of them stand in the head of a request
 _TOKEN = re.compile(r"[!-~]{1,4096}")
@@ -187,9 +187,12 @@ class SyncClient:
         return self._about("pieces/missing", names, DigestsRequest(names)).digests
 
     def bring_pieces(self, lines: Sequence[bytes]) -> int:
-        """Brings lines of pieces; returns how many, from the first one on, the server holds now."""
+        """Brings lines of pieces; returns how many, from the first one on, the server holds now.
+
+        Raises BatchRefused where one of them is not what it says.
+        """
         self._check_large_values()
-        answer = self._ask("POST", "events/pieces/", body=joined_pieces(lines))
+        answer = self._ask("POST", _PIECES, body=joined_pieces(lines))
         return self._decoded(answer, KeptPieces).count
 
     def pieces(self, places: Sequence[tuple[str, int]]) -> Sequence[bytes]:
@@ -277,7 +280,7 @@ class SyncClient:
         if answer.status == 200 or _is_log_unknown(answer):
             return answer
         is_refused = answer.status == 413 or (answer.status == 400 and _refusal_of(answer).error)
-        if path == _BATCH and is_refused:
+        if path in (_BATCH, _PIECES) and is_refused:
             raise self._batch_refused(answer)
         raise _error_of(answer, "could not sync with", self._login.access)
 

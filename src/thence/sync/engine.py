@@ -275,16 +275,23 @@ class SyncEngine:
 
         One whose value the log has not whole any more is parked, unless it was redacted meanwhile.
         """
-        ready: list[OutboxLine] = []
-        for one in group:
+        return [one for one in group if BODIES_SIGN not in one.line or self._has_brought(one)]
+
+    def _has_brought(self, one: OutboxLine) -> bool:
+        """Brings the large values of a line; parks it where it is refused them twice."""
+        entries = Event(one.line, None, self._log.vocabulary).body_entries
+        try:
             try:
-                if BODIES_SIGN in one.line:
-                    event = Event(one.line, None, self._log.vocabulary)
-                    self._values.bring(event.body_entries)
-                ready.append(one)
-            except BodyMissing as error:
-                self._keep_damaged(one, error)
-        return ready
+                self._values.bring(entries)
+            except BatchRefused:  # its bytes may have been spoilt on their way
+                self._values.bring(entries)
+        except BodyMissing as error:
+            self._keep_damaged(one, error)
+            return False
+        except BatchRefused as refused:
+            self._park(one, refused.cause, refused)
+            return False
+        return True
 
     def _keep_damaged(self, one: OutboxLine, error: BodyMissing) -> None:
         """Parks a line of which a large value can't be read, if the log has the line still."""

@@ -1,6 +1,7 @@
 """Large values at a server of its own process: who may ask for them, and where they go with it."""
 
 import gzip
+import json
 import signal
 import socket
 from collections.abc import Sequence
@@ -12,13 +13,16 @@ import apsw
 import pytest
 from tests.cli.installed import thence as thence_command
 from tests.server.team.engines import new_database
+from tests.server.team.notices import ANN
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.server.team.test_body_pieces import COMMON, SECRET, Writer, piece, places, writer
+from tests.server.team.test_erasing import files_with
 
 import thence
 from thence.core.event import Event
 from thence.core.values.digests import digests
 from thence.core.values.vocabulary import PLAIN
+from thence.core.wire.authorship import REDACTED, signed_redaction
 from thence.server.team.accounts import Accounts
 from thence.server.team.exchange import Exchange
 from thence.server.team.sqlite import SqliteDatabase
@@ -188,3 +192,31 @@ def test_server_that_is_killed_between_pieces_and_line_loses_nothing(
             assert report.is_complete, report  # type: ignore[attr-defined]
         assert [one.payload for one in b.events()] == [one.payload for one in a.events()]
         assert b.verify().findings == ()
+
+
+@pytest.mark.promise("S10a")
+def test_value_that_was_taken_back_is_in_no_file_and_on_no_page(
+    red: TeamServer, writer: Writer
+) -> None:
+    ada, log, secret = red.client("ada"), "erased-values", "mackerel"
+    query = f"?log={log}&kind=plain&protocol=4"
+    lines = writer.said(*(f"{number} {secret} " * 400 for number in range(8)), "kept " * 400)
+    assert ada.ask("POST", PIECES + query, told(writer.pieces)).status == 200
+    assert set(ada.statuses(log, lines)) == {"success"}
+    node = Event(lines[0], None, PLAIN).node_id
+    ada.post("/api/v1/keys/", {"public_key": ANN.public_key, "nodes": [node]})
+    assert secret.encode() in ada.ask("GET", f"/logs/{log}/events").body
+    beside_the_database = 1 if isinstance(red.place, str) else 2
+    assert len(files_with(red.data, secret)) >= beside_the_database
+    for line in lines[:-1]:
+        event = Event(line, None, PLAIN)
+        facts = signed_redaction(ANN, event.event_id, digests(line).line, "").facts()
+        notice = writer.log.redactions.record(REDACTED, facts, (event.event_id,)).line
+        assert ada.statuses(log, [notice]) == ["success"]
+    assert files_with(red.data, secret) == []
+    assert secret.encode() not in ada.ask("GET", f"/logs/{log}/events").body
+    assert ada.post(VALUES + query, asked(lines)).json["pieces"][0] == json.loads(writer.pieces[-1])
+    # who brings one of them again, as an old copy of a log would, brings it back nowhere
+    assert ada.ask("POST", PIECES + query, told(writer.pieces)).status == 200
+    assert ada.statuses(log, lines[:1]) == ["duplicate"]
+    assert files_with(red.data, secret) == []

@@ -82,16 +82,7 @@ class Relay:
         node_id, above its last number, renews the identity at most once a day. Raises what an
         append raises.
         """
-        bad: list[tuple[bytes, BadLine]] = []
-        events: list[Event] = []
-        redactions = read_redactions(self._disk, self._folder)
-        for received in lines:
-            line = without_body(received, redactions)
-            event = parse(line, self._vocabulary)
-            if isinstance(event, BadLine):
-                bad.append((line, event))
-            else:
-                events.append(event)
+        events, bad = self._parsed(lines)
         ids = {event.event_id for event in events}
         numbers = {_number(event) for event in events if not event.is_foreign}
         held = look(ids, numbers) if events else Held(0, {}, ())
@@ -130,6 +121,20 @@ class Relay:
             tuple(event for event, is_beside in kept if is_beside),
             renewed,
         )
+
+    def _parsed(self, lines: Iterable[bytes]) -> tuple[list[Event], list[tuple[bytes, BadLine]]]:
+        """Returns the events of lines, without what was redacted here, and what are none."""
+        bad: list[tuple[bytes, BadLine]] = []
+        events: list[Event] = []
+        redactions = read_redactions(self._disk, self._folder)
+        for received in lines:
+            line = without_body(received, redactions)
+            event = parse(line, self._vocabulary)
+            if isinstance(event, BadLine):
+                bad.append((line, event))
+            else:
+                events.append(event)
+        return events, bad
 
     def _admit(self, ours: Sequence[Event], now_s: float) -> tuple[bool, Sequence[Event]]:
         """Prepares for lines under own node_ids.

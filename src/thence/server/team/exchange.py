@@ -210,7 +210,7 @@ class Exchange:
                 "could not give the lines of",
                 place=log,
                 cause="it keeps large values beside them, which this client does not know",
-                hint="update thence there",
+                hint="update thence on the machine of this client",
             )
 
     def mark(self, team: str, log: str) -> str:

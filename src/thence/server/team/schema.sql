@@ -145,7 +145,7 @@ CREATE TABLE redactions (
     PRIMARY KEY (team, log, digest)
 ) WITHOUT ROWID;
 
--- pieces of large values, each behind the one before it, none for the first; sha256: of the value up to
+-- pieces of large values, each log's own, each behind the one before it, none for the first; sha256: of the value up to
 -- the end of the piece, which has size bytes then
 CREATE TABLE body_pieces (
     team INTEGER NOT NULL,
