@@ -155,6 +155,10 @@ class RedactionRefused(ThenceError):
     """Error: what an event says can't be redacted, or not with the key of this user."""
 
 
+class PruneRefused(ThenceError):
+    """Error: a log, or some of its segments, can't be pruned; the cause says why."""
+
+
 class ServerUnreachable(SyncError):
     """Error: the server did not answer: no connection, or no answer in time."""
 

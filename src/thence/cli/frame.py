@@ -229,6 +229,10 @@ TABLE = {
     "last": ("commands.listing", "Show the last event, and what was open when the log ended."),
     "log": ("commands.listing", "List events in total order, one line each."),
     "mcp": ("commands.mcp", "Answer an agent's questions about a log by MCP, on stdin and stdout."),
+    "prune": (
+        "commands.prune",
+        "Remove a log's oldest files, or put them into an archive.",
+    ),
     "query": ("commands.listing", "List events in total order, one line each."),
     "rebuild": ("commands.listing", "Make the index of a log again from its lines."),
     "redact": (
