@@ -41,6 +41,7 @@ def test_installed_hooks_of_claude_code_record(repository: Path, env: dict[str, 
     assert [e.event_type for e in events(log_in(repository))] == ["session.begun", "tool.begun"]
 
 
+@pytest.mark.promise("A5c")
 @pytest.mark.parametrize("content", [None, OTHERS, '{"a":[1,2]}\n', "{}"])
 def test_uninstall_brings_the_file_back_byte_for_byte(
     repository: Path, env: dict[str, str], content: str | None
@@ -59,6 +60,7 @@ def test_uninstall_brings_the_file_back_byte_for_byte(
     assert log_in(repository).is_dir()
 
 
+@pytest.mark.promise("A5c")
 def test_what_others_changed_meanwhile_stays(repository: Path, env: dict[str, str]) -> None:
     path = repository / ".claude" / "settings.local.json"
     path.parent.mkdir()

@@ -76,7 +76,7 @@ exec {command} git "$hook" "$@" "git_dir=$GIT_DIR"
 Edit = Callable[[str | None], str | None]
 
 
-class Change(NamedTuple):
+class HookFile(NamedTuple):
     """One file of an agent or of git: what was done to it, or how it stands.
 
     `state` is "installed", "unchanged", "removed", "absent", or "left", of a file that was not
@@ -95,7 +95,7 @@ def command(tool: str) -> str:
     return f"{program} {tool} || true"
 
 
-def install(tool: str, *, is_users: bool, with_notify: bool = False) -> list[Change]:
+def install(tool: str, *, is_users: bool, with_notify: bool = False) -> list[HookFile]:
     """Puts hooks in for this folder's repository or for the user.
 
     Raises ThenceError where there is no place for them, or a file can't be written.
@@ -106,14 +106,14 @@ def install(tool: str, *, is_users: bool, with_notify: bool = False) -> list[Cha
     other = _settings(tool, not is_users) if repository(str(Path.cwd())) else path
     if other != path and _has_own(other, tool):
         note = f"{other} has them already, and both would run"
-        return [Change(tool, path, "left", note)]
+        return [HookFile(tool, path, "left", note)]
     changes = [_changed(tool, path, partial(_with_hooks, tool))]
     if with_notify:
         changes.append(_changed(tool, path.with_name("config.toml"), _with_notify))
     return changes
 
 
-def uninstall(tool: str, *, is_users: bool) -> list[Change]:
+def uninstall(tool: str, *, is_users: bool) -> list[HookFile]:
     """Takes out what `install` put in, and nothing else; raises as that does."""
     if tool == "git":
         return list(_in_git(_git_place(is_users), _remove_block))
@@ -125,7 +125,7 @@ def uninstall(tool: str, *, is_users: bool) -> list[Change]:
     return [change for change in changes if change.state != "absent"] or changes[:1]
 
 
-def status() -> list[Change]:
+def status() -> list[HookFile]:
     """Returns how each place stands that this folder's agents and git read."""
     in_repository = repository(str(Path.cwd())) is not None
     changes = []
@@ -135,13 +135,13 @@ def status() -> list[Change]:
             state, note = "installed" if _has_own(path, tool) else "absent", ""
             if state == "absent" and _SIGN in (_read(path) or ""):
                 state, note = "left", "it calls another thence; install again"
-            changes.append(Change(tool, path, state, note))
+            changes.append(HookFile(tool, path, state, note))
     if in_repository:
         folder, _ = _git_place(is_users=False)
         for name in GIT_HOOKS:
             path = folder / name
             state = "installed" if _BEGIN in (_read(path) or "") else "absent"
-            changes.append(Change("git", path, state))
+            changes.append(HookFile("git", path, state))
     return changes
 
 
@@ -178,18 +178,18 @@ def _settings(tool: str, is_users: bool) -> Path:
     return Path(place[0], folder, name)
 
 
-def _changed(tool: str, path: Path, change: Edit, *, is_removal: bool = False) -> Change:
+def _changed(tool: str, path: Path, change: Edit, *, is_removal: bool = False) -> HookFile:
     """Writes what a function makes of a file's text; of None it is removed."""
     link = _link_of_clone(path)
     if link is not None:
-        return Change(tool, path, "left", f"{link} is a symbolic link, and none is followed here")
+        return HookFile(tool, path, "left", f"{link} is a symbolic link, and none is followed here")
     text = _read(path)
     try:
         fresh = change(text)
     except ValueError as error:
-        return Change(tool, path, "left", str(error))
+        return HookFile(tool, path, "left", str(error))
     if fresh == text:
-        return Change(tool, path, "absent" if is_removal else "unchanged")
+        return HookFile(tool, path, "absent" if is_removal else "unchanged")
     is_kept, before = _kept(path, text)
     if is_removal and is_kept:
         fresh = before
@@ -200,14 +200,14 @@ def _changed(tool: str, path: Path, change: Edit, *, is_removal: bool = False) -
         path.unlink()
         with suppress(OSError):  # other files are in it
             path.parent.rmdir()
-        return Change(tool, path, "removed")
+        return HookFile(tool, path, "removed")
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh_mode = 0o755 if tool == "git" else 0o600
     mode = path.stat().st_mode & 0o777 if text is not None else fresh_mode
     replace_file(path, _bytes(fresh), mode)
     if is_removal:
-        return Change(tool, path, "removed")
-    return Change(tool, path, "installed", _warning(tool, path))
+        return HookFile(tool, path, "removed")
+    return HookFile(tool, path, "installed", _warning(tool, path))
 
 
 def _link_of_clone(path: Path) -> Path | None:
@@ -411,7 +411,7 @@ def _git_place(is_users: bool) -> tuple[Path, Path]:
 
 def _in_git(
     place: tuple[Path, Path], edit: Callable[[str, str | None], str | None]
-) -> Iterator[Change]:
+) -> Iterator[HookFile]:
     folder, log = place
     is_removal = edit is _remove_block
     helper = log / HELPER

@@ -1,6 +1,7 @@
 """The command group `hook`: records what coding agents do."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -10,7 +11,7 @@ from thence.cli.output import current
 from thence.cli.shared.render import counted
 
 if TYPE_CHECKING:
-    from thence.agents.installed import Change
+    from thence.agents.installed import HookFile
 
 _F = TypeVar("_F", bound=Callable[..., object])
 TOOLS = ("claude-code", "codex", "git")
@@ -77,6 +78,28 @@ def uninstall_command(tool: str, is_users: bool | None) -> None:
     _show(uninstall(tool, is_users=bool(is_users)))
 
 
+@hook_command.command("import", **help_with("thence hook import ~/.claude/projects/my-shop"))
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@output_options
+def import_command(path: Path) -> None:
+    """Take in transcripts of Claude Code or Codex: a file, or all in a folder.
+
+    What hooks have recorded, or an earlier import, is not taken in again. Torn lines and lines that
+    are glued together are mended where they can be, else counted.
+    """
+    from thence.agents.installed import log_here
+    from thence.agents.intake import make_log, take_in
+    from thence.agents.transcripts import import_transcripts
+
+    out, folder = current(), log_here()
+    make_log(folder)
+    take_in(folder)
+    counts = import_transcripts(path, folder)
+    mended = f"{counts.mended:,} lines mended, {counts.unreadable:,} that can't be read"
+    words = f"{counted(counts.events, 'event')} of {counted(counts.files, 'transcript')}"
+    out.result(counts._asdict(), [f"{words}; {mended}", f"the log: {folder}"])
+
+
 @hook_command.command("status", **help_with("thence hook status --json"))
 @output_options
 def status_command() -> None:
@@ -95,7 +118,7 @@ def status_command() -> None:
     out.write(f"{counted(counts.waiting, 'file')} to take in, {counts.refused:,} refused")
 
 
-def _show(changes: "Sequence[Change]", last: str = "") -> None:
+def _show(changes: "Sequence[HookFile]", last: str = "") -> None:
     out = current()
     if out.is_json:
         out.json({"hooks": _json(changes)})
@@ -107,5 +130,5 @@ def _show(changes: "Sequence[Change]", last: str = "") -> None:
         out.write(last)
 
 
-def _json(changes: "Sequence[Change]") -> list[dict[str, Any]]:
+def _json(changes: "Sequence[HookFile]") -> list[dict[str, Any]]:
     return [{**change._asdict(), "path": str(change.path)} for change in changes]
