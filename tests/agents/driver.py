@@ -251,10 +251,15 @@ class Agent:
         self.commit(SHARED, self.own_file, **agent)
 
     def end(self) -> None:
-        self.hook("SessionEnd")
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        assert self.process.wait(ANSWER_S) == 0
+        """End the session, and its process however that goes."""
+        with self.process:
+            try:
+                self.hook("SessionEnd")
+                assert self.process.stdin is not None
+                self.process.stdin.close()
+                assert self.process.wait(ANSWER_S) == 0
+            finally:
+                self.process.kill()
 
 
 def play(folder: Path, *, is_one_worktree: bool = False, seed: int = 1) -> Scores:
@@ -450,13 +455,3 @@ def main(folder: Path) -> Iterator[tuple[str, Scores]]:
     """Play both: a worktree for each session, and one for all."""
     yield "a worktree for each", play(folder / "many")
     yield "one worktree for all", play(folder / "one", is_one_worktree=True)
-
-
-if __name__ == "__main__":
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as place:
-        for name, scores in main(Path(place)):
-            print(name, *scores._fields)
-            for score in scores:
-                print(score._replace(faults=()), *score.faults[:12], sep="\n   ")

@@ -28,7 +28,7 @@ def played(tmp_path: Path) -> PlayedRepository:
     return played
 
 
-@pytest.mark.promise("A5d")
+@pytest.mark.promise("A5f")
 def test_why_of_a_line_leads_to_what_the_user_asked(played):
     ended = warm("why", "src/pay.py:2", cwd=played.top)
     assert ended.code == 0, ended.err
@@ -75,7 +75,7 @@ def test_why_of_a_commit_says_whose_it_is(played):
     assert (named["commit"], named["prompt"]) == (shas[1], ASK)
 
 
-@pytest.mark.promise("A5d")
+@pytest.mark.promise("A5f")
 def test_why_of_a_text_finds_the_newest_edit_that_wrote_it(played):
     told = warm("why", "return total * 1.19", "--json", cwd=played.top).json
     assert told["chain"][0]["actor"] == "claude-code/reviewer"
@@ -122,7 +122,7 @@ def test_line_that_is_not_committed_is_told_so(played):
     assert "is not committed yet" in warm("why", "new file é.py:1", cwd=played.top).out
 
 
-@pytest.mark.promise("A5d")
+@pytest.mark.promise("A5f")
 def test_blame_has_each_lines_owner_session_and_ask(played):
     ended = warm("blame", "src/pay.py", cwd=played.top)
     first, second = ended.lines

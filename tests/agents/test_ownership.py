@@ -6,6 +6,7 @@ import pytest
 from tests.agents.played import PlayedRepository, Session, commit, write
 from tests.work.repositories import git
 
+import thence
 from thence.agents.blamed import blame
 from thence.agents.ownership import Owner, Ownership, owner_of_commit
 from thence.work.vcs.repository import repository
@@ -34,7 +35,7 @@ def of_commit(played: PlayedRepository, sha: str) -> Owner:
     return owner_of_commit(played.log, played.repo, sha)
 
 
-@pytest.mark.promise("A5c")
+@pytest.mark.promise("A5e")
 def test_line_leads_to_the_edit_of_a_subagent_its_task_and_what_was_asked(played):
     session = Session(played, "s1", ask="Add VAT to all prices")
     reviewer = session.subagent("reviewer", "Look at pay.py")
@@ -186,7 +187,7 @@ def test_squash_with_a_persons_changes_keeps_the_lines_of_the_agents(played):
     assert told_lines == ["person Eve", "s1", "s1", *["person Eve"] * 4]
 
 
-@pytest.mark.promise("A5c")
+@pytest.mark.promise("A5e")
 def test_four_agents_in_one_working_tree_each_own_their_lines(played):
     sessions = [Session(played, f"s{number}", ask=f"Task {number}") for number in range(4)]
     write(played.top, {"one.py": "".join(f"slot_{number} = 0\n" for number in range(4))})
@@ -327,3 +328,81 @@ def test_long_edits_lie_in_bodies_and_own_their_lines(played):
     lines = owners(played, "much.py")
     assert {told(owner) for owner in lines} == {"s1"}
     assert lines[0].prompt.payload["prompt"] == "Write much " * 200
+
+
+def test_line_of_a_patch_is_the_sessions_that_applied_it(played):
+    session = Session(played, "s1", ask="Codex")
+    write(played.top, {"pay.py": "def pay(total):\n    rate = 1.19\n    return total * rate\n"})
+    texts = {
+        "added": "    rate = 1.19\n    return total * rate",
+        "removed": "    return total",
+    }
+    session.edited("apply_patch", "pay.py", texts)
+    played.person(played.top, {}, "By hand what an agent wrote", name="Eve")
+    lines = [told(owner) for owner in owners(played, "pay.py")]
+    assert lines == ["person Ada", "s1", "s1"]
+
+
+def test_part_of_a_line_is_an_edit_of_it(played):
+    one, two = Session(played, "s1", ask="A"), Session(played, "s2", ask="B")
+    one.write("rates.py", "THE_RATE_OF_VAT_FOR_BOOKS = 7\nOTHER = 19\n")
+    one.commit("Rates")
+    two.edit("rates.py", "7", "8")
+    one.edit("rates.py", "19", "20")
+    one.commit("Both")
+    assert [told(owner) for owner in owners(played, "rates.py")] == ["s2", "s1"]
+
+
+def test_edit_of_another_working_tree_by_its_whole_path_counts_there(played):
+    tree = played.worktree("a")
+    session = Session(played, "s1", ask="A")
+    write(tree, {"far.py": "far = 1\n"})
+    session.edited("Write", str(tree / "far.py"), {"added": "far = 1\n"})
+    played.person(tree, {}, "By hand")
+    assert [told(owner) for owner in owners(played, "far.py", tree)] == ["s1"]
+
+
+def test_begin_of_a_call_counts_for_a_commit_before_its_end(played):
+    """Another agent may commit between an edit and the hook behind it."""
+    one, two = Session(played, "s1", ask="A"), Session(played, "s2", ask="B")
+    facts = {"tool": "Write", "input": {}}
+    begun = one._record("tool.begun", "tool/late", facts, begins=True)
+    write(played.top, {"late.py": "late = 1\n"})
+    two.commit("All of it")
+    payload = one.facts(tool="Write", files=[{"path": "late.py", "added": "late = 1\n"}])
+    played.record("tool.ended", payload, "tool/late", "claude-code", "s1", ends=begun.event_id)
+    assert [told(owner) for owner in owners(played, "late.py")] == ["s1"]
+
+
+def test_landed_package_without_events_of_agents_is_the_assigned_agents(played, tmp_path):
+    write(played.top, {"wp.py": "wp = 1\n"})
+    commit(played.top, "Land WP01")
+    sha = git(played.top, "rev-parse", "HEAD")
+    patch = git(played.top, "show", sha)
+    patch_id = git(played.top, "patch-id", "--stable", stdin=patch.encode()).split()[0]
+    for reviewed in ({"commit": sha}, {"commit": "f" * 40, "patches": [patch_id]}):
+        with thence.open(tmp_path / str(len(reviewed)), vocabulary="plain") as journal:
+            words = {"subject": "shop/WP01"}
+            journal.append("WPAssigned", {"agent_id": "claude", "phase": "implementation"}, **words)
+            journal.append("WPReviewed", {"base": "e" * 40, "patch": "", **reviewed}, **words)
+            journal.append("WPAssigned", {"agent_id": "gemini", "phase": "review"}, **words)
+            owner = Ownership(played.log, played.repo, journal.arrived).of_commit(sha)
+        assert (owner.kind, owner.name, owner.via) == ("agent", "claude", ("work's journal",))
+
+
+@pytest.mark.parametrize(
+    "value", [None, 7, "", "--all", "HEAD", "a\nb", "\0", [], {"a": 1}, "é" * 99]
+)
+def test_events_of_any_form_are_passed_over(played, value):
+    played.person(played.top, {"hand.py": "x = 1\n"}, "By hand", name="Eve")
+    names = ("commit", "root", "session", "by", "old", "new", "agent", "files")
+    facts = dict.fromkeys(names, value)
+    for kind in ("commit", "rewrite", "tool.ended"):
+        played.record(kind, facts, "x", "claude-code", "s1")
+    for files in (
+        [value],
+        [{"path": value, "added": value}],
+        [{"path": "hand.py", "added": value}],
+    ):
+        played.record("tool.ended", {"files": files, "root": value}, "x", "claude-code", "s1")
+    assert [told(owner) for owner in owners(played, "hand.py")] == ["person Eve"]

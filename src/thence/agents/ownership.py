@@ -7,6 +7,7 @@ the line. Where two agents may have written it, the answer says so.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -19,12 +20,14 @@ from thence.errors import BodyMissing, EventNotFound
 from thence.replica import Log
 from thence.work.vcs.repository import Repository
 
+OID_SHOWN = 12
 CHAIN_MAX = 50
 REWRITES_MAX = 1_000
 SQUASHED_AMONG = 200  # the newest commits of the log that a squash is searched for
 RUN_MAX = 50  # most lines before and behind one that are compared
 TELLING_CHARACTERS = 12  # letters and digits of a line that hardly two write alike
 CELLS_MAX = 4_000_000  # of the table by which two texts are compared line by line
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _FILES = b'"files":['
 
 _Texts = dict[str, dict[int, "AgentEdit"]]
@@ -140,7 +143,9 @@ class Ownership:
         self._begun: dict[str, int] = {}
         self._journal = journal
         self._owners: dict[str, Owner] = {}
-        self._parts: dict[str, list[str]] = {}
+        self._sources: dict[str, tuple[str, Sequence[str]]] = {}
+        self._chains: dict[str, tuple[Event, ...]] = {}
+        self._earlier: dict[tuple[str, tuple[str, ...]], list[tuple[int, frozenset[str]]]] = {}
         self._events: dict[str, Event | None] = {}
         self._by_path: dict[str, list[AgentEdit]] = {}
         self._by_root: dict[str | None, list[CommitRecord]] = {}
@@ -151,14 +156,14 @@ class Ownership:
     def _note(self, place: int, event: Event) -> None:
         if event.event_type == "commit":
             payload = event.cut_payload
-            if isinstance(commit := payload.get("commit"), str):
+            if commit := _commit(payload.get("commit")):
                 by = str(payload.get("by", "unknown"))
                 where = _root(payload.get("root")), _text(payload.get("session"))
                 self.commits.setdefault(commit, CommitRecord(place, event, commit, *where, by))
         elif event.event_type == "rewrite":
             payload = event.cut_payload
-            old, new = payload.get("old"), payload.get("new")
-            if isinstance(old, str) and isinstance(new, str) and old != new:
+            old, new = _commit(payload.get("old")), _commit(payload.get("new"))
+            if old and new and old != new:
                 self.rewritten.setdefault(new, []).append(old)
         elif event.event_type == "tool.begun":
             self._begun[event.event_id] = place
@@ -181,14 +186,10 @@ class Ownership:
 
     def _of_commit(self, commit: str) -> Owner:
         info, record = self.history.info(commit), self.commits.get(commit)
-        origins = self._origins(commit)
+        step, origins = self._origins(commit)
         if owner := self._joined(origins):
-            return owner._replace(via=(*_steps(commit, origins), *owner.via))
-        if record is not None and record.by == "agent" and self._has_own_edits(record):
-            return self._recorded(record)
-        squashed = self._squashed(commit)
-        if owner := self._joined(squashed):
-            return owner._replace(via=(f"squashed from {_short(squashed[0])}", *owner.via))
+            names = ", ".join(origin[:OID_SHOWN] for origin in origins)
+            return owner._replace(via=(f"{step} from {names}", *owner.via))
         if record is not None and record.by == "agent":
             return self._recorded(record)
         if info is None:
@@ -205,15 +206,21 @@ class Ownership:
             return Owner("unknown", info.author, commit_event=record.event, reason=reason)
         return Owner("person", info.author, commit_event=record.event if record else None)
 
-    def _origins(self, commit: str) -> list[str]:
-        """Returns the commits that one was rewritten from, or that it is a copy of."""
+    def _origins(self, commit: str) -> tuple[str, Sequence[str]]:
+        """Returns the commits that one was made of, behind "rewritten" or "squashed"."""
+        if commit not in self._sources:
+            self._sources[commit] = self._find_origins(commit)
+        return self._sources[commit]
+
+    def _find_origins(self, commit: str) -> tuple[str, Sequence[str]]:
         if olds := self.rewritten.get(commit):
-            return list(dict.fromkeys(olds))
+            return "rewritten", list(dict.fromkeys(olds))
         record = self.commits.get(commit)
         if record is not None and record.by == "agent" and self._has_own_edits(record):
-            return []  # two agents that make the same change in the same second both made it
-        original = self.history.original(commit, self.recorded)
-        return [original] if original else []
+            return "", ()  # what two agents did alike at once, each of them did
+        if original := self.history.original(commit, self.recorded):
+            return "rewritten", [original]
+        return "squashed", self._squashed(commit)
 
     def _joined(self, commits: Iterable[str]) -> Owner | None:
         """Returns the owner of the first commit whose owner is known, the others in `others`."""
@@ -260,11 +267,6 @@ class Ownership:
 
     def _squashed(self, commit: str) -> list[str]:
         """Returns the commits that one holds the whole change of, in the log's order."""
-        if commit not in self._parts:
-            self._parts[commit] = self._find_squashed(commit)
-        return self._parts[commit]
-
-    def _find_squashed(self, commit: str) -> list[str]:
         paths = self.history.paths_of((commit,)).get(commit)
         if not paths or not self._unmerged:
             return []
@@ -378,7 +380,7 @@ class Ownership:
             commit = remaining.pop()
             if commit in self.commits:
                 yield self.commits[commit]
-            origins = {*self._origins(commit), *self._squashed(commit)} - seen
+            origins = set(self._origins(commit)[1]) - seen
             seen |= origins
             remaining += origins
 
@@ -391,18 +393,24 @@ class Ownership:
 
     def _last_with(self, line: BlamedLine, record: CommitRecord) -> int:
         """Returns the place of the last commit before one, of its working tree, with a line."""
-        before = [
-            other.commit for other in self._records_of(record.root) if other.place < record.place
-        ]
-        changed = self.history.paths_of(before)
-        places = [-1]
-        for path in line.paths:
-            candidates = [other for other in before if path in changed.get(other, ())]
-            contents = self.history.lines_of(candidates, path)
-            places += [
-                self.commits[other].place for other, lines in contents.items() if line.text in lines
+        key = record.commit, line.paths
+        if key not in self._earlier:
+            before = [
+                other.commit
+                for other in self._records_of(record.root)
+                if other.place < record.place
             ]
-        return max(places)
+            changed = self.history.paths_of(before)
+            places = (
+                (self.commits[commit].place, lines)
+                for path in line.paths
+                for commit, lines in self.history.lines_of(
+                    [other for other in before if path in changed.get(other, ())], path
+                ).items()
+            )
+            self._earlier[key] = sorted(places, key=lambda pair: pair[0])
+        earlier = reversed(self._earlier[key])
+        return next((place for place, lines in earlier if line.text in lines), -1)
 
     def _squashed_in(self, line: BlamedLine) -> list[AgentEdit]:
         """Returns the edits of a line's text that were committed, but not in this history."""
@@ -496,7 +504,9 @@ class Ownership:
         return frozenset(top for top in (*tops, _root(str(self.history.repo.top))) if top)
 
     def _chain(self, event: Event) -> tuple[Event, ...]:
-        return chain_of(event, self._get)
+        if event.event_id not in self._chains:
+            self._chains[event.event_id] = chain_of(event, self._get)
+        return self._chains[event.event_id]
 
     def _get(self, event_id: str) -> Event | None:
         if event_id not in self._events:
@@ -542,20 +552,17 @@ def owner_of_commit(log: Log, repo: Repository, commit: str) -> Owner:
     return Ownership(log, repo).of_commit(commit)
 
 
-def _steps(commit: str, origins: Sequence[str]) -> tuple[str, ...]:
-    return (f"rewritten from {', '.join(map(_short, origins))}",) if origins else ()
-
-
-def _short(commit: str) -> str:
-    return commit[:12]
-
-
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def _commit(value: Any) -> str | None:
+    return value if isinstance(value, str) and _COMMIT.fullmatch(value) else None
+
+
 def _root(value: Any) -> str | None:
-    return os.path.realpath(value) if isinstance(value, str) and value else None
+    path = _text(value)
+    return os.path.realpath(path) if path and "\0" not in path else None
 
 
 def _new_lines(removed: str | None, added: str) -> tuple[tuple[WrittenLine, ...], ...]:

@@ -21,7 +21,14 @@ from thence.cli.shared.logs import open_for_reading
 from thence.cli.shared.render import counted, numbered, wrapped
 from thence.core.event import Event
 from thence.core.sentences.event_sentences import clipped, line, short_id
-from thence.errors import AmbiguousId, BodyMissing, EventNotFound, GitFailed, LineNotFound
+from thence.errors import (
+    AmbiguousId,
+    BodyMissing,
+    EventNotFound,
+    GitFailed,
+    LineNotFound,
+    ThenceError,
+)
 from thence.replica import Log, open_log
 from thence.work.vcs.repository import Repository, repository
 
@@ -226,11 +233,12 @@ def _journal(replica: Log) -> Iterable[Event]:
     """Returns the events of the project's packages, if this folder has a project."""
     if replica.vocabulary.name == "work":
         return replica.events()
-    folder = journal_of(Path())
-    if folder is None:
-        return ()
-    with open_log(folder, create=False) as journal:
-        return journal.events()
+    with suppress(ThenceError):  # an answer without it is one too
+        folder = journal_of(Path())
+        if folder is not None:
+            with open_log(folder, create=False) as journal:
+                return journal.events()
+    return ()
 
 
 def _named(ownership: Ownership, commit: str) -> str:
