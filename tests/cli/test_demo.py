@@ -36,7 +36,7 @@ def part(ended, heading):
     return rest.partition("\n\n")[0]
 
 
-@pytest.mark.promise("A4")
+@pytest.mark.promise("A5f")
 def test_demo_shows_a_kill_and_tells_why_a_line_is_as_it_is(played):
     _, ended = played
     assert ended.code == 0, ended.err
@@ -63,7 +63,7 @@ def told(text):
     return text
 
 
-@pytest.mark.promise("A4")
+@pytest.mark.promise("A5f")
 def test_readme_shows_what_the_demo_says(played):
     readme = README.read_text()
     start = readme.index("$ thence unfinished")
