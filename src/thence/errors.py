@@ -6,7 +6,8 @@ the failure (`cause`), the next thing to do (`hint`), and whether a retry can he
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypedDict, Unpack
 
 
@@ -245,6 +246,10 @@ class AmbiguousId(ThenceError, LookupError):
     """Error: more than one event id of the log begins with this prefix."""
 
 
+class LineNotFound(ThenceError, LookupError):
+    """Error: a file, or the line of it that was asked about, is not there for git."""
+
+
 class NotALog(ThenceError):
     """Error: a path is no folder with a log in it."""
 
@@ -343,3 +348,18 @@ class PortTaken(ThenceError):
 
 class UnsupportedPlatform(ThenceError):
     """Error: this operating system lacks a function that a promise needs."""
+
+
+@contextmanager
+def needs_extra(extra: str, importing: str) -> Iterator[None]:
+    """Imports packages of an extra inside the block; raises ExtraMissing where one is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "thence":
+            raise
+        raise ExtraMissing(
+            f"could not import {importing}",
+            cause=f"{error.name} is not installed",
+            hint=f"pip install 'thence[{extra}]'",
+        ) from error

@@ -18,6 +18,7 @@ from weakref import finalize
 
 from thence.answers import After, Answers
 from thence.context import Origin, StrictCauses, current_causes, ends_in_hand
+from thence.core.bodies import BodySource
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.values.codec import CAUSES_MAX, Draft, unnumbered, with_nonce
@@ -38,7 +39,6 @@ from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.read.opening import (
     Age,
     checked_bounds,
-    cut_from,
     is_synced,
     known_id,
     known_info,
@@ -136,9 +136,8 @@ def open_log(
     payloads that JSON has not become JSON as docs/concepts/event.md lists; `encode` makes JSON of
     any other, and raises TypeError where it can't. With `strict_values` JSON alone is taken. With
     `bodies_from=1024` a text or list of so many bytes or more is kept once, beside the lines that
-    name it, in a plain log that is not synced: no server takes such a log yet. Raises NotALog,
-    VocabularyMismatch, LogReadOnly, ReadFailed, AppendFailed for a new log, and InvalidEvent for a
-    bound that can't be.
+    name it, in a plain log; older versions refuse such a log. Raises NotALog, VocabularyMismatch,
+    LogReadOnly, ReadFailed, AppendFailed for a new log, and InvalidEvent for a bound that can't be.
     """
     return open_host_log(
         path,
@@ -206,7 +205,7 @@ class Log:
         self._writer = SegmentWriter(*self._where, self._notice, self._report, *rotation)
         queue = (max_queue_size, on_full, self._report)
         self._committer = Committer(self._writer, self._notice, *queue)
-        self._bodies_from = cut_from(disk, folder, vocabulary, bodies_from)
+        self._bodies_from = bodies_from if vocabulary.cuts_lines_with is not None else None
         parts = (Plain(encode, is_strict=strict_values), self._bodies_from)
         self._drafting = Drafting(vocabulary, self._notice, folder, self._has_nonces, *parts)
         info = partial(known_info, disk, folder)
@@ -424,14 +423,14 @@ class Log:
         if self._committer.failed_count:
             raise poisoned_error(current_path(self.folder))
 
-    def relay(self, lines: Iterable[bytes]) -> "Relayed":
-        """Appends lines from elsewhere, without newlines, each once; they are durable then."""
+    def relay(self, lines: Iterable[bytes], bodies: BodySource | None = None) -> "Relayed":
+        """Appends lines from elsewhere, each once, durably, with large values from `bodies`."""
         from thence.log.write.relaying import Relay
 
         self._prepare()
         if self._relay is None:
             self._relay = Relay(*self._where, self._notice, self._report)
-        return self._relay.take(lines, self.answers.held, now_s=wall_ns() / 1e9)
+        return self._relay.take(lines, self.answers.held, bodies, now_s=wall_ns() / 1e9)
 
     def environment(self, event: Cause) -> dict[str, str]:
         """Returns the variable by which another process names an event as cause of its own.

@@ -43,6 +43,7 @@ EXIT_CODES = {
     "DamagedCopy": 3,
     "DatabaseUnavailable": 3,
     "EventNotFound": 4,
+    "LineNotFound": 4,
     "NotALog": 4,
     "NotAServer": 4,
     "ServerExists": 1,

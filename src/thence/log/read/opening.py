@@ -133,18 +133,6 @@ def is_synced(disk: Disk, folder: Path) -> bool:
         return disk.path_id(str(own_folder(folder) / "sync" / "target.json")) is not None
 
 
-def cut_from(
-    disk: Disk, folder: Path, vocabulary: Vocabulary, bodies_from: int | None
-) -> int | None:
-    """Returns from how many bytes on values are cut from a log's lines; None where they stay whole.
-
-    That is so where other tools read the lines, and in a log that is synced: no server takes
-    large values yet.
-    """
-    is_whole = vocabulary.cuts_lines_with is None or is_synced(disk, folder)
-    return None if is_whole else bodies_from
-
-
 def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
     """Makes the log's folder and `.thence/log.json` where they are missing.
 
