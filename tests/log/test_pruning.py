@@ -14,6 +14,7 @@ from tests.crash.images import Image as SimulatedImage
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.disks import FullDisk
 from tests.events import OTHER_NODE, line_of
+from tests.log.faults import StruckDisk
 from tests.log.pruned import (
     SEGMENT_BYTES,
     archived,
@@ -29,7 +30,7 @@ from thence.core.values.digests import digests
 from thence.core.values.pruned import Pruned, joined_ranges
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.authorship import Redaction
-from thence.errors import EventNotFound, LogBusy, LogFull, NotALog, PruneRefused
+from thence.errors import EventNotFound, LogBusy, LogFull, NotALog, PruneRefused, ThenceError
 from thence.log.check.pruning import PruneBounds, check_prunable
 from thence.log.storage.archive import bring_back, unpacked_folder
 from thence.log.storage.disk import OS_DISK, Disk
@@ -452,6 +453,40 @@ def test_ranges_join_and_are_searched():
     assert told.with_archive("C", "") == told.archives
     assert told.with_archive("E", "") == (("B", "x"), ("E", ""))
     assert told.with_archive("E", "y") == (*told.archives, ("E", "y"))
+
+
+@pytest.mark.rest
+@pytest.mark.promise("A5")
+@pytest.mark.parametrize("is_archived", [False, True], ids=["removed", "archived"])
+def test_call_that_fails_in_a_prune_is_an_error_and_loses_nothing(tmp_path, is_archived):
+    methods = ("open_append", "open_read", "open_lock", "write", "sync_data", "sync_folder")
+    methods += ("rename", "unlink", "write_new", "make_folder", "names", "path_id", "read_at")
+    failed = 0
+    for nth in range(1, 200):
+        folder, archive = tmp_path / f"{nth}", tmp_path / f"{nth}.old" if is_archived else None
+        events = [event.line for event in filled(folder, 8)]
+        disk = StruckDisk(nth, *methods)
+        with thence.open(folder) as log:
+            try:
+                pruned(log, before="2100", archive=archive, disk=disk)
+            except ThenceError:
+                failed += 1
+            assert log.verify().ok
+            here = [event.line for event in log.read()]
+            packed = archived(archive).splitlines() if archive else []
+            assert set(events) <= {*here, *packed} or not archive
+            pruned(log, before="2100", archive=archive)
+            assert names(folder) == [CURRENT]
+            assert log.verify().ok
+            if archive:
+                assert set(events) <= {
+                    *archived(archive).splitlines(),
+                    *(e.line for e in log.read()),
+                }
+        if disk.left > 0:
+            break
+    assert nth < 199
+    assert failed > 10
 
 
 def on_simulated_disk(disk):

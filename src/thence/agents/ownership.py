@@ -486,7 +486,10 @@ class Ownership:
                 path, root = self._placed(file["path"], _root(file.get("root")) or own_root)
                 is_whole = not isinstance(removed, str)
                 runs = _new_lines(None if is_whole else removed, added)
-                yield path, AgentEdit(place, begin_place, event, session, agent, root, is_whole, runs)
+                yield (
+                    path,
+                    AgentEdit(place, begin_place, event, session, agent, root, is_whole, runs),
+                )
 
     def _placed(self, path: str, root: str | None) -> tuple[str, str | None]:
         """Returns a path relative to the working tree that it lies in, with that tree."""
