@@ -9,9 +9,9 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (38933, 163),
+    "inner": (38935, 163),
     "work": (18827, 77),
-    "team": (15948, 88),
+    "team": (15933, 88),
 }
 
 # room: local names, loop targets and parameters that say nothing of a value
