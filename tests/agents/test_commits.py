@@ -4,6 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
 from tests.agents.firing import COMMAND, WAIT_S, events, fire, git, hook, log_in
 
 from thence.agents.fired import ancestors
@@ -42,6 +43,7 @@ def agent(name: str, repository: Path, env: dict[str, str]) -> subprocess.Popen[
     return child
 
 
+@pytest.mark.promise("A5b")
 def test_commits_of_two_agents_in_one_folder_are_their_own(
     repository: Path, env: dict[str, str]
 ) -> None:
@@ -67,6 +69,7 @@ def test_commits_of_two_agents_in_one_folder_are_their_own(
     assert (by_hand.payload["by"], by_hand.stream) == ("agent", "mine")
 
 
+@pytest.mark.promise("A5b")
 def test_commit_of_a_person_is_a_persons(repository: Path, env: dict[str, str]) -> None:
     add_hook(repository)
     env = {**env, "FIRE": COMMAND}

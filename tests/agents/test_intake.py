@@ -22,6 +22,7 @@ def by_type(log: list[thence.Event]) -> dict[str, thence.Event]:
     return {event.event_type: event for event in log}
 
 
+@pytest.mark.promise("A5a")
 def test_session_with_subagent_has_its_causes(repository: Path, env: dict[str, str]) -> None:
     edit = EDIT | {"file_path": str(repository / "src" / "pay.py")}
     sub = {"agent_id": "a-1", "agent_type": "reviewer"}
@@ -117,6 +118,7 @@ def test_command_takes_in_before_it_reads(repository: Path, env: dict[str, str])
     assert json.loads(run("stats", "--json", cwd=tree, env=env).out)["events"] == 1
 
 
+@pytest.mark.promise("A5a")
 def test_64_hooks_at_once_lose_nothing(repository: Path, env: dict[str, str]) -> None:
     running = []
     for number in range(64):
@@ -177,6 +179,7 @@ def test_cause_of_the_reading_command_is_no_cause_of_a_hook(
     assert event.caused_by == ()
 
 
+@pytest.mark.promise("A5a")
 def test_secrets_are_masked(repository: Path, env: dict[str, str]) -> None:
     token = "ghp_" + "a1B2" * 9
     fire(hook("UserPromptSubmit", prompt=f"use {token}"), cwd=repository, env=env)

@@ -143,8 +143,8 @@ def _by_ps(pid: int) -> "Iterator[Process]":
 
 def _is_shell_of_hook(pid: int) -> bool:
     """Reports whether a process only runs this program, as the shell between it and its agent."""
-    if command := _content(f"/proc/{pid}/cmdline"):
-        return b"fired.py" in command
+    if os.path.exists("/proc/self/cmdline"):
+        return b"fired.py" in _content(f"/proc/{pid}/cmdline")
     with os.popen(f"/bin/ps -o command= -p {pid}") as file:
         return "fired.py" in file.read()
 

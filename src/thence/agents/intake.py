@@ -12,12 +12,11 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from thence.agents.fired import ERRORS, FORM, SPOOL, note_error, spools
 from thence.agents.hooked import Spooled, Unreadable, cut_input, events_of
 from thence.agents.sessions import SHELLS, SessionTable, process_of, text_of
-from thence.core.event import Event
 from thence.core.values.new_event import NewEvent
 from thence.errors import EventTooLarge, FileBusy, InvalidEvent, ThenceError
 from thence.files import file_lock, replace_file
@@ -57,6 +56,29 @@ def is_waiting(folder: Path) -> bool:
     return any(True for spool in spools(str(folder.absolute())) for _ in _names(Path(spool)))
 
 
+class Waiting(NamedTuple):
+    """The numbers of files in the spools of a log: those to take in, those refused."""
+
+    waiting: int
+    refused: int
+
+
+def waiting(folder: Path) -> Waiting:
+    """Counts what hooks have left for a log."""
+    places = [Path(spool) for spool in spools(str(folder.absolute()))]
+    refused = [len([*_names(spool / REFUSED)]) for spool in places]
+    return Waiting(sum(len([*_names(spool)]) for spool in places), sum(refused))
+
+
+def last_error(folder: Path) -> str:
+    """Returns the last line about what went wrong in a hook or here, "" if nothing did."""
+    lines: list[str] = []
+    for spool in spools(str(folder.absolute())):
+        with suppress(OSError):
+            lines += Path(spool, ERRORS).read_text("utf-8", "replace").splitlines()[-1:]
+    return max(lines, default="")
+
+
 def take_in(folder: Path) -> int:
     """Appends what waits for a log, and returns the number of events; it never raises.
 
@@ -76,6 +98,15 @@ def take_in(folder: Path) -> int:
         return 0
 
 
+def open_agents_log(folder: Path) -> Log:
+    """Opens the log of agents by itself: no event in it is caused by what this process was handed.
+
+    Raises ThenceError.
+    """
+    vocabulary = opened_vocabulary(OS_DISK, folder, "plain", True)
+    return Log(folder, vocabulary, bodies_from=BODIES_FROM)
+
+
 class _Intake:
     """One taking in, under its lock."""
 
@@ -86,11 +117,8 @@ class _Intake:
 
     def run(self) -> int:
         """Returns the number of events that were appended; raises ThenceError, OSError."""
-        vocabulary = opened_vocabulary(OS_DISK, self._folder, "plain", True)
-        # by itself, as a cause that this process was handed is none of these events
-        with Log(self._folder, vocabulary, bodies_from=BODIES_FROM) as log:
-            for event in log.read():
-                note_stored(self._table, event)
+        with open_agents_log(self._folder) as log:
+            self._table = stored_table(log)
             return sum(self._take(log, paths) for paths in self._batches())
 
     def _batches(self) -> Iterator[list[Path]]:
@@ -202,10 +230,13 @@ def _decoded(data: bytes) -> Any:
         raise Unreadable(f"its input is no JSON: {error}") from None
 
 
-def note_stored(table: SessionTable, event: Event) -> None:
-    """Notes an event of the log, whose large values are read only where they matter."""
-    payload = event.cut_payload
-    if event.event_type == "tool.begun" and payload.get("tool") in SHELLS:
-        with suppress(ThenceError):
-            payload = event.payload
-    table.note(event.event_type, event.event_id, event.subject, payload, event.actor)
+def stored_table(log: Log) -> SessionTable:
+    """Returns the sessions of a log; large values are read only where they matter."""
+    table = SessionTable()
+    for event in log.read():
+        payload = event.cut_payload
+        if event.event_type == "tool.begun" and payload.get("tool") in SHELLS:
+            with suppress(ThenceError):
+                payload = event.payload
+        table.note(event.event_type, event.event_id, event.subject, payload, event.actor)
+    return table

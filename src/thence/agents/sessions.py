@@ -12,6 +12,8 @@ from thence.core.event import Event
 
 SHELLS = frozenset(("Bash", "shell", "local_shell", "exec_command", "unified_exec"))
 CALLERS = frozenset(("Task", "Agent"))
+# so much of a large value stands in its line
+TEXT_CHARACTERS = 100
 Payload = Mapping[str, Any]
 
 
@@ -38,8 +40,9 @@ class Causes(NamedTuple):
 class AgentSession:
     """One session of an agent, as far as its events tell; the values are ids of events.
 
-    `prompts` are by the agent's own ids, `calls` and `answered` by tool use ids, `subagents` and
-    `answers`, the last one of each, by the ids of subagents.
+    `prompts` are by the agent's own ids, `prompt_texts` by their beginning; `calls`, which are
+    open, `use_ids` and `answered` by tool use ids; `subagents` and `answers`, the last one of each,
+    by the ids of subagents.
     """
 
     actor: str = ""
@@ -48,7 +51,9 @@ class AgentSession:
     last_prompt: str | None = None
     last_turn: str | None = None
     prompts: dict[str, str] = field(default_factory=dict)
+    prompt_texts: dict[str, list[str]] = field(default_factory=dict)
     calls: dict[str, OpenCall] = field(default_factory=dict)
+    use_ids: dict[str, str] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
     subagents: dict[str, str] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
@@ -176,6 +181,8 @@ def _prompt(session: AgentSession, event_id: str, name: str, payload: Payload) -
     session.last_prompt = event_id
     if prompt_id := text_of(payload, "prompt_id"):
         session.prompts[prompt_id] = event_id
+    text = text_of(payload, "prompt") or ""
+    session.prompt_texts.setdefault(text[:TEXT_CHARACTERS], []).append(event_id)
 
 
 def _turn(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
@@ -185,6 +192,7 @@ def _turn(session: AgentSession, event_id: str, name: str, payload: Payload) -> 
 def _call(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
     value = payload.get("input")
     members = value if isinstance(value, dict) else {}
+    session.use_ids[name] = event_id
     session.calls[name] = OpenCall(
         event_id,
         text_of(payload, "tool") or "",

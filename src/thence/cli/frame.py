@@ -214,6 +214,7 @@ TABLE = {
     "doctor": ("commands.doctor", "Check the machine, the folder, and the state of a log."),
     "effects": ("commands.causes", "Show what followed from an event."),
     "export": ("commands.export", "Write events as a table, CSV or Parquet, or as spans of OTLP."),
+    "hook": ("commands.hook", "Record what coding agents do, by their hooks."),
     "import": (
         "commands.tracing",
         "Take spans of OpenTelemetry into a log, as begun and ended steps.",
