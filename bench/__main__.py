@@ -27,6 +27,7 @@ from bench import (
     orchestrating,
     parts,
     playing,
+    pruning,
     queued,
     relaying,
     small,
@@ -373,6 +374,7 @@ ROWS = {
     "hooks": lambda place: hooking.rows(place, row),
     "orchestrating": lambda place: orchestrating.rows(place, row),
     "playing": lambda place: playing.rows(place, row),
+    "pruning": lambda place: pruning.rows(place, row),
     "parts": part_rows,
 }
 

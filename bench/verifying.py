@@ -43,9 +43,9 @@ class Typed(Header):
 _decode = msgspec.json.Decoder(Typed).decode
 
 
-def made(folder: Path, count: int = EVENTS) -> int:
+def made(folder: Path, count: int = EVENTS, node_id: str = "3f9ac1d2e4b5") -> int:
     """Makes a log of events of about 335 bytes, each caused by the one before; its bytes."""
-    stamp = stamper("3f9ac1d2e4b5")
+    stamp = stamper(node_id)
     cause: tuple[str, ...] = ()
     seq = 1
     with current_path(folder).open("wb") as file:

@@ -44,6 +44,11 @@ def test_pruned_log_says_so_and_its_archive_is_read_in_place(log):
     gone = run(log, "redact", first, "--yes")
     assert (gone.code, is_three_lines(gone.err)) == (4, True)
     assert f"ask there: --log {log / 'old'}" in gone.err
+    for words in (("redact", first, "--yes"), ("prune", "--before", "1d", "--yes")):
+        refused = run(log, *words, log="old")
+        assert (refused.code, is_three_lines(refused.err)) == (4, True)
+        assert "it is an archive, which is only read" in refused.err
+    assert run(log, "append", "noted", log="old").code == 4
     shown = run(log, "show", first, log="old")
     assert (shown.code, shown.err) == (0, "")
     assert first in shown.out
@@ -87,7 +92,7 @@ def test_wrong_words_are_refused(log):
         assert run(log, "prune", *words).code == 2
     for size in ("-1", "5 apples", ""):
         assert run(log, "prune", "--keep-bytes", size).code == 2
-    sizes = ("1kB", "1KiB", "2 MB", "1g", "7")
+    sizes = ("1kB", "1KiB", "2MB", "1g", "7")
     assert all(run(log, "prune", "--keep-bytes", size, "--dry-run").code == 0 for size in sizes)
 
 

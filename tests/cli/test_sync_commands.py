@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import is_three_lines, on_terminal, thence
 from tests.cli.warm import warm
+from tests.log.pruned import filled
 from tests.sync.http_servers import HTML, TeamServer
 from tests.sync.plain_server import PlainServer
 from tests.work.repositories import make_repository
@@ -111,6 +112,24 @@ def test_sync_now_exits_1_with_three_lines_while_anything_stays_behind(ada, serv
     assert (state.code, state.json["missing_there"], state.json["missing_here"]) == (1, 0, 3)
     text = ada("sync", "status", "--log", "orders", "--check").out
     assert "server      0 lines missing there, 3 lines missing here" in text
+
+
+@pytest.mark.promise("A5")
+def test_pruned_log_and_its_server_are_in_sync(ada, server):
+    ada.log_in(server)
+    filled(ada.folder / "orders")
+    ada.done("sync", "enable", "--log", "orders", "--name", "orders")
+    dry = ("prune", "--log", "orders", "--before", "2100-01-01", "--dry-run", "--json")
+    assert "thence sync now" in ada.done(*dry).json["stopped"]
+    ada.done("sync", "now", "--log", "orders")
+    assert ada.done("prune", "--log", "orders", "--keep-bytes", "3kB", "--yes", "--json").json[
+        "files"
+    ]
+    said = ada.done("sync", "now", "--log", "orders", "--json").json
+    assert (said["pulled"], said["pushed"]) == (0, 1)
+    state = ada.done("sync", "status", "--log", "orders", "--check", "--json").json
+    assert (state["is_in_sync"], state["missing_here"]) == (True, 0)
+    assert ada.done("verify", "--log", "orders", "--json").json["ok"]
 
 
 FOREIGN = b'{"event_type":"t","event_id":"theirs-%d"}'

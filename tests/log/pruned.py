@@ -33,7 +33,7 @@ def nothing_held_back(name: str, has_unverified: bool) -> str:
 
 
 def pruning_of(log: Log, disk: Disk = OS_DISK) -> Pruning:
-    return Pruning(disk, log.folder, log.vocabulary, log.answers.pruned(), log.redactions.record)
+    return Pruning(disk, log.folder, log.vocabulary, log.answers.pruned, log.redactions.record)
 
 
 def pruned(

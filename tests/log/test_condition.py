@@ -51,6 +51,18 @@ def test_newest_event_is_found_behind_an_empty_segment(tmp_path):
     )
 
 
+def test_large_plain_log_is_told_of_pruning(tmp_path, monkeypatch):
+    for name in ("plain", "sim"):
+        thence.open(tmp_path / name, vocabulary=name).close()
+        segment(tmp_path / name, line_of())
+        assert looked_at(tmp_path / name)["segments"].hint == ""
+    monkeypatch.setattr(condition, "LARGE_BYTES", 100)
+    check = looked_at(tmp_path / "plain")["segments"]
+    assert check.ok
+    assert "thence prune" in check.hint
+    assert looked_at(tmp_path / "sim")["segments"].hint == ""
+
+
 def test_line_that_lacks_its_newline_only_is_whole(tmp_path):
     segment(tmp_path, line_of(event_id="older"), line_of(event_id="newest", seq=2)[:-1])
     check = looked_at(tmp_path)["tail"]

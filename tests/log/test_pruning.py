@@ -29,7 +29,7 @@ from thence.core.values.digests import digests
 from thence.core.values.pruned import Pruned, joined_ranges
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.authorship import Redaction
-from thence.errors import EventNotFound, LogBusy, LogFull, PruneRefused
+from thence.errors import EventNotFound, LogBusy, LogFull, NotALog, PruneRefused
 from thence.log.check.pruning import PruneBounds, check_prunable
 from thence.log.storage.archive import bring_back, unpacked_folder
 from thence.log.storage.disk import OS_DISK, Disk
@@ -263,6 +263,73 @@ def test_damaged_file_of_an_archive_is_left_and_told(tmp_path):
     packed[0].unlink()
     assert unpacked_folder(OS_DISK, tmp_path / "old", tmp_path / "cache") == cached
     assert names(cached) == [path.name.removesuffix(".gz") for path in packed[1:]]
+
+
+def test_file_that_differs_from_its_segment_stays_and_an_equal_one_goes(tmp_path):
+    filled(tmp_path / "a")
+    with thence.open(tmp_path / "a") as log:
+        pruned(log, keep=3 * SEGMENT_BYTES, archive=tmp_path / "old")
+    first, second, *_ = sorted((tmp_path / "old").glob("*.gz"))
+    for path in (first, second):
+        (tmp_path / "a" / path.name).write_bytes(path.read_bytes())
+    thence.open(tmp_path / "a").close()
+    (tmp_path / "a" / first.name).write_bytes(first.read_bytes())
+    (tmp_path / "a" / second.name).write_bytes(first.read_bytes())
+    with thence.open(tmp_path / "a") as log:
+        assert [path.name for path in (tmp_path / "a").glob("*.gz")] == [second.name]
+        (told,) = [f for f in log.verify().findings if f.code == "file_passed_over"]
+        assert "differs from the segment of its name" in told.reason
+
+
+def test_archive_is_no_log_to_write_to(tmp_path):
+    filled(tmp_path / "a")
+    with thence.open(tmp_path / "a") as log:
+        pruned(log, keep=3 * SEGMENT_BYTES, archive=tmp_path / "old")
+    before = sorted(path.name for path in (tmp_path / "old").iterdir())
+    for create in (True, False):
+        with pytest.raises(NotALog) as refused:
+            thence.open(tmp_path / "old", create=create)
+        assert "archive" in refused.value.cause
+    assert sorted(path.name for path in (tmp_path / "old").iterdir()) == before
+
+
+def test_archive_is_read_by_whoever_may_read_the_log_and_nobody_else(tmp_path):
+    filled(tmp_path / "a")
+    for path in segments(OS_DISK, tmp_path / "a"):
+        path.chmod(0o600)
+    with thence.open(tmp_path / "a") as log:
+        pruned(log, keep=3 * SEGMENT_BYTES, archive=tmp_path / "old")
+    packed = [*(tmp_path / "old").glob("*.gz")]
+    assert {path.stat().st_mode & 0o777 for path in packed} == {0o600}
+    cached = unpacked_folder(OS_DISK, tmp_path / "old", tmp_path / "cache")
+    assert {path.stat().st_mode & 0o777 for path in segments(OS_DISK, cached)} == {0o600}
+
+
+def test_file_of_an_archive_that_was_replaced_is_unpacked_again(tmp_path):
+    filled(tmp_path / "a")
+    with thence.open(tmp_path / "a") as log:
+        pruned(log, keep=3 * SEGMENT_BYTES, archive=tmp_path / "old")
+    first, second, *_ = sorted((tmp_path / "old").glob("*.gz"))
+    cached = unpacked_folder(OS_DISK, tmp_path / "old", tmp_path / "cache")
+    first.write_bytes(second.read_bytes())
+    later_ns = (cached / first.name.removesuffix(".gz")).stat().st_mtime_ns + 10**9
+    os.utime(first, ns=(later_ns, later_ns))
+    unpacked_folder(OS_DISK, tmp_path / "old", tmp_path / "cache")
+    data = [(cached / path.name.removesuffix(".gz")).read_bytes() for path in (first, second)]
+    assert data[0] == data[1]
+
+
+def test_second_prune_counts_what_another_process_has_pruned_meanwhile(tmp_path):
+    filled(tmp_path)
+    with thence.open(tmp_path) as log, thence.open(tmp_path) as other:
+        late = pruning_of(other)
+        first, _ = pruned(log, keep=6 * SEGMENT_BYTES)
+        with late.alone():
+            plan = late.plan(PruneBounds(None, 3 * SEGMENT_BYTES), lambda *_: "", ())
+            second = late.run(plan, None)
+        (ranges,) = second.numbers.values()
+        assert ranges == ((1, first.events + second.events),)
+        assert log.verify().ok
 
 
 def test_read_only_log_is_opened_with_archived_files_beside_it(tmp_path):

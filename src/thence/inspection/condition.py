@@ -25,6 +25,11 @@ _LOOKS = 3
 _PAUSE_S = 0.01
 _TAIL_BYTES_MAX = 2 * LINE_BYTES_MAX
 _UNTOLD = ".untold"
+LARGE_BYTES = 2 * 1024**3
+_PRUNE = (
+    "`thence prune --before 90d --dry-run` shows what a prune would take out;"
+    ' thence.open(…, rotate_after="1d") closes a file a day'
+)
 _READ_WHOLE_BYTES_MAX = 4 * 1024 * 1024
 
 
@@ -33,7 +38,7 @@ def log_checks(disk: Disk, folder: Path) -> list[Check]:
     examined = ExaminedLog(disk, folder)
     checks: list[tuple[str, Callable[[], Check]]] = [
         ("log", examined.log),
-        ("segments", lambda: _segments(disk, folder)),
+        ("segments", examined.segments),
         ("tail", examined.tail),
         ("quarantine", lambda: _quarantine(disk, folder)),
         ("identity", lambda: _identity(disk, folder)),
@@ -64,6 +69,22 @@ class ExaminedLog:
             return Check("log", False, f"{path} can't be read", hint, is_damage=True)
         name = f"log {info.log_id}" if info else "log without .thence/log.json, which appends make"
         return Check("log", True, f"{self._vocabulary.name} {name}")
+
+    def segments(self) -> Check:
+        """Counts the segments and their bytes, and suggests a prune of a large plain log."""
+        paths = segments(self._disk, self._folder)
+        size_bytes = 0
+        for path in paths:
+            descriptor = self._disk.open_read(path)
+            size_bytes += self._disk.file_id(descriptor)[1]
+            self._disk.close(descriptor)
+        detail = f"{len(paths):,} with {size_bytes:,} bytes"
+        unread = ", ".join(path.name for path in strays(self._disk, self._folder))
+        if unread:
+            hint = "give them names of older segments if they are this log's, else move them away"
+            return Check("segments", False, f"{detail}; not read, for their names: {unread}", hint)
+        is_large = size_bytes >= LARGE_BYTES and self._vocabulary.name == PLAIN.name
+        return Check("segments", True, detail, _PRUNE if is_large else "")
 
     def tail(self) -> Check:
         """Checks the newest line: complete, unfinished, or damaged."""
@@ -176,21 +197,6 @@ def _sessions(disk: Disk, folder: Path) -> Check:
         return Check("sessions", True, detail)
     detail += f"; what {losers:,} of them had queued may be lost"
     return Check("sessions", False, detail, "the next append reports it in the log")
-
-
-def _segments(disk: Disk, folder: Path) -> Check:
-    paths = segments(disk, folder)
-    size_bytes = 0
-    for path in paths:
-        descriptor = disk.open_read(path)
-        size_bytes += disk.file_id(descriptor)[1]
-        disk.close(descriptor)
-    detail = f"{len(paths):,} with {size_bytes:,} bytes"
-    unread = ", ".join(path.name for path in strays(disk, folder))
-    if unread:
-        hint = "give them names of older segments if they belong to this log, else move them away"
-        return Check("segments", False, f"{detail}; not read, for their names: {unread}", hint)
-    return Check("segments", True, detail)
 
 
 def _identity(disk: Disk, folder: Path) -> Check:

@@ -18,19 +18,18 @@ if TYPE_CHECKING:
     from thence.replica import Log
 
 FILES_SHOWN_MAX = 20
-_SIZE = re.compile(r"(\d{1,15})\s*([kMGT]?)(i?)B?", re.IGNORECASE)
-_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_SIZE = re.compile(r"(\d{1,15})(([kmgt])(i?))?b?", re.ASCII)
 
 
 def _bytes(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
     """Reads a size such as 500MB, 2GiB or 1000000."""
-    match = _SIZE.fullmatch(value.strip()) if value is not None else None
     if value is None:
         return None
+    match = _SIZE.fullmatch(value.lower())
     if match is None:
         raise click.BadParameter("write bytes, or a size such as 500MB or 2GiB", context, parameter)
-    factor = 1024 if match[3] else 1000
-    return int(match[1]) * int(factor ** _POWERS[match[2].lower()])
+    power = " kmgt".index(match[3] or " ")
+    return int(match[1]) * int((1024 if match[4] else 1000) ** power)
 
 
 def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -92,6 +91,7 @@ def prune_command(
     """
     from contextlib import nullcontext
 
+    from thence.cli.shared.locate import refuse_archive
     from thence.cli.shared.logs import open_for_reading
     from thence.log.check.pruning import PruneBounds, Pruning, check_prunable
     from thence.replica import OS_DISK
@@ -99,11 +99,12 @@ def prune_command(
     if (before is None) == (keep_bytes is None):
         raise click.UsageError("say what goes, by --before or by --keep-bytes")
     out = current()
+    refuse_archive(out, log, "could not prune")
     archive = archive.resolve() if archive else None
     with open_for_reading(out, log) as replica:
         check_prunable(replica.folder, replica.vocabulary)
         where = (OS_DISK, replica.folder, replica.vocabulary)
-        pruning = Pruning(*where, replica.answers.pruned(), replica.redactions.record)
+        pruning = Pruning(*where, replica.answers.pruned, replica.redactions.record)
         with nullcontext() if is_dry else pruning.alone():
             open_ids = {event.event_id for event in replica.answers.end().still_open}
             bounds = PruneBounds(before, keep_bytes or 0)

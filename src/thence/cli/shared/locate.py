@@ -118,6 +118,18 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
     raise _no_log(path, run)
 
 
+def refuse_archive(out: Output, log: str | None, operation: str) -> None:
+    """Raises NotALog where an archive is named, of which a copy alone would change."""
+    path = Path(named_log(out, log) or "")
+    if not is_log(path) and archived_names(OS_DISK, path):
+        raise NotALog(
+            operation,
+            place=path,
+            cause="it is an archive, which is only read",
+            hint="put its files back into the log's folder, and name that",
+        )
+
+
 def _unpacked(archive: Path) -> Path:
     """Returns the folder in which an archive is read."""
     from thence.log.storage.archive import unpacked_folder

@@ -17,6 +17,7 @@ from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.values.codec import have_valid_crcs, parsed
 from thence.core.values.pruned import (
+    NOT_PRUNED,
     PRUNED,
     Pruned,
     PrunedFile,
@@ -42,19 +43,18 @@ from thence.log.storage.disk import NOWHERE, Disk, FileId
 from thence.log.storage.disk_errors import DiskError, append_error, reading
 from thence.log.storage.segment import (
     ARCHIVED,
+    BODIES,
     CURRENT,
     has_bodies,
     older_names,
     own_folder,
     segments,
 )
-from thence.log.storage.tail_recovery import lines_backwards
 
 # of one prune; the next one goes on
 FILES_MAX = 1_000
 # what is kept of numbers in a notice, which is one line
 RANGES_MAX = 10_000
-_TAIL_BYTES = 64 * 1024
 _NONE_CLOSED = 'no file is closed yet; thence.open(…, rotate_after="1d") closes one a day'
 _NO_MORE_FILES = f"a prune takes {FILES_MAX:,} files at most; prune again"
 _TOO_SCATTERED = f"the numbers of its events lie in more than {RANGES_MAX:,} ranges"
@@ -109,26 +109,28 @@ def check_prunable(folder: Path, vocabulary: Vocabulary) -> None:
 
 
 class Pruning:
-    """The prune of one log. `earlier` is what it has pruned; `record` appends the notice."""
+    """The prune of one log. `earlier` returns what it has pruned; `record` appends the notice."""
 
     def __init__(
         self,
         disk: Disk,
         folder: Path,
         vocabulary: Vocabulary,
-        earlier: Pruned,
+        earlier: Callable[[], Pruned],
         record: Callable[[str, Mapping[str, Any]], Event],
     ) -> None:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._earlier = earlier
+        self._look = earlier
+        self._earlier = NOT_PRUNED
         self._record = record
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keeps other prunes of this log out; raises LogBusy, LogReadOnly, AppendFailed."""
         with _writing(self._folder):
+            self._disk.make_folder(own_folder(self._folder))
             lock = self._disk.open_lock(own_folder(self._folder) / "prune.lock")
         try:
             if not self._disk.try_lock(lock):
@@ -143,6 +145,7 @@ class Pruning:
         self, bounds: PruneBounds, held_back: HeldBack, open_ids: Collection[str]
     ) -> PrunePlan:
         """Returns what would go; `open_ids` are the begins of open steps. Raises ReadFailed."""
+        self._earlier = self._look()
         with reading(self._folder):
             unfinished = self._unfinished()
             paths = segments(self._disk, self._folder)
@@ -152,8 +155,6 @@ class Pruning:
             for path in paths:
                 total -= sizes[path]
                 if path.name == CURRENT or (bounds.before is None and total < bounds.keep_bytes):
-                    break
-                if bounds.before is not None and self._last_time(path) >= bounds.before:
                     break
                 segment = self._examined(path, open_ids)
                 if bounds.before is not None and segment.until >= bounds.before:
@@ -203,19 +204,6 @@ class Pruning:
             if _size(self._disk, self._folder / pruned.file) == pruned.bytes
             if digest_of(file_data(self._disk, self._folder / pruned.file)) == pruned.sha256
         ]
-
-    def _last_time(self, path: Path) -> str:
-        """Returns the time of a segment's last event, empty if its end shows none."""
-        descriptor = self._disk.open_read(path)
-        try:
-            _, size = self._disk.file_id(descriptor)
-            start = max(0, size - _TAIL_BYTES)
-            tail = [*lines_backwards(self._disk, descriptor, start, size)]
-        finally:
-            self._disk.close_quietly(descriptor)
-        block = Block(path.name, 0, b"\n".join(reversed([line for line in tail if line])))
-        times = [event.timestamp for event in _events(block, self._vocabulary) if event]
-        return times[-1] if times else ""
 
     def _examined(self, path: Path, open_ids: Collection[str]) -> PlannedSegment:
         """Reads a segment whole."""
@@ -279,13 +267,14 @@ class Pruning:
         clear_drafts(disk, archive)
         for segment in planned:
             data = file_data(disk, self._folder / segment.name)
-            _put(disk, data, archive / f"{segment.name}{ARCHIVED}", segment.sha256)
+            target = archive / f"{segment.name}{ARCHIVED}"
+            _put(disk, data, target, segment.sha256, self._folder / segment.name)
         named = frozenset[str]().union(*(segment.bodies for segment in planned))
         if named:
             digest = digest_of(pieces_reached(disk, self._folder, named))
             name = planned[-1].name.replace("events", "bodies", 1)
             pieces = pieces_reached(disk, self._folder, named)
-            _put(disk, pieces, archive / f"{name}{ARCHIVED}", digest)
+            _put(disk, pieces, archive / f"{name}{ARCHIVED}", digest, self._folder / BODIES)
 
     def _remove(self, files: Mapping[str, FileId]) -> None:
         """Removes segments, oldest first, and the large values that no other line names.
@@ -296,7 +285,9 @@ class Pruning:
         lock = AppendLock(disk, own_folder(folder) / "lock")
         is_bodied = bool(files) and has_bodies(disk, folder)
         with _writing(folder):
-            named, read = self._named(files, {}) if is_bodied else (set(), {})
+            rest = [path for path in segments(disk, folder) if path.name not in files]
+            closed = [path for path in rest if is_bodied and path.name != CURRENT]
+            named = self._named(closed)
             try:
                 lock.acquire()
                 for name, file in sorted(files.items()):
@@ -307,39 +298,25 @@ class Pruning:
                         disk.unlink(folder / name)
                 disk.sync_folder(folder)
                 if is_bodied:
-                    later, _ = self._named((), read)
-                    sweep(disk, folder, named | later)
+                    later = [path for path in segments(disk, folder) if path not in closed]
+                    sweep(disk, folder, named | self._named(later))
             finally:
                 lock.release()
                 lock.close()
 
-    def _named(
-        self, without: Collection[str], read: Mapping[FileId, int]
-    ) -> tuple[set[str], dict[FileId, int]]:
-        """Returns the large values that lines name, and how far each segment was read.
-
-        `without` are segments that are left out; of those in `read` what follows is looked at.
-        """
+    def _named(self, paths: Sequence[Path]) -> set[str]:
+        """Returns the large values that the lines of segments name."""
         named: dict[str, NamedBody] = {}
-        ends: dict[FileId, int] = {}
-        for path in segments(self._disk, self._folder):
-            path_id = self._disk.path_id(str(path))
-            if path.name in without or path_id is None:
-                continue
-            end = read.get(path_id[0], 0)
-            for block in _blocks(self._disk, path, end):
-                if block.is_whole:
-                    end = block.offset + (block.length or len(block.data)) + 1
-                for event in _events(block, self._vocabulary):
-                    if event is not None:
-                        note_named(named, event, path.name, 0)
-            ends[path_id[0]] = end
-        return set(named), ends
+        for path in paths:
+            for block in _blocks(self._disk, path):
+                for event in filter(None, _events(block, self._vocabulary)):
+                    note_named(named, event, path.name, 0)
+        return set(named)
 
 
-def _blocks(disk: Disk, path: Path, offset: int = 0) -> Iterator[Block]:
-    """Yields the lines of a segment from an offset on, one without its newline too."""
-    with closing(Cursor(disk, path.name, disk.open_read(path), offset)) as cursor:
+def _blocks(disk: Disk, path: Path) -> Iterator[Block]:
+    """Yields the lines of a segment, one without its newline too."""
+    with closing(Cursor(disk, path.name, disk.open_read(path))) as cursor:
         yield from chain(cursor.blocks(), cursor.rest())
 
 
@@ -370,10 +347,10 @@ def _size(disk: Disk, path: Path) -> int:
     return (disk.path_id(str(path)) or (NOWHERE, 0))[1]
 
 
-def _put(disk: Disk, data: Iterator[bytes], path: Path, digest: str) -> None:
+def _put(disk: Disk, data: Iterator[bytes], path: Path, digest: str, like: Path) -> None:
     """Makes a file of an archive, unless a killed prune has made it."""
     if disk.path_id(str(path)) is None:
-        pack(disk, data, path, digest)
+        pack(disk, data, path, digest, like)
     elif not holds(disk, path, digest):
         raise _not_this_archive(path, "it is there, and holds something else than the log does")
 

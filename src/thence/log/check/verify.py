@@ -30,7 +30,7 @@ from thence.log.storage.digest_files import Disowned
 from thence.log.storage.disk import Disk
 from thence.log.storage.findings import FINDINGS_MAX, Finding, Verification
 from thence.log.storage.identity import known_node_id, known_node_ids
-from thence.log.storage.segment import strays
+from thence.log.storage.segment import ARCHIVED, strays
 
 
 class NumberRanges:
@@ -400,6 +400,8 @@ def _essences(block: Block) -> list[Essence] | None:
 
 def _stray(path: Path) -> Finding:
     reason = "it begins and ends like a segment, but its name is none: nothing in it is read"
+    if path.name.endswith(ARCHIVED):
+        reason = "it is of an archive, and damaged, or differs from the segment of its name"
     return Finding("file_passed_over", reason, path.name)
 
 

@@ -76,9 +76,7 @@ def opened_vocabulary(
     expected = _expected_vocabulary(named)
     with reading(folder):
         if archived_names(disk, folder):
-            from thence.log.storage.archive import bring_back  # rarely needed
-
-            bring_back(disk, folder)
+            _bring_back(disk, folder)
         stored = _stored_vocabulary(disk, folder)
         is_missing = stored is None and not create and not _is_there(disk, folder)
     if stored is None:
@@ -101,6 +99,20 @@ def opened_vocabulary(
                     raise
             # a log that can only be read; its appends will raise the error
     return (expected or stored).of_log(Bodies(disk, folder))
+
+
+def _bring_back(disk: Disk, folder: Path) -> None:
+    """Unpacks the archived files in a log's folder; raises NotALog for an archive of its own."""
+    from thence.log.storage.archive import bring_back  # rarely needed
+
+    if not segments(disk, folder) and read_info(disk, folder) is None:
+        raise NotALog(
+            "could not open the log",
+            place=folder,
+            cause="it is an archive, which is only read",
+            hint="read it by --log, or put its files into the log's folder",
+        )
+    bring_back(disk, folder)
 
 
 def known_info(disk: Disk, folder: Path) -> LogInfo | None:

@@ -8,7 +8,7 @@ user's cache folder, and stays as it is.
 
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -66,14 +66,15 @@ def holds(disk: Disk, path: Path, digest: str) -> bool:
         return False
 
 
-def pack(disk: Disk, data: Iterable[bytes], path: Path, digest: str) -> None:
+def pack(disk: Disk, data: Iterable[bytes], path: Path, digest: str, like: Path) -> None:
     """Makes a file of an archive, which is on the device with its name, and read back, at the end.
 
-    Raises DiskError, also where the file does not hold data with this digest then.
+    It may be read by whoever may read the file `like`. Raises DiskError, also where it does not
+    hold data with this digest then.
     """
     draft = _draft(path)
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
-    with new_file(disk, draft) as target:
+    with _new_file_like(disk, like, draft) as target:
         for part in data:
             disk.write_all(target, compressor.compress(part))
         disk.write_all(target, compressor.flush())
@@ -88,7 +89,7 @@ def unpack(disk: Disk, source: Path, target: Path) -> bool:
     """Unpacks a file of an archive; reports whether it is whole. Raises DiskError."""
     draft = _draft(target)
     try:
-        with new_file(disk, draft) as descriptor:
+        with _new_file_like(disk, source, draft) as descriptor:
             for data in unpacked_data(disk, source):
                 disk.write_all(descriptor, data)
     except (zlib.error, EOFError):
@@ -96,6 +97,18 @@ def unpack(disk: Disk, source: Path, target: Path) -> bool:
     disk.rename(draft, target)
     disk.sync_folder(target.parent)
     return True
+
+
+@contextmanager
+def _new_file_like(disk: Disk, like: Path, path: Path) -> Iterator[int]:
+    """Gives a descriptor of a new file with the mode of another, which is synced at the end."""
+    with new_file(disk, path) as target:
+        source = disk.open_read(like)
+        try:
+            disk.copy_access(source, target)
+        finally:
+            disk.close_quietly(source)
+        yield target
 
 
 def clear_drafts(disk: Disk, folder: Path) -> None:
@@ -108,17 +121,20 @@ def clear_drafts(disk: Disk, folder: Path) -> None:
 def bring_back(disk: Disk, folder: Path) -> None:
     """Makes the archived files in a log's folder segments again, and removes them then.
 
-    One that is damaged, or that stands beside its segment, stays and is passed over, as all are
+    One that is damaged, or differs from a segment of its name, stays and is passed over, as all are
     where nothing can be written. Raises DiskError.
     """
     for name in archived_names(disk, folder):
-        target = folder / name.removesuffix(ARCHIVED)
+        source, target = folder / name, folder / name.removesuffix(ARCHIVED)
         try:
-            if disk.path_id(str(target)) is None and unpack(disk, folder / name, target):
-                with suppress(FileNotFoundError):  # another process was faster
-                    disk.unlink(folder / name)
-        except DiskError as error:
-            if error.errno not in DENIED_ERRNOS:
+            if disk.path_id(str(target)) is None:
+                is_back = unpack(disk, source, target)
+            else:
+                is_back = holds(disk, source, digest_of(file_data(disk, target)))
+            if is_back:
+                disk.unlink(source)
+        except DiskError as error:  # absent: another process was faster
+            if error.errno not in DENIED_ERRNOS and not error.is_absence:
                 raise
 
 
@@ -140,8 +156,10 @@ def unpacked_folder(disk: Disk, archive: Path, cache: Path) -> Path:
         if name not in names and not name.startswith("."):
             disk.unlink(folder / name)
     for name in sorted(names):
-        if disk.path_id(str(folder / name)) is None:
-            unpack(disk, archive / f"{name}{ARCHIVED}", folder / name)
+        source, target = archive / f"{name}{ARCHIVED}", folder / name
+        now, before = disk.path_state(str(source)), disk.path_state(str(target))
+        if now and (before is None or before.changed_ns < now.changed_ns):
+            unpack(disk, source, target)
     return folder
 
 
