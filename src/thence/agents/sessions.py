@@ -87,14 +87,17 @@ def chosen(calls: Sequence[OpenCall], *, are_certain: bool = True) -> Causes:
     return Causes(ids) if are_certain and len(ids) == 1 else Causes((), ids[-32:])
 
 
+@dataclass
 class SessionTable:
-    """The sessions of a log; `note` takes its events one after the other."""
+    """The sessions of a log; `note` takes its events one after the other, the last ones also again.
 
-    def __init__(self) -> None:
-        self.sessions: dict[str, AgentSession] = {}
-        self.by_process: dict[Process, str] = {}
-        self.commits: dict[str, str] = {}
-        self.roots: set[str] = set()
+    `commits` are the ids of the events of commits.
+    """
+
+    sessions: dict[str, AgentSession] = field(default_factory=dict)
+    by_process: dict[Process, str] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
+    roots: set[str] = field(default_factory=set)
 
     def of(self, name: str) -> AgentSession:
         """Returns a session, a new one where nothing is known of it."""
@@ -126,14 +129,8 @@ class SessionTable:
 
     def owner(self, chain: Iterable[Process]) -> tuple[str, Process] | None:
         """Returns the session of the nearest process of a chain that is an agent's."""
-        return next(
-            (
-                (self.by_process[process], process)
-                for process in chain
-                if process in self.by_process
-            ),
-            None,
-        )
+        owners = ((self.by_process.get(process), process) for process in chain)
+        return next(((name, process) for name, process in owners if name is not None), None)
 
     def boots(self) -> set[str]:
         """Returns the starts of the machine in which sessions were seen with a process."""
@@ -182,7 +179,9 @@ def _prompt(session: AgentSession, event_id: str, name: str, payload: Payload) -
     if prompt_id := text_of(payload, "prompt_id"):
         session.prompts[prompt_id] = event_id
     text = text_of(payload, "prompt") or ""
-    session.prompt_texts.setdefault(text[:TEXT_CHARACTERS], []).append(event_id)
+    ids = session.prompt_texts.setdefault(text[:TEXT_CHARACTERS], [])
+    if event_id not in ids:
+        ids.append(event_id)
 
 
 def _turn(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
