@@ -270,9 +270,9 @@ def test_edit_and_renaming_in_one_commit_are_followed(played):
 
 
 def test_lines_that_end_in_cr_lf_have_owners(played):
-    session = Session(played, "s1", ask="CRLF")
-    session.write("win.txt", "a\r\nb\r\n")
-    session.commit("CRLF")
+    one, two = Session(played, "s1", ask="CRLF"), Session(played, "s2", ask="B")
+    one.write("win.txt", "a\r\nb\r\n")
+    two.commit("CRLF")
     assert [told(owner) for owner in owners(played, "win.txt")] == ["s1", "s1"]
 
 

@@ -477,7 +477,7 @@ class Ownership:
             return
         session = _text(payload.get("session")) or event.stream
         own_root, agent = _root(payload.get("root")), _text(payload.get("agent"))
-        files, begun = payload.get("files"), self._begun.get(event.ends or "", place)
+        files, start = payload.get("files"), self._begun.get(event.ends or "", place)
         for file in files if isinstance(files, list) else ():
             if not isinstance(file, dict) or not isinstance(file.get("path"), str):
                 continue
@@ -486,7 +486,7 @@ class Ownership:
                 path, root = self._placed(file["path"], _root(file.get("root")) or own_root)
                 is_whole = not isinstance(removed, str)
                 runs = _new_lines(None if is_whole else removed, added)
-                yield path, AgentEdit(place, begun, event, session, agent, root, is_whole, runs)
+                yield path, AgentEdit(place, start, event, session, agent, root, is_whole, runs)
 
     def _placed(self, path: str, root: str | None) -> tuple[str, str | None]:
         """Returns a path relative to the working tree that it lies in, with that tree."""
