@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 10_000
+HOOK_KILLS = 1_000
 POWER_CUTS = 10_000_000
 LEAKS_S = 600
 WORKTREE_ROUNDS = 100
@@ -26,6 +27,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "power": ("tests.crash.power_cuts", str(POWER_CUTS)),
     "leaks": ("tests.crash.leaks", str(LEAKS_S)),
     "faults": ("tests.crash.sweep",),
+    "hooks": ("tests.agents.campaign", str(HOOK_KILLS)),
     "orchestra": ("tests.work.chaos", str(FAULTS)),
     "worktrees": ("tests.work.implementers", str(WORKTREE_ROUNDS)),
     "worlds": ("tests.sim.worlds", str(WORLDS)),

@@ -145,11 +145,11 @@ class _Call:
         common["cwd"] = common.get("cwd", spooled.cwd)
         more_members = {key: self.input[key] for key in self.input if key not in self.used}
         facts = {
+            **payload,
             "session": self.name,
             **common,
             "prompt_id": self.prompt_id,
             "root": self.root(),
-            **payload,
             "more": more_members or None,
         }
         actor = f"{spooled.bridge}/{self.agent_type or self.agent}" if self.agent else None
