@@ -463,3 +463,13 @@ def test_commit_of_one_of_several_open_calls_tells_what_they_have_in_common(play
     owner = of_commit(played, sha)
     assert (told(owner), owner.agent) == ("s1", None)
     assert [event.event_type for event in owner.chain] == ["commit", "prompt", "session.begun"]
+
+
+def test_persons_lines_like_some_of_an_agents_branch_are_the_persons(played):
+    tree = played.worktree("a")
+    session = Session(played, "s1", tree, ask="Add VAT")
+    body = "    if total is None:\n        return None\n"
+    session.write("vat.py", f"def vat(total):\n{body}")
+    session.commit("Add VAT")
+    played.person(played.top, {"vat.py": f"def tax(total):\n{body}"}, "Tax", name="Eve")
+    assert {told(owner) for owner in owners(played, "vat.py")} == {"person Eve"}
