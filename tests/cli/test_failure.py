@@ -15,6 +15,7 @@ EXIT_CODES = {
     "ReadFailed": 1,
     "BodyMissing": 3,
     "RedactionRefused": 1,
+    "PruneRefused": 1,
     "LogFull": 1,
     "AppendFailed": 1,
     "WriterClosed": 1,

@@ -225,6 +225,7 @@ def read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
     from thence.agents.sessions import has_ended
     from thence.inspection.writers import ended_writers, living_writers
     from thence.log.storage.disk import OS_DISK
+    from thence.otlp.decoding import SOURCE
 
     before = living_writers(OS_DISK, replica.folder)
     end = replica.answers.end()
@@ -233,8 +234,10 @@ def read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
         return end, {}
     where = OS_DISK, replica.folder, replica.vocabulary
     ended = ended_writers(*where, end, before | after)
+    is_of_agents = is_log_of_agents(replica.folder)
     for event in end.still_open:
-        if is_log_of_agents(replica.folder) and not has_ended(event):
+        is_elsewhere = event.header.source == SOURCE  # of the importer nothing follows
+        if is_elsewhere or (is_of_agents and not has_ended(event)):
             ended.pop(event.event_id, None)
     return end, ended
 
