@@ -59,6 +59,14 @@ def test_filters_and_the_limit_choose_spans(agent):
     assert exported(agent, "-", "--type", "nothing").code == 4
 
 
+def test_limit_waits_for_the_end_of_what_was_asked_for(tmp_path):
+    with package.open(tmp_path / "agent") as log, package.step("task", log=log):
+        log.append_many([{"event_type": "inside"}] * 3_000)
+    ended = exported(tmp_path, "-", "--limit", "1")
+    (span,) = spans_of(json.loads(ended.out))
+    assert {"key": "thence.ended", "value": {"stringValue": "task.ended"}} in span["attributes"]
+
+
 @pytest.mark.promise("A4d")
 def test_endpoint_gets_bounded_batches_with_the_headers_and_no_output_shows_them(tmp_path):
     with package.open(tmp_path / "agent") as log:
@@ -120,6 +128,7 @@ def test_bad_addresses_headers_and_options_are_told(agent):
         assert ended.code == 1
         assert is_three_lines(ended.err)
         assert "pw" not in ended.err
+        assert "it is no http://HOST" in " ".join(ended.err.split())
     assert exported(agent, "grpc://host:4317").code == 2
     assert exported(agent, "").code == 2
     assert exported(agent, "-", "--json").code == 2
