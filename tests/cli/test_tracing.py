@@ -5,7 +5,7 @@ import socket
 
 import pytest
 from opentelemetry.proto_json.trace.v1.trace import TracesData
-from tests.cli.installed import is_three_lines, thence
+from tests.cli.installed import THENCE, begin, is_three_lines, thence
 from tests.otlp.collector import collector, spans_of
 
 import thence as package
@@ -185,6 +185,19 @@ def test_what_was_not_taken_is_told(agent):
     assert "refused 1 record: a span that is no map" in ended.err
     assert "refused 1 record: a line that is no JSON" in ended.err
     assert "1 span with a parent that is nowhere here" in ended.err
+
+
+@pytest.mark.promise("A4e")
+def test_imports_of_one_file_at_once_take_each_span_once(tmp_path):
+    with package.open(tmp_path / "agent") as log:
+        log.append_many([{"event_type": "x"}] * 3_000)
+    exported(tmp_path, "out.jsonl")
+    argv = ("import", "--otlp", "out.jsonl", "--log", "in")
+    together = [begin(THENCE, *argv, cwd=tmp_path) for _ in range(3)]
+    ends = [process.communicate(timeout=100) for process in together]
+    assert [process.returncode for process in together] == [0, 0, 0], ends
+    with package.open(tmp_path / "in") as log:
+        assert log.query(limit=1).total == 3_000
 
 
 def test_what_holds_no_span_and_a_log_of_another_kind_are_errors(agent):
