@@ -2,6 +2,7 @@
 
 import json
 import socket
+import subprocess
 
 import pytest
 from opentelemetry.proto_json.trace.v1.trace import TracesData
@@ -9,6 +10,7 @@ from tests.cli.installed import THENCE, begin, is_three_lines, thence
 from tests.otlp.collector import collector, spans_of
 
 import thence as package
+from thence.files import file_lock
 
 SECRET = "Bearer s3cr3t-t0ken"
 
@@ -188,16 +190,16 @@ def test_what_was_not_taken_is_told(agent):
 
 
 @pytest.mark.promise("A4e")
-def test_imports_of_one_file_at_once_take_each_span_once(tmp_path):
-    with package.open(tmp_path / "agent") as log:
-        log.append_many([{"event_type": "x"}] * 3_000)
-    exported(tmp_path, "out.jsonl")
+def test_import_waits_for_another_one_and_takes_nothing_twice(agent):
+    exported(agent, "out.jsonl")
+    package.open(agent / "in").close()
     argv = ("import", "--otlp", "out.jsonl", "--log", "in")
-    together = [begin(THENCE, *argv, cwd=tmp_path) for _ in range(3)]
+    with file_lock(agent / "in/.thence/import.lock"):
+        together = [begin(THENCE, *argv, cwd=agent) for _ in range(2)]
+        with pytest.raises(subprocess.TimeoutExpired):
+            together[0].wait(4)
     ends = [process.communicate(timeout=100) for process in together]
-    assert [process.returncode for process in together] == [0, 0, 0], ends
-    with package.open(tmp_path / "in") as log:
-        assert log.query(limit=1).total == 3_000
+    assert sorted(out for out, _ in ends) == ["0 events of 4 spans\n", "6 events of 4 spans\n"]
 
 
 def test_what_holds_no_span_and_a_log_of_another_kind_are_errors(agent):
