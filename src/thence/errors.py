@@ -155,6 +155,10 @@ class RedactionRefused(ThenceError):
     """Error: what an event says can't be redacted, or not with the key of this user."""
 
 
+class PruneRefused(ThenceError):
+    """Error: a log, or some of its segments, can't be pruned; the cause says why."""
+
+
 class ServerUnreachable(SyncError):
     """Error: the server did not answer: no connection, or no answer in time."""
 
@@ -240,6 +244,10 @@ class EventNotFound(ThenceError, LookupError):
 
 class AmbiguousId(ThenceError, LookupError):
     """Error: more than one event id of the log begins with this prefix."""
+
+
+class LineNotFound(ThenceError, LookupError):
+    """Error: a file, or the line of it that was asked about, is not there for git."""
 
 
 class NotALog(ThenceError):

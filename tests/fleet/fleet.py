@@ -9,6 +9,7 @@ import json
 import shutil
 import sys
 import tempfile
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from random import Random, randrange
@@ -19,15 +20,17 @@ from msgspec.structs import replace
 from tests.server.team.engines import new_database
 
 import thence
+from thence.core.event import Event
 from thence.core.values.codec import event_id_of, parse
 from thence.core.values.digests import BODY_DIGEST
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.authorship import signed_push
 from thence.core.wire.messages import Cursors, EventVerdict, KeyRequest
-from thence.errors import BatchRefused, ServerUnreachable
+from thence.errors import BatchRefused, BodyMissing, ServerUnreachable
 from thence.log.read import reader
 from thence.replica import OS_DISK
 from thence.server.team.accounts import Accounts, Member
+from thence.server.team.body_pieces import NewPiece
 from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.store import Store
@@ -82,7 +85,7 @@ def taken(exchange, after, limit=1_000, seen="", key=""):
 class Server:
     """A team's server, without HTTP."""
 
-    def __init__(self, epoch, lines=()):
+    def __init__(self, epoch, lines=(), pieces=()):
         self.database = database = new_database(epoch)
         accounts = Accounts(database, str)
         accounts.add_team(TEAM)
@@ -91,8 +94,27 @@ class Server:
         self.keys = KeyRegistry(database)
         self.exchange = Exchange(Store(database))
         self.exchange.batch(TEAM, LOG, "plain", [])  # the log is there, and empty
+        assert Store(database).keep_pieces(TEAM, LOG, "plain", list(pieces)) == len(pieces)
         for start in range(0, len(lines), 500):
             self.exchange.batch(TEAM, LOG, "plain", lines[start : start + 500])
+
+    def pieces(self):
+        """Return all pieces of large values, each behind the one before it."""
+        with self.database.reading() as connection:
+            query = "SELECT sha256, previous, size, data FROM body_pieces ORDER BY size"
+            return [NewPiece(*row) for row in connection.execute(query)]
+
+    def missing_values(self):
+        """Return how many values are not there whole that lines name."""
+        store = Store(self.database)
+        source, missing = store.bodies(store.log(TEAM, LOG)), 0
+        for line in self.lines():
+            for entry in Event(line, None, PLAIN).body_entries:
+                try:
+                    missing += sha256(source.value(*entry[1:])).hexdigest() != entry.digest
+                except BodyMissing:
+                    missing += 1
+        return missing
 
     def lines(self):
         found, cursor, more = [], "", True
@@ -139,6 +161,17 @@ class Network:
     def lines(self, digests):
         return self._asked(lambda exchange: exchange.lines(TEAM, LOG, digests))
 
+    def lacking_pieces(self, digests):
+        names = [bytes.fromhex(digest) for digest in digests]
+        return self._asked(lambda exchange: exchange.lacking_pieces(TEAM, LOG, names))
+
+    def bring_pieces(self, lines):
+        return self._asked(lambda exchange: exchange.keep_pieces(TEAM, LOG, "plain", lines))
+
+    def pieces(self, places):
+        named = [(bytes.fromhex(digest), end) for digest, end in places]
+        return self._asked(lambda exchange: exchange.given_pieces(TEAM, LOG, named))
+
     def signed(self, digests):
         return self._asked(lambda exchange: exchange.signed(TEAM, LOG, digests))
 
@@ -162,7 +195,7 @@ class Replica:
         self.open()
 
     def open(self):
-        self.log = thence.open(self.folder)
+        self.log = thence.open(self.folder, bodies_from=1_024)
         self.engine = SyncEngine(self.log, self.network, signer=self.signer)
 
     def close(self):
@@ -178,7 +211,7 @@ class Fleet:
         self.folder = folder
         self.server = Server("epoch")
         self.backups = []
-        self.server_backup = []
+        self.server_backup = ()
         self.acknowledged = set()
         self.forged = set()
         self.taken_back = set()  # digests
@@ -186,6 +219,7 @@ class Fleet:
         self.counts = {}
         self._digests = {}  # by line
         self._made = 0
+        self.text = self.random.randbytes(8_000).hex()
         self.replicas = [Replica(self, self._new_folder()) for _ in range(replicas)]
         if seed % 5 == 0:  # several blocks of one node
             many = [{"event_type": "many", "payload": {"n": n}} for n in range(1_500)]
@@ -226,7 +260,10 @@ class Fleet:
             many = [{"event_type": "many", "payload": {"n": n}} for n in range(5)]
             found = log.append_many(many)
         else:
-            found = [log.append("one", {"n": self.random.random()}, caused_by=causes)]
+            payload = {"n": self.random.random()}
+            if self.random.random() < 0.3:  # texts that begin alike, as a conversation does
+                payload["text"] = self.text[: self.random.randrange(1_000, len(self.text))]
+            found = [log.append("one", payload, caused_by=causes)]
         self.acknowledged.update(event.event_id for event in found)
 
     def sync(self):
@@ -289,13 +326,13 @@ class Fleet:
             self.replicas.append(Replica(self, folder))
 
     def back_up_server(self):
-        self.server_backup = self.server.lines()
+        self.server_backup = self.server.lines(), self.server.pieces()
 
     def restore_server(self):
         before = self.server.lines()
         if self.server_backup:
             self.server.database.close()
-            self.server = Server(self.server.epoch, self.server_backup)
+            self.server = Server(self.server.epoch, *self.server_backup)
             for claim in self.claims:
                 self.server.keys.register(Member("ada", TEAM, "writer"), claim)
             self._give_up(before)
@@ -361,6 +398,8 @@ class Fleet:
         if len(set(wanted)) != len(wanted):
             found.append("the server holds a line twice")
         lost = self.acknowledged - ids_of(wanted) - ids_of(chain(*behind.values()))
+        if self.server.missing_values():
+            found.append("the server lacks large values that its lines name")
         if lost:
             found.append(f"{len(lost)} acknowledged events are lost, such as {min(lost)}")
         for replica in self.replicas:
@@ -372,6 +411,9 @@ class Fleet:
             if ours != theirs:
                 extra, lacks = ours - theirs, theirs - ours
                 found.append(f"{name} has {len(extra)} lines more and {len(lacks)} less")
+            codes = {one.code for one in replica.log.verify().findings}
+            if codes & {"body_missing", "body_changed"}:
+                found.append(f"{name} lacks large values: {codes}")
             events = replica.log.events()
             clocks = {event.event_id: event.lamport_clock for event in events}
             for event in events:

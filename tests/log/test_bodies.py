@@ -30,14 +30,13 @@ from thence.errors import (
     InvalidEvent,
     LogFull,
     NotALog,
-    SyncRefused,
 )
-from thence.log.storage.bodies import piece_of
+from thence.log.storage.bodies import Bodies, piece_of
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import BODIES, older_names
+from thence.log.write import relaying
 from thence.replica import Log, open_host_log
-from thence.sync.target import refuse_large_values
 
 opened = partial(thence.open, bodies_from=BODIES_FROM)
 PROMPT = "".join(f'line {number} of a prompt: é 漢字 😀 "quoted"\n' for number in range(500))
@@ -622,30 +621,41 @@ def test_redaction_between_piece_and_line_makes_the_writer_begin_again(tmp_path)
         assert log.verify().findings == ()
 
 
-def test_lines_with_large_values_are_not_relayed(tmp_path):
+def test_line_with_large_values_is_relayed_only_with_them_and_behind_them(tmp_path):
     with opened(tmp_path / "a") as log, opened(tmp_path / "b") as other:
-        event = log.append(KIND, {"text": PROMPT})
+        first = log.append(KIND, {"text": PROMPT})
         small = log.append(KIND, {"n": 1})
-        relayed = other.relay([event.line, small.line])
-        assert [one.code for _, one in relayed.bad] == ["body_missing"]
+        second = log.append(KIND, {"text": PROMPT + "more"})
+        lines = [first.line, small.line, second.line]
+        relayed = other.relay(lines)
+        assert [one.code for _, one in relayed.bad] == ["body_missing"] * 2
         assert relayed.taken == (small,)
+        relayed = other.relay(lines, Bodies(OS_DISK, log.folder))
+        assert (relayed.taken, relayed.bad, relayed.known) == ((first, second), (), 1)
+        assert [event.payload["text"] for event in other.read() if event != small] == [
+            PROMPT,
+            PROMPT + "more",
+        ]
+        assert other.verify().findings == ()
+    assert pieces(tmp_path / "a") == pieces(tmp_path / "b")
 
 
-def test_log_with_large_values_is_not_synced(tmp_path):
-    with opened(tmp_path) as log:
-        refuse_large_values(tmp_path)
-        log.append(KIND, {"text": PROMPT})
-    with pytest.raises(SyncRefused, match="large values"):
-        refuse_large_values(tmp_path)
+def test_lines_with_many_bytes_of_values_are_relayed_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(relaying, "_BODIES_BYTES", 10_000)
+    with opened(tmp_path / "a") as log, opened(tmp_path / "b") as other:
+        events = [log.append(KIND, {"text": f"{n} " * 2_000}) for n in range(9)]
+        relayed = other.relay([event.line for event in events], Bodies(OS_DISK, log.folder))
+        assert relayed.taken == tuple(events)
+        assert [event.payload for event in other.read()] == [event.payload for event in events]
 
 
-def test_synced_log_keeps_its_lines_whole(tmp_path):
+def test_synced_log_keeps_large_values_beside_its_lines_too(tmp_path):
     with opened(tmp_path):
         pass
     (tmp_path / ".thence" / "sync").mkdir()
     (tmp_path / ".thence" / "sync" / "target.json").write_text("{}")
     with opened(tmp_path) as log:
-        assert PROMPT in json.loads(log.append(KIND, {"text": PROMPT}).line)["payload"]["text"]
+        assert log.append(KIND, {"text": PROMPT}).body_entries
 
 
 def test_digests_cover_what_a_line_names(tmp_path):

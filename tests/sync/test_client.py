@@ -263,9 +263,10 @@ def test_lines_verdicts_and_cursors_pass_as_they_are(to, server):
     health, page, batch, lines = server.requests
     assert health[1] == "/api/v1/sync/health/"
     assert "Authorization" not in health[3]
-    assert page[2] == {"log": "orders", "kind": "plain", "limit": "1000", "after": "c 0"}
+    query = {"log": "orders", "kind": "plain", "protocol": "4"}
+    assert page[2] == {**query, "limit": "1000", "after": "c 0"}
     assert (page[3]["X-Team-Slug"], page[3]["User-Agent"]) == ("atlas", "thence")
-    assert batch[2] == {"log": "orders", "kind": "plain", "after": "c 1", "seen": "c 2"}
+    assert batch[2] == {**query, "after": "c 1", "seen": "c 2"}
     assert batch[3]["Content-Encoding"] == "gzip"
     assert batch[4] == b'{"events":[' + b",".join([LINE] * 100) + b"]}"
     assert json.loads(lines[4]) == {"digests": ["00" * 32]}
@@ -346,10 +347,24 @@ def test_busy_server_names_the_seconds_to_wait(to, headers, expected_s):
 
 
 def test_later_server_is_named_before_any_token_is_sent(to, server):
-    server.health = {"status": "ok", "protocol": [4, 5]}
-    with pytest.raises(SyncRefused, match="4, 5") as caught:
+    server.health = {"status": "ok", "protocol": [5, 6]}
+    with pytest.raises(SyncRefused, match="5, 6") as caught:
         to(server.url).page("")
     assert "update" in caught.value.hint
+    assert server.paths() == ["/api/v1/sync/health/"]
+
+
+def test_server_that_knows_no_large_values_is_told_of_none(to, server):
+    asked = to(server.url)
+    asks = (
+        lambda: asked.lacking_pieces(["00" * 32]),
+        lambda: asked.bring_pieces([b"{}"]),
+        lambda: asked.pieces([("00" * 32, 1)]),
+    )
+    for ask in asks:
+        with pytest.raises(SyncRefused, match="version 3") as caught:
+            ask()
+        assert "server must be updated" in caught.value.hint
     assert server.paths() == ["/api/v1/sync/health/"]
 
 

@@ -26,6 +26,7 @@ from thence.sync.engine import SyncEngine
 from thence.sync.target import SyncReport, SyncTarget
 
 EVENTS = 12
+TEXT = "".join(sha256(b"%d" % number).hexdigest() for number in range(99))
 REQUEST_S = 0.4
 SLACK_S = 20.0  # of a busy machine; a server waits for a body for 60 s
 STRIDE_BYTES = 41
@@ -48,14 +49,24 @@ class Sessions:
             self._stores[url] = CredentialStore(folder / f"config{len(self._stores)}")
             self._stores[url].save(log_in(url, "ada", PASSWORD))
 
-    def play(self, fault: Fault | None, count: int = EVENTS) -> SyncReport:
-        """Plays a session with a fault, then a clean one, and checks what all hold then."""
+    def play(
+        self, fault: Fault | None, count: int = EVENTS, *, is_large: bool = False
+    ) -> SyncReport:
+        """Plays a session with a fault, then a clean one, and checks what all hold then.
+
+        With large values one log has a text that grows from event to event.
+        """
         name = next(self._names)
         folders = [self.folder / f"{name}{each}" for each in "ab"]
-        logs = [thence.open(folder) for folder in folders]
+        logs = [thence.open(folder, bodies_from=1_024) for folder in folders]
         try:
             for log in logs:
                 log.append_many([{"event_type": "n", "payload": {"n": n}} for n in range(count)])
+            if is_large:
+                logs[0].append_many(
+                    {"event_type": "n", "payload": {"text": TEXT[: 1_024 + 100 * n]}}
+                    for n in range(count)
+                )
             a, b = logs
             wanted = sorted(stored(folders[0]) + stored(folders[1]))
             assert self.client.statuses(name, stored(folders[1])) == ["success"] * count
@@ -65,6 +76,11 @@ class Sessions:
             took_s = time.monotonic() - began
             assert found.error is None or isinstance(found.error, SyncError), found.error
             assert took_s < REQUEST_S + SLACK_S
+            if is_large:  # the same fault where they are taken
+                assert self._round(a, name, self.server.url, 60.0).is_complete
+                self.proxy.begin(fault)
+                taken = self._round(b, name, self.proxy.url, REQUEST_S)
+                assert taken.error is None or isinstance(taken.error, SyncError), taken.error
             for log in (a, b):
                 clean = self._round(log, name, self.server.url, 60.0)
                 assert clean.is_complete, clean
@@ -73,6 +89,7 @@ class Sessions:
                 assert held == wanted, {*held} ^ {*wanted}
             assert sorted(self.client.pull(name)[0]) == wanted
             assert all(log.verify().ok for log in logs)
+            assert [e.payload for e in a.events()] == [e.payload for e in b.events()]
             return found
         finally:
             for log in logs:
@@ -121,6 +138,15 @@ def test_session_that_is_spoilt_anywhere_ends_in_time_and_the_next_makes_logs_eq
     sessions: Sessions, kind: str, direction: str, at: int, count: int
 ) -> None:
     sessions.play(Fault(kind, direction, at), count)
+
+
+@pytest.mark.promise("S12")
+@settings(max_examples=examples(60))
+@given(st.sampled_from(KINDS), st.sampled_from((UP, DOWN)), st.integers(0, 7_000))
+def test_session_with_large_values_that_is_spoilt_anywhere_is_made_good(
+    sessions: Sessions, kind: str, direction: str, at: int
+) -> None:
+    sessions.play(Fault(kind, direction, at), is_large=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)

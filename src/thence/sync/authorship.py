@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from thence.core.bodies import BodySource
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.digests import BODY_DIGEST, same_line_key
@@ -111,11 +112,12 @@ class Authorship:
         except DiskError as error:
             raise append_error(self._log.folder, error) from error
 
-    def settle_bodies(self) -> int:
+    def settle_bodies(self, bodies: BodySource) -> int:
         """Makes lines redacted that count as such, others whole; returns how many changed.
 
         An own redaction counts at once, one by anybody else if the server has redacted the line. A
-        line without its body that the server has whole gets it back.
+        line without its body that the server has whole gets it back, with its large values, which
+        `bodies` has.
         """
         redactions = self._log.redactions.digests()
         waiting = [one for one in self._outbox.redactions() if one[1].digest not in redactions]
@@ -129,7 +131,7 @@ class Authorship:
         lacking = self._outbox.redacted_lines() - redactions
         unsettled = lacking.union(redaction.digest for _, redaction in waiting)
         unsettled -= {redaction.digest for redaction in own}
-        return changed + self._settle(sorted(unsettled), lacking)
+        return changed + self._settle(sorted(unsettled), lacking, bodies)
 
     def _can_be_redacted(self, redaction: Redaction) -> bool:
         """Reports whether the log has the line, with numbers, and it is no notice."""
@@ -141,7 +143,7 @@ class Authorship:
             for event in lines.get(redaction.event_id, ())
         )
 
-    def _settle(self, digests: list[bytes], lacking: Collection[bytes]) -> int:
+    def _settle(self, digests: list[bytes], lacking: Collection[bytes], bodies: BodySource) -> int:
         redacted: list[Redaction] = []
         whole: list[bytes] = []
         for at in range(0, len(digests), PAGE_EVENTS_MAX):
@@ -157,7 +159,7 @@ class Authorship:
                     whole.append(line)
         changed = apply_redactions(self._log, self._outbox, redacted)
         if whole:
-            changed += self._log.redactions.complete(whole)
+            changed += self._log.redactions.complete(whole, bodies)
             self._outbox.update()
         return changed
 

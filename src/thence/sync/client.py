@@ -17,6 +17,7 @@ from thence.core.wire.authorship import SIGNATURE_HEADER, Signer, TeamKeys, sign
 from thence.core.wire.messages import (
     DIGEST_BYTES,
     PROTOCOL,
+    PROTOCOLS,
     Acceptance,
     Credentials,
     Cursors,
@@ -24,16 +25,20 @@ from thence.core.wire.messages import (
     DevicePending,
     DeviceQuestion,
     DigestsRequest,
+    KeptPieces,
     KeyRequest,
     Lines,
     LinesPage,
     LiveToken,
     Missing,
+    Pieces,
     Refresh,
     Results,
     ServerHealth,
     Tokens,
+    ValuesRequest,
     joined,
+    joined_pieces,
 )
 from thence.errors import (
     BadAnswer,
@@ -58,7 +63,7 @@ from thence.sync.target import SyncTarget
 
 RETRY_AFTER_S_MAX = 600.0
 _RETRY_AFTER_S = 30.0
-_BATCH = "events/batch/"
+_BATCH, _PIECES = "events/batch/", "events/pieces/"
 _PACKED_BYTES_MIN = 1_024
 _CURSOR_CHARACTERS_MAX = 256  # two of them stand in the head of a request
 _TOKEN = re.compile(r"[!-~]{1,4096}")
@@ -102,13 +107,12 @@ class SyncClient:
         self._login = login
         self._store = store or CredentialStore()
         self._connection = Connection(target.server, ca_file=login.ca_file, request_s=request_s)
-        self._is_checked = False
+        self._protocol = 0
 
     def check(self) -> None:
         """Asks the server for its protocol, once; raises SyncRefused for one that is too new."""
-        if not self._is_checked:
-            _check_protocol(self._connection)
-            self._is_checked = True
+        if not self._protocol:
+            self._protocol = _check_protocol(self._connection)
 
     def page(self, after: str, seen: str = "", key: str = "") -> TakenPage:
         """Returns the lines behind a cursor, "" for the beginning; an unknown log is empty.
@@ -173,6 +177,43 @@ class SyncClient:
         signed = set(self._about("signed", texts, DigestsRequest(())).digests)
         return [digest for digest, text in zip(digests, texts, strict=True) if text in signed]
 
+    def lacking_pieces(self, digests: Sequence[str]) -> Sequence[str]:
+        """Returns those of some digests, in hex, of which the server has no value and no piece.
+
+        This and the next two raise SyncRefused for a server that knows no large values.
+        """
+        self._check_large_values()
+        names = tuple(digests)
+        return self._about("pieces/missing", names, DigestsRequest(names)).digests
+
+    def bring_pieces(self, lines: Sequence[bytes]) -> int:
+        """Brings lines of pieces; returns how many, from the first one on, the server holds now.
+
+        Raises BatchRefused where one of them is not what it says.
+        """
+        self._check_large_values()
+        answer = self._ask("POST", _PIECES, body=joined_pieces(lines))
+        return self._decoded(answer, KeptPieces).count
+
+    def pieces(self, places: Sequence[tuple[str, int]]) -> Sequence[bytes]:
+        """Returns lines of pieces, by the digest of a value and the offset at which each ends."""
+        self._check_large_values()
+        body = msgspec.json.encode(ValuesRequest(tuple(places)))
+        answer = self._ask("POST", "events/values/", body=body)
+        if _is_log_unknown(answer):
+            return ()
+        return [bytes(raw) for raw in self._decoded(answer, Pieces).pieces]
+
+    def _check_large_values(self) -> None:
+        self.check()
+        if self._protocol < PROTOCOL:
+            raise SyncRefused(
+                "could not sync a log with large values with",
+                place=self._target.server,
+                cause=f"it speaks version {self._protocol} of the protocol, which has none",
+                hint="the server must be updated first; nothing is lost",
+            )
+
     def _about(self, question: str, digests: tuple[str, ...], unknown: _T) -> _T:
         """Asks about digests, in hex; returns `unknown` for a log that the server lacks."""
         body = msgspec.json.encode(DigestsRequest(digests))
@@ -214,7 +255,12 @@ class SyncClient:
         """Returns an answer of 200, or of 404 for a log that the server lacks."""
         self.check()
         named = {name: text for name, text in (query or {}).items() if text}
-        query = {"log": self._target.log, "kind": self._target.kind, **named}
+        query = {
+            "log": self._target.log,
+            "kind": self._target.kind,
+            "protocol": str(PROTOCOL),
+            **named,
+        }
         headers = {"X-Team-Slug": self._target.team, **(headers or {})}
         if method == "POST":
             headers["Content-Type"] = "application/json"
@@ -234,7 +280,7 @@ class SyncClient:
         if answer.status == 200 or _is_log_unknown(answer):
             return answer
         is_refused = answer.status == 413 or (answer.status == 400 and _refusal_of(answer).error)
-        if path == _BATCH and is_refused:
+        if path in (_BATCH, _PIECES) and is_refused:
             raise self._batch_refused(answer)
         raise _error_of(answer, "could not sync with", self._login.access)
 
@@ -486,12 +532,14 @@ def _post(connection: Connection, path: str, value: msgspec.Struct) -> HttpAnswe
     return connection.ask("POST", f"/api/v1/{path}", headers=headers, body=body)
 
 
-def _check_protocol(connection: Connection) -> None:
+def _check_protocol(connection: Connection) -> int:
+    """Returns the latest version that both sides speak; raises SyncRefused without one."""
     answer = connection.ask("GET", "/api/v1/sync/health/")
     if answer.status != 200:
         raise _error_of(answer, "could not sync with")
     spoken = _decoded(answer, ServerHealth).protocol
-    if PROTOCOL not in spoken:
+    common = set(PROTOCOLS).intersection(spoken)
+    if not common:
         is_later = bool(spoken) and min(spoken) > PROTOCOL
         versions = ", ".join(map(str, spoken[:8])) or "none"
         raise SyncRefused(
@@ -500,6 +548,7 @@ def _check_protocol(connection: Connection) -> None:
             cause=f"it speaks {versions} of the protocol's versions, and this thence {PROTOCOL}",
             hint="update thence here" if is_later else "the server must be updated first",
         )
+    return max(common)
 
 
 def _tokens(answer: HttpAnswer, *secrets: str) -> Tokens:

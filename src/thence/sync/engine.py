@@ -10,24 +10,29 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
+from thence.core.bodies import BODIES_SIGN
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.secrets import FoundSecret
 from thence.core.wire.authorship import Signer
-from thence.core.wire.messages import Cursors, EventVerdict, batches
+from thence.core.wire.messages import BODIES_MISSING, Cursors, EventVerdict, batches
 from thence.errors import (
     BadAnswer,
     BatchRefused,
+    BodyMissing,
     CursorUnknown,
     InvalidEvent,
     ThenceError,
 )
+from thence.log.storage.bodies import Bodies
+from thence.log.storage.findings import Relayed
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.replica import OS_DISK, Disk, Log
 from thence.signing import known_key
 from thence.sync.authorship import Authorship
 from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore
+from thence.sync.large_values import LargeValues
 from thence.sync.outbox import LineKey, Outbox, OutboxLine, ParkedLine, key_of
 from thence.sync.target import SyncReport, enabled_target
 
@@ -82,6 +87,7 @@ class SyncEngine:
         self._outbox = Outbox(disk, log.folder, log.vocabulary, target)
         self._signer = signer
         self._authorship = Authorship(log, self._outbox, transport, signer, disk)
+        self._bodies = Bodies(disk, log.folder)
         self._reset()
 
     def round(self) -> SyncReport:
@@ -138,13 +144,14 @@ class SyncEngine:
         self._to_bring = self._taken_back = 0
         self._relayed: set[bytes] = set()
         self._has_pushed = self._is_restored = False
+        self._values = LargeValues(self._bodies, self._transport, self._pause)
 
     def _exchange(self) -> None:
         self._authorship.claim()
         try:
             self._take()
             self._is_restored = self._authorship.leave_reused_node()
-            self._taken_back = self._authorship.settle_bodies()
+            self._taken_back = self._authorship.settle_bodies(self._values)
             self._authorship.supersede()
         except BadAnswer:  # what the server withholds keeps nothing here
             self._bring()
@@ -186,11 +193,15 @@ class SyncEngine:
             if moved != before:
                 self._outbox.deliver((), moved, before)
             return True
-        relayed = self._log.relay(lines)
+        relayed = self._relayed_to_log(lines)
+        lacking = {line for line, _ in relayed.bad}
         new = {event.line for event in (*relayed.taken, *relayed.beside)}
         self._taken += len(new)
         parked = {event.line for event in relayed.parked}
-        keys = [self._key_of(line) for line in lines if line not in new and line not in parked]
+        apart = new | parked
+        keys = [
+            None if line in lacking else self._key_of(line) for line in lines if line not in apart
+        ]
         held = [key for key in keys if key is not None]
         is_whole = len(held) == len(keys)
         with self._outbox.at_once():
@@ -199,6 +210,12 @@ class SyncEngine:
             self._outbox.deliver(held, moved if is_whole else before, before)
         self._report()
         return is_whole
+
+    def _relayed_to_log(self, lines: Sequence[bytes]) -> Relayed:
+        """Relays lines with their large values, which are asked of the server where they lack."""
+        events = [Event(line, None, self._log.vocabulary) for line in lines if BODIES_SIGN in line]
+        self._values.expect(entry for event in events for entry in event.body_entries)
+        return self._log.relay(lines, self._values)
 
     def _key_of(self, line: bytes) -> LineKey | None:
         """Returns the key of a line, None for one that is no event."""
@@ -212,8 +229,8 @@ class SyncEngine:
         """Relays the lines that the log could not take before."""
         lines = self._outbox.pulled()
         if lines:
-            relayed = self._log.relay(lines)
-            parked = {event.line for event in relayed.parked}
+            relayed = self._relayed_to_log(lines)
+            parked = {event.line for event in relayed.parked} | {line for line, _ in relayed.bad}
             freed = [line for line in lines if line not in parked]
             self._taken += len(relayed.taken) + len(relayed.beside)
             self._outbox.update(frozenset(freed))
@@ -248,13 +265,49 @@ class SyncEngine:
                     yield one.line
 
         for batch in batches(texts()):
-            if not self._bring_batch([group.pop(line) for line in batch], signer):
+            ready = self._with_values([group.pop(line) for line in batch])
+            if ready and not self._bring_batch(ready, signer):
                 return False
         return True
 
+    def _with_values(self, group: Sequence[OutboxLine]) -> list[OutboxLine]:
+        """Brings the large values of lines; returns those lines of which the server has all.
+
+        One whose value the log has not whole any more is parked, unless it was redacted meanwhile.
+        """
+        return [one for one in group if BODIES_SIGN not in one.line or self._has_brought(one)]
+
+    def _has_brought(self, one: OutboxLine) -> bool:
+        """Brings the large values of a line; parks it where it is refused them twice."""
+        entries = Event(one.line, None, self._log.vocabulary).body_entries
+        try:
+            try:
+                self._values.bring(entries)
+            except BatchRefused:  # its bytes may have been spoilt on their way
+                self._values.bring(entries)
+        except BodyMissing as error:
+            self._keep_damaged(one, error)
+            return False
+        except BatchRefused as refused:
+            self._park(one, refused.cause, refused)
+            return False
+        return True
+
+    def _keep_damaged(self, one: OutboxLine, error: BodyMissing) -> None:
+        """Parks a line of which a large value can't be read, if the log has the line still."""
+        lines = self._log.answers.held([one.event_id], ()).lines.get(one.event_id, ())
+        if any(event.line == one.line for event in lines):
+            self._outbox.park(one.key, str(error))
+            self._to_bring -= 1
+
     def _is_kept_back(self, one: OutboxLine) -> bool:
         """Parks a line that seems to hold a secret, unless the user let it be sent."""
-        secret = None if one.is_let_out else self._find_secret(one.line)
+        try:
+            line = Event(one.line, None, self._log.vocabulary).whole_line
+        except BodyMissing as error:
+            self._keep_damaged(one, error)
+            return True
+        secret = None if one.is_let_out else self._find_secret(line)
         if secret is None:
             return False
         reason = f"it seems to hold a secret: {secret.rule} in {secret.path}"
@@ -302,6 +355,11 @@ class SyncEngine:
                 has_verdict = True
                 self._park(one, verdict.error_message or verdict.error or "no reason given", None)
         self._report()
+        lacking = [one for one, verdict in statuses if verdict.error == BODIES_MISSING]
+        if lacking and not is_again:  # a redaction has swept, or the server was put back
+            self._values.forget()
+            ready = self._with_values(lacking)
+            return (bool(ready) and self._bring_batch(ready, signer, is_again=True)) or has_verdict
         return has_verdict
 
     def _park(self, one: OutboxLine, reason: str, error: BatchRefused | None) -> None:

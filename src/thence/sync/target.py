@@ -15,7 +15,7 @@ from thence.errors import SyncError, SyncRefused, ThenceError
 from thence.files import is_locked, replace_file
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.segment import has_bodies, own_folder
+from thence.log.storage.segment import own_folder
 
 _FOLDER = "sync"
 _TARGET = "target.json"
@@ -148,19 +148,7 @@ def enabled_target(folder: Path) -> SyncTarget:
             cause="sync is not enabled for this log",
             hint="enable it: thence sync enable",
         )
-    refuse_large_values(folder)
     return target
-
-
-def refuse_large_values(folder: Path) -> None:
-    """Raises SyncRefused for a log that keeps large values beside its lines."""
-    if has_bodies(OS_DISK, folder):
-        raise SyncRefused(
-            "could not sync",
-            place=folder,
-            cause="it keeps large values beside its events, which no server takes yet",
-            hint="record what is to be synced in a log opened with bodies_from=None",
-        )
 
 
 def team_of(folder: Path) -> str | None:

@@ -88,7 +88,7 @@ class Client:
         return [result["status"] for result in got.json["results"]]
 
     def page(self, log: str, after: str = "", limit: int = 1000) -> Got:
-        query = {"log": log, "limit": limit, **({"after": after} if after else {})}
+        query = {"log": log, "limit": limit, "protocol": 4, **({"after": after} if after else {})}
         return self.ask("GET", f"/api/v1/events?{urlencode(query)}", Accept_Encoding="gzip")
 
     def pull(self, log: str, limit: int = 1000) -> tuple[list[bytes], str]:

@@ -15,8 +15,8 @@ from pathlib import Path
 from thence.agents.fired import LOG, SPOOL, log_of
 from thence.cli.output import Output
 from thence.errors import GitFailed, NotALog, NotAProject
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.segment import own_folder, segments
+from thence.log.storage.disk import OS_DISK, cache_folder
+from thence.log.storage.segment import archived_names, own_folder, segments
 
 _SHOWN_RUNS_MAX = 3
 
@@ -103,6 +103,8 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
     run = Path(out.settings.runs) / name
     if path.is_dir() and is_log(path):
         return path
+    if path.is_dir() and not create and archived_names(OS_DISK, path):
+        return _unpacked(path)
     if path.is_dir() and (journal := journal_of(path)) is not None:
         return journal
     if path.is_file():
@@ -114,6 +116,23 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
     if create and not path.is_file():
         return path
     raise _no_log(path, run)
+
+
+def _unpacked(archive: Path) -> Path:
+    """Returns the folder in which an archive is read."""
+    from thence.log.storage.archive import unpacked_folder
+    from thence.log.storage.disk_errors import reading
+
+    cache = cache_folder()
+    if cache is None:
+        raise NotALog(
+            "could not read the archive",
+            place=archive,
+            cause="there is no cache folder to unpack it into",
+            hint="set XDG_CACHE_HOME, or put its files into a folder of their own",
+        )
+    with reading(archive):
+        return unpacked_folder(OS_DISK, archive, cache)
 
 
 def journal_of(folder: Path) -> Path | None:

@@ -146,8 +146,6 @@ def _named_log(out: Output, log: str | None, name: str | None) -> NamedLog:
     that is missing is made, for the second machine of a log. Raises NotALog, NotAProject,
     SyncRefused.
     """
-    from thence.sync.target import refuse_large_values
-
     if name is not None:
         _check_name(Path(named_log(out, log) or "."), name)
     named = _project_journal(out, log, may_make=name is not None)
@@ -165,7 +163,6 @@ def _named_log(out: Output, log: str | None, name: str | None) -> NamedLog:
                 cause="it is the journal of a project, which is named by the project's id",
                 hint="name the project's folder: thence sync enable --log FOLDER",
             )
-    refuse_large_values(named.folder)
     return named
 
 

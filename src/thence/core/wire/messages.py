@@ -9,7 +9,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-PROTOCOL = 3
+PROTOCOL = 4
+# version 3 is 4 without large values
+PROTOCOLS = (3, PROTOCOL)
 BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 256 * 1024
 # of a batch with one event
@@ -18,8 +20,13 @@ BODY_BYTES_MAX = 4 * 1024 * 1024
 PAGE_EVENTS_MAX = 1_000
 PAGE_BYTES_MAX = 1024 * 1024
 RELAYED_MAX = 1_000
+# of pieces of large values in a request or an answer; or one piece
+PIECES_BYTES_MAX = 1024 * 1024
 DIGEST_BYTES = 32
 CLAIMED_NODES_MAX = 1_000
+
+# the code of a line whose large values must be brought before it
+BODIES_MISSING = "bodies_missing"
 
 Status = Literal["success", "duplicate", "rejected", "retry"]
 
@@ -87,6 +94,24 @@ class DigestsRequest(msgspec.Struct, frozen=True):
     """Digests of lines in hex: a request about them, or the answer that names some of them."""
 
     digests: tuple[str, ...]
+
+
+class Pieces(msgspec.Struct, frozen=True):
+    """Lines of pieces of large values, undecoded: what is brought, or what is given."""
+
+    pieces: tuple[msgspec.Raw, ...]
+
+
+class KeptPieces(msgspec.Struct, frozen=True):
+    """How many pieces of a request, from the first one on, the server holds now."""
+
+    count: int
+
+
+class ValuesRequest(msgspec.Struct, frozen=True):
+    """Places in large values: the digest of a value, and the offset at which a piece of it ends."""
+
+    values: tuple[tuple[str, int], ...]
 
 
 class KeyRequest(msgspec.Struct, frozen=True):
@@ -181,6 +206,11 @@ class ServerHealth(msgspec.Struct, frozen=True):
     protocol: tuple[int, ...] = ()
     version: str = ""
     time: str = ""
+
+
+def joined_pieces(lines: Iterable[bytes]) -> bytes:
+    """Returns the message of lines of pieces without newlines, as they are."""
+    return b'{"pieces":[' + b",".join(lines) + _END
 
 
 def joined(lines: Iterable[bytes]) -> bytes:

@@ -17,17 +17,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from thence.core.bodies import BodySource
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.digests import BODY_DIGEST, redacted, same_line_key
 from thence.core.values.vocabulary import Vocabulary
 from thence.core.wire.authorship import Redaction
-from thence.errors import ThenceError
+from thence.errors import BodyMissing, ThenceError
 from thence.log.check.body_check import NamedBody, note_named, sweep
 from thence.log.check.edits import Edit, opened, rewrite
 from thence.log.crash.damage import DamageRecord
 from thence.log.read.reader import Line, lines, segment_lines
 from thence.log.storage.append_lock import WAIT_S, AppendLock
+from thence.log.storage.bodies import Bodies
 from thence.log.storage.digest_files import (
     Disowned,
     read_outranked,
@@ -39,8 +41,16 @@ from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError, append_error
 from thence.log.storage.findings import HEALS, MOVED
 from thence.log.storage.identity import known_node_ids
-from thence.log.storage.segment import CURRENT, has_bodies, own_folder, segments
+from thence.log.storage.numbering import relayed
+from thence.log.storage.segment import (
+    CURRENT,
+    FILE_BYTES_MAX,
+    has_bodies,
+    own_folder,
+    segments,
+)
 from thence.log.storage.tail_recovery import BadRegion, copy_aside
+from thence.log.write.body_writer import BodyWriter, values_of
 from thence.log.write.writer import Notice, SegmentWriter
 
 # appends a notice of a kind with facts and causes, durably
@@ -114,11 +124,11 @@ class Redactions:
             self._renew()
         return bool(new)
 
-    def complete(self, lines: Iterable[bytes]) -> int:
+    def complete(self, lines: Iterable[bytes], bodies: BodySource) -> int:
         """Gives lines without a body, whose redaction does not count, their bodies again.
 
-        `lines` are whole ones from elsewhere. Returns how many lines changed. Raises what
-        `take_back` raises.
+        `lines` are whole ones from elsewhere, `bodies` has their large values. Returns how many
+        lines changed. Raises what `take_back` raises.
         """
         refused = self.digests()
         whole: dict[str, dict[bytes, bytes]] = {}
@@ -126,6 +136,8 @@ class Redactions:
             event = parse(line, self._vocabulary)
             if isinstance(event, BadLine) or (digest := same_line_key(event)) in refused:
                 continue
+            if event.body_entries and not self._keep(event, bodies):
+                continue  # the next call does it
             whole.setdefault(event.event_id, {})[digest] = line
 
         def instead(event: Event) -> bytes:
@@ -135,9 +147,32 @@ class Redactions:
             return lines.get(same_line_key(event), event.line)
 
         with self._rewriting() as rewriting:
+            for lines_of_id in whole.values():  # a redaction may have swept between
+                for digest in [key for key, line in lines_of_id.items() if not self._holds(line)]:
+                    del lines_of_id[digest]
             for path in segments(self._disk, self._folder):
                 rewriting.replace(path, instead)
         return rewriting.changed
+
+    def _keep(self, event: Event, bodies: BodySource) -> bool:
+        """Keeps the large values of a line, durably; returns False where one can't be had."""
+        lock = AppendLock(self._disk, own_folder(self._folder) / "lock")
+        writer = BodyWriter(self._disk, self._folder, lock, FILE_BYTES_MAX)
+        try:
+            draft = relayed(event.line, values_of(event, bodies))
+            _, error = writer.store([draft], WAIT_S)
+            _check(error)
+        except BodyMissing:
+            return False
+        finally:
+            writer.close()
+            lock.close()
+        return True
+
+    def _holds(self, line: bytes) -> bool:
+        source = Bodies(self._disk, self._folder)
+        entries = Event(line, None, self._vocabulary).body_entries
+        return all(source.holds(entry.digest) for entry in entries)
 
     @contextmanager
     def _rewriting(self) -> Iterator["_Rewriting"]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.bodies import missing_body
-from thence.core.values.codec import CRC_BYTES, has_valid_crc
+from thence.core.values.codec import CRC_BYTES, close_line, has_valid_crc
 from thence.log.storage.disk import NOWHERE, READ_BYTES, Disk, FileId
 from thence.log.storage.disk_errors import DiskError, reading
 from thence.log.storage.segment import BODIES, older_names
@@ -64,6 +64,18 @@ def piece_of(line: bytes) -> RawPiece | None:
         return None
     digest, before, end = head[1].decode(), (head[2] or b"").decode(), int(head[3])
     return RawPiece(digest, before, end, line[head.end() : -CRC_BYTES - 1])
+
+
+def piece_line(piece: RawPiece) -> bytes:
+    """Returns the line of a piece, with its newline."""
+    before = b'"before":"%b",' % piece.before.encode() if piece.before else b""
+    values = (piece.digest.encode(), before, piece.end, piece.text)
+    return close_line(b'{"sha256":"%b",%b"bytes":%d,"text":"%b"' % values)
+
+
+def text_of(data: bytes) -> bytes:
+    """Returns the part of a value as a piece holds it; raises UnicodeDecodeError."""
+    return msgspec.json.encode(data.decode())[1:-1]
 
 
 def data_of(piece: RawPiece) -> bytes:
@@ -189,6 +201,35 @@ class Bodies:
         if data is None:
             raise missing_body(digest, "not all of its pieces are in bodies.jsonl any more")
         raise missing_body(digest, "its pieces have changed: they don't fit the digest")
+
+    def holds(self, digest: str) -> bool:
+        """Reports whether a value seems to be there now; `value` tells. Raises ReadFailed."""
+        with reading(self._folder):
+            if self._index is None or digest not in self._index.pieces:
+                self._index = read_index(self._disk, self._folder, self._index)
+            return digest in self._index.pieces
+
+    def chain(self, digest: str) -> list[BodyPiece]:
+        """Returns the pieces that a value is made of, the first one first, as far as is known.
+
+        Ask for the value before. Raises BodyMissing, ReadFailed.
+        """
+        chain: list[BodyPiece] = []
+        while digest:
+            if not self.holds(digest) or self._index is None:
+                raise missing_body(digest, "it is not in bodies.jsonl any more")
+            chain.append(self._index.pieces[digest])
+            digest = chain[-1].before
+        return chain[::-1]
+
+    def line(self, piece: BodyPiece) -> bytes:
+        """Returns the bytes where a piece stands; raises ReadFailed."""
+        with reading(self._folder):
+            descriptor = self._disk.open_read(self._folder / piece.file)
+            try:
+                return self._disk.read_at(descriptor, piece.offset, piece.length)
+            finally:
+                self._disk.close_quietly(descriptor)
 
     def _indexes(self) -> Iterator[PieceIndex]:
         """Yields the index as it is, then up to date, then made anew.

@@ -8,6 +8,7 @@ their own numbers; only their clocks count here.
 from collections.abc import Sequence
 from pathlib import Path
 
+from thence.core.bodies import Body
 from thence.core.clock import CLOCK_MAX, exhausted
 from thence.core.values.codec import LINE_BYTES_MAX, Draft, numbers, stamper
 from thence.log.storage.digest_files import Disowned
@@ -18,9 +19,9 @@ from thence.log.storage.tail_recovery import foreign_clock, last_numbers
 CLOCK_AHEAD_MAX = 2**40
 
 
-def relayed(line: bytes) -> Draft:
-    """Returns a complete line of another node as a draft, newline included."""
-    return Draft("", b"", line)
+def relayed(line: bytes, bodies: tuple[Body, ...] = ()) -> Draft:
+    """Returns a complete line of another node as a draft, newline included, with its bodies."""
+    return Draft("", b"", line, bodies)
 
 
 def last_own_seq(disk: Disk, folder: Path, node_id: str) -> int:
@@ -149,7 +150,9 @@ class Numbering:
         the current one.
         """
         for name in reversed(older_names(self._disk, self._folder)):
-            descriptor = self._disk.open_read(self._folder / name)
+            descriptor = self._disk.open_existing(self._folder / name)
+            if descriptor is None:  # pruned in between
+                continue
             try:
                 _, size = self._disk.file_id(descriptor)
                 start = max(0, size - 2 * LINE_BYTES_MAX) if is_known else 0

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-import msgspec
-
-from thence.core.bodies import Body
-from thence.core.values.codec import Draft, close_line
+from thence.core.bodies import Body, BodySource, missing_body
+from thence.core.event import Event
+from thence.core.values.codec import Draft
 from thence.errors import LogBusy, ThenceError
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.bodies import (
@@ -24,7 +23,9 @@ from thence.log.storage.bodies import (
     PieceIndex,
     RawPiece,
     current_file,
+    piece_line,
     read_index,
+    text_of,
 )
 from thence.log.storage.disk import NOWHERE, Disk, wall_ns
 from thence.log.storage.disk_errors import DiskError, append_error
@@ -181,7 +182,7 @@ class BodyWriter:
             if body.digest in self._index.pieces or any(p.digest == body.digest for p, *_ in new):
                 continue
             for piece in self._pieces(body.data):
-                line = _line(piece)
+                line = piece_line(piece)
                 new.append((piece, offset, len(line) - 1))
                 offset += len(line)
                 lines.append(line)
@@ -219,8 +220,7 @@ class BodyWriter:
             end = _character_end(data, at + PIECE_BYTES_MAX)
             digest.update(data[at:end])
             name = digest.hexdigest()
-            text = msgspec.json.encode(data[at:end].decode())[1:-1]
-            pieces.append(RawPiece(name, before, end, text))
+            pieces.append(RawPiece(name, before, end, text_of(data[at:end])))
             before, at = name, end
         return pieces
 
@@ -271,12 +271,6 @@ class BodyWriter:
         return self._descriptor
 
 
-def _line(piece: RawPiece) -> bytes:
-    before = b'"before":"%b",' % piece.before.encode() if piece.before else b""
-    values = (piece.digest.encode(), before, piece.end, piece.text)
-    return close_line(b'{"sha256":"%b",%b"bytes":%d,"text":"%b"' % values)
-
-
 def _character_end(data: bytes, end: int) -> int:
     """Returns the offset, up to the given one, behind which a character of UTF-8 begins."""
     if end >= len(data):
@@ -284,6 +278,14 @@ def _character_end(data: bytes, end: int) -> int:
     while data[end] & 0xC0 == 0x80:
         end -= 1
     return end
+
+
+def values_of(event: Event, bodies: BodySource | None) -> tuple[Body, ...]:
+    """Returns the large values that a line names; raises BodyMissing, ReadFailed."""
+    entries = event.body_entries
+    if entries and bodies is None:
+        raise missing_body(entries[0].digest, "only the log that the line is of keeps it")
+    return tuple(Body(digest, bodies.value(digest, size)) for _, digest, size in entries if bodies)
 
 
 def moved_too_often(folder: Path) -> LogBusy:

@@ -1,7 +1,8 @@
 """Relaying of lines from other logs: verified, unchanged, each once, their clocks witnessed.
 
 A line keeps its numbers and its checksum: it is the same event in both logs. Lines that do
-not verify, that the log holds already, or whose clock is too large are left out and reported.
+not verify, that the log holds already, or whose clock is too large are left out and reported, and
+those whose large values can't be had: these are on the device before the lines.
 What the log holds is asked of an index where there is one, so that relaying costs by the number
 of lines that are relayed.
 """
@@ -10,10 +11,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from thence.core.bodies import BodySource
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, Draft, parse
 from thence.core.values.digests import same_line_key
+from thence.core.values.pruned import NOT_PRUNED, Pruned
 from thence.core.values.vocabulary import Vocabulary
+from thence.errors import BodyMissing
 from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.digest_files import disown, read_redactions, without_body
 from thence.log.storage.disk import Disk
@@ -22,9 +26,11 @@ from thence.log.storage.findings import Relayed
 from thence.log.storage.identity import known_node_id, known_node_ids, renew
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX, last_own_seq, relayed
 from thence.log.storage.segment import current_path
+from thence.log.write.body_writer import values_of
 from thence.log.write.writer import Notice, Report, SegmentWriter
 
-_CUT = BadLine("body_missing", "it names large values, which only its own log keeps")
+# the bytes of large values after which the lines so far are written
+_BODIES_BYTES = 64 * 1024 * 1024
 # a node_id and a seq
 Number = tuple[str, int]
 
@@ -33,12 +39,13 @@ class Held(NamedTuple):
     """What a log holds of the ids and numbers that were asked for.
 
     `event_count` is the number of all its events, `lines` are all differing lines of the ids, and
-    `numbers` those of the numbers that a line has.
+    `numbers` those of the numbers that a line has. What was `pruned` it has had.
     """
 
     event_count: int
     lines: Mapping[str, Sequence[Event]]
     numbers: Collection[Number]
+    pruned: Pruned = NOT_PRUNED
 
 
 Look = Callable[[Collection[str], Collection[Number]], Held]
@@ -65,32 +72,23 @@ class Relay:
         self,
         lines: Iterable[bytes],
         look: Look,
+        bodies: BodySource | None = None,
         *,
         now_s: float,
         timeout_s: float = WAIT_S,
     ) -> Relayed:
         """Appends lines, given without their newlines, that the log lacks; they are durable then.
 
-        `look` returns what the log holds. `now_s` are seconds since 1970: a line under this log's
+        `look` returns what the log holds, `bodies` has the large values that the lines name; a
+        line of which it lacks one is bad. `now_s` are seconds since 1970: a line under this log's
         node_id, above its last number, renews the identity at most once a day. Raises what an
         append raises.
         """
-        bad: list[tuple[bytes, BadLine]] = []
-        events: list[Event] = []
-        redactions = read_redactions(self._disk, self._folder)
-        for received in lines:
-            line = without_body(received, redactions)
-            event = parse(line, self._vocabulary)
-            if isinstance(event, BadLine):
-                bad.append((line, event))
-            elif event.body_entries:
-                bad.append((line, _CUT))
-            else:
-                events.append(event)
+        events, bad = self._parsed(lines)
         ids = {event.event_id for event in events}
         numbers = {_number(event) for event in events if not event.is_foreign}
         held = look(ids, numbers) if events else Held(0, {}, ())
-        new, known_count = _sort_out(events, held.lines)
+        new, known_count = _sort_out(events, held)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
         parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
         ours: list[tuple[Event, bool]] = []
@@ -110,7 +108,11 @@ class Relay:
         kept += sorted(ours, key=lambda item: _number(item[0]))
         if kept:
             claimed = [] if renewed else [event for event, _ in ours]
-            self._write([event for event, _ in kept], self._claimed(claimed), timeout_s)
+            events = [event for event, _ in kept]
+            lacking = self._write(events, self._claimed(claimed), bodies, timeout_s)
+            bad += [(event.line, reason) for event, reason in lacking.items()]
+            kept = [pair for pair in kept if pair[0] not in lacking]
+            ours = [pair for pair in ours if pair[0] not in lacking]
         return Relayed(
             tuple(event for event, is_beside in kept if not is_beside),
             known_count,
@@ -121,6 +123,20 @@ class Relay:
             tuple(event for event, is_beside in kept if is_beside),
             renewed,
         )
+
+    def _parsed(self, lines: Iterable[bytes]) -> tuple[list[Event], list[tuple[bytes, BadLine]]]:
+        """Returns the events of lines, without what was redacted here, and what are none."""
+        bad: list[tuple[bytes, BadLine]] = []
+        events: list[Event] = []
+        redactions = read_redactions(self._disk, self._folder)
+        for received in lines:
+            line = without_body(received, redactions)
+            event = parse(line, self._vocabulary)
+            if isinstance(event, BadLine):
+                bad.append((line, event))
+            else:
+                events.append(event)
+        return events, bad
 
     def _admit(self, ours: Sequence[Event], now_s: float) -> tuple[bool, Sequence[Event]]:
         """Prepares for lines under own node_ids.
@@ -150,7 +166,14 @@ class Relay:
         span = {"first_seq": min(numbers), "last_seq": max(numbers)}
         return [self._notice("claimed", {**facts, **span})]
 
-    def _write(self, events: Iterable[Event], notices: Sequence[Draft], timeout_s: float) -> None:
+    def _write(
+        self,
+        events: Iterable[Event],
+        notices: Sequence[Draft],
+        bodies: BodySource | None,
+        timeout_s: float,
+    ) -> dict[Event, BadLine]:
+        """Writes events and notices, all durable then; returns those of which a value lacks."""
         # taken out while in use: another thread, or a forked child, makes its own
         writer, self._writer = self._writer, None
         if writer is None:
@@ -159,28 +182,48 @@ class Relay:
             )
             writer.numbers.relay()
         try:
-            drafts = [relayed(event.line + b"\n") for event in events]
-            outcomes, error = writer.write([*drafts, *notices], timeout_s)
-            writer.sync(outcomes)
-            if error is not None:
-                raise error
+            drafts: list[Draft] = []
+            lacking: dict[Event, BadLine] = {}
+            size_bytes = 0
+            for event in events:
+                try:
+                    values = values_of(event, bodies)
+                except BodyMissing as error:
+                    lacking[event] = BadLine(error.code, str(error))
+                    continue
+                drafts.append(relayed(event.line + b"\n", values))
+                size_bytes += sum(len(body.data) for body in values)
+                if size_bytes >= _BODIES_BYTES:
+                    _write_all(writer, drafts, timeout_s)
+                    drafts, size_bytes = [], 0
+            _write_all(writer, [*drafts, *notices], timeout_s)
         finally:
             writer.close()
         self._writer = writer
+        return lacking
 
 
-def _sort_out(
-    events: Iterable[Event], held: Mapping[str, Sequence[Event]]
-) -> tuple[list[tuple[Event, bool]], int]:
-    """Returns the lines that the log lacks, with whether it has their id, and how many it has."""
+def _write_all(writer: SegmentWriter, drafts: Sequence[Draft], timeout_s: float) -> None:
+    outcomes, error = writer.write(drafts, timeout_s)
+    writer.sync(outcomes)
+    if error is not None:
+        raise error
+
+
+def _sort_out(events: Iterable[Event], held: Held) -> tuple[list[tuple[Event, bool]], int]:
+    """Returns the lines that the log lacks, with whether it has their id, and how many it has.
+
+    A line whose number was pruned it has had.
+    """
     new: list[tuple[Event, bool]] = []
     known_count = 0
     seen: dict[str, list[Event]] = {}
     for event in events:
         others = seen.get(event.event_id)
         if others is None:
-            others = seen[event.event_id] = [*held.get(event.event_id, ())]
-        if others and _is_among(event, others):
+            others = seen[event.event_id] = [*held.lines.get(event.event_id, ())]
+        is_pruned = not event.is_foreign and held.pruned.holds(*_number(event))
+        if _is_among(event, others) if others else is_pruned:
             known_count += 1
         else:
             new.append((event, bool(others)))

@@ -187,6 +187,8 @@ def _verified(database: SqliteDatabase, place: Path, progress: Progress) -> Cont
             if not (done + number) % _LINES:
                 progress(done + number, total)
         done += log.last
+        if damage := store.damaged_bodies(log):
+            raise _damaged(place, f"{damage}, in {team}/{log.name}")
     return Contents(len(teams), len(logs), total, copied or "")
 
 

@@ -1,7 +1,7 @@
 """What the routes of the wire do with a request whose user and team are known."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -17,11 +17,15 @@ from thence.core.wire.messages import (
     Cursors,
     DigestsRequest,
     EventVerdict,
+    KeptPieces,
     Lines,
     Missing,
+    Pieces,
     Results,
+    ValuesRequest,
     joined,
     joined_page,
+    joined_pieces,
 )
 from thence.errors import BatchRefused, InvalidEvent
 from thence.server.errors import too_large
@@ -144,6 +148,7 @@ def give_page(exchange: Exchange, team: str, request: HTTPConnection, body: byte
         raise InvalidEvent("could not read the request:", place="limit", cause="it is no number")
     limit = max(1, min(int(text), PAGE_EVENTS_MAX))
     after, seen, key = (query.get(name, "") for name in ("after", "seen", "key"))
+    _check_client(exchange, team, request)
     return joined_page(*exchange.page(team, log_of(request), after, limit, seen=seen, key=key))
 
 
@@ -154,6 +159,7 @@ def name_missing(exchange: Exchange, team: str, request: HTTPConnection, body: b
 
 def give_lines(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
     """Returns lines by their digests."""
+    _check_client(exchange, team, request)
     return joined(exchange.lines(team, log_of(request), _digests(body)))
 
 
@@ -165,10 +171,44 @@ def name_signed(
     return DigestsRequest(tuple(digest.hex() for digest in signed))
 
 
+def _check_client(exchange: Exchange, team: str, request: HTTPConnection) -> None:
+    """Raises SyncRefused for a client of an older version where the log has large values."""
+    if request.query_params.get("protocol", "3") == "3":
+        exchange.refuse_without_bodies(team, log_of(request))
+
+
+def name_lacking_pieces(
+    exchange: Exchange, team: str, request: HTTPConnection, body: bytes
+) -> DigestsRequest:
+    """Returns those of some digests of which the log has no value and no piece."""
+    return DigestsRequest(exchange.lacking_pieces(team, log_of(request), _digests(body)))
+
+
+def keep_pieces(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> KeptPieces:
+    """Keeps pieces of large values in the log that the request names."""
+    pieces: Pieces = decoded_as(body, Pieces)
+    kind = request.query_params.get("kind", "plain")
+    lines = [bytes(raw) for raw in pieces.pieces]
+    return KeptPieces(exchange.keep_pieces(team, log_of(request), kind, lines))
+
+
+def give_pieces(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
+    """Returns pieces by their places in large values."""
+    asked_for: ValuesRequest = decoded_as(body, ValuesRequest)
+    names = _digests_of([digest for digest, _ in asked_for.values])
+    ends = [end for _, end in asked_for.values]
+    places = list(zip(names, ends, strict=False))
+    return joined_pieces(exchange.given_pieces(team, log_of(request), places))
+
+
 def _digests(body: bytes) -> list[bytes]:
     names: DigestsRequest = decoded_as(body, DigestsRequest)
+    return _digests_of(names.digests)
+
+
+def _digests_of(names: Sequence[str]) -> list[bytes]:
     try:
-        return [bytes.fromhex(text) for text in names.digests[: PAGE_EVENTS_MAX + 1]]
+        return [bytes.fromhex(text) for text in names[: PAGE_EVENTS_MAX + 1]]
     except ValueError as error:
         raise InvalidEvent("could not read the request:", place="digests", cause=error) from error
 
@@ -183,5 +223,8 @@ EVENT_ROUTES = (
     EventRoute("events", "GET", give_page),
     EventRoute("events/missing", "POST", name_missing, BODY_BYTES_MAX),
     EventRoute("events/lines", "POST", give_lines, BODY_BYTES_MAX),
+    EventRoute("events/pieces", "POST", keep_pieces, BODY_BYTES_MAX, True),
+    EventRoute("events/pieces/missing", "POST", name_lacking_pieces, BODY_BYTES_MAX),
+    EventRoute("events/values", "POST", give_pieces, BODY_BYTES_MAX),
     EventRoute("events/signed", "POST", name_signed, BODY_BYTES_MAX),
 )

@@ -15,6 +15,7 @@ from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.authorship import PushSignature, lines_sha256, push_text
 from thence.core.wire.messages import (
     BATCH_EVENTS_MAX,
+    BODIES_MISSING,
     DIGEST_BYTES,
     PAGE_BYTES_MAX,
     PAGE_EVENTS_MAX,
@@ -26,6 +27,7 @@ from thence.core.wire.messages import (
 )
 from thence.errors import CursorUnknown, InvalidEvent, NotALog, SyncRefused
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
+from thence.server.team.body_pieces import read_pieces
 from thence.server.team.incoming import CheckedLines, checked
 from thence.server.team.redactions import is_redacted
 from thence.server.team.rows import LogPlace, NewLine, PushCertificate, StoredLog
@@ -168,6 +170,49 @@ class Exchange:
         stored = self._log(team, log)
         return sorted(self._store.signed(stored, _checked_digests(digests)))
 
+    def lacking_pieces(self, team: str, log: str, digests: Iterable[bytes]) -> tuple[str, ...]:
+        """Returns those of some digests, in hex, of which the log has no value and no piece.
+
+        Raises InvalidEvent for what is no digest, and for too many.
+        """
+        stored = self._log(team, log)
+        lacking = self._store.lacking_pieces(stored, _checked_digests(digests))
+        return tuple(digest.hex() for digest in lacking)
+
+    def keep_pieces(self, team: str, log: str, kind: str, lines: Sequence[bytes]) -> int:
+        """Keeps pieces of large values, given as their lines, for lines of events to come.
+
+        A log that is missing is made, of the given kind. Returns how many, from the first one on,
+        are kept; the rest is to be sent again. Raises InvalidEvent for a bad name or kind, and for
+        a piece whose bytes don't fit its digest, VocabularyMismatch, SyncRefused.
+        """
+        _check_name(log)
+        if kind not in VOCABULARIES:
+            raise _unreadable("kind", kind, f"it is none of {', '.join(VOCABULARIES)}")
+        return self._store.keep_pieces(team, log, kind, read_pieces(lines))
+
+    def given_pieces(self, team: str, log: str, places: Sequence[tuple[bytes, int]]) -> list[bytes]:
+        """Returns lines of pieces of values that lines of the log name, as many as fit a page.
+
+        A place is the digest of a value and the offset at which a piece of it ends; what is not
+        there is left out. Raises InvalidEvent for what is no digest, and for too many.
+        """
+        stored = self._log(team, log)
+        _checked_digests(digest for digest, _ in places)
+        with closing(self._store.given_pieces(stored, places[:PAGE_EVENTS_MAX])) as lines:
+            return _page(lines, lambda line: line)
+
+    def refuse_without_bodies(self, team: str, log: str) -> None:
+        """Raises SyncRefused, for a client that knows no large values, of a log that has some."""
+        stored = self._store.log(team, log) if LOG_NAME.fullmatch(log) else None
+        if stored is not None and self._store.names_bodies(stored):
+            raise SyncRefused(
+                "could not give the lines of",
+                place=log,
+                cause="it keeps large values beside them, which this client does not know",
+                hint="update thence on the machine of this client",
+            )
+
     def mark(self, team: str, log: str) -> str:
         """Returns the cursor behind the last line of a log, "" for one that is empty or missing.
 
@@ -242,7 +287,8 @@ def _verdicts(
             reason = f"its clock, {clock}, is too far above the number of events in the log"
             verdicts.append(EventVerdict(row.event_id, "rejected", reason, "clock_too_far_ahead"))
         elif refusal is not None:
-            verdicts.append(EventVerdict(row.event_id, "rejected", *refusal))
+            status = "retry" if refusal.code == BODIES_MISSING else "rejected"
+            verdicts.append(EventVerdict(row.event_id, status, *refusal))
         elif row.digest in held:
             verdicts.append(EventVerdict(row.event_id, "duplicate"))
         else:

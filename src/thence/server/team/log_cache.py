@@ -271,7 +271,7 @@ class LogCache:
                     taken: list[NumberedLine] = list(islice(rows, RELAYED_MAX))
                 if not taken:
                     return
-                opened.relay(row.line for row in taken)
+                opened.relay([row.line for row in taken], self._store.bodies(log))
                 if number == 0:  # each redaction is a revision, for which the folder is made anew
                     record_redactions(OS_DISK, folder, self._store.redactions(log))
                 self._supersede(opened, log)

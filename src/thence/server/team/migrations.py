@@ -72,6 +72,26 @@ _RELAY_PENDING = """
     INSERT INTO relayed SELECT team, log, node, notice FROM pending_before WHERE true
         ON CONFLICT DO NOTHING
 """
+_BODIES = """
+    CREATE TABLE body_pieces (
+        team INTEGER NOT NULL,
+        log INTEGER NOT NULL,
+        sha256 BLOB NOT NULL,
+        previous BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (team, log, sha256)
+    );
+
+    CREATE TABLE body_names (
+        team INTEGER NOT NULL,
+        log INTEGER NOT NULL,
+        sha256 BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        PRIMARY KEY (team, log, sha256, digest)
+    ) WITHOUT ROWID;
+    CREATE INDEX body_names_of_line ON body_names (team, log, digest);
+"""
 
 _logger = logging.getLogger("thence.server")
 
@@ -86,7 +106,7 @@ class Migration(NamedTuple):
 
 # those after the first version that databases in PostgreSQL have
 FIRST_VERSION = 7
-MIGRATIONS: tuple[Migration, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = (Migration(8, "it has room for large values", _BODIES),)
 VERSION = FIRST_VERSION + len(MIGRATIONS)
 MIGRATED_VERSIONS = range(2, VERSION)
 

@@ -54,7 +54,7 @@ _WORDS = (
     ("TEXT", 'text COLLATE "C"'),
 )
 # the tables that are read for a team alone, by a role that sees no other one's rows
-_READ = ("claims", "events", "logs", "redactions", "relayed")
+_READ = ("body_names", "body_pieces", "claims", "events", "logs", "redactions", "relayed")
 READER = "thence_reader"
 _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
 _POLICY = """
@@ -185,7 +185,7 @@ class PostgresDatabase:
                 return
             self._analyzed_at = min(4 * self._rows, self._rows + _ANALYZED_EACH)
         with suppress(psycopg.Error), psycopg.connect(self._address, autocommit=True) as connection:
-            connection.execute("ANALYZE (SKIP_LOCKED) events, relayed")
+            connection.execute("ANALYZE (SKIP_LOCKED) events, relayed, body_pieces, body_names")
 
     @contextmanager
     def reading(self, team: int | None = None) -> Iterator[PostgresTransaction]:
@@ -202,7 +202,7 @@ class PostgresDatabase:
     def erased(self, logs: Sequence[StoredLog]) -> None:
         """Removes rows that were replaced from the tables; archives of its log keep them."""
         with suppress(psycopg.Error), psycopg.connect(self._address, autocommit=True) as connection:
-            connection.execute("VACUUM events")
+            connection.execute("VACUUM events, body_pieces")
         if self.on_erased is not None:
             self.on_erased(logs)
 

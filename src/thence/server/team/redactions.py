@@ -18,6 +18,7 @@ from thence.core.values.digests import redacted
 from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.authorship import REDACTED, SEAL, Redaction, redaction_in
 from thence.errors import InvalidEvent
+from thence.server.team.body_pieces import forget_names
 from thence.server.team.database import Transaction
 from thence.server.team.keys import Authority
 from thence.server.team.rows import LineRefusal, NewLine, StoredLog, is_storable
@@ -160,6 +161,7 @@ class _Push:
         for content in (bytes(len(line)), form):  # the row may move, once nothing is left in it
             self._connection.execute(_REPLACE, {**names, "line": content})
         self._connection.execute(_KEEP_REDACTION, names)
+        forget_names(self._connection, self._log, redaction.digest)
         if not self.has_redacted:
             self._connection.execute(_REVISE, names)
         self.has_redacted = True

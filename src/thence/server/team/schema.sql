@@ -1,4 +1,4 @@
--- The database of a team's server, version 7, in the words of SQLite: PostgreSQL has its own for
+-- The database of a team's server, version 8, in the words of SQLite: PostgreSQL has its own for
 -- types and for numbers that are given by themselves. Where a table names the team, its keys begin
 -- with the team.
 
@@ -144,3 +144,25 @@ CREATE TABLE redactions (
     event_id TEXT NOT NULL,
     PRIMARY KEY (team, log, digest)
 ) WITHOUT ROWID;
+
+-- pieces of large values, each log's own, each behind the one before it, none for the first; sha256: of the value up to
+-- the end of the piece, which has size bytes then
+CREATE TABLE body_pieces (
+    team INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    previous BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (team, log, sha256)
+);
+
+-- the large values that lines name; digest: D of the line
+CREATE TABLE body_names (
+    team INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (team, log, sha256, digest)
+) WITHOUT ROWID;
+CREATE INDEX body_names_of_line ON body_names (team, log, digest);

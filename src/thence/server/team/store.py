@@ -8,7 +8,10 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
+from thence.core.bodies import BODIES_SIGN
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
+from thence.server.team import body_pieces
+from thence.server.team.body_pieces import NewPiece
 from thence.server.team.database import Database, Transaction, first
 from thence.server.team.keys import Authority
 from thence.server.team.redactions import judged
@@ -96,6 +99,11 @@ _KEEP_CERTIFICATE = """
     ON CONFLICT DO NOTHING
 """
 _REDACTIONS = "SELECT digest FROM redactions WHERE team = :team AND log = :log"
+_REDACTED = """
+    SELECT value FROM unnest(:digests) AS value WHERE (
+        SELECT 1 FROM redactions WHERE team = :team AND log = :log AND digest = value
+    ) = 1
+"""
 _LOGS = """
     SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.signed
     FROM logs JOIN teams ON teams.id = logs.team WHERE teams.slug = :team ORDER BY logs.name
@@ -151,21 +159,53 @@ class Store:
         another kind, SyncRefused if the team has too many.
         """
         with self._database.writing() as connection:
-            log = _log(connection, team, name, _LOCK_LOG)
-            if log is None:
-                log = _made_log(connection, team, name, kind)
-            if log.kind != kind:
-                raise VocabularyMismatch(
-                    "could not add to the log",
-                    place=name,
-                    cause=f"it is of the kind {log.kind}, not {kind}",
-                )
+            log = _locked_log(connection, team, name, kind)
             if not lines:
                 return Ingested(set(), {}, log.last, _end(connection, log))
             ingested, has_redacted = _commit(connection, log, lines, certificate)
         if has_redacted:
             self._database.erased([log])
         return ingested
+
+    def keep_pieces(self, team: str, name: str, kind: str, pieces: Sequence[NewPiece]) -> int:
+        """Keeps pieces of large values in a log, which is made if it is missing.
+
+        Returns how many, from the first one on, the log holds now. Raises InvalidEvent for one
+        whose bytes don't fit its digest, and what `ingest` raises.
+        """
+        log = self.log(team, name)
+        with self._database.reading(log.team if log else None) as connection:
+            checked = body_pieces.checked_pieces(connection, log, pieces)
+        with self._database.writing() as connection:
+            log = _locked_log(connection, team, name, kind)
+            return body_pieces.add_pieces(connection, log, checked)
+
+    def lacking_pieces(self, log: StoredLog, digests: Sequence[bytes]) -> list[bytes]:
+        """Returns those of some digests of which the log has no value."""
+        with self._database.reading(log.team) as connection:
+            held = body_pieces.sizes(connection, log, digests)
+        return [digest for digest in digests if digest not in held]
+
+    def given_pieces(
+        self, log: StoredLog, places: Sequence[tuple[bytes, int]]
+    ) -> Generator[bytes, None, None]:
+        """Yields lines of pieces at places of values that lines of the log name; to be closed."""
+        with self._database.reading(log.team) as connection:
+            yield from body_pieces.given_pieces(connection, log, places)
+
+    def bodies(self, log: StoredLog) -> "StoredBodies":
+        """Returns the large values of a log."""
+        return StoredBodies(self._database, log)
+
+    def damaged_bodies(self, log: StoredLog) -> str:
+        """Returns what is wrong with the large values of a log, "" where all are whole."""
+        with self._database.reading(log.team) as connection:
+            return body_pieces.damage(connection, log)
+
+    def names_bodies(self, log: StoredLog) -> bool:
+        """Reports whether a line of the log names a large value."""
+        with self._database.reading(log.team) as connection:
+            return body_pieces.has_names(connection, log)
 
     def relayed(self, log: StoredLog, key: str, start: bytes, limit: int) -> bytes:
         """Returns digests, joined, of lines of a key's nodes that it did not push itself.
@@ -231,9 +271,35 @@ class Store:
                     yield line
 
 
+class StoredBodies(NamedTuple):
+    """The large values of one log, for who reads its lines as a log."""
+
+    database: Database
+    log: StoredLog
+
+    def value(self, digest: str, size: int) -> bytes:
+        """Returns the bytes of a value; raises BodyMissing."""
+        with self.database.reading(self.log.team) as connection:
+            return body_pieces.value_of(connection, self.log, bytes.fromhex(digest), size)
+
+
 def _log(connection: Transaction, team: str, name: str, query: str = _LOG) -> StoredLog | None:
     rows = connection.execute(query, {"team": team, "name": name})
     return StoredLog(*rows[0]) if rows else None
+
+
+def _locked_log(connection: Transaction, team: str, name: str, kind: str) -> StoredLog:
+    """Returns a log of a kind, made if it is missing, under its lock."""
+    log = _log(connection, team, name, _LOCK_LOG)
+    if log is None:
+        log = _made_log(connection, team, name, kind)
+    if log.kind != kind:
+        raise VocabularyMismatch(
+            "could not add to the log",
+            place=name,
+            cause=f"it is of the kind {log.kind}, not {kind}",
+        )
+    return log
 
 
 def _made_log(connection: Transaction, team: str, name: str, kind: str) -> StoredLog:
@@ -258,10 +324,19 @@ def _commit(
     """Inserts what is new, with numbers; returns also if stored lines were replaced."""
     stored = _those(connection, log, [line.digest for line in lines])
     new = [line for line in lines if line.digest not in stored] if stored else lines
+    lacking = body_pieces.lacking(connection, log, new)
+    if lacking:
+        new = [line for line in new if line.digest not in lacking]
+        lines = [line for line in lines if line.digest not in lacking]
     key = certificate.public_key if certificate else ""
     authority = Authority(connection, log.team, {line.node for line in lines})
     fresh, refusals, has_redacted = judged(connection, log, lines, new, key, authority)
     end = _append(connection, log, fresh)
+    body_pieces.add_names(connection, log, fresh)
+    # a line that came whole, with its pieces, may be one that was redacted before
+    whole = [line.digest for line in lines if BODIES_SIGN in line.line]
+    if has_redacted or _those(connection, log, whole, _REDACTED):
+        has_redacted |= body_pieces.sweep(connection, log)
     own = [line for line in lines if key and authority.owner(line.node) == key]
     signed_before = _sign(connection, log, [line for line in own if line.digest in stored])
     new_own = {line.digest for line in own}
@@ -272,7 +347,7 @@ def _commit(
     if certificate and (signed_before or len(relayed) < len(fresh)):
         numbers = (log.last + 1, end.number) if fresh else (0, 0)
         _keep(connection, log, certificate, numbers)
-    return Ingested(stored, refusals, log.last, end), has_redacted
+    return Ingested(stored, {**refusals, **lacking}, log.last, end), has_redacted
 
 
 def _append(connection: Transaction, log: StoredLog, lines: Sequence[NewLine]) -> LogPlace:

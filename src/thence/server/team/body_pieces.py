@@ -1,0 +1,291 @@
+"""The large values of a log: chains of pieces that are here before the lines that name them.
+
+Each log has its own, so that who may not read a log learns nothing of what it holds. A piece is
+kept only behind the piece before it, and if its bytes fit its digest; it goes once no line names a
+value that it is part of. Every function works on the connection, in the transaction of its caller.
+"""
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from thence.core.bodies import BODIES_SIGN, BodyEntry, missing_body
+from thence.core.event import Event
+from thence.core.values.codec import parse
+from thence.core.values.cutting import PAYLOAD_BYTES_MAX
+from thence.core.values.vocabulary import PLAIN
+from thence.core.wire.messages import BODIES_MISSING
+from thence.errors import InvalidEvent
+from thence.log.storage.bodies import (
+    PIECE_BYTES_MAX,
+    RawPiece,
+    data_of,
+    piece_line,
+    piece_of,
+    text_of,
+)
+from thence.server.team.database import Transaction, first
+from thence.server.team.rows import LineRefusal, NewLine, StoredLog
+
+# a chain here may have parts of several replicas' chains, which have 1,024 pieces each at most
+CHAIN_PIECES_MAX = 4_096
+# of the chains that one request has to be walked
+_WALKED_MAX = 100_000
+PIECE_COLUMNS = ("sha256", "previous", "size", "data")
+NAME_COLUMNS = ("sha256", "digest")
+
+_SIZES = """
+    SELECT value, (
+        SELECT size FROM body_pieces WHERE team = :team AND log = :log AND sha256 = value
+    ) FROM unnest(:digests) AS value
+"""
+_NAMED = """
+    SELECT value FROM unnest(:digests) AS value WHERE (
+        SELECT count(*) FROM body_names WHERE team = :team AND log = :log AND sha256 = value
+    ) > 0
+"""
+_CHAIN = """
+    WITH RECURSIVE chain (sha256, previous, size) AS (
+        SELECT sha256, previous, size FROM body_pieces
+        WHERE team = :team AND log = :log AND sha256 = :sha256
+        UNION ALL
+        SELECT pieces.sha256, pieces.previous, pieces.size
+        FROM chain JOIN body_pieces AS pieces ON pieces.sha256 = chain.previous
+        WHERE pieces.team = :team AND pieces.log = :log
+    ) SELECT sha256, previous, size FROM chain ORDER BY size
+"""
+_DATA = "SELECT data FROM body_pieces WHERE team = :team AND log = :log AND sha256 = :sha256"
+_ALL = """
+    SELECT sha256, previous, size FROM body_pieces WHERE team = :team AND log = :log ORDER BY size
+"""
+_ALL_NAMED = "SELECT sha256 FROM body_names WHERE team = :team AND log = :log"
+_HAS_NAMES = "SELECT 1 FROM body_names WHERE team = :team AND log = :log LIMIT 1"
+_FORGET = "DELETE FROM body_names WHERE team = :team AND log = :log AND digest = :digest"
+_SWEEP = """
+    WITH RECURSIVE kept (sha256) AS (
+        SELECT sha256 FROM body_names WHERE team = :team AND log = :log
+        UNION
+        SELECT pieces.previous
+        FROM kept JOIN body_pieces AS pieces ON pieces.sha256 = kept.sha256
+        WHERE pieces.team = :team AND pieces.log = :log
+    )
+    DELETE FROM body_pieces
+    WHERE team = :team AND log = :log AND sha256 NOT IN (SELECT sha256 FROM kept)
+    RETURNING size
+"""
+
+
+class NewPiece(NamedTuple):
+    """A piece that a client brings: its digest and that of the piece before, b"" for the first.
+
+    `size` counts the bytes of the value up to its end.
+    """
+
+    sha256: bytes
+    previous: bytes
+    size: int
+    data: bytes
+
+
+def read_pieces(lines: Sequence[bytes]) -> list[NewPiece]:
+    """Returns the pieces of lines; raises InvalidEvent for a line that is none."""
+    return [_new_piece(line) for line in lines]
+
+
+def _new_piece(line: bytes) -> NewPiece:
+    raw = piece_of(line)
+    try:
+        data = data_of(raw) if raw is not None else b""
+    except (ValueError, RecursionError):
+        data = b""
+    if raw is None or not 0 < len(data) <= PIECE_BYTES_MAX:
+        raise _refused("it is no line of a piece, of 1 byte to 256 KiB")
+    return NewPiece(bytes.fromhex(raw.digest), bytes.fromhex(raw.before), raw.end, data)
+
+
+def sizes(connection: Transaction, log: StoredLog, digests: Sequence[bytes]) -> dict[bytes, int]:
+    """Returns the bytes of those values, of some digests, that the log holds."""
+    if not digests:
+        return {}
+    params = {**_place(log), "digests": list(dict.fromkeys(digests))}
+    rows = connection.execute(_SIZES, params)
+    return {digest: size for digest, size in rows if size is not None}
+
+
+def checked_pieces(
+    connection: Transaction, log: StoredLog | None, pieces: Sequence[NewPiece]
+) -> list[NewPiece]:
+    """Returns the first of some pieces whose bytes were checked, or that the log holds already.
+
+    Others are for another request: the piece before is not there, or it is long, and to be read
+    for each of too many. Raises InvalidEvent for one whose bytes don't fit its digest or size.
+    """
+    held = sizes(connection, log, [piece.sha256 for piece in pieces]) if log else {}
+    states = {b"": (sha256(), 0, 0)}  # with the bytes and the number of the pieces
+    budget = PAYLOAD_BYTES_MAX
+    for count, piece in enumerate(pieces):
+        if piece.sha256 in held:
+            continue
+        if piece.previous not in states:
+            chain = _chain(connection, log, piece.previous) if log else []
+            if not chain or chain[-1][2] > budget:
+                return list(pieces[:count])
+            budget -= chain[-1][2]
+            state = sha256()
+            for digest, *_ in chain:
+                state.update(_data(connection, log, digest) if log else b"")
+            states[piece.previous] = (state, chain[-1][2], len(chain))
+        before, size, depth = states[piece.previous]
+        state = before.copy()
+        state.update(piece.data)
+        if state.digest() != piece.sha256 or size + len(piece.data) != piece.size:
+            raise _refused("its bytes don't fit its digest, or the number of bytes that it names")
+        if piece.size > PAYLOAD_BYTES_MAX or depth == CHAIN_PIECES_MAX:
+            raise _refused("its value is larger than 64 MiB, or in too many pieces")
+        states[piece.sha256] = (state, piece.size, depth + 1)
+    return list(pieces)
+
+
+def add_pieces(connection: Transaction, log: StoredLog, pieces: Sequence[NewPiece]) -> int:
+    """Keeps checked pieces; returns how many, from the first on: one before may have gone."""
+    digests = [piece.sha256 for piece in pieces] + [piece.previous for piece in pieces]
+    held = {b"", *sizes(connection, log, digests)}
+    rows = []
+    count = 0
+    for piece in pieces:
+        if piece.sha256 not in held:
+            if piece.previous not in held:
+                break
+            rows.append((log.team, log.id, *piece))
+            held.add(piece.sha256)
+        count += 1
+    if rows:
+        connection.insert("body_pieces", ("team", "log", *PIECE_COLUMNS), rows)
+    return count
+
+
+def given_pieces(
+    connection: Transaction, log: StoredLog, places: Sequence[tuple[bytes, int]]
+) -> Iterator[bytes]:
+    """Yields the lines of pieces at some places of values, of those that a line of the log names.
+
+    A place is the digest of a value and the offset at which the piece ends. The first is given
+    whatever it costs.
+    """
+    if not places:
+        return
+    params = {**_place(log), "digests": list({digest for digest, _ in places})}
+    named = {digest for (digest,) in connection.execute(_NAMED, params)}
+    walked = 0
+    for digest, end in places:
+        chain = _chain(connection, log, digest) if digest in named else []
+        walked += len(chain)
+        for name, previous, size in chain:
+            if size == end:
+                text = text_of(_data(connection, log, name))
+                yield piece_line(RawPiece(name.hex(), previous.hex(), size, text))[:-1]
+        if walked > _WALKED_MAX:
+            return
+
+
+def value_of(connection: Transaction, log: StoredLog, digest: bytes, size: int) -> bytes:
+    """Returns the bytes of a value; raises BodyMissing."""
+    chain = _chain(connection, log, digest)
+    if not chain or chain[-1][2] != size:
+        raise missing_body(digest.hex(), "the server does not hold it")
+    return b"".join(_data(connection, log, name) for name, *_ in chain)
+
+
+def entries_in(line: bytes) -> list[BodyEntry]:
+    """Returns the large values that a stored line names."""
+    event = parse(line, PLAIN) if BODIES_SIGN in line else None
+    return event.body_entries if isinstance(event, Event) else []
+
+
+def lacking(
+    connection: Transaction, log: StoredLog, lines: Sequence[NewLine]
+) -> dict[bytes, LineRefusal]:
+    """Returns why lines are not taken, by D: those that name a value that is not here whole."""
+    named = {line.digest: entries for line in lines if (entries := entries_in(line.line))}
+    digests = [bytes.fromhex(one.digest) for entries in named.values() for one in entries]
+    held = sizes(connection, log, digests)
+    refusals = {}
+    for digest, entries in named.items():
+        wrong = [
+            one for one in entries if held.get(bytes.fromhex(one.digest), one.size) != one.size
+        ]
+        missing = [one for one in entries if bytes.fromhex(one.digest) not in held]
+        if wrong or sum(one.size for one in entries) > PAYLOAD_BYTES_MAX:
+            words = "it names a large value by another size than it has, or over 64 MiB in all"
+            refusals[digest] = LineRefusal(words, "bodies_refused")
+        elif missing:
+            words = f"bring the pieces of {missing[0].digest[:16]}, which it names, before"
+            refusals[digest] = LineRefusal(words, BODIES_MISSING)
+    return refusals
+
+
+def add_names(connection: Transaction, log: StoredLog, lines: Sequence[NewLine]) -> None:
+    """Keeps which values new lines name."""
+    rows = [
+        (log.team, log.id, digest, line.digest)
+        for line in lines
+        for digest in {bytes.fromhex(entry.digest) for entry in entries_in(line.line)}
+    ]
+    if rows:
+        connection.insert("body_names", ("team", "log", *NAME_COLUMNS), rows)
+
+
+def damage(connection: Transaction, log: StoredLog) -> str:
+    """Returns what is wrong with the large values of a log, "" where all of them are whole."""
+    states = {b"": (sha256(), 0)}
+    for digest, previous, size in connection.execute(_ALL, _place(log)):
+        before, start = states.get(previous, (None, 0))
+        data = _data(connection, log, digest)
+        state = before.copy() if before else sha256()
+        state.update(data)
+        if before is None or state.digest() != digest or start + len(data) != size:
+            return f"the piece {digest.hex()[:16]} of a large value is not what was stored"
+        states[digest] = (state, size)
+    for (digest,) in connection.execute(_ALL_NAMED, _place(log)):
+        if digest not in states:
+            return f"the large value {digest.hex()[:16]} is missing, which a line names"
+    return ""
+
+
+def has_names(connection: Transaction, log: StoredLog) -> bool:
+    """Reports whether a line of the log names a large value."""
+    return bool(connection.execute(_HAS_NAMES, _place(log)))
+
+
+def forget_names(connection: Transaction, log: StoredLog, digest: bytes) -> None:
+    """Forgets what a line, given by D, named; `sweep` removes the pieces."""
+    connection.execute(_FORGET, {**_place(log), "digest": digest})
+
+
+def sweep(connection: Transaction, log: StoredLog) -> bool:
+    """Removes all pieces that no line's value is made of; reports whether there were any.
+
+    Also those of lines to come: their client brings them again.
+    """
+    return bool(connection.execute(_SWEEP, _place(log)))
+
+
+def _chain(
+    connection: Transaction, log: StoredLog, digest: bytes
+) -> list[tuple[bytes, bytes, int]]:
+    """Returns digest, that of the one before, and end of each piece of a value, in order."""
+    return [(*row,) for row in connection.execute(_CHAIN, {**_place(log), "sha256": digest})]
+
+
+def _data(connection: Transaction, log: StoredLog, digest: bytes) -> bytes:
+    """Returns the bytes of a piece, none for what a damaged database has in their place."""
+    data = first(connection.execute(_DATA, {**_place(log), "sha256": digest}))
+    return data if isinstance(data, bytes) else b""
+
+
+def _place(log: StoredLog) -> dict[str, object]:
+    return {"team": log.team, "log": log.id}
+
+
+def _refused(cause: str) -> InvalidEvent:
+    return InvalidEvent("could not take a piece of a large value", cause=cause)

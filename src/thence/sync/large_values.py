@@ -1,0 +1,160 @@
+"""The large values of a log and of its server: each gets the pieces that it lacks before the lines.
+
+What comes from a server is checked by the digest of the whole value before a line that names it is
+written; what is brought is read whole before. docs/formats/wire.md describes the requests.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from thence.core.bodies import BodyEntry, missing_body
+from thence.core.values.cutting import PAYLOAD_BYTES_MAX
+from thence.core.wire.messages import PAGE_EVENTS_MAX, PIECES_BYTES_MAX
+from thence.errors import BadAnswer, BodyMissing
+from thence.log.storage.bodies import Bodies, RawPiece, data_of, piece_of
+
+if TYPE_CHECKING:
+    from thence.sync.client import SyncClient
+
+# of values that are kept for those that begin like them, and of pieces that wait for theirs
+_KEPT_BYTES_MAX = PAYLOAD_BYTES_MAX
+_WAITING_BYTES_MAX = 4 * PIECES_BYTES_MAX
+# of one value: each costs a request at least
+_PIECES_MAX = 4_096
+
+
+class LargeValues:
+    """The large values that one round brings and takes; `pause` is called before each request."""
+
+    def __init__(
+        self, local: Bodies, transport: "SyncClient", pause: Callable[[float], None]
+    ) -> None:
+        self._local = local
+        self._transport = transport
+        self._pause = pause
+        self._at_server: set[str] = set()
+        self._expected: deque[BodyEntry] = deque()
+        self._waiting: dict[str, RawPiece] = {}
+        self._recent: dict[str, bytes] = {}
+
+    def bring(self, entries: Iterable[BodyEntry]) -> None:
+        """Brings the pieces of values that the server lacks.
+
+        Raises BodyMissing for a value that the log has not whole, ReadFailed, SyncError.
+        """
+        values = {one.digest: one for one in entries if one.digest not in self._at_server}
+        for digest in self._lacking(list(values)):
+            self._local.value(digest, values[digest].size)  # it is whole, and fits its digest
+            chain = self._local.chain(digest)
+            names = [*(piece.before for piece in chain[1:]), digest]
+            unknown = [name for name in names[:-1] if name not in self._at_server]
+            self._lacking(unknown)
+            behind = max(
+                (at for at, name in enumerate(names) if name in self._at_server), default=-1
+            )
+            self._send([self._local.line(piece) for piece in chain[behind + 1 :]])
+            self._at_server.update(names[behind + 1 :])
+
+    def forget(self) -> None:
+        """Forgets what the server was known to hold."""
+        self._at_server.clear()
+
+    def _lacking(self, digests: Sequence[str]) -> list[str]:
+        """Returns those of some digests that the server lacks; notes the others."""
+        lacking: list[str] = []
+        for at in range(0, len(digests), PAGE_EVENTS_MAX):
+            self._pause(0.0)
+            lacking += self._transport.lacking_pieces(digests[at : at + PAGE_EVENTS_MAX])
+        self._at_server.update(set(digests).difference(lacking))
+        return [digest for digest in digests if digest not in self._at_server]
+
+    def _send(self, lines: Sequence[bytes]) -> None:
+        """Brings lines of pieces, in order, in bounded requests."""
+        at = 0
+        while at < len(lines):
+            end, size_bytes = at + 1, len(lines[at])
+            while end < len(lines) and size_bytes + len(lines[end]) <= PIECES_BYTES_MAX:
+                size_bytes += len(lines[end])
+                end += 1
+            self._pause(0.0)
+            count = self._transport.bring_pieces(lines[at:end])
+            if not 0 < count <= end - at:
+                raise BadAnswer(
+                    "could not bring a large value to the server",
+                    cause=f"it took {count} of {end - at} pieces",
+                    hint="nothing is lost; the next round brings it again",
+                )
+            at += count
+
+    def expect(self, entries: Iterable[BodyEntry]) -> None:
+        """Notes which values are about to be asked for, so that a request gets several."""
+        self._expected = deque(entries)
+        self._waiting.clear()
+
+    def value(self, digest: str, size: int) -> bytes:
+        """Returns the bytes of a value, of the log or else of the server.
+
+        Raises BodyMissing, also for pieces that don't fit; ReadFailed, SyncError.
+        """
+        if size > PAYLOAD_BYTES_MAX:
+            raise missing_body(digest, f"it has {size} bytes, more than any")
+        parts: list[bytes] = []
+        name, end = digest, size
+        while name and len(parts) < _PIECES_MAX:
+            start = self._here(name, end)
+            if start is not None:
+                parts.append(start)
+                break
+            data, name = self._part(digest, name, end)
+            parts.append(data)
+            end -= len(data)
+        value = b"".join(reversed(parts))
+        if len(value) != size or sha256(value).hexdigest() != digest:
+            raise missing_body(digest, "the pieces that the server gave don't fit its digest")
+        self._keep(digest, value)
+        return value
+
+    def _here(self, name: str, end: int) -> bytes | None:
+        """Returns a value that the log holds, or that was just taken."""
+        value = self._recent.get(name)
+        if value is not None:
+            return value if len(value) == end else None
+        with suppress(BodyMissing):  # damaged: the server may have it whole
+            return self._local.value(name, end) if self._local.holds(name) else None
+        return None
+
+    def _part(self, digest: str, name: str, end: int) -> tuple[bytes, str]:
+        """Returns the part of a value that ends at an offset, and the digest of what is before."""
+        piece = self._waiting.pop(name, None) or self._asked(digest, name, end)
+        try:
+            data = data_of(piece)
+        except (ValueError, RecursionError):
+            data = b""
+        if piece.end != end or not 0 < len(data) <= end or (len(data) < end) != bool(piece.before):
+            raise missing_body(digest, "a piece that the server gave is none of it")
+        return data, piece.before
+
+    def _asked(self, digest: str, name: str, end: int) -> RawPiece:
+        places = {name: (digest, end)}
+        if sum(len(piece.text) for piece in self._waiting.values()) < _WAITING_BYTES_MAX:
+            while self._expected and len(places) < PAGE_EVENTS_MAX:
+                entry = self._expected.popleft()
+                if entry.digest not in self._waiting and not self._local.holds(entry.digest):
+                    places.setdefault(entry.digest, (entry.digest, entry.size))
+        self._pause(0.0)
+        for line in self._transport.pieces(list(places.values())):
+            piece = piece_of(line)
+            if piece is not None and piece.digest in places:
+                self._waiting[piece.digest] = piece
+        if name not in self._waiting:
+            raise missing_body(digest, "the server does not give all of its pieces")
+        return self._waiting.pop(name)
+
+    def _keep(self, digest: str, value: bytes) -> None:
+        self._recent[digest] = value
+        size_bytes = sum(map(len, self._recent.values()))
+        while size_bytes > _KEPT_BYTES_MAX and len(self._recent) > 1:
+            size_bytes -= len(self._recent.pop(next(iter(self._recent))))

@@ -1,0 +1,222 @@
+"""Large values at a server of its own process: who may ask for them, and where they go with it."""
+
+import gzip
+import json
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+
+import apsw
+import pytest
+from tests.cli.installed import thence as thence_command
+from tests.server.team.engines import new_database
+from tests.server.team.notices import ANN
+from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+from tests.server.team.test_body_pieces import COMMON, SECRET, Writer, piece, places, writer
+from tests.server.team.test_erasing import files_with
+
+import thence
+from thence.core.event import Event
+from thence.core.values.digests import digests
+from thence.core.values.vocabulary import PLAIN
+from thence.core.wire.authorship import REDACTED, signed_redaction
+from thence.server.team.accounts import Accounts
+from thence.server.team.exchange import Exchange
+from thence.server.team.sqlite import SqliteDatabase
+from thence.server.team.store import Store
+from thence.server.team.team_copies import copy_team
+from thence.sync.client import SyncClient, log_in
+from thence.sync.credentials import CredentialStore
+from thence.sync.engine import SyncEngine
+from thence.sync.target import SyncTarget
+
+__all__ = ["writer"]
+
+PIECES = "/api/v1/events/pieces/"
+VALUES = "/api/v1/events/values/"
+
+
+def told(lines: Sequence[bytes]) -> bytes:
+    return b'{"pieces":[' + b",".join(lines) + b"]}"
+
+
+def asked(lines: Sequence[bytes]) -> object:
+    return {"values": [[digest.hex(), size] for digest, size in places(lines)]}
+
+
+def test_requests_about_values_are_bounded_and_need_a_right(
+    red: TeamServer, tmp_path: Path
+) -> None:
+    ada, log = red.client("ada"), "bounded-values"
+    query = f"?log={log}&kind=plain"
+    bomb = gzip.compress(b'{"pieces":[' + b" " * (64 * 2**20) + b"]}")
+    assert ada.ask("POST", PIECES + query, bomb, Content_Encoding="gzip").status == 413
+    assert ada.ask("POST", PIECES + query, b"x" * 5_000_000).status == 413
+    for path in (PIECES, VALUES, f"{PIECES}missing/"):
+        assert red.client().ask("POST", path + query, b"{}").status == 401
+        for body in (b"", b"[]", b'{"pieces":7}', b'{"values":[["x",1]],"digests":["x"]}'):
+            assert ada.ask("POST", path + query, body).status == 400
+    many = {"digests": [f"{number:064x}" for number in range(1_001)]}
+    ada.push(log, [])
+    assert ada.post(f"{PIECES}missing/{query}", many).status == 400
+    values = {"values": [[name, 1] for name in many["digests"]]}
+    assert ada.post(VALUES + query, values).status == 400
+    red.add("reading", role="reader")
+    reader = red.client("reading")
+    assert reader.ask("POST", PIECES + query, told([piece(b"a")])).status == 403
+    assert ada.ask("POST", PIECES + query, told([piece(b"a")])).json == {"count": 1}
+    assert ada.post(f"{PIECES}missing/?log=none", {"digests": []}).status == 404
+
+
+def test_half_sent_piece_leaves_nothing(red: TeamServer) -> None:
+    ada, log = red.client("ada"), "half-sent"
+    body = told([piece(b"a" * 100_000)])
+    host, port = ada.host.split(":")
+    head = (
+        f"POST {PIECES}?log={log}&kind=plain HTTP/1.1\r\nHost: {ada.host}\r\n"
+        f"Authorization: Bearer {ada.access}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(head.encode() + body[:60_000])
+    names = {"digests": [sha256(b"a" * 100_000).hexdigest()]}
+    assert ada.post(f"{PIECES}missing/?log={log}", names).status == 404, "not even the log"
+    assert ada.ask("POST", f"{PIECES}?log={log}&kind=plain", body).json == {"count": 1}
+
+
+def test_member_of_another_team_and_an_older_client_get_nothing(
+    red: TeamServer, writer: Writer
+) -> None:
+    ada, bob, log = red.client("ada"), red.client("bob"), "secret-values"
+    lines = writer.said(COMMON)
+    query = f"?log={log}&kind=plain"
+    assert ada.ask("POST", PIECES + query, told(writer.pieces)).status == 200
+    assert ada.statuses(log, lines) == ["success"]
+    assert SECRET.encode() in ada.post(VALUES + query, asked(lines)).body
+    names = {"digests": [digest.hex() for digest, _ in places(lines)]}
+    for path, question in ((VALUES, asked(lines)), (f"{PIECES}missing/", names)):
+        got = bob.post(path + query, question)
+        assert (got.status, got.code) == (404, "not_a_log")
+    bob.push(log, [])
+    assert bob.post(VALUES + query, asked(lines)).json == {"pieces": []}
+    assert bob.post(f"{PIECES}missing/{query}", names).json == names
+    bob.team = "red"
+    assert bob.post(VALUES + query, asked(lines)).status == 403
+    for protocol, status in (("", 403), ("&protocol=3", 403), ("&protocol=4", 200)):
+        got = ada.ask("GET", f"/api/v1/events{query}{protocol}")
+        assert got.status == status
+        by_name = {"digests": [digests(lines[0]).line.hex()]}
+        assert ada.post(f"/api/v1/events/lines/{query}{protocol}", by_name).status == status
+        if status == 403:
+            assert got.code == "sync_refused"
+            assert "update thence" in got.json["problem"]["hint"]
+    page = ada.ask("GET", f"/logs/{log}/events")
+    assert page.json["events"][0]["payload"]["text"] == COMMON
+
+
+@pytest.mark.usefixtures("engine")
+def test_values_are_in_copies_and_in_a_team_that_moved(tmp_path: Path, writer: Writer) -> None:
+    lines = writer.said(COMMON, COMMON + "more", "x" * 600_000)
+    with team_server(tmp_path / "data") as server:
+        ada = server.client("ada")
+        query = "?log=log&kind=plain"
+        assert ada.ask("POST", PIECES + query, told(writer.pieces)).status == 200
+        assert ada.statuses("log", lines) == ["success"] * 3
+        backed = thence_command("server", "backup", "copy.db", *server.options, cwd=tmp_path)
+        assert backed.code == 0, backed.err
+    assert thence_command("server", "verify", "copy.db", cwd=tmp_path).code == 0
+    moved = new_database()
+    with closing(SqliteDatabase(tmp_path / "copy.db")) as source:
+        Accounts(moved, str).add_team("red")
+        for _ in range(2):
+            copy_team(source, moved, "red", lambda done, total: None)
+    found = Exchange(Store(moved))
+    assert found.given_pieces("red", "log", places(lines)[:2]) == writer.pieces[:2]
+    stored = Store(moved).log("red", "log")
+    assert stored is not None
+    for line in lines:
+        [entry] = Event(line, None, PLAIN).body_entries
+        value = Store(moved).bodies(stored).value(entry.digest, entry.size)
+        assert sha256(value).hexdigest() == entry.digest
+    with closing(apsw.Connection(str(tmp_path / "copy.db"))) as connection:
+        connection.execute("UPDATE body_pieces SET data = zeroblob(9) WHERE size < 9000")
+    damaged = thence_command("server", "verify", "copy.db", cwd=tmp_path)
+    assert damaged.code != 0
+    assert "large value" in damaged.err
+
+
+@pytest.mark.promise("S12")
+@pytest.mark.parametrize("when", ["before", "behind"])
+def test_server_that_is_killed_between_pieces_and_line_loses_nothing(
+    tmp_path: Path, own_address: str, when: str
+) -> None:
+    """The kill comes before or behind the answer about the pieces; the next round makes it good."""
+    text = "first " * 100_000
+    with (
+        team_server(tmp_path / "data", address=own_address) as server,
+        thence.open(tmp_path / "a", bodies_from=1_024) as a,
+        thence.open(tmp_path / "b", bodies_from=1_024) as b,
+    ):
+        a.append("told", {"text": text})
+        a.append("told", {"text": text + "second " * 50_000})
+
+        class Killing(SyncClient):
+            def bring_pieces(self, lines: Sequence[bytes]) -> int:
+                if when == "before":
+                    server.end(signal.SIGKILL)
+                count = super().bring_pieces(lines)
+                server.end(signal.SIGKILL)
+                return count
+
+        def synced(log: thence.Log, kind: type[SyncClient] = SyncClient) -> object:
+            store = CredentialStore(tmp_path / "config")
+            store.save(log_in(server.url, "ada", PASSWORD))
+            target = SyncTarget(server.url, "red", "ada", "log", "plain", "")
+            with (
+                closing(kind(target, store.login(server.url, "ada"), store)) as client,
+                closing(SyncEngine(log, client, target="log")) as engine,
+            ):
+                return engine.round()
+
+        killed = synced(a, Killing)
+        assert killed.error is not None  # type: ignore[attr-defined]
+        assert killed.delivered == 0  # type: ignore[attr-defined]
+        server.start()
+        ada = server.client("ada")
+        assert ada.page("log").status in (200, 404), "no line is there, and an empty log at most"
+        for log in (a, b):
+            report = synced(log)
+            assert report.is_complete, report  # type: ignore[attr-defined]
+        assert [one.payload for one in b.events()] == [one.payload for one in a.events()]
+        assert b.verify().findings == ()
+
+
+@pytest.mark.promise("S10a")
+def test_value_that_was_taken_back_is_in_no_file_and_on_no_page(
+    red: TeamServer, writer: Writer
+) -> None:
+    ada, log, secret = red.client("ada"), "erased-values", "mackerel"
+    query = f"?log={log}&kind=plain&protocol=4"
+    lines = writer.said(*(f"{number} {secret} " * 400 for number in range(8)), "kept " * 400)
+    assert ada.ask("POST", PIECES + query, told(writer.pieces)).status == 200
+    assert set(ada.statuses(log, lines)) == {"success"}
+    node = Event(lines[0], None, PLAIN).node_id
+    ada.post("/api/v1/keys/", {"public_key": ANN.public_key, "nodes": [node]})
+    assert secret.encode() in ada.ask("GET", f"/logs/{log}/events").body
+    beside_the_database = 1 if isinstance(red.place, str) else 2
+    assert len(files_with(red.data, secret)) >= beside_the_database
+    for line in lines[:-1]:
+        event = Event(line, None, PLAIN)
+        facts = signed_redaction(ANN, event.event_id, digests(line).line, "").facts()
+        notice = writer.log.redactions.record(REDACTED, facts, (event.event_id,)).line
+        assert ada.statuses(log, [notice]) == ["success"]
+    assert files_with(red.data, secret) == []
+    assert secret.encode() not in ada.ask("GET", f"/logs/{log}/events").body
+    assert ada.post(VALUES + query, asked(lines)).json["pieces"][0] == json.loads(writer.pieces[-1])
+    # who brings one of them again, as an old copy of a log would, brings it back nowhere
+    assert ada.ask("POST", PIECES + query, told(writer.pieces)).status == 200
+    assert ada.statuses(log, lines[:1]) == ["duplicate"]
+    assert files_with(red.data, secret) == []

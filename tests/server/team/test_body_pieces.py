@@ -1,0 +1,355 @@
+"""Large values at a server: no line without them, and none for who may not read the line."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from tests.server.team.notices import ANN
+from tests.server.team.test_exchange import exchange, statuses, with_teams
+
+import thence
+from thence.core.event import Event
+from thence.core.values.codec import close_line
+from thence.core.values.digests import digests
+from thence.core.values.vocabulary import PLAIN
+from thence.core.wire.authorship import REDACTED, signed_push, signed_redaction
+from thence.core.wire.messages import KeyRequest
+from thence.errors import BodyMissing, InvalidEvent, SyncRefused, VocabularyMismatch
+from thence.log.read import reader
+from thence.log.storage.bodies import RawPiece, piece_line, text_of
+from thence.log.storage.segment import BODIES
+from thence.replica import OS_DISK
+from thence.server.team import body_pieces
+from thence.server.team.accounts import Member
+from thence.server.team.exchange import Exchange
+from thence.server.team.keys import KeyRegistry
+from thence.server.team.log_cache import LogCache
+from thence.server.team.store import Store
+
+pytestmark = pytest.mark.usefixtures("engine")
+SECRET = "swordfish"
+COMMON = f"{SECRET} " * 300
+Place = tuple[bytes, int]
+
+
+class Writer:
+    """A log with large values: its lines, and its pieces as they are brought."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = thence.open(folder, bodies_from=1_024)
+
+    def said(self, *texts: str) -> list[bytes]:
+        """Appends an event for each text; returns the lines."""
+        return [self.log.append("told", {"text": text}).line for text in texts]
+
+    @property
+    def pieces(self) -> list[bytes]:
+        return (self.folder / BODIES).read_bytes().splitlines()
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Writer:
+    return Writer(tmp_path / "writer")
+
+
+def places(lines: Sequence[bytes]) -> list[Place]:
+    """Returns the places of the last pieces of all values that lines name."""
+    entries = [entry for line in lines for entry in Event(line, None, PLAIN).body_entries]
+    return [(bytes.fromhex(entry.digest), entry.size) for entry in entries]
+
+
+def piece(data: bytes, before: bytes = b"", **wrong: object) -> bytes:
+    """Returns the line of a piece behind the bytes before it, with some wrong members."""
+    end, whole = len(before + data), before + data
+    name = str(wrong.get("digest", sha256(whole).hexdigest()))
+    raw = RawPiece(name, sha256(before).hexdigest() if before else "", end, text_of(data))
+    return piece_line(raw._replace(end=int(str(wrong.get("end", end)))))[:-1]
+
+
+def counted(database: object) -> int:
+    with database.reading() as connection:  # type: ignore[attr-defined]
+        return int(connection.execute("SELECT count(*) FROM body_pieces")[0][0])
+
+
+def brought(found: Exchange, writer: Writer, log: str = "log", team: str = "red") -> None:
+    assert found.keep_pieces(team, log, "plain", writer.pieces) == len(writer.pieces)
+
+
+def test_line_is_committed_only_behind_all_its_pieces(writer: Writer) -> None:
+    found = exchange()
+    plain, large = *writer.said("small"), *writer.said("a" * 600_000)
+    assert len(writer.pieces) == 3
+    for count in (0, 1, 2):
+        found.keep_pieces("red", "log", "plain", writer.pieces[:count])
+        results = found.batch("red", "log", "plain", [plain, large]).results
+        assert results[0].status in ("success", "duplicate")
+        assert (results[1].status, results[1].error) == ("retry", "bodies_missing")
+        assert found.page("red", "log").lines == [plain]
+    found.keep_pieces("red", "log", "plain", writer.pieces[2:])
+    assert statuses(found, [large, plain]) == ["success", "duplicate"]
+    assert statuses(found, [large]) == ["duplicate"]
+
+
+def test_pieces_are_asked_for_brought_and_given_back_as_the_same_values(writer: Writer) -> None:
+    found = exchange()
+    lines = writer.said(COMMON, COMMON + "more", "\0\u2028😀" * 50_000, COMMON)
+    names = [sha256(b"none").digest(), *(digest for digest, _ in places(lines))]
+    found.batch("red", "log", "plain", [])
+    assert len(found.lacking_pieces("red", "log", names)) == 4
+    brought(found, writer)
+    assert found.lacking_pieces("red", "log", names) == (names[0].hex(),)
+    assert statuses(found, lines) == ["success"] * 4
+    given: set[bytes] = set()
+    for digest, size in places(lines):
+        end = size
+        while end:
+            [line] = found.given_pieces("red", "log", [(digest, end)])
+            given.add(line)
+            raw = body_pieces.read_pieces([line])[0]
+            end -= len(raw.data)
+    assert given == set(writer.pieces)
+    assert found.given_pieces("red", "log", places(lines)[:2]) == writer.pieces[:2]
+
+
+def test_nobody_learns_of_values_of_another_log_or_team(writer: Writer) -> None:
+    found = exchange()
+    lines = writer.said(COMMON)
+    brought(found, writer)
+    assert statuses(found, lines) == ["success"]
+    names = [digest for digest, _ in places(lines)]
+    for team, log in (("red", "other"), ("blue", "log"), ("blue", "other")):
+        found.batch(team, log, "plain", [])
+        assert found.lacking_pieces(team, log, names) == (names[0].hex(),)
+        assert found.given_pieces(team, log, places(lines)) == []
+        results = found.batch(team, log, "plain", lines).results
+        assert results[0].error == "bodies_missing", "a line that names a digest opens nothing"
+        assert found.given_pieces(team, log, places(lines)) == []
+        behind = piece(b"x", COMMON.encode())
+        assert found.keep_pieces(team, log, "plain", [behind]) == 0, "nor does what continues it"
+
+
+def test_piece_is_given_only_once_a_line_of_the_log_names_it(writer: Writer) -> None:
+    found = exchange()
+    lines = writer.said("b" * 300_000)
+    brought(found, writer)
+    (digest, size), first = *places(lines), body_pieces.read_pieces(writer.pieces)[0]
+    asked = [(digest, size), (digest, first.size), (first.sha256, first.size)]
+    assert found.given_pieces("red", "log", asked) == []
+    assert statuses(found, lines) == ["success"]
+    assert found.given_pieces("red", "log", asked) == writer.pieces[::-1], "but not by its own name"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        piece(b"body", digest=sha256(b"other").hexdigest()),
+        piece(b"body", end=5),
+        piece(b"body", end=3),
+        piece(b"body", end=9_999_999_999),
+        piece(b"y", b"body", digest=sha256(b"bodyx").hexdigest()),
+        piece(b"y", b"body", end=6),
+        piece(b""),
+        piece(b"a" * (256 * 1024 + 1)),
+        piece(b"body")[:-3] + b'0"}',
+        b'{"sha256":"%s"}' % (b"0" * 64),
+        close_line(b'{"sha256":"%b","bytes":4,"text":"\\ud800"' % (b"0" * 64))[:-1],
+        b"[]",
+        b"7",
+    ],
+)
+def test_piece_that_is_not_what_it_says_is_refused_with_all_beside_it(wrong: bytes) -> None:
+    database = with_teams()
+    found = Exchange(Store(database))
+    with pytest.raises(InvalidEvent):
+        found.keep_pieces("red", "log", "plain", [piece(b"body"), wrong])
+    assert counted(database) == 0
+    assert found.keep_pieces("red", "log", "plain", [piece(b"body"), piece(b"y", b"body")]) == 2
+
+
+def test_piece_that_stands_there_can_not_be_replaced(writer: Writer) -> None:
+    database = with_teams()
+    found = Exchange(Store(database))
+    lines = writer.said("c" * 2_000)
+    brought(found, writer)
+    again = [piece(b"c" * 1_500), piece(b"c" * 500, b"c" * 1_500)]
+    assert found.keep_pieces("red", "log", "plain", again) == 2
+    assert counted(database) == 2, "the value stays one piece, the other one is of no line"
+    assert statuses(found, lines) == ["success"]
+    assert found.given_pieces("red", "log", places(lines)) == writer.pieces
+
+
+def test_value_over_64_mib_or_in_too_many_pieces_is_refused(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_pieces, "PAYLOAD_BYTES_MAX", 600_000)
+    monkeypatch.setattr(body_pieces, "CHAIN_PIECES_MAX", 4)
+    found = exchange()
+    lines = writer.said("d" * 700_000, "e" * 500_000)
+    with pytest.raises(InvalidEvent):
+        found.keep_pieces("red", "log", "plain", writer.pieces)
+    brought(found, Kept(writer.pieces[3:]))
+    results = found.batch("red", "log", "plain", lines).results
+    assert [one.error for one in results] == ["bodies_refused", None]
+    whole = b"abcdef"
+    chain = [piece(whole[at : at + 1], whole[:at]) for at in range(6)]
+    assert found.keep_pieces("red", "log", "plain", chain[:4]) == 4
+    with pytest.raises(InvalidEvent):
+        found.keep_pieces("red", "log", "plain", chain[4:])
+
+
+class Kept(Writer):
+    """Pieces without a log."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    @property
+    def pieces(self) -> list[bytes]:
+        return self._pieces
+
+
+def test_line_that_names_a_value_by_another_size_is_refused(writer: Writer) -> None:
+    found = exchange()
+    [line] = writer.said("f" * 2_000)
+    brought(found, writer)
+    data = line[: -len(',"crc":"00000000"}')].replace(b",2000]]", b",2001]]")
+    assert data != line[: -len(',"crc":"00000000"}')]
+    results = found.batch("red", "log", "plain", [close_line(data)[:-1]]).results
+    assert (results[0].status, results[0].error) == ("rejected", "bodies_refused")
+
+
+def test_request_that_costs_too_many_bytes_of_values_is_done_in_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(body_pieces, "PAYLOAD_BYTES_MAX", 5_000)
+    found = exchange()
+    firsts = [letter * 3_000 for letter in (b"a", b"b")]
+    assert found.keep_pieces("red", "log", "plain", [piece(first) for first in firsts]) == 2
+    nexts = [piece(b"x", first) for first in firsts]
+    assert found.keep_pieces("red", "log", "plain", nexts) == 1
+    assert found.keep_pieces("red", "log", "plain", nexts[1:]) == 1
+    assert found.keep_pieces("red", "log", "plain", [piece(b"x", b"never brought")]) == 0
+
+
+def test_pieces_make_the_log_and_are_of_its_kind() -> None:
+    found = exchange()
+    assert found.keep_pieces("red", "new", "plain", [piece(b"a")]) == 1
+    with pytest.raises(VocabularyMismatch):
+        found.keep_pieces("red", "new", "sim", [piece(b"a")])
+    for name, kind in ((".dot", "plain"), ("log", "none")):
+        with pytest.raises(InvalidEvent):
+            found.keep_pieces("red", name, kind, [piece(b"a")])
+
+
+def test_client_that_knows_no_large_values_gets_no_line_of_a_log_with_some(writer: Writer) -> None:
+    found = exchange()
+    small = writer.said("small")
+    assert statuses(found, small) == ["success"]
+    found.refuse_without_bodies("red", "log")
+    found.refuse_without_bodies("red", "none")
+    lines = writer.said("g" * 2_000)
+    brought(found, writer)
+    found.refuse_without_bodies("red", "log")
+    assert statuses(found, lines) == ["success"]
+    with pytest.raises(SyncRefused):
+        found.refuse_without_bodies("red", "log")
+    found.refuse_without_bodies("blue", "log")
+
+
+@pytest.mark.promise("S10a")
+def test_redaction_takes_the_pieces_that_no_other_line_reaches(writer: Writer) -> None:
+    database = with_teams()
+    found = Exchange(Store(database))
+    lines = writer.said(COMMON, COMMON + "kept", COMMON + "kept" + "gone", "only here " * 300)
+    brought(found, writer)
+    node = Event(lines[0], None, PLAIN).node_id
+    KeyRegistry(database).register(
+        Member("ada", "red", "admin"), KeyRequest(ANN.public_key, (node,))
+    )
+    assert statuses(found, lines) == ["success"] * 4
+    assert counted(database) == 4
+
+    def taken_back(line: bytes) -> None:
+        event = Event(line, None, PLAIN)
+        facts = signed_redaction(ANN, event.event_id, digests(line).line, "").facts()
+        notice = writer.log.redactions.record(REDACTED, facts, (event.event_id,)).line
+        assert statuses(found, [notice]) == ["success"]
+
+    taken_back(lines[2])
+    assert counted(database) == 3
+    assert found.given_pieces("red", "log", places(lines[2:3])) == []
+    taken_back(lines[3])
+    assert counted(database) == 2
+    taken_back(lines[0])
+    assert counted(database) == 2, "the second line begins with it"
+    assert len(found.given_pieces("red", "log", places(lines[1:2]))) == 1
+    assert found.given_pieces("red", "log", places(lines[:1])) == []
+    source = Store(database).bodies(Store(database).log("red", "log"))
+    digest, size = places(lines[1:2])[0]
+    assert source.value(digest.hex(), size).decode() == COMMON + "kept"
+    with pytest.raises(BodyMissing):
+        source.value(places(lines[3:])[0][0].hex(), places(lines[3:])[0][1])
+    # one that brings it again, with the whole line, does not bring it back
+    brought(found, writer)
+    assert counted(database) == 4
+    assert statuses(found, lines[3:]) == ["duplicate"]
+    assert counted(database) == 2
+    taken_back(lines[1])
+    assert counted(database) == 0
+
+
+@pytest.mark.promise("S10a")
+def test_pieces_of_a_line_that_was_redacted_before_it_came_do_not_stay(writer: Writer) -> None:
+    database = with_teams()
+    found = Exchange(Store(database))
+    [line] = writer.said("late " * 300)
+    event = Event(line, None, PLAIN)
+    KeyRegistry(database).register(
+        Member("ada", "red", "admin"), KeyRequest(ANN.public_key, (event.node_id,))
+    )
+    facts = signed_redaction(ANN, event.event_id, digests(line).line, "").facts()
+    notice = writer.log.redactions.record(REDACTED, facts, (event.event_id,)).line
+    assert statuses(found, [notice]) == ["success"]
+    brought(found, writer)
+    push = signed_push(ANN, "red", "log", [digests(line).line])
+    assert found.batch("red", "log", "plain", [line], signature=push).results[0].status == "success"
+    assert counted(database) == 0
+    assert b"body_sha256" in found.page("red", "log").lines[1]
+
+
+def test_folder_of_the_query_api_has_whole_values(writer: Writer, tmp_path: Path) -> None:
+    database = with_teams()
+    store = Store(database)
+    found = Exchange(store)
+    lines = writer.said(COMMON, COMMON + "more")
+    brought(found, writer)
+    assert statuses(found, lines) == ["success"] * 2
+    cache = LogCache(tmp_path / "cache", store, 10**9)
+    cache.refresh("red", "log")
+    folder = cache.of_team("red") / "log"
+    with thence.open(folder, create=False) as log:
+        assert [event.payload["text"] for event in log.read()] == [COMMON, COMMON + "more"]
+        assert log.verify().findings == ()
+    assert [line for _, line, _ in reader.raw_lines(OS_DISK, folder)] == lines
+    cache.close()
+
+
+def test_damage_of_pieces_is_told(writer: Writer) -> None:
+    database = with_teams()
+    store = Store(database)
+    lines = writer.said(COMMON, COMMON + "more")
+    brought(Exchange(store), writer)
+    assert statuses(Exchange(store), lines) == ["success"] * 2
+    log = store.log("red", "log")
+    assert log is not None
+    assert store.damaged_bodies(log) == ""
+    changes = (
+        ("UPDATE body_pieces SET data = :data WHERE size > 2710", {"data": b"nope"}, "not what"),
+        ("DELETE FROM body_pieces WHERE size > 2710 RETURNING 1", {"data": b""}, "missing"),
+    )
+    for change, params, words in changes:
+        with database.writing() as connection:
+            connection.execute(change, params)
+        assert words in store.damaged_bodies(log)

@@ -1,0 +1,273 @@
+"""Large values between logs and a server: the pieces come before the lines, and go with them."""
+
+from hashlib import sha256
+
+import pytest
+from tests.fleet.fleet import Replica, Server
+
+import thence
+from thence.core.wire.messages import PIECES_BYTES_MAX
+from thence.errors import BadAnswer
+from thence.log.storage.bodies import RawPiece, piece_line, text_of
+from thence.log.storage.segment import BODIES
+from thence.sync.authorship import redact
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+
+class Alone:
+    """What a network needs of a fleet: a server, and no chance."""
+
+    def __init__(self, server):
+        self.server = server
+        self.claims = []
+        from random import Random
+
+        self.random = Random(1)
+
+
+class Machine(Replica):
+    def open(self):
+        self.log = thence.open(self.folder, bodies_from=1_024)
+        from thence.sync.engine import SyncEngine
+
+        self.engine = SyncEngine(self.log, self.network, signer=self.signer)
+
+
+@pytest.fixture
+def server():
+    return Server("epoch")
+
+
+@pytest.fixture
+def machines(tmp_path, server):
+    alone = Alone(server)
+    made = [Machine(alone, tmp_path / name) for name in "ab"]
+    yield made
+    for machine in made:
+        machine.close()
+
+
+def synced(machine):
+    report = machine.engine.round()
+    assert report.error is None, report.error
+    return report
+
+
+def test_conversation_goes_both_ways_whole(machines):
+    a, b = machines
+    messages = [{"role": "system", "content": "be brief " * 300}]
+    said = []
+    for number in range(20):
+        messages = [*messages, {"role": "user", "content": f"{number} " * 500}]
+        said.append(a.log.append("asked", {"messages": messages, "n": number}))
+    large = a.log.append("read", {"text": "é" * 400_000, "control": "\0" * 300_000})
+    assert synced(a).left == 0
+    assert synced(b).taken == 21
+    assert [event.payload for event in b.log.events()] == [e.payload for e in a.log.events()]
+    assert b.log.get(large.event_id).payload["control"] == "\0" * 300_000
+    assert b.log.verify().findings == ()
+    answer = b.log.append("answered", {"messages": [*messages, "yes"]}, caused_by=said[-1])
+    assert synced(b).left == 0
+    assert synced(a).taken == 1
+    assert a.log.get(answer.event_id).payload["messages"][-1] == "yes"
+    assert a.log.verify().findings == ()
+    assert (b.folder / BODIES).stat().st_size < 1.2 * (a.folder / BODIES).stat().st_size
+
+
+def pieces_of(folder):
+    return [line for line in (folder / BODIES).read_bytes().splitlines() if line]
+
+
+@pytest.mark.promise("S10a")
+def test_redaction_takes_values_everywhere_and_leaves_what_others_need(machines, server, tmp_path):
+    a, b = machines
+    secret = a.log.append("told", {"text": "only here " * 300})
+    shared = a.log.append("told", {"text": "shared " * 300})
+    kept = a.log.append("told", {"text": "shared " * 300 + "and more"})
+    synced(a)
+    synced(b)
+    assert len(server.pieces()) == 3
+    for event in (secret, shared):
+        redact(a.log, event, "", a.signer)
+    synced(a)
+    synced(b)
+    third = Machine(Alone(server), tmp_path / "c")
+    synced(third)
+    for machine in (a, b, third):
+        assert len(pieces_of(machine.folder)) == 2 - (machine is third)
+        assert b"only here" not in (machine.folder / BODIES).read_bytes()
+        assert machine.log.get(secret.event_id).payload == {}
+        assert machine.log.get(kept.event_id).payload == kept.payload
+        assert machine.log.verify().findings == ()
+    assert len(server.pieces()) == 2
+    assert not any(b"only here" in one.data for one in server.pieces())
+    third.close()
+
+
+def test_pieces_that_went_before_their_line_came_are_brought_again(machines, server):
+    a, b = machines
+    real, lost = a.network.batch, []
+
+    def batch(lines, *rest):
+        if not lost:
+            with server.database.writing() as connection:
+                lost.extend(connection.execute("DELETE FROM body_pieces RETURNING size"))
+        return real(lines, *rest)
+
+    a.network.batch = batch
+    events = [a.log.append("told", {"text": f"{n}" * 2_000}) for n in range(3)]
+    a.log.append("told", {"text": "small"})
+    report = synced(a)
+    assert (len(lost), report.delivered, report.left) == (3, 4, 0)
+    synced(b)
+    assert b.log.get(events[2].event_id).payload == {"text": "2" * 2_000}
+
+
+def test_server_that_keeps_no_piece_blocks_no_line_without_large_values(machines, server):
+    a, _ = machines
+    a.network.bring_pieces = lambda lines: len(lines)
+    a.log.append("told", {"text": "a" * 2_000})
+    a.log.append("told", {"text": "small"})
+    report = a.engine.round()
+    assert (report.delivered, report.left, report.parked) == (1, 1, 0)
+    a.network.bring_pieces = lambda lines: 0
+    report = a.engine.round()
+    assert isinstance(report.error, BadAnswer)
+    del a.network.bring_pieces
+    assert synced(a).left == 0
+
+
+@pytest.mark.parametrize("how", ["changed", "cut", "other", "none", "longer"])
+def test_spoilt_piece_is_asked_again_and_nothing_is_taken_without_it(machines, how):
+    a, b = machines
+    text = "x" * 300_000 + "the end"
+    a.log.append("told", {"text": "small"})
+    large = a.log.append("told", {"text": text})
+    synced(a)
+    real = b.network.pieces
+
+    def pieces(places):
+        def spoilt(line):
+            raw = RawPiece(*piece_members(line))
+            data = b"y" * len(raw.text)
+            if how == "changed":
+                return piece_line(raw._replace(text=data))[:-1]
+            if how == "longer":
+                return piece_line(raw._replace(text=data + b"y"))[:-1]
+            return line[:-9] if how == "cut" else piece_line(other_piece(raw))[:-1]
+
+        return [] if how == "none" else [spoilt(line) for line in real(places)]
+
+    b.network.pieces = pieces
+    report = b.engine.round()
+    assert isinstance(report.error, BadAnswer), report.error
+    assert [event.payload for event in b.log.read()] == [{"text": "small"}]
+    b.network.pieces = real
+    report = synced(b)
+    assert (report.taken, report.delivered) == (1, 0)
+    assert b.log.get(large.event_id).payload == {"text": text}
+    assert b.log.verify().findings == ()
+
+
+def piece_members(line):
+    from thence.log.storage.bodies import piece_of
+
+    return piece_of(line)
+
+
+def other_piece(raw):
+    return raw._replace(
+        digest=sha256(b"z" * 1_000).hexdigest(), end=1_000, text=text_of(b"z" * 1_000)
+    )
+
+
+def test_value_goes_on_what_the_log_has_though_it_is_cut_otherwise_there(machines, server):
+    a, b = machines
+    begin = "one and the same beginning " * 100
+    a.log.append("told", {"text": begin})
+    a.log.append("told", {"text": begin + "a" * 900})
+    b.log.append("told", {"text": begin + "a" * 900 + "b" * 900})
+    synced(a)
+    before = len((b.folder / BODIES).read_bytes())
+    synced(b)
+    synced(a)
+    texts = {begin, begin + "a" * 900, begin + "a" * 900 + "b" * 900}
+    for machine in machines:
+        assert {event.payload["text"] for event in machine.log.read()} == texts
+        assert machine.log.verify().findings == ()
+    assert before == len(begin + "a" * 900 + "b" * 900) + before - len(begin) - 1_800
+
+
+def test_secret_at_the_end_of_a_large_value_is_kept_back(machines, server):
+    a, _ = machines
+    a.log.append("told", {"text": "a word " * 500 + "AKIAIOSFODNN7EXAMPLB"})
+    a.log.append("told", {"text": "another " * 500})
+    report = synced(a)
+    assert (report.delivered, report.parked) == (1, 1)
+    [parked] = a.engine.parked()
+    assert parked.is_secret
+    assert not any(b"AKIA" in one.data for one in server.pieces())
+    assert a.engine.send_parked(parked.event_id) == 1
+    assert synced(a).delivered == 1
+    assert any(b"AKIA" in one.data for one in server.pieces())
+
+
+def test_line_whose_value_is_damaged_is_parked_and_others_go(machines):
+    a, b = machines
+    first = a.log.append("told", {"text": "first " * 500})
+    second = a.log.append("told", {"text": "second " * 500})
+    whole = (a.folder / BODIES).read_bytes()
+    (a.folder / BODIES).write_bytes(whole.replace(b"second second", b"second sEcond", 1))
+    report = synced(a)
+    assert (report.delivered, report.parked, report.left) == (1, 1, 0)
+    assert "large value" in a.engine.parked()[0].reason
+    (a.folder / BODIES).write_bytes(whole)
+    assert a.engine.retry_parked() == 1
+    assert synced(a).delivered == 1
+    synced(b)
+    for event in (first, second):
+        assert b.log.get(event.event_id).payload == event.payload
+
+
+def test_pieces_go_in_bounded_requests(machines):
+    a, b = machines
+    sizes = []
+    bring, give = a.network.bring_pieces, b.network.pieces
+
+    def brought(lines):
+        sizes.append(sum(map(len, lines)))
+        return bring(lines)
+
+    def given(places):
+        lines = give(places)
+        sizes.append(sum(map(len, lines)))
+        return lines
+
+    a.network.bring_pieces, b.network.pieces = brought, given
+    for letter in "abcdefgh":
+        a.log.append("told", {"text": letter * 700_000})
+    synced(a)
+    assert len(sizes) >= 5
+    synced(b)
+    assert len(sizes) >= 10
+    assert max(sizes) <= PIECES_BYTES_MAX
+    assert sum(len(event.payload["text"]) for event in b.log.read()) == 8 * 700_000
+
+
+def test_redaction_that_did_not_count_gives_the_value_back(machines):
+    a, b = machines
+    event = a.log.append("told", {"text": "whose " * 500})
+    synced(a)
+    synced(b)
+    stolen = b.log.redactions
+    from thence.core.values.digests import digests
+    from thence.core.wire.authorship import Redaction
+
+    stolen.take_back([Redaction(event.event_id, digests(event.line).line.hex())])
+    (b.folder / ".thence" / "redactions.json").unlink(missing_ok=True)
+    assert b.log.get(event.event_id).payload == {}
+    assert pieces_of(b.folder) == []
+    synced(b)
+    assert b.log.get(event.event_id).payload == event.payload
+    assert b.log.verify().findings == ()
