@@ -211,10 +211,13 @@ def test_large_values_go_with_their_last_line_and_into_the_archive(tmp_path):
     with opened() as log:
         shared, old, new = ("".join(f"{word} {n} " for n in range(900)) for word in "son")
         first = log.append("asked", {"text": shared, "more": old})
-        for n in range(20):
-            log.append("noted", {"n": n, "text": "x" * 100})
+        notes = [{"event_type": "noted", "payload": {"text": "x" * 100}}] * 20
+        log.append_many(notes)
         last = log.append("asked", {"text": shared, "more": new})
-        pruned(log, keep=SEGMENT_BYTES, archive=tmp_path / "old")
+        log.append_many(notes)
+        log.append("asked", {"text": shared})
+        pruned(log, keep=5 * SEGMENT_BYTES, archive=tmp_path / "old")
+        assert last.line not in (tmp_path / "a" / CURRENT).read_bytes()
         assert first.event_id not in {event.event_id for event in log.read()}
         assert log.get(last.event_id).payload == {"text": shared, "more": new}
         assert b"o 899" not in (tmp_path / "a" / "bodies.jsonl").read_bytes()

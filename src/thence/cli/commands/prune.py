@@ -13,7 +13,6 @@ from thence.cli.output import Output, current
 from thence.cli.shared.render import counted, write_some
 
 if TYPE_CHECKING:
-    from thence.core.values.pruned import Pruned
     from thence.log.check.pruning import PlannedSegment, PrunePlan
     from thence.replica import Log
 
@@ -109,18 +108,17 @@ def prune_command(
             open_ids = {event.event_id for event in replica.answers.end().still_open}
             bounds = PruneBounds(before, keep_bytes or 0)
             plan = pruning.plan(bounds, _held_back(replica), open_ids)
-            has_work = bool(plan.segments or plan.unfinished)
             if not out.is_json:
                 _show(out, plan, archive)
-            if has_work and not is_dry:
+            is_done = bool(plan.segments) and not is_dry
+            if is_done:
                 _ask(out, archive, is_sure=is_sure)
                 pruned = pruning.run(plan, archive)
                 replica.answers.renew()
-    is_done = has_work and not is_dry
     if out.is_json:
         out.json(_as_json(plan, archive, is_done=is_done))
     elif is_done:
-        out.write(_result(pruned, plan))
+        out.write(f"pruned: {pruned.words(pruned.archives[-1][0])}")
 
 
 def _held_back(replica: "Log") -> Callable[[str, bool], str]:
@@ -152,9 +150,6 @@ def _held_back(replica: "Log") -> Callable[[str, bool], str]:
 
 def _show(out: Output, plan: "PrunePlan", archive: Path | None) -> None:
     """Shows what would go, and why no more does."""
-    if plan.unfinished:
-        files = counted(len(plan.unfinished), "file")
-        out.write(f"{files} of the last prune, which was interrupted, or put back since: to remove")
 
     def lines(segment: "PlannedSegment") -> list[str]:
         times = f"{segment.since[:10]} to {segment.until[:10]}"
@@ -168,7 +163,7 @@ def _show(out: Output, plan: "PrunePlan", archive: Path | None) -> None:
         lies = f"into {archive}" if archive else "removed for good"
         files = counted(len(plan.segments), "file")
         out.write(f"in all {files}, {events}, {size:,} bytes: {lies}")
-    elif not plan.unfinished:
+    else:
         out.write("nothing to prune")
     for note in _notes(plan):
         out.notice(note)
@@ -204,16 +199,8 @@ def _as_json(plan: "PrunePlan", archive: Path | None, *, is_done: bool) -> dict[
     return {
         "pruned": is_done,
         "files": files,
-        "unfinished": list(plan.unfinished),
         "events": sum(segment.events for segment in plan.segments),
         "bytes": sum(segment.bytes for segment in plan.segments),
         "archive": str(archive) if archive else None,
         "stopped": plan.rest or None,
     }
-
-
-def _result(pruned: "Pruned", plan: "PrunePlan") -> str:
-    if not plan.segments:
-        return "removed what the last prune had told of"
-    last = pruned.archives[-1][0]
-    return f"pruned: {pruned.words(last)}"

@@ -2,7 +2,7 @@
 
 The order is that of what must survive a kill. The archive's files are on the device and read back;
 then a notice of what goes is durable; then the segments go, oldest first. In between the log holds
-events that its notice says are gone, which is no damage; the next prune completes it.
+events that its notice says are gone, which is no damage; the next prune takes them again.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -89,13 +89,9 @@ class PlannedSegment(NamedTuple):
 
 
 class PrunePlan(NamedTuple):
-    """The segments that are to go; `rest` is why the first that stays does, empty by the bounds.
-
-    `unfinished` are those that an earlier prune told of, and did not remove.
-    """
+    """The segments that are to go; `rest` is why the first that stays does, empty by the bounds."""
 
     segments: tuple[PlannedSegment, ...]
-    unfinished: tuple[str, ...]
     rest: str
 
 
@@ -147,9 +143,7 @@ class Pruning:
         """Returns what would go; `open_ids` are the begins of open steps. Raises ReadFailed."""
         self._earlier = self._look()
         with reading(self._folder):
-            unfinished = self._unfinished()
             paths = segments(self._disk, self._folder)
-            paths = [path for path in paths if path.name not in unfinished]
             sizes = {path: _size(self._disk, path) for path in paths}
             total, planned, rest = sum(sizes.values()), list[PlannedSegment](), ""
             for path in paths:
@@ -172,7 +166,7 @@ class Pruning:
                 planned.append(segment)
             if [path.name for path in paths] == [CURRENT]:
                 rest = _NONE_CLOSED
-            return PrunePlan(tuple(planned), tuple(unfinished), rest)
+            return PrunePlan(tuple(planned), rest)
 
     def run(self, plan: PrunePlan, archive: Path | None) -> Pruned:
         """Does what was planned, and returns what the notice says.
@@ -181,7 +175,6 @@ class Pruning:
         is sound then, and no event is gone that the archive does not have.
         """
         if not plan.segments:
-            self._remove(dict.fromkeys(plan.unfinished, NOWHERE))
             return self._earlier
         with _writing(self._folder):
             clear_drafts(self._disk, self._folder)
@@ -190,20 +183,8 @@ class Pruning:
                 self._archive(plan.segments, archive)
         pruned = self._pruned(plan.segments, archive)
         self._record(PRUNED, pruned.facts())
-        files = dict.fromkeys(plan.unfinished, NOWHERE)
-        self._remove(files | {segment.name: segment.file for segment in plan.segments})
+        self._remove({segment.name: segment.file for segment in plan.segments})
         return pruned
-
-    def _unfinished(self) -> list[str]:
-        """Returns the segments that the last notice tells of and that are as they were."""
-        present = set(older_names(self._disk, self._folder))
-        return [
-            pruned.file
-            for pruned in self._earlier.files
-            if pruned.file in present
-            if _size(self._disk, self._folder / pruned.file) == pruned.bytes
-            if digest_of(file_data(self._disk, self._folder / pruned.file)) == pruned.sha256
-        ]
 
     def _examined(self, path: Path, open_ids: Collection[str]) -> PlannedSegment:
         """Reads a segment whole."""
@@ -283,19 +264,18 @@ class Pruning:
         """
         disk, folder = self._disk, self._folder
         lock = AppendLock(disk, own_folder(folder) / "lock")
-        is_bodied = bool(files) and has_bodies(disk, folder)
+        is_bodied = has_bodies(disk, folder)
         with _writing(folder):
             rest = [path for path in segments(disk, folder) if path.name not in files]
             closed = [path for path in rest if is_bodied and path.name != CURRENT]
             named = self._named(closed)
             try:
                 lock.acquire()
-                for name, file in sorted(files.items()):
+                for name in filter(files.__contains__, older_names(disk, folder)):
                     path_id = disk.path_id(str(folder / name))
-                    if path_id is not None and file not in (NOWHERE, path_id[0]):
+                    if path_id is None or files[name] != path_id[0]:
                         raise _changed(folder / name)
-                    if path_id is not None:
-                        disk.unlink(folder / name)
+                    disk.unlink(folder / name)
                 disk.sync_folder(folder)
                 if is_bodied:
                     later = [path for path in segments(disk, folder) if path not in closed]
