@@ -19,13 +19,13 @@ TAKEN_IN = 1_000
 CALL = {
     "session_id": "s-1",
     "prompt_id": "p-1",
-    "transcript_path": "/home/ada/.claude/projects/shop/s-1.jsonl",
-    "cwd": "/home/ada/shop",
+    "transcript_path": "projects/shop/s-1.jsonl",
+    "cwd": "shop",
     "permission_mode": "default",
     "hook_event_name": "PreToolUse",
     "tool_name": "Edit",
     "tool_use_id": "t-1",
-    "tool_input": {"file_path": "/home/ada/shop/a.py", "old_string": "a", "new_string": "b" * 900},
+    "tool_input": {"file_path": "shop/a.py", "old_string": "a", "new_string": "b" * 900},
 }
 
 

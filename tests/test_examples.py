@@ -70,6 +70,7 @@ def test_example_of_hooks_tells_why_a_file_was_edited(tmp_path: Path) -> None:
     lines = run("hooks", tmp_path)
     flight, why = " ".join(" ".join(lines).split()).split("why was pay.py edited? ")
     assert flight.count("may still go on") == 4
-    assert why.startswith("claude-code/coder")
-    assert "prompt Let orders be paid" in why
+    assert why.startswith("1 claude-code began a session")
+    assert 'the user asked: "Let orders be paid"' in why
+    assert "claude-code/coder edited pay.py" in why
     assert "5 causes in all" in why
