@@ -42,7 +42,7 @@ def told(log, event_type, payload, actor="claude-code/reviewer", source="claude-
         (
             "tool.failed",
             {"tool": "Bash", "error": "no"},
-            'claude-code/reviewer\'s call of Bash failed: "no"',
+            'claude-code/reviewer ended its call of Bash, which failed: "no"',
         ),
         ("commit", {"commit": "a" * 40, "by": "person"}, f"a person committed {'a' * 12}"),
         (
