@@ -14,6 +14,7 @@ from tests.crash.images import Image as SimulatedImage
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.disks import FullDisk
 from tests.events import OTHER_NODE, line_of
+from tests.log.faults import StruckDisk
 from tests.log.pruned import (
     SEGMENT_BYTES,
     archived,
@@ -29,7 +30,7 @@ from thence.core.values.digests import digests
 from thence.core.values.pruned import Pruned, joined_ranges
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.authorship import Redaction
-from thence.errors import EventNotFound, LogBusy, LogFull, NotALog, PruneRefused
+from thence.errors import EventNotFound, LogBusy, LogFull, NotALog, PruneRefused, ThenceError
 from thence.log.check.pruning import PruneBounds, check_prunable
 from thence.log.storage.archive import bring_back, unpacked_folder
 from thence.log.storage.disk import OS_DISK, Disk
@@ -209,17 +210,21 @@ def test_large_values_go_with_their_last_line_and_into_the_archive(tmp_path):
         thence.open, tmp_path / "a", bodies_from=BODIES_FROM, max_file_size=SEGMENT_BYTES
     )
     with opened() as log:
-        shared, old, new = ("".join(f"{word} {n} " for n in range(900)) for word in "son")
+        shared, old, new, now = ("".join(f"{word} {n} " for n in range(900)) for word in "sonw")
         first = log.append("asked", {"text": shared, "more": old})
         notes = [{"event_type": "noted", "payload": {"text": "x" * 100}}] * 20
         log.append_many(notes)
         last = log.append("asked", {"text": shared, "more": new})
         log.append_many(notes)
-        log.append("asked", {"text": shared})
+        while log.current_size > SEGMENT_BYTES // 3:  # the notice is to go into the same file
+            log.append("noted", {"text": "x" * 100})
+        newest = log.append("asked", {"text": now})
         pruned(log, keep=5 * SEGMENT_BYTES, archive=tmp_path / "old")
-        assert last.line not in (tmp_path / "a" / CURRENT).read_bytes()
+        current = (tmp_path / "a" / CURRENT).read_bytes()
+        assert (last.line in current, newest.line in current) == (False, True)
         assert first.event_id not in {event.event_id for event in log.read()}
         assert log.get(last.event_id).payload == {"text": shared, "more": new}
+        assert log.get(newest.event_id).payload == {"text": now}
         assert b"o 899" not in (tmp_path / "a" / "bodies.jsonl").read_bytes()
         assert log.verify().ok
         assert "body_orphaned" not in codes(log)
@@ -448,6 +453,40 @@ def test_ranges_join_and_are_searched():
     assert told.with_archive("C", "") == told.archives
     assert told.with_archive("E", "") == (("B", "x"), ("E", ""))
     assert told.with_archive("E", "y") == (*told.archives, ("E", "y"))
+
+
+@pytest.mark.rest
+@pytest.mark.promise("A5")
+@pytest.mark.parametrize("is_archived", [False, True], ids=["removed", "archived"])
+def test_call_that_fails_in_a_prune_is_an_error_and_loses_nothing(tmp_path, is_archived):
+    methods = ("open_append", "open_read", "open_lock", "write", "sync_data", "sync_folder")
+    methods += ("rename", "unlink", "write_new", "make_folder", "names", "path_id", "read_at")
+    failed = 0
+    for nth in range(1, 200):
+        folder, archive = tmp_path / f"{nth}", tmp_path / f"{nth}.old" if is_archived else None
+        events = [event.line for event in filled(folder, 8)]
+        disk = StruckDisk(nth, *methods)
+        with thence.open(folder) as log:
+            try:
+                pruned(log, before="2100", archive=archive, disk=disk)
+            except ThenceError:
+                failed += 1
+            assert log.verify().ok
+            here = [event.line for event in log.read()]
+            packed = archived(archive).splitlines() if archive else []
+            assert set(events) <= {*here, *packed} or not archive
+            pruned(log, before="2100", archive=archive)
+            assert names(folder) == [CURRENT]
+            assert log.verify().ok
+            if archive:
+                assert set(events) <= {
+                    *archived(archive).splitlines(),
+                    *(e.line for e in log.read()),
+                }
+        if disk.left > 0:
+            break
+    assert nth < 199
+    assert failed > 10
 
 
 def on_simulated_disk(disk):

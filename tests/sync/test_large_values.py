@@ -4,6 +4,7 @@ from hashlib import sha256
 
 import pytest
 from tests.fleet.fleet import Replica, Server
+from tests.log.pruned import pruned
 
 import thence
 from thence.core.wire.messages import PIECES_BYTES_MAX
@@ -29,6 +30,16 @@ class Alone:
 class Machine(Replica):
     def open(self):
         self.log = thence.open(self.folder, bodies_from=1_024)
+        from thence.sync.engine import SyncEngine
+
+        self.engine = SyncEngine(self.log, self.network, signer=self.signer)
+
+
+class Closing(Machine):
+    """A machine whose log closes a file after each event."""
+
+    def open(self):
+        self.log = thence.open(self.folder, bodies_from=1_024, max_file_size=1)
         from thence.sync.engine import SyncEngine
 
         self.engine = SyncEngine(self.log, self.network, signer=self.signer)
@@ -73,6 +84,37 @@ def test_conversation_goes_both_ways_whole(machines):
     assert a.log.get(answer.event_id).payload["messages"][-1] == "yes"
     assert a.log.verify().findings == ()
     assert (b.folder / BODIES).stat().st_size < 1.2 * (a.folder / BODIES).stat().st_size
+
+
+@pytest.mark.promise("A5")
+def test_pruned_values_are_at_the_server_and_do_not_come_back(server, tmp_path):
+    alone = Alone(server)
+    a, b = Closing(alone, tmp_path / "a"), Machine(alone, tmp_path / "b")
+    words = [f"{number} " * 900 for number in range(8)]
+    for text in words:
+        a.log.append("told", {"text": text})
+    a.log.append("noted")
+    synced(a)
+    pruned(a.log)
+    assert not [event for event in a.log.events() if event.event_type == "told"]
+    a.engine.close()
+    for path in (a.folder / ".thence" / "sync").glob("outbox.db*"):
+        path.unlink()
+    a.close()
+    a.open()
+    assert synced(a).taken == 0
+    assert pieces_of(a.folder) == []
+    assert a.log.verify().ok
+    assert "body_orphaned" not in {finding.code for finding in a.log.verify().findings}
+    synced(b)
+    told = [event.payload["text"] for event in b.log.events() if event.event_type == "told"]
+    assert told == words
+    again = b.log.append("told", {"text": words[0] + "and more"})
+    synced(b)
+    synced(a)
+    assert a.log.get(again.event_id).payload == {"text": words[0] + "and more"}
+    for machine in (a, b):
+        machine.close()
 
 
 def pieces_of(folder):

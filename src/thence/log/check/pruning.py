@@ -176,14 +176,14 @@ class Pruning:
         """
         if not plan.segments:
             return self._earlier
+        pruned = self._pruned(plan.segments, archive)
         with _writing(self._folder):
             clear_drafts(self._disk, self._folder)
-        if archive is not None:
-            with _writing(archive):
-                self._archive(plan.segments, archive)
-        pruned = self._pruned(plan.segments, archive)
-        self._record(PRUNED, pruned.facts())
-        self._remove({segment.name: segment.file for segment in plan.segments})
+            if archive is not None:
+                with _writing(archive):
+                    self._archive(plan.segments, archive)
+            self._record(PRUNED, pruned.facts())
+            self._remove({segment.name: segment.file for segment in plan.segments})
         return pruned
 
     def _examined(self, path: Path, open_ids: Collection[str]) -> PlannedSegment:
@@ -265,24 +265,23 @@ class Pruning:
         disk, folder = self._disk, self._folder
         lock = AppendLock(disk, own_folder(folder) / "lock")
         is_bodied = has_bodies(disk, folder)
-        with _writing(folder):
-            rest = [path for path in segments(disk, folder) if path.name not in files]
-            closed = [path for path in rest if is_bodied and path.name != CURRENT]
-            named = self._named(closed)
-            try:
-                lock.acquire()
-                for name in filter(files.__contains__, older_names(disk, folder)):
-                    path_id = disk.path_id(str(folder / name))
-                    if path_id is None or files[name] != path_id[0]:
-                        raise _changed(folder / name)
-                    disk.unlink(folder / name)
-                disk.sync_folder(folder)
-                if is_bodied:
-                    later = [path for path in segments(disk, folder) if path not in closed]
-                    sweep(disk, folder, named | self._named(later))
-            finally:
-                lock.release()
-                lock.close()
+        rest = [path for path in segments(disk, folder) if path.name not in files]
+        closed = [path for path in rest if is_bodied and path.name != CURRENT]
+        named = self._named(closed)
+        try:
+            lock.acquire()
+            for name in filter(files.__contains__, older_names(disk, folder)):
+                path_id = disk.path_id(str(folder / name))
+                if path_id is None or files[name] != path_id[0]:
+                    raise _changed(folder / name)
+                disk.unlink(folder / name)
+            disk.sync_folder(folder)
+            if is_bodied:
+                later = [path for path in segments(disk, folder) if path not in closed]
+                sweep(disk, folder, named | self._named(later))
+        finally:
+            lock.release()
+            lock.close()
 
     def _named(self, paths: Sequence[Path]) -> set[str]:
         """Returns the large values that the lines of segments name."""
