@@ -37,6 +37,8 @@ from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import BODIES, older_names
 from thence.log.write import relaying
 from thence.replica import Log, open_host_log
+from thence.sim.events import SystemEvent
+from thence.sim.writer import EventWriter
 
 opened = partial(thence.open, bodies_from=BODIES_FROM)
 PROMPT = "".join(f'line {number} of a prompt: é 漢字 😀 "quoted"\n' for number in range(500))
@@ -186,6 +188,37 @@ def test_calls_of_models_are_cut_in_simulations(tmp_path):
         event = log.append("SYSTEM", details)
         assert event.payload == details
     assert len(event.line) < 1_000
+
+
+@pytest.mark.promise("A6")
+def test_values_are_cut_by_default_in_plain_logs_and_in_calls_of_models_alone(tmp_path):
+    with thence.open(tmp_path / "plain") as log:
+        assert log.append(KIND, {"text": PROMPT}).body_entries
+    with thence.open(tmp_path / "whole", bodies_from=None) as log:
+        assert not log.append(KIND, {"text": PROMPT}).body_entries
+    with thence.open(tmp_path / "work", "work") as log:
+        assert not log.append("WPCreated", {"text": PROMPT}).body_entries
+    with EventWriter(tmp_path / "run", "run", "DETAIL", mode="sync") as writer:
+        for error_type in ("llm_call", "other"):
+            words = {"error_type": error_type, "status": "success", "extra": {"prompt": PROMPT}}
+            writer.emit(SystemEvent(simulation_id="run", turn_number=1, **words))
+    with thence.open(tmp_path / "run", create=False) as log:
+        calls = {one.payload["error_type"]: one for one in log.read()}
+        assert {name for name, one in calls.items() if one.body_entries} == {"llm_call"}
+        assert calls["llm_call"].payload["prompt"] == PROMPT
+
+
+def test_log_of_format_1_becomes_one_of_2_with_its_first_large_value(tmp_path):
+    info = tmp_path / ".thence" / "log.json"
+    with thence.open(tmp_path, bodies_from=None) as log:
+        log.append(KIND, {"text": PROMPT})
+    assert json.loads(info.read_text())["format"] == 1
+    with thence.open(tmp_path) as log:
+        log.append(KIND, {"n": 1})
+        assert json.loads(info.read_text())["format"] == 1
+        log.append(KIND, {"text": PROMPT})
+        assert json.loads(info.read_text())["format"] == 2
+        assert [one.payload.get("text") for one in log.read()] == [PROMPT, None, PROMPT]
 
 
 def test_bounds_are_refused(tmp_path):
