@@ -55,7 +55,9 @@ def test_span_is_a_step_with_its_parent_as_cause_and_its_attributes(log):
     assert begun.payload["trace_id"] == f"{agent.get_span_context().trace_id:032x}"
     assert ended.ends == begun.event_id
     assert ended.payload["attributes"] == {"gen_ai.usage.output_tokens": 5}
-    assert ended.payload["events"] == [{"name": "token", "attributes": {"n": 1}}]
+    (event,) = ended.payload["events"]
+    assert (event["name"], event["attributes"]) == ("token", {"n": 1})
+    assert event["time_unix_nano"] == span.events[0].timestamp
     assert ended.payload["duration_s"] > 0
     assert (log.verify().findings, processor.dropped) == ((), 0)
 

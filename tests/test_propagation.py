@@ -182,6 +182,21 @@ def test_token_names_its_causes_in_another_log_of_another_process(log, tmp_path)
     assert answered.lamport_clock > ask.lamport_clock
 
 
+@pytest.mark.promise("A3")
+def test_steps_inside_one_another_are_of_one_trace_in_another_process_too(log):
+    with thence.step("outer", log=log):
+        outer = thence.carry()
+        with thence.step("inner"), thence.ProcessPoolExecutor(1) as pool:
+            inner = thence.carry()
+            worker = pool.submit(thence.carry).result(WAIT_S)
+    assert trace_of(outer) == trace_of(inner) == trace_of(worker)
+    assert outer["traceparent"] != inner["traceparent"] == worker["traceparent"]
+
+
+def trace_of(token):
+    return token["traceparent"].split("-")[1]
+
+
 def test_trace_that_came_in_goes_on_with_what_others_said_of_it(log):
     token = {"Traceparent": PARENT, "TRACESTATE": f"vendor=a:b,thence={OTHER}@7@{OTHER},rojo=00"}
     with thence.carried(token):

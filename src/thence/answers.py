@@ -14,18 +14,22 @@ from typing import TYPE_CHECKING, Unpack
 from warnings import warn
 from weakref import finalize
 
+from msgspec.structs import replace
+
 from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.order import totally_ordered
 from thence.core.query.answer import last_failure, named_by
 from thence.core.values.new_event import Cause, Position, id_of
+from thence.core.values.pruned import NOT_PRUNED, PRUNED, Pruned
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import EventNotFound
 from thence.log.read import reader
 from thence.log.read.opening import known_info
-from thence.log.storage.digest_files import outranked_state
+from thence.log.storage.digest_files import Disowned, outranked_state
 from thence.log.storage.disk import Disk, cache_folder, wall_ns
 from thence.log.storage.disk_errors import reading
+from thence.log.storage.identity import known_node_ids
 from thence.log.storage.segment import own_folder, segments
 
 if TYPE_CHECKING:
@@ -153,7 +157,19 @@ class Answers:
         lines: dict[str, list[Event]] = {}
         for event in events:
             lines.setdefault(event.event_id, []).append(event)
-        return Held(count, lines, taken)
+        return Held(count, lines, taken, self.pruned())
+
+    def pruned(self) -> Pruned:
+        """Returns what the last notice of a prune says that this log wrote itself."""
+        with reading(self._folder):
+            own = known_node_ids(self._disk, self._folder)
+        disowned = Disowned(self._disk, self._folder)
+        for page in self.pages(type=(f"log.{PRUNED}",), descending=True):
+            for event in page:
+                is_own = event.node_id in own and not event.is_foreign
+                if is_own and not disowned.holds(event):
+                    return Pruned.of(event.payload)
+        return NOT_PRUNED
 
     def holds(self, event_id: str) -> bool:
         """Reports whether an event of the log has this id."""
@@ -168,7 +184,15 @@ class Answers:
         from thence.index import lookup
 
         words = {"by_subject": by_subject, "by_type": by_type}
-        return lookup.find(self.index(), text, **words)
+        try:
+            return lookup.find(self.index(), text, **words)
+        except EventNotFound as error:
+            if is_ulid(text) and (pruned := self.pruned()).may_hold(text):
+                cause = f"it is not in the log {self._folder}; {pruned.words(text)}"
+                archive = pruned.archive_of(text)
+                hint = f"ask there: --log {archive}" if archive else error.hint
+                raise EventNotFound(error.operation, place=text, cause=cause, hint=hint) from error
+            raise
 
     def named(self, event: Cause) -> Cause:
         """Returns an event or id unchanged, or the event that `to_explain` finds for a text."""
@@ -194,7 +218,17 @@ class Answers:
         """Returns the causes of an event; raises EventNotFound."""
         from thence.index import causality
 
-        return causality.why(self.index(), id_of(event), self._vocabulary)
+        answer = causality.why(self.index(), id_of(event), self._vocabulary)
+        pruned = self.pruned() if answer.missing else NOT_PRUNED
+        if not pruned.until:
+            return answer
+        missing = tuple(
+            cause
+            if cause.log_id or not pruned.may_hold(cause.event_id)
+            else replace(cause, pruned=pruned.words(cause.event_id))
+            for cause in answer.missing
+        )
+        return replace(answer, missing=missing)
 
     def effects(self, event: Cause) -> "Effects":
         """Returns the effects of an event; raises EventNotFound."""
@@ -285,8 +319,6 @@ class Answers:
 
         A page has 1,000 events at most if no limit is given; `last` are the last events, in order.
         """
-        from msgspec.structs import replace
-
         from thence.core.clock import dated
         from thence.core.query.filter import Filter, invalid, refuse_unknown
         from thence.index import query

@@ -6,7 +6,8 @@ the failure (`cause`), the next thing to do (`hint`), and whether a retry can he
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypedDict, Unpack
 
 
@@ -154,6 +155,10 @@ class RedactionRefused(ThenceError):
     """Error: what an event says can't be redacted, or not with the key of this user."""
 
 
+class PruneRefused(ThenceError):
+    """Error: a log, or some of its segments, can't be pruned; the cause says why."""
+
+
 class ServerUnreachable(SyncError):
     """Error: the server did not answer: no connection, or no answer in time."""
 
@@ -239,6 +244,10 @@ class EventNotFound(ThenceError, LookupError):
 
 class AmbiguousId(ThenceError, LookupError):
     """Error: more than one event id of the log begins with this prefix."""
+
+
+class LineNotFound(ThenceError, LookupError):
+    """Error: a file, or the line of it that was asked about, is not there for git."""
 
 
 class NotALog(ThenceError):
@@ -339,3 +348,18 @@ class PortTaken(ThenceError):
 
 class UnsupportedPlatform(ThenceError):
     """Error: this operating system lacks a function that a promise needs."""
+
+
+@contextmanager
+def needs_extra(extra: str, importing: str) -> Iterator[None]:
+    """Imports packages of an extra inside the block; raises ExtraMissing where one is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "thence":
+            raise
+        raise ExtraMissing(
+            f"could not import {importing}",
+            cause=f"{error.name} is not installed",
+            hint=f"pip install 'thence[{extra}]'",
+        ) from error

@@ -9,16 +9,17 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span
-from opentelemetry.sdk.trace import SpanProcessor as SdkSpanProcessor
-from opentelemetry.trace import SpanContext, SpanKind, StatusCode
-
 from thence.core.event import Event
 from thence.core.values.new_event import NewEvent
-from thence.errors import WriterClosed
+from thence.errors import WriterClosed, needs_extra
 from thence.log.write.drafting import warn
 from thence.propagation import TRACESTATE, carried
+
+with needs_extra("otel", "thence.otel"):
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+    from opentelemetry.sdk.trace import SpanProcessor as SdkSpanProcessor
+    from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 if TYPE_CHECKING:
     from thence.replica import Log
@@ -84,10 +85,10 @@ class SpanProcessor(SdkSpanProcessor):
         parent, links = span.parent, [link.context for link in span.links]
         causes = [begin.event_id for begin in map(self._begin_of, (parent, *links)) if begin]
         payload: dict[str, Any] = {
+            "attributes": _attributes(span.attributes),
+            "kind": SpanKind(span.kind).name.lower(),
             "trace_id": f"{context.trace_id:032x}",
             "span_id": f"{context.span_id:016x}",
-            "kind": SpanKind(span.kind).name.lower(),
-            "attributes": _attributes(span.attributes),
         }
         outside = [other for other in links if other and not self._begin_of(other)]
         if parent is not None and not self._begin_of(parent):
@@ -120,7 +121,12 @@ class SpanProcessor(SdkSpanProcessor):
         if changed := {key: value for key, value in since.items() if before.get(key) != value}:
             payload["attributes"] = changed
         if events := [
-            {"name": one.name, "attributes": _attributes(one.attributes)} for one in span.events
+            {
+                "name": one.name,
+                "attributes": _attributes(one.attributes),
+                "time_unix_nano": one.timestamp,
+            }
+            for one in span.events
         ]:
             payload["events"] = events
         if is_failed:

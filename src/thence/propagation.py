@@ -64,9 +64,9 @@ def carry() -> dict[str, str]:
             hint="begin a step there: it is one cause, and has these",
         )
     newest = around.causes[0]
-    trace, others = around.trace or (f"{_number(newest):032x}", "")
+    trace, others = _trace(around)
     return {
-        TRACEPARENT: f"00-{trace}-{_number(newest) % 2**64 or 1:016x}-01",
+        TRACEPARENT: f"00-{trace}-{number_of(newest) % 2**64 or 1:016x}-01",
         TRACESTATE: ",".join(filter(None, (_OWN + value, others))),
     }
 
@@ -142,7 +142,8 @@ class Propagated(Generic[_P, _R]):
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         ends = tuple(end.text for end in self._around.ends)
-        return _arrived, (self._function, tuple(_texts(self._around)), ends)
+        trace = _trace(self._around) if self._around.causes else None
+        return _arrived, (self._function, tuple(_texts(self._around)), ends, trace)
 
 
 @overload
@@ -291,19 +292,38 @@ def _parsed(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[PassedCause, .
 
 
 def _arrived(
-    function: Callable[_P, _R], causes: tuple[str, ...], ends: tuple[str, ...]
+    function: Callable[_P, _R],
+    causes: tuple[str, ...],
+    ends: tuple[str, ...],
+    trace: tuple[str, str] | None,
 ) -> Callable[_P, _R]:
     """Returns a propagated function in the process that unpickles it."""
     ids, passed = _parsed(causes)
     parsed_ends = tuple(end for end in map(parse_cause, ends) if end is not None)
     return cast(
-        Callable[_P, _R], Propagated(function, Surroundings(ids, passed, None, parsed_ends))
+        Callable[_P, _R], Propagated(function, Surroundings(ids, passed, None, parsed_ends, trace))
     )
 
 
-def _number(event_id: str) -> int:
+def _trace(around: Surroundings) -> tuple[str, str]:
+    """Returns the id of the trace that the causes around belong to, as far as it is known here.
+
+    It is the one that came in, else that of the outermost step, or of the cause which that has.
+    """
+    if around.trace is not None:
+        return around.trace
+    first, step = around.causes[0], around.step
+    if step is not None and step.begun.event_id == first:
+        while step.outer is not None:
+            step = step.outer
+        first = next(iter(step.begun.caused_by), step.begun.event_id)
+    return f"{number_of(first):032x}", ""
+
+
+def number_of(event_id: str) -> int:
     """Returns 128 bits for an id: a ULID's own, of another the first of its SHA-256."""
     value = ulid_value(event_id)
     if value is None:
-        value = int.from_bytes(hashlib.sha256(event_id.encode()).digest()[:16])
+        text = event_id.encode("utf-8", "surrogatepass")  # of another tool's line
+        value = int.from_bytes(hashlib.sha256(text).digest()[:16])
     return value or 1

@@ -37,7 +37,8 @@ from thence.core.values.plain import Encode, Plain
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.read.opening import (
-    check_bounds,
+    Age,
+    checked_bounds,
     is_synced,
     known_id,
     known_info,
@@ -98,6 +99,7 @@ class LogOptions(TypedDict, total=False):
     max_queue_size: int
     on_full: OnFull
     max_file_size: int
+    rotate_after: Age
     report: Report
     context: Mapping[str, Any]
     nonces: bool
@@ -119,22 +121,23 @@ def open_log(
     bodies_from: int | None = BODIES_FROM,
     encode: Encode | None = None,
     strict_values: bool = False,
+    rotate_after: Age = None,
 ) -> "Log":
     """Opens the log in a folder, made if missing and `create` is true.
 
     `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a new one.
     At most `max_queue_size` emitted events wait for the disk; then `emit` blocks, or with
-    `on_full="drop"` drops, counts and reports. A file that has reached `max_file_size` bytes is
-    rotated. The cause that THENCE_CAUSE names (see `environment`) is around all appends, as a
-    `because` block would be. With `strict_causes` a cause is refused by InvalidEvent that neither
-    the log nor its queue has, nor an event of the same append; each that this session has not
-    written lately is looked up. Without it a ULID is taken as it is, and `verify` tells those that
-    are missing. Values in payloads that JSON has not become JSON as docs/concepts/event.md lists;
-    `encode` makes JSON of any other, and raises TypeError where it can't. With `strict_values`
-    JSON alone is taken. A text or list of `bodies_from` bytes or more is kept once, beside the
-    lines that name it, and versions before it refuse such a log; with None lines stay whole.
-    Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed, AppendFailed for a new log, and
-    InvalidEvent for a bound below 1, of `bodies_from` below 256.
+    `on_full="drop"` drops, counts and reports. A file that has `max_file_size` bytes, or began
+    `rotate_after` ago ("1d", seconds, a timedelta), is closed by the next append. The cause that
+    THENCE_CAUSE names (see `environment`) is around all appends, as a `because` block would be.
+    With `strict_causes` a cause is refused by InvalidEvent that neither the log nor its queue has,
+    nor an event of the same append; each that this session has not written lately is looked up.
+    Without it a ULID is taken as it is, and `verify` tells those that are missing. Values in
+    payloads that JSON has not become JSON as docs/concepts/event.md lists; `encode` makes JSON of
+    any other, and raises TypeError where it can't. With `strict_values` JSON alone is taken. A text
+    or list of `bodies_from` bytes or more is kept once, beside the lines that name it, and older
+    versions refuse such a log; None keeps lines whole. Raises NotALog, VocabularyMismatch,
+    LogReadOnly, ReadFailed, AppendFailed for a new log, and InvalidEvent for a bound that can't be.
     """
     return open_host_log(
         path,
@@ -143,6 +146,7 @@ def open_log(
         max_queue_size=max_queue_size,
         on_full=on_full,
         max_file_size=max_file_size,
+        rotate_after=rotate_after,
         strict_causes=strict_causes,
         bodies_from=bodies_from,
         encode=encode,
@@ -176,6 +180,7 @@ class Log:
         max_queue_size: int = QUEUE_EVENTS_MAX,
         on_full: OnFull = "block",
         max_file_size: int = FILE_BYTES_MAX,
+        rotate_after: Age = None,
         report: Report | None = None,
         context: Mapping[str, Any] | None = None,
         received: str | None = None,
@@ -187,7 +192,8 @@ class Log:
         strict_values: bool = False,
         disk: Disk = OS_DISK,
     ) -> None:
-        check_bounds(folder, on_full, max_queue_size, max_file_size, bodies_from)
+        sizes = (max_queue_size, max_file_size, bodies_from)
+        rotation = checked_bounds(folder, on_full, *sizes, rotate_after)
         vocabulary = vocabulary.of_log(Bodies(disk, folder))
         self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
         self._report = guarded(report or warn)
@@ -196,7 +202,7 @@ class Log:
         self.answers = Answers(disk, folder, vocabulary)
         self._notice = NoticeMaker(vocabulary, context or {}, partial(known_id, disk, folder))
         self._where = (disk, folder, vocabulary)
-        self._writer = SegmentWriter(*self._where, self._notice, self._report, max_file_size)
+        self._writer = SegmentWriter(*self._where, self._notice, self._report, *rotation)
         queue = (max_queue_size, on_full, self._report)
         self._committer = Committer(self._writer, self._notice, *queue)
         self._bodies_from = bodies_from if vocabulary.cuts_lines_with is not None else None
@@ -377,9 +383,8 @@ class Log:
         """Returns a function that appends events which their host encodes, with ids of all causes.
 
         With a timeout the events are durable, written in one piece, when the function returns;
-        without one they are queued. It returns the events that a full queue dropped. A NewEvent
-        for each would cost a seventh (decision 0031). Queueing an event reads and makes no file:
-        the log is prepared. Raises BadSettings.
+        without one they are queued, which makes no file. It returns the events that a full queue
+        dropped. A NewEvent for each would cost a seventh (decision 0031). Raises BadSettings.
         """
         put, external, has_nonces = self._committer.put, self._origin.external, self._has_nonces
         self._origin.warn_malformed()
@@ -539,23 +544,17 @@ class Log:
         return self.answers.rebuild()
 
     def recover(self, timeout_s: float = 30) -> None:
-        """Mends the torn end that a killed writer left, as the next append would.
+        """Mends the torn end that a killed writer left, as the next append would, and raises as it.
 
-        A whole event that lacks only its newline is read from then on. Raises LogBusy, LogFull,
-        LogReadOnly, AppendFailed, OutcomeUnknown.
+        A whole event that lacks only its newline is read from then on.
         """
-        writer = SegmentWriter(*self._where, self._notice, self._report)
-        outcome = writer.write((), timeout_s)
-        writer.close()
-        if outcome.error is not None:
-            raise outcome.error
+        SegmentWriter(*self._where, self._notice, self._report).mend(timeout_s)
 
     def repair(self, timeout_s: float = 30) -> "Verification":
         """Heals what verify finds in the log's bytes, and returns what it finds then.
 
-        Events that stand untouched beside other bytes are freed of them; bad bytes are moved
-        to `.thence/quarantine/`, and a notice records each region. No event is changed. Raises
-        what `append` raises.
+        Events that stand untouched beside other bytes are freed of them; bad bytes are moved to
+        `.thence/quarantine/`, a notice of each. No event is changed. Raises what `append` raises.
         """
         from thence.log.check.rewriting import repair  # needed once in a log's life
 

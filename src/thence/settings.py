@@ -25,6 +25,7 @@ class Settings(NamedTuple):
     is_dumb: bool = False
     completing: str | None = None
     oidc_secret: str | None = None
+    otlp_headers: str | None = None
 
     @property
     def runs(self) -> str:
@@ -37,6 +38,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
 
     An empty variable counts as unset. NO_COLOR follows no-color.org, and a dumb terminal
     gets no colour either. _THENCE_COMPLETE is set by the script of `thence completion`.
+    OTEL_EXPORTER_OTLP_HEADERS is OpenTelemetry's own.
     """
     columns = environ.get("COLUMNS", "")
     width = int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 5 else 0
@@ -53,4 +55,5 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         is_dumb=is_dumb,
         completing=environ.get("_THENCE_COMPLETE") or None,
         oidc_secret=environ.get("THENCE_OIDC_SECRET") or None,
+        otlp_headers=environ.get("OTEL_EXPORTER_OTLP_HEADERS") or None,
     )

@@ -191,8 +191,8 @@ def test_device_keeps_its_name(tmp_path, orders):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "one of --csv and --parquet is needed"),
-        (["--csv", "--parquet"], "and no more than one"),
+        ([], "one of --csv, --parquet and --otlp is needed"),
+        (["--csv", "--parquet"], "no more than one"),
         (["--csv", "--json"], "--json goes with --output"),
         (["--csv", "--limit", "0"], "'--limit'"),
         (["--csv", "--columns", "a,,b"], "a key is missing beside a comma"),

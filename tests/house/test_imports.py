@@ -28,6 +28,7 @@ READERS_OF_VARIABLES = (
     "src/thence/replica.py",
     "src/thence/sim/writer.py",
     "src/thence/work/vcs/git.py",
+    "src/thence/agents/fired.py",  # a program of its own
     "src/thence/work/supervisor.py",  # those of other processes, in a file of that name
 )
 READERS_OF_SETTINGS = ("src/thence/cli/", "src/thence/server/app.py", "src/thence/settings.py")

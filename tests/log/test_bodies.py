@@ -35,7 +35,6 @@ from thence.log.storage.bodies import Bodies, piece_of
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import BODIES, older_names
-from thence.log.write import relaying
 from thence.replica import Log, open_host_log
 from thence.sim.events import SystemEvent
 from thence.sim.writer import EventWriter
@@ -671,15 +670,6 @@ def test_line_with_large_values_is_relayed_only_with_them_and_behind_them(tmp_pa
         ]
         assert other.verify().findings == ()
     assert pieces(tmp_path / "a") == pieces(tmp_path / "b")
-
-
-def test_lines_with_many_bytes_of_values_are_relayed_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr(relaying, "_BODIES_BYTES", 10_000)
-    with opened(tmp_path / "a") as log, opened(tmp_path / "b") as other:
-        events = [log.append(KIND, {"text": f"{n} " * 2_000}) for n in range(9)]
-        relayed = other.relay([event.line for event in events], Bodies(OS_DISK, log.folder))
-        assert relayed.taken == tuple(events)
-        assert [event.payload for event in other.read()] == [event.payload for event in events]
 
 
 def test_synced_log_keeps_large_values_beside_its_lines_too(tmp_path):

@@ -22,7 +22,7 @@ from thence.errors import (
     ReadFailed,
     VocabularyMismatch,
 )
-from thence.log.read.opening import check_bounds, known_info, make_durable, opened_vocabulary
+from thence.log.read.opening import checked_bounds, known_info, make_durable, opened_vocabulary
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log
@@ -197,7 +197,7 @@ def test_log_that_can_not_be_made_says_where_why_and_what_to_do(tmp_path, code, 
     [("wait", 1, 1), ("block", 0, 1), ("drop", 1, 0), ("block", -1, -1)],
 )
 def test_bounds_that_no_log_can_have_are_refused(on_full, queue_size, file_size):
-    assert raised(lambda: check_bounds(Path("/a"), on_full, queue_size, file_size)) == (
+    assert raised(lambda: checked_bounds(Path("/a"), on_full, queue_size, file_size)) == (
         InvalidEvent,
         OPENING,
         "/a",
@@ -208,7 +208,7 @@ def test_bounds_that_no_log_can_have_are_refused(on_full, queue_size, file_size)
 
 @pytest.mark.parametrize("on_full", ["block", "drop"])
 def test_smallest_bounds_are_taken(tmp_path, on_full):
-    check_bounds(tmp_path, on_full, 1, 1)
+    checked_bounds(tmp_path, on_full, 1, 1)
     with Log(tmp_path, PLAIN, max_queue_size=1, max_file_size=1, on_full=on_full) as log:
         assert [log.append("t").seq for _ in range(3)] == [1, 2, 3]
 

@@ -73,7 +73,7 @@ def told_by_all(root: Path, server: Serving, run: str) -> set[str]:
 
 @pytest.mark.promise("Q1")
 def test_simulation_that_left_no_result_is_judged_by_its_last_event(tmp_path: Path) -> None:
-    runs = thence("demo", cwd=tmp_path)
+    runs = thence("sim", "run", "spatial_trade_network", cwd=tmp_path)
     assert runs.code == 0, runs.err
     root = tmp_path / "output"
     (folder,) = root.iterdir()

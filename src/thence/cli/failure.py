@@ -18,6 +18,7 @@ from thence.errors import (
     EventNotFound,
     InvalidCursor,
     InvalidFilter,
+    LineNotFound,
     NotALog,
     NotAProject,
     NotAServer,
@@ -29,6 +30,7 @@ from thence.errors import (
 
 _CODES: tuple[tuple[type[ThenceError], int], ...] = (
     (EventNotFound, NOT_FOUND),
+    (LineNotFound, NOT_FOUND),
     (NotALog, NOT_FOUND),
     (NotAProject, NOT_FOUND),
     (NotAServer, NOT_FOUND),

@@ -208,15 +208,31 @@ COMPLETING = "_THENCE_COMPLETE"
 # name: (the module of the command, its line in the help)
 TABLE = {
     "append": ("commands.append", "Append one event, durable when the command ends."),
+    "blame": (
+        "commands.blame",
+        "Show who owns each line of a file: the agent and what it was asked.",
+    ),
     "completion": ("frame", "Write the script that completes thence in a shell."),
-    "demo": ("commands.demo", "Run a simulation of traders, then show what can be asked."),
+    "demo": (
+        "commands.demo",
+        "Play a coding agent that is killed at work, then ask what it did and why.",
+    ),
     "diff": ("commands.diff", "Show where two logs part, and what came of it."),
     "doctor": ("commands.doctor", "Check the machine, the folder, and the state of a log."),
     "effects": ("commands.causes", "Show what followed from an event."),
-    "export": ("commands.export", "Write events as a table, CSV or Parquet."),
+    "export": ("commands.export", "Write events as a table, CSV or Parquet, or as spans of OTLP."),
+    "hook": ("commands.hook", "Record what coding agents do, by their hooks."),
+    "import": (
+        "commands.tracing",
+        "Take spans of OpenTelemetry into a log, as begun and ended steps.",
+    ),
     "last": ("commands.listing", "Show the last event, and what was open when the log ended."),
     "log": ("commands.listing", "List events in total order, one line each."),
     "mcp": ("commands.mcp", "Answer an agent's questions about a log by MCP, on stdin and stdout."),
+    "prune": (
+        "commands.prune",
+        "Remove a log's oldest files, or put them into an archive.",
+    ),
     "query": ("commands.listing", "List events in total order, one line each."),
     "rebuild": ("commands.listing", "Make the index of a log again from its lines."),
     "redact": (

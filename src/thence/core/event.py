@@ -43,6 +43,7 @@ class Members(msgspec.Struct, omit_defaults=True, gc=False):
     external_causes: tuple[str, ...] = ()
     begins: bool = False
     ends: str | None = None
+    inferred_causes: tuple[str, ...] = ()
     source: str | None = None
     source_id: str | None = None
     correlation_id: str | None = None

@@ -61,6 +61,11 @@ def ulid_value(text: str) -> int | None:
     return value
 
 
+def ulid_of(ms: int, rest: int) -> str:
+    """Returns the ULID of a millisecond since 1970 and 80 bits, of which more are cut off."""
+    return _base32(min(max(ms, 0), (1 << 48) - 1), 10) + _base32(rest, 16)
+
+
 def _base32(value: int, width: int) -> str:
     text = ""
     for _ in range(width):

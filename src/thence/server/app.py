@@ -8,23 +8,26 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import FastAPI, Request
-from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
-from starlette.types import Lifespan
-
-from thence.server.errors import add_error_handlers
-from thence.server.http.auth import Auth, OperatorMetrics
-from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
+from thence.errors import needs_extra
 from thence.server.login_settings import LoginSettings, TeamSettings
 from thence.server.logs.root import Root
-from thence.server.metrics import Metrics, RequestCounter
-from thence.server.routes import health, logs
-from thence.server.routes.bodies import answer
-from thence.server.state import ServerState, app_state
-from thence.server.web import pages
-from thence.server.web.layout import problem_page
 from thence.settings import from_environment
+
+with needs_extra("server", "thence.server.app"):
+    from fastapi import FastAPI, Request
+    from starlette.middleware.cors import CORSMiddleware
+    from starlette.responses import Response
+    from starlette.types import Lifespan
+
+    from thence.server.errors import add_error_handlers
+    from thence.server.http.auth import Auth, OperatorMetrics
+    from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
+    from thence.server.metrics import Metrics, RequestCounter
+    from thence.server.routes import health, logs
+    from thence.server.routes.bodies import answer
+    from thence.server.state import ServerState, app_state
+    from thence.server.web import pages
+    from thence.server.web.layout import problem_page
 
 __all__ = ["LoginSettings", "TeamSettings", "create_app", "create_team_app"]
 

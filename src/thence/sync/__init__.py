@@ -28,6 +28,9 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        value = getattr(import_module(_MODULES[name]), name)
+        from thence.errors import needs_extra
+
+        with needs_extra("sync", f"thence.sync.{name}"):
+            value = getattr(import_module(_MODULES[name]), name)
         globals()[name] = value
         return value

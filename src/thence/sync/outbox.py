@@ -15,6 +15,7 @@ from weakref import finalize
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, event_id_of, parse
 from thence.core.values.digests import BODY_DIGEST, digests, same_event_key, same_line_key
+from thence.core.values.pruned import NOT_PRUNED, PRUNED, Pruned
 from thence.core.values.vocabulary import Vocabulary
 from thence.core.wire.authorship import REDACTED, Redaction, redaction_in
 from thence.core.wire.messages import Cursors
@@ -33,6 +34,7 @@ from thence.index.segments import (
 from thence.log.read.reader import lines_of
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import reading
+from thence.log.storage.identity import known_node_ids
 from thence.log.storage.segment import current_path, own_folder
 
 SYNC_FOLDER = "sync"
@@ -128,7 +130,9 @@ class Outbox:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
+        self._pruned = NOT_PRUNED
         with reading(folder):
+            self._own = known_node_ids(disk, folder)
             disk.make_folder(own_folder(folder) / SYNC_FOLDER)
         self._db = _opened(own_folder(folder) / SYNC_FOLDER / _NAME)
         finalize(self, self._db.close).atexit = False  # of who forgets `close`
@@ -159,6 +163,13 @@ class Outbox:
     def pending(self) -> int:
         """Returns how many lines the server is not known to hold, without those parked."""
         return int(self._db.execute(_PENDING).fetchone()[0])
+
+    def undelivered(self) -> dict[str, int]:
+        """Returns how many lines of each segment the server is not known to hold, parked ones too.
+
+        Segments without such a line are left out.
+        """
+        return dict(self._db.execute(_UNDELIVERED).fetchall())
 
     def waiting(
         self, is_chosen: Callable[[str, bytes], bool], *, are_redactions: bool
@@ -323,6 +334,8 @@ class Outbox:
                 self._take(segment, before, pulled)
         if self.note("anew"):
             with _writing(self._db):
+                for node, ranges in self._pruned.numbers.items():
+                    self._db.executemany(_PRUNE, [(node, *span) for span in ranges])
                 lost = self._db.execute("DELETE FROM lines WHERE segment IS NULL").rowcount
                 if lost:  # the server may have them
                     self.set_note("after", "")
@@ -358,6 +371,8 @@ class Outbox:
             return None
         kind = None
         if not event.is_foreign:
+            if event.node_id in self._own and self._vocabulary.notice_kind(event) == PRUNED:
+                self._pruned = Pruned.of(event.payload)
             if _BODY_DIGEST in event.line and BODY_DIGEST in event.members:
                 kind = _REDACTED
             elif self._vocabulary.notice_kind(event) == REDACTED:
@@ -378,6 +393,11 @@ _WAITS = "state = 'waiting' AND state <> 'delivered'"
 _PARKS = "state = 'parked' AND state <> 'delivered'"
 _PENDING = f"SELECT count(*) FROM lines WHERE {_WAITS}"
 _PARKED_COUNT = f"SELECT (SELECT count(*) FROM pulled) + count(*) FROM lines WHERE {_PARKS}"
+_UNDELIVERED = """
+    SELECT name, count(*) FROM lines JOIN segments ON segments.id = segment
+    WHERE state <> 'delivered' GROUP BY name
+"""
+_PRUNE = "DELETE FROM lines WHERE segment IS NULL AND node = ? AND seq BETWEEN ? AND ?"
 _LINE = "node, seq, digest, kind, is_secret, segment, offset, length"
 _WAITING = f"""
     SELECT {_LINE} FROM lines WHERE {_WAITS} AND (kind IS 'redaction') = ?

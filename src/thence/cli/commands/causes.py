@@ -27,7 +27,15 @@ ENDS_MAX = 100
 all_option = click.option("--all", "is_whole", is_flag=True, help="Show all of a long answer.")
 
 
-@click.command("why", **help_with("thence why @last-error", "thence why order/881"))
+@click.command(
+    "why",
+    **help_with(
+        "thence why @last-error",
+        "thence why order/881",
+        "thence why src/pay.py:42",
+        "thence why 3f2a91c0",
+    ),
+)
 @click.argument("event")
 @all_option
 @log_options
@@ -40,14 +48,31 @@ def why_command(event: str, is_whole: bool, log: str | None) -> None:
     line. EVENT is an id, a prefix of it of at least 6 characters, @last, @last-error, a subject
     such as order/881, or a type such as order.failed. Of a type the latest event is taken, of a
     subject too, or its last failure if no success followed.
+
+    In a log of coding agents EVENT may also be FILE:LINE, a commit (7 hex digits or more, or
+    commit/NAME), or a text with a space or in quotes that an agent wrote or was told: the answer
+    leads to the edit, its task, and what the user asked.
     """
     import msgspec
 
     from thence.cli.shared.logs import command, find_event, open_for_reading
+    from thence.errors import EventNotFound
 
     out = current()
     with open_for_reading(out, log) as replica:
-        answer = replica.why(find_event(out, replica, event, to_explain=True))
+        try:
+            if event.startswith("commit/") or not event.strip("0123456789abcdef"):
+                from thence.cli.commands.blame import explain_commit
+
+                if explain_commit(out, replica, event, is_whole=is_whole):
+                    return
+            named = find_event(out, replica, event, to_explain=True)
+        except EventNotFound as error:
+            from thence.cli.commands.blame import explain
+
+            explain(out, replica, event, is_whole=is_whole, error=error)
+            return
+        answer = replica.why(named)
     if out.is_json:
         out.json(
             {
@@ -169,6 +194,8 @@ def _ends(answer: Why, width: int, is_whole: bool) -> Iterator[str]:
         lies = "it was removed, or never written"
         if missing.log_id is not None:
             lies = f"it lies in log {missing.log_id}, ask there"
+        elif missing.pruned is not None:
+            lies = missing.pruned
         names = "names" if missing.named_by != answer.chain[0].event_id else "is no root: it names"
         text = f"[{short_id(missing.named_by)}] {names} the cause {missing.event_id},"
         yield from wrapped(f"{text} which is not in this log; {lies}.", width)

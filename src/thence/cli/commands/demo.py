@@ -1,183 +1,147 @@
-"""The command `demo`: plays a simulation of traders, and shows what can be asked of its log.
+"""The command `demo`: a coding agent is killed at work, then its log is asked what it did and why.
 
-No line is wider than 80 columns; the same text goes to a terminal, with colour, and to a pipe,
-without.
+The repository, the hooks, the commits and the kill are real; the agent is one without a model
+(`thence.agents.example_session`). Each answer is what a command of thence writes there, 80 columns
+wide; the same text goes to a terminal, with colour, and to a pipe, without.
 """
 
+import os
 import shlex
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.commands.causes import answer_lines
+from thence.agents.example_session import BEFORE, BRANCH, FILE, LINE, WAITING
 from thence.cli.frame import help_with, verbosity_options
-from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
+from thence.cli.output import Painted, current
 from thence.cli.shared.logs import program
-from thence.cli.shared.render import bars, counted, wrapped
-from thence.core.query.answer import descending, reasons
-from thence.core.sentences.event_sentences import short_id
-from thence.replica import open_log
+from thence.errors import GitFailed, ThenceError
 
-if TYPE_CHECKING:
-    from thence.core.event import Event
-    from thence.core.query.answer import Why
-    from thence.core.values.vocabulary import Vocabulary
-    from thence.replica import Log
-    from thence.sim.run import RunResult
-
-SCENARIO = "spatial_trade_network"
-# the reasons of a trade by which the trade is chosen
-NEAR_REASONS = 7
-# a trade is looked for behind so much of the run
-_LATE = 0.7
-_FILES = {
-    "events.jsonl": "every event, one line of JSON each",
-    "config.json": "the scenario and settings of this run",
-    "result.json": "how it ended, the final state",
+_PERSON, _MAIL = "Ada", "ada@example.org"
+_OTHER = "Ben <ben@example.org>"
+# what a user's own settings of git would change in the repository of the demo
+_VARIABLES = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": _PERSON,
+    "GIT_AUTHOR_EMAIL": _MAIL,
+    "GIT_COMMITTER_NAME": _PERSON,
+    "GIT_COMMITTER_EMAIL": _MAIL,
 }
+_ANSWERS = (
+    ("What was in flight when it was killed?", ("unfinished",)),
+    (f"Why is line {LINE} of {FILE} as it is?", ("why", f"{FILE}:{LINE}")),
+)
 
 
 @click.command("demo", **help_with("thence demo"))
 @verbosity_options
-def demo_command() -> int:
-    """Run a simulation of traders, then show what can be asked.
+def demo_command() -> None:
+    """Play a coding agent that is killed at work, then ask what it did and why.
 
-    It needs no network, no model and no setup. The run lies in ./output (or THENCE_ROOT)
-    afterwards, like any other.
+    It needs git, but no agent, no model and no network. The repository lies in ./output (or
+    THENCE_ROOT) afterwards, with its log in its git folder.
     """
-    from thence.cli.shared.progress import report_failure
-
     out = current()
+    folder = _new_folder(Path(out.settings.runs))
     out.write(Painted("thence demo", bold=True))
-    out.write("  Traders carry goods between places, from where they are cheap to where they")
-    out.write("  are dear. Each decision, action and change becomes an event in a log, which")
-    out.write("  names the events that caused it.")
-    result = _run(out)
-    if result.status != "completed":
-        out.write("", f"run {result.status} after {result.turns} turns", f"  {result.output_dir}")
-        return report_failure(out, result)
-    out.write(*_lines(result, _is_found(out, result.output_dir)))
-    return 0
+    out.write("  In a new repository an agent is asked for a fix. It gives the task to a")
+    out.write("  subagent, which edits a file and commits; a person squashes the branch; the")
+    out.write("  agent is killed in its next call. All of it is real, but for the model.")
+    _prepare(folder)
+    with _playing(folder) as agent:
+        agent.kill()
+    _git(folder, "switch", "--quiet", "main")
+    _git(folder, "merge", "--quiet", "--squash", BRANCH)
+    _git(folder, "commit", "--quiet", "--message", "Pay once (#1)", "--author", _OTHER)
+    _git(folder, "branch", "--quiet", "--delete", "--force", BRANCH)
+    out.write("", Painted("What git knows", bold=True), "$ git log --format='%an: %s'")
+    out.write(*_git(folder, "log", "--format=%an: %s").splitlines())
+    for question, words in _ANSWERS:
+        out.write("", Painted(question, bold=True), f"$ thence {shlex.join(words)}")
+        out.write(*_thence(folder, *words).splitlines())
+    out.write("", Painted("What to type next", bold=True), f"  cd {shlex.quote(str(folder))}")
+    for command in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log"):
+        out.write(f"  {_program(folder)} {command}")
 
 
-def _lines(result: "RunResult", is_newest_found: bool) -> Iterator[Line]:
-    """Yields the lines on a run of traders: its content, why one trade happened, what to type.
-
-    `is_newest_found` is whether a command finds this run by itself, because it is the newest.
-    """
-    with open_log(result.output_dir, create=False) as log:
-        events = log.events()
-        vocabulary = log.vocabulary
-        answer = _late_trade(log, events)
-    yield from _happened(events)
-    yield from _recorded(events)
-    yield from _files(result.output_dir)
-    if answer is not None:
-        yield from _why(answer, vocabulary)
-        yield from _next(answer.event, "" if is_newest_found else str(result.output_dir))
-        if is_newest_found:
-            yield from ("", "  These ask the newest run. To ask this one later, add")
-            yield f"    --log {result.output_dir.name}"
+def _program(folder: Path) -> str:
+    """Returns the words by which a shell in the folder calls this program."""
+    words = program()
+    return words if words == "thence" or words.startswith("/") else str(Path(words).absolute())
 
 
-def _run(out: Output) -> "RunResult":
-    """Plays the scenario with its progress."""
-    from thence.cli.shared.progress import play, progress
-    from thence.sim.run import SimulationOrchestrator
-
-    with progress(out) as display:
-        return play(
-            out,
-            lambda show, wait: SimulationOrchestrator(
-                SCENARIO, output_root=out.settings.root, on_turn=show, on_wait=wait
-            ),
-            display,
-        )
+def _new_folder(root: Path) -> Path:
+    number = 1
+    while True:
+        folder = root / f"agent-demo-{number}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
 
 
-def _is_found(out: Output, folder: Path) -> bool:
-    """Reports whether commands typed here find this run without --log."""
-    from thence.cli.shared.locate import is_log, named_log, runs
+def _prepare(folder: Path) -> None:
+    """Makes a repository with a file and the hooks, as a person would."""
+    _git(folder, "init", "--quiet", "--initial-branch=main")
+    path = folder / FILE
+    path.parent.mkdir()
+    path.write_text(BEFORE)
+    _git(folder, "add", FILE)
+    _git(folder, "commit", "--quiet", "--message", "Pay orders")
+    _thence(folder, "hook", "install", "git")
+    _thence(folder, "hook", "install", "claude-code", "--project")
+    _git(folder, "switch", "--quiet", "--create", BRANCH)
 
-    if named_log(out, None) or is_log(Path()):
-        return False
-    return runs(Path(out.settings.runs))[:1] == [folder]
 
-
-def _heading(text: str) -> tuple[Line, Line]:
-    return "", Painted(text, bold=True)
-
-
-def _happened(events: Sequence["Event"]) -> Iterator[Line]:
-    yield from _heading("What happened")
-    actions = Counter(e.payload.get("action_type") for e in events if e.event_type == "ACTION")
-    traders = len({event.actor for event in events if event.actor})
-    refused = sum(event.payload.get("error_type") == "action_rejected" for event in events)
-    text = (
-        f"In {counted(_turns(events), 'turn')} {counted(traders, 'trader')} bought"
-        f" {actions['buy']} times, sold {actions['sell']} times and set out {actions['travel']}"
-        f" times; {counted(refused, 'action')} {'was' if refused == 1 else 'were'} refused."
+@contextmanager
+def _playing(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Runs the agent as far as the call that never ends; at the end nothing of it is left."""
+    words = (sys.executable, "-m", "thence.agents.example_session", ".")
+    agent = subprocess.Popen(
+        words,
+        cwd=folder,
+        env={**os.environ, **_VARIABLES},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    yield from wrapped(text, WIDTH_COLUMNS, "  ")
+    try:
+        assert agent.stdout is not None
+        assert agent.stderr is not None
+        if agent.stdout.readline().strip() != WAITING:
+            raise ThenceError("could not play the agent", cause=agent.stderr.read().strip()[-600:])
+        yield agent
+    finally:
+        agent.kill()
+        agent.communicate()
 
 
-def _recorded(events: Sequence["Event"]) -> Iterator[Line]:
-    yield from _heading(f"What was recorded: {counted(len(events), 'event')}")
-    yield from bars(current(), descending(Counter(event.event_type for event in events)))
+def _git(folder: Path, *words: str) -> str:
+    return _run(folder, "git", *words)
 
 
-def _files(folder: Path) -> Iterator[Line]:
-    yield from _heading("Where it lies")
-    yield f"  {folder}"
-    for name, meaning in _FILES.items():
-        yield f"    {name:12}  {(folder / name).stat().st_size:>9,} bytes  {meaning}"
+def _thence(folder: Path, *words: str) -> str:
+    return _run(folder, sys.executable, "-m", "thence", *words)
 
 
-def _late_trade(log: "Log", events: Sequence["Event"]) -> "Why | None":
-    """Chooses the late trade whose reasons name most prices, and answers why it happened."""
-    begin = _turns(events) * _LATE
-
-    def weight(answer: "Why") -> tuple[int, str]:
-        nearest = reasons(answer, NEAR_REASONS, lambda cause, depth: 1)
-        prices = sum("/price_" in (cause.subject or "") for cause, _ in nearest)
-        return prices, answer.event.event_id
-
-    late = [e for e in events if _is_trade(e) and (e.turn_number or 0) >= begin]
-    return max((log.why(trade) for trade in late), key=weight, default=None)
-
-
-def _is_trade(event: "Event") -> bool:
-    return event.event_type == "ACTION" and event.payload.get("action_type") in ("buy", "sell")
-
-
-def _turns(events: Sequence["Event"]) -> int:
-    return max((event.turn_number or 0 for event in events), default=0)
-
-
-def _why(answer: "Why", vocabulary: "Vocabulary") -> Iterator[Line]:
-    trade = answer.event
-    traded = trade.payload["action_payload"]
-    what = f"{trade.payload['action_type']} {traded['amount']} {traded['good']}"
-    where = f"at {traded['place']} in turn {trade.turn_number}"
-    yield from _heading(f"Why did {trade.actor} {what} {where}?")
-    lines, _ = answer_lines(answer, vocabulary, WIDTH_COLUMNS - 2)
-    yield from (f"  {row}" if row else "" for row in lines)
-
-
-def _next(trade: "Event", log: str) -> Iterator[Line]:
-    """Yields the commands to type, with the option --log for this run unless `log` is empty."""
-    yield from _heading("What to type next")
-    short = short_id(trade.event_id)
-    option = (f"    --log {shlex.quote(log)}",) if log else ()
-    for words, meaning, ends in (
-        (f"why {short} --all", "the whole chain", option),
-        (f"effects {short}", "what it led to", option),
-        ("log --type ACTION", "all that was done", option),
-        (f"sim run {SCENARIO} --seed 8", "another world", ()),
-    ):
-        yield f"  # {meaning}"
-        yield f"  {program()} {words}" + (" \\" if ends else "")
-        yield from ends
+def _run(folder: Path, *words: str) -> str:
+    """Runs a program in the folder and returns its output; raises GitFailed where it fails."""
+    variables = {**os.environ, **_VARIABLES}
+    for name in ("THENCE_LOG", "THENCE_ROOT", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        variables.pop(name, None)
+    operation = f"could not play the demo in {folder}"
+    try:
+        done = subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise GitFailed(operation, cause=f"{words[0]} is missing", hint="install git") from error
+    if done.returncode:
+        cause = f"{shlex.join(words[:3])} failed: {done.stderr.strip()[-600:]}"
+        raise GitFailed(operation, cause=cause)
+    return done.stdout

@@ -106,7 +106,7 @@ def _folder_checks(folder: Path, is_log: bool) -> "list[Check]":
         from thence.inspection.condition import log_checks
     except ImportError as error:  # the packages check reports it too
         return [*checks, Check("log", False, f"it was not looked at: {error}", _REINSTALL)]
-    return [*checks, *log_checks(OS_DISK, folder), *_shared(folder)]
+    return [*checks, *log_checks(OS_DISK, folder), *_shared(folder), *_hooks(folder)]
 
 
 def _shared(folder: Path) -> "list[Check]":
@@ -121,6 +121,25 @@ def _shared(folder: Path) -> "list[Check]":
     detail = f"{len(skipped):,} line(s) were passed over, the first is {first.file}:{first.line}"
     hint = "`thence verify` tells each with its reason; correct the file, or take it from git"
     return [Check("shared", False, detail, hint)]
+
+
+def _hooks(folder: Path) -> "list[Check]":
+    """Checks for what hooks of coding agents left that was refused, or could not be taken in."""
+    from thence.cli.shared.locate import is_log_of_agents
+    from thence.inspection.health import Check
+
+    if not is_log_of_agents(folder):
+        return []
+    from thence.agents.intake import last_error, waiting
+
+    counts = waiting(folder)
+    detail = f"{counts.waiting:,} file(s) to take in, {counts.refused:,} refused"
+    error = last_error(folder)
+    if not error and not counts.refused:
+        return [Check("hooks", True, detail, "")]
+    detail += f"; the last error: {error}" if error else ""
+    hint = f"look into {folder / 'spool'}, then remove errors.log and refused there"
+    return [Check("hooks", False, detail, hint)]
 
 
 def _folder_to_check(out: Output, log: str | None) -> tuple[Path, bool]:

@@ -1,4 +1,4 @@
-"""The command `export`: writes events as a table, CSV or Parquet."""
+"""The command `export`: writes events as a table, CSV or Parquet, or as spans of OTLP."""
 
 import os
 import re
@@ -11,9 +11,17 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.frame import help_with, log_options
+from thence.cli.commands.tracing import EventChoice, send_spans, write_spans
+from thence.cli.frame import checked_name, help_with, log_options
 from thence.cli.output import Output, current
-from thence.cli.shared.logs import OptionValue, filter_options, keys, report_matches
+from thence.cli.shared.logs import (
+    OptionValue,
+    filter_options,
+    find_log_to_read,
+    keys,
+    report_matches,
+)
+from thence.cli.shared.render import counted
 from thence.core.sentences.table import COLUMNS, payload_values, row_of
 from thence.core.values.payload import printable
 
@@ -39,9 +47,31 @@ def _payload_keys(
     return keys if value else ()
 
 
-@click.command("export", **help_with("thence export --csv --type order.failed -o failed.csv"))
+@click.command(
+    "export",
+    **help_with(
+        "thence export --csv --type order.failed -o failed.csv",
+        "thence export --otlp http://localhost:4318",
+    ),
+)
 @click.option("--csv", "is_csv", is_flag=True, help="Write comma-separated text in UTF-8.")
 @click.option("--parquet", "is_parquet", is_flag=True, help="Write Apache Parquet.")
+@click.option(
+    "--otlp",
+    metavar="FILE|URL",
+    callback=checked_name,
+    help="Write steps and events as spans of OTLP/JSON, or send them to an OTLP/HTTP endpoint, with"
+    " the headers in OTEL_EXPORTER_OTLP_HEADERS. - is stdout.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0, 3600),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="With a URL: how long a batch is tried again that the endpoint does not take now.",
+)
 @click.option(
     "-o",
     "--output",
@@ -68,6 +98,8 @@ def _payload_keys(
 def export_command(
     is_csv: bool,
     is_parquet: bool,
+    otlp: str | None,
+    wait_s: float,
     output: Path | None,
     is_raw: bool,
     columns: tuple[str, ...],
@@ -75,32 +107,49 @@ def export_command(
     log: str | None,
     **conditions: OptionValue,
 ) -> None:
-    """Write events as a table, CSV or Parquet.
+    """Write events as a table, CSV or Parquet, or as spans of OTLP.
 
     A row is an event that fits every option that is given, as in `thence log`, in total order.
     Keys of the payload get columns where --columns names them. Events that are appended
     meanwhile are left out. However many there are, few are held in memory at once. In CSV a text
     that a spreadsheet takes for a formula stands behind an apostrophe, unless --raw is given.
+    In OTLP a step is one span, which is written where its begin or its end fits; any other event
+    is a span of no length, and causes beside the parent are links.
     """
-    from thence.cli.shared.locate import find_log
-    from thence.cli.shared.render import counted
+    out = current()
+    choice = EventChoice(log, limit, conditions)
+    if [is_csv, is_parquet, otlp is not None].count(True) != 1:
+        raise click.UsageError("one of --csv, --parquet and --otlp is needed, no more than one")
+    if otlp is None:
+        _check_usage(out, output, is_parquet=is_parquet, is_raw=is_raw)
+        _export_table(out, choice, output, columns, None if is_parquet else _cell(output, is_raw))
+    elif output is not None or columns or is_raw:
+        raise click.UsageError("--otlp goes without --output, --columns and --raw")
+    else:
+        _export_spans(out, choice, otlp, wait_s)
+
+
+def _export_table(
+    out: Output,
+    choice: EventChoice,
+    output: Path | None,
+    columns: tuple[str, ...],
+    cell: Callable[[str], str] | None,
+) -> None:
+    """Writes a table: CSV with the form of texts that `cell` returns, Parquet without it."""
     from thence.replica import open_log
 
-    out = current()
-    if is_csv == is_parquet:
-        raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
-    _check_usage(out, output, is_parquet=is_parquet, is_raw=is_raw)
     count = 0
     empty = dict.fromkeys(columns)  # in order
     with (
-        open_log(find_log(out, log), create=False) as replica,
+        open_log(find_log_to_read(out, choice.log), create=False) as replica,
         _output_file(output) as file,
     ):
 
         def groups() -> Iterator[Rows]:
             nonlocal count
             count = 0
-            for page in replica.answers.pages(limit, **keys(conditions)):
+            for page in replica.answers.pages(choice.limit, **keys(choice.conditions)):
                 count += len(page.events)
                 rows = [(*row_of(event), *payload_values(event, columns)) for event in page.events]
                 for place, key in enumerate(columns, len(COLUMNS)):
@@ -108,20 +157,42 @@ def export_command(
                         del empty[key]
                 yield rows
 
-        if is_csv:
-            _write_csv(file, columns, groups(), _cell(output, is_raw))
+        if cell is not None:
+            _write_csv(file, columns, groups(), cell)
         else:
             from thence.sim.table import write_parquet
 
             kinds = _kinds(columns, groups())
             write_parquet(file, kinds, (list(zip(*rows, strict=True)) for rows in groups() if rows))
-        report_matches(out, replica, conditions, count)
+        report_matches(out, replica, choice.conditions, count)
     for key in empty if count else ():
         out.notice(f"no event that was written has a payload key `{key}`")
-    if out.is_json and output is not None:
-        out.json({"rows": count, "file": str(output), "bytes": output.stat().st_size})
+    _tell(out, output, count, "row")
+
+
+def _tell(out: Output, path: Path | None, count: int, noun: str) -> None:
+    """Reports how much was written, and where."""
+    if out.is_json and path is not None:
+        out.json({f"{noun}s": count, "file": str(path), "bytes": path.stat().st_size})
     else:
-        out.notice(f"{counted(count, 'row')}" + (f" in {output}" if output else ""))
+        out.notice(f"{counted(count, noun)}" + (f" in {path}" if path else ""))
+
+
+def _export_spans(out: Output, choice: EventChoice, to: str, wait_s: float) -> None:
+    """Writes spans to a file or stdout, or sends them to an endpoint."""
+    if to.lower().startswith(("http://", "https://")):
+        send_spans(out, to, wait_s, choice)
+        return
+    if "://" in to:
+        raise click.UsageError("--otlp takes a file, or an address that begins http:// or https://")
+    path = None if to == "-" else Path(to)
+    if path is None and out.is_json:
+        raise click.UsageError("--json goes with a file or an address: stdout holds the spans")
+    with _output_file(path) as file:
+        spans, notices = write_spans(out, file, choice)
+    for notice in notices:
+        out.notice(notice)
+    _tell(out, path, spans, "span")
 
 
 def _check_usage(out: Output, output: Path | None, *, is_parquet: bool, is_raw: bool) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from copy import copy
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic
@@ -22,6 +23,7 @@ import click
 from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
+from thence.cli.shared.locate import is_log_of_agents
 from thence.cli.shared.logs import (
     Conditions,
     OptionValue,
@@ -29,9 +31,11 @@ from thence.cli.shared.logs import (
     event_printer,
     filter_options,
     find_event,
+    find_log_to_read,
     keys,
     open_for_reading,
     report_matches,
+    take_in_hooks,
 )
 from thence.cli.shared.render import counted, wrapped
 from thence.errors import EventNotFound
@@ -214,9 +218,14 @@ def last_command(log: str | None) -> None:
 
 
 def read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
-    """Returns the end of a log, and which of its open steps belong to ended processes."""
+    """Returns the end of a log, and which of its open steps belong to ended processes.
+
+    What an agent's hook recorded belongs to the process of the agent, not to the one that wrote it.
+    """
+    from thence.agents.sessions import has_ended
     from thence.inspection.writers import ended_writers, living_writers
     from thence.log.storage.disk import OS_DISK
+    from thence.otlp.decoding import SOURCE
 
     before = living_writers(OS_DISK, replica.folder)
     end = replica.answers.end()
@@ -224,7 +233,13 @@ def read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
     if before is None or after is None:
         return end, {}
     where = OS_DISK, replica.folder, replica.vocabulary
-    return end, ended_writers(*where, end, before | after)
+    ended = ended_writers(*where, end, before | after)
+    is_of_agents = is_log_of_agents(replica.folder)
+    for event in end.still_open:
+        is_elsewhere = event.header.source == SOURCE  # of the importer nothing follows
+        if is_elsewhere or (is_of_agents and not has_ended(event)):
+            ended.pop(event.event_id, None)
+    return end, ended
 
 
 def _write_end(
@@ -306,13 +321,12 @@ def rebuild_command(log: str | None) -> None:
     It is never needed: an index that is missing, damaged or old is made again by whoever
     asks. A small log's is kept in memory, until it has one in a file.
     """
-    from thence.cli.shared.locate import find_log
     from thence.cli.shared.logs import segment_sizes
     from thence.cli.shared.progress import bytes_read
     from thence.replica import open_log
 
     out = current()
-    with open_log(find_log(out, log), create=False) as replica:
+    with open_log(find_log_to_read(out, log), create=False) as replica:
         size = sum(segment_sizes(replica.folder))
         out.notice(f"reading {counted(size, 'byte')} of {replica.folder}")
         begin = monotonic()
@@ -327,6 +341,8 @@ def rebuild_command(log: str | None) -> None:
 
 TAIL_EVENTS = 10
 BATCH_EVENTS = 32
+# how long a hook's event waits for `tail -f`
+TAKE_IN_S = 0.5
 # the ids of these events are held in memory, 100 bytes each; `thence log` has no such limit
 TAIL_EVENTS_MAX = 500_000
 
@@ -361,7 +377,6 @@ def tail_command(count: int, is_live: bool, log: str | None, **conditions: Optio
 
 
 def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: Conditions) -> None:
-    from thence.cli.shared.locate import find_log
     from thence.core.query.filter import Filter
     from thence.log.read.follower import Follower
     from thence.log.storage.disk import OS_DISK
@@ -369,7 +384,7 @@ def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: C
 
     event_filter = Filter.of(**keys(conditions))
     with (
-        open_log(find_log(out, log), create=False) as replica,
+        open_log(find_log_to_read(out, log), create=False) as replica,
         Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
     ):
         matches = None if event_filter == Filter() else event_filter.matches
@@ -381,7 +396,7 @@ def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: C
             show(batch)
             shown_count += len(batch)
         if is_live:
-            _follow(out, follower, show, event_filter)
+            _follow(out, follower, show, event_filter, replica.folder)
         elif count:
             report_matches(out, replica, conditions, shown_count)
 
@@ -391,15 +406,24 @@ def _follow(
     follower: "Follower",
     show: "Callable[[Sequence[Event]], None]",
     event_filter: "Filter",
+    folder: Path,
 ) -> None:
     """Shows new events at once, until the reader of the output is gone."""
     out.flush()
     stop = Signal()
     _stop_when_unread(stop)
+    if is_log_of_agents(folder):
+        Thread(target=_take_in, args=(folder, stop), name="thence-take-in", daemon=True).start()
     while follower.wait(stop):
         for event in filter(event_filter.matches, follower.events()):
             show((event,))
             out.flush()
+
+
+def _take_in(folder: Path, stop: Signal) -> None:
+    """Takes in what hooks leave while a log is followed."""
+    while not stop.wait(TAKE_IN_S):
+        take_in_hooks(folder)
 
 
 def _stop_when_unread(stop: Signal) -> None:

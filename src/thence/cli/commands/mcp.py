@@ -17,6 +17,8 @@ from thence.core.sentences.event_sentences import short_id
 from thence.errors import ThenceError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mcp.server import MCPServer
 
     from thence.core.event import Event
@@ -44,10 +46,10 @@ def mcp_command(log: str | None) -> None:
     if sys.stdin.isatty():
         cause = "an agent starts this command and asks on stdin, which is a terminal here"
         raise click.UsageError(cause, click.get_current_context())
-    from thence.cli.shared.locate import find_log
+    from thence.cli.shared.logs import find_log_to_read
     from thence.replica import open_log
 
-    with open_log(find_log(current(), log), create=False) as replica:
+    with open_log(find_log_to_read(current(), log), create=False) as replica:
         # nothing is written, and the thread that waits for stdin would hold the process
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
         server_of(replica).run("stdio")
@@ -63,7 +65,7 @@ def server_of(log: "Log") -> "MCPServer":
     server = MCPServer("thence", instructions=_ABOUT, version=__version__)
     tools = _Tools(log)
     for tool in (tools.why, tools.effects, tools.query, tools.show, tools.unfinished):
-        server.tool(annotations=ToolAnnotations(read_only_hint=True))(_told(tool))
+        server.tool(annotations=ToolAnnotations(read_only_hint=True))(_told(tool, log.folder))
     return server
 
 
@@ -130,12 +132,18 @@ class _Tools:
         return f"{event.timestamp}  {event.event_type}  {sentence}  {short_id(event.event_id)}"
 
 
-def _told(tool: Callable[_P, str]) -> Callable[_P, str]:
-    """Returns a tool whose errors tell the agent what was wrong and what to do next."""
+def _told(tool: Callable[_P, str], folder: "Path") -> Callable[_P, str]:
+    """Returns a tool whose errors tell the agent what was wrong and what to do next.
+
+    What hooks have left meanwhile is in the log when it answers.
+    """
     from mcp.server.mcpserver.exceptions import ToolError
+
+    from thence.cli.shared.logs import take_in_hooks
 
     @wraps(tool)
     def called(*args: _P.args, **kwargs: _P.kwargs) -> str:
+        take_in_hooks(folder)
         try:
             return tool(*args, **kwargs)
         except ThenceError as error:

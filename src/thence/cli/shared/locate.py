@@ -1,19 +1,22 @@
 """The choice of the log of a command.
 
 The log is named by `--log`, else by THENCE_LOG; else it is this folder if it is a log, else the
-journal of the project that this folder belongs to, else the newest run under ./output, which is
-noted on stderr. A log is named by its folder, by one of its files, by a project, or by a run's
-id. A log without a name may hold no symbolic link: a clone could choose its target.
+log of the coding agents in this repository, else the journal of the project that this folder
+belongs to, else the newest run under ./output, else the log of agents outside repositories. Which
+one that is, is noted on stderr for agents and runs. A log is named by its folder, by one of its
+files, by a project, or by a run's id. A log without a name may hold no symbolic link: a clone could
+choose its target.
 
 `thence doctor` looks for a log when packages are broken: no package is imported but click.
 """
 
 from pathlib import Path
 
+from thence.agents.fired import LOG, SPOOL, log_of
 from thence.cli.output import Output
 from thence.errors import GitFailed, NotALog, NotAProject
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.segment import own_folder, segments
+from thence.log.storage.disk import OS_DISK, cache_folder
+from thence.log.storage.segment import archived_names, own_folder, segments
 
 _SHOWN_RUNS_MAX = 3
 
@@ -49,6 +52,9 @@ def find_log(out: Output, log: str | None, *, create: bool = False) -> Path:
     if is_log(folder):
         _check_plain(folder)
         return folder
+    agents, is_repository = _log_of_agents(folder)
+    if agents is not None and is_repository:
+        return _noted(out, agents)
     journal = journal_of(folder)
     if journal is not None:
         return journal
@@ -57,6 +63,8 @@ def find_log(out: Output, log: str | None, *, create: bool = False) -> Path:
     if newest is not None:
         out.notice(f"log: {newest} (the newest run)")
         return newest
+    if agents is not None:
+        return _noted(out, agents)
     raise NotALog(
         "could not find a log",
         cause=f"this folder is none ({folder.absolute()}), and {root.absolute()} holds no runs",
@@ -64,11 +72,39 @@ def find_log(out: Output, log: str | None, *, create: bool = False) -> Path:
     )
 
 
+def is_log_of_agents(folder: Path) -> bool:
+    """Reports whether a folder is a place where hooks of coding agents leave what they record."""
+    return folder.absolute().parts[-2:] == tuple(LOG.split("/"))
+
+
+def _log_of_agents(folder: Path) -> tuple[Path | None, bool]:
+    """Returns the log of agents for a folder, if hooks have one, and whether it is a repository's.
+
+    Raises NotALog for one that holds a symbolic link.
+    """
+    name, root = log_of(str(folder.absolute()))
+    log = Path(name)
+    if not name or not (is_log(log) or (log / SPOOL).is_dir()):
+        return None, root is not None
+    for place in (log.parent, log, log / SPOOL):
+        if place.is_symlink():
+            raise _linked(log, place)
+    _check_plain(log)
+    return log, root is not None
+
+
+def _noted(out: Output, log: Path) -> Path:
+    out.notice(f"log: {log} (what hooks of coding agents recorded)")
+    return log
+
+
 def _find_named(out: Output, name: str, create: bool) -> Path:
     path = Path(name)
     run = Path(out.settings.runs) / name
     if path.is_dir() and is_log(path):
         return path
+    if path.is_dir() and not create and archived_names(OS_DISK, path):
+        return _unpacked(path)
     if path.is_dir() and (journal := journal_of(path)) is not None:
         return journal
     if path.is_file():
@@ -80,6 +116,23 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
     if create and not path.is_file():
         return path
     raise _no_log(path, run)
+
+
+def _unpacked(archive: Path) -> Path:
+    """Returns the folder in which an archive is read."""
+    from thence.log.storage.archive import unpacked_folder
+    from thence.log.storage.disk_errors import reading
+
+    cache = cache_folder()
+    if cache is None:
+        raise NotALog(
+            "could not read the archive",
+            place=archive,
+            cause="there is no cache folder to unpack it into",
+            hint="set XDG_CACHE_HOME, or put its files into a folder of their own",
+        )
+    with reading(archive):
+        return unpacked_folder(OS_DISK, archive, cache)
 
 
 def journal_of(folder: Path) -> Path | None:
@@ -106,12 +159,16 @@ def _check_plain(folder: Path) -> None:
     """
     link = _link_in(folder)
     if link is not None:
-        raise NotALog(
-            "could not use the log in",
-            place=folder.absolute(),
-            cause=f"{link} is a symbolic link, and only those in a log that is named are followed",
-            hint="name the log if it is yours: --log .",
-        )
+        raise _linked(folder, link)
+
+
+def _linked(folder: Path, link: Path) -> NotALog:
+    return NotALog(
+        "could not use the log in",
+        place=folder.absolute(),
+        cause=f"{link} is a symbolic link, and only those in a log that is named are followed",
+        hint=f"name the log if it is yours: --log {folder}",
+    )
 
 
 def _link_in(folder: Path) -> Path | None:

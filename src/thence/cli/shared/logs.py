@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import click
 
 from thence.cli.output import Output
-from thence.cli.shared.locate import find_log
+from thence.cli.shared.locate import find_log, is_log_of_agents
 from thence.cli.shared.render import counted
 from thence.core.event import Event
 from thence.core.nearest import TYPO_LIKENESS, nearest
@@ -180,6 +180,24 @@ def event_printer(out: Output, vocabulary: "Vocabulary") -> "Callable[[Sequence[
     return print_columns
 
 
+def find_log_to_read(out: Output, log: str | None) -> Path:
+    """Returns the folder of the log, with all in it that hooks of coding agents have left."""
+    folder = find_log(out, log)
+    if take_in_hooks(folder):
+        out.notice("what hooks left could not be taken in yet; `thence doctor` tells why")
+    return folder
+
+
+def take_in_hooks(folder: Path) -> bool:
+    """Appends what hooks have left for a log of agents; returns whether something still waits."""
+    if not is_log_of_agents(folder):
+        return False
+    from thence.agents.intake import is_waiting, take_in
+
+    take_in(folder)
+    return is_waiting(folder)
+
+
 @contextmanager
 def open_for_reading(out: Output, log: str | None, *, by_index: bool = True) -> Iterator[Log]:
     """Opens the log that a command reads, and closes it.
@@ -187,7 +205,7 @@ def open_for_reading(out: Output, log: str | None, *, by_index: bool = True) -> 
     Damaged or unfinished lines, which are passed over, are counted on stderr: without `by_index`,
     for a command that asks no index, by reading the log.
     """
-    with open_log(find_log(out, log), create=False) as replica:
+    with open_log(find_log_to_read(out, log), create=False) as replica:
         if by_index and replica.answers.lacks_index():
             _build_index(out, replica)
         _note_passed_over(out, replica, log, by_index)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from thence.sync.credentials import CredentialStore
+    from thence.sync.outbox import LineKey
     from thence.sync.target import SyncReport, SyncTarget
 
 
@@ -47,7 +48,10 @@ class SyncState(NamedTuple):
 
 
 class Differences(NamedTuple):
-    """How many lines of a log its server lacks, and how many more lines it has than that."""
+    """How many lines of a log its server lacks, and how many more lines it has than that.
+
+    Pruned lines don't count.
+    """
 
     missing_there: int
     missing_here: int
@@ -139,18 +143,22 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
     from thence.sync.client import client_to
     from thence.sync.target import enabled_target
 
-    own = sorted(set(_digests(log)))
+    keys = set(_keys(log))
+    own = sorted({key.digest for key in keys})
     lacking = count = 0
+    pruned = log.answers.pruned()
+    numbers = sum(last - first + 1 for own in pruned.numbers.values() for first, last in own)
+    gone = numbers - sum(pruned.holds(key.node, key.seq) for key in keys)
     with closing(client_to(enabled_target(log.folder), store)) as client:
         for at in range(0, len(own) or 1, PAGE_EVENTS_MAX):
             missing = client.missing(own[at : at + PAGE_EVENTS_MAX])
             lacking += len(missing.digests)
             count = missing.count
-    return Differences(lacking, max(0, count - len(own) + lacking))
+    return Differences(lacking, max(0, count - len(own) + lacking - gone))
 
 
-def _digests(log: Log) -> "Iterator[bytes]":
-    """Yields the digests of all lines of a log that a server may take."""
+def _keys(log: Log) -> "Iterator[LineKey]":
+    """Yields the keys of all lines of a log that a server may take."""
     from thence.core.values.codec import BadLine, parse
     from thence.log.read.reader import raw_lines
     from thence.sync.outbox import key_of
@@ -159,7 +167,7 @@ def _digests(log: Log) -> "Iterator[bytes]":
         event = parse(line, log.vocabulary) if is_whole else None
         if event is not None and not isinstance(event, BadLine):
             with suppress(InvalidEvent):
-                yield key_of(event).digest
+                yield key_of(event)
 
 
 def _last_as_json(last: "SyncReport | None") -> dict[str, object] | None:

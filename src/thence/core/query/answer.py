@@ -32,16 +32,18 @@ from thence.errors import AmbiguousId, EventNotFound
 REASONS_OF_ONE_MAX = 3
 
 
-class MissingCause(msgspec.Struct, frozen=True):
+class MissingCause(msgspec.Struct, frozen=True, omit_defaults=True):
     """A cause that an event names and that its log does not hold.
 
     `named_by` is the id of the event; `log_id` is the log in which the cause lies, None where
-    the event names no log: the cause was removed, or never written.
+    the event names no log: the cause was removed, or never written. `pruned` says of one that may
+    have been pruned what was, and where it lies.
     """
 
     event_id: str
     named_by: str
     log_id: str | None
+    pruned: str | None = None
 
 
 class Why(msgspec.Struct, frozen=True):

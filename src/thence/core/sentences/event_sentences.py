@@ -395,6 +395,10 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
         f"{facts.text('place', ', in ')}"
     ),
     "claimed": _claimed,
+    "pruned": lambda facts: (
+        f"{facts.count('events', 'event')} {facts.verb('events')} pruned"
+        f"{facts.text('since', ', from ')}{facts.text('until', ' to ')}"
+    ),
     "seal": lambda facts: (
         f"{facts.span('from', 'to', 'lines ') or 'lines'}{facts.text('node_id', ' of node ')} "
         "were signed"
@@ -416,6 +420,7 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     "write_failed": "write_failed",
     "cause_lost": "cause_lost",
     "claimed": "log_claimed",
+    "pruned": "log_pruned",
     "seal": "log_seal",
     "redacted": "log_redacted",
 }

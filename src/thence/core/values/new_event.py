@@ -211,6 +211,8 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     that the event begins a step; `ends` is the id of the event that began the step ended here,
     and becomes a cause. `members` are further members of the host's form. `aliases` are other
     names of the subject: an event that names the heads of its subject names theirs too.
+    `source` and `source_id` name where an imported event comes from; a pair stands for one event.
+    `inferred_causes` are ids of causes that were only concluded; nothing follows from them.
     """
 
     event_type: str
@@ -225,6 +227,9 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     ends: str | None = None
     members: Mapping[str, Any] | None = None
     aliases: tuple[str, ...] = ()
+    source: str | None = None
+    source_id: str | None = None
+    inferred_causes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, members: "NewEvent | Mapping[str, Any]") -> "NewEvent":

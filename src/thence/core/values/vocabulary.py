@@ -12,6 +12,7 @@ import msgspec
 
 from thence.core.bodies import BodySource
 from thence.core.event import Event
+from thence.core.sentences.agent_sentences import agent_sentence
 from thence.core.sentences.event_sentences import (
     NOTICE_ERROR_TYPES,
     NOTICE_SENTENCES,
@@ -101,7 +102,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
     def _write(self, event: Event) -> Callable[[Event], str] | None:
         kind = event.event_type
-        return self.sentences.get(kind) or NOTICE_SENTENCES.get(kind)
+        return self.sentences.get(kind) or NOTICE_SENTENCES.get(kind) or agent_sentence(event)
 
     def members(
         self,

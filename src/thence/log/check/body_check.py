@@ -106,12 +106,7 @@ def sweep(disk: Disk, folder: Path, named: Collection[str]) -> int:
     """
     own = own_folder(folder)
     paths = body_files(disk, folder)
-    befores: dict[str, set[str]] = {}
-    for path in paths:
-        for _, line in _lines(disk, path):
-            if raw := piece_of(line):
-                befores.setdefault(raw.digest, set()).add(raw.before)
-    kept = reached(named, befores)
+    kept = reached(named, _befores(disk, paths))
     edits_by_path = {path: list(_removals(disk, path, kept)) for path in paths}
     removed = sum(map(len, edits_by_path.values()))
     # the newest first: no writer is to take a piece for known that is about to go
@@ -120,6 +115,27 @@ def sweep(disk: Disk, folder: Path, named: Collection[str]) -> int:
             with opened(disk, path) as source:
                 rewrite(disk, own, path, source, edits_by_path[path])
     return removed
+
+
+def pieces_reached(disk: Disk, folder: Path, named: Collection[str]) -> Iterator[bytes]:
+    """Yields the lines of all pieces that some values are made of, with their newlines."""
+    paths = body_files(disk, folder)
+    kept = reached(named, _befores(disk, paths))
+    for path in paths:
+        for _, line in _lines(disk, path):
+            raw = piece_of(line)
+            if raw is not None and raw.digest in kept:
+                yield line + b"\n"
+
+
+def _befores(disk: Disk, paths: Sequence[Path]) -> dict[str, set[str]]:
+    """Returns the pieces before each piece, by their digests."""
+    befores: dict[str, set[str]] = {}
+    for path in paths:
+        for _, line in _lines(disk, path):
+            if raw := piece_of(line):
+                befores.setdefault(raw.digest, set()).add(raw.before)
+    return befores
 
 
 def _removals(disk: Disk, path: Path, kept: Collection[str]) -> Iterator[Edit]:

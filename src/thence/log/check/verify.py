@@ -303,10 +303,16 @@ class _Check:
         """Returns the result, after all lines were checked."""
         order = {name: index for index, name in enumerate(self._files)}
         findings = [self._final(finding) for finding in self._findings]
+        pruned = self._recorded.pruned
+        cut = 0
         for cause, (file, offset, length, event_id) in self._awaited.items():
-            if cause not in self._ids and cause not in self._elsewhere:
-                reason = f"event {event_id} names the cause {cause}, which is not here"
-                findings.append(Finding("cause_missing", reason, file, offset, length))
+            if cause in self._ids or cause in self._elsewhere:
+                continue
+            if pruned.may_hold(cause):
+                cut += 1
+                continue
+            reason = f"event {event_id} names the cause {cause}, which is not here"
+            findings.append(Finding("cause_missing", reason, file, offset, length))
         findings.sort(key=lambda finding: (order[finding.file], finding.offset))
         for node_id, seq in self._disowned_numbers:
             if seq < self._nodes[node_id].last:
@@ -319,6 +325,9 @@ class _Check:
             for hole in (*node.holes(), *self._end(node_id, node.last))
             for finding in self._hole(node_id, hole)
         ]
+        if cut:
+            reason = f"{cut} cause(s) that events name are not here; {pruned.words()}"
+            findings.append(Finding("cause_pruned", reason, count=cut))
         return Verification(len(self._ids), len(self._foreign), tuple(findings))
 
     def _end(self, node_id: str, last: int) -> Iterator[tuple[int, int]]:
@@ -337,7 +346,18 @@ class _Check:
             return replace(finding, code="region_told", reason=reason)
         return finding
 
-    def _hole(self, node_id: str, hole: tuple[int, int]) -> list[Finding]:
+    def _hole(self, node_id: str, hole: tuple[int, int]) -> Iterator[Finding]:
+        """Yields what is missing in a hole; what lay in a pruned segment's holes went with it."""
+        pruned = self._recorded.pruned
+        is_own = node_id in self._own
+        ranges = [(1, pruned.last(node_id))] if is_own else pruned.numbers.get(node_id, ())
+        rest = list(subtract(hole, ranges))
+        for part in subtract(hole, rest):
+            yield _missing("events_pruned", node_id, part, "were pruned")
+        for part in rest:
+            yield from self._lost(node_id, part)
+
+    def _lost(self, node_id: str, hole: tuple[int, int]) -> list[Finding]:
         if node_id not in self._own:
             return [_missing("events_absent", node_id, hole)]
         recorded = self._recorded.numbers.get(node_id, ())
@@ -383,8 +403,8 @@ def _stray(path: Path) -> Finding:
     return Finding("file_passed_over", reason, path.name)
 
 
-def _missing(code: str, node_id: str, hole: tuple[int, int]) -> Finding:
+def _missing(code: str, node_id: str, hole: tuple[int, int], state: str = "are missing") -> Finding:
     first, last = hole
     count = last - first + 1
-    reason = f"{count} event(s) of node {node_id} are missing, numbers {first} to {last}"
+    reason = f"{count} event(s) of node {node_id} {state}, numbers {first} to {last}"
     return Finding(code, reason, node_id=node_id, seq=first, count=count)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from thence.core.event import Event
 from thence.core.values.codec import LINE_BYTES_MAX, has_valid_crc, have_valid_crcs, numbers
+from thence.core.values.pruned import NOT_PRUNED, PRUNED, Pruned
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.log.crash.sessions import (
     SessionRecord,
@@ -425,6 +426,8 @@ def _limited(regions: list[Region]) -> list[Region]:
 class DamageRecord:
     """The recorded damage, gathered from notices while a log is read in arrival order.
 
+    `pruned` is what was removed on purpose, by the latest notice of that.
+
     `own` are the nodes under which this log is or was written; where none is known, every
     verified notice counts. None of the `disowned` lines does.
     """
@@ -437,6 +440,7 @@ class DamageRecord:
         self._disowned = disowned
         self._regions: dict[str, list[tuple[int, int]]] = {}
         self.numbers: dict[str, list[tuple[int, int]]] = {}
+        self.pruned: Pruned = NOT_PRUNED
 
     def may_be_notice(self, event_types: Iterable[str]) -> bool:
         """Reports whether one of these event types may be that of a notice."""
@@ -453,7 +457,9 @@ class DamageRecord:
         if self._disowned and self._disowned.holds(event):
             return
         facts = event.payload
-        if kind in REGION_KINDS:
+        if kind == PRUNED:
+            self.pruned = Pruned.of(facts)
+        elif kind in REGION_KINDS:
             self._add_region(facts, file, offset, older)
         elif facts.get("rewritten") is True:
             self._regions.pop(file if facts.get("file") == CURRENT else str(facts.get("file")), 0)

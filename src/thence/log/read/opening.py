@@ -2,10 +2,12 @@
 
 import errno
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 
+from thence.core.clock import length_us
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.cutting import BODIES_FROM_MIN
@@ -25,12 +27,15 @@ from thence.log.storage.bodies import Bodies
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DENIED_ERRNOS, FULL_ERRNOS, DiskError, reading
 from thence.log.storage.identity import LogInfo, make_info, read_info
-from thence.log.storage.segment import own_folder, segments
+from thence.log.storage.segment import archived_names, own_folder, segments
 
 # the errors of a path that can't be a folder
 _NO_PLACE_ERRNOS = frozenset(
     (errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 )
+
+# an age such as "1d", in seconds or a timedelta, or none
+Age = str | float | timedelta | None
 
 _NO_FOLDER = "its name is that of a file, or of a link that leads nowhere"
 
@@ -70,6 +75,10 @@ def opened_vocabulary(
         )
     expected = _expected_vocabulary(named)
     with reading(folder):
+        if archived_names(disk, folder):
+            from thence.log.storage.archive import bring_back  # rarely needed
+
+            bring_back(disk, folder)
         stored = _stored_vocabulary(disk, folder)
         is_missing = stored is None and not create and not _is_there(disk, folder)
     if stored is None:
@@ -162,10 +171,18 @@ def _meaning(error: DiskError) -> tuple[type[ThenceError], str]:
     return AppendFailed, "check the device, then try again"
 
 
-def check_bounds(
-    folder: Path, on_full: str, queue_size: int, file_size: int, bodies_from: int | None = None
-) -> None:
-    """Raises InvalidEvent for bounds that no log can be opened with."""
+def checked_bounds(
+    folder: Path,
+    on_full: str,
+    queue_size: int,
+    file_size: int,
+    bodies_from: int | None = None,
+    rotate_after: Age = None,
+) -> tuple[int, int | None]:
+    """Returns the bounds of a segment: its bytes, and its age in microseconds if it has one.
+
+    Raises InvalidEvent for bounds that no log can be opened with.
+    """
     if bodies_from is not None and bodies_from < BODIES_FROM_MIN:
         raise InvalidEvent(
             "could not open the log",
@@ -180,6 +197,29 @@ def check_bounds(
             cause="max_queue_size and max_file_size are at least 1, on_full block or drop",
             hint="correct the argument",
         )
+    return file_size, None if rotate_after is None else _age_us(folder, rotate_after)
+
+
+def _age_us(folder: Path, age: str | float | timedelta) -> int:
+    """Returns an age such as "1d", a number of seconds or a timedelta in microseconds.
+
+    Raises InvalidEvent for any other, and for one that is not positive.
+    """
+    us: int | float | None = None
+    if isinstance(age, str):
+        us = length_us(age.strip())
+    elif isinstance(age, timedelta):
+        us = age // timedelta(microseconds=1)
+    elif isinstance(age, int | float):
+        us = age * 1e6
+    if us is None or not 1 <= us < 2**62:
+        raise InvalidEvent(
+            "could not open the log",
+            place=folder,
+            cause=f"rotate_after is {age!r}, and no age",
+            hint="pass one such as '1d' or '12h', seconds, or a timedelta",
+        )
+    return int(us)
 
 
 def no_log(folder: Path) -> NotALog:

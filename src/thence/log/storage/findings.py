@@ -34,6 +34,8 @@ SEVERITIES: Mapping[str, Severity] = {
     "region_told": "torn",
     "torn_tail": "torn",
     "events_absent": "absent",
+    "events_pruned": "noted",
+    "cause_pruned": "noted",
     "cause_missing": "noted",
     "file_passed_over": "noted",
     "shared_line_passed_over": "noted",

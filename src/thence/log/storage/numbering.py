@@ -150,7 +150,9 @@ class Numbering:
         the current one.
         """
         for name in reversed(older_names(self._disk, self._folder)):
-            descriptor = self._disk.open_read(self._folder / name)
+            descriptor = self._disk.open_existing(self._folder / name)
+            if descriptor is None:  # pruned in between
+                continue
             try:
                 _, size = self._disk.file_id(descriptor)
                 start = max(0, size - 2 * LINE_BYTES_MAX) if is_known else 0

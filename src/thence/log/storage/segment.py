@@ -27,6 +27,8 @@ _OLDER = {
     )
     for name in (CURRENT, BODIES)
 }
+# of a segment that a prune has put into an archive
+ARCHIVED = ".gz"
 
 
 def current_path(folder: Path) -> Path:
@@ -45,13 +47,22 @@ def older_names(disk: Disk, folder: Path, current: str = CURRENT) -> list[str]:
     return sorted(names, key=lambda name: name.removesuffix(_SUFFIX))
 
 
+def archived_names(disk: Disk, folder: Path) -> list[str]:
+    """Lists the files of an archive, of both families, that lie in a folder, oldest first."""
+    names = [name for name in disk.names(folder) if name.endswith(f"{_SUFFIX}{ARCHIVED}")]
+    patterns = _OLDER.values()
+    return [name for name in names if any(p.fullmatch(name[: -len(ARCHIVED)]) for p in patterns)]
+
+
 def strays(disk: Disk, folder: Path) -> list[Path]:
-    """Lists the files that look like segments but are not, and are never read."""
+    """Lists the files that look like segments but are not, and are never read.
+
+    Archived ones are among them: an opening that could not unpack them left them there.
+    """
     names = disk.names(folder)
     older = [name for name in names if name.startswith("events") and name.endswith(_SUFFIX)]
-    return [
-        folder / name for name in older if name != CURRENT and not _OLDER[CURRENT].fullmatch(name)
-    ]
+    others = [name for name in older if name != CURRENT and not _OLDER[CURRENT].fullmatch(name)]
+    return [folder / name for name in (*others, *archived_names(disk, folder))]
 
 
 def segments(disk: Disk, folder: Path) -> list[Path]:
@@ -95,7 +106,7 @@ def rotated_name(wall_ns: int, names: list[str], current: str = CURRENT) -> str:
     moment = datetime.fromtimestamp(wall_ns // 1000 / 1_000_000, UTC)
     for name in reversed(names):
         try:
-            behind = _moment(name) + _STEP
+            behind = moment_in(name) + _STEP
         except (ValueError, OverflowError):
             continue  # no rotation made this name: no such day exists, or no later one
         moment = max(moment, behind)
@@ -103,8 +114,8 @@ def rotated_name(wall_ns: int, names: list[str], current: str = CURRENT) -> str:
     return f"{current.removesuffix(_SUFFIX)}_{moment.strftime(_MOMENT)}{_SUFFIX}"
 
 
-def _moment(name: str) -> datetime:
-    """Reads the time in an older segment's name.
+def moment_in(name: str) -> datetime:
+    """Returns the time in an older segment's name; raises ValueError if no day is as written.
 
     It does not use strptime: a fork while another thread is in strptime leaves its lock taken
     in the child.

@@ -18,7 +18,7 @@ from thence.core.values.codec import (
     with_nonce,
 )
 from thence.core.values.cutting import PAYLOAD_BYTES_MAX, without_bodies
-from thence.core.values.new_event import NewEvent
+from thence.core.values.new_event import NewEvent, id_of
 from thence.core.values.payload import (
     TYPE_CHARACTERS_MAX,
     is_plain,
@@ -183,9 +183,25 @@ class Drafting:
         if stream is None and (new.begins or new.ends is not None):
             stream = self._folder_stream  # a step without a stream belongs to the log's run
         members = self._vocabulary.members(stream, new.subject, new.actor, new.payload)
+        if new.source is not None or new.inferred_causes:
+            members |= _imported(new)
         if new.members:
             members.update(new.members)
         return members
+
+
+def _imported(new: NewEvent) -> dict[str, Any]:
+    """Returns the members of an event that was taken over from elsewhere; raises InvalidEvent."""
+    inferred = tuple(dict.fromkeys(map(id_of, new.inferred_causes)))
+    if (new.source is None) != (new.source_id is None) or len(inferred) > CAUSES_MAX:
+        raise InvalidEvent(
+            "could not store the event",
+            place="field source" if len(inferred) <= CAUSES_MAX else "field inferred_causes",
+            cause=f"source and source_id are a pair, and {CAUSES_MAX} causes may be inferred",
+            hint="pass both texts or neither, and the nearest causes",
+        )
+    members = {"source": new.source, "source_id": new.source_id} if new.source else {}
+    return members | ({"inferred_causes": inferred} if inferred else {})
 
 
 def guarded(report: Report) -> Report:

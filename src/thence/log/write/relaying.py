@@ -15,6 +15,7 @@ from thence.core.bodies import BodySource
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, Draft, parse
 from thence.core.values.digests import same_line_key
+from thence.core.values.pruned import NOT_PRUNED, Pruned
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import BodyMissing
 from thence.log.storage.append_lock import WAIT_S
@@ -38,12 +39,13 @@ class Held(NamedTuple):
     """What a log holds of the ids and numbers that were asked for.
 
     `event_count` is the number of all its events, `lines` are all differing lines of the ids, and
-    `numbers` those of the numbers that a line has.
+    `numbers` those of the numbers that a line has. What was `pruned` it has had.
     """
 
     event_count: int
     lines: Mapping[str, Sequence[Event]]
     numbers: Collection[Number]
+    pruned: Pruned = NOT_PRUNED
 
 
 Look = Callable[[Collection[str], Collection[Number]], Held]
@@ -86,7 +88,7 @@ class Relay:
         ids = {event.event_id for event in events}
         numbers = {_number(event) for event in events if not event.is_foreign}
         held = look(ids, numbers) if events else Held(0, {}, ())
-        new, known_count = _sort_out(events, held.lines)
+        new, known_count = _sort_out(events, held)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
         parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
         ours: list[tuple[Event, bool]] = []
@@ -208,18 +210,20 @@ def _write_all(writer: SegmentWriter, drafts: Sequence[Draft], timeout_s: float)
         raise error
 
 
-def _sort_out(
-    events: Iterable[Event], held: Mapping[str, Sequence[Event]]
-) -> tuple[list[tuple[Event, bool]], int]:
-    """Returns the lines that the log lacks, with whether it has their id, and how many it has."""
+def _sort_out(events: Iterable[Event], held: Held) -> tuple[list[tuple[Event, bool]], int]:
+    """Returns the lines that the log lacks, with whether it has their id, and how many it has.
+
+    A line whose number was pruned it has had.
+    """
     new: list[tuple[Event, bool]] = []
     known_count = 0
     seen: dict[str, list[Event]] = {}
     for event in events:
         others = seen.get(event.event_id)
         if others is None:
-            others = seen[event.event_id] = [*held.get(event.event_id, ())]
-        if others and _is_among(event, others):
+            others = seen[event.event_id] = [*held.lines.get(event.event_id, ())]
+        is_pruned = not event.is_foreign and held.pruned.holds(*_number(event))
+        if _is_among(event, others) if others else is_pruned:
             known_count += 1
         else:
             new.append((event, bool(others)))

@@ -10,12 +10,13 @@ segment is renamed, and its part that is not known to be on the device is copied
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from thence.core.values.codec import Draft
+from thence.core.clock import microseconds, moment
+from thence.core.values.codec import LINE_BYTES_MAX, BadLine, Draft, parse
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.crash.damage import SessionReport
@@ -31,6 +32,8 @@ from thence.log.storage.segment import (
     begin_next,
     current_path,
     fitting,
+    moment_in,
+    older_names,
     own_folder,
     segments,
 )
@@ -61,8 +64,9 @@ _LOOKS_MAX = 8
 class SegmentWriter:
     """The writer to the current segment of one log.
 
-    `notice` makes the draft of a notice; `report` is called after a rotation. `suspect` is a
-    segment whose sync has failed: if it is still the current one, it is replaced first.
+    `notice` makes the draft of a notice; `report` is called after a rotation. A segment that began
+    `rotate_after_us` ago is closed by the next append. `suspect` is a segment whose sync has
+    failed: if it is still the current one, it is replaced first.
     """
 
     def __init__(
@@ -73,9 +77,11 @@ class SegmentWriter:
         notice: Notice,
         report: Report,
         file_bytes_max: int = FILE_BYTES_MAX,
+        rotate_after_us: int | None = None,
         suspect: FileId = NOWHERE,
     ) -> None:
-        self._arguments = (disk, folder, vocabulary, notice, report, file_bytes_max)
+        bounds = (file_bytes_max, rotate_after_us)
+        self._arguments = (disk, folder, vocabulary, notice, report, *bounds)
         self.session = WriterSession(disk, folder)
         self._disk = disk
         self.folder = folder
@@ -86,6 +92,8 @@ class SegmentWriter:
         self._report = report
         self._pending_reports: list[tuple[str, dict[str, Any]]] = []
         self._file_bytes_max = file_bytes_max
+        self._rotate_after_us = rotate_after_us
+        self._began = (NOWHERE, 0)  # a file with the microsecond at which it began
         self._suspect = suspect
         self._lock = AppendLock(disk, own_folder(folder) / "lock")
         self._bodies = BodyWriter(disk, folder, self._lock, file_bytes_max)
@@ -183,6 +191,13 @@ class SegmentWriter:
             self.session.durable(self.numbers, file, size, descriptor)
         except DiskError as error:
             self._save(written, error)
+
+    def mend(self, timeout_s: float) -> None:
+        """Mends the torn end of the log as an append would, and closes; raises what that raises."""
+        outcome = self.write((), timeout_s)
+        self.close()
+        if outcome.error is not None:
+            raise outcome.error
 
     def successor(self) -> "SegmentWriter":
         """Returns a new writer for the retry of what this one could not finish."""
@@ -312,7 +327,7 @@ class SegmentWriter:
         """Stamps and writes drafts, in a new segment when one is due; extends `lines`."""
         remaining, seq = len(drafts), -1
         while remaining:
-            if self._size >= self._file_bytes_max:
+            if self._size >= self._file_bytes_max or self._is_aged():
                 self._rotate()
             if self.numbers.seq != seq:  # the first time, or a notice took the number
                 stamped = self.numbers.stamp(drafts[len(drafts) - remaining :])
@@ -342,6 +357,16 @@ class SegmentWriter:
         lines += stamped
         self.numbers.count(len(stamped))
         self._size += size
+
+    def _is_aged(self) -> bool:
+        """Reports whether the current segment began too long ago to be appended to."""
+        if self._rotate_after_us is None or not self._size:
+            return False
+        now_us = wall_ns() // 1000
+        if self._began[0] != self._file:
+            began_us = begin_us(self._disk, self.folder, self._require_open(), self._vocabulary)
+            self._began = (self._file, now_us if began_us is None else began_us)
+        return now_us - self._began[1] >= self._rotate_after_us
 
     def _rotate(self) -> None:
         """Makes the current segment an older one, after all of it was synced."""
@@ -440,6 +465,21 @@ class SegmentWriter:
     def _require_open(self) -> int:
         assert self._descriptor is not None
         return self._descriptor
+
+
+def begin_us(disk: Disk, folder: Path, descriptor: int, vocabulary: Vocabulary) -> int | None:
+    """Returns the microsecond at which the current segment began; None if nothing says it.
+
+    That is the time of its first event, or of the rotation before if that is later: the first event
+    may be an old one from another log.
+    """
+    line = disk.read_at(descriptor, 0, LINE_BYTES_MAX).partition(b"\n")[0]
+    event = parse(line, vocabulary)
+    times = [] if isinstance(event, BadLine) else [microseconds(event.timestamp)]
+    for name in older_names(disk, folder)[-1:]:
+        with suppress(ValueError):
+            times.append(moment(moment_in(name)))
+    return max((us for us in times if us is not None), default=None)
 
 
 def copy_lines(disk: Disk, source: int, start: int, target: int) -> int:

@@ -42,7 +42,7 @@ def _nothing() -> Html:
     return el(
         "p",
         "There are no runs or logs here yet. ",
-        el("code", "thence demo"),
+        el("code", "thence sim run spatial_trade_network"),
         " makes one; it shows up when this page is loaded again.",
         class_="empty",
     )

@@ -6,19 +6,18 @@ never its tip alone, which differs for ever once somebody has edited those lines
 about commits never change: a `Memo` keeps them in the home.
 """
 
-import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from thence.errors import GitFailed, ThenceError
 from thence.files import replace_file
 from thence.work.board.state import Landed, Reviewed
-from thence.work.vcs.git import Answer, in_one_line
+from thence.work.vcs.patches import Diff, diffs, patch_ids
 from thence.work.vcs.repository import Repository, is_ancestor, is_shallow
 
 COMMITS_MAX = 20_000  # most commits of a branch that are searched for a patch
@@ -28,12 +27,6 @@ CHAIN_MAX = 50  # longer histories of a package are listed
 PATHS_MAX = 500  # most paths on a command line
 MERGES_LISTED_MAX = 5_000  # most merges of a branch whose messages are read
 REVERTS_AMONG = 2_000  # most commits of a branch that are searched for a revert
-# the same patch-id whatever the user has configured
-_PATCH = ("-r", "-p", "--root", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv")
-_SPACE = b" \t\r\n"
-_BOTH, _ADDED, _REMOVED, _REMARK = b" +-\\"
-_END = b"=\n"  # begins no line of a patch
-_Diff = Callable[[str], tuple[list[str], str]]
 _NOBODY = {
     f"GIT_{role}_{what}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -50,7 +43,7 @@ def reviewed_of(
     those that the commit `target` lacks, or all where it has the last one already, without merges.
     Raises GitFailed.
     """
-    with _diffs(repo) as diff:
+    with diffs(repo) as diff:
         # where the target stands still, the parents of each commit say as much as a list would
         patches = _chain_to(base, commit, diff) if target in (None, base) else None
         has_commits = bool(patches)
@@ -64,7 +57,7 @@ def reviewed_of(
     return Reviewed(commit, base, whole, tuple(filter(None, patches))), has_commits
 
 
-def _chain_to(base: str, commit: str, diff: _Diff) -> list[str] | None:
+def _chain_to(base: str, commit: str, diff: Diff) -> list[str] | None:
     """Returns the patch-ids of the commits from a base, which is left out, to its descendant.
 
     None if a merge is among them, if they begin elsewhere, or if there are more than CHAIN_MAX.
@@ -87,96 +80,6 @@ def _commits_beyond(repo: Repository, commit: str, *others: str | None) -> list[
     past = (f"^{other}" for other in others if other)
     arguments = ("rev-list", "--reverse", "--no-merges", f"--max-count={PATCHES_MAX + 1}")
     return repo.git.run(*arguments, commit, *past, "--").decode().split()
-
-
-@contextmanager
-def _diffs(repo: Repository, paths: Sequence[str] = ()) -> Iterator[_Diff]:
-    """Opens a git that is asked for a commit's parents and its patch-id, within the paths.
-
-    A parent that is named behind the commit takes the place of its own.
-    """
-    command = ("diff-tree", "--stdin", *_PATCH, "--always", "--format=%P", "--", *paths)
-    with repo.git.open_process(*command) as process:
-        pipe, answers, words = process.stdin, process.stdout, process.stderr
-        assert pipe is not None
-        assert answers is not None
-        assert words is not None
-
-        def lines() -> Iterator[bytes]:
-            for line in iter(answers.readline, _END):
-                if not line:
-                    answer = Answer(process.wait(), b"", in_one_line(words.read()))
-                    raise repo.git.failed(answer, command)
-                yield line
-
-        def diff(commit: str) -> tuple[list[str], str]:
-            with suppress(BrokenPipeError):  # the end of its answers tells
-                pipe.write(commit.encode() + b"\n" + _END)  # git repeats what is no commit
-                pipe.flush()
-            remaining = lines()
-            parents = next(remaining, b"").decode().split()
-            return parents, patch_id(remaining, len(commit.split()[0]))
-
-        yield diff
-
-
-def patch_id(lines: Iterable[bytes], hex_digits: int = 40) -> str:
-    """Returns the patch-id of a commit, from what `git diff-tree -p` writes; "" without changes.
-
-    It is that of `git patch-id --stable`, an id in which line numbers and white space don't count;
-    git before 2.39 has others for binary files.
-
-    Each line has its newline; what stands before the first file does not count. Each file's part
-    has a digest, and the digests are added up as numbers, so that the order of the files does not
-    count. A part without a hunk, such as a changed mode, belongs to the one behind it.
-    `hex_digits` are those of the repository's object ids: 40 for SHA-1, 64 for SHA-256.
-    """
-    empty = hashlib.new("sha1" if hex_digits == 40 else "sha256", usedforsecurity=False)
-    part = empty.copy()
-    total = old = new = 0  # old and new: lines of the hunk that are still to come
-    is_empty, is_among_hunks, is_binary, blobs = True, False, False, b""
-    for line in lines:
-        if old > 0 or new > 0:
-            kind = line[0]
-            if kind == _REMARK:
-                continue
-            old -= kind in (_BOTH, _REMOVED)
-            new -= kind in (_BOTH, _ADDED)
-        elif line.startswith(b"diff "):
-            if is_binary:  # git leaves out this line of the file behind a binary one
-                is_binary = False
-                continue
-            if is_among_hunks:
-                total, part = total + _number(part), empty.copy()
-            is_empty = is_among_hunks = False
-        elif is_empty or is_binary or line[0] == _REMARK:
-            continue
-        elif line.startswith(b"@@ -"):
-            old, new = (_length(span) for span in line.split(b" ", 3)[1:3])
-            continue
-        elif line.startswith(b"index "):
-            blobs = line.split()[1].replace(b"..", b"")
-            continue
-        elif line.startswith(b"Binary files "):
-            part.update(blobs)
-            total, part = total + _number(part), empty.copy()
-            is_binary = True
-            continue
-        elif line.startswith(b"--- "):
-            is_among_hunks = True
-        # git ends a line at its first NUL
-        part.update((line if 0 not in line else line.partition(b"\0")[0]).translate(None, _SPACE))
-    total = (total + _number(part)) % (1 << 4 * hex_digits)
-    return "" if is_empty else total.to_bytes(hex_digits // 2, "little").hex()
-
-
-def _number(part: "hashlib._Hash") -> int:
-    return int.from_bytes(part.digest(), "little")
-
-
-def _length(span: bytes) -> int:
-    """Returns the length of a hunk's span, such as 4 for b"-10,4" and 1 for b"+7"."""
-    return int(span.partition(b",")[2] or 1)
 
 
 def is_without_code(repo: Repository, code: Reviewed) -> bool:
@@ -202,7 +105,7 @@ def landing_of(repo: Repository, target: str, code: Reviewed) -> Landed | None:
     since = (target, *([f"^{code.base}"] if base else ()))
     listed = ("rev-list", f"--max-count={COMMITS_MAX}", *since, "--", *paths)
     landed_in: dict[str, str] = {}
-    for patch, of in _patches(repo, listed, paths):
+    for patch, of in patch_ids(repo, repo.git.run(*listed).decode().split(), paths):
         landed_in.setdefault(patch, of)
     if code.patch in landed_in:
         return Landed("patch", landed_in[code.patch])
@@ -294,16 +197,6 @@ def _paths(repo: Repository, code: Reviewed) -> tuple[str, ...]:
     return tuple(paths) if len(paths) <= PATHS_MAX else ()
 
 
-def _patches(
-    repo: Repository, listed: Sequence[str], paths: Sequence[str] = ()
-) -> Iterator[tuple[str, str]]:
-    """Yields the patch-ids of commits that git lists, each with its commit."""
-    with _diffs(repo, paths) as diff:
-        for commit in repo.git.run(*listed).decode().split():
-            if patch := diff(commit)[1]:
-                yield patch, commit
-
-
 def _merged_without_change(
     repo: Repository, since: Sequence[str], paths: Sequence[str], commit: str
 ) -> str | None:
@@ -311,13 +204,23 @@ def _merged_without_change(
     listing = ("--no-commit-header", f"--max-count={MERGES_MAX}", "--format=%H %T")
     out = repo.git.run("rev-list", *listing, *since, "--", *paths).decode()
     candidates = [line.split() for line in out.splitlines()]
-    stdin_text = "".join(f"{candidate} {commit}\n" for candidate, _ in candidates).encode()
-    arguments = ("merge-tree", "--write-tree", "--stdin", "--no-messages", "--name-only")
-    merges = repo.git.ask(*arguments, stdin=stdin_text).out.decode("utf-8", "replace").split("\0\0")
-    for (candidate, tree), result in reversed([*zip(candidates, merges, strict=False)]):
-        if result == f"1\0{tree}":
+    trees = merged_trees(repo, [(candidate, commit) for candidate, _ in candidates])
+    for (candidate, tree), merged in reversed([*zip(candidates, trees, strict=False)]):
+        if merged == tree:
             return candidate
     return None
+
+
+def merged_trees(repo: Repository, pairs: Iterable[tuple[str, str]]) -> list[str | None]:
+    """Returns the tree of each merge of two commits, None for a conflict.
+
+    The list ends before a pair that git can't merge, such as one without a common commit.
+    """
+    stdin_text = "".join(f"{ours} {theirs}\n" for ours, theirs in pairs).encode()
+    arguments = ("merge-tree", "--write-tree", "--stdin", "--no-messages", "--name-only")
+    out = repo.git.ask(*arguments, stdin=stdin_text).out.decode("utf-8", "replace")
+    results = (result.split("\0") for result in out.split("\0\0") if result)
+    return [parts[1] if parts[0] == "1" and len(parts) == 2 else None for parts in results]
 
 
 ENTRIES_MAX = 5_000

@@ -1,0 +1,28 @@
+"""How many owners of commits and lines are right, and how many by the time of a commit alone.
+
+`python -m bench.owners` plays four sessions of agents at once, with subagents, a person and a
+bot, in a worktree each and in one for all, with amend, rebase, fixup, cherry-pick and squash: a
+minute. By time a commit, with its lines, is that session's whose event is the nearest before
+it.
+"""
+
+import tempfile
+from pathlib import Path
+
+from tests.agents import driver
+
+
+def main() -> None:
+    """Prints the tables."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
+        for name, scores in driver.main(Path(folder)):
+            print(f"{name:<28} right  wrong  unknown")
+            for what, score in zip(ROWS, scores, strict=True):
+                print(f"    {what:<22} {score.right:>7} {score.wrong:>6} {score.unknown:>8}")
+
+
+ROWS = ("commits", "lines", "commits, by time", "lines, by time")
+
+
+if __name__ == "__main__":
+    main()

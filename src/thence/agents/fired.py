@@ -1,0 +1,348 @@
+"""The program that a hook of a coding agent or of git fires: its input becomes one file.
+
+It is run by its path, with `python -I -S`, and imports the standard library alone, of which only
+what costs next to nothing: a tool call waits for it. The file is on the device under its last name
+when it ends. It ends with 0 and writes nothing to stdout, whatever happens: an agent would take
+the one for a refusal and the other for a message. What goes wrong is a line in `errors.log`.
+
+    fired.py claude-code                the hook's JSON on stdin
+    fired.py codex [JSON]               the same, or the argument of `notify`
+    fired.py git HOOK NAME=VALUE...     lines of git on stdin
+
+The log is `thence/agents` in the git folder that all worktrees share, else in the user's state
+folder. The spool is a folder in it; where that can't be written, one in the user's cache folder.
+"""
+
+import os
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
+
+FORM = 1
+LOG = "thence/agents"
+SPOOL = "spool"
+ERRORS = "errors.log"
+ERRORS_BYTES_MAX = 256 * 1024
+INPUT_BYTES_MAX = 16 * 1024 * 1024
+# of a longer input its beginning is kept, in which the names of the call stand
+HEAD_BYTES = 64 * 1024
+READ_S_MAX = 8
+ANCESTORS_MAX = 64
+# a variable that an agent sets for what it runs
+AGENT_VARIABLES = ("CLAUDECODE", "CODEX_SANDBOX", "CODEX_THREAD_ID")
+_BLOCK_BYTES = 1024 * 1024
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Process = tuple[int, str]
+
+
+def repository(folder: str) -> "tuple[str, str] | None":
+    """Returns the top folder of the worktree that a folder lies in, and its git folder.
+
+    Only files are looked at. A `.git` of another user counts as none, as it does for git: its
+    owner would choose where is written.
+    """
+    while True:
+        place = os.path.join(folder, ".git")
+        try:
+            is_own = os.stat(place).st_uid in (os.geteuid(), 0)
+            git_folder = _pointed(place, b"gitdir:", folder) if os.path.isfile(place) else place
+            if is_own and git_folder and os.path.exists(os.path.join(git_folder, "HEAD")):
+                return folder, git_folder
+        except OSError:
+            pass
+        above = os.path.dirname(folder)
+        if above == folder:
+            return None
+        folder = above
+
+
+def common_folder(git_folder: str) -> str:
+    """Returns the folder that a git folder shares with those of its other worktrees."""
+    try:
+        return _pointed(os.path.join(git_folder, "commondir"), b"", git_folder) or git_folder
+    except OSError:
+        return git_folder
+
+
+def _pointed(path: str, lead: bytes, base: str) -> str:
+    """Returns the folder that a small file names, "" if it names none; raises OSError."""
+    with open(path, "rb") as file:
+        content = file.read(4096)
+    if not content.startswith(lead):
+        return ""
+    name = os.fsdecode(content[len(lead) :].strip())
+    return os.path.normpath(os.path.join(base, name)) if name else ""
+
+
+def log_of(folder: str) -> "tuple[str, str | None]":
+    """Returns the log for what is done in a folder, and the top folder of its worktree.
+
+    The log may be missing. It is "" outside a repository for a user without a home.
+    """
+    place = repository(folder)
+    if place is not None:
+        return os.path.join(common_folder(place[1]), LOG), place[0]
+    return users_folder("XDG_STATE_HOME", ".local/state", LOG), None
+
+
+def users_folder(variable: str, default: str, name: str) -> str:
+    """Returns a folder of the user's, by a variable of the XDG base directories; "" for none."""
+    base, home = os.environ.get(variable, ""), os.environ.get("HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.join(home, default) if os.path.isabs(home) else ""
+    return os.path.join(base, name) if base else ""
+
+
+def spools(log: str) -> "list[str]":
+    """Returns the folders in which the files for a log may lie, the one in the log first."""
+    digest = 0xCBF29CE484222325  # FNV-1a: hashlib takes longer to load than all else here
+    for byte in os.fsencode(os.path.realpath(log)):
+        digest = (digest ^ byte) * 0x100000001B3 % 2**64
+    cached = users_folder("XDG_CACHE_HOME", ".cache", f"thence/spool/{digest:016x}")
+    return [folder for folder in (os.path.join(log, SPOOL) if log else "", cached) if folder]
+
+
+def ancestors(pid: int) -> "list[Process]":
+    """Returns a process and those above it, each with a text that tells when it began.
+
+    A process id is given to another process one day; id and text together are not, before the
+    machine is started again, and then the text says so too. Empty where it can't be told.
+    """
+    boot = _content("/proc/sys/kernel/random/boot_id").decode().strip()
+    if not boot:
+        return list(_by_ps(pid))
+    chain: list[Process] = []
+    while pid > 0 and len(chain) < ANCESTORS_MAX:
+        stat = _content(f"/proc/{pid}/stat")
+        fields = stat[stat.rfind(b")") + 2 :].split()
+        if len(fields) < 20:
+            break
+        chain.append((pid, f"{boot} {int(fields[19])}"))
+        pid = int(fields[1])
+    return chain
+
+
+def _by_ps(pid: int) -> "Iterator[Process]":
+    """Yields what `ancestors` returns, where there is no /proc."""
+    rows = {}
+    with os.popen("LC_ALL=C /bin/ps -A -o pid=,ppid=,lstart=") as file:
+        for line in file:
+            number, above, start = line.split(None, 2)
+            rows[int(number)] = int(above), start.strip()
+    for _ in range(ANCESTORS_MAX):
+        if pid not in rows:
+            return
+        yield pid, rows[pid][1]
+        pid = rows[pid][0]
+
+
+def _is_shell_of_hook(pid: int) -> bool:
+    """Reports whether a process only runs this program, as the shell between it and its agent."""
+    if os.path.exists("/proc/self/cmdline"):
+        return b"fired.py" in _content(f"/proc/{pid}/cmdline")
+    with os.popen(f"/bin/ps -o command= -p {pid}") as file:
+        return "fired.py" in file.read()
+
+
+def _content(path: str) -> bytes:
+    """Returns the first bytes of a small file, b"" if it can't be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(_BLOCK_BYTES)
+    except OSError:
+        return b""
+
+
+def read_input() -> "tuple[bytes, int]":
+    """Returns the beginning of stdin and the number of its bytes; it gives up after 8 s."""
+    import _signal  # type: ignore[import-not-found]  # signal imports enum, longer than the rest
+
+    blocks: list[bytes] = []
+    size = 0
+    try:
+        if os.isatty(0):
+            return b"", 0
+        _signal.signal(_signal.SIGALRM, _give_up)
+        _signal.alarm(READ_S_MAX)
+        while block := os.read(0, _BLOCK_BYTES):
+            if size < INPUT_BYTES_MAX:
+                blocks.append(block)
+            size += len(block)
+        _signal.alarm(0)
+    except (OSError, TimeoutError):
+        pass  # what was read is kept; whether it is whole is found out when it is taken in
+    return b"".join(blocks), size
+
+
+def _give_up(*_: object) -> "NoReturn":
+    raise TimeoutError
+
+
+def quoted(text: str) -> str:
+    """Returns a text as JSON in ASCII, which json would take longer to load for."""
+    characters = []
+    for character in text:
+        if " " <= character <= "~" and character not in '"\\':
+            characters.append(character)
+        else:
+            units = character.encode("utf-16-be", "surrogatepass").hex()
+            characters += [f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)]
+    return f'"{"".join(characters)}"'
+
+
+def _listed(process: "Process | None") -> str:
+    return f"[{process[0]},{quoted(process[1])}]" if process else "null"
+
+
+def record(bridge: str, cwd: str, root: "str | None", data: bytes, size: int) -> bytes:
+    """Returns the content of a spool file; the input stands in it as it came, from line 2 on."""
+    chain = ancestors(os.getppid())
+    agent = next((process for process in chain if not _is_shell_of_hook(process[0])), None)
+    names = [name for name in AGENT_VARIABLES if os.environ.get(name)]
+    head = (
+        f'{{"v":{FORM},"bridge":{quoted(bridge)},"time_ns":{time.time_ns()},"cwd":{quoted(cwd)},'
+        f'"root":{quoted(root) if root else "null"},'
+        f'"agent_process":{_listed(agent if bridge != "git" else None)},'
+        f'"chain":[{",".join(map(_listed, chain))}],'
+        f'"variables":[{",".join(map(quoted, names))}],"input_bytes":{size},"input":\n'
+    )
+    if size > INPUT_BYTES_MAX:
+        data = quoted(data[:HEAD_BYTES].decode("utf-8", "replace")).encode()
+    return b"%b%b\n}" % (head.encode(), data.strip() or b"null")
+
+
+def keep(folder: str, name: str, data: bytes) -> None:
+    """Writes a file of the spool, on the device under its name at the return; raises OSError.
+
+    Folders that are missing are made for this user alone. No link is followed in them.
+    """
+    for place in (os.path.dirname(os.path.dirname(folder)), os.path.dirname(folder), folder):
+        if os.path.islink(place):
+            raise OSError(40, "it is a symbolic link", place)
+        if not os.path.isdir(place):
+            os.makedirs(place, 0o700, exist_ok=True)
+            _sync_folder(os.path.dirname(place))
+    spool = os.open(folder, _FOLDER)
+    draft = f".{name}.part"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        file = os.open(draft, flags, 0o600, dir_fd=spool)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+            os.rename(draft, name, src_dir_fd=spool, dst_dir_fd=spool)
+        except OSError:
+            os.unlink(draft, dir_fd=spool)
+            raise
+        finally:
+            os.close(file)
+        os.fsync(spool)
+    finally:
+        os.close(spool)
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def note_error(folders: "list[str]", text: str) -> None:
+    """Writes a line into `errors.log` of the first folder that takes it, for `thence doctor`."""
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    line = f"{moment} {text}".encode("utf-8", "replace").replace(b"\n", b" ")[:1000]
+    for folder in folders:
+        path = os.path.join(folder, ERRORS)
+        try:
+            os.makedirs(folder, 0o700, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.open(path, flags, 0o600)
+            try:
+                os.write(file, line + b"\n")
+                if os.fstat(file).st_size > ERRORS_BYTES_MAX:
+                    os.replace(path, f"{path}.1")
+            finally:
+                os.close(file)
+            return
+        except OSError:
+            continue
+
+
+def fire(arguments: "list[str]") -> None:
+    """Keeps what one hook hands over."""
+    bridge = arguments[0] if arguments else "unknown"
+    cwd = _cwd()
+    log, root = log_of(cwd)
+    data, size = b"", 0
+    if bridge == "codex" and len(arguments) > 1:
+        data = os.fsencode(arguments[1])
+    elif bridge == "git":
+        if git_folder := os.environ.get("GIT_DIR"):
+            root, log = cwd, os.path.join(common_folder(os.path.join(cwd, git_folder)), LOG)
+            log = os.path.normpath(log)
+        data = _of_git(arguments[1:])
+    else:
+        data, size = read_input()
+    folders = spools(log)
+    if not data.strip():
+        note_error(folders, f"{bridge}: the hook gave no input")
+        return
+    name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(3).hex()}.json"
+    content = record(bridge, cwd, root, data, max(size, len(data)))
+    failures = []
+    for folder in folders:
+        try:
+            keep(folder, name, content)
+            return
+        except OSError as error:
+            failures.append(f"{folder}: {error.strerror or error}")
+    note_error(folders, f"{bridge}: what a hook gave is lost: {'; '.join(failures)}")
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # the folder was removed
+        return os.environ.get("PWD", "/")
+
+
+def _of_git(arguments: "list[str]") -> bytes:
+    """Returns as JSON what a hook of git is told: its name, its arguments, the lines on stdin."""
+    members = [("hook", arguments[0] if arguments else "")]
+    members += [(name, value) for name, _, value in (text.partition("=") for text in arguments[1:])]
+    fields = [f"{quoted(name)}:{quoted(value)}" for name, value in members]
+    if arguments[:1] == ["post-rewrite"]:
+        lines = read_input()[0].decode("ascii", "replace").splitlines()
+        pairs = [words[:2] for words in map(str.split, lines) if len(words) >= 2]
+        listed = ",".join(f"[{quoted(old)},{quoted(new)}]" for old, new in pairs)
+        fields.append(f'"pairs":[{listed}]')
+    return f"{{{','.join(fields)}}}".encode()
+
+
+def main() -> None:
+    """Fires once; the process ends here, with 0."""
+    try:
+        fire(sys.argv[1:])
+    except BaseException as error:  # door: a hook may never stop or disturb its agent
+        _tell(error)
+    os._exit(0)
+
+
+def _tell(error: BaseException) -> None:
+    try:
+        note_error(spools(log_of(_cwd())[0]), f"a hook failed: {error!r}")
+    except BaseException:  # door: then nobody can be told
+        return
+
+
+if __name__ == "__main__":
+    main()

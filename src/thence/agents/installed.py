@@ -1,0 +1,453 @@
+"""Hooks in the settings of agents and of git: put in, taken out, looked at.
+
+What stands in these files is kept, and a file that can't be understood is left alone. What was put
+in is known again by the program that it calls, so that taking it out takes nothing else. The text
+of a file before the change is kept in the user's state folder, and comes back as it was where
+nobody else has changed the file since.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from thence.agents import fired
+from thence.agents.fired import common_folder, log_of, repository, users_folder
+from thence.errors import ThenceError
+from thence.files import replace_file
+
+TOOLS = ("claude-code", "codex", "git")
+SETTINGS_BYTES_MAX = 4 * 1024 * 1024
+TIMEOUT_S = 10
+_CLAUDE_EVENTS = (
+    *("SessionStart", "SessionEnd", "UserPromptSubmit", "PreToolUse", "PostToolUse"),
+    *("PostToolUseFailure", "SubagentStart", "SubagentStop", "Stop", "PreCompact", "PostCompact"),
+    *("Notification", "PermissionRequest"),
+)
+_MATCHED = ("PreToolUse", "PostToolUse", "PostToolUseFailure", "PermissionRequest")
+_CODEX_EVENTS = ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop")
+EVENTS = {"claude-code": _CLAUDE_EVENTS, "codex": _CODEX_EVENTS}
+GIT_HOOKS = ("post-commit", "post-rewrite", "post-merge")
+_SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "ash")
+_SIGN = "thence/agents/fired.py"
+HELPER = "hook.sh"
+_BEGIN, _END = "# >>> thence hook >>>\n", "# <<< thence hook <<<\n"
+_NEW_SCRIPT = "#!/bin/sh\n"
+# the helper lies in the git folder, which no clone brings; the block does nothing without it
+_RUN = (
+    f'thence_hook="$(git rev-parse --git-common-dir)/{fired.LOG}/{HELPER}"\n'
+    'if [ -x "$thence_hook" ]; then\n    {words}\nfi\n'
+)
+_WORDS = {
+    "post-commit": '"$thence_hook" post-commit || :',
+    "post-merge": '"$thence_hook" post-merge || :',
+    # the lines on stdin are kept for what stands below
+    "post-rewrite": (
+        'thence_pairs="$(cat)"\n'
+        '    printf \'%s\\n\' "$thence_pairs" | "$thence_hook" post-rewrite "by=$1" || :\n'
+        "    exec <<THENCE_PAIRS\n$thence_pairs\nTHENCE_PAIRS"
+    ),
+}
+_HELPER = """\
+#!/bin/sh
+# thence: called by the hooks of git in this repository
+hook="$1"
+shift
+case "$hook" in
+post-commit) set -- "commit=$(git rev-parse HEAD)" ;;
+post-merge)
+    set -- "commit=$(git rev-parse HEAD)" "parents=$(git log -1 --format=%P)" \\
+        "how=$(git reflog -1 --format=%gs)"
+    ;;
+esac
+exec {command} git "$hook" "$@" "git_dir=$GIT_DIR"
+"""
+
+
+# makes a new text of a file's text; None stands for no file
+Edit = Callable[[str | None], str | None]
+
+
+class HookFile(NamedTuple):
+    """One file of an agent or of git: what was done to it, or how it stands.
+
+    `state` is "installed", "unchanged", "removed", "absent", or "left", of a file that was not
+    touched for the reason in `note`.
+    """
+
+    tool: str
+    path: Path
+    state: str
+    note: str = ""
+
+
+def command(tool: str) -> str:
+    """Returns the words by which a shell calls the fired program for an agent."""
+    program = shlex.join((sys.executable, "-I", "-S", fired.__file__))
+    return f"{program} {tool} || true"
+
+
+def install(tool: str, *, is_users: bool, with_notify: bool = False) -> list[HookFile]:
+    """Puts hooks in for this folder's repository or for the user.
+
+    Raises ThenceError where there is no place for them, or a file can't be written.
+    """
+    if tool == "git":
+        return list(_in_git(_git_place(is_users), _add_block))
+    path = _settings(tool, is_users)
+    other = _settings(tool, not is_users) if repository(str(Path.cwd())) else path
+    if other != path and _has_own(other, tool):
+        note = f"{other} has them already, and both would run"
+        return [HookFile(tool, path, "left", note)]
+    changes = [_changed(tool, path, partial(_with_hooks, tool))]
+    if with_notify:
+        changes.append(_changed(tool, path.with_name("config.toml"), _with_notify))
+    return changes
+
+
+def uninstall(tool: str, *, is_users: bool) -> list[HookFile]:
+    """Takes out what `install` put in, and nothing else; raises as that does."""
+    if tool == "git":
+        return list(_in_git(_git_place(is_users), _remove_block))
+    path = _settings(tool, is_users)
+    changes = [_changed(tool, path, _without_hooks, is_removal=True)]
+    if tool == "codex":
+        config = path.with_name("config.toml")
+        changes.append(_changed(tool, config, _without_notify, is_removal=True))
+    return [change for change in changes if change.state != "absent"] or changes[:1]
+
+
+def status() -> list[HookFile]:
+    """Returns how each place stands that this folder's agents and git read."""
+    in_repository = repository(str(Path.cwd())) is not None
+    changes = []
+    for tool in ("claude-code", "codex"):
+        for is_users in (False, True) if in_repository else (True,):
+            path = _settings(tool, is_users)
+            state, note = "installed" if _has_own(path, tool) else "absent", ""
+            if state == "absent" and _SIGN in (_read(path) or ""):
+                state, note = "left", "it calls another thence; install again"
+            changes.append(HookFile(tool, path, state, note))
+    if in_repository:
+        folder, _ = _git_place(is_users=False)
+        for name in GIT_HOOKS:
+            path = folder / name
+            state = "installed" if _BEGIN in (_read(path) or "") else "absent"
+            changes.append(HookFile("git", path, state))
+    return changes
+
+
+def log_here() -> Path:
+    """Returns the place of the log for this folder; raises ThenceError for a user without one."""
+    name, _ = log_of(str(Path.cwd()))
+    if not name:
+        raise ThenceError(
+            "could not choose a log",
+            cause="this folder is in no repository, and HOME is not set",
+            hint="go to a repository, or set HOME",
+        )
+    return Path(name)
+
+
+def _settings(tool: str, is_users: bool) -> Path:
+    """Returns the file of an agent's hooks.
+
+    A project's is the one that is not shared: it holds the path of a program on this machine.
+    """
+    name = {"claude-code": "settings.json", "codex": "hooks.json"}[tool]
+    folder = {"claude-code": ".claude", "codex": ".codex"}[tool]
+    if is_users:
+        return Path.home() / folder / name
+    place = repository(str(Path.cwd()))
+    if place is None:
+        raise ThenceError(
+            f"could not install hooks of {tool} for a project",
+            place=Path.cwd(),
+            cause="this folder is in no git repository",
+            hint="go to one, or install them for all you do: --user",
+        )
+    name = "settings.local.json" if tool == "claude-code" else name
+    return Path(place[0], folder, name)
+
+
+def _changed(tool: str, path: Path, change: Edit, *, is_removal: bool = False) -> HookFile:
+    """Writes what a function makes of a file's text; of None it is removed."""
+    link = _link_of_clone(path)
+    if link is not None:
+        return HookFile(tool, path, "left", f"{link} is a symbolic link, and none is followed here")
+    text = _read(path)
+    try:
+        fresh = change(text)
+    except ValueError as error:
+        return HookFile(tool, path, "left", str(error))
+    if fresh == text:
+        return HookFile(tool, path, "absent" if is_removal else "unchanged")
+    is_kept, before = _kept(path, text)
+    if is_removal and is_kept:
+        fresh = before
+    elif not is_removal:
+        _keep(path, before if is_kept else text, fresh or "")
+    path = path.resolve()  # dotfiles are often kept elsewhere
+    if fresh is None:
+        path.unlink()
+        with suppress(OSError):  # other files are in it
+            path.parent.rmdir()
+        return HookFile(tool, path, "removed")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh_mode = 0o755 if tool == "git" else 0o600
+    mode = path.stat().st_mode & 0o777 if text is not None else fresh_mode
+    replace_file(path, _bytes(fresh), mode)
+    if is_removal:
+        return HookFile(tool, path, "removed")
+    return HookFile(tool, path, "installed", _warning(tool, path))
+
+
+def _link_of_clone(path: Path) -> Path | None:
+    """Returns a symbolic link in a working tree: its maker would choose what is written."""
+    place = repository(str(Path.cwd()))
+    root = Path(place[0]) if place else None
+    if root is None or not path.is_relative_to(root) or path.is_relative_to(root / ".git"):
+        return None
+    inside = [path, *path.parents]
+    return next((part for part in inside[: inside.index(root)] if part.is_symlink()), None)
+
+
+def _kept_path(path: Path) -> Path | None:
+    folder = users_folder("XDG_STATE_HOME", ".local/state", "thence/hooks")
+    name = sha256(os.fsencode(path.resolve())).hexdigest()[:32]
+    return Path(folder, f"{name}.json") if folder else None
+
+
+def _keep(path: Path, before: str | None, after: str) -> None:
+    """Keeps the text of a file before it is changed."""
+    kept = _kept_path(path)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        digest = sha256(_bytes(after)).hexdigest()
+        replace_file(kept, json.dumps({"before": before, "after": digest}).encode(), 0o600)
+
+
+def _kept(path: Path, text: str | None) -> tuple[bool, str | None]:
+    """Returns whether a file is as `install` has left it, and its text before that."""
+    kept = _kept_path(path)
+    try:
+        members = json.loads(kept.read_bytes()) if kept is not None else {}
+        is_same = members["after"] == sha256(_bytes(text or "")).hexdigest()
+        return (True, members["before"]) if is_same else (False, None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False, None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _read(path: Path) -> str | None:
+    """Returns a file's text, byte for byte; None where there is no file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(SETTINGS_BYTES_MAX).decode("utf-8", "surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _warning(tool: str, path: Path) -> str:
+    """Returns a warning where git would commit a file."""
+    if repository(str(path.parent)) is None:
+        return ""
+    argv = ["git", "-C", str(path.parent), "check-ignore", "-q", path.name]
+    if subprocess.run(argv, check=False, capture_output=True).returncode != 1:
+        return ""
+    if tool == "git":
+        return "it is in the working tree: what was added does nothing in other clones"
+    return "it names a program of this machine: do not commit it (.git/info/exclude)"
+
+
+def _parsed(text: str | None) -> dict[str, Any]:
+    """Reads settings; raises ValueError that says what to do."""
+    if text is None or not text.strip():
+        return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is no JSON ({error}); correct it, then install again") from None
+    hooks = value.get("hooks", {}) if isinstance(value, dict) else None
+    if not isinstance(hooks, dict) or not all(
+        isinstance(groups, list) for groups in hooks.values()
+    ):
+        raise ValueError("its hooks have no form that is known; add them by hand: see --help")
+    return dict(value)
+
+
+def _with_hooks(tool: str, text: str | None) -> str:
+    settings = _parsed(text)
+    words = command(tool)
+    hooks = settings.setdefault("hooks", {})
+    is_changed = False
+    for event in EVENTS[tool]:
+        groups = hooks.setdefault(event, [])
+        own = [entry for group in groups for entry in _entries(group) if _is_own(entry)]
+        for entry in own:
+            is_changed |= entry["command"] != words
+            entry["command"] = words
+        if not own:
+            entry = {"type": "command", "command": words, "timeout": TIMEOUT_S}
+            matcher = {"matcher": "*"} if event in _MATCHED and tool == "claude-code" else {}
+            groups.append({**matcher, "hooks": [entry]})
+            is_changed = True
+    return _written(settings, text) if is_changed else text or ""
+
+
+def _without_hooks(text: str | None) -> str | None:
+    """Returns settings without the hooks of ours, and without what becomes empty by that."""
+    if text is None or _SIGN not in text:
+        return text
+    settings = _parsed(text)
+    hooks = settings["hooks"]
+    for event, groups in list(hooks.items()):
+        for group in [group for group in groups if any(map(_is_own, _entries(group)))]:
+            group["hooks"] = [entry for entry in _entries(group) if not _is_own(entry)]
+            if not group["hooks"]:
+                groups.remove(group)
+        if not groups:
+            del hooks[event]
+    if not hooks:
+        del settings["hooks"]
+    return _written(settings, text) if settings else None
+
+
+def _entries(group: object) -> list[dict[str, Any]]:
+    entries = group.get("hooks") if isinstance(group, dict) else None
+    return [entry for entry in entries or () if isinstance(entry, dict)]
+
+
+def _is_own(entry: Mapping[str, Any]) -> bool:
+    return _SIGN in str(entry.get("command"))
+
+
+def _has_own(path: Path, tool: str) -> bool:
+    """Reports whether an agent's settings call the program of this installation."""
+    try:
+        hooks = _parsed(_read(path)).get("hooks", {})
+    except ValueError:
+        return False
+    groups = [group for groups in hooks.values() for group in groups]
+    return any(
+        entry.get("command") == command(tool) for group in groups for entry in _entries(group)
+    )
+
+
+def _written(settings: Mapping[str, Any], text: str | None) -> str:
+    """Returns settings as JSON, in the manner of the text before: its indent, its last newline."""
+    lines = (text or "").splitlines()
+    inner = next((line for line in lines[1:] if line.strip()), "  ")
+    indent: str | int = inner[: len(inner) - len(inner.lstrip())] or 2
+    fresh = json.dumps(settings, indent=indent, ensure_ascii=False)
+    return fresh + ("\n" if text is None or text.endswith("\n") else "")
+
+
+_NOTIFY_MARK = "  # thence hook\n"
+
+
+def _with_notify(text: str | None) -> str:
+    """Returns Codex's settings with the program that versions without hooks call after a turn."""
+    settings = _toml(text)
+    if "notify" in settings:
+        if _SIGN in str(settings["notify"]):
+            return text or ""
+        raise ValueError("notify calls another program already; call that one from yours")
+    words = [sys.executable, "-I", "-S", fired.__file__, "codex"]
+    return f"notify = {json.dumps(words)}{_NOTIFY_MARK}{text or ''}"
+
+
+def _without_notify(text: str | None) -> str | None:
+    if text is None:
+        return None
+    lines = text.splitlines(keepends=True)
+    rest = "".join(line for line in lines if not (line.endswith(_NOTIFY_MARK) and _SIGN in line))
+    return rest or None if rest != text else text
+
+
+def _toml(text: str | None) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text or "")
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"it is no TOML ({error}); correct it, then install again") from None
+
+
+def _git_place(is_users: bool) -> tuple[Path, Path]:
+    """Returns the folder of the hooks of this repository, and the place of its log."""
+    argv = ["git", "rev-parse", "--is-bare-repository", "--git-path", "hooks"]
+    operation = "could not install hooks of git"
+    if is_users:
+        raise ThenceError(
+            operation,
+            cause="git has no hooks for all repositories that leave each one's own in force",
+            hint="install them in each repository: thence hook install git",
+        )
+    try:
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    except OSError as error:
+        raise ThenceError(operation, cause=f"git: {error}", hint="install git") from error
+    place = repository(str(Path.cwd()))
+    if done.returncode or place is None or not done.stdout.startswith("false"):
+        raise ThenceError(
+            operation,
+            place=Path.cwd(),
+            cause="this folder is no working tree of a git repository of this user",
+            hint="go to one, or make one: git init",
+        )
+    folder = Path(done.stdout.splitlines()[1].rstrip("\n"))
+    return folder.absolute(), Path(common_folder(place[1]), fired.LOG)
+
+
+def _in_git(
+    place: tuple[Path, Path], edit: Callable[[str, str | None], str | None]
+) -> Iterator[HookFile]:
+    folder, log = place
+    is_removal = edit is _remove_block
+    helper = log / HELPER
+    if not is_removal:
+        log.mkdir(parents=True, exist_ok=True, mode=0o700)
+        program = shlex.join((sys.executable, "-I", "-S", fired.__file__))
+        replace_file(helper, _HELPER.format(command=program).encode())
+        helper.chmod(0o755)
+    for name in GIT_HOOKS:
+        change = _changed("git", folder / name, partial(edit, name), is_removal=is_removal)
+        if change.state == "installed":
+            path = folder / name
+            path.chmod(path.stat().st_mode | 0o111)
+        yield change
+    if is_removal:
+        helper.unlink(missing_ok=True)
+
+
+def _add_block(name: str, text: str | None) -> str:
+    """Returns a hook with our block before all else, where nothing can end the script first."""
+    text = _NEW_SCRIPT if text is None else text
+    plain = _remove_block(name, text) or _NEW_SCRIPT
+    first, newline, rest = plain.partition("\n")
+    program = first.removeprefix("#!").split()
+    is_shell = first.startswith("#!") and any(
+        os.path.basename(word) in _SHELLS for word in program[:2]
+    )
+    if not is_shell or not newline:
+        raise ValueError(f"it is no shell script that is known; run {HELPER} of the log from it")
+    return f"{first}\n{_BEGIN}{_RUN.format(words=_WORDS[name])}{_END}{rest}"
+
+
+def _remove_block(name: str, text: str | None) -> str | None:
+    """Returns a hook without our block; None where nothing else is in it."""
+    if text is None or _BEGIN not in text or _END not in text:
+        return text
+    before, _, rest = text.partition(_BEGIN)
+    plain = before + rest.partition(_END)[2]
+    return None if plain == _NEW_SCRIPT else plain

@@ -1,0 +1,242 @@
+"""The taking in of what hooks have left in the spool of a log, in order, each file once.
+
+Whoever opens the log next does it, before reading. An event's id follows from its file's name, so
+that a file which outlives its event is not taken in twice. A file that stands for no event is moved
+to `refused` in the spool, with a line in `errors.log`.
+"""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from thence.agents.fired import ERRORS, FORM, SPOOL, note_error, spools
+from thence.agents.hooked import Spooled, Unreadable, cut_input, events_of
+from thence.agents.sessions import SHELLS, SessionTable, process_of, text_of
+from thence.core.values.new_event import NewEvent
+from thence.errors import EventTooLarge, FileBusy, InvalidEvent, ThenceError
+from thence.files import file_lock, replace_file
+from thence.log.read.opening import opened_vocabulary
+from thence.log.storage.disk import OS_DISK
+from thence.replica import Log
+
+BODIES_FROM = 1024
+REFUSED = "refused"
+_NAME = re.compile(r"\d{20}-\d+-[0-9a-f]{6}\.json")
+_OWN = frozenset((ERRORS, f"{ERRORS}.1", REFUSED))
+_FILE_BYTES_MAX = 64 * 1024 * 1024
+_BATCH_FILES = 256
+_BATCH_BYTES = 8 * 1024 * 1024
+_LOCK_WAIT_S = 10.0
+_MASKED = b"# secrets are masked before an event is stored; see `thence redact --help`\n[redact]\n"
+
+
+def make_log(folder: Path) -> None:
+    """Makes the log of agents with its spool, for this user alone; secrets are masked in it.
+
+    Nothing changes where it is. Raises ThenceError, OSError.
+    """
+    is_new = not folder.is_dir()
+    (folder / SPOOL).mkdir(parents=True, exist_ok=True, mode=0o700)
+    if is_new:
+        folder.chmod(0o700)
+    settings = folder / ".thence" / "settings.toml"
+    if not settings.parent.is_dir():
+        settings.parent.mkdir(exist_ok=True)
+        replace_file(settings, _MASKED)
+    opened_vocabulary(OS_DISK, folder, "plain", True)
+
+
+def is_waiting(folder: Path) -> bool:
+    """Reports whether a hook has left something for a log; cheap where there are no hooks."""
+    return any(True for spool in spools(str(folder.absolute())) for _ in _names(Path(spool)))
+
+
+class Waiting(NamedTuple):
+    """The numbers of files in the spools of a log: those to take in, those refused."""
+
+    waiting: int
+    refused: int
+
+
+def waiting(folder: Path) -> Waiting:
+    """Counts what hooks have left for a log."""
+    places = [Path(spool) for spool in spools(str(folder.absolute()))]
+    refused = [len([*_names(spool / REFUSED)]) for spool in places]
+    return Waiting(sum(len([*_names(spool)]) for spool in places), sum(refused))
+
+
+def last_error(folder: Path) -> str:
+    """Returns the last line about what went wrong in a hook or here, "" if nothing did."""
+    lines: list[str] = []
+    for spool in spools(str(folder.absolute())):
+        with suppress(OSError):
+            lines += Path(spool, ERRORS).read_text("utf-8", "replace").splitlines()[-1:]
+    return max(lines, default="")
+
+
+def take_in(folder: Path) -> int:
+    """Appends what waits for a log, and returns the number of events; it never raises.
+
+    What can't be appended now, as on a read-only disk, stays for the next time.
+    """
+    folder = folder.absolute()
+    try:
+        if not is_waiting(folder):
+            return 0
+        make_log(folder)
+        with file_lock(folder / SPOOL / ".intake.lock", _LOCK_WAIT_S, mode=0o600):
+            return _Intake(folder).run()
+    except FileBusy:  # another command takes in
+        return 0
+    except Exception as error:  # door: reading a log never fails for what hooks have left
+        note_error(spools(str(folder)), f"nothing was taken in: {error}")
+        return 0
+
+
+def open_agents_log(folder: Path) -> Log:
+    """Opens the log of agents by itself: no event in it is caused by what this process was handed.
+
+    Raises ThenceError.
+    """
+    vocabulary = opened_vocabulary(OS_DISK, folder, "plain", True)
+    return Log(folder, vocabulary, bodies_from=BODIES_FROM)
+
+
+class _Intake:
+    """One taking in, under its lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._spools = [Path(spool) for spool in spools(str(folder))]
+        self._table = SessionTable()
+
+    def run(self) -> int:
+        """Returns the number of events that were appended; raises ThenceError, OSError."""
+        with open_agents_log(self._folder) as log:
+            self._table = stored_table(log)
+            return sum(self._take(log, paths) for paths in self._batches())
+
+    def _batches(self) -> Iterator[list[Path]]:
+        """Yields the files in the order of their names, some at a time."""
+        paths = [spool / name for spool in self._spools for name in _names(spool)]
+        batch: list[Path] = []
+        size = 0
+        for path in sorted(paths, key=lambda path: path.name):
+            batch.append(path)
+            with suppress(OSError):
+                size += path.lstat().st_size
+            if len(batch) == _BATCH_FILES or size > _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        yield batch
+
+    def _take(self, log: Log, paths: Sequence[Path]) -> int:
+        events: list[NewEvent] = []
+        taken: list[tuple[Path, list[NewEvent]]] = []
+        for path in paths:
+            try:
+                own = events_of(read_spooled(path), self._table)
+            except Unreadable as error:
+                self._refuse(path, error)
+                continue
+            except Exception as error:  # door: input that nobody thought of is refused like other
+                self._refuse(path, f"{type(error).__name__}: {error}")
+                continue
+            own = [event for event in own if not log.answers.holds(event.event_id or "")]
+            taken.append((path, own))
+            events += own
+        try:
+            log.append_many(events)
+        except (InvalidEvent, EventTooLarge):
+            for path, own in taken:
+                self._take_alone(log, path, own)
+        for path, _ in taken:
+            path.unlink(missing_ok=True)
+        return len(events)
+
+    def _take_alone(self, log: Log, path: Path, events: Sequence[NewEvent]) -> None:
+        """Appends the events of one file, or refuses it for what the log does."""
+        try:
+            log.append_many(events)
+        except (InvalidEvent, EventTooLarge) as error:
+            self._refuse(path, error)
+
+    def _refuse(self, path: Path, why: object) -> None:
+        with suppress(OSError):
+            refused = path.parent / REFUSED
+            refused.mkdir(exist_ok=True, mode=0o700)
+            if not refused.is_symlink():
+                path.rename(refused / path.name)
+        note_error([str(spool) for spool in self._spools], f"{path.name} is refused: {why}")
+
+
+def _names(spool: Path) -> Iterator[str]:
+    """Yields the names in a spool that are to be taken in or refused; a link leads nowhere."""
+    with suppress(OSError):
+        names = [] if spool.is_symlink() else os.listdir(spool)
+        yield from (name for name in names if name not in _OWN and not name.startswith("."))
+
+
+def read_spooled(path: Path) -> Spooled:
+    """Reads a file of a spool; raises Unreadable, OSError."""
+    if not _NAME.fullmatch(path.name):
+        raise Unreadable("no hook gives a file this name")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Unreadable("it is no regular file")
+        data = file.read(_FILE_BYTES_MAX + 1)
+    if len(data) > _FILE_BYTES_MAX:
+        raise Unreadable(f"it is longer than {_FILE_BYTES_MAX} bytes")
+    # the two parts are read apart, so that the hook's input can't stand for a member beside it
+    head_line, _, rest = data.partition(b"\n")
+    head = _members(head_line + b"null}")
+    value = _decoded(rest.removesuffix(b"}"))
+    if isinstance(value, str):
+        value = cut_input(value, int(head.get("input_bytes") or 0))
+    if head.get("v") != FORM or not isinstance(value, dict):
+        raise Unreadable("its input is no JSON object" if head.get("v") == FORM else "unknown form")
+    chain, variables, time_ns = (head.get(key) for key in ("chain", "variables", "time_ns"))
+    processes = map(process_of, chain if isinstance(chain, list) else ())
+    return Spooled(
+        path.name.removesuffix(".json"),
+        text_of(head, "bridge") or "unknown",
+        time_ns if isinstance(time_ns, int) else 0,
+        text_of(head, "cwd"),
+        text_of(head, "root"),
+        process_of(head.get("agent_process")),
+        tuple(process for process in processes if process is not None),
+        tuple(map(str, variables)) if isinstance(variables, list) else (),
+        value,
+    )
+
+
+def _members(data: bytes) -> dict[str, Any]:
+    value = _decoded(data)
+    if not isinstance(value, dict):
+        raise Unreadable("it is no JSON object")
+    return value
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return json.loads(data.decode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"its input is no JSON: {error}") from None
+
+
+def stored_table(log: Log) -> SessionTable:
+    """Returns the sessions of a log; large values are read only where they matter."""
+    table = SessionTable()
+    for event in log.read():
+        payload = event.cut_payload
+        if event.event_type == "tool.begun" and payload.get("tool") in SHELLS:
+            with suppress(ThenceError):
+                payload = event.payload
+        table.note(event.event_type, event.event_id, event.subject, payload, event.actor)
+    return table

@@ -1,0 +1,637 @@
+"""Who owns a commit or a line: the agent, its task and what the user asked, or a person.
+
+Owners are never told by time. A commit has the owner that its event names; one that was rewritten,
+picked or squashed that of the commits it came from. A line has that of the edit whose text holds
+it, made in the working tree that its commit was made from, after the last commit there that had
+the line. Where two agents may have written it, the answer says so.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
+from functools import cached_property
+from itertools import takewhile
+from typing import Any, Literal, NamedTuple
+
+from thence.agents.blamed import BlamedLine, CommitHistory, CommitInfo
+from thence.core.event import Event
+from thence.errors import BodyMissing, EventNotFound
+from thence.replica import Log
+from thence.work.vcs.repository import Repository
+
+OID_SHOWN = 12
+CHAIN_MAX = 50
+REWRITES_MAX = 1_000
+SQUASHED_AMONG = 200  # the newest commits of the log that a squash is searched for
+RUN_MAX = 50  # most lines before and behind one that are compared
+TELLING_CHARACTERS = 12  # letters and digits of a line that hardly two write alike
+CELLS_MAX = 4_000_000  # of the table by which two texts are compared line by line
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_FILES = b'"files":['
+
+_Texts = dict[str, dict[int, "AgentEdit"]]
+Kind = Literal["agent", "person", "bot", "unknown"]
+
+
+class Owner(NamedTuple):
+    """The owner of a commit or a line.
+
+    `name` is the actor of an agent, else the author in git. `chain` leads from the edit, or from
+    the commit's event, to what the user asked. `via` are the steps from the commit to its owner,
+    `reason` says why it is unknown, `others` own parts of a commit that was made of several.
+    """
+
+    kind: Kind
+    name: str = ""
+    session: str | None = None
+    agent: str | None = None
+    agent_type: str | None = None
+    commit: str = ""
+    commit_event: Event | None = None
+    chain: tuple[Event, ...] = ()
+    via: tuple[str, ...] = ()
+    reason: str = ""
+    others: "tuple[Owner, ...]" = ()
+
+    @property
+    def key(self) -> tuple[str, str | None, str | None]:
+        """What two owners that are the same share: kind, session or name, subagent."""
+        return self.kind, self.session or self.name, self.agent
+
+    @property
+    def edit(self) -> Event | None:
+        """The edit whose text holds the line."""
+        return self.chain[0] if self.chain and _FILES in self.chain[0].line else None
+
+    @property
+    def prompt(self) -> Event | None:
+        """What the user asked."""
+        return next((event for event in self.chain if event.event_type == "prompt"), None)
+
+
+class CommitRecord(NamedTuple):
+    """An event of a commit, with its place in the log."""
+
+    place: int
+    event: Event
+    commit: str
+    root: str | None
+    session: str | None
+    by: str
+
+
+class WrittenLine(NamedTuple):
+    """A line that an edit wrote; one at an open end may be a part of a line of the file.
+
+    `replaced` is the text in whose place it came, where both are parts of one line.
+    """
+
+    text: str
+    is_open_before: bool = False
+    is_open_behind: bool = False
+    replaced: str | None = None
+
+    def fits(self, line: str) -> bool:
+        """Reports whether it may be this line or a part of it."""
+        if not (self.is_open_before or self.is_open_behind):
+            return self.text == line
+        at = line.find(self.text) if self.text.strip() else -1
+        is_begun = at == 0 or (at > 0 and (self.is_open_before or not line[:at].strip()))
+        return is_begun and (self.is_open_behind or line.endswith(self.text))
+
+
+class AgentEdit(NamedTuple):
+    """What one edit wrote into one file; `runs` are the lines that are new in it, in rows.
+
+    `begun` and `place` are where the log has the begin and the end of the call: it wrote between.
+    """
+
+    place: int
+    begun: int
+    event: Event
+    session: str | None
+    agent: str | None
+    root: str | None
+    is_whole: bool
+    runs: tuple[tuple[WrittenLine, ...], ...]
+
+    @property
+    def author(self) -> tuple[str | None, str | None]:
+        """The session, and the subagent in it."""
+        return self.session, self.agent
+
+    def likeness(self, lines: Sequence[BlamedLine], at: int) -> tuple[int, int]:
+        """Returns the longest row of its lines around one of a file, and how much of that it is."""
+        return max((_likeness(run, lines, at) for run in self.runs), default=(0, 0))
+
+
+class Ownership:
+    """The answers about one repository, from one log that is read once.
+
+    `journal` gives the events of the project's packages, asked for where nothing else tells.
+    """
+
+    def __init__(
+        self, log: Log, repo: Repository, journal: Callable[[], Iterable[Event]] = tuple
+    ) -> None:
+        self.log = log
+        self.history = CommitHistory(repo)
+        self.commits: dict[str, CommitRecord] = {}
+        self.rewritten: dict[str, list[str]] = {}
+        self._edits: list[tuple[int, Event]] = []
+        self._begun: dict[str, int] = {}
+        self._journal = journal
+        self._owners: dict[str, Owner] = {}
+        self._sources: dict[str, tuple[str, Sequence[str]]] = {}
+        self._chains: dict[str, tuple[Event, ...]] = {}
+        self._earlier: dict[tuple[str, tuple[str, ...]], list[tuple[int, frozenset[str]]]] = {}
+        self._events: dict[str, Event | None] = {}
+        self._by_path: dict[str, list[AgentEdit]] = {}
+        self._by_root: dict[str | None, list[CommitRecord]] = {}
+        self._texts: dict[tuple[str, ...], tuple[_Texts, list[tuple[WrittenLine, AgentEdit]]]] = {}
+        for place, event in enumerate(log.read()):
+            self._note(place, event)
+
+    def _note(self, place: int, event: Event) -> None:
+        if event.event_type == "commit":
+            payload = event.cut_payload
+            if commit := _commit(payload.get("commit")):
+                by = str(payload.get("by", "unknown"))
+                where = _root(payload.get("root")), _text(payload.get("session"))
+                self.commits.setdefault(commit, CommitRecord(place, event, commit, *where, by))
+        elif event.event_type == "rewrite":
+            payload = event.cut_payload
+            old, new = _commit(payload.get("old")), _commit(payload.get("new"))
+            if old and new and old != new:
+                self.rewritten.setdefault(new, []).append(old)
+        elif event.event_type == "tool.begun":
+            self._begun[event.event_id] = place
+        elif event.event_type == "tool.ended" and _FILES in event.line:
+            self._edits.append((place, event))
+
+    @cached_property
+    def recorded(self) -> list[str]:
+        """The commits that the log has events of, in its order."""
+        return sorted(self.commits, key=lambda commit: self.commits[commit].place)
+
+    # commits
+
+    def of_commit(self, commit: str) -> Owner:
+        """Returns the owner of a commit; raises GitFailed, ReadFailed."""
+        if commit not in self._owners:
+            self._owners[commit] = Owner("unknown", commit=commit, reason="its rewrites go round")
+            self._owners[commit] = self._of_commit(commit)._replace(commit=commit)
+        return self._owners[commit]
+
+    def _of_commit(self, commit: str) -> Owner:
+        info, record = self.history.info(commit), self.commits.get(commit)
+        step, origins = self._origins(commit)
+        if owner := self._joined(origins):
+            names = ", ".join(origin[:OID_SHOWN] for origin in origins)
+            return owner._replace(via=(f"{step} from {names}", *owner.via))
+        if record is not None and record.by == "agent":
+            return self._recorded(record)
+        if info is None:
+            return Owner("unknown", reason="this clone does not have the commit")
+        if info.is_by_bot:
+            return Owner("bot", info.author)
+        if owner := self._of_package(info):
+            return owner
+        if record is None and not self.commits:
+            reason = "the log has no commits: `thence hook install git` records whose they are"
+            return Owner("unknown", info.author, reason=reason)
+        if record is not None and record.by != "person":
+            reason = "what its process descends from could not be read when it was made"
+            return Owner("unknown", info.author, commit_event=record.event, reason=reason)
+        return Owner("person", info.author, commit_event=record.event if record else None)
+
+    def _origins(self, commit: str) -> tuple[str, Sequence[str]]:
+        """Returns the commits that one was made of, behind "rewritten" or "squashed"."""
+        if commit not in self._sources:
+            self._sources[commit] = self._find_origins(commit)
+        return self._sources[commit]
+
+    def _find_origins(self, commit: str) -> tuple[str, Sequence[str]]:
+        if olds := self.rewritten.get(commit):
+            return "rewritten", list(dict.fromkeys(olds))
+        record = self.commits.get(commit)
+        if record is not None and record.by == "agent" and self._has_own_edits(record):
+            return "", ()  # what two agents did alike at once, each of them did
+        if original := self.history.original(commit, self.recorded):
+            return "rewritten", [original]
+        return "squashed", self._squashed(commit)
+
+    def _joined(self, commits: Iterable[str]) -> Owner | None:
+        """Returns the owner of the first commit whose owner is known, the others in `others`."""
+        owners = [owner for commit in commits for owner in self._whole(self.of_commit(commit))]
+        distinct = [*{owner.key: owner for owner in reversed(owners)}.values()][::-1]
+        if not distinct:
+            return None
+        return distinct[0]._replace(others=tuple(distinct[1:]))
+
+    def _whole(self, owner: Owner) -> list[Owner]:
+        parts = (owner._replace(others=()), *owner.others)
+        return [part for part in parts if part.kind != "unknown"]
+
+    def _recorded(self, record: CommitRecord) -> Owner:
+        chain = self._chain(record.event)
+        payload = record.event.cut_payload
+        agent = _text(payload.get("agent"))
+        name = record.event.actor or ""
+        tool = chain[1] if len(chain) > 1 else None
+        if tool is not None and record.event.caused_by:
+            agent = agent or _text(tool.cut_payload.get("agent"))
+            name = tool.actor or name
+        kind = _text(payload.get("agent_type")) or self._agent_type(chain)
+        owner = Owner("agent", name, record.session, agent, kind, record.commit, record.event)
+        return owner._replace(chain=chain)
+
+    def _agent_type(self, chain: Sequence[Event]) -> str | None:
+        types = (_text(event.cut_payload.get("agent_type")) for event in chain)
+        return next(filter(None, types), None)
+
+    def _has_own_edits(self, record: CommitRecord) -> bool:
+        """Reports whether the session of a commit edited its files since the last commit there."""
+        before = [
+            other.place for other in self._records_of(record.root) if other.place < record.place
+        ]
+        since = max(before, default=-1)
+        paths = self.history.paths_of((record.commit,)).get(record.commit, frozenset())
+        return any(
+            since < edit.place
+            and edit.begun < record.place
+            and (edit.session, edit.root) == (record.session, record.root)
+            for edit in self._edits_of(paths)
+        )
+
+    def _squashed(self, commit: str) -> list[str]:
+        """Returns the commits that one holds the whole change of, in the log's order."""
+        paths = self.history.paths_of((commit,)).get(commit)
+        if not paths or not self._unmerged:
+            return []
+        record, changed = self.commits.get(commit), self.history.paths_of(self._unmerged)
+        others = [
+            other
+            for other in self._unmerged
+            if changed[other] & paths and (not record or self.commits[other].place < record.place)
+        ]
+        whole = set(self.history.held_by(commit, others[-SQUASHED_AMONG:]))
+        for tip in tuple(whole):
+            whole |= set(others) - self.history.outside(tip, others)
+        return [other for other in others if other in whole]
+
+    @cached_property
+    def _unmerged(self) -> list[str]:
+        """The commits of the log that are in no history here and were not rewritten."""
+        rewritten = {old for olds in self.rewritten.values() for old in olds}
+        head = self.history.repo.git.commit_of("HEAD")
+        outside = self.history.outside(head, self.recorded) if head else frozenset()
+        present = self.history.infos(outside - rewritten)
+        return [commit for commit in self.recorded if commit in present]
+
+    def _of_package(self, info: CommitInfo) -> Owner | None:
+        """Returns the agent that a package of `thence work` was given to, by its landed code."""
+        packages: dict[str, dict[str, Event]] = {}
+        for event in self._journal():
+            if event.subject and event.event_type in ("WPAssigned", "WPReviewed", "WPLanded"):
+                is_review = event.cut_payload.get("phase") == "review"
+                if not is_review:
+                    packages.setdefault(event.subject, {})[event.event_type] = event
+        commit = info.commit
+        for events in packages.values():
+            assigned, reviewed = events.get("WPAssigned"), events.get("WPReviewed")
+            landed = events.get("WPLanded")
+            if assigned is None:
+                continue
+            is_landed = landed is not None and landed.cut_payload.get("commit") == commit
+            if is_landed or (reviewed is not None and self._is_of(info, reviewed)):
+                name = _text(assigned.cut_payload.get("agent_id")) or ""
+                chain = tuple(event for event in (landed, reviewed, assigned) if event)
+                return Owner("agent", name, chain=chain, via=("work's journal",))
+        return None
+
+    def _is_of(self, info: CommitInfo, reviewed: Event) -> bool:
+        payload = reviewed.payload
+        if info.commit == payload.get("commit"):
+            return True
+        patch = self.history.patch_of(info.commit)
+        return bool(patch) and patch in (payload.get("patch"), *payload.get("patches", ()))
+
+    # lines
+
+    def of_line(self, lines: Sequence[BlamedLine], at: int) -> Owner:
+        """Returns the owner of one of a file's lines; those around it tell equal lines apart."""
+        line = lines[at]
+        if not line.commit:
+            return self._of_uncommitted(lines, at)
+        if line.commit in self.history.shallow:
+            reason = "this clone is shallow: the commits before are not here"
+            return Owner("unknown", commit=line.commit, reason=reason)
+        edits, owner = self._explaining(line), self.of_commit(line.commit)
+        chosen = _chosen(edits, lines, at)
+        if chosen is None and not edits and owner.kind != "bot":
+            chosen = _chosen(self._squashed_in(line), lines, at, is_whole=True)
+        return self._by_edit(chosen, owner) if chosen else owner
+
+    def _by_edit(self, chosen: list[AgentEdit], owner: Owner) -> Owner:
+        """Returns the owner by the newest of the edits that may have written a line."""
+        edit = chosen[-1]
+        if len({edit.session for edit in chosen}) > 1:
+            names = " and ".join(sorted({str(edit.session) for edit in chosen}))
+            reason = f"sessions {names} both wrote this line before the commit"
+            return Owner("unknown", commit=owner.commit, reason=reason, via=owner.via)
+        chain, agent = self._chain(edit.event), edit.agent
+        name = edit.event.actor or ""
+        if len({edit.agent for edit in chosen}) > 1:  # the same words from two subagents
+            chain, agent = _in_common([self._chain(other.event) for other in chosen]), None
+            name = name.partition("/")[0]
+        kind = _text(edit.event.cut_payload.get("agent_type")) if agent else None
+        written = Owner("agent", name, edit.session, agent, kind, owner.commit)
+        return written._replace(commit_event=owner.commit_event, chain=chain, via=owner.via)
+
+    def _of_uncommitted(self, lines: Sequence[BlamedLine], at: int) -> Owner:
+        top = _root(str(self.history.repo.top))
+        edits = [edit for edit in self._holding(lines[at]) if edit.root == top]
+        last = max((record.place for record in self._records_of(top)), default=-1)
+        recent = [edit for edit in edits if edit.place > last]
+        chosen = _chosen(_first_writers(recent or edits), lines, at)
+        if chosen:
+            return self._by_edit(chosen, Owner("unknown"))
+        return Owner("unknown", reason="it is not committed yet, and no agent's edit holds it")
+
+    def _explaining(self, line: BlamedLine) -> list[AgentEdit]:
+        """Returns the edits that a line may have come from into its commit, in the log's order."""
+        edits = self._holding(line)
+        explaining: dict[int, AgentEdit] = {}
+        for record in self._origin_records(line.commit) if edits else ():
+            since = self._last_with(line, record)
+            explaining |= {
+                edit.place: edit
+                for edit in edits
+                if edit.root == record.root and since < edit.place and edit.begun < record.place
+            }
+        return _first_writers([explaining[place] for place in sorted(explaining)])
+
+    def _origin_records(self, commit: str) -> Iterator[CommitRecord]:
+        """Yields the events of a commit and of all that it came from."""
+        remaining, seen = [commit], {commit}
+        while remaining and len(seen) < REWRITES_MAX:
+            commit = remaining.pop()
+            if commit in self.commits:
+                yield self.commits[commit]
+            origins = set(self._origins(commit)[1]) - seen
+            seen |= origins
+            remaining += origins
+
+    def _records_of(self, root: str | None) -> list[CommitRecord]:
+        """Returns the events of the commits that were made in a working tree, in order."""
+        if root not in self._by_root:
+            records = (self.commits[commit] for commit in self.recorded)
+            self._by_root[root] = [record for record in records if record.root == root]
+        return self._by_root[root]
+
+    def _last_with(self, line: BlamedLine, record: CommitRecord) -> int:
+        """Returns the place of the last commit before one, of its working tree, with a line."""
+        key = record.commit, line.paths
+        if key not in self._earlier:
+            before = [
+                other.commit
+                for other in self._records_of(record.root)
+                if other.place < record.place
+            ]
+            changed = self.history.paths_of(before)
+            places = (
+                (self.commits[commit].place, lines)
+                for path in line.paths
+                for commit, lines in self.history.lines_of(
+                    [other for other in before if path in changed.get(other, ())], path
+                ).items()
+            )
+            self._earlier[key] = sorted(places, key=lambda pair: pair[0])
+        earlier = reversed(self._earlier[key])
+        return next((place for place, lines in earlier if line.text in lines), -1)
+
+    def _squashed_in(self, line: BlamedLine) -> list[AgentEdit]:
+        """Returns the edits of a line's text that were committed, but not in this history."""
+        edits = []
+        for edit in self._holding(line):
+            later = (record for record in self._records_of(edit.root) if record.place > edit.place)
+            changed = self.history.paths_of(self.recorded)
+            first = next(
+                (record for record in later if changed.get(record.commit, set()) & {*line.paths}),
+                None,
+            )
+            if first is not None and first.commit in self._unmerged:
+                edits.append(edit)
+        return edits
+
+    def _holding(self, line: BlamedLine) -> list[AgentEdit]:
+        """Returns the edits of a line's file in which it is new, in the log's order."""
+        if line.paths not in self._texts:
+            texts: dict[str, dict[int, AgentEdit]] = {}
+            ends: list[tuple[WrittenLine, AgentEdit]] = []
+            for edit in self._edits_of(line.paths):
+                for piece in (piece for run in edit.runs for piece in run):
+                    texts.setdefault(piece.text, {})[edit.place] = edit
+                    if piece.is_open_before or piece.is_open_behind:
+                        ends.append((piece, edit))
+            self._texts[line.paths] = texts, ends
+        texts, ends = self._texts[line.paths]
+        edits = dict(texts.get(line.text, ()))
+        for piece, edit in ends:
+            if edit.place not in edits and piece.fits(line.text) and self._is_most(piece, line):
+                edits[edit.place] = edit
+        return [edits[place] for place in sorted(edits)]
+
+    def _is_most(self, piece: WrittenLine, line: BlamedLine) -> bool:
+        """Reports whether a part of a line is half of it, or stands where its last text stood."""
+        if 2 * len(piece.text.strip()) >= len(line.text.strip()):
+            return True
+        if piece.replaced is None:
+            return False
+        former = line.text.replace(piece.text, piece.replaced, 1)
+        if former in self._texts[line.paths][0]:
+            return True
+        info = self.history.info(line.commit) if line.commit else None
+        changed = self.history.paths_of(self.recorded)
+        commits = {commit for commit in changed if changed[commit] & {*line.paths}}
+        commits |= {*info.parents[:1]} if info else {"HEAD"}
+        contents = (self.history.lines_of(commits, path) for path in line.paths)
+        return any(former in lines for by_commit in contents for lines in by_commit.values())
+
+    def _edits_of(self, paths: Iterable[str]) -> list[AgentEdit]:
+        """Returns the edits of a file, in the log's order."""
+        if not self._by_path:
+            self._by_path = {"": []}
+            for place, event in self._edits:
+                for path, edit in self._read(place, event):
+                    self._by_path.setdefault(path, []).append(edit)
+        edits = {edit.place: edit for path in paths for edit in self._by_path.get(path, ())}
+        return [edits[place] for place in sorted(edits)]
+
+    def _read(self, place: int, event: Event) -> Iterator[tuple[str, AgentEdit]]:
+        try:
+            payload = event.payload
+        except BodyMissing:
+            return
+        session = _text(payload.get("session")) or event.stream
+        own_root, agent = _root(payload.get("root")), _text(payload.get("agent"))
+        files, begin_place = payload.get("files"), self._begun.get(event.ends or "", place)
+        for file in files if isinstance(files, list) else ():
+            if not isinstance(file, dict) or not isinstance(file.get("path"), str):
+                continue
+            added, removed = file.get("added"), file.get("removed")
+            if isinstance(added, str):
+                path, root = self._placed(file["path"], _root(file.get("root")) or own_root)
+                is_whole = not isinstance(removed, str)
+                runs = _new_lines(None if is_whole else removed, added)
+                yield (
+                    path,
+                    AgentEdit(place, begin_place, event, session, agent, root, is_whole, runs),
+                )
+
+    def _placed(self, path: str, root: str | None) -> tuple[str, str | None]:
+        """Returns a path relative to the working tree that it lies in, with that tree."""
+        if not os.path.isabs(path):
+            return os.path.normpath(path), root
+        roots = (top for top in self._roots if path.startswith(f"{top}{os.sep}"))
+        top = max(roots, key=len, default=None)
+        return (path[len(top) + 1 :], top) if top else (path, root)
+
+    @cached_property
+    def _roots(self) -> frozenset[str]:
+        tops = {record.root for record in self.commits.values()} | {
+            _root(event.cut_payload.get("root")) for _, event in self._edits
+        }
+        return frozenset(top for top in (*tops, _root(str(self.history.repo.top))) if top)
+
+    def _chain(self, event: Event) -> tuple[Event, ...]:
+        if event.event_id not in self._chains:
+            self._chains[event.event_id] = chain_of(event, self._get)
+        return self._chains[event.event_id]
+
+    def _get(self, event_id: str) -> Event | None:
+        if event_id not in self._events:
+            self._events[event_id] = held(self.log, event_id)
+        return self._events[event_id]
+
+
+def held(log: Log, event_id: str) -> Event | None:
+    """Returns an event of a log, None if it is not there."""
+    try:
+        return log.get(event_id)
+    except EventNotFound:
+        return None
+
+
+def chain_of(event: Event, get: Callable[[str], Event | None]) -> tuple[Event, ...]:
+    """Returns an event, its first cause, that one's, up to an event without; at most CHAIN_MAX.
+
+    Of several causes of which one is likely, what they have in common follows.
+    """
+    chain = [event]
+    while len(chain) < CHAIN_MAX:
+        header = chain[-1].header
+        if len(header.inferred_causes) > 1 and not header.caused_by:
+            likely = filter(None, map(get, header.inferred_causes))
+            return (*chain, *_in_common([chain_of(cause, get) for cause in likely]))
+        causes = map(get, header.caused_by + header.inferred_causes)
+        cause = next(filter(None, causes), None)
+        if cause is None or cause in chain:
+            break
+        chain.append(cause)
+    return tuple(chain)
+
+
+def _in_common(chains: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
+    """Returns the events of a chain that all the others have too."""
+    first = chains[0] if chains else ()
+    return tuple(event for event in first if all(event in chain for chain in chains))
+
+
+def owner_of_commit(log: Log, repo: Repository, commit: str) -> Owner:
+    """Returns the owner of a commit by its whole id; raises GitFailed, ReadFailed."""
+    return Ownership(log, repo).of_commit(commit)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _commit(value: Any) -> str | None:
+    return value if isinstance(value, str) and _COMMIT.fullmatch(value) else None
+
+
+def _root(value: Any) -> str | None:
+    path = _text(value)
+    return os.path.realpath(path) if path and "\0" not in path else None
+
+
+def _new_lines(removed: str | None, added: str) -> tuple[tuple[WrittenLine, ...], ...]:
+    """Returns the rows of lines of a text that the one before lacks there.
+
+    Without one before it is a whole file; else the first and last lines may be parts of lines.
+    """
+    texts, old = added.splitlines(), (removed or "").splitlines()
+    pieces = [WrittenLine(text) for text in texts]
+    if removed is not None and pieces:
+        is_part = not added.endswith(("\n", "\r"))
+        replaced = old[0] if len(old) == len(pieces) == 1 else None
+        pieces[-1] = pieces[-1]._replace(is_open_behind=is_part)
+        pieces[0] = pieces[0]._replace(is_open_before=True, replaced=replaced)
+    start, end, least = 0, 0, min(len(old), len(texts))
+    while start < least and old[start] == texts[start]:
+        start += 1
+    while end < least - start and old[-1 - end] == texts[-1 - end]:
+        end += 1
+    old, texts = old[start : len(old) - end], texts[start : len(texts) - end]
+    if not old or len(old) * len(texts) > CELLS_MAX:
+        return (tuple(pieces[start : start + len(texts)]),)
+    codes = SequenceMatcher(None, old, texts, autojunk=False).get_opcodes()
+    spans = ((a, b) for kind, _, _, a, b in codes if b > a and kind != "equal")
+    return tuple(tuple(pieces[start + a : start + b]) for a, b in spans)
+
+
+def _first_writers(edits: list[AgentEdit]) -> list[AgentEdit]:
+    """Leaves out those that wrote a whole file, which may just have kept an earlier line."""
+    return [edit for number, edit in enumerate(edits) if not number or not edit.is_whole]
+
+
+def _chosen(
+    edits: list[AgentEdit], lines: Sequence[BlamedLine], at: int, *, is_whole: bool = False
+) -> list[AgentEdit] | None:
+    """Returns those edits that fit the lines around one best, the newest last.
+
+    With `is_whole` all lines in a row that an edit wrote must stand there, several or one that
+    says something.
+    """
+    likenesses = [(edit.likeness(lines, at), edit) for edit in edits]
+    if is_whole:
+        least = 1 if sum(map(str.isalnum, lines[at].text)) >= TELLING_CHARACTERS else 2
+        likenesses = [
+            (likeness, edit)
+            for likeness, edit in likenesses
+            if likeness[0] >= max(least, min(map(len, edit.runs)))
+        ]
+    most = max((likeness for likeness, _ in likenesses), default=(0, 0))
+    best = [edit for likeness, edit in likenesses if likeness == most and most[0]]
+    return (best if len({edit.author for edit in best}) > 1 else best[-1:]) or None
+
+
+def _likeness(run: Sequence[WrittenLine], lines: Sequence[BlamedLine], at: int) -> tuple[int, int]:
+    longest = (0, 0)
+    for start, piece in enumerate(run):
+        if not piece.fits(lines[at].text):
+            continue
+        down = up = 1
+        below = zip(run[start + 1 :][:RUN_MAX], lines[at + 1 :][:RUN_MAX], strict=False)
+        above = zip(run[:start][-RUN_MAX:][::-1], lines[:at][-RUN_MAX:][::-1], strict=False)
+        down += sum(1 for _ in takewhile(_is_alike, below))
+        up += sum(1 for _ in takewhile(_is_alike, above))
+        longest = max(longest, (down + up - 1, len(piece.text.strip())))
+    return longest
+
+
+def _is_alike(pair: tuple[WrittenLine, BlamedLine]) -> bool:
+    return pair[0].fits(pair[1].text)

@@ -1,0 +1,227 @@
+"""What a log tells of the sessions of agents: what is open in them, and which process is whose.
+
+It is a fold over the events of `thence.agents.hooked`, in the order of the log.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from thence.agents.fired import Process, ancestors
+from thence.core.event import Event
+
+SHELLS = frozenset(("Bash", "shell", "local_shell", "exec_command", "unified_exec"))
+CALLERS = frozenset(("Task", "Agent"))
+# so much of a large value stands in its line
+TEXT_CHARACTERS = 100
+Payload = Mapping[str, Any]
+
+
+class OpenCall(NamedTuple):
+    """A tool call without an answer; `agent` is None for the main agent's."""
+
+    event_id: str
+    tool: str
+    agent: str | None
+    agent_type: str | None
+    root: str | None
+    asks_git: bool
+    subagent_type: str | None
+
+
+class Causes(NamedTuple):
+    """The ids of causes: those that are certain, and those that are only likely."""
+
+    certain: tuple[str, ...] = ()
+    inferred: tuple[str, ...] = ()
+
+
+@dataclass
+class AgentSession:
+    """One session of an agent, as far as its events tell; the values are ids of events.
+
+    `prompts` are by the agent's own ids, `prompt_texts` by their beginning; `calls`, which are
+    open, `use_ids` and `answered` by tool use ids; `subagents` and `answers`, the last one of each,
+    by the ids of subagents.
+    """
+
+    actor: str = ""
+    begin: str | None = None
+    is_open: bool = False
+    last_prompt: str | None = None
+    last_turn: str | None = None
+    prompts: dict[str, str] = field(default_factory=dict)
+    prompt_texts: dict[str, list[str]] = field(default_factory=dict)
+    calls: dict[str, OpenCall] = field(default_factory=dict)
+    use_ids: dict[str, str] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
+    subagents: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+
+    def asked_by(self, agent: str | None, prompt_id: str | None) -> Causes:
+        """Returns the cause of what an agent of the session does next."""
+        if agent is not None:
+            begin = self.subagents.get(agent)
+            return Causes((begin,)) if begin else self.caller_of(None)
+        prompt = self.prompts.get(prompt_id or "") or self.last_prompt or self.begin
+        return Causes((prompt,)) if prompt else Causes()
+
+    def caller_of(self, agent_type: str | None) -> Causes:
+        """Returns the call that began a subagent of a type; of several none is certain."""
+        calls = [call for call in self.calls.values() if call.tool in CALLERS]
+        typed = [call for call in calls if agent_type and call.subagent_type == agent_type]
+        return chosen(typed or calls)
+
+    def shell_for(self, root: str | None) -> tuple[Causes, OpenCall | None]:
+        """Returns the cause of a commit in a worktree: the one open call that runs git there."""
+        shells = [call for call in self.calls.values() if call.tool in SHELLS]
+        fitting = [call for call in shells if call.asks_git and call.root == root]
+        if len(fitting) == 1:
+            return chosen(fitting), fitting[0]
+        return Causes((), chosen(fitting or shells, are_certain=False).inferred), None
+
+
+def chosen(calls: Sequence[OpenCall], *, are_certain: bool = True) -> Causes:
+    """Returns one call as a certain cause, of several the last 32 as likely ones."""
+    ids = tuple(call.event_id for call in calls)
+    return Causes(ids) if are_certain and len(ids) == 1 else Causes((), ids[-32:])
+
+
+class SessionTable:
+    """The sessions of a log; `note` takes its events one after the other."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, AgentSession] = {}
+        self.by_process: dict[Process, str] = {}
+        self.commits: dict[str, str] = {}
+        self.roots: set[str] = set()
+
+    def of(self, name: str) -> AgentSession:
+        """Returns a session, a new one where nothing is known of it."""
+        return self.sessions.setdefault(name, AgentSession())
+
+    def note(
+        self,
+        event_type: str,
+        event_id: str,
+        subject: str | None,
+        payload: Payload,
+        actor: str | None,
+    ) -> None:
+        """Takes one event, whose payload may be cut but for the input of a shell."""
+        commit, name = payload.get("commit"), payload.get("session")
+        if event_type == "commit" and isinstance(commit, str):
+            self.commits[commit] = event_id
+        if not isinstance(name, str) or event_type in ("commit", "rewrite"):
+            return
+        session = self.of(name)
+        session.actor = session.actor or (actor or "").partition("/")[0]
+        if process := process_of(payload.get("process")):
+            self.by_process[process] = name
+        if isinstance(root := payload.get("root"), str):
+            self.roots.add(root)
+        take = _TAKERS.get(event_type)
+        if take is not None:
+            take(session, event_id, (subject or "").partition("/")[2], payload)
+
+    def owner(self, chain: Iterable[Process]) -> tuple[str, Process] | None:
+        """Returns the session of the nearest process of a chain that is an agent's."""
+        return next(
+            (
+                (self.by_process[process], process)
+                for process in chain
+                if process in self.by_process
+            ),
+            None,
+        )
+
+    def boots(self) -> set[str]:
+        """Returns the starts of the machine in which sessions were seen with a process."""
+        return {boot_of(process) for process in self.by_process}
+
+
+def has_ended(event: Event) -> bool:
+    """Reports whether the process of an agent is certainly gone that an event names."""
+    process = process_of(event.cut_payload.get("process"))
+    if process is None:
+        return False
+    chain = ancestors(process[0])
+    return not chain or chain[0] != process
+
+
+def boot_of(process: Process) -> str:
+    """Returns the start of the machine in which a process ran; "" where that is not told."""
+    return process[1].rpartition(" ")[0] if "-" in process[1] else ""
+
+
+def process_of(value: object) -> Process | None:
+    """Reads a process of a payload or a spool file."""
+    match value:
+        case [int(pid), str(start)] if pid > 0:
+            return pid, start
+    return None
+
+
+def text_of(payload: Payload, *names: str) -> str | None:
+    """Returns the first member that is a text, not an empty one."""
+    values = (payload.get(name) for name in names)
+    return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def _begin(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
+    if not session.is_open:
+        session.begin, session.is_open = event_id, True
+
+
+def _end(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
+    session.is_open = False
+
+
+def _prompt(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
+    session.last_prompt = event_id
+    if prompt_id := text_of(payload, "prompt_id"):
+        session.prompts[prompt_id] = event_id
+    text = text_of(payload, "prompt") or ""
+    session.prompt_texts.setdefault(text[:TEXT_CHARACTERS], []).append(event_id)
+
+
+def _turn(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
+    session.last_turn = event_id
+
+
+def _call(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
+    value = payload.get("input")
+    members = value if isinstance(value, dict) else {}
+    session.use_ids[name] = event_id
+    session.calls[name] = OpenCall(
+        event_id,
+        text_of(payload, "tool") or "",
+        text_of(payload, "agent"),
+        text_of(payload, "agent_type"),
+        text_of(payload, "root"),
+        "git" in str(members.get("command", members.get("cmd", value))),
+        text_of(members, "subagent_type", "agent_type"),
+    )
+
+
+def _answer(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
+    session.answered.add(name)
+    session.calls.pop(name, None)
+    if agent := text_of(payload, "agent"):
+        session.answers[agent] = event_id
+
+
+def _subagent(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
+    session.subagents[name] = event_id
+
+
+_TAKERS = {
+    "session.begun": _begin,
+    "session.ended": _end,
+    "prompt": _prompt,
+    "turn.ended": _turn,
+    "tool.begun": _call,
+    "tool.ended": _answer,
+    "tool.failed": _answer,
+    "subagent.begun": _subagent,
+}

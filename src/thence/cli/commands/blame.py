@@ -1,0 +1,361 @@
+"""The command `blame`, and what `why` answers about a commit, a line of a file, or a text.
+
+Git is asked about the repository that the file, or this folder, lies in.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from thence.agents.blamed import BlamedLine, blame
+from thence.agents.ownership import Owner, Ownership, chain_of, held
+from thence.cli.frame import help_with, log_options
+from thence.cli.output import Output, current
+from thence.cli.shared.locate import journal_of
+from thence.cli.shared.logs import open_for_reading
+from thence.cli.shared.render import counted, numbered, wrapped
+from thence.core.event import Event
+from thence.core.sentences.event_sentences import clipped, line, short_id
+from thence.errors import (
+    AmbiguousId,
+    BodyMissing,
+    EventNotFound,
+    GitFailed,
+    LineNotFound,
+    ThenceError,
+)
+from thence.replica import Log, open_log
+from thence.work.vcs.repository import Repository, repository
+
+AROUND_LINES = 50  # lines read on each side of one, which tell equal lines apart
+PROMPT_LINES = 8
+OTHERS_SHOWN = 5
+_NAME_COLUMNS_MAX = 28
+_ASK_COLUMNS = 32
+_SESSION_COLUMNS = 8
+_BINARY_BYTES = 8_000  # git's own rule
+_OID_SHOWN = 12
+_HEX = re.compile("[0-9a-f]{7,64}")
+_LINE = re.compile(r"(?P<file>.+):(?P<number>\d{1,9})", re.DOTALL)
+
+
+@click.command("blame", **help_with("thence blame src/pay.py", "thence blame src/pay.py --json"))
+@click.argument("file")
+@log_options
+def blame_command(file: str, log: str | None) -> None:
+    """Show who owns each line of a file: the agent and what it was asked.
+
+    A line is an agent's if an edit that the log recorded holds it, in the working tree that its
+    commit came from; else its commit tells, through squash, rebase, amend and cherry-pick. The
+    name of a person is the author's in git; a bot owns nothing. `thence why FILE:LINE` tells of
+    one line why it was written.
+    """
+    out = current()
+    repo, path, _ = _file_of(file)
+    with open_for_reading(out, log) as replica:
+        ownership = Ownership(replica, repo, lambda: _journal(replica))
+        lines = _blamed(repo, path, file)
+        owners = [ownership.of_line(lines, at) for at in range(len(lines))]
+        pairs = [*zip(lines, owners, strict=True)]
+        if out.is_json:
+            out.json({"file": path, "lines": [_line_json(*pair) for pair in pairs]})
+            return
+        for text in _columns(pairs, out.columns):
+            out.write(text)
+
+
+def explain(out: Output, replica: Log, text: str, *, is_whole: bool, error: EventNotFound) -> None:
+    """Answers for FILE:LINE, or for a text with a space or in quotes, that names no event.
+
+    Raises `error` for anything else, LineNotFound, EventNotFound, GitFailed.
+    """
+    match = _LINE.fullmatch(text)
+    if match and Path(match["file"]).exists():
+        _explain_line(out, replica, match["file"], int(match["number"]), is_whole)
+    elif " " in text or "\n" in text or text[:1] == text[-1:] == '"':
+        _explain_text(out, replica, text, is_whole)
+    else:
+        raise error
+
+
+def explain_commit(out: Output, replica: Log, text: str, *, is_whole: bool) -> bool:
+    """Answers for a commit: hex digits, or `commit/` and any name; returns whether it is one.
+
+    An event that the text names, other than that of the commit, is meant first.
+    """
+    name = text.removeprefix("commit/")
+    if name == text and not _HEX.fullmatch(text):
+        return False
+    with suppress(EventNotFound, AmbiguousId):
+        event = replica.answers.find(text, by_type=True)
+        if event.event_type != "commit" or event.header.source != "git":
+            return False
+    try:
+        repo = repository(Path())
+        commit = repo.git.commit_of(name)
+    except GitFailed:
+        return False
+    if commit is None:
+        return False
+    ownership = Ownership(replica, repo, lambda: _journal(replica))
+    owner = ownership.of_commit(commit)
+    first = f"Commit {_named(ownership, commit)} {_whose(owner, 'no agent of this log made it')}"
+    rest = [*_steps(owner), *_others(owner)]
+    _answer(out, replica, {"commit": commit}, owner, [first, *rest], is_whole)
+    return True
+
+
+def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: bool) -> None:
+    repo, path, count = _file_of(file)
+    if not 1 <= number <= count:
+        raise LineNotFound(
+            "could not find the line",
+            place=f"{file}:{number}",
+            cause=f"the file has {counted(count, 'line')}",
+            hint=f"ask about one of them, or about all: thence blame {file}",
+        )
+    span = (max(1, number - AROUND_LINES), min(count, number + AROUND_LINES))
+    lines = _blamed(repo, path, file, span)
+    at = next(at for at, blamed in enumerate(lines) if blamed.number == number)
+    blamed = lines[at]
+    ownership = Ownership(replica, repo, lambda: _journal(replica))
+    owner = ownership.of_line(lines, at)
+    name = f"{path}:{number}"
+    if blamed.commit:
+        first = f"{name} came with commit {_named(ownership, blamed.commit)}"
+        if by := ownership.of_commit(blamed.commit):
+            first += f", which {_whose(by, 'no agent of this log made it')}"
+    else:
+        first = f"{name} is not committed yet"
+    sentences = [first, *_steps(owner)]
+    if owner.edit is None and (owner.kind != "agent" or not blamed.commit):
+        sentences.append(f"The line {_whose(owner, 'no edit of an agent holds it')}")
+    elif owner.edit is None:
+        sentences.append("No recorded edit holds the line: its commit tells whose it is")
+    members = {"file": path, "line": number, "text": blamed.text, "commit": blamed.commit or None}
+    _answer(out, replica, members, owner, sentences, is_whole)
+
+
+def _explain_text(out: Output, replica: Log, text: str, is_whole: bool) -> None:
+    needle = text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' else text
+    edits, others = _holding(replica, needle)
+    events = edits + others
+    if not events:
+        raise _unknown_text(text)
+    chain = chain_of(events[0], lambda event_id: held(replica, event_id))
+    sentences = []
+    if len(events) > 1:
+        ids = ", ".join(short_id(event.event_id) for event in events[1 : OTHERS_SHOWN + 1])
+        sentences.append(f"It stands in {counted(len(events) - 1, 'other event')} too: {ids}")
+    owner = Owner("agent", events[0].actor or "", events[0].stream, chain=chain)
+    members = {"text": needle, "events": [event.event_id for event in events]}
+    _answer(out, replica, members, owner, sentences, is_whole)
+
+
+def _holding(replica: Log, needle: str) -> tuple[list[Event], list[Event]]:
+    """Returns the edits that wrote a text, and the other events that hold it, newest first."""
+    sign = msgspec.json.encode(needle)[1:-1]
+    edits: list[Event] = []
+    others: list[Event] = []
+    for event in replica.read():
+        is_edit = b'"files":[' in event.line
+        if sign not in event.line and not event.body_entries:
+            continue
+        with suppress(BodyMissing):
+            payload = event.payload
+            files = payload.get("files") if is_edit else ()
+            added = [file.get("added") for file in files or () if isinstance(file, dict)]
+            if any(isinstance(text, str) and needle in text for text in added):
+                edits.append(event)
+            elif sign in msgspec.json.encode(payload):
+                others.append(event)
+    return edits[::-1], others[::-1]
+
+
+def _unknown_text(text: str) -> EventNotFound:
+    return EventNotFound(
+        "could not find the text",
+        place=f'"{clipped(line(text), 80)}"',
+        cause="no event of the log holds it",
+        hint="give less of it, as it was written; `thence log` lists the events",
+    )
+
+
+def _file_of(file: str) -> tuple[Repository, str, int]:
+    """Returns the repository of a file, its path in it, and how many lines it has."""
+    path = Path(file).absolute()
+    if not path.is_file():
+        cause = "it is a folder" if path.is_dir() else "there is no such file"
+        raise _no_file(file, cause, "name a file of this working tree")
+    folder = path.parent.resolve()
+    try:
+        repo = repository(folder)
+    except GitFailed as error:
+        cause = "it lies outside a git repository"
+        raise _no_file(file, cause, "name a file of a git repository") from error
+    top = repo.top.resolve() if repo.top else None
+    if top is None or not folder.is_relative_to(top):
+        raise _no_file(file, "it lies in no working tree", "name a file of a working tree")
+    data = path.read_bytes()
+    if b"\0" in data[:_BINARY_BYTES]:
+        hint = "ask about its commits: git log -- FILE, then thence why COMMIT"
+        raise _no_file(file, "it is a binary file, which has no lines", hint)
+    count = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+    return repo, (folder / path.name).relative_to(top).as_posix(), count
+
+
+def _no_file(file: str, cause: str, hint: str) -> LineNotFound:
+    return LineNotFound("could not tell who wrote", place=file, cause=cause, hint=hint)
+
+
+def _blamed(
+    repo: Repository, path: str, file: str, span: tuple[int, int] | None = None
+) -> list[BlamedLine]:
+    """Returns a file's lines; those of a file that no commit has are all new."""
+    if repo.git.ask("cat-file", "-e", f"HEAD:{path}").status == 0 or _is_added(repo, path):
+        return blame(repo, path, span)
+    texts = Path(file).read_bytes().decode("utf-8", "replace").splitlines()
+    return [BlamedLine(number, text, "", (path,)) for number, text in enumerate(texts, 1)]
+
+
+def _is_added(repo: Repository, path: str) -> bool:
+    """Reports whether a file is in the index of a repository that has a commit."""
+    is_listed = repo.git.ask("ls-files", "--error-unmatch", "--", path).status == 0
+    return is_listed and repo.git.commit_of("HEAD") is not None
+
+
+def _journal(replica: Log) -> Iterable[Event]:
+    """Returns the events of the project's packages, if this folder has a project."""
+    if replica.vocabulary.name == "work":
+        return replica.events()
+    with suppress(ThenceError):  # an answer without it is one too
+        folder = journal_of(Path())
+        if folder is not None:
+            with open_log(folder, create=False) as journal:
+                return journal.events()
+    return ()
+
+
+def _named(ownership: Ownership, commit: str) -> str:
+    info = ownership.history.info(commit)
+    return f'{commit[:_OID_SHOWN]} "{clipped(line(info.title), 60)}"' if info else commit
+
+
+def _whose(owner: Owner, of_person: str) -> str:
+    """Returns whose a commit or a line is, behind its name."""
+    if owner.kind == "agent":
+        session = f" in session {owner.session}" if owner.session else ""
+        return f"is by {owner.name or 'an agent'}{session}"
+    if owner.kind == "person":
+        return f"is by {line(owner.name)}, a person: {of_person}"
+    if owner.kind == "bot":
+        return f"is by {line(owner.name)}, a bot: it is owned by nobody"
+    author = f" (in git by {line(owner.name)})" if owner.name else ""
+    return f"is of an unknown owner{author}: {owner.reason}"
+
+
+def _steps(owner: Owner) -> list[str]:
+    return [f"It was {step}" if "from" in step else f"By {step}" for step in owner.via]
+
+
+def _others(owner: Owner) -> list[str]:
+    return [f"Another part of it {_whose(other, 'no agent made it')}" for other in owner.others]
+
+
+def _answer(
+    out: Output,
+    replica: Log,
+    members: dict[str, Any],
+    owner: Owner,
+    opening: Sequence[str],
+    is_whole: bool,
+) -> None:
+    """Writes an answer: its first sentences, the causes, and what the user asked."""
+    ended = {event.ends for event in owner.chain if event.ends}
+    chain = [
+        event
+        for event in owner.chain
+        if event.event_id not in ended and (is_whole or event.event_type != "session.begun")
+    ]
+    sentences = [*opening, *map(replica.vocabulary.sentence, chain)]
+    prompt = _prompt(owner)
+    if out.is_json:
+        lines = [msgspec.Raw(event.whole_line) for event in owner.chain]
+        answer = {**_owner_json(owner), "sentences": sentences, "chain": lines, "prompt": prompt}
+        out.json({**members, **answer})
+        return
+    out.write(*numbered(sentences, out.width, len(sentences), 0, ""))
+    if prompt:
+        rows = [row for text in prompt.splitlines() for row in wrapped(text, out.width - 4) or [""]]
+        first_rows = rows if is_whole else rows[:PROMPT_LINES]
+        out.write("", "what the user asked", *(f"  | {row}".rstrip() for row in first_rows))
+        if len(first_rows) < len(rows):
+            out.write(
+                f"  {counted(len(rows) - len(first_rows), 'more line')}; --all shows the whole"
+            )
+
+
+def _prompt(owner: Owner) -> str | None:
+    if owner.prompt is None:
+        return None
+    try:
+        text = owner.prompt.payload.get("prompt")
+    except BodyMissing as error:
+        return f"({error.message}: {error.cause})"
+    return text if isinstance(text, str) else None
+
+
+def _owner_json(owner: Owner) -> dict[str, Any]:
+    return {
+        "kind": owner.kind,
+        "name": owner.name or None,
+        "session": owner.session,
+        "agent": owner.agent,
+        "agent_type": owner.agent_type,
+        "reason": owner.reason or None,
+        "via": owner.via,
+        "edit": owner.edit.event_id if owner.edit else None,
+        "others": [_owner_json(other) for other in owner.others],
+    }
+
+
+def _line_json(blamed: BlamedLine, owner: Owner) -> dict[str, Any]:
+    members = _owner_json(owner)
+    del members["others"]
+    commit = blamed.commit or None
+    return {
+        "line": blamed.number,
+        "commit": commit,
+        **members,
+        "ask": _ask(owner) or None,
+        "text": blamed.text,
+    }
+
+
+def _ask(owner: Owner) -> str:
+    text = owner.prompt.cut_payload.get("prompt") if owner.prompt else None
+    return line(text) if isinstance(text, str) else ""
+
+
+def _columns(pairs: Sequence[tuple[BlamedLine, Owner]], width: int | None) -> Iterable[str]:
+    """Yields the lines of a file behind their owners; on a terminal each takes one line."""
+    names = [_name(owner) for _, owner in pairs]
+    longest = min(max(map(len, names), default=0), _NAME_COLUMNS_MAX)
+    digits = len(str(len(pairs)))
+    for (blamed, owner), name in zip(pairs, names, strict=True):
+        session = (owner.session or "")[:_SESSION_COLUMNS]
+        ask = clipped(_ask(owner), _ASK_COLUMNS)
+        who = f"{clipped(name, longest):{longest}}  {session:{_SESSION_COLUMNS}}"
+        text = f"{who}  {ask:{_ASK_COLUMNS}}  {blamed.number:>{digits}}  {blamed.text}"
+        yield clipped(text, width) if width else text
+
+
+def _name(owner: Owner) -> str:
+    if owner.kind == "unknown":
+        return "unknown"
+    return line(owner.name) + (" (nobody's)" if owner.kind == "bot" else "")

@@ -1,0 +1,134 @@
+"""The command group `hook`: records what coding agents do."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from thence.cli.frame import command_group, help_with, output_options
+from thence.cli.output import current
+from thence.cli.shared.render import counted
+
+if TYPE_CHECKING:
+    from thence.agents.installed import HookFile
+
+_F = TypeVar("_F", bound=Callable[..., object])
+TOOLS = ("claude-code", "codex", "git")
+
+
+@command_group("hook", "thence hook install claude-code", "thence hook install git")
+def hook_command() -> None:
+    """Record what coding agents do, by their hooks.
+
+    Agents and git call a small program, which leaves each event in a spool; whoever opens the log
+    next takes it in. The log lies in the git folder, one for all worktrees, and is found from
+    there: `thence log`, `thence unfinished`.
+    """
+
+
+def scope_options(command: _F) -> _F:
+    """Adds --project and --user to a command, which gets `is_users`; None without them."""
+    for name, value, text in (
+        ("--user", True, "In the user's settings, for all repositories."),
+        ("--project", False, "In this repository's settings; the default."),
+    ):
+        command = click.option(
+            name, "is_users", flag_value=value, type=click.BOOL, default=None, help=text
+        )(command)
+    return command
+
+
+@hook_command.command("install", **help_with("thence hook install claude-code --user"))
+@click.argument("tool", type=click.Choice(TOOLS))
+@scope_options
+@click.option(
+    "--notify", "with_notify", is_flag=True, help="For versions of Codex that have no hooks."
+)
+@output_options
+def install_command(tool: str, is_users: bool | None, with_notify: bool) -> None:
+    """Put hooks into the settings of an agent, or of git.
+
+    What stands there is kept. Claude Code: `.claude/settings.local.json` of this worktree, which is
+    not shared, or `~/.claude/settings.json`. Codex: `hooks.json` in `.codex` or `~/.codex`. Git:
+    post-commit, post-rewrite and post-merge, before what these do already; worktrees share them.
+    With several worktrees install an agent's hooks for the user.
+    """
+    from thence.agents.installed import install, log_here
+    from thence.agents.intake import make_log
+
+    changes = install(tool, is_users=bool(is_users), with_notify=with_notify)
+    folder = log_here()
+    make_log(folder)
+    _show(changes, f"the log: {folder}")
+    if tool == "codex":
+        current().notice(
+            "some versions want `codex_hooks = true` below `[features]` in config.toml"
+        )
+
+
+@hook_command.command("uninstall", **help_with("thence hook uninstall claude-code"))
+@click.argument("tool", type=click.Choice(TOOLS))
+@scope_options
+@output_options
+def uninstall_command(tool: str, is_users: bool | None) -> None:
+    """Take our hooks out of the settings again; the log stays."""
+    from thence.agents.installed import uninstall
+
+    _show(uninstall(tool, is_users=bool(is_users)))
+
+
+@hook_command.command("import", **help_with("thence hook import ~/.claude/projects/my-shop"))
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@output_options
+def import_command(path: Path) -> None:
+    """Take in transcripts of Claude Code or Codex: a file, or all in a folder.
+
+    What hooks have recorded, or an earlier import, is not taken in again. Torn lines and lines that
+    are glued together are mended where they can be, else counted.
+    """
+    from thence.agents.installed import log_here
+    from thence.agents.intake import make_log, take_in
+    from thence.agents.transcripts import import_transcripts
+
+    out, folder = current(), log_here()
+    make_log(folder)
+    take_in(folder)
+    counts = import_transcripts(path, folder)
+    mended = f"{counts.mended:,} lines mended, {counts.unreadable:,} that can't be read"
+    words = f"{counted(counts.events, 'event')} of {counted(counts.files, 'transcript')}"
+    out.result(counts._asdict(), [f"{words}; {mended}", f"the log: {folder}"])
+
+
+@hook_command.command("status", **help_with("thence hook status --json"))
+@output_options
+def status_command() -> None:
+    """Show where hooks are installed, and what waits to be taken in."""
+    from thence.agents.installed import log_here, status
+    from thence.agents.intake import waiting
+
+    out = current()
+    folder = log_here()
+    counts = waiting(folder)
+    changes = status()
+    if out.is_json:
+        out.json({"hooks": _json(changes), "log": str(folder), **counts._asdict()})
+        return
+    _show(changes, f"the log: {folder}")
+    out.write(f"{counted(counts.waiting, 'file')} to take in, {counts.refused:,} refused")
+
+
+def _show(changes: "Sequence[HookFile]", last: str = "") -> None:
+    out = current()
+    if out.is_json:
+        out.json({"hooks": _json(changes)})
+        return
+    for change in changes:
+        note = f": {change.note}" if change.note else ""
+        out.write(f"{change.state:9}  {change.tool}  {change.path}{note}")
+    if last:
+        out.write(last)
+
+
+def _json(changes: "Sequence[HookFile]") -> list[dict[str, Any]]:
+    return [{**change._asdict(), "path": str(change.path)} for change in changes]

@@ -1,0 +1,320 @@
+"""Steps and other events of a log as spans of OTLP/JSON.
+
+The form is that of https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: ids in hex,
+integers of 64 bits as text. A step is a span from its begin to its end, any other event one of no
+length, so that it has an id by which others link to it. The ids are those that `thence.carry` gives
+away. All is pure.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from thence.core.clock import microseconds
+from thence.core.event import Event
+from thence.core.values.payload import storable
+from thence.core.values.vocabulary import Vocabulary
+from thence.propagation import number_of
+
+Json = dict[str, Any]
+# attributes of a span: what the log says of it beside its payload
+EVENT_ID, BEGUN, ENDED = "thence.event_id", "thence.begun", "thence.ended"
+UNFINISHED, LOG_ID = "thence.unfinished", "thence.log_id"
+WORDS = ("subject", "actor", "stream")
+# attributes of a link: a cause of the span's end, by the end of the other one, a concluded cause
+OF_END, BY_END, INFERRED = "thence.of_end", "thence.by_end", "thence.inferred"
+KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
+STATUS_ERROR = 2
+# events whose ids of a trace are held for those that they cause: 100 MB at most
+HELD_EVENTS_MAX = 500_000
+_INT_END = 2**63
+TIME_END_NS = 2**64
+# members that a span of a tracer has in a payload, and that have a place of their own in OTLP
+_PLACED = frozenset(
+    (
+        *("trace_id", "span_id", "parent_span_id", "kind", "attributes", "links", "events"),
+        *("start_time_unix_nano", "end_time_unix_nano", "error_type", "error_message"),
+    )
+)
+
+
+class SpanIds(NamedTuple):
+    """The ids of an event's span; `is_end` if it is the event that ended the span."""
+
+    trace: int
+    span: int
+    is_end: bool = False
+
+
+class _OpenSpan(NamedTuple):
+    """A span whose end has not come."""
+
+    begin: Event
+    ids: SpanIds
+    parent: int
+    links: list[Json]
+    is_chosen: bool
+
+
+class LogSpans:
+    """The spans of a log, of which all events are taken in total order.
+
+    Memory holds the steps that are open, and the ids of the last events. A cause further back than
+    `HELD_EVENTS_MAX` of them, or of no known log, gets no link and is counted in `unlinked`.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._open: dict[str, _OpenSpan] = {}
+        self._newer: dict[str, SpanIds] = {}
+        self._older: dict[str, SpanIds] = {}
+        self._last_ns = 0
+        self.unlinked = 0
+
+    @property
+    def awaits_ends(self) -> bool:
+        """True while a span that was asked for is open."""
+        return any(span.is_chosen for span in self._open.values())
+
+    def take(self, event: Event, is_chosen: bool) -> Json | None:
+        """Takes the next event, and returns the span that it completes, if that was asked for.
+
+        A step is asked for where its begin or its end is.
+        """
+        self._time_ns(event)
+        span = self._open.pop(event.ends, None) if event.ends else None
+        if span is not None:
+            self._note(event.event_id, span.ids._replace(is_end=True))
+            links = self._links(event, {span.ids.span, span.parent}, (OF_END, True))
+            span = span._replace(links=span.links + links)
+            return self._span(span, event) if is_chosen or span.is_chosen else None
+        span = self._placed(event, is_chosen)
+        self._note(event.event_id, span.ids)
+        if event.begins:
+            self._open[event.event_id] = span
+            return None
+        return self._span(span, event) if is_chosen else None
+
+    def unfinished(self) -> Iterator[Json]:
+        """Yields what was asked for and has no end, up to the last time that the log has."""
+        for span in self._open.values():
+            if span.is_chosen:
+                yield self._span(span, None)
+
+    def _time_ns(self, event: Event) -> int:
+        """Returns the time of an event; of a line without one, the last that was read."""
+        micros = microseconds(event.timestamp)
+        if micros is None or not 0 <= micros * 1_000 < TIME_END_NS:
+            return self._last_ns
+        self._last_ns = max(self._last_ns, micros * 1_000)
+        return micros * 1_000
+
+    def _note(self, event_id: str, ids: SpanIds) -> None:
+        self._newer[event_id] = ids
+        if len(self._newer) > HELD_EVENTS_MAX // 2:
+            self._older, self._newer = self._newer, {}
+
+    def _ids(self, event_id: str) -> SpanIds | None:
+        span = self._open.get(event_id)
+        return span.ids if span else self._newer.get(event_id) or self._older.get(event_id)
+
+    def _causes(self, event: Event) -> dict[str, SpanIds]:
+        """Returns the causes of an event whose spans are known; of another log by their own ids."""
+        elsewhere = {text.partition("@")[0] for text in event.external_causes}
+        causes = {}
+        for cause in event.caused_by:
+            if cause == event.ends:
+                continue  # it is the same span
+            ids = self._ids(cause) or (ids_of(cause) if cause in elsewhere else None)
+            if ids is None:
+                self.unlinked += 1
+            else:
+                causes[cause] = ids
+        return causes
+
+    def _placed(self, event: Event, is_chosen: bool) -> _OpenSpan:
+        """Returns the span that begins by an event, with its parent and its links.
+
+        The parent is the first cause that is an open step, without one the first that ended no
+        step, for an ended step encloses nothing. A span of a tracer stays in its trace.
+        """
+        causes = self._causes(event)
+        own = tracer_ids(event)
+        enclosing = [ids for cause, ids in causes.items() if cause in self._open]
+        enclosing += [ids for ids in causes.values() if not ids.is_end]
+        if own is not None:
+            enclosing = [ids for ids in enclosing if ids.trace == own.trace]
+        elif enclosing:
+            own = ids_of(event.event_id)._replace(trace=enclosing[0].trace)
+        else:
+            own = ids_of(event.event_id)
+        parent = enclosing[0].span if enclosing else _hex(event.cut_payload, "parent_span_id", 16)
+        links = [_link(ids) for ids in causes.values() if ids.is_end or ids.span != parent]
+        inferred = map(self._ids, event.header.inferred_causes)
+        links += [_link(ids, (INFERRED, True)) for ids in inferred if ids is not None]
+        return _OpenSpan(event, own, parent, links, is_chosen)
+
+    def _links(self, event: Event, but: set[int], fact: tuple[str, bool]) -> list[Json]:
+        """Returns links to the further causes of an end."""
+        return [_link(ids, fact) for ids in self._causes(event).values() if ids.span not in but]
+
+    def _span(self, span: _OpenSpan, last: Event | None) -> Json:
+        """Returns a span in OTLP; `last` ended it, is its only event, or has not come."""
+        begin, ids = span.begin, span.ids
+        first = begin.payload
+        is_point = last is begin
+        end = {} if is_point or last is None else last.payload
+        begin_ns = _ns(first, "start_time_unix_nano", self._time_ns(begin))
+        end_ns = self._last_ns if last is None else self._time_ns(last)
+        end_ns = max(begin_ns, _ns(end or first, "end_time_unix_nano", end_ns))
+        attributes = {**_attributes(first), **_attributes(end), EVENT_ID: begin.event_id}
+        attributes |= {
+            f"thence.{word}": text for word in WORDS if (text := getattr(begin, word)) is not None
+        }
+        if not is_point:
+            attributes[BEGUN] = begin.event_type
+        if last is None:
+            attributes[UNFINISHED] = True
+        elif not is_point:
+            attributes[ENDED] = last.event_type
+        kind = first.get("kind") if tracer_ids(begin) else None
+        encoded: Json = {
+            "traceId": f"{ids.trace:032x}",
+            "spanId": f"{ids.span:016x}",
+            "name": storable(begin.event_type.removesuffix(".begun")),
+            "kind": KINDS.index(kind) if kind in KINDS else 1,
+            "startTimeUnixNano": str(begin_ns),
+            "endTimeUnixNano": str(end_ns),
+            "attributes": _pairs(attributes),
+            "links": [*span.links, *_outer_links(first)],
+        }
+        if span.parent:
+            encoded["parentSpanId"] = f"{span.parent:016x}"
+        facts = end or first
+        encoded["events"] = _events(facts, end_ns)
+        if last is not None and self._vocabulary.is_error(last):
+            message = str(facts.get("error_message") or "")
+            encoded["status"] = {"code": STATUS_ERROR, "message": storable(message)}
+            if not any(one["name"] == "exception" for one in encoded["events"]):
+                encoded["events"].append(_exception(facts, message, end_ns))
+        return encoded
+
+
+def ids_of(event_id: str) -> SpanIds:
+    """Returns the ids of an event that begins a trace."""
+    number = number_of(event_id)
+    return SpanIds(number, number % 2**64 or 1)
+
+
+def trace_of(spans: list[Json], resource: Mapping[str, Any], version: str) -> Json:
+    """Returns spans as what an endpoint takes, and a line of a file holds."""
+    scope = {"name": "thence", "version": version}
+    scoped = [{"scope": scope, "spans": spans}]
+    described = {"attributes": _pairs(resource)}
+    return {"resourceSpans": [{"resource": described, "scopeSpans": scoped}]}
+
+
+def tracer_ids(event: Event) -> SpanIds | None:
+    """Returns the ids that a tracer gave to the span that an event begins."""
+    if b'"span_id"' not in event.line:
+        return None
+    payload = event.cut_payload
+    trace, span = _hex(payload, "trace_id", 32), _hex(payload, "span_id", 16)
+    return SpanIds(trace, span) if trace and span else None
+
+
+def _hex(payload: Json, key: str, digits: int) -> int:
+    """Returns a number that a payload has in hex, 0 where it has none."""
+    text = payload.get(key)
+    if not isinstance(text, str) or len(text) != digits or not text.isalnum():
+        return 0
+    try:
+        return int(text, 16)
+    except ValueError:
+        return 0
+
+
+def _ns(payload: Json, key: str, other: int) -> int:
+    value = payload.get(key)
+    return value if type(value) is int and 0 <= value < TIME_END_NS else other
+
+
+def _link(ids: SpanIds, *facts: tuple[str, bool]) -> Json:
+    link: Json = {"traceId": f"{ids.trace:032x}", "spanId": f"{ids.span:016x}"}
+    attributes = dict((*facts, (BY_END, True)) if ids.is_end else facts)
+    if attributes:
+        link["attributes"] = _pairs(attributes)
+    return link
+
+
+def _outer_links(payload: Json) -> Iterator[Json]:
+    """Yields the links of a tracer's span to spans that its log does not have."""
+    links = payload.get("links")
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, dict):
+            trace, span = _hex(link, "trace_id", 32), _hex(link, "span_id", 16)
+            if trace and span:
+                yield _link(SpanIds(trace, span))
+
+
+def _events(payload: Json, end_ns: int) -> list[Json]:
+    """Returns the events of a tracer's span; one whose time was not kept stands at its end."""
+    events = payload.get("events")
+    return [
+        {
+            "timeUnixNano": str(_ns(event, "time_unix_nano", end_ns)),
+            "name": storable(event["name"]),
+            "attributes": _pairs(_attributes({"attributes": event.get("attributes")})),
+        }
+        for event in (events if isinstance(events, list) else ())
+        if isinstance(event, dict) and isinstance(event.get("name"), str)
+    ]
+
+
+def _exception(payload: Json, message: str, at_ns: int) -> Json:
+    facts = {"exception.type": str(payload.get("error_type") or "error")}
+    facts["exception.message"] = message
+    return {"timeUnixNano": str(at_ns), "name": "exception", "attributes": _pairs(facts)}
+
+
+def _attributes(payload: Json) -> Json:
+    """Returns a payload without levels: keys joined by dots, those of a tracer as they were."""
+    flat: Json = {}
+
+    def put(mapping: Json, before: str) -> None:
+        for key, value in mapping.items():
+            name = f"{before}{key}"
+            if isinstance(value, dict) and value:
+                put(value, f"{name}.")
+                continue
+            while name in flat:
+                name += "_"  # another key has this name: both are kept
+            flat[name] = value
+
+    own = payload.get("attributes")
+    if isinstance(own, dict):
+        put(own, "")
+        payload = {key: value for key, value in payload.items() if key not in _PLACED}
+    put(payload, "")
+    return flat
+
+
+def _pairs(attributes: Mapping[str, Any]) -> list[Json]:
+    return [{"key": storable(k), "value": _value(value)} for k, value in attributes.items() if k]
+
+
+def _value(value: Any) -> Json:
+    """Returns a value as OTLP has it: what is neither a scalar nor a list of some as JSON text."""
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        is_small = -_INT_END <= value < _INT_END
+        return {"intValue" if is_small else "stringValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, str):
+        return {"stringValue": storable(value)}
+    if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
+        return {"arrayValue": {"values": [_value(one) for one in value]}}
+    return {"stringValue": msgspec.json.encode(value).decode()} if value is not None else {}

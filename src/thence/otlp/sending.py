@@ -1,0 +1,225 @@
+"""The sending of spans to an endpoint of OTLP/HTTP.
+
+Batches are bounded in spans and bytes, and each is tried again for a bounded time, as
+https://opentelemetry.io/docs/specs/otlp/#otlphttp-response has it. No redirect is followed, so that
+headers reach no other host, and no error shows them.
+"""
+
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from time import monotonic, sleep
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from thence.errors import BatchRefused, InvalidEvent, ServerUnreachable
+
+SPANS_MAX = 512
+BATCH_BYTES_MAX = 4 * 1024 * 1024
+WAIT_S = 30.0
+_REQUEST_S = 10.0
+_PAUSE_MIN_S, _PAUSE_MAX_S = 0.2, 5.0
+_ANSWER_BYTES_MAX = 65_536
+_WORDS_CHARACTERS_MAX = 300
+_LATER = frozenset((429, 502, 503, 504))
+_PATH = "/v1/traces"
+
+
+class Endpoint(NamedTuple):
+    """An address of OTLP/HTTP; its text has no query, which may hold a secret."""
+
+    is_tls: bool
+    host: str
+    port: int
+    target: str
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        scheme = "https" if self.is_tls else "http"
+        return f"{scheme}://{host}:{self.port}{self.target.partition('?')[0]}"
+
+
+class SpansSent(NamedTuple):
+    """How many spans an endpoint took and rejected, and what it said last."""
+
+    sent: int = 0
+    rejected: int = 0
+    message: str = ""
+
+
+def endpoint(url: str) -> Endpoint:
+    """Reads an address; without a path it is that of traces. Raises InvalidEvent."""
+    try:
+        parts = urlsplit(url)
+        is_tls, port = parts.scheme == "https", parts.port
+        is_good = parts.scheme in ("http", "https") and parts.hostname and url.isprintable()
+    except ValueError:
+        is_good = False
+    if not is_good or " " in url or not url.isascii() or "@" in parts.netloc:
+        raise _refused("the endpoint", "it is no http://HOST[:PORT][/PATH] without a password")
+    path = parts.path if parts.path not in ("", "/") else _PATH
+    target = f"{path}?{parts.query}" if parts.query else path
+    return Endpoint(is_tls, parts.hostname or "", port or (443 if is_tls else 80), target)
+
+
+def headers_of(text: str | None) -> dict[str, str]:
+    """Reads headers as OTEL_EXPORTER_OTLP_HEADERS has them: `a=b,c=d`, values percent-encoded.
+
+    Raises InvalidEvent, without a word of what they say.
+    """
+    headers = {}
+    for number, pair in enumerate(filter(str.strip, (text or "").split(",")), 1):
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        value = unquote(value)
+        is_token = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
+        if not equals or not is_token or not value.isprintable() or not value.isascii():
+            cause = f"part {number} is no NAME=VALUE of printable ASCII"
+            raise _refused("OTEL_EXPORTER_OTLP_HEADERS", cause)
+        headers[name] = value
+    return headers
+
+
+def batches(spans: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Yields spans in groups of at most 512, and of 4 MiB unless one alone is larger."""
+    batch: list[dict[str, Any]] = []
+    size_bytes = 0
+    for span in spans:
+        span_bytes = len(msgspec.json.encode(span))
+        if batch and (len(batch) == SPANS_MAX or size_bytes + span_bytes > BATCH_BYTES_MAX):
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(span)
+        size_bytes += span_bytes
+    if batch:
+        yield batch
+
+
+class Sender:
+    """Sends batches to an endpoint, and counts what it took; close it, or use it in a block.
+
+    While it does not answer, or says that it can't now, a batch is sent again for `wait_s`
+    seconds. It may have taken a batch whose answer was lost: then it gets the same spans twice,
+    with the same ids.
+    """
+
+    def __init__(self, to: Endpoint, headers: Mapping[str, str], wait_s: float = WAIT_S) -> None:
+        self._to = to
+        words = [word for text in headers.values() for word in text.split()]
+        self._secrets = [*headers.values(), *(word for word in words if len(word) >= 8)]
+        self._headers = {"User-Agent": "thence", **headers, "Content-Type": "application/json"}
+        self._wait_s = wait_s
+        self._connection: HTTPConnection | None = None
+        self.outcome = SpansSent()
+
+    def send(self, body: bytes, count: int, pause: Callable[[float], object] = sleep) -> None:
+        """Sends one batch of `count` spans.
+
+        Raises BatchRefused where the endpoint will not take it, ServerUnreachable when it did not
+        answer in time; each tells how many spans it had taken before.
+        """
+        end_s = monotonic() + self._wait_s
+        pause_s = _PAUSE_MIN_S
+        while True:
+            status, answer, after_s, failure = self._tried(body)
+            if status is not None and 200 <= status < 300:
+                self._count(count, answer)
+                return
+            cause = failure or f"it answered {status}{self._said(answer)}"
+            if status is not None and status not in _LATER:
+                raise self._failed(BatchRefused, cause, _FIX)
+            if monotonic() + (after_s or pause_s) > end_s:
+                raise self._failed(ServerUnreachable, f"{cause}, for {self._wait_s:g} s", _AGAIN)
+            pause(after_s or pause_s)
+            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def __enter__(self) -> "Sender":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _tried(self, body: bytes) -> tuple[int | None, bytes, float, str]:
+        """Sends a request once: the status, what was said, the wait asked for, or the failure."""
+        try:
+            if self._connection is None:
+                self._connection = self._opened()
+            self._connection.request("POST", self._to.target, body, self._headers)
+            response = self._connection.getresponse()
+            end_s, answer = monotonic() + _REQUEST_S, b""
+            while len(answer) < _ANSWER_BYTES_MAX and monotonic() < end_s:
+                part = response.read1(_ANSWER_BYTES_MAX)
+                answer += part
+                if not part:
+                    break
+            if not response.isclosed():
+                self.close()  # more than an answer has
+            after = response.getheader("Retry-After", "")
+            after_s = float(after) if after.isascii() and after.isdigit() else 0.0
+            return response.status, answer[:_ANSWER_BYTES_MAX], after_s, ""
+        except (OSError, HTTPException) as error:
+            self.close()
+            return None, b"", 0.0, str(error) or type(error).__name__
+
+    def _opened(self) -> HTTPConnection:
+        host, port = self._to.host, self._to.port
+        if not self._to.is_tls:
+            return HTTPConnection(host, port, timeout=_REQUEST_S)
+        context = ssl.create_default_context()
+        return HTTPSConnection(host, port, timeout=_REQUEST_S, context=context)
+
+    def _count(self, count: int, answer: bytes) -> None:
+        """Counts a batch that was taken, but for the spans that a partial success rejects."""
+        rejected, message = 0, self.outcome.message
+        try:
+            partial = msgspec.json.decode(answer or b"{}", type=_Answer).partial_success
+            rejected = min(max(int(partial.rejected_spans), 0), count)
+            message = self._said(partial.error_message.encode()).removeprefix(": ") or message
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            pass  # an answer of 200 says that the batch was taken, in whatever form
+        before = self.outcome
+        self.outcome = SpansSent(
+            before.sent + count - rejected, before.rejected + rejected, message
+        )
+
+    def _said(self, answer: bytes) -> str:
+        """Returns the beginning of what an endpoint said, in one line, without our headers."""
+        text = " ".join(answer.decode(errors="replace").split())
+        for secret in filter(None, self._secrets):
+            text = text.replace(secret, "…")
+        return f": {text[:_WORDS_CHARACTERS_MAX]}" if text else ""
+
+    def _failed(
+        self, kind: type[BatchRefused] | type[ServerUnreachable], cause: str, hint: str
+    ) -> BatchRefused | ServerUnreachable:
+        place = f"to {self._to}, after {self.outcome.sent:,} spans that it took"
+        return kind("could not send spans", place=place, cause=cause, hint=hint)
+
+
+_FIX = "look at the address and its headers, and at what the collector logged"
+_AGAIN = "start the collector or correct the address; sending all again keeps the ids"
+
+
+class _PartialSuccess(msgspec.Struct, rename="camel", frozen=True):
+    """What an answer says of spans that were not taken; a count of 64 bits is text or a number."""
+
+    rejected_spans: str | int = 0
+    error_message: str = ""
+
+
+class _Answer(msgspec.Struct, rename="camel", frozen=True):
+    """The answer to a batch."""
+
+    partial_success: _PartialSuccess = _PartialSuccess()
+
+
+def _refused(place: str, cause: str) -> InvalidEvent:
+    hint = "name it as http://HOST:4318, and headers as OTEL_EXPORTER_OTLP_HEADERS='name=value'"
+    return InvalidEvent("could not send spans", place=f"to {place}", cause=cause, hint=hint)

@@ -1,0 +1,140 @@
+"""`thence why` of a line, a commit or a text, and `thence blame`, in the log of a repository."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.agents.played import PlayedRepository, Session, commit, write
+from tests.cli.warm import warm
+from tests.work.repositories import git
+
+ASK = "Add VAT to all prices.\nIt is 19 %.\n" + "More of it.\n" * 20
+
+
+@pytest.fixture
+def played(tmp_path: Path) -> PlayedRepository:
+    """A line of a subagent, one of a person, one of a bot."""
+    files = {"src/pay.py": "def pay(total):\n    return total\n", "logo.png": b"\x89PNG\0\n"}
+    played = PlayedRepository(tmp_path / "shop", files)
+    played.person(played.top, {"hand.py": "by_hand = 1\n"}, "By hand", name="Eve")
+    session = Session(played, "s1", ask=ASK)
+    session.subagent("reviewer", "Look at pay.py").edit(
+        "src/pay.py", "return total", "return total * 1.19"
+    )
+    session.commit("Add VAT")
+    write(played.top, {"lock.txt": "a==2\n"})
+    commit(played.top, "Bump a", name="dependabot[bot]")
+    played.log.close()
+    return played
+
+
+@pytest.mark.promise("A5f")
+def test_why_of_a_line_leads_to_what_the_user_asked(played):
+    ended = warm("why", "src/pay.py:2", cwd=played.top)
+    assert ended.code == 0, ended.err
+    sentences = [line[5:] for line in ended.lines if line[:5].strip().isdigit()]
+    sha = git(played.top, "rev-parse", "HEAD~1")
+    assert sentences[0].startswith(f'src/pay.py:2 came with commit {sha[:12]} "Add VAT"')
+    assert sentences[1].startswith("claude-code/reviewer edited src/pay.py [")
+    assert sentences[2].startswith("claude-code/reviewer began its task")
+    assert sentences[3].startswith('claude-code gave reviewer its task: "Look at pay.py"')
+    assert sentences[4].startswith('the user asked: "Add VAT to all prices. It is 19 %.')
+    assert "  | It is 19 %." in ended.lines
+    assert "more lines; --all shows the whole" in ended.out
+    whole = warm("why", "src/pay.py:2", "--all", cwd=played.top)
+    assert whole.out.count("  | More of it.") == 20
+
+
+def test_why_of_a_line_as_json_has_the_whole_prompt_and_the_chain(played):
+    told = warm("why", "pay.py:2", "--json", cwd=played.top / "src").json
+    assert (told["file"], told["line"], told["kind"]) == ("src/pay.py", 2, "agent")
+    assert (told["session"], told["agent_type"]) == ("s1", "reviewer")
+    assert told["prompt"] == ASK
+    assert told["chain"][0]["event_type"] == "tool.ended"
+    assert told["chain"][-2]["payload"]["prompt"] == ASK
+    assert told["edit"] == told["chain"][0]["event_id"]
+
+
+def test_why_of_a_commit_says_whose_it_is(played):
+    shas = git(played.top, "log", "--format=%H").split()
+    for sha, words in zip(
+        shas,
+        (
+            "is by dependabot[bot], a bot: it is owned by nobody",
+            "is by claude-code in session s1",
+            "is by Eve, a person",
+        ),
+        strict=False,
+    ):
+        for name in (sha, sha[:10], f"commit/{sha[:8]}"):
+            told = warm("why", name, "--json", cwd=played.top).json
+            assert told["commit"] == sha
+            assert words in told["sentences"][0]
+    assert warm("why", "commit/HEAD", "--json", cwd=played.top).json["commit"] == shas[0]
+    named = warm("why", f"commit/{shas[1]}", "--json", cwd=played.top).json
+    assert (named["commit"], named["prompt"]) == (shas[1], ASK)
+
+
+@pytest.mark.promise("A5f")
+def test_why_of_a_text_finds_the_newest_edit_that_wrote_it(played):
+    told = warm("why", "return total * 1.19", "--json", cwd=played.top).json
+    assert told["chain"][0]["actor"] == "claude-code/reviewer"
+    assert told["prompt"] == ASK
+    asked = warm("why", '"VAT to all"', "--json", cwd=played.top).json
+    assert asked["chain"][0]["event_type"] == "prompt"
+    ended = warm("why", "no such words", cwd=played.top)
+    assert (ended.code, "no event of the log holds it" in ended.err) == (4, True)
+
+
+def test_subject_id_and_type_win_over_files_and_texts(played):
+    told = warm("why", "session/s1", "--json", cwd=played.top).json
+    assert "event_id" in told
+    assert warm("why", "prompt", "--json", cwd=played.top).json["event_id"]
+
+
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [
+        ("src/pay.py:9", "the file has 2 lines"),
+        ("src/pay.py:0", "the file has 2 lines"),
+        ("logo.png:1", "it is a binary file"),
+        ("src:1", "it is a folder"),
+        ("../outside.txt:1", "it lies outside a git repository"),
+        ("gone.py:1", "no event of the log"),
+    ],
+)
+def test_what_is_no_line_is_told_in_three_lines(played, named, why):
+    (played.top.parent / "outside.txt").write_text("x\n")
+    ended = warm("why", named, cwd=played.top)
+    assert ended.code == 4
+    assert why in ended.err
+    assert ended.err.count("\n") == 4  # which log it is, and three lines
+    told = warm("why", named, "--json", cwd=played.top)
+    assert list(json.loads(told.out)) == ["error"]
+
+
+def test_line_that_is_not_committed_is_told_so(played):
+    write(played.top, {"new file é.py": "x = 1\n"})
+    ended = warm("why", "new file é.py:1", cwd=played.top)
+    assert ended.code == 0
+    assert "is not committed yet" in ended.out
+    git(played.top, "add", "-A")
+    assert "is not committed yet" in warm("why", "new file é.py:1", cwd=played.top).out
+
+
+@pytest.mark.promise("A5f")
+def test_blame_has_each_lines_owner_session_and_ask(played):
+    ended = warm("blame", "src/pay.py", cwd=played.top)
+    first, second = ended.lines
+    assert first.split()[0] == "Ada"
+    assert second.startswith("claude-code/reviewer  s1  ")
+    assert "Add VAT to all prices" in second
+    assert second.endswith("2      return total * 1.19")
+    told = warm("blame", "lock.txt", "--json", cwd=played.top).json
+    assert [(line["kind"], line["name"]) for line in told["lines"]] == [("bot", "dependabot[bot]")]
+
+
+def test_blame_of_what_has_no_lines_is_refused(played):
+    for named, why in (("logo.png", "binary"), ("gone.py", "no such file"), ("src", "a folder")):
+        ended = warm("blame", named, cwd=played.top)
+        assert (ended.code, why in ended.err) == (4, True)

@@ -1,0 +1,255 @@
+"""Hooks are put in beside what stands there, work, and go without a trace."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.agents.firing import events, git, hook, log_in
+from tests.cli.installed import Ended
+from tests.cli.installed import thence as run
+
+OTHERS = """{
+    "model": "m-1",
+    "hooks": {
+        "PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "guard"}]}]
+    },
+    "permissions": {"allow": ["Bash(ls:*)"]}
+}"""
+
+
+def settings_of(folder: Path) -> Any:
+    return json.loads((folder / ".claude" / "settings.local.json").read_text())
+
+
+def ok(*words: object, cwd: Path, env: dict[str, str]) -> Ended:
+    ended = run("hook", *words, cwd=cwd, env=env)
+    assert ended.code == 0, ended.err
+    return ended
+
+
+def test_installed_hooks_of_claude_code_record(repository: Path, env: dict[str, str]) -> None:
+    ok("install", "claude-code", cwd=repository, env=env)
+    hooks = settings_of(repository)["hooks"]
+    assert len(hooks) == 13
+    for name in ("SessionStart", "PreToolUse"):
+        (group,) = hooks[name]
+        argv = ["/bin/sh", "-c", group["hooks"][0]["command"]]
+        record = json.dumps(hook(name, tool_name="Read", tool_use_id="t")).encode()
+        subprocess.run(argv, input=record, cwd=repository, env=env, check=True)
+    assert [e.event_type for e in events(log_in(repository))] == ["session.begun", "tool.begun"]
+
+
+@pytest.mark.promise("A5c")
+@pytest.mark.parametrize("content", [None, OTHERS, '{"a":[1,2]}\n', "{}"])
+def test_uninstall_brings_the_file_back_byte_for_byte(
+    repository: Path, env: dict[str, str], content: str | None
+) -> None:
+    path = repository / ".claude" / "settings.local.json"
+    if content is not None:
+        path.parent.mkdir()
+        path.write_text(content)
+    ok("install", "claude-code", cwd=repository, env=env)
+    first = path.read_bytes()
+    ok("install", "claude-code", cwd=repository, env=env)
+    assert path.read_bytes() == first
+    ok("uninstall", "claude-code", cwd=repository, env=env)
+    assert (path.read_text() if path.exists() else None) == content
+    assert content is not None or not path.parent.exists()
+    assert log_in(repository).is_dir()
+
+
+@pytest.mark.promise("A5c")
+def test_what_others_changed_meanwhile_stays(repository: Path, env: dict[str, str]) -> None:
+    path = repository / ".claude" / "settings.local.json"
+    path.parent.mkdir()
+    path.write_text(OTHERS)
+    ok("install", "claude-code", cwd=repository, env=env)
+    settings = settings_of(repository)
+    assert list(settings) == ["model", "hooks", "permissions"]
+    assert settings["hooks"]["PreToolUse"][0]["hooks"] == [{"type": "command", "command": "guard"}]
+    settings["hooks"]["Stop"][0]["hooks"].append({"type": "command", "command": "say"})
+    path.write_text(json.dumps(settings))
+    ok("uninstall", "claude-code", cwd=repository, env=env)
+    expected = json.loads(OTHERS)
+    expected["hooks"]["Stop"] = [{"hooks": [{"type": "command", "command": "say"}]}]
+    assert settings_of(repository) == expected
+
+
+@pytest.mark.parametrize("content", ["{", '{"hooks": 3}', "[]", '{"hooks": {"Stop": {}}}'])
+def test_settings_that_are_not_understood_are_left_alone(
+    repository: Path, env: dict[str, str], content: str
+) -> None:
+    path = repository / ".claude" / "settings.local.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    for words in (("install", "claude-code"), ("uninstall", "claude-code")):
+        ended = ok(*words, cwd=repository, env=env)
+        assert path.read_text() == content
+    ended = ok("install", "claude-code", "--json", cwd=repository, env=env)
+    (change,) = ended.json["hooks"]
+    assert change["state"] == "left"
+    assert change["note"]
+
+
+def test_hooks_are_not_installed_for_project_and_user_both(
+    repository: Path, env: dict[str, str]
+) -> None:
+    ok("install", "claude-code", "--user", cwd=repository, env=env)
+    ended = ok("install", "claude-code", "--json", cwd=repository, env=env)
+    assert ended.json["hooks"][0]["state"] == "left"
+    assert not (repository / ".claude").exists()
+    assert (Path(env["HOME"]) / ".claude" / "settings.json").exists()
+    states = {
+        (change["tool"], Path(change["path"]).name): change["state"]
+        for change in ok("status", "--json", cwd=repository, env=env).json["hooks"]
+    }
+    assert states["claude-code", "settings.json"] == "installed"
+    assert states["claude-code", "settings.local.json"] == "absent"
+    assert states["git", "post-commit"] == "absent"
+
+
+def test_settings_that_a_clone_links_elsewhere_are_not_written(
+    repository: Path, env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (repository / ".claude").symlink_to(tmp_path / "elsewhere")
+    ended = ok("install", "claude-code", "--json", cwd=repository, env=env)
+    assert ended.json["hooks"][0]["state"] == "left"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_user_is_warned_of_a_file_that_git_would_commit(
+    repository: Path, env: dict[str, str]
+) -> None:
+    assert "do not commit" in ok("install", "claude-code", cwd=repository, env=env).out
+    ok("uninstall", "claude-code", cwd=repository, env=env)
+    (repository / ".git" / "info" / "exclude").write_text(".claude/settings.local.json\n")
+    assert "do not commit" not in ok("install", "claude-code", cwd=repository, env=env).out
+
+
+@pytest.mark.parametrize("words", [("claude-code",), ("git",), ("git", "--user")])
+def test_folder_outside_a_repository_is_refused(
+    tmp_path: Path, env: dict[str, str], words: tuple[str, ...]
+) -> None:
+    bare = tmp_path / "bare.git"
+    git("init", "-q", "--bare", bare, cwd=tmp_path, env=env)
+    for place in (tmp_path, bare):
+        ended = run("hook", "install", *words, cwd=place, env=env)
+        assert ended.code == 1
+        assert "why:" in ended.err
+        assert ended.err.count("\n") == 3
+
+
+def test_codex_has_hooks_and_older_versions_notify(repository: Path, env: dict[str, str]) -> None:
+    home = Path(env["HOME"], ".codex")
+    home.mkdir()
+    config = home / "config.toml"
+    config.write_text('model = "m"\n[features]\nx = 1\n')
+    ok("install", "codex", "--user", "--notify", cwd=repository, env=env)
+    assert len(json.loads((home / "hooks.json").read_text())["hooks"]) == 5
+    import tomllib
+
+    notify = tomllib.loads(config.read_text())["notify"]
+    turn = {
+        "type": "agent-turn-complete",
+        "thread-id": "c-1",
+        "turn-id": "u-1",
+        "input-messages": ["Pay", "twice"],
+        "last-assistant-message": "Paid",
+    }
+    for _ in range(2):
+        subprocess.run([*notify, json.dumps(turn)], cwd=repository, env=env, check=True)
+    prompt, turn_end, *_ = events(log_in(repository))
+    assert prompt.payload["prompt"] == "Pay\ntwice"
+    assert (turn_end.event_type, turn_end.caused_by) == ("turn.ended", (prompt.event_id,))
+    assert turn_end.actor == "codex"
+    ok("uninstall", "codex", "--user", cwd=repository, env=env)
+    assert config.read_text() == 'model = "m"\n[features]\nx = 1\n'
+    assert not (home / "hooks.json").exists()
+    config.write_text('notify = ["mine"]\n')
+    ended = ok("install", "codex", "--user", "--notify", "--json", cwd=repository, env=env)
+    assert ended.json["hooks"][1]["state"] == "left"
+    assert config.read_text() == 'notify = ["mine"]\n'
+
+
+EXISTING = """#!/usr/bin/env bash
+set -eu
+while read -r old new rest; do echo "$old $new" >> "$OUT"; done
+echo ran >> "$OUT"
+exit 0
+"""
+
+
+@pytest.mark.parametrize("hooks_path", [None, ".husky/_"])
+def test_hooks_of_git_run_before_those_that_stand_there(
+    repository: Path, env: dict[str, str], tmp_path: Path, hooks_path: str | None
+) -> None:
+    folder = repository / (hooks_path or ".git/hooks")
+    folder.mkdir(parents=True, exist_ok=True)
+    if hooks_path:
+        git("config", "core.hooksPath", hooks_path, cwd=repository, env=env)
+    for name in ("post-commit", "post-rewrite"):
+        (folder / name).write_text(EXISTING)
+        (folder / name).chmod(0o755)
+    out = tmp_path / "out"
+    env = {**env, "OUT": str(out)}
+    ok("install", "git", cwd=repository, env=env)
+    ok("install", "git", cwd=repository, env=env)
+    git("worktree", "add", "-q", "../tree", cwd=repository, env=env)
+    tree = tmp_path / "tree"
+    if hooks_path:  # it is looked for in each worktree
+        (tree / ".husky").symlink_to(repository / ".husky")
+    git("commit", "-q", "--allow-empty", "-m", "One", cwd=tree, env=env)
+    old = git("rev-parse", "HEAD", cwd=tree, env=env)
+    git("commit", "-q", "--amend", "--allow-empty", "-m", "Two", cwd=tree, env=env)
+    new = git("rev-parse", "HEAD", cwd=tree, env=env)
+    log = events(log_in(repository))
+    assert [event.subject for event in log] == [f"commit/{s}" for s in (old, new, new)]
+    assert [event.event_type for event in log] == ["commit", "commit", "rewrite"]
+    assert {event.payload["root"] for event in log} == {str(tree)}
+    assert out.read_text() == f"ran\nran\n{old} {new}\nran\n"
+    ok("uninstall", "git", cwd=repository, env=env)
+    assert (folder / "post-commit").read_text() == EXISTING
+    assert not (folder / "post-merge").exists()
+
+
+def test_merge_is_recorded_where_it_made_a_commit(repository: Path, env: dict[str, str]) -> None:
+    ok("install", "git", cwd=repository, env=env)
+    git("checkout", "-q", "-b", "side", cwd=repository, env=env)
+    git("commit", "-q", "--allow-empty", "-m", "Side", cwd=repository, env=env)
+    git("checkout", "-q", "main", cwd=repository, env=env)
+    git("merge", "-q", "--no-ff", "-m", "Merge", "side", cwd=repository, env=env)
+    merge = git("rev-parse", "HEAD", cwd=repository, env=env)
+    git("checkout", "-q", "side", cwd=repository, env=env)
+    git("merge", "-q", "main", cwd=repository, env=env)  # moves the branch only
+    subjects = [event.subject for event in events(log_in(repository))]
+    assert len(subjects) == 2
+    assert subjects[1] == f"commit/{merge}"
+
+
+def test_hook_that_is_no_shell_script_is_left(repository: Path, env: dict[str, str]) -> None:
+    path = repository / ".git" / "hooks" / "post-commit"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("#!/usr/bin/env python3\nprint(1)\n")
+    ended = ok("install", "git", "--json", cwd=repository, env=env)
+    states = {Path(change["path"]).name: change["state"] for change in ended.json["hooks"]}
+    assert states == {
+        "post-commit": "left",
+        "post-rewrite": "installed",
+        "post-merge": "installed",
+    }
+    assert path.read_text() == "#!/usr/bin/env python3\nprint(1)\n"
+
+
+def test_doctor_tells_of_refused_files(repository: Path, env: dict[str, str]) -> None:
+    ok("install", "git", cwd=repository, env=env)
+    assert "hooks" in run("doctor", cwd=repository, env=env).out
+    (log_in(repository) / "spool" / "x.json").write_text("{")
+    assert run("log", cwd=repository, env=env).code == 0
+    ended = run("doctor", "--json", cwd=repository, env=env)
+    check = next(check for check in ended.json["checks"] if check["name"] == "hooks")
+    assert not check["ok"]
+    assert "x.json is refused" in check["detail"]
+    assert ok("status", "--json", cwd=repository, env=env).json["refused"] == 1

@@ -1,0 +1,136 @@
+"""`thence prune`: the oldest files go where the user says, after a yes, and the log says so."""
+
+import json
+from contextlib import closing
+
+import pytest
+from tests.cli.installed import is_three_lines, on_terminal, thence
+from tests.log.pruned import filled, names
+
+from thence.log.storage.segment import CURRENT
+from thence.replica import OS_DISK, open_log
+from thence.sync.outbox import Outbox
+from thence.sync.target import SyncTarget, write_target
+
+
+@pytest.fixture
+def log(tmp_path):
+    filled(tmp_path / "a")
+    return tmp_path
+
+
+def run(folder, *arguments, log="a"):
+    env = {"XDG_CACHE_HOME": str(folder / "cache")}
+    return thence(*arguments, "--log", log, cwd=folder, env=env)
+
+
+@pytest.mark.promise("A5")
+def test_pruned_log_says_so_and_its_archive_is_read_in_place(log):
+    first = json.loads(run(log, "log", "--limit", "1", "--json").out)["event_id"]
+    dry = run(log, "prune", "--keep-bytes", "5kB", "--archive", "old", "--dry-run")
+    assert (dry.code, (log / "old").exists()) == (0, False)
+    assert f"into {log / 'old'}" in dry.out
+    ended = run(log, "prune", "--keep-bytes", "5kB", "--archive", "old", "--yes")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[:-1] == dry.out.splitlines()
+    assert f"the archive lies in {log / 'old'}" in ended.out
+    verified = run(log, "verify", "--json")
+    assert verified.code == 0
+    assert [note["code"] for note in verified.json["notes"]] == ["events_pruned", "cause_pruned"]
+    why = run(log, "why", "noted")
+    said = " ".join(why.out.split())
+    assert "which is not in this log; events up to" in said
+    assert f"were pruned; the archive lies in {log / 'old'}." in said
+    gone = run(log, "redact", first, "--yes")
+    assert (gone.code, is_three_lines(gone.err)) == (4, True)
+    assert f"ask there: --log {log / 'old'}" in gone.err
+    shown = run(log, "show", first, log="old")
+    assert (shown.code, shown.err) == (0, "")
+    assert first in shown.out
+    assert not [*(log / "old").glob("*.jsonl")]
+    for path in (log / "old").glob("*.gz"):
+        path.rename(log / "a" / path.name)
+    assert run(log, "show", first).code == 0
+    assert run(log, "verify", "--json").json["notes"] == []
+
+
+def test_nothing_goes_without_a_yes(log):
+    before = names(log / "a")
+    without = run(log, "prune", "--before", "2100-01-01")
+    assert (without.code, is_three_lines(without.err)) == (2, True)
+    assert "--yes" in without.err
+    code, shown = on_terminal(
+        log, "prune", "--before", "2100-01-01", "--log", "a", answer=(rb"\[y/N\]: ", b"n\n")
+    )
+    assert (code, "you did not agree" in shown) == (1, True)
+    assert names(log / "a") == before
+    code, shown = on_terminal(
+        log, "prune", "--before", "2100-01-01", "--log", "a", answer=(rb"\[y/N\]: ", b"y\n")
+    )
+    assert (code, names(log / "a")) == (0, [CURRENT])
+
+
+def test_json_tells_each_file_and_nothing_else(log):
+    dry = run(log, "prune", "--before", "2100-01-01", "--dry-run", "--json").json
+    files = dry["files"]
+    assert [one["name"] for one in files] == names(log / "a")[:-1]
+    assert (dry["pruned"], dry["events"]) == (False, sum(one["events"] for one in files))
+    assert all(one["bytes"] == (log / "a" / one["name"]).stat().st_size for one in files)
+    done = run(log, "prune", "--before", "2100-01-01", "--yes", "--json").json
+    assert done == {**dry, "pruned": True}
+    again = run(log, "prune", "--before", "2100-01-01", "--yes", "--json").json
+    assert (again["pruned"], again["files"]) == (False, [])
+
+
+def test_wrong_words_are_refused(log):
+    for words in ((), ("--before", "1d", "--keep-bytes", "1"), ("--before", "soon")):
+        assert run(log, "prune", *words).code == 2
+    for size in ("-1", "5 apples", ""):
+        assert run(log, "prune", "--keep-bytes", size).code == 2
+    sizes = ("1kB", "1KiB", "2 MB", "1g", "7")
+    assert all(run(log, "prune", "--keep-bytes", size, "--dry-run").code == 0 for size in sizes)
+
+
+@pytest.mark.parametrize("vocabulary", ["work", "sim"])
+def test_journal_and_run_are_refused_with_the_reason(tmp_path, vocabulary):
+    open_log(tmp_path / "a", vocabulary=vocabulary).close()
+    refused = run(tmp_path, "prune", "--before", "1d", "--yes")
+    assert (refused.code, is_three_lines(refused.err)) == (1, True)
+    assert "which is read from its first event on" in refused.err
+
+
+def test_what_the_server_lacks_is_not_pruned_from_a_synced_log(log):
+    target = SyncTarget("http://localhost", "atlas", "ada", "orders", "plain", "2026-11-20")
+    write_target(log / "a", target)
+    before = names(log / "a")
+    ended = run(log, "prune", "--before", "2100-01-01", "--yes")
+    assert (ended.code, ended.out) == (0, "nothing to prune\n")
+    assert f"{before[0]} stays: the server is not known to hold" in ended.err
+    assert "thence sync now" in ended.err
+    assert names(log / "a") == before
+    stopped = run(log, "prune", "--before", "2100-01-01", "--dry-run", "--json").json["stopped"]
+    assert before[0] in stopped
+
+
+def test_lines_without_numbers_keep_their_file_in_a_synced_log(log):
+    oldest = log / "a" / names(log / "a")[0]
+    oldest.write_bytes(oldest.read_bytes() + b'{"event_id":"a","event_type":"theirs"}\n')
+    target = SyncTarget("http://localhost", "atlas", "ada", "orders", "plain", "2026-11-20")
+    write_target(log / "a", target)
+    with (
+        open_log(log / "a") as replica,
+        closing(Outbox(OS_DISK, log / "a", replica.vocabulary, target.key)) as outbox,
+    ):
+        outbox.update()
+        keys = [one.key for one in outbox.waiting(lambda *_: True, are_redactions=False)]
+        outbox.deliver(keys, outbox.cursors, outbox.cursors)
+        assert outbox.undelivered() == {}
+    ended = run(log, "prune", "--before", "2100-01-01", "--yes")
+    assert f"{oldest.name} stays: it holds lines of other tools" in ended.err
+
+
+def test_log_of_one_file_says_how_to_close_files(tmp_path):
+    filled(tmp_path / "a", 2)
+    ended = run(tmp_path, "prune", "--before", "2100-01-01", "--yes")
+    assert ended.out == "nothing to prune\n"
+    assert "rotate_after" in ended.err

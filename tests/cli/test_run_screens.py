@@ -1,0 +1,123 @@
+"""What a simulation shows on a terminal and in a pipe, and how Ctrl-C ends it."""
+
+import re
+import shlex
+import signal
+import sys
+import time
+
+import pytest
+from tests.cli.installed import begin, in_python, on_terminal, thence
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+RUN = ("sim", "run", "spatial_trade_network")
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """A folder in which a simulation was run into a pipe, and what it said."""
+    folder = tmp_path_factory.mktemp("played")
+    return folder, thence(*RUN, cwd=folder)
+
+
+@pytest.mark.parametrize("width", [80, 30])
+def test_progress_is_drawn_on_a_terminal_and_a_narrow_one_gets_the_whole_end(tmp_path, width):
+    code, shown = on_terminal(tmp_path, *RUN, columns=width)
+    assert code == 0
+    assert width < 80 or "40/40" in shown
+    assert "completed: 40 turns" in ESCAPES.sub("", shown).replace("\r\n", " ")
+
+
+def test_colour_is_left_out_where_it_is_not_wanted(tmp_path):
+    for number, env in enumerate(({"NO_COLOR": "1"}, {"TERM": "dumb"})):
+        code, shown = on_terminal(tmp_path, *RUN, THENCE_ROOT=f"{number}", **env)
+        assert code == 0
+        assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)
+    assert "\x1b" not in shown
+
+
+def test_ctrl_c_on_a_terminal_ends_a_run_in_good_order(tmp_path):
+    code, shown = on_terminal(tmp_path, *RUN, interrupt=b"/40")
+    assert code == 130
+    assert "interrupted" in shown
+    assert "Traceback" not in shown
+    assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
+    assert thence("verify", cwd=tmp_path).code == 0
+
+
+def test_ctrl_c_at_any_time_is_quiet_and_leaves_a_whole_log(tmp_path):
+    door = "import sys; print('ready', flush=True)\nfrom thence.cli.main import main\n"
+    for step in range(12):
+        words = (sys.executable, "-c", f"{door}sys.exit(main({list(RUN)}))")
+        started = begin(*words, cwd=tmp_path, THENCE_ROOT=f"root-{step}")
+        assert started.stdout
+        assert started.stdout.readline() == "ready\n"
+        time.sleep(0.02 + step * 0.07)  # the moment is what the test varies
+        started.send_signal(signal.SIGINT)
+        out, err = started.communicate(timeout=60)
+        assert started.returncode in (0, 130, -signal.SIGINT), err
+        assert "Traceback" not in err + out
+        for log in (tmp_path / f"root-{step}").glob("*/events.jsonl"):
+            assert thence("verify", "--log", log, cwd=tmp_path).code == 0
+
+
+def test_run_of_a_scenario_draws_a_bar_on_a_terminal(tmp_path):
+    scenario = "spatial_trade_network"
+    code, shown = on_terminal(tmp_path, "sim", "run", scenario, "--turns", "9", columns=None)
+    text = ESCAPES.sub("", shown)
+    assert code == 0
+    assert "9/9" in text
+    assert "completed: 9 turns" in text
+    quiet = on_terminal(tmp_path, "sim", "run", scenario, "--turns", "2", "-q")
+    assert len(quiet[1].splitlines()) == 1
+
+
+def test_log_on_a_terminal_shows_the_last_events_cut_to_its_width(played):
+    folder, _ = played
+    code, shown = on_terminal(folder, "log", columns=70)
+    lines = ESCAPES.sub("", shown).replace("\r\n", "\n").splitlines()
+    assert code == 0
+    assert len(lines) == 52
+    assert "the last 50 of" in lines[-1]
+    assert all(len(line) <= 70 for line in lines[1:-1])
+    assert all(re.search(r"\[\w{18}\]$", line) for line in lines[1:-1])
+
+
+def test_colour_of_events_follows_the_terminal_and_no_color(played):
+    folder, _ = played
+    assert "\x1b[35mSTATE" in on_terminal(folder, "log", columns=None)[1]
+    assert "\x1b" not in on_terminal(folder, "log", columns=None, NO_COLOR="1")[1]
+    assert "\x1b" not in thence("log", cwd=folder).out
+
+
+def test_command_with_a_space_in_its_log_is_quoted(tmp_path):
+    thence("append", "note", "--log", "my notes", cwd=tmp_path)
+    out = thence("why", "@last", "--log", "my notes", cwd=tmp_path).out
+    typed = out.rpartition("next: ")[2].strip()
+    assert shlex.split(typed)[-1] == "my notes"
+
+
+ALONE = """
+import sys
+
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        raise SystemExit(f"it reached for the network: {event} {arguments}")
+
+sys.addaudithook(watch)
+sys.argv = ["thence", *sys.argv[1:]]
+from thence.cli.main import main
+
+if "--reach" in sys.argv:
+    import socket
+
+    socket.getaddrinfo("localhost", 1)
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(("arguments", "said"), [([], ""), (["--reach"], "the network")])
+def test_run_needs_no_network(tmp_path, arguments, said):
+    done = in_python(ALONE, *RUN, *arguments, cwd=tmp_path)
+    assert done.code == (1 if said else 0)
+    assert said in done.err

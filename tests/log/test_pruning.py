@@ -1,0 +1,457 @@
+"""A pruned log: what went is in the archive or told of, and nothing counts as damage."""
+
+import errno
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from threading import Event as Signal
+
+import pytest
+from tests.crash.crash_states import Crashes, worst
+from tests.crash.images import Image as SimulatedImage
+from tests.crash.simulated_disk import SimulatedDisk
+from tests.disks import FullDisk
+from tests.events import OTHER_NODE, line_of
+from tests.log.pruned import (
+    SEGMENT_BYTES,
+    archived,
+    filled,
+    names,
+    pruned,
+    pruning_of,
+)
+
+import thence
+from thence.core.values.cutting import BODIES_FROM
+from thence.core.values.digests import digests
+from thence.core.values.pruned import Pruned, joined_ranges
+from thence.core.values.vocabulary import PLAIN
+from thence.core.wire.authorship import Redaction
+from thence.errors import EventNotFound, LogBusy, LogFull, PruneRefused
+from thence.log.check.pruning import PruneBounds, check_prunable
+from thence.log.storage.archive import bring_back, unpacked_folder
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk_errors import DiskError
+from thence.log.storage.segment import CURRENT, segments
+from thence.replica import Log
+
+PLACE = Path("/log")
+ARCHIVE = Path("/archive")
+LOST = ("events_lost", "events_told", "cause_missing", "events_absent")
+
+
+def codes(log):
+    return [finding.code for finding in log.verify().findings]
+
+
+@pytest.mark.promise("A5")
+def test_pruned_events_are_in_the_archive_and_verify_takes_none_for_lost(tmp_path):
+    events = filled(tmp_path / "a")
+    before = {path.name: path.read_bytes() for path in segments(OS_DISK, tmp_path / "a")}
+    with thence.open(tmp_path / "a") as log:
+        notice, plan = pruned(log, keep=3 * SEGMENT_BYTES, archive=tmp_path / "old")
+        gone = [segment.name for segment in plan.segments]
+        assert gone == list(before)[: len(gone)]
+        assert len(gone) > 2
+        assert archived(tmp_path / "old") == b"".join(before[name] for name in gone)
+        assert names(log.folder) == [name for name in before if name not in gone]
+        kept = [event.event_id for event in log.read()]
+        assert kept[:-1] == [event.event_id for event in events[notice.events :]]
+        assert log.verify().ok
+        assert codes(log) == ["events_pruned", "cause_pruned"]
+        assert log.append("noted").seq == len(events) + 2
+        (told,) = log.query(type="log.pruned")
+        assert Pruned.of(told.payload) == notice == log.answers.pruned()
+        assert told.payload["numbers"] == {told.node_id: [[1, notice.events]]}
+
+
+def test_nothing_but_closed_segments_goes_however_old(tmp_path):
+    filled(tmp_path)
+    with thence.open(tmp_path) as log:
+        _, plan = pruned(log, before="2100")
+        assert names(tmp_path) == [CURRENT]
+        assert [event.event_type for event in log.read()][-1] == "log.pruned"
+        assert pruned(log, before="2100")[1].segments == ()
+        assert plan.rest == ""
+        assert log.verify().ok
+
+
+def test_segments_with_a_later_event_stay_and_all_behind_them(tmp_path):
+    events = filled(tmp_path)
+    with thence.open(tmp_path) as log:
+        middle = events[len(events) // 2]
+        notice, _ = pruned(log, before=middle.timestamp)
+        first = next(iter(log.read()))
+        assert first.seq == notice.events + 1 <= middle.seq
+        assert notice.until < middle.timestamp
+        holder = next(p for p in segments(OS_DISK, tmp_path) if middle.line in p.read_bytes())
+        assert first.line in holder.read_bytes()
+
+
+def test_bytes_that_are_to_stay_do(tmp_path):
+    filled(tmp_path)
+    sizes = [path.stat().st_size for path in segments(OS_DISK, tmp_path)]
+    with thence.open(tmp_path) as log:
+        keep = sum(sizes[3:])
+        _, plan = pruned(log, keep=keep + 1)
+        assert len(plan.segments) == 2
+        _, plan = pruned(
+            log, keep=sum(path.stat().st_size for path in segments(OS_DISK, tmp_path)[1:])
+        )
+        assert len(plan.segments) == 1
+
+
+def test_why_tells_that_causes_were_pruned_and_where_they_lie(tmp_path):
+    events = filled(tmp_path / "a")
+    with thence.open(tmp_path / "a") as log:
+        pruned(log, keep=6 * SEGMENT_BYTES, archive=tmp_path / "old")
+        kept = pruned(log, keep=3 * SEGMENT_BYTES)[0]
+        first = next(iter(log.read()))
+        (missing,) = log.why(first).missing
+        assert missing.pruned == f"events up to {kept.until[:16].replace('T', ' ')} were pruned"
+        with pytest.raises(EventNotFound) as refused:
+            log.find(events[0].event_id)
+        assert f"the archive lies in {tmp_path / 'old'}" in refused.value.cause
+        assert refused.value.hint == f"ask there: --log {tmp_path / 'old'}"
+        with pytest.raises(EventNotFound) as refused:
+            log.find(f"7{'Z' * 25}")
+        assert "pruned" not in refused.value.cause
+
+
+def test_second_prune_tells_of_the_first_too(tmp_path):
+    filled(tmp_path)
+    with thence.open(tmp_path) as log:
+        first, _ = pruned(log, keep=6 * SEGMENT_BYTES)
+        second, _ = pruned(log, keep=2 * SEGMENT_BYTES)
+        node = log.append("noted").node_id
+        assert second.numbers == {node: ((1, first.events + second.events),)}
+        pruned(log, before="2100")
+        assert names(tmp_path) == [CURRENT]
+        assert log.verify().ok
+    with thence.open(tmp_path) as log:
+        assert log.append("noted").seq > first.events + second.events
+
+
+def test_other_writers_and_followers_go_on(tmp_path):
+    filled(tmp_path)
+    stop, served = Signal(), []
+    with thence.open(tmp_path) as log, thence.open(tmp_path) as other, ThreadPoolExecutor() as pool:
+        reading = log.read()
+        begun = [next(reading).seq]
+        other.append("noted", {"by": "other"})
+        position = log.position()
+        follower = log.follow(stop=stop)
+        served.append(next(follower).seq)
+        pruned(log, before="2100")
+        after = other.append("noted", {"by": "other"})
+        begun += [event.seq for event in reading]
+        assert begun == sorted(begun)
+        assert [event.event_id for event in log.read(position)][-1] == after.event_id
+
+        def follow():
+            for event in follower:
+                served.append(event.seq)
+                if event.event_id == after.event_id:
+                    return
+
+        pool.submit(follow).result(30)
+        stop.set()
+        assert served == sorted(set(served))
+        assert log.verify().ok
+        assert after.seq == log.append("noted").seq - 1
+
+
+def test_bytes_of_what_is_pruned_are_kept_as_they_are_damage_too(tmp_path):
+    filled(tmp_path / "a")
+    oldest = segments(OS_DISK, tmp_path / "a")[0]
+    spoilt = oldest.read_bytes().replace(b"x" * 50, b"y" * 50, 1)
+    oldest.write_bytes(spoilt[:-1])  # its last newline too
+    with thence.open(tmp_path / "a") as log:
+        assert not log.verify().ok
+        _, plan = pruned(log, keep=3 * SEGMENT_BYTES, archive=tmp_path / "old")
+        assert plan.segments[0].bad_lines == 2
+        assert archived(tmp_path / "old").startswith(spoilt[:-1])
+        assert log.verify().ok, codes(log)
+
+
+def test_lost_events_behind_what_was_pruned_are_lost_still(tmp_path):
+    filled(tmp_path)
+    paths = segments(OS_DISK, tmp_path)
+    lines = paths[-3].read_bytes().splitlines(keepends=True)
+    paths[-3].write_bytes(b"".join([lines[0], *lines[2:]]))
+    with thence.open(tmp_path) as log:
+        pruned(log, keep=4 * SEGMENT_BYTES)
+        assert [finding.code for finding in log.verify().damage] == ["events_lost"]
+
+
+def test_lines_of_other_nodes_are_pruned_too_and_not_relayed_again(tmp_path):
+    lines = [
+        line_of(node_id=OTHER_NODE, seq=seq, lamport_clock=seq).rstrip() for seq in range(1, 21)
+    ]
+    rest = lines[4:8]
+    with thence.open(tmp_path, max_file_size=SEGMENT_BYTES) as log:
+        log.relay(line for line in lines if line not in rest)
+        for _ in range(12):
+            log.append("noted", {"text": "x" * 200})
+        notice, _ = pruned(log, before="2100")
+        assert notice.numbers[OTHER_NODE] == ((1, 4), (9, 20))
+        again = log.relay(lines)
+        assert [event.line for event in again.taken] == rest
+        assert again.known == 16
+        assert log.verify().ok
+        assert not {"events_absent"} & set(codes(log))
+
+
+def test_large_values_go_with_their_last_line_and_into_the_archive(tmp_path):
+    opened = partial(
+        thence.open, tmp_path / "a", bodies_from=BODIES_FROM, max_file_size=SEGMENT_BYTES
+    )
+    with opened() as log:
+        shared, old, new = ("".join(f"{word} {n} " for n in range(900)) for word in "son")
+        first = log.append("asked", {"text": shared, "more": old})
+        for n in range(20):
+            log.append("noted", {"n": n, "text": "x" * 100})
+        last = log.append("asked", {"text": shared, "more": new})
+        pruned(log, keep=SEGMENT_BYTES, archive=tmp_path / "old")
+        assert first.event_id not in {event.event_id for event in log.read()}
+        assert log.get(last.event_id).payload == {"text": shared, "more": new}
+        assert b"o 899" not in (tmp_path / "a" / "bodies.jsonl").read_bytes()
+        assert log.verify().ok
+        assert "body_orphaned" not in codes(log)
+        log.append("asked", {"text": old})
+        assert log.verify().ok
+    cached = unpacked_folder(OS_DISK, tmp_path / "old", tmp_path / "cache")
+    with thence.open(cached, create=False) as log:
+        assert log.get(first.event_id).payload == {"text": shared, "more": old}
+        assert log.verify().ok
+    for path in (tmp_path / "old").glob("*.gz"):
+        path.rename(tmp_path / "a" / path.name)
+    with opened() as log:
+        assert log.get(first.event_id).payload == {"text": shared, "more": old}
+        assert log.verify().ok
+
+
+def test_archive_that_is_brought_back_is_read_in_its_place(tmp_path):
+    events = filled(tmp_path / "a")
+    with thence.open(tmp_path / "a") as log:
+        pruned(log, keep=3 * SEGMENT_BYTES, archive=tmp_path / "old")
+    for path in (tmp_path / "old").glob("*.gz"):
+        (tmp_path / "a" / path.name).write_bytes(path.read_bytes())
+    with thence.open(tmp_path / "a", create=False) as log:
+        assert [event.line for event in log.read()][:-1] == [event.line for event in events]
+        assert len(log.why(events[-1]).cone) == len(events) - 1
+        assert log.verify().findings == ()
+        assert not [*(tmp_path / "a").glob("*.gz")]
+        assert log.append("noted").seq == len(events) + 2
+
+
+def test_damaged_file_of_an_archive_is_left_and_told(tmp_path):
+    filled(tmp_path / "a")
+    with thence.open(tmp_path / "a") as log:
+        pruned(log, keep=3 * SEGMENT_BYTES, archive=tmp_path / "old")
+    packed = sorted((tmp_path / "old").glob("*.gz"))
+    (tmp_path / "a" / packed[0].name).write_bytes(packed[0].read_bytes()[:-9])
+    (tmp_path / "a" / packed[1].name).write_bytes(b"no gzip")
+    with thence.open(tmp_path / "a") as log:
+        assert log.verify().ok
+        told = {f.file for f in log.verify().findings if f.code == "file_passed_over"}
+        assert told == {packed[0].name, packed[1].name}
+    cached = unpacked_folder(OS_DISK, tmp_path / "old", tmp_path / "cache")
+    assert names(cached) == [path.name.removesuffix(".gz") for path in packed]
+    packed[0].unlink()
+    assert unpacked_folder(OS_DISK, tmp_path / "old", tmp_path / "cache") == cached
+    assert names(cached) == [path.name.removesuffix(".gz") for path in packed[1:]]
+
+
+def test_read_only_log_is_opened_with_archived_files_beside_it(tmp_path):
+    class Denied(Disk):
+        def open_append(self, path):
+            raise DiskError(errno.EROFS, os.strerror(errno.EROFS))
+
+    filled(tmp_path / "a")
+    with thence.open(tmp_path / "a") as log:
+        pruned(log, keep=3 * SEGMENT_BYTES, archive=tmp_path / "old")
+    packed = next((tmp_path / "old").glob("*.gz"))
+    packed.rename(tmp_path / "a" / packed.name)
+    bring_back(Denied(), tmp_path / "a")
+    assert (tmp_path / "a" / packed.name).exists()
+
+
+@pytest.mark.parametrize("kind", ["work", "sim"])
+def test_parts_of_something_else_are_refused(tmp_path, kind):
+    with thence.open(tmp_path, vocabulary=kind) as log, pytest.raises(PruneRefused):
+        check_prunable(tmp_path, log.vocabulary)
+    check_prunable(tmp_path, PLAIN)
+
+
+def test_segment_that_is_held_back_stays_with_the_reason(tmp_path):
+    filled(tmp_path)
+    third = names(tmp_path)[2]
+    with thence.open(tmp_path) as log:
+        held = {third: "not yet"}
+        _, plan = pruned(log, before="2100", held_back=lambda name, _: held.get(name, ""))
+        assert plan.rest == f"{third} stays: not yet"
+        assert names(tmp_path)[0] == third
+        assert log.verify().ok
+
+
+def test_two_prunes_at_once_are_refused(tmp_path):
+    filled(tmp_path)
+    with thence.open(tmp_path) as log, pruning_of(log).alone(), pytest.raises(LogBusy) as refused:
+        pruned(log, before="2100")
+    assert str(os.getpid()) in refused.value.cause
+
+
+def test_segment_that_is_redacted_meanwhile_does_not_go(tmp_path):
+    events = filled(tmp_path)
+    with thence.open(tmp_path) as log:
+        pruning = pruning_of(log)
+        plan = pruning.plan(PruneBounds("2100"), lambda *_: "", ())
+        target = log.get(events[0].event_id)
+        log.redactions.take_back([Redaction(target.event_id, digests(target.line).line.hex())])
+        with pytest.raises(PruneRefused):
+            pruning.run(plan, None)
+        assert log.get(events[0].event_id).payload == {}
+        assert log.verify().ok
+        pruned(log, before="2100")
+        assert names(tmp_path) == [CURRENT]
+        assert log.verify().ok
+
+
+def test_archive_of_another_log_and_the_logs_own_folder_are_refused(tmp_path):
+    for name in "ab":
+        filled(tmp_path / name)
+    with thence.open(tmp_path / "a") as log:
+        pruned(log, before="2100", archive=tmp_path / "old")
+    with thence.open(tmp_path / "b") as log:
+        before = names(tmp_path / "b")
+        for archive in (tmp_path / "old", tmp_path / "b"):
+            with pytest.raises(PruneRefused):
+                pruned(log, before="2100", archive=archive)
+        assert names(tmp_path / "b") == before
+        (tmp_path / "own").mkdir()
+        (tmp_path / "own" / f"{before[0]}.gz").write_bytes(b"something else")
+        with pytest.raises(PruneRefused):
+            pruned(log, before="2100", archive=tmp_path / "own")
+        assert names(tmp_path / "b") == before
+        assert not log.query(type="log.pruned").total
+
+
+def test_nothing_goes_when_the_archives_disk_is_full(tmp_path):
+    events = filled(tmp_path / "a")
+    disk = FullDisk()
+    with thence.open(tmp_path / "a") as log:
+        disk.is_full = True
+        with pytest.raises(LogFull):
+            pruned(log, before="2100", archive=tmp_path / "old", disk=disk)
+        assert [event.event_id for event in log.read()] == [event.event_id for event in events]
+        assert not [*(tmp_path / "old").glob("*.gz*")]
+        disk.is_full = False
+        pruned(log, before="2100", archive=tmp_path / "old", disk=disk)
+        assert names(tmp_path / "a") == [CURRENT]
+
+
+def test_steps_that_are_still_open_are_counted(tmp_path):
+    with thence.open(tmp_path, max_file_size=SEGMENT_BYTES) as log:
+        log.append_event(thence.NewEvent("run.begun", begins=True))
+        with thence.step("other", log=log):
+            pass
+    filled(tmp_path)
+    with thence.open(tmp_path) as log:
+        assert len(log.answers.end().still_open) == 1
+        notice, _ = pruned(log, before="2100")
+        assert notice.open_steps == 1
+        assert log.answers.end().still_open == ()
+
+
+def test_ranges_join_and_are_searched():
+    assert joined_ranges([(5, 9), (1, 2), (3, 3), (8, 12), (20, 21)]) == ((1, 3), (5, 12), (20, 21))
+    told = Pruned(numbers={"n": ((1, 3), (5, 12))}, archives=(("B", "x"), ("D", "")))
+    assert [seq for seq in range(15) if told.holds("n", seq)] == [1, 2, 3, *range(5, 13)]
+    assert not told.holds("m", 1)
+    assert (told.last("n"), told.last("m")) == (12, 0)
+    assert [told.archive_of(text) for text in "ABCDE"] == ["x", "x", "", "", ""]
+    assert Pruned.of({"numbers": 3}) == Pruned()
+    assert Pruned.of({**told.facts(), "later": "member"}) == told
+    assert told.with_archive("C", "") == told.archives
+    assert told.with_archive("E", "") == (("B", "x"), ("E", ""))
+    assert told.with_archive("E", "y") == (*told.archives, ("E", "y"))
+
+
+def on_simulated_disk(disk):
+    return Log(PLACE, PLAIN, disk=disk, max_file_size=SEGMENT_BYTES, report=lambda *_: None)
+
+
+def prepared(archive):
+    """Record each state of a disk while a log of several segments is pruned."""
+    disk = SimulatedDisk()
+    disk.make_folder(PLACE)
+    with on_simulated_disk(disk) as log:
+        for n in range(24):
+            log.append("noted", {"n": n, "text": "x" * 150})
+        events = [event.line for event in log.read()]
+    ready = worst(disk.moment())
+    disk = SimulatedDisk(ready, is_recording=True)
+    with on_simulated_disk(disk) as log:
+        pruned(log, keep=SEGMENT_BYTES, archive=archive, disk=disk)
+    assert len(names(PLACE, disk)) < 4
+    return events, disk.moments
+
+
+def judged(image, events, archive, *, is_cut=False):
+    """Open a log after a kill or a power cut, and prune it again: nothing may be gone or wrong."""
+    disk = SimulatedDisk(image)
+    with on_simulated_disk(disk) as log:
+        if is_cut:  # zeros may stand where a line was not synced: an append tells of them
+            log.append("noted")
+        here = [event.line for event in log.read()]
+        verification = log.verify()
+        assert verification.ok, verification.findings
+        has_notice = bool(log.answers.pruned().files)
+        if archive is not None:
+            packed = archived(ARCHIVE, disk).splitlines()
+            assert set(events) <= {*here, *packed}
+        elif not has_notice:
+            assert here[: len(events)] == events
+        assert here == sorted(here, key=lambda line: int(line.split(b'"seq":')[1].split(b",")[0]))
+        seq = log.append("noted").seq
+        assert seq > len(events)
+        pruned(log, keep=SEGMENT_BYTES, archive=archive, disk=disk)
+        assert log.verify().ok
+        assert log.append("noted").seq > seq
+        assert len(names(PLACE, disk)) < 4
+        if archive is not None:
+            here = [event.line for event in log.read()]
+            packed = archived(ARCHIVE, disk).splitlines()
+            assert set(events) <= {*here, *packed}
+            assert not [name for name in disk.names(ARCHIVE) if name.endswith(".new")]
+    return has_notice
+
+
+@pytest.mark.promise("A5")
+@pytest.mark.parametrize("archive", [None, ARCHIVE], ids=["removed", "archived"])
+def test_prune_that_is_killed_at_any_call_leaves_a_sound_log(archive):
+    events, moments = prepared(archive)
+    told = 0
+    for moment in moments:
+        files = {number: versions[-1] for number, versions in moment.files.items()}
+        folders = {
+            path: (number, folder.names) for path, (number, folder) in moment.folders.items()
+        }
+        told += judged(SimulatedImage(files, folders), events, archive)
+    assert 0 < told < len(moments)
+
+
+@pytest.mark.promise("A5")
+@pytest.mark.parametrize("archive", [None, ARCHIVE], ids=["removed", "archived"])
+def test_power_cut_in_a_prune_leaves_a_sound_log(archive):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    events, moments = prepared(archive)
+    for moment in moments:
+        crashes = Crashes(moment)
+        for image in (worst(moment), crashes.some(chance), crashes.some(chance)):
+            judged(image, events, archive, is_cut=True)

@@ -1,0 +1,41 @@
+"""A public name that needs an extra says so where its packages are missing."""
+
+import subprocess
+import sys
+
+import pytest
+from tests.cli.installed import environment
+from tests.log.faults import WAIT_S
+
+PROGRAM = """
+import sys
+sys.modules[{package!r}] = None
+import thence
+try:
+    {statement}
+except ImportError as error:
+    assert isinstance(error, thence.errors.ExtraMissing), repr(error)
+    print(error.cause, "-", error.hint)
+"""
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.parametrize(
+    ("statement", "package", "extra"),
+    [
+        ("import thence.otel", "opentelemetry.context", "otel"),
+        ("import thence.otel", "opentelemetry.sdk", "otel"),
+        ("import thence.server.app", "fastapi", "server"),
+        ("import thence.server.app", "prometheus_client", "server"),
+        ("from thence.sync import SyncEngine", "httpcore2", "sync"),
+        ("thence.open(sys.argv[1]).query().df()", "pandas", "tables"),
+    ],
+)
+def test_without_its_extra_a_name_says_what_to_install(tmp_path, statement, package, extra):
+    program = PROGRAM.format(statement=statement, package=package)
+    argv = [sys.executable, "-c", program, str(tmp_path / "log")]
+    done = subprocess.run(argv, env=environment(), timeout=WAIT_S, capture_output=True, text=True)
+    assert (done.stderr, done.returncode) == ("", 0)
+    cause, _, hint = done.stdout.strip().partition(" - ")
+    assert package in cause
+    assert f"thence[{extra}]" in hint
