@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from opentelemetry.sdk.trace import TracerProvider
 from tests.agents.firing import PROGRAM, clean_environment, hook, log_in
@@ -25,6 +26,8 @@ from thence.otel import SpanProcessor
 
 HOOK_S_MAX = 0.04
 INTAKE_S_MAX = 0.03
+# of the calls in which a taking in writes, syncs and removes
+CALLS_MAX = 30
 SPANS_S_MAX = 0.2
 WAIT_S = 60
 # the end of a log that a kill tore, and a large value that no line names yet
@@ -43,12 +46,15 @@ class Campaign:
         self.prompts: set[str] = set()
         self.begun: set[str] = set()
         self.seen: Counter[str] = Counter()
+        self.dies_at = 0
 
     def round(self) -> None:
         """Fire hooks at once, take in beside them or record spans, and kill what still runs."""
         children = [self._fire() for _ in range(self.chance.randrange(1, 4))]
         if self.chance.random() < 0.5:
-            self._killed_fork(self._take_in, INTAKE_S_MAX, "intakes killed")
+            self.dies_at = self.chance.choice((0, self.chance.randrange(1, CALLS_MAX)))
+            s_max = WAIT_S if self.dies_at else INTAKE_S_MAX
+            self._killed_fork(self._take_in, s_max, "intakes killed")
         if self.chance.random() < 0.3:
             told = self._killed_fork(self._record_spans, SPANS_S_MAX, "recorders killed")
             self.begun.update(told.decode().split("\n")[:-1])
@@ -87,10 +93,12 @@ class Campaign:
             os._exit(0)
         os.close(telling)
         end_s = time.monotonic() + self.chance.random() * s_max
-        while time.monotonic() < end_s:
-            pass
-        os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
+        ended, status = 0, 0
+        while not ended and time.monotonic() < end_s:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+        if not ended:
+            os.kill(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
         is_killed = os.WIFSIGNALED(status)
         assert is_killed or status == 0, status
         self.seen[word] += is_killed
@@ -99,7 +107,22 @@ class Campaign:
             return pipe.read()
 
     def _take_in(self, telling: int) -> None:
+        if self.dies_at:
+            for name in ("write", "fdatasync", "unlink"):
+                self._die_in(name)
         take_in(log_in(self.repository))
+
+    def _die_in(self, name: str) -> None:
+        """Have this process die before one of its calls of the operating system."""
+        call = getattr(os, name)
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self.dies_at -= 1
+            if not self.dies_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*arguments, **named)
+
+        setattr(os, name, counted)
 
     def _record_spans(self, telling: int) -> None:
         chance = random.Random(os.urandom(8))
