@@ -251,3 +251,21 @@ def test_event_of_work_names_the_heads_of_its_subject(tmp_path):
     assert (first.caused_by, other.caused_by) == ((), ())
     assert second.caused_by == (first.event_id,)
     assert third.caused_by == (other.event_id, second.event_id)
+
+
+def test_event_from_elsewhere_names_its_source_and_inferred_causes(log):
+    cause = log.append("asked")
+    new = thence.NewEvent("done", source="shop", source_id="7", inferred_causes=(cause.event_id,))
+    event = log.append_event(new)
+    assert (event.header.source, event.header.source_id) == ("shop", "7")
+    assert event.header.inferred_causes == (cause.event_id,)
+    assert log.why(event).cone == ()
+    assert log.verify().findings == ()
+    for wrong in (
+        {"source": "shop"},
+        {"source_id": "7"},
+        {"source": "shop", "source_id": "7", "inferred_causes": ("",)},
+        {"inferred_causes": tuple(str(n) for n in range(33))},
+    ):
+        with pytest.raises(InvalidEvent):
+            log.append_event(thence.NewEvent("done", **wrong))

@@ -43,7 +43,7 @@ def run(name: str, cwd: Path) -> list[str]:
 
 
 def test_each_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SHOWN)
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SHOWN, "hooks"}
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -64,3 +64,13 @@ def test_agent_that_is_run_again_asks_nothing(tmp_path: Path) -> None:
     with thence.open(tmp_path / "agent") as log:
         names = [event.event_type for event in log.read()]
     assert (names.count("chat.begun"), names.count("task.begun")) == (2, 2)
+
+
+def test_example_of_hooks_tells_why_a_file_was_edited(tmp_path: Path) -> None:
+    lines = run("hooks", tmp_path)
+    flight, why = " ".join(" ".join(lines).split()).split("why was pay.py edited? ")
+    assert flight.count("may still go on") == 4
+    assert why.startswith("1 claude-code began a session")
+    assert 'the user asked: "Let orders be paid"' in why
+    assert "claude-code/coder edited pay.py" in why
+    assert "5 causes in all" in why

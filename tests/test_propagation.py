@@ -186,7 +186,11 @@ def test_token_names_its_causes_in_another_log_of_another_process(log, tmp_path)
 def test_steps_inside_one_another_are_of_one_trace_in_another_process_too(log):
     with thence.step("outer", log=log):
         outer = thence.carry()
-        with thence.step("inner"), thence.ProcessPoolExecutor(1) as pool:
+        with (
+            thence.step("middle"),
+            thence.step("inner"),
+            thence.ProcessPoolExecutor(1) as pool,
+        ):
             inner = thence.carry()
             worker = pool.submit(thence.carry).result(WAIT_S)
     assert trace_of(outer) == trace_of(inner) == trace_of(worker)

@@ -22,7 +22,7 @@ from thence.core.bodies import BodySource
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.values.codec import CAUSES_MAX, Draft, unnumbered, with_nonce
-from thence.core.values.cutting import without_bodies
+from thence.core.values.cutting import BODIES_FROM, without_bodies
 from thence.core.values.new_event import (
     CAUSE_VARIABLE,
     Cause,
@@ -118,7 +118,7 @@ def open_log(
     on_full: OnFull = "block",
     max_file_size: int = FILE_BYTES_MAX,
     strict_causes: bool = False,
-    bodies_from: int | None = None,
+    bodies_from: int | None = BODIES_FROM,
     encode: Encode | None = None,
     strict_values: bool = False,
     rotate_after: Age = None,
@@ -134,9 +134,9 @@ def open_log(
     nor an event of the same append; each that this session has not written lately is looked up.
     Without it a ULID is taken as it is, and `verify` tells those that are missing. Values in
     payloads that JSON has not become JSON as docs/concepts/event.md lists; `encode` makes JSON of
-    any other, and raises TypeError where it can't. With `strict_values` JSON alone is taken. With
-    `bodies_from=1024` a text or list of so many bytes or more is kept once, beside the lines that
-    name it, in a plain log; older versions refuse such a log. Raises NotALog, VocabularyMismatch,
+    any other, and raises TypeError where it can't. With `strict_values` JSON alone is taken. A text
+    or list of `bodies_from` bytes or more is kept once, beside the lines that name it, and older
+    versions refuse such a log; None keeps lines whole. Raises NotALog, VocabularyMismatch,
     LogReadOnly, ReadFailed, AppendFailed for a new log, and InvalidEvent for a bound that can't be.
     """
     return open_host_log(

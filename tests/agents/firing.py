@@ -71,7 +71,12 @@ def events(folder: Path) -> list[thence.Event]:
     take_in(folder)
     with thence.open(folder) as log:
         assert log.verify().findings == ()
-        return list(log.read())
+        stored = list(log.read())
+        # one that is appended twice would be served once
+        assert sum(path.read_bytes().count(b"\n") for path in folder.glob("events*.jsonl")) == len(
+            stored
+        )
+        return stored
 
 
 def hook(name: str, session: str = "s-1", **members: Any) -> dict[str, Any]:

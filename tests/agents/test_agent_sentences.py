@@ -14,7 +14,8 @@ def log(tmp_path):
 
 
 def told(log, event_type, payload, actor="claude-code/reviewer", source="claude-code"):
-    new = NewEvent(event_type, payload, "session/s1", actor, "s1", source=source, source_id="1")
+    place = {"source": source, "source_id": source and "1"}
+    new = NewEvent(event_type, payload, "session/s1", actor, "s1", **place)
     (event,) = log.append_many([new])
     return log.vocabulary.summary(event)
 
@@ -42,7 +43,7 @@ def told(log, event_type, payload, actor="claude-code/reviewer", source="claude-
         (
             "tool.failed",
             {"tool": "Bash", "error": "no"},
-            'claude-code/reviewer\'s call of Bash failed: "no"',
+            'claude-code/reviewer ended its call of Bash, which failed: "no"',
         ),
         ("commit", {"commit": "a" * 40, "by": "person"}, f"a person committed {'a' * 12}"),
         (

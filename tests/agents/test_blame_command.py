@@ -8,6 +8,8 @@ from tests.agents.played import PlayedRepository, Session, commit, write
 from tests.cli.warm import warm
 from tests.work.repositories import git
 
+import thence as package
+
 ASK = "Add VAT to all prices.\nIt is 19 %.\n" + "More of it.\n" * 20
 
 
@@ -118,6 +120,8 @@ def test_line_that_is_not_committed_is_told_so(played):
     ended = warm("why", "new file é.py:1", cwd=played.top)
     assert ended.code == 0
     assert "is not committed yet" in ended.out
+    assert "no agent's edit holds it" in " ".join(ended.out.split())
+    assert "No recorded edit" not in ended.out
     git(played.top, "add", "-A")
     assert "is not committed yet" in warm("why", "new file é.py:1", cwd=played.top).out
 
@@ -132,6 +136,26 @@ def test_blame_has_each_lines_owner_session_and_ask(played):
     assert second.endswith("2      return total * 1.19")
     told = warm("blame", "lock.txt", "--json", cwd=played.top).json
     assert [(line["kind"], line["name"]) for line in told["lines"]] == [("bot", "dependabot[bot]")]
+
+
+def test_why_of_a_persons_line_says_so_once(played):
+    ended = warm("why", "src/pay.py:1", cwd=played.top)
+    sha = git(played.top, "rev-list", "--max-parents=0", "HEAD")
+    text = " ".join(ended.out.split())
+    assert text == (
+        f'1 src/pay.py:1 came with commit {sha[:12]} "Begin", '
+        "which is by Ada, a person: no agent of this log made it"
+    )
+
+
+def test_log_of_another_program_answers_for_lines_and_texts_too(played):
+    with package.open(played.top.parent / "mine") as log:
+        log.append("note", {"text": "pay all of it"}, actor="ada")
+    told = warm("why", "all of it", "--log", "../mine", "--json", cwd=played.top).json
+    assert (told["kind"], told["prompt"]) == ("unknown", None)
+    told = warm("why", "src/pay.py:2", "--log", "../mine", "--json", cwd=played.top).json
+    assert told["kind"] == "unknown"
+    assert "thence hook install git" in told["reason"]
 
 
 def test_blame_of_what_has_no_lines_is_refused(played):

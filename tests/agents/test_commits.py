@@ -132,3 +132,30 @@ def test_a_process_is_known_by_its_start_too() -> None:
     assert (child_pid, parent) == (child.pid, (pid, start))
     assert child_start.rpartition(" ")[0] == start.rpartition(" ")[0]
     assert ancestors(child.pid) == []
+
+
+def test_of_two_sessions_in_one_process_the_one_that_runs_git_owns_the_commit(
+    repository: Path, env: dict[str, str]
+) -> None:
+    def call(session: str, word: str = "PreToolUse") -> None:
+        shell = {"tool_name": "Bash", "tool_input": {"command": "git commit"}}
+        record = hook(word, session=session, tool_use_id=f"{session}-t", **shell)
+        fire(record, cwd=repository, env=env)
+
+    def commit(number: int) -> None:
+        words = ("post-commit", f"commit={number}{'d' * 39}")
+        fire(b"", *words, bridge="git", cwd=repository, env=env)
+
+    call("one")
+    fire(hook("SessionStart", session="two"), cwd=repository, env=env)
+    commit(0)
+    call("two")
+    commit(1)
+    fire(hook("Stop", session="one"), cwd=repository, env=env)  # its call was refused
+    commit(2)
+    commits = [event for event in events(log_in(repository)) if event.event_type == "commit"]
+    assert [(event.stream, event.payload["by"]) for event in commits] == [
+        ("one", "agent"),
+        (None, "unknown"),
+        ("two", "agent"),
+    ]

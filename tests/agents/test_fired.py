@@ -15,6 +15,7 @@ from tests.cli.installed import drop_override
 from tests.cli.installed import thence as run
 from tests.mounts import mounted
 
+import thence
 from thence.agents import fired
 from thence.agents.fired import ERRORS, SPOOL, quoted, spools
 
@@ -141,31 +142,43 @@ def test_full_disk_disturbs_nobody_and_the_cache_keeps_what_it_can(
         assert event.payload["prompt"] == "x" * 200_000
 
 
-def test_linked_spool_is_not_followed(
-    repository: Path, env: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize("link", [".", "agents", "agents/spool"])
+def test_linked_log_is_not_followed(
+    repository: Path, env: dict[str, str], tmp_path: Path, link: str
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "mine").write_text("kept")
-    log_in(repository).mkdir(parents=True)
-    (log_in(repository) / SPOOL).symlink_to(elsewhere)
+    (elsewhere / "agents" / SPOOL).mkdir(parents=True)
+    (elsewhere / "agents" / SPOOL / "mine").write_text("kept")
+    place = repository / ".git" / "thence" / link
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(elsewhere / link)
+    before = sorted(elsewhere.rglob("*"))
     fire(hook("UserPromptSubmit", prompt="Go"), cwd=repository, env=env)
-    assert [path.name for path in elsewhere.iterdir()] == ["mine"]
     ended = run("log", cwd=repository, env=env)
     assert ended.code != 0
     assert "symbolic link" in ended.err
-    assert [path.name for path in elsewhere.iterdir()] == ["mine"]
+    assert sorted(elsewhere.rglob("*")) == before
+
+
+def test_spool_that_is_a_link_is_not_emptied(
+    repository: Path, env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").write_text("kept")
+    with thence.open(log_in(repository)) as log:
+        log.append("note")
+    (log_in(repository) / SPOOL).symlink_to(tmp_path)
+    assert run("log", "--log", log_in(repository), cwd=repository, env=env).code == 0
+    assert (tmp_path / "mine").read_text() == "kept"
 
 
 def test_repository_of_another_user_counts_as_none(
     repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert fired.repository(str(repository)) is not None
-    monkeypatch.setattr(os, "geteuid", lambda: 4321)
-    monkeypatch.setattr(os, "stat", lambda path: os.lstat(path))
-    (repository / ".git").chmod(0o700)
     if os.getuid() == 0:
         os.chown(repository / ".git", 77, 77)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert fired.repository(str(repository)) is None
     assert Path(fired.log_of(str(repository))[0]).is_relative_to(env["HOME"])
 

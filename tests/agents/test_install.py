@@ -23,9 +23,9 @@ def settings_of(folder: Path) -> Any:
     return json.loads((folder / ".claude" / "settings.local.json").read_text())
 
 
-def ok(*words: object, cwd: Path, env: dict[str, str]) -> Ended:
+def ok(*words: object, cwd: Path, env: dict[str, str], code: int = 0) -> Ended:
     ended = run("hook", *words, cwd=cwd, env=env)
-    assert ended.code == 0, ended.err
+    assert ended.code == code, ended.err
     return ended
 
 
@@ -84,10 +84,10 @@ def test_settings_that_are_not_understood_are_left_alone(
     path = repository / ".claude" / "settings.local.json"
     path.parent.mkdir()
     path.write_text(content)
-    for words in (("install", "claude-code"), ("uninstall", "claude-code")):
-        ended = ok(*words, cwd=repository, env=env)
+    for word, code in (("install", 1), ("uninstall", 0)):
+        ok(word, "claude-code", cwd=repository, env=env, code=code)
         assert path.read_text() == content
-    ended = ok("install", "claude-code", "--json", cwd=repository, env=env)
+    ended = ok("install", "claude-code", "--json", cwd=repository, env=env, code=1)
     (change,) = ended.json["hooks"]
     assert change["state"] == "left"
     assert change["note"]
@@ -98,7 +98,7 @@ def test_hooks_are_not_installed_for_project_and_user_both(
 ) -> None:
     ok("install", "claude-code", "--user", cwd=repository, env=env)
     ended = ok("install", "claude-code", "--json", cwd=repository, env=env)
-    assert ended.json["hooks"][0]["state"] == "left"
+    assert ended.json["hooks"][0]["state"] == "unchanged"
     assert not (repository / ".claude").exists()
     assert (Path(env["HOME"]) / ".claude" / "settings.json").exists()
     states = {
@@ -115,7 +115,7 @@ def test_settings_that_a_clone_links_elsewhere_are_not_written(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     (repository / ".claude").symlink_to(tmp_path / "elsewhere")
-    ended = ok("install", "claude-code", "--json", cwd=repository, env=env)
+    ended = ok("install", "claude-code", "--json", cwd=repository, env=env, code=1)
     assert ended.json["hooks"][0]["state"] == "left"
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
@@ -169,7 +169,7 @@ def test_codex_has_hooks_and_older_versions_notify(repository: Path, env: dict[s
     assert config.read_text() == 'model = "m"\n[features]\nx = 1\n'
     assert not (home / "hooks.json").exists()
     config.write_text('notify = ["mine"]\n')
-    ended = ok("install", "codex", "--user", "--notify", "--json", cwd=repository, env=env)
+    ended = ok("install", "codex", "--user", "--notify", "--json", cwd=repository, env=env, code=1)
     assert ended.json["hooks"][1]["state"] == "left"
     assert config.read_text() == 'notify = ["mine"]\n'
 
@@ -233,7 +233,7 @@ def test_hook_that_is_no_shell_script_is_left(repository: Path, env: dict[str, s
     path = repository / ".git" / "hooks" / "post-commit"
     path.parent.mkdir(exist_ok=True)
     path.write_text("#!/usr/bin/env python3\nprint(1)\n")
-    ended = ok("install", "git", "--json", cwd=repository, env=env)
+    ended = ok("install", "git", "--json", cwd=repository, env=env, code=1)
     states = {Path(change["path"]).name: change["state"] for change in ended.json["hooks"]}
     assert states == {
         "post-commit": "left",

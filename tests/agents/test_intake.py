@@ -12,8 +12,10 @@ from tests.agents.firing import COMMAND, events, fire, git, hook, log_in
 from tests.cli.installed import thence as run
 
 import thence
+from thence.agents import intake
 from thence.agents.fired import SPOOL
 from thence.agents.intake import take_in
+from thence.agents.sessions import SessionTable
 
 EDIT = {"file_path": "", "old_string": "a = 1", "new_string": "a = 2\nb = 3"}
 
@@ -202,3 +204,30 @@ def test_nothing_is_taken_in_for_a_log_of_another_name(tmp_path: Path) -> None:
 def test_take_in_of_nothing_makes_no_log(tmp_path: Path) -> None:
     assert take_in(tmp_path / "thence" / "agents") == 0
     assert not (tmp_path / "thence").exists()
+
+
+def test_sessions_of_a_long_log_are_not_read_again(
+    repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "_KEPT_EVENTS_MIN", 3)
+    for record in (
+        hook("SessionStart"),
+        hook("UserPromptSubmit", prompt_id="p", prompt="Go"),
+        hook("PreToolUse", tool_name="Bash", tool_use_id="t", tool_input={"command": "x" * 2000}),
+        hook("PreToolUse", tool_name="Task", tool_use_id="u", tool_input={}),
+    ):
+        fire(record, cwd=repository, env=env)
+    folder = log_in(repository)
+    events(folder)
+    kept = folder / SPOOL / ".sessions"
+    with intake.open_agents_log(folder) as log:
+        whole = intake.stored_table(log)
+        assert kept.exists()
+        with monkeypatch.context() as patch:
+            patch.setattr(SessionTable, "note", None)
+            assert intake.stored_table(log) == whole
+        kept.write_bytes(b"garbage")
+        assert intake.stored_table(log) == whole
+    fire(hook("PostToolUse", tool_name="Task", tool_use_id="u"), cwd=repository, env=env)
+    *_, end = events(folder)
+    assert end.ends == whole.sessions["s-1"].use_ids["u"]

@@ -270,9 +270,9 @@ def test_edit_and_renaming_in_one_commit_are_followed(played):
 
 
 def test_lines_that_end_in_cr_lf_have_owners(played):
-    session = Session(played, "s1", ask="CRLF")
-    session.write("win.txt", "a\r\nb\r\n")
-    session.commit("CRLF")
+    one, two = Session(played, "s1", ask="CRLF"), Session(played, "s2", ask="B")
+    one.write("win.txt", "a\r\nb\r\n")
+    two.commit("CRLF")
     assert [told(owner) for owner in owners(played, "win.txt")] == ["s1", "s1"]
 
 
@@ -406,3 +406,70 @@ def test_events_of_any_form_are_passed_over(played, value):
     ):
         played.record("tool.ended", {"files": files, "root": value}, "x", "claude-code", "s1")
     assert [told(owner) for owner in owners(played, "hand.py")] == ["person Eve"]
+
+
+def test_lines_a_person_adds_while_amending_are_not_the_agents(played):
+    session = Session(played, "s1", ask="Add VAT")
+    session.write("vat.py", "VAT = 1.19\n")
+    old = session.commit("Add VAT")
+    write(played.top, {"vat.py": "VAT = 1.19\nby_hand = True\n"})
+    git(played.top, "commit", "-qa", "--amend", "--no-edit")
+    played.rewritten(old, played.committed(played.top), "amend")
+    assert [told(owner) for owner in owners(played, "vat.py")] == ["s1", "person Ada"]
+
+
+def test_line_of_a_shell_in_a_squash_is_of_the_commit_that_brought_it(played):
+    one = played.worktree("a")
+    first = Session(played, "s1", one, ask="Generate")
+    write(one, {"made.py": "made = 1\n"})
+    first.commit("Generate")
+    second = Session(played, "s2", one, ask="Generate more")
+    write(one, {"made.py": "made = 1\nmore = 2\n"})
+    second.commit("Generate more")
+    git(played.top, "merge", "-q", "--squash", "a")
+    played.person(played.top, {}, "Squashed", name="Eve")
+    assert [told(owner) for owner in owners(played, "made.py")] == ["s1", "s2"]
+
+
+def test_several_edits_of_one_call_all_count(played):
+    session, other = Session(played, "s1", ask="A"), Session(played, "s2", ask="B")
+    write(played.top, {"pay.py": "def pay(amount):\n    return amount * 1.19\n"})
+    facts = {"tool": "MultiEdit", "input": {}}
+    begun = session._record("tool.begun", "tool/several", facts, begins=True)
+    files = [
+        {"path": "pay.py", "added": "def pay(amount):", "removed": "def pay(total):"},
+        {"path": "pay.py", "added": "return amount * 1.19", "removed": "return total"},
+    ]
+    payload = session.facts(tool="MultiEdit", files=files)
+    actor = "claude-code"
+    played.record("tool.ended", payload, "tool/several", actor, "s1", ends=begun.event_id)
+    other.commit("All")
+    assert [told(owner) for owner in owners(played, "pay.py")] == ["s1", "s1"]
+
+
+def test_commit_of_one_of_several_open_calls_tells_what_they_have_in_common(played):
+    session = Session(played, "s1", ask="Do both")
+    calls = []
+    for kind in ("coder", "reviewer"):
+        sub = session.subagent(kind, f"Task of {kind}")
+        facts = {"tool": "Bash", "input": {"command": "git commit"}}
+        calls.append(sub._record("tool.begun", f"tool/{kind}", facts, begins=True).event_id)
+    write(played.top, {"a.txt": "x\n"})
+    commit(played.top, "One of them")
+    sha = git(played.top, "rev-parse", "HEAD")
+    payload = {"commit": sha, "root": str(played.top), "by": "agent", "session": "s1"}
+    words = (f"commit/{sha}", "claude-code", "s1")
+    played.record("commit", payload, *words, inferred_causes=tuple(calls))
+    owner = of_commit(played, sha)
+    assert (told(owner), owner.agent) == ("s1", None)
+    assert [event.event_type for event in owner.chain] == ["commit", "prompt", "session.begun"]
+
+
+def test_persons_lines_like_some_of_an_agents_branch_are_the_persons(played):
+    tree = played.worktree("a")
+    session = Session(played, "s1", tree, ask="Add VAT")
+    body = "    if total is None:\n        return None\n"
+    session.write("vat.py", f"def vat(total):\n{body}")
+    session.commit("Add VAT")
+    played.person(played.top, {"vat.py": f"def tax(total):\n{body}"}, "Tax", name="Eve")
+    assert {told(owner) for owner in owners(played, "vat.py")} == {"person Eve"}

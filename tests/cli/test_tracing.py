@@ -2,13 +2,16 @@
 
 import json
 import socket
+import subprocess
 
 import pytest
 from opentelemetry.proto_json.trace.v1.trace import TracesData
-from tests.cli.installed import is_three_lines, thence
+from tests.cli.installed import THENCE, begin, is_three_lines, thence
+from tests.cli.test_server_commands import make_certificate
 from tests.otlp.collector import collector, spans_of
 
 import thence as package
+from thence.files import file_lock
 
 SECRET = "Bearer s3cr3t-t0ken"
 
@@ -57,6 +60,14 @@ def test_filters_and_the_limit_choose_spans(agent):
     assert names("--subject", "order/1") == ["pay", "task"]
     assert names("--limit", "1") == ["task"]
     assert exported(agent, "-", "--type", "nothing").code == 4
+
+
+def test_limit_waits_for_the_end_of_what_was_asked_for(tmp_path):
+    with package.open(tmp_path / "agent") as log, package.step("task", log=log):
+        log.append_many([{"event_type": "inside"}] * 3_000)
+    ended = exported(tmp_path, "-", "--limit", "1")
+    (span,) = spans_of(json.loads(ended.out))
+    assert {"key": "thence.ended", "value": {"stringValue": "task.ended"}} in span["attributes"]
 
 
 @pytest.mark.promise("A4d")
@@ -114,12 +125,23 @@ def test_refusal_and_silence_are_three_lines_without_the_headers(agent):
         assert "after 0 spans that it took" in " ".join(ended.err.split())
 
 
+def test_certificate_is_verified_and_one_of_its_own_is_named(agent):
+    make_certificate(agent)
+    with collector((str(agent / "cert.pem"), str(agent / "key.pem"))) as at:
+        refused = exported(agent, at.url)
+        trusted = exported(agent, at.url, SSL_CERT_FILE=str(agent / "cert.pem"))
+    assert (refused.code, is_three_lines(refused.err)) == (1, True)
+    assert "SSL_CERT_FILE" in refused.err
+    assert (trusted.code, len(at.spans)) == (0, 4)
+
+
 def test_bad_addresses_headers_and_options_are_told(agent):
     for address in ("http://", "http://u:pw@host", "http://host:x", "http://ho st"):
         ended = exported(agent, address)
         assert ended.code == 1
         assert is_three_lines(ended.err)
         assert "pw" not in ended.err
+        assert "it is no http://HOST" in " ".join(ended.err.split())
     assert exported(agent, "grpc://host:4317").code == 2
     assert exported(agent, "").code == 2
     assert exported(agent, "-", "--json").code == 2
@@ -176,6 +198,19 @@ def test_what_was_not_taken_is_told(agent):
     assert "refused 1 record: a span that is no map" in ended.err
     assert "refused 1 record: a line that is no JSON" in ended.err
     assert "1 span with a parent that is nowhere here" in ended.err
+
+
+@pytest.mark.promise("A4e")
+def test_import_waits_for_another_one_and_takes_nothing_twice(agent):
+    exported(agent, "out.jsonl")
+    package.open(agent / "in").close()
+    argv = ("import", "--otlp", "out.jsonl", "--log", "in")
+    with file_lock(agent / "in/.thence/import.lock"):
+        together = [begin(THENCE, *argv, cwd=agent) for _ in range(2)]
+        with pytest.raises(subprocess.TimeoutExpired):
+            together[0].wait(4)
+    ends = [process.communicate(timeout=100) for process in together]
+    assert sorted(out for out, _ in ends) == ["0 events of 4 spans\n", "6 events of 4 spans\n"]
 
 
 def test_what_holds_no_span_and_a_log_of_another_kind_are_errors(agent):

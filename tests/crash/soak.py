@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 10_000
+HOOK_KILLS = 1_000
+SPAN_KILLS = 2_000
 POWER_CUTS = 10_000_000
 LEAKS_S = 600
 WORKTREE_ROUNDS = 100
@@ -23,9 +25,11 @@ TEAM_REPLICAS, TEAM_S = 100, 600
 # one line a part, in the order in which they run
 PARTS: dict[str, tuple[str, ...]] = {
     "kills": ("tests.crash.campaign", str(KILLS)),
+    "spans": ("tests.crash.span_kills", str(SPAN_KILLS)),
     "power": ("tests.crash.power_cuts", str(POWER_CUTS)),
     "leaks": ("tests.crash.leaks", str(LEAKS_S)),
     "faults": ("tests.crash.sweep",),
+    "hooks": ("tests.agents.campaign", str(HOOK_KILLS)),
     "orchestra": ("tests.work.chaos", str(FAULTS)),
     "worktrees": ("tests.work.implementers", str(WORKTREE_ROUNDS)),
     "worlds": ("tests.sim.worlds", str(WORLDS)),

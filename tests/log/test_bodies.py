@@ -35,8 +35,9 @@ from thence.log.storage.bodies import Bodies, piece_of
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import BODIES, older_names
-from thence.log.write import relaying
 from thence.replica import Log, open_host_log
+from thence.sim.events import SystemEvent
+from thence.sim.writer import EventWriter
 
 opened = partial(thence.open, bodies_from=BODIES_FROM)
 PROMPT = "".join(f'line {number} of a prompt: é 漢字 😀 "quoted"\n' for number in range(500))
@@ -186,6 +187,37 @@ def test_calls_of_models_are_cut_in_simulations(tmp_path):
         event = log.append("SYSTEM", details)
         assert event.payload == details
     assert len(event.line) < 1_000
+
+
+@pytest.mark.promise("A6")
+def test_values_are_cut_by_default_in_plain_logs_and_in_calls_of_models_alone(tmp_path):
+    with thence.open(tmp_path / "plain") as log:
+        assert log.append(KIND, {"text": PROMPT}).body_entries
+    with thence.open(tmp_path / "whole", bodies_from=None) as log:
+        assert not log.append(KIND, {"text": PROMPT}).body_entries
+    with thence.open(tmp_path / "work", "work") as log:
+        assert not log.append("WPCreated", {"text": PROMPT}).body_entries
+    with EventWriter(tmp_path / "run", "run", "DETAIL", mode="sync") as writer:
+        for error_type in ("llm_call", "other"):
+            words = {"error_type": error_type, "status": "success", "extra": {"prompt": PROMPT}}
+            writer.emit(SystemEvent(simulation_id="run", turn_number=1, **words))
+    with thence.open(tmp_path / "run", create=False) as log:
+        calls = {one.payload["error_type"]: one for one in log.read()}
+        assert {name for name, one in calls.items() if one.body_entries} == {"llm_call"}
+        assert calls["llm_call"].payload["prompt"] == PROMPT
+
+
+def test_log_of_format_1_becomes_one_of_2_with_its_first_large_value(tmp_path):
+    info = tmp_path / ".thence" / "log.json"
+    with thence.open(tmp_path, bodies_from=None) as log:
+        log.append(KIND, {"text": PROMPT})
+    assert json.loads(info.read_text())["format"] == 1
+    with thence.open(tmp_path) as log:
+        log.append(KIND, {"n": 1})
+        assert json.loads(info.read_text())["format"] == 1
+        log.append(KIND, {"text": PROMPT})
+        assert json.loads(info.read_text())["format"] == 2
+        assert [one.payload.get("text") for one in log.read()] == [PROMPT, None, PROMPT]
 
 
 def test_bounds_are_refused(tmp_path):
@@ -638,15 +670,6 @@ def test_line_with_large_values_is_relayed_only_with_them_and_behind_them(tmp_pa
         ]
         assert other.verify().findings == ()
     assert pieces(tmp_path / "a") == pieces(tmp_path / "b")
-
-
-def test_lines_with_many_bytes_of_values_are_relayed_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr(relaying, "_BODIES_BYTES", 10_000)
-    with opened(tmp_path / "a") as log, opened(tmp_path / "b") as other:
-        events = [log.append(KIND, {"text": f"{n} " * 2_000}) for n in range(9)]
-        relayed = other.relay([event.line for event in events], Bodies(OS_DISK, log.folder))
-        assert relayed.taken == tuple(events)
-        assert [event.payload for event in other.read()] == [event.payload for event in events]
 
 
 def test_synced_log_keeps_large_values_beside_its_lines_too(tmp_path):

@@ -10,9 +10,11 @@ import thence
 from thence.core.order import total_order_key
 from thence.core.values.codec import stamper
 from thence.core.values.vocabulary import WORK
+from thence.log.storage.bodies import Bodies
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.log.storage.segment import own_folder
+from thence.log.write import relaying
 from thence.log.write.drafting import NoticeMaker
 from thence.log.write.relaying import Relay
 from thence.replica import Log
@@ -182,3 +184,21 @@ def test_identity_is_not_touched(log):
     before = (own_folder(log.folder) / "identity.json").read_bytes()
     taken(log, [line_of(1, 1)])
     assert (own_folder(log.folder) / "identity.json").read_bytes() == before
+
+
+def test_lines_with_many_bytes_of_values_are_relayed_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(relaying, "_BODIES_BYTES", 10_000)
+    write, sizes = relaying._write_all, []
+
+    def noted(writer, drafts, timeout_s):
+        sizes.append(sum(len(body.data) for draft in drafts for body in draft.bodies))
+        write(writer, drafts, timeout_s)
+
+    monkeypatch.setattr(relaying, "_write_all", noted)
+    with thence.open(tmp_path / "a") as log, thence.open(tmp_path / "b") as other:
+        events = [log.append("told", {"text": f"{n} " * 2_000}) for n in range(9)]
+        relayed = other.relay([event.line for event in events], Bodies(OS_DISK, log.folder))
+        assert relayed.taken == tuple(events)
+        assert [event.payload for event in other.read()] == [event.payload for event in events]
+    assert len(sizes) >= 4
+    assert max(sizes) < 10_000 + 4_000

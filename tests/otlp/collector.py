@@ -1,6 +1,7 @@
 """A collector of OTLP/HTTP on this machine, which answers as a test says."""
 
 import json
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ def spans_of(body: Any) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def collector() -> Iterator[Collector]:
+def collector(tls: tuple[str, str] | None = None) -> Iterator[Collector]:
     at = Collector()
 
     class Handler(BaseHTTPRequestHandler):
@@ -53,7 +54,11 @@ def collector() -> Iterator[Collector]:
             return
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        at.url = f"http://127.0.0.1:{server.server_port}"
+        at.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -14,6 +15,7 @@ from tests.server.serving import Serving, serving
 
 import thence
 from thence.core.values.digests import redacted
+from thence.server.web.layout import problem_page
 from thence.server.web.markup import cut, el, path, visible
 from thence.sim import EventWriter, VerbosityLevel, create_action_event
 
@@ -317,3 +319,13 @@ def test_cell_is_named_where_a_narrow_screen_shows_no_heads(tmp_path: Path) -> N
         assert [cell.get("class") for cell in cells] == ["status", "number", None, None, "damage"]
         turns = [cell.get("data-name") for cell in page(server, "/runs/run").all("td")]
         assert turns.count("turn") == 3
+
+
+def test_sentence_of_a_problem_begins_with_a_capital_letter_as_pages_show_it():
+    style = files("thence.server.web").joinpath("style.css").read_text("utf-8")
+    lifted, _, _ = style.partition("{ text-transform: uppercase; }")
+    for status in (401, 404, 503):
+        (role,) = re.findall(
+            r'<p role="(\w+)">the log', problem_page(status, "the log is away").body.decode()
+        )
+        assert f'[role="{role}"]::first-letter' in lifted.rpartition("}")[2]

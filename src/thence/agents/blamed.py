@@ -14,6 +14,7 @@ from thence.work.vcs.landed import merged_trees, missing_commits
 from thence.work.vcs.patches import patch_ids
 from thence.work.vcs.repository import Repository
 
+ALIKE_MAX = 200  # more commits of one author and second are an import's, not copies
 COPIES_AMONG = 20_000  # most commits of a repository that are searched for the original of a copy
 _FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%T%x1f%an%x1f%ae%x1f%s"
 _PLAIN = ("--no-show-signature", "--no-color", "--no-decorate", "--encoding=UTF-8")
@@ -146,9 +147,9 @@ class CommitHistory:
         order of the log, come first, and need not be on a branch; of others it is the oldest.
         """
         info = self.info(commit)
-        if info is None:
+        alike = self._authored(recorded).get(info.authorship, ()) if info else ()
+        if info is None or len(alike) > ALIKE_MAX:
             return None
-        alike = self._authored(recorded).get(info.authorship, ())
         others = [other.commit for other in alike if other != info]
         patches = self._patches_of((commit, *others)) if others else {}
         same = {other for other in others if patches[commit] and patches[other] == patches[commit]}

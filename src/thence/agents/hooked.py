@@ -145,11 +145,11 @@ class _Call:
         common["cwd"] = common.get("cwd", spooled.cwd)
         more_members = {key: self.input[key] for key in self.input if key not in self.used}
         facts = {
+            **payload,
             "session": self.name,
             **common,
             "prompt_id": self.prompt_id,
             "root": self.root(),
-            **payload,
             "more": more_members or None,
         }
         actor = f"{spooled.bridge}/{self.agent_type or self.agent}" if self.agent else None
@@ -237,7 +237,7 @@ def _prompt(call: _Call) -> Iterator[NewEvent]:
 
 def _tool_begun(call: _Call) -> Iterator[NewEvent]:
     use_id = call.tool_use_id
-    if use_id in call.session.calls or use_id in call.session.answered:
+    if use_id in call.session.use_ids or use_id in call.session.answered:
         return
     call.used |= {"tool_use_id", "call_id"}
     facts = {
@@ -261,7 +261,7 @@ def _answer(call: _Call, event_type: str, facts: Mapping[str, Any]) -> Iterator[
     use_id = call.tool_use_id
     if use_id in call.session.answered:
         return
-    begin = call.session.calls.get(use_id)
+    begin = call.session.use_ids.get(use_id)
     call.used |= {"tool_use_id", "call_id"}
     tool, value = call.take("tool_name"), call.take("tool_input")
     files = edits(value, call.root(), call.table.roots, call.spooled.cwd)
@@ -272,8 +272,7 @@ def _answer(call: _Call, event_type: str, facts: Mapping[str, Any]) -> Iterator[
         "files": files if event_type == "tool.ended" and files else None,
     }
     causes = Causes() if begin else call.causes
-    ends = begin.event_id if begin else None
-    yield call.event(event_type, f"tool/{use_id}", payload, causes, ends=ends)
+    yield call.event(event_type, f"tool/{use_id}", payload, causes, ends=begin)
 
 
 def _subagent_begun(call: _Call) -> Iterator[NewEvent]:
@@ -415,11 +414,12 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
         raise Unreadable(f"git's hook {str(hook)[:80]!r} named no commit")
     if commit in table.commits:
         return
-    owner, causes, call = table.owner(spooled.chain), Causes(), None
-    facts: dict[str, Any] = {"commit": commit, "root": spooled.root, "by": _maker(spooled, table)}
-    actor, stream = "git", None
-    if owner is not None:
-        stream, process = owner
+    stream, process = table.owner(spooled.chain, spooled.root)
+    causes, call = Causes(), None
+    maker = _maker(spooled, table) if process is None else "unknown"
+    facts: dict[str, Any] = {"commit": commit, "root": spooled.root, "by": maker}
+    actor = "git"
+    if stream is not None:
         session = table.of(stream)
         causes, call = session.shell_for(spooled.root)
         facts |= {"by": "agent", "session": stream, "process": process}

@@ -106,7 +106,7 @@ def install(tool: str, *, is_users: bool, with_notify: bool = False) -> list[Hoo
     other = _settings(tool, not is_users) if repository(str(Path.cwd())) else path
     if other != path and _has_own(other, tool):
         note = f"{other} has them already, and both would run"
-        return [HookFile(tool, path, "left", note)]
+        return [HookFile(tool, path, "unchanged", note)]
     changes = [_changed(tool, path, partial(_with_hooks, tool))]
     if with_notify:
         changes.append(_changed(tool, path.with_name("config.toml"), _with_notify))

@@ -14,10 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from thence.agents.fired import ERRORS, FORM, SPOOL, note_error, spools
 from thence.agents.hooked import Spooled, Unreadable, cut_input, events_of
 from thence.agents.sessions import SHELLS, SessionTable, process_of, text_of
-from thence.core.values.new_event import NewEvent
+from thence.core.values.new_event import NewEvent, Position
 from thence.errors import EventTooLarge, FileBusy, InvalidEvent, ThenceError
 from thence.files import file_lock, replace_file
 from thence.log.read.opening import opened_vocabulary
@@ -32,6 +34,9 @@ _FILE_BYTES_MAX = 64 * 1024 * 1024
 _BATCH_FILES = 256
 _BATCH_BYTES = 8 * 1024 * 1024
 _LOCK_WAIT_S = 10.0
+_KEPT = ".sessions"
+_KEPT_FORM = 1
+_KEPT_EVENTS_MIN = 5_000
 _MASKED = b"# secrets are masked before an event is stored; see `thence redact --help`\n[redact]\n"
 
 
@@ -230,13 +235,43 @@ def _decoded(data: bytes) -> Any:
         raise Unreadable(f"its input is no JSON: {error}") from None
 
 
+class _Kept(msgspec.Struct):
+    """What a log told of its sessions up to a position, so that it is not read again."""
+
+    form: int
+    last_id: str
+    position: Position
+    table: SessionTable
+
+
 def stored_table(log: Log) -> SessionTable:
-    """Returns the sessions of a log; large values are read only where they matter."""
-    table = SessionTable()
-    for event in log.read():
+    """Returns the sessions of a log; large values are read only where they matter.
+
+    Of a long log they are kept beside the spool up to its end as it is before the reading.
+    """
+    path = log.folder / SPOOL / _KEPT
+    kept = _read_kept(log, path)
+    position = log.position()
+    table, count, last_id = kept.table if kept else SessionTable(), 0, ""
+    for event in log.read(kept.position if kept else None):
         payload = event.cut_payload
-        if event.event_type == "tool.begun" and payload.get("tool") in SHELLS:
+        if payload.get("tool") in SHELLS and event.body_entries:
             with suppress(ThenceError):
                 payload = event.payload
         table.note(event.event_type, event.event_id, event.subject, payload, event.actor)
+        count, last_id = count + 1, event.event_id
+    if count > _KEPT_EVENTS_MIN:
+        with suppress(ThenceError, OSError):
+            rest = _Kept(_KEPT_FORM, last_id, position, table)
+            replace_file(path, msgspec.msgpack.encode(rest), 0o600)
     return table
+
+
+def _read_kept(log: Log, path: Path) -> _Kept | None:
+    """Returns what was kept, if the log is still the one that it was kept of."""
+    try:
+        kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
+    except (OSError, msgspec.DecodeError):
+        return None
+    is_same = kept.form == _KEPT_FORM and log.answers.holds(kept.last_id)
+    return kept if is_same else None

@@ -9,12 +9,11 @@ the line. Where two agents may have written it, the answer says so.
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from difflib import SequenceMatcher
 from functools import cached_property
-from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
-from thence.agents.blamed import BlamedLine, CommitHistory, CommitInfo
+from thence.agents.blamed import BlamedLine, CommitHistory
+from thence.agents.written import AgentEdit, WrittenLine, best_fitting, first_writers, new_lines
 from thence.core.event import Event
 from thence.errors import BodyMissing, EventNotFound
 from thence.replica import Log
@@ -23,14 +22,13 @@ from thence.work.vcs.repository import Repository
 OID_SHOWN = 12
 CHAIN_MAX = 50
 REWRITES_MAX = 1_000
-SQUASHED_AMONG = 200  # the newest commits of the log that a squash is searched for
-RUN_MAX = 50  # most lines before and behind one that are compared
-TELLING_CHARACTERS = 12  # letters and digits of a line that hardly two write alike
-CELLS_MAX = 4_000_000  # of the table by which two texts are compared line by line
+SQUASHED_AMONG = 50  # the newest commits of the log that a squash is searched for
+CLOCK_S = 86_400  # the most by which clocks of two machines are taken to differ
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_PACKAGE_TYPES = ("WPAssigned", "WPReviewed", "WPLanded")
 _FILES = b'"files":['
 
-_Texts = dict[str, dict[int, "AgentEdit"]]
+_Texts = dict[str, list[AgentEdit]]
 Kind = Literal["agent", "person", "bot", "unknown"]
 
 
@@ -79,51 +77,6 @@ class CommitRecord(NamedTuple):
     root: str | None
     session: str | None
     by: str
-
-
-class WrittenLine(NamedTuple):
-    """A line that an edit wrote; one at an open end may be a part of a line of the file.
-
-    `replaced` is the text in whose place it came, where both are parts of one line.
-    """
-
-    text: str
-    is_open_before: bool = False
-    is_open_behind: bool = False
-    replaced: str | None = None
-
-    def fits(self, line: str) -> bool:
-        """Reports whether it may be this line or a part of it."""
-        if not (self.is_open_before or self.is_open_behind):
-            return self.text == line
-        at = line.find(self.text) if self.text.strip() else -1
-        is_begun = at == 0 or (at > 0 and (self.is_open_before or not line[:at].strip()))
-        return is_begun and (self.is_open_behind or line.endswith(self.text))
-
-
-class AgentEdit(NamedTuple):
-    """What one edit wrote into one file; `runs` are the lines that are new in it, in rows.
-
-    `begun` and `place` are where the log has the begin and the end of the call: it wrote between.
-    """
-
-    place: int
-    begun: int
-    event: Event
-    session: str | None
-    agent: str | None
-    root: str | None
-    is_whole: bool
-    runs: tuple[tuple[WrittenLine, ...], ...]
-
-    @property
-    def author(self) -> tuple[str | None, str | None]:
-        """The session, and the subagent in it."""
-        return self.session, self.agent
-
-    def likeness(self, lines: Sequence[BlamedLine], at: int) -> tuple[int, int]:
-        """Returns the longest row of its lines around one of a file, and how much of that it is."""
-        return max((_likeness(run, lines, at) for run in self.runs), default=(0, 0))
 
 
 class Ownership:
@@ -185,18 +138,23 @@ class Ownership:
         return self._owners[commit]
 
     def _of_commit(self, commit: str) -> Owner:
-        info, record = self.history.info(commit), self.commits.get(commit)
         step, origins = self._origins(commit)
-        if owner := self._joined(origins):
-            names = ", ".join(origin[:OID_SHOWN] for origin in origins)
-            return owner._replace(via=(f"{step} from {names}", *owner.via))
+        owner = self._joined(origins)
+        if owner is None:
+            return self._alone(commit)
+        names = ", ".join(origin[:OID_SHOWN] for origin in origins)
+        return owner._replace(via=(f"{step} from {names}", *owner.via))
+
+    def _alone(self, commit: str) -> Owner:
+        """Returns the owner of a commit, whatever it was made of."""
+        info, record = self.history.info(commit), self.commits.get(commit)
         if record is not None and record.by == "agent":
             return self._recorded(record)
         if info is None:
             return Owner("unknown", reason="this clone does not have the commit")
         if info.is_by_bot:
             return Owner("bot", info.author)
-        if owner := self._of_package(info):
+        if owner := self._of_package(commit):
             return owner
         if record is None and not self.commits:
             reason = "the log has no commits: `thence hook install git` records whose they are"
@@ -224,32 +182,21 @@ class Ownership:
 
     def _joined(self, commits: Iterable[str]) -> Owner | None:
         """Returns the owner of the first commit whose owner is known, the others in `others`."""
-        owners = [owner for commit in commits for owner in self._whole(self.of_commit(commit))]
-        distinct = [*{owner.key: owner for owner in reversed(owners)}.values()][::-1]
-        if not distinct:
-            return None
-        return distinct[0]._replace(others=tuple(distinct[1:]))
-
-    def _whole(self, owner: Owner) -> list[Owner]:
-        parts = (owner._replace(others=()), *owner.others)
-        return [part for part in parts if part.kind != "unknown"]
+        owners: dict[tuple[str, str | None, str | None], Owner] = {}
+        for commit in commits:
+            owner = self.of_commit(commit)
+            for part in (owner._replace(others=()), *owner.others):
+                if part.kind != "unknown":
+                    owners.setdefault(part.key, part)
+        first, *others = owners.values() or (None,)
+        return first._replace(others=tuple(filter(None, others))) if first else None
 
     def _recorded(self, record: CommitRecord) -> Owner:
-        chain = self._chain(record.event)
-        payload = record.event.cut_payload
-        agent = _text(payload.get("agent"))
-        name = record.event.actor or ""
-        tool = chain[1] if len(chain) > 1 else None
-        if tool is not None and record.event.caused_by:
-            agent = agent or _text(tool.cut_payload.get("agent"))
-            name = tool.actor or name
-        kind = _text(payload.get("agent_type")) or self._agent_type(chain)
-        owner = Owner("agent", name, record.session, agent, kind, record.commit, record.event)
-        return owner._replace(chain=chain)
-
-    def _agent_type(self, chain: Sequence[Event]) -> str | None:
+        chain, agent = self._chain(record.event), record.event.cut_payload.get("agent")
         types = (_text(event.cut_payload.get("agent_type")) for event in chain)
-        return next(filter(None, types), None)
+        kind = next(filter(None, types), None) if agent else None
+        who = (record.event.actor or "", record.session, _text(agent), kind)
+        return Owner("agent", *who, record.commit, record.event, chain)
 
     def _has_own_edits(self, record: CommitRecord) -> bool:
         """Reports whether the session of a commit edited its files since the last commit there."""
@@ -270,16 +217,23 @@ class Ownership:
         paths = self.history.paths_of((commit,)).get(commit)
         if not paths or not self._unmerged:
             return []
-        record, changed = self.commits.get(commit), self.history.paths_of(self._unmerged)
-        others = [
+        changed, unmerged = (
+            self.history.paths_of(self._unmerged),
+            self.history.infos(self._unmerged),
+        )
+        info, record = self.history.info(commit), self.commits.get(commit)
+        latest = info.committer_time + CLOCK_S if info else 0
+        earlier = [
             other
             for other in self._unmerged
-            if changed[other] & paths and (not record or self.commits[other].place < record.place)
+            if unmerged[other].committer_time <= latest
+            and (record is None or self.commits[other].place < record.place)
         ]
-        whole = set(self.history.held_by(commit, others[-SQUASHED_AMONG:]))
+        tips = [other for other in earlier if changed[other] and changed[other] <= paths]
+        whole = set(self.history.held_by(commit, tips[-SQUASHED_AMONG:]))
         for tip in tuple(whole):
-            whole |= set(others) - self.history.outside(tip, others)
-        return [other for other in others if other in whole]
+            whole |= set(earlier) - self.history.outside(tip, earlier)
+        return [other for other in earlier if other in whole]
 
     @cached_property
     def _unmerged(self) -> list[str]:
@@ -290,33 +244,32 @@ class Ownership:
         present = self.history.infos(outside - rewritten)
         return [commit for commit in self.recorded if commit in present]
 
-    def _of_package(self, info: CommitInfo) -> Owner | None:
+    def _of_package(self, commit: str) -> Owner | None:
         """Returns the agent that a package of `thence work` was given to, by its landed code."""
+        if not self._packages:
+            return None
+        package = self._packages.get(commit) or self._packages.get(self.history.patch_of(commit))
+        if package is None or "WPAssigned" not in package:
+            return None
+        name = _text(package["WPAssigned"].cut_payload.get("agent_id")) or ""
+        chain = tuple(package[kind] for kind in reversed(_PACKAGE_TYPES) if kind in package)
+        return Owner("agent", name, chain=chain, via=("work's journal",))
+
+    @cached_property
+    def _packages(self) -> dict[str, dict[str, Event]]:
+        """The last events of packages, by their commits and patch-ids."""
+        by_subject: dict[str, dict[str, Event]] = {}
         packages: dict[str, dict[str, Event]] = {}
         for event in self._journal():
-            if event.subject and event.event_type in ("WPAssigned", "WPReviewed", "WPLanded"):
-                is_review = event.cut_payload.get("phase") == "review"
-                if not is_review:
-                    packages.setdefault(event.subject, {})[event.event_type] = event
-        commit = info.commit
-        for events in packages.values():
-            assigned, reviewed = events.get("WPAssigned"), events.get("WPReviewed")
-            landed = events.get("WPLanded")
-            if assigned is None:
-                continue
-            is_landed = landed is not None and landed.cut_payload.get("commit") == commit
-            if is_landed or (reviewed is not None and self._is_of(info, reviewed)):
-                name = _text(assigned.cut_payload.get("agent_id")) or ""
-                chain = tuple(event for event in (landed, reviewed, assigned) if event)
-                return Owner("agent", name, chain=chain, via=("work's journal",))
-        return None
-
-    def _is_of(self, info: CommitInfo, reviewed: Event) -> bool:
-        payload = reviewed.payload
-        if info.commit == payload.get("commit"):
-            return True
-        patch = self.history.patch_of(info.commit)
-        return bool(patch) and patch in (payload.get("patch"), *payload.get("patches", ()))
+            payload = event.cut_payload
+            if event.event_type in _PACKAGE_TYPES and payload.get("phase") != "review":
+                package = by_subject.setdefault(event.subject or "", {})
+                package[event.event_type] = event
+                patches = payload.get("patches")
+                names = [payload.get("commit"), payload.get("patch")]
+                names += patches if isinstance(patches, list) else []
+                packages |= {name: package for name in names if isinstance(name, str) and name}
+        return packages
 
     # lines
 
@@ -329,10 +282,30 @@ class Ownership:
             reason = "this clone is shallow: the commits before are not here"
             return Owner("unknown", commit=line.commit, reason=reason)
         edits, owner = self._explaining(line), self.of_commit(line.commit)
-        chosen = _chosen(edits, lines, at)
+        chosen = best_fitting(edits, lines, at)
         if chosen is None and not edits and owner.kind != "bot":
-            chosen = _chosen(self._squashed_in(line), lines, at, is_whole=True)
-        return self._by_edit(chosen, owner) if chosen else owner
+            chosen = best_fitting(self._squashed_in(line), lines, at, is_whole=True)
+        return self._by_edit(chosen, owner) if chosen else self._by_commit(line, line.commit)
+
+    def _by_commit(self, line: BlamedLine, commit: str) -> Owner:
+        """Returns the owner of a line that no edit holds, by the first commit that has it.
+
+        What no origin of a commit has came in when that was made of them.
+        """
+        for _ in range(REWRITES_MAX):
+            origins = self._origins(commit)[1]
+            contents = [self.history.lines_of(origins, path) for path in line.paths]
+            having = (
+                origin
+                for origin in origins
+                if any(line.text in lines.get(origin, ()) for lines in contents)
+            )
+            origin = next(having, None)
+            if origin is None:
+                is_new = bool(origins) and len(self.history.infos(origins)) == len(origins)
+                return self._alone(commit) if is_new else self.of_commit(commit)
+            commit = origin
+        return self.of_commit(line.commit)
 
     def _by_edit(self, chosen: list[AgentEdit], owner: Owner) -> Owner:
         """Returns the owner by the newest of the edits that may have written a line."""
@@ -355,7 +328,7 @@ class Ownership:
         edits = [edit for edit in self._holding(lines[at]) if edit.root == top]
         last = max((record.place for record in self._records_of(top)), default=-1)
         recent = [edit for edit in edits if edit.place > last]
-        chosen = _chosen(_first_writers(recent or edits), lines, at)
+        chosen = best_fitting(first_writers(recent or edits), lines, at)
         if chosen:
             return self._by_edit(chosen, Owner("unknown"))
         return Owner("unknown", reason="it is not committed yet, and no agent's edit holds it")
@@ -363,15 +336,20 @@ class Ownership:
     def _explaining(self, line: BlamedLine) -> list[AgentEdit]:
         """Returns the edits that a line may have come from into its commit, in the log's order."""
         edits = self._holding(line)
-        explaining: dict[int, AgentEdit] = {}
-        for record in self._origin_records(line.commit) if edits else ():
-            since = self._last_with(line, record)
-            explaining |= {
-                edit.place: edit
+        spans = [
+            (record.root, self._last_with(line, record), record.place)
+            for record in (self._origin_records(line.commit) if edits else ())
+        ]
+        return first_writers(
+            [
+                edit
                 for edit in edits
-                if edit.root == record.root and since < edit.place and edit.begun < record.place
-            }
-        return _first_writers([explaining[place] for place in sorted(explaining)])
+                if any(
+                    edit.root == root and since < edit.place and edit.begun < until
+                    for root, since, until in spans
+                )
+            ]
+        )
 
     def _origin_records(self, commit: str) -> Iterator[CommitRecord]:
         """Yields the events of a commit and of all that it came from."""
@@ -429,20 +407,22 @@ class Ownership:
     def _holding(self, line: BlamedLine) -> list[AgentEdit]:
         """Returns the edits of a line's file in which it is new, in the log's order."""
         if line.paths not in self._texts:
-            texts: dict[str, dict[int, AgentEdit]] = {}
+            texts: dict[str, list[AgentEdit]] = {}
             ends: list[tuple[WrittenLine, AgentEdit]] = []
             for edit in self._edits_of(line.paths):
-                for piece in (piece for run in edit.runs for piece in run):
-                    texts.setdefault(piece.text, {})[edit.place] = edit
-                    if piece.is_open_before or piece.is_open_behind:
-                        ends.append((piece, edit))
+                pieces = [piece for run in edit.runs for piece in run]
+                for text in {piece.text for piece in pieces}:
+                    texts.setdefault(text, []).append(edit)
+                ends += [(piece, edit) for piece in pieces if piece.is_open]
             self._texts[line.paths] = texts, ends
         texts, ends = self._texts[line.paths]
-        edits = dict(texts.get(line.text, ()))
-        for piece, edit in ends:
-            if edit.place not in edits and piece.fits(line.text) and self._is_most(piece, line):
-                edits[edit.place] = edit
-        return [edits[place] for place in sorted(edits)]
+        edits = {id(edit): edit for edit in texts.get(line.text, ())}
+        edits |= {
+            id(edit): edit
+            for piece, edit in ends
+            if piece.fits(line.text) and self._is_most(piece, line)
+        }
+        return sorted(edits.values(), key=lambda edit: edit.place)
 
     def _is_most(self, piece: WrittenLine, line: BlamedLine) -> bool:
         """Reports whether a part of a line is half of it, or stands where its last text stood."""
@@ -467,8 +447,8 @@ class Ownership:
             for place, event in self._edits:
                 for path, edit in self._read(place, event):
                     self._by_path.setdefault(path, []).append(edit)
-        edits = {edit.place: edit for path in paths for edit in self._by_path.get(path, ())}
-        return [edits[place] for place in sorted(edits)]
+        edits = (edit for path in paths for edit in self._by_path.get(path, ()))
+        return sorted(edits, key=lambda edit: edit.place)
 
     def _read(self, place: int, event: Event) -> Iterator[tuple[str, AgentEdit]]:
         try:
@@ -477,7 +457,7 @@ class Ownership:
             return
         session = _text(payload.get("session")) or event.stream
         own_root, agent = _root(payload.get("root")), _text(payload.get("agent"))
-        files, begin_place = payload.get("files"), self._begun.get(event.ends or "", place)
+        files, start = payload.get("files"), self._begun.get(event.ends or "", place)
         for file in files if isinstance(files, list) else ():
             if not isinstance(file, dict) or not isinstance(file.get("path"), str):
                 continue
@@ -485,11 +465,8 @@ class Ownership:
             if isinstance(added, str):
                 path, root = self._placed(file["path"], _root(file.get("root")) or own_root)
                 is_whole = not isinstance(removed, str)
-                runs = _new_lines(None if is_whole else removed, added)
-                yield (
-                    path,
-                    AgentEdit(place, begin_place, event, session, agent, root, is_whole, runs),
-                )
+                runs = new_lines(None if is_whole else removed, added)
+                yield path, AgentEdit(place, start, event, session, agent, root, is_whole, runs)
 
     def _placed(self, path: str, root: str | None) -> tuple[str, str | None]:
         """Returns a path relative to the working tree that it lies in, with that tree."""
@@ -525,22 +502,25 @@ def held(log: Log, event_id: str) -> Event | None:
         return None
 
 
-def chain_of(event: Event, get: Callable[[str], Event | None]) -> tuple[Event, ...]:
+def chain_of(
+    event: Event, get: Callable[[str], Event | None], *, is_certain: bool = False
+) -> tuple[Event, ...]:
     """Returns an event, its first cause, that one's, up to an event without; at most CHAIN_MAX.
 
-    Of several causes of which one is likely, what they have in common follows.
+    Of several causes of which one is likely, what they have in common follows; `is_certain` ends
+    there.
     """
     chain = [event]
     while len(chain) < CHAIN_MAX:
         header = chain[-1].header
-        if len(header.inferred_causes) > 1 and not header.caused_by:
-            likely = filter(None, map(get, header.inferred_causes))
-            return (*chain, *_in_common([chain_of(cause, get) for cause in likely]))
-        causes = map(get, header.caused_by + header.inferred_causes)
-        cause = next(filter(None, causes), None)
-        if cause is None or cause in chain:
+        ids = header.caused_by or header.inferred_causes
+        causes = list(filter(None, map(get, ids[:CHAIN_MAX])))
+        if not header.caused_by and len(causes) > 1:
+            likely = [chain_of(cause, get, is_certain=True) for cause in causes]
+            return tuple(chain if is_certain else (*chain, *_in_common(likely)))
+        if not causes or causes[0] in chain:
             break
-        chain.append(cause)
+        chain.append(causes[0])
     return tuple(chain)
 
 
@@ -566,72 +546,3 @@ def _commit(value: Any) -> str | None:
 def _root(value: Any) -> str | None:
     path = _text(value)
     return os.path.realpath(path) if path and "\0" not in path else None
-
-
-def _new_lines(removed: str | None, added: str) -> tuple[tuple[WrittenLine, ...], ...]:
-    """Returns the rows of lines of a text that the one before lacks there.
-
-    Without one before it is a whole file; else the first and last lines may be parts of lines.
-    """
-    texts, old = added.splitlines(), (removed or "").splitlines()
-    pieces = [WrittenLine(text) for text in texts]
-    if removed is not None and pieces:
-        is_part = not added.endswith(("\n", "\r"))
-        replaced = old[0] if len(old) == len(pieces) == 1 else None
-        pieces[-1] = pieces[-1]._replace(is_open_behind=is_part)
-        pieces[0] = pieces[0]._replace(is_open_before=True, replaced=replaced)
-    start, end, least = 0, 0, min(len(old), len(texts))
-    while start < least and old[start] == texts[start]:
-        start += 1
-    while end < least - start and old[-1 - end] == texts[-1 - end]:
-        end += 1
-    old, texts = old[start : len(old) - end], texts[start : len(texts) - end]
-    if not old or len(old) * len(texts) > CELLS_MAX:
-        return (tuple(pieces[start : start + len(texts)]),)
-    codes = SequenceMatcher(None, old, texts, autojunk=False).get_opcodes()
-    spans = ((a, b) for kind, _, _, a, b in codes if b > a and kind != "equal")
-    return tuple(tuple(pieces[start + a : start + b]) for a, b in spans)
-
-
-def _first_writers(edits: list[AgentEdit]) -> list[AgentEdit]:
-    """Leaves out those that wrote a whole file, which may just have kept an earlier line."""
-    return [edit for number, edit in enumerate(edits) if not number or not edit.is_whole]
-
-
-def _chosen(
-    edits: list[AgentEdit], lines: Sequence[BlamedLine], at: int, *, is_whole: bool = False
-) -> list[AgentEdit] | None:
-    """Returns those edits that fit the lines around one best, the newest last.
-
-    With `is_whole` all lines in a row that an edit wrote must stand there, several or one that
-    says something.
-    """
-    likenesses = [(edit.likeness(lines, at), edit) for edit in edits]
-    if is_whole:
-        least = 1 if sum(map(str.isalnum, lines[at].text)) >= TELLING_CHARACTERS else 2
-        likenesses = [
-            (likeness, edit)
-            for likeness, edit in likenesses
-            if likeness[0] >= max(least, min(map(len, edit.runs)))
-        ]
-    most = max((likeness for likeness, _ in likenesses), default=(0, 0))
-    best = [edit for likeness, edit in likenesses if likeness == most and most[0]]
-    return (best if len({edit.author for edit in best}) > 1 else best[-1:]) or None
-
-
-def _likeness(run: Sequence[WrittenLine], lines: Sequence[BlamedLine], at: int) -> tuple[int, int]:
-    longest = (0, 0)
-    for start, piece in enumerate(run):
-        if not piece.fits(lines[at].text):
-            continue
-        down = up = 1
-        below = zip(run[start + 1 :][:RUN_MAX], lines[at + 1 :][:RUN_MAX], strict=False)
-        above = zip(run[:start][-RUN_MAX:][::-1], lines[:at][-RUN_MAX:][::-1], strict=False)
-        down += sum(1 for _ in takewhile(_is_alike, below))
-        up += sum(1 for _ in takewhile(_is_alike, above))
-        longest = max(longest, (down + up - 1, len(piece.text.strip())))
-    return longest
-
-
-def _is_alike(pair: tuple[WrittenLine, BlamedLine]) -> bool:
-    return pair[0].fits(pair[1].text)

@@ -87,14 +87,18 @@ def chosen(calls: Sequence[OpenCall], *, are_certain: bool = True) -> Causes:
     return Causes(ids) if are_certain and len(ids) == 1 else Causes((), ids[-32:])
 
 
+@dataclass
 class SessionTable:
-    """The sessions of a log; `note` takes its events one after the other."""
+    """The sessions of a log; `note` takes its events one after the other, the last ones also again.
 
-    def __init__(self) -> None:
-        self.sessions: dict[str, AgentSession] = {}
-        self.by_process: dict[Process, str] = {}
-        self.commits: dict[str, str] = {}
-        self.roots: set[str] = set()
+    `by_process` are the sessions of each process, the last one at the end; `commits` the ids of the
+    events of commits.
+    """
+
+    sessions: dict[str, AgentSession] = field(default_factory=dict)
+    by_process: dict[Process, list[str]] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
+    roots: set[str] = field(default_factory=set)
 
     def of(self, name: str) -> AgentSession:
         """Returns a session, a new one where nothing is known of it."""
@@ -117,23 +121,29 @@ class SessionTable:
         session = self.of(name)
         session.actor = session.actor or (actor or "").partition("/")[0]
         if process := process_of(payload.get("process")):
-            self.by_process[process] = name
+            names = self.by_process.setdefault(process, [])
+            if name not in names:
+                names.append(name)
         if isinstance(root := payload.get("root"), str):
             self.roots.add(root)
         take = _TAKERS.get(event_type)
         if take is not None:
             take(session, event_id, (subject or "").partition("/")[2], payload)
 
-    def owner(self, chain: Iterable[Process]) -> tuple[str, Process] | None:
-        """Returns the session of the nearest process of a chain that is an agent's."""
-        return next(
-            (
-                (self.by_process[process], process)
-                for process in chain
-                if process in self.by_process
-            ),
-            None,
-        )
+    def owner(
+        self, chain: Iterable[Process], root: str | None
+    ) -> tuple[str | None, Process | None]:
+        """Returns the session of the nearest process that is an agent's, and that process.
+
+        Of several sessions in one process it is the one whose shell runs git there, else the last
+        one; None if that fits several.
+        """
+        process = next((process for process in chain if process in self.by_process), None)
+        if process is None:
+            return None, None
+        names = self.by_process[process]
+        fitting = [name for name in names if self.of(name).shell_for(root)[1] is not None]
+        return (None if len(fitting) > 1 else (fitting or names)[-1]), process
 
     def boots(self) -> set[str]:
         """Returns the starts of the machine in which sessions were seen with a process."""
@@ -182,11 +192,24 @@ def _prompt(session: AgentSession, event_id: str, name: str, payload: Payload) -
     if prompt_id := text_of(payload, "prompt_id"):
         session.prompts[prompt_id] = event_id
     text = text_of(payload, "prompt") or ""
-    session.prompt_texts.setdefault(text[:TEXT_CHARACTERS], []).append(event_id)
+    ids = session.prompt_texts.setdefault(text[:TEXT_CHARACTERS], [])
+    if event_id not in ids:
+        ids.append(event_id)
 
 
 def _turn(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
     session.last_turn = event_id
+    _close_calls(session, None)
+
+
+def _close_calls(session: AgentSession, agent: str | None) -> None:
+    """Forgets the calls of an agent that is done: one that was refused gets no answer."""
+    for name in [name for name, call in session.calls.items() if call.agent == agent]:
+        del session.calls[name]
+
+
+def _subagent_end(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
+    _close_calls(session, name)
 
 
 def _call(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
@@ -224,4 +247,5 @@ _TAKERS = {
     "tool.ended": _answer,
     "tool.failed": _answer,
     "subagent.begun": _subagent,
+    "subagent.ended": _subagent_end,
 }

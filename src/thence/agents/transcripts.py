@@ -296,7 +296,7 @@ class _Reader:
         root = root_of(self._cwd, self._table.roots, None)
         agent = text_of(line.members, "agentId") if line.members.get("isSidechain") else None
         place_facts = {"agent": agent, "cwd": self._cwd, "root": root}
-        all_facts = {"session": self._name, **place_facts, **facts}
+        all_facts = {**facts, "session": self._name, **place_facts}
         payload, repairs = repair({k: v for k, v in all_facts.items() if v is not None})
         subject = f"tool/{use_id}" if use_id else f"session/{self._name}"
         actor = source.removesuffix("-transcript")

@@ -8,10 +8,11 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from thence.cli import INTERRUPTED
 from thence.core.values.payload import printable
 from thence.settings import Settings
 
@@ -158,6 +159,12 @@ class Output:
             self.give_up_stdout()
             raise
 
+    def end_at_once(self, code: int) -> NoReturn:
+        """Ends the process, even if its threads are still answering questions."""
+        self.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
     def give_up_stdout(self) -> None:
         """Sends unwritten output to /dev/null: the interpreter flushes stdout once more."""
         self.has_lost_stdout = True
@@ -166,6 +173,13 @@ class Output:
 
 def _escaped(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
+
+
+def exit_code(ended: KeyboardInterrupt | SystemExit) -> int:
+    """Returns the exit code of a server that a signal ended."""
+    if isinstance(ended, KeyboardInterrupt):
+        return INTERRUPTED
+    return ended.code if isinstance(ended.code, int) else 0
 
 
 def current() -> Output:

@@ -164,6 +164,9 @@ class Sender:
             after = response.getheader("Retry-After", "")
             after_s = float(after) if after.isascii() and after.isdigit() else 0.0
             return response.status, answer[:_ANSWER_BYTES_MAX], after_s, ""
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            raise self._failed(ServerUnreachable, error.verify_message, _CERTIFICATE) from error
         except (OSError, HTTPException) as error:
             self.close()
             return None, b"", 0.0, str(error) or type(error).__name__
@@ -204,6 +207,7 @@ class Sender:
 
 
 _FIX = "look at the address and its headers, and at what the collector logged"
+_CERTIFICATE = "for a certificate of its own: SSL_CERT_FILE=FILE names those to trust"
 _AGAIN = "start the collector or correct the address; sending all again keeps the ids"
 
 

@@ -20,6 +20,7 @@ from typing import Any, cast
 from thence.context import current_causes
 from thence.core.event import Members
 from thence.core.values.codec import CAUSES_MAX, Draft, draft
+from thence.core.values.cutting import BODIES_FROM
 from thence.core.values.new_event import Cause, id_of
 from thence.core.values.payload import (
     TYPE_CHARACTERS_MAX,
@@ -120,6 +121,7 @@ class EventWriter:
             max_file_size=max_file_size,
             report=self._records,
             context=self._context,
+            bodies_from=BODIES_FROM,
             disk=disk,
         )
         self._inherited_causes = self._log.received_causes

@@ -247,15 +247,17 @@ def test_client_that_knows_no_large_values_gets_no_line_of_a_log_with_some(write
     found = exchange()
     small = writer.said("small")
     assert statuses(found, small) == ["success"]
-    found.refuse_without_bodies("red", "log")
-    found.refuse_without_bodies("red", "none")
+    found.refuse_bodies("red", "log", [])
+    found.refuse_bodies("red", "none", [])
     lines = writer.said("g" * 2_000)
     brought(found, writer)
-    found.refuse_without_bodies("red", "log")
+    found.refuse_bodies("red", "log", [])
     assert statuses(found, lines) == ["success"]
     with pytest.raises(SyncRefused):
-        found.refuse_without_bodies("red", "log")
-    found.refuse_without_bodies("blue", "log")
+        found.refuse_bodies("red", "log", [])
+    found.refuse_bodies("blue", "log", [])
+    with pytest.raises(SyncRefused):  # committed behind the look at the log
+        found.refuse_bodies("blue", "log", lines)
 
 
 @pytest.mark.promise("S10a")
@@ -344,7 +346,7 @@ def test_damage_of_pieces_is_told(writer: Writer) -> None:
     assert statuses(Exchange(store), lines) == ["success"] * 2
     log = store.log("red", "log")
     assert log is not None
-    assert store.damaged_bodies(log) == ""
+    assert store.bodies(log).asked(body_pieces.damage) == ""
     changes = (
         ("UPDATE body_pieces SET data = :data WHERE size > 2710", {"data": b"nope"}, "not what"),
         ("DELETE FROM body_pieces WHERE size > 2710 RETURNING 1", {"data": b""}, "missing"),
@@ -352,4 +354,4 @@ def test_damage_of_pieces_is_told(writer: Writer) -> None:
     for change, params, words in changes:
         with database.writing() as connection:
             connection.execute(change, params)
-        assert words in store.damaged_bodies(log)
+        assert words in store.bodies(log).asked(body_pieces.damage)

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from thence.agents.blamed import BlamedLine, blame
-from thence.agents.ownership import Owner, Ownership, chain_of, held
+from thence.agents.ownership import Kind, Owner, Ownership, chain_of, held
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import journal_of
@@ -125,17 +125,17 @@ def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: b
     blamed = lines[at]
     ownership = Ownership(replica, repo, lambda: _journal(replica))
     owner = ownership.of_line(lines, at)
-    name = f"{path}:{number}"
+    sentences = [f"{path}:{number} is not committed yet"]
+    by: Owner | None = None
     if blamed.commit:
-        first = f"{name} came with commit {_named(ownership, blamed.commit)}"
-        if by := ownership.of_commit(blamed.commit):
-            first += f", which {_whose(by, 'no agent of this log made it')}"
-    else:
-        first = f"{name} is not committed yet"
-    sentences = [first, *_steps(owner)]
-    if owner.edit is None and (owner.kind != "agent" or not blamed.commit):
+        by = ownership.of_commit(blamed.commit)
+        whose = _whose(by, "no agent of this log made it")
+        commit = _named(ownership, blamed.commit)
+        sentences = [f"{path}:{number} came with commit {commit}, which {whose}"]
+    sentences += _steps(owner)
+    if owner.edit is None and (by is None or owner.key != by.key):
         sentences.append(f"The line {_whose(owner, 'no edit of an agent holds it')}")
-    elif owner.edit is None:
+    elif owner.edit is None and owner.kind == "agent":
         sentences.append("No recorded edit holds the line: its commit tells whose it is")
     members = {"file": path, "line": number, "text": blamed.text, "commit": blamed.commit or None}
     _answer(out, replica, members, owner, sentences, is_whole)
@@ -152,7 +152,8 @@ def _explain_text(out: Output, replica: Log, text: str, is_whole: bool) -> None:
     if len(events) > 1:
         ids = ", ".join(short_id(event.event_id) for event in events[1 : OTHERS_SHOWN + 1])
         sentences.append(f"It stands in {counted(len(events) - 1, 'other event')} too: {ids}")
-    owner = Owner("agent", events[0].actor or "", events[0].stream, chain=chain)
+    kind: Kind = "agent" if events[0].header.source else "unknown"
+    owner = Owner(kind, events[0].actor or "", events[0].stream, chain=chain)
     members = {"text": needle, "events": [event.event_id for event in events]}
     _answer(out, replica, members, owner, sentences, is_whole)
 

@@ -65,6 +65,7 @@ def install_command(tool: str, is_users: bool | None, with_notify: bool) -> None
         current().notice(
             "some versions want `codex_hooks = true` below `[features]` in config.toml"
         )
+    _check_done(changes)
 
 
 @hook_command.command("uninstall", **help_with("thence hook uninstall claude-code"))
@@ -75,7 +76,9 @@ def uninstall_command(tool: str, is_users: bool | None) -> None:
     """Take our hooks out of the settings again; the log stays."""
     from thence.agents.installed import uninstall
 
-    _show(uninstall(tool, is_users=bool(is_users)))
+    changes = uninstall(tool, is_users=bool(is_users))
+    _show(changes)
+    _check_done(changes)
 
 
 @hook_command.command("import", **help_with("thence hook import ~/.claude/projects/my-shop"))
@@ -128,6 +131,12 @@ def _show(changes: "Sequence[HookFile]", last: str = "") -> None:
         out.write(f"{change.state:9}  {change.tool}  {change.path}{note}")
     if last:
         out.write(last)
+
+
+def _check_done(changes: "Sequence[HookFile]") -> None:
+    """Ends the command with 1 where a file was left as it is."""
+    if any(change.state == "left" for change in changes):
+        raise click.exceptions.Exit(1)
 
 
 def _json(changes: "Sequence[HookFile]") -> list[dict[str, Any]]:

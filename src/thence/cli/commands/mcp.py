@@ -110,8 +110,8 @@ class _Tools:
         return "\n".join([*lines, *map(self._line, page.events)])
 
     def show(self, event: str) -> str:
-        """An event as it is stored, as JSON, with its causes and its payload."""
-        stored = self._log.why(event).event.line.decode()
+        """An event as it is stored, as JSON, with its causes and its whole payload."""
+        stored = self._log.why(event).event.whole_line.decode()
         hidden = len(stored) - _LINE_CHARACTERS_MAX
         return stored if hidden <= 0 else f"{stored[:_LINE_CHARACTERS_MAX]} … and {hidden:,} more"
 

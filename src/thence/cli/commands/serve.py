@@ -1,15 +1,12 @@
 """The command `serve`: serves a folder of logs over HTTP on this machine."""
 
-import os
 import re
-import sys
 from pathlib import Path
 
 import click
 
-from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with, output_options, require_packages
-from thence.cli.output import Output, current
+from thence.cli.output import Output, current, exit_code
 from thence.cli.shared.locate import journal_of
 from thence.errors import NotALog
 
@@ -54,10 +51,8 @@ def serve_command(
     out = current()
     try:
         _serve(out, Path(root or out.settings.runs), port, token, origins)
-    except KeyboardInterrupt:  # the usual end of `serve`, which needs no report
-        _end(out, INTERRUPTED)
-    except SystemExit as ended:
-        _end(out, ended.code if isinstance(ended.code, int) else 0)
+    except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
+        out.end_at_once(exit_code(ended))
 
 
 def _serve(
@@ -106,10 +101,3 @@ def _token(out: Output, raw: str | None) -> str | None:
     if token == "":
         raise click.BadParameter("it is empty", param_hint="--token")
     return token
-
-
-def _end(out: Output, code: int) -> None:
-    """Ends the process at once, even if its threads are still answering questions."""
-    out.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -13,10 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from msgspec.structs import replace
 
-from thence.cli import INTERRUPTED
 from thence.cli.failure import report_error
 from thence.cli.frame import checked_name, help_with, output_options
-from thence.cli.output import Output, current
+from thence.cli.output import Output, current, exit_code
 from thence.cli.server.opened_server import (
     DEFAULT,
     data_option,
@@ -180,7 +178,7 @@ def run_command(
         )
         _serve(out, data, (host, port), (tls_cert, tls_key), workers, settings, log_json)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
-        _end(out, _exit_code(ended))
+        out.end_at_once(exit_code(ended))
 
 
 def _logins(
@@ -309,21 +307,8 @@ def _answer(
                 out.warn(f"process {number} of the server waits for its database: {error.cause}")
                 time.sleep(_AGAIN_S)
     except (KeyboardInterrupt, SystemExit) as ended:
-        return _exit_code(ended)
+        return exit_code(ended)
     except ThenceError as error:
         return report_error(error, out)
     finally:
         out.flush()
-
-
-def _exit_code(ended: KeyboardInterrupt | SystemExit) -> int:
-    if isinstance(ended, KeyboardInterrupt):
-        return INTERRUPTED
-    return ended.code if isinstance(ended.code, int) else 0
-
-
-def _end(out: Output, code: int) -> None:
-    """Ends the process at once, even if its threads are still answering questions."""
-    out.flush()
-    sys.stderr.flush()
-    os._exit(code)

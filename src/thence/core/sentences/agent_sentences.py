@@ -70,12 +70,12 @@ def _tool_begun(event: Event, payload: Mapping[str, Any]) -> str:
 def _tool_ended(event: Event, payload: Mapping[str, Any]) -> str:
     if "files" in payload:
         return f"{_who(event)} edited {_paths(payload) or 'several files'}"
-    return f"{_who(event)}'s call of {_word(payload, 'tool', 'a tool')} ended"
+    return f"{_who(event)} ended its call of {_word(payload, 'tool', 'a tool')}"
 
 
 def _tool_failed(event: Event, payload: Mapping[str, Any]) -> str:
     tool = _word(payload, "tool", "a tool")
-    return f"{_who(event)}'s call of {tool} failed{_quoted(payload.get('error'))}"
+    return f"{_who(event)} ended its call of {tool}, which failed{_quoted(payload.get('error'))}"
 
 
 def _commit(event: Event, payload: Mapping[str, Any]) -> str:

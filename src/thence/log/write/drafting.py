@@ -183,7 +183,7 @@ class Drafting:
         if stream is None and (new.begins or new.ends is not None):
             stream = self._folder_stream  # a step without a stream belongs to the log's run
         members = self._vocabulary.members(stream, new.subject, new.actor, new.payload)
-        if new.source is not None or new.inferred_causes:
+        if new.source is not None or new.source_id is not None or new.inferred_causes:
             members |= _imported(new)
         if new.members:
             members.update(new.members)

@@ -25,6 +25,7 @@ from thence.errors import (
 )
 from thence.files import file_lock
 from thence.server.team.accounts import Accounts
+from thence.server.team.body_pieces import damage
 from thence.server.team.database import first
 from thence.server.team.incoming import checked
 from thence.server.team.log_cache import FOLDER
@@ -187,8 +188,8 @@ def _verified(database: SqliteDatabase, place: Path, progress: Progress) -> Cont
             if not (done + number) % _LINES:
                 progress(done + number, total)
         done += log.last
-        if damage := store.damaged_bodies(log):
-            raise _damaged(place, f"{damage}, in {team}/{log.name}")
+        if words := store.bodies(log).asked(damage):
+            raise _damaged(place, f"{words}, in {team}/{log.name}")
     return Contents(len(teams), len(logs), total, copied or "")
 
 

@@ -148,8 +148,8 @@ def give_page(exchange: Exchange, team: str, request: HTTPConnection, body: byte
         raise InvalidEvent("could not read the request:", place="limit", cause="it is no number")
     limit = max(1, min(int(text), PAGE_EVENTS_MAX))
     after, seen, key = (query.get(name, "") for name in ("after", "seen", "key"))
-    _check_client(exchange, team, request)
-    return joined_page(*exchange.page(team, log_of(request), after, limit, seen=seen, key=key))
+    page = exchange.page(team, log_of(request), after, limit, seen=seen, key=key)
+    return joined_page(*page._replace(lines=_for_client(exchange, team, request, page.lines)))
 
 
 def name_missing(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> Missing:
@@ -159,8 +159,8 @@ def name_missing(exchange: Exchange, team: str, request: HTTPConnection, body: b
 
 def give_lines(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
     """Returns lines by their digests."""
-    _check_client(exchange, team, request)
-    return joined(exchange.lines(team, log_of(request), _digests(body)))
+    lines = exchange.lines(team, log_of(request), _digests(body))
+    return joined(_for_client(exchange, team, request, lines))
 
 
 def name_signed(
@@ -171,10 +171,13 @@ def name_signed(
     return DigestsRequest(tuple(digest.hex() for digest in signed))
 
 
-def _check_client(exchange: Exchange, team: str, request: HTTPConnection) -> None:
-    """Raises SyncRefused for a client of an older version where the log has large values."""
+def _for_client(
+    exchange: Exchange, team: str, request: HTTPConnection, lines: list[bytes]
+) -> list[bytes]:
+    """Returns lines; raises SyncRefused for an older client where the log has large values."""
     if request.query_params.get("protocol", "3") == "3":
-        exchange.refuse_without_bodies(team, log_of(request))
+        exchange.refuse_bodies(team, log_of(request), lines)
+    return lines
 
 
 def name_lacking_pieces(

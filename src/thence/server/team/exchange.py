@@ -11,6 +11,7 @@ from hashlib import sha256
 from itertools import count
 from typing import NamedTuple, TypeVar
 
+from thence.core.bodies import BODIES_SIGN
 from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.authorship import PushSignature, lines_sha256, push_text
 from thence.core.wire.messages import (
@@ -27,7 +28,8 @@ from thence.core.wire.messages import (
 )
 from thence.errors import CursorUnknown, InvalidEvent, NotALog, SyncRefused
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
-from thence.server.team.body_pieces import read_pieces
+from thence.server.team import body_pieces
+from thence.server.team.database import Transaction
 from thence.server.team.incoming import CheckedLines, checked
 from thence.server.team.redactions import is_redacted
 from thence.server.team.rows import LogPlace, NewLine, PushCertificate, StoredLog
@@ -176,8 +178,11 @@ class Exchange:
         Raises InvalidEvent for what is no digest, and for too many.
         """
         stored = self._log(team, log)
-        lacking = self._store.lacking_pieces(stored, _checked_digests(digests))
-        return tuple(digest.hex() for digest in lacking)
+        named = _checked_digests(digests)
+        held = self._store.bodies(stored).asked(
+            lambda opened, of: body_pieces.sizes(opened, of, named)
+        )
+        return tuple(digest.hex() for digest in named if digest not in held)
 
     def keep_pieces(self, team: str, log: str, kind: str, lines: Sequence[bytes]) -> int:
         """Keeps pieces of large values, given as their lines, for lines of events to come.
@@ -189,7 +194,7 @@ class Exchange:
         _check_name(log)
         if kind not in VOCABULARIES:
             raise _unreadable("kind", kind, f"it is none of {', '.join(VOCABULARIES)}")
-        return self._store.keep_pieces(team, log, kind, read_pieces(lines))
+        return self._store.keep_pieces(team, log, kind, body_pieces.read_pieces(lines))
 
     def given_pieces(self, team: str, log: str, places: Sequence[tuple[bytes, int]]) -> list[bytes]:
         """Returns lines of pieces of values that lines of the log name, as many as fit a page.
@@ -199,13 +204,21 @@ class Exchange:
         """
         stored = self._log(team, log)
         _checked_digests(digest for digest, _ in places)
-        with closing(self._store.given_pieces(stored, places[:PAGE_EVENTS_MAX])) as lines:
+
+        def given(connection: Transaction, log: StoredLog) -> list[bytes]:
+            lines = body_pieces.given_pieces(connection, log, places[:PAGE_EVENTS_MAX])
             return _page(lines, lambda line: line)
 
-    def refuse_without_bodies(self, team: str, log: str) -> None:
-        """Raises SyncRefused, for a client that knows no large values, of a log that has some."""
-        stored = self._store.log(team, log) if LOG_NAME.fullmatch(log) else None
-        if stored is not None and self._store.names_bodies(stored):
+        return self._store.bodies(stored).asked(given)
+
+    def refuse_bodies(self, team: str, log: str, lines: Sequence[bytes]) -> None:
+        """Raises SyncRefused, for a client that knows no large values, of a log that has some.
+
+        `lines` are those that the client is about to get.
+        """
+        has_some = any(BODIES_SIGN in line for line in lines)
+        stored = None if has_some else self._store.log(team, log)
+        if has_some or (stored and self._store.bodies(stored).asked(body_pieces.has_names)):
             raise SyncRefused(
                 "could not give the lines of",
                 place=log,

@@ -4,9 +4,9 @@ Every statement names the team. A batch is one transaction: after a crash all of
 nothing. Numbers of a log are contiguous from 1.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from thence.core.bodies import BODIES_SIGN
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
@@ -28,6 +28,7 @@ from thence.server.team.rows import (
 )
 
 LOGS_MAX = 10_000  # of one team
+T = TypeVar("T")
 
 
 _LOG = """
@@ -180,32 +181,9 @@ class Store:
             log = _locked_log(connection, team, name, kind)
             return body_pieces.add_pieces(connection, log, checked)
 
-    def lacking_pieces(self, log: StoredLog, digests: Sequence[bytes]) -> list[bytes]:
-        """Returns those of some digests of which the log has no value."""
-        with self._database.reading(log.team) as connection:
-            held = body_pieces.sizes(connection, log, digests)
-        return [digest for digest in digests if digest not in held]
-
-    def given_pieces(
-        self, log: StoredLog, places: Sequence[tuple[bytes, int]]
-    ) -> Generator[bytes, None, None]:
-        """Yields lines of pieces at places of values that lines of the log name; to be closed."""
-        with self._database.reading(log.team) as connection:
-            yield from body_pieces.given_pieces(connection, log, places)
-
     def bodies(self, log: StoredLog) -> "StoredBodies":
         """Returns the large values of a log."""
         return StoredBodies(self._database, log)
-
-    def damaged_bodies(self, log: StoredLog) -> str:
-        """Returns what is wrong with the large values of a log, "" where all are whole."""
-        with self._database.reading(log.team) as connection:
-            return body_pieces.damage(connection, log)
-
-    def names_bodies(self, log: StoredLog) -> bool:
-        """Reports whether a line of the log names a large value."""
-        with self._database.reading(log.team) as connection:
-            return body_pieces.has_names(connection, log)
 
     def relayed(self, log: StoredLog, key: str, start: bytes, limit: int) -> bytes:
         """Returns digests, joined, of lines of a key's nodes that it did not push itself.
@@ -272,15 +250,20 @@ class Store:
 
 
 class StoredBodies(NamedTuple):
-    """The large values of one log, for who reads its lines as a log."""
+    """The large values of one log."""
 
     database: Database
     log: StoredLog
 
+    def asked(self, question: Callable[[Transaction, StoredLog], T]) -> T:
+        """Returns what a function of `body_pieces` finds in one committed state."""
+        with self.database.reading(self.log.team) as connection:
+            return question(connection, self.log)
+
     def value(self, digest: str, size: int) -> bytes:
         """Returns the bytes of a value; raises BodyMissing."""
-        with self.database.reading(self.log.team) as connection:
-            return body_pieces.value_of(connection, self.log, bytes.fromhex(digest), size)
+        name = bytes.fromhex(digest)
+        return self.asked(lambda opened, log: body_pieces.value_of(opened, log, name, size))
 
 
 def _log(connection: Transaction, team: str, name: str, query: str = _LOG) -> StoredLog | None:

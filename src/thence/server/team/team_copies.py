@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from thence.errors import DamagedCopy, NotALog, ServerExists
-from thence.server.team.body_pieces import NAME_COLUMNS, PIECE_COLUMNS
+from thence.server.team.body_pieces import NAME_COLUMNS, PIECE_COLUMNS, damage
 from thence.server.team.database import Database, Parameters, Row, Transaction, first
 from thence.server.team.rows import EVENT_COLUMNS, StoredLog
 from thence.server.team.store import Store
@@ -141,12 +141,12 @@ def _copy_log(source: Database, target: Database, team: str, log: StoredLog) -> 
             _replace(written, table, columns, destination, rows)
     with target.writing() as written:
         written.execute(_END, {**destination, "revision": log.revision, "signed": log.signed})
-    damage = Store(target).damaged_bodies(other)
-    if damage or _contents(source, log, last) != _contents(target, other, last):
+    words = Store(target).bodies(other).asked(damage)
+    if words or _contents(source, log, last) != _contents(target, other, last):
         raise DamagedCopy(
             "could not copy the log",
             place=f"{team}/{log.name}",
-            cause=damage or "the lines that were read back differ from those that were written",
+            cause=words or "the lines that were read back differ from those that were written",
             hint="see that nothing else writes there; copy into an empty database",
         )
 
