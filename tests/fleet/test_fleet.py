@@ -21,7 +21,8 @@ def test_fleet_notices_an_acknowledged_event_that_is_gone(tmp_path):
         fleet.append()
         fleet.sync()
     assert fleet.heal() == []
-    fleet.server = Server(fleet.server.epoch, fleet.server.lines()[1:])
+    server = fleet.server
+    fleet.server = Server(server.epoch, server.lines()[1:], server.pieces())
     for replica in fleet.replicas:  # and from each log, with what is known of digests
         replica.close()
         segment = replica.folder / "events.jsonl"
