@@ -70,6 +70,19 @@ def test_commits_of_two_agents_in_one_folder_are_their_own(
 
 
 @pytest.mark.promise("A5b")
+def test_commit_of_an_agent_that_another_agent_runs_is_the_inner_ones(
+    repository: Path, env: dict[str, str]
+) -> None:
+    add_hook(repository)
+    env = {**env, "FIRE": COMMAND}
+    fire(hook("SessionStart", session="outer"), cwd=repository, env=env)
+    agent("inner", repository, env).communicate(b"end\n", timeout=WAIT_S)
+    git("commit", "-q", "--allow-empty", "-m", "behind it", cwd=repository, env=env)
+    commits = [event for event in events(log_in(repository)) if event.event_type == "commit"]
+    assert [event.stream for event in commits] == ["inner", "outer"]
+
+
+@pytest.mark.promise("A5b")
 def test_commit_of_a_person_is_a_persons(repository: Path, env: dict[str, str]) -> None:
     add_hook(repository)
     env = {**env, "FIRE": COMMAND}
