@@ -57,7 +57,7 @@ class Cluster:
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
                 **_owner(),
             )
         while not self._answers():
@@ -175,7 +175,7 @@ def _owner() -> dict[str, Any]:
     return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Has the cluster end at once when the process of the tests is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
