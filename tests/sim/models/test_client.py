@@ -18,6 +18,8 @@ from thence.errors import BudgetSpent, EndpointDown, ModelCallFailed, ThenceErro
 from thence.sim.models.client import Budget, ModelAnswer, ModelClient, ModelRequest
 from thence.sim.models.settings import EndpointSettings
 
+pytestmark = pytest.mark.promise("O12a")
+
 QUESTION = ModelRequest(({"role": "user", "content": "Do you give?"},))
 SCHEMA: Mapping[str, Any] = {"type": "object", "properties": {"a": {"type": "integer"}}}
 FORMED = ModelRequest(QUESTION.messages, SCHEMA)
