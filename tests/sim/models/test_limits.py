@@ -15,7 +15,7 @@ from thence.files import file_lock
 from thence.sim.models.client import Budget, ModelAnswer, ModelClient, ModelRequest
 from thence.sim.models.settings import EndpointSettings
 
-pytestmark = pytest.mark.promise("O12a")
+pytestmark = [pytest.mark.promise("O12a"), pytest.mark.rest]
 
 QUESTION = ModelRequest(({"role": "user", "content": "Do you give?"},))
 PROGRAM = """

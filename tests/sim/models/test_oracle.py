@@ -11,6 +11,7 @@ from thence.errors import ModelCallFailed
 from thence.sim.models.client import Budget, ModelAnswer, ModelClient, ModelRequest
 from thence.sim.models.settings import EndpointSettings
 
+pytestmark = pytest.mark.rest
 KEY = "sk-secret-0123456789"
 MESSAGES = (
     {"role": "system", "content": "You are Ann, 7 years old – ✓."},
