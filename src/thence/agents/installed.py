@@ -11,7 +11,6 @@ import os
 import shlex
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -95,7 +94,7 @@ def command(tool: str) -> str:
     return f"{program} {tool} || true"
 
 
-def install(tool: str, *, is_users: bool, with_notify: bool = False) -> list[HookFile]:
+def install(tool: str, *, is_users: bool) -> list[HookFile]:
     """Puts hooks in for this folder's repository or for the user.
 
     Raises ThenceError where there is no place for them, or a file can't be written.
@@ -107,22 +106,14 @@ def install(tool: str, *, is_users: bool, with_notify: bool = False) -> list[Hoo
     if other != path and _has_own(other, tool):
         note = f"{other} has them already, and both would run"
         return [HookFile(tool, path, "unchanged", note)]
-    changes = [_changed(tool, path, partial(_with_hooks, tool))]
-    if with_notify:
-        changes.append(_changed(tool, path.with_name("config.toml"), _with_notify))
-    return changes
+    return [_changed(tool, path, partial(_with_hooks, tool))]
 
 
 def uninstall(tool: str, *, is_users: bool) -> list[HookFile]:
     """Takes out what `install` put in, and nothing else; raises as that does."""
     if tool == "git":
         return list(_in_git(_git_place(is_users), _remove_block))
-    path = _settings(tool, is_users)
-    changes = [_changed(tool, path, _without_hooks, is_removal=True)]
-    if tool == "codex":
-        config = path.with_name("config.toml")
-        changes.append(_changed(tool, config, _without_notify, is_removal=True))
-    return [change for change in changes if change.state != "absent"] or changes[:1]
+    return [_changed(tool, _settings(tool, is_users), _without_hooks, is_removal=True)]
 
 
 def status() -> list[HookFile]:
@@ -352,35 +343,6 @@ def _written(settings: Mapping[str, Any], text: str | None) -> str:
     indent: str | int = inner[: len(inner) - len(inner.lstrip())] or 2
     fresh = json.dumps(settings, indent=indent, ensure_ascii=False)
     return fresh + ("\n" if text is None or text.endswith("\n") else "")
-
-
-_NOTIFY_MARK = "  # thence hook\n"
-
-
-def _with_notify(text: str | None) -> str:
-    """Returns Codex's settings with the program that versions without hooks call after a turn."""
-    settings = _toml(text)
-    if "notify" in settings:
-        if _SIGN in str(settings["notify"]):
-            return text or ""
-        raise ValueError("notify calls another program already; call that one from yours")
-    words = [sys.executable, "-I", "-S", fired.__file__, "codex"]
-    return f"notify = {json.dumps(words)}{_NOTIFY_MARK}{text or ''}"
-
-
-def _without_notify(text: str | None) -> str | None:
-    if text is None:
-        return None
-    lines = text.splitlines(keepends=True)
-    rest = "".join(line for line in lines if not (line.endswith(_NOTIFY_MARK) and _SIGN in line))
-    return rest or None if rest != text else text
-
-
-def _toml(text: str | None) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text or "")
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"it is no TOML ({error}); correct it, then install again") from None
 
 
 def _git_place(is_users: bool) -> tuple[Path, Path]:

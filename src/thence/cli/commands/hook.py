@@ -42,11 +42,8 @@ def scope_options(command: _F) -> _F:
 @hook_command.command("install", **help_with("thence hook install claude-code --user"))
 @click.argument("tool", type=click.Choice(TOOLS))
 @scope_options
-@click.option(
-    "--notify", "with_notify", is_flag=True, help="For versions of Codex that have no hooks."
-)
 @output_options
-def install_command(tool: str, is_users: bool | None, with_notify: bool) -> None:
+def install_command(tool: str, is_users: bool | None) -> None:
     """Put hooks into the settings of an agent, or of git.
 
     What stands there is kept. Claude Code: `.claude/settings.local.json` of this worktree, which is
@@ -57,7 +54,7 @@ def install_command(tool: str, is_users: bool | None, with_notify: bool) -> None
     from thence.agents.installed import install, log_here
     from thence.agents.intake import make_log
 
-    changes = install(tool, is_users=bool(is_users), with_notify=with_notify)
+    changes = install(tool, is_users=bool(is_users))
     folder = log_here()
     make_log(folder)
     _show(changes, f"the log: {folder}")
