@@ -100,11 +100,9 @@ def send_spans(out: Output, url: str, wait_s: float, choice: EventChoice) -> Non
     from thence.otlp.sending import Sender, endpoint, headers_of
     from thence.replica import open_log
 
-    to, headers = endpoint(url), headers_of(out.settings.otlp_headers)
-    with (
-        open_log(find_log_to_read(out, choice.log), create=False) as replica,
-        Sender(to, headers, wait_s) as sender,
-    ):
+    to = endpoint(url)
+    sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
+    with open_log(find_log_to_read(out, choice.log), create=False) as replica:
         exported = _Exported(out, replica, choice)
         for body, count in exported.groups():
             sender.send(body, count)
@@ -139,6 +137,7 @@ def import_command(file: Path, log: str | None) -> None:
     THENCE_LOG is made if it is missing.
     """
     from thence.cli.shared.locate import find_log, named_log
+    from thence.errors import InvalidEvent
     from thence.files import file_lock
     from thence.log.read.opening import opened_vocabulary
     from thence.log.storage.disk import OS_DISK
@@ -157,7 +156,10 @@ def import_command(file: Path, log: str | None) -> None:
         reader = SpanReader(replica.log_id)
         spans = reader.spans(data)
         if not spans and not reader.own_count:
-            raise _no_spans(file, reader)
+            pairs = [f"{number:,} × {reason}" for reason, number in reader.refused.items()]
+            cause = f"it holds no span that can be read: {', '.join(pairs) or 'it is empty'}"
+            hint = "name a file of OTLP/JSON, each line of which has resourceSpans"
+            raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
         arrivals = Arrivals(spans, Recorded(replica.read(), spans))
         count = _append(out, replica, arrivals, 2 * len(spans))
     _report_import(out, count, len(spans), reader, arrivals)
@@ -194,15 +196,6 @@ def _append(out: Output, replica: "Log", arrivals: "Arrivals", total: int) -> in
     return count
 
 
-def _no_spans(file: Path, reader: "SpanReader") -> Exception:
-    from thence.errors import InvalidEvent
-
-    reasons = ", ".join(f"{number:,} × {reason}" for reason, number in reader.refused.items())
-    cause = f"it holds no span that can be read: {reasons or 'it is empty'}"
-    hint = "name a file of OTLP/JSON, each line of which has resourceSpans"
-    return InvalidEvent("could not import", place=file, cause=cause, hint=hint)
-
-
 def _report_import(
     out: Output, count: int, total: int, reader: "SpanReader", arrivals: "Arrivals"
 ) -> None:
@@ -221,8 +214,8 @@ def _report_import(
         out.warn(f"refused {counted(number, 'record')}: {reason}")
     if out.is_json:
         numbers = {name: number for name, (_, number) in facts.items()}
-        circular, refused = arrivals.circular, dict(reader.refused)
-        told = {"circular_causes": circular, "refused": refused}
-        out.json({"events": count, "spans": total, **numbers, **told})
+        numbers["circular_causes"] = arrivals.circular
+        refused = dict(reader.refused)
+        out.json({"events": count, "spans": total, **numbers, "refused": refused})
     else:
         out.write(f"{counted(count, 'event')} of {counted(total, 'span')}")
