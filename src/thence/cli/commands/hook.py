@@ -1,8 +1,8 @@
 """The command group `hook`: records what coding agents do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -57,7 +57,7 @@ def install_command(tool: str, is_users: bool | None) -> None:
     changes = install(tool, is_users=bool(is_users))
     folder = log_here()
     make_log(folder)
-    _show(changes, f"the log: {folder}")
+    _show(changes, {}, f"the log: {folder}")
     if tool == "codex":
         current().notice(
             "some versions want `codex_hooks = true` below `[features]` in config.toml"
@@ -74,7 +74,7 @@ def uninstall_command(tool: str, is_users: bool | None) -> None:
     from thence.agents.installed import uninstall
 
     changes = uninstall(tool, is_users=bool(is_users))
-    _show(changes)
+    _show(changes, {})
     _check_done(changes)
 
 
@@ -107,34 +107,24 @@ def status_command() -> None:
     from thence.agents.installed import log_here, status
     from thence.agents.intake import waiting
 
-    out = current()
     folder = log_here()
-    counts = waiting(folder)
-    changes = status()
-    if out.is_json:
-        out.json({"hooks": _json(changes), "log": str(folder), **counts._asdict()})
-        return
-    _show(changes, f"the log: {folder}")
-    out.write(f"{counted(counts.waiting, 'file')} to take in, {counts.refused:,} refused")
+    waiting_count, refused_count = waiting(folder)
+    facts = {"log": str(folder), "waiting": waiting_count, "refused": refused_count}
+    counts = f"{counted(waiting_count, 'file')} to take in, {refused_count:,} refused"
+    _show(status(), facts, f"the log: {folder}", counts)
 
 
-def _show(changes: "Sequence[HookFile]", last: str = "") -> None:
-    out = current()
-    if out.is_json:
-        out.json({"hooks": _json(changes)})
-        return
-    for change in changes:
-        note = f": {change.note}" if change.note else ""
-        out.write(f"{change.state:9}  {change.tool}  {change.path}{note}")
-    if last:
-        out.write(last)
+def _show(changes: "Sequence[HookFile]", facts: Mapping[str, object], *last: str) -> None:
+    hooks = [{**change._asdict(), "path": str(change.path)} for change in changes]
+    notes = [f": {change.note}" if change.note else "" for change in changes]
+    rows = [
+        f"{change.state:9}  {change.tool}  {change.path}{note}"
+        for change, note in zip(changes, notes, strict=True)
+    ]
+    current().result({"hooks": hooks, **facts}, [*rows, *last])
 
 
 def _check_done(changes: "Sequence[HookFile]") -> None:
     """Ends the command with 1 where a file was left as it is."""
     if any(change.state == "left" for change in changes):
         raise click.exceptions.Exit(1)
-
-
-def _json(changes: "Sequence[HookFile]") -> list[dict[str, Any]]:
-    return [{**change._asdict(), "path": str(change.path)} for change in changes]
