@@ -50,16 +50,16 @@ class Spooled(NamedTuple):
     input: Mapping[str, Any]
 
     @property
-    def origin(self) -> "Origin":
+    def origin(self) -> "EventOrigin":
         """The place of its first event."""
-        return Origin(self.bridge, self.source_id, self.time_ns)
+        return EventOrigin(self.bridge, self.source_id, self.time_ns)
 
 
 class Unreadable(ValueError):
     """An input that stands for no event; the text says why."""
 
 
-class Origin(NamedTuple):
+class EventOrigin(NamedTuple):
     """Where an event comes from; its id is the same whenever it is read from there."""
 
     source: str
@@ -69,7 +69,7 @@ class Origin(NamedTuple):
 
 def new_event(
     table: SessionTable,
-    origin: Origin,
+    origin: EventOrigin,
     event_type: str,
     subject: str,
     facts: Mapping[str, Any],

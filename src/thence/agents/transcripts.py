@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thence.agents.hooked import Origin, edits, new_event, root_of
+from thence.agents.hooked import EventOrigin, edits, new_event, root_of
 from thence.agents.intake import open_agents_log, stored_table
 from thence.agents.sessions import (
     CALLERS,
@@ -254,7 +254,7 @@ class _Reader:
         agent = text_of(self._members, "agentId") if is_subagents else None
         root = root_of(self._cwd, self._table.roots, None)
         facts = {**facts, "session": self._name, "agent": agent, "cwd": self._cwd, "root": root}
-        origin = Origin(f"{self._agent}-transcript", self._place, time_ns)
+        origin = EventOrigin(f"{self._agent}-transcript", self._place, time_ns)
         members |= {"stream": self._name, "actor": "/".join(filter(None, (self._agent, agent)))}
         subject = subject or f"session/{self._name}"
         event = new_event(self._table, origin, event_type, subject, facts, causes, **members)
