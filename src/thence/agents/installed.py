@@ -23,7 +23,6 @@ from thence.agents.fired import log_of, repository, users_folder
 from thence.errors import ThenceError
 from thence.files import replace_file
 
-TOOLS = ("claude-code", "codex", "git")
 SETTINGS_BYTES_MAX = 4 * 1024 * 1024
 TIMEOUT_S = 10
 _CLAUDE_EVENTS = (

@@ -13,6 +13,7 @@ from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
 from thence.agents.blamed import BlamedLine, CommitHistory
+from thence.agents.sessions import text_of
 from thence.agents.written import AgentEdit, WrittenLine, best_fitting, first_writers, new_lines
 from thence.core.event import Event
 from thence.errors import BodyMissing, EventNotFound
@@ -82,6 +83,7 @@ class Ownership:
     """The answers about one repository, from one log that is read once.
 
     `journal` gives the events of the project's packages, asked for where nothing else tells.
+    `commits` and `recorded` are those that the log has events of, in its order.
     """
 
     def __init__(
@@ -103,28 +105,22 @@ class Ownership:
         self._texts = cache(self._find_texts)
         for place, event in enumerate(log.read()):
             self._note(place, event)
+        self.recorded = [*self.commits]
 
     def _note(self, place: int, event: Event) -> None:
-        if event.event_type == "commit":
-            payload = event.cut_payload
-            if commit := _commit(payload.get("commit")):
-                by = str(payload.get("by", "unknown"))
-                where = _root(payload.get("root")), _text(payload.get("session"))
-                self.commits.setdefault(commit, CommitRecord(place, event, commit, *where, by))
-        elif event.event_type == "rewrite":
-            payload = event.cut_payload
-            old, new = _commit(payload.get("old")), _commit(payload.get("new"))
-            if old and new and old != new:
-                self.rewritten.setdefault(new, []).append(old)
-        elif event.event_type == "tool.begun":
+        if event.event_type == "tool.begun":
             self._begun[event.event_id] = place
         elif event.event_type == "tool.ended" and _FILES in event.line:
             self._edits.append((place, event))
-
-    @cached_property
-    def recorded(self) -> list[str]:
-        """The commits that the log has events of, in its order."""
-        return sorted(self.commits, key=lambda commit: self.commits[commit].place)
+        elif event.event_type in ("commit", "rewrite"):
+            payload = event.cut_payload
+            commit, old, new = (_commit(payload.get(name)) for name in ("commit", "old", "new"))
+            if event.event_type == "rewrite" and old and new and old != new:
+                self.rewritten.setdefault(new, []).append(old)
+            elif event.event_type == "commit" and commit:
+                where = _root(payload.get("root")), text_of(payload, "session")
+                record = CommitRecord(place, event, commit, *where, str(payload.get("by")))
+                self.commits.setdefault(commit, record)
 
     # commits
 
@@ -154,13 +150,13 @@ class Ownership:
             return Owner("bot", info.author)
         if owner := self._of_package(commit):
             return owner
+        event, reason = record.event if record else None, ""
         if record is None and not self.commits:
             reason = "the log has no commits: `thence hook install git` records whose they are"
-            return Owner("unknown", info.author, reason=reason)
-        if record is not None and record.by != "person":
+        elif record is not None and record.by != "person":
             reason = "what its process descends from could not be read when it was made"
-            return Owner("unknown", info.author, commit_event=record.event, reason=reason)
-        return Owner("person", info.author, commit_event=record.event if record else None)
+        kind: Kind = "unknown" if reason else "person"
+        return Owner(kind, info.author, commit_event=event, reason=reason)
 
     def _find_origins(self, commit: str) -> tuple[str, Sequence[str]]:
         """Returns the commits that one was made of, behind "rewritten" or "squashed"."""
@@ -185,10 +181,10 @@ class Ownership:
         return first._replace(others=tuple(filter(None, others))) if first else None
 
     def _recorded(self, record: CommitRecord) -> Owner:
-        chain, agent = self._chain(record.event), record.event.cut_payload.get("agent")
-        types = (_text(event.cut_payload.get("agent_type")) for event in chain)
+        chain, agent = self._chain(record.event), text_of(record.event.cut_payload, "agent")
+        types = (text_of(event.cut_payload, "agent_type") for event in chain)
         kind = next(filter(None, types), None) if agent else None
-        who = (record.event.actor or "", record.session, _text(agent), kind)
+        who = (record.event.actor or "", record.session, agent, kind)
         return Owner("agent", *who, record.commit, record.event, chain)
 
     def _has_own_edits(self, record: CommitRecord) -> bool:
@@ -237,7 +233,7 @@ class Ownership:
         package = self._packages.get(commit) or self._packages.get(self.history.patch_of(commit))
         if package is None or "WPAssigned" not in package:
             return None
-        name = _text(package["WPAssigned"].cut_payload.get("agent_id")) or ""
+        name = text_of(package["WPAssigned"].cut_payload, "agent_id") or ""
         chain = tuple(package[kind] for kind in reversed(_PACKAGE_TYPES) if kind in package)
         return Owner("agent", name, chain=chain, via=("work's journal",))
 
@@ -305,7 +301,7 @@ class Ownership:
         if len({edit.agent for edit in chosen}) > 1:  # the same words from two subagents
             chain, agent = _in_common([self._chain(other.event) for other in chosen]), None
             name = name.partition("/")[0]
-        kind = _text(edit.event.cut_payload.get("agent_type")) if agent else None
+        kind = text_of(edit.event.cut_payload, "agent_type") if agent else None
         written = Owner("agent", name, edit.session, agent, kind, owner.commit)
         return written._replace(commit_event=owner.commit_event, chain=chain, via=owner.via)
 
@@ -343,8 +339,7 @@ class Ownership:
 
     def _find_records_of(self, root: str | None) -> list[CommitRecord]:
         """Returns the events of the commits that were made in a working tree, in order."""
-        records = (self.commits[commit] for commit in self.recorded)
-        return [record for record in records if record.root == root]
+        return [record for record in self.commits.values() if record.root == root]
 
     def _before(self, record: CommitRecord) -> list[CommitRecord]:
         """Returns the events of earlier commits of the same working tree."""
@@ -440,8 +435,8 @@ class Ownership:
             payload = event.payload
         except BodyMissing:
             return
-        session = _text(payload.get("session")) or event.stream
-        own_root, agent = _root(payload.get("root")), _text(payload.get("agent"))
+        session = text_of(payload, "session") or event.stream
+        own_root, agent = _root(payload.get("root")), text_of(payload, "agent")
         files, start = payload.get("files"), self._begun.get(event.ends or "", place)
         for file in files if isinstance(files, list) else ():
             if not isinstance(file, dict) or not isinstance(file.get("path"), str):
@@ -505,14 +500,10 @@ def _in_common(chains: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
     return tuple(event for event in first if all(event in chain for chain in chains))
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def _commit(value: Any) -> str | None:
     return value if isinstance(value, str) and _COMMIT.fullmatch(value) else None
 
 
 def _root(value: Any) -> str | None:
-    path = _text(value)
-    return os.path.realpath(path) if path and "\0" not in path else None
+    is_path = isinstance(value, str) and value and "\0" not in value
+    return os.path.realpath(value) if is_path else None

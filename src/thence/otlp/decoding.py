@@ -147,9 +147,9 @@ class SpanReader:
             first |= last
         if len(msgspec.json.encode((first, last))) > PAYLOAD_BYTES_MAX:
             return f"a span of more than {PAYLOAD_BYTES_MAX:,} bytes"
-        words: Json = {word: _word(attributes.get(f"thence.{word}")) for word in WORDS}
+        words: Json = {word: _text(attributes.get(f"thence.{word}")) or None for word in WORDS}
         if not is_ours:
-            words["actor"] = _word(resource.get("service.name"))
+            words["actor"] = _text(resource.get("service.name")) or None
         failed = _map(raw.get("status")).get("code") in _CODES
         begin_type = name if is_point else _type(attributes.get(BEGUN), f"{name}.begun")
         origin: Json = {"source": SOURCE, "source_id": key, "begins": not is_point}
@@ -374,10 +374,6 @@ def _type(value: Any, other: str) -> str:
     is_type = isinstance(value, str) and 0 < len(value) <= TYPE_CHARACTERS_MAX
     name = value if is_type and value.isprintable() else other
     return f"span {name}"[:TYPE_CHARACTERS_MAX] if name.startswith("log.") else name
-
-
-def _word(value: Any) -> str | None:
-    return repair(value)[0] if isinstance(value, str) and value else None
 
 
 def _text(value: Any) -> str:

@@ -1,8 +1,8 @@
 """The command group `hook`: records what coding agents do."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +12,6 @@ from thence.cli.shared.render import counted
 
 if TYPE_CHECKING:
     from thence.agents.installed import HookFile
-
-_F = TypeVar("_F", bound=Callable[..., object])
-TOOLS = ("claude-code", "codex", "git")
 
 
 @command_group("hook", "thence hook install claude-code", "thence hook install git")
@@ -27,23 +24,20 @@ def hook_command() -> None:
     """
 
 
-def scope_options(command: _F) -> _F:
-    """Adds --project and --user to a command, which gets `is_users`; None without them."""
-    for name, value, text in (
-        ("--user", True, "In the user's settings, for all repositories."),
-        ("--project", False, "In this repository's settings; the default."),
-    ):
-        command = click.option(
-            name, "is_users", flag_value=value, type=click.BOOL, default=None, help=text
-        )(command)
-    return command
+_tool = click.argument("tool", type=click.Choice(("claude-code", "codex", "git")))
+_scope = click.option(
+    "--user/--project",
+    "is_users",
+    default=False,
+    help="In the user's settings, for all repositories, or in this repository's; the default.",
+)
 
 
 @hook_command.command("install", **help_with("thence hook install claude-code --user"))
-@click.argument("tool", type=click.Choice(TOOLS))
-@scope_options
+@_tool
+@_scope
 @output_options
-def install_command(tool: str, is_users: bool | None) -> None:
+def install_command(tool: str, is_users: bool) -> None:
     """Put hooks into the settings of an agent, or of git.
 
     What stands there is kept. Claude Code: `.claude/settings.local.json` of this worktree, which is
@@ -54,7 +48,7 @@ def install_command(tool: str, is_users: bool | None) -> None:
     from thence.agents.installed import install, log_here
     from thence.agents.intake import make_log
 
-    changes = install(tool, is_users=bool(is_users))
+    changes = install(tool, is_users=is_users)
     folder = log_here()
     make_log(folder)
     _show(changes, {}, f"the log: {folder}")
@@ -66,14 +60,14 @@ def install_command(tool: str, is_users: bool | None) -> None:
 
 
 @hook_command.command("uninstall", **help_with("thence hook uninstall claude-code"))
-@click.argument("tool", type=click.Choice(TOOLS))
-@scope_options
+@_tool
+@_scope
 @output_options
-def uninstall_command(tool: str, is_users: bool | None) -> None:
+def uninstall_command(tool: str, is_users: bool) -> None:
     """Take our hooks out of the settings again; the log stays."""
     from thence.agents.installed import uninstall
 
-    changes = uninstall(tool, is_users=bool(is_users))
+    changes = uninstall(tool, is_users=is_users)
     _show(changes, {})
     _check_done(changes)
 
