@@ -1,6 +1,5 @@
 """A Redis server for the tests alone: a socket in a folder of its own, and nothing kept on disk."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from redis import ConnectionError as NotThere
 from redis import Redis
 from tests.log.faults import WAIT_S
 from tests.server.postgres import end_with_parent
+from tests.system_packages import provided
 
 MISSING = (
     "there is no Redis to run the tests of RQ and arq on.\n"
@@ -27,7 +27,7 @@ MISSING = (
 @contextmanager
 def redis_server() -> Iterator[Path]:
     """Runs a server, and gives the path of its socket once it answers."""
-    program = _program()
+    program = provided("redis-server", lambda: shutil.which("redis-server"), MISSING)
     with tempfile.TemporaryDirectory(prefix="thence-redis-") as folder:
         socket, log = Path(folder, "socket"), Path(folder, "log")
         argv = [program, "--port", "0", "--unixsocket", str(socket), "--save", ""]
@@ -53,16 +53,3 @@ def _answers(socket: Path) -> bool:
             return bool(client.ping())
         except NotThere:
             return False
-
-
-def _program() -> str:
-    """Finds the program; root gets it by apt-get. Without it the test fails."""
-    said = ""
-    if shutil.which("redis-server") is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        for asked in (["update"], ["install", "-y", "--no-install-recommends", "redis-server"]):
-            argv = ["apt-get", "-qq", *asked]
-            said = subprocess.run(argv, capture_output=True, text=True, check=False).stderr
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.fail(f"{MISSING}\napt-get said: {said.strip()}" if said else MISSING, pytrace=False)
-    return program

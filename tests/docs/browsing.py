@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-import pytest
+from tests.system_packages import provided
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
@@ -123,7 +123,7 @@ def _running(options: Sequence[str]) -> Iterator[None]:
     """Runs a browser until the block ends."""
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     process = subprocess.Popen(
-        [_chromium(), *sandbox, *options],
+        [provided("chromium", _found, MISSING), *sandbox, *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -169,21 +169,6 @@ def _shown(port_file: Path) -> str:
         return str(said["result"]["result"].get("value", ""))
     except (OSError, LookupError, StopIteration, TimeoutError, WebSocketException):
         return ""  # it begins, or is between two pages
-
-
-def _chromium() -> str:
-    """Finds a Chromium; root gets it by apt-get where it is missing. Without one the test fails."""
-    said = ""
-    if _found() is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        for asked in (("update",), ("install", "-y", "--no-install-recommends", "chromium")):
-            done = subprocess.run(
-                ["apt-get", "-qq", *asked], capture_output=True, text=True, check=False
-            )
-            said = f"\napt-get said: {done.stderr.strip()}" if done.returncode else ""
-    found = _found()
-    if found is None:
-        pytest.fail(MISSING + said, pytrace=False)
-    return found
 
 
 def _found() -> str | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.system_packages import provided
 
 from thence.server.team.postgres import make_database
 
@@ -144,19 +145,8 @@ def cluster(*, is_durable: bool = False) -> Iterator[Cluster]:
 
 
 def programs() -> Path:
-    """Finds PostgreSQL's programs; root gets them by apt-get. Without them the test fails."""
-    folder = _found()
-    if folder is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        for asked in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
-            done = subprocess.run(
-                ["apt-get", "-qq", *asked], capture_output=True, text=True, check=False
-            )
-        folder = _found()
-        if folder is None:
-            pytest.fail(f"{MISSING}\napt-get said: {done.stderr.strip()}", pytrace=False)
-    if folder is None:
-        pytest.fail(MISSING, pytrace=False)
-    return folder
+    """Returns the folder of PostgreSQL's programs."""
+    return provided("postgresql", _found, MISSING)
 
 
 def _found() -> Path | None:
