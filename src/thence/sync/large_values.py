@@ -123,10 +123,7 @@ class LargeValues:
     def _part(self, digest: str, name: str, end: int) -> tuple[bytes, str]:
         """Returns the part of a value that ends at an offset, and the digest of what is before."""
         piece = self._waiting.pop(name, None) or self._asked(digest, name, end)
-        try:
-            data = data_of(piece)
-        except (ValueError, RecursionError):
-            data = b""
+        data = data_of(piece)
         if piece.end != end or not 0 < len(data) <= end or (len(data) < end) != bool(piece.before):
             raise missing_body(digest, "a piece that the server gave is none of it")
         return data, piece.before

@@ -6,7 +6,6 @@ value that it is part of. Every function works on the connection, in the transac
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -92,9 +91,7 @@ def read_pieces(lines: Sequence[bytes]) -> list[NewPiece]:
     """Returns the pieces of lines; raises InvalidEvent for a line that is none."""
     pieces = []
     for raw in map(piece_of, lines):
-        data = b""
-        with suppress(ValueError, RecursionError):
-            data = data_of(raw) if raw is not None else b""
+        data = data_of(raw) if raw is not None else b""
         if raw is None or not 0 < len(data) <= PIECE_BYTES_MAX:
             raise _refused("it is no line of a piece, of 1 byte to 256 KiB")
         digests = bytes.fromhex(raw.digest), bytes.fromhex(raw.before)
