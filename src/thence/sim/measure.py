@@ -118,7 +118,8 @@ class _Player:
         self, run: RecordedRun, turns: int, steps: Iterable[str | None], objects: Mapping[str, Any]
     ) -> None:
         self._config, settings = run_settings(run, None)
-        self.table = self._config.table([agent.name for agent in self._config.agents])
+        agents = objects.get("agents") or self._config.agents
+        self.table = self._config.table([agent.name for agent in agents])
         check_objects(run, *map(objects.get, ("agents", "engine", "validator")))
         self.run_id, self.events = run.run_id, list(run.log.read())
         self._level = level_of(settings.verbosity)
