@@ -1,4 +1,4 @@
-"""Twenty incidents with one planted cause each: does `measure` find it? `python -m bench.incidents`.
+"""Twenty incidents, one planted cause each: does `measure` find it? `python -m bench.incidents`.
 
 An incident is a seeded run of one of three worlds in which one agent, in one early turn, decides
 something that it decides only once. At least eight turns later something happens that would not
@@ -40,6 +40,7 @@ from thence.sim.simulation import make_components
 LATER = 8
 CAUSES_MIN = 30
 FIRST = 3
+SEEDS_MAX = 100
 ALTERABLE = ("DECISION", "ACTION", "STATE")
 Effects = Callable[[Event], bool]
 
@@ -96,6 +97,8 @@ class Poached(Fishery):
 def fishery(rng: random.Random, *, is_reviewed: bool) -> World:
     """A fisher takes a third or more of the fish at once; later the water is closed, or empty."""
     config = _shipped("fishery", rng, {"name": "closed", "type": "bool"})
+    quota = msgspec.structs.replace(config.validator, params={"quota": rng.choice([14, 16, 18])})
+    config = msgspec.structs.replace(config, validator=quota)
     components = make_components(config)
     name = rng.choice(["ada", "ben", "cleo", "dov", "esme"])
     turn = rng.randint(4, 10)
@@ -303,6 +306,7 @@ def incidents(kind: str, root: Path) -> list[Incident]:
     number = 0
     while len(chosen) < count:
         number += 1
+        assert number <= SEEDS_MAX, f"hardly a seed makes an incident: {kind}"
         if (incident := _tried(make, f"{kind} {number}", root)) is not None:
             chosen.append(incident)
     return chosen
