@@ -10,6 +10,7 @@ Each is measured as by `thence why EFFECT --measure`, with its 64 plays. It is f
 decision is among the first three.
 """
 
+import copy
 import random
 import sys
 import tempfile
@@ -18,8 +19,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import msgspec
 
 from thence.core.event import Event
 from thence.sim import (
@@ -96,9 +95,9 @@ class Poached(Fishery):
 
 def fishery(rng: random.Random, *, is_reviewed: bool) -> World:
     """A fisher takes a third or more of the fish at once; later the water is closed, or empty."""
-    config = _shipped("fishery", rng, {"name": "closed", "type": "bool"})
-    quota = msgspec.structs.replace(config.validator, params={"quota": rng.choice([14, 16, 18])})
-    config = msgspec.structs.replace(config, validator=quota)
+    given = _shipped("fishery", rng, global_vars=[{"name": "closed", "type": "bool"}])
+    given["validator"]["quota"] = rng.choice([14, 16, 18])
+    config = SimulationConfig.from_mapping(given)
     components = make_components(config)
     name = rng.choice(["ada", "ben", "cleo", "dov", "esme"])
     turn = rng.randint(4, 10)
@@ -158,13 +157,14 @@ class Troubled(TradeNetwork):
 
 def traders(rng: random.Random, *, is_fire: bool) -> World:
     """A trader borrows more than he will have, or burns a place's stock; later one is poor."""
-    own = [
+    own: list[dict[str, Any]] = [
         {"name": "debt", "type": "float", "min": 0, "max": 2000},
         {"name": "due", "type": "int", "min": 0, "max": 100},
         {"name": "bankrupt", "type": "bool"},
     ]
     dear = [{"name": f"dear_{good}", "type": "bool"} for good in ("grain", "ore", "cloth")]
-    config = _shipped("spatial_trade_network", rng, agent_vars=own, place_vars=dear)
+    given = _shipped("spatial_trade_network", rng, agent_vars=own, place_vars=dear)
+    config = SimulationConfig.from_mapping(given)
     components = make_components(config)
     engine = Troubled(config, **_markets(components.engine, config))
     name = rng.choice(sorted(engine.facts.traders))
@@ -258,23 +258,13 @@ def readers(rng: random.Random) -> World:
     return World(config, agents, Town(config), f"{turn}.decide.p{number}.0", is_effect)
 
 
-def _shipped(name: str, rng: random.Random, *world: Any, **more: Any) -> SimulationConfig:
-    """Returns a shipped scenario with a seed of its own, and more variables."""
-    config = SimulationConfig.from_file(name)
-    settings = msgspec.structs.replace(config.simulation, seed=rng.randrange(1_000_000))
-    added = SimulationConfig.from_mapping(
-        {
-            "simulation": {"name": name, "max_turns": 1, "seed": 1},
-            "state_variables": {"global_vars": list(world), **more},
-        }
-    ).state_variables
-    declared = config.state_variables
-    joined = {
-        field: (*getattr(declared, field), *getattr(added, field))
-        for field in declared.__struct_fields__
-    }
-    variables = msgspec.structs.replace(declared, **joined)
-    return msgspec.structs.replace(config, simulation=settings, state_variables=variables)
+def _shipped(name: str, rng: random.Random, **more: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns a shipped scenario as a mapping, with a seed of its own and more variables."""
+    given = copy.deepcopy(dict(SimulationConfig.from_file(name).given))
+    given["simulation"]["seed"] = rng.randrange(1_000_000)
+    for section, variables in more.items():
+        given["state_variables"].setdefault(section, []).extend(variables)
+    return given
 
 
 def _markets(engine: Any, config: SimulationConfig) -> dict[str, Any]:
@@ -314,7 +304,7 @@ def incidents(kind: str, root: Path) -> list[Incident]:
 
 def _tried(make: Callable[[random.Random], World], seed: str, root: Path) -> Incident | None:
     folders = []
-    for altered in ({}, None):
+    for is_planted in (True, False):
         world = make(random.Random(seed))
         run = SimulationOrchestrator(
             world.config,
@@ -324,7 +314,7 @@ def _tried(make: Callable[[random.Random], World], seed: str, root: Path) -> Inc
             verbosity="STATE",
             on_full="block",
         )
-        run.run(alter={world.planted: None} if altered is None else None)
+        run.run(alter=None if is_planted else {world.planted: None})
         folders.append(run.output_dir)
     with RecordedRun(folders[1]) as without:
         details = {event.step: event.payload for event in without.log.read()}

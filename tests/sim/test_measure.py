@@ -32,6 +32,7 @@ class Siren(Adder):
 
 def people():
     """Ada adds 9 in turn 2; the others 1 in turns of their own, so that 13 are there in turn 6."""
+
     def ada(seen):
         if seen.turn == 7:
             return add(int(seen.world["siren"]))
