@@ -1,6 +1,7 @@
 """Weights of causes: what changed an event when it was altered, by plays that leave no trace."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from tests.cli.warm import warm
@@ -124,7 +125,7 @@ def test_plays_begin_at_the_checkpoint_before_what_they_alter(folder):
     earliest = min(each.event.turn_number for each in found.weights)
     assert earliest == 1
     assert turns[:6] == [1, 2, 3, 4, 5, 6], "the unaltered play begins at the first turn"
-    starts = [now for before, now in zip(turns[5:], turns[6:], strict=False) if now <= before]
+    starts = [now for before, now in pairwise(turns) if now <= before]
     assert {1, 2, 3, 4} <= set(starts)
     assert len(turns) < 6 * (found.plays + 1)
 
