@@ -79,7 +79,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_dict(self, name: str) -> dict[str, Any]:
         """Returns the measurement as JSON values, its weights as the member `name`."""
-        rows = [{f: getattr(each, f) for f in each.__struct_fields__} for each in self.weights]
+        rows = [{f: getattr(w, f) for f in w.__struct_fields__} for w in self.weights]
         for row, event in [(row, row.pop("event")) for row in rows]:
             row |= {"event_id": event.event_id, "step": event.step}
         members = {field: getattr(self, field) for field in self.__struct_fields__[2:]}
@@ -292,29 +292,29 @@ class _Trials:
     def weight(self, cause: Event, effect: Event, event: Event, depth: int) -> Weight:
         """Returns how much a cause mattered for an effect, told of one of them."""
         before, step = self._player.reference, effect.step
-        was, known, moves = before.details[step], [], []
+        was, judged, moves = before.details[step], [], []
         for repeated in self.done[cause.event_id]:
             failed = [p.problem for p in repeated if p.problem and step not in p.details]
             if failed and not before.problem:
                 self.problem = self.problem or failed[0]
                 continue
-            known.append([play.details.get(step) for play in repeated])
-            moves += [_moved(was, now) for now in known[-1] if now != was]
+            judged.append([play.details.get(step) for play in repeated])
+            moves += [_moved(was, now) for now in judged[-1] if now != was]
         shares = [
-            sum(each[at % len(each)] != was for each in known) / max(len(known), 1)
+            sum(trial[at % len(trial)] != was for trial in judged) / max(len(judged), 1)
             for at in range(_REPEATS)
         ]
-        low, high = wilson(weight := sum(shares) / _REPEATS, len(known))
+        low, high = wilson(weight := sum(shares) / _REPEATS, len(judged))
         return Weight(
             event=event,
             depth=depth,
             weight=weight,
-            n=len(known),
+            n=len(judged),
             low=low,
             high=high,
             moved=sum(moves) / max(len(moves), 1),
-            unknown=len(self.done[cause.event_id]) - len(known),
-            spread=(min(shares), max(shares)) if any(each[1:] for each in known) else None,
+            unknown=len(self.done[cause.event_id]) - len(judged),
+            spread=(min(shares), max(shares)) if any(trial[1:] for trial in judged) else None,
         )
 
 
@@ -352,7 +352,7 @@ class _Search:
 
     def weights(self) -> list[Weight]:
         """Returns the weights of the causes that were altered, the heaviest first."""
-        altered = [self._cone[cause_id] for cause_id, each in self._trials.done.items() if each]
+        altered = [self._cone[cause_id] for cause_id, trials in self._trials.done.items() if trials]
         weights = [self._trials.weight(c, self._effect, c, depth) for _, c, depth in altered]
         return sorted(weights, key=_heaviest_first)
 
@@ -386,8 +386,8 @@ class _Search:
         return False
 
     def _look_closer(self) -> bool:
-        weights = sorted(self.weights(), key=lambda each: each.n + each.unknown)
-        return any(self._trials.alter(each.event) for each in weights if each.weight)
+        weights = sorted(self.weights(), key=lambda weight: weight.n + weight.unknown)
+        return any(self._trials.alter(weight.event) for weight in weights if weight.weight)
 
 
 def _heaviest_first(weight: Weight) -> Any:
@@ -424,7 +424,7 @@ def measure(
         turns = max((effect.turn_number or 0 for effect, _ in cone), default=0)
         player = _Player(run, turns, [effect.step for effect, _ in cone], components)
     trials = _Trials(player, runs if of_effects else _MOST, runs, allow_calls, on_play)
-    effects = [(each, depth) for each, depth in cone if each.step in player.reference.details]
+    effects = [(effect, depth) for effect, depth in cone if effect.step in player.reference.details]
     search = _Search(trials, named, () if of_effects else answer.cone)
     if not effects or not (trials.alterations.can(named) if of_effects else search.alterable):
         raise _refused(player, named, of_effects, bool(effects))
