@@ -31,6 +31,7 @@ from thence.sim.events import (
     create_state_event,
     create_system_event,
 )
+from thence.sim.measure import Measurement, Weight, measure
 from thence.sim.recorded import RecordedRun, open_run
 from thence.sim.replay import Replay, branch, replay, resume
 from thence.sim.run import Orchestrator, RunResult, SimulationOrchestrator, TurnProgress
@@ -69,6 +70,7 @@ __all__ = [
     "EventFilter",
     "EventSettings",
     "EventWriter",
+    "Measurement",
     "MilestoneEvent",
     "Observation",
     "Orchestrator",
@@ -97,6 +99,7 @@ __all__ = [
     "VerbosityLevel",
     "Verdict",
     "View",
+    "Weight",
     "WriteMode",
     "Writes",
     "branch",
@@ -106,6 +109,7 @@ __all__ = [
     "create_milestone_event",
     "create_state_event",
     "create_system_event",
+    "measure",
     "open_run",
     "replay",
     "resume",

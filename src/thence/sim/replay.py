@@ -75,8 +75,8 @@ def resume(
                 cause=f"the run is completed: {run.result.get('reason')}",
                 hint="give more turns, or branch the run",
             )
-        config, settings = _settings(run, max_turns)
-        _check_objects(run, agents, engine, validator)
+        config, settings = run_settings(run, max_turns)
+        check_objects(run, agents, engine, validator)
         components = make_components(config, agents, engine, validator)
         run.log.recover()  # what the next append would keep of a torn end counts too
         events = list(run.log.read())
@@ -91,10 +91,10 @@ def resume(
             on_wait=on_wait,
             again=ReplayInput(
                 outcomes=read_outcomes(run.folder),
-                altered=_altered(run),
+                altered=altered_steps(run),
                 folder=run.folder,
                 stored=RecordedSteps(events, None if checkpoint is None else checkpoint.event_id),
-                failures=_failures(events),
+                failures=failures_by_step(events),
                 checkpoint=checkpoint,
             ),
             **msgspec.structs.asdict(settings),
@@ -122,11 +122,11 @@ def replay(
     Raises ScenarioError, and ThenceError where components must be given again.
     """
     with RecordedRun(folder) as run:
-        config, settings = _settings(run, None)
-        _check_objects(run, agents, engine, validator)
+        config, settings = run_settings(run, None)
+        check_objects(run, agents, engine, validator)
         events = list(run.log.read())
         turns = _turns(events)
-        played = [e for e in events if (e.turn_number or 0) <= turns and not _is_of_process(e)]
+        played = [e for e in events if (e.turn_number or 0) <= turns and not is_of_process(e)]
         compared = [event for event in played if not SIM.is_notice(event)]
         outcome = Replay(
             run_id=run.run_id, turns=turns, events=len(compared), sha256=content_hash(compared)
@@ -137,11 +137,11 @@ def replay(
             make_components(config, agents, engine, validator),
             lambda piece: None,
             simulation_id=run.run_id,
-            alter=_altered(run),
+            alter=altered_steps(run),
             verbosity=level_of(settings.verbosity),
             outcomes=Outcomes(recorded=read_outcomes(run.folder), may_ask=False),
             stored=stored,
-            known_failures=_failures(events),
+            known_failures=failures_by_step(events),
         )
     try:
         asyncio.run(simulation.run(turns, on_turn, on_wait))
@@ -175,8 +175,8 @@ def branch(
     as `resume` does.
     """
     with RecordedRun(folder) as run:
-        config, settings = _settings(run, max_turns)
-        _check_objects(run, agents, engine, validator)
+        config, settings = run_settings(run, max_turns)
+        check_objects(run, agents, engine, validator)
         if at > (turns := _turns(run.log.read())):
             raise ThenceError(
                 "could not branch",
@@ -185,7 +185,7 @@ def branch(
                 hint=f"name a turn from 0 to {turns}",
             )
         components = make_components(config, agents, engine, validator)
-        altered = {**_altered(run), **_changes(config, components, at, set or {}, decide or {})}
+        changes = _changes(config, components, at, set or {}, decide or {})
         return SimulationOrchestrator(
             config,
             agents=agents,
@@ -196,7 +196,7 @@ def branch(
             on_wait=on_wait,
             again=ReplayInput(
                 outcomes=read_outcomes(run.folder),
-                altered=altered,
+                altered={**altered_steps(run), **changes},
                 parent={"run_id": run.run_id, "turn": at},
             ),
             **msgspec.structs.asdict(settings)
@@ -220,7 +220,7 @@ def content_hash(events: Sequence[Event]) -> str:
     return digest.hexdigest()
 
 
-def _settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig, EventSettings]:
+def run_settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig, EventSettings]:
     """Returns the scenario of a run and its settings of events, as config.json holds them."""
     scenario, source = run.config.get("scenario"), run.config.get("source")
     try:
@@ -243,7 +243,7 @@ def _settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig
     return msgspec.structs.replace(config, simulation=simulation), settings
 
 
-def _check_objects(run: RecordedRun, agents: object, engine: object, validator: object) -> None:
+def check_objects(run: RecordedRun, agents: object, engine: object, validator: object) -> None:
     """Raises ThenceError if components are missing that the run was given as objects."""
     objects = {"agents": agents, "engine": engine, "validator": validator}
     recorded = run.config.get("given_as_objects")
@@ -275,7 +275,8 @@ def _check_turns(run: RecordedRun, max_turns: int | None, turns: int) -> None:
         )
 
 
-def _altered(run: RecordedRun) -> dict[str, Any]:
+def altered_steps(run: RecordedRun) -> dict[str, Any]:
+    """Returns what a run altered itself, by step."""
     altered = run.config.get("altered")
     return dict(altered) if isinstance(altered, dict) else {}
 
@@ -294,12 +295,12 @@ def _milestone(event: Event) -> object:
     return event.payload.get("milestone_type")
 
 
-def _is_of_process(event: Event) -> bool:
+def is_of_process(event: Event) -> bool:
     """Reports whether an event tells of the process that played, and not of the run."""
     return is_of_an_end(event) or event.payload.get("error_type") == "checkpoint"
 
 
-def _failures(events: Sequence[Event]) -> dict[str, Mapping[str, Any]]:
+def failures_by_step(events: Sequence[Event]) -> dict[str, Mapping[str, Any]]:
     """Returns the facts of agents' failures by step."""
     return {
         event.step: event.payload
