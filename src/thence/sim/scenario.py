@@ -29,6 +29,7 @@ from thence.sim.scenario_sections import (
     AgentEntry,
     AgentSettings,
     ComponentSettings,
+    EdgeSettings,
     EngineEntry,
     EventSettings,
     PlaceSettings,
@@ -644,6 +645,8 @@ def _expected(kind: Any) -> str:
         return f"a list of {len(arguments)}"
     if of in _LISTS:
         return "a list"
+    if isinstance(of, type) and issubclass(of, EdgeSettings):
+        return "an edge, [a, b] or [a, b, {layer: work}]"
     if of in (dict, Mapping) or _keys_of(of) is not None:
         return "a map"
     return _WORDS.get(of, f"a {getattr(of, '__name__', of)}")

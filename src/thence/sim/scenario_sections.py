@@ -113,20 +113,27 @@ class RoadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class GridSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A grid of cells, each with 4 or 8 neighbours; one that wraps has no edge."""
 
-    width: Annotated[int, Meta(ge=1, le=10_000)]
-    height: Annotated[int, Meta(ge=1, le=10_000)]
+    width: Annotated[int, Meta(ge=1, le=1_000)]
+    height: Annotated[int, Meta(ge=1, le=1_000)]
     neighbours: Literal[4, 8] = 4
     wraps: bool = False
 
 
+class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
+    """An edge of a network: `[a, b]`, or `[a, b, attributes]`, of which `layer` names its layer."""
+
+    start: Name | int
+    goal: Name | int
+    attributes: Mapping[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        msgspec.convert(self.attributes.get("layer", "none"), Name)
+
+
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A network of places, or of the agents themselves.
+    """A network of places, or of the agents themselves; edges stand here, or in a file of JSON."""
 
-    An edge is `[a, b]`, or `[a, b, attributes]`, of which `layer` names the edge's layer. They
-    stand here or in a JSON file, relative to the scenario.
-    """
-
-    edges: tuple[Any, ...] = ()
+    edges: tuple[EdgeSettings, ...] = ()
     file: str | None = None
     directed: bool = False
     nodes: Literal["places", "agents"] = "places"

@@ -241,8 +241,7 @@ class Simulation:
         self._ledger.provenance[:] = [checkpoint.causes[place] for place in checkpoint.provenance]
         self._context.memory.update(checkpoint.memory)
         if self._ledger.world is not None:
-            names = [agent.name for agent in self.components.agents]
-            self._ledger.world.take(self._ledger.values, names)
+            self._ledger.world.take(self._ledger.values)
         self._context.roster.restore(checkpoint.roster)
         self._reads = checkpoint.turn_causes
         restore_components(self.components, checkpoint.components)
@@ -301,7 +300,7 @@ class Simulation:
             self.config.simulation.seed,
         )
         if world is not None:
-            world.take(self._ledger.values, [agent.name for agent in self.components.agents])
+            world.take(self._ledger.values)
             self._ledger.world = world
         self._ledger.sights = sights_of(self.config)
         self._context = TurnContext(
