@@ -38,16 +38,21 @@ from thence.sim.scenario import SimulationConfig
 from thence.sim.scenario_sections import (
     AgentSettings,
     ComponentSettings,
+    EdgeSettings,
     EventSettings,
+    GridSettings,
+    NetworkSettings,
     PlaceSettings,
     RoadSettings,
     RunSettings,
+    SightSettings,
     SpatialSettings,
     TerminationSettings,
     VariableSettings,
 )
 from thence.sim.state import Declaration, State
 from thence.sim.table import Table
+from thence.sim.worlds import WorldMap
 from thence.sim.writer import EventWriter, WriteMode
 
 Reads = RecordedView  # the name of earlier versions
@@ -64,11 +69,14 @@ __all__ = [
     "DecisionEvent",
     "Declaration",
     "DetailEvent",
+    "EdgeSettings",
     "Event",
     "EventFilter",
     "EventSettings",
     "EventWriter",
+    "GridSettings",
     "MilestoneEvent",
+    "NetworkSettings",
     "Observation",
     "Orchestrator",
     "Owned",
@@ -83,6 +91,7 @@ __all__ = [
     "RunResult",
     "RunSettings",
     "RunWait",
+    "SightSettings",
     "SimulationConfig",
     "SimulationOrchestrator",
     "SpatialSettings",
@@ -96,6 +105,7 @@ __all__ = [
     "VerbosityLevel",
     "Verdict",
     "View",
+    "WorldMap",
     "WriteMode",
     "Writes",
     "branch",

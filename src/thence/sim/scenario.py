@@ -26,6 +26,7 @@ from thence.sim.component_classes import (
     params_struct,
 )
 from thence.sim.scenario_sections import (
+    OF_LLM_SIM,
     AgentEntry,
     AgentSettings,
     ComponentSettings,
@@ -300,7 +301,7 @@ class _Shapes:
         for key in value if _is_closed(kind) else ():
             if key in keys:
                 continue
-            hint = _nearest(key, [*keys, *other_keys])
+            hint = OF_LLM_SIM.get((path[-1:], key)) or _nearest(key, [*keys, *other_keys])
             self._problems.add((*path, key), "this key is not known", hint)
             fits = False
         return fits

@@ -43,8 +43,8 @@ class Epidemic(BaseEngine):
 
     `transmission` is the chance that somebody ill infects somebody healthy in a turn, if their edge
     has no attribute `transmission`; `recovery` is the chance that a turn of illness is the last,
-    `waning` that a turn of immunity is. Of each person `health` is healthy, infected, ill or immune,
-    and `stayed` the last turn at home.
+    `waning` that a turn of immunity is. Of a person `health` is healthy, infected, ill or immune,
+    `stayed` the last turn at home.
     """
 
     def __init__(
