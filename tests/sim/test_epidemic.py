@@ -1,6 +1,7 @@
 """The epidemic spreads along edges alone, and caution slows it down."""
 
 import asyncio
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -38,7 +39,7 @@ def test_only_somebody_ill_infects_and_only_along_an_edge(seed):
         near[edge.goal].add(edge.start)
     order = ["healthy", "infected", "ill", "immune"]
     count = 0
-    for before, after in zip(history, history[1:], strict=False):
+    for before, after in pairwise(history):
         for name, others in near.items():
             was, now = before.agent(name)["health"], after.agent(name)["health"]
             assert (order.index(now) - order.index(was)) % 4 <= 1 or now == "infected"

@@ -45,8 +45,8 @@ from thence.sim.scenario_sections import (
 from thence.sim.state import Declaration, Name, VariableTable
 from thence.sim.worlds import (
     POSITION,
+    Graph,
     Grid,
-    Network,
     declared_by,
     plain_network,
     shape_of,
@@ -317,7 +317,7 @@ class _Reader:
         self._shapes = _Shapes(self._problems)
         self._data: dict[str, Any] = self._plain(raw, ())
         self._spatial = SpatialSettings()
-        self._shape: Grid | Network | None = None
+        self._shape: Grid | Graph | None = None
         self._location = "location"  # the variable that initial_location sets
 
     def sections(self) -> dict[str, Any]:
@@ -442,7 +442,8 @@ class _Reader:
         if not spatial.has_world or self._problems.has("spatial"):
             return
         for section, declarations in declared_by(self._spatial).items():
-            for name in {each.name for each in declarations} & self._declarations(section).keys():
+            declared = self._declarations(section)
+            for name in [variable.name for variable in declarations if variable.name in declared]:
                 message = f"the world declares {name} itself"
                 self._problems.add(("state_variables", section), message, "leave it out")
         self._shape, self._location = shape_of(self._spatial), POSITION
@@ -478,9 +479,13 @@ class _Reader:
                 self._problems.add((*path, name), f"there is no variable {name!r}", hint)
 
     def _declarations(self, section: str) -> dict[str, Declaration]:
+        declarations = {
+            declaration.name: declaration
+            for path, declaration in self._shapes.fitting(Declaration)
+            if path[1] == section
+        }
         of_world = declared_by(self._spatial).get(section, ()) if self._shape else ()
-        declared = [each for path, each in self._shapes.fitting(Declaration) if path[1] == section]
-        return {declaration.name: declaration for declaration in (*of_world, *declared)}
+        return {**declarations, **{declaration.name: declaration for declaration in of_world}}
 
     def _check_termination(self) -> None:
         agents = [name for _, entry in self._shapes.fitting(AgentEntry) for name in _names(entry)]

@@ -80,8 +80,8 @@ class SightedObservation(Observation):
         all_seeing.reads = self.reads
         world_map, within = all_seeing.world_map, self._sight.within
         here = world_map.position(self.agent_id)
-        there = world_map.position(name) if kind == "agent" else name
-        if not here or not there:
+        place = world_map.position(name) if kind == "agent" else name
+        if not here or not place:
             return True
-        distance = world_map.distance(here, there)
+        distance = world_map.distance(here, place)
         return distance is None or within is None or distance > within

@@ -346,7 +346,8 @@ class Simulation:
         self._near = RecordedState(self._ledger, self.recorder.turn)
         roster.renew_reach()
         causes = self.recorder.provenance(self._near.causes)
-        indices = [each.index for each in self._ledger.table if each.scope not in (GLOBAL, MAP)]
+        table = self._ledger.table
+        indices = [i for i in range(len(table)) if table[i].scope not in (GLOBAL, MAP)]
         self.recorder.add_causes(self._ledger.provenance, indices, causes)
 
     async def _check_termination(self) -> None:

@@ -69,7 +69,7 @@ class Grid:
         return max(steps) if self._is_square else sum(steps)
 
 
-class Network:
+class Graph:
     """The places of a network and its edges by layer; one without a layer is in the layer ""."""
 
     def __init__(
@@ -153,7 +153,7 @@ class World:
         """
         first: dict[tuple[str, str], object] = {}
         shape, places = self.shape, list(self.shape.places)
-        if isinstance(shape, Network) and shape.changes:
+        if isinstance(shape, Graph) and shape.changes:
             for layer, by_place in shape.layers.items():
                 for place, links in by_place.items():
                     variable = self.table[shape.variable(place, layer)]
@@ -378,18 +378,18 @@ class WorldMap:
         return reached
 
 
-def shape_of(spatial: SpatialSettings, table: VariableTable | None = None) -> Grid | Network:
+def shape_of(spatial: SpatialSettings, table: VariableTable | None = None) -> Grid | Graph:
     """Returns the grid or network of a scenario that has one."""
     if spatial.grid is not None:
         return Grid(spatial.grid)
     assert spatial.network is not None, "a world is a grid or a network"
-    return Network(spatial, spatial.network, table)
+    return Graph(spatial, spatial.network, table)
 
 
 def declared_by(spatial: SpatialSettings) -> dict[str, tuple[Declaration, ...]]:
     """Returns the variables that a world declares itself, by their section."""
     network = spatial.network
-    layers = Network(spatial, network).layers if network and network.changes else ()
+    layers = Graph(spatial, network).layers if network and network.changes else ()
     links = tuple([Declaration(name=_links_name(layer), kind="dict") for layer in layers])
     if network and network.nodes == "agents":
         return {"agent_vars": links}

@@ -28,10 +28,10 @@ class Person(BaseAgent):
 
     def decide_action(self, observation: Observation) -> Action | None:
         """Returns that it stays at home for this turn, or None."""
-        known = observation.world_map.neighbours(self.name)
-        if self.careless or not known:
+        others = observation.world_map.neighbours(self.name)
+        if self.careless or not others:
             return None
-        other = observation.random("call").choice(known)
+        other = observation.random("call").choice(others)
         if observation.agent(other)["health"] != "ill":
             return None
         text = f"stay at home, for {other} is ill"
