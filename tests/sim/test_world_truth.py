@@ -214,6 +214,6 @@ def test_worlds_are_lively(kind):
     if "moving" in kind:
         assert names.count("position") > 20
     if "chang" in kind or "anew" in kind:
-        assert names.count("links_home") > 3
+        assert names.count("links_home") + names.count("links_work") > 3
     outside = [len(events) - len(cone(events, events[-5])) for events in runs]
     assert max(outside) > 10, "not simply all that went before is a cause"
