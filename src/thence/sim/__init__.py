@@ -39,10 +39,14 @@ from thence.sim.scenario import SimulationConfig
 from thence.sim.scenario_sections import (
     AgentSettings,
     ComponentSettings,
+    EdgeSettings,
     EventSettings,
+    GridSettings,
+    NetworkSettings,
     PlaceSettings,
     RoadSettings,
     RunSettings,
+    SightSettings,
     SpatialSettings,
     TerminationSettings,
     VariableSettings,
@@ -50,6 +54,7 @@ from thence.sim.scenario_sections import (
 from thence.sim.state import Declaration, State
 from thence.sim.sweep import sweep_table
 from thence.sim.table import Table
+from thence.sim.worlds import WorldMap
 from thence.sim.writer import EventWriter, WriteMode
 
 Reads = RecordedView  # the name of earlier versions
@@ -66,12 +71,15 @@ __all__ = [
     "DecisionEvent",
     "Declaration",
     "DetailEvent",
+    "EdgeSettings",
     "Event",
     "EventFilter",
     "EventSettings",
     "EventWriter",
+    "GridSettings",
     "Measurement",
     "MilestoneEvent",
+    "NetworkSettings",
     "Observation",
     "Orchestrator",
     "Owned",
@@ -86,6 +94,7 @@ __all__ = [
     "RunResult",
     "RunSettings",
     "RunWait",
+    "SightSettings",
     "SimulationConfig",
     "SimulationOrchestrator",
     "SpatialSettings",
@@ -100,6 +109,7 @@ __all__ = [
     "Verdict",
     "View",
     "Weight",
+    "WorldMap",
     "WriteMode",
     "Writes",
     "branch",

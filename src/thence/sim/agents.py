@@ -10,7 +10,7 @@ the version of Python.
 
 import copy
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from struct import Struct
 from typing import Any, cast
@@ -22,6 +22,7 @@ from thence.sim.ledger import Ids, Ledger
 from thence.sim.outcomes import Key, RecordedOutcome
 from thence.sim.scenario import SimulationConfig
 from thence.sim.state import GLOBAL, IMMUTABLE, NO_NAMES, State, own_copy
+from thence.sim.worlds import WorldMap
 
 _STATE_VERSION = 1
 _WORD_BITS = 64
@@ -309,6 +310,23 @@ class RecordedView:
         """The global variables."""
         return Owned(self, GLOBAL)
 
+    @property
+    def world_map(self) -> WorldMap:
+        """The map of the grid or network; ThenceError if the scenario has none."""
+        return WorldMap(self, self.ledger.world)
+
+    def may_read(self, index: int) -> bool:
+        """Reports whether the variable with an index can be seen in this view."""
+        return True
+
+    def sees(self, scope: str, name: str) -> bool:
+        """Reports whether a variable can be seen in this view; ThenceError if there is none."""
+        return self.may_read(self.ledger.table.index(scope, name))
+
+    def pending(self) -> Iterable[int]:
+        """Returns the indices of the variables that this call has set so far."""
+        return ()
+
     def outcome(self, request: object, call: Callable[[], object]) -> Any:
         """Returns what `call` answers, a JSON value, and records it under `request`.
 
@@ -369,7 +387,7 @@ class Observation(RecordedView):
 
     def copy(self) -> "Observation":
         """Returns an observation with the same reads, which reads of the original don't change."""
-        twin = Observation(self.ledger, self.turn, self.agent_id)
+        twin = type(self)(self.ledger, self.turn, self.agent_id)
         twin.reads = self.reads.copy()
         twin.rejections = self.rejections
         return twin

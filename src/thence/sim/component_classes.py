@@ -22,10 +22,12 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "careful_fisher": "thence.sim.components.fishery:CarefulFisher",
         "following_fisher": "thence.sim.components.fishery:FollowingFisher",
         "greedy_fisher": "thence.sim.components.fishery:GreedyFisher",
+        "person": "thence.sim.components.epidemic:Person",
         "trader": "thence.sim.components.traders:Trader",
     },
     "engines": {
         "base": "thence.sim.engine:BaseEngine",
+        "epidemic": "thence.sim.components.epidemic:Epidemic",
         "fishery": "thence.sim.components.fishery:Fishery",
         "trade_network": "thence.sim.components.traders:TradeNetwork",
     },

@@ -94,6 +94,10 @@ class View(RecordedView):
         value = ledger.values[index]
         return value if type(value) in IMMUTABLE else own_copy(value)
 
+    def pending(self) -> Iterable[int]:
+        """Returns the indices of the variables that this call has set so far."""
+        return [index for scope in (self._scope, *self._outer) for index in scope.writes]
+
     def put(self, index: int, value: object) -> None:
         """Sets the variable with an index; raises ThenceError if it can't hold the value."""
         self._scope.writes[index] = self.ledger.table.converted(index, value)
@@ -200,6 +204,8 @@ class View(RecordedView):
                 writes = {n: self._altered(n, value, scope.phase) for n, value in writes.items()}
             for index, value in writes.items():
                 ledger.values[index] = value
+            if ledger.world is not None:
+                ledger.follow(writes, recorder.add_causes)
             return
         causes: Iterable[str] = scope.causes()
         for change in scope.roster:
@@ -217,6 +223,8 @@ class View(RecordedView):
             write(index, scope.writes[index], scope.phase, causes)
         unchanged = [index for index in scope.may_change if index not in scope.writes]
         recorder.add_causes(ledger.provenance, unchanged, causes)
+        if ledger.world is not None:
+            ledger.follow((*scope.writes, *unchanged), recorder.add_causes)
 
     def _write(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
         """Sets a variable; a STATE records its change."""
@@ -377,13 +385,15 @@ class BaseEngine:
         """Returns the reason to end the simulation after this turn, or None to go on."""
         return None
 
-    def reach(self, agent: str) -> Iterable[tuple[str, str] | str] | None:
+    def reach(self, agent: str) -> Iterable[tuple[str, str] | str] | str | None:
         """Returns the variables, by (scope, name), that an action of this agent may change.
 
         The name of an agent stands for all variables of that one, so that a function of an agent's
-        neighbours will do. When the agent does nothing, or something else, these variables depend
-        on that too, in each turn: name no more than an action can change. None means all variables
-        of the agent itself; override this if actions change others.
+        neighbours will do. "neighbours" stands for all variables of the agent, of those one step
+        from it in the world, of its place and the places next to it. When the agent does nothing,
+        or something else, these variables depend on that too, in each turn: name no more than an
+        action can change. None means all variables of the agent itself; override this if actions
+        change others.
         """
         return None
 

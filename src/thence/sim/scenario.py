@@ -26,9 +26,11 @@ from thence.sim.component_classes import (
     params_struct,
 )
 from thence.sim.scenario_sections import (
+    OF_LLM_SIM,
     AgentEntry,
     AgentSettings,
     ComponentSettings,
+    EdgeSettings,
     EngineEntry,
     EventSettings,
     PlaceSettings,
@@ -42,6 +44,15 @@ from thence.sim.scenario_sections import (
 )
 from thence.sim.scenario_settings import put_setting
 from thence.sim.state import Declaration, Name, VariableTable
+from thence.sim.worlds import (
+    POSITION,
+    Graph,
+    Grid,
+    declared_by,
+    plain_network,
+    shape_of,
+    with_edges,
+)
 from thence.yaml import BYTES_MAX, reader
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -95,19 +106,25 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     ) -> "SimulationConfig":
         """Reads a scenario from a mapping; raises ScenarioError as `from_file` does.
 
-        `source` is the file that it comes from, beside which its components lie.
+        `source` is the file that it comes from, beside which its components lie. The network of
+        `spatial` may be a graph of networkx.
         """
-        return cls(**_Reader(dict(mapping), Source(), source).sections())
+        return cls(**_Reader(plain_network(mapping), Source(), source).sections())
 
     def table(self, agents: Iterable[str]) -> VariableTable:
         """Returns the variables of a run of this scenario with these agents."""
-        declared = self.state_variables
+        declared, of_world = self.state_variables, declared_by(self.spatial)
+        place_vars = (*declared.place_vars, *of_world.get("place_vars", ()))
+        places: Iterable[str] = [place.name for place in self.spatial.places]
+        if self.spatial.has_world and place_vars:
+            places = shape_of(self.spatial).places
         return VariableTable(
             global_vars=declared.global_vars,
-            place_vars=declared.place_vars,
-            agent_vars=declared.agent_vars,
-            places=[place.name for place in self.spatial.places],
+            place_vars=place_vars,
+            agent_vars=(*declared.agent_vars, *of_world.get("agent_vars", ())),
+            places=places,
             agents=agents,
+            has_map=self.spatial.has_world,
         )
 
     def initial_values(self) -> dict[tuple[str, str], Any]:
@@ -293,7 +310,7 @@ class _Shapes:
         for key in value if _is_closed(kind) else ():
             if key in keys:
                 continue
-            hint = _nearest(key, [*keys, *other_keys])
+            hint = OF_LLM_SIM.get((path[-1:], key)) or _nearest(key, [*keys, *other_keys])
             self._problems.add((*path, key), "this key is not known", hint)
             fits = False
         return fits
@@ -308,6 +325,9 @@ class _Reader:
         self._problems = Problems(source)
         self._shapes = _Shapes(self._problems)
         self._data: dict[str, Any] = self._plain(raw, ())
+        self._spatial = SpatialSettings()
+        self._shape: Grid | Graph | None = None
+        self._location = "location"  # the variable that initial_location sets
 
     def sections(self) -> dict[str, Any]:
         """Returns the sections of SimulationConfig, by keyword; raises ScenarioError."""
@@ -327,12 +347,12 @@ class _Reader:
             "agents": tuple(
                 agent
                 for index, entry in enumerate(sections.agents)
-                for agent in _agents(entry, self._data["agents"][index])
+                for agent in _agents(entry, self._data["agents"][index], self._location)
             ),
             "engine": _component(sections.engine, self._data.get("engine", {})),
             "validator": _component(sections.validator, self._data.get("validator", {})),
             "retries": sections.validator.retries,
-            "spatial": sections.spatial,
+            "spatial": self._spatial,
             "given": self._raw,
             "source": self._file,
         }
@@ -416,12 +436,32 @@ class _Reader:
         declarations = self._declarations("place_vars")
         for path, place in places:
             self._check_initial((*path, "initial"), place.initial, declarations)
+        for _, spatial in self._shapes.fitting(SpatialSettings):
+            self._check_world(spatial)
         for path, road in self._shapes.fitting(RoadSettings):
             for end, name in enumerate(road.between):
                 self._check_place((*path, "between", end), name, names)
 
+    def _check_world(self, spatial: SpatialSettings) -> None:
+        agents = [name for _, entry in self._shapes.fitting(AgentEntry) for name in _names(entry)]
+        folder = self._file.parent if self._file else Path()
+        self._spatial, faults = with_edges(spatial, folder, agents)
+        for path, fault in faults.items():
+            self._problems.add(("spatial", *path), *fault)
+        if not spatial.has_world or self._problems.has("spatial"):
+            return
+        for section, declarations in declared_by(self._spatial).items():
+            declared = self._declarations(section)
+            for name in [variable.name for variable in declarations if variable.name in declared]:
+                message = f"the world declares {name} itself"
+                self._problems.add(("state_variables", section), message, "leave it out")
+        self._shape, self._location = shape_of(self._spatial), POSITION
+
     def _check_place(self, path: KeyPath, name: str, places: Sequence[str]) -> None:
-        if name not in places and not self._problems.has("spatial"):
+        if self._shape is not None:
+            if fault := self._shape.fault(name):
+                self._problems.add(path, *fault)
+        elif name not in places and not self._problems.has("spatial"):
             self._problems.add(path, f"there is no place {name!r}", _nearest(name, places, "place"))
 
     def _check_agents(self) -> None:
@@ -432,7 +472,8 @@ class _Reader:
         for path, entry in entries:
             if entry.initial_location is not None:
                 self._check_place((*path, "initial_location"), entry.initial_location, places)
-            self._check_initial((*path, "initial"), _initial(entry), declarations)
+            initial = _initial(entry, self._location)
+            self._check_initial((*path, "initial"), initial, declarations)
 
     def _check_initial(
         self, path: KeyPath, initial: Mapping[str, Any], declarations: Mapping[str, Declaration]
@@ -447,11 +488,13 @@ class _Reader:
                 self._problems.add((*path, name), f"there is no variable {name!r}", hint)
 
     def _declarations(self, section: str) -> dict[str, Declaration]:
-        return {
+        declarations = {
             declaration.name: declaration
             for path, declaration in self._shapes.fitting(Declaration)
             if path[1] == section
         }
+        of_world = declared_by(self._spatial).get(section, ()) if self._shape else ()
+        return {**declarations, **{declaration.name: declaration for declaration in of_world}}
 
     def _check_termination(self) -> None:
         agents = [name for _, entry in self._shapes.fitting(AgentEntry) for name in _names(entry)]
@@ -495,14 +538,15 @@ class _Reader:
             names_so_far.add((path[:-1], name))
 
 
-def _agents(entry: AgentEntry, raw: Mapping[str, Any]) -> Iterator[AgentSettings]:
+def _agents(entry: AgentEntry, raw: Mapping[str, Any], place: str) -> Iterator[AgentSettings]:
     for name in _names(entry):
         yield AgentSettings(
             name=name,
             type=entry.type,
-            initial=_initial(entry),
+            initial=_initial(entry, place),
             params=_params(raw, AgentEntry),
             timeout_s=entry.timeout_s,
+            sight=entry.sight,
         )
 
 
@@ -513,14 +557,16 @@ def _names(entry: AgentEntry) -> list[str]:
     return [f"{entry.name}-{number}" for number in range(1, entry.count + 1)]
 
 
-def _initial(entry: AgentEntry) -> Mapping[str, Any]:
+def _initial(entry: AgentEntry, place: str) -> Mapping[str, Any]:
+    """Returns the first values of an entry's agents; `place` is the variable of their location."""
     if entry.initial_location is None:
         return entry.initial
-    return {**entry.initial, "location": entry.initial_location}
+    return {**entry.initial, place: entry.initial_location}
 
 
 def _component(entry: EngineEntry | ValidatorEntry, raw: Mapping[str, Any]) -> ComponentSettings:
-    return ComponentSettings(type=entry.type, params=_params(raw, type(entry)))
+    reach = entry.reach if isinstance(entry, EngineEntry) else None
+    return ComponentSettings(type=entry.type, params=_params(raw, type(entry)), reach=reach)
 
 
 def _params(raw: Mapping[str, Any], common: type[msgspec.Struct]) -> dict[str, Any]:
@@ -614,6 +660,8 @@ def _expected(kind: Any) -> str:
         return f"a list of {len(arguments)}"
     if of in _LISTS:
         return "a list"
+    if isinstance(of, type) and issubclass(of, EdgeSettings):
+        return "an edge, [a, b] or [a, b, {layer: work}]"
     if of in (dict, Mapping) or _keys_of(of) is not None:
         return "a map"
     return _WORDS.get(of, f"a {getattr(of, '__name__', of)}")

@@ -23,6 +23,7 @@ from thence.sim.agents import (
     Observation,
     Observed,
     RecordedState,
+    RecordedView,
     Rejection,
     UnrecordedObservation,
     Verdict,
@@ -34,6 +35,7 @@ from thence.sim.recorder import RunRecorder
 from thence.sim.roster import Roster, RosterChange
 from thence.sim.scenario import SimulationConfig
 from thence.sim.scenario_sections import AgentErrorPolicy
+from thence.sim.sight import SightedObservation
 from thence.sim.state import State
 
 # an error's text in an event, which names the component's problem and is no transcript
@@ -105,7 +107,7 @@ def recorded_failure(
     table = observation.ledger.table
     for subject in facts.get("reads", ()):
         scope, _, name = subject.rpartition("/")
-        observation.value(table.index(scope, name))
+        RecordedView.value(observation, table.index(scope, name))  # however far it can see
     error = ThenceError("could not get a decision", place="again", cause=facts["error"])
     mark_error(error, component)
     return CallFailure(facts["kind"], error)
@@ -189,6 +191,8 @@ class Turn:
         self._ledger = ledger
         self._recorder = recorder
         observation = Observation if recorder.writes_decisions else UnrecordedObservation
+        if ledger.sights is not None:
+            observation = SightedObservation
         self._observed = Observed(partial(observation, ledger, recorder.turn))
         self._accepted: dict[str, list[Accepted]] = {}
         self._all_accepted: list[Accepted] = []
