@@ -13,7 +13,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
 from struct import Struct
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -22,6 +22,9 @@ from thence.sim.ledger import Ids, Ledger
 from thence.sim.outcomes import Key, RecordedOutcome
 from thence.sim.scenario import SimulationConfig
 from thence.sim.state import GLOBAL, IMMUTABLE, NO_NAMES, State, own_copy
+
+if TYPE_CHECKING:
+    from thence.sim.asking import ModelCall
 
 _STATE_VERSION = 1
 _WORD_BITS = 64
@@ -246,12 +249,13 @@ class RecordedView:
     `reads` holds the provenance of what was read, by the index of the variable.
     """
 
-    __slots__ = ("agent_id", "ledger", "reads", "turn")
+    __slots__ = ("agent_id", "calls", "ledger", "reads", "turn")
 
     phase = "decide"
     """The phase of a turn in which this view reads, as steps name it."""
 
     def __init__(self, ledger: Ledger, turn: int, agent_id: str = "-") -> None:
+        self.calls: tuple[ModelCall, ...] = ()
         self.turn = turn
         self.agent_id = agent_id
         self.reads: dict[int, Ids] = {}
@@ -349,6 +353,10 @@ class RecordedView:
         """Records the failure of a call and returns the error for it."""
         return _failed(self.ledger.outcomes.record(key, error=f"{type(error).__name__}: {error}"))
 
+    def called(self, call: "ModelCall") -> None:
+        """Keeps a call of a model, whose event names what this view read."""
+        self.calls += (call,)
+
     def random(self, purpose: str) -> random.Random:
         """Returns the stream of random numbers for one purpose of this turn."""
         return stream(self.ledger.seed, self.agent_id, self.turn, purpose)
@@ -371,6 +379,7 @@ class Observation(RecordedView):
         """Returns an observation with the same reads, which reads of the original don't change."""
         twin = Observation(self.ledger, self.turn, self.agent_id)
         twin.reads = self.reads.copy()
+        twin.calls = self.calls
         twin.rejections = self.rejections
         return twin
 

@@ -7,10 +7,13 @@ at a lower verbosity the ACTION, or the DECISION, whose application wrote it.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thence.sim.outcomes import Outcomes
 from thence.sim.state import State, VariableTable
+
+if TYPE_CHECKING:
+    from thence.sim.asking import Models
 
 _DEPTH_MAX = 4
 _ANCESTORS_MAX = 128
@@ -84,7 +87,7 @@ class Ledger:
     """The value and provenance of every variable during a run, by the variable's index.
 
     `facts` are the engine's facts that never change, `outcomes` what components learned outside,
-    `seed` is that of all random numbers.
+    `seed` is that of all random numbers, `models` are those that components may ask.
     """
 
     def __init__(
@@ -95,7 +98,9 @@ class Ledger:
         facts: Any = None,
         outcomes: Outcomes | None = None,
         seed: int = 0,
+        models: "Models | None" = None,
     ) -> None:
+        self.models = models
         self.facts = facts
         self.seed = seed
         self.outcomes = outcomes or Outcomes()

@@ -66,10 +66,7 @@ class Outcomes:
 
         Raises InvalidEvent for a request that JSON can't hold.
         """
-        try:
-            digest = sha256(_encode(request)).hexdigest()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise _no_json("request", error) from error
+        digest = request_digest(request)
         with self._lock:
             count = self._counts.get((step, digest), 0)
             self._counts[step, digest] = count + 1
@@ -147,16 +144,22 @@ class Outcomes:
 
 def read_outcomes(folder: Path) -> dict[Key, RecordedOutcome]:
     """Returns the recorded outcomes of the run in a folder, by key; a torn line is left out."""
-    outcomes = _read(folder / FILE)
+    file = folder / FILE
+    outcomes = read_lines(file) if file.exists() else ()
     return {(entry.step, entry.request, entry.occurrence): entry for entry in outcomes}
 
 
-def _read(path: Path) -> Iterator[RecordedOutcome]:
+def request_digest(request: object) -> str:
+    """Returns the SHA-256 of a request; raises InvalidEvent for one that JSON can't hold."""
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return
-    for line in data.split(b"\n"):
+        return sha256(_encode(request)).hexdigest()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _no_json("request", error) from error
+
+
+def read_lines(file: Path) -> Iterator[RecordedOutcome]:
+    """Yields the outcomes in a file, without torn lines; raises OSError."""
+    for line in file.read_bytes().split(b"\n"):
         try:
             yield _decode(line)
         except msgspec.MsgspecError:

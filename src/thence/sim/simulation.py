@@ -5,7 +5,7 @@ EventWriter. The components are made by the scenario, or given as objects.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,6 +18,7 @@ from thence.sim.component_classes import ComponentNotFound, build, component_cla
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel
 from thence.sim.ledger import Ids, Ledger
+from thence.sim.models.actions import HEARD
 from thence.sim.outcomes import Outcomes
 from thence.sim.recorder import Emit, RunRecorder
 from thence.sim.replay_input import RecordedSteps
@@ -26,6 +27,9 @@ from thence.sim.scenario import SimulationConfig
 from thence.sim.scenario_sections import TerminationSettings
 from thence.sim.state import State, StateHistory
 from thence.sim.turn import Turn, TurnContext, policy_of
+
+if TYPE_CHECKING:
+    from thence.sim.asking import Models
 
 
 class Components(msgspec.Struct, frozen=True):
@@ -117,6 +121,17 @@ def _check_names(agents: Sequence[BaseAgent]) -> None:
         seen.add(agent.name)
 
 
+def models_of(
+    config: SimulationConfig, outcomes: Outcomes, spent: tuple[int, float]
+) -> "Models | None":
+    """Returns the models that a run may ask; None without the section llm."""
+    if not config.llm.endpoints:
+        return None
+    from thence.sim.asking import Models
+
+    return Models(config.llm, outcomes, config.source.parent if config.source else None, spent)
+
+
 # turns after which covers are forgotten where the scenario has no checkpoints
 COVER_TURNS = 10
 
@@ -141,11 +156,13 @@ class Simulation:
         outcomes: Outcomes | None = None,
         stored: RecordedSteps | None = None,
         known_failures: Mapping[str, Mapping[str, Any]] | None = None,
+        models_spent: tuple[int, float] = (0, 0.0),
     ) -> None:
         self._known_failures = known_failures or {}
         self.config = config
         self.components = components
         self.outcomes = outcomes or Outcomes()
+        self.models = models_of(config, self.outcomes, models_spent)
         self._emit = emit
         self._waits = Waits()
         self._caller = Caller(config.simulation.threads, self._waits)
@@ -286,6 +303,7 @@ class Simulation:
             engine.facts,
             self.outcomes,
             self.config.simulation.seed,
+            self.models,
         )
         self._context = TurnContext(
             roster=Roster(self.components.agents, self._ledger, self._reach),
@@ -298,6 +316,11 @@ class Simulation:
         if self.recorder.alterations:
             self._set_values()
         self.history.append(self._ledger.state(0))
+
+    async def close(self) -> None:
+        """Closes the connections to models."""
+        if self.models is not None:
+            await self.models.close()
 
     def _reach(self, agent: str) -> tuple[int, ...]:
         table = self._ledger.table
@@ -317,7 +340,8 @@ class Simulation:
                     cause=f"no agent of the run is named {variable!r}",
                     hint="return pairs of scope and name, or a list of agents' names",
                 )
-        return tuple(indices)
+        hears = [names[HEARD] for names in table.by_scope.values() if HEARD in names]
+        return tuple(dict.fromkeys((*indices, *hears)))  # any action may be to speak
 
     async def _check_termination(self) -> None:
         """Checks the engine, then the scenario; their reads are causes of the next turn."""
@@ -339,7 +363,7 @@ class Simulation:
             reason = reason or _reason_of(condition, state)
         if not reason and self.recorder.turn >= settings.max_turns:
             reason = f"max_turns {settings.max_turns} reached"
-        self._reads = tuple(state.causes)
+        self._reads = (*self.recorder.model_calls(state), *state.causes)
         self.reason = reason or ""
 
 

@@ -1,0 +1,250 @@
+"""Declared actions: of one declaration come a prompt's text, the JSON Schema and every check."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, Union
+
+import msgspec
+from msgspec import Meta
+
+from thence.core.nearest import nearest
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}\Z")]
+Fault = tuple[tuple[str, ...], str, str]  # where in an entry, the problem, a hint
+NO_ACTION = "none"
+EVERYONE = "all"
+SAY = "say"
+HEARD = "heard"  # the variable of an agent that others speak to
+TEXT_CHARACTERS_MAX = 500
+_TAG = "do"
+_TYPES: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
+_JSON = {"int": "integer", "float": "number", "str": "string", "bool": "boolean"}
+_WORDS = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false"}
+_KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
+
+
+class ActionField(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=_KEYS
+):
+    """One field of an action; bounds are inclusive, `max_length` counts characters."""
+
+    kind: Literal["int", "float", "str", "bool"]
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    choices: tuple[int | str, ...] | None = None
+    max_length: Annotated[int, Meta(ge=1)] | None = None
+    description: str = ""
+
+    def faults(self) -> Iterator[Fault]:
+        """Yields the reasons why nobody can fill this field, with what to write instead."""
+        lowest, highest = self.minimum, self.maximum
+        if lowest is not None and highest is not None and lowest > highest:
+            yield ("min",), f"{lowest:g} is above max {highest:g}", "swap min and max"
+        for key, bound in (("min", lowest), ("max", highest)):
+            if bound is not None and (self.kind not in ("int", "float") or self.choices):
+                yield (key,), "only an int or float without choices has bounds", "leave it out"
+            elif bound is not None and self.kind == "int" and bound != int(bound):
+                yield (key,), f"an int can't be {bound:g}", "write a whole number"
+        if self.max_length is not None and self.kind != "str":
+            yield ("max_length",), "only a str has a length", "leave it out"
+        if self.choices is None:
+            return
+        if not self.choices:
+            yield ("choices",), "nobody can choose of nothing", "list at least one"
+        if self.kind not in ("int", "str"):
+            yield ("choices",), "only an int or str has choices", "leave it out"
+        elif any(type(choice) is not _TYPES[self.kind] for choice in self.choices):
+            yield ("choices",), f"not every choice is {self.kind}", "quote texts, and no numbers"
+
+    @property
+    def type(self) -> Any:
+        """The type by which msgspec checks a value."""
+        if self.choices:
+            return Literal[self.choices]
+        bound = int if self.kind == "int" else float
+        terms: dict[str, Any] = {}
+        if self.minimum is not None:
+            terms["ge"] = bound(self.minimum)
+        if self.maximum is not None:
+            terms["le"] = bound(self.maximum)
+        if self.max_length is not None:
+            terms["max_length"] = self.max_length
+        return Annotated[_TYPES[self.kind], Meta(**terms)] if terms else _TYPES[self.kind]
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of a value."""
+        terms = {
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "enum": self.choices and list(self.choices),
+            "maxLength": self.max_length,
+            "description": self.description or None,
+        }
+        return {
+            "type": _JSON[self.kind],
+            **{key: at for key, at in terms.items() if at is not None},
+        }
+
+    @property
+    def text(self) -> str:
+        """The field in words, for a prompt."""
+        words = [_WORDS[self.kind]]
+        if self.choices:
+            words = [f"one of {', '.join(map(repr, self.choices))}"]
+        if self.minimum is not None:
+            words.append(f"at least {self.minimum:g}")
+        if self.maximum is not None:
+            words.append(f"at most {self.maximum:g}")
+        if self.max_length is not None:
+            words.append(f"at most {self.max_length} characters")
+        return f"({'; '.join(filter(None, (', '.join(words), self.description)))})"
+
+    @property
+    def example(self) -> object:
+        """A value that the field can hold."""
+        if self.choices:
+            return self.choices[0]
+        if self.kind in ("str", "bool"):
+            return "..."[: self.max_length] if self.kind == "str" else True
+        bound = self.minimum if self.minimum is not None else min(self.maximum or 0, 0)
+        return bound if self.maximum is None else min(bound, self.maximum)
+
+
+class DeclaredAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One action that an agent may take, with its fields by name."""
+
+    name: Name
+    description: str = ""
+    fields: Mapping[Name, ActionField] = {}
+
+    def faults(self) -> Iterator[Fault]:
+        """Yields the reasons why nobody can take this action."""
+        if self.name == NO_ACTION:
+            yield ("name",), f"{NO_ACTION!r} stands for no action", "choose another name"
+        if _TAG in self.fields:
+            yield ("fields", _TAG), f"{_TAG!r} holds the action's name", "choose another name"
+        for name, field in self.fields.items():
+            for key, message, hint in field.faults():
+                yield ("fields", name, *key), message, hint
+
+
+def say_to(names: Sequence[str]) -> DeclaredAction:
+    """Returns the action by which an agent speaks to one of these, or to all."""
+    return DeclaredAction(
+        name=SAY,
+        description="They hear it in the next turn.",
+        fields={
+            "to": ActionField(kind="str", choices=(*names, EVERYONE)),
+            "text": ActionField(kind="str", max_length=TEXT_CHARACTERS_MAX),
+        },
+    )
+
+
+class ActionAnswer(msgspec.Struct, frozen=True):
+    """A model's answer: an action with its fields, None for no action, and what it notes."""
+
+    action_type: str | None
+    fields: Mapping[str, Any]
+    note: str = ""
+    importance: int = 1
+
+
+class ActionSet:
+    """The actions that one agent may take; with `has_notes` an answer holds a note besides.
+
+    Its texts are part of each request: changed words make other requests of the same ones.
+    """
+
+    def __init__(self, actions: Sequence[DeclaredAction], *, has_notes: bool = False) -> None:
+        self.actions = {action.name: action for action in actions}
+        kinds = [
+            msgspec.defstruct(
+                "Choice",
+                [(name, field.type) for name, field in action.fields.items()],
+                tag_field=_TAG,
+                tag=action.name,
+                forbid_unknown_fields=True,
+                frozen=True,
+                kw_only=True,
+            )
+            for action in actions
+        ]
+        none = msgspec.defstruct(
+            "NoChoice", [], tag_field=_TAG, tag=NO_ACTION, forbid_unknown_fields=True
+        )
+        self._choice: Any = Union[(*kinds, none)]
+        parts: list[tuple[str, Any]] = [("action", self._choice)]
+        self._has_notes = has_notes
+        if has_notes:
+            parts += [("note", Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)])]
+            parts += [("importance", Annotated[int, Meta(ge=1, le=10)])]
+        self._answer = msgspec.defstruct("Answer", parts, forbid_unknown_fields=True)
+        self.schema = self._schema()
+        self.text = self._text()
+
+    def answer(self, text: str) -> ActionAnswer:
+        """Returns what an answer says; raises msgspec.DecodeError, which says what is wrong."""
+        answer: Any = msgspec.json.decode(text, type=self._answer)
+        fields = msgspec.to_builtins(answer.action)
+        name = fields.pop(_TAG)
+        notes = (answer.note, answer.importance) if self._has_notes else ()
+        return ActionAnswer(None if name == NO_ACTION else name, fields, *notes)
+
+    def fault(self, name: str, fields: Mapping[str, object]) -> str:
+        """Returns the reason why an action is none of these; "" if it is one."""
+        if name not in self.actions:
+            near = nearest(name, [*self.actions], likeness=0)
+            return f"there is no action {name!r}{f', the nearest is {near[0]!r}' if near else ''}"
+        try:
+            msgspec.convert({**fields, _TAG: name}, self._choice)
+        except msgspec.ValidationError as error:
+            return str(error)
+        return ""
+
+    def _schema(self) -> dict[str, Any]:
+        choices = [
+            _object({_TAG: {"const": name, "type": "string"}, **_schemas(fields)})
+            for name, fields in [
+                *((a.name, a.fields) for a in self.actions.values()),
+                (NO_ACTION, {}),
+            ]
+        ]
+        members: dict[str, Any] = {"action": {"anyOf": choices}}
+        if self._has_notes:
+            members["note"] = {"type": "string", "maxLength": TEXT_CHARACTERS_MAX}
+            members["importance"] = {"type": "integer", "minimum": 1, "maximum": 10}
+        return _object(members)
+
+    def _text(self) -> str:
+        lines = ["In each turn you take one of these actions, or none:"]
+        for action in self.actions.values():
+            fields = ", ".join(f"{name} {field.text}" for name, field in action.fields.items())
+            words = f"- {action.name}: {fields}" if fields else f"- {action.name}"
+            lines.append(f"{words}. {action.description}" if action.description else words)
+        note = {"note": "...", "importance": 5} if self._has_notes else {}
+        examples = [
+            {_TAG: action.name, **{name: field.example for name, field in action.fields.items()}}
+            for action in self.actions.values()
+        ]
+        shapes = [_json({"action": choice, **note}) for choice in (*examples, {_TAG: NO_ACTION})]
+        lines.append(f"Answer with JSON and nothing else, such as {' or '.join(shapes)}")
+        if self._has_notes:
+            lines.append("The note is what you want to remember; its importance is from 1 to 10.")
+        return "\n".join(lines)
+
+
+def _schemas(fields: Mapping[str, ActionField]) -> dict[str, Any]:
+    return {name: field.schema for name, field in fields.items()}
+
+
+def _object(members: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": members,
+        "required": [*members],
+        "additionalProperties": False,
+    }
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
