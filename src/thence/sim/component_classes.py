@@ -29,13 +29,11 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "engines": {
         "base": "thence.sim.engine:BaseEngine",
         "fishery": "thence.sim.components.fishery:Fishery",
-        "llm_engine": "thence.sim.thinking:LLMEngine",
         "trade_network": "thence.sim.components.traders:TradeNetwork",
     },
     "validators": {
         "base": "thence.sim.agents:BaseValidator",
         "declared": "thence.sim.thinking:DeclaredValidator",
-        "llm_validator": "thence.sim.thinking:LLMValidator",
         "fishing_quota": "thence.sim.components.fishery:FishingQuota",
         "trade_inspector": "thence.sim.components.traders:TradeInspector",
     },

@@ -8,7 +8,7 @@ asked for the same before.
 
 import os
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -60,6 +60,11 @@ class Outcomes:
         self._lock = Lock()
         self._opened: int | None = None
         self._is_unsynced = False
+
+    @property
+    def own(self) -> Iterable[RecordedOutcome]:
+        """The outcomes of earlier processes of this run."""
+        return () if self._copies else self._known.values()
 
     def key(self, step: str, request: object) -> Key:
         """Returns the key of the next outcome of a request at a step.

@@ -84,7 +84,6 @@ def resume(
         events = list(run.log.read())
         _check_turns(run, max_turns, _turns(events))
         checkpoint = _checkpoint(run.folder, events, components)
-        outcomes = read_outcomes(run.folder)
         orchestrator = SimulationOrchestrator(
             config,
             agents=components.agents,
@@ -95,8 +94,7 @@ def resume(
             max_calls=max_calls,
             max_cost=max_cost,
             again=ReplayInput(
-                outcomes=_still_valid(outcomes, run, _turns(events)),
-                models_spent=_spent(config, outcomes),
+                outcomes=_outcomes(run, _turns(events)),
                 altered=_altered(run),
                 folder=run.folder,
                 stored=RecordedSteps(events, None if checkpoint is None else checkpoint.event_id),
@@ -265,30 +263,15 @@ def _check_objects(run: RecordedRun, agents: object, engine: object, validator: 
         )
 
 
-def _spent(config: SimulationConfig, outcomes: Mapping[Key, RecordedOutcome]) -> tuple[int, float]:
-    if not config.llm.endpoints:
-        return 0, 0.0
-    from thence.sim.asking import spent
-
-    return spent(outcomes.values())
-
-
-def _still_valid(
-    outcomes: Mapping[Key, RecordedOutcome], run: RecordedRun, turns: int
-) -> Mapping[Key, RecordedOutcome]:
+def _outcomes(run: RecordedRun, turns: int) -> Mapping[Key, RecordedOutcome]:
     """Returns the outcomes without failures of models in the turn in which the run failed."""
+    from thence.sim.asking import is_failure
+
+    outcomes, turn = read_outcomes(run.folder), f"{turns + 1}."
     if run.result.get("status") != "failed":
         return outcomes
-    return {
-        key: outcome
-        for key, outcome in outcomes.items()
-        if not (
-            outcome.step.startswith(f"{turns + 1}.")
-            and isinstance(outcome.value, dict)
-            and outcome.value.get("kind") == "llm_call"
-            and outcome.value.get("failure")
-        )
-    }
+    retried = {key for key in outcomes if key[0].startswith(turn) and is_failure(outcomes[key])}
+    return {key: outcome for key, outcome in outcomes.items() if key not in retried}
 
 
 def _turns(events: Iterable[Event]) -> int:

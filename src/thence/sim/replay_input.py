@@ -244,7 +244,6 @@ class ReplayInput(msgspec.Struct, frozen=True, kw_only=True):
 
     `folder` is the run's own where it is resumed; then `checkpoint` is where it begins, and
     `stored` are the events behind. Else `parent` holds the run_id and turn that it branches from.
-    `models_spent` are calls and cost of models so far.
     `altered` is what the run alters, `failures` the facts of agents' failures, both by step.
     """
 
@@ -255,4 +254,3 @@ class ReplayInput(msgspec.Struct, frozen=True, kw_only=True):
     stored: RecordedSteps | None = None
     failures: Mapping[str, Mapping[str, Any]] = {}
     checkpoint: Checkpoint | None = None
-    models_spent: tuple[int, float] = (0, 0.0)

@@ -25,7 +25,7 @@ from thence.sim.replay_input import ReplayInput
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_config, write_result
 from thence.sim.scenario import SimulationConfig
 from thence.sim.scenario_sections import AgentErrorPolicy, EventSettings
-from thence.sim.simulation import Components, Simulation, make_components
+from thence.sim.simulation import Simulation, make_components
 from thence.sim.state import State
 from thence.sim.turn import described, message_of
 from thence.sim.writer import EventWriter, WriteMode, logger
@@ -132,8 +132,6 @@ class SimulationOrchestrator:
             scenario.events, output_root, verbosity, mode, max_file_size=max_file_size, **queue
         )
         self._components = make_components(self.config, agents, engine, validator)
-        if llm.endpoints:
-            _check_models(self.config, self._components)
         name = self.config.simulation.name
         self._again = again or ReplayInput(outcomes={}, altered={})
         root = Path(settings.output_root)
@@ -263,7 +261,6 @@ class SimulationOrchestrator:
                 outcomes=Outcomes(file, self._again.outcomes, copies=not is_resumed),
                 stored=self._again.stored,
                 known_failures=self._again.failures,
-                models_spent=self._again.models_spent,
             )
         return self._simulation
 
@@ -430,15 +427,6 @@ def _error_line(error: Exception, component: str) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     location = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{component} failed: {described(error)}{location}"
-
-
-def _check_models(config: SimulationConfig, components: Components) -> None:
-    """Raises ThenceError if an endpoint that a component asks can't be asked."""
-    from thence.sim.asking import check_endpoints
-
-    all_components = (*components.agents, components.engine, components.validator)
-    asking = (one for one in all_components if getattr(one, "asks_models", False))
-    check_endpoints(config.llm, [getattr(component, "endpoint", None) for component in asking])
 
 
 def _warn_of_unmet(simulation: Simulation, status: Status) -> None:

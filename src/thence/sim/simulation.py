@@ -121,15 +121,13 @@ def _check_names(agents: Sequence[BaseAgent]) -> None:
         seen.add(agent.name)
 
 
-def models_of(
-    config: SimulationConfig, outcomes: Outcomes, spent: tuple[int, float]
-) -> "Models | None":
+def models_of(config: SimulationConfig, outcomes: Outcomes) -> "Models | None":
     """Returns the models that a run may ask; None without the section llm."""
     if not config.llm.endpoints:
         return None
     from thence.sim.asking import Models
 
-    return Models(config.llm, outcomes, config.source.parent if config.source else None, spent)
+    return Models(config.llm, outcomes, config.source.parent if config.source else None)
 
 
 # turns after which covers are forgotten where the scenario has no checkpoints
@@ -156,13 +154,12 @@ class Simulation:
         outcomes: Outcomes | None = None,
         stored: RecordedSteps | None = None,
         known_failures: Mapping[str, Mapping[str, Any]] | None = None,
-        models_spent: tuple[int, float] = (0, 0.0),
     ) -> None:
         self._known_failures = known_failures or {}
         self.config = config
         self.components = components
         self.outcomes = outcomes or Outcomes()
-        self.models = models_of(config, self.outcomes, models_spent)
+        self.models = models_of(config, self.outcomes)
         self._emit = emit
         self._waits = Waits()
         self._caller = Caller(config.simulation.threads, self._waits)

@@ -6,12 +6,13 @@ can't be used is asked for once more, with the reason; nothing is guessed.
 
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from thence.errors import ModelCallFailed, ScenarioError, ThenceError
+from thence.errors import ModelCallFailed, ThenceError
 from thence.sim.agents import (
     Action,
     BaseAgent,
@@ -22,16 +23,16 @@ from thence.sim.agents import (
     RecordedView,
     Verdict,
 )
-from thence.sim.asking import Message
 from thence.sim.component_classes import ComponentNotFound, load
 from thence.sim.engine import BaseEngine, View
-from thence.sim.models.actions import HEARD, ActionAnswer, ActionSet, DeclaredAction, say_to
+from thence.sim.models.actions import HEARD, NO_ACTION, ActionSet, DeclaredAction, action_set
+from thence.sim.models.client import ModelRequest
 from thence.sim.scenario import SimulationConfig
 
 T = TypeVar("T")
 MemorySize = Annotated[int, msgspec.Meta(ge=0, le=1_000)]
+Message = Mapping[str, str]
 RECALLED_MAX = 10
-_UNUSABLE = (ValueError, msgspec.MsgspecError)
 
 
 def message(role: str, text: str) -> dict[str, str]:
@@ -44,48 +45,49 @@ async def ask(
     messages: Sequence[Message],
     take: Callable[[str], T],
     schema: Mapping[str, Any] | None = None,
-    **terms: Any,
+    *,
+    endpoint: str | None = None,
+    share: bool = False,
 ) -> T:
-    """Returns what `take` makes of a model's answer.
+    """Returns what `take` makes of the answer of a model, at the scenario's default endpoint.
 
-    Where it raises a ValueError or msgspec's error, the model is asked once more, with its text.
-    `terms` are those of `Models.ask`. Raises ModelCallFailed after a second such answer.
+    Where `take` raises a ValueError, or an error of msgspec, the model is asked once more, with
+    the error's text. Raises ModelCallFailed where no answer comes, or none that can be used.
     """
-    models = view.ledger.models
+    models, step = view.ledger.models, f"{view.turn}.{view.phase}.{view.agent_id}"
+    place = f"for {view.agent_id} in turn {view.turn}"
     if models is None:
-        raise ThenceError(
-            "could not ask a model",
-            place=f"for {view.agent_id}",
-            cause="the scenario has no section llm",
-            hint="write llm: {endpoints: {local: {base_url: …, model: …}}}",
-        )
-    answer = await models.ask(view, messages, schema, **terms)
-    try:
-        return take(answer)
-    except _UNUSABLE as error:
-        reason = f"That can't be used: {error}. Answer again, with JSON and nothing else."
-        more = [message("assistant", answer), message("user", reason)]
-    answer = await models.ask(view, [*messages, *more], schema, **terms)
-    try:
-        return take(answer)
-    except _UNUSABLE as error:
-        raise ModelCallFailed(
-            "could not use the model's answers",
-            place=f"to {view.agent_id} in turn {view.turn}",
-            cause=f"the second one too: {error}",
-            hint="state in the prompt what an answer looks like, or ask another model",
-        ) from error
+        cause, hint = "the scenario has no section llm", "write llm: {endpoints: …}"
+        raise ThenceError("could not ask a model", place=place, cause=cause, hint=hint)
+    for is_last in (False, True):
+        request = ModelRequest(tuple(messages), schema)
+        call = await models.ask(step, request, view.causes, endpoint=endpoint, share=share)
+        view.called(call)
+        answer = call.outcome.text()
+        try:
+            return take(answer)
+        except (ValueError, msgspec.MsgspecError) as error:
+            if is_last:
+                cause, hint = f"the second one too: {error}", "ask another model, or otherwise"
+                operation = "could not use the model's answers"
+                raise ModelCallFailed(operation, place=place, cause=cause, hint=hint) from error
+            reason = f"That can't be used: {error}. Answer again, as you were told to."
+            messages = [*messages, message("assistant", answer), message("user", reason)]
+    raise AssertionError("the last answer is returned or refused")
 
 
 def prompt_of(prompt: str, prompt_file: Path | None, config: SimulationConfig | None) -> str:
-    """Returns a prompt, or the text of a file beside the scenario; raises ScenarioError."""
+    """Returns a prompt, or the text of a file beside the scenario; raises ValueError."""
     if prompt_file is None:
         return prompt
-    folder = config.source.parent if config and config.source else Path()
     try:
-        return (folder / prompt_file).read_text(encoding="utf-8")
+        return (_folder(config) / prompt_file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError("could not read the prompt", place=prompt_file, cause=error) from error
+        raise ValueError(f"prompt_file can't be read: {error}") from error
+
+
+def _folder(config: SimulationConfig | None) -> Path:
+    return config.source.parent if config and config.source else Path()
 
 
 def read_values(view: RecordedView, patterns: Sequence[str], own: str) -> str:
@@ -134,18 +136,13 @@ class LLMAgent(BaseAgent):
 
     async def decide_action(self, observation: Observation) -> Decision:
         """Asks the model and returns the decision; raises ModelCallFailed."""
-        return await ask(
-            observation,
-            self.messages(observation),
-            lambda answer: self.action(answer, observation),
-            self.schema,
-            endpoint=self.endpoint,
-            share=self.share,
-        )
+        messages, take = self.messages(observation), partial(self.action, observation=observation)
+        where, share = self.endpoint, self.share
+        return await ask(observation, messages, take, self.schema, endpoint=where, share=share)
 
 
 class MemoryRecord(msgspec.Struct, frozen=True):
-    """What an agent noted in a turn; `importance` is from 1 to 10."""
+    """What an agent noted in a turn; the greatest `importance` is 10."""
 
     turn: int
     importance: int
@@ -176,9 +173,7 @@ class PromptedAgent(LLMAgent):
     ) -> None:
         super().__init__(name, endpoint=endpoint, share=share)
         self.prompt = prompt_of(prompt, prompt_file, config)
-        self.actions = ActionSet(
-            declared_actions(name, actions, talk, config), has_notes=memory > 0
-        )
+        self.actions = action_set(actions, _receivers(talk, config), has_notes=memory > 0)
         self.schema = self.actions.schema
         self.sees = sees
         self.memory = memory
@@ -190,13 +185,14 @@ class PromptedAgent(LLMAgent):
         own = f"agent/{self.name}"
         names = observation.ledger.table.names(own)
         sees = [name for name in names if name != HEARD] if self.sees is None else self.sees
-        parts = [f"You are {self.name}. It is turn {observation.turn}."]
+        who = "" if self.share else f"You are {self.name}. "  # a name would make no two alike
+        parts = [f"{who}It is turn {observation.turn}."]
         if values := read_values(observation, sees, own):
             parts.append(f"You see:\n{values}")
         if HEARD in names:
             lines = [
-                f"{who}: {text}"
-                for turn, who, text in observation[HEARD]
+                f"{speaker}: {text}"
+                for turn, speaker, text in observation[HEARD]
                 if turn == observation.turn - 1
             ]
             parts += ["\n".join(["You hear:", *lines])] if lines else []
@@ -211,11 +207,11 @@ class PromptedAgent(LLMAgent):
 
     def action(self, answer: str, observation: Observation) -> Decision:
         """Returns the declared action that an answer holds, or None."""
-        decided = self.actions.answer(answer)
-        self._note(observation.turn, decided)
-        if decided.action_type is None:
-            return None
-        return Action(decided.action_type, decided.fields)
+        name, fields, note, importance = self.actions.answer(answer)
+        if self.memory:
+            text = f"{note} (I chose {name} {_shown(fields)})"
+            self._note(MemoryRecord(observation.turn, importance, text))
+        return None if name == NO_ACTION else Action(name, fields)
 
     def get_state(self) -> list[Any]:
         """Returns the notes."""
@@ -225,12 +221,8 @@ class PromptedAgent(LLMAgent):
         """Takes the notes back."""
         self._records = msgspec.convert(state, list[MemoryRecord])
 
-    def _note(self, turn: int, decided: ActionAnswer) -> None:
-        if not self.memory:
-            return
-        chosen = f"{decided.action_type or 'nothing'} {_shown(decided.fields)}"
-        note = MemoryRecord(turn, decided.importance, f"{decided.note} (I chose {chosen})")
-        kept = [*(record for record in self._records if record.turn != turn), note]
+    def _note(self, note: MemoryRecord) -> None:
+        kept = [*(record for record in self._records if record.turn != note.turn), note]
         if len(kept) > self.memory:  # the older of equally important ones goes
             kept.remove(min(kept, key=lambda record: (record.importance, record.turn)))
         self._records = kept
@@ -238,16 +230,15 @@ class PromptedAgent(LLMAgent):
     def _recalled(self, turn: int) -> list[str]:
         earlier = [record for record in self._records if record.turn < turn]
         earlier.sort(key=lambda record: (record.importance, record.turn), reverse=True)
-        recalled = sorted(earlier[:RECALLED_MAX], key=lambda record: record.turn)
-        return [f"turn {record.turn}: {record.text}" for record in recalled]
+        recalled = sorted((record.turn, record.text) for record in earlier[:RECALLED_MAX])
+        return [f"turn {number}: {text}" for number, text in recalled]
 
 
 class ScriptedAgent(BaseAgent):
     """An agent that follows a script: a list of actions by turn, or a function.
 
-    Entry n of `script` is the action of turn n, as `{do: give, to: ben}` or none; with `repeats`
-    the script begins anew behind its last entry. `function` is `./file.py:name` or
-    `package.module:name`: it is called with the observation and returns a decision.
+    Entry n of `script` is the action of turn n, as `{do: give, to: ben}`, or none. `function` is
+    `./file.py:name` or `package.module:name`: it takes the observation and returns a decision.
     """
 
     remembers = False
@@ -258,17 +249,15 @@ class ScriptedAgent(BaseAgent):
         config: SimulationConfig | None = None,
         *,
         script: tuple[dict[str, Any] | None, ...] = (),
-        repeats: bool = False,
         function: str | None = None,
         talk: bool = False,
     ) -> None:
         super().__init__(name)
-        self._script, self._repeats = script, repeats
+        self._script = script
         self._function: Any = None
         if function is not None:
-            folder = config.source.parent if config and config.source else None
             try:
-                self._function = load(*function.rpartition(":")[::2], folder)
+                self._function = load(*function.rpartition(":")[::2], _folder(config))
             except ComponentNotFound as error:
                 raise ValueError(str(error)) from error
             if not callable(self._function):
@@ -278,21 +267,12 @@ class ScriptedAgent(BaseAgent):
         """Returns what the script has for this turn."""
         if self._function is not None:
             return self._function(observation)
-        place = observation.turn - 1
-        if self._repeats and self._script:
-            place %= len(self._script)
-        entry = self._script[place] if place < len(self._script) else None
-        if not entry:
-            return None
-        return Action(str(entry.get("do")), {key: at for key, at in entry.items() if key != "do"})
+        fields = dict(dict(enumerate(self._script, 1)).get(observation.turn) or {})
+        return Action(str(fields.pop("do", NO_ACTION)), fields) if fields else None
 
 
-def declared_actions(
-    name: str, actions: Sequence[DeclaredAction], talk: bool, config: SimulationConfig | None
-) -> list[DeclaredAction]:
-    """Returns the actions of an agent, with the one to speak if it talks and others hear it."""
-    others = [agent.name for agent in config.agents if agent.name != name] if config else []
-    return [*actions, say_to(others)] if talk and others else list(actions)
+def _receivers(talk: bool, config: SimulationConfig | None) -> list[str]:
+    return [agent.name for agent in config.agents] if talk and config else []
 
 
 class DeclaredValidator(BaseValidator):
@@ -304,9 +284,8 @@ class DeclaredValidator(BaseValidator):
         for agent in config.agents if config else ():
             if "actions" in agent.params:
                 declared = msgspec.convert(agent.params["actions"], tuple[DeclaredAction, ...])
-                talks = bool(agent.params.get("talk"))
-                actions = declared_actions(agent.name, declared, talks, config)
-                self._actions[agent.name] = ActionSet(actions)
+                receivers = _receivers(agent.params.get("talk") is True, config)
+                self._actions[agent.name] = action_set(declared, receivers)
 
     def validate_action(self, action: Action, state: RecordedState) -> Verdict:
         """Refuses an action that differs from its declaration, with the reason."""
@@ -315,101 +294,47 @@ class DeclaredValidator(BaseValidator):
         return Verdict.reject(fault) if fault else Verdict.accept()
 
 
-class _Validity(msgspec.Struct, forbid_unknown_fields=True):
-    valid: bool
-    reason: str = ""
-
-
 class LLMValidator(BaseValidator):
-    """A validator that asks a model whether an action is valid, by a prompt with the rules."""
+    """A validator that asks a model: a child has `messages` and `verdict`."""
 
     asks_models = True
-
-    def __init__(
-        self,
-        config: SimulationConfig | None = None,
-        *,
-        prompt: str = "",
-        prompt_file: Path | None = None,
-        endpoint: str | None = None,
-        sees: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(config)
-        self.prompt = prompt_of(prompt, prompt_file, config)
-        self.endpoint, self.sees = endpoint, sees
+    endpoint: str | None = None
+    schema: Mapping[str, Any] | None = None
 
     def messages(self, action: Action, state: RecordedState) -> Sequence[Message]:
         """Returns the messages to the model; what is read for them causes the call."""
-        shape = 'Answer with JSON and nothing else: {"valid": true or false, "reason": "..."}'
-        text = f"{action.agent_id}: {action.action_type} {_shown(dict(action.payload))}"
-        values = read_values(state, self.sees, f"agent/{action.agent_id}")
-        return [
-            message("system", f"{self.prompt}\n\n{shape}"),
-            message("user", f"{text}\n{values}"),
-        ]
+        raise NotImplementedError(f"{type(self).__name__} asks nothing")
 
     def verdict(self, answer: str, action: Action, state: RecordedState) -> Verdict:
         """Returns the verdict that an answer means; raises ValueError if it means none."""
-        validity = msgspec.json.decode(answer, type=_Validity)
-        return Verdict(validity.valid, validity.reason)
+        raise NotImplementedError(f"{type(self).__name__} judges nothing")
 
     async def validate_action(self, action: Action, state: RecordedState) -> Verdict:
         """Asks the model and returns its verdict; raises ModelCallFailed."""
         messages = self.messages(action, state)
-        return await ask(
-            state,
-            messages,
-            lambda answer: self.verdict(answer, action, state),
-            endpoint=self.endpoint,
-        )
+        take = partial(self.verdict, action=action, state=state)
+        return await ask(state, messages, take, self.schema, endpoint=self.endpoint)
 
 
 class LLMEngine(BaseEngine):
-    """An engine whose rules a model plays: it is shown `sees`, and sets variables of `writes`.
-
-    Both are lists of scope and name, such as `global/price`. A child may have rules besides.
-    """
+    """An engine whose rules a model plays: a child has `messages` and `change`."""
 
     asks_models = True
-
-    def __init__(
-        self,
-        config: SimulationConfig | None = None,
-        *,
-        prompt: str = "",
-        prompt_file: Path | None = None,
-        endpoint: str | None = None,
-        sees: tuple[str, ...] = (),
-        writes: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(config)
-        self.prompt = prompt_of(prompt, prompt_file, config)
-        self.endpoint, self.sees, self.writes = endpoint, sees, writes
+    endpoint: str | None = None
+    schema: Mapping[str, Any] | None = None
 
     def messages(self, view: View) -> Sequence[Message]:
         """Returns the messages to the model; what is read for them causes the call."""
-        example = dict.fromkeys(self.writes, "...")
-        shape = f"Answer with JSON and nothing else, the new values: {_shown(example)}"
-        user = f"It is turn {view.turn}.\n{read_values(view, self.sees, 'global')}"
-        return [message("system", f"{self.prompt}\n\n{shape}"), message("user", user)]
+        raise NotImplementedError(f"{type(self).__name__} asks nothing")
 
     def change(self, answer: str, view: View) -> None:
-        """Sets what an answer says; raises ValueError if it says nothing that can be set."""
-        values = msgspec.json.decode(answer, type=dict[str, Any])
-        if unknown := values.keys() - set(self.writes):
-            raise ValueError(f"{min(unknown)} is not among {', '.join(self.writes)}")
-        table = view.ledger.table
-        places = {name: table.index(*name.rpartition("/")[::2]) for name in values}
-        for name, index in places.items():
-            if fault := table[index].declaration.fault(values[name]):
-                raise ValueError(f"{name} {fault}")
-        for name, index in places.items():
-            view.put(index, values[name])
+        """Sets, by the view, what an answer says; raises ValueError if it means nothing."""
+        raise NotImplementedError(f"{type(self).__name__} changes nothing")
 
     async def apply_engine_rules(self, view: View) -> None:
         """Asks the model and sets what it answers; raises ModelCallFailed."""
-        messages = self.messages(view)
-        await ask(view, messages, lambda answer: self.change(answer, view), endpoint=self.endpoint)
+        take = partial(self.change, view=view)
+        await ask(view, self.messages(view), take, self.schema, endpoint=self.endpoint)
 
 
 def _shown(value: object) -> str:

@@ -1,6 +1,7 @@
 """Declared actions: of one declaration come a prompt's text, the JSON Schema and every check."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Union
 
 import msgspec
@@ -16,8 +17,8 @@ SAY = "say"
 HEARD = "heard"  # the variable of an agent that others speak to
 TEXT_CHARACTERS_MAX = 500
 _TAG = "do"
+_SETS_MAX = 1_000  # agents of one entry have one
 _TYPES: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
-_JSON = {"int": "integer", "float": "number", "str": "string", "bool": "boolean"}
 _WORDS = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false"}
 _KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
 
@@ -32,7 +33,6 @@ class ActionField(
     maximum: int | float | None = None
     choices: tuple[int | str, ...] | None = None
     max_length: Annotated[int, Meta(ge=1)] | None = None
-    description: str = ""
 
     def faults(self) -> Iterator[Fault]:
         """Yields the reasons why nobody can fill this field, with what to write instead."""
@@ -71,21 +71,6 @@ class ActionField(
         return Annotated[_TYPES[self.kind], Meta(**terms)] if terms else _TYPES[self.kind]
 
     @property
-    def schema(self) -> dict[str, Any]:
-        """The JSON Schema of a value."""
-        terms = {
-            "minimum": self.minimum,
-            "maximum": self.maximum,
-            "enum": self.choices and list(self.choices),
-            "maxLength": self.max_length,
-            "description": self.description or None,
-        }
-        return {
-            "type": _JSON[self.kind],
-            **{key: at for key, at in terms.items() if at is not None},
-        }
-
-    @property
     def text(self) -> str:
         """The field in words, for a prompt."""
         words = [_WORDS[self.kind]]
@@ -97,7 +82,7 @@ class ActionField(
             words.append(f"at most {self.maximum:g}")
         if self.max_length is not None:
             words.append(f"at most {self.max_length} characters")
-        return f"({'; '.join(filter(None, (', '.join(words), self.description)))})"
+        return f"({', '.join(words)})"
 
     @property
     def example(self) -> object:
@@ -128,72 +113,64 @@ class DeclaredAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 yield ("fields", name, *key), message, hint
 
 
-def say_to(names: Sequence[str]) -> DeclaredAction:
-    """Returns the action by which an agent speaks to one of these, or to all."""
-    return DeclaredAction(
-        name=SAY,
-        description="They hear it in the next turn.",
-        fields={
-            "to": ActionField(kind="str", choices=(*names, EVERYONE)),
-            "text": ActionField(kind="str", max_length=TEXT_CHARACTERS_MAX),
-        },
-    )
+def action_set(
+    actions: Sequence[DeclaredAction], receivers: Sequence[str] = (), *, has_notes: bool = False
+) -> "ActionSet":
+    """Returns the actions of an agent, with the one to speak to `receivers`, or to all of them."""
+    if receivers:
+        to = ActionField(kind="str", choices=(*receivers, EVERYONE))
+        fields = {"to": to, "text": ActionField(kind="str", max_length=TEXT_CHARACTERS_MAX)}
+        words = "They hear it in the next turn."
+        actions = [*actions, DeclaredAction(name=SAY, description=words, fields=fields)]
+    return _action_set(msgspec.json.encode(actions), has_notes)
 
 
-class ActionAnswer(msgspec.Struct, frozen=True):
-    """A model's answer: an action with its fields, None for no action, and what it notes."""
-
-    action_type: str | None
-    fields: Mapping[str, Any]
-    note: str = ""
-    importance: int = 1
+@lru_cache(maxsize=_SETS_MAX)
+def _action_set(data: bytes, has_notes: bool) -> "ActionSet":
+    return ActionSet(msgspec.json.decode(data, type=list[DeclaredAction]), has_notes)
 
 
 class ActionSet:
     """The actions that one agent may take; with `has_notes` an answer holds a note besides.
 
-    Its texts are part of each request: changed words make other requests of the same ones.
+    `text` and `schema` are part of each request: in other words it is another request.
     """
 
-    def __init__(self, actions: Sequence[DeclaredAction], *, has_notes: bool = False) -> None:
-        self.actions = {action.name: action for action in actions}
-        kinds = [
-            msgspec.defstruct(
-                "Choice",
-                [(name, field.type) for name, field in action.fields.items()],
-                tag_field=_TAG,
-                tag=action.name,
-                forbid_unknown_fields=True,
-                frozen=True,
-                kw_only=True,
-            )
-            for action in actions
-        ]
-        none = msgspec.defstruct(
-            "NoChoice", [], tag_field=_TAG, tag=NO_ACTION, forbid_unknown_fields=True
-        )
-        self._choice: Any = Union[(*kinds, none)]
-        parts: list[tuple[str, Any]] = [("action", self._choice)]
+    def __init__(self, actions: Sequence[DeclaredAction], has_notes: bool) -> None:
+        self._actions = {action.name: action for action in actions}
         self._has_notes = has_notes
+        choices = [_choice(action.name, action.fields) for action in actions]
+        self._choice: Any = Union[(*choices, _choice(NO_ACTION, {}))]
+        parts: list[tuple[str, Any]] = [("action", self._choice)]
         if has_notes:
             parts += [("note", Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)])]
             parts += [("importance", Annotated[int, Meta(ge=1, le=10)])]
         self._answer = msgspec.defstruct("Answer", parts, forbid_unknown_fields=True)
-        self.schema = self._schema()
+        kinds = [
+            _object({_TAG: {"enum": [name]}, **{key: _schema(of.type) for key, of in fields}})
+            for name, fields in (
+                *((action.name, action.fields.items()) for action in actions),
+                (NO_ACTION, ()),
+            )
+        ]
+        notes = {name: _schema(of) for name, of in parts[1:]}
+        self.schema = _object({"action": {"anyOf": kinds}, **notes})
         self.text = self._text()
 
-    def answer(self, text: str) -> ActionAnswer:
-        """Returns what an answer says; raises msgspec.DecodeError, which says what is wrong."""
+    def answer(self, text: str) -> tuple[str, dict[str, Any], str, int]:
+        """Returns an answer's action, `none` for none, with its fields, the note, its importance.
+
+        Raises msgspec.DecodeError, which says what is wrong.
+        """
         answer: Any = msgspec.json.decode(text, type=self._answer)
         fields = msgspec.to_builtins(answer.action)
-        name = fields.pop(_TAG)
-        notes = (answer.note, answer.importance) if self._has_notes else ()
-        return ActionAnswer(None if name == NO_ACTION else name, fields, *notes)
+        notes = (answer.note, answer.importance) if self._has_notes else ("", 0)
+        return fields.pop(_TAG), fields, *notes
 
     def fault(self, name: str, fields: Mapping[str, object]) -> str:
         """Returns the reason why an action is none of these; "" if it is one."""
-        if name not in self.actions:
-            near = nearest(name, [*self.actions], likeness=0)
+        if name not in self._actions:
+            near = nearest(name, [*self._actions], likeness=0)
             return f"there is no action {name!r}{f', the nearest is {near[0]!r}' if near else ''}"
         try:
             msgspec.convert({**fields, _TAG: name}, self._choice)
@@ -201,30 +178,16 @@ class ActionSet:
             return str(error)
         return ""
 
-    def _schema(self) -> dict[str, Any]:
-        choices = [
-            _object({_TAG: {"const": name, "type": "string"}, **_schemas(fields)})
-            for name, fields in [
-                *((a.name, a.fields) for a in self.actions.values()),
-                (NO_ACTION, {}),
-            ]
-        ]
-        members: dict[str, Any] = {"action": {"anyOf": choices}}
-        if self._has_notes:
-            members["note"] = {"type": "string", "maxLength": TEXT_CHARACTERS_MAX}
-            members["importance"] = {"type": "integer", "minimum": 1, "maximum": 10}
-        return _object(members)
-
     def _text(self) -> str:
         lines = ["In each turn you take one of these actions, or none:"]
-        for action in self.actions.values():
+        for action in self._actions.values():
             fields = ", ".join(f"{name} {field.text}" for name, field in action.fields.items())
             words = f"- {action.name}: {fields}" if fields else f"- {action.name}"
             lines.append(f"{words}. {action.description}" if action.description else words)
         note = {"note": "...", "importance": 5} if self._has_notes else {}
         examples = [
             {_TAG: action.name, **{name: field.example for name, field in action.fields.items()}}
-            for action in self.actions.values()
+            for action in self._actions.values()
         ]
         shapes = [_json({"action": choice, **note}) for choice in (*examples, {_TAG: NO_ACTION})]
         lines.append(f"Answer with JSON and nothing else, such as {' or '.join(shapes)}")
@@ -233,17 +196,19 @@ class ActionSet:
         return "\n".join(lines)
 
 
-def _schemas(fields: Mapping[str, ActionField]) -> dict[str, Any]:
-    return {name: field.schema for name, field in fields.items()}
+def _choice(name: str, fields: Mapping[str, ActionField]) -> Any:
+    terms: dict[str, Any] = {"forbid_unknown_fields": True, "kw_only": True}
+    types = [(key, field.type) for key, field in fields.items()]
+    return msgspec.defstruct("Choice", types, tag_field=_TAG, tag=name, **terms)
+
+
+def _schema(kind: Any) -> dict[str, Any]:
+    return msgspec.json.schema(kind)
 
 
 def _object(members: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": members,
-        "required": [*members],
-        "additionalProperties": False,
-    }
+    terms = {"required": [*members], "additionalProperties": False}
+    return {"type": "object", "properties": members, **terms}
 
 
 def _json(value: object) -> str:
