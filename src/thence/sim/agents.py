@@ -353,7 +353,7 @@ class RecordedView:
         """Records the failure of a call and returns the error for it."""
         return _failed(self.ledger.outcomes.record(key, error=f"{type(error).__name__}: {error}"))
 
-    def called(self, call: "ModelCall") -> None:
+    def _called(self, call: "ModelCall") -> None:
         """Keeps a call of a model, whose event names what this view read."""
         self.calls += (call,)
 

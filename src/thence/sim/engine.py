@@ -107,7 +107,7 @@ class View(RecordedView):
         """The causes of a write of this call, or of the rule in it, so far."""
         return self._scope.causes()
 
-    def called(self, call: "ModelCall") -> None:
+    def _called(self, call: "ModelCall") -> None:
         """Records a call of a model; what is written behind it names it."""
         self.calls = (call,)
         ids = self._recorder.model_calls(self)

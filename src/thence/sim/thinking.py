@@ -62,7 +62,7 @@ async def ask(
     for is_last in (False, True):
         request = ModelRequest(tuple(messages), schema)
         call = await models.ask(step, request, view.causes, endpoint=endpoint, share=share)
-        view.called(call)
+        view._called(call)
         answer = call.outcome.text()
         try:
             return take(answer)
