@@ -67,7 +67,7 @@ def _faults() -> dict[str, Reply]:
     call = {"id": "1", "type": "function", "function": {"name": "give", "arguments": "{}"}}
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
     return {
-        "slow": Reply(good, drip_s=0.05),
+        "slow": Reply(good, drip_s=0.002),
         "cut": Reply(completion("I give Ann", finish_reason="length")),
         "429_retry_after": _error("slow down", 429, retry_after="0.2"),
         "429": _error("slow down", 429),
@@ -108,8 +108,8 @@ FAULTS = _faults()
 class Endpoint:
     """A server in a thread of its own, on a free port of the loopback interface.
 
-    `requests` are all that came, in their order; `in_flight_max` is how many were unanswered at
-    once. With `delay_s` each answer of the script waits for so long.
+    `requests` are all that came, in their order, over `connections`; `in_flight_max` is how many
+    were unanswered at once. With `delay_s` each answer of the script waits for so long.
     """
 
     def __init__(
@@ -123,12 +123,14 @@ class Endpoint:
         self.requests: list[Received] = []
         self.in_flight_max = 0
         self.in_flight = 0
+        self.connections = 0
         self.base_url = ""
         self._script = script
         self._fault = FAULTS[fault] if fault else None
         self._faults = faults
         self._delay_s = delay_s
         self._ready = threading.Event()
+        self._came = threading.Condition()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._loop: asyncio.AbstractEventLoop
         self._ended: asyncio.Event
@@ -137,6 +139,11 @@ class Endpoint:
         self._thread.start()
         assert self._ready.wait(30)
         return self
+
+    def wait_for(self, requests: int) -> None:
+        """Waits until so many requests have come."""
+        with self._came:
+            assert self._came.wait_for(lambda: len(self.requests) >= requests, 30)
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._ended.set)
@@ -151,6 +158,7 @@ class Endpoint:
         connections: set[asyncio.Task[None]] = set()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.connections += 1
             task = asyncio.ensure_future(self._converse(reader, writer))
             connections.add(task)
             task.add_done_callback(connections.discard)
@@ -179,7 +187,9 @@ class Endpoint:
         pairs = (line.partition(":") for line in head[1:] if line)
         headers = {name.lower(): text.strip() for name, _, text in pairs}
         body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
-        self.requests.append(Received(head[0].split()[1], headers, body))
+        with self._came:
+            self.requests.append(Received(head[0].split()[1], headers, body))
+            self._came.notify_all()
         self.in_flight += 1
         self.in_flight_max = max(self.in_flight_max, self.in_flight)
         try:
