@@ -311,7 +311,9 @@ def test_missing_file_is_told_with_the_nearest_shipped_scenario():
 def test_missing_file_like_none_is_told_with_all_shipped_scenarios():
     with pytest.raises(ScenarioError, match="there is no such file") as caught:
         SimulationConfig.from_file("nope")
-    assert caught.value.problems[0]["hint"] == "shipped: fishery, spatial_trade_network"
+    assert (
+        caught.value.problems[0]["hint"] == "shipped: fishery, negotiation, spatial_trade_network"
+    )
 
 
 def test_folder_is_no_scenario(tmp_path):

@@ -13,8 +13,14 @@ import msgspec
 
 from thence.errors import EndpointDown, ModelCallFailed, ThenceError
 from thence.files import replace_file
-from thence.log.storage.disk import variable
-from thence.sim.models.client import Attempt, Budget, ModelAnswer, ModelClient, ModelRequest
+from thence.sim.models.client import (
+    Attempt,
+    Budget,
+    ModelAnswer,
+    ModelClient,
+    ModelRequest,
+    slots_folder,
+)
 from thence.sim.models.settings import ModelSettings
 from thence.sim.outcomes import Key, Outcomes, RecordedOutcome, read_lines, request_digest
 
@@ -164,9 +170,8 @@ class Models:
         client = self._clients.get(name)
         try:
             if client is None:
-                slots = variable("THENCE_SIM_SLOTS")
-                folder = Path(slots) if slots else None
-                client = ModelClient(name, self._settings.endpoints[name], self._budget, folder)
+                settings = self._settings.endpoints[name]
+                client = ModelClient(name, settings, self._budget, slots_folder())
                 client.check()
                 self._clients[name] = client
             return RecordedAnswer(name, await client.ask(request))

@@ -321,7 +321,6 @@ class Caller:
         limit = asyncio.Semaphore(CONCURRENT_MAX)
         self._waits.asked = LoopCalls(lambda place: component_at(place).name, count, answers)
         before_s = perf_counter()
-        unlimited = nullcontext()
         try:
             for place, (call, arguments) in enumerate(calls):
                 timeout_s = timeout_of(place) if timeout_of else None
@@ -340,10 +339,8 @@ class Caller:
                     answer = CallFailure("raised", error)
                 if answer is not None and _is_awaitable(answer):
                     wait = _Pending(component_at(place), timeout_s, self._waits)
-                    asks_models = getattr(_component_of(call), "asks_models", False)
-                    threaded[place] = _await_within(
-                        unlimited if asks_models else limit, answer, wait
-                    )
+                    gate = nullcontext() if _asks_models(call) else limit
+                    threaded[place] = _await_within(gate, answer, wait)
                 answers.append(answer)
                 after_s = perf_counter()
                 if after_s - before_s > SLOW_S and self._threads_max:
@@ -482,6 +479,10 @@ def _take_error(future: "asyncio.Future[Any]") -> None:
 
 def _component_of(call: Callable[..., object]) -> object:
     return getattr(call, "__self__", call)
+
+
+def _asks_models(call: Callable[..., object]) -> bool:
+    return bool(getattr(_component_of(call), "asks_models", False))
 
 
 def _is_awaitable(answer: object) -> bool:

@@ -29,6 +29,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "engines": {
         "base": "thence.sim.engine:BaseEngine",
         "fishery": "thence.sim.components.fishery:Fishery",
+        "negotiation": "thence.sim.components.negotiation:Negotiation",
         "trade_network": "thence.sim.components.traders:TradeNetwork",
     },
     "validators": {

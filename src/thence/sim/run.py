@@ -132,10 +132,9 @@ class SimulationOrchestrator:
             scenario.events, output_root, verbosity, mode, max_file_size=max_file_size, **queue
         )
         self._components = make_components(self.config, agents, engine, validator)
-        name = self.config.simulation.name
         self._again = again or ReplayInput(outcomes={}, altered={})
-        root = Path(settings.output_root)
-        self.output_dir = self._again.folder or make_run_folder(root, name, run_id)
+        folder = Path(settings.output_root), self.config.simulation.name, run_id
+        self.output_dir = self._again.folder or make_run_folder(*folder)
         self.run_id: str = self.output_dir.name
         self._hold = RunHold(self.output_dir)
         self.result: RunResult | None = None
@@ -147,12 +146,10 @@ class SimulationOrchestrator:
         self._altered: dict[str, object] = {}
         self._lost_before = 0  # events, at the last checkpoint
         objects = {"agents": agents, "engine": engine, "validator": validator}
+        kinds = [kind for kind, component in objects.items() if component is not None]
+        parent, run = self._again.parent, self.run_id
         self._run_config = run_config(
-            self.config,
-            settings,
-            self.run_id,
-            parent=self._again.parent,
-            given_as_objects=[kind for kind, component in objects.items() if component is not None],
+            self.config, settings, run, parent=parent, given_as_objects=kinds
         )
         if self._again.folder is None:
             write_config(self.output_dir, self._run_config)
