@@ -126,7 +126,7 @@ def test_unknown_key_is_refused_with_the_nearest_known_one(problems, old, new, l
 
 
 @pytest.mark.promise("O8")
-@pytest.mark.parametrize("key", ["llm", "observability", "logging"])
+@pytest.mark.parametrize("key", ["observability", "logging"])
 def test_section_that_nothing_reads_is_unknown(problems, key):
     assert problems(text=GOOD + f"{key}: {{}}\n")[0]["key"] == key
 
@@ -347,7 +347,7 @@ def blocks(language):
 
 
 def test_example_of_the_page_runs(tmp_path):
-    (scenario,) = blocks("yaml")
+    scenario, models = blocks("yaml")
     agents, *_ = blocks("python")
     (tmp_path / "agents.py").write_text(agents)
     path = tmp_path / "market.yaml"
@@ -356,6 +356,8 @@ def test_example_of_the_page_runs(tmp_path):
     assert [agent.name for agent in read.agents] == ["ada-1", "ada-2", "ada-3"]
     result = SimulationOrchestrator(path, output_root=tmp_path / "out").run()
     assert (result.status, result.turns, result.error) == ("completed", 40, None)
+    path.write_text("simulation: {name: village}\n" + models)
+    assert SimulationConfig.from_file(path).llm.endpoints["local"].concurrency == 8
 
 
 def test_engine_of_the_page_pauses_an_agent(tmp_path):

@@ -139,8 +139,7 @@ class SimulationOrchestrator:
         self._hold = RunHold(self.output_dir)
         self.result: RunResult | None = None
         self.failure: Exception | None = None
-        self._on_turn = on_turn
-        self._on_wait = on_wait
+        self._on_turn, self._on_wait = on_turn, on_wait
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
         self._altered: dict[str, object] = {}
