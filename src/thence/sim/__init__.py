@@ -50,6 +50,7 @@ from thence.sim.scenario_sections import (
     VariableSettings,
 )
 from thence.sim.state import Declaration, State
+from thence.sim.sweep import sweep_table
 from thence.sim.table import Table
 from thence.sim.writer import EventWriter, WriteMode
 
@@ -119,6 +120,7 @@ __all__ = [
     "open_run",
     "replay",
     "resume",
+    "sweep_table",
 ]
 
 

@@ -42,6 +42,7 @@ from thence.sim.scenario_sections import (
     ValidatorEntry,
     VariableSettings,
 )
+from thence.sim.scenario_settings import put_setting
 from thence.sim.state import Declaration, Name, VariableTable
 from thence.yaml import BYTES_MAX, reader
 
@@ -75,13 +76,21 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     source: Path | None = None
 
     @classmethod
-    def from_file(cls, path: str | Path) -> "SimulationConfig":
+    def from_file(cls, path: str | Path, settings: Mapping[str, object] = {}) -> "SimulationConfig":
         """Reads a scenario from a YAML file, or a shipped one by its bare name.
 
-        Raises ScenarioError, whose `problems` list everything that is wrong.
+        `settings` are values by their keys, such as "engine.growth" or "agents.ada.step", that
+        stand in place of the file's. Raises ScenarioError, whose `problems` list everything that
+        is wrong.
         """
         file = find_file(path)
         raw, lines = parse_file(file)
+        problems = Problems(lines)
+        for key, value in settings.items():
+            place, fault = put_setting(raw, key, value)
+            if fault:
+                problems.add(place, fault, f"correct the setting {key}")
+        problems.raise_any()
         return cls(**_Reader(raw, lines, file).sections())
 
     @classmethod
@@ -389,7 +398,7 @@ class _Reader:
             self._problems.add((*path, "type"), str(error), hint)
             return
         if getattr(cls, "asks_models", False):
-            self._asking.append((path, entry.get("endpoint")))
+            self._asking.append(((*path, "endpoint"), entry.get("endpoint")))
         common_keys = common.__struct_fields__
         self._shapes.check(params_struct(cls), _params(entry, common), path, common_keys)
 
@@ -421,23 +430,19 @@ class _Reader:
             add((*path, "default"), f"{declaration.name} {fault}")
 
     def _check_models(self) -> None:
-        """Checks declared actions, and that each component that asks a model has an endpoint."""
-        add, actions = self._problems.add, self._shapes.fitting(DeclaredAction)
+        """Checks the names of actions, and that who asks a model has an endpoint."""
+        actions = self._shapes.fitting(DeclaredAction)
         self._check_unique((path, action.name) for path, action in actions)
-        for path, action in actions:
-            for key, message, hint in action.faults():
-                add((*path, *key), message, hint)
         if self._problems.has("llm"):
             return
         settings = next((llm for _, llm in self._shapes.fitting(ModelSettings)), ModelSettings())
-        names = [*settings.endpoints]
-        users = [((*path, "endpoint"), name or settings.default) for path, name in self._asking]
-        for path, name in (*users, (("llm", "default"), settings.default)):
-            if name is None and not names and path[0] != "llm":
+        names, add = [*settings.endpoints], self._problems.add
+        for path, name in (*self._asking, (("llm", "default"), settings.default)):
+            if name is not None and name not in names:
+                add(path, f"there is no endpoint {name!r}", _nearest(str(name), names, "endpoint"))
+            elif not names and path[0] != "llm":
                 hint = "write llm: {endpoints: {local: {base_url: …, model: …}}}"
                 add(path, "it asks a model, and there is no endpoint", hint)
-            elif name is not None and name not in names:
-                add(path, f"there is no endpoint {name!r}", _nearest(str(name), names, "endpoint"))
 
     def _check_places(self) -> None:
         places = self._shapes.fitting(PlaceSettings)

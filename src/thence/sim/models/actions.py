@@ -1,6 +1,6 @@
 """Declared actions: of one declaration come a prompt's text, the JSON Schema and every check."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Union
 
@@ -10,7 +10,6 @@ from msgspec import Meta
 from thence.core.nearest import nearest
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}\Z")]
-Fault = tuple[tuple[str, ...], str, str]  # where in an entry, the problem, a hint
 NO_ACTION = "none"
 EVERYONE = "all"
 SAY = "say"
@@ -26,7 +25,10 @@ _KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
 class ActionField(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=_KEYS
 ):
-    """One field of an action; bounds are inclusive, `max_length` counts characters."""
+    """One field of an action; bounds are inclusive, `max_length` counts characters.
+
+    What nobody could fill raises a ValueError that begins with the key to blame.
+    """
 
     kind: Literal["int", "float", "str", "bool"]
     minimum: int | float | None = None
@@ -34,26 +36,22 @@ class ActionField(
     choices: tuple[int | str, ...] | None = None
     max_length: Annotated[int, Meta(ge=1)] | None = None
 
-    def faults(self) -> Iterator[Fault]:
-        """Yields the reasons why nobody can fill this field, with what to write instead."""
+    def __post_init__(self) -> None:
         lowest, highest = self.minimum, self.maximum
-        if lowest is not None and highest is not None and lowest > highest:
-            yield ("min",), f"{lowest:g} is above max {highest:g}", "swap min and max"
         for key, bound in (("min", lowest), ("max", highest)):
             if bound is not None and (self.kind not in ("int", "float") or self.choices):
-                yield (key,), "only an int or float without choices has bounds", "leave it out"
-            elif bound is not None and self.kind == "int" and bound != int(bound):
-                yield (key,), f"an int can't be {bound:g}", "write a whole number"
+                raise ValueError(f"{key} is for an int or float without choices")
+            if bound is not None and self.kind == "int" and bound != int(bound):
+                raise ValueError(f"{key} is no whole number")
+        if lowest is not None and highest is not None and lowest > highest:
+            raise ValueError(f"min is above max, {highest:g}: swap them")
         if self.max_length is not None and self.kind != "str":
-            yield ("max_length",), "only a str has a length", "leave it out"
-        if self.choices is None:
-            return
-        if not self.choices:
-            yield ("choices",), "nobody can choose of nothing", "list at least one"
-        if self.kind not in ("int", "str"):
-            yield ("choices",), "only an int or str has choices", "leave it out"
-        elif any(type(choice) is not _TYPES[self.kind] for choice in self.choices):
-            yield ("choices",), f"not every choice is {self.kind}", "quote texts, and no numbers"
+            raise ValueError("max_length is for a str")
+        if self.choices is not None and not self.choices:
+            raise ValueError("choices is empty, nobody can choose: list at least one")
+        kinds = {type(choice) for choice in self.choices or ()}
+        if kinds and (self.kind not in ("int", "str") or kinds != {_TYPES[self.kind]}):
+            raise ValueError(f"choices are of int or str, and all of the type, {self.kind}")
 
     @property
     def type(self) -> Any:
@@ -102,15 +100,11 @@ class DeclaredAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     description: str = ""
     fields: Mapping[Name, ActionField] = {}
 
-    def faults(self) -> Iterator[Fault]:
-        """Yields the reasons why nobody can take this action."""
+    def __post_init__(self) -> None:
         if self.name == NO_ACTION:
-            yield ("name",), f"{NO_ACTION!r} stands for no action", "choose another name"
+            raise ValueError(f"name can't be {NO_ACTION!r}, which stands for no action")
         if _TAG in self.fields:
-            yield ("fields", _TAG), f"{_TAG!r} holds the action's name", "choose another name"
-        for name, field in self.fields.items():
-            for key, message, hint in field.faults():
-                yield ("fields", name, *key), message, hint
+            raise ValueError(f"fields can't have {_TAG!r}, which holds the action's name")
 
 
 def action_set(
@@ -118,6 +112,8 @@ def action_set(
 ) -> "ActionSet":
     """Returns the actions of an agent, with the one to speak to `receivers`, or to all of them."""
     if receivers:
+        if any(action.name == SAY for action in actions):
+            raise ValueError(f"actions can't have {SAY!r}, which talk brings along")
         to = ActionField(kind="str", choices=(*receivers, EVERYONE))
         fields = {"to": to, "text": ActionField(kind="str", max_length=TEXT_CHARACTERS_MAX)}
         words = "They hear it in the next turn."
