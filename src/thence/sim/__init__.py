@@ -1,5 +1,7 @@
 """Turn-based simulations whose events name their causes."""
 
+from typing import TYPE_CHECKING
+
 from thence.sim.agents import (
     Action,
     BaseAgent,
@@ -32,6 +34,7 @@ from thence.sim.events import (
     create_system_event,
 )
 from thence.sim.measure import Measurement, Weight, measure
+from thence.sim.models.settings import EndpointSettings, ModelSettings
 from thence.sim.recorded import RecordedRun, open_run
 from thence.sim.replay import Replay, branch, replay, resume
 from thence.sim.run import Orchestrator, RunResult, SimulationOrchestrator, TurnProgress
@@ -57,6 +60,9 @@ from thence.sim.table import Table
 from thence.sim.worlds import WorldMap
 from thence.sim.writer import EventWriter, WriteMode
 
+if TYPE_CHECKING:
+    from thence.sim.thinking import LLMAgent, LLMEngine, LLMValidator
+
 Reads = RecordedView  # the name of earlier versions
 
 __all__ = [
@@ -72,13 +78,18 @@ __all__ = [
     "Declaration",
     "DetailEvent",
     "EdgeSettings",
+    "EndpointSettings",
     "Event",
     "EventFilter",
     "EventSettings",
     "EventWriter",
     "GridSettings",
+    "LLMAgent",
+    "LLMEngine",
+    "LLMValidator",
     "Measurement",
     "MilestoneEvent",
+    "ModelSettings",
     "NetworkSettings",
     "Observation",
     "Orchestrator",
@@ -125,3 +136,16 @@ __all__ = [
     "resume",
     "sweep_table",
 ]
+
+
+if not TYPE_CHECKING:  # what asks models is imported when it is first used
+
+    def __getattr__(name: str) -> object:
+        if not name.startswith("LLM") or name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from thence.sim import thinking
+
+        return getattr(thinking, name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

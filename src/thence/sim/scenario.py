@@ -25,6 +25,8 @@ from thence.sim.component_classes import (
     known_types,
     params_struct,
 )
+from thence.sim.models.actions import HEARD, DeclaredAction
+from thence.sim.models.settings import EndpointSettings, ModelSettings
 from thence.sim.scenario_sections import (
     OF_LLM_SIM,
     AgentEntry,
@@ -58,6 +60,7 @@ from thence.yaml import BYTES_MAX, reader
 S = TypeVar("S", bound=msgspec.Struct)
 KeyPath = tuple[str | int, ...]
 _TYPES_WITH_BOUNDS = ("float", "int", "list")
+_SECRETS = ("key", "api_key", "apikey", "token", "secret", "password", "authorization")
 _LISTS = (list, tuple, set, frozenset, Sequence)
 _WORDS: Mapping[type, str] = {
     int: "an integer",
@@ -79,6 +82,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     validator: ComponentSettings = ComponentSettings(type="base")
     retries: int = 0
     spatial: SpatialSettings = SpatialSettings()
+    llm: ModelSettings = ModelSettings()
     given: Mapping[str, Any] = {}
     source: Path | None = None
 
@@ -114,14 +118,18 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     def table(self, agents: Iterable[str]) -> VariableTable:
         """Returns the variables of a run of this scenario with these agents."""
         declared, of_world = self.state_variables, declared_by(self.spatial)
+        agent_vars = (*declared.agent_vars, *of_world.get("agent_vars", ()))
         place_vars = (*declared.place_vars, *of_world.get("place_vars", ()))
         places: Iterable[str] = [place.name for place in self.spatial.places]
         if self.spatial.has_world and place_vars:
             places = shape_of(self.spatial).places
+        talks = any(agent.params.get("talk") is True for agent in self.agents)
+        if talks and not any(variable.name == HEARD for variable in agent_vars):
+            agent_vars += (Declaration(name=HEARD, kind="list"),)
         return VariableTable(
             global_vars=declared.global_vars,
             place_vars=place_vars,
-            agent_vars=(*declared.agent_vars, *of_world.get("agent_vars", ())),
+            agent_vars=agent_vars,
             places=places,
             agents=agents,
             has_map=self.spatial.has_world,
@@ -281,8 +289,13 @@ class _Shapes:
             return False
         try:
             result = converted(value, kind)
-        except msgspec.ValidationError:
-            if kind is Name and isinstance(value, str):
+        except msgspec.ValidationError as error:
+            word = str(error).partition(" ")[0]
+            if keys is not None and word in keys:  # what a section says of its parts
+                self._problems.add((*path, word), str(error))
+            elif path[-1:] == ("key_env",):  # maybe a key, which nothing shows
+                self._problems.add(path, "names no environment variable", "such as LOCAL_KEY")
+            elif kind is Name and isinstance(value, str):
                 hint = "names have letters, digits, '_' and '-' only, 100 at most"
                 self._problems.add(path, f"{value!r:.60} is no name", hint)
             else:
@@ -311,6 +324,8 @@ class _Shapes:
             if key in keys:
                 continue
             hint = OF_LLM_SIM.get((path[-1:], key)) or _nearest(key, [*keys, *other_keys])
+            if kind is EndpointSettings and key in _SECRETS:
+                hint = "write key_env: NAME, the environment variable that holds it"
             self._problems.add((*path, key), "this key is not known", hint)
             fits = False
         return fits
@@ -328,6 +343,7 @@ class _Reader:
         self._spatial = SpatialSettings()
         self._shape: Grid | Graph | None = None
         self._location = "location"  # the variable that initial_location sets
+        self._asking: list[tuple[KeyPath, object]] = []
 
     def sections(self) -> dict[str, Any]:
         """Returns the sections of SimulationConfig, by keyword; raises ScenarioError."""
@@ -338,6 +354,7 @@ class _Reader:
         self._check_places()
         self._check_agents()
         self._check_termination()
+        self._check_models()
         self._problems.raise_any()
         sections: Sections = converted(self._data, Sections)
         return {
@@ -353,6 +370,7 @@ class _Reader:
             "validator": _component(sections.validator, self._data.get("validator", {})),
             "retries": sections.validator.retries,
             "spatial": self._spatial,
+            "llm": sections.llm,
             "given": self._raw,
             "source": self._file,
         }
@@ -399,6 +417,8 @@ class _Reader:
                 hint = "write package.module:Class, or ./file.py:Class beside the scenario"
             self._problems.add((*path, "type"), str(error), hint)
             return
+        if getattr(cls, "asks_models", False):
+            self._asking.append(((*path, "endpoint"), entry.get("endpoint")))
         common_keys = common.__struct_fields__
         self._shapes.check(params_struct(cls), _params(entry, common), path, common_keys)
 
@@ -428,6 +448,21 @@ class _Reader:
         fault = declaration.fault(declaration.default)
         if fault and "default" in raw:
             add((*path, "default"), f"{declaration.name} {fault}")
+
+    def _check_models(self) -> None:
+        """Checks the names of actions, and that who asks a model has an endpoint."""
+        actions = self._shapes.fitting(DeclaredAction)
+        self._check_unique((path, action.name) for path, action in actions)
+        if self._problems.has("llm"):
+            return
+        settings = next((llm for _, llm in self._shapes.fitting(ModelSettings)), ModelSettings())
+        names, add = [*settings.endpoints], self._problems.add
+        for path, name in (*self._asking, (("llm", "default"), settings.default)):
+            if name is not None and name not in names:
+                add(path, f"there is no endpoint {name!r}", _nearest(str(name), names, "endpoint"))
+            elif not names and path[0] != "llm":
+                hint = "write llm: {endpoints: {local: {base_url: …, model: …}}}"
+                add(path, "it asks a model, and there is no endpoint", hint)
 
     def _check_places(self) -> None:
         places = self._shapes.fitting(PlaceSettings)
