@@ -89,7 +89,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 class _Answers(Outcomes):
     """The recorded answers of a run, which note whether a play needed others."""
 
-    lacks = asked = False
+    lacks = has_asked = False
 
     def known(self, key: Key) -> RecordedOutcome | None:
         try:
@@ -99,7 +99,7 @@ class _Answers(Outcomes):
             raise
 
     def record(self, key: Key, value: object = None, error: str | None = None) -> RecordedOutcome:
-        self.asked = True
+        self.has_asked = True
         return super().record(key, value, error)
 
 
@@ -147,8 +147,8 @@ class _Player:
         details: dict[str | None, Mapping[str, Any]] = {}
 
         def take(piece: Sequence[Members]) -> None:
-            wanted = (event for event in piece if event.step in self._steps)
-            details.update((event.step, plain_details(event.details or {})) for event in wanted)
+            events = (event for event in piece if event.step in self._steps)
+            details.update((event.step, plain_details(event.details or {})) for event in events)
 
         answers = _Answers(recorded=self._outcomes, may_ask=may_ask)
         simulation = Simulation(
@@ -175,7 +175,7 @@ class _Player:
             details[f"{simulation.recorder.turn}.failed.-.0"] = {"error": problem}
         if answers.lacks:
             problem, details = "it needs an answer that was not recorded", {}
-        return _Played(details, answers.asked, problem)
+        return _Played(details, answers.has_asked, problem)
 
     async def _play_turns(self, simulation: Simulation, altered_step: str) -> None:
         turn = int(altered_step.partition(".")[0]) if altered_step else 0
