@@ -142,36 +142,19 @@ def test_folder_outside_a_repository_is_refused(
         assert ended.err.count("\n") == 3
 
 
-def test_codex_has_hooks_and_older_versions_notify(repository: Path, env: dict[str, str]) -> None:
+def test_codex_has_hooks_of_its_own_form(repository: Path, env: dict[str, str]) -> None:
     home = Path(env["HOME"], ".codex")
-    home.mkdir()
-    config = home / "config.toml"
-    config.write_text('model = "m"\n[features]\nx = 1\n')
-    ok("install", "codex", "--user", "--notify", cwd=repository, env=env)
-    assert len(json.loads((home / "hooks.json").read_text())["hooks"]) == 5
-    import tomllib
-
-    notify = tomllib.loads(config.read_text())["notify"]
-    turn = {
-        "type": "agent-turn-complete",
-        "thread-id": "c-1",
-        "turn-id": "u-1",
-        "input-messages": ["Pay", "twice"],
-        "last-assistant-message": "Paid",
-    }
-    for _ in range(2):
-        subprocess.run([*notify, json.dumps(turn)], cwd=repository, env=env, check=True)
-    prompt, turn_end, *_ = events(log_in(repository))
-    assert prompt.payload["prompt"] == "Pay\ntwice"
-    assert (turn_end.event_type, turn_end.caused_by) == ("turn.ended", (prompt.event_id,))
-    assert turn_end.actor == "codex"
+    ok("install", "codex", "--user", cwd=repository, env=env)
+    hooks = json.loads((home / "hooks.json").read_text())["hooks"]
+    assert len(hooks) == 5
+    argv = ["/bin/sh", "-c", hooks["Stop"][0]["hooks"][0]["command"]]
+    record = json.dumps({"hook_event_name": "Stop", "session_id": "c-1", "turn_id": "u-1"})
+    subprocess.run(argv, input=record.encode(), cwd=repository, env=env, check=True)
+    (turn_end,) = events(log_in(repository))
+    assert (turn_end.event_type, turn_end.actor, turn_end.stream) == ("turn.ended", "codex", "c-1")
+    assert turn_end.payload["prompt_id"] == "u-1"
     ok("uninstall", "codex", "--user", cwd=repository, env=env)
-    assert config.read_text() == 'model = "m"\n[features]\nx = 1\n'
-    assert not (home / "hooks.json").exists()
-    config.write_text('notify = ["mine"]\n')
-    ended = ok("install", "codex", "--user", "--notify", "--json", cwd=repository, env=env, code=1)
-    assert ended.json["hooks"][1]["state"] == "left"
-    assert config.read_text() == 'notify = ["mine"]\n'
+    assert not home.exists()
 
 
 EXISTING = """#!/usr/bin/env bash

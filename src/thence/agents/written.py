@@ -62,6 +62,10 @@ class AgentEdit(NamedTuple):
         """The session, and the subagent in it."""
         return self.session, self.agent
 
+    def is_within(self, root: str | None, since: int, until: int) -> bool:
+        """Reports whether it may have been written in a working tree between two places."""
+        return self.root == root and since < self.place and self.begun < until
+
     def likeness(self, lines: Sequence[BlamedLine], at: int) -> tuple[int, int]:
         """Returns the longest row of its lines around one of a file, and how much of that it is."""
         return max((_likeness(run, lines, at) for run in self.runs), default=(0, 0))

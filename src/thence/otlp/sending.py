@@ -7,6 +7,7 @@ headers reach no other host, and no error shows them.
 
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from time import monotonic, sleep
 from typing import Any, NamedTuple
@@ -97,7 +98,7 @@ def batches(spans: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 class Sender:
-    """Sends batches to an endpoint, and counts what it took; close it, or use it in a block.
+    """Sends batches to an endpoint, each by a connection of its own, and counts what it took.
 
     While it does not answer, or says that it can't now, a batch is sent again for `wait_s`
     seconds. It may have taken a batch whose answer was lost: then it gets the same spans twice,
@@ -110,7 +111,6 @@ class Sender:
         self._secrets = [*headers.values(), *(word for word in words if len(word) >= 8)]
         self._headers = {"User-Agent": "thence", **headers, "Content-Type": "application/json"}
         self._wait_s = wait_s
-        self._connection: HTTPConnection | None = None
         self.outcome = SpansSent()
 
     def send(self, body: bytes, count: int, pause: Callable[[float], object] = sleep) -> None:
@@ -119,78 +119,50 @@ class Sender:
         Raises BatchRefused where the endpoint will not take it, ServerUnreachable when it did not
         answer in time; each tells how many spans it had taken before.
         """
-        end_s = monotonic() + self._wait_s
-        pause_s = _PAUSE_MIN_S
+        end_s, pause_s = monotonic() + self._wait_s, _PAUSE_MIN_S
         while True:
-            status, answer, after_s, failure = self._tried(body)
-            if status is not None and 200 <= status < 300:
+            status, answer, after_s = self._tried(body)
+            if 200 <= status < 300:
                 self._count(count, answer)
                 return
-            cause = failure or f"it answered {status}{self._said(answer)}"
-            if status is not None and status not in _LATER:
+            cause = f"it answered {status}{self._said(answer)}" if status else answer.decode()
+            if status and status not in _LATER:
                 raise self._failed(BatchRefused, cause, _FIX)
             if monotonic() + (after_s or pause_s) > end_s:
                 raise self._failed(ServerUnreachable, f"{cause}, for {self._wait_s:g} s", _AGAIN)
             pause(after_s or pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
-    def close(self) -> None:
-        """Closes the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def __enter__(self) -> "Sender":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _tried(self, body: bytes) -> tuple[int | None, bytes, float, str]:
-        """Sends a request once: the status, what was said, the wait asked for, or the failure."""
+    def _tried(self, body: bytes) -> tuple[int, bytes, float]:
+        """Sends a request once: the status, what was said, the wait asked for; 0 without answer."""
+        host, port = self._to.host, self._to.port
+        make = HTTPSConnection if self._to.is_tls else HTTPConnection
         try:
-            if self._connection is None:
-                self._connection = self._opened()
-            self._connection.request("POST", self._to.target, body, self._headers)
-            response = self._connection.getresponse()
-            end_s, answer = monotonic() + _REQUEST_S, b""
-            while len(answer) < _ANSWER_BYTES_MAX and monotonic() < end_s:
-                part = response.read1(_ANSWER_BYTES_MAX)
-                answer += part
-                if not part:
-                    break
-            if not response.isclosed():
-                self.close()  # more than an answer has
-            after = response.getheader("Retry-After", "")
-            after_s = float(after) if after.isascii() and after.isdigit() else 0.0
-            return response.status, answer[:_ANSWER_BYTES_MAX], after_s, ""
+            with closing(make(host, port, timeout=_REQUEST_S)) as connection:
+                connection.request("POST", self._to.target, body, self._headers)
+                response = connection.getresponse()
+                end_s, answer, part = monotonic() + _REQUEST_S, b"", b"-"
+                while part and len(answer) < _ANSWER_BYTES_MAX and monotonic() < end_s:
+                    part = response.read1(_ANSWER_BYTES_MAX)
+                    answer += part
+                after = response.getheader("Retry-After", "")
+                after_s = float(after) if after.isascii() and after.isdigit() else 0.0
+                return response.status, answer[:_ANSWER_BYTES_MAX], after_s
         except ssl.SSLCertVerificationError as error:
-            self.close()
             raise self._failed(ServerUnreachable, error.verify_message, _CERTIFICATE) from error
         except (OSError, HTTPException) as error:
-            self.close()
-            return None, b"", 0.0, str(error) or type(error).__name__
-
-    def _opened(self) -> HTTPConnection:
-        host, port = self._to.host, self._to.port
-        if not self._to.is_tls:
-            return HTTPConnection(host, port, timeout=_REQUEST_S)
-        context = ssl.create_default_context()
-        return HTTPSConnection(host, port, timeout=_REQUEST_S, context=context)
+            return 0, (str(error) or type(error).__name__).encode(errors="replace"), 0.0
 
     def _count(self, count: int, answer: bytes) -> None:
         """Counts a batch that was taken, but for the spans that a partial success rejects."""
-        rejected, message = 0, self.outcome.message
-        try:
+        sent, rejected, message = self.outcome
+        new_count = 0
+        # an answer of 200 says that the batch was taken, in whatever form
+        with suppress(msgspec.MsgspecError, ValueError, RecursionError):
             partial = msgspec.json.decode(answer or b"{}", type=_Answer).partial_success
-            rejected = min(max(int(partial.rejected_spans), 0), count)
+            new_count = min(max(int(partial.rejected_spans), 0), count)
             message = self._said(partial.error_message.encode()).removeprefix(": ") or message
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            pass  # an answer of 200 says that the batch was taken, in whatever form
-        before = self.outcome
-        self.outcome = SpansSent(
-            before.sent + count - rejected, before.rejected + rejected, message
-        )
+        self.outcome = SpansSent(sent + count - new_count, rejected + new_count, message)
 
     def _said(self, answer: bytes) -> str:
         """Returns the beginning of what an endpoint said, in one line, without our headers."""

@@ -118,6 +118,12 @@ class _Call:
         self.sent_s: float | None = None
 
 
+def slots_folder() -> Path | None:
+    """Returns the folder by which the processes of a sweep share their endpoints' limits."""
+    folder = os.environ.get("THENCE_SIM_SLOTS")
+    return Path(folder) if folder else None
+
+
 class ModelClient:
     """The client of one endpoint for one run, used from one event loop.
 
