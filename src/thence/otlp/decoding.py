@@ -230,9 +230,9 @@ class Recorded:
             elif is_end:
                 key = steps[event.ends or ""]
             elif event.begins and (ids := tracer_ids(event)):
-                key = f"{ids.trace:032x}:{ids.span:016x}"
+                key = f"{ids.trace}:{ids.span}"
             else:
-                key = by_span.get(f"{ids_of(event.event_id).span:016x}", "") if by_span else ""
+                key = by_span.get(ids_of(event.event_id).span, "") if by_span else ""
             if key:
                 (self.ends if is_end else self.begins).setdefault(key, event.event_id)
                 if event.begins:
