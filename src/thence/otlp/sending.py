@@ -158,10 +158,11 @@ class Sender:
         sent, rejected, message = self.outcome
         new_count = 0
         # an answer of 200 says that the batch was taken, in whatever form
-        with suppress(msgspec.MsgspecError, ValueError, RecursionError):
-            partial = msgspec.json.decode(answer or b"{}", type=_Answer).partial_success
-            new_count = min(max(int(partial.rejected_spans), 0), count)
-            message = self._said(partial.error_message.encode()).removeprefix(": ") or message
+        with suppress(msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError):
+            partial = msgspec.json.decode(answer or b"{}").get("partialSuccess", {})
+            new_count = min(max(int(partial.get("rejectedSpans", 0)), 0), count)
+            text = partial.get("errorMessage", "").encode()
+            message = self._said(text).removeprefix(": ") or message
         self.outcome = SpansSent(sent + count - new_count, rejected + new_count, message)
 
     def _said(self, answer: bytes) -> str:
@@ -181,19 +182,6 @@ class Sender:
 _FIX = "look at the address and its headers, and at what the collector logged"
 _CERTIFICATE = "for a certificate of its own: SSL_CERT_FILE=FILE names those to trust"
 _AGAIN = "start the collector or correct the address; sending all again keeps the ids"
-
-
-class _PartialSuccess(msgspec.Struct, rename="camel", frozen=True):
-    """What an answer says of spans that were not taken; a count of 64 bits is text or a number."""
-
-    rejected_spans: str | int = 0
-    error_message: str = ""
-
-
-class _Answer(msgspec.Struct, rename="camel", frozen=True):
-    """The answer to a batch."""
-
-    partial_success: _PartialSuccess = _PartialSuccess()
 
 
 def _refused(place: str, cause: str) -> InvalidEvent:

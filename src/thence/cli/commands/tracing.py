@@ -127,7 +127,7 @@ def import_command(file: Path, log: str | None) -> None:
     from thence.log.read.opening import opened_vocabulary
     from thence.log.storage.disk import OS_DISK
     from thence.log.storage.segment import own_folder
-    from thence.otlp.decoding import Arrivals, Recorded, SpanReader
+    from thence.otlp.decoding import Arrivals, SpanReader
     from thence.replica import Log
 
     out = current()
@@ -145,7 +145,7 @@ def import_command(file: Path, log: str | None) -> None:
             cause = f"it holds no span that can be read: {', '.join(pairs) or 'it is empty'}"
             hint = "name a file of OTLP/JSON, each line of which has resourceSpans"
             raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
-        arrivals = Arrivals(spans, Recorded(replica.read(), spans))
+        arrivals = Arrivals(spans, replica.read())
         count = _append(out, replica, arrivals, 2 * len(spans))
     _report_import(out, count, len(spans), reader, arrivals)
 
