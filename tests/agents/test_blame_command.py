@@ -180,3 +180,10 @@ def test_line_is_asked_about_in_the_log_of_its_own_repository(played, place, mon
         assert (told.json["file"], told.json["prompt"]) == ("src/pay.py", ASK)
         blamed = warm("blame", f"{played.top}/src/pay.py", "--json", *named, cwd=cwd)
         assert blamed.json["lines"][1]["session"] == "s1", blamed.err
+
+
+def test_empty_file_has_no_lines_to_tell_of(played):
+    (played.top / "empty").touch()
+    ended = warm("blame", "empty", cwd=played.top)
+    assert (ended.code, ended.out) == (0, "")
+    assert warm("blame", "empty", "--json", cwd=played.top).json["lines"] == []

@@ -88,10 +88,10 @@ def write_spans(out: Output, file: IO[bytes], choice: EventChoice) -> tuple[int,
 
 def send_spans(out: Output, url: str, wait_s: float, choice: EventChoice) -> None:
     """Sends spans to an endpoint, and tells how many it took."""
-    from thence.otlp.sending import Sender, endpoint, headers_of
+    from thence.otlp.sending import Sender, headers_of
 
-    to, told = endpoint(url), list[str]()
-    sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
+    told = list[str]()
+    sender = Sender(url, headers_of(out.settings.otlp_headers), wait_s)
     for body, count in _batches(out, choice, told):
         sender.send(body, count)
     sent, rejected, message = sender.outcome
@@ -99,9 +99,9 @@ def send_spans(out: Output, url: str, wait_s: float, choice: EventChoice) -> Non
         out.notice(notice)
     if rejected or message:
         words = f": {message}" if message else ""
-        out.warn(f"{to} rejected {counted(rejected, 'span')}{words}")
-    value = {"spans": sent, "rejected": rejected, "endpoint": str(to), "message": message}
-    out.result(value, (), [f"{counted(sent, 'span')} sent to {to}"])
+        out.warn(f"{sender.place} rejected {counted(rejected, 'span')}{words}")
+    value = {"spans": sent, "rejected": rejected, "endpoint": sender.place, "message": message}
+    out.result(value, (), [f"{counted(sent, 'span')} sent to {sender.place}"])
 
 
 @click.command("import", **help_with("thence import --otlp spans.jsonl --log traces"))
