@@ -103,6 +103,7 @@ def test_subject_id_and_type_win_over_files_and_texts(played):
         ("src:1", "it is a folder"),
         ("../outside.txt:1", "it lies in no working tree of a git repository"),
         ("gone.py:1", "no event of the log"),
+        (f"{'a' * 300}:1", "no event of the log"),
     ],
 )
 def test_what_is_no_line_is_told_in_three_lines(played, named, why):
