@@ -111,10 +111,8 @@ def events_of(spooled: Spooled, table: SessionTable) -> list[NewEvent]:
 
 def cut_input(head: str, size: int) -> dict[str, Any]:
     """Returns what the beginning of a too long input tells: the names in it."""
-    members: dict[str, Any] = {}
-    for name, value in _CUT_MEMBER.findall(head):
-        members.setdefault(name, value)
-    return {**members, "cut_bytes": size}
+    # of a name that stands twice the first counts
+    return {**dict(reversed(_CUT_MEMBER.findall(head))), "cut_bytes": size}
 
 
 class _Call:

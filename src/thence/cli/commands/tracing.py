@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -122,13 +123,14 @@ def import_command(file: Path, log: str | None) -> None:
     THENCE_LOG is made if it is missing.
     """
     from thence.cli.shared.locate import find_log, named_log
+    from thence.cli.shared.progress import parts_done
     from thence.errors import InvalidEvent
     from thence.files import file_lock
     from thence.log.read.opening import opened_vocabulary
     from thence.log.storage.disk import OS_DISK
     from thence.log.storage.segment import own_folder
     from thence.otlp.decoding import Arrivals, SpanReader
-    from thence.replica import Log
+    from thence.replica import Log, new_id
 
     out = current()
     data = _read(file)
@@ -146,7 +148,11 @@ def import_command(file: Path, log: str | None) -> None:
             hint = "name a file of OTLP/JSON, each line of which has resourceSpans"
             raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
         arrivals = Arrivals(spans, replica.read())
-        count = _append(out, replica, arrivals, 2 * len(spans))
+        events, count = arrivals.events(new_id), 0
+        with parts_done(out, "importing") as show:
+            while batch := list(islice(events, _BATCH_EVENTS)):
+                count += len(replica.append_many(batch))
+                show(count, 2 * len(spans))
     _report_import(out, count, len(spans), reader, arrivals)
 
 
@@ -164,21 +170,6 @@ def _read(file: Path) -> bytes:
     else:
         return data
     raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
-
-
-def _append(out: Output, replica: "Log", arrivals: "Arrivals", total: int) -> int:
-    """Appends events in batches; returns how many."""
-    from itertools import islice
-
-    from thence.cli.shared.progress import parts_done
-    from thence.replica import new_id
-
-    events, count = arrivals.events(new_id), 0
-    with parts_done(out, "importing") as show:
-        while batch := list(islice(events, _BATCH_EVENTS)):
-            count += len(replica.append_many(batch))
-            show(count, total)
-    return count
 
 
 def _report_import(
