@@ -217,7 +217,7 @@ def test_what_holds_no_span_and_a_log_of_another_kind_are_errors(agent):
     (agent / "spans.pb").write_bytes(b"\n\x10\x00\x01")
     (agent / "empty").touch()
     (agent / "text").write_text("hello\n")
-    for name, word in (("spans.pb", "protobuf"), ("empty", "empty"), ("text", "no JSON")):
+    for name, word in (("spans.pb", "protobuf"), ("empty", "it is empty"), ("text", "no JSON")):
         ended = imported(agent, name)
         assert ended.code == 1
         assert is_three_lines(ended.err)

@@ -5,16 +5,21 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
-import pytest
+from tests.system_packages import provided
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
 
 ENDS_S = 10
 SAYS_S = 60
+LOOK_EVERY_S = 0.1
 _NAMES = (
     "chromium",
     "chromium-browser",
@@ -109,10 +114,16 @@ def page_address() -> Iterator[Said]:
 def browser_at(said: Said, script: str, profile: Path) -> Iterator[None]:
     """Has a browser open a page of that script until the block ends."""
     said.script = script
-    options = [*_OPTIONS, f"--user-data-dir={profile}"]
-    options += ["--no-sandbox"] if os.geteuid() == 0 else []
+    with _running([*_OPTIONS, f"--user-data-dir={profile}", said.origin]):
+        yield
+
+
+@contextmanager
+def _running(options: Sequence[str]) -> Iterator[None]:
+    """Runs a browser until the block ends."""
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     process = subprocess.Popen(
-        [_chromium(), *options, said.origin],
+        [provided("chromium", _found, MISSING), *sandbox, *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -128,33 +139,36 @@ def browser_at(said: Said, script: str, profile: Path) -> Iterator[None]:
             process.wait()
 
 
-def dom_of(address: str, profile: Path) -> str:
-    """Returns the page that a browser comes to from an address, as it stands in the end."""
-    options = [*_OPTIONS, f"--user-data-dir={profile}", "--dump-dom", "--virtual-time-budget=10000"]
-    options += ["--no-sandbox"] if os.geteuid() == 0 else []
-    done = subprocess.run(
-        [_chromium(), *options, address],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=SAYS_S,
-    )
-    return done.stdout.decode(errors="replace")
+def wait_for_text(text: str, address: str, profile: Path) -> None:
+    """Waits until a browser that began at an address shows a text, through the pages between.
+
+    The browser is asked over its DevTools: its own `--dump-dom` may end amid a change of pages,
+    and prints nothing then.
+    """
+    options = [*_OPTIONS, f"--user-data-dir={profile}", "--remote-debugging-port=0"]
+    with _running([*options, address]):
+        end_s = time.monotonic() + SAYS_S
+        shown = ""
+        while text not in shown:
+            assert time.monotonic() < end_s, f"{text!r} is not in {shown!r}"
+            time.sleep(LOOK_EVERY_S)
+            shown = _shown(profile / "DevToolsActivePort")
 
 
-def _chromium() -> str:
-    """Finds a Chromium; root gets it by apt-get where it is missing. Without one the test fails."""
-    said = ""
-    if _found() is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        for asked in (("update",), ("install", "-y", "--no-install-recommends", "chromium")):
-            done = subprocess.run(
-                ["apt-get", "-qq", *asked], capture_output=True, text=True, check=False
-            )
-            said = f"\napt-get said: {done.stderr.strip()}" if done.returncode else ""
-    found = _found()
-    if found is None:
-        pytest.fail(MISSING + said, pytrace=False)
-    return found
+def _shown(port_file: Path) -> str:
+    """Returns the text of a browser's page; empty while there is none."""
+    try:
+        port = port_file.read_text().split()[0]
+        with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=ENDS_S) as answer:
+            targets = json.load(answer)
+        page = next(target for target in targets if target["type"] == "page")
+        with connect(page["webSocketDebuggerUrl"], open_timeout=ENDS_S, proxy=None) as channel:
+            asked = {"expression": "document.body.innerText", "returnByValue": True}
+            channel.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": asked}))
+            said = json.loads(channel.recv(timeout=ENDS_S))
+        return str(said["result"]["result"].get("value", ""))
+    except (OSError, LookupError, StopIteration, TimeoutError, WebSocketException):
+        return ""  # it begins, or is between two pages
 
 
 def _found() -> str | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.system_packages import provided
 
 from thence.server.team.postgres import make_database
 
@@ -57,7 +58,7 @@ class Cluster:
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
                 **_owner(),
             )
         while not self._answers():
@@ -144,19 +145,8 @@ def cluster(*, is_durable: bool = False) -> Iterator[Cluster]:
 
 
 def programs() -> Path:
-    """Finds PostgreSQL's programs; root gets them by apt-get. Without them the test fails."""
-    folder = _found()
-    if folder is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        for asked in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
-            done = subprocess.run(
-                ["apt-get", "-qq", *asked], capture_output=True, text=True, check=False
-            )
-        folder = _found()
-        if folder is None:
-            pytest.fail(f"{MISSING}\napt-get said: {done.stderr.strip()}", pytrace=False)
-    if folder is None:
-        pytest.fail(MISSING, pytrace=False)
-    return folder
+    """Returns the folder of PostgreSQL's programs."""
+    return provided("postgresql", _found, MISSING)
 
 
 def _found() -> Path | None:
@@ -175,7 +165,7 @@ def _owner() -> dict[str, Any]:
     return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Has the cluster end at once when the process of the tests is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)

@@ -120,7 +120,6 @@ class Chaos:
                     self.left -= 1
             else:
                 time.sleep(0.05)
-        self.told.close()
 
     def _start(self) -> None:
         self.starts += 1
@@ -351,6 +350,7 @@ def campaign(folder: Path, faults: int, seed: int, packages: int) -> Chaos:
         if chaos.process is not None and chaos.process.poll() is None:
             chaos.process.kill()
             chaos.process.wait()
+        chaos.told.close()
     assert not broken, f"seed {seed}: {broken}\n{chaos.words()}"
     return chaos
 

@@ -84,6 +84,39 @@ def test_starter_killed_at_any_moment_leaves_nothing_alive(tmp_path):
         os.close(claim)
 
 
+SLOW_START = """
+import subprocess, sys, time
+sys.path.insert(0, {folder!r})
+import supervisor
+
+class Slow(subprocess.Popen):
+    def __init__(self, argv, **options):
+        def wait():
+            open({begun!r}, "x").close()
+            time.sleep(0.5)
+
+        super().__init__(argv, preexec_fn=wait, **options)
+
+subprocess.Popen = Slow
+numbers = map(int, sys.argv[1:4])
+sys.exit(not supervisor.supervise(*numbers, sys.argv[4], float(sys.argv[5])))
+"""
+
+
+def test_supervisor_killed_while_it_starts_the_agent_leaves_none_behind(tmp_path, monkeypatch):
+    program, begun = tmp_path / "slow.py", tmp_path / "begun"
+    program.write_text(
+        SLOW_START.format(folder=str(Path(supervisor.__file__).parent), begun=str(begun))
+    )
+    monkeypatch.setattr(supervisor, "__file__", str(program))
+    run = start(order(tmp_path, script(tmp_path, ["beat", str(tmp_path / "beat")])))
+    there(begun)
+    (guard,) = (pid for pid, command in children() if "slow.py" in command)
+    os.kill(guard, signal.SIGKILL)
+    assert ended(run).how == "killed"
+    assert not living(str(tmp_path))
+
+
 def test_claim_is_held_until_the_run_says_how_it_ended(tmp_path):
     lease = take(tmp_path / "claim")
     assert lease is not None

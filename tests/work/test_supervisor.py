@@ -35,11 +35,13 @@ def test_list_of_processes_finds_all_that_belong_to_an_agent(running):
     pids, mark = running
     agent = pids["agent"]
     argv = ending._PS_MACOS if sys.platform == "darwin" else ending.PS
+    (guard,) = (pid for pid, command in children() if "supervisor.py" in command)
     variable = f"{ending.VARIABLE}={mark}".encode()
-    assert ending.by_ps(agent, variable, argv) == set(pids.values())
-    assert ending.members(agent, mark) == set(pids.values())
+    assert ending.by_ps(agent, {variable}, argv) == set(pids.values())
+    assert ending.by_ps(agent, {variable, mark.encode()}, argv) == {*pids.values(), guard}
+    assert ending.members(agent, mark) == {*pids.values(), guard}
     assert ending.members(agent, "other") == {agent, pids["child"]}
-    assert ending.by_ps(agent, b"other", argv) == {agent, pids["child"]}
+    assert ending.by_ps(agent, {b"other"}, argv) == {agent, pids["child"]}
 
 
 def test_group_is_ended_where_nothing_lists_processes(running, tmp_path, monkeypatch):

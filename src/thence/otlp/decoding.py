@@ -81,7 +81,7 @@ class SpanReader:
         documents = [
             value for line in data.splitlines() if line.strip() for value in self._of(line)
         ]
-        if not any(isinstance(value, dict) for value in documents):
+        if data.strip() and not any(isinstance(value, dict) for value in documents):
             whole = self._of(data)
             if isinstance(next(iter(whole), None), dict):
                 self.refused.clear()

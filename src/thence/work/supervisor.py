@@ -6,12 +6,12 @@ agent's process id, its end, or why it was not started. When stdin is closed, as
 process at its other end, the agent is ended too. The supervisor holds the claim of the package, and
 drops it by its own end: by then no process of the agent lives.
 
-An agent's processes are its process group, its session, and every process whose variables hold the
-mark of its run: those that have gone into a session of their own. They are asked to end first,
-because a killed git leaves its locks behind. A process that has left the group and has given up its
-variables is not seen. A process of another user can't be ended. If a supervisor itself is killed,
-the process that started it ends the agent; without that one the next holder of the claim does, by
-the mark in the claim.
+An agent's processes are its process group, its session, and every process whose variables or
+arguments hold the mark of its run: those that have gone into a session of their own. They are asked
+to end first, because a killed git leaves its locks behind. A process that has left the group and
+has given up its variables is not seen. A process of another user can't be ended. If a supervisor
+itself is killed, the process that started it ends the agent; without that one the next holder of
+the claim does, by the mark in the claim.
 """
 
 import os
@@ -21,6 +21,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 VARIABLE = "THENCE_RUN"
@@ -88,15 +89,18 @@ def end(
 
 
 def members(group: int | None, mark: str) -> set[int]:
-    """Returns the processes of an agent; dead processes do not count.
+    """Returns the processes of an agent; dead processes and the calling one do not count.
 
-    Where the system can't list them the result is the group alone, as a number below 0.
+    A supervisor that is killed while it starts the agent leaves a child that has not become the
+    agent yet: that one still has the supervisor's arguments, with the mark. Where the system can't
+    list processes the result is the group alone, as a number below 0.
     """
-    variable = f"{VARIABLE}={mark}".encode()
+    words = {mark.encode(), f"{VARIABLE}={mark}".encode()}
     try:
         if os.path.exists(f"{_PROC}/self/environ"):
-            return by_proc(group, variable)
-        return by_ps(group, variable, _PS_MACOS if sys.platform == "darwin" else PS)
+            return by_proc(group, words) - {os.getpid()}
+        ps = _PS_MACOS if sys.platform == "darwin" else PS
+        return by_ps(group, words, ps) - {os.getpid()}
     except OSError:  # a system that only reports whether there is such a group
         with suppress(ProcessLookupError, PermissionError):
             if group:
@@ -105,8 +109,11 @@ def members(group: int | None, mark: str) -> set[int]:
         return set()
 
 
-def by_proc(group: int | None, variable: bytes) -> set[int]:
-    """Returns the processes of a group, of its session, or with a variable, by Linux's /proc."""
+def by_proc(group: int | None, words: AbstractSet[bytes]) -> set[int]:
+    """Returns the processes of a group, of its session, or with a word, by Linux's /proc.
+
+    A word is an argument or a variable.
+    """
     processes = set()
     for name in os.listdir(_PROC):
         if not name.isdigit():
@@ -115,17 +122,18 @@ def by_proc(group: int | None, variable: bytes) -> set[int]:
             state, _, *ids = _read(f"{_PROC}/{name}/stat").rpartition(b")")[2].split()[:4]
             if state in (b"Z", b"X"):
                 continue
-            if (group and b"%d" % group in ids) or variable in _read(
-                f"{_PROC}/{name}/environ"
-            ).split(b"\0"):
+            if (group and b"%d" % group in ids) or any(
+                not words.isdisjoint(_read(f"{_PROC}/{name}/{file}").split(b"\0"))
+                for file in ("environ", "cmdline")
+            ):
                 processes.add(int(name))
         except (OSError, ValueError):  # it has ended meanwhile, or is another user's
             continue
     return processes
 
 
-def by_ps(group: int | None, variable: bytes, argv: tuple[str, ...]) -> set[int]:
-    """Returns the processes of a group or with a variable, by a `ps` that shows both.
+def by_ps(group: int | None, words: AbstractSet[bytes], argv: tuple[str, ...]) -> set[int]:
+    """Returns the processes of a group or with a word, by a `ps` that shows variables too.
 
     Raises OSError if there is none.
     """
@@ -139,8 +147,8 @@ def by_ps(group: int | None, variable: bytes, argv: tuple[str, ...]) -> set[int]
         raise OSError(f"{argv[0]} does not tell what runs") from error
     processes = set()
     for line in done.stdout.splitlines():
-        pid, pgid, state, *words = line.split()
-        if not state.startswith(b"Z") and (int(pgid) == group or variable in words):
+        pid, pgid, state, *all_words = line.split()
+        if not state.startswith(b"Z") and (int(pgid) == group or not words.isdisjoint(all_words)):
             processes.add(int(pid))
     return processes
 

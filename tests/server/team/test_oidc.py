@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tests.cli.installed import THENCE, begin, is_three_lines, thence
-from tests.docs.browsing import dom_of
+from tests.docs.browsing import wait_for_text
 from tests.server.team.provider import CLIENT, SECRET, Provider, new_key
 from tests.server.team.stranger import Got
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
@@ -149,7 +149,7 @@ def test_real_browser_comes_back_from_a_provider_of_another_site(
     options = ("--url", place, "--port", place.rpartition(":")[2])
     with serving(provider, tmp_path / "data", *options) as server:
         assert server.url == place
-        assert "You are ada" in dom_of(f"{place}/", tmp_path / "profile")
+        wait_for_text("You are ada", f"{place}/", tmp_path / "profile")
 
 
 @pytest.mark.promise("S12")

@@ -57,8 +57,8 @@ def blame_command(file: str, log: str | None) -> None:
     """
     out = current()
     repo, path, _ = _file_of(file)
-    with open_for_reading(out, log) as replica:
-        ownership = Ownership(replica, repo, lambda: _journal(replica))
+    with open_for_reading(out, log, about=Path(file)) as replica:
+        ownership = Ownership(replica, repo, lambda: _journal(replica, repo))
         lines = _blamed(repo, path, file)
         owners = [ownership.of_line(lines, at) for at in range(len(lines))]
         pairs = [*zip(lines, owners, strict=True)]
@@ -102,7 +102,7 @@ def explain_commit(out: Output, replica: Log, text: str, *, is_whole: bool) -> b
         return False
     if commit is None:
         return False
-    ownership = Ownership(replica, repo, lambda: _journal(replica))
+    ownership = Ownership(replica, repo, lambda: _journal(replica, repo))
     owner = ownership.of_commit(commit)
     first = f"Commit {_named(ownership, commit)} {_whose(owner, 'no agent of this log made it')}"
     rest = [*_steps(owner), *_others(owner)]
@@ -123,7 +123,7 @@ def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: b
     lines = _blamed(repo, path, file, span)
     at = next(at for at, blamed in enumerate(lines) if blamed.number == number)
     blamed = lines[at]
-    ownership = Ownership(replica, repo, lambda: _journal(replica))
+    ownership = Ownership(replica, repo, lambda: _journal(replica, repo))
     owner = ownership.of_line(lines, at)
     sentences = [f"{path}:{number} is not committed yet"]
     by: Owner | None = None
@@ -230,12 +230,12 @@ def _is_added(repo: Repository, path: str) -> bool:
     return is_listed and repo.git.commit_of("HEAD") is not None
 
 
-def _journal(replica: Log) -> Iterable[Event]:
-    """Returns the events of the project's packages, if this folder has a project."""
+def _journal(replica: Log, repo: Repository) -> Iterable[Event]:
+    """Returns the events of the project's packages, if the repository has a project."""
     if replica.vocabulary.name == "work":
         return replica.events()
     with suppress(ThenceError):  # an answer without it is one too
-        folder = journal_of(Path())
+        folder = journal_of(repo.top or Path())
         if folder is not None:
             with open_log(folder, create=False) as journal:
                 return journal.events()

@@ -1,6 +1,7 @@
 """The commands `why` and `effects`: the causes of an event, and its effects."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -59,7 +60,9 @@ def why_command(event: str, is_whole: bool, log: str | None) -> None:
     from thence.errors import EventNotFound
 
     out = current()
-    with open_for_reading(out, log) as replica:
+    file, _, number = event.rpartition(":")
+    about = Path(file) if number.isdecimal() and file and Path(file).exists() else None
+    with open_for_reading(out, log, about=about) as replica:
         try:
             if event.startswith("commit/") or not event.strip("0123456789abcdef"):
                 from thence.cli.commands.blame import explain_commit

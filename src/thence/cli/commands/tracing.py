@@ -197,7 +197,7 @@ def _append(out: Output, replica: "Log", arrivals: "Arrivals", total: int) -> in
 def _no_spans(file: Path, reader: "SpanReader") -> Exception:
     from thence.errors import InvalidEvent
 
-    reasons = ", ".join(f"{number:,} times {reason}" for reason, number in reader.refused.items())
+    reasons = ", ".join(f"{number:,} × {reason}" for reason, number in reader.refused.items())
     cause = f"it holds no span that can be read: {reasons or 'it is empty'}"
     hint = "name a file of OTLP/JSON, each line of which has resourceSpans"
     return InvalidEvent("could not import", place=file, cause=cause, hint=hint)

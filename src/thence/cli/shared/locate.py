@@ -40,14 +40,20 @@ def named_log(out: Output, log: str | None) -> str | None:
     return log or out.settings.log
 
 
-def find_log(out: Output, log: str | None, *, create: bool = False) -> Path:
+def find_log(
+    out: Output, log: str | None, *, create: bool = False, about: Path | None = None
+) -> Path:
     """Returns the folder of the log; raises NotALog with the folders that were tried.
 
-    With `create` the folder of a named log is returned even if the log is missing.
+    With `create` the folder of a named log is returned even if the log is missing. For a question
+    `about` a file the log of agents in that file's repository comes first.
     """
     name = named_log(out, log)
     if name is not None:
         return _find_named(out, name, create)
+    agents, is_repository = _log_of_agents(about.parent.resolve()) if about else (None, False)
+    if agents is not None and is_repository:
+        return _noted(out, agents)
     folder = Path()
     if is_log(folder):
         _check_plain(folder)

@@ -180,9 +180,9 @@ def event_printer(out: Output, vocabulary: "Vocabulary") -> "Callable[[Sequence[
     return print_columns
 
 
-def find_log_to_read(out: Output, log: str | None) -> Path:
+def find_log_to_read(out: Output, log: str | None, about: Path | None = None) -> Path:
     """Returns the folder of the log, with all in it that hooks of coding agents have left."""
-    folder = find_log(out, log)
+    folder = find_log(out, log, about=about)
     if take_in_hooks(folder):
         out.notice("what hooks left could not be taken in yet; `thence doctor` tells why")
     return folder
@@ -199,13 +199,15 @@ def take_in_hooks(folder: Path) -> bool:
 
 
 @contextmanager
-def open_for_reading(out: Output, log: str | None, *, by_index: bool = True) -> Iterator[Log]:
+def open_for_reading(
+    out: Output, log: str | None, *, by_index: bool = True, about: Path | None = None
+) -> Iterator[Log]:
     """Opens the log that a command reads, and closes it.
 
     Damaged or unfinished lines, which are passed over, are counted on stderr: without `by_index`,
     for a command that asks no index, by reading the log.
     """
-    with open_log(find_log_to_read(out, log), create=False) as replica:
+    with open_log(find_log_to_read(out, log, about), create=False) as replica:
         if by_index and replica.answers.lacks_index():
             _build_index(out, replica)
         _note_passed_over(out, replica, log, by_index)
