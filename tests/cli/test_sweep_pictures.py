@@ -146,7 +146,7 @@ def test_map_draws_places_and_who_is_there(place, variable, text):
         (["plot", "swept", "--variable", MOOD, "--output", "a.png"], [MOOD, "numbers"]),
         (
             ["plot", "trade", "--map", "99", "--variable", "agent/*/money", "--output", "a.png"],
-            ["turn 99", "40 turns"],
+            ["turn 99 of 40"],
         ),
     ],
 )
