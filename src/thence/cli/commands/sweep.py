@@ -72,8 +72,8 @@ setting_option = click.option(
     *("--set", "settings"),
     multiple=True,
     callback=_settings,
-    metavar="KEY=VALUE[,VALUE]",
-    help="Values in place of the scenario's, such as engine.growth=0.2; only a sweep takes several.",
+    metavar="KEY=VALUE",
+    help="A value in place of the scenario's, such as engine.growth=0.2; for a sweep 0.2,0.35.",
 )
 
 
@@ -85,7 +85,7 @@ setting_option = click.option(
 @click.option("--seeds", metavar="LIST", callback=_seeds, help="Such as 1-50; else the scenario's.")
 @click.option("--jobs", type=click.IntRange(1, 1000), help="Runs at once; else one a processor.")
 @click.option("--on", type=click.Choice(("here", "ray")), default="here", help="Where it runs.")
-@click.option("--output", type=_PATH, help="The folder; else one under ./output, by its plan.")
+@click.option("--output", type=_PATH, help="The folder; else ./output/SCENARIO-sweep.")
 @click.option("--print", "is_printed", is_flag=True, help="Write the commands, and play nothing.")
 @output_options
 def sweep_command(
@@ -156,7 +156,7 @@ def _plan(
         kept = read_plan(output)
         scenario, settings, seeds = kept.scenario, kept.settings, kept.seeds
     plan = make_plan(scenario, settings, seeds)
-    folder = output or Path(out.settings.runs) / plan.name
+    folder = output or Path(out.settings.runs, f"{Path(plan.scenario).stem}-sweep")
     return folder, keep_plan(folder, plan)
 
 
