@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from thence.errors import InvalidFilter, NotALog, needs_extra
 from thence.sim.recorded import fitting, open_run
 from thence.sim.sweep import planned_runs
@@ -104,8 +106,9 @@ def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int
         columns = fitting(table.columns[1:], patterns)
         row = next((row for row in table if row["turn"] == turn), {})
         spatial = run.config["scenario"].get("spatial") or {}
+        folder = Path(run.config["source"] or ".").parent
     axes = figure.add_subplot(title=f"{', '.join(patterns)}, turn {turn}", aspect="equal")
-    circle = _draw_places(axes, spatial)
+    circle = _draw_places(axes, spatial, folder)
     if grid := spatial.get("grid"):
         axes.set(xlim=(-0.5, grid["width"] - 0.5), ylim=(grid["height"] - 0.5, -0.5))
     taken: Counter[str] = Counter()
@@ -116,7 +119,8 @@ def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int
         x, comma, y = place.partition(",")
         centre = (float(x), float(y)) if comma else circle.get(place)
         if centre is not None:
-            radius, angle = 0.1 * math.sqrt(taken[place]), taken[place] * _TURN_RADIANS
+            radius = (0.25 if comma else 0.1) * math.sqrt(taken[place])
+            angle = taken[place] * _TURN_RADIANS
             point = centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)
             drawn.append((*point, row[name]))
             taken[place] += 1
@@ -134,14 +138,16 @@ def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int
     figure.legend(handles, kinds, fontsize="small", loc="outside right center")
 
 
-def _draw_places(axes: "Axes", spatial: Mapping[str, Any]) -> dict[str, Point]:
+def _draw_places(axes: "Axes", spatial: Mapping[str, Any], folder: Path) -> dict[str, Point]:
     """Draws places with edges on a circle, and returns where each is."""
-    edges = [road["between"] for road in spatial.get("roads") or ()]
-    edges += [edge[:2] for edge in (spatial.get("network") or {}).get("edges") or ()]
-    places = list(dict.fromkeys(name for edge in edges for name in edge))
+    network = spatial.get("network") or {}
+    edges = [road["between"] for road in spatial.get("roads") or ()] + network.get("edges", [])
+    if "file" in network:
+        edges += msgspec.json.decode((folder / network["file"]).read_bytes())
+    places = list(dict.fromkeys(name for edge in edges for name in edge[:2]))
     step = 2 * math.pi / max(1, len(places))
     circle = {place: (math.sin(at * step), math.cos(at * step)) for at, place in enumerate(places)}
-    for a, b in edges:
+    for a, b, *_ in edges:
         axes.plot(*zip(circle[a], circle[b], strict=True), color="0.8", linewidth=1, zorder=0)
     if circle:
         axes.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3))
