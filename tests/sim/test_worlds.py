@@ -309,7 +309,7 @@ def problem(spatial, **sections):
         ({"grid": {"width": 0, "height": 3}}, "spatial.grid.width", "at least 1"),
         ({"grid": {"width": 3}}, "spatial.grid.height", "missing"),
         ({"grid": {"width": 3, "height": 3, "neighbours": 6}}, "spatial.grid.neighbours", "4 or 8"),
-        ({**GRID, "places": [{"name": "a"}]}, "spatial.grid", "places of its own"),
+        ({**GRID, "places": [{"name": "a"}]}, "spatial.places", "a grid"),
         ({"network": {"edges": [["a"]]}}, "spatial.network.edges[0]", "[a, b]"),
         ({"network": {"edges": [["a", "b", "c"]]}}, "spatial.network.edges[0]", "[a, b]"),
         (
@@ -337,10 +337,10 @@ def test_bad_edges_in_a_file_are_told_with_line_and_file(tmp_path):
     )
     edges = tmp_path / "edges.json"
     for content, words in {
-        "[[1,": "no edges in JSON",
-        '{"a": 1}': "no edges in JSON",
+        "[[1,": "truncated",
+        '{"a": 1}': "array",
         '[["mill", "in"]]': "edge 0 leads to 'in'",
-        '[["mill", 3.5]]': "no edges in JSON",
+        '[["mill", 3.5]]': "got `float`",
     }.items():
         edges.write_text(content)
         with pytest.raises(ScenarioError) as raised:

@@ -138,6 +138,11 @@ class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     def __post_init__(self) -> None:
         msgspec.convert(self.attributes.get("layer", "none"), Name)
 
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The names of its two places."""
+        return str(self.start), str(self.goal)
+
 
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A network of places, or of the agents themselves; edges stand here, or in a file of JSON."""

@@ -298,11 +298,9 @@ class Simulation:
             engine.facts,
             self.outcomes,
             self.config.simulation.seed,
+            world,
+            sights_of(self.config),
         )
-        if world is not None:
-            world.take(self._ledger.values)
-            self._ledger.world = world
-        self._ledger.sights = sights_of(self.config)
         self._context = TurnContext(
             roster=Roster(self.components.agents, self._ledger, self._reach),
             validator=self.components.validator,
