@@ -222,6 +222,32 @@ def test_agents_begin_where_the_scenario_says_or_by_chance_of_the_seed():
     assert len(set(places(1))) > 3
 
 
+@pytest.mark.promise("O14a")
+def test_agent_that_is_added_is_on_the_map_from_then_on():
+    class Adding(Mover):
+        def apply_engine_rules(self, view):
+            if view.turn == 1:
+                view.add_agent(doing("dov", {}), {"position": "0,1"})
+                view.add_agent(doing("esme", {}))
+
+    agents = [counting("ann"), doing("ben", {}), doing("cleo", {})]
+    events, simulation = played(given(GRID), agents, Adding(PLACES))
+    near = [events[f"{turn}.decide.ann.0"].new_value["near"] for turn in (1, 2)]
+    assert near == [["ben"], ["ben", "dov"]]
+    assert "1.added.dov.0" in causes(events, "2.decide.ann.0")
+    assert simulation.history[-1].agent("esme")["position"] == ""
+
+    class Linking(Adding):
+        def apply_engine_rules(self, view):
+            if view.turn == 1:
+                view.add_agent(doing("dov", {}))
+            elif view.turn == 2:
+                view.world_map.link("ann", "dov", "work")
+
+    events, _ = played(given(NETWORK, turns=4), agents, Linking())
+    assert events["3.decide.ann.0"].new_value["near"] == ["ben", "dov"]
+
+
 def link(start, goal, **attributes):
     return Action("link", {"start": start, "goal": goal, **attributes})
 

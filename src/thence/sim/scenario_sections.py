@@ -18,8 +18,6 @@ OF_LLM_SIM: Mapping[tuple[tuple[object, ...], str], str] = {
     ((), "observability"): "write sight under agents, and sight: internal at a variable",
     ((), "logging"): "leave it out; the run's events are its log",
     (("spatial",), "topology"): "write grid or network; hexagons and GeoJSON are not here",
-    (("spatial",), "networks"): "write network, and layer as an attribute of its edges",
-    (("spatial",), "location_attributes"): "write place_vars in state_variables",
 }
 
 
@@ -70,10 +68,7 @@ class VariableSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine or validator: its type, with the parameters of that type.
-
-    `reach` of an engine stands for what its method `reach` returns.
-    """
+    """An engine or validator: its type, with the parameters of that type, and an engine's reach."""
 
     type: str
     params: Mapping[str, Any] = {}
