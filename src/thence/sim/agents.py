@@ -13,7 +13,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from struct import Struct
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -23,6 +23,9 @@ from thence.sim.outcomes import Key, RecordedOutcome
 from thence.sim.scenario import SimulationConfig
 from thence.sim.state import GLOBAL, IMMUTABLE, NO_NAMES, State, own_copy
 from thence.sim.worlds import WorldMap
+
+if TYPE_CHECKING:
+    from thence.sim.asking import ModelCall
 
 _STATE_VERSION = 1
 _WORD_BITS = 64
@@ -247,12 +250,13 @@ class RecordedView:
     `reads` holds the provenance of what was read, by the index of the variable.
     """
 
-    __slots__ = ("agent_id", "ledger", "reads", "turn")
+    __slots__ = ("agent_id", "calls", "ledger", "reads", "turn")
 
     phase = "decide"
     """The phase of a turn in which this view reads, as steps name it."""
 
     def __init__(self, ledger: Ledger, turn: int, agent_id: str = "-") -> None:
+        self.calls: tuple[ModelCall, ...] = ()
         self.turn = turn
         self.agent_id = agent_id
         self.reads: dict[int, Ids] = {}
@@ -363,6 +367,10 @@ class RecordedView:
         """Records the failure of a call and returns the error for it."""
         return _failed(self.ledger.outcomes.record(key, error=f"{type(error).__name__}: {error}"))
 
+    def _called(self, call: "ModelCall") -> None:
+        """Keeps a call of a model, whose event names what this view read."""
+        self.calls += (call,)
+
     def random(self, purpose: str) -> random.Random:
         """Returns the stream of random numbers for one purpose of this turn."""
         return stream(self.ledger.seed, self.agent_id, self.turn, purpose)
@@ -385,6 +393,7 @@ class Observation(RecordedView):
         """Returns an observation with the same reads, which reads of the original don't change."""
         twin = type(self)(self.ledger, self.turn, self.agent_id)
         twin.reads = self.reads.copy()
+        twin.calls = self.calls
         twin.rejections = self.rejections
         return twin
 

@@ -7,12 +7,15 @@ at a lower verbosity the ACTION, or the DECISION, whose application wrote it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thence.sim.outcomes import Outcomes
 from thence.sim.scenario_sections import SightSettings
 from thence.sim.state import State, VariableTable
 from thence.sim.worlds import World
+
+if TYPE_CHECKING:
+    from thence.sim.asking import Models
 
 _DEPTH_MAX = 4
 _ANCESTORS_MAX = 128
@@ -86,8 +89,8 @@ class Ledger:
     """The value and provenance of every variable during a run, by the variable's index.
 
     `facts` are the engine's facts that never change, `outcomes` what components learned outside,
-    `seed` is that of all random numbers, `world` the one that the scenario has. `sights` are those
-    of the agents by name, None where all see all.
+    `seed` is that of all random numbers, `models` are those that components may ask, `world` is the
+    one that the scenario has. `sights` are those of the agents by name, None where all see all.
     """
 
     def __init__(
@@ -98,9 +101,11 @@ class Ledger:
         facts: Any = None,
         outcomes: Outcomes | None = None,
         seed: int = 0,
+        models: "Models | None" = None,
         world: World | None = None,
         sights: Mapping[str, SightSettings] | None = None,
     ) -> None:
+        self.models = models
         self.facts = facts
         self.seed = seed
         self.outcomes = outcomes or Outcomes()

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from thence.sim.models.settings import ModelSettings
 from thence.sim.state import Declaration, Name
 
 AgentErrorPolicy = Literal["fail", "skip", "pause"]
@@ -200,3 +201,4 @@ class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine: EngineEntry = EngineEntry()
     validator: ValidatorEntry = ValidatorEntry()
     spatial: SpatialSettings = SpatialSettings()
+    llm: ModelSettings = ModelSettings()

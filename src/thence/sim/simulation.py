@@ -5,7 +5,7 @@ EventWriter. The components are made by the scenario, or given as objects.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,6 +18,7 @@ from thence.sim.component_classes import ComponentNotFound, build, component_cla
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel
 from thence.sim.ledger import Ids, Ledger
+from thence.sim.models.actions import HEARD
 from thence.sim.outcomes import Outcomes
 from thence.sim.recorder import Emit, RunRecorder
 from thence.sim.replay_input import RecordedSteps
@@ -28,6 +29,9 @@ from thence.sim.sight import sights_of
 from thence.sim.state import GLOBAL, MAP, State, StateHistory
 from thence.sim.turn import Turn, TurnContext, policy_of
 from thence.sim.worlds import World
+
+if TYPE_CHECKING:
+    from thence.sim.asking import Models
 
 
 class Components(msgspec.Struct, frozen=True):
@@ -119,6 +123,15 @@ def _check_names(agents: Sequence[BaseAgent]) -> None:
         seen.add(agent.name)
 
 
+def models_of(config: SimulationConfig, outcomes: Outcomes) -> "Models | None":
+    """Returns the models that a run may ask; None without the section llm."""
+    if not config.llm.endpoints:
+        return None
+    from thence.sim.asking import Models
+
+    return Models(config.llm, outcomes, config.source.parent if config.source else None)
+
+
 # turns after which covers are forgotten where the scenario has no checkpoints
 COVER_TURNS = 10
 
@@ -148,6 +161,7 @@ class Simulation:
         self.config = config
         self.components = components
         self.outcomes = outcomes or Outcomes()
+        self.models = models_of(config, self.outcomes)
         self._emit = emit
         self._waits = Waits()
         self._caller = Caller(config.simulation.threads, self._waits)
@@ -298,6 +312,7 @@ class Simulation:
             engine.facts,
             self.outcomes,
             self.config.simulation.seed,
+            self.models,
             world,
             sights_of(self.config),
         )
@@ -313,14 +328,20 @@ class Simulation:
             self._set_values()
         self.history.append(self._ledger.state(0))
 
+    async def close(self) -> None:
+        """Closes the connections to models."""
+        if self.models is not None:
+            await self.models.close()
+
     def _reach(self, agent: str) -> tuple[int, ...]:
         table, world = self._ledger.table, self._ledger.world
         reached = self.config.engine.reach or self.components.engine.reach(agent)
         indices: list[int] = []
         if reached == "neighbours" and f"agent/{reached}" not in table.by_scope:
             self._near = self._near or RecordedState(self._ledger, self.recorder.turn)
-            return self._near.world_map.reach(agent)
-        if reached is None or isinstance(reached, str):
+            indices += self._near.world_map.reach(agent)
+            reached = ()
+        elif reached is None or isinstance(reached, str):
             reached = (reached or agent,)
         for variable in reached:
             if not isinstance(variable, str):
@@ -334,7 +355,9 @@ class Simulation:
                     cause=f"no agent of the run is named {variable!r}",
                     hint="return pairs of scope and name, or a list of agents' names",
                 )
-        return tuple(indices) if world is None else world.reachable(indices)
+        hears = [names[HEARD] for names in table.by_scope.values() if HEARD in names]
+        indices += hears  # any action may be to speak
+        return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))
 
     def _renew_reach(self) -> None:
         """Takes the reach anew if it depends on who is where, which is a cause of all reached."""
@@ -368,7 +391,7 @@ class Simulation:
             reason = reason or _reason_of(condition, state)
         if not reason and self.recorder.turn >= settings.max_turns:
             reason = f"max_turns {settings.max_turns} reached"
-        self._reads = tuple(state.causes)
+        self._reads = (*self.recorder.model_calls(state), *state.causes)
         self.reason = reason or ""
 
 
