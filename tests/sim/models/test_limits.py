@@ -15,6 +15,8 @@ from thence.files import file_lock
 from thence.sim.models.client import Budget, ModelAnswer, ModelClient, ModelRequest
 from thence.sim.models.settings import EndpointSettings
 
+pytestmark = [pytest.mark.promise("O12a"), pytest.mark.rest]
+
 QUESTION = ModelRequest(({"role": "user", "content": "Do you give?"},))
 PROGRAM = """
 import sys
