@@ -8,7 +8,7 @@ import asyncio
 import copy
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from heapq import heappop, heappush
+from itertools import chain
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,8 @@ from thence.sim.turn import message_of
 
 OnPlay = Callable[[int, int], None]
 RUNS_MAX = 64
-_FIRST, _MOST = 2, 8  # alterations of one cause, at first and at most
-_LOOKING = 0.75  # the share of the plays that looks for causes; the rest measures those that matter
+_MOST = 8  # alterations of one cause
+_LOOKING = 2 / 3  # the share of the plays that looks for causes; the rest measures what is heavy
 _REPEATS = 3  # of a play that asks for new answers
 _CHECKPOINTS_MAX = 64
 _Z = 1.96  # of a two-sided interval of 95 %
@@ -89,7 +89,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 class _Answers(Outcomes):
     """The recorded answers of a run, which note whether a play needed others."""
 
-    lacks = asked = False
+    lacks: bool = False
+    has_asked: bool = False
 
     def known(self, key: Key) -> RecordedOutcome | None:
         try:
@@ -99,7 +100,7 @@ class _Answers(Outcomes):
             raise
 
     def record(self, key: Key, value: object = None, error: str | None = None) -> RecordedOutcome:
-        self.asked = True
+        self.has_asked = True
         return super().record(key, value, error)
 
 
@@ -107,7 +108,7 @@ class _Played(msgspec.Struct):
     """One play: the details of the events at the steps of interest; why it is no test, if so."""
 
     details: dict[str | None, Mapping[str, Any]]
-    asked: bool
+    has_asked: bool
     problem: str
 
 
@@ -145,10 +146,16 @@ class _Player:
     ) -> _Played:
         """Plays with one step altered; raises RunDiverged if stored events don't come again."""
         details: dict[str | None, Mapping[str, Any]] = {}
+        problem, altered_step = "", next(iter(alter), "")
+        refused_step = altered_step.replace(".decide", ".reject", 1)
 
         def take(piece: Sequence[Members]) -> None:
-            wanted = (event for event in piece if event.step in self._steps)
-            details.update((event.step, plain_details(event.details or {})) for event in wanted)
+            nonlocal problem
+            for event in piece:
+                if event.step in self._steps:
+                    details[event.step] = plain_details(event.details or {})
+                if event.step == refused_step:
+                    problem = "the validator refuses the other action"
 
         answers = _Answers(recorded=self._outcomes, may_ask=may_ask)
         simulation = Simulation(
@@ -162,20 +169,20 @@ class _Player:
             stored=stored,
             known_failures=self._failures,
         )
-        problem = ""
         try:
-            asyncio.run(self._play_turns(simulation, next(iter(alter), "")))
+            asyncio.run(self._play_turns(simulation, altered_step))
             if stored is not None:
                 stored.check_all_done()
         except Exception as error:  # door: an altered world may be one that a component refuses
             if stored is not None and isinstance(error, RunDiverged):
                 raise
-            problem = f"the play failed: {type(error).__name__}: {message_of(error)}"
             simulation.recorder.flush()  # what happened before it in the turn
-            details[f"{simulation.recorder.turn}.failed.-.0"] = {"error": problem}
+            failure = f"the play failed: {type(error).__name__}: {message_of(error)}"
+            details[f"{simulation.recorder.turn}.failed.-.0"] = {"error": failure}
+            problem = problem or failure
         if answers.lacks:
             problem, details = "it needs an answer that was not recorded", {}
-        return _Played(details, answers.asked, problem)
+        return _Played(details, answers.has_asked, problem)
 
     async def _play_turns(self, simulation: Simulation, altered_step: str) -> None:
         turn = int(altered_step.partition(".")[0]) if altered_step else 0
@@ -198,8 +205,8 @@ class _Alterations:
     """The alterations of a run's events, at most `count` of each, drawn from the run itself.
 
     A DECISION or ACTION is left out; then a DECISION becomes another action that its agent took, or
-    one of such a type that another took. A STATE keeps its old value; then it gets its bounds, and
-    values that such a variable had in the run.
+    one of such a type that another took. A STATE gets the bound that is farther away, then its old
+    value, the other bound, and values that such a variable had in the run.
     """
 
     def __init__(self, player: _Player, count: int) -> None:
@@ -216,6 +223,14 @@ class _Alterations:
             return event.event_type in ("DECISION", "ACTION") and event.step is not None
         details = event.payload
         return details["variable_name"] in self._table.names(details["scope"])
+
+    def size(self, details: Mapping[str, Any]) -> float:
+        """Returns how much of its range in the run a STATE's number changed by, else 0."""
+        ends = (details["old_value"], details["new_value"])
+        values = [v for v in self._states[details["variable_name"]] if isinstance(v, int | float)]
+        if not all(isinstance(end, int | float) for end in ends) or not values:
+            return 0.0
+        return abs(ends[0] - ends[1]) / ((max(values) - min(values)) or 1)
 
     def of(self, event: Event) -> list[Any]:
         """Returns the alterations of an event, the same each time."""
@@ -238,11 +253,13 @@ class _Alterations:
         details = event.payload
         name = details["variable_name"]
         declared = self._table[self._table.index(details["scope"], name)].declaration
-        is_number = declared.kind in ("int", "float")
-        bounds = (declared.minimum, declared.maximum) if is_number else ()
-        lowest_highest = [declared.nearest(bound) for bound in bounds if bound is not None]
+        bounds: list[Any] = []
+        if declared.kind in ("int", "float"):
+            ends = [end for end in (declared.minimum, declared.maximum) if end is not None]
+            far = [(-abs(end - details["new_value"]), declared.nearest(end)) for end in ends]
+            bounds = [end for _, end in sorted(far)]
         seen = rng.sample(self._states[name], min(self._count, len(self._states[name])))
-        values = [details["old_value"], *lowest_highest, *seen]
+        values = [*bounds[:1], details["old_value"], *bounds[1:], *seen]
         return _distinct([v for v in values if not declared.fault(v)], details["new_value"])
 
 
@@ -281,7 +298,7 @@ class _Trials:
             return False
         alter = {event.step or "": drawn[len(trials)]}
         repeated: list[_Played] = []
-        while len(repeated) < self._repeats and (not repeated or repeated[-1].asked):
+        while len(repeated) < self._repeats and (not repeated or repeated[-1].has_asked):
             repeated.append(self._player.play(alter, may_ask=self._repeats > 1))
             self.plays += 1
             if self._on_play is not None:
@@ -336,58 +353,50 @@ def _moved(was: Mapping[str, Any], now: Mapping[str, Any] | None) -> float:
 
 
 class _Search:
-    """The search for the causes of an event that mattered, among those of `cone`."""
+    """The search for the causes of an event that mattered, among those of `cone`.
+
+    An ACTION and what it changed are measured through its DECISION. Decisions come before changes
+    that rules made. Of these the nearest one and the one that changed a number most are next in
+    turn, until two thirds of the plays are spent; then the heaviest ones are altered again.
+    """
 
     def __init__(self, trials: _Trials, effect: Event, cone: Cone) -> None:
         self._trials, self._effect = trials, effect
-        self._cone = {cause.event_id: (n, cause, depth) for n, (cause, depth) in enumerate(cone)}
-        acted = {_act_step(cause) for cause, _ in cone if cause.event_type == "DECISION"}
-        can = trials.alterations.can
-        self.alterable = {  # an ACTION is measured through its DECISION
-            cause.event_id for cause, _ in cone if cause.step not in acted and can(cause)
-        }
-        self._idle: dict[str, int] = {}  # causes that changed nothing, on the best way to each
-        self._queue: list[tuple[int, int, str]] = []
-        self._queue_causes(effect, 0)
+        self._depths = {cause.event_id: depth for cause, depth in cone}
+        steps = {_act_step(cause) for cause, _ in cone if cause.event_type == "DECISION"}
+        acts = {cause.event_id: cause.step for cause, _ in cone if cause.step in steps}
+        sizes: dict[str | None, float] = {}
+        causes: list[Event] = []
+        for cause, _ in cone:
+            of_act = [acts[act_id] for act_id in cause.caused_by if act_id in acts]
+            if cause.event_type == "STATE" and ".apply" in (cause.step or "") and of_act:
+                size = trials.alterations.size(cause.payload)
+                sizes[of_act[0]] = max(size, sizes.get(of_act[0], 0.0))
+            elif cause.event_id not in acts and trials.alterations.can(cause):
+                causes.append(cause)
+        causes.sort(key=lambda cause: cause.event_type == "STATE")  # stable: the nearest first
+        self.alterable = causes
+        largest = sorted(causes, key=lambda cause: -sizes.get(_act_step(cause), 0.0))
+        in_turn = chain.from_iterable(zip(causes, largest, strict=True))
+        self._rest = iter(list({cause.event_id: cause for cause in in_turn}.values()))
 
     def weights(self) -> list[Weight]:
         """Returns the weights of the causes that were altered, the heaviest first."""
-        altered = [self._cone[cause_id] for cause_id, trials in self._trials.done.items() if trials]
-        weights = [self._trials.weight(c, self._effect, c, depth) for _, c, depth in altered]
+        altered = [cause for cause in self.alterable if self._trials.done.get(cause.event_id)]
+        depths, weight = self._depths, self._trials.weight
+        weights = [weight(c, self._effect, c, depths[c.event_id]) for c in altered]
         return sorted(weights, key=_heaviest_first)
 
     def go_on(self) -> bool:
-        """Looks for a cause that matters, later at one more closely; False if none is left."""
+        """Alters the next cause, later a heavy one again; returns False if none is left."""
         is_looking = self._trials.plays < self._trials.budget * _LOOKING
         return (is_looking and self._look()) or self._look_closer() or self._look()
 
-    def _queue_causes(self, event: Event, idle: int) -> None:
-        """Puts the causes of an event in the queue: last those behind what changed nothing."""
-        for cause in event.caused_by:
-            if cause in self._cone and idle < self._idle.get(cause, idle + 1):
-                self._idle[cause] = idle
-                heappush(self._queue, (idle, self._cone[cause][0], cause))
-
     def _look(self) -> bool:
-        while self._queue:
-            idle, _, cause_id = heappop(self._queue)
-            if idle > self._idle[cause_id]:
-                continue
-            _, cause, depth = self._cone[cause_id]
-            is_altered = cause_id in self.alterable and self._trials.alter(cause)
-            if is_altered:
-                for _ in range(_FIRST - 1):
-                    self._trials.alter(cause)
-                weight = self._trials.weight(cause, self._effect, cause, depth)
-                idle += weight.n > 0 and not weight.weight
-            self._queue_causes(cause, idle)
-            if is_altered:
-                return True
-        return False
+        return any(self._trials.alter(cause) for cause in self._rest)
 
     def _look_closer(self) -> bool:
-        weights = sorted(self.weights(), key=lambda weight: weight.n + weight.unknown)
-        return any(self._trials.alter(weight.event) for weight in weights if weight.weight)
+        return any(self._trials.alter(weight.event) for weight in self.weights() if weight.weight)
 
 
 def _heaviest_first(weight: Weight) -> Any:
