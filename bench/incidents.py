@@ -58,7 +58,7 @@ class Planted(BaseAgent):
 
     def decide_action(self, observation: Observation) -> Any:
         usual = self.agent.decide_action(observation)
-        if observation.turn != self.turn:
+        if observation.turn != self.turn or observation.rejections:
             return usual
         assert not hasattr(usual, "__await__"), "an async agent is not chosen"
         return [self.action, usual] if usual else self.action

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -104,7 +104,7 @@ class _Answers(Outcomes):
         return super().record(key, value, error)
 
 
-class _Played(msgspec.Struct):
+class _Played(NamedTuple):
     """One play: the details of the events at the steps of interest; why it is no test, if so."""
 
     details: dict[str | None, Mapping[str, Any]]
@@ -132,7 +132,7 @@ class _Player:
         past = [e for e in self.events if (e.turn_number or 0) <= turns and not is_of_process(e)]
         self.reference = self.play({}, stored=RecordedSteps(past))
         details = {event.step: plain_details(event.payload) for event in past}
-        self.reference.details |= {s: details[s] for s in self._steps & details.keys()}
+        self.reference.details.update((s, details[s]) for s in self._steps & details.keys())
         # who gave no answer in time is not waited for again; others may fail or not
         late = {s: facts for s, facts in self._failures.items() if facts["kind"] == "timed_out"}
         self._failures = late
@@ -230,7 +230,7 @@ class _Alterations:
         values = [v for v in self._states[details["variable_name"]] if isinstance(v, int | float)]
         if not all(isinstance(end, int | float) for end in ends) or not values:
             return 0.0
-        return abs(ends[0] - ends[1]) / ((max(values) - min(values)) or 1)
+        return float(abs(ends[0] - ends[1]) / ((max(values) - min(values)) or 1))
 
     def of(self, event: Event) -> list[Any]:
         """Returns the alterations of an event, the same each time."""
@@ -281,19 +281,17 @@ def _distinct(values: Iterable[Any], own: object) -> list[Any]:
 class _Trials:
     """The altered plays of one measurement, at most `budget`, by the id of the altered event."""
 
-    def __init__(
-        self, player: _Player, count: int, budget: int, allow_calls: bool, on_play: OnPlay | None
-    ) -> None:
+    def __init__(self, player: _Player, alterations: _Alterations, budget: int, **how: Any) -> None:
         self.plays, self.budget, self.problem = 0, budget, ""
-        self.alterations = _Alterations(player, count)
         self.done: dict[str, list[list[_Played]]] = {}
-        self._player, self._on_play = player, on_play
-        self._repeats = _REPEATS if allow_calls else 1
+        self._player, self._alterations = player, alterations
+        self._repeats = _REPEATS if how["allow_calls"] else 1
+        self._on_play: OnPlay | None = how["on_play"]
 
     def alter(self, event: Event) -> bool:
         """Plays with the next alteration of an event; False if there is none, or no play left."""
         trials = self.done.setdefault(event.event_id, [])
-        drawn = self.alterations.of(event)
+        drawn = self._alterations.of(event)
         if self.plays >= self.budget or len(trials) >= len(drawn):
             return False
         alter = {event.step or "": drawn[len(trials)]}
@@ -305,6 +303,22 @@ class _Trials:
                 self._on_play(min(self.plays, self.budget), self.budget)
         trials.append(repeated)
         return True
+
+    def search(self, causes: Sequence[Event], effect: Event) -> None:
+        """Alters one cause after the other, then the heaviest ones again."""
+        looking = (self.alter(cause) for cause in causes)
+        depths = [(cause, 0) for cause in causes]
+        while (
+            (self.plays < self.budget * _LOOKING and any(looking))
+            or any(self.alter(w.event) for w in self.weights(depths, effect) if w.weight)
+            or any(looking)
+        ):
+            pass
+
+    def weights(self, causes: Iterable[tuple[Event, int]], effect: Event) -> list[Weight]:
+        """Returns the weights of the causes that were altered, the heaviest first."""
+        altered = [(cause, depth) for cause, depth in causes if self.done.get(cause.event_id)]
+        return sorted((self.weight(c, effect, c, d) for c, d in altered), key=_heaviest_first)
 
     def weight(self, cause: Event, effect: Event, event: Event, depth: int) -> Weight:
         """Returns how much a cause mattered for an effect, told of one of them."""
@@ -352,51 +366,26 @@ def _moved(was: Mapping[str, Any], now: Mapping[str, Any] | None) -> float:
     return min(1.0, abs(old - new) / max(abs(old), abs(new)))
 
 
-class _Search:
-    """The search for the causes of an event that mattered, among those of `cone`.
+def _in_turn(alterations: _Alterations, cone: Cone) -> list[Event]:
+    """Returns the causes to alter: in turn the nearest, and that which changed a number most.
 
-    An ACTION and what it changed are measured through its DECISION. Decisions come before changes
-    that rules made. Of these the nearest one and the one that changed a number most are next in
-    turn, until two thirds of the plays are spent; then the heaviest ones are altered again.
+    An ACTION and what it changed are measured through its DECISION. Changes by rules come last.
     """
-
-    def __init__(self, trials: _Trials, effect: Event, cone: Cone) -> None:
-        self._trials, self._effect = trials, effect
-        self._depths = {cause.event_id: depth for cause, depth in cone}
-        steps = {_act_step(cause) for cause, _ in cone if cause.event_type == "DECISION"}
-        acts = {cause.event_id: cause.step for cause, _ in cone if cause.step in steps}
-        sizes: dict[str | None, float] = {}
-        causes: list[Event] = []
-        for cause, _ in cone:
-            of_act = [acts[act_id] for act_id in cause.caused_by if act_id in acts]
-            if cause.event_type == "STATE" and ".apply" in (cause.step or "") and of_act:
-                size = trials.alterations.size(cause.payload)
-                sizes[of_act[0]] = max(size, sizes.get(of_act[0], 0.0))
-            elif cause.event_id not in acts and trials.alterations.can(cause):
-                causes.append(cause)
-        causes.sort(key=lambda cause: cause.event_type == "STATE")  # stable: the nearest first
-        self.alterable = causes
-        largest = sorted(causes, key=lambda cause: -sizes.get(_act_step(cause), 0.0))
-        in_turn = chain.from_iterable(zip(causes, largest, strict=True))
-        self._rest = iter(list({cause.event_id: cause for cause in in_turn}.values()))
-
-    def weights(self) -> list[Weight]:
-        """Returns the weights of the causes that were altered, the heaviest first."""
-        altered = [cause for cause in self.alterable if self._trials.done.get(cause.event_id)]
-        depths, weight = self._depths, self._trials.weight
-        weights = [weight(c, self._effect, c, depths[c.event_id]) for c in altered]
-        return sorted(weights, key=_heaviest_first)
-
-    def go_on(self) -> bool:
-        """Alters the next cause, later a heavy one again; returns False if none is left."""
-        is_looking = self._trials.plays < self._trials.budget * _LOOKING
-        return (is_looking and self._look()) or self._look_closer() or self._look()
-
-    def _look(self) -> bool:
-        return any(self._trials.alter(cause) for cause in self._rest)
-
-    def _look_closer(self) -> bool:
-        return any(self._trials.alter(weight.event) for weight in self.weights() if weight.weight)
+    steps = {_act_step(cause) for cause, _ in cone if cause.event_type == "DECISION"}
+    acts = {cause.event_id: cause.step for cause, _ in cone if cause.step in steps}
+    sizes: dict[str | None, float] = {}
+    causes: list[Event] = []
+    for cause, _ in cone:
+        of_acts = [acts[act_id] for act_id in cause.caused_by if act_id in acts]
+        if cause.event_type == "STATE" and ".apply" in (cause.step or "") and of_acts:
+            size = alterations.size(cause.payload)
+            sizes[of_acts[0]] = max(size, sizes.get(of_acts[0], 0.0))
+        elif cause.event_id not in acts and alterations.can(cause):
+            causes.append(cause)
+    causes.sort(key=lambda cause: cause.event_type == "STATE")  # stable: the nearest first
+    largest = sorted(causes, key=lambda cause: -sizes.get(_act_step(cause), 0.0))
+    in_turn = chain.from_iterable(zip(causes, largest, strict=True))
+    return list({cause.event_id: cause for cause in in_turn}.values())
 
 
 def _heaviest_first(weight: Weight) -> Any:
@@ -416,9 +405,9 @@ def measure(
     """Measures which causes of an event mattered, or which of its effects it changed.
 
     The run in the folder is played again in memory, at most `runs` times, each time with one
-    DECISION, ACTION or STATE left out or altered: the nearest causes first, those behind a cause
-    that changed nothing last; an ACTION through its DECISION. For `of_effects` it is the event
-    itself. Recorded answers are used; an alteration that needs another is unknown, or asks, with
+    DECISION, ACTION or STATE left out or altered: in turn the nearest cause, and the decision that
+    changed a number most; an ACTION and what it changed through their DECISION; changes by rules
+    last. For `of_effects` it is the event itself. Recorded answers are used; an alteration that needs another is unknown, or asks, with
     `allow_calls`, in three plays. `on_play` is called with the number of plays and `runs`.
     `components` are the agents, engine and validator that the run was given as objects, as they
     were at its start. Blocks; Ctrl-C ends it with what is measured so far. Raises EventNotFound,
@@ -432,39 +421,38 @@ def measure(
         cone = answer.cone if of_effects else ((named, 0),)
         turns = max((effect.turn_number or 0 for effect, _ in cone), default=0)
         player = _Player(run, turns, [effect.step for effect, _ in cone], components)
-    trials = _Trials(player, runs if of_effects else _MOST, runs, allow_calls, on_play)
     effects = [(effect, depth) for effect, depth in cone if effect.step in player.reference.details]
-    search = _Search(trials, named, () if of_effects else answer.cone)
-    if not effects or not (trials.alterations.can(named) if of_effects else search.alterable):
-        raise _refused(player, named, of_effects, bool(effects))
+    alterations = _Alterations(player, runs if of_effects else _MOST)
+    causes = [named] if of_effects else _in_turn(alterations, answer.cone)
+    if not effects or not any(map(alterations.can, causes)):
+        lacks = "none of its causes can be altered" if effects else "no play comes to it"
+        if of_effects:
+            lacks = "it can't be altered" if effects else "no play comes to an effect of it"
+        raise ThenceError(
+            "could not measure",
+            place=f"{named.event_type} {named.step or named.event_id} of {player.run_id}",
+            cause="; ".join(filter(None, (lacks, player.reference.problem))),
+            hint="name an event behind a decision, of a run with verbosity DECISION or more",
+        )
+    trials = _Trials(player, alterations, runs, allow_calls=allow_calls, on_play=on_play)
     is_interrupted = False
     try:
-        while trials.alter(named) if of_effects else search.go_on():
-            pass
+        if of_effects:
+            while trials.alter(named):
+                pass
+        else:
+            trials.search(causes, named)
     except KeyboardInterrupt:
         is_interrupted = True
     if of_effects:
         weights = [trials.weight(named, effect, effect, depth) for effect, depth in effects]
     else:
-        weights = search.weights()
+        weights = trials.weights(answer.cone, named)
     return Measurement(
         event=named,
         weights=tuple(sorted(weights, key=_heaviest_first)),
         plays=trials.plays,
-        unmeasured=max(0, len(search.alterable) - len(weights)),
+        unmeasured=max(0, len(causes) - len(weights)),
         problem=trials.problem,
         interrupted=is_interrupted,
-    )
-
-
-def _refused(player: _Player, event: Event, of_effects: bool, has_effects: bool) -> ThenceError:
-    cause = "none of its causes can be altered" if has_effects else "no play comes to it"
-    if of_effects:
-        cause = "it can't be altered" if has_effects else "no play comes to an effect of it"
-    problem = player.reference.problem
-    return ThenceError(
-        "could not measure",
-        place=f"{event.event_type} {event.step or event.event_id} of {player.run_id}",
-        cause=f"{cause}; {problem}" if problem else cause,
-        hint="name an event behind a decision, of a run with verbosity DECISION or more",
     )
