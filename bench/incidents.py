@@ -6,7 +6,7 @@ have happened without. Which seeds make such a run is decided without measuring:
 with the planted decision and without it, an effect is taken that only the first one has, and at
 least 30 of the effect's causes must be decisions, actions or changes.
 
-Each is measured as by `thence why EFFECT --measure`, with its 64 plays and with 512. It is found
+Each is measured as by `thence why EFFECT --measure`, with its 64 plays and with 256. It is found
 if the planted decision is among the first three.
 """
 
@@ -40,7 +40,7 @@ from thence.sim.simulation import make_components
 LATER = 8
 CAUSES_MIN = 30
 FIRST = 3
-RUNS = (64, 512)
+RUNS = (64, 256)
 SEEDS_MAX = 100
 SEED = os.environ.get("INCIDENTS", "published")
 ALTERABLE = ("DECISION", "ACTION", "STATE")

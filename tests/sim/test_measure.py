@@ -59,6 +59,10 @@ def measured(folder, event, **options):
     return measure(folder, event, agents=people(), engine=Siren(), **options)
 
 
+def weight_at(found, step):
+    return next(each for each in found.weights if each.event.step == step)
+
+
 def at(folder, step):
     """Returns the id of the event at a step."""
     return next(each["event_id"] for each in lines(folder) if each.get("step") == step)
@@ -84,10 +88,11 @@ def test_cause_that_decided_is_heavier_than_bystanders_in_the_cone(tmp_path, ver
 
 def test_weight_is_the_share_of_alterations_that_changed_the_event(folder):
     found = measured(folder, at(folder, ALARM), runs=200)
-    state = next(each for each in found.weights if each.event.step == "2.apply0.ada.agent/ada/x")
-    # the old value 0 and a bystander's 1 change it, the bound 20 and the later value 10 do not
-    assert (state.n, round(state.weight, 3), state.unknown) == (4, 0.5, 0)
-    assert (state.low, state.high) == wilson(0.5, 4)
+    ada, ben = weight_at(found, "2.decide.ada.0"), weight_at(found, "1.decide.ben.0")
+    # left out, or 1 added as in turn 7; ben: left out, or 9 added as by ada
+    assert (ada.n, ada.weight, ada.unknown) == (2, 1.0, 0)
+    assert (ben.n, ben.weight, ben.unknown) == (2, 0.0, 0)
+    assert (ada.low, ada.high) == wilson(1.0, 2)
     assert found.unmeasured == 0
     assert found.plays < 200
 
@@ -234,7 +239,7 @@ def test_alteration_that_needs_an_answer_is_unknown_and_asks_nothing(tmp_path):
     count = len(asked)
     found = measure(folder, at(folder, "4.decide.ada.0"), agents=agents, engine=Adder())
     assert len(asked) == count
-    ben = next(each for each in found.weights if each.event.step == "3.apply0.ben.agent/ben/x")
+    ben = weight_at(found, "3.decide.ben.0")
     assert (ben.n, ben.low, ben.high) == (0, 0.0, 1.0)
     assert ben.unknown >= 1
     assert "was not recorded" in found.problem
@@ -255,7 +260,7 @@ def test_allowed_calls_are_repeated_and_their_spread_is_told(tmp_path):
     )
     assert len(asked) > count
     assert found.problem == ""
-    ben = next(each for each in found.weights if each.event.step == "3.apply0.ben.agent/ben/x")
+    ben = weight_at(found, "3.decide.ben.0")
     low, high = ben.spread
     assert low <= ben.weight <= high
     assert high > low, "the model answers otherwise each time"
@@ -273,13 +278,14 @@ def test_alteration_that_makes_a_play_fail_is_unknown(tmp_path):
     agents = [
         Doer("ada", lambda seen: add(1)),
         Doer("ben", lambda seen: add(seen.agent("ada")["x"])),
+        Doer("cleo", lambda seen: add(10) if seen.turn == 1 else None),
     ]
     given = config(turns=3, agent_vars=NUMBERS)
     folder = orchestrator(tmp_path, agents, Fragile(), given=given).run().output_dir
     found = measure(folder, at(folder, "3.decide.ben.0"), agents=agents, engine=Fragile())
-    state = next(each for each in found.weights if each.event.step == "2.apply0.ada.agent/ada/x")
-    assert state.unknown == 1
-    assert state.n >= 1
+    ada = weight_at(found, "2.decide.ada.0")
+    assert ada.unknown == 1, "it adds 10, as cleo did"
+    assert ada.n >= 1
     assert found.problem == "the play failed: ValueError: too many"
 
 
@@ -321,6 +327,22 @@ def test_alternatives_are_actions_that_were_taken_in_the_run(tmp_path):
     assert own.weight == 1
     assert own.n == 6, "left out, two other actions of its own, three of ben's"
     assert {amount for _, _, amount in seen} == taken
+
+
+def test_change_by_a_rule_gets_its_bounds_and_its_old_value(tmp_path):
+    class Tide(Adder):
+        def apply_engine_rules(self, view):
+            with view.rule("tide"):
+                view.world["sum"] = view.world["sum"] + 3
+
+    agents = [Doer("ada", lambda seen: add(int(seen.world["sum"] > 5)))]
+    tide = [{"name": "sum", "type": "int", "min": 0, "max": 40}]
+    given = config(turns=4, agent_vars=NUMBERS, global_vars=tide)
+    folder = orchestrator(tmp_path, agents, Tide(), given=given).run().output_dir
+    found = measure(folder, at(folder, "4.decide.ada.0"), agents=agents, engine=Tide())
+    state = weight_at(found, "3.tide.-.global/sum")
+    # 9 became 40, 6, 0, 3, or 12, of which 0 and 3 are not above 5
+    assert (state.n, round(state.weight, 3)) == (5, 0.4)
 
 
 def test_wilson_interval():

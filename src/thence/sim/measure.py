@@ -7,6 +7,7 @@ the recorded events, else a weight would tell of two plays that differ anyway.
 import asyncio
 import copy
 import random
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from math import sqrt
@@ -39,6 +40,7 @@ _MOST = 8  # alterations of one cause
 _LOOKING = 2 / 3  # the share of the plays that looks for causes; the rest measures what is heavy
 _REPEATS = 3  # of a play that asks for new answers
 _CHECKPOINTS_MAX = 64
+_LACKS = "it needs an answer that was not recorded"
 _Z = 1.96  # of a two-sided interval of 95 %
 
 
@@ -148,14 +150,14 @@ class _Player:
         details: dict[str | None, Mapping[str, Any]] = {}
         problem, altered_step = "", next(iter(alter), "")
         refused_step = altered_step.replace(".decide", ".reject", 1)
+        is_refused = False
 
         def take(piece: Sequence[Members]) -> None:
-            nonlocal problem
+            nonlocal is_refused
             for event in piece:
                 if event.step in self._steps:
                     details[event.step] = plain_details(event.details or {})
-                if event.step == refused_step:
-                    problem = "the validator refuses the other action"
+                is_refused |= event.step == refused_step != altered_step
 
         answers = _Answers(recorded=self._outcomes, may_ask=may_ask)
         simulation = Simulation(
@@ -180,8 +182,9 @@ class _Player:
             failure = f"the play failed: {type(error).__name__}: {message_of(error)}"
             details[f"{simulation.recorder.turn}.failed.-.0"] = {"error": failure}
             problem = problem or failure
-        if answers.lacks:
-            problem, details = "it needs an answer that was not recorded", {}
+        if answers.lacks or is_refused:
+            problem = "the validator refuses the other action"
+            problem, details = _LACKS if answers.lacks else problem, {}
         return _Played(details, answers.has_asked, problem)
 
     async def _play_turns(self, simulation: Simulation, altered_step: str) -> None:
@@ -307,11 +310,17 @@ class _Trials:
     def search(self, causes: Sequence[Event], effect: Event) -> None:
         """Alters one cause after the other, then the heaviest ones again."""
         looking = (self.alter(cause) for cause in causes)
-        depths = [(cause, 0) for cause in causes]
+        pairs = [(cause, 0) for cause in causes]
+
+        def again(least: float) -> bool:
+            weights = self.weights(pairs, effect)
+            return any(self.alter(weight.event) for weight in weights if weight.weight >= least)
+
         while (
             (self.plays < self.budget * _LOOKING and any(looking))
-            or any(self.alter(w.event) for w in self.weights(depths, effect) if w.weight)
+            or again(sys.float_info.min)
             or any(looking)
+            or again(0.0)
         ):
             pass
 
@@ -407,12 +416,12 @@ def measure(
     The run in the folder is played again in memory, at most `runs` times, each time with one
     DECISION, ACTION or STATE left out or altered: in turn the nearest cause, and the decision that
     changed a number most; an ACTION and what it changed through their DECISION; changes by rules
-    last. For `of_effects` it is the event itself. Recorded answers are used; an alteration that needs another is unknown, or asks, with
-    `allow_calls`, in three plays. `on_play` is called with the number of plays and `runs`.
-    `components` are the agents, engine and validator that the run was given as objects, as they
-    were at its start. Blocks; Ctrl-C ends it with what is measured so far. Raises EventNotFound,
-    NotALog for a log that is no run, RunDiverged where the run comes to other events than it has
-    recorded, ThenceError where nothing can be altered.
+    last. For `of_effects` it is the event itself. Recorded answers are used; an alteration that
+    needs another is unknown, or asks, with `allow_calls`, in three plays. `on_play` is called with
+    the number of plays and `runs`. `components` are the agents, engine and validator that the run
+    was given as objects, as they were at its start. Blocks; Ctrl-C ends it with what is measured so
+    far. Raises EventNotFound, NotALog for a log that is no run, RunDiverged where the run comes to
+    other events than it has recorded, ThenceError where nothing can be altered.
     """
     with RecordedRun(folder) as run:
         ask = run.log.effects if of_effects else run.log.why
