@@ -174,7 +174,7 @@ def test_log_that_is_no_run_and_run_without_decisions_are_refused(tmp_path):
     with pytest.raises(NotALog, match="no simulation's run"):
         measure(tmp_path / "plain", event.event_id)
     folder = siren_run(tmp_path, verbosity="MILESTONE")
-    with pytest.raises(ThenceError, match="none of its causes can be altered") as raised:
+    with pytest.raises(ThenceError, match="nothing that can be altered led to it") as raised:
         measured(folder, at(folder, "8.turn_end.-.0"))
     assert "verbosity DECISION" in raised.value.hint
     folder = siren_run(tmp_path, "other")
@@ -196,6 +196,7 @@ def test_why_and_effects_tell_weights_as_text_and_json(tmp_path):
     assert len(answer["causes"]) + answer["unmeasured"] > 20
     heaviest = answer["causes"][0]
     assert heaviest["low"] <= heaviest["weight"] <= heaviest["high"]
+    assert (answer["event"], heaviest["event"]) == (named, at(folder, heaviest["step"]))
     first = at(folder, "1.decide.ada.0")
     answer = json.loads(
         warm("effects", first, "--measure", "--runs", "4", "--json", cwd=tmp_path).out
@@ -204,7 +205,7 @@ def test_why_and_effects_tell_weights_as_text_and_json(tmp_path):
     assert {each["n"] for each in answer["effects"]} == {4}
     refused = warm("why", at(folder, "0.start.-.0"), "--measure", cwd=tmp_path)
     assert refused.code == 1
-    assert "none of its causes can be altered" in refused.err
+    assert "nothing that can be altered led to it" in refused.err
 
 
 class Asker(Doer):

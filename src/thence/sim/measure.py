@@ -8,8 +8,9 @@ import asyncio
 import copy
 import random
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import chain, zip_longest
 from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,11 +82,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_dict(self, name: str) -> dict[str, Any]:
         """Returns the measurement as JSON values, its weights as the member `name`."""
-        rows = [{f: getattr(w, f) for f in w.__struct_fields__} for w in self.weights]
-        for row, event in [(row, row.pop("event")) for row in rows]:
-            row |= {"event_id": event.event_id, "step": event.step}
-        members = {field: getattr(self, field) for field in self.__struct_fields__[2:]}
-        return {"event_id": self.event.event_id, **members, name: rows}
+        members = msgspec.structs.asdict(self)
+        weights = [(w.event, msgspec.structs.asdict(w)) for w in members.pop("weights")]
+        rows = [{**row, "event": event.event_id, "step": event.step} for event, row in weights]
+        return {**members, "event": self.event.event_id, name: rows}
 
 
 class _Answers(Outcomes):
@@ -307,13 +307,17 @@ class _Trials:
         trials.append(repeated)
         return True
 
-    def search(self, causes: Sequence[Event], effect: Event) -> None:
-        """Alters one cause after the other, then the heaviest ones again."""
-        looking = (self.alter(cause) for cause in causes)
-        pairs = [(cause, 0) for cause in causes]
+    def search(self, causes: Sequence[Event], effect: Event, cone: Cone) -> None:
+        """Alters one cause after the other, in turn the next of `causes` and the nearest one.
+
+        After two thirds of the plays, the heaviest ones are altered again.
+        """
+        nearest = self._nearest({cause.event_id for cause in causes}, effect, cone)
+        in_turn = filter(None, chain.from_iterable(zip_longest(nearest, causes)))
+        looking = (self.alter(c) for c in in_turn if not self.done.get(c.event_id))
 
         def again(least: float) -> bool:
-            weights = self.weights(pairs, effect)
+            weights = self.weights(cone, effect)
             return any(self.alter(weight.event) for weight in weights if weight.weight >= least)
 
         while (
@@ -323,6 +327,28 @@ class _Trials:
             or again(0.0)
         ):
             pass
+
+    def _nearest(self, ids: Collection[str], effect: Event, cone: Cone) -> Iterator[Event]:
+        """Yields decisions with some ids, the nearest first, along the trail of the heaviest.
+
+        Last come those behind one that changed nothing, or a notice that stands for many causes.
+        """
+        places = {cause.event_id: place for place, (cause, _) in enumerate(cone)}
+        queue: list[tuple[float, float, int]] = []
+        event, idle, weight = effect, 0.0, 1.0
+        while True:
+            for cause_id in event.caused_by:
+                if cause_id in places:
+                    heappush(queue, (idle, -weight, places.pop(cause_id)))
+            if not queue:
+                return
+            idle, weight, place = heappop(queue)
+            event, weight = cone[place][0], -weight
+            if event.event_id in ids and event.event_type == "DECISION":
+                yield event
+                tried = self.weight(event, effect, event, 0)
+                idle, weight = idle + (tried.weight == 0 < tried.n), tried.weight
+            idle += event.step is None
 
     def weights(self, causes: Iterable[tuple[Event, int]], effect: Event) -> list[Weight]:
         """Returns the weights of the causes that were altered, the heaviest first."""
@@ -375,10 +401,10 @@ def _moved(was: Mapping[str, Any], now: Mapping[str, Any] | None) -> float:
     return min(1.0, abs(old - new) / max(abs(old), abs(new)))
 
 
-def _in_turn(alterations: _Alterations, cone: Cone) -> list[Event]:
-    """Returns the causes to alter: in turn the nearest, and that which changed a number most.
+def _largest_first(alterations: _Alterations, cone: Cone) -> list[Event]:
+    """Returns the causes to alter: decisions by how much they changed a number, then rules' changes.
 
-    An ACTION and what it changed are measured through its DECISION. Changes by rules come last.
+    An ACTION and what it changed are measured through its DECISION.
     """
     steps = {_act_step(cause) for cause, _ in cone if cause.event_type == "DECISION"}
     acts = {cause.event_id: cause.step for cause, _ in cone if cause.step in steps}
@@ -391,10 +417,8 @@ def _in_turn(alterations: _Alterations, cone: Cone) -> list[Event]:
             sizes[of_acts[0]] = max(size, sizes.get(of_acts[0], 0.0))
         elif cause.event_id not in acts and alterations.can(cause):
             causes.append(cause)
-    causes.sort(key=lambda cause: cause.event_type == "STATE")  # stable: the nearest first
-    largest = sorted(causes, key=lambda cause: -sizes.get(_act_step(cause), 0.0))
-    in_turn = chain.from_iterable(zip(causes, largest, strict=True))
-    return list({cause.event_id: cause for cause in in_turn}.values())
+    causes.sort(key=lambda cause: -sizes.get(_act_step(cause), 0.0))
+    return sorted(causes, key=lambda cause: cause.event_type == "STATE")
 
 
 def _heaviest_first(weight: Weight) -> Any:
@@ -432,9 +456,9 @@ def measure(
         player = _Player(run, turns, [effect.step for effect, _ in cone], components)
     effects = [(effect, depth) for effect, depth in cone if effect.step in player.reference.details]
     alterations = _Alterations(player, runs if of_effects else _MOST)
-    causes = [named] if of_effects else _in_turn(alterations, answer.cone)
+    causes = [named] if of_effects else _largest_first(alterations, answer.cone)
     if not effects or not any(map(alterations.can, causes)):
-        lacks = "none of its causes can be altered" if effects else "no play comes to it"
+        lacks = "nothing that can be altered led to it" if effects else "no play comes to it"
         if of_effects:
             lacks = "it can't be altered" if effects else "no play comes to an effect of it"
         raise ThenceError(
@@ -450,7 +474,7 @@ def measure(
             while trials.alter(named):
                 pass
         else:
-            trials.search(causes, named)
+            trials.search(causes, named, answer.cone)
     except KeyboardInterrupt:
         is_interrupted = True
     if of_effects:
