@@ -292,9 +292,10 @@ class Incident(NamedTuple):
     causes: int
 
 
-def incidents(kind: str, root: Path) -> list[Incident]:
-    """Returns the incidents of a kind: of the first seeds that make one."""
-    count, make = KINDS[kind]
+def incidents(kind: str, root: Path, count: int | None = None) -> list[Incident]:
+    """Returns the incidents of a kind, or the first ones: of the first seeds that make one."""
+    count = count or KINDS[kind][0]
+    make = KINDS[kind][1]
     chosen: list[Incident] = []
     number = 0
     while len(chosen) < count:

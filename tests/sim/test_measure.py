@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
+from bench import incidents
 from tests.cli.warm import warm
 from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
 
@@ -290,6 +291,27 @@ def test_alteration_that_makes_a_play_fail_is_unknown(tmp_path):
     assert found.problem == "the play failed: ValueError: too many"
 
 
+def test_action_that_the_validator_refuses_alters_nothing(tmp_path):
+    class Strict(BaseValidator):
+        def validate_action(self, action, state):
+            is_odd = action.agent_id != "ada" or action.payload["amount"] % 2
+            return Verdict.accept() if is_odd else Verdict.reject("odd amounts alone")
+
+    agents = [
+        Doer("ada", lambda seen: add(1)),
+        Doer("ben", lambda seen: add(seen.agent("ada")["x"])),
+        Doer("cleo", lambda seen: add(2) if seen.turn == 1 else None),
+    ]
+    given = config(turns=3, agent_vars=NUMBERS)
+    folder = orchestrator(tmp_path, agents, given=given, validator=Strict()).run().output_dir
+    found = measure(
+        folder, at(folder, "3.decide.ben.0"), agents=agents, engine=Adder(), validator=Strict()
+    )
+    ada = weight_at(found, "2.decide.ada.0")
+    assert (ada.n, ada.weight, ada.unknown) == (1, 1.0, 2), "left out; cleo's 2 and ben's 0"
+    assert found.problem == "the validator refuses the other action"
+
+
 def test_failure_of_a_run_is_measured_too(tmp_path):
     class Fragile(Adder):
         def apply_engine_rules(self, view):
@@ -344,6 +366,13 @@ def test_change_by_a_rule_gets_its_bounds_and_its_old_value(tmp_path):
     state = weight_at(found, "3.tide.-.global/sum")
     # 9 became 40, 6, 0, 3, or 12, of which 0 and 3 are not above 5
     assert (state.n, round(state.weight, 3)) == (5, 0.4)
+
+
+@pytest.mark.parametrize("kind", ["fishery, closed at a review", "traders, a debt comes due"])
+def test_planted_decision_is_among_the_first_three(tmp_path, kind):
+    incident = incidents.incidents(kind, tmp_path, 1)[0]
+    place, _ = incidents.measured(incident, 64)
+    assert place <= 3
 
 
 def test_wilson_interval():

@@ -402,7 +402,7 @@ def _moved(was: Mapping[str, Any], now: Mapping[str, Any] | None) -> float:
 
 
 def _largest_first(alterations: _Alterations, cone: Cone) -> list[Event]:
-    """Returns the causes to alter: decisions by how much they changed a number, then rules' changes.
+    """Returns the causes to alter: decisions, the largest changes first, then changes by rules.
 
     An ACTION and what it changed are measured through its DECISION.
     """
