@@ -368,6 +368,7 @@ def test_change_by_a_rule_gets_its_bounds_and_its_old_value(tmp_path):
     assert (state.n, round(state.weight, 3)) == (5, 0.4)
 
 
+@pytest.mark.rest
 @pytest.mark.parametrize("kind", ["fishery, closed at a review", "traders, a debt comes due"])
 def test_planted_decision_is_among_the_first_three(tmp_path, kind):
     incident = incidents.incidents(kind, tmp_path, 1)[0]
