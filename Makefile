@@ -29,7 +29,8 @@ TESTS := $(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup
 test: setup-dev ## a person's tests, in 3 minutes: every promise, then the cheapest of the rest
 	@$(TESTS) --tier=person $(ARGS)
 
-test-all: setup-dev ## the rest of the tests, and all examples of each property
+test-all: ## the rest of the tests, and all examples of each property; those of Ray need 250 MB
+	@sh tools/bootstrap.sh dev ray
 	@$(TESTS) --tier=rest $(ARGS)
 
 durations: setup-dev ## time every test; by that the two above are chosen

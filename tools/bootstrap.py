@@ -1,11 +1,12 @@
 """Makes the environment in .venv that the Makefile's targets run in.
 
-It installs what requirements.lock names, hashes required (with `dev`, requirements-dev.lock too),
-then builds the wheel of this tree and installs that wheel, so that tests see what a user gets.
-Stamps inside .venv say what it was made from: a run that finds them true does nothing, and a run
-that was cut short left no true one, so the next one repairs it. Two runs at once wait for each
-other. It imports the standard library alone, and it never writes outside .venv, except that it
-installs Debian's python3-venv where that is missing and it may (root, apt-get at hand).
+It installs what requirements.lock names, hashes required (with `dev` and `ray`, what
+requirements-dev.lock and requirements-ray.lock name too), then builds the wheel of this tree and
+installs that wheel, so that tests see what a user gets. Stamps inside .venv say what it was made
+from: a run that finds them true does nothing, and a run that was cut short left no true one, so the
+next one repairs it. Two runs at once wait for each other. It imports the standard library alone,
+and it never writes outside .venv, except that it installs Debian's python3-venv where that is
+missing and it may (root, apt-get at hand).
 """
 
 import contextlib
@@ -24,9 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 LOCK = ROOT / "requirements.lock"
-DEV_LOCK = ROOT / "requirements-dev.lock"
 ENVIRONMENT_STAMP = VENV / "environment.stamp"
-DEV_STAMP = VENV / "dev.stamp"
 UNFINISHED = "unfinished"
 WHEEL_STAMP = VENV / "wheel.stamp"
 WHEEL_INPUTS = ("src", "scenarios", "pyproject.toml", "README.md", "LICENSE")
@@ -71,7 +70,7 @@ def main() -> int:
     """Set up the environment; the exit status is 0 when it is ready."""
     try:
         with alone_in_tree():
-            set_up(with_dev="dev" in sys.argv[1:])
+            set_up(sys.argv[1:])
     except (SetUpError, OSError) as error:
         unusable = SetUpError("a file can't be used", str(error), OWN_FOLDER)
         lines = error.lines if isinstance(error, SetUpError) else unusable.lines
@@ -83,18 +82,21 @@ def main() -> int:
     return 0
 
 
-def set_up(*, with_dev: bool) -> None:
-    """Bring .venv up to date with the locks, then with the tree."""
-    environment, dev = environment_key(), digest(DEV_LOCK.read_bytes())
-    is_outdated = with_dev and read_stamp(DEV_STAMP) not in ("", dev)
+def set_up(further: list[str]) -> None:
+    """Bring .venv up to date with the locks, `further` ones by their names, then with the tree."""
+    environment = environment_key()
+    wanted = {name: digest((ROOT / f"requirements-{name}.lock").read_bytes()) for name in further}
+    stamps = {name: VENV / f"{name}.stamp" for name in further}
+    is_outdated = any(read_stamp(stamps[name]) not in ("", wanted[name]) for name in further)
     if is_outdated or read_stamp(ENVIRONMENT_STAMP) != environment or not VENV_PYTHON.exists():
         make_environment()
         install_lock(LOCK)
         write_stamp(ENVIRONMENT_STAMP, environment)
-    if with_dev and read_stamp(DEV_STAMP) != dev:
-        write_stamp(DEV_STAMP, UNFINISHED)
-        install_lock(DEV_LOCK)
-        write_stamp(DEV_STAMP, dev)
+    for name, key in wanted.items():
+        if read_stamp(stamps[name]) != key:
+            write_stamp(stamps[name], UNFINISHED)
+            install_lock(ROOT / f"requirements-{name}.lock")
+            write_stamp(stamps[name], key)
     wheel = wheel_key()
     if read_stamp(WHEEL_STAMP) != wheel:
         WHEEL_STAMP.unlink(missing_ok=True)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Renews the four files requirements*.lock from pyproject.toml, for all supported Pythons and
+# Renews the five files requirements*.lock from pyproject.toml, for all supported Pythons and
 # systems, with hashes and without the name of any host; then requirements.table.json, which tells
 # what each pin requires in its turn. All that it needs lives in a throw-away environment.
 set -eu
@@ -26,12 +26,18 @@ lock() {
 "$place/env/bin/python" >"$place/build.txt" -c 'import tomllib
 print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")'
 thence="pyproject.toml --extra server --extra sync $place/build.txt"
-# what requirements.lock pins stands in no other file that goes into the same environment
-beside() { sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' "$place/requirements.lock"; }
+# beside FILE...: what a lock pins stands in no other file that goes into the same environment
+beside() {
+    for file; do
+        echo "--constraints $place/$file"
+        sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' "$place/$file"
+    done
+}
 
 lock requirements.lock $thence "$@"
-lock requirements-dev.lock $thence --group dev --constraints "$place/requirements.lock" \
-    $(beside) "$@"
+lock requirements-dev.lock $thence --group dev $(beside requirements.lock) "$@"
+lock requirements-ray.lock $thence --group dev --extra ray \
+    $(beside requirements.lock requirements-dev.lock) "$@"
 lock requirements-mutants.lock $thence --group mutants --constraints "$place/requirements.lock" \
     --constraints "$place/requirements-dev.lock" "$@"
 lock requirements-bench.lock --group bench "$@"

@@ -238,6 +238,36 @@ class OutcomeFailed(ThenceError):
     """Error: a call whose outcome a run records raised an error, now or when it was recorded."""
 
 
+class ModelCallFailed(ThenceError):
+    """Error: a model's endpoint gave no answer that can be used to one call.
+
+    `attempts` are the requests that were sent, each with its reason; `answer` is the answer that
+    was paid for and can't be used, None if there was none.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        attempts: Sequence[object] = (),
+        answer: object = None,
+        **words: Unpack[Words],
+    ) -> None:
+        super().__init__(operation, **words)
+        self.attempts = tuple(attempts)
+        self.answer = answer
+
+
+class EndpointDown(ThenceError):
+    """Error: a model's endpoint answers nobody, or not this key; the run can be resumed later."""
+
+    recoverable = True
+
+
+class BudgetSpent(ThenceError):
+    """Error: a run has spent its calls of models, or its money; it can be resumed with more."""
+
+
 class EventNotFound(ThenceError, LookupError):
     """Error: no event of the log has this id."""
 

@@ -13,6 +13,7 @@ from tests.house.tree import ROOT
 from tools.lock_table import ENVIRONMENTS, TABLE, applies, pin_key, read_pins
 
 RUN, DEV = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
+RAY = ROOT / "requirements-ray.lock"
 MUTANTS, BENCH = ROOT / "requirements-mutants.lock", ROOT / "requirements-bench.lock"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
@@ -56,10 +57,11 @@ def unmet(
     [
         ([RUN], RUNS),
         ([RUN, DEV], [*RUNS, *GROUPS["dev"]]),
+        ([RUN, DEV, RAY], PROJECT["optional-dependencies"]["ray"]),
         ([MUTANTS], TESTS),
         ([BENCH], GROUPS["bench"]),
     ],
-    ids=["run", "dev", "mutants", "bench"],
+    ids=["run", "dev", "ray", "mutants", "bench"],
 )
 def test_locks_are_closed(locks, roots, environment):
     pins = [pin for lock in locks for pin in read_pins(lock)]
@@ -68,8 +70,9 @@ def test_locks_are_closed(locks, roots, environment):
 
 
 def test_what_runs_is_pinned_once_and_without_what_tests():
-    run, dev = ({pin.name for pin in read_pins(lock)} for lock in (RUN, DEV))
+    run, dev, ray = ({pin.name for pin in read_pins(lock)} for lock in (RUN, DEV, RAY))
     assert not run & dev
+    assert not (run | dev) & ray
     assert not run & {"pytest", "mypy", "schemathesis"}
 
 

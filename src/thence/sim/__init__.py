@@ -48,6 +48,7 @@ from thence.sim.scenario_sections import (
     VariableSettings,
 )
 from thence.sim.state import Declaration, State
+from thence.sim.sweep import sweep_table
 from thence.sim.table import Table
 from thence.sim.writer import EventWriter, WriteMode
 
@@ -112,4 +113,5 @@ __all__ = [
     "open_run",
     "replay",
     "resume",
+    "sweep_table",
 ]

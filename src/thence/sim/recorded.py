@@ -213,6 +213,23 @@ def _no_variable(
     )
 
 
+def fitting(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Returns the variables that fit the patterns, in their order; raises InvalidFilter."""
+    chosen: dict[str, None] = {}
+    for pattern in patterns:
+        names = [name for name in columns if _fits(name, (pattern,))]
+        if not names:
+            near = nearest(pattern, columns, likeness=0)
+            raise InvalidFilter(
+                "could not draw the variable",
+                key=pattern,
+                cause="the run has no such one",
+                hint=f"the nearest is {near[0]}" if near else "the run has no variables",
+            )
+        chosen |= dict.fromkeys(names)
+    return list(chosen)
+
+
 def event_table(read: Callable[[], Iterator[Event]], types: Iterable[str]) -> Table:
     """Returns the table of the events that `read` yields, each time anew.
 

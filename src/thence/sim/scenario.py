@@ -40,6 +40,7 @@ from thence.sim.scenario_sections import (
     ValidatorEntry,
     VariableSettings,
 )
+from thence.sim.scenario_settings import put_setting
 from thence.sim.state import Declaration, Name, VariableTable
 from thence.yaml import BYTES_MAX, reader
 
@@ -71,13 +72,21 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     source: Path | None = None
 
     @classmethod
-    def from_file(cls, path: str | Path) -> "SimulationConfig":
+    def from_file(cls, path: str | Path, settings: Mapping[str, object] = {}) -> "SimulationConfig":
         """Reads a scenario from a YAML file, or a shipped one by its bare name.
 
-        Raises ScenarioError, whose `problems` list everything that is wrong.
+        `settings` are values by their keys, such as "engine.growth" or "agents.ada.step", that
+        stand in place of the file's. Raises ScenarioError, whose `problems` list everything that
+        is wrong.
         """
         file = find_file(path)
         raw, lines = parse_file(file)
+        problems = Problems(lines)
+        for key, value in settings.items():
+            place, fault = put_setting(raw, key, value)
+            if fault:
+                problems.add(place, fault, f"correct the setting {key}")
+        problems.raise_any()
         return cls(**_Reader(raw, lines, file).sections())
 
     @classmethod

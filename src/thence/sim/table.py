@@ -1,7 +1,9 @@
 """A table of a run: rows that are streamed, for pandas, Parquet or a loop."""
 
+import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -9,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 import msgspec
 
 from thence.core.clock import microseconds
-from thence.core.sentences.table import INTEGER_MAX
+from thence.core.sentences.table import INTEGER_MAX, escape_formula
 from thence.errors import ExtraMissing
 
 if TYPE_CHECKING:
@@ -100,15 +102,24 @@ class Table:
         thousand rows are in memory at once. Raises ExtraMissing without pyarrow, which
         `pip install 'thence[tables]'` installs, and OSError.
         """
-        path = Path(path)
         size = max(1, min(_GROUP_ROWS_MAX, _GROUP_CELLS_MAX // max(1, len(self.columns))))
-        temporary = path.with_name(f".{path.name}.part")
-        try:
+        with _replacing(Path(path)) as temporary:
             write_parquet(temporary, self.kinds, self._groups(size))
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+
+    def to_csv(self, path: str | Path) -> None:
+        """Writes all rows to a file of CSV (RFC 4180, UTF-8), which is replaced as by `to_parquet`.
+
+        Lists and maps are JSON text; text that a spreadsheet takes for a formula stands behind an
+        apostrophe. Raises OSError.
+        """
+        with (
+            _replacing(Path(path)) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(map(escape_formula, self.columns))
+            for row in self._values():
+                writer.writerow(map(_csv_cell, row))
 
     def _values(self) -> Iterator[Values]:
         return islice(self._rows(), self._length)
@@ -118,6 +129,24 @@ class Table:
         rows = self._values()
         while group := list(islice(rows, size)):
             yield list(zip(*group, strict=True))
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yields the path of a draft, which takes the place of the file when the block has ended."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _csv_cell(value: object) -> object:
+    if isinstance(value, str):
+        return escape_formula(value)
+    return value if value is None or type(value) in (int, float) else _json_text(value)
 
 
 def write_parquet(

@@ -1,7 +1,6 @@
 """The command `export`: writes events as a table, CSV or Parquet, or as spans of OTLP."""
 
 import os
-import re
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from thence.cli.shared.logs import (
     report_matches,
 )
 from thence.cli.shared.render import counted
-from thence.core.sentences.table import COLUMNS, payload_values, row_of
+from thence.core.sentences.table import COLUMNS, escape_formula, payload_values, row_of
 from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 Rows = list[tuple[Any, ...]]
 # the columns of ids, a list in each row
 _IDS = slice(COLUMNS.index("caused_by"), COLUMNS.index("inferred_causes") + 1)
-# the first characters of a formula in a spreadsheet, unless the text is a number
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 def _payload_keys(
@@ -203,12 +199,6 @@ def _check_usage(out: Output, output: Path | None, *, is_parquet: bool, is_raw: 
         raise click.UsageError("--json goes with --output: stdout holds the table")
     if output is None and is_parquet and sys.stdout.isatty():
         raise click.UsageError("a terminal shows no Parquet; name a file with --output")
-
-
-def escape_formula(text: str) -> str:
-    """Returns a text that no spreadsheet reads as a formula: after an apostrophe if needed."""
-    is_formula = text.startswith(_FORMULA) and not _NUMBER.fullmatch(text)
-    return f"'{text}" if is_formula else text
 
 
 def _write_csv(

@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from thence.cli.commands.sweep import plot_command, setting_option, sweep_command, table_command
 from thence.cli.commands.verify import finding_json
 from thence.cli.frame import command_group, help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
 from thence.core.sentences.event_sentences import clipped
-from thence.errors import InvalidFilter, NotRecorded
+from thence.errors import NotRecorded
 from thence.inspection.writers import outcome
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments
@@ -197,7 +197,7 @@ def drawn_variables(
     import warnings
 
     from thence.cli.shared.render import courses
-    from thence.sim.recorded import rank
+    from thence.sim.recorded import fitting, rank
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -209,7 +209,7 @@ def drawn_variables(
             return [], "" if run.verbosity is None else f"{error.cause}: its log holds no changes"
         columns = [name for name in table.columns if name != "turn"]
         if patterns:
-            columns = _chosen(columns, patterns)
+            columns = fitting(columns, patterns)
         else:
             numbers = [name for name in columns if table.kinds[name] in ("int", "float")]
             columns = sorted(numbers, key=lambda name: rank(name.rpartition("/")[0]))
@@ -271,25 +271,6 @@ def _variable_lines(drawn: "Sequence[Course]", note: str, out: Output) -> list[s
     return lines + (wrapped(note, out.width, "  ") if note else [])
 
 
-def _chosen(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """Returns the variables that fit the patterns, in their order; raises InvalidFilter."""
-    from thence.core.nearest import nearest
-
-    chosen: dict[str, None] = {}
-    for pattern in patterns:
-        fitting = [name for name in columns if name == pattern or fnmatchcase(name, pattern)]
-        if not fitting:
-            near = nearest(pattern, columns, likeness=0)
-            raise InvalidFilter(
-                "could not draw the variable",
-                key=pattern,
-                cause="the run has no such one",
-                hint=f"the nearest is {near[0]}" if near else "the run has no variables",
-            )
-        chosen |= dict.fromkeys(fitting)
-    return list(chosen)
-
-
 def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Returns a member that is an object; {} where there is none."""
     member = of.get(name)
@@ -304,7 +285,7 @@ def sim_command() -> None:
     """Run simulations and look at their runs."""
 
 
-for command in (list_command, show_command):
+for command in (list_command, show_command, sweep_command, table_command, plot_command):
     sim_command.add_command(command)
 
 
@@ -312,6 +293,8 @@ for command in (list_command, show_command):
 @click.argument("scenario")
 @click.option("--seed", type=int, help="Another seed than the scenario's.")
 @click.option("--turns", type=click.IntRange(min=1), help="At most so many turns.")
+@setting_option
+@click.option("--run-id", metavar="NAME", help="The name of the run's folder; else a new one.")
 @click.option(
     "--verbosity",
     type=click.Choice(VERBOSITIES, case_sensitive=False),
@@ -328,6 +311,8 @@ def run_command(
     scenario: str,
     seed: int | None,
     turns: int | None,
+    settings: dict[str, list[Any]],
+    run_id: str | None,
     verbosity: str | None,
     mode: str | None,
     root: str | None,
@@ -338,12 +323,18 @@ def run_command(
     folder of its own; Ctrl-C ends it in good order.
     """
     from thence.sim.run import SimulationOrchestrator
+    from thence.sim.scenario import SimulationConfig
 
     out = current()
+    several = next((key for key, values in settings.items() if len(values) > 1), None)
+    if several:
+        reason = f"{several} has several values, for which there is `thence sim sweep`"
+        raise click.BadParameter(reason, param_hint="--set")
     return _played(
         out,
         lambda show, wait: SimulationOrchestrator(
-            scenario,
+            SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()}),
+            run_id=run_id,
             seed=seed,
             max_turns=turns,
             output_root=root or out.settings.root,

@@ -1,5 +1,6 @@
 """An event as a row of a table: the columns that frames and exported files have."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +9,9 @@ import msgspec
 from thence.core.event import Event, decoded
 
 INTEGER_MAX = 2**63 - 1
+# the first characters of a formula in a spreadsheet, unless the text is a number
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 class Row(NamedTuple):
@@ -104,3 +108,9 @@ def _storable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     return tuple(map(_storable, value)) if isinstance(value, tuple) else value
+
+
+def escape_formula(text: str) -> str:
+    """Returns a text that no spreadsheet reads as a formula: after an apostrophe if needed."""
+    is_formula = text.startswith(_FORMULA) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if is_formula else text

@@ -1,0 +1,249 @@
+"""The commands of many runs: `sim sweep` plays them, `sim table` and `sim plot` show what came."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+import msgspec
+
+from thence.cli import FAILED, INTERRUPTED
+from thence.cli.frame import help_with, output_options
+from thence.cli.output import Output, current
+from thence.cli.shared.render import counted
+
+if TYPE_CHECKING:
+    from thence.sim.sweep import Plan
+
+_F = TypeVar("_F", bound=Callable[..., object])
+_SEEDS = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
+_SEEDS_MAX = 100_000
+
+
+def _settings(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, list[Any]]:
+    """Returns the values of each key of KEY=VALUE,VALUE; a value is JSON, or else a text."""
+    settings: dict[str, list[Any]] = {}
+    for text in texts:
+        key, _, listed = text.partition("=")
+        values = _json(f"[{listed}]")
+        if isinstance(values, str):
+            values = [_json(part) for part in listed.split(",")]
+        if not all(key.split(".")) or not values or "" in values:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE,VALUE", context, parameter)
+        if key == "simulation.seed":
+            raise click.BadParameter("seeds are given by --seed or --seeds", context, parameter)
+        settings.setdefault(key, []).extend(values)
+    return settings
+
+
+def _json(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+def _seeds(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int]:
+    """Returns the seeds of a list such as 1-50,99."""
+    seeds: set[int] = set()
+    for part in text.split(",") if text is not None else ():
+        match = _SEEDS.fullmatch(part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if not 0 <= last - first < _SEEDS_MAX:
+            raise click.BadParameter(
+                f"{part!r} is no seed, and no range such as 1-50", context, parameter
+            )
+        seeds.update(range(first, last + 1))
+    return sorted(seeds)
+
+
+def _ending(context: click.Context, parameter: click.Parameter, path: Path) -> Path:
+    """Refuses a file that has none of the endings which the option's metavar names."""
+    if path.suffix not in (endings := (parameter.metavar or "").lower().split("|")):
+        raise click.BadParameter(
+            f"{path} does not end in {' or '.join(endings)}", context, parameter
+        )
+    return path
+
+
+def _file_option(endings: str) -> Callable[[_F], _F]:
+    kind = click.Path(dir_okay=False, path_type=Path)
+    text = "The file to write or replace, by its ending."
+    return click.option(
+        "--output", required=True, type=kind, metavar=endings, callback=_ending, help=text
+    )
+
+
+setting_option = click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    callback=_settings,
+    help="A value in place of the scenario's, such as engine.growth=0.2; for a sweep several, with"
+    " commas between them.",
+)
+
+
+@click.command(
+    "sweep", **help_with("thence sim sweep fishery --set engine.growth=0.2,0.35 --seeds 1-50")
+)
+@click.argument("scenario", required=False)
+@setting_option
+@click.option("--seeds", metavar="LIST", callback=_seeds, help="Such as 1-50; else the scenario's.")
+@click.option("--jobs", type=click.IntRange(1, 1000), help="Runs at once; else one a processor.")
+@click.option(
+    "--on", "place", type=click.Choice(("here", "ray")), default="here", help="Where it runs."
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="The folder of the sweep; else one under ./output, the same for the same sweep.",
+)
+@click.option("--print", "is_printed", is_flag=True, help="Write the commands, and play nothing.")
+@output_options
+def sweep_command(
+    scenario: str | None,
+    settings: dict[str, list[Any]],
+    seeds: list[int],
+    jobs: int | None,
+    place: str,
+    output: Path | None,
+    is_printed: bool,
+) -> int:
+    """Run a scenario many times, over seeds and values of its settings.
+
+    Each combination of values is run with each seed. The folder gets plan.json and a folder for
+    each run. The same command again, or one that names the folder alone, plays the runs that lack,
+    and plays on those that were cut off or failed. Exit code 1 if a run failed; the others go on.
+    Ray is that at RAY_ADDRESS, else one on this machine.
+    """
+    from thence.cli.shared.progress import parts_done
+    from thence.sim.on_ray import play_on_ray
+    from thence.sim.sweep import Sweep, command_of, is_completed, play_in_processes
+
+    out = current()
+    folder, plan = _plan(out, scenario, settings, seeds, output)
+    if is_printed:
+        runs = [run for run in plan.runs if not is_completed(folder, run)]
+        commands = [command_of(plan, run, folder) for run in runs]
+        out.result({"commands": commands}, commands)
+        return 0
+    count, status, code = len(plan.runs), "completed", 0
+    with parts_done(out, "runs") as show:
+        sweep = Sweep(plan, folder, lambda completed: show(completed, count))
+        os.environ |= {**sweep.environment, "RAY_USAGE_STATS_ENABLED": "0"}
+        try:
+            if place == "ray" and sweep.waiting:
+                play_on_ray(sweep, jobs, os.environ.get("RAY_ADDRESS"))
+            elif sweep.waiting:
+                play_in_processes(sweep, jobs or os.cpu_count() or 1)
+        except KeyboardInterrupt:
+            status, code = "interrupted", INTERRUPTED
+    failed = [
+        {"run_id": run.run_id, "error": fault, "next": command_of(plan, run, folder)}
+        for run in plan.runs
+        if (fault := sweep.faults.get(run.run_id))
+    ]
+    if failed and not code:
+        status, code = "failed", FAILED
+    result = {"folder": str(folder), "status": status, "runs": count}
+    line = f"sweep {status}: {sweep.completed} of {counted(count, 'run')} completed, {folder}"
+    out.result({**result, "completed": sweep.completed, "failed": failed}, [line])
+    for run in failed:
+        lines = (f"  why:  {run['error']}", f"  next: {run['next']}")
+        out.warn(f"thence: run {run['run_id']} is not completed", *lines)
+    if code == INTERRUPTED:
+        out.notice(f"next: thence sim sweep --output {folder}")
+    return code
+
+
+def _plan(
+    out: Output,
+    scenario: str | None,
+    settings: dict[str, list[Any]],
+    seeds: list[int],
+    output: Path | None,
+) -> "tuple[Path, Plan]":
+    """Returns the folder of a sweep, and its plan as it stands there."""
+    from thence.sim.sweep import keep_plan, make_plan, read_plan
+
+    if scenario is None:
+        if output is None or settings or seeds:
+            raise click.UsageError("name a scenario, or with --output alone a sweep to go on with")
+        kept = read_plan(output)
+        scenario, settings, seeds = kept.scenario, kept.settings, kept.seeds
+    plan = make_plan(scenario, settings, seeds)
+    folder = output or Path(out.settings.runs) / plan.name
+    return folder, keep_plan(folder, plan)
+
+
+@click.command("table", **help_with("thence sim table my-sweep --output runs.parquet"))
+@click.argument("folder", metavar="SWEEP|RUN")
+@_file_option(".PARQUET|.CSV")
+@click.option(
+    "--rows",
+    type=click.Choice(("runs", "turns")),
+    default="runs",
+    show_default=True,
+    help="What a row is.",
+)
+@output_options
+def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> None:
+    """Write a sweep, or one run, as a table.
+
+    A row is a run, with its settings, seed, status and the final values of its variables; or a turn
+    of a run, with the values after it.
+    """
+    from thence.sim.sweep import sweep_table
+
+    out = current()
+    table = sweep_table(_folder(out, folder), rows)
+    write = table.to_csv if output.suffix == ".csv" else table.to_parquet
+    write(output)
+    told = f"{counted(len(table), 'row')} in {output}"
+    out.result({"rows": len(table), "columns": table.columns, "file": str(output)}, [told])
+
+
+@click.command(
+    "plot", **help_with("thence sim plot my-sweep --variable global/fish --output fish.svg")
+)
+@click.argument("folder", metavar="SWEEP|RUN")
+@click.option(
+    "--variable",
+    "variables",
+    multiple=True,
+    required=True,
+    metavar="SCOPE/NAME",
+    help="A variable to draw; * stands for any characters.",
+)
+@_file_option(".PNG|.SVG")
+@click.option(
+    "--map", "map_turn", type=click.IntRange(min=0), metavar="TURN", help="Draw who was where."
+)
+@output_options
+def plot_command(
+    folder: str, variables: tuple[str, ...], output: Path, map_turn: int | None
+) -> None:
+    """Draw variables of a sweep or a run over the turns, or a map of a run at a turn.
+
+    Of a sweep each combination of settings is a line: the median over its seeds, in a band that
+    holds 80 % of them. On a map the variable gives the colour of the agents or places that have it.
+    """
+    from thence.sim.plot import plot
+
+    out = current()
+    plot(_folder(out, folder), variables, output, map_turn)
+    out.result({"file": str(output)}, [str(output)])
+
+
+def _folder(out: Output, name: str) -> Path:
+    """Returns the folder of a sweep, or of a run by its folder or id."""
+    from thence.cli.shared.locate import find_log
+
+    return Path(name) if (Path(name) / "plan.json").is_file() else find_log(out, name)

@@ -1,0 +1,426 @@
+"""The client of a model's endpoint: one request, one answer, whatever the endpoint does.
+
+It speaks OpenAI's `POST /chat/completions`, without streaming. A key comes from an environment
+variable, goes to the endpoint's own address alone, and stands in no error.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from thence.errors import BudgetSpent, EndpointDown, ModelCallFailed, ThenceError, needs_extra
+from thence.sim.models.limits import RequestLimits, chance
+from thence.sim.models.settings import EndpointSettings
+
+if TYPE_CHECKING:
+    import httpx2
+
+ANSWER_BYTES_MAX = 4 * 1024 * 1024
+PAUSE_S_MAX = 60.0
+# an endpoint is down after so many calls in a row without an answer, or when none of its answers
+# has come for so many times the seconds of a request
+FAILED_CALLS_MAX = 5
+SILENT_TIMES = 2
+_BACKOFF_S, _BACKOFF_S_MAX = 0.5, 30.0
+_CONNECT_S = 10.0
+_WORDS_CHARACTERS_MAX = 200
+_SILENT = frozenset(("connection", "server_error", "timeout"))
+# reasons that the next request may not meet
+_PASSING = _SILENT | {"doubled", "half_json", "no_choices", "not_json", "rate_limited"}
+_STATUSES = {404: "not_found", 408: "server_error", 409: "server_error", 429: "rate_limited"}
+_SAMPLING = ("temperature", "top_p", "max_tokens", "seed")
+_INSTRUCTION = "\n\nAnswer with JSON that fits this JSON Schema, and with nothing else:\n"
+
+
+class ModelRequest(msgspec.Struct, frozen=True):
+    """What a model is asked: messages of `role` and `content`, and the answer's JSON Schema."""
+
+    messages: tuple[Mapping[str, str], ...]
+    schema: Mapping[str, Any] | None = None
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One request without a usable answer; `status` is that of HTTP, None without one.
+
+    `reason` is one of bad_request, connection, cut, doubled, empty, half_json, no_choices,
+    not_found, not_json, queued (never sent), rate_limited, redirect, refusal, server_error,
+    timeout, too_large, tool_call; `detail` says more. The next request came `waited_s` later.
+    """
+
+    status: int | None
+    reason: str
+    waited_s: float = 0.0
+    detail: str = ""
+
+
+class ModelAnswer(msgspec.Struct, frozen=True):
+    """An answer: its text, the model as the endpoint names it, and what it took.
+
+    Tokens are what the endpoint reports, None where it reports none; so is a cost without tokens or
+    prices. `latency_s` is that of the request that was answered, `attempts` are those before it.
+    """
+
+    text: str
+    model: str
+    tokens_in: int | None
+    tokens_out: int | None
+    tokens_cached: int | None
+    latency_s: float
+    cost: float | None
+    attempts: tuple[Attempt, ...] = ()
+
+
+class Budget(msgspec.Struct, kw_only=True):
+    """The limits of one run over all its endpoints, and the calls and the cost that are spent.
+
+    A call counts once, however often its request is sent. Calls that go on when `max_cost` is
+    reached are ended, and paid.
+    """
+
+    max_calls: int | None = None
+    max_cost: float | None = None
+    calls: int = 0
+    cost: float = 0.0
+
+    def take_call(self) -> None:
+        """Counts a call that begins; raises BudgetSpent for one beyond the limits."""
+        if self.max_calls is not None and self.calls >= self.max_calls:
+            cause = f"max_calls is {self.max_calls}"
+        elif self.max_cost is not None and self.cost >= self.max_cost:
+            cause = f"{self.cost:g} is spent, max_cost is {self.max_cost:g}"
+        else:
+            self.calls += 1
+            return
+        hint = "resume the run with a higher limit"
+        raise BudgetSpent("could not ask a model", cause=cause, hint=hint)
+
+
+class _Failure(Exception):
+    """A request without a usable answer; an `answer` that can't be used was paid for."""
+
+    def __init__(self, attempt: Attempt, wait_s: float | None = None, answer: Any = None) -> None:
+        self.attempt, self.wait_s, self.answer = attempt, wait_s, answer
+
+
+class _Call:
+    """A call that goes on: its end, its requests so far, and when the present one was sent."""
+
+    def __init__(self, request: ModelRequest, timeout_s: float | None) -> None:
+        self.request, self.limit = request, asyncio.timeout(timeout_s)
+        self.end_s = float("inf") if timeout_s is None else monotonic() + timeout_s
+        self.attempts: list[Attempt] = []
+        self.sent_s: float | None = None
+
+
+class ModelClient:
+    """The client of one endpoint for one run, used from one event loop.
+
+    `slots` is a folder that processes share: over all of them no more than the endpoint's
+    `concurrency` requests are in flight, and its limits a minute hold. Proxies are those of the
+    environment, none to this machine.
+    """
+
+    def __init__(
+        self, name: str, settings: EndpointSettings, budget: Budget, slots: Path | None = None
+    ) -> None:
+        self.name, self.settings, self._budget = name, settings, budget
+        self._key = os.environ.get(settings.key_env or "", "").strip()
+        self._limits = RequestLimits(name, settings, slots)
+        # with a connection each: a pool of httpx2 looks at all of its own for each request
+        self._lanes: list[httpx2.AsyncClient] = []
+        self._idle: list[httpx2.AsyncClient] = []
+        self._calls: set[_Call] = set()
+        self._knows_schemas = True
+        self._failed_calls = 0
+        self._silent_since_s: float | None = None
+        self._down: str | None = None
+
+    def check(self) -> None:
+        """Raises a ThenceError if no request can be sent: no key, no package, no prices."""
+        with needs_extra("llm", "the client of models"):
+            import httpx2  # noqa: F401
+        variable, prices = self.settings.key_env, (self.settings.price_in, self.settings.price_out)
+        if variable and not self._key:
+            cause, hint = f"{variable} is not set, which holds its key", f"export {variable}=…"
+        elif not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
+            cause, hint = f"{variable} holds no key", "a key is of ASCII characters without spaces"
+        elif self._budget.max_cost is not None and None in prices:
+            cause, hint = "max_cost needs its prices", "set its price_in and price_out"
+        else:
+            return
+        raise ThenceError("could not use", place=f"endpoint {self.name}", cause=cause, hint=hint)
+
+    async def ask(self, request: ModelRequest, *, timeout_s: float | None = None) -> ModelAnswer:
+        """Returns the answer to a request, within `timeout_s` seconds if given.
+
+        A 429 or 503 is asked again after its Retry-After, other passing failures with full jitter.
+        A schema goes as `response_format` until the endpoint refuses that, then as an instruction.
+        Raises ModelCallFailed, EndpointDown, BudgetSpent, and what `check` raises.
+        """
+        self.check()
+        if self._down is not None:
+            raise self._down_error()
+        self._budget.take_call()
+        call = _Call(request, timeout_s)
+        self._calls.add(call)
+        try:
+            async with call.limit:
+                answer = await self._answer(call)
+        except TimeoutError:
+            reason = "queued" if call.sent_s is None else "timeout"
+            attempt = Attempt(None, reason, detail=f"the call's {timeout_s} s were over ({reason})")
+            if call.sent_s is not None:
+                self._count_silence(call.sent_s, attempt)
+            raise self._given_up(call, _Failure(attempt)) from None
+        finally:
+            self._calls.discard(call)
+        self._failed_calls = 0
+        return answer
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        for lane in self._lanes:
+            await lane.aclose()
+
+    async def _answer(self, call: _Call) -> ModelAnswer:
+        is_instructed, retries = not self._knows_schemas, 0
+        while True:
+            try:
+                answer = await self._attempt(call, self._body(call.request, is_instructed))
+            except _Failure as failure:
+                reason, wait_s = failure.attempt.reason, failure.wait_s
+                if reason == "bad_request" and call.request.schema and not is_instructed:
+                    is_instructed, wait_s = True, 0.0
+                elif reason not in _PASSING or retries >= self.settings.retries:
+                    raise self._given_up(call, failure) from None
+                elif wait_s is None:
+                    wait_s = chance.uniform(0, min(_BACKOFF_S * 2**retries, _BACKOFF_S_MAX))
+                if wait_s > min(PAUSE_S_MAX, call.end_s - monotonic()):
+                    raise self._given_up(call, failure) from None
+                retries += reason in _PASSING
+                call.attempts.append(msgspec.structs.replace(failure.attempt, waited_s=wait_s))
+                await asyncio.sleep(wait_s)
+            else:
+                self._knows_schemas &= not (call.request.schema and is_instructed)
+                return msgspec.structs.replace(answer, attempts=tuple(call.attempts))
+
+    async def _attempt(self, call: _Call, body: bytes) -> ModelAnswer:
+        """Sends one request; raises _Failure, and EndpointDown."""
+        import httpx2
+
+        async with self._limits.turn():
+            sent_s = call.sent_s = monotonic()
+            lane = self._idle.pop() if self._idle else self._new_lane()
+            try:
+                async with asyncio.timeout(self.settings.timeout_s):
+                    return await self._exchange(lane, body, sent_s)
+            except TimeoutError:
+                detail = f"no whole answer within {self.settings.timeout_s:g} s"
+                failure = _Failure(Attempt(None, "timeout", detail=detail))
+            except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+                detail = self._words(str(error)) or type(error).__name__
+                failure = _Failure(Attempt(None, "connection", detail=detail))
+            except _Failure as unusable:
+                failure = unusable
+            finally:
+                self._idle.append(lane)
+            if failure.attempt.reason in ("rate_limited", "timeout"):
+                self._limits.halve(sent_s)
+        call.sent_s = None
+        self._count_silence(sent_s, failure.attempt)
+        raise failure
+
+    def _new_lane(self) -> "httpx2.AsyncClient":
+        import httpx2
+
+        url = httpx2.URL(self.settings.base_url)
+        if not self._lanes:
+            self._certificates = httpx2.create_ssl_context(verify=url.scheme == "https")
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        lane = httpx2.AsyncClient(
+            headers={"Accept-Encoding": "identity", "User-Agent": "thence", **headers},
+            limits=httpx2.Limits(max_connections=1),
+            timeout=httpx2.Timeout(None, connect=_CONNECT_S),
+            trust_env=url.host not in ("localhost", "127.0.0.1", "::1"),
+            verify=self._certificates,
+        )
+        self._lanes.append(lane)
+        return lane
+
+    def _body(self, request: ModelRequest, is_instructed: bool) -> bytes:
+        messages = [dict(message) for message in request.messages]
+        sampling = {name: getattr(self.settings, name) for name in _SAMPLING}
+        body: dict[str, Any] = {"model": self.settings.model, "messages": messages}
+        body |= {name: value for name, value in sampling.items() if value is not None}
+        if request.schema is not None and is_instructed:
+            messages[-1]["content"] += _INSTRUCTION + msgspec.json.encode(request.schema).decode()
+        elif request.schema is not None:
+            schema = {"name": "answer", "schema": request.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return msgspec.json.encode(body)
+
+    async def _exchange(
+        self, lane: "httpx2.AsyncClient", body: bytes, sent_s: float
+    ) -> ModelAnswer:
+        url = f"{self.settings.base_url.rstrip('/')}/chat/completions"
+        headers = {"Content-Type": "application/json"}
+        async with lane.stream("POST", url, content=body, headers=headers) as response:
+            data = bytearray()
+            async for part in response.aiter_raw():
+                data += part
+                if len(data) > ANSWER_BYTES_MAX:
+                    detail = f"the answer is longer than {ANSWER_BYTES_MAX:,} bytes"
+                    raise _Failure(Attempt(response.status_code, "too_large", detail=detail))
+        answer = self._read(response, bytes(data), monotonic() - sent_s)
+        self._silent_since_s = None
+        return answer
+
+    def _read(self, response: "httpx2.Response", data: bytes, latency_s: float) -> ModelAnswer:
+        """Reads a response; raises _Failure, and EndpointDown where the key is refused."""
+        status, headers = response.status_code, response.headers
+        if status in (401, 403):
+            key = f"the key in {self.settings.key_env}" if self._key else "a request without a key"
+            raise self._stop(f"it answers {status} to {key}")
+        if status != 200:
+            reason = "server_error" if status >= 500 else "bad_request"
+            reason = _STATUSES.get(status, reason if status >= 400 else "redirect")
+            detail = f"status {status} {self._error_words(data)}".strip()
+            raise _Failure(Attempt(status, reason, detail=detail), _retry_after_s(headers))
+        kind = str(headers.get("content-encoding") or headers.get("content-type", "json"))
+        try:
+            if "json" not in kind:
+                raise ValueError(f"it is {self._words(kind)}")
+            completion = msgspec.json.decode(data)
+        except (ValueError, RecursionError) as error:
+            words = str(error)
+            reason = "doubled" if "trailing characters" in words else "not_json"
+            reason = "half_json" if "truncated" in words else reason
+            detail = f"the answer can't be read: {words}"
+            raise _Failure(Attempt(status, reason, detail=detail)) from None
+        try:
+            choice, usage = completion["choices"][0], completion.get("usage") or {}
+            message, text = choice["message"], choice["message"].get("content") or ""
+            tokens = _tokens(usage)
+            model, text = str(completion.get("model") or self.settings.model), str(text)
+        except (LookupError, TypeError, AttributeError):
+            detail = "the answer is JSON, but no chat completion with a choice"
+            raise _Failure(Attempt(status, "no_choices", detail=detail)) from None
+        answer = ModelAnswer(text, model, *tokens, latency_s, self._cost(*tokens))
+        self._budget.cost += answer.cost or 0.0
+        self._limits.answered((answer.tokens_in or 0) + (answer.tokens_out or 0))
+        finish = choice.get("finish_reason")
+        if message.get("refusal") or finish == "content_filter":
+            reason, detail = "refusal", f"the model refused {self._words(message.get('refusal'))}"
+        elif finish == "length":
+            reason, detail = "cut", "the answer was cut at a limit of tokens, such as max_tokens"
+        elif not text.strip():
+            is_call = bool(message.get("tool_calls"))
+            reason = "tool_call" if is_call else "empty"
+            detail = f"the answer is {'the call of a tool' if is_call else 'empty'}"
+        else:
+            return answer
+        raise _Failure(Attempt(status, reason, detail=detail), answer=answer)
+
+    def _cost(
+        self, tokens_in: int | None, tokens_out: int | None, cached: int | None
+    ) -> float | None:
+        price_in, price_out = self.settings.price_in, self.settings.price_out
+        if tokens_in is None or tokens_out is None or price_in is None or price_out is None:
+            return None
+        price_cached = (
+            price_in if self.settings.price_cached is None else self.settings.price_cached
+        )
+        saved = (cached or 0) * (price_in - price_cached)
+        return (tokens_in * price_in + tokens_out * price_out - saved) / 1e6
+
+    def _error_words(self, data: bytes) -> str:
+        """Returns what an endpoint says of an error, if it does so in JSON."""
+        try:
+            body = msgspec.json.decode(data)
+        except (ValueError, RecursionError):
+            return ""
+        for name in ("error", "message", "detail"):
+            body = body[name] if isinstance(body, dict) and name in body else body
+        return self._words(body)
+
+    def _words(self, text: object) -> str:
+        """Returns a text from outside in few printable words, without the key."""
+        words = str(text or "").replace(self._key or "\0", "…")
+        words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
+        return words[:_WORDS_CHARACTERS_MAX]
+
+    def _count_silence(self, sent_s: float, attempt: Attempt) -> None:
+        """Counts how long no sign of life has come; opens the breaker if that is too long."""
+        if attempt.reason not in _SILENT:
+            self._silent_since_s = None
+            return
+        self._silent_since_s = self._silent_since_s or sent_s
+        silence_s = monotonic() - self._silent_since_s
+        if silence_s >= SILENT_TIMES * self.settings.timeout_s:
+            self._stop(f"it has not answered for {silence_s:.0f} s; {attempt.detail}")
+
+    def _given_up(self, call: _Call, failure: _Failure) -> ThenceError:
+        """Returns the error of a call that gets no answer."""
+        attempts = (*call.attempts, failure.attempt)
+        self._failed_calls += failure.attempt.reason != "queued"
+        self._failed_calls *= failure.answer is None
+        if self._failed_calls >= FAILED_CALLS_MAX:
+            self._stop(f"{FAILED_CALLS_MAX} calls in a row failed; {failure.attempt.detail}")
+        if self._down is not None:
+            return self._down_error()
+        requests = f" ({len(attempts)} requests)" if call.attempts else ""
+        return ModelCallFailed(
+            "could not get an answer",
+            place=f"from endpoint {self.name}",
+            cause=f"{failure.attempt.detail}{requests}",
+            hint="correct the endpoint's settings, or let on_agent_error skip the agent",
+            attempts=attempts,
+            answer=failure.answer,
+        )
+
+    def _stop(self, cause: str) -> EndpointDown:
+        """Opens the breaker: calls that go on end at once, and none begins."""
+        self._down = self._down or cause
+        for call in self._calls:
+            if not call.limit.expired():
+                call.limit.reschedule(asyncio.get_running_loop().time())
+        return self._down_error()
+
+    def _down_error(self) -> EndpointDown:
+        return EndpointDown(
+            "could not ask",
+            place=f"endpoint {self.name}",
+            cause=self._down,
+            hint="correct its settings, or start it, then resume the run",
+        )
+
+
+def _tokens(usage: Mapping[str, Any]) -> tuple[int | None, int | None, int | None]:
+    """Returns the tokens in, out and cached that an answer reports."""
+    details = usage.get("prompt_tokens_details") or {}
+    values = (
+        usage.get("prompt_tokens"),
+        usage.get("completion_tokens"),
+        details.get("cached_tokens"),
+    )
+    tokens_in, tokens_out, cached = (value if type(value) is int else None for value in values)
+    return tokens_in, tokens_out, cached
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Returns the seconds of a header Retry-After (RFC 9110, 10.2.3), None without one."""
+    value = headers.get("retry-after", "")
+    try:
+        wait_s = float(value)
+    except ValueError:
+        try:
+            wait_s = parsedate_to_datetime(value).timestamp() - time()
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, wait_s) if wait_s == wait_s else None

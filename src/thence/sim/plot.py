@@ -1,0 +1,168 @@
+"""Pictures of runs by matplotlib, without a display: variables over turns, and maps of a turn.
+
+The same runs give the same bytes of SVG.
+"""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thence.errors import InvalidFilter, NotALog, needs_extra
+from thence.sim.recorded import fitting, open_run
+from thence.sim.sweep import planned_runs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# the ends and the middle of a band
+_SHARES = (0.1, 0.5, 0.9)
+_LINES_MAX = 60
+_TURN_RADIANS = math.pi * (3 - math.sqrt(5))  # the golden angle, of a sunflower's seeds
+# label → turn → values of the runs
+Lines = dict[str, dict[int, list[float]]]
+Point = tuple[float, float]
+
+
+def plot(folder: Path, patterns: Sequence[str], output: Path, map_turn: int | None = None) -> None:
+    """Draws a sweep, or one run, into a PNG or SVG file, by its ending.
+
+    Of a run each variable that fits is a line. Of a sweep it is a panel, where each combination of
+    settings is a line: the median of the runs that have come to a turn, in a band that holds 80 %
+    of them. With `map_turn` those of a run who own the variables are drawn where they were after
+    that turn, in a colour by the value; the cells of a grid lie as they are, other places on a
+    circle. Raises ExtraMissing, NotRecorded, InvalidFilter, OSError.
+    """
+    with needs_extra("plot", "matplotlib"):
+        import matplotlib
+        from matplotlib.figure import Figure
+    figure = Figure(layout="constrained")
+    if map_turn is None:
+        _draw_courses(figure, folder, patterns)
+    else:
+        _draw_map(figure, folder, patterns, map_turn)
+    metadata = {"Date": None} if output.suffix == ".svg" else {"Software": None}
+    with matplotlib.rc_context({"svg.hashsalt": "thence", "svg.fonttype": "none"}):
+        figure.savefig(output, dpi=150, metadata=metadata)
+
+
+def _draw_courses(figure: "Figure", folder: Path, patterns: Sequence[str]) -> None:
+    members = planned_runs(folder)
+    first = members[0][1].settings
+    varying = [key for key in first if any(run.settings[key] != first[key] for _, run in members)]
+    panels: dict[str, Lines] = {}
+    for place, run in members:
+        with suppress(NotALog), open_run(place) as recorded:
+            table = recorded.variables()
+            names = fitting(table.columns[1:], patterns)
+            for row, name in itertools.product(table, names):
+                label = ", ".join(f"{key}={run.settings[key]}" for key in varying)
+                title, label = (run.run_id, name) if place == folder else (name, label or "all")
+                turns = panels.setdefault(title, {}).setdefault(label, {})
+                if isinstance(row[name], int | float):
+                    turns.setdefault(row["turn"], []).append(row[name])
+    lines = [turns for of_panel in panels.values() for turns in of_panel.values()]
+    if not all(lines) or not 0 < len(lines) <= _LINES_MAX:
+        raise InvalidFilter(
+            "could not draw",
+            key=", ".join(patterns),
+            cause=f"it is {len(lines)} lines of up to {_LINES_MAX}, and each must hold numbers",
+            hint="name others with --variable, or draw a map",
+        )
+    columns = math.ceil(math.sqrt(len(panels)))
+    rows = math.ceil(len(panels) / columns)
+    figure.set_size_inches(6.4 * columns, 4 * rows)
+    for number, (title, of_panel) in enumerate(panels.items(), 1):
+        _draw_lines(figure.add_subplot(rows, columns, number, title=title), of_panel)
+
+
+def _draw_lines(axes: "Axes", lines: Lines) -> None:
+    import numpy
+    from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
+
+    colours = colormaps["tab10" if len(lines) <= 10 else "viridis"].resampled(max(10, len(lines)))
+    for number, (label, values) in enumerate(lines.items()):
+        turns = sorted(values)
+        low, middle, high = numpy.array([numpy.quantile(values[turn], _SHARES) for turn in turns]).T
+        axes.plot(turns, middle, color=colours(number), label=label)
+        axes.fill_between(turns, low, high, color=colours(number), alpha=0.2, linewidth=0)
+    axes.set_xlabel("turn")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int) -> None:
+    with open_run(folder) as run:
+        table = run.variables()
+        columns = fitting(table.columns[1:], patterns)
+        row = next((row for row in table if row["turn"] == turn), None)
+        spatial = run.config["scenario"].get("spatial") or {}
+    if row is None:
+        raise InvalidFilter(
+            "could not draw the map",
+            key=f"turn {turn}",
+            cause=f"the run has played {len(table) - 1} turns",
+            hint="name an earlier turn",
+        )
+    axes = figure.add_subplot(title=f"{', '.join(patterns)}, turn {turn}", aspect="equal")
+    circle = _draw_places(axes, _edges(spatial, row))
+    if grid := spatial.get("grid"):
+        axes.set(xlim=(-0.5, grid["width"] - 0.5), ylim=(grid["height"] - 0.5, -0.5))
+    taken: Counter[str] = Counter()
+    drawn: list[tuple[float, float, Any]] = []
+    for name in columns:
+        owner = name.rpartition("/")[0]
+        place = row.get(f"{owner}/position") or row.get(f"{owner}/location") or owner[6:]
+        x, comma, y = place.partition(",")
+        centre = (float(x), float(y)) if comma else circle.get(place)
+        if centre is not None:
+            radius, angle = 0.1 * math.sqrt(taken[place]), taken[place] * _TURN_RADIANS
+            point = centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)
+            drawn.append((*point, row[name]))
+            taken[place] += 1
+    xs, ys, values = zip(*drawn, strict=True)
+    if all(isinstance(value, int | float) for value in values):
+        figure.colorbar(axes.scatter(xs, ys, c=values, s=30), ax=axes, shrink=0.7)
+        return
+    kinds = sorted(set(map(str, values)))
+    points = axes.scatter(
+        xs, ys, c=[kinds.index(str(value)) for value in values], cmap="tab10", vmin=0, vmax=9
+    )
+    handles, _ = points.legend_elements(num=range(len(kinds)))
+    figure.legend(handles, kinds, fontsize="small", loc="outside right center")
+
+
+def _edges(spatial: Mapping[str, Any], row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns the edges between places, those of a network that changes as they are in a row."""
+    links = [
+        (name.split("/")[1], other)
+        for name, value in row.items()
+        if name.rpartition("/")[2].partition("_")[0] == "links" and isinstance(value, dict)
+        for other in value
+    ]
+    roads = [(road["between"][0], road["between"][1]) for road in spatial.get("roads") or ()]
+    network = spatial.get("network") or {}
+    return links or roads or [(edge[0], edge[1]) for edge in network.get("edges") or ()]
+
+
+def _draw_places(axes: "Axes", edges: Sequence[tuple[str, str]]) -> dict[str, Point]:
+    """Draws places on a circle, with their edges, and returns where each is."""
+    places = list(dict.fromkeys(name for edge in edges for name in edge))
+    angles = [2 * math.pi * number / len(places) for number in range(len(places))]
+    circle = {
+        place: (math.sin(angle), math.cos(angle))
+        for place, angle in zip(places, angles, strict=True)
+    }
+    for a, b in edges:
+        axes.plot(*zip(circle[a], circle[b], strict=True), color="0.8", linewidth=1, zorder=0)
+    for place, (x, y) in circle.items():
+        axes.text(x * 1.15, y * 1.15, place, ha="center", va="center", fontsize="small")
+    if circle:
+        axes.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3))
+        axes.axis("off")
+    return circle

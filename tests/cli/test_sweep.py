@@ -1,0 +1,194 @@
+"""Sweeps by the installed command: what is played, what a kill leaves, what is told."""
+
+import json
+import os
+import shlex
+import signal
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import THENCE, Ended, begin, is_three_lines, on_terminal, ran
+from tests.cli.warm import warm
+from tests.sim.sweeps import content, counting, first_ids
+
+RUNS = [f"set-{number}-seed-{seed}" for number in (1, 2) for seed in (1, 2, 3)]
+
+
+def sweep(folder: Path, *arguments: object, output: str = "swept") -> Ended:
+    """Sweep over two settings and three seeds in two processes."""
+    arguments = arguments or ("counting.yaml", "--set", "agents.ada.by=1,5", "--seeds", "1-3")
+    return warm("sim", "sweep", *arguments, "--output", output, "--jobs", "2", cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sweep that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    counting(folder)
+    assert sweep(folder).code == 0
+    return folder / "swept"
+
+
+@pytest.mark.promise("O11a")
+def test_each_combination_is_run_with_each_seed_as_sim_run_would(tmp_path, whole):
+    assert sorted(path.name for path in whole.glob("set-*")) == RUNS
+    finals = {
+        name: json.loads((whole / name / "result.json").read_text())["final_state"]["agent/ada"]
+        for name in RUNS
+    }
+    assert [finals[name]["counted"] for name in RUNS] == [5, 10, 15, 25, 50, 75]
+    assert "counted 5" in (whole / "workers.log").read_text()
+    words = ("--set", "agents.ada.by=5", "--seed", "3", "--run-id", "set-2-seed-3")
+    alone = warm("sim", "run", counting(tmp_path), *words, "--output-root", "alone", cwd=tmp_path)
+    assert alone.code == 0
+    assert content(tmp_path / "alone").items() <= content(whole).items()
+
+
+@pytest.mark.promise("O11a")
+@pytest.mark.parametrize("arguments", [(), ("--quiet",)], ids=["the same command", "the folder"])
+def test_sweep_that_is_begun_again_plays_what_lacks(tmp_path, arguments):
+    counting(tmp_path)
+    assert sweep(tmp_path).code == 0
+    lacking = tmp_path / "swept" / RUNS[4]
+    before = first_ids(tmp_path / "swept")
+    lacking.rename(tmp_path / "away")
+    ended = sweep(tmp_path, *arguments)
+    assert (ended.code, ended.out) == (0, "sweep completed: 6 of 6 runs completed, swept\n")
+    after = first_ids(tmp_path / "swept")
+    assert [name for name in RUNS if before[name] != after[name]] == [RUNS[4]]
+
+
+@pytest.mark.promise("O11a")
+def test_killed_sweep_goes_on_with_the_runs_that_it_had_begun(tmp_path, whole):
+    counting(tmp_path, "kills the sweep")
+    killed = ran(THENCE, "sim", "sweep", "counting.yaml", "--set", "agents.ada.by=1,5", "--seeds",
+                 "1-3", "--jobs", "2", "--output", "swept", cwd=tmp_path)  # fmt: skip
+    assert killed.code == -signal.SIGKILL
+    ended = sweep(tmp_path, "--quiet")
+    assert ended.out == "sweep completed: 6 of 6 runs completed, swept\n"
+    assert content(tmp_path / "swept") == content(whole)
+    with (tmp_path / "swept" / RUNS[1] / "events.jsonl").open() as lines:
+        starts = [line for line in lines if "simulation_start" in line and "milestone_type" in line]
+    assert len(starts) == 1, "the run of seed 2 was resumed, not begun again"
+
+
+@pytest.mark.promise("O11a")
+def test_run_whose_process_is_killed_is_played_on(tmp_path, whole):
+    counting(tmp_path, "dies")
+    ended = sweep(tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+    assert content(tmp_path / "swept") == content(whole)
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"), [("fails", "the pencil broke"), ("always dies", "died, twice")]
+)
+def test_run_that_fails_is_told_with_its_command_and_the_others_go_on(tmp_path, deed, reason):
+    counting(tmp_path, deed)
+    ended = sweep(tmp_path)
+    assert ended.code == 1
+    assert ended.out == "sweep failed: 4 of 6 runs completed, swept\n"
+    assert ended.err.count(reason) == 2
+    assert f"next: thence sim resume {tmp_path}/swept/set-1-seed-2" in ended.err
+    again = sweep(tmp_path, "--json")
+    assert again.code == 1
+    assert [run["run_id"] for run in again.json["failed"]] == [RUNS[1], RUNS[4]]
+    assert again.json["completed"] == 4
+
+
+def test_interrupted_sweep_ends_its_runs_in_good_order_and_tells_how_to_go_on(tmp_path, whole):
+    counting(tmp_path, "interrupts the sweep")
+    process = begin(THENCE, "sim", "sweep", "counting.yaml", "--set", "agents.ada.by=1,5",
+                    "--seeds", "1-3", "--jobs", "1", "--output", "swept", cwd=tmp_path)  # fmt: skip
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == "sweep interrupted: 1 of 6 runs completed, swept\n"
+    assert err == "next: thence sim sweep --output swept\n"
+    result = json.loads((tmp_path / "swept" / RUNS[1] / "result.json").read_text())
+    assert (result["status"], result["turns"]) == ("interrupted", 2)
+    assert sweep(tmp_path, "--quiet").code == 0
+    assert content(tmp_path / "swept") == content(whole)
+
+
+def test_printed_commands_do_what_the_sweep_would(tmp_path, whole):
+    counting(tmp_path)
+    arguments = ("counting.yaml", "--set", "agents.ada.by=1,5", "--seeds", "1-3")
+    printed = sweep(tmp_path, *arguments, "--print").lines
+    assert len(printed) == 6
+    for line in printed[:5]:
+        assert warm(*shlex.split(line)[1:], "-q", cwd="/").code == 0
+    (remaining,) = sweep(tmp_path, "--print").lines
+    assert remaining == printed[5]
+    assert "sweep completed: 6 of 6" in sweep(tmp_path, "--quiet").out
+    assert content(tmp_path / "swept") == content(whole)
+
+
+def test_progress_is_drawn_on_a_terminal_alone(tmp_path):
+    counting(tmp_path)
+    code, text = on_terminal(tmp_path, "sim", "sweep", "counting.yaml", "--seeds", "1-2")
+    assert code == 0
+    assert "runs" in text
+    assert "100%" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "texts"),
+    [
+        (["--set", "agents.ada.bye=1"], ["counting.yaml", "agents[0].bye", "line 9", "is by"]),
+        (["--set", "agents.adda.by=1"], ["counting.yaml", "agents", "'adda'", "nearest is ada"]),
+        (["--set", "engin.by=1"], ["engin", "nearest known is engine"]),
+        (["--set", "simulation.name.x=1"], ["simulation.name", "nothing can be set"]),
+        (["--set", "agents.ada.by=1,many"], ["agents[0].by", "an integer", "'many'"]),
+        (["--set", "agents.ada.by="], ["'agents.ada.by='", "KEY=VALUE"]),
+        (["--set", "agents.ada.by"], ["'agents.ada.by'", "KEY=VALUE"]),
+        (["--set", "agents..by=1"], ["'agents..by=1'", "KEY=VALUE"]),
+        (["--set", "simulation.seed=1,2"], ["--seeds"]),
+        (["--seeds", "5-1"], ["'5-1'", "1-50"]),
+        (["--seeds", "1,,2"], ["''", "1-50"]),
+        (["--seeds", "1-9999999"], ["'1-9999999'"]),
+        (["--seeds", "1-90000", "--set", "agents.ada.by=1,2"], ["180,000 runs"]),
+    ],
+)
+def test_what_can_not_be_swept_over_is_refused_with_its_key(tmp_path, arguments, texts):
+    counting(tmp_path)
+    ended = warm("sim", "sweep", "counting.yaml", *arguments, cwd=tmp_path)
+    assert ended.code in (1, 2)
+    assert is_three_lines(ended.err)
+    for text in texts:
+        assert text in ended.err
+    assert not (tmp_path / "output").exists()
+
+
+def test_folder_of_another_plan_is_refused(tmp_path):
+    scenario = counting(tmp_path)
+    assert sweep(tmp_path, "counting.yaml", "--seeds", "1").code == 0
+    other = sweep(tmp_path, "counting.yaml", "--seeds", "1-2")
+    assert (other.code, is_three_lines(other.err)) == (1, True)
+    assert "another value of: seeds" in other.err
+    scenario.write_text(scenario.read_text().replace("max_turns: 5", "max_turns: 6"))
+    changed = sweep(tmp_path, "--quiet")
+    assert (changed.code, is_three_lines(changed.err)) == (1, True)
+    assert "text of the scenario" in changed.err
+    none = warm("sim", "sweep", "--output", "nowhere", cwd=tmp_path)
+    assert (none.code, is_three_lines(none.err)) == (1, True)
+    assert "nowhere" in none.err
+
+
+def test_a_run_takes_one_value_a_setting(tmp_path):
+    counting(tmp_path)
+    ended = warm("sim", "run", "counting.yaml", "--set", "agents.ada.by=1,2", cwd=tmp_path)
+    assert ended.code == 2
+    assert "sim sweep" in ended.err
+
+
+@pytest.mark.rest
+@pytest.mark.xdist_group("ray")
+def test_sweep_on_ray_outlives_a_worker_that_is_killed(tmp_path, whole):
+    counting(tmp_path, "dies")
+    words = ["sim", "sweep", "counting.yaml", "--set", "agents.ada.by=1,5", "--seeds", "1-3"]
+    words += ["--on", "ray", "--jobs", "2", "--output", "swept"]
+    done = ran(THENCE, *words, cwd=tmp_path, env={"HOME": str(tmp_path)})
+    assert (done.code, done.out) == (0, "sweep completed: 6 of 6 runs completed, swept\n")
+    assert (tmp_path / "done").exists(), "no worker was killed"
+    assert content(tmp_path / "swept") == content(whole)
+    assert os.listdir(tmp_path / "swept" / "slots") == []

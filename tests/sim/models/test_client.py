@@ -1,0 +1,359 @@
+"""What a model's client makes of an endpoint, of one that misbehaves above all."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from time import monotonic
+from typing import Any
+
+import pytest
+from tests.sim.models.endpoint import Endpoint, Reply, completion
+
+from thence.errors import BudgetSpent, EndpointDown, ModelCallFailed, ThenceError
+from thence.sim.models.client import Budget, ModelAnswer, ModelClient, ModelRequest
+from thence.sim.models.settings import EndpointSettings
+
+QUESTION = ModelRequest(({"role": "user", "content": "Do you give?"},))
+SCHEMA: Mapping[str, Any] = {"type": "object", "properties": {"a": {"type": "integer"}}}
+FORMED = ModelRequest(QUESTION.messages, SCHEMA)
+TIME_S = 10.0
+KEY = "sk-secret-0123456789"
+
+
+def ask(
+    endpoint: Endpoint | str,
+    request: ModelRequest = QUESTION,
+    *,
+    asks: int = 1,
+    within_s: float | None = TIME_S,
+    budget: Budget | None = None,
+    **settings: Any,
+) -> list[ModelAnswer | BaseException]:
+    """Asks one question after another; errors are among the answers."""
+
+    async def run() -> list[ModelAnswer | BaseException]:
+        url = endpoint if isinstance(endpoint, str) else endpoint.base_url
+        named = EndpointSettings(base_url=url, model="qwen", **settings)
+        client = ModelClient("local", named, budget or Budget())
+        answers: list[ModelAnswer | BaseException] = []
+        try:
+            for _ in range(asks):
+                answers += await asyncio.gather(
+                    client.ask(request, timeout_s=within_s), return_exceptions=True
+                )
+        finally:
+            await client.close()
+        return answers
+
+    return asyncio.run(run())
+
+
+def failed(answer: object) -> ModelCallFailed:
+    assert isinstance(answer, ModelCallFailed), answer
+    return answer
+
+
+def reasons(attempts: object) -> list[str]:
+    return [attempt.reason for attempt in attempts]
+
+
+# what passes is asked again, and the next answer is good
+@pytest.mark.parametrize(
+    ("fault", "reason", "status"),
+    [
+        ("429_retry_after", "rate_limited", 429),
+        ("429", "rate_limited", 429),
+        ("503_retry_after", "server_error", 503),
+        ("500", "server_error", 500),
+        ("html", "not_json", 200),
+        ("half_json", "half_json", 200),
+        ("no_choices", "no_choices", 200),
+        ("never", "timeout", None),
+        ("closing", "connection", None),
+        ("closing_midway", "connection", None),
+        ("doubled", "doubled", 200),
+        ("broken_unicode", "not_json", 200),
+        ("lone_surrogate", "not_json", 200),
+        ("no_http", "connection", None),
+    ],
+)
+def test_passing_fault_is_asked_again_and_told_once(fault, reason, status):
+    with Endpoint(fault=fault, faults=1) as endpoint:
+        (answer,) = ask(endpoint, timeout_s=0.5)
+    assert isinstance(answer, ModelAnswer), answer
+    assert answer.text == "yes"
+    (attempt,) = answer.attempts
+    assert (attempt.reason, attempt.status) == (reason, status)
+    assert attempt.detail
+    assert len(endpoint.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("cut", "cut"),
+        ("empty", "empty"),
+        ("tool_call", "tool_call"),
+        ("refusal", "refusal"),
+        ("wrong_model", "not_found"),
+        ("redirect", "redirect"),
+        ("bad_request", "bad_request"),
+        ("huge", "too_large"),
+        ("huge_chunked", "too_large"),
+    ],
+)
+def test_fault_that_stays_is_not_asked_again(fault, reason):
+    with Endpoint(fault=fault) as endpoint:
+        (answer,) = ask(endpoint)
+    error = failed(answer)
+    assert reasons(error.attempts) == [reason]
+    assert len(endpoint.requests) == 1
+    assert error.hint
+    assert (error.answer is not None) == (fault in ("cut", "empty", "tool_call", "refusal"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        ("slow", "yes"),
+        ("prose", 'Sure! Here it is: {"a": 1}. Anything else?'),
+        ("wrong_schema", '{"other": true}'),
+        ("changed_model", "yes"),
+    ],
+)
+def test_what_can_be_read_is_given_as_it_came(fault, text):
+    with Endpoint(fault=fault) as endpoint:
+        (answer,) = ask(endpoint, FORMED)
+    assert isinstance(answer, ModelAnswer), answer
+    assert answer.text == text
+    assert answer.model == ("qwen-2" if fault == "changed_model" else "qwen")
+
+
+@pytest.mark.parametrize("fault", ["never", "429", "500", "closing", "slow"])
+def test_no_call_lasts_longer_than_its_time(fault):
+    with Endpoint(fault=fault) as endpoint:
+        start_s = monotonic()
+        (answer,) = ask(endpoint, within_s=0.4, retries=100)
+    assert monotonic() - start_s < 2
+    error = failed(answer)
+    assert len(error.attempts) == len(endpoint.requests)
+
+
+def test_retry_after_is_waited_for():
+    with Endpoint(fault="429_retry_after", faults=1) as endpoint:
+        (answer,) = ask(endpoint)
+    assert isinstance(answer, ModelAnswer)
+    assert answer.attempts[0].waited_s == 0.2
+
+
+@pytest.mark.parametrize("value", ["3600", "date", "nan"])
+def test_retry_after_beyond_the_call_is_not_waited_for(value):
+    if value == "date":
+        value = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    reply = Reply({}, 429, {"retry-after": value})
+    with Endpoint(lambda body: reply) as endpoint:
+        start_s = monotonic()
+        (answer,) = ask(endpoint, within_s=None, retries=1)
+    assert monotonic() - start_s < 5
+    assert len(failed(answer).attempts) == (2 if value == "nan" else 1)
+
+
+def test_retries_end():
+    with Endpoint(fault="closing") as endpoint:
+        (answer,) = ask(endpoint, retries=2)
+    assert len(failed(answer).attempts) == len(endpoint.requests) == 3
+    assert failed(answer).attempts[-1].waited_s == 0
+
+
+@pytest.mark.parametrize("fault", ["expired_key", "never", "closing", "500", "html"])
+def test_dead_endpoint_is_left_alone(fault):
+    with Endpoint(fault=fault) as endpoint:
+        answers = ask(endpoint, asks=8, retries=1, timeout_s=0.2, key_env=None)
+        requests = len(endpoint.requests)
+    assert isinstance(answers[-1], EndpointDown)
+    assert "local" in str(answers[-1])
+    assert requests == (1 if fault == "expired_key" else 10 if fault == "html" else requests)
+    assert requests <= 10
+
+
+def test_calls_that_go_on_end_with_the_endpoint(monkeypatch):
+    """The first request is refused for its key while others wait for an answer."""
+    monkeypatch.setenv("LOCAL_KEY", KEY)
+
+    def script(body: dict[str, Any]) -> Reply:
+        if "first" in body["messages"][0]["content"]:
+            return Reply({"error": {"message": f"bad key {KEY}"}}, 401, delay_s=0.2)
+        return Reply(hangs=True)
+
+    async def run(url: str) -> list[Any]:
+        named = EndpointSettings(base_url=url, model="qwen", key_env="LOCAL_KEY")
+        client = ModelClient("local", named, Budget())
+        asked = [
+            client.ask(ModelRequest(({"role": "user", "content": text},)))
+            for text in ("first", "second", "third")
+        ]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        await client.close()
+        return answers
+
+    with Endpoint(script) as endpoint:
+        answers = asyncio.run(run(endpoint.base_url))
+    assert [type(answer) for answer in answers] == [EndpointDown] * 3
+    assert "LOCAL_KEY" in str(answers[0])
+    assert KEY not in "".join(map(str, answers))
+
+
+def test_nobody_listens():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+        answers = ask(url, asks=6, retries=0)
+    assert reasons(failed(answers[0]).attempts) == ["connection"]
+    assert isinstance(answers[-1], EndpointDown)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_schema_goes_by_instruction_where_the_endpoint_refuses_it(status):
+    def script(body: dict[str, Any]) -> str | Reply:
+        if "response_format" in body:
+            return Reply({"error": "response_format is unavailable"}, status)
+        return '{"a": 1}'
+
+    with Endpoint(script) as endpoint:
+        first, second = ask(endpoint, FORMED, asks=2)
+    assert isinstance(first, ModelAnswer)
+    assert isinstance(second, ModelAnswer)
+    assert [reasons(answer.attempts) for answer in (first, second)] == [["bad_request"], []]
+    bodies = [request.body for request in endpoint.requests]
+    sent = bodies[0]["response_format"]["json_schema"]
+    assert sent["schema"] == SCHEMA
+    for body in bodies[1:]:
+        assert json.dumps(SCHEMA, separators=(",", ":")) in body["messages"][-1]["content"]
+    assert QUESTION.messages[0]["content"] == "Do you give?"
+
+
+def test_request_that_is_bad_without_a_schema_too_does_not_unlearn_schemas():
+    def script(body: dict[str, Any]) -> str | Reply:
+        return Reply({}, 400) if len(endpoint.requests) <= 2 else "{}"
+
+    with Endpoint(script) as endpoint:
+        first, second = ask(endpoint, FORMED, asks=2)
+    assert len(failed(first).attempts) == 2
+    assert isinstance(second, ModelAnswer)
+    assert "response_format" in endpoint.requests[2].body
+
+
+def test_endpoint_s_own_words_are_told_without_the_key(monkeypatch):
+    monkeypatch.setenv("LOCAL_KEY", KEY)
+    with Endpoint(lambda body: Reply({"error": {"message": f"too\nlong {KEY}"}}, 400)) as endpoint:
+        (answer,) = ask(endpoint, key_env="LOCAL_KEY")
+    assert "too long …" in str(failed(answer))
+    assert KEY not in repr(failed(answer).attempts)
+    assert endpoint.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "a b", "a\nb", "schlüssel"])
+def test_missing_or_broken_key_is_told_before_the_first_request(monkeypatch, value):
+    monkeypatch.delenv("LOCAL_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("LOCAL_KEY", value)
+    with Endpoint() as endpoint:
+        (answer,) = ask(endpoint, key_env="LOCAL_KEY")
+    assert type(answer) is ThenceError
+    assert "LOCAL_KEY" in answer.cause
+    assert "local" in answer.place
+    assert value is None or not value.strip() or value not in str(answer)
+    assert not endpoint.requests
+
+
+def test_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with Endpoint() as endpoint:
+        (answer,) = ask(endpoint)
+    assert isinstance(answer, ModelAnswer)
+
+
+def test_sampling_is_sent_if_it_is_set():
+    with Endpoint() as endpoint:
+        ask(endpoint)
+        ask(endpoint, temperature=0.0, seed=7, max_tokens=50)
+    plain, sampled = (request.body for request in endpoint.requests)
+    assert plain.keys() == {"model", "messages"}
+    assert sampled | plain == sampled
+    assert (sampled["temperature"], sampled["seed"], sampled["max_tokens"]) == (0, 7, 50)
+
+
+def test_tokens_and_cost_are_those_that_are_reported():
+    usage = {"prompt_tokens": 1_000, "completion_tokens": 500}
+    cached = {**usage, "prompt_tokens_details": {"cached_tokens": 400}}
+    bodies = [{**completion("a"), "usage": value} for value in (usage, cached, None, {"any": "x"})]
+    prices = {"price_in": 2.0, "price_out": 8.0, "price_cached": 0.5}
+    budget = Budget()
+    with Endpoint(lambda body: Reply(bodies[len(endpoint.requests) - 1])) as endpoint:
+        answers = ask(endpoint, asks=4, budget=budget, **prices)
+    told = [
+        (answer.tokens_in, answer.tokens_out, answer.tokens_cached, answer.cost)
+        for answer in answers
+        if isinstance(answer, ModelAnswer)
+    ]
+    nothing = (None, None, None, None)
+    assert told == [
+        (1_000, 500, None, pytest.approx(0.006)),
+        (1_000, 500, 400, pytest.approx(0.0054)),
+        nothing,
+        nothing,
+    ]
+    assert budget.cost == pytest.approx(0.0114)
+
+
+def test_answer_that_cannot_be_used_is_paid():
+    budget = Budget()
+    with Endpoint(fault="cut") as endpoint:
+        (answer,) = ask(endpoint, budget=budget, price_in=1.0, price_out=1.0)
+    paid = failed(answer).answer
+    assert isinstance(paid, ModelAnswer)
+    assert paid.text == "I give Ann"
+    assert paid.cost == budget.cost == pytest.approx(25e-6)
+
+
+def test_calls_and_cost_of_a_run_are_bounded():
+    with Endpoint() as endpoint:
+        answers = ask(endpoint, asks=4, budget=Budget(max_calls=4, calls=1))
+        assert isinstance(answers[3], BudgetSpent)
+        assert len(endpoint.requests) == 3
+        prices = {"price_in": 1.0, "price_out": 1.0}
+        answers = ask(endpoint, asks=4, budget=Budget(max_cost=50e-6), **prices)
+        assert [type(answer) for answer in answers] == [ModelAnswer] * 2 + [BudgetSpent] * 2
+        (answer,) = ask(endpoint, budget=Budget(max_cost=1.0))
+        assert type(answer) is ThenceError
+        assert "price_in" in answer.hint
+
+
+def test_without_httpx2_the_extra_is_named():
+    program = """
+import sys, asyncio
+sys.modules["httpx2"] = None
+from thence.sim.models.client import *
+client = ModelClient("a", EndpointSettings(base_url="http://a", model="m"), Budget())
+try:
+    client.check()
+except ImportError as error:
+    print(error.hint)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "thence[llm]" in done.stdout, done.stderr
+    assert (
+        "httpx2"
+        not in subprocess.run(
+            [sys.executable, "-c", "import sys, thence.sim.models.client; print(*sys.modules)"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+    )

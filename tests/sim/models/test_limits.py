@@ -1,0 +1,126 @@
+"""How many requests of one or several processes are at an endpoint, at once and a minute."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+from tests.sim.models.endpoint import Endpoint, Reply, completion
+
+from thence.errors import ModelCallFailed
+from thence.files import file_lock
+from thence.sim.models.client import Budget, ModelAnswer, ModelClient, ModelRequest
+from thence.sim.models.settings import EndpointSettings
+
+QUESTION = ModelRequest(({"role": "user", "content": "Do you give?"},))
+PROGRAM = """
+import sys
+from pathlib import Path
+from tests.sim.models.test_limits import answers_of
+answers_of(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), concurrency=4)
+"""
+
+
+def answers_of(
+    url: str, count: int, slots: Path | None = None, timeout_s: float | None = None, **settings: Any
+) -> list[Any]:
+    """Asks so many questions at once."""
+
+    async def run() -> list[Any]:
+        named = EndpointSettings(base_url=url, model="qwen", **settings)
+        client = ModelClient("local", named, Budget(), slots)
+        asked = (client.ask(QUESTION, timeout_s=timeout_s) for _ in range(count))
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        await client.close()
+        return answers
+
+    return asyncio.run(run())
+
+
+def test_no_more_requests_are_in_flight_than_the_endpoint_allows():
+    with Endpoint(delay_s=0.02) as endpoint:
+        answers = answers_of(endpoint.base_url, 30, concurrency=5)
+    assert all(isinstance(answer, ModelAnswer) for answer in answers)
+    assert endpoint.in_flight_max == 5
+
+
+def test_connections_are_kept():
+    with Endpoint() as endpoint:
+        answers_of(endpoint.base_url, 30, concurrency=2)
+    assert endpoint.connections <= 2
+
+
+def test_concurrency_is_halved_when_the_endpoint_is_too_busy_and_grows_again():
+    """The endpoint refuses whoever is the fifth at once."""
+    at_once: list[int] = []
+
+    def script(body: dict[str, Any]) -> Reply:
+        at_once.append(endpoint.in_flight)
+        if endpoint.in_flight > 4:
+            return Reply({}, 429, {"retry-after": "0.05"})
+        return Reply(completion("yes"), delay_s=0.02)
+
+    with Endpoint(script) as endpoint:
+        answers = answers_of(endpoint.base_url, 150, concurrency=16, retries=50)
+    assert all(isinstance(answer, ModelAnswer) for answer in answers)
+    refused = sum(number > 4 for number in at_once)
+    assert refused < 40, at_once
+    assert sum(number == 4 for number in at_once) > 10, at_once
+
+
+def test_processes_share_their_slots(tmp_path):
+    with Endpoint(delay_s=0.02) as endpoint:
+        argv = [sys.executable, "-c", PROGRAM, endpoint.base_url, "20", str(tmp_path)]
+        processes = [subprocess.Popen(argv) for _ in range(3)]
+        assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert len(endpoint.requests) == 60
+    assert endpoint.in_flight_max <= 4
+
+
+def test_slots_of_a_killed_process_are_free(tmp_path):
+    with Endpoint(fault="never", faults=4) as endpoint:
+        argv = [sys.executable, "-c", PROGRAM, endpoint.base_url, "4", str(tmp_path)]
+        process = subprocess.Popen(argv)
+        endpoint.wait_for(4)
+        (blocked,) = answers_of(endpoint.base_url, 1, tmp_path, 0.2, concurrency=4)
+        assert [attempt.reason for attempt in blocked.attempts] == ["queued"]
+        process.kill()
+        process.wait(60)
+        (answer,) = answers_of(endpoint.base_url, 1, tmp_path, 30, concurrency=4)
+    assert isinstance(answer, ModelAnswer)
+
+
+def test_call_that_is_given_up_while_it_waits_leaves_its_turn(tmp_path):
+    locks = [file_lock(tmp_path / f"local.{number}") for number in range(2)]
+    with Endpoint() as endpoint:
+        answers = answers_of(endpoint.base_url, 7, tmp_path, 0.2, concurrency=2)
+        assert not endpoint.requests
+        assert all(type(answer) is ModelCallFailed for answer in answers), "and is not down"
+        for lock in locks:
+            lock.close()
+        answers = answers_of(endpoint.base_url, 5, tmp_path, 30, concurrency=2)
+        assert all(isinstance(answer, ModelAnswer) for answer in answers)
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_requests_a_minute_are_spaced(tmp_path, is_shared):
+    slots = tmp_path if is_shared else None
+    with Endpoint() as endpoint:
+        start_s = monotonic()
+        answers_of(endpoint.base_url, 30, slots, requests_per_minute=1_200)
+        if is_shared:  # the next process goes on where this one has ended
+            answers_of(endpoint.base_url, 10, slots, requests_per_minute=1_200)
+        time_s = monotonic() - start_s
+    expected_s = (40 if is_shared else 30) * 60 / 1_200 - 1.0
+    assert expected_s * 0.9 < time_s < expected_s + 2
+
+
+def test_tokens_a_minute_are_waited_for():
+    with Endpoint() as endpoint:
+        start_s = monotonic()
+        answers_of(endpoint.base_url, 5, concurrency=1, tokens_per_minute=6_000)  # 25 each
+        time_s = monotonic() - start_s
+    assert 4 * 0.25 * 0.9 < time_s < 4 * 0.25 + 2
