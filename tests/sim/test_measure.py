@@ -9,7 +9,7 @@ from tests.cli.warm import warm
 from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
 
 import thence
-from thence.errors import NotALog, RunDiverged, ThenceError
+from thence.errors import EndpointDown, NotALog, RunDiverged, ThenceError
 from thence.sim import Verdict, measure
 from thence.sim.agents import BaseValidator
 from thence.sim.measure import wilson
@@ -158,6 +158,20 @@ def test_interrupt_gives_what_is_measured_so_far(folder):
     assert found.interrupted
     assert found.plays == 5
     assert found.weights
+
+
+def test_endpoint_that_is_down_ends_the_measurement_with_what_is_measured_so_far(tmp_path):
+    def asking(seen):
+        if seen.agent("ben")["x"] != seen.turn - 1:
+            raise EndpointDown("could not ask a model", cause="nobody answers")
+        return add(1)
+
+    agents = [Doer("ada", asking), Doer("ben", lambda seen: add(1))]
+    given = config(turns=4, agent_vars=NUMBERS)
+    folder = orchestrator(tmp_path, agents, given=given).run().output_dir
+    found = measure(folder, at(folder, "4.decide.ada.0"), agents=agents, engine=Adder())
+    assert (found.interrupted, found.plays) == (True, 0)
+    assert "nobody answers" in found.problem
 
 
 def test_run_that_does_not_come_to_its_events_again_is_refused(folder):

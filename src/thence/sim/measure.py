@@ -19,7 +19,7 @@ import msgspec
 
 from thence.core.event import Event, Members
 from thence.core.order import Cone
-from thence.errors import RunDiverged, ThenceError
+from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ThenceError
 from thence.sim.checkpoints import Checkpoint
 from thence.sim.events import level_of
 from thence.sim.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
@@ -176,7 +176,7 @@ class _Player:
             if stored is not None:
                 stored.check_all_done()
         except Exception as error:  # door: an altered world may be one that a component refuses
-            if stored is not None and isinstance(error, RunDiverged):
+            if isinstance(error, (EndpointDown, BudgetSpent) if stored is None else RunDiverged):
                 raise
             simulation.recorder.flush()  # what happened before it in the turn
             failure = f"the play failed: {type(error).__name__}: {message_of(error)}"
@@ -458,15 +458,7 @@ def measure(
     alterations = _Alterations(player, runs if of_effects else _MOST)
     causes = [named] if of_effects else _largest_first(alterations, answer.cone)
     if not effects or not any(map(alterations.can, causes)):
-        lacks = "nothing that can be altered led to it" if effects else "no play comes to it"
-        if of_effects:
-            lacks = "it can't be altered" if effects else "no play comes to an effect of it"
-        raise ThenceError(
-            "could not measure",
-            place=f"{named.event_type} {named.step or named.event_id} of {player.run_id}",
-            cause="; ".join(filter(None, (lacks, player.reference.problem))),
-            hint="name an event behind a decision, of a run with verbosity DECISION or more",
-        )
+        raise _refused(player, named, of_effects, bool(effects))
     trials = _Trials(player, alterations, runs, allow_calls=allow_calls, on_play=on_play)
     is_interrupted = False
     try:
@@ -475,8 +467,9 @@ def measure(
                 pass
         else:
             trials.search(causes, named, answer.cone)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EndpointDown, BudgetSpent) as error:
         is_interrupted = True
+        trials.problem = trials.problem or str(error)
     if of_effects:
         weights = [trials.weight(named, effect, effect, depth) for effect, depth in effects]
     else:
@@ -488,4 +481,16 @@ def measure(
         unmeasured=max(0, len(causes) - len(weights)),
         problem=trials.problem,
         interrupted=is_interrupted,
+    )
+
+
+def _refused(player: _Player, event: Event, of_effects: bool, has_effects: bool) -> ThenceError:
+    lacks = "nothing that can be altered led to it" if has_effects else "no play comes to it"
+    if of_effects:
+        lacks = "it can't be altered" if has_effects else "no play comes to an effect of it"
+    return ThenceError(
+        "could not measure",
+        place=f"{event.event_type} {event.step or event.event_id} of {player.run_id}",
+        cause="; ".join(filter(None, (lacks, player.reference.problem))),
+        hint="name an event behind a decision, of a run with verbosity DECISION or more",
     )
