@@ -369,9 +369,7 @@ def measured(incident: Incident, runs: int) -> tuple[int, str]:
     took_s = time.perf_counter() - start_s
     steps = [weight.event.step for weight in answer.weights]
     place = steps.index(world.planted) + 1 if world.planted in steps else sys.maxsize
-    told = (
-        f"{place} | {answer.weights[place - 1].weight:.2f}" if world.planted in steps else "- | -"
-    )
+    told = f"{place} | {answer.weights[place - 1].weight:.2f}" if world.planted in steps else "-, -"
     if "-v" in sys.argv:
         for weight in answer.weights[:6]:
             print("   ", f"{weight.weight:.2f} {weight.n} {weight.moved:.2f}", weight.event.step)
