@@ -23,6 +23,8 @@ def test_run_that_reaches_its_limit_says_how_it_goes_on(tmp_path):
         assert following == "  next: thence sim resume output/a"
         assert warm("sim", "list", cwd=tmp_path).out.startswith("interrupted")
         calls = len(endpoint.requests)
+        paused = warm("sim", "resume", "a", "--max-calls", "6", cwd=tmp_path)
+        assert (paused.code, len(endpoint.requests)) == (130, 6)
         resumed = warm("sim", "resume", "a", "--max-calls", "100", "--json", cwd=tmp_path)
     assert (resumed.code, resumed.json["status"]) == (0, "completed")
     assert calls == 4

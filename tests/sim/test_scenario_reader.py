@@ -150,7 +150,7 @@ LLM_AGENT = "llm_agent, actions: [{name: give, fields: {x: {type: int}}}]"
         ("model: qwen", "model: qwen, key_env: sk-1", "llm.endpoints.local.key_env",
          "names no environment variable", "such as LOCAL_KEY"),
         ("//127", "//me:sk-1@127", "llm.endpoints.local.base_url",
-         "base_url holds a user name or password; name a variable by key_env", ""),
+         "base_url is no plain address, such as https://HOST/v1", ""),
         ("llm:", "llm:\n  default: lokal", "llm.default",
          "there is no endpoint 'lokal'", "the nearest endpoint is local"),
         ("llm_agent", "llm_agent, endpoint: lokal", "agents[0].endpoint",

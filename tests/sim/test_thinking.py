@@ -307,7 +307,9 @@ def talking(body):
 
 def test_what_is_said_is_heard_in_the_next_turn_alone_with_its_cause(tmp_path):
     with Endpoint(talking) as endpoint:
-        result = run_of(written(tmp_path, endpoint.base_url, keys="talk: true")).run()
+        changes = {'{type: "./gifts.py:Gifts"}': "{type: base}"}
+        scenario = written(tmp_path, endpoint.base_url, keys="talk: true", **changes)
+        result = run_of(scenario).run()
         texts = [user(one.body) for one in endpoint.requests]
     heard = {tuple(text.split(".")[:2]): text.partition("You hear:\n")[2] for text in texts}
     said = {key: text for key, text in heard.items() if text}
@@ -319,6 +321,7 @@ def test_what_is_said_is_heard_in_the_next_turn_alone_with_its_cause(tmp_path):
     events = events_of(result.output_dir)
     assert "1.apply0.ann.agent/ben/heard" in causes(events, "2.llm-decide.ben.0")
     assert "1.decide.ann.0" in behind(events, "2.decide.ben.0")
+    assert "1.llm-decide.cleo.0" in behind(events, "2.llm-decide.ben.0")  # she might have spoken
     assert not any("heard" in line for text in texts for line in text.splitlines())
     assert replay(result.output_dir).step == ""
 

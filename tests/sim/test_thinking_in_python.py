@@ -158,6 +158,21 @@ def test_prompt_comes_from_a_file_and_the_eye_sees_what_it_is_told_to(tmp_path):
         run_of(scenario)
 
 
+def test_what_an_agent_can_not_see_is_in_no_prompt_and_no_cause(tmp_path):
+    with Endpoint(generous) as endpoint:
+        changes = {"default: 10}": "default: 10, sight: internal}"}
+        keys = 'sees: [money, "agent/*/money"]'
+        scenario = written(tmp_path, endpoint.base_url, keys=keys, **changes)
+        result = run_of(scenario, max_turns=2).run()
+    seen = [user(one.body).partition("You see:\n")[2] for one in endpoint.requests]
+    assert seen[:3] == [f"money = 10\nagent/{name}/money = 10" for name in ("ann", "ben", "cleo")]
+    events = events_of(result.output_dir)
+    assert causes(events, "2.llm-decide.ann.0") == {
+        "2.turn_start.-.0",
+        "1.apply0.cleo.agent/ann/money",
+    }
+
+
 def test_talk_that_clashes_with_an_action_is_refused(tmp_path):
     changes = {"name: give": "name: say"}
     scenario = written(tmp_path, "http://127.0.0.1:9/v1", keys="talk: true", **changes)
