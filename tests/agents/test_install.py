@@ -93,6 +93,30 @@ def test_settings_that_are_not_understood_are_left_alone(
     assert change["note"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"permissions": {"allow": ["Bash(python /x/thence/agents/fired.py:*)"]}}',
+        '{"hooks": {"Stop": [{"hooks": 5}, {"hooks": ["thence/agents/fired.py"]}, 7], "X": []}}',
+    ],
+)
+def test_what_only_looks_like_a_hook_of_ours_stays(
+    repository: Path, env: dict[str, str], content: str
+) -> None:
+    path = repository / ".claude" / "settings.local.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    ok("uninstall", "claude-code", cwd=repository, env=env)
+    assert path.read_text() == content
+    ok("install", "claude-code", cwd=repository, env=env)
+    settings = settings_of(repository)
+    settings["own"] = 1  # so that the text from before is not put back whole
+    path.write_text(json.dumps(settings))
+    ok("uninstall", "claude-code", cwd=repository, env=env)
+    expected = {**json.loads(content), "own": 1}
+    assert settings_of(repository) == expected
+
+
 def test_hooks_are_not_installed_for_project_and_user_both(
     repository: Path, env: dict[str, str]
 ) -> None:
@@ -224,6 +248,17 @@ def test_hook_that_is_no_shell_script_is_left(repository: Path, env: dict[str, s
         "post-merge": "installed",
     }
     assert path.read_text() == "#!/usr/bin/env python3\nprint(1)\n"
+
+
+def test_hook_of_more_than_4_mib_is_left_whole(repository: Path, env: dict[str, str]) -> None:
+    path = repository / ".git" / "hooks" / "post-commit"
+    path.parent.mkdir(exist_ok=True)
+    content = "#!/bin/sh\n" + "# long\n" * 700_000 + "exit 0\n"
+    path.write_text(content)
+    ended = ok("install", "git", "--json", cwd=repository, env=env, code=1)
+    assert [change["state"] for change in ended.json["hooks"]] == ["left", "installed", "installed"]
+    assert path.read_text() == content
+    ok("status", cwd=repository, env=env)
 
 
 def test_doctor_tells_of_refused_files(repository: Path, env: dict[str, str]) -> None:

@@ -136,7 +136,7 @@ def test_certificate_is_verified_and_one_of_its_own_is_named(agent):
 
 
 def test_bad_addresses_headers_and_options_are_told(agent):
-    for address in ("http://", "http://u:pw@host", "http://host:x", "http://ho st"):
+    for address in ("http://", "http://u:pw@host", "http://host:x", "http://ho st", "http://h/a b"):
         ended = exported(agent, address)
         assert ended.code == 1
         assert is_three_lines(ended.err)

@@ -222,6 +222,32 @@ def test_agents_begin_where_the_scenario_says_or_by_chance_of_the_seed():
     assert len(set(places(1))) > 3
 
 
+@pytest.mark.promise("O14a")
+def test_agent_that_is_added_is_on_the_map_from_then_on():
+    class Adding(Mover):
+        def apply_engine_rules(self, view):
+            if view.turn == 1:
+                view.add_agent(doing("dov", {}), {"position": "0,1"})
+                view.add_agent(doing("esme", {}))
+
+    agents = [counting("ann"), doing("ben", {}), doing("cleo", {})]
+    events, simulation = played(given(GRID), agents, Adding(PLACES))
+    near = [events[f"{turn}.decide.ann.0"].new_value["near"] for turn in (1, 2)]
+    assert near == [["ben"], ["ben", "dov"]]
+    assert "1.added.dov.0" in causes(events, "2.decide.ann.0")
+    assert simulation.history[-1].agent("esme")["position"] == ""
+
+    class Linking(Adding):
+        def apply_engine_rules(self, view):
+            if view.turn == 1:
+                view.add_agent(doing("dov", {}))
+            elif view.turn == 2:
+                view.world_map.link("ann", "dov", "work")
+
+    events, _ = played(given(NETWORK, turns=4), agents, Linking())
+    assert events["3.decide.ann.0"].new_value["near"] == ["ben", "dov"]
+
+
 def link(start, goal, **attributes):
     return Action("link", {"start": start, "goal": goal, **attributes})
 
@@ -309,7 +335,7 @@ def problem(spatial, **sections):
         ({"grid": {"width": 0, "height": 3}}, "spatial.grid.width", "at least 1"),
         ({"grid": {"width": 3}}, "spatial.grid.height", "missing"),
         ({"grid": {"width": 3, "height": 3, "neighbours": 6}}, "spatial.grid.neighbours", "4 or 8"),
-        ({**GRID, "places": [{"name": "a"}]}, "spatial.grid", "places of its own"),
+        ({**GRID, "places": [{"name": "a"}]}, "spatial.places", "a grid"),
         ({"network": {"edges": [["a"]]}}, "spatial.network.edges[0]", "[a, b]"),
         ({"network": {"edges": [["a", "b", "c"]]}}, "spatial.network.edges[0]", "[a, b]"),
         (
@@ -337,10 +363,10 @@ def test_bad_edges_in_a_file_are_told_with_line_and_file(tmp_path):
     )
     edges = tmp_path / "edges.json"
     for content, words in {
-        "[[1,": "no edges in JSON",
-        '{"a": 1}': "no edges in JSON",
+        "[[1,": "truncated",
+        '{"a": 1}': "array",
         '[["mill", "in"]]': "edge 0 leads to 'in'",
-        '[["mill", 3.5]]': "no edges in JSON",
+        '[["mill", 3.5]]': "got `float`",
     }.items():
         edges.write_text(content)
         with pytest.raises(ScenarioError) as raised:

@@ -6,9 +6,8 @@ members that are not known stay under `more`, those that are missing stay out.
 
 import os.path
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -106,19 +105,14 @@ def events_of(spooled: Spooled, table: SessionTable) -> list[NewEvent]:
     if spooled.bridge == "git":
         return [*_of_git(spooled, table)]
     name = (text_of(spooled.input, "hook_event_name") or "").replace("_", "").lower()
-    writer = _HOOKS.get(name)
-    if writer is None:
-        raise Unreadable(f"no hook is called {name[:80]!r}")
-    event = writer(_Call(spooled, table))
+    event = _event(_Call(spooled, table), name)
     return [event] if event else []
 
 
 def cut_input(head: str, size: int) -> dict[str, Any]:
     """Returns what the beginning of a too long input tells: the names in it."""
-    members: dict[str, Any] = {}
-    for name, value in _CUT_MEMBER.findall(head):
-        members.setdefault(name, value)
-    return {**members, "cut_bytes": size}
+    # of a name that stands twice the first counts
+    return {**dict(reversed(_CUT_MEMBER.findall(head))), "cut_bytes": size}
 
 
 class _Call:
@@ -192,91 +186,62 @@ def root_of(path: str | None, roots: set[str], default: str | None) -> str | Non
     return max(inside, key=len, default=default)
 
 
-def _session_begun(call: _Call) -> NewEvent:
-    session = call.session
-    facts = {"source": call.take("source"), "model": call.take("model")}
-    facts["process"] = call.spooled.process
-    # one that is open was resumed, or its conversation compacted
-    earlier = session.begin if session.is_open else None
-    return call.event("session.begun", facts, certain(earlier), begins=earlier is None)
+def _event(call: _Call, hook: str) -> NewEvent | None:
+    """Returns the event of a hook, None for one that the log has; raises Unreadable."""
+    session, agent, take = call.session, call.agent, call.take
+    process = call.spooled.process
+    match hook:
+        case "sessionstart":
+            # one that is open was resumed, or its conversation compacted
+            earlier = session.begin if session.is_open else None
+            facts = {"source": take("source"), "model": take("model"), "process": process}
+            return call.event("session.begun", facts, certain(earlier), begins=earlier is None)
+        case "sessionend":
+            ends = session.begin if session.is_open else None
+            facts = {"reason": take("reason")}
+            return call.event("session.ended", facts, certain(session.last_turn), ends=ends)
+        case "userpromptsubmit":
+            facts = {"prompt": take("prompt"), "process": process}
+            is_new = call.prompt_id not in session.prompts
+            return call.event("prompt", facts, certain(session.begin)) if is_new else None
+        case "pretooluse" | "posttooluse" | "posttoolusefailure":
+            return _tool_event(call, hook)
+        case "subagentstart":
+            if agent is None or agent in session.subagents:
+                return None
+            causes = session.caller_of(call.agent_type)
+            return call.event("subagent.begun", {}, causes, f"agent/{agent}", begins=True)
+        case "subagentstop":
+            facts = {"message": take("last_assistant_message")}
+            own = agent or ""
+            causes, ends = certain(session.answers.get(own)), session.subagents.get(own)
+            subject = f"agent/{agent}" if agent else None
+            return call.event("subagent.ended", facts, causes, subject, ends=ends)
+        case "stop":
+            return call.event("turn.ended", {"message": take("last_assistant_message")})
+        case "precompact" | "postcompact" | "notification" | "permissionrequest":
+            facts = {"name": take("hook_event_name"), "message": take("message")}
+            return call.event("notice", {**facts, "trigger": take("trigger")})
+    raise Unreadable(f"no hook is called {hook[:80]!r}")
 
 
-def _session_ended(call: _Call) -> NewEvent:
-    ends = call.session.begin if call.session.is_open else None
-    facts = {"reason": call.take("reason")}
-    return call.event("session.ended", facts, certain(call.session.last_turn), ends=ends)
-
-
-def _prompt(call: _Call) -> NewEvent | None:
-    if call.prompt_id in call.session.prompts:
+def _tool_event(call: _Call, hook: str) -> NewEvent | None:
+    session, use_id = call.session, call.use_id()
+    begin = session.use_ids.get(use_id)
+    if use_id in session.answered or (begin and hook == "pretooluse"):
         return None
-    facts = {"prompt": call.take("prompt"), "process": call.spooled.process}
-    return call.event("prompt", facts, certain(call.session.begin))
-
-
-def _tool_begun(call: _Call) -> NewEvent | None:
-    use_id = call.use_id()
-    if use_id in call.session.use_ids or use_id in call.session.answered:
-        return None
-    facts = {"tool": call.take("tool_name"), "input": call.take("tool_input")}
-    facts["process"] = call.spooled.process
-    return call.event("tool.begun", facts, subject=f"tool/{use_id}", begins=True)
-
-
-def _answer(event_type: str, call: _Call) -> NewEvent | None:
-    use_id = call.use_id()
-    if use_id in call.session.answered:
-        return None
-    begin = call.session.use_ids.get(use_id)
-    value = call.take("tool_input")
-    facts = {"tool": call.take("tool_name"), "answer": call.take(*_ANSWERS)}
-    facts["input"] = None if begin else value
-    if event_type == "tool.failed":
-        facts |= {"error": call.take("error"), "is_interrupt": call.take("is_interrupt")}
-    else:
-        facts["files"] = edits(value, call.root(), call.table.roots, call.spooled.cwd) or None
+    subject, value = f"tool/{use_id}", call.take("tool_input")
+    facts = {"tool": call.take("tool_name")}
+    if hook == "pretooluse":
+        facts |= {"input": value, "process": call.spooled.process}
+        return call.event("tool.begun", facts, subject=subject, begins=True)
+    facts |= {"answer": call.take(*_ANSWERS), "input": None if begin else value}
     causes = Causes() if begin else None
-    return call.event(event_type, facts, causes, f"tool/{use_id}", ends=begin)
-
-
-def _subagent_begun(call: _Call) -> NewEvent | None:
-    if call.agent is None or call.agent in call.session.subagents:
-        return None
-    causes = call.session.caller_of(call.agent_type)
-    return call.event("subagent.begun", {}, causes, f"agent/{call.agent}", begins=True)
-
-
-def _subagent_ended(call: _Call) -> NewEvent:
-    agent, session = call.agent or "", call.session
-    facts = {"message": call.take("last_assistant_message")}
-    subject = f"agent/{agent}" if agent else None
-    causes = certain(session.answers.get(agent))
-    ends = session.subagents.get(agent)
-    return call.event("subagent.ended", facts, causes, subject, ends=ends)
-
-
-def _turn_ended(call: _Call) -> NewEvent:
-    return call.event("turn.ended", {"message": call.take("last_assistant_message")})
-
-
-def _notice(call: _Call) -> NewEvent:
-    name = call.take("hook_event_name")
-    facts = {"name": name, "message": call.take("message"), "trigger": call.take("trigger")}
-    return call.event("notice", facts)
-
-
-_HOOKS: Mapping[str, Callable[[_Call], NewEvent | None]] = {
-    "sessionstart": _session_begun,
-    "sessionend": _session_ended,
-    "userpromptsubmit": _prompt,
-    "pretooluse": _tool_begun,
-    "posttooluse": partial(_answer, "tool.ended"),
-    "posttoolusefailure": partial(_answer, "tool.failed"),
-    "subagentstart": _subagent_begun,
-    "subagentstop": _subagent_ended,
-    "stop": _turn_ended,
-    **dict.fromkeys(("precompact", "postcompact", "notification", "permissionrequest"), _notice),
-}
+    if hook == "posttoolusefailure":
+        facts |= {"error": call.take("error"), "is_interrupt": call.take("is_interrupt")}
+        return call.event("tool.failed", facts, causes, subject, ends=begin)
+    facts["files"] = edits(value, call.root(), call.table.roots, call.spooled.cwd) or None
+    return call.event("tool.ended", facts, causes, subject, ends=begin)
 
 
 def edits(

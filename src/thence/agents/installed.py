@@ -124,15 +124,14 @@ def status() -> list[HookFile]:
             path = _settings(tool, is_users)
             if _has_own(path, tool):
                 changes.append(HookFile(tool, path, "installed"))
-            elif _SIGN in (_read(path) or ""):
+            elif _says(path, _SIGN):
                 note = "it calls another thence; install again"
                 changes.append(HookFile(tool, path, "left", note))
             else:
                 changes.append(HookFile(tool, path, "absent"))
-    for path in _git_hooks(is_users=False) if in_repository else ():
-        state = "installed" if _BEGIN in (_read(path) or "") else "absent"
-        changes.append(HookFile("git", path, state))
-    return changes
+    paths = _git_hooks(is_users=False) if in_repository else ()
+    states = ((path, "installed" if _says(path, _BEGIN) else "absent") for path in paths)
+    return [*changes, *(HookFile("git", path, state) for path, state in states)]
 
 
 def log_here() -> Path:
@@ -174,8 +173,8 @@ def _changed(tool: str, path: Path, change: Edit, *, is_removal: bool = False) -
     link = _link_of_clone(path)
     if link is not None:
         return HookFile(tool, path, "left", f"{link} is a symbolic link, and none is followed here")
-    text = _read(path)
     try:
+        text = _read(path)
         fresh = change(text)
     except ValueError as error:
         return HookFile(tool, path, "left", str(error))
@@ -234,12 +233,21 @@ def _bytes(text: str) -> bytes:
 
 
 def _read(path: Path) -> str | None:
-    """Returns a file's text, byte for byte; None where there is no file."""
+    """Returns a file's text, byte for byte; None where there is no file. Raises ValueError."""
     try:
         with path.open("rb") as file:
-            return file.read(SETTINGS_BYTES_MAX).decode("utf-8", "surrogateescape")
+            data = file.read(SETTINGS_BYTES_MAX + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    if len(data) > SETTINGS_BYTES_MAX:
+        raise ValueError(f"it has more than {SETTINGS_BYTES_MAX:,} bytes")
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _says(path: Path, sign: str) -> bool:
+    with suppress(ValueError):
+        return sign in (_read(path) or "")
+    return False
 
 
 def _warning(tool: str, path: Path) -> str:
@@ -277,7 +285,7 @@ def _with_hooks(tool: str, text: str | None) -> str:
     is_changed = False
     for event in EVENTS[tool]:
         groups = hooks.setdefault(event, [])
-        own = [entry for group in groups for entry in _entries(group) if _is_own(entry)]
+        own = [entry for group in groups for entry in _own(group)]
         for entry in own:
             is_changed |= entry["command"] != words
             entry["command"] = words
@@ -294,26 +302,26 @@ def _without_hooks(text: str | None) -> str | None:
     if text is None or _SIGN not in text:
         return text
     settings = _parsed(text)
-    hooks = settings["hooks"]
-    for event, groups in list(hooks.items()):
-        for group in [group for group in groups if any(map(_is_own, _entries(group)))]:
-            group["hooks"] = [entry for entry in _entries(group) if not _is_own(entry)]
-            if not group["hooks"]:
-                groups.remove(group)
-        if not groups:
+    hooks = settings.get("hooks", {})
+    ours = [(event, group) for event in hooks for group in hooks[event] if _own(group)]
+    for event, group in ours:
+        own = _own(group)
+        group["hooks"] = [entry for entry in group["hooks"] if entry not in own]
+        if not group["hooks"]:
+            hooks[event].remove(group)
+        if not hooks[event]:
             del hooks[event]
-    if not hooks:
+    if ours and not hooks:
         del settings["hooks"]
-    return _written(settings, text) if settings else None
+    rest = _written(settings, text) if settings else None
+    return rest if ours else text
 
 
-def _entries(group: object) -> list[dict[str, Any]]:
+def _own(group: object) -> list[dict[str, Any]]:
+    """Returns the entries of a group that call a program of ours."""
     entries = group.get("hooks") if isinstance(group, dict) else None
-    return [entry for entry in entries or () if isinstance(entry, dict)]
-
-
-def _is_own(entry: Mapping[str, Any]) -> bool:
-    return _SIGN in str(entry.get("command"))
+    maps = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
+    return [entry for entry in maps if _SIGN in str(entry.get("command"))]
 
 
 def _has_own(path: Path, tool: str) -> bool:
@@ -322,8 +330,8 @@ def _has_own(path: Path, tool: str) -> bool:
         hooks = _parsed(_read(path)).get("hooks", {})
     except ValueError:
         return False
-    entries = (one for groups in hooks.values() for group in groups for one in _entries(group))
-    return any(entry.get("command") == command(tool) for entry in entries)
+    entries = (entry for groups in hooks.values() for group in groups for entry in _own(group))
+    return any(entry["command"] == command(tool) for entry in entries)
 
 
 def _written(settings: Mapping[str, Any], text: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from thence.agents.fired import Process, ancestors
 from thence.core.event import Event
+from thence.core.values.codec import CAUSES_MAX
 
 SHELLS = frozenset(("Bash", "shell", "local_shell", "exec_command", "unified_exec"))
 CALLERS = frozenset(("Task", "Agent"))
@@ -109,21 +110,20 @@ class AgentSession:
         """Returns the call that began a subagent of a type; of several none is certain."""
         calls = [call for call in self.calls.values() if call.tool in CALLERS]
         typed = [call for call in calls if agent_type and call.subagent_type == agent_type]
-        return chosen(typed or calls)
+        calls = typed or calls
+        return certain(calls[0].event_id) if len(calls) == 1 else _likely(calls)
 
     def shell_for(self, root: str | None) -> tuple[Causes, OpenCall | None]:
         """Returns the cause of a commit in a worktree: the one open call that runs git there."""
         shells = [call for call in self.calls.values() if call.tool in SHELLS]
         fitting = [call for call in shells if call.asks_git and call.root == root]
         if len(fitting) == 1:
-            return chosen(fitting), fitting[0]
-        return Causes((), chosen(fitting or shells, are_certain=False).inferred), None
+            return certain(fitting[0].event_id), fitting[0]
+        return _likely(fitting or shells), None
 
 
-def chosen(calls: Sequence[OpenCall], *, are_certain: bool = True) -> Causes:
-    """Returns one call as a certain cause, of several the last 32 as likely ones."""
-    ids = tuple(call.event_id for call in calls)
-    return Causes(ids) if are_certain and len(ids) == 1 else Causes((), ids[-32:])
+def _likely(calls: Sequence[OpenCall]) -> Causes:
+    return Causes((), tuple(call.event_id for call in calls[-CAUSES_MAX:]))
 
 
 @dataclass

@@ -212,33 +212,6 @@ class SpanReader:
         return repaired
 
 
-class Recorded:
-    """The events of a log that spans name: those of spans, and steps that gave a token away."""
-
-    def __init__(self, events: Iterable[Event], spans: dict[str, ReadSpan]) -> None:
-        self.begins: dict[str, str] = {}
-        self.ends: dict[str, str] = {}
-        named = {link.key for span in spans.values() for link in span.links}
-        named |= {span.parent for span in spans.values()}
-        # the trace of a step is that of its outermost one; its own 64 bits name it
-        by_span = {key.partition(":")[2]: key for key in named.difference(spans, {""})}
-        steps: dict[str, str] = {}
-        for event in events:
-            source_id, is_end = event.header.source_id, event.ends in steps
-            if event.header.source == SOURCE and source_id:
-                key, is_end = source_id.removesuffix(":end"), source_id.endswith(":end")
-            elif is_end:
-                key = steps[event.ends or ""]
-            elif event.begins and (ids := tracer_ids(event)):
-                key = f"{ids.trace:032x}:{ids.span:016x}"
-            else:
-                key = by_span.get(f"{ids_of(event.event_id).span:016x}", "") if by_span else ""
-            if key:
-                (self.ends if is_end else self.begins).setdefault(key, event.event_id)
-                if event.begins:
-                    steps[event.event_id] = key
-
-
 class Arrivals:
     """The events of spans that a log lacks, in an order in which causes come first.
 
@@ -246,14 +219,39 @@ class Arrivals:
     causes that are left out because spans name each other in a circle.
     """
 
-    def __init__(self, spans: dict[str, ReadSpan], recorded: Recorded) -> None:
+    def __init__(self, spans: dict[str, ReadSpan], recorded: Iterable[Event]) -> None:
+        """Takes spans, and the events of the log in its order."""
         self._spans = spans
-        self._begins, self._ends = recorded.begins, recorded.ends
+        self._begins: dict[str, str] = {}
+        self._ends: dict[str, str] = {}
+        self._look_up(recorded)
         self.already = sum(
             key in self._begins and (span.end is None or key in self._ends)
             for key, span in spans.items()
         )
         self.unknown = self.circular = 0
+
+    def _look_up(self, recorded: Iterable[Event]) -> None:
+        """Finds what spans name: events of spans, and steps that gave a token away."""
+        named = {link.key for span in self._spans.values() for link in span.links}
+        named |= {span.parent for span in self._spans.values()}
+        # the trace of a step is that of its outermost one; its own 64 bits name it
+        by_span = {key.partition(":")[2]: key for key in named.difference(self._spans, {""})}
+        steps: dict[str, str] = {}
+        for event in recorded:
+            source_id, is_end = event.header.source_id, event.ends in steps
+            if event.header.source == SOURCE and source_id:
+                key, is_end = source_id.removesuffix(":end"), source_id.endswith(":end")
+            elif is_end:
+                key = steps[event.ends or ""]
+            elif event.begins and (ids := tracer_ids(event)):
+                key = f"{ids.trace}:{ids.span}"
+            else:
+                key = by_span.get(ids_of(event.event_id).span, "") if by_span else ""
+            if key:
+                (self._ends if is_end else self._begins).setdefault(key, event.event_id)
+                if event.begins:
+                    steps[event.event_id] = key
 
     def events(self, new_id: Any) -> Iterator[NewEvent]:
         """Yields each event with its causes; `new_id` makes the ids."""

@@ -40,10 +40,10 @@ _PLACED = frozenset(
 
 
 class SpanIds(NamedTuple):
-    """The ids of an event's span; `is_end` if it is the event that ended the span."""
+    """The ids of an event's span in hex; `is_end` if it is the event that ended the span."""
 
-    trace: int
-    span: int
+    trace: str
+    span: str
     is_end: bool = False
 
 
@@ -52,7 +52,7 @@ class _OpenSpan(NamedTuple):
 
     begin: Event
     ids: SpanIds
-    parent: int
+    parent: str
     links: list[Json]
     is_chosen: bool
 
@@ -147,9 +147,8 @@ class LogSpans:
             own = ids_of(event.event_id)._replace(trace=enclosing[0].trace)
         else:
             own = ids_of(event.event_id)
-        parent = (
-            enclosing[0].span if enclosing else _number(event.cut_payload, "parent_span_id", 16)
-        )
+        outer = event.cut_payload.get("parent_span_id")
+        parent = enclosing[0].span if enclosing else hex_id(outer, 16)
         links = [_link(ids) for ids in causes.values() if ids.is_end or ids.span != parent]
         inferred = map(self._ids, event.header.inferred_causes)
         links += [_link(ids, (INFERRED, True)) for ids in inferred if ids is not None]
@@ -176,8 +175,8 @@ class LogSpans:
             attributes[ENDED] = last.event_type
         kind = first.get("kind") if tracer_ids(begin) else None
         encoded: Json = {
-            "traceId": f"{ids.trace:032x}",
-            "spanId": f"{ids.span:016x}",
+            "traceId": ids.trace,
+            "spanId": ids.span,
             "name": storable(begin.event_type.removesuffix(".begun")),
             "kind": KINDS.index(kind) if kind in KINDS else 1,
             "startTimeUnixNano": str(begin_ns),
@@ -187,7 +186,7 @@ class LogSpans:
             "events": _events(facts := end or first, end_ns),
         }
         if span.parent:
-            encoded["parentSpanId"] = f"{span.parent:016x}"
+            encoded["parentSpanId"] = span.parent
         if last is not None and self._vocabulary.is_error(last):
             message = str(facts.get("error_message") or "")
             encoded["status"] = {"code": STATUS_ERROR, "message": storable(message)}
@@ -202,7 +201,7 @@ class LogSpans:
 def ids_of(event_id: str) -> SpanIds:
     """Returns the ids of an event that begins a trace."""
     number = number_of(event_id)
-    return SpanIds(number, number % 2**64 or 1)
+    return SpanIds(f"{number:032x}", f"{number % 2**64 or 1:016x}")
 
 
 def trace_of(spans: list[Json], resource: Mapping[str, Any], version: str) -> Json:
@@ -217,8 +216,11 @@ def tracer_ids(event: Event) -> SpanIds | None:
     """Returns the ids that a tracer gave to the span that an event begins."""
     if b'"span_id"' not in event.line:
         return None
-    payload = event.cut_payload
-    trace, span = _number(payload, "trace_id", 32), _number(payload, "span_id", 16)
+    return _given_ids(event.cut_payload)
+
+
+def _given_ids(members: Json) -> SpanIds | None:
+    trace, span = hex_id(members.get("trace_id"), 32), hex_id(members.get("span_id"), 16)
     return SpanIds(trace, span) if trace and span else None
 
 
@@ -229,27 +231,20 @@ def hex_id(value: object, digits: int) -> str:
     return text if is_hex and text.strip("0") else ""
 
 
-def _number(payload: Json, key: str, digits: int) -> int:
-    return int(hex_id(payload.get(key), digits) or "0", 16)
-
-
 def _ns(payload: Json, key: str, other: int) -> int:
     value = payload.get(key)
     return value if type(value) is int and 0 <= value < TIME_END_NS else other
 
 
 def _link(ids: SpanIds, *facts: tuple[str, bool]) -> Json:
-    link: Json = {"traceId": f"{ids.trace:032x}", "spanId": f"{ids.span:016x}"}
+    link: Json = {"traceId": ids.trace, "spanId": ids.span}
     attributes = dict((*facts, (BY_END, True)) if ids.is_end else facts)
     return link | ({"attributes": _pairs(attributes)} if attributes else {})
 
 
 def _outer_links(payload: Json) -> Iterator[Json]:
     """Yields the links of a tracer's span to spans that its log does not have."""
-    for link in _maps(payload.get("links")):
-        trace, span = _number(link, "trace_id", 32), _number(link, "span_id", 16)
-        if trace and span:
-            yield _link(SpanIds(trace, span))
+    yield from map(_link, filter(None, map(_given_ids, _maps(payload.get("links")))))
 
 
 def _events(payload: Json, end_ns: int) -> list[Json]:

@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from time import monotonic, sleep
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
@@ -28,20 +28,6 @@ _LATER = frozenset((429, 502, 503, 504))
 _PATH = "/v1/traces"
 
 
-class Endpoint(NamedTuple):
-    """An address of OTLP/HTTP; its text has no query, which may hold a secret."""
-
-    is_tls: bool
-    host: str
-    port: int
-    target: str
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        scheme = "https" if self.is_tls else "http"
-        return f"{scheme}://{host}:{self.port}{self.target.partition('?')[0]}"
-
-
 class SpansSent(NamedTuple):
     """How many spans an endpoint took and rejected, and what it said last."""
 
@@ -50,19 +36,18 @@ class SpansSent(NamedTuple):
     message: str = ""
 
 
-def endpoint(url: str) -> Endpoint:
-    """Reads an address; without a path it is that of traces. Raises InvalidEvent."""
+def _checked(url: str) -> SplitResult:
+    """Reads an address; without a path it is that of traces."""
+    is_plain = url.isascii() and url.isprintable() and " " not in url
     try:
         parts = urlsplit(url)
-        is_tls, port = parts.scheme == "https", parts.port
-        is_good = parts.scheme in ("http", "https") and parts.hostname and url.isprintable()
+        is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        is_good = is_good and "@" not in parts.netloc
     except ValueError:
         is_good = False
-    if not is_good or " " in url or not url.isascii() or "@" in parts.netloc:
+    if not is_good or not is_plain:
         raise _refused("the endpoint", "it is no http://HOST[:PORT][/PATH] without a password")
-    path = parts.path if parts.path not in ("", "/") else _PATH
-    target = f"{path}?{parts.query}" if parts.query else path
-    return Endpoint(is_tls, parts.hostname or "", port or (443 if is_tls else 80), target)
+    return parts._replace(path=parts.path if parts.path not in ("", "/") else _PATH, fragment="")
 
 
 def headers_of(text: str | None) -> dict[str, str]:
@@ -105,8 +90,10 @@ class Sender:
     with the same ids.
     """
 
-    def __init__(self, to: Endpoint, headers: Mapping[str, str], wait_s: float = WAIT_S) -> None:
-        self._to = to
+    def __init__(self, url: str, headers: Mapping[str, str], wait_s: float = WAIT_S) -> None:
+        """Raises InvalidEvent for an address that is none; `place` has no query, maybe a secret."""
+        self._url = _checked(url)
+        self.place = self._url._replace(query="").geturl()
         words = [word for text in headers.values() for word in text.split()]
         self._secrets = [*headers.values(), *(word for word in words if len(word) >= 8)]
         self._headers = {"User-Agent": "thence", **headers, "Content-Type": "application/json"}
@@ -135,11 +122,13 @@ class Sender:
 
     def _tried(self, body: bytes) -> tuple[int, bytes, float]:
         """Sends a request once: the status, what was said, the wait asked for; 0 without answer."""
-        host, port = self._to.host, self._to.port
-        make = HTTPSConnection if self._to.is_tls else HTTPConnection
+        url = self._url
+        make, port = (HTTPSConnection, 443) if url.scheme == "https" else (HTTPConnection, 80)
+        target = f"{url.path}?{url.query}" if url.query else url.path
         try:
-            with closing(make(host, port, timeout=_REQUEST_S)) as connection:
-                connection.request("POST", self._to.target, body, self._headers)
+            host = url.hostname or ""
+            with closing(make(host, url.port or port, timeout=_REQUEST_S)) as connection:
+                connection.request("POST", target, body, self._headers)
                 response = connection.getresponse()
                 end_s, answer, part = monotonic() + _REQUEST_S, b"", b"-"
                 while part and len(answer) < _ANSWER_BYTES_MAX and monotonic() < end_s:
@@ -158,10 +147,11 @@ class Sender:
         sent, rejected, message = self.outcome
         new_count = 0
         # an answer of 200 says that the batch was taken, in whatever form
-        with suppress(msgspec.MsgspecError, ValueError, RecursionError):
-            partial = msgspec.json.decode(answer or b"{}", type=_Answer).partial_success
-            new_count = min(max(int(partial.rejected_spans), 0), count)
-            message = self._said(partial.error_message.encode()).removeprefix(": ") or message
+        with suppress(msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError):
+            partial = msgspec.json.decode(answer or b"{}").get("partialSuccess", {})
+            new_count = min(max(int(partial.get("rejectedSpans", 0)), 0), count)
+            text = partial.get("errorMessage", "").encode()
+            message = self._said(text).removeprefix(": ") or message
         self.outcome = SpansSent(sent + count - new_count, rejected + new_count, message)
 
     def _said(self, answer: bytes) -> str:
@@ -174,26 +164,13 @@ class Sender:
     def _failed(
         self, kind: type[BatchRefused] | type[ServerUnreachable], cause: str, hint: str
     ) -> BatchRefused | ServerUnreachable:
-        place = f"to {self._to}, after {self.outcome.sent:,} spans that it took"
+        place = f"to {self.place}, after {self.outcome.sent:,} spans that it took"
         return kind("could not send spans", place=place, cause=cause, hint=hint)
 
 
 _FIX = "look at the address and its headers, and at what the collector logged"
 _CERTIFICATE = "for a certificate of its own: SSL_CERT_FILE=FILE names those to trust"
 _AGAIN = "start the collector or correct the address; sending all again keeps the ids"
-
-
-class _PartialSuccess(msgspec.Struct, rename="camel", frozen=True):
-    """What an answer says of spans that were not taken; a count of 64 bits is text or a number."""
-
-    rejected_spans: str | int = 0
-    error_message: str = ""
-
-
-class _Answer(msgspec.Struct, rename="camel", frozen=True):
-    """The answer to a batch."""
-
-    partial_success: _PartialSuccess = _PartialSuccess()
 
 
 def _refused(place: str, cause: str) -> InvalidEvent:

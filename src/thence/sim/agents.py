@@ -319,13 +319,9 @@ class RecordedView:
         """The map of the grid or network; ThenceError if the scenario has none."""
         return WorldMap(self, self.ledger.world)
 
-    def may_read(self, index: int) -> bool:
-        """Reports whether the variable with an index can be seen in this view."""
-        return True
-
     def sees(self, scope: str, name: str) -> bool:
         """Reports whether a variable can be seen in this view; ThenceError if there is none."""
-        return self.may_read(self.ledger.table.index(scope, name))
+        return self.ledger.table.index(scope, name) >= 0
 
     def pending(self) -> Iterable[int]:
         """Returns the indices of the variables that this call has set so far."""

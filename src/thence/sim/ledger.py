@@ -6,7 +6,7 @@ So an event that prevented a change is a cause too. The event that changed a var
 at a lower verbosity the ACTION, or the DECISION, whose application wrote it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from thence.sim.outcomes import Outcomes
@@ -102,17 +102,21 @@ class Ledger:
         outcomes: Outcomes | None = None,
         seed: int = 0,
         models: "Models | None" = None,
+        world: World | None = None,
+        sights: Mapping[str, SightSettings] | None = None,
     ) -> None:
         self.models = models
         self.facts = facts
         self.seed = seed
         self.outcomes = outcomes or Outcomes()
         self.table = table
-        self.world: World | None = None
-        self.sights: Mapping[str, SightSettings] | None = None
+        self.world = world
+        self.sights = sights
         self.around: Ids = ()  # what reads name where no provenance is kept
         self.values = list(state.values())
         self.provenance: list[Ids] = [start] * len(table)
+        if world is not None:
+            world.take(self.values)
 
     def add_agent(self, name: str, values: Mapping[str, object], causes: Ids) -> None:
         """Adds the variables of an agent with their first values, which depend on `causes`."""
@@ -123,11 +127,7 @@ class Ledger:
         if self.world is not None:
             self.world.take(self.values, (name,))
 
-    def follow(
-        self,
-        written: Iterable[int],
-        add_causes: Callable[[list[Ids], Sequence[int], Iterable[str]], None],
-    ) -> None:
+    def follow(self, written: Iterable[int], add_causes: Callable[..., None]) -> None:
         """Follows moves behind writes: who asks who is where depends on them from now on."""
         if self.world is not None:
             for index in self.world.follow(written, self.values):

@@ -47,8 +47,6 @@ from thence.sim.scenario_settings import put_setting
 from thence.sim.state import Declaration, Name, VariableTable
 from thence.sim.worlds import (
     POSITION,
-    Graph,
-    Grid,
     declared_by,
     plain_network,
     shape_of,
@@ -115,17 +113,16 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     def table(self, agents: Iterable[str]) -> VariableTable:
         """Returns the variables of a run of this scenario with these agents."""
         declared, of_world = self.state_variables, declared_by(self.spatial)
-        agent_vars = (*declared.agent_vars, *of_world.get("agent_vars", ()))
-        place_vars = (*declared.place_vars, *of_world.get("place_vars", ()))
+        agent_vars = (*declared.agent_vars, *of_world["agent_vars"])
         places: Iterable[str] = [place.name for place in self.spatial.places]
-        if self.spatial.has_world and place_vars:
+        if self.spatial.has_world:
             places = shape_of(self.spatial).places
         talks = any(agent.params.get("talk") is True for agent in self.agents)
         if talks and not any(variable.name == HEARD for variable in agent_vars):
             agent_vars += (Declaration(name=HEARD, kind="list"),)
         return VariableTable(
             global_vars=declared.global_vars,
-            place_vars=place_vars,
+            place_vars=(*declared.place_vars, *of_world["place_vars"]),
             agent_vars=agent_vars,
             places=places,
             agents=agents,
@@ -219,7 +216,6 @@ class _Reader:
         self._shapes = _Shapes(self._problems)
         self._data: dict[str, Any] = self._plain(raw, ())
         self._spatial = SpatialSettings()
-        self._shape: Grid | Graph | None = None
         self._location = "location"  # the variable that initial_location sets
         self._asking: list[tuple[KeyPath, object]] = []
 
@@ -358,27 +354,24 @@ class _Reader:
     def _check_world(self, spatial: SpatialSettings) -> None:
         agents = [name for _, entry in self._shapes.fitting(AgentEntry) for name in _names(entry)]
         folder = self._file.parent if self._file else Path()
+        declared = {*self._declarations("agent_vars"), *self._declarations("place_vars")}
         self._spatial, faults = with_edges(spatial, folder, agents)
-        for path, fault in faults.items():
-            self._problems.add(("spatial", *path), *fault)
-        if not spatial.has_world or self._problems.has("spatial"):
-            return
+        for path, message, hint in faults:
+            self._problems.add(("spatial", *path), message, hint)
         for section, declarations in declared_by(self._spatial).items():
-            declared = self._declarations(section)
-            for name in [variable.name for variable in declarations if variable.name in declared]:
+            for name in declared.intersection(variable.name for variable in declarations):
                 message = f"the world declares {name} itself"
                 self._problems.add(("state_variables", section), message, "leave it out")
-        self._shape, self._location = shape_of(self._spatial), POSITION
+        self._location = POSITION if spatial.has_world else self._location
 
     def _check_place(self, path: KeyPath, name: str, places: Sequence[str]) -> None:
-        if self._shape is not None:
-            if fault := self._shape.fault(name):
-                self._problems.add(path, *fault)
-        elif name not in places and not self._problems.has("spatial"):
+        if name not in places and not self._problems.has("spatial"):
             self._problems.add(path, f"there is no place {name!r}", _nearest(name, places, "place"))
 
     def _check_agents(self) -> None:
         places = [place.name for _, place in self._shapes.fitting(PlaceSettings)]
+        if self._spatial.has_world:
+            places = list(shape_of(self._spatial).places)
         entries = self._shapes.fitting(AgentEntry)
         self._check_unique((path, name) for path, entry in entries for name in _names(entry))
         declarations = self._declarations("agent_vars")
@@ -406,7 +399,7 @@ class _Reader:
             for path, declaration in self._shapes.fitting(Declaration)
             if path[1] == section
         }
-        of_world = declared_by(self._spatial).get(section, ()) if self._shape else ()
+        of_world = declared_by(self._spatial).get(section, ())
         return {**declarations, **{declaration.name: declaration for declaration in of_world}}
 
     def _check_termination(self) -> None:

@@ -19,8 +19,6 @@ OF_LLM_SIM: Mapping[tuple[tuple[object, ...], str], str] = {
     ((), "observability"): "write sight under agents, and sight: internal at a variable",
     ((), "logging"): "leave it out; the run's events are its log",
     (("spatial",), "topology"): "write grid or network; hexagons and GeoJSON are not here",
-    (("spatial",), "networks"): "write network, and layer as an attribute of its edges",
-    (("spatial",), "location_attributes"): "write place_vars in state_variables",
 }
 
 
@@ -71,10 +69,7 @@ class VariableSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine or validator: its type, with the parameters of that type.
-
-    `reach` of an engine stands for what its method `reach` returns.
-    """
+    """An engine or validator: its type, with the parameters of that type, and an engine's reach."""
 
     type: str
     params: Mapping[str, Any] = {}
@@ -138,6 +133,11 @@ class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
 
     def __post_init__(self) -> None:
         msgspec.convert(self.attributes.get("layer", "none"), Name)
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The names of its two places."""
+        return str(self.start), str(self.goal)
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

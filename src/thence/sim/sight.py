@@ -1,7 +1,7 @@
 """The sight of agents: which variables one sees, from where, and how well.
 
-A variable that can't be seen raises NotSeen and is no cause. Whether it can be seen may depend on
-positions, which are causes then, as those that a question of who is near depends on.
+A variable that can't be seen raises NotSeen and is no cause. Where its distance decides whether it
+can be seen, the two positions are causes.
 """
 
 from collections.abc import Mapping
@@ -12,9 +12,7 @@ from thence.sim.agents import Observation, RecordedView
 from thence.sim.ledger import Ledger
 from thence.sim.scenario import SimulationConfig
 from thence.sim.scenario_sections import SightSettings
-from thence.sim.state import GLOBAL, MAP
-
-_DEFAULT = SightSettings()
+from thence.sim.state import MAP
 
 
 def sights_of(config: SimulationConfig) -> Mapping[str, SightSettings] | None:
@@ -29,19 +27,17 @@ def sights_of(config: SimulationConfig) -> Mapping[str, SightSettings] | None:
 class SightedObservation(Observation):
     """The state as an agent with a limited sight sees it; its own variables are always seen."""
 
-    __slots__ = ("_mine", "_sight")
+    __slots__ = ("_scope", "_sight")
 
     def __init__(self, ledger: Ledger, turn: int, agent_id: str) -> None:
         super().__init__(ledger, turn, agent_id)
-        self._mine = frozenset((*self._own.values(), *ledger.table.of_scope(MAP)))
-        self._sight = (ledger.sights or {}).get(agent_id, _DEFAULT)
+        self._scope = f"agent/{agent_id}"
+        self._sight = (ledger.sights or {}).get(agent_id) or SightSettings()
 
     def value(self, index: int) -> Any:
         """Returns the value of a variable, with noise; raises NotSeen for one that is not seen."""
-        if index in self._mine:
-            return super().value(index)
         variable = self.ledger.table[index]
-        if not self.may_read(index):
+        if not self.sees(variable.scope, variable.declaration.name):
             raise NotSeen(
                 "could not see",
                 place=variable.subject,
@@ -49,39 +45,30 @@ class SightedObservation(Observation):
                 hint="ask observation.sees(scope, name) before, or widen sight in the scenario",
             )
         value = super().value(index)
-        if not self._sight.noise or type(value) not in (int, float):
+        noise = 0.0 if variable.scope == self._scope else self._sight.noise
+        if not noise or type(value) not in (int, float):
             return value
-        share = self._sight.noise * self.random(f"sight of {variable.subject}").uniform(-1, 1)
-        seen = value * (1 + share)
+        error = self.random(f"sight of {variable.subject}").uniform(-noise, noise)
+        seen = value * (1 + error)
         return variable.declaration.nearest(round(seen) if type(value) is int else seen)
 
-    def may_read(self, index: int) -> bool:
-        """Reports whether the variable with an index can be seen."""
-        if index in self._mine:
+    def sees(self, scope: str, name: str) -> bool:
+        """Reports whether a variable can be seen; ThenceError if there is none."""
+        declaration = self.ledger.table[self.ledger.table.index(scope, name)].declaration
+        if scope in (self._scope, MAP):
             return True
-        variable, sight = self.ledger.table[index], self._sight
-        level = sight.level
-        if (
-            sight.within is not None
-            and variable.scope != GLOBAL
-            and self._is_beyond(variable.scope)
-        ):
-            level = sight.beyond
-        if level == "external":
-            return variable.declaration.sight == "external"
-        return level == "insider"
+        level = self._sight.beyond if self._is_beyond(scope) else self._sight.level
+        return level in ("insider", declaration.sight)
 
     def _is_beyond(self, scope: str) -> bool:
-        """Reports whether an agent or place is too far away; one without a place is."""
+        """Reports whether an agent or place is too far away; one that is nowhere is."""
         kind, _, name = scope.partition("/")
-        if self.ledger.world is None:
+        if self._sight.within is None or self.ledger.world is None or not name:
             return False
         all_seeing = RecordedView(self.ledger, self.turn, self.agent_id)
         all_seeing.reads = self.reads
-        world_map, within = all_seeing.world_map, self._sight.within
+        world_map = all_seeing.world_map
         here = world_map.position(self.agent_id)
         place = world_map.position(name) if kind == "agent" else name
-        if not here or not place:
-            return True
-        distance = world_map.distance(here, place)
-        return distance is None or within is None or distance > within
+        distance = world_map.distance(here, place) if here and place else None
+        return distance is None or distance > self._sight.within

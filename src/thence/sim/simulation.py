@@ -313,11 +313,9 @@ class Simulation:
             self.outcomes,
             self.config.simulation.seed,
             self.models,
+            world,
+            sights_of(self.config),
         )
-        if world is not None:
-            world.take(self._ledger.values)
-            self._ledger.world = world
-        self._ledger.sights = sights_of(self.config)
         self._context = TurnContext(
             roster=Roster(self.components.agents, self._ledger, self._reach),
             validator=self.components.validator,

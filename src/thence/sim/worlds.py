@@ -28,8 +28,7 @@ from thence.sim.state import MAP, Declaration, State, VariableTable
 
 POSITION = "position"
 Read = Callable[[int], Any]
-Fault = tuple[str, str]
-_FILE_BYTES_MAX = 100_000_000
+Fault = tuple[tuple[str | int, ...], str, str]
 
 
 class Grid:
@@ -40,12 +39,6 @@ class Grid:
         self._wraps, self._is_square = settings.wraps, settings.neighbours == 8
         self.places = {f"{x},{y}": (x, y) for y in range(height) for x in range(width)}
         self._near: dict[str, list[str]] = {}
-
-    def fault(self, place: str) -> Fault | None:
-        """Returns why there is no such cell, and what to write; None if there is one."""
-        if place in self.places:
-            return None
-        return f"there is no place {place!r}", f'the cells are "0,0" to "{list(self.places)[-1]}"'
 
     def near(self, place: str, read: Read, layer: str | None) -> Sequence[str]:
         """Returns the cells one step away."""
@@ -78,26 +71,18 @@ class Graph:
         self.changes, self._is_directed = network.changes, network.directed
         self._owner = "agent" if network.nodes == "agents" else "place"
         self._table = table
-        self.places = dict.fromkeys(place.name for place in spatial.places)
+        self.places: dict[str, Any] = dict.fromkeys(place.name for place in spatial.places)
         self.layers: dict[str, dict[str, dict[str, Any]]] = {}
         for edge in network.edges:
-            start, goal = str(edge.start), str(edge.goal)
             layer = self.layers.setdefault(edge.attributes.get("layer", ""), {})
-            for a, b in self.directions(start, goal):
-                layer.setdefault(a, {})[b] = edge.attributes
-            self.places.update({start: None, goal: None})
+            for start, goal in self.directions(*edge.ends):
+                layer.setdefault(start, {})[goal] = edge.attributes
+            self.places.update(dict.fromkeys(edge.ends))
         self.layers = self.layers or {"": {}}
 
     def directions(self, start: str, goal: str) -> list[tuple[str, str]]:
         """Returns an edge in each direction that it has."""
         return [(start, goal)] if self._is_directed else [(start, goal), (goal, start)]
-
-    def fault(self, place: str) -> Fault | None:
-        """Returns why there is no such place, and the nearest; None if there is one."""
-        if place in self.places:
-            return None
-        near = nearest(place, self.places, likeness=0)
-        return f"there is no place {place!r}", f"the nearest is {near[0]}" if near else "name it"
 
     def variable(self, place: str, layer: str) -> int:
         """Returns the index of the variable with the edges of a place in a layer."""
@@ -135,16 +120,17 @@ class World:
         self.positions: dict[int, str] = {}
         self._places: dict[int, str] = {}
         self._here: dict[str, set[int]] = {}
-        if self.is_of_agents:
-            ends = list(self.shape.places)
-            self.shape.places = dict.fromkeys(_agents(table))
+        if isinstance(self.shape, Graph) and self.is_of_agents:
+            ends, self.shape.places = self.shape.places, dict.fromkeys(_agents(table))
             self.check(*ends)
 
     def check(self, *places: str) -> None:
         """Raises ThenceError for a place that is none."""
         for place in places:
-            if fault := self.shape.fault(place):
-                raise _map_error("place", place, *fault)
+            if place not in self.shape.places:
+                near = nearest(place, self.shape.places, likeness=0)
+                cause = f"there is no place {place!r}"
+                raise _map_error("place", place, cause, f"the nearest is {near[0]}" if near else "")
 
     def placed(self, state: State, chance: Callable[[str], random.Random]) -> State:
         """Returns the first state: with the edges, and agents without a position placed by chance.
@@ -166,12 +152,12 @@ class World:
     def take(self, values: Sequence[Any], agents: Iterable[str] = ()) -> None:
         """Takes the positions of agents, all if none is named; ThenceError for no place."""
         for agent in agents or _agents(self.table):
-            if self.is_of_agents:
-                self.shape.places[agent] = None  # type: ignore[assignment]
+            if isinstance(self.shape, Graph) and self.is_of_agents:
+                self.shape.places[agent] = None
             else:
                 index = self.table.index(f"agent/{agent}", POSITION)
                 self.positions[index] = agent
-                self._take((index,), values)
+                self._take(index, values[index])
 
     def follow(self, written: Iterable[int], values: Sequence[Any]) -> list[int]:
         """Keeps the index true behind writes; returns the positions among the variables.
@@ -181,9 +167,9 @@ class World:
         moved = [index for index in written if index in self.positions]
         for index in moved:
             if not self._moves and values[index] != self._places[index]:
-                agent = self.positions[index]
-                raise _map_error("move", agent, "moves is false", "write moves: true in spatial")
-        self._take(moved, values)
+                hint = "write moves: true in spatial"
+                raise _map_error("move", self.positions[index], "moves is false", hint)
+            self._take(index, values[index])
         return moved
 
     def at(self, place: str, pending: Iterable[int]) -> Iterator[tuple[int, str]]:
@@ -191,22 +177,19 @@ class World:
         indices = self._here.get(place, set()).union(self.positions.keys() & pending)
         return ((index, self.positions[index]) for index in sorted(indices))
 
-    def reachable(self, indices: Iterable[int]) -> tuple[int, ...]:
+    def reachable(self, indices: Sequence[int]) -> tuple[int, ...]:
         """Returns variables that an action may change, without positions if no agent moves."""
         if not self._moves:
             return tuple([index for index in indices if index not in self.positions])
-        reached = tuple(indices)
-        moves = not self.positions.keys().isdisjoint(reached)
-        return (*reached, self.whereabouts) if moves else reached
+        moves = not self.positions.keys().isdisjoint(indices)
+        return (*indices, self.whereabouts) if moves else tuple(indices)
 
-    def _take(self, indices: Iterable[int], values: Sequence[Any]) -> None:
-        for index in indices:
-            place = values[index]
-            if place:
-                self.check(place)
-            self._here.get(self._places.get(index, ""), set()).discard(index)
-            self._places[index] = place
-            self._here.setdefault(place, set()).add(index)
+    def _take(self, index: int, place: str) -> None:
+        if place:
+            self.check(place)
+        self._here.get(self._places.get(index, ""), set()).discard(index)
+        self._places[index] = place
+        self._here.setdefault(place, set()).add(index)
 
 
 class MapView(Protocol):
@@ -214,7 +197,7 @@ class MapView(Protocol):
 
     def value(self, index: int) -> Any: ...
     def put(self, index: int, value: object) -> None: ...
-    def may_read(self, index: int) -> bool: ...
+    def sees(self, scope: str, name: str) -> bool: ...
     def pending(self) -> Iterable[int]: ...
 
 
@@ -225,45 +208,43 @@ class WorldMap:
     Each method raises ThenceError for a place or agent that is none.
     """
 
-    __slots__ = ("_view", "_world")
+    __slots__ = ("_shape", "_view", "_world")
 
     def __init__(self, view: MapView, world: World | None) -> None:
         if world is None:
             hint = "write grid: {width: 9, height: 9} in the section spatial"
             raise _map_error("map", "of the world", "the scenario has no grid and no network", hint)
-        self._view, self._world = view, world
+        self._view, self._world, self._shape = view, world, world.shape
 
     def places(self) -> list[str]:
         """Returns the names of all places."""
-        return list(self._world.shape.places)
+        return list(self._shape.places)
 
     def neighbours(self, place: str, layer: str | None = None) -> list[str]:
         """Returns the places one step from a place."""
         self._world.check(place)
-        return list(self._world.shape.near(place, self._view.value, layer))
+        return list(self._shape.near(place, self._view.value, layer))
 
     def distance(self, start: str, goal: str, layer: str | None = None) -> int | None:
         """Returns the steps of a shortest way; None if there is none."""
         self._world.check(start, goal)
-        if isinstance(self._world.shape, Grid):
-            return self._world.shape.distance(start, goal)
+        if isinstance(self._shape, Grid):
+            return self._shape.distance(start, goal)
         return self._search(start, layer, goal=goal).get(goal, (None, ""))[0]
 
     def path(self, start: str, goal: str, layer: str | None = None) -> list[str]:
         """Returns the places of a shortest way, both ends among them; [] if there is none."""
         self._world.check(start, goal)
-        shape = self._world.shape
+        shape, way = self._shape, [goal]
         if isinstance(shape, Grid):
-            way = [start]
-            while way[-1] != goal:
+            while way[-1] != start:
                 near = shape.near(way[-1], self._view.value, layer)
-                way.append(min(near, key=lambda cell: shape.distance(cell, goal)))
-            return way
+                way.append(min(near, key=lambda cell: shape.distance(cell, start)))
+            return way[::-1]
         reached = self._search(start, layer, goal=goal)
-        way = [goal] if goal in reached else []
-        while way and way[-1] != start:
+        while way[-1] != start and goal in reached:
             way.append(reached[way[-1]][1])
-        return way[::-1]
+        return way[::-1] if goal in reached else []
 
     def within(self, place: str, steps: int, layer: str | None = None) -> list[str]:
         """Returns the places at most so many steps from a place, itself first, nearest first."""
@@ -273,12 +254,9 @@ class WorldMap:
     def attributes(self, start: str, goal: str, layer: str = "") -> Mapping[str, Any] | None:
         """Returns the attributes of an edge of a network; None if there is no such edge."""
         self._world.check(start, goal)
-        shape = self._world.shape
-        return (
-            None
-            if isinstance(shape, Grid)
-            else shape.links(start, self._view.value, layer).get(goal)
-        )
+        if isinstance(self._shape, Grid):
+            return None
+        return self._shape.links(start, self._view.value, layer).get(goal)
 
     def position(self, agent: str) -> str:
         """Returns the place of an agent, "" if it is nowhere."""
@@ -298,7 +276,7 @@ class WorldMap:
         return [
             agent
             for index, agent in self._world.at(place, view.pending())
-            if view.may_read(index) and view.value(index) == place
+            if view.sees(f"agent/{agent}", POSITION) and view.value(index) == place
         ]
 
     def agents_within(
@@ -306,18 +284,14 @@ class WorldMap:
     ) -> list[str]:
         """Returns the other agents at most so many steps from an agent, nearest first.
 
-        It depends on where all agents are; with `among`, which are judged alone, on where these
+        It depends on where all agents are, with `among`, which are judged alone, on where these
         are. An agent that is nowhere has none around it.
         """
-        here = self.position(agent)
-        places = self.within(here, steps, layer) if here else []
-        positions = {name: self.position(name) for name in among}
-        names = [
-            name
-            for place in places
-            for name in (positions if among else self.agents_at(place))
-            if not among or positions[name] == place
-        ]
+        here, positions = self.position(agent), {name: self.position(name) for name in among}
+        names: list[str] = []
+        for place in self.within(here, steps, layer) if here else ():
+            at = [name for name in positions if positions[name] == place]
+            names += at if positions else self.agents_at(place)
         return [name for name in names if name != agent]
 
     def reach(self, agent: str) -> tuple[int, ...]:
@@ -332,24 +306,20 @@ class WorldMap:
 
         Raises TypeError where nothing can be set: only the view of an engine changes variables.
         """
-        if place:
-            self._world.check(place)
+        self._world.check(*[place] if place else ())
         self._view.put(self._world.table.index(f"agent/{agent}", POSITION), place)
 
     def link(self, start: str, goal: str, layer: str = "", **attributes: Any) -> None:
-        """Adds an edge to a network that changes, or gives it other attributes.
-
-        Raises TypeError as `move` does.
-        """
+        """Adds an edge to a network that changes, or gives it other attributes, as `move` does."""
         self._edit(start, goal, layer, {"layer": layer, **attributes} if layer else attributes)
 
     def unlink(self, start: str, goal: str, layer: str = "") -> None:
-        """Takes an edge away, if there is one; raises TypeError as `move` does."""
+        """Takes an edge away, if there is one, as `move` does."""
         self._edit(start, goal, layer, None)
 
     def _edit(self, start: str, goal: str, layer: str, edge: Mapping[str, Any] | None) -> None:
         self._world.check(start, goal)
-        shape = self._world.shape
+        shape = self._shape
         if isinstance(shape, Grid) or not shape.changes:
             hint = "write a network with changes: true in spatial"
             raise _map_error("edge", f"{start} to {goal}", "no edge of this world changes", hint)
@@ -371,7 +341,7 @@ class WorldMap:
             distance = reached[place][0] + 1
             if distance > steps:
                 break
-            for name in self._world.shape.near(place, self._view.value, layer):
+            for name in self._shape.near(place, self._view.value, layer):
                 if name not in reached:
                     reached[name] = (distance, place)
                     frontier.append(name)
@@ -387,75 +357,59 @@ def shape_of(spatial: SpatialSettings, table: VariableTable | None = None) -> Gr
 
 
 def declared_by(spatial: SpatialSettings) -> dict[str, tuple[Declaration, ...]]:
-    """Returns the variables that a world declares itself, by their section."""
+    """Returns the variables that a world declares itself, for each agent and each place."""
     network = spatial.network
     layers = Graph(spatial, network).layers if network and network.changes else ()
     links = tuple([Declaration(name=_links_name(layer), kind="dict") for layer in layers])
     if network and network.nodes == "agents":
-        return {"agent_vars": links}
+        return {"agent_vars": links, "place_vars": ()}
     position = (Declaration(name=POSITION, kind="str"),) if spatial.has_world else ()
     return {"agent_vars": position, "place_vars": links}
 
 
 def with_edges(
     spatial: SpatialSettings, folder: Path, agents: Sequence[str]
-) -> tuple[SpatialSettings, dict[tuple[str | int, ...], Fault]]:
-    """Returns a world with its edges read, from their file if it names one, and what is wrong.
+) -> tuple[SpatialSettings, list[Fault]]:
+    """Returns a world with the edges of its file, if it names one, and what is wrong.
 
     `agents` are those of the scenario, none if they come as objects.
     """
     network = spatial.network
-    if network is not None and spatial.roads:
-        return spatial, {("roads",): ("a network has edges, and no roads", "write them as edges")}
-    if spatial.grid is not None and (network or spatial.places or spatial.roads):
-        hint = "write a grid, a network, or places and roads"
-        return spatial, {("grid",): ("a grid has places of its own, and no edges", hint)}
+    for key in ("network", "places", "roads") if spatial.grid else ("roads",) if network else ():
+        if getattr(spatial, key):
+            message = f"{key} don't go with {'a grid' if spatial.grid else 'a network'}"
+            return spatial, [((key,), message, "leave one of the two out")]
     if network is None:
-        return spatial, {}
-    path: tuple[str | int, ...] = ("network", "edges")
-    edges: Sequence[EdgeSettings] = network.edges
+        return spatial, []
+    edges = network.edges
     if network.file is not None:
-        path = ("network", "file")
-        edges, fault = _read_edges(folder / network.file)
-        if network.edges or fault:
-            fault = fault or "the edges stand twice, here and in the file"
-            return spatial, {path: (fault, "name a file of JSON such as [[a, b], [b, c]]")}
+        try:
+            data = (folder / network.file).read_bytes()
+            edges = (*edges, *msgspec.json.decode(data, type=tuple[EdgeSettings, ...]))
+        except (OSError, msgspec.MsgspecError) as error:
+            message = f"{network.file} can't be read: {error}"
+            return spatial, [(("network", "file"), message, "write edges as [[a, b], [b, c]]")]
     names = agents if network.nodes == "agents" else [place.name for place in spatial.places]
-    places, faults = set(names), {}
-    for number, edge in enumerate(edges):
-        for end in (str(edge.start), str(edge.goal)):
-            if places and end not in places:
-                at = path if network.file else (*path, number)
-                message = f"edge {number} leads to {end!r}, which is none of the {network.nodes}"
-                faults[at] = message, f"the nearest is {nearest(end, names, likeness=0)[0]}"
-    network = msgspec.structs.replace(network, edges=tuple(edges))
+    places, faults = set(names), list[Fault]()
+    for number, edge in enumerate(edges if names else ()):
+        is_of_file = number >= len(network.edges)
+        path = ("network", "file") if is_of_file else ("network", "edges", number)
+        for end in [end for end in edge.ends if end not in places]:
+            message = f"edge {number} leads to {end!r}, which is none of the {network.nodes}"
+            faults.append((path, message, f"the nearest is {nearest(end, names, likeness=0)[0]}"))
+    network = msgspec.structs.replace(network, edges=edges)
     return msgspec.structs.replace(spatial, network=network), faults
 
 
 def plain_network(scenario: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a scenario with a graph of networkx, or one like it, as the section `network`.
-
-    The name of each node is its `str`.
-    """
+    """Returns a scenario with a graph of networkx, or one like it, as the section `network`."""
     spatial = scenario.get("spatial")
-    if not isinstance(spatial, Mapping) or not hasattr(spatial.get("network"), "is_directed"):
+    graph = spatial.get("network") if isinstance(spatial, Mapping) else None
+    if not isinstance(spatial, Mapping) or graph is None or not hasattr(graph, "is_directed"):
         return dict(scenario)
-    graph = spatial["network"]
     edges = [[str(a), str(b), dict(attributes)] for a, b, attributes in graph.edges(data=True)]
     network = {"edges": edges, "directed": bool(graph.is_directed())}
     return {**scenario, "spatial": {**spatial, "network": network}}
-
-
-def _read_edges(path: Path) -> tuple[Sequence[EdgeSettings], str]:
-    """Returns the edges in a JSON file, and why they can't be read, if so."""
-    try:
-        if path.stat().st_size > _FILE_BYTES_MAX:
-            return (), f"{path} has more than {_FILE_BYTES_MAX:,} bytes"
-        return msgspec.json.decode(path.read_bytes(), type=list[EdgeSettings]), ""
-    except OSError as error:
-        return (), f"{path} can't be read: {error.strerror or error}"
-    except msgspec.MsgspecError as error:
-        return (), f"{path} holds no edges in JSON: {error}"
 
 
 def _agents(table: VariableTable) -> Iterator[str]:

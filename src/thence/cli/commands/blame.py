@@ -3,6 +3,7 @@
 Git is asked about the repository that the file, or this folder, lies in.
 """
 
+import os.path
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -73,7 +74,7 @@ def explain(out: Output, replica: Log, text: str, *, is_whole: bool, error: Even
     Raises `error` for anything else, LineNotFound, EventNotFound, GitFailed.
     """
     match = _LINE.fullmatch(text)
-    if match and Path(match["file"]).exists():
+    if match and os.path.exists(match["file"]):
         _explain_line(out, replica, match["file"], int(match["number"]), is_whole)
     elif " " in text or "\n" in text or text[:1] == text[-1:] == '"':
         _explain_text(out, replica, text, is_whole)

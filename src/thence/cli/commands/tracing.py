@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -88,10 +89,10 @@ def write_spans(out: Output, file: IO[bytes], choice: EventChoice) -> tuple[int,
 
 def send_spans(out: Output, url: str, wait_s: float, choice: EventChoice) -> None:
     """Sends spans to an endpoint, and tells how many it took."""
-    from thence.otlp.sending import Sender, endpoint, headers_of
+    from thence.otlp.sending import Sender, headers_of
 
-    to, told = endpoint(url), list[str]()
-    sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
+    told = list[str]()
+    sender = Sender(url, headers_of(out.settings.otlp_headers), wait_s)
     for body, count in _batches(out, choice, told):
         sender.send(body, count)
     sent, rejected, message = sender.outcome
@@ -99,9 +100,9 @@ def send_spans(out: Output, url: str, wait_s: float, choice: EventChoice) -> Non
         out.notice(notice)
     if rejected or message:
         words = f": {message}" if message else ""
-        out.warn(f"{to} rejected {counted(rejected, 'span')}{words}")
-    value = {"spans": sent, "rejected": rejected, "endpoint": str(to), "message": message}
-    out.result(value, (), [f"{counted(sent, 'span')} sent to {to}"])
+        out.warn(f"{sender.place} rejected {counted(rejected, 'span')}{words}")
+    value = {"spans": sent, "rejected": rejected, "endpoint": sender.place, "message": message}
+    out.result(value, (), [f"{counted(sent, 'span')} sent to {sender.place}"])
 
 
 @click.command("import", **help_with("thence import --otlp spans.jsonl --log traces"))
@@ -122,13 +123,14 @@ def import_command(file: Path, log: str | None) -> None:
     THENCE_LOG is made if it is missing.
     """
     from thence.cli.shared.locate import find_log, named_log
+    from thence.cli.shared.progress import parts_done
     from thence.errors import InvalidEvent
     from thence.files import file_lock
     from thence.log.read.opening import opened_vocabulary
     from thence.log.storage.disk import OS_DISK
     from thence.log.storage.segment import own_folder
-    from thence.otlp.decoding import Arrivals, Recorded, SpanReader
-    from thence.replica import Log
+    from thence.otlp.decoding import Arrivals, SpanReader
+    from thence.replica import Log, new_id
 
     out = current()
     data = _read(file)
@@ -145,8 +147,12 @@ def import_command(file: Path, log: str | None) -> None:
             cause = f"it holds no span that can be read: {', '.join(pairs) or 'it is empty'}"
             hint = "name a file of OTLP/JSON, each line of which has resourceSpans"
             raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
-        arrivals = Arrivals(spans, Recorded(replica.read(), spans))
-        count = _append(out, replica, arrivals, 2 * len(spans))
+        arrivals = Arrivals(spans, replica.read())
+        events, count = arrivals.events(new_id), 0
+        with parts_done(out, "importing") as show:
+            while batch := list(islice(events, _BATCH_EVENTS)):
+                count += len(replica.append_many(batch))
+                show(count, 2 * len(spans))
     _report_import(out, count, len(spans), reader, arrivals)
 
 
@@ -164,21 +170,6 @@ def _read(file: Path) -> bytes:
     else:
         return data
     raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
-
-
-def _append(out: Output, replica: "Log", arrivals: "Arrivals", total: int) -> int:
-    """Appends events in batches; returns how many."""
-    from itertools import islice
-
-    from thence.cli.shared.progress import parts_done
-    from thence.replica import new_id
-
-    events, count = arrivals.events(new_id), 0
-    with parts_done(out, "importing") as show:
-        while batch := list(islice(events, _BATCH_EVENTS)):
-            count += len(replica.append_many(batch))
-            show(count, total)
-    return count
 
 
 def _report_import(

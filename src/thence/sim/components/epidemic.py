@@ -10,7 +10,6 @@ from thence.sim.agents import Action, BaseAgent, Observation
 from thence.sim.engine import BaseEngine, View
 from thence.sim.scenario import SimulationConfig
 
-HOME = "home"
 _NEXT = {"infected": "ill", "ill": "immune", "immune": "healthy"}
 
 
@@ -34,8 +33,7 @@ class Person(BaseAgent):
         other = observation.random("call").choice(others)
         if observation.agent(other)["health"] != "ill":
             return None
-        text = f"stay at home, for {other} is ill"
-        return Action("stay", decision=text, decision_type="caution")
+        return Action("stay", decision=f"stay at home, for {other} is ill")
 
 
 class Epidemic(BaseEngine):
@@ -43,8 +41,7 @@ class Epidemic(BaseEngine):
 
     `transmission` is the chance that somebody ill infects somebody healthy in a turn, if their edge
     has no attribute `transmission`; `recovery` is the chance that a turn of illness is the last,
-    `waning` that a turn of immunity is. Of a person `health` is healthy, infected, ill or immune,
-    `stayed` the last turn at home.
+    `waning` that a turn of immunity is. Whoever stays at home meets only those of the layer `home`.
     """
 
     def __init__(
@@ -61,27 +58,24 @@ class Epidemic(BaseEngine):
         self.people = tuple(agent.name for agent in config.agents)
 
     def reach(self, agent: str) -> Iterable[tuple[str, str]]:
-        """Returns the one variable that a person's action changes."""
+        """Returns the one variable that a person's action changes: its last turn at home."""
         return ((f"agent/{agent}", "stayed"),)
 
     def apply_action(self, view: View, action: Action) -> None:
-        """Lets a person stay at home, where only those of the layer `home` are met."""
+        """Lets a person stay at home."""
         view.agent(action.agent_id)["stayed"] = view.turn
 
     def apply_engine_rules(self, view: View) -> None:
         """Lets each illness take its course, then spread."""
-        for person in self.people:
-            with view.rule("course"):
-                self._take_course(view, person)
-        for person in self.people:
-            with view.rule("spread"):
-                self._spread(view, person)
+        for rule, apply in (("course", self._take_course), ("spread", self._spread)):
+            for person in self.people:
+                with view.rule(rule):
+                    apply(view, person)
 
     def _take_course(self, view: View, person: str) -> None:
-        own = view.agent(person)
-        health: str = own["health"]
+        health: str = view.agent(person)["health"]
         if view.random(f"course/{person}").random() < self.lasting.get(health, 0.0):
-            own["health"] = _NEXT[health]
+            view.agent(person)["health"] = _NEXT[health]
 
     def _spread(self, view: View, person: str) -> None:
         own, world = view.agent(person), view.world_map
@@ -89,14 +83,13 @@ class Epidemic(BaseEngine):
             return
         own["health"] = "healthy"  # which depends on whom it met, too
         for other in world.neighbours(person):
-            at_home = world.attributes(person, other, HOME)
-            edge = world.attributes(person, other) if at_home is None else at_home
-            chance: float = (edge or {}).get("transmission", self.transmission)
-            # chance comes first: whom it spares, nothing read of the other decided
+            home = world.attributes(person, other, "home")
+            edge = (world.attributes(person, other) or {}) if home is None else home
+            chance: float = edge.get("transmission", self.transmission)
             if view.random(f"contact/{person}/{other}").random() >= chance:
                 continue
-            if view.agent(other)["health"] != "ill":
-                continue
-            if at_home is not None or view.turn not in (own["stayed"], view.agent(other)["stayed"]):
+            if view.agent(other)["health"] == "ill" and (
+                home is not None or view.turn not in (own["stayed"], view.agent(other)["stayed"])
+            ):
                 own["health"] = "infected"
                 return

@@ -305,16 +305,13 @@ class ModelClient:
             reason = _STATUSES.get(status, reason if status >= 400 else "redirect")
             detail = f"status {status} {self._error_words(data)}".strip()
             raise _Failure(Attempt(status, reason, detail=detail), _retry_after_s(headers))
-        kind = str(headers.get("content-encoding") or headers.get("content-type", "json"))
         try:
-            if "json" not in kind:
-                raise ValueError(f"it is {self._words(kind)}")
             completion = msgspec.json.decode(data)
         except (ValueError, RecursionError) as error:
-            words = str(error)
-            reason = "doubled" if "trailing characters" in words else "not_json"
-            reason = "half_json" if "truncated" in words else reason
-            detail = f"the answer can't be read: {words}"
+            reason = "doubled" if "trailing characters" in str(error) else "not_json"
+            reason = "half_json" if "truncated" in str(error) else reason
+            kind = " ".join(map(headers.get, ("content-type", "content-encoding"), ("", "")))
+            detail = f"the answer can't be read as JSON ({self._words(kind)}): {error}"
             raise _Failure(Attempt(status, reason, detail=detail)) from None
         try:
             choice, message = completion["choices"][0], completion["choices"][0]["message"]
@@ -418,4 +415,4 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
             wait_s = parsedate_to_datetime(value).timestamp() - time()
         except (ValueError, OverflowError):
             return None
-    return max(0.0, wait_s) if wait_s == wait_s else None
+    return max(0.0, wait_s)
