@@ -100,14 +100,15 @@ def read_values(view: RecordedView, patterns: Sequence[str], own: str) -> str:
         scope, _, name = pattern.rpartition("/")
         subject = f"{scope or own}/{name}"
         if "*" in subject:
-            indices = [one.index for one in table if fnmatchcase(one.subject, subject)]
+            fitting = [one for one in table if fnmatchcase(one.subject, subject)]
         else:
-            indices = [table.index(scope or own, name)]
-        if not indices:
+            fitting = [table[table.index(scope or own, name)]]
+        if not fitting:
             raise table.unknown(scope or own, name)
-        for index in filter(view.may_read, indices):
-            label = table[index].subject if scope else name
-            lines.append(f"{label} = {_shown(view.value(index))}")
+        for one in fitting:
+            if view.sees(one.scope, one.declaration.name):
+                label = one.subject if scope else name
+                lines.append(f"{label} = {_shown(view.value(one.index))}")
     return "\n".join(lines)
 
 
