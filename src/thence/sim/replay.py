@@ -22,7 +22,7 @@ from thence.sim.calls import OnWait
 from thence.sim.checkpoints import Checkpoint, read_checkpoints
 from thence.sim.engine import BaseEngine
 from thence.sim.events import level_of
-from thence.sim.outcomes import Outcomes, read_outcomes
+from thence.sim.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.recorded import RecordedRun
 from thence.sim.replay_input import RecordedSteps, ReplayInput, is_of_an_end
 from thence.sim.run import SimulationOrchestrator, TurnProgress
@@ -57,6 +57,8 @@ def resume(
     engine: BaseEngine | None = None,
     validator: BaseValidator | None = None,
     max_turns: int | None = None,
+    max_calls: int | None = None,
+    max_cost: float | None = None,
     on_turn: OnTurn | None = None,
     on_wait: OnWait | None = None,
 ) -> SimulationOrchestrator:
@@ -75,8 +77,8 @@ def resume(
                 cause=f"the run is completed: {run.result.get('reason')}",
                 hint="give more turns, or branch the run",
             )
-        config, settings = _settings(run, max_turns)
-        _check_objects(run, agents, engine, validator)
+        config, settings = run_settings(run, max_turns)
+        check_objects(run, agents, engine, validator)
         components = make_components(config, agents, engine, validator)
         run.log.recover()  # what the next append would keep of a torn end counts too
         events = list(run.log.read())
@@ -89,12 +91,14 @@ def resume(
             validator=components.validator,
             on_turn=on_turn,
             on_wait=on_wait,
+            max_calls=max_calls,
+            max_cost=max_cost,
             again=ReplayInput(
-                outcomes=read_outcomes(run.folder),
-                altered=_altered(run),
+                outcomes=_outcomes(run, _turns(events)),
+                altered=altered_steps(run),
                 folder=run.folder,
                 stored=RecordedSteps(events, None if checkpoint is None else checkpoint.event_id),
-                failures=_failures(events),
+                failures=failures_by_step(events),
                 checkpoint=checkpoint,
             ),
             **msgspec.structs.asdict(settings),
@@ -122,11 +126,11 @@ def replay(
     Raises ScenarioError, and ThenceError where components must be given again.
     """
     with RecordedRun(folder) as run:
-        config, settings = _settings(run, None)
-        _check_objects(run, agents, engine, validator)
+        config, settings = run_settings(run, None)
+        check_objects(run, agents, engine, validator)
         events = list(run.log.read())
         turns = _turns(events)
-        played = [e for e in events if (e.turn_number or 0) <= turns and not _is_of_process(e)]
+        played = [e for e in events if (e.turn_number or 0) <= turns and not is_of_process(e)]
         compared = [event for event in played if not SIM.is_notice(event)]
         outcome = Replay(
             run_id=run.run_id, turns=turns, events=len(compared), sha256=content_hash(compared)
@@ -137,11 +141,11 @@ def replay(
             make_components(config, agents, engine, validator),
             lambda piece: None,
             simulation_id=run.run_id,
-            alter=_altered(run),
+            alter=altered_steps(run),
             verbosity=level_of(settings.verbosity),
             outcomes=Outcomes(recorded=read_outcomes(run.folder), may_ask=False),
             stored=stored,
-            known_failures=_failures(events),
+            known_failures=failures_by_step(events),
         )
     try:
         asyncio.run(simulation.run(turns, on_turn, on_wait))
@@ -175,8 +179,8 @@ def branch(
     as `resume` does.
     """
     with RecordedRun(folder) as run:
-        config, settings = _settings(run, max_turns)
-        _check_objects(run, agents, engine, validator)
+        config, settings = run_settings(run, max_turns)
+        check_objects(run, agents, engine, validator)
         if at > (turns := _turns(run.log.read())):
             raise ThenceError(
                 "could not branch",
@@ -185,7 +189,7 @@ def branch(
                 hint=f"name a turn from 0 to {turns}",
             )
         components = make_components(config, agents, engine, validator)
-        altered = {**_altered(run), **_changes(config, components, at, set or {}, decide or {})}
+        changes = _changes(config, components, at, set or {}, decide or {})
         return SimulationOrchestrator(
             config,
             agents=agents,
@@ -196,7 +200,7 @@ def branch(
             on_wait=on_wait,
             again=ReplayInput(
                 outcomes=read_outcomes(run.folder),
-                altered=altered,
+                altered={**altered_steps(run), **changes},
                 parent={"run_id": run.run_id, "turn": at},
             ),
             **msgspec.structs.asdict(settings)
@@ -220,7 +224,7 @@ def content_hash(events: Sequence[Event]) -> str:
     return digest.hexdigest()
 
 
-def _settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig, EventSettings]:
+def run_settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig, EventSettings]:
     """Returns the scenario of a run and its settings of events, as config.json holds them."""
     scenario, source = run.config.get("scenario"), run.config.get("source")
     try:
@@ -229,6 +233,7 @@ def _settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig
         config = SimulationConfig.from_mapping(scenario, Path(source) if source else None)
         simulation = msgspec.convert(run.config.get("simulation"), RunSettings)
         settings = msgspec.convert(run.config.get("events"), EventSettings)
+        llm = msgspec.structs.replace(config.llm, **run.config.get("llm", {}))
     except (ValueError, TypeError) as error:
         if isinstance(error, ScenarioError):
             raise
@@ -240,10 +245,10 @@ def _settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig
         ) from error
     if max_turns is not None:
         simulation = msgspec.structs.replace(simulation, max_turns=max_turns)
-    return msgspec.structs.replace(config, simulation=simulation), settings
+    return msgspec.structs.replace(config, simulation=simulation, llm=llm), settings
 
 
-def _check_objects(run: RecordedRun, agents: object, engine: object, validator: object) -> None:
+def check_objects(run: RecordedRun, agents: object, engine: object, validator: object) -> None:
     """Raises ThenceError if components are missing that the run was given as objects."""
     objects = {"agents": agents, "engine": engine, "validator": validator}
     recorded = run.config.get("given_as_objects")
@@ -256,6 +261,17 @@ def _check_objects(run: RecordedRun, agents: object, engine: object, validator: 
             cause=f"its {' and '.join(missing)} came as objects, not from the scenario",
             hint=f"call it from Python, with {', '.join(f'{kind}=…' for kind in missing)}",
         )
+
+
+def _outcomes(run: RecordedRun, turns: int) -> Mapping[Key, RecordedOutcome]:
+    """Returns the outcomes without failures of models in the turn in which the run failed."""
+    from thence.sim.asking import is_failure
+
+    outcomes, turn = read_outcomes(run.folder), f"{turns + 1}."
+    if run.result.get("status") != "failed":
+        return outcomes
+    retried = {key for key in outcomes if key[0].startswith(turn) and is_failure(outcomes[key])}
+    return {key: outcome for key, outcome in outcomes.items() if key not in retried}
 
 
 def _turns(events: Iterable[Event]) -> int:
@@ -275,7 +291,8 @@ def _check_turns(run: RecordedRun, max_turns: int | None, turns: int) -> None:
         )
 
 
-def _altered(run: RecordedRun) -> dict[str, Any]:
+def altered_steps(run: RecordedRun) -> dict[str, Any]:
+    """Returns what a run altered itself, by step."""
     altered = run.config.get("altered")
     return dict(altered) if isinstance(altered, dict) else {}
 
@@ -294,12 +311,12 @@ def _milestone(event: Event) -> object:
     return event.payload.get("milestone_type")
 
 
-def _is_of_process(event: Event) -> bool:
+def is_of_process(event: Event) -> bool:
     """Reports whether an event tells of the process that played, and not of the run."""
     return is_of_an_end(event) or event.payload.get("error_type") == "checkpoint"
 
 
-def _failures(events: Sequence[Event]) -> dict[str, Mapping[str, Any]]:
+def failures_by_step(events: Sequence[Event]) -> dict[str, Mapping[str, Any]]:
     """Returns the facts of agents' failures by step."""
     return {
         event.step: event.payload

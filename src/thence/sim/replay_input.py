@@ -110,7 +110,7 @@ class RecordedSteps:
         if (event.agent_id or None) != (recorded.actor or None):
             return f"agent {event.agent_id} is concerned now, and {recorded.actor} was"
         if not recorded.members.get("repairs"):
-            now, then = _plain(event.details or {}), _plain(recorded.payload)
+            now, then = plain_details(event.details or {}), plain_details(recorded.payload)
             if now != then:
                 return f"it says {_short(now)} now, and said {_short(then)}"
         return self._difference_of_causes(event.caused_by, recorded.caused_by)
@@ -179,7 +179,7 @@ def is_of_an_end(event: Event) -> bool:
     return is_end or payload.get("error_type") == "run_failed"
 
 
-def _plain(details: Mapping[str, Any]) -> dict[str, Any]:
+def plain_details(details: Mapping[str, Any]) -> dict[str, Any]:
     """Returns details as JSON holds them, without what differs from run to run."""
     repaired, _ = repair(dict(details))
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(repaired))

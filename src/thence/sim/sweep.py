@@ -30,7 +30,8 @@ from thence.sim.recorded import open_run, read_object
 from thence.sim.replay import resume
 from thence.sim.run import RunResult, SimulationOrchestrator
 from thence.sim.run_folder import RunHold
-from thence.sim.scenario import SimulationConfig, find_file
+from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_file import find_file
 from thence.sim.table import Kind, Table, joined, kind_of
 
 PLAN = "plan.json"

@@ -1,8 +1,9 @@
 """The commands `why` and `effects`: the causes of an event, and its effects."""
 
-from collections.abc import Iterator
+import os.path
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -18,7 +19,9 @@ from thence.core.values.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from thence.core.order import Cone
     from thence.core.query.answer import Effects
+    from thence.sim.measure import Measurement, Weight
 
+_F = TypeVar("_F", bound=Callable[..., object])
 # the effects that a long answer shows of its beginning and its end
 HEAD_SENTENCES = 4
 TAIL_SENTENCES = 10
@@ -26,6 +29,20 @@ TAIL_SENTENCES = 10
 ENDS_MAX = 100
 
 all_option = click.option("--all", "is_whole", is_flag=True, help="Show all of a long answer.")
+
+
+def measure_options(command: _F) -> _F:
+    """Adds the options of a measurement."""
+    runs = click.IntRange(min=1)
+    for option in (
+        click.option("--allow-calls", is_flag=True, help="Ask for answers that are not recorded."),
+        click.option(
+            "--runs", type=runs, default=64, show_default=True, help="At most so many plays."
+        ),
+        click.option("--measure", "is_measured", is_flag=True, help="Play the run again, altered."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command(
@@ -39,8 +56,11 @@ all_option = click.option("--all", "is_whole", is_flag=True, help="Show all of a
 )
 @click.argument("event")
 @all_option
+@measure_options
 @log_options
-def why_command(event: str, is_whole: bool, log: str | None) -> None:
+def why_command(
+    event: str, is_whole: bool, log: str | None, is_measured: bool, **plays: Any
+) -> int:
     """Show why an event happened.
 
     One line of causes is shown in sentences, from an event without causes to EVENT, each with
@@ -53,6 +73,9 @@ def why_command(event: str, is_whole: bool, log: str | None) -> None:
     In a log of coding agents EVENT may also be FILE:LINE, a commit (7 hex digits or more, or
     commit/NAME), or a text with a space or in quotes that an agent wrote or was told: the answer
     leads to the edit, its task, and what the user asked.
+
+    With --measure the run of a simulation is played again, each time with one cause altered, and
+    each cause is told with the share of its alterations that changed the event.
     """
     import msgspec
 
@@ -60,21 +83,23 @@ def why_command(event: str, is_whole: bool, log: str | None) -> None:
     from thence.errors import EventNotFound
 
     out = current()
+    if is_measured:
+        return _measured(out, event, log, of_effects=False, **plays)
     file, _, number = event.rpartition(":")
-    about = Path(file) if number.isdecimal() and file and Path(file).exists() else None
+    about = Path(file) if number.isdecimal() and os.path.exists(file) else None
     with open_for_reading(out, log, about=about) as replica:
         try:
             if event.startswith("commit/") or not event.strip("0123456789abcdef"):
                 from thence.cli.commands.blame import explain_commit
 
                 if explain_commit(out, replica, event, is_whole=is_whole):
-                    return
+                    return 0
             named = find_event(out, replica, event, to_explain=True)
         except EventNotFound as error:
             from thence.cli.commands.blame import explain
 
             explain(out, replica, event, is_whole=is_whole, error=error)
-            return
+            return 0
         answer = replica.why(named)
     if out.is_json:
         out.json(
@@ -88,25 +113,33 @@ def why_command(event: str, is_whole: bool, log: str | None) -> None:
                 "missing": answer.missing[:ENDS_MAX],
             }
         )
-        return
+        return 0
     lines, is_whole = answer_lines(answer, replica.vocabulary, out.width, is_whole=is_whole)
     words = f"effects {answer.event.event_id}" if is_whole else f"why {answer.event.event_id} --all"
     out.write(*lines, f"next: {command(words, log)}")
+    return 0
 
 
 @click.command("effects", **help_with("thence effects 01JDA3K7QZ --json"))
 @click.argument("event")
 @all_option
+@measure_options
 @log_options
-def effects_command(event: str, is_whole: bool, log: str | None) -> None:
+def effects_command(
+    event: str, is_whole: bool, log: str | None, is_measured: bool, **plays: Any
+) -> int:
     """Show what followed from an event.
 
     The effects are shown in sentences, nearest first, each with its short id; of many the
-    middle is left out, and --all shows it. EVENT names an event as `thence why` takes it.
+    middle is left out, and --all shows it. EVENT names an event as `thence why` takes it. With
+    --measure the run of a simulation is played again with EVENT altered, and each effect is told
+    with the share of the alterations that changed it.
     """
     from thence.cli.shared.logs import find_event, open_for_reading
 
     out = current()
+    if is_measured:
+        return _measured(out, event, log, of_effects=True, **plays)
     with open_for_reading(out, log) as replica:
         answer = replica.effects(find_event(out, replica, event, to_explain=True))
         sentence = replica.vocabulary.sentence(answer.event)
@@ -119,8 +152,9 @@ def effects_command(event: str, is_whole: bool, log: str | None) -> None:
                 "truncated": answer.truncated,
             }
         )
-        return
+        return 0
     _write_effects(out, answer, sentence, log, is_whole)
+    return 0
 
 
 def distances(cone: "Cone") -> list[dict[str, object]]:
@@ -204,3 +238,59 @@ def _ends(answer: Why, width: int, is_whole: bool) -> Iterator[str]:
         yield from wrapped(f"{text} which is not in this log; {lies}.", width)
     if len(answer.missing) > _MISSING_SHOWN_MAX:
         yield f"{len(answer.missing) - _MISSING_SHOWN_MAX:,} more causes are not in this log."
+
+
+def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **plays: Any) -> int:
+    """Measures which causes or effects of an event mattered; returns the exit code."""
+    from thence.cli import INTERRUPTED
+    from thence.cli.shared.logs import command, find_event, open_for_reading
+    from thence.cli.shared.progress import parts_done, send_records_to_stderr
+    from thence.sim.measure import measure
+
+    send_records_to_stderr(out, names_waits=True)
+    with open_for_reading(out, log) as replica, parts_done(out, "playing") as show:
+        event = find_event(out, replica, text, to_explain=True)
+        answer = measure(
+            replica.folder, event.event_id, of_effects=of_effects, on_play=show, **plays
+        )
+        kind, vocabulary = "effect" if of_effects else "cause", replica.vocabulary
+    weights = [weight for weight in answer.weights if weight.weight or weight.unknown]
+    if out.is_json:
+        out.json(answer.to_dict(f"{kind}s"))
+    else:
+        out.write(*wrapped(vocabulary.sentence(event), out.width))
+        out.write("", "weight  95 %          n  moved", *_weight_lines(weights, vocabulary, out))
+        out.write("", *wrapped(_summed(answer, kind, len(weights)), out.width))
+        if weights:
+            first = weights[0].event.event_id
+            words = f"why {first}" if of_effects else f"effects {first} --measure"
+            out.write(f"next: {command(words, log)}")
+    return INTERRUPTED if answer.interrupted else 0
+
+
+def _weight_lines(
+    weights: "Sequence[Weight]", vocabulary: Vocabulary, out: Output
+) -> Iterator[str]:
+    for weight in weights[: None if out.is_verbose else ROWS_MAX]:
+        interval = f"{weight.low:.2f}-{weight.high:.2f}"
+        text = f"  {weight.weight:.2f}  {interval} {weight.n:4}   {weight.moved:.2f}  "
+        note = f" ({weight.unknown} unknown)" if weight.unknown else ""
+        if weight.spread:
+            note += " (repeated: {:.2f} to {:.2f})".format(*weight.spread)
+        yield from wrapped(vocabulary.brief(weight.event) + note, out.width, text, " " * len(text))
+
+
+def _summed(answer: "Measurement", kind: str, rows: int) -> str:
+    """Returns what a measurement did, and what it did not do."""
+    plays, measured = counted(answer.plays, "play"), counted(len(answer.weights), kind)
+    changed = sum(weight.weight > 0 for weight in answer.weights)
+    text = f"{plays}, {measured} measured, {changed} mattered"
+    if rows > ROWS_MAX:
+        text += "; -v shows all of these"
+    if answer.unmeasured:
+        text += (
+            f"; {counted(answer.unmeasured, kind)} not reached, for which more --runs are needed"
+        )
+    if answer.problem:
+        text += f"; an alteration is unknown where {answer.problem}"
+    return f"{text}; interrupted." if answer.interrupted else f"{text}."

@@ -1,0 +1,329 @@
+"""Weights of causes: what changed an event when it was altered, by plays that leave no trace."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from tests.cli.warm import warm
+from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
+
+import thence
+from thence.errors import NotALog, RunDiverged, ThenceError
+from thence.sim import Verdict, measure
+from thence.sim.agents import BaseValidator
+from thence.sim.measure import wilson
+
+pytestmark = pytest.mark.promise("O13")
+TURNS = 8
+BYSTANDERS = ("ben", "cleo", "dov", "esme")
+NUMBERS = ({"name": "x", "type": "int", "default": 0, "min": 0, "max": 20},)
+ALARM = "6.siren.-.global/siren"
+SIREN = ({"name": "siren", "type": "bool"},)
+
+
+class Siren(Adder):
+    """The siren goes off in turn 6 if all have 10 together; who reads it adds it up anew."""
+
+    def apply_engine_rules(self, view):
+        with view.rule("siren"):
+            total = sum(view.agent(name)["x"] for name in ("ada", *BYSTANDERS))
+            if view.turn == 6 and total >= 10:
+                view.world["siren"] = True
+
+
+def people():
+    """Ada adds 9 in turn 2; the others 1 in turns of their own, so that 13 are there in turn 6."""
+
+    def ada(seen):
+        if seen.turn == 7:
+            return add(int(seen.world["siren"]))
+        return add(9) if seen.turn == 2 else None
+
+    return [
+        Doer("ada", ada),
+        *(Doer(n, lambda s, at=k: add(1) if s.turn == at else None) for k, n in others()),
+    ]
+
+
+def others():
+    return enumerate(BYSTANDERS, 1)
+
+
+def siren_run(root, run_id="run", **settings):
+    given = config(turns=TURNS, agent_vars=NUMBERS, global_vars=SIREN)
+    run = orchestrator(root, people(), Siren(), given=given, run_id=run_id, **settings)
+    return run.run().output_dir
+
+
+def measured(folder, event, **options):
+    return measure(folder, event, agents=people(), engine=Siren(), **options)
+
+
+def at(folder, step):
+    """Returns the id of the event at a step."""
+    return next(each["event_id"] for each in lines(folder) if each.get("step") == step)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return siren_run(tmp_path_factory.mktemp("measured"))
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "effect"),
+    [("STATE", ALARM), ("ACTION", "7.act.ada.0"), ("DECISION", "7.decide.ada.0")],
+)
+def test_cause_that_decided_is_heavier_than_bystanders_in_the_cone(tmp_path, verbosity, effect):
+    folder = siren_run(tmp_path, verbosity=verbosity)
+    found = measured(folder, at(folder, effect))
+    by_step = {each.event.step: each for each in found.weights}
+    assert found.weights[0].event.step == "2.decide.ada.0"
+    assert by_step["1.decide.ben.0"].weight == 0
+    assert by_step["1.decide.ben.0"].n >= 1
+
+
+def test_weight_is_the_share_of_alterations_that_changed_the_event(folder):
+    found = measured(folder, at(folder, ALARM), runs=200)
+    state = next(each for each in found.weights if each.event.step == "2.apply0.ada.agent/ada/x")
+    # the old value 0 and a bystander's 1 change it, the bound 20 and the later value 10 do not
+    assert (state.n, round(state.weight, 3), state.unknown) == (4, 0.5, 0)
+    assert (state.low, state.high) == wilson(0.5, 4)
+    assert found.unmeasured == 0
+    assert found.plays < 200
+
+
+def test_plays_are_bounded_and_what_they_did_not_reach_is_counted(folder):
+    found = measured(folder, at(folder, ALARM), runs=3)
+    assert found.plays == 3
+    assert found.unmeasured > 0
+    all_ = measured(folder, at(folder, ALARM), runs=200)
+    assert len(found.weights) + found.unmeasured == len(all_.weights)
+
+
+def test_measuring_leaves_the_run_as_it_was(folder):
+    def content():
+        return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    measured(folder, at(folder, ALARM))  # makes the index, if any
+    before = content()
+    measured(folder, at(folder, ALARM))
+    assert content() == before
+
+
+def test_plays_begin_at_the_checkpoint_before_what_they_alter(folder):
+    turns = []
+
+    class Counted(Siren):
+        def apply_engine_rules(self, view):
+            turns.append(view.turn)
+            super().apply_engine_rules(view)
+
+        def __deepcopy__(self, memo):
+            return self
+
+    found = measure(folder, at(folder, ALARM), agents=people(), engine=Counted(), runs=64)
+    earliest = min(each.event.turn_number for each in found.weights)
+    assert earliest == 1
+    assert turns[:6] == [1, 2, 3, 4, 5, 6], "the unaltered play begins at the first turn"
+    starts = [now for before, now in pairwise(turns) if now <= before]
+    assert {1, 2, 3, 4} <= set(starts)
+    assert len(turns) < 6 * (found.plays + 1)
+
+
+def test_effects_of_an_event_are_told_with_the_share_that_changed_them(folder):
+    found = measured(folder, at(folder, "2.decide.ada.0"), of_effects=True, runs=8)
+    by_step = {each.event.step: each for each in found.weights}
+    assert by_step["2.act.ada.0"].weight == 1
+    assert by_step[ALARM].weight == 1
+    assert by_step[ALARM].depth == 3
+    bystander = measured(folder, at(folder, "1.decide.ben.0"), of_effects=True, runs=8)
+    by_step = {each.event.step: each for each in bystander.weights}
+    assert by_step["1.act.ben.0"].weight == 1
+    assert by_step[ALARM].weight < 1
+
+
+def test_interrupt_gives_what_is_measured_so_far(folder):
+    def stop(done, runs):
+        assert runs == 64
+        if done == 5:
+            raise KeyboardInterrupt
+
+    found = measured(folder, at(folder, ALARM), on_play=stop)
+    assert found.interrupted
+    assert found.plays == 5
+    assert found.weights
+
+
+def test_run_that_does_not_come_to_its_events_again_is_refused(folder):
+    class Other(Siren):
+        def apply_action(self, view, action):
+            view.agent(action.agent_id)["x"] = 7
+
+    with pytest.raises(RunDiverged, match=r"1\.apply0\.ben"):
+        measure(folder, at(folder, ALARM), agents=people(), engine=Other())
+
+
+def test_log_that_is_no_run_and_run_without_decisions_are_refused(tmp_path):
+    with thence.open(tmp_path / "plain") as log:
+        event = log.append("order.placed", {"amount": 1})
+    with pytest.raises(NotALog, match="no simulation's run"):
+        measure(tmp_path / "plain", event.event_id)
+    folder = siren_run(tmp_path, verbosity="MILESTONE")
+    with pytest.raises(ThenceError, match="none of its causes can be altered") as raised:
+        measured(folder, at(folder, "8.turn_end.-.0"))
+    assert "verbosity DECISION" in raised.value.hint
+    folder = siren_run(tmp_path, "other")
+    with pytest.raises(ThenceError, match="no play comes to an effect"):
+        measured(folder, at(folder, "8.end.-.0"), of_effects=True)
+
+
+def test_why_and_effects_tell_weights_as_text_and_json(tmp_path):
+    warm("sim", "run", "fishery", "--turns", "6", cwd=tmp_path)
+    (folder,) = (tmp_path / "output").iterdir()
+    step = "6.decide.dov.0"
+    named = at(folder, step)
+    told = warm("why", named, "--measure", "--runs", "20", cwd=tmp_path)
+    assert "weight  95 %          n  moved" in told.out
+    assert "20 plays, " in told.out
+    assert "thence effects 01" in told.out.splitlines()[-1]
+    answer = json.loads(warm("why", named, "--measure", "--runs", "20", "--json", cwd=tmp_path).out)
+    assert answer["plays"] == 20
+    assert len(answer["causes"]) + answer["unmeasured"] > 20
+    heaviest = answer["causes"][0]
+    assert heaviest["low"] <= heaviest["weight"] <= heaviest["high"]
+    first = at(folder, "1.decide.ada.0")
+    answer = json.loads(
+        warm("effects", first, "--measure", "--runs", "4", "--json", cwd=tmp_path).out
+    )
+    assert answer["plays"] == 4
+    assert {each["n"] for each in answer["effects"]} == {4}
+    refused = warm("why", at(folder, "0.start.-.0"), "--measure", cwd=tmp_path)
+    assert refused.code == 1
+    assert "none of its causes can be altered" in refused.err
+
+
+class Asker(Doer):
+    """An agent that asks a model what to add, by what it sees."""
+
+    remembers = False
+
+    def __init__(self, name, asked):
+        super().__init__(name, None)
+        self.asked = asked
+
+    def decide_action(self, seen):
+        def model():
+            self.asked.append(seen.turn)
+            return len(self.asked) % 3
+
+        return add(seen.outcome({"ben": seen.agent("ben")["x"]}, model))
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def asking_run(root, asked):
+    agents = [Asker("ada", asked), Doer("ben", lambda seen: add(1))]
+    given = config(turns=4, agent_vars=NUMBERS)
+    return orchestrator(root, agents, given=given).run().output_dir, agents
+
+
+def test_alteration_that_needs_an_answer_is_unknown_and_asks_nothing(tmp_path):
+    asked = []
+    folder, agents = asking_run(tmp_path, asked)
+    count = len(asked)
+    found = measure(folder, at(folder, "4.decide.ada.0"), agents=agents, engine=Adder())
+    assert len(asked) == count
+    ben = next(each for each in found.weights if each.event.step == "3.apply0.ben.agent/ben/x")
+    assert (ben.n, ben.low, ben.high) == (0, 0.0, 1.0)
+    assert ben.unknown >= 1
+    assert "was not recorded" in found.problem
+    assert "--allow-calls" not in found.problem
+
+
+def test_allowed_calls_are_repeated_and_their_spread_is_told(tmp_path):
+    asked = []
+    folder, agents = asking_run(tmp_path, asked)
+    count = len(asked)
+    found = measure(
+        folder,
+        at(folder, "4.decide.ada.0"),
+        agents=agents,
+        engine=Adder(),
+        allow_calls=True,
+        runs=9,
+    )
+    assert len(asked) > count
+    assert found.problem == ""
+    ben = next(each for each in found.weights if each.event.step == "3.apply0.ben.agent/ben/x")
+    low, high = ben.spread
+    assert low <= ben.weight <= high
+    assert high > low, "the model answers otherwise each time"
+    assert found.plays >= 9, "a repeated play counts"
+    assert all(each.spread is None for each in found.weights if ".ada" in each.event.step)
+
+
+def test_alteration_that_makes_a_play_fail_is_unknown(tmp_path):
+    class Fragile(Adder):
+        def apply_action(self, view, action):
+            super().apply_action(view, action)
+            if view.agent("ada")["x"] > 10:
+                raise ValueError("too many")
+
+    agents = [
+        Doer("ada", lambda seen: add(1)),
+        Doer("ben", lambda seen: add(seen.agent("ada")["x"])),
+    ]
+    given = config(turns=3, agent_vars=NUMBERS)
+    folder = orchestrator(tmp_path, agents, Fragile(), given=given).run().output_dir
+    found = measure(folder, at(folder, "3.decide.ben.0"), agents=agents, engine=Fragile())
+    state = next(each for each in found.weights if each.event.step == "2.apply0.ada.agent/ada/x")
+    assert state.unknown == 1
+    assert state.n >= 1
+    assert found.problem == "the play failed: ValueError: too many"
+
+
+def test_failure_of_a_run_is_measured_too(tmp_path):
+    class Fragile(Adder):
+        def apply_engine_rules(self, view):
+            if view.agent("ada")["x"] > 10:
+                raise ValueError("too many")
+
+    agents = [
+        Doer("ada", lambda seen: add(9 if seen.turn == 2 else 1)),
+        Doer("ben", lambda s: add()),
+    ]
+    given = config(turns=5, agent_vars=NUMBERS)
+    folder = orchestrator(tmp_path, agents, Fragile(), given=given).run().output_dir
+    failed = next(e["event_id"] for e in lines(folder) if e.get("step") == "3.failed.-.0")
+    found = measure(folder, failed, agents=agents, engine=Fragile())
+    heavy = [each.event.step for each in found.weights if each.weight == 1]
+    assert "2.decide.ada.0" in heavy
+
+
+def test_alternatives_are_actions_that_were_taken_in_the_run(tmp_path):
+    seen = set()
+
+    class Watched(BaseValidator):
+        def validate_action(self, action, state):
+            seen.add((action.agent_id, action.action_type, action.payload["amount"]))
+            return Verdict.accept()
+
+    agents = [Doer(n, lambda s, k=k: add(k * s.turn)) for k, n in ((1, "ada"), (10, "ben"))]
+    given = config(turns=3)
+    run = orchestrator(tmp_path, agents, given=given, validator=Watched())
+    folder = run.run().output_dir
+    taken = {amount for _, _, amount in seen}
+    found = measure(
+        folder, at(folder, "3.act.ada.0"), agents=agents, engine=Adder(), validator=Watched()
+    )
+    own = next(each for each in found.weights if each.event.step == "3.decide.ada.0")
+    assert own.weight == 1
+    assert own.n == 6, "left out, two other actions of its own, three of ben's"
+    assert {amount for _, _, amount in seen} == taken
+
+
+def test_wilson_interval():
+    assert wilson(0.0, 0) == (0.0, 1.0)
+    assert wilson(1.0, 8) == pytest.approx((0.6756, 1.0), abs=1e-4)
+    assert wilson(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
