@@ -166,7 +166,7 @@ def _plan(
 @click.option("--rows", type=click.Choice(("runs", "turns")), default="runs", help="What they are.")
 @output_options
 def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> None:
-    """Write a sweep, or one run, as a table.
+    """Write a sweep, or one run, as a table in Parquet or CSV.
 
     A row is a run, with its settings, seed, status and the final values of its variables; or a turn
     of a run, with the values after it.
@@ -191,7 +191,7 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
 @click.option("--map", "turn", type=click.IntRange(min=0), help="Draw who was where in this turn.")
 @output_options
 def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int | None) -> None:
-    """Draw variables of a sweep or a run over the turns, or a map of a run at a turn.
+    """Draw variables of a sweep or run over the turns, or a map of a run, as PNG or SVG.
 
     Of a sweep each combination of settings is a line: the median over its seeds, in a band that
     holds 80 % of them. On a map the variable gives the colour of the agents or places that have it.
