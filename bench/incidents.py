@@ -6,11 +6,12 @@ have happened without. Which seeds make such a run is decided without measuring:
 with the planted decision and without it, an effect is taken that only the first one has, and at
 least 30 of the effect's causes must be decisions, actions or changes.
 
-Each is measured as by `thence why EFFECT --measure`, with its 64 plays. It is found if the planted
-decision is among the first three.
+Each is measured as by `thence why EFFECT --measure`, with its 64 plays and with 256. It is found
+if the planted decision is among the first three.
 """
 
 import copy
+import os
 import random
 import sys
 import tempfile
@@ -39,7 +40,9 @@ from thence.sim.simulation import make_components
 LATER = 8
 CAUSES_MIN = 30
 FIRST = 3
+RUNS = (64, 256)
 SEEDS_MAX = 100
+SEED = os.environ.get("INCIDENTS", "published")
 ALTERABLE = ("DECISION", "ACTION", "STATE")
 Effects = Callable[[Event], bool]
 
@@ -55,7 +58,7 @@ class Planted(BaseAgent):
 
     def decide_action(self, observation: Observation) -> Any:
         usual = self.agent.decide_action(observation)
-        if observation.turn != self.turn:
+        if observation.turn != self.turn or observation.rejections:
             return usual
         assert not hasattr(usual, "__await__"), "an async agent is not chosen"
         return [self.action, usual] if usual else self.action
@@ -124,11 +127,11 @@ class Troubled(TradeNetwork):
 
     DUE = 12
     arsonist = ""
-    place = ""
+    burnt = ""
 
     def reach(self, agent: str) -> Any:
         own = [*super().reach(agent), (f"agent/{agent}", "debt"), (f"agent/{agent}", "due")]
-        goods = [(f"place/{self.place}", f"stock_{good}") for good in ("grain", "ore", "cloth")]
+        goods = [(f"place/{self.burnt}", f"stock_{good}") for good in ("grain", "ore", "cloth")]
         return [*own, *(goods if agent == self.arsonist else [])]
 
     def apply_action(self, view: View, action: Action) -> None:
@@ -137,7 +140,7 @@ class Troubled(TradeNetwork):
             own["debt"], own["due"] = action.payload["money"], view.turn + self.DUE
         elif action.action_type == "burn":
             for good in ("grain", "ore", "cloth"):
-                view.place(action.payload["place"])[f"stock_{good}"] = 0
+                view.place(self.burnt)[f"stock_{good}"] = 0
         else:
             super().apply_action(view, action)
 
@@ -172,7 +175,7 @@ def traders(rng: random.Random, *, is_fire: bool) -> World:
     turn = rng.randint(3, 10)
     action = Action("borrow", {"money": float(rng.randint(60, 160))})
     if is_fire:
-        action, engine.arsonist, engine.place = Action("burn", {"place": place}), name, place
+        action, engine.arsonist, engine.burnt = Action("burn", {"place": place}), name, place
     agents = [
         Planted(agent, turn, action) if agent.name == name else agent for agent in components.agents
     ]
@@ -289,15 +292,16 @@ class Incident(NamedTuple):
     causes: int
 
 
-def incidents(kind: str, root: Path) -> list[Incident]:
-    """Returns the incidents of a kind: of the first seeds that make one."""
-    count, make = KINDS[kind]
+def incidents(kind: str, root: Path, count: int | None = None) -> list[Incident]:
+    """Returns the incidents of a kind, or the first ones: of the first seeds that make one."""
+    count = count or KINDS[kind][0]
+    make = KINDS[kind][1]
     chosen: list[Incident] = []
     number = 0
     while len(chosen) < count:
         number += 1
         assert number <= SEEDS_MAX, f"hardly a seed makes an incident: {kind}"
-        if (incident := _tried(make, f"{kind} {number}", root)) is not None:
+        if (incident := _tried(make, f"{SEED} {kind} {number}", root)) is not None:
             chosen.append(incident)
     return chosen
 
@@ -333,35 +337,43 @@ def _tried(make: Callable[[random.Random], World], seed: str, root: Path) -> Inc
 
 def main() -> None:
     """Prints a row for each incident, and how many were found."""
-    found = 0
-    print("world | causes | turns between | place of the planted one | its weight | plays | s")
+    counts = dict.fromkeys(RUNS, 0)
+    print("world | causes | turns between | plays: place of the planted one, its weight, seconds")
     with tempfile.TemporaryDirectory() as folder:
         for kind in KINDS:
             for incident in incidents(kind, Path(folder)):
-                place, row = measured(incident)
-                found += place <= FIRST
-                print(f"{kind} | {incident.causes} | {row}", flush=True)
-    print(f"{found} of {sum(count for count, _ in KINDS.values())} among the first {FIRST}")
+                turns = (incident.effect.turn_number or 0) - int(
+                    incident.world.planted.partition(".")[0]
+                )
+                row = [kind, str(incident.causes), str(turns)]
+                for runs in RUNS:
+                    place, told = measured(incident, runs)
+                    counts[runs] += place <= FIRST
+                    row.append(f"{runs}: {told}")
+                print(" | ".join(row), flush=True)
+    for runs, count in counts.items():
+        print(f"{runs} plays: {count} of 20 among the first {FIRST}")
 
 
-def measured(incident: Incident) -> tuple[int, str]:
+def measured(incident: Incident, runs: int) -> tuple[int, str]:
     """Returns the place of the planted decision among the weights, and the rest of its row."""
     start_s = time.perf_counter()
     world = incident.world
     answer = measure(
-        incident.folder, incident.effect.event_id, agents=world.agents, engine=world.engine
+        incident.folder,
+        incident.effect.event_id,
+        agents=world.agents,
+        engine=world.engine,
+        runs=runs,
     )
     took_s = time.perf_counter() - start_s
     steps = [weight.event.step for weight in answer.weights]
-    turns = (incident.effect.turn_number or 0) - int(world.planted.partition(".")[0])
     place = steps.index(world.planted) + 1 if world.planted in steps else sys.maxsize
-    told = (
-        f"{place} | {answer.weights[place - 1].weight:.2f}" if world.planted in steps else "- | -"
-    )
+    told = f"{place} | {answer.weights[place - 1].weight:.2f}" if world.planted in steps else "-, -"
     if "-v" in sys.argv:
         for weight in answer.weights[:6]:
             print("   ", f"{weight.weight:.2f} {weight.n} {weight.moved:.2f}", weight.event.step)
-    return place, f"{turns} | {told} | {answer.plays} | {took_s:.1f}"
+    return place, f"{told}, {took_s:.1f}"
 
 
 if __name__ == "__main__":

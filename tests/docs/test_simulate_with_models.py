@@ -19,6 +19,7 @@ def steady(text: str) -> str:
 
 
 @pytest.mark.promise("O12")
+@pytest.mark.rest
 def test_page_shows_what_its_commands_say(monkeypatch):
     with TemporaryDirectory() as short:
         folder = Path(short).resolve() / "river"

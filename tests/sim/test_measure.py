@@ -4,11 +4,12 @@ import json
 from itertools import pairwise
 
 import pytest
+from bench import incidents
 from tests.cli.warm import warm
 from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
 
 import thence
-from thence.errors import NotALog, RunDiverged, ThenceError
+from thence.errors import EndpointDown, NotALog, RunDiverged, ThenceError
 from thence.sim import Verdict, measure
 from thence.sim.agents import BaseValidator
 from thence.sim.measure import wilson
@@ -59,6 +60,10 @@ def measured(folder, event, **options):
     return measure(folder, event, agents=people(), engine=Siren(), **options)
 
 
+def weight_at(found, step):
+    return next(each for each in found.weights if each.event.step == step)
+
+
 def at(folder, step):
     """Returns the id of the event at a step."""
     return next(each["event_id"] for each in lines(folder) if each.get("step") == step)
@@ -84,10 +89,11 @@ def test_cause_that_decided_is_heavier_than_bystanders_in_the_cone(tmp_path, ver
 
 def test_weight_is_the_share_of_alterations_that_changed_the_event(folder):
     found = measured(folder, at(folder, ALARM), runs=200)
-    state = next(each for each in found.weights if each.event.step == "2.apply0.ada.agent/ada/x")
-    # the old value 0 and a bystander's 1 change it, the bound 20 and the later value 10 do not
-    assert (state.n, round(state.weight, 3), state.unknown) == (4, 0.5, 0)
-    assert (state.low, state.high) == wilson(0.5, 4)
+    ada, ben = weight_at(found, "2.decide.ada.0"), weight_at(found, "1.decide.ben.0")
+    # left out, or 1 added as in turn 7; ben: left out, or 9 added as by ada
+    assert (ada.n, ada.weight, ada.unknown) == (2, 1.0, 0)
+    assert (ben.n, ben.weight, ben.unknown) == (2, 0.0, 0)
+    assert (ada.low, ada.high) == wilson(1.0, 2)
     assert found.unmeasured == 0
     assert found.plays < 200
 
@@ -154,13 +160,33 @@ def test_interrupt_gives_what_is_measured_so_far(folder):
     assert found.weights
 
 
+def test_endpoint_that_is_down_ends_the_measurement_with_what_is_measured_so_far(tmp_path):
+    def asking(seen):
+        if seen.agent("ben")["x"] != seen.turn - 1:
+            raise EndpointDown("could not ask a model", cause="nobody answers")
+        return add(1)
+
+    agents = [Doer("ada", asking), Doer("ben", lambda seen: add(1))]
+    given = config(turns=4, agent_vars=NUMBERS)
+    folder = orchestrator(tmp_path, agents, given=given).run().output_dir
+    found = measure(folder, at(folder, "4.decide.ada.0"), agents=agents, engine=Adder())
+    assert (found.interrupted, found.plays) == (True, 0)
+    assert "nobody answers" in found.problem
+
+
 def test_run_that_does_not_come_to_its_events_again_is_refused(folder):
     class Other(Siren):
         def apply_action(self, view, action):
             view.agent(action.agent_id)["x"] = 7
 
+    class Silent(Siren):
+        def apply_engine_rules(self, view):
+            pass
+
     with pytest.raises(RunDiverged, match=r"1\.apply0\.ben"):
         measure(folder, at(folder, ALARM), agents=people(), engine=Other())
+    with pytest.raises(RunDiverged, match="it did not happen again"):
+        measure(folder, at(folder, ALARM), agents=people(), engine=Silent())
 
 
 def test_log_that_is_no_run_and_run_without_decisions_are_refused(tmp_path):
@@ -169,7 +195,7 @@ def test_log_that_is_no_run_and_run_without_decisions_are_refused(tmp_path):
     with pytest.raises(NotALog, match="no simulation's run"):
         measure(tmp_path / "plain", event.event_id)
     folder = siren_run(tmp_path, verbosity="MILESTONE")
-    with pytest.raises(ThenceError, match="none of its causes can be altered") as raised:
+    with pytest.raises(ThenceError, match="nothing that can be altered led to it") as raised:
         measured(folder, at(folder, "8.turn_end.-.0"))
     assert "verbosity DECISION" in raised.value.hint
     folder = siren_run(tmp_path, "other")
@@ -191,6 +217,7 @@ def test_why_and_effects_tell_weights_as_text_and_json(tmp_path):
     assert len(answer["causes"]) + answer["unmeasured"] > 20
     heaviest = answer["causes"][0]
     assert heaviest["low"] <= heaviest["weight"] <= heaviest["high"]
+    assert (answer["event"], heaviest["event"]) == (named, at(folder, heaviest["step"]))
     first = at(folder, "1.decide.ada.0")
     answer = json.loads(
         warm("effects", first, "--measure", "--runs", "4", "--json", cwd=tmp_path).out
@@ -199,7 +226,7 @@ def test_why_and_effects_tell_weights_as_text_and_json(tmp_path):
     assert {each["n"] for each in answer["effects"]} == {4}
     refused = warm("why", at(folder, "0.start.-.0"), "--measure", cwd=tmp_path)
     assert refused.code == 1
-    assert "none of its causes can be altered" in refused.err
+    assert "nothing that can be altered led to it" in refused.err
 
 
 class Asker(Doer):
@@ -225,7 +252,8 @@ class Asker(Doer):
 def asking_run(root, asked):
     agents = [Asker("ada", asked), Doer("ben", lambda seen: add(1))]
     given = config(turns=4, agent_vars=NUMBERS)
-    return orchestrator(root, agents, given=given).run().output_dir, agents
+    run = orchestrator(root, agents, given=given, on_agent_error="skip")
+    return run.run().output_dir, agents
 
 
 def test_alteration_that_needs_an_answer_is_unknown_and_asks_nothing(tmp_path):
@@ -234,17 +262,16 @@ def test_alteration_that_needs_an_answer_is_unknown_and_asks_nothing(tmp_path):
     count = len(asked)
     found = measure(folder, at(folder, "4.decide.ada.0"), agents=agents, engine=Adder())
     assert len(asked) == count
-    ben = next(each for each in found.weights if each.event.step == "3.apply0.ben.agent/ben/x")
+    ben = weight_at(found, "3.decide.ben.0")
     assert (ben.n, ben.low, ben.high) == (0, 0.0, 1.0)
     assert ben.unknown >= 1
-    assert "was not recorded" in found.problem
-    assert "--allow-calls" not in found.problem
+    assert found.problem == "it needs an answer that was not recorded"
 
 
 def test_allowed_calls_are_repeated_and_their_spread_is_told(tmp_path):
     asked = []
     folder, agents = asking_run(tmp_path, asked)
-    count = len(asked)
+    count, recorded = len(asked), (folder / "outcomes.jsonl").read_bytes()
     found = measure(
         folder,
         at(folder, "4.decide.ada.0"),
@@ -254,8 +281,9 @@ def test_allowed_calls_are_repeated_and_their_spread_is_told(tmp_path):
         runs=9,
     )
     assert len(asked) > count
+    assert (folder / "outcomes.jsonl").read_bytes() == recorded
     assert found.problem == ""
-    ben = next(each for each in found.weights if each.event.step == "3.apply0.ben.agent/ben/x")
+    ben = weight_at(found, "3.decide.ben.0")
     low, high = ben.spread
     assert low <= ben.weight <= high
     assert high > low, "the model answers otherwise each time"
@@ -273,14 +301,36 @@ def test_alteration_that_makes_a_play_fail_is_unknown(tmp_path):
     agents = [
         Doer("ada", lambda seen: add(1)),
         Doer("ben", lambda seen: add(seen.agent("ada")["x"])),
+        Doer("cleo", lambda seen: add(10) if seen.turn == 1 else None),
     ]
     given = config(turns=3, agent_vars=NUMBERS)
     folder = orchestrator(tmp_path, agents, Fragile(), given=given).run().output_dir
     found = measure(folder, at(folder, "3.decide.ben.0"), agents=agents, engine=Fragile())
-    state = next(each for each in found.weights if each.event.step == "2.apply0.ada.agent/ada/x")
-    assert state.unknown == 1
-    assert state.n >= 1
+    ada = weight_at(found, "2.decide.ada.0")
+    assert ada.unknown == 1, "it adds 10, as cleo did"
+    assert ada.n >= 1
     assert found.problem == "the play failed: ValueError: too many"
+
+
+def test_action_that_the_validator_refuses_alters_nothing(tmp_path):
+    class Strict(BaseValidator):
+        def validate_action(self, action, state):
+            is_odd = action.agent_id != "ada" or action.payload["amount"] % 2
+            return Verdict.accept() if is_odd else Verdict.reject("odd amounts alone")
+
+    agents = [
+        Doer("ada", lambda seen: add(1)),
+        Doer("ben", lambda seen: add(seen.agent("ada")["x"])),
+        Doer("cleo", lambda seen: add(2) if seen.turn == 1 else None),
+    ]
+    given = config(turns=3, agent_vars=NUMBERS)
+    folder = orchestrator(tmp_path, agents, given=given, validator=Strict()).run().output_dir
+    found = measure(
+        folder, at(folder, "3.decide.ben.0"), agents=agents, engine=Adder(), validator=Strict()
+    )
+    ada = weight_at(found, "2.decide.ada.0")
+    assert (ada.n, ada.weight, ada.unknown) == (1, 1.0, 2), "left out; cleo's 2 and ben's 0"
+    assert found.problem == "the validator refuses the other action"
 
 
 def test_failure_of_a_run_is_measured_too(tmp_path):
@@ -321,6 +371,57 @@ def test_alternatives_are_actions_that_were_taken_in_the_run(tmp_path):
     assert own.weight == 1
     assert own.n == 6, "left out, two other actions of its own, three of ben's"
     assert {amount for _, _, amount in seen} == taken
+
+
+def test_change_by_a_rule_gets_its_bounds_and_its_old_value(tmp_path):
+    class Tide(Adder):
+        def apply_engine_rules(self, view):
+            with view.rule("tide"):
+                view.world["sum"] = view.world["sum"] + 3
+
+    agents = [Doer("ada", lambda seen: add(int(seen.world["sum"] > 5)))]
+    tide = [{"name": "sum", "type": "int", "default": 0, "min": -5, "max": 40}]
+    given = config(turns=4, agent_vars=NUMBERS, global_vars=tide)
+    folder = orchestrator(tmp_path, agents, Tide(), given=given).run().output_dir
+    found = measure(folder, at(folder, "2.decide.ada.0"), agents=agents, engine=Tide())
+    state = weight_at(found, "1.tide.-.global/sum")
+    # 3 became 40, 0, -5, 6, 9 and 12, of which 0 and -5 are not above 5 either
+    assert (state.n, round(state.weight, 3)) == (6, 0.667)
+
+
+def test_heavy_causes_are_measured_more_closely_before_all_have_been_altered(folder):
+    found = measured(folder, at(folder, ALARM), runs=5)
+    assert weight_at(found, "2.decide.ada.0").n == 2
+    assert found.unmeasured == 1
+
+
+def test_beginning_of_a_long_trail_is_found_among_many_bystanders(tmp_path):
+    def passing(seen):
+        number = int(seen.agent_id[1:])
+        noise = sum(seen.agent(f"{side}{number}")["x"] for side in "lr")
+        told = seen.turn == number + 1 and (number == 0 or seen.agent(f"p{number - 1}")["x"])
+        return add(1) if told and noise >= 0 else None
+
+    agents = [Doer(f"p{n}", passing) for n in range(10)]
+    noisy = [f"{side}{n}" for side in "lr" for n in range(10)]
+
+    def reading(seen):
+        return add(2 if sum(seen.agent(name)["x"] for name in noisy) >= 0 else 1)
+
+    agents += [Doer(name, reading) for name in noisy]
+    given = config(turns=10)
+    folder = orchestrator(tmp_path, agents, given=given).run().output_dir
+    found = measure(folder, at(folder, "10.decide.p9.0"), agents=agents, engine=Adder(), runs=90)
+    assert found.weights[0].event.step == "1.decide.p0.0"
+    assert found.unmeasured > 80
+
+
+@pytest.mark.rest
+@pytest.mark.parametrize("kind", ["fishery, closed at a review", "traders, a debt comes due"])
+def test_planted_decision_is_among_the_first_three(tmp_path, kind):
+    incident = incidents.incidents(kind, tmp_path, 1)[0]
+    place, _ = incidents.measured(incident, 64)
+    assert place <= 3
 
 
 def test_wilson_interval():

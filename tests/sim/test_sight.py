@@ -183,3 +183,23 @@ def test_bad_sight_is_told_with_its_key():
     assert "'unaware', 'external' or 'insider'" in told["agents[0].sight.level"]
     assert "at least 0" in told["agents[0].sight.within"]
     assert "noise" in told["agents[0].sight.nose"]
+
+
+@pytest.mark.promise("O14b")
+def test_positions_that_decide_what_is_seen_are_causes_of_what_is_seen_and_what_is_not():
+    class Coming(BaseEngine):
+        def apply_engine_rules(self, view):
+            for name, place in (("ben", "7,7"), ("cleo", "1,0")) if view.turn == 1 else ():
+                with view.rule(name):
+                    view.world_map.move(name, place)
+
+    def look(seen):
+        return Action("look", {name: seen.sees(f"agent/{name}", "x") for name in NAMES[1:]})
+
+    agents = [Doer("ann", look), *map(Anyone, NAMES[1:])]
+    grid = {"grid": {"width": 9, "height": 9}}
+    events, _ = played(given({"within": 2}, grid), agents, Coming())
+    assert events["1.decide.ann.0"].new_value == {"ben": True, "cleo": False}
+    assert events["2.decide.ann.0"].new_value == {"ben": False, "cleo": True}
+    named = causes(events, "2.decide.ann.0")
+    assert {"1.ben.-.agent/ben/position", "1.cleo.-.agent/cleo/position"} <= named

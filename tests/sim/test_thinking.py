@@ -260,6 +260,7 @@ def noting(body):
     return json.dumps({"action": {"do": "none"}, **note})
 
 
+@pytest.mark.promise("O12", tier="person")
 def test_notes_are_bounded_recalled_by_importance_and_survive_a_kill(tmp_path):
     with Endpoint(noting) as endpoint:
         scenario = written(tmp_path, endpoint.base_url, keys="memory: 2")
@@ -283,14 +284,16 @@ def test_notes_are_bounded_recalled_by_importance_and_survive_a_kill(tmp_path):
 def test_what_is_recalled_into_a_prompt_is_a_cause(tmp_path):
     def script(body):
         note = {"note": "n", "importance": 5}
-        return json.dumps({**json.loads(generous(body)), **note})
+        return json.dumps({**json.loads(act("give", to="cleo", amount=1)), **note})
 
     with Endpoint(script) as endpoint:
-        result = run_of(written(tmp_path, endpoint.base_url, keys="memory: 3")).run()
+        scenario = written(tmp_path, endpoint.base_url, keys="memory: 3\n    sees: []")
+        result = run_of(scenario).run()
     events = events_of(result.output_dir)
     assert "3.llm-decide.ann.0" in causes(events, "3.decide.ann.0")
     for turn in (1, 2):
         assert f"{turn}.decide.ann.0" in behind(events, "3.llm-decide.ann.0")
+    assert "2.decide.ben.0" not in behind(events, "3.llm-decide.ann.0")
 
 
 def talking(body):
@@ -304,7 +307,9 @@ def talking(body):
 
 def test_what_is_said_is_heard_in_the_next_turn_alone_with_its_cause(tmp_path):
     with Endpoint(talking) as endpoint:
-        result = run_of(written(tmp_path, endpoint.base_url, keys="talk: true")).run()
+        changes = {'{type: "./gifts.py:Gifts"}': "{type: base}"}
+        scenario = written(tmp_path, endpoint.base_url, keys="talk: true", **changes)
+        result = run_of(scenario).run()
         texts = [user(one.body) for one in endpoint.requests]
     heard = {tuple(text.split(".")[:2]): text.partition("You hear:\n")[2] for text in texts}
     said = {key: text for key, text in heard.items() if text}
@@ -316,6 +321,7 @@ def test_what_is_said_is_heard_in_the_next_turn_alone_with_its_cause(tmp_path):
     events = events_of(result.output_dir)
     assert "1.apply0.ann.agent/ben/heard" in causes(events, "2.llm-decide.ben.0")
     assert "1.decide.ann.0" in behind(events, "2.decide.ben.0")
+    assert "1.llm-decide.cleo.0" in behind(events, "2.llm-decide.ben.0")  # she might have spoken
     assert not any("heard" in line for text in texts for line in text.splitlines())
     assert replay(result.output_dir).step == ""
 

@@ -407,11 +407,11 @@ def components():
             return "neighbours"
 
         def apply_engine_rules(self, view):
-            for name in ("ben", "cleo"):
-                with view.rule("wander"):
-                    here = view.world_map.position(name)
-                    near = view.world_map.neighbours(here)
-                    view.world_map.move(name, view.random(name).choice(near))
+            with view.rule("wander"):
+                near = view.world_map.neighbours(view.world_map.position("ben"))
+                view.world_map.move("ben", view.random("ben").choice(near))
+            if view.turn == 2:  # and stays there, over all checkpoints
+                view.world_map.move("cleo", "4,5")
 
     return {"agents": agents, "engine": Wandering({"ann": "4,4", "ben": "4,3", "cleo": "4,6"})}
 

@@ -13,6 +13,7 @@ from statistics import median
 import msgspec
 from tests.sim.toys import one_by_one
 
+from thence.core.diff import VOLATILE
 from thence.sim.events import Event, VerbosityLevel
 from thence.sim.scenario import SimulationConfig
 from thence.sim.simulation import Simulation, make_components
@@ -33,7 +34,12 @@ def played(
     simulation = Simulation(
         config, make_components(config), one_by_one(events.append), alter=alter, verbosity=verbosity
     )
-    asyncio.run(simulation.run(turns_max))
+
+    async def play() -> None:
+        await simulation.run(turns_max)
+        await simulation.close()
+
+    asyncio.run(play())
     return events
 
 
@@ -114,13 +120,18 @@ class Run:
             values = list(self._values_seen[event.scope, event.variable_name])
             rng.shuffle(values)
         other = [value for value in values if value != event.new_value]
-        return list(dict.fromkeys(other))[:ALTERATIONS_MAX]
+        return list({repr(value): value for value in other}.values())[:ALTERATIONS_MAX]
 
     def is_changed(self, effect: Event, cause: Event, value: object) -> bool:
         """Reports whether an effect is absent or different after a cause is altered."""
         events = played(self.config, {cause.step: value}, effect.turn_number, self.verbosity)
         altered = {event.step: event for event in events}.get(effect.step)
-        return altered is None or altered.details != effect.details
+        return altered is None or _lasting(altered) != _lasting(effect)
+
+
+def _lasting(event: Event) -> dict[str, object]:
+    """Returns the details of an event without what differs from run to run."""
+    return {name: value for name, value in event.details.items() if name not in VOLATILE}
 
 
 def sampled_outsiders(

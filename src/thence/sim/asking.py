@@ -5,13 +5,13 @@ another run, and answers in place of endpoints.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
-from thence.errors import EndpointDown, ModelCallFailed, ThenceError
+from thence.errors import BudgetSpent, EndpointDown, ModelCallFailed, ThenceError
 from thence.files import replace_file
 from thence.sim.models.client import (
     Attempt,
@@ -31,23 +31,21 @@ SHARED = "shared"
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=_KIND, omit_defaults=True):
-    """The outcome of one call: an answer, or a failure's words, or an answer of no use with them.
+    """The outcome of one call: an answer, or a failure with its attempts, or both.
 
-    `attempts` are those of a failure.
+    An answer with a failure can't be used, and was paid for.
     """
 
     endpoint: str
     answer: ModelAnswer | None = None
-    failure: tuple[str, str, str, str] | None = None
+    failure: str = ""
     attempts: tuple[Attempt, ...] = ()
 
     def text(self) -> str:
         """Returns the answer's text; raises ModelCallFailed for a failure."""
-        if self.failure is None and self.answer is not None:
-            return self.answer.text
-        operation, place, cause, hint = self.failure or ("could not ask a model", "", "", "")
-        words = {"place": place, "cause": cause, "hint": hint}
-        raise ModelCallFailed(operation, attempts=self.attempts, answer=self.answer, **words)
+        if self.answer is None or self.failure:
+            raise ModelCallFailed(self.failure, attempts=self.attempts, answer=self.answer)
+        return self.answer.text
 
 
 class ModelCall(msgspec.Struct, eq=False):
@@ -59,7 +57,7 @@ class ModelCall(msgspec.Struct, eq=False):
     request: str
     messages: Sequence[Mapping[str, str]]
     outcome: RecordedAnswer
-    causes: Mapping[str, None] = {}
+    causes: Iterable[str] = ()
     is_shared: bool = False
     event_id: str = ""
 
@@ -83,13 +81,6 @@ class ModelCall(msgspec.Struct, eq=False):
         return {**self.sums, **facts, "messages": messages, "answer": answer and answer.text}
 
 
-class _SharedCall(msgspec.Struct):
-    """A call for all who have the same request in a turn, and the causes that they share."""
-
-    task: asyncio.Task[ModelCall]
-    causes: Mapping[str, None]
-
-
 class Models:
     """The models that the components of one run ask; used from one event loop.
 
@@ -105,7 +96,8 @@ class Models:
         limits: dict[str, Any] = {"max_calls": settings.max_calls, "max_cost": settings.max_cost}
         self._budget = Budget(**limits, calls=calls, cost=cost)
         self._clients: dict[str, ModelClient] = {}
-        self._shared: dict[tuple[str, str], _SharedCall] = {}
+        # by turn and request, with the causes of all who share the call
+        self._shared: dict[tuple[str, str], tuple[asyncio.Task[ModelCall], set[str]]] = {}
         self._cassette_file = (folder or Path()) / settings.cassette if settings.cassette else None
         self._cassette: dict[str, list[RecordedOutcome]] | None = None
 
@@ -113,7 +105,7 @@ class Models:
         self,
         step: str,
         request: ModelRequest,
-        causes: Mapping[str, None],
+        causes: KeysView[str],
         *,
         endpoint: str | None = None,
         share: bool = False,
@@ -139,14 +131,13 @@ class Models:
         for key in [key for key in self._shared if key[0] != turn]:
             del self._shared[key]
         key = (turn, request_digest(content))
-        shared = self._shared.get(key)
-        if shared is None:
+        if key not in self._shared:
             task = asyncio.create_task(self._call(f"{turn}.{SHARED}.-", name, request, content))
-            shared = self._shared[key] = _SharedCall(task, causes)
-        else:
-            shared.causes = {cause: None for cause in shared.causes if cause in causes}
-        call = await asyncio.shield(shared.task)
-        call.causes, call.is_shared = shared.causes, True
+            self._shared[key] = task, set(causes)
+        task, common = self._shared[key]
+        common.intersection_update(causes)
+        call = await asyncio.shield(task)
+        call.causes, call.is_shared = sorted(common), True
         return call
 
     async def close(self) -> None:
@@ -176,12 +167,12 @@ class Models:
                 self._clients[name] = client
             return RecordedAnswer(name, await client.ask(request))
         except ModelCallFailed as error:
-            words = (error.operation, error.place, error.cause, error.hint)
             paid = cast(ModelAnswer | None, error.answer)
-            return RecordedAnswer(name, paid, words, cast(tuple[Attempt, ...], error.attempts))
+            attempts = cast(tuple[Attempt, ...], error.attempts)
+            return RecordedAnswer(name, paid, str(error), attempts)
+        except (EndpointDown, BudgetSpent):
+            raise
         except ThenceError as error:  # no key, say: no agent's policy can help that
-            if type(error) is not ThenceError:
-                raise
             why = {"place": error.place, "cause": error.cause, "hint": error.hint}
             raise EndpointDown(error.operation, **why) from error
 
@@ -217,7 +208,7 @@ def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
             start = dict.fromkeys(("calls", "failed", *_TOKENS), 0)
             entry = sums[section].setdefault(name, {**start, "cost": None})
             entry["calls"] += 1
-            entry["failed"] += recorded.failure is not None
+            entry["failed"] += bool(recorded.failure)
             for key in _TOKENS:
                 entry[key] += (answer and getattr(answer, key)) or 0
             if answer and answer.cost is not None:
@@ -241,9 +232,7 @@ def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
 
     Raises ThenceError if there are none.
     """
-    lines = [
-        line for line in outcomes if any(not call.failure for _, call in _model_answers([line]))
-    ]
+    lines = [line for line in outcomes if [*_model_answers([line])] and not is_failure(line)]
     if not lines:
         hint = "name a run of a scenario with agents that ask models"
         cause = "the run has no answers of models"

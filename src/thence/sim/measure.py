@@ -7,17 +7,19 @@ the recorded events, else a weight would tell of two plays that differ anyway.
 import asyncio
 import copy
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
+from itertools import chain, zip_longest
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from thence.core.event import Event, Members
 from thence.core.order import Cone
-from thence.errors import RunDiverged, ThenceError
+from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ThenceError
 from thence.sim.checkpoints import Checkpoint
 from thence.sim.events import level_of
 from thence.sim.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
@@ -35,10 +37,11 @@ from thence.sim.turn import message_of
 
 OnPlay = Callable[[int, int], None]
 RUNS_MAX = 64
-_FIRST, _MOST = 2, 8  # alterations of one cause, at first and at most
-_LOOKING = 0.75  # the share of the plays that looks for causes; the rest measures those that matter
+_MOST = 8  # alterations of one cause
+_LOOKING = 2 / 3  # the share of the plays that looks for causes; the rest measures what is heavy
 _REPEATS = 3  # of a play that asks for new answers
 _CHECKPOINTS_MAX = 64
+_LACKS = "it needs an answer that was not recorded"
 _Z = 1.96  # of a two-sided interval of 95 %
 
 
@@ -79,17 +82,17 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_dict(self, name: str) -> dict[str, Any]:
         """Returns the measurement as JSON values, its weights as the member `name`."""
-        rows = [{f: getattr(w, f) for f in w.__struct_fields__} for w in self.weights]
-        for row, event in [(row, row.pop("event")) for row in rows]:
-            row |= {"event_id": event.event_id, "step": event.step}
-        members = {field: getattr(self, field) for field in self.__struct_fields__[2:]}
-        return {"event_id": self.event.event_id, **members, name: rows}
+        members = msgspec.structs.asdict(self)
+        weights = [(w.event, msgspec.structs.asdict(w)) for w in members.pop("weights")]
+        rows = [{**row, "event": event.event_id, "step": event.step} for event, row in weights]
+        return {**members, "event": self.event.event_id, name: rows}
 
 
 class _Answers(Outcomes):
     """The recorded answers of a run, which note whether a play needed others."""
 
-    lacks = has_asked = False
+    lacks: bool = False
+    has_asked: bool = False
 
     def known(self, key: Key) -> RecordedOutcome | None:
         try:
@@ -103,11 +106,11 @@ class _Answers(Outcomes):
         return super().record(key, value, error)
 
 
-class _Played(msgspec.Struct):
+class _Played(NamedTuple):
     """One play: the details of the events at the steps of interest; why it is no test, if so."""
 
     details: dict[str | None, Mapping[str, Any]]
-    asked: bool
+    has_asked: bool
     problem: str
 
 
@@ -131,7 +134,7 @@ class _Player:
         past = [e for e in self.events if (e.turn_number or 0) <= turns and not is_of_process(e)]
         self.reference = self.play({}, stored=RecordedSteps(past))
         details = {event.step: plain_details(event.payload) for event in past}
-        self.reference.details |= {s: details[s] for s in self._steps & details.keys()}
+        self.reference.details.update((s, details[s]) for s in self._steps & details.keys())
         # who gave no answer in time is not waited for again; others may fail or not
         late = {s: facts for s, facts in self._failures.items() if facts["kind"] == "timed_out"}
         self._failures = late
@@ -145,10 +148,16 @@ class _Player:
     ) -> _Played:
         """Plays with one step altered; raises RunDiverged if stored events don't come again."""
         details: dict[str | None, Mapping[str, Any]] = {}
+        problem, altered_step = "", next(iter(alter), "")
+        refused_step = altered_step.replace(".decide", ".reject", 1)
+        is_refused = False
 
         def take(piece: Sequence[Members]) -> None:
-            events = (event for event in piece if event.step in self._steps)
-            details.update((event.step, plain_details(event.details or {})) for event in events)
+            nonlocal is_refused
+            for event in piece:
+                if event.step in self._steps:
+                    details[event.step] = plain_details(event.details or {})
+                is_refused |= event.step == refused_step != altered_step
 
         answers = _Answers(recorded=self._outcomes, may_ask=may_ask)
         simulation = Simulation(
@@ -162,19 +171,20 @@ class _Player:
             stored=stored,
             known_failures=self._failures,
         )
-        problem = ""
         try:
-            asyncio.run(self._play_turns(simulation, next(iter(alter), "")))
+            asyncio.run(self._play_turns(simulation, altered_step))
             if stored is not None:
                 stored.check_all_done()
         except Exception as error:  # door: an altered world may be one that a component refuses
-            if stored is not None and isinstance(error, RunDiverged):
+            if isinstance(error, (EndpointDown, BudgetSpent) if stored is None else RunDiverged):
                 raise
-            problem = f"the play failed: {type(error).__name__}: {message_of(error)}"
             simulation.recorder.flush()  # what happened before it in the turn
-            details[f"{simulation.recorder.turn}.failed.-.0"] = {"error": problem}
-        if answers.lacks:
-            problem, details = "it needs an answer that was not recorded", {}
+            failure = f"the play failed: {type(error).__name__}: {message_of(error)}"
+            details[f"{simulation.recorder.turn}.failed.-.0"] = {"error": failure}
+            problem = problem or failure
+        if answers.lacks or is_refused:
+            problem = "the validator refuses the other action"
+            problem, details = _LACKS if answers.lacks else problem, {}
         return _Played(details, answers.has_asked, problem)
 
     async def _play_turns(self, simulation: Simulation, altered_step: str) -> None:
@@ -198,8 +208,8 @@ class _Alterations:
     """The alterations of a run's events, at most `count` of each, drawn from the run itself.
 
     A DECISION or ACTION is left out; then a DECISION becomes another action that its agent took, or
-    one of such a type that another took. A STATE keeps its old value; then it gets its bounds, and
-    values that such a variable had in the run.
+    one of such a type that another took. A STATE gets the bound that is farther away, then its old
+    value, the other bound, and values that such a variable had in the run.
     """
 
     def __init__(self, player: _Player, count: int) -> None:
@@ -216,6 +226,14 @@ class _Alterations:
             return event.event_type in ("DECISION", "ACTION") and event.step is not None
         details = event.payload
         return details["variable_name"] in self._table.names(details["scope"])
+
+    def size(self, details: Mapping[str, Any]) -> float:
+        """Returns how much of its range in the run a STATE's number changed by, else 0."""
+        ends = (details["old_value"], details["new_value"])
+        values = [v for v in self._states[details["variable_name"]] if isinstance(v, int | float)]
+        if not all(isinstance(end, int | float) for end in ends) or not values:
+            return 0.0
+        return float(abs(ends[0] - ends[1]) / ((max(values) - min(values)) or 1))
 
     def of(self, event: Event) -> list[Any]:
         """Returns the alterations of an event, the same each time."""
@@ -238,11 +256,13 @@ class _Alterations:
         details = event.payload
         name = details["variable_name"]
         declared = self._table[self._table.index(details["scope"], name)].declaration
-        is_number = declared.kind in ("int", "float")
-        bounds = (declared.minimum, declared.maximum) if is_number else ()
-        lowest_highest = [declared.nearest(bound) for bound in bounds if bound is not None]
+        bounds: list[Any] = []
+        if declared.kind in ("int", "float"):
+            ends = [end for end in (declared.minimum, declared.maximum) if end is not None]
+            far = [(-abs(end - details["new_value"]), declared.nearest(end)) for end in ends]
+            bounds = [end for _, end in sorted(far)]
         seen = rng.sample(self._states[name], min(self._count, len(self._states[name])))
-        values = [details["old_value"], *lowest_highest, *seen]
+        values = [*bounds[:1], details["old_value"], *bounds[1:], *seen]
         return _distinct([v for v in values if not declared.fault(v)], details["new_value"])
 
 
@@ -264,30 +284,76 @@ def _distinct(values: Iterable[Any], own: object) -> list[Any]:
 class _Trials:
     """The altered plays of one measurement, at most `budget`, by the id of the altered event."""
 
-    def __init__(
-        self, player: _Player, count: int, budget: int, allow_calls: bool, on_play: OnPlay | None
-    ) -> None:
+    def __init__(self, player: _Player, alterations: _Alterations, budget: int, **how: Any) -> None:
         self.plays, self.budget, self.problem = 0, budget, ""
-        self.alterations = _Alterations(player, count)
         self.done: dict[str, list[list[_Played]]] = {}
-        self._player, self._on_play = player, on_play
-        self._repeats = _REPEATS if allow_calls else 1
+        self._player, self._alterations = player, alterations
+        self._repeats = _REPEATS if how["allow_calls"] else 1
+        self._on_play: OnPlay | None = how["on_play"]
 
     def alter(self, event: Event) -> bool:
         """Plays with the next alteration of an event; False if there is none, or no play left."""
         trials = self.done.setdefault(event.event_id, [])
-        drawn = self.alterations.of(event)
+        drawn = self._alterations.of(event)
         if self.plays >= self.budget or len(trials) >= len(drawn):
             return False
         alter = {event.step or "": drawn[len(trials)]}
         repeated: list[_Played] = []
-        while len(repeated) < self._repeats and (not repeated or repeated[-1].asked):
+        while len(repeated) < self._repeats and (not repeated or repeated[-1].has_asked):
             repeated.append(self._player.play(alter, may_ask=self._repeats > 1))
             self.plays += 1
             if self._on_play is not None:
                 self._on_play(min(self.plays, self.budget), self.budget)
         trials.append(repeated)
         return True
+
+    def search(self, causes: Sequence[Event], effect: Event, cone: Cone) -> None:
+        """Alters one cause after the other, in turn the next of `causes` and the nearest one.
+
+        After two thirds of the plays, the heaviest ones are altered again.
+        """
+        nearest = self._nearest({cause.event_id for cause in causes}, effect, cone)
+        in_turn = filter(None, chain.from_iterable(zip_longest(nearest, causes)))
+        looking = (self.alter(c) for c in in_turn if not self.done.get(c.event_id))
+
+        def again(least: float) -> bool:
+            weights = self.weights(cone, effect)
+            return any(self.alter(weight.event) for weight in weights if weight.weight >= least)
+
+        while (
+            (self.plays < self.budget * _LOOKING and any(looking))
+            or again(sys.float_info.min)
+            or any(looking)
+            or again(0.0)
+        ):
+            pass
+
+    def _nearest(self, ids: Collection[str], effect: Event, cone: Cone) -> Iterator[Event]:
+        """Yields decisions with some ids, the nearest first, along the trail of the heaviest.
+
+        Last come those behind one that changed nothing, or a notice that stands for many causes.
+        """
+        places = {cause.event_id: place for place, (cause, _) in enumerate(cone)}
+        queue: list[tuple[float, float, int]] = []
+        event, idle, weight = effect, 0.0, 1.0
+        while True:
+            for cause_id in event.caused_by:
+                if cause_id in places:
+                    heappush(queue, (idle, -weight, places.pop(cause_id)))
+            if not queue:
+                return
+            idle, weight, place = heappop(queue)
+            event, weight = cone[place][0], -weight
+            if event.event_id in ids and event.event_type == "DECISION":
+                yield event
+                tried = self.weight(event, effect, event, 0)
+                idle, weight = idle + (tried.weight == 0 < tried.n), tried.weight
+            idle += event.step is None
+
+    def weights(self, causes: Iterable[tuple[Event, int]], effect: Event) -> list[Weight]:
+        """Returns the weights of the causes that were altered, the heaviest first."""
+        altered = [(cause, depth) for cause, depth in causes if self.done.get(cause.event_id)]
+        return sorted((self.weight(c, effect, c, d) for c, d in altered), key=_heaviest_first)
 
     def weight(self, cause: Event, effect: Event, event: Event, depth: int) -> Weight:
         """Returns how much a cause mattered for an effect, told of one of them."""
@@ -335,59 +401,24 @@ def _moved(was: Mapping[str, Any], now: Mapping[str, Any] | None) -> float:
     return min(1.0, abs(old - new) / max(abs(old), abs(new)))
 
 
-class _Search:
-    """The search for the causes of an event that mattered, among those of `cone`."""
+def _largest_first(alterations: _Alterations, cone: Cone) -> list[Event]:
+    """Returns the causes to alter: decisions, the largest changes first, then changes by rules.
 
-    def __init__(self, trials: _Trials, effect: Event, cone: Cone) -> None:
-        self._trials, self._effect = trials, effect
-        self._cone = {cause.event_id: (n, cause, depth) for n, (cause, depth) in enumerate(cone)}
-        acted = {_act_step(cause) for cause, _ in cone if cause.event_type == "DECISION"}
-        can = trials.alterations.can
-        self.alterable = {  # an ACTION is measured through its DECISION
-            cause.event_id for cause, _ in cone if cause.step not in acted and can(cause)
-        }
-        self._idle: dict[str, int] = {}  # causes that changed nothing, on the best way to each
-        self._queue: list[tuple[int, int, str]] = []
-        self._queue_causes(effect, 0)
-
-    def weights(self) -> list[Weight]:
-        """Returns the weights of the causes that were altered, the heaviest first."""
-        altered = [self._cone[cause_id] for cause_id, trials in self._trials.done.items() if trials]
-        weights = [self._trials.weight(c, self._effect, c, depth) for _, c, depth in altered]
-        return sorted(weights, key=_heaviest_first)
-
-    def go_on(self) -> bool:
-        """Looks for a cause that matters, later at one more closely; False if none is left."""
-        is_looking = self._trials.plays < self._trials.budget * _LOOKING
-        return (is_looking and self._look()) or self._look_closer() or self._look()
-
-    def _queue_causes(self, event: Event, idle: int) -> None:
-        """Puts the causes of an event in the queue: last those behind what changed nothing."""
-        for cause in event.caused_by:
-            if cause in self._cone and idle < self._idle.get(cause, idle + 1):
-                self._idle[cause] = idle
-                heappush(self._queue, (idle, self._cone[cause][0], cause))
-
-    def _look(self) -> bool:
-        while self._queue:
-            idle, _, cause_id = heappop(self._queue)
-            if idle > self._idle[cause_id]:
-                continue
-            _, cause, depth = self._cone[cause_id]
-            is_altered = cause_id in self.alterable and self._trials.alter(cause)
-            if is_altered:
-                for _ in range(_FIRST - 1):
-                    self._trials.alter(cause)
-                weight = self._trials.weight(cause, self._effect, cause, depth)
-                idle += weight.n > 0 and not weight.weight
-            self._queue_causes(cause, idle)
-            if is_altered:
-                return True
-        return False
-
-    def _look_closer(self) -> bool:
-        weights = sorted(self.weights(), key=lambda weight: weight.n + weight.unknown)
-        return any(self._trials.alter(weight.event) for weight in weights if weight.weight)
+    An ACTION and what it changed are measured through its DECISION.
+    """
+    steps = {_act_step(cause) for cause, _ in cone if cause.event_type == "DECISION"}
+    acts = {cause.event_id: cause.step for cause, _ in cone if cause.step in steps}
+    sizes: dict[str | None, float] = {}
+    causes: list[Event] = []
+    for cause, _ in cone:
+        of_acts = [acts[act_id] for act_id in cause.caused_by if act_id in acts]
+        if cause.event_type == "STATE" and ".apply" in (cause.step or "") and of_acts:
+            size = alterations.size(cause.payload)
+            sizes[of_acts[0]] = max(size, sizes.get(of_acts[0], 0.0))
+        elif cause.event_id not in acts and alterations.can(cause):
+            causes.append(cause)
+    causes.sort(key=lambda cause: -sizes.get(_act_step(cause), 0.0))
+    return sorted(causes, key=lambda cause: cause.event_type == "STATE")
 
 
 def _heaviest_first(weight: Weight) -> Any:
@@ -407,14 +438,14 @@ def measure(
     """Measures which causes of an event mattered, or which of its effects it changed.
 
     The run in the folder is played again in memory, at most `runs` times, each time with one
-    DECISION, ACTION or STATE left out or altered: the nearest causes first, those behind a cause
-    that changed nothing last; an ACTION through its DECISION. For `of_effects` it is the event
-    itself. Recorded answers are used; an alteration that needs another is unknown, or asks, with
-    `allow_calls`, in three plays. `on_play` is called with the number of plays and `runs`.
-    `components` are the agents, engine and validator that the run was given as objects, as they
-    were at its start. Blocks; Ctrl-C ends it with what is measured so far. Raises EventNotFound,
-    NotALog for a log that is no run, RunDiverged where the run comes to other events than it has
-    recorded, ThenceError where nothing can be altered.
+    DECISION, ACTION or STATE left out or altered: in turn the nearest cause, and the decision that
+    changed a number most; an ACTION and what it changed through their DECISION; changes by rules
+    last. For `of_effects` it is the event itself. Recorded answers are used; an alteration that
+    needs another is unknown, or asks, with `allow_calls`, in three plays. `on_play` is called with
+    the number of plays and `runs`. `components` are the agents, engine and validator that the run
+    was given as objects, as they were at its start. Blocks; Ctrl-C ends it with what is measured so
+    far. Raises EventNotFound, NotALog for a log that is no run, RunDiverged where the run comes to
+    other events than it has recorded, ThenceError where nothing can be altered.
     """
     with RecordedRun(folder) as run:
         ask = run.log.effects if of_effects else run.log.why
@@ -423,39 +454,43 @@ def measure(
         cone = answer.cone if of_effects else ((named, 0),)
         turns = max((effect.turn_number or 0 for effect, _ in cone), default=0)
         player = _Player(run, turns, [effect.step for effect, _ in cone], components)
-    trials = _Trials(player, runs if of_effects else _MOST, runs, allow_calls, on_play)
     effects = [(effect, depth) for effect, depth in cone if effect.step in player.reference.details]
-    search = _Search(trials, named, () if of_effects else answer.cone)
-    if not effects or not (trials.alterations.can(named) if of_effects else search.alterable):
+    alterations = _Alterations(player, runs if of_effects else _MOST)
+    causes = [named] if of_effects else _largest_first(alterations, answer.cone)
+    if not effects or not any(map(alterations.can, causes)):
         raise _refused(player, named, of_effects, bool(effects))
+    trials = _Trials(player, alterations, runs, allow_calls=allow_calls, on_play=on_play)
     is_interrupted = False
     try:
-        while trials.alter(named) if of_effects else search.go_on():
-            pass
-    except KeyboardInterrupt:
+        if of_effects:
+            while trials.alter(named):
+                pass
+        else:
+            trials.search(causes, named, answer.cone)
+    except (KeyboardInterrupt, EndpointDown, BudgetSpent) as error:
         is_interrupted = True
+        trials.problem = trials.problem or str(error)
     if of_effects:
         weights = [trials.weight(named, effect, effect, depth) for effect, depth in effects]
     else:
-        weights = search.weights()
+        weights = trials.weights(answer.cone, named)
     return Measurement(
         event=named,
         weights=tuple(sorted(weights, key=_heaviest_first)),
         plays=trials.plays,
-        unmeasured=max(0, len(search.alterable) - len(weights)),
+        unmeasured=max(0, len(causes) - len(weights)),
         problem=trials.problem,
         interrupted=is_interrupted,
     )
 
 
 def _refused(player: _Player, event: Event, of_effects: bool, has_effects: bool) -> ThenceError:
-    cause = "none of its causes can be altered" if has_effects else "no play comes to it"
+    lacks = "nothing that can be altered led to it" if has_effects else "no play comes to it"
     if of_effects:
-        cause = "it can't be altered" if has_effects else "no play comes to an effect of it"
-    problem = player.reference.problem
+        lacks = "it can't be altered" if has_effects else "no play comes to an effect of it"
     return ThenceError(
         "could not measure",
         place=f"{event.event_type} {event.step or event.event_id} of {player.run_id}",
-        cause=f"{cause}; {problem}" if problem else cause,
+        cause="; ".join(filter(None, (lacks, player.reference.problem))),
         hint="name an event behind a decision, of a run with verbosity DECISION or more",
     )

@@ -61,7 +61,7 @@ async def ask(
         raise ThenceError("could not ask a model", place=place, cause=cause, hint=hint)
     for is_last in (False, True):
         request = ModelRequest(tuple(messages), schema)
-        call = await models.ask(step, request, view.causes, endpoint=endpoint, share=share)
+        call = await models.ask(step, request, view.causes.keys(), endpoint=endpoint, share=share)
         view._called(call)
         answer = call.outcome.text()
         try:
@@ -93,21 +93,22 @@ def _folder(config: SimulationConfig | None) -> Path:
 def read_values(view: RecordedView, patterns: Sequence[str], own: str) -> str:
     """Returns the variables that fit patterns, as lines of text; a bare name is one of `own`.
 
-    Raises ThenceError for a pattern that no variable fits.
+    What the view can't see is left out. Raises ThenceError for a pattern that no variable fits.
     """
     table, lines = view.ledger.table, []
     for pattern in patterns:
         scope, _, name = pattern.rpartition("/")
-        subject = pattern if scope else f"{own}/{name}"
-        if "*" not in subject:
-            lines.append(f"{pattern} = {_shown(view.get(scope or own, name))}")
-            continue
-        fitting = [variable for variable in table if fnmatchcase(variable.subject, subject)]
+        subject = f"{scope or own}/{name}"
+        if "*" in subject:
+            fitting = [one for one in table if fnmatchcase(one.subject, subject)]
+        else:
+            fitting = [table[table.index(scope or own, name)]]
         if not fitting:
-            raise table.unknown(scope, name)
-        lines += [
-            f"{variable.subject} = {_shown(view.value(variable.index))}" for variable in fitting
-        ]
+            raise table.unknown(scope or own, name)
+        for one in fitting:
+            if view.sees(one.scope, one.declaration.name):
+                label = one.subject if scope else name
+                lines.append(f"{label} = {_shown(view.value(one.index))}")
     return "\n".join(lines)
 
 

@@ -43,7 +43,7 @@ class Received(NamedTuple):
 Script = Callable[[dict[str, Any]], "str | Reply"]
 
 
-def completion(text: str | None, **changes: Any) -> dict[str, Any]:
+def completion(text: object, **changes: Any) -> dict[str, Any]:
     """Returns the body of a good answer; `changes` are of the message, or its finish_reason."""
     finish_reason = changes.pop("finish_reason", "stop")
     message = {"role": "assistant", "content": text, **changes}
@@ -81,6 +81,7 @@ def _faults() -> dict[str, Reply]:
         "wrong_schema": Reply(completion('{"other": true}')),
         "empty": Reply(completion("")),
         "no_choices": Reply({**completion("yes"), "choices": []}),
+        "parts": Reply(completion([{"type": "text", "text": "yes"}])),
         "huge": Reply(raw=head + b"content-length: %d\r\n\r\n" % TOO_LARGE_BYTES + b" " * 2**23),
         "huge_chunked": Reply(
             raw=head

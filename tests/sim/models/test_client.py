@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from tests.sim.models.endpoint import Endpoint, Reply, completion
+from tests.sim.models.endpoint import FAULTS, Endpoint, Reply, completion
 
 from thence.errors import BudgetSpent, EndpointDown, ModelCallFailed, ThenceError
 from thence.sim.models.client import Budget, ModelAnswer, ModelClient, ModelRequest
@@ -76,6 +76,7 @@ def reasons(attempts: object) -> list[str]:
         ("packed", "not_json", 200),
         ("half_json", "half_json", 200),
         ("no_choices", "no_choices", 200),
+        ("parts", "no_choices", 200),
         ("never", "timeout", None),
         ("closing", "connection", None),
         ("closing_midway", "connection", None),
@@ -156,7 +157,14 @@ def test_retry_after_is_waited_for():
     assert answer.attempts[0].waited_s == 0.2
 
 
-@pytest.mark.parametrize("value", ["3600", "date", "nan"])
+@pytest.mark.parametrize("value", ["-5", "nan", "Thu, 01 Jan 1970 00:00:00 GMT"])
+def test_retry_after_of_the_past_is_not_waited_for(value):
+    with Endpoint(lambda body: Reply({}, 429, {"retry-after": value})) as endpoint:
+        (answer,) = ask(endpoint, retries=1)
+    assert [attempt.waited_s for attempt in failed(answer).attempts] == [0, 0]
+
+
+@pytest.mark.parametrize("value", ["3600", "date", "inf"])
 def test_retry_after_beyond_the_call_is_not_waited_for(value):
     if value == "date":
         value = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
@@ -165,7 +173,7 @@ def test_retry_after_beyond_the_call_is_not_waited_for(value):
         start_s = monotonic()
         (answer,) = ask(endpoint, within_s=None, retries=1)
     assert monotonic() - start_s < 5
-    assert len(failed(answer).attempts) == (2 if value == "nan" else 1)
+    assert len(failed(answer).attempts) == 1
 
 
 def test_retries_end():
@@ -220,6 +228,25 @@ def test_calls_that_go_on_end_with_the_endpoint(monkeypatch):
     assert [type(answer) for answer in answers] == [EndpointDown] * 3
     assert "LOCAL_KEY" in str(answers[0])
     assert KEY not in "".join(map(str, answers))
+
+
+@pytest.mark.rest
+@pytest.mark.parametrize(
+    ("first", "second", "retries"),
+    [("500", None, 1), ("500", "429", 1), ("html", None, 0), ("html", "empty", 0)],
+)
+def test_endpoint_that_answers_now_and_then_is_not_down(first, second, retries):
+    """A sign of life is one, though no call may get what it can use."""
+
+    def script(body: dict[str, Any]) -> str | Reply:
+        number = len(endpoint.requests)
+        if number % 2:
+            return FAULTS[first]._replace(delay_s=0.5 if first == "500" else 0)
+        return FAULTS[second] if second and (number < 8 or retries == 0) else "yes"
+
+    with Endpoint(script) as endpoint:
+        answers = ask(endpoint, asks=12 - 6 * retries, within_s=60, timeout_s=0.8, retries=retries)
+    assert not [answer for answer in answers if isinstance(answer, EndpointDown)]
 
 
 def test_nobody_listens():
@@ -306,7 +333,10 @@ def test_sampling_is_sent_if_it_is_set():
 def test_tokens_and_cost_are_those_that_are_reported():
     usage = {"prompt_tokens": 1_000, "completion_tokens": 500}
     cached = {**usage, "prompt_tokens_details": {"cached_tokens": 400}}
-    bodies = [{**completion("a"), "usage": value} for value in (usage, cached, None, {"any": "x"})]
+    bodies = [
+        {**completion("a"), "usage": value}
+        for value in (usage, cached, None, {"prompt_tokens": "20", "completion_tokens": 0.5})
+    ]
     prices = {"price_in": 2.0, "price_out": 8.0, "price_cached": 0.5}
     budget = Budget()
     with Endpoint(lambda body: Reply(bodies[len(endpoint.requests) - 1])) as endpoint:

@@ -1,10 +1,11 @@
 """How many requests of one or several processes are at an endpoint, at once and a minute."""
 
 import asyncio
+import struct
 import subprocess
 import sys
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import pytest
@@ -134,6 +135,13 @@ def test_requests_a_minute_are_spaced(tmp_path, is_shared):
         time_s = monotonic() - start_s
     expected_s = (40 if is_shared else 30) * 60 / 1_200 - 1.0
     assert expected_s * 0.9 < time_s < expected_s + 2
+
+
+def test_clock_that_was_set_back_holds_nobody(tmp_path):
+    (tmp_path / "local.pace").write_bytes(struct.pack("<dd", time() + 3_600, time() + 3_600))
+    with Endpoint() as endpoint:
+        answers = answers_of(endpoint.base_url, 2, tmp_path, 30, requests_per_minute=6_000)
+    assert all(isinstance(answer, ModelAnswer) for answer in answers)
 
 
 def test_tokens_a_minute_are_waited_for():

@@ -14,7 +14,8 @@ class Gifts(BaseEngine):
             return
         amount = min(action.payload["amount"], view.agent(action.agent_id)["money"])
         view.agent(action.agent_id)["money"] -= amount
-        view.agent(action.payload["to"])["money"] += amount
+        receiver = view.agent(action.payload["to"])
+        receiver.set_within("money", receiver["money"] + amount)
 
     def reach(self, agent):
         return ["ann", "ben", "cleo"]

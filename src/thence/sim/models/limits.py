@@ -21,8 +21,8 @@ chance = SystemRandom()
 _PAUSES_S = (0.002, 0.01)
 _TRIES_MAX = 32
 _LOCK_WAIT_S = 1.0
-# requests that are late catch up so much; nobody waits longer for a moment that a file names
-_LATE_S_MAX, _WAIT_S_MAX = 1.0, 600.0
+# late requests catch up so much, and tokens are waited for so long
+_LATE_S_MAX, _DEBT_S_MAX = 1.0, 600.0
 _MOMENTS = struct.Struct("<dd")
 
 
@@ -93,11 +93,16 @@ class RequestLimits:
         with file or nullcontext():
             now_s = time()
             data = (file.read() if file else self._moments) or self._moments
-            request_s, token_s = (min(at_s, now_s + _WAIT_S_MAX) for at_s in _MOMENTS.unpack(data))
+            # a moment beyond what is ever written: the clock was set back
+            moments_s = (
+                at_s if at_s <= now_s + _DEBT_S_MAX else now_s for at_s in _MOMENTS.unpack(data)
+            )
+            request_s, token_s = moments_s
             if requests and max(request_s, token_s) > now_s:
                 return float(max(request_s, token_s) - now_s)
             request_s = max(request_s, now_s - _LATE_S_MAX) + requests * self._spacing_s[0]
             token_s = max(token_s, now_s) + tokens * self._spacing_s[1]
+            token_s = min(token_s, now_s + _DEBT_S_MAX)
             self._moments = _MOMENTS.pack(request_s, token_s)
             if file:
                 file.seek(0)

@@ -1,0 +1,117 @@
+"""The commands about runs whose agents ask models."""
+
+import pytest
+from tests.cli.warm import warm
+from tests.sim.models.endpoint import Endpoint
+from tests.sim.models.negotiators import CASSETTE, recorded
+from tests.sim.models.village import generous, written
+
+from thence.sim.asking import write_cassette
+from thence.sim.outcomes import read_outcomes
+
+pytestmark = [pytest.mark.promise("O12"), pytest.mark.rest]
+
+
+def test_run_that_reaches_its_limit_says_how_it_goes_on(tmp_path):
+    with Endpoint(generous) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        paused = warm("sim", "run", scenario, "--max-calls", "4", "--run-id", "a", cwd=tmp_path)
+        assert paused.code == 130
+        *_, first, why, following = paused.err.splitlines()
+        assert first == "thence: run a is paused"
+        assert why.startswith("  why:  could not ask a model: max_calls is 4; ")
+        assert following == "  next: thence sim resume output/a"
+        assert warm("sim", "list", cwd=tmp_path).out.startswith("interrupted")
+        calls = len(endpoint.requests)
+        paused = warm("sim", "resume", "a", "--max-calls", "6", cwd=tmp_path)
+        assert (paused.code, len(endpoint.requests)) == (130, 6)
+        resumed = warm("sim", "resume", "a", "--max-calls", "100", "--json", cwd=tmp_path)
+    assert (resumed.code, resumed.json["status"]) == (0, "completed")
+    assert calls == 4
+    assert resumed.json["usage"]["by_model"]["qwen"]["calls"] == len(endpoint.requests) == 12
+
+
+def test_run_stops_at_what_it_may_cost(tmp_path):
+    with Endpoint(generous) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        paused = warm("sim", "run", scenario, "--max-cost", "0.0001", cwd=tmp_path)
+    assert paused.code == 130
+    assert "max_cost is 0.0001" in paused.err
+    assert 4 <= len(endpoint.requests) <= 6  # each costs 0.00003, three are asked at once
+
+
+def test_decision_shows_what_it_was_told_and_answered(tmp_path):
+    warm("sim", "run", "negotiation", "--run-id", "a", "--quiet", cwd=tmp_path)
+    (line,) = [
+        line
+        for line in warm("log", "--limit", "0", "--json", cwd=tmp_path).out.splitlines()
+        if '"step":"3.decide.mill.0"' in line
+    ]
+    event_id = line.partition('"event_id":"')[2][:26]
+    text = warm("show", event_id, cwd=tmp_path).out
+    told = text.partition("\nsystem:\n")[2]
+    assert told.startswith("  You speak for a village on a river.")
+    assert "\nuser:\n  You are mill. It is turn 3.\n  You see:\n  need = 30\n" in told
+    assert "  north: We go down to 28." in told
+    assert '\nanswer:\n  {"action": {"do": "claim", "amount":' in told
+    assert "mill asked qwen of local: 20 tokens in, 5 out" in text
+
+
+def test_show_sums_up_calls_by_agent_and_model(tmp_path):
+    warm("sim", "run", "negotiation", "--run-id", "a", "--quiet", cwd=tmp_path)
+    lines = warm("sim", "show", "a", cwd=tmp_path).lines
+    assert lines[lines.index("models, by agent") + 1] == (
+        "  north: 5 calls, 100 tokens in (0 cached) and 25 out"
+    )
+    assert lines[lines.index("models, by model") + 1].startswith("  qwen: 25 calls, 500 tokens")
+    assert warm("sim", "show", "a", "--json", cwd=tmp_path).json["usage"]["by_agent"]["mill"] == {
+        "calls": 5,
+        "failed": 0,
+        "tokens_in": 100,
+        "tokens_out": 25,
+        "tokens_cached": 0,
+        "cost": None,
+    }
+
+
+def test_cassette_of_a_run_plays_it_again(tmp_path):
+    with Endpoint(generous) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        warm("sim", "run", scenario, "--run-id", "a", "--quiet", cwd=tmp_path)
+    made = warm("sim", "cassette", "a", "--output", "b.jsonl", cwd=tmp_path)
+    assert made.out == "wrote 12 answers to b.jsonl\n"
+    played = warm("sim", "run", scenario, "--cassette", "b.jsonl", "--json", cwd=tmp_path)
+    assert played.json["status"] == "completed"
+    assert (
+        warm("sim", "replay", "a", "--json", cwd=tmp_path).json["sha256"]
+        == (warm("sim", "replay", played.json["run_id"], "--json", cwd=tmp_path).json["sha256"])
+    )
+    (tmp_path / "b.jsonl").unlink()
+    replayed = warm("sim", "replay", played.json["run_id"], cwd=tmp_path)
+    assert replayed.out.startswith("the same: ")
+    lacking = warm("sim", "run", scenario, "--cassette", "b.jsonl", cwd=tmp_path)
+    assert lacking.code == 2
+
+
+def test_run_without_models_has_no_cassette(tmp_path):
+    warm("sim", "run", "fishery", "--turns", "2", "--run-id", "a", "--quiet", cwd=tmp_path)
+    ended = warm("sim", "cassette", "a", "--output", "b.jsonl", cwd=tmp_path)
+    assert ended.code == 1
+    assert "the run has no answers of models" in ended.err
+    assert "models, by" not in warm("sim", "show", "a", cwd=tmp_path).out
+
+
+def test_shipped_cassette_is_what_its_model_answers(tmp_path):
+    run = recorded(tmp_path)
+    made = tmp_path / "made.jsonl"
+    write_cassette(read_outcomes(run).values(), made)
+
+    def answers(file):
+        texts = [line.partition('"text":"')[2] for line in file.read_text().splitlines()]
+        steps = [line.partition('"request":"')[0] for line in file.read_text().splitlines()]
+        return dict(zip(steps, texts, strict=True))
+
+    assert answers(made) == answers(CASSETTE)
+    assert {line[:80] for line in made.read_text().splitlines()} == {
+        line[:80] for line in CASSETTE.read_text().splitlines()
+    }

@@ -1,0 +1,176 @@
+"""Runs of many model-driven agents: killed at any moment, concurrent, altered, typed."""
+
+import json
+import os
+import random
+import re
+import signal
+import threading
+
+import pytest
+from tests.sim.models.endpoint import Endpoint
+from tests.sim.models.village import act, generous, user, written
+from tests.sim.test_thinking import events_of, run_of
+from tests.sim.truth import Run, sampled_causes, sampled_outsiders
+from tests.test_public_names import MYPY, judged
+
+from thence.sim import SimulationConfig, VerbosityLevel, replay, resume
+from thence.sim.outcomes import read_outcomes
+
+pytestmark = [pytest.mark.promise("O12"), pytest.mark.rest]
+KILLS = 30
+CALLS = 12
+__all__ = ["judged"]
+
+
+def step_of(request) -> str:
+    """Returns the step that asks for a request of the village."""
+    name, turn = re.match(r"You are (\w+)\. It is turn (\d+)", user(request.body)).groups()
+    return f"{turn}.decide.{name}"
+
+
+class Killer:
+    """A model that kills the process that asks, so many seconds after so many requests."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.process, self.requests_left, self.wait_s = 0, 0, 0.0
+        self.is_ready = threading.Event()
+
+    def __call__(self, body):
+        with self.lock:
+            self.requests_left -= 1
+            if self.requests_left == 0:
+                self.is_ready.wait(30)
+                threading.Timer(self.wait_s, os.kill, (self.process, signal.SIGKILL)).start()
+        note = {"note": f"I had {len(user(body))}", "importance": 1 + len(user(body)) % 10}
+        return json.dumps({**json.loads(generous(body)), **note})
+
+    def kill(self, run, requests, wait_s):
+        """Plays a run in a child, which is killed."""
+        self.is_ready.clear()
+        self.requests_left, self.wait_s = requests, wait_s
+        self.process = os.fork()
+        if not self.process:
+            try:
+                run()
+                signal.pause()
+            finally:
+                os._exit(1)
+        self.is_ready.set()
+        _, status = os.waitpid(self.process, 0)
+        assert os.WIFSIGNALED(status)
+
+
+def test_run_killed_at_any_moment_asks_for_nothing_that_was_recorded(tmp_path):
+    seed = random.SystemRandom().getrandbits(32)
+    print("seed", seed)
+    rng, model = random.Random(seed), Killer()
+    with Endpoint(model, delay_s=0.02) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, keys="memory: 3\n    talk: true")
+        whole = run_of(scenario, run_id="whole").run()
+        content = replay(whole.output_dir)
+        assert len({step_of(one) for one in endpoint.requests}) == CALLS
+        for number in range(KILLS):
+            before = len(endpoint.requests)
+            settings = {"run_id": f"killed-{number}", "mode": rng.choice(["sync", "async"])}
+            model.kill(
+                lambda settings=settings: run_of(scenario, **settings).run(),
+                rng.randint(1, CALLS),
+                rng.uniform(0, 0.06),
+            )
+            folder = tmp_path / "runs" / settings["run_id"]
+            recorded = {outcome.step for outcome in read_outcomes(folder).values()}
+            assert recorded <= {step_of(one) for one in endpoint.requests[before:]}
+            before = len(endpoint.requests)
+            if not (folder / "result.json").exists():
+                result = resume(folder).run()
+                assert result.final_state == whole.final_state
+            again = [step_of(one) for one in endpoint.requests[before:]]
+            assert sorted([*recorded, *again]) == sorted(set(recorded) | set(again))
+            assert len(recorded) + len(again) == CALLS
+            played = replay(folder)
+            assert (played.step, played.sha256) == ("", content.sha256)
+
+
+def test_many_agents_wait_for_their_models_at_once(tmp_path):
+    count = 100
+    with Endpoint(lambda body: act(), delay_s=2.0) as endpoint:
+        terms = {
+            "  - &agent\n    name: ann": f"  - &agent\n    name: ann\n    count: {count}",
+            "  - {<<: *agent, name: ben}\n  - {<<: *agent, name: cleo}\n": "",
+            "timeout_s: 5": f"timeout_s: 60, concurrency: {count}",
+            "gifts.py:Gifts": "gifts.py:Gifts",
+        }
+        scenario = written(tmp_path, endpoint.base_url, **terms)
+        text = scenario.read_text().replace('{type: "./gifts.py:Gifts"}', "{type: base}")
+        scenario.write_text(text)
+        result = run_of(scenario, max_turns=1).run()
+    assert result.status == "completed"
+    assert len(events_of(result.output_dir, "llm_call")) == count
+    assert endpoint.in_flight_max == count  # more than the 64 async calls of other components
+
+
+@pytest.mark.parametrize("verbosity", ["DETAIL", "ACTION", "DECISION"])
+def test_what_changes_by_an_altered_event_names_it_as_a_cause(tmp_path, verbosity):
+    seed = random.SystemRandom().getrandbits(32)
+    print("seed", seed)
+
+    def script(body):
+        text = user(body)
+        if "You hear" in text or int(re.search(r"turn (\d+)", text)[1]) % 3:
+            return generous(body)
+        return act("say", to="all", text=re.search(r"money = \d+", text)[0])
+
+    with Endpoint(script) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, keys="talk: true")
+        run = Run(SimulationConfig.from_file(scenario), 1, VerbosityLevel[verbosity])
+        wrong = sampled_outsiders(run, random.Random(seed), 40)
+        if verbosity == "DETAIL":
+            idle = sampled_causes(run, random.Random(seed), 20)
+            assert len(idle) < 15
+    assert [(effect.step, event.step) for effect, event, _ in wrong] == []
+
+
+PROGRAM = """\
+from collections.abc import Mapping, Sequence
+from thence.sim import (
+    Action, Decision, LLMAgent, LLMEngine, LLMValidator, Observation, RecordedState, RunResult,
+    SimulationOrchestrator, Verdict, View,
+)
+
+class Trader(LLMAgent):
+    def messages(self, observation: Observation) -> Sequence[Mapping[str, str]]:
+        return [{"role": "user", "content": f"You have {observation['money']}."}]
+    def action(self, answer: str, observation: Observation) -> Decision:
+        return Action("give", {"to": "ben", "amount": int(answer)})
+
+class Judge(LLMValidator):
+    def messages(self, action: Action, state: RecordedState) -> Sequence[Mapping[str, str]]:
+        return [{"role": "user", "content": action.action_type}]
+    def verdict(self, answer: str, action: Action, state: RecordedState) -> Verdict:
+        return Verdict.accept() if answer == "yes" else Verdict.reject(answer)
+
+class Weather(LLMEngine):
+    def messages(self, view: View) -> Sequence[Mapping[str, str]]:
+        return [{"role": "user", "content": "rain?"}]
+    def change(self, answer: str, view: View) -> None:
+        view.world["rain"] = answer == "yes"
+
+run = SimulationOrchestrator(
+    "negotiation", agents=[Trader("ann", endpoint="local", share=True)], engine=Weather(),
+    validator=Judge(), max_calls=10, max_cost=0.5, cassette="answers.jsonl",
+)
+result = run.run()
+if isinstance(result, RunResult):
+    reveal_type(result.usage)
+"""
+
+
+@MYPY
+def test_components_that_ask_models_are_typed(judged):
+    *told, end = judged(PROGRAM)
+    assert end == "Success: no issues found in 1 source file"
+    assert "Mapping[str, Any]" in "".join(told)
+    *_, wrong = judged(PROGRAM.replace("int(answer)", "answer.foo"))
+    assert wrong.startswith("Found 1 error")

@@ -1,0 +1,203 @@
+"""Components in Python that ask models, and agents that follow a script."""
+
+import json
+
+import pytest
+from tests.sim.models.endpoint import Endpoint
+from tests.sim.models.village import act, generous, user, written
+from tests.sim.test_thinking import behind, causes, events_of, run_of
+
+from thence.errors import ScenarioError
+from thence.sim import Action, LLMAgent, LLMEngine, LLMValidator, Verdict, replay
+
+pytestmark = pytest.mark.promise("O12")
+
+
+class Inspector(LLMValidator):
+    def messages(self, action, state):
+        money = state.agent(action.agent_id)["money"]
+        return [{"role": "user", "content": f"judge: {action.agent_id} has {money}"}]
+
+    def verdict(self, answer, action, state):
+        return {"yes": Verdict.accept, "no": lambda: Verdict.reject("it said no")}[answer]()
+
+
+class Weather(LLMEngine):
+    def messages(self, view):
+        return [{"role": "user", "content": f"weather: {view.agent('ann')['money']}"}]
+
+    def change(self, answer, view):
+        view.agent("cleo")["money"] = int(answer)
+
+
+class Giver(LLMAgent):
+    def __init__(self, name):
+        super().__init__(name)
+        self.remembers = False
+
+    def messages(self, observation):
+        return [{"role": "user", "content": f"giver: {observation['money']}"}]
+
+    def action(self, answer, observation):
+        return Action("give", {"to": "ben", "amount": int(answer)})
+
+
+def script(body):
+    text = body["messages"][0]["content"]
+    if text.startswith("giver"):
+        return "1"
+    if text.startswith("weather"):
+        return "42" if len(body["messages"]) > 1 else "sunny"
+    if text.startswith("judge"):
+        return "no" if "ben" in text else "yes"
+    return generous(body)
+
+
+def test_validator_and_engine_ask_models_with_true_causes(tmp_path):
+    with Endpoint(script) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        agents = [Giver(name) for name in ("ann", "ben", "cleo")]
+        parts = {"agents": agents, "validator": Inspector(), "engine": Weather()}
+        result = run_of(scenario, max_turns=2, **parts).run()
+    assert result.status == "completed"
+    events = events_of(result.output_dir)
+    assert causes(events, "1.llm-look.ben.0") >= {"1.decide.ben.0"}
+    assert "1.llm-look.ben.0" in causes(events, "1.reject.ben.0")
+    assert events["1.reject.ben.0"].payload["reason"] == "it said no"
+    assert "1.llm-look.ann.0" in causes(events, "1.act.ann.0")
+    rule = "1.rules.-.agent/cleo/money"
+    assert causes(events, rule) >= {"1.llm-rules.-.0", "1.llm-rules.-.1"}
+    assert events["1.llm-rules.-.1"].payload["answer"] == "42"
+    assert "1.llm-rules.-.1" in behind(events, "2.llm-decide.cleo.0")
+    assert result.usage["by_agent"]["rules"]["calls"] == 4
+    parts = {"agents": [Giver(name) for name in ("ann", "ben", "cleo")]}
+    again = replay(result.output_dir, **parts, validator=Inspector(), engine=Weather())
+    assert again.step == ""
+
+
+def test_model_that_is_asked_at_no_endpoint_is_told(tmp_path):
+    agents = [Giver(name) for name in ("ann", "ben", "cleo")]
+    for agent in agents:
+        agent.endpoint = "elsewhere"
+    scenario = written(tmp_path, "http://127.0.0.1:9/v1")
+    result = run_of(scenario, agents=agents).run()
+    assert result.status == "completed"
+    failure = events_of(result.output_dir)["1.failed.ann.0"].payload["error"]
+    assert "there is no endpoint elsewhere" in failure
+
+
+def scripted(tmp_path, keys):
+    """Writes the village with ben, who follows a script, and two others who do nothing."""
+    scenario = written(tmp_path, "http://127.0.0.1:9/v1")
+    text = scenario.read_text()
+    agents = "".join(f"  - {{name: {name}, type: scripted}}\n" for name in ("ann", "cleo"))
+    agents += f"  - {{name: ben, type: scripted, {keys}}}\n"
+    scenario.write_text(text[: text.index("  - &agent")] + agents)
+    return scenario
+
+
+def test_script_has_an_action_a_turn_and_nothing_behind_its_end(tmp_path):
+    entries = "[{do: give, to: ann, amount: 2}, null, {do: give, to: ann, amount: 9}]"
+    result = run_of(scripted(tmp_path, f"script: {entries}")).run()
+    events = events_of(result.output_dir, "DECISION")
+    actions = {step: event.payload["new_value"] for step, event in events.items()}
+    assert actions == {
+        "1.decide.ben.0": {"to": "ann", "amount": 2},
+        "3.decide.ben.0": {"to": "ann", "amount": 9},
+    }
+
+
+def test_script_may_be_a_function_beside_the_scenario(tmp_path):
+    scenario = scripted(tmp_path, 'function: "./ben.py:decide"')
+    (tmp_path / "ben.py").write_text(
+        "from thence.sim import Action\n\n\ndef decide(observation):\n"
+        "    return Action('give', {'to': 'ann', 'amount': observation['money'] - 7})\n"
+    )
+    result = run_of(scenario, max_turns=2).run()
+    events = events_of(result.output_dir)
+    assert events["1.decide.ben.0"].payload["new_value"] == {"to": "ann", "amount": 3}
+    assert "1.apply0.ben.agent/ben/money" in causes(events, "2.decide.ben.0")
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ('function: "./none.py:decide"', "there is no file"),
+        ('function: "./gifts.py:decide"', "there is no function ./gifts.py:decide"),
+        ("script: 3", "should be a list"),
+    ],
+)
+def test_script_that_is_none_is_refused(tmp_path, keys, reason):
+    with pytest.raises(ScenarioError, match=reason):
+        run_of(scripted(tmp_path, keys))
+
+
+def test_declared_validator_refuses_what_an_agent_does_not_declare(tmp_path):
+    with Endpoint(generous) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, **{"retries: 2": "retries: 0"})
+        decide = {"to": "zoe", "amount": 1}
+        change = {"action_type": "give", "payload": decide}
+        result = run_of(scenario, max_turns=1).run(alter={"1.decide.ann.0": change})
+    rejection = events_of(result.output_dir)["1.reject.ann.0"].payload
+    assert "Invalid enum value 'zoe'" in rejection["reason"]
+
+
+def test_prompt_comes_from_a_file_and_the_eye_sees_what_it_is_told_to(tmp_path):
+    (tmp_path / "prompt.md").write_text("Be kind. Äpfel.\n")
+    with Endpoint(lambda body: act()) as endpoint:
+        keys = "prompt_file: prompt.md\n    sees: [money, agent/b*/money]"
+        scenario = written(tmp_path, endpoint.base_url, keys=keys)
+        result = run_of(scenario, max_turns=1).run()
+    body = next(one.body for one in endpoint.requests if "You are ann" in user(one.body))
+    assert body["messages"][0]["content"].startswith("Be kind. Äpfel.\n\nIn each turn")
+    seen = user(body).partition("You see:\n")[2]
+    assert seen == "money = 10\nagent/ben/money = 10"
+    assert result.status == "completed"
+    (tmp_path / "prompt.md").unlink()
+    with pytest.raises(ScenarioError, match="prompt_file can't be read"):
+        run_of(scenario)
+
+
+def test_what_an_agent_can_not_see_is_in_no_prompt_and_no_cause(tmp_path):
+    with Endpoint(generous) as endpoint:
+        changes = {"default: 10}": "default: 10, sight: internal}"}
+        keys = 'sees: [money, "agent/*/money"]'
+        scenario = written(tmp_path, endpoint.base_url, keys=keys, **changes)
+        result = run_of(scenario, max_turns=2).run()
+    seen = [user(one.body).partition("You see:\n")[2] for one in endpoint.requests]
+    assert seen[:3] == [f"money = 10\nagent/{name}/money = 10" for name in ("ann", "ben", "cleo")]
+    events = events_of(result.output_dir)
+    assert causes(events, "2.llm-decide.ann.0") == {
+        "2.turn_start.-.0",
+        "1.apply0.cleo.agent/ann/money",
+    }
+
+
+def test_talk_that_clashes_with_an_action_is_refused(tmp_path):
+    changes = {"name: give": "name: say"}
+    scenario = written(tmp_path, "http://127.0.0.1:9/v1", keys="talk: true", **changes)
+    with pytest.raises(ScenarioError, match="which talk brings along"):
+        run_of(scenario)
+
+
+def test_refusal_stands_in_the_next_question_of_the_turn(tmp_path):
+    def twice(body):
+        again = "Refused in this turn: give" in user(body)
+        return act() if again else act("give", to="ann", amount=1)
+
+    with Endpoint(twice) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        text = scenario.read_text().replace("{type: declared}", '{type: "./no.py:No", retries: 1}')
+        scenario.write_text(text)
+        (tmp_path / "no.py").write_text(
+            "from thence.sim import BaseValidator, Verdict\n\n\nclass No(BaseValidator):\n"
+            "    def validate_action(self, action, state):\n"
+            "        return Verdict.reject('money is tight')\n"
+        )
+        result = run_of(scenario, max_turns=1).run()
+    texts = [user(one.body) for one in endpoint.requests]
+    refused = [text for text in texts if 'give {"to":"ann","amount":1}: money is tight' in text]
+    assert len(refused) == 3
+    events = events_of(result.output_dir)
+    assert json.loads(events["1.llm-decide1.ann.0"].payload["answer"])["action"]["do"] == "none"
+    assert replay(result.output_dir).step == ""
