@@ -72,7 +72,7 @@ class Problems:
             "could not read the scenario",
             place=self._source.file or "given as a mapping",
             cause=f"{line}{key}{first['message']}{others}",
-            hint=first["hint"],
+            hint=first["hint"] or "correct it there, then the same again",
             problems=problems,
         )
 
