@@ -31,6 +31,7 @@ from bench import (
     queued,
     relaying,
     small,
+    sweeps,
     syncing,
     team,
     verifying,
@@ -374,6 +375,7 @@ ROWS = {
     "hooks": lambda place: hooking.rows(place, row),
     "orchestrating": lambda place: orchestrating.rows(place, row),
     "playing": lambda place: playing.rows(place, row),
+    "sweeps": lambda place: sweeps.rows(place, row),
     "pruning": lambda place: pruning.rows(place, row),
     "parts": part_rows,
 }

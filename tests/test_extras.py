@@ -18,6 +18,10 @@ except ImportError as error:
     print(error.cause, "-", error.hint)
 """
 
+ASKING = """from thence.sim.models import client, settings
+    endpoint = settings.EndpointSettings(base_url="http://a", model="m")
+    client.ModelClient("a", endpoint, client.Budget()).check()"""
+
 
 @pytest.mark.promise("P7")
 @pytest.mark.parametrize(
@@ -28,7 +32,10 @@ except ImportError as error:
         ("import thence.server.app", "fastapi", "server"),
         ("import thence.server.app", "prometheus_client", "server"),
         ("from thence.sync import SyncEngine", "httpcore2", "sync"),
+        (ASKING, "httpx2", "llm"),
         ("thence.open(sys.argv[1]).query().df()", "pandas", "tables"),
+        ("from thence.sim.plot import plot; plot(*3 * [sys.argv[1]])", "matplotlib", "plot"),
+        ("from thence.sim.on_ray import play_on_ray; play_on_ray(*3 * [None])", "ray", "ray"),
     ],
 )
 def test_without_its_extra_a_name_says_what_to_install(tmp_path, statement, package, extra):

@@ -234,6 +234,10 @@ class RunDiverged(ThenceError):
     step = ""
 
 
+class NotSeen(ThenceError):
+    """An agent read a variable that is out of its sight."""
+
+
 class OutcomeFailed(ThenceError):
     """Error: a call whose outcome a run records raised an error, now or when it was recorded."""
 

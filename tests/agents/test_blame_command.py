@@ -101,8 +101,9 @@ def test_subject_id_and_type_win_over_files_and_texts(played):
         ("src/pay.py:0", "the file has 2 lines"),
         ("logo.png:1", "it is a binary file"),
         ("src:1", "it is a folder"),
-        ("../outside.txt:1", "it lies outside a git repository"),
+        ("../outside.txt:1", "it lies in no working tree of a git repository"),
         ("gone.py:1", "no event of the log"),
+        (f"{'a' * 300}:1", "no event of the log"),
     ],
 )
 def test_what_is_no_line_is_told_in_three_lines(played, named, why):
@@ -180,3 +181,10 @@ def test_line_is_asked_about_in_the_log_of_its_own_repository(played, place, mon
         assert (told.json["file"], told.json["prompt"]) == ("src/pay.py", ASK)
         blamed = warm("blame", f"{played.top}/src/pay.py", "--json", *named, cwd=cwd)
         assert blamed.json["lines"][1]["session"] == "s1", blamed.err
+
+
+def test_empty_file_has_no_lines_to_tell_of(played):
+    (played.top / "empty").touch()
+    ended = warm("blame", "empty", cwd=played.top)
+    assert (ended.code, ended.out) == (0, "")
+    assert warm("blame", "empty", "--json", cwd=played.top).json["lines"] == []

@@ -93,6 +93,30 @@ def test_settings_that_are_not_understood_are_left_alone(
     assert change["note"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"permissions": {"allow": ["Bash(python /x/thence/agents/fired.py:*)"]}}',
+        '{"hooks": {"Stop": [{"hooks": 5}, {"hooks": ["thence/agents/fired.py"]}, 7], "X": []}}',
+    ],
+)
+def test_what_only_looks_like_a_hook_of_ours_stays(
+    repository: Path, env: dict[str, str], content: str
+) -> None:
+    path = repository / ".claude" / "settings.local.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    ok("uninstall", "claude-code", cwd=repository, env=env)
+    assert path.read_text() == content
+    ok("install", "claude-code", cwd=repository, env=env)
+    settings = settings_of(repository)
+    settings["own"] = 1  # so that the text from before is not put back whole
+    path.write_text(json.dumps(settings))
+    ok("uninstall", "claude-code", cwd=repository, env=env)
+    expected = {**json.loads(content), "own": 1}
+    assert settings_of(repository) == expected
+
+
 def test_hooks_are_not_installed_for_project_and_user_both(
     repository: Path, env: dict[str, str]
 ) -> None:
@@ -142,36 +166,19 @@ def test_folder_outside_a_repository_is_refused(
         assert ended.err.count("\n") == 3
 
 
-def test_codex_has_hooks_and_older_versions_notify(repository: Path, env: dict[str, str]) -> None:
+def test_codex_has_hooks_of_its_own_form(repository: Path, env: dict[str, str]) -> None:
     home = Path(env["HOME"], ".codex")
-    home.mkdir()
-    config = home / "config.toml"
-    config.write_text('model = "m"\n[features]\nx = 1\n')
-    ok("install", "codex", "--user", "--notify", cwd=repository, env=env)
-    assert len(json.loads((home / "hooks.json").read_text())["hooks"]) == 5
-    import tomllib
-
-    notify = tomllib.loads(config.read_text())["notify"]
-    turn = {
-        "type": "agent-turn-complete",
-        "thread-id": "c-1",
-        "turn-id": "u-1",
-        "input-messages": ["Pay", "twice"],
-        "last-assistant-message": "Paid",
-    }
-    for _ in range(2):
-        subprocess.run([*notify, json.dumps(turn)], cwd=repository, env=env, check=True)
-    prompt, turn_end, *_ = events(log_in(repository))
-    assert prompt.payload["prompt"] == "Pay\ntwice"
-    assert (turn_end.event_type, turn_end.caused_by) == ("turn.ended", (prompt.event_id,))
-    assert turn_end.actor == "codex"
+    ok("install", "codex", "--user", cwd=repository, env=env)
+    hooks = json.loads((home / "hooks.json").read_text())["hooks"]
+    assert len(hooks) == 5
+    argv = ["/bin/sh", "-c", hooks["Stop"][0]["hooks"][0]["command"]]
+    record = json.dumps({"hook_event_name": "Stop", "session_id": "c-1", "turn_id": "u-1"})
+    subprocess.run(argv, input=record.encode(), cwd=repository, env=env, check=True)
+    (turn_end,) = events(log_in(repository))
+    assert (turn_end.event_type, turn_end.actor, turn_end.stream) == ("turn.ended", "codex", "c-1")
+    assert turn_end.payload["prompt_id"] == "u-1"
     ok("uninstall", "codex", "--user", cwd=repository, env=env)
-    assert config.read_text() == 'model = "m"\n[features]\nx = 1\n'
-    assert not (home / "hooks.json").exists()
-    config.write_text('notify = ["mine"]\n')
-    ended = ok("install", "codex", "--user", "--notify", "--json", cwd=repository, env=env, code=1)
-    assert ended.json["hooks"][1]["state"] == "left"
-    assert config.read_text() == 'notify = ["mine"]\n'
+    assert not home.exists()
 
 
 EXISTING = """#!/usr/bin/env bash
@@ -241,6 +248,17 @@ def test_hook_that_is_no_shell_script_is_left(repository: Path, env: dict[str, s
         "post-merge": "installed",
     }
     assert path.read_text() == "#!/usr/bin/env python3\nprint(1)\n"
+
+
+def test_hook_of_more_than_4_mib_is_left_whole(repository: Path, env: dict[str, str]) -> None:
+    path = repository / ".git" / "hooks" / "post-commit"
+    path.parent.mkdir(exist_ok=True)
+    content = "#!/bin/sh\n" + "# long\n" * 700_000 + "exit 0\n"
+    path.write_text(content)
+    ended = ok("install", "git", "--json", cwd=repository, env=env, code=1)
+    assert [change["state"] for change in ended.json["hooks"]] == ["left", "installed", "installed"]
+    assert path.read_text() == content
+    ok("status", cwd=repository, env=env)
 
 
 def test_doctor_tells_of_refused_files(repository: Path, env: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from tests.work.repositories import git
 
 import thence
 from thence.agents.blamed import blame
-from thence.agents.ownership import Owner, Ownership, owner_of_commit
+from thence.agents.ownership import Owner, Ownership
 from thence.work.vcs.repository import repository
 
 PAY = "def pay(total):\n    return total\n"
@@ -32,7 +32,7 @@ def told(owner: Owner) -> str:
 
 
 def of_commit(played: PlayedRepository, sha: str) -> Owner:
-    return owner_of_commit(played.log, played.repo, sha)
+    return Ownership(played.log, played.repo).of_commit(sha)
 
 
 @pytest.mark.promise("A5e")

@@ -23,6 +23,7 @@ EXIT_CODES = {
     "UnsupportedPlatform": 1,
     "RunIdTaken": 1,
     "NotRecorded": 1,
+    "NotSeen": 1,
     "RunGoesOn": 1,
     "RunDiverged": 1,
     "OutcomeFailed": 1,

@@ -11,6 +11,8 @@ from tests.cli.installed import THENCE, Ended, begin, is_three_lines, on_termina
 from tests.cli.warm import warm
 from tests.sim.sweeps import content, counting, first_ids
 
+from thence.sim.sweep import RunTask, make_plan, play_task
+
 RUNS = [f"set-{number}-seed-{seed}" for number in (1, 2) for seed in (1, 2, 3)]
 
 
@@ -38,6 +40,7 @@ def test_each_combination_is_run_with_each_seed_as_sim_run_would(tmp_path, whole
     }
     assert [finals[name]["counted"] for name in RUNS] == [5, 10, 15, 25, 50, 75]
     assert "counted 5" in (whole / "workers.log").read_text()
+    assert (whole.parent / "slots_of").read_text() == str(whole / "slots")
     words = ("--set", "agents.ada.by=5", "--seed", "3", "--run-id", "set-2-seed-3")
     alone = warm("sim", "run", counting(tmp_path), *words, "--output-root", "alone", cwd=tmp_path)
     assert alone.code == 0
@@ -67,9 +70,6 @@ def test_killed_sweep_goes_on_with_the_runs_that_it_had_begun(tmp_path, whole):
     ended = sweep(tmp_path, "--quiet")
     assert ended.out == "sweep completed: 6 of 6 runs completed, swept\n"
     assert content(tmp_path / "swept") == content(whole)
-    with (tmp_path / "swept" / RUNS[1] / "events.jsonl").open() as lines:
-        starts = [line for line in lines if "simulation_start" in line and "milestone_type" in line]
-    assert len(starts) == 1, "the run of seed 2 was resumed, not begun again"
 
 
 @pytest.mark.promise("O11a")
@@ -78,6 +78,7 @@ def test_run_whose_process_is_killed_is_played_on(tmp_path, whole):
     ended = sweep(tmp_path)
     assert (ended.code, ended.err) == (0, "")
     assert content(tmp_path / "swept") == content(whole)
+    assert "a deed" in (tmp_path / "swept" / "workers.log").read_text()
 
 
 @pytest.mark.parametrize(
@@ -106,8 +107,32 @@ def test_interrupted_sweep_ends_its_runs_in_good_order_and_tells_how_to_go_on(tm
     assert err == "next: thence sim sweep --output swept\n"
     result = json.loads((tmp_path / "swept" / RUNS[1] / "result.json").read_text())
     assert (result["status"], result["turns"]) == ("interrupted", 2)
+    begun = first_ids(tmp_path / "swept")
     assert sweep(tmp_path, "--quiet").code == 0
+    assert begun.items() <= first_ids(tmp_path / "swept").items(), "what had begun is resumed"
     assert content(tmp_path / "swept") == content(whole)
+
+
+@pytest.mark.rest
+def test_sweep_waits_for_the_workers_of_a_killed_one_and_says_who_holds_it(tmp_path, whole):
+    counting(tmp_path, "outlives the sweep")
+    os.mkfifo(tmp_path / "gate")
+    words = ("sim", "sweep", "counting.yaml", "--seeds", "1-3", "--set", "agents.ada.by=1,5")
+    killed = ran(THENCE, *words, "--jobs", "1", "--output", "swept", cwd=tmp_path)
+    assert killed.code == -signal.SIGKILL
+    busy = sweep(tmp_path, "--quiet")
+    assert (busy.code, is_three_lines(busy.err)) == (1, True)
+    assert "held" in busy.err
+    with begin(THENCE, *words, "--output", "swept", cwd=tmp_path) as waiting:
+        (tmp_path / "gate").write_text("")
+        assert "6 of 6 runs completed" in waiting.communicate(timeout=60)[0]
+    assert content(tmp_path / "swept") == content(whole)
+
+
+def test_run_that_an_earlier_worker_has_completed_is_left_as_it_is(tmp_path):
+    plan = make_plan(counting(tmp_path), {}, [])
+    task = RunTask(plan.scenario, str(tmp_path), plan.runs[0])
+    assert [play_task(task), play_task(task)] == ["", ""]
 
 
 def test_printed_commands_do_what_the_sweep_would(tmp_path, whole):
@@ -191,4 +216,4 @@ def test_sweep_on_ray_outlives_a_worker_that_is_killed(tmp_path, whole):
     assert (done.code, done.out) == (0, "sweep completed: 6 of 6 runs completed, swept\n")
     assert (tmp_path / "done").exists(), "no worker was killed"
     assert content(tmp_path / "swept") == content(whole)
-    assert os.listdir(tmp_path / "swept" / "slots") == []
+    assert (tmp_path / "slots_of").read_text() == str(tmp_path / "swept" / "slots")

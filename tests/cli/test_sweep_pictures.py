@@ -1,6 +1,8 @@
 """Tables and pictures of a sweep and of a run, read back from the files that the commands write."""
 
 import csv
+import json
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -133,6 +135,29 @@ def test_map_draws_places_and_who_is_there(place, variable, text):
     assert len(points) == len(at_places) > 0
 
 
+GRID = {"grid": {"width": 7, "height": 4}}
+NETWORK = {"network": {"nodes": "agents", "edges": [["ada", "ben"]], "file": "edges.json"}}
+
+
+@pytest.mark.parametrize(("spatial", "names"), [(GRID, "0246"), (NETWORK, ["ada", "ben", "cleo"])])
+def test_map_of_a_world_has_its_cells_or_its_edges(place, tmp_path, spatial, names):
+    # as a run of a world leaves it
+    run = shutil.copytree(place / "swept" / "set-1-seed-1", tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["scenario"]["spatial"] = spatial
+    config["source"] = str(tmp_path / "scenario.yaml")
+    (run / "config.json").write_text(json.dumps(config))
+    (tmp_path / "edges.json").write_text('[["ben", "cleo", {"layer": "home"}]]')
+    result = json.loads((run / "result.json").read_text())
+    result["final_state"]["agent/ada"]["position"] = "3,2" if "grid" in spatial else ""
+    (run / "result.json").write_text(json.dumps(result))
+    words = ("--map", "1", "--variable", COUNTED, "--output", "map.svg")
+    drawn = ET.parse(written(tmp_path, "plot", "run", *words)).getroot()
+    assert len(drawn.findall(f".//{SVG}g[@id='PathCollection_1']//{SVG}use")) == 1
+    texts = [text.text for text in drawn.iterfind(f".//{SVG}g[@id='axes_1']//{SVG}text")]
+    assert set(names) <= set(texts)
+
+
 @pytest.mark.parametrize(
     ("words", "texts"),
     [
@@ -146,7 +171,7 @@ def test_map_draws_places_and_who_is_there(place, variable, text):
         (["plot", "swept", "--variable", MOOD, "--output", "a.png"], [MOOD, "numbers"]),
         (
             ["plot", "trade", "--map", "99", "--variable", "agent/*/money", "--output", "a.png"],
-            ["turn 99", "40 turns"],
+            ["turn 99 of 40"],
         ),
     ],
 )

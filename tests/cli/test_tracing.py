@@ -136,7 +136,7 @@ def test_certificate_is_verified_and_one_of_its_own_is_named(agent):
 
 
 def test_bad_addresses_headers_and_options_are_told(agent):
-    for address in ("http://", "http://u:pw@host", "http://host:x", "http://ho st"):
+    for address in ("http://", "http://u:pw@host", "http://host:x", "http://ho st", "http://h/a b"):
         ended = exported(agent, address)
         assert ended.code == 1
         assert is_three_lines(ended.err)
@@ -217,7 +217,11 @@ def test_what_holds_no_span_and_a_log_of_another_kind_are_errors(agent):
     (agent / "spans.pb").write_bytes(b"\n\x10\x00\x01")
     (agent / "empty").touch()
     (agent / "text").write_text("hello\n")
-    for name, word in (("spans.pb", "protobuf"), ("empty", "it is empty"), ("text", "no JSON")):
+    for name, word in (
+        ("spans.pb", "protobuf"),
+        ("empty", "it is empty"),
+        ("text", "1 × a line that is no JSON"),
+    ):
         ended = imported(agent, name)
         assert ended.code == 1
         assert is_three_lines(ended.err)

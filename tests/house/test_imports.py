@@ -26,7 +26,7 @@ READERS_OF_VARIABLES = (
     "src/thence/log/storage/disk.py",
     "src/thence/settings.py",
     "src/thence/replica.py",
-    "src/thence/sim/models/client.py",  # the one variable that an endpoint's settings name
+    "src/thence/sim/models/client.py",  # the variable that an endpoint names, and that of sweeps
     "src/thence/sim/writer.py",
     "src/thence/work/vcs/git.py",
     "src/thence/agents/fired.py",  # a program of its own

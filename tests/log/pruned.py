@@ -5,7 +5,7 @@ from pathlib import Path
 
 import thence
 from thence.core.values.pruned import Pruned
-from thence.log.check.pruning import PruneBounds, PrunePlan, Pruning
+from thence.log.check.pruning import PrunePlan, Pruning
 from thence.log.storage.archive import unpacked_data
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.segment import archived_names, segments
@@ -49,7 +49,7 @@ def pruned(
     pruning = pruning_of(log, disk)
     with pruning.alone():
         open_ids = {event.event_id for event in log.answers.end().still_open}
-        plan = pruning.plan(PruneBounds(before, keep), held_back, open_ids)
+        plan = pruning.plan(before, keep, held_back, open_ids)
         return pruning.run(plan, archive), plan
 
 

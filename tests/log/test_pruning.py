@@ -31,7 +31,7 @@ from thence.core.values.pruned import Pruned, joined_ranges
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.authorship import Redaction
 from thence.errors import EventNotFound, LogBusy, LogFull, NotALog, PruneRefused, ThenceError
-from thence.log.check.pruning import PruneBounds, check_prunable
+from thence.log.check.pruning import check_prunable
 from thence.log.storage.archive import bring_back, unpacked_folder
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
@@ -333,7 +333,7 @@ def test_second_prune_counts_what_another_process_has_pruned_meanwhile(tmp_path)
         late = pruning_of(other)
         first, _ = pruned(log, keep=6 * SEGMENT_BYTES)
         with late.alone():
-            plan = late.plan(PruneBounds(None, 3 * SEGMENT_BYTES), lambda *_: "", ())
+            plan = late.plan(None, 3 * SEGMENT_BYTES, lambda *_: "", ())
             second = late.run(plan, None)
         (ranges,) = second.numbers.values()
         assert ranges == ((1, first.events + second.events),)
@@ -383,7 +383,7 @@ def test_segment_that_is_redacted_meanwhile_does_not_go(tmp_path):
     events = filled(tmp_path)
     with thence.open(tmp_path) as log:
         pruning = pruning_of(log)
-        plan = pruning.plan(PruneBounds("2100"), lambda *_: "", ())
+        plan = pruning.plan("2100", 0, lambda *_: "", ())
         target = log.get(events[0].event_id)
         log.redactions.take_back([Redaction(target.event_id, digests(target.line).line.hex())])
         with pytest.raises(PruneRefused):

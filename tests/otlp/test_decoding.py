@@ -15,7 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 import thence
 from thence.otel import SpanProcessor
-from thence.otlp.decoding import Arrivals, Recorded, SpanReader
+from thence.otlp.decoding import Arrivals, SpanReader
 from thence.otlp.encoding import LOG_ID, LogSpans, trace_of
 from thence.replica import new_id
 
@@ -33,7 +33,7 @@ def taken(log, *documents):
     reader = SpanReader(log.log_id)
     lines = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in documents]
     spans = reader.spans(b"\n".join(lines))
-    arrivals = Arrivals(spans, Recorded(log.read(), spans))
+    arrivals = Arrivals(spans, log.read())
     log.append_many(list(arrivals.events(new_id)))
     return reader, arrivals
 

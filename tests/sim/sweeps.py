@@ -19,6 +19,7 @@ SENT = {
     "dies": (os.getpid(), signal.SIGKILL),
     "always dies": (os.getpid(), signal.SIGKILL),
     "kills the sweep": (os.getppid(), signal.SIGKILL),
+    "outlives the sweep": (os.getppid(), signal.SIGKILL),
     "interrupts the sweep": (os.getppid(), signal.SIGINT),
 }
 
@@ -36,9 +37,15 @@ class Clerk(BaseAgent):
                 raise RuntimeError("the pencil broke")
             if self.deed and (self.deed == "always dies" or not MARK.exists()):
                 MARK.touch()
+                print("a deed")
                 os.kill(*SENT[self.deed])
-                await asyncio.Event().wait()  # until the run is interrupted
+                try:
+                    await asyncio.Event().wait()  # until the run is interrupted
+                finally:
+                    if self.deed == "outlives the sweep":
+                        MARK.with_name("gate").read_text()
         print("counted", self.by)
+        MARK.with_name("slots_of").write_text(os.environ.get("THENCE_SIM_SLOTS", "none"))
         return Action("count", {"by": self.by * self.seed})
 
 

@@ -126,9 +126,74 @@ def test_unknown_key_is_refused_with_the_nearest_known_one(problems, old, new, l
 
 
 @pytest.mark.promise("O8")
-@pytest.mark.parametrize("key", ["llm", "observability", "logging"])
+@pytest.mark.parametrize("key", ["observability", "logging"])
 def test_section_that_nothing_reads_is_unknown(problems, key):
     assert problems(text=GOOD + f"{key}: {{}}\n")[0]["key"] == key
+
+
+LLM = """\
+llm:
+  endpoints:
+    local: {base_url: "http://127.0.0.1:1/v1", model: qwen}
+"""
+TRADER = "trader, initial_location: Mill, goods: [grain], places: [Mill]"
+MODELS = GOOD.replace(TRADER, "KIND") + LLM
+LLM_AGENT = "llm_agent, actions: [{name: give, fields: {x: {type: int}}}]"
+
+
+@pytest.mark.promise("O12")
+@pytest.mark.parametrize(
+    ("old", "new", "key", "message", "hint"),
+    [
+        ("model: qwen", "model: qwen, api_key: sk-1", "llm.endpoints.local.api_key",
+         "this key is not known", "write key_env: NAME, the environment variable that holds it"),
+        ("model: qwen", "model: qwen, key_env: sk-1", "llm.endpoints.local.key_env",
+         "names no environment variable", "such as LOCAL_KEY"),
+        ("//127", "//me:sk-1@127", "llm.endpoints.local.base_url",
+         "base_url is no plain address, such as https://HOST/v1", ""),
+        ("llm:", "llm:\n  default: lokal", "llm.default",
+         "there is no endpoint 'lokal'", "the nearest endpoint is local"),
+        ("llm_agent", "llm_agent, endpoint: lokal", "agents[0].endpoint",
+         "there is no endpoint 'lokal'", "the nearest endpoint is local"),
+        (LLM, "", "agents[0].endpoint",
+         "it asks a model, and there is no endpoint",
+         "write llm: {endpoints: {local: {base_url: …, model: …}}}"),
+        ("type: int}", "type: int, min: 2, max: 1}", "agents[0].actions[0].fields.x.min",
+         "min is above max, 1: swap them", ""),
+        ("type: int}", "type: int, min: 0.5}", "agents[0].actions[0].fields.x.min",
+         "min is no whole number", ""),
+        ("type: int}", "type: str, min: 1}", "agents[0].actions[0].fields.x.min",
+         "min is for an int or float without choices", ""),
+        ("type: int}", "type: int, choices: []}", "agents[0].actions[0].fields.x.choices",
+         "choices is empty, nobody can choose: list at least one", ""),
+        ("type: int}", "type: int, choices: [a]}", "agents[0].actions[0].fields.x.choices",
+         "choices are of int or str, and all of the type, int", ""),
+        ("type: int}", "type: int, max_length: 1}", "agents[0].actions[0].fields.x.max_length",
+         "max_length is for a str", ""),
+        ("type: int}", "type: text}", "agents[0].actions[0].fields.x.type",
+         "should be 'int', 'float', 'str' or 'bool', not 'text'", ""),
+        ("{x: {", "{do: {", "agents[0].actions[0].fields",
+         "fields can't have 'do', which holds the action's name", ""),
+        ("name: give", "name: none", "agents[0].actions[0].name",
+         "name can't be 'none', which stands for no action", ""),
+        ("[{name: give", "[{name: give}, {name: give", "agents[0].actions[1].name",
+         "the name 'give' stands twice", ""),
+    ],
+)  # fmt: skip
+def test_models_that_nobody_can_ask_are_refused_with_what_to_write(
+    problems, old, new, key, message, hint
+):
+    text = MODELS.replace("KIND", LLM_AGENT)
+    (problem,) = problems(old, new, text)
+    assert (problem["key"], problem["message"], problem["hint"]) == (key, message, hint)
+    assert problem["line"] > 0
+    assert "sk-1" not in str(problem)
+
+
+def test_agents_that_ask_models_need_no_other_keys(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(MODELS.replace("KIND", LLM_AGENT))
+    assert SimulationConfig.from_file(path).llm.endpoints["local"].model == "qwen"
 
 
 @pytest.mark.parametrize(
@@ -311,7 +376,8 @@ def test_missing_file_is_told_with_the_nearest_shipped_scenario():
 def test_missing_file_like_none_is_told_with_all_shipped_scenarios():
     with pytest.raises(ScenarioError, match="there is no such file") as caught:
         SimulationConfig.from_file("nope")
-    assert caught.value.problems[0]["hint"] == "shipped: fishery, spatial_trade_network"
+    shipped = "epidemic, fishery, negotiation, spatial_trade_network"
+    assert caught.value.problems[0]["hint"] == f"shipped: {shipped}"
 
 
 def test_folder_is_no_scenario(tmp_path):
@@ -345,7 +411,7 @@ def blocks(language):
 
 
 def test_example_of_the_page_runs(tmp_path):
-    (scenario,) = blocks("yaml")
+    scenario, models = blocks("yaml")
     agents, *_ = blocks("python")
     (tmp_path / "agents.py").write_text(agents)
     path = tmp_path / "market.yaml"
@@ -354,6 +420,8 @@ def test_example_of_the_page_runs(tmp_path):
     assert [agent.name for agent in read.agents] == ["ada-1", "ada-2", "ada-3"]
     result = SimulationOrchestrator(path, output_root=tmp_path / "out").run()
     assert (result.status, result.turns, result.error) == ("completed", 40, None)
+    path.write_text("simulation: {name: village}\n" + models)
+    assert SimulationConfig.from_file(path).llm.endpoints["local"].concurrency == 8
 
 
 def test_engine_of_the_page_pauses_an_agent(tmp_path):

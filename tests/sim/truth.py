@@ -19,7 +19,7 @@ from thence.sim.simulation import Simulation, make_components
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
 ALTERATIONS_MAX = 8
-SHIPPED = ("spatial_trade_network", "fishery")
+SHIPPED = ("spatial_trade_network", "fishery", "epidemic")
 
 
 def played(

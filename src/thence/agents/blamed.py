@@ -106,7 +106,7 @@ class CommitHistory:
         self._patches: dict[str, str] = {}
         self._paths: dict[str, frozenset[str]] = {}
         self._lines: dict[tuple[str, str], frozenset[str]] = {}
-        self._copies: dict[tuple[str, str, int], list[CommitInfo]] | None = None
+        self._by_author: dict[tuple[str, str, int], list[CommitInfo]] = {}
 
     @cached_property
     def shallow(self) -> frozenset[str]:
@@ -157,20 +157,17 @@ class CommitHistory:
         in_log = [other for other in before if other in same]
         if in_log:
             return in_log[0]
-        unrecorded = self.infos(same.difference(recorded))
-        times = {other: unrecorded[other].committer_time for other in unrecorded}
-        oldest = min(times, key=times.__getitem__, default=None)
-        return oldest if oldest and times[oldest] < info.committer_time else None
+        unrecorded = self.infos(same.difference(recorded)).values()
+        times = [(one.committer_time, one.commit) for one in unrecorded]
+        return min(times)[1] if times and min(times)[0] < info.committer_time else None
 
     def _authored(self, recorded: Sequence[str]) -> dict[tuple[str, str, int], list[CommitInfo]]:
         """Returns the commits on branches and those recorded by what rewriting keeps of them."""
-        if self._copies is None:
-            listed = self._listed(f"--max-count={COPIES_AMONG}", "--all")
-            self._infos |= listed
-            self._copies = {}
+        if not self._by_author:
+            self._infos |= self._listed(f"--max-count={COPIES_AMONG}", "--all")
             for info in self.infos((*recorded, *self._infos)).values():
-                self._copies.setdefault(info.authorship, []).append(info)
-        return self._copies
+                self._by_author.setdefault(info.authorship, []).append(info)
+        return self._by_author
 
     def _patches_of(self, commits: Iterable[str]) -> dict[str, str]:
         """Returns the patch-ids of commits that this clone has, "" for those without changes."""

@@ -35,8 +35,7 @@ class Till:
         return receipt
 '''
 _OLD = "        receipt = gateway.charge(order.card, order.amount)\n"
-_NEW = """        receipt = gateway.charge(order.card, order.amount, once=order.id)
-"""
+_NEW = "        receipt = gateway.charge(order.card, order.amount, once=order.id)\n"
 AFTER = BEFORE.replace(_OLD, _NEW)
 ASK = (
     "A customer was charged twice, because the gateway answered late and we tried again."
@@ -60,18 +59,13 @@ class _Agent:
         self._calls = 0
 
     def fire(self, event: str, **members: Any) -> None:
-        common = {
-            "session_id": _SESSION,
-            "transcript_path": str(self._folder / "transcript.jsonl"),
-            "cwd": str(self._folder),
-            "hook_event_name": event,
-        }
+        path = str(self._folder / "transcript.jsonl")
+        common = {"session_id": _SESSION, "transcript_path": path, "cwd": str(self._folder)}
+        told = json.dumps({**common, "hook_event_name": event, **members})
+        options: Any = {"text": True, "shell": True, "cwd": self._folder, "check": True}
         for group in self._hooks.get(event, ()):
             for hook in group["hooks"]:
-                told = json.dumps({**common, **members})
-                subprocess.run(
-                    hook["command"], input=told, text=True, shell=True, cwd=self._folder, check=True
-                )
+                subprocess.run(hook["command"], input=told, **options)
 
     def begin(self, tool: str, told: Mapping[str, Any], **members: Any) -> dict[str, Any]:
         """Fires what comes before a call of a tool, and returns what its end must tell too."""

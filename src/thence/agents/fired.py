@@ -6,7 +6,7 @@ when it ends. It ends with 0 and writes nothing to stdout, whatever happens: an 
 the one for a refusal and the other for a message. What goes wrong is a line in `errors.log`.
 
     fired.py claude-code                the hook's JSON on stdin
-    fired.py codex [JSON]               the same, or the argument of `notify`
+    fired.py codex                      the same
     fired.py git HOOK NAME=VALUE...     lines of git on stdin
 
 The log is `thence/agents` in the git folder that all worktrees share, else in the user's state
@@ -283,9 +283,7 @@ def fire(arguments: "list[str]") -> None:
     cwd = _cwd()
     log, root = log_of(cwd)
     data, size = b"", 0
-    if bridge == "codex" and len(arguments) > 1:
-        data = os.fsencode(arguments[1])
-    elif bridge == "git":
+    if bridge == "git":
         if git_folder := os.environ.get("GIT_DIR"):
             root, log = cwd, os.path.join(common_folder(os.path.join(cwd, git_folder)), LOG)
             log = os.path.normpath(log)

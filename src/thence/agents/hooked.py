@@ -1,24 +1,18 @@
 """The events that a hook's input stands for, with their causes.
 
-The input is read as the agents document it (Claude Code 2.1, Codex's hooks and `notify`), and
-tolerantly: members that are not known stay under `more`, those that are missing stay out.
+The input is read as the agents document it (Claude Code 2.1, Codex's hooks), and tolerantly:
+members that are not known stay under `more`, those that are missing stay out.
 """
 
 import os.path
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from thence.agents.fired import Process, repository
-from thence.agents.sessions import (
-    AgentSession,
-    Causes,
-    SessionTable,
-    boot_of,
-    text_of,
-)
+from thence.agents.sessions import Causes, SessionTable, boot_of, certain, text_of
 from thence.core.clock import timestamp_at
 from thence.core.ids import ulid_of
 from thence.core.values.new_event import NewEvent
@@ -30,16 +24,11 @@ _SHA = re.compile(r"[0-9a-f]{7,64}")
 # the years 1970 to 2200, in which a clock may tell any time
 _NS_MAX = 7_258_118_400 * 10**9
 _ANSWERS = ("tool_response", "tool_output", "tool_result")
-_PROMPT_IDS = ("prompt_id", "turn_id", "turn-id")
-_SESSION_IDS = ("session_id", "thread_id", "thread-id", "conversation_id")
+_PROMPT_IDS = ("prompt_id", "turn_id")
+_SESSION_IDS = ("session_id", "thread_id", "conversation_id")
 # member of the input: member of the payload
-_COMMON = {
-    "agent_id": "agent",
-    "agent_type": "agent_type",
-    "cwd": "cwd",
-    "permission_mode": "permission_mode",
-    "transcript_path": "transcript",
-}
+_COMMON = {name: name for name in ("agent_type", "cwd", "permission_mode")}
+_COMMON |= {"agent_id": "agent", "transcript_path": "transcript"}
 _CUT_MEMBER = re.compile(
     r'"(session_id|hook_event_name|tool_use_id|tool_name|agent_id|agent_type|prompt_id|cwd)"'
     r'\s*:\s*"([^"\\]{1,1000})"'
@@ -59,15 +48,53 @@ class Spooled(NamedTuple):
     variables: tuple[str, ...]
     input: Mapping[str, Any]
 
+    @property
+    def origin(self) -> "EventOrigin":
+        """The place of its first event."""
+        return EventOrigin(self.bridge, self.source_id, self.time_ns)
+
 
 class Unreadable(ValueError):
     """An input that stands for no event; the text says why."""
 
 
-def event_id_of(source: str, source_id: str, time_ns: int) -> str:
-    """Returns the id of the event of a place in a source, the same whenever it is asked for."""
-    digest = sha256(f"{source}\n{source_id}".encode("utf-8", "replace")).digest()
-    return ulid_of(time_ns // 1_000_000, int.from_bytes(digest[:10], "big"))
+class EventOrigin(NamedTuple):
+    """Where an event comes from; its id is the same whenever it is read from there."""
+
+    source: str
+    source_id: str
+    time_ns: int
+
+
+def new_event(
+    table: SessionTable,
+    origin: EventOrigin,
+    event_type: str,
+    subject: str,
+    facts: Mapping[str, Any],
+    causes: Causes,
+    **members: Any,
+) -> NewEvent:
+    """Returns an event, and notes it; None and what JSON can't hold are no facts."""
+    payload, repairs = repair({key: value for key, value in facts.items() if value is not None})
+    words, _ = repair({"subject": subject, **members})
+    time_ns = origin.time_ns if 0 <= origin.time_ns < _NS_MAX else 0
+    name = f"{origin.source}\n{origin.source_id}".encode("utf-8", "replace")
+    digest = int.from_bytes(sha256(name).digest()[:10], "big")
+    event = NewEvent(
+        event_type,
+        payload,
+        caused_by=causes.certain,
+        inferred_causes=causes.inferred,
+        event_id=(event_id := ulid_of(time_ns // 1_000_000, digest)),
+        timestamp=timestamp_at(time_ns // 1000),
+        source=origin.source,
+        source_id=origin.source_id,
+        members={"repairs": tuple(repairs)} if repairs else None,
+        **words,
+    )
+    table.note(event_type, event_id, event.subject, payload, event.actor)
+    return event
 
 
 def events_of(spooled: Spooled, table: SessionTable) -> list[NewEvent]:
@@ -77,21 +104,15 @@ def events_of(spooled: Spooled, table: SessionTable) -> list[NewEvent]:
     """
     if spooled.bridge == "git":
         return [*_of_git(spooled, table)]
-    if text_of(spooled.input, "type") == "agent-turn-complete":
-        return [*_of_notify(spooled, table)]
     name = (text_of(spooled.input, "hook_event_name") or "").replace("_", "").lower()
-    writer = _HOOKS.get(name)
-    if writer is None:
-        raise Unreadable(f"no hook is called {name[:80]!r}")
-    return [*writer(_Call(spooled, table))]
+    event = _event(_Call(spooled, table), name)
+    return [event] if event else []
 
 
 def cut_input(head: str, size: int) -> dict[str, Any]:
     """Returns what the beginning of a too long input tells: the names in it."""
-    members: dict[str, Any] = {}
-    for name, value in _CUT_MEMBER.findall(head):
-        members.setdefault(name, value)
-    return {**members, "cut_bytes": size}
+    # of a name that stands twice the first counts
+    return {**dict(reversed(_CUT_MEMBER.findall(head))), "cut_bytes": size}
 
 
 class _Call:
@@ -100,31 +121,25 @@ class _Call:
     def __init__(self, spooled: Spooled, table: SessionTable) -> None:
         self.spooled, self.table, self.input = spooled, table, spooled.input
         self.name = self.text(*_SESSION_IDS) or "unknown"
-        self.session: AgentSession = table.of(self.name)
+        self.session = table.of(self.name)
         self.agent, self.agent_type = self.text("agent_id"), self.text("agent_type")
         self.prompt_id = self.text(*_PROMPT_IDS)
-        self.used = {"hook_event_name", *_SESSION_IDS, *_PROMPT_IDS, *_COMMON}
-        self._count = 0
+        self._used = {"hook_event_name", *_SESSION_IDS, *_PROMPT_IDS, *_COMMON}
 
     def text(self, *names: str) -> str | None:
-        """Returns the first member that is a short text."""
+        """Returns the first member that is a text, cut."""
         value = text_of(self.input, *names)
         return value[:NAME_CHARACTERS_MAX] if value else None
 
     def take(self, *names: str) -> Any:
         """Returns the first member that is there, which is then not among `more`."""
-        self.used.update(names)
+        self._used.update(names)
         return next((self.input[name] for name in names if name in self.input), None)
 
-    @property
-    def tool_use_id(self) -> str:
-        """The id of the tool call; where an older agent gives none, that of the file."""
+    def use_id(self) -> str:
+        """Returns the id of the tool call; where an older agent gives none, that of the file."""
+        self.take("tool_use_id", "call_id")
         return self.text("tool_use_id", "call_id") or self.spooled.source_id
-
-    @property
-    def causes(self) -> Causes:
-        """The prompt, or the begin of the subagent, that this follows from."""
-        return self.session.asked_by(self.agent, self.prompt_id)
 
     def root(self) -> str | None:
         """Returns the top folder of the worktree that the agent works in."""
@@ -134,65 +149,29 @@ class _Call:
     def event(
         self,
         event_type: str,
-        subject: str,
-        payload: Mapping[str, Any],
-        causes: Causes,
+        facts: Mapping[str, Any],
+        causes: Causes | None = None,
+        subject: str | None = None,
         **members: Any,
     ) -> NewEvent:
-        """Returns an event of the session, and notes it in the table."""
+        """Returns an event, of the session and by who asked for it unless others are named."""
         spooled = self.spooled
         common = {new: self.input[old] for old, new in _COMMON.items() if self.input.get(old)}
-        common["cwd"] = common.get("cwd", spooled.cwd)
-        more_members = {key: self.input[key] for key in self.input if key not in self.used}
         facts = {
-            **payload,
+            **facts,
             "session": self.name,
+            "cwd": spooled.cwd,
             **common,
             "prompt_id": self.prompt_id,
             "root": self.root(),
-            "more": more_members or None,
+            "more": {k: v for k, v in self.input.items() if k not in self._used} or None,
         }
+        if causes is None:
+            causes = self.session.asked_by(self.agent, self.prompt_id)
         actor = f"{spooled.bridge}/{self.agent_type or self.agent}" if self.agent else None
         members |= {"stream": self.name, "actor": actor or spooled.bridge}
-        event = new_event(spooled, self._count, event_type, subject, facts, causes, **members)
-        self._count += 1
-        note(self.table, event)
-        return event
-
-
-def new_event(
-    spooled: Spooled,
-    number: int,
-    event_type: str,
-    subject: str,
-    facts: Mapping[str, Any],
-    causes: Causes,
-    **members: Any,
-) -> NewEvent:
-    """Returns event `number` of a file, with the facts that are known and what JSON can hold."""
-    payload, repairs = repair({key: value for key, value in facts.items() if value is not None})
-    source_id = f"{spooled.source_id}/{number}" if number else spooled.source_id
-    time_ns = spooled.time_ns if 0 <= spooled.time_ns < _NS_MAX else 0
-    words, _ = repair({"subject": subject, **members})
-    return NewEvent(
-        event_type,
-        payload,
-        caused_by=causes.certain,
-        inferred_causes=causes.inferred,
-        event_id=event_id_of(spooled.bridge, source_id, time_ns),
-        timestamp=timestamp_at(time_ns // 1000),
-        source=spooled.bridge,
-        source_id=source_id,
-        members={"repairs": tuple(repairs)} if repairs else None,
-        **words,
-    )
-
-
-def note(table: SessionTable, event: NewEvent) -> None:
-    """Notes an event that is about to be appended."""
-    assert event.event_id is not None, "its id follows from its source"
-    payload = event.payload or {}
-    table.note(event.event_type, event.event_id, event.subject, payload, event.actor)
+        subject = subject or f"session/{self.name}"
+        return new_event(self.table, spooled.origin, event_type, subject, facts, causes, **members)
 
 
 def root_of(path: str | None, roots: set[str], default: str | None) -> str | None:
@@ -207,131 +186,62 @@ def root_of(path: str | None, roots: set[str], default: str | None) -> str | Non
     return max(inside, key=len, default=default)
 
 
-def _session_begun(call: _Call) -> Iterator[NewEvent]:
-    session = call.session
-    facts = {"source": call.take("source"), "model": call.take("model")}
-    if session.is_open and session.begin:  # resumed, or its conversation was compacted
-        causes, begins = Causes((session.begin,)), False
-    else:
-        causes, begins = Causes(), True
-    facts["process"] = call.spooled.process
-    yield call.event("session.begun", f"session/{call.name}", facts, causes, begins=begins)
+def _event(call: _Call, hook: str) -> NewEvent | None:
+    """Returns the event of a hook, None for one that the log has; raises Unreadable."""
+    session, agent, take = call.session, call.agent, call.take
+    process = call.spooled.process
+    match hook:
+        case "sessionstart":
+            # one that is open was resumed, or its conversation compacted
+            earlier = session.begin if session.is_open else None
+            facts = {"source": take("source"), "model": take("model"), "process": process}
+            return call.event("session.begun", facts, certain(earlier), begins=earlier is None)
+        case "sessionend":
+            ends = session.begin if session.is_open else None
+            facts = {"reason": take("reason")}
+            return call.event("session.ended", facts, certain(session.last_turn), ends=ends)
+        case "userpromptsubmit":
+            facts = {"prompt": take("prompt"), "process": process}
+            is_new = call.prompt_id not in session.prompts
+            return call.event("prompt", facts, certain(session.begin)) if is_new else None
+        case "pretooluse" | "posttooluse" | "posttoolusefailure":
+            return _tool_event(call, hook)
+        case "subagentstart":
+            if agent is None or agent in session.subagents:
+                return None
+            causes = session.caller_of(call.agent_type)
+            return call.event("subagent.begun", {}, causes, f"agent/{agent}", begins=True)
+        case "subagentstop":
+            facts = {"message": take("last_assistant_message")}
+            own = agent or ""
+            causes, ends = certain(session.answers.get(own)), session.subagents.get(own)
+            subject = f"agent/{agent}" if agent else None
+            return call.event("subagent.ended", facts, causes, subject, ends=ends)
+        case "stop":
+            return call.event("turn.ended", {"message": take("last_assistant_message")})
+        case "precompact" | "postcompact" | "notification" | "permissionrequest":
+            facts = {"name": take("hook_event_name"), "message": take("message")}
+            return call.event("notice", {**facts, "trigger": take("trigger")})
+    raise Unreadable(f"no hook is called {hook[:80]!r}")
 
 
-def _session_ended(call: _Call) -> Iterator[NewEvent]:
-    session = call.session
-    causes = Causes((session.last_turn,)) if session.last_turn else Causes()
-    ends = session.begin if session.is_open else None
-    facts = {"reason": call.take("reason")}
-    yield call.event("session.ended", f"session/{call.name}", facts, causes, ends=ends)
-
-
-def _prompt(call: _Call) -> Iterator[NewEvent]:
-    session = call.session
-    if call.prompt_id and call.prompt_id in session.prompts:
-        return
-    causes = Causes((session.begin,)) if session.begin else Causes()
-    facts = {"prompt": call.take("prompt"), "process": call.spooled.process}
-    yield call.event("prompt", f"session/{call.name}", facts, causes)
-
-
-def _tool_begun(call: _Call) -> Iterator[NewEvent]:
-    use_id = call.tool_use_id
-    if use_id in call.session.use_ids or use_id in call.session.answered:
-        return
-    call.used |= {"tool_use_id", "call_id"}
-    facts = {
-        "tool": call.take("tool_name"),
-        "input": call.take("tool_input"),
-        "process": call.spooled.process,
-    }
-    yield call.event("tool.begun", f"tool/{use_id}", facts, call.causes, begins=True)
-
-
-def _tool_ended(call: _Call) -> Iterator[NewEvent]:
-    yield from _answer(call, "tool.ended", {"answer": call.take(*_ANSWERS)})
-
-
-def _tool_failed(call: _Call) -> Iterator[NewEvent]:
-    facts = {"error": call.take("error"), "is_interrupt": call.take("is_interrupt")}
-    yield from _answer(call, "tool.failed", {**facts, "answer": call.take(*_ANSWERS)})
-
-
-def _answer(call: _Call, event_type: str, facts: Mapping[str, Any]) -> Iterator[NewEvent]:
-    use_id = call.tool_use_id
-    if use_id in call.session.answered:
-        return
-    begin = call.session.use_ids.get(use_id)
-    call.used |= {"tool_use_id", "call_id"}
-    tool, value = call.take("tool_name"), call.take("tool_input")
-    files = edits(value, call.root(), call.table.roots, call.spooled.cwd)
-    payload = {
-        "tool": tool,
-        **facts,
-        "input": None if begin else value,
-        "files": files if event_type == "tool.ended" and files else None,
-    }
-    causes = Causes() if begin else call.causes
-    yield call.event(event_type, f"tool/{use_id}", payload, causes, ends=begin)
-
-
-def _subagent_begun(call: _Call) -> Iterator[NewEvent]:
-    if call.agent is None or call.agent in call.session.subagents:
-        return
-    causes = call.session.caller_of(call.agent_type)
-    yield call.event("subagent.begun", f"agent/{call.agent}", {}, causes, begins=True)
-
-
-def _subagent_ended(call: _Call) -> Iterator[NewEvent]:
-    agent = call.agent or ""
-    last, begin = call.session.answers.get(agent), call.session.subagents.get(agent)
-    causes = Causes((last,)) if last else Causes()
-    facts = {"message": call.take("last_assistant_message")}
-    subject = f"agent/{agent}" if agent else f"session/{call.name}"
-    yield call.event("subagent.ended", subject, facts, causes, ends=begin)
-
-
-def _turn_ended(call: _Call) -> Iterator[NewEvent]:
-    facts = {"message": call.take("last_assistant_message")}
-    yield call.event("turn.ended", f"session/{call.name}", facts, call.causes)
-
-
-def _notice(call: _Call) -> Iterator[NewEvent]:
-    name = call.take("hook_event_name")
-    facts = {"name": name, "message": call.take("message"), "trigger": call.take("trigger")}
-    yield call.event("notice", f"session/{call.name}", facts, call.causes)
-
-
-_HOOKS: Mapping[str, Callable[[_Call], Iterator[NewEvent]]] = {
-    "sessionstart": _session_begun,
-    "sessionend": _session_ended,
-    "userpromptsubmit": _prompt,
-    "pretooluse": _tool_begun,
-    "posttooluse": _tool_ended,
-    "posttoolusefailure": _tool_failed,
-    "subagentstart": _subagent_begun,
-    "subagentstop": _subagent_ended,
-    "stop": _turn_ended,
-    "precompact": _notice,
-    "postcompact": _notice,
-    "notification": _notice,
-    "permissionrequest": _notice,
-}
-
-
-def _of_notify(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
-    """Yields the events of a turn of an older Codex, which tells of it when it has ended."""
-    call = _Call(spooled, table)
-    call.used |= {"type"}
-    texts = call.take("input-messages")
-    message = call.take("last-assistant-message")
-    session = call.session
-    if not (call.prompt_id and call.prompt_id in session.prompts):
-        prompt = "\n".join(map(str, texts)) if isinstance(texts, list) else texts
-        facts = {"prompt": prompt, "process": spooled.process}
-        causes = Causes((session.begin,)) if session.begin else Causes()
-        yield call.event("prompt", f"session/{call.name}", facts, causes)
-    yield call.event("turn.ended", f"session/{call.name}", {"message": message}, call.causes)
+def _tool_event(call: _Call, hook: str) -> NewEvent | None:
+    session, use_id = call.session, call.use_id()
+    begin = session.use_ids.get(use_id)
+    if use_id in session.answered or (begin and hook == "pretooluse"):
+        return None
+    subject, value = f"tool/{use_id}", call.take("tool_input")
+    facts = {"tool": call.take("tool_name")}
+    if hook == "pretooluse":
+        facts |= {"input": value, "process": call.spooled.process}
+        return call.event("tool.begun", facts, subject=subject, begins=True)
+    facts |= {"answer": call.take(*_ANSWERS), "input": None if begin else value}
+    causes = Causes() if begin else None
+    if hook == "posttoolusefailure":
+        facts |= {"error": call.take("error"), "is_interrupt": call.take("is_interrupt")}
+        return call.event("tool.failed", facts, causes, subject, ends=begin)
+    facts["files"] = edits(value, call.root(), call.table.roots, call.spooled.cwd) or None
+    return call.event("tool.ended", facts, causes, subject, ends=begin)
 
 
 def edits(
@@ -342,25 +252,26 @@ def edits(
     A path is relative to the worktree's top folder, `root` if it is another one than the agent's,
     absolute outside of all.
     """
-    if not isinstance(value, Mapping):
-        return [*_of_patch(value, root, roots, cwd)]
-    path = text_of(value, "file_path", "notebook_path", "path")
-    several = value.get("edits")
-    changes = several if isinstance(several, list) else [value]
     files = []
-    for change in changes if path else ():
-        if not isinstance(change, Mapping):
-            continue
-        added = text_of(change, "new_string", "content", "new_source")
-        removed = text_of(change, "old_string")
-        if added is not None or removed is not None:
-            files.append({**_placed(path or "", root, roots, cwd), **_texts(added, removed)})
-    return files or [*_of_patch(value, root, roots, cwd)]
+    for path, added, removed in _edited(value) or _patched(value):
+        texts = {"added": added, "removed": removed}
+        place = _placed(path, root, roots, cwd)
+        files.append(place | {key: text for key, text in texts.items() if text})
+    return files
 
 
-def _texts(added: str | None, removed: str | None) -> dict[str, str]:
-    texts = {"added": added, "removed": removed}
-    return {key: text for key, text in texts.items() if text}
+def _edited(value: object) -> list[tuple[str, str | None, str | None]]:
+    """Returns the path and the texts of each edit, by the names that tools give them."""
+    if not isinstance(value, Mapping):
+        return []
+    path, several = text_of(value, "file_path", "notebook_path", "path") or "", value.get("edits")
+    changes = several if isinstance(several, list) else [value]
+    texts = (
+        (path, text_of(one, "new_string", "content", "new_source"), text_of(one, "old_string"))
+        for one in changes
+        if path and isinstance(one, Mapping)
+    )
+    return [edit for edit in texts if edit[1] or edit[2]]
 
 
 def _placed(path: str, root: str | None, roots: set[str], cwd: str | None) -> dict[str, str]:
@@ -380,10 +291,8 @@ def _placed(path: str, root: str | None, roots: set[str], cwd: str | None) -> di
 _FILE = re.compile(r"\*\*\* (?:Add|Update|Delete) File: (.+)|\*\*\* Move to: (.+)")
 
 
-def _of_patch(
-    value: object, root: str | None, roots: set[str], cwd: str | None
-) -> Iterator[dict[str, Any]]:
-    """Yields the files of a patch in the form of Codex's `apply_patch`."""
+def _patched(value: object) -> Iterator[tuple[str, str, str]]:
+    """Yields the path and the texts of each file of a patch for Codex's `apply_patch`."""
     inside = [*value.values()] if isinstance(value, Mapping) else [value]
     inside += [item for listed in inside if isinstance(listed, list) for item in listed]
     patch = next((text for text in inside if isinstance(text, str) and "*** Begin Pa" in text), "")
@@ -395,8 +304,7 @@ def _of_patch(
             path = heading[2]
         elif heading or line.startswith("*** End Patch"):
             if path is not None:
-                texts = _texts("\n".join(lines["+"]), "\n".join(lines["-"]))
-                yield {**_placed(path, root, roots, cwd), **texts}
+                yield path, "\n".join(lines["+"]), "\n".join(lines["-"])
             path, lines = heading[1] if heading else None, {"+": [], "-": []}
         elif line[:1] in lines:
             lines[line[0]].append(line[1:])
@@ -415,31 +323,25 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
     if commit in table.commits:
         return
     stream, process = table.owner(spooled.chain, spooled.root)
-    causes, call = Causes(), None
+    causes, actor = Causes(), "git"
     maker = _maker(spooled, table) if process is None else "unknown"
     facts: dict[str, Any] = {"commit": commit, "root": spooled.root, "by": maker}
-    actor = "git"
     if stream is not None:
         session = table.of(stream)
         causes, call = session.shell_for(spooled.root)
         facts |= {"by": "agent", "session": stream, "process": process}
         actor = session.actor or "unknown"
-    if call is not None and call.agent is not None:
-        facts["agent"] = call.agent
-        actor = f"{actor}/{call.agent_type or call.agent}"
-    event = new_event(
-        spooled, 0, "commit", f"commit/{commit}", facts, causes, actor=actor, stream=stream
-    )
-    note(table, event)
-    yield event
+        if call is not None and call.agent is not None:
+            facts["agent"] = call.agent
+            actor = f"{actor}/{call.agent_type or call.agent}"
+    words = "commit", f"commit/{commit}", facts, causes
+    yield new_event(table, spooled.origin, *words, actor=actor, stream=stream)
 
 
 def _maker(spooled: Spooled, table: SessionTable) -> str:
     """Returns who made a commit that is no session's: a person, if that is certain."""
-    if not spooled.chain or spooled.variables:
-        return "unknown"
-    boot = boot_of(spooled.chain[0])
-    return "person" if boot in table.boots() else "unknown"
+    is_known = bool(spooled.chain) and boot_of(spooled.chain[0]) in table.boots()
+    return "person" if is_known and not spooled.variables else "unknown"
 
 
 def _is_own_merge(members: Mapping[str, Any]) -> bool:
@@ -449,11 +351,13 @@ def _is_own_merge(members: Mapping[str, Any]) -> bool:
 
 
 def _rewrites(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
-    pairs = spooled.input.get("pairs")
+    pairs, by = spooled.input.get("pairs"), text_of(spooled.input, "by")
     for number, pair in enumerate(pairs if isinstance(pairs, list) else ()):
         match pair:
             case [str(old), str(new)] if _SHA.fullmatch(old) and _SHA.fullmatch(new):
-                facts = {"old": old, "new": new, "by": text_of(spooled.input, "by")}
-                ids = tuple(table.commits[sha] for sha in (old, new) if sha in table.commits)
-                words = "rewrite", f"commit/{new}", {**facts, "root": spooled.root}
-                yield new_event(spooled, number, *words, Causes(ids), actor="git")
+                causes = Causes(tuple(table.commits[sha] for sha in pair if sha in table.commits))
+                facts = {"old": old, "new": new, "by": by, "root": spooled.root}
+                name = f"{spooled.source_id}/{number}" if number else spooled.source_id
+                origin = spooled.origin._replace(source_id=name)
+                words = "rewrite", f"commit/{new}", facts, causes
+                yield new_event(table, origin, *words, actor="git")

@@ -11,20 +11,18 @@ import os
 import shlex
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from thence.agents import fired
-from thence.agents.fired import common_folder, log_of, repository, users_folder
+from thence.agents.fired import log_of, repository, users_folder
 from thence.errors import ThenceError
 from thence.files import replace_file
 
-TOOLS = ("claude-code", "codex", "git")
 SETTINGS_BYTES_MAX = 4 * 1024 * 1024
 TIMEOUT_S = 10
 _CLAUDE_EVENTS = (
@@ -36,7 +34,7 @@ _MATCHED = ("PreToolUse", "PostToolUse", "PostToolUseFailure", "PermissionReques
 _CODEX_EVENTS = ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop")
 EVENTS = {"claude-code": _CLAUDE_EVENTS, "codex": _CODEX_EVENTS}
 GIT_HOOKS = ("post-commit", "post-rewrite", "post-merge")
-_SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "ash")
+_SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "ash"}
 _SIGN = "thence/agents/fired.py"
 HELPER = "hook.sh"
 _BEGIN, _END = "# >>> thence hook >>>\n", "# <<< thence hook <<<\n"
@@ -95,34 +93,26 @@ def command(tool: str) -> str:
     return f"{program} {tool} || true"
 
 
-def install(tool: str, *, is_users: bool, with_notify: bool = False) -> list[HookFile]:
+def install(tool: str, *, is_users: bool) -> list[HookFile]:
     """Puts hooks in for this folder's repository or for the user.
 
     Raises ThenceError where there is no place for them, or a file can't be written.
     """
     if tool == "git":
-        return list(_in_git(_git_place(is_users), _add_block))
+        return list(_in_git(is_users, is_removal=False))
     path = _settings(tool, is_users)
     other = _settings(tool, not is_users) if repository(str(Path.cwd())) else path
     if other != path and _has_own(other, tool):
         note = f"{other} has them already, and both would run"
         return [HookFile(tool, path, "unchanged", note)]
-    changes = [_changed(tool, path, partial(_with_hooks, tool))]
-    if with_notify:
-        changes.append(_changed(tool, path.with_name("config.toml"), _with_notify))
-    return changes
+    return [_changed(tool, path, partial(_with_hooks, tool))]
 
 
 def uninstall(tool: str, *, is_users: bool) -> list[HookFile]:
     """Takes out what `install` put in, and nothing else; raises as that does."""
     if tool == "git":
-        return list(_in_git(_git_place(is_users), _remove_block))
-    path = _settings(tool, is_users)
-    changes = [_changed(tool, path, _without_hooks, is_removal=True)]
-    if tool == "codex":
-        config = path.with_name("config.toml")
-        changes.append(_changed(tool, config, _without_notify, is_removal=True))
-    return [change for change in changes if change.state != "absent"] or changes[:1]
+        return list(_in_git(is_users, is_removal=True))
+    return [_changed(tool, _settings(tool, is_users), _without_hooks, is_removal=True)]
 
 
 def status() -> list[HookFile]:
@@ -132,17 +122,16 @@ def status() -> list[HookFile]:
     for tool in ("claude-code", "codex"):
         for is_users in (False, True) if in_repository else (True,):
             path = _settings(tool, is_users)
-            state, note = "installed" if _has_own(path, tool) else "absent", ""
-            if state == "absent" and _SIGN in (_read(path) or ""):
-                state, note = "left", "it calls another thence; install again"
-            changes.append(HookFile(tool, path, state, note))
-    if in_repository:
-        folder, _ = _git_place(is_users=False)
-        for name in GIT_HOOKS:
-            path = folder / name
-            state = "installed" if _BEGIN in (_read(path) or "") else "absent"
-            changes.append(HookFile("git", path, state))
-    return changes
+            if _has_own(path, tool):
+                changes.append(HookFile(tool, path, "installed"))
+            elif _says(path, _SIGN):
+                note = "it calls another thence; install again"
+                changes.append(HookFile(tool, path, "left", note))
+            else:
+                changes.append(HookFile(tool, path, "absent"))
+    paths = _git_hooks(is_users=False) if in_repository else ()
+    states = ((path, "installed" if _says(path, _BEGIN) else "absent") for path in paths)
+    return [*changes, *(HookFile("git", path, state) for path, state in states)]
 
 
 def log_here() -> Path:
@@ -162,10 +151,12 @@ def _settings(tool: str, is_users: bool) -> Path:
 
     A project's is the one that is not shared: it holds the path of a program on this machine.
     """
-    name = {"claude-code": "settings.json", "codex": "hooks.json"}[tool]
-    folder = {"claude-code": ".claude", "codex": ".codex"}[tool]
+    users, projects = {
+        "claude-code": (".claude/settings.json", ".claude/settings.local.json"),
+        "codex": (".codex/hooks.json", ".codex/hooks.json"),
+    }[tool]
     if is_users:
-        return Path.home() / folder / name
+        return Path.home() / users
     place = repository(str(Path.cwd()))
     if place is None:
         raise ThenceError(
@@ -174,8 +165,7 @@ def _settings(tool: str, is_users: bool) -> Path:
             cause="this folder is in no git repository",
             hint="go to one, or install them for all you do: --user",
         )
-    name = "settings.local.json" if tool == "claude-code" else name
-    return Path(place[0], folder, name)
+    return Path(place[0], projects)
 
 
 def _changed(tool: str, path: Path, change: Edit, *, is_removal: bool = False) -> HookFile:
@@ -183,18 +173,21 @@ def _changed(tool: str, path: Path, change: Edit, *, is_removal: bool = False) -
     link = _link_of_clone(path)
     if link is not None:
         return HookFile(tool, path, "left", f"{link} is a symbolic link, and none is followed here")
-    text = _read(path)
     try:
+        text = _read(path)
         fresh = change(text)
     except ValueError as error:
         return HookFile(tool, path, "left", str(error))
     if fresh == text:
         return HookFile(tool, path, "absent" if is_removal else "unchanged")
-    is_kept, before = _kept(path, text)
-    if is_removal and is_kept:
-        fresh = before
-    elif not is_removal:
-        _keep(path, before if is_kept else text, fresh or "")
+    kept = _kept_path(path)
+    if is_removal:
+        fresh = _kept(kept, text, fresh)
+    elif kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        digest = sha256(_bytes(fresh or "")).hexdigest()
+        members = {"before": _kept(kept, text, text), "after": digest}
+        replace_file(kept, json.dumps(members).encode(), 0o600)
     path = path.resolve()  # dotfiles are often kept elsewhere
     if fresh is None:
         path.unlink()
@@ -205,9 +198,8 @@ def _changed(tool: str, path: Path, change: Edit, *, is_removal: bool = False) -
     fresh_mode = 0o755 if tool == "git" else 0o600
     mode = path.stat().st_mode & 0o777 if text is not None else fresh_mode
     replace_file(path, _bytes(fresh), mode)
-    if is_removal:
-        return HookFile(tool, path, "removed")
-    return HookFile(tool, path, "installed", _warning(tool, path))
+    state, note = ("removed", "") if is_removal else ("installed", _warning(tool, path))
+    return HookFile(tool, path, state, note)
 
 
 def _link_of_clone(path: Path) -> Path | None:
@@ -221,29 +213,19 @@ def _link_of_clone(path: Path) -> Path | None:
 
 
 def _kept_path(path: Path) -> Path | None:
+    """Returns the file that keeps a file's text from before `install`, and a digest of after it."""
     folder = users_folder("XDG_STATE_HOME", ".local/state", "thence/hooks")
     name = sha256(os.fsencode(path.resolve())).hexdigest()[:32]
     return Path(folder, f"{name}.json") if folder else None
 
 
-def _keep(path: Path, before: str | None, after: str) -> None:
-    """Keeps the text of a file before it is changed."""
-    kept = _kept_path(path)
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        digest = sha256(_bytes(after)).hexdigest()
-        replace_file(kept, json.dumps({"before": before, "after": digest}).encode(), 0o600)
-
-
-def _kept(path: Path, text: str | None) -> tuple[bool, str | None]:
-    """Returns whether a file is as `install` has left it, and its text before that."""
-    kept = _kept_path(path)
-    try:
+def _kept(kept: Path | None, text: str | None, default: str | None) -> str | None:
+    """Returns the text before `install`, `default` where the file is not as that has left it."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
         members = json.loads(kept.read_bytes()) if kept is not None else {}
-        is_same = members["after"] == sha256(_bytes(text or "")).hexdigest()
-        return (True, members["before"]) if is_same else (False, None)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False, None
+        if members["after"] == sha256(_bytes(text or "")).hexdigest():
+            return cast("str | None", members["before"])
+    return default
 
 
 def _bytes(text: str) -> bytes:
@@ -251,12 +233,21 @@ def _bytes(text: str) -> bytes:
 
 
 def _read(path: Path) -> str | None:
-    """Returns a file's text, byte for byte; None where there is no file."""
+    """Returns a file's text, byte for byte; None where there is no file. Raises ValueError."""
     try:
         with path.open("rb") as file:
-            return file.read(SETTINGS_BYTES_MAX).decode("utf-8", "surrogateescape")
+            data = file.read(SETTINGS_BYTES_MAX + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    if len(data) > SETTINGS_BYTES_MAX:
+        raise ValueError(f"it has more than {SETTINGS_BYTES_MAX:,} bytes")
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _says(path: Path, sign: str) -> bool:
+    with suppress(ValueError):
+        return sign in (_read(path) or "")
+    return False
 
 
 def _warning(tool: str, path: Path) -> str:
@@ -294,7 +285,7 @@ def _with_hooks(tool: str, text: str | None) -> str:
     is_changed = False
     for event in EVENTS[tool]:
         groups = hooks.setdefault(event, [])
-        own = [entry for group in groups for entry in _entries(group) if _is_own(entry)]
+        own = [entry for group in groups for entry in _own(group)]
         for entry in own:
             is_changed |= entry["command"] != words
             entry["command"] = words
@@ -311,26 +302,26 @@ def _without_hooks(text: str | None) -> str | None:
     if text is None or _SIGN not in text:
         return text
     settings = _parsed(text)
-    hooks = settings["hooks"]
-    for event, groups in list(hooks.items()):
-        for group in [group for group in groups if any(map(_is_own, _entries(group)))]:
-            group["hooks"] = [entry for entry in _entries(group) if not _is_own(entry)]
-            if not group["hooks"]:
-                groups.remove(group)
-        if not groups:
+    hooks = settings.get("hooks", {})
+    ours = [(event, group) for event in hooks for group in hooks[event] if _own(group)]
+    for event, group in ours:
+        own = _own(group)
+        group["hooks"] = [entry for entry in group["hooks"] if entry not in own]
+        if not group["hooks"]:
+            hooks[event].remove(group)
+        if not hooks[event]:
             del hooks[event]
-    if not hooks:
+    if ours and not hooks:
         del settings["hooks"]
-    return _written(settings, text) if settings else None
+    rest = _written(settings, text) if settings else None
+    return rest if ours else text
 
 
-def _entries(group: object) -> list[dict[str, Any]]:
+def _own(group: object) -> list[dict[str, Any]]:
+    """Returns the entries of a group that call a program of ours."""
     entries = group.get("hooks") if isinstance(group, dict) else None
-    return [entry for entry in entries or () if isinstance(entry, dict)]
-
-
-def _is_own(entry: Mapping[str, Any]) -> bool:
-    return _SIGN in str(entry.get("command"))
+    maps = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
+    return [entry for entry in maps if _SIGN in str(entry.get("command"))]
 
 
 def _has_own(path: Path, tool: str) -> bool:
@@ -339,10 +330,8 @@ def _has_own(path: Path, tool: str) -> bool:
         hooks = _parsed(_read(path)).get("hooks", {})
     except ValueError:
         return False
-    groups = [group for groups in hooks.values() for group in groups]
-    return any(
-        entry.get("command") == command(tool) for group in groups for entry in _entries(group)
-    )
+    entries = (entry for groups in hooks.values() for group in groups for entry in _own(group))
+    return any(entry["command"] == command(tool) for entry in entries)
 
 
 def _written(settings: Mapping[str, Any], text: str | None) -> str:
@@ -354,38 +343,8 @@ def _written(settings: Mapping[str, Any], text: str | None) -> str:
     return fresh + ("\n" if text is None or text.endswith("\n") else "")
 
 
-_NOTIFY_MARK = "  # thence hook\n"
-
-
-def _with_notify(text: str | None) -> str:
-    """Returns Codex's settings with the program that versions without hooks call after a turn."""
-    settings = _toml(text)
-    if "notify" in settings:
-        if _SIGN in str(settings["notify"]):
-            return text or ""
-        raise ValueError("notify calls another program already; call that one from yours")
-    words = [sys.executable, "-I", "-S", fired.__file__, "codex"]
-    return f"notify = {json.dumps(words)}{_NOTIFY_MARK}{text or ''}"
-
-
-def _without_notify(text: str | None) -> str | None:
-    if text is None:
-        return None
-    lines = text.splitlines(keepends=True)
-    rest = "".join(line for line in lines if not (line.endswith(_NOTIFY_MARK) and _SIGN in line))
-    return rest or None if rest != text else text
-
-
-def _toml(text: str | None) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text or "")
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"it is no TOML ({error}); correct it, then install again") from None
-
-
-def _git_place(is_users: bool) -> tuple[Path, Path]:
-    """Returns the folder of the hooks of this repository, and the place of its log."""
-    argv = ["git", "rev-parse", "--is-bare-repository", "--git-path", "hooks"]
+def _git_hooks(is_users: bool) -> list[Path]:
+    """Returns the hooks of this repository, wherever git looks for them."""
     operation = "could not install hooks of git"
     if is_users:
         raise ThenceError(
@@ -393,37 +352,33 @@ def _git_place(is_users: bool) -> tuple[Path, Path]:
             cause="git has no hooks for all repositories that leave each one's own in force",
             hint="install them in each repository: thence hook install git",
         )
+    argv = ["git", "rev-parse", "--is-bare-repository", "--git-path", "hooks"]
     try:
         done = subprocess.run(argv, check=False, capture_output=True, text=True)
     except OSError as error:
         raise ThenceError(operation, cause=f"git: {error}", hint="install git") from error
-    place = repository(str(Path.cwd()))
-    if done.returncode or place is None or not done.stdout.startswith("false"):
+    if done.returncode or not repository(str(Path.cwd())) or not done.stdout.startswith("false"):
         raise ThenceError(
             operation,
             place=Path.cwd(),
             cause="this folder is no working tree of a git repository of this user",
             hint="go to one, or make one: git init",
         )
-    folder = Path(done.stdout.splitlines()[1].rstrip("\n"))
-    return folder.absolute(), Path(common_folder(place[1]), fired.LOG)
+    folder = Path(done.stdout.splitlines()[1].rstrip("\n")).absolute()
+    return [folder / name for name in GIT_HOOKS]
 
 
-def _in_git(
-    place: tuple[Path, Path], edit: Callable[[str, str | None], str | None]
-) -> Iterator[HookFile]:
-    folder, log = place
-    is_removal = edit is _remove_block
-    helper = log / HELPER
+def _in_git(is_users: bool, *, is_removal: bool) -> Iterator[HookFile]:
+    paths, helper = _git_hooks(is_users), log_here() / HELPER
     if not is_removal:
-        log.mkdir(parents=True, exist_ok=True, mode=0o700)
+        helper.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         program = shlex.join((sys.executable, "-I", "-S", fired.__file__))
         replace_file(helper, _HELPER.format(command=program).encode())
         helper.chmod(0o755)
-    for name in GIT_HOOKS:
-        change = _changed("git", folder / name, partial(edit, name), is_removal=is_removal)
+    for path in paths:
+        edit = _remove_block if is_removal else partial(_add_block, path.name)
+        change = _changed("git", path, edit, is_removal=is_removal)
         if change.state == "installed":
-            path = folder / name
             path.chmod(path.stat().st_mode | 0o111)
         yield change
     if is_removal:
@@ -433,18 +388,15 @@ def _in_git(
 def _add_block(name: str, text: str | None) -> str:
     """Returns a hook with our block before all else, where nothing can end the script first."""
     text = _NEW_SCRIPT if text is None else text
-    plain = _remove_block(name, text) or _NEW_SCRIPT
+    plain = _remove_block(text) or _NEW_SCRIPT
     first, newline, rest = plain.partition("\n")
-    program = first.removeprefix("#!").split()
-    is_shell = first.startswith("#!") and any(
-        os.path.basename(word) in _SHELLS for word in program[:2]
-    )
-    if not is_shell or not newline:
+    program = first.removeprefix("#!").split()[:2] if first.startswith("#!") else []
+    if not newline or not {os.path.basename(word) for word in program} & _SHELLS:
         raise ValueError(f"it is no shell script that is known; run {HELPER} of the log from it")
     return f"{first}\n{_BEGIN}{_RUN.format(words=_WORDS[name])}{_END}{rest}"
 
 
-def _remove_block(name: str, text: str | None) -> str | None:
+def _remove_block(text: str | None) -> str | None:
     """Returns a hook without our block; None where nothing else is in it."""
     if text is None or _BEGIN not in text or _END not in text:
         return text

@@ -9,10 +9,11 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -61,18 +62,11 @@ def is_waiting(folder: Path) -> bool:
     return any(True for spool in spools(str(folder.absolute())) for _ in _names(Path(spool)))
 
 
-class Waiting(NamedTuple):
-    """The numbers of files in the spools of a log: those to take in, those refused."""
-
-    waiting: int
-    refused: int
-
-
-def waiting(folder: Path) -> Waiting:
-    """Counts what hooks have left for a log."""
+def waiting(folder: Path) -> tuple[int, int]:
+    """Counts what hooks have left for a log: files to take in, and those that were refused."""
     places = [Path(spool) for spool in spools(str(folder.absolute()))]
-    refused = [len([*_names(spool / REFUSED)]) for spool in places]
-    return Waiting(sum(len([*_names(spool)]) for spool in places), sum(refused))
+    refused = sum(len([*_names(spool / REFUSED)]) for spool in places)
+    return sum(len([*_names(spool)]) for spool in places), refused
 
 
 def last_error(folder: Path) -> str:
@@ -94,8 +88,9 @@ def take_in(folder: Path) -> int:
         if not is_waiting(folder):
             return 0
         make_log(folder)
-        with file_lock(folder / SPOOL / ".intake.lock", _LOCK_WAIT_S, mode=0o600):
-            return _Intake(folder).run()
+        lock = file_lock(folder / SPOOL / ".intake.lock", _LOCK_WAIT_S, mode=0o600)
+        with lock, open_agents_log(folder) as log:
+            return _Intake(log).run()
     except FileBusy:  # another command takes in
         return 0
     except Exception as error:  # door: reading a log never fails for what hooks have left
@@ -115,61 +110,42 @@ def open_agents_log(folder: Path) -> Log:
 class _Intake:
     """One taking in, under its lock."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._spools = [Path(spool) for spool in spools(str(folder))]
-        self._table = SessionTable()
+    def __init__(self, log: Log) -> None:
+        self._log, self._table = log, stored_table(log)
+        self._spools = spools(str(log.folder))
 
     def run(self) -> int:
         """Returns the number of events that were appended; raises ThenceError, OSError."""
-        with open_agents_log(self._folder) as log:
-            self._table = stored_table(log)
-            return sum(self._take(log, paths) for paths in self._batches())
-
-    def _batches(self) -> Iterator[list[Path]]:
-        """Yields the files in the order of their names, some at a time."""
-        paths = [spool / name for spool in self._spools for name in _names(spool)]
-        batch: list[Path] = []
-        size = 0
+        paths = [Path(spool, name) for spool in self._spools for name in _names(Path(spool))]
+        count = size = 0
+        events: dict[Path, list[NewEvent]] = {}
         for path in sorted(paths, key=lambda path: path.name):
-            batch.append(path)
             with suppress(OSError):
                 size += path.lstat().st_size
-            if len(batch) == _BATCH_FILES or size > _BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-        yield batch
-
-    def _take(self, log: Log, paths: Sequence[Path]) -> int:
-        events: list[NewEvent] = []
-        taken: list[tuple[Path, list[NewEvent]]] = []
-        for path in paths:
             try:
                 own = events_of(read_spooled(path), self._table)
-            except Unreadable as error:
-                self._refuse(path, error)
-                continue
             except Exception as error:  # door: input that nobody thought of is refused like other
-                self._refuse(path, f"{type(error).__name__}: {error}")
+                is_told = isinstance(error, Unreadable)
+                self._refuse(path, error if is_told else f"{type(error).__name__}: {error}")
                 continue
-            own = [event for event in own if not log.answers.holds(event.event_id or "")]
-            taken.append((path, own))
-            events += own
-        try:
-            log.append_many(events)
-        except (InvalidEvent, EventTooLarge):
-            for path, own in taken:
-                self._take_alone(log, path, own)
-        for path, _ in taken:
-            path.unlink(missing_ok=True)
-        return len(events)
+            holds = self._log.answers.holds
+            events[path] = [event for event in own if not holds(event.event_id or "")]
+            if len(events) == _BATCH_FILES or size > _BATCH_BYTES:
+                count, size, events = count + self._append(events), 0, {}
+        return count + self._append(events)
 
-    def _take_alone(self, log: Log, path: Path, events: Sequence[NewEvent]) -> None:
-        """Appends the events of one file, or refuses it for what the log does."""
+    def _append(self, events: dict[Path, list[NewEvent]]) -> int:
+        """Appends the events of files, each file's alone where the log refuses one of them."""
         try:
-            log.append_many(events)
+            count = len(self._log.append_many(list(chain(*events.values()))))
         except (InvalidEvent, EventTooLarge) as error:
-            self._refuse(path, error)
+            if len(events) > 1:
+                return sum(self._append({path: own}) for path, own in events.items())
+            self._refuse(next(iter(events)), error)
+            return 0
+        for path in events:
+            path.unlink(missing_ok=True)
+        return count
 
     def _refuse(self, path: Path, why: object) -> None:
         with suppress(OSError):
@@ -177,7 +153,7 @@ class _Intake:
             refused.mkdir(exist_ok=True, mode=0o700)
             if not refused.is_symlink():
                 path.rename(refused / path.name)
-        note_error([str(spool) for spool in self._spools], f"{path.name} is refused: {why}")
+        note_error(self._spools, f"{path.name} is refused: {why}")
 
 
 def _names(spool: Path) -> Iterator[str]:
@@ -200,14 +176,15 @@ def read_spooled(path: Path) -> Spooled:
         raise Unreadable(f"it is longer than {_FILE_BYTES_MAX} bytes")
     # the two parts are read apart, so that the hook's input can't stand for a member beside it
     head_line, _, rest = data.partition(b"\n")
-    head = _members(head_line + b"null}")
-    value = _decoded(rest.removesuffix(b"}"))
+    head, value = _decoded(head_line + b"null}"), _decoded(rest.removesuffix(b"}"))
+    if not isinstance(head, dict) or head.get("v") != FORM:
+        raise Unreadable("unknown form")
     if isinstance(value, str):
         value = cut_input(value, int(head.get("input_bytes") or 0))
-    if head.get("v") != FORM or not isinstance(value, dict):
-        raise Unreadable("its input is no JSON object" if head.get("v") == FORM else "unknown form")
-    chain, variables, time_ns = (head.get(key) for key in ("chain", "variables", "time_ns"))
-    processes = map(process_of, chain if isinstance(chain, list) else ())
+    if not isinstance(value, dict):
+        raise Unreadable("its input is no JSON object")
+    processes, variables, time_ns = (head.get(key) for key in ("chain", "variables", "time_ns"))
+    above = map(process_of, processes if isinstance(processes, list) else ())
     return Spooled(
         path.name.removesuffix(".json"),
         text_of(head, "bridge") or "unknown",
@@ -215,17 +192,10 @@ def read_spooled(path: Path) -> Spooled:
         text_of(head, "cwd"),
         text_of(head, "root"),
         process_of(head.get("agent_process")),
-        tuple(process for process in processes if process is not None),
+        tuple(process for process in above if process is not None),
         tuple(map(str, variables)) if isinstance(variables, list) else (),
         value,
     )
-
-
-def _members(data: bytes) -> dict[str, Any]:
-    value = _decoded(data)
-    if not isinstance(value, dict):
-        raise Unreadable("it is no JSON object")
-    return value
 
 
 def _decoded(data: bytes) -> Any:
@@ -273,5 +243,4 @@ def _read_kept(log: Log, path: Path) -> _Kept | None:
         kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
     except (OSError, msgspec.DecodeError):
         return None
-    is_same = kept.form == _KEPT_FORM and log.answers.holds(kept.last_id)
-    return kept if is_same else None
+    return kept if kept.form == _KEPT_FORM and log.answers.holds(kept.last_id) else None

@@ -9,10 +9,11 @@ the line. Where two agents may have written it, the answer says so.
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
 from thence.agents.blamed import BlamedLine, CommitHistory
+from thence.agents.sessions import text_of
 from thence.agents.written import AgentEdit, WrittenLine, best_fitting, first_writers, new_lines
 from thence.core.event import Event
 from thence.errors import BodyMissing, EventNotFound
@@ -28,7 +29,6 @@ _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _PACKAGE_TYPES = ("WPAssigned", "WPReviewed", "WPLanded")
 _FILES = b'"files":['
 
-_Texts = dict[str, list[AgentEdit]]
 Kind = Literal["agent", "person", "bot", "unknown"]
 
 
@@ -83,12 +83,12 @@ class Ownership:
     """The answers about one repository, from one log that is read once.
 
     `journal` gives the events of the project's packages, asked for where nothing else tells.
+    `commits` and `recorded` are those that the log has events of, in its order.
     """
 
     def __init__(
         self, log: Log, repo: Repository, journal: Callable[[], Iterable[Event]] = tuple
     ) -> None:
-        self.log = log
         self.history = CommitHistory(repo)
         self.commits: dict[str, CommitRecord] = {}
         self.rewritten: dict[str, list[str]] = {}
@@ -96,37 +96,31 @@ class Ownership:
         self._begun: dict[str, int] = {}
         self._journal = journal
         self._owners: dict[str, Owner] = {}
-        self._sources: dict[str, tuple[str, Sequence[str]]] = {}
-        self._chains: dict[str, tuple[Event, ...]] = {}
-        self._earlier: dict[tuple[str, tuple[str, ...]], list[tuple[int, frozenset[str]]]] = {}
-        self._events: dict[str, Event | None] = {}
-        self._by_path: dict[str, list[AgentEdit]] = {}
-        self._by_root: dict[str | None, list[CommitRecord]] = {}
-        self._texts: dict[tuple[str, ...], tuple[_Texts, list[tuple[WrittenLine, AgentEdit]]]] = {}
+        # each is found once
+        get = cache(lambda event_id: held(log, event_id))
+        self._chain = cache(lambda event: chain_of(event, get))
+        self._origins = cache(self._find_origins)
+        self._records_of = cache(self._find_records_of)
+        self._contents = cache(self._find_contents)
+        self._texts = cache(self._find_texts)
         for place, event in enumerate(log.read()):
             self._note(place, event)
+        self.recorded = [*self.commits]
 
     def _note(self, place: int, event: Event) -> None:
-        if event.event_type == "commit":
-            payload = event.cut_payload
-            if commit := _commit(payload.get("commit")):
-                by = str(payload.get("by", "unknown"))
-                where = _root(payload.get("root")), _text(payload.get("session"))
-                self.commits.setdefault(commit, CommitRecord(place, event, commit, *where, by))
-        elif event.event_type == "rewrite":
-            payload = event.cut_payload
-            old, new = _commit(payload.get("old")), _commit(payload.get("new"))
-            if old and new and old != new:
-                self.rewritten.setdefault(new, []).append(old)
-        elif event.event_type == "tool.begun":
+        if event.event_type == "tool.begun":
             self._begun[event.event_id] = place
         elif event.event_type == "tool.ended" and _FILES in event.line:
             self._edits.append((place, event))
-
-    @cached_property
-    def recorded(self) -> list[str]:
-        """The commits that the log has events of, in its order."""
-        return sorted(self.commits, key=lambda commit: self.commits[commit].place)
+        elif event.event_type in ("commit", "rewrite"):
+            payload = event.cut_payload
+            commit, old, new = (_commit(payload.get(name)) for name in ("commit", "old", "new"))
+            if event.event_type == "rewrite" and old and new and old != new:
+                self.rewritten.setdefault(new, []).append(old)
+            elif event.event_type == "commit" and commit:
+                where = _root(payload.get("root")), text_of(payload, "session")
+                record = CommitRecord(place, event, commit, *where, str(payload.get("by")))
+                self.commits.setdefault(commit, record)
 
     # commits
 
@@ -156,21 +150,16 @@ class Ownership:
             return Owner("bot", info.author)
         if owner := self._of_package(commit):
             return owner
+        event, reason = record.event if record else None, ""
         if record is None and not self.commits:
             reason = "the log has no commits: `thence hook install git` records whose they are"
-            return Owner("unknown", info.author, reason=reason)
-        if record is not None and record.by != "person":
+        elif record is not None and record.by != "person":
             reason = "what its process descends from could not be read when it was made"
-            return Owner("unknown", info.author, commit_event=record.event, reason=reason)
-        return Owner("person", info.author, commit_event=record.event if record else None)
-
-    def _origins(self, commit: str) -> tuple[str, Sequence[str]]:
-        """Returns the commits that one was made of, behind "rewritten" or "squashed"."""
-        if commit not in self._sources:
-            self._sources[commit] = self._find_origins(commit)
-        return self._sources[commit]
+        kind: Kind = "unknown" if reason else "person"
+        return Owner(kind, info.author, commit_event=event, reason=reason)
 
     def _find_origins(self, commit: str) -> tuple[str, Sequence[str]]:
+        """Returns the commits that one was made of, behind "rewritten" or "squashed"."""
         if olds := self.rewritten.get(commit):
             return "rewritten", list(dict.fromkeys(olds))
         record = self.commits.get(commit)
@@ -192,23 +181,18 @@ class Ownership:
         return first._replace(others=tuple(filter(None, others))) if first else None
 
     def _recorded(self, record: CommitRecord) -> Owner:
-        chain, agent = self._chain(record.event), record.event.cut_payload.get("agent")
-        types = (_text(event.cut_payload.get("agent_type")) for event in chain)
+        chain, agent = self._chain(record.event), text_of(record.event.cut_payload, "agent")
+        types = (text_of(event.cut_payload, "agent_type") for event in chain)
         kind = next(filter(None, types), None) if agent else None
-        who = (record.event.actor or "", record.session, _text(agent), kind)
+        who = (record.event.actor or "", record.session, agent, kind)
         return Owner("agent", *who, record.commit, record.event, chain)
 
     def _has_own_edits(self, record: CommitRecord) -> bool:
         """Reports whether the session of a commit edited its files since the last commit there."""
-        before = [
-            other.place for other in self._records_of(record.root) if other.place < record.place
-        ]
-        since = max(before, default=-1)
+        since = max((other.place for other in self._before(record)), default=-1)
         paths = self.history.paths_of((record.commit,)).get(record.commit, frozenset())
         return any(
-            since < edit.place
-            and edit.begun < record.place
-            and (edit.session, edit.root) == (record.session, record.root)
+            edit.session == record.session and edit.is_within(record.root, since, record.place)
             for edit in self._edits_of(paths)
         )
 
@@ -217,10 +201,8 @@ class Ownership:
         paths = self.history.paths_of((commit,)).get(commit)
         if not paths or not self._unmerged:
             return []
-        changed, unmerged = (
-            self.history.paths_of(self._unmerged),
-            self.history.infos(self._unmerged),
-        )
+        changed = self.history.paths_of(self._unmerged)
+        unmerged = self.history.infos(self._unmerged)
         info, record = self.history.info(commit), self.commits.get(commit)
         latest = info.committer_time + CLOCK_S if info else 0
         earlier = [
@@ -251,7 +233,7 @@ class Ownership:
         package = self._packages.get(commit) or self._packages.get(self.history.patch_of(commit))
         if package is None or "WPAssigned" not in package:
             return None
-        name = _text(package["WPAssigned"].cut_payload.get("agent_id")) or ""
+        name = text_of(package["WPAssigned"].cut_payload, "agent_id") or ""
         chain = tuple(package[kind] for kind in reversed(_PACKAGE_TYPES) if kind in package)
         return Owner("agent", name, chain=chain, via=("work's journal",))
 
@@ -319,7 +301,7 @@ class Ownership:
         if len({edit.agent for edit in chosen}) > 1:  # the same words from two subagents
             chain, agent = _in_common([self._chain(other.event) for other in chosen]), None
             name = name.partition("/")[0]
-        kind = _text(edit.event.cut_payload.get("agent_type")) if agent else None
+        kind = text_of(edit.event.cut_payload, "agent_type") if agent else None
         written = Owner("agent", name, edit.session, agent, kind, owner.commit)
         return written._replace(commit_event=owner.commit_event, chain=chain, via=owner.via)
 
@@ -341,14 +323,7 @@ class Ownership:
             for record in (self._origin_records(line.commit) if edits else ())
         ]
         return first_writers(
-            [
-                edit
-                for edit in edits
-                if any(
-                    edit.root == root and since < edit.place and edit.begun < until
-                    for root, since, until in spans
-                )
-            ]
+            [edit for edit in edits if any(edit.is_within(*span) for span in spans)]
         )
 
     def _origin_records(self, commit: str) -> Iterator[CommitRecord]:
@@ -362,67 +337,69 @@ class Ownership:
             seen |= origins
             remaining += origins
 
-    def _records_of(self, root: str | None) -> list[CommitRecord]:
+    def _find_records_of(self, root: str | None) -> list[CommitRecord]:
         """Returns the events of the commits that were made in a working tree, in order."""
-        if root not in self._by_root:
-            records = (self.commits[commit] for commit in self.recorded)
-            self._by_root[root] = [record for record in records if record.root == root]
-        return self._by_root[root]
+        return [record for record in self.commits.values() if record.root == root]
+
+    def _before(self, record: CommitRecord) -> list[CommitRecord]:
+        """Returns the events of earlier commits of the same working tree."""
+        return [one for one in self._records_of(record.root) if one.place < record.place]
+
+    def _find_contents(
+        self, commit: str, paths: tuple[str, ...]
+    ) -> list[tuple[int, frozenset[str]]]:
+        """Returns the places of commits before one that changed a file, with its lines there."""
+        before = [record.commit for record in self._before(self.commits[commit])]
+        changed = self.history.paths_of(before)
+        contents = [
+            (self.commits[other].place, lines)
+            for path in paths
+            for other, lines in self.history.lines_of(
+                [other for other in before if path in changed.get(other, ())], path
+            ).items()
+        ]
+        return sorted(contents, key=lambda pair: pair[0])
 
     def _last_with(self, line: BlamedLine, record: CommitRecord) -> int:
         """Returns the place of the last commit before one, of its working tree, with a line."""
-        key = record.commit, line.paths
-        if key not in self._earlier:
-            before = [
-                other.commit
-                for other in self._records_of(record.root)
-                if other.place < record.place
-            ]
-            changed = self.history.paths_of(before)
-            places = (
-                (self.commits[commit].place, lines)
-                for path in line.paths
-                for commit, lines in self.history.lines_of(
-                    [other for other in before if path in changed.get(other, ())], path
-                ).items()
-            )
-            self._earlier[key] = sorted(places, key=lambda pair: pair[0])
-        earlier = reversed(self._earlier[key])
+        earlier = reversed(self._contents(record.commit, line.paths))
         return next((place for place, lines in earlier if line.text in lines), -1)
 
     def _squashed_in(self, line: BlamedLine) -> list[AgentEdit]:
         """Returns the edits of a line's text that were committed, but not in this history."""
         edits = []
+        changed = self.history.paths_of(self.recorded)
         for edit in self._holding(line):
-            later = (record for record in self._records_of(edit.root) if record.place > edit.place)
-            changed = self.history.paths_of(self.recorded)
-            first = next(
-                (record for record in later if changed.get(record.commit, set()) & {*line.paths}),
-                None,
+            later = (
+                record.commit
+                for record in self._records_of(edit.root)
+                if record.place > edit.place and changed.get(record.commit, set()) & {*line.paths}
             )
-            if first is not None and first.commit in self._unmerged:
+            if next(later, None) in self._unmerged:
                 edits.append(edit)
         return edits
 
     def _holding(self, line: BlamedLine) -> list[AgentEdit]:
         """Returns the edits of a line's file in which it is new, in the log's order."""
-        if line.paths not in self._texts:
-            texts: dict[str, list[AgentEdit]] = {}
-            ends: list[tuple[WrittenLine, AgentEdit]] = []
-            for edit in self._edits_of(line.paths):
-                pieces = [piece for run in edit.runs for piece in run]
-                for text in {piece.text for piece in pieces}:
-                    texts.setdefault(text, []).append(edit)
-                ends += [(piece, edit) for piece in pieces if piece.is_open]
-            self._texts[line.paths] = texts, ends
-        texts, ends = self._texts[line.paths]
+        texts, ends = self._texts(line.paths)
         edits = {id(edit): edit for edit in texts.get(line.text, ())}
-        edits |= {
-            id(edit): edit
-            for piece, edit in ends
-            if piece.fits(line.text) and self._is_most(piece, line)
-        }
+        for piece, edit in ends:
+            if piece.fits(line.text) and self._is_most(piece, line):
+                edits[id(edit)] = edit
         return sorted(edits.values(), key=lambda edit: edit.place)
+
+    def _find_texts(
+        self, paths: tuple[str, ...]
+    ) -> tuple[dict[str, list[AgentEdit]], list[tuple[WrittenLine, AgentEdit]]]:
+        """Returns the edits of a file by the lines that they wrote, and the parts of lines."""
+        texts: dict[str, list[AgentEdit]] = {}
+        ends: list[tuple[WrittenLine, AgentEdit]] = []
+        for edit in self._edits_of(paths):
+            pieces = [piece for run in edit.runs for piece in run]
+            for text in {piece.text for piece in pieces}:
+                texts.setdefault(text, []).append(edit)
+            ends += [(piece, edit) for piece in pieces if piece.is_open]
+        return texts, ends
 
     def _is_most(self, piece: WrittenLine, line: BlamedLine) -> bool:
         """Reports whether a part of a line is half of it, or stands where its last text stood."""
@@ -431,7 +408,7 @@ class Ownership:
         if piece.replaced is None:
             return False
         former = line.text.replace(piece.text, piece.replaced, 1)
-        if former in self._texts[line.paths][0]:
+        if former in self._texts(line.paths)[0]:
             return True
         info = self.history.info(line.commit) if line.commit else None
         changed = self.history.paths_of(self.recorded)
@@ -442,21 +419,24 @@ class Ownership:
 
     def _edits_of(self, paths: Iterable[str]) -> list[AgentEdit]:
         """Returns the edits of a file, in the log's order."""
-        if not self._by_path:
-            self._by_path = {"": []}
-            for place, event in self._edits:
-                for path, edit in self._read(place, event):
-                    self._by_path.setdefault(path, []).append(edit)
         edits = (edit for path in paths for edit in self._by_path.get(path, ()))
         return sorted(edits, key=lambda edit: edit.place)
+
+    @cached_property
+    def _by_path(self) -> dict[str, list[AgentEdit]]:
+        by_path: dict[str, list[AgentEdit]] = {}
+        for place, event in self._edits:
+            for path, edit in self._read(place, event):
+                by_path.setdefault(path, []).append(edit)
+        return by_path
 
     def _read(self, place: int, event: Event) -> Iterator[tuple[str, AgentEdit]]:
         try:
             payload = event.payload
         except BodyMissing:
             return
-        session = _text(payload.get("session")) or event.stream
-        own_root, agent = _root(payload.get("root")), _text(payload.get("agent"))
+        session = text_of(payload, "session") or event.stream
+        own_root, agent = _root(payload.get("root")), text_of(payload, "agent")
         files, start = payload.get("files"), self._begun.get(event.ends or "", place)
         for file in files if isinstance(files, list) else ():
             if not isinstance(file, dict) or not isinstance(file.get("path"), str):
@@ -482,16 +462,6 @@ class Ownership:
             _root(event.cut_payload.get("root")) for _, event in self._edits
         }
         return frozenset(top for top in (*tops, _root(str(self.history.repo.top))) if top)
-
-    def _chain(self, event: Event) -> tuple[Event, ...]:
-        if event.event_id not in self._chains:
-            self._chains[event.event_id] = chain_of(event, self._get)
-        return self._chains[event.event_id]
-
-    def _get(self, event_id: str) -> Event | None:
-        if event_id not in self._events:
-            self._events[event_id] = held(self.log, event_id)
-        return self._events[event_id]
 
 
 def held(log: Log, event_id: str) -> Event | None:
@@ -530,19 +500,10 @@ def _in_common(chains: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
     return tuple(event for event in first if all(event in chain for chain in chains))
 
 
-def owner_of_commit(log: Log, repo: Repository, commit: str) -> Owner:
-    """Returns the owner of a commit by its whole id; raises GitFailed, ReadFailed."""
-    return Ownership(log, repo).of_commit(commit)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def _commit(value: Any) -> str | None:
     return value if isinstance(value, str) and _COMMIT.fullmatch(value) else None
 
 
 def _root(value: Any) -> str | None:
-    path = _text(value)
-    return os.path.realpath(path) if path and "\0" not in path else None
+    is_path = isinstance(value, str) and value and "\0" not in value
+    return os.path.realpath(value) if is_path else None

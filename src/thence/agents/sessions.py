@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from thence.agents.fired import Process, ancestors
 from thence.core.event import Event
+from thence.core.values.codec import CAUSES_MAX
 
 SHELLS = frozenset(("Bash", "shell", "local_shell", "exec_command", "unified_exec"))
 CALLERS = frozenset(("Task", "Agent"))
@@ -36,6 +37,11 @@ class Causes(NamedTuple):
     inferred: tuple[str, ...] = ()
 
 
+def certain(event_id: str | None) -> Causes:
+    """Returns one cause, or none."""
+    return Causes((event_id,)) if event_id else Causes()
+
+
 @dataclass
 class AgentSession:
     """One session of an agent, as far as its events tell; the values are ids of events.
@@ -58,33 +64,66 @@ class AgentSession:
     subagents: dict[str, str] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
 
+    def note(self, event_type: str, event_id: str, name: str, payload: Payload) -> None:
+        """Takes an event, whose subject has this name behind its kind."""
+        match event_type:
+            case "session.begun" if not self.is_open:
+                self.begin, self.is_open = event_id, True
+            case "session.ended":
+                self.is_open = False
+            case "prompt":
+                self.last_prompt = event_id
+                if prompt_id := text_of(payload, "prompt_id"):
+                    self.prompts[prompt_id] = event_id
+                text = text_of(payload, "prompt") or ""
+                ids = self.prompt_texts.setdefault(text[:TEXT_CHARACTERS], [])
+                if event_id not in ids:
+                    ids.append(event_id)
+            case "turn.ended":
+                self.last_turn = event_id
+                self._close_calls(None)
+            case "tool.begun":
+                self.use_ids[name] = event_id
+                self.calls[name] = _open_call(event_id, payload)
+            case "tool.ended" | "tool.failed":
+                self.answered.add(name)
+                self.calls.pop(name, None)
+                if agent := text_of(payload, "agent"):
+                    self.answers[agent] = event_id
+            case "subagent.begun":
+                self.subagents[name] = event_id
+            case "subagent.ended":
+                self._close_calls(name)
+
+    def _close_calls(self, agent: str | None) -> None:
+        """Forgets the calls of an agent that is done: one that was refused gets no answer."""
+        self.calls = {name: call for name, call in self.calls.items() if call.agent != agent}
+
     def asked_by(self, agent: str | None, prompt_id: str | None) -> Causes:
         """Returns the cause of what an agent of the session does next."""
         if agent is not None:
             begin = self.subagents.get(agent)
-            return Causes((begin,)) if begin else self.caller_of(None)
-        prompt = self.prompts.get(prompt_id or "") or self.last_prompt or self.begin
-        return Causes((prompt,)) if prompt else Causes()
+            return certain(begin) if begin else self.caller_of(None)
+        return certain(self.prompts.get(prompt_id or "") or self.last_prompt or self.begin)
 
     def caller_of(self, agent_type: str | None) -> Causes:
         """Returns the call that began a subagent of a type; of several none is certain."""
         calls = [call for call in self.calls.values() if call.tool in CALLERS]
         typed = [call for call in calls if agent_type and call.subagent_type == agent_type]
-        return chosen(typed or calls)
+        calls = typed or calls
+        return certain(calls[0].event_id) if len(calls) == 1 else _likely(calls)
 
     def shell_for(self, root: str | None) -> tuple[Causes, OpenCall | None]:
         """Returns the cause of a commit in a worktree: the one open call that runs git there."""
         shells = [call for call in self.calls.values() if call.tool in SHELLS]
         fitting = [call for call in shells if call.asks_git and call.root == root]
         if len(fitting) == 1:
-            return chosen(fitting), fitting[0]
-        return Causes((), chosen(fitting or shells, are_certain=False).inferred), None
+            return certain(fitting[0].event_id), fitting[0]
+        return _likely(fitting or shells), None
 
 
-def chosen(calls: Sequence[OpenCall], *, are_certain: bool = True) -> Causes:
-    """Returns one call as a certain cause, of several the last 32 as likely ones."""
-    ids = tuple(call.event_id for call in calls)
-    return Causes(ids) if are_certain and len(ids) == 1 else Causes((), ids[-32:])
+def _likely(calls: Sequence[OpenCall]) -> Causes:
+    return Causes((), tuple(call.event_id for call in calls[-CAUSES_MAX:]))
 
 
 @dataclass
@@ -126,9 +165,7 @@ class SessionTable:
                 names.append(name)
         if isinstance(root := payload.get("root"), str):
             self.roots.add(root)
-        take = _TAKERS.get(event_type)
-        if take is not None:
-            take(session, event_id, (subject or "").partition("/")[2], payload)
+        session.note(event_type, event_id, (subject or "").partition("/")[2], payload)
 
     def owner(
         self, chain: Iterable[Process], root: str | None
@@ -178,45 +215,10 @@ def text_of(payload: Payload, *names: str) -> str | None:
     return next((value for value in values if isinstance(value, str) and value), None)
 
 
-def _begin(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
-    if not session.is_open:
-        session.begin, session.is_open = event_id, True
-
-
-def _end(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
-    session.is_open = False
-
-
-def _prompt(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
-    session.last_prompt = event_id
-    if prompt_id := text_of(payload, "prompt_id"):
-        session.prompts[prompt_id] = event_id
-    text = text_of(payload, "prompt") or ""
-    ids = session.prompt_texts.setdefault(text[:TEXT_CHARACTERS], [])
-    if event_id not in ids:
-        ids.append(event_id)
-
-
-def _turn(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
-    session.last_turn = event_id
-    _close_calls(session, None)
-
-
-def _close_calls(session: AgentSession, agent: str | None) -> None:
-    """Forgets the calls of an agent that is done: one that was refused gets no answer."""
-    for name in [name for name, call in session.calls.items() if call.agent == agent]:
-        del session.calls[name]
-
-
-def _subagent_end(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
-    _close_calls(session, name)
-
-
-def _call(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
+def _open_call(event_id: str, payload: Payload) -> OpenCall:
     value = payload.get("input")
     members = value if isinstance(value, dict) else {}
-    session.use_ids[name] = event_id
-    session.calls[name] = OpenCall(
+    return OpenCall(
         event_id,
         text_of(payload, "tool") or "",
         text_of(payload, "agent"),
@@ -225,27 +227,3 @@ def _call(session: AgentSession, event_id: str, name: str, payload: Payload) -> 
         "git" in str(members.get("command", members.get("cmd", value))),
         text_of(members, "subagent_type", "agent_type"),
     )
-
-
-def _answer(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
-    session.answered.add(name)
-    session.calls.pop(name, None)
-    if agent := text_of(payload, "agent"):
-        session.answers[agent] = event_id
-
-
-def _subagent(session: AgentSession, event_id: str, name: str, payload: Payload) -> None:
-    session.subagents[name] = event_id
-
-
-_TAKERS = {
-    "session.begun": _begin,
-    "session.ended": _end,
-    "prompt": _prompt,
-    "turn.ended": _turn,
-    "tool.begun": _call,
-    "tool.ended": _answer,
-    "tool.failed": _answer,
-    "subagent.begun": _subagent,
-    "subagent.ended": _subagent_end,
-}

@@ -6,22 +6,28 @@ them; what is left is counted. What hooks have already brought is left out.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thence.agents.hooked import edits, event_id_of, root_of
+from thence.agents.hooked import EventOrigin, edits, new_event, root_of
 from thence.agents.intake import open_agents_log, stored_table
-from thence.agents.sessions import CALLERS, Causes, SessionTable, text_of
-from thence.core.clock import microseconds, timestamp_at
+from thence.agents.sessions import (
+    CALLERS,
+    TEXT_CHARACTERS,
+    Causes,
+    SessionTable,
+    certain,
+    text_of,
+)
+from thence.core.clock import microseconds
 from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.new_event import NewEvent
-from thence.core.values.payload import repair
 from thence.errors import EventTooLarge, InvalidEvent
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 _BATCH_EVENTS = 256
-_CLAUDE, _CODEX = "claude-code-transcript", "codex-transcript"
 
 
 class Imported(NamedTuple):
@@ -34,13 +40,6 @@ class Imported(NamedTuple):
     events: int = 0
 
 
-class _Line(NamedTuple):
-    """A record of a transcript with its number in the file, from 1."""
-
-    number: int
-    members: Mapping[str, Any]
-
-
 def import_transcripts(folder: Path, log_folder: Path) -> Imported:
     """Appends the events of a transcript, or of all in a folder, to the log of agents.
 
@@ -51,14 +50,13 @@ def import_transcripts(folder: Path, log_folder: Path) -> Imported:
     with open_agents_log(log_folder) as log:
         table = stored_table(log)
         for path in paths:
-            mended, unreadable, lines = read_lines(path)
+            reader = _Reader(path, table)
+            counts = _read(path, reader)
             # of lines with one uuid the last one counts
-            events = {event.event_id or "": event for event in _Reader(path, table).events(lines)}
+            events = {event.event_id or "": event for event in reader.events}
             fresh = [events[name] for name in events if not log.answers.holds(name)]
-            appended = 0
-            for at in range(0, len(fresh), _BATCH_EVENTS):
-                appended += _append(log, fresh[at : at + _BATCH_EVENTS])
-            counts = (1, len(lines), mended, unreadable, appended)
+            batches = (fresh[at : at + _BATCH_EVENTS] for at in range(0, len(fresh), _BATCH_EVENTS))
+            counts += (sum(_append(log, batch) for batch in batches),)
             total = Imported(*map(sum, zip(total, counts, strict=True)))
     return total
 
@@ -72,18 +70,19 @@ def _append(log: Any, events: Sequence[NewEvent]) -> int:
         return sum(_append(log, [event]) for event in events)
 
 
-def read_lines(path: Path) -> tuple[int, int, list[_Line]]:
-    """Returns how many lines were mended and how many can't be read, and the records."""
-    mended = unreadable = 0
-    lines: list[_Line] = []
+def _read(path: Path, reader: "_Reader") -> tuple[int, ...]:
+    """Returns the numbers of files, records, mended lines and those that can't be read."""
+    lines = mended = unreadable = 0
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES_MAX), b""), 1):
             text = line.decode("utf-8", "replace").strip().strip("\0\ufeff")
             records, is_whole = objects(text)
+            lines += len(records)
             mended += bool(records) and not is_whole
             unreadable += bool(text) and not records
-            lines += [_Line(number, members) for members in records]
-    return mended, unreadable, lines
+            for members in records:
+                reader.read(number, members)
+    return 1, lines, mended, unreadable
 
 
 def objects(text: str) -> tuple[list[dict[str, Any]], bool]:
@@ -115,208 +114,152 @@ _STARTS = ('{"parentUuid"', '{"type"', '{"timestamp"', '{"uuid"', '{"sessionId"'
 
 
 class _Reader:
-    """The reading of one transcript, in the order of its lines."""
+    """The reading of one transcript, line by line; what the log has already is but a cause."""
 
     def __init__(self, path: Path, table: SessionTable) -> None:
+        self.events: list[NewEvent] = []
         self._name, self._table = path.stem, table
+        self._agent, self._place, self._members = "", "", dict[str, Any]()
         self._cwd: str | None = None
         self._by_uuid: dict[str, str] = {}
         self._calls: dict[str, tuple[str, str, Any]] = {}
         self._last: str | None = None
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
 
-    def events(self, lines: Sequence[_Line]) -> Iterator[NewEvent]:
-        """Yields the events; what the log has already is a cause and nothing more."""
-        for line in lines:
-            members = line.members
-            if "payload" in members and isinstance(members["payload"], dict):
-                yield from self._of_codex(line, members["payload"])
-            elif text_of(members, "uuid"):
-                yield from self._of_claude(line)
+    def read(self, number: int, members: dict[str, Any]) -> None:
+        """Takes the record of a line."""
+        self._members, item = members, members.get("payload")
+        if isinstance(item, dict):
+            self._agent, self._place = "codex", f"{self._name}:{number}"
+            self._of_codex(item)
+        elif uuid := text_of(members, "uuid"):
+            self._agent = "claude-code"
+            self._of_claude(uuid)
 
-    def _of_claude(self, line: _Line) -> Iterator[NewEvent]:
-        members = line.members
-        uuid, message = text_of(members, "uuid") or "", members.get("message")
+    def _of_claude(self, uuid: str) -> None:
+        members = self._members
+        message = members.get("message")
+        message = message if isinstance(message, dict) else {}
         self._name = text_of(members, "sessionId") or self._name
         self._cwd = text_of(members, "cwd") or self._cwd
         parent = self._by_uuid.get(text_of(members, "parentUuid") or "")
-        causes = Causes((parent,)) if parent else Causes((), (self._last,) if self._last else ())
-        content = message.get("content") if isinstance(message, dict) else None
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        is_user = text_of(members, "type") == "user"
+        causes = certain(parent) if parent else self._likely()
         if parent:
             self._by_uuid[uuid] = parent
+        content = message.get("content")
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         for number, part in enumerate(parts if isinstance(parts, list) else ()):
-            if not isinstance(part, dict):
-                continue
-            kind, place = text_of(part, "type"), f"{uuid}/{number}" if number else uuid
-            event: tuple[NewEvent | None, str] | None = None
-            if kind == "tool_use":
-                use = text_of(part, "id"), text_of(part, "name"), part.get("input")
-                event = self._call(_CLAUDE, place, line, use, causes)
-            elif kind == "tool_result":
-                is_error = part.get("is_error") is True
-                use_id = text_of(part, "tool_use_id")
-                event = self._answer(_CLAUDE, place, line, use_id, part.get("content"), is_error)
-            elif kind == "text" and is_user and members.get("isSidechain"):
-                event = self._task(place, line, part.get("text"))
-            elif kind == "text" and is_user and not members.get("isMeta"):
-                event = self._prompt(_CLAUDE, place, line, part.get("text"))
-            elif kind == "text" and self._is_end(message):
-                facts = {"message": part.get("text")}
-                event = self._event(_CLAUDE, place, line, "turn.ended", None, facts, causes)
-            if event is not None:
-                self._by_uuid[uuid] = event[1]
-                if event[0] is not None:
-                    yield event[0]
+            if isinstance(part, dict):
+                self._place = f"{uuid}/{number}" if number else uuid
+                event_id = self._of_part(part, message, causes)
+                if event_id is not None:
+                    self._by_uuid[uuid] = event_id
 
-    def _of_codex(self, line: _Line, item: Mapping[str, Any]) -> Iterator[NewEvent]:
-        kind, place = text_of(item, "type"), f"{self._name}:{line.number}"
+    def _of_part(
+        self, part: Mapping[str, Any], message: Mapping[str, Any], causes: Causes
+    ) -> str | None:
+        """Returns the event that a part of a message stands for."""
+        kind, is_user = text_of(part, "type"), self._members.get("type") == "user"
+        if kind == "tool_use":
+            return self._call(text_of(part, "id"), part.get("name"), part.get("input"), causes)
+        if kind == "tool_result":
+            use_id, is_error = text_of(part, "tool_use_id"), part.get("is_error") is True
+            return self._answer(use_id, part.get("content"), is_error=is_error)
+        text = part.get("text")
+        if kind == "text" and is_user:
+            if self._members.get("isSidechain"):
+                return self._task(text)
+            return None if self._members.get("isMeta") else self._prompt(text)
+        is_end = kind == "text" and message.get("stop_reason") in (None, "end_turn")
+        if not is_end or self._table.of(self._name).begin:
+            return None  # hooks have told of the end of a turn
+        return self._event("turn.ended", {"message": text}, causes)
+
+    def _of_codex(self, item: Mapping[str, Any]) -> None:
+        kind = text_of(item, "type")
         self._cwd = text_of(item, "cwd") or self._cwd
-        if text_of(line.members, "type") == "session_meta":
+        if self._members.get("type") == "session_meta":
             self._name = text_of(item, "id", "session_id") or self._name
-            return
-        last = Causes((), (self._last,) if self._last else ())
-        use_id = text_of(item, "call_id")
-        event: tuple[NewEvent | None, str] | None = None
-        if kind in ("function_call", "custom_tool_call", "local_shell_call"):
+        elif kind in ("function_call", "custom_tool_call", "local_shell_call"):
             value = item.get("arguments", item.get("input", item.get("action")))
-            use = use_id, text_of(item, "name") or "shell", _maybe_json(value)
-            event = self._call(_CODEX, place, line, use, last)
+            tool = text_of(item, "name") or "shell"
+            self._call(text_of(item, "call_id"), tool, _maybe_json(value), self._likely())
         elif kind in ("function_call_output", "custom_tool_call_output"):
-            event = self._answer(
-                _CODEX, place, line, use_id, _maybe_json(item.get("output")), False
-            )
+            self._answer(text_of(item, "call_id"), _maybe_json(item.get("output")))
         elif kind == "user_message":
-            event = self._prompt(_CODEX, place, line, item.get("message"))
+            self._prompt(item.get("message"))
         elif kind == "agent_message":
-            facts = {"message": item.get("message")}
-            event = self._event(_CODEX, place, line, "turn.ended", None, facts, last)
-        if event is not None and event[0] is not None:
-            yield event[0]
+            self._event("turn.ended", {"message": item.get("message")}, self._likely())
 
-    def _is_end(self, message: object) -> bool:
-        """Reports whether a model's text ends its turn, of which no hook has told."""
-        reason = message.get("stop_reason") if isinstance(message, dict) else None
-        return reason in (None, "end_turn") and not self._table.of(self._name).begin
+    def _likely(self) -> Causes:
+        return Causes((), (self._last,) if self._last else ())
 
-    def _task(self, place: str, line: _Line, text: object) -> tuple[NewEvent | None, str] | None:
+    def _task(self, text: object) -> str:
         """Returns the begin of a subagent, whose first message is what its caller wrote."""
-        agent = text_of(line.members, "agentId") or place
-        begin = self._table.of(self._name).subagents.get(agent)
-        if begin is not None:
-            return None, begin
-        calls = self._calls.values()
+        agent = text_of(self._members, "agentId") or self._place
+        if begin := self._table.of(self._name).subagents.get(agent):
+            return begin
         ids = [
             event_id
-            for event_id, tool, value in calls
+            for event_id, tool, value in self._calls.values()
             if tool in CALLERS and isinstance(value, dict) and value.get("prompt") == text
         ]
         causes = Causes((), tuple(ids[-CAUSES_MAX:]))
-        facts = {"agent": agent}
-        subject = f"agent/{agent}"
-        return self._event(
-            _CLAUDE, place, line, "subagent.begun", None, facts, causes, subject=subject
-        )
+        return self._event("subagent.begun", {}, causes, f"agent/{agent}")
 
-    def _prompt(
-        self, source: str, place: str, line: _Line, text: object
-    ) -> tuple[NewEvent | None, str] | None:
+    def _prompt(self, text: object) -> str | None:
         """Returns a prompt, or the one of the hooks that has this text in its turn."""
         if not isinstance(text, str) or not text.strip():
             return None
         session = self._table.of(self._name)
-        count = self._counts.get(text, 0)
-        self._counts[text] = count + 1
-        brought = session.prompt_texts.get(text[:100], [])
-        if count < len(brought):
-            self._last = brought[count]
-            return None, brought[count]
-        causes = Causes((session.begin,)) if session.begin else Causes()
-        event = self._event(source, place, line, "prompt", None, {"prompt": text}, causes)
-        self._last = event[1]
-        return event
+        brought = session.prompt_texts.get(text[:TEXT_CHARACTERS], [])
+        self._counts[text] += 1
+        if self._counts[text] <= len(brought):
+            self._last = brought[self._counts[text] - 1]
+        else:
+            self._last = self._event("prompt", {"prompt": text}, certain(session.begin))
+        return self._last
 
-    def _call(
-        self,
-        source: str,
-        place: str,
-        line: _Line,
-        use: tuple[str | None, str | None, Any],
-        causes: Causes,
-    ) -> tuple[NewEvent | None, str]:
-        use_id, tool, value = use[0] or place, use[1] or "", use[2]
-        session = self._table.of(self._name)
-        stored = session.use_ids.get(use_id)
-        facts = {"tool": tool, "input": value}
-        event = (
-            (None, stored)
-            if stored
-            else self._event(source, place, line, "tool.begun", use_id, facts, causes, begins=True)
-        )
-        self._calls[use_id] = (event[1], tool, value)
-        return event
+    def _call(self, use_id: str | None, tool: object, value: object, causes: Causes) -> str:
+        use_id, tool = use_id or self._place, tool if isinstance(tool, str) else ""
+        event_id = self._table.of(self._name).use_ids.get(use_id)
+        if event_id is None:
+            facts = {"tool": tool, "input": value}
+            event_id = self._event("tool.begun", facts, causes, f"tool/{use_id}", begins=True)
+        self._calls[use_id] = (event_id, tool, value)
+        return event_id
 
-    def _answer(
-        self,
-        source: str,
-        place: str,
-        line: _Line,
-        use_id: str | None,
-        answer: object,
-        is_error: bool,
-    ) -> tuple[NewEvent | None, str] | None:
+    def _answer(self, use_id: str | None, answer: object, *, is_error: bool = False) -> str | None:
         begin, tool, value = self._calls.get(use_id or "", (None, "", None))
-        if use_id is None or begin is None:
-            return None
-        if use_id in self._table.of(self._name).answered:
-            return None, begin
-        root = root_of(self._cwd, self._table.roots, None)
-        files = [] if is_error else edits(value, root, self._table.roots, self._cwd)
-        facts = {
-            "tool": tool,
-            "error" if is_error else "answer": answer,
-            "files": files or None,
-        }
+        if begin is None or use_id in self._table.of(self._name).answered:
+            return begin
+        facts: dict[str, Any] = {"tool": tool, "error" if is_error else "answer": answer}
+        if not is_error:
+            root = root_of(self._cwd, self._table.roots, None)
+            facts["files"] = edits(value, root, self._table.roots, self._cwd) or None
         word = "tool.failed" if is_error else "tool.ended"
-        return self._event(source, place, line, word, use_id, facts, Causes(), ends=begin)
+        return self._event(word, facts, Causes(), f"tool/{use_id}", ends=begin)
 
     def _event(
         self,
-        source: str,
-        place: str,
-        line: _Line,
         event_type: str,
-        use_id: str | None,
         facts: Mapping[str, Any],
         causes: Causes,
+        subject: str | None = None,
         **members: Any,
-    ) -> tuple[NewEvent, str]:
-        us = microseconds(text_of(line.members, "timestamp") or "") or 0
+    ) -> str:
+        """Adds an event of the line that is read, and returns its id."""
+        time_ns = (microseconds(text_of(self._members, "timestamp") or "") or 0) * 1000
+        is_subagents = self._members.get("isSidechain")
+        agent = text_of(self._members, "agentId") if is_subagents else None
         root = root_of(self._cwd, self._table.roots, None)
-        agent = text_of(line.members, "agentId") if line.members.get("isSidechain") else None
-        place_facts = {"agent": agent, "cwd": self._cwd, "root": root}
-        all_facts = {**facts, "session": self._name, **place_facts}
-        payload, repairs = repair({k: v for k, v in all_facts.items() if v is not None})
-        subject = f"tool/{use_id}" if use_id else f"session/{self._name}"
-        actor = source.removesuffix("-transcript")
-        actor = f"{actor}/{agent}" if agent else actor
-        named = {"subject": subject, "stream": self._name, "source_id": place, "actor": actor}
-        words, _ = repair({**named, **members})
-        event_id = event_id_of(source, place, us * 1000)
-        event = NewEvent(
-            event_type,
-            payload,
-            caused_by=causes.certain,
-            inferred_causes=causes.inferred,
-            event_id=event_id,
-            timestamp=timestamp_at(us),
-            source=source,
-            members={"repairs": tuple(repairs)} if repairs else None,
-            **words,
-        )
-        self._table.note(event_type, event_id, event.subject, payload, event.actor)
-        return event, event_id
+        facts = {**facts, "session": self._name, "agent": agent, "cwd": self._cwd, "root": root}
+        origin = EventOrigin(f"{self._agent}-transcript", self._place, time_ns)
+        members |= {"stream": self._name, "actor": "/".join(filter(None, (self._agent, agent)))}
+        subject = subject or f"session/{self._name}"
+        event = new_event(self._table, origin, event_type, subject, facts, causes, **members)
+        self.events.append(event)
+        return event.event_id or ""
 
 
 def _maybe_json(value: object) -> object:

@@ -62,9 +62,9 @@ class AgentEdit(NamedTuple):
         """The session, and the subagent in it."""
         return self.session, self.agent
 
-    def likeness(self, lines: Sequence[BlamedLine], at: int) -> tuple[int, int]:
-        """Returns the longest row of its lines around one of a file, and how much of that it is."""
-        return max((_likeness(run, lines, at) for run in self.runs), default=(0, 0))
+    def is_within(self, root: str | None, since: int, until: int) -> bool:
+        """Reports whether it may have been written in a working tree between two places."""
+        return self.root == root and since < self.place and self.begun < until
 
 
 def new_lines(removed: str | None, added: str) -> tuple[tuple[WrittenLine, ...], ...]:
@@ -105,7 +105,7 @@ def best_fitting(
     With `is_whole` all lines in a row that an edit wrote must stand there, several or one that
     says something.
     """
-    likenesses = [(edit.likeness(lines, at), edit) for edit in edits]
+    likenesses = [(_likeness(edit, lines, at), edit) for edit in edits]
     if is_whole:
         least = 1 if sum(map(str.isalnum, lines[at].text)) >= TELLING_CHARACTERS else 2
         likenesses = [
@@ -118,17 +118,16 @@ def best_fitting(
     return (best if len({edit.author for edit in best}) > 1 else best[-1:]) or None
 
 
-def _likeness(run: Sequence[WrittenLine], lines: Sequence[BlamedLine], at: int) -> tuple[int, int]:
+def _likeness(edit: AgentEdit, lines: Sequence[BlamedLine], at: int) -> tuple[int, int]:
+    """Returns the longest row of an edit's lines around one of a file, and how much that is."""
     longest = (0, 0)
-    for start, piece in enumerate(run):
-        if not piece.fits(lines[at].text):
-            continue
-        down = up = 1
-        below = zip(run[start + 1 :][:RUN_MAX], lines[at + 1 :][:RUN_MAX], strict=False)
-        above = zip(run[:start][-RUN_MAX:][::-1], lines[:at][-RUN_MAX:][::-1], strict=False)
-        down += sum(1 for _ in takewhile(_is_alike, below))
-        up += sum(1 for _ in takewhile(_is_alike, above))
-        longest = max(longest, (down + up - 1, len(piece.text.strip())))
+    places = ((run, start) for run in edit.runs for start in range(len(run)))
+    for run, start in places:
+        if run[start].fits(lines[at].text):
+            below = zip(run[start + 1 :][:RUN_MAX], lines[at + 1 :][:RUN_MAX], strict=False)
+            above = zip(run[:start][-RUN_MAX:][::-1], lines[:at][-RUN_MAX:][::-1], strict=False)
+            down, up = (sum(1 for _ in takewhile(_is_alike, pairs)) for pairs in (below, above))
+            longest = max(longest, (down + 1 + up, len(run[start].text.strip())))
     return longest
 
 

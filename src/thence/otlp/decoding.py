@@ -6,9 +6,10 @@ origin of an event is `otlp` with `<trace id>:<span id>`, and `:end` behind it f
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from heapq import heapify, heappop, heappush
+from contextlib import suppress
+from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,6 +32,7 @@ from thence.otlp.encoding import (
     UNFINISHED,
     WORDS,
     Json,
+    hex_id,
     ids_of,
     tracer_ids,
 )
@@ -78,14 +80,10 @@ class SpanReader:
 
     def spans(self, data: bytes) -> dict[str, ReadSpan]:
         """Returns the spans of a file, by trace and span id: a trace a line, or one document."""
-        documents = [
-            value for line in data.splitlines() if line.strip() for value in self._of(line)
-        ]
-        if data.strip() and not any(isinstance(value, dict) for value in documents):
-            whole = self._of(data)
-            if isinstance(next(iter(whole), None), dict):
-                self.refused.clear()
-                documents = whole
+        documents = [_document(line) for line in data.splitlines() if line.strip()]
+        if not any(isinstance(value, dict) for value in documents):
+            whole = _document(data)
+            documents = [whole] if isinstance(whole, dict) else documents
         spans: dict[str, ReadSpan] = {}
         for document in documents:
             for raw, resource, scope in self._listed(document):
@@ -98,17 +96,11 @@ class SpanReader:
                     spans[span.key] = span
         return spans
 
-    def _of(self, line: bytes) -> list[Any]:
-        try:
-            return [json.loads(line)]  # takes NaN and halves of characters too, for `repair`
-        except (ValueError, RecursionError):
-            self.refused["a line that is no JSON"] += 1
-            return []
-
     def _listed(self, document: Any) -> Iterator[tuple[Any, Json, str]]:
         """Yields what stands where spans are, with its resource and its scope's name."""
         if not isinstance(document, dict) or "resourceSpans" not in document:
-            self.refused["a line without resourceSpans"] += 1
+            is_json = document is not _NO_JSON
+            self.refused[f"a line {'without resourceSpans' if is_json else 'that is no JSON'}"] += 1
             return
         for group in self._maps(document["resourceSpans"]):
             resource = self._attributes(_map(group.get("resource")).get("attributes"))
@@ -119,9 +111,8 @@ class SpanReader:
             ]
             if self._log_id is not None and resource.get(LOG_ID) == self._log_id:
                 self.own_count += len(spans)
-                continue
-            for span, scope in spans:
-                yield span, resource, scope
+            else:
+                yield from ((span, resource, scope) for span, scope in spans)
 
     def _maps(self, values: Any) -> Iterator[Json]:
         for value in _items(values):
@@ -136,10 +127,8 @@ class SpanReader:
             return "a span that is no map"
         key = _key(raw)
         begun_ns, ended_ns = _ns(raw.get("startTimeUnixNano")), _ns(raw.get("endTimeUnixNano"))
-        if not key:
-            return "a span without ids in hex"
-        if not begun_ns:
-            return "a span without a start"
+        if not key or not begun_ns:
+            return "a span without a start" if key else "a span without ids in hex"
         attributes = self._attributes(raw.get("attributes"))
         is_ours = EVENT_ID in attributes
         name = printable(_text(raw.get("name")))[:_NAME_MAX].strip() or "span"
@@ -158,18 +147,22 @@ class SpanReader:
             first |= last
         if len(msgspec.json.encode((first, last))) > PAYLOAD_BYTES_MAX:
             return f"a span of more than {PAYLOAD_BYTES_MAX:,} bytes"
-        words = {word: _word(attributes.get(f"thence.{word}")) for word in WORDS}
+        words: Json = {word: _text(attributes.get(f"thence.{word}")) or None for word in WORDS}
         if not is_ours:
-            words["actor"] = _word(resource.get("service.name"))
+            words["actor"] = _text(resource.get("service.name")) or None
         failed = _map(raw.get("status")).get("code") in _CODES
         begin_type = name if is_point else _type(attributes.get(BEGUN), f"{name}.begun")
-        end_type = _type(attributes.get(ENDED), f"{name}.{'failed' if failed else 'ended'}")
-        has_end = ended_ns and not is_point and UNFINISHED not in attributes
-        parent = _hex(raw.get("parentSpanId"), 16)
-        begin = _new(_type(begin_type, "span"), first, words, begun_ns, key)
-        begin = msgspec.structs.replace(begin, begins=not is_point)
-        end = _new(end_type, last, words, ended_ns, f"{key}:end") if has_end else None
+        origin: Json = {"source": SOURCE, "source_id": key, "begins": not is_point}
+        origin["timestamp"] = timestamp_at(begun_ns // 1_000)
+        begin = NewEvent(_type(begin_type, "span"), repair(first)[0], **words, **origin)
+        end = None
+        if ended_ns and not is_point and UNFINISHED not in attributes:
+            end_type = _type(attributes.get(ENDED), f"{name}.{'failed' if failed else 'ended'}")
+            origin = {"source": SOURCE, "source_id": f"{key}:end"}
+            origin["timestamp"] = timestamp_at(ended_ns // 1_000)
+            end = NewEvent(end_type, repair(last)[0], **words, **origin)
         links = tuple(self._links(raw.get("links")))
+        parent = hex_id(raw.get("parentSpanId"), 16)
         place = f"{trace_id}:{parent}" if parent else ""
         return ReadSpan(key, place, links, begun_ns, max(begun_ns, ended_ns), begin, end)
 
@@ -200,7 +193,7 @@ class SpanReader:
 
     def _links(self, values: Any) -> Iterator[Link]:
         for value in _items(values):
-            key = _key(value) if isinstance(value, dict) else ""
+            key = _key(value)
             if not key:
                 self.refused["a link without ids in hex"] += 1
                 continue
@@ -219,37 +212,6 @@ class SpanReader:
         return repaired
 
 
-class Recorded:
-    """The events of a log that spans name: those of spans, and steps that gave a token away."""
-
-    def __init__(self, events: Iterable[Event], spans: dict[str, ReadSpan]) -> None:
-        self.begins: dict[str, str] = {}
-        self.ends: dict[str, str] = {}
-        named = {key for span in spans.values() for key in _named(span)}
-        by_span = {key.partition(":")[2]: key for key in named.difference(spans)}
-        steps: dict[str, str] = {}
-        for event in events:
-            key, is_end = self._key(event, by_span, steps)
-            if key:
-                (self.ends if is_end else self.begins).setdefault(key, event.event_id)
-                if event.begins:
-                    steps[event.event_id] = key
-
-    def _key(
-        self, event: Event, by_span: dict[str, str], steps: dict[str, str]
-    ) -> tuple[str, bool]:
-        header = event.header
-        if header.source == SOURCE and header.source_id:
-            return header.source_id.removesuffix(":end"), header.source_id.endswith(":end")
-        if event.ends in steps:
-            return steps[event.ends], True
-        ids = tracer_ids(event) if event.begins else None
-        if ids is not None:
-            return f"{ids.trace:032x}:{ids.span:016x}", False
-        # the trace of a step is that of its outermost one; its own 64 bits name it
-        return by_span.get(f"{ids_of(event.event_id).span:016x}", "") if by_span else "", False
-
-
 class Arrivals:
     """The events of spans that a log lacks, in an order in which causes come first.
 
@@ -257,14 +219,39 @@ class Arrivals:
     causes that are left out because spans name each other in a circle.
     """
 
-    def __init__(self, spans: dict[str, ReadSpan], recorded: Recorded) -> None:
+    def __init__(self, spans: dict[str, ReadSpan], recorded: Iterable[Event]) -> None:
+        """Takes spans, and the events of the log in its order."""
         self._spans = spans
-        self._begins, self._ends = recorded.begins, recorded.ends
+        self._begins: dict[str, str] = {}
+        self._ends: dict[str, str] = {}
+        self._look_up(recorded)
         self.already = sum(
             key in self._begins and (span.end is None or key in self._ends)
             for key, span in spans.items()
         )
         self.unknown = self.circular = 0
+
+    def _look_up(self, recorded: Iterable[Event]) -> None:
+        """Finds what spans name: events of spans, and steps that gave a token away."""
+        named = {link.key for span in self._spans.values() for link in span.links}
+        named |= {span.parent for span in self._spans.values()}
+        # the trace of a step is that of its outermost one; its own 64 bits name it
+        by_span = {key.partition(":")[2]: key for key in named.difference(self._spans, {""})}
+        steps: dict[str, str] = {}
+        for event in recorded:
+            source_id, is_end = event.header.source_id, event.ends in steps
+            if event.header.source == SOURCE and source_id:
+                key, is_end = source_id.removesuffix(":end"), source_id.endswith(":end")
+            elif is_end:
+                key = steps[event.ends or ""]
+            elif event.begins and (ids := tracer_ids(event)):
+                key = f"{ids.trace}:{ids.span}"
+            else:
+                key = by_span.get(ids_of(event.event_id).span, "") if by_span else ""
+            if key:
+                (self._ends if is_end else self._begins).setdefault(key, event.event_id)
+                if event.begins:
+                    steps[event.event_id] = key
 
     def events(self, new_id: Any) -> Iterator[NewEvent]:
         """Yields each event with its causes; `new_id` makes the ids."""
@@ -283,7 +270,7 @@ class Arrivals:
             causes.append(self._begins[span.parent])
         elif span.parent:
             payload["parent_span_id"] = span.parent.partition(":")[2]
-            self._count_missing(span.parent)
+            self.circular += span.parent in self._spans
             self.unknown += span.parent not in self._spans
         links = [link for link in span.links if not (link.of_end and span.end)]
         named = [(link, self._cause(link)) for link in links]
@@ -301,55 +288,54 @@ class Arrivals:
     def _end(self, span: ReadSpan) -> NewEvent:
         assert span.end is not None, "only ends are ordered"
         begin_id = self._begins[span.key]
-        causes = [self._cause(link) for link in span.links if link.of_end]
-        caused_by = (begin_id, *filter(None, causes))
-        return msgspec.structs.replace(span.end, ends=begin_id, caused_by=caused_by)
+        causes = filter(None, (self._cause(link) for link in span.links if link.of_end))
+        return msgspec.structs.replace(span.end, ends=begin_id, caused_by=(begin_id, *causes))
 
     def _cause(self, link: Link) -> str:
         """Returns the event that a link names, "" if it is nowhere."""
         by_end = self._ends.get(link.key, "") if link.by_end else ""
         cause = by_end or self._begins.get(link.key, "")
-        if not cause:
-            self._count_missing(link.key)
+        self.circular += not cause and link.key in self._spans
         return cause
-
-    def _count_missing(self, key: str) -> None:
-        self.circular += key in self._spans
 
 
 _IDS = ("trace_id", "span_id")
-_Node = tuple[int, bool, str]  # time, whether an end, span
 
 
 def _ordered(spans: dict[str, ReadSpan]) -> Iterator[tuple[str, bool]]:
     """Yields begins and ends, causes first, else by time; a circle is cut at its earliest."""
-    nodes: dict[tuple[str, bool], _Node] = {}
-    for key, span in spans.items():
-        nodes[key, False] = (span.begun_ns, False, key)
-        if span.end is not None:
-            nodes[key, True] = (span.ended_ns, True, key)
-    effects: dict[tuple[str, bool], list[tuple[str, bool]]] = {node: [] for node in nodes}
-    waits = dict.fromkeys(nodes, 0)
-    for node in nodes:
-        for cause in _causes_of(spans[node[0]], node[1]):
-            cause = cause if cause in nodes else (cause[0], False)
-            if cause in nodes and cause != node:
+    times = {(key, False): span.begun_ns for key, span in spans.items()}
+    times |= {(key, True): span.ended_ns for key, span in spans.items() if span.end}
+    effects = defaultdict[tuple[str, bool], list[tuple[str, bool]]](list)
+    waits = dict.fromkeys(times, 0)
+    for node in times:
+        for key, is_end in _causes_of(spans[node[0]], node[1]):
+            cause = key, is_end and (key, True) in times
+            if cause in times and cause != node:
                 effects[cause].append(node)
                 waits[node] += 1
-    by_time = iter(sorted(nodes.values()))
-    ready = [nodes[node] for node, count in waits.items() if not count]
-    heapify(ready)
-    done: set[tuple[str, bool]] = set()
-    while len(done) < len(nodes):
-        _, is_end, key = heappop(ready) if ready else next(by_time)
-        if (key, is_end) in done:
+    by_time = sorted((at_ns, is_end, key) for (key, is_end), at_ns in times.items())
+    ready = [entry for entry in by_time if not waits[entry[2], entry[1]]]
+    remaining = iter(by_time)
+    while waits:
+        _, is_end, key = heappop(ready) if ready else next(remaining)
+        if waits.pop((key, is_end), None) is None:
             continue
-        done.add((key, is_end))
         yield key, is_end
-        for effect in effects[key, is_end]:
+        for effect in filter(waits.__contains__, effects[key, is_end]):
             waits[effect] -= 1
             if not waits[effect]:
-                heappush(ready, nodes[effect])
+                heappush(ready, (times[effect], effect[1], effect[0]))
+
+
+_NO_JSON = object()
+
+
+def _document(data: bytes) -> Any:
+    try:
+        return json.loads(data)  # takes NaN and halves of characters too, for `repair`
+    except (ValueError, RecursionError):
+        return _NO_JSON
 
 
 def _causes_of(span: ReadSpan, is_end: bool) -> Iterator[tuple[str, bool]]:
@@ -362,49 +348,16 @@ def _causes_of(span: ReadSpan, is_end: bool) -> Iterator[tuple[str, bool]]:
             yield link.key, link.by_end
 
 
-def _named(span: ReadSpan) -> Iterator[str]:
-    if span.parent:
-        yield span.parent
-    yield from (link.key for link in span.links)
-
-
-def _new(
-    event_type: str,
-    payload: Json,
-    words: dict[str, str | None],
-    at_ns: int,
-    source_id: str,
-) -> NewEvent:
-    return NewEvent(
-        event_type,
-        repair(payload)[0],
-        words["subject"],
-        words["actor"],
-        words["stream"],
-        timestamp=timestamp_at(at_ns // 1_000),
-        source=SOURCE,
-        source_id=source_id,
-    )
-
-
-def _key(ids: Json) -> str:
-    trace, span = _hex(ids.get("traceId"), 32), _hex(ids.get("spanId"), 16)
+def _key(ids: Any) -> str:
+    trace, span = hex_id(_map(ids).get("traceId"), 32), hex_id(_map(ids).get("spanId"), 16)
     return f"{trace}:{span}" if trace and span else ""
-
-
-def _hex(value: Any, digits: int) -> str:
-    """Returns an id in lower case, "" for what is none; zero is none."""
-    text = value.lower() if isinstance(value, str) else ""
-    is_hex = len(text) == digits and not set(text).difference("0123456789abcdef")
-    return text if is_hex and text.strip("0") else ""
 
 
 def _ns(value: Any) -> int:
     """Returns a time in nanoseconds, 0 for what is none."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
         value = int(value)
-    is_time = isinstance(value, int) and not isinstance(value, bool) and 0 < value < TIME_END_NS
-    return value if is_time else 0
+    return value if type(value) is int and 0 < value < TIME_END_NS else 0
 
 
 def _kind(value: Any) -> str:
@@ -416,13 +369,9 @@ def _kind(value: Any) -> str:
 
 def _type(value: Any, other: str) -> str:
     """Returns the type of an event; those of the log's own notices stay its own."""
-    name = value if isinstance(value, str) and 0 < len(value) <= TYPE_CHARACTERS_MAX else other
-    name = name if name.isprintable() else other
+    is_type = isinstance(value, str) and 0 < len(value) <= TYPE_CHARACTERS_MAX
+    name = value if is_type and value.isprintable() else other
     return f"span {name}"[:TYPE_CHARACTERS_MAX] if name.startswith("log.") else name
-
-
-def _word(value: Any) -> str | None:
-    return repair(value)[0] if isinstance(value, str) and value else None
 
 
 def _text(value: Any) -> str:
@@ -439,26 +388,16 @@ def _items(value: Any) -> list[Any]:
 
 def _value(value: Any, depth: int = 0) -> Any:
     """Returns a value of OTLP as JSON has it; what can't be read is null."""
-    if not isinstance(value, dict) or depth > _DEPTH_MAX:
-        return None
-    for form, item in value.items():
-        if form in ("stringValue", "boolValue", "bytesValue", "doubleValue"):
-            return item if isinstance(item, str | bool | int | float) else None
-        if form == "intValue":
-            return _integer(item)
-        if form == "arrayValue":
-            return [_value(one, depth + 1) for one in _items(_map(item).get("values"))]
-        if form == "kvlistValue":
-            pairs = [pair for pair in _items(_map(item).get("values")) if isinstance(pair, dict)]
-            return {_text(pair.get("key")): _value(pair.get("value"), depth + 1) for pair in pairs}
+    form, item = next(iter(_map(value).items()), ("", None)) if depth <= _DEPTH_MAX else ("", None)
+    if form == "intValue" and isinstance(item, str) and len(item) <= 20:
+        with suppress(ValueError):  # JSON has it as text; another text stays as it is
+            return int(item)
+    if form.removesuffix("Value") in ("string", "bool", "bytes", "double", "int"):
+        return item if isinstance(item, str | bool | int | float) else None
+    items = _items(_map(item).get("values"))
+    if form == "arrayValue":
+        return [_value(one, depth + 1) for one in items]
+    if form == "kvlistValue":
+        pairs = [pair for pair in items if isinstance(pair, dict)]
+        return {_text(pair.get("key")): _value(pair.get("value"), depth + 1) for pair in pairs}
     return None
-
-
-def _integer(value: Any) -> Any:
-    """Returns an integer, which JSON has as text; another text stays as it is."""
-    if isinstance(value, str) and len(value) <= 20:
-        try:
-            return int(value)
-        except ValueError:
-            return value
-    return value if isinstance(value, int | float | str) else None

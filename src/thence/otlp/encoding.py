@@ -40,10 +40,10 @@ _PLACED = frozenset(
 
 
 class SpanIds(NamedTuple):
-    """The ids of an event's span; `is_end` if it is the event that ended the span."""
+    """The ids of an event's span in hex; `is_end` if it is the event that ended the span."""
 
-    trace: int
-    span: int
+    trace: str
+    span: str
     is_end: bool = False
 
 
@@ -52,7 +52,7 @@ class _OpenSpan(NamedTuple):
 
     begin: Event
     ids: SpanIds
-    parent: int
+    parent: str
     links: list[Json]
     is_chosen: bool
 
@@ -86,8 +86,8 @@ class LogSpans:
         span = self._open.pop(event.ends, None) if event.ends else None
         if span is not None:
             self._note(event.event_id, span.ids._replace(is_end=True))
-            links = self._links(event, {span.ids.span, span.parent}, (OF_END, True))
-            span = span._replace(links=span.links + links)
+            own, causes = (span.ids.span, span.parent), self._causes(event).values()
+            span.links.extend(_link(ids, (OF_END, True)) for ids in causes if ids.span not in own)
             return self._span(span, event) if is_chosen or span.is_chosen else None
         span = self._placed(event, is_chosen)
         self._note(event.event_id, span.ids)
@@ -98,9 +98,7 @@ class LogSpans:
 
     def unfinished(self) -> Iterator[Json]:
         """Yields what was asked for and has no end, up to the last time that the log has."""
-        for span in self._open.values():
-            if span.is_chosen:
-                yield self._span(span, None)
+        yield from (self._span(span, None) for span in self._open.values() if span.is_chosen)
 
     def _time_ns(self, event: Event) -> int:
         """Returns the time of an event; of a line without one, the last that was read."""
@@ -149,15 +147,12 @@ class LogSpans:
             own = ids_of(event.event_id)._replace(trace=enclosing[0].trace)
         else:
             own = ids_of(event.event_id)
-        parent = enclosing[0].span if enclosing else _hex(event.cut_payload, "parent_span_id", 16)
+        outer = event.cut_payload.get("parent_span_id")
+        parent = enclosing[0].span if enclosing else hex_id(outer, 16)
         links = [_link(ids) for ids in causes.values() if ids.is_end or ids.span != parent]
         inferred = map(self._ids, event.header.inferred_causes)
         links += [_link(ids, (INFERRED, True)) for ids in inferred if ids is not None]
         return _OpenSpan(event, own, parent, links, is_chosen)
-
-    def _links(self, event: Event, but: set[int], fact: tuple[str, bool]) -> list[Json]:
-        """Returns links to the further causes of an end."""
-        return [_link(ids, fact) for ids in self._causes(event).values() if ids.span not in but]
 
     def _span(self, span: _OpenSpan, last: Event | None) -> Json:
         """Returns a span in OTLP; `last` ended it, is its only event, or has not come."""
@@ -180,31 +175,33 @@ class LogSpans:
             attributes[ENDED] = last.event_type
         kind = first.get("kind") if tracer_ids(begin) else None
         encoded: Json = {
-            "traceId": f"{ids.trace:032x}",
-            "spanId": f"{ids.span:016x}",
+            "traceId": ids.trace,
+            "spanId": ids.span,
             "name": storable(begin.event_type.removesuffix(".begun")),
             "kind": KINDS.index(kind) if kind in KINDS else 1,
             "startTimeUnixNano": str(begin_ns),
             "endTimeUnixNano": str(end_ns),
             "attributes": _pairs(attributes),
             "links": [*span.links, *_outer_links(first)],
+            "events": _events(facts := end or first, end_ns),
         }
         if span.parent:
-            encoded["parentSpanId"] = f"{span.parent:016x}"
-        facts = end or first
-        encoded["events"] = _events(facts, end_ns)
+            encoded["parentSpanId"] = span.parent
         if last is not None and self._vocabulary.is_error(last):
             message = str(facts.get("error_message") or "")
             encoded["status"] = {"code": STATUS_ERROR, "message": storable(message)}
             if not any(one["name"] == "exception" for one in encoded["events"]):
-                encoded["events"].append(_exception(facts, message, end_ns))
+                error = {"exception.type": str(facts.get("error_type") or "error")}
+                pairs = _pairs(error | {"exception.message": message})
+                event = {"timeUnixNano": str(end_ns), "name": "exception", "attributes": pairs}
+                encoded["events"].append(event)
         return encoded
 
 
 def ids_of(event_id: str) -> SpanIds:
     """Returns the ids of an event that begins a trace."""
     number = number_of(event_id)
-    return SpanIds(number, number % 2**64 or 1)
+    return SpanIds(f"{number:032x}", f"{number % 2**64 or 1:016x}")
 
 
 def trace_of(spans: list[Json], resource: Mapping[str, Any], version: str) -> Json:
@@ -219,20 +216,19 @@ def tracer_ids(event: Event) -> SpanIds | None:
     """Returns the ids that a tracer gave to the span that an event begins."""
     if b'"span_id"' not in event.line:
         return None
-    payload = event.cut_payload
-    trace, span = _hex(payload, "trace_id", 32), _hex(payload, "span_id", 16)
+    return _given_ids(event.cut_payload)
+
+
+def _given_ids(members: Json) -> SpanIds | None:
+    trace, span = hex_id(members.get("trace_id"), 32), hex_id(members.get("span_id"), 16)
     return SpanIds(trace, span) if trace and span else None
 
 
-def _hex(payload: Json, key: str, digits: int) -> int:
-    """Returns a number that a payload has in hex, 0 where it has none."""
-    text = payload.get(key)
-    if not isinstance(text, str) or len(text) != digits or not text.isalnum():
-        return 0
-    try:
-        return int(text, 16)
-    except ValueError:
-        return 0
+def hex_id(value: object, digits: int) -> str:
+    """Returns an id in lower case, "" for what is none; zero is none."""
+    text = value.lower() if isinstance(value, str) else ""
+    is_hex = len(text) == digits and not set(text).difference("0123456789abcdef")
+    return text if is_hex and text.strip("0") else ""
 
 
 def _ns(payload: Json, key: str, other: int) -> int:
@@ -241,63 +237,52 @@ def _ns(payload: Json, key: str, other: int) -> int:
 
 
 def _link(ids: SpanIds, *facts: tuple[str, bool]) -> Json:
-    link: Json = {"traceId": f"{ids.trace:032x}", "spanId": f"{ids.span:016x}"}
+    link: Json = {"traceId": ids.trace, "spanId": ids.span}
     attributes = dict((*facts, (BY_END, True)) if ids.is_end else facts)
-    if attributes:
-        link["attributes"] = _pairs(attributes)
-    return link
+    return link | ({"attributes": _pairs(attributes)} if attributes else {})
 
 
 def _outer_links(payload: Json) -> Iterator[Json]:
     """Yields the links of a tracer's span to spans that its log does not have."""
-    links = payload.get("links")
-    for link in links if isinstance(links, list) else ():
-        if isinstance(link, dict):
-            trace, span = _hex(link, "trace_id", 32), _hex(link, "span_id", 16)
-            if trace and span:
-                yield _link(SpanIds(trace, span))
+    yield from map(_link, filter(None, map(_given_ids, _maps(payload.get("links")))))
 
 
 def _events(payload: Json, end_ns: int) -> list[Json]:
     """Returns the events of a tracer's span; one whose time was not kept stands at its end."""
-    events = payload.get("events")
     return [
         {
             "timeUnixNano": str(_ns(event, "time_unix_nano", end_ns)),
             "name": storable(event["name"]),
             "attributes": _pairs(_attributes({"attributes": event.get("attributes")})),
         }
-        for event in (events if isinstance(events, list) else ())
-        if isinstance(event, dict) and isinstance(event.get("name"), str)
+        for event in _maps(payload.get("events"))
+        if isinstance(event.get("name"), str)
     ]
 
 
-def _exception(payload: Json, message: str, at_ns: int) -> Json:
-    facts = {"exception.type": str(payload.get("error_type") or "error")}
-    facts["exception.message"] = message
-    return {"timeUnixNano": str(at_ns), "name": "exception", "attributes": _pairs(facts)}
+def _maps(values: object) -> list[Json]:
+    return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
 
 
 def _attributes(payload: Json) -> Json:
     """Returns a payload without levels: keys joined by dots, those of a tracer as they were."""
-    flat: Json = {}
-
-    def put(mapping: Json, before: str) -> None:
-        for key, value in mapping.items():
-            name = f"{before}{key}"
-            if isinstance(value, dict) and value:
-                put(value, f"{name}.")
-                continue
-            while name in flat:
-                name += "_"  # another key has this name: both are kept
-            flat[name] = value
-
-    own = payload.get("attributes")
+    own, flat = payload.get("attributes"), Json()
     if isinstance(own, dict):
-        put(own, "")
         payload = {key: value for key, value in payload.items() if key not in _PLACED}
-    put(payload, "")
+        _flatten(own, "", flat)
+    _flatten(payload, "", flat)
     return flat
+
+
+def _flatten(mapping: Json, before: str, flat: Json) -> None:
+    for key, value in mapping.items():
+        name = f"{before}{key}"
+        if isinstance(value, dict) and value:
+            _flatten(value, f"{name}.", flat)
+            continue
+        while name in flat:
+            name += "_"  # another key has this name: both are kept
+        flat[name] = value
 
 
 def _pairs(attributes: Mapping[str, Any]) -> list[Json]:

@@ -7,10 +7,11 @@ headers reach no other host, and no error shows them.
 
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from time import monotonic, sleep
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
@@ -27,20 +28,6 @@ _LATER = frozenset((429, 502, 503, 504))
 _PATH = "/v1/traces"
 
 
-class Endpoint(NamedTuple):
-    """An address of OTLP/HTTP; its text has no query, which may hold a secret."""
-
-    is_tls: bool
-    host: str
-    port: int
-    target: str
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        scheme = "https" if self.is_tls else "http"
-        return f"{scheme}://{host}:{self.port}{self.target.partition('?')[0]}"
-
-
 class SpansSent(NamedTuple):
     """How many spans an endpoint took and rejected, and what it said last."""
 
@@ -49,19 +36,18 @@ class SpansSent(NamedTuple):
     message: str = ""
 
 
-def endpoint(url: str) -> Endpoint:
-    """Reads an address; without a path it is that of traces. Raises InvalidEvent."""
+def _checked(url: str) -> SplitResult:
+    """Reads an address; without a path it is that of traces."""
+    is_plain = url.isascii() and url.isprintable() and " " not in url
     try:
         parts = urlsplit(url)
-        is_tls, port = parts.scheme == "https", parts.port
-        is_good = parts.scheme in ("http", "https") and parts.hostname and url.isprintable()
+        is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        is_good = is_good and "@" not in parts.netloc
     except ValueError:
         is_good = False
-    if not is_good or " " in url or not url.isascii() or "@" in parts.netloc:
+    if not is_good or not is_plain:
         raise _refused("the endpoint", "it is no http://HOST[:PORT][/PATH] without a password")
-    path = parts.path if parts.path not in ("", "/") else _PATH
-    target = f"{path}?{parts.query}" if parts.query else path
-    return Endpoint(is_tls, parts.hostname or "", port or (443 if is_tls else 80), target)
+    return parts._replace(path=parts.path if parts.path not in ("", "/") else _PATH, fragment="")
 
 
 def headers_of(text: str | None) -> dict[str, str]:
@@ -97,20 +83,21 @@ def batches(spans: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 class Sender:
-    """Sends batches to an endpoint, and counts what it took; close it, or use it in a block.
+    """Sends batches to an endpoint, each by a connection of its own, and counts what it took.
 
     While it does not answer, or says that it can't now, a batch is sent again for `wait_s`
     seconds. It may have taken a batch whose answer was lost: then it gets the same spans twice,
     with the same ids.
     """
 
-    def __init__(self, to: Endpoint, headers: Mapping[str, str], wait_s: float = WAIT_S) -> None:
-        self._to = to
+    def __init__(self, url: str, headers: Mapping[str, str], wait_s: float = WAIT_S) -> None:
+        """Raises InvalidEvent for an address that is none; `place` has no query, maybe a secret."""
+        self._url = _checked(url)
+        self.place = self._url._replace(query="").geturl()
         words = [word for text in headers.values() for word in text.split()]
         self._secrets = [*headers.values(), *(word for word in words if len(word) >= 8)]
         self._headers = {"User-Agent": "thence", **headers, "Content-Type": "application/json"}
         self._wait_s = wait_s
-        self._connection: HTTPConnection | None = None
         self.outcome = SpansSent()
 
     def send(self, body: bytes, count: int, pause: Callable[[float], object] = sleep) -> None:
@@ -119,78 +106,53 @@ class Sender:
         Raises BatchRefused where the endpoint will not take it, ServerUnreachable when it did not
         answer in time; each tells how many spans it had taken before.
         """
-        end_s = monotonic() + self._wait_s
-        pause_s = _PAUSE_MIN_S
+        end_s, pause_s = monotonic() + self._wait_s, _PAUSE_MIN_S
         while True:
-            status, answer, after_s, failure = self._tried(body)
-            if status is not None and 200 <= status < 300:
+            status, answer, after_s = self._tried(body)
+            if 200 <= status < 300:
                 self._count(count, answer)
                 return
-            cause = failure or f"it answered {status}{self._said(answer)}"
-            if status is not None and status not in _LATER:
+            cause = f"it answered {status}{self._said(answer)}" if status else answer.decode()
+            if status and status not in _LATER:
                 raise self._failed(BatchRefused, cause, _FIX)
             if monotonic() + (after_s or pause_s) > end_s:
                 raise self._failed(ServerUnreachable, f"{cause}, for {self._wait_s:g} s", _AGAIN)
             pause(after_s or pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
-    def close(self) -> None:
-        """Closes the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def __enter__(self) -> "Sender":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _tried(self, body: bytes) -> tuple[int | None, bytes, float, str]:
-        """Sends a request once: the status, what was said, the wait asked for, or the failure."""
+    def _tried(self, body: bytes) -> tuple[int, bytes, float]:
+        """Sends a request once: the status, what was said, the wait asked for; 0 without answer."""
+        url = self._url
+        make, port = (HTTPSConnection, 443) if url.scheme == "https" else (HTTPConnection, 80)
+        target = f"{url.path}?{url.query}" if url.query else url.path
         try:
-            if self._connection is None:
-                self._connection = self._opened()
-            self._connection.request("POST", self._to.target, body, self._headers)
-            response = self._connection.getresponse()
-            end_s, answer = monotonic() + _REQUEST_S, b""
-            while len(answer) < _ANSWER_BYTES_MAX and monotonic() < end_s:
-                part = response.read1(_ANSWER_BYTES_MAX)
-                answer += part
-                if not part:
-                    break
-            if not response.isclosed():
-                self.close()  # more than an answer has
-            after = response.getheader("Retry-After", "")
-            after_s = float(after) if after.isascii() and after.isdigit() else 0.0
-            return response.status, answer[:_ANSWER_BYTES_MAX], after_s, ""
+            host = url.hostname or ""
+            with closing(make(host, url.port or port, timeout=_REQUEST_S)) as connection:
+                connection.request("POST", target, body, self._headers)
+                response = connection.getresponse()
+                end_s, answer, part = monotonic() + _REQUEST_S, b"", b"-"
+                while part and len(answer) < _ANSWER_BYTES_MAX and monotonic() < end_s:
+                    part = response.read1(_ANSWER_BYTES_MAX)
+                    answer += part
+                after = response.getheader("Retry-After", "")
+                after_s = float(after) if after.isascii() and after.isdigit() else 0.0
+                return response.status, answer[:_ANSWER_BYTES_MAX], after_s
         except ssl.SSLCertVerificationError as error:
-            self.close()
             raise self._failed(ServerUnreachable, error.verify_message, _CERTIFICATE) from error
         except (OSError, HTTPException) as error:
-            self.close()
-            return None, b"", 0.0, str(error) or type(error).__name__
-
-    def _opened(self) -> HTTPConnection:
-        host, port = self._to.host, self._to.port
-        if not self._to.is_tls:
-            return HTTPConnection(host, port, timeout=_REQUEST_S)
-        context = ssl.create_default_context()
-        return HTTPSConnection(host, port, timeout=_REQUEST_S, context=context)
+            return 0, (str(error) or type(error).__name__).encode(errors="replace"), 0.0
 
     def _count(self, count: int, answer: bytes) -> None:
         """Counts a batch that was taken, but for the spans that a partial success rejects."""
-        rejected, message = 0, self.outcome.message
-        try:
-            partial = msgspec.json.decode(answer or b"{}", type=_Answer).partial_success
-            rejected = min(max(int(partial.rejected_spans), 0), count)
-            message = self._said(partial.error_message.encode()).removeprefix(": ") or message
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            pass  # an answer of 200 says that the batch was taken, in whatever form
-        before = self.outcome
-        self.outcome = SpansSent(
-            before.sent + count - rejected, before.rejected + rejected, message
-        )
+        sent, rejected, message = self.outcome
+        new_count = 0
+        # an answer of 200 says that the batch was taken, in whatever form
+        with suppress(msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError):
+            partial = msgspec.json.decode(answer or b"{}").get("partialSuccess", {})
+            new_count = min(max(int(partial.get("rejectedSpans", 0)), 0), count)
+            text = partial.get("errorMessage", "").encode()
+            message = self._said(text).removeprefix(": ") or message
+        self.outcome = SpansSent(sent + count - new_count, rejected + new_count, message)
 
     def _said(self, answer: bytes) -> str:
         """Returns the beginning of what an endpoint said, in one line, without our headers."""
@@ -202,26 +164,13 @@ class Sender:
     def _failed(
         self, kind: type[BatchRefused] | type[ServerUnreachable], cause: str, hint: str
     ) -> BatchRefused | ServerUnreachable:
-        place = f"to {self._to}, after {self.outcome.sent:,} spans that it took"
+        place = f"to {self.place}, after {self.outcome.sent:,} spans that it took"
         return kind("could not send spans", place=place, cause=cause, hint=hint)
 
 
 _FIX = "look at the address and its headers, and at what the collector logged"
 _CERTIFICATE = "for a certificate of its own: SSL_CERT_FILE=FILE names those to trust"
 _AGAIN = "start the collector or correct the address; sending all again keeps the ids"
-
-
-class _PartialSuccess(msgspec.Struct, rename="camel", frozen=True):
-    """What an answer says of spans that were not taken; a count of 64 bits is text or a number."""
-
-    rejected_spans: str | int = 0
-    error_message: str = ""
-
-
-class _Answer(msgspec.Struct, rename="camel", frozen=True):
-    """The answer to a batch."""
-
-    partial_success: _PartialSuccess = _PartialSuccess()
 
 
 def _refused(place: str, cause: str) -> InvalidEvent:

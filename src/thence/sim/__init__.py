@@ -1,5 +1,7 @@
 """Turn-based simulations whose events name their causes."""
 
+from typing import TYPE_CHECKING
+
 from thence.sim.agents import (
     Action,
     BaseAgent,
@@ -32,6 +34,7 @@ from thence.sim.events import (
     create_system_event,
 )
 from thence.sim.measure import Measurement, Weight, measure
+from thence.sim.models.settings import EndpointSettings, ModelSettings
 from thence.sim.recorded import RecordedRun, open_run
 from thence.sim.replay import Replay, branch, replay, resume
 from thence.sim.run import Orchestrator, RunResult, SimulationOrchestrator, TurnProgress
@@ -43,6 +46,7 @@ from thence.sim.scenario_sections import (
     PlaceSettings,
     RoadSettings,
     RunSettings,
+    SightSettings,
     SpatialSettings,
     TerminationSettings,
     VariableSettings,
@@ -50,7 +54,11 @@ from thence.sim.scenario_sections import (
 from thence.sim.state import Declaration, State
 from thence.sim.sweep import sweep_table
 from thence.sim.table import Table
+from thence.sim.worlds import WorldMap
 from thence.sim.writer import EventWriter, WriteMode
+
+if TYPE_CHECKING:
+    from thence.sim.thinking import LLMAgent, LLMEngine, LLMValidator
 
 Reads = RecordedView  # the name of earlier versions
 
@@ -66,12 +74,17 @@ __all__ = [
     "DecisionEvent",
     "Declaration",
     "DetailEvent",
+    "EndpointSettings",
     "Event",
     "EventFilter",
     "EventSettings",
     "EventWriter",
+    "LLMAgent",
+    "LLMEngine",
+    "LLMValidator",
     "Measurement",
     "MilestoneEvent",
+    "ModelSettings",
     "Observation",
     "Orchestrator",
     "Owned",
@@ -86,6 +99,7 @@ __all__ = [
     "RunResult",
     "RunSettings",
     "RunWait",
+    "SightSettings",
     "SimulationConfig",
     "SimulationOrchestrator",
     "SpatialSettings",
@@ -100,6 +114,7 @@ __all__ = [
     "Verdict",
     "View",
     "Weight",
+    "WorldMap",
     "WriteMode",
     "Writes",
     "branch",
@@ -115,3 +130,16 @@ __all__ = [
     "resume",
     "sweep_table",
 ]
+
+
+if not TYPE_CHECKING:  # what asks models is imported when it is first used
+
+    def __getattr__(name: str) -> object:
+        if not name.startswith("LLM") or name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from thence.sim import thinking
+
+        return getattr(thinking, name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -10,10 +10,10 @@ the version of Python.
 
 import copy
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from struct import Struct
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -22,6 +22,10 @@ from thence.sim.ledger import Ids, Ledger
 from thence.sim.outcomes import Key, RecordedOutcome
 from thence.sim.scenario import SimulationConfig
 from thence.sim.state import GLOBAL, IMMUTABLE, NO_NAMES, State, own_copy
+from thence.sim.worlds import WorldMap
+
+if TYPE_CHECKING:
+    from thence.sim.asking import ModelCall
 
 _STATE_VERSION = 1
 _WORD_BITS = 64
@@ -246,12 +250,13 @@ class RecordedView:
     `reads` holds the provenance of what was read, by the index of the variable.
     """
 
-    __slots__ = ("agent_id", "ledger", "reads", "turn")
+    __slots__ = ("agent_id", "calls", "ledger", "reads", "turn")
 
     phase = "decide"
     """The phase of a turn in which this view reads, as steps name it."""
 
     def __init__(self, ledger: Ledger, turn: int, agent_id: str = "-") -> None:
+        self.calls: tuple[ModelCall, ...] = ()
         self.turn = turn
         self.agent_id = agent_id
         self.reads: dict[int, Ids] = {}
@@ -309,6 +314,19 @@ class RecordedView:
         """The global variables."""
         return Owned(self, GLOBAL)
 
+    @property
+    def world_map(self) -> WorldMap:
+        """The map of the grid or network; ThenceError if the scenario has none."""
+        return WorldMap(self, self.ledger.world)
+
+    def sees(self, scope: str, name: str) -> bool:
+        """Reports whether a variable can be seen in this view; ThenceError if there is none."""
+        return self.ledger.table.index(scope, name) >= 0
+
+    def pending(self) -> Iterable[int]:
+        """Returns the indices of the variables that this call has set so far."""
+        return ()
+
     def outcome(self, request: object, call: Callable[[], object]) -> Any:
         """Returns what `call` answers, a JSON value, and records it under `request`.
 
@@ -349,6 +367,10 @@ class RecordedView:
         """Records the failure of a call and returns the error for it."""
         return _failed(self.ledger.outcomes.record(key, error=f"{type(error).__name__}: {error}"))
 
+    def _called(self, call: "ModelCall") -> None:
+        """Keeps a call of a model, whose event names what this view read."""
+        self.calls += (call,)
+
     def random(self, purpose: str) -> random.Random:
         """Returns the stream of random numbers for one purpose of this turn."""
         return stream(self.ledger.seed, self.agent_id, self.turn, purpose)
@@ -369,8 +391,9 @@ class Observation(RecordedView):
 
     def copy(self) -> "Observation":
         """Returns an observation with the same reads, which reads of the original don't change."""
-        twin = Observation(self.ledger, self.turn, self.agent_id)
+        twin = type(self)(self.ledger, self.turn, self.agent_id)
         twin.reads = self.reads.copy()
+        twin.calls = self.calls
         twin.rejections = self.rejections
         return twin
 

@@ -13,7 +13,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from threading import Event, Thread, current_thread
 from time import monotonic, perf_counter
@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
-from thence.errors import ThenceError
+from thence.errors import BudgetSpent, EndpointDown, ThenceError
 from thence.sim.writer import logger
 
 LOOK_EVERY_S = 0.5
@@ -309,7 +309,8 @@ class Caller:
     ) -> list[Any]:
         """Returns the answers of `count` calls, in their order; awaitables run concurrently.
 
-        At most `CONCURRENT_MAX` run at a time. With `collects` an error, or a call that took
+        At most `CONCURRENT_MAX` run at a time, besides those that ask models, which the endpoints'
+        settings limit. With `collects` an error, or a call that took
         longer than its timeout in seconds, is a CallFailure in the list. Else the error is raised,
         marked with the component of its call: at once on the loop's thread, the others in the order
         of the calls when all have ended.
@@ -338,7 +339,8 @@ class Caller:
                     answer = CallFailure("raised", error)
                 if answer is not None and _is_awaitable(answer):
                     wait = _Pending(component_at(place), timeout_s, self._waits)
-                    threaded[place] = _await_within(limit, answer, wait)
+                    gate = nullcontext() if _asks_models(call) else limit
+                    threaded[place] = _await_within(gate, answer, wait)
                 answers.append(answer)
                 after_s = perf_counter()
                 if after_s - before_s > SLOW_S and self._threads_max:
@@ -443,13 +445,13 @@ async def _fill_in(
     for place, outcome in zip(places, outcomes, strict=True):
         if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
             raise outcome  # an error that the component raised is a CallFailure
-        if isinstance(outcome, CallFailure) and not collects:
+        if isinstance(outcome, CallFailure) and not (collects and is_of_agent(outcome.error)):
             raise outcome.error
         answers[place] = outcome
 
 
 async def _await_within(
-    limit: asyncio.Semaphore, pending: Awaitable[object], wait: _Pending
+    limit: AbstractAsyncContextManager[None], pending: Awaitable[object], wait: _Pending
 ) -> object:
     async with limit:
         try:
@@ -464,6 +466,11 @@ async def _await_within(
             return CallFailure("raised", error)
 
 
+def is_of_agent(error: Exception) -> bool:
+    """Reports whether a policy decides on an error of an agent; others pause the run."""
+    return not isinstance(error, (EndpointDown, BudgetSpent))
+
+
 def _take_error(future: "asyncio.Future[Any]") -> None:
     """Takes the error of an abandoned call, which else the event loop reports."""
     if not future.cancelled():
@@ -472,6 +479,10 @@ def _take_error(future: "asyncio.Future[Any]") -> None:
 
 def _component_of(call: Callable[..., object]) -> object:
     return getattr(call, "__self__", call)
+
+
+def _asks_models(call: Callable[..., object]) -> bool:
+    return bool(getattr(_component_of(call), "asks_models", False))
 
 
 def _is_awaitable(answer: object) -> bool:

@@ -22,15 +22,21 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "careful_fisher": "thence.sim.components.fishery:CarefulFisher",
         "following_fisher": "thence.sim.components.fishery:FollowingFisher",
         "greedy_fisher": "thence.sim.components.fishery:GreedyFisher",
+        "llm_agent": "thence.sim.thinking:PromptedAgent",
+        "person": "thence.sim.components.epidemic:Person",
+        "scripted": "thence.sim.thinking:ScriptedAgent",
         "trader": "thence.sim.components.traders:Trader",
     },
     "engines": {
         "base": "thence.sim.engine:BaseEngine",
+        "epidemic": "thence.sim.components.epidemic:Epidemic",
         "fishery": "thence.sim.components.fishery:Fishery",
+        "negotiation": "thence.sim.components.negotiation:Negotiation",
         "trade_network": "thence.sim.components.traders:TradeNetwork",
     },
     "validators": {
         "base": "thence.sim.agents:BaseValidator",
+        "declared": "thence.sim.thinking:DeclaredValidator",
         "fishing_quota": "thence.sim.components.fishery:FishingQuota",
         "trade_inspector": "thence.sim.components.traders:TradeInspector",
     },
@@ -61,11 +67,25 @@ def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
     if ":" not in target:  # the look-up reads the metadata of every installed package
         target = _entry_points(kind).get(type_) or type_
     location, colon, name = target.partition(":")
+    if not colon:
+        raise ComponentNotFound(f"there is no {kind[:-1]} type {type_!r}")
     if location.startswith("thence.sim."):  # a stored run may name a module of an earlier version
         paths = (path.split(":") for path in (_BASES[kind], *SHIPPED[kind].values()))
         location = next((module for module, class_name in paths if class_name == name), location)
-    if not colon:
-        raise ComponentNotFound(f"there is no {kind[:-1]} type {type_!r}")
+    component = load(location, name, folder)
+    if not isinstance(component, type):
+        raise ComponentNotFound(f"{location} has no class {name}")
+    base = _base(kind)
+    if not issubclass(component, base):
+        raise ComponentNotFound(f"{name} is not a {base.__name__}")
+    return component
+
+
+def load(location: str, name: str, folder: Path | None) -> object:
+    """Returns what a module, or a file beside the scenario, calls by a name; None if nothing.
+
+    Raises ComponentNotFound if it can't be imported.
+    """
     try:
         module = (
             _load_file(location, folder)
@@ -74,13 +94,7 @@ def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
         )
     except Exception as error:  # door: a user's module may raise anything when imported
         raise ComponentNotFound(f"{location} can't be imported: {error}") from error
-    component = getattr(module, name, None)
-    if not isinstance(component, type):
-        raise ComponentNotFound(f"{location} has no class {name}")
-    base = _base(kind)
-    if not issubclass(component, base):
-        raise ComponentNotFound(f"{name} is not a {base.__name__}")
-    return component
+    return getattr(module, name, None)
 
 
 def build(cls: type, params: Mapping[str, Any], **framework: object) -> Any:

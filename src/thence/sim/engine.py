@@ -4,17 +4,21 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType, TracebackType
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from thence.errors import ThenceError
 from thence.sim.agents import Accepted, Action, BaseAgent, RecordedState, RecordedView
 from thence.sim.calls import ComponentRef, mark_error
 from thence.sim.ledger import Ids, Ledger
+from thence.sim.models.actions import EVERYONE, HEARD, SAY
 from thence.sim.recorder import NOBODY, RunRecorder
 from thence.sim.roster import Roster, RosterChange
 from thence.sim.scenario import SimulationConfig
 from thence.sim.state import IMMUTABLE, State, own_copy
 from thence.sim.writer import logger
+
+if TYPE_CHECKING:
+    from thence.sim.asking import ModelCall
 
 Details = tuple[tuple[int, str, Mapping[str, object]], ...]
 
@@ -94,9 +98,24 @@ class View(RecordedView):
         value = ledger.values[index]
         return value if type(value) in IMMUTABLE else own_copy(value)
 
+    def pending(self) -> Iterable[int]:
+        """Returns the indices of the variables that this call has set so far."""
+        return [index for scope in (self._scope, *self._outer) for index in scope.writes]
+
     def put(self, index: int, value: object) -> None:
         """Sets the variable with an index; raises ThenceError if it can't hold the value."""
         self._scope.writes[index] = self.ledger.table.converted(index, value)
+
+    @property
+    def causes(self) -> dict[str, None]:
+        """The causes of a write of this call, or of the rule in it, so far."""
+        return self._scope.causes()
+
+    def _called(self, call: "ModelCall") -> None:
+        """Records a call of a model; what is written behind it names it."""
+        self.calls = (call,)
+        ids = self._recorder.model_calls(self)
+        self._scope.inherited = (*self._scope.inherited, [ids])
 
     def explain(
         self, scope: str, name: str, calculation: str, values: Mapping[str, object]
@@ -200,6 +219,8 @@ class View(RecordedView):
                 writes = {n: self._altered(n, value, scope.phase) for n, value in writes.items()}
             for index, value in writes.items():
                 ledger.values[index] = value
+            if ledger.world is not None:
+                ledger.follow(writes, recorder.add_causes)
             return
         causes: Iterable[str] = scope.causes()
         for change in scope.roster:
@@ -217,6 +238,8 @@ class View(RecordedView):
             write(index, scope.writes[index], scope.phase, causes)
         unchanged = [index for index in scope.may_change if index not in scope.writes]
         recorder.add_causes(ledger.provenance, unchanged, causes)
+        if ledger.world is not None:
+            ledger.follow((*scope.writes, *unchanged), recorder.add_causes)
 
     def _write(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
         """Sets a variable; a STATE records its change."""
@@ -328,6 +351,24 @@ def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> No
     )
 
 
+def passed_on(view: View, action: Action) -> bool:
+    """Lets the receivers of an action `say` hear it in the next turn; False for another action.
+
+    What agents hear is their variable `heard`, a list of (turn, speaker, text). An engine that
+    overrides `apply_actions` calls this itself.
+    """
+    table, to = view.ledger.table, action.payload.get("to")
+    if action.action_type != SAY or HEARD not in table.names(f"agent/{action.agent_id}"):
+        return False
+    entry = [view.turn, action.agent_id, str(action.payload.get("text", ""))]
+    for scope in table.by_scope:
+        kind, _, name = scope.partition("/")
+        if kind == "agent" and (name == to or (to == EVERYONE and name != action.agent_id)):
+            earlier = [heard for heard in view.get(scope, HEARD) if heard[0] == view.turn]
+            view.set(scope, HEARD, [*earlier, entry])
+    return True
+
+
 class BaseEngine:
     """The rules of a simulated world; every method that a child overrides may be `async`.
 
@@ -359,7 +400,7 @@ class BaseEngine:
             return self._apply_each(actions, writes)
         for action in actions:
             with writes.action(action) as view:
-                self.apply_action(view, action)
+                self._apply_one(view, action)
         return None
 
     def apply_action(self, view: View, action: Action) -> Awaitable[None] | None:
@@ -377,13 +418,15 @@ class BaseEngine:
         """Returns the reason to end the simulation after this turn, or None to go on."""
         return None
 
-    def reach(self, agent: str) -> Iterable[tuple[str, str] | str] | None:
+    def reach(self, agent: str) -> Iterable[tuple[str, str] | str] | str | None:
         """Returns the variables, by (scope, name), that an action of this agent may change.
 
         The name of an agent stands for all variables of that one, so that a function of an agent's
-        neighbours will do. When the agent does nothing, or something else, these variables depend
-        on that too, in each turn: name no more than an action can change. None means all variables
-        of the agent itself; override this if actions change others.
+        neighbours will do. "neighbours" stands for all variables of the agent, of those one step
+        from it in the world, of its place and the places next to it. When the agent does nothing,
+        or something else, these variables depend on that too, in each turn: name no more than an
+        action can change. None means all variables of the agent itself; override this if actions
+        change others.
         """
         return None
 
@@ -392,9 +435,12 @@ class BaseEngine:
         """Plays one turn, writes its events and returns the state after it."""
         return await play(self)
 
+    def _apply_one(self, view: View, action: Action) -> Awaitable[None] | None:
+        return None if passed_on(view, action) else self.apply_action(view, action)
+
     async def _apply_each(self, actions: Sequence[Action], writes: Writes) -> None:
         for action in actions:
             with writes.action(action) as view:
-                pending = self.apply_action(view, action)
+                pending = self._apply_one(view, action)
                 if pending is not None:
                     await pending

@@ -6,11 +6,16 @@ So an event that prevented a change is a cause too. The event that changed a var
 at a lower verbosity the ACTION, or the DECISION, whose application wrote it.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from thence.sim.outcomes import Outcomes
+from thence.sim.scenario_sections import SightSettings
 from thence.sim.state import State, VariableTable
+from thence.sim.worlds import World
+
+if TYPE_CHECKING:
+    from thence.sim.asking import Models
 
 _DEPTH_MAX = 4
 _ANCESTORS_MAX = 128
@@ -84,7 +89,8 @@ class Ledger:
     """The value and provenance of every variable during a run, by the variable's index.
 
     `facts` are the engine's facts that never change, `outcomes` what components learned outside,
-    `seed` is that of all random numbers.
+    `seed` is that of all random numbers, `models` are those that components may ask, `world` is the
+    one that the scenario has. `sights` are those of the agents by name, None where all see all.
     """
 
     def __init__(
@@ -95,14 +101,22 @@ class Ledger:
         facts: Any = None,
         outcomes: Outcomes | None = None,
         seed: int = 0,
+        models: "Models | None" = None,
+        world: World | None = None,
+        sights: Mapping[str, SightSettings] | None = None,
     ) -> None:
+        self.models = models
         self.facts = facts
         self.seed = seed
         self.outcomes = outcomes or Outcomes()
         self.table = table
+        self.world = world
+        self.sights = sights
         self.around: Ids = ()  # what reads name where no provenance is kept
         self.values = list(state.values())
         self.provenance: list[Ids] = [start] * len(table)
+        if world is not None:
+            world.take(self.values)
 
     def add_agent(self, name: str, values: Mapping[str, object], causes: Ids) -> None:
         """Adds the variables of an agent with their first values, which depend on `causes`."""
@@ -110,6 +124,14 @@ class Ledger:
         for variable in self.table.names(f"agent/{name}"):
             self.values.append(values[variable])
             self.provenance.append(causes)
+        if self.world is not None:
+            self.world.take(self.values, (name,))
+
+    def follow(self, written: Iterable[int], add_causes: Callable[..., None]) -> None:
+        """Follows moves behind writes: who asks who is where depends on them from now on."""
+        if self.world is not None:
+            for index in self.world.follow(written, self.values):
+                add_causes(self.provenance, (self.world.whereabouts,), self.provenance[index])
 
     def state(self, turn: int) -> State:
         """Returns the current values as a frozen state."""

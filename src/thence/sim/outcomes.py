@@ -8,7 +8,7 @@ asked for the same before.
 
 import os
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -61,15 +61,17 @@ class Outcomes:
         self._opened: int | None = None
         self._is_unsynced = False
 
+    @property
+    def own(self) -> Iterable[RecordedOutcome]:
+        """The outcomes of earlier processes of this run."""
+        return () if self._copies else self._known.values()
+
     def key(self, step: str, request: object) -> Key:
         """Returns the key of the next outcome of a request at a step.
 
         Raises InvalidEvent for a request that JSON can't hold.
         """
-        try:
-            digest = sha256(_encode(request)).hexdigest()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise _no_json("request", error) from error
+        digest = request_digest(request)
         with self._lock:
             count = self._counts.get((step, digest), 0)
             self._counts[step, digest] = count + 1
@@ -147,16 +149,22 @@ class Outcomes:
 
 def read_outcomes(folder: Path) -> dict[Key, RecordedOutcome]:
     """Returns the recorded outcomes of the run in a folder, by key; a torn line is left out."""
-    outcomes = _read(folder / FILE)
+    file = folder / FILE
+    outcomes = read_lines(file) if file.exists() else ()
     return {(entry.step, entry.request, entry.occurrence): entry for entry in outcomes}
 
 
-def _read(path: Path) -> Iterator[RecordedOutcome]:
+def request_digest(request: object) -> str:
+    """Returns the SHA-256 of a request; raises InvalidEvent for one that JSON can't hold."""
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return
-    for line in data.split(b"\n"):
+        return sha256(_encode(request)).hexdigest()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _no_json("request", error) from error
+
+
+def read_lines(file: Path) -> Iterator[RecordedOutcome]:
+    """Yields the outcomes in a file, without torn lines; raises OSError."""
+    for line in file.read_bytes().split(b"\n"):
         try:
             yield _decode(line)
         except msgspec.MsgspecError:

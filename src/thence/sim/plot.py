@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from thence.errors import InvalidFilter, NotALog, needs_extra
 from thence.sim.recorded import fitting, open_run
 from thence.sim.sweep import planned_runs
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 # the ends and the middle of a band
 _SHARES = (0.1, 0.5, 0.9)
 _LINES_MAX = 60
+# places of a network that are drawn with their names
+_NAMED_MAX = 40
 _TURN_RADIANS = math.pi * (3 - math.sqrt(5))  # the golden angle, of a sunflower's seeds
 # label → turn → values of the runs
 Lines = dict[str, dict[int, list[float]]]
@@ -100,69 +104,54 @@ def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int
     with open_run(folder) as run:
         table = run.variables()
         columns = fitting(table.columns[1:], patterns)
-        row = next((row for row in table if row["turn"] == turn), None)
+        row = next((row for row in table if row["turn"] == turn), {})
         spatial = run.config["scenario"].get("spatial") or {}
-    if row is None:
-        raise InvalidFilter(
-            "could not draw the map",
-            key=f"turn {turn}",
-            cause=f"the run has played {len(table) - 1} turns",
-            hint="name an earlier turn",
-        )
+        folder = Path(run.config["source"] or ".").parent
     axes = figure.add_subplot(title=f"{', '.join(patterns)}, turn {turn}", aspect="equal")
-    circle = _draw_places(axes, _edges(spatial, row))
+    circle = _draw_places(axes, spatial, folder)
     if grid := spatial.get("grid"):
         axes.set(xlim=(-0.5, grid["width"] - 0.5), ylim=(grid["height"] - 0.5, -0.5))
     taken: Counter[str] = Counter()
     drawn: list[tuple[float, float, Any]] = []
-    for name in columns:
+    for name in columns if row else ():
         owner = name.rpartition("/")[0]
         place = row.get(f"{owner}/position") or row.get(f"{owner}/location") or owner[6:]
         x, comma, y = place.partition(",")
         centre = (float(x), float(y)) if comma else circle.get(place)
         if centre is not None:
-            radius, angle = 0.1 * math.sqrt(taken[place]), taken[place] * _TURN_RADIANS
+            radius = (0.25 if comma else 0.1) * math.sqrt(taken[place])
+            angle = taken[place] * _TURN_RADIANS
             point = centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)
             drawn.append((*point, row[name]))
             taken[place] += 1
+    if not drawn:
+        cause = f"nobody was on the map in turn {turn} of {len(table) - 1}"
+        raise InvalidFilter("could not draw the map", cause=cause, hint="name another turn")
     xs, ys, values = zip(*drawn, strict=True)
     if all(isinstance(value, int | float) for value in values):
         figure.colorbar(axes.scatter(xs, ys, c=values, s=30), ax=axes, shrink=0.7)
         return
     kinds = sorted(set(map(str, values)))
-    points = axes.scatter(
-        xs, ys, c=[kinds.index(str(value)) for value in values], cmap="tab10", vmin=0, vmax=9
-    )
+    colours = [kinds.index(str(value)) for value in values]
+    points = axes.scatter(xs, ys, c=colours, s=30, cmap="tab10", vmin=0, vmax=9)
     handles, _ = points.legend_elements(num=range(len(kinds)))
     figure.legend(handles, kinds, fontsize="small", loc="outside right center")
 
 
-def _edges(spatial: Mapping[str, Any], row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Returns the edges between places, those of a network that changes as they are in a row."""
-    links = [
-        (name.split("/")[1], other)
-        for name, value in row.items()
-        if name.rpartition("/")[2].partition("_")[0] == "links" and isinstance(value, dict)
-        for other in value
-    ]
-    roads = [(road["between"][0], road["between"][1]) for road in spatial.get("roads") or ()]
+def _draw_places(axes: "Axes", spatial: Mapping[str, Any], folder: Path) -> dict[str, Point]:
+    """Draws places with edges on a circle, and returns where each is."""
     network = spatial.get("network") or {}
-    return links or roads or [(edge[0], edge[1]) for edge in network.get("edges") or ()]
-
-
-def _draw_places(axes: "Axes", edges: Sequence[tuple[str, str]]) -> dict[str, Point]:
-    """Draws places on a circle, with their edges, and returns where each is."""
-    places = list(dict.fromkeys(name for edge in edges for name in edge))
-    angles = [2 * math.pi * number / len(places) for number in range(len(places))]
-    circle = {
-        place: (math.sin(angle), math.cos(angle))
-        for place, angle in zip(places, angles, strict=True)
-    }
-    for a, b in edges:
+    edges = [road["between"] for road in spatial.get("roads") or ()] + network.get("edges", [])
+    if "file" in network:
+        edges += msgspec.json.decode((folder / network["file"]).read_bytes())
+    places = list(dict.fromkeys(name for edge in edges for name in edge[:2]))
+    step = 2 * math.pi / max(1, len(places))
+    circle = {place: (math.sin(at * step), math.cos(at * step)) for at, place in enumerate(places)}
+    for a, b, *_ in edges:
         axes.plot(*zip(circle[a], circle[b], strict=True), color="0.8", linewidth=1, zorder=0)
-    for place, (x, y) in circle.items():
-        axes.text(x * 1.15, y * 1.15, place, ha="center", va="center", fontsize="small")
     if circle:
         axes.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3))
         axes.axis("off")
+    for place, (x, y) in circle.items() if len(circle) <= _NAMED_MAX else ():
+        axes.text(x * 1.15, y * 1.15, place, ha="center", va="center", fontsize="small")
     return circle

@@ -18,7 +18,7 @@ from thence.core.event import Members
 from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.vocabulary import SIM
 from thence.replica import new_id, now
-from thence.sim.agents import Accepted, Action, Verdict
+from thence.sim.agents import Accepted, Action, RecordedView, Verdict
 from thence.sim.checkpoints import Checkpoint
 from thence.sim.events import VerbosityLevel
 from thence.sim.ledger import Ids, Lineage
@@ -29,6 +29,8 @@ Emit = Callable[[Sequence[Members]], object]
 # so many of the last effective events are covered besides the ids that ask for a cover
 _EFFECTIVE_MAX = 4_096
 NOBODY = "-"
+# of a request's digest, in the step of a call that agents share
+_DIGITS = 16
 # wider provenances are represented by a cover; all of today's figures of truth were measured with 8
 PROVENANCE_MAX = 8
 
@@ -343,6 +345,33 @@ class RunRecorder(EventBuffer):
         return self._system(
             "action_retried", "retry", step, tuple(causes), {}, agent_id=agent, retry_count=attempt
         )
+
+    def model_calls(self, view: RecordedView, attempt: int = 0, causes: Ids = ()) -> Ids:
+        """Records the calls of models by which a view came by its answers, each once.
+
+        A call that agents share names what all of them had read, any other one `causes` too.
+        Returns the events; none at MILESTONE.
+        """
+        calls, view.calls = view.calls, ()
+        if not self.writes_decisions:
+            return ()
+        for call in calls:
+            if call.event_id:
+                continue
+            agent, phase = view.agent_id, f"llm-{_phase(view.phase, attempt)}"
+            step = self._step(phase, agent, 0)
+            if call.is_shared:
+                agent, causes = NOBODY, ()
+                step = self._step("llm-shared", agent, call.request[:_DIGITS])
+            else:
+                count = self._steps[step] = self._steps.get(step, 0) + 1
+                step = self._step(phase, agent, count - 1)
+            all_causes = tuple(dict.fromkeys((self.turn_id, *causes, *call.causes)))
+            owner = None if agent == NOBODY else agent
+            call.event_id = self._system(
+                "llm_call", "success", step, all_causes, call.facts, agent_id=owner
+            )
+        return tuple([call.event_id for call in calls])
 
     def agent_failure(
         self, agent: str, attempt: int, facts: Mapping[str, object], causes: Iterable[str]

@@ -22,7 +22,7 @@ from thence.sim.calls import OnWait
 from thence.sim.checkpoints import Checkpoint, read_checkpoints
 from thence.sim.engine import BaseEngine
 from thence.sim.events import level_of
-from thence.sim.outcomes import Outcomes, read_outcomes
+from thence.sim.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.recorded import RecordedRun
 from thence.sim.replay_input import RecordedSteps, ReplayInput, is_of_an_end
 from thence.sim.run import SimulationOrchestrator, TurnProgress
@@ -57,6 +57,8 @@ def resume(
     engine: BaseEngine | None = None,
     validator: BaseValidator | None = None,
     max_turns: int | None = None,
+    max_calls: int | None = None,
+    max_cost: float | None = None,
     on_turn: OnTurn | None = None,
     on_wait: OnWait | None = None,
 ) -> SimulationOrchestrator:
@@ -89,8 +91,10 @@ def resume(
             validator=components.validator,
             on_turn=on_turn,
             on_wait=on_wait,
+            max_calls=max_calls,
+            max_cost=max_cost,
             again=ReplayInput(
-                outcomes=read_outcomes(run.folder),
+                outcomes=_outcomes(run, _turns(events)),
                 altered=altered_steps(run),
                 folder=run.folder,
                 stored=RecordedSteps(events, None if checkpoint is None else checkpoint.event_id),
@@ -229,6 +233,7 @@ def run_settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationCon
         config = SimulationConfig.from_mapping(scenario, Path(source) if source else None)
         simulation = msgspec.convert(run.config.get("simulation"), RunSettings)
         settings = msgspec.convert(run.config.get("events"), EventSettings)
+        llm = msgspec.structs.replace(config.llm, **run.config.get("llm", {}))
     except (ValueError, TypeError) as error:
         if isinstance(error, ScenarioError):
             raise
@@ -240,7 +245,7 @@ def run_settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationCon
         ) from error
     if max_turns is not None:
         simulation = msgspec.structs.replace(simulation, max_turns=max_turns)
-    return msgspec.structs.replace(config, simulation=simulation), settings
+    return msgspec.structs.replace(config, simulation=simulation, llm=llm), settings
 
 
 def check_objects(run: RecordedRun, agents: object, engine: object, validator: object) -> None:
@@ -256,6 +261,17 @@ def check_objects(run: RecordedRun, agents: object, engine: object, validator: o
             cause=f"its {' and '.join(missing)} came as objects, not from the scenario",
             hint=f"call it from Python, with {', '.join(f'{kind}=…' for kind in missing)}",
         )
+
+
+def _outcomes(run: RecordedRun, turns: int) -> Mapping[Key, RecordedOutcome]:
+    """Returns the outcomes without failures of models in the turn in which the run failed."""
+    from thence.sim.asking import is_failure
+
+    outcomes, turn = read_outcomes(run.folder), f"{turns + 1}."
+    if run.result.get("status") != "failed":
+        return outcomes
+    retried = {key for key in outcomes if key[0].startswith(turn) and is_failure(outcomes[key])}
+    return {key: outcome for key, outcome in outcomes.items() if key not in retried}
 
 
 def _turns(events: Iterable[Event]) -> int:

@@ -160,7 +160,11 @@ class Roster:
             else:
                 self._resume(change)
         if any(change.kind == "added" for change in changes):
-            self.reach.update({name: self._reach_of(name) for name in self._agents})
+            self.renew_reach()
+
+    def renew_reach(self) -> None:
+        """Asks anew what the actions of each agent may change."""
+        self.reach.update({name: self._reach_of(name) for name in self._agents})
 
     def content(self) -> dict[str, Any]:
         """Returns, as JSON values, what differs from the agents at the start of the run."""

@@ -13,14 +13,14 @@ from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
-from thence.errors import RunDiverged, ThenceError
+from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
 from thence.sim.calls import ComponentRef, OnWait, take_mark
 from thence.sim.checkpoints import with_causes, write_checkpoint
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel, level_of
 from thence.sim.outcomes import FILE as OUTCOMES
-from thence.sim.outcomes import Outcomes
+from thence.sim.outcomes import Outcomes, read_outcomes
 from thence.sim.replay_input import ReplayInput
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_config, write_result
 from thence.sim.scenario import SimulationConfig
@@ -41,7 +41,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     `turns` counts complete turns, `events` the lines in the run's files; `dropped` and `failed`
     count events without a line. `reason` is the reason of the end, `error` the failure, if any.
     `final_state` is scope → name → value after the last complete turn. `altered` is step →
-    change for an altered run, else empty.
+    change for an altered run, else empty. `usage` has calls, failures, tokens and cost of models by
+    agent and by model, as `by_agent` and `by_model`; it is empty if none was asked.
     """
 
     run_id: str
@@ -55,13 +56,16 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     final_state: Mapping[str, Mapping[str, Any]]
     error: str | None = None
     altered: Mapping[str, Any] = {}
+    usage: Mapping[str, Any] = {}
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the result as JSON values; `altered` is a member only of an altered run."""
+        """Returns the result as JSON values, without `altered` and `usage` where they are empty."""
         members: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
-        if not self.altered:
-            del members["altered"]
-        return members
+        return {
+            name: member
+            for name, member in members.items()
+            if member or name not in ("altered", "usage")
+        }
 
 
 class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,39 +115,40 @@ class SimulationOrchestrator:
         timeout_s: float | None = None,
         threads: int | None = None,
         checkpoint_interval: int | None = None,
+        cassette: str | Path | None = None,
+        max_calls: int | None = None,
+        max_cost: float | None = None,
         again: ReplayInput | None = None,
     ) -> None:
         scenario = read_config(config)
         calls = {"on_agent_error": on_agent_error, "timeout_s": timeout_s, "threads": threads}
         turns = {"max_turns": max_turns, "checkpoint_interval": checkpoint_interval}
         simulation = with_changes(scenario.simulation, seed=seed, **turns, **calls)
-        self.config = msgspec.structs.replace(scenario, simulation=simulation)
+        file = None if cassette is None else str(Path(cassette).absolute())
+        llm = with_changes(scenario.llm, cassette=file, max_calls=max_calls, max_cost=max_cost)
+        self.config = msgspec.structs.replace(scenario, simulation=simulation, llm=llm)
         queue = {"max_queue_size": max_queue_size, "on_full": on_full}
         settings = event_settings(
             scenario.events, output_root, verbosity, mode, max_file_size=max_file_size, **queue
         )
         self._components = make_components(self.config, agents, engine, validator)
-        name = self.config.simulation.name
         self._again = again or ReplayInput(outcomes={}, altered={})
-        root = Path(settings.output_root)
-        self.output_dir = self._again.folder or make_run_folder(root, name, run_id)
+        folder = Path(settings.output_root), self.config.simulation.name, run_id
+        self.output_dir = self._again.folder or make_run_folder(*folder)
         self.run_id: str = self.output_dir.name
         self._hold = RunHold(self.output_dir)
         self.result: RunResult | None = None
         self.failure: Exception | None = None
-        self._on_turn = on_turn
-        self._on_wait = on_wait
+        self._on_turn, self._on_wait = on_turn, on_wait
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
         self._altered: dict[str, object] = {}
         self._lost_before = 0  # events, at the last checkpoint
         objects = {"agents": agents, "engine": engine, "validator": validator}
+        kinds = [kind for kind, component in objects.items() if component is not None]
+        parent, run = self._again.parent, self.run_id
         self._run_config = run_config(
-            self.config,
-            settings,
-            self.run_id,
-            parent=self._again.parent,
-            given_as_objects=[kind for kind, component in objects.items() if component is not None],
+            self.config, settings, run, parent=parent, given_as_objects=kinds
         )
         if self._again.folder is None:
             write_config(self.output_dir, self._run_config)
@@ -208,6 +213,8 @@ class SimulationOrchestrator:
         """Ends a run that was stepped through and left; does nothing after the run's end."""
         if self._simulation is not None and self.result is None:
             self._interrupt(self._simulation, "closed before its end")
+            if self._runner is not None:
+                self._runner.run(self._simulation.close())
         self.event_writer.close()
         self._hold.release()
         self._close_loop()
@@ -273,12 +280,18 @@ class SimulationOrchestrator:
         except _INTERRUPTIONS:
             self._interrupt(simulation, "interrupted")
             raise
+        except (EndpointDown, BudgetSpent) as error:
+            self._interrupt(simulation, "paused", f"{error}; {error.hint}" if error.hint else error)
         except RunDiverged:
             self.event_writer.close()
             self._hold.release()
+            await simulation.close()
             raise
         except Exception as error:  # door: a failing component ends its run, not the program
             self._fail(simulation, error)
+        finally:
+            if self.result is not None:
+                await simulation.close()
 
     async def _write_checkpoint(self, simulation: Simulation) -> None:
         """Writes the checkpoint of the turn if it is time for one; a bad disk ends no run.
@@ -306,10 +319,10 @@ class SimulationOrchestrator:
             simulation.recorder.checkpointed()
             self._lost_before = lost
 
-    def _interrupt(self, simulation: Simulation, reason: str) -> None:
-        simulation.end(reason)
+    def _interrupt(self, simulation: Simulation, reason: str, error: object = None) -> None:
+        simulation.end(f"{reason}: {error}" if error else reason)
         self.event_writer.close()
-        self._set_result(simulation, "interrupted", reason)
+        self._set_result(simulation, "interrupted", reason, str(error) if error else None)
 
     def _fail(self, simulation: Simulation, error: Exception) -> None:
         self.failure = error
@@ -342,12 +355,20 @@ class SimulationOrchestrator:
             final_state=simulation.history[-1].as_dict() if simulation.history else {},
             error=error,
             altered=self._altered,
+            usage=self._usage(),
         )
         try:
             write_result(self.output_dir, self.result.to_dict())
         except ThenceError as failure:
             _warn("result_not_written", folder=str(self.output_dir), cause=str(failure))
         self._hold.release()
+
+    def _usage(self) -> Mapping[str, Any]:
+        if not self.config.llm.endpoints:
+            return {}
+        from thence.sim.asking import usage
+
+        return usage(read_outcomes(self.output_dir).values())
 
     def _report_progress(self, simulation: Simulation) -> None:
         if self._on_turn is not None:
@@ -467,6 +488,9 @@ def run_config(
         "events": msgspec.to_builtins(settings),
         "scenario": dict(config.given),
     }
+    if config.llm.endpoints:
+        limits = ("cassette", "max_calls", "max_cost")
+        content["llm"] = {name: getattr(config.llm, name) for name in limits}
     if given_as_objects:
         content["given_as_objects"] = list(given_as_objects)
     if parent is not None:

@@ -9,14 +9,12 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from thence.core.nearest import nearest
-from thence.errors import ScenarioError
 from thence.sim.component_classes import (
     ComponentNotFound,
     Kind,
@@ -25,10 +23,15 @@ from thence.sim.component_classes import (
     known_types,
     params_struct,
 )
+from thence.sim.models.actions import HEARD, DeclaredAction
+from thence.sim.models.settings import EndpointSettings, ModelSettings
+from thence.sim.scenario_file import KeyPath, Problems, Source, find_file, parse_file
 from thence.sim.scenario_sections import (
+    OF_LLM_SIM,
     AgentEntry,
     AgentSettings,
     ComponentSettings,
+    EdgeSettings,
     EngineEntry,
     EventSettings,
     PlaceSettings,
@@ -42,11 +45,17 @@ from thence.sim.scenario_sections import (
 )
 from thence.sim.scenario_settings import put_setting
 from thence.sim.state import Declaration, Name, VariableTable
-from thence.yaml import BYTES_MAX, reader
+from thence.sim.worlds import (
+    POSITION,
+    declared_by,
+    plain_network,
+    shape_of,
+    with_edges,
+)
 
 S = TypeVar("S", bound=msgspec.Struct)
-KeyPath = tuple[str | int, ...]
 _TYPES_WITH_BOUNDS = ("float", "int", "list")
+_SECRETS = ("key", "api_key", "apikey", "token", "secret", "password", "authorization")
 _LISTS = (list, tuple, set, frozenset, Sequence)
 _WORDS: Mapping[type, str] = {
     int: "an integer",
@@ -68,6 +77,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     validator: ComponentSettings = ComponentSettings(type="base")
     retries: int = 0
     spatial: SpatialSettings = SpatialSettings()
+    llm: ModelSettings = ModelSettings()
     given: Mapping[str, Any] = {}
     source: Path | None = None
 
@@ -95,19 +105,28 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     ) -> "SimulationConfig":
         """Reads a scenario from a mapping; raises ScenarioError as `from_file` does.
 
-        `source` is the file that it comes from, beside which its components lie.
+        `source` is the file that it comes from, beside which its components lie. The network of
+        `spatial` may be a graph of networkx.
         """
-        return cls(**_Reader(dict(mapping), Source(), source).sections())
+        return cls(**_Reader(plain_network(mapping), Source(), source).sections())
 
     def table(self, agents: Iterable[str]) -> VariableTable:
         """Returns the variables of a run of this scenario with these agents."""
-        declared = self.state_variables
+        declared, of_world = self.state_variables, declared_by(self.spatial)
+        agent_vars = (*declared.agent_vars, *of_world["agent_vars"])
+        places: Iterable[str] = [place.name for place in self.spatial.places]
+        if self.spatial.has_world:
+            places = shape_of(self.spatial).places
+        talks = any(agent.params.get("talk") is True for agent in self.agents)
+        if talks and not any(variable.name == HEARD for variable in agent_vars):
+            agent_vars += (Declaration(name=HEARD, kind="list"),)
         return VariableTable(
             global_vars=declared.global_vars,
-            place_vars=declared.place_vars,
-            agent_vars=declared.agent_vars,
-            places=[place.name for place in self.spatial.places],
+            place_vars=(*declared.place_vars, *of_world["place_vars"]),
+            agent_vars=agent_vars,
+            places=places,
             agents=agents,
+            has_map=self.spatial.has_world,
         )
 
     def initial_values(self) -> dict[tuple[str, str], Any]:
@@ -115,125 +134,6 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         owners = [(f"place/{place.name}", place.initial) for place in self.spatial.places]
         owners += [(f"agent/{agent.name}", agent.initial) for agent in self.agents]
         return {(scope, name): value for scope, values in owners for name, value in values.items()}
-
-
-class Source:
-    """The positions of a scenario's values: the file's name, the line of each path."""
-
-    def __init__(self, file: str = "", lines: Mapping[KeyPath, int] | None = None) -> None:
-        self.file = file
-        self._lines = lines or {}
-
-    def line(self, path: KeyPath) -> int:
-        """Returns the line of a value, or of the nearest value around it; 0 if unknown."""
-        for end in range(len(path), -1, -1):
-            if path[:end] in self._lines:
-                return self._lines[path[:end]]
-        return 0
-
-
-class Problems:
-    """The problems of a scenario, each with its line, key and a hint, raised all at once."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._problems: list[dict[str, Any]] = []
-
-    def add(self, path: KeyPath, message: str, hint: str = "") -> None:
-        """Records a problem with the value at a path."""
-        self._add(self._source.line(path), _key_of(path), message, hint)
-
-    def fault(self, line: int, message: str, hint: str) -> ScenarioError:
-        """Returns the error for a problem behind which nothing can be read."""
-        self._add(line, "", message, hint)
-        return self._error()
-
-    def has(self, *path: str | int) -> bool:
-        """Reports whether the value at a path, or one inside it, has a problem."""
-        key = _key_of(path)
-        return any(
-            problem["key"] == key or problem["key"].startswith((f"{key}.", f"{key}["))
-            for problem in self._problems
-        )
-
-    def raise_any(self) -> None:
-        """Raises a ScenarioError if there is any problem."""
-        if self._problems:
-            raise self._error()
-
-    def _add(self, line: int, key: str, message: str, hint: str) -> None:
-        file = self._source.file
-        problem = {"file": file, "line": line, "key": key, "message": message, "hint": hint}
-        if problem not in self._problems:
-            self._problems.append(problem)
-
-    def _error(self) -> ScenarioError:
-        problems = sorted(self._problems, key=lambda problem: int(problem["line"]))
-        first = problems[0]
-        line = f"line {first['line']}: " if first["line"] else ""
-        key = f"{first['key']}: " if first["key"] else ""
-        others = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        return ScenarioError(
-            "could not read the scenario",
-            place=self._source.file or "given as a mapping",
-            cause=f"{line}{key}{first['message']}{others}",
-            hint=first["hint"],
-            problems=problems,
-        )
-
-
-def find_file(path: str | Path) -> Path:
-    """Finds the file of a path, or of a shipped scenario's bare name."""
-    file = Path(path)
-    if file.is_file():
-        return file
-    if file.name == str(path):
-        for shipped in shipped_files():
-            if file.name in (shipped.stem, shipped.name):
-                return shipped
-    message = "this is a folder" if file.is_dir() else "there is no such file"
-    names = sorted(shipped.stem for shipped in shipped_files())
-    near = nearest(file.stem, names)
-    hint = f"the nearest shipped scenario is {near[0]}" if near else f"shipped: {', '.join(names)}"
-    raise Problems(Source(str(path))).fault(0, message, hint)
-
-
-def shipped_files() -> list[Path]:
-    """Returns the scenarios that come with thence: in the wheel, or in a source checkout."""
-    package = Path(str(files("thence")))
-    folders = (package / "scenarios", package.parents[1] / "scenarios")
-    return next((sorted(folder.glob("*.yaml")) for folder in folders if folder.is_dir()), [])
-
-
-def parse_file(path: Path) -> tuple[dict[str, Any], Source]:
-    """Returns the content of a YAML file, with the line of each value.
-
-    Raises ScenarioError, with line and column, for a file that is not YAML.
-    """
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    problems = Problems(Source(str(path)))
-    try:
-        with path.open("rb") as file:
-            data = file.read(BYTES_MAX + 1)
-        if len(data) > BYTES_MAX:
-            raise ValueError(f"it has more than {BYTES_MAX} bytes")
-        node = reader("rt").load(data.decode())
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        message = (error.problem or error.context or "is not YAML").splitlines()[0]
-        where = f"not YAML at column {column}: {message}"
-        raise problems.fault(line, where, "correct the YAML there") from error
-    # the YAML reader fails with look-ups and asserts for some files
-    except (YAMLError, ValueError, LookupError, AssertionError, OSError) as error:
-        hint = "a scenario is a YAML file in UTF-8"
-        raise problems.fault(0, f"can't be read: {error}", hint) from error
-    lines: dict[KeyPath, int] = {}
-    data = _plain_value(node, (), lines)
-    if not isinstance(data, dict):
-        raise problems.fault(1, "a scenario is a map of sections", "begin with simulation:")
-    return data, Source(str(path), lines)
 
 
 class _Shapes:
@@ -264,8 +164,13 @@ class _Shapes:
             return False
         try:
             result = converted(value, kind)
-        except msgspec.ValidationError:
-            if kind is Name and isinstance(value, str):
+        except msgspec.ValidationError as error:
+            word = str(error).partition(" ")[0]
+            if keys is not None and word in keys:  # what a section says of its parts
+                self._problems.add((*path, word), str(error))
+            elif path[-1:] == ("key_env",):  # maybe a key, which nothing shows
+                self._problems.add(path, "names no environment variable", "such as LOCAL_KEY")
+            elif kind is Name and isinstance(value, str):
                 hint = "names have letters, digits, '_' and '-' only, 100 at most"
                 self._problems.add(path, f"{value!r:.60} is no name", hint)
             else:
@@ -293,7 +198,9 @@ class _Shapes:
         for key in value if _is_closed(kind) else ():
             if key in keys:
                 continue
-            hint = _nearest(key, [*keys, *other_keys])
+            hint = OF_LLM_SIM.get((path[-1:], key)) or _nearest(key, [*keys, *other_keys])
+            if kind is EndpointSettings and key in _SECRETS:
+                hint = "write key_env: NAME, the environment variable that holds it"
             self._problems.add((*path, key), "this key is not known", hint)
             fits = False
         return fits
@@ -308,6 +215,9 @@ class _Reader:
         self._problems = Problems(source)
         self._shapes = _Shapes(self._problems)
         self._data: dict[str, Any] = self._plain(raw, ())
+        self._spatial = SpatialSettings()
+        self._location = "location"  # the variable that initial_location sets
+        self._asking: list[tuple[KeyPath, object]] = []
 
     def sections(self) -> dict[str, Any]:
         """Returns the sections of SimulationConfig, by keyword; raises ScenarioError."""
@@ -318,6 +228,7 @@ class _Reader:
         self._check_places()
         self._check_agents()
         self._check_termination()
+        self._check_models()
         self._problems.raise_any()
         sections: Sections = converted(self._data, Sections)
         return {
@@ -327,12 +238,13 @@ class _Reader:
             "agents": tuple(
                 agent
                 for index, entry in enumerate(sections.agents)
-                for agent in _agents(entry, self._data["agents"][index])
+                for agent in _agents(entry, self._data["agents"][index], self._location)
             ),
             "engine": _component(sections.engine, self._data.get("engine", {})),
             "validator": _component(sections.validator, self._data.get("validator", {})),
             "retries": sections.validator.retries,
-            "spatial": sections.spatial,
+            "spatial": self._spatial,
+            "llm": sections.llm,
             "given": self._raw,
             "source": self._file,
         }
@@ -379,6 +291,8 @@ class _Reader:
                 hint = "write package.module:Class, or ./file.py:Class beside the scenario"
             self._problems.add((*path, "type"), str(error), hint)
             return
+        if getattr(cls, "asks_models", False):
+            self._asking.append(((*path, "endpoint"), entry.get("endpoint")))
         common_keys = common.__struct_fields__
         self._shapes.check(params_struct(cls), _params(entry, common), path, common_keys)
 
@@ -409,6 +323,21 @@ class _Reader:
         if fault and "default" in raw:
             add((*path, "default"), f"{declaration.name} {fault}")
 
+    def _check_models(self) -> None:
+        """Checks the names of actions, and that who asks a model has an endpoint."""
+        actions = self._shapes.fitting(DeclaredAction)
+        self._check_unique((path, action.name) for path, action in actions)
+        if self._problems.has("llm"):
+            return
+        settings = next((llm for _, llm in self._shapes.fitting(ModelSettings)), ModelSettings())
+        names, add = [*settings.endpoints], self._problems.add
+        for path, name in (*self._asking, (("llm", "default"), settings.default)):
+            if name is not None and name not in names:
+                add(path, f"there is no endpoint {name!r}", _nearest(str(name), names, "endpoint"))
+            elif not names and path[0] != "llm":
+                hint = "write llm: {endpoints: {local: {base_url: …, model: …}}}"
+                add(path, "it asks a model, and there is no endpoint", hint)
+
     def _check_places(self) -> None:
         places = self._shapes.fitting(PlaceSettings)
         names = [place.name for _, place in places]
@@ -416,9 +345,24 @@ class _Reader:
         declarations = self._declarations("place_vars")
         for path, place in places:
             self._check_initial((*path, "initial"), place.initial, declarations)
+        for _, spatial in self._shapes.fitting(SpatialSettings):
+            self._check_world(spatial)
         for path, road in self._shapes.fitting(RoadSettings):
             for end, name in enumerate(road.between):
                 self._check_place((*path, "between", end), name, names)
+
+    def _check_world(self, spatial: SpatialSettings) -> None:
+        agents = [name for _, entry in self._shapes.fitting(AgentEntry) for name in _names(entry)]
+        folder = self._file.parent if self._file else Path()
+        declared = {*self._declarations("agent_vars"), *self._declarations("place_vars")}
+        self._spatial, faults = with_edges(spatial, folder, agents)
+        for path, message, hint in faults:
+            self._problems.add(("spatial", *path), message, hint)
+        for section, declarations in declared_by(self._spatial).items():
+            for name in declared.intersection(variable.name for variable in declarations):
+                message = f"the world declares {name} itself"
+                self._problems.add(("state_variables", section), message, "leave it out")
+        self._location = POSITION if spatial.has_world else self._location
 
     def _check_place(self, path: KeyPath, name: str, places: Sequence[str]) -> None:
         if name not in places and not self._problems.has("spatial"):
@@ -426,13 +370,16 @@ class _Reader:
 
     def _check_agents(self) -> None:
         places = [place.name for _, place in self._shapes.fitting(PlaceSettings)]
+        if self._spatial.has_world:
+            places = list(shape_of(self._spatial).places)
         entries = self._shapes.fitting(AgentEntry)
         self._check_unique((path, name) for path, entry in entries for name in _names(entry))
         declarations = self._declarations("agent_vars")
         for path, entry in entries:
             if entry.initial_location is not None:
                 self._check_place((*path, "initial_location"), entry.initial_location, places)
-            self._check_initial((*path, "initial"), _initial(entry), declarations)
+            initial = _initial(entry, self._location)
+            self._check_initial((*path, "initial"), initial, declarations)
 
     def _check_initial(
         self, path: KeyPath, initial: Mapping[str, Any], declarations: Mapping[str, Declaration]
@@ -447,11 +394,13 @@ class _Reader:
                 self._problems.add((*path, name), f"there is no variable {name!r}", hint)
 
     def _declarations(self, section: str) -> dict[str, Declaration]:
-        return {
+        declarations = {
             declaration.name: declaration
             for path, declaration in self._shapes.fitting(Declaration)
             if path[1] == section
         }
+        of_world = declared_by(self._spatial).get(section, ())
+        return {**declarations, **{declaration.name: declaration for declaration in of_world}}
 
     def _check_termination(self) -> None:
         agents = [name for _, entry in self._shapes.fitting(AgentEntry) for name in _names(entry)]
@@ -495,14 +444,15 @@ class _Reader:
             names_so_far.add((path[:-1], name))
 
 
-def _agents(entry: AgentEntry, raw: Mapping[str, Any]) -> Iterator[AgentSettings]:
+def _agents(entry: AgentEntry, raw: Mapping[str, Any], place: str) -> Iterator[AgentSettings]:
     for name in _names(entry):
         yield AgentSettings(
             name=name,
             type=entry.type,
-            initial=_initial(entry),
+            initial=_initial(entry, place),
             params=_params(raw, AgentEntry),
             timeout_s=entry.timeout_s,
+            sight=entry.sight,
         )
 
 
@@ -513,27 +463,21 @@ def _names(entry: AgentEntry) -> list[str]:
     return [f"{entry.name}-{number}" for number in range(1, entry.count + 1)]
 
 
-def _initial(entry: AgentEntry) -> Mapping[str, Any]:
+def _initial(entry: AgentEntry, place: str) -> Mapping[str, Any]:
+    """Returns the first values of an entry's agents; `place` is the variable of their location."""
     if entry.initial_location is None:
         return entry.initial
-    return {**entry.initial, "location": entry.initial_location}
+    return {**entry.initial, place: entry.initial_location}
 
 
 def _component(entry: EngineEntry | ValidatorEntry, raw: Mapping[str, Any]) -> ComponentSettings:
-    return ComponentSettings(type=entry.type, params=_params(raw, type(entry)))
+    reach = entry.reach if isinstance(entry, EngineEntry) else None
+    return ComponentSettings(type=entry.type, params=_params(raw, type(entry)), reach=reach)
 
 
 def _params(raw: Mapping[str, Any], common: type[msgspec.Struct]) -> dict[str, Any]:
     """Returns the keys of an entry that are parameters of its type."""
     return {key: value for key, value in raw.items() if key not in common.__struct_fields__}
-
-
-def _key_of(path: KeyPath) -> str:
-    """Returns a path as text: `agents[2].goods`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".").encode(errors="backslashreplace").decode()
 
 
 def _nearest(name: str, names: Sequence[str], word: str = "known") -> str:
@@ -614,38 +558,8 @@ def _expected(kind: Any) -> str:
         return f"a list of {len(arguments)}"
     if of in _LISTS:
         return "a list"
+    if isinstance(of, type) and issubclass(of, EdgeSettings):
+        return "an edge, [a, b] or [a, b, {layer: work}]"
     if of in (dict, Mapping) or _keys_of(of) is not None:
         return "a map"
     return _WORDS.get(of, f"a {getattr(of, '__name__', of)}")
-
-
-def _plain_value(node: Any, path: KeyPath, lines: dict[Any, int]) -> Any:
-    """Returns plain dicts, lists and scalars, and records the line of each."""
-    if isinstance(node, dict):
-        for key in node:
-            lines[*path, str(key)] = _line_of(node, "key", key)
-        return {
-            str(key): _plain_value(value, (*path, str(key)), lines) for key, value in node.items()
-        }
-    if isinstance(node, list):
-        for index in range(len(node)):
-            lines[*path, index] = _line_of(node, "item", index)
-        return [_plain_value(value, (*path, index), lines) for index, value in enumerate(node)]
-    return _scalar(node)
-
-
-def _line_of(node: Any, kind: Literal["key", "item"], at: object) -> int:
-    """Returns the line of a key or item; that of the whole map or list if it is not recorded."""
-    try:
-        return int(getattr(node.lc, kind)(at)[0]) + 1
-    except (AttributeError, KeyError, TypeError):
-        return int(node.lc.line) + 1
-
-
-def _scalar(node: Any) -> Any:
-    if isinstance(node, bool) or node is None:
-        return node
-    for kind in (int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return bool(node) if type(node).__name__ == "ScalarBoolean" else str(node)

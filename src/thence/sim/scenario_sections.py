@@ -6,11 +6,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from thence.sim.models.settings import ModelSettings
 from thence.sim.state import Declaration, Name
 
 AgentErrorPolicy = Literal["fail", "skip", "pause"]
 VerbosityName = Literal["MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL"]
+SightLevel = Literal["unaware", "external", "insider"]
 TimeoutSeconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+# keys of llm_sim's files, behind their section, and what to write instead
+OF_LLM_SIM: Mapping[tuple[tuple[object, ...], str], str] = {
+    ((), "observability"): "write sight under agents, and sight: internal at a variable",
+    ((), "logging"): "leave it out; the run's events are its log",
+    (("spatial",), "topology"): "write grid or network; hexagons and GeoJSON are not here",
+}
 
 
 class TerminationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,10 +69,25 @@ class VariableSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine or validator: its type, with the parameters of that type."""
+    """An engine or validator: its type, with the parameters of that type, and an engine's reach."""
 
     type: str
     params: Mapping[str, Any] = {}
+    reach: Literal["neighbours"] | None = None
+
+
+class SightSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sight of an agent, of variables that are not its own.
+
+    `unaware` sees none, `external` all but the internal ones, `insider` all. Beyond `within` steps
+    the level is `beyond`; variables without a place are never beyond. Numbers are wrong by up to
+    the share `noise`.
+    """
+
+    level: SightLevel = "external"
+    within: Annotated[int, Meta(ge=0)] | None = None
+    beyond: SightLevel = "unaware"
+    noise: Annotated[float, Meta(ge=0, le=10)] = 0.0
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +98,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     initial: Mapping[str, Any] = {}
     params: Mapping[str, Any] = {}
     timeout_s: float | None = None
+    sight: SightSettings | None = None
 
 
 class PlaceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,11 +115,54 @@ class RoadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     turns: Annotated[int, Meta(ge=1)] = 1
 
 
+class GridSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A grid of cells, each with 4 or 8 neighbours; one that wraps has no edge."""
+
+    width: Annotated[int, Meta(ge=1, le=1_000)]
+    height: Annotated[int, Meta(ge=1, le=1_000)]
+    neighbours: Literal[4, 8] = 4
+    wraps: bool = False
+
+
+class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
+    """An edge of a network: `[a, b]`, or `[a, b, attributes]`, of which `layer` names its layer."""
+
+    start: Name | int
+    goal: Name | int
+    attributes: Mapping[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        msgspec.convert(self.attributes.get("layer", "none"), Name)
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The names of its two places."""
+        return str(self.start), str(self.goal)
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A network of places, or of the agents themselves; edges stand here, or in a file of JSON."""
+
+    edges: tuple[EdgeSettings, ...] = ()
+    file: str | None = None
+    directed: bool = False
+    nodes: Literal["places", "agents"] = "places"
+    changes: bool = False
+
+
 class SpatialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The section `spatial`."""
+    """The section `spatial`; `moves` says whether agents change their position."""
 
     places: tuple[PlaceSettings, ...] = ()
     roads: tuple[RoadSettings, ...] = ()
+    grid: GridSettings | None = None
+    network: NetworkSettings | None = None
+    moves: bool = True
+
+    @property
+    def has_world(self) -> bool:
+        """True if there is a grid or a network."""
+        return self.grid is not None or self.network is not None
 
 
 class AgentEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,12 +174,14 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True):
     initial_location: str | None = None
     initial: Mapping[str, Any] = {}
     timeout_s: TimeoutSeconds | None = None
+    sight: SightSettings | None = None
 
 
 class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
     """The section `engine`; its other keys are those of the type."""
 
     type: str = "base"
+    reach: Literal["neighbours"] | None = None
 
 
 class ValidatorEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,3 +201,4 @@ class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine: EngineEntry = EngineEntry()
     validator: ValidatorEntry = ValidatorEntry()
     spatial: SpatialSettings = SpatialSettings()
+    llm: ModelSettings = ModelSettings()

@@ -5,27 +5,33 @@ EventWriter. The components are made by the scenario, or given as objects.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from thence.core.event import Members
 from thence.errors import ScenarioError, ThenceError
-from thence.sim.agents import BaseAgent, BaseValidator, RecordedState
+from thence.sim.agents import BaseAgent, BaseValidator, RecordedState, stream
 from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error
 from thence.sim.checkpoints import Checkpoint, is_whole
 from thence.sim.component_classes import ComponentNotFound, build, component_class
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel
 from thence.sim.ledger import Ids, Ledger
+from thence.sim.models.actions import HEARD
 from thence.sim.outcomes import Outcomes
 from thence.sim.recorder import Emit, RunRecorder
 from thence.sim.replay_input import RecordedSteps
 from thence.sim.roster import Roster, check_name
 from thence.sim.scenario import SimulationConfig
 from thence.sim.scenario_sections import TerminationSettings
-from thence.sim.state import State, StateHistory
+from thence.sim.sight import sights_of
+from thence.sim.state import GLOBAL, MAP, State, StateHistory
 from thence.sim.turn import Turn, TurnContext, policy_of
+from thence.sim.worlds import World
+
+if TYPE_CHECKING:
+    from thence.sim.asking import Models
 
 
 class Components(msgspec.Struct, frozen=True):
@@ -117,6 +123,15 @@ def _check_names(agents: Sequence[BaseAgent]) -> None:
         seen.add(agent.name)
 
 
+def models_of(config: SimulationConfig, outcomes: Outcomes) -> "Models | None":
+    """Returns the models that a run may ask; None without the section llm."""
+    if not config.llm.endpoints:
+        return None
+    from thence.sim.asking import Models
+
+    return Models(config.llm, outcomes, config.source.parent if config.source else None)
+
+
 # turns after which covers are forgotten where the scenario has no checkpoints
 COVER_TURNS = 10
 
@@ -146,6 +161,7 @@ class Simulation:
         self.config = config
         self.components = components
         self.outcomes = outcomes or Outcomes()
+        self.models = models_of(config, self.outcomes)
         self._emit = emit
         self._waits = Waits()
         self._caller = Caller(config.simulation.threads, self._waits)
@@ -153,6 +169,7 @@ class Simulation:
         self.history = StateHistory()
         self.reason = ""
         self._reads: Ids = ()
+        self._near: RecordedState | None = None  # what "neighbours" as a reach has read
         self._is_ended = False
         self._ledger: Ledger
         self._context: TurnContext
@@ -192,6 +209,8 @@ class Simulation:
         if self.recorder.turn % (self.config.simulation.checkpoint_interval or COVER_TURNS) == 0:
             self.recorder.forget_covers()  # where a resume may begin, which knows none
         self.recorder.begin_turn(self._reads)
+        if self._near is not None:
+            self._renew_reach()
         turn = Turn(self._context, self._ledger, self.recorder)
         state = await self.components.engine.run_turn(turn.play)
         if self.recorder.alterations and self._set_values():
@@ -235,6 +254,8 @@ class Simulation:
         self._ledger.values[:] = checkpoint.values
         self._ledger.provenance[:] = [checkpoint.causes[place] for place in checkpoint.provenance]
         self._context.memory.update(checkpoint.memory)
+        if self._ledger.world is not None:
+            self._ledger.world.take(self._ledger.values)
         self._context.roster.restore(checkpoint.roster)
         self._reads = checkpoint.turn_causes
         restore_components(self.components, checkpoint.components)
@@ -256,6 +277,7 @@ class Simulation:
                 cause = self.recorder.set_value(variable, self._ledger.values[index], new)
                 self._ledger.values[index] = new
                 self._ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
+                self._ledger.follow((index,), self.recorder.add_causes)
         return bool(values)
 
     def end(self, outcome: str) -> None:
@@ -267,6 +289,10 @@ class Simulation:
     async def _start(self) -> None:
         table = self.config.table([agent.name for agent in self.components.agents])
         initial = State(table, table.defaults()).replace(self.config.initial_values())
+        world = World(self.config.spatial, table) if self.config.spatial.has_world else None
+        if world is not None:
+            seed = self.config.simulation.seed
+            initial = world.placed(initial, lambda agent: stream(seed, agent, 0, "place"))
         engine = self.components.engine
         component = ComponentRef("the engine, initializing")
         first_state = await self._caller.ask_one(
@@ -286,6 +312,9 @@ class Simulation:
             engine.facts,
             self.outcomes,
             self.config.simulation.seed,
+            self.models,
+            world,
+            sights_of(self.config),
         )
         self._context = TurnContext(
             roster=Roster(self.components.agents, self._ledger, self._reach),
@@ -299,11 +328,20 @@ class Simulation:
             self._set_values()
         self.history.append(self._ledger.state(0))
 
+    async def close(self) -> None:
+        """Closes the connections to models."""
+        if self.models is not None:
+            await self.models.close()
+
     def _reach(self, agent: str) -> tuple[int, ...]:
-        table = self._ledger.table
-        reached = self.components.engine.reach(agent)
+        table, world = self._ledger.table, self._ledger.world
+        reached = self.config.engine.reach or self.components.engine.reach(agent)
         indices: list[int] = []
-        if reached is None or isinstance(reached, str):
+        if reached == "neighbours" and f"agent/{reached}" not in table.by_scope:
+            self._near = self._near or RecordedState(self._ledger, self.recorder.turn)
+            indices += self._near.world_map.reach(agent)
+            reached = ()
+        elif reached is None or isinstance(reached, str):
             reached = (reached or agent,)
         for variable in reached:
             if not isinstance(variable, str):
@@ -317,7 +355,21 @@ class Simulation:
                     cause=f"no agent of the run is named {variable!r}",
                     hint="return pairs of scope and name, or a list of agents' names",
                 )
-        return tuple(indices)
+        hears = [names[HEARD] for names in table.by_scope.values() if HEARD in names]
+        indices += hears  # any action may be to speak
+        return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))
+
+    def _renew_reach(self) -> None:
+        """Takes the reach anew if it depends on who is where, which is a cause of all reached."""
+        world, roster = self._ledger.world, self._context.roster
+        if world is None or not world.may_change:
+            return
+        self._near = RecordedState(self._ledger, self.recorder.turn)
+        roster.renew_reach()
+        causes = self.recorder.provenance(self._near.causes)
+        table = self._ledger.table
+        indices = [i for i in range(len(table)) if table[i].scope not in (GLOBAL, MAP)]
+        self.recorder.add_causes(self._ledger.provenance, indices, causes)
 
     async def _check_termination(self) -> None:
         """Checks the engine, then the scenario; their reads are causes of the next turn."""
@@ -339,7 +391,7 @@ class Simulation:
             reason = reason or _reason_of(condition, state)
         if not reason and self.recorder.turn >= settings.max_turns:
             reason = f"max_turns {settings.max_turns} reached"
-        self._reads = tuple(state.causes)
+        self._reads = (*self.recorder.model_calls(state), *state.causes)
         self.reason = reason or ""
 
 

@@ -18,9 +18,11 @@ from thence.core.nearest import nearest
 from thence.errors import ThenceError
 
 GLOBAL = "global"
+MAP = "map"  # whose one variable nobody sets: see worlds.py
 # \Z, for $ would let a line's end pass
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+\Z", max_length=100)]
 Kind = Literal["float", "int", "bool", "categorical", "str", "list", "dict"]
+Sight = Literal["external", "internal"]
 IMMUTABLE = frozenset((float, int, bool, str))
 NO_NAMES: Mapping[str, int] = {}
 _NUMBERS: Mapping[str, type] = {"int": int, "float": float}
@@ -52,7 +54,7 @@ class Declaration(
 
     `minimum` and `maximum` bound a float or int and the length of a list, inclusive;
     `choices` are the values of a categorical variable. A missing default is the smallest value of
-    the type.
+    the type. An internal variable is seen by its owner and by insiders alone.
     """
 
     name: Name
@@ -61,6 +63,7 @@ class Declaration(
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    sight: Sight = "external"
 
     def __post_init__(self) -> None:
         if self.default is msgspec.UNSET:
@@ -155,12 +158,15 @@ class VariableTable:
         agent_vars: Iterable[Declaration] = (),
         places: Iterable[str] = (),
         agents: Iterable[str] = (),
+        has_map: bool = False,
     ) -> None:
         per_place, self._per_agent = tuple(place_vars), tuple(agent_vars)
         self._variables: list[Variable] = []
         self.by_scope: dict[str, dict[str, int]] = {}
         self._fast: list[tuple[type, float, float]] = []
         self._add(GLOBAL, tuple(global_vars))
+        if has_map:
+            self._add(MAP, (Declaration(name="whereabouts", kind="int"),))
         for name in places:
             self._add(f"place/{name}", per_place)
         for name in agents:
@@ -353,7 +359,7 @@ class State:
         return {
             scope: variables
             for scope in self._table.scopes()
-            if (variables := dict(self._variables_of(scope)))
+            if scope != MAP and (variables := dict(self._variables_of(scope)))
         }
 
     def __eq__(self, other: object) -> bool:

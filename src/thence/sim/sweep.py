@@ -16,7 +16,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,7 +30,8 @@ from thence.sim.recorded import open_run, read_object
 from thence.sim.replay import resume
 from thence.sim.run import RunResult, SimulationOrchestrator
 from thence.sim.run_folder import RunHold
-from thence.sim.scenario import SimulationConfig, find_file
+from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_file import find_file
 from thence.sim.table import Kind, Table, joined, kind_of
 
 PLAN = "plan.json"
@@ -61,12 +62,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, list[Any]]
     seeds: list[int]
     runs: list[PlannedRun]
-
-    @property
-    def name(self) -> str:
-        """A name for the sweep's folder: the same for the same plan."""
-        parts = msgspec.json.encode([self.sha256, self.settings, self.seeds])
-        return f"{Path(self.scenario).stem}-sweep-{hashlib.sha256(parts).hexdigest()[:8]}"
 
 
 def make_plan(scenario: str | Path, settings: dict[str, list[Any]], seeds: Sequence[int]) -> Plan:
@@ -184,21 +179,21 @@ class Sweep:
         self._lock = threading.Lock()
 
     def play(self, players: Sequence[Player]) -> None:
-        """Lets players play, each in a thread; a run whose process died is played again, once.
+        """Lets players play, each in a thread; a run whose process died is played on, once.
 
-        After Ctrl-C the runs that are played end in good order, and KeyboardInterrupt is raised.
+        Ctrl-C ends the runs that are played in good order, and a second one does not wait for it;
+        KeyboardInterrupt is raised.
         """
         self._on_done(self.completed)
         with ThreadPoolExecutor(len(players)) as threads:
             serving = [threads.submit(self._serve, player) for player in players]
             try:
-                wait(serving)
-            except KeyboardInterrupt:
+                for ending in serving:
+                    ending.result()
+            finally:
                 self._is_stopped = True
                 for player in players:
                     player.stop()
-                wait(serving)
-                raise
 
     def _serve(self, player: Player) -> None:
         while not self._is_stopped:
@@ -306,6 +301,8 @@ def work() -> None:
 
 def play_task(task: RunTask) -> str:
     """Plays one run in this process, from where an earlier one left it, as `Player` says."""
+    if is_completed(Path(task.folder), task.run):  # by a worker of a sweep that was killed
+        return ""
     try:
         result = _orchestrator(task).run()
     except Exception as error:  # door: what one run raises ends no other run

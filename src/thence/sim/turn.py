@@ -23,6 +23,7 @@ from thence.sim.agents import (
     Observation,
     Observed,
     RecordedState,
+    RecordedView,
     Rejection,
     UnrecordedObservation,
     Verdict,
@@ -34,6 +35,7 @@ from thence.sim.recorder import RunRecorder
 from thence.sim.roster import Roster, RosterChange
 from thence.sim.scenario import SimulationConfig
 from thence.sim.scenario_sections import AgentErrorPolicy
+from thence.sim.sight import SightedObservation
 from thence.sim.state import State
 
 # an error's text in an event, which names the component's problem and is no transcript
@@ -105,7 +107,7 @@ def recorded_failure(
     table = observation.ledger.table
     for subject in facts.get("reads", ()):
         scope, _, name = subject.rpartition("/")
-        observation.value(table.index(scope, name))
+        RecordedView.value(observation, table.index(scope, name))  # however far it can see
     error = ThenceError("could not get a decision", place="again", cause=facts["error"])
     mark_error(error, component)
     return CallFailure(facts["kind"], error)
@@ -121,6 +123,7 @@ def failure_facts(
         "error": described(failure.error)[:_ERROR_CHARACTERS_MAX],
         "policy": policy,
         "reads": [table[index].subject for index in observation.reads],
+        **({"calls": [call.sums for call in observation.calls]} if observation.calls else {}),
     }
 
 
@@ -189,11 +192,14 @@ class Turn:
         self._ledger = ledger
         self._recorder = recorder
         observation = Observation if recorder.writes_decisions else UnrecordedObservation
+        if ledger.sights is not None:
+            observation = SightedObservation
         self._observed = Observed(partial(observation, ledger, recorder.turn))
         self._accepted: dict[str, list[Accepted]] = {}
         self._all_accepted: list[Accepted] = []
         self._inaction: dict[str, list[str]] = {}
         self._notices: dict[str, list[str]] = {}
+        self._calls: dict[str, Ids] = {}
         self._agents: tuple[BaseAgent, ...] = ()
         self._accepts_all = (
             _takes_all(context.validator)
@@ -244,6 +250,8 @@ class Turn:
             if isinstance(actions, CallFailure):
                 self._fail(name, actions, attempt)
             else:
+                if self._observed[name].calls:
+                    self._record_calls(name, attempt)
                 proposals += self._decide(name, actions, attempt)
         rejections: dict[str, list[Rejection]] = {}
         remembered: dict[str, list[str]] = {}
@@ -264,6 +272,13 @@ class Turn:
             for name, refused in rejections.items():
                 self._start_retry(name, refused, attempt)
         return set(rejections)
+
+    def _record_calls(self, name: str, attempt: int) -> None:
+        """Records the calls of models that an agent made; its decision names them."""
+        observation = self._observed[name]
+        memory = self._context.memory.get(name, ())
+        ids = self._recorder.model_calls(observation, attempt, memory)
+        self._calls[name] = (*self._calls.get(name, ()), *ids)
 
     def _accept_all(
         self, agents: Sequence[BaseAgent], answers: Sequence[Decision | CallFailure]
@@ -331,6 +346,7 @@ class Turn:
         facts = failures.known_failures.get(recorder.failure_step(name, attempt))
         if facts is None:
             facts = failure_facts(failure, failures.on_agent_error, self._observed[name])
+        self._observed[name].calls = ()
         failed_id = recorder.agent_failure(name, attempt, facts, self._decision_causes(name))
         if recorder.writes_decisions:
             self._inaction.setdefault(name, []).append(failed_id)
@@ -373,7 +389,8 @@ class Turn:
     def _observed_causes(self, name: str) -> Ids:
         """Returns the causes of an agent's reads in this turn, and of its memory."""
         observed, memory = self._observed[name].causes, self._context.memory
-        return (*observed, *memory[name]) if name in memory else tuple(observed)
+        causes = (*observed, *memory[name]) if name in memory else tuple(observed)
+        return (*self._calls[name], *causes) if name in self._calls else causes
 
     def _decision_causes(self, name: str) -> Ids:
         """Returns the causes of an agent's decision now, with those of another attempt."""
@@ -412,7 +429,8 @@ class Turn:
             if not isinstance(verdict, Verdict):
                 raise _no_verdict(verdict, component_at(place))
         return [
-            (verdict, tuple(state.causes)) for verdict, state in zip(verdicts, states, strict=True)
+            (verdict, (*self._recorder.model_calls(state, 0, proposal.decided), *state.causes))
+            for verdict, proposal, state in zip(verdicts, proposals, states, strict=True)
         ]
 
     def _verdict_causes(self, proposal: Proposal, state: RecordedState) -> Ids:
@@ -461,6 +479,7 @@ class Turn:
         )
         call = partial(engine.apply_actions, state, actions, writes)
         result = await self._context.caller.ask_one(component, call)
+        self._recorder.model_calls(state)
         if self._recorder.writes_decisions:
             for applied in accepted:
                 self._recorder.write(applied)

@@ -50,7 +50,7 @@ _APPEND_S = 30.0
 _PART_EVENTS = 256
 # error types of SYSTEM events that are written at every verbosity, and from DECISION up
 _FAILURES = frozenset(("run_failed", "agent_failed"))
-_REFUSALS = frozenset(("action_rejected", "action_retried"))
+_REFUSALS = frozenset(("action_rejected", "action_retried", "llm_call"))
 _ROSTER_CHANGES = frozenset(("agent_added", "agent_removed", "agent_paused", "agent_resumed"))
 REPAIRS_MAX = 100
 _CUTS_CHARACTERS = (65_536, 4_096, 256)

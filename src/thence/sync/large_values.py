@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from thence.core.bodies import BodyEntry, missing_body
@@ -32,9 +33,7 @@ class LargeValues:
     def __init__(
         self, local: Bodies, transport: "SyncClient", pause: Callable[[float], None]
     ) -> None:
-        self._local = local
-        self._transport = transport
-        self._pause = pause
+        self._local, self._transport, self._pause = local, transport, pause
         self._at_server: set[str] = set()
         self._expected: deque[BodyEntry] = deque()
         self._waiting: dict[str, RawPiece] = {}
@@ -50,13 +49,12 @@ class LargeValues:
             self._local.value(digest, values[digest].size)  # it is whole, and fits its digest
             chain = self._local.chain(digest)
             names = [*(piece.before for piece in chain[1:]), digest]
-            unknown = [name for name in names[:-1] if name not in self._at_server]
-            self._lacking(unknown)
-            behind = max(
+            self._lacking([name for name in names[:-1] if name not in self._at_server])
+            first = 1 + max(
                 (at for at, name in enumerate(names) if name in self._at_server), default=-1
             )
-            self._send([self._local.line(piece) for piece in chain[behind + 1 :]])
-            self._at_server.update(names[behind + 1 :])
+            self._send([self._local.line(piece) for piece in chain[first:]])
+            self._at_server.update(names[first:])
 
     def forget(self) -> None:
         """Forgets what the server was known to hold."""
@@ -73,21 +71,18 @@ class LargeValues:
 
     def _send(self, lines: Sequence[bytes]) -> None:
         """Brings lines of pieces, in order, in bounded requests."""
-        at = 0
-        while at < len(lines):
-            end, size_bytes = at + 1, len(lines[at])
-            while end < len(lines) and size_bytes + len(lines[end]) <= PIECES_BYTES_MAX:
-                size_bytes += len(lines[end])
-                end += 1
+        while lines:
+            sizes = accumulate(map(len, lines))
+            most = max(1, sum(size <= PIECES_BYTES_MAX for size in sizes))
             self._pause(0.0)
-            count = self._transport.bring_pieces(lines[at:end])
-            if not 0 < count <= end - at:
+            count = self._transport.bring_pieces(lines[:most])
+            if not 0 < count <= len(lines[:most]):
                 raise BadAnswer(
                     "could not bring a large value to the server",
-                    cause=f"it took {count} of {end - at} pieces",
+                    cause=f"it took {count} of {len(lines[:most])} pieces",
                     hint="nothing is lost; the next round brings it again",
                 )
-            at += count
+            lines = lines[count:]
 
     def expect(self, entries: Iterable[BodyEntry]) -> None:
         """Notes which values are about to be asked for, so that a request gets several."""
@@ -119,8 +114,7 @@ class LargeValues:
 
     def _here(self, name: str, end: int) -> bytes | None:
         """Returns a value that the log holds, or that was just taken."""
-        value = self._recent.get(name)
-        if value is not None:
+        if (value := self._recent.get(name)) is not None:
             return value if len(value) == end else None
         with suppress(BodyMissing):  # damaged: the server may have it whole
             return self._local.value(name, end) if self._local.holds(name) else None
@@ -129,10 +123,7 @@ class LargeValues:
     def _part(self, digest: str, name: str, end: int) -> tuple[bytes, str]:
         """Returns the part of a value that ends at an offset, and the digest of what is before."""
         piece = self._waiting.pop(name, None) or self._asked(digest, name, end)
-        try:
-            data = data_of(piece)
-        except (ValueError, RecursionError):
-            data = b""
+        data = data_of(piece)
         if piece.end != end or not 0 < len(data) <= end or (len(data) < end) != bool(piece.before):
             raise missing_body(digest, "a piece that the server gave is none of it")
         return data, piece.before

@@ -8,6 +8,7 @@ misbehaves by a name of FAULTS, `faults` times, and answers by its script afterw
 """
 
 import asyncio
+import gzip
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -74,6 +75,7 @@ def _faults() -> dict[str, Reply]:
         "503_retry_after": _error("loading", 503, retry_after="0.2"),
         "500": _error("it broke", 500),
         "html": Reply(html, headers={"content-type": "text/html"}),
+        "packed": Reply(gzip.compress(good), headers={"content-encoding": "gzip"}),
         "half_json": Reply(good[: len(good) // 2]),
         "prose": Reply(completion('Sure! Here it is: {"a": 1}. Anything else?')),
         "wrong_schema": Reply(completion('{"other": true}')),

@@ -15,6 +15,8 @@ from thence.files import file_lock
 from thence.sim.models.client import Budget, ModelAnswer, ModelClient, ModelRequest
 from thence.sim.models.settings import EndpointSettings
 
+pytestmark = [pytest.mark.promise("O12a"), pytest.mark.rest]
+
 QUESTION = ModelRequest(({"role": "user", "content": "Do you give?"},))
 PROGRAM = """
 import sys
@@ -53,22 +55,38 @@ def test_connections_are_kept():
     assert endpoint.connections <= 2
 
 
-def test_concurrency_is_halved_when_the_endpoint_is_too_busy_and_grows_again():
-    """The endpoint refuses whoever is the fifth at once."""
+@pytest.mark.parametrize("faults", [1, 16])
+def test_concurrency_is_halved_once_when_the_endpoint_is_too_busy_and_grows_again(faults):
+    """Of 16 requests that go at once one or all are refused."""
     at_once: list[int] = []
 
     def script(body: dict[str, Any]) -> Reply:
         at_once.append(endpoint.in_flight)
-        if endpoint.in_flight > 4:
-            return Reply({}, 429, {"retry-after": "0.05"})
         return Reply(completion("yes"), delay_s=0.02)
 
-    with Endpoint(script) as endpoint:
-        answers = answers_of(endpoint.base_url, 150, concurrency=16, retries=50)
+    with Endpoint(script, fault="429_retry_after", faults=faults) as endpoint:
+        answers = answers_of(endpoint.base_url, 300, concurrency=16)
     assert all(isinstance(answer, ModelAnswer) for answer in answers)
-    refused = sum(number > 4 for number in at_once)
-    assert refused < 40, at_once
-    assert sum(number == 4 for number in at_once) > 10, at_once
+    first = 16 - faults  # those sent before the refusal was known
+    assert 6 <= max(at_once[first + 10 : first + 20]) <= 12, at_once
+    assert max(at_once[-100:]) == 16, at_once
+
+
+def test_call_that_is_ended_in_the_queue_makes_no_room():
+    async def run() -> list[Any]:
+        settings = EndpointSettings(base_url=endpoint.base_url, model="qwen", concurrency=2)
+        client = ModelClient("local", settings, Budget())
+        for timeout_s in (0.2, 30):
+            asked = (client.ask(QUESTION, timeout_s=timeout_s) for _ in range(4))
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+        await client.close()
+        return answers
+
+    with Endpoint(delay_s=0.4) as endpoint:
+        answers = asyncio.run(run())
+    assert all(isinstance(answer, ModelAnswer) for answer in answers)
+    # the first two are still at the endpoint when the next two come
+    assert endpoint.in_flight_max <= 4
 
 
 def test_processes_share_their_slots(tmp_path):

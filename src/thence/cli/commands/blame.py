@@ -3,6 +3,7 @@
 Git is asked about the repository that the file, or this folder, lies in.
 """
 
+import os.path
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -58,15 +59,13 @@ def blame_command(file: str, log: str | None) -> None:
     out = current()
     repo, path, _ = _file_of(file)
     with open_for_reading(out, log, about=Path(file)) as replica:
-        ownership = Ownership(replica, repo, lambda: _journal(replica, repo))
+        ownership = _ownership(replica, repo)
         lines = _blamed(repo, path, file)
-        owners = [ownership.of_line(lines, at) for at in range(len(lines))]
-        pairs = [*zip(lines, owners, strict=True)]
+        pairs = [(line, ownership.of_line(lines, at)) for at, line in enumerate(lines)]
         if out.is_json:
             out.json({"file": path, "lines": [_line_json(*pair) for pair in pairs]})
-            return
-        for text in _columns(pairs, out.columns):
-            out.write(text)
+        elif pairs:
+            out.write(*_columns(pairs, out.columns))
 
 
 def explain(out: Output, replica: Log, text: str, *, is_whole: bool, error: EventNotFound) -> None:
@@ -75,7 +74,7 @@ def explain(out: Output, replica: Log, text: str, *, is_whole: bool, error: Even
     Raises `error` for anything else, LineNotFound, EventNotFound, GitFailed.
     """
     match = _LINE.fullmatch(text)
-    if match and Path(match["file"]).exists():
+    if match and os.path.exists(match["file"]):
         _explain_line(out, replica, match["file"], int(match["number"]), is_whole)
     elif " " in text or "\n" in text or text[:1] == text[-1:] == '"':
         _explain_text(out, replica, text, is_whole)
@@ -102,11 +101,11 @@ def explain_commit(out: Output, replica: Log, text: str, *, is_whole: bool) -> b
         return False
     if commit is None:
         return False
-    ownership = Ownership(replica, repo, lambda: _journal(replica, repo))
+    ownership = _ownership(replica, repo)
     owner = ownership.of_commit(commit)
     first = f"Commit {_named(ownership, commit)} {_whose(owner, 'no agent of this log made it')}"
-    rest = [*_steps(owner), *_others(owner)]
-    _answer(out, replica, {"commit": commit}, owner, [first, *rest], is_whole)
+    rest = [f"Another part of it {_whose(other, 'no agent made it')}" for other in owner.others]
+    _answer(out, replica, {"commit": commit}, owner, [first, *_steps(owner), *rest], is_whole)
     return True
 
 
@@ -123,7 +122,7 @@ def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: b
     lines = _blamed(repo, path, file, span)
     at = next(at for at, blamed in enumerate(lines) if blamed.number == number)
     blamed = lines[at]
-    ownership = Ownership(replica, repo, lambda: _journal(replica, repo))
+    ownership = _ownership(replica, repo)
     owner = ownership.of_line(lines, at)
     sentences = [f"{path}:{number} is not committed yet"]
     by: Owner | None = None
@@ -146,7 +145,12 @@ def _explain_text(out: Output, replica: Log, text: str, is_whole: bool) -> None:
     edits, others = _holding(replica, needle)
     events = edits + others
     if not events:
-        raise _unknown_text(text)
+        raise EventNotFound(
+            "could not find the text",
+            place=f'"{clipped(line(text), 80)}"',
+            cause="no event of the log holds it",
+            hint="give less of it, as it was written; `thence log` lists the events",
+        )
     chain = chain_of(events[0], lambda event_id: held(replica, event_id))
     sentences = []
     if len(events) > 1:
@@ -178,15 +182,6 @@ def _holding(replica: Log, needle: str) -> tuple[list[Event], list[Event]]:
     return edits[::-1], others[::-1]
 
 
-def _unknown_text(text: str) -> EventNotFound:
-    return EventNotFound(
-        "could not find the text",
-        place=f'"{clipped(line(text), 80)}"',
-        cause="no event of the log holds it",
-        hint="give less of it, as it was written; `thence log` lists the events",
-    )
-
-
 def _file_of(file: str) -> tuple[Repository, str, int]:
     """Returns the repository of a file, its path in it, and how many lines it has."""
     path = Path(file).absolute()
@@ -196,12 +191,12 @@ def _file_of(file: str) -> tuple[Repository, str, int]:
     folder = path.parent.resolve()
     try:
         repo = repository(folder)
-    except GitFailed as error:
-        cause = "it lies outside a git repository"
-        raise _no_file(file, cause, "name a file of a git repository") from error
-    top = repo.top.resolve() if repo.top else None
+        top = repo.top.resolve() if repo.top else None
+    except GitFailed:
+        top = None
     if top is None or not folder.is_relative_to(top):
-        raise _no_file(file, "it lies in no working tree", "name a file of a working tree")
+        cause = "it lies in no working tree of a git repository"
+        raise _no_file(file, cause, "name a file of a working tree")
     data = path.read_bytes()
     if b"\0" in data[:_BINARY_BYTES]:
         hint = "ask about its commits: git log -- FILE, then thence why COMMIT"
@@ -218,28 +213,28 @@ def _blamed(
     repo: Repository, path: str, file: str, span: tuple[int, int] | None = None
 ) -> list[BlamedLine]:
     """Returns a file's lines; those of a file that no commit has are all new."""
-    if repo.git.ask("cat-file", "-e", f"HEAD:{path}").status == 0 or _is_added(repo, path):
+    is_listed = repo.git.ask("ls-files", "--error-unmatch", "--", path).status == 0
+    is_added = is_listed and repo.git.commit_of("HEAD") is not None
+    if is_added or repo.git.ask("cat-file", "-e", f"HEAD:{path}").status == 0:
         return blame(repo, path, span)
     texts = Path(file).read_bytes().decode("utf-8", "replace").splitlines()
     return [BlamedLine(number, text, "", (path,)) for number, text in enumerate(texts, 1)]
 
 
-def _is_added(repo: Repository, path: str) -> bool:
-    """Reports whether a file is in the index of a repository that has a commit."""
-    is_listed = repo.git.ask("ls-files", "--error-unmatch", "--", path).status == 0
-    return is_listed and repo.git.commit_of("HEAD") is not None
+def _ownership(replica: Log, repo: Repository) -> Ownership:
+    """Returns the answers about a repository, which ask its project's journal where it has one."""
 
+    def journal() -> Iterable[Event]:
+        if replica.vocabulary.name == "work":
+            return replica.events()
+        with suppress(ThenceError):  # an answer without it is one too
+            folder = journal_of(repo.top or Path())
+            if folder is not None:
+                with open_log(folder, create=False) as project:
+                    return project.events()
+        return ()
 
-def _journal(replica: Log, repo: Repository) -> Iterable[Event]:
-    """Returns the events of the project's packages, if the repository has a project."""
-    if replica.vocabulary.name == "work":
-        return replica.events()
-    with suppress(ThenceError):  # an answer without it is one too
-        folder = journal_of(repo.top or Path())
-        if folder is not None:
-            with open_log(folder, create=False) as journal:
-                return journal.events()
-    return ()
+    return Ownership(replica, repo, journal)
 
 
 def _named(ownership: Ownership, commit: str) -> str:
@@ -262,10 +257,6 @@ def _whose(owner: Owner, of_person: str) -> str:
 
 def _steps(owner: Owner) -> list[str]:
     return [f"It was {step}" if "from" in step else f"By {step}" for step in owner.via]
-
-
-def _others(owner: Owner) -> list[str]:
-    return [f"Another part of it {_whose(other, 'no agent made it')}" for other in owner.others]
 
 
 def _answer(
@@ -295,10 +286,8 @@ def _answer(
         rows = [row for text in prompt.splitlines() for row in wrapped(text, out.width - 4) or [""]]
         first_rows = rows if is_whole else rows[:PROMPT_LINES]
         out.write("", "what the user asked", *(f"  | {row}".rstrip() for row in first_rows))
-        if len(first_rows) < len(rows):
-            out.write(
-                f"  {counted(len(rows) - len(first_rows), 'more line')}; --all shows the whole"
-            )
+        if rest_count := len(rows) - len(first_rows):
+            out.write(f"  {counted(rest_count, 'more line')}; --all shows the whole")
 
 
 def _prompt(owner: Owner) -> str | None:
@@ -328,14 +317,8 @@ def _owner_json(owner: Owner) -> dict[str, Any]:
 def _line_json(blamed: BlamedLine, owner: Owner) -> dict[str, Any]:
     members = _owner_json(owner)
     del members["others"]
-    commit = blamed.commit or None
-    return {
-        "line": blamed.number,
-        "commit": commit,
-        **members,
-        "ask": _ask(owner) or None,
-        "text": blamed.text,
-    }
+    own = {"line": blamed.number, "commit": blamed.commit or None}
+    return {**own, **members, "ask": _ask(owner) or None, "text": blamed.text}
 
 
 def _ask(owner: Owner) -> str:
@@ -345,7 +328,12 @@ def _ask(owner: Owner) -> str:
 
 def _columns(pairs: Sequence[tuple[BlamedLine, Owner]], width: int | None) -> Iterable[str]:
     """Yields the lines of a file behind their owners; on a terminal each takes one line."""
-    names = [_name(owner) for _, owner in pairs]
+    names = [
+        "unknown"
+        if owner.kind == "unknown"
+        else line(owner.name) + (" (nobody's)" if owner.kind == "bot" else "")
+        for _, owner in pairs
+    ]
     longest = min(max(map(len, names), default=0), _NAME_COLUMNS_MAX)
     digits = len(str(len(pairs)))
     for (blamed, owner), name in zip(pairs, names, strict=True):
@@ -354,9 +342,3 @@ def _columns(pairs: Sequence[tuple[BlamedLine, Owner]], width: int | None) -> It
         who = f"{clipped(name, longest):{longest}}  {session:{_SESSION_COLUMNS}}"
         text = f"{who}  {ask:{_ASK_COLUMNS}}  {blamed.number:>{digits}}  {blamed.text}"
         yield clipped(text, width) if width else text
-
-
-def _name(owner: Owner) -> str:
-    if owner.kind == "unknown":
-        return "unknown"
-    return line(owner.name) + (" (nobody's)" if owner.kind == "bot" else "")

@@ -1,5 +1,6 @@
 """The commands `why` and `effects`: the causes of an event, and its effects."""
 
+import os.path
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -85,7 +86,7 @@ def why_command(
     if is_measured:
         return _measured(out, event, log, of_effects=False, **plays)
     file, _, number = event.rpartition(":")
-    about = Path(file) if number.isdecimal() and file and Path(file).exists() else None
+    about = Path(file) if number.isdecimal() and os.path.exists(file) else None
     with open_for_reading(out, log, about=about) as replica:
         try:
             if event.startswith("commit/") or not event.strip("0123456789abcdef"):

@@ -132,10 +132,10 @@ def _hooks(folder: Path) -> "list[Check]":
         return []
     from thence.agents.intake import last_error, waiting
 
-    counts = waiting(folder)
-    detail = f"{counts.waiting:,} file(s) to take in, {counts.refused:,} refused"
+    waiting_count, refused_count = waiting(folder)
+    detail = f"{waiting_count:,} file(s) to take in, {refused_count:,} refused"
     error = last_error(folder)
-    if not error and not counts.refused:
+    if not error and not refused_count:
         return [Check("hooks", True, detail, "")]
     detail += f"; the last error: {error}" if error else ""
     hint = f"look into {folder / 'spool'}, then remove errors.log and refused there"

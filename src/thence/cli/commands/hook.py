@@ -1,8 +1,8 @@
 """The command group `hook`: records what coding agents do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +12,6 @@ from thence.cli.shared.render import counted
 
 if TYPE_CHECKING:
     from thence.agents.installed import HookFile
-
-_F = TypeVar("_F", bound=Callable[..., object])
-TOOLS = ("claude-code", "codex", "git")
 
 
 @command_group("hook", "thence hook install claude-code", "thence hook install git")
@@ -27,26 +24,20 @@ def hook_command() -> None:
     """
 
 
-def scope_options(command: _F) -> _F:
-    """Adds --project and --user to a command, which gets `is_users`; None without them."""
-    for name, value, text in (
-        ("--user", True, "In the user's settings, for all repositories."),
-        ("--project", False, "In this repository's settings; the default."),
-    ):
-        command = click.option(
-            name, "is_users", flag_value=value, type=click.BOOL, default=None, help=text
-        )(command)
-    return command
+_tool = click.argument("tool", type=click.Choice(("claude-code", "codex", "git")))
+_scope = click.option(
+    "--user/--project",
+    "is_users",
+    default=False,
+    help="In the user's settings, for all repositories, or in this repository's; the default.",
+)
 
 
 @hook_command.command("install", **help_with("thence hook install claude-code --user"))
-@click.argument("tool", type=click.Choice(TOOLS))
-@scope_options
-@click.option(
-    "--notify", "with_notify", is_flag=True, help="For versions of Codex that have no hooks."
-)
+@_tool
+@_scope
 @output_options
-def install_command(tool: str, is_users: bool | None, with_notify: bool) -> None:
+def install_command(tool: str, is_users: bool) -> None:
     """Put hooks into the settings of an agent, or of git.
 
     What stands there is kept. Claude Code: `.claude/settings.local.json` of this worktree, which is
@@ -57,10 +48,10 @@ def install_command(tool: str, is_users: bool | None, with_notify: bool) -> None
     from thence.agents.installed import install, log_here
     from thence.agents.intake import make_log
 
-    changes = install(tool, is_users=bool(is_users), with_notify=with_notify)
+    changes = install(tool, is_users=is_users)
     folder = log_here()
     make_log(folder)
-    _show(changes, f"the log: {folder}")
+    _show(changes, {}, f"the log: {folder}")
     if tool == "codex":
         current().notice(
             "some versions want `codex_hooks = true` below `[features]` in config.toml"
@@ -69,15 +60,15 @@ def install_command(tool: str, is_users: bool | None, with_notify: bool) -> None
 
 
 @hook_command.command("uninstall", **help_with("thence hook uninstall claude-code"))
-@click.argument("tool", type=click.Choice(TOOLS))
-@scope_options
+@_tool
+@_scope
 @output_options
-def uninstall_command(tool: str, is_users: bool | None) -> None:
+def uninstall_command(tool: str, is_users: bool) -> None:
     """Take our hooks out of the settings again; the log stays."""
     from thence.agents.installed import uninstall
 
-    changes = uninstall(tool, is_users=bool(is_users))
-    _show(changes)
+    changes = uninstall(tool, is_users=is_users)
+    _show(changes, {})
     _check_done(changes)
 
 
@@ -110,34 +101,24 @@ def status_command() -> None:
     from thence.agents.installed import log_here, status
     from thence.agents.intake import waiting
 
-    out = current()
     folder = log_here()
-    counts = waiting(folder)
-    changes = status()
-    if out.is_json:
-        out.json({"hooks": _json(changes), "log": str(folder), **counts._asdict()})
-        return
-    _show(changes, f"the log: {folder}")
-    out.write(f"{counted(counts.waiting, 'file')} to take in, {counts.refused:,} refused")
+    waiting_count, refused_count = waiting(folder)
+    facts = {"log": str(folder), "waiting": waiting_count, "refused": refused_count}
+    counts = f"{counted(waiting_count, 'file')} to take in, {refused_count:,} refused"
+    _show(status(), facts, f"the log: {folder}", counts)
 
 
-def _show(changes: "Sequence[HookFile]", last: str = "") -> None:
-    out = current()
-    if out.is_json:
-        out.json({"hooks": _json(changes)})
-        return
-    for change in changes:
-        note = f": {change.note}" if change.note else ""
-        out.write(f"{change.state:9}  {change.tool}  {change.path}{note}")
-    if last:
-        out.write(last)
+def _show(changes: "Sequence[HookFile]", facts: Mapping[str, object], *last: str) -> None:
+    hooks = [{**change._asdict(), "path": str(change.path)} for change in changes]
+    notes = [f": {change.note}" if change.note else "" for change in changes]
+    rows = [
+        f"{change.state:9}  {change.tool}  {change.path}{note}"
+        for change, note in zip(changes, notes, strict=True)
+    ]
+    current().result({"hooks": hooks, **facts}, [*rows, *last])
 
 
 def _check_done(changes: "Sequence[HookFile]") -> None:
     """Ends the command with 1 where a file was left as it is."""
     if any(change.state == "left" for change in changes):
         raise click.exceptions.Exit(1)
-
-
-def _json(changes: "Sequence[HookFile]") -> list[dict[str, Any]]:
-    return [{**change._asdict(), "path": str(change.path)} for change in changes]

@@ -7,7 +7,7 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from datetime import datetime
@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -38,6 +38,7 @@ from thence.cli.shared.logs import (
     take_in_hooks,
 )
 from thence.cli.shared.render import counted, wrapped
+from thence.core.values.payload import printable
 from thence.errors import EventNotFound
 
 if TYPE_CHECKING:
@@ -174,6 +175,12 @@ def show_command(event: str, log: str | None) -> None:
             out.line(stored.whole_line)
             return
         causes_here = _causes(replica, stored)
+        spoken = [
+            line
+            for cause in causes_here.values()
+            if cause.payload.get("error_type") == "llm_call"
+            for line in _conversation(cause.payload, out.width)
+        ]
     other = {cause.event_id: cause for cause in map(parse_cause, stored.external_causes) if cause}
     causes = [
         replica.vocabulary.sentence(causes_here[cause])
@@ -181,7 +188,15 @@ def show_command(event: str, log: str | None) -> None:
         else f"{cause}, {f'in log {other[cause].log_id}' if cause in other else 'not in this log'}"
         for cause in stored.caused_by
     ]
-    out.write(*page(stored, replica.vocabulary, causes, out.width))
+    out.write(*page(stored, replica.vocabulary, causes, out.width), *spoken)
+
+
+def _conversation(call: Mapping[str, Any], width: int) -> Iterator[str]:
+    """Yields what a model was told and what it answered, for the decision that came of it."""
+    for message in (*call["messages"], {"role": "answer", "content": call["answer"]}):
+        yield from ("", f"{message['role']}:")
+        for text in str(message["content"]).splitlines():
+            yield from wrapped(printable(text), width, "  ")
 
 
 def _causes(replica: "Log", event: "Event") -> "dict[str, Event]":

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,6 @@ _SIZE = re.compile(r"(\d{1,15})(([kmgt])(i?))?b?", re.ASCII)
 
 
 def _bytes(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """Reads a size such as 500MB, 2GiB or 1000000."""
     if value is None:
         return None
     match = _SIZE.fullmatch(value.lower())
@@ -92,7 +91,7 @@ def prune_command(
 
     from thence.cli.shared.locate import refuse_archive
     from thence.cli.shared.logs import open_for_reading
-    from thence.log.check.pruning import PruneBounds, Pruning, check_prunable
+    from thence.log.check.pruning import Pruning, check_prunable
     from thence.replica import OS_DISK
 
     if (before is None) == (keep_bytes is None):
@@ -106,13 +105,13 @@ def prune_command(
         pruning = Pruning(*where, replica.answers.pruned, replica.redactions.record)
         with nullcontext() if is_dry else pruning.alone():
             open_ids = {event.event_id for event in replica.answers.end().still_open}
-            bounds = PruneBounds(before, keep_bytes or 0)
-            plan = pruning.plan(bounds, _held_back(replica), open_ids)
+            plan = pruning.plan(before, keep_bytes or 0, _held_back(replica), open_ids)
             if not out.is_json:
                 _show(out, plan, archive)
             is_done = bool(plan.segments) and not is_dry
             if is_done:
-                _ask(out, archive, is_sure=is_sure)
+                if not is_sure:
+                    _ask(archive)
                 pruned = pruning.run(plan, archive)
                 replica.answers.renew()
     if out.is_json:
@@ -157,34 +156,25 @@ def _show(out: Output, plan: "PrunePlan", archive: Path | None) -> None:
         return [f"{segment.name}  {counted(segment.events, 'event')}, {size}, {times}"]
 
     write_some(out, plan.segments, FILES_SHOWN_MAX, "file", lines)
+    total = plan.total
     if plan.segments:
-        events = counted(sum(segment.events for segment in plan.segments), "event")
-        size = sum(segment.bytes for segment in plan.segments)
         lies = f"into {archive}" if archive else "removed for good"
-        files = counted(len(plan.segments), "file")
-        out.write(f"in all {files}, {events}, {size:,} bytes: {lies}")
+        words = f"{counted(len(plan.segments), 'file')}, {counted(total('events'), 'event')}"
+        out.write(f"in all {words}, {total('bytes'):,} bytes: {lies}")
     else:
         out.write("nothing to prune")
-    for note in _notes(plan):
-        out.notice(note)
-
-
-def _notes(plan: "PrunePlan") -> Iterator[str]:
-    steps = sum(segment.open_steps for segment in plan.segments)
-    if steps:
-        yield f"{counted(steps, 'step')} that never ended began there: `unfinished` won't list them"
-    damaged = sum(segment.bad_lines for segment in plan.segments)
-    if damaged:
-        yield f"{counted(damaged, 'damaged line')} among them"
+    if steps := total("open_steps"):
+        words = f"{counted(steps, 'step')} that never ended began there"
+        out.notice(f"{words}: `unfinished` won't list them")
+    if damaged := total("bad_lines"):
+        out.notice(f"{counted(damaged, 'damaged line')} among them")
     if plan.rest:
-        yield plan.rest
+        out.notice(plan.rest)
 
 
-def _ask(out: Output, archive: Path | None, *, is_sure: bool) -> None:
+def _ask(archive: Path | None) -> None:
     from thence.errors import PruneRefused
 
-    if is_sure:
-        return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("there is no terminal to ask on; add --yes, or --dry-run")
     question = "Move them there?" if archive else "It can't be undone. Remove them?"
@@ -195,12 +185,11 @@ def _ask(out: Output, archive: Path | None, *, is_sure: bool) -> None:
 
 def _as_json(plan: "PrunePlan", archive: Path | None, *, is_done: bool) -> dict[str, object]:
     names = ("name", "events", "unverified", "bad_lines", "bytes", "since", "until", "open_steps")
-    files = [{name: getattr(segment, name) for name in names} for segment in plan.segments]
     return {
         "pruned": is_done,
-        "files": files,
-        "events": sum(segment.events for segment in plan.segments),
-        "bytes": sum(segment.bytes for segment in plan.segments),
+        "files": [{name: getattr(one, name) for name in names} for one in plan.segments],
+        "events": plan.total("events"),
+        "bytes": plan.total("bytes"),
         "archive": str(archive) if archive else None,
         "stopped": plan.rest or None,
     }

@@ -113,6 +113,9 @@ def run_entry(folder: Path) -> dict[str, Any]:
 
 def summary(run: RecordedRun) -> dict[str, Any]:
     """Reads a run completely and returns its summary as JSON values."""
+    from thence.sim.asking import usage
+    from thence.sim.outcomes import read_outcomes
+
     log, result = run.log, run.result
     tally, checked = log.answers.stats(), log.verify()
     systems = (event for page in log.answers.pages(type="SYSTEM") for event in page)
@@ -133,6 +136,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
             for path in segments(OS_DISK, run.folder)
         ],
         "notices": [log.vocabulary.sentence(e) for e in systems if log.vocabulary.is_notice(e)],
+        "usage": usage(read_outcomes(run.folder).values()),
         "damage": [finding_json(finding) for finding in checked.damage],
     }
 
@@ -250,6 +254,9 @@ def summary_lines(
     lines = ["", "by type", *bars(out, facts["by_type"])]
     if facts["by_actor"]:
         lines += ["", "by agent", *bars(out, facts["by_actor"])]
+    for section, entries in facts["usage"].items():
+        lines += ["", f"models, {section.replace('_', ' ')}"]
+        lines += [f"  {name}: {_sums_text(sums)}" for name, sums in entries.items()]
     lines += ["", f"files in {folder}"]
     lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in facts["files"]]
     if facts["notices"]:
@@ -259,6 +266,16 @@ def summary_lines(
     damage = counted(len(facts["damage"]), "finding") + " of damage: thence verify tells where"
     lines += ["", damage if facts["damage"] else "no damage"]
     return head, lines
+
+
+def _sums_text(sums: Mapping[str, Any]) -> str:
+    """Returns calls, tokens and cost of models in words."""
+    text = counted(sums["calls"], "call")
+    if sums["failed"]:
+        text += f", {sums['failed']} of them failed"
+    text += f", {sums['tokens_in']:,} tokens in ({sums['tokens_cached']:,} cached)"
+    text += f" and {sums['tokens_out']:,} out"
+    return text if sums["cost"] is None else f"{text}, cost {sums['cost']:.6g}"
 
 
 def _variable_lines(drawn: "Sequence[Course]", note: str, out: Output) -> list[str]:
@@ -275,6 +292,25 @@ def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Returns a member that is an object; {} where there is none."""
     member = of.get(name)
     return member if isinstance(member, dict) else {}
+
+
+def _model_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds the limits of what models may be asked in a run."""
+    options = (
+        click.option(
+            "--max-calls",
+            type=click.IntRange(min=0),
+            help="Pause before models are asked more often than this.",
+        ),
+        click.option(
+            "--max-cost",
+            type=click.FloatRange(min=0),
+            help="Pause once models have cost as much, by the endpoints' prices.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
@@ -305,6 +341,13 @@ for command in (list_command, show_command, sweep_command, table_command, plot_c
     type=click.Choice(("async", "sync"), case_sensitive=False),
     help="async queues events, sync makes each durable before the next.",
 )
+@click.option(
+    "--cassette",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Recorded answers of models, which are asked for nothing.",
+)
+@_model_options
 @root_option
 @output_options
 def run_command(
@@ -315,6 +358,9 @@ def run_command(
     run_id: str | None,
     verbosity: str | None,
     mode: str | None,
+    cassette: str | None,
+    max_calls: int | None,
+    max_cost: float | None,
     root: str | None,
 ) -> int:
     """Run a scenario.
@@ -340,6 +386,9 @@ def run_command(
             output_root=root or out.settings.root,
             verbosity=verbosity,
             mode=mode,
+            cassette=cassette,
+            max_calls=max_calls,
+            max_cost=max_cost,
             on_turn=show,
             on_wait=wait,
         ),
@@ -406,8 +455,11 @@ def new_command(project_name: str) -> None:
 @sim_command.command("resume", **help_with("thence sim resume my-run"))
 @click.argument("run")
 @click.option("--turns", type=click.IntRange(min=1), help="Another number of turns at most.")
+@_model_options
 @output_options
-def resume_command(run: str, turns: int | None) -> int:
+def resume_command(
+    run: str, turns: int | None, max_calls: int | None, max_cost: float | None
+) -> int:
     """Play a run on where a kill, Ctrl-C or a failure ended it.
 
     RUN is a run's id or its folder. It begins at the newest checkpoint; what it comes to again must
@@ -429,8 +481,34 @@ def resume_command(run: str, turns: int | None) -> int:
         return 0
     return _played(
         out,
-        lambda show, wait: resume(folder, max_turns=turns, on_turn=show, on_wait=wait),
+        lambda show, wait: resume(
+            folder,
+            max_turns=turns,
+            max_calls=max_calls,
+            max_cost=max_cost,
+            on_turn=show,
+            on_wait=wait,
+        ),
     )
+
+
+@sim_command.command("cassette", **help_with("thence sim cassette my-run --output answers.jsonl"))
+@click.argument("run")
+@click.option("--output", "file", required=True, metavar="FILE", help="The file to write.")
+@output_options
+def cassette_command(run: str, file: str) -> None:
+    """Write the answers of a run's models to a file.
+
+    RUN is a run's id or its folder. `thence sim run SCENARIO --cassette FILE` plays with them, and
+    needs no key and no network.
+    """
+    from thence.cli.shared.locate import find_log
+    from thence.sim.asking import write_cassette
+    from thence.sim.outcomes import read_outcomes
+
+    out = current()
+    count = write_cassette(read_outcomes(find_log(out, run)).values(), Path(file))
+    out.result({"file": file, "answers": count}, [f"wrote {counted(count, 'answer')} to {file}"])
 
 
 @sim_command.command("replay", **help_with("thence sim replay my-run"))

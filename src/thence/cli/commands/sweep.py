@@ -2,9 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import msgspec
@@ -17,16 +16,16 @@ from thence.cli.shared.render import counted
 if TYPE_CHECKING:
     from thence.sim.sweep import Plan
 
-_F = TypeVar("_F", bound=Callable[..., object])
+Settings = dict[str, list[Any]]
 _SEEDS = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 _SEEDS_MAX = 100_000
 
 
 def _settings(
     context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
-) -> dict[str, list[Any]]:
+) -> Settings:
     """Returns the values of each key of KEY=VALUE,VALUE; a value is JSON, or else a text."""
-    settings: dict[str, list[Any]] = {}
+    settings: Settings = {}
     for text in texts:
         key, _, listed = text.partition("=")
         values = _json(f"[{listed}]")
@@ -61,31 +60,20 @@ def _seeds(context: click.Context, parameter: click.Parameter, text: str | None)
     return sorted(seeds)
 
 
-def _ending(context: click.Context, parameter: click.Parameter, path: Path) -> Path:
-    """Refuses a file that has none of the endings which the option's metavar names."""
-    if path.suffix not in (endings := (parameter.metavar or "").lower().split("|")):
-        raise click.BadParameter(
-            f"{path} does not end in {' or '.join(endings)}", context, parameter
-        )
-    return path
+def _check_ending(path: Path, *endings: str) -> None:
+    if path.suffix not in endings:
+        reason = f"{path} does not end in {' or '.join(endings)}"
+        raise click.BadParameter(reason, param_hint="--output")
 
 
-def _file_option(endings: str) -> Callable[[_F], _F]:
-    kind = click.Path(dir_okay=False, path_type=Path)
-    text = "The file to write or replace, by its ending."
-    return click.option(
-        "--output", required=True, type=kind, metavar=endings, callback=_ending, help=text
-    )
-
-
+_PATH = click.Path(path_type=Path)
+_file_option = click.option("--output", required=True, type=_PATH, help="A file, by its ending.")
 setting_option = click.option(
-    "--set",
-    "settings",
-    metavar="KEY=VALUE",
+    *("--set", "settings"),
     multiple=True,
     callback=_settings,
-    help="A value in place of the scenario's, such as engine.growth=0.2; for a sweep several, with"
-    " commas between them.",
+    metavar="KEY=VALUE",
+    help="A value in place of the scenario's, such as engine.growth=0.2; for a sweep 0.2,0.35.",
 )
 
 
@@ -96,23 +84,16 @@ setting_option = click.option(
 @setting_option
 @click.option("--seeds", metavar="LIST", callback=_seeds, help="Such as 1-50; else the scenario's.")
 @click.option("--jobs", type=click.IntRange(1, 1000), help="Runs at once; else one a processor.")
-@click.option(
-    "--on", "place", type=click.Choice(("here", "ray")), default="here", help="Where it runs."
-)
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="FOLDER",
-    help="The folder of the sweep; else one under ./output, the same for the same sweep.",
-)
+@click.option("--on", type=click.Choice(("here", "ray")), default="here", help="Where it runs.")
+@click.option("--output", type=_PATH, help="The folder; else ./output/SCENARIO-sweep.")
 @click.option("--print", "is_printed", is_flag=True, help="Write the commands, and play nothing.")
 @output_options
 def sweep_command(
     scenario: str | None,
-    settings: dict[str, list[Any]],
+    settings: Settings,
     seeds: list[int],
     jobs: int | None,
-    place: str,
+    on: str,
     output: Path | None,
     is_printed: bool,
 ) -> int:
@@ -139,7 +120,7 @@ def sweep_command(
         sweep = Sweep(plan, folder, lambda completed: show(completed, count))
         os.environ |= {**sweep.environment, "RAY_USAGE_STATS_ENABLED": "0"}
         try:
-            if place == "ray" and sweep.waiting:
+            if on == "ray" and sweep.waiting:
                 play_on_ray(sweep, jobs, os.environ.get("RAY_ADDRESS"))
             elif sweep.waiting:
                 play_in_processes(sweep, jobs or os.cpu_count() or 1)
@@ -164,11 +145,7 @@ def sweep_command(
 
 
 def _plan(
-    out: Output,
-    scenario: str | None,
-    settings: dict[str, list[Any]],
-    seeds: list[int],
-    output: Path | None,
+    out: Output, scenario: str | None, settings: Settings, seeds: list[int], output: Path | None
 ) -> "tuple[Path, Plan]":
     """Returns the folder of a sweep, and its plan as it stands there."""
     from thence.sim.sweep import keep_plan, make_plan, read_plan
@@ -179,20 +156,14 @@ def _plan(
         kept = read_plan(output)
         scenario, settings, seeds = kept.scenario, kept.settings, kept.seeds
     plan = make_plan(scenario, settings, seeds)
-    folder = output or Path(out.settings.runs) / plan.name
+    folder = output or Path(out.settings.runs, f"{Path(plan.scenario).stem}-sweep")
     return folder, keep_plan(folder, plan)
 
 
 @click.command("table", **help_with("thence sim table my-sweep --output runs.parquet"))
 @click.argument("folder", metavar="SWEEP|RUN")
-@_file_option(".PARQUET|.CSV")
-@click.option(
-    "--rows",
-    type=click.Choice(("runs", "turns")),
-    default="runs",
-    show_default=True,
-    help="What a row is.",
-)
+@_file_option
+@click.option("--rows", type=click.Choice(("runs", "turns")), default="runs", help="What they are.")
 @output_options
 def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> None:
     """Write a sweep, or one run, as a table.
@@ -203,6 +174,7 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
     from thence.sim.sweep import sweep_table
 
     out = current()
+    _check_ending(output, ".parquet", ".csv")
     table = sweep_table(_folder(out, folder), rows)
     write = table.to_csv if output.suffix == ".csv" else table.to_parquet
     write(output)
@@ -214,22 +186,11 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
     "plot", **help_with("thence sim plot my-sweep --variable global/fish --output fish.svg")
 )
 @click.argument("folder", metavar="SWEEP|RUN")
-@click.option(
-    "--variable",
-    "variables",
-    multiple=True,
-    required=True,
-    metavar="SCOPE/NAME",
-    help="A variable to draw; * stands for any characters.",
-)
-@_file_option(".PNG|.SVG")
-@click.option(
-    "--map", "map_turn", type=click.IntRange(min=0), metavar="TURN", help="Draw who was where."
-)
+@click.option("--variable", multiple=True, required=True, help="SCOPE/NAME; * is any characters.")
+@_file_option
+@click.option("--map", "turn", type=click.IntRange(min=0), help="Draw who was where in this turn.")
 @output_options
-def plot_command(
-    folder: str, variables: tuple[str, ...], output: Path, map_turn: int | None
-) -> None:
+def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int | None) -> None:
     """Draw variables of a sweep or a run over the turns, or a map of a run at a turn.
 
     Of a sweep each combination of settings is a line: the median over its seeds, in a band that
@@ -238,7 +199,8 @@ def plot_command(
     from thence.sim.plot import plot
 
     out = current()
-    plot(_folder(out, folder), variables, output, map_turn)
+    _check_ending(output, ".png", ".svg")
+    plot(_folder(out, folder), variable, output, turn)
     out.result({"file": str(output)}, [str(output)])
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ from thence.cli.shared.render import counted
 
 if TYPE_CHECKING:
     from thence.otlp.decoding import Arrivals, SpanReader
+    from thence.otlp.encoding import LogSpans
     from thence.replica import Log
 
 # memory holds ten times as much
@@ -29,96 +31,78 @@ class EventChoice(NamedTuple):
     conditions: Conditions
 
 
-class _Exported:
-    """The spans of one export, read from an open log once."""
+def _batches(out: Output, choice: EventChoice, told: list[str]) -> Iterator[tuple[bytes, int]]:
+    """Yields batches in OTLP/JSON with the number of their spans; `told` gets what was left out.
 
-    def __init__(self, out: Output, replica: "Log", choice: EventChoice) -> None:
-        from thence.core.query.filter import Filter
-        from thence.otlp.encoding import LogSpans
+    A filter that nothing fits is reported at the end.
+    """
+    import msgspec
 
-        self._replica, self._choice = replica, choice
-        self._matches = Filter.of(**keys(choice.conditions)).matches
-        self._spans = LogSpans(replica.vocabulary)
-        self._out = out
-        self.chosen_count = self.span_count = 0
+    from thence import __version__
+    from thence.otlp.encoding import LOG_ID, LogSpans, trace_of
+    from thence.otlp.sending import batches
+    from thence.replica import open_log
 
-    def groups(self) -> Iterator[tuple[bytes, int]]:
-        """Yields batches in OTLP/JSON, each with the number of its spans."""
-        import msgspec
-
-        from thence import __version__
-        from thence.otlp.encoding import LOG_ID, trace_of
-        from thence.otlp.sending import batches
-
-        name = self._replica.folder.absolute().name
-        resource = {"service.name": name, LOG_ID: self._replica.log_id or ""}
-        for batch in batches(self._all()):
-            self.span_count += len(batch)
+    with open_log(find_log_to_read(out, choice.log), create=False) as replica:
+        name = replica.folder.absolute().name
+        resource = {"service.name": name, LOG_ID: replica.log_id or ""}
+        spans = LogSpans(replica.vocabulary)
+        for batch in batches(_chosen(out, replica, choice, spans)):
             yield msgspec.json.encode(trace_of(batch, resource, __version__)), len(batch)
+        if spans.unlinked:
+            why = "to events that the log lacks, or had too long before"
+            told.append(f"{counted(spans.unlinked, 'link')} left out, {why}")
 
-    def _all(self) -> Iterator[dict[str, Any]]:
-        from thence.cli.shared.progress import parts_done
 
-        limit = self._choice.limit
-        read_count = 0
-        with parts_done(self._out, "exporting") as show:
-            for page in self._replica.answers.pages():
-                for event in page.events:
-                    has_room = limit is None or self.chosen_count < limit
-                    is_chosen = has_room and self._matches(event)
-                    self.chosen_count += is_chosen
-                    span = self._spans.take(event, is_chosen)
-                    if span is not None:
-                        yield span
-                read_count += len(page.events)
-                show(read_count, page.total)
-                if self.chosen_count == limit and not self._spans.awaits_ends:
-                    break
-        yield from self._spans.unfinished()
+def _chosen(
+    out: Output, replica: "Log", choice: EventChoice, spans: "LogSpans"
+) -> Iterator[dict[str, Any]]:
+    from thence.cli.shared.progress import parts_done
+    from thence.core.query.filter import Filter
 
-    def notices(self) -> list[str]:
-        """Reports a filter that nothing fits; returns what else is to be told."""
-        report_matches(self._out, self._replica, self._choice.conditions, self.chosen_count)
-        unlinked = self._spans.unlinked
-        why = "to events that the log lacks, or had too long before"
-        return [f"{counted(unlinked, 'link')} left out, {why}"] if unlinked else []
+    matches = Filter.of(**keys(choice.conditions)).matches
+    chosen_count = read_count = 0
+    with parts_done(out, "exporting") as show:
+        for page in replica.answers.pages():
+            for event in page.events:
+                is_chosen = chosen_count != choice.limit and matches(event)
+                chosen_count += is_chosen
+                span = spans.take(event, is_chosen)
+                if span is not None:
+                    yield span
+            read_count += len(page.events)
+            show(read_count, page.total)
+            if chosen_count == choice.limit and not spans.awaits_ends:
+                break
+    yield from spans.unfinished()
+    report_matches(out, replica, choice.conditions, chosen_count)
 
 
 def write_spans(out: Output, file: IO[bytes], choice: EventChoice) -> tuple[int, list[str]]:
     """Writes spans as lines of OTLP/JSON; returns how many, and what is to be told of them."""
-    from thence.replica import open_log
-
-    with open_log(find_log_to_read(out, choice.log), create=False) as replica:
-        exported = _Exported(out, replica, choice)
-        for body, _ in exported.groups():
-            file.write(body + b"\n")
-        return exported.span_count, exported.notices()
+    count, told = 0, list[str]()
+    for body, span_count in _batches(out, choice, told):
+        file.write(body + b"\n")
+        count += span_count
+    return count, told
 
 
 def send_spans(out: Output, url: str, wait_s: float, choice: EventChoice) -> None:
     """Sends spans to an endpoint, and tells how many it took."""
-    from thence.otlp.sending import Sender, endpoint, headers_of
-    from thence.replica import open_log
+    from thence.otlp.sending import Sender, headers_of
 
-    to, headers = endpoint(url), headers_of(out.settings.otlp_headers)
-    with (
-        open_log(find_log_to_read(out, choice.log), create=False) as replica,
-        Sender(to, headers, wait_s) as sender,
-    ):
-        exported = _Exported(out, replica, choice)
-        for body, count in exported.groups():
-            sender.send(body, count)
-        notices = exported.notices()
+    told = list[str]()
+    sender = Sender(url, headers_of(out.settings.otlp_headers), wait_s)
+    for body, count in _batches(out, choice, told):
+        sender.send(body, count)
     sent, rejected, message = sender.outcome
-    for notice in notices:
+    for notice in told:
         out.notice(notice)
     if rejected or message:
         words = f": {message}" if message else ""
-        out.warn(f"{to} rejected {counted(rejected, 'span')}{words}")
-    if out.is_json:
-        out.json({"spans": sent, "rejected": rejected, "endpoint": str(to), "message": message})
-    else:
-        out.notice(f"{counted(sent, 'span')} sent to {to}")
+        out.warn(f"{sender.place} rejected {counted(rejected, 'span')}{words}")
+    value = {"spans": sent, "rejected": rejected, "endpoint": sender.place, "message": message}
+    out.result(value, (), [f"{counted(sent, 'span')} sent to {sender.place}"])
 
 
 @click.command("import", **help_with("thence import --otlp spans.jsonl --log traces"))
@@ -139,12 +123,14 @@ def import_command(file: Path, log: str | None) -> None:
     THENCE_LOG is made if it is missing.
     """
     from thence.cli.shared.locate import find_log, named_log
+    from thence.cli.shared.progress import parts_done
+    from thence.errors import InvalidEvent
     from thence.files import file_lock
     from thence.log.read.opening import opened_vocabulary
     from thence.log.storage.disk import OS_DISK
     from thence.log.storage.segment import own_folder
-    from thence.otlp.decoding import Arrivals, Recorded, SpanReader
-    from thence.replica import Log
+    from thence.otlp.decoding import Arrivals, SpanReader
+    from thence.replica import Log, new_id
 
     out = current()
     data = _read(file)
@@ -157,9 +143,16 @@ def import_command(file: Path, log: str | None) -> None:
         reader = SpanReader(replica.log_id)
         spans = reader.spans(data)
         if not spans and not reader.own_count:
-            raise _no_spans(file, reader)
-        arrivals = Arrivals(spans, Recorded(replica.read(), spans))
-        count = _append(out, replica, arrivals, 2 * len(spans))
+            pairs = [f"{number:,} × {reason}" for reason, number in reader.refused.items()]
+            cause = f"it holds no span that can be read: {', '.join(pairs) or 'it is empty'}"
+            hint = "name a file of OTLP/JSON, each line of which has resourceSpans"
+            raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
+        arrivals = Arrivals(spans, replica.read())
+        events, count = arrivals.events(new_id), 0
+        with parts_done(out, "importing") as show:
+            while batch := list(islice(events, _BATCH_EVENTS)):
+                count += len(replica.append_many(batch))
+                show(count, 2 * len(spans))
     _report_import(out, count, len(spans), reader, arrivals)
 
 
@@ -179,30 +172,6 @@ def _read(file: Path) -> bytes:
     raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
 
 
-def _append(out: Output, replica: "Log", arrivals: "Arrivals", total: int) -> int:
-    """Appends events in batches; returns how many."""
-    from itertools import islice
-
-    from thence.cli.shared.progress import parts_done
-    from thence.replica import new_id
-
-    events, count = arrivals.events(new_id), 0
-    with parts_done(out, "importing") as show:
-        while batch := list(islice(events, _BATCH_EVENTS)):
-            count += len(replica.append_many(batch))
-            show(count, total)
-    return count
-
-
-def _no_spans(file: Path, reader: "SpanReader") -> Exception:
-    from thence.errors import InvalidEvent
-
-    reasons = ", ".join(f"{number:,} × {reason}" for reason, number in reader.refused.items())
-    cause = f"it holds no span that can be read: {reasons or 'it is empty'}"
-    hint = "name a file of OTLP/JSON, each line of which has resourceSpans"
-    return InvalidEvent("could not import", place=file, cause=cause, hint=hint)
-
-
 def _report_import(
     out: Output, count: int, total: int, reader: "SpanReader", arrivals: "Arrivals"
 ) -> None:
@@ -219,10 +188,7 @@ def _report_import(
         out.notice(f"{counted(arrivals.circular, 'cause')} left out: the spans are in a circle")
     for reason, number in reader.refused.items():
         out.warn(f"refused {counted(number, 'record')}: {reason}")
-    if out.is_json:
-        numbers = {name: number for name, (_, number) in facts.items()}
-        circular, refused = arrivals.circular, dict(reader.refused)
-        told = {"circular_causes": circular, "refused": refused}
-        out.json({"events": count, "spans": total, **numbers, **told})
-    else:
-        out.write(f"{counted(count, 'event')} of {counted(total, 'span')}")
+    numbers = {name: number for name, (_, number) in facts.items()}
+    numbers |= {"events": count, "spans": total, "circular_causes": arrivals.circular}
+    line = f"{counted(count, 'event')} of {counted(total, 'span')}"
+    out.result({**numbers, "refused": dict(reader.refused)}, [line])

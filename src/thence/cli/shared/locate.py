@@ -1,6 +1,7 @@
 """The choice of the log of a command.
 
-The log is named by `--log`, else by THENCE_LOG; else it is this folder if it is a log, else the
+The log is named by `--log`, else by THENCE_LOG; else for a question about a file it is the log of
+the coding agents in that file's repository; else it is this folder if it is a log, else the
 log of the coding agents in this repository, else the journal of the project that this folder
 belongs to, else the newest run under ./output, else the log of agents outside repositories. Which
 one that is, is noted on stderr for agents and runs. A log is named by its folder, by one of its

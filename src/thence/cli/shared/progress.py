@@ -222,6 +222,13 @@ def report_failure(out: Output, result: "RunResult") -> int:
         out.notice(f"{result.dropped} events were dropped, for which the queue had no room")
     if result.failed and result.status != "completed":
         out.notice(f"{result.failed} events could not be written")
+    if result.status == "interrupted" and result.error:
+        out.warn(
+            f"thence: run {result.run_id} is paused",
+            f"  why:  {result.error}",
+            f"  next: thence sim resume {result.output_dir}",
+        )
+        return INTERRUPTED
     if result.status == "interrupted":
         out.notice("interrupted; what happened until then is in the log")
         return INTERRUPTED

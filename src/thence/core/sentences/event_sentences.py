@@ -486,6 +486,12 @@ def _system(event: Event) -> str:
     notice = NOTICE_SENTENCES_SIM.get(kind)
     if notice is not None:
         return notice(event)
+    if kind == "llm_call":
+        sums = (
+            f"{shown(payload.get('tokens_in'))} tokens in, {shown(payload.get('tokens_out'))} out"
+        )
+        model = f"{shown(payload.get('model'))} of {shown(payload.get('endpoint'))}"
+        return f"In {_when(event)} {event.actor or 'the engine'} asked {model}: {sums}"
     who = f" for {event.actor}" if event.actor else ""
     said = spoken({key: item for key, item in payload.items() if key != "error_type"})
     skipped = {"error_type", "status", "retry_count", *said.keys}

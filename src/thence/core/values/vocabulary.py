@@ -130,7 +130,9 @@ class Vocabulary(msgspec.Struct, frozen=True):
         if event.event_type.endswith(".cancelled"):
             return False
         payload = event.cut_payload
-        if payload.get("status") == "failure" or payload.get("error_type"):
+        if payload.get("status") == "failure":
+            return True
+        if payload.get("error_type") and payload.get("error_type") != "llm_call":
             return True
         return event.event_type.endswith(ERROR_ENDINGS)
 

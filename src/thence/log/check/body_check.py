@@ -8,7 +8,7 @@ from typing import NamedTuple
 from thence.core.bodies import BodyEntry
 from thence.core.event import Event
 from thence.log.check.edits import Edit, opened, rewrite
-from thence.log.storage.bodies import RawPiece, body_lines, data_of, piece_of
+from thence.log.storage.bodies import body_lines, data_of, piece_of
 from thence.log.storage.disk import Disk
 from thence.log.storage.findings import Finding
 from thence.log.storage.segment import BODIES, older_names, own_folder
@@ -54,13 +54,11 @@ def body_findings(disk: Disk, folder: Path, named: Mapping[str, NamedBody]) -> I
                 continue
             befores.setdefault(raw.digest, set()).add(raw.before)
             end = ends.get(raw.before, 0)
-            state = states.get(raw.before)
-            data = _data(raw) if state is not None else None
-            if state is None or data is None:
+            if raw.before not in states:
                 continue
-            state = state.copy()
+            data, state = data_of(raw), states[raw.before].copy()
             state.update(data)
-            if state.hexdigest() == raw.digest and end + len(data) == raw.end:
+            if data and state.hexdigest() == raw.digest and end + len(data) == raw.end:
                 states[raw.digest], ends[raw.digest] = state, raw.end
     for digest, body in named.items():
         if ends.get(digest) != body.entry.size:
@@ -154,10 +152,3 @@ def _removals(disk: Disk, path: Path, kept: Collection[str]) -> Iterator[Edit]:
 def _lines(disk: Disk, path: Path) -> Iterator[tuple[int, bytes]]:
     with opened(disk, path) as source:
         yield from body_lines(disk, source)
-
-
-def _data(raw: RawPiece) -> bytes | None:
-    try:
-        return data_of(raw)
-    except (ValueError, RecursionError):
-        return None

@@ -63,13 +63,6 @@ _TOO_SCATTERED = f"the numbers of its events lie in more than {RANGES_MAX:,} ran
 HeldBack = Callable[[str, bool], str]
 
 
-class PruneBounds(NamedTuple):
-    """What a prune takes: segments without an event from a time on, or all but so many bytes."""
-
-    before: str | None = None
-    keep_bytes: int = 0
-
-
 class PlannedSegment(NamedTuple):
     """A segment that is to go; `file` is which file it is, `open_steps` have not ended anywhere."""
 
@@ -94,6 +87,10 @@ class PrunePlan(NamedTuple):
     segments: tuple[PlannedSegment, ...]
     rest: str
 
+    def total(self, name: str) -> int:
+        """Returns the sum of a number of the segments."""
+        return sum(getattr(segment, name) for segment in self.segments)
+
 
 def check_prunable(folder: Path, vocabulary: Vocabulary) -> None:
     """Raises PruneRefused for a log that is part of something else."""
@@ -115,12 +112,8 @@ class Pruning:
         earlier: Callable[[], Pruned],
         record: Callable[[str, Mapping[str, Any]], Event],
     ) -> None:
-        self._disk = disk
-        self._folder = folder
-        self._vocabulary = vocabulary
-        self._look = earlier
-        self._earlier = NOT_PRUNED
-        self._record = record
+        self._disk, self._folder, self._vocabulary = disk, folder, vocabulary
+        self._look, self._earlier, self._record = earlier, NOT_PRUNED, record
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -138,28 +131,32 @@ class Pruning:
             self._disk.close_quietly(lock)
 
     def plan(
-        self, bounds: PruneBounds, held_back: HeldBack, open_ids: Collection[str]
+        self, before: str | None, keep_bytes: int, held_back: HeldBack, open_ids: Collection[str]
     ) -> PrunePlan:
-        """Returns what would go; `open_ids` are the begins of open steps. Raises ReadFailed."""
+        """Returns what would go: segments without an event from a time on, or all but some bytes.
+
+        `open_ids` are the begins of open steps. Raises ReadFailed.
+        """
         self._earlier = self._look()
         with reading(self._folder):
             paths = segments(self._disk, self._folder)
-            sizes = {path: _size(self._disk, path) for path in paths}
+            path_ids = {path: self._disk.path_id(str(path)) for path in paths}
+            sizes = {path: path_id[1] if path_id else 0 for path, path_id in path_ids.items()}
             total, planned, rest = sum(sizes.values()), list[PlannedSegment](), ""
             for path in paths:
                 total -= sizes[path]
-                if path.name == CURRENT or (bounds.before is None and total < bounds.keep_bytes):
+                if path.name == CURRENT or (before is None and total < keep_bytes):
                     break
                 segment = self._examined(path, open_ids)
-                if bounds.before is not None and segment.until >= bounds.before:
+                if before is not None and segment.until >= before:
                     break
                 numbers = self._numbers([*planned, segment])
-                is_scattered = sum(map(len, numbers.values())) > RANGES_MAX
-                rest = (
-                    (_NO_MORE_FILES if len(planned) == FILES_MAX else "")
-                    or (_TOO_SCATTERED if is_scattered else "")
-                    or held_back(path.name, bool(segment.unverified))
-                )
+                if len(planned) == FILES_MAX:
+                    rest = _NO_MORE_FILES
+                elif sum(map(len, numbers.values())) > RANGES_MAX:
+                    rest = _TOO_SCATTERED
+                else:
+                    rest = held_back(path.name, bool(segment.unverified))
                 if rest:
                     rest = f"{path.name} stays: {rest}"
                     break
@@ -195,8 +192,7 @@ class Pruning:
         last_id = ""
         ranges: dict[str, list[tuple[int, int]]] = {}
         named: dict[str, NamedBody] = {}
-        for block in _blocks(self._disk, path):
-            lines = _events(block, self._vocabulary)
+        for lines in self._read(path):
             events = [event for event in lines if event is not None]
             count, bad = count + len(events), bad + len(lines) - len(events)
             times += _extremes([event.timestamp for event in events])
@@ -207,9 +203,13 @@ class Pruning:
                 open_steps += event.begins and event.event_id in open_ids
                 foreign += event.is_foreign
                 if not event.is_foreign and not (disowned and disowned.holds(event)):
-                    _add(ranges.setdefault(event.node_id, []), event.seq)
+                    own = ranges.setdefault(event.node_id, [])
+                    if own and event.seq == own[-1][1] + 1:
+                        own[-1] = (own[-1][0], event.seq)
+                    else:
+                        own.append((event.seq, event.seq))
         first, last = _extremes(times) or ("", "")
-        numbers = {node: joined_ranges(own) for node, own in ranges.items()}
+        numbers = {node: joined_ranges(spans) for node, spans in ranges.items()}
         digest = digest_of(file_data(self._disk, path))
         counts = (size, count, foreign, bad, first, last, last_id, digest)
         return PlannedSegment(path.name, file, *counts, numbers, open_steps, frozenset(named))
@@ -247,9 +247,9 @@ class Pruning:
             raise _not_this_archive(archive, "it is the archive of another log")
         clear_drafts(disk, archive)
         for segment in planned:
-            data = file_data(disk, self._folder / segment.name)
+            path = self._folder / segment.name
             target = archive / f"{segment.name}{ARCHIVED}"
-            _put(disk, data, target, segment.sha256, self._folder / segment.name)
+            _put(disk, file_data(disk, path), target, segment.sha256, path)
         named = frozenset[str]().union(*(segment.bodies for segment in planned))
         if named:
             digest = digest_of(pieces_reached(disk, self._folder, named))
@@ -287,16 +287,15 @@ class Pruning:
         """Returns the large values that the lines of segments name."""
         named: dict[str, NamedBody] = {}
         for path in paths:
-            for block in _blocks(self._disk, path):
-                for event in filter(None, _events(block, self._vocabulary)):
-                    note_named(named, event, path.name, 0)
+            for event in filter(None, chain.from_iterable(self._read(path))):
+                note_named(named, event, path.name, 0)
         return set(named)
 
-
-def _blocks(disk: Disk, path: Path) -> Iterator[Block]:
-    """Yields the lines of a segment, one without its newline too."""
-    with closing(Cursor(disk, path.name, disk.open_read(path))) as cursor:
-        yield from chain(cursor.blocks(), cursor.rest())
+    def _read(self, path: Path) -> Iterator[Sequence[Event | None]]:
+        """Yields the events of a segment, that of a line without its newline too."""
+        with closing(Cursor(self._disk, path.name, self._disk.open_read(path))) as cursor:
+            for block in chain(cursor.blocks(), cursor.rest()):
+                yield _events(block, self._vocabulary)
 
 
 def _events(block: Block, vocabulary: Vocabulary) -> Sequence[Event | None]:
@@ -313,17 +312,6 @@ def _events(block: Block, vocabulary: Vocabulary) -> Sequence[Event | None]:
 def _extremes(times: Sequence[str]) -> list[str]:
     texts = [text for text in times if text]
     return [min(texts), max(texts)] if texts else []
-
-
-def _add(ranges: list[tuple[int, int]], seq: int) -> None:
-    if ranges and seq == ranges[-1][1] + 1:
-        ranges[-1] = (ranges[-1][0], seq)
-    else:
-        ranges.append((seq, seq))
-
-
-def _size(disk: Disk, path: Path) -> int:
-    return (disk.path_id(str(path)) or (NOWHERE, 0))[1]
 
 
 def _put(disk: Disk, data: Iterator[bytes], path: Path, digest: str, like: Path) -> None:

@@ -79,8 +79,11 @@ def text_of(data: bytes) -> bytes:
 
 
 def data_of(piece: RawPiece) -> bytes:
-    """Returns the part of the value that a piece holds."""
-    return msgspec.json.decode(b'"%b"' % piece.text, type=str).encode()
+    """Returns the part of the value that a piece holds, never b"" but for what is no text."""
+    try:
+        return msgspec.json.decode(b'"%b"' % piece.text, type=str).encode()
+    except (ValueError, RecursionError):  # its checksum may fit all the same
+        return b""
 
 
 def beginning_of(data: bytes) -> bytes:
@@ -265,8 +268,6 @@ class Bodies:
                 if raw is None or raw.digest != digest:
                     return None
                 parts.append(data_of(raw))
-        except (ValueError, RecursionError):  # its checksum fits, and it is no text
-            return None
         except DiskError as error:
             if not error.is_absence:
                 raise

@@ -89,18 +89,14 @@ class NewPiece(NamedTuple):
 
 def read_pieces(lines: Sequence[bytes]) -> list[NewPiece]:
     """Returns the pieces of lines; raises InvalidEvent for a line that is none."""
-    return [_new_piece(line) for line in lines]
-
-
-def _new_piece(line: bytes) -> NewPiece:
-    raw = piece_of(line)
-    try:
+    pieces = []
+    for raw in map(piece_of, lines):
         data = data_of(raw) if raw is not None else b""
-    except (ValueError, RecursionError):
-        data = b""
-    if raw is None or not 0 < len(data) <= PIECE_BYTES_MAX:
-        raise _refused("it is no line of a piece, of 1 byte to 256 KiB")
-    return NewPiece(bytes.fromhex(raw.digest), bytes.fromhex(raw.before), raw.end, data)
+        if raw is None or not 0 < len(data) <= PIECE_BYTES_MAX:
+            raise _refused("it is no line of a piece, of 1 byte to 256 KiB")
+        digests = bytes.fromhex(raw.digest), bytes.fromhex(raw.before)
+        pieces.append(NewPiece(*digests, raw.end, data))
+    return pieces
 
 
 def sizes(connection: Transaction, log: StoredLog, digests: Sequence[bytes]) -> dict[bytes, int]:
@@ -208,13 +204,11 @@ def lacking(
     """Returns why lines are not taken, by D: those that name a value that is not here whole."""
     named = {line.digest: entries for line in lines if (entries := entries_in(line.line))}
     digests = [bytes.fromhex(one.digest) for entries in named.values() for one in entries]
-    held = sizes(connection, log, digests)
+    held = {name.hex(): size for name, size in sizes(connection, log, digests).items()}
     refusals = {}
     for digest, entries in named.items():
-        wrong = [
-            one for one in entries if held.get(bytes.fromhex(one.digest), one.size) != one.size
-        ]
-        missing = [one for one in entries if bytes.fromhex(one.digest) not in held]
+        wrong = [one for one in entries if held.get(one.digest, one.size) != one.size]
+        missing = [one for one in entries if one.digest not in held]
         if wrong or sum(one.size for one in entries) > PAYLOAD_BYTES_MAX:
             words = "it names a large value by another size than it has, or over 64 MiB in all"
             refusals[digest] = LineRefusal(words, "bodies_refused")

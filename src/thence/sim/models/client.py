@@ -118,6 +118,12 @@ class _Call:
         self.sent_s: float | None = None
 
 
+def slots_folder() -> Path | None:
+    """Returns the folder by which the processes of a sweep share their endpoints' limits."""
+    folder = os.environ.get("THENCE_SIM_SLOTS")
+    return Path(folder) if folder else None
+
+
 class ModelClient:
     """The client of one endpoint for one run, used from one event loop.
 
@@ -139,12 +145,12 @@ class ModelClient:
         self._knows_schemas = True
         self._failed_calls = 0
         self._silent_since_s: float | None = None
-        self._down: str | None = None
+        self._down = ""
 
     def check(self) -> None:
         """Raises a ThenceError if no request can be sent: no key, no package, no prices."""
         with needs_extra("llm", "the client of models"):
-            import httpx2  # noqa: F401
+            import httpx2
         variable, prices = self.settings.key_env, (self.settings.price_in, self.settings.price_out)
         if variable and not self._key:
             cause, hint = f"{variable} is not set, which holds its key", f"export {variable}=…"
@@ -153,7 +159,13 @@ class ModelClient:
         elif self._budget.max_cost is not None and None in prices:
             cause, hint = "max_cost needs its prices", "set its price_in and price_out"
         else:
-            return
+            hint = "write it as https://HOST:PORT/v1"
+            try:
+                if (httpx2.URL(self.settings.base_url).port or 0) <= 65_535:
+                    return
+                cause = "the port of base_url is over 65535"
+            except httpx2.InvalidURL as error:
+                cause = f"base_url: {error}"
         raise ThenceError("could not use", place=f"endpoint {self.name}", cause=cause, hint=hint)
 
     async def ask(self, request: ModelRequest, *, timeout_s: float | None = None) -> ModelAnswer:
@@ -163,9 +175,10 @@ class ModelClient:
         A schema goes as `response_format` until the endpoint refuses that, then as an instruction.
         Raises ModelCallFailed, EndpointDown, BudgetSpent, and what `check` raises.
         """
-        self.check()
-        if self._down is not None:
-            raise self._down_error()
+        if not self._lanes:
+            self.check()
+        if self._down:
+            raise self._stop(self._down)
         self._budget.take_call()
         call = _Call(request, timeout_s)
         self._calls.add(call)
@@ -223,7 +236,7 @@ class ModelClient:
             except TimeoutError:
                 detail = f"no whole answer within {self.settings.timeout_s:g} s"
                 failure = _Failure(Attempt(None, "timeout", detail=detail))
-            except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            except (httpx2.HTTPError, OSError) as error:
                 detail = self._words(str(error)) or type(error).__name__
                 failure = _Failure(Attempt(None, "connection", detail=detail))
             except _Failure as unusable:
@@ -292,52 +305,34 @@ class ModelClient:
             reason = _STATUSES.get(status, reason if status >= 400 else "redirect")
             detail = f"status {status} {self._error_words(data)}".strip()
             raise _Failure(Attempt(status, reason, detail=detail), _retry_after_s(headers))
-        kind = str(headers.get("content-encoding") or headers.get("content-type", "json"))
         try:
-            if "json" not in kind:
-                raise ValueError(f"it is {self._words(kind)}")
             completion = msgspec.json.decode(data)
         except (ValueError, RecursionError) as error:
-            words = str(error)
-            reason = "doubled" if "trailing characters" in words else "not_json"
-            reason = "half_json" if "truncated" in words else reason
-            detail = f"the answer can't be read: {words}"
+            reason = "doubled" if "trailing characters" in str(error) else "not_json"
+            reason = "half_json" if "truncated" in str(error) else reason
+            kind = " ".join(map(headers.get, ("content-type", "content-encoding"), ("", "")))
+            detail = f"the answer can't be read as JSON ({self._words(kind)}): {error}"
             raise _Failure(Attempt(status, reason, detail=detail)) from None
         try:
-            choice, usage = completion["choices"][0], completion.get("usage") or {}
-            message, text = choice["message"], choice["message"].get("content") or ""
-            tokens = _tokens(usage)
-            model, text = str(completion.get("model") or self.settings.model), str(text)
+            choice, message = completion["choices"][0], completion["choices"][0]["message"]
+            answer = _answer_in(completion, message, self.settings, latency_s)
         except (LookupError, TypeError, AttributeError):
             detail = "the answer is JSON, but no chat completion with a choice"
             raise _Failure(Attempt(status, "no_choices", detail=detail)) from None
-        answer = ModelAnswer(text, model, *tokens, latency_s, self._cost(*tokens))
         self._budget.cost += answer.cost or 0.0
         self._limits.answered((answer.tokens_in or 0) + (answer.tokens_out or 0))
-        finish = choice.get("finish_reason")
-        if message.get("refusal") or finish == "content_filter":
-            reason, detail = "refusal", f"the model refused {self._words(message.get('refusal'))}"
+        finish, refusal = choice.get("finish_reason"), self._words(message.get("refusal"))
+        if refusal or finish == "content_filter":
+            reason, detail = "refusal", f"the model refused {refusal}".strip()
         elif finish == "length":
             reason, detail = "cut", "the answer was cut at a limit of tokens, such as max_tokens"
-        elif not text.strip():
-            is_call = bool(message.get("tool_calls"))
-            reason = "tool_call" if is_call else "empty"
-            detail = f"the answer is {'the call of a tool' if is_call else 'empty'}"
-        else:
+        elif answer.text.strip():
             return answer
+        elif message.get("tool_calls"):
+            reason, detail = "tool_call", "the answer is the call of a tool"
+        else:
+            reason, detail = "empty", "the answer is empty"
         raise _Failure(Attempt(status, reason, detail=detail), answer=answer)
-
-    def _cost(
-        self, tokens_in: int | None, tokens_out: int | None, cached: int | None
-    ) -> float | None:
-        price_in, price_out = self.settings.price_in, self.settings.price_out
-        if tokens_in is None or tokens_out is None or price_in is None or price_out is None:
-            return None
-        price_cached = (
-            price_in if self.settings.price_cached is None else self.settings.price_cached
-        )
-        saved = (cached or 0) * (price_in - price_cached)
-        return (tokens_in * price_in + tokens_out * price_out - saved) / 1e6
 
     def _error_words(self, data: bytes) -> str:
         """Returns what an endpoint says of an error, if it does so in JSON."""
@@ -372,8 +367,8 @@ class ModelClient:
         self._failed_calls *= failure.answer is None
         if self._failed_calls >= FAILED_CALLS_MAX:
             self._stop(f"{FAILED_CALLS_MAX} calls in a row failed; {failure.attempt.detail}")
-        if self._down is not None:
-            return self._down_error()
+        if self._down:
+            return self._stop(self._down)
         requests = f" ({len(attempts)} requests)" if call.attempts else ""
         return ModelCallFailed(
             "could not get an answer",
@@ -390,27 +385,24 @@ class ModelClient:
         for call in self._calls:
             if not call.limit.expired():
                 call.limit.reschedule(asyncio.get_running_loop().time())
-        return self._down_error()
-
-    def _down_error(self) -> EndpointDown:
-        return EndpointDown(
-            "could not ask",
-            place=f"endpoint {self.name}",
-            cause=self._down,
-            hint="correct its settings, or start it, then resume the run",
+        place, hint = (
+            f"endpoint {self.name}",
+            "start it or correct its settings, then resume the run",
         )
+        return EndpointDown("could not ask", place=place, cause=self._down, hint=hint)
 
 
-def _tokens(usage: Mapping[str, Any]) -> tuple[int | None, int | None, int | None]:
-    """Returns the tokens in, out and cached that an answer reports."""
-    details = usage.get("prompt_tokens_details") or {}
-    values = (
-        usage.get("prompt_tokens"),
-        usage.get("completion_tokens"),
-        details.get("cached_tokens"),
-    )
-    tokens_in, tokens_out, cached = (value if type(value) is int else None for value in values)
-    return tokens_in, tokens_out, cached
+def _answer_in(body: Any, message: Any, own: EndpointSettings, latency_s: float) -> ModelAnswer:
+    usage, cost = body.get("usage") or {}, None
+    values = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
+    values.append((usage.get("prompt_tokens_details") or {}).get("cached_tokens"))
+    tokens = [value if type(value) is int else None for value in values]
+    if own.price_in is not None and own.price_out is not None and None not in tokens[:2]:
+        saved = 0.0 if own.price_cached is None else own.price_cached - own.price_in
+        prices = (own.price_in, own.price_out, saved)
+        cost = sum((count or 0) * price for count, price in zip(tokens, prices, strict=True)) / 1e6
+    text, model = "" + (message.get("content") or ""), str(body.get("model") or own.model)
+    return ModelAnswer(text, model, tokens[0], tokens[1], tokens[2], latency_s, cost)
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -423,4 +415,4 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
             wait_s = parsedate_to_datetime(value).timestamp() - time()
         except (ValueError, OverflowError):
             return None
-    return max(0.0, wait_s) if wait_s == wait_s else None
+    return max(0.0, wait_s)

@@ -1,0 +1,276 @@
+"""Questions to models: each answer is recorded before anything depends on it, and paid for once.
+
+By resume, replay and branch it is taken from `outcomes.jsonl`. A cassette holds such lines of
+another run, and answers in place of endpoints.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from thence.errors import EndpointDown, ModelCallFailed, ThenceError
+from thence.files import replace_file
+from thence.sim.models.client import (
+    Attempt,
+    Budget,
+    ModelAnswer,
+    ModelClient,
+    ModelRequest,
+    slots_folder,
+)
+from thence.sim.models.settings import ModelSettings
+from thence.sim.outcomes import Key, Outcomes, RecordedOutcome, read_lines, request_digest
+
+_SAMPLING = ("model", "temperature", "top_p", "max_tokens", "seed")
+_KIND = "llm_call"
+_TOKENS = ("tokens_in", "tokens_out", "tokens_cached")
+SHARED = "shared"
+
+
+class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=_KIND, omit_defaults=True):
+    """The outcome of one call: an answer, or a failure's words, or an answer of no use with them.
+
+    `attempts` are those of a failure.
+    """
+
+    endpoint: str
+    answer: ModelAnswer | None = None
+    failure: tuple[str, str, str, str] | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+    def text(self) -> str:
+        """Returns the answer's text; raises ModelCallFailed for a failure."""
+        if self.failure is None and self.answer is not None:
+            return self.answer.text
+        operation, place, cause, hint = self.failure or ("could not ask a model", "", "", "")
+        words = {"place": place, "cause": cause, "hint": hint}
+        raise ModelCallFailed(operation, attempts=self.attempts, answer=self.answer, **words)
+
+
+class ModelCall(msgspec.Struct, eq=False):
+    """One call as its event `llm_call` tells it, whose id is empty until it is written.
+
+    `causes` are those of what the prompt read; of a shared call, what all had read that share it.
+    """
+
+    request: str
+    messages: Sequence[Mapping[str, str]]
+    outcome: RecordedAnswer
+    causes: Mapping[str, None] = {}
+    is_shared: bool = False
+    event_id: str = ""
+
+    @property
+    def sums(self) -> dict[str, Any]:
+        """The facts of the call that its repetition has too."""
+        answer = self.outcome.answer
+        attempts = self.outcome.attempts or (answer.attempts if answer else ())
+        return {
+            "endpoint": self.outcome.endpoint,
+            **{name: answer and getattr(answer, name) for name in ("model", *_TOKENS)},
+            "attempts": msgspec.to_builtins(attempts),
+        }
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All facts of the call."""
+        answer = self.outcome.answer
+        facts = {name: answer and getattr(answer, name) for name in ("latency_s", "cost")}
+        messages = [dict(message) for message in self.messages]
+        return {**self.sums, **facts, "messages": messages, "answer": answer and answer.text}
+
+
+class _SharedCall(msgspec.Struct):
+    """A call for all who have the same request in a turn, and the causes that they share."""
+
+    task: asyncio.Task[ModelCall]
+    causes: Mapping[str, None]
+
+
+class Models:
+    """The models that the components of one run ask; used from one event loop.
+
+    `folder` is that of the scenario, beside which a cassette lies.
+    """
+
+    def __init__(
+        self, settings: ModelSettings, outcomes: Outcomes, folder: Path | None = None
+    ) -> None:
+        self._settings = settings
+        self._outcomes = outcomes
+        calls, cost = spent(outcomes.own)
+        limits: dict[str, Any] = {"max_calls": settings.max_calls, "max_cost": settings.max_cost}
+        self._budget = Budget(**limits, calls=calls, cost=cost)
+        self._clients: dict[str, ModelClient] = {}
+        self._shared: dict[tuple[str, str], _SharedCall] = {}
+        self._cassette_file = (folder or Path()) / settings.cassette if settings.cassette else None
+        self._cassette: dict[str, list[RecordedOutcome]] | None = None
+
+    async def ask(
+        self,
+        step: str,
+        request: ModelRequest,
+        causes: Mapping[str, None],
+        *,
+        endpoint: str | None = None,
+        share: bool = False,
+    ) -> ModelCall:
+        """Returns the answered, or failed, call of a step: `<turn>.<phase>.<agent>`.
+
+        With `share` equal requests of a turn are one call. Raises EndpointDown and BudgetSpent,
+        which pause the run.
+        """
+        endpoints = self._settings.endpoints
+        name = endpoint or self._settings.default or next(iter(endpoints))
+        if (settings := endpoints.get(name)) is None:
+            hint = f"section llm of the scenario has {', '.join(endpoints)}"
+            cause = f"there is no endpoint {name}"
+            raise ThenceError("could not ask a model", place=f"at {step}", cause=cause, hint=hint)
+        sampling = {key: getattr(settings, key) for key in _SAMPLING}
+        content = {**sampling, "messages": request.messages, "schema": request.schema}
+        if not share:
+            call = await self._call(step, name, request, content)
+            call.causes = causes
+            return call
+        turn = step.partition(".")[0]
+        for key in [key for key in self._shared if key[0] != turn]:
+            del self._shared[key]
+        key = (turn, request_digest(content))
+        shared = self._shared.get(key)
+        if shared is None:
+            task = asyncio.create_task(self._call(f"{turn}.{SHARED}.-", name, request, content))
+            shared = self._shared[key] = _SharedCall(task, causes)
+        else:
+            shared.causes = {cause: None for cause in shared.causes if cause in causes}
+        call = await asyncio.shield(shared.task)
+        call.causes, call.is_shared = shared.causes, True
+        return call
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        for client in self._clients.values():
+            await client.close()
+
+    async def _call(
+        self, step: str, name: str, request: ModelRequest, content: Mapping[str, Any]
+    ) -> ModelCall:
+        key = self._outcomes.key(step, content)
+        recorded = self._outcomes.known(key)
+        if recorded is None:
+            take = self._played if self._cassette_file else self._answered
+            answer = await take(key, name, request)
+            recorded = self._outcomes.record(key, msgspec.to_builtins(answer))
+        return ModelCall(key[1], request.messages, _answer_of(recorded))
+
+    async def _answered(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
+        """Asks the endpoint; what pauses the run is no answer, and is raised."""
+        client = self._clients.get(name)
+        try:
+            if client is None:
+                settings = self._settings.endpoints[name]
+                client = ModelClient(name, settings, self._budget, slots_folder())
+                client.check()
+                self._clients[name] = client
+            return RecordedAnswer(name, await client.ask(request))
+        except ModelCallFailed as error:
+            words = (error.operation, error.place, error.cause, error.hint)
+            paid = cast(ModelAnswer | None, error.answer)
+            return RecordedAnswer(name, paid, words, cast(tuple[Attempt, ...], error.attempts))
+        except ThenceError as error:  # no key, say: no agent's policy can help that
+            if type(error) is not ThenceError:
+                raise
+            why = {"place": error.place, "cause": error.cause, "hint": error.hint}
+            raise EndpointDown(error.operation, **why) from error
+
+    async def _played(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
+        """Takes an answer from the cassette, once: that of the same step, else the first."""
+        if self._cassette is None:
+            self._cassette = _cassette(cast(Path, self._cassette_file))
+        step, digest, _ = key
+        lines = self._cassette.get(digest)
+        if not lines:
+            turn, _, agent = step.split(".", 2)
+            raise EndpointDown(
+                "could not ask the model",
+                place=f"for {agent} in turn {turn}",
+                cause=f"cassette {self._cassette_file} has no answer to this request",
+                hint="prompt, model or sampling differ from those of the run that it was made of",
+            )
+        same = (place for place, line in enumerate(lines) if line.step == step)
+        return _answer_of(lines.pop(next(same, 0)))
+
+
+def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
+    """Returns calls, failures, tokens and cost by agent and by model; {} if no model was asked.
+
+    A shared call counts for `shared`. A cost is None where no call has one.
+    """
+    sums: dict[str, dict[str, dict[str, Any]]] = {"by_agent": {}, "by_model": {}}
+    for step, recorded in _model_answers(outcomes):
+        _, phase, agent = step.split(".", 2)
+        answer = recorded.answer
+        model = answer.model if answer else recorded.endpoint
+        for section, name in (("by_agent", phase if agent == "-" else agent), ("by_model", model)):
+            start = dict.fromkeys(("calls", "failed", *_TOKENS), 0)
+            entry = sums[section].setdefault(name, {**start, "cost": None})
+            entry["calls"] += 1
+            entry["failed"] += recorded.failure is not None
+            for key in _TOKENS:
+                entry[key] += (answer and getattr(answer, key)) or 0
+            if answer and answer.cost is not None:
+                entry["cost"] = (entry["cost"] or 0.0) + answer.cost
+    return sums if sums["by_agent"] else {}
+
+
+def spent(outcomes: Iterable[RecordedOutcome]) -> tuple[int, float]:
+    """Returns how many calls were made, and what they cost."""
+    entries = usage(outcomes).get("by_model", {}).values()
+    return sum(entry["calls"] for entry in entries), sum(entry["cost"] or 0.0 for entry in entries)
+
+
+def is_failure(outcome: RecordedOutcome) -> bool:
+    """Reports whether an outcome is that of a model which gave no answer."""
+    return any(recorded.failure for _, recorded in _model_answers([outcome]))
+
+
+def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
+    """Writes the answers of a run's models to a file, and returns their number.
+
+    Raises ThenceError if there are none.
+    """
+    lines = [
+        line for line in outcomes if any(not call.failure for _, call in _model_answers([line]))
+    ]
+    if not lines:
+        hint = "name a run of a scenario with agents that ask models"
+        cause = "the run has no answers of models"
+        raise ThenceError("could not make a cassette", place=path, cause=cause, hint=hint)
+    lines.sort(key=lambda line: int(line.step.partition(".")[0]))
+    replace_file(path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    return len(lines)
+
+
+def _cassette(path: Path) -> dict[str, list[RecordedOutcome]]:
+    """Returns the answers in a file by request; raises EndpointDown if it can't be read."""
+    answers: dict[str, list[RecordedOutcome]] = {}
+    try:
+        for line in read_lines(path):
+            answers.setdefault(line.request, []).append(line)
+    except OSError as error:
+        hint = "thence sim cassette RUN --output FILE makes one of a run"
+        cause = error.strerror or error
+        raise EndpointDown("could not read", place=path, cause=cause, hint=hint) from error
+    return answers
+
+
+def _model_answers(outcomes: Iterable[RecordedOutcome]) -> Iterator[tuple[str, RecordedAnswer]]:
+    for outcome in outcomes:
+        if isinstance(outcome.value, dict) and outcome.value.get("kind") == _KIND:
+            yield outcome.step, _answer_of(outcome)
+
+
+def _answer_of(outcome: RecordedOutcome) -> RecordedAnswer:
+    return msgspec.convert(outcome.value, RecordedAnswer)

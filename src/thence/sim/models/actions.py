@@ -1,0 +1,211 @@
+"""Declared actions: of one declaration come a prompt's text, the JSON Schema and every check."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Union
+
+import msgspec
+from msgspec import Meta
+
+from thence.core.nearest import nearest
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}\Z")]
+NO_ACTION = "none"
+EVERYONE = "all"
+SAY = "say"
+HEARD = "heard"  # the variable of an agent that others speak to
+TEXT_CHARACTERS_MAX = 500
+_TAG = "do"
+_SETS_MAX = 1_000  # agents of one entry have one
+_TYPES: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
+_WORDS = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false"}
+_KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
+
+
+class ActionField(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=_KEYS
+):
+    """One field of an action; bounds are inclusive, `max_length` counts characters.
+
+    What nobody could fill raises a ValueError that begins with the key to blame.
+    """
+
+    kind: Literal["int", "float", "str", "bool"]
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    choices: tuple[int | str, ...] | None = None
+    max_length: Annotated[int, Meta(ge=1)] | None = None
+
+    def __post_init__(self) -> None:
+        lowest, highest = self.minimum, self.maximum
+        for key, bound in (("min", lowest), ("max", highest)):
+            if bound is not None and (self.kind not in ("int", "float") or self.choices):
+                raise ValueError(f"{key} is for an int or float without choices")
+            if bound is not None and self.kind == "int" and bound != int(bound):
+                raise ValueError(f"{key} is no whole number")
+        if lowest is not None and highest is not None and lowest > highest:
+            raise ValueError(f"min is above max, {highest:g}: swap them")
+        if self.max_length is not None and self.kind != "str":
+            raise ValueError("max_length is for a str")
+        if self.choices is not None and not self.choices:
+            raise ValueError("choices is empty, nobody can choose: list at least one")
+        kinds = {type(choice) for choice in self.choices or ()}
+        if kinds and (self.kind not in ("int", "str") or kinds != {_TYPES[self.kind]}):
+            raise ValueError(f"choices are of int or str, and all of the type, {self.kind}")
+
+    @property
+    def type(self) -> Any:
+        """The type by which msgspec checks a value."""
+        if self.choices:
+            return Literal[self.choices]
+        bound = int if self.kind == "int" else float
+        terms: dict[str, Any] = {}
+        if self.minimum is not None:
+            terms["ge"] = bound(self.minimum)
+        if self.maximum is not None:
+            terms["le"] = bound(self.maximum)
+        if self.max_length is not None:
+            terms["max_length"] = self.max_length
+        return Annotated[_TYPES[self.kind], Meta(**terms)] if terms else _TYPES[self.kind]
+
+    @property
+    def text(self) -> str:
+        """The field in words, for a prompt."""
+        words = [_WORDS[self.kind]]
+        if self.choices:
+            words = [f"one of {', '.join(map(repr, self.choices))}"]
+        if self.minimum is not None:
+            words.append(f"at least {self.minimum:g}")
+        if self.maximum is not None:
+            words.append(f"at most {self.maximum:g}")
+        if self.max_length is not None:
+            words.append(f"at most {self.max_length} characters")
+        return f"({', '.join(words)})"
+
+    @property
+    def example(self) -> object:
+        """A value that the field can hold."""
+        if self.choices:
+            return self.choices[0]
+        if self.kind in ("str", "bool"):
+            return "..."[: self.max_length] if self.kind == "str" else True
+        bound = self.minimum if self.minimum is not None else min(self.maximum or 0, 0)
+        return bound if self.maximum is None else min(bound, self.maximum)
+
+
+class DeclaredAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One action that an agent may take, with its fields by name."""
+
+    name: Name
+    description: str = ""
+    fields: Mapping[Name, ActionField] = {}
+
+    def __post_init__(self) -> None:
+        if self.name == NO_ACTION:
+            raise ValueError(f"name can't be {NO_ACTION!r}, which stands for no action")
+        if _TAG in self.fields:
+            raise ValueError(f"fields can't have {_TAG!r}, which holds the action's name")
+
+
+def action_set(
+    actions: Sequence[DeclaredAction], receivers: Sequence[str] = (), *, has_notes: bool = False
+) -> "ActionSet":
+    """Returns the actions of an agent, with the one to speak to `receivers`, or to all of them."""
+    if receivers:
+        if any(action.name == SAY for action in actions):
+            raise ValueError(f"actions can't have {SAY!r}, which talk brings along")
+        to = ActionField(kind="str", choices=(*receivers, EVERYONE))
+        fields = {"to": to, "text": ActionField(kind="str", max_length=TEXT_CHARACTERS_MAX)}
+        words = "They hear it in the next turn."
+        actions = [*actions, DeclaredAction(name=SAY, description=words, fields=fields)]
+    return _action_set(msgspec.json.encode(actions), has_notes)
+
+
+@lru_cache(maxsize=_SETS_MAX)
+def _action_set(data: bytes, has_notes: bool) -> "ActionSet":
+    return ActionSet(msgspec.json.decode(data, type=list[DeclaredAction]), has_notes)
+
+
+class ActionSet:
+    """The actions that one agent may take; with `has_notes` an answer holds a note besides.
+
+    `text` and `schema` are part of each request: in other words it is another request.
+    """
+
+    def __init__(self, actions: Sequence[DeclaredAction], has_notes: bool) -> None:
+        self._actions = {action.name: action for action in actions}
+        self._has_notes = has_notes
+        choices = [_choice(action.name, action.fields) for action in actions]
+        self._choice: Any = Union[(*choices, _choice(NO_ACTION, {}))]
+        parts: list[tuple[str, Any]] = [("action", self._choice)]
+        if has_notes:
+            parts += [("note", Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)])]
+            parts += [("importance", Annotated[int, Meta(ge=1, le=10)])]
+        self._answer = msgspec.defstruct("Answer", parts, forbid_unknown_fields=True)
+        kinds = [
+            _object({_TAG: {"enum": [name]}, **{key: _schema(of.type) for key, of in fields}})
+            for name, fields in (
+                *((action.name, action.fields.items()) for action in actions),
+                (NO_ACTION, ()),
+            )
+        ]
+        notes = {name: _schema(of) for name, of in parts[1:]}
+        self.schema = _object({"action": {"anyOf": kinds}, **notes})
+        self.text = self._text()
+
+    def answer(self, text: str) -> tuple[str, dict[str, Any], str, int]:
+        """Returns an answer's action, `none` for none, with its fields, the note, its importance.
+
+        Raises msgspec.DecodeError, which says what is wrong.
+        """
+        answer: Any = msgspec.json.decode(text, type=self._answer)
+        fields = msgspec.to_builtins(answer.action)
+        notes = (answer.note, answer.importance) if self._has_notes else ("", 0)
+        return fields.pop(_TAG), fields, *notes
+
+    def fault(self, name: str, fields: Mapping[str, object]) -> str:
+        """Returns the reason why an action is none of these; "" if it is one."""
+        if name not in self._actions:
+            near = nearest(name, [*self._actions], likeness=0)
+            return f"there is no action {name!r}{f', the nearest is {near[0]!r}' if near else ''}"
+        try:
+            msgspec.convert({**fields, _TAG: name}, self._choice)
+        except msgspec.ValidationError as error:
+            return str(error)
+        return ""
+
+    def _text(self) -> str:
+        lines = ["In each turn you take one of these actions, or none:"]
+        for action in self._actions.values():
+            fields = ", ".join(f"{name} {field.text}" for name, field in action.fields.items())
+            words = f"- {action.name}: {fields}" if fields else f"- {action.name}"
+            lines.append(f"{words}. {action.description}" if action.description else words)
+        note = {"note": "...", "importance": 5} if self._has_notes else {}
+        examples = [
+            {_TAG: action.name, **{name: field.example for name, field in action.fields.items()}}
+            for action in self._actions.values()
+        ]
+        shapes = [_json({"action": choice, **note}) for choice in (*examples, {_TAG: NO_ACTION})]
+        lines.append(f"Answer with JSON and nothing else, such as {' or '.join(shapes)}")
+        if self._has_notes:
+            lines.append("The note is what you want to remember; its importance is from 1 to 10.")
+        return "\n".join(lines)
+
+
+def _choice(name: str, fields: Mapping[str, ActionField]) -> Any:
+    terms: dict[str, Any] = {"forbid_unknown_fields": True, "kw_only": True}
+    types = [(key, field.type) for key, field in fields.items()]
+    return msgspec.defstruct("Choice", types, tag_field=_TAG, tag=name, **terms)
+
+
+def _schema(kind: Any) -> dict[str, Any]:
+    return msgspec.json.schema(kind)
+
+
+def _object(members: dict[str, Any]) -> dict[str, Any]:
+    terms = {"required": [*members], "additionalProperties": False}
+    return {"type": "object", "properties": members, **terms}
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,171 @@
+"""The file of a scenario: its values with the line of each, and the problems found in it."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from thence.core.nearest import nearest
+from thence.errors import ScenarioError
+from thence.yaml import BYTES_MAX, reader
+
+KeyPath = tuple[str | int, ...]
+
+
+class Source:
+    """The positions of a scenario's values: the file's name, the line of each path."""
+
+    def __init__(self, file: str = "", lines: Mapping[KeyPath, int] | None = None) -> None:
+        self.file = file
+        self._lines = lines or {}
+
+    def line(self, path: KeyPath) -> int:
+        """Returns the line of a value, or of the nearest value around it; 0 if unknown."""
+        for end in range(len(path), -1, -1):
+            if path[:end] in self._lines:
+                return self._lines[path[:end]]
+        return 0
+
+
+class Problems:
+    """The problems of a scenario, each with its line, key and a hint, raised all at once."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._problems: list[dict[str, Any]] = []
+
+    def add(self, path: KeyPath, message: str, hint: str = "") -> None:
+        """Records a problem with the value at a path."""
+        self._add(self._source.line(path), _key_of(path), message, hint)
+
+    def fault(self, line: int, message: str, hint: str) -> ScenarioError:
+        """Returns the error for a problem behind which nothing can be read."""
+        self._add(line, "", message, hint)
+        return self._error()
+
+    def has(self, *path: str | int) -> bool:
+        """Reports whether the value at a path, or one inside it, has a problem."""
+        key = _key_of(path)
+        return any(
+            problem["key"] == key or problem["key"].startswith((f"{key}.", f"{key}["))
+            for problem in self._problems
+        )
+
+    def raise_any(self) -> None:
+        """Raises a ScenarioError if there is any problem."""
+        if self._problems:
+            raise self._error()
+
+    def _add(self, line: int, key: str, message: str, hint: str) -> None:
+        file = self._source.file
+        problem = {"file": file, "line": line, "key": key, "message": message, "hint": hint}
+        if problem not in self._problems:
+            self._problems.append(problem)
+
+    def _error(self) -> ScenarioError:
+        problems = sorted(self._problems, key=lambda problem: int(problem["line"]))
+        first = problems[0]
+        line = f"line {first['line']}: " if first["line"] else ""
+        key = f"{first['key']}: " if first["key"] else ""
+        others = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        return ScenarioError(
+            "could not read the scenario",
+            place=self._source.file or "given as a mapping",
+            cause=f"{line}{key}{first['message']}{others}",
+            hint=first["hint"],
+            problems=problems,
+        )
+
+
+def find_file(path: str | Path) -> Path:
+    """Finds the file of a path, or of a shipped scenario's bare name."""
+    file = Path(path)
+    if file.is_file():
+        return file
+    if file.name == str(path):
+        for shipped in shipped_files():
+            if file.name in (shipped.stem, shipped.name):
+                return shipped
+    message = "this is a folder" if file.is_dir() else "there is no such file"
+    names = sorted(shipped.stem for shipped in shipped_files())
+    near = nearest(file.stem, names)
+    hint = f"the nearest shipped scenario is {near[0]}" if near else f"shipped: {', '.join(names)}"
+    raise Problems(Source(str(path))).fault(0, message, hint)
+
+
+def shipped_files() -> list[Path]:
+    """Returns the scenarios that come with thence: in the wheel, or in a source checkout."""
+    package = Path(str(files("thence")))
+    folders = (package / "scenarios", package.parents[1] / "scenarios")
+    return next((sorted(folder.glob("*.yaml")) for folder in folders if folder.is_dir()), [])
+
+
+def parse_file(path: Path) -> tuple[dict[str, Any], Source]:
+    """Returns the content of a YAML file, with the line of each value.
+
+    Raises ScenarioError, with line and column, for a file that is not YAML.
+    """
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    problems = Problems(Source(str(path)))
+    try:
+        with path.open("rb") as file:
+            data = file.read(BYTES_MAX + 1)
+        if len(data) > BYTES_MAX:
+            raise ValueError(f"it has more than {BYTES_MAX} bytes")
+        node = reader("rt").load(data.decode())
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        message = (error.problem or error.context or "is not YAML").splitlines()[0]
+        where = f"not YAML at column {column}: {message}"
+        raise problems.fault(line, where, "correct the YAML there") from error
+    # the YAML reader fails with look-ups and asserts for some files
+    except (YAMLError, ValueError, LookupError, AssertionError, OSError) as error:
+        hint = "a scenario is a YAML file in UTF-8"
+        raise problems.fault(0, f"can't be read: {error}", hint) from error
+    lines: dict[KeyPath, int] = {}
+    data = _plain_value(node, (), lines)
+    if not isinstance(data, dict):
+        raise problems.fault(1, "a scenario is a map of sections", "begin with simulation:")
+    return data, Source(str(path), lines)
+
+
+def _key_of(path: KeyPath) -> str:
+    """Returns a path as text: `agents[2].goods`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".").encode(errors="backslashreplace").decode()
+
+
+def _plain_value(node: Any, path: KeyPath, lines: dict[Any, int]) -> Any:
+    """Returns plain dicts, lists and scalars, and records the line of each."""
+    if isinstance(node, dict):
+        for key in node:
+            lines[*path, str(key)] = _line_of(node, "key", key)
+        return {
+            str(key): _plain_value(value, (*path, str(key)), lines) for key, value in node.items()
+        }
+    if isinstance(node, list):
+        for index in range(len(node)):
+            lines[*path, index] = _line_of(node, "item", index)
+        return [_plain_value(value, (*path, index), lines) for index, value in enumerate(node)]
+    return _scalar(node)
+
+
+def _line_of(node: Any, kind: Literal["key", "item"], at: object) -> int:
+    """Returns the line of a key or item; that of the whole map or list if it is not recorded."""
+    try:
+        return int(getattr(node.lc, kind)(at)[0]) + 1
+    except (AttributeError, KeyError, TypeError):
+        return int(node.lc.line) + 1
+
+
+def _scalar(node: Any) -> Any:
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return bool(node) if type(node).__name__ == "ScalarBoolean" else str(node)

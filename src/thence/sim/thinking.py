@@ -1,0 +1,341 @@
+"""Agents, validators and engines that ask models, and agents that follow a script.
+
+The bases have two methods: the messages to the model, and what its answer means. An answer that
+can't be used is asked for once more, with the reason; nothing is guessed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from thence.errors import ModelCallFailed, ThenceError
+from thence.sim.agents import (
+    Action,
+    BaseAgent,
+    BaseValidator,
+    Decision,
+    Observation,
+    RecordedState,
+    RecordedView,
+    Verdict,
+)
+from thence.sim.component_classes import ComponentNotFound, load
+from thence.sim.engine import BaseEngine, View
+from thence.sim.models.actions import HEARD, NO_ACTION, ActionSet, DeclaredAction, action_set
+from thence.sim.models.client import ModelRequest
+from thence.sim.scenario import SimulationConfig
+
+T = TypeVar("T")
+MemorySize = Annotated[int, msgspec.Meta(ge=0, le=1_000)]
+Message = Mapping[str, str]
+RECALLED_MAX = 10
+
+
+def message(role: str, text: str) -> dict[str, str]:
+    """Returns a message of `system`, `user` or `assistant`."""
+    return {"role": role, "content": text}
+
+
+async def ask(
+    view: RecordedView,
+    messages: Sequence[Message],
+    take: Callable[[str], T],
+    schema: Mapping[str, Any] | None = None,
+    *,
+    endpoint: str | None = None,
+    share: bool = False,
+) -> T:
+    """Returns what `take` makes of the answer of a model, at the scenario's default endpoint.
+
+    Where `take` raises a ValueError, or an error of msgspec, the model is asked once more, with
+    the error's text. Raises ModelCallFailed where no answer comes, or none that can be used.
+    """
+    models, step = view.ledger.models, f"{view.turn}.{view.phase}.{view.agent_id}"
+    place = f"for {view.agent_id} in turn {view.turn}"
+    if models is None:
+        cause, hint = "the scenario has no section llm", "write llm: {endpoints: …}"
+        raise ThenceError("could not ask a model", place=place, cause=cause, hint=hint)
+    for is_last in (False, True):
+        request = ModelRequest(tuple(messages), schema)
+        call = await models.ask(step, request, view.causes, endpoint=endpoint, share=share)
+        view._called(call)
+        answer = call.outcome.text()
+        try:
+            return take(answer)
+        except (ValueError, msgspec.MsgspecError) as error:
+            if is_last:
+                cause, hint = f"the second one too: {error}", "ask another model, or otherwise"
+                operation = "could not use the model's answers"
+                raise ModelCallFailed(operation, place=place, cause=cause, hint=hint) from error
+            reason = f"That can't be used: {error}. Answer again, as you were told to."
+            messages = [*messages, message("assistant", answer), message("user", reason)]
+    raise AssertionError("the last answer is returned or refused")
+
+
+def prompt_of(prompt: str, prompt_file: Path | None, config: SimulationConfig | None) -> str:
+    """Returns a prompt, or the text of a file beside the scenario; raises ValueError."""
+    if prompt_file is None:
+        return prompt
+    try:
+        return (_folder(config) / prompt_file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"prompt_file can't be read: {error}") from error
+
+
+def _folder(config: SimulationConfig | None) -> Path:
+    return config.source.parent if config and config.source else Path()
+
+
+def read_values(view: RecordedView, patterns: Sequence[str], own: str) -> str:
+    """Returns the variables that fit patterns, as lines of text; a bare name is one of `own`.
+
+    Raises ThenceError for a pattern that no variable fits.
+    """
+    table, lines = view.ledger.table, []
+    for pattern in patterns:
+        scope, _, name = pattern.rpartition("/")
+        subject = pattern if scope else f"{own}/{name}"
+        if "*" not in subject:
+            lines.append(f"{pattern} = {_shown(view.get(scope or own, name))}")
+            continue
+        fitting = [variable for variable in table if fnmatchcase(variable.subject, subject)]
+        if not fitting:
+            raise table.unknown(scope, name)
+        lines += [
+            f"{variable.subject} = {_shown(view.value(variable.index))}" for variable in fitting
+        ]
+    return "\n".join(lines)
+
+
+class LLMAgent(BaseAgent):
+    """An agent that asks a model: a child has `messages` and `action`.
+
+    `endpoint` is one of the scenario's section `llm`, by default its `default`; with `share` agents
+    with equal requests of a turn have one answer. `schema` is the JSON Schema of an answer, if any.
+    """
+
+    asks_models = True
+    schema: Mapping[str, Any] | None = None
+
+    def __init__(self, name: str, *, endpoint: str | None = None, share: bool = False) -> None:
+        super().__init__(name)
+        self.endpoint = endpoint
+        self.share = share
+
+    def messages(self, observation: Observation) -> Sequence[Message]:
+        """Returns the messages to the model; what is read for them causes the call."""
+        raise NotImplementedError(f"{type(self).__name__} asks nothing")
+
+    def action(self, answer: str, observation: Observation) -> Decision:
+        """Returns the decision that an answer means; raises ValueError if it means none."""
+        raise NotImplementedError(f"{type(self).__name__} decides nothing")
+
+    async def decide_action(self, observation: Observation) -> Decision:
+        """Asks the model and returns the decision; raises ModelCallFailed."""
+        messages, take = self.messages(observation), partial(self.action, observation=observation)
+        where, share = self.endpoint, self.share
+        return await ask(observation, messages, take, self.schema, endpoint=where, share=share)
+
+
+class MemoryRecord(msgspec.Struct, frozen=True):
+    """What an agent noted in a turn; the greatest `importance` is 10."""
+
+    turn: int
+    importance: int
+    text: str
+
+
+class PromptedAgent(LLMAgent):
+    """An agent that is all scenario: a prompt, declared actions, what it sees.
+
+    `sees` are variables, by default all of its own: `money`, `global/price`, `agent/*/offer`.
+    `memory` is how many notes it keeps, the most important ones; with `talk` it hears others and
+    may `say` something to them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: SimulationConfig | None = None,
+        *,
+        prompt: str = "",
+        prompt_file: Path | None = None,
+        actions: tuple[DeclaredAction, ...] = (),
+        sees: tuple[str, ...] | None = None,
+        memory: MemorySize = 0,
+        talk: bool = False,
+        endpoint: str | None = None,
+        share: bool = False,
+    ) -> None:
+        super().__init__(name, endpoint=endpoint, share=share)
+        self.prompt = prompt_of(prompt, prompt_file, config)
+        self.actions = action_set(actions, _receivers(talk, config), has_notes=memory > 0)
+        self.schema = self.actions.schema
+        self.sees = sees
+        self.memory = memory
+        self.remembers = memory > 0
+        self._records: list[MemoryRecord] = []
+
+    def messages(self, observation: Observation) -> Sequence[Message]:
+        """Returns the prompt with the actions, then what the agent sees, hears and remembers."""
+        own = f"agent/{self.name}"
+        names = observation.ledger.table.names(own)
+        sees = [name for name in names if name != HEARD] if self.sees is None else self.sees
+        who = "" if self.share else f"You are {self.name}. "  # a name would make no two alike
+        parts = [f"{who}It is turn {observation.turn}."]
+        if values := read_values(observation, sees, own):
+            parts.append(f"You see:\n{values}")
+        if HEARD in names:
+            lines = [
+                f"{speaker}: {text}"
+                for turn, speaker, text in observation[HEARD]
+                if turn == observation.turn - 1
+            ]
+            parts += ["\n".join(["You hear:", *lines])] if lines else []
+        if recalled := self._recalled(observation.turn):
+            parts.append("\n".join(["You remember:", *recalled]))
+        for rejection in observation.rejections:
+            action = rejection.action
+            text = f"{action.action_type} {_shown(dict(action.payload))}"
+            parts.append(f"Refused in this turn: {text}: {rejection.verdict.reason}")
+        system = "\n\n".join(filter(None, (self.prompt.strip(), self.actions.text)))
+        return [message("system", system), message("user", "\n\n".join(parts))]
+
+    def action(self, answer: str, observation: Observation) -> Decision:
+        """Returns the declared action that an answer holds, or None."""
+        name, fields, note, importance = self.actions.answer(answer)
+        if self.memory:
+            text = f"{note} (I chose {name} {_shown(fields)})"
+            self._note(MemoryRecord(observation.turn, importance, text))
+        return None if name == NO_ACTION else Action(name, fields)
+
+    def get_state(self) -> list[Any]:
+        """Returns the notes."""
+        return [msgspec.to_builtins(record) for record in self._records]
+
+    def set_state(self, state: Sequence[Any]) -> None:
+        """Takes the notes back."""
+        self._records = msgspec.convert(state, list[MemoryRecord])
+
+    def _note(self, note: MemoryRecord) -> None:
+        kept = [*(record for record in self._records if record.turn != note.turn), note]
+        if len(kept) > self.memory:  # the older of equally important ones goes
+            kept.remove(min(kept, key=lambda record: (record.importance, record.turn)))
+        self._records = kept
+
+    def _recalled(self, turn: int) -> list[str]:
+        earlier = [record for record in self._records if record.turn < turn]
+        earlier.sort(key=lambda record: (record.importance, record.turn), reverse=True)
+        recalled = sorted((record.turn, record.text) for record in earlier[:RECALLED_MAX])
+        return [f"turn {number}: {text}" for number, text in recalled]
+
+
+class ScriptedAgent(BaseAgent):
+    """An agent that follows a script: a list of actions by turn, or a function.
+
+    Entry n of `script` is the action of turn n, as `{do: give, to: ben}`, or none. `function` is
+    `./file.py:name` or `package.module:name`: it takes the observation and returns a decision.
+    """
+
+    remembers = False
+
+    def __init__(
+        self,
+        name: str,
+        config: SimulationConfig | None = None,
+        *,
+        script: tuple[dict[str, Any] | None, ...] = (),
+        function: str | None = None,
+        talk: bool = False,
+    ) -> None:
+        super().__init__(name)
+        self._script = script
+        self._function: Any = None
+        if function is not None:
+            try:
+                self._function = load(*function.rpartition(":")[::2], _folder(config))
+            except ComponentNotFound as error:
+                raise ValueError(str(error)) from error
+            if not callable(self._function):
+                raise ValueError(f"there is no function {function}")
+
+    def decide_action(self, observation: Observation) -> Any:
+        """Returns what the script has for this turn."""
+        if self._function is not None:
+            return self._function(observation)
+        fields = dict(dict(enumerate(self._script, 1)).get(observation.turn) or {})
+        return Action(str(fields.pop("do", NO_ACTION)), fields) if fields else None
+
+
+def _receivers(talk: bool, config: SimulationConfig | None) -> list[str]:
+    return [agent.name for agent in config.agents] if talk and config else []
+
+
+class DeclaredValidator(BaseValidator):
+    """The validator that refuses what an agent has not declared; other agents may do anything."""
+
+    def __init__(self, config: SimulationConfig | None = None) -> None:
+        super().__init__(config)
+        self._actions: dict[str, ActionSet] = {}
+        for agent in config.agents if config else ():
+            if "actions" in agent.params:
+                declared = msgspec.convert(agent.params["actions"], tuple[DeclaredAction, ...])
+                receivers = _receivers(agent.params.get("talk") is True, config)
+                self._actions[agent.name] = action_set(declared, receivers)
+
+    def validate_action(self, action: Action, state: RecordedState) -> Verdict:
+        """Refuses an action that differs from its declaration, with the reason."""
+        actions = self._actions.get(action.agent_id)
+        fault = actions.fault(action.action_type, action.payload) if actions else ""
+        return Verdict.reject(fault) if fault else Verdict.accept()
+
+
+class LLMValidator(BaseValidator):
+    """A validator that asks a model: a child has `messages` and `verdict`."""
+
+    asks_models = True
+    endpoint: str | None = None
+    schema: Mapping[str, Any] | None = None
+
+    def messages(self, action: Action, state: RecordedState) -> Sequence[Message]:
+        """Returns the messages to the model; what is read for them causes the call."""
+        raise NotImplementedError(f"{type(self).__name__} asks nothing")
+
+    def verdict(self, answer: str, action: Action, state: RecordedState) -> Verdict:
+        """Returns the verdict that an answer means; raises ValueError if it means none."""
+        raise NotImplementedError(f"{type(self).__name__} judges nothing")
+
+    async def validate_action(self, action: Action, state: RecordedState) -> Verdict:
+        """Asks the model and returns its verdict; raises ModelCallFailed."""
+        messages = self.messages(action, state)
+        take = partial(self.verdict, action=action, state=state)
+        return await ask(state, messages, take, self.schema, endpoint=self.endpoint)
+
+
+class LLMEngine(BaseEngine):
+    """An engine whose rules a model plays: a child has `messages` and `change`."""
+
+    asks_models = True
+    endpoint: str | None = None
+    schema: Mapping[str, Any] | None = None
+
+    def messages(self, view: View) -> Sequence[Message]:
+        """Returns the messages to the model; what is read for them causes the call."""
+        raise NotImplementedError(f"{type(self).__name__} asks nothing")
+
+    def change(self, answer: str, view: View) -> None:
+        """Sets, by the view, what an answer says; raises ValueError if it means nothing."""
+        raise NotImplementedError(f"{type(self).__name__} changes nothing")
+
+    async def apply_engine_rules(self, view: View) -> None:
+        """Asks the model and sets what it answers; raises ModelCallFailed."""
+        take = partial(self.change, view=view)
+        await ask(view, self.messages(view), take, self.schema, endpoint=self.endpoint)
+
+
+def _shown(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,118 @@
+"""An action is declared once: of that come the prompt's text, the schema and every check."""
+
+import jsonschema_rs
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thence.sim.models.actions import DeclaredAction, action_set
+
+pytestmark = pytest.mark.promise("O12")
+
+GIVE = {
+    "name": "give",
+    "description": "You give money.",
+    "fields": {
+        "to": {"type": "str", "choices": ["ben", "cleo"]},
+        "amount": {"type": "int", "min": 0, "max": 5},
+        "rate": {"type": "float", "min": 0.5},
+        "reason": {"type": "str", "max_length": 6},
+        "gladly": {"type": "bool"},
+    },
+}
+GIVEN = {"to": "ben", "amount": 5, "rate": 1.5, "reason": "please", "gladly": True}
+
+
+def declared(*actions):
+    return msgspec.convert(actions, tuple[DeclaredAction, ...])
+
+
+def answer(**fields):
+    return msgspec.json.encode({"action": {"do": "give", **GIVEN, **fields}}).decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"to": "dov"}, "Invalid enum value 'dov'"),
+        ({"amount": 6}, "Expected `int` <= 5"),
+        ({"amount": -1}, "Expected `int` >= 0"),
+        ({"amount": 1.5}, "Expected `int`, got `float`"),
+        ({"amount": "5"}, "Expected `int`, got `str`"),
+        ({"amount": True}, "Expected `int`, got `bool`"),
+        ({"rate": 0.25}, "Expected `float` >= 0.5"),
+        ({"reason": "because"}, "Expected `str` of length <= 6"),
+        ({"gladly": 1}, "Expected `bool`, got `int`"),
+        ({"more": 1}, "unknown field `more`"),
+        ({"do": "steal"}, "Invalid value 'steal'"),
+    ],
+)
+def test_what_is_not_declared_is_refused_by_answer_schema_and_validator(fields, reason):
+    actions = action_set(declared(GIVE))
+    with pytest.raises(msgspec.DecodeError, match=reason):
+        actions.answer(answer(**fields))
+    assert not jsonschema_rs.is_valid(actions.schema, msgspec.json.decode(answer(**fields)))
+    changed = {**GIVEN, **fields}
+    assert actions.fault(changed.pop("do", "give"), changed)
+
+
+def test_missing_field_is_refused():
+    actions = action_set(declared(GIVE))
+    text = '{"action": {"do": "give", "to": "ben"}}'
+    with pytest.raises(msgspec.DecodeError, match="missing required field"):
+        actions.answer(text)
+    assert not jsonschema_rs.is_valid(actions.schema, msgspec.json.decode(text))
+    assert "nearest is 'give'" in actions.fault("giv", GIVEN)
+
+
+@pytest.mark.parametrize("text", ["", "I give 5.", answer() + " Done.", "```json\n{}\n```", "[]"])
+def test_nothing_is_guessed_of_an_answer(text):
+    with pytest.raises(msgspec.DecodeError):
+        action_set(declared(GIVE)).answer(text)
+
+
+def test_answer_holds_one_action_or_none_and_a_note():
+    plain, noted = action_set(declared(GIVE)), action_set(declared(GIVE), has_notes=True)
+    assert plain.answer(answer()) == ("give", GIVEN, "", 0)
+    none = {"action": {"do": "none"}, "note": "later", "importance": 10}
+    assert noted.answer(msgspec.json.encode(none).decode()) == ("none", {}, "later", 10)
+    assert jsonschema_rs.is_valid(noted.schema, none)
+    with pytest.raises(msgspec.DecodeError, match="importance"):
+        noted.answer(msgspec.json.encode({**none, "importance": 11}).decode())
+
+
+def test_text_tells_every_bound_and_shows_valid_answers():
+    actions = action_set(declared(GIVE), ["ann", "ben"], has_notes=True)
+    for words in (
+        "to (one of 'ben', 'cleo')",
+        "amount (whole number, at least 0, at most 5)",
+        "rate (number, at least 0.5)",
+        "reason (text, at most 6 characters)",
+        "gladly (true or false)",
+        "You give money.",
+        "- say: to (one of 'ann', 'ben', 'all')",
+    ):
+        assert words in actions.text
+    shown = actions.text.split("such as ")[1].splitlines()[0].split(" or ")
+    assert [actions.answer(text)[0] for text in shown] == ["give", "say", "none"]
+
+
+bounds = st.none() | st.integers(-9, 9)
+
+
+@given(kind=st.sampled_from(["int", "float"]), low=bounds, high=bounds, value=st.integers(-12, 12))
+def test_schema_and_check_agree_and_the_example_fits(kind, low, high, value):
+    field = {"type": kind, "min": low, "max": high}
+    action = {"name": "set", "fields": {"x": field}}
+    if low is not None and high is not None and low > high:
+        with pytest.raises(msgspec.ValidationError, match="min is above max"):
+            declared(action)
+        return
+    actions = action_set(declared(action))
+    is_within = (low is None or value >= low) and (high is None or value <= high)
+    whole = {"action": {"do": "set", "x": value}}
+    assert (actions.fault("set", {"x": value}) == "") == is_within
+    assert jsonschema_rs.is_valid(actions.schema, whole) == is_within
+    shown = actions.text.split("such as ")[1].split(" or ")[0]
+    assert actions.answer(shown)[0] == "set"

@@ -1,0 +1,185 @@
+"""An agent sees what its sight allows, as well as it allows, and nothing else is a cause."""
+
+import pytest
+from tests.sim.toys import Doer, causes, config, played
+
+from thence.errors import NotSeen, ScenarioError
+from thence.sim import Action, BaseEngine, replay
+from thence.sim.run import SimulationOrchestrator
+
+NAMES = ("ann", "ben", "cleo")
+VARIABLES = [
+    {"name": "x", "type": "int", "default": 100},
+    {"name": "secret", "type": "float", "default": 50, "sight": "internal"},
+    {"name": "mood", "type": "str", "default": "good"},
+]
+PLACES = {"ann": "0,0", "ben": "1,1", "cleo": "4,4"}
+
+
+class Anyone(Doer):
+    def __init__(self, name):
+        super().__init__(name, lambda seen: None)
+
+
+class Drift(BaseEngine):
+    """Changes all variables each turn, so that each has a STATE to be a cause."""
+
+    def apply_engine_rules(self, view):
+        for name in NAMES:
+            for variable, value in (("x", 100 + view.turn), ("secret", 50.0 + view.turn)):
+                with view.rule(f"{variable}-{name}"):
+                    view.agent(name)[variable] = value
+        with view.rule("season"):
+            view.world["sum"] = view.turn
+
+
+def given(sight, spatial=None, turns=2):
+    entry = {"type": "tests.sim.test_sight:Anyone"}
+    places = [{"initial_location": place} for place in PLACES.values()] if spatial else [{}] * 3
+    agents = [{"name": name, **entry, **at} for name, at in zip(NAMES, places, strict=True)]
+    if sight is not None:
+        agents[0]["sight"] = sight
+    return config(turns=turns, agent_vars=VARIABLES, agents=agents, spatial=spatial or {})
+
+
+def looked(sight, looks, spatial=None):
+    """Returns what ann sees of each variable in turn 2, and the steps that her decision names."""
+    seen = {}
+
+    def look(observation):
+        for scope, name in looks:
+            expected = observation.sees(scope, name)
+            try:
+                seen[scope, name] = observation.get(scope, name)
+            except NotSeen:
+                seen[scope, name] = None
+            assert expected is (seen[scope, name] is not None)
+        return Action("look", {"seen": list(seen.values())})
+
+    agents = [Doer("ann", look), *map(Anyone, NAMES[1:])]
+    events, _ = played(given(sight, spatial), agents, Drift())
+    return list(seen.values()), causes(events, "2.decide.ann.0") - {"2.turn_start.-.0"}
+
+
+LOOKS = [("agent/ann", "secret"), ("agent/ben", "x"), ("agent/ben", "secret"), ("global", "sum")]
+
+
+@pytest.mark.promise("O14b")
+@pytest.mark.parametrize(
+    ("sight", "values"),
+    [
+        ({"level": "unaware"}, [51.0, None, None, None]),
+        ({"level": "external"}, [51.0, 101, None, 1]),
+        (None, [51.0, 101, None, 1]),
+        ({"level": "insider"}, [51.0, 101, 51.0, 1]),
+    ],
+)
+def test_each_level_sees_its_variables_and_names_no_others(sight, values):
+    seen, named = looked(sight, LOOKS)
+    assert seen == values
+    variables = zip(LOOKS, values, strict=True)
+    steps = {f"{scope}/{name}" for (scope, name), value in variables if value is not None}
+    assert {step.split(".-.")[1] for step in named} == steps
+
+
+@pytest.mark.promise("O14b")
+@pytest.mark.parametrize(
+    ("sight", "values"),
+    [
+        ({"within": 2}, [101, None, None, None, "1,1", None]),
+        ({"within": 2, "level": "insider"}, [101, 51.0, None, None, "1,1", None]),
+        (
+            {"within": 2, "level": "insider", "beyond": "external"},
+            [101, 51.0, 101, None, "1,1", "4,4"],
+        ),
+        ({"within": 8}, [101, None, 101, None, "1,1", "4,4"]),
+        ({"within": 1}, [None] * 6),
+    ],
+)
+def test_distance_decides_the_level(sight, values):
+    looks = [
+        (f"agent/{name}", variable)
+        for name, variable in (
+            ("ben", "x"), ("ben", "secret"), ("cleo", "x"), ("cleo", "secret"),
+            ("ben", "position"), ("cleo", "position"),
+        )
+    ]  # fmt: skip
+    seen, named = looked(sight, looks, {"grid": {"width": 9, "height": 9}})
+    assert seen == values
+    for (scope, name), value in zip(looks, values, strict=True):
+        if name != "position":
+            assert any(step.endswith(f"{scope}/{name}") for step in named) is (value is not None)
+
+
+@pytest.mark.promise("O14b")
+def test_who_is_out_of_sight_is_not_told_among_those_near():
+    def near(seen):
+        return Action("look", {"near": seen.world_map.agents_within("ann", 9)})
+
+    grid = {"grid": {"width": 9, "height": 9}}
+    for sight, names in (({"within": 2}, ["ben"]), ({"within": 8}, ["ben", "cleo"])):
+        agents = [Doer("ann", near), *map(Anyone, NAMES[1:])]
+        events, _ = played(given(sight, grid), agents, Drift())
+        assert events["1.decide.ann.0"].new_value["near"] == names
+
+
+@pytest.mark.promise("O14b")
+def test_noise_is_the_agents_own_the_same_within_a_turn_and_within_its_share():
+    def seen_by(names, noise=0.2):
+        values = {name: [] for name in names}
+
+        def look(seen):
+            twice = [seen.agent("cleo")["x"] for _ in range(2)]
+            assert twice[0] == twice[1]
+            assert type(twice[0]) is int
+            assert seen.agent("cleo")["mood"] == "good"
+            assert seen["x"] == 99 + seen.turn
+            values[seen.agent_id].append(twice[0])
+
+        sight = {"noise": noise}
+        scenario = given(sight, turns=30)
+        agents = [Doer(name, look) if name in names else Anyone(name) for name in NAMES]
+        played(scenario, agents, Drift())
+        return values
+
+    noisy = seen_by(["ann"])["ann"]
+    assert noisy == seen_by(["ann", "ben"])["ann"], "whoever else looks changes nothing"
+    assert seen_by(["ben"])["ben"] == [99 + turn for turn in range(1, 31)]
+    shares = [value / (99 + turn) - 1 for turn, value in enumerate(noisy, 1)]
+    assert min(shares) < -0.1 < 0.1 < max(shares)
+    assert max(map(abs, shares)) <= 0.21
+
+
+@pytest.mark.promise("O14b")
+def test_agent_that_fails_by_its_sight_fails_again_when_played_again(tmp_path):
+    def look(seen):
+        return Action("look", {"x": seen.agent("cleo")["x"]})
+
+    def components():
+        return {"agents": [Doer("ann", look), *map(Anyone, NAMES[1:])], "engine": Drift()}
+
+    scenario = given({"within": 2}, {"grid": {"width": 9, "height": 9}}, turns=3)
+    run = SimulationOrchestrator(
+        scenario, output_root=tmp_path, on_agent_error="skip", verbosity="STATE", **components()
+    )
+    run.run()
+    failure = next(e for e in _events(run) if e.payload.get("error_type") == "agent_failed")
+    assert "out of the sight" in failure.payload["error"]
+    assert failure.payload["reads"] == ["agent/ann/position", "agent/cleo/position"]
+    assert replay(run.output_dir, **components()).step == ""
+
+
+def _events(run):
+    from thence.sim import open_run
+
+    with open_run(run.output_dir) as recorded:
+        return list(recorded.log.read())
+
+
+def test_bad_sight_is_told_with_its_key():
+    with pytest.raises(ScenarioError) as raised:
+        given({"level": "blind", "within": -1, "nose": 1})
+    told = {each["key"]: f"{each['message']} {each['hint']}" for each in raised.value.problems}
+    assert "'unaware', 'external' or 'insider'" in told["agents[0].sight.level"]
+    assert "at least 0" in told["agents[0].sight.within"]
+    assert "noise" in told["agents[0].sight.nose"]

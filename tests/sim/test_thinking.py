@@ -1,0 +1,364 @@
+"""Agents that ask models: recorded with causes, paid for once, told once where they fail."""
+
+import json
+import re
+
+import pytest
+from tests.sim.models.endpoint import FAULTS, Endpoint, Reply, completion
+from tests.sim.models.village import act, generous, user, written
+from tests.sim.toys import at_turn, killed, lines, told
+
+import thence
+from thence.errors import ThenceError
+from thence.sim import SimulationOrchestrator, branch, replay, resume
+from thence.sim.asking import write_cassette
+from thence.sim.outcomes import read_outcomes
+
+pytestmark = pytest.mark.promise("O12")
+
+
+def run_of(scenario, **settings):
+    settings = {"output_root": scenario.parent / "runs", "verbosity": "STATE", **settings}
+    return SimulationOrchestrator(scenario, **settings)
+
+
+def events_of(folder, kind=None):
+    """Returns a run's events by step, whole."""
+    with thence.open(folder) as log:
+        events = [event for event in log.read() if event.step]
+    return {
+        event.step: event
+        for event in events
+        if kind in (None, event.event_type, event.payload.get("error_type"))
+    }
+
+
+def causes(events, step):
+    steps = {event.event_id: event.step for event in events.values()}
+    return {steps[cause] for cause in events[step].caused_by}
+
+
+def behind(events, step):
+    """Returns the steps of all causes of an event."""
+    every, waiting = set(), [step]
+    while waiting:
+        new = causes(events, waiting.pop()) - every
+        every |= new
+        waiting += new
+    return every
+
+
+def test_call_is_recorded_between_what_it_read_and_the_decision(tmp_path):
+    with Endpoint(generous) as endpoint:
+        result = run_of(written(tmp_path, endpoint.base_url)).run()
+    assert result.status == "completed"
+    events = events_of(result.output_dir)
+    call = events["2.llm-decide.ann.0"]
+    assert causes(events, "2.llm-decide.ann.0") == {
+        "2.turn_start.-.0",
+        "1.apply0.cleo.agent/ann/money",
+    }
+    assert "2.llm-decide.ann.0" in causes(events, "2.decide.ann.0")
+    payload = call.payload
+    assert [payload[key] for key in ("endpoint", "model", "tokens_in", "tokens_out")] == [
+        "local",
+        "qwen",
+        20,
+        5,
+    ]
+    assert payload["cost"] == pytest.approx(30e-6)
+    assert payload["latency_s"] > 0
+    assert "money = " in payload["messages"][1]["content"]
+    assert json.loads(payload["answer"])["action"]["do"] == "give"
+    assert call.actor == "ann"
+    assert result.usage["by_agent"]["ann"]["calls"] == 4
+    assert result.usage["by_model"]["qwen"] == {
+        "calls": 12,
+        "failed": 0,
+        "tokens_in": 240,
+        "tokens_out": 60,
+        "tokens_cached": 0,
+        "cost": pytest.approx(360e-6),
+    }
+
+
+@pytest.mark.parametrize(("verbosity", "count"), [("MILESTONE", 0), ("DECISION", 12)])
+def test_calls_are_written_from_decision_up(tmp_path, verbosity, count):
+    with Endpoint(generous) as endpoint:
+        result = run_of(written(tmp_path, endpoint.base_url), verbosity=verbosity).run()
+    assert len(events_of(result.output_dir, "llm_call")) == count
+    assert result.usage["by_agent"]["cleo"]["calls"] == 4
+    assert replay(result.output_dir).step == ""
+
+
+def test_call_is_no_error_of_its_run(tmp_path):
+    with Endpoint(generous) as endpoint:
+        result = run_of(written(tmp_path, endpoint.base_url)).run()
+    with thence.open(result.output_dir) as log:
+        assert not [event for event in log.read() if log.vocabulary.is_error(event)]
+
+
+def test_replay_and_branch_take_recorded_answers_with_the_endpoint_off(tmp_path):
+    with Endpoint(generous) as endpoint:
+        whole = run_of(written(tmp_path, endpoint.base_url)).run()
+    assert replay(whole.output_dir).step == ""
+    branched = branch(whole.output_dir, 2, set={"agent.cleo.money": 60}, max_turns=3).run()
+    events = events_of(branched.output_dir)
+    assert events["3.llm-decide.ann.0"].payload["answer"]
+    assert "connection" in events["3.failed.cleo.0"].payload["error"]  # another request now
+    with Endpoint(generous) as endpoint:
+        text = (whole.output_dir / "config.json").read_text()
+        port = re.compile(r"127\.0\.0\.1:\d+/v1")
+        (whole.output_dir / "config.json").write_text(
+            port.sub(endpoint.base_url.removeprefix("http://"), text)
+        )
+        branched = branch(whole.output_dir, 2, set={"agent.cleo.money": 60}).run()
+    assert branched.status == "completed"
+    texts = [user(one.body) for one in endpoint.requests]
+    assert texts[0].startswith("You are cleo. It is turn 3.")
+    assert len([text for text in texts if "turn 3" in text]) == 1
+    assert all("turn 3" in text or "turn 4" in text for text in texts)
+
+
+def test_answer_of_no_use_is_asked_for_once_more_with_the_reason(tmp_path):
+    def script(body):
+        return generous(body) if len(body["messages"]) > 2 else act("give", to="ann", amount=9)
+
+    with Endpoint(script) as endpoint:
+        result = run_of(written(tmp_path, endpoint.base_url), max_turns=1).run()
+    assert len(endpoint.requests) == 6
+    *_, answer, reason = next(
+        one.body for one in endpoint.requests if len(one.body["messages"]) > 2
+    )["messages"]
+    assert answer == {"role": "assistant", "content": act("give", to="ann", amount=9)}
+    assert "Expected `int` <= 5" in reason["content"]
+    events = events_of(result.output_dir)
+    named = causes(events, "1.decide.ann.0")
+    assert {"1.llm-decide.ann.0", "1.llm-decide.ann.1"} < named
+
+
+def test_second_answer_of_no_use_is_a_failure_by_policy(tmp_path):
+    with Endpoint(lambda body: "Let me think.") as endpoint:
+        result = run_of(written(tmp_path, endpoint.base_url), max_turns=2).run()
+    assert result.status == "completed"
+    assert len(endpoint.requests) == 12
+    failures = events_of(result.output_dir, "agent_failed")
+    assert len(failures) == 6
+    facts = failures["1.failed.ann.0"].payload
+    assert "the second one too" in facts["error"]
+    assert [call["tokens_in"] for call in facts["calls"]] == [20, 20]
+    assert not events_of(result.output_dir, "llm_call")
+    assert replay(result.output_dir).step == ""
+
+
+def test_run_that_failed_for_a_model_is_resumed_and_asks_again(tmp_path):
+    is_broken = True
+
+    def script(body):
+        if is_broken and "ben" in user(body).split(".")[0] and "turn 2" in user(body):
+            return Reply({"error": {"message": "no"}}, 400)
+        return generous(body)
+
+    with Endpoint(script) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, policy="fail")
+        result = run_of(scenario).run()
+        assert (result.status, result.turns) == ("failed", 1)
+        assert "agent ben failed" in result.error
+        before = len(endpoint.requests)
+        is_broken = False
+        assert resume(result.output_dir).run().status == "completed"
+    again = [one for one in endpoint.requests[before:] if "turn 2" in user(one.body)]
+    assert len(again) == 1
+    assert replay(result.output_dir).step == ""
+
+
+def test_dead_endpoint_pauses_the_run_which_goes_on_later(tmp_path):
+    with Endpoint(generous) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        whole = run_of(scenario).run()
+        paused = run_of(scenario, run_id="paused", max_calls=7).run()
+        assert (paused.status, paused.turns, paused.reason) == ("interrupted", 2, "paused")
+        assert "max_calls is 7" in paused.error
+        asked = len(endpoint.requests)
+        result = resume(paused.output_dir, max_calls=100).run()
+        assert len(endpoint.requests) == asked + 5
+    assert result.final_state == whole.final_state
+    assert replay(paused.output_dir).sha256 == replay(whole.output_dir).sha256
+
+
+def test_key_that_is_not_set_pauses_the_run_and_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("LOCAL_KEY", raising=False)
+    with Endpoint(generous) as endpoint:
+        keyed = {"model: qwen": "model: qwen, key_env: LOCAL_KEY"}
+        scenario = written(tmp_path, endpoint.base_url, **keyed)
+        result = run_of(scenario).run()
+        assert (result.status, result.turns) == ("interrupted", 0)
+        assert "LOCAL_KEY is not set" in result.error
+        monkeypatch.setenv("LOCAL_KEY", "sk-village-1")
+        assert resume(result.output_dir).run().status == "completed"
+        assert endpoint.requests[0].headers["authorization"] == "Bearer sk-village-1"
+    for file in result.output_dir.rglob("*"):
+        assert not file.is_file() or b"sk-village-1" not in file.read_bytes()
+
+
+def test_cassette_plays_the_same_run_without_key_and_network(tmp_path):
+    with Endpoint(generous) as endpoint:
+        keyed = {"model: qwen": "model: qwen, key_env: UNSET_KEY"}
+        whole = run_of(written(tmp_path, endpoint.base_url)).run()
+    cassette = tmp_path / "answers.jsonl"
+    assert write_cassette(read_outcomes(whole.output_dir).values(), cassette) == 12
+    scenario = written(tmp_path / "other", "http://127.0.0.1:9/v1", **keyed)
+    played = run_of(scenario, cassette=cassette).run()
+    assert played.status == "completed"
+    assert replay(played.output_dir).sha256 == replay(whole.output_dir).sha256
+
+
+def test_request_that_a_cassette_lacks_names_agent_and_turn(tmp_path):
+    with Endpoint(generous) as endpoint:
+        whole = run_of(written(tmp_path, endpoint.base_url)).run()
+    cassette = tmp_path / "answers.jsonl"
+    write_cassette(
+        (one for one in read_outcomes(whole.output_dir).values() if one.step != "3.decide.ben"),
+        cassette,
+    )
+    played = run_of(tmp_path / "village.yaml", cassette="answers.jsonl").run()
+    assert (played.status, played.turns) == ("interrupted", 0)
+    assert "could not read" in played.error
+    played = run_of(tmp_path / "village.yaml", cassette=cassette).run()
+    assert (played.status, played.turns) == ("interrupted", 2)
+    assert "for ben in turn 3" in played.error
+    with pytest.raises(ThenceError, match="no answers of models"):
+        write_cassette([], cassette)
+
+
+def test_agents_that_share_have_one_call_which_all_their_decisions_name(tmp_path):
+    same = lambda body: act("give", to="ben", amount=1)  # noqa: E731
+    with Endpoint(same) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, keys="share: true")
+        result = run_of(scenario, max_turns=2).run()
+        # ben has other money in turn 2 than ann and cleo
+        assert len(endpoint.requests) == 3
+    events = events_of(result.output_dir)
+    calls = events_of(result.output_dir, "llm_call")
+    assert [call.turn_number for call in calls.values()] == [1, 2, 2]
+    (first, *_) = calls
+    for name in ("ann", "ben", "cleo"):
+        assert first in causes(events, f"1.decide.{name}.0")
+    shared = next(step for step in causes(events, "2.decide.ann.0") if step in calls)
+    assert shared in causes(events, "2.decide.cleo.0")
+    # neither names what only one of them had read
+    assert causes(events, shared) == {"2.turn_start.-.0"}
+    assert "1.apply0.cleo.agent/cleo/money" in causes(events, "2.decide.cleo.0")
+    assert result.usage["by_agent"] == {"shared": result.usage["by_model"]["qwen"]}
+    assert replay(result.output_dir).step == ""
+
+
+def noting(body):
+    """Notes the turn, of great importance in the first one; repeats what it remembers."""
+    turn = int(re.search(r"It is turn (\d+)", user(body)).group(1))
+    note = {"note": f"it was {turn}", "importance": 9 if turn == 1 else 2}
+    return json.dumps({"action": {"do": "none"}, **note})
+
+
+def test_notes_are_bounded_recalled_by_importance_and_survive_a_kill(tmp_path):
+    with Endpoint(noting) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, keys="memory: 2")
+        settings = {"max_turns": 5, "mode": "sync"}
+        killed(lambda: run_of(scenario, run_id="a", on_turn=at_turn(4), **settings).run())
+        result = resume(tmp_path / "runs" / "a").run()
+        text = next(
+            user(one.body)
+            for one in endpoint.requests
+            if "You are ann. It is turn 5" in user(one.body)
+        )
+        whole = run_of(scenario, **settings).run()
+    assert [line[:17] for line in text.splitlines() if line.startswith("turn ")] == [
+        "turn 1: it was 1 ",
+        "turn 4: it was 4 ",
+    ]
+    assert told(result.output_dir)[-1][1] == told(whole.output_dir)[-1][1]
+    assert replay(result.output_dir).sha256 == replay(whole.output_dir).sha256
+
+
+def test_what_is_recalled_into_a_prompt_is_a_cause(tmp_path):
+    def script(body):
+        note = {"note": "n", "importance": 5}
+        return json.dumps({**json.loads(generous(body)), **note})
+
+    with Endpoint(script) as endpoint:
+        result = run_of(written(tmp_path, endpoint.base_url, keys="memory: 3")).run()
+    events = events_of(result.output_dir)
+    assert "3.llm-decide.ann.0" in causes(events, "3.decide.ann.0")
+    for turn in (1, 2):
+        assert f"{turn}.decide.ann.0" in behind(events, "3.llm-decide.ann.0")
+
+
+def talking(body):
+    """Ann speaks to ben in turn 1, ben to all in turn 2."""
+    if "You are ann. It is turn 1." in user(body):
+        return act("say", to="ben", text="hello ben")
+    if "You are ben. It is turn 2." in user(body):
+        return act("say", to="all", text="hello all")
+    return act()
+
+
+def test_what_is_said_is_heard_in_the_next_turn_alone_with_its_cause(tmp_path):
+    with Endpoint(talking) as endpoint:
+        result = run_of(written(tmp_path, endpoint.base_url, keys="talk: true")).run()
+        texts = [user(one.body) for one in endpoint.requests]
+    heard = {tuple(text.split(".")[:2]): text.partition("You hear:\n")[2] for text in texts}
+    said = {key: text for key, text in heard.items() if text}
+    assert said == {
+        ("You are ben", " It is turn 2"): "ann: hello ben",
+        ("You are ann", " It is turn 3"): "ben: hello all",
+        ("You are cleo", " It is turn 3"): "ben: hello all",
+    }
+    events = events_of(result.output_dir)
+    assert "1.apply0.ann.agent/ben/heard" in causes(events, "2.llm-decide.ben.0")
+    assert "1.decide.ann.0" in behind(events, "2.decide.ben.0")
+    assert not any("heard" in line for text in texts for line in text.splitlines())
+    assert replay(result.output_dir).step == ""
+
+
+@pytest.mark.rest
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_fault_of_an_endpoint_hangs_a_run_or_is_told_twice(tmp_path, fault):
+    terms = {"timeout_s: 5, retries: 2": "timeout_s: 0.5, retries: 1, concurrency: 3"}
+    with Endpoint(generous, fault=fault) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, **terms)
+        result = run_of(scenario, max_turns=2).run()
+        if result.status == "interrupted":
+            assert result.reason == "paused"
+            assert "endpoint local" in result.error
+            assert not events_of(result.output_dir, "DECISION")
+        else:
+            assert result.status == "completed"
+            failures = events_of(result.output_dir, "agent_failed")
+            decisions = events_of(result.output_dir, "DECISION")
+            assert len(failures) + len({step.split(".decide.")[1] for step in decisions}) >= 3
+            assert len(failures) in (0, 6)
+    assert result.dropped == result.failed == 0
+    assert replay(result.output_dir).step == ""
+
+
+@pytest.mark.rest
+@pytest.mark.parametrize("fault", ["429", "500", "closing", "half_json", "prose"])
+def test_fault_that_passes_leaves_the_run_as_it_was(tmp_path, fault):
+    with Endpoint(generous) as endpoint:
+        whole = run_of(written(tmp_path, endpoint.base_url)).run()
+    with Endpoint(generous, fault=fault, faults=1) as endpoint:
+        result = run_of(written(tmp_path, endpoint.base_url)).run()
+    assert result.final_state == whole.final_state
+    assert [line["details"] for line in lines(result.output_dir) if line["event_type"] == "STATE"]
+
+
+def test_answer_may_be_huge_and_is_kept_whole(tmp_path):
+    def script(body):
+        return Reply(completion(generous(body) + " " * 200_000))
+
+    with Endpoint(script) as endpoint:
+        result = run_of(written(tmp_path, endpoint.base_url), max_turns=1).run()
+    calls = events_of(result.output_dir, "llm_call")
+    assert {len(call.payload["answer"]) > 200_000 for call in calls.values()} == {True}
+    assert (result.output_dir / "events.jsonl").stat().st_size < 20_000
+    assert replay(result.output_dir).step == ""
