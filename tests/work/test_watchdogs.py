@@ -108,7 +108,8 @@ def test_claim_bears_no_mark_once_its_run_is_over(tmp_path):
     ready = tmp_path / "ready"
     run = start(order(tmp_path, script(tmp_path, ["note", str(ready)], ["hang"]), lease=lease))
     agent = int(*there(ready))
-    assert ending.members(None, os.pread(lease, 64, 0).decode()) == {agent}
+    (guard,) = (pid for pid, command in children() if "supervisor.py" in command)
+    assert ending.members(None, os.pread(lease, 64, 0).decode()) == {agent, guard}
     run.stop(0)
     ended(run)
     assert not os.pread(lease, 64, 0)
