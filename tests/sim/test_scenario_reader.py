@@ -81,6 +81,19 @@ def test_count_makes_numbered_agents():
     assert [agent.name for agent in read.agents] == ["ada-1", "ada-2", "ada-3"]
 
 
+def test_map_of_names_as_llm_sim_has_it_is_told_with_the_list_to_write(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(
+        "simulation: {name: x}\nstate_variables:\n  agent_vars: {money: {type: float}}\n"
+        "agents: {ada: {type: trader}}\n"
+    )
+    with pytest.raises(ScenarioError) as caught:
+        SimulationConfig.from_file(path)
+    told = [(problem["line"], problem["key"], problem["hint"]) for problem in caught.value.problems]
+    hint = "write - {name: …, …} for each entry"
+    assert told == [(3, "state_variables.agent_vars", hint), (4, "agents", hint)]
+
+
 @pytest.mark.promise("O2")
 @pytest.mark.parametrize("name", [SCENARIO, f"{SCENARIO}.yaml"])
 def test_bare_name_finds_the_shipped_scenario(name, tmp_path, monkeypatch):

@@ -55,6 +55,11 @@ from thence.sim.worlds import (
 
 S = TypeVar("S", bound=msgspec.Struct)
 _TYPES_WITH_BOUNDS = ("float", "int", "list")
+# maps of names in llm_sim
+_LISTS_OF_NAMED = (
+    ("agents",),
+    *(("state_variables", kind) for kind in ("agent_vars", "global_vars", "place_vars")),
+)
 _SECRETS = ("key", "api_key", "apikey", "token", "secret", "password", "authorization")
 _LISTS = (list, tuple, set, frozenset, Sequence)
 _WORDS: Mapping[type, str] = {
@@ -174,7 +179,9 @@ class _Shapes:
                 hint = "names have letters, digits, '_' and '-' only, 100 at most"
                 self._problems.add(path, f"{value!r:.60} is no name", hint)
             else:
-                self._problems.add(path, f"should be {_expected(kind)}, not {value!r:.60}")
+                is_map = isinstance(value, dict) and path in _LISTS_OF_NAMED
+                hint = "write - {name: …, …} for each entry" if is_map else ""
+                self._problems.add(path, f"should be {_expected(kind)}, not {value!r:.60}", hint)
             return False
         if keys is not None:
             self._fitting.setdefault(kind, []).append((path, result))
