@@ -165,7 +165,8 @@ def test_what_an_agent_can_not_see_is_in_no_prompt_and_no_cause(tmp_path):
         scenario = written(tmp_path, endpoint.base_url, keys=keys, **changes)
         result = run_of(scenario, max_turns=2).run()
     seen = [user(one.body).partition("You see:\n")[2] for one in endpoint.requests]
-    assert seen[:3] == [f"money = 10\nagent/{name}/money = 10" for name in ("ann", "ben", "cleo")]
+    first = {f"money = 10\nagent/{name}/money = 10" for name in ("ann", "ben", "cleo")}
+    assert {*seen[:3]} == first  # in whatever order they came
     events = events_of(result.output_dir)
     assert causes(events, "2.llm-decide.ann.0") == {
         "2.turn_start.-.0",
