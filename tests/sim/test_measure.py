@@ -227,6 +227,9 @@ def test_why_and_effects_tell_weights_as_text_and_json(tmp_path):
     refused = warm("why", at(folder, "0.start.-.0"), "--measure", cwd=tmp_path)
     assert refused.code == 1
     assert "nothing that can be altered led to it" in refused.err
+    for command, option in (("why", "--runs=3"), ("effects", "--allow-calls")):
+        alone = warm(command, named, option, cwd=tmp_path)
+        assert (alone.code, "belong to --measure" in alone.err) == (2, True)
 
 
 class Asker(Doer):

@@ -111,6 +111,22 @@ def test_many_agents_wait_for_their_models_at_once(tmp_path):
     assert endpoint.in_flight_max == count  # more than the 64 async calls of other components
 
 
+def test_ten_thousand_agents_that_share_ask_as_often_as_there_are_kinds_of_them(tmp_path):
+    kinds, of_each = 50, 200
+    agents = "".join(
+        f"  - {{<<: *agent, name: a{kind}, count: {of_each}, initial: {{money: {kind}}}}}\n"
+        for kind in range(kinds)
+    )
+    with Endpoint(lambda body: act()) as endpoint:
+        others = {"  - {<<: *agent, name: ben}\n  - {<<: *agent, name: cleo}\n": agents}
+        scenario = written(tmp_path, endpoint.base_url, keys="share: true", **others)
+        text = scenario.read_text().replace('{type: "./gifts.py:Gifts"}', "{type: base}")
+        scenario.write_text(text)
+        result = run_of(scenario, max_turns=1).run()
+    assert (result.status, len(result.final_state)) == ("completed", kinds * of_each + 1)
+    assert len(endpoint.requests) == kinds  # ann is one of those with 10
+
+
 @pytest.mark.parametrize("verbosity", ["DETAIL", "ACTION", "DECISION"])
 def test_what_changes_by_an_altered_event_names_it_as_a_cause(tmp_path, verbosity):
     seed = random.SystemRandom().getrandbits(32)

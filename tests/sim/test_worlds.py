@@ -273,6 +273,18 @@ def test_edges_that_change_are_variables_whose_causes_are_named():
     assert links == {"ben": {"layer": "work", "strength": 5}}
 
 
+def test_layer_without_an_edge_is_empty_and_stays_so():
+    names = ("ann", "ben", "cleo")
+    ask = lambda seen: (seen.world_map.neighbours("ben", "home"), dict(seen.reads))  # noqa: E731
+    assert asked(NETWORK, ask, names) == ([], {})
+    agents = [
+        doing("ann", {1: link("ann", "cleo", layer="home")}),
+        *map(doing, names[1:], ({}, {})),
+    ]
+    with pytest.raises(ThenceError, match="there is no layer 'home'"):
+        played(given(NETWORK), agents, Mover())
+
+
 def test_edges_of_a_network_that_does_not_change_are_facts_with_attributes():
     network = {**NETWORK["network"], "changes": False}
     names = ("ann", "ben", "cleo")

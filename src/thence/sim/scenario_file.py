@@ -1,6 +1,8 @@
 """The file of a scenario: its values with the line of each, and the problems found in it."""
 
+import copy
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -113,7 +115,7 @@ def parse_file(path: Path) -> tuple[dict[str, Any], Source]:
             data = file.read(BYTES_MAX + 1)
         if len(data) > BYTES_MAX:
             raise ValueError(f"it has more than {BYTES_MAX} bytes")
-        node = reader("rt").load(data.decode())
+        content, lines = _read_text(data.decode())
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
@@ -124,11 +126,16 @@ def parse_file(path: Path) -> tuple[dict[str, Any], Source]:
     except (YAMLError, ValueError, LookupError, AssertionError, OSError) as error:
         hint = "a scenario is a YAML file in UTF-8"
         raise problems.fault(0, f"can't be read: {error}", hint) from error
-    lines: dict[KeyPath, int] = {}
-    data = _plain_value(node, (), lines)
-    if not isinstance(data, dict):
+    if not isinstance(content, dict):
         raise problems.fault(1, "a scenario is a map of sections", "begin with simulation:")
-    return data, Source(str(path), lines)
+    return copy.deepcopy(content), Source(str(path), lines)
+
+
+@lru_cache(maxsize=1)  # a sweep asks for each run, and reading takes a fifth of a short one
+def _read_text(text: str) -> tuple[Any, dict[KeyPath, int]]:
+    """Returns the content of a YAML text, which nobody may change, and the line of each value."""
+    lines: dict[KeyPath, int] = {}
+    return _plain_value(reader("rt").load(text), (), lines), lines
 
 
 def _key_of(path: KeyPath) -> str:

@@ -90,8 +90,11 @@ class Graph:
         return self._table.index(f"{self._owner}/{place}", _links_name(layer))
 
     def links(self, place: str, read: Read, layer: str) -> dict[str, Any]:
-        """Returns the attributes of a place's edges in one layer, by the place they lead to."""
-        if self.changes:
+        """Returns the attributes of a place's edges in one layer, by the place they lead to.
+
+        A layer without an edge in the scenario has none, and never gets any.
+        """
+        if self.changes and layer in self.layers:
             links: dict[str, Any] = read(self.variable(place, layer))
             return links
         return self.layers.get(layer, {}).get(place, {})
@@ -323,6 +326,9 @@ class WorldMap:
         if isinstance(shape, Grid) or not shape.changes:
             hint = "write a network with changes: true in spatial"
             raise _map_error("edge", f"{start} to {goal}", "no edge of this world changes", hint)
+        if layer not in shape.layers:
+            cause, hint = f"there is no layer {layer!r}", "give it an edge in the scenario"
+            raise _map_error("edge", f"{start} to {goal}", cause, hint)
         for a, b in shape.directions(start, goal):
             links = shape.links(a, self._view.value, layer)
             links.pop(b, None)

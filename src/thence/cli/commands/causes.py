@@ -36,9 +36,7 @@ def measure_options(command: _F) -> _F:
     runs = click.IntRange(min=1)
     for option in (
         click.option("--allow-calls", is_flag=True, help="Ask for answers that are not recorded."),
-        click.option(
-            "--runs", type=runs, default=64, show_default=True, help="At most so many plays."
-        ),
+        click.option("--runs", type=runs, help="At most so many plays; 64 by default."),
         click.option("--measure", "is_measured", is_flag=True, help="Play the run again, altered."),
     ):
         command = option(command)
@@ -83,7 +81,7 @@ def why_command(
     from thence.errors import EventNotFound
 
     out = current()
-    if is_measured:
+    if _is_measurement(is_measured, **plays):
         return _measured(out, event, log, of_effects=False, **plays)
     file, _, number = event.rpartition(":")
     about = Path(file) if number.isdecimal() and os.path.exists(file) else None
@@ -138,7 +136,7 @@ def effects_command(
     from thence.cli.shared.logs import find_event, open_for_reading
 
     out = current()
-    if is_measured:
+    if _is_measurement(is_measured, **plays):
         return _measured(out, event, log, of_effects=True, **plays)
     with open_for_reading(out, log) as replica:
         answer = replica.effects(find_event(out, replica, event, to_explain=True))
@@ -240,13 +238,20 @@ def _ends(answer: Why, width: int, is_whole: bool) -> Iterator[str]:
         yield f"{len(answer.missing) - _MISSING_SHOWN_MAX:,} more causes are not in this log."
 
 
+def _is_measurement(is_measured: bool, runs: int | None, allow_calls: bool) -> bool:
+    if not is_measured and (runs is not None or allow_calls):
+        raise click.UsageError("--runs and --allow-calls belong to --measure")
+    return is_measured
+
+
 def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **plays: Any) -> int:
     """Measures which causes or effects of an event mattered; returns the exit code."""
     from thence.cli import INTERRUPTED
     from thence.cli.shared.logs import command, find_event, open_for_reading
     from thence.cli.shared.progress import parts_done, send_records_to_stderr
-    from thence.sim.measure import measure
+    from thence.sim.measure import RUNS_MAX, measure
 
+    plays["runs"] = plays["runs"] or RUNS_MAX
     send_records_to_stderr(out, names_waits=True)
     with open_for_reading(out, log) as replica, parts_done(out, "playing") as show:
         event = find_event(out, replica, text, to_explain=True)
