@@ -179,7 +179,7 @@ class Models:
     async def _played(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
         """Takes an answer from the cassette, once: that of the same step, else the first."""
         if self._cassette is None:
-            self._cassette = _cassette(cast(Path, self._cassette_file))
+            self._cassette = read_cassette(cast(Path, self._cassette_file))
         step, digest, _ = key
         lines = self._cassette.get(digest)
         if not lines:
@@ -227,12 +227,17 @@ def is_failure(outcome: RecordedOutcome) -> bool:
     return any(recorded.failure for _, recorded in _model_answers([outcome]))
 
 
+def answered(outcomes: Iterable[RecordedOutcome]) -> list[RecordedOutcome]:
+    """Returns the outcomes that are answers of models."""
+    return [line for line in outcomes if [*_model_answers([line])] and not is_failure(line)]
+
+
 def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
     """Writes the answers of a run's models to a file, and returns their number.
 
     Raises ThenceError if there are none.
     """
-    lines = [line for line in outcomes if [*_model_answers([line])] and not is_failure(line)]
+    lines = answered(outcomes)
     if not lines:
         hint = "name a run of a scenario with agents that ask models"
         cause = "the run has no answers of models"
@@ -242,7 +247,7 @@ def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
     return len(lines)
 
 
-def _cassette(path: Path) -> dict[str, list[RecordedOutcome]]:
+def read_cassette(path: Path) -> dict[str, list[RecordedOutcome]]:
     """Returns the answers in a file by request; raises EndpointDown if it can't be read."""
     answers: dict[str, list[RecordedOutcome]] = {}
     try:
