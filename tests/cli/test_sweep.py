@@ -78,7 +78,16 @@ def test_killed_sweep_goes_on_with_the_runs_that_it_had_begun(tmp_path, whole):
 def test_workers_of_a_killed_sweep_end_where_a_shell_had_ctrl_c_ignored(tmp_path, whole):
     counting(tmp_path, "kills the sweep")
     words = shlex.join(
-        [str(THENCE), "sim", "sweep", "counting.yaml", "--set", "agents.ada.by=1,5", "--seeds", "1-3"]
+        [
+            str(THENCE),
+            "sim",
+            "sweep",
+            "counting.yaml",
+            "--set",
+            "agents.ada.by=1,5",
+            "--seeds",
+            "1-3",
+        ]
     )  # as a shell starts what stands before &
     ignoring = f"trap '' INT; exec {words} --jobs 1 --output swept"
     assert ran("sh", "-c", ignoring, cwd=tmp_path).code == -signal.SIGKILL

@@ -22,15 +22,14 @@ from thence.sim.models.client import (
     slots_folder,
 )
 from thence.sim.models.settings import ModelSettings
-from thence.sim.outcomes import Key, Outcomes, RecordedOutcome, read_lines, request_digest
+from thence.sim.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_lines, request_digest
 
 _SAMPLING = ("model", "temperature", "top_p", "max_tokens", "seed")
-_KIND = "llm_call"
 _TOKENS = ("tokens_in", "tokens_out", "tokens_cached")
 SHARED = "shared"
 
 
-class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=_KIND, omit_defaults=True):
+class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=CALL, omit_defaults=True):
     """The outcome of one call: an answer, or a failure with its attempts, or both.
 
     An answer with a failure can't be used, and was paid for.
@@ -262,7 +261,7 @@ def read_cassette(path: Path) -> dict[str, list[RecordedOutcome]]:
 
 def _model_answers(outcomes: Iterable[RecordedOutcome]) -> Iterator[tuple[str, RecordedAnswer]]:
     for outcome in outcomes:
-        if isinstance(outcome.value, dict) and outcome.value.get("kind") == _KIND:
+        if isinstance(outcome.value, dict) and outcome.value.get("kind") == CALL:
             yield outcome.step, _answer_of(outcome)
 
 

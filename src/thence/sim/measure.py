@@ -24,7 +24,7 @@ from thence.core.order import Cone
 from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ThenceError
 from thence.sim.checkpoints import Checkpoint
 from thence.sim.events import level_of
-from thence.sim.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
+from thence.sim.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.recorded import RecordedRun
 from thence.sim.replay import (
     altered_steps,
@@ -45,6 +45,7 @@ _LOOKING = 2 / 3  # the share of the plays that looks for causes; the rest measu
 _REPEATS = 3  # of a play that asks for new answers
 _CHECKPOINTS_MAX = 64
 _LACKS = "it needs an answer that was not recorded"
+_SILENT = "a model gives no answer"
 _Z = 1.96  # of a two-sided interval of 95 %
 
 
@@ -126,6 +127,8 @@ class _Answers(Outcomes):
 
     def record(self, key: Key, value: object = None, error: str | None = None) -> RecordedOutcome:
         self.has_asked = True
+        if isinstance(value, Mapping) and value.get("kind") == CALL and not value.get("answer"):
+            self.turns = min(self.turns, _turn_of(key[0]) - 1)  # nobody was there to answer
         return super().record(key, value, error)
 
 
@@ -221,7 +224,7 @@ class _Player:
             if not self._may_fail:
                 problem, turns = failure, simulation.recorder.turn - 1
         if answers.turns < self._turns:
-            problem, turns = _LACKS, answers.turns
+            problem, turns = _SILENT if may_ask else _LACKS, answers.turns
             details = {step: of for step, of in details.items() if _turn_of(step) <= turns}
         if is_refused:
             problem, turns, details = "the validator refuses the other action", 0, {}

@@ -282,7 +282,12 @@ class WorldMap:
         return [name for index, name in at if self._sees(name) and view.value(index) == place]
 
     def agents_within(
-        self, agent: str, steps: int, *, among: Iterable[str] | None = None, layer: str | None = None
+        self,
+        agent: str,
+        steps: int,
+        *,
+        among: Iterable[str] | None = None,
+        layer: str | None = None,
     ) -> list[str]:
         """Returns the other agents at most so many steps from an agent, nearest first.
 

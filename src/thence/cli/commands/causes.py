@@ -275,9 +275,7 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
     return INTERRUPTED if answer.interrupted else 0
 
 
-def _weight_lines(
-    weights: "Sequence[Weight]", vocabulary: Vocabulary, width: int
-) -> Iterator[str]:
+def _weight_lines(weights: "Sequence[Weight]", vocabulary: Vocabulary, width: int) -> Iterator[str]:
     for weight in weights:
         share = f"{weight.weight:.2f}" if weight.n else "   ?"
         interval = f"{weight.low:.2f}-{weight.high:.2f}"
