@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from bench import incidents
 from tests.cli.warm import warm
-from tests.sim.models import negotiators
+from tests.sim.models import players
 from tests.sim.models.endpoint import Endpoint
 from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
 
@@ -325,12 +325,12 @@ def test_same_request_at_another_step_has_the_recorded_answer(tmp_path):
 
 
 def test_negotiation_by_cassette_is_measured_by_asking_the_endpoint(tmp_path):
-    with Endpoint(negotiators.answer) as endpoint:
-        text = negotiators.SCENARIO.read_text()
+    with Endpoint(players.village) as endpoint:
+        text = (players.SCENARIOS / "negotiation.yaml").read_text()
         text = text.replace("http://127.0.0.1:8000/v1", endpoint.base_url)
         text = text.replace("model: qwen", "model: qwen, retries: 0")
         (tmp_path / "five.yaml").write_text(text)
-        shutil.copy(negotiators.CASSETTE, tmp_path)
+        shutil.copy(players.SCENARIOS / "negotiation.jsonl", tmp_path)
         assert warm("sim", "run", "five.yaml", "--run-id", "five", cwd=tmp_path).code == 0
         words = ("why", "@last", "--log", "output/five", "--measure", "--runs", "20")
         told = " ".join(warm(*words, cwd=tmp_path).out.split())
