@@ -1,6 +1,8 @@
 """Weights of causes: what changed an event when it was altered, by plays that leave no trace."""
 
+import gc
 import json
+import os
 import shutil
 from itertools import pairwise
 
@@ -337,12 +339,16 @@ def test_negotiation_by_cassette_is_measured_by_asking_the_endpoint(tmp_path):
         assert "unknown where it needs an answer that was not recorded" in told
         assert "--allow-calls asks the models, 25 times a play or less, in three plays" in told
         assert not endpoint.requests
-        answer = warm(*words, "--allow-calls", "--json", cwd=tmp_path).json
+        folder = tmp_path / "output" / "five"
+        gc.disable()
+        opened = len(os.listdir("/proc/self/fd"))
+        found = measure(folder, at(folder, "5.end.-.0"), runs=20, allow_calls=True)
+        assert len(os.listdir("/proc/self/fd")) <= opened + 2, "plays close their connections"
+        gc.enable()
     assert endpoint.requests
-    assert (answer["problem"], answer["interrupted"]) == ("", False)
-    asked = [cause for cause in answer["causes"] if cause["spread"]]
-    assert asked
-    assert all(cause["n"] and not cause["unknown"] for cause in answer["causes"])
+    assert (found.problem, found.interrupted) == ("", False)
+    assert [weight for weight in found.weights if weight.spread]
+    assert all(weight.n and not weight.unknown for weight in found.weights)
     alone = warm(*words, "--allow-calls", "--json", cwd=tmp_path)
     assert (alone.code, alone.json["interrupted"]) == (130, True)
     assert "All connection attempts failed" in alone.json["problem"]

@@ -115,21 +115,20 @@ class _Answers(Outcomes):
         self.has_asked = False
 
     def known(self, key: Key) -> RecordedOutcome | None:
-        try:
-            if (outcome := super().known(key)) is not None:
-                return outcome
-        except RunDiverged:
-            if key[1] not in self._by_request:
-                self.turns = min(self.turns, _turn_of(key[0]) - 1)
-                raise
-        alike = self._by_request.get(key[1])
-        return alike[key[2] % len(alike)] if alike else None
+        alike = self._by_request.get(key[1], ())
+        outcome = self._known.get(key) or (alike[key[2] % len(alike)] if alike else None)
+        if outcome is None and not self._may_ask:
+            self._lack(key)
+        return outcome or super().known(key)
 
     def record(self, key: Key, value: object = None, error: str | None = None) -> RecordedOutcome:
         self.has_asked = True
         if isinstance(value, Mapping) and value.get("kind") == CALL and not value.get("answer"):
-            self.turns = min(self.turns, _turn_of(key[0]) - 1)  # nobody was there to answer
+            self._lack(key)  # nobody was there to answer
         return super().record(key, value, error)
+
+    def _lack(self, key: Key) -> None:
+        self.turns = min(self.turns, _turn_of(key[0]) - 1)
 
 
 class _Played(NamedTuple):
@@ -235,14 +234,18 @@ class _Player:
         data = next((data for at, data in reversed(self._checkpoints) if at < turn), None)
         interval = -(-self._turns // _CHECKPOINTS_MAX)
         with simulation.watched():
-            if data is not None:
-                await simulation.restore(msgspec.json.decode(data, type=Checkpoint))
-            while not simulation.reason and simulation.recorder.turn < self._turns:
-                await simulation.play_turn()
-                now = simulation.recorder.turn
-                if not altered_step and now % interval == 0 and (kept := simulation.checkpoint()):
-                    self._checkpoints.append((now, msgspec.json.encode(kept)))
-                await asyncio.sleep(0)  # here a Ctrl-C comes in
+            try:
+                if data is not None:
+                    await simulation.restore(msgspec.json.decode(data, type=Checkpoint))
+                while not simulation.reason and simulation.recorder.turn < self._turns:
+                    await simulation.play_turn()
+                    now = simulation.recorder.turn
+                    is_kept = not altered_step and now % interval == 0
+                    if is_kept and (kept := simulation.checkpoint()):
+                        self._checkpoints.append((now, msgspec.json.encode(kept)))
+                    await asyncio.sleep(0)  # here a Ctrl-C comes in
+            finally:
+                await simulation.close()
         if simulation.reason:
             simulation.end(f"completed: {simulation.reason}")
 
