@@ -359,6 +359,7 @@ def test_allowed_calls_are_repeated_and_their_spread_is_told(tmp_path):
     asked = []
     folder, agents = asking_run(tmp_path, asked)
     count, recorded = len(asked), (folder / "outcomes.jsonl").read_bytes()
+    counts = []
     found = measure(
         folder,
         at(folder, "4.decide.ada.0"),
@@ -366,7 +367,9 @@ def test_allowed_calls_are_repeated_and_their_spread_is_told(tmp_path):
         engine=Adder(),
         allow_calls=True,
         runs=9,
+        on_play=lambda done, runs: counts.append(done),
     )
+    assert counts == list(range(1, 10))
     assert len(asked) > count
     assert (folder / "outcomes.jsonl").read_bytes() == recorded
     assert found.problem == ""
@@ -374,7 +377,7 @@ def test_allowed_calls_are_repeated_and_their_spread_is_told(tmp_path):
     low, high = ben.spread
     assert low <= ben.weight <= high
     assert high > low, "the model answers otherwise each time"
-    assert found.plays >= 9, "a repeated play counts"
+    assert found.plays == 9, "a repeated play counts"
     assert all(each.spread is None for each in found.weights if ".ada" in each.event.step)
 
 

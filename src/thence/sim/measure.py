@@ -153,12 +153,12 @@ class _Player:
     def __init__(
         self, run: RecordedRun, turns: int, steps: Iterable[str | None], objects: Mapping[str, Any]
     ) -> None:
+        check_objects(run, *map(objects.get, ("agents", "engine", "validator")))
         config, settings = run_settings(run, None)
         # the cassette's answers are taken as the recorded ones are; for others models are asked
         self._config = replace(config, llm=replace(config.llm, cassette=None))
         agents = objects.get("agents") or self._config.agents
         self.table = self._config.table([agent.name for agent in agents])
-        check_objects(run, *map(objects.get, ("agents", "engine", "validator")))
         self.run_id, self.events = run.run_id, list(run.log.read())
         self._level = level_of(settings.verbosity)
         self._objects, self._altered = objects, altered_steps(run)
@@ -167,16 +167,15 @@ class _Player:
         self.calls = sum(_turn_of(answer.step) <= turns for answer in answers)
         self._turns, self._steps = turns, frozenset(steps) - {None}
         self._checkpoints: list[tuple[int, bytes]] = []
-        self._may_fail = False
-        self._failures = failures_by_step(self.events)
+        self._may_fail, self._failures = False, failures_by_step(self.events)
         past = [e for e in self.events if (e.turn_number or 0) <= turns and not is_of_process(e)]
         self.reference = self.play({}, stored=RecordedSteps(past))
         self._may_fail = bool(self.reference.problem)
         details = {event.step: plain_details(event.payload) for event in past}
         self.reference.details.update((s, details[s]) for s in self._steps & details.keys())
         # who gave no answer in time is not waited for again; others may fail or not
-        late = {s: facts for s, facts in self._failures.items() if facts["kind"] == "timed_out"}
-        self._failures = late
+        failures = self._failures.items()
+        self._failures = {s: facts for s, facts in failures if facts["kind"] == "timed_out"}
 
     def play(
         self,
@@ -188,8 +187,7 @@ class _Player:
         """Plays with one step altered; raises RunDiverged if stored events don't come again."""
         details: dict[str | None, Mapping[str, Any]] = {}
         problem, turns, altered_step = "", self._turns, next(iter(alter), "")
-        refused_step = altered_step.replace(".decide", ".reject", 1)
-        is_refused = False
+        refused_step, is_refused = altered_step.replace(".decide", ".reject", 1), False
 
         def take(piece: Sequence[Members]) -> None:
             nonlocal is_refused
@@ -369,11 +367,13 @@ class _Trials:
             return False
         alter = {event.step or "": drawn[len(trials)]}
         repeated: list[_Played] = []
-        while len(repeated) < self._repeats and (not repeated or repeated[-1].has_asked):
+        for _ in range(min(self._repeats, self.budget - self.plays)):
             repeated.append(self._player.play(alter, may_ask=self._repeats > 1))
             self.plays += 1
             if self._on_play is not None:
-                self._on_play(min(self.plays, self.budget), self.budget)
+                self._on_play(self.plays, self.budget)
+            if not repeated[-1].has_asked:
+                break
         trials.append(repeated)
         return True
 
@@ -531,11 +531,10 @@ def measure(
     trials = _Trials(player, alterations, runs, allow_calls=allow_calls, on_play=on_play)
     is_interrupted = False
     try:
-        if of_effects:
-            while trials.alter(named):
-                pass
-        else:
+        if not of_effects:
             trials.search(causes, named, answer.cone)
+        while of_effects and trials.alter(named):
+            pass
     except (KeyboardInterrupt, EndpointDown, BudgetSpent) as error:
         is_interrupted = True
         trials.problem = trials.problem or str(error)
