@@ -10,7 +10,7 @@ import pytest
 from bench import incidents
 from tests.cli.warm import warm
 from tests.sim.models import players
-from tests.sim.models.endpoint import Endpoint
+from tests.sim.models.endpoint import Endpoint, Reply
 from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
 
 import thence
@@ -324,6 +324,27 @@ def test_same_request_at_another_step_has_the_recorded_answer(tmp_path):
         assert len(endpoint.requests) == count == found.calls == 3
     ben = weight_at(found, "1.decide.ben.0")
     assert (ben.weight, ben.unknown) == (1, 0), "left out: ben has 0, as in turn 1"
+
+
+def test_play_in_which_a_model_gives_no_answer_says_nothing_of_what_follows(tmp_path):
+    def answer(body):
+        text = body["messages"][0]["content"]
+        return Reply({}, 400) if text == "ben has 2" else text[-1]
+
+    def agents():
+        return [Eye("ada"), Doer("ben", lambda seen: add(seen.turn))]
+
+    with Endpoint(answer) as endpoint:
+        local = {"base_url": endpoint.base_url, "model": "qwen"}
+        given = config(turns=4, agent_vars=NUMBERS, llm={"endpoints": {"local": local}})
+        run = orchestrator(tmp_path, agents(), given=given, on_agent_error="skip").run()
+        named = at(run.output_dir, "4.decide.ada.0")
+        found = measure(
+            run.output_dir, named, agents=agents(), engine=Adder(), allow_calls=True, runs=30
+        )
+    ben = weight_at(found, "1.decide.ben.0")
+    assert ben.unknown > 0, "left out: ben has 2 in turn 3"
+    assert "gives no answer" in found.problem
 
 
 def test_negotiation_by_cassette_is_measured_by_asking_the_endpoint(tmp_path):
