@@ -136,6 +136,7 @@ def test_answer_of_no_use_is_asked_for_once_more_with_the_reason(tmp_path):
     events = events_of(result.output_dir)
     named = causes(events, "1.decide.ann.0")
     assert {"1.llm-decide.ann.0", "1.llm-decide.ann.1"} < named
+    assert "1.llm-decide.ann.0" in causes(events, "1.llm-decide.ann.1")  # its prompt holds it
 
 
 def test_second_answer_of_no_use_is_a_failure_by_policy(tmp_path):

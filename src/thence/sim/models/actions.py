@@ -142,7 +142,7 @@ class ActionSet:
             msgspec.defstruct("Choice", [*of.items()], tag_field=_TAG, tag=name, **terms)
             for name, of in types.items()
         )
-        self._choice: Any = Union[tuple(choices)]
+        self._choice: Any = Union[(*choices,)]
         notes = {"note": _NOTE, "importance": _IMPORTANCE} if has_notes else {}
         self._answer = msgspec.defstruct(
             "Answer", [("action", self._choice), *notes.items()], forbid_unknown_fields=True

@@ -364,7 +364,7 @@ class ModelClient:
         values = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
         details = usage.get("prompt_tokens_details")
         values.append(details.get("cached_tokens") if isinstance(details, dict) else None)
-        tokens = [value if type(value) is int and value >= 0 else None for value in values]
+        tokens = [value if type(value) is int and 0 <= value < 2**53 else None for value in values]
         if own.price_in is not None and own.price_out is not None and None not in tokens[:2]:
             saved = 0.0 if own.price_cached is None else own.price_cached - own.price_in
             prices = (own.price_in, own.price_out, saved)
