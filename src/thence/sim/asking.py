@@ -5,7 +5,6 @@ another run, and answers in place of endpoints.
 """
 
 import asyncio
-import os
 from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -169,8 +168,8 @@ class Models:
         client = self._clients.get(name)
         try:
             if client is None:
-                slots, settings = os.environ.get("THENCE_SIM_SLOTS"), self._settings.endpoints[name]
-                client = ModelClient(name, settings, self._budget, Path(slots) if slots else None)
+                settings = self._settings.endpoints[name]
+                client = ModelClient(name, settings, self._budget)
                 client.check()
                 self._clients[name] = client
             return RecordedAnswer(name, await client.ask(request))

@@ -183,7 +183,7 @@ class View(RecordedView):
         self._close(scope)
 
     @contextmanager
-    def whole_or_nothing(self) -> Iterator[None]:
+    def _whole_or_nothing(self) -> Iterator[None]:
         """Takes back what the block has set, explained and asked for if it raises an error."""
         scope = self._scope
         before = scope.writes.copy(), scope.details, scope.roster

@@ -68,8 +68,8 @@ class Outcomes:
     @property
     def own(self) -> Iterable[RecordedOutcome]:
         """The outcomes that earlier processes of this run paid for."""
-        known = () if self._copies else self._known.values()
-        return [outcome for outcome in known if not outcome.is_copied]
+        recorded = () if self._copies else self._known.values()
+        return [outcome for outcome in recorded if not outcome.is_copied]
 
     def key(self, step: str, request: object) -> Key:
         """Returns the key of the next outcome of a request at a step.

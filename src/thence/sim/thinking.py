@@ -323,7 +323,7 @@ class LLMEngine(BaseEngine):
 
         def take(answer: str) -> None:
             try:
-                with view.whole_or_nothing():
+                with view._whole_or_nothing():
                     self.change(answer, view)
             except ThenceError as error:  # such as a value that its variable can't hold
                 raise ValueError(str(error)) from error

@@ -131,9 +131,9 @@ class _Failure(Exception):
 class ModelClient:
     """The client of one endpoint for one run, used from one event loop.
 
-    `slots` is a folder that processes share: over all of them no more than the endpoint's
-    `concurrency` requests are in flight, and its limits a minute hold. Proxies are those of the
-    environment, none to this machine.
+    `slots`, by default the environment's THENCE_SIM_SLOTS, is a folder that processes share: over
+    all of them no more than the endpoint's `concurrency` requests are in flight, and its limits a
+    minute hold. Proxies are those of the environment, none to this machine.
     """
 
     def __init__(
@@ -141,7 +141,8 @@ class ModelClient:
     ) -> None:
         self.name, self.settings, self._budget = name, settings, budget
         self._key = os.environ.get(settings.key_env or "", "").strip()
-        self._limits = RequestLimits(name, settings, slots)
+        folder = slots or os.environ.get("THENCE_SIM_SLOTS")
+        self._limits = RequestLimits(name, settings, Path(folder) if folder else None)
         # with a connection each: a pool of httpx2 looks at all of its own for each request
         self._lanes: list[httpx2.AsyncHTTPTransport] = []
         self._idle: list[httpx2.AsyncHTTPTransport] = []
