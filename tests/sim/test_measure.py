@@ -311,6 +311,7 @@ class Eye(LLMAgent):
         return add(int(answer))
 
 
+@pytest.mark.rest
 def test_same_request_at_another_step_has_the_recorded_answer(tmp_path):
     def agents():
         return [Eye("ada"), Doer("ben", lambda seen: add(1) if seen.turn == 1 else None)]
@@ -326,6 +327,7 @@ def test_same_request_at_another_step_has_the_recorded_answer(tmp_path):
     assert (ben.weight, ben.unknown) == (1, 0), "left out: ben has 0, as in turn 1"
 
 
+@pytest.mark.rest
 def test_play_in_which_a_model_gives_no_answer_says_nothing_of_what_follows(tmp_path):
     def answer(body):
         text = body["messages"][0]["content"]
@@ -347,6 +349,7 @@ def test_play_in_which_a_model_gives_no_answer_says_nothing_of_what_follows(tmp_
     assert "gives no answer" in found.problem
 
 
+@pytest.mark.rest
 def test_negotiation_by_cassette_is_measured_by_asking_the_endpoint(tmp_path):
     with Endpoint(players.village) as endpoint:
         text = (players.SCENARIOS / "negotiation.yaml").read_text()

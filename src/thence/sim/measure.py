@@ -318,13 +318,13 @@ def _answers_of_models(
         return [], {}
     from thence.sim.asking import answered, read_cassette
 
-    answers, cassette = answered(outcomes.values()), dict[str, list[RecordedOutcome]]()
+    answers, cassette = answered(outcomes.values()), dict[str, dict[Key, RecordedOutcome]]()
     if config.llm.cassette:
         folder = config.source.parent if config.source else Path()
         with suppress(EndpointDown):  # the recorded answers alone will do, too
             cassette = read_cassette(folder / config.llm.cassette)
     by_request: dict[str, list[RecordedOutcome]] = {}
-    for answer in chain(answers, *cassette.values()):
+    for answer in chain(answers, *(alike.values() for alike in cassette.values())):
         by_request.setdefault(answer.request, []).append(answer)
     return answers, by_request
 
