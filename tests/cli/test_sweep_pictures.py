@@ -137,10 +137,20 @@ def test_map_draws_places_and_who_is_there(place, variable, text):
 
 GRID = {"grid": {"width": 7, "height": 4}}
 NETWORK = {"network": {"nodes": "agents", "edges": [["ada", "ben"]], "file": "edges.json"}}
+NUMBERED = {"network": {"edges": [[1, 2], [2, 3]]}}
+LONE = {"places": [{"name": "mill"}, {"name": "inn"}, {"name": "port"}], "network": {"edges": []}}
 
 
-@pytest.mark.parametrize(("spatial", "names"), [(GRID, "0246"), (NETWORK, ["ada", "ben", "cleo"])])
-def test_map_of_a_world_has_its_cells_or_its_edges(place, tmp_path, spatial, names):
+@pytest.mark.parametrize(
+    ("spatial", "position", "names"),
+    [
+        (GRID, "3,2", "0246"),
+        (NETWORK, "", ["ada", "ben", "cleo"]),
+        (NUMBERED, "3", "123"),
+        (LONE, "port", ["mill", "inn", "port"]),
+    ],
+)
+def test_map_of_a_world_has_its_cells_or_its_edges(place, tmp_path, spatial, position, names):
     # as a run of a world leaves it
     run = shutil.copytree(place / "swept" / "set-1-seed-1", tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
@@ -149,7 +159,7 @@ def test_map_of_a_world_has_its_cells_or_its_edges(place, tmp_path, spatial, nam
     (run / "config.json").write_text(json.dumps(config))
     (tmp_path / "edges.json").write_text('[["ben", "cleo", {"layer": "home"}]]')
     result = json.loads((run / "result.json").read_text())
-    result["final_state"]["agent/ada"]["position"] = "3,2" if "grid" in spatial else ""
+    result["final_state"]["agent/ada"]["position"] = position
     (run / "result.json").write_text(json.dumps(result))
     words = ("--map", "1", "--variable", COUNTED, "--output", "map.svg")
     drawn = ET.parse(written(tmp_path, "plot", "run", *words)).getroot()

@@ -1,6 +1,8 @@
 """Weights of causes: what changed an event when it was altered, by plays that leave no trace."""
 
+import gc
 import json
+import os
 import shutil
 from itertools import pairwise
 
@@ -8,7 +10,7 @@ import pytest
 from bench import incidents
 from tests.cli.warm import warm
 from tests.sim.models import players
-from tests.sim.models.endpoint import Endpoint
+from tests.sim.models.endpoint import Endpoint, Reply
 from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
 
 import thence
@@ -309,6 +311,7 @@ class Eye(LLMAgent):
         return add(int(answer))
 
 
+@pytest.mark.rest
 def test_same_request_at_another_step_has_the_recorded_answer(tmp_path):
     def agents():
         return [Eye("ada"), Doer("ben", lambda seen: add(1) if seen.turn == 1 else None)]
@@ -324,6 +327,29 @@ def test_same_request_at_another_step_has_the_recorded_answer(tmp_path):
     assert (ben.weight, ben.unknown) == (1, 0), "left out: ben has 0, as in turn 1"
 
 
+@pytest.mark.rest
+def test_play_in_which_a_model_gives_no_answer_says_nothing_of_what_follows(tmp_path):
+    def answer(body):
+        text = body["messages"][0]["content"]
+        return Reply({}, 400) if text == "ben has 2" else text[-1]
+
+    def agents():
+        return [Eye("ada"), Doer("ben", lambda seen: add(seen.turn))]
+
+    with Endpoint(answer) as endpoint:
+        local = {"base_url": endpoint.base_url, "model": "qwen"}
+        given = config(turns=4, agent_vars=NUMBERS, llm={"endpoints": {"local": local}})
+        run = orchestrator(tmp_path, agents(), given=given, on_agent_error="skip").run()
+        named = at(run.output_dir, "4.decide.ada.0")
+        found = measure(
+            run.output_dir, named, agents=agents(), engine=Adder(), allow_calls=True, runs=30
+        )
+    ben = weight_at(found, "1.decide.ben.0")
+    assert ben.unknown > 0, "left out: ben has 2 in turn 3"
+    assert "gives no answer" in found.problem
+
+
+@pytest.mark.rest
 def test_negotiation_by_cassette_is_measured_by_asking_the_endpoint(tmp_path):
     with Endpoint(players.village) as endpoint:
         text = (players.SCENARIOS / "negotiation.yaml").read_text()
@@ -337,12 +363,16 @@ def test_negotiation_by_cassette_is_measured_by_asking_the_endpoint(tmp_path):
         assert "unknown where it needs an answer that was not recorded" in told
         assert "--allow-calls asks the models, 25 times a play or less, in three plays" in told
         assert not endpoint.requests
-        answer = warm(*words, "--allow-calls", "--json", cwd=tmp_path).json
+        folder = tmp_path / "output" / "five"
+        gc.disable()
+        opened = len(os.listdir("/proc/self/fd"))
+        found = measure(folder, at(folder, "5.end.-.0"), runs=20, allow_calls=True)
+        assert len(os.listdir("/proc/self/fd")) <= opened + 2, "plays close their connections"
+        gc.enable()
     assert endpoint.requests
-    assert (answer["problem"], answer["interrupted"]) == ("", False)
-    asked = [cause for cause in answer["causes"] if cause["spread"]]
-    assert asked
-    assert all(cause["n"] and not cause["unknown"] for cause in answer["causes"])
+    assert (found.problem, found.interrupted) == ("", False)
+    assert [weight for weight in found.weights if weight.spread]
+    assert all(weight.n and not weight.unknown for weight in found.weights)
     alone = warm(*words, "--allow-calls", "--json", cwd=tmp_path)
     assert (alone.code, alone.json["interrupted"]) == (130, True)
     assert "All connection attempts failed" in alone.json["problem"]
@@ -353,6 +383,7 @@ def test_allowed_calls_are_repeated_and_their_spread_is_told(tmp_path):
     asked = []
     folder, agents = asking_run(tmp_path, asked)
     count, recorded = len(asked), (folder / "outcomes.jsonl").read_bytes()
+    counts = []
     found = measure(
         folder,
         at(folder, "4.decide.ada.0"),
@@ -360,7 +391,9 @@ def test_allowed_calls_are_repeated_and_their_spread_is_told(tmp_path):
         engine=Adder(),
         allow_calls=True,
         runs=9,
+        on_play=lambda done, runs: counts.append(done),
     )
+    assert counts == list(range(1, 10))
     assert len(asked) > count
     assert (folder / "outcomes.jsonl").read_bytes() == recorded
     assert found.problem == ""
@@ -368,7 +401,7 @@ def test_allowed_calls_are_repeated_and_their_spread_is_told(tmp_path):
     low, high = ben.spread
     assert low <= ben.weight <= high
     assert high > low, "the model answers otherwise each time"
-    assert found.plays >= 9, "a repeated play counts"
+    assert found.plays == 9, "a repeated play counts"
     assert all(each.spread is None for each in found.weights if ".ada" in each.event.step)
 
 

@@ -134,7 +134,9 @@ def test_moves_that_can_not_be_seen_are_no_causes_of_who_is_near():
         return Action("look", {"near": seen.world_map.agents_within("ann", 9, **among)})
 
     grid = {"grid": {"width": 9, "height": 9}}
-    for sight, names in (({"level": "unaware"}, []), ({"level": "external"}, ["ben", "cleo"])):
+    blind = {"level": "unaware", "within": 2}  # and no better beyond
+    levels = ((blind, []), ({"level": "unaware"}, []), ({"level": "external"}, ["ben", "cleo"]))
+    for sight, names in levels:
         for among in ({}, {"among": NAMES[1:]}):
             agents = [Doer("ann", lambda seen, among=among: near(seen, **among))]
             agents += map(Anyone, NAMES[1:])

@@ -8,7 +8,7 @@ import pytest
 from tests.sim.toys import SCENARIO
 from tests.sim.truth import Run, played
 
-from thence.sim.components.traders import Market, Network, StandingOrder, parse
+from thence.sim.components.traders import Market, StandingOrder, TradeMap, parse
 from thence.sim.scenario import SimulationConfig
 from thence.sim.simulation import Simulation, make_components
 
@@ -129,7 +129,7 @@ def test_traveller_is_on_the_road_until_the_turn_before_arrival():
 
 
 def test_distance_is_along_the_shortest_way(given):
-    network = Network(given.spatial)
+    network = TradeMap(given)
     assert network.distance("Harbour", "Abbey") == 2
     assert network.distance("Abbey", "Harbour") == 2
     assert network.distance("Harbour", "Harbour") == 0
@@ -140,4 +140,4 @@ def test_places_without_a_way_between_have_no_distance():
         {"simulation": {"name": "x"}, "spatial": {"places": [{"name": "A"}, {"name": "B"}]}}
     )
     with pytest.raises(ValueError, match="no way leads from A to B"):
-        Network(given.spatial).distance("A", "B")
+        TradeMap(given).distance("A", "B")

@@ -115,21 +115,20 @@ class _Answers(Outcomes):
         self.has_asked = False
 
     def known(self, key: Key) -> RecordedOutcome | None:
-        try:
-            if (outcome := super().known(key)) is not None:
-                return outcome
-        except RunDiverged:
-            if key[1] not in self._by_request:
-                self.turns = min(self.turns, _turn_of(key[0]) - 1)
-                raise
-        alike = self._by_request.get(key[1])
-        return alike[key[2] % len(alike)] if alike else None
+        alike = self._by_request.get(key[1], ())
+        outcome = self._known.get(key) or (alike[key[2] % len(alike)] if alike else None)
+        if outcome is None and not self._may_ask:
+            self._lack(key)
+        return outcome or super().known(key)
 
     def record(self, key: Key, value: object = None, error: str | None = None) -> RecordedOutcome:
         self.has_asked = True
         if isinstance(value, Mapping) and value.get("kind") == CALL and not value.get("answer"):
-            self.turns = min(self.turns, _turn_of(key[0]) - 1)  # nobody was there to answer
+            self._lack(key)  # nobody was there to answer
         return super().record(key, value, error)
+
+    def _lack(self, key: Key) -> None:
+        self.turns = min(self.turns, _turn_of(key[0]) - 1)
 
 
 class _Played(NamedTuple):
@@ -154,12 +153,12 @@ class _Player:
     def __init__(
         self, run: RecordedRun, turns: int, steps: Iterable[str | None], objects: Mapping[str, Any]
     ) -> None:
+        check_objects(run, *map(objects.get, ("agents", "engine", "validator")))
         config, settings = run_settings(run, None)
         # the cassette's answers are taken as the recorded ones are; for others models are asked
         self._config = replace(config, llm=replace(config.llm, cassette=None))
         agents = objects.get("agents") or self._config.agents
         self.table = self._config.table([agent.name for agent in agents])
-        check_objects(run, *map(objects.get, ("agents", "engine", "validator")))
         self.run_id, self.events = run.run_id, list(run.log.read())
         self._level = level_of(settings.verbosity)
         self._objects, self._altered = objects, altered_steps(run)
@@ -168,16 +167,15 @@ class _Player:
         self.calls = sum(_turn_of(answer.step) <= turns for answer in answers)
         self._turns, self._steps = turns, frozenset(steps) - {None}
         self._checkpoints: list[tuple[int, bytes]] = []
-        self._may_fail = False
-        self._failures = failures_by_step(self.events)
+        self._may_fail, self._failures = False, failures_by_step(self.events)
         past = [e for e in self.events if (e.turn_number or 0) <= turns and not is_of_process(e)]
         self.reference = self.play({}, stored=RecordedSteps(past))
         self._may_fail = bool(self.reference.problem)
         details = {event.step: plain_details(event.payload) for event in past}
         self.reference.details.update((s, details[s]) for s in self._steps & details.keys())
         # who gave no answer in time is not waited for again; others may fail or not
-        late = {s: facts for s, facts in self._failures.items() if facts["kind"] == "timed_out"}
-        self._failures = late
+        failures = self._failures.items()
+        self._failures = {s: facts for s, facts in failures if facts["kind"] == "timed_out"}
 
     def play(
         self,
@@ -189,8 +187,7 @@ class _Player:
         """Plays with one step altered; raises RunDiverged if stored events don't come again."""
         details: dict[str | None, Mapping[str, Any]] = {}
         problem, turns, altered_step = "", self._turns, next(iter(alter), "")
-        refused_step = altered_step.replace(".decide", ".reject", 1)
-        is_refused = False
+        refused_step, is_refused = altered_step.replace(".decide", ".reject", 1), False
 
         def take(piece: Sequence[Members]) -> None:
             nonlocal is_refused
@@ -235,14 +232,18 @@ class _Player:
         data = next((data for at, data in reversed(self._checkpoints) if at < turn), None)
         interval = -(-self._turns // _CHECKPOINTS_MAX)
         with simulation.watched():
-            if data is not None:
-                await simulation.restore(msgspec.json.decode(data, type=Checkpoint))
-            while not simulation.reason and simulation.recorder.turn < self._turns:
-                await simulation.play_turn()
-                now = simulation.recorder.turn
-                if not altered_step and now % interval == 0 and (kept := simulation.checkpoint()):
-                    self._checkpoints.append((now, msgspec.json.encode(kept)))
-                await asyncio.sleep(0)  # here a Ctrl-C comes in
+            try:
+                if data is not None:
+                    await simulation.restore(msgspec.json.decode(data, type=Checkpoint))
+                while not simulation.reason and simulation.recorder.turn < self._turns:
+                    await simulation.play_turn()
+                    now = simulation.recorder.turn
+                    is_kept = not altered_step and now % interval == 0
+                    if is_kept and (kept := simulation.checkpoint()):
+                        self._checkpoints.append((now, msgspec.json.encode(kept)))
+                    await asyncio.sleep(0)  # here a Ctrl-C comes in
+            finally:
+                await simulation.close()
         if simulation.reason:
             simulation.end(f"completed: {simulation.reason}")
 
@@ -366,11 +367,13 @@ class _Trials:
             return False
         alter = {event.step or "": drawn[len(trials)]}
         repeated: list[_Played] = []
-        while len(repeated) < self._repeats and (not repeated or repeated[-1].has_asked):
+        for _ in range(min(self._repeats, self.budget - self.plays)):
             repeated.append(self._player.play(alter, may_ask=self._repeats > 1))
             self.plays += 1
             if self._on_play is not None:
-                self._on_play(min(self.plays, self.budget), self.budget)
+                self._on_play(self.plays, self.budget)
+            if not repeated[-1].has_asked:
+                break
         trials.append(repeated)
         return True
 
@@ -528,11 +531,10 @@ def measure(
     trials = _Trials(player, alterations, runs, allow_calls=allow_calls, on_play=on_play)
     is_interrupted = False
     try:
-        if of_effects:
-            while trials.alter(named):
-                pass
-        else:
+        if not of_effects:
             trials.search(causes, named, answer.cone)
+        while of_effects and trials.alter(named):
+            pass
     except (KeyboardInterrupt, EndpointDown, BudgetSpent) as error:
         is_interrupted = True
         trials.problem = trials.problem or str(error)

@@ -6,7 +6,7 @@ The same runs give the same bytes of SVG.
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,9 @@ import msgspec
 
 from thence.errors import InvalidFilter, NotALog, needs_extra
 from thence.sim.recorded import fitting, open_run
+from thence.sim.scenario_sections import SpatialSettings
 from thence.sim.sweep import planned_runs
+from thence.sim.worlds import with_edges
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,12 +107,17 @@ def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int
         table = run.variables()
         columns = fitting(table.columns[1:], patterns)
         row = next((row for row in table if row["turn"] == turn), {})
-        spatial = run.config["scenario"].get("spatial") or {}
-        folder = Path(run.config["source"] or ".").parent
+        raw, folder = (
+            run.config["scenario"].get("spatial"),
+            Path(run.config["source"] or ".").parent,
+        )
+    spatial, faults = with_edges(msgspec.convert(raw or {}, SpatialSettings), folder, ())
+    for _, message, hint in faults:
+        raise InvalidFilter("could not draw the map", cause=message, hint=hint)
     axes = figure.add_subplot(title=f"{', '.join(patterns)}, turn {turn}", aspect="equal")
-    circle = _draw_places(axes, spatial, folder)
-    if grid := spatial.get("grid"):
-        axes.set(xlim=(-0.5, grid["width"] - 0.5), ylim=(grid["height"] - 0.5, -0.5))
+    circle = _draw_places(axes, spatial)
+    if grid := spatial.grid:
+        axes.set(xlim=(-0.5, grid.width - 0.5), ylim=(grid.height - 0.5, -0.5))
     taken: Counter[str] = Counter()
     drawn: list[tuple[float, float, Any]] = []
     for name in columns if row else ():
@@ -138,16 +145,15 @@ def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int
     figure.legend(handles, kinds, fontsize="small", loc="outside right center")
 
 
-def _draw_places(axes: "Axes", spatial: Mapping[str, Any], folder: Path) -> dict[str, Point]:
+def _draw_places(axes: "Axes", spatial: SpatialSettings) -> dict[str, Point]:
     """Draws places with edges on a circle, and returns where each is."""
-    network = spatial.get("network") or {}
-    edges = [road["between"] for road in spatial.get("roads") or ()] + network.get("edges", [])
-    if "file" in network:
-        edges += msgspec.json.decode((folder / network["file"]).read_bytes())
-    places = list(dict.fromkeys(name for edge in edges for name in edge[:2]))
+    edges = [road.between for road in spatial.roads]
+    edges += [edge.ends for edge in spatial.network.edges] if spatial.network else []
+    names = [place.name for place in spatial.places]
+    places = list(dict.fromkeys([*names, *itertools.chain(*edges)]))
     step = 2 * math.pi / max(1, len(places))
     circle = {place: (math.sin(at * step), math.cos(at * step)) for at, place in enumerate(places)}
-    for a, b, *_ in edges:
+    for a, b in edges:
         axes.plot(*zip(circle[a], circle[b], strict=True), color="0.8", linewidth=1, zorder=0)
     if circle:
         axes.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3))

@@ -1,6 +1,6 @@
 """Many runs of one scenario in one folder, over seeds and values of its settings.
 
-plan.json names the runs. A sweep plays those that lack and plays on those that were cut off: the
+plan.json tells which runs. A sweep plays those that lack and plays on those that were cut off: the
 same sweep, begun again, goes on. Its worker processes end with it, however it ends.
 """
 
@@ -52,16 +52,24 @@ class PlannedRun(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The runs of a sweep: each combination of the settings' values with each seed.
-
-    `scenario` is a file, `sha256` the digest of its bytes.
-    """
+    """The plan of a sweep; `scenario` is a file, `sha256` the digest of its bytes."""
 
     scenario: str
     sha256: str
     settings: dict[str, list[Any]]
     seeds: list[int]
-    runs: list[PlannedRun]
+
+    @property
+    def runs(self) -> list[PlannedRun]:
+        """A run for each combination of the settings' values with each seed."""
+        combinations = enumerate(itertools.product(*self.settings.values()), 1)
+        return [
+            PlannedRun(
+                f"set-{number}-seed-{seed}", dict(zip(self.settings, values, strict=True)), seed
+            )
+            for number, values in combinations
+            for seed in self.seeds
+        ]
 
 
 def make_plan(scenario: str | Path, settings: dict[str, list[Any]], seeds: Sequence[int]) -> Plan:
@@ -80,33 +88,21 @@ def make_plan(scenario: str | Path, settings: dict[str, list[Any]], seeds: Seque
     count = math.prod(map(len, settings.values())) * len(seeds)
     if count > RUNS_MAX:
         cause = f"it has {count:,} runs, more than {RUNS_MAX:,}"
-        raise ThenceError(
-            "could not plan the sweep", cause=cause, hint="name fewer seeds or values"
-        )
-    sha256, runs = hashlib.sha256(file.read_bytes()).hexdigest(), _runs(settings, seeds)
-    return Plan(scenario=str(file), sha256=sha256, settings=settings, seeds=seeds, runs=runs)
-
-
-def _runs(settings: dict[str, list[Any]], seeds: Sequence[int]) -> list[PlannedRun]:
-    return [
-        PlannedRun(f"set-{number}-seed-{seed}", dict(zip(settings, values, strict=True)), seed)
-        for number, values in enumerate(itertools.product(*settings.values()), 1)
-        for seed in seeds
-    ]
+        hint = "name fewer seeds or values"
+        raise ThenceError("could not plan the sweep", cause=cause, hint=hint)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    return Plan(scenario=str(file), sha256=sha256, settings=settings, seeds=seeds)
 
 
 def read_plan(folder: Path) -> Plan:
     """Returns the plan that a folder holds; raises ThenceError where there is none."""
     try:
-        plan = msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
-        if plan.runs != _runs(plan.settings, plan.seeds):  # their ids name folders
-            raise ValueError("its runs are not those of its settings and seeds")
-    except (OSError, ValueError) as error:
-        hint = "name the folder of a sweep as it wrote it, or a scenario to begin one"
+        return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
+    except (OSError, msgspec.DecodeError) as error:
+        hint = "name the folder of a sweep, or a scenario to begin one"
         raise ThenceError(
             "could not read a plan in", place=folder, cause=error, hint=hint
         ) from error
-    return plan
 
 
 def keep_plan(folder: Path, plan: Plan) -> Plan:
@@ -173,9 +169,9 @@ class Sweep:
 
     def __init__(self, plan: Plan, folder: Path, on_done: Callable[[int], None]) -> None:
         self.faults: dict[str, str] = {}
-        self.waiting = deque(run for run in plan.runs if not is_completed(folder, run))
-        self.completed = len(plan.runs) - len(self.waiting)
-        self.folder = folder.absolute()
+        runs, self.folder = plan.runs, folder.absolute()
+        self.waiting = deque(run for run in runs if not is_completed(folder, run))
+        self.completed = len(runs) - len(self.waiting)
         slots = self.folder / "slots"
         slots.mkdir(exist_ok=True)
         self.environment = {SLOTS: str(slots)}

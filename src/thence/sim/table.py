@@ -12,7 +12,7 @@ import msgspec
 
 from thence.core.clock import microseconds
 from thence.core.sentences.table import INTEGER_MAX, escape_formula
-from thence.errors import ExtraMissing
+from thence.errors import needs_extra
 
 if TYPE_CHECKING:
     import pandas
@@ -58,7 +58,6 @@ class Table:
     ) -> None:
         self.columns = tuple(kinds)
         self.kinds = kinds
-        self._kinds = tuple(kinds.values())
         self._rows = rows
         self._length = length
 
@@ -66,9 +65,8 @@ class Table:
         return self._length
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        columns = self.columns
         for row in self._values():
-            yield dict(zip(columns, row, strict=True))
+            yield dict(zip(self.columns, row, strict=True))
 
     def __repr__(self) -> str:
         return f"<Table of {self._length:,} rows, {len(self.columns):,} columns>"
@@ -80,18 +78,15 @@ class Table:
         columns of several types are objects. Raises ExtraMissing without pandas, which
         `pip install 'thence[tables]'` installs.
         """
-        try:
+        with needs_extra("tables", "pandas"):
             import pandas
-        except ImportError as error:
-            hint = "pip install 'thence[tables]'"
-            raise ExtraMissing("could not make a data frame", cause=error, hint=hint) from error
         columns: list[list[Any]] = [[] for _ in self.columns]
         for row in self._values():
             for column, value in zip(columns, row, strict=True):
                 column.append(value)
         arrays = {
             name: _pandas_array(pandas, kind, values)
-            for name, kind, values in zip(self.columns, self._kinds, columns, strict=True)
+            for (name, kind), values in zip(self.kinds.items(), columns, strict=True)
         }
         return pandas.DataFrame(arrays, columns=list(self.columns), copy=False)
 
@@ -156,12 +151,9 @@ def write_parquet(
 
     Raises ExtraMissing without pyarrow, and OSError.
     """
-    try:
+    with needs_extra("tables", "pyarrow"):
         import pyarrow
         from pyarrow import parquet
-    except ImportError as error:
-        hint = "pip install 'thence[tables]'"
-        raise ExtraMissing("could not write Parquet", cause=error, hint=hint) from error
     types = {
         "none": pyarrow.null(),
         "bool": pyarrow.bool_(),

@@ -11,6 +11,7 @@ agent, also of those elsewhere: the variable `map/whereabouts`, which nobody set
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,10 +45,8 @@ class Grid:
         """Returns the cells one step away."""
         if place not in self._near:
             (x, y), (width, height) = self.places[place], self._size
-            around = [
-                (a, b) for b in (-1, 0, 1) for a in (-1, 0, 1) if self._is_square or not a * b
-            ]
-            cells = [(x + a, y + b) for a, b in around]
+            around = product((-1, 0, 1), repeat=2)
+            cells = [(x + a, y + b) for b, a in around if self._is_square or not a * b]
             if self._wraps:
                 cells = [(a % width, b % height) for a, b in cells]
             names = dict.fromkeys(f"{a},{b}" for a, b in cells)
@@ -69,7 +68,7 @@ class Graph:
         self, spatial: SpatialSettings, network: NetworkSettings, table: VariableTable | None = None
     ) -> None:
         self.changes, self._is_directed = network.changes, network.directed
-        self._owner = "agent" if network.nodes == "agents" else "place"
+        self.owner = "agent" if network.nodes == "agents" else "place"
         self._table = table
         self.places: dict[str, Any] = dict.fromkeys(place.name for place in spatial.places)
         self.layers: dict[str, dict[str, dict[str, Any]]] = {}
@@ -87,7 +86,7 @@ class Graph:
     def variable(self, place: str, layer: str) -> int:
         """Returns the index of the variable with the edges of a place in a layer."""
         assert self._table is not None, "a run has a table"
-        return self._table.index(f"{self._owner}/{place}", _links_name(layer))
+        return self._table.index(f"{self.owner}/{place}", _links_name(layer))
 
     def links(self, place: str, read: Read, layer: str) -> dict[str, Any]:
         """Returns the attributes of a place's edges in one layer, by the place they lead to.
@@ -145,8 +144,7 @@ class World:
         if isinstance(shape, Graph) and shape.changes:
             for layer, by_place in shape.layers.items():
                 for place, links in by_place.items():
-                    variable = self.table[shape.variable(place, layer)]
-                    first[variable.scope, variable.declaration.name] = links
+                    first[f"{shape.owner}/{place}", _links_name(layer)] = links
         for agent in () if self.is_of_agents or not places else _agents(self.table):
             if not state.agent(agent)[POSITION]:
                 first[f"agent/{agent}", POSITION] = chance(agent).choice(places)
@@ -342,7 +340,7 @@ class WorldMap:
         for a, b in shape.directions(start, goal):
             links = shape.links(a, self._view.value, layer)
             links.pop(b, None)
-            self._view.put(shape.variable(a, layer), links if edge is None else {**links, b: edge})
+            self._view.put(shape.variable(a, layer), links | ({} if edge is None else {b: edge}))
 
     def _search(
         self, start: str, layer: str | None, *, steps: float = float("inf"), goal: str = ""

@@ -53,9 +53,8 @@ def _seeds(context: click.Context, parameter: click.Parameter, text: str | None)
         match = _SEEDS.fullmatch(part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
         if not 0 <= last - first < _SEEDS_MAX:
-            raise click.BadParameter(
-                f"{part!r} is no seed, and no range such as 1-50", context, parameter
-            )
+            reason = f"{part!r} is no seed, and no range such as 1-50"
+            raise click.BadParameter(reason, context, parameter)
         seeds.update(range(first, last + 1))
     return sorted(seeds)
 
@@ -110,12 +109,12 @@ def sweep_command(
 
     out = current()
     folder, plan = _plan(out, scenario, settings, seeds, output)
+    runs = plan.runs
     if is_printed:
-        runs = [run for run in plan.runs if not is_completed(folder, run)]
-        commands = [command_of(plan, run, folder) for run in runs]
+        commands = [command_of(plan, run, folder) for run in runs if not is_completed(folder, run)]
         out.result({"commands": commands}, commands)
         return 0
-    count, status, code = len(plan.runs), "completed", 0
+    count, status, code = len(runs), "completed", 0
     with parts_done(out, "runs") as show:
         sweep = Sweep(plan, folder, lambda completed: show(completed, count))
         os.environ |= {**sweep.environment, "RAY_USAGE_STATS_ENABLED": "0"}
@@ -128,7 +127,7 @@ def sweep_command(
             status, code = "interrupted", INTERRUPTED
     failed = [
         {"run_id": run.run_id, "error": fault, "next": command_of(plan, run, folder)}
-        for run in plan.runs
+        for run in runs
         if (fault := sweep.faults.get(run.run_id))
     ]
     if failed and not code:

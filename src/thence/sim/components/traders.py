@@ -10,6 +10,7 @@ traders affect a market, which keeps causes few.
 """
 
 import heapq
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,6 @@ from thence.sim.agents import (
 )
 from thence.sim.engine import BaseEngine, View
 from thence.sim.scenario import SimulationConfig
-from thence.sim.scenario_sections import SpatialSettings
 from thence.sim.state import State
 
 ON_THE_ROAD = "road"
@@ -117,20 +117,20 @@ class Market:
 class TradeMap:
     """The markets by place and good, their licensed traders, the distances of places."""
 
-    def __init__(self, config: SimulationConfig, markets: Iterable[Market]) -> None:
-        self.network = Network(config.spatial)
+    def __init__(self, config: SimulationConfig, markets: Iterable[Market] = ()) -> None:
         self.markets = {(market.place, market.good): market for market in markets}
-        self.traders = {
-            agent.name: tuple(agent.params["goods"])
-            for agent in config.agents
-            if {"goods", "places"} <= agent.params.keys()
-        }
+        self.traders: dict[str, tuple[str, ...]] = {}
         self.licensed: dict[tuple[str, str], list[str]] = {key: [] for key in self.markets}
         for agent in config.agents:
-            for place in agent.params.get("places", ()):
-                for good in agent.params.get("goods", ()):
-                    if (place, good) in self.licensed:
-                        self.licensed[place, good].append(agent.name)
+            if {"goods", "places"} <= agent.params.keys():
+                goods = self.traders[agent.name] = tuple(agent.params["goods"])
+                for key in self.markets.keys() & itertools.product(agent.params["places"], goods):
+                    self.licensed[key].append(agent.name)
+        self._distances: dict[str, dict[str, int]] = {}
+        self._roads: dict[str, list[tuple[int, str]]] = {}
+        for road in config.spatial.roads:
+            for origin, destination in (road.between, road.between[::-1]):
+                self._roads.setdefault(origin, []).append((road.turns, destination))
 
     def has(self, place: str, good: str) -> bool:
         """Reports whether a good is traded at a place."""
@@ -141,24 +141,7 @@ class TradeMap:
         return amount // max(1, len(self.licensed[place, good]))
 
     def distance(self, origin: str, destination: str) -> int:
-        """Returns the turns of travel between two places; ValueError if there is no way."""
-        return self.network.distance(origin, destination)
-
-
-class Network:
-    """A map of places; distances are in turns, along the shortest way."""
-
-    def __init__(self, spatial: SpatialSettings) -> None:
-        self.places = tuple(place.name for place in spatial.places)
-        self._roads: dict[str, dict[str, int]] = {name: {} for name in self.places}
-        for road in spatial.roads:
-            a, b = road.between
-            turns = min(road.turns, self._roads[a].get(b, road.turns))
-            self._roads[a][b] = self._roads[b][a] = turns
-        self._distances: dict[str, dict[str, int]] = {}
-
-    def distance(self, origin: str, destination: str) -> int:
-        """Returns the turns from one place to another; ValueError if there is no way."""
+        """Returns the turns of travel along the shortest way; ValueError if there is none."""
         if origin not in self._distances:
             self._distances[origin] = self._distances_from(origin)
         if destination not in self._distances[origin]:
@@ -171,11 +154,10 @@ class Network:
         frontier = [(0, origin)]
         while frontier:
             turns, place = heapq.heappop(frontier)
-            if place in distances:
-                continue
-            distances[place] = turns
-            for neighbour, road_turns in self._roads[place].items():
-                heapq.heappush(frontier, (turns + road_turns, neighbour))
+            if place not in distances:
+                distances[place] = turns
+                for road_turns, neighbour in self._roads.get(place, ()):
+                    heapq.heappush(frontier, (turns + road_turns, neighbour))
         return distances
 
 
@@ -215,7 +197,7 @@ class Trader(BaseAgent):
         if observation.rejections:
             return self._decide_again(observation, location, observation.rejections[-1])
         if observation["provisions"] <= _LOW_PROVISIONS and observation["money"] >= 1:
-            return self._restock(location, _FULL_PROVISIONS)
+            return _restock(location)
         for good in self.goods:
             held = observation[good]
             if held:
@@ -226,10 +208,8 @@ class Trader(BaseAgent):
         """Sells here, or travels to the place where a unit earns most."""
         trade_map: TradeMap = observation.facts
         earnings = {
-            place: _price(observation, place, good)
-            - self.turn_cost * trade_map.distance(location, place)
-            for place in self.places
-            if trade_map.has(place, good)
+            place: price - self.turn_cost * trade_map.distance(location, place)
+            for place, price in self._prices(observation, good).items()
         }
         best = max(earnings, key=lambda place: (earnings[place], place))
         if best != location:
@@ -243,32 +223,28 @@ class Trader(BaseAgent):
         trade_map: TradeMap = observation.facts
         choices = []
         for good in self.goods:
-            prices = {
-                place: _price(observation, place, good)
-                for place in self.places
-                if trade_map.has(place, good)
-            }
-            for source, cost in prices.items():
-                for target, value in prices.items():
-                    if source != target:
-                        turns = trade_map.distance(location, source)
-                        turns += trade_map.distance(source, target)
-                        gain = value - cost - self.turn_cost * turns
-                        choices.append((round(gain, 4), source, target, good, cost))
+            prices = self._prices(observation, good)
+            for source, target in itertools.permutations(prices, 2):
+                turns = trade_map.distance(location, source) + trade_map.distance(source, target)
+                gain = prices[target] - prices[source] - self.turn_cost * turns
+                choices.append((round(gain, 4), source, target, good, prices[source]))
         gain, source, target, good, cost = max(choices)
         if gain < self.margin:
-            return _rest(location, observation.turn + 2)
+            return _rest(location, observation.turn)
         if source != location:
             return _travel(trade_map, location, source, observation.turn, f"to buy {good}")
         amount_max = self.lot + observation.random("haggle").randint(0, 2)
         amount = min(amount_max, int((observation["money"] - _PURSE) / cost))
         if amount < 1:
-            return _rest(location, observation.turn + 2)
+            return _rest(location, observation.turn)
         return _trade(StandingOrder("buy", location, amount, good), cost, f", to sell at {target}")
 
-    def _restock(self, location: str, amount: int) -> Action:
-        order = StandingOrder("restock", location, amount)
-        return _action(order, "restock", order.text)
+    def _prices(self, observation: Observation, good: str) -> dict[str, float]:
+        """Returns the prices of a good at the trader's places."""
+        has = observation.facts.has
+        return {
+            place: _price(observation, place, good) for place in self.places if has(place, good)
+        }
 
     def _decide_again(
         self, observation: Observation, location: str, rejection: Rejection
@@ -282,8 +258,8 @@ class Trader(BaseAgent):
             )
             return _trade(order, _price(observation, location, order.good))
         if "provisions_needed" in facts:
-            return self._restock(location, _FULL_PROVISIONS)
-        return _rest(location, observation.turn + 2)
+            return _restock(location)
+        return _rest(location, observation.turn)
 
 
 def _price(observation: Observation, place: str, good: str) -> float:
@@ -302,19 +278,19 @@ def _travel(trade_map: TradeMap, location: str, to: str, turn: int, purpose: str
     return _action(order, "travel", f"travel to {to}, {turns} {unit}, {purpose}")
 
 
-def _rest(location: str, until: int) -> Action:
-    order = StandingOrder("rest", location, until=until)
+def _rest(location: str, turn: int) -> Action:
+    order = StandingOrder("rest", location, until=turn + 2)
     return _action(order, "rest", order.text)
 
 
+def _restock(location: str) -> Action:
+    order = StandingOrder("restock", location, _FULL_PROVISIONS)
+    return _action(order, "restock", order.text)
+
+
 def _action(order: StandingOrder, decision_type: str, text: str) -> Action:
-    fields: dict[str, object] = {"place": order.place}
-    if order.good:
-        fields["good"] = order.good
-    if order.amount:
-        fields["amount"] = order.amount
-    if order.until:
-        fields["until"] = order.until
+    names = ("place", "good", "amount", "until")
+    fields = {name: value for name in names if (value := getattr(order, name))}
     return Action(order.verb, fields, decision=text, decision_type=decision_type)
 
 
@@ -338,18 +314,11 @@ class TradeInspector(BaseValidator):
             if isinstance(amount, int) and amount > held:
                 return Verdict.reject(f"{action.agent_id} has {held} {good}", at_most=held)
         elif action.action_type == "travel":
-            return self._judge_travel(action, state)
-        return Verdict.accept()
-
-    def _judge_travel(self, action: Action, state: RecordedState) -> Verdict:
-        until = action.payload.get("until")
-        turns = until - state.turn if isinstance(until, int) else 0
-        provisions = state.agent(action.agent_id)["provisions"]
-        if turns > provisions:
-            return Verdict.reject(
-                f"{turns} turns on the road need more than {provisions} provisions",
-                provisions_needed=turns,
-            )
+            until, provisions = action.payload.get("until"), trader["provisions"]
+            turns = until - state.turn if isinstance(until, int) else 0
+            if turns > provisions:
+                reason = f"{turns} turns on the road need more than {provisions} provisions"
+                return Verdict.reject(reason, provisions_needed=turns)
         return Verdict.accept()
 
 
@@ -374,13 +343,13 @@ class TradeNetwork(BaseEngine):
 
     def initialize_state(self, state: State) -> State:
         """Returns the state with each price by its stock, and all traders at rest."""
-        changes: dict[tuple[str, str], object] = {}
-        for (place, good), market in self.facts.markets.items():
-            stock = state.place(place)[f"stock_{good}"]
-            changes[f"place/{place}", f"price_{good}"] = market.price(stock)
+        changes: dict[tuple[str, str], object] = {
+            (f"place/{place}", f"price_{good}"): market.price(state.place(place)[f"stock_{good}"])
+            for (place, good), market in self.facts.markets.items()
+        }
         for trader in self.facts.traders:
-            place_view = state.agent(trader)["location"]
-            changes[f"agent/{trader}", "order"] = StandingOrder("rest", place_view, until=0).text
+            order = StandingOrder("rest", state.agent(trader)["location"])
+            changes[f"agent/{trader}", "order"] = order.text
         return state.replace(changes)
 
     def reach(self, agent: str) -> Iterable[tuple[str, str]]:
