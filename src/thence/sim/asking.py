@@ -97,8 +97,8 @@ class Models:
         # the calls of one turn by request, with the causes of all who share one
         self._shared: dict[str, tuple[asyncio.Task[ModelCall], set[str]]] = {}
         self._shared_turn = ""
-        self._cassette_file = (folder or Path()) / settings.cassette if settings.cassette else None
-        self._cassette: dict[str, dict[Key, RecordedOutcome]] | None = None
+        self._cassette_file = (folder or Path()) / (settings.cassette or "")
+        self._cassette: dict[Key | str, RecordedOutcome] = {}
 
     async def ask(
         self,
@@ -158,7 +158,7 @@ class Models:
         key = self._outcomes.key(step, content)
         recorded = self._outcomes.known(key)
         if recorded is None:
-            take = self._played if self._cassette_file else self._answered
+            take = self._played if self._settings.cassette else self._answered
             answer = await take(key, name, request)
             recorded = self._outcomes.record(key, msgspec.to_builtins(answer))
         return ModelCall(key[1], request.messages, _answer_of(recorded))
@@ -185,18 +185,24 @@ class Models:
 
     async def _played(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
         """Takes an answer from the cassette: that of the same step, else the first."""
-        if self._cassette is None:
-            self._cassette = _cassette(cast(Path, self._cassette_file))
-        lines = self._cassette.get(key[1])
-        if not lines:
-            turn, _, agent = key[0].split(".", 2)
+        answers, (step, digest, _) = self._cassette, key
+        try:
+            for line in () if answers else read_lines(self._cassette_file):
+                answers[line.step, line.request, line.occurrence] = line
+                answers.setdefault(line.request, line)
+        except OSError as error:
+            hint = "thence sim cassette RUN --output FILE makes one of a run"
+            place, cause = self._cassette_file, error.strerror or error
+            raise EndpointDown("could not read", place=place, cause=cause, hint=hint) from error
+        if digest not in answers:
+            turn, _, agent = step.split(".", 2)
             raise EndpointDown(
                 "could not ask the model",
                 place=f"for {agent} in turn {turn}",
                 cause=f"cassette {self._cassette_file} has no answer to this request",
                 hint="prompt, model or sampling differ from those of the run that it was made of",
             )
-        return _answer_of(lines.get(key) or next(iter(lines.values())))
+        return _answer_of(answers.get(key) or answers[digest])
 
 
 def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
@@ -205,13 +211,13 @@ def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
     A shared call counts for `shared`. A cost is None where no call has one.
     """
     sums: dict[str, dict[str, dict[str, Any]]] = {"by_agent": {}, "by_model": {}}
+    start = {**dict.fromkeys(("calls", "failed", *_TOKENS), 0), "cost": None}
     for step, recorded in _model_answers(outcomes):
         _, phase, agent = step.split(".", 2)
         answer = recorded.answer
         model = answer.model if answer else recorded.endpoint
         for section, name in (("by_agent", phase if agent == "-" else agent), ("by_model", model)):
-            start = dict.fromkeys(("calls", "failed", *_TOKENS), 0)
-            entry = sums[section].setdefault(name, {**start, "cost": None})
+            entry = sums[section].setdefault(name, {**start})
             entry["calls"] += 1
             entry["failed"] += bool(recorded.failure)
             for key in _TOKENS:
@@ -245,20 +251,6 @@ def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
     lines.sort(key=lambda line: int(line.step.partition(".")[0]))
     replace_file(path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
     return len(lines)
-
-
-def _cassette(path: Path) -> dict[str, dict[Key, RecordedOutcome]]:
-    """Returns the answers in a file by request; raises EndpointDown if it can't be read."""
-    answers: dict[str, dict[Key, RecordedOutcome]] = {}
-    try:
-        for line in read_lines(path):
-            key = line.step, line.request, line.occurrence
-            answers.setdefault(line.request, {})[key] = line
-    except OSError as error:
-        hint = "thence sim cassette RUN --output FILE makes one of a run"
-        cause = error.strerror or error
-        raise EndpointDown("could not read", place=path, cause=cause, hint=hint) from error
-    return answers
 
 
 def _model_answers(outcomes: Iterable[RecordedOutcome]) -> Iterator[tuple[str, RecordedAnswer]]:
