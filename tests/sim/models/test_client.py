@@ -442,6 +442,7 @@ def test_proxy_of_the_environment_is_asked_for_other_machines(monkeypatch):
         assert len(endpoint.requests) == 1
 
 
+@pytest.mark.rest
 def test_time_in_which_nobody_asks_is_no_silence():
     async def run(url: str) -> list[BaseException]:
         settings = EndpointSettings(base_url=url, model="qwen", timeout_s=0.3, retries=0)
@@ -458,3 +459,11 @@ def test_time_in_which_nobody_asks_is_no_silence():
     with Endpoint(fault="500") as endpoint:
         errors = asyncio.run(run(endpoint.base_url))
     assert [type(error) for error in errors] == [ModelCallFailed] * 2
+
+
+@pytest.mark.parametrize("fault", ["huge", "huge_chunked"])
+def test_connection_of_an_answer_that_is_left_half_read_is_not_waited_for(fault):
+    with Endpoint(fault=fault, faults=1) as endpoint:
+        first, second = ask(endpoint, asks=2, concurrency=1, timeout_s=3, retries=0)
+    assert reasons(failed(first).attempts) == ["too_large"]
+    assert isinstance(second, ModelAnswer), second
