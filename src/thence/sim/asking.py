@@ -21,14 +21,13 @@ from thence.sim.models.client import (
     ModelRequest,
 )
 from thence.sim.models.settings import ModelSettings
-from thence.sim.outcomes import Key, Outcomes, RecordedOutcome, read_lines, request_digest
+from thence.sim.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_lines, request_digest
 
-_KIND = "llm_call"
 _TOKENS = ("tokens_in", "tokens_out", "tokens_cached")
 SHARED = "shared"
 
 
-class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=_KIND, omit_defaults=True):
+class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=CALL, omit_defaults=True):
     """The outcome of one call: an answer, or a failure with its attempts, or both.
 
     An answer with a failure can't be used, and was paid for.
@@ -98,7 +97,7 @@ class Models:
         self._shared: dict[str, tuple[asyncio.Task[ModelCall], set[str]]] = {}
         self._shared_turn = ""
         self._cassette_file = (folder or Path()) / (settings.cassette or "")
-        self._cassette: dict[Key | str, RecordedOutcome] = {}
+        self._cassette: dict[str, dict[Key, RecordedOutcome]] | None = None
 
     async def ask(
         self,
@@ -185,24 +184,18 @@ class Models:
 
     async def _played(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
         """Takes an answer from the cassette: that of the same step, else the first."""
-        answers, (step, digest, _) = self._cassette, key
-        try:
-            for line in () if answers else read_lines(self._cassette_file):
-                answers[line.step, line.request, line.occurrence] = line
-                answers.setdefault(line.request, line)
-        except OSError as error:
-            hint = "thence sim cassette RUN --output FILE makes one of a run"
-            place, cause = self._cassette_file, error.strerror or error
-            raise EndpointDown("could not read", place=place, cause=cause, hint=hint) from error
-        if digest not in answers:
-            turn, _, agent = step.split(".", 2)
+        if self._cassette is None:
+            self._cassette = read_cassette(self._cassette_file)
+        lines = self._cassette.get(key[1])
+        if not lines:
+            turn, _, agent = key[0].split(".", 2)
             raise EndpointDown(
                 "could not ask the model",
                 place=f"for {agent} in turn {turn}",
                 cause=f"cassette {self._cassette_file} has no answer to this request",
                 hint="prompt, model or sampling differ from those of the run that it was made of",
             )
-        return _answer_of(answers.get(key) or answers[digest])
+        return _answer_of(lines.get(key) or next(iter(lines.values())))
 
 
 def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
@@ -238,12 +231,17 @@ def is_failure(outcome: RecordedOutcome) -> bool:
     return any(recorded.failure for _, recorded in _model_answers([outcome]))
 
 
+def answered(outcomes: Iterable[RecordedOutcome]) -> list[RecordedOutcome]:
+    """Returns the outcomes that are answers of models."""
+    return [line for line in outcomes if [*_model_answers([line])] and not is_failure(line)]
+
+
 def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
     """Writes the answers of a run's models to a file, and returns their number.
 
     Raises ThenceError if there are none.
     """
-    lines = [line for line in outcomes if [*_model_answers([line])] and not is_failure(line)]
+    lines = answered(outcomes)
     if not lines:
         hint = "name a run of a scenario with agents that ask models"
         cause = "the run has no answers of models"
@@ -253,9 +251,23 @@ def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
     return len(lines)
 
 
+def read_cassette(path: Path) -> dict[str, dict[Key, RecordedOutcome]]:
+    """Returns the answers in a file by request; raises EndpointDown if it can't be read."""
+    answers: dict[str, dict[Key, RecordedOutcome]] = {}
+    try:
+        for line in read_lines(path):
+            key = line.step, line.request, line.occurrence
+            answers.setdefault(line.request, {})[key] = line
+    except OSError as error:
+        hint = "thence sim cassette RUN --output FILE makes one of a run"
+        cause = error.strerror or error
+        raise EndpointDown("could not read", place=path, cause=cause, hint=hint) from error
+    return answers
+
+
 def _model_answers(outcomes: Iterable[RecordedOutcome]) -> Iterator[tuple[str, RecordedAnswer]]:
     for outcome in outcomes:
-        if isinstance(outcome.value, dict) and outcome.value.get("kind") == _KIND:
+        if isinstance(outcome.value, dict) and outcome.value.get("kind") == CALL:
             yield outcome.step, _answer_of(outcome)
 
 

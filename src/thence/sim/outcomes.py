@@ -19,6 +19,7 @@ import msgspec
 from thence.errors import InvalidEvent, RunDiverged, ThenceError
 
 FILE = "outcomes.jsonl"
+CALL = "llm_call"  # the kind of a model's answer
 Key = tuple[str, str, int]  # step, SHA-256 of the request, occurrence
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
