@@ -12,8 +12,10 @@ from tests.sim.toys import at_turn, killed, lines, told
 import thence
 from thence.errors import ThenceError
 from thence.sim import SimulationOrchestrator, branch, replay, resume
-from thence.sim.asking import write_cassette
-from thence.sim.outcomes import read_outcomes
+from thence.sim.asking import Models, write_cassette
+from thence.sim.models.client import ModelRequest
+from thence.sim.models.settings import EndpointSettings, ModelSettings
+from thence.sim.outcomes import Outcomes, read_outcomes
 
 pytestmark = pytest.mark.promise("O12")
 
@@ -233,6 +235,27 @@ def test_request_that_a_cassette_lacks_names_agent_and_turn(tmp_path):
         write_cassette([], cassette)
 
 
+def test_cassette_answers_each_step_as_it_was_answered_whatever_was_asked_before(tmp_path):
+    """So that a run that is resumed, which asks for a part, goes on as a whole one."""
+    request, path = ModelRequest(({"role": "user", "content": "How many?"},)), tmp_path / "a.jsonl"
+
+    async def play(steps, url, outcomes, cassette=None):
+        local = EndpointSettings(base_url=url, model="qwen")
+        models = Models(ModelSettings(endpoints={"local": local}, cassette=cassette), outcomes)
+        calls = [await models.ask(step, request, {}.keys()) for step in steps]
+        await models.close()
+        return [call.outcome.text() for call in calls]
+
+    steps = [f"{turn}.decide.ann" for turn in (1, 2, 3)]
+    with Endpoint(lambda body: str(len(endpoint.requests))) as endpoint:
+        outcomes = Outcomes(tmp_path / "outcomes.jsonl")
+        assert asyncio.run(play(steps, endpoint.base_url, outcomes)) == ["1", "2", "3"]
+    write_cassette(read_outcomes(tmp_path).values(), path)
+    played = [*steps[1:], "4.decide.ann", "1.decide.ben"]
+    answers = asyncio.run(play(played, "http://127.0.0.1:9/v1", Outcomes(), str(path)))
+    assert answers == ["2", "3", "1", "1"]
+
+
 def test_agents_that_share_have_one_call_which_all_their_decisions_name(tmp_path):
     same = lambda body: act("give", to="ben", amount=1)  # noqa: E731
     with Endpoint(same) as endpoint:
@@ -255,6 +278,7 @@ def test_agents_that_share_have_one_call_which_all_their_decisions_name(tmp_path
     assert replay(result.output_dir).step == ""
 
 
+@pytest.mark.rest
 def test_shared_call_ends_with_the_turn_of_those_who_gave_it_up(tmp_path):
     """A task that went on would hold its turn at the endpoint, and be left over at the end."""
     left = []

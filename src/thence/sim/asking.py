@@ -96,7 +96,7 @@ class Models:
         # the calls of one turn by request, with the causes of all who share one
         self._shared: dict[str, tuple[asyncio.Task[ModelCall], set[str]]] = {}
         self._shared_turn = ""
-        self._cassette_file = (folder or Path()) / settings.cassette if settings.cassette else None
+        self._cassette_file = (folder or Path()) / (settings.cassette or "")
         self._cassette: dict[str, dict[Key, RecordedOutcome]] | None = None
 
     async def ask(
@@ -157,7 +157,7 @@ class Models:
         key = self._outcomes.key(step, content)
         recorded = self._outcomes.known(key)
         if recorded is None:
-            take = self._played if self._cassette_file else self._answered
+            take = self._played if self._settings.cassette else self._answered
             answer = await take(key, name, request)
             recorded = self._outcomes.record(key, msgspec.to_builtins(answer))
         return ModelCall(key[1], request.messages, _answer_of(recorded))
@@ -185,7 +185,7 @@ class Models:
     async def _played(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
         """Takes an answer from the cassette: that of the same step, else the first."""
         if self._cassette is None:
-            self._cassette = read_cassette(cast(Path, self._cassette_file))
+            self._cassette = read_cassette(self._cassette_file)
         lines = self._cassette.get(key[1])
         if not lines:
             turn, _, agent = key[0].split(".", 2)
@@ -204,13 +204,13 @@ def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
     A shared call counts for `shared`. A cost is None where no call has one.
     """
     sums: dict[str, dict[str, dict[str, Any]]] = {"by_agent": {}, "by_model": {}}
+    start = {**dict.fromkeys(("calls", "failed", *_TOKENS), 0), "cost": None}
     for step, recorded in _model_answers(outcomes):
         _, phase, agent = step.split(".", 2)
         answer = recorded.answer
         model = answer.model if answer else recorded.endpoint
         for section, name in (("by_agent", phase if agent == "-" else agent), ("by_model", model)):
-            start = dict.fromkeys(("calls", "failed", *_TOKENS), 0)
-            entry = sums[section].setdefault(name, {**start, "cost": None})
+            entry = sums[section].setdefault(name, {**start})
             entry["calls"] += 1
             entry["failed"] += bool(recorded.failure)
             for key in _TOKENS:

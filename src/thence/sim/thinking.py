@@ -7,7 +7,6 @@ can't be used is asked for once more, with the reason; nothing is guessed.
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -23,9 +22,16 @@ from thence.sim.agents import (
     RecordedView,
     Verdict,
 )
-from thence.sim.component_classes import ComponentNotFound, load
+from thence.sim.component_classes import load
 from thence.sim.engine import BaseEngine, View
-from thence.sim.models.actions import HEARD, NO_ACTION, ActionSet, DeclaredAction, action_set
+from thence.sim.models.actions import (
+    HEARD,
+    NO_ACTION,
+    ActionSet,
+    DeclaredAction,
+    action_set,
+    as_json,
+)
 from thence.sim.models.client import ModelRequest
 from thence.sim.scenario import SimulationConfig
 
@@ -33,11 +39,6 @@ T = TypeVar("T")
 MemorySize = Annotated[int, msgspec.Meta(ge=0, le=1_000)]
 Message = Mapping[str, str]
 RECALLED_MAX = 10
-
-
-def message(role: str, text: str) -> dict[str, str]:
-    """Returns a message of `system`, `user` or `assistant`."""
-    return {"role": role, "content": text}
 
 
 async def ask(
@@ -59,21 +60,21 @@ async def ask(
     if models is None:
         cause, hint = "the scenario has no section llm", "write llm: {endpoints: …}"
         raise ThenceError("could not ask a model", place=place, cause=cause, hint=hint)
-    for is_last in (False, True):
-        request = ModelRequest(tuple(messages), schema)
+    request = ModelRequest(tuple(messages), schema)
+    while True:
         call = await models.ask(step, request, view.causes.keys(), endpoint=endpoint, share=share)
         view._called(call)
         answer = call.outcome.text()
         try:
             return take(answer)
         except (ValueError, msgspec.MsgspecError) as error:
-            if is_last:
+            if len(request.messages) > len(messages):
                 cause, hint = f"the second one too: {error}", "ask another model, or otherwise"
                 operation = "could not use the model's answers"
                 raise ModelCallFailed(operation, place=place, cause=cause, hint=hint) from error
             reason = f"That can't be used: {error}. Answer again, as you were told to."
-            messages = [*messages, message("assistant", answer), message("user", reason)]
-    raise AssertionError("the last answer is returned or refused")
+            repair = (_message("assistant", answer), _message("user", reason))
+            request = ModelRequest((*messages, *repair), schema)
 
 
 def read_values(view: RecordedView, patterns: Sequence[str], own: str) -> str:
@@ -94,7 +95,7 @@ def read_values(view: RecordedView, patterns: Sequence[str], own: str) -> str:
         for one in fitting:
             if view.sees(one.scope, one.declaration.name):
                 label = one.subject if scope else name
-                lines.append(f"{label} = {_shown(view.value(one.index))}")
+                lines.append(f"{label} = {as_json(view.value(one.index))}")
     return "\n".join(lines)
 
 
@@ -186,16 +187,16 @@ class PromptedAgent(LLMAgent):
             parts.append("\n".join(["You remember:", *recalled]))
         for rejection in observation.rejections:
             action = rejection.action
-            text = f"{action.action_type} {_shown(dict(action.payload))}"
+            text = f"{action.action_type} {as_json(dict(action.payload))}"
             parts.append(f"Refused in this turn: {text}: {rejection.verdict.reason}")
         system = "\n\n".join(filter(None, (self.prompt.strip(), self.actions.text)))
-        return [message("system", system), message("user", "\n\n".join(parts))]
+        return [_message("system", system), _message("user", "\n\n".join(parts))]
 
     def action(self, answer: str, observation: Observation) -> Decision:
         """Returns the declared action that an answer holds, or None."""
         name, fields, note, importance = self.actions.answer(answer)
         if self.memory:
-            text = f"{note} (I chose {name} {_shown(fields)})"
+            text = f"{note} (I chose {name} {as_json(fields)})"
             self._note(MemoryRecord(observation.turn, importance, text))
         return None if name == NO_ACTION else Action(name, fields)
 
@@ -242,11 +243,8 @@ class ScriptedAgent(BaseAgent):
         self._script = script
         self._function: Any = None
         if function is not None:
-            try:
-                folder = config.source.parent if config and config.source else Path()
-                self._function = load(*function.rpartition(":")[::2], folder)
-            except ComponentNotFound as error:
-                raise ValueError(str(error)) from error
+            folder = config.source.parent if config and config.source else None
+            self._function = load(*function.rpartition(":")[::2], folder)
             if not callable(self._function):
                 raise ValueError(f"there is no function {function}")
 
@@ -331,5 +329,5 @@ class LLMEngine(BaseEngine):
         await ask(view, self.messages(view), take, self.schema, endpoint=self.endpoint)
 
 
-def _shown(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+def _message(role: str, text: str) -> Message:
+    return {"role": role, "content": text}

@@ -151,7 +151,7 @@ def test_pace_that_another_process_holds_is_waited_for_and_no_answer_is_lost(tmp
         assert monotonic() - start_s < 1.8
         assert not endpoint.requests
         held.close()
-        while not endpoint.requests:  # noqa: ASYNC110
+        while not (endpoint.requests or asked.done()):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         with file_lock(tmp_path / "local.pace"):
             answer = await asked

@@ -183,7 +183,7 @@ class ActionSet:
             {_TAG: action.name, **{name: field.example for name, field in action.fields.items()}}
             for action in self._actions.values()
         ]
-        shapes = [_json({"action": choice, **note}) for choice in (*examples, {_TAG: NO_ACTION})]
+        shapes = [as_json({"action": choice, **note}) for choice in (*examples, {_TAG: NO_ACTION})]
         lines.append(f"Answer with JSON and nothing else, such as {' or '.join(shapes)}")
         if self._has_notes:
             lines.append("The note is what you want to remember; its importance is from 1 to 10.")
@@ -199,5 +199,6 @@ def _object(members: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": members, **terms}
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
+    """Returns a value as a prompt shows it."""
     return msgspec.json.encode(value).decode()

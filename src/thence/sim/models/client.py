@@ -7,6 +7,7 @@ variable, goes to the endpoint's own address alone, and stands in no error.
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import monotonic, time
@@ -32,7 +33,7 @@ _CONNECT_S = 10.0
 _WORDS_CHARACTERS_MAX = 200
 _SILENT = frozenset(("connection", "server_error", "timeout"))
 # reasons that the next request may not meet
-_PASSING = _SILENT | {"doubled", "half_json", "no_choices", "not_json", "rate_limited"}
+_PASSING = _SILENT | {"no_choices", "not_json", "rate_limited"}
 _STATUSES = {404: "not_found", 408: "server_error", 409: "server_error", 429: "rate_limited"}
 _SCHEMA_REFUSED = (400, 422)
 _INSTRUCTION = "\n\nAnswer with JSON that fits this JSON Schema, and with nothing else:\n"
@@ -48,9 +49,9 @@ class ModelRequest(msgspec.Struct, frozen=True):
 class Attempt(msgspec.Struct, frozen=True):
     """One request without a usable answer; `status` is that of HTTP, None without one.
 
-    `reason` is one of bad_request, connection, cut, doubled, empty, half_json, no_choices,
-    not_found, not_json, rate_limited, redirect, refusal, server_error, timeout, too_large,
-    tool_call; `detail` says more. The next request came `waited_s` later.
+    `reason` is one of bad_request, connection, cut, empty, no_choices, not_found, not_json,
+    rate_limited, redirect, refusal, server_error, timeout, too_large, tool_call; `detail` says
+    more. The next request came `waited_s` later.
     """
 
     status: int | None
@@ -164,15 +165,10 @@ class ModelClient:
         elif self._budget.max_cost is not None and None in prices:
             cause, hint = "max_cost needs its prices", "set its price_in and price_out"
         else:
-            hint = "write it as https://HOST:PORT/v1"
             try:
-                self._url = httpx2.URL(f"{self.settings.base_url.rstrip('/')}/chat/completions")
-                if (self._url.port or 0) <= 65_535:
-                    self._prepare()
-                    return
-                cause = "the port of base_url is over 65535"
+                return self._prepare()
             except httpx2.InvalidURL as error:
-                cause = f"base_url: {error}"
+                cause, hint = f"base_url: {error}", "write it as https://HOST:PORT/v1"
             except (ValueError, ImportError, OSError) as error:  # which may name a proxy's password
                 cause = f"proxy or certificates of the environment: {type(error).__name__}"
                 hint = "correct HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE"
@@ -265,7 +261,10 @@ class ModelClient:
 
         import httpx2
 
-        url, proxies = self._url, getproxies()
+        self._url = url = httpx2.URL(f"{self.settings.base_url.rstrip('/')}/chat/completions")
+        if (url.port or 0) > 65_535:
+            raise httpx2.InvalidURL("the port is over 65535")
+        proxies = getproxies()
         is_direct = url.host in ("localhost", "127.0.0.1", "::1") or proxy_bypass(url.host)
         proxy = None if is_direct else proxies.get(url.scheme) or proxies.get("all")
         self._proxy = f"http://{proxy}" if proxy and "://" not in proxy else proxy
@@ -273,21 +272,19 @@ class ModelClient:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "thence"}
         headers |= {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._headers = httpx2.Headers({"Content-Type": "application/json", **headers})
-        self._terms = {name: term for name, term in self.settings.terms.items() if term is not None}
         self._idle.append(self._new_lane())
 
     def _new_lane(self) -> "httpx2.AsyncHTTPTransport":
         import httpx2
 
-        limits = httpx2.Limits(max_connections=1)
-        lane = httpx2.AsyncHTTPTransport(
-            verify=self._certificates, limits=limits, proxy=self._proxy
-        )
+        terms: dict[str, Any] = {"verify": self._certificates, "proxy": self._proxy}
+        lane = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=1), **terms)
         self._lanes.append(lane)
         return lane
 
     def _body(self, request: ModelRequest, is_instructed: bool) -> bytes:
-        body: dict[str, Any] = {**self._terms, "messages": request.messages}
+        terms = {name: term for name, term in self.settings.terms.items() if term is not None}
+        body: dict[str, Any] = {**terms, "messages": request.messages}
         if request.schema is not None and is_instructed:
             *earlier, last = request.messages
             schema = msgspec.json.encode(request.schema).decode()
@@ -304,10 +301,8 @@ class ModelClient:
         """Sends a request without what a whole client of httpx2 does besides: 0.14 ms of 0.6."""
         import httpx2
 
-        times = {"timeout": {"connect": _CONNECT_S}}
-        request = httpx2.Request(
-            "POST", self._url, headers=self._headers, content=body, extensions=times
-        )
+        terms: Any = {"headers": self._headers, "extensions": {"timeout": {"connect": _CONNECT_S}}}
+        request = httpx2.Request("POST", self._url, content=body, **terms)
         response = await lane.handle_async_request(request)
         data = bytearray()
         try:
@@ -337,11 +332,9 @@ class ModelClient:
             detail = self._words(f"the answer is no chat completion with a choice: {error}")
             raise _Failure(Attempt(status, "no_choices", detail=detail)) from None
         except (ValueError, RecursionError) as error:
-            reason = "doubled" if "trailing characters" in str(error) else "not_json"
-            reason = "half_json" if "truncated" in str(error) else reason
-            kind = " ".join(map(headers.get, ("content-type", "content-encoding"), ("", "")))
-            detail = f"the answer can't be read as JSON ({self._words(kind)}): {error}"
-            raise _Failure(Attempt(status, reason, detail=detail)) from None
+            kind = self._words(headers.get("content-type"))
+            detail = f"the answer can't be read as JSON ({kind}): {error}"
+            raise _Failure(Attempt(status, "not_json", detail=detail)) from None
         answer = self._answer_in(completion, latency_s)
         self._budget.cost += answer.cost or 0.0
         self._limits.answered((answer.tokens_in or 0) + (answer.tokens_out or 0))
@@ -378,10 +371,9 @@ class ModelClient:
 
     def _error_words(self, data: bytes) -> str:
         """Returns what an endpoint says of an error, if it does so in JSON."""
-        try:
+        body = None
+        with suppress(ValueError, RecursionError):
             body = msgspec.json.decode(data)
-        except (ValueError, RecursionError):
-            return ""
         for name in ("error", "message", "detail"):
             body = body[name] if isinstance(body, dict) and name in body else body
         return self._words(body)
@@ -414,7 +406,7 @@ class ModelClient:
         return ModelCallFailed(
             "could not get an answer",
             place=f"from endpoint {self.name}",
-            cause=f"{failure.attempt.detail}{requests}",
+            cause=failure.attempt.detail + requests,
             hint="correct the endpoint's settings, or let on_agent_error skip the agent",
             attempts=attempts,
             answer=failure.answer,
