@@ -360,6 +360,16 @@ def test_redaction_removes_what_no_other_event_names(tmp_path):
         assert log.verify().findings == ()
 
 
+@pytest.mark.parametrize("text", [SECRET * 400, SECRET * 500])
+def test_retry_of_a_redacted_event_brings_nothing_back(tmp_path, text):
+    with opened(tmp_path) as log:
+        event = log.append(KIND, {"text": SECRET * 400}, event_id="01JQXW5D8GSCGYB15ZC3R10NTF")
+        redact(log, event)
+        assert log.append(KIND, {"text": text}, event_id=event.event_id).payload == {}
+        assert log.verify().findings == ()
+    assert SECRET.encode() not in b"".join(map(Path.read_bytes, tmp_path.glob("bodies*")))
+
+
 def test_redaction_keeps_what_a_longer_value_is_made_of(tmp_path):
     with opened(tmp_path) as log:
         first = log.append(KIND, {"messages": messages(6)})
@@ -570,7 +580,7 @@ def test_guarded_events_are_written_all_or_none(tmp_path):
     disk = FullBodies()
     with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
         log.append(KIND, {"n": 0}, subject="s")
-        guard = thence.Unchanged("s", log.position())
+        guard = thence.Unchanged(log.position(), {"s"})
         disk.room = 7_000
         new = [{"event_type": KIND, "payload": {"text": f"{n}" * 5_000}} for n in range(3)]
         with pytest.raises(LogFull):

@@ -25,10 +25,11 @@ class TeamServer:
     """Logins, and the four questions about logs, answered by `logs[name]` as far as there is one.
 
     `overrides[path]` is the (status, headers, body) of all answers to a path, or makes it; without
-    a status the connection ends. With a `certificate` it speaks TLS.
+    a status the connection ends. With a `certificate` it speaks TLS. Connections made before wait
+    until it begins.
     """
 
-    def __init__(self, make_log=None, certificate=None):
+    def __init__(self, make_log=None, certificate=None, begins_s=0.0):
         self.logs = defaultdict(make_log) if make_log else {}
         self.health = HEALTH
         self.team = TEAM
@@ -50,7 +51,7 @@ class TeamServer:
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
         self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread = threading.Timer(begins_s, self._server.serve_forever, (0.01,))
         self._thread.start()
 
     def __enter__(self):

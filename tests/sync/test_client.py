@@ -241,6 +241,12 @@ def test_dripping_handshake_holds_no_request(tmp_path):
         assert time.monotonic() - began < 2
 
 
+def test_server_that_only_begins_has_the_time_of_a_request_for_the_handshake(monkeypatch):
+    monkeypatch.setattr("thence.sync.connection.CONNECT_S", 0.1)
+    with TeamServer(certificate=CERTIFICATE, begins_s=0.4) as server:
+        assert log_in(server.url, "ada", "blue whale", ca_file=CERTIFICATE).username == "ada"
+
+
 def test_refused_connection_is_a_server_out_of_reach(to):
     with TeamServer() as gone:
         url = gone.url

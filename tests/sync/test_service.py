@@ -28,7 +28,7 @@ from thence.sync.target import (
     write_target,
 )
 
-WAIT_S = 20
+WAIT_S = 60  # of a busy disk: each state is synced
 
 
 NOTHING = SyncReport()

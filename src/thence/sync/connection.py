@@ -199,7 +199,7 @@ class _Stream(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
-        wait_s = min(CONNECT_S, self._network.remaining_s())  # of the whole handshake
+        wait_s = self._network.remaining_s()  # of the whole handshake: a server may only begin
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, wait_s), self._network)
 
     def get_extra_info(self, info: str) -> Any:

@@ -66,7 +66,7 @@ class BodyWriter:
 
         The error is that of the first draft behind them, whose values the disk refused.
         """
-        if self._known_count(drafts) == len(drafts):
+        if self.keep(drafts):
             return len(drafts), None
         error: ThenceError | None = None
         count = 0
@@ -97,6 +97,10 @@ class BodyWriter:
     def stands(self) -> bool:
         """Reports, under the append lock, whether what is known here is still in the log."""
         return current_file(self._disk, self._folder) == self._file != NOWHERE
+
+    def keep(self, drafts: Sequence[Draft]) -> bool:
+        """Reports whether all large values of drafts are on the device, as far as is known."""
+        return self._known_count(drafts) == len(drafts)
 
     def forget(self) -> None:
         """Has all looked up anew by the next `store`."""

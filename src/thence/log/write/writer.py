@@ -15,6 +15,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from thence.core.clock import microseconds, moment
 from thence.core.values.codec import LINE_BYTES_MAX, BadLine, Draft, parse
 from thence.core.values.vocabulary import Vocabulary
@@ -46,6 +48,7 @@ from thence.log.storage.tail_recovery import (
 from thence.log.write.append_conditions import (
     AlreadyStored,
     Condition,
+    Verdict,
     WriteOutcome,
     first_of,
     merged,
@@ -137,9 +140,10 @@ class SegmentWriter:
         refusal: ThenceError | None = None
         try:
             for _ in range(_LOOKS_MAX):
-                has_bodies = any(map(_bodies_of, drafts))
+                kept = self._to_keep(drafts, conditions, timeout_s)
+                has_bodies = any(map(_bodies_of, kept))
                 if has_bodies:
-                    count, error = self._bodies.store(drafts, timeout_s)
+                    count, error = self._bodies.store(kept, timeout_s)
                     refusal = refusal or error
                     drafts, conditions = first_of(drafts, conditions, count)
                     if refusal is not None and not drafts:
@@ -151,6 +155,30 @@ class SegmentWriter:
             return WriteOutcome(outcomes, append_error(self._path, error))
         except ThenceError as error:
             return WriteOutcome([] if self._poison else outcomes, error)
+
+    def _to_keep(
+        self, drafts: Sequence[Draft], conditions: Mapping[int, Condition], timeout_s: float
+    ) -> Sequence[Draft]:
+        """Returns a batch without the large values of events that will not be appended.
+
+        Those of an event that was redacted would come back by a retry.
+        """
+        if not conditions or not any(map(_bodies_of, drafts)):
+            return drafts
+        try:
+            self._lock.acquire(timeout_s)
+            self._prepare_end()
+            judged = self._judged(drafts, conditions)
+        finally:
+            self._lock.release()
+        pairs = zip(drafts, judged, strict=True)
+        return [draft if why is None else replace(draft, bodies=()) for draft, why in pairs]
+
+    def _judged(
+        self, drafts: Sequence[Draft], conditions: Mapping[int, Condition]
+    ) -> list[Verdict]:
+        where = (self._disk, self.folder, self.numbers.node_id, self._vocabulary)
+        return verdicts(*where, drafts, conditions)
 
     def _write_if_kept(
         self,
@@ -308,11 +336,13 @@ class SegmentWriter:
         outcomes: list[bytes | ThenceError],
     ) -> None:
         """Writes the events whose condition is met; a stored id yields its stored line."""
-        where = (self._disk, self.folder, self.numbers.node_id, self._vocabulary)
-        judged = verdicts(*where, drafts, conditions)
+        judged = self._judged(drafts, conditions)
+        admitted = [draft for draft, why in zip(drafts, judged, strict=True) if why is None]
+        if not self._bodies.keep(admitted):  # an id was taken out meanwhile
+            raise moved_too_often(self.folder)
         lines: list[bytes | ThenceError] = []
         try:
-            self._write_all([d for d, v in zip(drafts, judged, strict=True) if v is None], lines)
+            self._write_all(admitted, lines)
             older = [v for v in judged if isinstance(v, AlreadyStored) and not v.is_current]
             if older and self._suspect[1]:  # the segment that holds them may be suspect
                 self._is_whole = False
