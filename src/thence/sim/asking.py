@@ -248,10 +248,12 @@ def _cassette(path: Path) -> dict[str, list[RecordedOutcome]]:
     try:
         for line in read_lines(path):
             answers.setdefault(line.request, []).append(line)
+        cause = "it holds no recorded answers"
     except OSError as error:
+        cause = error.strerror or str(error)
+    if not answers:
         hint = "thence sim cassette RUN --output FILE makes one of a run"
-        cause = error.strerror or error
-        raise EndpointDown("could not read", place=path, cause=cause, hint=hint) from error
+        raise EndpointDown("could not read", place=path, cause=cause, hint=hint)
     return answers
 
 
@@ -262,4 +264,9 @@ def _model_answers(outcomes: Iterable[RecordedOutcome]) -> Iterator[tuple[str, R
 
 
 def _answer_of(outcome: RecordedOutcome) -> RecordedAnswer:
-    return msgspec.convert(outcome.value, RecordedAnswer)
+    try:
+        return msgspec.convert(outcome.value, RecordedAnswer)
+    except msgspec.ValidationError as error:
+        place, hint = f"of {outcome.step}", "somebody changed it: take the file from a copy"
+        what = "could not read the recorded answer"
+        raise EndpointDown(what, place=place, cause=error, hint=hint) from error

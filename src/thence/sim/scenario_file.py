@@ -15,15 +15,21 @@ KeyPath = tuple[str | int, ...]
 
 
 class Source:
-    """The positions of a scenario's values: the file's name, the line of each path."""
+    """The positions of a scenario's values: the file's name, the line of each path.
+
+    `settings` are keys of values that stand in place of the file's, by their paths.
+    """
 
     def __init__(self, file: str = "", lines: Mapping[KeyPath, int] | None = None) -> None:
         self.file = file
+        self.settings: dict[KeyPath, str] = {}
         self._lines = lines or {}
 
     def line(self, path: KeyPath) -> int:
         """Returns the line of a value, or of the nearest value around it; 0 if unknown."""
         for end in range(len(path), -1, -1):
+            if path[:end] in self.settings:
+                return 0
             if path[:end] in self._lines:
                 return self._lines[path[:end]]
         return 0
@@ -38,12 +44,15 @@ class Problems:
 
     def add(self, path: KeyPath, message: str, hint: str = "") -> None:
         """Records a problem with the value at a path."""
+        settings = self._source.settings
+        setting = next((key for place, key in settings.items() if path[: len(place)] == place), "")
+        hint = hint or (setting and f"correct the setting {setting}")
         self._add(self._source.line(path), _key_of(path), message, hint)
 
     def fault(self, line: int, message: str, hint: str) -> ScenarioError:
         """Returns the error for a problem behind which nothing can be read."""
         self._add(line, "", message, hint)
-        return self._error()
+        return self.error()
 
     def has(self, *path: str | int) -> bool:
         """Reports whether the value at a path, or one inside it, has a problem."""
@@ -56,7 +65,7 @@ class Problems:
     def raise_any(self) -> None:
         """Raises a ScenarioError if there is any problem."""
         if self._problems:
-            raise self._error()
+            raise self.error()
 
     def _add(self, line: int, key: str, message: str, hint: str) -> None:
         file = self._source.file
@@ -64,7 +73,8 @@ class Problems:
         if problem not in self._problems:
             self._problems.append(problem)
 
-    def _error(self) -> ScenarioError:
+    def error(self) -> ScenarioError:
+        """Returns the error for the problems, of which there is one at least."""
         problems = sorted(self._problems, key=lambda problem: int(problem["line"]))
         first = problems[0]
         line = f"line {first['line']}: " if first["line"] else ""

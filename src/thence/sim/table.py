@@ -2,8 +2,9 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -103,7 +104,7 @@ class Table:
         `pip install 'thence[tables]'` installs, and OSError.
         """
         size = max(1, min(_GROUP_ROWS_MAX, _GROUP_CELLS_MAX // max(1, len(self.columns))))
-        with _replacing(Path(path)) as temporary:
+        with replacing(Path(path)) as temporary:
             write_parquet(temporary, self.kinds, self._groups(size))
 
     def to_csv(self, path: str | Path) -> None:
@@ -113,7 +114,7 @@ class Table:
         apostrophe. Raises OSError.
         """
         with (
-            _replacing(Path(path)) as temporary,
+            replacing(Path(path)) as temporary,
             temporary.open("w", encoding="utf-8", newline="") as file,
         ):
             writer = csv.writer(file)
@@ -132,14 +133,18 @@ class Table:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Yields the path of a draft, which takes the place of the file when the block has ended."""
     temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # that of pyarrow names no file, and ours the draft
+            code = error.errno or 0
+            raise OSError(code, os.strerror(code) if code else str(error), str(path)) from error
         raise
 
 

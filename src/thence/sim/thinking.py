@@ -256,13 +256,17 @@ class ScriptedAgent(BaseAgent):
         super().__init__(name)
         self._script = script
         self._function: Any = None
+        if any(entry and "do" not in entry for entry in script):
+            raise ValueError("script has an entry without do, which names the action")
         if function is not None:
+            if ":" not in function:
+                raise ValueError("function is written as ./FILE.py:NAME or PACKAGE.MODULE:NAME")
             try:
                 self._function = load(*function.rpartition(":")[::2], _folder(config))
             except ComponentNotFound as error:
-                raise ValueError(str(error)) from error
+                raise ValueError(f"function: {error}") from error
             if not callable(self._function):
-                raise ValueError(f"there is no function {function}")
+                raise ValueError(f"function: there is no function {function}")
 
     def decide_action(self, observation: Observation) -> Any:
         """Returns what the script has for this turn."""

@@ -383,7 +383,7 @@ def with_edges(
     network = spatial.network
     for key in ("network", "places", "roads") if spatial.grid else ("roads",) if network else ():
         if getattr(spatial, key):
-            message = f"{key} don't go with {'a grid' if spatial.grid else 'a network'}"
+            message = f"it does not go with {'a grid' if spatial.grid else 'a network'}"
             return spatial, [((key,), message, "leave one of the two out")]
     if network is None:
         return spatial, []

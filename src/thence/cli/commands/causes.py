@@ -264,7 +264,9 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
         out.json(answer.to_dict(f"{kind}s"))
     else:
         out.write(*wrapped(vocabulary.sentence(event), out.width))
-        out.write("", "weight  95 %          n  moved", *_weight_lines(weights, vocabulary, out))
+        if weights:
+            lines = _weight_lines(weights, vocabulary, out)
+            out.write("", "weight  95 %          n  moved", *lines)
         out.write("", *wrapped(_summed(answer, kind, len(weights)), out.width))
         if weights:
             first = weights[0].event.event_id
@@ -279,6 +281,7 @@ def _weight_lines(
     for weight in weights[: None if out.is_verbose else ROWS_MAX]:
         interval = f"{weight.low:.2f}-{weight.high:.2f}"
         text = f"  {weight.weight:.2f}  {interval} {weight.n:4}   {weight.moved:.2f}  "
+        text = text if weight.n else f"{'?':>6}{'0':>16}{'':9}"
         note = f" ({weight.unknown} unknown)" if weight.unknown else ""
         if weight.spread:
             note += " (repeated: {:.2f} to {:.2f})".format(*weight.spread)
@@ -297,5 +300,5 @@ def _summed(answer: "Measurement", kind: str, rows: int) -> str:
             f"; {counted(answer.unmeasured, kind)} not reached, for which more --runs are needed"
         )
     if answer.problem:
-        text += f"; an alteration is unknown where {answer.problem}"
+        text += f"; unknown were alterations behind this: {answer.problem}"
     return f"{text}; interrupted." if answer.interrupted else f"{text}."

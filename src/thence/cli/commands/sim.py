@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -294,6 +295,14 @@ def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     return member if isinstance(member, dict) else {}
 
 
+def _not_nan(
+    context: click.Context, parameter: click.Parameter, value: float | None
+) -> float | None:
+    if value is not None and value != value:
+        raise click.BadParameter("nan is no limit", context, parameter)
+    return value
+
+
 def _model_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds the limits of what models may be asked in a run."""
     options = (
@@ -305,6 +314,7 @@ def _model_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option(
             "--max-cost",
             type=click.FloatRange(min=0),
+            callback=_not_nan,
             help="Pause once models have cost as much, by the endpoints' prices.",
         ),
     )
@@ -410,11 +420,13 @@ def validate_command(scenario: str) -> int:
     from thence.cli.shared.render import counted
     from thence.errors import ScenarioError
     from thence.sim.scenario import SimulationConfig
+    from thence.sim.simulation import make_components
 
     out = current()
     problems: tuple[dict[str, object], ...] = ()
     try:
         config = SimulationConfig.from_file(scenario)
+        make_components(config)
     except ScenarioError as error:
         problems = tuple(dict(problem) for problem in error.problems)
     if out.is_json:
@@ -594,7 +606,7 @@ def branch_command(
             at,
             set=changes[0],
             decide=changes[1],
-            output_root=root,
+            output_root=root or (None if folder.is_absolute() else relpath(folder / "..")),
             max_turns=turns,
             on_turn=show,
             on_wait=wait,

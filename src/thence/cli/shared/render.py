@@ -77,7 +77,7 @@ def bars(
     """
     block = "▇" if out.has_blocks else "#"
     names = [clipped(printable(name), _BAR_NAME_COLUMNS_MAX) for name in numbers]
-    longest, most = max(map(len, names)), max(numbers.values())
+    longest, most = max(map(len, names), default=0), max(numbers.values(), default=0)
     digits = len(f"{most:,}")
     lines = []
     for name, (key, count) in zip(names, numbers.items(), strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from starlette.responses import Response
 
 from thence.core.event import Event
+from thence.core.sentences.event_sentences import conversation
 from thence.core.values.codec import parse
 from thence.core.values.digests import BODY_DIGEST, same_line_key
 from thence.core.wire.authorship import REDACTED, redaction_in
@@ -41,6 +42,7 @@ def event_page(log: OpenLog, location: FoundLog, event_id: str) -> Response:
         _facts(location, event),
         el("h2", "Payload"),
         _payload(log, location, event, neighbors.downstream),
+        *_asked(_events(log, neighbors.upstream)),
         el("h2", "Why"),
         _why(log, location, why),
         el("h2", "Named causes"),
@@ -52,6 +54,15 @@ def event_page(log: OpenLog, location: FoundLog, event_id: str) -> Response:
     )
     current = el("span", words(event.event_type, 60), aria_current="page")
     return page(title, *body, trail=(trail(location), current))
+
+
+def _asked(causes: Sequence[Event]) -> list[Html]:
+    """Returns what a model was told and what it answered, for the decision that came of it."""
+    parts = []
+    for role, text in conversation(causes):
+        heading = el("h2", words(f"Model, {role}", 60))
+        parts += [heading, el("pre", cut(text, JSON_CHARACTERS_MAX), tabindex="0")]
+    return parts
 
 
 def _facts(location: FoundLog, event: Event) -> Html:

@@ -30,10 +30,10 @@ SILENT_TIMES = 2
 _BACKOFF_S, _BACKOFF_S_MAX = 0.5, 30.0
 _CONNECT_S = 10.0
 _WORDS_CHARACTERS_MAX = 200
-_SILENT = frozenset(("connection", "server_error", "timeout"))
+_SILENT = frozenset(("connection", "server_error", "timeout", "unreachable"))
 # reasons that the next request may not meet
 _PASSING = _SILENT | {"doubled", "half_json", "no_choices", "not_json", "rate_limited"}
-_STATUSES = {404: "not_found", 408: "server_error", 409: "server_error", 429: "rate_limited"}
+_STATUSES = {408: "server_error", 409: "server_error", 429: "rate_limited"}
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed")
 _INSTRUCTION = "\n\nAnswer with JSON that fits this JSON Schema, and with nothing else:\n"
 
@@ -49,8 +49,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """One request without a usable answer; `status` is that of HTTP, None without one.
 
     `reason` is one of bad_request, connection, cut, doubled, empty, half_json, no_choices,
-    not_found, not_json, queued (never sent), rate_limited, redirect, refusal, server_error,
-    timeout, too_large, tool_call; `detail` says more. The next request came `waited_s` later.
+    not_json, queued (never sent), rate_limited, redirect, refusal, server_error, timeout,
+    too_large, tool_call, unreachable; `detail` says more. The next request came `waited_s` later.
     """
 
     status: int | None
@@ -91,13 +91,13 @@ class Budget(msgspec.Struct, kw_only=True):
     def take_call(self) -> None:
         """Counts a call that begins; raises BudgetSpent for one beyond the limits."""
         if self.max_calls is not None and self.calls >= self.max_calls:
-            cause = f"max_calls is {self.max_calls}"
+            cause, name = f"max_calls is {self.max_calls}", "max_calls"
         elif self.max_cost is not None and self.cost >= self.max_cost:
-            cause = f"{self.cost:g} is spent, max_cost is {self.max_cost:g}"
+            cause, name = f"{self.cost:g} is spent, max_cost is {self.max_cost:g}", "max_cost"
         else:
             self.calls += 1
             return
-        hint = "resume the run with a higher limit"
+        hint = f"resume the run with a higher {name}, --{name.replace('_', '-')}"
         raise BudgetSpent("could not ask a model", cause=cause, hint=hint)
 
 
@@ -238,7 +238,9 @@ class ModelClient:
                 failure = _Failure(Attempt(None, "timeout", detail=detail))
             except (httpx2.HTTPError, OSError) as error:
                 detail = self._words(str(error)) or type(error).__name__
-                failure = _Failure(Attempt(None, "connection", detail=detail))
+                is_open = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+                reason = "connection" if is_open else "unreachable"
+                failure = _Failure(Attempt(None, reason, detail=detail))
             except _Failure as unusable:
                 failure = unusable
             finally:
@@ -300,6 +302,8 @@ class ModelClient:
         if status in (401, 403):
             key = f"the key in {self.settings.key_env}" if self._key else "a request without a key"
             raise self._stop(f"it answers {status} to {key}")
+        if status == 404:  # no such model, or no such address: no call has an answer
+            raise self._stop(f"it answers 404 {self._error_words(data)}".strip())
         if status != 200:
             reason = "server_error" if status >= 500 else "bad_request"
             reason = _STATUSES.get(status, reason if status >= 400 else "redirect")
@@ -365,7 +369,9 @@ class ModelClient:
         attempts = (*call.attempts, failure.attempt)
         self._failed_calls += failure.attempt.reason != "queued"
         self._failed_calls *= failure.answer is None
-        if self._failed_calls >= FAILED_CALLS_MAX:
+        if failure.attempt.reason == "unreachable":
+            self._stop(f"no connection to {self.settings.base_url}: {failure.attempt.detail}")
+        elif self._failed_calls >= FAILED_CALLS_MAX:
             self._stop(f"{FAILED_CALLS_MAX} calls in a row failed; {failure.attempt.detail}")
         if self._down:
             return self._stop(self._down)
@@ -385,10 +391,8 @@ class ModelClient:
         for call in self._calls:
             if not call.limit.expired():
                 call.limit.reschedule(asyncio.get_running_loop().time())
-        place, hint = (
-            f"endpoint {self.name}",
-            "start it or correct its settings, then resume the run",
-        )
+        hint = "start it or correct its settings, which the run's config.json holds, then resume"
+        place = f"endpoint {self.name}"
         return EndpointDown("could not ask", place=place, cause=self._down, hint=hint)
 
 
