@@ -224,12 +224,23 @@ def test_why_and_effects_tell_weights_as_text_and_json(tmp_path):
     )
     assert answer["plays"] == 4
     assert {each["n"] for each in answer["effects"]} == {4}
+    told = warm("why", "@last", "--measure", "--runs", "1", cwd=tmp_path)
+    assert "0 mattered" in told.out
+    assert "weight" not in told.out
     refused = warm("why", at(folder, "0.start.-.0"), "--measure", cwd=tmp_path)
     assert refused.code == 1
     assert "nothing that can be altered led to it" in refused.err
     for command, option in (("why", "--runs=3"), ("effects", "--allow-calls")):
         alone = warm(command, named, option, cwd=tmp_path)
         assert (alone.code, "belong to --measure" in alone.err) == (2, True)
+
+
+def test_weight_that_is_unknown_is_none(tmp_path):
+    warm("sim", "run", "negotiation", cwd=tmp_path)
+    told = warm("why", "agent/south/claim", "--measure", "--runs", "12", cwd=tmp_path)
+    (line,) = [line for line in told.out.splitlines() if "turn 1: mill decided" in line]
+    assert line.split()[:3] == ["?", "0", "turn"]
+    assert "unknown were alterations behind this: it needs" in " ".join(told.out.split())
 
 
 class Asker(Doer):
