@@ -7,7 +7,7 @@ import pytest
 from tests.cli.installed import is_three_lines
 from tests.cli.warm import warm
 from tests.sim.models.endpoint import Endpoint
-from tests.sim.models.negotiators import CASSETTE, recorded
+from tests.sim.models.players import MODELS, SCENARIOS, recorded
 from tests.sim.models.village import generous, written
 
 from thence.sim.asking import write_cassette
@@ -76,6 +76,26 @@ def test_show_sums_up_calls_by_agent_and_model(tmp_path):
         "tokens_cached": 0,
         "cost": None,
     }
+
+
+@pytest.mark.promise("O2")
+def test_ninety_fishers_of_three_kinds_make_three_calls_a_turn(tmp_path):
+    run = warm("sim", "run", "commons", "--run-id", "a", "--json", cwd=tmp_path).json
+    assert (run["turns"], run["reason"][:19]) == (12, "the stock collapsed")
+    assert run["usage"]["by_agent"]["shared"]["calls"] == 3 * 12
+    hours = {
+        name: {
+            run["final_state"][agent]["hours"]
+            for agent in run["final_state"]
+            if agent.startswith(f"agent/{name}")
+        }
+        for name in ("poor", "careful", "bold")
+    }
+    assert all(len(of_kind) == 1 for of_kind in hours.values())
+    assert max(hours["careful"]) < max(hours["poor"]) < max(hours["bold"])
+    few = warm("sim", "show", "a", cwd=tmp_path).lines
+    assert "  70 more agents; -v shows all" in few
+    assert len(warm("sim", "show", "a", "-v", cwd=tmp_path).lines) > len(few) + 60
 
 
 def test_cassette_of_a_run_plays_it_again(tmp_path):
@@ -179,17 +199,16 @@ def test_run_without_models_has_no_cassette(tmp_path):
     assert "models, by" not in warm("sim", "show", "a", cwd=tmp_path).out
 
 
-def test_shipped_cassette_is_what_its_model_answers(tmp_path):
-    run = recorded(tmp_path)
+@pytest.mark.parametrize("scenario", MODELS)
+def test_shipped_cassette_is_what_its_model_answers(scenario, tmp_path):
+    cassette = SCENARIOS / f"{scenario}.jsonl"
+    run = recorded(scenario, tmp_path)
     made = tmp_path / "made.jsonl"
     write_cassette(read_outcomes(run).values(), made)
 
     def answers(file):
-        texts = [line.partition('"text":"')[2] for line in file.read_text().splitlines()]
-        steps = [line.partition('"request":"')[0] for line in file.read_text().splitlines()]
-        return dict(zip(steps, texts, strict=True))
+        """Returns the answers by step and request."""
+        lines = file.read_text().splitlines()
+        return {line.partition('"value"')[0]: line.partition('"text":"')[2] for line in lines}
 
-    assert answers(made) == answers(CASSETTE)
-    assert {line[:80] for line in made.read_text().splitlines()} == {
-        line[:80] for line in CASSETTE.read_text().splitlines()
-    }
+    assert answers(made) == answers(cassette)

@@ -7,7 +7,8 @@ from tests.cli.warm import warm
 from tests.events import drafted, new_id, stamped
 
 import thence as package
-from thence.cli.commands.stats import COURSE_COLUMNS_MAX, NAMES_SHOWN_MAX, course
+from thence.cli.commands.stats import COURSE_COLUMNS_MAX, course
+from thence.cli.shared.render import NAMES_SHOWN_MAX
 from thence.sim import Event, EventWriter
 
 

@@ -34,7 +34,8 @@ _COMPONENT_THREAD = "thence-component"
 T = TypeVar("T")
 CONCURRENT_MAX = 64
 THREADS_MAX = 32
-SLOW_S = 0.005
+# four times as long as Python lets another thread run: a call that waits for its turn isn't slow
+SLOW_S = 0.02
 # so many quick calls one after another bring a component back to the loop's thread
 QUICK_CALLS = 20
 _MARK = "_thence_fault"

@@ -24,6 +24,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "greedy_fisher": "thence.sim.components.fishery:GreedyFisher",
         "llm_agent": "thence.sim.thinking:PromptedAgent",
         "person": "thence.sim.components.epidemic:Person",
+        "resident": "thence.sim.components.segregation:Resident",
         "scripted": "thence.sim.thinking:ScriptedAgent",
         "trader": "thence.sim.components.traders:Trader",
     },
@@ -32,6 +33,7 @@ SHIPPED: Mapping[Kind, Mapping[str, str]] = {
         "epidemic": "thence.sim.components.epidemic:Epidemic",
         "fishery": "thence.sim.components.fishery:Fishery",
         "negotiation": "thence.sim.components.negotiation:Negotiation",
+        "segregation": "thence.sim.components.segregation:Segregation",
         "trade_network": "thence.sim.components.traders:TradeNetwork",
     },
     "validators": {

@@ -361,9 +361,9 @@ def passed_on(view: View, action: Action) -> bool:
     if action.action_type != SAY or HEARD not in table.names(f"agent/{action.agent_id}"):
         return False
     entry = [view.turn, action.agent_id, str(action.payload.get("text", ""))]
-    for scope in table.by_scope:
-        kind, _, name = scope.partition("/")
-        if kind == "agent" and (name == to or (to == EVERYONE and name != action.agent_id)):
+    own = f"agent/{action.agent_id}"
+    for scope in [f"agent/{to}"] if to != EVERYONE else table.scopes():
+        if HEARD in table.names(scope) and (to != EVERYONE or scope != own):
             earlier = [heard for heard in view.get(scope, HEARD) if heard[0] == view.turn]
             view.set(scope, HEARD, [*earlier, entry])
     return True

@@ -291,9 +291,12 @@ class RunRecorder(EventBuffer):
         added = self.lineage.prune(causes) if self.writes_decisions and indices else ()
         if added in ((), (self.start_id,)):  # every provenance has the start as a cause
             return
-        implied = self.lineage.ancestors(added)
+        implied: set[str] | None = None
         for index in indices:
             old = provenance[index]
+            if len(added) == 1 and added[0] in old:
+                continue
+            implied = self.lineage.ancestors(added) if implied is None else implied
             kept = [cause for cause in old if cause not in implied]
             all_causes = tuple(dict.fromkeys((*kept, *self.uncovered(added, old))))
             is_wide = len(all_causes) > PROVENANCE_MAX

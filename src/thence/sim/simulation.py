@@ -362,8 +362,8 @@ class Simulation:
                     cause=f"no agent of the run is named {variable!r}",
                     hint="return pairs of scope and name, or a list of agents' names",
                 )
-        hears = [names[HEARD] for names in table.by_scope.values() if HEARD in names]
-        indices += hears  # any action may be to speak
+        if HEARD in table.names(f"agent/{agent}"):  # any action may be to speak, to anybody
+            indices += [names[HEARD] for names in table.by_scope.values() if HEARD in names]
         return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))
 
     def _renew_reach(self) -> None:

@@ -13,7 +13,7 @@ from thence.cli.commands.verify import finding_json
 from thence.cli.frame import command_group, help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import runs
-from thence.cli.shared.render import bars, counted, wrapped
+from thence.cli.shared.render import NAMES_SHOWN_MAX, bars, counted, wrapped
 from thence.core.sentences.event_sentences import clipped
 from thence.errors import NotRecorded
 from thence.inspection.writers import outcome
@@ -254,10 +254,12 @@ def summary_lines(
         head.append(f"  {facts['first']} to {facts['last']}")
     lines = ["", "by type", *bars(out, facts["by_type"])]
     if facts["by_actor"]:
-        lines += ["", "by agent", *bars(out, facts["by_actor"])]
+        lines += ["", "by agent", *bars(out, facts["by_actor"], noun="agent")]
     for section, entries in facts["usage"].items():
         lines += ["", f"models, {section.replace('_', ' ')}"]
-        lines += [f"  {name}: {_sums_text(sums)}" for name, sums in entries.items()]
+        lines += [f"  {name}: {_sums_text(entries[name])}" for name in [*entries][:NAMES_SHOWN_MAX]]
+        if (hidden := len(entries) - NAMES_SHOWN_MAX) > 0:
+            lines.append(f"  {hidden:,} more; --json has all")
     lines += ["", f"files in {folder}"]
     lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in facts["files"]]
     if facts["notices"]:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from thence.index.overview import By
     from thence.replica import Log
 
-NAMES_SHOWN_MAX = 20
 PERIODS_MAX = 500
 COURSE_COLUMNS_MAX = 60
 
@@ -217,10 +216,5 @@ def _write_tally(out: Output, tally: "Tally", folder: "Path", lost: Mapping[str,
 def _write_bars(
     out: Output, word: str, counts: Mapping[str, int], courses: Mapping[str, str] | None = None
 ) -> None:
-    if not counts:
-        return
-    names = list(counts) if out.is_verbose else list(counts)[:NAMES_SHOWN_MAX]
-    out.write("", f"by {word}", *bars(out, {name: counts[name] for name in names}, courses))
-    if len(names) < len(counts):
-        hidden = len(counts) - len(names)
-        out.write(f"  {counted(hidden, f'more {word}')}; -v shows all")
+    if counts:
+        out.write("", f"by {word}", *bars(out, counts, courses, word))

@@ -27,6 +27,7 @@ COLOURS: Mapping[str, str] = {
     "SYSTEM": "yellow",
 }
 NARROW_COLUMNS = 100
+NAMES_SHOWN_MAX = 20
 _NAME_COLUMNS_MAX = 18
 _TYPE_COLUMNS_MAX = 24
 _TYPE_COLUMNS_UNCUT_MAX = 40
@@ -69,13 +70,19 @@ def write_some(
 
 
 def bars(
-    out: Output, numbers: Mapping[str, int], courses: Mapping[str, str] | None = None
+    out: Output,
+    numbers: Mapping[str, int],
+    courses: Mapping[str, str] | None = None,
+    noun: str = "",
 ) -> list[str]:
     """Returns counts as lines with bars, or with what `courses` draws of each name.
 
-    A name of any length and content takes one line.
+    A name of any length and content takes one line. Of many that `noun` names the first are shown
+    without -v.
     """
     block = "▇" if out.has_blocks else "#"
+    hidden = max(0, len(numbers) - NAMES_SHOWN_MAX) if noun and not out.is_verbose else 0
+    numbers = dict(list(numbers.items())[: len(numbers) - hidden])
     names = [clipped(printable(name), _BAR_NAME_COLUMNS_MAX) for name in numbers]
     longest, most = max(map(len, names), default=0), max(numbers.values(), default=0)
     digits = len(f"{most:,}")
@@ -84,7 +91,7 @@ def bars(
         bar = block * (max(1, count * _BAR_COLUMNS // most) if count else 0)
         drawn = bar if courses is None else courses[key]
         lines.append(f"  {name:{longest}}  {count:>{digits},}  {drawn}".rstrip())
-    return lines
+    return [*lines, f"  {counted(hidden, f'more {noun}')}; -v shows all"] if hidden else lines
 
 
 def numbered(
