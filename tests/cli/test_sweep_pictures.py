@@ -210,4 +210,4 @@ def test_run_whose_settings_are_lost_has_no_table(place, tmp_path, content):
     (tmp_path / "hurt" / "config.json").write_text(content)
     ended = warm("sim", "table", "hurt", "--output", "a.csv", cwd=tmp_path)
     assert (ended.code, is_three_lines(ended.err)) == (1, True)
-    assert "there is no plan.json" in ended.err
+    assert "could not read plan.json in hurt" in ended.err

@@ -267,6 +267,5 @@ def _answer_of(outcome: RecordedOutcome) -> RecordedAnswer:
     try:
         return msgspec.convert(outcome.value, RecordedAnswer)
     except msgspec.ValidationError as error:
-        place, hint = f"of {outcome.step}", "somebody changed it: take the file from a copy"
-        what = "could not read the recorded answer"
-        raise EndpointDown(what, place=place, cause=error, hint=hint) from error
+        what, hint = f"could not read the recorded answer of {outcome.step}", "take it from a copy"
+        raise EndpointDown(what, cause=error, hint=hint) from error

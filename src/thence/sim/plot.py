@@ -51,8 +51,8 @@ def plot(folder: Path, patterns: Sequence[str], output: Path, map_turn: int | No
     else:
         _draw_map(figure, folder, patterns, map_turn)
     metadata = {"Date": None} if output.suffix == ".svg" else {"Software": None}
-    style = {"svg.hashsalt": "thence", "svg.fonttype": "none"}
-    with matplotlib.rc_context(style), replacing(output) as draft:
+    style = matplotlib.rc_context({"svg.hashsalt": "thence", "svg.fonttype": "none"})
+    with style, replacing(output) as draft:
         figure.savefig(draft, format=output.suffix[1:], dpi=150, metadata=metadata)
 
 
@@ -74,8 +74,7 @@ def _draw_courses(figure: "Figure", folder: Path, patterns: Sequence[str]) -> No
     lines = [turns for of_panel in panels.values() for turns in of_panel.values()]
     if not all(lines) or not 0 < len(lines) <= _LINES_MAX:
         cause = f"it is {len(lines)} lines, and 1 to {_LINES_MAX} can be drawn"
-        if not all(lines):
-            cause = "a line is drawn of numbers, and there are others"
+        cause = cause if all(lines) else "a line is drawn of numbers, and there are others"
         hint = "name others with --variable, or draw a map"
         raise InvalidFilter("could not draw", key=", ".join(patterns), cause=cause, hint=hint)
     columns = math.ceil(math.sqrt(len(panels)))

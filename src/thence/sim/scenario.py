@@ -178,8 +178,8 @@ class _Shapes:
             elif path[-1:] == ("key_env",):  # maybe a key, which nothing shows
                 self._problems.add(path, "names no environment variable", "such as LOCAL_KEY")
             elif isinstance(value, str) and (kind is Name or "regex" in str(error)):
-                hint = "names have letters, digits, '_' and '-' only, 100 at most"
-                hint = hint if kind is Name else "begin with a letter; go on with these, digits, _"
+                dash = ", '_' and '-'" if kind is Name else " and '_'"
+                hint = f"names have letters, digits{dash} only, 100 at most"
                 self._problems.add(path, f"{value!r:.60} is no name", hint)
             else:
                 is_map = isinstance(value, dict) and path in _LISTS_OF_NAMED

@@ -15,14 +15,11 @@ KeyPath = tuple[str | int, ...]
 
 
 class Source:
-    """The positions of a scenario's values: the file's name, the line of each path.
-
-    `settings` are keys of values that stand in place of the file's, by their paths.
-    """
+    """The positions of a scenario's values: the file's name, the line of each path."""
 
     def __init__(self, file: str = "", lines: Mapping[KeyPath, int] | None = None) -> None:
         self.file = file
-        self.settings: dict[KeyPath, str] = {}
+        self.settings: dict[KeyPath, str] = {}  # whose values are not the file's, by their paths
         self._lines = lines or {}
 
     def line(self, path: KeyPath) -> int:
@@ -52,7 +49,7 @@ class Problems:
     def fault(self, line: int, message: str, hint: str) -> ScenarioError:
         """Returns the error for a problem behind which nothing can be read."""
         self._add(line, "", message, hint)
-        return self.error()
+        return self._error()
 
     def has(self, *path: str | int) -> bool:
         """Reports whether the value at a path, or one inside it, has a problem."""
@@ -65,7 +62,7 @@ class Problems:
     def raise_any(self) -> None:
         """Raises a ScenarioError if there is any problem."""
         if self._problems:
-            raise self.error()
+            raise self._error()
 
     def _add(self, line: int, key: str, message: str, hint: str) -> None:
         file = self._source.file
@@ -73,8 +70,7 @@ class Problems:
         if problem not in self._problems:
             self._problems.append(problem)
 
-    def error(self) -> ScenarioError:
-        """Returns the error for the problems, of which there is one at least."""
+    def _error(self) -> ScenarioError:
         problems = sorted(self._problems, key=lambda problem: int(problem["line"]))
         first = problems[0]
         line = f"line {first['line']}: " if first["line"] else ""

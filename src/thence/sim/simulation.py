@@ -112,15 +112,12 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
     except (ComponentNotFound, ValueError, TypeError) as error:
         path: tuple[str | int, ...] = (kind[:-1],)
         if kind == "agents":
-            owners = [
-                entry["name"] in (name, name.rpartition("-")[0]) for entry in config.given[kind]
-            ]
-            path = (kind, owners.index(True))
+            names = name, name.rpartition("-")[0]
+            path = (kind, [entry["name"] in names for entry in config.given[kind]].index(True))
         word = str(error).partition(" ")[0].rstrip(":")
-        path = (*path, word) if word in params else path
         problems = Problems(parse_file(config.source)[1] if config.source else Source())
-        problems.add(path, f"{type_} can't be made: {error}")
-        raise problems.error() from error
+        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {error}")
+        problems.raise_any()
 
 
 def _check_names(agents: Sequence[BaseAgent]) -> None:

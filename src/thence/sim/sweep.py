@@ -98,10 +98,10 @@ def read_plan(folder: Path) -> Plan:
     try:
         return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
     except (OSError, msgspec.DecodeError) as error:
-        missing = f"there is no {PLAN}" if isinstance(error, FileNotFoundError) else error
         hint = "name the folder of a sweep or of a run, or a scenario to begin a sweep"
+        why = getattr(error, "strerror", None) or error
         raise ThenceError(
-            "could not read a plan in", place=folder, cause=missing, hint=hint
+            f"could not read {PLAN} in", place=folder, cause=why, hint=hint
         ) from error
 
 

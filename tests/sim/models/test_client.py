@@ -374,7 +374,9 @@ def test_calls_and_cost_of_a_run_are_bounded():
         prices = {"price_in": 1.0, "price_out": 1.0}
         answers = ask(endpoint, asks=4, budget=Budget(max_cost=50e-6), **prices)
         assert [type(answer) for answer in answers] == [ModelAnswer] * 2 + [BudgetSpent] * 2
+        (refused,) = ask(endpoint, budget=Budget(max_cost=float("nan")), **prices)
         (answer,) = ask(endpoint, budget=Budget(max_cost=1.0))
+        assert "max_cost is nan" in str(refused)
         assert type(answer) is ThenceError
         assert "price_in" in answer.hint
 

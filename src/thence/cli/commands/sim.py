@@ -297,14 +297,6 @@ def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     return member if isinstance(member, dict) else {}
 
 
-def _not_nan(
-    context: click.Context, parameter: click.Parameter, value: float | None
-) -> float | None:
-    if value is not None and value != value:
-        raise click.BadParameter("nan is no limit", context, parameter)
-    return value
-
-
 def _model_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds the limits of what models may be asked in a run."""
     options = (
@@ -316,7 +308,6 @@ def _model_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option(
             "--max-cost",
             type=click.FloatRange(min=0),
-            callback=_not_nan,
             help="Pause once models have cost as much, by the endpoints' prices.",
         ),
     )

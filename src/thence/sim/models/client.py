@@ -91,13 +91,13 @@ class Budget(msgspec.Struct, kw_only=True):
     def take_call(self) -> None:
         """Counts a call that begins; raises BudgetSpent for one beyond the limits."""
         if self.max_calls is not None and self.calls >= self.max_calls:
-            cause, name = f"max_calls is {self.max_calls}", "max_calls"
-        elif self.max_cost is not None and self.cost >= self.max_cost:
-            cause, name = f"{self.cost:g} is spent, max_cost is {self.max_cost:g}", "max_cost"
+            cause = f"max_calls is {self.max_calls}"
+        elif self.max_cost is not None and not self.cost < self.max_cost:  # nor of nan
+            cause = f"{self.cost:g} is spent, max_cost is {self.max_cost:g}"
         else:
             self.calls += 1
             return
-        hint = f"resume the run with a higher {name}, --{name.replace('_', '-')}"
+        hint = "resume the run with a higher limit, --max-calls or --max-cost"
         raise BudgetSpent("could not ask a model", cause=cause, hint=hint)
 
 
@@ -299,11 +299,9 @@ class ModelClient:
     def _read(self, response: "httpx2.Response", data: bytes, latency_s: float) -> ModelAnswer:
         """Reads a response; raises _Failure, and EndpointDown where the key is refused."""
         status, headers = response.status_code, response.headers
-        if status in (401, 403):
+        if status in (401, 403, 404):  # no right, or no such model or address: no call has it
             key = f"the key in {self.settings.key_env}" if self._key else "a request without a key"
-            raise self._stop(f"it answers {status} to {key}")
-        if status == 404:  # no such model, or no such address: no call has an answer
-            raise self._stop(f"it answers 404 {self._error_words(data)}".strip())
+            raise self._stop(f"it answers {status} to {key}: {self._error_words(data)}".strip(": "))
         if status != 200:
             reason = "server_error" if status >= 500 else "bad_request"
             reason = _STATUSES.get(status, reason if status >= 400 else "redirect")
