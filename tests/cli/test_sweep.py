@@ -4,6 +4,8 @@ import json
 import os
 import shlex
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from tests.cli.installed import THENCE, Ended, begin, is_three_lines, on_termina
 from tests.cli.warm import warm
 from tests.sim.sweeps import content, counting, first_ids
 
-from thence.sim.sweep import RunTask, make_plan, play_task
+from thence.sim.sweep import RunTask, WorkerProcess, make_plan, play_task
 
 RUNS = [f"set-{number}-seed-{seed}" for number in (1, 2) for seed in (1, 2, 3)]
 
@@ -70,6 +72,38 @@ def test_killed_sweep_goes_on_with_the_runs_that_it_had_begun(tmp_path, whole):
     ended = sweep(tmp_path, "--quiet")
     assert ended.out == "sweep completed: 6 of 6 runs completed, swept\n"
     assert content(tmp_path / "swept") == content(whole)
+
+
+@pytest.mark.rest
+def test_workers_of_a_killed_sweep_end_where_a_shell_had_ctrl_c_ignored(tmp_path, whole):
+    counting(tmp_path, "kills the sweep")
+    words = shlex.join(
+        [
+            str(THENCE),
+            "sim",
+            "sweep",
+            "counting.yaml",
+            "--set",
+            "agents.ada.by=1,5",
+            "--seeds",
+            "1-3",
+        ]
+    )  # as a shell starts what stands before &
+    ignoring = f"trap '' INT; exec {words} --jobs 1 --output swept"
+    assert ran("sh", "-c", ignoring, cwd=tmp_path).code == -signal.SIGKILL
+    ended = sweep(tmp_path, "--quiet")
+    assert ended.out == "sweep completed: 6 of 6 runs completed, swept\n"
+    assert content(tmp_path / "swept") == content(whole)
+
+
+def test_player_that_is_stopped_before_it_starts_plays_nothing(tmp_path):
+    plan = make_plan(counting(tmp_path), {}, [])
+    echo = [sys.executable, "-c", "import json; print(json.dumps(input()))"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    player = WorkerProcess(lambda: subprocess.Popen(echo, **pipes))
+    player.stop()
+    assert player.play(RunTask(plan.scenario, str(tmp_path), plan.runs[0])) is None
+    assert not (tmp_path / plan.runs[0].run_id).exists()
 
 
 @pytest.mark.promise("O11a")
@@ -198,6 +232,16 @@ def test_folder_of_another_plan_is_refused(tmp_path):
     changed = sweep(tmp_path, "--quiet")
     assert (changed.code, is_three_lines(changed.err)) == (1, True)
     assert "text of the scenario" in changed.err
+    scenario.write_text(scenario.read_text().replace("max_turns: 6", "max_turns: 5"))
+    (tmp_path / "kept").mkdir()
+    for place in ("../kept", ".", ""):
+        plan = json.loads((tmp_path / "swept" / "plan.json").read_text())
+        plan["runs"][0]["run_id"] = place
+        (tmp_path / "swept" / "plan.json").write_text(json.dumps(plan))
+        edited = sweep(tmp_path, "--quiet")
+        assert (edited.code, is_three_lines(edited.err)) == (1, True)
+        assert "its runs are not those of its settings and seeds" in edited.err
+        assert (tmp_path / "kept").is_dir()
     none = warm("sim", "sweep", "--output", "nowhere", cwd=tmp_path)
     assert (none.code, is_three_lines(none.err)) == (1, True)
     assert "nowhere" in none.err

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random, randrange
 from threading import Event, Thread
@@ -31,15 +31,12 @@ from tests.sync.programs import Program
 from tests.sync.proxy import DOWN, UP, Fault, Proxy
 from websockets.exceptions import WebSocketException
 
-import thence
 from thence.core.values.digests import digests
 from thence.server.team.engines import open_database
 from thence.server.team.rows import chained
 from thence.server.team.store import Store
-from thence.sync.rounds import engine_offline
 
-# no name is that of another log with some bits flipped: nothing but TLS would notice that
-LOG = "7d9f2c1b8a6e4053"
+LOG = "orders"
 PROGRAMS = 4
 WORKERS = ("--workers", "2")
 NODES = ("00000000aaaa", "00000000bbbb")
@@ -205,7 +202,6 @@ class Storm:
         for program in self._programs:
             program.log_in()
         self._wait(lambda: all(program.is_connected() for program in self._programs))
-        self._retry_parked()
         self.work()  # by the connections that all have now
         with suppress(AssertionError):
             self._wait(lambda: not self.faults())
@@ -219,14 +215,6 @@ class Storm:
         for stranger in (*self._senders, *self._listeners):
             faults += [f"{stranger} got {stranger.wrong}"] * bool(stranger.wrong)
         return faults + self._faults_of_store()
-
-    def _retry_parked(self) -> None:
-        """Lets lines be sent again, as by `thence sync parked retry`: spoilt twice, they stay."""
-        for program in self._programs:
-            for folder in program.folders:
-                with thence.open(folder) as log, closing(engine_offline(log)) as engine:
-                    if engine.retry_parked():
-                        print(f"{folder} had parked lines")
 
     def faults(self) -> list[str]:
         """Returns what is wrong with the lines of all where nothing is under way."""

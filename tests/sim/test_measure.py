@@ -1,16 +1,19 @@
 """Weights of causes: what changed an event when it was altered, by plays that leave no trace."""
 
 import json
+import shutil
 from itertools import pairwise
 
 import pytest
 from bench import incidents
 from tests.cli.warm import warm
+from tests.sim.models import players
+from tests.sim.models.endpoint import Endpoint
 from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
 
 import thence
 from thence.errors import EndpointDown, NotALog, RunDiverged, ThenceError
-from thence.sim import Verdict, measure
+from thence.sim import LLMAgent, Verdict, measure
 from thence.sim.agents import BaseValidator
 from thence.sim.measure import wilson
 
@@ -235,14 +238,6 @@ def test_why_and_effects_tell_weights_as_text_and_json(tmp_path):
         assert (alone.code, "belong to --measure" in alone.err) == (2, True)
 
 
-def test_weight_that_is_unknown_is_none(tmp_path):
-    warm("sim", "run", "negotiation", cwd=tmp_path)
-    told = warm("why", "agent/south/claim", "--measure", "--runs", "12", cwd=tmp_path)
-    (line,) = [line for line in told.out.splitlines() if "turn 1: mill decided" in line]
-    assert line.split()[:3] == ["?", "0", "turn"]
-    assert "unknown were alterations behind this: it needs" in " ".join(told.out.split())
-
-
 class Asker(Doer):
     """An agent that asks a model what to add, by what it sees."""
 
@@ -280,6 +275,81 @@ def test_alteration_that_needs_an_answer_is_unknown_and_asks_nothing(tmp_path):
     assert (ben.n, ben.low, ben.high) == (0, 0.0, 1.0)
     assert ben.unknown >= 1
     assert found.problem == "it needs an answer that was not recorded"
+
+
+def test_alteration_that_needs_an_answer_changes_no_failure(tmp_path):
+    class Fragile(Adder):
+        def apply_engine_rules(self, view):
+            if view.agent("ben")["x"] >= 0 and view.turn == 3:
+                raise ValueError("too many")
+
+    agents = [Asker("ada", []), Doer("ben", lambda seen: add(1))]
+    given = config(turns=4, agent_vars=NUMBERS)
+    folder = orchestrator(tmp_path, agents, Fragile(), given=given).run().output_dir
+    found = measure(folder, at(folder, "3.failed.-.0"), agents=agents, engine=Fragile())
+    ben = weight_at(found, "1.decide.ben.0")
+    assert (ben.n, ben.weight, ben.unknown > 0) == (0, 0, True)
+
+
+def test_effects_before_an_answer_lacks_are_known_and_the_others_not(tmp_path):
+    folder, agents = asking_run(tmp_path, [])
+    ben = at(folder, "2.decide.ben.0")
+    found = measure(folder, ben, agents=agents, engine=Adder(), of_effects=True)
+    of_turn = {each.event.step: (each.weight, each.n > 0) for each in found.weights}
+    assert of_turn["2.act.ben.0"] == of_turn["2.apply0.ben.agent/ben/x"] == (1, True)
+    assert of_turn["3.decide.ada.0"] == (0, False)
+
+
+class Eye(LLMAgent):
+    """An agent that tells a model what ben has, and not in which turn."""
+
+    remembers = False
+
+    def messages(self, observation):
+        return [{"role": "user", "content": f"ben has {observation.agent('ben')['x']}"}]
+
+    def action(self, answer, observation):
+        return add(int(answer))
+
+
+def test_same_request_at_another_step_has_the_recorded_answer(tmp_path):
+    def agents():
+        return [Eye("ada"), Doer("ben", lambda seen: add(1) if seen.turn == 1 else None)]
+
+    with Endpoint(lambda body: body["messages"][0]["content"][-1]) as endpoint:
+        local = {"base_url": endpoint.base_url, "model": "qwen"}
+        given = config(turns=3, agent_vars=NUMBERS, llm={"endpoints": {"local": local}})
+        folder = orchestrator(tmp_path, agents(), given=given).run().output_dir
+        named, count = at(folder, "3.decide.ada.0"), len(endpoint.requests)
+        found = measure(folder, named, agents=agents(), engine=Adder(), allow_calls=True)
+        assert len(endpoint.requests) == count == found.calls == 3
+    ben = weight_at(found, "1.decide.ben.0")
+    assert (ben.weight, ben.unknown) == (1, 0), "left out: ben has 0, as in turn 1"
+
+
+def test_negotiation_by_cassette_is_measured_by_asking_the_endpoint(tmp_path):
+    with Endpoint(players.village) as endpoint:
+        text = (players.SCENARIOS / "negotiation.yaml").read_text()
+        text = text.replace("http://127.0.0.1:8000/v1", endpoint.base_url)
+        text = text.replace("model: qwen", "model: qwen, retries: 0")
+        (tmp_path / "five.yaml").write_text(text)
+        shutil.copy(players.SCENARIOS / "negotiation.jsonl", tmp_path)
+        assert warm("sim", "run", "five.yaml", "--run-id", "five", cwd=tmp_path).code == 0
+        words = ("why", "@last", "--log", "output/five", "--measure", "--runs", "20")
+        told = " ".join(warm(*words, cwd=tmp_path).out.split())
+        assert "unknown where it needs an answer that was not recorded" in told
+        assert "--allow-calls asks the models, 25 times a play or less, in three plays" in told
+        assert not endpoint.requests
+        answer = warm(*words, "--allow-calls", "--json", cwd=tmp_path).json
+    assert endpoint.requests
+    assert (answer["problem"], answer["interrupted"]) == ("", False)
+    asked = [cause for cause in answer["causes"] if cause["spread"]]
+    assert asked
+    assert all(cause["n"] and not cause["unknown"] for cause in answer["causes"])
+    alone = warm(*words, "--allow-calls", "--json", cwd=tmp_path)
+    assert (alone.code, alone.json["interrupted"]) == (130, True)
+    assert "All connection attempts failed" in alone.json["problem"]
+    assert not [cause for cause in alone.json["causes"] if cause["spread"]], "nobody answered"
 
 
 def test_allowed_calls_are_repeated_and_their_spread_is_told(tmp_path):
@@ -401,6 +471,21 @@ def test_change_by_a_rule_gets_its_bounds_and_its_old_value(tmp_path):
     state = weight_at(found, "1.tide.-.global/sum")
     # 3 became 40, 0, -5, 6, 9 and 12, of which 0 and -5 are not above 5 either
     assert (state.n, round(state.weight, 3)) == (6, 0.667)
+
+
+def test_number_that_came_out_the_same_has_not_moved(tmp_path):
+    class Tide(Adder):
+        def apply_engine_rules(self, view):
+            with view.rule("tide"):
+                view.world["sum"] = 9 if view.turn == 2 else view.agent("ada")["x"]
+
+    agents = [Doer("ada", lambda seen: add(1))]
+    number = [{"name": "sum", "type": "int"}]
+    given = config(turns=2, agent_vars=NUMBERS, global_vars=number)
+    folder = orchestrator(tmp_path, agents, Tide(), given=given).run().output_dir
+    found = measure(folder, at(folder, "2.tide.-.global/sum"), agents=agents, engine=Tide())
+    ada = weight_at(found, "1.decide.ada.0")
+    assert (ada.weight, ada.moved) == (1, 0), "it went from 0 to 9, not from 1"
 
 
 def test_heavy_causes_are_measured_more_closely_before_all_have_been_altered(folder):

@@ -401,7 +401,7 @@ def test_missing_file_is_told_with_the_nearest_shipped_scenario():
 def test_missing_file_like_none_is_told_with_all_shipped_scenarios():
     with pytest.raises(ScenarioError, match="there is no such file") as caught:
         SimulationConfig.from_file("nope")
-    shipped = "epidemic, fishery, negotiation, segregation, spatial_trade_network"
+    shipped = "commons, epidemic, fishery, negotiation, segregation, spatial_trade_network"
     assert caught.value.problems[0]["hint"] == f"shipped: {shipped}"
 
 

@@ -124,6 +124,27 @@ def test_who_is_out_of_sight_is_not_told_among_those_near():
 
 
 @pytest.mark.promise("O14b")
+def test_moves_that_can_not_be_seen_are_no_causes_of_who_is_near():
+    class Coming(BaseEngine):
+        def apply_engine_rules(self, view):
+            with view.rule("ben"):
+                view.world_map.move("ben", f"{view.turn},0")
+
+    def near(seen, **among):
+        return Action("look", {"near": seen.world_map.agents_within("ann", 9, **among)})
+
+    grid = {"grid": {"width": 9, "height": 9}}
+    for sight, names in (({"level": "unaware"}, []), ({"level": "external"}, ["ben", "cleo"])):
+        for among in ({}, {"among": NAMES[1:]}):
+            agents = [Doer("ann", lambda seen, among=among: near(seen, **among))]
+            agents += map(Anyone, NAMES[1:])
+            events, _ = played(given(sight, grid), agents, Coming())
+            assert events["2.decide.ann.0"].new_value["near"] == names
+            moved = "1.ben.-.agent/ben/position" in causes(events, "2.decide.ann.0")
+            assert moved is bool(names)
+
+
+@pytest.mark.promise("O14b")
 def test_noise_is_the_agents_own_the_same_within_a_turn_and_within_its_share():
     def seen_by(names, noise=0.2):
         values = {name: [] for name in names}

@@ -1,5 +1,6 @@
 """Agents that ask models: recorded with causes, paid for once, told once where they fail."""
 
+import asyncio
 import json
 import re
 
@@ -134,6 +135,7 @@ def test_answer_of_no_use_is_asked_for_once_more_with_the_reason(tmp_path):
     events = events_of(result.output_dir)
     named = causes(events, "1.decide.ann.0")
     assert {"1.llm-decide.ann.0", "1.llm-decide.ann.1"} < named
+    assert "1.llm-decide.ann.0" in causes(events, "1.llm-decide.ann.1")  # its prompt holds it
 
 
 def test_second_answer_of_no_use_is_a_failure_by_policy(tmp_path):
@@ -250,6 +252,67 @@ def test_agents_that_share_have_one_call_which_all_their_decisions_name(tmp_path
     assert "1.apply0.cleo.agent/cleo/money" in causes(events, "2.decide.cleo.0")
     assert result.usage["by_agent"] == {"shared": result.usage["by_model"]["qwen"]}
     assert replay(result.output_dir).step == ""
+
+
+def test_shared_call_ends_with_the_turn_of_those_who_gave_it_up(tmp_path):
+    """A task that went on would hold its turn at the endpoint, and be left over at the end."""
+    left = []
+
+    async def play(run):
+        await run.run_async()
+        left.extend(asyncio.all_tasks() - {asyncio.current_task()})
+
+    with Endpoint(lambda body: act(), fault="never", faults=1) as endpoint:
+        terms = {"timeout_s: 5": "timeout_s: 60, concurrency: 1"}
+        scenario = written(tmp_path, endpoint.base_url, keys="share: true", **terms)
+        run = run_of(scenario, max_turns=2, timeout_s=1.0)
+        asyncio.run(play(run))
+    assert left == []
+    assert (run.result.status, len(endpoint.requests)) == ("completed", 2)
+    failures = events_of(run.output_dir, "agent_failed")
+    assert [*failures] == [f"1.failed.{name}.0" for name in ("ann", "ben", "cleo")]
+    assert replay(run.output_dir).step == ""
+
+
+@pytest.mark.parametrize("keys", ["endpoint: local", "share: true"])
+def test_run_that_is_interrupted_while_models_are_asked_leaves_no_call(tmp_path, keys):
+    left = []
+
+    async def play(run):
+        task = asyncio.create_task(run.run_async())
+        await asyncio.to_thread(endpoint.wait_for, 1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        left.extend(asyncio.all_tasks() - {asyncio.current_task()})
+
+    with Endpoint(generous, fault="never") as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, keys=keys)
+        run = run_of(scenario)
+        asyncio.run(play(run))
+        assert left == []
+        assert run.result.status == "interrupted"
+        endpoint.is_well = True
+        assert resume(run.output_dir).run().status == "completed"
+
+
+def test_branch_has_paid_for_nothing_that_it_took_from_its_run(tmp_path):
+    def script(body):
+        is_refused = len(endpoint.requests) == 14
+        return Reply({"error": "wrong key"}, 401) if is_refused else generous(body)
+
+    with Endpoint(script) as endpoint:
+        whole = run_of(written(tmp_path, endpoint.base_url)).run()
+        assert len(endpoint.requests) == 12
+        paused = branch(whole.output_dir, 2, set={"agent.cleo.money": 60}).run()
+        assert paused.reason == "paused"
+        before = len(endpoint.requests)
+        taken = sum(one.is_copied for one in read_outcomes(paused.output_dir).values())
+        paid = [one for one in read_outcomes(paused.output_dir).values() if not one.is_copied]
+        own = 12 - taken
+        assert resume(paused.output_dir, max_calls=own - 1).run().reason == "paused"
+        assert resume(paused.output_dir, max_calls=own).run().status == "completed"
+        assert len(endpoint.requests) == before + own - len(paid)
+    assert replay(paused.output_dir).step == ""
 
 
 def noting(body):

@@ -8,7 +8,16 @@ from tests.sim.models.village import act, generous, user, written
 from tests.sim.test_thinking import behind, causes, events_of, run_of
 
 from thence.errors import ScenarioError
-from thence.sim import Action, LLMAgent, LLMEngine, LLMValidator, Verdict, replay
+from thence.sim import (
+    Action,
+    BaseValidator,
+    LLMAgent,
+    LLMEngine,
+    LLMValidator,
+    Verdict,
+    replay,
+    resume,
+)
 
 pytestmark = pytest.mark.promise("O12")
 
@@ -75,6 +84,57 @@ def test_validator_and_engine_ask_models_with_true_causes(tmp_path):
     assert again.step == ""
 
 
+class Storm(LLMEngine):
+    """Takes lines such as `ann 3`."""
+
+    def messages(self, view):
+        return [{"role": "user", "content": "storm"}]
+
+    def change(self, answer, view):
+        for line in answer.splitlines():
+            name, money = line.split()
+            view.agent(name)["money"] = int(money)
+
+
+@pytest.mark.parametrize("wrong", ["ben 3\nann three", "ben 3\nann 1000"])
+def test_engine_takes_nothing_of_an_answer_of_no_use(tmp_path, wrong):
+    def answer(body):
+        return "ann 7" if len(body["messages"]) > 1 else wrong
+
+    with Endpoint(answer) as endpoint:
+        scenario = scripted(tmp_path, "script: []", endpoint.base_url)
+        result = run_of(scenario, max_turns=1, engine=Storm()).run()
+    assert (result.status, len(endpoint.requests)) == ("completed", 2)
+    money = {name: result.final_state[f"agent/{name}"]["money"] for name in ("ann", "ben")}
+    assert money == {"ann": 7, "ben": 10}
+
+
+def test_budget_that_ends_between_an_answer_and_its_repair_pauses(tmp_path):
+    """For the resumed run the first answer is the recorded one, whoever asked."""
+
+    def answer(body):
+        return "7" if len(body["messages"]) > 1 else "sunny"
+
+    with Endpoint(answer) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, policy="fail")
+
+        def parts():
+            return {
+                "agents": [Giver("ann"), Giver("cleo")],
+                "engine": Weather(),
+                "validator": BaseValidator(),
+            }
+
+        for calls in range(1, 6):
+            run = run_of(scenario, max_turns=1, run_id=f"r{calls}", max_calls=calls, **parts())
+            paused = run.run()
+            assert (paused.reason, len(endpoint.requests)) == ("paused", calls)
+            result = resume(paused.output_dir, max_calls=100, **parts()).run()
+            assert (result.status, len(endpoint.requests)) == ("completed", 6)
+            endpoint.requests.clear()
+            assert replay(result.output_dir, **parts()).step == ""
+
+
 def test_model_that_is_asked_at_no_endpoint_is_told(tmp_path):
     agents = [Giver(name) for name in ("ann", "ben", "cleo")]
     for agent in agents:
@@ -86,9 +146,9 @@ def test_model_that_is_asked_at_no_endpoint_is_told(tmp_path):
     assert "there is no endpoint elsewhere" in failure
 
 
-def scripted(tmp_path, keys):
+def scripted(tmp_path, keys, url="http://127.0.0.1:9/v1"):
     """Writes the village with ben, who follows a script, and two others who do nothing."""
-    scenario = written(tmp_path, "http://127.0.0.1:9/v1")
+    scenario = written(tmp_path, url)
     text = scenario.read_text()
     agents = "".join(f"  - {{name: {name}, type: scripted}}\n" for name in ("ann", "cleo"))
     agents += f"  - {{name: ben, type: scripted, {keys}}}\n"
@@ -156,8 +216,22 @@ def test_prompt_comes_from_a_file_and_the_eye_sees_what_it_is_told_to(tmp_path):
     assert seen == "money = 10\nagent/ben/money = 10"
     assert result.status == "completed"
     (tmp_path / "prompt.md").unlink()
-    with pytest.raises(ScenarioError, match="prompt_file can't be read"):
+    with pytest.raises(ScenarioError, match="prompt_file can't be read") as error:
         run_of(scenario)
+    assert error.value.problems[0]["line"] > 1
+
+
+def test_run_goes_on_with_the_prompt_that_it_began_with(tmp_path):
+    (tmp_path / "prompt.md").write_text("Be kind.")
+    with Endpoint(generous) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, keys="prompt_file: prompt.md")
+        paused = run_of(scenario, max_calls=8).run()
+        (tmp_path / "prompt.md").write_text("Be cruel.")
+        result = resume(paused.output_dir, max_calls=100).run()
+        assert (result.status, len(endpoint.requests)) == ("completed", 12)
+        systems = {one.body["messages"][0]["content"][:8] for one in endpoint.requests}
+    assert systems == {"Be kind."}
+    assert replay(result.output_dir).step == ""
 
 
 def test_what_an_agent_can_not_see_is_in_no_prompt_and_no_cause(tmp_path):

@@ -93,7 +93,6 @@ def test_network_measures_as_networkx_does_and_takes_its_graphs(kind, changes):
     rng = random.Random(seed)
     for _ in range(5):
         graph = kind(networkx.gnp_random_graph(14, 0.12, rng.getrandbits(32)))
-        graph.remove_nodes_from(list(networkx.isolates(graph)))
         for a, b in graph.edges:
             graph.edges[a, b]["layer"] = rng.choice(("home", "work"))
         named = networkx.relabel_nodes(graph, str)
@@ -110,7 +109,15 @@ def test_network_measures_as_networkx_does_and_takes_its_graphs(kind, changes):
             edges = [[a, b, dict(of)] for a, b, of in graph.edges(data=True)]
             directed = graph.is_directed()
             network = {"edges": edges, "changes": True, "directed": directed}
-            asked({"network": network}, ask)
+            places = [{"name": str(name)} for name in graph]
+            asked({"network": network, "places": places}, ask)
+
+
+def test_places_of_a_graph_keep_what_the_scenario_says_of_them():
+    graph = networkx.Graph([("mill", "inn")])
+    spatial = {"network": graph, "places": [{"name": name} for name in ("mill", "inn", "port")]}
+    places = ["mill", "inn", "port"]
+    assert asked(spatial, lambda seen: seen.world_map.places()) == places
 
 
 class Mover(BaseEngine):
@@ -177,6 +184,12 @@ def test_who_of_some_is_near_depends_on_the_moves_of_these_alone():
     named = set().union(*(causes(events, f"{turn}.decide.ann.0") for turn in (1, 2, 3)))
     assert "2.apply0.cleo.agent/cleo/position" in named
     assert "1.apply0.ben.agent/ben/position" not in named
+
+
+def test_nobody_is_near_among_none():
+    agents = [counting("ann", 9, among=()), doing("ben", {}), doing("cleo", {})]
+    events, _ = played(given(GRID), agents, Mover(PLACES))
+    assert events["1.decide.ann.0"].new_value["near"] == []
 
 
 @pytest.mark.promise("O14a")
@@ -354,6 +367,16 @@ def problem(spatial, **sections):
             {"places": [{"name": "mill"}], "network": {"edges": [["mill", "mil"]]}},
             "spatial.network.edges[0]",
             "nearest is mill",
+        ),
+        (
+            {"network": {"edges": [["a", "b", {"cost": 1}], ["b", "a", {"cost": 2}]]}},
+            "spatial.network.edges[1]",
+            "from 'b' to 'a' again",
+        ),
+        (
+            {"places": [{"name": "mill"}], "network": {"nodes": "agents"}},
+            "spatial.places",
+            "a network of agents",
         ),
         ({"network": {"file": "none.json"}}, "spatial.network.file", "No such file"),
         ({"topology": {"type": "hex_grid"}}, "spatial.topology", "not here"),

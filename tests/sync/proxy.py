@@ -37,6 +37,7 @@ class Proxy:
 
     def __init__(self, server: str) -> None:
         self.server = server
+        self.alter: Callable[[bytes], bytes] = bytes  # what comes up, part by part
         self._mutex = threading.Lock()
         self._connections: dict[threading.Thread, list[socket.socket]] = {}
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -90,9 +91,11 @@ class Proxy:
                 self._connections.get(threading.current_thread(), []).append(server)
             for one in (client, server):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            down = threading.Thread(target=_pump, args=(server, client, DOWN, fault, passed[DOWN]))
+            down = threading.Thread(
+                target=_pump, args=(server, client, DOWN, fault, passed[DOWN], bytes)
+            )
             down.start()
-            _pump(client, server, UP, fault, passed[UP])
+            _pump(client, server, UP, fault, passed[UP], lambda part: self.alter(part))
             down.join()
         with self._mutex:
             self._connections.pop(threading.current_thread(), None)
@@ -104,6 +107,7 @@ def _pump(
     direction: str,
     fault: Fault | None,
     passed: bytearray,
+    alter: Callable[[bytes], bytes],
 ) -> None:
     """Passes on what one side sends until it ends, and ends both."""
     is_silent = False
@@ -114,7 +118,7 @@ def _pump(
             if is_silent:
                 continue
             if not 0 <= at < len(part):
-                target.sendall(part)
+                target.sendall(alter(part))
                 continue
             target.sendall(part[:at])
             if fault.kind == "cut":

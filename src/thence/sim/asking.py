@@ -19,18 +19,15 @@ from thence.sim.models.client import (
     ModelAnswer,
     ModelClient,
     ModelRequest,
-    slots_folder,
 )
 from thence.sim.models.settings import ModelSettings
-from thence.sim.outcomes import Key, Outcomes, RecordedOutcome, read_lines, request_digest
+from thence.sim.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_lines, request_digest
 
-_SAMPLING = ("model", "temperature", "top_p", "max_tokens", "seed")
-_KIND = "llm_call"
 _TOKENS = ("tokens_in", "tokens_out", "tokens_cached")
 SHARED = "shared"
 
 
-class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=_KIND, omit_defaults=True):
+class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=CALL, omit_defaults=True):
     """The outcome of one call: an answer, or a failure with its attempts, or both.
 
     An answer with a failure can't be used, and was paid for.
@@ -96,10 +93,11 @@ class Models:
         limits: dict[str, Any] = {"max_calls": settings.max_calls, "max_cost": settings.max_cost}
         self._budget = Budget(**limits, calls=calls, cost=cost)
         self._clients: dict[str, ModelClient] = {}
-        # by turn and request, with the causes of all who share the call
-        self._shared: dict[tuple[str, str], tuple[asyncio.Task[ModelCall], set[str]]] = {}
+        # the calls of one turn by request, with the causes of all who share one
+        self._shared: dict[str, tuple[asyncio.Task[ModelCall], set[str]]] = {}
+        self._shared_turn = ""
         self._cassette_file = (folder or Path()) / settings.cassette if settings.cassette else None
-        self._cassette: dict[str, list[RecordedOutcome]] | None = None
+        self._cassette: dict[str, dict[Key, RecordedOutcome]] | None = None
 
     async def ask(
         self,
@@ -121,29 +119,37 @@ class Models:
             hint = f"section llm of the scenario has {', '.join(endpoints)}"
             cause = f"there is no endpoint {name}"
             raise ThenceError("could not ask a model", place=f"at {step}", cause=cause, hint=hint)
-        sampling = {key: getattr(settings, key) for key in _SAMPLING}
-        content = {**sampling, "messages": request.messages, "schema": request.schema}
+        content = {**settings.terms, "messages": request.messages, "schema": request.schema}
         if not share:
             call = await self._call(step, name, request, content)
             call.causes = causes
             return call
-        turn = step.partition(".")[0]
-        for key in [key for key in self._shared if key[0] != turn]:
-            del self._shared[key]
-        key = (turn, request_digest(content))
+        turn, key = step.partition(".")[0], request_digest(content)
+        if turn != self._shared_turn:
+            self._shared_turn = turn
+            await self._end_shared()
         if key not in self._shared:
             task = asyncio.create_task(self._call(f"{turn}.{SHARED}.-", name, request, content))
             self._shared[key] = task, set(causes)
         task, common = self._shared[key]
         common.intersection_update(causes)
-        call = await asyncio.shield(task)
+        call = await asyncio.shield(task)  # which others wait for too
         call.causes, call.is_shared = sorted(common), True
         return call
 
     async def close(self) -> None:
-        """Closes all connections."""
+        """Ends what still asks, and closes all connections."""
+        await self._end_shared()
         for client in self._clients.values():
             await client.close()
+
+    async def _end_shared(self) -> None:
+        """Ends shared calls, which go on if all who asked have been given up."""
+        tasks = [task for task, _ in self._shared.values()]
+        self._shared.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _call(
         self, step: str, name: str, request: ModelRequest, content: Mapping[str, Any]
@@ -162,7 +168,7 @@ class Models:
         try:
             if client is None:
                 settings = self._settings.endpoints[name]
-                client = ModelClient(name, settings, self._budget, slots_folder())
+                client = ModelClient(name, settings, self._budget)
                 client.check()
                 self._clients[name] = client
             return RecordedAnswer(name, await client.ask(request))
@@ -177,21 +183,19 @@ class Models:
             raise EndpointDown(error.operation, **why) from error
 
     async def _played(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
-        """Takes an answer from the cassette, once: that of the same step, else the first."""
+        """Takes an answer from the cassette: that of the same step, else the first."""
         if self._cassette is None:
-            self._cassette = _cassette(cast(Path, self._cassette_file))
-        step, digest, _ = key
-        lines = self._cassette.get(digest)
+            self._cassette = read_cassette(cast(Path, self._cassette_file))
+        lines = self._cassette.get(key[1])
         if not lines:
-            turn, _, agent = step.split(".", 2)
+            turn, _, agent = key[0].split(".", 2)
             raise EndpointDown(
                 "could not ask the model",
                 place=f"for {agent} in turn {turn}",
                 cause=f"cassette {self._cassette_file} has no answer to this request",
                 hint="prompt, model or sampling differ from those of the run that it was made of",
             )
-        same = (place for place, line in enumerate(lines) if line.step == step)
-        return _answer_of(lines.pop(next(same, 0)))
+        return _answer_of(lines.get(key) or next(iter(lines.values())))
 
 
 def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
@@ -227,12 +231,17 @@ def is_failure(outcome: RecordedOutcome) -> bool:
     return any(recorded.failure for _, recorded in _model_answers([outcome]))
 
 
+def answered(outcomes: Iterable[RecordedOutcome]) -> list[RecordedOutcome]:
+    """Returns the outcomes that are answers of models."""
+    return [line for line in outcomes if [*_model_answers([line])] and not is_failure(line)]
+
+
 def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
     """Writes the answers of a run's models to a file, and returns their number.
 
     Raises ThenceError if there are none.
     """
-    lines = [line for line in outcomes if [*_model_answers([line])] and not is_failure(line)]
+    lines = answered(outcomes)
     if not lines:
         hint = "name a run of a scenario with agents that ask models"
         cause = "the run has no answers of models"
@@ -242,12 +251,13 @@ def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
     return len(lines)
 
 
-def _cassette(path: Path) -> dict[str, list[RecordedOutcome]]:
+def read_cassette(path: Path) -> dict[str, dict[Key, RecordedOutcome]]:
     """Returns the answers in a file by request; raises EndpointDown if it can't be read."""
-    answers: dict[str, list[RecordedOutcome]] = {}
+    answers: dict[str, dict[Key, RecordedOutcome]] = {}
     try:
         for line in read_lines(path):
-            answers.setdefault(line.request, []).append(line)
+            key = line.step, line.request, line.occurrence
+            answers.setdefault(line.request, {})[key] = line
         cause = "it holds no recorded answers"
     except OSError as error:
         cause = error.strerror or str(error)
@@ -259,7 +269,7 @@ def _cassette(path: Path) -> dict[str, list[RecordedOutcome]]:
 
 def _model_answers(outcomes: Iterable[RecordedOutcome]) -> Iterator[tuple[str, RecordedAnswer]]:
     for outcome in outcomes:
-        if isinstance(outcome.value, dict) and outcome.value.get("kind") == _KIND:
+        if isinstance(outcome.value, dict) and outcome.value.get("kind") == CALL:
             yield outcome.step, _answer_of(outcome)
 
 

@@ -182,6 +182,17 @@ class View(RecordedView):
             self._scope, self._outer = outer, self._outer[1:]
         self._close(scope)
 
+    @contextmanager
+    def _whole_or_nothing(self) -> Iterator[None]:
+        """Takes back what the block has set, explained and asked for if it raises an error."""
+        scope = self._scope
+        before = scope.writes.copy(), scope.details, scope.roster
+        try:
+            yield
+        except Exception:
+            scope.writes, scope.details, scope.roster = before
+            raise
+
     def close(self) -> None:
         """Records all changes of the outermost call; only the framework calls it."""
         self._close(self._scope)

@@ -9,6 +9,7 @@ import copy
 import random
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import chain, zip_longest
 from math import sqrt
@@ -16,13 +17,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.core.event import Event, Members
 from thence.core.order import Cone
 from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ThenceError
 from thence.sim.checkpoints import Checkpoint
 from thence.sim.events import level_of
-from thence.sim.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
+from thence.sim.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.recorded import RecordedRun
 from thence.sim.replay import (
     altered_steps,
@@ -32,6 +34,7 @@ from thence.sim.replay import (
     run_settings,
 )
 from thence.sim.replay_input import RecordedSteps, plain_details
+from thence.sim.scenario import SimulationConfig
 from thence.sim.simulation import Simulation, make_components
 from thence.sim.turn import message_of
 
@@ -42,6 +45,7 @@ _LOOKING = 2 / 3  # the share of the plays that looks for causes; the rest measu
 _REPEATS = 3  # of a play that asks for new answers
 _CHECKPOINTS_MAX = 64
 _LACKS = "it needs an answer that was not recorded"
+_SILENT = "a model gives no answer"
 _Z = 1.96  # of a two-sided interval of 95 %
 
 
@@ -70,7 +74,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """The weights of an event's causes or effects, the heaviest first, of equal ones the earliest.
 
     `unmeasured` counts causes that could be altered, had there been more plays. `problem` is the
-    reason of an unknown alteration. `interrupted` is True after Ctrl-C.
+    reason of an unknown alteration; `calls` are the answers of models in the run, so many or fewer
+    does a play ask for. `interrupted` is True after Ctrl-C, and where a model ends the measurement.
     """
 
     event: Event
@@ -78,6 +83,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     plays: int
     unmeasured: int
     problem: str
+    calls: int
     interrupted: bool
 
     def to_dict(self, name: str) -> dict[str, Any]:
@@ -89,29 +95,57 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Answers(Outcomes):
-    """The recorded answers of a run, which note whether a play needed others."""
+    """The recorded answers of a run, which note whether a play needed others.
 
-    lacks: bool = False
-    has_asked: bool = False
+    `by_request` are answers of models that will do for the same request at any step. What a play
+    comes to is known for its first turns, up to `turns`: in the next one it lacks an answer.
+    """
+
+    def __init__(
+        self,
+        recorded: Mapping[Key, RecordedOutcome],
+        by_request: Mapping[str, Sequence[RecordedOutcome]],
+        turns: int,
+        *,
+        may_ask: bool,
+    ) -> None:
+        super().__init__(recorded=recorded, may_ask=may_ask)
+        self._by_request = by_request
+        self.turns = turns
+        self.has_asked = False
 
     def known(self, key: Key) -> RecordedOutcome | None:
         try:
-            return super().known(key)
+            if (outcome := super().known(key)) is not None:
+                return outcome
         except RunDiverged:
-            self.lacks = True
-            raise
+            if key[1] not in self._by_request:
+                self.turns = min(self.turns, _turn_of(key[0]) - 1)
+                raise
+        alike = self._by_request.get(key[1])
+        return alike[key[2] % len(alike)] if alike else None
 
     def record(self, key: Key, value: object = None, error: str | None = None) -> RecordedOutcome:
         self.has_asked = True
+        if isinstance(value, Mapping) and value.get("kind") == CALL and not value.get("answer"):
+            self.turns = min(self.turns, _turn_of(key[0]) - 1)  # nobody was there to answer
         return super().record(key, value, error)
 
 
 class _Played(NamedTuple):
-    """One play: the details of the events at the steps of interest; why it is no test, if so."""
+    """One play: the details of the events at the steps of interest.
+
+    Behind the first `turns` it is no test, for the reason `problem`.
+    """
 
     details: dict[str | None, Mapping[str, Any]]
     has_asked: bool
     problem: str
+    turns: int
+
+    def problem_of(self, step: str) -> str:
+        """Returns why this play says nothing of the event at a step; "" if it does."""
+        return self.problem if step not in self.details and _turn_of(step) > self.turns else ""
 
 
 class _Player:
@@ -120,7 +154,9 @@ class _Player:
     def __init__(
         self, run: RecordedRun, turns: int, steps: Iterable[str | None], objects: Mapping[str, Any]
     ) -> None:
-        self._config, settings = run_settings(run, None)
+        config, settings = run_settings(run, None)
+        # the cassette's answers are taken as the recorded ones are; for others models are asked
+        self._config = replace(config, llm=replace(config.llm, cassette=None))
         agents = objects.get("agents") or self._config.agents
         self.table = self._config.table([agent.name for agent in agents])
         check_objects(run, *map(objects.get, ("agents", "engine", "validator")))
@@ -128,11 +164,15 @@ class _Player:
         self._level = level_of(settings.verbosity)
         self._objects, self._altered = objects, altered_steps(run)
         self._outcomes = read_outcomes(run.folder)
+        answers, self._by_request = _answers_of_models(self._outcomes, config)
+        self.calls = sum(_turn_of(answer.step) <= turns for answer in answers)
         self._turns, self._steps = turns, frozenset(steps) - {None}
         self._checkpoints: list[tuple[int, bytes]] = []
+        self._may_fail = False
         self._failures = failures_by_step(self.events)
         past = [e for e in self.events if (e.turn_number or 0) <= turns and not is_of_process(e)]
         self.reference = self.play({}, stored=RecordedSteps(past))
+        self._may_fail = bool(self.reference.problem)
         details = {event.step: plain_details(event.payload) for event in past}
         self.reference.details.update((s, details[s]) for s in self._steps & details.keys())
         # who gave no answer in time is not waited for again; others may fail or not
@@ -148,7 +188,7 @@ class _Player:
     ) -> _Played:
         """Plays with one step altered; raises RunDiverged if stored events don't come again."""
         details: dict[str | None, Mapping[str, Any]] = {}
-        problem, altered_step = "", next(iter(alter), "")
+        problem, turns, altered_step = "", self._turns, next(iter(alter), "")
         refused_step = altered_step.replace(".decide", ".reject", 1)
         is_refused = False
 
@@ -159,7 +199,7 @@ class _Player:
                     details[event.step] = plain_details(event.details or {})
                 is_refused |= event.step == refused_step != altered_step
 
-        answers = _Answers(recorded=self._outcomes, may_ask=may_ask)
+        answers = _Answers(self._outcomes, self._by_request, self._turns, may_ask=may_ask)
         simulation = Simulation(
             self._config,
             make_components(self._config, **copy.deepcopy(dict(self._objects))),
@@ -181,14 +221,17 @@ class _Player:
             simulation.recorder.flush()  # what happened before it in the turn
             failure = f"the play failed: {type(error).__name__}: {message_of(error)}"
             details[f"{simulation.recorder.turn}.failed.-.0"] = {"error": failure}
-            problem = problem or failure
-        if answers.lacks or is_refused:
-            problem = "the validator refuses the other action"
-            problem, details = _LACKS if answers.lacks else problem, {}
-        return _Played(details, answers.has_asked, problem)
+            if not self._may_fail:
+                problem, turns = failure, simulation.recorder.turn - 1
+        if answers.turns < self._turns:
+            problem, turns = _SILENT if may_ask else _LACKS, answers.turns
+            details = {step: of for step, of in details.items() if _turn_of(step) <= turns}
+        if is_refused:
+            problem, turns, details = "the validator refuses the other action", 0, {}
+        return _Played(details, answers.has_asked, problem, turns)
 
     async def _play_turns(self, simulation: Simulation, altered_step: str) -> None:
-        turn = int(altered_step.partition(".")[0]) if altered_step else 0
+        turn = _turn_of(altered_step)
         data = next((data for at, data in reversed(self._checkpoints) if at < turn), None)
         interval = -(-self._turns // _CHECKPOINTS_MAX)
         with simulation.watched():
@@ -264,6 +307,30 @@ class _Alterations:
         seen = rng.sample(self._states[name], min(self._count, len(self._states[name])))
         values = [*bounds[:1], details["old_value"], *bounds[1:], *seen]
         return _distinct([v for v in values if not declared.fault(v)], details["new_value"])
+
+
+def _answers_of_models(
+    outcomes: Mapping[Key, RecordedOutcome], config: SimulationConfig
+) -> tuple[list[RecordedOutcome], dict[str, list[RecordedOutcome]]]:
+    """Returns a run's answers of models, and by request these and those of its cassette."""
+    if not config.llm.endpoints:
+        return [], {}
+    from thence.sim.asking import answered, read_cassette
+
+    answers, cassette = answered(outcomes.values()), dict[str, dict[Key, RecordedOutcome]]()
+    if config.llm.cassette:
+        folder = config.source.parent if config.source else Path()
+        with suppress(EndpointDown):  # the recorded answers alone will do, too
+            cassette = read_cassette(folder / config.llm.cassette)
+    by_request: dict[str, list[RecordedOutcome]] = {}
+    for answer in chain(answers, *(alike.values() for alike in cassette.values())):
+        by_request.setdefault(answer.request, []).append(answer)
+    return answers, by_request
+
+
+def _turn_of(step: str | None) -> int:
+    """Returns the turn of a step, 0 for none."""
+    return int((step or "0").partition(".")[0])
 
 
 def _act_step(decision: Event) -> str:
@@ -357,12 +424,11 @@ class _Trials:
 
     def weight(self, cause: Event, effect: Event, event: Event, depth: int) -> Weight:
         """Returns how much a cause mattered for an effect, told of one of them."""
-        before, step = self._player.reference, effect.step
-        was, judged, moves = before.details[step], [], []
+        step = effect.step or ""
+        was, judged, moves = self._player.reference.details[step], [], []
         for repeated in self.done[cause.event_id]:
-            failed = [p.problem for p in repeated if p.problem and step not in p.details]
-            if failed and not before.problem:
-                self.problem = self.problem or failed[0]
+            if problems := [*filter(None, (play.problem_of(step) for play in repeated))]:
+                self.problem = self.problem or problems[0]
                 continue
             judged.append([play.details.get(step) for play in repeated])
             moves += [_moved(was, now) for now in judged[-1] if now != was]
@@ -396,9 +462,9 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 def _moved(was: Mapping[str, Any], now: Mapping[str, Any] | None) -> float:
     old, new = was.get("new_value"), (now or {}).get("new_value")
-    if not (isinstance(old, int | float) and isinstance(new, int | float)) or old == new:
+    if not (isinstance(old, int | float) and isinstance(new, int | float)):
         return 1.0
-    return min(1.0, abs(old - new) / max(abs(old), abs(new)))
+    return min(1.0, abs(old - new) / (max(abs(old), abs(new)) or 1))
 
 
 def _largest_first(alterations: _Alterations, cone: Cone) -> list[Event]:
@@ -480,6 +546,7 @@ def measure(
         plays=trials.plays,
         unmeasured=max(0, len(causes) - len(weights)),
         problem=trials.problem,
+        calls=player.calls,
         interrupted=is_interrupted,
     )
 

@@ -19,18 +19,23 @@ import msgspec
 from thence.errors import InvalidEvent, RunDiverged, ThenceError
 
 FILE = "outcomes.jsonl"
+CALL = "llm_call"  # the kind of a model's answer
 Key = tuple[str, str, int]  # step, SHA-256 of the request, occurrence
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class RecordedOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One recorded outcome: `value`, a JSON value, or the `error` that the call raised."""
+    """One recorded outcome: `value`, a JSON value, or the `error` that the call raised.
+
+    `is_copied` if a branch took it from the run before, which had paid for it.
+    """
 
     step: str
     request: str
     occurrence: int
     value: Any = None
     error: str | None = None
+    is_copied: bool = False
 
 
 _decode = msgspec.json.Decoder(RecordedOutcome).decode
@@ -63,8 +68,9 @@ class Outcomes:
 
     @property
     def own(self) -> Iterable[RecordedOutcome]:
-        """The outcomes of earlier processes of this run."""
-        return () if self._copies else self._known.values()
+        """The outcomes that earlier processes of this run paid for."""
+        recorded = () if self._copies else self._known.values()
+        return [outcome for outcome in recorded if not outcome.is_copied]
 
     def key(self, step: str, request: object) -> Key:
         """Returns the key of the next outcome of a request at a step.
@@ -93,7 +99,7 @@ class Outcomes:
             error.step = key[0]
             raise error
         if outcome is not None and self._copies:
-            self._keep(outcome)
+            self._keep(msgspec.structs.replace(outcome, is_copied=True))
         return outcome
 
     def record(self, key: Key, value: object = None, error: str | None = None) -> RecordedOutcome:

@@ -352,24 +352,26 @@ class RunRecorder(EventBuffer):
     def model_calls(self, view: RecordedView, attempt: int = 0, causes: Ids = ()) -> Ids:
         """Records the calls of models by which a view came by its answers, each once.
 
-        A call that agents share names what all of them had read, any other one `causes` too.
-        Returns the events; none at MILESTONE.
+        A call that agents share names what all of them had read, any other one `causes` too, and
+        the calls before it. Returns the events; none at MILESTONE.
         """
         calls, view.calls = view.calls, ()
         if not self.writes_decisions:
             return ()
-        for call in calls:
+        for number, call in enumerate(calls):
             if call.event_id:
                 continue
             agent, phase = view.agent_id, f"llm-{_phase(view.phase, attempt)}"
             step = self._step(phase, agent, 0)
+            own: Ids = ()
             if call.is_shared:
-                agent, causes = NOBODY, ()
+                agent = NOBODY
                 step = self._step("llm-shared", agent, call.request[:_DIGITS])
             else:
+                own = (*causes, *(earlier.event_id for earlier in calls[:number]))
                 count = self._steps[step] = self._steps.get(step, 0) + 1
                 step = self._step(phase, agent, count - 1)
-            all_causes = tuple(dict.fromkeys((self.turn_id, *causes, *call.causes)))
+            all_causes = tuple(dict.fromkeys((self.turn_id, *own, *call.causes)))
             owner = None if agent == NOBODY else agent
             call.event_id = self._system(
                 "llm_call", "success", step, all_causes, call.facts, agent_id=owner

@@ -283,6 +283,12 @@ class _Reader:
         data = self._data
         agents = data.get("agents")
         for index, entry in enumerate(agents if isinstance(agents, list) else ()):
+            if (
+                isinstance(entry, dict)
+                and entry.get("type") == "llm_agent"
+                and "prompt_file" in entry
+            ):
+                self._take_prompt(entry, index)
             self._check_component("agents", entry, ("agents", index), AgentEntry)
         self._check_component("engines", data.get("engine"), ("engine",), EngineEntry)
         self._check_component("validators", data.get("validator"), ("validator",), ValidatorEntry)
@@ -310,6 +316,21 @@ class _Reader:
                 self._sees.append(((*path, "sees", index), str(pattern)))
         common_keys = common.__struct_fields__
         self._shapes.check(params_struct(cls), _params(entry, common), path, common_keys)
+
+    def _take_prompt(self, entry: dict[str, Any], index: int) -> None:
+        """Puts the text of `prompt_file` in place of it: a run keeps the prompt that it had."""
+        name = str(entry.pop("prompt_file"))
+        try:
+            file = (self._file.parent if self._file else Path()) / name
+            entry["prompt"] = file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            message = f"prompt_file can't be read: {error}"
+            self._problems.add(("agents", index, "prompt_file"), message, "name a file of text")
+            return
+        agents = [*self._raw["agents"]]
+        agents[index] = {**agents[index], "prompt": entry["prompt"]}
+        del agents[index]["prompt_file"]
+        self._raw = {**self._raw, "agents": agents}
 
     def _check_declarations(self) -> None:
         declarations = self._shapes.fitting(Declaration)

@@ -139,6 +139,12 @@ class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
         """The names of its two places."""
         return str(self.start), str(self.goal)
 
+    @property
+    def layer(self) -> str:
+        """The name of its layer, "" for the one without a name."""
+        name: str = self.attributes.get("layer", "")
+        return name
+
 
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A network of places, or of the agents themselves; edges stand here, or in a file of JSON."""

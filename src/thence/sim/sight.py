@@ -55,15 +55,23 @@ class SightedObservation(Observation):
     def sees(self, scope: str, name: str) -> bool:
         """Reports whether a variable can be seen; ThenceError if there is none."""
         declaration = self.ledger.table[self.ledger.table.index(scope, name)].declaration
-        if scope in (self._scope, MAP):
+        if scope == self._scope:
             return True
-        level = self._sight.beyond if self._is_beyond(scope) else self._sight.level
-        return level in ("insider", declaration.sight)
+        near, far = [
+            level in ("insider", declaration.sight)
+            for level in (self._sight.level, self._sight.beyond)
+        ]
+        within = self._sight.within
+        if within is None or near == far:
+            return near
+        if scope == MAP:  # it tells of all who may be near, or far
+            return True
+        return far if self._is_beyond(scope, within) else near
 
-    def _is_beyond(self, scope: str) -> bool:
+    def _is_beyond(self, scope: str, within: int) -> bool:
         """Reports whether an agent or place is too far away; one that is nowhere is."""
         kind, _, name = scope.partition("/")
-        if self._sight.within is None or self.ledger.world is None or not name:
+        if self.ledger.world is None or not name:
             return False
         all_seeing = RecordedView(self.ledger, self.turn, self.agent_id)
         all_seeing.reads = self.reads
@@ -71,4 +79,4 @@ class SightedObservation(Observation):
         here = world_map.position(self.agent_id)
         place = world_map.position(name) if kind == "agent" else name
         distance = world_map.distance(here, place) if here and place else None
-        return distance is None or distance > self._sight.within
+        return distance is None or distance > within

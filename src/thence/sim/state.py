@@ -19,6 +19,7 @@ from thence.errors import ThenceError
 
 GLOBAL = "global"
 MAP = "map"  # whose one variable nobody sets: see worlds.py
+WHEREABOUTS = "whereabouts"
 # \Z, for $ would let a line's end pass
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+\Z", max_length=100)]
 Kind = Literal["float", "int", "bool", "categorical", "str", "list", "dict"]
@@ -166,7 +167,7 @@ class VariableTable:
         self._fast: list[tuple[type, float, float]] = []
         self._add(GLOBAL, tuple(global_vars))
         if has_map:
-            self._add(MAP, (Declaration(name="whereabouts", kind="int"),))
+            self._add(MAP, (Declaration(name=WHEREABOUTS, kind="int"),))
         for name in places:
             self._add(f"place/{name}", per_place)
         for name in agents:

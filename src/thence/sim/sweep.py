@@ -84,25 +84,31 @@ def make_plan(scenario: str | Path, settings: dict[str, list[Any]], seeds: Seque
         raise ThenceError(
             "could not plan the sweep", cause=cause, hint="name fewer seeds or values"
         )
-    runs = [
+    sha256, runs = hashlib.sha256(file.read_bytes()).hexdigest(), _runs(settings, seeds)
+    return Plan(scenario=str(file), sha256=sha256, settings=settings, seeds=seeds, runs=runs)
+
+
+def _runs(settings: dict[str, list[Any]], seeds: Sequence[int]) -> list[PlannedRun]:
+    return [
         PlannedRun(f"set-{number}-seed-{seed}", dict(zip(settings, values, strict=True)), seed)
         for number, values in enumerate(itertools.product(*settings.values()), 1)
         for seed in seeds
     ]
-    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Plan(scenario=str(file), sha256=sha256, settings=settings, seeds=seeds, runs=runs)
 
 
 def read_plan(folder: Path) -> Plan:
     """Returns the plan that a folder holds; raises ThenceError where there is none."""
     try:
-        return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
-    except (OSError, msgspec.DecodeError) as error:
-        hint = "name the folder of a sweep or of a run, or a scenario to begin a sweep"
+        plan = msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
+        if plan.runs != _runs(plan.settings, plan.seeds):  # their ids name folders
+            raise ValueError("its runs are not those of its settings and seeds")
+    except (OSError, ValueError) as error:
+        hint = "name the folder of a sweep as it wrote it, or a run, or a scenario to begin one"
         why = getattr(error, "strerror", None) or error
         raise ThenceError(
             f"could not read {PLAN} in", place=folder, cause=why, hint=hint
         ) from error
+    return plan
 
 
 def keep_plan(folder: Path, plan: Plan) -> Plan:
@@ -221,23 +227,27 @@ class WorkerProcess:
     def __init__(self, start: Callable[[], subprocess.Popen[bytes]]) -> None:
         self._start = start
         self._process: Any = None
+        self._is_stopped = False
 
     def play(self, task: RunTask) -> str | None:
         """Plays a run, as `Player` says."""
         try:
             self._process = self._process or self._start()
-            self._process.stdin.write(msgspec.json.encode(task) + b"\n")
-            self._process.stdin.flush()
-            return msgspec.json.decode(self._process.stdout.readline(), type=str)
+            if not self._is_stopped:  # before it started: `stop` had nothing to end
+                self._process.stdin.write(msgspec.json.encode(task) + b"\n")
+                self._process.stdin.flush()
+                return msgspec.json.decode(self._process.stdout.readline(), type=str)
         except (OSError, ValueError):  # the process is gone, or its answer is cut
-            self.close()
-            return None
+            pass
+        self.close()
+        return None
 
     def stop(self) -> None:
         """Ends the input of the process, which interrupts its run."""
+        self._is_stopped = True
         with suppress(OSError):
-            if self._process is not None:
-                self._process.stdin.close()
+            if (process := self._process) is not None:
+                process.stdin.close()
 
     def close(self) -> None:
         """Ends the process at once."""
@@ -285,6 +295,7 @@ def work() -> None:
     lines: SimpleQueue[bytes | None] = SimpleQueue()
     main = threading.main_thread().ident
     assert main is not None
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # behind `&` a shell ignores it
 
     def listen() -> None:
         for line in sys.stdin.buffer:

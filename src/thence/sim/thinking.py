@@ -76,20 +76,6 @@ async def ask(
     raise AssertionError("the last answer is returned or refused")
 
 
-def prompt_of(prompt: str, prompt_file: Path | None, config: SimulationConfig | None) -> str:
-    """Returns a prompt, or the text of a file beside the scenario; raises ValueError."""
-    if prompt_file is None:
-        return prompt
-    try:
-        return (_folder(config) / prompt_file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"prompt_file can't be read: {error}") from error
-
-
-def _folder(config: SimulationConfig | None) -> Path:
-    return config.source.parent if config and config.source else Path()
-
-
 def read_values(view: RecordedView, patterns: Sequence[str], own: str) -> str:
     """Returns the variables that fit patterns, as lines of text; a bare name is one of `own`.
 
@@ -164,7 +150,6 @@ class PromptedAgent(LLMAgent):
         config: SimulationConfig | None = None,
         *,
         prompt: str = "",
-        prompt_file: Path | None = None,
         actions: tuple[DeclaredAction, ...] = (),
         sees: tuple[str, ...] | None = None,
         memory: MemorySize = 0,
@@ -173,7 +158,7 @@ class PromptedAgent(LLMAgent):
         share: bool = False,
     ) -> None:
         super().__init__(name, endpoint=endpoint, share=share)
-        self.prompt = prompt_of(prompt, prompt_file, config)
+        self.prompt = prompt
         self.actions = action_set(actions, _receivers(talk, config), has_notes=memory > 0)
         self.schema = self.actions.schema
         self.sees = sees
@@ -262,7 +247,8 @@ class ScriptedAgent(BaseAgent):
             if ":" not in function:
                 raise ValueError("function is written as ./FILE.py:NAME or PACKAGE.MODULE:NAME")
             try:
-                self._function = load(*function.rpartition(":")[::2], _folder(config))
+                folder = config.source.parent if config and config.source else Path()
+                self._function = load(*function.rpartition(":")[::2], folder)
             except ComponentNotFound as error:
                 raise ValueError(f"function: {error}") from error
             if not callable(self._function):
@@ -337,8 +323,15 @@ class LLMEngine(BaseEngine):
         raise NotImplementedError(f"{type(self).__name__} changes nothing")
 
     async def apply_engine_rules(self, view: View) -> None:
-        """Asks the model and sets what it answers; raises ModelCallFailed."""
-        take = partial(self.change, view=view)
+        """Asks the model and sets what it answers, all of it or nothing; raises ModelCallFailed."""
+
+        def take(answer: str) -> None:
+            try:
+                with view._whole_or_nothing():
+                    self.change(answer, view)
+            except ThenceError as error:  # such as a value that its variable can't hold
+                raise ValueError(str(error)) from error
+
         await ask(view, self.messages(view), take, self.schema, endpoint=self.endpoint)
 
 

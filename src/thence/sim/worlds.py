@@ -24,7 +24,7 @@ from thence.sim.scenario_sections import (
     NetworkSettings,
     SpatialSettings,
 )
-from thence.sim.state import MAP, Declaration, State, VariableTable
+from thence.sim.state import MAP, WHEREABOUTS, Declaration, State, VariableTable
 
 POSITION = "position"
 Read = Callable[[int], Any]
@@ -74,7 +74,7 @@ class Graph:
         self.places: dict[str, Any] = dict.fromkeys(place.name for place in spatial.places)
         self.layers: dict[str, dict[str, dict[str, Any]]] = {}
         for edge in network.edges:
-            layer = self.layers.setdefault(edge.attributes.get("layer", ""), {})
+            layer = self.layers.setdefault(edge.layer, {})
             for start, goal in self.directions(*edge.ends):
                 layer.setdefault(start, {})[goal] = edge.attributes
             self.places.update(dict.fromkeys(edge.ends))
@@ -119,7 +119,7 @@ class World:
         self.is_of_agents = network is not None and network.nodes == "agents"
         self._moves = spatial.moves and not self.is_of_agents
         self.may_change = self._moves or (network is not None and network.changes)
-        self.whereabouts = table.index(MAP, "whereabouts")
+        self.whereabouts = table.index(MAP, WHEREABOUTS)
         self.positions: dict[int, str] = {}
         self._places: dict[int, str] = {}
         self._here: dict[str, set[int]] = {}
@@ -274,27 +274,33 @@ class WorldMap:
         self._world.check(place)
         if self._world.is_of_agents:
             return [place]
-        view = self._view
-        view.value(self._world.whereabouts)
-        return [
-            agent
-            for index, agent in self._world.at(place, view.pending())
-            if view.sees(f"agent/{agent}", POSITION) and view.value(index) == place
-        ]
+        view, world = self._view, self._world
+        at: Iterable[tuple[int, str]] = world.positions.items()
+        if view.sees(MAP, WHEREABOUTS):
+            view.value(world.whereabouts)
+            at = world.at(place, view.pending())
+        return [name for index, name in at if self._sees(name) and view.value(index) == place]
 
     def agents_within(
-        self, agent: str, steps: int, *, among: Iterable[str] = (), layer: str | None = None
+        self,
+        agent: str,
+        steps: int,
+        *,
+        among: Iterable[str] | None = None,
+        layer: str | None = None,
     ) -> list[str]:
         """Returns the other agents at most so many steps from an agent, nearest first.
 
         It depends on where all agents are, with `among`, which are judged alone, on where these
-        are. An agent that is nowhere has none around it.
+        are. An agent that is nowhere has none around it, and one that can't be seen is left out.
         """
-        here, positions = self.position(agent), {name: self.position(name) for name in among}
-        names: list[str] = []
-        for place in self.within(here, steps, layer) if here else ():
-            at = [name for name in positions if positions[name] == place]
-            names += at if positions else self.agents_at(place)
+        here = self.position(agent)
+        places = self.within(here, steps, layer) if here else []
+        if among is None:
+            names = [name for place in places for name in self.agents_at(place)]
+        else:
+            at = {name: self.position(name) for name in among if self._sees(name)}
+            names = [name for place in places for name in at if at[name] == place]
         return [name for name in names if name != agent]
 
     def reach(self, agent: str) -> tuple[int, ...]:
@@ -319,6 +325,10 @@ class WorldMap:
     def unlink(self, start: str, goal: str, layer: str = "") -> None:
         """Takes an edge away, if there is one, as `move` does."""
         self._edit(start, goal, layer, None)
+
+    def _sees(self, agent: str) -> bool:
+        """Reports whether the view sees where an agent is; all see the nodes of a network."""
+        return self._world.is_of_agents or self._view.sees(f"agent/{agent}", POSITION)
 
     def _edit(self, start: str, goal: str, layer: str, edge: Mapping[str, Any] | None) -> None:
         self._world.check(start, goal)
@@ -381,9 +391,15 @@ def with_edges(
     `agents` are those of the scenario, none if they come as objects.
     """
     network = spatial.network
-    for key in ("network", "places", "roads") if spatial.grid else ("roads",) if network else ():
+    if spatial.grid is not None:
+        world, others = "a grid", ["network", "places", "roads"]
+    elif network is not None and network.nodes == "agents":
+        world, others = "a network of agents", ["places", "roads"]
+    else:
+        world, others = "a network", ["roads"] if network else []
+    for key in others:
         if getattr(spatial, key):
-            message = f"it does not go with {'a grid' if spatial.grid else 'a network'}"
+            message = f"it does not go with {world}"
             return spatial, [((key,), message, "leave one of the two out")]
     if network is None:
         return spatial, []
@@ -396,13 +412,18 @@ def with_edges(
             message = f"{network.file} can't be read: {error}"
             return spatial, [(("network", "file"), message, "write edges as [[a, b], [b, c]]")]
     names = agents if network.nodes == "agents" else [place.name for place in spatial.places]
+    earlier: dict[object, Mapping[str, Any]] = {}
     places, faults = set(names), list[Fault]()
-    for number, edge in enumerate(edges if names else ()):
+    for number, edge in enumerate(edges):
         is_of_file = number >= len(network.edges)
         path = ("network", "file") if is_of_file else ("network", "edges", number)
-        for end in [end for end in edge.ends if end not in places]:
+        for end in [end for end in edge.ends if names and end not in places]:
             message = f"edge {number} leads to {end!r}, which is none of the {network.nodes}"
             faults.append((path, message, f"the nearest is {nearest(end, names, likeness=0)[0]}"))
+        pair = edge.ends if network.directed else frozenset(edge.ends)
+        if earlier.setdefault((edge.layer, pair), edge.attributes) != edge.attributes:
+            message = "edge {} leads from {!r} to {!r} again".format(number, *edge.ends)
+            faults.append((path, f"{message}, with other attributes", "give it another layer"))
     network = msgspec.structs.replace(network, edges=edges)
     return msgspec.structs.replace(spatial, network=network), faults
 
@@ -415,7 +436,8 @@ def plain_network(scenario: Mapping[str, Any]) -> dict[str, Any]:
         return dict(scenario)
     edges = [[str(a), str(b), dict(attributes)] for a, b, attributes in graph.edges(data=True)]
     network = {"edges": edges, "directed": bool(graph.is_directed())}
-    return {**scenario, "spatial": {**spatial, "network": network}}
+    places = [{"name": str(node)} for node in graph.nodes]  # some may have no edge
+    return {**scenario, "spatial": {"places": places, **spatial, "network": network}}
 
 
 def _agents(table: VariableTable) -> Iterator[str]:

@@ -18,6 +18,7 @@ from thence.core.wire.messages import (
     DIGEST_BYTES,
     PROTOCOL,
     PROTOCOLS,
+    REQUEST_DIGEST_HEADER,
     Acceptance,
     Credentials,
     Cursors,
@@ -39,6 +40,7 @@ from thence.core.wire.messages import (
     ValuesRequest,
     joined,
     joined_pieces,
+    request_sha256,
 )
 from thence.errors import (
     BadAnswer,
@@ -264,6 +266,7 @@ class SyncClient:
         headers = {"X-Team-Slug": self._target.team, **(headers or {})}
         if method == "POST":
             headers["Content-Type"] = "application/json"
+        headers[REQUEST_DIGEST_HEADER] = request_sha256(query.items(), headers, body)
         if len(body) >= _PACKED_BYTES_MIN:
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, 5, mtime=0)

@@ -323,7 +323,7 @@ class SyncEngine:
     ) -> bool:
         """Brings one batch; one that is refused is halved until the bad line stands alone.
 
-        No line is parked for one refusal, which may be of bytes that were spoilt on their way.
+        No line is parked for one refusal: an older server may judge what was altered on its way.
         Returns False if the server had a verdict for none of them.
         """
         self._pause(BATCH_PAUSE_S if self._has_pushed else 0.0)

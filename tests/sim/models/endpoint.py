@@ -112,7 +112,8 @@ class Endpoint:
     """A server in a thread of its own, on a free port of the loopback interface.
 
     `requests` are all that came, in their order, over `connections`; `in_flight_max` is how many
-    were unanswered at once. With `delay_s` each answer of the script waits for so long.
+    were unanswered at once. With `delay_s` each answer of the script waits for so long. The fault
+    ends once `is_well` is set.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Endpoint:
         self.in_flight = 0
         self.connections = 0
         self.base_url = ""
+        self.is_well = False
         self._script = script
         self._fault = FAULTS[fault] if fault else None
         self._faults = faults
@@ -201,7 +203,7 @@ class Endpoint:
             self.in_flight -= 1
 
     def _reply(self, body: dict[str, Any]) -> Reply:
-        if self._fault is not None and self._faults != 0:
+        if self._fault is not None and self._faults != 0 and not self.is_well:
             self._faults = None if self._faults is None else self._faults - 1
             return self._fault
         answer = self._script(body)

@@ -45,9 +45,11 @@ def ask(
         answers: list[ModelAnswer | BaseException] = []
         try:
             for _ in range(asks):
-                answers += await asyncio.gather(
-                    client.ask(request, timeout_s=within_s), return_exceptions=True
-                )
+                try:
+                    async with asyncio.timeout(within_s):
+                        answers.append(await client.ask(request))
+                except (ThenceError, TimeoutError) as error:
+                    answers.append(error)
         finally:
             await client.close()
         return answers
@@ -140,13 +142,23 @@ def test_what_can_be_read_is_given_as_it_came(fault, text):
 
 
 @pytest.mark.parametrize("fault", ["never", "429", "500", "closing", "slow"])
-def test_no_call_lasts_longer_than_its_time(fault):
+def test_call_that_is_given_up_leaves_nothing(fault):
+    """Neither its only turn at the endpoint nor a task goes on."""
+
+    async def run(url: str) -> ModelAnswer:
+        settings = EndpointSettings(base_url=url, model="qwen", concurrency=1, retries=100)
+        client = ModelClient("local", settings, Budget())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.ask(QUESTION), 0.4 if fault != "slow" else 0.05)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        endpoint.is_well = True
+        async with asyncio.timeout(TIME_S):
+            answer = await client.ask(QUESTION)
+        await client.close()
+        return answer
+
     with Endpoint(fault=fault) as endpoint:
-        start_s = monotonic()
-        (answer,) = ask(endpoint, within_s=0.4, retries=100)
-    assert monotonic() - start_s < 3
-    # the last may be ended before it has come
-    assert len(failed(answer).attempts) - len(endpoint.requests) in (0, 1)
+        assert asyncio.run(run(endpoint.base_url)).text == "yes"
 
 
 def test_retry_after_is_waited_for():
@@ -386,3 +398,65 @@ def test_httpx2_is_imported_when_a_model_is_asked():
     argv = [sys.executable, "-c", program]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert "httpx2" not in done.stdout.split()
+
+
+@pytest.mark.parametrize("status", [402, 413])
+def test_request_that_is_refused_for_another_reason_is_not_asked_by_instruction(status):
+    with Endpoint(lambda body: Reply({"error": "no"}, status)) as endpoint:
+        (answer,) = ask(endpoint, FORMED)
+    assert reasons(failed(answer).attempts) == ["bad_request"]
+    assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("usage", [[], "20", {"prompt_tokens": -5, "completion_tokens": 10**30}])
+def test_usage_that_is_none_spoils_no_answer(usage):
+    body = {**completion("yes"), "usage": usage, "model": f"q\x1b[31m{'wen' * 200}"}
+    with Endpoint(lambda _: Reply(body)) as endpoint:
+        (answer,) = ask(endpoint, price_in=1.0, price_out=1.0)
+    assert isinstance(answer, ModelAnswer)
+    assert (answer.tokens_in, answer.tokens_out, answer.cost) == (None, None, None)
+    assert len(answer.model) == 200
+    assert answer.model.isprintable()
+
+
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "SSL_CERT_FILE"])
+def test_environment_that_cannot_be_used_is_told_without_its_password(monkeypatch, variable):
+    for name in ("HTTPS_PROXY", "https_proxy", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "gopher://user:secret@proxy.invalid:1")
+    (answer,) = ask("https://models.invalid/v1")
+    assert type(answer) is ThenceError
+    assert variable in answer.hint
+    assert "secret" not in str(answer)
+
+
+def test_proxy_of_the_environment_is_asked_for_other_machines(monkeypatch):
+    for name in ("http_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Endpoint() as endpoint:
+        monkeypatch.setenv("HTTP_PROXY", endpoint.base_url.removesuffix("/v1"))
+        (answer,) = ask("http://models.invalid/v1")
+        assert isinstance(answer, ModelAnswer), answer
+        assert endpoint.requests[0].path == "http://models.invalid/v1/chat/completions"
+        monkeypatch.setenv("NO_PROXY", "models.invalid")
+        (answer,) = ask("http://models.invalid/v1", retries=0)
+        assert "no connection to http://models.invalid/v1" in str(answer)
+        assert len(endpoint.requests) == 1
+
+
+def test_time_in_which_nobody_asks_is_no_silence():
+    async def run(url: str) -> list[BaseException]:
+        settings = EndpointSettings(base_url=url, model="qwen", timeout_s=0.3, retries=0)
+        client = ModelClient("local", settings, Budget())
+        errors = []
+        for _ in range(2):
+            with pytest.raises(ThenceError) as error:
+                await client.ask(QUESTION)
+            errors.append(error.value)
+            await asyncio.sleep(0.7)
+        await client.close()
+        return errors
+
+    with Endpoint(fault="500") as endpoint:
+        errors = asyncio.run(run(endpoint.base_url))
+    assert [type(error) for error in errors] == [ModelCallFailed] * 2

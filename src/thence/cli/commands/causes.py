@@ -259,46 +259,52 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
             replica.folder, event.event_id, of_effects=of_effects, on_play=show, **plays
         )
         kind, vocabulary = "effect" if of_effects else "cause", replica.vocabulary
-    weights = [weight for weight in answer.weights if weight.weight or weight.unknown]
     if out.is_json:
         out.json(answer.to_dict(f"{kind}s"))
-    else:
-        out.write(*wrapped(vocabulary.sentence(event), out.width))
-        if weights:
-            lines = _weight_lines(weights, vocabulary, out)
-            out.write("", "weight  95 %          n  moved", *lines)
-        out.write("", *wrapped(_summed(answer, kind, len(weights)), out.width))
-        if weights:
-            first = weights[0].event.event_id
-            words = f"why {first}" if of_effects else f"effects {first} --measure"
-            out.write(f"next: {command(words, log)}")
+        return INTERRUPTED if answer.interrupted else 0
+    weights = [weight for weight in answer.weights if weight.weight or out.is_verbose]
+    rows = weights[: None if out.is_verbose else ROWS_MAX]
+    out.write(*wrapped(vocabulary.sentence(event), out.width), "")
+    if rows:
+        out.write("weight  95 %          n  moved", *_weight_lines(rows, vocabulary, out.width), "")
+    out.write(*wrapped(_summed(answer, kind, len(rows), plays["allow_calls"]), out.width))
+    if rows:
+        first = rows[0].event.event_id
+        words = f"why {first}" if of_effects else f"effects {first} --measure"
+        out.write(f"next: {command(words, log)}")
     return INTERRUPTED if answer.interrupted else 0
 
 
-def _weight_lines(
-    weights: "Sequence[Weight]", vocabulary: Vocabulary, out: Output
-) -> Iterator[str]:
-    for weight in weights[: None if out.is_verbose else ROWS_MAX]:
+def _weight_lines(weights: "Sequence[Weight]", vocabulary: Vocabulary, width: int) -> Iterator[str]:
+    for weight in weights:
+        share = f"{weight.weight:.2f}" if weight.n else "   ?"
         interval = f"{weight.low:.2f}-{weight.high:.2f}"
-        text = f"  {weight.weight:.2f}  {interval} {weight.n:4}   {weight.moved:.2f}  "
-        text = text if weight.n else f"{'?':>6}{'0':>16}{'':9}"
+        text = f"  {share}  {interval} {weight.n:4}   {weight.moved:.2f}  "
         note = f" ({weight.unknown} unknown)" if weight.unknown else ""
         if weight.spread:
             note += " (repeated: {:.2f} to {:.2f})".format(*weight.spread)
-        yield from wrapped(vocabulary.brief(weight.event) + note, out.width, text, " " * len(text))
+        yield from wrapped(vocabulary.brief(weight.event) + note, width, text, " " * len(text))
 
 
-def _summed(answer: "Measurement", kind: str, rows: int) -> str:
+def _summed(answer: "Measurement", kind: str, rows: int, allow_calls: bool) -> str:
     """Returns what a measurement did, and what it did not do."""
-    plays, measured = counted(answer.plays, "play"), counted(len(answer.weights), kind)
     changed = sum(weight.weight > 0 for weight in answer.weights)
-    text = f"{plays}, {measured} measured, {changed} mattered"
-    if rows > ROWS_MAX:
-        text += "; -v shows all of these"
+    unknown = sum(not weight.n for weight in answer.weights)
+    parts = [
+        counted(answer.plays, "play"),
+        f"{counted(len(answer.weights) - unknown, kind)} measured",
+        f"{changed} mattered",
+        *([f"{unknown} unknown"] if unknown else []),
+        *([f"{answer.unmeasured} not reached"] if answer.unmeasured else []),
+    ]
+    text = f"{', '.join(parts)}{'' if rows >= len(answer.weights) else '; -v shows all'}."
+    if answer.interrupted:
+        return f"{text} It was ended early: {answer.problem or 'Ctrl-C'}."
     if answer.unmeasured:
-        text += (
-            f"; {counted(answer.unmeasured, kind)} not reached, for which more --runs are needed"
-        )
+        text += " More --runs reach more."
     if answer.problem:
-        text += f"; unknown were alterations behind this: {answer.problem}"
-    return f"{text}; interrupted." if answer.interrupted else f"{text}."
+        text += f" An alteration is unknown where {answer.problem}."
+    if answer.problem and answer.calls and not allow_calls:
+        calls = counted(answer.calls, "time")
+        text += f" --allow-calls asks the models, {calls} a play or less, in three plays for each."
+    return text

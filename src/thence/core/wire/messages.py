@@ -4,7 +4,8 @@ Lines travel as their bytes stand in a segment: they are spliced into a message 
 without being decoded. docs/formats/wire.md describes the exchange.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -24,6 +25,9 @@ RELAYED_MAX = 1_000
 PIECES_BYTES_MAX = 1024 * 1024
 DIGEST_BYTES = 32
 CLAIMED_NODES_MAX = 1_000
+
+# names what a request asks, so that no server judges one that was altered on its way
+REQUEST_DIGEST_HEADER = "X-Request-SHA256"
 
 # the code of a line whose large values must be brought before it
 BODIES_MISSING = "bodies_missing"
@@ -206,6 +210,15 @@ class ServerHealth(msgspec.Struct, frozen=True):
     protocol: tuple[int, ...] = ()
     version: str = ""
     time: str = ""
+
+
+def request_sha256(
+    query: Iterable[tuple[str, str]], headers: Mapping[str, str], body: bytes
+) -> str:
+    """Returns the digest, in hex, of a request's parameters, team, signature and unpacked body."""
+    named = [headers.get("X-Team-Slug", ""), headers.get("X-Signature", "")]
+    named += [f"{name}={text}" for name, text in sorted(query)]
+    return sha256("\n".join(("thence request 1", *named, "")).encode() + body).hexdigest()
 
 
 def joined_pieces(lines: Iterable[bytes]) -> bytes:

@@ -20,6 +20,8 @@ _SETS_MAX = 1_000  # agents of one entry have one
 _TYPES: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 _WORDS = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false"}
 _KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
+_NOTE = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
+_IMPORTANCE = Annotated[int, Meta(ge=1, le=10)]
 
 
 class ActionField(
@@ -58,15 +60,11 @@ class ActionField(
         """The type by which msgspec checks a value."""
         if self.choices:
             return Literal[self.choices]
-        bound = int if self.kind == "int" else float
-        terms: dict[str, Any] = {}
-        if self.minimum is not None:
-            terms["ge"] = bound(self.minimum)
-        if self.maximum is not None:
-            terms["le"] = bound(self.maximum)
-        if self.max_length is not None:
-            terms["max_length"] = self.max_length
-        return Annotated[_TYPES[self.kind], Meta(**terms)] if terms else _TYPES[self.kind]
+        kind = _TYPES[self.kind]
+        terms: dict[str, Any] = {"max_length": self.max_length}
+        for name, bound in (("ge", self.minimum), ("le", self.maximum)):
+            terms[name] = None if bound is None else kind(bound)
+        return Annotated[kind, Meta(**terms)]
 
     @property
     def text(self) -> str:
@@ -135,22 +133,22 @@ class ActionSet:
     def __init__(self, actions: Sequence[DeclaredAction], has_notes: bool) -> None:
         self._actions = {action.name: action for action in actions}
         self._has_notes = has_notes
-        choices = [_choice(action.name, action.fields) for action in actions]
-        self._choice: Any = Union[(*choices, _choice(NO_ACTION, {}))]
-        parts: list[tuple[str, Any]] = [("action", self._choice)]
-        if has_notes:
-            parts += [("note", Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)])]
-            parts += [("importance", Annotated[int, Meta(ge=1, le=10)])]
-        self._answer = msgspec.defstruct("Answer", parts, forbid_unknown_fields=True)
-        kinds = [
-            _object({_TAG: {"enum": [name]}, **{key: _schema(of.type) for key, of in fields}})
-            for name, fields in (
-                *((action.name, action.fields.items()) for action in actions),
-                (NO_ACTION, ()),
-            )
-        ]
-        notes = {name: _schema(of) for name, of in parts[1:]}
-        self.schema = _object({"action": {"anyOf": kinds}, **notes})
+        fields = {**{action.name: action.fields for action in actions}, NO_ACTION: {}}
+        types = {
+            name: {key: field.type for key, field in of.items()} for name, of in fields.items()
+        }
+        terms: dict[str, Any] = {"forbid_unknown_fields": True, "kw_only": True}
+        choices = (
+            msgspec.defstruct("Choice", [*of.items()], tag_field=_TAG, tag=name, **terms)
+            for name, of in types.items()
+        )
+        self._choice: Any = Union[(*choices,)]
+        notes = {"note": _NOTE, "importance": _IMPORTANCE} if has_notes else {}
+        self._answer = msgspec.defstruct(
+            "Answer", [("action", self._choice), *notes.items()], forbid_unknown_fields=True
+        )
+        kinds = [_object({_TAG: {"enum": [name]}, **_schemas(of)}) for name, of in types.items()]
+        self.schema = _object({"action": {"anyOf": kinds}, **_schemas(notes)})
         self.text = self._text()
 
     def answer(self, text: str) -> tuple[str, dict[str, Any], str, int]:
@@ -192,14 +190,8 @@ class ActionSet:
         return "\n".join(lines)
 
 
-def _choice(name: str, fields: Mapping[str, ActionField]) -> Any:
-    terms: dict[str, Any] = {"forbid_unknown_fields": True, "kw_only": True}
-    types = [(key, field.type) for key, field in fields.items()]
-    return msgspec.defstruct("Choice", types, tag_field=_TAG, tag=name, **terms)
-
-
-def _schema(kind: Any) -> dict[str, Any]:
-    return msgspec.json.schema(kind)
+def _schemas(types: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: msgspec.json.schema(kind) for name, kind in types.items()}
 
 
 def _object(members: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import SystemRandom
 from time import monotonic, time
 
-from thence.errors import FileBusy
+from thence.errors import FileBusy, ThenceError
 from thence.files import file_lock
 from thence.sim.models.settings import EndpointSettings
 
@@ -20,7 +20,6 @@ from thence.sim.models.settings import EndpointSettings
 chance = SystemRandom()
 _PAUSES_S = (0.002, 0.01)
 _TRIES_MAX = 32
-_LOCK_WAIT_S = 1.0
 # late requests catch up so much, and tokens are waited for so long
 _LATE_S_MAX, _DEBT_S_MAX = 1.0, 600.0
 _MOMENTS = struct.Struct("<dd")
@@ -31,7 +30,7 @@ class RequestLimits:
 
     The requests at once begin at `concurrency`. They are halved when the endpoint is too busy, and
     grow by one when as many have been answered (as in RFC 5681). The limits a minute space requests
-    evenly; reported tokens are waited for by the next request.
+    evenly; reported tokens are waited for by the next request. No lock is waited for in the loop.
     """
 
     def __init__(self, name: str, settings: EndpointSettings, folder: Path | None) -> None:
@@ -40,13 +39,17 @@ class RequestLimits:
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._slots_turn, self._pace_turn = asyncio.Lock(), asyncio.Lock()
-        self._folder = folder
-        numbers = range(settings.concurrency if folder else 0)
-        self._free = [f"{name}.{number}" for number in numbers]
         self._pace_file = folder / f"{name}.pace" if folder else None
+        numbers = range(settings.concurrency if folder else 0)
+        self._free = [folder / f"{name}.{number}" for number in numbers] if folder else []
+        self._slot = self._lock_slot if folder else nullcontext
         self._moments = _MOMENTS.pack(0.0, 0.0)  # from which requests and tokens are due
+        self._owed_tokens = 0  # answered, and not in the moments yet
         requests, tokens = settings.requests_per_minute, settings.tokens_per_minute
-        self._spacing_s = (60 / requests if requests else 0.0, 60 / tokens if tokens else 0.0)
+        self._request_s, self._token_s = (
+            60 / requests if requests else 0.0,
+            60 / tokens if tokens else 0.0,
+        )
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -57,9 +60,9 @@ class RequestLimits:
         try:
             await future
             async with self._pace_turn:
-                while (wait_s := self._take(requests=1)) > 0:  # noqa: ASYNC110 it is a moment
+                while (wait_s := self._pace(requests=1)) > 0:  # noqa: ASYNC110 it is a moment
                     await asyncio.sleep(wait_s)
-            async with self._slot(self._folder) if self._folder else nullcontext():
+            async with self._slot():
                 yield
         finally:
             if future.done() and not future.cancelled():
@@ -70,7 +73,9 @@ class RequestLimits:
         """Counts an answer and its tokens, inside its turn."""
         if self._in_flight >= int(self._limit):
             self._limit = min(self._limit_max, self._limit + 1 / self._limit)
-        self._take(tokens=tokens)
+        self._owed_tokens += tokens
+        with suppress(ThenceError):  # the next request takes them
+            self._pace(requests=0)
 
     def halve(self, sent_s: float) -> None:
         """Halves the requests at once, unless that was done since this one was sent."""
@@ -85,45 +90,49 @@ class RequestLimits:
                 self._in_flight += 1
                 future.set_result(None)
 
-    def _take(self, *, requests: int = 0, tokens: int = 0) -> float:
-        """Takes requests or tokens of the minute; returns how many seconds to wait before that."""
-        if not any(self._spacing_s):
+    def _pace(self, requests: int) -> float:
+        """Takes the owed tokens and requests of the minute; returns the seconds to wait before."""
+        if not (self._request_s or self._token_s):
             return 0.0
-        file = file_lock(self._pace_file, _LOCK_WAIT_S) if self._pace_file else None
-        with file or nullcontext():
-            now_s = time()
-            data = (file.read() if file else self._moments) or self._moments
-            # a moment beyond what is ever written: the clock was set back
-            moments_s = (
-                at_s if at_s <= now_s + _DEBT_S_MAX else now_s for at_s in _MOMENTS.unpack(data)
-            )
-            request_s, token_s = moments_s
-            if requests and max(request_s, token_s) > now_s:
-                return float(max(request_s, token_s) - now_s)
-            request_s = max(request_s, now_s - _LATE_S_MAX) + requests * self._spacing_s[0]
-            token_s = max(token_s, now_s) + tokens * self._spacing_s[1]
-            token_s = min(token_s, now_s + _DEBT_S_MAX)
-            self._moments = _MOMENTS.pack(request_s, token_s)
-            if file:
-                file.seek(0)
-                file.write(self._moments)
-        return 0.0
+        try:
+            with file_lock(self._pace_file) if self._pace_file else nullcontext() as file:
+                now_s = time()
+                data = file.read(_MOMENTS.size + 1) if file else self._moments
+                moments_s = _MOMENTS.unpack(data if len(data) == _MOMENTS.size else self._moments)
+                # a moment beyond what is ever written: the clock was set back
+                due_s, token_s = (
+                    at_s if at_s <= now_s + _DEBT_S_MAX else now_s for at_s in moments_s
+                )
+                token_s = max(token_s, now_s) + self._owed_tokens * self._token_s
+                wait_s = max(due_s, token_s) - now_s if requests else 0.0
+                if requests and wait_s <= 0:
+                    due_s = max(due_s, now_s - _LATE_S_MAX) + self._request_s
+                self._moments = _MOMENTS.pack(due_s, min(token_s, now_s + _DEBT_S_MAX))
+                self._owed_tokens = 0
+                if file:
+                    file.seek(0)
+                    with suppress(OSError):  # a full disk ends the run elsewhere
+                        file.write(self._moments)
+                        file.truncate()
+                return wait_s
+        except FileBusy:
+            return chance.uniform(*_PAUSES_S)
 
     @asynccontextmanager
-    async def _slot(self, folder: Path) -> AsyncIterator[None]:
+    async def _lock_slot(self) -> AsyncIterator[None]:
         """Holds one of the files that bound the requests of all processes."""
         lock = None
         async with self._slots_turn:
             while lock is None:
-                for name in chance.sample(self._free, min(_TRIES_MAX, len(self._free))):
+                for file in chance.sample(self._free, min(_TRIES_MAX, len(self._free))):
                     with suppress(FileBusy):
-                        lock = file_lock(folder / name)
+                        lock = file_lock(file)
                         break
                 else:
                     await asyncio.sleep(chance.uniform(*_PAUSES_S))
-            self._free.remove(name)
+            self._free.remove(file)
         with lock:
             try:
                 yield
             finally:
-                self._free.append(name)
+                self._free.append(file)

@@ -1,7 +1,7 @@
 """The section `llm` of a scenario: the endpoints that its agents ask, by name."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -44,6 +44,12 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         host = rest.partition("/")[0]
         if scheme not in ("http", "https") or not host or {*" ?#"} & {*rest} or "@" in host:
             raise ValueError("base_url is no plain address, such as https://HOST/v1")
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What each request says besides its messages; None for what is not set."""
+        names = ("model", "temperature", "top_p", "max_tokens", "seed")
+        return {name: getattr(self, name) for name in names}
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
