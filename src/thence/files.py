@@ -94,7 +94,7 @@ def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
     which the next replacement uses if this process is killed. The umask narrows the mode. A
     symbolic link is refused. Raises ThenceError, and FileBusy after 30 s.
     """
-    draft = path.with_name(f".{path.name}.part")
+    draft = path.parent / f".{path.name}.part"
     with (
         _failures("could not write", path),
         _lock(draft, REPLACE_WAIT_S, time.sleep, mode) as file,

@@ -1,6 +1,10 @@
 """The commands about runs whose agents ask models."""
 
+import re
+import socket
+
 import pytest
+from tests.cli.installed import is_three_lines
 from tests.cli.warm import warm
 from tests.sim.models.endpoint import Endpoint
 from tests.sim.models.players import MODELS, SCENARIOS, recorded
@@ -111,6 +115,81 @@ def test_cassette_of_a_run_plays_it_again(tmp_path):
     assert replayed.out.startswith("the same: ")
     lacking = warm("sim", "run", scenario, "--cassette", "b.jsonl", cwd=tmp_path)
     assert lacking.code == 2
+
+
+def test_run_pauses_where_nobody_listens_whatever_becomes_of_its_agents(tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+        scenario = written(tmp_path, url, policy="skip")
+        paused = warm("sim", "run", scenario, "--run-id", "a", "-q", cwd=tmp_path)
+    assert paused.code == 130
+    assert f"endpoint local: no connection to {url}: " in paused.err
+    assert "config.json holds" in paused.err
+    config = tmp_path / "output" / "a" / "config.json"
+    with Endpoint(generous) as endpoint:
+        config.write_text(config.read_text().replace(url, endpoint.base_url))
+        resumed = warm("sim", "resume", "a", "-q", cwd=tmp_path)
+    assert (resumed.code, len(endpoint.requests)) == (0, 12)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [("hello\n", "it holds no recorded answers"), (None, "the recorded answer of 1.decide.north")],
+)
+def test_cassette_that_holds_no_answers_pauses_the_run(tmp_path, content, why):
+    text = (
+        (SCENARIOS / "negotiation.jsonl").read_text().replace('"endpoint":"local"', '"endpoint":5')
+    )
+    (tmp_path / "a.jsonl").write_text(content or text)
+    words = ("negotiation", "--run-id", "a", "--cassette", "a.jsonl", "-q")
+    paused = warm("sim", "run", *words, cwd=tmp_path)
+    assert paused.code == 130
+    assert why in paused.err
+
+
+def test_recorded_answer_that_somebody_changed_is_told(tmp_path):
+    warm("sim", "run", "negotiation", "--run-id", "a", "-q", cwd=tmp_path)
+    answers = tmp_path / "output" / "a" / "outcomes.jsonl"
+    text = answers.read_text()
+    changed = text.replace(r"\"amount\": 28", r"\"amount\": 27", 1)
+    assert changed != text
+    answers.write_text(changed)
+    replayed = warm("sim", "replay", "a", "-q", cwd=tmp_path)
+    assert replayed.code == 1
+    difference = replayed.out.splitlines()[1]
+    assert re.search(r'says \{"answer":.* 27\}, .* now, and said \{"answer":.* 28\}, ', difference)
+    answers.write_text(text.replace('"text":"', '"text":7,"other":"', 1))
+    for words in (("replay", "a"), ("show", "a"), ("cassette", "a", "--output", "b.jsonl")):
+        ended = warm("sim", *words, "-q", cwd=tmp_path)
+        assert (ended.code, is_three_lines(ended.err)) == (1, True)
+        assert "could not read the recorded answer of 1.decide." in ended.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "negotiation", "--max-calls", "-1"),
+        ("cassette", "a", "--output", "."),
+    ],
+)
+def test_wrong_limit_and_wrong_file_are_told_in_three_lines(tmp_path, words):
+    warm("sim", "run", "negotiation", "--run-id", "a", "-q", cwd=tmp_path)
+    ended = warm("sim", *words, cwd=tmp_path)
+    assert ended.code in (1, 2)
+    assert is_three_lines(ended.err)
+    assert "unexpectedly" not in ended.err
+
+
+def test_prompt_file_that_lacks_is_told_with_its_line_before_a_run(tmp_path):
+    scenario = written(tmp_path, "http://127.0.0.1:9/v1", keys="prompt_file: none.md")
+    told = warm("sim", "validate", scenario.name, cwd=tmp_path)
+    line = 1 + scenario.read_text().splitlines().index("    prompt_file: none.md")
+    assert told.code == 2
+    assert told.out.startswith(f"village.yaml:{line}: agents[0].prompt_file: ")
+    ended = warm("sim", "run", scenario.name, cwd=tmp_path)
+    assert (ended.code, is_three_lines(ended.err)) == (2, True)
+    assert f"line {line}: agents[0].prompt_file: " in ended.err
 
 
 def test_run_without_models_has_no_cassette(tmp_path):

@@ -99,6 +99,13 @@ def test_show_of_a_run_without_changes_says_so_and_refuses_to_draw(tmp_path):
 
 
 @pytest.mark.promise("P6")
+def test_run_whose_events_are_lost_is_still_summed_up(tmp_path):
+    warm("sim", "run", "fishery", "--turns", "1", "--run-id", "a", "-q", cwd=tmp_path)
+    (tmp_path / "output" / "a" / "events.jsonl").unlink()
+    shown = warm("sim", "show", "a", cwd=tmp_path)
+    assert (shown.code, "0 turns, 0 events" in shown.out) == (0, True)
+
+
 def test_running_and_killed_runs_are_listed_apart(tmp_path):
     def statuses():
         return {run["run_id"]: run["status"] for run in listed()}

@@ -193,12 +193,16 @@ def test_progress_is_drawn_on_a_terminal_alone(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "texts"),
     [
-        (["--set", "agents.ada.bye=1"], ["counting.yaml", "agents[0].bye", "line 9", "is by"]),
+        (["--set", "agents.ada.bye=1"], ["counting.yaml", "  why:  agents[0].bye: ", "is by"]),
         (["--set", "agents.adda.by=1"], ["counting.yaml", "agents", "'adda'", "nearest is ada"]),
         (["--set", "engin.by=1"], ["engin", "nearest known is engine"]),
         (["--set", "simulation.name.x=1"], ["simulation.name", "nothing can be set"]),
-        (["--set", "agents.ada.by=1,many"], ["agents[0].by", "an integer", "'many'"]),
+        (
+            ["--set", "agents.ada.by=1,many"],
+            ["  why:  agents[0].by: ", "an integer", "'many'", "the setting agents.ada.by"],
+        ),
         (["--set", "agents.ada.by="], ["'agents.ada.by='", "KEY=VALUE"]),
+        (["--set", 'agents.ada.by="a,b",c'], ["'agents.ada.by=\"a,b\",c'", "no JSON"]),
         (["--set", "agents.ada.by"], ["'agents.ada.by'", "KEY=VALUE"]),
         (["--set", "agents..by=1"], ["'agents..by=1'", "KEY=VALUE"]),
         (["--set", "simulation.seed=1,2"], ["--seeds"]),

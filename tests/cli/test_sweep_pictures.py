@@ -183,6 +183,26 @@ def test_map_of_a_world_has_its_cells_or_its_edges(place, tmp_path, spatial, pos
             ["plot", "trade", "--map", "99", "--variable", "agent/*/money", "--output", "a.png"],
             ["turn 99 of 40"],
         ),
+        (
+            [
+                "plot",
+                "swept/set-1-seed-1",
+                "--map",
+                "1",
+                "--variable",
+                COUNTED,
+                "--output",
+                "a.png",
+            ],
+            ["no grid, network or roads"],
+        ),
+        (
+            ["plot", "swept", "--map", "1", "--variable", COUNTED, "--output", "a.png"],
+            ["this is a sweep", "such as swept/set-1-seed-1"],
+        ),
+        (["plot", "swept", "--variable", COUNTED, "--output", "no/a.svg"], ["use no/a.svg"]),
+        (["table", "swept", "--output", "no/a.csv"], ["use no/a.csv", "No such file"]),
+        (["table", "swept", "--output", "no/a.parquet"], ["use no/a.parquet", "No such file"]),
     ],
 )
 def test_what_can_not_be_shown_is_told(place, words, texts):
@@ -192,3 +212,12 @@ def test_what_can_not_be_shown_is_told(place, words, texts):
     for text in texts:
         assert text in ended.err
     assert not (place / words[-1]).exists()
+
+
+@pytest.mark.parametrize("content", ["", '{"simulation": 3, "scenario": []}', '{"run_id": "a"}'])
+def test_run_whose_settings_are_lost_has_no_table(place, tmp_path, content):
+    shutil.copytree(place / "swept" / "set-1-seed-1", tmp_path / "hurt")
+    (tmp_path / "hurt" / "config.json").write_text(content)
+    ended = warm("sim", "table", "hurt", "--output", "a.csv", cwd=tmp_path)
+    assert (ended.code, is_three_lines(ended.err)) == (1, True)
+    assert "could not read plan.json in hurt" in ended.err

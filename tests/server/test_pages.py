@@ -170,6 +170,18 @@ def test_form_asks_what_the_query_asks(shop: Shop) -> None:
     assert "No event matches." in page(shop.server, "/runs/first?type=none").text
 
 
+def test_decision_tells_what_its_model_was_told_and_answered(tmp_path: Path) -> None:
+    with thence.open(tmp_path / "asked") as log:
+        messages = [{"role": "user", "content": HOSTILE}, {"role": "odd"}, 3]
+        calls = [{"messages": messages, "answer": "give 5"}, {"messages": 3, "answer": None}, {}]
+        causes = [log.append("asked", {"error_type": "llm_call", **call}) for call in calls]
+        decided = log.append("decided", caused_by=causes)
+    with serving(tmp_path) as server:
+        found = page(server, f"/runs/asked/events/{decided.event_id}")
+    assert f"Model, user{HOSTILE}Model, odd" in found.text
+    assert "Model, answergive 5Why" in found.text
+
+
 def test_event_tells_what_it_holds_why_it_happened_and_what_followed(shop: Shop) -> None:
     placed, paid, failed, apart = shop.orders
     found = page(shop.server, f"/runs/orders/events/{paid}")

@@ -229,6 +229,9 @@ def test_why_and_effects_tell_weights_as_text_and_json(tmp_path):
     )
     assert answer["plays"] == 4
     assert {each["n"] for each in answer["effects"]} == {4}
+    told = warm("why", "@last", "--measure", "--runs", "1", cwd=tmp_path)
+    assert "0 mattered" in told.out
+    assert "weight" not in told.out
     refused = warm("why", at(folder, "0.start.-.0"), "--measure", cwd=tmp_path)
     assert refused.code == 1
     assert "nothing that can be altered led to it" in refused.err

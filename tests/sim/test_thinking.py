@@ -106,9 +106,8 @@ def test_replay_and_branch_take_recorded_answers_with_the_endpoint_off(tmp_path)
         whole = run_of(written(tmp_path, endpoint.base_url)).run()
     assert replay(whole.output_dir).step == ""
     branched = branch(whole.output_dir, 2, set={"agent.cleo.money": 60}, max_turns=3).run()
-    events = events_of(branched.output_dir)
-    assert events["3.llm-decide.ann.0"].payload["answer"]
-    assert "connection" in events["3.failed.cleo.0"].payload["error"]  # another request now
+    assert branched.status == "interrupted"  # another request now
+    assert '"3.decide.ann"' in (branched.output_dir / "outcomes.jsonl").read_text()
     with Endpoint(generous) as endpoint:
         text = (whole.output_dir / "config.json").read_text()
         port = re.compile(r"127\.0\.0\.1:\d+/v1")

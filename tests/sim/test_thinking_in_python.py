@@ -184,7 +184,9 @@ def test_script_may_be_a_function_beside_the_scenario(tmp_path):
     [
         ('function: "./none.py:decide"', "there is no file"),
         ('function: "./gifts.py:decide"', "there is no function ./gifts.py:decide"),
+        ("function: decide", r"line 14: agents\[2\].function: .* written as ./FILE.py:NAME"),
         ("script: 3", "should be a list"),
+        ("script: [{to: ann}]", r"line 14: agents\[2\].script: .* an entry without do"),
     ],
 )
 def test_script_that_is_none_is_refused(tmp_path, keys, reason):

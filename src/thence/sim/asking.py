@@ -258,10 +258,12 @@ def read_cassette(path: Path) -> dict[str, dict[Key, RecordedOutcome]]:
         for line in read_lines(path):
             key = line.step, line.request, line.occurrence
             answers.setdefault(line.request, {})[key] = line
+        cause = "it holds no recorded answers"
     except OSError as error:
+        cause = error.strerror or str(error)
+    if not answers:
         hint = "thence sim cassette RUN --output FILE makes one of a run"
-        cause = error.strerror or error
-        raise EndpointDown("could not read", place=path, cause=cause, hint=hint) from error
+        raise EndpointDown("could not read", place=path, cause=cause, hint=hint)
     return answers
 
 
@@ -272,4 +274,8 @@ def _model_answers(outcomes: Iterable[RecordedOutcome]) -> Iterator[tuple[str, R
 
 
 def _answer_of(outcome: RecordedOutcome) -> RecordedAnswer:
-    return msgspec.convert(outcome.value, RecordedAnswer)
+    try:
+        return msgspec.convert(outcome.value, RecordedAnswer)
+    except msgspec.ValidationError as error:
+        what, hint = f"could not read the recorded answer of {outcome.step}", "take it from a copy"
+        raise EndpointDown(what, cause=error, hint=hint) from error

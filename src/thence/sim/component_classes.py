@@ -122,7 +122,7 @@ def params_struct(cls: type) -> type[msgspec.Struct]:
     value.
     """
     try:
-        hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+        hints = typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
     except NameError:
         hints = {}
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []

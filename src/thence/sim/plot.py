@@ -16,7 +16,8 @@ import msgspec
 from thence.errors import InvalidFilter, NotALog, needs_extra
 from thence.sim.recorded import fitting, open_run
 from thence.sim.scenario_sections import SpatialSettings
-from thence.sim.sweep import planned_runs
+from thence.sim.sweep import PLAN, planned_runs
+from thence.sim.table import replacing
 from thence.sim.worlds import with_edges
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ def plot(folder: Path, patterns: Sequence[str], output: Path, map_turn: int | No
     else:
         _draw_map(figure, folder, patterns, map_turn)
     metadata = {"Date": None} if output.suffix == ".svg" else {"Software": None}
-    with matplotlib.rc_context({"svg.hashsalt": "thence", "svg.fonttype": "none"}):
-        figure.savefig(output, dpi=150, metadata=metadata)
+    style = matplotlib.rc_context({"svg.hashsalt": "thence", "svg.fonttype": "none"})
+    with style, replacing(output) as draft:
+        figure.savefig(draft, format=output.suffix[1:], dpi=150, metadata=metadata)
 
 
 def _draw_courses(figure: "Figure", folder: Path, patterns: Sequence[str]) -> None:
@@ -73,12 +75,10 @@ def _draw_courses(figure: "Figure", folder: Path, patterns: Sequence[str]) -> No
                     turns.setdefault(row["turn"], []).append(row[name])
     lines = [turns for of_panel in panels.values() for turns in of_panel.values()]
     if not all(lines) or not 0 < len(lines) <= _LINES_MAX:
-        raise InvalidFilter(
-            "could not draw",
-            key=", ".join(patterns),
-            cause=f"it is {len(lines)} lines of up to {_LINES_MAX}, and each must hold numbers",
-            hint="name others with --variable, or draw a map",
-        )
+        cause = f"it is {len(lines)} lines, and 1 to {_LINES_MAX} can be drawn"
+        cause = cause if all(lines) else "a line is drawn of numbers, and there are others"
+        hint = "name others with --variable, or draw a map"
+        raise InvalidFilter("could not draw", key=", ".join(patterns), cause=cause, hint=hint)
     columns = math.ceil(math.sqrt(len(panels)))
     rows = math.ceil(len(panels) / columns)
     figure.set_size_inches(6.4 * columns, 4 * rows)
@@ -103,6 +103,9 @@ def _draw_lines(axes: "Axes", lines: Lines) -> None:
 
 
 def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int) -> None:
+    if (folder / PLAN).exists():
+        hint = f"name one of its runs, such as {planned_runs(folder)[0][0]}"
+        raise InvalidFilter("could not draw the map", cause="this is a sweep", hint=hint)
     with open_run(folder) as run:
         table = run.variables()
         columns = fitting(table.columns[1:], patterns)
@@ -132,8 +135,10 @@ def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int
             drawn.append((*point, row[name]))
             taken[place] += 1
     if not drawn:
-        cause = f"nobody was on the map in turn {turn} of {len(table) - 1}"
-        raise InvalidFilter("could not draw the map", cause=cause, hint="name another turn")
+        cause, hint = f"nobody was there in turn {turn} of {len(table) - 1}", "name another turn"
+        if not grid and not circle:
+            cause, hint = "the run has no grid, network or roads", "leave out --map"
+        raise InvalidFilter("could not draw the map", cause=cause, hint=hint)
     xs, ys, values = zip(*drawn, strict=True)
     if all(isinstance(value, int | float) for value in values):
         figure.colorbar(axes.scatter(xs, ys, c=values, s=30), ax=axes, shrink=0.7)

@@ -112,6 +112,8 @@ class RecordedSteps:
         if not recorded.members.get("repairs"):
             now, then = plain_details(event.details or {}), plain_details(recorded.payload)
             if now != then:
+                names = [name for name in {**then, **now} if now.get(name) != then.get(name)]
+                now, then = ({name: of.get(name) for name in names} for of in (now, then))
                 return f"it says {_short(now)} now, and said {_short(then)}"
         return self._difference_of_causes(event.caused_by, recorded.caused_by)
 

@@ -419,7 +419,9 @@ def _in_loop() -> bool:
 
 
 def _error_line(error: Exception, component: str) -> str:
-    """Returns an error in one line: the component, the error, its file and line."""
+    """Returns an error in one line: the component, the error, its hint or its file and line."""
+    if isinstance(error, ThenceError):
+        return f"{component} failed: {described(error)}" + (f"; {error.hint}" if error.hint else "")
     frames = traceback.extract_tb(error.__traceback__)
     location = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{component} failed: {described(error)}{location}"

@@ -8,6 +8,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -99,8 +100,9 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         problems = Problems(lines)
         for key, value in settings.items():
             place, fault = put_setting(raw, key, value)
+            lines.settings[place] = key
             if fault:
-                problems.add(place, fault, f"correct the setting {key}")
+                problems.add(place, fault)
         problems.raise_any()
         return cls(**_Reader(raw, lines, file).sections())
 
@@ -175,8 +177,9 @@ class _Shapes:
                 self._problems.add((*path, word), str(error))
             elif path[-1:] == ("key_env",):  # maybe a key, which nothing shows
                 self._problems.add(path, "names no environment variable", "such as LOCAL_KEY")
-            elif kind is Name and isinstance(value, str):
-                hint = "names have letters, digits, '_' and '-' only, 100 at most"
+            elif isinstance(value, str) and (kind is Name or "regex" in str(error)):
+                dash = ", '_' and '-'" if kind is Name else " and '_'"
+                hint = f"names have letters, digits{dash} only, 100 at most"
                 self._problems.add(path, f"{value!r:.60} is no name", hint)
             else:
                 is_map = isinstance(value, dict) and path in _LISTS_OF_NAMED
@@ -225,6 +228,7 @@ class _Reader:
         self._spatial = SpatialSettings()
         self._location = "location"  # the variable that initial_location sets
         self._asking: list[tuple[KeyPath, object]] = []
+        self._sees: list[tuple[KeyPath, str]] = []
 
     def sections(self) -> dict[str, Any]:
         """Returns the sections of SimulationConfig, by keyword; raises ScenarioError."""
@@ -236,6 +240,7 @@ class _Reader:
         self._check_agents()
         self._check_termination()
         self._check_models()
+        self._check_sees()
         self._problems.raise_any()
         sections: Sections = converted(self._data, Sections)
         return {
@@ -306,6 +311,9 @@ class _Reader:
             return
         if getattr(cls, "asks_models", False):
             self._asking.append(((*path, "endpoint"), entry.get("endpoint")))
+            sees = entry.get("sees") if cls.__name__ == "PromptedAgent" else None
+            for index, pattern in enumerate(sees if isinstance(sees, list) else ()):
+                self._sees.append(((*path, "sees", index), str(pattern)))
         common_keys = common.__struct_fields__
         self._shapes.check(params_struct(cls), _params(entry, common), path, common_keys)
 
@@ -365,6 +373,16 @@ class _Reader:
             elif not names and path[0] != "llm":
                 hint = "write llm: {endpoints: {local: {base_url: …, model: …}}}"
                 add(path, "it asks a model, and there is no endpoint", hint)
+
+    def _check_sees(self) -> None:
+        """Checks that what agents see is declared, by the names of variables."""
+        for path, pattern in () if self._problems.has("state_variables") else self._sees:
+            scope, _, name = pattern.rpartition("/")
+            section = f"{scope.partition('/')[0] or 'agent'}_vars"
+            names = [*self._declarations(section), *([HEARD] if section == "agent_vars" else ())]
+            if not any(fnmatchcase(one, name) for one in names):
+                hint = _nearest(name, names, "variable")
+                self._problems.add(path, f"there is no variable {pattern!r}", hint)
 
     def _check_places(self) -> None:
         places = self._shapes.fitting(PlaceSettings)
@@ -553,6 +571,7 @@ def _inner_values(kind: Any, value: object) -> Iterator[tuple[str | int, Any, ob
         yield from zip(range(len(value)), arguments, value, strict=True)
     elif isinstance(value, dict) and origin in (dict, Mapping):
         for key, part in value.items():
+            yield key, arguments[0], key
             yield key, arguments[1], part
 
 

@@ -19,11 +19,14 @@ class Source:
 
     def __init__(self, file: str = "", lines: Mapping[KeyPath, int] | None = None) -> None:
         self.file = file
+        self.settings: dict[KeyPath, str] = {}  # whose values are not the file's, by their paths
         self._lines = lines or {}
 
     def line(self, path: KeyPath) -> int:
         """Returns the line of a value, or of the nearest value around it; 0 if unknown."""
         for end in range(len(path), -1, -1):
+            if path[:end] in self.settings:
+                return 0
             if path[:end] in self._lines:
                 return self._lines[path[:end]]
         return 0
@@ -38,6 +41,9 @@ class Problems:
 
     def add(self, path: KeyPath, message: str, hint: str = "") -> None:
         """Records a problem with the value at a path."""
+        settings = self._source.settings
+        setting = next((key for place, key in settings.items() if path[: len(place)] == place), "")
+        hint = hint or (setting and f"correct the setting {setting}")
         self._add(self._source.line(path), _key_of(path), message, hint)
 
     def fault(self, line: int, message: str, hint: str) -> ScenarioError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from thence.core.event import Members
-from thence.errors import ScenarioError, ThenceError
+from thence.errors import ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator, RecordedState, stream
 from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error
 from thence.sim.checkpoints import Checkpoint, is_whole
@@ -24,6 +24,7 @@ from thence.sim.recorder import Emit, RunRecorder
 from thence.sim.replay_input import RecordedSteps
 from thence.sim.roster import Roster, check_name
 from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_file import Problems, Source, parse_file
 from thence.sim.scenario_sections import TerminationSettings
 from thence.sim.sight import sights_of
 from thence.sim.state import GLOBAL, MAP, State, StateHistory
@@ -109,11 +110,14 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
         cls = component_class(kind, type_, config.source.parent if config.source else None)
         return build(cls, params, name=name, config=config)
     except (ComponentNotFound, ValueError, TypeError) as error:
-        place = str(config.source or "given as a mapping")
-        problem = {"file": place, "line": 0, "key": name, "message": str(error), "hint": ""}
-        raise ScenarioError(
-            f"could not make {name} of type {type_}", place=place, cause=error, problems=[problem]
-        ) from error
+        path: tuple[str | int, ...] = (kind[:-1],)
+        if kind == "agents":
+            names = name, name.rpartition("-")[0]
+            path = (kind, [entry["name"] in names for entry in config.given[kind]].index(True))
+        word = str(error).partition(" ")[0].rstrip(":")
+        problems = Problems(parse_file(config.source)[1] if config.source else Source())
+        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {error}")
+        problems.raise_any()
 
 
 def _check_names(agents: Sequence[BaseAgent]) -> None:

@@ -33,6 +33,7 @@ from thence.sim.run_folder import RunHold
 from thence.sim.scenario import SimulationConfig
 from thence.sim.scenario_file import find_file
 from thence.sim.table import Kind, Table, joined, kind_of
+from thence.sim.turn import described
 
 PLAN = "plan.json"
 RUNS_MAX = 100_000
@@ -99,9 +100,10 @@ def read_plan(folder: Path) -> Plan:
     try:
         return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
     except (OSError, msgspec.DecodeError) as error:
-        hint = "name the folder of a sweep, or a scenario to begin one"
+        hint = "name the folder of a sweep, or a run, or a scenario to begin one"
+        why = getattr(error, "strerror", None) or error
         raise ThenceError(
-            "could not read a plan in", place=folder, cause=error, hint=hint
+            f"could not read {PLAN} in", place=folder, cause=why, hint=hint
         ) from error
 
 
@@ -313,7 +315,7 @@ def play_task(task: RunTask) -> str:
     try:
         result = _orchestrator(task).run()
     except Exception as error:  # door: what one run raises ends no other run
-        return f"{type(error).__name__}: {error}"
+        return described(error)
     assert isinstance(result, RunResult), "no event loop runs in a worker"
     if result.status != "completed":
         return result.error or result.reason
@@ -353,7 +355,8 @@ def sweep_table(folder: str | Path, rows: Literal["runs", "turns"] = "runs") -> 
 def planned_runs(folder: Path) -> list[tuple[Path, PlannedRun]]:
     """Returns the runs of a sweep with their folders, or the one of a run's folder."""
     if not (folder / PLAN).exists() and (config := read_object(folder / "config.json")):
-        return [(folder, PlannedRun(config["run_id"], {}, config["simulation"]["seed"]))]
+        with suppress(KeyError, TypeError):  # somebody changed it
+            return [(folder, PlannedRun(config["run_id"], {}, config["simulation"]["seed"]))]
     return [(folder / run.run_id, run) for run in read_plan(folder).runs]
 
 

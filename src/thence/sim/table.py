@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -98,7 +99,7 @@ class Table:
         `pip install 'thence[tables]'` installs, and OSError.
         """
         size = max(1, min(_GROUP_ROWS_MAX, _GROUP_CELLS_MAX // max(1, len(self.columns))))
-        with _replacing(Path(path)) as temporary:
+        with replacing(Path(path)) as temporary:
             write_parquet(temporary, self.kinds, self._groups(size))
 
     def to_csv(self, path: str | Path) -> None:
@@ -108,7 +109,7 @@ class Table:
         apostrophe. Raises OSError.
         """
         with (
-            _replacing(Path(path)) as temporary,
+            replacing(Path(path)) as temporary,
             temporary.open("w", encoding="utf-8", newline="") as file,
         ):
             writer = csv.writer(file)
@@ -127,14 +128,17 @@ class Table:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Yields the path of a draft, which takes the place of the file when the block has ended."""
     temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # that of pyarrow names no file, and ours the draft
+            code = error.errno or 0
+            raise OSError(code, os.strerror(code) if code else str(error), str(path)) from error
         raise
 
 

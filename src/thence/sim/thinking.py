@@ -22,7 +22,7 @@ from thence.sim.agents import (
     RecordedView,
     Verdict,
 )
-from thence.sim.component_classes import load
+from thence.sim.component_classes import ComponentNotFound, load
 from thence.sim.engine import BaseEngine, View
 from thence.sim.models.actions import (
     HEARD,
@@ -242,11 +242,18 @@ class ScriptedAgent(BaseAgent):
         super().__init__(name)
         self._script = script
         self._function: Any = None
+        if any(entry and "do" not in entry for entry in script):
+            raise ValueError("script has an entry without do, which names the action")
         if function is not None:
-            folder = config.source.parent if config and config.source else None
-            self._function = load(*function.rpartition(":")[::2], folder)
+            if ":" not in function:
+                raise ValueError("function is written as ./FILE.py:NAME or PACKAGE.MODULE:NAME")
+            try:
+                folder = config.source.parent if config and config.source else None
+                self._function = load(*function.rpartition(":")[::2], folder)
+            except ComponentNotFound as error:
+                raise ValueError(f"function: {error}") from error
             if not callable(self._function):
-                raise ValueError(f"there is no function {function}")
+                raise ValueError(f"function: there is no function {function}")
 
     def decide_action(self, observation: Observation) -> Any:
         """Returns what the script has for this turn."""

@@ -397,7 +397,7 @@ def with_edges(
         world, others = "a network", ["roads"] if network else []
     for key in others:
         if getattr(spatial, key):
-            message = f"{key} don't go with {world}"
+            message = f"it does not go with {world}"
             return spatial, [((key,), message, "leave one of the two out")]
     if network is None:
         return spatial, []

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -166,6 +166,7 @@ def show_command(event: str, log: str | None) -> None:
     stored.
     """
     from thence.cli.shared.render import page
+    from thence.core.sentences.event_sentences import conversation
     from thence.core.values.new_event import parse_cause
 
     out = current()
@@ -177,9 +178,8 @@ def show_command(event: str, log: str | None) -> None:
         causes_here = _causes(replica, stored)
         spoken = [
             line
-            for cause in causes_here.values()
-            if cause.payload.get("error_type") == "llm_call"
-            for line in _conversation(cause.payload, out.width)
+            for role, content in conversation(causes_here.values())
+            for line in ("", f"{printable(role)}:", *_lines(content, out.width))
         ]
     other = {cause.event_id: cause for cause in map(parse_cause, stored.external_causes) if cause}
     causes = [
@@ -191,12 +191,9 @@ def show_command(event: str, log: str | None) -> None:
     out.write(*page(stored, replica.vocabulary, causes, out.width), *spoken)
 
 
-def _conversation(call: Mapping[str, Any], width: int) -> Iterator[str]:
-    """Yields what a model was told and what it answered, for the decision that came of it."""
-    for message in (*call["messages"], {"role": "answer", "content": call["answer"]}):
-        yield from ("", f"{message['role']}:")
-        for text in str(message["content"]).splitlines():
-            yield from wrapped(printable(text), width, "  ")
+def _lines(text: str, width: int) -> Iterator[str]:
+    for line in text.splitlines():
+        yield from wrapped(printable(line), width, "  ")
 
 
 def _causes(replica: "Log", event: "Event") -> "dict[str, Event]":

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -412,11 +413,13 @@ def validate_command(scenario: str) -> int:
     from thence.cli.shared.render import counted
     from thence.errors import ScenarioError
     from thence.sim.scenario import SimulationConfig
+    from thence.sim.simulation import make_components
 
     out = current()
     problems: tuple[dict[str, object], ...] = ()
     try:
         config = SimulationConfig.from_file(scenario)
+        make_components(config)
     except ScenarioError as error:
         problems = tuple(dict(problem) for problem in error.problems)
     if out.is_json:
@@ -596,7 +599,7 @@ def branch_command(
             at,
             set=changes[0],
             decide=changes[1],
-            output_root=root,
+            output_root=root or (None if folder.is_absolute() else relpath(folder / "..")),
             max_turns=turns,
             on_turn=show,
             on_wait=wait,

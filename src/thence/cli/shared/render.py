@@ -84,7 +84,7 @@ def bars(
     hidden = max(0, len(numbers) - NAMES_SHOWN_MAX) if noun and not out.is_verbose else 0
     numbers = dict(list(numbers.items())[: len(numbers) - hidden])
     names = [clipped(printable(name), _BAR_NAME_COLUMNS_MAX) for name in numbers]
-    longest, most = max(map(len, names)), max(numbers.values())
+    longest, most = max(map(len, names), default=0), max(numbers.values(), default=0)
     digits = len(f"{most:,}")
     lines = []
     for name, (key, count) in zip(names, numbers.items(), strict=True):

@@ -9,7 +9,7 @@ inserted unchanged, on one line: the code that shows the sentence has to escape 
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
@@ -131,6 +131,19 @@ class Spoken(NamedTuple):
     text: str
     keys: Collection[str]
     is_bare: bool = False
+
+
+def conversation(causes: Iterable[Event]) -> Iterator[tuple[str, str]]:
+    """Yields what models were told, by roles, and their `answer`, of the calls among causes."""
+    for call in (
+        cause.payload for cause in causes if cause.payload.get("error_type") == "llm_call"
+    ):
+        messages = call.get("messages")
+        for message in messages if isinstance(messages, list) else ():
+            if isinstance(message, dict):
+                yield str(message.get("role")), str(message.get("content"))
+        if call.get("answer") is not None:
+            yield "answer", str(call["answer"])
 
 
 def spoken(payload: Mapping[str, Any]) -> Spoken:

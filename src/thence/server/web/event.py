@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from starlette.responses import Response
 
 from thence.core.event import Event
+from thence.core.sentences.event_sentences import conversation
 from thence.core.values.codec import parse
 from thence.core.values.digests import BODY_DIGEST, same_line_key
 from thence.core.wire.authorship import REDACTED, redaction_in
@@ -34,6 +35,7 @@ def event_page(log: OpenLog, location: FoundLog, event_id: str) -> Response:
     neighbors = log.causality(event_id, 1)
     event = neighbors.event
     why = log.why(event.event_id)
+    causes = _events(log, neighbors.upstream)
     sentence = log.vocabulary.summary(event)
     title = cut(sentence, 80)
     body = (
@@ -41,14 +43,18 @@ def event_page(log: OpenLog, location: FoundLog, event_id: str) -> Response:
         _facts(location, event),
         el("h2", "Payload"),
         _payload(log, location, event, neighbors.downstream),
+        *(
+            joined(el("h2", words(f"Model, {role}", 60)), _text(text))
+            for role, text in conversation(causes)
+        ),
         el("h2", "Why"),
         _why(log, location, why),
         el("h2", "Named causes"),
-        _causes(log, location, event, _events(log, neighbors.upstream)),
+        _causes(log, location, event, causes),
         el("h2", "Direct effects"),
         _effects(log, location, neighbors.downstream, neighbors.truncated),
         el("h2", "Stored line"),
-        el("pre", cut(event.line.decode(errors="replace"), JSON_CHARACTERS_MAX), tabindex="0"),
+        _text(event.line.decode(errors="replace")),
     )
     current = el("span", words(event.event_type, 60), aria_current="page")
     return page(title, *body, trail=(trail(location), current))
@@ -139,7 +145,10 @@ def _payload(log: OpenLog, location: FoundLog, event: Event, effects: Sequence[b
     payload = event.payload
     if not payload:
         return el("p", "It holds none.", class_="quiet")
-    text = json.dumps(payload, ensure_ascii=False, indent=2)
+    return _text(json.dumps(payload, ensure_ascii=False, indent=2))
+
+
+def _text(text: str) -> Html:
     return el("pre", cut(text, JSON_CHARACTERS_MAX), tabindex="0")
 
 

@@ -31,10 +31,10 @@ SILENT_TIMES = 2
 _BACKOFF_S, _BACKOFF_S_MAX = 0.5, 30.0
 _CONNECT_S = 10.0
 _WORDS_CHARACTERS_MAX = 200
-_SILENT = frozenset(("connection", "server_error", "timeout"))
+_SILENT = frozenset(("connection", "server_error", "timeout", "unreachable"))
 # reasons that the next request may not meet
 _PASSING = _SILENT | {"no_choices", "not_json", "rate_limited"}
-_STATUSES = {404: "not_found", 408: "server_error", 409: "server_error", 429: "rate_limited"}
+_STATUSES = {408: "server_error", 409: "server_error", 429: "rate_limited"}
 _SCHEMA_REFUSED = (400, 422)
 _INSTRUCTION = "\n\nAnswer with JSON that fits this JSON Schema, and with nothing else:\n"
 
@@ -49,9 +49,9 @@ class ModelRequest(msgspec.Struct, frozen=True):
 class Attempt(msgspec.Struct, frozen=True):
     """One request without a usable answer; `status` is that of HTTP, None without one.
 
-    `reason` is one of bad_request, connection, cut, empty, no_choices, not_found, not_json,
-    rate_limited, redirect, refusal, server_error, timeout, too_large, tool_call; `detail` says
-    more. The next request came `waited_s` later.
+    `reason` is one of bad_request, connection, cut, empty, no_choices, not_json, rate_limited,
+    redirect, refusal, server_error, timeout, too_large, tool_call, unreachable; `detail` says more.
+    The next request came `waited_s` later.
     """
 
     status: int | None
@@ -93,12 +93,12 @@ class Budget(msgspec.Struct, kw_only=True):
         """Counts a call that begins; raises BudgetSpent for one beyond the limits."""
         if self.max_calls is not None and self.calls >= self.max_calls:
             cause = f"max_calls is {self.max_calls}"
-        elif self.max_cost is not None and self.cost >= self.max_cost:
+        elif self.max_cost is not None and not self.cost < self.max_cost:  # nor of nan
             cause = f"{self.cost:g} is spent, max_cost is {self.max_cost:g}"
         else:
             self.calls += 1
             return
-        hint = "resume the run with a higher limit"
+        hint = "resume the run with a higher limit, --max-calls or --max-cost"
         raise BudgetSpent("could not ask a model", cause=cause, hint=hint)
 
 
@@ -245,7 +245,9 @@ class ModelClient:
                 failure = _Failure(Attempt(None, "timeout", detail=detail))
             except (httpx2.HTTPError, OSError) as error:
                 detail = self._words(error) or type(error).__name__
-                failure = _Failure(Attempt(None, "connection", detail=detail))
+                is_open = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+                reason = "connection" if is_open else "unreachable"
+                failure = _Failure(Attempt(None, reason, detail=detail))
             except _Failure as unusable:
                 failure = unusable
             finally:
@@ -318,9 +320,9 @@ class ModelClient:
     def _read(self, response: "httpx2.Response", data: bytes, latency_s: float) -> ModelAnswer:
         """Reads a response; raises _Failure, and EndpointDown where the key is refused."""
         status, headers = response.status_code, response.headers
-        if status in (401, 403):
+        if status in (401, 403, 404):  # no right, or no such model or address: no call has it
             key = f"the key in {self.settings.key_env}" if self._key else "a request without a key"
-            raise self._stop(f"it answers {status} to {key}")
+            raise self._stop(f"it answers {status} to {key}: {self._error_words(data)}".strip(": "))
         if status != 200:
             reason = "server_error" if status >= 500 else "bad_request"
             reason = _STATUSES.get(status, reason if status >= 400 else "redirect")
@@ -398,7 +400,9 @@ class ModelClient:
         """Returns the error of a call that gets no answer."""
         attempts = (*earlier, failure.attempt)
         self._failed_calls = self._failed_calls + 1 if failure.answer is None else 0
-        if self._failed_calls >= FAILED_CALLS_MAX:
+        if failure.attempt.reason == "unreachable":
+            self._stop(f"no connection to {self.settings.base_url}: {failure.attempt.detail}")
+        elif self._failed_calls >= FAILED_CALLS_MAX:
             self._stop(f"{FAILED_CALLS_MAX} calls in a row failed; {failure.attempt.detail}")
         if self._down:
             return self._stop(self._down)
@@ -419,7 +423,7 @@ class ModelClient:
             if not call.expired():
                 call.reschedule(asyncio.get_running_loop().time())
         place = f"endpoint {self.name}"
-        hint = "start it or correct its settings, then resume the run"
+        hint = "start it or correct its settings, which the run's config.json holds, then resume"
         return EndpointDown("could not ask", place=place, cause=self._down, hint=hint)
 
 
