@@ -365,7 +365,6 @@ def test_retry_of_a_redacted_event_brings_nothing_back(tmp_path):
     with opened(tmp_path) as log:
         redact(log, log.append(KIND, **values))
         assert log.append(KIND, **values).payload == {}
-        assert log.verify().findings == ()
     assert SECRET.encode() not in (tmp_path / BODIES).read_bytes()
 
 
