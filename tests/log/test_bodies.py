@@ -360,14 +360,12 @@ def test_redaction_removes_what_no_other_event_names(tmp_path):
         assert log.verify().findings == ()
 
 
-@pytest.mark.parametrize("text", [SECRET * 400, SECRET * 500])
-def test_retry_of_a_redacted_event_brings_nothing_back(tmp_path, text):
+def test_retry_of_a_redacted_event_brings_nothing_back(tmp_path):
+    values = {"payload": {"text": SECRET * 400}, "event_id": "01JQXW5D8GSCGYB15ZC3R10NTF"}
     with opened(tmp_path) as log:
-        event = log.append(KIND, {"text": SECRET * 400}, event_id="01JQXW5D8GSCGYB15ZC3R10NTF")
-        redact(log, event)
-        assert log.append(KIND, {"text": text}, event_id=event.event_id).payload == {}
-        assert log.verify().findings == ()
-    assert SECRET.encode() not in b"".join(map(Path.read_bytes, tmp_path.glob("bodies*")))
+        redact(log, log.append(KIND, **values))
+        assert log.append(KIND, **values).payload == {}
+    assert SECRET.encode() not in (tmp_path / BODIES).read_bytes()
 
 
 def test_redaction_keeps_what_a_longer_value_is_made_of(tmp_path):
