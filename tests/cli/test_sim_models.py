@@ -192,6 +192,15 @@ def test_prompt_file_that_lacks_is_told_with_its_line_before_a_run(tmp_path):
     assert f"line {line}: agents[0].prompt_file: " in ended.err
 
 
+def test_script_without_an_action_is_told_with_its_line_before_a_run(tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "simulation: {name: a}\nagents:\n  - {name: ben, type: scripted, script: [{to: ann}]}\n"
+    )
+    told = warm("sim", "validate", "a.yaml", cwd=tmp_path)
+    assert told.code == 2
+    assert told.out.startswith("a.yaml:3: agents[0].script: ")
+
+
 def test_run_without_models_has_no_cassette(tmp_path):
     warm("sim", "run", "fishery", "--turns", "2", "--run-id", "a", "--quiet", cwd=tmp_path)
     ended = warm("sim", "cassette", "a", "--output", "b.jsonl", cwd=tmp_path)

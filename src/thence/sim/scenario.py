@@ -312,8 +312,8 @@ class _Reader:
         if getattr(cls, "asks_models", False):
             self._asking.append(((*path, "endpoint"), entry.get("endpoint")))
             sees = entry.get("sees") if cls.__name__ == "PromptedAgent" else None
-            for index, pattern in enumerate(sees if isinstance(sees, list) else ()):
-                self._sees.append(((*path, "sees", index), str(pattern)))
+            patterns = enumerate(sees if isinstance(sees, list) else ())
+            self._sees += [((*path, "sees", at), str(pattern)) for at, pattern in patterns]
         common_keys = common.__struct_fields__
         self._shapes.check(params_struct(cls), _params(entry, common), path, common_keys)
 

@@ -135,13 +135,12 @@ class Spoken(NamedTuple):
 
 def conversation(causes: Iterable[Event]) -> Iterator[tuple[str, str]]:
     """Yields what models were told, by roles, and their `answer`, of the calls among causes."""
-    for call in (
-        cause.payload for cause in causes if cause.payload.get("error_type") == "llm_call"
-    ):
+    for cause in causes:
+        call = cause.payload if cause.payload.get("error_type") == "llm_call" else {}
         messages = call.get("messages")
         for message in messages if isinstance(messages, list) else ():
             if isinstance(message, dict):
-                yield str(message.get("role")), str(message.get("content"))
+                yield str(message.get("role"))[:60], str(message.get("content"))
         if call.get("answer") is not None:
             yield "answer", str(call["answer"])
 

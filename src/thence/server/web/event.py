@@ -43,10 +43,7 @@ def event_page(log: OpenLog, location: FoundLog, event_id: str) -> Response:
         _facts(location, event),
         el("h2", "Payload"),
         _payload(log, location, event, neighbors.downstream),
-        *(
-            joined(el("h2", words(f"Model, {role}", 60)), _text(text))
-            for role, text in conversation(causes)
-        ),
+        *(joined(el("h2", f"Model, {by}"), _text(text)) for by, text in conversation(causes)),
         el("h2", "Why"),
         _why(log, location, why),
         el("h2", "Named causes"),
