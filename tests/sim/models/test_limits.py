@@ -76,13 +76,16 @@ def test_call_that_is_ended_in_the_queue_makes_no_room():
     async def run() -> list[Any]:
         settings = EndpointSettings(base_url=endpoint.base_url, model="qwen", concurrency=2)
         client = ModelClient("local", settings, Budget())
-        for within_s in (0.2, 30):
-            asked = (asyncio.wait_for(client.ask(QUESTION), within_s) for _ in range(4))
-            answers = await asyncio.gather(*asked, return_exceptions=True)
+        ended = [asyncio.create_task(client.ask(QUESTION)) for _ in range(4)]
+        await asyncio.to_thread(endpoint.wait_for, 2)
+        for task in ended:
+            task.cancel()
+        await asyncio.wait(ended)
+        answers = await asyncio.gather(*(client.ask(QUESTION) for _ in range(4)))
         await client.close()
         return answers
 
-    with Endpoint(delay_s=0.4) as endpoint:
+    with Endpoint(fault="never", faults=2, delay_s=0.1) as endpoint:
         answers = asyncio.run(run())
     assert all(isinstance(answer, ModelAnswer) for answer in answers)
     # the first two are still at the endpoint when the next two come
