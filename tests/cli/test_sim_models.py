@@ -78,6 +78,16 @@ def test_show_sums_up_calls_by_agent_and_model(tmp_path):
     }
 
 
+def test_first_failure_of_an_agent_is_told_where_the_run_goes_on(tmp_path):
+    with Endpoint(lambda body: "I would rather not") as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, policy="skip")
+        ended = warm("sim", "run", scenario, "--run-id", "a", cwd=tmp_path)
+    assert (ended.code, ended.out[:15]) == (0, "run a completed")
+    (line,) = [line for line in ended.err.splitlines() if "agent_failed" in line]
+    assert line.startswith("warning: agent_failed agent=ann turn=1 policy=skip error=")
+    assert "agent_failed" not in warm("sim", "replay", "a", cwd=tmp_path).err
+
+
 @pytest.mark.promise("O2")
 def test_ninety_fishers_of_three_kinds_make_three_calls_a_turn(tmp_path):
     run = warm("sim", "run", "commons", "--run-id", "a", "--json", cwd=tmp_path).json

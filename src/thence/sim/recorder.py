@@ -24,6 +24,7 @@ from thence.sim.events import VerbosityLevel
 from thence.sim.ledger import Ids, Lineage
 from thence.sim.replay_input import Alterations, RecordedSteps
 from thence.sim.state import Variable, own_copy
+from thence.sim.writer import logger
 
 Emit = Callable[[Sequence[Members]], object]
 # so many of the last effective events are covered besides the ids that ask for a cover
@@ -163,6 +164,7 @@ class RunRecorder(EventBuffer):
         self.lineage.start_id = self.start_id
         self.last_end_id = self.start_id
         self.turn_has_causes = False
+        self._has_failure = False
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Goes on behind a checkpoint of the same run, whose simulation_start is in the log."""
@@ -381,7 +383,14 @@ class RunRecorder(EventBuffer):
     def agent_failure(
         self, agent: str, attempt: int, facts: Mapping[str, object], causes: Iterable[str]
     ) -> str:
-        """Records a failure of an agent that the run goes on after, at every verbosity."""
+        """Records a failure of an agent that the run goes on after, at every verbosity.
+
+        Of a new run the first one is also a log record.
+        """
+        if not (self._has_failure or self.alterations or self._stored):
+            self._has_failure = True
+            why, hint = {name: facts[name] for name in ("policy", "error")}, "the log has all"
+            logger().warning("agent_failed", agent=agent, turn=self.turn, **why, hint=hint)
         all_causes = tuple(dict.fromkeys((self.turn_id, *causes)))
         step = self.failure_step(agent, attempt)
         return self._system(
