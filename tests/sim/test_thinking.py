@@ -289,7 +289,7 @@ def test_shared_call_ends_with_the_turn_of_those_who_gave_it_up(tmp_path):
     with Endpoint(lambda body: act(), fault="never", faults=1) as endpoint:
         terms = {"timeout_s: 5": "timeout_s: 60, concurrency: 1"}
         scenario = written(tmp_path, endpoint.base_url, keys="share: true", **terms)
-        run = run_of(scenario, max_turns=2, timeout_s=1.0)
+        run = run_of(scenario, max_turns=2, timeout_s=3.0)
         asyncio.run(play(run))
     assert left == []
     assert (run.result.status, len(endpoint.requests)) == ("completed", 2)
