@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import statistics
 
 import pytest
 from tests.sim.toys import Doer, add, config, one_by_one
@@ -76,7 +77,9 @@ def test_causes_are_as_true_and_as_few_where_no_state_is_written(scenario, verbo
     wrong = sampled_outsiders(run, rng, LOWER_SAMPLES)
     told = [f"{effect.step} by {event.step} = {value!r}" for effect, event, value in wrong]
     assert not wrong, f"THENCE_TEST_SEED={seed}: " + "; ".join(told)
-    assert causes_named(run) <= CAUSES_MEDIAN_MAX
+    others = [Run(config, rng.getrandbits(32), VerbosityLevel[verbosity]) for _ in range(4)]
+    # one run of the epidemic in 75 has a median of 5 at DECISION
+    assert statistics.median(map(causes_named, (run, *others))) <= CAUSES_MEDIAN_MAX
     assert max(len(event.caused_by) for event in run.events) <= CAUSES_MAX
 
 
