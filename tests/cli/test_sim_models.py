@@ -103,6 +103,8 @@ def test_ninety_fishers_of_three_kinds_make_three_calls_a_turn(tmp_path):
     }
     assert all(len(of_kind) == 1 for of_kind in hours.values())
     assert max(hours["careful"]) < max(hours["poor"]) < max(hours["bold"])
+    calls = warm("log", "--type", "SYSTEM", cwd=tmp_path).out
+    assert calls.count("agents that saw the same asked qwen of local") == 3 * 12
     few = warm("sim", "show", "a", cwd=tmp_path).lines
     assert "  70 more agents; -v shows all" in few
     assert len(warm("sim", "show", "a", "-v", cwd=tmp_path).lines) > len(few) + 60

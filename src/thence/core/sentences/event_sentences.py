@@ -503,7 +503,8 @@ def _system(event: Event) -> str:
             f"{shown(payload.get('tokens_in'))} tokens in, {shown(payload.get('tokens_out'))} out"
         )
         model = f"{shown(payload.get('model'))} of {shown(payload.get('endpoint'))}"
-        return f"In {_when(event)} {event.actor or 'the engine'} asked {model}: {sums}"
+        several = "agents that saw the same" if ".llm-shared." in (event.step or "") else ""
+        return f"In {_when(event)} {event.actor or several or 'the engine'} asked {model}: {sums}"
     who = f" for {event.actor}" if event.actor else ""
     said = spoken({key: item for key, item in payload.items() if key != "error_type"})
     skipped = {"error_type", "status", "retry_count", *said.keys}
