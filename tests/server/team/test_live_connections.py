@@ -22,6 +22,8 @@ from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
 from thence.server.workers import Workers
 
+FRAME_TOO_LARGE = 1024 * 1024 + 64 * 1024 + 1
+
 
 @pytest.mark.promise("S5")
 def test_event_of_a_frame_is_acknowledged_once_committed_and_hinted_to_others(
@@ -141,7 +143,8 @@ def test_frames_that_no_log_takes_are_answered_and_harm_nothing(red: TeamServer)
         one.connection.send('{"type":"ping"}')
         assert one.take() == {"type": "pong"}
         assert one.send(line(1))["status"] == "success"
-        one.connection.send("x" * (1024 * 1024 + 64 * 1024 + 1))
+        # the head alone, for the server closes once it knows the length
+        one.connection.socket.sendall(b"\x81\xff" + FRAME_TOO_LARGE.to_bytes(8) + b"mask")
         assert closing_code(one) == 1009
     assert ada.pull("frames")[0] == [line(1)]
     assert ada.ask("GET", "/ws/v1/events/?log=frames").status == 426
