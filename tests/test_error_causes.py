@@ -132,7 +132,7 @@ def test_an_error_that_several_tasks_receive_names_in_each_its_own_step(log, is_
     async def main():
         ready = asyncio.get_running_loop().create_future()
         jobs = [asyncio.create_task(work(ready)) for _ in range(5)]
-        while len(begun) < len(jobs):
+        while len(begun) < len(jobs):  # noqa: ASYNC110
             await asyncio.sleep(0)
         ready.set_exception(ConnectionError("lost"))
         return await asyncio.gather(*jobs), await bystand(ready)

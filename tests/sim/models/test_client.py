@@ -65,7 +65,7 @@ class Clock:
     def __call__(self) -> float:
         return monotonic() + self.skipped_s
 
-    def skip(self, time_s: float) -> None:
+    def pass_by(self, time_s: float) -> None:
         self.skipped_s += time_s
 
 
@@ -277,7 +277,7 @@ def test_endpoint_that_answers_now_and_then_is_not_down(first, second, retries, 
     def script(body: dict[str, Any]) -> str | Reply:
         number = len(endpoint.requests)
         if number % 2:
-            clock.skip(0.6 * TIME_S if first == "500" else 0)
+            clock.pass_by(0.6 * TIME_S if first == "500" else 0)
             return FAULTS[first]
         return FAULTS[second] if second and (number < 8 or retries == 0) else "yes"
 
@@ -479,7 +479,7 @@ def test_time_in_which_nobody_asks_is_no_silence(clock):
             with pytest.raises(ThenceError) as error:
                 await client.ask(QUESTION)
             errors.append(error.value)
-            clock.skip(10 * TIME_S)
+            clock.pass_by(10 * TIME_S)
         await client.close()
         return errors
 
