@@ -9,6 +9,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from sysconfig import get_path
 from typing import Any, Literal, Self, TypeVar
 
 import msgspec
@@ -426,8 +427,9 @@ def _error_line(error: Exception, component: str) -> str:
     if isinstance(error, ThenceError):
         return f"{component} failed: {described(error)}" + (f"; {error.hint}" if error.hint else "")
     frames = traceback.extract_tb(error.__traceback__)
-    own = str(Path(__file__).parents[1])  # of a fault that shows here, its caller's line says more
-    users = [frame for frame in frames if not frame.filename.startswith(own)] or frames
+    # of a fault that shows here, or in random.choice, its caller's line says more
+    libraries = str(Path(__file__).parents[1]), get_path("stdlib")
+    users = [frame for frame in frames if not frame.filename.startswith(libraries)] or frames
     location = f" ({Path(users[-1].filename).name}, line {users[-1].lineno})" if users else ""
     return f"{component} failed: {described(error)}{location}"
 
@@ -460,8 +462,8 @@ def with_changes(settings: _S, **values: Any) -> _S:
             msgspec.convert(value, types[name])
         except msgspec.ValidationError as error:
             cause = f"{name} should be {expected(types[name])}, not {value!r:.60}"
-            hint = "correct it, then the same again"
-            raise ScenarioError("could not take an argument", cause=cause, hint=hint) from error
+            operation, hint = "could not take an argument", "correct it, then run it again"
+            raise ScenarioError(operation, cause=cause, hint=hint) from error
     return msgspec.structs.replace(settings, **changes)
 
 

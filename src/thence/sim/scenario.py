@@ -313,9 +313,8 @@ class _Reader:
         try:
             cls = component_class(kind, type_, self._file.parent if self._file else None)
         except ComponentNotFound as error:
-            near = nearest(type_, known_types(kind))
-            hint = f"the nearest {kind[:-1]} type is {near[0]}" if near else ""
-            if not near or ":" in type_ or "." in type_:
+            hint = _nearest(type_, known_types(kind), f"{kind[:-1]} type")
+            if ":" in type_ or "." in type_ or hint.startswith("write"):
                 hint = "write package.module:Class, or ./file.py:Class beside the scenario"
             self._problems.add((*path, "type"), str(error), hint)
             return
@@ -538,10 +537,10 @@ def _params(raw: Mapping[str, Any], common: type[msgspec.Struct]) -> dict[str, A
 
 def _nearest(name: str, names: Sequence[str], word: str = "known") -> str:
     """Returns a hint with the nearest of these names, or the first of them if none is alike."""
-    if near := nearest(name, names):
+    # of places any: on a grid 8,8 is near 9,9
+    if near := nearest(name, names, likeness=0 if word == "place" else 0.6):
         return f"the nearest {word} is {near[0]}"
-    dots = ", …" if len(names) > _NAMES_SHOWN_MAX else ""
-    listed = ", ".join(names[:_NAMES_SHOWN_MAX]) + dots
+    listed = ", ".join(names[:_NAMES_SHOWN_MAX]) + ", …" * (len(names) > _NAMES_SHOWN_MAX)
     return f"write one of {listed}" if names else f"none is {word} here"
 
 

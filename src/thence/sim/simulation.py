@@ -85,7 +85,7 @@ def component_states(components: Components) -> dict[str, Any] | None:
         if get_state is not None:
             try:
                 states[name] = get_state()
-            except Exception as error:
+            except Exception as error:  # door: a user's, of which the run tells whose it is
                 mark_error(error, ComponentRef(f"get_state of {name}"))
                 raise
         elif isinstance(component, BaseAgent) and component.remembers:

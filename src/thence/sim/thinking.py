@@ -38,15 +38,15 @@ from thence.sim.scenario import SimulationConfig
 T = TypeVar("T")
 MemorySize = Annotated[int, msgspec.Meta(ge=0, le=1_000)]
 Message = Mapping[str, str]
-RECALLED_MAX = 10
 
 
-class _ChatMessage(TypedDict):
+class _Message(TypedDict):
     role: str
     content: str
 
 
-_Messages = Annotated[tuple[_ChatMessage, ...], msgspec.Meta(min_length=1)]
+_Messages = Annotated[tuple[_Message, ...], msgspec.Meta(min_length=1)]
+RECALLED_MAX = 10
 
 
 async def ask(
@@ -64,8 +64,7 @@ async def ask(
     the error's text. Raises ModelCallFailed where no answer comes, or none that can be used.
     """
     models, step = view.ledger.models, f"{view.turn}.{view.phase}.{view.agent_id}"
-    who = "the engine" if view.agent_id == "-" else view.agent_id
-    place = f"for {who} in turn {view.turn}"
+    place = f"for {'the engine' if view.agent_id == '-' else view.agent_id} in turn {view.turn}"
     if models is None:
         cause, hint = "the scenario has no section llm", "write llm: {endpoints: …}"
         raise ThenceError("could not ask a model", place=place, cause=cause, hint=hint)
