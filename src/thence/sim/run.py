@@ -180,6 +180,7 @@ class SimulationOrchestrator:
     ) -> RunResult | Coroutine[Any, Any, RunResult]:
         """Plays the run to its end: blocks in plain code, is awaited in a running loop.
 
+        For a type checker `asyncio.run(orchestrator.run_async())` has one type instead of two.
         `alter` maps steps to changes: None leaves a DECISION or ACTION out, any other value
         is set by the STATE of that step; config.json and the result record `alter`. After
         Ctrl-C the result has the status interrupted.
