@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.sync.test_secret_rules import SECRETS
 
@@ -158,6 +158,7 @@ def test_many_keys_that_are_masked_are_all_kept_in_time_that_grows_with_their_nu
 ODD = st.text('\x01\n\té中😀\\"u007:= ', max_size=6)
 
 
+@example("", "password\n\n\n\n=\n\n\n\nhunter22222", "")
 @given(ODD, st.sampled_from([each for some in SECRETS.values() for each in some]), ODD)
 def test_secret_is_seen_in_a_line_however_its_characters_are_escaped(
     before: str, secret: str, after: str
