@@ -11,11 +11,14 @@ recorded in the event.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from threading import RLock
 from typing import Any, cast
+
+import msgspec
 
 from thence.context import current_causes
 from thence.core.event import Members
@@ -23,6 +26,7 @@ from thence.core.values.codec import CAUSES_MAX, Draft, draft
 from thence.core.values.cutting import BODIES_FROM
 from thence.core.values.new_event import Cause, id_of
 from thence.core.values.payload import (
+    REPAIRS_MAX,
     TYPE_CHARACTERS_MAX,
     Repair,
     is_plain,
@@ -43,7 +47,7 @@ from thence.replica import (
     open_host_log,
     watch_forks,
 )
-from thence.sim.events import Event, SystemEvent, VerbosityLevel, event_of, level_of
+from thence.sim.events import Event, SystemEvent, VerbosityLevel, level_of
 
 STOP_S = 10.0
 _APPEND_S = 30.0
@@ -52,7 +56,6 @@ _PART_EVENTS = 256
 _FAILURES = frozenset(("run_failed", "agent_failed"))
 _REFUSALS = frozenset(("action_rejected", "action_retried", "llm_call"))
 _ROSTER_CHANGES = frozenset(("agent_added", "agent_removed", "agent_paused", "agent_resumed"))
-REPAIRS_MAX = 100
 _CUTS_CHARACTERS = (65_536, 4_096, 256)
 _LAST_CUT_CHARACTERS = 10_000
 # the types of most events; a set look-up costs a tenth of the full check
@@ -111,7 +114,7 @@ class EventWriter:
         self.output_dir = Path(output_dir)
         self.max_queue_size = max_queue_size
         self.max_file_size = max_file_size
-        self._records = guarded(Records(self.mode.value, simulation_id))
+        self._report = guarded(_reporter(self.mode.value, simulation_id))
         self._context: dict[str, Any] = {"simulation_id": simulation_id, "turn_number": 0}
         self._log = open_host_log(
             output_dir,
@@ -119,7 +122,7 @@ class EventWriter:
             max_queue_size=max_queue_size,
             on_full=on_full,
             max_file_size=max_file_size,
-            report=self._records,
+            report=self._report,
             context=self._context,
             bodies_from=BODIES_FROM,
             disk=disk,
@@ -180,13 +183,15 @@ class EventWriter:
         causes = event.caused_by
         if context_causes := current_causes() or (() if causes else self._inherited_causes):
             causes += context_causes
-        if event.level > self._level and not self._is_always_written(event):
+        if event.level > self._level and not (
+            isinstance(event, SystemEvent) and event.error_type in self._system_events
+        ):
             SIM.refuse_reserved(event.event_type, event.details)
             self._forward(event.event_id, causes)
             return True
         self._context["turn_number"] = event.turn_number
         if not event.simulation_id:
-            event = _with_simulation_id(event, self.simulation_id)
+            event = msgspec.structs.replace(event, simulation_id=self.simulation_id)
         if self._has_forwarded or len(causes) > CAUSES_MAX:
             causes = self._resolve_causes(event.event_id, causes)
         try:
@@ -195,7 +200,7 @@ class EventWriter:
             raise
         except ThenceError as error:
             self._failed_count += 1
-            self._records("failed", {"event_id": event.event_id, "error": error})
+            self._report("failed", {"event_id": event.event_id, "error": error})
             is_accepted = False
         if not is_accepted:
             self._forward(event.event_id, causes)
@@ -231,7 +236,7 @@ class EventWriter:
             refused = [members for members, _ in pairs]
             self._failed_count += len(refused)
             event_ids = [members.event_id for members in refused]
-            self._records("failed", {"event_ids": event_ids, "error": error})
+            self._report("failed", {"event_ids": event_ids, "error": error})
         refused_ids = {members.event_id for members in refused}
         for members, causes in pairs if refused_ids else ():
             if members.event_id in refused_ids:
@@ -259,7 +264,7 @@ class EventWriter:
         is_drained = self._log.close(timeout)
         if is_first:
             counts = {"dropped": self.dropped_count, "failed": self.failed_count}
-            self._records("stopped", {"drained": is_drained, **counts})
+            self._report("stopped", {"drained": is_drained, **counts})
         return is_drained
 
     def flush(self, timeout: float = _APPEND_S) -> None:
@@ -299,10 +304,6 @@ class EventWriter:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def _is_always_written(self, event: Event) -> bool:
-        """Reports whether a SYSTEM event is written below the verbosity DETAIL."""
-        return isinstance(event, SystemEvent) and event.error_type in self._system_events
-
     def _begin(self) -> None:
         if self._is_stopped:
             raise WriterClosed(
@@ -313,7 +314,7 @@ class EventWriter:
             )
         self._is_started = True
         facts = {"file": str(self.current_file), "verbosity": self.verbosity.name}
-        self._records("started", facts)
+        self._report("started", facts)
 
     def _forward(self, event_id: str, causes: tuple[str, ...]) -> None:
         with self._forwarding_lock:
@@ -328,26 +329,6 @@ class EventWriter:
         return written
 
 
-def _with_simulation_id(event: Event, simulation_id: str) -> Event:
-    """Returns an event without simulation_id with that of the writer."""
-    data = event.to_dict() | {"simulation_id": simulation_id}
-    return type(event).from_dict(data)
-
-
-def draft_of_members(
-    members: Members, causes: tuple[str, ...], external: tuple[str, ...] = ()
-) -> Draft:
-    """Encodes an event that a run built, as `draft_of` does."""
-    if is_plain(cast(dict[str, Any], members.details)):
-        members.caused_by = causes
-        members.external_causes = external
-        try:
-            return draft(members)
-        except InvalidEvent:  # repaired below
-            pass
-    return _repair_draft(event_of(members), causes, external)
-
-
 def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
     """Encodes an event with its causes; values that JSON can't hold are repaired.
 
@@ -355,97 +336,71 @@ def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = 
     an event over 1 MiB are cut, shorter and shorter, until it fits. Raises InvalidEvent for a
     notice, which only the log itself may write.
     """
-    is_known = event.event_type in _NEVER_RESERVED
-    if not is_known:
+    if event.event_type not in _NEVER_RESERVED:
         SIM.refuse_reserved(event.event_type, event.details)
-    if event.is_plain() and (is_known or is_type_name(event.event_type)):
-        try:
-            return draft(
-                Members(
-                    event.event_id,
-                    event.event_type,
-                    1,
-                    event.timestamp,
-                    causes,
-                    external,
-                    event.begins,
-                    event.ends,
-                    repairs=event.repairs,
-                    simulation_id=event.simulation_id,
-                    turn_number=event.turn_number,
-                    agent_id=event.agent_id or None,
-                    description=event.description or None,
-                    step=event.step or None,
-                    details=event.details or None,
-                )
-            )
-        except InvalidEvent:  # repaired below
-            pass
-    return _repair_draft(event, causes, external)
-
-
-def _repair_draft(event: Event, causes: tuple[str, ...], external: tuple[str, ...]) -> Draft:
-    event_type, type_repairs = _repair_type(event.event_type)
-    members = {name: value for name in _MEMBERS if (value := getattr(event, name))}
-    members, new_repairs = repair(members)
-    repairs = [*event.repairs, *type_repairs, *new_repairs]
-    for characters_max in (0, *_CUTS_CHARACTERS):
-        cut, cuts = shorten(members, characters_max) if characters_max else (members, [])
-        try:
-            return _draft(event, event_type, cut, repairs + cuts, causes, external)
-        except EventTooLarge:
-            continue
-    text = str(members.pop("details", ""))
-    members["details"] = {"cut": text[:_LAST_CUT_CHARACTERS]}
-    repairs = [*event.repairs, *type_repairs]
-    repairs.append({"path": "details", "was": f"{len(text)} characters"})
-    return _draft(event, event_type, members, repairs, causes, external)
-
-
-def _repair_type(event_type: str) -> tuple[str, list[Repair]]:
-    """Returns a type that a line may have: a long one is cut, what moves a cursor is escaped."""
-    if is_type_name(event_type):
-        return event_type, []
-    was = {"path": "event_type", "was": f"{len(event_type)} characters"}
-    return printable(event_type)[:TYPE_CHARACTERS_MAX], [was]
-
-
-def _draft(
-    event: Event,
-    event_type: str,
-    members: dict[str, Any],
-    repairs: list[Repair],
-    causes: tuple[str, ...],
-    external: tuple[str, ...],
-) -> Draft:
-    return draft(
-        Members(
-            event.event_id,
-            event_type,
-            1,
-            event.timestamp,
-            causes,
-            external,
-            begins=event.begins,
-            repairs=tuple(repairs[:REPAIRS_MAX]),
-            turn_number=event.turn_number,
-            **members,
-        )
+    members = Members(
+        event.event_id,
+        event.event_type,
+        1,
+        event.timestamp,
+        begins=event.begins,
+        ends=event.ends,
+        repairs=event.repairs,
+        simulation_id=event.simulation_id,
+        turn_number=event.turn_number,
+        agent_id=event.agent_id or None,
+        description=event.description or None,
+        step=event.step or None,
+        details=event.details or None,
     )
+    return _encoded(members, causes, external, event.is_plain())
 
 
-class Records:
-    """The log records of one writer; each carries its mode and simulation_id."""
+def draft_of_members(
+    members: Members, causes: tuple[str, ...], external: tuple[str, ...] = ()
+) -> Draft:
+    """Encodes an event that a run built, as `draft_of` does."""
+    return _encoded(members, causes, external, is_plain(cast(dict[str, Any], members.details)))
 
-    def __init__(self, mode: str, simulation_id: str) -> None:
-        import structlog  # noqa: F401 not first in a thread: a fork amid it would bind the child
 
-        self._common = {"mode": mode, "simulation_id": simulation_id}
+def _encoded(
+    members: Members, causes: tuple[str, ...], external: tuple[str, ...], has_plain_details: bool
+) -> Draft:
+    members.caused_by, members.external_causes = causes, external
+    event_type = members.event_type
+    if has_plain_details and (event_type in _NEVER_RESERVED or is_type_name(event_type)):
+        with suppress(InvalidEvent):  # repaired below
+            return draft(members)
+    earlier = list(members.repairs)
+    if not is_type_name(event_type):  # a long one is cut, what moves a cursor is escaped
+        members.event_type = printable(event_type)[:TYPE_CHARACTERS_MAX]
+        earlier.append({"path": "event_type", "was": f"{len(event_type)} characters"})
+    own = {name: value for name in _MEMBERS if (value := getattr(members, name))}
+    own, repairs = repair(own)
 
-    def __call__(self, word: str, facts: Mapping[str, Any]) -> None:
-        """Writes one record, such as ("rotated", {"file": …})."""
+    def repaired(own: dict[str, Any], repairs: list[Repair]) -> Draft:
+        listed = tuple([*earlier, *repairs][:REPAIRS_MAX])
+        return draft(msgspec.structs.replace(members, repairs=listed, **own))
+
+    for characters_max in (0, *_CUTS_CHARACTERS):
+        cut, cuts = shorten(own, characters_max) if characters_max else (own, [])
+        with suppress(EventTooLarge):
+            return repaired(cut, repairs + cuts)
+    text = str(own.get("details", ""))
+    own["details"] = {"cut": text[:_LAST_CUT_CHARACTERS]}
+    return repaired(own, [{"path": "details", "was": f"{len(text)} characters"}])
+
+
+def _reporter(mode: str, simulation_id: str) -> Callable[[str, Mapping[str, Any]], None]:
+    """Returns the function that writes a log record, such as ("rotated", {"file": …})."""
+    import structlog  # noqa: F401 not first in a thread: a fork amid it would bind the child
+
+    def report(word: str, facts: Mapping[str, Any]) -> None:
         members = {key: _short(value) for key, value in facts.items()}
-        getattr(logger(), _LEVELS[word])(f"event_writer_{word}", **members, **self._common)
+        members |= {"mode": mode, "simulation_id": simulation_id}
+        getattr(logger(), _LEVELS[word])(f"event_writer_{word}", **members)
+
+    return report
 
 
 def logger() -> Any:
