@@ -56,8 +56,8 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
         cached: Filter | None = self.__dict__.get("filter")
         if cached is None:
             cached = self.__dict__["filter"] = Filter(
-                types=names("event_types", self.event_types),
-                actors=names("agent_ids", self.agent_ids),
+                types=tuple(self.event_types or ()),
+                actors=tuple(self.agent_ids or ()),
                 since=first_moment("start_timestamp", self.start_timestamp),
                 until=last_moment("end_timestamp", self.end_timestamp),
                 turn_first=_turn("turn_start", self.turn_start),

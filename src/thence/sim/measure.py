@@ -26,13 +26,7 @@ from thence.sim.checkpoints import Checkpoint
 from thence.sim.events import level_of
 from thence.sim.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.recorded import RecordedRun
-from thence.sim.replay import (
-    altered_steps,
-    check_objects,
-    failures_by_step,
-    is_of_process,
-    run_settings,
-)
+from thence.sim.replay import altered_steps, failures_by_step, is_of_process, settings_of
 from thence.sim.replay_input import RecordedSteps, plain_details
 from thence.sim.scenario import SimulationConfig
 from thence.sim.simulation import Simulation, make_components
@@ -153,11 +147,11 @@ class _Player:
     def __init__(
         self, run: RecordedRun, turns: int, steps: Iterable[str | None], objects: Mapping[str, Any]
     ) -> None:
-        check_objects(run, *map(objects.get, ("agents", "engine", "validator")))
-        config, settings = run_settings(run, None)
+        objects = {"agents": None, "engine": None, "validator": None, **objects}
+        config, settings = settings_of(run, objects)
         # the cassette's answers are taken as the recorded ones are; for others models are asked
         self._config = replace(config, llm=replace(config.llm, cassette=None))
-        agents = objects.get("agents") or self._config.agents
+        agents = objects["agents"] or self._config.agents
         self.table = self._config.table([agent.name for agent in agents])
         self.run_id, self.events = run.run_id, list(run.log.read())
         self._level = level_of(settings.verbosity)

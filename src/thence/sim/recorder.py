@@ -97,14 +97,9 @@ class EventBuffer:
             return ids
         return tuple([event_id for event_id in ids if event_id not in self._covered])
 
-    def _begin_turn(self) -> None:
-        self.turn += 1
-        self.lineage.drop_older()
-
-    def _notice(self, causes: Iterable[str]) -> str:
-        named = tuple(causes)
-        _, members = SIM.notice("joined", {"count": len(named)}, {})
-        return self._add("SYSTEM", None, named, None, members["details"])
+    def _notice(self, causes: Sequence[str]) -> str:
+        _, members = SIM.notice("joined", {"count": len(causes)}, {})
+        return self._add("SYSTEM", None, tuple(causes), None, members["details"])
 
     def _add(
         self,
@@ -177,33 +172,28 @@ class RunRecorder(EventBuffer):
 
     def begin_turn(self, causes: Iterable[str]) -> None:
         """Starts the next turn; `causes` decided that the run goes on."""
-        self._begin_turn()
+        self.turn += 1
+        self.lineage.drop_older()
         self._steps.clear()
-        all_causes = tuple(dict.fromkeys((self.last_end_id, *causes)))
+        all_causes = _unique(self.last_end_id, *causes)
         self.turn_has_causes = self.turn_has_causes or len(all_causes) > 1
-        step = f"{self.turn}.turn_start.-.0"
+        step = self._step("turn_start")
         self.turn_id = self._milestone("turn_start", step, all_causes, begins=True)
         self.lineage.add(self.turn_id, all_causes)
         self.flush()  # a run that is killed shows the turn that it was in
 
     def end_turn(self) -> None:
         """Ends the turn, and passes on its events."""
-        self.last_end_id = self._milestone(
-            "turn_end", f"{self.turn}.turn_end.-.0", (self.turn_id,), ends=self.turn_id
-        )
+        step = self._step("turn_end")
+        self.last_end_id = self._milestone("turn_end", step, (self.turn_id,), ends=self.turn_id)
         self.turn_id = ""
         self.flush()
 
     def end_run(self, outcome: str, causes: Iterable[str] = ()) -> None:
         """Ends the run, also during a turn; `outcome` is the description of its end."""
-        all_causes = tuple(dict.fromkeys((self.turn_id or self.last_end_id, *causes)))
-        self._milestone(
-            "simulation_end",
-            f"{self.turn}.end.-.0",
-            all_causes,
-            ends=self.start_id,
-            description=outcome,
-        )
+        all_causes = _unique(self.turn_id or self.last_end_id, *causes)
+        end = {"ends": self.start_id, "description": outcome}
+        self._milestone("simulation_end", self._step("end"), all_causes, **end)
         self.flush()
 
     def failure(
@@ -212,8 +202,8 @@ class RunRecorder(EventBuffer):
         """Records a failure that ends the run, with its causes, at every verbosity."""
         current_id = self.turn_id or self.last_end_id
         all_causes = self.lineage.prune((current_id, *causes))
-        step = f"{self.turn}.failed.-.0"
-        return self._system("run_failed", "failure", step, all_causes, facts, agent_id=agent)
+        step = self._step("failed")
+        return self._system("run_failed", "failure", step, all_causes, facts, agent)
 
     def decision(
         self, action: Action, attempt: int, ordinal: int, causes: Iterable[str]
@@ -223,13 +213,11 @@ class RunRecorder(EventBuffer):
         Where no ACTION will be written, the DECISION is not written yet either: `write` does
         that, or `rejection`.
         """
-        if self.alterations and self.alterations.leave_out(
-            self._step(_phase("decide", attempt), action.agent_id, ordinal)
-        ):
+        if self._leaves_out("decide", action, attempt, ordinal):
             return None
         if not self.writes_decisions:
             return ()
-        all_causes = tuple(dict.fromkeys((self.turn_id, *causes)))
+        all_causes = _unique(self.turn_id, *causes)
         if self.writes_actions:
             return (self._decision(action, attempt, ordinal, all_causes),)
         return all_causes
@@ -241,9 +229,7 @@ class RunRecorder(EventBuffer):
 
         `decided` is what `decision` returned, `causes` is what the validator read.
         """
-        if self.alterations and self.alterations.leave_out(
-            self._step(_phase("act", attempt), action.agent_id, ordinal)
-        ):
+        if self._leaves_out("act", action, attempt, ordinal):
             if self.writes_decisions and not self.writes_actions:
                 decided = (self._decision(action, attempt, ordinal, decided),)
             return (*decided, *causes)
@@ -265,11 +251,10 @@ class RunRecorder(EventBuffer):
             earlier = {event_id, *accepted.causes}
             later = [cause for cause in causes if cause not in earlier]
             return (event_id, *later)
-        accepted.causes = tuple(dict.fromkeys((*accepted.causes, *causes)))
+        accepted.causes = _unique(*accepted.causes, *causes)
         write = self._action if self.writes_actions else self._decision
-        accepted.event_id = write(
-            accepted.action, accepted.attempt, accepted.ordinal, accepted.causes
-        )
+        what = accepted.action, accepted.attempt, accepted.ordinal
+        accepted.event_id = write(*what, accepted.causes)
         if not self.writes_states:  # else it is not applied yet, and its STATEs name it
             self._effective.append(accepted.event_id)
         return (accepted.event_id,)
@@ -300,14 +285,14 @@ class RunRecorder(EventBuffer):
                 continue
             implied = self.lineage.ancestors(added) if implied is None else implied
             kept = [cause for cause in old if cause not in implied]
-            all_causes = tuple(dict.fromkeys((*kept, *self.uncovered(added, old))))
+            all_causes = _unique(*kept, *self.uncovered(added, old))
             is_wide = len(all_causes) > PROVENANCE_MAX
             provenance[index] = (self.cover(all_causes),) if is_wide else all_causes
 
     def checkpointed(self) -> None:
         """Records that a checkpoint of the turn that ended was written."""
         if self._writes_details:
-            step = self._step("checkpoint", NOBODY, 0)
+            step = self._step("checkpoint")
             self._system("checkpoint", "success", step, (self.last_end_id,), {})
 
     def rejection(
@@ -327,29 +312,22 @@ class RunRecorder(EventBuffer):
             return ""
         if not self.writes_actions:
             decided = (self._decision(action, attempt, ordinal, decided),)
-        return self._system(
-            "action_rejected",
-            "failure",
-            self._step(_phase("reject", attempt), action.agent_id, ordinal),
-            tuple(dict.fromkeys((*decided, *causes))),
-            {
-                "action_type": action.action_type,
-                "action_payload": dict(action.payload),
-                "reason": verdict.reason,
-                **verdict.facts,
-            },
-            agent_id=action.agent_id,
-            retry_count=attempt,
-        )
+        facts = {
+            "action_type": action.action_type,
+            "action_payload": dict(action.payload),
+            "reason": verdict.reason,
+            **verdict.facts,
+        }
+        step = self._step(_phase("reject", attempt), action.agent_id, ordinal)
+        agent, all_causes = action.agent_id, _unique(*decided, *causes)
+        return self._system("action_rejected", "failure", step, all_causes, facts, agent, attempt)
 
     def retry(self, agent: str, attempt: int, causes: Iterable[str]) -> str:
         """Records another attempt of an agent in this turn; returns "" at MILESTONE."""
         if not self.writes_decisions:
             return ""
-        step = self._step(_phase("retry", attempt), agent, 0)
-        return self._system(
-            "action_retried", "retry", step, tuple(causes), {}, agent_id=agent, retry_count=attempt
-        )
+        step = self._step(_phase("retry", attempt), agent)
+        return self._system("action_retried", "retry", step, tuple(causes), {}, agent, attempt)
 
     def model_calls(self, view: RecordedView, attempt: int = 0, causes: Ids = ()) -> Ids:
         """Records the calls of models by which a view came by its answers, each once.
@@ -364,20 +342,16 @@ class RunRecorder(EventBuffer):
             if call.event_id:
                 continue
             agent, phase = view.agent_id, f"llm-{_phase(view.phase, attempt)}"
-            step = self._step(phase, agent, 0)
             own: Ids = ()
             if call.is_shared:
                 agent = NOBODY
                 step = self._step("llm-shared", agent, call.request[:_DIGITS])
             else:
                 own = (*causes, *(earlier.event_id for earlier in calls[:number]))
-                count = self._steps[step] = self._steps.get(step, 0) + 1
-                step = self._step(phase, agent, count - 1)
-            all_causes = tuple(dict.fromkeys((self.turn_id, *own, *call.causes)))
+                step = self._step(phase, agent, self._count(self._step(phase, agent)) - 1)
+            all_causes = _unique(self.turn_id, *own, *call.causes)
             owner = None if agent == NOBODY else agent
-            call.event_id = self._system(
-                "llm_call", "success", step, all_causes, call.facts, agent_id=owner
-            )
+            call.event_id = self._system("llm_call", "success", step, all_causes, call.facts, owner)
         return tuple([call.event_id for call in calls])
 
     def agent_failure(
@@ -391,11 +365,8 @@ class RunRecorder(EventBuffer):
             self._has_failure = True
             why, hint = {name: facts[name] for name in ("policy", "error")}, "the log has all"
             logger().warning("agent_failed", agent=agent, turn=self.turn, **why, hint=hint)
-        all_causes = tuple(dict.fromkeys((self.turn_id, *causes)))
-        step = self.failure_step(agent, attempt)
-        return self._system(
-            "agent_failed", "failure", step, all_causes, facts, agent_id=agent, retry_count=attempt
-        )
+        step, all_causes = self.failure_step(agent, attempt), _unique(self.turn_id, *causes)
+        return self._system("agent_failed", "failure", step, all_causes, facts, agent, attempt)
 
     def roster_change(
         self, kind: str, agent: str, facts: Mapping[str, object], causes: Iterable[str]
@@ -403,13 +374,8 @@ class RunRecorder(EventBuffer):
         """Records that an agent is added, removed, paused or resumed; returns () at MILESTONE."""
         if not self.writes_decisions:
             return ()
-        step = self._step(kind, agent, 0)
-        count = self._steps[step] = self._steps.get(step, 0) + 1
-        if count > 1:
-            step = self._step(f"{kind}~{count}", agent, 0)
-        all_causes = self.with_turn(causes)
-        kind = f"agent_{kind}"
-        return (self._system(kind, "success", step, all_causes, facts, agent_id=agent),)
+        step, all_causes = self._next_step(kind, agent, 0), self.with_turn(causes)
+        return (self._system(f"agent_{kind}", "success", step, all_causes, facts, agent),)
 
     def failure_step(self, agent: str, attempt: int) -> str:
         """Returns the step of an agent's failure in this turn."""
@@ -420,9 +386,7 @@ class RunRecorder(EventBuffer):
 
         For a second change in a phase the phase gets a number: `price`, `price~2`.
         """
-        step = f"{self.turn}.{phase}.{agent}.{variable.subject}"
-        count = self._steps[step] = self._steps.get(step, 0) + 1
-        return step if count == 1 else f"{self.turn}.{phase}~{count}.{agent}.{variable.subject}"
+        return self._next_step(phase, agent, variable.subject)
 
     def altered_actions(
         self, agent: str, attempt: int, actions: Sequence[Action]
@@ -436,10 +400,8 @@ class RunRecorder(EventBuffer):
 
     def set_value(self, variable: Variable, old: object, new: object) -> Ids:
         """Records a value that was set from outside, at every verbosity; returns the cause."""
-        step = self._step("set", NOBODY, variable.subject)
-        details = _change(variable, old, new)
-        cause = self.turn_id or self.start_id
-        return (self._add("STATE", None, (cause,), step, details),)
+        step, causes = self._step("set", NOBODY, variable.subject), (self.turn_id or self.start_id,)
+        return (self._add("STATE", None, causes, step, _change(variable, old, new)),)
 
     def state(
         self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
@@ -466,8 +428,23 @@ class RunRecorder(EventBuffer):
             all_causes[self.turn_id] = None
         return tuple(all_causes)
 
-    def _step(self, phase: str, agent: str, ordinal: int | str) -> str:
+    def _step(self, phase: str, agent: str = NOBODY, ordinal: int | str = 0) -> str:
         return f"{self.turn}.{phase}.{agent}.{ordinal}"
+
+    def _count(self, step: str) -> int:
+        """Returns how often a step was asked for in this turn, this time included."""
+        count = self._steps[step] = self._steps.get(step, 0) + 1
+        return count
+
+    def _next_step(self, phase: str, agent: str, ordinal: int | str) -> str:
+        count = self._count(step := self._step(phase, agent, ordinal))
+        return step if count == 1 else self._step(f"{phase}~{count}", agent, ordinal)
+
+    def _leaves_out(self, phase: str, action: Action, attempt: int, ordinal: int) -> bool:
+        if not self.alterations:
+            return False
+        step = self._step(_phase(phase, attempt), action.agent_id, ordinal)
+        return self.alterations.leave_out(step)
 
     def _decision(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
         details = {
@@ -477,18 +454,14 @@ class RunRecorder(EventBuffer):
                 action.frozen_payload() if action.decision is None else own_copy(action.decision)
             ),
         }
-        agent = action.agent_id
-        step = self._step(_phase("decide", attempt), agent, ordinal)
-        return self._add("DECISION", agent, causes, step, details)
+        step = self._step(_phase("decide", attempt), action.agent_id, ordinal)
+        return self._add("DECISION", action.agent_id, causes, step, details)
 
     def _action(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
-        details = {
-            "action_type": action.action_type,
-            "action_payload": action.frozen_payload(),
-        }
-        agent = action.agent_id
-        step = self._step(_phase("act", attempt), agent, ordinal)
-        return self._add("ACTION", agent, causes, step, details)
+        payload = action.frozen_payload()
+        details = {"action_type": action.action_type, "action_payload": payload}
+        step = self._step(_phase("act", attempt), action.agent_id, ordinal)
+        return self._add("ACTION", action.agent_id, causes, step, details)
 
     def _milestone(self, kind: str, step: str, causes: Ids, **members: Any) -> str:
         return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **members)
@@ -500,12 +473,15 @@ class RunRecorder(EventBuffer):
         step: str,
         causes: Ids,
         facts: Mapping[str, object],
-        *,
-        agent_id: str | None = None,
+        agent: str | None = None,
         retry_count: int = 0,
     ) -> str:
         details = {"error_type": kind, "status": status, "retry_count": retry_count, **facts}
-        return self._add("SYSTEM", agent_id, causes, step, details)
+        return self._add("SYSTEM", agent, causes, step, details)
+
+
+def _unique(*ids: str) -> Ids:
+    return tuple(dict.fromkeys(ids))
 
 
 def _change(variable: Variable, old: object, new: object) -> dict[str, object]:

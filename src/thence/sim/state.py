@@ -34,7 +34,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "categorical": (str,),
     "str": (str,),
     "list": (list, tuple),
-    "dict": (Mapping,),
+    "dict": (dict, Mapping),
 }
 
 
@@ -42,10 +42,6 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 _KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
 # the last states are kept as far as they hold so many values, two at least
 _HISTORY_VALUES_MAX = 1_000_000
-
-
-class _NoNumber:
-    """Stands for the types whose values are always checked at length."""
 
 
 class Declaration(
@@ -74,31 +70,26 @@ class Declaration(
         """Returns the reason why this variable can't hold a value; "" if it can."""
         expected = _PYTHON_TYPES[self.kind]
         if not isinstance(value, expected) or (isinstance(value, bool) and self.kind != "bool"):
-            return f"needs {_article(self.kind)}, not {value!r}"
+            return f"needs {'an' if self.kind == 'int' else 'a'} {self.kind}, not {value!r}"
         if self.kind == "categorical" and value not in self.choices:
             return f"knows no {value!r}, only {', '.join(self.choices)}"
         return self._fault_of_bounds(value)
 
     def nearest(self, value: float) -> float:
         """Returns the number within the bounds that is nearest to `value`."""
-        if self.maximum is not None and value > self.maximum:
-            value = self.maximum
-        if self.minimum is not None and value < self.minimum:
-            value = self.minimum
+        if self.maximum is not None:
+            value = min(value, self.maximum)
+        if self.minimum is not None:
+            value = max(value, self.minimum)
         return int(value) if self.kind == "int" else float(value)
 
     def _smallest(self) -> object:
         lowest = self.minimum if self.minimum is not None and math.isfinite(self.minimum) else 0
-        values: dict[str, object] = {
-            "float": float(lowest),
-            "int": int(lowest),
-            "bool": False,
-            "categorical": self.choices[0] if self.choices else "",
-            "str": "",
-            "list": [],
-            "dict": {},
-        }
-        return values[self.kind]
+        if self.kind == "categorical":
+            return self.choices[0] if self.choices else ""
+        return (
+            _NUMBERS[self.kind](lowest) if self.kind in _NUMBERS else _PYTHON_TYPES[self.kind][0]()
+        )
 
     def _fault_of_bounds(self, value: object) -> str:
         if isinstance(value, list | tuple):
@@ -133,12 +124,8 @@ class Variable(msgspec.Struct, frozen=True):
         """
         fault = self.declaration.fault(value)
         if fault:
-            raise ThenceError(
-                "could not set",
-                place=self.subject,
-                cause=f"it {fault}",
-                hint="keep the value within the bounds of state_variables",
-            )
+            hint = "keep the value within the bounds of state_variables"
+            raise ThenceError("could not set", place=self.subject, cause=f"it {fault}", hint=hint)
         if self.declaration.kind == "float":
             return float(value)  # type: ignore[arg-type]
         return own_copy(value)
@@ -236,20 +223,17 @@ class VariableTable:
 
     def unknown(self, scope: str, name: str) -> ThenceError:
         """Returns the error for a variable that is not declared, with the nearest name."""
-        near = nearest(f"{scope}/{name}", (variable.subject for variable in self), likeness=0)
-        return ThenceError(
-            "could not find the variable",
-            place=f"{scope}/{name}",
-            cause="the scenario declares no such one",
-            hint=f"the nearest is {near[0]}" if near else "declare it in state_variables",
-        )
+        subject, cause = f"{scope}/{name}", "the scenario declares no such one"
+        near = nearest(subject, (variable.subject for variable in self), likeness=0)
+        hint = f"the nearest is {near[0]}" if near else "declare it in state_variables"
+        return ThenceError("could not find the variable", place=subject, cause=cause, hint=hint)
 
     def _add(self, scope: str, declarations: Iterable[Declaration]) -> None:
         names = self.by_scope[scope] = {}
         for declaration in declarations:
             names[declaration.name] = index = len(self._variables)
             self._variables.append(Variable(index, scope, declaration))
-            kind = _NUMBERS.get(declaration.kind, _NoNumber)
+            kind = _NUMBERS.get(declaration.kind, type)  # no value is one: it is checked at length
             low = -math.inf if declaration.minimum is None else declaration.minimum
             high = math.inf if declaration.maximum is None else declaration.maximum
             self._fast.append((kind, low, high))
@@ -260,10 +244,6 @@ def own_copy(value: object) -> object:
     if type(value) in IMMUTABLE:
         return value
     return copy.deepcopy(value) if isinstance(value, list | tuple | Mapping) else value
-
-
-def _article(kind: str) -> str:
-    return f"an {kind}" if kind == "int" else f"a {kind}"
 
 
 class StateHistory(Sequence["State"]):
@@ -303,12 +283,11 @@ class StateHistory(Sequence["State"]):
         if isinstance(place, slice):
             return [self[number] for number in range(*place.indices(self._count))]
         number = place + self._count if place < 0 else place
-        kept_from = self._count - len(self._kept)
-        if 0 <= number < kept_from:
-            raise IndexError(f"the state after turn {number} is kept no more; see open_run")
         if not 0 <= number < self._count:
             raise IndexError(f"there is no state after turn {number} yet")
-        return self._kept[number - kept_from]
+        if number < self._count - len(self._kept):
+            raise IndexError(f"the state after turn {number} is kept no more; see open_run")
+        return self._kept[number - self._count]
 
 
 class State:
