@@ -23,10 +23,11 @@ from queue import SimpleQueue
 from typing import Any, Literal, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.errors import NotALog, ThenceError
 from thence.files import file_lock, replace_file
-from thence.sim.recorded import open_run, read_object
+from thence.sim.recorded import open_run, read_object, read_result
 from thence.sim.replay import resume
 from thence.sim.run import RunResult, SimulationOrchestrator
 from thence.sim.run_folder import RunHold
@@ -110,27 +111,28 @@ def read_plan(folder: Path) -> Plan:
 def keep_plan(folder: Path, plan: Plan) -> Plan:
     """Writes the plan of a sweep unless it is there, and returns it as it is kept.
 
-    Raises ThenceError where the plan there has other values, seeds, or another scenario's text.
+    Raises ThenceError where the plan there has other values, seeds, or another scenario's text, and
+    where the folder is that of a run.
     """
     if not (folder / PLAN).exists():
+        if (folder / "events.jsonl").exists():
+            cause, hint = "it is the folder of a run", "name another folder with --output"
+            raise ThenceError("could not begin the sweep", place=folder, cause=cause, hint=hint)
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / PLAN, msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
     kept = read_plan(folder)
     words = {"sha256": "text of the scenario", "settings": "settings", "seeds": "seeds"}
     parts = [words[name] for name in words if getattr(kept, name) != getattr(plan, name)]
     if parts:
-        raise ThenceError(
-            "could not go on with the sweep",
-            place=folder,
-            cause=f"its plan has another value of: {', '.join(parts)}",
-            hint="name another folder with --output, or sweep as the plan there says",
-        )
-    return msgspec.structs.replace(kept, scenario=plan.scenario)
+        cause = f"its plan has another value of: {', '.join(parts)}"
+        hint = "name another folder with --output, or sweep as the plan there says"
+        raise ThenceError("could not go on with the sweep", place=folder, cause=cause, hint=hint)
+    return replace(kept, scenario=plan.scenario)
 
 
 def is_completed(folder: Path, run: PlannedRun) -> bool:
     """Reports whether a run of a sweep has come to its end."""
-    return bool(read_object(folder / run.run_id / "result.json").get("status") == "completed")
+    return bool(read_result(folder / run.run_id).get("status") == "completed")
 
 
 def command_of(plan: Plan, run: PlannedRun, folder: Path) -> str:
@@ -362,7 +364,7 @@ def planned_runs(folder: Path) -> list[tuple[Path, PlannedRun]]:
 
 def _run_rows(members: Sequence[tuple[Path, PlannedRun]]) -> Iterator[dict[str, Any]]:
     for place, run in members:
-        result = read_object(place / "result.json")
+        result = read_result(place)
         status = result.get("status") or ("not ended" if place.is_dir() else "not begun")
         row = {"run_id": run.run_id, **run.settings, "seed": run.seed, "status": status}
         row |= {name: result.get(name) for name in ("turns", "error")}

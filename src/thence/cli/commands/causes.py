@@ -9,6 +9,7 @@ import click
 
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
+from thence.cli.shared.logs import command, find_event, open_for_reading
 from thence.cli.shared.render import counted, numbered, wrapped
 from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX
@@ -77,7 +78,6 @@ def why_command(
     """
     import msgspec
 
-    from thence.cli.shared.logs import command, find_event, open_for_reading
     from thence.errors import EventNotFound
 
     out = current()
@@ -133,8 +133,6 @@ def effects_command(
     --measure the run of a simulation is played again with EVENT altered, and each effect is told
     with the share of the alterations that changed it.
     """
-    from thence.cli.shared.logs import find_event, open_for_reading
-
     out = current()
     if _is_measurement(is_measured, **plays):
         return _measured(out, event, log, of_effects=True, **plays)
@@ -163,8 +161,6 @@ def distances(cone: "Cone") -> list[dict[str, object]]:
 def _write_effects(
     out: Output, answer: "Effects", sentence: str, log: str | None, is_whole: bool
 ) -> None:
-    from thence.cli.shared.logs import command
-
     event_id = answer.event.event_id
     out.write(*wrapped(sentence, out.width))
     if not answer.cone:
@@ -247,7 +243,6 @@ def _is_measurement(is_measured: bool, runs: int | None, allow_calls: bool) -> b
 def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **plays: Any) -> int:
     """Measures which causes or effects of an event mattered; returns the exit code."""
     from thence.cli import INTERRUPTED
-    from thence.cli.shared.logs import command, find_event, open_for_reading
     from thence.cli.shared.progress import parts_done, send_records_to_stderr
     from thence.sim.measure import RUNS_MAX, measure
 

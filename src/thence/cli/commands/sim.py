@@ -1,31 +1,46 @@
 """The group `sim`: makes simulations, runs them, and plays runs again."""
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os.path import relpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import msgspec
 
+from thence.cli import FAILED, MISUSED
 from thence.cli.commands.sweep import plot_command, setting_option, sweep_command, table_command
 from thence.cli.commands.verify import finding_json
+from thence.cli.failure import problem_line
 from thence.cli.frame import command_group, help_with, output_options
 from thence.cli.output import Output, current
-from thence.cli.shared.locate import runs
-from thence.cli.shared.render import NAMES_SHOWN_MAX, bars, counted, wrapped
+from thence.cli.shared.locate import find_log, runs
+from thence.cli.shared.progress import play, progress, report_end, send_records_to_stderr
+from thence.cli.shared.render import (
+    NAMES_SHOWN_MAX,
+    Course,
+    bars,
+    counted,
+    course_lines,
+    courses,
+    wrapped,
+)
 from thence.core.sentences.event_sentences import clipped
-from thence.errors import NotRecorded
+from thence.errors import NotRecorded, ScenarioError
 from thence.inspection.writers import outcome
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments
-from thence.sim.recorded import RecordedRun, open_run, read_object
-
-if TYPE_CHECKING:
-    from thence.cli.shared.render import Course
-    from thence.sim.calls import OnWait
-    from thence.sim.run import SimulationOrchestrator
-
+from thence.sim.calls import OnWait
+from thence.sim.new_project import FILES, is_project_name, make_project
+from thence.sim.outcomes import read_outcomes
+from thence.sim.recorded import RecordedRun, fitting, open_run, rank, read_object, read_result
+from thence.sim.replay import branch, replay, resume
+from thence.sim.run import SimulationOrchestrator, TurnProgress
+from thence.sim.run_folder import count_events
+from thence.sim.scenario import SimulationConfig
+from thence.sim.simulation import make_components
 
 _ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
@@ -80,8 +95,6 @@ def show_command(run: str | None, variables: tuple[str, ...]) -> None:
     Of the variables some that changed are drawn, those of the world and of places first; -v
     draws all.
     """
-    from thence.cli.shared.locate import find_log
-
     out = current()
     folder = find_log(out, run)
     count_max = None if out.is_verbose or out.is_json else _VARIABLES_SHOWN_MAX
@@ -105,17 +118,14 @@ def run_folders(root: Path) -> Iterator[Path]:
 
 def run_entry(folder: Path) -> dict[str, Any]:
     """Returns the entry of a run in a list."""
-    from thence.sim.run_folder import count_events
-
     config = read_object(folder / "config.json")
-    state = _state(folder, config, read_object(folder / "result.json"))
+    state = _state(folder, config, read_result(folder))
     return {**state, "events": count_events(folder), **_origin(config)}
 
 
 def summary(run: RecordedRun) -> dict[str, Any]:
     """Reads a run completely and returns its summary as JSON values."""
     from thence.sim.asking import usage
-    from thence.sim.outcomes import read_outcomes
 
     log, result = run.log, run.result
     tally, checked = log.answers.stats(), log.verify()
@@ -192,18 +202,13 @@ def _parameters(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def drawn_variables(
     run: RecordedRun, patterns: Sequence[str], count_max: int | None
-) -> "tuple[list[Course], str]":
+) -> tuple[list[Course], str]:
     """Returns the courses of a run's variables, and a note on what is left out.
 
     Those are taken that fit a pattern; without any, numbers that changed, at most `count_max`. The
     courses are none where the verbosity left out changes: then patterns raise NotRecorded. A
     pattern that no variable fits raises InvalidFilter.
     """
-    import warnings
-
-    from thence.cli.shared.render import courses
-    from thence.sim.recorded import fitting, rank
-
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -212,11 +217,9 @@ def drawn_variables(
             if patterns:
                 raise
             return [], "" if run.verbosity is None else f"{error.cause}: its log holds no changes"
-        columns = [name for name in table.columns if name != "turn"]
-        if patterns:
-            columns = fitting(columns, patterns)
-        else:
-            numbers = [name for name in columns if table.kinds[name] in ("int", "float")]
+        columns = fitting(table.columns[1:], patterns)
+        if not patterns:
+            numbers = [name for name in table.columns[1:] if table.kinds[name] in ("int", "float")]
             columns = sorted(numbers, key=lambda name: rank(name.rpartition("/")[0]))
         drawn = courses(table, len(table), columns)
     note = str(caught[0].message) if caught else ""
@@ -281,9 +284,7 @@ def _sums_text(sums: Mapping[str, Any]) -> str:
     return text if sums["cost"] is None else f"{text}, cost {sums['cost']:.6g}"
 
 
-def _variable_lines(drawn: "Sequence[Course]", note: str, out: Output) -> list[str]:
-    from thence.cli.shared.render import course_lines
-
+def _variable_lines(drawn: Sequence[Course], note: str, out: Output) -> list[str]:
     if not drawn and not note:
         return []
     lines = ["", "variables"]
@@ -297,25 +298,16 @@ def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     return member if isinstance(member, dict) else {}
 
 
-def _model_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds the limits of what models may be asked in a run."""
-    options = (
-        click.option(
-            "--max-calls",
-            type=click.IntRange(min=0),
-            help="Pause before models are asked more often than this.",
-        ),
-        click.option(
-            "--max-cost",
-            type=click.FloatRange(min=0),
-            help="Pause once models have cost as much, by the endpoints' prices.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
+_calls_option = click.option(
+    "--max-calls",
+    type=click.IntRange(min=0),
+    help="Pause before models are asked more often than this.",
+)
+_cost_option = click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0),
+    help="Pause once models have cost as much, by the endpoints' prices.",
+)
 VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
 
 
@@ -350,7 +342,8 @@ for command in (list_command, show_command, sweep_command, table_command, plot_c
     metavar="FILE",
     help="Recorded answers of models, which are asked for nothing.",
 )
-@_model_options
+@_calls_option
+@_cost_option
 @root_option
 @output_options
 def run_command(
@@ -371,9 +364,6 @@ def run_command(
     SCENARIO is a YAML file, or the bare name of one that comes with thence. The run gets a
     folder of its own; Ctrl-C ends it in good order.
     """
-    from thence.sim.run import SimulationOrchestrator
-    from thence.sim.scenario import SimulationConfig
-
     out = current()
     several = next((key for key, values in settings.items() if len(values) > 1), None)
     if several:
@@ -408,13 +398,6 @@ def validate_command(scenario: str) -> int:
 
     Each problem is reported with file, line, key and a hint. Exit code 2 if there is one.
     """
-    from thence.cli import MISUSED
-    from thence.cli.failure import problem_line
-    from thence.cli.shared.render import counted
-    from thence.errors import ScenarioError
-    from thence.sim.scenario import SimulationConfig
-    from thence.sim.simulation import make_components
-
     out = current()
     problems: tuple[dict[str, object], ...] = ()
     try:
@@ -443,8 +426,6 @@ def new_command(project_name: str) -> None:
 
     In the new folder NAME are an agent, an engine, a scenario, and a test that passes.
     """
-    from thence.sim.new_project import FILES, is_project_name, make_project
-
     out = current()
     if not is_project_name(project_name):
         reason = "a name has letters, digits, _ and -, 100 at most"
@@ -460,7 +441,8 @@ def new_command(project_name: str) -> None:
 @sim_command.command("resume", **help_with("thence sim resume my-run"))
 @click.argument("run")
 @click.option("--turns", type=click.IntRange(min=1), help="Another number of turns at most.")
-@_model_options
+@_calls_option
+@_cost_option
 @output_options
 def resume_command(
     run: str, turns: int | None, max_calls: int | None, max_cost: float | None
@@ -471,10 +453,6 @@ def resume_command(
     be as it was recorded. Answers that were recorded are not asked for again. Nothing is done for a
     run that is completed, unless --turns is given.
     """
-    from thence.cli.shared.locate import find_log
-    from thence.sim.recorded import RecordedRun
-    from thence.sim.replay import resume
-
     out = current()
     folder = find_log(out, run)
     with RecordedRun(folder) as recorded:
@@ -507,9 +485,7 @@ def cassette_command(run: str, file: str) -> None:
     RUN is a run's id or its folder. `thence sim run SCENARIO --cassette FILE` plays with them, and
     needs no key and no network.
     """
-    from thence.cli.shared.locate import find_log
     from thence.sim.asking import write_cassette
-    from thence.sim.outcomes import read_outcomes
 
     out = current()
     count = write_cassette(read_outcomes(find_log(out, run)).values(), Path(file))
@@ -525,14 +501,6 @@ def replay_command(run: str) -> int:
     RUN is a run's id or its folder. Nothing is written, and nothing outside is asked. Exit code 1
     if an event differs; the first one is named.
     """
-    import msgspec
-
-    from thence.cli import FAILED
-    from thence.cli.shared.locate import find_log
-    from thence.cli.shared.progress import progress, send_records_to_stderr
-    from thence.sim.replay import replay
-    from thence.sim.run import TurnProgress
-
     out = current()
     folder = find_log(out, run)
     with progress(out) as display:
@@ -586,9 +554,6 @@ def branch_command(
     RUN is a run's id or its folder. The new run has a folder of its own, and records its parent and
     the changes. `thence diff RUN NEW-RUN` shows what came of them.
     """
-    from thence.cli.shared.locate import find_log
-    from thence.sim.replay import branch
-
     out = current()
     changes = _pairs("--set", values), _pairs("--decide", decisions)
     folder = find_log(out, run)
@@ -609,11 +574,9 @@ def branch_command(
 
 def _played(
     out: Output,
-    make: "Callable[[Callable[[Any], None], OnWait | None], SimulationOrchestrator]",
+    make: Callable[[Callable[[Any], None], OnWait | None], SimulationOrchestrator],
 ) -> int:
     """Plays the run that `make` returns, and reports its end; returns the exit code."""
-    from thence.cli.shared.progress import play, progress, report_end
-
     with progress(out) as display:
         result = play(out, make, display)
     return report_end(out, result)
