@@ -106,6 +106,21 @@ def test_run_whose_events_are_lost_is_still_summed_up(tmp_path):
     assert (shown.code, "0 turns, 0 events" in shown.out) == (0, True)
 
 
+@pytest.mark.parametrize(
+    "member", [{"status": 5}, {"turns": "x"}, {"final_state": 3}, {"final_state": {"global": 1}}]
+)
+def test_result_with_members_of_other_types_is_told_in_three_lines(run, tmp_path, member):
+    shutil.copytree(run.output_dir, tmp_path / "output" / "hurt")
+    file = tmp_path / "output" / "hurt" / "result.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | member))
+    for words in (["list"], ["show", "hurt"], ["resume", "hurt"], ["table", "hurt"]):
+        output = ["--output", "a.csv"] if words[0] == "table" else []
+        ended = warm("sim", *words, *output, cwd=tmp_path)
+        assert (ended.code, is_three_lines(ended.err)) == (1, True), ended.err
+        assert "could not read" in ended.err
+        assert "hurt/result.json" in ended.err
+
+
 def test_running_and_killed_runs_are_listed_apart(tmp_path):
     def statuses():
         return {run["run_id"]: run["status"] for run in listed()}

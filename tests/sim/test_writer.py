@@ -445,6 +445,16 @@ def test_event_that_needed_no_repair_names_none(tmp_path):
 
 
 @pytest.mark.promise("W10")
+def test_event_that_got_its_run_from_the_writer_still_says_what_was_cut(tmp_path):
+    event = Event(event_type="NOTE", description="x" * 501)
+    with EventWriter(tmp_path, "run", mode="sync") as writer:
+        assert writer.emit(event)
+    line = json.loads((tmp_path / "events.jsonl").read_bytes())
+    assert line["simulation_id"] == "run"
+    assert [entry["path"] for entry in line["repairs"]] == ["description"]
+
+
+@pytest.mark.promise("W10")
 def test_type_that_is_too_long_or_moves_the_cursor_is_cut_and_listed(tmp_path):
     with EventWriter(tmp_path, "run", mode="sync") as writer:
         for event_type in ("a\nb", "x" * 300, "Order Placed!"):
