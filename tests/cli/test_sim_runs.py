@@ -113,7 +113,9 @@ def test_result_with_members_of_other_types_is_told_in_three_lines(run, tmp_path
     shutil.copytree(run.output_dir, tmp_path / "output" / "hurt")
     file = tmp_path / "output" / "hurt" / "result.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | member))
-    for words in (["list"], ["show", "hurt"], ["resume", "hurt"], ["table", "hurt"]):
+    (entry,) = warm("sim", "list", "--json", cwd=tmp_path).json["runs"]
+    assert (entry["run_id"], entry["status"]) == ("hurt", str(member.get("status", "completed")))
+    for words in (["show", "hurt"], ["resume", "hurt"], ["table", "hurt"]):
         output = ["--output", "a.csv"] if words[0] == "table" else []
         ended = warm("sim", *words, *output, cwd=tmp_path)
         assert (ended.code, is_three_lines(ended.err)) == (1, True), ended.err

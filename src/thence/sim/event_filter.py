@@ -60,8 +60,8 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
                 actors=tuple(self.agent_ids or ()),
                 since=first_moment("start_timestamp", self.start_timestamp),
                 until=last_moment("end_timestamp", self.end_timestamp),
-                turn_first=_turn("turn_start", self.turn_start),
-                turn_last=_turn("turn_end", self.turn_end),
+                turn_first=None if self.turn_start is None else turn("turn_start", self.turn_start),
+                turn_last=None if self.turn_end is None else turn("turn_end", self.turn_end),
             )
         return cached
 
@@ -96,10 +96,6 @@ def _members_of(event: Event | Mapping[str, Any]) -> _Members:
         turn_number=turn_number if type(turn_number) is int else None,
         timestamp=timestamp if isinstance(timestamp, str) else "",
     )
-
-
-def _turn(field: str, value: int | None) -> int | None:
-    return None if value is None else turn(field, value)
 
 
 def _check_within(field: str, value: object, least: int, most: int) -> None:

@@ -551,9 +551,7 @@ def _refused(player: _Player, event: Event, of_effects: bool, has_effects: bool)
     lacks = "nothing that can be altered led to it" if has_effects else "no play comes to it"
     if of_effects:
         lacks = "it can't be altered" if has_effects else "no play comes to an effect of it"
-    return ThenceError(
-        "could not measure",
-        place=f"{event.event_type} {event.step or event.event_id} of {player.run_id}",
-        cause="; ".join(filter(None, (lacks, player.reference.problem))),
-        hint="name an event behind a decision, of a run with verbosity DECISION or more",
-    )
+    place = f"{event.event_type} {event.step or event.event_id} of {player.run_id}"
+    cause = "; ".join(filter(None, (lacks, player.reference.problem)))
+    hint = "name an event behind a decision, of a run with verbosity DECISION or more"
+    return ThenceError("could not measure", place=place, cause=cause, hint=hint)

@@ -336,7 +336,11 @@ class History(NamedTuple):
 def read_history(
     moments: Iterable[Change | int], final_state: Mapping[str, Mapping[str, Any]]
 ) -> History:
-    """Reads the history of all variables; `final_state` is that of result.json, or empty."""
+    """Reads the history of all variables; `final_state` is that of result.json, or empty.
+
+    Variables are in the order of the scenario, with those that never changed. Without a final state
+    that order is not known: then globals come first, then places.
+    """
     initial: dict[Key, Any] = {}
     current: dict[Key, Any] = {}
     kinds: dict[Key, Kind] = {}
@@ -354,7 +358,15 @@ def read_history(
             first_gap = first_gap or step
         current[key] = new
         kinds[key] = joined(kinds[key], kind_of(new))
-    return History(*_in_order(initial, kinds, final_state), turns, gaps, first_gap)
+    final = {
+        (scope, name): value
+        for scope, variables in final_state.items()
+        for name, value in variables.items()
+    }
+    others = sorted((key for key in initial if key not in final), key=lambda key: rank(key[0]))
+    values = {key: initial.get(key, final.get(key)) for key in (*final, *others)}
+    kinds = {key: kinds.get(key) or kind_of(value) for key, value in values.items()}
+    return History(values, kinds, turns, gaps, first_gap)
 
 
 def moments(events: Iterable[Event]) -> Iterator[Change | int]:
@@ -384,25 +396,6 @@ def moments(events: Iterable[Event]) -> Iterator[Change | int]:
             yield Change((scope, name), old, new, event.step or event.event_id)
     if not is_empty and not is_begun:
         yield turn
-
-
-def _in_order(
-    initial: dict[Key, Any],
-    kinds: dict[Key, Kind],
-    final_state: Mapping[str, Mapping[str, Any]],
-) -> tuple[dict[Key, Any], dict[Key, Kind]]:
-    """Returns values and kinds in the order of the scenario, with what never changed.
-
-    Without a final state the scenario's order is not known: then globals come first, then places.
-    """
-    final = {
-        (scope, name): value
-        for scope, variables in final_state.items()
-        for name, value in variables.items()
-    }
-    others = sorted((key for key in initial if key not in final), key=lambda key: rank(key[0]))
-    values = {key: initial.get(key, final.get(key)) for key in (*final, *others)}
-    return values, {key: kinds.get(key) or kind_of(value) for key, value in values.items()}
 
 
 def rank(scope: str) -> int:

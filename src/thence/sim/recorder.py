@@ -36,24 +36,43 @@ _DIGITS = 16
 PROVENANCE_MAX = 8
 
 
-class EventBuffer:
-    """The events of a run that are built and not passed on to `emit` yet.
+class RunRecorder:
+    """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
 
     `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
     again.
     """
 
-    def __init__(self, simulation_id: str, emit: Emit, stored: RecordedSteps | None) -> None:
+    def __init__(
+        self,
+        simulation_id: str,
+        emit: Emit,
+        alter: Mapping[str, object],
+        level: VerbosityLevel = VerbosityLevel.DETAIL,
+        stored: RecordedSteps | None = None,
+    ) -> None:
         self.simulation_id = simulation_id
         self.turn = 0
+        self.turn_id = ""
         self.counts: dict[str, int] = {}
         self.lineage = Lineage("")
+        self.alterations = Alterations(alter)
+        self.writes_decisions = level >= VerbosityLevel.DECISION
+        self.writes_actions = level >= VerbosityLevel.ACTION
+        self.writes_states = level >= VerbosityLevel.STATE
+        self._writes_details = level >= VerbosityLevel.DETAIL
         self._emit = emit
         self._stored = stored
         self._ready: list[Members] = []
+        self._steps: dict[str, int] = {}
         self._cover_id = ""
         self._covered: set[str] = set()
         self._effective: deque[str] = deque(maxlen=_EFFECTIVE_MAX)
+        self.start_id = self._milestone("simulation_start", "0.start.-.0", (), begins=True)
+        self.lineage.start_id = self.start_id
+        self.last_end_id = self.start_id
+        self.turn_has_causes = False
+        self._has_failure = False
 
     def flush(self) -> None:
         """Passes on what was built so far; raises RunDiverged if recorded events did not come."""
@@ -97,70 +116,6 @@ class EventBuffer:
             return ids
         return tuple([event_id for event_id in ids if event_id not in self._covered])
 
-    def _notice(self, causes: Sequence[str]) -> str:
-        _, members = SIM.notice("joined", {"count": len(causes)}, {})
-        return self._add("SYSTEM", None, tuple(causes), None, members["details"])
-
-    def _add(
-        self,
-        event_type: str,
-        agent: str | None,
-        causes: Ids,
-        step: str | None,
-        details: Mapping[str, Any],
-        **members: Any,
-    ) -> str:
-        if len(causes) > CAUSES_MAX:  # the first, such as the decision of an action, stays
-            causes = (causes[0], self.cover(self.lineage.prune(causes[1:])))
-        event = Members(
-            new_id(),
-            event_type,
-            1,
-            now(),
-            causes,
-            simulation_id=self.simulation_id,
-            turn_number=self.turn,
-            agent_id=agent,
-            step=step,
-            details=details,
-            **members,
-        )
-        event_id = event.event_id
-        if self._stored is not None and (stored_id := self._stored.take(event)):
-            event_id = stored_id
-        else:
-            self._ready.append(event)
-        if event_type != "MILESTONE":
-            self.lineage.add(event_id, causes)
-        self.counts[event_type] = self.counts.get(event_type, 0) + 1
-        return event_id
-
-
-class RunRecorder(EventBuffer):
-    """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces."""
-
-    def __init__(
-        self,
-        simulation_id: str,
-        emit: Emit,
-        alter: Mapping[str, object],
-        level: VerbosityLevel = VerbosityLevel.DETAIL,
-        stored: RecordedSteps | None = None,
-    ) -> None:
-        super().__init__(simulation_id, emit, stored)
-        self.turn_id = ""
-        self.alterations = Alterations(alter)
-        self.writes_decisions = level >= VerbosityLevel.DECISION
-        self.writes_actions = level >= VerbosityLevel.ACTION
-        self.writes_states = level >= VerbosityLevel.STATE
-        self._writes_details = level >= VerbosityLevel.DETAIL
-        self._steps: dict[str, int] = {}
-        self.start_id = self._milestone("simulation_start", "0.start.-.0", (), begins=True)
-        self.lineage.start_id = self.start_id
-        self.last_end_id = self.start_id
-        self.turn_has_causes = False
-        self._has_failure = False
-
     def restore(self, checkpoint: Checkpoint) -> None:
         """Goes on behind a checkpoint of the same run, whose simulation_start is in the log."""
         self._ready.clear()
@@ -168,7 +123,7 @@ class RunRecorder(EventBuffer):
         self.start_id = self.lineage.start_id = checkpoint.start_id
         self.last_end_id = checkpoint.event_id
         self.turn_has_causes = checkpoint.turn_has_causes
-        self.lineage.restore(checkpoint.lineage)
+        self.lineage.recent = dict(checkpoint.lineage)
 
     def begin_turn(self, causes: Iterable[str]) -> None:
         """Starts the next turn; `causes` decided that the run goes on."""
@@ -179,7 +134,7 @@ class RunRecorder(EventBuffer):
         self.turn_has_causes = self.turn_has_causes or len(all_causes) > 1
         step = self._step("turn_start")
         self.turn_id = self._milestone("turn_start", step, all_causes, begins=True)
-        self.lineage.add(self.turn_id, all_causes)
+        self.lineage.recent[self.turn_id] = all_causes
         self.flush()  # a run that is killed shows the turn that it was in
 
     def end_turn(self) -> None:
@@ -427,6 +382,44 @@ class RunRecorder(EventBuffer):
         if self.turn_has_causes or not all_causes:
             all_causes[self.turn_id] = None
         return tuple(all_causes)
+
+    def _notice(self, causes: Sequence[str]) -> str:
+        _, members = SIM.notice("joined", {"count": len(causes)}, {})
+        return self._add("SYSTEM", None, tuple(causes), None, members["details"])
+
+    def _add(
+        self,
+        event_type: str,
+        agent: str | None,
+        causes: Ids,
+        step: str | None,
+        details: Mapping[str, Any],
+        **members: Any,
+    ) -> str:
+        if len(causes) > CAUSES_MAX:  # the first, such as the decision of an action, stays
+            causes = (causes[0], self.cover(self.lineage.prune(causes[1:])))
+        event = Members(
+            new_id(),
+            event_type,
+            1,
+            now(),
+            causes,
+            simulation_id=self.simulation_id,
+            turn_number=self.turn,
+            agent_id=agent,
+            step=step,
+            details=details,
+            **members,
+        )
+        event_id = event.event_id
+        if self._stored is not None and (stored_id := self._stored.take(event)):
+            event_id = stored_id
+        else:
+            self._ready.append(event)
+        if event_type != "MILESTONE":
+            self.lineage.recent[event_id] = causes
+        self.counts[event_type] = self.counts.get(event_type, 0) + 1
+        return event_id
 
     def _step(self, phase: str, agent: str = NOBODY, ordinal: int | str = 0) -> str:
         return f"{self.turn}.{phase}.{agent}.{ordinal}"

@@ -17,7 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal, Protocol
@@ -250,8 +250,8 @@ class WorkerProcess:
     def close(self) -> None:
         """Ends the process at once."""
         process, self._process = self._process, None
-        with suppress(OSError), process or nullcontext():
-            if process is not None:
+        if process is not None:
+            with suppress(OSError), process:
                 process.kill()
 
 

@@ -138,8 +138,6 @@ class EventWriter:
         # an effect must not name a cause of the same part that a full queue has dropped
         self._part_events = _PART_EVENTS if on_full == "block" else 1
         self._forwarding = CauseForwarding()
-        self._forwarding_lock = RLock()
-        self._has_forwarded = False
         self._failed_count = 0
         self._is_started = False
         self._is_stopped = False
@@ -187,13 +185,13 @@ class EventWriter:
             isinstance(event, SystemEvent) and event.error_type in self._system_events
         ):
             SIM.refuse_reserved(event.event_type, event.details)
-            self._forward(event.event_id, causes)
+            self._forwarding.forward(event.event_id, causes)
             return True
         self._context["turn_number"] = event.turn_number
         if not event.simulation_id:
             event = msgspec.structs.replace(event, simulation_id=self.simulation_id)
-        if self._has_forwarded or len(causes) > CAUSES_MAX:
-            causes = self._resolve_causes(event.event_id, causes)
+        if self._forwarding.is_needed or len(causes) > CAUSES_MAX:
+            causes = self._forwarding.written(event.event_id, causes)
         try:
             is_accepted = not self._append([(event, causes)])
         except (InvalidEvent, WriterClosed):
@@ -203,7 +201,7 @@ class EventWriter:
             self._report("failed", {"event_id": event.event_id, "error": error})
             is_accepted = False
         if not is_accepted:
-            self._forward(event.event_id, causes)
+            self._forwarding.forward(event.event_id, causes)
         return is_accepted
 
     def emit_piece(self, piece: Sequence[Members]) -> None:
@@ -217,8 +215,8 @@ class EventWriter:
             for members in part:
                 causes = members.caused_by
                 causes += around or (() if causes else inherited)
-                if self._has_forwarded:  # many causes stay as they are, so that a replay finds them
-                    causes = self._resolve_causes(members.event_id, causes)
+                if self._forwarding.is_needed:  # else many stay, so that a replay finds them
+                    causes = self._forwarding.written(members.event_id, causes)
                 pairs.append((members, causes))
             self._context["turn_number"] = part[-1].turn_number
             self._emit_pairs(pairs)
@@ -240,7 +238,7 @@ class EventWriter:
         refused_ids = {members.event_id for members in refused}
         for members, causes in pairs if refused_ids else ():
             if members.event_id in refused_ids:
-                self._forward(members.event_id, causes)
+                self._forwarding.forward(members.event_id, causes)
 
     async def start(self) -> None:
         """Starts the thread of ASYNC mode, as the first emit does; does nothing in SYNC."""
@@ -277,18 +275,16 @@ class EventWriter:
         The event is made durable first. An event that was not written is replaced by the last
         one of the causes that it would have named. Raises EventNotFound if there is none.
         """
-        with self._forwarding_lock:
-            written = self._forwarding.resolve((id_of(event),))
+        written = self._forwarding.resolve((id_of(event),))
         return self._log.environment(max(written, default=event))
 
     def written_causes(self, causes: tuple[str, ...]) -> tuple[str, ...]:
         """Returns the written events that an effect of these causes names in their place."""
-        with self._forwarding_lock:
-            return self._forwarding.resolve(causes)
+        return self._forwarding.resolve(causes)
 
     def after_fork(self) -> None:
         """Makes the lock and the counter that a forked child must have of its own."""
-        self._forwarding_lock = RLock()
+        self._forwarding.lock = RLock()
         self._failed_count = 0
 
     def __enter__(self) -> "EventWriter":
@@ -315,18 +311,6 @@ class EventWriter:
         self._is_started = True
         facts = {"file": str(self.current_file), "verbosity": self.verbosity.name}
         self._report("started", facts)
-
-    def _forward(self, event_id: str, causes: tuple[str, ...]) -> None:
-        with self._forwarding_lock:
-            self._forwarding.forward(event_id, causes)
-            self._has_forwarded = True
-
-    def _resolve_causes(self, event_id: str, causes: tuple[str, ...]) -> tuple[str, ...]:
-        """Returns the written events that replace an event's causes, and records them."""
-        with self._forwarding_lock:
-            written = self._forwarding.resolve(causes)
-            self._forwarding.note_written(event_id, written)
-        return written
 
 
 def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
@@ -430,26 +414,33 @@ def _short(value: object) -> object:
 
 
 class CauseForwarding:
-    """The causes of the last 65,536 unwritten events; not safe across threads.
+    """The causes of the last 65,536 unwritten events; safe across threads.
 
     An event that was filtered, dropped or refused must not be named in a line. An effect of such
     an event names the event's causes instead, and so on back to written events. The direct causes
     of written events are remembered too, so that a set of causes can be reduced to those that no
-    other member already implies.
+    other member already implies. `is_needed` is True once there was an unwritten event.
     """
 
     def __init__(self, remembered_max: int = REMEMBERED_MAX) -> None:
+        self.lock = RLock()
+        self.is_needed = False
         self._remembered_max = remembered_max
         self._forwarded: dict[str, tuple[str, ...]] = {}
         self._named: dict[str, tuple[str, ...]] = {}
 
     def forward(self, event_id: str, causes: Iterable[str]) -> None:
         """Records an unwritten event with the causes that it would have named."""
-        _put(self._forwarded, event_id, self.resolve(causes), self._remembered_max)
+        with self.lock:
+            self._put(self._forwarded, event_id, self.resolve(causes))
+            self.is_needed = True
 
-    def note_written(self, event_id: str, causes: tuple[str, ...]) -> None:
-        """Records the direct causes of a written event, for reducing sets of causes."""
-        _put(self._named, event_id, causes, self._remembered_max)
+    def written(self, event_id: str, causes: Iterable[str]) -> tuple[str, ...]:
+        """Returns the written events that replace the causes of an event, and records them."""
+        with self.lock:
+            resolved = self.resolve(causes)
+            self._put(self._named, event_id, resolved)
+            return resolved
 
     def resolve(self, causes: Iterable[str]) -> tuple[str, ...]:
         """Returns the written events to name, each once, in the order first met.
@@ -457,12 +448,19 @@ class CauseForwarding:
         More than 32 are reduced to those that are causes of no other one of them.
         """
         written_ids: dict[str, None] = {}
-        for cause in causes:
-            for written in self._forwarded.get(cause, (cause,)):
-                written_ids[written] = None
-        if len(written_ids) <= CAUSES_MAX:
-            return tuple(written_ids)
-        return tuple(self._without_implied(written_ids))
+        with self.lock:
+            for cause in causes:
+                written_ids.update(dict.fromkeys(self._forwarded.get(cause, (cause,))))
+            if len(written_ids) <= CAUSES_MAX:
+                return tuple(written_ids)
+            return tuple(self._without_implied(written_ids))
+
+    def _put(
+        self, memory: dict[str, tuple[str, ...]], event_id: str, causes: tuple[str, ...]
+    ) -> None:
+        memory[event_id] = causes
+        if len(memory) > self._remembered_max:
+            del memory[next(iter(memory))]
 
     def _without_implied(self, ids: dict[str, None]) -> dict[str, None]:
         """Drops members that are causes of other members; searches at most 4,096 events."""
@@ -477,9 +475,3 @@ class CauseForwarding:
                     seen.add(cause)
                     stack.append(cause)
         return kept
-
-
-def _put(memory: dict[str, tuple[str, ...]], key: str, value: tuple[str, ...], limit: int) -> None:
-    memory[key] = value
-    if len(memory) > limit:
-        del memory[next(iter(memory))]

@@ -19,7 +19,6 @@ from thence.core.values.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from thence.core.order import Cone
-    from thence.core.query.answer import Effects
     from thence.sim.measure import Measurement, Weight
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -149,18 +148,6 @@ def effects_command(
             }
         )
         return 0
-    _write_effects(out, answer, sentence, log, is_whole)
-    return 0
-
-
-def distances(cone: "Cone") -> list[dict[str, object]]:
-    """Returns a cone as JSON: ids with their distance, nearest first."""
-    return [{"event_id": event.event_id, "depth": depth} for event, depth in cone]
-
-
-def _write_effects(
-    out: Output, answer: "Effects", sentence: str, log: str | None, is_whole: bool
-) -> None:
     event_id = answer.event.event_id
     out.write(*wrapped(sentence, out.width))
     if not answer.cone:
@@ -169,11 +156,16 @@ def _write_effects(
         out.write("", "led to")
         head = len(answer.sentences) if is_whole else HEAD_SENTENCES
         rest = f": {command(f'effects {event_id} --all', log)}"
-        for line in numbered(answer.sentences, out.width, head, TAIL_SENTENCES, rest):
-            out.write(line)
+        out.write(*numbered(answer.sentences, out.width, head, TAIL_SENTENCES, rest))
         or_more = "or more " if answer.truncated else ""
         out.write("", f"{counted(len(answer.cone), f'{or_more}effect')} in all.")
     out.write(f"next: {command(f'why {event_id}', log)}")
+    return 0
+
+
+def distances(cone: "Cone") -> list[dict[str, object]]:
+    """Returns a cone as JSON: ids with their distance, nearest first."""
+    return [{"event_id": event.event_id, "depth": depth} for event, depth in cone]
 
 
 # with the empty line and the count below them 12

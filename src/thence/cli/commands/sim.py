@@ -35,7 +35,7 @@ from thence.log.storage.segment import segments
 from thence.sim.calls import OnWait
 from thence.sim.new_project import FILES, is_project_name, make_project
 from thence.sim.outcomes import read_outcomes
-from thence.sim.recorded import RecordedRun, fitting, open_run, rank, read_object, read_result
+from thence.sim.recorded import RecordedRun, fitting, open_run, rank, read_object
 from thence.sim.replay import branch, replay, resume
 from thence.sim.run import SimulationOrchestrator, TurnProgress
 from thence.sim.run_folder import count_events
@@ -119,7 +119,7 @@ def run_folders(root: Path) -> Iterator[Path]:
 def run_entry(folder: Path) -> dict[str, Any]:
     """Returns the entry of a run in a list."""
     config = read_object(folder / "config.json")
-    state = _state(folder, config, read_result(folder))
+    state = _state(folder, config, read_object(folder / "result.json"))
     return {**state, "events": count_events(folder), **_origin(config)}
 
 
@@ -155,7 +155,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
 def _state(folder: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     name = _member(_member(config, "scenario"), "simulation").get("name", folder.name)
     status = result.get("status") or outcome(OS_DISK, folder)
-    return {"run_id": folder.name, "name": str(name), "status": status}
+    return {"run_id": folder.name, "name": str(name), "status": str(status)}
 
 
 def _origin(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -348,16 +348,10 @@ for command in (list_command, show_command, sweep_command, table_command, plot_c
 @output_options
 def run_command(
     scenario: str,
-    seed: int | None,
     turns: int | None,
     settings: dict[str, list[Any]],
-    run_id: str | None,
-    verbosity: str | None,
-    mode: str | None,
-    cassette: str | None,
-    max_calls: int | None,
-    max_cost: float | None,
     root: str | None,
+    **others: Any,
 ) -> int:
     """Run a scenario.
 
@@ -373,17 +367,11 @@ def run_command(
         out,
         lambda show, wait: SimulationOrchestrator(
             SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()}),
-            run_id=run_id,
-            seed=seed,
             max_turns=turns,
             output_root=root or out.settings.root,
-            verbosity=verbosity,
-            mode=mode,
-            cassette=cassette,
-            max_calls=max_calls,
-            max_cost=max_cost,
             on_turn=show,
             on_wait=wait,
+            **others,
         ),
     )
 
@@ -444,9 +432,7 @@ def new_command(project_name: str) -> None:
 @_calls_option
 @_cost_option
 @output_options
-def resume_command(
-    run: str, turns: int | None, max_calls: int | None, max_cost: float | None
-) -> int:
+def resume_command(run: str, turns: int | None, **limits: Any) -> int:
     """Play a run on where a kill, Ctrl-C or a failure ended it.
 
     RUN is a run's id or its folder. It begins at the newest checkpoint; what it comes to again must
@@ -464,14 +450,7 @@ def resume_command(
         return 0
     return _played(
         out,
-        lambda show, wait: resume(
-            folder,
-            max_turns=turns,
-            max_calls=max_calls,
-            max_cost=max_cost,
-            on_turn=show,
-            on_wait=wait,
-        ),
+        lambda show, wait: resume(folder, max_turns=turns, on_turn=show, on_wait=wait, **limits),
     )
 
 
