@@ -37,7 +37,7 @@ from thence.sim import (
     create_state_event,
     create_system_event,
 )
-from thence.sim.writer import CauseForwarding, draft_of
+from thence.sim.writer import CauseForwarding, draft_of, members_of
 
 
 @pytest.mark.promise("W1")
@@ -472,7 +472,7 @@ def test_type_that_is_too_long_or_moves_the_cursor_is_cut_and_listed(tmp_path):
 @given(st.dictionaries(st.text(max_size=4) | st.integers(), wild_values, max_size=4))
 def test_whatever_an_action_holds_becomes_a_line(payload):
     event = create_action_event("run", 1, "ada", "act", payload)
-    line = stamped(draft_of(event, ()), 1, 1)
+    line = stamped(draft_of(members_of(event), ()), 1, 1)
     read = parse(line[:-1], SIM)
     assert isinstance(read, StoredEvent)
     assert read.event_id == event.event_id

@@ -257,6 +257,10 @@ class _Alterations:
         self._drawn: dict[str, list[Any]] = {}
         for details in (e.payload for e in player.events if e.event_type == "STATE"):
             self._states.setdefault(details["variable_name"], []).append(details["new_value"])
+        self._spans: dict[str, float] = {}
+        for name, values in self._states.items():
+            numbers = [value for value in values if isinstance(value, int | float)]
+            self._spans[name] = max(numbers) - min(numbers) if numbers else 0
 
     def can(self, event: Event) -> bool:
         """Reports whether an event can be altered; not, if it is the variable of a late agent."""
@@ -267,11 +271,10 @@ class _Alterations:
 
     def size(self, details: Mapping[str, Any]) -> float:
         """Returns how much of its range in the run a STATE's number changed by, else 0."""
-        ends = (details["old_value"], details["new_value"])
-        values = [v for v in self._states[details["variable_name"]] if isinstance(v, int | float)]
-        if not all(isinstance(end, int | float) for end in ends) or not values:
+        old, new = details["old_value"], details["new_value"]
+        if not (isinstance(old, int | float) and isinstance(new, int | float)):
             return 0.0
-        return float(abs(ends[0] - ends[1]) / ((max(values) - min(values)) or 1))
+        return float(abs(old - new) / (self._spans[details["variable_name"]] or 1))
 
     def of(self, event: Event) -> list[Any]:
         """Returns the alterations of an event, the same each time."""

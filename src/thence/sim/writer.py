@@ -63,20 +63,9 @@ _NEVER_RESERVED = frozenset(("ACTION", "DECISION", "DETAIL", "MILESTONE", "STATE
 _MEMBERS = ("ends", "simulation_id", "agent_id", "description", "step", "details")
 REMEMBERED_MAX = 65_536
 _STEPS_MAX = 4_096
-_LEVELS = {
-    "started": "info",
-    "stopped": "info",
-    "rotated": "info",
-    "resumed": "info",
-    "dropped": "warning",
-    "remaining": "warning",
-    "unproven": "warning",
-    "clock_ignored": "warning",
-    "suspect": "error",
-    "refused": "error",
-    "lost": "error",
-    "failed": "error",
-}
+# the words of log records that are no errors
+_INFOS = frozenset(("started", "stopped", "rotated", "resumed"))
+_WARNINGS = frozenset(("dropped", "remaining", "unproven", "clock_ignored"))
 
 
 class WriteMode(StrEnum):
@@ -134,7 +123,6 @@ class EventWriter:
             self._system_events |= _REFUSALS | _ROSTER_CHANGES
         wait_s = _APPEND_S if self.mode is WriteMode.SYNC else None
         self._append = self._log.host_appender(draft_of, wait_s)
-        self._append_members = self._log.host_appender(draft_of_members, wait_s)
         # an effect must not name a cause of the same part that a full queue has dropped
         self._part_events = _PART_EVENTS if on_full == "block" else 1
         self._forwarding = CauseForwarding()
@@ -178,31 +166,20 @@ class EventWriter:
         """
         if not self._is_started or self._is_stopped:
             self._begin()
+        if event.event_type not in _NEVER_RESERVED:
+            SIM.refuse_reserved(event.event_type, event.details)
         causes = event.caused_by
         if context_causes := current_causes() or (() if causes else self._inherited_causes):
             causes += context_causes
         if event.level > self._level and not (
             isinstance(event, SystemEvent) and event.error_type in self._system_events
         ):
-            SIM.refuse_reserved(event.event_type, event.details)
             self._forwarding.forward(event.event_id, causes)
             return True
         self._context["turn_number"] = event.turn_number
-        if not event.simulation_id:
-            event = msgspec.structs.replace(event, simulation_id=self.simulation_id)
         if self._forwarding.is_needed or len(causes) > CAUSES_MAX:
             causes = self._forwarding.written(event.event_id, causes)
-        try:
-            is_accepted = not self._append([(event, causes)])
-        except (InvalidEvent, WriterClosed):
-            raise
-        except ThenceError as error:
-            self._failed_count += 1
-            self._report("failed", {"event_id": event.event_id, "error": error})
-            is_accepted = False
-        if not is_accepted:
-            self._forwarding.forward(event.event_id, causes)
-        return is_accepted
+        return self._emit_pairs([(members_of(event, self.simulation_id), causes)])
 
     def emit_piece(self, piece: Sequence[Members]) -> None:
         """Writes, with one sync, or queues the events that a run built."""
@@ -221,16 +198,16 @@ class EventWriter:
             self._context["turn_number"] = part[-1].turn_number
             self._emit_pairs(pairs)
 
-    def _emit_pairs(self, pairs: list[tuple[Members, tuple[str, ...]]]) -> None:
+    def _emit_pairs(self, pairs: list[tuple[Members, tuple[str, ...]]]) -> bool:
+        """Writes or queues events with their causes; False if one of them was refused."""
         try:
-            refused = self._append_members(pairs)
+            refused = self._append(pairs)
         except WriterClosed:
             raise
         except ThenceError as error:
             if self.mode is WriteMode.ASYNC and len(pairs) > 1:  # none of them was queued
-                for pair in pairs:
-                    self._emit_pairs([pair])
-                return
+                verdicts = [self._emit_pairs([pair]) for pair in pairs]
+                return all(verdicts)
             refused = [members for members, _ in pairs]
             self._failed_count += len(refused)
             event_ids = [members.event_id for members in refused]
@@ -239,6 +216,7 @@ class EventWriter:
         for members, causes in pairs if refused_ids else ():
             if members.event_id in refused_ids:
                 self._forwarding.forward(members.event_id, causes)
+        return not refused
 
     async def start(self) -> None:
         """Starts the thread of ASYNC mode, as the first emit does; does nothing in SYNC."""
@@ -313,16 +291,9 @@ class EventWriter:
         self._report("started", facts)
 
 
-def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
-    """Encodes an event with its causes; values that JSON can't hold are repaired.
-
-    `external` are causes in other logs, each as `PassedCause.text`. The long texts of
-    an event over 1 MiB are cut, shorter and shorter, until it fits. Raises InvalidEvent for a
-    notice, which only the log itself may write.
-    """
-    if event.event_type not in _NEVER_RESERVED:
-        SIM.refuse_reserved(event.event_type, event.details)
-    members = Members(
+def members_of(event: Event, simulation_id: str = "") -> Members:
+    """Returns the members of an event's line, with a run's id where the event names none."""
+    return Members(
         event.event_id,
         event.event_type,
         1,
@@ -330,29 +301,25 @@ def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = 
         begins=event.begins,
         ends=event.ends,
         repairs=event.repairs,
-        simulation_id=event.simulation_id,
+        simulation_id=event.simulation_id or simulation_id,
         turn_number=event.turn_number,
         agent_id=event.agent_id or None,
         description=event.description or None,
         step=event.step or None,
         details=event.details or None,
     )
-    return _encoded(members, causes, external, event.is_plain())
 
 
-def draft_of_members(
-    members: Members, causes: tuple[str, ...], external: tuple[str, ...] = ()
-) -> Draft:
-    """Encodes an event that a run built, as `draft_of` does."""
-    return _encoded(members, causes, external, is_plain(cast(dict[str, Any], members.details)))
+def draft_of(members: Members, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
+    """Encodes an event with its causes; values that JSON can't hold are repaired.
 
-
-def _encoded(
-    members: Members, causes: tuple[str, ...], external: tuple[str, ...], has_plain_details: bool
-) -> Draft:
+    `external` are causes in other logs, each as `PassedCause.text`. The long texts of
+    an event over 1 MiB are cut, shorter and shorter, until it fits.
+    """
     members.caused_by, members.external_causes = causes, external
     event_type = members.event_type
-    if has_plain_details and (event_type in _NEVER_RESERVED or is_type_name(event_type)):
+    is_usual = event_type in _NEVER_RESERVED or is_type_name(event_type)
+    if is_usual and is_plain(cast(dict[str, Any], members.details or {})):
         with suppress(InvalidEvent):  # repaired below
             return draft(members)
     earlier = list(members.repairs)
@@ -382,7 +349,8 @@ def _reporter(mode: str, simulation_id: str) -> Callable[[str, Mapping[str, Any]
     def report(word: str, facts: Mapping[str, Any]) -> None:
         members = {key: _short(value) for key, value in facts.items()}
         members |= {"mode": mode, "simulation_id": simulation_id}
-        getattr(logger(), _LEVELS[word])(f"event_writer_{word}", **members)
+        level = "info" if word in _INFOS else "warning" if word in _WARNINGS else "error"
+        getattr(logger(), level)(f"event_writer_{word}", **members)
 
     return report
 

@@ -33,6 +33,7 @@ from thence.inspection.writers import outcome
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments
 from thence.sim.calls import OnWait
+from thence.sim.events import VerbosityLevel
 from thence.sim.new_project import FILES, is_project_name, make_project
 from thence.sim.outcomes import read_outcomes
 from thence.sim.recorded import RecordedRun, fitting, open_run, rank, read_object
@@ -308,7 +309,6 @@ _cost_option = click.option(
     type=click.FloatRange(min=0),
     help="Pause once models have cost as much, by the endpoints' prices.",
 )
-VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
 
 
 @command_group("sim", "thence sim run spatial_trade_network")
@@ -328,7 +328,7 @@ for command in (list_command, show_command, sweep_command, table_command, plot_c
 @click.option("--run-id", metavar="NAME", help="The name of the run's folder; else a new one.")
 @click.option(
     "--verbosity",
-    type=click.Choice(VERBOSITIES, case_sensitive=False),
+    type=click.Choice([level.name for level in VerbosityLevel], case_sensitive=False),
     help="Which events are written: each level writes those before it too.",
 )
 @click.option(

@@ -33,10 +33,6 @@ class FishingGround:
     hour_cost: float
     fishers: int
 
-    def grown(self, fish: float) -> float:
-        """Returns the stock after a turn in which nothing was caught."""
-        return fish + self.surplus(fish)
-
     def surplus(self, fish: float) -> float:
         """Returns the growth of a turn, which can be caught without shrinking the stock."""
         return self.growth * fish * (1 - fish / self.capacity)
@@ -248,6 +244,6 @@ class Fishery(BaseEngine):
         with view.rule("grow"):
             caught = round(sum(view.agent(fisher)["catch"] for fisher in self.fishers), 2)
             fish: float = view.world["fish"]
-            grown = self.facts.grown(max(0.0, fish - caught))
-            view.world.set_within("fish", round(grown, 2))
+            rest = max(0.0, fish - caught)
+            view.world.set_within("fish", round(rest + self.facts.surplus(rest), 2))
             view.explain("global", "fish", "logistic_growth", {"fish": fish, "caught": caught})

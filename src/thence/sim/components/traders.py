@@ -240,7 +240,6 @@ class Trader(BaseAgent):
         return _trade(StandingOrder("buy", location, amount, good), cost, f", to sell at {target}")
 
     def _prices(self, observation: Observation, good: str) -> dict[str, float]:
-        """Returns the prices of a good at the trader's places."""
         has = observation.facts.has
         return {
             place: _price(observation, place, good) for place in self.places if has(place, good)
@@ -268,30 +267,30 @@ def _price(observation: Observation, place: str, good: str) -> float:
 
 
 def _trade(order: StandingOrder, price: float, purpose: str = "") -> Action:
-    return _action(order, "trade", f"{order.text} for {price:.2f} each{purpose}")
+    return _action(order, f"{order.text} for {price:.2f} each{purpose}")
 
 
 def _travel(trade_map: TradeMap, location: str, to: str, turn: int, purpose: str) -> Action:
     turns = trade_map.distance(location, to)
-    order = StandingOrder("travel", to, until=turn + turns)
     unit = "turn" if turns == 1 else "turns"
-    return _action(order, "travel", f"travel to {to}, {turns} {unit}, {purpose}")
+    order = StandingOrder("travel", to, until=turn + turns)
+    return _action(order, f"travel to {to}, {turns} {unit}, {purpose}")
 
 
 def _rest(location: str, turn: int) -> Action:
-    order = StandingOrder("rest", location, until=turn + 2)
-    return _action(order, "rest", order.text)
+    return _action(StandingOrder("rest", location, until=turn + 2))
 
 
 def _restock(location: str) -> Action:
-    order = StandingOrder("restock", location, _FULL_PROVISIONS)
-    return _action(order, "restock", order.text)
+    return _action(StandingOrder("restock", location, _FULL_PROVISIONS))
 
 
-def _action(order: StandingOrder, decision_type: str, text: str) -> Action:
+def _action(order: StandingOrder, text: str = "") -> Action:
+    """Returns the action that gives an order, told by a text or by the order's own."""
     names = ("place", "good", "amount", "until")
     fields = {name: value for name in names if (value := getattr(order, name))}
-    return Action(order.verb, fields, decision=text, decision_type=decision_type)
+    kind = "trade" if order.is_trade else order.verb
+    return Action(order.verb, fields, decision=text or order.text, decision_type=kind)
 
 
 class TradeInspector(BaseValidator):
