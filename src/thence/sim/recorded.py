@@ -6,9 +6,9 @@ until then, and the new one of each change from its turn on.
 
 import json
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from functools import cache, partial
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -95,17 +95,31 @@ class RecordedRun:
         A row is an event, in total order, with event_id, event_type, turn, step, agent,
         timestamp, caused_by, and the details as columns of their own: variable, scope, old and
         new of a STATE; decision_type, old and new of a DECISION; action_type and the members of
-        the payload of an ACTION. Raises NotRecorded for a type that the verbosity left out.
+        the payload of an ACTION. The columns of the types that thence knows are there without any
+        such event, too. Raises NotRecorded for a type that the verbosity left out.
         """
         types = names("type", type)
         for event_type in types:
             self._check_recorded(event_type)
-        table = event_table(partial(self._read, types), types)
-        for event_type in types if not len(table) else ():
+        kinds: dict[str, Kind] = {
+            name: "none" for event_type in types for name in _columns_of(event_type).values()
+        }
+        length = 0
+        for event in self._read(types):
+            length += 1
+            for name, value in flat_members(event):
+                if name in kinds:
+                    kinds[name] = joined(kinds[name], kind_of(value))
+                elif len(kinds) < COLUMNS_MAX:
+                    kinds[name] = kind_of(value)
+                else:
+                    kinds[_REST] = "json"
+        for event_type in () if length else types:
             if event_type not in TYPED:
                 hint = did_you_mean(event_type, TYPED)
                 warnings.warn(f"the run holds no event of type {event_type}{hint}", stacklevel=2)
-        return table
+        columns = {**COMMON, **kinds}
+        return Table(columns, lambda: (_row(e, columns) for e in self._read(types)), length)
 
     def variables(self, scope: Names = None, name: Names = None) -> Table:
         """Returns the table of the variables' values after each complete turn.
@@ -242,28 +256,6 @@ def fitting(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
             raise InvalidFilter(what, key=pattern, cause=cause, hint=_nearest(pattern, columns))
         chosen |= dict.fromkeys(names)
     return list(chosen)
-
-
-def event_table(read: Callable[[], Iterator[Event]], types: Iterable[str]) -> Table:
-    """Returns the table of the events that `read` yields, each time anew.
-
-    The columns of the given types that thence knows are there without any such event, too.
-    """
-    kinds: dict[str, Kind] = {
-        name: "none" for event_type in types for name in _columns_of(event_type).values()
-    }
-    length = 0
-    for event in read():
-        length += 1
-        for name, value in flat_members(event):
-            if name in kinds:
-                kinds[name] = joined(kinds[name], kind_of(value))
-            elif len(kinds) < COLUMNS_MAX:
-                kinds[name] = kind_of(value)
-            else:
-                kinds[_REST] = "json"
-    kinds = {**COMMON, **kinds}
-    return Table(kinds, lambda: (_row(event, kinds) for event in read()), length)
 
 
 @cache

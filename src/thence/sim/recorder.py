@@ -110,12 +110,6 @@ class RunRecorder:
             self._covered.add(self._cover_id)
         return self._cover_id
 
-    def uncovered(self, ids: Ids, provenance: Ids) -> Ids:
-        """Returns the ids without those that a cover in a provenance stands for."""
-        if self._cover_id not in provenance:
-            return ids
-        return tuple([event_id for event_id in ids if event_id not in self._covered])
-
     def restore(self, checkpoint: Checkpoint) -> None:
         """Goes on behind a checkpoint of the same run, whose simulation_start is in the log."""
         self._ready.clear()
@@ -240,7 +234,8 @@ class RunRecorder:
                 continue
             implied = self.lineage.ancestors(added) if implied is None else implied
             kept = [cause for cause in old if cause not in implied]
-            all_causes = _unique(*kept, *self.uncovered(added, old))
+            covered = self._covered if self._cover_id in old else ()
+            all_causes = _unique(*kept, *(cause for cause in added if cause not in covered))
             is_wide = len(all_causes) > PROVENANCE_MAX
             provenance[index] = (self.cover(all_causes),) if is_wide else all_causes
 

@@ -73,7 +73,14 @@ class Declaration(
             return f"needs {'an' if self.kind == 'int' else 'a'} {self.kind}, not {value!r}"
         if self.kind == "categorical" and value not in self.choices:
             return f"knows no {value!r}, only {', '.join(self.choices)}"
-        return self._fault_of_bounds(value)
+        size: Any = len(value) if isinstance(value, list | tuple) else value
+        if not isinstance(size, int | float) or self.kind == "bool":
+            return ""
+        if self.minimum is not None and not size >= self.minimum:
+            return f"can't be {value!r}, its minimum is {self.minimum:g}"
+        if self.maximum is not None and not size <= self.maximum:
+            return f"can't be {value!r}, its maximum is {self.maximum:g}"
+        return ""
 
     def nearest(self, value: float) -> float:
         """Returns the number within the bounds that is nearest to `value`."""
@@ -90,19 +97,6 @@ class Declaration(
         return (
             _NUMBERS[self.kind](lowest) if self.kind in _NUMBERS else _PYTHON_TYPES[self.kind][0]()
         )
-
-    def _fault_of_bounds(self, value: object) -> str:
-        if isinstance(value, list | tuple):
-            size: float = len(value)
-        elif self.kind in ("float", "int") and isinstance(value, int | float):
-            size = value
-        else:
-            return ""
-        if self.minimum is not None and not size >= self.minimum:
-            return f"can't be {value!r}, its minimum is {self.minimum:g}"
-        if self.maximum is not None and not size <= self.maximum:
-            return f"can't be {value!r}, its maximum is {self.maximum:g}"
-        return ""
 
 
 class Variable(msgspec.Struct, frozen=True):
@@ -151,7 +145,7 @@ class VariableTable:
         per_place, self._per_agent = tuple(place_vars), tuple(agent_vars)
         self._variables: list[Variable] = []
         self.by_scope: dict[str, dict[str, int]] = {}
-        self._fast: list[tuple[type, float, float]] = []
+        self._fast: list[tuple[type | None, float, float]] = []
         self._add(GLOBAL, tuple(global_vars))
         if has_map:
             self._add(MAP, (Declaration(name=WHEREABOUTS, kind="int"),))
@@ -233,7 +227,7 @@ class VariableTable:
         for declaration in declarations:
             names[declaration.name] = index = len(self._variables)
             self._variables.append(Variable(index, scope, declaration))
-            kind = _NUMBERS.get(declaration.kind, type)  # no value is one: it is checked at length
+            kind = _NUMBERS.get(declaration.kind)  # values of other kinds are checked at length
             low = -math.inf if declaration.minimum is None else declaration.minimum
             high = math.inf if declaration.maximum is None else declaration.maximum
             self._fast.append((kind, low, high))

@@ -210,8 +210,9 @@ class EventWriter:
                 return all(verdicts)
             refused = [members for members, _ in pairs]
             self._failed_count += len(refused)
-            event_ids = [members.event_id for members in refused]
-            self._report("failed", {"event_ids": event_ids, "error": error})
+            ids = [members.event_id for members in refused]
+            which = {"event_ids": ids} if len(ids) > 1 else {"event_id": ids[0]}
+            self._report("failed", {**which, "error": error})
         refused_ids = {members.event_id for members in refused}
         for members, causes in pairs if refused_ids else ():
             if members.event_id in refused_ids:
@@ -280,12 +281,9 @@ class EventWriter:
 
     def _begin(self) -> None:
         if self._is_stopped:
-            raise WriterClosed(
-                "could not append to",
-                place=self._log.folder,
-                cause="it was closed before",
-                hint="open it again, or close it later",
-            )
+            cause, hint = "it was closed before", "open it again, or close it later"
+            folder = self._log.folder
+            raise WriterClosed("could not append to", place=folder, cause=cause, hint=hint)
         self._is_started = True
         facts = {"file": str(self.current_file), "verbosity": self.verbosity.name}
         self._report("started", facts)

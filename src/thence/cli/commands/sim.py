@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,6 @@ from thence.errors import NotRecorded, ScenarioError
 from thence.inspection.writers import outcome
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments
-from thence.sim.calls import OnWait
 from thence.sim.events import VerbosityLevel
 from thence.sim.new_project import FILES, is_project_name, make_project
 from thence.sim.outcomes import read_outcomes
@@ -67,10 +67,10 @@ def list_command(root: str | None) -> None:
     """
     out = current()
     folder = Path(root or out.settings.runs)
-    entries = [run_entry(run) for run in run_folders(folder)]
+    entries = list(run_entries(folder))
     lines = []
     for entry in entries:
-        events = counted(int(str(entry["events"])), "event")
+        events = counted(entry["events"], "event")
         notes = "; ".join(_notes(entry))
         line = f"{entry['status']:<11}  {events:>14}  {entry['run_id']}"
         lines.append(f"{line}  ({notes})" if notes else line)
@@ -105,23 +105,17 @@ def show_command(run: str | None, variables: tuple[str, ...]) -> None:
     if out.is_json:
         out.json({**facts, "variables": drawn})
         return
-    lines = summary_lines(facts, str(folder), out)
-    out.write(*lines[0], *_variable_lines(drawn, note, out), *lines[1])
+    out.write(*summary_lines(facts, str(folder), out, _variable_lines(drawn, note, out)))
 
 
-def run_folders(root: Path) -> Iterator[Path]:
-    """Yields the folders of simulations' runs, the newest first."""
+def run_entries(root: Path) -> Iterator[dict[str, Any]]:
+    """Yields the entries of the runs of simulations in a folder, the newest first."""
     for folder in runs(root):
+        config = read_object(folder / "config.json")
         vocabulary = read_object(folder / ".thence" / "log.json").get("vocabulary")
         if vocabulary == "sim" or (folder / "config.json").is_file():
-            yield folder
-
-
-def run_entry(folder: Path) -> dict[str, Any]:
-    """Returns the entry of a run in a list."""
-    config = read_object(folder / "config.json")
-    state = _state(folder, config, read_object(folder / "result.json"))
-    return {**state, "events": count_events(folder), **_origin(config)}
+            state = _state(folder, config, read_object(folder / "result.json"))
+            yield {**state, "events": count_events(folder), **_origin(config)}
 
 
 def summary(run: RecordedRun) -> dict[str, Any]:
@@ -235,17 +229,17 @@ def drawn_variables(
 
 
 def summary_lines(
-    facts: Mapping[str, Any], folder: str, out: Output
-) -> tuple[list[str], list[str]]:
-    """Returns a summary as lines: those before the variables, and those after them."""
+    facts: Mapping[str, Any], folder: str, out: Output, variables: Sequence[str]
+) -> list[str]:
+    """Returns a summary as lines, among them those of the variables."""
     width, reason = out.width, facts["error"] or facts["reason"]
-    head = [
+    lines = [
         *wrapped(facts["run_id"], width),
         *wrapped(facts["status"] + (f": {reason}" if reason else ""), width, "  "),
         f"  {counted(facts['turns'], 'turn')}, {counted(facts['events'], 'event')}",
     ]
     for note in _notes(facts):
-        head += wrapped(note, width, "  ")
+        lines += wrapped(note, width, "  ")
     parameters = {key: value for key, value in facts["parameters"].items() if value is not None}
     if "scenario" in parameters:
         parameters["scenario"] = Path(str(parameters["scenario"])).name
@@ -253,10 +247,10 @@ def summary_lines(
         f"{key.replace('_', ' ')} {clipped(str(value), _PARAMETER_CHARACTERS_MAX)}"
         for key, value in parameters.items()
     ):
-        head += wrapped(text, width, "  ", "    ")
+        lines += wrapped(text, width, "  ", "    ")
     if facts["first"]:
-        head.append(f"  {facts['first']} to {facts['last']}")
-    lines = ["", "by type", *bars(out, facts["by_type"])]
+        lines.append(f"  {facts['first']} to {facts['last']}")
+    lines += [*variables, "", "by type", *bars(out, facts["by_type"])]
     if facts["by_actor"]:
         lines += ["", "by agent", *bars(out, facts["by_actor"], noun="agent")]
     for section, entries in facts["usage"].items():
@@ -271,8 +265,7 @@ def summary_lines(
         for notice in facts["notices"][-_NOTICES_SHOWN_MAX:]:
             lines += wrapped(notice, width, "  ", "    ")
     damage = counted(len(facts["damage"]), "finding") + " of damage: thence verify tells where"
-    lines += ["", damage if facts["damage"] else "no damage"]
-    return head, lines
+    return [*lines, "", damage if facts["damage"] else "no damage"]
 
 
 def _sums_text(sums: Mapping[str, Any]) -> str:
@@ -299,6 +292,10 @@ def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     return member if isinstance(member, dict) else {}
 
 
+_FROM_1 = click.IntRange(min=1)
+_turns_option = click.option(
+    "--turns", "max_turns", type=_FROM_1, help="Another number of turns at most."
+)
 _calls_option = click.option(
     "--max-calls",
     type=click.IntRange(min=0),
@@ -323,7 +320,7 @@ for command in (list_command, show_command, sweep_command, table_command, plot_c
 @sim_command.command("run", **help_with("thence sim run spatial_trade_network --seed 3 --turns 20"))
 @click.argument("scenario")
 @click.option("--seed", type=int, help="Another seed than the scenario's.")
-@click.option("--turns", type=click.IntRange(min=1), help="At most so many turns.")
+@click.option("--turns", "max_turns", type=_FROM_1, help="At most so many turns.")
 @setting_option
 @click.option("--run-id", metavar="NAME", help="The name of the run's folder; else a new one.")
 @click.option(
@@ -347,11 +344,7 @@ for command in (list_command, show_command, sweep_command, table_command, plot_c
 @root_option
 @output_options
 def run_command(
-    scenario: str,
-    turns: int | None,
-    settings: dict[str, list[Any]],
-    root: str | None,
-    **others: Any,
+    scenario: str, settings: dict[str, list[Any]], root: str | None, **others: Any
 ) -> int:
     """Run a scenario.
 
@@ -363,17 +356,9 @@ def run_command(
     if several:
         reason = f"{several} has several values, for which there is `thence sim sweep`"
         raise click.BadParameter(reason, param_hint="--set")
-    return _played(
-        out,
-        lambda show, wait: SimulationOrchestrator(
-            SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()}),
-            max_turns=turns,
-            output_root=root or out.settings.root,
-            on_turn=show,
-            on_wait=wait,
-            **others,
-        ),
-    )
+    config = SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()})
+    output_root = root or out.settings.root
+    return _played(out, SimulationOrchestrator, config, output_root=output_root, **others)
 
 
 @sim_command.command(
@@ -428,11 +413,11 @@ def new_command(project_name: str) -> None:
 
 @sim_command.command("resume", **help_with("thence sim resume my-run"))
 @click.argument("run")
-@click.option("--turns", type=click.IntRange(min=1), help="Another number of turns at most.")
+@_turns_option
 @_calls_option
 @_cost_option
 @output_options
-def resume_command(run: str, turns: int | None, **limits: Any) -> int:
+def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
     """Play a run on where a kill, Ctrl-C or a failure ended it.
 
     RUN is a run's id or its folder. It begins at the newest checkpoint; what it comes to again must
@@ -443,15 +428,12 @@ def resume_command(run: str, turns: int | None, **limits: Any) -> int:
     folder = find_log(out, run)
     with RecordedRun(folder) as recorded:
         result = recorded.result
-    if turns is None and result.get("status") == "completed":
+    if max_turns is None and result.get("status") == "completed":
         reason = result.get("reason", "its end was reached")
         text = f"run {recorded.run_id} is completed: {reason}; nothing is left to play"
         out.result(result, [text, f"next: thence sim resume {run} --turns NUMBER"])
         return 0
-    return _played(
-        out,
-        lambda show, wait: resume(folder, max_turns=turns, on_turn=show, on_wait=wait, **limits),
-    )
+    return _played(out, resume, folder, max_turns=max_turns, **limits)
 
 
 @sim_command.command("cassette", **help_with("thence sim cassette my-run --output answers.jsonl"))
@@ -498,6 +480,25 @@ def replay_command(run: str) -> int:
     return FAILED if replayed.step else 0
 
 
+def _pairs(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, object]:
+    """Returns NAME=VALUE pairs; a value is JSON, or else, for --set, a text as it stands."""
+    pairs: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", context, parameter)
+        try:
+            pairs[name] = json.loads(value)
+        except ValueError:
+            if parameter.name == "decide":
+                reason = f"{value!r} is no JSON; write '{{\"action_type\": …}}' or null"
+                raise click.BadParameter(reason, context, parameter) from None
+            pairs[name] = value
+    return pairs
+
+
 @sim_command.command(
     "branch", **help_with("thence sim branch my-run --at 12 --set place.Mill.price_grain=9.5")
 )
@@ -505,74 +506,38 @@ def replay_command(run: str) -> int:
 @click.option("--at", type=click.IntRange(min=0), required=True, help="The last turn in common.")
 @click.option(
     "--set",
-    "values",
+    callback=_pairs,
     metavar="SUBJECT=VALUE",
     multiple=True,
     help="A variable's value at the end of that turn, such as agent.ada.money=5.",
 )
 @click.option(
     "--decide",
-    "decisions",
+    callback=_pairs,
     metavar="STEP=ACTION",
     multiple=True,
     help="Another decision, an action as JSON, or null for none.",
 )
-@click.option("--turns", type=click.IntRange(min=1), help="Another number of turns at most.")
+@_turns_option
 @root_option
 @output_options
-def branch_command(
-    run: str,
-    at: int,
-    values: tuple[str, ...],
-    decisions: tuple[str, ...],
-    turns: int | None,
-    root: str | None,
-) -> int:
+def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
     """Play a run on from one of its turns, with something changed.
 
     RUN is a run's id or its folder. The new run has a folder of its own, and records its parent and
     the changes. `thence diff RUN NEW-RUN` shows what came of them.
     """
     out = current()
-    changes = _pairs("--set", values), _pairs("--decide", decisions)
     folder = find_log(out, run)
-    return _played(
-        out,
-        lambda show, wait: branch(
-            folder,
-            at,
-            set=changes[0],
-            decide=changes[1],
-            output_root=root or (None if folder.is_absolute() else relpath(folder / "..")),
-            max_turns=turns,
-            on_turn=show,
-            on_wait=wait,
-        ),
-    )
+    output_root = root or (None if folder.is_absolute() else relpath(folder / ".."))
+    return _played(out, branch, folder, at, output_root=output_root, **changes)
 
 
 def _played(
-    out: Output,
-    make: Callable[[Callable[[Any], None], OnWait | None], SimulationOrchestrator],
+    out: Output, make: Callable[..., SimulationOrchestrator], *arguments: Any, **named: Any
 ) -> int:
     """Plays the run that `make` returns, and reports its end; returns the exit code."""
     with progress(out) as display:
-        result = play(out, make, display)
+        made = partial(make, *arguments, **named)
+        result = play(out, lambda show, wait: made(on_turn=show, on_wait=wait), display)
     return report_end(out, result)
-
-
-def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, object]:
-    """Returns NAME=VALUE pairs; a value is JSON, or else a text as it stands."""
-    pairs: dict[str, object] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
-        try:
-            pairs[name] = json.loads(value)
-        except ValueError:
-            if option == "--decide":
-                reason = f"{value!r} is no JSON; write '{{\"action_type\": …}}' or null"
-                raise click.BadParameter(reason, param_hint=option) from None
-            pairs[name] = value
-    return pairs
