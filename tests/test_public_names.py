@@ -25,6 +25,7 @@ MYPY = pytest.mark.xdist_group("mypy of a user's program")
 # what stands in a public signature and is private all the same, with the reason
 PRIVATE = {
     "Accepted": "thence makes views of it",
+    "MapView": "thence makes maps of it",
     "Members": "only a log's own parts make it",
     "ReplayInput": "`resume` and `branch` make it",
     "Roster": "the orchestrator makes it",

@@ -354,7 +354,7 @@ class _Trials:
         self.done: dict[str, list[list[_Played]]] = {}
         self._player, self._alterations = player, alterations
         self._repeats = _REPEATS if how["allow_calls"] else 1
-        self._on_play: OnPlay | None = how["on_play"]
+        self._on_play: OnPlay = how["on_play"] or (lambda plays, runs: None)
 
     def alter(self, event: Event) -> bool:
         """Plays with the next alteration of an event; False if there is none, or no play left."""
@@ -367,8 +367,7 @@ class _Trials:
         for _ in range(min(self._repeats, self.budget - self.plays)):
             repeated.append(self._player.play(alter, may_ask=self._repeats > 1))
             self.plays += 1
-            if self._on_play is not None:
-                self._on_play(self.plays, self.budget)
+            self._on_play(self.plays, self.budget)
             if not repeated[-1].has_asked:
                 break
         trials.append(repeated)

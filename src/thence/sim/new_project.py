@@ -8,14 +8,13 @@ from pathlib import Path
 from thence.errors import ThenceError
 
 FILES = ("README.md", "agents.py", "engine.py", "scenario.yaml", "test_scenario.py")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_NAME_CHARACTERS_MAX = 100
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
 _PLACEHOLDER = "PROJECT_NAME"
 
 
 def is_project_name(name: str) -> bool:
     """Reports whether a name can be that of a folder and of a scenario."""
-    return bool(_NAME.fullmatch(name)) and len(name) <= _NAME_CHARACTERS_MAX
+    return bool(_NAME.fullmatch(name))
 
 
 def make_project(folder: Path) -> None:

@@ -195,11 +195,9 @@ class RunRecorder:
         """
         if not self.writes_decisions:
             return ()
-        event_id = accepted.event_id
-        if event_id:
-            earlier = {event_id, *accepted.causes}
-            later = [cause for cause in causes if cause not in earlier]
-            return (event_id, *later)
+        if accepted.event_id:
+            later = [cause for cause in causes if cause not in accepted.causes]
+            return _unique(accepted.event_id, *later)
         accepted.causes = _unique(*accepted.causes, *causes)
         write = self._action if self.writes_actions else self._decision
         what = accepted.action, accepted.attempt, accepted.ordinal

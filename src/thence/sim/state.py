@@ -173,13 +173,11 @@ class VariableTable:
         Raises ThenceError for a variable that is not declared, or can't hold its value.
         """
         scope = f"agent/{name}"
-        variables = [Variable(-1, scope, declaration) for declaration in self._per_agent]
-        declared = {variable.declaration.name: variable for variable in variables}
-        for unknown in initial.keys() - declared.keys():
+        for unknown in initial.keys() - {declaration.name for declaration in self._per_agent}:
             raise self.unknown(scope, unknown)
         return {
-            name: variable.converted(initial.get(name, variable.declaration.default))
-            for name, variable in declared.items()
+            own.name: Variable(-1, scope, own).converted(initial.get(own.name, own.default))
+            for own in self._per_agent
         }
 
     def names(self, scope: str) -> Mapping[str, int]:

@@ -229,14 +229,12 @@ class WorkerProcess:
 
     def play(self, task: RunTask) -> str | None:
         """Plays a run, as `Player` says."""
-        try:
+        with suppress(OSError, ValueError):  # the process is gone, or its answer is cut
             self._process = self._process or self._start()
             if not self._is_stopped:  # before it started: `stop` had nothing to end
                 self._process.stdin.write(msgspec.json.encode(task) + b"\n")
                 self._process.stdin.flush()
                 return msgspec.json.decode(self._process.stdout.readline(), type=str)
-        except (OSError, ValueError):  # the process is gone, or its answer is cut
-            pass
         self.close()
         return None
 

@@ -178,7 +178,6 @@ def write_parquet(
 
 
 def _stored(kind: Kind, values: Sequence[Any]) -> list[Any]:
-    """Returns the values of a column as Parquet stores them."""
     if kind == "json":
         return [None if value is None else _json_text(value) for value in values]
     if kind == "time":

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -26,9 +26,6 @@ from thence.sim.scenario_sections import (
     SpatialSettings,
 )
 from thence.sim.state import MAP, WHEREABOUTS, Declaration, State, VariableTable
-
-if TYPE_CHECKING:
-    from thence.sim.agents import RecordedView
 
 POSITION = "position"
 Read = Callable[[int], Any]
@@ -196,6 +193,15 @@ class World:
         self._here.setdefault(place, set()).add(index)
 
 
+class MapView(Protocol):
+    """The view that a map asks for its variables."""
+
+    def value(self, index: int) -> Any: ...
+    def put(self, index: int, value: object) -> None: ...
+    def sees(self, scope: str, name: str) -> bool: ...
+    def pending(self) -> Iterable[int]: ...
+
+
 class WorldMap:
     """The map of a world as one view sees it: `view.world_map`.
 
@@ -205,7 +211,7 @@ class WorldMap:
 
     __slots__ = ("_shape", "_view", "_world")
 
-    def __init__(self, view: "RecordedView", world: World | None) -> None:
+    def __init__(self, view: MapView, world: World | None) -> None:
         if world is None:
             hint = "write grid: {width: 9, height: 9} in the section spatial"
             raise _map_error("map", "of the world", "the scenario has no grid and no network", hint)

@@ -75,12 +75,11 @@ class StandingOrder(msgspec.Struct, frozen=True):
 def parse(text: str) -> StandingOrder:
     """Parses the text of an order; raises ValueError if it is none."""
     words = text.split()
-    if words and words[0] in VERBS:
-        if len(words) == 5 and words[0] in ("buy", "sell", "restock"):
-            good = "" if words[0] == "restock" else words[2]
-            return StandingOrder(words[0], words[4], int(words[1]), good)
-        if len(words) == 5:
+    if len(words) == 5 and words[0] in VERBS:
+        if words[0] in ("travel", "rest"):
             return StandingOrder(words[0], words[2], until=int(words[4]))
+        good = "" if words[0] == "restock" else words[2]
+        return StandingOrder(words[0], words[4], int(words[1]), good)
     raise ValueError(f"not an order: {text!r}")
 
 
@@ -237,9 +236,8 @@ class Trader(BaseAgent):
 
     def _prices(self, observation: Observation, good: str) -> dict[str, float]:
         has = observation.facts.has
-        return {
-            place: _price(observation, place, good) for place in self.places if has(place, good)
-        }
+        places = [place for place in self.places if has(place, good)]
+        return {place: observation.place(place)[f"price_{good}"] for place in places}
 
     def _decide_again(
         self, observation: Observation, location: str, rejection: Rejection
@@ -251,15 +249,10 @@ class Trader(BaseAgent):
             order = StandingOrder(
                 rejection.action.action_type, location, at_most, str(payload["good"])
             )
-            return _trade(order, _price(observation, location, order.good))
+            return _trade(order, observation.place(location)[f"price_{order.good}"])
         if "provisions_needed" in facts:
             return _restock(location)
         return _rest(location, observation.turn)
-
-
-def _price(observation: Observation, place: str, good: str) -> float:
-    price: float = observation.place(place)[f"price_{good}"]
-    return price
 
 
 def _trade(order: StandingOrder, price: float, purpose: str = "") -> Action:
