@@ -538,6 +538,6 @@ def _played(
 ) -> int:
     """Plays the run that `make` returns, and reports its end; returns the exit code."""
     with progress(out) as display:
-        made = partial(make, *arguments, **named)
-        result = play(out, lambda show, wait: made(on_turn=show, on_wait=wait), display)
+        make_run = partial(make, *arguments, **named)
+        result = play(out, lambda show, wait: make_run(on_turn=show, on_wait=wait), display)
     return report_end(out, result)
