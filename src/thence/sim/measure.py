@@ -96,16 +96,10 @@ class _Answers(Outcomes):
     """
 
     def __init__(
-        self,
-        recorded: Mapping[Key, RecordedOutcome],
-        by_request: Mapping[str, Sequence[RecordedOutcome]],
-        turns: int,
-        *,
-        may_ask: bool,
+        self, by_request: Mapping[str, Sequence[RecordedOutcome]], turns: int, **outcomes: Any
     ) -> None:
-        super().__init__(recorded=recorded, may_ask=may_ask)
-        self._by_request = by_request
-        self.turns = turns
+        super().__init__(**outcomes)
+        self._by_request, self.turns = by_request, turns
         self.has_asked = False
 
     def known(self, key: Key) -> RecordedOutcome | None:
@@ -190,7 +184,8 @@ class _Player:
                     details[event.step] = plain_details(event.details or {})
                 is_refused |= event.step == refused_step != altered_step
 
-        answers = _Answers(self._outcomes, self._by_request, self._turns, may_ask=may_ask)
+        recorded = {"recorded": self._outcomes, "may_ask": may_ask}
+        answers = _Answers(self._by_request, self._turns, **recorded)
         simulation = Simulation(
             self._config,
             make_components(self._config, **copy.deepcopy(dict(self._objects))),

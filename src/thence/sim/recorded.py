@@ -77,7 +77,10 @@ class RecordedRun:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The content of result.json; {} until the run's end, and after a kill."""
+        """The content of result.json; {} until the run's end, and after a kill.
+
+        Raises ThenceError if a member has another type than a run writes.
+        """
         return read_result(self.folder)
 
     @property
@@ -178,10 +181,9 @@ class RecordedRun:
 
     def _check_recorded(self, event_type: str) -> None:
         """Raises NotRecorded for a type above the run's verbosity; SYSTEM comes at any."""
-        written, typed = self.verbosity, TYPED.get(event_type)
-        if written is None or typed is None or event_type == "SYSTEM":
-            return
-        if typed.level > written:
+        written = self.verbosity
+        level = TYPED[event_type].level if event_type in TYPED and event_type != "SYSTEM" else 0
+        if written is not None and level > written:
             raise self._not_recorded(event_type, f"it ran with verbosity {written.name}")
 
     def _not_recorded(self, event_type: str, cause: str) -> NotRecorded:

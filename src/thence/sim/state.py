@@ -63,8 +63,14 @@ class Declaration(
     sight: Sight = "external"
 
     def __post_init__(self) -> None:
-        if self.default is msgspec.UNSET:
-            force_setattr(self, "default", self._smallest())
+        if self.default is not msgspec.UNSET:
+            return
+        lowest = self.minimum if self.minimum is not None and math.isfinite(self.minimum) else 0
+        make = _PYTHON_TYPES[self.kind][0]
+        smallest = make(lowest) if self.kind in _NUMBERS else make()
+        if self.kind == "categorical" and self.choices:
+            smallest = self.choices[0]
+        force_setattr(self, "default", smallest)
 
     def fault(self, value: object) -> str:
         """Returns the reason why this variable can't hold a value; "" if it can."""
@@ -89,14 +95,6 @@ class Declaration(
         if self.minimum is not None:
             value = max(value, self.minimum)
         return int(value) if self.kind == "int" else float(value)
-
-    def _smallest(self) -> object:
-        lowest = self.minimum if self.minimum is not None and math.isfinite(self.minimum) else 0
-        if self.kind == "categorical":
-            return self.choices[0] if self.choices else ""
-        return (
-            _NUMBERS[self.kind](lowest) if self.kind in _NUMBERS else _PYTHON_TYPES[self.kind][0]()
-        )
 
 
 class Variable(msgspec.Struct, frozen=True):

@@ -102,10 +102,8 @@ def read_plan(folder: Path) -> Plan:
         return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
     except (OSError, msgspec.DecodeError) as error:
         hint = "name the folder of a sweep, or a run, or a scenario to begin one"
-        why = getattr(error, "strerror", None) or error
-        raise ThenceError(
-            f"could not read {PLAN} in", place=folder, cause=why, hint=hint
-        ) from error
+        what, why = f"could not read {PLAN} in", getattr(error, "strerror", None) or error
+        raise ThenceError(what, place=folder, cause=why, hint=hint) from error
 
 
 def keep_plan(folder: Path, plan: Plan) -> Plan:

@@ -82,13 +82,13 @@ def list_command(root: str | None) -> None:
 @click.argument("run", required=False)
 @click.option(
     "--variable",
-    "variables",
+    "patterns",
     multiple=True,
     metavar="SCOPE/NAME",
     help="A variable to draw; * stands for any characters.",
 )
 @output_options
-def show_command(run: str | None, variables: tuple[str, ...]) -> None:
+def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
     """Sum up a run, by default the newest.
 
     RUN is a run's id, its folder, or one of its files: its state and parameters, its variables
@@ -101,11 +101,13 @@ def show_command(run: str | None, variables: tuple[str, ...]) -> None:
     count_max = None if out.is_verbose or out.is_json else _VARIABLES_SHOWN_MAX
     with open_run(folder) as recorded:
         facts = summary(recorded)
-        drawn, note = drawn_variables(recorded, variables, count_max)
+        drawn, note = drawn_variables(recorded, patterns, count_max)
     if out.is_json:
         out.json({**facts, "variables": drawn})
         return
-    out.write(*summary_lines(facts, str(folder), out, _variable_lines(drawn, note, out)))
+    variables = course_lines(drawn, out.width, has_blocks=out.has_blocks)
+    variables += wrapped(note, out.width, "  ") if note else []
+    out.write(*summary_lines(facts, str(folder), out, variables))
 
 
 def run_entries(root: Path) -> Iterator[dict[str, Any]]:
@@ -250,7 +252,8 @@ def summary_lines(
         lines += wrapped(text, width, "  ", "    ")
     if facts["first"]:
         lines.append(f"  {facts['first']} to {facts['last']}")
-    lines += [*variables, "", "by type", *bars(out, facts["by_type"])]
+    lines += ["", "variables", *variables] if variables else []
+    lines += ["", "by type", *bars(out, facts["by_type"])]
     if facts["by_actor"]:
         lines += ["", "by agent", *bars(out, facts["by_actor"], noun="agent")]
     for section, entries in facts["usage"].items():
@@ -276,14 +279,6 @@ def _sums_text(sums: Mapping[str, Any]) -> str:
     text += f", {sums['tokens_in']:,} tokens in ({sums['tokens_cached']:,} cached)"
     text += f" and {sums['tokens_out']:,} out"
     return text if sums["cost"] is None else f"{text}, cost {sums['cost']:.6g}"
-
-
-def _variable_lines(drawn: Sequence[Course], note: str, out: Output) -> list[str]:
-    if not drawn and not note:
-        return []
-    lines = ["", "variables"]
-    lines += course_lines(drawn, out.width, has_blocks=out.has_blocks)
-    return lines + (wrapped(note, out.width, "  ") if note else [])
 
 
 def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:

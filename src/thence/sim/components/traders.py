@@ -127,10 +127,6 @@ class TradeMap:
             for origin, destination in (road.between, road.between[::-1]):
                 self._roads.setdefault(origin, []).append((road.turns, destination))
 
-    def has(self, place: str, good: str) -> bool:
-        """Reports whether a good is traded at a place."""
-        return (place, good) in self.markets
-
     def share(self, place: str, good: str, amount: int) -> int:
         """Returns the share of an amount that one licensed trader may take in one turn."""
         return amount // max(1, len(self.licensed[place, good]))
@@ -235,8 +231,8 @@ class Trader(BaseAgent):
         return _trade(StandingOrder("buy", location, amount, good), cost, f", to sell at {target}")
 
     def _prices(self, observation: Observation, good: str) -> dict[str, float]:
-        has = observation.facts.has
-        places = [place for place in self.places if has(place, good)]
+        markets = observation.facts.markets
+        places = [place for place in self.places if (place, good) in markets]
         return {place: observation.place(place)[f"price_{good}"] for place in places}
 
     def _decide_again(
@@ -365,7 +361,7 @@ class TradeNetwork(BaseEngine):
             order, cost = parse(own["order"]), 0.0
             if order.verb == "restock":
                 cost = own["filled"] * self.meal_price
-            elif order.is_trade and self.facts.has(order.place, order.good):
+            elif order.is_trade and (order.place, order.good) in self.facts.markets:
                 price = view.place(order.place)[f"price_{order.good}"]
                 cost = own["filled"] * price * (1 if order.verb == "buy" else -1)
             own.set_within("money", round(own["money"] - cost, 2))
@@ -387,7 +383,7 @@ class TradeNetwork(BaseEngine):
         if order.verb == "restock":
             meals = int(own["money"] / self.meal_price)
             return min(order.amount, meals)
-        if not (order.is_trade and self.facts.has(order.place, order.good)):
+        if not (order.is_trade and (order.place, order.good) in self.facts.markets):
             return 0
         market = view.place(order.place)
         stock: int = market[f"stock_{order.good}"]
