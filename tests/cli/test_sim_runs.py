@@ -106,21 +106,17 @@ def test_run_whose_events_are_lost_is_still_summed_up(tmp_path):
     assert (shown.code, "0 turns, 0 events" in shown.out) == (0, True)
 
 
-@pytest.mark.parametrize(
-    "member", [{"status": 5}, {"turns": "x"}, {"final_state": 3}, {"final_state": {"global": 1}}]
-)
-def test_result_with_members_of_other_types_is_told_in_three_lines(run, tmp_path, member):
-    shutil.copytree(run.output_dir, tmp_path / "output" / "hurt")
-    file = tmp_path / "output" / "hurt" / "result.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | member))
-    (entry,) = warm("sim", "list", "--json", cwd=tmp_path).json["runs"]
-    assert (entry["run_id"], entry["status"]) == ("hurt", str(member.get("status", "completed")))
-    for words in (["show", "hurt"], ["resume", "hurt"], ["table", "hurt"]):
-        output = ["--output", "a.csv"] if words[0] == "table" else []
-        ended = warm("sim", *words, *output, cwd=tmp_path)
-        assert (ended.code, is_three_lines(ended.err)) == (1, True), ended.err
-        assert "could not read" in ended.err
-        assert "hurt/result.json" in ended.err
+@pytest.mark.parametrize("final_state", [3, {"global": 1}])
+def test_final_values_of_other_types_are_no_values(run, tmp_path, final_state):
+    shutil.copytree(run.output_dir, tmp_path / "hurt")
+    file = tmp_path / "hurt" / "result.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"final_state": final_state}))
+    assert warm("sim", "show", "hurt", cwd=tmp_path).code == 0
+    for rows in ("runs", "turns"):
+        words = ("table", "hurt", "--rows", rows, "--output", f"{rows}.csv")
+        assert warm("sim", *words, cwd=tmp_path).code == 0
+    assert "agent/ada" not in (tmp_path / "runs.csv").read_text()
+    assert "agent/ada/money" in (tmp_path / "turns.csv").read_text()
 
 
 def test_running_and_killed_runs_are_listed_apart(tmp_path):
@@ -138,3 +134,24 @@ def test_running_and_killed_runs_are_listed_apart(tmp_path):
     assert statuses() == {"going": "running", "copy": "killed"}
     going.close()
     assert statuses() == {"going": "interrupted", "copy": "killed"}
+
+
+def test_result_of_other_types_hides_no_run(run, tmp_path):
+    shutil.copytree(run.output_dir, tmp_path / "output" / "odd")
+    (tmp_path / "output" / "odd" / "result.json").write_text(
+        '{"status": ["x"], "reason": {"a": 1}, "error": 7}'
+    )
+    shown = warm("sim", "show", "odd", cwd=tmp_path)
+    assert (shown.code, shown.lines[:2]) == (0, ["odd", "  completed"])
+    listed = warm("sim", "list", cwd=tmp_path)
+    assert (listed.code, listed.lines[0].split()[0]) == (0, "completed")
+
+
+def test_run_that_can_not_be_read_hides_no_other_of_the_list(run, tmp_path):
+    shutil.copytree(run.output_dir, tmp_path / "output" / "trade")
+    shutil.copytree(run.output_dir, tmp_path / "output" / "away")
+    (tmp_path / "output" / "away" / "events.jsonl").unlink()
+    (tmp_path / "output" / "away" / "events.jsonl").mkdir()
+    listed = warm("sim", "list", cwd=tmp_path)
+    assert listed.code == 0
+    assert sorted(line.split()[0] for line in listed.lines) == ["completed", "unreadable"]

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from thence.core.event import Event, Members
 from thence.core.order import Cone
 from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ThenceError
-from thence.sim.checkpoints import Checkpoint
+from thence.sim.checkpoints import Checkpoint, lossy_part
 from thence.sim.events import level_of
 from thence.sim.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.recorded import RecordedRun
@@ -184,8 +184,7 @@ class _Player:
                     details[event.step] = plain_details(event.details or {})
                 is_refused |= event.step == refused_step != altered_step
 
-        recorded = {"recorded": self._outcomes, "may_ask": may_ask}
-        answers = _Answers(self._by_request, self._turns, **recorded)
+        answers = _Answers(self._by_request, self._turns, recorded=self._outcomes, may_ask=may_ask)
         simulation = Simulation(
             self._config,
             make_components(self._config, **copy.deepcopy(dict(self._objects))),
@@ -228,7 +227,7 @@ class _Player:
                     await simulation.play_turn()
                     now = simulation.recorder.turn
                     is_kept = not altered_step and now % interval == 0
-                    if is_kept and (kept := simulation.checkpoint()):
+                    if is_kept and (kept := simulation.checkpoint()) and not lossy_part(kept):
                         self._checkpoints.append((now, msgspec.json.encode(kept)))
                     await asyncio.sleep(0)  # here a Ctrl-C comes in
             finally:

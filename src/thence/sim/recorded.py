@@ -19,7 +19,7 @@ from thence.core.event import Event
 from thence.core.nearest import did_you_mean, nearest
 from thence.core.query.filter import Names, names
 from thence.core.sentences.table import INTEGER_MAX
-from thence.errors import InvalidFilter, NotALog, NotRecorded, ThenceError
+from thence.errors import InvalidFilter, NotALog, NotRecorded
 from thence.replica import Log, open_log
 from thence.sim.events import TYPED, VerbosityLevel, level_of
 from thence.sim.state import GLOBAL
@@ -43,6 +43,14 @@ _SPREAD = {"ACTION": "action_payload", "DETAIL": "intermediate_values"}
 # the columns of a STATE by the members of its details; other types name theirs as the members are
 _COLUMNS = {"variable_name": "variable", "scope": "scope", "old_value": "old", "new_value": "new"}
 VARIABLE_TYPES = ("MILESTONE", "STATE")
+# the types of the members of result.json that are used
+_RESULT: Mapping[str, Any] = {
+    "status": str,
+    "reason": str,
+    "error": str | None,
+    "turns": int,
+    "final_state": dict[str, dict[str, Any]],
+}
 
 
 def open_run(path: str | Path) -> "RecordedRun":
@@ -77,10 +85,7 @@ class RecordedRun:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The content of result.json; {} until the run's end, and after a kill.
-
-        Raises ThenceError if a member has another type than a run writes.
-        """
+        """The content of result.json; {} until the run's end, and after a kill."""
         return read_result(self.folder)
 
     @property
@@ -192,29 +197,21 @@ class RecordedRun:
         return NotRecorded(what, place=self.folder, cause=cause, hint=hint)
 
 
-class _Result(msgspec.Struct):
-    """The members of result.json that are used."""
-
-    status: str = ""
-    reason: str = ""
-    error: str | None = None
-    turns: int = 0
-    final_state: dict[str, dict[str, Any]] = {}
-
-
 def read_result(folder: Path) -> dict[str, Any]:
     """Returns the content of a run's result.json, {} where there is none.
 
-    Raises ThenceError for a member of another type, which somebody changed.
+    A member of another type than a run writes, which somebody changed, is left out.
     """
-    file = folder / "result.json"
-    content = read_object(file)
-    try:
-        msgspec.convert(content, _Result)
-    except msgspec.ValidationError as error:
-        hint = "remove it: the run's log holds the events"
-        raise ThenceError("could not read", place=file, cause=error, hint=hint) from error
-    return content
+
+    def fits(name: str, value: object) -> bool:
+        try:
+            msgspec.convert(value, _RESULT.get(name, object))
+        except msgspec.ValidationError:
+            return False
+        return True
+
+    members = read_object(folder / "result.json").items()
+    return {name: value for name, value in members if fits(name, value)}
 
 
 def read_object(path: Path) -> dict[str, Any]:

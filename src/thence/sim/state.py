@@ -36,8 +36,6 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "list": (list, tuple),
     "dict": (dict, Mapping),
 }
-
-
 # the fields whose keys in a scenario have other names
 _KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
 # the last states are kept as far as they hold so many values, two at least

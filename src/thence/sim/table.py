@@ -18,7 +18,6 @@ from thence.errors import needs_extra
 if TYPE_CHECKING:
     import pandas
 
-
 Kind = Literal["none", "bool", "int", "float", "str", "time", "ids", "json"]
 Values = Sequence[Any]
 

@@ -93,7 +93,8 @@ def actions_of(
         wrong = [action for action in actions if not _is_action(action)]
         if not wrong:
             return cast(Sequence[Action], actions)
-        failure = CallFailure("nonsense", _no_decision(wrong[0], component))
+        misfit = wrong[0] if isinstance(answer, list | tuple) else answer
+        failure = CallFailure("nonsense", _no_decision(misfit, component))
     mark_error(failure.error, component)
     if not collects:
         raise failure.error

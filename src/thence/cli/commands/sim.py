@@ -36,7 +36,7 @@ from thence.log.storage.segment import segments
 from thence.sim.events import VerbosityLevel
 from thence.sim.new_project import FILES, is_project_name, make_project
 from thence.sim.outcomes import read_outcomes
-from thence.sim.recorded import RecordedRun, fitting, open_run, rank, read_object
+from thence.sim.recorded import RecordedRun, fitting, open_run, rank, read_object, read_result
 from thence.sim.replay import branch, replay, resume
 from thence.sim.run import SimulationOrchestrator, TurnProgress
 from thence.sim.run_folder import count_events
@@ -63,7 +63,7 @@ def list_command(root: str | None) -> None:
     """List the runs, the newest first.
 
     A run is running, completed, failed, interrupted (by Ctrl-C, or by the program that ran it), or
-    killed: its process ended without a word.
+    killed: its process ended without a word, or unreadable.
     """
     out = current()
     folder = Path(root or out.settings.runs)
@@ -116,8 +116,11 @@ def run_entries(root: Path) -> Iterator[dict[str, Any]]:
         config = read_object(folder / "config.json")
         vocabulary = read_object(folder / ".thence" / "log.json").get("vocabulary")
         if vocabulary == "sim" or (folder / "config.json").is_file():
-            state = _state(folder, config, read_object(folder / "result.json"))
-            yield {**state, "events": count_events(folder), **_origin(config)}
+            state = _state(folder, config, read_result(folder))
+            try:
+                yield {**state, "events": count_events(folder), **_origin(config)}
+            except OSError:  # such as another user's, which hides no other run
+                yield {**state, "status": "unreadable", "events": 0}
 
 
 def summary(run: RecordedRun) -> dict[str, Any]:
@@ -152,7 +155,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
 def _state(folder: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     name = _member(_member(config, "scenario"), "simulation").get("name", folder.name)
     status = result.get("status") or outcome(OS_DISK, folder)
-    return {"run_id": folder.name, "name": str(name), "status": str(status)}
+    return {"run_id": folder.name, "name": str(name), "status": status}
 
 
 def _origin(config: Mapping[str, Any]) -> dict[str, Any]:
