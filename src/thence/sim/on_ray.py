@@ -33,7 +33,8 @@ class RayPlayer:
 def play_on_ray(sweep: Sweep, jobs: int | None, address: str | None) -> None:
     """Plays the runs of a sweep on the cluster at an address, else in processes of this machine.
 
-    At most `jobs` are played at once; None is as many as fit. Raises ExtraMissing without Ray, ConnectionError where no cluster answers, and as `Sweep.play`.
+    At most `jobs` are played at once; None is as many as fit. Raises ExtraMissing without Ray,
+    ConnectionError where no cluster answers, and as `Sweep.play`.
     """
     with needs_extra("ray", "ray"):
         import ray
