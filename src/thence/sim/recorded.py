@@ -8,7 +8,7 @@ import json
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -257,7 +257,7 @@ def fitting(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
     return list(chosen)
 
 
-@cache
+@lru_cache
 def _columns_of(event_type: str) -> Mapping[str, str]:
     """Returns the columns that each event of a type has, by the members of its details."""
     if event_type == "STATE":
