@@ -106,6 +106,19 @@ def test_run_whose_events_are_lost_is_still_summed_up(tmp_path):
     assert (shown.code, "0 turns, 0 events" in shown.out) == (0, True)
 
 
+@pytest.mark.parametrize("final_state", [3, {"global": 1}])
+def test_final_values_of_other_types_are_no_values(run, tmp_path, final_state):
+    shutil.copytree(run.output_dir, tmp_path / "hurt")
+    file = tmp_path / "hurt" / "result.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"final_state": final_state}))
+    assert warm("sim", "show", "hurt", cwd=tmp_path).code == 0
+    for rows in ("runs", "turns"):
+        words = ("table", "hurt", "--rows", rows, "--output", f"{rows}.csv")
+        assert warm("sim", *words, cwd=tmp_path).code == 0
+    assert "agent/ada" not in (tmp_path / "runs.csv").read_text()
+    assert "agent/ada/money" in (tmp_path / "turns.csv").read_text()
+
+
 def test_running_and_killed_runs_are_listed_apart(tmp_path):
     def statuses():
         return {run["run_id"]: run["status"] for run in listed()}

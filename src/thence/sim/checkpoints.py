@@ -89,13 +89,10 @@ def read_checkpoints(folder: Path) -> Iterator[Checkpoint]:
     for path in sorted((folder / FOLDER).glob("turn-*.json"), reverse=True):
         try:
             data = path.read_bytes()
-        except OSError:
+            content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+            is_whole_file = sha256(content).hexdigest().encode() == digest
+            checkpoint = _decode(content) if is_whole_file else None
+        except (OSError, msgspec.MsgspecError):
             continue
-        content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
-        if sha256(content).hexdigest().encode() == digest:
-            try:
-                checkpoint = _decode(content)
-            except msgspec.MsgspecError:
-                continue
-            if checkpoint.version == VERSION:
-                yield checkpoint
+        if checkpoint is not None and checkpoint.version == VERSION:
+            yield checkpoint
