@@ -163,13 +163,14 @@ class Watch:
             for wait in self._waits.longer_than(RECORDED_AFTER_S):
                 if not wait.is_recorded:
                     wait.is_recorded = True
-                    _record(wait)
+                    waited_s = round(monotonic() - wait.since_s)
+                    logger().warning("still_waiting", component=wait.component, waited_s=waited_s)
             if self._on_wait is not None:
                 try:
                     self._name(self._on_wait)
                 except Exception as error:  # door: the host's own callback
                     self._on_wait = None
-                    _record_failed_callback(error)
+                    logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")
 
     def _name(self, on_wait: OnWait) -> None:
         waits = self._waits.longer_than(NAMED_AFTER_S)
@@ -194,15 +195,6 @@ def _runs_now(wait: Wait) -> bool:
     """Reports whether an awaited call runs on the loop's thread at this moment."""
     task = wait.task
     return task is not None and asyncio.current_task(task.get_loop()) is task
-
-
-def _record(wait: Wait) -> None:
-    waited_s = round(monotonic() - wait.since_s)
-    logger().warning("still_waiting", component=wait.component, waited_s=waited_s)
-
-
-def _record_failed_callback(error: Exception) -> None:
-    logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")
 
 
 class CallEnd(msgspec.Struct, frozen=True):
@@ -235,13 +227,13 @@ def in_new_thread(call: Callable[..., object], arguments: tuple[object, ...]) ->
     future: Future[CallEnd] = Future()
     future.set_running_or_notify_cancel()
 
-    def answer() -> object:
-        return taken_whole(call(*arguments))
-
     def work(run: Callable[[Callable[[], object]], object]) -> None:
         started_s = perf_counter()
         try:
-            end: tuple[object, BaseException | None] = run(answer), None
+            end: tuple[object, BaseException | None] = (
+                run(lambda: taken_whole(call(*arguments))),
+                None,
+            )
         except BaseException as raised:  # door: it is raised where the call's answer is awaited
             end = None, raised
         future.set_result(CallEnd(*end, perf_counter() - started_s))
@@ -503,6 +495,14 @@ def take_mark(error: BaseException) -> ComponentRef | None:
     """Removes and returns the component that an error is marked with; None without a mark."""
     component: ComponentRef | None = error.__dict__.pop(_MARK, None)
     return component
+
+
+def wrong_answer(operation: str, component: ComponentRef, answer: object, hint: str) -> ThenceError:
+    """Returns the error, marked, for an answer of a component that is of no use."""
+    cause = f"it returned {answer!r:.80}"
+    error = ThenceError(operation, place=f"of {component.name}", cause=cause, hint=hint)
+    mark_error(error, component)
+    return error
 
 
 def _close_coroutines(answers: Iterable[object]) -> None:

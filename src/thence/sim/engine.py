@@ -14,7 +14,7 @@ from thence.sim.models.actions import EVERYONE, HEARD, SAY
 from thence.sim.recorder import NOBODY, RunRecorder
 from thence.sim.roster import Roster, RosterChange
 from thence.sim.scenario import SimulationConfig
-from thence.sim.state import IMMUTABLE, State, own_copy
+from thence.sim.state import IMMUTABLE, State, VariableTable, own_copy
 from thence.sim.writer import logger
 
 if TYPE_CHECKING:
@@ -329,13 +329,19 @@ class Writes:
 
 
 def record_returned(
-    ledger: Ledger, recorder: RunRecorder, states: tuple[State, State], phase: str, all_ids: Ids
+    ledger: Ledger,
+    recorder: RunRecorder,
+    states: tuple[State, State | None],
+    phase: str,
+    accepted: Iterable[Accepted],
 ) -> None:
-    """Records changes that an engine made outside a view, as effects of all actions.
+    """Records changes that an engine made outside a view, as effects of all accepted actions.
 
-    `states` are the one before the call, and the one that the engine returned.
+    `states` are the one before the call, and the one that the engine returned, if any.
     """
     before, result = states
+    if result is None:
+        return
     if not isinstance(result, State):
         raise ThenceError(
             "could not take over the state",
@@ -347,19 +353,27 @@ def record_returned(
     changed = [index for index, (was, now, new) in enumerate(values) if new not in (was, now)]
     if not changed:
         return
-    _warn_of_unrecorded(ledger, recorder.turn, changed)
+    logger().warning(
+        "state_changed_outside_view",
+        turn=recorder.turn,
+        variables=[ledger.table[index].subject for index in changed],
+        hint="change variables through the view, so that their causes are known",
+    )
+    all_ids = tuple([applied.event_id for applied in accepted if applied.event_id])
     scope = WriteScope(f"{phase}-unrecorded", [[all_ids]])
     scope.writes.update({index: result.values()[index] for index in changed})
     View(ledger, recorder, scope).close()
 
 
-def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:
-    logger().warning(
-        "state_changed_outside_view",
-        turn=turn,
-        variables=[ledger.table[index].subject for index in changed],
-        hint="change variables through the view, so that their causes are known",
+def hearers(table: VariableTable, speaker: str, action: Action) -> list[str] | None:
+    """Returns the scopes of the agents that an action speaks to; None for another action."""
+    own, to = f"agent/{speaker}", action.payload.get("to")
+    if action.action_type != SAY or HEARD not in table.names(own):
+        return None
+    scopes = (
+        [scope for scope in table.scopes() if scope != own] if to == EVERYONE else [f"agent/{to}"]
     )
+    return [scope for scope in scopes if HEARD in table.names(scope)]
 
 
 def passed_on(view: View, action: Action) -> bool:
@@ -368,15 +382,13 @@ def passed_on(view: View, action: Action) -> bool:
     What agents hear is their variable `heard`, a list of (turn, speaker, text). An engine that
     overrides `apply_actions` calls this itself.
     """
-    table, to = view.ledger.table, action.payload.get("to")
-    if action.action_type != SAY or HEARD not in table.names(f"agent/{action.agent_id}"):
+    scopes = hearers(view.ledger.table, action.agent_id, action)
+    if scopes is None:
         return False
     entry = [view.turn, action.agent_id, str(action.payload.get("text", ""))]
-    own = f"agent/{action.agent_id}"
-    for scope in [f"agent/{to}"] if to != EVERYONE else table.scopes():
-        if HEARD in table.names(scope) and (to != EVERYONE or scope != own):
-            earlier = [heard for heard in view.get(scope, HEARD) if heard[0] == view.turn]
-            view.set(scope, HEARD, [*earlier, entry])
+    for scope in scopes:
+        earlier = [heard for heard in view.get(scope, HEARD) if heard[0] == view.turn]
+        view.set(scope, HEARD, [*earlier, entry])
     return True
 
 

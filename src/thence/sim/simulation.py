@@ -5,6 +5,7 @@ EventWriter. The components are made by the scenario, or given as objects.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from thence.core.event import Members
 from thence.errors import ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator, RecordedState, stream
-from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error
+from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, wrong_answer
 from thence.sim.checkpoints import Checkpoint, is_whole
 from thence.sim.component_classes import ComponentNotFound, build, component_class
 from thence.sim.engine import BaseEngine
@@ -28,7 +29,7 @@ from thence.sim.scenario_file import Problems, Source, parse_file
 from thence.sim.scenario_sections import TerminationSettings
 from thence.sim.sight import sights_of
 from thence.sim.state import GLOBAL, MAP, State, StateHistory
-from thence.sim.turn import Turn, TurnContext, policy_of
+from thence.sim.turn import Turn, TurnContext
 from thence.sim.worlds import World
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ def make_components(
             _make(config, "agents", agent.type, agent.params, agent.name) for agent in config.agents
         ]
     else:
-        _check_names(agents)
+        names: set[str] = set()
+        for agent in agents:
+            check_name(getattr(agent, "name", None), names)
+            names.add(agent.name)
     settings = config.engine
     if engine is None:
         engine = _make(config, "engines", settings.type, settings.params, "engine")
@@ -120,22 +124,6 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
         problems.raise_any()
 
 
-def _check_names(agents: Sequence[BaseAgent]) -> None:
-    seen: set[str] = set()
-    for agent in agents:
-        check_name(getattr(agent, "name", None), seen)
-        seen.add(agent.name)
-
-
-def models_of(config: SimulationConfig, outcomes: Outcomes) -> "Models | None":
-    """Returns the models that a run may ask; None without the section llm."""
-    if not config.llm.endpoints:
-        return None
-    from thence.sim.asking import Models
-
-    return Models(config.llm, outcomes, config.source.parent if config.source else None)
-
-
 # turns after which covers are forgotten where the scenario has no checkpoints
 COVER_TURNS = 10
 
@@ -165,7 +153,12 @@ class Simulation:
         self.config = config
         self.components = components
         self.outcomes = outcomes or Outcomes()
-        self.models = models_of(config, self.outcomes)
+        self.models: Models | None = None
+        if config.llm.endpoints:
+            from thence.sim import asking
+
+            folder = config.source.parent if config.source else None
+            self.models = asking.Models(config.llm, self.outcomes, folder)
         self._emit = emit
         self._waits = Waits()
         self._caller = Caller(config.simulation.threads, self._waits)
@@ -299,15 +292,11 @@ class Simulation:
             initial = world.placed(initial, lambda agent: stream(seed, agent, 0, "place"))
         engine = self.components.engine
         component = ComponentRef("the engine, initializing")
-        first_state = await self._caller.ask_one(
-            component, lambda: engine.initialize_state(initial)
-        )
+        initialize = partial(engine.initialize_state, initial)
+        first_state: Any = await self._caller.ask_one(component, initialize)
         if not isinstance(first_state, State):
-            raise ThenceError(
-                "could not take over the first state",
-                cause=f"initialize_state of the engine returned {first_state!r:.80}, not a State",
-                hint="return the state that it was given, or state.replace({…})",
-            )
+            hint = "return the state that it was given, or state.replace({…})"
+            raise wrong_answer("could not take over the first state", component, first_state, hint)
         start = (self.recorder.start_id,) if self.recorder.writes_decisions else ()
         self._ledger = Ledger(
             table,
@@ -323,10 +312,12 @@ class Simulation:
         self._context = TurnContext(
             roster=Roster(self.components.agents, self._ledger, self._reach),
             validator=self.components.validator,
-            retries=self.config.retries,
-            memory={},
             caller=self._caller,
-            failures=policy_of(self.config, self._known_failures),
+            retries=self.config.retries,
+            settings=self.config.simulation,
+            timeouts_s={each.name: each.timeout_s for each in self.config.agents if each.timeout_s},
+            known_failures=self._known_failures,
+            memory={},
         )
         if self.recorder.alterations:
             self._set_values()
@@ -383,14 +374,8 @@ class Simulation:
         component = ComponentRef("the engine, checking termination", lambda: state.causes)
         reason: Any = await self._caller.ask_one(component, lambda: engine.check_termination(state))
         if reason is not None and not isinstance(reason, str):
-            error = ThenceError(
-                "could not take the reason to end",
-                place=f"of turn {self.recorder.turn}",
-                cause=f"check_termination of the engine returned {reason!r:.80}",
-                hint="return the reason as text, or None to go on",
-            )
-            mark_error(error, component)
-            raise error
+            hint = "return the reason as text, or None to go on"
+            raise wrong_answer("could not take the reason to end", component, reason, hint)
         for condition in settings.termination:
             reason = reason or _reason_of(condition, state)
         if not reason and self.recorder.turn >= settings.max_turns:
