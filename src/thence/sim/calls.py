@@ -228,15 +228,12 @@ def in_new_thread(call: Callable[..., object], arguments: tuple[object, ...]) ->
     future.set_running_or_notify_cancel()
 
     def work(run: Callable[[Callable[[], object]], object]) -> None:
-        started_s = perf_counter()
+        answer, error, started_s = None, None, perf_counter()
         try:
-            end: tuple[object, BaseException | None] = (
-                run(lambda: taken_whole(call(*arguments))),
-                None,
-            )
+            answer = run(lambda: taken_whole(call(*arguments)))
         except BaseException as raised:  # door: it is raised where the call's answer is awaited
-            end = None, raised
-        future.set_result(CallEnd(*end, perf_counter() - started_s))
+            error = raised
+        future.set_result(CallEnd(answer, error, perf_counter() - started_s))
 
     thread = Thread(target=work, args=(copy_context().run,), name=_COMPONENT_THREAD, daemon=True)
     thread.start()

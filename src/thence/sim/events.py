@@ -19,7 +19,7 @@ from msgspec.structs import force_setattr
 from thence.core.clock import timestamp_of
 from thence.core.event import Members
 from thence.core.values.new_event import Causes, cause_ids
-from thence.core.values.payload import is_plain, is_scalar, repair
+from thence.core.values.payload import is_plain, repair
 from thence.errors import InvalidEvent
 from thence.replica import new_id, now
 
@@ -222,9 +222,6 @@ class MilestoneEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     event_type: str = "MILESTONE"
     milestone_type: str = ""
 
-    def is_plain(self) -> bool:
-        return True
-
 
 class DecisionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """A choice that an agent made."""
@@ -238,9 +235,6 @@ class DecisionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     old_value: Any = None
     new_value: Any = None
 
-    def is_plain(self) -> bool:
-        return is_scalar(self.old_value) and is_scalar(self.new_value)
-
 
 class ActionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """An action that an agent took, after a validator had accepted it."""
@@ -252,9 +246,6 @@ class ActionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     event_type: str = "ACTION"
     action_type: str = ""
     action_payload: dict[str, Any] = {}
-
-    def is_plain(self) -> bool:
-        return is_plain(self.action_payload)
 
 
 class StateEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
@@ -268,9 +259,6 @@ class StateEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     old_value: Any = None
     new_value: Any = None
     scope: str = "global"
-
-    def is_plain(self) -> bool:
-        return is_scalar(self.old_value) and is_scalar(self.new_value)
 
 
 class DetailEvent(TypedEvent, kw_only=True, frozen=True, gc=False):

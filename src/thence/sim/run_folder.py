@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from thence.core.values.payload import is_plain, repair
+from thence.core.values.payload import repair
 from thence.errors import FileBusy, RunGoesOn, RunIdTaken, ThenceError
 from thence.files import file_lock, replace_file
 
@@ -87,10 +87,7 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 def write_result(folder: Path, content: dict[str, Any]) -> None:
     """Replaces the result.json of a run, as `replace_file` does; what JSON lacks is repaired."""
-    try:
-        data = msgspec.json.encode(content if is_plain(content) else repair(content)[0])
-    except UnicodeEncodeError:  # of a lone surrogate, for which `is_plain` doesn't search
-        data = msgspec.json.encode(repair(content)[0])
+    data = msgspec.json.encode(repair(content)[0])
     replace_file(folder / "result.json", msgspec.json.format(data, indent=2) + b"\n")
 
 

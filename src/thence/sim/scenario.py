@@ -26,7 +26,7 @@ from thence.sim.component_classes import (
 )
 from thence.sim.models.actions import HEARD, DeclaredAction
 from thence.sim.models.settings import EndpointSettings, ModelSettings
-from thence.sim.scenario_file import KeyPath, Problems, Source, find_file, parse_file
+from thence.sim.scenario_file import KeyPath, Problems, Source, find_file, parse_file, put_setting
 from thence.sim.scenario_sections import (
     OF_LLM_SIM,
     AgentEntry,
@@ -44,7 +44,6 @@ from thence.sim.scenario_sections import (
     ValidatorEntry,
     VariableSettings,
 )
-from thence.sim.scenario_settings import put_setting
 from thence.sim.state import Declaration, Name, VariableTable
 from thence.sim.worlds import (
     POSITION,
@@ -205,7 +204,9 @@ class _Shapes:
             elif is_required:
                 self._problems.add((*path, key), "this key is missing", "add it")
                 fits = False
-        for key in value if _is_closed(kind) else ():
+        config = getattr(kind, "__struct_config__", None)
+        is_open = config is not None and not config.forbid_unknown_fields
+        for key in () if is_open else value:
             if key in keys:
                 continue
             hint = OF_LLM_SIM.get((path[-1:], key)) or _nearest(key, [*keys, *other_keys])
@@ -248,9 +249,16 @@ class _Reader:
             "events": sections.events,
             "state_variables": sections.state_variables,
             "agents": tuple(
-                agent
-                for index, entry in enumerate(sections.agents)
-                for agent in _agents(entry, self._data["agents"][index], self._location)
+                AgentSettings(
+                    name=name,
+                    type=entry.type,
+                    initial=_initial(entry, self._location),
+                    params=_params(raw, AgentEntry),
+                    timeout_s=entry.timeout_s,
+                    sight=entry.sight,
+                )
+                for entry, raw in zip(sections.agents, self._data.get("agents", ()), strict=True)
+                for name in _names(entry)
             ),
             "engine": _component(sections.engine, self._data.get("engine", {})),
             "validator": _component(sections.validator, self._data.get("validator", {})),
@@ -490,18 +498,6 @@ class _Reader:
             names_so_far.add((path[:-1], name))
 
 
-def _agents(entry: AgentEntry, raw: Mapping[str, Any], place: str) -> Iterator[AgentSettings]:
-    for name in _names(entry):
-        yield AgentSettings(
-            name=name,
-            type=entry.type,
-            initial=_initial(entry, place),
-            params=_params(raw, AgentEntry),
-            timeout_s=entry.timeout_s,
-            sight=entry.sight,
-        )
-
-
 def _names(entry: AgentEntry) -> list[str]:
     """Returns the names of an entry's agents: `ada`, or `ada-1`, `ada-2` … with a count."""
     if entry.count is None:
@@ -551,12 +547,6 @@ def _keys_of_class(kind: type) -> Mapping[str, tuple[Any, bool]] | None:
         for field in dataclasses.fields(kind)
         if field.init
     }
-
-
-def _is_closed(kind: type) -> bool:
-    """Reports whether a type refuses unknown keys, as dataclasses do here."""
-    config = getattr(kind, "__struct_config__", None)
-    return config is None or bool(config.forbid_unknown_fields)
 
 
 def _inner_values(kind: Any, value: object) -> Iterator[tuple[str | int, Any, object]]:

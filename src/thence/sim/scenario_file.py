@@ -137,6 +137,36 @@ def parse_file(path: Path) -> tuple[dict[str, Any], Source]:
     return copy.deepcopy(content), Source(str(path), lines)
 
 
+def put_setting(raw: dict[str, Any], key: str, value: object) -> tuple[KeyPath, str]:
+    """Puts a value where its key leads, and returns the path to it, and why it can't be or "".
+
+    A key is such as `engine.growth`. An item of a list is called by its `name`, or counted from 0:
+    `agents.ada.step`. A map that lacks is made: the reader of scenarios judges every key.
+    """
+    *parts, last = key.split(".")
+    path: KeyPath = ()
+    holder: Any = raw
+    for part in (*parts, last):
+        step: str | int = part
+        if isinstance(holder, list):
+            names = [item.get("name", "") if isinstance(item, dict) else "" for item in holder]
+            names += map(str, range(len(holder)))
+            if part not in names:
+                near = " or ".join(nearest(part, names, likeness=0))
+                return path, f"it has no {part!r}; the nearest is {near}"
+            step = names.index(part) % len(holder)
+        elif not isinstance(holder, dict):
+            return path, f"it is {holder!r:.60}, in which nothing can be set"
+        path = (*path, step)
+        if len(path) > len(parts):
+            holder[step] = value
+            break
+        if isinstance(step, str) and holder.get(step) is None:
+            holder[step] = {}
+        holder = holder[step]
+    return path, ""
+
+
 @lru_cache(maxsize=1)  # a sweep asks for each run, and reading takes a fifth of a short one
 def _read_text(text: str) -> tuple[Any, dict[KeyPath, int]]:
     """Returns the content of a YAML text, which nobody may change, and the line of each value."""
