@@ -494,10 +494,12 @@ def take_mark(error: BaseException) -> ComponentRef | None:
     return component
 
 
-def wrong_answer(operation: str, component: ComponentRef, answer: object, hint: str) -> ThenceError:
-    """Returns the error, marked, for an answer of a component that is of no use."""
-    cause = f"it returned {answer!r:.80}"
-    error = ThenceError(operation, place=f"of {component.name}", cause=cause, hint=hint)
+def wrong_answer(
+    component: ComponentRef, method: str, answer: object, kind: str, hint: str
+) -> ThenceError:
+    """Returns the error, marked, for what a method of a component returned in place of a kind."""
+    place, cause = f"of {component.name}", f"{method} returned {answer!r:.80}, not {kind}"
+    error = ThenceError("could not use the answer", place=place, cause=cause, hint=hint)
     mark_error(error, component)
     return error
 

@@ -330,12 +330,8 @@ _DICT_FIELDS = (
 
 def wrong_value(field: str, value: object, wording: str) -> InvalidEvent:
     """Returns the error for a field with a wrong value."""
-    return InvalidEvent(
-        "could not make the event",
-        place=f"field {field}",
-        cause=f"{value!r:.80} is not {wording}",
-        hint=f"pass {wording} as {field}",
-    )
+    cause, hint = f"{value!r:.80} is not {wording}", f"pass {wording} as {field}"
+    return InvalidEvent("could not make the event", place=f"field {field}", cause=cause, hint=hint)
 
 
 def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
@@ -373,12 +369,9 @@ def _check_id_and_time(event: Event) -> None:
 
 def _refuse_details(event: Event, details: Any) -> None:
     own = ", ".join((*event.fields, *(["extra"] if event.event_type == SystemEvent.kind else [])))
-    raise InvalidEvent(
-        "could not make the event",
-        place="field details",
-        cause=f"{event.event_type} has no place for {details!r:.80}",
-        hint=f"pass {own}, or build a base Event, which takes any details",
-    )
+    cause = f"{event.event_type} has no place for {details!r:.80}"
+    hint = f"pass {own}, or build a base Event, which takes any details"
+    raise InvalidEvent("could not make the event", place="field details", cause=cause, hint=hint)
 
 
 def _timestamp(value: Any) -> str:

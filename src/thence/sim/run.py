@@ -236,12 +236,9 @@ class SimulationOrchestrator:
 
     def _begin(self, alter: Mapping[str, object] | None) -> Simulation:
         if self.result is not None or (self._simulation and alter):
-            raise ThenceError(
-                "could not run",
-                place=self.run_id,
-                cause="this run has begun" if self.result is None else "this run has ended",
-                hint="make another SimulationOrchestrator",
-            )
+            cause = "this run has begun" if self.result is None else "this run has ended"
+            hint = "make another SimulationOrchestrator"
+            raise ThenceError("could not run", place=self.run_id, cause=cause, hint=hint)
         if self._simulation is None:
             self._altered = {**self._again.altered, **(alter or {})}
             is_resumed = self._again.folder is not None

@@ -31,12 +31,8 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
         suffix = "".join(secrets.choice(_ALPHABET) for _ in range(6))  # one of two billion
         run_id = f"{name}-{now}-{suffix}"
     if not _RUN_ID.fullmatch(run_id) or len(run_id) > _RUN_ID_CHARACTERS_MAX:
-        raise ThenceError(
-            "could not make a run folder",
-            place=repr(run_id),
-            cause="a run id has letters, digits, '_', '-' and '.' only",
-            hint="choose another run id",
-        )
+        cause, hint = "a run id has letters, digits, '_', '-' and '.' only", "choose another run id"
+        raise ThenceError("could not make a run folder", place=repr(run_id), cause=cause, hint=hint)
     folder = root / run_id
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -70,12 +66,8 @@ class RunHold:
         try:
             lock = file_lock(folder / "checkpoints" / ".lock")
         except FileBusy as error:
-            raise RunGoesOn(
-                "could not play on",
-                place=folder,
-                cause="the run goes on in another process",
-                hint="wait for its end, or stop it",
-            ) from error
+            cause, hint = "the run goes on in another process", "wait for its end, or stop it"
+            raise RunGoesOn("could not play on", place=folder, cause=cause, hint=hint) from error
         self.release = weakref.finalize(self, lock.close)
 
 

@@ -296,7 +296,8 @@ class Simulation:
         first_state: Any = await self._caller.ask_one(component, initialize)
         if not isinstance(first_state, State):
             hint = "return the state that it was given, or state.replace({…})"
-            raise wrong_answer("could not take over the first state", component, first_state, hint)
+            method = "initialize_state of the engine"
+            raise wrong_answer(component, method, first_state, "a State", hint)
         start = (self.recorder.start_id,) if self.recorder.writes_decisions else ()
         self._ledger = Ledger(
             table,
@@ -375,7 +376,8 @@ class Simulation:
         reason: Any = await self._caller.ask_one(component, lambda: engine.check_termination(state))
         if reason is not None and not isinstance(reason, str):
             hint = "return the reason as text, or None to go on"
-            raise wrong_answer("could not take the reason to end", component, reason, hint)
+            method = "check_termination of the engine"
+            raise wrong_answer(component, method, reason, "a text", hint)
         for condition in settings.termination:
             reason = reason or _reason_of(condition, state)
         if not reason and self.recorder.turn >= settings.max_turns:

@@ -115,10 +115,11 @@ class Turn:
         self._observed = Observed(partial(observation, ledger, recorder.turn))
         self._accepted: dict[str, list[Accepted]] = {}
         self._all_accepted: list[Accepted] = []
-        self._inaction: dict[str, list[str]] = {}
-        self._notices: dict[str, list[str]] = {}
         self._calls: dict[str, Ids] = {}
-        self._agents: tuple[BaseAgent, ...] = ()
+        roster = context.roster
+        # the events by which agents do nothing, and those that their decisions name, by agent
+        self._inaction, self._notices = roster.begin_turn(self.number, recorder.roster_change)
+        self._agents = roster.active
         self._accepts_all = (
             _takes_all(context.validator)
             and not recorder.writes_decisions
@@ -127,33 +128,19 @@ class Turn:
 
     async def play(self, engine: BaseEngine) -> State:
         """Plays the turn and returns the state after it."""
-        agents: Sequence[BaseAgent] = self._begin()
-        self._ledger.around = () if self._recorder.writes_decisions else (self._recorder.turn_id,)
+        ledger, recorder = self._ledger, self._recorder
+        agents: Sequence[BaseAgent] = self._agents
+        ledger.around = () if recorder.writes_decisions else (recorder.turn_id,)
         for attempt in range(self._context.retries + 1):
             refused_names = await self._attempt(agents, attempt)
             if not refused_names:
                 break
             agents = [agent for agent in agents if agent.name in refused_names]
-        self._ledger.around = ()
+        ledger.around = ()
         await self._apply(engine)
         await self._apply_rules(engine)
         self._context.roster.end_turn()
-        return self._ledger.state(self.number)
-
-    def _begin(self) -> tuple[BaseAgent, ...]:
-        """Ends the pauses that are due; returns the agents that take part."""
-        roster, recorder = self._context.roster, self._recorder
-
-        def resumed(change: RosterChange, causes: Ids) -> Ids:
-            return recorder.roster_change(change.kind, change.name, change.facts, causes)
-
-        roster.end_pauses(self.number, resumed)
-        for name, ids in roster.absent:
-            self._inaction[name] = list(ids)
-        for name, ids in roster.take_events().items():
-            self._notices[name] = list(ids)
-        self._agents = roster.active
-        return self._agents
+        return ledger.state(self.number)
 
     async def _attempt(self, agents: Sequence[BaseAgent], attempt: int) -> set[str]:
         """Gets the agents' decisions and their verdicts; returns the names of refused agents."""
@@ -375,7 +362,8 @@ class Turn:
         for place, verdict in enumerate(verdicts):
             if not isinstance(verdict, Verdict):
                 hint = "validate_action returns Verdict.accept() or Verdict.reject(reason)"
-                raise wrong_answer("could not take the verdict", component_at(place), verdict, hint)
+                component = component_at(place)
+                raise wrong_answer(component, "validate_action", verdict, "a Verdict", hint)
         return [
             (verdict, (*self._recorder.model_calls(state, 0, proposal.decided), *state.causes))
             for verdict, proposal, state in zip(verdicts, proposals, states, strict=True)
