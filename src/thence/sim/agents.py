@@ -166,8 +166,6 @@ class Accepted(msgspec.Struct, eq=False, gc=False):
     @property
     def phase(self) -> str:
         """The phase of the changes of the action."""
-        if not (self.ordinal or self.attempt):
-            return "apply0"
         return f"apply{self.ordinal}-{self.attempt}" if self.attempt else f"apply{self.ordinal}"
 
 
@@ -207,12 +205,9 @@ def as_action(step: str, value: object) -> Action:
     try:
         return msgspec.convert(value, Action)
     except msgspec.ValidationError as error:
-        raise ThenceError(
-            "could not alter the decision",
-            place=f"at {step}",
-            cause=error,
-            hint='give an action, such as {"action_type": "give", "payload": {"to": "ben"}}',
-        ) from error
+        what, place = "could not alter the decision", f"at {step}"
+        hint = 'give an action, such as {"action_type": "give", "payload": {"to": "ben"}}'
+        raise ThenceError(what, place=place, cause=error, hint=hint) from error
 
 
 class Owned:
@@ -391,10 +386,8 @@ class Observation(RecordedView):
 
     def copy(self) -> "Observation":
         """Returns an observation with the same reads, which reads of the original don't change."""
-        twin = type(self)(self.ledger, self.turn, self.agent_id)
+        twin = copy.copy(self)
         twin.reads = self.reads.copy()
-        twin.calls = self.calls
-        twin.rejections = self.rejections
         return twin
 
     def __getitem__(self, name: str) -> Any:

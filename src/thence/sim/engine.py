@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, final
 
+import msgspec
+
 from thence.errors import ThenceError
 from thence.sim.agents import Accepted, Action, BaseAgent, RecordedState, RecordedView
 from thence.sim.calls import ComponentRef, mark_error
@@ -23,27 +25,19 @@ if TYPE_CHECKING:
 Details = tuple[tuple[int, str, Mapping[str, object]], ...]
 
 
-class WriteScope:
+class WriteScope(msgspec.Struct, eq=False):
     """The reads and writes of one call, or of one rule in it.
 
     `inherited` are the provenances of what was read around it, looked at when they are needed.
     """
 
-    __slots__ = ("details", "inherited", "may_change", "phase", "reads", "roster", "writes")
-
-    def __init__(
-        self,
-        phase: str,
-        inherited: Iterable[Iterable[Ids]] = (),
-        may_change: Iterable[int] = (),
-    ) -> None:
-        self.phase = phase
-        self.inherited = inherited
-        self.may_change = may_change
-        self.reads: dict[int, Ids] = {}
-        self.writes: dict[int, object] = {}
-        self.details: Details = ()
-        self.roster: tuple[RosterChange, ...] = ()
+    phase: str
+    inherited: Iterable[Iterable[Ids]] = ()
+    may_change: Iterable[int] = ()
+    reads: dict[int, Ids] = {}
+    writes: dict[int, object] = {}
+    details: Details = ()
+    roster: tuple[RosterChange, ...] = ()
 
     def causes(self) -> dict[str, None]:
         """Returns the causes of a write of this call."""
@@ -151,15 +145,11 @@ class View(RecordedView):
 
     def _ask(self, change: RosterChange) -> None:
         if self._roster is None:
-            raise ThenceError(
-                f"could not have an agent {change.kind}",
-                place=f"agent {change.name}",
-                cause="this view is that of an action",
-                hint="do it in apply_engine_rules",
-            )
-        new_change = self._roster.ask(change, self.turn)
-        if new_change is not None:
-            self._scope.roster += (new_change,)
+            what, place = f"could not have an agent {change.kind}", f"agent {change.name}"
+            cause, hint = "this view is that of an action", "do it in apply_engine_rules"
+            raise ThenceError(what, place=place, cause=cause, hint=hint)
+        if self._roster.ask(change, self.turn):
+            self._scope.roster += (change,)
 
     @contextmanager
     def rule(self, name: str, may_change: Iterable[tuple[str, str]] = ()) -> Iterator[None]:

@@ -97,8 +97,8 @@ class Roster:
         events, self._events = self._events, {}
         return absent, {name: [*ids] for name, ids in events.items()}
 
-    def ask(self, change: RosterChange, turn: int) -> RosterChange | None:
-        """Asks for a change after this turn; None if nothing would change.
+    def ask(self, change: RosterChange, turn: int) -> bool:
+        """Asks for a change after this turn; False if nothing would change.
 
         Raises ThenceError for a name that is unknown, or was used before, for an initial value
         that a variable can't hold, and for a pause that has ended already.
@@ -123,12 +123,12 @@ class Roster:
                 hint = "until is the turn in which the agent decides again"
                 raise ThenceError("could not pause", place=f"agent {name}", cause=cause, hint=hint)
             if self._paused_next.get(name, -1) == change.until:
-                return None
+                return False
             self._paused_next[name] = change.until
         elif self._paused_next.pop(name, -1) == -1:
-            return None
+            return False
         self._asked.append(change)
-        return change
+        return True
 
     def end_turn(self) -> None:
         """Makes the changes that were asked for in this turn."""

@@ -39,19 +39,12 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
         folder.mkdir()
         (folder / "checkpoints").mkdir()
     except OSError as error:
+        what = "could not make a run folder"
         if isinstance(error, FileExistsError) and folder.is_dir():
-            raise RunIdTaken(
-                "could not make a run folder",
-                place=folder,
-                cause="it is there already",
-                hint="choose another run id, or leave it out",
-            ) from error
-        raise ThenceError(
-            "could not make a run folder",
-            place=folder,
-            cause=error.strerror or error,
-            hint="choose an output root that can be written",
-        ) from error
+            cause, hint = "it is there already", "choose another run id, or leave it out"
+            raise RunIdTaken(what, place=folder, cause=cause, hint=hint) from error
+        cause, hint = error.strerror or str(error), "choose an output root that can be written"
+        raise ThenceError(what, place=folder, cause=cause, hint=hint) from error
     return folder
 
 

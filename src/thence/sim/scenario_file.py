@@ -7,6 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from thence.core.nearest import nearest
 from thence.errors import ScenarioError
 from thence.yaml import BYTES_MAX, reader
@@ -14,21 +16,23 @@ from thence.yaml import BYTES_MAX, reader
 KeyPath = tuple[str | int, ...]
 
 
-class Source:
-    """The positions of a scenario's values: the file's name, the line of each path."""
+class Source(msgspec.Struct, eq=False):
+    """The positions of a scenario's values: the file's name, the line of each path.
 
-    def __init__(self, file: str = "", lines: Mapping[KeyPath, int] | None = None) -> None:
-        self.file = file
-        self.settings: dict[KeyPath, str] = {}  # whose values are not the file's, by their paths
-        self._lines = lines or {}
+    `settings` are the keys of settings, whose values are not the file's, by their paths.
+    """
+
+    file: str = ""
+    lines: Mapping[KeyPath, int] = {}
+    settings: dict[KeyPath, str] = {}
 
     def line(self, path: KeyPath) -> int:
         """Returns the line of a value, or of the nearest value around it; 0 if unknown."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.settings:
                 return 0
-            if path[:end] in self._lines:
-                return self._lines[path[:end]]
+            if path[:end] in self.lines:
+                return self.lines[path[:end]]
         return 0
 
 

@@ -95,11 +95,10 @@ def restore_components(components: Components, states: Mapping[str, Any]) -> Non
             continue
         set_state = getattr(component, "set_state", None)
         if set_state is None:
+            cause = f"{type(component).__name__} has get_state and no set_state"
+            hint = "add set_state(state), which takes what get_state returned"
             raise ThenceError(
-                "could not go on from a checkpoint",
-                place=name,
-                cause=f"{type(component).__name__} has get_state and no set_state",
-                hint="add set_state(state), which takes what get_state returned",
+                "could not go on from a checkpoint", place=name, cause=cause, hint=hint
             )
         set_state(states[name])
 
