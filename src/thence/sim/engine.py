@@ -214,14 +214,11 @@ class View(RecordedView):
 
     def _close(self, scope: WriteScope) -> None:
         ledger, recorder = self.ledger, self._recorder
-        if not recorder.writes_decisions:
-            writes = scope.writes
-            if recorder.alterations:
-                writes = {n: self._altered(n, value, scope.phase) for n, value in writes.items()}
-            for index, value in writes.items():
+        if not (recorder.writes_decisions or recorder.alterations):  # nothing names a change
+            for index, value in scope.writes.items():
                 ledger.values[index] = value
             if ledger.world is not None:
-                ledger.follow(writes, recorder.add_causes)
+                ledger.follow(scope.writes, recorder.add_causes)
             return
         causes: Iterable[str] = scope.causes()
         for change in scope.roster:
@@ -234,48 +231,34 @@ class View(RecordedView):
                 f"{scope.phase}-{calculation}", self.agent_id, ledger.table[index]
             )
             recorder.detail(calculation, values, step, causes)
-        write = self._write if recorder.writes_states else self._set
         for index in sorted(scope.writes):
-            write(index, scope.writes[index], scope.phase, causes)
+            self._write(index, scope.writes[index], scope.phase, causes)
         unchanged = [index for index in scope.may_change if index not in scope.writes]
         recorder.add_causes(ledger.provenance, unchanged, causes)
         if ledger.world is not None:
             ledger.follow((*scope.writes, *unchanged), recorder.add_causes)
 
     def _write(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
-        """Sets a variable; a STATE records its change."""
-        ledger, recorder = self.ledger, self._recorder
-        variable, old = ledger.table[index], ledger.values[index]
-        step = recorder.state_step(phase, self.agent_id, variable)
-        if value != old:
-            value = recorder.alterations.value(step, value)
-        if value == old:
-            ledger.provenance[index] = recorder.provenance(causes)
-            return
-        all_causes = recorder.lineage.join(tuple(causes), ledger.provenance[index])
-        event_id = recorder.state(variable, old, value, step, all_causes)
-        ledger.values[index] = value
-        ledger.provenance[index] = (event_id,)
+        """Sets a variable, to the altered value if there is one; a STATE records its change.
 
-    def _set(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
-        """Sets a variable where no STATE is written; its action represents the change.
-
-        A rule's change is represented by the causes that its STATE would have.
+        Where no STATE is written, its action represents the change; a rule's change is represented
+        by the causes that its STATE would have.
         """
         ledger, recorder = self.ledger, self._recorder
-        value = self._altered(index, value, phase)
-        if self._accepted is None and value != ledger.values[index]:
-            causes = recorder.with_turn(causes)
+        variable, old = ledger.table[index], ledger.values[index]
+        if recorder.writes_states or recorder.alterations:
+            step = recorder.state_step(phase, self.agent_id, variable)
+            if value != old:
+                value = recorder.alterations.value(step, value)
         ledger.values[index] = value
+        if value != old and recorder.writes_states:
+            all_causes = recorder.lineage.join(tuple(causes), ledger.provenance[index])
+            event_id = recorder.state(variable, old, value, step, all_causes)
+            ledger.provenance[index] = (event_id,)
+            return
+        if value != old and self._accepted is None:
+            causes = recorder.with_turn(causes)
         ledger.provenance[index] = recorder.provenance(causes)
-
-    def _altered(self, index: int, value: object, phase: str) -> object:
-        """Returns the value to set: the given one, or that of an altered STATE."""
-        alterations = self._recorder.alterations
-        if not alterations:
-            return value
-        step = self._recorder.state_step(phase, self.agent_id, self.ledger.table[index])
-        return value if value == self.ledger.values[index] else alterations.value(step, value)
 
 
 class Writes:

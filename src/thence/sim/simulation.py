@@ -324,7 +324,6 @@ class Simulation:
         self.history.append(self._ledger.state(0))
 
     async def close(self) -> None:
-        """Closes the connections to models."""
         if self.models is not None:
             await self.models.close()
 
