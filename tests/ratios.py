@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 ROUNDS_MIN = 3
 ROUNDS_MAX = 10
+TRIES_MAX = 5
 
 
 class Ratio(NamedTuple):
@@ -39,6 +40,19 @@ def ratio(measured: Callable[[], float], yardstick: Callable[[], float], bound: 
         found = Ratio(least_s, min(found.yardstick_s, yardstick()), found.rounds + 1)
     print(found)
     return found
+
+
+def least_s(measured: Callable[[], float], bound_s: float) -> float:
+    """Measure until the bound is held, at most five times; return the least, in seconds.
+
+    A machine that stands still once adds to one time, and what is truly slower is so in each.
+    """
+    least = measured()
+    for _ in range(TRIES_MAX - 1):
+        if least < bound_s:
+            break
+        least = min(least, measured())
+    return least
 
 
 @contextmanager

@@ -104,14 +104,18 @@ def test_errors_that_hang_together_are_handled_together(log, how):
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_an_error_that_several_tasks_receive_names_in_each_its_own_step(log, is_async):
+    begun = []
+
     async def work(ready):
         step = thence.step("job", log=log)
         try:
             if is_async:
                 async with step as taken:
+                    begun.append(taken)
                     await ready
             else:
                 with step as taken:
+                    begun.append(taken)
                     await ready
         except ConnectionError:
             return taken, log.append("gave.up").caused_by
@@ -128,7 +132,8 @@ def test_an_error_that_several_tasks_receive_names_in_each_its_own_step(log, is_
     async def main():
         ready = asyncio.get_running_loop().create_future()
         jobs = [asyncio.create_task(work(ready)) for _ in range(5)]
-        await asyncio.sleep(0.1 if is_async else 0)  # until the steps have begun
+        while len(begun) < len(jobs):  # noqa: ASYNC110
+            await asyncio.sleep(0)
         ready.set_exception(ConnectionError("lost"))
         return await asyncio.gather(*jobs), await bystand(ready)
 

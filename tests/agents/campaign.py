@@ -24,7 +24,7 @@ import thence
 from thence.agents.intake import take_in
 from thence.otel import SpanProcessor
 
-HOOK_S_MAX = 0.04
+HOOK_TIMES_MAX = 3.0  # of what a hook takes here
 INTAKE_S_MAX = 0.03
 # of the calls in which a taking in writes, syncs and removes
 CALLS_MAX = 30
@@ -47,6 +47,14 @@ class Campaign:
         self.begun: set[str] = set()
         self.seen: Counter[str] = Counter()
         self.dies_at = 0
+        self.hook_s_max = HOOK_TIMES_MAX * min(self._hook_s() for _ in range(3))
+
+    def _hook_s(self) -> float:
+        begun_s = time.monotonic()
+        prompt, child = self._fire()
+        assert child.wait(WAIT_S) == 0
+        self.prompts.add(prompt)
+        return time.monotonic() - begun_s
 
     def round(self) -> None:
         """Fire hooks at once, take in beside them or record spans, and kill what still runs."""
@@ -79,7 +87,7 @@ class Campaign:
 
     def _ended(self, child: subprocess.Popen[bytes]) -> int:
         try:
-            return child.wait(self.chance.random() * HOOK_S_MAX)
+            return child.wait(self.chance.random() * self.hook_s_max)
         except subprocess.TimeoutExpired:
             child.kill()
             return child.wait(WAIT_S)

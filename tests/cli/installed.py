@@ -92,6 +92,46 @@ def begin(*words: object, cwd: Path, **env: str) -> subprocess.Popen[str]:
     )
 
 
+# runs a command, and sends a signal to its process as it calls a function for the n-th time
+SIGNALLED = """
+import os, sys
+from thence.cli.main import main
+name, count, number, *words = sys.argv[1:]
+calls = 0
+def watch(frame, event, function):
+    global calls
+    called = {"call": frame.f_code.co_name, "c_call": getattr(function, "__qualname__", "")}
+    if called.get(event) == name:
+        calls += 1
+        if calls == int(count):
+            sys.setprofile(None)
+            os.kill(os.getpid(), int(number))
+sys.setprofile(watch)
+sys.exit(main(words))
+"""
+_INSIDE = """
+import sys
+
+class Inside:
+    def find_spec(self, name, path=None, target=None):
+        if name == "thence.cli.frame":
+            sys.meta_path.remove(self)
+            print("inside", flush=True)
+
+sys.meta_path.insert(0, Inside())
+from thence.cli.main import main
+sys.exit(main())
+"""
+
+
+def begun(*arguments: object, cwd: Path, **env: str) -> subprocess.Popen[str]:
+    """Start the command; return once it has begun, from when on it takes a Ctrl-C quietly."""
+    process = begin(sys.executable, "-c", _INSIDE, *arguments, cwd=cwd, **env)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "inside\n"
+    return process
+
+
 def in_shell(script: str, cwd: Path) -> Ended:
     """Run a script, in which a pipe fails where one of its programs does."""
     return ran("bash", "-o", "pipefail", "-c", script, cwd=cwd)
@@ -110,6 +150,7 @@ def on_terminal(
     answer: tuple[bytes, bytes] | None = None,
     answers: Sequence[tuple[bytes, bytes]] = (),
     out: Path | None = None,
+    program: Sequence[str] = (str(THENCE),),
     **env: str,
 ) -> tuple[int, str]:
     """Run the command on a terminal of its own; return its exit code and what it showed.
@@ -117,7 +158,7 @@ def on_terminal(
     Ctrl-C is typed when what matches `interrupt` is shown: not for a question, since Python may
     miss it as it begins to read. With `answer`, a question and a line, the line is typed whenever
     the question is the end of what is shown; `answers` are typed once each, in order. With `out`
-    that file is its stdout.
+    that file is its stdout; `program` runs in place of the command.
     """
     pid, terminal = pty.fork()
     if not pid:
@@ -126,7 +167,7 @@ def on_terminal(
             os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT), 1)
         signal.alarm(_WAIT_S)  # outlives the exec, and ends the command
         size = {"COLUMNS": str(columns), "LINES": "40"} if columns else {}
-        os.execve(THENCE, [str(THENCE), *arguments], environment(**size, **env))
+        os.execve(program[0], [*program, *arguments], environment(**size, **env))
     shown = b""
     while True:
         try:

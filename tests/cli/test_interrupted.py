@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, Ended, begin, in_python, thence
+from tests.cli.installed import SIGNALLED, THENCE, Ended, begin, in_python, thence
 from tests.cli.test_sync_commands import User, ada
 from tests.cli.test_sync_trouble import pointed
 from tests.server.team.lines import lines
@@ -16,23 +16,6 @@ from tests.server.team.team_server import team_server
 __all__ = ["ada"]  # a fixture
 EVENTS = 40
 ENDS_S = 60
-# runs a command, and sends a signal to its process as it calls a function for the n-th time
-SIGNALLED = """
-import os, sys
-from thence.cli.main import main
-name, count, number, *words = sys.argv[1:]
-calls = 0
-def watch(frame, event, function):
-    global calls
-    called = {"call": frame.f_code.co_name, "c_call": getattr(function, "__qualname__", "")}
-    if called.get(event) == name:
-        calls += 1
-        if calls == int(count):
-            sys.setprofile(None)
-            os.kill(os.getpid(), int(number))
-sys.setprofile(watch)
-sys.exit(main(words))
-"""
 # the copying by SQLite, the check of a line, the steps by which a file takes its place
 CALLS = [
     ("backup", "Backup.step", 1),

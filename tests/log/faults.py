@@ -10,7 +10,7 @@ from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import CURRENT
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class ShortDisk(Disk):

@@ -27,7 +27,7 @@ MISSING = (
     "To leave these tests out: make test ARGS=\"-k 'not postgres'\""
 )
 EPOCH = "0123456789abcdef"
-ENDS_S = 30
+ENDS_S = 60
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 _USERS = ("postgres", "nobody")
 _TEMPLATE = "server"

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 from tests.cli.installed import THENCE, environment
 
-ENDS_S = 10
+ENDS_S = 60
 
 _APP = """
 import socket, sys, json

@@ -186,7 +186,7 @@ ends = []
 for _ in range(20):
     child = os.fork()
     if child == 0:  # one that is bound ends, and says where it was
-        faulthandler.dump_traceback_later(5, exit=True)
+        faulthandler.dump_traceback_later(50, exit=True)
         EventFilter(limit=4)
         os._exit(0)
     ends.append(os.waitpid(child, 0)[1])

@@ -209,8 +209,8 @@ def test_result_is_json_whatever_the_world_holds(tmp_path, kind, value, held):
     assert msgspec.json.decode(content)["final_state"]["global"]["mood"] == held
 
 
-TIMEOUT_S = 0.2
-WAIT_S = 30
+TIMEOUT_S = 0.7
+WAIT_S = 60
 KINDS = {
     "raises": "raised",
     "hangs": "timed_out",
@@ -220,8 +220,8 @@ KINDS = {
     "nonsense": "nonsense",
     "returns_error": "nonsense",
 }
-# only ada has a timeout: on a busy machine a quick agent may take long
-ADA = {"name": "ada", "type": "trader", "goods": [], "places": [], "timeout_s": TIMEOUT_S}
+# only ada has a timeout, a long one unless she hangs: on a busy machine a quick agent may take long
+ADA = {"name": "ada", "type": "trader", "goods": [], "places": []}
 
 
 class Fails:
@@ -275,11 +275,15 @@ def fails():
         each.free.set()
 
 
-def settings(policy, turns=3, **more):
+def settings(policy, turns=3, timeout_s=WAIT_S, **more):
     return config(
-        agents=[ADA],
+        agents=[{**ADA, "timeout_s": timeout_s}],
         simulation={"name": "toy", "max_turns": turns, "on_agent_error": policy, **more},
     )
+
+
+def timeout_of(way):
+    return TIMEOUT_S if KINDS[way] == "timed_out" else WAIT_S
 
 
 def events_of(folder):
@@ -295,7 +299,7 @@ def events_of(folder):
 def test_policy_decides_what_follows_a_failure(tmp_path, fails, policy, way):
     answer = fails(way)
     agents = [Doer("ada", answer), Doer("ben", always(add()))]
-    run = orchestrator(tmp_path, agents, given=settings(policy))
+    run = orchestrator(tmp_path, agents, given=settings(policy, timeout_s=timeout_of(way)))
     result = run.run()
     events, steps = events_of(run.output_dir)
     if policy == "fail":
@@ -347,7 +351,8 @@ def test_inaction_and_next_decision_name_the_failure(fails):
 @pytest.mark.promise("O9a")
 def test_agent_that_still_hangs_is_not_entered_twice(fails):
     answer = fails("hangs")
-    events, _ = played(settings("skip", turns=4), [Doer("ada", answer), Doer("ben", always(None))])
+    agents = [Doer("ada", answer), Doer("ben", always(None))]
+    events, _ = played(settings("skip", turns=4, timeout_s=TIMEOUT_S), agents)
     assert answer.turns == [1, 2]
     assert {"2.failed.ada.0", "3.failed.ada.0", "4.failed.ada.0"} <= events.keys()
 
@@ -357,7 +362,8 @@ def test_agent_that_still_hangs_is_not_entered_twice(fails):
 def test_known_failure_is_recorded_again_and_the_agent_not_called(fails, way):
     answer = fails(way)
     ben = always(add())
-    first, _ = played(settings("skip"), [Doer("ada", answer, remembers=True), Doer("ben", ben)])
+    agents = [Doer("ada", answer, remembers=True), Doer("ben", ben)]
+    first, _ = played(settings("skip", timeout_s=timeout_of(way)), agents)
     known = {"2.failed.ada.0": dict(first["2.failed.ada.0"].details)}
     events = []
     again = Doer("ada", lambda seen: add() if seen["x"] == 0 or seen.turn != 2 else 1 / 0, True)
@@ -391,12 +397,12 @@ def test_validator_that_hangs_fails_the_run(tmp_path):
         def validate_action(self, action, state):
             free.wait()
 
-    assert f"{TIMEOUT_S} s" in failed_validator(tmp_path, Hanging())
+    assert f"{TIMEOUT_S} s" in failed_validator(tmp_path, Hanging(), TIMEOUT_S)
     free.set()
 
 
-def failed_validator(folder, validator):
-    words = {"given": settings("skip"), "timeout_s": TIMEOUT_S, "validator": validator}
+def failed_validator(folder, validator, timeout_s=WAIT_S):
+    words = {"given": settings("skip"), "timeout_s": timeout_s, "validator": validator}
     result = orchestrator(folder, [Doer("ada", always(add()))], **words).run()
     assert result.status == "failed"
     assert "the validator" in result.error

@@ -18,6 +18,7 @@ from thence.errors import CursorUnknown
 HEALTH = {"status": "ok", "protocol": [3], "version": "1", "time": "2026-01-01T00:00:00Z"}
 USERS = {"ada": "blue whale", "ben": "red fox"}
 TEAM = "atlas"
+HOLDS_S = 60
 HTML = b"<html><body>Please accept the terms of this network</body></html>"
 
 
@@ -231,7 +232,7 @@ class HostileServer:
 
     def _serve(self, connection):
         with connection, suppress(OSError):
-            connection.settimeout(20)
+            connection.settimeout(HOLDS_S)
             if self.then == "handshake":
                 connection.recv(65536)
                 self._drip(connection)
@@ -254,10 +255,11 @@ class HostileServer:
                 while self.then == "flood" and not self._ended.is_set():
                     connection.sendall(self.part)
                 if self.then == "hold":
-                    self._ended.wait(20)
+                    self._ended.wait(HOLDS_S)
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
-                connection.recv(65536)
+                while connection.recv(65536):  # bytes that are not read would end it by a reset
+                    continue
 
     def _drip(self, connection):
         at = 0

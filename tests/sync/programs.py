@@ -11,7 +11,7 @@ import thence
 from thence.log.storage.segment import current_path
 from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
-from thence.sync.target import SyncTarget, read_connection, write_target
+from thence.sync.target import SyncTarget, read_connection, sync_folder, write_target
 
 ENDS_S = 60
 _PROGRAM = Path(__file__).with_name("live_program.py")
@@ -46,6 +46,8 @@ class Program:
             store.save(log_in(self._url, self._user, PASSWORD, ca_file=self._ca_file))
 
     def start(self, ending: str = "stop") -> None:
+        for folder in self.folders:  # of a program that was killed
+            (sync_folder(folder) / "live.json").unlink(missing_ok=True)
         argv = [sys.executable, _PROGRAM, self.config, ending, *self.folders]
         with self._told.open("ab") as told:
             self._process = subprocess.Popen(argv, bufsize=0, stdin=subprocess.PIPE, stdout=told)

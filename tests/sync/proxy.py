@@ -16,7 +16,7 @@ KINDS = ("cut", "freeze", "double", "swap", "flip", "trickle")
 DELAY_S = 0.5
 RUN_BYTES = 16  # as many are sent twice, or change places with the next
 _PART_BYTES = 65_536
-_ENDS_S = 20
+_ENDS_S = 60
 
 
 class Fault(NamedTuple):

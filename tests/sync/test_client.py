@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.sync.http_servers import HTML, HostileServer, TeamServer, problem, told, whole
+from tests.sync.http_servers import HOLDS_S, HTML, HostileServer, TeamServer, problem, told, whole
 
 from thence.core.wire.messages import Cursors, Missing, Tokens
 from thence.errors import (
@@ -28,6 +28,7 @@ from thence.sync.target import SyncTarget
 
 LINE = b'{"event_id":"01A","event_type":"note"}'
 ACCESS, REFRESH = "token-of-access", "token-of-refresh"
+ENDLESS_S = 0.9 * HOLDS_S  # a request whose limit does not hold lasts as long as its server
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def to(tmp_path):
     """Make transports to servers, with a stored login, and close them in the end."""
     made = []
 
-    def transport(url, request_s=5.0):
+    def transport(url, request_s=60.0):
         store = CredentialStore(tmp_path / "config")
         login = Login(url, "ada", ACCESS, REFRESH)
         store.save(login)
@@ -148,7 +149,7 @@ def test_no_server_holds_a_request_for_longer_than_its_limit(to, answer, then):
         began = time.monotonic()
         with pytest.raises(ServerUnreachable):
             asked.batch([LINE])
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < ENDLESS_S
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -170,7 +171,7 @@ def test_answer_without_an_end_is_left(to, answer, part, kind):
         began = time.monotonic()
         with pytest.raises(kind):
             client.page("")
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < ENDLESS_S
 
 
 def test_server_that_takes_no_body_holds_no_request_for_longer_than_its_limit():
@@ -181,7 +182,7 @@ def test_server_that_takes_no_body_holds_no_request_for_longer_than_its_limit():
         began = time.monotonic()
         with pytest.raises(ServerUnreachable):
             c.ask("POST", "/", body=bytes(64_000_000))
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < ENDLESS_S
 
 
 @pytest.mark.promise("S8")
@@ -238,7 +239,7 @@ def test_dripping_handshake_holds_no_request(tmp_path):
         began = time.monotonic()
         with pytest.raises(ServerUnreachable):
             log_in(hostile.url.replace("http", "https"), "ada", "x", request_s=0.3)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < ENDLESS_S
 
 
 def test_server_that_only_begins_has_the_time_of_a_request_for_the_handshake(monkeypatch):

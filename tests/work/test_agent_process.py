@@ -266,7 +266,7 @@ def test_silent_agent_stalls_and_one_that_prints_or_commits_does_not(tmp_path):
 
 def test_output_keeps_an_agent_from_stalling(tmp_path):
     told = script(tmp_path, ["fork", "child", [["beat", "/dev/stdout"]]], ["hang"])
-    run = start(order(tmp_path, told, timeout_s=6.0, stall_s=3.0))
+    run = start(order(tmp_path, told, timeout_s=6.0, stall_s=5.5))
     while not (tmp_path / "output").stat().st_size:  # nobody polls before, so it stalls later
         time.sleep(0.01)
     assert ended(run).how == "timed_out"

@@ -49,12 +49,22 @@ class Project:
         self.packages = list(packages)
 
     def setup(self, *, agents=("coder",), review=(), limits=(), **more):
-        """Write the agents into the configuration; each follows the script."""
+        """Write the agents into the configuration; each follows the script.
+
+        The first of them has the limits: on a busy machine others may take long.
+        """
         config = self.folder / ".kittify/config.yaml"
         command = [sys.executable, str(AGENT), str(self.script), "{wp_id}", "{phase}"]
         told = {
             "backoff": 0.1,
-            "agents": {name: {"command": command, "stall": 60, **dict(limits)} for name in agents},
+            "agents": {
+                name: {
+                    "command": command,
+                    "stall": 600,
+                    **dict(limits if name == agents[0] else ()),
+                }
+                for name in agents
+            },
             "review": list(review),
             "implement": [name for name in agents if name not in review],
             **more,

@@ -47,9 +47,13 @@ def test_command_that_was_killed_is_completed_by_the_same_command(tmp_path):
     git(tmp_path, "init", "--quiet", "--bare", "--initial-branch", "main", os.fspath(remote))
     git(repo, "remote", "add", "origin", os.fspath(remote))
     git(repo, "push", "--quiet", "--set-upstream", "origin", "main")
-    start_s = time.monotonic()
-    done(repo, "status")
-    took_s = time.monotonic() - start_s
+
+    def status_s():
+        start_s = time.monotonic()
+        done(repo, "status")
+        return time.monotonic() - start_s
+
+    took_s = min(status_s() for _ in range(3))
 
     def twice(*command):
         """Kill a command, then type it again, which has to succeed."""

@@ -105,7 +105,7 @@ def test_agent_that_fails_is_tried_again_and_then_another_one(make):
 def test_work_that_is_not_handed_in_well_is_done_again(make, steps, limits, words):
     project = make({"WP01": []})
     project.tell(WP01=[steps, DO])
-    project.setup(limits=limits)
+    project.setup(agents=("hasty", "patient"), limits=limits, retries=0)
     ended = orchestrate(project)
     assert ended.code == 0, ended.err
     (error,) = project.events("ErrorLogged")

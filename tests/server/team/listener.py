@@ -10,7 +10,7 @@ from tests.server.team.stranger import Client
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-WAIT_S = 10
+WAIT_S = 60
 
 
 def live_token(client: Client) -> str:

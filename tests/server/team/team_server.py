@@ -19,7 +19,7 @@ from thence.server.team.invitations import Invitations
 from thence.server.team.logins import hashed
 
 PASSWORD = "correct horse"
-ENDS_S = 20
+ENDS_S = 60
 
 
 class TeamServer:

@@ -27,7 +27,7 @@ from thence.server.team.store import Store
 
 KEYS = "/api/v1/keys/"
 PAGES = ("/logs/{0}/events", "/logs/{0}/why/{1}", "/logs/{0}/events/{1}", "/runs/{0}", "/logs")
-WAIT_S = 20
+WAIT_S = 60
 
 
 def files_with(folder: Path, secret: str) -> list[Path]:

@@ -34,7 +34,7 @@ from thence.server.team.sqlite import SqliteDatabase, make_database
 
 PASSWORD = "correct horse"
 pytestmark = pytest.mark.usefixtures("engine")
-WAIT_S = 10
+WAIT_S = 60
 
 
 class World:

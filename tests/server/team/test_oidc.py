@@ -31,7 +31,7 @@ from thence.server.login_settings import OidcSettings
 from thence.server.team import oidc
 
 PLACE = "http://thence.test"  # the test's browser asks the server itself
-SOON_S = 5
+SOON_S = 0.9 * oidc.REQUEST_S
 SLOW_LOGINS = 8  # more than any threads of the server that answer others
 
 

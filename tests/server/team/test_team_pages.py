@@ -22,7 +22,7 @@ from thence.server.team.exchange import Exchange
 from thence.server.team.store import Store
 from thence.signing import SigningKey
 
-WAIT_S = 30
+WAIT_S = 60
 
 
 def events(client: Client, log: str) -> list[bytes]:

@@ -21,7 +21,7 @@ from tests.server.team.notices import ANN, SECRET, Node
 from tests.server.team.team_server import TeamServer, team_server
 from tests.server.team.test_team_pages import claim, push
 
-WAIT_S = 30
+WAIT_S = 60
 WORKERS = 3
 
 

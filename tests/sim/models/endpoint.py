@@ -142,17 +142,17 @@ class Endpoint:
 
     def __enter__(self) -> "Endpoint":
         self._thread.start()
-        assert self._ready.wait(30)
+        assert self._ready.wait(60)
         return self
 
     def wait_for(self, requests: int) -> None:
         """Waits until so many requests have come."""
         with self._came:
-            assert self._came.wait_for(lambda: len(self.requests) >= requests, 30)
+            assert self._came.wait_for(lambda: len(self.requests) >= requests, 60)
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._ended.set)
-        self._thread.join(30)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -9,6 +9,7 @@ from time import monotonic, time
 from typing import Any
 
 import pytest
+from tests.ratios import least_s
 from tests.sim.models.endpoint import Endpoint, Reply, completion
 
 from thence.files import file_lock
@@ -43,7 +44,7 @@ def answers_of(
 
 
 def test_no_more_requests_are_in_flight_than_the_endpoint_allows():
-    with Endpoint(delay_s=0.02) as endpoint:
+    with Endpoint(delay_s=0.1) as endpoint:
         answers = answers_of(endpoint.base_url, 30, concurrency=5)
     assert all(isinstance(answer, ModelAnswer) for answer in answers)
     assert endpoint.in_flight_max == 5
@@ -62,7 +63,7 @@ def test_concurrency_is_halved_once_when_the_endpoint_is_too_busy_and_grows_agai
 
     def script(body: dict[str, Any]) -> Reply:
         at_once.append(endpoint.in_flight)
-        return Reply(completion("yes"), delay_s=0.02)
+        return Reply(completion("yes"), delay_s=0.1)
 
     with Endpoint(script, fault="429_retry_after", faults=faults) as endpoint:
         answers = answers_of(endpoint.base_url, 300, concurrency=16)
@@ -110,7 +111,7 @@ def test_slots_of_a_killed_process_are_free(tmp_path):
         assert isinstance(blocked, TimeoutError)
         process.kill()
         process.wait(60)
-        (answer,) = answers_of(endpoint.base_url, 1, tmp_path, 30, concurrency=4)
+        (answer,) = answers_of(endpoint.base_url, 1, tmp_path, 60, concurrency=4)
     assert isinstance(answer, ModelAnswer)
 
 
@@ -122,21 +123,23 @@ def test_call_that_is_given_up_while_it_waits_leaves_its_turn(tmp_path):
         assert all(type(answer) is TimeoutError for answer in answers)
         for lock in locks:
             lock.close()
-        answers = answers_of(endpoint.base_url, 5, tmp_path, 30, concurrency=2)
+        answers = answers_of(endpoint.base_url, 5, tmp_path, 60, concurrency=2)
         assert all(isinstance(answer, ModelAnswer) for answer in answers)
 
 
 @pytest.mark.parametrize("is_shared", [False, True])
-def test_requests_a_minute_are_spaced(tmp_path, is_shared):
-    slots = tmp_path if is_shared else None
-    with Endpoint() as endpoint:
-        start_s = monotonic()
-        answers_of(endpoint.base_url, 30, slots, requests_per_minute=1_200)
-        if is_shared:  # the next process goes on where this one has ended
-            answers_of(endpoint.base_url, 10, slots, requests_per_minute=1_200)
-        time_s = monotonic() - start_s
+def test_requests_a_minute_are_spaced(tmp_path_factory, is_shared):
+    def asked_s() -> float:
+        slots = tmp_path_factory.mktemp("slots") if is_shared else None
+        with Endpoint() as endpoint:
+            start_s = monotonic()
+            answers_of(endpoint.base_url, 30, slots, requests_per_minute=1_200)
+            if is_shared:  # the next process goes on where this one has ended
+                answers_of(endpoint.base_url, 10, slots, requests_per_minute=1_200)
+            return monotonic() - start_s
+
     expected_s = (40 if is_shared else 30) * 60 / 1_200 - 1.0
-    assert expected_s * 0.9 < time_s < expected_s + 2
+    assert expected_s * 0.9 < least_s(asked_s, expected_s + 2) < expected_s + 2
 
 
 def test_pace_that_another_process_holds_is_waited_for_and_no_answer_is_lost(tmp_path):
@@ -151,12 +154,12 @@ def test_pace_that_another_process_holds_is_waited_for_and_no_answer_is_lost(tmp
         asked = asyncio.create_task(client.ask(QUESTION))
         start_s = monotonic()
         await asyncio.sleep(1.3)
-        assert monotonic() - start_s < 10
+        assert monotonic() - start_s < 25
         assert not endpoint.requests
         held.close()
         while not (endpoint.requests or asked.done()):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-        with file_lock(tmp_path / "local.pace"):
+        with file_lock(tmp_path / "local.pace", 30):
             answer = await asked
         await client.close()
         return answer
@@ -170,7 +173,7 @@ def test_pace_that_another_process_holds_is_waited_for_and_no_answer_is_lost(tmp
 def test_pace_that_cannot_be_read_begins_anew(tmp_path, content):
     (tmp_path / "local.pace").write_bytes(content)
     with Endpoint() as endpoint:
-        answers = answers_of(endpoint.base_url, 2, tmp_path, 30, requests_per_minute=6_000)
+        answers = answers_of(endpoint.base_url, 2, tmp_path, 60, requests_per_minute=6_000)
     assert all(isinstance(answer, ModelAnswer) for answer in answers)
     assert (tmp_path / "local.pace").stat().st_size == 16
 
@@ -179,20 +182,22 @@ def test_tokens_of_an_answer_are_waited_for_by_other_processes(tmp_path):
     with Endpoint() as endpoint:
         start_s = monotonic()
         for _ in range(3):
-            answers_of(endpoint.base_url, 1, tmp_path, 30, tokens_per_minute=3_000)  # 25 each
+            answers_of(endpoint.base_url, 1, tmp_path, 60, tokens_per_minute=3_000)  # 25 each
         assert monotonic() - start_s > 2 * 0.5 * 0.9
 
 
 def test_clock_that_was_set_back_holds_nobody(tmp_path):
     (tmp_path / "local.pace").write_bytes(struct.pack("<dd", time() + 3_600, time() + 3_600))
     with Endpoint() as endpoint:
-        answers = answers_of(endpoint.base_url, 2, tmp_path, 30, requests_per_minute=6_000)
+        answers = answers_of(endpoint.base_url, 2, tmp_path, 60, requests_per_minute=6_000)
     assert all(isinstance(answer, ModelAnswer) for answer in answers)
 
 
 def test_tokens_a_minute_are_waited_for():
-    with Endpoint() as endpoint:
-        start_s = monotonic()
-        answers_of(endpoint.base_url, 5, concurrency=1, tokens_per_minute=6_000)  # 25 each
-        time_s = monotonic() - start_s
-    assert 4 * 0.25 * 0.9 < time_s < 4 * 0.25 + 2
+    def asked_s() -> float:
+        with Endpoint() as endpoint:
+            start_s = monotonic()
+            answers_of(endpoint.base_url, 5, concurrency=1, tokens_per_minute=6_000)  # 25 each
+            return monotonic() - start_s
+
+    assert 4 * 0.25 * 0.9 < least_s(asked_s, 4 * 0.25 + 2) < 4 * 0.25 + 2
