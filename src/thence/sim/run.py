@@ -145,11 +145,8 @@ class SimulationOrchestrator:
         self._altered: dict[str, object] = {}
         self._lost_before = 0  # events, at the last checkpoint
         objects = {"agents": agents, "engine": engine, "validator": validator}
-        kinds = [kind for kind, component in objects.items() if component is not None]
-        parent, run = self._again.parent, self.run_id
-        self._run_config = run_config(
-            self.config, settings, run, parent=parent, given_as_objects=kinds
-        )
+        parent = self._again.parent
+        self._run_config = run_config(self.config, settings, self.run_id, parent, objects)
         if self._again.folder is None:
             write_config(self.output_dir, self._run_config)
         terms = msgspec.structs.asdict(settings)
@@ -455,14 +452,13 @@ def run_config(
     config: SimulationConfig,
     settings: EventSettings,
     run_id: str,
-    *,
     parent: Mapping[str, Any] | None,
-    given_as_objects: Sequence[str],
+    objects: Mapping[str, object],
 ) -> dict[str, Any]:
     """Returns the content of config.json: the scenario as given, and the settings in force.
 
-    `parent` is the run that this one branches from; `given_as_objects` are the kinds of components
-    that the scenario did not make.
+    `parent` is the run that this one branches from; `objects` are the components by kind, None
+    where the scenario made them.
     """
     source = str(config.source) if config.source else None
     content: dict[str, Any] = {
@@ -475,8 +471,8 @@ def run_config(
     if config.llm.endpoints:
         limits = ("cassette", "max_calls", "max_cost")
         content["llm"] = {name: getattr(config.llm, name) for name in limits}
-    if given_as_objects:
-        content["given_as_objects"] = list(given_as_objects)
+    if kinds := [kind for kind, component in objects.items() if component is not None]:
+        content["given_as_objects"] = kinds
     if parent is not None:
         content["parent"] = dict(parent)
     return content

@@ -315,7 +315,7 @@ class Simulation:
             caller=self._caller,
             retries=self.config.retries,
             settings=self.config.simulation,
-            timeouts_s={each.name: each.timeout_s for each in self.config.agents if each.timeout_s},
+            timeouts_s={one.name: one.timeout_s for one in self.config.agents if one.timeout_s},
             known_failures=self._known_failures,
             memory={},
         )
