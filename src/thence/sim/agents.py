@@ -73,17 +73,6 @@ class RandomStream(random.Random):
         data = b"".join(word.to_bytes(8, "little") for word in drawn)
         return int.from_bytes(data, "little") >> (count * _WORD_BITS - k)
 
-    def _randbelow(self, n: int) -> int:
-        """Returns an int from 0 up to `n`, as Python's own method would, of the same bits."""
-        bits = n.bit_length()
-        if bits > _WORD_BITS:
-            return self._randbelow_with_getrandbits(n)  # type: ignore[attr-defined, no-any-return]
-        shift = _WORD_BITS - bits
-        while True:
-            words = self._words or self._next_block()
-            if (number := words.pop() >> shift) < n:
-                return number
-
     def seed(self, *_: object, **__: object) -> None:
         """Raises TypeError: the key of a stream is its seed."""
         raise TypeError("a stream can't be seeded; draw from the stream of another purpose")

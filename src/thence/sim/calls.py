@@ -359,38 +359,32 @@ class Caller:
         arguments: tuple[object, ...],
         wait: "_Pending",
     ) -> object:
-        async with slots:
-            answer = await self._answer_of_thread(call, arguments, wait)
-        if _is_awaitable(answer):
-            return await _await_within(limit, cast(Awaitable[object], answer), wait)
-        return answer
-
-    async def _answer_of_thread(
-        self, call: Callable[..., object], arguments: tuple[object, ...], wait: "_Pending"
-    ) -> object:
         """Returns the answer of a call in a thread; the component's abandoned call ends first."""
         component = _component_of(call)
         key = id(component)
-        if (abandoned := self._abandoned.get(key)) is not None:
-            if not await wait.until_done(asyncio.wrap_future(abandoned[1])):
+        async with slots:
+            if (abandoned := self._abandoned.get(key)) is not None:
+                if not await wait.until_done(asyncio.wrap_future(abandoned[1])):
+                    return wait.failure()
+                del self._abandoned[key]
+            future = in_new_thread(call, arguments)
+            if not await wait.until_done(asyncio.wrap_future(future)):
+                self._abandoned[key] = (component, future)
                 return wait.failure()
-            del self._abandoned[key]
-        future = in_new_thread(call, arguments)
-        if not await wait.until_done(asyncio.wrap_future(future)):
-            self._abandoned[key] = (component, future)
-            return wait.failure()
-        outcome = future.result()
+        end = future.result()
         if key in self._quick_calls:
-            count = self._quick_calls[key][1] + 1 if outcome.time_s < SLOW_S else 0
+            count = self._quick_calls[key][1] + 1 if end.time_s < SLOW_S else 0
             self._quick_calls[key] = (component, count)
             if count >= QUICK_CALLS:
                 del self._quick_calls[key]
-        if isinstance(outcome.error, Exception):
-            mark_error(outcome.error, wait.component)
-            return CallFailure("raised", outcome.error)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.answer
+        if isinstance(end.error, Exception):
+            mark_error(end.error, wait.component)
+            return CallFailure("raised", end.error)
+        if end.error is not None:
+            raise end.error
+        if _is_awaitable(end.answer):
+            return await _await_within(limit, cast(Awaitable[object], end.answer), wait)
+        return end.answer
 
 
 class _Pending(msgspec.Struct, frozen=True):

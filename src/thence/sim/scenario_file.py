@@ -210,9 +210,8 @@ def _line_of(node: Any, kind: Literal["key", "item"], at: object) -> int:
 
 
 def _scalar(node: Any) -> Any:
-    if isinstance(node, bool) or node is None:
+    if node is None or isinstance(node, bool):
         return node
-    for kind in (int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return bool(node) if type(node).__name__ == "ScalarBoolean" else str(node)
+    if type(node).__name__ == "ScalarBoolean":  # one with an anchor is an int to Python
+        return bool(node)
+    return next((kind(node) for kind in (int, float) if isinstance(node, kind)), str(node))
