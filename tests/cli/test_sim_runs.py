@@ -121,3 +121,24 @@ def test_running_and_killed_runs_are_listed_apart(tmp_path):
     assert statuses() == {"going": "running", "copy": "killed"}
     going.close()
     assert statuses() == {"going": "interrupted", "copy": "killed"}
+
+
+def test_result_of_other_types_hides_no_run(run, tmp_path):
+    shutil.copytree(run.output_dir, tmp_path / "output" / "odd")
+    (tmp_path / "output" / "odd" / "result.json").write_text(
+        '{"status": ["x"], "reason": {"a": 1}, "error": 7}'
+    )
+    shown = warm("sim", "show", "odd", cwd=tmp_path)
+    assert (shown.code, shown.lines[:2]) == (0, ["odd", "  completed"])
+    listed = warm("sim", "list", cwd=tmp_path)
+    assert (listed.code, listed.lines[0].split()[0]) == (0, "completed")
+
+
+def test_run_that_can_not_be_read_hides_no_other_of_the_list(run, tmp_path):
+    shutil.copytree(run.output_dir, tmp_path / "output" / "trade")
+    shutil.copytree(run.output_dir, tmp_path / "output" / "away")
+    (tmp_path / "output" / "away" / "events.jsonl").unlink()
+    (tmp_path / "output" / "away" / "events.jsonl").mkdir()
+    listed = warm("sim", "list", cwd=tmp_path)
+    assert listed.code == 0
+    assert sorted(line.split()[0] for line in listed.lines) == ["completed", "unreadable"]

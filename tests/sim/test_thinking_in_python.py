@@ -146,6 +146,74 @@ def test_model_that_is_asked_at_no_endpoint_is_told(tmp_path):
     assert "there is no endpoint elsewhere" in failure
 
 
+class Terse(LLMAgent):
+    """Names its parameters as it likes."""
+
+    def messages(self, seen):
+        return [{"role": "user", "content": "x"}]
+
+    def action(self, text, seen):
+        return Action("give", {"to": "ben", "amount": int(text)})
+
+
+class TerseInspector(LLMValidator):
+    def messages(self, what, world):
+        return [{"role": "user", "content": "x"}]
+
+    def verdict(self, text, what, world):
+        return Verdict.accept()
+
+
+def test_methods_may_call_their_parameters_as_they_like(tmp_path):
+    with Endpoint(lambda body: "1") as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, policy="fail")
+        parts = {"agents": [Terse(name) for name in ("ann", "ben", "cleo")]}
+        result = run_of(scenario, max_turns=1, validator=TerseInspector(), **parts).run()
+    assert (result.status, result.error) == ("completed", None)
+    assert result.final_state["agent/ben"]["money"] == 12
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        (None, "not iterable"),
+        ("hi", "got `str`"),
+        ([], "length >= 1"),
+        ([{"role": "user"}], "missing required field `content`"),
+        ([{"role": "user", "content": 3}], "Expected `str`"),
+    ],
+)
+def test_messages_that_are_none_are_told_and_sent_nowhere(tmp_path, messages, reason):
+    agents = [Giver(name) for name in ("ann", "ben", "cleo")]
+    for agent in agents:
+        agent.messages = lambda observation: messages
+    with Endpoint(lambda body: "1") as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, policy="fail")
+        result = run_of(scenario, agents=agents).run()
+        assert endpoint.requests == []
+    begin = "agent ann failed: could not ask a model for ann in turn 1: messages returned"
+    assert result.error.startswith(begin)
+    assert reason in result.error
+    assert result.error.endswith('return [{"role": "user", "content": text}]')
+
+
+def test_engine_whose_change_is_async_is_told_rather_than_not_awaited(tmp_path):
+    class Late(Storm):
+        async def change(self, answer, view):
+            """Would change nothing."""
+
+    scenario = scripted(tmp_path, "script: []")
+    result = run_of(scenario, max_turns=1, engine=Late()).run()
+    assert "Late.change must not be async" in result.error
+
+
+def test_answers_of_no_use_to_an_engine_are_told_as_the_engines(tmp_path):
+    with Endpoint(lambda body: "ann three") as endpoint:
+        scenario = scripted(tmp_path, "script: []", endpoint.base_url)
+        result = run_of(scenario, max_turns=1, engine=Storm()).run()
+    assert "could not use the model's answers for the engine in turn 1" in result.error
+
+
 def scripted(tmp_path, keys, url="http://127.0.0.1:9/v1"):
     """Writes the village with ben, who follows a script, and two others who do nothing."""
     scenario = written(tmp_path, url)

@@ -16,7 +16,7 @@ from thence.sim.agents import BaseAgent
 from thence.sim.ledger import Ids, Ledger
 
 ChangeKind = Literal["added", "removed", "paused", "resumed"]
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class RosterChange(msgspec.Struct):
@@ -192,9 +192,19 @@ def check_name(name: object, taken: Iterable[str]) -> None:
     """Raises ScenarioError for a name that no agent can have, or that is taken."""
     cause = hint = ""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name == "-":
+<<<<<<< HEAD
         cause = f"{name!r} is no name for an agent"
         hint = "names have letters, digits, '_' and '-'; call super().__init__(name)"
     elif name in taken:
         cause = f"the name {name!r} stands twice"
     if cause:
         raise ScenarioError("could not take the agents", cause=cause, hint=hint)
+=======
+        cause = f"{name!r:.60} is no name for an agent"
+        hint = "names have 1 to 100 letters, digits, '_' and '-'; call super().__init__(name)"
+    elif name in taken:
+        cause, hint = f"the name {name!r} stands twice", "give each agent its own"
+    else:
+        return
+    raise ScenarioError("could not take the agents", cause=cause, hint=hint)
+>>>>>>> main

@@ -9,21 +9,22 @@ import traceback
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from sysconfig import get_path
 from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
-from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ThenceError
+from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
 from thence.sim.calls import ComponentRef, OnWait, take_mark
-from thence.sim.checkpoints import with_causes, write_checkpoint
+from thence.sim.checkpoints import lossy_part, with_causes, write_checkpoint
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel, level_of
 from thence.sim.outcomes import FILE as OUTCOMES
 from thence.sim.outcomes import Outcomes, read_outcomes
 from thence.sim.replay_input import ReplayInput
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_config, write_result
-from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario import SimulationConfig, expected
 from thence.sim.scenario_sections import AgentErrorPolicy, EventSettings
 from thence.sim.simulation import Simulation, make_components
 from thence.sim.state import State
@@ -178,6 +179,7 @@ class SimulationOrchestrator:
     ) -> RunResult | Coroutine[Any, Any, RunResult]:
         """Plays the run to its end: blocks in plain code, is awaited in a running loop.
 
+        For a type checker `asyncio.run(orchestrator.run_async())` has one type instead of two.
         `alter` maps steps to changes: None leaves a DECISION or ACTION out, any other value
         is set by the STATE of that step; config.json and the result record `alter`. After
         Ctrl-C the result has the status interrupted.
@@ -303,10 +305,13 @@ class SimulationOrchestrator:
         lost = self.event_writer.failed_count
         if not interval or (simulation.recorder.turn % interval and lost == self._lost_before):
             return
-        checkpoint = simulation.checkpoint()
-        if checkpoint is None:
-            return
         try:
+            checkpoint = simulation.checkpoint()
+            if checkpoint is None:
+                return
+            if lossy := lossy_part(checkpoint):
+                cause = f"JSON can't give back what {lossy}: no tuple, set or NaN"
+                raise ThenceError("could not write the checkpoint", cause=cause)
             await asyncio.to_thread(self.event_writer.flush)
             written = self.event_writer.written_causes
             if written((checkpoint.event_id,)) != (checkpoint.event_id,):
@@ -315,7 +320,11 @@ class SimulationOrchestrator:
             checkpoint = with_causes(checkpoint, written)
             write_checkpoint(self.output_dir, checkpoint)
         except ThenceError as error:
+<<<<<<< HEAD
             logger().warning("checkpoint_not_written", turn=checkpoint.turn, cause=str(error))
+=======
+            _warn("checkpoint_not_written", turn=simulation.recorder.turn, cause=str(error))
+>>>>>>> main
         else:
             simulation.recorder.checkpointed()
             self._lost_before = lost
@@ -412,7 +421,10 @@ def _error_line(error: Exception, component: str) -> str:
     if isinstance(error, ThenceError):
         return f"{component} failed: {described(error)}" + (f"; {error.hint}" if error.hint else "")
     frames = traceback.extract_tb(error.__traceback__)
-    location = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    # of a fault that shows here, or in random.choice, its caller's line says more
+    libraries = str(Path(__file__).parents[1]), get_path("stdlib")
+    users = [frame for frame in frames if not frame.filename.startswith(libraries)] or frames
+    location = f" ({Path(users[-1].filename).name}, line {users[-1].lineno})" if users else ""
     return f"{component} failed: {described(error)}{location}"
 
 
@@ -426,8 +438,16 @@ def read_config(scenario: SimulationConfig | Mapping[str, Any] | str | Path) -> 
 
 
 def with_changes(settings: _S, **values: Any) -> _S:
-    """Returns settings with the given values that are not None."""
+    """Returns settings with the given values that are not None; raises ScenarioError."""
     changes = {name: value for name, value in values.items() if value is not None}
+    types = {field.name: field.type for field in msgspec.structs.fields(settings)}
+    for name, value in changes.items():
+        try:
+            msgspec.convert(value, types[name])
+        except msgspec.ValidationError as error:
+            cause = f"{name} should be {expected(types[name])}, not {value!r:.60}"
+            operation, hint = "could not take an argument", "correct it, then run it again"
+            raise ScenarioError(operation, cause=cause, hint=hint) from error
     return msgspec.structs.replace(settings, **changes)
 
 
@@ -443,7 +463,7 @@ def event_settings(
         scenario,
         output_root=None if output_root is None else str(output_root),
         verbosity=None if verbosity is None else level_of(verbosity).name,
-        mode=None if mode is None else WriteMode(mode).value,
+        mode=None if mode is None else str(mode),
         **others,
     )
 

@@ -29,6 +29,7 @@ from thence.sim.models.settings import EndpointSettings, ModelSettings
 from thence.sim.scenario_file import KeyPath, Problems, Source, find_file, parse_file, put_setting
 from thence.sim.scenario_sections import (
     OF_LLM_SIM,
+    TYPES_OF_LLM_SIM,
     AgentEntry,
     AgentSettings,
     ComponentSettings,
@@ -55,11 +56,7 @@ from thence.sim.worlds import (
 
 S = TypeVar("S", bound=msgspec.Struct)
 _TYPES_WITH_BOUNDS = ("float", "int", "list")
-# maps of names in llm_sim
-_LISTS_OF_NAMED = (
-    ("agents",),
-    *(("state_variables", kind) for kind in ("agent_vars", "global_vars", "place_vars")),
-)
+_NAMES_SHOWN_MAX = 12
 _SECRETS = ("key", "api_key", "apikey", "token", "secret", "password", "authorization")
 _LISTS = (list, tuple, set, frozenset, Sequence)
 _WORDS: Mapping[type, str] = {
@@ -181,13 +178,23 @@ class _Shapes:
                 hint = f"names have letters, digits{dash} only, 100 at most"
                 self._problems.add(path, f"{value!r:.60} is no name", hint)
             else:
-                is_map = isinstance(value, dict) and path in _LISTS_OF_NAMED
-                hint = "write - {name: …, …} for each entry" if is_map else ""
-                self._problems.add(path, f"should be {_expected(kind)}, not {value!r:.60}", hint)
+                self._add_misfit(kind, value, path)
             return False
         if keys is not None:
             self._fitting.setdefault(kind, []).append((path, result))
         return True
+
+    def _add_misfit(self, kind: Any, value: object, path: KeyPath) -> None:
+        """Records a value of another type; of a map of names, as in llm_sim, its entries too."""
+        hint = TYPES_OF_LLM_SIM.get(str(value), "") if path[-1:] == ("type",) else ""
+        entry = next(iter(typing.get_args(kind)), None)
+        parts = value if isinstance(value, dict) else {}
+        if parts and (keys := _keys_of(entry)):
+            hint = f"write - {{{next(iter(keys))}: …, …}} for each entry"
+        self._problems.add(path, f"should be {expected(kind)}, not {value!r:.60}", hint)
+        for name, part in parts.items():
+            if isinstance(part, dict) and hint.startswith("write - {name"):
+                self.check(entry, {"name": name, **part}, (*path, name))
 
     def _check_keys(
         self,
@@ -295,7 +302,19 @@ class _Reader:
         """Checks the keys of components against their parameters, even if other keys are wrong."""
         data = self._data
         agents = data.get("agents")
+<<<<<<< HEAD
         for index, entry in enumerate(agents if isinstance(agents, list) else ()):
+=======
+        entries = enumerate(agents) if isinstance(agents, list) else ()
+        for index, entry in agents.items() if isinstance(agents, dict) else entries:
+            if (
+                isinstance(entry, dict)
+                and isinstance(agents, list)
+                and entry.get("type") == "llm_agent"
+                and "prompt_file" in entry
+            ):
+                self._take_prompt(entry, index)
+>>>>>>> main
             self._check_component("agents", entry, ("agents", index), AgentEntry)
         self._check_component("engines", data.get("engine"), ("engine",), EngineEntry)
         self._check_component("validators", data.get("validator"), ("validator",), ValidatorEntry)
@@ -312,7 +331,7 @@ class _Reader:
             cls = component_class(kind, type_, self._file.parent if self._file else None)
         except ComponentNotFound as error:
             hint = _nearest(type_, known_types(kind), f"{kind[:-1]} type")
-            if ":" in type_:
+            if ":" in type_ or "." in type_ or hint.startswith("write"):
                 hint = "write package.module:Class, or ./file.py:Class beside the scenario"
             self._problems.add((*path, "type"), str(error), hint)
             return
@@ -518,9 +537,12 @@ def _params(raw: Mapping[str, Any], common: type[msgspec.Struct]) -> dict[str, A
 
 
 def _nearest(name: str, names: Sequence[str], word: str = "known") -> str:
-    """Returns a hint with the nearest of these names."""
-    near = nearest(name, names, likeness=0)
-    return f"the nearest {word} is {near[0]}" if near else f"none is {word} here"
+    """Returns a hint with the nearest of these names, or the first of them if none is alike."""
+    # of places any: on a grid 8,8 is near 9,9
+    if near := nearest(name, names, likeness=0 if word == "place" else 0.6):
+        return f"the nearest {word} is {near[0]}"
+    listed = ", ".join(names[:_NAMES_SHOWN_MAX]) + ", …" * (len(names) > _NAMES_SHOWN_MAX)
+    return f"write one of {listed}" if names else f"none is {word} here"
 
 
 def _keys_of(kind: Any) -> Mapping[str, tuple[Any, bool]] | None:
@@ -572,7 +594,7 @@ def _is_union(kind: Any) -> bool:
     return typing.get_origin(kind) in (typing.Union, types.UnionType)
 
 
-def _expected(kind: Any) -> str:
+def expected(kind: Any) -> str:
     """Returns what a value should be, in words: `an integer, at least 1`."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
@@ -581,9 +603,9 @@ def _expected(kind: Any) -> str:
             for word, member in (("above", "gt"), ("at least", "ge"), ("at most", "le"))
             if (bound := getattr(arguments[1], member)) is not None
         ]
-        return ", ".join(filter(None, [_expected(arguments[0]), " and ".join(bounds)]))
+        return ", ".join(filter(None, [expected(arguments[0]), " and ".join(bounds)]))
     if origin is Literal or _is_union(kind):
-        words = [repr(part) if origin is Literal else _expected(part) for part in arguments]
+        words = [repr(part) if origin is Literal else expected(part) for part in arguments]
         return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
     of = origin or kind
     if origin is tuple and arguments[-1] is not ...:

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from thence.core.event import Members
-from thence.errors import ThenceError
+from thence.errors import ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator, RecordedState, stream
+<<<<<<< HEAD
 from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, wrong_answer
 from thence.sim.checkpoints import Checkpoint, is_whole
+=======
+from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error
+from thence.sim.checkpoints import Checkpoint
+>>>>>>> main
 from thence.sim.component_classes import ComponentNotFound, build, component_class
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel
@@ -58,18 +63,28 @@ def make_components(
         agents = [
             _make(config, "agents", agent.type, agent.params, agent.name) for agent in config.agents
         ]
+<<<<<<< HEAD
     else:
         names: set[str] = set()
         for agent in agents:
             check_name(getattr(agent, "name", None), names)
             names.add(agent.name)
+=======
+    agents = tuple(agents)
+>>>>>>> main
     settings = config.engine
     if engine is None:
         engine = _make(config, "engines", settings.type, settings.params, "engine")
     settings = config.validator
     if validator is None:
         validator = _make(config, "validators", settings.type, settings.params, "validator")
-    return Components(tuple(agents), engine, validator)
+    kinds = *((agent, BaseAgent) for agent in agents), (engine, BaseEngine)
+    for component, base in (*kinds, (validator, BaseValidator)):
+        if not isinstance(component, base):
+            cause, hint = f"{component!r:.60} is no {base.__name__}", "pass objects, no classes"
+            raise ScenarioError("could not take the components", cause=cause, hint=hint)
+    _check_names(agents)
+    return Components(agents, engine, validator)
 
 
 def component_states(components: Components) -> dict[str, Any] | None:
@@ -82,7 +97,11 @@ def component_states(components: Components) -> dict[str, Any] | None:
     for name, component in _named(components):
         get_state = getattr(component, "get_state", None)
         if get_state is not None:
-            states[name] = get_state()
+            try:
+                states[name] = get_state()
+            except Exception as error:  # door: a user's, of which the run tells whose it is
+                mark_error(error, ComponentRef(f"get_state of {name}"))
+                raise
         elif isinstance(component, BaseAgent) and component.remembers:
             return None
     return states
@@ -217,9 +236,9 @@ class Simulation:
         return state
 
     def checkpoint(self) -> Checkpoint | None:
-        """Returns the checkpoint of the turn that ended; None if JSON can't hold the state.
+        """Returns the checkpoint of the turn that ended, which JSON may not hold: see `lossy_part`.
 
-        Neither is there one if an agent remembers and has no get_state, or was added by the engine.
+        None if an agent remembers and has no get_state, or was added by the engine.
         """
         roster = self._context.roster.content()
         states = component_states(self.components)
@@ -227,7 +246,7 @@ class Simulation:
             return None
         places: dict[Ids, int] = {}
         provenance = [places.setdefault(ids, len(places)) for ids in self._ledger.provenance]
-        checkpoint = Checkpoint(
+        return Checkpoint(
             turn=self.recorder.turn,
             event_id=self.recorder.last_end_id,
             start_id=self.recorder.start_id,
@@ -241,7 +260,6 @@ class Simulation:
             components=states,
             roster=roster,
         )
-        return checkpoint if is_whole(checkpoint) else None
 
     async def restore(self, checkpoint: Checkpoint) -> None:
         """Begins behind the turn of a checkpoint, instead of before the first one."""

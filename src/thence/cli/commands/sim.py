@@ -47,7 +47,7 @@ def list_command(root: str | None) -> None:
     """List the runs, the newest first.
 
     A run is running, completed, failed, interrupted (by Ctrl-C, or by the program that ran it), or
-    killed: its process ended without a word.
+    killed: its process ended without a word, or unreadable.
     """
     out = current()
     folder = Path(root or out.settings.runs)
@@ -109,7 +109,10 @@ def run_entry(folder: Path) -> dict[str, Any]:
 
     config = read_object(folder / "config.json")
     state = _state(folder, config, read_object(folder / "result.json"))
-    return {**state, "events": count_events(folder), **_origin(config)}
+    try:
+        return {**state, "events": count_events(folder), **_origin(config)}
+    except OSError:  # such as another user's, which hides no other run
+        return {**state, "status": "unreadable", "events": 0}
 
 
 def summary(run: RecordedRun) -> dict[str, Any]:
@@ -122,8 +125,8 @@ def summary(run: RecordedRun) -> dict[str, Any]:
     systems = (event for page in log.answers.pages(type="SYSTEM") for event in page)
     return {
         **_state(run.folder, run.config, result),
-        "reason": result.get("reason"),
-        "error": result.get("error"),
+        "reason": _text(result.get("reason")),
+        "error": _text(result.get("error")),
         **_origin(run.config),
         "parameters": _parameters(run.config),
         "turns": next((event.turn_number for event in log.query(turn="0..", last=1)), 0),
@@ -144,8 +147,12 @@ def summary(run: RecordedRun) -> dict[str, Any]:
 
 def _state(folder: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     name = _member(_member(config, "scenario"), "simulation").get("name", folder.name)
-    status = result.get("status") or outcome(OS_DISK, folder)
+    status = _text(result.get("status")) or outcome(OS_DISK, folder)
     return {"run_id": folder.name, "name": str(name), "status": status}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _origin(config: Mapping[str, Any]) -> dict[str, Any]:
