@@ -192,14 +192,6 @@ def check_name(name: object, taken: Iterable[str]) -> None:
     """Raises ScenarioError for a name that no agent can have, or that is taken."""
     cause = hint = ""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name == "-":
-<<<<<<< HEAD
-        cause = f"{name!r} is no name for an agent"
-        hint = "names have letters, digits, '_' and '-'; call super().__init__(name)"
-    elif name in taken:
-        cause = f"the name {name!r} stands twice"
-    if cause:
-        raise ScenarioError("could not take the agents", cause=cause, hint=hint)
-=======
         cause = f"{name!r:.60} is no name for an agent"
         hint = "names have 1 to 100 letters, digits, '_' and '-'; call super().__init__(name)"
     elif name in taken:
@@ -207,4 +199,3 @@ def check_name(name: object, taken: Iterable[str]) -> None:
     else:
         return
     raise ScenarioError("could not take the agents", cause=cause, hint=hint)
->>>>>>> main

@@ -320,11 +320,9 @@ class SimulationOrchestrator:
             checkpoint = with_causes(checkpoint, written)
             write_checkpoint(self.output_dir, checkpoint)
         except ThenceError as error:
-<<<<<<< HEAD
-            logger().warning("checkpoint_not_written", turn=checkpoint.turn, cause=str(error))
-=======
-            _warn("checkpoint_not_written", turn=simulation.recorder.turn, cause=str(error))
->>>>>>> main
+            logger().warning(
+                "checkpoint_not_written", turn=simulation.recorder.turn, cause=str(error)
+            )
         else:
             simulation.recorder.checkpointed()
             self._lost_before = lost

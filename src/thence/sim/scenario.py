@@ -302,19 +302,8 @@ class _Reader:
         """Checks the keys of components against their parameters, even if other keys are wrong."""
         data = self._data
         agents = data.get("agents")
-<<<<<<< HEAD
-        for index, entry in enumerate(agents if isinstance(agents, list) else ()):
-=======
         entries = enumerate(agents) if isinstance(agents, list) else ()
         for index, entry in agents.items() if isinstance(agents, dict) else entries:
-            if (
-                isinstance(entry, dict)
-                and isinstance(agents, list)
-                and entry.get("type") == "llm_agent"
-                and "prompt_file" in entry
-            ):
-                self._take_prompt(entry, index)
->>>>>>> main
             self._check_component("agents", entry, ("agents", index), AgentEntry)
         self._check_component("engines", data.get("engine"), ("engine",), EngineEntry)
         self._check_component("validators", data.get("validator"), ("validator",), ValidatorEntry)
@@ -335,7 +324,7 @@ class _Reader:
                 hint = "write package.module:Class, or ./file.py:Class beside the scenario"
             self._problems.add((*path, "type"), str(error), hint)
             return
-        if type_ == "llm_agent" and "prompt_file" in entry:
+        if type_ == "llm_agent" and "prompt_file" in entry and isinstance(path[-1], int):
             self._take_prompt(entry, path)
         if getattr(cls, "asks_models", False):
             self._asking.append(((*path, "endpoint"), entry.get("endpoint")))

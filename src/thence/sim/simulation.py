@@ -13,13 +13,16 @@ import msgspec
 from thence.core.event import Members
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator, RecordedState, stream
-<<<<<<< HEAD
-from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, wrong_answer
-from thence.sim.checkpoints import Checkpoint, is_whole
-=======
-from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error
+from thence.sim.calls import (
+    Caller,
+    ComponentRef,
+    OnWait,
+    Waits,
+    Watch,
+    mark_error,
+    wrong_answer,
+)
 from thence.sim.checkpoints import Checkpoint
->>>>>>> main
 from thence.sim.component_classes import ComponentNotFound, build, component_class
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel
@@ -63,15 +66,7 @@ def make_components(
         agents = [
             _make(config, "agents", agent.type, agent.params, agent.name) for agent in config.agents
         ]
-<<<<<<< HEAD
-    else:
-        names: set[str] = set()
-        for agent in agents:
-            check_name(getattr(agent, "name", None), names)
-            names.add(agent.name)
-=======
     agents = tuple(agents)
->>>>>>> main
     settings = config.engine
     if engine is None:
         engine = _make(config, "engines", settings.type, settings.params, "engine")
@@ -83,7 +78,10 @@ def make_components(
         if not isinstance(component, base):
             cause, hint = f"{component!r:.60} is no {base.__name__}", "pass objects, no classes"
             raise ScenarioError("could not take the components", cause=cause, hint=hint)
-    _check_names(agents)
+    names: set[str] = set()
+    for agent in agents:
+        check_name(getattr(agent, "name", None), names)
+        names.add(agent.name)
     return Components(agents, engine, validator)
 
 

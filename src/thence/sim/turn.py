@@ -42,95 +42,6 @@ from thence.sim.state import State
 _ERROR_CHARACTERS_MAX = 1_000
 
 
-<<<<<<< HEAD
-=======
-class FailurePolicy(msgspec.Struct, frozen=True):
-    """The policy for agents that raise, hang or return nonsense; timeouts are in seconds.
-
-    `known_failures` are the facts of recorded failures by their step. An agent is not called
-    where such a failure stands: the same one is recorded.
-    """
-
-    on_agent_error: AgentErrorPolicy = "fail"
-    timeout_s: float | None = None
-    agent_timeouts_s: Mapping[str, float] = {}
-    known_failures: Mapping[str, Mapping[str, Any]] = {}
-
-    @property
-    def collects(self) -> bool:
-        """True if the run goes on after a failure of an agent."""
-        return self.on_agent_error != "fail"
-
-    def timeouts(self, agents: Sequence[BaseAgent]) -> TimeoutOf | None:
-        """Returns the function of the timeout by an agent's index, None if none has one."""
-        if self.timeout_s is None and not self.agent_timeouts_s:
-            return None
-        return lambda place: self.agent_timeouts_s.get(agents[place].name, self.timeout_s)
-
-
-def policy_of(
-    config: SimulationConfig, known_failures: Mapping[str, Mapping[str, Any]]
-) -> FailurePolicy:
-    """Returns the policy that a scenario sets."""
-    settings = config.simulation
-    timeouts_s = {agent.name: agent.timeout_s for agent in config.agents if agent.timeout_s}
-    return FailurePolicy(settings.on_agent_error, settings.timeout_s, timeouts_s, known_failures)
-
-
-def actions_of(
-    answer: Decision, component: ComponentRef, *, collects: bool
-) -> Sequence[Action] | CallFailure:
-    """Returns an agent's answer as a list.
-
-    With `collects` a CallFailure is returned for an answer of another type, else its error raised.
-    """
-    failure = None
-    actions: Sequence[object] = (answer,)
-    if isinstance(answer, Iterable):
-        try:
-            actions = tuple(answer)
-        except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
-            failure = CallFailure("raised", error)
-    if failure is None:
-        wrong = [action for action in actions if not _is_action(action)]
-        if not wrong:
-            return cast(Sequence[Action], actions)
-        misfit = wrong[0] if isinstance(answer, list | tuple) else answer
-        failure = CallFailure("nonsense", _no_decision(misfit, component))
-    mark_error(failure.error, component)
-    if not collects:
-        raise failure.error
-    return failure
-
-
-def recorded_failure(
-    facts: Mapping[str, Any], component: ComponentRef, observation: Observation
-) -> CallFailure:
-    """Returns a recorded failure; what the agent had read is read again."""
-    table = observation.ledger.table
-    for subject in facts.get("reads", ()):
-        scope, _, name = subject.rpartition("/")
-        RecordedView.value(observation, table.index(scope, name))  # however far it can see
-    error = ThenceError("could not get a decision", place="again", cause=facts["error"])
-    mark_error(error, component)
-    return CallFailure(facts["kind"], error)
-
-
-def failure_facts(
-    failure: CallFailure, policy: AgentErrorPolicy, observation: Observation
-) -> dict[str, object]:
-    """Returns the facts of a new failure; `reads` names the variables that the agent had read."""
-    table = observation.ledger.table
-    return {
-        "kind": failure.kind,
-        "error": described(failure.error)[:_ERROR_CHARACTERS_MAX],
-        "policy": policy,
-        "reads": [table[index].subject for index in observation.reads],
-        **({"calls": [call.sums for call in observation.calls]} if observation.calls else {}),
-    }
-
-
->>>>>>> main
 def message_of(error: Exception) -> str:
     """Returns the text of an error, "" if it can't be read."""
     try:
@@ -339,7 +250,9 @@ class Turn:
         except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
             failure = CallFailure("raised", error)
         else:
-            fault = next(filter(None, (self._fault(name, action) for action in actions)), None)
+            fault = next(
+                filter(None, (self._fault(name, action, answer) for action in actions)), None
+            )
             if fault is None:
                 return actions
             failure = CallFailure("nonsense", fault)
@@ -348,14 +261,15 @@ class Turn:
             raise failure.error
         return failure
 
-    def _fault(self, name: str, answer: object) -> ThenceError | None:
-        """Returns the error of an answer that is no action, or speaks to an unknown agent."""
-        if not isinstance(answer, Action) or not isinstance(answer.payload, Mapping):
-            cause = f"it returned {answer!r:.60}"
+    def _fault(self, name: str, action: object, answer: object) -> ThenceError | None:
+        """Returns the error if an action in an answer is none, or speaks to an unknown agent."""
+        if not isinstance(action, Action) or not isinstance(action.payload, Mapping):
+            misfit = action if isinstance(answer, list | tuple) else answer
+            cause = f"it returned {misfit!r:.60}"
             hint = "decide_action returns an Action with a map as payload, a list, or None"
         else:
-            to = answer.payload.get("to")
-            if to == EVERYONE or hearers(self._ledger.table, name, answer) != []:
+            to = action.payload.get("to")
+            if to == EVERYONE or hearers(self._ledger.table, name, action) != []:
                 return None
             cause = f"it speaks to {to!r:.60}, which is no agent's name"
             hint = f"to is the name of an agent, or {EVERYONE!r}"
