@@ -4,7 +4,7 @@ Events go to the function `emit` in pieces, a turn at least: the orchestrator pa
 EventWriter. The components are made by the scenario, or given as objects.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -355,8 +355,8 @@ class Simulation:
             reached = ()
         elif reached is None or isinstance(reached, str):
             reached = (reached or agent,)
-        for variable in reached:
-            if not isinstance(variable, str):
+        for variable in reached if isinstance(reached, Iterable) else (reached,):
+            if isinstance(variable, tuple | list) and len(variable) == 2:
                 indices.append(table.index(*variable))
             elif f"agent/{variable}" in table.by_scope:
                 indices += table.of_scope(f"agent/{variable}")
@@ -364,7 +364,7 @@ class Simulation:
                 raise ThenceError(
                     "could not take the reach",
                     place=f"of agent {agent}",
-                    cause=f"no agent of the run is named {variable!r}",
+                    cause=f"no agent of the run is named {variable!r:.60}",
                     hint="return pairs of scope and name, or a list of agents' names",
                 )
         if HEARD in table.names(f"agent/{agent}"):  # any action may be to speak, to anybody
