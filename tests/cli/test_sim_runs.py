@@ -129,9 +129,9 @@ def test_result_of_other_types_hides_no_run(run, tmp_path):
         '{"status": ["x"], "reason": {"a": 1}, "error": 7}'
     )
     shown = warm("sim", "show", "odd", cwd=tmp_path)
-    assert (shown.code, shown.lines[:2]) == (0, ["odd", "  completed"])
+    assert (shown.code, shown.lines[:2]) == (0, ["odd", "  ['x']: 7"])
     listed = warm("sim", "list", cwd=tmp_path)
-    assert (listed.code, listed.lines[0].split()[0]) == (0, "completed")
+    assert (listed.code, listed.lines[0].split()[0]) == (0, "['x']")
 
 
 def test_run_that_can_not_be_read_hides_no_other_of_the_list(run, tmp_path):

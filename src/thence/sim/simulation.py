@@ -234,7 +234,7 @@ class Simulation:
         return state
 
     def checkpoint(self) -> Checkpoint | None:
-        """Returns the checkpoint of the turn that ended, which JSON may not hold: see `lossy_part`.
+        """Returns the checkpoint of the turn that ended, which JSON may not hold: see `is_whole`.
 
         None if an agent remembers and has no get_state, or was added by the engine.
         """

@@ -125,8 +125,8 @@ def summary(run: RecordedRun) -> dict[str, Any]:
     systems = (event for page in log.answers.pages(type="SYSTEM") for event in page)
     return {
         **_state(run.folder, run.config, result),
-        "reason": _text(result.get("reason")),
-        "error": _text(result.get("error")),
+        "reason": result.get("reason"),
+        "error": result.get("error"),
         **_origin(run.config),
         "parameters": _parameters(run.config),
         "turns": next((event.turn_number for event in log.query(turn="0..", last=1)), 0),
@@ -147,12 +147,8 @@ def summary(run: RecordedRun) -> dict[str, Any]:
 
 def _state(folder: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     name = _member(_member(config, "scenario"), "simulation").get("name", folder.name)
-    status = _text(result.get("status")) or outcome(OS_DISK, folder)
-    return {"run_id": folder.name, "name": str(name), "status": status}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    status = result.get("status") or outcome(OS_DISK, folder)
+    return {"run_id": folder.name, "name": str(name), "status": str(status)}
 
 
 def _origin(config: Mapping[str, Any]) -> dict[str, Any]:
