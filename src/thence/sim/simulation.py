@@ -28,7 +28,7 @@ from thence.sim.scenario_file import Problems, Source, parse_file
 from thence.sim.scenario_sections import TerminationSettings
 from thence.sim.sight import sights_of
 from thence.sim.state import GLOBAL, MAP, State, StateHistory
-from thence.sim.turn import Turn, TurnContext, policy_of
+from thence.sim.turn import Turn, TurnContext, described, policy_of
 from thence.sim.worlds import World
 
 if TYPE_CHECKING:
@@ -118,14 +118,16 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
     try:
         cls = component_class(kind, type_, config.source.parent if config.source else None)
         return build(cls, params, name=name, config=config)
-    except (ComponentNotFound, ValueError, TypeError) as error:
+    except Exception as error:  # door: a user's __init__ may raise anything
         path: tuple[str | int, ...] = (kind[:-1],)
         if kind == "agents":
             names = name, name.rpartition("-")[0]
             path = (kind, [entry["name"] in names for entry in config.given[kind]].index(True))
-        word = str(error).partition(" ")[0].rstrip(":")
+        is_plain = isinstance(error, (ComponentNotFound, ValueError, TypeError))
+        reason = str(error) if is_plain else described(error)
+        word = reason.partition(" ")[0].rstrip(":")
         problems = Problems(parse_file(config.source)[1] if config.source else Source())
-        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {error}")
+        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
         problems.raise_any()
 
 
