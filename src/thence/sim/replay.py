@@ -181,7 +181,7 @@ def branch(
     with RecordedRun(folder) as run:
         config, settings = run_settings(run, max_turns)
         check_objects(run, agents, engine, validator)
-        if at > (turns := _turns(run.log.read())):
+        if at not in range((turns := _turns(run.log.read())) + 1):
             raise ThenceError(
                 "could not branch",
                 place=run.folder,
