@@ -142,9 +142,9 @@ def test_result_of_other_types_hides_no_run(run, tmp_path):
         '{"status": ["x"], "reason": {"a": 1}, "error": 7}'
     )
     shown = warm("sim", "show", "odd", cwd=tmp_path)
-    assert (shown.code, shown.lines[:2]) == (0, ["odd", "  completed"])
+    assert (shown.code, shown.lines[:2]) == (0, ["odd", "  ['x']: 7"])
     listed = warm("sim", "list", cwd=tmp_path)
-    assert (listed.code, listed.lines[0].split()[0]) == (0, "completed")
+    assert (listed.code, listed.lines[0].split()[0]) == (0, "['x']")
 
 
 def test_run_that_can_not_be_read_hides_no_other_of_the_list(run, tmp_path):
@@ -155,3 +155,13 @@ def test_run_that_can_not_be_read_hides_no_other_of_the_list(run, tmp_path):
     listed = warm("sim", "list", cwd=tmp_path)
     assert listed.code == 0
     assert sorted(line.split()[0] for line in listed.lines) == ["completed", "unreadable"]
+
+
+def test_show_notes_nothing_of_a_run_that_only_had_many_causes(tmp_path):
+    root = tmp_path / "output"
+    run = SimulationOrchestrator("epidemic", output_root=root, run_id="ill", max_turns=12)
+    run.run()
+    assert "causes_joined" in (run.output_dir / "events.jsonl").read_text()
+    text = warm("sim", "show", "ill", cwd=tmp_path).out
+    assert "noted by the log" not in text
+    assert "no damage" in text

@@ -17,7 +17,7 @@ import msgspec
 from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
 from thence.sim.calls import ComponentRef, OnWait, take_mark
-from thence.sim.checkpoints import lossy_part, with_causes, write_checkpoint
+from thence.sim.checkpoints import is_whole, with_causes, write_checkpoint
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel, level_of
 from thence.sim.outcomes import FILE as OUTCOMES
@@ -309,8 +309,10 @@ class SimulationOrchestrator:
             checkpoint = simulation.checkpoint()
             if checkpoint is None:
                 return
-            if lossy := lossy_part(checkpoint):
-                cause = f"JSON can't give back what {lossy}: no tuple, set or NaN"
+            if not is_whole(checkpoint):
+                states = checkpoint.components.items()
+                lossy = [f"get_state of {name}" for name, kept in states if not is_whole(kept, Any)]
+                cause = f"JSON can't give back {(*lossy, 'a variable')[0]}: no tuple, set or NaN"
                 raise ThenceError("could not write the checkpoint", cause=cause)
             await asyncio.to_thread(self.event_writer.flush)
             written = self.event_writer.written_causes
