@@ -526,10 +526,10 @@ class Keeper(Doer):
 def test_state_that_json_can_not_give_back_is_told_with_its_agent(tmp_path, kept):
     agents = [Doer("ada", always(add())), Keeper("ben", lambda: kept)]
     with structlog.testing.capture_logs() as records:
-        run = orchestrator(tmp_path, agents, checkpoint_interval=2)
+        run = orchestrator(tmp_path, agents, checkpoint_interval=1)
         assert run.run().status == "completed"
     (record,) = [each for each in records if each["event"] == "checkpoint_not_written"]
-    assert record["turn"] == 2
+    assert record["turn"] == 1
     assert "get_state of agent/ben" in record["cause"]
 
 

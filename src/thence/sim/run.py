@@ -145,6 +145,7 @@ class SimulationOrchestrator:
         self._runner: asyncio.Runner | None = None
         self._altered: dict[str, object] = {}
         self._lost_before = 0  # events, at the last checkpoint
+        self._checkpoint_fault = ""
         objects = {"agents": agents, "engine": engine, "validator": validator}
         parent = self._again.parent
         self._run_config = run_config(self.config, settings, self.run_id, parent, objects)
@@ -322,9 +323,10 @@ class SimulationOrchestrator:
             checkpoint = with_causes(checkpoint, written)
             write_checkpoint(self.output_dir, checkpoint)
         except ThenceError as error:
-            logger().warning(
-                "checkpoint_not_written", turn=simulation.recorder.turn, cause=str(error)
-            )
+            turn, cause = simulation.recorder.turn, str(error)
+            if cause != self._checkpoint_fault:  # a value that JSON can't hold may stay
+                logger().warning("checkpoint_not_written", turn=turn, cause=cause)
+            self._checkpoint_fault = cause
         else:
             simulation.recorder.checkpointed()
             self._lost_before = lost
