@@ -136,17 +136,6 @@ def test_running_and_killed_runs_are_listed_apart(tmp_path):
     assert statuses() == {"going": "interrupted", "copy": "killed"}
 
 
-def test_result_of_other_types_hides_no_run(run, tmp_path):
-    shutil.copytree(run.output_dir, tmp_path / "output" / "odd")
-    (tmp_path / "output" / "odd" / "result.json").write_text(
-        '{"status": ["x"], "reason": {"a": 1}, "error": 7}'
-    )
-    shown = warm("sim", "show", "odd", cwd=tmp_path)
-    assert (shown.code, shown.lines[:2]) == (0, ["odd", "  ['x']: 7"])
-    listed = warm("sim", "list", cwd=tmp_path)
-    assert (listed.code, listed.lines[0].split()[0]) == (0, "['x']")
-
-
 def test_run_that_can_not_be_read_hides_no_other_of_the_list(run, tmp_path):
     shutil.copytree(run.output_dir, tmp_path / "output" / "trade")
     shutil.copytree(run.output_dir, tmp_path / "output" / "away")
