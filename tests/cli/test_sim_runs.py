@@ -110,8 +110,10 @@ def test_run_whose_events_are_lost_is_still_summed_up(tmp_path):
 def test_final_values_of_other_types_are_no_values(run, tmp_path, final_state):
     shutil.copytree(run.output_dir, tmp_path / "hurt")
     file = tmp_path / "hurt" / "result.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"final_state": final_state}))
-    assert warm("sim", "show", "hurt", cwd=tmp_path).code == 0
+    wrong = {"final_state": final_state, "status": ["x"], "reason": {"a": 1}, "error": 7}
+    file.write_text(json.dumps(json.loads(file.read_text()) | wrong))
+    shown = warm("sim", "show", "hurt", cwd=tmp_path)
+    assert (shown.code, shown.lines[:2]) == (0, ["hurt", "  completed"])
     for rows in ("runs", "turns"):
         words = ("table", "hurt", "--rows", rows, "--output", f"{rows}.csv")
         assert warm("sim", *words, cwd=tmp_path).code == 0
