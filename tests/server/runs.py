@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from thence.sim import EventWriter, VerbosityLevel, create_milestone_event
 TYPES = ("ACTION", "DECISION", "STATE", "auction.closed")
 LARGE_EVENTS = 5
 AGENTS = ("ada", "ben", "wéi", None)
+
+
+def remove(folder: Path) -> None:
+    """Deletes a run, in which a file of its index may come meanwhile."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_run(root: Path, name: str, count: int = 60, seed: int = 7) -> Path:

@@ -1,6 +1,5 @@
 """Files that change while they are read: they grow, are rotated, torn, foreign, gone."""
 
-import shutil
 import subprocess
 import sys
 import threading
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import environment
-from tests.server.runs import foreign, lines, make_run, stored
+from tests.server.runs import foreign, lines, make_run, remove, stored
 from tests.server.serving import Serving, serving
 
 from thence.replica import open_log
@@ -126,12 +125,6 @@ def test_nothing_in_a_file_is_a_failure_of_the_server(server: Serving, tmp_path:
         for path in ("", "/events", "/events/x", "/why/x", "/causality/x", "/events.ndjson"):
             assert server.get(f"/simulations/{name}{path}").status_code in (200, 404)
     assert server.get("/simulations").status_code == 200
-
-
-def remove(folder: Path) -> None:
-    """Deletes a run, in which a file of its index may come meanwhile."""
-    while folder.exists():
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.promise("Q5")

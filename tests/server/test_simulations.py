@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.server.conftest import Shop
-from tests.server.runs import AGENTS, TYPES, lines, make_run, stored
+from tests.server.runs import AGENTS, TYPES, lines, make_run, remove, stored
 from tests.server.serving import serving
 
 from thence.sim import EventFilter, EventWriter, create_milestone_event
@@ -202,10 +202,10 @@ def test_health_counts_the_logs_that_were_asked_for_as_long_as_they_are_there(tm
         assert counts() == (1, 3)
         server.json("/simulations")
         assert counts() == (2, 6)
-        shutil.rmtree(tmp_path / "one")
+        remove(tmp_path / "one")
         assert server.code("/simulations/one") == (404, "simulation_not_found")
         assert counts() == (1, 3)
-        shutil.rmtree(tmp_path / "other")
+        remove(tmp_path / "other")
         assert server.json("/simulations") == {"simulations": []}
         assert counts() == (0, 0)
 

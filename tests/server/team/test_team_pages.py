@@ -1,7 +1,6 @@
 """The query API and the pages over a team's logs, behind its logins."""
 
 import itertools
-import shutil
 from contextlib import closing
 from http.cookies import SimpleCookie
 from zlib import crc32
@@ -10,6 +9,7 @@ import httpx2
 import pytest
 from tests.cli.installed import thence
 from tests.server.listening import frames
+from tests.server.runs import remove
 from tests.server.team.lines import line, lines
 from tests.server.team.notices import ANN, EVE, SECRET, Node, id_of
 from tests.server.team.stranger import Client, split
@@ -76,7 +76,7 @@ def test_folder_of_a_log_is_made_again_where_it_was_deleted_or_altered(red: Team
     ada.statuses("gone", lines(3))
     folder = red.data / "teams" / "red" / "gone"
     for change in (
-        lambda: shutil.rmtree(folder),
+        lambda: remove(folder),
         lambda: (folder / ".thence" / "server-cursor").write_text("another.3.0000000000000000"),
         lambda: (folder / ".thence" / "server-cursor").write_bytes(b"\xff" * 300),
     ):

@@ -268,21 +268,27 @@ def test_calls_that_go_on_end_with_the_endpoint(monkeypatch):
 
 @pytest.mark.rest
 @pytest.mark.parametrize(
-    ("first", "second", "retries"),
-    [("500", None, 1), ("500", "429", 1), ("html", None, 0), ("html", "empty", 0)],
+    ("first", "second", "retries", "asks"),
+    [
+        ("500", None, 1, 6),
+        ("500", "429", 1, 6),
+        ("500", "429", 3, 3),
+        ("html", None, 0, 12),
+        ("html", "empty", 0, 12),
+    ],
 )
-def test_endpoint_that_answers_now_and_then_is_not_down(first, second, retries, clock):
+def test_endpoint_that_answers_now_and_then_is_not_down(first, second, retries, asks, clock):
     """A sign of life is one, though no call may get what it can use."""
 
     def script(body: dict[str, Any]) -> str | Reply:
         number = len(endpoint.requests)
         if number % 2:
-            clock.pass_by(0.6 * TIME_S if first == "500" else 0)
+            clock.pass_by(1.2 * TIME_S if first == "500" else 0)
             return FAULTS[first]
         return FAULTS[second] if second and (number < 8 or retries == 0) else "yes"
 
     with Endpoint(script) as endpoint:
-        answers = ask(endpoint, asks=12 - 6 * retries, timeout_s=TIME_S, retries=retries)
+        answers = ask(endpoint, asks=asks, timeout_s=TIME_S, retries=retries)
     assert not [answer for answer in answers if isinstance(answer, EndpointDown)]
 
 
