@@ -13,15 +13,7 @@ import msgspec
 from thence.core.event import Members
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator, RecordedState, stream
-from thence.sim.calls import (
-    Caller,
-    ComponentRef,
-    OnWait,
-    Waits,
-    Watch,
-    mark_error,
-    wrong_answer,
-)
+from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error, wrong_answer
 from thence.sim.checkpoints import Checkpoint
 from thence.sim.component_classes import ComponentNotFound, build, component_class
 from thence.sim.engine import BaseEngine

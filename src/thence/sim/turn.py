@@ -154,8 +154,10 @@ class Turn:
             if isinstance(actions, CallFailure):
                 self._fail(name, actions, attempt)
             else:
-                if self._observed[name].calls:
-                    self._record_calls(name, attempt)
+                if (observation := self._observed[name]).calls:  # which its decision names
+                    memory = self._context.memory.get(name, ())
+                    ids = self._recorder.model_calls(observation, attempt, memory)
+                    self._calls[name] = (*self._calls.get(name, ()), *ids)
                 proposals += self._decide(name, actions, attempt)
         rejections: dict[str, list[Rejection]] = {}
         remembered: dict[str, list[str]] = {}
@@ -176,13 +178,6 @@ class Turn:
             for name, refused in rejections.items():
                 self._start_retry(name, refused, attempt)
         return set(rejections)
-
-    def _record_calls(self, name: str, attempt: int) -> None:
-        """Records the calls of models that an agent made; its decision names them."""
-        observation = self._observed[name]
-        memory = self._context.memory.get(name, ())
-        ids = self._recorder.model_calls(observation, attempt, memory)
-        self._calls[name] = (*self._calls.get(name, ()), *ids)
 
     def _accept_all(
         self, agents: Sequence[BaseAgent], answers: Sequence[Decision | CallFailure]
