@@ -342,7 +342,8 @@ def test_failure_is_recorded_at_every_verbosity(tmp_path, fails, verbosity):
     agents = [Doer("ada", fails("raises"))]
     run = orchestrator(tmp_path, agents, turns=2, verbosity=verbosity, on_agent_error="skip")
     assert run.run().status == "completed"
-    assert "2.failed.ada.0" in events_of(run.output_dir)[0]
+    failure = events_of(run.output_dir)[0]["2.failed.ada.0"]
+    assert failure["details"]["reads"] == ["agent/ada/x"]
 
 
 @pytest.mark.promise("O9a")

@@ -157,7 +157,11 @@ def test_checkpoint_holds_who_is_removed_or_paused_by_which_event():
 
     events, simulation = played(config(turns=1), pair(), World(t1=rule))
     ids = {step: [event.event_id] for step, event in events.items()}
+    reach = simulation.checkpoint().roster["reach"]
+    subjects = [variable.subject for variable in config().table(["ada", "ben"])]
+    assert [subjects[index] for index in reach["ada"]] == ["agent/ada/x"]
     assert simulation.checkpoint().roster == {
+        "reach": {"ada": reach["ada"]},
         "added": {},
         "removed": {"ada": ids["1.removed.ada.0"]},
         "paused": {"ben": {"until": 7, "causes": ids["1.paused.ben.0"]}},

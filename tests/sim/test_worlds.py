@@ -5,7 +5,7 @@ import random
 
 import networkx
 import pytest
-from tests.sim.toys import Doer, at_turn, causes, killed, lines, played
+from tests.sim.toys import Doer, at_turn, causes, killed, lines, played, told
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim import (
@@ -493,3 +493,34 @@ def test_moving_world_goes_on_after_a_kill_as_if_there_had_been_none(tmp_path, v
         if each.get("step") == "6.decide.ann.0"
     ]
     assert "ben" in near[0]
+
+
+@pytest.mark.promise("O14a")
+def test_what_an_agent_that_left_might_have_changed_is_the_same_after_a_resume(tmp_path):
+    class Leaving(Mover):
+        def reach(self, agent):
+            return "neighbours" if agent == "cleo" else None
+
+        def apply_engine_rules(self, view):
+            if view.turn == 2:  # beside ann
+                view.world_map.move("cleo", "4,5")
+            if view.turn == 4:
+                view.remove_agent("cleo")
+
+    def components():
+        ann = Doer("ann", lambda seen: Action("count", {"near": [seen["x"]]}))
+        engine = Leaving({"ann": "4,4", "ben": "1,1", "cleo": "4,7"})
+        return {"agents": [ann, doing("ben", {}), doing("cleo", {})], "engine": engine}
+
+    def run(name, **keywords):
+        settings = {"name": "world", "max_turns": 9, "checkpoint_interval": 3}
+        terms = {"output_root": tmp_path, "run_id": name, "verbosity": "STATE", **keywords}
+        return SimulationOrchestrator(given(GRID, simulation=settings), **terms, **components())
+
+    run("whole").run()
+    killed(lambda: run("killed", on_turn=at_turn(7)).run())
+    resume(tmp_path / "killed", **components()).run()
+    events = told(tmp_path / "whole")
+    named = {step: causes for _, step, _, _, causes in events}
+    assert "4.removed.cleo.0" in named["8.decide.ann.0"]
+    assert told(tmp_path / "killed") == events

@@ -217,11 +217,7 @@ class Owned:
         return self._view.value(index)
 
     def __setitem__(self, name: str, value: object) -> None:
-        try:
-            index = self._names[name]
-        except KeyError:
-            raise self._view.ledger.table.unknown(self._scope, name) from None
-        self._view.put(index, value)
+        self._view.set(self._scope, name, value)
 
     def set_within(self, name: str, value: float) -> None:
         """Sets a variable to the number within its bounds that is nearest to `value`."""
@@ -387,7 +383,7 @@ class Observation(RecordedView):
 
 
 class UnrecordedObservation(Observation):
-    """An observation at MILESTONE, where nothing names what an agent read."""
+    """An observation where nothing names what an agent read."""
 
     __slots__ = ()
 

@@ -187,12 +187,10 @@ class Models:
         lines = self._cassette.get(key[1])
         if not lines:
             turn, _, agent = key[0].split(".", 2)
-            raise EndpointDown(
-                "could not ask the model",
-                place=f"for {agent} in turn {turn}",
-                cause=f"cassette {self._cassette_file} has no answer to this request",
-                hint="prompt, state, model or sampling differ from its run's: ask an endpoint",
-            )
+            place = f"for {agent} in turn {turn}"
+            cause = f"cassette {self._cassette_file} has no answer to this request"
+            hint = "prompt, state, model or sampling differ from its run's: ask an endpoint"
+            raise EndpointDown("could not ask the model", place=place, cause=cause, hint=hint)
         return _answer_of(lines.get(key) or next(iter(lines.values())))
 
 

@@ -409,12 +409,9 @@ class _Pending(msgspec.Struct, frozen=True):
 
     def failure(self) -> CallFailure:
         """Returns the failure of a call that was not answered in time."""
-        error = ThenceError(
-            "could not get an answer",
-            place=f"of {self.component.name}",
-            cause=f"it gave none within {self.timeout_s:g} s",
-            hint="raise timeout_s, or let the run go on with on_agent_error: skip",
-        )
+        place, cause = f"of {self.component.name}", f"it gave none within {self.timeout_s:g} s"
+        hint = "raise timeout_s, or let the run go on with on_agent_error: skip"
+        error = ThenceError("could not get an answer", place=place, cause=cause, hint=hint)
         mark_error(error, self.component)
         return CallFailure("timed_out", error)
 

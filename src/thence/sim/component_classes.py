@@ -79,7 +79,7 @@ def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
         raise ComponentNotFound(f"{location} has no class {name}")
     # named, not imported: the bases import the configuration, whose reader calls this
     module, _, base_name = _BASES[kind].partition(":")
-    base: type = getattr(importlib.import_module(module), base_name)
+    base: Any = load(module, base_name, None)
     if not issubclass(component, base):
         raise ComponentNotFound(f"{name} is not a {base.__name__}")
     return component

@@ -304,7 +304,7 @@ class Writes:
 def record_returned(
     ledger: Ledger,
     recorder: RunRecorder,
-    states: tuple[State, State | None],
+    states: tuple[State, Any],
     phase: str,
     accepted: Iterable[Accepted],
 ) -> None:
@@ -316,12 +316,10 @@ def record_returned(
     if result is None:
         return
     if not isinstance(result, State):
-        raise ThenceError(
-            "could not take over the state",
-            place=f"of turn {recorder.turn}",
-            cause=f"the engine returned {type(result).__name__}, not a State or None",
-            hint="change variables through the view, or return state.replace(…)",
-        )
+        cause = f"the engine returned {type(result).__name__}, not a State or None"
+        hint = "change variables through the view, or return state.replace(…)"
+        place = f"of turn {recorder.turn}"
+        raise ThenceError("could not take over the state", place=place, cause=cause, hint=hint)
     values = zip(before.values(), ledger.values, result.values(), strict=True)
     changed = [index for index, (was, now, new) in enumerate(values) if new not in (was, now)]
     if not changed:

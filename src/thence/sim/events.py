@@ -48,13 +48,9 @@ def level_of(verbosity: VerbosityLevel | str) -> VerbosityLevel:
             return VerbosityLevel[verbosity.upper()]
         return VerbosityLevel(verbosity)
     except (KeyError, ValueError) as error:
-        names = ", ".join(level.name for level in VerbosityLevel)
-        raise InvalidEvent(
-            "could not set the verbosity",
-            place=repr(verbosity),
-            cause="it is no level",
-            hint=f"use one of {names}",
-        ) from error
+        hint = f"use one of {', '.join(level.name for level in VerbosityLevel)}"
+        what, cause = "could not set the verbosity", "it is no level"
+        raise InvalidEvent(what, place=repr(verbosity), cause=cause, hint=hint) from error
 
 
 class Field(NamedTuple):

@@ -168,6 +168,7 @@ class Roster:
                 for name, pause in self._paused.items()
             },
             "events": {name: list(ids) for name, ids in self._events.items()},
+            "reach": {name: list(self.reach[name]) for name in self._removed},  # as it was then
         }
 
     def restore(self, content: Mapping[str, Any]) -> None:
@@ -177,6 +178,8 @@ class Roster:
             del self._agents[name]
             self._names.discard(name)
             self._removed[name] = tuple(ids)
+        for name, indices in content.get("reach", {}).items():  # earlier versions kept none
+            self.reach[name] = tuple(indices)
         for name, pause in content["paused"].items():
             self._paused[name] = Pause(pause["until"], tuple(pause["causes"]))
             self._paused_next[name] = pause["until"]

@@ -46,13 +46,7 @@ from thence.sim.scenario_sections import (
     VariableSettings,
 )
 from thence.sim.state import Declaration, Name, VariableTable
-from thence.sim.worlds import (
-    POSITION,
-    declared_by,
-    plain_network,
-    shape_of,
-    with_edges,
-)
+from thence.sim.worlds import POSITION, declared_by, plain_network, shape_of, with_edges
 
 S = TypeVar("S", bound=msgspec.Struct)
 _TYPES_WITH_BOUNDS = ("float", "int", "list")

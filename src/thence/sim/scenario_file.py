@@ -80,13 +80,11 @@ class Problems:
         line = f"line {first['line']}: " if first["line"] else ""
         key = f"{first['key']}: " if first["key"] else ""
         others = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        return ScenarioError(
-            "could not read the scenario",
-            place=self._source.file or "given as a mapping",
-            cause=f"{line}{key}{first['message']}{others}",
-            hint=first["hint"] or "correct it there, then the same again",
-            problems=problems,
-        )
+        place = self._source.file or "given as a mapping"
+        cause = f"{line}{key}{first['message']}{others}"
+        hint = first["hint"] or "correct it there, then the same again"
+        what = "could not read the scenario"
+        return ScenarioError(what, place=place, cause=cause, hint=hint, problems=problems)
 
 
 def find_file(path: str | Path) -> Path:

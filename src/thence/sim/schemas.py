@@ -16,12 +16,9 @@ def schema(event_type: str) -> dict[str, Any]:
     It holds for each event of the type whose `repairs` name no cut of its details as a whole.
     """
     if event_type not in TYPED:
-        raise InvalidEvent(
-            "could not return the schema",
-            place="field event_type",
-            cause=f"{event_type!r:.80} is no type of a simulation's events",
-            hint=f"use one of {', '.join(EVENT_TYPES)}",
-        )
+        cause = f"{event_type!r:.80} is no type of a simulation's events"
+        what, hint = "could not return the schema", f"use one of {', '.join(EVENT_TYPES)}"
+        raise InvalidEvent(what, place="field event_type", cause=cause, hint=hint)
     event_class = TYPED[event_type]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

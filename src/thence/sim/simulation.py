@@ -13,15 +13,7 @@ import msgspec
 from thence.core.event import Members
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator, RecordedState, stream
-from thence.sim.calls import (
-    Caller,
-    ComponentRef,
-    OnWait,
-    Waits,
-    Watch,
-    mark_error,
-    wrong_answer,
-)
+from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error, wrong_answer
 from thence.sim.checkpoints import Checkpoint
 from thence.sim.component_classes import ComponentNotFound, build, component_class
 from thence.sim.engine import BaseEngine
@@ -361,12 +353,10 @@ class Simulation:
             elif f"agent/{variable}" in table.by_scope:
                 indices += table.of_scope(f"agent/{variable}")
             else:
-                raise ThenceError(
-                    "could not take the reach",
-                    place=f"of agent {agent}",
-                    cause=f"no agent of the run is named {variable!r:.60}",
-                    hint="return pairs of scope and name, or a list of agents' names",
-                )
+                cause = f"no agent of the run is named {variable!r:.60}"
+                hint = "return pairs of scope and name, or a list of agents' names"
+                place = f"of agent {agent}"
+                raise ThenceError("could not take the reach", place=place, cause=cause, hint=hint)
         if HEARD in table.names(f"agent/{agent}"):  # any action may be to speak, to anybody
             indices += [names[HEARD] for names in table.by_scope.values() if HEARD in names]
         return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))

@@ -109,7 +109,10 @@ class Turn:
         self._context = context
         self._ledger = ledger
         self._recorder = recorder
-        observation = Observation if recorder.writes_decisions else UnrecordedObservation
+        # a failure that the run goes on after is recorded with what its agent had read
+        goes_on = context.collects or bool(context.known_failures)
+        is_read = recorder.writes_decisions or goes_on
+        observation = Observation if is_read else UnrecordedObservation
         if ledger.sights is not None:
             observation = SightedObservation
         self._observed = Observed(partial(observation, ledger, recorder.turn))
@@ -120,11 +123,7 @@ class Turn:
         # the events by which agents do nothing, and those that their decisions name, by agent
         self._inaction, self._notices = roster.begin_turn(self.number, recorder.roster_change)
         self._agents = roster.active
-        self._accepts_all = (
-            _takes_all(context.validator)
-            and not recorder.writes_decisions
-            and not recorder.alterations
-        )
+        self._accepts_all = _takes_all(context.validator) and not (is_read or recorder.alterations)
 
     async def play(self, engine: BaseEngine) -> State:
         """Plays the turn and returns the state after it."""
@@ -155,8 +154,10 @@ class Turn:
             if isinstance(actions, CallFailure):
                 self._fail(name, actions, attempt)
             else:
-                if self._observed[name].calls:
-                    self._record_calls(name, attempt)
+                if (observation := self._observed[name]).calls:  # which its decision names
+                    memory = self._context.memory.get(name, ())
+                    ids = self._recorder.model_calls(observation, attempt, memory)
+                    self._calls[name] = (*self._calls.get(name, ()), *ids)
                 proposals += self._decide(name, actions, attempt)
         rejections: dict[str, list[Rejection]] = {}
         remembered: dict[str, list[str]] = {}
@@ -178,13 +179,6 @@ class Turn:
                 self._start_retry(name, refused, attempt)
         return set(rejections)
 
-    def _record_calls(self, name: str, attempt: int) -> None:
-        """Records the calls of models that an agent made; its decision names them."""
-        observation = self._observed[name]
-        memory = self._context.memory.get(name, ())
-        ids = self._recorder.model_calls(observation, attempt, memory)
-        self._calls[name] = (*self._calls.get(name, ()), *ids)
-
     def _accept_all(
         self, agents: Sequence[BaseAgent], answers: Sequence[Decision | CallFailure]
     ) -> None:
@@ -195,9 +189,7 @@ class Turn:
                 continue
             name = agent.name
             actions = answer if isinstance(answer, CallFailure) else self._actions(name, answer)
-            if isinstance(actions, CallFailure):
-                self._fail(name, actions, 0)
-                continue
+            assert not isinstance(actions, CallFailure), "a failure ends such a run"
             for ordinal, action in enumerate(actions):
                 accepted.append(Accepted(_of_agent(action, name), 0, ordinal, ()))
 
