@@ -69,6 +69,22 @@ def test_scenario_is_read_from_a_file(tmp_path):
     assert table.defaults() == ("dry", 3.0, "")
 
 
+def test_values_with_an_anchor_are_read_as_those_without(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(
+        "simulation: {name: &n x, max_turns: &m 5, timeout_s: &t 0.5}\n"
+        "spatial: {grid: {width: *m, height: *m, wraps: &w true}, moves: *w}\n"
+    )
+    read = SimulationConfig.from_file(path)
+    assert (read.simulation.name, read.simulation.max_turns, read.simulation.timeout_s) == (
+        "x",
+        5,
+        0.5,
+    )
+    assert (read.spatial.grid.width, read.spatial.grid.wraps, read.spatial.moves) == (5, True, True)
+    assert read.given["spatial"]["moves"] is True
+
+
 def test_count_makes_numbered_agents():
     read = SimulationConfig.from_mapping(
         {

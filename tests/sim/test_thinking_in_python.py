@@ -179,7 +179,6 @@ def test_methods_may_call_their_parameters_as_they_like(tmp_path):
         (None, "not iterable"),
         ("hi", "got `str`"),
         ([], "length >= 1"),
-        ([{"role": "user"}], "missing required field `content`"),
         ([{"role": "user", "content": 3}], "Expected `str`"),
     ],
 )
@@ -245,6 +244,31 @@ def test_script_may_be_a_function_beside_the_scenario(tmp_path):
     events = events_of(result.output_dir)
     assert events["1.decide.ben.0"].payload["new_value"] == {"to": "ann", "amount": 3}
     assert "1.apply0.ben.agent/ben/money" in causes(events, "2.decide.ben.0")
+
+
+@pytest.mark.parametrize("verbosity", ["MILESTONE", "STATE"])
+@pytest.mark.parametrize("function", [False, True])
+def test_word_to_nobody_is_a_told_failure_of_its_decision(tmp_path, function, verbosity):
+    keys = 'talk: true, script: [{do: say, to: anne, text: "Hi."}, {do: say, to: all, text: "Hi."}]'
+    if function:
+        keys = 'talk: true, function: "./ben.py:decide"'
+        (tmp_path / "ben.py").write_text(
+            "from thence.sim import Action\n\n\ndef decide(observation):\n"
+            "    to = {1: 'anne', 2: 'all'}.get(observation.turn)\n"
+            "    return [Action('say', {'to': to, 'text': 'Hi.'})] if to else None\n"
+        )
+    scenario = scripted(tmp_path, keys)
+    scenario.write_text(scenario.read_text().replace('type: "./gifts.py:Gifts"', "type: base"))
+    result = run_of(scenario, on_agent_error="skip", max_turns=3, verbosity=verbosity).run()
+    (failure,) = events_of(result.output_dir, "agent_failed").values()
+    assert (failure.turn_number, failure.payload["kind"]) == (1, "nonsense")
+    assert "agent ben: it speaks to 'anne', which is no agent's name" in failure.payload["error"]
+    assert result.final_state["agent/ann"]["heard"] == [[2, "ben", "Hi."]]
+    assert result.final_state["agent/ben"]["heard"] == []
+    assert replay(result.output_dir).step == ""
+    failed = run_of(scenario, on_agent_error="fail", verbosity=verbosity).run()
+    assert (failed.status, failed.turns) == ("failed", 0)
+    assert "to is the name of an agent, or 'all'" in failed.error
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from msgspec.structs import force_setattr
 
 from thence.core.clock import timestamp_of
 from thence.core.values.new_event import Causes, cause_ids
-from thence.core.values.payload import is_plain, is_scalar, repair
+from thence.core.values.payload import is_plain, repair
 from thence.errors import InvalidEvent
 from thence.replica import new_id, now
 
@@ -221,9 +221,6 @@ class MilestoneEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     event_type: str = "MILESTONE"
     milestone_type: str = ""
 
-    def is_plain(self) -> bool:
-        return True
-
 
 class DecisionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """A choice that an agent made."""
@@ -237,9 +234,6 @@ class DecisionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     old_value: Any = None
     new_value: Any = None
 
-    def is_plain(self) -> bool:
-        return is_scalar(self.old_value) and is_scalar(self.new_value)
-
 
 class ActionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """An action that an agent took, after a validator had accepted it."""
@@ -251,9 +245,6 @@ class ActionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     event_type: str = "ACTION"
     action_type: str = ""
     action_payload: dict[str, Any] = {}
-
-    def is_plain(self) -> bool:
-        return is_plain(self.action_payload)
 
 
 class StateEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
@@ -267,9 +258,6 @@ class StateEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     old_value: Any = None
     new_value: Any = None
     scope: str = "global"
-
-    def is_plain(self) -> bool:
-        return is_scalar(self.old_value) and is_scalar(self.new_value)
 
 
 class DetailEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
@@ -319,12 +307,8 @@ _DICT_FIELDS = (
 
 def wrong_value(field: str, value: object, wording: str) -> InvalidEvent:
     """Returns the error for a field with a wrong value."""
-    return InvalidEvent(
-        "could not make the event",
-        place=f"field {field}",
-        cause=f"{value!r:.80} is not {wording}",
-        hint=f"pass {wording} as {field}",
-    )
+    cause, hint = f"{value!r:.80} is not {wording}", f"pass {wording} as {field}"
+    return InvalidEvent("could not make the event", place=f"field {field}", cause=cause, hint=hint)
 
 
 def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
@@ -362,12 +346,9 @@ def _check_id_and_time(event: Event) -> None:
 
 def _refuse_details(event: Event, details: Any) -> None:
     own = ", ".join((*event.fields, *(["extra"] if event.event_type == SystemEvent.kind else [])))
-    raise InvalidEvent(
-        "could not make the event",
-        place="field details",
-        cause=f"{event.event_type} has no place for {details!r:.80}",
-        hint=f"pass {own}, or build a base Event, which takes any details",
-    )
+    cause = f"{event.event_type} has no place for {details!r:.80}"
+    hint = f"pass {own}, or build a base Event, which takes any details"
+    raise InvalidEvent("could not make the event", place="field details", cause=cause, hint=hint)
 
 
 def _timestamp(value: Any) -> str:

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from thence.core.event import Event, Members
 from thence.core.order import Cone
 from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ThenceError
-from thence.sim.checkpoints import Checkpoint, lossy_part
+from thence.sim.checkpoints import Checkpoint, is_whole
 from thence.sim.events import level_of
 from thence.sim.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.recorded import RecordedRun
@@ -226,7 +226,7 @@ class _Player:
                     await simulation.play_turn()
                     now = simulation.recorder.turn
                     is_kept = not altered_step and now % interval == 0
-                    if is_kept and (kept := simulation.checkpoint()) and not lossy_part(kept):
+                    if is_kept and (kept := simulation.checkpoint()) and is_whole(kept):
                         self._checkpoints.append((now, msgspec.json.encode(kept)))
                     await asyncio.sleep(0)  # here a Ctrl-C comes in
             finally:

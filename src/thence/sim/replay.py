@@ -180,7 +180,7 @@ def branch(
     objects: dict[str, Any] = {"agents": agents, "engine": engine, "validator": validator}
     with RecordedRun(folder) as run:
         config, settings = settings_of(run, objects, max_turns)
-        if at > (turns := _turns(run.log.read())):
+        if at not in range((turns := _turns(run.log.read())) + 1):
             cause = f"it has played {turns} turns, and none with the number {at}"
             hint = f"name a turn from 0 to {turns}"
             raise ThenceError("could not branch", place=run.folder, cause=cause, hint=hint)

@@ -4,7 +4,8 @@ Events go to the function `emit` in pieces, a turn at least: the orchestrator pa
 EventWriter. The components are made by the scenario, or given as objects.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,7 +13,15 @@ import msgspec
 from thence.core.event import Members
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator, RecordedState, stream
-from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error
+from thence.sim.calls import (
+    Caller,
+    ComponentRef,
+    OnWait,
+    Waits,
+    Watch,
+    mark_error,
+    wrong_answer,
+)
 from thence.sim.checkpoints import Checkpoint
 from thence.sim.component_classes import ComponentNotFound, build, component_class
 from thence.sim.engine import BaseEngine
@@ -28,7 +37,7 @@ from thence.sim.scenario_file import Problems, Source, parse_file
 from thence.sim.scenario_sections import TerminationSettings
 from thence.sim.sight import sights_of
 from thence.sim.state import GLOBAL, MAP, State, StateHistory
-from thence.sim.turn import Turn, TurnContext, policy_of
+from thence.sim.turn import Turn, TurnContext, described
 from thence.sim.worlds import World
 
 if TYPE_CHECKING:
@@ -69,7 +78,10 @@ def make_components(
         if not isinstance(component, base):
             cause, hint = f"{component!r:.60} is no {base.__name__}", "pass objects, no classes"
             raise ScenarioError("could not take the components", cause=cause, hint=hint)
-    _check_names(agents)
+    names: set[str] = set()
+    for agent in agents:
+        check_name(getattr(agent, "name", None), names)
+        names.add(agent.name)
     return Components(agents, engine, validator)
 
 
@@ -100,11 +112,10 @@ def restore_components(components: Components, states: Mapping[str, Any]) -> Non
             continue
         set_state = getattr(component, "set_state", None)
         if set_state is None:
+            cause = f"{type(component).__name__} has get_state and no set_state"
+            hint = "add set_state(state), which takes what get_state returned"
             raise ThenceError(
-                "could not go on from a checkpoint",
-                place=name,
-                cause=f"{type(component).__name__} has get_state and no set_state",
-                hint="add set_state(state), which takes what get_state returned",
+                "could not go on from a checkpoint", place=name, cause=cause, hint=hint
             )
         set_state(states[name])
 
@@ -118,31 +129,17 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
     try:
         cls = component_class(kind, type_, config.source.parent if config.source else None)
         return build(cls, params, name=name, config=config)
-    except (ComponentNotFound, ValueError, TypeError) as error:
+    except Exception as error:  # door: a user's __init__ may raise anything
         path: tuple[str | int, ...] = (kind[:-1],)
         if kind == "agents":
             names = name, name.rpartition("-")[0]
             path = (kind, [entry["name"] in names for entry in config.given[kind]].index(True))
-        word = str(error).partition(" ")[0].rstrip(":")
+        is_plain = isinstance(error, (ComponentNotFound, ValueError, TypeError))
+        reason = str(error) if is_plain else described(error)
+        word = reason.partition(" ")[0].rstrip(":")
         problems = Problems(parse_file(config.source)[1] if config.source else Source())
-        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {error}")
+        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
         problems.raise_any()
-
-
-def _check_names(agents: Sequence[BaseAgent]) -> None:
-    seen: set[str] = set()
-    for agent in agents:
-        check_name(getattr(agent, "name", None), seen)
-        seen.add(agent.name)
-
-
-def models_of(config: SimulationConfig, outcomes: Outcomes) -> "Models | None":
-    """Returns the models that a run may ask; None without the section llm."""
-    if not config.llm.endpoints:
-        return None
-    from thence.sim.asking import Models
-
-    return Models(config.llm, outcomes, config.source.parent if config.source else None)
 
 
 # turns after which covers are forgotten where the scenario has no checkpoints
@@ -174,7 +171,12 @@ class Simulation:
         self.config = config
         self.components = components
         self.outcomes = outcomes or Outcomes()
-        self.models = models_of(config, self.outcomes)
+        self.models: Models | None = None
+        if config.llm.endpoints:
+            from thence.sim import asking
+
+            folder = config.source.parent if config.source else None
+            self.models = asking.Models(config.llm, self.outcomes, folder)
         self._emit = emit
         self._waits = Waits()
         self._caller = Caller(config.simulation.threads, self._waits)
@@ -234,7 +236,7 @@ class Simulation:
         return state
 
     def checkpoint(self) -> Checkpoint | None:
-        """Returns the checkpoint of the turn that ended, which JSON may not hold: see `lossy_part`.
+        """Returns the checkpoint of the turn that ended, which JSON may not hold: see `is_whole`.
 
         None if an agent remembers and has no get_state, or was added by the engine.
         """
@@ -307,15 +309,12 @@ class Simulation:
             initial = world.placed(initial, lambda agent: stream(seed, agent, 0, "place"))
         engine = self.components.engine
         component = ComponentRef("the engine, initializing")
-        first_state = await self._caller.ask_one(
-            component, lambda: engine.initialize_state(initial)
-        )
+        initialize = partial(engine.initialize_state, initial)
+        first_state: Any = await self._caller.ask_one(component, initialize)
         if not isinstance(first_state, State):
-            raise ThenceError(
-                "could not take over the first state",
-                cause=f"initialize_state of the engine returned {first_state!r:.80}, not a State",
-                hint="return the state that it was given, or state.replace({…})",
-            )
+            hint = "return the state that it was given, or state.replace({…})"
+            method = "initialize_state of the engine"
+            raise wrong_answer(component, method, first_state, "a State", hint)
         start = (self.recorder.start_id,) if self.recorder.writes_decisions else ()
         self._ledger = Ledger(
             table,
@@ -331,17 +330,18 @@ class Simulation:
         self._context = TurnContext(
             roster=Roster(self.components.agents, self._ledger, self._reach),
             validator=self.components.validator,
-            retries=self.config.retries,
-            memory={},
             caller=self._caller,
-            failures=policy_of(self.config, self._known_failures),
+            retries=self.config.retries,
+            settings=self.config.simulation,
+            timeouts_s={one.name: one.timeout_s for one in self.config.agents if one.timeout_s},
+            known_failures=self._known_failures,
+            memory={},
         )
         if self.recorder.alterations:
             self._set_values()
         self.history.append(self._ledger.state(0))
 
     async def close(self) -> None:
-        """Closes the connections to models."""
         if self.models is not None:
             await self.models.close()
 
@@ -355,8 +355,8 @@ class Simulation:
             reached = ()
         elif reached is None or isinstance(reached, str):
             reached = (reached or agent,)
-        for variable in reached:
-            if not isinstance(variable, str):
+        for variable in reached if isinstance(reached, Iterable) else (reached,):
+            if isinstance(variable, tuple | list) and len(variable) == 2:
                 indices.append(table.index(*variable))
             elif f"agent/{variable}" in table.by_scope:
                 indices += table.of_scope(f"agent/{variable}")
@@ -364,7 +364,7 @@ class Simulation:
                 raise ThenceError(
                     "could not take the reach",
                     place=f"of agent {agent}",
-                    cause=f"no agent of the run is named {variable!r}",
+                    cause=f"no agent of the run is named {variable!r:.60}",
                     hint="return pairs of scope and name, or a list of agents' names",
                 )
         if HEARD in table.names(f"agent/{agent}"):  # any action may be to speak, to anybody
@@ -391,14 +391,9 @@ class Simulation:
         component = ComponentRef("the engine, checking termination", lambda: state.causes)
         reason: Any = await self._caller.ask_one(component, lambda: engine.check_termination(state))
         if reason is not None and not isinstance(reason, str):
-            error = ThenceError(
-                "could not take the reason to end",
-                place=f"of turn {self.recorder.turn}",
-                cause=f"check_termination of the engine returned {reason!r:.80}",
-                hint="return the reason as text, or None to go on",
-            )
-            mark_error(error, component)
-            raise error
+            hint = "return the reason as text, or None to go on"
+            method = "check_termination of the engine"
+            raise wrong_answer(component, method, reason, "a text", hint)
         for condition in settings.termination:
             reason = reason or _reason_of(condition, state)
         if not reason and self.recorder.turn >= settings.max_turns:

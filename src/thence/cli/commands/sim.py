@@ -127,9 +127,10 @@ def summary(run: RecordedRun) -> dict[str, Any]:
     """Reads a run completely and returns its summary as JSON values."""
     from thence.sim.asking import usage
 
-    log, result = run.log, run.result
+    log, result, words = run.log, run.result, run.log.vocabulary
     tally, checked = log.answers.stats(), log.verify()
     systems = (event for page in log.answers.pages(type="SYSTEM") for event in page)
+    notices = filter(words.is_notice, systems)
     return {
         **_state(run.folder, run.config, result),
         "reason": result.get("reason"),
@@ -146,7 +147,8 @@ def summary(run: RecordedRun) -> dict[str, Any]:
             {"file": path.name, "bytes": path.stat().st_size}
             for path in segments(OS_DISK, run.folder)
         ],
-        "notices": [log.vocabulary.sentence(e) for e in systems if log.vocabulary.is_notice(e)],
+        # of ordinary runs, whose many causes stand in several events, some would hide all others
+        "notices": [words.sentence(e) for e in notices if words.notice_kind(e) != "joined"],
         "usage": usage(read_outcomes(run.folder).values()),
         "damage": [finding_json(finding) for finding in checked.damage],
     }
