@@ -162,8 +162,7 @@ class _Player:
         details = {event.step: plain_details(event.payload) for event in past}
         self.reference.details.update((s, details[s]) for s in self._steps & details.keys())
         # who gave no answer in time is not waited for again; others may fail or not
-        failures = self._failures.items()
-        self._failures = {s: facts for s, facts in failures if facts["kind"] == "timed_out"}
+        self._failures = {s: f for s, f in self._failures.items() if f["kind"] == "timed_out"}
 
     def play(
         self,

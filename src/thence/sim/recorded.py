@@ -202,16 +202,13 @@ def read_result(folder: Path) -> dict[str, Any]:
 
     A member of another type than a run writes, which somebody changed, is left out.
     """
-
-    def fits(name: str, value: object) -> bool:
+    content = read_object(folder / "result.json")
+    for name in _RESULT.keys() & content.keys():
         try:
-            msgspec.convert(value, _RESULT.get(name, object))
+            msgspec.convert(content[name], _RESULT[name])
         except msgspec.ValidationError:
-            return False
-        return True
-
-    members = read_object(folder / "result.json").items()
-    return {name: value for name, value in members if fits(name, value)}
+            del content[name]
+    return content
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -87,8 +87,9 @@ class RecordedSteps:
 
     def check_done(self, new: Iterable[Members]) -> None:
         """Raises RunDiverged if a step is new while recorded ones have not come again."""
-        if self._events and (step := next(filter(None, (event.step for event in new)), None)):
-            self.check_all_done(step)
+        steps = [event.step for event in new if event.step]
+        if steps:
+            self.check_all_done(steps[0])
 
     def check_all_done(self, other: str = "nothing") -> None:
         """Raises RunDiverged, naming what happened, if recorded events have not come again."""

@@ -89,8 +89,7 @@ def make_plan(scenario: str | Path, settings: dict[str, list[Any]], seeds: Seque
     seeds = sorted(seeds) or [config.simulation.seed]
     count = math.prod(map(len, settings.values())) * len(seeds)
     if count > RUNS_MAX:
-        cause = f"it has {count:,} runs, more than {RUNS_MAX:,}"
-        hint = "name fewer seeds or values"
+        cause, hint = f"it has {count:,} runs, more than {RUNS_MAX:,}", "name fewer seeds or values"
         raise ThenceError("could not plan the sweep", cause=cause, hint=hint)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     return Plan(scenario=str(file), sha256=sha256, settings=settings, seeds=seeds)

@@ -471,11 +471,10 @@ def replay_command(run: str) -> int:
 
         send_records_to_stderr(out, names_waits=display.wait is None)
         replayed = replay(folder, on_turn=show, on_wait=display.wait)
-    lines = [f"not the same: the first difference is at {replayed.step}"]
-    lines.append(f"  {replayed.difference}")
-    if not replayed.step:
-        counts = f"{replayed.turns} turns, {replayed.events} events"
-        lines = [f"the same: {counts}, content {replayed.sha256}"]
+    counts = f"{replayed.turns} turns, {replayed.events} events"
+    lines = [f"the same: {counts}, content {replayed.sha256}"]
+    if step := replayed.step:
+        lines = [f"not the same: the first difference is at {step}", f"  {replayed.difference}"]
     out.result(msgspec.structs.asdict(replayed), lines)
     return FAILED if replayed.step else 0
 

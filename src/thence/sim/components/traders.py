@@ -381,8 +381,7 @@ class TradeNetwork(BaseEngine):
         """Returns the units, or provisions, that an order can have now."""
         own = view.agent(trader)
         if order.verb == "restock":
-            meals = int(own["money"] / self.meal_price)
-            return min(order.amount, meals)
+            return min(order.amount, int(own["money"] / self.meal_price))
         if not (order.is_trade and (order.place, order.good) in self.facts.markets):
             return 0
         market = view.place(order.place)
