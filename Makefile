@@ -8,6 +8,8 @@ PYTEST := $(VENV)/python -m pytest
 # many a test waits for processes and the disk, so that three keep two processors busy
 WORKERS ?= 3
 ARGS ?=
+# empty counts as unset: what one run has compiled of the tests, the next one need not compile
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test test-all durations soak check bench peers coverage coverage-all mutants lock clean

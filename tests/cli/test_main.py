@@ -27,7 +27,7 @@ COMMANDS = list(every_command(root))
 @pytest.mark.promise("P6")
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: " ".join(("thence", *path)))
 def test_every_command_helps_in_both_spellings_with_an_example(tmp_path, path):
-    long, short = (thence(*path, option, cwd=tmp_path) for option in ("--help", "-h"))
+    long, short = (warm(*path, option, cwd=tmp_path) for option in ("--help", "-h"))
     assert long == short
     assert (long.code, long.err) == (0, "")
     _, heading, example = long.out.partition("Example:\n")

@@ -1,10 +1,11 @@
 """What masking changes in a payload, and what it leaves."""
 
+import json
 import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.sync.test_secret_rules import SECRETS
 
@@ -152,3 +153,24 @@ def test_many_keys_that_are_masked_are_all_kept_in_time_that_grows_with_their_nu
     found = masked(payload)["payload"]
     assert sorted(found.values()) == list(range(900))
     assert {name.rstrip("_") for name in found} == {"[redacted: letters]"}
+
+
+ODD = st.text('\x01\n\té中😀\\"u007:= ', max_size=6)
+
+
+@example("", "password\n\n\n\n=\n\n\n\nhunter22222", "")
+@given(ODD, st.sampled_from([each for some in SECRETS.values() for each in some]), ODD)
+def test_secret_is_seen_in_a_line_however_its_characters_are_escaped(
+    before: str, secret: str, after: str
+) -> None:
+    text = before + secret + after
+    rules = SecretRules()
+    names = {span.rule for span in rules.spans(rules.built_in, "", text)}
+    as_numbers = "".join(f"\\u{ord(each):04x}" for each in secret)
+    one_as_number = f"\\u{ord(secret[0]):04x}" + json.dumps(secret[1:])[1:-1]
+    for inside in (json.dumps(secret)[1:-1], as_numbers, one_as_number):
+        line = f'"{json.dumps(before)[1:-1]}{inside}{json.dumps(after)[1:-1]}"'.encode()
+        assert json.loads(line) == text
+        possible = rules.possible(b'{"a":%b}' % line) or ()
+        assert names <= {rule.name for rule in possible}
+        assert names == {span.rule for span in rules.spans(possible, "", text)}

@@ -14,6 +14,14 @@ from tests.cli.installed import THENCE, environment
 
 ENDS_S = 60
 
+_HASTY = """
+import sys
+from thence.cli.main import main
+from thence.server.routes import live_events
+
+live_events.HEARTBEAT_S = float(sys.argv.pop(1))
+sys.exit(main())
+"""
 _APP = """
 import socket, sys, json
 import uvicorn
@@ -67,6 +75,14 @@ def serving(root: Path, *arguments: object, **env: str) -> Iterator[Serving]:
     argv = [THENCE, "serve", root, "--json"]
     argv += [] if "--port" in arguments else ["--port", 0]
     with _running([*map(str, argv), *map(str, arguments)], env) as made:
+        yield made
+
+
+@contextmanager
+def hasty_serving(root: Path, heartbeat_s: float) -> Iterator[Serving]:
+    """Runs the same command where the silence of a stream is broken so soon."""
+    argv = [sys.executable, "-c", _HASTY, str(heartbeat_s), "serve", str(root)]
+    with _running([*argv, "--json", "--port", "0"], {}) as made:
         yield made
 
 

@@ -527,10 +527,10 @@ class Keeper(Doer):
 def test_state_that_json_can_not_give_back_is_told_with_its_agent(tmp_path, kept):
     agents = [Doer("ada", always(add())), Keeper("ben", lambda: kept)]
     with structlog.testing.capture_logs() as records:
-        run = orchestrator(tmp_path, agents, checkpoint_interval=2)
+        run = orchestrator(tmp_path, agents, checkpoint_interval=1)
         assert run.run().status == "completed"
     (record,) = [each for each in records if each["event"] == "checkpoint_not_written"]
-    assert record["turn"] == 2
+    assert record["turn"] == 1
     assert "get_state of agent/ben" in record["cause"]
 
 
@@ -539,3 +539,14 @@ def test_get_state_that_raises_is_named(tmp_path):
     agents = [Keeper("ben", lambda: {}["key"])]
     result = orchestrator(tmp_path, agents, checkpoint_interval=1).run()
     assert result.error.startswith("get_state of agent/ben failed: KeyError: 'key'")
+
+
+@pytest.mark.promise("O4")
+@pytest.mark.parametrize("answer", [5, [5], ["zoe"], ("agent/ada", "x", "y")])
+def test_reach_that_is_none_is_told_with_its_agent(tmp_path, answer):
+    class Far(Adder):
+        def reach(self, agent):
+            return answer
+
+    result = orchestrator(tmp_path, [Doer("ada", always(add()))], Far()).run()
+    assert "could not take the reach of agent ada: no agent of the run is named" in result.error

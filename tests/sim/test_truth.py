@@ -7,6 +7,7 @@ import statistics
 from itertools import islice
 
 import pytest
+from tests.sim import truth
 from tests.sim.toys import Doer, add, config, one_by_one
 from tests.sim.truth import SHIPPED, Run, causes_named, sampled_causes, sampled_outsiders
 
@@ -61,6 +62,17 @@ def test_most_direct_causes_change_their_effect_when_altered(runs, seed, record_
     print(f"{share:.1%} of {SAMPLES} direct causes change their effect")
     record_property("share_of_direct_causes_that_matter", share)
     assert share >= SHARE_MIN, f"THENCE_TEST_SEED={seed}: {share:.1%}"
+
+
+@pytest.mark.xdist_group("truth")
+def test_play_from_a_checkpoint_comes_to_what_the_run_came_to(runs):
+    for run in runs:
+        for turn in random.sample(sorted(run.checkpoints), 3):
+            begins_at = run.checkpoints[turn]
+            events = {e.step: e for e in truth.played(run.config, begins_at=begins_at) if e.step}
+            rest = {e.step: e for e in run.events if e.step and e.turn_number > turn}
+            assert events.keys() == rest.keys(), f"turn {turn}"
+            assert all(events[step].details == rest[step].details for step in rest), f"turn {turn}"
 
 
 @pytest.mark.promise("O6")

@@ -1,5 +1,7 @@
 """The truth of causes, measured: a seeded run is altered, and its effects are compared.
 
+An altered play begins at the checkpoint before the turn of what is altered.
+
 `python -m tests.sim.truth 2000 7 ACTION fishery` prints the figures of 2000 samples, by seed 7.
 """
 
@@ -14,9 +16,10 @@ import msgspec
 from tests.sim.toys import one_by_one
 
 from thence.core.diff import VOLATILE
+from thence.sim.checkpoints import Checkpoint
 from thence.sim.events import Event, VerbosityLevel
 from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation, make_components
+from thence.sim.simulation import COVER_TURNS, Simulation, make_components
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
 ALTERATIONS_MAX = 8
@@ -28,15 +31,26 @@ def played(
     alter: Mapping[str, object] | None = None,
     turns_max: int | None = None,
     verbosity: VerbosityLevel = VerbosityLevel.DETAIL,
+    *,
+    begins_at: bytes | None = None,
+    checkpoints: dict[int, bytes] | None = None,
 ) -> list[Event]:
-    """Runs a scenario in memory and returns its events."""
+    """Runs a scenario in memory and returns its events; adds checkpoints to those of turns."""
     events: list[Event] = []
     simulation = Simulation(
         config, make_components(config), one_by_one(events.append), alter=alter, verbosity=verbosity
     )
 
+    def keep(turn: int, _: int) -> None:
+        if checkpoints is None or simulation.reason:  # none goes on behind its end
+            return
+        if checkpoint := simulation.checkpoint():
+            checkpoints[turn] = msgspec.json.encode(checkpoint)
+
     async def play() -> None:
-        await simulation.run(turns_max)
+        if begins_at is not None:
+            await simulation.restore(msgspec.json.decode(begins_at, type=Checkpoint))
+        await simulation.run(turns_max, keep)
         await simulation.close()
 
     asyncio.run(play())
@@ -55,7 +69,8 @@ class Run:
         settings = msgspec.structs.replace(config.simulation, seed=seed)
         self.config = msgspec.structs.replace(config, simulation=settings)
         self.verbosity = verbosity
-        self.events = played(self.config, verbosity=verbosity)
+        self.checkpoints: dict[int, bytes] = {}
+        self.events = played(self.config, verbosity=verbosity, checkpoints=self.checkpoints)
         self.by_id = {event.event_id: event for event in self.events}
         self.position = {event.event_id: at for at, event in enumerate(self.events)}
         self._table = self.config.table([agent.name for agent in self.config.agents])
@@ -124,7 +139,16 @@ class Run:
 
     def is_changed(self, effect: Event, cause: Event, value: object) -> bool:
         """Reports whether an effect is absent or different after a cause is altered."""
-        events = played(self.config, {cause.step: value}, effect.turn_number, self.verbosity)
+        turn = cause.turn_number - 1
+        if effect.step is None:  # it counts causes, of which a run knows all that it began with
+            turn -= turn % (self.config.simulation.checkpoint_interval or COVER_TURNS)
+        events = played(
+            self.config,
+            {cause.step: value},
+            effect.turn_number,
+            self.verbosity,
+            begins_at=self.checkpoints.get(turn),
+        )
         altered = {event.step: event for event in events}.get(effect.step)
         return altered is None or _lasting(altered) != _lasting(effect)
 

@@ -189,7 +189,7 @@ class Models:
             turn, _, agent = key[0].split(".", 2)
             place = f"for {agent} in turn {turn}"
             cause = f"cassette {self._cassette_file} has no answer to this request"
-            hint = "prompt, model or sampling differ from those of the run that it was made of"
+            hint = "prompt, state, model or sampling differ from its run's: ask an endpoint"
             raise EndpointDown("could not ask the model", place=place, cause=cause, hint=hint)
         return _answer_of(lines.get(key) or next(iter(lines.values())))
 

@@ -46,16 +46,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 _decode = msgspec.json.Decoder(Checkpoint).decode
 
 
-def lossy_part(checkpoint: Checkpoint) -> str:
-    """Returns what JSON would not give back as it was, such as a NaN, a tuple or a set; else ""."""
-    if _is_whole(checkpoint, Checkpoint):
-        return ""
-    states = checkpoint.components.items()
-    lossy = (f"get_state of {name} returned" for name, kept in states if not _is_whole(kept, Any))
-    return next(lossy, "a variable holds")
-
-
-def _is_whole(value: object, kind: Any) -> bool:
+def is_whole(value: object, kind: Any = Checkpoint) -> bool:
+    """Reports whether JSON gives a value back as it was: no NaN, no tuple, no set in it."""
     try:
         return bool(msgspec.json.decode(msgspec.json.encode(value), type=kind) == value)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
@@ -89,13 +81,10 @@ def read_checkpoints(folder: Path) -> Iterator[Checkpoint]:
     for path in sorted((folder / FOLDER).glob("turn-*.json"), reverse=True):
         try:
             data = path.read_bytes()
-        except OSError:
+            content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+            is_whole_file = sha256(content).hexdigest().encode() == digest
+            checkpoint = _decode(content) if is_whole_file else None
+        except (OSError, msgspec.MsgspecError):
             continue
-        content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
-        if sha256(content).hexdigest().encode() == digest:
-            try:
-                checkpoint = _decode(content)
-            except msgspec.MsgspecError:
-                continue
-            if checkpoint.version == VERSION:
-                yield checkpoint
+        if checkpoint is not None and checkpoint.version == VERSION:
+            yield checkpoint

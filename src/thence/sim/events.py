@@ -17,7 +17,6 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from thence.core.clock import timestamp_of
-from thence.core.event import Members
 from thence.core.values.new_event import Causes, cause_ids
 from thence.core.values.payload import is_plain, repair
 from thence.errors import InvalidEvent
@@ -284,28 +283,6 @@ class SystemEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
 
 _CLASSES = (MilestoneEvent, DecisionEvent, ActionEvent, StateEvent, DetailEvent, SystemEvent)
 TYPED: Mapping[str, type[TypedEvent]] = {event_class.kind: event_class for event_class in _CLASSES}
-
-
-def event_of(members: Members) -> Event:
-    """Returns the event with the members of a simulation's line."""
-    details = dict(members.details or {})
-    event_class = TYPED[members.event_type]
-    own = {name: details.pop(name) for name in event_class.fields}
-    if event_class.is_open:
-        own["extra"] = details
-    return event_class(
-        simulation_id=members.simulation_id or "",
-        turn_number=members.turn_number or 0,
-        agent_id=members.agent_id,
-        caused_by=members.caused_by,
-        description=members.description,
-        step=members.step,
-        begins=members.begins,
-        ends=members.ends,
-        event_id=members.event_id,
-        timestamp=members.timestamp,
-        **own,
-    )
 
 
 _DICT_FIELDS = (

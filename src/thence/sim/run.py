@@ -17,7 +17,7 @@ import msgspec
 from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
 from thence.sim.calls import ComponentRef, OnWait, take_mark
-from thence.sim.checkpoints import lossy_part, with_causes, write_checkpoint
+from thence.sim.checkpoints import is_whole, with_causes, write_checkpoint
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel, level_of
 from thence.sim.outcomes import FILE as OUTCOMES
@@ -145,6 +145,7 @@ class SimulationOrchestrator:
         self._runner: asyncio.Runner | None = None
         self._altered: dict[str, object] = {}
         self._lost_before = 0  # events, at the last checkpoint
+        self._checkpoint_fault = ""
         objects = {"agents": agents, "engine": engine, "validator": validator}
         parent = self._again.parent
         self._run_config = run_config(self.config, settings, self.run_id, parent, objects)
@@ -309,8 +310,10 @@ class SimulationOrchestrator:
             checkpoint = simulation.checkpoint()
             if checkpoint is None:
                 return
-            if lossy := lossy_part(checkpoint):
-                cause = f"JSON can't give back what {lossy}: no tuple, set or NaN"
+            if not is_whole(checkpoint):
+                states = checkpoint.components.items()
+                lossy = [f"get_state of {name}" for name, kept in states if not is_whole(kept, Any)]
+                cause = f"JSON can't give back {(*lossy, 'a variable')[0]}: no tuple, set or NaN"
                 raise ThenceError("could not write the checkpoint", cause=cause)
             await asyncio.to_thread(self.event_writer.flush)
             written = self.event_writer.written_causes
@@ -320,9 +323,10 @@ class SimulationOrchestrator:
             checkpoint = with_causes(checkpoint, written)
             write_checkpoint(self.output_dir, checkpoint)
         except ThenceError as error:
-            logger().warning(
-                "checkpoint_not_written", turn=simulation.recorder.turn, cause=str(error)
-            )
+            turn, cause = simulation.recorder.turn, str(error)
+            if cause != self._checkpoint_fault:  # a value that JSON can't hold may stay
+                logger().warning("checkpoint_not_written", turn=turn, cause=cause)
+            self._checkpoint_fault = cause
         else:
             simulation.recorder.checkpointed()
             self._lost_before = lost

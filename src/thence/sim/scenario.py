@@ -520,8 +520,7 @@ def _params(raw: Mapping[str, Any], common: type[msgspec.Struct]) -> dict[str, A
 
 
 def _nearest(name: str, names: Sequence[str], word: str = "known") -> str:
-    """Returns a hint with the nearest of these names, or the first of them if none is alike."""
-    # of places any: on a grid 8,8 is near 9,9
+    """Returns a hint with the nearest name, of places any: 8,8 for 9,9; else the first names."""
     if near := nearest(name, names, likeness=0 if word == "place" else 0.6):
         return f"the nearest {word} is {near[0]}"
     listed = ", ".join(names[:_NAMES_SHOWN_MAX]) + ", …" * (len(names) > _NAMES_SHOWN_MAX)

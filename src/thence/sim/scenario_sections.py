@@ -19,10 +19,8 @@ OF_LLM_SIM: Mapping[tuple[tuple[object, ...], str], str] = {
     ((), "observability"): "write sight under agents, and sight: internal at a variable",
     ((), "logging"): "leave it out; the run's events are its log",
     (("spatial",), "topology"): "write grid or network; hexagons and GeoJSON are not here",
-    **{
-        (("llm",), key): "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}"
-        for key in ("model", "host", "provider", "temperature", "timeout", "max_retries", "stream")
-    },
+    (("llm",), "model"): "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}",
+    (("llm",), "host"): "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}",
 }
 TYPES_OF_LLM_SIM = {"tuple": "write list", "object": "write dict"}
 

@@ -4,7 +4,7 @@ Events go to the function `emit` in pieces, a turn at least: the orchestrator pa
 EventWriter. The components are made by the scenario, or given as objects.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from thence.sim.scenario_file import Problems, Source, parse_file
 from thence.sim.scenario_sections import TerminationSettings
 from thence.sim.sight import sights_of
 from thence.sim.state import GLOBAL, MAP, State, StateHistory
-from thence.sim.turn import Turn, TurnContext
+from thence.sim.turn import Turn, TurnContext, described
 from thence.sim.worlds import World
 
 if TYPE_CHECKING:
@@ -121,14 +121,16 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
     try:
         cls = component_class(kind, type_, config.source.parent if config.source else None)
         return build(cls, params, name=name, config=config)
-    except (ComponentNotFound, ValueError, TypeError) as error:
+    except Exception as error:  # door: a user's __init__ may raise anything
         path: tuple[str | int, ...] = (kind[:-1],)
         if kind == "agents":
             names = name, name.rpartition("-")[0]
             path = (kind, [entry["name"] in names for entry in config.given[kind]].index(True))
-        word = str(error).partition(" ")[0].rstrip(":")
+        is_plain = isinstance(error, (ComponentNotFound, ValueError, TypeError))
+        reason = str(error) if is_plain else described(error)
+        word = reason.partition(" ")[0].rstrip(":")
         problems = Problems(parse_file(config.source)[1] if config.source else Source())
-        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {error}")
+        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
         problems.raise_any()
 
 
@@ -226,7 +228,7 @@ class Simulation:
         return state
 
     def checkpoint(self) -> Checkpoint | None:
-        """Returns the checkpoint of the turn that ended, which JSON may not hold: see `lossy_part`.
+        """Returns the checkpoint of the turn that ended, which JSON may not hold: see `is_whole`.
 
         None if an agent remembers and has no get_state, or was added by the engine.
         """
@@ -345,13 +347,13 @@ class Simulation:
             reached = ()
         elif reached is None or isinstance(reached, str):
             reached = (reached or agent,)
-        for variable in reached:
-            if not isinstance(variable, str):
+        for variable in reached if isinstance(reached, Iterable) else (reached,):
+            if isinstance(variable, tuple | list) and len(variable) == 2:
                 indices.append(table.index(*variable))
             elif f"agent/{variable}" in table.by_scope:
                 indices += table.of_scope(f"agent/{variable}")
             else:
-                cause = f"no agent of the run is named {variable!r}"
+                cause = f"no agent of the run is named {variable!r:.60}"
                 hint = "return pairs of scope and name, or a list of agents' names"
                 place = f"of agent {agent}"
                 raise ThenceError("could not take the reach", place=place, cause=cause, hint=hint)

@@ -7,7 +7,7 @@ can't be used is asked for once more, with the reason; nothing is guessed.
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from inspect import iscoroutinefunction
-from typing import Annotated, Any, TypedDict, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -38,14 +38,7 @@ from thence.sim.scenario import SimulationConfig
 T = TypeVar("T")
 MemorySize = Annotated[int, msgspec.Meta(ge=0, le=1_000)]
 Message = Mapping[str, str]
-
-
-class _Message(TypedDict):
-    role: str
-    content: str
-
-
-_Messages = Annotated[tuple[_Message, ...], msgspec.Meta(min_length=1)]
+_Messages = Annotated[tuple[dict[str, str], ...], msgspec.Meta(min_length=1)]
 RECALLED_MAX = 10
 
 

@@ -101,19 +101,20 @@ _KEY_OF_SECRET = re.compile(rf"{_NAME}\Z", re.ASCII | re.IGNORECASE)
 RULES = (*_FORMS, *_ASSIGNMENTS)
 _BY_MARK = {mark.encode(): rule for rule in RULES for mark in rule.marks}
 _MARKS = re.compile(b"|".join(map(re.escape, _BY_MARK)))
-_ESCAPE = re.compile(rb"\\.")
+_ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{4}|.)")
+_PLAIN_AS_NUMBER = re.compile(rb"\\u00[2-7]")
 
 
 def possible_rules(line: bytes) -> Sequence[SecretRule]:
     """Returns the rules that a line may match, by its bytes: few lines need to be decoded."""
     lowered = line.lower()
     marks = _MARKS.findall(lowered)
-    if b"\\u" in line:  # letters may stand there as numbers
+    if _PLAIN_AS_NUMBER.search(line):  # what a rule looks for may stand there as a number
         return RULES
     if not marks:
         return ()
     if b"\\" in line:
-        line = _ESCAPE.sub(b"  ", line)
+        line = _ESCAPE.sub(b" ", line)
         lowered = line.lower()
     rules = {id(rule): rule for rule in map(_BY_MARK.__getitem__, marks)}
     return [

@@ -74,7 +74,7 @@ _RELAYED_FROM, _RELAYED_BEFORE = (
     SELECT relayed.digest FROM claims
     JOIN relayed ON relayed.team = claims.team AND relayed.log = :log AND relayed.node = claims.node
     WHERE claims.team = :team AND claims.public_key = :key AND relayed.digest {place} :start
-    LIMIT :limit
+    ORDER BY claims.node, relayed.digest LIMIT :limit
     """
     for place in (">=", "<")
 )
