@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import asdict
 
 from thence.core.event import Members
 from thence.sim import EventWriter, SimulationConfig
-from thence.sim.events import Event, VerbosityLevel, event_of
+from thence.sim.events import Event, VerbosityLevel
 from thence.sim.simulation import Simulation, make_components
 
 TURNS = 200
@@ -67,7 +68,7 @@ def _simulation(emit: Callable[[Event], object]) -> Simulation:
 
     def emit_each(piece: Sequence[Members]) -> None:
         for members in piece:
-            emit(event_of(members))
+            emit(Event.from_dict(asdict(members)))
 
     return Simulation(config, make_components(config), emit_each)
 

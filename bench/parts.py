@@ -18,7 +18,7 @@ from thence.log.storage.disk import Disk
 from thence.log.storage.process_state import new_id, now
 from thence.replica import Log
 from thence.sim import ActionEvent, EventWriter
-from thence.sim.writer import draft_of
+from thence.sim.writer import draft_of, members_of
 
 BATCH_EVENTS = 8_192
 _LINE = b"x" * 370 + b"\n"
@@ -97,14 +97,14 @@ def event_rows(place: Path) -> dict[str, float]:
         )
 
     event = build()
-    draft = draft_of(event, ())
+    draft = draft_of(members_of(event), ())
     stamp, batch = stamper("0123456789ab"), [draft] * BATCH_EVENTS
     writer = EventWriter(place / "queued", "run", on_full="block")
     rows = {
         "an id": _us(new_id),
         "a time": _us(now),
         "building the typed event, both included": _us(build),
-        "looking at it and encoding it": _us(lambda: draft_of(event, ())),
+        "looking at it and encoding it": _us(lambda: draft_of(members_of(event), ())),
         "numbers, CRC, joining": _us(lambda: stamp(batch, 1, 1), 20) / BATCH_EVENTS,
         "emit, the writing thread included": _us(lambda: writer.emit(event), 100_000),
     }

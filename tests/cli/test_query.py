@@ -289,6 +289,15 @@ def test_last_and_desc_and_count(tmp_path, orders):
     assert (counted.code, counted.json) == (0, {"events": 3})
 
 
+def test_times_that_the_help_names_are_times(tmp_path, orders):
+    text = " ".join(warm("log", "--help", cwd=tmp_path).out.split())
+    examples = re.search(r"--since TIME .* in UTC: (.*?)\. --until", text)[1].split(", ")
+    assert "yesterday" in examples
+    for example in examples:
+        time = example.partition(" (")[0]
+        assert query(tmp_path, "--since", time, "--count").code == 0, time
+
+
 def test_times_are_told_from_now_on(tmp_path, orders):
     path = tmp_path / "orders" / "events.jsonl"
     now = datetime.now(UTC)

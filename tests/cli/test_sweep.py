@@ -250,6 +250,25 @@ def test_a_run_takes_one_value_a_setting(tmp_path):
     assert "sim sweep" in ended.err
 
 
+def test_equal_values_of_a_setting_make_one_run(tmp_path):
+    counting(tmp_path)
+    words = ("--set", "agents.ada.by=1,5,1", "--set", "agents.ada.by=5", "--print")
+    commands = warm("sim", "sweep", "counting.yaml", *words, "--json", cwd=tmp_path).json[
+        "commands"
+    ]
+    runs = [command.rpartition(" ")[2] for command in commands]
+    assert runs == ["set-1-seed-1", "set-2-seed-1"]
+
+
+def test_no_sweep_begins_in_the_folder_of_a_run(tmp_path):
+    counting(tmp_path)
+    assert warm("sim", "run", "counting.yaml", "--run-id", "one", cwd=tmp_path).code == 0
+    ended = sweep(tmp_path, "counting.yaml", output="output/one")
+    assert (ended.code, is_three_lines(ended.err)) == (1, True)
+    assert "could not begin the sweep" in ended.err
+    assert not (tmp_path / "output" / "one" / "plan.json").exists()
+
+
 @pytest.mark.rest
 @pytest.mark.xdist_group("ray")
 def test_sweep_on_ray_outlives_a_worker_that_is_killed(tmp_path, whole):

@@ -1,6 +1,5 @@
 """Real processes for tests: another Python that runs a text of code, watched from outside."""
 
-import gc
 import os
 import subprocess
 import sys
@@ -52,12 +51,6 @@ def ran(code: str, *arguments: object, check: bool = True) -> subprocess.Complet
     return done
 
 
-def open_files() -> int:
-    """How many files are open, without those that earlier tests left to the garbage collector."""
-    gc.collect()
-    return len(os.listdir("/dev/fd"))
-
-
 def forked(work: Callable[[], object]) -> int:
     """Fork and do the work in the child; `ended_well` waits for it."""
     process = os.fork()
@@ -94,11 +87,11 @@ def lines(folder: Path) -> list[bytes]:
 
 
 def descriptors(folder: Path) -> list[str]:
-    """List the files below a folder that this process holds open."""
+    """List a folder and the files below it, as far as this process holds them open."""
     held = []
     for descriptor in os.listdir("/proc/self/fd"):
         try:
             held.append(os.readlink(f"/proc/self/fd/{descriptor}"))
         except FileNotFoundError:  # it was the one that listed them
             continue
-    return [path for path in held if path.startswith(f"{folder}/")]
+    return sorted(path for path in held if f"{path}/".startswith(f"{folder}/"))

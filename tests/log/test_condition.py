@@ -9,7 +9,7 @@ import pytest
 from tests.disks import ReadingDisk
 from tests.events import drafted, line_of, stamped
 from tests.log.faults import FailingDisk
-from tests.log.processes import in_child, open_files
+from tests.log.processes import descriptors, in_child
 
 import thence
 from thence.core.values.codec import LINE_BYTES_MAX
@@ -283,7 +283,7 @@ def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
     holder = OS_DISK.open_lock(path)
     assert OS_DISK.try_lock(holder)
     start = time.monotonic()
-    before = open_files()
+    before = descriptors(written)
     assert condition.lock(OS_DISK, written) == Check(
         "lock",
         False,
@@ -303,7 +303,7 @@ def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
 
     assert condition.lock(GivenBackDisk(), written) == Check("lock", True, "free")
     assert OS_DISK.try_lock(holder)  # whoever looked has given it back
-    assert open_files() == before
+    assert descriptors(written) == before
     OS_DISK.close(holder)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 from tests.log.faults import FailingDisk, ShortDisk
-from tests.log.processes import in_child, open_files
+from tests.log.processes import descriptors, in_child
 
 import thence
 from thence.core.values.vocabulary import PLAIN, SIM
@@ -118,7 +118,7 @@ def test_new_files_may_be_read_by_all_and_written_by_their_owner(tmp_path):
 def test_what_is_no_file_is_refused_at_once_by_its_path(tmp_path, kind):
     path = tmp_path / "it"
     os.mkfifo(path) if kind == "pipe" else path.mkdir()
-    held = open_files()
+    held = descriptors(tmp_path)
     with pytest.raises(OSError, match="it is no regular file") as caught:
         OS_DISK.open_read(path)
     assert (caught.value.errno, caught.value.strerror, caught.value.filename) == (
@@ -126,7 +126,7 @@ def test_what_is_no_file_is_refused_at_once_by_its_path(tmp_path, kind):
         "it is no regular file",
         str(path),
     )
-    assert open_files() == held
+    assert descriptors(tmp_path) == held
 
 
 @pytest.mark.parametrize("size", [0, READ_BYTES - 1, READ_BYTES, 2 * READ_BYTES + 1])
@@ -257,9 +257,9 @@ def test_folder_is_made_with_its_parents_once_or_twice(tmp_path):
 
 def test_descriptor_that_is_closed_already_is_let_go_all_the_same(tmp_path):
     descriptor = OS_DISK.open_append(tmp_path / "a")
-    held = open_files()
+    held = descriptors(tmp_path)
     OS_DISK.close_quietly(descriptor)
-    assert open_files() == held - 1
+    assert (len(held), descriptors(tmp_path)) == (1, [])
     OS_DISK.close_quietly(descriptor)
 
 

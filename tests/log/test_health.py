@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.log.faults import FailingDisk
-from tests.log.processes import open_files
+from tests.log.processes import descriptors
 
 from thence.errors import NotALog
 from thence.inspection.health import (
@@ -35,10 +35,10 @@ def error(number):
 def found(disk, folder):
     """Look at a folder, and hold that nothing is left behind there, nor kept open."""
     before = sorted(folder.rglob("*"))
-    held = open_files()
+    held = descriptors(folder)
     checks = {check.name: check for check in folder_checks(disk, folder)}
     assert sorted(folder.rglob("*")) == before
-    assert open_files() == held
+    assert descriptors(folder) == held
     assert all(bool(check.hint) != check.ok and check.detail for check in checks.values())
     return checks
 

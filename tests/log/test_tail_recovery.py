@@ -17,7 +17,7 @@ from tests.events import NODE, OTHER_NODE, line_of, new_id
 from tests.log.errors import said
 from tests.log.faults import FailingDisk, ShortDisk
 from tests.log.kills import closed_at
-from tests.log.processes import lines, open_files
+from tests.log.processes import descriptors, lines
 from tests.tiers import examples
 
 import thence
@@ -398,22 +398,22 @@ def test_end_as_long_as_no_line_may_be_is_not_searched_for_events(made_of, lengt
 def test_stretch_is_copied_aside_up_to_where_the_file_ends(made_of, tmp_path, start, end):
     data = random.Random(5).randbytes(3 * READ_BYTES + 11)
     descriptor, _ = made_of(data)
-    held = open_files()
+    held = descriptors(tmp_path)
     copy_aside(ShortDisk(700_000), descriptor, tmp_path / "events.jsonl", [BadRegion(start, end)])
     (copy,) = (tmp_path / ".thence/quarantine").iterdir()
     assert copy.read_bytes() == data[start:end]
-    assert open_files() == held
+    assert descriptors(tmp_path) == held
 
 
 @pytest.mark.parametrize("call", ["write", "sync_data"])
 def test_copy_that_the_disk_refuses_leaves_no_file(made_of, tmp_path, call):
     descriptor, _ = made_of(b"abc")
-    held = open_files()
+    held = descriptors(tmp_path)
     failing = FailingDisk(**{call: DiskError(errno.EIO, "broken")})
     with pytest.raises(OSError, match="broken"):
         copy_aside(failing, descriptor, tmp_path / "events.jsonl", [BadRegion(0, 3)])
     assert list((tmp_path / ".thence/quarantine").iterdir()) == []
-    assert open_files() == held
+    assert descriptors(tmp_path) == held
 
 
 @pytest.mark.parametrize(

@@ -128,11 +128,17 @@ def test_nothing_in_a_file_is_a_failure_of_the_server(server: Serving, tmp_path:
     assert server.get("/simulations").status_code == 200
 
 
+def remove(folder: Path) -> None:
+    """Deletes a run, in which a file of its index may come meanwhile."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.mark.promise("Q5")
 def test_run_that_is_deleted_is_not_found_and_comes_back(server: Serving, tmp_path: Path) -> None:
     folder = make_run(tmp_path, "run", count=4)
     assert server.json("/simulations/run/events")["total"] == 4
-    shutil.rmtree(folder)
+    remove(folder)
     assert server.code("/simulations/run/events") == (404, "simulation_not_found")
     assert server.json("/simulations")["simulations"] == []
     make_run(tmp_path, "run", count=6)
@@ -152,8 +158,7 @@ def test_runs_that_come_and_go_while_they_are_asked_for_never_fail_the_server(
             with EventWriter(folder, "run", max_file_size=300) as writer:
                 for number in range(5):
                     writer.emit(create_action_event("run", number, "ada", "move", {}))
-            while folder.exists():  # a file of its index may come while it is deleted
-                shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
 
     churning = threading.Thread(target=churn)
     churning.start()

@@ -341,3 +341,9 @@ def test_sentence_of_a_problem_begins_with_a_capital_letter_as_pages_show_it():
             r'<p role="(\w+)">the log', problem_page(status, "the log is away").body.decode()
         )
         assert f'[role="{role}"]::first-letter' in lifted.rpartition("}")[2]
+
+
+def test_no_part_of_a_page_is_as_wide_as_its_words_whatever_the_screen():
+    style = files("thence.server.web").joinpath("style.css").read_text("utf-8")
+    assert "max-width: max-content" in style
+    assert not re.search(r"(?<!max-)width: max-content", style)

@@ -12,6 +12,7 @@ import pytest
 from tests.log.committers import until
 from tests.sim.toys import Adder, Doer, add, always, config, played
 
+from thence.sim import calls
 from thence.sim.agents import BaseValidator, Verdict
 from thence.sim.calls import CONCURRENT_MAX, SLOW_S, Caller, ComponentRef, Waits, Watch
 
@@ -177,6 +178,27 @@ def test_thirty_blocking_agents_wait_at_the_same_time():
     assert simulation.history[-1].agent("a29")["x"] == 3
     # where the machine stands still amid the call of one, that one seems to block
     assert sum(threads == {main} for threads in quick_threads.values()) >= 3
+
+
+@pytest.mark.promise("O9a")
+@pytest.mark.parametrize(("switches", "calls_in_threads"), [(3, 0), (5, 2)])
+def test_call_that_waits_while_other_threads_run_is_not_taken_for_slow(
+    monkeypatch, switches, calls_in_threads
+):
+    now_s, threads = 0.0, []
+    monkeypatch.setattr(calls, "perf_counter", lambda: now_s)
+
+    def answer(seen):
+        nonlocal now_s
+        now_s += switches * sys.getswitchinterval()
+        threads.append(threading.current_thread())
+        return add()
+
+    played(run_settings(), [Doer("ada", answer)])
+    assert [thread is threading.main_thread() for thread in threads].count(False) == (
+        calls_in_threads
+    )
+    assert len(threads) == 3
 
 
 @pytest.mark.promise("O9a")

@@ -1,12 +1,14 @@
 """What each event names as its causes, in worlds small enough to know the answer."""
 
+import sys
+
 import pytest
 import structlog
 from tests.sim import ring
 from tests.sim.toys import Adder, Doer, add, always, at_turn, causes, config, killed, played, told
 
 from thence.errors import ThenceError
-from thence.sim import VerbosityLevel, replay, resume
+from thence.sim import VerbosityLevel, replay, resume, simulation
 from thence.sim.agents import Action, BaseValidator, Verdict
 from thence.sim.engine import BaseEngine
 from thence.sim.recorded import RecordedRun
@@ -291,6 +293,38 @@ def test_reach_that_names_nobody_is_refused():
 
     with pytest.raises(ThenceError, match="no agent of the run is named 'bben'"):
         played(config(), [Doer("ada", always(add())), Doer("ben", always(add()))], Reaching())
+
+
+@pytest.mark.promise("O6")
+def test_reach_is_asked_once_for_each_agent_in_steps_that_grow_with_their_number():
+    """Where nobody talks; counted are the lines that the module of a run executes."""
+
+    class Reaching(Adder):
+        def reach(self, agent):
+            reached.append(agent)
+
+    def lines_of_turn(count):
+        executed = 0
+
+        def trace(frame, event, _):
+            nonlocal executed
+            executed += event == "line"
+            return trace if frame.f_code.co_filename == simulation.__file__ else None
+
+        names = [f"a{number}" for number in range(count)]
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            played(config(turns=2), [Doer(name, always(None)) for name in names], Reaching())
+        finally:
+            sys.settrace(before)
+        assert reached == names
+        reached.clear()
+        return executed
+
+    reached = []
+    few, many = lines_of_turn(20), lines_of_turn(80)
+    assert few < many < 5 * few
 
 
 @pytest.mark.promise("O6")

@@ -22,6 +22,8 @@ from thence.sim import Action, BaseAgent, BaseEngine
 class Greeter(BaseAgent):
     def __init__(self, name, *, words: str = "hello", times: int = 1):
         super().__init__(name)
+        if times == 0:
+            raise KeyError("greeting")
         if times > 3:
             raise ValueError("nobody greets more than 3 times")
         self.words = words
@@ -137,3 +139,12 @@ def test_agents_given_as_objects_need_names_of_their_own(names):
     given = SimulationConfig.from_mapping({"simulation": {"name": "x"}})
     with pytest.raises(ScenarioError):
         make_components(given, agents=[BaseAgent(name) for name in names])
+
+
+def test_component_whose_making_raises_anything_is_told_with_its_line(tmp_path):
+    path = scenario(tmp_path, "{name: ada, type: './greeter.py:Greeter', times: 0}")
+    with pytest.raises(ScenarioError) as caught:
+        make_components(SimulationConfig.from_file(path))
+    (problem,) = caught.value.problems
+    assert (problem["line"], problem["key"]) == (3, "agents[0]")
+    assert problem["message"] == "./greeter.py:Greeter can't be made: KeyError: 'greeting'"

@@ -5,6 +5,7 @@ import threading
 
 import msgspec
 import pytest
+import structlog
 from tests.sim.toys import (
     Adder,
     Doer,
@@ -148,10 +149,19 @@ def test_engine_that_answers_nonsense_is_named_with_what_it_returned(tmp_path, n
 
 
 @pytest.mark.promise("O4")
-@pytest.mark.parametrize("answer", ["sell", ["sell"], 3, {"a": 1}, Action("add", None)])
-def test_answer_that_is_no_action_is_the_agents_failure(tmp_path, answer):
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ("sell", "'sell'"),
+        (["sell"], "'sell'"),
+        (3, "3"),
+        ({"a": 1}, "{'a': 1}"),
+        (Action("add", None), "Action("),
+    ],
+)
+def test_answer_that_is_no_action_is_the_agents_failure(tmp_path, answer, shown):
     run, notice, _ = failed(tmp_path, lambda seen: answer if seen.turn == 2 else None)
-    assert "could not take the decision of agent ada: it returned" in run.result.error
+    assert f"could not take the decision of agent ada: it returned {shown}" in run.result.error
     assert notice["agent_id"] == "ada"
     assert notice["details"]["component"] == "agent ada"
     assert isinstance(run.failure, ThenceError)
@@ -441,3 +451,101 @@ def test_agent_that_changes_what_it_observed_changes_nothing():
 def test_wrong_setting_is_refused(wrong):
     with pytest.raises(ScenarioError):
         config(simulation={"name": "toy", **wrong})
+
+
+@pytest.mark.promise("O9a")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_turns": -1},
+        {"seed": "x"},
+        {"timeout_s": -1},
+        {"threads": -1},
+        {"mode": "fast"},
+        {"on_full": "wait"},
+        {"max_queue_size": 0},
+        {"max_cost": -1},
+    ],
+)
+def test_wrong_argument_is_refused_by_its_name_and_makes_no_folder(tmp_path, wrong):
+    (name,) = wrong
+    with pytest.raises(
+        ScenarioError, match=rf"{name} should be .*, not {next(iter(wrong.values()))!r}"
+    ):
+        orchestrator(tmp_path, [Doer("ada", always(None))], **wrong)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.promise("O4")
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({"agents": [Doer]}, "is no BaseAgent"),
+        ({"agents": ["ada"]}, "'ada' is no BaseAgent"),
+        ({"engine": Adder}, "is no BaseEngine"),
+        ({"validator": BaseValidator}, "is no BaseValidator"),
+        ({"agents": [Doer("a" * 101, always(None))]}, "is no name for an agent"),
+        ({"agents": [Doer("ada", always(None))] * 2}, "'ada' stands twice"),
+    ],
+)
+def test_what_is_no_component_is_refused_before_the_run_has_a_folder(tmp_path, parts, reason):
+    with pytest.raises(ScenarioError, match=reason) as caught:
+        orchestrator(tmp_path, **parts)
+    assert caught.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.promise("O4")
+def test_agents_of_a_generator_take_part(tmp_path):
+    names = ("ada", "ben")
+    run = orchestrator(tmp_path, (Doer(name, always(add())) for name in names))
+    assert [agent.name for agent in run.agents] == [*names]
+
+
+@pytest.mark.promise("O4")
+def test_failure_is_told_with_the_line_of_the_callers_code(tmp_path):
+    class Wrong(Doer):
+        def decide_action(self, seen):
+            return seen.random("nobody").choice([])
+
+    run = orchestrator(tmp_path, [Wrong("ada", None)])
+    assert "IndexError" in run.run().error
+    assert "(test_failures.py, line" in run.result.error
+
+
+class Keeper(Doer):
+    """An agent that remembers, and keeps what it is told to."""
+
+    def __init__(self, name, get_state):
+        super().__init__(name, always(add()), remembers=True)
+        self.get_state = get_state
+
+
+@pytest.mark.promise("O4")
+@pytest.mark.parametrize("kept", [{"at": (1, 2)}, {"of": {3}}, float("nan"), {1: 2}])
+def test_state_that_json_can_not_give_back_is_told_with_its_agent(tmp_path, kept):
+    agents = [Doer("ada", always(add())), Keeper("ben", lambda: kept)]
+    with structlog.testing.capture_logs() as records:
+        run = orchestrator(tmp_path, agents, checkpoint_interval=1)
+        assert run.run().status == "completed"
+    (record,) = [each for each in records if each["event"] == "checkpoint_not_written"]
+    assert record["turn"] == 1
+    assert "get_state of agent/ben" in record["cause"]
+
+
+@pytest.mark.promise("O4")
+def test_get_state_that_raises_is_named(tmp_path):
+    agents = [Keeper("ben", lambda: {}["key"])]
+    result = orchestrator(tmp_path, agents, checkpoint_interval=1).run()
+    assert result.error.startswith("get_state of agent/ben failed: KeyError: 'key'")
+
+
+@pytest.mark.promise("O4")
+@pytest.mark.parametrize("answer", [5, [5], ["zoe"], ("agent/ada", "x", "y")])
+def test_reach_that_is_none_is_told_with_its_agent(tmp_path, answer):
+    class Far(Adder):
+        def reach(self, agent):
+            return answer
+
+    result = orchestrator(tmp_path, [Doer("ada", always(add()))], Far()).run()
+    assert "could not take the reach of agent ada: no agent of the run is named" in result.error

@@ -312,9 +312,10 @@ def test_resume_for_fewer_turns_than_were_played_is_refused(folder, turns):
     assert replay(folder).step == ""
 
 
-def test_branch_at_a_turn_after_the_end_is_refused_and_makes_no_run(folder):
+@pytest.mark.parametrize("turn", [5, -1, 2.5])
+def test_branch_at_a_turn_that_was_not_played_is_refused_and_makes_no_run(folder, turn):
     with pytest.raises(ThenceError, match="has played 4 turns"):
-        branch(folder, 5)
+        branch(folder, turn)
     assert list(folder.parent.iterdir()) == [folder]
 
 

@@ -69,6 +69,22 @@ def test_scenario_is_read_from_a_file(tmp_path):
     assert table.defaults() == ("dry", 3.0, "")
 
 
+def test_values_with_an_anchor_are_read_as_those_without(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(
+        "simulation: {name: &n x, max_turns: &m 5, timeout_s: &t 0.5}\n"
+        "spatial: {grid: {width: *m, height: *m, wraps: &w true}, moves: *w}\n"
+    )
+    read = SimulationConfig.from_file(path)
+    assert (read.simulation.name, read.simulation.max_turns, read.simulation.timeout_s) == (
+        "x",
+        5,
+        0.5,
+    )
+    assert (read.spatial.grid.width, read.spatial.grid.wraps, read.spatial.moves) == (5, True, True)
+    assert read.given["spatial"]["moves"] is True
+
+
 def test_count_makes_numbered_agents():
     read = SimulationConfig.from_mapping(
         {
@@ -84,14 +100,30 @@ def test_count_makes_numbered_agents():
 def test_map_of_names_as_llm_sim_has_it_is_told_with_the_list_to_write(tmp_path):
     path = tmp_path / "scenario.yaml"
     path.write_text(
-        "simulation: {name: x}\nstate_variables:\n  agent_vars: {money: {type: float}}\n"
-        "agents: {ada: {type: trader}}\n"
+        "simulation: {name: x, termination: {min_value: 0}}\nstate_variables:\n"
+        "  agent_vars:\n    place: {type: tuple, item_types: [int]}\n    bag: {type: object}\n"
+        "agents:\n  ada: {type: trader, goods: []}\n  ben: {type: my.agents.Ben}\n"
+        "llm: {model: gemma, host: 'http://127.0.0.1:1'}\n"
     )
     with pytest.raises(ScenarioError) as caught:
         SimulationConfig.from_file(path)
     told = [(problem["line"], problem["key"], problem["hint"]) for problem in caught.value.problems]
-    hint = "write - {name: …, …} for each entry"
-    assert told == [(3, "state_variables.agent_vars", hint), (4, "agents", hint)]
+    entries = "write - {name: …, …} for each entry"
+    endpoints = "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}"
+    keys = "write one of name, type, default, min, max, choices, sight"
+    component = "write package.module:Class, or ./file.py:Class beside the scenario"
+    assert told == [
+        (1, "simulation.termination", "write - {variable: …, …} for each entry"),
+        (3, "state_variables.agent_vars", entries),
+        (4, "state_variables.agent_vars.place.type", "write list"),
+        (4, "state_variables.agent_vars.place.item_types", keys),
+        (5, "state_variables.agent_vars.bag.type", "write dict"),
+        (6, "agents", entries),
+        (7, "agents.ada.places", "add it"),
+        (8, "agents.ben.type", component),
+        (9, "llm.model", endpoints),
+        (9, "llm.host", endpoints),
+    ]
 
 
 @pytest.mark.promise("O2")
@@ -198,7 +230,7 @@ LLM_AGENT = "llm_agent, actions: [{name: give, fields: {x: {type: int}}}]"
         ("llm_agent", "llm_agent, sees: [monney]", "agents[0].sees[0]",
          "there is no variable 'monney'", "the nearest variable is money"),
         ("llm_agent", "llm_agent, sees: ['*', heard, agent/*/xyz]", "agents[0].sees[2]",
-         "there is no variable 'agent/*/xyz'", "the nearest variable is money"),
+         "there is no variable 'agent/*/xyz'", "write one of money, location, heard"),
         ("llm_agent", "llm_agent, sees: [globl/x]", "agents[0].sees[0]",
          "there is no variable 'globl/x'", "none is variable here"),
         ("[{name: give", "[{name: give}, {name: give", "agents[0].actions[1].name",

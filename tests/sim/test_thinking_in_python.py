@@ -146,6 +146,73 @@ def test_model_that_is_asked_at_no_endpoint_is_told(tmp_path):
     assert "there is no endpoint elsewhere" in failure
 
 
+class Terse(LLMAgent):
+    """Names its parameters as it likes."""
+
+    def messages(self, seen):
+        return [{"role": "user", "content": "x"}]
+
+    def action(self, text, seen):
+        return Action("give", {"to": "ben", "amount": int(text)})
+
+
+class TerseInspector(LLMValidator):
+    def messages(self, what, world):
+        return [{"role": "user", "content": "x"}]
+
+    def verdict(self, text, what, world):
+        return Verdict.accept()
+
+
+def test_methods_may_call_their_parameters_as_they_like(tmp_path):
+    with Endpoint(lambda body: "1") as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, policy="fail")
+        parts = {"agents": [Terse(name) for name in ("ann", "ben", "cleo")]}
+        result = run_of(scenario, max_turns=1, validator=TerseInspector(), **parts).run()
+    assert (result.status, result.error) == ("completed", None)
+    assert result.final_state["agent/ben"]["money"] == 12
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        (None, "not iterable"),
+        ("hi", "got `str`"),
+        ([], "length >= 1"),
+        ([{"role": "user", "content": 3}], "Expected `str`"),
+    ],
+)
+def test_messages_that_are_none_are_told_and_sent_nowhere(tmp_path, messages, reason):
+    agents = [Giver(name) for name in ("ann", "ben", "cleo")]
+    for agent in agents:
+        agent.messages = lambda observation: messages
+    with Endpoint(lambda body: "1") as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, policy="fail")
+        result = run_of(scenario, agents=agents).run()
+        assert endpoint.requests == []
+    begin = "agent ann failed: could not ask a model for ann in turn 1: messages returned"
+    assert result.error.startswith(begin)
+    assert reason in result.error
+    assert result.error.endswith('return [{"role": "user", "content": text}]')
+
+
+def test_engine_whose_change_is_async_is_told_rather_than_not_awaited(tmp_path):
+    class Late(Storm):
+        async def change(self, answer, view):
+            """Would change nothing."""
+
+    scenario = scripted(tmp_path, "script: []")
+    result = run_of(scenario, max_turns=1, engine=Late()).run()
+    assert "Late.change must not be async" in result.error
+
+
+def test_answers_of_no_use_to_an_engine_are_told_as_the_engines(tmp_path):
+    with Endpoint(lambda body: "ann three") as endpoint:
+        scenario = scripted(tmp_path, "script: []", endpoint.base_url)
+        result = run_of(scenario, max_turns=1, engine=Storm()).run()
+    assert "could not use the model's answers for the engine in turn 1" in result.error
+
+
 def scripted(tmp_path, keys, url="http://127.0.0.1:9/v1"):
     """Writes the village with ben, who follows a script, and two others who do nothing."""
     scenario = written(tmp_path, url)
@@ -177,6 +244,31 @@ def test_script_may_be_a_function_beside_the_scenario(tmp_path):
     events = events_of(result.output_dir)
     assert events["1.decide.ben.0"].payload["new_value"] == {"to": "ann", "amount": 3}
     assert "1.apply0.ben.agent/ben/money" in causes(events, "2.decide.ben.0")
+
+
+@pytest.mark.parametrize("verbosity", ["MILESTONE", "STATE"])
+@pytest.mark.parametrize("function", [False, True])
+def test_word_to_nobody_is_a_told_failure_of_its_decision(tmp_path, function, verbosity):
+    keys = 'talk: true, script: [{do: say, to: anne, text: "Hi."}, {do: say, to: all, text: "Hi."}]'
+    if function:
+        keys = 'talk: true, function: "./ben.py:decide"'
+        (tmp_path / "ben.py").write_text(
+            "from thence.sim import Action\n\n\ndef decide(observation):\n"
+            "    to = {1: 'anne', 2: 'all'}.get(observation.turn)\n"
+            "    return [Action('say', {'to': to, 'text': 'Hi.'})] if to else None\n"
+        )
+    scenario = scripted(tmp_path, keys)
+    scenario.write_text(scenario.read_text().replace('type: "./gifts.py:Gifts"', "type: base"))
+    result = run_of(scenario, on_agent_error="skip", max_turns=3, verbosity=verbosity).run()
+    (failure,) = events_of(result.output_dir, "agent_failed").values()
+    assert (failure.turn_number, failure.payload["kind"]) == (1, "nonsense")
+    assert "agent ben: it speaks to 'anne', which is no agent's name" in failure.payload["error"]
+    assert result.final_state["agent/ann"]["heard"] == [[2, "ben", "Hi."]]
+    assert result.final_state["agent/ben"]["heard"] == []
+    assert replay(result.output_dir).step == ""
+    failed = run_of(scenario, on_agent_error="fail", verbosity=verbosity).run()
+    assert (failed.status, failed.turns) == ("failed", 0)
+    assert "to is the name of an agent, or 'all'" in failed.error
 
 
 @pytest.mark.parametrize(

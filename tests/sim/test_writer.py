@@ -37,7 +37,7 @@ from thence.sim import (
     create_state_event,
     create_system_event,
 )
-from thence.sim.writer import CauseForwarding, draft_of
+from thence.sim.writer import CauseForwarding, draft_of, members_of
 
 
 @pytest.mark.promise("W1")
@@ -445,6 +445,16 @@ def test_event_that_needed_no_repair_names_none(tmp_path):
 
 
 @pytest.mark.promise("W10")
+def test_event_that_got_its_run_from_the_writer_still_says_what_was_cut(tmp_path):
+    event = Event(event_type="NOTE", description="x" * 501)
+    with EventWriter(tmp_path, "run", mode="sync") as writer:
+        assert writer.emit(event)
+    line = json.loads((tmp_path / "events.jsonl").read_bytes())
+    assert line["simulation_id"] == "run"
+    assert [entry["path"] for entry in line["repairs"]] == ["description"]
+
+
+@pytest.mark.promise("W10")
 def test_type_that_is_too_long_or_moves_the_cursor_is_cut_and_listed(tmp_path):
     with EventWriter(tmp_path, "run", mode="sync") as writer:
         for event_type in ("a\nb", "x" * 300, "Order Placed!"):
@@ -462,7 +472,7 @@ def test_type_that_is_too_long_or_moves_the_cursor_is_cut_and_listed(tmp_path):
 @given(st.dictionaries(st.text(max_size=4) | st.integers(), wild_values, max_size=4))
 def test_whatever_an_action_holds_becomes_a_line(payload):
     event = create_action_event("run", 1, "ada", "act", payload)
-    line = stamped(draft_of(event, ()), 1, 1)
+    line = stamped(draft_of(members_of(event), ()), 1, 1)
     read = parse(line[:-1], SIM)
     assert isinstance(read, StoredEvent)
     assert read.event_id == event.event_id
@@ -504,8 +514,7 @@ def test_written_events_name_written_ones_and_reach_what_they_would_have_reached
         if not is_written[event]:
             forwarding.forward(event, causes)
             continue
-        named[event] = forwarding.resolve(causes)
-        forwarding.note_written(event, named[event])
+        named[event] = forwarding.written(event, causes)
         assert all(is_written[cause] for cause in named[event])
         assert len(set(named[event])) == len(named[event])
     for event, causes in named.items():
@@ -528,7 +537,7 @@ def test_many_causes_are_cut_down_to_those_that_no_other_implies():
     forwarding = CauseForwarding()
     chain = [f"{number:04}" for number in range(50)]
     for before, event in pairwise(chain):
-        forwarding.note_written(event, (before,))
+        forwarding.written(event, (before,))
     assert forwarding.resolve(chain) == (chain[-1],)
     assert forwarding.resolve(chain[:CAUSES_MAX]) == tuple(chain[:CAUSES_MAX])
     apart = [f"a{number:04}" for number in range(40)]
@@ -541,28 +550,28 @@ def test_as_many_are_remembered_as_told():
         forwarding.forward(name, [f"cause of {name}"])
     assert forwarding.resolve(["a", "b", "c"]) == ("a", "cause of b", "cause of c")
     for name in ("d", "e", "f"):
-        forwarding.note_written(name, ())
+        forwarding.written(name, ())
     assert forwarding.resolve(["b", "c"]) == ("cause of b", "cause of c")
 
 
 def test_direct_causes_of_the_oldest_written_events_are_forgotten_too():
     many = tuple(f"{number:04}" for number in range(CAUSES_MAX))
     implied = CauseForwarding(remembered_max=2)
-    implied.note_written("a", many[:1])
-    implied.note_written("b", ())
+    implied.written("a", many[:1])
+    implied.written("b", ())
     assert implied.resolve([*many, "a"]) == (*many[1:], "a")
-    implied.note_written("c", ())
+    implied.written("c", ())
     assert implied.resolve([*many, "a"]) == (*many, "a")
 
 
 def test_causes_behind_the_oldest_one_named_are_not_looked_at():
     forwarding = CauseForwarding()
     named = [f"b{number:04}" for number in range(CAUSES_MAX + 1)]
-    forwarding.note_written("a", (named[0],))
-    forwarding.note_written(named[1], ("a",))
+    forwarding.written("a", (named[0],))
+    forwarding.written(named[1], ("a",))
     assert forwarding.resolve(named) == tuple(named)
-    forwarding.note_written("c", (named[0],))
-    forwarding.note_written(named[1], ("c",))
+    forwarding.written("c", (named[0],))
+    forwarding.written(named[1], ("c",))
     assert forwarding.resolve(named) == tuple(named[1:])
 
 
@@ -570,7 +579,7 @@ def test_search_for_implied_causes_ends_after_four_thousand_steps():
     forwarding = CauseForwarding()
     chain = [f"{number:06}" for number in range(6_000)]
     for before, event in pairwise(chain):
-        forwarding.note_written(event, (before,))
+        forwarding.written(event, (before,))
     apart = [f"a{number:04}" for number in range(CAUSES_MAX)]
     near, far = chain[-4_000], chain[0]
     assert far in forwarding.resolve([far, chain[-1], *apart])

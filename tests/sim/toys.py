@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from thence.core.event import Members
 from thence.sim.agents import Action, BaseAgent, BaseValidator
 from thence.sim.engine import BaseEngine
-from thence.sim.events import Event, event_of
+from thence.sim.events import Event
 from thence.sim.run import SimulationOrchestrator
 from thence.sim.scenario import SimulationConfig
 from thence.sim.simulation import Components, Simulation
@@ -72,7 +74,7 @@ def one_by_one(emit: Callable[[Event], object]) -> Callable[[Sequence[Members]],
 
     def emit_each(piece: Sequence[Members]) -> None:
         for members in piece:
-            emit(event_of(members))
+            emit(Event.from_dict(asdict(members)))
 
     return emit_each
 

@@ -42,7 +42,9 @@ def played(
     )
 
     def keep(turn: int, _: int) -> None:
-        if checkpoints is not None and (checkpoint := simulation.checkpoint()):
+        if checkpoints is None or simulation.reason:  # none goes on behind its end
+            return
+        if checkpoint := simulation.checkpoint():
             checkpoints[turn] = msgspec.json.encode(checkpoint)
 
     async def play() -> None:

@@ -73,17 +73,6 @@ class RandomStream(random.Random):
         data = b"".join(word.to_bytes(8, "little") for word in drawn)
         return int.from_bytes(data, "little") >> (count * _WORD_BITS - k)
 
-    def _randbelow(self, n: int) -> int:
-        """Returns an int from 0 up to `n`, as Python's own method would, of the same bits."""
-        bits = n.bit_length()
-        if bits > _WORD_BITS:
-            return self._randbelow_with_getrandbits(n)  # type: ignore[attr-defined, no-any-return]
-        shift = _WORD_BITS - bits
-        while True:
-            words = self._words or self._next_block()
-            if (number := words.pop() >> shift) < n:
-                return number
-
     def seed(self, *_: object, **__: object) -> None:
         """Raises TypeError: the key of a stream is its seed."""
         raise TypeError("a stream can't be seeded; draw from the stream of another purpose")
@@ -166,8 +155,6 @@ class Accepted(msgspec.Struct, eq=False, gc=False):
     @property
     def phase(self) -> str:
         """The phase of the changes of the action."""
-        if not (self.ordinal or self.attempt):
-            return "apply0"
         return f"apply{self.ordinal}-{self.attempt}" if self.attempt else f"apply{self.ordinal}"
 
 
@@ -207,12 +194,9 @@ def as_action(step: str, value: object) -> Action:
     try:
         return msgspec.convert(value, Action)
     except msgspec.ValidationError as error:
-        raise ThenceError(
-            "could not alter the decision",
-            place=f"at {step}",
-            cause=error,
-            hint='give an action, such as {"action_type": "give", "payload": {"to": "ben"}}',
-        ) from error
+        what, place = "could not alter the decision", f"at {step}"
+        hint = 'give an action, such as {"action_type": "give", "payload": {"to": "ben"}}'
+        raise ThenceError(what, place=place, cause=error, hint=hint) from error
 
 
 class Owned:
@@ -391,10 +375,8 @@ class Observation(RecordedView):
 
     def copy(self) -> "Observation":
         """Returns an observation with the same reads, which reads of the original don't change."""
-        twin = type(self)(self.ledger, self.turn, self.agent_id)
+        twin = copy.copy(self)
         twin.reads = self.reads.copy()
-        twin.calls = self.calls
-        twin.rejections = self.rejections
         return twin
 
     def __getitem__(self, name: str) -> Any:

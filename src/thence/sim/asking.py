@@ -5,7 +5,7 @@ another run, and answers in place of endpoints.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
+from collections.abc import Iterable, KeysView, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,13 +13,7 @@ import msgspec
 
 from thence.errors import BudgetSpent, EndpointDown, ModelCallFailed, ThenceError
 from thence.files import replace_file
-from thence.sim.models.client import (
-    Attempt,
-    Budget,
-    ModelAnswer,
-    ModelClient,
-    ModelRequest,
-)
+from thence.sim.models.client import Attempt, Budget, ModelAnswer, ModelClient, ModelRequest
 from thence.sim.models.settings import ModelSettings
 from thence.sim.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_lines, request_digest
 
@@ -89,9 +83,13 @@ class Models:
     ) -> None:
         self._settings = settings
         self._outcomes = outcomes
-        calls, cost = spent(outcomes.own)
-        limits: dict[str, Any] = {"max_calls": settings.max_calls, "max_cost": settings.max_cost}
-        self._budget = Budget(**limits, calls=calls, cost=cost)
+        spent = usage(outcomes.own).get("by_model", {}).values()
+        self._budget = Budget(
+            max_calls=settings.max_calls,
+            max_cost=settings.max_cost,
+            calls=sum(entry["calls"] for entry in spent),
+            cost=sum(entry["cost"] or 0.0 for entry in spent),
+        )
         self._clients: dict[str, ModelClient] = {}
         # the calls of one turn by request, with the causes of all who share one
         self._shared: dict[str, tuple[asyncio.Task[ModelCall], set[str]]] = {}
@@ -193,7 +191,7 @@ class Models:
                 "could not ask the model",
                 place=f"for {agent} in turn {turn}",
                 cause=f"cassette {self._cassette_file} has no answer to this request",
-                hint="prompt, model or sampling differ from those of the run that it was made of",
+                hint="prompt, state, model or sampling differ from its run's: ask an endpoint",
             )
         return _answer_of(lines.get(key) or next(iter(lines.values())))
 
@@ -205,8 +203,9 @@ def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
     """
     sums: dict[str, dict[str, dict[str, Any]]] = {"by_agent": {}, "by_model": {}}
     start = {**dict.fromkeys(("calls", "failed", *_TOKENS), 0), "cost": None}
-    for step, recorded in _model_answers(outcomes):
-        _, phase, agent = step.split(".", 2)
+    for outcome in filter(_is_call, outcomes):
+        _, phase, agent = outcome.step.split(".", 2)
+        recorded = _answer_of(outcome)
         answer = recorded.answer
         model = answer.model if answer else recorded.endpoint
         for section, name in (("by_agent", phase if agent == "-" else agent), ("by_model", model)):
@@ -220,20 +219,14 @@ def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
     return sums if sums["by_agent"] else {}
 
 
-def spent(outcomes: Iterable[RecordedOutcome]) -> tuple[int, float]:
-    """Returns how many calls were made, and what they cost."""
-    entries = usage(outcomes).get("by_model", {}).values()
-    return sum(entry["calls"] for entry in entries), sum(entry["cost"] or 0.0 for entry in entries)
-
-
 def is_failure(outcome: RecordedOutcome) -> bool:
     """Reports whether an outcome is that of a model which gave no answer."""
-    return any(recorded.failure for _, recorded in _model_answers([outcome]))
+    return _is_call(outcome) and bool(_answer_of(outcome).failure)
 
 
 def answered(outcomes: Iterable[RecordedOutcome]) -> list[RecordedOutcome]:
     """Returns the outcomes that are answers of models."""
-    return [line for line in outcomes if [*_model_answers([line])] and not is_failure(line)]
+    return [line for line in outcomes if _is_call(line) and not _answer_of(line).failure]
 
 
 def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
@@ -267,10 +260,8 @@ def read_cassette(path: Path) -> dict[str, dict[Key, RecordedOutcome]]:
     return answers
 
 
-def _model_answers(outcomes: Iterable[RecordedOutcome]) -> Iterator[tuple[str, RecordedAnswer]]:
-    for outcome in outcomes:
-        if isinstance(outcome.value, dict) and outcome.value.get("kind") == CALL:
-            yield outcome.step, _answer_of(outcome)
+def _is_call(outcome: RecordedOutcome) -> bool:
+    return isinstance(outcome.value, dict) and outcome.value.get("kind") == CALL
 
 
 def _answer_of(outcome: RecordedOutcome) -> RecordedAnswer:

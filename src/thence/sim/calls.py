@@ -163,13 +163,14 @@ class Watch:
             for wait in self._waits.longer_than(RECORDED_AFTER_S):
                 if not wait.is_recorded:
                     wait.is_recorded = True
-                    _record(wait)
+                    waited_s = round(monotonic() - wait.since_s)
+                    logger().warning("still_waiting", component=wait.component, waited_s=waited_s)
             if self._on_wait is not None:
                 try:
                     self._name(self._on_wait)
                 except Exception as error:  # door: the host's own callback
                     self._on_wait = None
-                    _record_failed_callback(error)
+                    logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")
 
     def _name(self, on_wait: OnWait) -> None:
         waits = self._waits.longer_than(NAMED_AFTER_S)
@@ -194,15 +195,6 @@ def _runs_now(wait: Wait) -> bool:
     """Reports whether an awaited call runs on the loop's thread at this moment."""
     task = wait.task
     return task is not None and asyncio.current_task(task.get_loop()) is task
-
-
-def _record(wait: Wait) -> None:
-    waited_s = round(monotonic() - wait.since_s)
-    logger().warning("still_waiting", component=wait.component, waited_s=waited_s)
-
-
-def _record_failed_callback(error: Exception) -> None:
-    logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")
 
 
 class CallEnd(msgspec.Struct, frozen=True):
@@ -235,16 +227,13 @@ def in_new_thread(call: Callable[..., object], arguments: tuple[object, ...]) ->
     future: Future[CallEnd] = Future()
     future.set_running_or_notify_cancel()
 
-    def answer() -> object:
-        return taken_whole(call(*arguments))
-
     def work(run: Callable[[Callable[[], object]], object]) -> None:
-        started_s = perf_counter()
+        answer, error, started_s = None, None, perf_counter()
         try:
-            end: tuple[object, BaseException | None] = run(answer), None
+            answer = run(lambda: taken_whole(call(*arguments)))
         except BaseException as raised:  # door: it is raised where the call's answer is awaited
-            end = None, raised
-        future.set_result(CallEnd(*end, perf_counter() - started_s))
+            error = raised
+        future.set_result(CallEnd(answer, error, perf_counter() - started_s))
 
     thread = Thread(target=work, args=(copy_context().run,), name=_COMPONENT_THREAD, daemon=True)
     thread.start()
@@ -370,38 +359,32 @@ class Caller:
         arguments: tuple[object, ...],
         wait: "_Pending",
     ) -> object:
-        async with slots:
-            answer = await self._answer_of_thread(call, arguments, wait)
-        if _is_awaitable(answer):
-            return await _await_within(limit, cast(Awaitable[object], answer), wait)
-        return answer
-
-    async def _answer_of_thread(
-        self, call: Callable[..., object], arguments: tuple[object, ...], wait: "_Pending"
-    ) -> object:
         """Returns the answer of a call in a thread; the component's abandoned call ends first."""
         component = _component_of(call)
         key = id(component)
-        if (abandoned := self._abandoned.get(key)) is not None:
-            if not await wait.until_done(asyncio.wrap_future(abandoned[1])):
+        async with slots:
+            if (abandoned := self._abandoned.get(key)) is not None:
+                if not await wait.until_done(asyncio.wrap_future(abandoned[1])):
+                    return wait.failure()
+                del self._abandoned[key]
+            future = in_new_thread(call, arguments)
+            if not await wait.until_done(asyncio.wrap_future(future)):
+                self._abandoned[key] = (component, future)
                 return wait.failure()
-            del self._abandoned[key]
-        future = in_new_thread(call, arguments)
-        if not await wait.until_done(asyncio.wrap_future(future)):
-            self._abandoned[key] = (component, future)
-            return wait.failure()
-        outcome = future.result()
+        end = future.result()
         if key in self._quick_calls:
-            count = self._quick_calls[key][1] + 1 if outcome.time_s < SLOW_S else 0
+            count = self._quick_calls[key][1] + 1 if end.time_s < SLOW_S else 0
             self._quick_calls[key] = (component, count)
             if count >= QUICK_CALLS:
                 del self._quick_calls[key]
-        if isinstance(outcome.error, Exception):
-            mark_error(outcome.error, wait.component)
-            return CallFailure("raised", outcome.error)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.answer
+        if isinstance(end.error, Exception):
+            mark_error(end.error, wait.component)
+            return CallFailure("raised", end.error)
+        if end.error is not None:
+            raise end.error
+        if _is_awaitable(end.answer):
+            return await _await_within(limit, cast(Awaitable[object], end.answer), wait)
+        return end.answer
 
 
 class _Pending(msgspec.Struct, frozen=True):
@@ -503,6 +486,16 @@ def take_mark(error: BaseException) -> ComponentRef | None:
     """Removes and returns the component that an error is marked with; None without a mark."""
     component: ComponentRef | None = error.__dict__.pop(_MARK, None)
     return component
+
+
+def wrong_answer(
+    component: ComponentRef, method: str, answer: object, kind: str, hint: str
+) -> ThenceError:
+    """Returns the error, marked, for what a method of a component returned in place of a kind."""
+    place, cause = f"of {component.name}", f"{method} returned {answer!r:.80}, not {kind}"
+    error = ThenceError("could not use the answer", place=place, cause=cause, hint=hint)
+    mark_error(error, component)
+    return error
 
 
 def _close_coroutines(answers: Iterable[object]) -> None:

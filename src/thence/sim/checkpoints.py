@@ -46,10 +46,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 _decode = msgspec.json.Decoder(Checkpoint).decode
 
 
-def is_whole(checkpoint: Checkpoint) -> bool:
-    """Reports whether JSON gives a checkpoint back as it was: no NaN, no tuple, no set in it."""
+def is_whole(value: object, kind: Any = Checkpoint) -> bool:
+    """Reports whether JSON gives a value back as it was: no NaN, no tuple, no set in it."""
     try:
-        return _decode(msgspec.json.encode(checkpoint)) == checkpoint
+        return bool(msgspec.json.decode(msgspec.json.encode(value), type=kind) == value)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
         return False
 
@@ -81,13 +81,10 @@ def read_checkpoints(folder: Path) -> Iterator[Checkpoint]:
     for path in sorted((folder / FOLDER).glob("turn-*.json"), reverse=True):
         try:
             data = path.read_bytes()
-        except OSError:
+            content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+            is_whole_file = sha256(content).hexdigest().encode() == digest
+            checkpoint = _decode(content) if is_whole_file else None
+        except (OSError, msgspec.MsgspecError):
             continue
-        content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
-        if sha256(content).hexdigest().encode() == digest:
-            try:
-                checkpoint = _decode(content)
-            except msgspec.MsgspecError:
-                continue
-            if checkpoint.version == VERSION:
-                yield checkpoint
+        if checkpoint is not None and checkpoint.version == VERSION:
+            yield checkpoint

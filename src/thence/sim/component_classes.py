@@ -12,7 +12,7 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 
@@ -77,7 +77,9 @@ def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
     component = load(location, name, folder)
     if not isinstance(component, type):
         raise ComponentNotFound(f"{location} has no class {name}")
-    base = _base(kind)
+    # named, not imported: the bases import the configuration, whose reader calls this
+    module, _, base_name = _BASES[kind].partition(":")
+    base: type = getattr(importlib.import_module(module), base_name)
     if not issubclass(component, base):
         raise ComponentNotFound(f"{name} is not a {base.__name__}")
     return component
@@ -167,15 +169,6 @@ def _checkable(hint: Any) -> Any:
     except (TypeError, NameError):
         return Any
     return hint
-
-
-def _base(kind: Kind) -> type:
-    """Returns the class that all components of a kind descend from.
-
-    The bases are named, not imported: they import the configuration, whose reader calls this.
-    """
-    module, _, name = _BASES[kind].partition(":")
-    return cast(type, getattr(importlib.import_module(module), name))
 
 
 def _entry_points(kind: Kind) -> dict[str, str]:

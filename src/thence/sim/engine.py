@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, final
 
+import msgspec
+
 from thence.errors import ThenceError
 from thence.sim.agents import Accepted, Action, BaseAgent, RecordedState, RecordedView
 from thence.sim.calls import ComponentRef, mark_error
@@ -14,7 +16,7 @@ from thence.sim.models.actions import EVERYONE, HEARD, SAY
 from thence.sim.recorder import NOBODY, RunRecorder
 from thence.sim.roster import Roster, RosterChange
 from thence.sim.scenario import SimulationConfig
-from thence.sim.state import IMMUTABLE, State, own_copy
+from thence.sim.state import IMMUTABLE, State, VariableTable, own_copy
 from thence.sim.writer import logger
 
 if TYPE_CHECKING:
@@ -23,27 +25,19 @@ if TYPE_CHECKING:
 Details = tuple[tuple[int, str, Mapping[str, object]], ...]
 
 
-class WriteScope:
+class WriteScope(msgspec.Struct, eq=False):
     """The reads and writes of one call, or of one rule in it.
 
     `inherited` are the provenances of what was read around it, looked at when they are needed.
     """
 
-    __slots__ = ("details", "inherited", "may_change", "phase", "reads", "roster", "writes")
-
-    def __init__(
-        self,
-        phase: str,
-        inherited: Iterable[Iterable[Ids]] = (),
-        may_change: Iterable[int] = (),
-    ) -> None:
-        self.phase = phase
-        self.inherited = inherited
-        self.may_change = may_change
-        self.reads: dict[int, Ids] = {}
-        self.writes: dict[int, object] = {}
-        self.details: Details = ()
-        self.roster: tuple[RosterChange, ...] = ()
+    phase: str
+    inherited: Iterable[Iterable[Ids]] = ()
+    may_change: Iterable[int] = ()
+    reads: dict[int, Ids] = {}
+    writes: dict[int, object] = {}
+    details: Details = ()
+    roster: tuple[RosterChange, ...] = ()
 
     def causes(self) -> dict[str, None]:
         """Returns the causes of a write of this call."""
@@ -151,15 +145,11 @@ class View(RecordedView):
 
     def _ask(self, change: RosterChange) -> None:
         if self._roster is None:
-            raise ThenceError(
-                f"could not have an agent {change.kind}",
-                place=f"agent {change.name}",
-                cause="this view is that of an action",
-                hint="do it in apply_engine_rules",
-            )
-        new_change = self._roster.ask(change, self.turn)
-        if new_change is not None:
-            self._scope.roster += (new_change,)
+            what, place = f"could not have an agent {change.kind}", f"agent {change.name}"
+            cause, hint = "this view is that of an action", "do it in apply_engine_rules"
+            raise ThenceError(what, place=place, cause=cause, hint=hint)
+        if self._roster.ask(change, self.turn):
+            self._scope.roster += (change,)
 
     @contextmanager
     def rule(self, name: str, may_change: Iterable[tuple[str, str]] = ()) -> Iterator[None]:
@@ -224,14 +214,11 @@ class View(RecordedView):
 
     def _close(self, scope: WriteScope) -> None:
         ledger, recorder = self.ledger, self._recorder
-        if not recorder.writes_decisions:
-            writes = scope.writes
-            if recorder.alterations:
-                writes = {n: self._altered(n, value, scope.phase) for n, value in writes.items()}
-            for index, value in writes.items():
+        if not (recorder.writes_decisions or recorder.alterations):  # nothing names a change
+            for index, value in scope.writes.items():
                 ledger.values[index] = value
             if ledger.world is not None:
-                ledger.follow(writes, recorder.add_causes)
+                ledger.follow(scope.writes, recorder.add_causes)
             return
         causes: Iterable[str] = scope.causes()
         for change in scope.roster:
@@ -244,48 +231,34 @@ class View(RecordedView):
                 f"{scope.phase}-{calculation}", self.agent_id, ledger.table[index]
             )
             recorder.detail(calculation, values, step, causes)
-        write = self._write if recorder.writes_states else self._set
         for index in sorted(scope.writes):
-            write(index, scope.writes[index], scope.phase, causes)
+            self._write(index, scope.writes[index], scope.phase, causes)
         unchanged = [index for index in scope.may_change if index not in scope.writes]
         recorder.add_causes(ledger.provenance, unchanged, causes)
         if ledger.world is not None:
             ledger.follow((*scope.writes, *unchanged), recorder.add_causes)
 
     def _write(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
-        """Sets a variable; a STATE records its change."""
-        ledger, recorder = self.ledger, self._recorder
-        variable, old = ledger.table[index], ledger.values[index]
-        step = recorder.state_step(phase, self.agent_id, variable)
-        if value != old:
-            value = recorder.alterations.value(step, value)
-        if value == old:
-            ledger.provenance[index] = recorder.provenance(causes)
-            return
-        all_causes = recorder.lineage.join(tuple(causes), ledger.provenance[index])
-        event_id = recorder.state(variable, old, value, step, all_causes)
-        ledger.values[index] = value
-        ledger.provenance[index] = (event_id,)
+        """Sets a variable, to the altered value if there is one; a STATE records its change.
 
-    def _set(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
-        """Sets a variable where no STATE is written; its action represents the change.
-
-        A rule's change is represented by the causes that its STATE would have.
+        Where no STATE is written, its action represents the change; a rule's change is represented
+        by the causes that its STATE would have.
         """
         ledger, recorder = self.ledger, self._recorder
-        value = self._altered(index, value, phase)
-        if self._accepted is None and value != ledger.values[index]:
-            causes = recorder.with_turn(causes)
+        variable, old = ledger.table[index], ledger.values[index]
+        if recorder.writes_states or recorder.alterations:
+            step = recorder.state_step(phase, self.agent_id, variable)
+            if value != old:
+                value = recorder.alterations.value(step, value)
         ledger.values[index] = value
+        if value != old and recorder.writes_states:
+            all_causes = recorder.lineage.join(tuple(causes), ledger.provenance[index])
+            event_id = recorder.state(variable, old, value, step, all_causes)
+            ledger.provenance[index] = (event_id,)
+            return
+        if value != old and self._accepted is None:
+            causes = recorder.with_turn(causes)
         ledger.provenance[index] = recorder.provenance(causes)
-
-    def _altered(self, index: int, value: object, phase: str) -> object:
-        """Returns the value to set: the given one, or that of an altered STATE."""
-        alterations = self._recorder.alterations
-        if not alterations:
-            return value
-        step = self._recorder.state_step(phase, self.agent_id, self.ledger.table[index])
-        return value if value == self.ledger.values[index] else alterations.value(step, value)
 
 
 class Writes:
@@ -329,13 +302,19 @@ class Writes:
 
 
 def record_returned(
-    ledger: Ledger, recorder: RunRecorder, states: tuple[State, State], phase: str, all_ids: Ids
+    ledger: Ledger,
+    recorder: RunRecorder,
+    states: tuple[State, State | None],
+    phase: str,
+    accepted: Iterable[Accepted],
 ) -> None:
-    """Records changes that an engine made outside a view, as effects of all actions.
+    """Records changes that an engine made outside a view, as effects of all accepted actions.
 
-    `states` are the one before the call, and the one that the engine returned.
+    `states` are the one before the call, and the one that the engine returned, if any.
     """
     before, result = states
+    if result is None:
+        return
     if not isinstance(result, State):
         raise ThenceError(
             "could not take over the state",
@@ -347,19 +326,27 @@ def record_returned(
     changed = [index for index, (was, now, new) in enumerate(values) if new not in (was, now)]
     if not changed:
         return
-    _warn_of_unrecorded(ledger, recorder.turn, changed)
+    logger().warning(
+        "state_changed_outside_view",
+        turn=recorder.turn,
+        variables=[ledger.table[index].subject for index in changed],
+        hint="change variables through the view, so that their causes are known",
+    )
+    all_ids = tuple([applied.event_id for applied in accepted if applied.event_id])
     scope = WriteScope(f"{phase}-unrecorded", [[all_ids]])
     scope.writes.update({index: result.values()[index] for index in changed})
     View(ledger, recorder, scope).close()
 
 
-def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:
-    logger().warning(
-        "state_changed_outside_view",
-        turn=turn,
-        variables=[ledger.table[index].subject for index in changed],
-        hint="change variables through the view, so that their causes are known",
+def hearers(table: VariableTable, speaker: str, action: Action) -> list[str] | None:
+    """Returns the scopes of the agents that an action speaks to; None for another action."""
+    own, to = f"agent/{speaker}", action.payload.get("to")
+    if action.action_type != SAY or HEARD not in table.names(own):
+        return None
+    scopes = (
+        [scope for scope in table.scopes() if scope != own] if to == EVERYONE else [f"agent/{to}"]
     )
+    return [scope for scope in scopes if HEARD in table.names(scope)]
 
 
 def passed_on(view: View, action: Action) -> bool:
@@ -368,15 +355,13 @@ def passed_on(view: View, action: Action) -> bool:
     What agents hear is their variable `heard`, a list of (turn, speaker, text). An engine that
     overrides `apply_actions` calls this itself.
     """
-    table, to = view.ledger.table, action.payload.get("to")
-    if action.action_type != SAY or HEARD not in table.names(f"agent/{action.agent_id}"):
+    scopes = hearers(view.ledger.table, action.agent_id, action)
+    if scopes is None:
         return False
     entry = [view.turn, action.agent_id, str(action.payload.get("text", ""))]
-    own = f"agent/{action.agent_id}"
-    for scope in [f"agent/{to}"] if to != EVERYONE else table.scopes():
-        if HEARD in table.names(scope) and (to != EVERYONE or scope != own):
-            earlier = [heard for heard in view.get(scope, HEARD) if heard[0] == view.turn]
-            view.set(scope, HEARD, [*earlier, entry])
+    for scope in scopes:
+        earlier = [heard for heard in view.get(scope, HEARD) if heard[0] == view.turn]
+        view.set(scope, HEARD, [*earlier, entry])
     return True
 
 

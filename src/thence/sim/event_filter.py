@@ -6,8 +6,7 @@ and a page of its results: a limit and an offset.
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -18,7 +17,6 @@ from thence.sim.events import Event
 
 LIMIT_MAX = 10_000
 OFFSET_MAX = 2**63 - 1
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
@@ -56,12 +54,12 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
         cached: Filter | None = self.__dict__.get("filter")
         if cached is None:
             cached = self.__dict__["filter"] = Filter(
-                types=names("event_types", self.event_types),
-                actors=names("agent_ids", self.agent_ids),
+                types=tuple(self.event_types or ()),
+                actors=tuple(self.agent_ids or ()),
                 since=first_moment("start_timestamp", self.start_timestamp),
                 until=last_moment("end_timestamp", self.end_timestamp),
-                turn_first=_turn("turn_start", self.turn_start),
-                turn_last=_turn("turn_end", self.turn_end),
+                turn_first=None if self.turn_start is None else turn("turn_start", self.turn_start),
+                turn_last=None if self.turn_end is None else turn("turn_end", self.turn_end),
             )
         return cached
 
@@ -70,36 +68,23 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
 
         The event is one that a simulation builds, a stored one, or the members of a line.
         """
-        return self.filter.matches(event if isinstance(event, stored.Event) else _members_of(event))
+        if isinstance(event, stored.Event):
+            return self.filter.matches(event)
+        # a header has all that is asked for without `where`
+        return self.filter.matches(cast(stored.Event, _header_of(event)))
 
 
-class _Members(NamedTuple):
-    """The members of an event, not a stored one, that a filter reads; None if absent."""
-
-    event_type: str
-    actor: str | None
-    turn_number: int | None
-    timestamp: str
-    subject: str | None = None
-    stream: str | None = None
-    members: Mapping[str, Any] = _NOTHING
-    payload: Mapping[str, Any] = _NOTHING
-
-
-def _members_of(event: Event | Mapping[str, Any]) -> _Members:
-    if isinstance(event, Event):
-        return _Members(event.event_type, event.agent_id, event.turn_number, event.timestamp)
-    turn_number, timestamp = event.get("turn_number"), event.get("timestamp")
-    return _Members(
-        event_type=event.get("event_type", ""),
-        actor=event.get("agent_id"),
+def _header_of(event: Event | Mapping[str, Any]) -> stored.Header:
+    """Returns what a filter reads of an event that is not stored; None or "" if absent."""
+    members = event.to_dict() if isinstance(event, Event) else event
+    turn_number, timestamp = members.get("turn_number"), members.get("timestamp")
+    return stored.Header(
+        event_id="",
+        event_type=members.get("event_type", ""),
+        actor=members.get("agent_id"),
         turn_number=turn_number if type(turn_number) is int else None,
         timestamp=timestamp if isinstance(timestamp, str) else "",
     )
-
-
-def _turn(field: str, value: int | None) -> int | None:
-    return None if value is None else turn(field, value)
 
 
 def _check_within(field: str, value: object, least: int, most: int) -> None:

@@ -17,9 +17,8 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from thence.core.clock import timestamp_of
-from thence.core.event import Members
 from thence.core.values.new_event import Causes, cause_ids
-from thence.core.values.payload import is_plain, is_scalar, repair
+from thence.core.values.payload import is_plain, repair
 from thence.errors import InvalidEvent
 from thence.replica import new_id, now
 
@@ -222,9 +221,6 @@ class MilestoneEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     event_type: str = "MILESTONE"
     milestone_type: str = ""
 
-    def is_plain(self) -> bool:
-        return True
-
 
 class DecisionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """A choice that an agent made."""
@@ -238,9 +234,6 @@ class DecisionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     old_value: Any = None
     new_value: Any = None
 
-    def is_plain(self) -> bool:
-        return is_scalar(self.old_value) and is_scalar(self.new_value)
-
 
 class ActionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """An action that an agent took, after a validator had accepted it."""
@@ -252,9 +245,6 @@ class ActionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     event_type: str = "ACTION"
     action_type: str = ""
     action_payload: dict[str, Any] = {}
-
-    def is_plain(self) -> bool:
-        return is_plain(self.action_payload)
 
 
 class StateEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
@@ -268,9 +258,6 @@ class StateEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     old_value: Any = None
     new_value: Any = None
     scope: str = "global"
-
-    def is_plain(self) -> bool:
-        return is_scalar(self.old_value) and is_scalar(self.new_value)
 
 
 class DetailEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
@@ -302,28 +289,6 @@ _CLASSES = (MilestoneEvent, DecisionEvent, ActionEvent, StateEvent, DetailEvent,
 TYPED: Mapping[str, type[TypedEvent]] = {event_class.kind: event_class for event_class in _CLASSES}
 
 
-def event_of(members: Members) -> Event:
-    """Returns the event with the members of a simulation's line."""
-    details = dict(members.details or {})
-    event_class = TYPED[members.event_type]
-    own = {name: details.pop(name) for name in event_class.fields}
-    if event_class.is_open:
-        own["extra"] = details
-    return event_class(
-        simulation_id=members.simulation_id or "",
-        turn_number=members.turn_number or 0,
-        agent_id=members.agent_id,
-        caused_by=members.caused_by,
-        description=members.description,
-        step=members.step,
-        begins=members.begins,
-        ends=members.ends,
-        event_id=members.event_id,
-        timestamp=members.timestamp,
-        **own,
-    )
-
-
 _DICT_FIELDS = (
     "event_id",
     "timestamp",
@@ -342,12 +307,8 @@ _DICT_FIELDS = (
 
 def wrong_value(field: str, value: object, wording: str) -> InvalidEvent:
     """Returns the error for a field with a wrong value."""
-    return InvalidEvent(
-        "could not make the event",
-        place=f"field {field}",
-        cause=f"{value!r:.80} is not {wording}",
-        hint=f"pass {wording} as {field}",
-    )
+    cause, hint = f"{value!r:.80} is not {wording}", f"pass {wording} as {field}"
+    return InvalidEvent("could not make the event", place=f"field {field}", cause=cause, hint=hint)
 
 
 def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
@@ -385,12 +346,9 @@ def _check_id_and_time(event: Event) -> None:
 
 def _refuse_details(event: Event, details: Any) -> None:
     own = ", ".join((*event.fields, *(["extra"] if event.event_type == SystemEvent.kind else [])))
-    raise InvalidEvent(
-        "could not make the event",
-        place="field details",
-        cause=f"{event.event_type} has no place for {details!r:.80}",
-        hint=f"pass {own}, or build a base Event, which takes any details",
-    )
+    cause = f"{event.event_type} has no place for {details!r:.80}"
+    hint = f"pass {own}, or build a base Event, which takes any details"
+    raise InvalidEvent("could not make the event", place="field details", cause=cause, hint=hint)
 
 
 def _timestamp(value: Any) -> str:

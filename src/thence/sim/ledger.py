@@ -23,29 +23,19 @@ Ids = tuple[str, ...]
 
 
 class Lineage:
-    """The causes of the events of the last turns, by which implied causes are dropped."""
+    """The causes of the events of the last turns, by which implied causes are dropped.
+
+    `recent` are those of this turn, by event.
+    """
 
     def __init__(self, start_id: str) -> None:
         self.start_id = start_id
-        self._recent: dict[str, Ids] = {}
+        self.recent: dict[str, Ids] = {}
         self._older: dict[str, Ids] = {}
-
-    def add(self, event_id: str, causes: Ids) -> None:
-        """Records the causes of an event."""
-        self._recent[event_id] = causes
 
     def drop_older(self) -> None:
         """Forgets the causes of events before the turn that ends now."""
-        self._older, self._recent = self._recent, {}
-
-    @property
-    def recent(self) -> dict[str, Ids]:
-        """The causes of the events of this turn."""
-        return self._recent
-
-    def restore(self, recent: Mapping[str, Ids]) -> None:
-        """Sets the causes of the events of the last turn."""
-        self._recent = dict(recent)
+        self._older, self.recent = self.recent, {}
 
     def prune(self, ids: Iterable[str]) -> Ids:
         """Returns the ids without those that are causes of others among them.
@@ -72,7 +62,7 @@ class Lineage:
         """Returns the run's start and causes of events, some steps back, of two turns."""
         ancestors: set[str] = set()
         generation: Iterable[str] = ids
-        recent, older = self._recent, self._older
+        recent, older = self.recent, self._older
         for _ in range(_DEPTH_MAX):
             parents: set[str] = set()
             for event_id in generation:

@@ -22,17 +22,11 @@ from msgspec.structs import replace
 from thence.core.event import Event, Members
 from thence.core.order import Cone
 from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ThenceError
-from thence.sim.checkpoints import Checkpoint
+from thence.sim.checkpoints import Checkpoint, is_whole
 from thence.sim.events import level_of
 from thence.sim.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.recorded import RecordedRun
-from thence.sim.replay import (
-    altered_steps,
-    check_objects,
-    failures_by_step,
-    is_of_process,
-    run_settings,
-)
+from thence.sim.replay import altered_steps, failures_by_step, is_of_process, settings_of
 from thence.sim.replay_input import RecordedSteps, plain_details
 from thence.sim.scenario import SimulationConfig
 from thence.sim.simulation import Simulation, make_components
@@ -102,16 +96,10 @@ class _Answers(Outcomes):
     """
 
     def __init__(
-        self,
-        recorded: Mapping[Key, RecordedOutcome],
-        by_request: Mapping[str, Sequence[RecordedOutcome]],
-        turns: int,
-        *,
-        may_ask: bool,
+        self, by_request: Mapping[str, Sequence[RecordedOutcome]], turns: int, **outcomes: Any
     ) -> None:
-        super().__init__(recorded=recorded, may_ask=may_ask)
-        self._by_request = by_request
-        self.turns = turns
+        super().__init__(**outcomes)
+        self._by_request, self.turns = by_request, turns
         self.has_asked = False
 
     def known(self, key: Key) -> RecordedOutcome | None:
@@ -153,11 +141,11 @@ class _Player:
     def __init__(
         self, run: RecordedRun, turns: int, steps: Iterable[str | None], objects: Mapping[str, Any]
     ) -> None:
-        check_objects(run, *map(objects.get, ("agents", "engine", "validator")))
-        config, settings = run_settings(run, None)
+        objects = {"agents": None, "engine": None, "validator": None, **objects}
+        config, settings = settings_of(run, objects)
         # the cassette's answers are taken as the recorded ones are; for others models are asked
         self._config = replace(config, llm=replace(config.llm, cassette=None))
-        agents = objects.get("agents") or self._config.agents
+        agents = objects["agents"] or self._config.agents
         self.table = self._config.table([agent.name for agent in agents])
         self.run_id, self.events = run.run_id, list(run.log.read())
         self._level = level_of(settings.verbosity)
@@ -196,7 +184,7 @@ class _Player:
                     details[event.step] = plain_details(event.details or {})
                 is_refused |= event.step == refused_step != altered_step
 
-        answers = _Answers(self._outcomes, self._by_request, self._turns, may_ask=may_ask)
+        answers = _Answers(self._by_request, self._turns, recorded=self._outcomes, may_ask=may_ask)
         simulation = Simulation(
             self._config,
             make_components(self._config, **copy.deepcopy(dict(self._objects))),
@@ -239,7 +227,7 @@ class _Player:
                     await simulation.play_turn()
                     now = simulation.recorder.turn
                     is_kept = not altered_step and now % interval == 0
-                    if is_kept and (kept := simulation.checkpoint()):
+                    if is_kept and (kept := simulation.checkpoint()) and is_whole(kept):
                         self._checkpoints.append((now, msgspec.json.encode(kept)))
                     await asyncio.sleep(0)  # here a Ctrl-C comes in
             finally:
@@ -263,6 +251,10 @@ class _Alterations:
         self._drawn: dict[str, list[Any]] = {}
         for details in (e.payload for e in player.events if e.event_type == "STATE"):
             self._states.setdefault(details["variable_name"], []).append(details["new_value"])
+        self._spans: dict[str, float] = {}
+        for name, values in self._states.items():
+            numbers = [value for value in values if isinstance(value, int | float)]
+            self._spans[name] = max(numbers) - min(numbers) if numbers else 0
 
     def can(self, event: Event) -> bool:
         """Reports whether an event can be altered; not, if it is the variable of a late agent."""
@@ -273,11 +265,10 @@ class _Alterations:
 
     def size(self, details: Mapping[str, Any]) -> float:
         """Returns how much of its range in the run a STATE's number changed by, else 0."""
-        ends = (details["old_value"], details["new_value"])
-        values = [v for v in self._states[details["variable_name"]] if isinstance(v, int | float)]
-        if not all(isinstance(end, int | float) for end in ends) or not values:
+        old, new = details["old_value"], details["new_value"]
+        if not (isinstance(old, int | float) and isinstance(new, int | float)):
             return 0.0
-        return float(abs(ends[0] - ends[1]) / ((max(values) - min(values)) or 1))
+        return float(abs(old - new) / (self._spans[details["variable_name"]] or 1))
 
     def of(self, event: Event) -> list[Any]:
         """Returns the alterations of an event, the same each time."""
@@ -357,7 +348,7 @@ class _Trials:
         self.done: dict[str, list[list[_Played]]] = {}
         self._player, self._alterations = player, alterations
         self._repeats = _REPEATS if how["allow_calls"] else 1
-        self._on_play: OnPlay | None = how["on_play"]
+        self._on_play: OnPlay = how["on_play"] or (lambda plays, runs: None)
 
     def alter(self, event: Event) -> bool:
         """Plays with the next alteration of an event; False if there is none, or no play left."""
@@ -370,8 +361,7 @@ class _Trials:
         for _ in range(min(self._repeats, self.budget - self.plays)):
             repeated.append(self._player.play(alter, may_ask=self._repeats > 1))
             self.plays += 1
-            if self._on_play is not None:
-                self._on_play(self.plays, self.budget)
+            self._on_play(self.plays, self.budget)
             if not repeated[-1].has_asked:
                 break
         trials.append(repeated)
@@ -557,9 +547,7 @@ def _refused(player: _Player, event: Event, of_effects: bool, has_effects: bool)
     lacks = "nothing that can be altered led to it" if has_effects else "no play comes to it"
     if of_effects:
         lacks = "it can't be altered" if has_effects else "no play comes to an effect of it"
-    return ThenceError(
-        "could not measure",
-        place=f"{event.event_type} {event.step or event.event_id} of {player.run_id}",
-        cause="; ".join(filter(None, (lacks, player.reference.problem))),
-        hint="name an event behind a decision, of a run with verbosity DECISION or more",
-    )
+    place = f"{event.event_type} {event.step or event.event_id} of {player.run_id}"
+    cause = "; ".join(filter(None, (lacks, player.reference.problem)))
+    hint = "name an event behind a decision, of a run with verbosity DECISION or more"
+    return ThenceError("could not measure", place=place, cause=cause, hint=hint)

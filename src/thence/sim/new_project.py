@@ -8,14 +8,13 @@ from pathlib import Path
 from thence.errors import ThenceError
 
 FILES = ("README.md", "agents.py", "engine.py", "scenario.yaml", "test_scenario.py")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_NAME_CHARACTERS_MAX = 100
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
 _PLACEHOLDER = "PROJECT_NAME"
 
 
 def is_project_name(name: str) -> bool:
     """Reports whether a name can be that of a folder and of a scenario."""
-    return bool(_NAME.fullmatch(name)) and len(name) <= _NAME_CHARACTERS_MAX
+    return bool(_NAME.fullmatch(name))
 
 
 def make_project(folder: Path) -> None:
@@ -27,29 +26,16 @@ def make_project(folder: Path) -> None:
     template = files("thence.sim") / "project_template"
     try:
         folder.mkdir()
-    except FileExistsError as error:
-        raise ThenceError(
-            "could not make the project",
-            place=folder,
-            cause="it is there already",
-            hint="give another name, or remove what is there",
-        ) from error
-    except OSError as error:
-        raise _failed(folder, error) from error
-    try:
         for name in FILES:
             text = (template / f"{name}.txt").read_text(encoding="utf-8")
             text = text.replace(_PLACEHOLDER, folder.name)
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise _failed(folder, error) from error
-
-
-def _failed(folder: Path, error: OSError) -> ThenceError:
-    return ThenceError(
-        "could not make the project",
-        place=folder,
-        cause=error.strerror or error,
-        hint="check the folder's permissions and the room on the disk",
-    )
+        cause: object = error.strerror or error
+        hint = "check the folder's permissions and the room on the disk"
+        if isinstance(error, FileExistsError):
+            cause, hint = "it is there already", "give another name, or remove what is there"
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        what = "could not make the project"
+        raise ThenceError(what, place=folder, cause=cause, hint=hint) from error

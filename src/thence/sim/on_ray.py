@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import Any
 
 from thence.errors import needs_extra
@@ -20,11 +20,9 @@ class RayPlayer:
     def play(self, task: RunTask) -> str | None:
         """Plays a run, as `Player` says."""
         self._reference = self._remote.remote(task)
-        try:
-            fault: str = self._ray.get(self._reference)
-        except self._ray.exceptions.RayError:
-            return None
-        return fault
+        with suppress(self._ray.exceptions.RayError):
+            return str(self._ray.get(self._reference))
+        return None
 
     def stop(self) -> None:
         """Interrupts the run."""
@@ -35,9 +33,8 @@ class RayPlayer:
 def play_on_ray(sweep: Sweep, jobs: int | None, address: str | None) -> None:
     """Plays the runs of a sweep on the cluster at an address, else in processes of this machine.
 
-    At most `jobs` are played at once; None is as many as fit.
-
-    Raises ExtraMissing without Ray, ConnectionError where no cluster answers, and as `Sweep.play`.
+    At most `jobs` are played at once; None is as many as fit. Raises ExtraMissing without Ray,
+    ConnectionError where no cluster answers, and as `Sweep.play`.
     """
     with needs_extra("ray", "ray"):
         import ray

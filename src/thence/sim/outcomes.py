@@ -21,6 +21,7 @@ from thence.errors import InvalidEvent, RunDiverged, ThenceError
 FILE = "outcomes.jsonl"
 CALL = "llm_call"  # the kind of a model's answer
 Key = tuple[str, str, int]  # step, SHA-256 of the request, occurrence
+_NOT_KEPT = "could not record what a component learned"
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -90,14 +91,8 @@ class Outcomes:
         """
         outcome = self._known.get(key)
         if outcome is None and not self._may_ask:
-            error = RunDiverged(
-                "could not play the run again as it was recorded",
-                place=f"at {key[0]}",
-                cause="it asks for something whose outcome was not recorded",
-                hint="thence sim branch plays on with new outcomes",
-            )
-            error.step = key[0]
-            raise error
+            cause = "it asks for something whose outcome was not recorded"
+            raise diverged(key[0], cause, "thence sim branch plays on with new outcomes")
         if outcome is not None and self._copies:
             self._keep(msgspec.structs.replace(outcome, is_copied=True))
         return outcome
@@ -136,7 +131,8 @@ class Outcomes:
                     self._opened = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
                     self._release = weakref.finalize(self, os.close, self._opened)
                 self._is_unsynced = True
-                if not _ends_in_newline(self._opened):
+                size = os.fstat(self._opened).st_size
+                if size and os.pread(self._opened, 1, size - 1) != b"\n":
                     data = b"\n" + data  # after a line that a kill or a full disk cut short
                 os.lseek(self._opened, 0, os.SEEK_END)
                 while data:
@@ -145,12 +141,16 @@ class Outcomes:
                 raise self._failure(error) from error
 
     def _failure(self, error: OSError) -> ThenceError:
-        return ThenceError(
-            "could not record what a component learned",
-            place=self._file,
-            cause=error.strerror or error,
-            hint="make room on the disk; thence sim resume goes on from there",
-        )
+        hint = "make room on the disk; thence sim resume goes on from there"
+        return ThenceError(_NOT_KEPT, place=self._file, cause=error.strerror or error, hint=hint)
+
+
+def diverged(step: str, cause: str, hint: str) -> RunDiverged:
+    """Returns the error for a run that comes to something else than it has recorded at a step."""
+    what = "could not play the run again as it was recorded"
+    error = RunDiverged(what, place=f"at {step}", cause=cause, hint=hint)
+    error.step = step
+    return error
 
 
 def read_outcomes(folder: Path) -> dict[Key, RecordedOutcome]:
@@ -177,16 +177,6 @@ def read_lines(file: Path) -> Iterator[RecordedOutcome]:
             continue
 
 
-def _ends_in_newline(descriptor: int) -> bool:
-    """Reports whether a file is empty or ends in a newline."""
-    size = os.fstat(descriptor).st_size
-    return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
-
-
 def _no_json(what: str, cause: Exception) -> InvalidEvent:
-    return InvalidEvent(
-        "could not record what a component learned",
-        place=f"its {what}",
-        cause=cause,
-        hint="pass text, finite numbers, booleans, None, lists and maps",
-    )
+    hint = "pass text, finite numbers, booleans, None, lists and maps"
+    return InvalidEvent(_NOT_KEPT, place=f"its {what}", cause=cause, hint=hint)

@@ -110,11 +110,8 @@ def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int
         table = run.variables()
         columns = fitting(table.columns[1:], patterns)
         row = next((row for row in table if row["turn"] == turn), {})
-        raw, folder = (
-            run.config["scenario"].get("spatial"),
-            Path(run.config["source"] or ".").parent,
-        )
-    spatial, faults = with_edges(msgspec.convert(raw or {}, SpatialSettings), folder, ())
+        raw, file = run.config["scenario"].get("spatial"), Path(run.config["source"] or ".")
+    spatial, faults = with_edges(msgspec.convert(raw or {}, SpatialSettings), file.parent, ())
     for _, message, hint in faults:
         raise InvalidFilter("could not draw the map", cause=message, hint=hint)
     axes = figure.add_subplot(title=f"{', '.join(patterns)}, turn {turn}", aspect="equal")

@@ -6,15 +6,17 @@ until then, and the new one of each change from its turn on.
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import msgspec
+
 from thence.core.event import Event
-from thence.core.nearest import nearest
+from thence.core.nearest import did_you_mean, nearest
 from thence.core.query.filter import Names, names
 from thence.core.sentences.table import INTEGER_MAX
 from thence.errors import InvalidFilter, NotALog, NotRecorded
@@ -38,12 +40,17 @@ COLUMNS_MAX = 1_000
 _REST = "rest"
 # the members of details that are maps of a user's own, and stand flat
 _SPREAD = {"ACTION": "action_payload", "DETAIL": "intermediate_values"}
-_NAMES = {"variable_name": "variable", "old_value": "old", "new_value": "new"}
-_RENAMED = ("STATE", "DECISION")
-_ORDER = {"STATE": ("variable", "scope", "old", "new")}
-Selects = Callable[[str, str], bool]
+# the columns of a STATE by the members of its details; other types name theirs as the members are
+_COLUMNS = {"variable_name": "variable", "scope": "scope", "old_value": "old", "new_value": "new"}
 VARIABLE_TYPES = ("MILESTONE", "STATE")
-_TURN: Mapping[str, Kind] = {"turn": "int"}
+# the types of the members of result.json that are used
+_RESULT: Mapping[str, Any] = {
+    "status": str,
+    "reason": str,
+    "error": str | None,
+    "turns": int,
+    "final_state": dict[str, dict[str, Any]],
+}
 
 
 def open_run(path: str | Path) -> "RecordedRun":
@@ -65,14 +72,10 @@ class RecordedRun:
         self.folder = Path(path)
         self.log: Log = open_log(self.folder, create=False)
         if self.log.vocabulary.name != "sim":
-            kind = self.log.vocabulary.name
+            cause = f"it is a {self.log.vocabulary.name} log, no simulation's run"
+            hint = "`thence sim list` lists the runs, `thence log` the events of any log"
             self.log.close()
-            raise NotALog(
-                "could not open the run",
-                place=self.folder,
-                cause=f"it is a {kind} log, no simulation's run",
-                hint="`thence sim list` lists the runs, `thence log` the events of any log",
-            )
+            raise NotALog("could not open the run", place=self.folder, cause=cause, hint=hint)
         self.config = read_object(self.folder / "config.json")
 
     @property
@@ -83,7 +86,7 @@ class RecordedRun:
     @property
     def result(self) -> dict[str, Any]:
         """The content of result.json; {} until the run's end, and after a kill."""
-        return read_object(self.folder / "result.json")
+        return read_result(self.folder)
 
     @property
     def verbosity(self) -> VerbosityLevel | None:
@@ -100,15 +103,31 @@ class RecordedRun:
         A row is an event, in total order, with event_id, event_type, turn, step, agent,
         timestamp, caused_by, and the details as columns of their own: variable, scope, old and
         new of a STATE; decision_type, old and new of a DECISION; action_type and the members of
-        the payload of an ACTION. Raises NotRecorded for a type that the verbosity left out.
+        the payload of an ACTION. The columns of the types that thence knows are there without any
+        such event, too. Raises NotRecorded for a type that the verbosity left out.
         """
         types = names("type", type)
         for event_type in types:
             self._check_recorded(event_type)
-        table = event_table(partial(self._read, types), types)
-        if not len(table):
-            self._warn_unknown(types)
-        return table
+        kinds: dict[str, Kind] = {
+            name: "none" for event_type in types for name in _columns_of(event_type).values()
+        }
+        length = 0
+        for event in self._read(types):
+            length += 1
+            for name, value in flat_members(event):
+                if name in kinds:
+                    kinds[name] = joined(kinds[name], kind_of(value))
+                elif len(kinds) < COLUMNS_MAX:
+                    kinds[name] = kind_of(value)
+                else:
+                    kinds[_REST] = "json"
+        for event_type in () if length else types:
+            if event_type not in TYPED:
+                hint = did_you_mean(event_type, TYPED)
+                warnings.warn(f"the run holds no event of type {event_type}{hint}", stacklevel=2)
+        columns = {**COMMON, **kinds}
+        return Table(columns, lambda: (_row(e, columns) for e in self._read(types)), length)
 
     def variables(self, scope: Names = None, name: Names = None) -> Table:
         """Returns the table of the variables' values after each complete turn.
@@ -123,26 +142,32 @@ class RecordedRun:
         scopes, chosen = names("scope", scope), names("name", name)
         self._check_recorded("STATE")
         count = self.log.query(type=VARIABLE_TYPES, limit=1).total
-        read: Callable[[], Iterator[Event]] = lambda: islice(  # noqa: E731
-            self._read(VARIABLE_TYPES), count
-        )
-        final_state = self.result.get("final_state")
-        final_state = final_state if isinstance(final_state, dict) else {}
-        history = read_history(read(), final_state)
+
+        def read() -> Iterator[Change | int]:
+            return moments(islice(self._read(VARIABLE_TYPES), count))
+
+        history = read_history(read(), self.result.get("final_state", {}))
         if not history.initial and self.verbosity is None:
             raise self._not_recorded("STATE", "the log holds none")
         if history.gaps:
             text = f"{history.gaps:,} changes follow on others that the log lacks, the first at"
             text += f" {history.first_gap}; until there a variable stands at its last known value"
             warnings.warn(text, stacklevel=2)
+        keys = [key for key in history.initial if _fits(key[0], scopes) and _fits(key[1], chosen)]
+        if (scopes or chosen) and not keys:
+            raise _no_variable(scopes, chosen, history.initial)
+        kinds: dict[str, Kind] = {"turn": "int"}
+        kinds |= {"/".join(key): history.kinds[key] for key in keys}
 
-        def selects(scope: str, name: str) -> bool:
-            return _fits(scope, scopes) and _fits(name, chosen)
+        def rows() -> Iterator[Values]:
+            values = {key: history.initial[key] for key in keys}
+            for moment in read():
+                if not isinstance(moment, Change):
+                    yield (moment, *values.values())
+                elif moment.key in values:
+                    values[moment.key] = moment.new
 
-        keys = list(history.initial)
-        if (scopes or chosen) and not any(selects(*key) for key in keys):
-            raise _no_variable(scopes, chosen, keys)
-        return variable_table(read, history, selects)
+        return Table(kinds, rows, history.turns)
 
     def close(self) -> None:
         """Closes the run's log."""
@@ -161,26 +186,32 @@ class RecordedRun:
 
     def _check_recorded(self, event_type: str) -> None:
         """Raises NotRecorded for a type above the run's verbosity; SYSTEM comes at any."""
-        written, typed = self.verbosity, TYPED.get(event_type)
-        if written is None or typed is None or event_type == "SYSTEM":
-            return
-        if typed.level > written:
+        written = self.verbosity
+        level = TYPED[event_type].level if event_type in TYPED and event_type != "SYSTEM" else 0
+        if written is not None and level > written:
             raise self._not_recorded(event_type, f"it ran with verbosity {written.name}")
 
     def _not_recorded(self, event_type: str, cause: str) -> NotRecorded:
-        return NotRecorded(
-            f"could not read {event_type} events of the run",
-            place=self.folder,
-            cause=cause,
-            hint=f"run it anew: thence sim run SCENARIO --verbosity {event_type}",
-        )
+        what = f"could not read {event_type} events of the run"
+        hint = f"run it anew: thence sim run SCENARIO --verbosity {event_type}"
+        return NotRecorded(what, place=self.folder, cause=cause, hint=hint)
 
-    def _warn_unknown(self, types: Sequence[str]) -> None:
-        for event_type in types:
-            if event_type not in TYPED:
-                near = nearest(event_type, TYPED)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                warnings.warn(f"the run holds no event of type {event_type}{hint}", stacklevel=3)
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Returns the content of a run's result.json, {} where there is none.
+
+    A member of another type than a run writes, which somebody changed, is left out.
+    """
+
+    def fits(name: str, value: object) -> bool:
+        try:
+            msgspec.convert(value, _RESULT.get(name, object))
+        except msgspec.ValidationError:
+            return False
+        return True
+
+    members = read_object(folder / "result.json").items()
+    return {name: value for name, value in members if fits(name, value)}
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -199,18 +230,19 @@ def _fits(text: str, patterns: Sequence[str]) -> bool:
 
 
 def _no_variable(
-    scopes: Sequence[str], chosen: Sequence[str], keys: Sequence[Key]
+    scopes: Sequence[str], chosen: Sequence[str], keys: Collection[Key]
 ) -> InvalidFilter:
-    key, patterns, place = ("scope", scopes, 0)
-    if (scopes and any(_fits(scope, scopes) for scope, _ in keys)) or not scopes:
-        key, patterns, place = ("name", chosen, 1)
-    near = nearest(patterns[0], dict.fromkeys(variable[place] for variable in keys), likeness=0)
-    return InvalidFilter(
-        "could not choose variables",
-        key=key,
-        cause=f"no variable of the run has the {key} {', '.join(patterns)}",
-        hint=f"the nearest is {near[0]}" if near else "the run has no variables",
-    )
+    key, patterns, names = "name", chosen, [name for _, name in keys]
+    if scopes and not any(_fits(scope, scopes) for scope, _ in keys):
+        key, patterns, names = "scope", scopes, [scope for scope, _ in keys]
+    cause = f"no variable of the run has the {key} {', '.join(patterns)}"
+    hint = _nearest(patterns[0], names)
+    return InvalidFilter("could not choose variables", key=key, cause=cause, hint=hint)
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = nearest(name, names, likeness=0)
+    return f"the nearest is {near[0]}" if near else "the run has no variables"
 
 
 def fitting(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
@@ -219,53 +251,19 @@ def fitting(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         names = [name for name in columns if _fits(name, (pattern,))]
         if not names:
-            near = nearest(pattern, columns, likeness=0)
-            raise InvalidFilter(
-                "could not draw the variable",
-                key=pattern,
-                cause="the run has no such one",
-                hint=f"the nearest is {near[0]}" if near else "the run has no variables",
-            )
+            what, cause = "could not draw the variable", "the run has no such one"
+            raise InvalidFilter(what, key=pattern, cause=cause, hint=_nearest(pattern, columns))
         chosen |= dict.fromkeys(names)
     return list(chosen)
 
 
-def event_table(read: Callable[[], Iterator[Event]], types: Iterable[str]) -> Table:
-    """Returns the table of the events that `read` yields, each time anew.
-
-    The columns of the given types that thence knows are there without any such event, too.
-    """
-    kinds: dict[str, Kind] = {
-        name: "none" for event_type in types for name in fixed_columns(event_type)
-    }
-    length = 0
-    for event in read():
-        length += 1
-        for name, value in flat_members(event):
-            if name in kinds:
-                kinds[name] = joined(kinds[name], kind_of(value))
-            elif len(kinds) < COLUMNS_MAX:
-                kinds[name] = kind_of(value)
-            else:
-                kinds[_REST] = "json"
-    kinds = {**COMMON, **kinds}
-
-    def rows() -> Iterator[Values]:
-        for event in read():
-            yield _row(event, kinds)
-
-    return Table(kinds, rows, length)
-
-
-def fixed_columns(event_type: str) -> tuple[str, ...]:
-    """Returns the columns that each event of a type has in its details."""
-    if event_type not in TYPED:
-        return ()
-    spread, is_renamed = _SPREAD.get(event_type), event_type in _RENAMED
-    names = [name for name in TYPED[event_type].fields if name != spread]
-    return _ORDER.get(event_type) or tuple(
-        _NAMES.get(name, name) if is_renamed else name for name in names
-    )
+@lru_cache
+def _columns_of(event_type: str) -> Mapping[str, str]:
+    """Returns the columns that each event of a type has, by the members of its details."""
+    if event_type == "STATE":
+        return _COLUMNS
+    fields = TYPED[event_type].fields if event_type in TYPED else ()
+    return {name: _COLUMNS.get(name, name) for name in fields if name != _SPREAD.get(event_type)}
 
 
 def flat_members(event: Event) -> Iterator[tuple[str, Any]]:
@@ -274,32 +272,27 @@ def flat_members(event: Event) -> Iterator[tuple[str, Any]]:
     A member of a user's own map whose name another column has is named with its map:
     `action_payload.step`.
     """
-    kind = event.event_type
-    fixed = fixed_columns(kind)
-    spread, is_renamed = _SPREAD.get(kind), kind in _RENAMED
-    for key, value in event.payload.items():
-        name = _NAMES.get(key, key) if is_renamed else key
-        if name in fixed:
-            yield name, value
-        elif key == spread and isinstance(value, dict):
+    columns, spread = _columns_of(event.event_type), _SPREAD.get(event.event_type)
+    others = {*COMMON, _REST}
+    for name, value in event.payload.items():
+        if name in columns:
+            yield columns[name], value
+        elif name == spread and isinstance(value, dict):
             for inner, item in value.items():
-                is_taken = inner in COMMON or inner in fixed or inner == _REST
+                is_taken = inner in others or inner in columns.values()
                 yield f"{spread}.{inner}" if is_taken else inner, item
         else:
-            yield f"details.{name}" if name in COMMON or name == _REST else name, value
+            yield f"details.{name}" if name in others else name, value
 
 
 def _row(event: Event, columns: Mapping[str, Kind]) -> list[Any]:
     header = event.header
-    row = dict.fromkeys(columns)
-    row["event_id"] = header.event_id
-    row["event_type"] = header.event_type
     turn = header.turn_number
+    row: dict[str, Any] = dict.fromkeys(columns)
+    for name in ("event_id", "event_type", "step", "timestamp", "caused_by"):
+        row[name] = getattr(header, name)
     row["turn"] = None if turn is None else max(-INTEGER_MAX, min(turn, INTEGER_MAX))
-    row["step"] = header.step
     row["agent"] = header.agent_id
-    row["timestamp"] = header.timestamp
-    row["caused_by"] = header.caused_by
     rest: dict[str, Any] = {}
     for name, value in flat_members(event):
         (row if name in columns else rest)[name] = value
@@ -309,11 +302,12 @@ def _row(event: Event, columns: Mapping[str, Kind]) -> list[Any]:
 
 
 class Change(NamedTuple):
-    """A change of a variable, by scope and name."""
+    """A change of a variable, by scope and name; `step` names the event."""
 
     key: Key
     old: Any
     new: Any
+    step: str
 
 
 class History(NamedTuple):
@@ -330,62 +324,58 @@ class History(NamedTuple):
     first_gap: str
 
 
-def read_history(events: Iterator[Event], final_state: Mapping[str, Any]) -> History:
-    """Reads the history of all variables; `final_state` is that of result.json, or empty."""
+def read_history(
+    moments: Iterable[Change | int], final_state: Mapping[str, Mapping[str, Any]]
+) -> History:
+    """Reads the history of all variables; `final_state` is that of result.json, or empty.
+
+    Variables are in the order of the scenario, with those that never changed. Without a final state
+    that order is not known: then globals come first, then places.
+    """
     initial: dict[Key, Any] = {}
     current: dict[Key, Any] = {}
     kinds: dict[Key, Kind] = {}
     turns = gaps = 0
     first_gap = ""
-    for event, item in moments(events):
-        if not isinstance(item, Change):
+    for moment in moments:
+        if not isinstance(moment, Change):
             turns += 1
             continue
-        key, old, new = item
+        key, old, new, step = moment
         if key not in initial:
             initial[key], kinds[key] = old, kind_of(old)
         elif current[key] != old:
             gaps += 1
-            first_gap = first_gap or event.step or event.event_id
+            first_gap = first_gap or step
         current[key] = new
         kinds[key] = joined(kinds[key], kind_of(new))
-    return History(*_in_order(initial, kinds, final_state), turns, gaps, first_gap)
+    final = {
+        (scope, name): value
+        for scope, variables in final_state.items()
+        for name, value in variables.items()
+    }
+    others = sorted((key for key in initial if key not in final), key=lambda key: rank(key[0]))
+    values = {key: initial.get(key, final.get(key)) for key in (*final, *others)}
+    kinds = {key: kinds.get(key) or kind_of(value) for key, value in values.items()}
+    return History(values, kinds, turns, gaps, first_gap)
 
 
-def variable_table(
-    read: Callable[[], Iterator[Event]], history: History, selects: Selects
-) -> Table:
-    """Returns the table of the variables that `selects` takes, by scope and name."""
-    keys = [key for key in history.initial if selects(*key)]
-    kinds: dict[str, Kind] = {**_TURN, **{"/".join(key): history.kinds[key] for key in keys}}
-
-    def rows() -> Iterator[Values]:
-        values = {key: history.initial[key] for key in keys}
-        for _, item in moments(read()):
-            if not isinstance(item, Change):
-                yield (item, *values.values())
-            elif item.key in values:
-                values[item.key] = item.new
-
-    return Table(kinds, rows, history.turns)
-
-
-def moments(events: Iterator[Event]) -> Iterator[tuple[Event, Change | int]]:
-    """Yields each change, and each turn's number after its last change, with an event of it.
+def moments(events: Iterable[Event]) -> Iterator[Change | int]:
+    """Yields each change, and each turn's number after its last change.
 
     The first turn is 0, before the first one that is played. A last turn that has begun, but
     not ended, is left out: its changes are not complete.
     """
-    turn, is_begun, last = 0, False, None
+    turn, is_begun, is_empty = 0, False, True
     for event in events:
         number = event.turn_number
         if number is None:
             continue
         number = min(number, INTEGER_MAX)  # another tool may write any
         if number > turn:
-            yield last or event, turn
+            yield turn
             turn, is_begun = number, False
-        last = event
+        is_empty = False
         details = event.payload
         if event.event_type == "MILESTONE":
             milestone = details.get("milestone_type")
@@ -393,27 +383,10 @@ def moments(events: Iterator[Event]) -> Iterator[tuple[Event, Change | int]]:
             continue
         scope, name = details.get("scope", GLOBAL), details.get("variable_name")
         if isinstance(scope, str) and isinstance(name, str):
-            yield event, Change((scope, name), details.get("old_value"), details.get("new_value"))
-    if last is not None and not is_begun:
-        yield last, turn
-
-
-def _in_order(
-    initial: dict[Key, Any], kinds: dict[Key, Kind], final_state: Mapping[str, Any]
-) -> tuple[dict[Key, Any], dict[Key, Kind]]:
-    """Returns values and kinds in the order of the scenario, with what never changed.
-
-    Without a final state the scenario's order is not known: then globals come first, then places.
-    """
-    final = {
-        (scope, name): value
-        for scope, variables in final_state.items()
-        if isinstance(variables, Mapping)
-        for name, value in variables.items()
-    }
-    others = sorted((key for key in initial if key not in final), key=lambda key: rank(key[0]))
-    values = {key: initial.get(key, final.get(key)) for key in (*final, *others)}
-    return values, {key: kinds.get(key) or kind_of(value) for key, value in values.items()}
+            old, new = details.get("old_value"), details.get("new_value")
+            yield Change((scope, name), old, new, event.step or event.event_id)
+    if not is_empty and not is_begun:
+        yield turn
 
 
 def rank(scope: str) -> int:

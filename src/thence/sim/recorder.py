@@ -36,24 +36,43 @@ _DIGITS = 16
 PROVENANCE_MAX = 8
 
 
-class EventBuffer:
-    """The events of a run that are built and not passed on to `emit` yet.
+class RunRecorder:
+    """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
 
     `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
     again.
     """
 
-    def __init__(self, simulation_id: str, emit: Emit, stored: RecordedSteps | None) -> None:
+    def __init__(
+        self,
+        simulation_id: str,
+        emit: Emit,
+        alter: Mapping[str, object],
+        level: VerbosityLevel = VerbosityLevel.DETAIL,
+        stored: RecordedSteps | None = None,
+    ) -> None:
         self.simulation_id = simulation_id
         self.turn = 0
+        self.turn_id = ""
         self.counts: dict[str, int] = {}
         self.lineage = Lineage("")
+        self.alterations = Alterations(alter)
+        self.writes_decisions = level >= VerbosityLevel.DECISION
+        self.writes_actions = level >= VerbosityLevel.ACTION
+        self.writes_states = level >= VerbosityLevel.STATE
+        self._writes_details = level >= VerbosityLevel.DETAIL
         self._emit = emit
         self._stored = stored
         self._ready: list[Members] = []
+        self._steps: dict[str, int] = {}
         self._cover_id = ""
         self._covered: set[str] = set()
         self._effective: deque[str] = deque(maxlen=_EFFECTIVE_MAX)
+        self.start_id = self._milestone("simulation_start", "0.start.-.0", (), begins=True)
+        self.lineage.start_id = self.start_id
+        self.last_end_id = self.start_id
+        self.turn_has_causes = False
+        self._has_failure = False
 
     def flush(self) -> None:
         """Passes on what was built so far; raises RunDiverged if recorded events did not come."""
@@ -91,20 +110,275 @@ class EventBuffer:
             self._covered.add(self._cover_id)
         return self._cover_id
 
-    def uncovered(self, ids: Ids, provenance: Ids) -> Ids:
-        """Returns the ids without those that a cover in a provenance stands for."""
-        if self._cover_id not in provenance:
-            return ids
-        return tuple([event_id for event_id in ids if event_id not in self._covered])
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Goes on behind a checkpoint of the same run, whose simulation_start is in the log."""
+        self._ready.clear()
+        self.turn = checkpoint.turn
+        self.start_id = self.lineage.start_id = checkpoint.start_id
+        self.last_end_id = checkpoint.event_id
+        self.turn_has_causes = checkpoint.turn_has_causes
+        self.lineage.recent = dict(checkpoint.lineage)
 
-    def _begin_turn(self) -> None:
+    def begin_turn(self, causes: Iterable[str]) -> None:
+        """Starts the next turn; `causes` decided that the run goes on."""
         self.turn += 1
         self.lineage.drop_older()
+        self._steps.clear()
+        all_causes = _unique(self.last_end_id, *causes)
+        self.turn_has_causes = self.turn_has_causes or len(all_causes) > 1
+        step = self._step("turn_start")
+        self.turn_id = self._milestone("turn_start", step, all_causes, begins=True)
+        self.lineage.recent[self.turn_id] = all_causes
+        self.flush()  # a run that is killed shows the turn that it was in
 
-    def _notice(self, causes: Iterable[str]) -> str:
-        named = tuple(causes)
-        _, members = SIM.notice("joined", {"count": len(named)}, {})
-        return self._add("SYSTEM", None, named, None, members["details"])
+    def end_turn(self) -> None:
+        """Ends the turn, and passes on its events."""
+        step = self._step("turn_end")
+        self.last_end_id = self._milestone("turn_end", step, (self.turn_id,), ends=self.turn_id)
+        self.turn_id = ""
+        self.flush()
+
+    def end_run(self, outcome: str, causes: Iterable[str] = ()) -> None:
+        """Ends the run, also during a turn; `outcome` is the description of its end."""
+        all_causes = _unique(self.turn_id or self.last_end_id, *causes)
+        end = {"ends": self.start_id, "description": outcome}
+        self._milestone("simulation_end", self._step("end"), all_causes, **end)
+        self.flush()
+
+    def failure(
+        self, facts: Mapping[str, object], causes: Iterable[str], agent: str | None = None
+    ) -> str:
+        """Records a failure that ends the run, with its causes, at every verbosity."""
+        current_id = self.turn_id or self.last_end_id
+        all_causes = self.lineage.prune((current_id, *causes))
+        step = self._step("failed")
+        return self._system("run_failed", "failure", step, all_causes, facts, agent)
+
+    def decision(
+        self, action: Action, attempt: int, ordinal: int, causes: Iterable[str]
+    ) -> Ids | None:
+        """Records a decision and returns what its action names; None if `alter` leaves it out.
+
+        Where no ACTION will be written, the DECISION is not written yet either: `write` does
+        that, or `rejection`.
+        """
+        if self._leaves_out("decide", action, attempt, ordinal):
+            return None
+        if not self.writes_decisions:
+            return ()
+        all_causes = _unique(self.turn_id, *causes)
+        if self.writes_actions:
+            return (self._decision(action, attempt, ordinal, all_causes),)
+        return all_causes
+
+    def accept(
+        self, action: Action, attempt: int, ordinal: int, decided: Ids, causes: Ids
+    ) -> Accepted | Ids:
+        """Records an accepted action; returns the causes of its absence if `alter` leaves it out.
+
+        `decided` is what `decision` returned, `causes` is what the validator read.
+        """
+        if self._leaves_out("act", action, attempt, ordinal):
+            if self.writes_decisions and not self.writes_actions:
+                decided = (self._decision(action, attempt, ordinal, decided),)
+            return (*decided, *causes)
+        accepted = Accepted(action, attempt, ordinal, decided + causes if causes else decided)
+        if self.writes_states:
+            self.write(accepted)
+        return accepted
+
+    def write(self, accepted: Accepted, causes: Iterable[str] = ()) -> Ids:
+        """Writes the event that represents an action, once, and returns what its effects name.
+
+        `causes` are the causes of what its application read; those that came too late to be named
+        are returned with the event's id.
+        """
+        if not self.writes_decisions:
+            return ()
+        if accepted.event_id:
+            later = [cause for cause in causes if cause not in accepted.causes]
+            return _unique(accepted.event_id, *later)
+        accepted.causes = _unique(*accepted.causes, *causes)
+        write = self._action if self.writes_actions else self._decision
+        what = accepted.action, accepted.attempt, accepted.ordinal
+        accepted.event_id = write(*what, accepted.causes)
+        if not self.writes_states:  # else it is not applied yet, and its STATEs name it
+            self._effective.append(accepted.event_id)
+        return (accepted.event_id,)
+
+    def provenance(self, causes: Iterable[str]) -> Ids:
+        """Returns the causes that a reader of a variable names, without implied ones.
+
+        Of more than PROVENANCE_MAX it is a cover, see there.
+        """
+        if not self.writes_decisions:
+            return ()
+        if type(causes) is tuple and len(causes) == 1:
+            return causes
+        pruned = self.lineage.prune(causes)
+        return pruned if len(pruned) <= PROVENANCE_MAX else (self.cover(pruned),)
+
+    def add_causes(
+        self, provenance: list[Ids], indices: Sequence[int], causes: Iterable[str]
+    ) -> None:
+        """Adds causes to the provenances of the variables with these indices."""
+        added = self.lineage.prune(causes) if self.writes_decisions and indices else ()
+        if added in ((), (self.start_id,)):  # every provenance has the start as a cause
+            return
+        implied: set[str] | None = None
+        for index in indices:
+            old = provenance[index]
+            if len(added) == 1 and added[0] in old:
+                continue
+            implied = self.lineage.ancestors(added) if implied is None else implied
+            kept = [cause for cause in old if cause not in implied]
+            covered = self._covered if self._cover_id in old else ()
+            all_causes = _unique(*kept, *(cause for cause in added if cause not in covered))
+            is_wide = len(all_causes) > PROVENANCE_MAX
+            provenance[index] = (self.cover(all_causes),) if is_wide else all_causes
+
+    def checkpointed(self) -> None:
+        """Records that a checkpoint of the turn that ended was written."""
+        if self._writes_details:
+            step = self._step("checkpoint")
+            self._system("checkpoint", "success", step, (self.last_end_id,), {})
+
+    def rejection(
+        self,
+        action: Action,
+        attempt: int,
+        ordinal: int,
+        verdict: Verdict,
+        decided: Ids,
+        causes: Ids,
+    ) -> str:
+        """Records a refused action with the reason; returns "" at MILESTONE.
+
+        `decided` is what `decision` returned, `causes` is what the validator read.
+        """
+        if not self.writes_decisions:
+            return ""
+        if not self.writes_actions:
+            decided = (self._decision(action, attempt, ordinal, decided),)
+        facts = {
+            "action_type": action.action_type,
+            "action_payload": dict(action.payload),
+            "reason": verdict.reason,
+            **verdict.facts,
+        }
+        step = self._step(_phase("reject", attempt), action.agent_id, ordinal)
+        agent, all_causes = action.agent_id, _unique(*decided, *causes)
+        return self._system("action_rejected", "failure", step, all_causes, facts, agent, attempt)
+
+    def retry(self, agent: str, attempt: int, causes: Iterable[str]) -> str:
+        """Records another attempt of an agent in this turn; returns "" at MILESTONE."""
+        if not self.writes_decisions:
+            return ""
+        step = self._step(_phase("retry", attempt), agent)
+        return self._system("action_retried", "retry", step, tuple(causes), {}, agent, attempt)
+
+    def model_calls(self, view: RecordedView, attempt: int = 0, causes: Ids = ()) -> Ids:
+        """Records the calls of models by which a view came by its answers, each once.
+
+        A call that agents share names what all of them had read, any other one `causes` too, and
+        the calls before it. Returns the events; none at MILESTONE.
+        """
+        calls, view.calls = view.calls, ()
+        if not self.writes_decisions:
+            return ()
+        for number, call in enumerate(calls):
+            if call.event_id:
+                continue
+            agent, phase = view.agent_id, f"llm-{_phase(view.phase, attempt)}"
+            own: Ids = ()
+            if call.is_shared:
+                agent = NOBODY
+                step = self._step("llm-shared", agent, call.request[:_DIGITS])
+            else:
+                own = (*causes, *(earlier.event_id for earlier in calls[:number]))
+                step = self._step(phase, agent, self._count(self._step(phase, agent)) - 1)
+            all_causes = _unique(self.turn_id, *own, *call.causes)
+            owner = None if agent == NOBODY else agent
+            call.event_id = self._system("llm_call", "success", step, all_causes, call.facts, owner)
+        return tuple([call.event_id for call in calls])
+
+    def agent_failure(
+        self, agent: str, attempt: int, facts: Mapping[str, object], causes: Iterable[str]
+    ) -> str:
+        """Records a failure of an agent that the run goes on after, at every verbosity.
+
+        Of a new run the first one is also a log record.
+        """
+        if not (self._has_failure or self.alterations or self._stored):
+            self._has_failure = True
+            why, hint = {name: facts[name] for name in ("policy", "error")}, "the log has all"
+            logger().warning("agent_failed", agent=agent, turn=self.turn, **why, hint=hint)
+        step, all_causes = self.failure_step(agent, attempt), _unique(self.turn_id, *causes)
+        return self._system("agent_failed", "failure", step, all_causes, facts, agent, attempt)
+
+    def roster_change(
+        self, kind: str, agent: str, facts: Mapping[str, object], causes: Iterable[str]
+    ) -> Ids:
+        """Records that an agent is added, removed, paused or resumed; returns () at MILESTONE."""
+        if not self.writes_decisions:
+            return ()
+        step, all_causes = self._next_step(kind, agent, 0), self.with_turn(causes)
+        return (self._system(f"agent_{kind}", "success", step, all_causes, facts, agent),)
+
+    def failure_step(self, agent: str, attempt: int) -> str:
+        """Returns the step of an agent's failure in this turn."""
+        return self._step("failed", agent, attempt)
+
+    def state_step(self, phase: str, agent: str, variable: Variable) -> str:
+        """Returns the step of the next change of a variable in a phase of this turn.
+
+        For a second change in a phase the phase gets a number: `price`, `price~2`.
+        """
+        return self._next_step(phase, agent, variable.subject)
+
+    def altered_actions(
+        self, agent: str, attempt: int, actions: Sequence[Action]
+    ) -> list[tuple[int, Action]]:
+        """Returns an agent's actions by ordinal, altered ones in place of its own."""
+        return self.alterations.actions(self._step(_phase("decide", attempt), agent, ""), actions)
+
+    def values_to_set(self) -> dict[str, object]:
+        """Returns the values that are set from outside at the end of this turn, by subject."""
+        return self.alterations.values_to_set(self._step("set", NOBODY, ""))
+
+    def set_value(self, variable: Variable, old: object, new: object) -> Ids:
+        """Records a value that was set from outside, at every verbosity; returns the cause."""
+        step, causes = self._step("set", NOBODY, variable.subject), (self.turn_id or self.start_id,)
+        return (self._add("STATE", None, causes, step, _change(variable, old, new)),)
+
+    def state(
+        self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
+    ) -> str:
+        """Records a change of a variable."""
+        details = _change(variable, old, new)
+        event_id = self._add("STATE", None, self.with_turn(causes), step, details)
+        self._effective.append(event_id)
+        return event_id
+
+    def detail(
+        self, calculation: str, values: Mapping[str, object], step: str, causes: Iterable[str]
+    ) -> None:
+        """Records the calculation of a value."""
+        if self._writes_details:
+            details = {"calculation_type": calculation, "intermediate_values": dict(values)}
+            self._add("DETAIL", None, self.with_turn(causes), step, details)
+
+    def with_turn(self, causes: Iterable[str]) -> tuple[str, ...]:
+        """Returns the causes, with the turn if there is no other or the turn has causes itself."""
+        all_causes = dict.fromkeys(causes)
+        all_causes.pop(self.start_id, None)
+        if self.turn_has_causes or not all_causes:
+            all_causes[self.turn_id] = None
+        return tuple(all_causes)
+
+    def _notice(self, causes: Sequence[str]) -> str:
+        _, members = SIM.notice("joined", {"count": len(causes)}, {})
+        return self._add("SYSTEM", None, tuple(causes), None, members["details"])
 
     def _add(
         self,
@@ -136,338 +410,27 @@ class EventBuffer:
         else:
             self._ready.append(event)
         if event_type != "MILESTONE":
-            self.lineage.add(event_id, causes)
+            self.lineage.recent[event_id] = causes
         self.counts[event_type] = self.counts.get(event_type, 0) + 1
         return event_id
 
-
-class RunRecorder(EventBuffer):
-    """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces."""
-
-    def __init__(
-        self,
-        simulation_id: str,
-        emit: Emit,
-        alter: Mapping[str, object],
-        level: VerbosityLevel = VerbosityLevel.DETAIL,
-        stored: RecordedSteps | None = None,
-    ) -> None:
-        super().__init__(simulation_id, emit, stored)
-        self.turn_id = ""
-        self.alterations = Alterations(alter)
-        self.writes_decisions = level >= VerbosityLevel.DECISION
-        self.writes_actions = level >= VerbosityLevel.ACTION
-        self.writes_states = level >= VerbosityLevel.STATE
-        self._writes_details = level >= VerbosityLevel.DETAIL
-        self._steps: dict[str, int] = {}
-        self.start_id = self._milestone("simulation_start", "0.start.-.0", (), begins=True)
-        self.lineage.start_id = self.start_id
-        self.last_end_id = self.start_id
-        self.turn_has_causes = False
-        self._has_failure = False
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Goes on behind a checkpoint of the same run, whose simulation_start is in the log."""
-        self._ready.clear()
-        self.turn = checkpoint.turn
-        self.start_id = self.lineage.start_id = checkpoint.start_id
-        self.last_end_id = checkpoint.event_id
-        self.turn_has_causes = checkpoint.turn_has_causes
-        self.lineage.restore(checkpoint.lineage)
-
-    def begin_turn(self, causes: Iterable[str]) -> None:
-        """Starts the next turn; `causes` decided that the run goes on."""
-        self._begin_turn()
-        self._steps.clear()
-        all_causes = tuple(dict.fromkeys((self.last_end_id, *causes)))
-        self.turn_has_causes = self.turn_has_causes or len(all_causes) > 1
-        step = f"{self.turn}.turn_start.-.0"
-        self.turn_id = self._milestone("turn_start", step, all_causes, begins=True)
-        self.lineage.add(self.turn_id, all_causes)
-        self.flush()  # a run that is killed shows the turn that it was in
-
-    def end_turn(self) -> None:
-        """Ends the turn, and passes on its events."""
-        self.last_end_id = self._milestone(
-            "turn_end", f"{self.turn}.turn_end.-.0", (self.turn_id,), ends=self.turn_id
-        )
-        self.turn_id = ""
-        self.flush()
-
-    def end_run(self, outcome: str, causes: Iterable[str] = ()) -> None:
-        """Ends the run, also during a turn; `outcome` is the description of its end."""
-        all_causes = tuple(dict.fromkeys((self.turn_id or self.last_end_id, *causes)))
-        self._milestone(
-            "simulation_end",
-            f"{self.turn}.end.-.0",
-            all_causes,
-            ends=self.start_id,
-            description=outcome,
-        )
-        self.flush()
-
-    def failure(
-        self, facts: Mapping[str, object], causes: Iterable[str], agent: str | None = None
-    ) -> str:
-        """Records a failure that ends the run, with its causes, at every verbosity."""
-        current_id = self.turn_id or self.last_end_id
-        all_causes = self.lineage.prune((current_id, *causes))
-        step = f"{self.turn}.failed.-.0"
-        return self._system("run_failed", "failure", step, all_causes, facts, agent_id=agent)
-
-    def decision(
-        self, action: Action, attempt: int, ordinal: int, causes: Iterable[str]
-    ) -> Ids | None:
-        """Records a decision and returns what its action names; None if `alter` leaves it out.
-
-        Where no ACTION will be written, the DECISION is not written yet either: `write` does
-        that, or `rejection`.
-        """
-        if self.alterations and self.alterations.leave_out(
-            self._step(_phase("decide", attempt), action.agent_id, ordinal)
-        ):
-            return None
-        if not self.writes_decisions:
-            return ()
-        all_causes = tuple(dict.fromkeys((self.turn_id, *causes)))
-        if self.writes_actions:
-            return (self._decision(action, attempt, ordinal, all_causes),)
-        return all_causes
-
-    def accept(
-        self, action: Action, attempt: int, ordinal: int, decided: Ids, causes: Ids
-    ) -> Accepted | Ids:
-        """Records an accepted action; returns the causes of its absence if `alter` leaves it out.
-
-        `decided` is what `decision` returned, `causes` is what the validator read.
-        """
-        if self.alterations and self.alterations.leave_out(
-            self._step(_phase("act", attempt), action.agent_id, ordinal)
-        ):
-            if self.writes_decisions and not self.writes_actions:
-                decided = (self._decision(action, attempt, ordinal, decided),)
-            return (*decided, *causes)
-        accepted = Accepted(action, attempt, ordinal, decided + causes if causes else decided)
-        if self.writes_states:
-            self.write(accepted)
-        return accepted
-
-    def write(self, accepted: Accepted, causes: Iterable[str] = ()) -> Ids:
-        """Writes the event that represents an action, once, and returns what its effects name.
-
-        `causes` are the causes of what its application read; those that came too late to be named
-        are returned with the event's id.
-        """
-        if not self.writes_decisions:
-            return ()
-        event_id = accepted.event_id
-        if event_id:
-            earlier = {event_id, *accepted.causes}
-            later = [cause for cause in causes if cause not in earlier]
-            return (event_id, *later)
-        accepted.causes = tuple(dict.fromkeys((*accepted.causes, *causes)))
-        write = self._action if self.writes_actions else self._decision
-        accepted.event_id = write(
-            accepted.action, accepted.attempt, accepted.ordinal, accepted.causes
-        )
-        if not self.writes_states:  # else it is not applied yet, and its STATEs name it
-            self._effective.append(accepted.event_id)
-        return (accepted.event_id,)
-
-    def provenance(self, causes: Iterable[str]) -> Ids:
-        """Returns the causes that a reader of a variable names, without implied ones.
-
-        Of more than PROVENANCE_MAX it is a cover, see there.
-        """
-        if not self.writes_decisions:
-            return ()
-        if type(causes) is tuple and len(causes) == 1:
-            return causes
-        pruned = self.lineage.prune(causes)
-        return pruned if len(pruned) <= PROVENANCE_MAX else (self.cover(pruned),)
-
-    def add_causes(
-        self, provenance: list[Ids], indices: Sequence[int], causes: Iterable[str]
-    ) -> None:
-        """Adds causes to the provenances of the variables with these indices."""
-        added = self.lineage.prune(causes) if self.writes_decisions and indices else ()
-        if added in ((), (self.start_id,)):  # every provenance has the start as a cause
-            return
-        implied: set[str] | None = None
-        for index in indices:
-            old = provenance[index]
-            if len(added) == 1 and added[0] in old:
-                continue
-            implied = self.lineage.ancestors(added) if implied is None else implied
-            kept = [cause for cause in old if cause not in implied]
-            all_causes = tuple(dict.fromkeys((*kept, *self.uncovered(added, old))))
-            is_wide = len(all_causes) > PROVENANCE_MAX
-            provenance[index] = (self.cover(all_causes),) if is_wide else all_causes
-
-    def checkpointed(self) -> None:
-        """Records that a checkpoint of the turn that ended was written."""
-        if self._writes_details:
-            step = self._step("checkpoint", NOBODY, 0)
-            self._system("checkpoint", "success", step, (self.last_end_id,), {})
-
-    def rejection(
-        self,
-        action: Action,
-        attempt: int,
-        ordinal: int,
-        verdict: Verdict,
-        decided: Ids,
-        causes: Ids,
-    ) -> str:
-        """Records a refused action with the reason; returns "" at MILESTONE.
-
-        `decided` is what `decision` returned, `causes` is what the validator read.
-        """
-        if not self.writes_decisions:
-            return ""
-        if not self.writes_actions:
-            decided = (self._decision(action, attempt, ordinal, decided),)
-        return self._system(
-            "action_rejected",
-            "failure",
-            self._step(_phase("reject", attempt), action.agent_id, ordinal),
-            tuple(dict.fromkeys((*decided, *causes))),
-            {
-                "action_type": action.action_type,
-                "action_payload": dict(action.payload),
-                "reason": verdict.reason,
-                **verdict.facts,
-            },
-            agent_id=action.agent_id,
-            retry_count=attempt,
-        )
-
-    def retry(self, agent: str, attempt: int, causes: Iterable[str]) -> str:
-        """Records another attempt of an agent in this turn; returns "" at MILESTONE."""
-        if not self.writes_decisions:
-            return ""
-        step = self._step(_phase("retry", attempt), agent, 0)
-        return self._system(
-            "action_retried", "retry", step, tuple(causes), {}, agent_id=agent, retry_count=attempt
-        )
-
-    def model_calls(self, view: RecordedView, attempt: int = 0, causes: Ids = ()) -> Ids:
-        """Records the calls of models by which a view came by its answers, each once.
-
-        A call that agents share names what all of them had read, any other one `causes` too, and
-        the calls before it. Returns the events; none at MILESTONE.
-        """
-        calls, view.calls = view.calls, ()
-        if not self.writes_decisions:
-            return ()
-        for number, call in enumerate(calls):
-            if call.event_id:
-                continue
-            agent, phase = view.agent_id, f"llm-{_phase(view.phase, attempt)}"
-            step = self._step(phase, agent, 0)
-            own: Ids = ()
-            if call.is_shared:
-                agent = NOBODY
-                step = self._step("llm-shared", agent, call.request[:_DIGITS])
-            else:
-                own = (*causes, *(earlier.event_id for earlier in calls[:number]))
-                count = self._steps[step] = self._steps.get(step, 0) + 1
-                step = self._step(phase, agent, count - 1)
-            all_causes = tuple(dict.fromkeys((self.turn_id, *own, *call.causes)))
-            owner = None if agent == NOBODY else agent
-            call.event_id = self._system(
-                "llm_call", "success", step, all_causes, call.facts, agent_id=owner
-            )
-        return tuple([call.event_id for call in calls])
-
-    def agent_failure(
-        self, agent: str, attempt: int, facts: Mapping[str, object], causes: Iterable[str]
-    ) -> str:
-        """Records a failure of an agent that the run goes on after, at every verbosity.
-
-        Of a new run the first one is also a log record.
-        """
-        if not (self._has_failure or self.alterations or self._stored):
-            self._has_failure = True
-            why, hint = {name: facts[name] for name in ("policy", "error")}, "the log has all"
-            logger().warning("agent_failed", agent=agent, turn=self.turn, **why, hint=hint)
-        all_causes = tuple(dict.fromkeys((self.turn_id, *causes)))
-        step = self.failure_step(agent, attempt)
-        return self._system(
-            "agent_failed", "failure", step, all_causes, facts, agent_id=agent, retry_count=attempt
-        )
-
-    def roster_change(
-        self, kind: str, agent: str, facts: Mapping[str, object], causes: Iterable[str]
-    ) -> Ids:
-        """Records that an agent is added, removed, paused or resumed; returns () at MILESTONE."""
-        if not self.writes_decisions:
-            return ()
-        step = self._step(kind, agent, 0)
-        count = self._steps[step] = self._steps.get(step, 0) + 1
-        if count > 1:
-            step = self._step(f"{kind}~{count}", agent, 0)
-        all_causes = self.with_turn(causes)
-        kind = f"agent_{kind}"
-        return (self._system(kind, "success", step, all_causes, facts, agent_id=agent),)
-
-    def failure_step(self, agent: str, attempt: int) -> str:
-        """Returns the step of an agent's failure in this turn."""
-        return self._step("failed", agent, attempt)
-
-    def state_step(self, phase: str, agent: str, variable: Variable) -> str:
-        """Returns the step of the next change of a variable in a phase of this turn.
-
-        For a second change in a phase the phase gets a number: `price`, `price~2`.
-        """
-        step = f"{self.turn}.{phase}.{agent}.{variable.subject}"
-        count = self._steps[step] = self._steps.get(step, 0) + 1
-        return step if count == 1 else f"{self.turn}.{phase}~{count}.{agent}.{variable.subject}"
-
-    def altered_actions(
-        self, agent: str, attempt: int, actions: Sequence[Action]
-    ) -> list[tuple[int, Action]]:
-        """Returns an agent's actions by ordinal, altered ones in place of its own."""
-        return self.alterations.actions(self._step(_phase("decide", attempt), agent, ""), actions)
-
-    def values_to_set(self) -> dict[str, object]:
-        """Returns the values that are set from outside at the end of this turn, by subject."""
-        return self.alterations.values_to_set(self._step("set", NOBODY, ""))
-
-    def set_value(self, variable: Variable, old: object, new: object) -> Ids:
-        """Records a value that was set from outside, at every verbosity; returns the cause."""
-        step = self._step("set", NOBODY, variable.subject)
-        details = _change(variable, old, new)
-        cause = self.turn_id or self.start_id
-        return (self._add("STATE", None, (cause,), step, details),)
-
-    def state(
-        self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
-    ) -> str:
-        """Records a change of a variable."""
-        details = _change(variable, old, new)
-        event_id = self._add("STATE", None, self.with_turn(causes), step, details)
-        self._effective.append(event_id)
-        return event_id
-
-    def detail(
-        self, calculation: str, values: Mapping[str, object], step: str, causes: Iterable[str]
-    ) -> None:
-        """Records the calculation of a value."""
-        if self._writes_details:
-            details = {"calculation_type": calculation, "intermediate_values": dict(values)}
-            self._add("DETAIL", None, self.with_turn(causes), step, details)
-
-    def with_turn(self, causes: Iterable[str]) -> tuple[str, ...]:
-        """Returns the causes, with the turn if there is no other or the turn has causes itself."""
-        all_causes = dict.fromkeys(causes)
-        all_causes.pop(self.start_id, None)
-        if self.turn_has_causes or not all_causes:
-            all_causes[self.turn_id] = None
-        return tuple(all_causes)
-
-    def _step(self, phase: str, agent: str, ordinal: int | str) -> str:
+    def _step(self, phase: str, agent: str = NOBODY, ordinal: int | str = 0) -> str:
         return f"{self.turn}.{phase}.{agent}.{ordinal}"
+
+    def _count(self, step: str) -> int:
+        """Returns how often a step was asked for in this turn, this time included."""
+        count = self._steps[step] = self._steps.get(step, 0) + 1
+        return count
+
+    def _next_step(self, phase: str, agent: str, ordinal: int | str) -> str:
+        count = self._count(step := self._step(phase, agent, ordinal))
+        return step if count == 1 else self._step(f"{phase}~{count}", agent, ordinal)
+
+    def _leaves_out(self, phase: str, action: Action, attempt: int, ordinal: int) -> bool:
+        if not self.alterations:
+            return False
+        step = self._step(_phase(phase, attempt), action.agent_id, ordinal)
+        return self.alterations.leave_out(step)
 
     def _decision(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
         details = {
@@ -477,18 +440,14 @@ class RunRecorder(EventBuffer):
                 action.frozen_payload() if action.decision is None else own_copy(action.decision)
             ),
         }
-        agent = action.agent_id
-        step = self._step(_phase("decide", attempt), agent, ordinal)
-        return self._add("DECISION", agent, causes, step, details)
+        step = self._step(_phase("decide", attempt), action.agent_id, ordinal)
+        return self._add("DECISION", action.agent_id, causes, step, details)
 
     def _action(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
-        details = {
-            "action_type": action.action_type,
-            "action_payload": action.frozen_payload(),
-        }
-        agent = action.agent_id
-        step = self._step(_phase("act", attempt), agent, ordinal)
-        return self._add("ACTION", agent, causes, step, details)
+        payload = action.frozen_payload()
+        details = {"action_type": action.action_type, "action_payload": payload}
+        step = self._step(_phase("act", attempt), action.agent_id, ordinal)
+        return self._add("ACTION", action.agent_id, causes, step, details)
 
     def _milestone(self, kind: str, step: str, causes: Ids, **members: Any) -> str:
         return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **members)
@@ -500,12 +459,15 @@ class RunRecorder(EventBuffer):
         step: str,
         causes: Ids,
         facts: Mapping[str, object],
-        *,
-        agent_id: str | None = None,
+        agent: str | None = None,
         retry_count: int = 0,
     ) -> str:
         details = {"error_type": kind, "status": status, "retry_count": retry_count, **facts}
-        return self._add("SYSTEM", agent_id, causes, step, details)
+        return self._add("SYSTEM", agent, causes, step, details)
+
+
+def _unique(*ids: str) -> Ids:
+    return tuple(dict.fromkeys(ids))
 
 
 def _change(variable: Variable, old: object, new: object) -> dict[str, object]:

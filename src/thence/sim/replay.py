@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from thence.core.diff import VOLATILE
 from thence.core.event import Event
@@ -69,39 +70,37 @@ def resume(
     must be given again, as they were at its start. Raises ThenceError for a run that is completed,
     RunGoesOn, ScenarioError; `run()` of the result raises RunDiverged.
     """
+    objects: dict[str, Any] = {"agents": agents, "engine": engine, "validator": validator}
     with RecordedRun(folder) as run:
-        if run.result.get("status") == "completed" and max_turns is None:
-            raise ThenceError(
-                "could not resume",
-                place=run.folder,
-                cause=f"the run is completed: {run.result.get('reason')}",
-                hint="give more turns, or branch the run",
-            )
-        config, settings = run_settings(run, max_turns)
-        check_objects(run, agents, engine, validator)
+        is_completed = run.result.get("status") == "completed"
+        if is_completed and max_turns is None:
+            cause = f"the run is completed: {run.result.get('reason')}"
+            raise _not_resumed(run, cause, "give more turns")
+        config, settings = settings_of(run, objects, max_turns)
         components = make_components(config, agents, engine, validator)
         run.log.recover()  # what the next append would keep of a torn end counts too
         events = list(run.log.read())
-        _check_turns(run, max_turns, _turns(events))
+        turns = _turns(events)
+        if max_turns is not None and max_turns < turns + is_completed:
+            cause = f"the run has played {turns} turns already"
+            raise _not_resumed(run, cause, f"give more than {turns} turns")
         checkpoint = _checkpoint(run.folder, events, components)
         orchestrator = SimulationOrchestrator(
             config,
-            agents=components.agents,
-            engine=components.engine,
-            validator=components.validator,
+            **structs.asdict(components),
             on_turn=on_turn,
             on_wait=on_wait,
             max_calls=max_calls,
             max_cost=max_cost,
             again=ReplayInput(
-                outcomes=_outcomes(run, _turns(events)),
+                outcomes=_outcomes(run, turns),
                 altered=altered_steps(run),
                 folder=run.folder,
                 stored=RecordedSteps(events, None if checkpoint is None else checkpoint.event_id),
                 failures=failures_by_step(events),
                 checkpoint=checkpoint,
             ),
-            **msgspec.structs.asdict(settings),
+            **structs.asdict(settings),
         )
         if max_turns is not None:  # a later resume or replay plays as many turns
             simulation = {**run.config["simulation"], "max_turns": max_turns}
@@ -125,9 +124,9 @@ def replay(
     in a thread of a running loop.
     Raises ScenarioError, and ThenceError where components must be given again.
     """
+    objects: dict[str, Any] = {"agents": agents, "engine": engine, "validator": validator}
     with RecordedRun(folder) as run:
-        config, settings = run_settings(run, None)
-        check_objects(run, agents, engine, validator)
+        config, settings = settings_of(run, objects)
         events = list(run.log.read())
         turns = _turns(events)
         played = [e for e in events if (e.turn_number or 0) <= turns and not is_of_process(e)]
@@ -151,7 +150,7 @@ def replay(
         asyncio.run(simulation.run(turns, on_turn, on_wait))
         stored.check_all_done()
     except RunDiverged as error:
-        return msgspec.structs.replace(outcome, step=error.step, difference=str(error.cause))
+        return structs.replace(outcome, step=error.step, difference=str(error.cause))
     return outcome
 
 
@@ -178,23 +177,18 @@ def branch(
     new run records its parent and the changes. Raises ThenceError for changes that can't be, and
     as `resume` does.
     """
+    objects: dict[str, Any] = {"agents": agents, "engine": engine, "validator": validator}
     with RecordedRun(folder) as run:
-        config, settings = run_settings(run, max_turns)
-        check_objects(run, agents, engine, validator)
-        if at > (turns := _turns(run.log.read())):
-            raise ThenceError(
-                "could not branch",
-                place=run.folder,
-                cause=f"it has played {turns} turns, and none with the number {at}",
-                hint=f"name a turn from 0 to {turns}",
-            )
+        config, settings = settings_of(run, objects, max_turns)
+        if at not in range((turns := _turns(run.log.read())) + 1):
+            cause = f"it has played {turns} turns, and none with the number {at}"
+            hint = f"name a turn from 0 to {turns}"
+            raise ThenceError("could not branch", place=run.folder, cause=cause, hint=hint)
         components = make_components(config, agents, engine, validator)
         changes = _changes(config, components, at, set or {}, decide or {})
         return SimulationOrchestrator(
             config,
-            agents=agents,
-            engine=engine,
-            validator=validator,
+            **objects,
             run_id=run_id,
             on_turn=on_turn,
             on_wait=on_wait,
@@ -203,7 +197,7 @@ def branch(
                 altered={**altered_steps(run), **changes},
                 parent={"run_id": run.run_id, "turn": at},
             ),
-            **msgspec.structs.asdict(settings)
+            **structs.asdict(settings)
             | {"output_root": output_root or run.folder.absolute().parent},
         )
 
@@ -224,8 +218,14 @@ def content_hash(events: Sequence[Event]) -> str:
     return digest.hexdigest()
 
 
-def run_settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig, EventSettings]:
-    """Returns the scenario of a run and its settings of events, as config.json holds them."""
+def settings_of(
+    run: RecordedRun, objects: Mapping[str, Any], max_turns: int | None = None
+) -> tuple[SimulationConfig, EventSettings]:
+    """Returns the scenario of a run and its settings of events, as config.json holds them.
+
+    Raises ThenceError if `objects` lack a kind of component that the run was given as objects.
+    """
+    what, config_file = "could not play again", run.folder / "config.json"
     scenario, source = run.config.get("scenario"), run.config.get("source")
     try:
         if not isinstance(scenario, dict):
@@ -233,34 +233,22 @@ def run_settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationCon
         config = SimulationConfig.from_mapping(scenario, Path(source) if source else None)
         simulation = msgspec.convert(run.config.get("simulation"), RunSettings)
         settings = msgspec.convert(run.config.get("events"), EventSettings)
-        llm = msgspec.structs.replace(config.llm, **run.config.get("llm", {}))
+        llm = structs.replace(config.llm, **run.config.get("llm", {}))
+    except ScenarioError:
+        raise
     except (ValueError, TypeError) as error:
-        if isinstance(error, ScenarioError):
-            raise
-        raise ThenceError(
-            "could not play again",
-            place=run.folder / "config.json",
-            cause=error,
-            hint="only runs whose config.json is whole can be played again",
-        ) from error
-    if max_turns is not None:
-        simulation = msgspec.structs.replace(simulation, max_turns=max_turns)
-    return msgspec.structs.replace(config, simulation=simulation, llm=llm), settings
-
-
-def check_objects(run: RecordedRun, agents: object, engine: object, validator: object) -> None:
-    """Raises ThenceError if components are missing that the run was given as objects."""
-    objects = {"agents": agents, "engine": engine, "validator": validator}
+        hint = "only runs whose config.json is whole can be played again"
+        raise ThenceError(what, place=config_file, cause=error, hint=hint) from error
     recorded = run.config.get("given_as_objects")
-    names = recorded if isinstance(recorded, list) else []
-    missing = [kind for kind in objects if kind in names and objects[kind] is None]
+    kinds = recorded if isinstance(recorded, list) else []
+    missing = [kind for kind in objects if kind in kinds and objects[kind] is None]
     if missing:
-        raise ThenceError(
-            "could not play again",
-            place=run.folder,
-            cause=f"its {' and '.join(missing)} came as objects, not from the scenario",
-            hint=f"call it from Python, with {', '.join(f'{kind}=…' for kind in missing)}",
-        )
+        cause = f"its {' and '.join(missing)} came as objects, not from the scenario"
+        hint = f"call it from Python, with {', '.join(f'{kind}=…' for kind in missing)}"
+        raise ThenceError(what, place=run.folder, cause=cause, hint=hint)
+    if max_turns is not None:
+        simulation = structs.replace(simulation, max_turns=max_turns)
+    return structs.replace(config, simulation=simulation, llm=llm), settings
 
 
 def _outcomes(run: RecordedRun, turns: int) -> Mapping[Key, RecordedOutcome]:
@@ -279,16 +267,9 @@ def _turns(events: Iterable[Event]) -> int:
     return max((e.turn_number or 0 for e in events if _milestone(e) == "turn_end"), default=0)
 
 
-def _check_turns(run: RecordedRun, max_turns: int | None, turns: int) -> None:
-    """Raises ThenceError if a run that is to end after `max_turns` is beyond it."""
-    is_completed = run.result.get("status") == "completed"
-    if max_turns is not None and max_turns < turns + is_completed:
-        raise ThenceError(
-            "could not resume",
-            place=run.folder,
-            cause=f"the run has played {turns} turns already",
-            hint=f"give more than {turns} turns, or branch the run",
-        )
+def _not_resumed(run: RecordedRun, cause: str, hint: str) -> ThenceError:
+    hint = f"{hint}, or branch the run"
+    return ThenceError("could not resume", place=run.folder, cause=cause, hint=hint)
 
 
 def altered_steps(run: RecordedRun) -> dict[str, Any]:
@@ -300,7 +281,10 @@ def altered_steps(run: RecordedRun) -> dict[str, Any]:
 def _checkpoint(folder: Path, events: Sequence[Event], components: Components) -> Checkpoint | None:
     """Returns the newest checkpoint whose turn_end the log holds; None to begin at turn 0."""
     if component_states(components) is None:
-        _warn_of_memory(folder, components)
+        agent = next(a for a in components.agents if a.remembers and not hasattr(a, "get_state"))
+        cause = f"agent {agent.name} remembers, and has no get_state"
+        hint = "add get_state and set_state, or remembers = False"
+        logger().warning("resume_begins_at_turn_0", folder=str(folder), cause=cause, hint=hint)
         return None
     ids = {event.event_id for event in events if _milestone(event) == "turn_end"}
     checkpoints = read_checkpoints(folder)
@@ -342,25 +326,8 @@ def _changes(
     for step, action in decide.items():
         turn, _, rest = step.partition(".")
         if not (turn.isdecimal() and rest.startswith("decide")) or int(turn) <= at:
-            raise ThenceError(
-                "could not branch",
-                place=f"decide {step}",
-                cause=f"it is no step of a decision behind turn {at}",
-                hint=f"name one such as {at + 1}.decide.ada.0; thence log --type DECISION has them",
-            )
+            cause = f"it is no step of a decision behind turn {at}"
+            hint = f"name one such as {at + 1}.decide.ada.0; thence log --type DECISION has them"
+            raise ThenceError("could not branch", place=f"decide {step}", cause=cause, hint=hint)
         changes[step] = action
     return changes
-
-
-def _warn_of_memory(folder: Path, components: Components) -> None:
-    names = [
-        agent.name
-        for agent in components.agents
-        if agent.remembers and not hasattr(agent, "get_state")
-    ]
-    logger().warning(
-        "resume_begins_at_turn_0",
-        folder=str(folder),
-        cause=f"agent {names[0]} remembers, and has no get_state",
-        hint="add get_state and set_state, or remembers = False",
-    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
@@ -14,7 +14,7 @@ from thence.errors import RunDiverged
 from thence.sim.agents import Action, as_action
 from thence.sim.checkpoints import Checkpoint
 from thence.sim.ledger import Ids
-from thence.sim.outcomes import Key, RecordedOutcome
+from thence.sim.outcomes import Key, RecordedOutcome, diverged
 
 # notices of events that got no line, or got it later
 _LOSSES = frozenset(("events_dropped", "write_failed"))
@@ -51,18 +51,15 @@ class RecordedSteps:
             self._recorded[event.event_id] = event
             if kind == "joined":
                 self._cover_ids.add(event.event_id)
-            if is_behind:
-                self._add(event, kind)
-            is_behind = is_behind or event.event_id == behind
-
-    def _add(self, event: Event, kind: str | None) -> None:
-        if kind in _LOSSES:
-            count = event.payload.get("count")
-            self._refused_count += count if isinstance(count, int) else 1
-        if kind == "joined":
-            self._covers[frozenset(event.caused_by)] = event.event_id
-        elif event.step and not is_of_an_end(event):
-            self._events[event.step] = event
+            if not is_behind:
+                is_behind = event.event_id == behind
+            elif kind == "joined":
+                self._covers[frozenset(event.caused_by)] = event.event_id
+            elif kind in _LOSSES:
+                count = event.payload.get("count")
+                self._refused_count += count if isinstance(count, int) else 1
+            elif event.step and not is_of_an_end(event):
+                self._events[event.step] = event
 
     def __len__(self) -> int:
         return len(self._events)
@@ -90,18 +87,13 @@ class RecordedSteps:
 
     def check_done(self, new: Iterable[Members]) -> None:
         """Raises RunDiverged if a step is new while recorded ones have not come again."""
-        new_steps = [event.step for event in new if event.step]
-        if self._events and new_steps:
-            self._raise_not_again(new_steps[0])
+        if self._events and (step := next(filter(None, (event.step for event in new)), None)):
+            self.check_all_done(step)
 
-    def check_all_done(self) -> None:
-        """Raises RunDiverged if recorded events have not come again by the end."""
-        if self._events:
-            self._raise_not_again("nothing")
-
-    def _raise_not_again(self, other: str) -> NoReturn:
-        step = next(iter(self._events))
-        raise self._diverged(step, f"it did not happen again; {other} happened instead")
+    def check_all_done(self, other: str = "nothing") -> None:
+        """Raises RunDiverged, naming what happened, if recorded events have not come again."""
+        for step in self._events:
+            raise self._diverged(step, f"it did not happen again; {other} happened instead")
 
     def _difference(self, event: Members, recorded: Event) -> str:
         """Returns what differs between an event and the recorded one; "" if nothing does."""
@@ -164,14 +156,7 @@ class RecordedSteps:
             refused = f"{self._refused_count} events that a full queue or the disk refused"
             reason = f"{reason}; the log has a notice of {refused}"
             hint = _LOST_EVENTS
-        error = RunDiverged(
-            "could not play the run again as it was recorded",
-            place=f"at {step}",
-            cause=reason,
-            hint=hint,
-        )
-        error.step = step
-        return error
+        return diverged(step, reason, hint)
 
 
 def is_of_an_end(event: Event) -> bool:

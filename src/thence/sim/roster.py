@@ -5,7 +5,7 @@ agent then decides, or of what its absence prevents.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -16,7 +16,7 @@ from thence.sim.agents import BaseAgent
 from thence.sim.ledger import Ids, Ledger
 
 ChangeKind = Literal["added", "removed", "paused", "resumed"]
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class RosterChange(msgspec.Struct):
@@ -74,38 +74,31 @@ class Roster:
     def active(self) -> tuple[BaseAgent, ...]:
         """The agents that take part in the current turn."""
         if self._active is None:
-            self._active = tuple(
-                [agent for name, agent in self._agents.items() if name not in self._paused]
-            )
+            agents, paused = self._agents, self._paused
+            self._active = tuple([agents[name] for name in agents if name not in paused])
         return self._active
 
-    @property
-    def absent(self) -> Iterator[tuple[str, Ids]]:
-        """Each agent that is paused or removed, with the event that made it so."""
-        yield from self._removed.items()
-        for name, pause in self._paused.items():
-            yield name, pause.causes
+    def begin_turn(
+        self, turn: int, record: Callable[[str, str, Mapping[str, object], Ids], Ids]
+    ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """Ends the pauses that are due; returns events by agent, as two maps.
 
-    def take_events(self) -> dict[str, Ids]:
-        """Returns, once, the events by which agents take part from this turn on."""
+        The first has the events by which agents are absent, the second, once, those by which
+        others take part from this turn on. `record` returns the event of a change.
+        """
+        for name, pause in [*self._paused.items()]:
+            if pause.until is not None and pause.until <= turn:
+                change = RosterChange("resumed", name)
+                change.causes = record("resumed", name, change.facts, pause.causes)
+                self._paused_next.pop(name, None)
+                self._resume(change)
+        absent = {name: [*ids] for name, ids in self._removed.items()}
+        absent |= {name: [*pause.causes] for name, pause in self._paused.items()}
         events, self._events = self._events, {}
-        return events
+        return absent, {name: [*ids] for name, ids in events.items()}
 
-    def end_pauses(self, turn: int, record: Callable[[RosterChange, Ids], Ids]) -> None:
-        """Ends the pauses that are due before a turn; `record` returns the event of a change."""
-        due = [
-            name
-            for name, pause in self._paused.items()
-            if pause.until is not None and pause.until <= turn
-        ]
-        for name in due:
-            change = RosterChange("resumed", name)
-            change.causes = record(change, self._paused[name].causes)
-            self._paused_next.pop(name, None)
-            self._resume(change)
-
-    def ask(self, change: RosterChange, turn: int) -> RosterChange | None:
-        """Asks for a change after this turn; None if nothing would change.
+    def ask(self, change: RosterChange, turn: int) -> bool:
+        """Asks for a change after this turn; False if nothing would change.
 
         Raises ThenceError for a name that is unknown, or was used before, for an initial value
         that a variable can't hold, and for a pause that has ended already.
@@ -117,30 +110,25 @@ class Roster:
             self._names.add(name)
         elif name not in self._names:
             near = nearest(name, sorted(self._names))
-            raise ThenceError(
-                f"could not have an agent {change.kind}",
-                place=f"agent {name}",
-                cause="no agent of the run has this name",
-                hint=f"the nearest is {near[0]}" if near else "add it first",
-            )
+            cause = "no agent of the run has this name"
+            hint = f"the nearest is {near[0]}" if near else "add it first"
+            what = f"could not have an agent {change.kind}"
+            raise ThenceError(what, place=f"agent {name}", cause=cause, hint=hint)
         elif change.kind == "removed":
             self._names.remove(name)
             self._paused_next.pop(name, None)
         elif change.kind == "paused":
             if change.until is not None and change.until <= turn:
-                raise ThenceError(
-                    "could not pause",
-                    place=f"agent {name}",
-                    cause=f"turn {change.until} is not after turn {turn}",
-                    hint="until is the turn in which the agent decides again",
-                )
+                cause = f"turn {change.until} is not after turn {turn}"
+                hint = "until is the turn in which the agent decides again"
+                raise ThenceError("could not pause", place=f"agent {name}", cause=cause, hint=hint)
             if self._paused_next.get(name, -1) == change.until:
-                return None
+                return False
             self._paused_next[name] = change.until
         elif self._paused_next.pop(name, -1) == -1:
-            return None
+            return False
         self._asked.append(change)
-        return change
+        return True
 
     def end_turn(self) -> None:
         """Makes the changes that were asked for in this turn."""
@@ -149,7 +137,11 @@ class Roster:
             name = change.name
             self._active = None
             if change.kind == "added":
-                self._add(change)
+                assert change.agent is not None, "what is added is an agent"
+                self._ledger.add_agent(name, change.initial, change.causes)
+                self._agents[name] = change.agent
+                self._added[name] = change.initial
+                self._events[name] = change.causes
             elif change.kind == "removed":
                 del self._agents[name]
                 self._paused.pop(name, None)
@@ -190,14 +182,6 @@ class Roster:
             self._paused_next[name] = pause["until"]
         self._events = {name: tuple(ids) for name, ids in content["events"].items()}
 
-    def _add(self, change: RosterChange) -> None:
-        assert change.agent is not None, "what is added is an agent"
-        name = change.name
-        self._ledger.add_agent(name, change.initial, change.causes)
-        self._agents[name] = change.agent
-        self._added[name] = change.initial
-        self._events[name] = change.causes
-
     def _resume(self, change: RosterChange) -> None:
         self._active = None
         if self._paused.pop(change.name, None) is not None:
@@ -206,11 +190,12 @@ class Roster:
 
 def check_name(name: object, taken: Iterable[str]) -> None:
     """Raises ScenarioError for a name that no agent can have, or that is taken."""
+    cause = hint = ""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name == "-":
-        raise ScenarioError(
-            "could not take the agents",
-            cause=f"{name!r} is no name for an agent",
-            hint="names have letters, digits, '_' and '-'; call super().__init__(name)",
-        )
-    if name in taken:
-        raise ScenarioError("could not take the agents", cause=f"the name {name!r} stands twice")
+        cause = f"{name!r:.60} is no name for an agent"
+        hint = "names have 1 to 100 letters, digits, '_' and '-'; call super().__init__(name)"
+    elif name in taken:
+        cause, hint = f"the name {name!r} stands twice", "give each agent its own"
+    else:
+        return
+    raise ScenarioError("could not take the agents", cause=cause, hint=hint)

@@ -9,21 +9,22 @@ import traceback
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from sysconfig import get_path
 from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
-from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ThenceError
+from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
 from thence.sim.calls import ComponentRef, OnWait, take_mark
-from thence.sim.checkpoints import with_causes, write_checkpoint
+from thence.sim.checkpoints import is_whole, with_causes, write_checkpoint
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel, level_of
 from thence.sim.outcomes import FILE as OUTCOMES
 from thence.sim.outcomes import Outcomes, read_outcomes
 from thence.sim.replay_input import ReplayInput
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_config, write_result
-from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario import SimulationConfig, expected
 from thence.sim.scenario_sections import AgentErrorPolicy, EventSettings
 from thence.sim.simulation import Simulation, make_components
 from thence.sim.state import State
@@ -144,15 +145,15 @@ class SimulationOrchestrator:
         self._runner: asyncio.Runner | None = None
         self._altered: dict[str, object] = {}
         self._lost_before = 0  # events, at the last checkpoint
+        self._checkpoint_fault = ""
         objects = {"agents": agents, "engine": engine, "validator": validator}
-        kinds = [kind for kind, component in objects.items() if component is not None]
-        parent, run = self._again.parent, self.run_id
-        self._run_config = run_config(
-            self.config, settings, run, parent=parent, given_as_objects=kinds
-        )
+        parent = self._again.parent
+        self._run_config = run_config(self.config, settings, self.run_id, parent, objects)
         if self._again.folder is None:
             write_config(self.output_dir, self._run_config)
-        self.event_writer = writer_of(self.output_dir, settings)
+        terms = msgspec.structs.asdict(settings)
+        del terms["output_root"]
+        self.event_writer = EventWriter(self.output_dir, self.run_id, **terms)
 
     @property
     def agents(self) -> tuple[BaseAgent, ...]:
@@ -179,6 +180,7 @@ class SimulationOrchestrator:
     ) -> RunResult | Coroutine[Any, Any, RunResult]:
         """Plays the run to its end: blocks in plain code, is awaited in a running loop.
 
+        For a type checker `asyncio.run(orchestrator.run_async())` has one type instead of two.
         `alter` maps steps to changes: None leaves a DECISION or ACTION out, any other value
         is set by the STATE of that step; config.json and the result record `alter`. After
         Ctrl-C the result has the status interrupted.
@@ -234,18 +236,14 @@ class SimulationOrchestrator:
 
     def _begin(self, alter: Mapping[str, object] | None) -> Simulation:
         if self.result is not None or (self._simulation and alter):
-            raise ThenceError(
-                "could not run",
-                place=self.run_id,
-                cause="this run has begun" if self.result is None else "this run has ended",
-                hint="make another SimulationOrchestrator",
-            )
+            cause = "this run has begun" if self.result is None else "this run has ended"
+            hint = "make another SimulationOrchestrator"
+            raise ThenceError("could not run", place=self.run_id, cause=cause, hint=hint)
         if self._simulation is None:
             self._altered = {**self._again.altered, **(alter or {})}
-            if self._altered and self._again.folder is None:
-                content = {**self._run_config, "altered": self._altered}
-                write_config(self.output_dir, content)
             is_resumed = self._again.folder is not None
+            if self._altered and not is_resumed:
+                write_config(self.output_dir, {**self._run_config, "altered": self._altered})
             file = self.output_dir / OUTCOMES
             self._simulation = Simulation(
                 self.config,
@@ -269,7 +267,13 @@ class SimulationOrchestrator:
             await simulation.play_turn()
             if self._again.folder is not None:  # the result of an earlier end holds no more
                 (self.output_dir / "result.json").unlink(missing_ok=True)
-            self._report_progress(simulation)
+            if self._on_turn is not None:
+                turn, turns_max = simulation.recorder.turn, self.config.simulation.max_turns
+                counts = dict(simulation.recorder.counts)
+                progress = TurnProgress(
+                    run_id=self.run_id, turn=turn, max_turns=turns_max, counts=counts
+                )
+                self._on_turn(progress)
             if not simulation.reason:
                 await self._write_checkpoint(simulation)
             await asyncio.sleep(0)  # here a Ctrl-C or a cancellation comes in
@@ -302,10 +306,15 @@ class SimulationOrchestrator:
         lost = self.event_writer.failed_count
         if not interval or (simulation.recorder.turn % interval and lost == self._lost_before):
             return
-        checkpoint = simulation.checkpoint()
-        if checkpoint is None:
-            return
         try:
+            checkpoint = simulation.checkpoint()
+            if checkpoint is None:
+                return
+            if not is_whole(checkpoint):
+                states = checkpoint.components.items()
+                lossy = [f"get_state of {name}" for name, kept in states if not is_whole(kept, Any)]
+                cause = f"JSON can't give back {(*lossy, 'a variable')[0]}: no tuple, set or NaN"
+                raise ThenceError("could not write the checkpoint", cause=cause)
             await asyncio.to_thread(self.event_writer.flush)
             written = self.event_writer.written_causes
             if written((checkpoint.event_id,)) != (checkpoint.event_id,):
@@ -314,7 +323,10 @@ class SimulationOrchestrator:
             checkpoint = with_causes(checkpoint, written)
             write_checkpoint(self.output_dir, checkpoint)
         except ThenceError as error:
-            _warn("checkpoint_not_written", turn=checkpoint.turn, cause=str(error))
+            turn, cause = simulation.recorder.turn, str(error)
+            if cause != self._checkpoint_fault:  # a value that JSON can't hold may stay
+                logger().warning("checkpoint_not_written", turn=turn, cause=cause)
+            self._checkpoint_fault = cause
         else:
             simulation.recorder.checkpointed()
             self._lost_before = lost
@@ -342,7 +354,13 @@ class SimulationOrchestrator:
     def _set_result(
         self, simulation: Simulation, status: Status, reason: str, error: str | None = None
     ) -> None:
-        _warn_of_unmet(simulation, status)
+        unmet, usage = simulation.recorder.alterations.unmet, {}
+        if unmet and status == "completed":  # of alterations that no event took
+            logger().warning("alteration_not_met", steps=sorted(unmet))
+        if self.config.llm.endpoints:
+            from thence.sim import asking
+
+            usage = asking.usage(read_outcomes(self.output_dir).values())
         self.result = RunResult(
             run_id=self.run_id,
             status=status,
@@ -355,31 +373,13 @@ class SimulationOrchestrator:
             final_state=simulation.history[-1].as_dict() if simulation.history else {},
             error=error,
             altered=self._altered,
-            usage=self._usage(),
+            usage=usage,
         )
         try:
             write_result(self.output_dir, self.result.to_dict())
         except ThenceError as failure:
-            _warn("result_not_written", folder=str(self.output_dir), cause=str(failure))
+            logger().warning("result_not_written", folder=str(self.output_dir), cause=str(failure))
         self._hold.release()
-
-    def _usage(self) -> Mapping[str, Any]:
-        if not self.config.llm.endpoints:
-            return {}
-        from thence.sim.asking import usage
-
-        return usage(read_outcomes(self.output_dir).values())
-
-    def _report_progress(self, simulation: Simulation) -> None:
-        if self._on_turn is not None:
-            self._on_turn(
-                TurnProgress(
-                    run_id=self.run_id,
-                    turn=simulation.recorder.turn,
-                    max_turns=self.config.simulation.max_turns,
-                    counts=dict(simulation.recorder.counts),
-                )
-            )
 
     def _run_blocking(self, coroutine: Coroutine[Any, Any, object]) -> None:
         """Runs a coroutine in this run's own event loop, which is kept from step to step.
@@ -423,18 +423,11 @@ def _error_line(error: Exception, component: str) -> str:
     if isinstance(error, ThenceError):
         return f"{component} failed: {described(error)}" + (f"; {error.hint}" if error.hint else "")
     frames = traceback.extract_tb(error.__traceback__)
-    location = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    # of a fault that shows here, or in random.choice, its caller's line says more
+    libraries = str(Path(__file__).parents[1]), get_path("stdlib")
+    users = [frame for frame in frames if not frame.filename.startswith(libraries)] or frames
+    location = f" ({Path(users[-1].filename).name}, line {users[-1].lineno})" if users else ""
     return f"{component} failed: {described(error)}{location}"
-
-
-def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
-    """Warns of alterations that no event of a complete run took."""
-    if status == "completed" and simulation.recorder.alterations.unmet:
-        _warn("alteration_not_met", steps=sorted(simulation.recorder.alterations.unmet))
-
-
-def _warn(event: str, **facts: object) -> None:
-    logger().warning(event, **facts)
 
 
 def read_config(scenario: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
@@ -447,8 +440,16 @@ def read_config(scenario: SimulationConfig | Mapping[str, Any] | str | Path) -> 
 
 
 def with_changes(settings: _S, **values: Any) -> _S:
-    """Returns settings with the given values that are not None."""
+    """Returns settings with the given values that are not None; raises ScenarioError."""
     changes = {name: value for name, value in values.items() if value is not None}
+    types = {field.name: field.type for field in msgspec.structs.fields(settings)}
+    for name, value in changes.items():
+        try:
+            msgspec.convert(value, types[name])
+        except msgspec.ValidationError as error:
+            cause = f"{name} should be {expected(types[name])}, not {value!r:.60}"
+            operation, hint = "could not take an argument", "correct it, then run it again"
+            raise ScenarioError(operation, cause=cause, hint=hint) from error
     return msgspec.structs.replace(settings, **changes)
 
 
@@ -464,7 +465,7 @@ def event_settings(
         scenario,
         output_root=None if output_root is None else str(output_root),
         verbosity=None if verbosity is None else level_of(verbosity).name,
-        mode=None if mode is None else WriteMode(mode).value,
+        mode=None if mode is None else str(mode),
         **others,
     )
 
@@ -473,14 +474,13 @@ def run_config(
     config: SimulationConfig,
     settings: EventSettings,
     run_id: str,
-    *,
     parent: Mapping[str, Any] | None,
-    given_as_objects: Sequence[str],
+    objects: Mapping[str, object],
 ) -> dict[str, Any]:
     """Returns the content of config.json: the scenario as given, and the settings in force.
 
-    `parent` is the run that this one branches from; `given_as_objects` are the kinds of components
-    that the scenario did not make.
+    `parent` is the run that this one branches from; `objects` are the components by kind, None
+    where the scenario made them.
     """
     source = str(config.source) if config.source else None
     content: dict[str, Any] = {
@@ -493,21 +493,8 @@ def run_config(
     if config.llm.endpoints:
         limits = ("cassette", "max_calls", "max_cost")
         content["llm"] = {name: getattr(config.llm, name) for name in limits}
-    if given_as_objects:
-        content["given_as_objects"] = list(given_as_objects)
+    if kinds := [kind for kind, component in objects.items() if component is not None]:
+        content["given_as_objects"] = kinds
     if parent is not None:
         content["parent"] = dict(parent)
     return content
-
-
-def writer_of(folder: Path, settings: EventSettings) -> EventWriter:
-    """Returns the writer of a run's events, whose id is the name of its folder."""
-    return EventWriter(
-        folder,
-        folder.name,
-        verbosity=level_of(settings.verbosity),
-        max_queue_size=settings.max_queue_size,
-        max_file_size=settings.max_file_size,
-        mode=settings.mode,
-        on_full=settings.on_full,
-    )

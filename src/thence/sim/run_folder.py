@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from thence.core.values.payload import is_plain, repair
+from thence.core.values.payload import repair
 from thence.errors import FileBusy, RunGoesOn, RunIdTaken, ThenceError
 from thence.files import file_lock, replace_file
 
@@ -31,31 +31,20 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
         suffix = "".join(secrets.choice(_ALPHABET) for _ in range(6))  # one of two billion
         run_id = f"{name}-{now}-{suffix}"
     if not _RUN_ID.fullmatch(run_id) or len(run_id) > _RUN_ID_CHARACTERS_MAX:
-        raise ThenceError(
-            "could not make a run folder",
-            place=repr(run_id),
-            cause="a run id has letters, digits, '_', '-' and '.' only",
-            hint="choose another run id",
-        )
+        cause, hint = "a run id has letters, digits, '_', '-' and '.' only", "choose another run id"
+        raise ThenceError("could not make a run folder", place=repr(run_id), cause=cause, hint=hint)
     folder = root / run_id
     try:
         root.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
         (folder / "checkpoints").mkdir()
     except OSError as error:
+        what = "could not make a run folder"
         if isinstance(error, FileExistsError) and folder.is_dir():
-            raise RunIdTaken(
-                "could not make a run folder",
-                place=folder,
-                cause="it is there already",
-                hint="choose another run id, or leave it out",
-            ) from error
-        raise ThenceError(
-            "could not make a run folder",
-            place=folder,
-            cause=error.strerror or error,
-            hint="choose an output root that can be written",
-        ) from error
+            cause, hint = "it is there already", "choose another run id, or leave it out"
+            raise RunIdTaken(what, place=folder, cause=cause, hint=hint) from error
+        cause, hint = error.strerror or str(error), "choose an output root that can be written"
+        raise ThenceError(what, place=folder, cause=cause, hint=hint) from error
     return folder
 
 
@@ -70,12 +59,8 @@ class RunHold:
         try:
             lock = file_lock(folder / "checkpoints" / ".lock")
         except FileBusy as error:
-            raise RunGoesOn(
-                "could not play on",
-                place=folder,
-                cause="the run goes on in another process",
-                hint="wait for its end, or stop it",
-            ) from error
+            cause, hint = "the run goes on in another process", "wait for its end, or stop it"
+            raise RunGoesOn("could not play on", place=folder, cause=cause, hint=hint) from error
         self.release = weakref.finalize(self, lock.close)
 
 
@@ -87,10 +72,7 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 def write_result(folder: Path, content: dict[str, Any]) -> None:
     """Replaces the result.json of a run, as `replace_file` does; what JSON lacks is repaired."""
-    try:
-        data = msgspec.json.encode(content if is_plain(content) else repair(content)[0])
-    except UnicodeEncodeError:  # of a lone surrogate, for which `is_plain` doesn't search
-        data = msgspec.json.encode(repair(content)[0])
+    data = msgspec.json.encode(repair(content)[0])
     replace_file(folder / "result.json", msgspec.json.format(data, indent=2) + b"\n")
 
 

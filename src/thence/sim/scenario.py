@@ -26,9 +26,10 @@ from thence.sim.component_classes import (
 )
 from thence.sim.models.actions import HEARD, DeclaredAction
 from thence.sim.models.settings import EndpointSettings, ModelSettings
-from thence.sim.scenario_file import KeyPath, Problems, Source, find_file, parse_file
+from thence.sim.scenario_file import KeyPath, Problems, Source, find_file, parse_file, put_setting
 from thence.sim.scenario_sections import (
     OF_LLM_SIM,
+    TYPES_OF_LLM_SIM,
     AgentEntry,
     AgentSettings,
     ComponentSettings,
@@ -44,7 +45,6 @@ from thence.sim.scenario_sections import (
     ValidatorEntry,
     VariableSettings,
 )
-from thence.sim.scenario_settings import put_setting
 from thence.sim.state import Declaration, Name, VariableTable
 from thence.sim.worlds import (
     POSITION,
@@ -56,11 +56,7 @@ from thence.sim.worlds import (
 
 S = TypeVar("S", bound=msgspec.Struct)
 _TYPES_WITH_BOUNDS = ("float", "int", "list")
-# maps of names in llm_sim
-_LISTS_OF_NAMED = (
-    ("agents",),
-    *(("state_variables", kind) for kind in ("agent_vars", "global_vars", "place_vars")),
-)
+_NAMES_SHOWN_MAX = 12
 _SECRETS = ("key", "api_key", "apikey", "token", "secret", "password", "authorization")
 _LISTS = (list, tuple, set, frozenset, Sequence)
 _WORDS: Mapping[type, str] = {
@@ -182,13 +178,23 @@ class _Shapes:
                 hint = f"names have letters, digits{dash} only, 100 at most"
                 self._problems.add(path, f"{value!r:.60} is no name", hint)
             else:
-                is_map = isinstance(value, dict) and path in _LISTS_OF_NAMED
-                hint = "write - {name: …, …} for each entry" if is_map else ""
-                self._problems.add(path, f"should be {_expected(kind)}, not {value!r:.60}", hint)
+                self._add_misfit(kind, value, path)
             return False
         if keys is not None:
             self._fitting.setdefault(kind, []).append((path, result))
         return True
+
+    def _add_misfit(self, kind: Any, value: object, path: KeyPath) -> None:
+        """Records a value of another type; of a map of names, as in llm_sim, its entries too."""
+        hint = TYPES_OF_LLM_SIM.get(str(value), "") if path[-1:] == ("type",) else ""
+        entry = next(iter(typing.get_args(kind)), None)
+        parts = value if isinstance(value, dict) else {}
+        if parts and (keys := _keys_of(entry)):
+            hint = f"write - {{{next(iter(keys))}: …, …}} for each entry"
+        self._problems.add(path, f"should be {expected(kind)}, not {value!r:.60}", hint)
+        for name, part in parts.items():
+            if isinstance(part, dict) and hint.startswith("write - {name"):
+                self.check(entry, {"name": name, **part}, (*path, name))
 
     def _check_keys(
         self,
@@ -205,7 +211,9 @@ class _Shapes:
             elif is_required:
                 self._problems.add((*path, key), "this key is missing", "add it")
                 fits = False
-        for key in value if _is_closed(kind) else ():
+        config = getattr(kind, "__struct_config__", None)
+        is_open = config is not None and not config.forbid_unknown_fields
+        for key in () if is_open else value:
             if key in keys:
                 continue
             hint = OF_LLM_SIM.get((path[-1:], key)) or _nearest(key, [*keys, *other_keys])
@@ -227,6 +235,8 @@ class _Reader:
         self._data: dict[str, Any] = self._plain(raw, ())
         self._spatial = SpatialSettings()
         self._location = "location"  # the variable that initial_location sets
+        self._agents: list[str] = []
+        self._places: list[str] = []
         self._asking: list[tuple[KeyPath, object]] = []
         self._sees: list[tuple[KeyPath, str]] = []
 
@@ -234,6 +244,9 @@ class _Reader:
         """Returns the sections of SimulationConfig, by keyword; raises ScenarioError."""
         self._problems.raise_any()
         self._shapes.check(Sections, self._data)
+        fitting = self._shapes.fitting
+        self._agents = [name for _, entry in fitting(AgentEntry) for name in _names(entry)]
+        self._places = [place.name for _, place in fitting(PlaceSettings)]
         self._check_components()
         self._check_declarations()
         self._check_places()
@@ -248,9 +261,16 @@ class _Reader:
             "events": sections.events,
             "state_variables": sections.state_variables,
             "agents": tuple(
-                agent
-                for index, entry in enumerate(sections.agents)
-                for agent in _agents(entry, self._data["agents"][index], self._location)
+                AgentSettings(
+                    name=name,
+                    type=entry.type,
+                    initial=_initial(entry, self._location),
+                    params=_params(raw, AgentEntry),
+                    timeout_s=entry.timeout_s,
+                    sight=entry.sight,
+                )
+                for entry, raw in zip(sections.agents, self._data.get("agents", ()), strict=True)
+                for name in _names(entry)
             ),
             "engine": _component(sections.engine, self._data.get("engine", {})),
             "validator": _component(sections.validator, self._data.get("validator", {})),
@@ -282,13 +302,8 @@ class _Reader:
         """Checks the keys of components against their parameters, even if other keys are wrong."""
         data = self._data
         agents = data.get("agents")
-        for index, entry in enumerate(agents if isinstance(agents, list) else ()):
-            if (
-                isinstance(entry, dict)
-                and entry.get("type") == "llm_agent"
-                and "prompt_file" in entry
-            ):
-                self._take_prompt(entry, index)
+        entries = enumerate(agents) if isinstance(agents, list) else ()
+        for index, entry in agents.items() if isinstance(agents, dict) else entries:
             self._check_component("agents", entry, ("agents", index), AgentEntry)
         self._check_component("engines", data.get("engine"), ("engine",), EngineEntry)
         self._check_component("validators", data.get("validator"), ("validator",), ValidatorEntry)
@@ -305,10 +320,12 @@ class _Reader:
             cls = component_class(kind, type_, self._file.parent if self._file else None)
         except ComponentNotFound as error:
             hint = _nearest(type_, known_types(kind), f"{kind[:-1]} type")
-            if ":" in type_:
+            if ":" in type_ or "." in type_ or hint.startswith("write"):
                 hint = "write package.module:Class, or ./file.py:Class beside the scenario"
             self._problems.add((*path, "type"), str(error), hint)
             return
+        if type_ == "llm_agent" and "prompt_file" in entry and isinstance(path[-1], int):
+            self._take_prompt(entry, path)
         if getattr(cls, "asks_models", False):
             self._asking.append(((*path, "endpoint"), entry.get("endpoint")))
             sees = entry.get("sees") if cls.__name__ == "PromptedAgent" else None
@@ -317,7 +334,7 @@ class _Reader:
         common_keys = common.__struct_fields__
         self._shapes.check(params_struct(cls), _params(entry, common), path, common_keys)
 
-    def _take_prompt(self, entry: dict[str, Any], index: int) -> None:
+    def _take_prompt(self, entry: dict[str, Any], path: KeyPath) -> None:
         """Puts the text of `prompt_file` in place of it: a run keeps the prompt that it had."""
         name = str(entry.pop("prompt_file"))
         try:
@@ -325,11 +342,12 @@ class _Reader:
             entry["prompt"] = file.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             message = f"prompt_file can't be read: {error}"
-            self._problems.add(("agents", index, "prompt_file"), message, "name a file of text")
+            self._problems.add((*path, "prompt_file"), message, "name a file of text")
             return
-        agents = [*self._raw["agents"]]
-        agents[index] = {**agents[index], "prompt": entry["prompt"]}
-        del agents[index]["prompt_file"]
+        agents: Any = [*self._raw["agents"]]
+        raw = {**agents[path[1]], "prompt": entry["prompt"]}
+        del raw["prompt_file"]
+        agents[path[1]] = raw
         self._raw = {**self._raw, "agents": agents}
 
     def _check_declarations(self) -> None:
@@ -386,7 +404,6 @@ class _Reader:
 
     def _check_places(self) -> None:
         places = self._shapes.fitting(PlaceSettings)
-        names = [place.name for _, place in places]
         self._check_unique((path, place.name) for path, place in places)
         declarations = self._declarations("place_vars")
         for path, place in places:
@@ -395,13 +412,12 @@ class _Reader:
             self._check_world(spatial)
         for path, road in self._shapes.fitting(RoadSettings):
             for end, name in enumerate(road.between):
-                self._check_place((*path, "between", end), name, names)
+                self._check_place((*path, "between", end), name, self._places)
 
     def _check_world(self, spatial: SpatialSettings) -> None:
-        agents = [name for _, entry in self._shapes.fitting(AgentEntry) for name in _names(entry)]
         folder = self._file.parent if self._file else Path()
         declared = {*self._declarations("agent_vars"), *self._declarations("place_vars")}
-        self._spatial, faults = with_edges(spatial, folder, agents)
+        self._spatial, faults = with_edges(spatial, folder, self._agents)
         for path, message, hint in faults:
             self._problems.add(("spatial", *path), message, hint)
         for section, declarations in declared_by(self._spatial).items():
@@ -415,9 +431,8 @@ class _Reader:
             self._problems.add(path, f"there is no place {name!r}", _nearest(name, places, "place"))
 
     def _check_agents(self) -> None:
-        places = [place.name for _, place in self._shapes.fitting(PlaceSettings)]
-        if self._spatial.has_world:
-            places = list(shape_of(self._spatial).places)
+        has_world = self._spatial.has_world
+        places = list(shape_of(self._spatial).places) if has_world else self._places
         entries = self._shapes.fitting(AgentEntry)
         self._check_unique((path, name) for path, entry in entries for name in _names(entry))
         declarations = self._declarations("agent_vars")
@@ -449,26 +464,22 @@ class _Reader:
         return {**declarations, **{declaration.name: declaration for declaration in of_world}}
 
     def _check_termination(self) -> None:
-        agents = [name for _, entry in self._shapes.fitting(AgentEntry) for name in _names(entry)]
-        places = [place.name for _, place in self._shapes.fitting(PlaceSettings)]
         sections = ("global_vars", "place_vars", "agent_vars")
-        declarations = {section: self._declarations(section) for section in sections}
-        scopes = [("global", "global_vars")]
-        scopes += [(f"place/{name}", "place_vars") for name in places]
-        scopes += [(f"agent/{name}", "agent_vars") for name in agents]
-        subjects = [
-            f"{scope}/{name}" for scope, section in scopes for name in declarations[section]
-        ]
+        declarations: dict[str, Any] = {
+            name: self._declarations(name).values() for name in sections
+        }
+        table = VariableTable(agents=self._agents, places=self._places, **declarations)
+        subjects = [variable.subject for variable in table]
         for path, entry in self._shapes.fitting(TerminationSettings):
             if entry.above is None and entry.below is None and entry.equals is None:
                 self._problems.add(path, "says no condition", "add above, below or equals")
             subject = f"{entry.scope}/{entry.variable}"
-            if subject in subjects or self._is_open(entry, agents):
+            if subject in subjects or self._is_open(entry):
                 continue
             hint = _nearest(subject, subjects, "variable")
             self._problems.add((*path, "variable"), f"there is no variable {subject}", hint)
 
-    def _is_open(self, entry: TerminationSettings, agents: Sequence[str]) -> bool:
+    def _is_open(self, entry: TerminationSettings) -> bool:
         """Reports whether a variable may exist: the sections that declare it are not all read.
 
         The agents may come as objects, not from the scenario.
@@ -476,7 +487,7 @@ class _Reader:
         room = {"place": "spatial", "agent": "agents"}.get(entry.scope.split("/")[0])
         if self._problems.has("state_variables") or (room and self._problems.has(room)):
             return True
-        is_of_agent = entry.scope.startswith("agent/") and not agents
+        is_of_agent = entry.scope.startswith("agent/") and not self._agents
         return is_of_agent and entry.variable in self._declarations("agent_vars")
 
     def _check_unique(self, names: Iterable[tuple[KeyPath, str]]) -> None:
@@ -488,18 +499,6 @@ class _Reader:
             if name == "-":
                 self._problems.add((*path, "name"), "a name can't be just '-'")
             names_so_far.add((path[:-1], name))
-
-
-def _agents(entry: AgentEntry, raw: Mapping[str, Any], place: str) -> Iterator[AgentSettings]:
-    for name in _names(entry):
-        yield AgentSettings(
-            name=name,
-            type=entry.type,
-            initial=_initial(entry, place),
-            params=_params(raw, AgentEntry),
-            timeout_s=entry.timeout_s,
-            sight=entry.sight,
-        )
 
 
 def _names(entry: AgentEntry) -> list[str]:
@@ -527,9 +526,11 @@ def _params(raw: Mapping[str, Any], common: type[msgspec.Struct]) -> dict[str, A
 
 
 def _nearest(name: str, names: Sequence[str], word: str = "known") -> str:
-    """Returns a hint with the nearest of these names."""
-    near = nearest(name, names, likeness=0)
-    return f"the nearest {word} is {near[0]}" if near else f"none is {word} here"
+    """Returns a hint with the nearest name, of places any: 8,8 for 9,9; else the first names."""
+    if near := nearest(name, names, likeness=0 if word == "place" else 0.6):
+        return f"the nearest {word} is {near[0]}"
+    listed = ", ".join(names[:_NAMES_SHOWN_MAX]) + ", …" * (len(names) > _NAMES_SHOWN_MAX)
+    return f"write one of {listed}" if names else f"none is {word} here"
 
 
 def _keys_of(kind: Any) -> Mapping[str, tuple[Any, bool]] | None:
@@ -551,12 +552,6 @@ def _keys_of_class(kind: type) -> Mapping[str, tuple[Any, bool]] | None:
         for field in dataclasses.fields(kind)
         if field.init
     }
-
-
-def _is_closed(kind: type) -> bool:
-    """Reports whether a type refuses unknown keys, as dataclasses do here."""
-    config = getattr(kind, "__struct_config__", None)
-    return config is None or bool(config.forbid_unknown_fields)
 
 
 def _inner_values(kind: Any, value: object) -> Iterator[tuple[str | int, Any, object]]:
@@ -587,7 +582,7 @@ def _is_union(kind: Any) -> bool:
     return typing.get_origin(kind) in (typing.Union, types.UnionType)
 
 
-def _expected(kind: Any) -> str:
+def expected(kind: Any) -> str:
     """Returns what a value should be, in words: `an integer, at least 1`."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
@@ -596,9 +591,9 @@ def _expected(kind: Any) -> str:
             for word, member in (("above", "gt"), ("at least", "ge"), ("at most", "le"))
             if (bound := getattr(arguments[1], member)) is not None
         ]
-        return ", ".join(filter(None, [_expected(arguments[0]), " and ".join(bounds)]))
+        return ", ".join(filter(None, [expected(arguments[0]), " and ".join(bounds)]))
     if origin is Literal or _is_union(kind):
-        words = [repr(part) if origin is Literal else _expected(part) for part in arguments]
+        words = [repr(part) if origin is Literal else expected(part) for part in arguments]
         return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
     of = origin or kind
     if origin is tuple and arguments[-1] is not ...:

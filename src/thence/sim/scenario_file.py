@@ -7,6 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from thence.core.nearest import nearest
 from thence.errors import ScenarioError
 from thence.yaml import BYTES_MAX, reader
@@ -14,21 +16,23 @@ from thence.yaml import BYTES_MAX, reader
 KeyPath = tuple[str | int, ...]
 
 
-class Source:
-    """The positions of a scenario's values: the file's name, the line of each path."""
+class Source(msgspec.Struct, eq=False):
+    """The positions of a scenario's values: the file's name, the line of each path.
 
-    def __init__(self, file: str = "", lines: Mapping[KeyPath, int] | None = None) -> None:
-        self.file = file
-        self.settings: dict[KeyPath, str] = {}  # whose values are not the file's, by their paths
-        self._lines = lines or {}
+    `settings` are the keys of settings, whose values are not the file's, by their paths.
+    """
+
+    file: str = ""
+    lines: Mapping[KeyPath, int] = {}
+    settings: dict[KeyPath, str] = {}
 
     def line(self, path: KeyPath) -> int:
         """Returns the line of a value, or of the nearest value around it; 0 if unknown."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.settings:
                 return 0
-            if path[:end] in self._lines:
-                return self._lines[path[:end]]
+            if path[:end] in self.lines:
+                return self.lines[path[:end]]
         return 0
 
 
@@ -137,6 +141,36 @@ def parse_file(path: Path) -> tuple[dict[str, Any], Source]:
     return copy.deepcopy(content), Source(str(path), lines)
 
 
+def put_setting(raw: dict[str, Any], key: str, value: object) -> tuple[KeyPath, str]:
+    """Puts a value where its key leads, and returns the path to it, and why it can't be or "".
+
+    A key is such as `engine.growth`. An item of a list is called by its `name`, or counted from 0:
+    `agents.ada.step`. A map that lacks is made: the reader of scenarios judges every key.
+    """
+    *parts, last = key.split(".")
+    path: KeyPath = ()
+    holder: Any = raw
+    for part in (*parts, last):
+        step: str | int = part
+        if isinstance(holder, list):
+            names = [item.get("name", "") if isinstance(item, dict) else "" for item in holder]
+            names += map(str, range(len(holder)))
+            if part not in names:
+                near = " or ".join(nearest(part, names, likeness=0))
+                return path, f"it has no {part!r}; the nearest is {near}"
+            step = names.index(part) % len(holder)
+        elif not isinstance(holder, dict):
+            return path, f"it is {holder!r:.60}, in which nothing can be set"
+        path = (*path, step)
+        if len(path) > len(parts):
+            holder[step] = value
+            break
+        if isinstance(step, str) and holder.get(step) is None:
+            holder[step] = {}
+        holder = holder[step]
+    return path, ""
+
+
 @lru_cache(maxsize=1)  # a sweep asks for each run, and reading takes a fifth of a short one
 def _read_text(text: str) -> tuple[Any, dict[KeyPath, int]]:
     """Returns the content of a YAML text, which nobody may change, and the line of each value."""
@@ -176,9 +210,8 @@ def _line_of(node: Any, kind: Literal["key", "item"], at: object) -> int:
 
 
 def _scalar(node: Any) -> Any:
-    if isinstance(node, bool) or node is None:
+    if node is None or isinstance(node, bool):
         return node
-    for kind in (int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return bool(node) if type(node).__name__ == "ScalarBoolean" else str(node)
+    if type(node).__name__ == "ScalarBoolean":  # one with an anchor is an int to Python
+        return bool(node)
+    return next((kind(node) for kind in (int, float) if isinstance(node, kind)), str(node))

@@ -19,7 +19,10 @@ OF_LLM_SIM: Mapping[tuple[tuple[object, ...], str], str] = {
     ((), "observability"): "write sight under agents, and sight: internal at a variable",
     ((), "logging"): "leave it out; the run's events are its log",
     (("spatial",), "topology"): "write grid or network; hexagons and GeoJSON are not here",
+    (("llm",), "model"): "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}",
+    (("llm",), "host"): "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}",
 }
+TYPES_OF_LLM_SIM = {"tuple": "write list", "object": "write dict"}
 
 
 class TerminationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

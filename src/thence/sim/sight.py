@@ -38,12 +38,9 @@ class SightedObservation(Observation):
         """Returns the value of a variable, with noise; raises NotSeen for one that is not seen."""
         variable = self.ledger.table[index]
         if not self.sees(variable.scope, variable.declaration.name):
-            raise NotSeen(
-                "could not see",
-                place=variable.subject,
-                cause=f"it is out of the sight of agent {self.agent_id}",
-                hint="ask observation.sees(scope, name) before, or widen sight in the scenario",
-            )
+            cause = f"it is out of the sight of agent {self.agent_id}"
+            hint = "ask observation.sees(scope, name) before, or widen sight in the scenario"
+            raise NotSeen("could not see", place=variable.subject, cause=cause, hint=hint)
         value = super().value(index)
         noise = 0.0 if variable.scope == self._scope else self._sight.noise
         if not noise or type(value) not in (int, float):

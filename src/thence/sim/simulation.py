@@ -4,16 +4,25 @@ Events go to the function `emit` in pieces, a turn at least: the orchestrator pa
 EventWriter. The components are made by the scenario, or given as objects.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from thence.core.event import Members
-from thence.errors import ThenceError
+from thence.errors import ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator, RecordedState, stream
-from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error
-from thence.sim.checkpoints import Checkpoint, is_whole
+from thence.sim.calls import (
+    Caller,
+    ComponentRef,
+    OnWait,
+    Waits,
+    Watch,
+    mark_error,
+    wrong_answer,
+)
+from thence.sim.checkpoints import Checkpoint
 from thence.sim.component_classes import ComponentNotFound, build, component_class
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel
@@ -28,7 +37,7 @@ from thence.sim.scenario_file import Problems, Source, parse_file
 from thence.sim.scenario_sections import TerminationSettings
 from thence.sim.sight import sights_of
 from thence.sim.state import GLOBAL, MAP, State, StateHistory
-from thence.sim.turn import Turn, TurnContext, policy_of
+from thence.sim.turn import Turn, TurnContext, described
 from thence.sim.worlds import World
 
 if TYPE_CHECKING:
@@ -57,15 +66,23 @@ def make_components(
         agents = [
             _make(config, "agents", agent.type, agent.params, agent.name) for agent in config.agents
         ]
-    else:
-        _check_names(agents)
+    agents = tuple(agents)
     settings = config.engine
     if engine is None:
         engine = _make(config, "engines", settings.type, settings.params, "engine")
     settings = config.validator
     if validator is None:
         validator = _make(config, "validators", settings.type, settings.params, "validator")
-    return Components(tuple(agents), engine, validator)
+    kinds = *((agent, BaseAgent) for agent in agents), (engine, BaseEngine)
+    for component, base in (*kinds, (validator, BaseValidator)):
+        if not isinstance(component, base):
+            cause, hint = f"{component!r:.60} is no {base.__name__}", "pass objects, no classes"
+            raise ScenarioError("could not take the components", cause=cause, hint=hint)
+    names: set[str] = set()
+    for agent in agents:
+        check_name(getattr(agent, "name", None), names)
+        names.add(agent.name)
+    return Components(agents, engine, validator)
 
 
 def component_states(components: Components) -> dict[str, Any] | None:
@@ -78,7 +95,11 @@ def component_states(components: Components) -> dict[str, Any] | None:
     for name, component in _named(components):
         get_state = getattr(component, "get_state", None)
         if get_state is not None:
-            states[name] = get_state()
+            try:
+                states[name] = get_state()
+            except Exception as error:  # door: a user's, of which the run tells whose it is
+                mark_error(error, ComponentRef(f"get_state of {name}"))
+                raise
         elif isinstance(component, BaseAgent) and component.remembers:
             return None
     return states
@@ -91,11 +112,10 @@ def restore_components(components: Components, states: Mapping[str, Any]) -> Non
             continue
         set_state = getattr(component, "set_state", None)
         if set_state is None:
+            cause = f"{type(component).__name__} has get_state and no set_state"
+            hint = "add set_state(state), which takes what get_state returned"
             raise ThenceError(
-                "could not go on from a checkpoint",
-                place=name,
-                cause=f"{type(component).__name__} has get_state and no set_state",
-                hint="add set_state(state), which takes what get_state returned",
+                "could not go on from a checkpoint", place=name, cause=cause, hint=hint
             )
         set_state(states[name])
 
@@ -109,31 +129,17 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
     try:
         cls = component_class(kind, type_, config.source.parent if config.source else None)
         return build(cls, params, name=name, config=config)
-    except (ComponentNotFound, ValueError, TypeError) as error:
+    except Exception as error:  # door: a user's __init__ may raise anything
         path: tuple[str | int, ...] = (kind[:-1],)
         if kind == "agents":
             names = name, name.rpartition("-")[0]
             path = (kind, [entry["name"] in names for entry in config.given[kind]].index(True))
-        word = str(error).partition(" ")[0].rstrip(":")
+        is_plain = isinstance(error, (ComponentNotFound, ValueError, TypeError))
+        reason = str(error) if is_plain else described(error)
+        word = reason.partition(" ")[0].rstrip(":")
         problems = Problems(parse_file(config.source)[1] if config.source else Source())
-        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {error}")
+        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
         problems.raise_any()
-
-
-def _check_names(agents: Sequence[BaseAgent]) -> None:
-    seen: set[str] = set()
-    for agent in agents:
-        check_name(getattr(agent, "name", None), seen)
-        seen.add(agent.name)
-
-
-def models_of(config: SimulationConfig, outcomes: Outcomes) -> "Models | None":
-    """Returns the models that a run may ask; None without the section llm."""
-    if not config.llm.endpoints:
-        return None
-    from thence.sim.asking import Models
-
-    return Models(config.llm, outcomes, config.source.parent if config.source else None)
 
 
 # turns after which covers are forgotten where the scenario has no checkpoints
@@ -165,7 +171,12 @@ class Simulation:
         self.config = config
         self.components = components
         self.outcomes = outcomes or Outcomes()
-        self.models = models_of(config, self.outcomes)
+        self.models: Models | None = None
+        if config.llm.endpoints:
+            from thence.sim import asking
+
+            folder = config.source.parent if config.source else None
+            self.models = asking.Models(config.llm, self.outcomes, folder)
         self._emit = emit
         self._waits = Waits()
         self._caller = Caller(config.simulation.threads, self._waits)
@@ -225,9 +236,9 @@ class Simulation:
         return state
 
     def checkpoint(self) -> Checkpoint | None:
-        """Returns the checkpoint of the turn that ended; None if JSON can't hold the state.
+        """Returns the checkpoint of the turn that ended, which JSON may not hold: see `is_whole`.
 
-        Neither is there one if an agent remembers and has no get_state, or was added by the engine.
+        None if an agent remembers and has no get_state, or was added by the engine.
         """
         roster = self._context.roster.content()
         states = component_states(self.components)
@@ -235,7 +246,7 @@ class Simulation:
             return None
         places: dict[Ids, int] = {}
         provenance = [places.setdefault(ids, len(places)) for ids in self._ledger.provenance]
-        checkpoint = Checkpoint(
+        return Checkpoint(
             turn=self.recorder.turn,
             event_id=self.recorder.last_end_id,
             start_id=self.recorder.start_id,
@@ -249,7 +260,6 @@ class Simulation:
             components=states,
             roster=roster,
         )
-        return checkpoint if is_whole(checkpoint) else None
 
     async def restore(self, checkpoint: Checkpoint) -> None:
         """Begins behind the turn of a checkpoint, instead of before the first one."""
@@ -299,15 +309,12 @@ class Simulation:
             initial = world.placed(initial, lambda agent: stream(seed, agent, 0, "place"))
         engine = self.components.engine
         component = ComponentRef("the engine, initializing")
-        first_state = await self._caller.ask_one(
-            component, lambda: engine.initialize_state(initial)
-        )
+        initialize = partial(engine.initialize_state, initial)
+        first_state: Any = await self._caller.ask_one(component, initialize)
         if not isinstance(first_state, State):
-            raise ThenceError(
-                "could not take over the first state",
-                cause=f"initialize_state of the engine returned {first_state!r:.80}, not a State",
-                hint="return the state that it was given, or state.replace({…})",
-            )
+            hint = "return the state that it was given, or state.replace({…})"
+            method = "initialize_state of the engine"
+            raise wrong_answer(component, method, first_state, "a State", hint)
         start = (self.recorder.start_id,) if self.recorder.writes_decisions else ()
         self._ledger = Ledger(
             table,
@@ -323,17 +330,18 @@ class Simulation:
         self._context = TurnContext(
             roster=Roster(self.components.agents, self._ledger, self._reach),
             validator=self.components.validator,
-            retries=self.config.retries,
-            memory={},
             caller=self._caller,
-            failures=policy_of(self.config, self._known_failures),
+            retries=self.config.retries,
+            settings=self.config.simulation,
+            timeouts_s={one.name: one.timeout_s for one in self.config.agents if one.timeout_s},
+            known_failures=self._known_failures,
+            memory={},
         )
         if self.recorder.alterations:
             self._set_values()
         self.history.append(self._ledger.state(0))
 
     async def close(self) -> None:
-        """Closes the connections to models."""
         if self.models is not None:
             await self.models.close()
 
@@ -347,8 +355,8 @@ class Simulation:
             reached = ()
         elif reached is None or isinstance(reached, str):
             reached = (reached or agent,)
-        for variable in reached:
-            if not isinstance(variable, str):
+        for variable in reached if isinstance(reached, Iterable) else (reached,):
+            if isinstance(variable, tuple | list) and len(variable) == 2:
                 indices.append(table.index(*variable))
             elif f"agent/{variable}" in table.by_scope:
                 indices += table.of_scope(f"agent/{variable}")
@@ -356,7 +364,7 @@ class Simulation:
                 raise ThenceError(
                     "could not take the reach",
                     place=f"of agent {agent}",
-                    cause=f"no agent of the run is named {variable!r}",
+                    cause=f"no agent of the run is named {variable!r:.60}",
                     hint="return pairs of scope and name, or a list of agents' names",
                 )
         if HEARD in table.names(f"agent/{agent}"):  # any action may be to speak, to anybody
@@ -383,14 +391,9 @@ class Simulation:
         component = ComponentRef("the engine, checking termination", lambda: state.causes)
         reason: Any = await self._caller.ask_one(component, lambda: engine.check_termination(state))
         if reason is not None and not isinstance(reason, str):
-            error = ThenceError(
-                "could not take the reason to end",
-                place=f"of turn {self.recorder.turn}",
-                cause=f"check_termination of the engine returned {reason!r:.80}",
-                hint="return the reason as text, or None to go on",
-            )
-            mark_error(error, component)
-            raise error
+            hint = "return the reason as text, or None to go on"
+            method = "check_termination of the engine"
+            raise wrong_answer(component, method, reason, "a text", hint)
         for condition in settings.termination:
             reason = reason or _reason_of(condition, state)
         if not reason and self.recorder.turn >= settings.max_turns:

@@ -34,18 +34,12 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "categorical": (str,),
     "str": (str,),
     "list": (list, tuple),
-    "dict": (Mapping,),
+    "dict": (dict, Mapping),
 }
-
-
 # the fields whose keys in a scenario have other names
 _KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
 # the last states are kept as far as they hold so many values, two at least
 _HISTORY_VALUES_MAX = 1_000_000
-
-
-class _NoNumber:
-    """Stands for the types whose values are always checked at length."""
 
 
 class Declaration(
@@ -67,51 +61,38 @@ class Declaration(
     sight: Sight = "external"
 
     def __post_init__(self) -> None:
-        if self.default is msgspec.UNSET:
-            force_setattr(self, "default", self._smallest())
+        if self.default is not msgspec.UNSET:
+            return
+        lowest = self.minimum if self.minimum is not None and math.isfinite(self.minimum) else 0
+        make = _PYTHON_TYPES[self.kind][0]
+        smallest = make(lowest) if self.kind in _NUMBERS else make()
+        if self.kind == "categorical" and self.choices:
+            smallest = self.choices[0]
+        force_setattr(self, "default", smallest)
 
     def fault(self, value: object) -> str:
         """Returns the reason why this variable can't hold a value; "" if it can."""
         expected = _PYTHON_TYPES[self.kind]
         if not isinstance(value, expected) or (isinstance(value, bool) and self.kind != "bool"):
-            return f"needs {_article(self.kind)}, not {value!r}"
+            return f"needs {'an' if self.kind == 'int' else 'a'} {self.kind}, not {value!r}"
         if self.kind == "categorical" and value not in self.choices:
             return f"knows no {value!r}, only {', '.join(self.choices)}"
-        return self._fault_of_bounds(value)
-
-    def nearest(self, value: float) -> float:
-        """Returns the number within the bounds that is nearest to `value`."""
-        if self.maximum is not None and value > self.maximum:
-            value = self.maximum
-        if self.minimum is not None and value < self.minimum:
-            value = self.minimum
-        return int(value) if self.kind == "int" else float(value)
-
-    def _smallest(self) -> object:
-        lowest = self.minimum if self.minimum is not None and math.isfinite(self.minimum) else 0
-        values: dict[str, object] = {
-            "float": float(lowest),
-            "int": int(lowest),
-            "bool": False,
-            "categorical": self.choices[0] if self.choices else "",
-            "str": "",
-            "list": [],
-            "dict": {},
-        }
-        return values[self.kind]
-
-    def _fault_of_bounds(self, value: object) -> str:
-        if isinstance(value, list | tuple):
-            size: float = len(value)
-        elif self.kind in ("float", "int") and isinstance(value, int | float):
-            size = value
-        else:
+        size: Any = len(value) if isinstance(value, list | tuple) else value
+        if not isinstance(size, int | float) or self.kind == "bool":
             return ""
         if self.minimum is not None and not size >= self.minimum:
             return f"can't be {value!r}, its minimum is {self.minimum:g}"
         if self.maximum is not None and not size <= self.maximum:
             return f"can't be {value!r}, its maximum is {self.maximum:g}"
         return ""
+
+    def nearest(self, value: float) -> float:
+        """Returns the number within the bounds that is nearest to `value`."""
+        if self.maximum is not None:
+            value = min(value, self.maximum)
+        if self.minimum is not None:
+            value = max(value, self.minimum)
+        return int(value) if self.kind == "int" else float(value)
 
 
 class Variable(msgspec.Struct, frozen=True):
@@ -133,12 +114,8 @@ class Variable(msgspec.Struct, frozen=True):
         """
         fault = self.declaration.fault(value)
         if fault:
-            raise ThenceError(
-                "could not set",
-                place=self.subject,
-                cause=f"it {fault}",
-                hint="keep the value within the bounds of state_variables",
-            )
+            hint = "keep the value within the bounds of state_variables"
+            raise ThenceError("could not set", place=self.subject, cause=f"it {fault}", hint=hint)
         if self.declaration.kind == "float":
             return float(value)  # type: ignore[arg-type]
         return own_copy(value)
@@ -164,7 +141,7 @@ class VariableTable:
         per_place, self._per_agent = tuple(place_vars), tuple(agent_vars)
         self._variables: list[Variable] = []
         self.by_scope: dict[str, dict[str, int]] = {}
-        self._fast: list[tuple[type, float, float]] = []
+        self._fast: list[tuple[type | None, float, float]] = []
         self._add(GLOBAL, tuple(global_vars))
         if has_map:
             self._add(MAP, (Declaration(name=WHEREABOUTS, kind="int"),))
@@ -192,13 +169,11 @@ class VariableTable:
         Raises ThenceError for a variable that is not declared, or can't hold its value.
         """
         scope = f"agent/{name}"
-        variables = [Variable(-1, scope, declaration) for declaration in self._per_agent]
-        declared = {variable.declaration.name: variable for variable in variables}
-        for unknown in initial.keys() - declared.keys():
+        for unknown in initial.keys() - {declaration.name for declaration in self._per_agent}:
             raise self.unknown(scope, unknown)
         return {
-            name: variable.converted(initial.get(name, variable.declaration.default))
-            for name, variable in declared.items()
+            own.name: Variable(-1, scope, own).converted(initial.get(own.name, own.default))
+            for own in self._per_agent
         }
 
     def names(self, scope: str) -> Mapping[str, int]:
@@ -236,20 +211,17 @@ class VariableTable:
 
     def unknown(self, scope: str, name: str) -> ThenceError:
         """Returns the error for a variable that is not declared, with the nearest name."""
-        near = nearest(f"{scope}/{name}", (variable.subject for variable in self), likeness=0)
-        return ThenceError(
-            "could not find the variable",
-            place=f"{scope}/{name}",
-            cause="the scenario declares no such one",
-            hint=f"the nearest is {near[0]}" if near else "declare it in state_variables",
-        )
+        subject, cause = f"{scope}/{name}", "the scenario declares no such one"
+        near = nearest(subject, (variable.subject for variable in self), likeness=0)
+        hint = f"the nearest is {near[0]}" if near else "declare it in state_variables"
+        return ThenceError("could not find the variable", place=subject, cause=cause, hint=hint)
 
     def _add(self, scope: str, declarations: Iterable[Declaration]) -> None:
         names = self.by_scope[scope] = {}
         for declaration in declarations:
             names[declaration.name] = index = len(self._variables)
             self._variables.append(Variable(index, scope, declaration))
-            kind = _NUMBERS.get(declaration.kind, _NoNumber)
+            kind = _NUMBERS.get(declaration.kind)  # values of other kinds are checked at length
             low = -math.inf if declaration.minimum is None else declaration.minimum
             high = math.inf if declaration.maximum is None else declaration.maximum
             self._fast.append((kind, low, high))
@@ -260,10 +232,6 @@ def own_copy(value: object) -> object:
     if type(value) in IMMUTABLE:
         return value
     return copy.deepcopy(value) if isinstance(value, list | tuple | Mapping) else value
-
-
-def _article(kind: str) -> str:
-    return f"an {kind}" if kind == "int" else f"a {kind}"
 
 
 class StateHistory(Sequence["State"]):
@@ -303,12 +271,11 @@ class StateHistory(Sequence["State"]):
         if isinstance(place, slice):
             return [self[number] for number in range(*place.indices(self._count))]
         number = place + self._count if place < 0 else place
-        kept_from = self._count - len(self._kept)
-        if 0 <= number < kept_from:
-            raise IndexError(f"the state after turn {number} is kept no more; see open_run")
         if not 0 <= number < self._count:
             raise IndexError(f"there is no state after turn {number} yet")
-        return self._kept[number - kept_from]
+        if number < self._count - len(self._kept):
+            raise IndexError(f"the state after turn {number} is kept no more; see open_run")
+        return self._kept[number - self._count]
 
 
 class State:

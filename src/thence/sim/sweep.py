@@ -17,16 +17,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.errors import NotALog, ThenceError
 from thence.files import file_lock, replace_file
-from thence.sim.recorded import open_run, read_object
+from thence.sim.recorded import open_run, read_object, read_result
 from thence.sim.replay import resume
 from thence.sim.run import RunResult, SimulationOrchestrator
 from thence.sim.run_folder import RunHold
@@ -101,36 +102,35 @@ def read_plan(folder: Path) -> Plan:
         return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
     except (OSError, msgspec.DecodeError) as error:
         hint = "name the folder of a sweep, or a run, or a scenario to begin one"
-        why = getattr(error, "strerror", None) or error
-        raise ThenceError(
-            f"could not read {PLAN} in", place=folder, cause=why, hint=hint
-        ) from error
+        what, why = f"could not read {PLAN} in", getattr(error, "strerror", None) or error
+        raise ThenceError(what, place=folder, cause=why, hint=hint) from error
 
 
 def keep_plan(folder: Path, plan: Plan) -> Plan:
     """Writes the plan of a sweep unless it is there, and returns it as it is kept.
 
-    Raises ThenceError where the plan there has other values, seeds, or another scenario's text.
+    Raises ThenceError where the plan there has other values, seeds, or another scenario's text, and
+    where the folder is that of a run.
     """
     if not (folder / PLAN).exists():
+        if (folder / "events.jsonl").exists():
+            cause, hint = "it is the folder of a run", "name another folder with --output"
+            raise ThenceError("could not begin the sweep", place=folder, cause=cause, hint=hint)
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / PLAN, msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
     kept = read_plan(folder)
     words = {"sha256": "text of the scenario", "settings": "settings", "seeds": "seeds"}
     parts = [words[name] for name in words if getattr(kept, name) != getattr(plan, name)]
     if parts:
-        raise ThenceError(
-            "could not go on with the sweep",
-            place=folder,
-            cause=f"its plan has another value of: {', '.join(parts)}",
-            hint="name another folder with --output, or sweep as the plan there says",
-        )
-    return msgspec.structs.replace(kept, scenario=plan.scenario)
+        cause = f"its plan has another value of: {', '.join(parts)}"
+        hint = "name another folder with --output, or sweep as the plan there says"
+        raise ThenceError("could not go on with the sweep", place=folder, cause=cause, hint=hint)
+    return replace(kept, scenario=plan.scenario)
 
 
 def is_completed(folder: Path, run: PlannedRun) -> bool:
     """Reports whether a run of a sweep has come to its end."""
-    return bool(read_object(folder / run.run_id / "result.json").get("status") == "completed")
+    return bool(read_result(folder / run.run_id).get("status") == "completed")
 
 
 def command_of(plan: Plan, run: PlannedRun, folder: Path) -> str:
@@ -227,14 +227,12 @@ class WorkerProcess:
 
     def play(self, task: RunTask) -> str | None:
         """Plays a run, as `Player` says."""
-        try:
+        with suppress(OSError, ValueError):  # the process is gone, or its answer is cut
             self._process = self._process or self._start()
             if not self._is_stopped:  # before it started: `stop` had nothing to end
                 self._process.stdin.write(msgspec.json.encode(task) + b"\n")
                 self._process.stdin.flush()
                 return msgspec.json.decode(self._process.stdout.readline(), type=str)
-        except (OSError, ValueError):  # the process is gone, or its answer is cut
-            pass
         self.close()
         return None
 
@@ -248,8 +246,8 @@ class WorkerProcess:
     def close(self) -> None:
         """Ends the process at once."""
         process, self._process = self._process, None
-        with suppress(OSError), process or nullcontext():
-            if process is not None:
+        if process is not None:
+            with suppress(OSError), process:
                 process.kill()
 
 
@@ -362,7 +360,7 @@ def planned_runs(folder: Path) -> list[tuple[Path, PlannedRun]]:
 
 def _run_rows(members: Sequence[tuple[Path, PlannedRun]]) -> Iterator[dict[str, Any]]:
     for place, run in members:
-        result = read_object(place / "result.json")
+        result = read_result(place)
         status = result.get("status") or ("not ended" if place.is_dir() else "not begun")
         row = {"run_id": run.run_id, **run.settings, "seed": run.seed, "status": status}
         row |= {name: result.get(name) for name in ("turns", "error")}

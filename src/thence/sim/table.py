@@ -18,7 +18,6 @@ from thence.errors import needs_extra
 if TYPE_CHECKING:
     import pandas
 
-
 Kind = Literal["none", "bool", "int", "float", "str", "time", "ids", "json"]
 Values = Sequence[Any]
 
@@ -178,7 +177,6 @@ def write_parquet(
 
 
 def _stored(kind: Kind, values: Sequence[Any]) -> list[Any]:
-    """Returns the values of a column as Parquet stores them."""
     if kind == "json":
         return [None if value is None else _json_text(value) for value in values]
     if kind == "time":

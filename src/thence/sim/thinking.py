@@ -6,7 +6,7 @@ can't be used is asked for once more, with the reason; nothing is guessed.
 
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from functools import partial
+from inspect import iscoroutinefunction
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -38,6 +38,7 @@ from thence.sim.scenario import SimulationConfig
 T = TypeVar("T")
 MemorySize = Annotated[int, msgspec.Meta(ge=0, le=1_000)]
 Message = Mapping[str, str]
+_Messages = Annotated[tuple[dict[str, str], ...], msgspec.Meta(min_length=1)]
 RECALLED_MAX = 10
 
 
@@ -56,11 +57,17 @@ async def ask(
     the error's text. Raises ModelCallFailed where no answer comes, or none that can be used.
     """
     models, step = view.ledger.models, f"{view.turn}.{view.phase}.{view.agent_id}"
-    place = f"for {view.agent_id} in turn {view.turn}"
+    place = f"for {'the engine' if view.agent_id == '-' else view.agent_id} in turn {view.turn}"
     if models is None:
         cause, hint = "the scenario has no section llm", "write llm: {endpoints: …}"
         raise ThenceError("could not ask a model", place=place, cause=cause, hint=hint)
-    request = ModelRequest(tuple(messages), schema)
+    try:
+        request = ModelRequest(tuple(messages), schema)
+        msgspec.convert(request.messages, _Messages)
+    except (TypeError, msgspec.ValidationError) as error:
+        cause = f"messages returned {messages!r:.80}, which no model takes: {error}"
+        hint = 'return [{"role": "user", "content": text}]'
+        raise ThenceError("could not ask a model", place=place, cause=cause, hint=hint) from error
     while True:
         call = await models.ask(step, request, view.causes.keys(), endpoint=endpoint, share=share)
         view._called(call)
@@ -124,8 +131,11 @@ class LLMAgent(BaseAgent):
 
     async def decide_action(self, observation: Observation) -> Decision:
         """Asks the model and returns the decision; raises ModelCallFailed."""
-        messages, take = self.messages(observation), partial(self.action, observation=observation)
-        where, share = self.endpoint, self.share
+        messages, where, share = self.messages(observation), self.endpoint, self.share
+
+        def take(answer: str) -> Decision:
+            return self.action(answer, observation)
+
         return await ask(observation, messages, take, self.schema, endpoint=where, share=share)
 
 
@@ -303,8 +313,11 @@ class LLMValidator(BaseValidator):
 
     async def validate_action(self, action: Action, state: RecordedState) -> Verdict:
         """Asks the model and returns its verdict; raises ModelCallFailed."""
+
+        def take(answer: str) -> Verdict:
+            return self.verdict(answer, action, state)
+
         messages = self.messages(action, state)
-        take = partial(self.verdict, action=action, state=state)
         return await ask(state, messages, take, self.schema, endpoint=self.endpoint)
 
 
@@ -325,6 +338,9 @@ class LLMEngine(BaseEngine):
 
     async def apply_engine_rules(self, view: View) -> None:
         """Asks the model and sets what it answers, all of it or nothing; raises ModelCallFailed."""
+
+        if iscoroutinefunction(self.change):  # nobody would await it, and nothing be changed
+            raise TypeError(f"{type(self).__name__}.change must not be async")
 
         def take(answer: str) -> None:
             try:

@@ -9,7 +9,7 @@ its rejection names it.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -28,103 +28,18 @@ from thence.sim.agents import (
     UnrecordedObservation,
     Verdict,
 )
-from thence.sim.calls import Caller, CallFailure, ComponentRef, TimeoutOf, mark_error
-from thence.sim.engine import BaseEngine, View, Writes, WriteScope, record_returned
+from thence.sim.calls import Caller, CallFailure, ComponentRef, TimeoutOf, mark_error, wrong_answer
+from thence.sim.engine import BaseEngine, View, Writes, WriteScope, hearers, record_returned
 from thence.sim.ledger import Ids, Ledger
+from thence.sim.models.actions import EVERYONE, SAY
 from thence.sim.recorder import RunRecorder
 from thence.sim.roster import Roster, RosterChange
-from thence.sim.scenario import SimulationConfig
-from thence.sim.scenario_sections import AgentErrorPolicy
+from thence.sim.scenario_sections import RunSettings
 from thence.sim.sight import SightedObservation
 from thence.sim.state import State
 
 # an error's text in an event, which names the component's problem and is no transcript
 _ERROR_CHARACTERS_MAX = 1_000
-
-
-class FailurePolicy(msgspec.Struct, frozen=True):
-    """The policy for agents that raise, hang or return nonsense; timeouts are in seconds.
-
-    `known_failures` are the facts of recorded failures by their step. An agent is not called
-    where such a failure stands: the same one is recorded.
-    """
-
-    on_agent_error: AgentErrorPolicy = "fail"
-    timeout_s: float | None = None
-    agent_timeouts_s: Mapping[str, float] = {}
-    known_failures: Mapping[str, Mapping[str, Any]] = {}
-
-    @property
-    def collects(self) -> bool:
-        """True if the run goes on after a failure of an agent."""
-        return self.on_agent_error != "fail"
-
-    def timeouts(self, agents: Sequence[BaseAgent]) -> TimeoutOf | None:
-        """Returns the function of the timeout by an agent's index, None if none has one."""
-        if self.timeout_s is None and not self.agent_timeouts_s:
-            return None
-        return lambda place: self.agent_timeouts_s.get(agents[place].name, self.timeout_s)
-
-
-def policy_of(
-    config: SimulationConfig, known_failures: Mapping[str, Mapping[str, Any]]
-) -> FailurePolicy:
-    """Returns the policy that a scenario sets."""
-    settings = config.simulation
-    timeouts_s = {agent.name: agent.timeout_s for agent in config.agents if agent.timeout_s}
-    return FailurePolicy(settings.on_agent_error, settings.timeout_s, timeouts_s, known_failures)
-
-
-def actions_of(
-    answer: Decision, component: ComponentRef, *, collects: bool
-) -> Sequence[Action] | CallFailure:
-    """Returns an agent's answer as a list.
-
-    With `collects` a CallFailure is returned for an answer of another type, else its error raised.
-    """
-    failure = None
-    actions: Sequence[object] = (answer,)
-    if isinstance(answer, Iterable):
-        try:
-            actions = tuple(answer)
-        except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
-            failure = CallFailure("raised", error)
-    if failure is None:
-        wrong = [action for action in actions if not _is_action(action)]
-        if not wrong:
-            return cast(Sequence[Action], actions)
-        failure = CallFailure("nonsense", _no_decision(wrong[0], component))
-    mark_error(failure.error, component)
-    if not collects:
-        raise failure.error
-    return failure
-
-
-def recorded_failure(
-    facts: Mapping[str, Any], component: ComponentRef, observation: Observation
-) -> CallFailure:
-    """Returns a recorded failure; what the agent had read is read again."""
-    table = observation.ledger.table
-    for subject in facts.get("reads", ()):
-        scope, _, name = subject.rpartition("/")
-        RecordedView.value(observation, table.index(scope, name))  # however far it can see
-    error = ThenceError("could not get a decision", place="again", cause=facts["error"])
-    mark_error(error, component)
-    return CallFailure(facts["kind"], error)
-
-
-def failure_facts(
-    failure: CallFailure, policy: AgentErrorPolicy, observation: Observation
-) -> dict[str, object]:
-    """Returns the facts of a new failure; `reads` names the variables that the agent had read."""
-    table = observation.ledger.table
-    return {
-        "kind": failure.kind,
-        "error": described(failure.error)[:_ERROR_CHARACTERS_MAX],
-        "policy": policy,
-        "reads": [table[index].subject for index in observation.reads],
-        **({"calls": [call.sums for call in observation.calls]} if observation.calls else {}),
-    }
 
 
 def message_of(error: Exception) -> str:
@@ -141,34 +56,37 @@ def described(error: Exception) -> str:
     return text if isinstance(error, ThenceError) else f"{type(error).__name__}: {text}"
 
 
-def _no_decision(answer: object, component: ComponentRef) -> ThenceError:
-    return ThenceError(
-        "could not take the decision",
-        place=f"of {component.name}",
-        cause=f"it returned {answer!r:.60}",
-        hint="decide_action returns an Action with a map as payload, a list, or None",
-    )
-
-
-def _is_action(answer: object) -> bool:
-    return isinstance(answer, Action) and isinstance(answer.payload, Mapping)
-
-
 _ACCEPTED: tuple[Verdict, Ids] = (Verdict.accept(), ())
 
 
 class TurnContext(msgspec.Struct, frozen=True):
-    """What every turn needs: the agents, the validator, the policy of failures, the caller.
+    """What every turn needs.
 
-    `memory` are the causes that a remembering agent's next decision names.
+    `timeouts_s` are the seconds of agents that have limits of their own. `memory` are the causes
+    that a remembering agent's next decision names. `known_failures` are the facts of recorded
+    failures by their step: an agent is not called where one stands, and the same is recorded.
     """
 
     roster: Roster
     validator: BaseValidator
-    retries: int
-    memory: dict[str, tuple[str, ...]]
     caller: Caller
-    failures: FailurePolicy
+    retries: int
+    settings: RunSettings
+    timeouts_s: Mapping[str, float]
+    known_failures: Mapping[str, Mapping[str, Any]]
+    memory: dict[str, tuple[str, ...]]
+
+    @property
+    def collects(self) -> bool:
+        """True if the run goes on after a failure of an agent."""
+        return self.settings.on_agent_error != "fail"
+
+    def timeouts(self, agents: Sequence[BaseAgent]) -> TimeoutOf | None:
+        """Returns the function of the timeout by an agent's index, None if none has one."""
+        timeout_s = self.settings.timeout_s
+        if timeout_s is None and not self.timeouts_s:
+            return None
+        return lambda place: self.timeouts_s.get(agents[place].name, timeout_s)
 
 
 class Proposal(msgspec.Struct, frozen=True, gc=False):
@@ -197,10 +115,11 @@ class Turn:
         self._observed = Observed(partial(observation, ledger, recorder.turn))
         self._accepted: dict[str, list[Accepted]] = {}
         self._all_accepted: list[Accepted] = []
-        self._inaction: dict[str, list[str]] = {}
-        self._notices: dict[str, list[str]] = {}
         self._calls: dict[str, Ids] = {}
-        self._agents: tuple[BaseAgent, ...] = ()
+        roster = context.roster
+        # the events by which agents do nothing, and those that their decisions name, by agent
+        self._inaction, self._notices = roster.begin_turn(self.number, recorder.roster_change)
+        self._agents = roster.active
         self._accepts_all = (
             _takes_all(context.validator)
             and not recorder.writes_decisions
@@ -209,33 +128,19 @@ class Turn:
 
     async def play(self, engine: BaseEngine) -> State:
         """Plays the turn and returns the state after it."""
-        agents: Sequence[BaseAgent] = self._begin()
-        self._ledger.around = () if self._recorder.writes_decisions else (self._recorder.turn_id,)
+        ledger, recorder = self._ledger, self._recorder
+        agents: Sequence[BaseAgent] = self._agents
+        ledger.around = () if recorder.writes_decisions else (recorder.turn_id,)
         for attempt in range(self._context.retries + 1):
             refused_names = await self._attempt(agents, attempt)
             if not refused_names:
                 break
             agents = [agent for agent in agents if agent.name in refused_names]
-        self._ledger.around = ()
+        ledger.around = ()
         await self._apply(engine)
         await self._apply_rules(engine)
         self._context.roster.end_turn()
-        return self._ledger.state(self.number)
-
-    def _begin(self) -> tuple[BaseAgent, ...]:
-        """Ends the pauses that are due; returns the agents that take part."""
-        roster, recorder = self._context.roster, self._recorder
-
-        def resumed(change: RosterChange, causes: Ids) -> Ids:
-            return recorder.roster_change(change.kind, change.name, change.facts, causes)
-
-        roster.end_pauses(self.number, resumed)
-        for name, ids in roster.absent:
-            self._inaction[name] = list(ids)
-        for name, ids in roster.take_events().items():
-            self._notices[name] = list(ids)
-        self._agents = roster.active
-        return self._agents
+        return ledger.state(self.number)
 
     async def _attempt(self, agents: Sequence[BaseAgent], attempt: int) -> set[str]:
         """Gets the agents' decisions and their verdicts; returns the names of refused agents."""
@@ -298,18 +203,18 @@ class Turn:
 
     async def _ask(self, agents: Sequence[BaseAgent], attempt: int) -> list[Decision | CallFailure]:
         """Returns each agent's answer; where a failure is known, the agent is not called."""
-        failures = self._context.failures
+        context = self._context
         # an observation that nothing looks at again ends with its call, and leaves its memory
         # to the next one
         observation = self._observed.make if self._accepts_all else self._observed.__getitem__
-        recorded = self._recorded_failures(agents, attempt) if failures.known_failures else {}
+        recorded = self._recorded_failures(agents, attempt) if context.known_failures else {}
         called = [agent for agent in agents if agent.name not in recorded] if recorded else agents
-        answers: list[Decision | CallFailure] = await self._context.caller.ask(
+        answers: list[Decision | CallFailure] = await context.caller.ask(
             ((agent.decide_action, (observation(agent.name),)) for agent in called),
             lambda place: self._component_of_agent(called[place].name),
             len(called),
-            timeout_of=failures.timeouts(called),
-            collects=failures.collects,
+            timeout_of=context.timeouts(called),
+            collects=context.collects,
         )
         if not recorded:
             return answers
@@ -319,41 +224,79 @@ class Turn:
     def _recorded_failures(
         self, agents: Sequence[BaseAgent], attempt: int
     ) -> dict[str, CallFailure]:
-        known_failures = self._context.failures.known_failures
-        failures_by_name = {}
-        for agent in agents:
-            name = agent.name
-            facts = known_failures.get(self._recorder.failure_step(name, attempt))
-            if facts is not None:
-                failures_by_name[name] = recorded_failure(
-                    facts, self._component_of_agent(name), self._observed[name]
-                )
-        return failures_by_name
+        """Returns the recorded failures by agent; what the agent had read is read again."""
+        failures = {}
+        for name in [agent.name for agent in agents]:
+            step = self._recorder.failure_step(name, attempt)
+            if (facts := self._context.known_failures.get(step)) is None:
+                continue
+            for subject in facts.get("reads", ()):
+                scope, _, variable = subject.rpartition("/")
+                index = self._ledger.table.index(scope, variable)
+                RecordedView.value(self._observed[name], index)  # however far it can see
+            error = ThenceError("could not get a decision", place="again", cause=facts["error"])
+            mark_error(error, self._component_of_agent(name))
+            failures[name] = CallFailure(facts["kind"], error)
+        return failures
 
     def _actions(self, name: str, answer: Decision) -> Sequence[Action] | CallFailure:
-        if type(answer) is Action and type(answer.payload) is dict:
-            return (answer,)
+        """Returns an agent's answer as a list; a CallFailure if it is none and the run goes on."""
         if answer is None:
             return ()
-        collects = self._context.failures.collects
-        return actions_of(answer, self._component_of_agent(name), collects=collects)
+        if type(answer) is Action and type(answer.payload) is dict and answer.action_type != SAY:
+            return (answer,)
+        try:
+            actions = tuple(answer) if isinstance(answer, Iterable) else (answer,)
+        except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
+            failure = CallFailure("raised", error)
+        else:
+            fault = next(
+                filter(None, (self._fault(name, action, answer) for action in actions)), None
+            )
+            if fault is None:
+                return actions
+            failure = CallFailure("nonsense", fault)
+        mark_error(failure.error, self._component_of_agent(name))
+        if not self._context.collects:
+            raise failure.error
+        return failure
+
+    def _fault(self, name: str, action: object, answer: object) -> ThenceError | None:
+        """Returns the error if an action in an answer is none, or speaks to an unknown agent."""
+        if not isinstance(action, Action) or not isinstance(action.payload, Mapping):
+            misfit = action if isinstance(answer, list | tuple) else answer
+            cause = f"it returned {misfit!r:.60}"
+            hint = "decide_action returns an Action with a map as payload, a list, or None"
+        else:
+            to = action.payload.get("to")
+            if to == EVERYONE or hearers(self._ledger.table, name, action) != []:
+                return None
+            cause = f"it speaks to {to!r:.60}, which is no agent's name"
+            hint = f"to is the name of an agent, or {EVERYONE!r}"
+        return ThenceError(
+            "could not take the decision", place=f"of agent {name}", cause=cause, hint=hint
+        )
 
     def _fail(self, name: str, failure: CallFailure, attempt: int) -> None:
         """Records an agent's failure; its inaction and its next decision depend on it."""
+        observation, context, recorder = self._observed[name], self._context, self._recorder
         if failure.kind == "timed_out":  # the abandoned call goes on to read, maybe
-            self._observed[name] = self._observed[name].copy()
-        failures, recorder = self._context.failures, self._recorder
-        facts = failures.known_failures.get(recorder.failure_step(name, attempt))
-        if facts is None:
-            facts = failure_facts(failure, failures.on_agent_error, self._observed[name])
-        self._observed[name].calls = ()
+            observation = self._observed[name] = observation.copy()
+        facts = context.known_failures.get(recorder.failure_step(name, attempt)) or {
+            "kind": failure.kind,
+            "error": described(failure.error)[:_ERROR_CHARACTERS_MAX],
+            "policy": context.settings.on_agent_error,
+            "reads": [self._ledger.table[index].subject for index in observation.reads],
+            **({"calls": [call.sums for call in observation.calls]} if observation.calls else {}),
+        }
+        observation.calls = ()
         failed_id = recorder.agent_failure(name, attempt, facts, self._decision_causes(name))
         if recorder.writes_decisions:
             self._inaction.setdefault(name, []).append(failed_id)
             self._notices.setdefault(name, []).append(failed_id)
         if facts["policy"] == "pause":
             causes = (failed_id,) if recorder.writes_decisions else ()
-            self._context.roster.ask(RosterChange("paused", name, causes=causes), self.number)
+            context.roster.ask(RosterChange("paused", name, causes=causes), self.number)
 
     def _component_of_agent(self, name: str) -> ComponentRef:
         return ComponentRef(f"agent {name}", partial(self._decision_causes, name), name)
@@ -362,12 +305,6 @@ class Turn:
         """Keeps what a remembering agent's next decision names: its decisions, or why none."""
         causes = decisions or self._decision_causes(name)
         self._context.memory[name] = self._recorder.provenance(causes)
-
-    def _remember_written(self) -> None:
-        """Keeps the decisions that were not written before their actions were applied."""
-        for agent in self._agents:
-            if agent.remembers and (accepted := self._accepted.get(agent.name)):
-                self._remember(agent.name, [applied.event_id for applied in accepted])
 
     def _decide(self, name: str, actions: Sequence[Action], attempt: int) -> list[Proposal]:
         """Records an agent's decisions; without any, its inaction has causes."""
@@ -410,14 +347,14 @@ class Turn:
 
         def component_at(place: int) -> ComponentRef:
             proposal, state = proposals[place], states[place]
-            causes = partial(self._verdict_causes, proposal, state)
-            return ComponentRef("the validator", causes, proposal.action.agent_id)
+            agent = proposal.action.agent_id
+            return ComponentRef("the validator", lambda: (*proposal.decided, *state.causes), agent)
 
         calls = [
             (judge, (proposal.action, state))
             for proposal, state in zip(proposals, states, strict=True)
         ]
-        timeout_s = self._context.failures.timeout_s
+        timeout_s = self._context.settings.timeout_s
         verdicts = await self._context.caller.ask(
             calls,
             component_at,
@@ -427,14 +364,13 @@ class Turn:
         )
         for place, verdict in enumerate(verdicts):
             if not isinstance(verdict, Verdict):
-                raise _no_verdict(verdict, component_at(place))
+                hint = "validate_action returns Verdict.accept() or Verdict.reject(reason)"
+                component = component_at(place)
+                raise wrong_answer(component, "validate_action", verdict, "a Verdict", hint)
         return [
             (verdict, (*self._recorder.model_calls(state, 0, proposal.decided), *state.causes))
             for verdict, proposal, state in zip(verdicts, proposals, states, strict=True)
         ]
-
-    def _verdict_causes(self, proposal: Proposal, state: RecordedState) -> Ids:
-        return (*proposal.decided, *state.causes)
 
     def _accept(self, proposal: Proposal, causes: Ids) -> None:
         action = proposal.action
@@ -483,9 +419,10 @@ class Turn:
         if self._recorder.writes_decisions:
             for applied in accepted:
                 self._recorder.write(applied)
-            if not self._recorder.writes_actions:
-                self._remember_written()
-        self._record_returned(before, result, "apply")
+            for agent in () if self._recorder.writes_actions else self._agents:
+                if agent.remembers and (own := self._accepted.get(agent.name)):
+                    self._remember(agent.name, [applied.event_id for applied in own])
+        record_returned(self._ledger, self._recorder, (before, result), "apply", accepted)
         self._record_inaction()  # and the agent might have changed them later
 
     def _record_inaction(self) -> None:
@@ -506,15 +443,8 @@ class Turn:
         caller = self._context.caller
         result = await caller.ask_one(component, partial(engine.apply_engine_rules, view))
         view.close()
-        self._record_returned(before, result, "rules")
-
-    def _record_returned(self, before: State, result: State | None, phase: str) -> None:
-        if result is not None:
-            record_returned(self._ledger, self._recorder, (before, result), phase, self._all_ids())
-
-    def _all_ids(self) -> Ids:
-        """Returns the ids of the events that represent the actions of the turn."""
-        return tuple([applied.event_id for applied in self._all_accepted if applied.event_id])
+        states = before, result
+        record_returned(self._ledger, self._recorder, states, "rules", self._all_accepted)
 
 
 def _takes_all(validator: BaseValidator) -> bool:
@@ -524,14 +454,3 @@ def _takes_all(validator: BaseValidator) -> bool:
 
 def _of_agent(action: Action, name: str) -> Action:
     return action if action.agent_id == name else msgspec.structs.replace(action, agent_id=name)
-
-
-def _no_verdict(verdict: object, component: ComponentRef) -> ThenceError:
-    error = ThenceError(
-        "could not take the verdict",
-        place="of the validator",
-        cause=f"it returned {verdict!r:.60}",
-        hint="validate_action returns Verdict.accept() or Verdict.reject(reason)",
-    )
-    mark_error(error, component)
-    return error

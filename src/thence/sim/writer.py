@@ -11,11 +11,14 @@ recorded in the event.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from threading import RLock
 from typing import Any, cast
+
+import msgspec
 
 from thence.context import current_causes
 from thence.core.event import Members
@@ -23,6 +26,7 @@ from thence.core.values.codec import CAUSES_MAX, Draft, draft
 from thence.core.values.cutting import BODIES_FROM
 from thence.core.values.new_event import Cause, id_of
 from thence.core.values.payload import (
+    REPAIRS_MAX,
     TYPE_CHARACTERS_MAX,
     Repair,
     is_plain,
@@ -43,7 +47,7 @@ from thence.replica import (
     open_host_log,
     watch_forks,
 )
-from thence.sim.events import Event, SystemEvent, VerbosityLevel, event_of, level_of
+from thence.sim.events import Event, SystemEvent, VerbosityLevel, level_of
 
 STOP_S = 10.0
 _APPEND_S = 30.0
@@ -52,7 +56,6 @@ _PART_EVENTS = 256
 _FAILURES = frozenset(("run_failed", "agent_failed"))
 _REFUSALS = frozenset(("action_rejected", "action_retried", "llm_call"))
 _ROSTER_CHANGES = frozenset(("agent_added", "agent_removed", "agent_paused", "agent_resumed"))
-REPAIRS_MAX = 100
 _CUTS_CHARACTERS = (65_536, 4_096, 256)
 _LAST_CUT_CHARACTERS = 10_000
 # the types of most events; a set look-up costs a tenth of the full check
@@ -60,20 +63,9 @@ _NEVER_RESERVED = frozenset(("ACTION", "DECISION", "DETAIL", "MILESTONE", "STATE
 _MEMBERS = ("ends", "simulation_id", "agent_id", "description", "step", "details")
 REMEMBERED_MAX = 65_536
 _STEPS_MAX = 4_096
-_LEVELS = {
-    "started": "info",
-    "stopped": "info",
-    "rotated": "info",
-    "resumed": "info",
-    "dropped": "warning",
-    "remaining": "warning",
-    "unproven": "warning",
-    "clock_ignored": "warning",
-    "suspect": "error",
-    "refused": "error",
-    "lost": "error",
-    "failed": "error",
-}
+# the words of log records that are no errors
+_INFOS = frozenset(("started", "stopped", "rotated", "resumed"))
+_WARNINGS = frozenset(("dropped", "remaining", "unproven", "clock_ignored"))
 
 
 class WriteMode(StrEnum):
@@ -111,7 +103,7 @@ class EventWriter:
         self.output_dir = Path(output_dir)
         self.max_queue_size = max_queue_size
         self.max_file_size = max_file_size
-        self._records = guarded(Records(self.mode.value, simulation_id))
+        self._report = guarded(_reporter(self.mode.value, simulation_id))
         self._context: dict[str, Any] = {"simulation_id": simulation_id, "turn_number": 0}
         self._log = open_host_log(
             output_dir,
@@ -119,7 +111,7 @@ class EventWriter:
             max_queue_size=max_queue_size,
             on_full=on_full,
             max_file_size=max_file_size,
-            report=self._records,
+            report=self._report,
             context=self._context,
             bodies_from=BODIES_FROM,
             disk=disk,
@@ -131,12 +123,9 @@ class EventWriter:
             self._system_events |= _REFUSALS | _ROSTER_CHANGES
         wait_s = _APPEND_S if self.mode is WriteMode.SYNC else None
         self._append = self._log.host_appender(draft_of, wait_s)
-        self._append_members = self._log.host_appender(draft_of_members, wait_s)
         # an effect must not name a cause of the same part that a full queue has dropped
         self._part_events = _PART_EVENTS if on_full == "block" else 1
         self._forwarding = CauseForwarding()
-        self._forwarding_lock = RLock()
-        self._has_forwarded = False
         self._failed_count = 0
         self._is_started = False
         self._is_stopped = False
@@ -177,29 +166,20 @@ class EventWriter:
         """
         if not self._is_started or self._is_stopped:
             self._begin()
+        if event.event_type not in _NEVER_RESERVED:
+            SIM.refuse_reserved(event.event_type, event.details)
         causes = event.caused_by
         if context_causes := current_causes() or (() if causes else self._inherited_causes):
             causes += context_causes
-        if event.level > self._level and not self._is_always_written(event):
-            SIM.refuse_reserved(event.event_type, event.details)
-            self._forward(event.event_id, causes)
+        if event.level > self._level and not (
+            isinstance(event, SystemEvent) and event.error_type in self._system_events
+        ):
+            self._forwarding.forward(event.event_id, causes)
             return True
         self._context["turn_number"] = event.turn_number
-        if not event.simulation_id:
-            event = _with_simulation_id(event, self.simulation_id)
-        if self._has_forwarded or len(causes) > CAUSES_MAX:
-            causes = self._resolve_causes(event.event_id, causes)
-        try:
-            is_accepted = not self._append([(event, causes)])
-        except (InvalidEvent, WriterClosed):
-            raise
-        except ThenceError as error:
-            self._failed_count += 1
-            self._records("failed", {"event_id": event.event_id, "error": error})
-            is_accepted = False
-        if not is_accepted:
-            self._forward(event.event_id, causes)
-        return is_accepted
+        if self._forwarding.is_needed or len(causes) > CAUSES_MAX:
+            causes = self._forwarding.written(event.event_id, causes)
+        return self._emit_pairs([(members_of(event, self.simulation_id), causes)])
 
     def emit_piece(self, piece: Sequence[Members]) -> None:
         """Writes, with one sync, or queues the events that a run built."""
@@ -212,30 +192,32 @@ class EventWriter:
             for members in part:
                 causes = members.caused_by
                 causes += around or (() if causes else inherited)
-                if self._has_forwarded:  # many causes stay as they are, so that a replay finds them
-                    causes = self._resolve_causes(members.event_id, causes)
+                if self._forwarding.is_needed:  # else many stay, so that a replay finds them
+                    causes = self._forwarding.written(members.event_id, causes)
                 pairs.append((members, causes))
             self._context["turn_number"] = part[-1].turn_number
             self._emit_pairs(pairs)
 
-    def _emit_pairs(self, pairs: list[tuple[Members, tuple[str, ...]]]) -> None:
+    def _emit_pairs(self, pairs: list[tuple[Members, tuple[str, ...]]]) -> bool:
+        """Writes or queues events with their causes; False if one of them was refused."""
         try:
-            refused = self._append_members(pairs)
+            refused = self._append(pairs)
         except WriterClosed:
             raise
         except ThenceError as error:
             if self.mode is WriteMode.ASYNC and len(pairs) > 1:  # none of them was queued
-                for pair in pairs:
-                    self._emit_pairs([pair])
-                return
+                verdicts = [self._emit_pairs([pair]) for pair in pairs]
+                return all(verdicts)
             refused = [members for members, _ in pairs]
             self._failed_count += len(refused)
-            event_ids = [members.event_id for members in refused]
-            self._records("failed", {"event_ids": event_ids, "error": error})
+            ids = [members.event_id for members in refused]
+            which = {"event_ids": ids} if len(ids) > 1 else {"event_id": ids[0]}
+            self._report("failed", {**which, "error": error})
         refused_ids = {members.event_id for members in refused}
         for members, causes in pairs if refused_ids else ():
             if members.event_id in refused_ids:
-                self._forward(members.event_id, causes)
+                self._forwarding.forward(members.event_id, causes)
+        return not refused
 
     async def start(self) -> None:
         """Starts the thread of ASYNC mode, as the first emit does; does nothing in SYNC."""
@@ -259,7 +241,7 @@ class EventWriter:
         is_drained = self._log.close(timeout)
         if is_first:
             counts = {"dropped": self.dropped_count, "failed": self.failed_count}
-            self._records("stopped", {"drained": is_drained, **counts})
+            self._report("stopped", {"drained": is_drained, **counts})
         return is_drained
 
     def flush(self, timeout: float = _APPEND_S) -> None:
@@ -272,18 +254,16 @@ class EventWriter:
         The event is made durable first. An event that was not written is replaced by the last
         one of the causes that it would have named. Raises EventNotFound if there is none.
         """
-        with self._forwarding_lock:
-            written = self._forwarding.resolve((id_of(event),))
+        written = self._forwarding.resolve((id_of(event),))
         return self._log.environment(max(written, default=event))
 
     def written_causes(self, causes: tuple[str, ...]) -> tuple[str, ...]:
         """Returns the written events that an effect of these causes names in their place."""
-        with self._forwarding_lock:
-            return self._forwarding.resolve(causes)
+        return self._forwarding.resolve(causes)
 
     def after_fork(self) -> None:
         """Makes the lock and the counter that a forked child must have of its own."""
-        self._forwarding_lock = RLock()
+        self._forwarding.lock = RLock()
         self._failed_count = 0
 
     def __enter__(self) -> "EventWriter":
@@ -299,153 +279,78 @@ class EventWriter:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def _is_always_written(self, event: Event) -> bool:
-        """Reports whether a SYSTEM event is written below the verbosity DETAIL."""
-        return isinstance(event, SystemEvent) and event.error_type in self._system_events
-
     def _begin(self) -> None:
         if self._is_stopped:
-            raise WriterClosed(
-                "could not append to",
-                place=self._log.folder,
-                cause="it was closed before",
-                hint="open it again, or close it later",
-            )
+            cause, hint = "it was closed before", "open it again, or close it later"
+            folder = self._log.folder
+            raise WriterClosed("could not append to", place=folder, cause=cause, hint=hint)
         self._is_started = True
         facts = {"file": str(self.current_file), "verbosity": self.verbosity.name}
-        self._records("started", facts)
-
-    def _forward(self, event_id: str, causes: tuple[str, ...]) -> None:
-        with self._forwarding_lock:
-            self._forwarding.forward(event_id, causes)
-            self._has_forwarded = True
-
-    def _resolve_causes(self, event_id: str, causes: tuple[str, ...]) -> tuple[str, ...]:
-        """Returns the written events that replace an event's causes, and records them."""
-        with self._forwarding_lock:
-            written = self._forwarding.resolve(causes)
-            self._forwarding.note_written(event_id, written)
-        return written
+        self._report("started", facts)
 
 
-def _with_simulation_id(event: Event, simulation_id: str) -> Event:
-    """Returns an event without simulation_id with that of the writer."""
-    data = event.to_dict() | {"simulation_id": simulation_id}
-    return type(event).from_dict(data)
-
-
-def draft_of_members(
-    members: Members, causes: tuple[str, ...], external: tuple[str, ...] = ()
-) -> Draft:
-    """Encodes an event that a run built, as `draft_of` does."""
-    if is_plain(cast(dict[str, Any], members.details)):
-        members.caused_by = causes
-        members.external_causes = external
-        try:
-            return draft(members)
-        except InvalidEvent:  # repaired below
-            pass
-    return _repair_draft(event_of(members), causes, external)
-
-
-def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
-    """Encodes an event with its causes; values that JSON can't hold are repaired.
-
-    `external` are causes in other logs, each as `PassedCause.text`. The long texts of
-    an event over 1 MiB are cut, shorter and shorter, until it fits. Raises InvalidEvent for a
-    notice, which only the log itself may write.
-    """
-    is_known = event.event_type in _NEVER_RESERVED
-    if not is_known:
-        SIM.refuse_reserved(event.event_type, event.details)
-    if event.is_plain() and (is_known or is_type_name(event.event_type)):
-        try:
-            return draft(
-                Members(
-                    event.event_id,
-                    event.event_type,
-                    1,
-                    event.timestamp,
-                    causes,
-                    external,
-                    event.begins,
-                    event.ends,
-                    repairs=event.repairs,
-                    simulation_id=event.simulation_id,
-                    turn_number=event.turn_number,
-                    agent_id=event.agent_id or None,
-                    description=event.description or None,
-                    step=event.step or None,
-                    details=event.details or None,
-                )
-            )
-        except InvalidEvent:  # repaired below
-            pass
-    return _repair_draft(event, causes, external)
-
-
-def _repair_draft(event: Event, causes: tuple[str, ...], external: tuple[str, ...]) -> Draft:
-    event_type, type_repairs = _repair_type(event.event_type)
-    members = {name: value for name in _MEMBERS if (value := getattr(event, name))}
-    members, new_repairs = repair(members)
-    repairs = [*event.repairs, *type_repairs, *new_repairs]
-    for characters_max in (0, *_CUTS_CHARACTERS):
-        cut, cuts = shorten(members, characters_max) if characters_max else (members, [])
-        try:
-            return _draft(event, event_type, cut, repairs + cuts, causes, external)
-        except EventTooLarge:
-            continue
-    text = str(members.pop("details", ""))
-    members["details"] = {"cut": text[:_LAST_CUT_CHARACTERS]}
-    repairs = [*event.repairs, *type_repairs]
-    repairs.append({"path": "details", "was": f"{len(text)} characters"})
-    return _draft(event, event_type, members, repairs, causes, external)
-
-
-def _repair_type(event_type: str) -> tuple[str, list[Repair]]:
-    """Returns a type that a line may have: a long one is cut, what moves a cursor is escaped."""
-    if is_type_name(event_type):
-        return event_type, []
-    was = {"path": "event_type", "was": f"{len(event_type)} characters"}
-    return printable(event_type)[:TYPE_CHARACTERS_MAX], [was]
-
-
-def _draft(
-    event: Event,
-    event_type: str,
-    members: dict[str, Any],
-    repairs: list[Repair],
-    causes: tuple[str, ...],
-    external: tuple[str, ...],
-) -> Draft:
-    return draft(
-        Members(
-            event.event_id,
-            event_type,
-            1,
-            event.timestamp,
-            causes,
-            external,
-            begins=event.begins,
-            repairs=tuple(repairs[:REPAIRS_MAX]),
-            turn_number=event.turn_number,
-            **members,
-        )
+def members_of(event: Event, simulation_id: str = "") -> Members:
+    """Returns the members of an event's line, with a run's id where the event names none."""
+    return Members(
+        event.event_id,
+        event.event_type,
+        1,
+        event.timestamp,
+        begins=event.begins,
+        ends=event.ends,
+        repairs=event.repairs,
+        simulation_id=event.simulation_id or simulation_id,
+        turn_number=event.turn_number,
+        agent_id=event.agent_id or None,
+        description=event.description or None,
+        step=event.step or None,
+        details=event.details or None,
     )
 
 
-class Records:
-    """The log records of one writer; each carries its mode and simulation_id."""
+def draft_of(members: Members, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
+    """Encodes an event with its causes; values that JSON can't hold are repaired.
 
-    def __init__(self, mode: str, simulation_id: str) -> None:
-        import structlog  # noqa: F401 not first in a thread: a fork amid it would bind the child
+    `external` are causes in other logs, each as `PassedCause.text`. The long texts of
+    an event over 1 MiB are cut, shorter and shorter, until it fits.
+    """
+    members.caused_by, members.external_causes = causes, external
+    event_type = members.event_type
+    is_usual = event_type in _NEVER_RESERVED or is_type_name(event_type)
+    if is_usual and is_plain(cast(dict[str, Any], members.details or {})):
+        with suppress(InvalidEvent):  # repaired below
+            return draft(members)
+    earlier = list(members.repairs)
+    if not is_type_name(event_type):  # a long one is cut, what moves a cursor is escaped
+        members.event_type = printable(event_type)[:TYPE_CHARACTERS_MAX]
+        earlier.append({"path": "event_type", "was": f"{len(event_type)} characters"})
+    own = {name: value for name in _MEMBERS if (value := getattr(members, name))}
+    own, repairs = repair(own)
 
-        self._common = {"mode": mode, "simulation_id": simulation_id}
+    def repaired(own: dict[str, Any], repairs: list[Repair]) -> Draft:
+        listed = tuple([*earlier, *repairs][:REPAIRS_MAX])
+        return draft(msgspec.structs.replace(members, repairs=listed, **own))
 
-    def __call__(self, word: str, facts: Mapping[str, Any]) -> None:
-        """Writes one record, such as ("rotated", {"file": …})."""
+    for characters_max in (0, *_CUTS_CHARACTERS):
+        cut, cuts = shorten(own, characters_max) if characters_max else (own, [])
+        with suppress(EventTooLarge):
+            return repaired(cut, repairs + cuts)
+    text = str(own.get("details", ""))
+    own["details"] = {"cut": text[:_LAST_CUT_CHARACTERS]}
+    return repaired(own, [{"path": "details", "was": f"{len(text)} characters"}])
+
+
+def _reporter(mode: str, simulation_id: str) -> Callable[[str, Mapping[str, Any]], None]:
+    """Returns the function that writes a log record, such as ("rotated", {"file": …})."""
+    import structlog  # noqa: F401 not first in a thread: a fork amid it would bind the child
+
+    def report(word: str, facts: Mapping[str, Any]) -> None:
         members = {key: _short(value) for key, value in facts.items()}
-        getattr(logger(), _LEVELS[word])(f"event_writer_{word}", **members, **self._common)
+        members |= {"mode": mode, "simulation_id": simulation_id}
+        level = "info" if word in _INFOS else "warning" if word in _WARNINGS else "error"
+        getattr(logger(), level)(f"event_writer_{word}", **members)
+
+    return report
 
 
 def logger() -> Any:
@@ -475,26 +380,33 @@ def _short(value: object) -> object:
 
 
 class CauseForwarding:
-    """The causes of the last 65,536 unwritten events; not safe across threads.
+    """The causes of the last 65,536 unwritten events; safe across threads.
 
     An event that was filtered, dropped or refused must not be named in a line. An effect of such
     an event names the event's causes instead, and so on back to written events. The direct causes
     of written events are remembered too, so that a set of causes can be reduced to those that no
-    other member already implies.
+    other member already implies. `is_needed` is True once there was an unwritten event.
     """
 
     def __init__(self, remembered_max: int = REMEMBERED_MAX) -> None:
+        self.lock = RLock()
+        self.is_needed = False
         self._remembered_max = remembered_max
         self._forwarded: dict[str, tuple[str, ...]] = {}
         self._named: dict[str, tuple[str, ...]] = {}
 
     def forward(self, event_id: str, causes: Iterable[str]) -> None:
         """Records an unwritten event with the causes that it would have named."""
-        _put(self._forwarded, event_id, self.resolve(causes), self._remembered_max)
+        with self.lock:
+            self._put(self._forwarded, event_id, self.resolve(causes))
+            self.is_needed = True
 
-    def note_written(self, event_id: str, causes: tuple[str, ...]) -> None:
-        """Records the direct causes of a written event, for reducing sets of causes."""
-        _put(self._named, event_id, causes, self._remembered_max)
+    def written(self, event_id: str, causes: Iterable[str]) -> tuple[str, ...]:
+        """Returns the written events that replace the causes of an event, and records them."""
+        with self.lock:
+            resolved = self.resolve(causes)
+            self._put(self._named, event_id, resolved)
+            return resolved
 
     def resolve(self, causes: Iterable[str]) -> tuple[str, ...]:
         """Returns the written events to name, each once, in the order first met.
@@ -502,12 +414,19 @@ class CauseForwarding:
         More than 32 are reduced to those that are causes of no other one of them.
         """
         written_ids: dict[str, None] = {}
-        for cause in causes:
-            for written in self._forwarded.get(cause, (cause,)):
-                written_ids[written] = None
-        if len(written_ids) <= CAUSES_MAX:
-            return tuple(written_ids)
-        return tuple(self._without_implied(written_ids))
+        with self.lock:
+            for cause in causes:
+                written_ids.update(dict.fromkeys(self._forwarded.get(cause, (cause,))))
+            if len(written_ids) <= CAUSES_MAX:
+                return tuple(written_ids)
+            return tuple(self._without_implied(written_ids))
+
+    def _put(
+        self, memory: dict[str, tuple[str, ...]], event_id: str, causes: tuple[str, ...]
+    ) -> None:
+        memory[event_id] = causes
+        if len(memory) > self._remembered_max:
+            del memory[next(iter(memory))]
 
     def _without_implied(self, ids: dict[str, None]) -> dict[str, None]:
         """Drops members that are causes of other members; searches at most 4,096 events."""
@@ -522,9 +441,3 @@ class CauseForwarding:
                     seen.add(cause)
                     stack.append(cause)
         return kept
-
-
-def _put(memory: dict[str, tuple[str, ...]], key: str, value: tuple[str, ...], limit: int) -> None:
-    memory[key] = value
-    if len(memory) > limit:
-        del memory[next(iter(memory))]

@@ -24,21 +24,25 @@ class Listener:
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
+        self._early: list[Any] = []
         self.snapshot = self.take()
 
     def take(self) -> Any:
-        return json.loads(self.connection.recv(timeout=WAIT_S))
+        return self._early.pop(0) if self._early else self._taken()
 
     def send(self, line: bytes) -> Any:
-        """Sends an event and returns the answer; hints on the way are left out."""
+        """Sends an event and returns the answer; hints that come before it are taken later."""
         return self.send_bare(b'{"type":"event","event":' + line + b"}")
 
     def send_bare(self, frame: bytes) -> Any:
-        """Sends a frame and returns the answer; hints on the way are left out."""
+        """Sends a frame and returns the answer; hints that come before it are taken later."""
         self.connection.send(frame, text=True)
-        while (answer := self.take())["type"] == "committed":
-            continue
+        while (answer := self._taken())["type"] == "committed":
+            self._early.append(answer)
         return answer
+
+    def _taken(self) -> Any:
+        return json.loads(self.connection.recv(timeout=WAIT_S))
 
     def hints_until(self, cursor: str) -> None:
         """Takes hints up to the one that brings a cursor."""

@@ -52,7 +52,7 @@ def test_copy_beside_a_writer_holds_all_that_was_acknowledged_before_it(tmp_path
         writer = threading.Thread(target=write)
         writer.start()
         for _ in range(20):
-            assert acknowledged.acquire(timeout=20)
+            assert acknowledged.acquire(timeout=60)
         copied = server("backup", "copy.db", "--json", cwd=tmp_path)
         ended.set()
         writer.join()

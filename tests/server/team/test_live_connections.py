@@ -203,7 +203,7 @@ def test_listener_that_takes_nothing_is_cut_off() -> None:
     async def scene() -> None:
         workers = Workers(1, 8)
         pools = {"reading": workers, "writing": workers}
-        live = LiveConnections(exchange, accounts, logins, **pools, send_s=0.05)
+        live = LiveConnections(exchange, accounts, logins, **pools, send_s=0.5)
         begun = asyncio.Event()
 
         async def receive() -> dict[str, str]:

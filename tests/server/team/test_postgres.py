@@ -125,7 +125,7 @@ def test_puller_skips_no_line_of_a_push_that_is_not_committed_yet(
             assert not waiting.done()
             transaction.execute("UPDATE logs SET revision = revision")
             cursor = pulling.page("red", "log").next
-        assert [verdict.status for verdict in waiting.result(10).results] == ["success"]
+        assert [verdict.status for verdict in waiting.result(60).results] == ["success"]
         assert pulling.page("red", "log", cursor).lines == lines(1, first=2)
 
 
@@ -153,8 +153,8 @@ def test_node_that_moves_while_its_lines_come_leaves_none_signed_by_the_former_k
             _wait(postgres, name, 1)
             moving = pool.submit(KeyRegistry(first).claim, "red", node.node, "b" * 64)
             _wait(postgres, name, 2, moving)
-        assert pushing.result(10).results[0].status == "success"
-        assert moving.result(10) == ANN.public_key
+        assert pushing.result(60).results[0].status == "success"
+        assert moving.result(60) == ANN.public_key
         assert exchange.signed("red", "log", [digests(line).line]) == []
 
 
@@ -172,7 +172,7 @@ def test_refresh_token_that_is_used_twice_at_once_gives_two_generations(
                 transaction.execute("SELECT id FROM logins FOR UPDATE")
                 refreshing = [pool.submit(logins.refreshed, tokens.refresh) for _ in range(3)]
                 _wait(postgres, name, 3)
-            pairs = [one.result(10) for one in refreshing]
+            pairs = [one.result(60) for one in refreshing]
         assert len({pair.access for pair in pairs}) == 3
         generations = postgres.execute("SELECT generation FROM tokens WHERE is_refresh = 1", name)
         assert sorted(generations) == [(0,), (1,), (2,), (3,)]
@@ -216,7 +216,7 @@ def test_reader_of_a_team_sees_nothing_of_another_one_while_that_writes(
                         assert teams in ([], [(log.team,)]), table
             finally:
                 ends.set()
-            assert writing.result(30) > 21
+            assert writing.result(60) > 21
         with database.reading(log.team) as transaction:
             assert transaction.execute("SELECT count(*) FROM events") == [(20,)]
             given = {"team": other.team}

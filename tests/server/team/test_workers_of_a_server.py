@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from tests.processes import children
+from tests.processes import children, state_of
 from tests.server.listening import frames
 from tests.server.postgres import Cluster
 from tests.server.team.conftest import ENGINES
@@ -45,18 +45,28 @@ def workers(server: TeamServer) -> list[int]:
     end_s = time.monotonic() + WAIT_S
     while True:
         found = children(server.process.pid)
-        if len(found) == WORKERS and all(map(has_event_loop, found)):
+        if len(found) == WORKERS and all(map(takes_connections, found)):
             return found
         assert time.monotonic() < end_s, f"{len(found)} processes answer"
         time.sleep(0.01)
 
 
-def has_event_loop(process: int) -> bool:
-    """Reports whether a process waits for connections, which it does last."""
+def takes_connections(process: int) -> bool:
+    """Reports whether a process waits for connections, which it does last.
+
+    Then its event loop looks at more than what wakes it.
+    """
     with suppress(OSError):
-        files = Path(f"/proc/{process}/fd").iterdir()
-        return any(os.readlink(file) == "anon_inode:[eventpoll]" for file in files)
+        for file in Path(f"/proc/{process}/fd").iterdir():
+            if os.readlink(file) == "anon_inode:[eventpoll]":
+                told = Path(f"/proc/{process}/fdinfo/{file.name}").read_text()
+                return told.count("tfd:") > 1
     return False
+
+
+def living(processes: list[int]) -> list[int]:
+    """Returns those of some processes that have not ended, whether anybody waited for them."""
+    return [one for one in processes if state_of(one) not in ("", "Z", "X")]
 
 
 @contextmanager
@@ -129,7 +139,7 @@ def test_signal_ends_all_processes_with_the_code_of_one(
 ) -> None:
     there = workers(server)
     assert server.end(number) == code
-    assert not [each for each in there if Path(f"/proc/{each}").exists()]
+    assert not living(there)
 
 
 def test_a_process_ends_with_its_parent(server: TeamServer) -> None:
@@ -138,7 +148,7 @@ def test_a_process_ends_with_its_parent(server: TeamServer) -> None:
     server.process.kill()
     server.process.wait()
     end_s = time.monotonic() + WAIT_S
-    while alive := [each for each in there if Path(f"/proc/{each}").exists()]:
+    while alive := living(there):
         assert time.monotonic() < end_s, alive
 
 

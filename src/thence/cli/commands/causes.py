@@ -9,6 +9,7 @@ import click
 
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
+from thence.cli.shared.logs import command, find_event, open_for_reading
 from thence.cli.shared.render import counted, numbered, wrapped
 from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX
@@ -18,7 +19,6 @@ from thence.core.values.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from thence.core.order import Cone
-    from thence.core.query.answer import Effects
     from thence.sim.measure import Measurement, Weight
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -77,7 +77,6 @@ def why_command(
     """
     import msgspec
 
-    from thence.cli.shared.logs import command, find_event, open_for_reading
     from thence.errors import EventNotFound
 
     out = current()
@@ -133,8 +132,6 @@ def effects_command(
     --measure the run of a simulation is played again with EVENT altered, and each effect is told
     with the share of the alterations that changed it.
     """
-    from thence.cli.shared.logs import find_event, open_for_reading
-
     out = current()
     if _is_measurement(is_measured, **plays):
         return _measured(out, event, log, of_effects=True, **plays)
@@ -151,20 +148,6 @@ def effects_command(
             }
         )
         return 0
-    _write_effects(out, answer, sentence, log, is_whole)
-    return 0
-
-
-def distances(cone: "Cone") -> list[dict[str, object]]:
-    """Returns a cone as JSON: ids with their distance, nearest first."""
-    return [{"event_id": event.event_id, "depth": depth} for event, depth in cone]
-
-
-def _write_effects(
-    out: Output, answer: "Effects", sentence: str, log: str | None, is_whole: bool
-) -> None:
-    from thence.cli.shared.logs import command
-
     event_id = answer.event.event_id
     out.write(*wrapped(sentence, out.width))
     if not answer.cone:
@@ -173,11 +156,16 @@ def _write_effects(
         out.write("", "led to")
         head = len(answer.sentences) if is_whole else HEAD_SENTENCES
         rest = f": {command(f'effects {event_id} --all', log)}"
-        for line in numbered(answer.sentences, out.width, head, TAIL_SENTENCES, rest):
-            out.write(line)
+        out.write(*numbered(answer.sentences, out.width, head, TAIL_SENTENCES, rest))
         or_more = "or more " if answer.truncated else ""
         out.write("", f"{counted(len(answer.cone), f'{or_more}effect')} in all.")
     out.write(f"next: {command(f'why {event_id}', log)}")
+    return 0
+
+
+def distances(cone: "Cone") -> list[dict[str, object]]:
+    """Returns a cone as JSON: ids with their distance, nearest first."""
+    return [{"event_id": event.event_id, "depth": depth} for event, depth in cone]
 
 
 # with the empty line and the count below them 12
@@ -247,7 +235,6 @@ def _is_measurement(is_measured: bool, runs: int | None, allow_calls: bool) -> b
 def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **plays: Any) -> int:
     """Measures which causes or effects of an event mattered; returns the exit code."""
     from thence.cli import INTERRUPTED
-    from thence.cli.shared.logs import command, find_event, open_for_reading
     from thence.cli.shared.progress import parts_done, send_records_to_stderr
     from thence.sim.measure import RUNS_MAX, measure
 

@@ -1,31 +1,47 @@
 """The group `sim`: makes simulations, runs them, and plays runs again."""
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from os.path import relpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import msgspec
 
+from thence.cli import FAILED, MISUSED
 from thence.cli.commands.sweep import plot_command, setting_option, sweep_command, table_command
 from thence.cli.commands.verify import finding_json
+from thence.cli.failure import problem_line
 from thence.cli.frame import command_group, help_with, output_options
 from thence.cli.output import Output, current
-from thence.cli.shared.locate import runs
-from thence.cli.shared.render import NAMES_SHOWN_MAX, bars, counted, wrapped
+from thence.cli.shared.locate import find_log, runs
+from thence.cli.shared.progress import play, progress, report_end, send_records_to_stderr
+from thence.cli.shared.render import (
+    NAMES_SHOWN_MAX,
+    Course,
+    bars,
+    counted,
+    course_lines,
+    courses,
+    wrapped,
+)
 from thence.core.sentences.event_sentences import clipped
-from thence.errors import NotRecorded
+from thence.errors import NotRecorded, ScenarioError
 from thence.inspection.writers import outcome
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments
-from thence.sim.recorded import RecordedRun, open_run, read_object
-
-if TYPE_CHECKING:
-    from thence.cli.shared.render import Course
-    from thence.sim.calls import OnWait
-    from thence.sim.run import SimulationOrchestrator
-
+from thence.sim.events import VerbosityLevel
+from thence.sim.new_project import FILES, is_project_name, make_project
+from thence.sim.outcomes import read_outcomes
+from thence.sim.recorded import RecordedRun, fitting, open_run, rank, read_object, read_result
+from thence.sim.replay import branch, replay, resume
+from thence.sim.run import SimulationOrchestrator, TurnProgress
+from thence.sim.run_folder import count_events
+from thence.sim.scenario import SimulationConfig
+from thence.sim.simulation import make_components
 
 _ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
@@ -47,14 +63,14 @@ def list_command(root: str | None) -> None:
     """List the runs, the newest first.
 
     A run is running, completed, failed, interrupted (by Ctrl-C, or by the program that ran it), or
-    killed: its process ended without a word.
+    killed: its process ended without a word, or unreadable.
     """
     out = current()
     folder = Path(root or out.settings.runs)
-    entries = [run_entry(run) for run in run_folders(folder)]
+    entries = list(run_entries(folder))
     lines = []
     for entry in entries:
-        events = counted(int(str(entry["events"])), "event")
+        events = counted(entry["events"], "event")
         notes = "; ".join(_notes(entry))
         line = f"{entry['status']:<11}  {events:>14}  {entry['run_id']}"
         lines.append(f"{line}  ({notes})" if notes else line)
@@ -66,13 +82,13 @@ def list_command(root: str | None) -> None:
 @click.argument("run", required=False)
 @click.option(
     "--variable",
-    "variables",
+    "patterns",
     multiple=True,
     metavar="SCOPE/NAME",
     help="A variable to draw; * stands for any characters.",
 )
 @output_options
-def show_command(run: str | None, variables: tuple[str, ...]) -> None:
+def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
     """Sum up a run, by default the newest.
 
     RUN is a run's id, its folder, or one of its files: its state and parameters, its variables
@@ -80,46 +96,41 @@ def show_command(run: str | None, variables: tuple[str, ...]) -> None:
     Of the variables some that changed are drawn, those of the world and of places first; -v
     draws all.
     """
-    from thence.cli.shared.locate import find_log
-
     out = current()
     folder = find_log(out, run)
     count_max = None if out.is_verbose or out.is_json else _VARIABLES_SHOWN_MAX
     with open_run(folder) as recorded:
         facts = summary(recorded)
-        drawn, note = drawn_variables(recorded, variables, count_max)
+        drawn, note = drawn_variables(recorded, patterns, count_max)
     if out.is_json:
         out.json({**facts, "variables": drawn})
         return
-    lines = summary_lines(facts, str(folder), out)
-    out.write(*lines[0], *_variable_lines(drawn, note, out), *lines[1])
+    variables = course_lines(drawn, out.width, has_blocks=out.has_blocks)
+    variables += wrapped(note, out.width, "  ") if note else []
+    out.write(*summary_lines(facts, str(folder), out, variables))
 
 
-def run_folders(root: Path) -> Iterator[Path]:
-    """Yields the folders of simulations' runs, the newest first."""
+def run_entries(root: Path) -> Iterator[dict[str, Any]]:
+    """Yields the entries of the runs of simulations in a folder, the newest first."""
     for folder in runs(root):
+        config = read_object(folder / "config.json")
         vocabulary = read_object(folder / ".thence" / "log.json").get("vocabulary")
         if vocabulary == "sim" or (folder / "config.json").is_file():
-            yield folder
-
-
-def run_entry(folder: Path) -> dict[str, Any]:
-    """Returns the entry of a run in a list."""
-    from thence.sim.run_folder import count_events
-
-    config = read_object(folder / "config.json")
-    state = _state(folder, config, read_object(folder / "result.json"))
-    return {**state, "events": count_events(folder), **_origin(config)}
+            state = _state(folder, config, read_result(folder))
+            try:
+                yield {**state, "events": count_events(folder), **_origin(config)}
+            except OSError:  # such as another user's, which hides no other run
+                yield {**state, "status": "unreadable", "events": 0}
 
 
 def summary(run: RecordedRun) -> dict[str, Any]:
     """Reads a run completely and returns its summary as JSON values."""
     from thence.sim.asking import usage
-    from thence.sim.outcomes import read_outcomes
 
-    log, result = run.log, run.result
+    log, result, words = run.log, run.result, run.log.vocabulary
     tally, checked = log.answers.stats(), log.verify()
     systems = (event for page in log.answers.pages(type="SYSTEM") for event in page)
+    notices = filter(words.is_notice, systems)
     return {
         **_state(run.folder, run.config, result),
         "reason": result.get("reason"),
@@ -136,7 +147,8 @@ def summary(run: RecordedRun) -> dict[str, Any]:
             {"file": path.name, "bytes": path.stat().st_size}
             for path in segments(OS_DISK, run.folder)
         ],
-        "notices": [log.vocabulary.sentence(e) for e in systems if log.vocabulary.is_notice(e)],
+        # of ordinary runs, whose many causes stand in several events, some would hide all others
+        "notices": [words.sentence(e) for e in notices if words.notice_kind(e) != "joined"],
         "usage": usage(read_outcomes(run.folder).values()),
         "damage": [finding_json(finding) for finding in checked.damage],
     }
@@ -192,18 +204,13 @@ def _parameters(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def drawn_variables(
     run: RecordedRun, patterns: Sequence[str], count_max: int | None
-) -> "tuple[list[Course], str]":
+) -> tuple[list[Course], str]:
     """Returns the courses of a run's variables, and a note on what is left out.
 
     Those are taken that fit a pattern; without any, numbers that changed, at most `count_max`. The
     courses are none where the verbosity left out changes: then patterns raise NotRecorded. A
     pattern that no variable fits raises InvalidFilter.
     """
-    import warnings
-
-    from thence.cli.shared.render import courses
-    from thence.sim.recorded import fitting, rank
-
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -212,11 +219,9 @@ def drawn_variables(
             if patterns:
                 raise
             return [], "" if run.verbosity is None else f"{error.cause}: its log holds no changes"
-        columns = [name for name in table.columns if name != "turn"]
-        if patterns:
-            columns = fitting(columns, patterns)
-        else:
-            numbers = [name for name in columns if table.kinds[name] in ("int", "float")]
+        columns = fitting(table.columns[1:], patterns)
+        if not patterns:
+            numbers = [name for name in table.columns[1:] if table.kinds[name] in ("int", "float")]
             columns = sorted(numbers, key=lambda name: rank(name.rpartition("/")[0]))
         drawn = courses(table, len(table), columns)
     note = str(caught[0].message) if caught else ""
@@ -231,17 +236,17 @@ def drawn_variables(
 
 
 def summary_lines(
-    facts: Mapping[str, Any], folder: str, out: Output
-) -> tuple[list[str], list[str]]:
-    """Returns a summary as lines: those before the variables, and those after them."""
+    facts: Mapping[str, Any], folder: str, out: Output, variables: Sequence[str]
+) -> list[str]:
+    """Returns a summary as lines, among them those of the variables."""
     width, reason = out.width, facts["error"] or facts["reason"]
-    head = [
+    lines = [
         *wrapped(facts["run_id"], width),
         *wrapped(facts["status"] + (f": {reason}" if reason else ""), width, "  "),
         f"  {counted(facts['turns'], 'turn')}, {counted(facts['events'], 'event')}",
     ]
     for note in _notes(facts):
-        head += wrapped(note, width, "  ")
+        lines += wrapped(note, width, "  ")
     parameters = {key: value for key, value in facts["parameters"].items() if value is not None}
     if "scenario" in parameters:
         parameters["scenario"] = Path(str(parameters["scenario"])).name
@@ -249,10 +254,11 @@ def summary_lines(
         f"{key.replace('_', ' ')} {clipped(str(value), _PARAMETER_CHARACTERS_MAX)}"
         for key, value in parameters.items()
     ):
-        head += wrapped(text, width, "  ", "    ")
+        lines += wrapped(text, width, "  ", "    ")
     if facts["first"]:
-        head.append(f"  {facts['first']} to {facts['last']}")
-    lines = ["", "by type", *bars(out, facts["by_type"])]
+        lines.append(f"  {facts['first']} to {facts['last']}")
+    lines += ["", "variables", *variables] if variables else []
+    lines += ["", "by type", *bars(out, facts["by_type"])]
     if facts["by_actor"]:
         lines += ["", "by agent", *bars(out, facts["by_actor"], noun="agent")]
     for section, entries in facts["usage"].items():
@@ -267,8 +273,7 @@ def summary_lines(
         for notice in facts["notices"][-_NOTICES_SHOWN_MAX:]:
             lines += wrapped(notice, width, "  ", "    ")
     damage = counted(len(facts["damage"]), "finding") + " of damage: thence verify tells where"
-    lines += ["", damage if facts["damage"] else "no damage"]
-    return head, lines
+    return [*lines, "", damage if facts["damage"] else "no damage"]
 
 
 def _sums_text(sums: Mapping[str, Any]) -> str:
@@ -281,42 +286,26 @@ def _sums_text(sums: Mapping[str, Any]) -> str:
     return text if sums["cost"] is None else f"{text}, cost {sums['cost']:.6g}"
 
 
-def _variable_lines(drawn: "Sequence[Course]", note: str, out: Output) -> list[str]:
-    from thence.cli.shared.render import course_lines
-
-    if not drawn and not note:
-        return []
-    lines = ["", "variables"]
-    lines += course_lines(drawn, out.width, has_blocks=out.has_blocks)
-    return lines + (wrapped(note, out.width, "  ") if note else [])
-
-
 def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Returns a member that is an object; {} where there is none."""
     member = of.get(name)
     return member if isinstance(member, dict) else {}
 
 
-def _model_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds the limits of what models may be asked in a run."""
-    options = (
-        click.option(
-            "--max-calls",
-            type=click.IntRange(min=0),
-            help="Pause before models are asked more often than this.",
-        ),
-        click.option(
-            "--max-cost",
-            type=click.FloatRange(min=0),
-            help="Pause once models have cost as much, by the endpoints' prices.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
+_FROM_1 = click.IntRange(min=1)
+_turns_option = click.option(
+    "--turns", "max_turns", type=_FROM_1, help="Another number of turns at most."
+)
+_calls_option = click.option(
+    "--max-calls",
+    type=click.IntRange(min=0),
+    help="Pause before models are asked more often than this.",
+)
+_cost_option = click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0),
+    help="Pause once models have cost as much, by the endpoints' prices.",
+)
 
 
 @command_group("sim", "thence sim run spatial_trade_network")
@@ -331,12 +320,12 @@ for command in (list_command, show_command, sweep_command, table_command, plot_c
 @sim_command.command("run", **help_with("thence sim run spatial_trade_network --seed 3 --turns 20"))
 @click.argument("scenario")
 @click.option("--seed", type=int, help="Another seed than the scenario's.")
-@click.option("--turns", type=click.IntRange(min=1), help="At most so many turns.")
+@click.option("--turns", "max_turns", type=_FROM_1, help="At most so many turns.")
 @setting_option
 @click.option("--run-id", metavar="NAME", help="The name of the run's folder; else a new one.")
 @click.option(
     "--verbosity",
-    type=click.Choice(VERBOSITIES, case_sensitive=False),
+    type=click.Choice([level.name for level in VerbosityLevel], case_sensitive=False),
     help="Which events are written: each level writes those before it too.",
 )
 @click.option(
@@ -350,52 +339,26 @@ for command in (list_command, show_command, sweep_command, table_command, plot_c
     metavar="FILE",
     help="Recorded answers of models, which are asked for nothing.",
 )
-@_model_options
+@_calls_option
+@_cost_option
 @root_option
 @output_options
 def run_command(
-    scenario: str,
-    seed: int | None,
-    turns: int | None,
-    settings: dict[str, list[Any]],
-    run_id: str | None,
-    verbosity: str | None,
-    mode: str | None,
-    cassette: str | None,
-    max_calls: int | None,
-    max_cost: float | None,
-    root: str | None,
+    scenario: str, settings: dict[str, list[Any]], root: str | None, **others: Any
 ) -> int:
     """Run a scenario.
 
     SCENARIO is a YAML file, or the bare name of one that comes with thence. The run gets a
     folder of its own; Ctrl-C ends it in good order.
     """
-    from thence.sim.run import SimulationOrchestrator
-    from thence.sim.scenario import SimulationConfig
-
     out = current()
     several = next((key for key, values in settings.items() if len(values) > 1), None)
     if several:
         reason = f"{several} has several values, for which there is `thence sim sweep`"
         raise click.BadParameter(reason, param_hint="--set")
-    return _played(
-        out,
-        lambda show, wait: SimulationOrchestrator(
-            SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()}),
-            run_id=run_id,
-            seed=seed,
-            max_turns=turns,
-            output_root=root or out.settings.root,
-            verbosity=verbosity,
-            mode=mode,
-            cassette=cassette,
-            max_calls=max_calls,
-            max_cost=max_cost,
-            on_turn=show,
-            on_wait=wait,
-        ),
-    )
+    config = SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()})
+    output_root = root or out.settings.root
+    return _played(out, SimulationOrchestrator, config, output_root=output_root, **others)
 
 
 @sim_command.command(
@@ -408,13 +371,6 @@ def validate_command(scenario: str) -> int:
 
     Each problem is reported with file, line, key and a hint. Exit code 2 if there is one.
     """
-    from thence.cli import MISUSED
-    from thence.cli.failure import problem_line
-    from thence.cli.shared.render import counted
-    from thence.errors import ScenarioError
-    from thence.sim.scenario import SimulationConfig
-    from thence.sim.simulation import make_components
-
     out = current()
     problems: tuple[dict[str, object], ...] = ()
     try:
@@ -443,8 +399,6 @@ def new_command(project_name: str) -> None:
 
     In the new folder NAME are an agent, an engine, a scenario, and a test that passes.
     """
-    from thence.sim.new_project import FILES, is_project_name, make_project
-
     out = current()
     if not is_project_name(project_name):
         reason = "a name has letters, digits, _ and -, 100 at most"
@@ -459,42 +413,27 @@ def new_command(project_name: str) -> None:
 
 @sim_command.command("resume", **help_with("thence sim resume my-run"))
 @click.argument("run")
-@click.option("--turns", type=click.IntRange(min=1), help="Another number of turns at most.")
-@_model_options
+@_turns_option
+@_calls_option
+@_cost_option
 @output_options
-def resume_command(
-    run: str, turns: int | None, max_calls: int | None, max_cost: float | None
-) -> int:
+def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
     """Play a run on where a kill, Ctrl-C or a failure ended it.
 
     RUN is a run's id or its folder. It begins at the newest checkpoint; what it comes to again must
     be as it was recorded. Answers that were recorded are not asked for again. Nothing is done for a
     run that is completed, unless --turns is given.
     """
-    from thence.cli.shared.locate import find_log
-    from thence.sim.recorded import RecordedRun
-    from thence.sim.replay import resume
-
     out = current()
     folder = find_log(out, run)
     with RecordedRun(folder) as recorded:
         result = recorded.result
-    if turns is None and result.get("status") == "completed":
+    if max_turns is None and result.get("status") == "completed":
         reason = result.get("reason", "its end was reached")
         text = f"run {recorded.run_id} is completed: {reason}; nothing is left to play"
         out.result(result, [text, f"next: thence sim resume {run} --turns NUMBER"])
         return 0
-    return _played(
-        out,
-        lambda show, wait: resume(
-            folder,
-            max_turns=turns,
-            max_calls=max_calls,
-            max_cost=max_cost,
-            on_turn=show,
-            on_wait=wait,
-        ),
-    )
+    return _played(out, resume, folder, max_turns=max_turns, **limits)
 
 
 @sim_command.command("cassette", **help_with("thence sim cassette my-run --output answers.jsonl"))
@@ -507,9 +446,7 @@ def cassette_command(run: str, file: str) -> None:
     RUN is a run's id or its folder. `thence sim run SCENARIO --cassette FILE` plays with them, and
     needs no key and no network.
     """
-    from thence.cli.shared.locate import find_log
     from thence.sim.asking import write_cassette
-    from thence.sim.outcomes import read_outcomes
 
     out = current()
     count = write_cassette(read_outcomes(find_log(out, run)).values(), Path(file))
@@ -525,14 +462,6 @@ def replay_command(run: str) -> int:
     RUN is a run's id or its folder. Nothing is written, and nothing outside is asked. Exit code 1
     if an event differs; the first one is named.
     """
-    import msgspec
-
-    from thence.cli import FAILED
-    from thence.cli.shared.locate import find_log
-    from thence.cli.shared.progress import progress, send_records_to_stderr
-    from thence.sim.replay import replay
-    from thence.sim.run import TurnProgress
-
     out = current()
     folder = find_log(out, run)
     with progress(out) as display:
@@ -551,6 +480,25 @@ def replay_command(run: str) -> int:
     return FAILED if replayed.step else 0
 
 
+def _pairs(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, object]:
+    """Returns NAME=VALUE pairs; a value is JSON, or else, for --set, a text as it stands."""
+    pairs: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", context, parameter)
+        try:
+            pairs[name] = json.loads(value)
+        except ValueError:
+            if parameter.name == "decide":
+                reason = f"{value!r} is no JSON; write '{{\"action_type\": …}}' or null"
+                raise click.BadParameter(reason, context, parameter) from None
+            pairs[name] = value
+    return pairs
+
+
 @sim_command.command(
     "branch", **help_with("thence sim branch my-run --at 12 --set place.Mill.price_grain=9.5")
 )
@@ -558,79 +506,38 @@ def replay_command(run: str) -> int:
 @click.option("--at", type=click.IntRange(min=0), required=True, help="The last turn in common.")
 @click.option(
     "--set",
-    "values",
+    callback=_pairs,
     metavar="SUBJECT=VALUE",
     multiple=True,
     help="A variable's value at the end of that turn, such as agent.ada.money=5.",
 )
 @click.option(
     "--decide",
-    "decisions",
+    callback=_pairs,
     metavar="STEP=ACTION",
     multiple=True,
     help="Another decision, an action as JSON, or null for none.",
 )
-@click.option("--turns", type=click.IntRange(min=1), help="Another number of turns at most.")
+@_turns_option
 @root_option
 @output_options
-def branch_command(
-    run: str,
-    at: int,
-    values: tuple[str, ...],
-    decisions: tuple[str, ...],
-    turns: int | None,
-    root: str | None,
-) -> int:
+def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
     """Play a run on from one of its turns, with something changed.
 
     RUN is a run's id or its folder. The new run has a folder of its own, and records its parent and
     the changes. `thence diff RUN NEW-RUN` shows what came of them.
     """
-    from thence.cli.shared.locate import find_log
-    from thence.sim.replay import branch
-
     out = current()
-    changes = _pairs("--set", values), _pairs("--decide", decisions)
     folder = find_log(out, run)
-    return _played(
-        out,
-        lambda show, wait: branch(
-            folder,
-            at,
-            set=changes[0],
-            decide=changes[1],
-            output_root=root or (None if folder.is_absolute() else relpath(folder / "..")),
-            max_turns=turns,
-            on_turn=show,
-            on_wait=wait,
-        ),
-    )
+    output_root = root or (None if folder.is_absolute() else relpath(folder / ".."))
+    return _played(out, branch, folder, at, output_root=output_root, **changes)
 
 
 def _played(
-    out: Output,
-    make: "Callable[[Callable[[Any], None], OnWait | None], SimulationOrchestrator]",
+    out: Output, make: Callable[..., SimulationOrchestrator], *arguments: Any, **named: Any
 ) -> int:
     """Plays the run that `make` returns, and reports its end; returns the exit code."""
-    from thence.cli.shared.progress import play, progress, report_end
-
     with progress(out) as display:
-        result = play(out, make, display)
+        make_run = partial(make, *arguments, **named)
+        result = play(out, lambda show, wait: make_run(on_turn=show, on_wait=wait), display)
     return report_end(out, result)
-
-
-def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, object]:
-    """Returns NAME=VALUE pairs; a value is JSON, or else a text as it stands."""
-    pairs: dict[str, object] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
-        try:
-            pairs[name] = json.loads(value)
-        except ValueError:
-            if option == "--decide":
-                reason = f"{value!r} is no JSON; write '{{\"action_type\": …}}' or null"
-                raise click.BadParameter(reason, param_hint=option) from None
-            pairs[name] = value
-    return pairs

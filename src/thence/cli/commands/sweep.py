@@ -11,6 +11,8 @@ import msgspec
 from thence.cli import FAILED, INTERRUPTED
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
+from thence.cli.shared.locate import find_log
+from thence.cli.shared.progress import parts_done
 from thence.cli.shared.render import counted
 
 if TYPE_CHECKING:
@@ -38,7 +40,9 @@ def _settings(
             raise click.BadParameter(f"{text!r} is not KEY=VALUE,VALUE", context, parameter)
         if key == "simulation.seed":
             raise click.BadParameter("seeds are given by --seed or --seeds", context, parameter)
-        settings.setdefault(key, []).extend(values)
+        earlier = settings.setdefault(key, [])
+        by_text = {msgspec.json.encode(value): value for value in (*earlier, *values)}
+        earlier[:] = by_text.values()  # an equal value would make the same runs again
     return settings
 
 
@@ -106,7 +110,6 @@ def sweep_command(
     and plays on those that were cut off or failed. Exit code 1 if a run failed; the others go on.
     Ray is that at RAY_ADDRESS, else one on this machine.
     """
-    from thence.cli.shared.progress import parts_done
     from thence.sim.on_ray import play_on_ray
     from thence.sim.sweep import Sweep, command_of, is_completed, play_in_processes
 
@@ -208,6 +211,4 @@ def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int
 
 def _folder(out: Output, name: str) -> Path:
     """Returns the folder of a sweep, or of a run by its folder or id."""
-    from thence.cli.shared.locate import find_log
-
     return Path(name) if (Path(name) / "plan.json").is_file() else find_log(out, name)

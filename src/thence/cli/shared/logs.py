@@ -139,7 +139,7 @@ _OPTIONS = (
         "--since",
         metavar="TIME",
         callback=_dated,
-        help="From this time on, in UTC: 1h ago, yesterday, 2026-11-20, 2026-11-20T07:13.",
+        help="From this time on, in UTC: 1h (ago), yesterday, 2026-11-20, 2026-11-20T07:13.",
     ),
     click.option(
         "--until",

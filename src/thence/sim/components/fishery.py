@@ -33,10 +33,6 @@ class FishingGround:
     hour_cost: float
     fishers: int
 
-    def grown(self, fish: float) -> float:
-        """Returns the stock after a turn in which nothing was caught."""
-        return fish + self.surplus(fish)
-
     def surplus(self, fish: float) -> float:
         """Returns the growth of a turn, which can be caught without shrinking the stock."""
         return self.growth * fish * (1 - fish / self.capacity)
@@ -221,9 +217,19 @@ class Fishery(BaseEngine):
     def apply_engine_rules(self, view: View) -> None:
         """Lets each fisher catch and sell, then the stock grow."""
         for fisher in self.fishers:
-            self._haul(view, fisher)
-            self._sell(view, fisher)
-        self._grow(view)
+            own = view.agent(fisher)
+            with view.rule("haul"):
+                luck = 1 + self.luck * view.random(f"luck/{fisher}").uniform(-1, 1)
+                own.set_within("catch", self.facts.catch(view.world["fish"], own["hours"], luck))
+            with view.rule("sell"):
+                gain = self.facts.gain(own["catch"], own["hours"])
+                own.set_within("money", round(own["money"] + gain, 2))
+        with view.rule("grow"):
+            caught = round(sum(view.agent(fisher)["catch"] for fisher in self.fishers), 2)
+            fish: float = view.world["fish"]
+            rest = max(0.0, fish - caught)
+            view.world.set_within("fish", round(rest + self.facts.surplus(rest), 2))
+            view.explain("global", "fish", "logistic_growth", {"fish": fish, "caught": caught})
 
     def check_termination(self, state: RecordedState) -> str | None:
         """Returns a reason when too few fish are left."""
@@ -231,23 +237,3 @@ class Fishery(BaseEngine):
         if fish < self.collapse_below * self.facts.capacity:
             return f"the stock collapsed: {fish:.0f} tons of fish are left"
         return None
-
-    def _haul(self, view: View, fisher: str) -> None:
-        own = view.agent(fisher)
-        with view.rule("haul"):
-            luck = 1 + self.luck * view.random(f"luck/{fisher}").uniform(-1, 1)
-            own.set_within("catch", self.facts.catch(view.world["fish"], own["hours"], luck))
-
-    def _sell(self, view: View, fisher: str) -> None:
-        own = view.agent(fisher)
-        with view.rule("sell"):
-            gain = self.facts.gain(own["catch"], own["hours"])
-            own.set_within("money", round(own["money"] + gain, 2))
-
-    def _grow(self, view: View) -> None:
-        with view.rule("grow"):
-            caught = round(sum(view.agent(fisher)["catch"] for fisher in self.fishers), 2)
-            fish: float = view.world["fish"]
-            grown = self.facts.grown(max(0.0, fish - caught))
-            view.world.set_within("fish", round(grown, 2))
-            view.explain("global", "fish", "logistic_growth", {"fish": fish, "caught": caught})

@@ -66,10 +66,6 @@ class StandingOrder(msgspec.Struct, frozen=True):
             f"{self.verb} {'to' if self.verb == 'travel' else 'at'} {self.place} until {self.until}"
         )
 
-    def is_for(self, place: str, good: str) -> bool:
-        """Reports whether the order trades a good at a place."""
-        return self.is_trade and self.place == place and self.good == good
-
     def whereabouts(self, turn: int) -> str:
         """Returns the trader's location at the end of a turn: a place, or `road`."""
         is_away = self.verb == "travel" and self.until > turn + 1
@@ -79,12 +75,11 @@ class StandingOrder(msgspec.Struct, frozen=True):
 def parse(text: str) -> StandingOrder:
     """Parses the text of an order; raises ValueError if it is none."""
     words = text.split()
-    if words and words[0] in VERBS:
-        if len(words) == 5 and words[0] in ("buy", "sell", "restock"):
-            good = "" if words[0] == "restock" else words[2]
-            return StandingOrder(words[0], words[4], int(words[1]), good)
-        if len(words) == 5:
+    if len(words) == 5 and words[0] in VERBS:
+        if words[0] in ("travel", "rest"):
             return StandingOrder(words[0], words[2], until=int(words[4]))
+        good = "" if words[0] == "restock" else words[2]
+        return StandingOrder(words[0], words[4], int(words[1]), good)
     raise ValueError(f"not an order: {text!r}")
 
 
@@ -131,10 +126,6 @@ class TradeMap:
         for road in config.spatial.roads:
             for origin, destination in (road.between, road.between[::-1]):
                 self._roads.setdefault(origin, []).append((road.turns, destination))
-
-    def has(self, place: str, good: str) -> bool:
-        """Reports whether a good is traded at a place."""
-        return (place, good) in self.markets
 
     def share(self, place: str, good: str, amount: int) -> int:
         """Returns the share of an amount that one licensed trader may take in one turn."""
@@ -240,11 +231,9 @@ class Trader(BaseAgent):
         return _trade(StandingOrder("buy", location, amount, good), cost, f", to sell at {target}")
 
     def _prices(self, observation: Observation, good: str) -> dict[str, float]:
-        """Returns the prices of a good at the trader's places."""
-        has = observation.facts.has
-        return {
-            place: _price(observation, place, good) for place in self.places if has(place, good)
-        }
+        markets = observation.facts.markets
+        places = [place for place in self.places if (place, good) in markets]
+        return {place: observation.place(place)[f"price_{good}"] for place in places}
 
     def _decide_again(
         self, observation: Observation, location: str, rejection: Rejection
@@ -256,42 +245,37 @@ class Trader(BaseAgent):
             order = StandingOrder(
                 rejection.action.action_type, location, at_most, str(payload["good"])
             )
-            return _trade(order, _price(observation, location, order.good))
+            return _trade(order, observation.place(location)[f"price_{order.good}"])
         if "provisions_needed" in facts:
             return _restock(location)
         return _rest(location, observation.turn)
 
 
-def _price(observation: Observation, place: str, good: str) -> float:
-    price: float = observation.place(place)[f"price_{good}"]
-    return price
-
-
 def _trade(order: StandingOrder, price: float, purpose: str = "") -> Action:
-    return _action(order, "trade", f"{order.text} for {price:.2f} each{purpose}")
+    return _action(order, f"{order.text} for {price:.2f} each{purpose}")
 
 
 def _travel(trade_map: TradeMap, location: str, to: str, turn: int, purpose: str) -> Action:
     turns = trade_map.distance(location, to)
-    order = StandingOrder("travel", to, until=turn + turns)
     unit = "turn" if turns == 1 else "turns"
-    return _action(order, "travel", f"travel to {to}, {turns} {unit}, {purpose}")
+    order = StandingOrder("travel", to, until=turn + turns)
+    return _action(order, f"travel to {to}, {turns} {unit}, {purpose}")
 
 
 def _rest(location: str, turn: int) -> Action:
-    order = StandingOrder("rest", location, until=turn + 2)
-    return _action(order, "rest", order.text)
+    return _action(StandingOrder("rest", location, until=turn + 2))
 
 
 def _restock(location: str) -> Action:
-    order = StandingOrder("restock", location, _FULL_PROVISIONS)
-    return _action(order, "restock", order.text)
+    return _action(StandingOrder("restock", location, _FULL_PROVISIONS))
 
 
-def _action(order: StandingOrder, decision_type: str, text: str) -> Action:
+def _action(order: StandingOrder, text: str = "") -> Action:
+    """Returns the action that gives an order, told by a text or by the order's own."""
     names = ("place", "good", "amount", "until")
     fields = {name: value for name in names if (value := getattr(order, name))}
-    return Action(order.verb, fields, decision=text, decision_type=decision_type)
+    kind = "trade" if order.is_trade else order.verb
+    return Action(order.verb, fields, decision=text or order.text, decision_type=kind)
 
 
 class TradeInspector(BaseValidator):
@@ -364,29 +348,42 @@ class TradeNetwork(BaseEngine):
     def apply_engine_rules(self, view: View) -> None:
         """Fills and pays orders, moves traders, then updates the markets."""
         for trader, goods in self.facts.traders.items():
-            self._fill(view, trader)
-            self._pay(view, trader)
-            for good in goods:
-                self._load(view, trader, good)
-            self._eat(view, trader)
-            self._move(view, trader)
+            self._follow_order(view, trader, goods)
         for market in self.facts.markets.values():
             self._trade(view, market)
-            self._price(view, market)
 
-    def _fill(self, view: View, trader: str) -> None:
-        """Sets the amount of a standing order that can be filled: units, or provisions."""
+    def _follow_order(self, view: View, trader: str, goods: Iterable[str]) -> None:
+        """Sets how much of a standing order can be filled, and what comes of it."""
         own = view.agent(trader)
         with view.rule("fill"):
-            order = parse(own["order"])
-            own.set_within("filled", self._available(view, trader, order))
+            own.set_within("filled", self._available(view, trader, parse(own["order"])))
+        with view.rule("pay"):
+            order, cost = parse(own["order"]), 0.0
+            if order.verb == "restock":
+                cost = own["filled"] * self.meal_price
+            elif order.is_trade and (order.place, order.good) in self.facts.markets:
+                price = view.place(order.place)[f"price_{order.good}"]
+                cost = own["filled"] * price * (1 if order.verb == "buy" else -1)
+            own.set_within("money", round(own["money"] - cost, 2))
+        for good in goods:
+            with view.rule("load"):
+                order, change = parse(own["order"]), 0
+                if order.is_trade and order.good == good:
+                    change = own["filled"] * (1 if order.verb == "buy" else -1)
+                own.set_within(good, own[good] + change)
+        with view.rule("eat"):
+            bought = own["filled"] if parse(own["order"]).verb == "restock" else 0
+            own.set_within("provisions", max(0, own["provisions"] - 1) + bought)
+        with view.rule("move"):
+            own["location"] = parse(own["order"]).whereabouts(view.turn)
 
     def _available(self, view: View, trader: str, order: StandingOrder) -> int:
+        """Returns the units, or provisions, that an order can have now."""
         own = view.agent(trader)
         if order.verb == "restock":
             meals = int(own["money"] / self.meal_price)
             return min(order.amount, meals)
-        if not (order.is_trade and self.facts.has(order.place, order.good)):
+        if not (order.is_trade and (order.place, order.good) in self.facts.markets):
             return 0
         market = view.place(order.place)
         stock: int = market[f"stock_{order.good}"]
@@ -399,58 +396,21 @@ class TradeNetwork(BaseEngine):
         affordable = int(own["money"] / price)
         return min(order.amount, share, affordable)
 
-    def _pay(self, view: View, trader: str) -> None:
-        own = view.agent(trader)
-        with view.rule("pay"):
-            order, cost = parse(own["order"]), 0.0
-            if order.verb == "restock":
-                cost = own["filled"] * self.meal_price
-            elif order.is_trade and self.facts.has(order.place, order.good):
-                price = view.place(order.place)[f"price_{order.good}"]
-                cost = own["filled"] * price * (1 if order.verb == "buy" else -1)
-            own.set_within("money", round(own["money"] - cost, 2))
-
-    def _load(self, view: View, trader: str, good: str) -> None:
-        own = view.agent(trader)
-        with view.rule("load"):
-            order, change = parse(own["order"]), 0
-            if order.is_trade and order.good == good:
-                change = own["filled"] * (1 if order.verb == "buy" else -1)
-            own.set_within(good, own[good] + change)
-
-    def _eat(self, view: View, trader: str) -> None:
-        own = view.agent(trader)
-        with view.rule("eat"):
-            bought = own["filled"] if parse(own["order"]).verb == "restock" else 0
-            own.set_within("provisions", max(0, own["provisions"] - 1) + bought)
-
-    def _move(self, view: View, trader: str) -> None:
-        own = view.agent(trader)
-        with view.rule("move"):
-            own["location"] = parse(own["order"]).whereabouts(view.turn)
-
     def _trade(self, view: View, market: Market) -> None:
-        """Subtracts bought units from a market's stock, adds sold and produced ones."""
+        """Takes bought units from a market's stock, adds sold and produced ones, sets the price."""
         place_view, name = view.place(market.place), f"stock_{market.good}"
         with view.rule("trade"):
             sold = 0
             for trader in self.facts.licensed[market.place, market.good]:
                 own = view.agent(trader)
                 order = parse(own["order"])
-                if order.is_for(market.place, market.good):
+                if order.is_trade and (order.place, order.good) == (market.place, market.good):
                     sold += own["filled"] * (1 if order.verb == "sell" else -1)
             stock = place_view[name]
             chance = view.random(f"make/{market.place}/{market.good}").random()
             place_view.set_within(name, stock + sold + market.made(stock, chance))
-
-    def _price(self, view: View, market: Market) -> None:
-        place_view = view.place(market.place)
         with view.rule("price"):
-            stock = place_view[f"stock_{market.good}"]
-            place_view[f"price_{market.good}"] = market.price(stock)
-            view.explain(
-                f"place/{market.place}",
-                f"price_{market.good}",
-                "price_of_stock",
-                {"stock": stock, "usual_stock": market.usual_stock, "base": market.base_price},
-            )
+            stock, price = place_view[name], f"price_{market.good}"
+            place_view[price] = market.price(stock)
+            values = {"stock": stock, "usual_stock": market.usual_stock, "base": market.base_price}
+            view.explain(f"place/{market.place}", price, "price_of_stock", values)

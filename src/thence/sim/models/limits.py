@@ -46,10 +46,8 @@ class RequestLimits:
         self._moments = _MOMENTS.pack(0.0, 0.0)  # from which requests and tokens are due
         self._owed_tokens = 0  # answered, and not in the moments yet
         requests, tokens = settings.requests_per_minute, settings.tokens_per_minute
-        self._request_s, self._token_s = (
-            60 / requests if requests else 0.0,
-            60 / tokens if tokens else 0.0,
-        )
+        self._request_s = 60 / requests if requests else 0.0
+        self._token_s = 60 / tokens if tokens else 0.0
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
