@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.agents.firing import events, git, hook, log_in
 from tests.cli.installed import Ended
-from tests.cli.installed import thence as run
+from tests.cli.warm import warm as run
 
 OTHERS = """{
     "model": "m-1",

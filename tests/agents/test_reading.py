@@ -8,7 +8,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from tests.agents.firing import WAIT_S, fire, hook, log_in
 from tests.cli.installed import THENCE, begin
-from tests.cli.installed import thence as run
+from tests.cli.warm import warm as run
 
 import thence
 

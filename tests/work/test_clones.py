@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import thence
+from tests.cli.warm import warm as thence
 from tests.work.boards import NAMED, clone, done, on_remote, shared_lines
 from tests.work.repositories import content, git, make_repository
 

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from tests.cli.installed import thence
+from tests.cli.warm import warm as thence
 from tests.cli.work.projects import done, planned
 from tests.work.boards import NAMED, on_remote, shared_lines
 from tests.work.repositories import git

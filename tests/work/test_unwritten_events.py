@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import thence
+from tests.cli.warm import warm
 from tests.work.boards import NAMED
 from tests.work.repositories import commit, git, make_repository
 
@@ -38,7 +39,8 @@ def project(tmp_path):
 
 
 def work(folder, *arguments, **more):
-    ended = thence("work", *arguments, "--json", cwd=folder, **more)
+    run = thence if more else warm
+    ended = run("work", *arguments, "--json", cwd=folder, **more)
     return ended, json.loads(ended.out)
 
 
@@ -77,7 +79,7 @@ def unwritten(folder, *command):
 
 
 def events_of(folder):
-    ended = thence("log", "--json", cwd=folder)
+    ended = warm("log", "--json", cwd=folder)
     return [json.loads(line) for line in ended.out.splitlines()]
 
 

@@ -89,7 +89,7 @@ def timestamp_of(moment: datetime) -> str:
             cause=f"{moment.isoformat()} has no time zone",
             hint="use datetime.now(timezone.utc)",
         )
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 # the form of an event's own time, and of nearly every text read here

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from tests.cli.installed import THENCE, thence
+from tests.cli.installed import THENCE
+from tests.cli.warm import warm as thence
 from tests.cli.work.orchestra import DO, SLUG, orchestrate
 from tests.cli.work.three_packages import done, work
 from tests.work.repositories import commit, git
