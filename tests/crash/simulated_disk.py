@@ -91,16 +91,6 @@ class SimulatedDisk(Disk):
     def open_read(self, path: Path) -> int:
         return self._descriptor(self._file_at(path), False)
 
-    def open_existing(self, path: Path) -> int | None:
-        place = str(path)
-        if place not in self._paths and place not in self._folders:
-            return None  # without the error that tells of it
-        return self.open_read(path)
-
-    def read_whole(self, path: Path) -> bytes | None:
-        file = self._paths.get(str(path))
-        return super().read_whole(path) if file is None else self._files[file][-1]
-
     def close(self, descriptor: int) -> None:
         opened = self._opened(descriptor)
         del self._open[descriptor]
