@@ -10,7 +10,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
     "inner": (45931, 194),
-    "work": (18856, 78),
+    "work": (18858, 78),
     "team": (16756, 90),
 }
 

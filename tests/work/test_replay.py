@@ -181,6 +181,16 @@ def test_what_says_nothing_usable_is_passed_over_and_told(event_type, payload, r
     assert as_json(board) == before
 
 
+def test_move_to_review_without_what_was_handed_in_leaves_nothing_of_an_earlier_one():
+    clone = planned()
+    clone.move("WP01", "doing", "for_review")
+    clone.tell("WPReviewed", {"wp_id": "WP01", "commit": "a" * 40, "base": "b" * 40})
+    clone.move("WP01", "for_review", "doing")
+    assert fold(clone.events).package(SLUG, "WP01").reviewed is not None
+    clone.move("WP01", "doing", "for_review")  # and the disk is full, or the program killed
+    assert fold(clone.events).package(SLUG, "WP01").reviewed is None
+
+
 def test_code_that_landed_counts_until_its_package_leaves_done_and_names_no_option_of_git():
     clone = planned()
     commit, base, patch = (letter * 40 for letter in "abc")

@@ -212,6 +212,8 @@ def _apply_move(event: ReplayedEvent) -> str | PackageFold | None:
     facts["open_claim"] = event.header.event_id if event.header.begins else None
     facts["landed"] = None
     package.set_by["lane"] = event.header.event_id
+    if new == FOR_REVIEW:  # what is handed in follows, unless that could not be written
+        facts["reviewed"] = None
     if new not in (DONE, REJECTED):
         event.feature.facts.pop("is_completed", None)
     if new == DOING and previous == DONE:
