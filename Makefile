@@ -5,8 +5,7 @@ COMMA := ,
 SPACE := $(EMPTY) $(EMPTY)
 VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
-# many a test waits for processes and the disk, so that three, and four of the rest, keep two
-# processors busy
+# many a test waits for processes and the disk, so that three keep two processors busy
 WORKERS ?= 3
 ARGS ?=
 # empty counts as unset: what one run has compiled of the tests, the next one need not compile
@@ -27,12 +26,11 @@ setup-dev: ## the same with what developing needs besides
 demo: setup ## see it work
 	@$(VENV)/thence demo
 
-TESTS = $(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup
+TESTS := $(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup
 
 test: setup-dev ## a person's tests, in 3 minutes: every promise, then the cheapest of the rest
 	@$(TESTS) --tier=person $(ARGS)
 
-test-all: WORKERS = 4
 test-all: ## the rest of the tests, and all examples of each property; those of Ray need 250 MB
 	@sh tools/bootstrap.sh dev ray
 	@$(TESTS) --tier=rest $(ARGS)
