@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,6 @@ from tests.server.team.stranger import Client
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
 from thence.server.team.engines import make_database, open_database
-from thence.server.team.invitations import Invitations
 from thence.server.team.logins import hashed
 
 PASSWORD = "correct horse"
@@ -73,14 +71,6 @@ class TeamServer:
         finally:
             database.close()
 
-    @contextmanager
-    def invitations(self) -> Iterator[Invitations]:
-        database = open_database(self.place)
-        try:
-            yield Invitations(database, hashed, time.time)
-        finally:
-            database.close()
-
     def client(self, user: str | None = None) -> Client:
         found = Client(self.url)
         if user is not None:
@@ -114,6 +104,18 @@ def team_server(
         yield made
     finally:
         made.end()
+
+
+@contextmanager
+def second_server(first: TeamServer) -> Iterator[TeamServer]:
+    """Runs another server on the database in PostgreSQL of one that runs."""
+    assert isinstance(first.place, str)
+    other = TeamServer(first.data.with_name("second"), first.place)
+    other.start()
+    try:
+        yield other
+    finally:
+        other.end()
 
 
 @contextmanager
