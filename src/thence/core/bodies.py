@@ -128,6 +128,12 @@ def first_key(pointer: str) -> str:
     return _parts(pointer)[0]
 
 
+def has_place(payload: dict[str, Any], pointer: str) -> bool:
+    """Reports whether a pointer leads to a text or a list, which a body may be the whole of."""
+    holder, key = _place(payload, pointer)
+    return holder is not None and isinstance(holder[key], str | list)
+
+
 def _parts(pointer: str) -> list[str]:
     return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]] or [""]
 

@@ -3,7 +3,7 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -37,12 +37,20 @@ class TeamServer:
         address = ["--database", self.place] if isinstance(self.place, str) else []
         return ["--data", str(self.data), *address]
 
-    def start(self, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL) -> None:
+    def start(
+        self,
+        *arguments: str,
+        stderr: IO[bytes] | int = subprocess.DEVNULL,
+        first: Callable[[], None] | None = None,
+    ) -> None:
+        """Starts it; `first` is called in its process before."""
         argv = [str(THENCE), "server", "run", *self.options, "--port", "0", "--json"]
         if self.files_max:
             argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$@"', "sh", *argv]
         piped = {"stdout": subprocess.PIPE, "stderr": stderr}
-        self.process = subprocess.Popen([*argv, *arguments], env=environment(**self.env), **piped)
+        self.process = subprocess.Popen(
+            [*argv, *arguments], env=environment(**self.env), preexec_fn=first, **piped
+        )
         assert self.process.stdout is not None
         self.url = json.loads(self.process.stdout.readline())["url"]
 

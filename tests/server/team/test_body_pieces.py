@@ -411,7 +411,7 @@ def test_damage_of_pieces_is_told(writer: Writer) -> None:
     assert store.bodies(log).asked(body_pieces.damage) == ""
     changes = (
         ("UPDATE body_pieces SET data = :data WHERE size > 2710", {"data": b"nope"}, "not what"),
-        ("DELETE FROM body_pieces WHERE size > 2710 RETURNING 1", {"data": b""}, "missing"),
+        ("DELETE FROM body_pieces WHERE size > 2710 RETURNING 1", {"data": b""}, "is lost"),
     )
     for change, params, words in changes:
         with database.writing() as connection:
