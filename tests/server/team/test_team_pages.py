@@ -201,7 +201,7 @@ def test_person_logs_in_by_the_form_in_a_browser(red: TeamServer, tmp_path: Path
             document.getElementById("password").value = "{PASSWORD}";
             document.querySelector("form").requestSubmit();
         """)
-        tab.wait_for(_id(line(1)))
+        tab.wait_for("2026-11-20 07:13:00.123")
 
 
 @pytest.mark.promise("S10a")
