@@ -1,6 +1,7 @@
 """The engine: one round between a log and a server, whatever comes back."""
 
 import sqlite3
+from contextlib import closing
 from itertools import count
 from random import Random
 from zlib import crc32
@@ -389,19 +390,19 @@ def test_server_that_lost_what_was_brought_is_noticed_though_others_brought_as_m
 
 
 def test_search_for_undelivered_lines_reads_no_others():
-    database = sqlite3.connect(":memory:")
-    for statement in statements("outbox.sql", "thence.sync"):
-        database.execute(statement)
-    for sql, values in (
-        (outbox._WAITING, (0, -1, -1, 5)),
-        (outbox._PENDING, ()),
-        (outbox._PARKED, ()),
-        (outbox._PARKED_COUNT, ()),
-        (outbox._DELIVER, ("", 0, b"")),
-    ):
-        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
-        assert [step for step in plan if step.startswith("SEARCH lines USING")], plan
-        assert not [step for step in plan if step.startswith("SCAN lines")], plan
+    with closing(sqlite3.connect(":memory:")) as database:
+        for statement in statements("outbox.sql", "thence.sync"):
+            database.execute(statement)
+        for sql, values in (
+            (outbox._WAITING, (0, -1, -1, 5)),
+            (outbox._PENDING, ()),
+            (outbox._PARKED, ()),
+            (outbox._PARKED_COUNT, ()),
+            (outbox._DELIVER, ("", 0, b"")),
+        ):
+            plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+            assert [step for step in plan if step.startswith("SEARCH lines USING")], plan
+            assert not [step for step in plan if step.startswith("SCAN lines")], plan
 
 
 @pytest.mark.promise("S12")
