@@ -62,45 +62,6 @@ def test_interrupted_copy_leaves_what_was_there(
     assert is_whole(kept)
 
 
-# the opening of the other server, lines, what a log has beside them, the comparison
-@pytest.mark.parametrize(
-    ("call", "count"), [("open_database", 2), ("_append", 1), ("_replace", 3), ("_contents", 4)]
-)
-def test_interrupted_copy_of_a_team_goes_on_when_it_is_typed_again(
-    kept: Path, tmp_path: Path, call: str, count: int
-) -> None:
-    assert thence("server", "init", "--data", "other", cwd=tmp_path).code == 0
-    words = ("server", "copy", tmp_path / "other", "--team", "red", "--data", "data")
-    ended = in_python(SIGNALLED, call, count, signal.SIGINT, *words, cwd=kept)
-    assert (ended.code, ended.out, ended.err) == (130, "", "interrupted\n")
-    assert is_whole(kept)
-    again = thence(*words, "--json", cwd=kept)
-    assert (again.code, again.json["events"]) == (0, EVENTS), again.err
-    contents = thence("server", "verify", "--data", "other", "--json", cwd=tmp_path)
-    assert contents.json["events"] == EVENTS
-
-
-# before it is kept, amid its transaction, before it is told
-@pytest.mark.parametrize(
-    ("call", "count", "is_kept"),
-    [("token_urlsafe", 1, False), ("writing", 2, False), ("record", 1, True)],
-)
-def test_interrupted_invitation_is_kept_or_not_and_can_be_made_again(
-    kept: Path, call: str, count: int, *, is_kept: bool
-) -> None:
-    def command(*words: object) -> Ended:
-        return thence("server", "invitation", *words, "--data", "data", "--json", cwd=kept)
-
-    words = ("server", "invitation", "add", call, "--team", "red", "--data", "data")
-    ended = in_python(SIGNALLED, call, count, signal.SIGINT, *words, cwd=kept)
-    assert (ended.code, ended.out, ended.err) == (130, "", "interrupted\n")
-    listed = [row["name"] for row in command("list").json["invitations"]]
-    assert listed == [call] * is_kept
-    assert command("add", call, "--team", "red").json["token"]
-    assert command("revoke", call).code == 0
-    assert command("list").json["invitations"] == []
-
-
 @pytest.mark.promise("S12")
 @pytest.mark.parametrize("call", ["link", "replace"])
 def test_restore_that_was_killed_leaves_a_whole_database(

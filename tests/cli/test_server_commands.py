@@ -1,6 +1,7 @@
 """The commands of `thence server` as a user has them."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.installed import THENCE, Ended, environment, is_three_lines, ran, thence
 from tests.server.team.lines import lines
 from tests.server.team.listener import closing_code, listening
 from tests.server.team.stranger import Client
@@ -51,6 +52,45 @@ def test_server_is_made_once_and_begun_and_a_user_is_added_beside_it(tmp_path: P
         assert client.page("log").status == 401
     finally:
         assert running.end(signal.SIGINT) == 130
+
+
+@pytest.mark.promise("S12")
+def test_whatever_a_server_makes_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    """A log of the same user stays as its umask says; only what the server makes is closed."""
+    words = ("server", "--data", "data", "--json")
+
+    def open_to_all() -> None:
+        os.umask(0)
+
+    def command(name: str, *arguments: str) -> Ended:
+        ended = ran(THENCE, words[0], name, *arguments, *words[1:], cwd=tmp_path, first=open_to_all)
+        assert ended.code == 0, ended.err
+        return ended
+
+    def open_files() -> list[str]:
+        paths = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
+        modes = [(path, stat.S_IMODE(path.lstat().st_mode)) for path in paths]
+        return [f"{path} {mode:o}" for path, mode in modes if mode & 0o077]
+
+    command("init")
+    password = command("user", "add", "ada").json["password"]
+    assert (tmp_path / "data/audit/events.jsonl").exists()
+    assert open_files() == []
+    running = TeamServer(tmp_path / "data")
+    running.start(first=open_to_all)
+    try:
+        client = Client(running.url)
+        client.log_in("ada", password)
+        assert client.statuses("log", lines(2)) == ["success"] * 2
+        assert client.ask("GET", "/logs/log/events").status == 200
+        command("backup", "copy.db")
+        assert (tmp_path / "data/teams/team/log/events.jsonl").exists()
+        assert open_files() == []
+    finally:
+        running.end()
+    command("restore", "copy.db")
+    assert open_files() == []
+    assert stat.S_IMODE((tmp_path / "copy.db").stat().st_mode) == 0o600
 
 
 @pytest.mark.promise("P6")

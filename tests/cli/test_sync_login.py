@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 from tests.cli.installed import Ended, is_three_lines, on_terminal, thence
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
-from tests.sync.http_servers import JSON
 from tests.sync.http_servers import TeamServer as WireServer
 from tests.sync.plain_server import PlainServer
 
@@ -102,60 +100,3 @@ def test_lost_answer_to_a_new_password_says_that_either_may_hold(tmp_path: Path)
         ended = machine.log_in(server.url, *options, stdin=f"blue whale\n{NEW}\n")
         assert (ended.code, is_three_lines(ended.err)) == (1, True)
         assert "the new password or the former one" in ended.err
-
-
-@pytest.mark.promise("S12")
-def test_invited_person_logs_in_by_the_token_once(tmp_path: Path, server: TeamServer) -> None:
-    admin, machine = Machine(tmp_path / "admin"), Machine(tmp_path / "mine")
-    data = ("--data", str(server.data))
-    add = ("server", "invitation", "add", "ida", "--team", "red", "--expires", "2d", *data)
-    token = admin(*add, "--json").json["token"]
-    listed = admin("server", "invitation", "list", *data)
-    assert listed.lines[0].startswith("ida  red  writer  until 20")
-    assert token not in listed.out + listed.err
-    accept = ("--invitation", token)
-    assert machine.log_in(server.url, *accept, stdin="short\n").code == 1
-    ended = machine.log_in(server.url, *accept, "--json", stdin=f"{NEW}\n")
-    assert ended.json == {"server": server.url, "username": "ida", "team": "red"}
-    assert NEW not in machine.credentials()
-    assert token not in machine.credentials()
-    again = machine.log_in(server.url, *accept, stdin=f"{NEW}\n")
-    assert (again.code, is_three_lines(again.err)) == (1, True)
-    assert token not in again.err
-    assert admin("server", "invitation", "list", *data, "--json").json == {"invitations": []}
-    assert server.client().log_in("ida", NEW)["team_slug"] == "red"
-    both = machine.log_in(server.url, *accept, "--username", "ida", stdin=f"{NEW}\n")
-    assert both.code == 2
-
-
-def test_invitations_are_shown_once_revoked_and_refused_for_users(tmp_path: Path) -> None:
-    admin = Machine(tmp_path / "admin")
-    admin("server", "init")
-    added = admin("server", "invitation", "add", "ada", "--role", "reader")
-    assert added.lines[0].startswith("ada is invited to team with the role reader until 20")
-    assert added.lines[1].startswith("command: thence sync login URL --invitation ")
-    assert "the server keeps a hash" in added.err
-    assert admin("server", "invitation", "revoke", "ada").code == 0
-    admin("server", "user", "add", "ada")
-    for arguments in (
-        ("add", "ada"),
-        ("add", "a b"),
-        ("revoke", "ada"),
-        ("add", "x", "--team", "z"),
-    ):
-        ended = admin("server", "invitation", *arguments)
-        assert (ended.code, is_three_lines(ended.err)) == (1, True), ended.err
-    assert admin("server", "invitation", "add", "bob", "--expires", "31d").code == 2
-    assert admin("server", "run", "--url", "thence.example", "--port", "0").code == 2
-
-
-def test_answer_that_names_no_user_is_no_login(tmp_path: Path) -> None:
-    with WireServer(PlainServer) as server:
-        tokens = {"access": "a", "refresh": "r", "access_lifetime": 1, "refresh_lifetime": 1}
-        for name in ("", "a\x1b[31m", "../x"):
-            body = msgspec.json.encode({**tokens, "username": name})
-            server.overrides["/api/v1/invitations/"] = (200, JSON, body)
-            ended = Machine(tmp_path / f"m{len(name)}").log_in(
-                server.url, "--invitation", "x", stdin=f"{NEW}\n"
-            )
-            assert (ended.code, "it names no user" in ended.err) == (1, True)

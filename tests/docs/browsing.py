@@ -139,36 +139,47 @@ def _running(options: Sequence[str]) -> Iterator[None]:
             process.wait()
 
 
-def wait_for_text(text: str, address: str, profile: Path) -> None:
-    """Waits until a browser that began at an address shows a text, through the pages between.
+class Tab:
+    """The page of a browser, which is asked over its DevTools.
 
-    The browser is asked over its DevTools: its own `--dump-dom` may end amid a change of pages,
-    and prints nothing then.
+    The browser's own `--dump-dom` may end amid a change of pages, and prints nothing then.
     """
-    options = [*_OPTIONS, f"--user-data-dir={profile}", "--remote-debugging-port=0"]
-    with _running([*options, address]):
+
+    def __init__(self, port_file: Path) -> None:
+        self._port_file = port_file
+
+    def wait_for(self, text: str) -> None:
+        """Waits until the page shows a text, through the pages between."""
         end_s = time.monotonic() + SAYS_S
         shown = ""
         while text not in shown:
             assert time.monotonic() < end_s, f"{text!r} is not in {shown!r}"
             time.sleep(LOOK_EVERY_S)
-            shown = _shown(profile / "DevToolsActivePort")
+            shown = self.run("document.body.innerText")
+
+    def run(self, script: str) -> str:
+        """Returns what a script comes to as a text; empty while there is no page."""
+        try:
+            port = self._port_file.read_text().split()[0]
+            with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=ENDS_S) as answer:
+                targets = json.load(answer)
+            page = next(target for target in targets if target["type"] == "page")
+            with connect(page["webSocketDebuggerUrl"], open_timeout=ENDS_S, proxy=None) as channel:
+                params = {"expression": script, "returnByValue": True}
+                call = {"id": 1, "method": "Runtime.evaluate", "params": params}
+                channel.send(json.dumps(call))
+                said = json.loads(channel.recv(timeout=ENDS_S))
+            return str(said["result"]["result"].get("value", ""))
+        except (OSError, LookupError, ValueError, StopIteration, WebSocketException):
+            return ""  # it begins, or is between two pages
 
 
-def _shown(port_file: Path) -> str:
-    """Returns the text of a browser's page; empty while there is none."""
-    try:
-        port = port_file.read_text().split()[0]
-        with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=ENDS_S) as answer:
-            targets = json.load(answer)
-        page = next(target for target in targets if target["type"] == "page")
-        with connect(page["webSocketDebuggerUrl"], open_timeout=ENDS_S, proxy=None) as channel:
-            asked = {"expression": "document.body.innerText", "returnByValue": True}
-            channel.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": asked}))
-            said = json.loads(channel.recv(timeout=ENDS_S))
-        return str(said["result"]["result"].get("value", ""))
-    except (OSError, LookupError, ValueError, StopIteration, WebSocketException):
-        return ""  # it begins, or is between two pages
+@contextmanager
+def browsing(address: str, profile: Path) -> Iterator[Tab]:
+    """Runs a browser that begins at an address until the block ends."""
+    options = [*_OPTIONS, f"--user-data-dir={profile}", "--remote-debugging-port=0"]
+    with _running([*options, address]):
+        yield Tab(profile / "DevToolsActivePort")
 
 
 def _found() -> str | None:

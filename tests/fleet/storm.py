@@ -1,32 +1,32 @@
-"""A storm: replicas of one log in programs, a server's processes and a bad network, all killed.
+"""A storm: replicas of one log in programs, one or two servers and a bad network, all killed.
 
 The programs append, and sync by a proxy that cuts, doubles, garbles and delays; others push to the
-server and listen there. A program, a process of the server, all of it and PostgreSQL are killed in
-an order of chance. `python -m tests.fleet.storm REPLICAS SECONDS [SEED]` plays it on each engine.
+server and listen there, on PostgreSQL at either of two servers. A program, a server and PostgreSQL
+are killed in an order of chance. `python -m tests.fleet.storm REPLICAS SECONDS [SEED]` plays it on
+each engine.
 """
 
 import http.client
-import os
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from itertools import cycle
 from pathlib import Path
 from random import Random, randrange
 from threading import Event, Thread
 
 import httpx2
 from tests.fleet.fleet import ids_of, lines_of
-from tests.processes import children
 from tests.server.listening import frames, until
 from tests.server.postgres import Cluster, cluster
 from tests.server.team.lines import lines
 from tests.server.team.listener import listening
 from tests.server.team.stranger import Client, split
-from tests.server.team.team_server import TeamServer, team_server
+from tests.server.team.team_server import TeamServer, second_server, team_server
 from tests.sync.programs import Program
 from tests.sync.proxy import DOWN, UP, Fault, Proxy
 from websockets.exceptions import WebSocketException
@@ -38,7 +38,6 @@ from thence.server.team.store import Store
 
 LOG = "orders"
 PROGRAMS = 4
-WORKERS = ("--workers", "2")
 NODES = ("00000000aaaa", "00000000bbbb")
 SIZE = 5
 # this part of the connections has a fault within so many bytes; the first of all are not garbled:
@@ -121,15 +120,22 @@ class Streamed(Stranger):
 
 
 class Storm:
-    """A storm on a server that runs with `replicas` behind a proxy; close it."""
+    """A storm on servers of one database, the first with `replicas` behind a proxy; close it."""
 
     def __init__(
-        self, server: TeamServer, proxy: Proxy, replicas: int, seed: int, own: Cluster | None
+        self,
+        servers: Sequence[TeamServer],
+        proxy: Proxy,
+        replicas: int,
+        seed: int,
+        own: Cluster | None,
     ):
         self.chance, self._network = Random(seed), Random(seed)
         self.counts: Counter[str] = Counter()
         self.ended = Event()
-        self._server, self._proxy, self._own = server, proxy, own
+        self._servers, self._proxy, self._own = servers, proxy, own
+        self._next = cycle(servers)
+        server = servers[0]
         self._ends_s = ENDS_S + replicas * OF_REPLICA_S
         self._access = server.client("ada").access
         assert self.client().statuses(LOG, lines(1)) == ["success"]
@@ -144,14 +150,14 @@ class Storm:
         self._listeners = [Hinted(self, "hinted"), Streamed(self, "streamed")]
 
     def client(self) -> Client:
-        """Returns a client of the server as it runs now, without the proxy."""
-        client = Client(self._server.url)
+        """Returns a client of one server after the other as they run now, without the proxy."""
+        client = Client(next(self._next).url)
         client.access = self._access
         return client
 
     def rage(self, storm_s: float) -> None:
         """Kills one after another, each kind once before any again, for some seconds and longer."""
-        kinds = [self.program, self.worker, self.server, *([self.postgres] if self._own else [])]
+        kinds = [self.program, self.server, *([self.postgres] if self._own else [])]
         self._proxy.begin(None, self._fault)
         end_s = time.monotonic() + storm_s
         while not self.counts or time.monotonic() < end_s:
@@ -180,17 +186,11 @@ class Storm:
         program.kill()
         program.start()
 
-    def worker(self) -> None:
-        os.kill(self.chance.choice(children(self._server.process.pid)), signal.SIGKILL)
-
     def server(self) -> None:
-        workers = children(self._server.process.pid)
-        self._server.end(signal.SIGKILL)
-        for process in workers:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        self._server.start(*WORKERS)
-        self._proxy.server = self._server.url
+        server = self.chance.choice(self._servers)
+        server.end(signal.SIGKILL)
+        server.start()
+        self._proxy.server = self._servers[0].url
 
     def postgres(self) -> None:
         self._own.end(signal.SIGQUIT)
@@ -205,13 +205,14 @@ class Storm:
         self.work()  # by the connections that all have now
         with suppress(AssertionError):
             self._wait(lambda: not self.faults())
-            self.push(self._senders[:1])  # to one process, and those at others hear of it
+            self.push(self._senders[:1])  # to one server, and those at the other hear of it
             self._wait(lambda: not self.faults())
         faults = self.faults()
         for program in self._programs:
             program.end()
         self.ended.set()
-        faults += ["the server ended badly"] * bool(self._server.end())
+        codes = [server.end() for server in self._servers]
+        faults += ["a server ended badly"] * any(codes)
         for stranger in (*self._senders, *self._listeners):
             faults += [f"{stranger} got {stranger.wrong}"] * bool(stranger.wrong)
         return faults + self._faults_of_store()
@@ -255,7 +256,7 @@ class Storm:
 
     def _faults_of_store(self) -> list[str]:
         """Returns the rows that the server has numbered or chained badly."""
-        database = open_database(self._server.place)
+        database = open_database(self._servers[0].place)
         store, chain, faults = Store(database), b"", []
         for number, row in enumerate(store.page(store.log("red", LOG), 0, 10**9), 1):
             chain = chained(chain, digests(row.line).line)
@@ -271,10 +272,11 @@ def played(
     with ExitStack() as stack:
         own = stack.enter_context(cluster(is_durable=True)) if engine == "postgres" else None
         address = own.address(own.empty()) if own else ""
-        server = team_server(folder / "data", arguments=WORKERS, address=address)
-        running = stack.enter_context(server)
-        proxy = stack.enter_context(Proxy(running.url))
-        storm = Storm(running, proxy, replicas, seed, own)
+        servers = [stack.enter_context(team_server(folder / "data", address=address))]
+        if address:
+            servers.append(stack.enter_context(second_server(servers[0])))
+        proxy = stack.enter_context(Proxy(servers[0].url))
+        storm = Storm(servers, proxy, replicas, seed, own)
         stack.callback(storm.close)
         storm.rage(storm_s)
         return storm.counts, storm.calm()

@@ -102,8 +102,7 @@ def create_team_app(database: str | Path, settings: TeamSettings = _NO_SETTINGS)
         raise ValueError("data is missing: a database in PostgreSQL stands in no folder")
     place = (settings.data or Path(database).parent).absolute()
     audit = AuditLog(place / AUDIT_FOLDER)
-    folders = partial(LogCache, settings.cache or place, bytes_max=settings.cache_bytes)
-    team = Team(open_database(database), folders, logs_app, settings.logins, audit)
+    team = Team(open_database(database), partial(LogCache, place), logs_app, settings.logins, audit)
     metrics.add(team)
 
     @asynccontextmanager

@@ -31,16 +31,14 @@ class LoginSettings(NamedTuple):
 class TeamSettings(Secret, frozen=True, kw_only=True):
     """What the operator of a team's server sets.
 
-    The audit log stands in the folder `data`, else beside the database's file; the folders that
-    answer questions in `cache`, else in `data`, of `cache_bytes` together. Host names are not
+    The audit log and the folders that answer questions are in the folder `data`, else beside the
+    database's file. Host names are not
     checked unless `allowed_hosts` lists the accepted ones, without ports. Who shows the
     `metrics_token` reads the counts of the whole server at `/metrics`, where a user reads those of
     their team.
     """
 
     data: Path | None = None
-    cache: Path | None = None
-    cache_bytes: int = 4 * 1024**3
     allowed_hosts: Collection[str] | None = None
     metrics_token: str | None = None
     logins: LoginSettings = LoginSettings()

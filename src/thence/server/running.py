@@ -5,6 +5,7 @@ they are answered as soon as the app is there.
 """
 
 import errno
+import os
 import re
 import signal
 import socket
@@ -34,6 +35,8 @@ LOOPBACK = (HOST, "localhost", "[::1]")
 PORT = 8377
 # in the folder of a team's server
 TEAM_DATABASE = "server.db"
+# whatever a team's server and its commands make is their owner's alone
+OWNER_UMASK = 0o077
 PORTS_TRIED_MAX = 100
 _BACKLOG = 1024
 # so many are taken in at a time, before the bound on connections is looked at
@@ -118,23 +121,17 @@ def serve_team(
     host: str,
     settings: TeamSettings,
     tls: "SSLContext | None" = None,
-    *,
-    logs_json: bool = False,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
 
     What brings something, such as a batch, has 8 seconds to end once a signal came; a second
-    signal ends it too. `logs_json` has each request logged on stderr.
+    signal ends it too. Files that this process makes from then on are its owner's alone.
     """
     from thence.server.app import create_team_app
 
+    os.umask(OWNER_UMASK)
     hosts = LOOPBACK if is_loopback(host) else None
-    app: ASGIApp = create_team_app(database, replace(settings, allowed_hosts=hosts))
-    if logs_json:
-        from thence.server.http.request_log import RequestLog, log_as_json
-
-        log_as_json()
-        app = RequestLog(app)
+    app = create_team_app(database, replace(settings, allowed_hosts=hosts))
     _run(listener, app, tls, is_live=True)
 
 

@@ -19,7 +19,6 @@ from thence.core.wire.messages import (
     PROTOCOL,
     PROTOCOLS,
     REQUEST_DIGEST_HEADER,
-    Acceptance,
     Credentials,
     Cursors,
     DeviceCode,
@@ -365,18 +364,6 @@ def log_in(
                 error.hint = "the server may have the new password or the former one: log in to see"
             raise
         return _login_of(connection, username, tokens, ca_file)
-
-
-def accept(server: str, invitation: str, password: str, *, ca_file: str | None = None) -> Login:
-    """Returns the first login of who was invited to a server, and has the password from then on.
-
-    Raises NotLoggedIn, and what a SyncClient raises.
-    """
-    with _entered(server, ca_file) as connection:
-        acceptance = Acceptance(invitation, password)
-        operation = "could not accept the invitation at"
-        tokens = _let_in(connection, "invitations/", acceptance, operation, invitation, password)
-        return _login_of(connection, tokens.username, tokens, ca_file)
 
 
 def _let_in(

@@ -3,8 +3,7 @@
 import json
 import signal
 import subprocess
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -15,7 +14,6 @@ from tests.server.team.stranger import Client
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
 from thence.server.team.engines import make_database, open_database
-from thence.server.team.invitations import Invitations
 from thence.server.team.logins import hashed
 
 PASSWORD = "correct horse"
@@ -39,12 +37,20 @@ class TeamServer:
         address = ["--database", self.place] if isinstance(self.place, str) else []
         return ["--data", str(self.data), *address]
 
-    def start(self, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL) -> None:
+    def start(
+        self,
+        *arguments: str,
+        stderr: IO[bytes] | int = subprocess.DEVNULL,
+        first: Callable[[], None] | None = None,
+    ) -> None:
+        """Starts it; `first` is called in its process before."""
         argv = [str(THENCE), "server", "run", *self.options, "--port", "0", "--json"]
         if self.files_max:
             argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$@"', "sh", *argv]
         piped = {"stdout": subprocess.PIPE, "stderr": stderr}
-        self.process = subprocess.Popen([*argv, *arguments], env=environment(**self.env), **piped)
+        self.process = subprocess.Popen(
+            [*argv, *arguments], env=environment(**self.env), preexec_fn=first, **piped
+        )
         assert self.process.stdout is not None
         self.url = json.loads(self.process.stdout.readline())["url"]
 
@@ -70,14 +76,6 @@ class TeamServer:
         database = open_database(self.place)
         try:
             yield Accounts(database, hashed)
-        finally:
-            database.close()
-
-    @contextmanager
-    def invitations(self) -> Iterator[Invitations]:
-        database = open_database(self.place)
-        try:
-            yield Invitations(database, hashed, time.time)
         finally:
             database.close()
 
@@ -114,6 +112,18 @@ def team_server(
         yield made
     finally:
         made.end()
+
+
+@contextmanager
+def second_server(first: TeamServer) -> Iterator[TeamServer]:
+    """Runs another server on the database in PostgreSQL of one that runs."""
+    assert isinstance(first.place, str)
+    other = TeamServer(first.data.with_name("second"), first.place)
+    other.start()
+    try:
+        yield other
+    finally:
+        other.end()
 
 
 @contextmanager

@@ -46,16 +46,11 @@ def test_audit_log_tells_who_came_in_and_who_changed_what(server: TeamServer) ->
     secrets.append(admin("user", "password", "bob")["password"])
     secrets.append(admin("token", "add", "ci", "--team", "red")["token"])
     admin("token", "revoke", "ci")
-    secrets.append(admin("invitation", "add", "ida", "--team", "red")["token"])
     ada = server.client("ada")
     assert server.client().post("/api/v1/token/", _login("ada", "wrong one")).status == 401
     changed = ada.post("/api/v1/token/", {**_login("ada", PASSWORD), "new_password": NEW})
     assert changed.status == 200
     ada.access, refresh = changed.json["access"], changed.json["refresh"]
-    joined = server.client().post(
-        "/api/v1/invitations/", {"token": secrets[-1], "password": "idas own"}
-    )
-    assert joined.status == 200
     key = {"public_key": ANN.public_key, "nodes": [Node().node]}
     for _ in range(2):  # the second claims nothing
         assert ada.post("/api/v1/keys/", key).status == 200
@@ -71,9 +66,8 @@ def test_audit_log_tells_who_came_in_and_who_changed_what(server: TeamServer) ->
     kinds = [row["event_type"] for row in rows]
     assert kinds == [
         *("user.added", "role.changed", "password.changed", "token.made", "token.revoked"),
-        *("invitation.made", "login.succeeded", "login.failed", "password.changed"),
-        *("login.succeeded", "invitation.accepted", "node.claimed", "redaction.carried_out"),
-        *("login.ended", "user.removed"),
+        *("login.succeeded", "login.failed", "password.changed", "login.succeeded"),
+        *("node.claimed", "redaction.carried_out", "login.ended", "user.removed"),
     ]
     by_kind = {row["event_type"]: row for row in rows}
     assert by_kind["redaction.carried_out"]["actor"] == "ada"
@@ -81,7 +75,7 @@ def test_audit_log_tells_who_came_in_and_who_changed_what(server: TeamServer) ->
     assert by_kind["node.claimed"]["payload"]["nodes"] == [node.node]
     assert by_kind["role.changed"]["actor"].startswith("local:")
     assert by_kind["login.failed"]["payload"]["user"] == "ada"
-    secrets += [changed.json["access"], refresh, "idas own", "the secret text", "wrong one"]
+    secrets += [changed.json["access"], refresh, "the secret text", "wrong one"]
     whole = b"".join(
         path.read_bytes() for path in (server.data / FOLDER).rglob("*") if path.is_file()
     )
@@ -137,13 +131,6 @@ def test_password_typed_as_a_name_is_in_no_file(server: TeamServer) -> None:
     )
     paths = [path for path in (server.data / FOLDER).rglob("*") if path.is_file()]
     assert [path for path in paths if typed.encode() in path.read_bytes()] == []
-
-
-def test_invitation_that_nobody_made_is_recorded_as_a_failed_way_in(server: TeamServer) -> None:
-    assert server.client().ask("GET", "/invitation?token=guessed").status == 401
-    (row,) = events(server.data / FOLDER)
-    assert row["event_type"] == "login.failed"
-    assert (row["payload"]["user"], row["payload"]["way"]) == (None, "invitation")
 
 
 def test_audit_log_that_cannot_be_written_stops_no_login_and_is_told_once(tmp_path: Path) -> None:

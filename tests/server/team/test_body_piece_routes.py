@@ -12,7 +12,6 @@ from pathlib import Path
 import apsw
 import pytest
 from tests.cli.installed import thence as thence_command
-from tests.server.team.engines import new_database
 from tests.server.team.notices import ANN
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.server.team.test_body_pieces import COMMON, SECRET, Writer, piece, places, writer
@@ -23,11 +22,9 @@ from thence.core.event import Event
 from thence.core.values.digests import digests
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.authorship import REDACTED, signed_redaction
-from thence.server.team.accounts import Accounts
 from thence.server.team.exchange import Exchange
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
-from thence.server.team.team_copies import copy_team
 from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
@@ -117,8 +114,7 @@ def test_member_of_another_team_and_an_older_client_get_nothing(
     assert page.json["events"][0]["payload"]["text"] == COMMON
 
 
-@pytest.mark.usefixtures("engine")
-def test_values_are_in_copies_and_in_a_team_that_moved(tmp_path: Path, writer: Writer) -> None:
+def test_values_are_in_copies(tmp_path: Path, writer: Writer) -> None:
     lines = writer.said(COMMON, COMMON + "more", "x" * 600_000)
     with team_server(tmp_path / "data") as server:
         ada = server.client("ada")
@@ -128,19 +124,15 @@ def test_values_are_in_copies_and_in_a_team_that_moved(tmp_path: Path, writer: W
         backed = thence_command("server", "backup", "copy.db", *server.options, cwd=tmp_path)
         assert backed.code == 0, backed.err
     assert thence_command("server", "verify", "copy.db", cwd=tmp_path).code == 0
-    moved = new_database()
-    with closing(SqliteDatabase(tmp_path / "copy.db")) as source:
-        Accounts(moved, str).add_team("red")
-        for _ in range(2):
-            copy_team(source, moved, "red", lambda done, total: None)
-    found = Exchange(Store(moved))
-    assert found.given_pieces("red", "log", places(lines)[:2]) == writer.pieces[:2]
-    stored = Store(moved).log("red", "log")
-    assert stored is not None
-    for line in lines:
-        [entry] = Event(line, None, PLAIN).body_entries
-        value = Store(moved).bodies(stored).value(entry.digest, entry.size)
-        assert sha256(value).hexdigest() == entry.digest
+    with closing(SqliteDatabase(tmp_path / "copy.db")) as copied:
+        exchange = Exchange(Store(copied))
+        assert exchange.given_pieces("red", "log", places(lines)[:2]) == writer.pieces[:2]
+        stored = Store(copied).log("red", "log")
+        assert stored is not None
+        for line in lines:
+            [entry] = Event(line, None, PLAIN).body_entries
+            value = Store(copied).bodies(stored).value(entry.digest, entry.size)
+            assert sha256(value).hexdigest() == entry.digest
     with closing(apsw.Connection(str(tmp_path / "copy.db"))) as connection:
         connection.execute("UPDATE body_pieces SET data = zeroblob(9) WHERE size < 9000")
     damaged = thence_command("server", "verify", "copy.db", cwd=tmp_path)

@@ -220,6 +220,68 @@ def test_line_that_names_a_value_by_another_size_is_refused(writer: Writer) -> N
     assert (results[0].status, results[0].error) == ("rejected", "bodies_refused")
 
 
+@pytest.mark.promise("S12")
+@pytest.mark.parametrize(
+    "pointer", ["/nope/x", "/", "/nope", "/text/0", "/number", "/map", "/list/0", "/map/none", "//"]
+)
+def test_line_whose_value_has_no_place_in_its_payload_is_refused_alone(
+    writer: Writer, pointer: str
+) -> None:
+    found = exchange()
+    payload = {"text": "f" * 2_000, "number": 7, "map": {"in": "g" * 2_000}, "list": ["x"]}
+    line = writer.log.append("told", payload).line
+    [small] = writer.said("small")
+    brought(found, writer)
+    assert line.count(b'["/text",') == line.count(b'["/map/in",') == 1
+    data = line[: -len(',"crc":"00000000"}')].replace(b'["/text",', b'["%b",' % pointer.encode())
+    wrong = close_line(data)[:-1]
+    results = found.batch("red", "log", "plain", [wrong, line, small]).results
+    assert [one.status for one in results] == ["rejected", "success", "success"]
+    assert results[0].error == "bodies_refused"
+    assert f"{pointer} leads to no text and no list" in (results[0].error_message or "")
+    assert found.page("red", "log").lines == [line, small]
+    of_another_kind = found.batch("red", "run", "sim", [line]).results[0]
+    assert (of_another_kind.status, of_another_kind.error) == ("rejected", "bodies_refused")
+
+
+@pytest.mark.promise("S12")
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_value_of_which_a_piece_is_lost_is_missing_until_it_is_brought_again(
+    writer: Writer, count: int
+) -> None:
+    database = with_teams()
+    store = Store(database)
+    found = Exchange(store)
+    lines = writer.said("h" * 600_000, "small", COMMON)
+    brought(found, writer)
+    assert statuses(found, lines) == ["success"] * 3
+    pieces = body_pieces.read_pieces(writer.pieces)
+    (digest, size), (common, _) = places(lines)
+    lost = pieces[count - 1].sha256
+    with database.writing() as connection:
+        connection.execute("DELETE FROM body_pieces WHERE sha256 = :lost", {"lost": lost})
+    log = store.log("red", "log")
+    words = store.bodies(log).asked(body_pieces.damage)
+    assert lost.hex()[:16] in words
+    assert f"1 large value can't be read whole: {digest.hex()[:16]}" in words
+    assert Event(lines[0], None, PLAIN).event_id in words
+    with pytest.raises(BodyMissing):
+        store.bodies(log).value(digest.hex(), size)
+    names = [digest, common, pieces[0].sha256, pieces[1].sha256]
+    expected = [
+        digest,
+        *(name for name in names[2:] if name in [p.sha256 for p in pieces[count - 1 :]]),
+    ]
+    assert found.lacking_pieces("red", "log", names) == tuple(name.hex() for name in expected)
+    [again] = writer.said("h" * 600_000)
+    assert found.batch("red", "log", "plain", [again]).results[0].error == "bodies_missing"
+    assert found.keep_pieces("red", "log", "plain", writer.pieces[count - 1 :]) > 0
+    assert found.lacking_pieces("red", "log", names) == ()
+    assert store.bodies(log).asked(body_pieces.damage) == ""
+    assert store.bodies(log).value(digest.hex(), size) == b"h" * 600_000
+    assert statuses(found, [again]) == ["success"]
+
+
 def test_request_that_costs_too_many_bytes_of_values_is_done_in_part(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -328,7 +390,7 @@ def test_folder_of_the_query_api_has_whole_values(writer: Writer, tmp_path: Path
     lines = writer.said(COMMON, COMMON + "more")
     brought(found, writer)
     assert statuses(found, lines) == ["success"] * 2
-    cache = LogCache(tmp_path / "cache", store, 10**9)
+    cache = LogCache(tmp_path / "cache", store)
     cache.refresh("red", "log")
     folder = cache.of_team("red") / "log"
     with thence.open(folder, create=False) as log:
@@ -349,7 +411,7 @@ def test_damage_of_pieces_is_told(writer: Writer) -> None:
     assert store.bodies(log).asked(body_pieces.damage) == ""
     changes = (
         ("UPDATE body_pieces SET data = :data WHERE size > 2710", {"data": b"nope"}, "not what"),
-        ("DELETE FROM body_pieces WHERE size > 2710 RETURNING 1", {"data": b""}, "missing"),
+        ("DELETE FROM body_pieces WHERE size > 2710 RETURNING 1", {"data": b""}, "is lost"),
     )
     for change, params, words in changes:
         with database.writing() as connection:

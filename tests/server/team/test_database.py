@@ -7,6 +7,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from tests.cli.installed import is_three_lines, thence
 from tests.server.team.lines import foreign, lines
 from tests.server.team.team_server import TeamServer, team_server
 
@@ -15,7 +16,7 @@ from thence.server.running import TEAM_DATABASE
 from thence.server.team import store
 from thence.server.team.accounts import Accounts
 from thence.server.team.exchange import Exchange
-from thence.server.team.sqlite import BUSY_MS, VERSION, SqliteDatabase, make_database
+from thence.server.team.sqlite import BUSY_MS, SqliteDatabase, make_database
 
 
 def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
     database.close()
 
 
-def test_what_is_no_database_of_this_version_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_database_with_these_tables_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.db"
     with pytest.raises(NotAServer):
         SqliteDatabase(file)
@@ -40,12 +41,32 @@ def test_what_is_no_database_of_this_version_is_refused(tmp_path: Path) -> None:
             SqliteDatabase(file)
     other = tmp_path / TEAM_DATABASE
     make_database(other, "e1")
-    for version in (1, VERSION + 1):
+    for statement, words in (
+        ("UPDATE meta SET value = '00ff' WHERE key = 'schema'", "schema.sql 00ff, not"),
+        ("DELETE FROM meta WHERE key = 'schema'", "no server"),
+        ("ALTER TABLE meta RENAME COLUMN value TO text", "no server"),
+        ("DROP TABLE meta", "no server"),
+    ):
         connection = apsw.Connection(str(other))
-        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute(statement)
         connection.close()
-        with pytest.raises(NotAServer, match="version"):
+        before = other.read_bytes()
+        with pytest.raises(NotAServer, match=words):
             SqliteDatabase(other)
+        assert other.read_bytes() == before, "it is not touched"
+
+
+def test_server_with_other_tables_is_refused_in_three_lines(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    make_database(folder / TEAM_DATABASE, "e1")
+    connection = apsw.Connection(str(folder / TEAM_DATABASE))
+    connection.execute("UPDATE meta SET value = '00ff' WHERE key = 'schema'")
+    connection.close()
+    for command in (("run", "--port", "0"), ("user", "list"), ("verify",), ("backup", "copy.db")):
+        ended = thence("server", *command, "--data", folder, cwd=tmp_path)
+        assert (ended.code, is_three_lines(ended.err)) == (4, True), ended.err
+        assert "its tables are those of schema.sql 00ff, not" in ended.err
+        assert "next: run the thence that made it, or make a server anew" in ended.err
 
 
 def test_second_connection_waits_for_the_first_and_sees_what_it_committed(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Two teams on one server: each answer to one of them is as if the other were not there.
 
 Red's logs stay as they are, so that each answer is known. Blue writes meanwhile, into logs of the
-same names and of its own, and red also asks for what is blue's by its right names.
+same names and of its own, and red also asks for what is blue's by its right names. On PostgreSQL
+blue writes at another server of the same database.
 """
 
 import http.client
@@ -21,7 +22,7 @@ from tests.server.team.lines import lines
 from tests.server.team.listener import listening
 from tests.server.team.notices import ANN, Node, id_of
 from tests.server.team.stranger import Client, digest, split
-from tests.server.team.team_server import TeamServer, team_server
+from tests.server.team.team_server import TeamServer, second_server, team_server
 
 from thence.core.wire.authorship import signed_push
 from thence.server.team.rows import chained
@@ -108,7 +109,7 @@ class Asker:
         if question.path.startswith("/api/v1/events/lines/") and answer.status == 200:
             return answer.status, sorted(split(body))  # PostgreSQL gives them in any order
         if question.path.startswith("/runs/"):
-            return answer.status, b""  # it offers the logs that its process has had to read
+            return answer.status, b""  # it offers the logs that the server has had to read
         return answer.status, body
 
     def close(self) -> None:
@@ -127,7 +128,7 @@ class Asker:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, address: str) -> Iterator[TeamServer]:
     data = tmp_path_factory.mktemp("isolated") / "data"
-    with team_server(data, arguments=("--workers", "2"), address=address) as running:
+    with team_server(data, address=address) as running:
         running.add("bob", "blue")
         ada, ours = running.client("ada"), lines(FEW, node=RED)
         key = {"public_key": ANN.public_key, "nodes": [RED]}
@@ -139,11 +140,21 @@ def server(tmp_path_factory: pytest.TempPathFactory, address: str) -> Iterator[T
         yield running
 
 
+@pytest.fixture(scope="module")
+def blues(server: TeamServer, address: str) -> Iterator[TeamServer]:
+    """The server that blue writes at."""
+    if not address:
+        yield server
+        return
+    with second_server(server) as other:
+        yield other
+
+
 @pytest.mark.promise("S12")
 def test_ten_thousand_answers_to_a_team_show_nothing_of_one_that_writes(
-    server: TeamServer, request: pytest.FixtureRequest
+    server: TeamServer, blues: TeamServer, request: pytest.FixtureRequest
 ) -> None:
-    ada, bob = server.client("ada"), server.client("bob")
+    ada, bob = server.client("ada"), blues.client("bob")
     asked = list(questions())
     red = Asker(ada)
     request.addfinalizer(red.close)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from tests.cli.installed import thence
+from tests.cli.installed import is_three_lines, thence
 from tests.server.runs import make_run
 from tests.server.team.lines import lines
 from tests.server.team.team_server import PASSWORD, team_server
@@ -41,7 +41,7 @@ class Teams:
         store = Store(database)
         for name in "abc":
             Exchange(store).batch("red", name, "plain", lines(FEW))
-        self.cache = LogCache(self.folder, store, bytes_max, lambda: self.seconds)
+        self.cache = LogCache(self.folder, store, bytes_max=bytes_max, now=lambda: self.seconds)
 
     def ask(self, name: str) -> list[bytes]:
         """Returns the lines that a question finds, and lets the time of a question pass."""
@@ -166,20 +166,16 @@ def test_question_that_waits_for_a_large_folder_is_told_how_far_it_is(
 
 
 @pytest.mark.promise("S12")
-def test_folders_stand_where_they_are_told_to_and_may_go_at_any_time(tmp_path: Path) -> None:
-    cache = tmp_path / "elsewhere"
-    arguments = ("--cache", str(cache), "--cache-size", "1M")
-    with team_server(tmp_path / "data", arguments=arguments) as server:
+def test_folders_may_go_at_any_time_and_no_two_servers_have_them(tmp_path: Path) -> None:
+    with team_server(tmp_path / "data") as server:
+        folders = server.data / "teams"
         ada = server.client("ada")
         assert ada.statuses("asked", lines(FEW)) == ["success"] * FEW
         for _ in range(3):
             assert ada.ask("GET", "/logs/asked/events").json["total"] == FEW
             assert {entry["id"] for entry in ada.ask("GET", "/logs").json["logs"]} == {"asked"}
-            assert (cache / "teams" / "red" / "asked" / "events.jsonl").exists()
-            shutil.rmtree(cache / "teams")
-        assert not (tmp_path / "data" / "teams").exists()
-        thence("server", "init", cwd=tmp_path)
-        refused = thence("server", "run", "--port", "0", *arguments, cwd=tmp_path)
-        assert refused.code == 1
-        assert "cache.lock" in refused.err
-        assert "Traceback" not in refused.err
+            assert (folders / "red" / "asked" / "events.jsonl").exists()
+            shutil.rmtree(folders)
+        refused = thence("server", "run", "--port", "0", "--data", server.data, cwd=tmp_path)
+        assert (refused.code, is_three_lines(refused.err)) == (1, True)
+        assert "another process answers from it" in refused.err

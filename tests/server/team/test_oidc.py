@@ -21,10 +21,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tests.cli.installed import THENCE, begin, is_three_lines, thence
-from tests.docs.browsing import wait_for_text
+from tests.docs.browsing import browsing
 from tests.server.team.provider import CLIENT, SECRET, Provider, new_key
 from tests.server.team.stranger import Got
-from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+from tests.server.team.team_server import TeamServer, team_server
+from tests.sync.http_servers import JSON
+from tests.sync.http_servers import TeamServer as WireServer
+from tests.sync.plain_server import PlainServer
 
 from thence.errors import NotLoggedIn, ServerUnreachable
 from thence.server.login_settings import OidcSettings
@@ -117,20 +120,23 @@ def test_browser_is_let_in_by_the_provider_and_has_a_session_of_pages_alone(
 ) -> None:
     browser = Browser(server)
     sent = browser.get("/")
-    assert (sent.status, sent.headers["location"]) == (303, "/login/oidc")
+    assert (sent.status, sent.headers["location"]) == (303, "/login?to=%2F")
+    assert b'<a href="/login/oidc">' in browser.get("/login").body
     begun = browser.get("/login/oidc")
     query = parse_qs(urlsplit(begun.headers["location"]).query)
     assert query["code_challenge_method"] == ["S256"]
     assert query["redirect_uri"] == [f"{PLACE}/login/oidc/callback"]
     (kept,) = browser.cookies.values()
-    assert (kept["httponly"], kept["samesite"], kept["path"]) == (True, "lax", "/login/oidc")
+    assert (kept["httponly"], kept["samesite"], kept["path"]) == (True, "lax", "/")
+    assert not browser.is_in(), "what a login began with opens no page"
     verifier = kept.value.split(".")[2]
     assert verifier not in begun.headers["location"]
     done = browser.log_in()
     assert (done.status, b"You are ada" in done.body) == (200, True), done.body
     assert browser.is_in()
     (session,) = browser.cookies.values()
-    assert (session["httponly"], session["samesite"], session["path"]) == (True, "strict", "/")
+    assert session.key == kept.key, "it takes the place of what the login began with"
+    assert (session["httponly"], session["samesite"], session["path"]) == (True, "lax", "/")
     stranger = server.client()
     stranger.access = session.value
     assert stranger.page("log").status == 401, "the session is no access token"
@@ -149,7 +155,12 @@ def test_real_browser_comes_back_from_a_provider_of_another_site(
     options = ("--url", place, "--port", place.rpartition(":")[2])
     with serving(provider, tmp_path / "data", *options) as server:
         assert server.url == place
-        wait_for_text("You are ada", f"{place}/", tmp_path / "profile")
+        with browsing(f"{place}/", tmp_path / "profile") as tab:
+            tab.wait_for("Log in by your provider")
+            tab.run('document.querySelector("main a").click()')
+            tab.wait_for("You are ada")
+            tab.run('document.querySelector("main a").click()')
+            tab.wait_for("Runs and logs")
 
 
 @pytest.mark.promise("S12")
@@ -242,7 +253,7 @@ def test_token_that_does_not_hold_lets_nobody_in(server: TeamServer, provider: P
 
 
 @pytest.mark.promise("S12")
-def test_name_without_a_user_is_told_a_machine_is_none_and_an_invited_one_becomes_one(
+def test_name_without_a_user_is_told_and_a_machine_is_none(
     server: TeamServer, provider: Provider
 ) -> None:
     with server.accounts() as accounts:
@@ -255,19 +266,6 @@ def test_name_without_a_user_is_told_a_machine_is_none_and_an_invited_one_become
         assert (got.status, b"no user of this server" in got.body) == (403, True)
         assert b"<script" not in got.body
         assert len(got.body) < 30_000
-    with server.invitations() as invitations:
-        invitations.invite("ivo", "red", "reader", 60)
-        invitations.invite("ivo", "blue", "reader", 60)
-    provider.claims = {"preferred_username": "ivo"}
-    assert Browser(server).log_in().status == 200
-    with server.accounts() as accounts:
-        assert {member.team for member in accounts.teams_of("ivo")} == {"red", "blue"}
-    with server.invitations() as invitations:
-        assert invitations.all() == []
-    for password in ("", "!", PASSWORD):
-        body = {"username": "ivo", "password": password}
-        assert server.client().post("/api/v1/token/", body).status == 401
-    assert Browser(server).log_in().status == 200, "the second time as any user"
 
 
 @pytest.mark.promise("S12")
@@ -333,7 +331,11 @@ def test_server_without_a_provider_says_so(red_on_sqlite: TeamServer, tmp_path: 
     ended = thence("sync", "login", red.url, "--oidc", cwd=tmp_path, env=env)
     assert (ended.code, is_three_lines(ended.err)) == (1, True)
     assert "lets nobody in by a provider" in ended.err
-    for options in (("--oidc-issuer", "https://x.test"), ("--oidc-client", "x", "--url", PLACE)):
+    for options in (
+        ("--oidc-issuer", "https://x.test"),
+        ("--oidc-client", "x", "--url", PLACE),
+        ("--url", "thence.example"),
+    ):
         ended = thence("server", "run", "--data", red.data, *options, cwd=tmp_path)
         assert ended.code == 2
 
@@ -410,3 +412,16 @@ def test_provider_that_is_another_one_than_was_named_is_not_used() -> None:
 
 def test_settings_with_a_secret_show_none() -> None:
     assert SECRET not in repr(OidcSettings("https://x.test", CLIENT, SECRET))
+
+
+@pytest.mark.parametrize("name", ["", "a\x1b[31m", "../x"])
+def test_answer_that_names_no_user_is_no_login(tmp_path: Path, name: str) -> None:
+    device = {"device_code": "d", "user_code": "u", "verification_uri": "x", "expires_in": 60}
+    tokens = {"access": "a", "refresh": "r", "access_lifetime": 1, "refresh_lifetime": 1}
+    with WireServer(PlainServer) as server:
+        for path, body in (("device", {**device, "interval": 1}), ("token", tokens)):
+            answer = (200, JSON, json.dumps({**body, "username": name}).encode())
+            server.overrides[f"/api/v1/oidc/{path}/"] = answer
+        env = {"XDG_CONFIG_HOME": str(tmp_path)}
+        ended = thence("sync", "login", server.url, "--oidc", cwd=tmp_path, env=env)
+    assert (ended.code, "it names no user" in ended.err) == (1, True), ended.err

@@ -1,7 +1,6 @@
 """What an operator needs of a team's server: an end without loss, readiness, a log to read."""
 
 import http.client
-import json
 import select
 import signal
 import socket
@@ -12,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.server.team.lines import lines
 from tests.server.team.stranger import Client
-from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+from tests.server.team.team_server import TeamServer, team_server
 
 from thence.server.app import create_team_app
 from thence.server.running import _BRINGING_S, TEAM_DATABASE
@@ -89,40 +88,6 @@ def test_batch_that_never_ends_holds_no_end_up(running: TeamServer, signals: int
             running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(ENDS_S) == 0
     assert signals == 1 or time.monotonic() - start_s < _BRINGING_S
-
-
-def test_log_has_each_request_with_its_id_and_nothing_that_was_said(tmp_path: Path) -> None:
-    make_database(tmp_path / TEAM_DATABASE, "e1")
-    server = TeamServer(tmp_path)
-    with server.accounts() as accounts:
-        accounts.add_team("red")
-    server.add("ada")
-    with (tmp_path / "log").open("w+b") as log:
-        server.start("--log-json", stderr=log)
-        try:
-            client = server.client("ada")
-            assert client.push("log", lines(2)).status == 200
-            page = client.page("log")
-            got = client.ask("GET", f"/logs?token={client.access}")
-            assert got.status in (200, 303, 307)
-            assert client.ask("GET", "/api/v1/nothing").status == 404
-        finally:
-            server.end()
-        log.seek(0)
-        text = log.read().decode()
-    records = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    requests = [record for record in records if record["event"] == "request"]
-    paths = [(each["method"], each["path"], each["status"]) for each in requests]
-    assert paths[:3] == [
-        ("POST", "/api/v1/token/", 200),
-        ("POST", "/api/v1/events/batch/", 200),
-        ("GET", "/api/v1/events", 200),
-    ]
-    assert ("GET", "/api/v1/nothing", 404) in paths
-    assert requests[2]["request_id"] == page.headers["x-request-id"]
-    assert len({each["request_id"] for each in requests}) == len(requests) == 5
-    for secret in (PASSWORD, client.access, client.refresh, "amount", "order.placed"):
-        assert secret not in text
 
 
 def test_ready_needs_no_login_and_tells_when_the_database_is_gone(tmp_path: Path) -> None:

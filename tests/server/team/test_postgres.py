@@ -1,4 +1,4 @@
-"""What PostgreSQL alone can get wrong: keys, processes that write at once, versions, failures."""
+"""What PostgreSQL alone can get wrong: keys, processes that write at once, tables, failures."""
 
 import random
 import threading
@@ -18,10 +18,8 @@ from thence.core.values.digests import digests, redacted
 from thence.core.wire.authorship import signed_push
 from thence.core.wire.messages import KeyRequest
 from thence.errors import NotAServer, NotLoggedIn, ServerExists
-from thence.server.team import migrations, store
-from thence.server.team import postgres as postgres_engine
+from thence.server.team import store
 from thence.server.team.accounts import Accounts, Member
-from thence.server.team.engines import pending
 from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.logins import Logins, Tool
@@ -251,23 +249,10 @@ def test_user_who_may_make_no_role_is_told_the_two_statements(postgres: Cluster)
     postgres.drop(name)
 
 
-def test_older_database_is_brought_up_to_date_once_however_many_open_it(
-    postgres: Cluster, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table = "CREATE TABLE later (team INTEGER NOT NULL, line BLOB, PRIMARY KEY (team))"
-    step = migrations.Migration(migrations.VERSION + 1, "something later", table)
-    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, step))
-    monkeypatch.setattr(postgres_engine, "VERSION", migrations.VERSION + 1)
-    address = postgres.address(name)
-    assert pending(address) == [step]
-    with ThreadPoolExecutor(4) as pool:
-        for database in pool.map(PostgresDatabase, [address] * 4):
-            database.close()
-    assert pending(address) == []
-    assert postgres.execute("SELECT count(*) FROM later", name) == [(0,)]
-    monkeypatch.undo()
-    with pytest.raises(NotAServer, match=f"version is {migrations.VERSION + 1}"):
-        PostgresDatabase(address)
+def test_database_with_other_tables_is_refused(postgres: Cluster, name: str) -> None:
+    postgres.execute("UPDATE meta SET value = 'ff00' WHERE key = 'schema'", name)
+    with pytest.raises(NotAServer, match=r"schema\.sql ff00, not"):
+        PostgresDatabase(postgres.address(name))
 
 
 def test_commit_is_on_the_disk_whatever_the_setting_says(postgres: Cluster, name: str) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import is_three_lines, thence
 from tests.mounts import mounted
-from tests.processes import children
 from tests.server.listening import until
 from tests.server.postgres import Cluster, cluster
 from tests.server.team.lines import lines
@@ -46,13 +45,10 @@ def test_server_is_made_run_and_told_of_users_by_the_address(
     assert made.code == 0, made.err
     assert command("init", cwd=tmp_path, address=address).code == 1
     added = command("user", "add", "ada", "--json", cwd=tmp_path, address=address).json
-    assert command("run", "--check", cwd=tmp_path, address=address).lines == [
-        "the database is up to date"
-    ]
     token = command("token", "add", "ci", "--json", cwd=tmp_path, address=address)
     assert token.code == 0, token.err
     running = TeamServer(tmp_path / "data", address)
-    running.start("--workers", "2")
+    running.start()
     try:
         client = Client(running.url)
         client.log_in("ada", added["password"])
@@ -63,8 +59,11 @@ def test_server_is_made_run_and_told_of_users_by_the_address(
     finally:
         assert running.end() == 0
     assert not (tmp_path / "data" / "server.db").exists()
-    refused = command("verify", cwd=tmp_path, address=address)
-    assert (refused.code, "thence: THENCE_DATABASE names" in refused.err) == (2, True)
+    whole = command("verify", "--json", cwd=tmp_path, address=address)
+    assert (whole.code, whole.json) == (0, {"teams": 1, "logs": 1, "events": 3})
+    for copying in ("backup", "restore"):
+        refused = command(copying, "copy", cwd=tmp_path, address=address)
+        assert (refused.code, "pg_dump copies it" in refused.err) == (2, True)
 
 
 def test_postgresql_that_died_is_told_and_used_again_once_it_is_back(
@@ -83,26 +82,6 @@ def test_postgresql_that_died_is_told_and_used_again_once_it_is_back(
         assert ada.pull("log")[0] == lines(2)
 
 
-def test_process_that_dies_while_postgresql_is_away_is_followed_when_it_is_back(
-    own: Cluster, tmp_path: Path
-) -> None:
-    with team_server(tmp_path / "data", address=own.address(own.empty())) as server:
-        server.end()
-        with (tmp_path / "said").open("wb") as said:
-            server.start("--workers", "2", stderr=said)
-        ada = server.client("ada")
-        own.end(signal.SIGQUIT)
-        for process in children(server.process.pid):
-            os.kill(process, signal.SIGKILL)
-        said = tmp_path / "said"
-        until(lambda: said.read_bytes().count(b"waits for its database") >= 4)
-        there = children(server.process.pid)
-        until(lambda: said.read_bytes().count(b"waits for its database") >= 8)
-        assert children(server.process.pid) == there
-        own.start()
-        assert ada.statuses("log", lines(1)) == ["success"]
-
-
 def secretless(said: str) -> bool:
     return "swordfish" not in said
 
@@ -111,18 +90,20 @@ def test_operator_is_told_what_is_wrong_in_a_sentence_without_the_password(
     postgres: Cluster, tmp_path: Path
 ) -> None:
     folder, empty = postgres.folder, postgres.empty()
-    newer = postgres.server()
-    postgres.execute("UPDATE meta SET value = '99' WHERE key = 'version'", newer)
+    other, foreign = postgres.server(), postgres.empty()
+    postgres.execute("UPDATE meta SET value = '99ff' WHERE key = 'schema'", other)
+    postgres.execute("CREATE TABLE meta (name text)", foreign)
     reasons = {
         f"postgresql://u:swordfish@127.0.0.1:1/x?host={tmp_path}": (3, "failed"),
         "postgresql://u:swordfish/fish@h/x": (3, "fail"),
         "postgresql://u:swordfish@127.0.0.1:swordfish/x": (3, "reached"),
         "postgresql://u:swordfish@h/x?swordfish": (4, "address"),
         f"postgresql://thence:swordfish@/{empty}?host={folder}": (4, "no server"),
-        f"postgresql://thence:swordfish@/{newer}?host={folder}": (4, "version is 99"),
+        f"postgresql://thence:swordfish@/{foreign}?host={folder}": (4, "no server"),
+        f"postgresql://thence:swordfish@/{other}?host={folder}": (4, "schema.sql 99ff, not"),
     }
     for address, (code, words) in reasons.items():
-        for arguments in (("run", "--port", "0"), ("user", "list"), ("run", "--check")):
+        for arguments in (("run", "--port", "0"), ("user", "list"), ("verify",)):
             ended = command(*arguments, cwd=tmp_path, address=address)
             assert (ended.code, words in ended.err) == (code, True), (address, ended.err)
             assert is_three_lines(ended.err), ended.err
@@ -220,7 +201,7 @@ def test_password_of_the_address_is_in_no_log(own: Cluster, tmp_path: Path) -> N
     with team_server(tmp_path / "data", address=address) as server:
         server.end()
         with (tmp_path / "said").open("wb") as said:
-            server.start("--log-json", stderr=said)
+            server.start(stderr=said)
             ada = server.client("ada")
             own.end(signal.SIGQUIT)
             assert ada.push("log", lines(1)).status == 503

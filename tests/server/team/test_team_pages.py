@@ -3,22 +3,26 @@
 import itertools
 from contextlib import closing
 from http.cookies import SimpleCookie
+from pathlib import Path
+from urllib.parse import urlencode
 from zlib import crc32
 
 import httpx2
 import pytest
 from tests.cli.installed import thence
+from tests.docs.browsing import browsing
 from tests.server.listening import frames
 from tests.server.runs import remove
 from tests.server.team.lines import line, lines
 from tests.server.team.notices import ANN, EVE, SECRET, Node, id_of
-from tests.server.team.stranger import Client, split
-from tests.server.team.team_server import TeamServer
+from tests.server.team.stranger import Client, Got, split
+from tests.server.team.team_server import PASSWORD, TeamServer
 
 from thence.core.values.digests import digests
 from thence.core.wire.authorship import signed_push
 from thence.server.team.engines import open_database
 from thence.server.team.exchange import Exchange
+from thence.server.team.logins import ACCESS_S
 from thence.server.team.store import Store
 from thence.signing import SigningKey
 
@@ -89,16 +93,19 @@ def test_folder_of_a_log_is_made_again_where_it_was_deleted_or_altered(red: Team
 def test_pages_show_nothing_of_another_team_and_nothing_without_login(red: TeamServer) -> None:
     ada, bob, nobody = red.client("ada"), red.client("bob"), red.client()
     ada.statuses("secret", lines(2))
-    for path in ("/logs/secret/events", "/logs/secret", "/runs/secret", "/simulations/secret"):
+    for path in ("/logs/secret/events", "/logs/secret", "/simulations/secret"):
         assert bob.ask("GET", path).status == 404, path
         assert nobody.ask("GET", path).status == 401, path
+    assert bob.ask("GET", "/runs/secret").status == 404
     assert b"secret" not in bob.ask("GET", "/logs").body + bob.ask("GET", "/").body
     bob.team = "red"
     assert bob.ask("GET", "/logs").status == 403
-    for path in ("/", "/runs", "/?token=wrong"):
+    assert b"/api/v1/token/" in nobody.ask("GET", "/logs").body, "where a program gets a token"
+    for path in ("/", "/runs", f"/?token={ada.access}"):
         answer = nobody.ask("GET", path)
-        assert answer.status == 401
-        assert b"/api/v1/token/" in answer.body, "a page that tells where the token comes from"
+        assert (answer.status, answer.body) == (303, b"")
+        assert answer.headers["location"].startswith("/login?to=%2F")
+        assert nobody.ask("POST", path).status == 401
     assert ada.ask("GET", "/logs", Host="evil.example").status == 403
     for path in ("/logs/..%2fblue/events", "/logs/../blue", "/x", "/logs/secret/why/none", "*"):
         assert ada.ask("GET", path).status == 404, path
@@ -107,21 +114,94 @@ def test_pages_show_nothing_of_another_team_and_nothing_without_login(red: TeamS
     assert ada.ask("HEAD", "/logs/secret/events").body == b""
 
 
-def test_browser_opens_a_page_by_a_token_once_and_by_its_cookie_then(red: TeamServer) -> None:
-    ada = red.client("ada")
-    ada.statuses("browsed", lines(2))
+def form(client: Client, fields: dict[str, str], **headers: str) -> Got:
+    """Sends the login form."""
+    kind = "application/x-www-form-urlencoded"
+    return client.ask("POST", "/login", urlencode(fields).encode(), Content_Type=kind, **headers)
+
+
+@pytest.mark.promise("S12")
+def test_login_form_leads_to_the_page_and_sets_one_cookie_that_opens_pages_alone(
+    red: TeamServer,
+) -> None:
+    red.client("ada").statuses("browsed", lines(2))
     browser = red.client()
-    first = browser.ask("GET", f"/runs/browsed?a=1&token={ada.access}")
-    assert (first.status, first.headers["location"]) == (303, "/runs/browsed?a=1")
-    cookie = first.headers["set-cookie"]
-    assert "HttpOnly" in cookie
-    assert "SameSite=strict" in cookie
+    sent = browser.ask("GET", "/runs/browsed?a=1&b=%3Cx")
+    shown = browser.ask("GET", sent.headers["location"])
+    assert shown.status == 200
+    assert b'name="to" value="/runs/browsed?a=1&amp;b=%3Cx"' in shown.body
+    fields = {"username": "ada", "password": PASSWORD, "to": "/runs/browsed?a=1&b=%3Cx"}
+    taken = form(browser, fields, Sec_Fetch_Site="same-origin")
+    assert (taken.status, taken.headers["location"]) == (303, "/runs/browsed?a=1&b=%3Cx")
+    cookie = taken.headers["set-cookie"]
     (kept,) = SimpleCookie(cookie).values()
-    page = browser.ask("GET", "/runs/browsed", Cookie=f"{kept.key}={kept.value}")
+    assert (kept["httponly"], kept["samesite"], kept["path"], kept["secure"]) == (
+        *(True, "lax", "/"),
+        "",
+    )
+    assert 0 < int(kept["max-age"]) <= ACCESS_S
+    held = {"Cookie": f"{kept.key}={kept.value}"}
+    page = browser.ask("GET", "/runs/browsed", **held)
     assert page.status == 200
     assert _id(line(1)).encode() in page.body
-    got = browser.ask("POST", "/api/v1/events/batch/?log=x", Cookie=f"{kept.key}={kept.value}")
-    assert got.status == 401
+    assert browser.ask("POST", "/api/v1/events/batch/?log=x", **held).status == 401
+    browser.access = kept.value
+    assert browser.ask("GET", "/logs").status == 401, "the session is no access token"
+    tls = form(red.client(), fields, X_Forwarded_Proto="https").headers["set-cookie"]
+    assert "Secure" in tls
+
+
+@pytest.mark.promise("S12")
+def test_login_form_lets_nobody_else_in_and_leads_nowhere_else(red: TeamServer) -> None:
+    browser = red.client()
+    right = {"username": "ada", "password": PASSWORD}
+    for fields in ({**right, "password": "x"}, {**right, "username": "nobody"}, {}):
+        got = form(browser, fields, X_Forwarded_For="192.0.2.77")
+        assert (got.status, "set-cookie" in got.headers) == (401, False)
+        assert b'role="alert"' in got.body
+        assert b"<form" in got.body, "it can be tried again"
+        assert PASSWORD.encode() not in got.body
+    for site in ("cross-site", "same-site"):
+        got = form(browser, right, Sec_Fetch_Site=site)
+        assert (got.status, "set-cookie" in got.headers) == (403, False)
+    for body, kind in ((b"{}", "application/json"), (b"x" * 20_000, "text/plain")):
+        got = browser.ask("POST", "/login", body, Content_Type=kind)
+        assert got.status in (400, 413)
+    for target in (
+        "https://evil.test/", "//evil.test/", "/\\evil.test", "/login", "/api/v1/keys",
+        "javascript:alert(1)", "http:evil.test", "///", "x" * 9_000, "/runs/\r\nX: y", "http://[",
+    ):  # fmt: skip
+        got = form(browser, {**right, "to": target})
+        place = got.headers["location"]
+        assert got.status == 303
+        assert place == "/" or place.startswith("/runs/"), target
+        assert "evil" not in place, target
+        assert "x" not in got.headers, "no header was added"
+        shown = browser.ask("GET", f"/login?{urlencode({'to': target})}")
+        assert b"evil" not in shown.body
+
+
+@pytest.mark.promise("S12")
+def test_wrong_passwords_in_the_form_make_their_address_wait(red: TeamServer) -> None:
+    browser, wrong = red.client(), {"username": "rita", "password": "wrong"}
+    statuses = [form(browser, wrong, X_Forwarded_For="192.0.2.78").status for _ in range(7)]
+    assert statuses == [401] * 5 + [429] * 2
+    waiting = form(browser, wrong, X_Forwarded_For="192.0.2.78")
+    assert int(waiting.headers["retry-after"]) > 0
+    right = {"username": "rita", "password": PASSWORD}
+    assert form(browser, right, X_Forwarded_For="192.0.2.79").status == 303
+
+
+def test_person_logs_in_by_the_form_in_a_browser(red: TeamServer, tmp_path: Path) -> None:
+    red.client("ada").statuses("seen", lines(2))
+    with browsing(f"{red.url}/runs/seen", tmp_path) as tab:
+        tab.wait_for("Log in")
+        tab.run(f"""
+            document.getElementById("username").value = "ada";
+            document.getElementById("password").value = "{PASSWORD}";
+            document.querySelector("form").requestSubmit();
+        """)
+        tab.wait_for(_id(line(1)))
 
 
 @pytest.mark.promise("S10a")

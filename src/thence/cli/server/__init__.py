@@ -6,14 +6,6 @@ from thence.cli.frame import command_group
 TABLE = {
     "init": ("run_server", "Make the database of a server, with its first team."),
     "backup": ("copies", "Copy all that a server keeps into one file, also while it runs."),
-    "copy": (
-        "copies",
-        "Copy a team to another server's database, also to one in PostgreSQL.",
-    ),
-    "invitation": (
-        "accounts",
-        "Invite people by links that work once, list these or revoke them.",
-    ),
     "restore": ("copies", "Verify a copy and put it in the place of what a server keeps."),
     "run": ("run_server", "Answer the logs of a team over HTTP until a signal ends it."),
     "team": ("accounts", "Add teams, list them, or give a node to another key."),

@@ -1,9 +1,9 @@
-"""The commands of `thence server` about who uses it: teams, users, invitations, tokens."""
+"""The commands of `thence server` about who uses it: teams, users, tokens."""
 
 import re
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,14 +18,12 @@ from thence.cli.server.opened_server import (
 )
 
 if TYPE_CHECKING:
-    from thence.server.team.invitations import Invitation
     from thence.server.team.logins import MachineToken
 
 _ROLES = ("reader", "writer", "admin")
 _PASSWORD_BYTES = 18
 _PASSWORD_LINE_MAX = 4_096
 _TOKEN_DAYS_MAX = 3_650
-_INVITATION_DAYS_MAX = 30
 _DAYS = re.compile(r"([1-9][0-9]{0,3})d", re.ASCII)
 _DAY_S = 24 * 3_600
 _ONCE = "it is shown this once; the server keeps a hash"
@@ -41,19 +39,12 @@ def _role_option(member: str) -> Callable[[_F], _F]:
     )
 
 
-def _expires_option(default: str, days_max: int) -> Callable[[_F], _F]:
-    """Returns the option --expires, a number of days, which the command gets in seconds."""
-
-    def lifetime_s(context: click.Context, option: click.Parameter, text: str) -> int:
-        days = _DAYS.fullmatch(text)
-        if days is None or int(days[1]) > days_max:
-            raise click.BadParameter(f"it is not 1d to {days_max}d")
-        return int(days[1]) * _DAY_S
-
-    words = f"In days; else {default}."
-    return click.option(
-        "--expires", metavar="DAYS", callback=lifetime_s, default=default, help=words
-    )
+def _lifetime_s(context: click.Context, option: click.Parameter, text: str) -> int:
+    """Returns a number of days in seconds; raises BadParameter."""
+    days = _DAYS.fullmatch(text)
+    if days is None or int(days[1]) > _TOKEN_DAYS_MAX:
+        raise click.BadParameter(f"it is not 1d to {_TOKEN_DAYS_MAX}d")
+    return int(days[1]) * _DAY_S
 
 
 _password_option = click.option(
@@ -201,60 +192,6 @@ def remove_user(server: OpenedServer, name: str) -> ServerResult:
     return ServerResult({"removed": name}, [f"removed {name}"])
 
 
-@command_group("invitation", "thence server invitation add ada", "thence server invitation list")
-def invitation_command() -> None:
-    """Invite people by links that work once, list these or revoke them."""
-
-
-@server_command(
-    invitation_command, "add", "thence server invitation add ada --role writer --expires 2d"
-)
-@click.argument("name")
-@_role_option("user")
-@_expires_option("2d", _INVITATION_DAYS_MAX)
-@team_option
-def invite(
-    server: OpenedServer, name: str, role: str, expires: int, team: str | None
-) -> ServerResult:
-    """Invite somebody who is no user yet, by a link that is shown this once.
-
-    They choose a password on its page or by the command. The link needs the server's address,
-    which `thence server run --url` names; a new invitation of a name replaces the former one.
-    """
-    from thence.server.team.ways_in import invitation_link
-
-    team = server.team(team)
-    token = server.invitations.invite(name, team, role, expires)
-    (record,) = (one for one in server.invitations.all() if (one.name, one.team) == (name, team))
-    url, until = server.invitations.server_url, _date(record.expires)
-    server.audit("invitation.made", user=name, team=team, role=role, expires=until)
-    link = invitation_link(url, token) if url else None
-    value = {"name": name, "team": team, "role": role, "expires": until}
-    lines = [
-        f"{name} is invited to {team} with the role {role} until {until}",
-        *([f"link: {link}"] if link else []),
-        f"command: thence sync login {url or 'URL'} --invitation {token}",
-    ]
-    note = "it works once and is shown this once; the server keeps a hash"
-    return ServerResult({**value, "token": token, "link": link}, lines, [note])
-
-
-@server_command(invitation_command, "list", "thence server invitation list --json")
-def list_invitations(server: OpenedServer) -> ServerResult:
-    """List the invitations that were not used; never their tokens."""
-    missing = "no invitations are open: thence server invitation add NAME"
-    return _listed("invitations", server.invitations.all(), missing)
-
-
-@server_command(invitation_command, "revoke", "thence server invitation revoke ada")
-@click.argument("name")
-def revoke_invitation(server: OpenedServer, name: str) -> ServerResult:
-    """Revoke the invitations of a name, at once in all processes that serve."""
-    server.invitations.revoke(name)
-    server.audit("invitation.revoked", user=name)
-    return ServerResult({"revoked": name}, [f"revoked the invitation of {name}"])
-
-
 @command_group("token", "thence server token add ci --role reader", "thence server token list")
 def token_command() -> None:
     """Let a machine such as CI in by a token, list or revoke tokens."""
@@ -263,7 +200,14 @@ def token_command() -> None:
 @server_command(token_command, "add", "thence server token add ci --role writer --expires 90d")
 @click.argument("name")
 @_role_option("machine")
-@_expires_option("90d", _TOKEN_DAYS_MAX)
+@click.option(
+    "--expires",
+    metavar="DAYS",
+    callback=_lifetime_s,
+    default="90d",
+    show_default=False,
+    help="In days; else 90d.",
+)
 @team_option
 def add_token(
     server: OpenedServer, name: str, role: str, expires: int, team: str | None
@@ -286,8 +230,12 @@ def add_token(
 @server_command(token_command, "list", "thence server token list --json")
 def list_tokens(server: OpenedServer) -> ServerResult:
     """List the tokens with their teams, roles and ends; never the tokens themselves."""
-    missing = "no tokens yet: thence server token add NAME"
-    return _listed("tokens", server.logins.machine_tokens(), missing)
+    tokens = server.logins.machine_tokens()
+    return ServerResult(
+        {"tokens": [{**row._asdict(), "expires": _date(row.expires)} for row in tokens]},
+        [f"{row.name}  {row.team}  {row.role}  {_end(row)}" for row in tokens],
+        () if tokens else ["no tokens yet: thence server token add NAME"],
+    )
 
 
 @server_command(token_command, "revoke", "thence server token revoke ci")
@@ -299,18 +247,7 @@ def revoke_token(server: OpenedServer, name: str) -> ServerResult:
     return ServerResult({"revoked": name}, [f"revoked {name}"])
 
 
-def _listed(
-    key: str, rows: "Sequence[Invitation] | Sequence[MachineToken]", missing: str
-) -> ServerResult:
-    """Returns what has an end as a list, with a note where there is nothing."""
-    return ServerResult(
-        {key: [{**row._asdict(), "expires": _date(row.expires)} for row in rows]},
-        [f"{row.name}  {row.team}  {row.role}  {_end(row)}" for row in rows],
-        () if rows else [missing],
-    )
-
-
-def _end(row: "Invitation | MachineToken") -> str:
+def _end(row: "MachineToken") -> str:
     return "has expired" if row.has_expired else f"until {_date(row.expires)}"
 
 

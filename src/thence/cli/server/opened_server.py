@@ -23,13 +23,6 @@ DEFAULT = "thence-server"
 _ADDRESS = "thence.server.database"
 _TEAMS_SHOWN_MAX = 5
 
-folder_option = click.option(
-    "--data",
-    metavar="FOLDER",
-    default=DEFAULT,
-    callback=checked_name,
-    help=f"The server's folder; else ./{DEFAULT}.",
-)
 team_option = click.option(
     "--team", metavar="TEAM", callback=checked_name, help="The team; else the only one there is."
 )
@@ -44,7 +37,14 @@ def data_option(command: Callable[..., object]) -> Callable[..., object]:
         expose_value=False,
         help="Keep all in PostgreSQL, at postgresql://...; else THENCE_DATABASE.",
     )
-    return folder_option(database(command))
+    folder = click.option(
+        "--data",
+        metavar="FOLDER",
+        default=DEFAULT,
+        callback=checked_name,
+        help=f"The server's folder; else ./{DEFAULT}.",
+    )
+    return folder(database(command))
 
 
 def _keep_address(context: click.Context, option: click.Parameter, address: str | None) -> None:
@@ -68,37 +68,22 @@ def database_place(folder: str) -> str | Path:
     address = current().settings.database if option is None else option
     if address is None:
         return database_file(folder)
-    place = target_place(address)
-    if isinstance(place, Path):
-        source = "THENCE_DATABASE" if option is None else "--database"
-        raise click.UsageError(f"{source} does not begin with postgresql://")
-    return place
-
-
-def target_place(target: str) -> str | Path:
-    """Returns where the database of another server is; raises ExtraMissing."""
     from thence.server.team.engines import is_address
 
-    if not is_address(target):
-        return database_file(target)
+    if not is_address(address):
+        source = "THENCE_DATABASE" if option is None else "--database"
+        raise click.UsageError(f"{source} does not begin with postgresql://")
     require_packages(_USING, "server", *_PACKAGES)
     require_packages(_USING, "postgres", "psycopg", "psycopg_pool")
-    return target
-
-
-def shown(place: str | Path) -> str:
-    """Returns where a database is, in words for people: no password is among them."""
-    if isinstance(place, Path):
-        return str(place.parent)
-    from thence.server.team import postgres
-
-    return postgres.shown(place)
+    return address
 
 
 def audit(data: str, event_type: str, **payload: object) -> None:
     """Records in a server's audit log what the user of this machine has done."""
+    from thence.server.running import OWNER_UMASK
     from thence.server.team.audit import FOLDER, AuditLog
 
+    os.umask(OWNER_UMASK)
     try:
         user = getuser()
     except (KeyError, OSError):  # no name belongs to the number
@@ -113,13 +98,11 @@ class OpenedServer:
 
     def __init__(self, database: "Database", data: str) -> None:
         from thence.server.team.accounts import Accounts
-        from thence.server.team.invitations import Invitations
         from thence.server.team.keys import KeyRegistry
         from thence.server.team.logins import Logins, Tool, hashed, is_right
 
         self._data = data
         self.accounts = Accounts(database, hashed)
-        self.invitations = Invitations(database, hashed, time.time)
         self.keys = KeyRegistry(database)
         self.logins = Logins(database, Tool(time.time, os.urandom, is_right))
 
@@ -129,7 +112,14 @@ class OpenedServer:
 
     def team(self, name: str | None) -> str:
         """Returns a name, without one that of the only team; raises UsageError."""
-        return name or only_team(self.accounts.teams())
+        if name:
+            return name
+        teams = self.accounts.teams()
+        if len(teams) != 1:
+            names = ", ".join(teams[:_TEAMS_SHOWN_MAX])
+            choice = f"there are {names}" if teams else "there is none"
+            raise click.UsageError(f"name the team with --team; {choice}")
+        return teams[0]
 
 
 class ServerResult(NamedTuple):
@@ -144,18 +134,12 @@ class ServerResult(NamedTuple):
 def opened_server(data: str) -> Iterator[OpenedServer]:
     """Opens the database of a server, beside a server that runs too; raises NotAServer."""
     place = database_place(data)
+    from thence.server.running import OWNER_UMASK
     from thence.server.team.engines import open_database
 
+    os.umask(OWNER_UMASK)
     with closing(open_database(place)) as database:
         yield OpenedServer(database, data)
-
-
-def only_team(teams: Sequence[str]) -> str:
-    """Returns the one team there is; raises UsageError."""
-    if len(teams) != 1:
-        there_are = f"there are {', '.join(teams[:_TEAMS_SHOWN_MAX])}" if teams else "there is none"
-        raise click.UsageError(f"name the team with --team; {there_are}")
-    return teams[0]
 
 
 @click.command

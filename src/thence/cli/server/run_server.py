@@ -2,17 +2,12 @@
 
 import os
 import re
-import time
-from collections.abc import Callable
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
-from msgspec.structs import replace
 
-from thence.cli.failure import report_error
 from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current, exit_code
 from thence.cli.server.opened_server import (
@@ -20,19 +15,14 @@ from thence.cli.server.opened_server import (
     data_option,
     database_place,
     opened_server,
-    shown,
 )
-from thence.errors import DatabaseUnavailable, NotAServer, ThenceError
+from thence.errors import NotAServer
 from thence.server.login_settings import Claim, LoginSettings, OidcSettings, TeamSettings
-from thence.server.supervisor import PROCESSES_MAX, Supervisor
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
 _PORT_MAX = 65_535
-_AGAIN_S = 1.0
-_SIZE = re.compile(r"([1-9][0-9]{0,5})([MGT])", re.ASCII)
-_UNITS = {"M": 1024**2, "G": 1024**3, "T": 1024**4}
 _URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _EPOCH_BYTES = 16
 _TEAM = "team"
@@ -60,7 +50,7 @@ def init_command(data: str, team: str, reader_role: str | None) -> None:
     """
     place = database_place(data)
     from thence.server.team.accounts import check_slug
-    from thence.server.team.engines import make_database
+    from thence.server.team.engines import make_database, shown
 
     check_slug(team)
     make_database(place, os.urandom(_EPOCH_BYTES).hex(), reader_role)
@@ -73,13 +63,6 @@ def init_command(data: str, team: str, reader_role: str | None) -> None:
         [f"made a server in {shown(place)} with the team {team}"],
         [f"next: thence server user add NAME{folder}, then thence server run{folder}"],
     )
-
-
-def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
-    size = _SIZE.fullmatch(text)
-    if size is None:
-        raise click.BadParameter("it is no size such as 500M, 20G or 1T")
-    return int(size[1]) * _UNITS[size[2]]
 
 
 def _address(context: click.Context, option: click.Parameter, text: str | None) -> str:
@@ -103,28 +86,10 @@ def _address(context: click.Context, option: click.Parameter, text: str | None) 
 @click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")
 @click.option(
-    "--cache", metavar="FOLDER", help="For the folders that answer questions; else that of --data."
-)
-@click.option(
-    "--cache-size",
-    metavar="SIZE",
-    callback=_bytes,
-    default="4G",
-    show_default=False,
-    help="Of these folders, in each process: 500M, 20G; else 4G.",
-)
-@click.option(
-    "--workers",
-    metavar="N",
-    type=click.IntRange(1, PROCESSES_MAX),
-    default=1,
-    help="Answer in so many processes; else 1.",
-)
-@click.option(
     "--url",
     metavar="URL",
     callback=_address,
-    help="The address under which clients reach the server, which invitations name.",
+    help="The address under which browsers reach the server, for --oidc-issuer.",
 )
 @click.option(
     "--oidc-issuer",
@@ -142,10 +107,6 @@ def _address(context: click.Context, option: click.Parameter, text: str | None) 
     default="preferred_username",
     help="What the provider tells that is a user's name here; else preferred_username.",
 )
-@click.option(
-    "--check", "is_check", is_flag=True, help="Tell what a start would change in the database."
-)
-@click.option("--log-json", is_flag=True, help="Log each request on stderr, as a line of JSON.")
 @output_options
 def run_command(
     data: str,
@@ -153,11 +114,6 @@ def run_command(
     port: int,
     tls_cert: str | None,
     tls_key: str | None,
-    cache: str | None,
-    cache_size: int,
-    workers: int,
-    is_check: bool,
-    log_json: bool,
     **logins: Any,
 ) -> None:
     """Answer the logs of a team over HTTP until a signal ends it.
@@ -166,17 +122,13 @@ def run_command(
     --tls-cert, or by a proxy before it.
     """
     out = current()
-    if is_check:
-        return _tell_pending(out, data)
     try:
         settings = TeamSettings(
             data=Path(data).absolute(),
-            cache=Path(cache) if cache else None,
-            cache_bytes=cache_size,
             metrics_token=out.settings.metrics_token,
             logins=_logins(**logins),
         )
-        _serve(out, data, (host, port), (tls_cert, tls_key), workers, settings, log_json)
+        _serve(out, data, (host, port), (tls_cert, tls_key), settings)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         out.end_at_once(exit_code(ended))
 
@@ -198,9 +150,7 @@ def _serve(
     data: str,
     endpoint: tuple[str, int],
     tls_files: tuple[str | None, str | None],
-    workers: int,
     settings: TeamSettings,
-    logs_json: bool,
 ) -> None:
     from thence.server import running
 
@@ -213,28 +163,23 @@ def _serve(
 
     with serving(folder):
         if isinstance(database, Path):
-            _look_at(out, database)
+            _compact(out, database)
         url_host = f"[{host}]" if ":" in host else host
         address = f"{'https' if tls else 'http'}://{url_host}:{listener.getsockname()[1]}"
         out.result({"url": address, "data": str(folder.absolute())}, [address])
         out.flush()
         out.notice(f"serving {folder.absolute()}; Ctrl-C ends it")
-        serve = partial(running.serve_team, listener, database, host, tls=tls, logs_json=logs_json)
-        if workers == 1:
-            serve(settings)
-        else:
-            answer = partial(_answer, out, serve, settings, folder)
-            Supervisor(answer, out.notice).run(workers)
+        running.serve_team(listener, database, host, settings, tls)
 
 
 def _place(data: str) -> str | Path:
-    """Returns where the database is; what is wrong with it is told before an address is."""
+    """Returns where the database is; an error about it comes before the address is printed."""
     place = database_place(data)
     if not isinstance(place, Path):
-        from thence.server.team.engines import pending
+        from thence.server.team.engines import open_database
 
         Path(data).mkdir(mode=0o700, parents=True, exist_ok=True)
-        pending(place)
+        open_database(place).close()
     elif not place.is_file():
         raise NotAServer(
             "could not run the server of",
@@ -245,30 +190,10 @@ def _place(data: str) -> str | Path:
     return place
 
 
-def _tell_pending(out: Output, data: str) -> None:
-    """Tells the steps that a start would do first to bring the database up to date."""
-    place = database_place(data)
-    from thence.server.team.engines import pending
-
-    steps = pending(place)
-    lines = [f"to version {step.version}: {step.words}" for step in steps]
-    out.result(
-        {"pending": [{"version": step.version, "does": step.words} for step in steps]},
-        lines or ["the database is up to date"],
-    )
-
-
-def _look_at(out: Output, database: Path) -> None:
-    """Tells of a copy that the server goes on from, and ends what redactions have left."""
-    from thence.server.team.backups import told_copy
+def _compact(out: Output, database: Path) -> None:
+    """Writes the database anew where redactions since the last time may have left copies."""
     from thence.server.team.sqlite import SqliteDatabase
 
-    copied_at = told_copy(database)
-    if copied_at:
-        out.warn(
-            f"the server goes on from a copy made at {copied_at};"
-            " clones bring again what came after it"
-        )
     with closing(SqliteDatabase(database)) as opened:
         if opened.compact():
             out.notice(f"wrote {database.name} anew, as lines in it were redacted")
@@ -288,27 +213,3 @@ def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | N
             " --tls-key, or put a proxy with TLS before 127.0.0.1"
         )
     return None
-
-
-def _answer(
-    out: Output, serve: Callable[..., None], settings: TeamSettings, folder: Path, number: int
-) -> int:
-    """Serves in a process of several, with log folders of its own; returns its exit code.
-
-    One that begins while PostgreSQL is away waits for it: the server would end with those that end.
-    """
-    cache = (settings.cache or folder / "workers") / str(number)
-    try:
-        while True:
-            try:
-                serve(replace(settings, cache=cache))
-                return 0
-            except DatabaseUnavailable as error:
-                out.warn(f"process {number} of the server waits for its database: {error.cause}")
-                time.sleep(_AGAIN_S)
-    except (KeyboardInterrupt, SystemExit) as ended:
-        return exit_code(ended)
-    except ThenceError as error:
-        return report_error(error, out)
-    finally:
-        out.flush()

@@ -32,11 +32,6 @@ _INTERVAL_S_MAX, _SLOWER_S, _CONFIRM_S_MAX = 30, 5, 1_800
     help="Change your password too: the new one is asked for, or the second line of stdin.",
 )
 @click.option(
-    "--invitation",
-    metavar="TOKEN",
-    help="Accept an invitation: you choose the password, the name is known.",
-)
-@click.option(
     "--oidc", "is_by_provider", is_flag=True, help="Log in in a browser, at the server's provider."
 )
 @click.option(
@@ -52,7 +47,6 @@ def login_command(
     username: str | None,
     is_piped: bool,
     is_changing: bool,
-    invitation: str | None,
     is_by_provider: bool,
     ca_file: str | None,
 ) -> None:
@@ -62,7 +56,7 @@ def login_command(
     ~/.config/thence/credentials.json, which only you can read.
     """
     check_packages()
-    from thence.sync.client import accept, log_in
+    from thence.sync.client import log_in
     from thence.sync.connection import server_address
     from thence.sync.credentials import CredentialStore
 
@@ -72,15 +66,9 @@ def login_command(
     # a file that can't be used is reported before a password is typed
     logins = [login for login in store.logins() if login.server == server]
     if is_by_provider:
-        if username or is_piped or is_changing or invitation is not None:
+        if username or is_piped or is_changing:
             raise click.UsageError("--oidc goes with --ca alone: the provider tells who you are")
         _keep(store, _by_provider(server, ca_path))
-        return
-    if invitation is not None:
-        if username or is_changing:
-            raise click.UsageError("an invitation names its user, who chooses a password")
-        password = _new_password(is_piped=is_piped)
-        _keep(store, accept(server, invitation, password, ca_file=ca_path))
         return
     name = username or (logins[0].username if is_changing and len(logins) == 1 else None)
     name = name or _asked("--username", "Username", is_piped=is_piped)

@@ -143,13 +143,6 @@ class Credentials(Secret, frozen=True):
     new_password: str = ""
 
 
-class Acceptance(Secret, frozen=True):
-    """The body by which who was invited becomes a user, who has the password from then on."""
-
-    token: str
-    password: str
-
-
 class DeviceCode(Secret, frozen=True):
     """The answer to a terminal that logs in by a provider: where its user types which code.
 

@@ -42,9 +42,9 @@ class Auth:
         if is_open or has_bearer(scope, self._token) or self._has_cookie(scope):
             await self._app(scope, receive, send)
         elif scope["method"] == "GET" and self._has_parameter(scope):
-            await redirect_without(scope, self._digest, COOKIE_S)(scope, receive, send)
+            await _redirect_without(scope, self._digest)(scope, receive, send)
         else:
-            await unauthorized(scope)(scope, receive, send)
+            await _unauthorized(scope)(scope, receive, send)
 
     def _has_cookie(self, scope: Scope) -> bool:
         cookies = cookie_parser(_header(scope, b"cookie").decode("latin-1"))
@@ -52,7 +52,7 @@ class Auth:
         return compare_digest(cookie.encode(), self._digest.encode())
 
     def _has_parameter(self, scope: Scope) -> bool:
-        token = token_parameter(scope).encode(errors="surrogateescape")
+        token = _token_parameter(scope).encode(errors="surrogateescape")
         return compare_digest(token, self._token)
 
 
@@ -89,14 +89,14 @@ def grant_time(scope: Scope) -> None:
         grant()
 
 
-def token_parameter(scope: Scope) -> str:
+def _token_parameter(scope: Scope) -> str:
     """Returns the token in the parameters of a request, "" unless there is exactly one."""
     query = scope["query_string"]
     tokens = [value for key, value in _parameters(query) if key == _PARAMETER]
     return tokens[0] if len(tokens) == 1 else ""
 
 
-def redirect_without(scope: Scope, cookie: str, lifetime_s: int) -> RedirectResponse:
+def _redirect_without(scope: Scope, cookie: str) -> RedirectResponse:
     """Returns a redirect to the same page without the token, with a cookie in its place."""
     rest = [pair for pair in _parameters(scope["query_string"]) if pair[0] != _PARAMETER]
     # a path never begins with two slashes: that would be another host
@@ -106,7 +106,7 @@ def redirect_without(scope: Scope, cookie: str, lifetime_s: int) -> RedirectResp
     answer.set_cookie(
         cookie_name(scope),
         cookie,
-        max_age=lifetime_s,
+        max_age=COOKIE_S,
         httponly=True,
         samesite="strict",
         secure=is_secure,
@@ -131,13 +131,10 @@ def _parameters(query: bytes) -> list[tuple[str, str]]:
     return parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
 
 
-def unauthorized(scope: Scope, source: str = "that this server was started with") -> Response:
-    """Returns the answer to a request without a valid token: a page, or JSON.
-
-    `source` tells where a person gets the token.
-    """
+def _unauthorized(scope: Scope) -> Response:
+    """Returns the answer to a request without a valid token: a page, or JSON."""
     message = (
-        f"open this address once with ?token=TOKEN at its end, the token {source}"
+        "open this address once with ?token=TOKEN at its end, with the token of this server"
         if is_page(scope["path"])
         else "send the header Authorization: Bearer TOKEN with the token of this server"
     )

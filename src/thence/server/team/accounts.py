@@ -9,7 +9,7 @@ from thence.server.team.database import Database, Transaction, first
 
 ROLES = ("reader", "writer", "admin")
 WRITING_ROLES = ("writer", "admin")
-PASSWORD_CHARACTERS_MIN = 8
+_PASSWORD_CHARACTERS_MIN = 8
 PASSWORD_CHARACTERS_MAX = 1_024
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._@+-]{0,63}", re.ASCII)
 _SLUG = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}", re.ASCII)
@@ -41,10 +41,10 @@ _TEAMS_OF = """
     WHERE users.name = :user ORDER BY members.joined
 """
 _ADD_TEAM = "INSERT INTO teams (slug) VALUES (:slug) ON CONFLICT DO NOTHING RETURNING id"
-ADD_USER = """
+_ADD_USER = """
     INSERT INTO users (name, password) VALUES (:user, :password) ON CONFLICT DO NOTHING RETURNING id
 """
-JOIN = """
+_JOIN = """
     INSERT INTO members (team, user_id, joined, role)
     SELECT teams.id, users.id, (SELECT coalesce(max(joined), 0) + 1 FROM members), :role
     FROM teams, users WHERE teams.slug = :team AND users.name = :user
@@ -82,7 +82,7 @@ class Accounts:
         with self._database.writing() as connection:
             if not connection.execute(_ADD_TEAM, {"slug": slug}):
                 hint = "see thence server team list"
-                raise refused("add the team", slug, "there is such a team", hint)
+                raise _refused("add the team", slug, "there is such a team", hint)
 
     def teams(self) -> list[str]:
         """Returns the names of all teams, sorted."""
@@ -95,9 +95,9 @@ class Accounts:
         Raises AccountRefused for a name that is none, a member already, an unknown team or role,
         and a password that is too short or too long.
         """
-        self.check_joining(name, team, role)
+        self._check_joining(name, team, role)
         is_new = not self.has_user(name)
-        stored = self._hashed(check_password(name, password())) if is_new else ""
+        stored = self._hashed(_check_password(name, password())) if is_new else ""
         return self._joined(Member(name, team, role), stored, is_new)
 
     def add_machine(self, name: str, team: str, role: str) -> Member:
@@ -105,18 +105,18 @@ class Accounts:
 
         Raises AccountRefused as `add_user` does, and for a user who is in any team already.
         """
-        self.check_joining(name, team, role, "add the token")
+        self._check_joining(name, team, role, "add the token")
         if self.has_user(name):
-            raise refused("add the token", name, "there is a user or a token of this name")
+            raise _refused("add the token", name, "there is a user or a token of this name")
         return self._joined(Member(name, team, role), "", True).member
 
     def _joined(self, member: Member, stored: str, is_new: bool) -> Added:
         row = {**member._asdict(), "password": stored}
         name, team, _ = member
         with self._database.writing() as connection:
-            is_new = is_new and bool(connection.execute(ADD_USER, row))
-            if not connection.execute(JOIN, row):
-                raise refused("add the user", name, f"{name} is in {team} already")
+            is_new = is_new and bool(connection.execute(_ADD_USER, row))
+            if not connection.execute(_JOIN, row):
+                raise _refused("add the user", name, f"{name} is in {team} already")
         return Added(member, is_new)
 
     def set_role(self, name: str, team: str, role: str) -> str:
@@ -129,37 +129,37 @@ class Accounts:
             former: str | None = first(connection.execute(_ROLE, change))
             if former is None:
                 cause = f"{name} is not in {team}"
-                raise refused("change the role of", name, cause, "see thence server user list")
+                raise _refused("change the role of", name, cause, "see thence server user list")
             connection.execute(_SET_ROLE, change)
         return former
 
     def set_password(self, name: str, password: str) -> None:
         """Gives a user another password and ends all logins; raises AccountRefused."""
-        stored = self._hashed(check_password(name, password))
+        stored = self._hashed(_check_password(name, password))
         with self._database.writing() as connection:
             row = {"user": name, "password": stored}
             if not connection.execute(_SET_PASSWORD, row):
                 cause = "there is no such user, or it is a machine's token"
                 hint = "see thence server user list"
-                raise refused("change the password of", name, cause, hint)
+                raise _refused("change the password of", name, cause, hint)
             connection.execute(_END_LOGINS, row)
 
-    def check_joining(self, name: str, team: str, role: str, action: str = "add the user") -> None:
+    def _check_joining(self, name: str, team: str, role: str, action: str = "add the user") -> None:
         """Raises AccountRefused for a name that is none, a member, an unknown team or role.
 
         `action` is what the error says that could not be done.
         """
         if not is_user_name(name):
-            raise refused(action, repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
+            raise _refused(action, repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
         if role not in ROLES:
-            raise refused(action, name, f"the role {role} is none of {', '.join(ROLES)}")
+            raise _refused(action, name, f"the role {role} is none of {', '.join(ROLES)}")
         with self._database.reading() as connection:
             if not _has_team(connection, team):
                 hint = f"make it: thence server team add {team}"
-                raise refused(action, name, f"there is no team {team}", hint)
+                raise _refused(action, name, f"there is no team {team}", hint)
         if any(member.team == team for member in self.teams_of(name)):
             hint = "to change the role: thence server user role"
-            raise refused(action, name, f"{name} is in {team} already", hint)
+            raise _refused(action, name, f"{name} is in {team} already", hint)
 
     def has_user(self, name: str) -> bool:
         """Reports whether there is a user of this name."""
@@ -178,7 +178,7 @@ class Accounts:
     def remove_user(self, name: str) -> None:
         """Removes a user from all teams and ends their logins; raises AccountRefused.
 
-        An open invitation of this name ends too. What the user has sent stays.
+        What the user has sent stays.
         """
         self._remove("user", name, "DELETE FROM users WHERE name = :name")
 
@@ -189,10 +189,9 @@ class Accounts:
     def _remove(self, kind: str, name: str, query: str) -> None:
         with self._database.writing() as connection:
             rows = connection.execute(f"{query} RETURNING id", {"name": name})
-            connection.execute("DELETE FROM invitations WHERE name = :name", {"name": name})
             if not rows:
                 hint = f"see thence server {kind} list"
-                raise refused(f"remove the {kind}", name, "there is none", hint)
+                raise _refused(f"remove the {kind}", name, "there is none", hint)
 
     def members(self) -> list[Member]:
         """Returns all users in all teams, by user, in the order in which they joined."""
@@ -234,24 +233,24 @@ def is_user_name(text: str) -> bool:
 def check_slug(slug: str) -> None:
     """Raises AccountRefused for a text that is no name of a team."""
     if not _SLUG.fullmatch(slug):
-        raise refused("add the team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
+        raise _refused("add the team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
 
 
 def _has_team(connection: Transaction, slug: str) -> bool:
     return bool(connection.execute("SELECT 1 FROM teams WHERE slug = :slug", {"slug": slug}))
 
 
-def check_password(name: str, password: str) -> str:
+def _check_password(name: str, password: str) -> str:
     """Returns a password; raises AccountRefused for one that is too short or too long."""
-    if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
-        limits = f"{PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX}"
+    if not _PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
+        limits = f"{_PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX}"
         cause = f"a password has {limits} characters"
-        raise refused("set the password of", name, cause, "choose another one")
+        raise _refused("set the password of", name, cause, "choose another one")
     return password
 
 
-def refused(
+def _refused(
     action: str, name: str, cause: str, hint: str = "choose another name"
 ) -> AccountRefused:
-    """Returns the error for what can't be done with an account, a team or an invitation."""
+    """Returns the error for what can't be done with an account or a team."""
     return AccountRefused(f"could not {action}", place=name, cause=cause, hint=hint)

@@ -1,8 +1,9 @@
 """The audit log of a server: who came in and who changed what, in an ordinary log of thence.
 
-It stands in a folder beside the database. Commands and servers write it alike, one at a time, and
-`thence log --log FOLDER` reads it. It holds no password, no token and nothing of an event. Where it
-can't be written everything else goes on: the operator is told, and the log how many are missing.
+It is in a folder beside the database, for the server's owner alone. Commands and servers write it
+alike, one at a time, and `thence log --log FOLDER` reads it. It holds no password, no token and
+nothing of an event. Where it can't be written everything else goes on: the operator is told, and
+the log how many are missing.
 """
 
 import logging
@@ -41,7 +42,10 @@ class AuditLog:
         """Records that something was done, by `acting` where no actor is named; never raises."""
         with self._mutex:
             try:
-                log = self._log = self._log or open_log(self._folder)
+                if self._log is None:
+                    self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    self._log = open_log(self._folder)
+                log = self._log
                 if self._missing:
                     log.append("audit.gap", {"missing": self._missing}, timeout_s=WAIT_S)
                     self._missing = 0

@@ -1,7 +1,7 @@
-"""Copies of a server's database: made beside a server that runs, checked line by line, put back.
+"""Copies of a server's database in SQLite, made beside a server that runs and put back; its check.
 
-A copy is one file without a file of commits beside it, for its owner alone. It says when it was
-made, so that a server that goes on from one can tell its operator.
+A copy is made by SQLite's own backup. It is one file without a file of commits beside it, for its
+owner alone, and has its name only once each line in it was checked.
 """
 
 import os
@@ -26,7 +26,8 @@ from thence.errors import (
 from thence.files import file_lock
 from thence.server.team.accounts import Accounts
 from thence.server.team.body_pieces import damage
-from thence.server.team.database import first
+from thence.server.team.database import Database, first
+from thence.server.team.engines import is_address, open_database, shown
 from thence.server.team.incoming import checked
 from thence.server.team.log_cache import FOLDER
 from thence.server.team.rows import StoredLog, chained
@@ -40,10 +41,8 @@ from thence.server.team.store import Store
 
 # of the process that answers from a folder, and of one that puts a copy there
 LOCK = "run.lock"
-_COPIED = "copied"
 # what stands behind the name of a database, itself last
 _FILES = ("-journal", "-wal", "-shm", "")
-_PAGES = 4_096  # of 4 KiB, between which writers have their turn
 _LINES = 10_000
 
 # called with what is done so far, and how much there is
@@ -52,12 +51,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Contents:
-    """How much a database holds; `copied_at` is empty for one that is no copy."""
+    """How much a database holds."""
 
     teams: int
     logs: int
     events: int
-    copied_at: str
 
 
 @contextmanager
@@ -73,11 +71,12 @@ def serving(data: Path) -> Iterator[None]:
         yield
 
 
-def back_up(database: Path, copy: Path, at: str, progress: Progress) -> None:
+def back_up(database: Path, copy: Path, progress: Progress) -> Contents:
     """Copies a server's database, also while it runs, to a file that must not exist yet.
 
-    The copy holds each batch that was acknowledged before it began, and is on the device at the
-    end. Raises NotAServer, ServerExists, and ThenceError where the file can't be written.
+    The copy holds each batch that was acknowledged before it began, was checked as `verify` does,
+    and is on the device at the end. Raises NotAServer, DamagedCopy, ServerExists, and ThenceError
+    where the file can't be written.
     """
     if os.path.lexists(copy):
         hint = "name a file that does not exist"
@@ -85,23 +84,25 @@ def back_up(database: Path, copy: Path, at: str, progress: Progress) -> None:
     SqliteDatabase(database).close()
     draft = copy.with_name(f".{copy.name}.{os.getpid()}")
     with _failures("could not copy to", copy), _draft(draft):
-        _copy(database, draft, progress)
-        with closing(apsw.Connection(str(draft))) as connection:
-            insert = "INSERT OR REPLACE INTO meta (key, value) VALUES (:key, :at)"
-            connection.execute(insert, {"key": _COPIED, "at": at})
+        _copy(database, draft)
         make_single_file(draft)
+        with closing(SqliteDatabase.to_read(draft)) as opened:
+            contents = _verified(opened, database, progress)
         os.link(draft, copy)  # unlike a rename it replaces nothing
         sync_folder(copy.parent)
+    return contents
 
 
-def verify(database: Path, progress: Progress) -> Contents:
+def verify(place: str | Path, progress: Progress) -> Contents:
     """Reads each line of a database or of a copy, which it does not change.
 
-    The file must be sound, each line must have the digest under which it is kept, and the numbers
-    of a log must have no gap. Raises NotAServer, and DamagedCopy for the first that is wrong.
+    The file must be sound, each line must have the digest under which it is kept, the numbers of a
+    log must have no gap, and each large value that a line names must be whole. `place` is a file or
+    an address of PostgreSQL. Raises NotAServer, DatabaseUnavailable, and DamagedCopy for the first
+    that is wrong.
     """
-    with _failures("could not read", database), closing(_opened(database)) as opened:
-        return _verified(opened, database, progress)
+    with _failures("could not read", place), closing(_opened(place)) as opened:
+        return _verified(opened, place, progress)
 
 
 def restore(copy: Path, database: Path, aside: Path, progress: Progress) -> Contents:
@@ -113,10 +114,10 @@ def restore(copy: Path, database: Path, aside: Path, progress: Progress) -> Cont
     """
     draft = database.with_name(f".{database.name}.{os.getpid()}")
     with _failures("could not restore", database):
-        _opened(copy, may_be_older=True).close()
         database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with serving(database.parent), _draft(draft):
-            _copy(copy, draft, lambda done, total: None)
+            _opened(copy).close()
+            _copy(copy, draft)
             with closing(SqliteDatabase(draft)) as opened:
                 contents = _verified(opened, copy, progress)
             make_single_file(draft)
@@ -125,13 +126,6 @@ def restore(copy: Path, database: Path, aside: Path, progress: Progress) -> Cont
             draft.replace(database)
             sync_folder(database.parent)
     return contents
-
-
-def told_copy(database: Path) -> str:
-    """Returns when the copy was made from which a server goes on, once; "" for no copy."""
-    with closing(SqliteDatabase(database)) as opened, opened.writing() as connection:
-        delete = "DELETE FROM meta WHERE key = :key RETURNING value"
-        return first(connection.execute(delete, {"key": _COPIED})) or ""
 
 
 @contextmanager
@@ -145,7 +139,7 @@ def _draft(draft: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _failures(operation: str, place: Path) -> Iterator[None]:
+def _failures(operation: str, place: str | Path) -> Iterator[None]:
     """Raises a failed call of the system or of SQLite as a ThenceError."""
     try:
         yield
@@ -160,26 +154,27 @@ def _failures(operation: str, place: Path) -> Iterator[None]:
         raise ThenceError(operation, place=place, cause=cause, hint=hint) from error
 
 
-def _opened(database: Path, *, may_be_older: bool = False) -> SqliteDatabase:
+def _opened(place: str | Path) -> Database:
     """Opens a database, or a copy so that it stays as it is; raises NotAServer."""
+    if is_address(place):
+        return open_database(place)
+    database = Path(place)
     if not database.is_file():
         hint = "name a file that `thence server backup` made"
         raise NotAServer("could not open", place=database, cause="there is no such file", hint=hint)
     if is_single_file(database):
-        return SqliteDatabase.to_read(database, may_be_older=may_be_older)
+        return SqliteDatabase.to_read(database)
     return SqliteDatabase(database)
 
 
-def _verified(database: SqliteDatabase, place: Path, progress: Progress) -> Contents:
+def _verified(database: Database, place: str | Path, progress: Progress) -> Contents:
+    if isinstance(database, SqliteDatabase):
+        with database.reading() as connection:
+            report = str(first(connection.execute("PRAGMA integrity_check(1)")))
+        if report != "ok":
+            raise _damaged(place, report.replace("\n", " "))
     store = Store(database)
-    accounts = Accounts(database, str)
-    with database.reading() as connection:
-        report = str(first(connection.execute("PRAGMA integrity_check(1)")))
-        query = "SELECT value FROM meta WHERE key = :key"
-        copied = first(connection.execute(query, {"key": _COPIED}))
-    if report != "ok":
-        raise _damaged(place, report.replace("\n", " "))
-    teams = accounts.teams()
+    teams = Accounts(database, str).teams()
     logs = [(team, log) for team in teams for log in store.logs(team)]
     total = sum(log.last for _, log in logs)
     done = 0
@@ -190,10 +185,10 @@ def _verified(database: SqliteDatabase, place: Path, progress: Progress) -> Cont
         done += log.last
         if words := store.bodies(log).asked(damage):
             raise _damaged(place, f"{words}, in {team}/{log.name}")
-    return Contents(len(teams), len(logs), total, copied or "")
+    return Contents(len(teams), len(logs), total)
 
 
-def _numbers(store: Store, log: StoredLog, name: str, place: Path) -> Iterator[int]:
+def _numbers(store: Store, log: StoredLog, name: str, place: str | Path) -> Iterator[int]:
     """Yields the numbers of a log's lines, each behind the check of its line."""
     numbers, chain = count(1), b""
     for after in range(0, log.last, _LINES):
@@ -217,7 +212,7 @@ def _digest(line: bytes) -> bytes | None:
         return None
 
 
-def _copy(source: Path, draft: Path, progress: Progress) -> None:
+def _copy(source: Path, draft: Path) -> None:
     """Copies what is committed into a new file for its owner alone."""
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with (
@@ -226,9 +221,7 @@ def _copy(source: Path, draft: Path, progress: Progress) -> None:
         written.backup("main", read, "main") as backup,
     ):
         read.execute("BEGIN").execute("SELECT count(*) FROM meta")  # one state, else it begins anew
-        while not backup.done:
-            backup.step(_PAGES)
-            progress(backup.page_count - backup.remaining, backup.page_count)
+        backup.step()
 
 
 def _move_aside(database: Path, aside: Path) -> None:
@@ -246,6 +239,9 @@ def _move_aside(database: Path, aside: Path) -> None:
     sync_folder(aside)
 
 
-def _damaged(place: Path, cause: str) -> ThenceError:
-    hint = "put back a copy that `thence server verify` finds whole: thence server restore COPY"
+def _damaged(place: str | Path, cause: str) -> ThenceError:
+    if is_address(place):
+        place, hint = shown(str(place)), "put back a whole dump by pg_restore"
+    else:
+        hint = "put back a copy that `thence server verify` finds whole: thence server restore COPY"
     return DamagedCopy("could not use the database", place=place, cause=cause, hint=hint)

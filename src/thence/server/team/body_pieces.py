@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from thence.core.bodies import BODIES_SIGN, BodyEntry, missing_body
+from thence.core.bodies import BODIES_SIGN, BodyEntry, has_place, missing_body
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.cutting import PAYLOAD_BYTES_MAX
-from thence.core.values.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN, VOCABULARIES
 from thence.core.wire.messages import BODIES_MISSING
 from thence.errors import InvalidEvent
 from thence.log.storage.bodies import (
@@ -53,6 +53,25 @@ _CHAIN = """
         FROM chain JOIN body_pieces AS pieces ON pieces.sha256 = chain.previous
         WHERE pieces.team = :team AND pieces.log = :log
     ) SELECT sha256, previous, size FROM chain ORDER BY size
+"""
+_REACHED = """
+    WITH RECURSIVE reached (sha256) AS (
+        SELECT value FROM unnest(:digests) AS value
+        UNION
+        SELECT pieces.previous
+        FROM reached JOIN body_pieces AS pieces ON pieces.sha256 = reached.sha256
+        WHERE pieces.team = :team AND pieces.log = :log
+    )
+    SELECT pieces.sha256, pieces.previous, pieces.size
+    FROM reached JOIN body_pieces AS pieces ON pieces.sha256 = reached.sha256
+    WHERE pieces.team = :team AND pieces.log = :log
+"""
+_NAMING = """
+    SELECT events.event_id FROM body_names
+    JOIN events ON events.team = body_names.team AND events.log = body_names.log
+        AND events.digest = body_names.digest
+    WHERE body_names.team = :team AND body_names.log = :log AND body_names.sha256 = :sha256
+    ORDER BY events.number LIMIT 1
 """
 _DATA = "SELECT data FROM body_pieces WHERE team = :team AND log = :log AND sha256 = :sha256"
 _ALL = """
@@ -108,6 +127,26 @@ def sizes(connection: Transaction, log: StoredLog, digests: Sequence[bytes]) -> 
     return {digest: size for digest, size in rows if size is not None}
 
 
+def whole_sizes(
+    connection: Transaction, log: StoredLog, digests: Sequence[bytes]
+) -> dict[bytes, int]:
+    """Returns the bytes of those values, of some digests, of which the log holds all pieces."""
+    if not digests:
+        return {}
+    params = {**_place(log), "digests": list(dict.fromkeys(digests))}
+    rows = connection.execute(_REACHED, params)
+    pieces = {digest: (previous, size) for digest, previous, size in rows}
+    is_whole = {b"": True}
+    for digest in digests:
+        path: list[bytes] = []
+        name = digest
+        while name not in is_whole and name in pieces and len(path) < CHAIN_PIECES_MAX:
+            path.append(name)
+            name = pieces[name][0]
+        is_whole |= dict.fromkeys([*path, digest], is_whole.get(name, False))
+    return {digest: pieces[digest][1] for digest in digests if is_whole[digest]}
+
+
 def checked_pieces(
     connection: Transaction, log: StoredLog | None, pieces: Sequence[NewPiece]
 ) -> list[NewPiece]:
@@ -123,7 +162,7 @@ def checked_pieces(
         if piece.sha256 in held:
             continue
         if piece.previous not in states:
-            chain = _chain(connection, log, piece.previous) if log else []
+            chain = _whole_chain(connection, log, piece.previous) if log else []
             if not chain or chain[-1][2] > budget:
                 return list(pieces[:count])
             budget -= chain[-1][2]
@@ -186,30 +225,47 @@ def given_pieces(
 
 def value_of(connection: Transaction, log: StoredLog, digest: bytes, size: int) -> bytes:
     """Returns the bytes of a value; raises BodyMissing."""
-    chain = _chain(connection, log, digest)
-    if not chain or chain[-1][2] != size:
-        raise missing_body(digest.hex(), "the server does not hold it")
-    return b"".join(_data(connection, log, name) for name, *_ in chain)
+    chain = _whole_chain(connection, log, digest)
+    value = b"".join(_data(connection, log, name) for name, *_ in chain)
+    if len(value) != size or sha256(value).digest() != digest:
+        raise missing_body(digest.hex(), "the server does not hold all of it")
+    return value
 
 
 def entries_in(line: bytes) -> list[BodyEntry]:
     """Returns the large values that a stored line names."""
+    event = _event_with_values(line)
+    return event.body_entries if event else []
+
+
+def _event_with_values(line: bytes) -> Event | None:
+    """Returns the event of a line that names large values, None for any other line."""
     event = parse(line, PLAIN) if BODIES_SIGN in line else None
-    return event.body_entries if isinstance(event, Event) else []
+    return event if isinstance(event, Event) and event.body_entries else None
 
 
 def lacking(
     connection: Transaction, log: StoredLog, lines: Sequence[NewLine]
 ) -> dict[bytes, LineRefusal]:
-    """Returns why lines are not taken, by D: those that name a value that is not here whole."""
-    named = {line.digest: entries for line in lines if (entries := entries_in(line.line))}
-    digests = [bytes.fromhex(one.digest) for entries in named.values() for one in entries]
-    held = {name.hex(): size for name, size in sizes(connection, log, digests).items()}
+    """Returns why lines are not taken, by D.
+
+    They name a value that is not here whole, or one that has no place in their payload.
+    """
+    events = {line.digest: event for line in lines if (event := _event_with_values(line.line))}
+    digests = [bytes.fromhex(one.digest) for event in events.values() for one in event.body_entries]
+    held = {name.hex(): size for name, size in whole_sizes(connection, log, digests).items()}
+    payload_key = VOCABULARIES[log.kind].payload_key
     refusals = {}
-    for digest, entries in named.items():
+    for digest, event in events.items():
+        entries, payload = event.body_entries, event.members.get(payload_key)
+        values = payload if isinstance(payload, dict) else {}
+        nowhere = [one.pointer for one in entries if not has_place(values, one.pointer)]
         wrong = [one for one in entries if held.get(one.digest, one.size) != one.size]
         missing = [one for one in entries if one.digest not in held]
-        if wrong or sum(one.size for one in entries) > PAYLOAD_BYTES_MAX:
+        if nowhere:
+            words = f"its pointer {nowhere[0]:.200} leads to no text and no list in its payload"
+            refusals[digest] = LineRefusal(words, "bodies_refused")
+        elif wrong or sum(one.size for one in entries) > PAYLOAD_BYTES_MAX:
             words = "it names a large value by another size than it has, or over 64 MiB in all"
             refusals[digest] = LineRefusal(words, "bodies_refused")
         elif missing:
@@ -232,17 +288,34 @@ def add_names(connection: Transaction, log: StoredLog, lines: Sequence[NewLine])
 def damage(connection: Transaction, log: StoredLog) -> str:
     """Returns what is wrong with the large values of a log, "" where all of them are whole."""
     states = {b"": (sha256(), 0)}
+    causes: dict[bytes, str] = {}
     for digest, previous, size in connection.execute(_ALL, _place(log)):
-        before, start = states.get(previous, (None, 0))
+        if previous not in states:
+            lost = f"its piece {previous.hex()[:16]} is lost"
+            causes[digest] = causes.get(previous, lost)
+            continue
+        before, start = states[previous]
         data = _data(connection, log, digest)
-        state = before.copy() if before else sha256()
+        state = before.copy()
         state.update(data)
-        if before is None or state.digest() != digest or start + len(data) != size:
-            return f"the piece {digest.hex()[:16]} of a large value is not what was stored"
-        states[digest] = (state, size)
-    for (digest,) in connection.execute(_ALL_NAMED, _place(log)):
-        if digest not in states:
-            return f"the large value {digest.hex()[:16]} is missing, which a line names"
+        if state.digest() != digest or start + len(data) != size:
+            causes[digest] = f"its piece {digest.hex()[:16]} is not what was stored"
+        else:
+            states[digest] = (state, size)
+    names = [digest for (digest,) in connection.execute(_ALL_NAMED, _place(log))]
+    unreadable = [digest for digest in dict.fromkeys(names) if digest not in states]
+    if unreadable:
+        digest, count = unreadable[0], len(unreadable)
+        words = (
+            "1 large value can't be read whole"
+            if count == 1
+            else (f"{count:,} large values can't be read whole, the first of them")
+        )
+        cause = causes.get(digest, f"its piece {digest.hex()[:16]} is lost")
+        event_id = first(connection.execute(_NAMING, {**_place(log), "sha256": digest}))
+        return f"{words}: {digest.hex()[:16]}, which the event {event_id} names; {cause}"
+    for digest, cause in causes.items():
+        return f"the large value {digest.hex()[:16]}, which no event names: {cause}"
     return ""
 
 
@@ -262,6 +335,14 @@ def sweep(connection: Transaction, log: StoredLog) -> bool:
     Also those of lines to come: their client brings them again.
     """
     return bool(connection.execute(_SWEEP, _place(log)))
+
+
+def _whole_chain(
+    connection: Transaction, log: StoredLog, digest: bytes
+) -> list[tuple[bytes, bytes, int]]:
+    """Returns what `_chain` does where no piece is missing before the first one, else nothing."""
+    chain = _chain(connection, log, digest)
+    return [] if chain and chain[0][1] else chain
 
 
 def _chain(

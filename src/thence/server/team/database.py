@@ -8,8 +8,13 @@ time, FOR UPDATE says nothing.
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, Protocol
 
+from thence.errors import NotAServer
 from thence.server.team.rows import StoredLog
 
 Row = tuple[Any, ...]
@@ -66,3 +71,27 @@ class Database(Protocol):
 def first(rows: Sequence[Row]) -> Any:
     """Returns the first value of the first row, None if there is none."""
     return rows[0][0] if rows else None
+
+
+def schema() -> str:
+    """Returns the statements that make the tables of a server."""
+    return files("thence.server.team").joinpath("schema.sql").read_text("utf-8")
+
+
+@cache
+def schema_digest() -> str:
+    """Returns the SHA-256 of schema.sql in hex, which a database carries as `schema` in meta."""
+    return sha256(schema().encode()).hexdigest()
+
+
+def check_schema(digest: str | None, place: str | Path) -> None:
+    """Raises NotAServer for a database with the digest of other tables, or None: with none."""
+    if digest == schema_digest():
+        return
+    operation = "could not open the server's database"
+    if digest is None:
+        cause, hint = "no server is in it", "make one: thence server init"
+    else:
+        cause = f"its tables are those of schema.sql {digest:.12}, not {schema_digest():.12}"
+        hint = "run the thence that made it, or make a server anew: clones push again"
+    raise NotAServer(operation, place=place, cause=cause, hint=hint)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from thence.server.team.database import Database
-from thence.server.team.migrations import Migration, missing
 
 _SCHEMES = ("postgresql://", "postgres://")
 
@@ -14,7 +13,7 @@ def is_address(place: str | Path) -> bool:
 
 
 def open_database(place: str | Path) -> Database:
-    """Opens the database of a server and brings it up to date.
+    """Opens the database of a server.
 
     Raises NotAServer, and DatabaseUnavailable for one in PostgreSQL that can't be reached.
     """
@@ -42,12 +41,10 @@ def make_database(place: str | Path, epoch: str, reader: str | None = None) -> N
         sqlite.make_database(Path(place), epoch)
 
 
-def pending(place: str | Path) -> list[Migration]:
-    """Returns the steps that opening a database would do; raises what `open_database` raises."""
-    if is_address(place):
-        from thence.server.team.postgres import version_at
+def shown(place: str | Path) -> str:
+    """Returns where a database is, in words for people: no password is among them."""
+    if not is_address(place):
+        return str(Path(place).parent)
+    from thence.server.team import postgres
 
-        return missing(version_at(str(place)))
-    from thence.server.team.sqlite import version_in
-
-    return missing(version_in(Path(place)))
+    return postgres.shown(str(place))

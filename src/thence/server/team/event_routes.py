@@ -183,7 +183,7 @@ def _for_client(
 def name_lacking_pieces(
     exchange: Exchange, team: str, request: HTTPConnection, body: bytes
 ) -> DigestsRequest:
-    """Returns those of some digests of which the log has no value and no piece."""
+    """Returns those of some digests of which the log has no whole value."""
     return DigestsRequest(exchange.lacking_pieces(team, log_of(request), _digests(body)))
 
 

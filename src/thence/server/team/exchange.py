@@ -173,14 +173,15 @@ class Exchange:
         return sorted(self._store.signed(stored, _checked_digests(digests)))
 
     def lacking_pieces(self, team: str, log: str, digests: Iterable[bytes]) -> tuple[str, ...]:
-        """Returns those of some digests, in hex, of which the log has no value and no piece.
+        """Returns those of some digests, in hex, of which the log has no whole value.
 
-        Raises InvalidEvent for what is no digest, and for too many.
+        A value is whole with each piece before its last one. Raises InvalidEvent for what is no
+        digest, and for too many.
         """
         stored = self._log(team, log)
         named = _checked_digests(digests)
         held = self._store.bodies(stored).asked(
-            lambda opened, of: body_pieces.sizes(opened, of, named)
+            lambda opened, of: body_pieces.whole_sizes(opened, of, named)
         )
         return tuple(digest.hex() for digest in named if digest not in held)
 

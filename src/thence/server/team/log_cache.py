@@ -1,4 +1,4 @@
-"""The logs of teams as folders, which the query API reads: `<cache>/teams/<team>/<log>/`.
+"""The logs of teams as folders, which the query API reads: `<data>/teams/<team>/<log>/`.
 
 A folder holds what the store holds of its log, and can be deleted at any time: it is made again
 before the next question. It is brought up to date when it is asked, not when lines come in. After
@@ -34,6 +34,8 @@ from thence.server.team.rows import LogPlace, NumberedLine, StoredLog
 from thence.server.team.store import Store
 
 FOLDER = "teams"
+# of all folders together
+BYTES_MAX = 4 * 1024**3
 # a question waits so long for a folder; then it is told how far that is
 WAIT_S = 1.5
 # a folder that was asked for stays so long: its question may not be answered yet
@@ -69,7 +71,12 @@ class LogCache:
     """
 
     def __init__(
-        self, data: Path, store: Store, bytes_max: int, now: Callable[[], float] = monotonic
+        self,
+        data: Path,
+        store: Store,
+        *,
+        bytes_max: int = BYTES_MAX,
+        now: Callable[[], float] = monotonic,
     ) -> None:
         self.release: Callable[[Path], bool] = lambda folder: True
         self._data = data
@@ -91,7 +98,8 @@ class LogCache:
     def of_team(self, team: str) -> Path:
         """Returns the folder of a team's logs, made if it is missing."""
         folder = self._data / FOLDER / team
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for place in (folder.parent, folder):
+            place.mkdir(mode=0o700, exist_ok=True)
         return folder
 
     def begin(self) -> None:

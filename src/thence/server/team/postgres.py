@@ -1,4 +1,4 @@
-"""A team's server on PostgreSQL, by psycopg: its address, its connections, its version.
+"""A team's server on PostgreSQL, by psycopg: its address, its connections, its schema.
 
 A transaction is READ COMMITTED where it writes, and sees one state where it reads. Lines of a log
 are numbered under a lock of the log's row; there are no advisory locks, and nothing is notified.
@@ -23,8 +23,14 @@ from psycopg.pq import Format
 from psycopg_pool import ConnectionPool
 
 from thence.errors import DatabaseUnavailable, NotAServer, ServerExists
-from thence.server.team.database import Parameters, Row, first
-from thence.server.team.migrations import FIRST_VERSION, VERSION, migrate, missing, schema
+from thence.server.team.database import (
+    Parameters,
+    Row,
+    check_schema,
+    first,
+    schema,
+    schema_digest,
+)
 from thence.server.team.rows import StoredLog
 
 WRITERS_MAX, READERS_MAX = 4, 8
@@ -58,7 +64,6 @@ _READ = ("body_names", "body_pieces", "claims", "events", "logs", "redactions", 
 READER = "thence_reader"
 _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
 _POLICY = """
-    DROP POLICY IF EXISTS of_team ON {table};
     CREATE POLICY of_team ON {table} FOR SELECT TO {role} USING (team = (
         SELECT nullif(current_setting('thence.team', true), '')::bigint
     ));
@@ -66,10 +71,13 @@ _POLICY = """
     GRANT SELECT ON {table} TO {role};
 """
 _AS_READER = "SELECT set_config('thence.team', :team, true), set_config('role', :role, true)"
-_VERSION = "SELECT value::bigint FROM meta WHERE key = 'version'"
 _META = """
     INSERT INTO meta (key, value)
-    VALUES ('epoch', :epoch), ('version', :version), ('reader', :reader)
+    VALUES ('epoch', :epoch), ('schema', :schema), ('reader', :reader)
+"""
+_META_COLUMNS = """
+    SELECT count(*) FROM pg_attribute
+    WHERE attrelid = to_regclass('meta') AND attname IN ('key', 'value')
 """
 _VALUE = "SELECT value FROM meta WHERE key = :key"
 
@@ -157,7 +165,7 @@ class PostgresDatabase:
         self._address = address
         self.on_erased: Callable[[Sequence[StoredLog]], None] | None = None
         with _alone(address, "could not open the server's database") as transaction:
-            _begin(transaction, shown(address))
+            check_schema(_schema_in(transaction), shown(address))
             self.epoch = str(first(transaction.execute(_VALUE, {"key": "epoch"})))
             self._reader = str(first(transaction.execute(_VALUE, {"key": "reader"})))
         self._mutex = Lock()
@@ -231,7 +239,7 @@ def make_database(address: str, epoch: str, reader: str = READER) -> None:
                 cause=error.diag.message_primary or "it holds such tables already",
                 hint="start the server that is there: thence server run; or name an empty database",
             ) from error
-        meta = {"epoch": epoch, "version": str(VERSION), "reader": reader}
+        meta = {"epoch": epoch, "schema": schema_digest(), "reader": reader}
         transaction.execute(_META, meta)
         _make_reader(transaction, reader, shown(address))
         _let_read(transaction, reader)
@@ -257,17 +265,9 @@ def _make_reader(transaction: PostgresTransaction, role: str, place: str) -> Non
 
 
 def _let_read(transaction: PostgresTransaction, role: str) -> None:
-    """Lets the reader see the rows of one team, whatever tables are there by now."""
-    exists = "SELECT to_regclass(:table)::text"
+    """Lets the reader see the rows of one team."""
     for table in _READ:
-        if first(transaction.execute(exists, {"table": table})):
-            transaction.script(_POLICY.format(table=table, role=role))
-
-
-def version_at(address: str) -> int:
-    """Returns the version of a database; raises NotAServer and DatabaseUnavailable."""
-    with _alone(address, "could not open the server's database") as transaction:
-        return _version(transaction, shown(address))
+        transaction.script(_POLICY.format(table=table, role=role))
 
 
 def shown(address: str) -> str:
@@ -282,30 +282,12 @@ def shown(address: str) -> str:
     return f"postgresql://{host}{port}{parts.path}"
 
 
-def _begin(transaction: PostgresTransaction, place: str) -> None:
-    """Brings the database up to date, under a lock of its row of the version."""
-    if missing(_version(transaction, place)):
-        version = int(first(transaction.execute(f"{_VERSION} FOR UPDATE")))
-        migrate(transaction, version)
-        update = "UPDATE meta SET value = :version WHERE key = 'version'"
-        transaction.execute(update, {"version": str(max(version, VERSION))})
-        _let_read(transaction, str(first(transaction.execute(_VALUE, {"key": "reader"}))))
-
-
-def _version(transaction: PostgresTransaction, place: str) -> int:
-    """Returns the version of a database; raises NotAServer for a newer one and for none."""
-    has_server = first(transaction.execute("SELECT to_regclass('meta')::text"))
-    version = int(first(transaction.execute(_VERSION)) or 0) if has_server else 0
-    if FIRST_VERSION <= version <= VERSION:
-        return version
-    raise NotAServer(
-        "could not open the server's database",
-        place=place,
-        cause=f"its version is {version}, not {VERSION}" if version else "no server is in it",
-        hint="use the version of thence that wrote it"
-        if version
-        else "make one: thence server init --database ADDRESS",
-    )
+def _schema_in(transaction: PostgresTransaction) -> str | None:
+    """Returns the digest of the schema.sql that a database carries, None for none."""
+    if first(transaction.execute(_META_COLUMNS)) != 2:
+        return None
+    digest: str | None = first(transaction.execute(_VALUE, {"key": "schema"}))
+    return digest
 
 
 @contextmanager

@@ -1,9 +1,8 @@
--- The database of a team's server, version 8, in the words of SQLite: PostgreSQL has its own for
--- types and for numbers that are given by themselves. Where a table names the team, its keys begin
--- with the team.
+-- The database of a team's server, in the words of SQLite: PostgreSQL has its own for types and for
+-- numbers that are given by themselves. Where a table names the team, its keys begin with the team.
 
--- epoch: random, made with the database; a cursor names it. compacted: the sum of the revisions of all
--- logs when the file was last written anew
+-- epoch: random, made with the database; a cursor names it. schema: SHA-256 of this file, in hex.
+-- compacted: the sum of the revisions of all logs when the file was last written anew
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE teams (id INTEGER PRIMARY KEY, slug TEXT NOT NULL UNIQUE);
@@ -40,16 +39,6 @@ CREATE TABLE tokens (
     expires REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX tokens_of_login ON tokens (login);
-
--- those who may become users; hash: SHA-256 of the token; expires: seconds since 1970
-CREATE TABLE invitations (
-    team INTEGER NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
-    name TEXT NOT NULL,
-    role TEXT NOT NULL,
-    hash BLOB NOT NULL,
-    expires REAL NOT NULL,
-    PRIMARY KEY (team, name)
-) WITHOUT ROWID;
 
 -- public_key: Ed25519 in hex, of a machine of a user
 CREATE TABLE keys (

@@ -1,4 +1,4 @@
-"""A team's server on SQLite, by apsw: its file, its connections, its version.
+"""A team's server on SQLite, by apsw: its file, its connections, its schema.
 
 One writer at a time commits; readers have connections of their own and see what is committed. A
 commit is on the disk when it returns. Another process may use the same file meanwhile.
@@ -18,8 +18,14 @@ from typing import Any
 import apsw
 
 from thence.errors import DamagedCopy, NotAServer, ServerExists
-from thence.server.team.database import Parameters, Row, first
-from thence.server.team.migrations import MIGRATED_VERSIONS, VERSION, migrate, schema
+from thence.server.team.database import (
+    Parameters,
+    Row,
+    check_schema,
+    first,
+    schema,
+    schema_digest,
+)
 from thence.server.team.rows import StoredLog
 
 IN_MEMORY = ":memory:"
@@ -161,11 +167,10 @@ class SqliteDatabase:
         return database
 
     @classmethod
-    def to_read(cls, path: Path, *, may_be_older: bool = False) -> "SqliteDatabase":
-        """Opens a copy, which nobody changes meanwhile, by one connection; raises NotAServer.
+    def to_read(cls, path: Path) -> "SqliteDatabase":
+        """Opens a copy, which nobody changes meanwhile, by one connection.
 
-        One of an older version, where it may be, is only opened and closed. Raises DamagedCopy for
-        one that is cut.
+        Raises NotAServer, and DamagedCopy for one that is cut.
         """
         opened = cls.__new__(cls)
         opened._path = IN_MEMORY
@@ -174,7 +179,7 @@ class SqliteDatabase:
             flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
             uri = f"{path.absolute().as_uri()}?immutable=1"
             opened._writer = SqliteConnection(apsw.Connection(uri, flags=flags))
-            opened._begin(MIGRATED_VERSIONS if may_be_older else ())
+            opened._begin()
             missing = first(opened._writer.execute(_FILE_BYTES)) - path.stat().st_size
             if missing > 0:  # SQLite reads what lacks of the last page as zeros
                 raise apsw.CorruptError(f"its end is missing, bytes: {missing:,}")
@@ -183,30 +188,18 @@ class SqliteDatabase:
             raise kind("could not open the copy", place=path, cause=error, hint=_A_COPY) from error
         return opened
 
-    def _begin(self, older_versions: Sequence[int] | None = None) -> None:
-        """Reads the version; migrates it if it is older, unless some are taken as they are."""
+    def _begin(self) -> None:
+        """Reads whose database it is; raises NotAServer."""
         self._holds_erased = False
         self.on_erased: Callable[[Sequence[StoredLog]], None] | None = None
         self._readers: list[SqliteConnection] = []
         self._readers_lock = Lock()
-        version = first(self._writer.execute("PRAGMA user_version"))
-        if older_versions is None and version in MIGRATED_VERSIONS:
-            version = self._migrated()
         try:
-            _check_version(version, self._path, older_versions or ())
+            check_schema(_meta(self._writer, "schema"), self._path)
         except NotAServer:
             self._writer.close()
             raise
-        self.epoch: str = first(self._writer.execute("SELECT value FROM meta WHERE key = 'epoch'"))
-
-    def _migrated(self) -> int:
-        """Brings the database up to date, if no other process was faster; returns its version."""
-        with self.writing() as connection:
-            version: int = first(connection.execute("PRAGMA user_version"))
-            migrate(connection, version)
-            connection.execute(f"PRAGMA user_version = {max(version, VERSION)}")
-        self._compact()
-        return max(version, VERSION)
+        self.epoch: str = _meta(self._writer, "epoch") or ""
 
     @contextmanager
     def writing(self) -> Iterator[SqliteConnection]:
@@ -342,37 +335,6 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def version_in(path: Path) -> int:
-    """Returns the version of a database, which stays as it is; raises NotAServer."""
-    try:
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-        try:
-            version = int(first(connection.execute("PRAGMA user_version").fetchall()))
-        finally:
-            connection.close()
-    except apsw.Error as error:
-        hint = "name the folder of a server with --data"
-        raise NotAServer("could not open", place=path, cause=error, hint=hint) from error
-    _check_version(version, path, MIGRATED_VERSIONS)
-    return version
-
-
-def _check_version(version: int, place: str | Path, older_versions: Sequence[int]) -> None:
-    """Raises NotAServer for a version that is neither that of today nor one of some older ones."""
-    if version in (VERSION, *older_versions):
-        return
-    raise NotAServer(
-        "could not open the server's database",
-        place=place,
-        cause=f"its version is {version}, not {VERSION}" if version else "it is empty",
-        hint="put it back, which brings it up to date: thence server restore"
-        if version in MIGRATED_VERSIONS
-        else "use the version of thence that wrote it"
-        if version
-        else _A_COPY,
-    )
-
-
 def is_single_file(path: Path) -> bool:
     """Reports whether a database keeps no commits in a file beside it, as a copy does."""
     with path.open("rb") as file:
@@ -419,8 +381,8 @@ def _fill(connection: SqliteConnection, epoch: str) -> None:
     """Makes the tables of a new database."""
     connection.execute("BEGIN IMMEDIATE")
     connection.script(schema())
-    connection.execute("INSERT INTO meta (key, value) VALUES ('epoch', :epoch)", {"epoch": epoch})
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+    meta = {"epoch": epoch, "schema": schema_digest()}
+    connection.insert("meta", ("key", "value"), meta.items())
     connection.execute("COMMIT")
 
 
@@ -430,3 +392,13 @@ def _connected(path: str, cache_kib: int = _WRITER_CACHE_KIB) -> SqliteConnectio
     for setting in (*_SETTINGS, f"cache_size = -{cache_kib}"):
         connection.execute(f"PRAGMA {setting}")
     return SqliteConnection(connection)
+
+
+def _meta(connection: SqliteConnection, key: str) -> str | None:
+    """Returns a value of the table meta, None where the database has none."""
+    try:
+        rows = connection.execute("SELECT value FROM meta WHERE key = :key", {"key": key})
+    except apsw.SQLError:  # it has no such table
+        return None
+    value: str | None = first(rows)
+    return value

@@ -35,7 +35,6 @@ from thence.server.team.audit import AuditLog, acting
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.exchange import Exchange
-from thence.server.team.invitations import Invitations
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import LiveConnections
 from thence.server.team.log_cache import LogCache
@@ -95,25 +94,19 @@ class Team:
             audit.record("redaction.carried_out", logs=[log.name for log in logs])
 
         database.on_erased = on_erased
-        invitations = Invitations(database, hashed, time.time)
-        self._keep_url = partial(invitations.keep_server_url, settings.url)
         self._ways_in = WaysIn(
             self._accounts,
-            invitations,
             self._logins,
             audit,
             self._reading,
             settings.url,
             Provider(settings.oidc) if settings.oidc else None,
         )
-        self._pages = TeamPages(
-            cache, self._accounts, self._logins, logs_app, self._ways_in.login_path
-        )
+        self._pages = TeamPages(cache, self._accounts, self._logins, logs_app)
 
     async def begin(self) -> None:
         """Prepares the first login, and the folders of logs; raises apsw.Error."""
         await self._ways_in.checking.run(nobodys)  # so that the first login takes no longer
-        await self._writing.run(self._keep_url)
         await self._reading.run(self._pages.begin)
 
     async def watch(self) -> None:

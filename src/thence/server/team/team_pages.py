@@ -1,7 +1,7 @@
 """The query API and its pages over a team's logs, behind the logins of the server.
 
-Programs send the access token as the bearer. A browser opens a page once with `?token=ACCESS`; a
-cookie that scripts can't read replaces it for an hour. It holds a session that opens pages alone.
+Programs send the access token as the bearer. A browser is led to the login form, and has a cookie
+then, which holds a session that opens pages alone.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,23 +11,27 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from prometheus_client.metrics_core import Metric
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from thence.errors import NotLoggedIn, ReadFailed
-from thence.server.errors import is_page
-from thence.server.http.auth import cookie_name, redirect_without, token_parameter, unauthorized
+from thence.server.errors import is_page, refused
+from thence.server.http.auth import cookie_name
 from thence.server.state import USER, figures
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.exchange import LOG_NAME
 from thence.server.team.log_cache import LogCache
-from thence.server.team.logins import ACCESS_S, Logins
+from thence.server.team.logins import Logins
+from thence.server.team.ways_in import login_target
 from thence.server.team.wire_http import token_of
 from thence.server.workers import Workers
 
 REFRESHING_THREADS, REFRESHING_WAITING_MAX = 2, 64
-_TOKEN = "named access that POST /api/v1/token/ answers to your name and password"
+_UNAUTHORIZED = (
+    "send Authorization: Bearer ACCESS, which POST /api/v1/token/ answers to your name and password"
+)
 _LOG_PATHS = frozenset(("logs", "simulations", "runs"))
 LogsApp = Callable[[Path], FastAPI]
 
@@ -35,18 +39,12 @@ LogsApp = Callable[[Path], FastAPI]
 class TeamPages:
     """An ASGI app that answers with the app of the logs of the asking user's team.
 
-    `logs_app` makes the app over a folder. Browsers log in at `login_path`, "" where they can't.
+    `logs_app` makes the app over a folder.
     """
 
     def __init__(
-        self,
-        folders: LogCache,
-        accounts: Accounts,
-        logins: Logins,
-        logs_app: LogsApp,
-        login_path: str = "",
+        self, folders: LogCache, accounts: Accounts, logins: Logins, logs_app: LogsApp
     ) -> None:
-        self._login_path = login_path
         self._folders = folders
         self._accounts = accounts
         self._logins = logins
@@ -57,24 +55,13 @@ class TeamPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request; raises what prevents it before an answer has begun."""
-        request = Request(scope, receive)
-        access = token_of(request) or token_parameter(scope)
-        is_visit = request.method == "GET" and bool(token_parameter(scope))
         try:
-            member = await self._workers.run(partial(self._ready, request, access))
-            if is_visit:
-                session = await self._workers.run(partial(self._logins.page_session, access))
+            member = await self._workers.run(partial(self._ready, Request(scope, receive)))
         except NotLoggedIn:
-            if self._login_path and request.method == "GET" and is_page(scope["path"]):
-                await RedirectResponse(self._login_path, 303)(scope, receive, send)
-                return
-            await unauthorized(scope, _TOKEN)(scope, receive, send)
+            await _without_login(scope)(scope, receive, send)
             return
-        if is_visit:
-            await redirect_without(scope, session, ACCESS_S)(scope, receive, send)
-        else:
-            scope[USER] = member.user
-            await self._app(member.team)(scope, receive, send)
+        scope[USER] = member.user
+        await self._app(member.team)(scope, receive, send)
 
     def begin(self) -> None:
         """Removes what a server that was killed left in the folders of logs; raises apsw.Error."""
@@ -112,11 +99,12 @@ class TeamPages:
         """Yields the figures of all teams in sum."""
         return figures([app.state.served for app in list(self._apps.values())])
 
-    def _ready(self, request: Request, access: str) -> Member:
+    def _ready(self, request: Request) -> Member:
         """Returns who asks in which team, the folders of whose logs are up to date for the path.
 
-        Without an access token the cookie tells who asks.
+        Without an access token the cookie names who asks.
         """
+        access = token_of(request)
         if access:
             user = self._logins.user_of(access)
         else:
@@ -138,3 +126,10 @@ class TeamPages:
         if app is None:
             app = self._apps[team] = self._logs_app(self._folders.of_team(team))
         return app
+
+
+def _without_login(scope: Scope) -> Response:
+    """Returns the answer to a request without a login: for a page the way to the login form."""
+    if scope["method"] == "GET" and is_page(scope["path"]):
+        return RedirectResponse(login_target(scope["path"], scope["query_string"]), 303)
+    return refused(scope, HTTPException(401, _UNAUTHORIZED, {"WWW-Authenticate": "Bearer"}))

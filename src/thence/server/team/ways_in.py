@@ -1,16 +1,14 @@
-"""The ways into a team's server: passwords, tokens, invitations, a provider of OpenID Connect.
+"""The ways into a team's server: passwords, tokens, a login form, a provider of OpenID Connect.
 
-Passwords, and whatever counts as one, are checked in threads of their own, and questions to the
-provider have others: one that never answers holds up these logins and nothing else. An attempt
-that fails counts against its address, and the audit log has it.
+Passwords are checked in threads of their own, and questions to the provider have others: one that
+never answers holds up these logins and nothing else. An attempt that fails counts against its
+address, and the audit log has it.
 
-Whoever shows the token of an invitation is believed, and nobody else: no cookie counts on its page,
-so that the page of another site has nothing to abuse. Looking at the page spends nothing, since
-programs that preview links do it too.
-
-What belongs to the login of a browser by the provider (state, nonce and the verifier of RFC 7636)
-is in a cookie of that browser alone, so that any process answers the next step and no other browser
-can take it. The browser is led to the provider and back to one fixed page, nowhere else.
+A browser has one cookie. After a login it holds a session, which opens pages alone. While a login
+by the provider is under way it holds what belongs to that (state, nonce and the verifier of RFC
+7636), so that any process answers the next step and no other browser can take it. The browser is
+led to the provider and to this server's own pages, nowhere else. The cookie comes with a link from
+another site too, as the provider's way back needs it: a page only ever shows something.
 """
 
 import secrets
@@ -18,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from hmac import compare_digest
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,7 +24,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from thence.core.wire.messages import (
-    Acceptance,
     Credentials,
     DeviceCode,
     DevicePending,
@@ -34,17 +31,11 @@ from thence.core.wire.messages import (
     Refresh,
     Tokens,
 )
-from thence.errors import AccountRefused, InvalidEvent, NotLoggedIn, SyncRefused, ThenceError
-from thence.server.errors import refusal
+from thence.errors import InvalidEvent, NotLoggedIn, SyncRefused, ThenceError
+from thence.server.errors import Refusal, is_page, refusal
 from thence.server.http.auth import cookie_name
-from thence.server.team.accounts import (
-    PASSWORD_CHARACTERS_MAX,
-    PASSWORD_CHARACTERS_MIN,
-    Accounts,
-    Member,
-)
+from thence.server.team.accounts import Accounts
 from thence.server.team.audit import AuditLog
-from thence.server.team.invitations import Invitation, Invitations
 from thence.server.team.logins import ACCESS_S, TOKEN_BYTES, Logins
 from thence.server.team.oidc import Provider
 from thence.server.team.wire_http import (
@@ -60,9 +51,9 @@ from thence.server.web.layout import page
 from thence.server.web.markup import Child, Html, el
 from thence.server.workers import Workers
 
-INVITATION_PATH = "/invitation"
-LOGIN_PATH = "/login/oidc"
-CALLBACK_PATH = f"{LOGIN_PATH}/callback"
+LOGIN_PATH = "/login"
+_PROVIDER_PATH = f"{LOGIN_PATH}/oidc"
+_CALLBACK_PATH = f"{_PROVIDER_PATH}/callback"
 BODY_BYTES_MAX = 16 * 1024
 # a check of a password takes 64 MiB
 CHECKING_THREADS, ASKING_THREADS, WAITING_MAX = 2, 2, 32
@@ -75,7 +66,7 @@ _OWN_PAGES = frozenset(("same-origin", "none", ""))
 
 
 class WaysIn:
-    """The routes by which people and programs come in; clients reach the server under `url`.
+    """The routes by which people and programs come in; browsers reach the server under `url`.
 
     Without a `provider` nobody comes in by one. What checks no password runs in `reading`.
     """
@@ -83,7 +74,6 @@ class WaysIn:
     def __init__(
         self,
         accounts: Accounts,
-        invitations: Invitations,
         logins: Logins,
         audit: AuditLog,
         reading: Workers,
@@ -91,7 +81,6 @@ class WaysIn:
         provider: Provider | None,
     ) -> None:
         self._accounts = accounts
-        self._invitations = invitations
         self._logins = logins
         self._audit = audit
         self._reading = reading
@@ -101,23 +90,14 @@ class WaysIn:
         self._asking = Workers(ASKING_THREADS, WAITING_MAX)
         logins.on_reuse = self._note_reuse
 
-    @property
-    def login_path(self) -> str:
-        """The page where a browser logs in, "" where it can't."""
-        return LOGIN_PATH if self._provider else ""
-
     def pages(self) -> list[Route]:
         """Returns the routes of the pages."""
-        accept = _shown("No invitation", self._invitation_page)
-        routes = [Route(INVITATION_PATH, accept, methods=("GET", "POST"))]
-        if self._provider:
-            again = el("p", el("a", "Log in again", href=LOGIN_PATH))
-            for path, work in (
-                (LOGIN_PATH, partial(self._begin_browser, self._provider)),
-                (CALLBACK_PATH, partial(self._end_browser, self._provider)),
-            ):
-                routes.append(Route(path, _shown("Not logged in", self._asked(work), again)))
-        return routes
+        form = Route(LOGIN_PATH, self._login_page, methods=("GET", "POST"))
+        if self._provider is None:
+            return [form]
+        begin = _shown(self._asked(partial(self._begin_browser, self._provider)))
+        end = _shown(self._asked(partial(self._end_browser, self._provider)))
+        return [form, Route(_PROVIDER_PATH, begin), Route(_CALLBACK_PATH, end)]
 
     def paths(self) -> list[WirePath]:
         """Returns the paths of the wire, with their methods and endpoints."""
@@ -126,7 +106,6 @@ class WaysIn:
             ("token", self._log_in),
             ("token/refresh", partial(token, self._refreshed)),
             ("token/revoke", partial(token, self._revoked)),
-            ("invitations", partial(self._take, self.checking, self._accepted)),
         ]
         if self._provider:
             ask = partial(self._take, self._asking)
@@ -150,7 +129,10 @@ class WaysIn:
         return await answered(request, self.checking, work, BODY_BYTES_MAX, body)
 
     def _logged_in(self, request: Request, body: bytes) -> Tokens:
-        credentials: Credentials = decoded_as(body, Credentials)
+        return self._tokens(request, decoded_as(body, Credentials))
+
+    def _tokens(self, request: Request, credentials: Credentials) -> Tokens:
+        """Returns the tokens of a new login by a password, from an address that was admitted."""
         name, address = credentials.username, address_of(request)
         try:
             user = self._logins.check(name, credentials.password, address)
@@ -177,62 +159,44 @@ class WaysIn:
             self._audit.record("login.ended", user, user=user)
         return {}
 
-    @contextmanager
-    def _attempt(self, address: str, way: str) -> Iterator[None]:
-        """Counts an attempt of an address until it succeeds, and records one that fails.
-
-        Raises ServerBusy after many failures.
-        """
-        self._logins.admit(address)
-        try:
-            yield
-        except (NotLoggedIn, SyncRefused):
-            self._audit.record_failure(None, address, way)
-            raise
-        self._logins.forgive(address)
-
-    def _accepted(self, request: Request, body: bytes) -> Tokens:
-        """Accepts an invitation for a program, with the tokens of a first login."""
-        message: Acceptance = decoded_as(body, Acceptance)
-        self._invitation(request, message.token)
-        return self._logins.begin(self._joined(request, message.token, message.password).user)
-
-    async def _invitation_page(self, request: Request) -> Response:
-        """Shows the form of an invitation, or accepts what it holds."""
+    async def _login_page(self, request: Request) -> Response:
+        """Shows the login form, or logs in by what it holds."""
         if request.method == "GET":
-            return await self.checking.run(partial(self._form, request))
-        if request.headers.get("sec-fetch-site", "") not in _OWN_PAGES:
-            raise HTTPException(403, "this form was sent by the page of another site")
-        body = await body_of(request, BODY_BYTES_MAX)
-        return await self.checking.run(partial(self._form_taken, request, body))
-
-    def _form(self, request: Request) -> Response:
-        token = request.query_params.get("token", "")
-        return _form_page(self._invitation(request, token), token)
-
-    def _form_taken(self, request: Request, body: bytes) -> Response:
-        fields = _fields(request, body)
-        token, password = fields.get("token", ""), fields.get("password", "")
-        invitation = self._invitation(request, token)
-        if fields.get("again") != password:
-            return _form_page(invitation, token, "the two passwords differ")
+            return self._form(request.query_params.get("to", ""))
+        fields: dict[str, str] = {}
         try:
-            member = self._joined(request, token, password)
-        except AccountRefused as error:
-            return _form_page(invitation, token, f"{error.cause}; {error.hint}")
-        return _welcome(member, self._invitations.server_url)
+            if request.headers.get("sec-fetch-site", "") not in _OWN_PAGES:
+                raise HTTPException(403, "this form was sent by the page of another site")
+            fields = _fields(request, await body_of(request, BODY_BYTES_MAX))
+            self._logins.admit(address_of(request))
+            return await self.checking.run(partial(self._form_taken, request, fields))
+        except (ThenceError, HTTPException) as error:
+            return self._form(fields.get("to", ""), refusal(request.scope, error))
 
-    def _invitation(self, request: Request, token: str) -> Invitation:
-        """Returns the invitation of a token; raises NotLoggedIn, ServerBusy after many failures."""
-        with self._attempt(address_of(request), "invitation"):
-            return self._invitations.of(token)
+    def _form_taken(self, request: Request, fields: dict[str, str]) -> Response:
+        credentials = Credentials(fields.get("username", ""), fields.get("password", ""))
+        answer = RedirectResponse(_own_page(fields.get("to", "")), 303)
+        self._set_session(request, answer, self._tokens(request, credentials).access)
+        return answer
 
-    def _joined(self, request: Request, token: str, password: str) -> Member:
-        """Accepts an invitation; raises what `Invitations.accept` raises."""
-        member = self._invitations.accept(token, password)
-        words = {**member._asdict(), "address": address_of(request)}
-        self._audit.record("invitation.accepted", member.user, **words)
-        return member
+    def _form(self, target: str, problem: Refusal | None = None) -> Response:
+        """Returns the login form, which leads to a page of this server."""
+        form = el(
+            "form",
+            el("input", type="hidden", name="to", value=_own_page(target)),
+            _field("username", "Name", type="text", autocomplete="username", autofocus=True),
+            _field("password", "Password", type="password", autocomplete="current-password"),
+            el("button", "Log in", type="submit"),
+            method="post",
+            action=LOGIN_PATH,
+        )
+        link = el("a", "Log in by your provider", href=_PROVIDER_PATH) if self._provider else None
+        alert = el("p", problem.words, role="alert") if problem else None
+        answer = _titled_page(
+            "Log in", alert, form, el("p", link) if link else None, status=_status(problem)
+        )
+        answer.headers.update((problem.headers if problem else None) or {})
+        return answer
 
     def _asked(self, work: Callable[[Request], Response]) -> Endpoint:
         """Returns an endpoint that works in the threads that ask the provider."""
@@ -245,9 +209,9 @@ class WaysIn:
     def _begin_browser(self, provider: Provider, request: Request) -> Response:
         """Sends a browser to the provider."""
         parts = [secrets.token_urlsafe(TOKEN_BYTES) for _ in range(3)]
-        target = provider.authorization_url(f"{self._url}{CALLBACK_PATH}", *parts)
+        target = provider.authorization_url(f"{self._url}{_CALLBACK_PATH}", *parts)
         answer = RedirectResponse(target, 303)
-        self._set_cookie(answer, _begun_cookie(request), ".".join(parts), _COOKIE_S, is_lax=True)
+        self._set_cookie(request, answer, ".".join(parts), _COOKIE_S)
         return answer
 
     def _end_browser(self, provider: Provider, request: Request) -> Response:
@@ -260,16 +224,14 @@ class WaysIn:
         if not code:
             cause = "the provider let nobody in"
             raise NotLoggedIn("could not log in", cause=cause, hint="log in again")
-        redirect_uri = f"{self._url}{CALLBACK_PATH}"
+        redirect_uri = f"{self._url}{_CALLBACK_PATH}"
         user = self._let_in(
             request, lambda: provider.user_of_code(code, redirect_uri, nonce, verifier)
         )
         assert isinstance(user, str)
-        session = self._logins.page_session(self._logins.begin(user).access)
         link = el("p", el("a", "All runs and logs of your team", href="/"))
         answer = _titled_page(f"You are {user}", link)
-        self._set_cookie(answer, cookie_name(request.scope), session, ACCESS_S, is_lax=False)
-        answer.delete_cookie(_begun_cookie(request), LOGIN_PATH)
+        self._set_session(request, answer, self._logins.begin(user).access)
         return answer
 
     def _begin_device(self, provider: Provider, request: Request, body: bytes) -> DeviceCode:
@@ -288,7 +250,7 @@ class WaysIn:
     def _let_in(
         self, request: Request, ask: Callable[[], str | DevicePending]
     ) -> str | DevicePending:
-        """Returns the user of the name that the provider tells, if it does yet.
+        """Returns the user of the name that the provider gives, if it does yet.
 
         Raises NotLoggedIn, SyncRefused for a name that no user has, ServerBusy after many failures
         of an address, ServerUnreachable.
@@ -298,62 +260,87 @@ class WaysIn:
             name = ask()
             if isinstance(name, DevicePending):
                 return name
-            is_invited = not self._accounts.has_person(name)
-            if is_invited and not self._invitations.accept_by_name(name):
+            if not self._accounts.has_person(name):
                 raise SyncRefused(
                     "could not log in",
                     cause=f"the provider knows you as {name[:_NAME_CHARACTERS_MAX]!r}, and no user"
                     " of this server has that name",
-                    hint="ask an admin of the server to invite that name",
+                    hint="ask an admin of the server to add that name",
                 )
-        if is_invited:
-            self._audit.record("invitation.accepted", name, user=name, address=address)
         self._audit.record("login.succeeded", name, address=address, way="oidc")
         return name
 
-    def _set_cookie(
-        self, answer: Response, name: str, text: str, lifetime_s: int, *, is_lax: bool
-    ) -> None:
-        """Sets a cookie that scripts can't read; a lax one comes with a link from elsewhere too."""
+    @contextmanager
+    def _attempt(self, address: str, way: str) -> Iterator[None]:
+        """Counts an attempt of an address until it succeeds, and records one that fails.
+
+        Raises ServerBusy after many failures.
+        """
+        self._logins.admit(address)
+        try:
+            yield
+        except (NotLoggedIn, SyncRefused):
+            self._audit.record_failure(None, address, way)
+            raise
+        self._logins.forgive(address)
+
+    def _set_session(self, request: Request, answer: Response, access: str) -> None:
+        """Lets a browser open pages for as long as an access token lasts."""
+        self._set_cookie(request, answer, self._logins.page_session(access), ACCESS_S)
+
+    def _set_cookie(self, request: Request, answer: Response, text: str, lifetime_s: int) -> None:
+        """Sets the browser's cookie, which scripts can't read and no other site's form sends."""
+        is_secure = request.url.scheme == "https" or self._url.startswith("https:")
         answer.set_cookie(
-            name,
+            cookie_name(request.scope),
             text,
             max_age=lifetime_s,
-            path=LOGIN_PATH if is_lax else "/",
             httponly=True,
-            secure=self._url.startswith("https:"),
-            samesite="lax" if is_lax else "strict",
+            secure=is_secure,
+            samesite="lax",
         )
 
 
-def invitation_link(url: str, token: str) -> str:
-    """Returns the address of the page where an invitation is accepted."""
-    return f"{url}{INVITATION_PATH}?{urlencode({'token': token})}"
+def login_target(scope_path: str, query: bytes) -> str:
+    """Returns the address of the login form that leads back to a page."""
+    page_address = urlunsplit(("", "", scope_path, query.decode("latin-1"), ""))
+    return f"{LOGIN_PATH}?{urlencode({'to': page_address})}"
 
 
-def _shown(heading: str, endpoint: Endpoint, link: Html | None = None) -> Endpoint:
-    """Returns an endpoint whose errors are pages too, with a link behind the words."""
+def _own_page(target: str) -> str:
+    """Returns the address of a page of this server, of the first one in place of any other."""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "/"
+    is_own = not parts.scheme and not parts.netloc and is_page(parts.path)
+    return urlunsplit(("", "", parts.path, parts.query, "")) if is_own else "/"
+
+
+def _status(problem: Refusal | None) -> int:
+    return problem.status if problem else 200
+
+
+def _shown(endpoint: Endpoint) -> Endpoint:
+    """Returns an endpoint of the provider's whose errors are pages, with a link to begin again."""
 
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
         except (ThenceError, HTTPException) as error:
-            told = refusal(request.scope, error)
-            words = el("p", told.words, role="alert")
-            page = _titled_page(heading, words, link, status=told.status)
-            page.headers.update(told.headers or {})
-            return page
+            problem = refusal(request.scope, error)
+            again = el("p", el("a", "Log in again", href=_PROVIDER_PATH))
+            words = el("p", problem.words, role="alert")
+            answer = _titled_page("Not logged in", words, again, status=problem.status)
+            answer.headers.update(problem.headers or {})
+            return answer
 
     return answer
 
 
-def _begun_cookie(request: Request) -> str:
-    return f"{cookie_name(request.scope)}_oidc"
-
-
 def _begun(request: Request) -> tuple[str, str, str]:
     """Returns state, nonce and verifier of the login that this browser has begun."""
-    parts = request.cookies.get(_begun_cookie(request), "").split(".")
+    parts = request.cookies.get(cookie_name(request.scope), "").split(".")
     if len(parts) != 3 or not all(parts):
         return secrets.token_urlsafe(TOKEN_BYTES), "", ""
     return parts[0], parts[1], parts[2]
@@ -370,41 +357,10 @@ def _fields(request: Request, body: bytes) -> dict[str, str]:
         raise InvalidEvent("could not read the form", cause=error) from error
 
 
-def _form_page(invitation: Invitation, token: str, problem: str = "") -> Response:
-    limits: dict[str, str | int | bool] = {
-        "type": "password",
-        "required": True,
-        "minlength": PASSWORD_CHARACTERS_MIN,
-        "maxlength": PASSWORD_CHARACTERS_MAX,
-        "autocomplete": "new-password",
-    }
-    form = el(
-        "form",
-        el("input", type="hidden", name="token", value=token),
-        _field("username", "Your name", type="text", value=invitation.name, readonly=True),
-        _field("password", f"A password of {PASSWORD_CHARACTERS_MIN} characters or more", **limits),
-        _field("again", "The same password again", **limits),
-        el("button", "Join", type="submit"),
-        method="post",
-        action=INVITATION_PATH,
-    )
-    alert = el("p", problem, role="alert") if problem else None
-    words = el("p", f"You are invited with the role {invitation.role}. The link works once.")
-    return _titled_page(
-        f"Join {invitation.team}", words, alert, form, status=400 if problem else 200
-    )
-
-
 def _field(name: str, label: str, **attributes: str | int | bool) -> Html:
     make: Callable[..., Html] = el
-    field = make("input", id=name, name=name, **attributes)
+    field = make("input", id=name, name=name, required=True, **attributes)
     return el("p", el("label", label, for_=name), field)
-
-
-def _welcome(member: Member, url: str) -> Response:
-    command = f"thence sync login {url or 'URL'} --username {member.user}"
-    words = el("p", f"You are {member.user}, with the role {member.role}. Log in on your machine:")
-    return _titled_page(f"Welcome to {member.team}", words, el("pre", command))
 
 
 def _titled_page(heading: str, *body: Child, status: int = 200) -> Response:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from thence.core.event import Event
+from thence.core.bodies import put_back_readable
+from thence.core.event import Event, decoded
 from thence.core.sentences.event_sentences import conversation
 from thence.core.values.codec import parse
 from thence.core.values.digests import BODY_DIGEST, same_line_key
@@ -139,10 +140,13 @@ def _list(items: list[Html], empty: str) -> Html:
 def _payload(log: OpenLog, location: FoundLog, event: Event, effects: Sequence[bytes]) -> Html:
     if BODY_DIGEST in event.members:
         return _missing_body(log, location, event, effects)
-    payload = event.payload
+    payload = event.cut_payload
+    unreadable = put_back_readable(payload, event.body_entries, event.vocabulary.bodies, decoded)
     if not payload:
         return el("p", "It holds none.", class_="quiet")
-    return _text(json.dumps(payload, ensure_ascii=False, indent=2))
+    places = f"Of a large value only the beginning can be read: {', '.join(unreadable)}"
+    note = el("p", places, class_="empty") if unreadable else None
+    return joined(note, _text(json.dumps(payload, ensure_ascii=False, indent=2)))
 
 
 def _text(text: str) -> Html:
