@@ -187,7 +187,6 @@ def skipped_findings(home: Path) -> tuple[Finding, ...]:
 
 
 FOLDER = ".kittify/events"
-ATTRIBUTES = f"{FOLDER}/.gitattributes"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # the day of events without a valid timestamp
 _NO_DAY = "1970-01-01"
