@@ -2,10 +2,13 @@
 
 import json
 import os
+import shlex
 import signal
 
 import pytest
+from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, is_alive, orchestrate, until
+from tests.work.boards import done
 from tests.work.repositories import git
 
 
@@ -29,6 +32,19 @@ def test_interrupted_orchestrator_ends_its_agents_and_is_resumed(make, tmp_path)
     assert ended.code == 0, ended.err
     assert len(project.events("WPStatusChanged", new_status="doing")) == 2
     assert [e["payload"]["retry_count"] for e in project.events("WPAssigned")] == [0] * 4
+
+
+@pytest.mark.promise("L17")
+def test_package_behind_a_rejected_one_stays_with_the_command_that_begins_it(make):
+    project = make({"WP01": [], "WP02": ["WP01"]})
+    done(project.folder, "move-task", "WP01", "--to", "rejected", "--feature", SLUG)
+    ended = orchestrate(project, "--json")
+    assert ended.code == 1
+    (stays,) = json.loads(ended.out.splitlines()[-1])["stranded"]
+    assert stays["reason"] == "it waits for WP01 (rejected)"
+    program, *step = shlex.split(stays["next"])
+    assert warm(*step, cwd=project.folder).code == 0, (program, step)
+    assert project.lanes() == {"WP01": "rejected", "WP02": "doing"}
 
 
 def test_plan_is_shown_and_nothing_is_done(make):

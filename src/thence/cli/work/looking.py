@@ -421,18 +421,19 @@ conflicts_command = session_command(conflicts, "conflicts", "thence work conflic
 
 
 @click.option(
-    "--limit",
+    "--last",
     type=click.IntRange(1, 10_000),
+    metavar="N",
     default=20,
     show_default=True,
-    help="At most so many.",
+    help="The last N refusals.",
 )
-def errors(session: Session, limit: int) -> CommandResult:
+def errors(session: Session, last: int) -> CommandResult:
     """Show what was refused of late, and what to do about it.
 
     The newest come first.
     """
-    records = ErrorStore(session.project).recent(limit, session.warnings.append)
+    records = ErrorStore(session.project).recent(last, session.warnings.append)
     data = {"errors": [to_builtins(record) for record in records]}
     lines = []
     for record in records:
@@ -443,7 +444,7 @@ def errors(session: Session, limit: int) -> CommandResult:
     return session.result(data, lines or ["nothing was refused"])
 
 
-errors_command = session_command(errors, "errors", "thence work errors --limit 5", create=False)
+errors_command = session_command(errors, "errors", "thence work errors --last 5", create=False)
 
 
 def _sentence_here(session: Session, conflict: Conflict) -> str:

@@ -6,7 +6,7 @@ a line on stderr, and with --json a line of JSON on stdout.
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from thence.cli.shared.progress import is_drawn
 from thence.cli.work.command_runner import command, feature_option, run
 from thence.core.values.payload import printable
 from thence.work.board.attempts import attempt_histories, next_steps
-from thence.work.board.state import LANES, FeatureState
+from thence.work.board.state import LANES, REJECTED, FeatureState, PackageState
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import plan
 from thence.work.project.agents import read_setup
@@ -83,7 +83,9 @@ def orchestrate(
     summary = orchestrator.run()
     packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
     steps = {
-        wp_id: "; or ".join(next_steps(packages[wp_id], histories.get(wp_id))) or _LOOK
+        wp_id: "; or ".join(next_steps(packages[wp_id], histories.get(wp_id)))
+        or _step_past_rejected(packages, wp_id)
+        or _LOOK
         for wp_id in summary.stranded
     }
     events = [event.event_id for event in session.appended]
@@ -112,6 +114,12 @@ def orchestrate(
         lines.append(f"{wp_id}: {names} came to the target past review")
     code = STRANDED if summary.stranded else 0
     return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
+
+
+def _step_past_rejected(packages: Mapping[str, PackageState], wp_id: str) -> str:
+    """Returns the command that begins a package although what it needs was rejected, if it was."""
+    lanes = {packages[needed].lane for needed in packages[wp_id].dependencies if needed in packages}
+    return f"thence work implement {wp_id} --force --reason TEXT" if REJECTED in lanes else ""
 
 
 def _feature(session: Session, name: str | None) -> FeatureState:
