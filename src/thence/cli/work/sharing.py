@@ -8,6 +8,7 @@ import click
 
 from thence.cli import DAMAGED
 from thence.cli.output import current
+from thence.cli.shared.render import counted
 from thence.cli.work.command_runner import command, feature_option, run, session_command
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
@@ -62,11 +63,12 @@ def publish(session: Session) -> CommandResult:
     name = f"{link.remote}/{link.branch}"
     lines = [f"{name} has all events"]
     if published.commit is not None:
-        lines = [f"pushed {published.pushed} event(s) to {name}"]
+        lines = [f"pushed {counted(published.pushed, 'event')} to {name}"]
     if published.redacted:
-        lines.append(f"redacted {published.redacted} line(s) there; older commits of it keep them")
+        redacted = counted(published.redacted, "line")
+        lines.append(f"redacted {redacted} there; older commits of it keep them")
     if session.events_received:
-        lines.append(f"pulled {session.events_received} event(s) of others")
+        lines.append(f"pulled {counted(session.events_received, 'event')} of others")
     return session.result(data, lines)
 
 
