@@ -187,16 +187,6 @@ def done(event_type, payload, about="WP01", actor="ada", feature="001-tea"):
             "001-tea/WP01 has no code to be merged: talk",
         ),
         (
-            "WPRenumbered",
-            {"wp_id": "WP01", "old_wp_id": "WP10"},
-            "ada gave 001-tea/WP01 its number: it was WP10",
-        ),
-        (
-            "ConflictSettled",
-            {"winner": "01A", "reason": "further"},
-            "ada settled a conflict on 001-tea/WP01 for 01A: further",
-        ),
-        (
             "SubtaskCompleted",
             {"work_package_id": "WP02", "subtask_text": "boil"},
             "ada ticked 001-tea/WP01 of WP02: boil",

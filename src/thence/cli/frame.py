@@ -260,7 +260,7 @@ TABLE = {
     ),
     "version": ("frame", "Show the versions of thence and Python."),
     "why": ("commands.causes", "Show why an event happened."),
-    "work": ("work.group", "Cut features into work packages, and move them to done."),
+    "work": ("work", "Cut features into work packages, and move them to done."),
 }
 
 

@@ -597,8 +597,6 @@ WORK_SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "SubtaskReopened": _filled("{who} reopened {what} of {work_package_id}: {subtask_text}"),
     "WPReviewed": _filled("{who} handed in {what} at commit {commit}"),
     "WPLanded": _landed,
-    "WPRenumbered": _filled("{who} gave {what} its number: it was {old_wp_id}"),
-    "ConflictSettled": _filled("{who} settled a conflict on {what} for {winner}{why}"),
     "GateCreated": _filled("{who} set the gate {gate_type} before {work_package_id}"),
     "GateResultChanged": _gate_result,
 }
