@@ -252,13 +252,14 @@ def settings_of(
 
 
 def _outcomes(run: RecordedRun, turns: int) -> Mapping[Key, RecordedOutcome]:
-    """Returns the outcomes without failures of models in the turn in which the run failed."""
-    from thence.sim.asking import is_failure
+    """Returns the outcomes without what was of no use in the turn in which the run failed."""
+    from thence.sim.asking import given_up, is_failure
 
     outcomes, turn = read_outcomes(run.folder), f"{turns + 1}."
     if run.result.get("status") != "failed":
         return outcomes
-    retried = {key for key in outcomes if key[0].startswith(turn) and is_failure(outcomes[key])}
+    failed = {key for key in outcomes if is_failure(outcomes[key])} | given_up(outcomes.values())
+    retried = {key for key in failed if key[0].startswith(turn)}
     return {key: outcome for key, outcome in outcomes.items() if key not in retried}
 
 

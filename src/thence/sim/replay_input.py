@@ -82,6 +82,10 @@ class RecordedSteps:
             raise self._diverged(event.step, reason)
         return recorded.event_id
 
+    def at(self, step: str) -> Event | None:
+        """Returns the recorded event with a step, if it has not come again yet."""
+        return self._events.get(step)
+
     def check_done(self, new: Iterable[Members]) -> None:
         """Raises RunDiverged if a step is new while recorded ones have not come again."""
         steps = [event.step for event in new if event.step]
@@ -142,8 +146,8 @@ class RecordedSteps:
 
 def is_of_an_end(event: Event) -> bool:
     """Reports whether an attempt to play a run wrote an event about its end."""
-    payload = event.payload
-    is_end = payload.get("milestone_type") == "simulation_end"
+    payload = event.cut_payload
+    is_end = payload.get("milestone_type") == "simulation_end" or payload.get("ends_run") is True
     return is_end or payload.get("error_type") == "run_failed"
 
 
