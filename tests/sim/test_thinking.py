@@ -108,7 +108,7 @@ def test_replay_and_branch_take_recorded_answers_with_the_endpoint_off(tmp_path)
     with Endpoint(generous) as endpoint:
         whole = run_of(written(tmp_path, endpoint.base_url)).run()
     assert replay(whole.output_dir).step == ""
-    branched = branch(whole.output_dir, 2, set={"agent.cleo.money": 60}, max_turns=3).run()
+    branched = branch(whole.output_dir, 2, set={"agent/cleo/money": 60}, max_turns=3).run()
     assert branched.status == "interrupted"  # another request now
     assert '"3.decide.ann"' in (branched.output_dir / "outcomes.jsonl").read_text()
     with Endpoint(generous) as endpoint:
@@ -117,7 +117,7 @@ def test_replay_and_branch_take_recorded_answers_with_the_endpoint_off(tmp_path)
         (whole.output_dir / "config.json").write_text(
             port.sub(endpoint.base_url.removeprefix("http://"), text)
         )
-        branched = branch(whole.output_dir, 2, set={"agent.cleo.money": 60}).run()
+        branched = branch(whole.output_dir, 2, set={"agent/cleo/money": 60}).run()
     assert branched.status == "completed"
     texts = [user(one.body) for one in endpoint.requests]
     assert texts[0].startswith("You are cleo. It is turn 3.")
@@ -263,7 +263,7 @@ def test_run_that_is_paused_before_any_answer_was_of_use_is_interrupted(tmp_path
 def test_branch_and_checkpoint_keep_what_was_of_no_use(tmp_path):
     with Endpoint(of_no_use_to("ann")) as endpoint:
         whole = run_of(written(tmp_path, endpoint.base_url)).run()
-        branched = branch(whole.output_dir, 2, set={"agent.cleo.money": 60}).run()
+        branched = branch(whole.output_dir, 2, set={"agent/cleo/money": 60}).run()
         paid = sum(not one.is_copied for one in read_outcomes(branched.output_dir).values())
         assert len(endpoint.requests) == 16 + paid
         assert branched.usage["by_agent"]["ann"]["unusable"] == 8
@@ -501,7 +501,7 @@ def test_branch_has_paid_for_nothing_that_it_took_from_its_run(tmp_path):
     with Endpoint(script) as endpoint:
         whole = run_of(written(tmp_path, endpoint.base_url)).run()
         assert len(endpoint.requests) == 12
-        paused = branch(whole.output_dir, 2, set={"agent.cleo.money": 60}).run()
+        paused = branch(whole.output_dir, 2, set={"agent/cleo/money": 60}).run()
         assert paused.reason == "paused"
         before = len(endpoint.requests)
         taken = sum(one.is_copied for one in read_outcomes(paused.output_dir).values())

@@ -171,8 +171,8 @@ def branch(
 ) -> SimulationOrchestrator:
     """Returns a new run that is as another one up to turn `at`, then goes on with changes.
 
-    `set` maps variables, as "agent.ada.money", "global.price" or with slashes, to values that they
-    have at the end of that turn. `decide` maps steps of later turns, as "3.decide.ada.0", to
+    `set` maps variables, as "agent/ada/money" or "global/price", to values that they have at the
+    end of that turn. `decide` maps steps of later turns, as "3.decide.ada.0", to
     another action, or to None. Outcomes that the change leaves as they were are not asked anew. The
     new run records its parent and the changes. Raises ThenceError for changes that can't be, and
     as `resume` does.
@@ -321,7 +321,11 @@ def _changes(
     table = config.table([agent.name for agent in components.agents])
     changes: dict[str, Any] = {}
     for subject, value in set.items():
-        scope, _, name = subject.replace(".", "/").rpartition("/")
+        scope, slash, name = subject.rpartition("/")
+        if not slash:
+            hint = "name a variable by its scope too, such as agent/ada/money or global/price"
+            cause = "it has no scope"
+            raise ThenceError("could not branch", place=f"set {subject}", cause=cause, hint=hint)
         variable = table[table.index(scope, name)]
         changes[f"{at}.set.-.{variable.subject}"] = variable.converted(value)
     for step, action in decide.items():
