@@ -110,6 +110,12 @@ class Outcomes:
         self._keep(outcome)
         return outcome
 
+    def amend(self, key: Key, value: object) -> None:
+        """Records another value for an outcome that is recorded; the last one counts."""
+        earlier = self._known.get(key)
+        is_copied = earlier is not None and (self._copies or earlier.is_copied)
+        self._keep(RecordedOutcome(*key, msgspec.json.decode(_encode(value)), is_copied=is_copied))
+
     def sync(self) -> None:
         """Returns once all that was recorded is on the device; raises ThenceError."""
         with self._lock:

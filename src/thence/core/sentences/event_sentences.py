@@ -491,6 +491,21 @@ def _state(event: Event) -> str:
     return f"In {_when(event)} {what} went from {old} to {new}"
 
 
+def _llm_call(event: Event) -> str:
+    """Returns the sentence of a call of a model, and why its answer could not be used."""
+    payload = event.payload
+    several = "agents that saw the same" if ".llm-shared." in (event.step or "") else "the engine"
+    who, endpoint = event.actor or several, shown(payload.get("endpoint"))
+    why = shown(payload.get("error")) if payload.get("status") == "failure" else ""
+    if payload.get("model") is None:
+        return f"In {_when(event)} {who} asked {endpoint} and got no answer: {why}"
+    sums = f"{shown(payload.get('tokens_in'))} tokens in, {shown(payload.get('tokens_out'))} out"
+    fault = f"; the answer could not be used: {why}" if why else ""
+    return (
+        f"In {_when(event)} {who} asked {shown(payload.get('model'))} of {endpoint}: {sums}{fault}"
+    )
+
+
 def _system(event: Event) -> str:
     """Returns the sentence of a log's notice, or of an error of the framework, with its reason."""
     payload = event.payload
@@ -499,12 +514,7 @@ def _system(event: Event) -> str:
     if notice is not None:
         return notice(event)
     if kind == "llm_call":
-        sums = (
-            f"{shown(payload.get('tokens_in'))} tokens in, {shown(payload.get('tokens_out'))} out"
-        )
-        model = f"{shown(payload.get('model'))} of {shown(payload.get('endpoint'))}"
-        several = "agents that saw the same" if ".llm-shared." in (event.step or "") else ""
-        return f"In {_when(event)} {event.actor or several or 'the engine'} asked {model}: {sums}"
+        return _llm_call(event)
     who = f" for {event.actor}" if event.actor else ""
     said = spoken({key: item for key, item in payload.items() if key != "error_type"})
     skipped = {"error_type", "status", "retry_count", *said.keys}
