@@ -48,38 +48,28 @@ class Spooled(NamedTuple):
     variables: tuple[str, ...]
     input: Mapping[str, Any]
 
-    @property
-    def origin(self) -> "EventOrigin":
-        """The place of its first event."""
-        return EventOrigin(self.bridge, self.source_id, self.time_ns)
-
 
 class Unreadable(ValueError):
     """An input that stands for no event; the text says why."""
 
 
-class EventOrigin(NamedTuple):
-    """Where an event comes from; its id is the same whenever it is read from there."""
-
-    source: str
-    source_id: str
-    time_ns: int
-
-
 def new_event(
     table: SessionTable,
-    origin: EventOrigin,
+    spooled: Spooled,
     event_type: str,
     subject: str,
     facts: Mapping[str, Any],
     causes: Causes,
     **members: Any,
 ) -> NewEvent:
-    """Returns an event, and notes it; None and what JSON can't hold are no facts."""
+    """Returns an event, and notes it; None and what JSON can't hold are no facts.
+
+    Its id is the same whenever its file is read.
+    """
     payload, repairs = repair({key: value for key, value in facts.items() if value is not None})
     words, _ = repair({"subject": subject, **members})
-    time_ns = origin.time_ns if 0 <= origin.time_ns < _NS_MAX else 0
-    name = f"{origin.source}\n{origin.source_id}".encode("utf-8", "replace")
+    time_ns = spooled.time_ns if 0 <= spooled.time_ns < _NS_MAX else 0
+    name = f"{spooled.bridge}\n{spooled.source_id}".encode("utf-8", "replace")
     digest = int.from_bytes(sha256(name).digest()[:10], "big")
     event = NewEvent(
         event_type,
@@ -88,8 +78,8 @@ def new_event(
         inferred_causes=causes.inferred,
         event_id=(event_id := ulid_of(time_ns // 1_000_000, digest)),
         timestamp=timestamp_at(time_ns // 1000),
-        source=origin.source,
-        source_id=origin.source_id,
+        source=spooled.bridge,
+        source_id=spooled.source_id,
         members={"repairs": tuple(repairs)} if repairs else None,
         **words,
     )
@@ -171,7 +161,7 @@ class _Call:
         actor = f"{spooled.bridge}/{self.agent_type or self.agent}" if self.agent else None
         members |= {"stream": self.name, "actor": actor or spooled.bridge}
         subject = subject or f"session/{self.name}"
-        return new_event(self.table, spooled.origin, event_type, subject, facts, causes, **members)
+        return new_event(self.table, spooled, event_type, subject, facts, causes, **members)
 
 
 def root_of(path: str | None, roots: set[str], default: str | None) -> str | None:
@@ -335,7 +325,7 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
             facts["agent"] = call.agent
             actor = f"{actor}/{call.agent_type or call.agent}"
     words = "commit", f"commit/{commit}", facts, causes
-    yield new_event(table, spooled.origin, *words, actor=actor, stream=stream)
+    yield new_event(table, spooled, *words, actor=actor, stream=stream)
 
 
 def _maker(spooled: Spooled, table: SessionTable) -> str:
@@ -358,6 +348,5 @@ def _rewrites(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
                 causes = Causes(tuple(table.commits[sha] for sha in pair if sha in table.commits))
                 facts = {"old": old, "new": new, "by": by, "root": spooled.root}
                 name = f"{spooled.source_id}/{number}" if number else spooled.source_id
-                origin = spooled.origin._replace(source_id=name)
                 words = "rewrite", f"commit/{new}", facts, causes
-                yield new_event(table, origin, *words, actor="git")
+                yield new_event(table, spooled._replace(source_id=name), *words, actor="git")

@@ -13,8 +13,6 @@ from thence.core.values.codec import CAUSES_MAX
 
 SHELLS = frozenset(("Bash", "shell", "local_shell", "exec_command", "unified_exec"))
 CALLERS = frozenset(("Task", "Agent"))
-# so much of a large value stands in its line
-TEXT_CHARACTERS = 100
 Payload = Mapping[str, Any]
 
 
@@ -46,9 +44,8 @@ def certain(event_id: str | None) -> Causes:
 class AgentSession:
     """One session of an agent, as far as its events tell; the values are ids of events.
 
-    `prompts` are by the agent's own ids, `prompt_texts` by their beginning; `calls`, which are
-    open, `use_ids` and `answered` by tool use ids; `subagents` and `answers`, the last one of each,
-    by the ids of subagents.
+    `prompts` are by the agent's own ids; `calls`, which are open, `use_ids` and `answered` by tool
+    use ids; `subagents` and `answers`, the last one of each, by the ids of subagents.
     """
 
     actor: str = ""
@@ -57,7 +54,6 @@ class AgentSession:
     last_prompt: str | None = None
     last_turn: str | None = None
     prompts: dict[str, str] = field(default_factory=dict)
-    prompt_texts: dict[str, list[str]] = field(default_factory=dict)
     calls: dict[str, OpenCall] = field(default_factory=dict)
     use_ids: dict[str, str] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
@@ -75,10 +71,6 @@ class AgentSession:
                 self.last_prompt = event_id
                 if prompt_id := text_of(payload, "prompt_id"):
                     self.prompts[prompt_id] = event_id
-                text = text_of(payload, "prompt") or ""
-                ids = self.prompt_texts.setdefault(text[:TEXT_CHARACTERS], [])
-                if event_id not in ids:
-                    ids.append(event_id)
             case "turn.ended":
                 self.last_turn = event_id
                 self._close_calls(None)

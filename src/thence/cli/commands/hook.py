@@ -1,7 +1,6 @@
 """The command group `hook`: records what coding agents do."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -70,28 +69,6 @@ def uninstall_command(tool: str, is_users: bool) -> None:
     changes = uninstall(tool, is_users=is_users)
     _show(changes, {})
     _check_done(changes)
-
-
-@hook_command.command("import", **help_with("thence hook import ~/.claude/projects/my-shop"))
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
-@output_options
-def import_command(path: Path) -> None:
-    """Take in transcripts of Claude Code or Codex: a file, or all in a folder.
-
-    What hooks have recorded, or an earlier import, is not taken in again. Torn lines and lines that
-    are glued together are mended where they can be, else counted.
-    """
-    from thence.agents.installed import log_here
-    from thence.agents.intake import make_log, take_in
-    from thence.agents.transcripts import import_transcripts
-
-    out, folder = current(), log_here()
-    make_log(folder)
-    take_in(folder)
-    counts = import_transcripts(path, folder)
-    mended = f"{counts.mended:,} lines mended, {counts.unreadable:,} that can't be read"
-    words = f"{counted(counts.events, 'event')} of {counted(counts.files, 'transcript')}"
-    out.result(counts._asdict(), [f"{words}; {mended}", f"the log: {folder}"])
 
 
 @hook_command.command("status", **help_with("thence hook status --json"))
