@@ -118,8 +118,10 @@ def test_length_is_that_of_the_body_as_the_end_says_it(tmp_path):
     # the clocks of two machines may differ: the length is told all the same
     assert (b["begin"][17:19], b["end"][17:19], b["duration_s"]) == ("41", "42", 2.5)
     assert (c["begin"][17:19], c["duration_s"]) == ("43", 2.0)
-    assert ["10.5 s", "2.5 s", "2 s"] == [
-        line[3:11].strip() for line in timeline(tmp_path).lines[2:]
+    assert [line[3:11].strip() for line in timeline(tmp_path).lines[2:]] == [
+        "10.5 s",
+        "2.5 s",
+        "2 s",
     ]
 
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from thence.agents.fired import Process, repository
-from thence.agents.sessions import Causes, SessionTable, boot_of, certain, text_of
+from thence.agents.sessions import Causes, SessionTable, boot_of, certain, digest_of, text_of
 from thence.core.clock import timestamp_at
 from thence.core.ids import ulid_of
 from thence.core.values.new_event import NewEvent
@@ -165,15 +165,22 @@ class _Call:
 
 
 def root_of(path: str | None, roots: set[str], default: str | None) -> str | None:
-    """Returns the top folder of the worktree that a path lies in, also of one that is gone."""
+    """Returns the top folder of the worktree that a path lies in, also of one that is gone.
+
+    `roots` are the digests of those that the log knows.
+    """
     if path is None or not os.path.isabs(path):
         return default
     with suppress(ValueError):  # it can't be a path
         place = repository(path[:_PATH_CHARACTERS_MAX])
         if place is not None:
             return place[0]
-    inside = [root for root in roots if f"{path}/".startswith(f"{root.rstrip('/')}/")]
-    return max(inside, key=len, default=default)
+    path = os.path.normpath(path[:_PATH_CHARACTERS_MAX])
+    while path not in ("/", "//"):
+        if digest_of(path) in roots:
+            return path
+        path = os.path.dirname(path)
+    return default
 
 
 def _event(call: _Call, hook: str) -> NewEvent | None:
@@ -192,7 +199,7 @@ def _event(call: _Call, hook: str) -> NewEvent | None:
             return call.event("session.ended", facts, certain(session.last_turn), ends=ends)
         case "userpromptsubmit":
             facts = {"prompt": take("prompt"), "process": process}
-            is_new = call.prompt_id not in session.prompts
+            is_new = session.prompt_of(call.prompt_id) is None
             return call.event("prompt", facts, certain(session.begin)) if is_new else None
         case "pretooluse" | "posttooluse" | "posttoolusefailure":
             return _tool_event(call, hook)
@@ -322,8 +329,7 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
         facts |= {"by": "agent", "session": stream, "process": process}
         actor = session.actor or "unknown"
         if call is not None and call.agent is not None:
-            facts["agent"] = call.agent
-            actor = f"{actor}/{call.agent_type or call.agent}"
+            facts["agent"], actor = call.agent, call.actor
     words = "commit", f"commit/{commit}", facts, causes
     yield new_event(table, spooled, *words, actor=actor, stream=stream)
 

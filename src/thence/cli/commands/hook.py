@@ -76,13 +76,15 @@ def uninstall_command(tool: str, is_users: bool) -> None:
 def status_command() -> None:
     """Show where hooks are installed, and what waits to be taken in."""
     from thence.agents.installed import log_here, status
-    from thence.agents.intake import waiting
+    from thence.agents.intake import is_masked, waiting
 
     folder = log_here()
     waiting_count, refused_count = waiting(folder)
+    masked = is_masked(folder)
     facts = {"log": str(folder), "waiting": waiting_count, "refused": refused_count}
     counts = f"{counted(waiting_count, 'file')} to take in, {refused_count:,} refused"
-    _show(status(), facts, f"the log: {folder}", counts)
+    words = "secrets are masked" if masked else "secrets are not masked: thence doctor says more"
+    _show(status(), {**facts, "is_masked": masked}, f"the log: {folder}", counts, words)
 
 
 def _show(changes: "Sequence[HookFile]", facts: Mapping[str, object], *last: str) -> None:
