@@ -9,7 +9,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from copy import copy
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -57,10 +56,16 @@ OPEN_SHOWN_MAX = 20
 
 
 @click.command(
-    "log", **help_with("thence log --last 20 --type 'order.*'", "thence log --since 1h --count")
+    "log",
+    **help_with(
+        "thence log --last 20 --type 'order.*'",
+        "thence log --since 1h --count",
+        "thence query --where 'amount > 10 and not reason ~ stock'",
+    ),
 )
 @filter_options
 @click.option(
+    "-n",
     "--last",
     type=click.IntRange(1, LAST_EVENTS_MAX),
     metavar="N",
@@ -72,7 +77,7 @@ OPEN_SHOWN_MAX = 20
     "--limit",
     type=click.IntRange(min=0),
     metavar="N",
-    help="A page of N events, and how to go on; 0 for all of them.",
+    help="A page: the first N events, and how to go on; 0 for all of them.",
 )
 @click.option("--cursor", metavar="CURSOR", help="Go on behind the page that gave this cursor.")
 @log_options
@@ -121,10 +126,7 @@ def log_command(
         out.notice(f"{listed:,} of {counted(page.total, 'event')}; next: {next_command}")
 
 
-query_command = copy(log_command)
-query_command.epilog = help_with("thence query --where 'amount > 10 and not reason ~ stock'")[
-    "epilog"
-]
+query_command = log_command
 
 
 def _check_bounds(last: int | None, is_count: bool, limit: int | None, cursor: str | None) -> None:
@@ -362,7 +364,7 @@ TAIL_EVENTS_MAX = 500_000
 @click.command("tail", **help_with("thence tail -f --log orders"))
 @click.option(
     "-n",
-    "--lines",
+    "--last",
     "count",
     type=click.IntRange(0, TAIL_EVENTS_MAX),
     default=TAIL_EVENTS,

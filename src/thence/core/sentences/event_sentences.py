@@ -108,14 +108,20 @@ def _any(event: Event, *, is_typed: bool) -> str:
     return f"{lead}: {detail}" if lead and detail else lead or detail
 
 
-def _took(event: Event, payload: Mapping[str, Any]) -> str:
-    """Returns the duration if the payload has one: `after 93 ms` for an ended step."""
+def duration_s_of(payload: Mapping[str, Any]) -> float | None:
+    """Returns the duration that a payload has, in seconds."""
     for key, unit in _DURATIONS.items():
         value: Any = payload.get(key)
         if type(value) in (int, float) and 0 <= value < _DURATION_MAX:
-            word = "after" if event.event_type.endswith(_ENDS) else "in"
-            return f"{word} {duration(value * unit)}"
-    return ""
+            return float(value * unit)
+    return None
+
+
+def _took(event: Event, payload: Mapping[str, Any]) -> str:
+    """Returns the duration if the payload has one: `after 93 ms` for an ended step."""
+    seconds = duration_s_of(payload)
+    word = "after" if event.event_type.endswith(_ENDS) else "in"
+    return "" if seconds is None else f"{word} {duration(seconds)}"
 
 
 def _limited(text: str) -> str:
