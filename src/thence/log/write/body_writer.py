@@ -29,7 +29,6 @@ from thence.log.storage.bodies import (
 )
 from thence.log.storage.disk import NOWHERE, Disk, wall_ns
 from thence.log.storage.disk_errors import DiskError, append_error
-from thence.log.storage.identity import admit_bodies
 from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import (
     BODIES,
@@ -156,7 +155,6 @@ class BodyWriter:
 
     def _open(self) -> None:
         self.close()
-        admit_bodies(self._disk, self._folder)
         self._descriptor = self._disk.open_append(self._path)
         self._file, size = self._disk.file_id(self._descriptor)
         if not size:
