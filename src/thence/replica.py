@@ -51,7 +51,7 @@ from thence.log.storage.disk import OS_DISK as OS_DISK
 from thence.log.storage.disk import Disk as Disk
 from thence.log.storage.disk import Durability, durability_on, variable, wall_ns
 from thence.log.storage.disk_errors import poisoned_error
-from thence.log.storage.process_state import CLOSE_S, new_nonce
+from thence.log.storage.process_state import CLOSE_S, new_nonce, stays_here
 from thence.log.storage.process_state import new_id as new_id
 from thence.log.storage.process_state import now as now
 from thence.log.storage.process_state import watch_forks as watch_forks
@@ -171,6 +171,8 @@ class Log:
 
     All that was emitted is written at the latest at `close`, garbage collection or exit.
     """
+
+    __reduce__ = stays_here
 
     def __init__(
         self,

@@ -437,6 +437,7 @@ class Keeper:
         index_file.clear()
         draft = index_file.draft()
         try:
+            self._disk.close(self._disk.open_append(draft))  # SQLite would make it 0644 at most
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
                 for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):

@@ -37,6 +37,7 @@ from thence.core.values.payload import (
 )
 from thence.core.values.vocabulary import SIM
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed
+from thence.log.storage.process_state import stays_here
 from thence.replica import (
     FILE_BYTES_MAX,
     OS_DISK,
@@ -84,6 +85,8 @@ class EventWriter:
     Thread-safe; several writers, in one process or many, may use one directory. A wrong argument
     raises a ValueError, and so do settings that can't be used (BadSettings).
     """
+
+    __reduce__ = stays_here
 
     def __init__(
         self,

@@ -134,7 +134,7 @@ class Outbox:
         with reading(folder):
             self._own = known_node_ids(disk, folder)
             disk.make_folder(own_folder(folder) / SYNC_FOLDER)
-        self._db = _opened(own_folder(folder) / SYNC_FOLDER / _NAME)
+            self._db = _opened(disk, own_folder(folder) / SYNC_FOLDER / _NAME)
         finalize(self, self._db.close).atexit = False  # of who forgets `close`
         if self.note("target") != target:
             with _writing(self._db):
@@ -430,21 +430,22 @@ _READ_ANEW = (
 )
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(disk: Disk, path: Path) -> sqlite3.Connection:
     """Opens the database, made where it is missing, anew where it is damaged or of another schema.
 
     Raises sqlite3.Error, OSError.
     """
     try:
-        return _open(path)
+        return _open(disk, path)
     except sqlite3.OperationalError:  # locked, or the disk is full
         raise
     except sqlite3.DatabaseError:
         path.unlink(missing_ok=True)
-        return _open(path)
+        return _open(disk, path)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(disk: Disk, path: Path) -> sqlite3.Connection:
+    disk.close(disk.open_append(path))  # SQLite would make it 0644 at most
     connection = sqlite3.connect(
         os.fspath(path), isolation_level=None, timeout=_BUSY_S, check_same_thread=False
     )
