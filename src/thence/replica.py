@@ -51,9 +51,10 @@ from thence.log.storage.disk import OS_DISK as OS_DISK
 from thence.log.storage.disk import Disk as Disk
 from thence.log.storage.disk import Durability, durability_on, variable, wall_ns
 from thence.log.storage.disk_errors import poisoned_error
-from thence.log.storage.process_state import CLOSE_S, new_nonce, stays_here
+from thence.log.storage.process_state import CLOSE_S, new_nonce
 from thence.log.storage.process_state import new_id as new_id
 from thence.log.storage.process_state import now as now
+from thence.log.storage.process_state import stays_here as stays_here
 from thence.log.storage.process_state import watch_forks as watch_forks
 from thence.log.storage.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
 from thence.log.storage.segment import current_path

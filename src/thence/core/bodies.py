@@ -80,11 +80,33 @@ def put_back(
     """Puts the whole values into a payload; raises BodyMissing, ReadFailed."""
     for pointer, digest, size in entries:
         holder, key = _place(payload, pointer)
-        if holder is None or source is None:
+        if holder is None or source is None or not has_place(payload, pointer):
             cause = "its line names a place that is not there"
             raise missing_body(digest, cause if source else "the line was read without its log")
         data = source.value(digest, size)
-        holder[key] = data.decode() if isinstance(holder[key], str) else decode(data + b"]")
+        try:
+            holder[key] = data.decode() if isinstance(holder[key], str) else decode(data + b"]")
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise missing_body(digest, "its bytes are not what its line begins with") from error
+
+
+def put_back_readable(
+    payload: dict[str, Any],
+    entries: Iterable[BodyEntry],
+    source: BodySource | None,
+    decode: Callable[[bytes], Any],
+) -> list[str]:
+    """Puts the whole values into a payload, but for those that can't be read.
+
+    Returns the pointers of these, which stay as their beginning. Raises ReadFailed.
+    """
+    unreadable = []
+    for entry in entries:
+        try:
+            put_back(payload, [entry], source, decode)
+        except BodyMissing:
+            unreadable.append(entry.pointer)
+    return unreadable
 
 
 def compare_by_digest(
@@ -126,6 +148,12 @@ def pointer_part(key: str) -> str:
 def first_key(pointer: str) -> str:
     """Returns the key at the top of the payload that a pointer leads through."""
     return _parts(pointer)[0]
+
+
+def has_place(payload: dict[str, Any], pointer: str) -> bool:
+    """Reports whether a pointer leads to a text or a list, which a body may be the whole of."""
+    holder, key = _place(payload, pointer)
+    return holder is not None and isinstance(holder[key], str | list)
 
 
 def _parts(pointer: str) -> list[str]:

@@ -18,6 +18,7 @@ from thence.core.bodies import (
     compare_by_digest,
     entries_of,
     put_back,
+    put_back_readable,
 )
 
 OrderKey = tuple[int, str, str, str, bytes]
@@ -270,6 +271,15 @@ class Event:
         return value if isinstance(value, dict) else {}
 
     @property
+    def readable_payload(self) -> tuple[dict[str, Any], list[str]]:
+        """The payload, and the JSON pointers to those of its values that can't be read.
+
+        Such a value is its beginning. Raises ReadFailed.
+        """
+        payload, entries = self.cut_payload, self.body_entries
+        return payload, put_back_readable(payload, entries, self.vocabulary.bodies, decoded)
+
+    @property
     def body_entries(self) -> list[BodyEntry]:
         """The large values that the line names."""
         return entries_of(self.members) if BODIES_SIGN in self.line else []
@@ -286,6 +296,23 @@ class Event:
         members.pop("crc", None)
         members[self.vocabulary.payload_key] = self.payload
         return msgspec.json.encode(members)
+
+    @property
+    def readable_line(self) -> bytes:
+        """The line as `whole_line` has it, for those who go on behind a value that can't be read.
+
+        Such a value is its beginning, and the member `unreadable` is the list of the pointers to
+        these in the payload. Raises ReadFailed.
+        """
+        entries = self.body_entries
+        if not entries:
+            return self.line
+        members = {key: value for key, value in self.members.items() if key != BODIES_KEY}
+        members.pop("crc", None)
+        payload = members.get(self.vocabulary.payload_key)
+        values = payload if isinstance(payload, dict) else {}
+        unreadable = put_back_readable(values, entries, self.vocabulary.bodies, decoded)
+        return msgspec.json.encode({**members, "unreadable": unreadable} if unreadable else members)
 
     @property
     def is_foreign(self) -> bool:
@@ -344,10 +371,11 @@ def _said(members: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in members.items() if key not in left_out}
 
 
-def whole_lines(lines: Iterable[bytes], vocabulary: Reading) -> list[bytes]:
-    """Returns stored lines as `Event.whole_line` does; raises BodyMissing, ReadFailed."""
+def readable_lines(lines: Iterable[bytes], vocabulary: Reading) -> list[bytes]:
+    """Returns stored lines as `Event.readable_line` does; raises ReadFailed."""
     return [
-        Event(line, None, vocabulary).whole_line if BODIES_SIGN in line else line for line in lines
+        Event(line, None, vocabulary).readable_line if BODIES_SIGN in line else line
+        for line in lines
     ]
 
 

@@ -15,8 +15,8 @@ from itertools import accumulate, islice
 from types import MappingProxyType
 from typing import Any, NamedTuple, Unpack
 
-from thence.core.bodies import BODIES_SIGN, first_key, put_back
-from thence.core.event import Event, Header, decoded, whole_lines
+from thence.core.bodies import BODIES_SIGN, first_key, put_back_readable
+from thence.core.event import Event, Header, decoded, readable_lines
 from thence.core.query.filter import Filter, is_named, is_pattern
 from thence.core.query.where import Condition
 from thence.core.values.codec import parse
@@ -71,12 +71,12 @@ def page_of_lines(
     log_id: str = "",
     **paging: Unpack[PageBounds],
 ) -> PageOfLines:
-    """Returns the page of `page` with the line of each event, whole as `Event.whole_line` is."""
+    """Returns the page of `page` with the line of each event, as `Event.readable_line` has it."""
     request = PageRequest.of(filter, log_id, **paging)
 
     def work(connection: sqlite3.Connection) -> PageOfLines:
         answer = _answer(index, connection, filter, request)
-        lines = whole_lines(lines_at(index, connection, answer.arrivals), index.vocabulary)
+        lines = readable_lines(lines_at(index, connection, answer.arrivals), index.vocabulary)
         last = _key_of(connection, answer.arrivals[-1]) if answer.arrivals else None
         return request.page_of_lines(lines, last, answer.snapshot, answer.total)
 
@@ -180,6 +180,8 @@ class _Candidate(Event):
     def payload(self) -> dict[str, Any]:
         """The payload, the same dict at each access; whole where a comparison needs a large value.
 
+        Of a value that can't be read its beginning counts.
+
         `keys` are the first names of the paths that are compared.
         """
         if self._payload is None:
@@ -188,7 +190,7 @@ class _Candidate(Event):
             if entries := self.body_entries:
                 is_whole = not self._keys.isdisjoint(_CONTENT)
                 needed = [e for e in entries if is_whole or first_key(e.pointer) in self._keys]
-                put_back(self._payload, needed, self.vocabulary.bodies, decoded)
+                put_back_readable(self._payload, needed, self.vocabulary.bodies, decoded)
         return self._payload
 
     @property

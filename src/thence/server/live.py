@@ -51,7 +51,7 @@ _LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 
 def frame_bytes(event: Event) -> bytes:
     """Returns an event as a frame."""
-    line = event.whole_line
+    line = event.readable_line
     if b"\r" in line:
         line = _LINE_ENDS.sub(b"\ndata: ", line)
     return b"id: %b\ndata: %b\n\n" % (id_text(event.event_id).encode(), line)

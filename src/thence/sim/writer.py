@@ -37,7 +37,6 @@ from thence.core.values.payload import (
 )
 from thence.core.values.vocabulary import SIM
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed
-from thence.log.storage.process_state import stays_here
 from thence.replica import (
     FILE_BYTES_MAX,
     OS_DISK,
@@ -46,6 +45,7 @@ from thence.replica import (
     OnFull,
     guarded,
     open_host_log,
+    stays_here,
     watch_forks,
 )
 from thence.sim.events import Event, SystemEvent, VerbosityLevel, level_of
