@@ -134,7 +134,7 @@ class Outcomes:
         with self._lock:
             try:
                 if self._opened is None:
-                    self._opened = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                    self._opened = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
                     self._release = weakref.finalize(self, os.close, self._opened)
                 self._is_unsynced = True
                 size = os.fstat(self._opened).st_size

@@ -175,7 +175,7 @@ def show_command(event: str, log: str | None) -> None:
     with open_for_reading(out, log) as replica:
         stored = find_event(out, replica, event)
         if out.is_json:
-            out.line(stored.whole_line)
+            out.line(stored.readable_line)
             return
         causes_here = _causes(replica, stored)
         spoken = [
@@ -222,8 +222,8 @@ def last_command(log: str | None) -> None:
     if out.is_json:
         import msgspec
 
-        last = None if end.last is None else msgspec.Raw(end.last.whole_line)
-        still_open = [msgspec.Raw(event.whole_line) for event in end.still_open]
+        last = None if end.last is None else msgspec.Raw(end.last.readable_line)
+        still_open = [msgspec.Raw(event.readable_line) for event in end.still_open]
         out.json({"last": last, "open": still_open, "writers_ended": ended})
     elif end.last is None:
         out.notice("no events")
@@ -310,7 +310,7 @@ def unfinished_command(log: str | None) -> None:
 
         steps = [
             {
-                "event": msgspec.Raw(event.whole_line),
+                "event": msgspec.Raw(event.readable_line),
                 "is_alive": event.event_id not in ended,
                 "writer_ended": ended.get(event.event_id),
             }

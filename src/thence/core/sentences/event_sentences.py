@@ -356,9 +356,6 @@ def _recovered(facts: _Facts) -> str:
 
 
 def _gap(facts: _Facts) -> str:
-    if facts.number("count") is not None:  # older versions counted
-        events = facts.count("count", "queued event")
-        return f"up to {events} of an earlier writer {facts.verb('count')} lost when it ended"
     last, node = facts.number("durable_seq"), facts.text("node_id", " of node ")
     behind = "" if last is None else f"; its last durable event is {last:,}{node}"
     return f"events that an earlier writer had queued may have been lost when it ended{behind}"
@@ -417,10 +414,6 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
         f"{facts.count('events', 'event')} {facts.verb('events')} pruned"
         f"{facts.text('since', ', from ')}{facts.text('until', ' to ')}"
     ),
-    "seal": lambda facts: (
-        f"{facts.span('from', 'to', 'lines ') or 'lines'}{facts.text('node_id', ' of node ')} "
-        "were signed"
-    ),
     "redacted": lambda facts: (
         f"what {facts.text('event_id', 'event ') or 'an event'} said was redacted{facts.why}"
     ),
@@ -439,7 +432,6 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     "cause_lost": "cause_lost",
     "claimed": "log_claimed",
     "pruned": "log_pruned",
-    "seal": "log_seal",
     "redacted": "log_redacted",
 }
 
