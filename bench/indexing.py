@@ -13,7 +13,7 @@ from zlib import crc32
 from bench.rounds import per_second
 from thence.core.event import Members
 from thence.core.values.codec import draft, have_valid_crcs, stamper
-from thence.core.values.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.index.builder import build
 from thence.index.connection import Index
 from thence.index.rows import (
@@ -26,6 +26,7 @@ from thence.index.rows import (
     statements,
 )
 from thence.log.read.reader import blocks
+from thence.log.storage.bodies import Bodies
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.process_state import new_id, now
 from thence.log.storage.segment import current_path, own_folder
@@ -49,13 +50,20 @@ import sys
 from pathlib import Path
 from thence.core.values.vocabulary import PLAIN
 from thence.index.connection import Index
+from thence.log.storage.bodies import Bodies
 from thence.log.storage.disk import OS_DISK
-with Index(OS_DISK, Path(sys.argv[1]), PLAIN) as index:
+folder = Path(sys.argv[1])
+with Index(OS_DISK, folder, PLAIN.of_log(Bodies(OS_DISK, folder))) as index:
     index.refresh()
 # what getrusage says would be the larger of this and of the process that started it
 lines = Path("/proc/self/status").read_text().splitlines()
 print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 """
+
+
+def _opened(folder: Path) -> Vocabulary:
+    """Returns the vocabulary that an opened log has: it names the log's large values."""
+    return PLAIN.of_log(Bodies(OS_DISK, folder))
 
 
 def _said(at: int) -> dict[str, str | int]:
@@ -139,7 +147,7 @@ def rebuilt(folder: Path) -> float:
     connection = _database(folder / "rebuilt.db")
 
     def work() -> None:
-        build(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
+        build(OS_DISK, folder, _opened(folder), connection, lambda read_bytes: None)
 
     found = per_second(EVENTS, work)
     connection.close()
@@ -150,7 +158,7 @@ def executed(folder: Path) -> float:
     """Puts the same rows, prepared, into the same tables, indexes behind; events a second."""
     Growing(folder).grow(EVENTS)
     connection = _database(folder / "rebuilt.db")
-    build(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
+    build(OS_DISK, folder, _opened(folder), connection, lambda read_bytes: None)
     rows = _rows(connection)
     connection.close()
     connection = _database(folder / "executed.db")
@@ -186,7 +194,7 @@ def rebuild_us(folder: Path) -> dict[str, float]:
     connection = _database(folder / "rebuilt.db", Timed)
     assert isinstance(connection, Timed)
     start = time.process_time()
-    build(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
+    build(OS_DISK, folder, _opened(folder), connection, lambda read_bytes: None)
     whole = time.process_time() - start
     for name, kind in _KINDS.items():
         seconds[name] = connection.seconds[kind]
@@ -208,7 +216,7 @@ def _taking_in(folder: Path) -> dict[str, float]:
     connection = _database(folder / "names.db")
     for statement in statements("schema.sql"):
         connection.execute(statement)
-    names, times = Names(connection), Times()
+    names, times, vocabulary = Names(connection), Times(), _opened(folder)
     before = time.process_time()
 
     def note(name: str) -> None:
@@ -224,7 +232,7 @@ def _taking_in(folder: Path) -> dict[str, float]:
             part = lines[at : at + LINES_TOGETHER]
             assert have_valid_crcs(part)
             note("checksums")
-            found = entries(part, PLAIN)
+            found = entries(part, vocabulary)
             assert found is not None
             note("decoding")
             columns_of(BlockRows(found, range(len(part)), range(len(part))), 1, names, times)
@@ -240,7 +248,7 @@ def followed(folder: Path) -> float:
     log = Growing(folder)
     log.grow(EVENTS // 10)
     seconds = 0.0
-    with Index(OS_DISK, folder, PLAIN) as index:
+    with Index(OS_DISK, folder, _opened(folder)) as index:
         index.refresh()
         for _ in range(BATCHES):
             log.grow(BATCH_EVENTS)
@@ -253,7 +261,7 @@ def followed(folder: Path) -> float:
 def idle_us(folder: Path) -> float:
     """Returns what a freshening takes when nothing is new, in µs."""
     Growing(folder).grow(1_000)
-    with Index(OS_DISK, folder, PLAIN) as index:
+    with Index(OS_DISK, folder, _opened(folder)) as index:
         index.refresh()
         return 1e6 / per_second(2_000, lambda: [index.refresh() for _ in range(2_000)])
 
@@ -261,10 +269,10 @@ def idle_us(folder: Path) -> float:
 def warm_ms(folder: Path) -> float:
     """Returns what opening an index that is up to date takes, its first answer included, in ms."""
     Growing(folder).grow(EVENTS)
-    with Index(OS_DISK, folder, PLAIN) as index:
+    with Index(OS_DISK, folder, _opened(folder)) as index:
         index.refresh()
     start = time.perf_counter()
-    with Index(OS_DISK, folder, PLAIN) as index:
+    with Index(OS_DISK, folder, _opened(folder)) as index:
         index.answer(lambda db: db.execute("SELECT max(arrival) FROM events").fetchone())
         return (time.perf_counter() - start) * 1e3
 
@@ -272,7 +280,7 @@ def warm_ms(folder: Path) -> float:
 def bytes_each(folder: Path) -> tuple[float, float]:
     """Returns the bytes of an event in the log, and in its index."""
     Growing(folder).grow(EVENTS)
-    with Index(OS_DISK, folder, PLAIN) as index:
+    with Index(OS_DISK, folder, _opened(folder)) as index:
         index.refresh()
     log = current_path(folder).stat().st_size
     database = (own_folder(folder) / "index.db").stat().st_size

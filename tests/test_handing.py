@@ -1,10 +1,14 @@
 """Causes across processes: handed on by a variable, durable before, witnessed after."""
 
 import asyncio
+import copy
 import json
+import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from tests.cli.installed import THENCE, environment
@@ -15,6 +19,7 @@ from tests.sim.toys import Doer, add, config
 import thence
 from thence.core.values.new_event import PassedCause, parse_cause
 from thence.errors import EventNotFound, InvalidEvent
+from thence.otel import SpanProcessor
 from thence.sim import (
     EventWriter,
     SimulationOrchestrator,
@@ -259,6 +264,43 @@ def test_an_event_writer_warns_of_a_cause_that_is_none(tmp_path, monkeypatch, ca
     with EventWriter(tmp_path / "run", "run", mode="sync") as writer:
         assert writer.emit(create_milestone_event("run", 1, "turn_end"))
     assert "cause_ignored" in caplog.text
+
+
+class Worker:
+    """Whatever of a program holds a log."""
+
+    def __init__(self, log):
+        self.name, self.log = "worker", log
+
+
+@pytest.mark.parametrize(
+    "holding",
+    [
+        lambda log: log,
+        thence.LogHandler,
+        thence.StructlogProcessor,
+        SpanProcessor,
+        Worker,
+        lambda log: [{"log": log}],
+        lambda log: partial(print, log),
+        lambda log: log.append,
+        lambda log: thence.step("name", log=log),
+        lambda log: EventWriter(log.folder / "run", "run"),
+    ],
+)
+@pytest.mark.parametrize("by", [pickle.dumps, copy.deepcopy])
+def test_log_and_what_holds_it_say_that_they_stay_in_their_process(log, holding, by):
+    holder = holding(log)
+    with pytest.raises(TypeError, match=r"open it there: thence\.open\(path\)"):
+        by(holder)
+
+
+def test_log_that_is_given_to_a_pool_of_processes_says_where_to_open_it(log):
+    with (
+        thence.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
+        pytest.raises(TypeError, match=r"open it there: thence\.open\(path\)"),
+    ):
+        pool.submit(print, log).result()
 
 
 def test_async_step_hands_on_in_tasks_and_threads(log, tmp_path):

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from thence.sim.event_filter import EventFilter
     from thence.steps import step
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "CallOutcome",
     "CauseMiddleware",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from thence.core.event import Event
 from thence.core.values.new_event import NewEvent
 from thence.errors import WriterClosed, needs_extra
+from thence.log.storage.process_state import stays_here
 from thence.log.write.drafting import warn
 from thence.propagation import TRACESTATE, carried
 
@@ -43,6 +44,8 @@ class SpanProcessor(SdkSpanProcessor):
     With `durable` a span's begin is durable before its body runs; without, both are queued. It
     never raises: what could not be recorded is counted in `dropped`, and reported once.
     """
+
+    __reduce__ = stays_here
 
     def __init__(self, log: "Log", *, durable: bool = True) -> None:
         self._log = log

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thence.core.values.payload import storable
 from thence.errors import ThenceError
+from thence.log.storage.process_state import stays_here
 from thence.log.write.drafting import warn
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class LogHandler(logging.Handler):
     The payload has `logger`, `message` (20,000 characters at most), what `extra` added, and of an
     exception `error_type` and `error_message`. Records of thence itself are passed over.
     """
+
+    __reduce__ = stays_here
 
     def __init__(self, log: "Log", level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
@@ -49,6 +52,8 @@ class StructlogProcessor:
 
     The event is `record.<level>`, its payload the record's fields; `event` becomes `message`.
     """
+
+    __reduce__ = stays_here
 
     def __init__(self, log: "Log") -> None:
         self._log = log

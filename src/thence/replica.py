@@ -54,6 +54,7 @@ from thence.log.storage.disk_errors import poisoned_error
 from thence.log.storage.process_state import CLOSE_S, new_nonce
 from thence.log.storage.process_state import new_id as new_id
 from thence.log.storage.process_state import now as now
+from thence.log.storage.process_state import stays_here as stays_here
 from thence.log.storage.process_state import watch_forks as watch_forks
 from thence.log.storage.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
 from thence.log.storage.segment import current_path
@@ -171,6 +172,8 @@ class Log:
 
     All that was emitted is written at the latest at `close`, garbage collection or exit.
     """
+
+    __reduce__ = stays_here
 
     def __init__(
         self,

@@ -55,7 +55,6 @@ def told(log, event_type, payload, actor="claude-code/reviewer", source="claude-
 )
 def test_events_of_agents_are_readable(log, event_type, payload, sentence):
     assert told(log, event_type, payload) == sentence
-    assert told(log, event_type, payload, source="claude-code-transcript") == sentence
 
 
 def test_same_types_of_another_program_keep_their_sentence(log):

@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+from pyarrow.parquet import read_table
 from tests.cli.warm import warm
 from tests.server.serving import serving
 
@@ -70,14 +71,41 @@ def test_server_gives_whole_values(log, tmp_path):
         assert cone["upstream"][0]["payload"]["prompt"] == TEXT
 
 
-def test_value_that_is_gone_is_an_error_with_a_name(log, tmp_path):
+def test_value_that_is_gone_is_named_and_what_is_behind_it_is_read(log, tmp_path):
     (tmp_path / "log" / BODIES).unlink()
-    ended = warm("show", "s", *LOG, "--json", cwd=tmp_path)
-    assert ended.code == 3
-    assert ended.json["error"]["code"] == "body_missing"
     listed = warm("log", *LOG, cwd=tmp_path)
     assert listed.code == 0
     assert "a large value can't be read" in listed.out
-    verified = warm("verify", *LOG, "--json", cwd=tmp_path)
-    assert verified.code == 3
-    assert [one["code"] for one in verified.json["damage"]] == ["body_missing"]
+    shown = warm("show", "s", *LOG, "--json", cwd=tmp_path)
+    assert shown.json["unreadable"] == ["/prompt"]
+    for command in ("log", "query"):
+        ended = warm(command, *LOG, "--json", cwd=tmp_path)
+        first, second = map(json.loads, ended.out.splitlines())
+        assert ended.code == 0
+        assert (first["unreadable"], first["payload"]["n"]) == (["/prompt"], 1)
+        assert first["payload"]["prompt"] == TEXT[:120]
+        assert not {"bodies", "crc"} & first.keys()
+        assert second["payload"] == {"prompt": "short"}
+        assert "unreadable" not in second
+    chain = warm("why", "@last", *LOG, "--json", cwd=tmp_path).json["chain"]
+    assert [one.get("unreadable") for one in chain] == [["/prompt"], None]
+
+
+def test_export_goes_on_behind_a_value_that_is_gone(log, tmp_path):
+    (tmp_path / "log" / BODIES).unlink()
+    table = ("export", "--columns", "prompt,n", *LOG)
+    assert warm(*table, "--csv", "-o", "out.csv", cwd=tmp_path).code == 0
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["unreadable"] for row in rows] == ['["/prompt"]', ""]
+    assert [row["prompt"] for row in rows] == [TEXT[:120], "short"]
+    assert warm(*table, "--parquet", "-o", "out.parquet", cwd=tmp_path).code == 0
+    parquet = read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["unreadable"] for row in parquet] == ['["/prompt"]', None]
+    assert warm("export", "--otlp", "out.json", *LOG, cwd=tmp_path).code == 0
+    (line,) = (tmp_path / "out.json").read_text().splitlines()
+    (scope,) = json.loads(line)["resourceSpans"][0]["scopeSpans"]
+    named = [one for span in scope["spans"] for one in span["attributes"]]
+    (value,) = [one["value"] for one in named if one["key"] == "thence.unreadable"]
+    assert value == {"arrayValue": {"values": [{"stringValue": "/prompt"}]}}
+    assert len(scope["spans"]) == 2

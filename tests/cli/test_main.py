@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import sys
 
@@ -49,10 +50,32 @@ def test_group_alone_helps(tmp_path, path):
 
 
 def test_version_is_told_as_text_and_as_json(tmp_path):
-    told = thence("version", "--json", cwd=tmp_path).json
+    told = thence("--version", "--json", cwd=tmp_path).json
     assert list(told) == ["version", "python", "platform"]
-    assert thence("version", cwd=tmp_path).out.startswith(f"thence {told['version']} (Python ")
-    assert thence("--version", cwd=tmp_path).out == f"thence {told['version']}\n"
+    text = f"thence {told['version']} (Python {told['python']}, {told['platform']})\n"
+    assert thence("--version", cwd=tmp_path).out == text
+    misplaced = thence("--json", "log", cwd=tmp_path)
+    assert misplaced.code == 2
+    assert misplaced.json["error"]["code"] == "usage"
+
+
+def test_help_lists_each_command_once_below_what_it_is_for(tmp_path):
+    ended = thence("--help", cwd=tmp_path)
+    headings = [line for line in ended.lines if re.fullmatch(r"[A-Z][a-z ]+:", line)]
+    about = ["Ask:", "Record:", "Simulate:", "Coordinate:", "Share:", "Look after:", "About:"]
+    assert headings == ["Options:", *about]
+    names = [name for line in ended.lines for name in re.findall(r"^  ([a-z, ]+?)  +[A-Z]", line)]
+    assert sorted(", ".join(names).split(", ")) == sorted(root.table)
+    assert "log, query" in names
+
+
+def test_option_that_two_commands_share_has_one_name(tmp_path):
+    for name in ("log", "tail", "timeline"):
+        assert "-n, --last N" in warm(name, "--help", cwd=tmp_path).out
+    for name in ("log", "export"):
+        assert "--limit N" in warm(name, "--help", cwd=tmp_path).out
+        assert "A page: the first N events" in warm(name, "--help", cwd=tmp_path).out
+    assert warm("timeline", "--limit", 3, cwd=tmp_path).code == 2
 
 
 @pytest.mark.parametrize(
@@ -110,8 +133,8 @@ def test_error_under_json_is_one_object_on_stdout(tmp_path, orders):
 def test_bug_of_ours_is_told_in_three_lines(tmp_path):
     script = (
         "import sys; from thence.cli import frame\n"
-        "frame.version_command.callback = lambda **_: 1 / 0\n"
-        "sys.exit(frame.run(['version', '--json']))"
+        "frame.completion_command.callback = lambda **_: 1 / 0\n"
+        "sys.exit(frame.run(['completion', 'bash', '--json']))"
     )
     done = in_python(script, cwd=tmp_path)
     assert done.code == 1
@@ -201,8 +224,8 @@ def test_end_by_a_signal_that_a_callback_swallowed_comes_again(tmp_path, raised,
         "import sys, time; from thence.cli import frame, main\n"
         f"class Callback:\n    def __del__(self): raise {raised}\n"
         "def work(**_):\n    Callback()\n    time.sleep(60)\n"
-        "frame.version_command.callback = work\n"
-        "sys.exit(main.main(['version']))"
+        "frame.completion_command.callback = work\n"
+        "sys.exit(main.main(['completion', 'bash']))"
     )
     done = in_python(script, cwd=tmp_path)
     assert (done.code, done.err.strip()) == told
@@ -212,8 +235,8 @@ def test_ctrl_c_that_a_callback_swallowed_when_all_is_done_does_not_kill_the_pro
     script = (
         "import sys, time; from thence.cli import frame, main\n"
         "class Callback:\n    def __del__(self): raise KeyboardInterrupt\n"
-        "frame.version_command.callback = lambda **_: Callback() and None\n"
-        "code = main.main(['version'])\n"
+        "frame.completion_command.callback = lambda **_: Callback() and None\n"
+        "code = main.main(['completion', 'bash'])\n"
         "time.sleep(0.1)  # the time that Python takes to end\n"
         "sys.exit(code)"
     )

@@ -40,7 +40,7 @@ def test_killed_run_is_listed_as_such_resumed_and_replayed(tmp_path):
 
 def test_branch_is_listed_with_its_parent_and_what_it_altered(root):
     made = warm(
-        "sim", "branch", "first", "--at", "3", "--set", "place.Mill.price_grain=9.5",
+        "sim", "branch", "first", "--at", "3", "--set", "place/Mill/price_grain=9.5",
         "--decide", "5.decide.ada.0=null", "--json", cwd=root,
     )  # fmt: skip
     branch = json.loads(made.out)
@@ -59,9 +59,10 @@ def test_branch_is_listed_with_its_parent_and_what_it_altered(root):
     [
         (("resume", "first", "--turns", "6"), 1, "has played 6 turns already"),
         (("resume", "nowhere"), 4, "nowhere"),
-        (("branch", "first", "--at", "3", "--set", "place.Mill.pricee=1"), 1, "declares no such"),
-        (("branch", "first", "--at", "3", "--set", "agent.ada.money=much"), 1, "needs a float"),
+        (("branch", "first", "--at", "3", "--set", "place/Mill/pricee=1"), 1, "declares no such"),
+        (("branch", "first", "--at", "3", "--set", "agent/ada/money=much"), 1, "needs a float"),
         (("branch", "first", "--at", "3", "--set", "money"), 2, "is not NAME=VALUE"),
+        (("branch", "first", "--at", "3", "--set", "agent.ada.money=5"), 1, "it has no scope"),
         (("branch", "first", "--at", "3", "--decide", "2.decide.ada.0=null"), 1, "behind turn 3"),
         (("branch", "first", "--at", "3", "--decide", "5.decide.ada.0={x"), 2, "is no JSON"),
         (("branch", "first"), 2, "--at"),

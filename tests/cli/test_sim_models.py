@@ -6,9 +6,9 @@ import socket
 import pytest
 from tests.cli.installed import is_three_lines
 from tests.cli.warm import warm
-from tests.sim.models.endpoint import Endpoint
+from tests.sim.models.endpoint import Endpoint, Reply, completion
 from tests.sim.models.players import MODELS, SCENARIOS, recorded
-from tests.sim.models.village import generous, written
+from tests.sim.models.village import generous, user, written
 
 from thence.sim.asking import write_cassette
 from thence.sim.outcomes import read_outcomes
@@ -33,6 +33,39 @@ def test_run_that_reaches_its_limit_says_how_it_goes_on(tmp_path):
     assert (resumed.code, resumed.json["status"]) == (0, "completed")
     assert calls == 4
     assert resumed.json["usage"]["by_model"]["qwen"]["calls"] == len(endpoint.requests) == 12
+
+
+def test_run_to_which_no_answer_was_of_use_fails_and_says_so(tmp_path):
+    with Endpoint(lambda body: "I would rather not") as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, policy="skip")
+        ended = warm("sim", "run", scenario, "--run-id", "a", "-q", cwd=tmp_path)
+    assert (ended.code, ended.out[:12]) == (1, "run a failed")
+    assert "none of 24 answers could be used" in ended.err
+    assert "next: thence why @last-error --log output/a" in ended.err
+    assert "12 of 12 decisions failed" in ended.out
+    assert "none of 24 answers" in warm("why", "@last-error", cwd=tmp_path).out
+    assert warm("sim", "list", cwd=tmp_path).out.startswith("failed")
+
+
+def test_sum_with_gaps_is_told_as_such(tmp_path):
+    def script(body):
+        answer = completion(generous(body))
+        return Reply({**answer, "usage": None} if "You are cleo." in user(body) else answer)
+
+    with Endpoint(script) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        warm("sim", "run", scenario, "--run-id", "a", "-q", cwd=tmp_path)
+        limit = ("--max-cost", "1", "-q")
+        paused = warm("sim", "run", scenario, "--run-id", "b", *limit, cwd=tmp_path)
+        lifted = warm("sim", "resume", "b", "--max-cost", "inf", "-q", cwd=tmp_path)
+    lines = warm("sim", "show", "a", cwd=tmp_path).lines
+    assert lines[lines.index("models, by model") + 1] == (
+        "  qwen: 12 calls, 160 tokens in (0 cached) and 40 out (4 answers without a count are not"
+        " in it), cost 0.00024 without 4 answers of unknown cost"
+    )
+    assert paused.code == 130
+    assert "max_cost can't be kept: 1 answer" in paused.err
+    assert lifted.code == 0
 
 
 def test_run_stops_at_what_it_may_cost(tmp_path):
@@ -71,6 +104,9 @@ def test_show_sums_up_calls_by_agent_and_model(tmp_path):
     assert warm("sim", "show", "a", "--json", cwd=tmp_path).json["usage"]["by_agent"]["mill"] == {
         "calls": 5,
         "failed": 0,
+        "unusable": 0,
+        "without_tokens": 0,
+        "without_cost": 5,
         "tokens_in": 100,
         "tokens_out": 25,
         "tokens_cached": 0,
@@ -79,10 +115,20 @@ def test_show_sums_up_calls_by_agent_and_model(tmp_path):
 
 
 def test_first_failure_of_an_agent_is_told_where_the_run_goes_on(tmp_path):
-    with Endpoint(lambda body: "I would rather not") as endpoint:
+    def script(body):
+        return generous(body) if "You are cleo." in user(body) else "I would rather not"
+
+    with Endpoint(script) as endpoint:
         scenario = written(tmp_path, endpoint.base_url, policy="skip")
         ended = warm("sim", "run", scenario, "--run-id", "a", cwd=tmp_path)
     assert (ended.code, ended.out[:15]) == (0, "run a completed")
+    assert " events, 8 of 12 decisions failed, output/a\n" in ended.out
+    lines = warm("sim", "show", "a", cwd=tmp_path).lines
+    assert "  8 of 12 decisions failed" in lines
+    (sums,) = [line for line in lines if line.startswith("  ann: 8 calls")]
+    assert sums.startswith("  ann: 8 calls, 8 with an answer that could not be used, 160 tokens")
+    told = warm("log", "--actor", "ann", "--limit", "0", cwd=tmp_path).out
+    assert "asked qwen of local: 20 tokens in, 5 out; the answer could not be used: " in told
     (line,) = [line for line in ended.err.splitlines() if "agent_failed" in line]
     assert line.startswith("warning: agent_failed agent=ann turn=1 policy=skip error=")
     assert "agent_failed" not in warm("sim", "replay", "a", cwd=tmp_path).err

@@ -1,15 +1,12 @@
 """What lasted, as bars."""
 
 import json
-from xml.etree import ElementTree
 
 import pytest
 from tests.cli.installed import is_three_lines
 from tests.cli.warm import warm
 
 import thence as package
-
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def timeline(cwd, *arguments, log="orders"):
@@ -51,11 +48,11 @@ def test_filter_is_that_of_the_begin(shipped):
     for arguments, names in (
         (["--subject", "order/882"], ["watch order/882"]),
         (["--type", "pay*"], ["pay <now> order/881"]),
-        (["--limit", "1"], ["watch order/882"]),
+        (["--last", "1"], ["watch order/882"]),
     ):
         told = timeline(shipped, *arguments, "--json").json
         assert [span["name"] for span in told["spans"]] == names
-    assert "the last 1 of 3" in timeline(shipped, "--limit", "1").err
+    assert "the last 1 of 3" in timeline(shipped, "-n", "1").err
     unknown = timeline(shipped, "--subject", "order/99")
     assert unknown.code == 4
     assert is_three_lines(unknown.err)
@@ -104,17 +101,37 @@ def test_end_that_arrives_before_its_begin_ends_it(tmp_path):
     assert (span["outcome"], span["duration_s"]) == ("ended", 3.0)
 
 
-def test_picture_has_a_bar_for_each_and_escapes_what_the_log_says(shipped):
-    ended = timeline(shipped, "--svg", "order.svg", "-q")
-    assert (ended.code, ended.out, ended.err) == (0, "", "")
-    picture = ElementTree.parse(shipped / "order.svg").getroot()
-    bars = [bar.get("class") for bar in picture.iter(f"{SVG}rect")]
-    assert bars == [None, "ended", "failed", "open"]
-    titles = [title.text for title in picture.iter(f"{SVG}title")]
-    assert titles[1].startswith("pay <now> order/881: failed, ")
-    gone = timeline(shipped, "--svg", "gone/order.svg")
-    assert gone.code == 1
-    assert is_three_lines(gone.err)
+@pytest.mark.promise("A1e")
+def test_length_is_that_of_the_body_as_the_end_says_it(tmp_path):
+    """The begin is on the device before the body runs, which may take longer than the body."""
+    rows = [
+        ("a", "a.begun", 0, BEGIN),
+        ("d", "a.ended", 40, {"ends": "a", "payload": {"duration_s": 10.5}}),
+        ("b", "b.begun", 41, BEGIN),
+        ("e", "b.ended", 42, {"ends": "b", "payload": {"duration_ms": 2500}}),
+        ("c", "c.begun", 43, BEGIN),
+        ("f", "c.ended", 45, {"ends": "c", "payload": {"duration_s": "2"}}),
+    ]
+    written(tmp_path / "orders", rows)
+    a, b, c = timeline(tmp_path, "--json").json["spans"]
+    assert (a["begin"][17:21], a["end"][17:19], a["duration_s"]) == ("29.5", "40", 10.5)
+    # the clocks of two machines may differ: the length is told all the same
+    assert (b["begin"][17:19], b["end"][17:19], b["duration_s"]) == ("41", "42", 2.5)
+    assert (c["begin"][17:19], c["duration_s"]) == ("43", 2.0)
+    assert [line[3:11].strip() for line in timeline(tmp_path).lines[2:]] == [
+        "10.5 s",
+        "2.5 s",
+        "2 s",
+    ]
+
+
+def test_step_has_one_duration_everywhere(tmp_path):
+    with package.open(tmp_path / "orders") as log:
+        with package.step("pay", log=log):
+            pass
+        *_, end = log.read()
+    (span,) = timeline(tmp_path, "--json").json["spans"]
+    assert span["duration_s"] == end.payload["duration_s"]
 
 
 def test_log_of_nothing_that_lasted_says_so(tmp_path, orders):

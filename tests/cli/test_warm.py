@@ -44,4 +44,4 @@ def test_each_has_a_process_of_its_own(tmp_path):
 @pytest.mark.parametrize("name", ["PYTHONIOENCODING", "LC_ALL", "LANG"])
 def test_what_python_reads_at_its_start_is_not_taken_for_granted(tmp_path, name):
     with pytest.raises(AssertionError):
-        warm("version", cwd=tmp_path, env={name: "C"})
+        warm("--version", cwd=tmp_path, env={name: "C"})

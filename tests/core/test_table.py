@@ -39,7 +39,7 @@ def test_row_holds_what_the_event_says(payload):
 
 def test_line_of_another_tool_fits_a_table_whatever_it_holds():
     row = row_of(foreign(b'{"event_id":"a","event_type":"x"}'))
-    assert row == ("a", "x", "", "", 0, 0, *[None] * 6, (), (), False, "{}")
+    assert row == ("a", "x", "", "", 0, 0, *[None] * 6, (), (), False, "{}", None)
     wide = row_of(foreign(b'{"event_id":"a","turn_number":99999999999999999999}'))
     assert wide.turn == INTEGER_MAX
     half = b'{"event_id":"a","n":1e400,"subject":"\\ud800","payload":{"s":"\\ud800","n":1e400}}'

@@ -13,7 +13,7 @@ HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
 DOCUMENT = re.compile(r"(?<![\w/.-])[A-Z][A-Z_]{2,}\.md\b")
 # Files of those who use thence, which its text may name though the tree has none.
-DOCUMENTS_OF_USERS = {"AGENTS.md", "BOARD.md", "CLAUDE.md", "SKILL.md"}
+DOCUMENTS_OF_USERS = {"AGENTS.md", "CLAUDE.md", "SKILL.md"}
 
 
 def slug(heading: str) -> str:

@@ -69,14 +69,11 @@ _NOTES = "notes and locks in the git folder"
 _GIT = "files of git, in the git folder"
 # a module, or one function of a module that reaches working trees too, and whose files it reaches
 OF_THE_USER = {
-    "cli/work/orchestrating.py": _HOME,
-    "cli/work/sharing.py:_recover": _NOTES,
     "day_lines.py:skipped_lines": _HOME,
     "journal/claims.py": _HOME,
     "journal/store.py:_last_numbers": "the journal",
     "journal/store.py:show_index": "the index itself, in the home",
     "vcs/landed.py:_read": _HOME,
-    "journal/pending_events.py": _NOTES,
     "journal/seen_tips.py:load_seen": _HOME,
     "journal/seen_tips.py:save_seen": _HOME,
     "journal/store.py:EventStore.is_there": _HOME,
@@ -93,7 +90,6 @@ OF_THE_USER = {
     "orchestrate/package_task.py": _HOME,
     "session/package_code.py:commits_made": _GIT,
     "supervisor.py": "processes, in /proc",
-    "session/session.py:Session._warn_of_older_versions": _NOTES,
     "project/project.py:Project.shared_folder": _NOTES,
     "project/project.py:_exclude": _GIT,
     "project/project.py:_project_in": "a home in the git folder",

@@ -1,7 +1,11 @@
 """What is indexed of a line: the same whether it is read with others or by itself."""
 
 import sqlite3
+import sys
+from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -10,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.events import drafted, event_of, json_values, new_id, payloads, stamped, texts
 
+import thence
 from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.values.codec import parse
@@ -105,6 +110,35 @@ def test_the_vocabulary_of_a_program_is_read_event_by_event() -> None:
     line = stamped(drafted(new_id(), "noted", {"actor": "ada"}), 1, 1)
     assert entries([line[:-1]], own) is None
     assert entry_of(event_of(line)).actor == "ada"
+
+
+@pytest.mark.parametrize("vocabulary", [PLAIN, SIM, WORK])
+def test_no_line_of_an_opened_log_is_read_by_itself(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    with thence.open(tmp_path, vocabulary=vocabulary) as log:
+        for number in range(20):
+            log.append("noted", {"number": number})
+        assert slow_reads(log.rebuild) == 0
+        log.append("noted", {"number": 20})
+        assert slow_reads(log.query) == 0
+        with (tmp_path / "events.jsonl").open("ab") as file:
+            file.write(b'{"event_id":"theirs","event_type":"t"}\n')
+        assert slow_reads(log.rebuild) == 22, "among others' lines all are read by themselves"
+
+
+def slow_reads(work: Callable[[], object]) -> int:
+    """Returns how many lines a work reads by themselves."""
+    calls = 0
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call" and frame.f_code is entry_of.__code__
+
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
 
 
 @pytest.mark.parametrize("numbers", [(0, 1), (1, 0), (1, 2**53)])

@@ -18,7 +18,7 @@ import pytest
 from tests.log.processes import ran
 
 import thence
-from thence.core.values.codec import LINE_BYTES_MAX
+from thence.core.values.codec import LINE_BYTES_MAX, close_line
 from thence.core.values.cutting import BODIES_FROM
 from thence.core.values.digests import _by_members, _usual, digests, redacted
 from thence.core.wire.authorship import Redaction
@@ -152,17 +152,19 @@ def test_long_value_is_a_chain_of_pieces_at_ends_of_characters(tmp_path):
     ]
 
 
-def test_logs_without_large_values_stay_of_format_1(tmp_path):
+def test_log_is_of_format_1_with_and_without_large_values(tmp_path):
     info = tmp_path / ".thence" / "log.json"
     with opened(tmp_path) as log:
         log.append(KIND, {"prompt": "x" * 1_023})
-        assert json.loads(info.read_text())["format"] == 1
+        before = info.read_bytes()
         assert not (tmp_path / BODIES).exists()
         log.append(KIND, {"prompt": "x" * 1_024})
-    assert json.loads(info.read_text())["format"] == 2
-    info.write_text(info.read_text().replace('"format":2', '"format":3'))
-    with pytest.raises(NotALog, match="its format is 3, this version reads 1 to 2"):
-        opened(tmp_path)
+    assert info.read_bytes() == before
+    assert json.loads(before)["format"] == 1
+    for number in (0, 2):
+        info.write_text(before.decode().replace('"format":1', f'"format":{number}'))
+        with pytest.raises(NotALog, match=f"its format is {number}, this version reads 1"):
+            opened(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -207,19 +209,6 @@ def test_values_are_cut_by_default_in_plain_logs_and_in_calls_of_models_alone(tm
         assert calls["llm_call"].payload["prompt"] == PROMPT
 
 
-def test_log_of_format_1_becomes_one_of_2_with_its_first_large_value(tmp_path):
-    info = tmp_path / ".thence" / "log.json"
-    with thence.open(tmp_path, bodies_from=None) as log:
-        log.append(KIND, {"text": PROMPT})
-    assert json.loads(info.read_text())["format"] == 1
-    with thence.open(tmp_path) as log:
-        log.append(KIND, {"n": 1})
-        assert json.loads(info.read_text())["format"] == 1
-        log.append(KIND, {"text": PROMPT})
-        assert json.loads(info.read_text())["format"] == 2
-        assert [one.payload.get("text") for one in log.read()] == [PROMPT, None, PROMPT]
-
-
 def test_bounds_are_refused(tmp_path):
     with pytest.raises(InvalidEvent, match="bodies_from is 255"):
         thence.open(tmp_path, bodies_from=255)
@@ -254,13 +243,15 @@ def test_value_that_is_not_there_is_a_named_error_and_never_its_beginning(tmp_pa
             lambda: event.whole_line,
             lambda: log.get(event.event_id).payload,
             lambda: deepcopy(event).payload,
-            lambda: log.query(where=f'prompt ~ "{SECRET}"'),
-            lambda: log.query().df(),
         ):
             with pytest.raises(BodyMissing, match=re.escape(event.body_entries[0].digest[:16])):
                 look()
         assert "can't be read" in log.vocabulary.sentence(event)
         assert log.query(where="n = 1").total == 1
+        assert log.query(where=f'prompt ~ "{SECRET}"').total == 0
+        table = log.query().df()
+        assert list(table.unreadable.fillna("")) == ['["/prompt"]', ""]
+        assert table.payload[0]["n"] == 1
         (finding,) = [one for one in log.verify().findings if one.severity != "noted"]
         assert finding.code == "body_missing"
         assert not log.verify().ok
@@ -271,8 +262,6 @@ def test_value_with_a_valid_checksum_and_other_bytes_has_changed(tmp_path):
         event = log.append(KIND, {"prompt": PROMPT})
         path = tmp_path / BODIES
         (line,) = pieces(tmp_path)
-        from thence.core.values.codec import close_line
-
         path.write_bytes(close_line(line[:-18].replace(b"line 7 ", b"line 8 ")))
         with pytest.raises(BodyMissing, match="have changed"):
             _ = event.payload
@@ -678,6 +667,39 @@ def test_line_with_large_values_is_relayed_only_with_them_and_behind_them(tmp_pa
         ]
         assert other.verify().findings == ()
     assert pieces(tmp_path / "a") == pieces(tmp_path / "b")
+
+
+POINTERS = ["/nope/x", "/", "/text/0", "/map", "/n", "/map/no", "/texT"]
+
+
+def misplaced(line, pointer):
+    """Returns a line whose value has another place in its payload, with a checksum that fits."""
+    data = line[:-18].replace(b'[["/text",', json.dumps([[pointer]])[:-2].encode() + b",")
+    assert data != line[:-18]
+    return close_line(data)[:-1]
+
+
+@pytest.mark.parametrize("pointer", POINTERS)
+def test_line_whose_value_has_no_place_is_not_relayed_and_verify_names_it(tmp_path, pointer):
+    with opened(tmp_path / "a") as log, opened(tmp_path / "b") as other:
+        event = log.append(KIND, {"text": PROMPT, "map": {"a": 1}, "n": 1})
+        line = misplaced(event.line, pointer)
+        relayed = other.relay([line], Bodies(OS_DISK, log.folder))
+        assert [bad.code for _, bad in relayed.bad] == ["body_missing"]
+        assert relayed.taken == ()
+        path = tmp_path / "a" / "events.jsonl"
+        path.write_bytes(line + b"\n")
+        (finding,) = log.verify().findings
+        assert (finding.code, finding.offset) == ("body_missing", 0)
+        assert "no place in the payload" in finding.reason
+        assert not log.verify().ok
+
+
+def test_line_whose_value_is_of_another_kind_is_not_relayed(tmp_path):
+    with opened(tmp_path / "a") as log, opened(tmp_path / "b") as other:
+        event = log.append(KIND, {"text": PROMPT, "list": ["short"]})
+        relayed = other.relay([misplaced(event.line, "/list")], Bodies(OS_DISK, log.folder))
+        assert [bad.code for _, bad in relayed.bad] == ["body_missing"]
 
 
 def test_synced_log_keeps_large_values_beside_its_lines_too(tmp_path):

@@ -544,7 +544,7 @@ def test_zeros_in_the_last_line_are_told_though_all_before_is_marked(tmp_path, z
     zeroed(tmp_path, 0, zeros or len(data) - 1)
     closed_at(tmp_path, last.seq - 1)  # the power took the end of the log, and the opening's file
     later = appended(tmp_path)
-    assert told(tmp_path) == [{"count": None, "reason": "unknown end"}]
+    assert told(tmp_path) == [{"reason": "unknown end"}]
     (facts,) = told(tmp_path, "torn")
     assert (facts["file"], facts["offset"], facts["bytes"]) == ("events.jsonl", 0, len(data) - 1)
     assert later.seq > last.seq

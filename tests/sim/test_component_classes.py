@@ -7,10 +7,8 @@ from tests.sim.toys import lines
 
 from thence.errors import ScenarioError
 from thence.sim import SimulationConfig, SimulationOrchestrator
-from thence.sim.agents import BaseAgent, BaseValidator
-from thence.sim.component_classes import component_class
-from thence.sim.components.fishery import FishingQuota, GreedyFisher
-from thence.sim.components.traders import TradeInspector, TradeNetwork, Trader
+from thence.sim.agents import BaseAgent
+from thence.sim.components.traders import Trader
 from thence.sim.simulation import make_components
 
 FILE = """
@@ -117,21 +115,6 @@ def test_class_of_a_module(tmp_path):
     path = scenario(tmp_path, "{name: ada, type: 'thence.sim.agents:BaseAgent'}")
     (ada,) = make_components(SimulationConfig.from_file(path)).agents
     assert type(ada) is BaseAgent
-
-
-@pytest.mark.parametrize(
-    ("kind", "type_", "cls"),
-    [
-        ("agents", "thence.sim.components.trader:Trader", Trader),
-        ("engines", "thence.sim.components.trade_network:TradeNetwork", TradeNetwork),
-        ("validators", "thence.sim.components.trade_inspector:TradeInspector", TradeInspector),
-        ("agents", "thence.sim.components.fishers:GreedyFisher", GreedyFisher),
-        ("validators", "thence.sim.components.fishing_quota:FishingQuota", FishingQuota),
-        ("validators", "thence.sim.validator:BaseValidator", BaseValidator),
-    ],
-)
-def test_stored_run_finds_a_shipped_class_that_has_moved(kind, type_, cls):
-    assert component_class(kind, type_, None) is cls
 
 
 @pytest.mark.parametrize("names", [["ada", "ada"], ["-"], ["a b"], [None]])

@@ -6,6 +6,7 @@ import random
 import re
 import signal
 import threading
+from zlib import crc32
 
 import pytest
 from tests.sim.models.endpoint import Endpoint
@@ -37,12 +38,16 @@ class Killer:
         self.process, self.requests_left, self.wait_s = 0, 0, 0.0
         self.is_ready = threading.Event()
 
-    def __call__(self, body):
+    def count(self):
+        """Counts a request, and kills behind the last one."""
         with self.lock:
             self.requests_left -= 1
             if self.requests_left == 0:
                 self.is_ready.wait(30)
                 threading.Timer(self.wait_s, os.kill, (self.process, signal.SIGKILL)).start()
+
+    def __call__(self, body):
+        self.count()
         note = {"note": f"I had {len(user(body))}", "importance": 1 + len(user(body)) % 10}
         return json.dumps({**json.loads(generous(body)), **note})
 
@@ -91,6 +96,53 @@ def test_run_killed_at_any_moment_asks_for_nothing_that_was_recorded(tmp_path):
             assert len(recorded) + len(again) == CALLS
             played = replay(folder)
             assert (played.step, played.sha256) == ("", content.sha256)
+
+
+class Fickle(Killer):
+    """A model that can be used at once, at the second try, or not at all, by what it is asked."""
+
+    def __call__(self, body):
+        self.count()
+        mood = crc32(user(body).encode()) % 4
+        if mood == 0 or (mood == 1 and len(body["messages"]) == 2):
+            return "I would rather not say."
+        return act("give", to="ben", amount=mood)
+
+
+@pytest.mark.parametrize("verbosity", ["MILESTONE", "STATE"])
+@pytest.mark.parametrize("keys", ["endpoint: local", "share: true", "talk: true"])
+def test_run_killed_among_answers_of_no_use_comes_to_the_same(tmp_path, keys, verbosity):
+    seed = random.SystemRandom().getrandbits(32)
+    print("seed", seed)
+    rng, model = random.Random(seed), Fickle()
+    with Endpoint(model, delay_s=0.01) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, keys=keys)
+        settings = {"max_turns": 6, "verbosity": verbosity}
+        whole = run_of(scenario, run_id="whole", **settings).run()
+        content = replay(whole.output_dir)
+        assert (whole.status, content.step) == ("completed", "")
+        assert 0 < whole.decisions_failed < whole.decisions
+        count = len(endpoint.requests)
+        for number in range(5):
+            mode = rng.choice(["sync", "async"])
+            others = {**settings, "run_id": f"killed-{number}", "mode": mode}
+            last = rng.randint(1, count)
+            model.kill(lambda: run_of(scenario, **others).run(), last, rng.uniform(0, 0.03))  # noqa: B023
+            folder = tmp_path / "runs" / others["run_id"]
+            result = whole if (folder / "result.json").exists() else resume(folder).run()
+            assert result.final_state == whole.final_state
+            told = (result.decisions, result.decisions_failed, _without_places(result.usage))
+            assert told == (whole.decisions, whole.decisions_failed, _without_places(whole.usage))
+            played = replay(folder)
+            assert (played.step, played.sha256) == ("", content.sha256)
+
+
+def _without_places(usage):
+    """Returns sums whatever the order in which the agents were answered."""
+    return {
+        section: {name: {**sums, "cost": round(sums["cost"], 9)} for name, sums in of.items()}
+        for section, of in usage.items()
+    }
 
 
 def test_many_agents_wait_for_their_models_at_once(tmp_path):

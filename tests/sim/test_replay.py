@@ -202,7 +202,7 @@ def test_branch_differs_only_behind_its_turn_and_asks_only_what_is_new(tmp_path)
     run = branch(
         first.output_dir,
         3,
-        set={"agent.ada.x": 5},
+        set={"agent/ada/x": 5},
         agents=[Counter("ada", model(asked))],
         engine=Adder(),
     )

@@ -1,13 +1,15 @@
 """Components in Python that ask models, and agents that follow a script."""
 
 import json
+from contextlib import suppress
 
 import pytest
-from tests.sim.models.endpoint import Endpoint
+from tests.sim.models.endpoint import FAULTS, Endpoint
 from tests.sim.models.village import act, generous, user, written
 from tests.sim.test_thinking import behind, causes, events_of, run_of
 
-from thence.errors import ScenarioError
+import thence
+from thence.errors import ModelCallFailed, ScenarioError
 from thence.sim import (
     Action,
     BaseValidator,
@@ -18,6 +20,7 @@ from thence.sim import (
     replay,
     resume,
 )
+from thence.sim.thinking import ask
 
 pytestmark = pytest.mark.promise("O12")
 
@@ -370,3 +373,119 @@ def test_refusal_stands_in_the_next_question_of_the_turn(tmp_path):
     events = events_of(result.output_dir)
     assert json.loads(events["1.llm-decide1.ann.0"].payload["answer"])["action"]["do"] == "none"
     assert replay(result.output_dir).step == ""
+
+
+def statuses(folder):
+    """Returns the status of each call of a model by its step."""
+    calls = events_of(folder, "llm_call")
+    return {step: call.payload["status"] for step, call in calls.items()}
+
+
+def test_answer_that_an_engine_refuses_is_a_call_that_failed(tmp_path):
+    with Endpoint(lambda body: "ann 7" if len(body["messages"]) > 1 else "ann x") as endpoint:
+        scenario = scripted(tmp_path, "script: []", endpoint.base_url)
+        result = run_of(scenario, max_turns=1, engine=Storm()).run()
+    assert statuses(result.output_dir) == {
+        "1.llm-rules.-.0": "failure",
+        "1.llm-rules.-.1": "success",
+    }
+    assert result.usage["by_agent"]["rules"]["unusable"] == 1
+    assert replay(result.output_dir, engine=Storm()).step == ""
+
+
+class Ruled(Storm):
+    """Changes by a rule of its own while it reads the answer."""
+
+    def change(self, answer, view):
+        name, money = answer.split()
+        with view.rule("storm"):
+            view.agent(name)["money"] = int(money)
+
+
+def test_rule_within_the_reading_of_an_answer_names_its_call(tmp_path):
+    with Endpoint(lambda body: "ann 7" if len(body["messages"]) > 1 else "ann x") as endpoint:
+        scenario = scripted(tmp_path, "script: []", endpoint.base_url)
+        result = run_of(scenario, max_turns=1, engine=Ruled()).run()
+    events = events_of(result.output_dir)
+    assert "1.llm-rules.-.1" in causes(events, "1.storm.-.agent/ann/money")
+    assert statuses(result.output_dir) == {
+        "1.llm-rules.-.0": "failure",
+        "1.llm-rules.-.1": "success",
+    }
+    assert replay(result.output_dir, engine=Ruled()).step == ""
+
+
+@pytest.mark.parametrize("verbosity", ["MILESTONE", "STATE"])
+@pytest.mark.parametrize("answer", ["ann three", FAULTS["bad_request"], FAULTS["cut"]])
+@pytest.mark.parametrize("part", ["engine", "validator", "termination"])
+def test_run_that_ends_by_an_answer_of_no_use_is_resumed_and_asks_anew(
+    tmp_path, part, answer, verbosity
+):
+    is_broken = False
+    words = {"engine": "storm", "validator": "judge", "termination": "over"}[part]
+
+    def model(body):
+        text = body["messages"][0]["content"]
+        is_first = text.startswith(words) and len(body["messages"]) == 1
+        if is_broken and text.startswith(words):
+            return answer
+        return {"s": "ann 7", "j": "yes", "o": "no", "g": "1"}[text[0]] if not is_first else "??"
+
+    class Ending(Storm):
+        async def check_termination(self, state):
+            def take(text):
+                return {"no": None, "yes": "it is over"}[text] if text != "??" else int(text)
+
+            messages = [{"role": "user", "content": f"over after {state.turn}?"}]
+            return await ask(state, messages, take)
+
+    class Judge(Inspector):
+        def verdict(self, answer, action, state):
+            if answer == "??":
+                raise ValueError("yes or no")
+            return super().verdict(answer, action, state)
+
+    def parts():
+        names = ("ann", "ben", "cleo")
+        agents = [Giver(name) for name in names]
+        return {"agents": agents, "engine": Ending(), "validator": Judge()}
+
+    with Endpoint(model) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, **{"retries: 2": "retries: 0"})
+        settings = {"max_turns": 3, "verbosity": verbosity}
+        run = run_of(
+            scenario, **settings, **parts(), on_turn=lambda turn: endpoint.requests.clear()
+        )
+        step, is_broken = run.step(), True
+        assert step
+        result = run.run()
+        assert (result.status, result.turns) == ("failed", 1 + (part == "termination"))
+        if verbosity == "STATE":
+            with thence.open(result.output_dir) as log:
+                events = [event for event in log.read() if event.step]
+            (end,) = [e for e in events if e.payload.get("error_type") == "run_failed"]
+            (*_, last) = [e for e in events if e.payload.get("error_type") == "llm_call"]
+            assert last.payload["status"] == "failure"
+            assert last.event_id in end.caused_by
+        for is_broken in (True, False):
+            resumed = resume(result.output_dir, **parts()).run()
+            assert resumed.status == ("failed" if is_broken else "completed"), resumed.error
+        assert replay(result.output_dir, **parts()).step == ""
+
+
+def test_engine_that_goes_on_without_an_answer_is_played_again_the_same(tmp_path):
+    class Calm(Storm):
+        async def apply_engine_rules(self, view):
+            for _ in range(2):
+                with suppress(ModelCallFailed):
+                    await super().apply_engine_rules(view)
+
+    def model(body):
+        return "ann 7" if len(endpoint.requests) > 2 else "calm"
+
+    with Endpoint(model) as endpoint:
+        scenario = scripted(tmp_path, "script: []", endpoint.base_url)
+        result = run_of(scenario, max_turns=2, engine=Calm()).run()
+    assert result.status == "completed"
+    assert [*statuses(result.output_dir).values()].count("failure") == 2
+    assert replay(result.output_dir, engine=Calm()).step == ""

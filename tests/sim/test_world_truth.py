@@ -135,8 +135,8 @@ def played(kind, seed, alter, verbosity):
     rng = random.Random(f"{kind} {seed}")
     number = {"type": "int", "min": 0, "max": TOP}
     sights = [
-        rng.choice(({}, {"sight": {"level": level, "within": rng.randint(0, 2), "noise": noise}}))
-        for level, noise in zip(rng.choices(LEVELS, k=5), rng.choices((0, 0.4), k=5), strict=True)
+        rng.choice(({}, {"sight": {"level": level, "within": rng.randint(0, 2)}}))
+        for level in rng.choices(LEVELS, k=5)
     ]
     given = config(
         turns=TURNS,

@@ -482,7 +482,7 @@ def test_moving_world_goes_on_after_a_kill_as_if_there_had_been_none(tmp_path, v
     changed = branch(
         tmp_path / "whole",
         5,
-        set={"agent.ben.position": "4,5"},
+        set={"agent/ben/position": "4,5"},
         output_root=tmp_path,
         **components(),
     )

@@ -15,7 +15,7 @@ import msgspec
 from thence.core.wire.messages import Cursors, joined_page
 from thence.errors import CursorUnknown
 
-HEALTH = {"status": "ok", "protocol": [3], "version": "1", "time": "2026-01-01T00:00:00Z"}
+HEALTH = {"status": "ok", "protocol": [1], "version": "1", "time": "2026-01-01T00:00:00Z"}
 USERS = {"ada": "blue whale", "ben": "red fox"}
 TEAM = "atlas"
 HOLDS_S = 60

@@ -122,13 +122,13 @@ class PlainServer:
     def _verdicts(self, lines, digests, signer):
         assert signer is None or list(digests) == [digest(line) for line in lines]
         key = signer.public_key if signer else ""
-        refused = [line for line in lines if not self._may_come(line, key)]
+        refused = [line for line in lines if not self._may_come(line)]
         found = [self._take(line, line in refused) for line in lines]
         if signer:
             self.own.update(digest(line) for line in lines if self._owner(line) == key)
         return found
 
-    def _may_come(self, line, key):
+    def _may_come(self, line):
         """Carry out a line if it is a redaction; return False for one that is refused."""
         members = json.loads(line)
         if members["event_type"] != "log.redacted" or digest(line) in self.digests:
@@ -136,13 +136,14 @@ class PlainServer:
         facts = members["payload"]
         named = bytes.fromhex(facts["line_sha256"])
         text = f"thence redaction 1\n{facts['event_id']} {facts['line_sha256']}".encode()
-        if "signature" in facts and is_signed(facts["public_key"], facts["signature"], text):
-            key = facts["public_key"]
+        key = facts.get("public_key", "")
+        if not is_signed(key, facts.get("signature", ""), text):
+            return False
         target = self.digests.get(named)
         owner = self._owner(target or line)
         head = json.loads(target) if target else {"seq": 1, "event_type": ""}
         can_be = "seq" in head and not head["event_type"].startswith("log.")
-        if target is None and "signature" in facts:
+        if target is None:
             owner = key
         if named not in self.redactions and (key not in {owner, *self.admins} or not can_be):
             return False

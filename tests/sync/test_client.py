@@ -270,7 +270,7 @@ def test_lines_verdicts_and_cursors_pass_as_they_are(to, server):
     health, page, batch, lines = server.requests
     assert health[1] == "/api/v1/sync/health/"
     assert "Authorization" not in health[3]
-    query = {"log": "orders", "kind": "plain", "protocol": "4"}
+    query = {"log": "orders", "kind": "plain"}
     assert page[2] == {**query, "limit": "1000", "after": "c 0"}
     assert (page[3]["X-Team-Slug"], page[3]["User-Agent"]) == ("atlas", "thence")
     assert batch[2] == {**query, "after": "c 1", "seen": "c 2"}
@@ -353,25 +353,11 @@ def test_busy_server_names_the_seconds_to_wait(to, headers, expected_s):
     assert caught.value.retry_after_s == expected_s
 
 
-def test_later_server_is_named_before_any_token_is_sent(to, server):
+def test_server_of_another_protocol_is_named_before_any_token_is_sent(to, server):
     server.health = {"status": "ok", "protocol": [5, 6]}
     with pytest.raises(SyncRefused, match="5, 6") as caught:
         to(server.url).page("")
     assert "update" in caught.value.hint
-    assert server.paths() == ["/api/v1/sync/health/"]
-
-
-def test_server_that_knows_no_large_values_is_told_of_none(to, server):
-    asked = to(server.url)
-    asks = (
-        lambda: asked.lacking_pieces(["00" * 32]),
-        lambda: asked.bring_pieces([b"{}"]),
-        lambda: asked.pieces([("00" * 32, 1)]),
-    )
-    for ask in asks:
-        with pytest.raises(SyncRefused, match="version 3") as caught:
-            ask()
-        assert "server must be updated" in caught.value.hint
     assert server.paths() == ["/api/v1/sync/health/"]
 
 

@@ -1,6 +1,7 @@
 """The engine: one round between a log and a server, whatever comes back."""
 
 import sqlite3
+from contextlib import closing
 from itertools import count
 from random import Random
 from zlib import crc32
@@ -319,6 +320,32 @@ def test_damaged_side_file_is_made_anew(tmp_path):
         assert (again.delivered, again.duplicate) == (0, 0)
 
 
+def test_side_file_of_another_schema_is_made_anew_and_nothing_is_lost(tmp_path):
+    server = PlainServer()
+    with thence.open(tmp_path / "b") as log:
+        far = log.append("t").line.replace(b'"lamport_clock":1,', b'"lamport_clock":%d,' % 2**45)
+    far = far[:-18] + b',"crc":"%08x"}' % crc32(far[:-18])
+    server.batch([far])
+    server.refuse = lambda line: "no" if b'"n":3' in line else None
+    made(tmp_path / "a", 8)
+    path = tmp_path / "a" / ".thence" / "sync" / "outbox.db"
+    with thence.open(tmp_path / "a") as log:
+        first = synced(log, server)
+        assert (first.delivered, first.parked) == (7, 2)
+        with closing(SyncEngine(log, Connection(server))) as engine:
+            parked = engine.parked()
+        for change in ("SELECT 1", "ALTER TABLE lines RENAME COLUMN kind TO sort"):
+            with closing(sqlite3.connect(path)) as database:
+                database.execute(change)
+                database.execute("PRAGMA user_version = 77")
+            again = synced(log, server)
+            assert (again.delivered, again.parked, again.error) == (0, 2, None)
+            with closing(SyncEngine(log, Connection(server))) as engine:
+                assert engine.parked() == parked
+        log.append("t")
+        assert synced(log, server).delivered == 1
+
+
 def test_second_target_gets_the_whole_history(tmp_path):
     first, second = PlainServer(), PlainServer()
     made(tmp_path / "a", 6)
@@ -389,19 +416,19 @@ def test_server_that_lost_what_was_brought_is_noticed_though_others_brought_as_m
 
 
 def test_search_for_undelivered_lines_reads_no_others():
-    database = sqlite3.connect(":memory:")
-    for statement in statements("outbox.sql", "thence.sync"):
-        database.execute(statement)
-    for sql, values in (
-        (outbox._WAITING, (0, -1, -1, 5)),
-        (outbox._PENDING, ()),
-        (outbox._PARKED, ()),
-        (outbox._PARKED_COUNT, ()),
-        (outbox._DELIVER, ("", 0, b"")),
-    ):
-        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
-        assert [step for step in plan if step.startswith("SEARCH lines USING")], plan
-        assert not [step for step in plan if step.startswith("SCAN lines")], plan
+    with closing(sqlite3.connect(":memory:")) as database:
+        for statement in statements("outbox.sql", "thence.sync"):
+            database.execute(statement)
+        for sql, values in (
+            (outbox._WAITING, (0, -1, -1, 5)),
+            (outbox._PENDING, ()),
+            (outbox._PARKED, ()),
+            (outbox._PARKED_COUNT, ()),
+            (outbox._DELIVER, ("", 0, b"")),
+        ):
+            plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+            assert [step for step in plan if step.startswith("SEARCH lines USING")], plan
+            assert not [step for step in plan if step.startswith("SCAN lines")], plan
 
 
 @pytest.mark.promise("S12")

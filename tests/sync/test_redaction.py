@@ -240,21 +240,13 @@ def test_redaction_that_a_kill_cut_short_is_completed_by_the_next_round(team):
 
 
 @pytest.mark.promise("S10a")
-@pytest.mark.parametrize("is_signed_itself", [True, False])
-def test_redaction_that_a_colleague_brings_first_counts_if_its_writer_signed_it(
-    team, is_signed_itself
-):
+def test_redaction_that_a_colleague_brings_first_counts(team):
     server, a, b = team
-    if is_signed_itself:
-        redact(a, secret_in(a), "a password", ADA)
-    else:  # as older versions wrote it
-        event = secret_in(a)
-        facts = {"event_id": event.event_id, "line_sha256": key_of(event).digest.hex()}
-        a.redactions.record("redacted", facts)
+    redact(a, secret_in(a), "a password", ADA)
     (notice,) = notices(a, "redacted")
     b.relay([notice.line])  # as from the board's branch
     result = synced(b, server, BEN)
-    assert (result.parked, len(server.redactions)) == ((0, 1) if is_signed_itself else (1, 0))
+    assert (result.parked, len(server.redactions)) == (0, 1)
     assert synced(a, server, ADA).is_complete
     result = synced(b, server, BEN)
     assert (result.parked, result.taken_back) == (0, 1)

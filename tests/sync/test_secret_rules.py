@@ -25,7 +25,19 @@ SECRETS = {
     "api-key": ["s" + "k-proj-" + TAIL, "s" + "k-" + TAIL, "AI" + "za" + TAIL[:35]],
     "private-key": ["-----BEGIN " + kind + "PRIVATE KEY-----\nMIIE" for kind in ("", "RSA ")],
     "json-web-token": ["bearer ey" + "JhbGciOiJI.ey" + "JzdWIiOiIx.c2lnbmF0dXJl"],
-    "password": ["DB_PASSWORD=correcthorse", "api-key: 'abc12345'", 'x {"token": "abcdefg8"}'],
+    "hugging-face-token": ["h" + "f_" + TAIL[:34]],
+    "npm-token": ["n" + "pm_" + TAIL[:36]],
+    "pypi-token": ["py" + "pi-AgEIcHlwaS5vcmc" + TAIL],
+    "docker-token": ["dck" + "r_pat_" + TAIL[:27]],
+    "sendgrid-key": ["S" + "G." + TAIL[:22] + "." + TAIL[:43]],
+    "slack-webhook": ["https://hooks.slack." + "com/services/T0123/B01234567/0123456789abcdef"],
+    "authorization": ["Authorization: Basic YWRhOmh1bnRlcjI=", "a Bearer 0123456789abcdef"],
+    "password": [
+        *("DB_PASSWORD=correcthorse", "api-key: 'abc12345'", 'x {"token": "abcdefg8"}'),
+        *('{\\"password\\": \\"hunter2 x\\"}', "db://ada:hunter2@host", "x --token 0123456789a"),
+        *("curl -u ada:hunter2hunter2", "<secret>hunter2 hunter2</secret>", "STRIPE_KEY=hunter22"),
+        '{"name": "DB_PASS", "value": "hunter2hunter2"}',
+    ],
 }
 HARMLESS = (
     "the password: unchanged since yesterday",

@@ -237,7 +237,7 @@ def test_oldest_and_newest_pip_set_up_from_the_lock(tmp_path, monkeypatch, pip):
     monkeypatch.setenv("PIP_COMPILE", "0")  # most of what is installed is never imported here
     bootstrap.install_lock(bootstrap.LOCK)
     bootstrap.install_wheel()
-    subprocess.run([tmp_path / ".venv" / "bin" / "thence", "version"], check=True)
+    subprocess.run([tmp_path / ".venv" / "bin" / "thence", "--version"], check=True)
     subprocess.run([bootstrap.VENV_PYTHON, "-m", "pip", "check"], check=True)
 
 

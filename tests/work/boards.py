@@ -16,8 +16,6 @@ exit 1
 """
 PROJECT = "project_uuid: 6dd3fdd0-25a8-4dbb-a1f5-b0a1c5e0a9a1\n"
 NAMED = {".kittify/config.yaml": PROJECT}
-# of a project that an older version shared by day files, which git tracks
-TREE = {".kittify/config.yaml": f"{PROJECT}share: tree\n"}
 
 
 def bare(path: Path, *options: str, files: Mapping[str, str] | None = None) -> Path:

@@ -74,7 +74,7 @@ def test_board_is_shared_past_a_protected_main(remote, tmp_path):
     main = git(remote, "rev-parse", "main")
     done(ada, "add", "First")
     told = published(ada)
-    assert (told["share"], told["remote"], told["branch"]) == ("branch", "origin", BOARD)
+    assert (told["remote"], told["branch"]) == ("origin", BOARD)
     assert (told["pushed"], told["pulled"]) == (2, 0)
     assert git(remote, "rev-parse", BOARD) == told["commit"]
     git(bob, "fetch", "--quiet")
@@ -83,7 +83,7 @@ def test_board_is_shared_past_a_protected_main(remote, tmp_path):
     assert git(ada, "branch", "--list", BOARD) == "", "there is no local branch"
     assert git(remote, "rev-list", "--count", BOARD) == "1", "no history of the code"
     held = git(remote, "ls-tree", "-r", "--name-only", BOARD).splitlines()
-    assert held == [f".kittify/events/{view(ada).name}", "BOARD.md", "project.json"]
+    assert held == [f".kittify/events/{view(ada).name}", "project.json"]
     named = json.loads(git(remote, "show", f"{BOARD}:project.json"))
     with Session(ada) as session:
         assert named == {"project_uuid": session.project.uuid}

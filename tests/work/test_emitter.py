@@ -21,11 +21,6 @@ CALLS = {
     "wp_assigned": ((SLUG, "WP01", "ada", "review", 2), "WPAssigned", "WP01"),
     "wp_reviewed": ((SLUG, "WP01", "a" * 40, "b" * 40, "c" * 40, "c" * 40), "WPReviewed", "WP01"),
     "wp_landed": ((SLUG, "WP01", "patch", "d" * 40), "WPLanded", "WP01"),
-    "conflict_settled": (
-        (SLUG, "WP01", [GATE, GATE[:-1] + "Z"], GATE, "further"),
-        "ConflictSettled",
-        "WP01",
-    ),
     "feature_created": ((SLUG, "main", 3), "FeatureCreated", SLUG),
     "feature_completed": ((SLUG, 3, 12.5), "FeatureCompleted", SLUG),
     "history_added": ((SLUG, "WP01", "a note"), "HistoryAdded", "WP01"),
@@ -78,9 +73,8 @@ def test_no_type_is_without_a_method_and_no_method_without_a_type():
         if inspect.isfunction(value) and not name.startswith("_")
     }
     assert methods - {"emit", "generate_causation_id"} == set(CALLS)
-    of_older_versions = {"WPRenumbered"}  # read, and no longer written
     types = {event_type for _, event_type, _ in CALLS.values()}
-    assert types == set(EVENT_TYPES) - of_older_versions
+    assert types == set(EVENT_TYPES)
 
 
 @pytest.mark.promise("S3")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiers import examples
-from tests.work.project_events import SLUG, Clone, planned, work_event
+from tests.work.project_events import SLUG, Clone, planned
 
 from thence.errors import PlanningError
 from thence.merge.fold import canonical
@@ -14,8 +14,7 @@ from thence.work.board.board import as_json, fold, sentence
 from thence.work.board.move_request import GuardFailure, MoveContext
 from thence.work.board.package_numbers import by_number
 from thence.work.board.transitions import move
-from thence.work.journal.board_page import page
-from thence.work.naming import is_derived, number_in
+from thence.work.naming import is_derived
 from thence.work.vcs.overlaps import at_work
 
 TITLES = ("Read", "Draw", "Send")
@@ -24,21 +23,6 @@ TITLES = ("Read", "Draw", "Send")
 def create(clone, wp_id, title, needs=(), **members):
     payload = {"wp_id": wp_id, "title": title, "feature_slug": SLUG, "dependencies": list(needs)}
     return clone.tell("WPCreated", payload, **members)
-
-
-def renumber(clone, name, new):
-    """Write a package's new number behind its heads, as older versions did."""
-    package = fold(clone.events).package(SLUG, name)
-    payload = {
-        "wp_id": new,
-        "old_wp_id": number_in(name),
-        "created_event_id": package.created_event,
-    }
-    clock = 1 + max(event.lamport_clock for event in clone.events)
-    causes = (*package.heads, package.created_event)
-    made = work_event("WPRenumbered", payload, node=clone.node, clock=clock, causes=causes)
-    clone.events.append(made)
-    return made
 
 
 def packages(events):
@@ -110,46 +94,6 @@ def test_a_package_that_is_told_anew_is_the_same():
     assert not twins(bob.events)
 
 
-def test_what_was_settled_for_one_title_in_an_old_log_is_one_package():
-    ada, bob = given_twice("Read", "Draw")
-    share(ada, bob)
-    sides = [each.event_id for each in ada.events if each.payload.get("wp_id") == "WP10"]
-    payload = {"wp_id": "WP10", "events": sides, "winner": sides[-1], "reason": "better"}
-    ada.tell("ConflictSettled", payload)
-    assert not twins(ada.events)
-    title = next(each.payload["title"] for each in ada.events if each.event_id == sides[-1])
-    assert packages(ada.events)["WP10"][0] == title
-
-
-def test_a_renumbered_package_takes_all_its_events_along():
-    ada, bob = given_twice("Read", "Draw")
-    bob.move("WP10", "planned", "doing", changed_by="bob")
-    ada.take_in(bob)
-    (name,) = twins(ada.events)
-    renumber(ada, name, "WP11")
-    # bob does not know of it yet
-    bob.tell("HistoryAdded", {"wp_id": "WP10", "entry_type": "note", "entry_content": "mine"})
-    bob.tell(
-        "SubtaskCompleted",
-        {"work_package_id": "WP10", "subtask_index": "T007", "subtask_text": "a"},
-    )
-    bob.move("WP10", "doing", "for_review")
-    ada.take_in(bob)
-    found = fold(ada.events).features[SLUG].packages
-    assert packages(ada.events)["WP11"] == ("Draw", "for_review")
-    assert packages(ada.events)["WP10"] == ("Read", "planned")
-    assert [each.text for each in found["WP11"].history] == ["mine"]
-    assert dict(found["WP11"].subtasks) == {"T007": True}
-    assert (found["WP11"].renumbered_from, found["WP10"].renumbered_from) == ("WP10", None)
-    assert not found["WP10"].subtasks
-    ada.move("WP11", "for_review", "done")
-    ada.move("WP10", "planned", "doing")
-    assert packages(ada.events)["WP11"][1], packages(ada.events)["WP10"][1] == ("done", "doing")
-    (conflict,) = [each for each in fold(ada.events).conflicts if each.slot == "number"]
-    assert not conflict.is_open
-    assert conflict.resolved_by.event_type == "WPRenumbered"
-
-
 def test_dependencies_mean_the_package_of_their_own_clone():
     ada, bob = given_twice("Read", "Draw")
     create(ada, "WP11", "After reading", ["WP10"])
@@ -158,63 +102,14 @@ def test_dependencies_mean_the_package_of_their_own_clone():
     (name,) = twins(ada.events)
     found = fold(ada.events).features[SLUG].packages
     assert (found["WP11"].dependencies, found["WP12"].dependencies) == (("WP10",), (name,))
-    renumber(bob, name, "WP13")
-    found = fold(bob.events).features[SLUG].packages
-    assert (found["WP11"].dependencies, found["WP12"].dependencies) == (("WP10",), ("WP13",))
-
-
-def test_two_new_numbers_at_once_are_one_package_under_the_first():
-    ada, bob = given_twice("Read", "Draw")
-    share(ada, bob)
-    (name,) = twins(ada.events)
-    renumber(ada, name, "WP11")
-    renumber(bob, name, "WP12")
-    bob.move("WP12", "planned", "doing")
-    title = packages(bob.events)["WP12"][0]
-    share(ada, bob)
-    assert packages(ada.events) == packages(bob.events)
-    (new,) = packages(ada.events).keys() & {"WP11", "WP12"}
-    assert packages(ada.events)[new] == (title, "doing")
-    # the other number is free
-    (free,) = {"WP11", "WP12"} - {new}
-    create(ada, free, "Send")
-    ada.move(free, "planned", "rejected")
-    assert packages(ada.events)[free] == ("Send", "rejected")
-    assert packages(ada.events)[new] == (title, "doing")
-
-
-@pytest.mark.parametrize("is_later", [False, True])
-def test_a_new_number_that_another_clone_gave_too_is_given_twice_itself(is_later):
-    ada, bob = given_twice("Read", "Draw")
-    share(ada, bob)
-    (name,) = twins(ada.events)
-    later, earlier = (ada, bob) if is_later else (bob, ada)
-    later.tell("HistoryAdded", {"wp_id": "WP01", "entry_type": "note", "entry_content": "later"})
-    assert earlier.events != later.events
-    second = packages(ada.events)[name][0]
-    renumber(ada, name, "WP11")
-    create(bob, "WP11", "Send")
-    share(ada, bob)
-    (other,) = twins(ada.events)
-    assert (packages(ada.events)[other][0] == second) is is_later
-    assert packages(ada.events)["WP11"][0] == ("Send" if is_later else second)
-    renumber(bob, other, "WP12")
-    share(ada, bob)
-    titles = {title: wp_id for wp_id, (title, _) in packages(ada.events).items()}
-    assert (titles[second], titles["Send"]) == (("WP12", "WP11") if is_later else ("WP11", "WP12"))
-    assert not [each for each in fold(ada.events).conflicts if each.is_open]
 
 
 def test_three_that_share_a_number_are_three():
     clones = given_twice(*TITLES)
     share(*clones)
-    events = clones[0].events
-    for number in (11, 12):
-        assert {title for title, _ in packages(events).values()} >= set(TITLES)
-        renumber(clones[0], twins(clones[0].events)[0], f"WP{number}")
-        events = clones[0].events
-    assert not twins(events)
-    assert not [each for each in fold(events).conflicts if each.is_open]
+    assert {title for title, _ in packages(clones[0].events).values()} >= set(TITLES)
+    assert len(twins(clones[0].events)) == 2
+    assert not [each for each in fold(clones[0].events).conflicts if each.is_open]
 
 
 @given(seed=st.integers(0, 2**32))
@@ -225,7 +120,6 @@ def test_no_package_is_lost_and_every_order_of_arrival_is_one_board(seed):
     clones = [Clone(node, base) for node in "abc"]
     lanes: dict[str, str] = {}
     last: dict[str, str | None] = {}
-    renumbered: dict[str, str] = {}
     for turn in range(rng.randrange(4, 30)):
         clone = rng.choice(clones)
         known = fold(clone.events).features[SLUG].packages
@@ -242,12 +136,6 @@ def test_no_package_is_lost_and_every_order_of_arrival_is_one_board(seed):
             if last[package.title] == package.lane_event:
                 moved = move_by_name(clone, package.wp_id, package.lane, new)
                 lanes[package.title], last[package.title] = new, moved.event_id
-        elif what < 0.75 and (names := list(filter(is_derived, known))):
-            name = rng.choice(names)
-            # two new numbers at once: see above
-            if renumbered.get(known[name].title) in (None, *(e.event_id for e in clone.events)):
-                made = renumber(clone, name, f"WP{number:02}")
-                renumbered[known[name].title] = made.event_id
         else:
             clone.take_in(rng.choice(clones))
     share(*clones)
@@ -295,12 +183,8 @@ def test_each_has_its_own_agent_branch_and_clone():
     assert [each.slot for each in fold(ada.events).conflicts] == ["number"]
 
 
-@pytest.mark.parametrize("is_renumbered", [False, True])
-def test_no_clone_moves_the_one_on_the_branch_of_the_other(is_renumbered):
+def test_no_clone_moves_the_one_on_the_branch_of_the_other():
     ada, name = begun_twice()
-    if is_renumbered:
-        renumber(ada, name, "WP11")
-        name = "WP11"
     board = fold(ada.events)
     found = board.features[SLUG].packages
     for package, other in ((found["WP10"], found[name]), (found[name], found["WP10"])):
@@ -328,7 +212,7 @@ def test_package_without_the_number_goes_its_way_under_its_own_name():
     assert (dict(found[name].resolved), dict(found["WP10"].resolved)) == ({"WP01": "completed"}, {})
 
 
-def test_event_that_states_neither_means_the_first_as_in_old_logs():
+def test_event_that_states_neither_means_the_first():
     ada, name = begun_twice()
     board = fold(ada.events).features[SLUG].packages
     heads = (board["WP10"].created_event, board[name].created_event)
@@ -352,10 +236,3 @@ def test_two_of_one_number_are_no_dependencies_of_one_package():
     payload = {**payload, "title": "After", "feature_slug": SLUG}
     ada.tell("WPCreated", payload, causes=causes)
     assert fold(ada.events).features[SLUG].packages["WP11"].dependencies == (name,)
-
-
-def test_readers_of_the_shared_page_are_told():
-    ada, name = begun_twice()
-    text = page(fold(ada.events)).decode()
-    assert f"- `{name}` `" in text
-    assert "- `WP10` `" in text

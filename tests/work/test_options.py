@@ -20,22 +20,21 @@ def test_all_that_a_team_can_choose(tmp_path: Path) -> None:
     project = find_project(folder)
     assert read_options(project) == ProjectOptions(board_branch="thence-board")
     chosen = (
-        f"project_uuid: {project.uuid}\nother: [tool]\nshare: tree\nmirror: on\n"
+        f"project_uuid: {project.uuid}\nother: [tool]\n"
         "board: {remote: team, branch: boards/one}\nrules: {author_may_approve: false}\n"
     )
     write(folder, {CONFIG: chosen})
-    assert read_options(project) == ProjectOptions("tree", True, "team", "boards/one", False)
+    assert read_options(project) == ProjectOptions("team", "boards/one", False)
 
 
 @pytest.mark.parametrize(
     ("text", "place", "cause"),
     [
-        ("share: wood\n", "1:8", "share is 'wood'"),
-        ("a: 1\nmirror: perhaps\n", "2:9", "mirror is 'perhaps'"),
+        ("a: 1\nrules: {author_may_approve: perhaps}\n", "2:29", "author_may_approve is 'perhaps'"),
         ("board: {branch: 'a..b'}\n", "1:17", "'a..b' is no name of a branch"),
         ("board: {branches: b}\n", "1:9", "board has no 'branches'"),
         ("rules: [author_may_approve]\n", "1:8", "rules is no map"),
-        ("share: [\n", "2:1", ""),
+        ("rules: [\n", "2:1", ""),
     ],
 )
 def test_a_fault_names_its_place(text: str, place: str, cause: str) -> None:

@@ -127,14 +127,12 @@ def test_file_lies_where_its_prompt_has_it():
 
 def test_file_holds_what_an_agent_needs():
     reading = (f"{FOLDER}/spec.md", f"{FOLDER}/contracts")
-    data = render(WHOLE, "028-sync", TOLD, reading, shows_lane=True)
-    assert b"\nlane:" not in render(WHOLE, "028-sync", TOLD)
+    data = render(WHOLE, "028-sync", TOLD, reading)
     fields = read(data, path_of(WHOLE))
     assert fields.values == {
         "work_package_id": "WP02",
         "title": 'Day files: "shared"',
         "feature_slug": "028-sync",
-        "lane": "planned",
         "priority": "P1",
         "dependencies": ["WP01", "WP03"],
         "subtasks": ["T003", "T004"],

@@ -116,7 +116,6 @@ def test_init_commits_what_it_adds_to_a_tracked_configuration(tmp_path: Path) ->
     with Session(here) as session:
         made = init(session)
     named = f"vcs: {{type: git}}\nproject_uuid: {made.data['project_uuid']}\n".encode()
-    named += b"share: branch\n"
     assert content(here, CONFIG) == named == (here / CONFIG).read_bytes()
     git(tmp_path, "clone", "--quiet", here, tmp_path / "clone")
     assert find_project(tmp_path / "clone").uuid == made.data["project_uuid"]

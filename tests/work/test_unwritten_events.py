@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import thence
 from tests.cli.warm import warm
+from tests.cli.work.projects import show_lanes
 from tests.work.boards import NAMED
 from tests.work.repositories import commit, git, make_repository
 
@@ -30,11 +31,10 @@ TASKS = b"""# Tasks
 def project(tmp_path):
     folder = make_repository(tmp_path / "sync", NAMED)
     work(folder, "init")
-    with (folder / ".kittify/config.yaml").open("a") as config:
-        config.write("mirror: on\n")
     work(folder, "setup-spec", "Sync")
     (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
     work(folder, "finalize-tasks")
+    show_lanes(folder)
     return folder
 
 
@@ -211,9 +211,9 @@ def test_what_planning_files_show_is_recorded_by_the_same_command(project, comma
 @pytest.mark.parametrize(
     "command", [("move-task", "WP01", "--to", "doing"), ("mark-status", "T001")]
 )
-def test_without_a_mirror_a_move_that_can_not_be_recorded_fails(project, command):
-    config = project / ".kittify/config.yaml"
-    config.write_text(config.read_text().replace("mirror: on", "mirror: off"))
+def test_where_no_file_shows_a_lane_a_move_that_can_not_be_recorded_fails(project, command):
+    for path in (project / "kitty-specs" / SLUG / "tasks").glob("WP*.md"):
+        path.write_text(path.read_text().replace("lane: planned\n", ""))
     before = events_of(project)
     with Unwritable(project):
         ended, told = work(project, *command, obeys_permissions=True)
@@ -255,46 +255,3 @@ def test_guard_refuses_all_the_same(project):
         ended, told = work(project, "move-task", "WP02", "--to", "doing", obeys_permissions=True)
     assert (ended.code, told["error"]["guard"]) == (1, "dependencies_open")
     assert os.listdir(project / ".git" / "refs" / "heads") == head
-
-
-# what a stranger may have written into a message
-INVALID = (
-    'Thence-Pending: {"id":"w0","type":"WPCreated","payload":{},"actor":"x","at":"x"}\n'
-    "Thence-Pending: {}"
-)
-
-
-def waiting(number, cause=""):
-    """Return an event as earlier versions left it in a message, and in a file."""
-    payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": f"note {number}"}
-    event = {"id": f"w{number}", "type": "HistoryAdded", "payload": payload, "actor": "ada"}
-    event |= {
-        "at": "2026-11-20T00:00:00.000001Z",
-        "feature": SLUG,
-        "causes": [cause] if cause else [],
-    }
-    return f"Thence-Pending: {json.dumps(event)}"
-
-
-@pytest.mark.promise("S2")
-def test_events_that_earlier_versions_left_are_taken_in_by_the_command_that_is_named(project):
-    git(project, "switch", "--quiet", "--create", "aside")
-    commit(project, {"a.txt": "a"}, f"Work\n\nThence: add\n{waiting(1)}\n{INVALID}")
-    git(project, "switch", "--quiet", "main")
-    file = home_of(project).parent / f"pending-{home_of(project).name}.txt"
-    file.write_text(f"{waiting(2, 'w1')}\nno line of ours\n")
-    before = len(events_of(project))
-    ended, _ = work(project, "status")
-    assert "`thence work import`" in ended.err
-    assert work(project, "import", "--dry-run")[1]["recovered"] == 3
-    assert file.exists()
-    ended, told = work(project, "import")
-    assert (ended.code, told.get("recovered")) == (0, 2), ended.err
-    assert "1 event(s) that an earlier version left are invalid" in ended.err
-    first, second = events_of(project)[before:]
-    assert (first["actor"], first["source"], first["source_id"]) == ("ada", "recovered", "w1")
-    assert second["caused_by"] == [first["event_id"]]
-    assert not file.exists()
-    assert "import" not in work(project, "status")[0].err
-    assert work(project, "import")[1]["recovered"] == 0
-    assert len(events_of(project)) == before + 2, "once"

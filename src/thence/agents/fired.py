@@ -226,7 +226,7 @@ def keep(folder: str, name: str, data: bytes) -> None:
             raise OSError(40, "it is a symbolic link", place)
         if not os.path.isdir(place):
             os.makedirs(place, 0o700, exist_ok=True)
-            _sync_folder(os.path.dirname(place))
+            sync_folder(os.path.dirname(place))
     spool = os.open(folder, _FOLDER)
     draft = f".{name}.part"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -248,7 +248,8 @@ def keep(folder: str, name: str, data: bytes) -> None:
         os.close(spool)
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
+    """Puts the names in a folder on the device; raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

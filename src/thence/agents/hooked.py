@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from thence.agents.fired import Process, repository
-from thence.agents.sessions import Causes, SessionTable, boot_of, certain, text_of
+from thence.agents.sessions import Causes, SessionTable, boot_of, certain, digest_of, text_of
 from thence.core.clock import timestamp_at
 from thence.core.ids import ulid_of
 from thence.core.values.new_event import NewEvent
@@ -48,38 +48,28 @@ class Spooled(NamedTuple):
     variables: tuple[str, ...]
     input: Mapping[str, Any]
 
-    @property
-    def origin(self) -> "EventOrigin":
-        """The place of its first event."""
-        return EventOrigin(self.bridge, self.source_id, self.time_ns)
-
 
 class Unreadable(ValueError):
     """An input that stands for no event; the text says why."""
 
 
-class EventOrigin(NamedTuple):
-    """Where an event comes from; its id is the same whenever it is read from there."""
-
-    source: str
-    source_id: str
-    time_ns: int
-
-
 def new_event(
     table: SessionTable,
-    origin: EventOrigin,
+    spooled: Spooled,
     event_type: str,
     subject: str,
     facts: Mapping[str, Any],
     causes: Causes,
     **members: Any,
 ) -> NewEvent:
-    """Returns an event, and notes it; None and what JSON can't hold are no facts."""
+    """Returns an event, and notes it; None and what JSON can't hold are no facts.
+
+    Its id is the same whenever its file is read.
+    """
     payload, repairs = repair({key: value for key, value in facts.items() if value is not None})
     words, _ = repair({"subject": subject, **members})
-    time_ns = origin.time_ns if 0 <= origin.time_ns < _NS_MAX else 0
-    name = f"{origin.source}\n{origin.source_id}".encode("utf-8", "replace")
+    time_ns = spooled.time_ns if 0 <= spooled.time_ns < _NS_MAX else 0
+    name = f"{spooled.bridge}\n{spooled.source_id}".encode("utf-8", "replace")
     digest = int.from_bytes(sha256(name).digest()[:10], "big")
     event = NewEvent(
         event_type,
@@ -88,8 +78,8 @@ def new_event(
         inferred_causes=causes.inferred,
         event_id=(event_id := ulid_of(time_ns // 1_000_000, digest)),
         timestamp=timestamp_at(time_ns // 1000),
-        source=origin.source,
-        source_id=origin.source_id,
+        source=spooled.bridge,
+        source_id=spooled.source_id,
         members={"repairs": tuple(repairs)} if repairs else None,
         **words,
     )
@@ -171,19 +161,26 @@ class _Call:
         actor = f"{spooled.bridge}/{self.agent_type or self.agent}" if self.agent else None
         members |= {"stream": self.name, "actor": actor or spooled.bridge}
         subject = subject or f"session/{self.name}"
-        return new_event(self.table, spooled.origin, event_type, subject, facts, causes, **members)
+        return new_event(self.table, spooled, event_type, subject, facts, causes, **members)
 
 
 def root_of(path: str | None, roots: set[str], default: str | None) -> str | None:
-    """Returns the top folder of the worktree that a path lies in, also of one that is gone."""
+    """Returns the top folder of the worktree that a path lies in, also of one that is gone.
+
+    `roots` are the digests of those that the log knows.
+    """
     if path is None or not os.path.isabs(path):
         return default
     with suppress(ValueError):  # it can't be a path
         place = repository(path[:_PATH_CHARACTERS_MAX])
         if place is not None:
             return place[0]
-    inside = [root for root in roots if f"{path}/".startswith(f"{root.rstrip('/')}/")]
-    return max(inside, key=len, default=default)
+    path = os.path.normpath(path[:_PATH_CHARACTERS_MAX])
+    while path not in ("/", "//"):
+        if digest_of(path) in roots:
+            return path
+        path = os.path.dirname(path)
+    return default
 
 
 def _event(call: _Call, hook: str) -> NewEvent | None:
@@ -202,7 +199,7 @@ def _event(call: _Call, hook: str) -> NewEvent | None:
             return call.event("session.ended", facts, certain(session.last_turn), ends=ends)
         case "userpromptsubmit":
             facts = {"prompt": take("prompt"), "process": process}
-            is_new = call.prompt_id not in session.prompts
+            is_new = session.prompt_of(call.prompt_id) is None
             return call.event("prompt", facts, certain(session.begin)) if is_new else None
         case "pretooluse" | "posttooluse" | "posttoolusefailure":
             return _tool_event(call, hook)
@@ -332,10 +329,9 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
         facts |= {"by": "agent", "session": stream, "process": process}
         actor = session.actor or "unknown"
         if call is not None and call.agent is not None:
-            facts["agent"] = call.agent
-            actor = f"{actor}/{call.agent_type or call.agent}"
+            facts["agent"], actor = call.agent, call.actor
     words = "commit", f"commit/{commit}", facts, causes
-    yield new_event(table, spooled.origin, *words, actor=actor, stream=stream)
+    yield new_event(table, spooled, *words, actor=actor, stream=stream)
 
 
 def _maker(spooled: Spooled, table: SessionTable) -> str:
@@ -358,6 +354,5 @@ def _rewrites(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
                 causes = Causes(tuple(table.commits[sha] for sha in pair if sha in table.commits))
                 facts = {"old": old, "new": new, "by": by, "root": spooled.root}
                 name = f"{spooled.source_id}/{number}" if number else spooled.source_id
-                origin = spooled.origin._replace(source_id=name)
                 words = "rewrite", f"commit/{new}", facts, causes
-                yield new_event(table, origin, *words, actor="git")
+                yield new_event(table, spooled._replace(source_id=name), *words, actor="git")

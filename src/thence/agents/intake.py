@@ -2,13 +2,18 @@
 
 Whoever opens the log next does it, before reading. An event's id follows from its file's name, so
 that a file which outlives its event is not taken in twice. A file that stands for no event is moved
-to `refused` in the spool, with a line in `errors.log`.
+to `refused` in the spool, with a line in `errors.log`. The draft of a hook that was killed is taken
+in too if it is whole, else removed.
+
+Nothing is appended before the settings that mask secrets are on the device. A file in the spool
+says that they were made: a user who removes them afterwards turns masking off.
 """
 
 import json
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
@@ -17,19 +22,23 @@ from typing import Any
 
 import msgspec
 
-from thence.agents.fired import ERRORS, FORM, SPOOL, note_error, spools
+from thence.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_folder
 from thence.agents.hooked import Spooled, Unreadable, cut_input, events_of
 from thence.agents.sessions import SHELLS, SessionTable, process_of, text_of
 from thence.core.values.new_event import NewEvent, Position
-from thence.errors import EventTooLarge, FileBusy, InvalidEvent, ThenceError
+from thence.errors import BadSettings, EventTooLarge, FileBusy, InvalidEvent, ThenceError
 from thence.files import file_lock, replace_file
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.disk import OS_DISK
+from thence.redact_settings import read_redact_settings
 from thence.replica import Log
 
 BODIES_FROM = 1024
 REFUSED = "refused"
 _NAME = re.compile(r"\d{20}-\d+-[0-9a-f]{6}\.json")
+_DRAFT = re.compile(rf"\.({_NAME.pattern})\.part")
+# a hook ends within 10 s, or its agent ends it
+_DRAFT_S = 120
 _OWN = frozenset((ERRORS, f"{ERRORS}.1", REFUSED))
 _FILE_BYTES_MAX = 64 * 1024 * 1024
 _BATCH_FILES = 256
@@ -38,6 +47,7 @@ _LOCK_WAIT_S = 10.0
 _KEPT = ".sessions"
 _KEPT_FORM = 1
 _KEPT_EVENTS_MIN = 5_000
+_SETTLED = ".masking-settings-made"
 _MASKED = b"# secrets are masked before an event is stored; see `thence redact --help`\n[redact]\n"
 
 
@@ -50,16 +60,36 @@ def make_log(folder: Path) -> None:
     (folder / SPOOL).mkdir(parents=True, exist_ok=True, mode=0o700)
     if is_new:
         folder.chmod(0o700)
-    settings = folder / ".thence" / "settings.toml"
-    if not settings.parent.is_dir():
-        settings.parent.mkdir(exist_ok=True)
-        replace_file(settings, _MASKED)
+    _make_settings(folder)
     opened_vocabulary(OS_DISK, folder, "plain", True)
+
+
+def _make_settings(folder: Path) -> None:
+    """Turns masking on, once for each log: whoever turns it off afterwards means it."""
+    settings, settled = folder / ".thence" / "settings.toml", folder / SPOOL / _SETTLED
+    if settled.exists():
+        return
+    settings.parent.mkdir(exist_ok=True)
+    if not settings.exists():
+        replace_file(settings, _MASKED)
+    sync_folder(str(folder))
+    replace_file(settled, b"", 0o600)
+
+
+def is_masked(folder: Path) -> bool:
+    """Reports whether secrets are masked in what hooks record in a log, or will be."""
+    if not (folder / SPOOL / _SETTLED).exists():
+        return True
+    try:
+        return read_redact_settings(folder).masking is not None
+    except BadSettings:  # nothing is appended before they are mended
+        return True
 
 
 def is_waiting(folder: Path) -> bool:
     """Reports whether a hook has left something for a log; cheap where there are no hooks."""
-    return any(True for spool in spools(str(folder.absolute())) for _ in _names(Path(spool)))
+    places = [Path(spool) for spool in spools(str(folder.absolute()))]
+    return any(True for spool in places for _ in chain(_names(spool), _drafts(spool)))
 
 
 def waiting(folder: Path) -> tuple[int, int]:
@@ -116,6 +146,9 @@ class _Intake:
 
     def run(self) -> int:
         """Returns the number of events that were appended; raises ThenceError, OSError."""
+        for spool in self._spools:
+            for draft in [*_drafts(Path(spool))]:
+                self._adopt(draft)
         paths = [Path(spool, name) for spool in self._spools for name in _names(Path(spool))]
         count = size = 0
         events: dict[Path, list[NewEvent]] = {}
@@ -133,6 +166,18 @@ class _Intake:
             if len(events) == _BATCH_FILES or size > _BATCH_BYTES:
                 count, size, events = count + self._append(events), 0, {}
         return count + self._append(events)
+
+    def _adopt(self, draft: Path) -> None:
+        """Gives the draft of a killed hook its name if it is whole, else removes it."""
+        path = draft.with_name(_DRAFT.sub(r"\1", draft.name))
+        try:
+            read_spooled(draft)
+            draft.rename(path)
+        except (Unreadable, OSError):
+            with suppress(OSError):
+                draft.unlink()
+                lost = "a hook was killed before its input was written"
+                note_error(self._spools, f"{path.name}: {lost}")
 
     def _append(self, events: dict[Path, list[NewEvent]]) -> int:
         """Appends the events of files, each file's alone where the log refuses one of them."""
@@ -163,9 +208,19 @@ def _names(spool: Path) -> Iterator[str]:
         yield from (name for name in names if name not in _OWN and not name.startswith("."))
 
 
+def _drafts(spool: Path) -> Iterator[Path]:
+    """Yields the drafts in a spool whose hooks no longer write."""
+    with suppress(OSError):
+        names = [] if spool.is_symlink() else os.listdir(spool)
+        for name in filter(_DRAFT.fullmatch, names):
+            with suppress(FileNotFoundError):
+                if abs(time.time() - (spool / name).lstat().st_mtime) > _DRAFT_S:
+                    yield spool / name
+
+
 def read_spooled(path: Path) -> Spooled:
-    """Reads a file of a spool; raises Unreadable, OSError."""
-    if not _NAME.fullmatch(path.name):
+    """Reads a file of a spool, or a draft of one; raises Unreadable, OSError."""
+    if not _NAME.fullmatch(_DRAFT.sub(r"\1", path.name)):
         raise Unreadable("no hook gives a file this name")
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:

@@ -1,10 +1,12 @@
 """What a log tells of the sessions of agents: what is open in them, and which process is whose.
 
-It is a fold over the events of `thence.agents.hooked`, in the order of the log.
+It is a fold over the events of `thence.agents.hooked`, in the order of the log. Of payloads it
+holds ids and digests alone: it is kept on the disk, where a redaction does not reach.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from thence.agents.fired import Process, ancestors
@@ -13,20 +15,22 @@ from thence.core.values.codec import CAUSES_MAX
 
 SHELLS = frozenset(("Bash", "shell", "local_shell", "exec_command", "unified_exec"))
 CALLERS = frozenset(("Task", "Agent"))
-# so much of a large value stands in its line
-TEXT_CHARACTERS = 100
 Payload = Mapping[str, Any]
 
 
 class OpenCall(NamedTuple):
-    """A tool call without an answer; `agent` is None for the main agent's."""
+    """A tool call without an answer; `agent` is None for the main agent's.
+
+    `actor` is that of its event; `root` and `subagent_type` are digests.
+    """
 
     event_id: str
-    tool: str
+    actor: str
     agent: str | None
-    agent_type: str | None
-    root: str | None
+    is_shell: bool
+    is_caller: bool
     asks_git: bool
+    root: str | None
     subagent_type: str | None
 
 
@@ -46,9 +50,9 @@ def certain(event_id: str | None) -> Causes:
 class AgentSession:
     """One session of an agent, as far as its events tell; the values are ids of events.
 
-    `prompts` are by the agent's own ids, `prompt_texts` by their beginning; `calls`, which are
-    open, `use_ids` and `answered` by tool use ids; `subagents` and `answers`, the last one of each,
-    by the ids of subagents.
+    `prompts` are by the digests of the agent's own ids; `calls`, which are open, `use_ids` and
+    `answered` by tool use ids; `subagents` and `answers`, the last one of each, by the ids of
+    subagents.
     """
 
     actor: str = ""
@@ -57,14 +61,13 @@ class AgentSession:
     last_prompt: str | None = None
     last_turn: str | None = None
     prompts: dict[str, str] = field(default_factory=dict)
-    prompt_texts: dict[str, list[str]] = field(default_factory=dict)
     calls: dict[str, OpenCall] = field(default_factory=dict)
     use_ids: dict[str, str] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
     subagents: dict[str, str] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
 
-    def note(self, event_type: str, event_id: str, name: str, payload: Payload) -> None:
+    def note(self, event_type: str, event_id: str, name: str, payload: Payload, actor: str) -> None:
         """Takes an event, whose subject has this name behind its kind."""
         match event_type:
             case "session.begun" if not self.is_open:
@@ -73,18 +76,14 @@ class AgentSession:
                 self.is_open = False
             case "prompt":
                 self.last_prompt = event_id
-                if prompt_id := text_of(payload, "prompt_id"):
+                if prompt_id := digest_of(text_of(payload, "prompt_id")):
                     self.prompts[prompt_id] = event_id
-                text = text_of(payload, "prompt") or ""
-                ids = self.prompt_texts.setdefault(text[:TEXT_CHARACTERS], [])
-                if event_id not in ids:
-                    ids.append(event_id)
             case "turn.ended":
                 self.last_turn = event_id
                 self._close_calls(None)
             case "tool.begun":
                 self.use_ids[name] = event_id
-                self.calls[name] = _open_call(event_id, payload)
+                self.calls[name] = _open_call(event_id, payload, actor)
             case "tool.ended" | "tool.failed":
                 self.answered.add(name)
                 self.calls.pop(name, None)
@@ -104,19 +103,25 @@ class AgentSession:
         if agent is not None:
             begin = self.subagents.get(agent)
             return certain(begin) if begin else self.caller_of(None)
-        return certain(self.prompts.get(prompt_id or "") or self.last_prompt or self.begin)
+        return certain(self.prompt_of(prompt_id) or self.last_prompt or self.begin)
+
+    def prompt_of(self, prompt_id: str | None) -> str | None:
+        """Returns the prompt that has the agent's own id."""
+        return self.prompts.get(digest_of(prompt_id) or "")
 
     def caller_of(self, agent_type: str | None) -> Causes:
         """Returns the call that began a subagent of a type; of several none is certain."""
-        calls = [call for call in self.calls.values() if call.tool in CALLERS]
-        typed = [call for call in calls if agent_type and call.subagent_type == agent_type]
+        calls = [call for call in self.calls.values() if call.is_caller]
+        kind = digest_of(agent_type)
+        typed = [call for call in calls if kind and call.subagent_type == kind]
         calls = typed or calls
         return certain(calls[0].event_id) if len(calls) == 1 else _likely(calls)
 
     def shell_for(self, root: str | None) -> tuple[Causes, OpenCall | None]:
         """Returns the cause of a commit in a worktree: the one open call that runs git there."""
-        shells = [call for call in self.calls.values() if call.tool in SHELLS]
-        fitting = [call for call in shells if call.asks_git and call.root == root]
+        shells = [call for call in self.calls.values() if call.is_shell]
+        place = digest_of(root)
+        fitting = [call for call in shells if call.asks_git and call.root == place]
         if len(fitting) == 1:
             return certain(fitting[0].event_id), fitting[0]
         return _likely(fitting or shells), None
@@ -131,7 +136,7 @@ class SessionTable:
     """The sessions of a log; `note` takes its events one after the other, the last ones also again.
 
     `by_process` are the sessions of each process, the last one at the end; `commits` the ids of the
-    events of commits.
+    events of commits; `roots` the digests of working trees.
     """
 
     sessions: dict[str, AgentSession] = field(default_factory=dict)
@@ -163,9 +168,10 @@ class SessionTable:
             names = self.by_process.setdefault(process, [])
             if name not in names:
                 names.append(name)
-        if isinstance(root := payload.get("root"), str):
+        if root := digest_of(text_of(payload, "root")):
             self.roots.add(root)
-        session.note(event_type, event_id, (subject or "").partition("/")[2], payload)
+        own = (subject or "").partition("/")[2]
+        session.note(event_type, event_id, own, payload, actor or "")
 
     def owner(
         self, chain: Iterable[Process], root: str | None
@@ -215,15 +221,21 @@ def text_of(payload: Payload, *names: str) -> str | None:
     return next((value for value in values if isinstance(value, str) and value), None)
 
 
-def _open_call(event_id: str, payload: Payload) -> OpenCall:
-    value = payload.get("input")
+def digest_of(text: str | None) -> str | None:
+    """Returns the digest of a text, None of none."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32] if text else None
+
+
+def _open_call(event_id: str, payload: Payload, actor: str) -> OpenCall:
+    value, tool = payload.get("input"), text_of(payload, "tool")
     members = value if isinstance(value, dict) else {}
     return OpenCall(
         event_id,
-        text_of(payload, "tool") or "",
+        actor,
         text_of(payload, "agent"),
-        text_of(payload, "agent_type"),
-        text_of(payload, "root"),
+        tool in SHELLS,
+        tool in CALLERS,
         "git" in str(members.get("command", members.get("cmd", value))),
-        text_of(members, "subagent_type", "agent_type"),
+        digest_of(text_of(payload, "root")),
+        digest_of(text_of(members, "subagent_type", "agent_type")),
     )

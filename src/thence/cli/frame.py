@@ -42,16 +42,23 @@ class Commands(click.Group):
 class LazyCommands(Commands):
     """A group that imports a command only when it is called.
 
-    `table` maps each name to a module of `package` and to the command's line in the help. The
-    command is called `<name>_command` in that module, with underscores for hyphens.
+    `table` maps each name to a module of `package` and to the command's line in the help, where
+    `sections` give them headings. The command is called `<name>_command` in that module, with
+    underscores for hyphens.
     """
 
     def __init__(
-        self, *arguments: Any, table: Mapping[str, tuple[str, str]], package: str, **settings: Any
+        self,
+        *arguments: Any,
+        table: Mapping[str, tuple[str, str]],
+        package: str,
+        sections: Mapping[str, Mapping[str, tuple[str, str]]] | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(*arguments, **settings)
         self.table = table
         self._package = package
+        self._sections = sections or {"Commands": table}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the names of the commands."""
@@ -79,8 +86,14 @@ class LazyCommands(Commands):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
+        column = max(map(len, self.table)) + 2
+        for heading, rows in self._sections.items():
+            names: dict[str, list[str]] = {}
+            for name, (_, line) in rows.items():
+                names.setdefault(line, []).append(name)
+            with formatter.section(heading):
+                pairs = [(f"{', '.join(same):{column}}", line) for line, same in names.items()]
+                formatter.write_dl(pairs, col_spacing=0)
 
 
 def help_with(*examples: str) -> dict[str, Any]:
@@ -205,90 +218,123 @@ def log_options(command: _F) -> _F:
 
 # the variable by which the script of a shell asks for completions, which no command answers
 COMPLETING = "_THENCE_COMPLETE"
-# name: (the module of the command, its line in the help)
-TABLE = {
-    "append": ("commands.append", "Append one event, durable when the command ends."),
-    "blame": (
-        "commands.blame",
-        "Show who owns each line of a file: the agent and what it was asked.",
-    ),
-    "completion": ("frame", "Write the script that completes thence in a shell."),
-    "demo": (
-        "commands.demo",
-        "Play a coding agent that is killed at work, then ask what it did and why.",
-    ),
-    "diff": ("commands.diff", "Show where two logs part, and what came of it."),
-    "doctor": ("commands.doctor", "Check the machine, the folder, and the state of a log."),
-    "effects": ("commands.causes", "Show what followed from an event."),
-    "export": ("commands.export", "Write events as a table, CSV or Parquet, or as spans of OTLP."),
-    "hook": ("commands.hook", "Record what coding agents do, by their hooks."),
-    "import": (
-        "commands.tracing",
-        "Take spans of OpenTelemetry into a log, as begun and ended steps.",
-    ),
-    "last": ("commands.listing", "Show the last event, and what was open when the log ended."),
-    "log": ("commands.listing", "List events in total order, one line each."),
-    "mcp": ("commands.mcp", "Answer an agent's questions about a log by MCP, on stdin and stdout."),
-    "prune": (
-        "commands.prune",
-        "Remove a log's oldest files, or put them into an archive.",
-    ),
-    "query": ("commands.listing", "List events in total order, one line each."),
-    "rebuild": ("commands.listing", "Make the index of a log again from its lines."),
-    "redact": (
-        "commands.redact",
-        "Remove what an event says for good: its payload goes, the rest stays.",
-    ),
-    "serve": (
-        "commands.serve",
-        "Answer questions about the logs in a folder over HTTP, on this machine alone.",
-    ),
-    "server": ("server", "Run the server at which the logs of a team meet."),
-    "show": ("commands.listing", "Show all that one event holds."),
-    "sim": ("commands.sim", "Run simulations and look at their runs."),
-    "stats": ("commands.stats", "Count the events of a log: by name, per time."),
-    "sync": ("sync", "Share a log's events with your team through a server."),
-    "tail": ("commands.listing", "Show the last events in the order of their arrival, and follow."),
-    "timeline": ("commands.timeline", "Show what lasted as bars, in a terminal or a picture."),
-    "unfinished": (
-        "commands.listing",
-        "List what began and never ended: by whom, since when, whether its process lives.",
-    ),
-    "verify": (
-        "commands.verify",
-        "Check every line of a log; without --repair nothing is changed.",
-    ),
-    "version": ("frame", "Show the versions of thence and Python."),
-    "why": ("commands.causes", "Show why an event happened."),
-    "work": ("work.group", "Cut features into work packages, and move them to done."),
+# heading: {name: (the module of the command, its line in the help)}; of two names with one line the
+# second is another name of the first
+SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "Ask": {
+        "why": ("commands.causes", "Show why an event happened."),
+        "effects": ("commands.causes", "Show what followed from an event."),
+        "blame": (
+            "commands.blame",
+            "Show who owns each line of a file: the agent and what it was asked.",
+        ),
+        "log": ("commands.listing", "List events in total order, one line each."),
+        "query": ("commands.listing", "List events in total order, one line each."),
+        "tail": (
+            "commands.listing",
+            "Show the last events in the order of their arrival, and follow.",
+        ),
+        "show": ("commands.listing", "Show all that one event holds."),
+        "last": ("commands.listing", "Show the last event, and what was open when the log ended."),
+        "unfinished": (
+            "commands.listing",
+            "List what began and never ended: by whom, since when, whether its process lives.",
+        ),
+        "stats": ("commands.stats", "Count the events of a log: by name, per time."),
+        "timeline": ("commands.timeline", "Show what lasted as bars."),
+        "diff": ("commands.diff", "Show where two logs part, and what came of it."),
+    },
+    "Record": {
+        "hook": ("commands.hook", "Record what coding agents do, by their hooks."),
+        "append": ("commands.append", "Append one event, durable when the command ends."),
+        "import": (
+            "commands.tracing",
+            "Take spans of OpenTelemetry into a log, as begun and ended steps.",
+        ),
+        "mcp": (
+            "commands.mcp",
+            "Answer an agent's questions about a log by MCP, on stdin and stdout.",
+        ),
+    },
+    "Simulate": {
+        "sim": ("commands.sim", "Run simulations and look at their runs."),
+    },
+    "Coordinate": {
+        "work": ("work", "Cut features into work packages, and move them to done."),
+    },
+    "Share": {
+        "serve": (
+            "commands.serve",
+            "Answer questions about the logs in a folder over HTTP, on this machine alone.",
+        ),
+        "sync": ("sync", "Share a log's events with your team through a server."),
+        "server": ("server", "Run the server at which the logs of a team meet."),
+    },
+    "Look after": {
+        "doctor": ("commands.doctor", "Check the machine, the folder, and the state of a log."),
+        "verify": (
+            "commands.verify",
+            "Check every line of a log; without --repair nothing is changed.",
+        ),
+        "prune": ("commands.prune", "Remove a log's oldest files, or put them into an archive."),
+        "redact": (
+            "commands.redact",
+            "Remove what an event says for good: its payload goes, the rest stays.",
+        ),
+        "rebuild": ("commands.listing", "Make the index of a log again from its lines."),
+        "export": (
+            "commands.export",
+            "Write events as a table, CSV or Parquet, or as spans of OTLP.",
+        ),
+    },
+    "About": {
+        "demo": (
+            "commands.demo",
+            "Play a coding agent that is killed at work, then ask what it did and why.",
+        ),
+        "completion": ("frame", "Write the script that completes thence in a shell."),
+    },
 }
+TABLE = {name: row for rows in SECTIONS.values() for name, row in rows.items()}
 
 
 @click.group(
     "thence",
     cls=LazyCommands,
     table=TABLE,
+    sections=SECTIONS,
     package="thence.cli",
     invoke_without_command=True,
     **help_with("thence demo", "thence why @last"),
 )
 @click.option("--version", "is_version", is_flag=True, help="Show the version.")
+@click.option("--json", "is_json", is_flag=True, help="With --version: write it as JSON.")
 @verbosity_options
 @click.pass_context
-def root(context: click.Context, is_version: bool) -> None:
+def root(context: click.Context, is_version: bool, is_json: bool) -> None:
     """Record what many agents did, durably, and ask why."""
     if is_version:
-        from thence import __version__
-
-        click.echo(f"thence {__version__}")
+        _show_version()
+    elif is_json:
+        raise click.UsageError("--json belongs behind the name of a command", context)
     elif context.invoked_subcommand is None:
         click.echo(context.get_help())
-    elif sys.platform == "win32" and context.invoked_subcommand != "version":
+    elif sys.platform == "win32":
         raise UnsupportedPlatform(
             "could not run thence",
             cause="Windows has no flock and no fdatasync",
             hint="run it under WSL",
         )
+
+
+def _show_version() -> None:
+    import platform
+
+    from thence import __version__
+
+    python, system = platform.python_version(), platform.platform()
+    value = {"version": __version__, "python": python, "platform": system}
+    current().result(value, [f"thence {__version__} (Python {python}, {system})"])
 
 
 @click.command(
@@ -316,20 +362,6 @@ def completion_command(shell: str) -> None:
         out.json({"shell": shell, "script": script})
     else:
         out.line(script.strip("\n").encode())
-
-
-@click.command("version", **help_with("thence version --json"))
-@output_options
-def version_command() -> None:
-    """Show the versions of thence and Python."""
-    import platform
-
-    from thence import __version__
-
-    out = current()
-    python, system = platform.python_version(), platform.platform()
-    value = {"version": __version__, "python": python, "platform": system}
-    out.result(value, [f"thence {__version__} (Python {python}, {system})"])
 
 
 def run(arguments: list[str] | None = None) -> int:

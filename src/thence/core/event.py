@@ -271,6 +271,15 @@ class Event:
         return value if isinstance(value, dict) else {}
 
     @property
+    def readable_payload(self) -> tuple[dict[str, Any], list[str]]:
+        """The payload, and the JSON pointers to those of its values that can't be read.
+
+        Such a value is its beginning. Raises ReadFailed.
+        """
+        payload, entries = self.cut_payload, self.body_entries
+        return payload, put_back_readable(payload, entries, self.vocabulary.bodies, decoded)
+
+    @property
     def body_entries(self) -> list[BodyEntry]:
         """The large values that the line names."""
         return entries_of(self.members) if BODIES_SIGN in self.line else []

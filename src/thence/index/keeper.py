@@ -22,6 +22,7 @@ from urllib.parse import quote_from_bytes
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
 from thence.index.builder import Builder, build
+from thence.index.rows import schema_digest
 from thence.index.segments import (
     PresentSegment,
     SegmentSnapshot,
@@ -202,7 +203,6 @@ class IndexFile:
         return Manifest(state, commits, (wal_device, wal_inode), beat)
 
 
-SCHEMA_VERSION = 8
 WAIT_S = 10.0
 BUSY_S = 2.0
 _ATTEMPTS_MAX = 5
@@ -427,7 +427,7 @@ class Keeper:
 
     def _name(self) -> dict[str, str | int]:
         return {
-            "schema": SCHEMA_VERSION,
+            "schema": schema_digest("thence.index", "schema.sql", "indexes.sql"),
             "log_id": self._log_id,
             "vocabulary": self._vocabulary.name,
         }
@@ -437,6 +437,7 @@ class Keeper:
         index_file.clear()
         draft = index_file.draft()
         try:
+            self._disk.close(self._disk.open_append(draft))  # SQLite would make it 0644 at most
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
                 for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
@@ -465,7 +466,6 @@ class Keeper:
 
         events = build(self._disk, self._folder, self._vocabulary, connection, beat)
         connection.executemany("INSERT INTO meta VALUES (?, ?)", self._name().items())
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._builds.add(Cost(1, (monotonic_ns() - begin_ns) / 1e9, 0.0, events))
 
     def _catch_up(self, index_file: IndexFile | None) -> None:

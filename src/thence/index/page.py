@@ -100,14 +100,25 @@ def _invalid(cause: str) -> InvalidCursor:
     return InvalidCursor("could not read the cursor", cause=cause, hint=hint)
 
 
-_TEXTS = ("event_id", "event_type", "node_id", "stream", "subject", "actor", "step", "description")
+_TEXTS = (
+    "event_id",
+    "event_type",
+    "node_id",
+    "stream",
+    "subject",
+    "actor",
+    "step",
+    "description",
+    "unreadable",
+)
 
 
 def frame(events: Sequence[Event], keys: Sequence[str] = ()) -> "pandas.DataFrame":
     """Returns a row for each event, with the columns of `core.sentences.table` and payload keys.
 
     Text has the type "string", turns are "Int64", timestamps are times in UTC; what is
-    missing is NA or NaT. Causes are tuples of ids, payloads dicts, as `Event.payload` is.
+    missing is NA or NaT. Causes are tuples of ids, payloads dicts, as `Event.payload` is, but for
+    the values that `unreadable` names.
     Raises ExtraMissing without pandas.
     """
     try:
@@ -121,7 +132,7 @@ def frame(events: Sequence[Event], keys: Sequence[str] = ()) -> "pandas.DataFram
     times = [microseconds(event.timestamp) for event in events]
     table["timestamp"] = pandas.to_datetime(pandas.array(times, "Int64"), unit="us", utc=True)
     table["turn"] = pandas.array([row.turn for row in rows], "Int64")
-    table["payload"] = [event.payload for event in events]
+    table["payload"] = [event.readable_payload[0] for event in events]
     values = [payload_values(event, keys) for event in events]
     for place, key in enumerate(keys):
         column = pandas.Series([row[place] for row in values], dtype="object")

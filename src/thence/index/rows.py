@@ -7,6 +7,8 @@ can break a build.
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from functools import cache
+from hashlib import sha256
 from itertools import accumulate
 from math import nan
 from operator import add
@@ -131,7 +133,7 @@ def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[IndexedM
     Returns None if any is no event, or has a member of a wrong type, or if the vocabulary is
     a program's own.
     """
-    if _READABLE.get(vocabulary.name) is not vocabulary:
+    if _READABLE.get(vocabulary.name) != msgspec.structs.replace(vocabulary, bodies=None):
         return None
     return taken(b"\n".join(lines), lines, _DECODE[vocabulary.name])
 
@@ -347,8 +349,21 @@ def _bounded(numbers: Sequence[int | None]) -> Sequence[float]:
 
 def statements(script: str, room: str = "thence.index") -> Iterator[str]:
     """Yields the statements of a script that lies in a room, this one by default."""
-    text = get_data(room, script) or b""  # importlib.resources would import zipfile, 10 ms
+    text = _text(script, room)
     bare = "\n".join(line.partition("--")[0].rstrip() for line in text.decode().splitlines())
     for statement in bare.split(";"):
         if statement.strip():
             yield statement.strip()
+
+
+@cache
+def schema_digest(room: str, *scripts: str) -> str:
+    """Returns the SHA-256 of a database's schema, comments included, in hex.
+
+    A database with another digest was made by other code, and is made anew.
+    """
+    return sha256(b"".join(_text(script, room) for script in scripts)).hexdigest()
+
+
+def _text(script: str, room: str) -> bytes:
+    return get_data(room, script) or b""  # importlib.resources would import zipfile, 10 ms

@@ -1,7 +1,8 @@
 -- The index of one log. It holds no bodies: where events lie, and what they are asked for by.
--- All of it can be made again from the segments, so nothing here is ever migrated.
+-- All of it can be made again from the segments: an index whose schema differs from this file by a
+-- byte, comments included, is rebuilt.
 
--- schema, log_id, vocabulary; events: how many there are; commits: how often it was written to;
+-- schema: the digest of this file and indexes.sql; log_id, vocabulary; events: how many there are; commits: how often it was written to;
 -- steps: 0 if a line that begins or ends a step was replaced, so that what is open must be read
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 

@@ -19,7 +19,7 @@ from thence.core.order import totally_ordered
 from thence.core.values.vocabulary import Vocabulary
 from thence.merge.ancestry import CHOSEN_MAX, history, in_turn, seen
 from thence.merge.fold import counting
-from thence.merge.policies import CHOICE, Dispute, Slot, SlotOf, settled_for, slots_of
+from thence.merge.policies import Dispute, Slot, SlotOf, slots_of
 
 
 class SubjectHistory(msgspec.Struct, frozen=True):
@@ -108,17 +108,14 @@ def _shared(on: Mapping[str, Sequence[int]]) -> list[list[str]]:
     return groups
 
 
-SETTLED = "settled"
-
-
 class Conflict(msgspec.Struct, frozen=True):
     """Events on one subject, in total order, that can't all stand, and the one that does.
 
     Each event is concurrent with another one of `events`; `heads` are those that none of them goes
-    back to. `rule` is the name of the policy that settled the conflict, or "settled" where somebody
-    chose; it is None, and so is `winner`, where none did. The conflict is provisional while a cause
-    that any of the events goes back to isn't held. `resolved_by` is the first event on the slot
-    that goes back to all of `events`; None while the conflict is open.
+    back to. `rule` is the name of the policy that settled the conflict; it is None, and so is
+    `winner`, where none did. The conflict is provisional while a cause that any of the events goes
+    back to isn't held. `resolved_by` is the first event on the slot that goes back to all of
+    `events`; None while the conflict is open.
     """
 
     subject: str
@@ -185,15 +182,10 @@ def judged(
     beaten: set[str] = set()
     for subject, written in swept(ordered, subjects, tangled, twins, beside):
         heads[subject] = written.events_of(written.heads())
-        for slot, numbers, choices in _by_slot(written.events, slot_of):
-            for cluster in reversed(list(_clusters(written, numbers))):
+        for slot, numbers in _by_slot(written.events, slot_of):
+            for cluster in _clusters(written, numbers):
                 if _is_in_dispute(slot, written, cluster):
-                    standing = [
-                        choice
-                        for choice in choices
-                        if written.events[choice[0]].event_id not in beaten
-                    ]
-                    conflict, lost = _settled(subject, slot, written, cluster, standing)
+                    conflict, lost = _settled(subject, slot, written, cluster)
                     conflicts.append(conflict)
                     beaten.update(lost)
     conflicts.sort(
@@ -223,31 +215,13 @@ def _straight(
     return last, tangled
 
 
-# the number of an event that settles a conflict, and that of the event that it chose
-_Choice = tuple[int, int]
-
-
-def _by_slot(
-    events: Sequence[Event], slot_of: SlotOf
-) -> Iterable[tuple[Slot, list[int], list[_Choice]]]:
-    """Returns the slots that were written, each with the numbers of its events and its choices."""
-    by_name: dict[str, tuple[Slot, list[int], list[_Choice]]] = {}
-    chosen_slots: dict[int, Slot | None] = {}
+def _by_slot(events: Sequence[Event], slot_of: SlotOf) -> Iterable[tuple[Slot, list[int]]]:
+    """Returns the slots that were written, each with the numbers of its events."""
+    by_name: dict[str, tuple[Slot, list[int]]] = {}
     for number, event in enumerate(events):
-        slot, chosen = slot_of(event), -1
-        if slot is CHOICE:
-            name = settled_for(event)
-            chosen = next((n for n in range(number) if events[n].event_id == name), -1)
-            slot = None if chosen < 0 else chosen_slots.get(chosen) or slot_of(events[chosen])
-            slot = chosen_slots[number] = None if slot is CHOICE else slot
-        if slot is None:
-            continue
-        entry = by_name.get(slot.name)
-        if entry is None:
-            entry = by_name[slot.name] = (slot, [], [])
-        entry[1].append(number)
-        if chosen >= 0:
-            entry[2].append((number, chosen))
+        slot = slot_of(event)
+        if slot is not None:
+            by_name.setdefault(slot.name, (slot, []))[1].append(number)
     return [entry for entry in by_name.values() if not entry[0].is_merged]
 
 
@@ -296,13 +270,9 @@ def _is_in_dispute(slot: Slot, written: SubjectHistory, cluster: _Cluster) -> bo
 
 
 def _settled(
-    subject: str, slot: Slot, written: SubjectHistory, cluster: _Cluster, choices: Sequence[_Choice]
+    subject: str, slot: Slot, written: SubjectHistory, cluster: _Cluster
 ) -> tuple[Conflict, list[str]]:
-    """Returns a conflict as it was settled, and the ids on the side that lost.
-
-    It is settled by what somebody behind it chose, else by the policies of its slot; what was
-    chosen on the side that stands counts too.
-    """
+    """Returns a conflict as its slot's policies settle it, and the ids on the side that lost."""
     events, numbers = written.events, cluster.numbers
     number = {events[n].event_id: n for n in numbers}
     dispute = Dispute(
@@ -310,16 +280,11 @@ def _settled(
         written.events_of(written.heads(numbers)),
         lambda one, other: written.is_beside(number[one.event_id], number[other.event_id]),
     )
-    rule, winner = _chosen(written, cluster, choices)
-    if winner is None:
-        named = ((policy.name, policy.settle(dispute)) for policy in slot.policies)
-        rule, winner = next(((name, event) for name, event in named if event), (None, None))
+    named = ((policy.name, policy.settle(dispute)) for policy in slot.policies)
+    rule, winner = next(((name, event) for name, event in named if event), (None, None))
     lost: list[str] = []
     if winner is not None:
         side = written.side(number[winner.event_id])
-        for settling, chosen in choices:
-            if side >> settling & 1 and settling in numbers:
-                side &= ~written.side(settling) | written.side(chosen) | 1 << settling
         lost = [events[n].event_id for n in numbers if not side >> n & 1]
     conflict = Conflict(
         subject,
@@ -332,13 +297,3 @@ def _settled(
         tuple(dispute.heads),
     )
     return conflict, lost
-
-
-def _chosen(
-    written: SubjectHistory, cluster: _Cluster, choices: Sequence[_Choice]
-) -> tuple[str | None, Event | None]:
-    """Returns the choice of the last event behind a cluster that chose among its events."""
-    for settling, chosen in reversed(choices):
-        if chosen in cluster.numbers and settling not in cluster.numbers:
-            return SETTLED, written.events[chosen]
-    return None, None

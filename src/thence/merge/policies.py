@@ -158,26 +158,10 @@ def _fields(*names: str) -> Callable[[Event], Hashable]:
 
 
 def _written_last(name: str, *fields: str) -> Slot:
-    return Slot(name, _winner_or(_fields(*fields)), (LAST_WRITER,))
+    return Slot(name, _fields(*fields), (LAST_WRITER,))
 
 
-def _winner_or(value: Callable[[Event], Hashable]) -> Callable[[Event], Hashable]:
-    """Returns a function for the winner of a settled conflict, else for an event's value."""
-    return lambda event: value(event) if event.event_type != SETTLES else settled_for(event)
-
-
-SETTLES = "ConflictSettled"
-
-
-def settled_for(event: Event) -> str:
-    """Returns the id of the event that a settling event chose; empty where it names none."""
-    winner = event.payload.get("winner")
-    return winner if isinstance(winner, str) else ""
-
-
-# an event of this slot writes whatever the one that it chose wrote
-CHOICE = Slot("choice", settled_for, (LAST_WRITER,))
-LANE = Slot("lane", _winner_or(_lane), (SEND_BACK_BEATS_DONE, LAST_WRITER))
+LANE = Slot("lane", _lane, (SEND_BACK_BEATS_DONE, LAST_WRITER))
 WORK_SLOTS: Mapping[str, Slot] = {
     "WPStatusChanged": LANE,
     "WPAssigned": _written_last("agent", "agent_id", "phase"),
@@ -185,7 +169,6 @@ WORK_SLOTS: Mapping[str, Slot] = {
     "FeatureCreated": _written_last("feature", "feature_number", "target_branch"),
     "SpecCreated": _written_last("spec", "title", "mission", "target_branch"),
     "GateResultChanged": _written_last("gate", "new_status"),
-    SETTLES: CHOICE,
 }
 
 

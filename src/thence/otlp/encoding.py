@@ -20,7 +20,7 @@ from thence.propagation import number_of
 Json = dict[str, Any]
 # attributes of a span: what the log says of it beside its payload
 EVENT_ID, BEGUN, ENDED = "thence.event_id", "thence.begun", "thence.ended"
-UNFINISHED, LOG_ID = "thence.unfinished", "thence.log_id"
+UNFINISHED, LOG_ID, UNREADABLE = "thence.unfinished", "thence.log_id", "thence.unreadable"
 WORDS = ("subject", "actor", "stream")
 # attributes of a link: a cause of the span's end, by the end of the other one, a concluded cause
 OF_END, BY_END, INFERRED = "thence.of_end", "thence.by_end", "thence.inferred"
@@ -157,9 +157,12 @@ class LogSpans:
     def _span(self, span: _OpenSpan, last: Event | None) -> Json:
         """Returns a span in OTLP; `last` ended it, is its only event, or has not come."""
         begin, ids = span.begin, span.ids
-        first = begin.payload
+        first, unreadable = begin.readable_payload
         is_point = last is begin
-        end = {} if is_point or last is None else last.payload
+        end: Json = {}
+        if last is not None and not is_point:
+            end, others = last.readable_payload
+            unreadable += others
         begin_ns = _ns(first, "start_time_unix_nano", self._time_ns(begin))
         end_ns = self._last_ns if last is None else self._time_ns(last)
         end_ns = max(begin_ns, _ns(end or first, "end_time_unix_nano", end_ns))
@@ -167,6 +170,8 @@ class LogSpans:
         attributes |= {
             f"thence.{word}": text for word in WORDS if (text := getattr(begin, word)) is not None
         }
+        if unreadable:
+            attributes[UNREADABLE] = unreadable
         if not is_point:
             attributes[BEGUN] = begin.event_type
         if last is None:

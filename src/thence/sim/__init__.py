@@ -63,8 +63,6 @@ from thence.sim.writer import EventWriter, WriteMode
 if TYPE_CHECKING:
     from thence.sim.thinking import LLMAgent, LLMEngine, LLMValidator
 
-Reads = RecordedView  # the name of earlier versions
-
 __all__ = [
     "Action",
     "ActionEvent",
@@ -95,7 +93,6 @@ __all__ = [
     "Orchestrator",
     "Owned",
     "PlaceSettings",
-    "Reads",
     "RecordedRun",
     "RecordedState",
     "RecordedView",

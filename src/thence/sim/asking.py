@@ -18,19 +18,28 @@ from thence.sim.models.settings import ModelSettings
 from thence.sim.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_lines, request_digest
 
 _TOKENS = ("tokens_in", "tokens_out", "tokens_cached")
+_COUNTS = ("calls", "failed", "unusable", "without_tokens", "without_cost", *_TOKENS)
+_FAULT_CHARACTERS_MAX = 1_000
 SHARED = "shared"
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=CALL, omit_defaults=True):
     """The outcome of one call: an answer, or a failure with its attempts, or both.
 
-    An answer with a failure can't be used, and was paid for.
+    An answer with a failure can't be used, and was paid for; nor can one with a `fault`, which is
+    why the component that asked refused it.
     """
 
     endpoint: str
     answer: ModelAnswer | None = None
     failure: str = ""
     attempts: tuple[Attempt, ...] = ()
+    fault: str = ""
+
+    @property
+    def is_unusable(self) -> bool:
+        """True for an answer that came, and could not be used."""
+        return self.answer is not None and bool(self.failure or self.fault)
 
     def text(self) -> str:
         """Returns the answer's text; raises ModelCallFailed for a failure."""
@@ -40,17 +49,27 @@ class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=CALL, om
 
 
 class ModelCall(msgspec.Struct, eq=False):
-    """One call as its event `llm_call` tells it, whose id is empty until it is written.
+    """One call as its event `llm_call` tells it, whose id and details are empty until then.
 
     `causes` are those of what the prompt read; of a shared call, what all had read that share it.
+    `is_used` once a component could use the answer. `ends_run` if the run ended by its failure.
     """
 
-    request: str
+    key: Key
     messages: Sequence[Mapping[str, str]]
     outcome: RecordedAnswer
     causes: Iterable[str] = ()
     is_shared: bool = False
     event_id: str = ""
+    step: str = ""
+    details: dict[str, Any] = {}
+    is_used: bool = False
+    ends_run: bool = False
+
+    @property
+    def request(self) -> str:
+        """The digest of the request."""
+        return self.key[1]
 
     @property
     def sums(self) -> dict[str, Any]:
@@ -71,6 +90,14 @@ class ModelCall(msgspec.Struct, eq=False):
         messages = [dict(message) for message in self.messages]
         return {**self.sums, **facts, "messages": messages, "answer": answer and answer.text}
 
+    def fill_details(self) -> None:
+        """Makes the details of the event, in place: the view of an engine writes it early."""
+        error = self.outcome.failure or self.outcome.fault
+        self.details.clear()
+        self.details |= {"error_type": CALL, "status": "failure" if error else "success"}
+        self.details |= {"retry_count": 0, **self.facts, **({"error": error} if error else {})}
+        self.details |= {"ends_run": True} if self.ends_run else {}
+
 
 class Models:
     """The models that the components of one run ask; used from one event loop.
@@ -89,6 +116,7 @@ class Models:
             max_cost=settings.max_cost,
             calls=sum(entry["calls"] for entry in spent),
             cost=sum(entry["cost"] or 0.0 for entry in spent),
+            unpriced=sum(entry["without_cost"] for entry in spent),
         )
         self._clients: dict[str, ModelClient] = {}
         # the calls of one turn by request, with the causes of all who share one
@@ -135,6 +163,20 @@ class Models:
         call.causes, call.is_shared = sorted(common), True
         return call
 
+    def judge(self, call: ModelCall, fault: str = "") -> None:
+        """Records whether a component could use an answer; "" if it could.
+
+        Of those who share a call it is enough that one could.
+        """
+        if call.is_used:
+            return
+        call.is_used, fault = not fault, fault[:_FAULT_CHARACTERS_MAX]
+        if call.outcome.fault != fault:
+            call.outcome = msgspec.structs.replace(call.outcome, fault=fault)
+            self._outcomes.amend(call.key, msgspec.to_builtins(call.outcome))
+            if call.event_id:
+                call.fill_details()
+
     async def close(self) -> None:
         """Ends what still asks, and closes all connections."""
         await self._end_shared()
@@ -158,7 +200,7 @@ class Models:
             take = self._played if self._settings.cassette else self._answered
             answer = await take(key, name, request)
             recorded = self._outcomes.record(key, msgspec.to_builtins(answer))
-        return ModelCall(key[1], request.messages, _answer_of(recorded))
+        return ModelCall(key, request.messages, _answer_of(recorded))
 
     async def _answered(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
         """Asks the endpoint; what pauses the run is no answer, and is raised."""
@@ -191,16 +233,20 @@ class Models:
             cause = f"cassette {self._cassette_file} has no answer to this request"
             hint = "prompt, state, model or sampling differ from its run's: ask an endpoint"
             raise EndpointDown("could not ask the model", place=place, cause=cause, hint=hint)
-        return _answer_of(lines.get(key) or next(iter(lines.values())))
+        answer = _answer_of(lines.get(key) or next(iter(lines.values())))
+        return msgspec.structs.replace(answer, fault="")  # which is judged anew
 
 
 def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
-    """Returns calls, failures, tokens and cost by agent and by model; {} if no model was asked.
+    """Returns calls, tokens and cost by agent and by model; {} if no model was asked.
 
-    A shared call counts for `shared`. A cost is None where no call has one.
+    `failed` counts calls without an answer, `unusable` those whose answer could not be used.
+    Answers that report no tokens, and those of unknown cost, are in no sum: `without_tokens` and
+    `without_cost` count them. A shared call counts for `shared`. A cost is None where no call has
+    one.
     """
     sums: dict[str, dict[str, dict[str, Any]]] = {"by_agent": {}, "by_model": {}}
-    start = {**dict.fromkeys(("calls", "failed", *_TOKENS), 0), "cost": None}
+    start = {**dict.fromkeys(_COUNTS, 0), "cost": None}
     for outcome in filter(_is_call, outcomes):
         _, phase, agent = outcome.step.split(".", 2)
         recorded = _answer_of(outcome)
@@ -209,12 +255,41 @@ def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
         for section, name in (("by_agent", phase if agent == "-" else agent), ("by_model", model)):
             entry = sums[section].setdefault(name, {**start})
             entry["calls"] += 1
-            entry["failed"] += bool(recorded.failure)
+            entry["failed"] += answer is None
+            entry["unusable"] += recorded.is_unusable
+            if answer is not None:
+                entry["without_tokens"] += None in (answer.tokens_in, answer.tokens_out)
+                entry["without_cost"] += answer.cost is None
             for key in _TOKENS:
                 entry[key] += (answer and getattr(answer, key)) or 0
             if answer and answer.cost is not None:
                 entry["cost"] = (entry["cost"] or 0.0) + answer.cost
     return sums if sums["by_agent"] else {}
+
+
+def uselessness(outcomes: Iterable[RecordedOutcome]) -> str:
+    """Returns that no answer of a model could be used; "" if one could, or none was asked."""
+    calls = [_answer_of(outcome) for outcome in outcomes if _is_call(outcome)]
+    answers = [call for call in calls if call.answer is not None]
+    if not calls or any(not call.is_unusable for call in answers):
+        return ""
+    return (
+        f"none of {len(answers)} answers could be used"
+        if answers
+        else (f"none of {len(calls)} calls got an answer")
+    )
+
+
+def given_up(outcomes: Iterable[RecordedOutcome]) -> set[Key]:
+    """Returns the keys of the calls with which each step ended that gave no usable answer."""
+    keys: dict[str, list[Key]] = {}
+    for outcome in filter(_is_call, outcomes):
+        answer, of_step = _answer_of(outcome), keys.setdefault(outcome.step, [])
+        if answer.answer is not None and not answer.is_unusable:
+            of_step.clear()
+        else:
+            of_step.append((outcome.step, outcome.request, outcome.occurrence))
+    return {key for of_step in keys.values() for key in of_step}
 
 
 def is_failure(outcome: RecordedOutcome) -> bool:

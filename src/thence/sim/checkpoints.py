@@ -25,7 +25,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     `event_id` is that of the turn's turn_end, which the log holds. `provenance` holds, by the index
     of a variable, a place in `causes`. `lineage` are the causes of the turn's events. `turn_causes`
     is what the next turn_start names beside turn_end. `components` are the states of those that
-    have one, `roster` what changed of the agents.
+    have one, `roster` what changed of the agents. `decisions` and `decisions_failed` are counts.
     """
 
     version: int = VERSION
@@ -41,6 +41,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     turn_has_causes: bool
     components: dict[str, Any]
     roster: dict[str, Any]
+    decisions: int
+    decisions_failed: int
 
 
 _decode = msgspec.json.Decoder(Checkpoint).decode

@@ -71,9 +71,6 @@ def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
     location, colon, name = target.partition(":")
     if not colon:
         raise ComponentNotFound(f"there is no {kind[:-1]} type {type_!r}")
-    if location.startswith("thence.sim."):  # a stored run may name a module of an earlier version
-        paths = (path.split(":") for path in (_BASES[kind], *SHIPPED[kind].values()))
-        location = next((module for module, class_name in paths if class_name == name), location)
     component = load(location, name, folder)
     if not isinstance(component, type):
         raise ComponentNotFound(f"{location} has no class {name}")

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, final
 
@@ -56,7 +57,7 @@ class View(RecordedView):
     each read may have decided the written value.
     """
 
-    __slots__ = ("_accepted", "_outer", "_recorder", "_roster", "_scope")
+    __slots__ = ("_accepted", "_asked", "_outer", "_recorder", "_roster", "_scope")
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class View(RecordedView):
         self._accepted = accepted
         self._scope = scope
         self._outer: tuple[WriteScope, ...] = ()
+        self._asked: tuple[ModelCall, ...] = ()
 
     @property
     def phase(self) -> str:  # type: ignore[override]
@@ -107,7 +109,7 @@ class View(RecordedView):
 
     def _called(self, call: "ModelCall") -> None:
         """Records a call of a model; what is written behind it names it."""
-        self.calls = (call,)
+        self.calls, self._asked = (call,), (*self._asked, call)
         ids = self._recorder.model_calls(self)
         self._scope.inherited = (*self._scope.inherited, [ids])
 
@@ -201,12 +203,19 @@ class View(RecordedView):
         elif isinstance(error, Exception):
             self._mark(error, "the engine, applying actions")
 
+    def last_causes(self, scope: WriteScope) -> Iterable[str]:
+        """Returns the causes of a failure that ends the run; its calls of models are marked."""
+        last = takewhile(lambda call: not call.is_used, reversed(self._asked))
+        self.calls = (*reversed([*last]),)
+        self._recorder.last_calls(self)
+        return scope.causes()
+
     def _mark(self, error: Exception, component: str) -> None:
         """Marks an error in this call; its causes are asked for when its action is written."""
         scope = self._scope
 
         def causes() -> Iterable[str]:
-            own = scope.causes()
+            own = self.last_causes(scope)
             return self._recorder.write(self._accepted, own) if self._accepted else own
 
         agent = None if self.agent_id == NOBODY else self.agent_id

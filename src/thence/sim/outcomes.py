@@ -110,6 +110,12 @@ class Outcomes:
         self._keep(outcome)
         return outcome
 
+    def amend(self, key: Key, value: object) -> None:
+        """Records another value for an outcome that is recorded; the last one counts."""
+        earlier = self._known.get(key)
+        is_copied = earlier is not None and (self._copies or earlier.is_copied)
+        self._keep(RecordedOutcome(*key, msgspec.json.decode(_encode(value)), is_copied=is_copied))
+
     def sync(self) -> None:
         """Returns once all that was recorded is on the device; raises ThenceError."""
         with self._lock:
@@ -128,7 +134,7 @@ class Outcomes:
         with self._lock:
             try:
                 if self._opened is None:
-                    self._opened = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                    self._opened = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
                     self._release = weakref.finalize(self, os.close, self._opened)
                 self._is_unsynced = True
                 size = os.fstat(self._opened).st_size

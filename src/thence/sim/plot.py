@@ -6,7 +6,7 @@ The same runs give the same bytes of SVG.
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,21 +35,28 @@ Lines = dict[str, dict[int, list[float]]]
 Point = tuple[float, float]
 
 
-def plot(folder: Path, patterns: Sequence[str], output: Path, map_turn: int | None = None) -> None:
+def plot(
+    folder: Path,
+    patterns: Sequence[str],
+    output: Path,
+    map_turn: int | None = None,
+    on_run: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
     """Draws a sweep, or one run, into a PNG or SVG file, by its ending.
 
     Of a run each variable that fits is a line. Of a sweep it is a panel, where each combination of
     settings is a line: the median of the runs that have come to a turn, in a band that holds 80 %
     of them. With `map_turn` those of a run who own the variables are drawn where they were after
     that turn, in a colour by the value; the cells of a grid lie as they are, other places on a
-    circle. Raises ExtraMissing, NotRecorded, InvalidFilter, OSError.
+    circle. `on_run` is called with how many runs are read, and how many there are. Raises
+    ExtraMissing, NotRecorded, InvalidFilter, OSError.
     """
     with needs_extra("plot", "matplotlib"):
         import matplotlib
         from matplotlib.figure import Figure
     figure = Figure(layout="constrained")
     if map_turn is None:
-        _draw_courses(figure, folder, patterns)
+        _draw_courses(figure, folder, patterns, on_run)
     else:
         _draw_map(figure, folder, patterns, map_turn)
     metadata = {"Date": None} if output.suffix == ".svg" else {"Software": None}
@@ -58,21 +65,25 @@ def plot(folder: Path, patterns: Sequence[str], output: Path, map_turn: int | No
         figure.savefig(draft, format=output.suffix[1:], dpi=150, metadata=metadata)
 
 
-def _draw_courses(figure: "Figure", folder: Path, patterns: Sequence[str]) -> None:
+def _draw_courses(
+    figure: "Figure", folder: Path, patterns: Sequence[str], on_run: Callable[[int, int], None]
+) -> None:
     members = planned_runs(folder)
     first = members[0][1].settings
     varying = [key for key in first if any(run.settings[key] != first[key] for _, run in members)]
     panels: dict[str, Lines] = {}
-    for place, run in members:
+    for number, (place, run) in enumerate(members):
+        on_run(number, len(members))
         with suppress(NotALog), open_run(place) as recorded:
-            table = recorded.variables()
-            names = fitting(table.columns[1:], patterns)
-            for row, name in itertools.product(table, names):
+            numbers, courses = recorded.courses(patterns)
+            for name, values in courses.items():
                 label = ", ".join(f"{key}={run.settings[key]}" for key in varying)
                 title, label = (run.run_id, name) if place == folder else (name, label or "all")
                 turns = panels.setdefault(title, {}).setdefault(label, {})
-                if isinstance(row[name], int | float):
-                    turns.setdefault(row["turn"], []).append(row[name])
+                for turn, value in zip(numbers, values, strict=True):
+                    if isinstance(value, int | float):
+                        turns.setdefault(turn, []).append(value)
+    on_run(len(members), len(members))
     lines = [turns for of_panel in panels.values() for turns in of_panel.values()]
     if not all(lines) or not 0 < len(lines) <= _LINES_MAX:
         cause = f"it is {len(lines)} lines, and 1 to {_LINES_MAX} can be drawn"

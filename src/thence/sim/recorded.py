@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import msgspec
 
@@ -49,6 +49,8 @@ _RESULT: Mapping[str, Any] = {
     "reason": str,
     "error": str | None,
     "turns": int,
+    "decisions": int,
+    "decisions_failed": int,
     "final_state": dict[str, dict[str, Any]],
 }
 
@@ -149,10 +151,7 @@ class RecordedRun:
         history = read_history(read(), self.result.get("final_state", {}))
         if not history.initial and self.verbosity is None:
             raise self._not_recorded("STATE", "the log holds none")
-        if history.gaps:
-            text = f"{history.gaps:,} changes follow on others that the log lacks, the first at"
-            text += f" {history.first_gap}; until there a variable stands at its last known value"
-            warnings.warn(text, stacklevel=2)
+        _warn_of_gaps(history.gaps, history.first_gap)
         keys = [key for key in history.initial if _fits(key[0], scopes) and _fits(key[1], chosen)]
         if (scopes or chosen) and not keys:
             raise _no_variable(scopes, chosen, history.initial)
@@ -168,6 +167,44 @@ class RecordedRun:
                     values[moment.key] = moment.new
 
         return Table(kinds, rows, history.turns)
+
+    def courses(self, patterns: Sequence[str]) -> tuple[list[int], dict[str, list[Any]]]:
+        """Returns the turns, and of each variable that fits a pattern its value after each.
+
+        The log is read once; otherwise it is as by `variables`. Raises NotRecorded, InvalidFilter.
+        """
+        self._check_recorded("STATE")
+        turns: list[int] = []
+        courses: dict[str, list[Any] | None] = {}  # None for a variable that does not fit
+        current: dict[str, Any] = {}
+        gaps, first_gap = 0, ""
+        events = (event for event in self.log.read() if event.event_type in VARIABLE_TYPES)
+        for moment in moments(events):
+            if not isinstance(moment, Change):
+                turns.append(moment)
+                for name, value in current.items():
+                    cast(list[Any], courses[name]).append(value)
+                continue
+            name = "/".join(moment.key)
+            if name not in courses:
+                courses[name] = [moment.old] * len(turns) if _fits(name, patterns) else None
+            if courses[name] is not None:
+                if current.get(name, moment.old) != moment.old:
+                    gaps, first_gap = gaps + 1, first_gap or moment.step
+                current[name] = moment.new
+        _warn_of_gaps(gaps, first_gap)
+        final = {
+            f"{scope}/{name}": value
+            for scope, variables in self.result.get("final_state", {}).items()
+            for name, value in variables.items()
+        }
+        others = [name for name in courses if name not in final]
+        others.sort(key=lambda name: rank(name.rpartition("/")[0]))
+        if not (final or others) and self.verbosity is None:
+            raise self._not_recorded("STATE", "the log holds none")
+        chosen = fitting([*final, *others], patterns)
+        still = {name: [final[name]] * len(turns) for name in final.keys() & chosen}
+        return turns, {name: courses.get(name) or still.get(name, []) for name in chosen}
 
     def close(self) -> None:
         """Closes the run's log."""
@@ -218,6 +255,14 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _warn_of_gaps(gaps: int, first_gap: str) -> None:
+    """Warns the caller's caller of changes whose predecessors the log lacks."""
+    if gaps:
+        text = f"{gaps:,} changes follow on others that the log lacks, the first at"
+        text += f" {first_gap}; until there a variable stands at its last known value"
+        warnings.warn(text, stacklevel=3)
 
 
 def _fits(text: str, patterns: Sequence[str]) -> bool:

@@ -73,6 +73,11 @@ class RunRecorder:
         self.last_end_id = self.start_id
         self.turn_has_causes = False
         self._has_failure = False
+        # of this turn, by step: calls that agents share, and those that are recorded again
+        self._shared_calls: dict[str, str] = {}
+        # decisions that agents were asked for, those that failed, and the last such failure
+        self.decisions = self.decisions_failed = 0
+        self.last_failures: Ids = ()
 
     def flush(self) -> None:
         """Passes on what was built so far; raises RunDiverged if recorded events did not come."""
@@ -118,12 +123,15 @@ class RunRecorder:
         self.last_end_id = checkpoint.event_id
         self.turn_has_causes = checkpoint.turn_has_causes
         self.lineage.recent = dict(checkpoint.lineage)
+        self.decisions = checkpoint.decisions
+        self.decisions_failed = checkpoint.decisions_failed
 
     def begin_turn(self, causes: Iterable[str]) -> None:
         """Starts the next turn; `causes` decided that the run goes on."""
         self.turn += 1
         self.lineage.drop_older()
         self._steps.clear()
+        self._shared_calls.clear()
         all_causes = _unique(self.last_end_id, *causes)
         self.turn_has_causes = self.turn_has_causes or len(all_causes) > 1
         step = self._step("turn_start")
@@ -283,7 +291,7 @@ class RunRecorder:
         A call that agents share names what all of them had read, any other one `causes` too, and
         the calls before it. Returns the events; none at MILESTONE.
         """
-        calls, view.calls = view.calls, ()
+        calls = view.take_calls()
         if not self.writes_decisions:
             return ()
         for number, call in enumerate(calls):
@@ -294,13 +302,40 @@ class RunRecorder:
             if call.is_shared:
                 agent = NOBODY
                 step = self._step("llm-shared", agent, call.request[:_DIGITS])
+                call.event_id = self._shared_calls.get(step, "")
             else:
                 own = (*causes, *(earlier.event_id for earlier in calls[:number]))
                 step = self._step(phase, agent, self._count(self._step(phase, agent)) - 1)
+            if call.event_id:
+                continue
             all_causes = _unique(self.turn_id, *own, *call.causes)
             owner = None if agent == NOBODY else agent
-            call.event_id = self._system("llm_call", "success", step, all_causes, call.facts, owner)
+            call.step = step
+            call.fill_details()
+            call.event_id = self._add("SYSTEM", owner, all_causes, step, call.details)
+            if call.is_shared:
+                self._shared_calls[step] = call.event_id
         return tuple([call.event_id for call in calls])
+
+    def last_calls(self, view: RecordedView, attempt: int = 0, causes: Ids = ()) -> Ids:
+        """Records the calls of a view whose failure ends the run; a resume makes them anew."""
+        for call in view.calls:
+            call.ends_run = True
+            if call.event_id:
+                call.fill_details()
+        return self.model_calls(view, attempt, causes)
+
+    def recorded_calls(self, steps: Iterable[str]) -> Ids:
+        """Records calls as the run that is played again has recorded them, and returns them."""
+        ids = []
+        for step in steps:
+            event = self._stored.at(step) if self._stored else None
+            if event is not None and step not in self._shared_calls:
+                causes, details = tuple(event.caused_by), event.payload
+                event_id = self._add("SYSTEM", event.actor, causes, step, details)
+                self._shared_calls[step] = event_id
+            ids += [self._shared_calls[step]] if step in self._shared_calls else []
+        return tuple(ids)
 
     def agent_failure(
         self, agent: str, attempt: int, facts: Mapping[str, object], causes: Iterable[str]
@@ -314,7 +349,11 @@ class RunRecorder:
             why, hint = {name: facts[name] for name in ("policy", "error")}, "the log has all"
             logger().warning("agent_failed", agent=agent, turn=self.turn, **why, hint=hint)
         step, all_causes = self.failure_step(agent, attempt), _unique(self.turn_id, *causes)
-        return self._system("agent_failed", "failure", step, all_causes, facts, agent, attempt)
+        failed = ("agent_failed", "failure", step, all_causes, facts, agent, attempt)
+        self.decisions_failed += 1
+        failed_id = self._system(*failed)
+        self.last_failures = (failed_id,)
+        return failed_id
 
     def roster_change(
         self, kind: str, agent: str, facts: Mapping[str, object], causes: Iterable[str]

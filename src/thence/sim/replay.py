@@ -25,6 +25,7 @@ from thence.sim.engine import BaseEngine
 from thence.sim.events import level_of
 from thence.sim.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.recorded import RecordedRun
+from thence.sim.recorder import NOBODY
 from thence.sim.replay_input import RecordedSteps, ReplayInput, is_of_an_end
 from thence.sim.run import SimulationOrchestrator, TurnProgress
 from thence.sim.run_folder import write_config
@@ -93,7 +94,7 @@ def resume(
             max_calls=max_calls,
             max_cost=max_cost,
             again=ReplayInput(
-                outcomes=_outcomes(run, turns),
+                outcomes=_outcomes(run, events),
                 altered=altered_steps(run),
                 folder=run.folder,
                 stored=RecordedSteps(events, None if checkpoint is None else checkpoint.event_id),
@@ -171,8 +172,8 @@ def branch(
 ) -> SimulationOrchestrator:
     """Returns a new run that is as another one up to turn `at`, then goes on with changes.
 
-    `set` maps variables, as "agent.ada.money", "global.price" or with slashes, to values that they
-    have at the end of that turn. `decide` maps steps of later turns, as "3.decide.ada.0", to
+    `set` maps variables, as "agent/ada/money" or "global/price", to values that they have at the
+    end of that turn. `decide` maps steps of later turns, as "3.decide.ada.0", to
     another action, or to None. Outcomes that the change leaves as they were are not asked anew. The
     new run records its parent and the changes. Raises ThenceError for changes that can't be, and
     as `resume` does.
@@ -251,14 +252,23 @@ def settings_of(
     return structs.replace(config, simulation=simulation, llm=llm), settings
 
 
-def _outcomes(run: RecordedRun, turns: int) -> Mapping[Key, RecordedOutcome]:
-    """Returns the outcomes without failures of models in the turn in which the run failed."""
-    from thence.sim.asking import is_failure
+def _outcomes(run: RecordedRun, events: Iterable[Event]) -> Mapping[Key, RecordedOutcome]:
+    """Returns the outcomes without what was of no use where the run failed, which is asked anew."""
+    from thence.sim.asking import given_up, is_failure
 
-    outcomes, turn = read_outcomes(run.folder), f"{turns + 1}."
+    outcomes = read_outcomes(run.folder)
     if run.result.get("status") != "failed":
         return outcomes
-    retried = {key for key in outcomes if key[0].startswith(turn) and is_failure(outcomes[key])}
+    ended, failed_in = 0, 0
+    for event in events:
+        failed_in = max(failed_in, event.turn_number or 0)
+        ended = max(ended, event.turn_number or 0) if _milestone(event) == "turn_end" else ended
+    retried = given_up(outcomes.values())
+    if ended == failed_in:  # in the check behind a turn
+        retried = {key for key in retried if key[0] == f"{ended}.look.{NOBODY}"}
+    else:
+        retried |= {key for key in outcomes if is_failure(outcomes[key])}
+        retried = {key for key in retried if key[0].startswith(f"{failed_in}.")}
     return {key: outcome for key, outcome in outcomes.items() if key not in retried}
 
 
@@ -320,7 +330,11 @@ def _changes(
     table = config.table([agent.name for agent in components.agents])
     changes: dict[str, Any] = {}
     for subject, value in set.items():
-        scope, _, name = subject.replace(".", "/").rpartition("/")
+        scope, slash, name = subject.rpartition("/")
+        if not slash:
+            hint = "name a variable by its scope too, such as agent/ada/money or global/price"
+            cause = "it has no scope"
+            raise ThenceError("could not branch", place=f"set {subject}", cause=cause, hint=hint)
         variable = table[table.index(scope, name)]
         changes[f"{at}.set.-.{variable.subject}"] = variable.converted(value)
     for step, action in decide.items():

@@ -41,7 +41,6 @@ class RecordedSteps:
         self._events: dict[str, Event] = {}
         self._recorded: dict[str, Event] = {}
         self._new_steps: dict[str, str] = {}
-        self._built_causes: dict[str, Ids] = {}
         self._covers: dict[frozenset[str], str] = {}
         self._cover_ids: set[str] = set()
         self._refused_count = 0
@@ -73,17 +72,19 @@ class RecordedSteps:
         if event.step is None:
             cover_id = self._covers.pop(frozenset(event.caused_by), None)
             self._cover_ids.add(cover_id or event.event_id)
-            self._built_causes[cover_id or event.event_id] = event.caused_by
             return cover_id
         recorded = self._events.pop(event.step, None)
         if recorded is None:
             self._new_steps[event.event_id] = event.step
             return None
-        self._built_causes[recorded.event_id] = event.caused_by
         reason = self._difference(event, recorded)
         if reason:
             raise self._diverged(event.step, reason)
         return recorded.event_id
+
+    def at(self, step: str) -> Event | None:
+        """Returns the recorded event with a step, if it has not come again yet."""
+        return self._events.get(step)
 
     def check_done(self, new: Iterable[Members]) -> None:
         """Raises RunDiverged if a step is new while recorded ones have not come again."""
@@ -113,32 +114,15 @@ class RecordedSteps:
     def _difference_of_causes(self, now: Ids, then: Ids) -> str:
         """Returns which direct causes are new or gone; "" where a cover stands for some.
 
-        A cause that others of them imply, as recorded or now, is no difference: which of these are
-        named depends on the covers, which an earlier version wrote otherwise. Nor is what a context
-        added when the run was recorded, which is no event of this run.
+        What a context added when the run was recorded, which is no event of this run, is none.
         """
         if not self._cover_ids.isdisjoint((*now, *then)):
             return ""
         new = set(now).difference(then)
         gone = self._recorded.keys() & set(then).difference(now)
-        if new or gone:
-            new -= self._behind(then)
-            gone -= self._behind(now)
         if not new and not gone:
             return ""
         return f"its causes differ: new {self._listed(new)}; gone {self._listed(gone)}"
-
-    def _behind(self, ids: Ids) -> set[str]:
-        """Returns the causes of events, as recorded and as built now, to the roots."""
-        behind: set[str] = set()
-        waiting = list(ids)
-        while waiting:
-            event_id = waiting.pop()
-            event = self._recorded.get(event_id)
-            causes = {*(event.caused_by if event else ()), *self._built_causes.get(event_id, ())}
-            waiting += causes - behind
-            behind |= causes
-        return behind
 
     def _listed(self, ids: Collection[str]) -> str:
         if not ids:
@@ -162,8 +146,8 @@ class RecordedSteps:
 
 def is_of_an_end(event: Event) -> bool:
     """Reports whether an attempt to play a run wrote an event about its end."""
-    payload = event.payload
-    is_end = payload.get("milestone_type") == "simulation_end"
+    payload = event.cut_payload
+    is_end = payload.get("milestone_type") == "simulation_end" or payload.get("ends_run") is True
     return is_end or payload.get("error_type") == "run_failed"
 
 

@@ -178,7 +178,7 @@ class Roster:
             del self._agents[name]
             self._names.discard(name)
             self._removed[name] = tuple(ids)
-        for name, indices in content.get("reach", {}).items():  # earlier versions kept none
+        for name, indices in content["reach"].items():
             self.reach[name] = tuple(indices)
         for name, pause in content["paused"].items():
             self._paused[name] = Pause(pause["until"], tuple(pause["causes"]))

@@ -5,6 +5,7 @@ Ctrl-C the log is drained first.
 """
 
 import asyncio
+import math
 import traceback
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -16,7 +17,7 @@ import msgspec
 
 from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
-from thence.sim.calls import ComponentRef, OnWait, take_mark
+from thence.sim.calls import ComponentRef, OnWait, mark_error, take_mark
 from thence.sim.checkpoints import is_whole, with_causes, write_checkpoint
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel, level_of
@@ -40,10 +41,12 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run, as result.json holds it.
 
     `turns` counts complete turns, `events` the lines in the run's files; `dropped` and `failed`
-    count events without a line. `reason` is the reason of the end, `error` the failure, if any.
-    `final_state` is scope → name → value after the last complete turn. `altered` is step →
-    change for an altered run, else empty. `usage` has calls, failures, tokens and cost of models by
-    agent and by model, as `by_agent` and `by_model`; it is empty if none was asked.
+    count events without a line. `decisions` counts the decisions that agents were asked for, also
+    where they did nothing, `decisions_failed` those that failed. `reason` is the reason of the end,
+    `error` the failure, if any. `final_state` is scope → name → value after the last complete turn.
+    `altered` is step → change for an altered run, else empty. `usage` has calls, failures, tokens
+    and cost of models by agent and by model, as `by_agent` and `by_model`; it is empty if none was
+    asked. Its `without_tokens` and `without_cost` count answers that are in no sum.
     """
 
     run_id: str
@@ -53,6 +56,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     dropped: int
     failed: int
+    decisions: int
+    decisions_failed: int
     output_dir: Path
     final_state: Mapping[str, Mapping[str, Any]]
     error: str | None = None
@@ -127,6 +132,8 @@ class SimulationOrchestrator:
         simulation = with_changes(scenario.simulation, seed=seed, **turns, **calls)
         file = None if cassette is None else str(Path(cassette).absolute())
         llm = with_changes(scenario.llm, cassette=file, max_calls=max_calls, max_cost=max_cost)
+        if llm.max_cost == math.inf:  # no limit, of which JSON has no number
+            llm = msgspec.structs.replace(llm, max_cost=None)
         self.config = msgspec.structs.replace(scenario, simulation=simulation, llm=llm)
         queue = {"max_queue_size": max_queue_size, "on_full": on_full}
         settings = event_settings(
@@ -277,7 +284,13 @@ class SimulationOrchestrator:
             if not simulation.reason:
                 await self._write_checkpoint(simulation)
             await asyncio.sleep(0)  # here a Ctrl-C or a cancellation comes in
-            if simulation.reason:
+            if simulation.reason and (fault := self._uselessness()):
+                component = ComponentRef("the models", lambda: simulation.recorder.last_failures)
+                hint = "look at one, then change the prompt, the actions or the model"
+                error = ThenceError("could not go by any answer", cause=fault, hint=hint)
+                mark_error(error, component)
+                self._fail(simulation, error, fault)
+            elif simulation.reason:
                 simulation.end(f"completed: {simulation.reason}")
                 await self.event_writer.stop()
                 self._set_result(simulation, "completed", simulation.reason)
@@ -336,7 +349,17 @@ class SimulationOrchestrator:
         self.event_writer.close()
         self._set_result(simulation, "interrupted", reason, str(error) if error else None)
 
-    def _fail(self, simulation: Simulation, error: Exception) -> None:
+    def _uselessness(self) -> str:
+        """Returns that models were asked, and no answer could be used; else ""."""
+        if not self.config.llm.endpoints:
+            return ""
+        from thence.sim.asking import uselessness
+
+        return uselessness(read_outcomes(self.output_dir).values())
+
+    def _fail(
+        self, simulation: Simulation, error: Exception, reason: str = "a component failed"
+    ) -> None:
         self.failure = error
         component = take_mark(error) or ComponentRef("the run")
         line = _error_line(error, component.name)
@@ -346,10 +369,12 @@ class SimulationOrchestrator:
             "message": message_of(error),
             "component": component.name,
         }
-        simulation.recorder.failure(facts, component.causes(), component.agent)
+        recorder = simulation.recorder
+        recorder.decisions_failed += component.name == f"agent {component.agent}"
+        recorder.failure(facts, component.causes(), component.agent)
         simulation.end(f"failed: {line}")
         self.event_writer.close()
-        self._set_result(simulation, "failed", "a component failed", line)
+        self._set_result(simulation, "failed", reason, line)
 
     def _set_result(
         self, simulation: Simulation, status: Status, reason: str, error: str | None = None
@@ -369,6 +394,8 @@ class SimulationOrchestrator:
             events=count_events(self.output_dir),
             dropped=self.event_writer.dropped_count,
             failed=self.event_writer.failed_count,
+            decisions=simulation.recorder.decisions,
+            decisions_failed=simulation.recorder.decisions_failed,
             output_dir=self.output_dir,
             final_state=simulation.history[-1].as_dict() if simulation.history else {},
             error=error,

@@ -83,14 +83,12 @@ class SightSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The sight of an agent, of variables that are not its own.
 
     `unaware` sees none, `external` all but the internal ones, `insider` all. Beyond `within` steps
-    the level is `beyond`; variables without a place are never beyond. Numbers are wrong by up to
-    the share `noise`.
+    the level is `beyond`; variables without a place are never beyond.
     """
 
     level: SightLevel = "external"
     within: Annotated[int, Meta(ge=0)] | None = None
     beyond: SightLevel = "unaware"
-    noise: Annotated[float, Meta(ge=0, le=10)] = 0.0
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):

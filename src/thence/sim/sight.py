@@ -1,4 +1,4 @@
-"""The sight of agents: which variables one sees, from where, and how well.
+"""The sight of agents: which variables one sees, and from where.
 
 A variable that can't be seen raises NotSeen and is no cause. Where its distance decides whether it
 can be seen, the two positions are causes.
@@ -35,19 +35,13 @@ class SightedObservation(Observation):
         self._sight = (ledger.sights or {}).get(agent_id) or SightSettings()
 
     def value(self, index: int) -> Any:
-        """Returns the value of a variable, with noise; raises NotSeen for one that is not seen."""
+        """Returns the value of a variable; raises NotSeen for one that is not seen."""
         variable = self.ledger.table[index]
         if not self.sees(variable.scope, variable.declaration.name):
             cause = f"it is out of the sight of agent {self.agent_id}"
             hint = "ask observation.sees(scope, name) before, or widen sight in the scenario"
             raise NotSeen("could not see", place=variable.subject, cause=cause, hint=hint)
-        value = super().value(index)
-        noise = 0.0 if variable.scope == self._scope else self._sight.noise
-        if not noise or type(value) not in (int, float):
-            return value
-        error = self.random(f"sight of {variable.subject}").uniform(-noise, noise)
-        seen = value * (1 + error)
-        return variable.declaration.nearest(round(seen) if type(value) is int else seen)
+        return super().value(index)
 
     def sees(self, scope: str, name: str) -> bool:
         """Reports whether a variable can be seen; ThenceError if there is none."""

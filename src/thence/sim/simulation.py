@@ -251,6 +251,8 @@ class Simulation:
             turn_has_causes=self.recorder.turn_has_causes,
             components=states,
             roster=roster,
+            decisions=self.recorder.decisions,
+            decisions_failed=self.recorder.decisions_failed,
         )
 
     async def restore(self, checkpoint: Checkpoint) -> None:
@@ -373,12 +375,16 @@ class Simulation:
         indices = [i for i in range(len(table)) if table[i].scope not in (GLOBAL, MAP)]
         self.recorder.add_causes(self._ledger.provenance, indices, causes)
 
+    def _ends_by(self, state: RecordedState) -> Ids:
+        """Returns the causes of a failure of the engine while it reads a state."""
+        return (*self.recorder.last_calls(state), *state.causes)
+
     async def _check_termination(self) -> None:
         """Checks the engine, then the scenario; their reads are causes of the next turn."""
         settings = self.config.simulation
         state = RecordedState(self._ledger, self.recorder.turn)
         engine = self.components.engine
-        component = ComponentRef("the engine, checking termination", lambda: state.causes)
+        component = ComponentRef("the engine, checking termination", lambda: self._ends_by(state))
         reason: Any = await self._caller.ask_one(component, lambda: engine.check_termination(state))
         if reason is not None and not isinstance(reason, str):
             hint = "return the reason as text, or None to go on"

@@ -73,8 +73,11 @@ async def ask(
         view._called(call)
         answer = call.outcome.text()
         try:
-            return take(answer)
-        except (ValueError, msgspec.MsgspecError) as error:
+            result = take(answer)
+        except Exception as error:
+            models.judge(call, str(error) or type(error).__name__)
+            if not isinstance(error, ValueError | msgspec.MsgspecError):
+                raise
             if len(request.messages) > len(messages):
                 cause, hint = f"the second one too: {error}", "ask another model, or otherwise"
                 operation = "could not use the model's answers"
@@ -82,6 +85,9 @@ async def ask(
             reason = f"That can't be used: {error}. Answer again, as you were told to."
             repair = (_message("assistant", answer), _message("user", reason))
             request = ModelRequest((*messages, *repair), schema)
+        else:
+            models.judge(call)
+            return result
 
 
 def read_values(view: RecordedView, patterns: Sequence[str], own: str) -> str:

@@ -9,7 +9,7 @@ its rejection names it.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -37,6 +37,9 @@ from thence.sim.roster import Roster, RosterChange
 from thence.sim.scenario_sections import RunSettings
 from thence.sim.sight import SightedObservation
 from thence.sim.state import State
+
+if TYPE_CHECKING:
+    from thence.sim.asking import ModelCall
 
 # an error's text in an event, which names the component's problem and is no transcript
 _ERROR_CHARACTERS_MAX = 1_000
@@ -119,6 +122,7 @@ class Turn:
         self._accepted: dict[str, list[Accepted]] = {}
         self._all_accepted: list[Accepted] = []
         self._calls: dict[str, Ids] = {}
+        self._attempt_number = 0
         roster = context.roster
         # the events by which agents do nothing, and those that their decisions name, by agent
         self._inaction, self._notices = roster.begin_turn(self.number, recorder.roster_change)
@@ -143,6 +147,8 @@ class Turn:
 
     async def _attempt(self, agents: Sequence[BaseAgent], attempt: int) -> set[str]:
         """Gets the agents' decisions and their verdicts; returns the names of refused agents."""
+        self._attempt_number = attempt
+        self._recorder.decisions += len(agents)
         answers = await self._ask(agents, attempt)
         if self._accepts_all:
             self._accept_all(agents, answers)
@@ -154,10 +160,7 @@ class Turn:
             if isinstance(actions, CallFailure):
                 self._fail(name, actions, attempt)
             else:
-                if (observation := self._observed[name]).calls:  # which its decision names
-                    memory = self._context.memory.get(name, ())
-                    ids = self._recorder.model_calls(observation, attempt, memory)
-                    self._calls[name] = (*self._calls.get(name, ()), *ids)
+                self._record_calls(name, attempt)  # which its decision names
                 proposals += self._decide(name, actions, attempt)
         rejections: dict[str, list[Rejection]] = {}
         remembered: dict[str, list[str]] = {}
@@ -226,6 +229,8 @@ class Turn:
                 scope, _, variable = subject.rpartition("/")
                 index = self._ledger.table.index(scope, variable)
                 RecordedView.value(self._observed[name], index)  # however far it can see
+            steps = [call["step"] for call in facts.get("calls", ()) if "step" in call]
+            self._calls[name] = (*self._calls.get(name, ()), *self._recorder.recorded_calls(steps))
             error = ThenceError("could not get a decision", place="again", cause=facts["error"])
             mark_error(error, self._component_of_agent(name))
             failures[name] = CallFailure(facts["kind"], error)
@@ -274,14 +279,15 @@ class Turn:
         observation, context, recorder = self._observed[name], self._context, self._recorder
         if failure.kind == "timed_out":  # the abandoned call goes on to read, maybe
             observation = self._observed[name] = observation.copy()
+        calls = observation.calls
+        self._record_calls(name, attempt)
         facts = context.known_failures.get(recorder.failure_step(name, attempt)) or {
             "kind": failure.kind,
             "error": described(failure.error)[:_ERROR_CHARACTERS_MAX],
             "policy": context.settings.on_agent_error,
             "reads": [self._ledger.table[index].subject for index in observation.reads],
-            **({"calls": [call.sums for call in observation.calls]} if observation.calls else {}),
+            **({"calls": [_call_facts(call) for call in calls]} if calls else {}),
         }
-        observation.calls = ()
         failed_id = recorder.agent_failure(name, attempt, facts, self._decision_causes(name))
         if recorder.writes_decisions:
             self._inaction.setdefault(name, []).append(failed_id)
@@ -291,7 +297,21 @@ class Turn:
             context.roster.ask(RosterChange("paused", name, causes=causes), self.number)
 
     def _component_of_agent(self, name: str) -> ComponentRef:
-        return ComponentRef(f"agent {name}", partial(self._decision_causes, name), name)
+        return ComponentRef(f"agent {name}", partial(self._failure_causes, name), name)
+
+    def _failure_causes(self, name: str) -> Ids:
+        """Returns the causes of an agent's failure that ends the run, with its calls of models."""
+        memory = self._context.memory.get(name, ())
+        observation, attempt = self._observed[name], self._attempt_number
+        ids = self._recorder.last_calls(observation, attempt, memory)
+        return (*ids, *self._decision_causes(name))
+
+    def _record_calls(self, name: str, attempt: int) -> None:
+        """Records the calls of models of an agent's attempt, which what came of them names."""
+        if (observation := self._observed[name]).calls:
+            memory = self._context.memory.get(name, ())
+            ids = self._recorder.model_calls(observation, attempt, memory)
+            self._calls[name] = (*self._calls.get(name, ()), *ids)
 
     def _remember(self, name: str, decisions: Iterable[str] | None) -> None:
         """Keeps what a remembering agent's next decision names: its decisions, or why none."""
@@ -340,7 +360,12 @@ class Turn:
         def component_at(place: int) -> ComponentRef:
             proposal, state = proposals[place], states[place]
             agent = proposal.action.agent_id
-            return ComponentRef("the validator", lambda: (*proposal.decided, *state.causes), agent)
+
+            def causes() -> Ids:
+                ids = self._recorder.last_calls(state, 0, proposal.decided)
+                return (*proposal.decided, *ids, *state.causes)
+
+            return ComponentRef("the validator", causes, agent)
 
         calls = [
             (judge, (proposal.action, state))
@@ -403,7 +428,8 @@ class Turn:
         before = self._ledger.state(self.number)
         self._record_inaction()  # others' actions may read variables of an inactive agent
         component = ComponentRef(
-            "the engine, applying actions", lambda: (*writes.all_ids(), *state.causes)
+            "the engine, applying actions",
+            lambda: (*writes.all_ids(), *self._recorder.last_calls(state), *state.causes),
         )
         call = partial(engine.apply_actions, state, actions, writes)
         result = await self._context.caller.ask_one(component, call)
@@ -431,7 +457,7 @@ class Turn:
         roster = self._context.roster
         view = View(self._ledger, self._recorder, call, roster=roster)
         before = self._ledger.state(self.number)
-        component = ComponentRef("the engine, applying its rules", call.causes)
+        component = ComponentRef("the engine, applying its rules", partial(view.last_causes, call))
         caller = self._context.caller
         result = await caller.ask_one(component, partial(engine.apply_engine_rules, view))
         view.close()
@@ -442,6 +468,11 @@ class Turn:
 def _takes_all(validator: BaseValidator) -> bool:
     judge = validator.validate_action
     return getattr(judge, "__func__", None) is BaseValidator.validate_action
+
+
+def _call_facts(call: "ModelCall") -> dict[str, Any]:
+    """Returns the facts of a call in the failure of its agent, with the step of its event."""
+    return {**({"step": call.step} if call.step else {}), **call.sums}
 
 
 def _of_agent(action: Action, name: str) -> Action:

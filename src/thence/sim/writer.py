@@ -45,6 +45,7 @@ from thence.replica import (
     OnFull,
     guarded,
     open_host_log,
+    stays_here,
     watch_forks,
 )
 from thence.sim.events import Event, SystemEvent, VerbosityLevel, level_of
@@ -84,6 +85,8 @@ class EventWriter:
     Thread-safe; several writers, in one process or many, may use one directory. A wrong argument
     raises a ValueError, and so do settings that can't be used (BadSettings).
     """
+
+    __reduce__ = stays_here
 
     def __init__(
         self,

@@ -17,7 +17,6 @@ from thence.core.wire.authorship import SIGNATURE_HEADER, Signer, TeamKeys, sign
 from thence.core.wire.messages import (
     DIGEST_BYTES,
     PROTOCOL,
-    PROTOCOLS,
     REQUEST_DIGEST_HEADER,
     Credentials,
     Cursors,
@@ -108,12 +107,13 @@ class SyncClient:
         self._login = login
         self._store = store or CredentialStore()
         self._connection = Connection(target.server, ca_file=login.ca_file, request_s=request_s)
-        self._protocol = 0
+        self._is_checked = False
 
     def check(self) -> None:
-        """Asks the server for its protocol, once; raises SyncRefused for one that is too new."""
-        if not self._protocol:
-            self._protocol = _check_protocol(self._connection)
+        """Asks the server for its protocol, once; raises SyncRefused for another one."""
+        if not self._is_checked:
+            _check_protocol(self._connection)
+            self._is_checked = True
 
     def page(self, after: str, seen: str = "", key: str = "") -> TakenPage:
         """Returns the lines behind a cursor, "" for the beginning; an unknown log is empty.
@@ -179,11 +179,7 @@ class SyncClient:
         return [digest for digest, text in zip(digests, texts, strict=True) if text in signed]
 
     def lacking_pieces(self, digests: Sequence[str]) -> Sequence[str]:
-        """Returns those of some digests, in hex, of which the server has no value and no piece.
-
-        This and the next two raise SyncRefused for a server that knows no large values.
-        """
-        self._check_large_values()
+        """Returns those of some digests, in hex, of which the server has no value and no piece."""
         names = tuple(digests)
         return self._about("pieces/missing", names, DigestsRequest(names)).digests
 
@@ -192,28 +188,16 @@ class SyncClient:
 
         Raises BatchRefused where one of them is not what it says.
         """
-        self._check_large_values()
         answer = self._ask("POST", _PIECES, body=joined_pieces(lines))
         return self._decoded(answer, KeptPieces).count
 
     def pieces(self, places: Sequence[tuple[str, int]]) -> Sequence[bytes]:
         """Returns lines of pieces, by the digest of a value and the offset at which each ends."""
-        self._check_large_values()
         body = msgspec.json.encode(ValuesRequest(tuple(places)))
         answer = self._ask("POST", "events/values/", body=body)
         if _is_log_unknown(answer):
             return ()
         return [bytes(raw) for raw in self._decoded(answer, Pieces).pieces]
-
-    def _check_large_values(self) -> None:
-        self.check()
-        if self._protocol < PROTOCOL:
-            raise SyncRefused(
-                "could not sync a log with large values with",
-                place=self._target.server,
-                cause=f"it speaks version {self._protocol} of the protocol, which has none",
-                hint="the server must be updated first; nothing is lost",
-            )
 
     def _about(self, question: str, digests: tuple[str, ...], unknown: _T) -> _T:
         """Asks about digests, in hex; returns `unknown` for a log that the server lacks."""
@@ -256,12 +240,7 @@ class SyncClient:
         """Returns an answer of 200, or of 404 for a log that the server lacks."""
         self.check()
         named = {name: text for name, text in (query or {}).items() if text}
-        query = {
-            "log": self._target.log,
-            "kind": self._target.kind,
-            "protocol": str(PROTOCOL),
-            **named,
-        }
+        query = {"log": self._target.log, "kind": self._target.kind, **named}
         headers = {"X-Team-Slug": self._target.team, **(headers or {})}
         if method == "POST":
             headers["Content-Type"] = "application/json"
@@ -522,23 +501,20 @@ def _post(connection: Connection, path: str, value: msgspec.Struct) -> HttpAnswe
     return connection.ask("POST", f"/api/v1/{path}", headers=headers, body=body)
 
 
-def _check_protocol(connection: Connection) -> int:
-    """Returns the latest version that both sides speak; raises SyncRefused without one."""
+def _check_protocol(connection: Connection) -> None:
+    """Raises SyncRefused for a server that does not speak this protocol."""
     answer = connection.ask("GET", "/api/v1/sync/health/")
     if answer.status != 200:
         raise _error_of(answer, "could not sync with")
     spoken = _decoded(answer, ServerHealth).protocol
-    common = set(PROTOCOLS).intersection(spoken)
-    if not common:
-        is_later = bool(spoken) and min(spoken) > PROTOCOL
+    if PROTOCOL not in spoken:
         versions = ", ".join(map(str, spoken[:8])) or "none"
         raise SyncRefused(
             "could not sync with",
             place=connection.server,
             cause=f"it speaks {versions} of the protocol's versions, and this thence {PROTOCOL}",
-            hint="update thence here" if is_later else "the server must be updated first",
+            hint="update thence here, or on the server",
         )
-    return max(common)
 
 
 def _tokens(answer: HttpAnswer, *secrets: str) -> Tokens:

@@ -1,6 +1,7 @@
 """The outbox of a log: which of its lines the server is known to hold, which wait or are parked.
 
-The database `.thence/sync/outbox.db` can be deleted at any time; a damaged one is made anew. Only
+The database `.thence/sync/outbox.db` can be deleted at any time; one that is damaged, or of another
+schema, is made anew: then all lines wait, and the server calls those that it holds duplicates. Only
 lines that are on the device are in it: no line is sent that a power cut can take back.
 """
 
@@ -21,7 +22,7 @@ from thence.core.wire.authorship import REDACTED, Redaction, redaction_in
 from thence.core.wire.messages import Cursors
 from thence.errors import InvalidEvent, ReadFailed
 from thence.index.lines import LineReader
-from thence.index.rows import statements
+from thence.index.rows import schema_digest, statements
 from thence.index.segments import (
     Intake,
     PresentSegment,
@@ -38,8 +39,7 @@ from thence.log.storage.identity import known_node_ids
 from thence.log.storage.segment import current_path, own_folder
 
 SYNC_FOLDER = "sync"
-_NAME, _FORMER_NAME = "outbox.db", "held.db"
-_VERSION, _FORMER_VERSION = 1, 5
+_NAME, _ROOM, _SCHEMA = "outbox.db", "thence.sync", "outbox.sql"
 _BUSY_S = 10.0
 _TRIES_MAX = 5
 _READ_LINES = 1_000
@@ -134,7 +134,7 @@ class Outbox:
         with reading(folder):
             self._own = known_node_ids(disk, folder)
             disk.make_folder(own_folder(folder) / SYNC_FOLDER)
-        self._db = _opened(own_folder(folder) / SYNC_FOLDER / _NAME)
+            self._db = _opened(disk, own_folder(folder) / SYNC_FOLDER / _NAME)
         finalize(self, self._db.close).atexit = False  # of who forgets `close`
         if self.note("target") != target:
             with _writing(self._db):
@@ -428,82 +428,48 @@ _READ_ANEW = (
     "UPDATE lines SET segment = NULL, offset = NULL, length = NULL",
     "DELETE FROM segments",
 )
-# what an older version kept, and nobody can find again
-_FORMER = (
-    """
-    INSERT INTO lines (node, seq, digest, state, reason, is_secret)
-    SELECT lines.node, seq, digest, 'parked', reason, is_secret
-    FROM held.parked JOIN held.lines USING (node, block, digest) WHERE direction = 'push'
-    """,
-    """
-    INSERT INTO lines (node, seq, digest, state, is_secret)
-    SELECT node, seq, digest, 'waiting', TRUE FROM held.confirmed JOIN held.lines USING (digest)
-    """,
-    """
-    INSERT INTO pulled SELECT digest, event_id, reason, line
-    FROM held.parked WHERE direction = 'pull'
-    """,
-    "INSERT INTO state SELECT key, value FROM held.state WHERE key = 'target'",
-)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """Opens the database, made where it is missing, anew where it is damaged or of another version.
+def _opened(disk: Disk, path: Path) -> sqlite3.Connection:
+    """Opens the database, made where it is missing, anew where it is damaged or of another schema.
 
     Raises sqlite3.Error, OSError.
     """
     try:
-        return _open(path)
+        return _open(disk, path)
     except sqlite3.OperationalError:  # locked, or the disk is full
         raise
     except sqlite3.DatabaseError:
         path.unlink(missing_ok=True)
-        return _open(path)
+        return _open(disk, path)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(disk: Disk, path: Path) -> sqlite3.Connection:
+    disk.close(disk.open_append(path))  # SQLite would make it 0644 at most
     connection = sqlite3.connect(
         os.fspath(path), isolation_level=None, timeout=_BUSY_S, check_same_thread=False
     )
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA secure_delete = ON")  # what was taken back leaves the file
-        if _version(connection) != _VERSION:
+        schema = int(schema_digest(_ROOM, _SCHEMA)[:8], 16) >> 1  # a version has 31 bits
+        if _version(connection) != schema:
             with _writing(connection):
                 version = _version(connection)
-                if version not in (0, _VERSION):
-                    raise sqlite3.DatabaseError("it is of another version")
+                if version not in (0, schema):
+                    raise sqlite3.DatabaseError("it is of another schema")
                 if version == 0:
-                    for statement in statements("outbox.sql", "thence.sync"):
+                    for statement in statements(_SCHEMA, _ROOM):
                         connection.execute(statement)
-                    connection.execute(f"PRAGMA user_version = {_VERSION}")
-        _take_over(connection, path.with_name(_FORMER_NAME))
+                    connection.execute(f"PRAGMA user_version = {schema}")
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _take_over(connection: sqlite3.Connection, former: Path) -> None:
-    """Moves what was parked from the database of an older version, which is removed then."""
-    if not former.exists():
-        return
-    try:
-        connection.execute("ATTACH ? AS held", (os.fspath(former),))
-        if _version(connection, "held") == _FORMER_VERSION:
-            with _writing(connection):
-                for statement in _FORMER:
-                    connection.execute(statement)
-        connection.execute("DETACH held")
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:
-        pass  # it is damaged, or was taken over before a kill
-    former.unlink(missing_ok=True)
-
-
-def _version(connection: sqlite3.Connection, name: str = "main") -> int:
-    return int(connection.execute(f"PRAGMA {name}.user_version").fetchone()[0])
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 @contextmanager

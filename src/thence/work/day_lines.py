@@ -137,38 +137,38 @@ def parked_lines(records: Sequence[SkippedLine]) -> dict[bytes, SharedFilePositi
 
 def record_skipped(
     home: Path,
-    former: Sequence[SkippedLine],
+    recorded: Sequence[SkippedLine],
     result: Relayed,
     places: Mapping[bytes, SharedFilePosition],
     files: Collection[str],
 ) -> None:
-    """Records the lines that a relay skipped; former records of these `files` are replaced.
+    """Records the lines that a relay skipped; earlier records of these `files` are replaced.
 
     `places` are the positions of the relayed lines, parked ones included. At most 1,000 lines are
     recorded, the first ones: the others are read again when their file changes.
     """
-    records = [line for line in former if not line.parked and line.place.file not in files]
+    records = [line for line in recorded if not line.parked and line.place.file not in files]
     records += [SkippedLine(places[line], len(line), why.reason) for line, why in result.bad]
     reason = "its clock is further ahead than any log gets; it is tried again"
     records += [
         SkippedLine(places[event.line], len(event.line), reason, event.line.decode())
         for event in result.parked
     ]
-    _save_skipped(home, former, records[:SKIPPED_MAX])
+    _save_skipped(home, recorded, records[:SKIPPED_MAX])
 
 
 def redact_parked(home: Path, redactions: RedactedLines) -> None:
     """Removes from parked lines the bodies that were redacted. Raises OSError."""
-    former = skipped_lines(home)
-    lines = (redactions.instead_of(record.parked.encode()).decode() for record in former)
-    pairs = zip(former, lines, strict=True)
-    _save_skipped(home, former, [replace(record, parked=line) for record, line in pairs])
+    recorded = skipped_lines(home)
+    lines = (redactions.instead_of(record.parked.encode()).decode() for record in recorded)
+    pairs = zip(recorded, lines, strict=True)
+    _save_skipped(home, recorded, [replace(record, parked=line) for record, line in pairs])
 
 
 def _save_skipped(
-    home: Path, former: Sequence[SkippedLine], records: Sequence[SkippedLine]
+    home: Path, recorded: Sequence[SkippedLine], records: Sequence[SkippedLine]
 ) -> None:
-    if [*records] != [*former]:
+    if [*records] != [*recorded]:
         replace_file(home / _SKIPPED_FILE, msgspec.json.encode(records))
 
 
@@ -187,7 +187,6 @@ def skipped_findings(home: Path) -> tuple[Finding, ...]:
 
 
 FOLDER = ".kittify/events"
-ATTRIBUTES = f"{FOLDER}/.gitattributes"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # the day of events without a valid timestamp
 _NO_DAY = "1970-01-01"

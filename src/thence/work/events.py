@@ -64,14 +64,6 @@ class WPCreated(_Payload, frozen=True):
     dependencies: tuple[WpId, ...]
 
 
-class WPRenumbered(_Payload, frozen=True):
-    """A package whose number was given twice has another; `created_event_id` identifies it."""
-
-    wp_id: WpId
-    old_wp_id: WpId
-    created_event_id: Text
-
-
 class WPAssigned(_Payload, frozen=True):
     """An agent was given a package; `retry_count` is 0 at the first try."""
 
@@ -98,15 +90,6 @@ class WPLanded(_Payload, frozen=True):
     how: Literal["ancestor", "patch", "patches", "merge", "stated", "no_code"]
     commit: Oid | UnsetType = UNSET
     reason: str | UnsetType = UNSET
-
-
-class ConflictSettled(_Payload, frozen=True):
-    """Somebody chose which of `events`, written at once on a package, stands: the `winner`."""
-
-    wp_id: WpId
-    events: Annotated[tuple[Text, ...], Meta(min_length=2)]
-    winner: Text
-    reason: Text
 
 
 class FeatureCreated(_Payload, frozen=True):
@@ -205,11 +188,9 @@ class GateResultChanged(_Payload, frozen=True):
 _TYPES: Mapping[str, tuple[type[_Payload], str, str]] = {
     "WPStatusChanged": (WPStatusChanged, "WorkPackage", "wp_id"),
     "WPCreated": (WPCreated, "WorkPackage", "wp_id"),
-    "WPRenumbered": (WPRenumbered, "WorkPackage", "wp_id"),
     "WPAssigned": (WPAssigned, "WorkPackage", "wp_id"),
     "WPReviewed": (WPReviewed, "WorkPackage", "wp_id"),
     "WPLanded": (WPLanded, "WorkPackage", "wp_id"),
-    "ConflictSettled": (ConflictSettled, "WorkPackage", "wp_id"),
     "FeatureCreated": (FeatureCreated, "Feature", "feature_slug"),
     "FeatureCompleted": (FeatureCompleted, "Feature", "feature_slug"),
     "HistoryAdded": (HistoryAdded, "WorkPackage", "wp_id"),
@@ -228,7 +209,7 @@ _MOMENTS = ("created_at", "completed_at")
 # the members whose text is one line
 _ONE_LINERS = frozenset(
     (
-        *("wp_id", "old_wp_id", "work_package_id", "dependency_wp_id", "dependencies"),
+        *("wp_id", "work_package_id", "dependency_wp_id", "dependencies"),
         *("feature_slug", "feature_number", "subtask_index", "gate_id", "title", "mission"),
         *("previous_status", "old_status", "target_branch", "branch_name", "worktree_path"),
         *("agent_id", "changed_by", "author", "commit", "base", "patch", "patches"),
@@ -240,14 +221,13 @@ _PLACE = re.compile(r" - at `\$\.?([^`]*)`$|field `([^`]*)`$")
 def checked(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a payload as it is written: members in the order of the type, aliases replaced.
 
-    None stands for an absent member; forms that thence wrote once become those of today. Raises
-    InvalidEvent that names the field for a type that is none of these, and for a member that is
-    missing, unknown or wrong.
+    None stands for an absent member. Raises InvalidEvent that names the field for a type that is
+    none of these, and for a member that is missing, unknown or wrong.
     """
     kind = _kind(event_type)[0]
     if not isinstance(payload, Mapping):
         raise _unfit(event_type, "payload", f"a {type(payload).__name__} is no map", "pass a map")
-    members = _as_today(event_type, _without_aliases(event_type, payload))
+    members = _completed(event_type, _without_aliases(event_type, payload))
     _strict(members)
     try:
         msgspec.convert(members, kind)
@@ -307,18 +287,11 @@ def _without_aliases(event_type: str, payload: Mapping[str, Any]) -> dict[str, A
     return members
 
 
-def _as_today(event_type: str, members: dict[str, Any]) -> dict[str, Any]:
-    """Puts members in the form of today.
-
-    A commit may hold an older one until the journal can be written again.
-    """
-    duration, gates = members.get("total_duration"), members.get("gate_results")
+def _completed(event_type: str, members: dict[str, Any]) -> dict[str, Any]:
+    """Writes a duration that is a number as text, and adds missing dependencies as none."""
+    duration = members.get("total_duration")
     if isinstance(duration, int | float) and type(duration) is not bool and isfinite(duration):
         members["total_duration"] = f"{duration:.6f}".rstrip("0").rstrip(".")
-    if isinstance(gates, Mapping):
-        members["gate_results"] = [
-            {"gate_type": gate_type, "status": status} for gate_type, status in gates.items()
-        ]
     if event_type == "WPCreated":
         members.setdefault("dependencies", [])
     return members

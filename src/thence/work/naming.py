@@ -24,8 +24,8 @@ _SLUG = re.compile(SLUG_PATTERN)
 _NUMBERED = re.compile(r"([0-9]{3})-.")
 _NAME = re.compile(rf"(?:[0-9]{{3}}-)?(.+?)(?:-{_ULID})?")
 _WP = re.compile(r"WP[0-9]{2,4}")
-# the name of a package whose number was given twice; older versions wrote ~ for the last -
-_DERIVED = re.compile(r"(WP[0-9]{2,4})[-~]([0-9a-z]{4,26})", re.IGNORECASE)
+# the name of a package whose number was given twice
+_DERIVED = re.compile(r"(WP[0-9]{2,4})-([0-9a-z]{4,26})", re.IGNORECASE)
 _GIVEN_WP = re.compile(r"(?:wp)?[ _-]?0*([0-9]{1,4})", re.IGNORECASE)
 _BRANCH = re.compile(rf"([0-9]{{3}}-.+|.+-{_ULID})-(WP[0-9]{{2,4}}(?:-[0-9a-z]{{4,26}})?)")
 _WORD = re.compile(r"[a-z0-9]+")
@@ -114,10 +114,7 @@ def resolve(name: str, names: Iterable[str]) -> str:
 
 
 def wp_id_of(name: str) -> str:
-    """Returns the package id for WP01, wp1, 01 or 1, and for WP10-ab12 or WP10~ab12.
-
-    Raises Refused for anything else.
-    """
+    """Returns the package id for WP01, wp1, 01, 1 or WP10-ab12; raises Refused for others."""
     if is_wp_id(name):
         return name
     if derived := _DERIVED.fullmatch(name.strip()):

@@ -60,9 +60,10 @@ def planned(
 
 
 def show_lanes(repo: Path) -> None:
-    """Configure that lanes and ticks are written into planning files."""
-    config = (repo / ".kittify/config.yaml").read_bytes()
-    commit(repo, {".kittify/config.yaml": config + b"mirror: on\n"}, "Show lanes")
+    """Commit the lane planned to the files of packages, as other tools do."""
+    for path in (repo / "kitty-specs").glob("*/tasks/WP*.md"):
+        text = path.read_text().replace("---\n", "---\nlane: planned\n", 1)
+        commit(repo, {str(path.relative_to(repo)): text}, "Show the lane")
 
 
 def left(folder: Path) -> tuple[str, ...]:

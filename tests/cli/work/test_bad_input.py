@@ -99,16 +99,16 @@ def test_tasks_md_that_is_missing_or_a_folder_is_told(feature):
 def test_tasks_md_with_a_mark_and_crlf_is_read(tmp_path):
     data = b"\xef\xbb\xbf" + TASKS.encode().replace(b"\n", b"\r\n")
     repo = planned(tmp_path / "r", data)
-    show_lanes(repo)
     assert done(repo, "finalize-tasks", "--json").json["packages"] == ["WP01", "WP02"]
+    show_lanes(repo)
     done(repo, "mark-status", "T001")
     assert (repo / FOLDER / "tasks.md").read_bytes() == data.replace(b"[ ]", b"[x]")
 
 
 def test_broken_yaml_is_told_with_line_and_column_and_the_move_goes_on(tmp_path):
     repo = planned(tmp_path / "r")
-    show_lanes(repo)
     done(repo, "finalize-tasks")
+    show_lanes(repo)
     path = f"{FOLDER}/tasks/WP01-first.md"
     broken = content(repo, path).replace(b"lane: planned", b"lane: [planned")
     commit(repo, {path: broken})

@@ -164,12 +164,6 @@ def test_command_that_finds_its_number_given_twice_asks_once_which_is_meant(clon
     assert packages(late)[name][1] == "for_review"
 
 
-def test_renumber_says_what_to_type(clones):
-    ended = work(clones[0], "renumber", "WP03~ab12", "--to", "7")
-    assert ended.code == 2
-    assert "thence work implement WP10-ab12" in ended.err
-
-
 def test_worktree_under_which_something_is_at_work_is_renamed_later(clones):
     ada, bob = clones
     for folder in clones:
@@ -284,18 +278,6 @@ def test_a_feature_made_twice_is_one_and_told_with_both(tmp_path):
     assert conflict["people"] == ["ada", "bob"] or conflict["people"] == ["bob", "ada"]
     assert "ada's SpecCreated (Sync, main)" in conflict["sentence"]
     assert "bob's SpecCreated (Sync, release)" in conflict["sentence"]
-
-
-def test_settle_by_an_event_says_that_both_are_one_package(clones):
-    ada, bob = clones
-    shared(ada, bob)
-    (conflict,) = work(ada, "conflicts", "--all", "--json").json["conflicts"]
-    why = ("--reason", "the same", *FEATURE)
-    assert work(ada, "settle", "WP03", "--winner", "bob", *why).code == 2
-    done(ada, "settle", "WP03", "--winner", conflict["events"][1], *why)
-    shared(ada, bob)
-    assert packages(ada).keys() == {"WP01", "WP02", "WP03"}
-    assert work(bob, "conflicts").code == 0
 
 
 def test_a_claim_that_was_cut_off_under_the_number_of_another_breaks_nothing(clones):

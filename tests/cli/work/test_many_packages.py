@@ -1,17 +1,9 @@
 """`work status` of many features: what is in work, a line for each other, and counts on top."""
 
-import os
-import pty
 import re
-import select
-import signal
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, environment
-from tests.cli.warm import warm
 from tests.cli.work.projects import done, project
 from tests.work.repositories import commit, git
 
@@ -95,43 +87,3 @@ def test_counts_stand_on_top_and_in_the_json(many: Path) -> None:
     git(many, "revert", "--no-edit", "-m", "1", "HEAD")
     summary = done(many, "status", "--json").json["summary"]
     assert (summary["done"], summary["landed"]) == (1, 0)
-
-
-@pytest.mark.parametrize("more", [(), ("--json",)])
-def test_watching_without_a_terminal_is_refused(many: Path, more: tuple[str, ...]) -> None:
-    ended = warm("work", "status", "--watch", *more, cwd=many)
-    assert (ended.code, "--watch" in ended.err) == (2, True)
-
-
-def test_watching_draws_the_board_again_until_ctrl_c_ends_it_without_a_word(many: Path) -> None:
-    ours, theirs = pty.openpty()
-    watching = subprocess.Popen(
-        [THENCE, "work", "status", "--watch"],
-        cwd=many,
-        env=environment(),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        os.close(theirs)
-        drawn = until(ours, lambda text: "blocked" in text)
-        done(many, "move-task", "WP01", "--feature", "1", "--to", "doing")
-        drawn += until(ours, lambda text: "doing 1" in text)
-        assert drawn.startswith("\x1b[H\x1b[J")
-        watching.send_signal(signal.SIGINT)
-        _, err = watching.communicate(timeout=WAIT_S)
-        assert (watching.returncode, err) == (130, b"")
-    finally:
-        watching.kill()
-        watching.wait()
-        os.close(ours)
-
-
-def until(terminal: int, is_enough: Callable[[str], bool]) -> str:
-    """Read what is drawn on a terminal until it is enough."""
-    drawn = b""
-    while not is_enough(text := drawn.decode(errors="replace")):  # a letter may come in two parts
-        assert select.select([terminal], [], [], WAIT_S)[0], text
-        drawn += os.read(terminal, 1 << 16)
-    return text

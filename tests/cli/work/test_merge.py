@@ -56,13 +56,6 @@ def test_conflict_changes_nothing_and_is_resolved_in_the_worktree_of_its_package
     assert (project / "shared.txt").read_text() == "as both have it\n"
 
 
-@pytest.mark.parametrize("option", ["--resume", "--abort"])
-def test_option_of_the_version_before_says_what_to_do_instead(project, option):
-    ended, told = work(project, "merge", option)
-    assert (ended.code, told["error"]["code"]) == (2, "usage")
-    assert "merge the target into the package's branch in its worktree" in told["error"]["message"]
-
-
 def test_work_of_the_users_in_the_way_is_told_and_left(project):
     (project / "shared.txt").write_text("half done\n")
     ended, told = work(project, "merge", "WP01")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
+from tests.cli.work.test_claimed_twice import clones
 from tests.cli.work.test_landed import BRANCH, handed_in, remote, without_branch
-from tests.cli.work.test_settle import clones
 from tests.cli.work.three_packages import SLUG, begun, done, reviewed
 from tests.work.repositories import commit, git, make_repository
 
@@ -205,9 +205,11 @@ def test_each_step_of_a_conflict_works_as_printed(clones, tmp_path):
         assert ended.code == 3
         assert typed_each(folder, tmp_path / "conflicts" / folder.name, ended.out)
         typed_each(folder, tmp_path / "status" / folder.name, status(folder))
-        (line,) = re.findall("lost to .*: (thence work settle WP01.*)", status(folder)) or [""]
-        if line:
-            typed(folder, line)
+        err = warm("work", "status", cwd=folder).err
+        told = re.findall("lost to .*: (thence work implement WP01 --take-over)", err)
+        assert len(told) == (folder.name == "ada"), "bob's claim stands"
+        for step in told:
+            typed(folder, step, folder.name)
 
 
 def test_subtask_that_one_feature_has_needs_no_feature(project):

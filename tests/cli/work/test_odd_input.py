@@ -55,7 +55,7 @@ CASES = [
     (("share", "branch", "--anyway"), 2, "usage", "thence work import"),
     (("status", "--actor", ""), 2, "usage", "'--actor': it names nothing"),
     (("next", "--actor", "ada\nbob"), 2, "usage", "--actor is 'ada\\nbob'"),
-    (("errors", "--limit", "0"), 2, "usage", "'--limit': 0"),
+    (("errors", "--last", "0"), 2, "usage", "'--last': 0"),
     (("status", "extra"), 2, "usage", "(extra)"),
     (("implement", "WP01", "WP02"), 2, "usage", "(WP02)"),
     (("merge", "WP01"), 1, "refused", "001-sync/WP01"),

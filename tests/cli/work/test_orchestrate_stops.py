@@ -1,11 +1,14 @@
-"""An orchestrator can be stopped, resumed, aborted and doubled, and refuses what it can't read."""
+"""An orchestrator can be stopped, resumed and doubled, and refuses what it can't read."""
 
 import json
 import os
+import shlex
 import signal
 
 import pytest
+from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, SLUG, WAIT_S, begun, is_alive, orchestrate, until
+from tests.work.boards import done
 from tests.work.repositories import git
 
 
@@ -31,34 +34,17 @@ def test_interrupted_orchestrator_ends_its_agents_and_is_resumed(make, tmp_path)
     assert [e["payload"]["retry_count"] for e in project.events("WPAssigned")] == [0] * 4
 
 
-def test_abort_ends_others_and_gives_claims_back(make):
+@pytest.mark.promise("L17")
+def test_package_behind_a_rejected_one_stays_with_the_command_that_begins_it(make):
     project = make({"WP01": [], "WP02": ["WP01"]})
-    project.tell(WP01=[[["write", "some", "work\n"], ["commit", "Half"], ["hang"]], DO])
-    process = begun(project)
-    until(lambda: project.events("WorkspaceCreated"))
-    worktree = project.folder / ".worktrees" / f"{SLUG}-WP01"
-    until((worktree / "some").exists)
-    until(lambda: "Half" in git(worktree, "log", "--format=%s"))
-    ended = orchestrate(project, "--abort", "--json")
-    assert ended.code == 0, ended.err
-    told = json.loads(ended.out)
-    assert (told["ended"], told["freed"]) == ([process.pid], ["WP01"])
-    process.communicate(timeout=WAIT_S)
-    assert process.returncode == 130
-    assert project.lanes() == {"WP01": "planned", "WP02": "planned"}
-    assert "Half" in git(worktree, "log", "--format=%s")
-    assert orchestrate(project).code == 0
-    assert (project.folder / "some").read_text() == "work\n"
-
-
-def test_skipped_package_is_rejected_and_nobody_waits_for_it(make):
-    project = make({"WP01": [], "WP02": ["WP01"]})
-    ended = orchestrate(project, "--skip", "WP01")
-    assert ended.code == 0, ended.err
-    assert project.lanes() == {"WP01": "rejected", "WP02": "done"}
-    (resolved,) = project.events("DependencyResolved")
-    assert resolved["payload"]["resolution_type"] == "skipped"
-    assert not (project.folder / "WP01.txt").exists()
+    done(project.folder, "move-task", "WP01", "--to", "rejected", "--feature", SLUG)
+    ended = orchestrate(project, "--json")
+    assert ended.code == 1
+    (stays,) = json.loads(ended.out.splitlines()[-1])["stranded"]
+    assert stays["reason"] == "it waits for WP01 (rejected)"
+    program, *step = shlex.split(stays["next"])
+    assert warm(*step, cwd=project.folder).code == 0, (program, step)
+    assert project.lanes() == {"WP01": "rejected", "WP02": "doing"}
 
 
 def test_plan_is_shown_and_nothing_is_done(make):
@@ -109,17 +95,7 @@ def test_configuration_that_can_not_be_used_is_told_with_its_place(make, config,
     assert project.lanes() == {"WP01": "planned"}
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        ("--dry-run", "--abort"),
-        ("--resume",),
-        ("--skip", "WP01", "--abort"),
-        ("--skip", ""),
-        ("--skip", "WP77"),
-        ("--feature", "nothing"),
-    ],
-)
+@pytest.mark.parametrize("given", [("--feature", ""), ("--feature", "nothing"), ("WP01",)])
 def test_what_can_not_be_meant_is_told_and_nothing_is_done(make, given):
     project = make({"WP01": []})
     ended = orchestrate(project, *given)
@@ -127,9 +103,3 @@ def test_what_can_not_be_meant_is_told_and_nothing_is_done(make, given):
     assert ended.out == ""
     assert "next:" in ended.err or "Try" in ended.err or "Usage" in ended.err, ended.err
     assert project.lanes() == {"WP01": "planned"}
-
-
-def test_option_that_is_gone_says_what_to_type(make):
-    ended = orchestrate(make({"WP01": []}), "--resume")
-    assert ended.code == 2
-    assert "type thence work orchestrate" in " ".join(ended.err.split())

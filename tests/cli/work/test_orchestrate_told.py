@@ -153,19 +153,14 @@ def test_trouble_that_lasts_is_told_once_and_its_end_lets_all_go_on(make):
         terminal.close()
 
 
-def test_abort_with_nothing_to_end_says_so(make):
-    project = make({"WP01": []})
-    ended = orchestrate(project, "--abort")
-    assert (ended.code, ended.out) == (0, f"no orchestrator of {SLUG} was running\n")
-
-
 def test_result_names_the_events_that_were_appended_and_no_others(make):
     project = make(
         {"WP01": [], "WP02": [], "WP03": []}, agents=("coder", "critic"), review=("critic",)
     )
     project.tell(WP02=[[["run", str(THENCE), "work", "add-history", "WP02", "x"], *DO]])
+    done(project.folder, "move-task", "WP03", "--to", "rejected", "--feature", SLUG)
     before = {each["event_id"] for each in project.events()}
-    ended = orchestrate(project, "--json", "--skip", "WP03")
+    ended = orchestrate(project, "--json")
     assert ended.code == 0, ended.err
     told = json.loads(ended.out.splitlines()[-1])["events"]
     after = [each for each in project.events() if each["event_id"] not in before]

@@ -55,7 +55,6 @@ def test_agent_closes_nothing_and_begins_no_orchestration(in_review):
             "closed_by_an_agent",
         ),
         (("orchestrate",), "run_by_an_agent"),
-        (("orchestrate", "--abort"), "run_by_an_agent"),
     ):
         error = as_agent(folder, *command)
         assert error["guard"] == guard

@@ -46,7 +46,7 @@ def test_events_of_each_command_fit_the_shipped_schemas(tmp_path):
     done(repo, "accept")
     done(repo, "add", "Another", "--feature", "001-sync")
     found = checked_events(repo)
-    others = {"FeatureCompleted", "WPAssigned", "ConflictSettled", "WPRenumbered"}
+    others = {"FeatureCompleted", "WPAssigned"}
     assert {*EVENT_TYPES} - {*found} <= others
     (told,) = [each["gate_results"] for each in found["WPStatusChanged"] if "gate_results" in each]
     assert told == [{"gate_type": "CI_CHECK", "status": "passed"}]

@@ -66,7 +66,7 @@ def test_board_that_changed_between_look_and_append_is_looked_at_again(project, 
     assert error["cause"] == "somebody else was faster: WP01 went from planned to doing, with ada"
     *known, event = logged(project)
     assert known == failures
-    last = done(project, "errors", "--limit", "1")["errors"][0]
+    last = done(project, "errors", "--last", "1")["errors"][0]
     assert (last["error_id"], last["error_type"]) == (event["event_id"], "moved_meanwhile")
     assert len(moves(project)) == 1
 

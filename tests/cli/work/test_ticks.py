@@ -15,8 +15,8 @@ from thence.work.project.project import find_project
 def finalized(tmp_path_factory):
     """A project with a package that has one subtask, T001."""
     repo = planned(tmp_path_factory.mktemp("ticks") / "r")
-    show_lanes(repo)
     done(repo, "finalize-tasks")
+    show_lanes(repo)
     return repo
 
 
@@ -56,7 +56,7 @@ def test_tick_is_taken_back_in_file_journal_and_board(project):
     assert ticks(project) == (["SubtaskCompleted", "SubtaskReopened", "SubtaskCompleted"], True)
 
 
-def test_without_a_mirror_a_tick_is_an_event_alone_and_counts(tmp_path):
+def test_where_no_file_shows_a_lane_a_tick_is_an_event_alone_and_counts(tmp_path):
     repo = planned(tmp_path / "r")
     done(repo, "finalize-tasks")
     done(repo, "implement", "WP01", "--actor", "ada")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
+from tests.cli.work.projects import show_lanes
 from tests.cli.work.three_packages import SLUG, begun, done, plan, work
 from tests.work.repositories import commit, git, make_repository
 
@@ -91,7 +92,8 @@ def test_whole_feature_beside_a_submodule_in_a_moved_worktree_with_a_renamed_mai
 
 
 def test_lanes_of_accepted_packages_are_shown_where_a_later_one_is_refused(tmp_path):
-    project = plan(tmp_path / "sync", {".kittify/config.yaml": "mirror: on\n"})
+    project = plan(tmp_path / "sync")
+    show_lanes(project)
     tasks = project / "kitty-specs" / SLUG / "tasks"
     for wp_id in ("WP01", "WP03"):
         worktree = Path(begun(project, wp_id))

@@ -9,7 +9,7 @@ from thence.core.event import Members
 from thence.core.values.codec import draft, stamper
 from thence.core.values.digests import digests
 from thence.core.values.vocabulary import VOCABULARIES
-from thence.core.wire.authorship import REDACTED, SEAL, Redaction
+from thence.core.wire.authorship import REDACTED, signed_redaction
 from thence.signing import SigningKey
 
 ANN, BOB, EVE = (SigningKey(bytes([number]) * 32) for number in range(1, 4))
@@ -29,16 +29,18 @@ class Node:
         """Returns the next line, whose payload has a text."""
         return self._line("told", {"payload": {"text": text}})
 
-    def redaction(self, target: bytes, event_id: str = "", *, is_caused: bool = True) -> bytes:
-        """Returns the next line, which takes the body of another line back, and names it."""
+    def redaction(
+        self,
+        target: bytes,
+        event_id: str = "",
+        *,
+        is_caused: bool = True,
+        key: SigningKey | None = None,
+    ) -> bytes:
+        """Returns the next line, a redaction of another one, signed by a key or else by ANN's."""
         name = event_id or id_of(target)
-        facts = Redaction(name, digests(target).line.hex(), "a password")
-        given = {"event_id": name, "line_sha256": facts.line_sha256}
-        return self._notice(REDACTED, given, **({"caused_by": (name,)} if is_caused else {}))
-
-    def seal(self) -> bytes:
-        """Returns the next line, a `log.seal` as older versions wrote them."""
-        return self._notice(SEAL, {"node_id": self.node, "from": 1, "to": len(self.lines)})
+        facts = signed_redaction(key or ANN, name, digests(target).line, "a password").facts()
+        return self._notice(REDACTED, facts, **({"caused_by": (name,)} if is_caused else {}))
 
     def _notice(self, kind: str, facts: Mapping[str, Any], **more: Any) -> bytes:
         event_type, members = VOCABULARIES[self._kind].notice(kind, facts, {})

@@ -88,7 +88,7 @@ class Client:
         return [result["status"] for result in got.json["results"]]
 
     def page(self, log: str, after: str = "", limit: int = 1000) -> Got:
-        query = {"log": log, "limit": limit, "protocol": 4, **({"after": after} if after else {})}
+        query = {"log": log, "limit": limit, **({"after": after} if after else {})}
         return self.ask("GET", f"/api/v1/events?{urlencode(query)}", Accept_Encoding="gzip")
 
     def pull(self, log: str, limit: int = 1000) -> tuple[list[bytes], str]:
@@ -162,8 +162,8 @@ def digest(line: bytes) -> bytes:
     return hashlib.sha256(b"thence line 1\n" + seq + b" " + clock + b" " + c).digest()
 
 
-def redaction(node: str, seq: int, line: bytes, key: SigningKey | None = None) -> bytes:
-    """Returns a line that takes the body of another one back, signed by a key."""
+def redaction(node: str, seq: int, line: bytes, key: SigningKey | None) -> bytes:
+    """Returns a line that takes the body of another one back, signed by a key or not at all."""
     event_id = json.loads(line)["event_id"]
     payload = {"event_id": event_id, "line_sha256": digest(line).hex(), "reason": "a password"}
     if key is not None:

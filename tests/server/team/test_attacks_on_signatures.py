@@ -97,7 +97,7 @@ def refused(server: TeamServer, user: str, log: str, notice: bytes, key: Signing
 
 def test_owner_redacts_and_the_whole_text_never_comes_back(server: TeamServer, log: str) -> None:
     ada, eve = server.client("ada"), server.client("eve")
-    notice = redaction(NODE, 2, said(1))
+    notice = redaction(NODE, 2, said(1), ADA)
     assert push(ada, log, [notice], ADA) == ["success"]
     assert is_redacted(server, log, said(1))
     assert push(ada, log, [said(1)], ADA) == ["duplicate"]
@@ -110,25 +110,31 @@ def test_owner_redacts_and_the_whole_text_never_comes_back(server: TeamServer, l
 
 
 def test_admin_redacts_what_another_wrote(server: TeamServer, log: str) -> None:
-    notice = redaction("b055b055b055", 1, said(1))
+    notice = redaction("b055b055b055", 1, said(1), BOSS)
     assert push(server.client("boss"), log, [notice], BOSS) == ["success"]
     assert is_redacted(server, log, said(1))
 
 
-def test_admin_without_the_signature_of_a_key_does_not_redact(server: TeamServer, log: str) -> None:
-    refused(server, "boss", log, redaction("b055b055b055", 1, said(1)), None)
+def test_redaction_without_a_signature_is_refused_whoever_signs_the_push(
+    server: TeamServer, log: str
+) -> None:
+    for user, key in (("boss", None), ("boss", BOSS), ("ada", ADA)):
+        refused(server, user, log, redaction("b055b055b055", 1, said(1), None), key)
+        refused(server, user, log, redaction(NODE, 2, said(1), None), key)
+    late = redaction(NODE, 2, said(6), None)
+    assert push(server.client("ada"), log, [late, said(6)], ADA) == ["rejected", "success"]
 
 
 def test_other_member_does_not_redact_whatever_node_the_notice_bears(
     server: TeamServer, log: str
 ) -> None:
-    for notice in (redaction(OTHER, 1, said(1)), redaction(NODE, 2, said(1))):
+    for notice in (redaction(OTHER, 1, said(1), EVE), redaction(NODE, 2, said(1), EVE)):
         for key in (EVE, None):
             refused(server, "eve", log, notice, key)
 
 
 def test_stranger_and_member_of_another_team_are_not_heard(server: TeamServer, log: str) -> None:
-    notice = redaction(NODE, 2, said(1))
+    notice = redaction(NODE, 2, said(1), ADA)
     header = signature(ADA, "red", log, [notice])
     assert server.client().push(log, [notice], signature=header).status == 401
     bob = server.client("bob")
@@ -140,16 +146,8 @@ def test_stranger_and_member_of_another_team_are_not_heard(server: TeamServer, l
 
 
 def test_key_that_nobody_registered_does_not_redact(server: TeamServer, log: str) -> None:
-    refused(server, "eve", log, redaction(OTHER, 1, said(1)), SigningKey(b"x" * 32))
-
-
-def test_redaction_that_a_colleague_relays_is_refused_and_counts_when_its_writer_brings_it(
-    server: TeamServer, log: str
-) -> None:
-    notice = redaction(NODE, 2, said(1))
-    refused(server, "bea", log, notice, EVE)
-    assert push(server.client("ada"), log, [notice], ADA) == ["success"]
-    assert is_redacted(server, log, said(1))
+    key = SigningKey(b"x" * 32)
+    refused(server, "eve", log, redaction(OTHER, 1, said(1), key), key)
 
 
 def test_redaction_that_its_owner_or_an_admin_signed_counts_whoever_brings_it(
@@ -180,7 +178,7 @@ def test_redaction_with_any_other_signature_is_refused(server: TeamServer, log: 
 def test_owner_of_one_of_two_lines_redacts_that_one_alone(server: TeamServer, log: str) -> None:
     eve, theirs = server.client("eve"), said(1, node=OTHER)
     assert push(eve, log, [theirs], EVE) == ["success"]
-    notices = [redaction(OTHER, 2, said(1)), redaction(OTHER, 3, theirs)]
+    notices = [redaction(OTHER, 2, said(1), EVE), redaction(OTHER, 3, theirs, EVE)]
     assert push(eve, log, notices, EVE) == ["rejected", "success"]
     assert is_redacted(server, log, theirs)
     assert not is_redacted(server, log, said(1))
@@ -189,8 +187,10 @@ def test_owner_of_one_of_two_lines_redacts_that_one_alone(server: TeamServer, lo
 
 def test_redaction_of_the_digest_of_another_event_is_refused(server: TeamServer, log: str) -> None:
     ada, line = server.client("ada"), said(2, "other")
-    mixed = redaction(NODE, 3, said(1)).replace(digest(said(1)).hex().encode(), b"0" * 64)
-    mixed = closed(mixed.replace(b"0" * 64, digest(line).hex().encode()))
+    payload = {"event_id": json.loads(said(1))["event_id"], "line_sha256": digest(line).hex()}
+    text = f"thence redaction 1\n{payload['event_id']} {payload['line_sha256']}".encode()
+    payload |= {"public_key": public(ADA), "signature": ADA.sign(text).signature.hex()}
+    mixed = written(NODE, 3, 3, payload, "log.redacted")
     assert push(ada, log, [line], ADA) == ["success"]
     assert push(ada, log, [mixed], ADA) == ["rejected"]
     assert ada.pull(log)[0] == [said(1), line]
@@ -198,11 +198,10 @@ def test_redaction_of_the_digest_of_another_event_is_refused(server: TeamServer,
 
 def test_notices_are_not_redacted(server: TeamServer, log: str) -> None:
     ada = server.client("ada")
-    notice, seal = redaction(NODE, 2, said(1)), written(NODE, 3, 3, {"from": 1}, "log.seal")
-    assert push(ada, log, [notice, seal], ADA) == ["success"] * 2
-    for seq, line in ((4, notice), (5, seal)):
-        assert push(ada, log, [redaction(NODE, seq, line)], ADA) == ["rejected"]
-    assert ada.pull(log)[0] == [redacted(said(1)), notice, seal]
+    notice = redaction(NODE, 2, said(1), ADA)
+    assert push(ada, log, [notice], ADA) == ["success"]
+    assert push(ada, log, [redaction(NODE, 3, notice, ADA)], ADA) == ["rejected"]
+    assert ada.pull(log)[0] == [redacted(said(1)), notice]
 
 
 def test_line_is_signed_by_the_key_that_owns_its_node_and_by_no_other(
@@ -243,7 +242,7 @@ def test_header_that_is_no_signature_is_refused(server: TeamServer, log: str) ->
 
 def test_push_that_another_login_repeats_changes_nothing(server: TeamServer, log: str) -> None:
     ada, eve = server.client("ada"), server.client("eve")
-    lines = [said(2, "a"), redaction(NODE, 3, said(2, "a"))]
+    lines = [said(2, "a"), redaction(NODE, 3, said(2, "a"), ADA)]
     header = signature(ADA, "red", log, lines)
     assert ada.statuses(log, lines, signature=header) == ["success"] * 2
     held = ada.pull(log)[0]
@@ -252,7 +251,7 @@ def test_push_that_another_login_repeats_changes_nothing(server: TeamServer, log
     other = f"{log}-other"
     got = eve.push(other, lines, signature=header)
     assert (got.status, got.code) == (403, "sync_refused")
-    assert push(eve, other, lines) == ["success", "rejected"], "without her signature"
+    assert push(eve, other, lines) == ["success"] * 2, "a redaction counts whoever brings it"
     assert eve.signed(other, lines[:1]) == []
     bob = server.client("bob")
     assert bob.push(log, lines, signature=header).status == 403
@@ -277,13 +276,13 @@ def test_line_without_its_body_is_not_taken_unless_it_is_redacted(
     server: TeamServer, log: str
 ) -> None:
     ada, eve = server.client("ada"), server.client("eve")
-    line, notice = said(2, "a"), redaction(NODE, 3, said(2, "a"))
+    line, notice = said(2, "a"), redaction(NODE, 3, said(2, "a"), ADA)
     for client, key in ((eve, EVE), (eve, None), (ada, ADA)):
         assert push(client, log, [redacted(line)], key) == ["rejected"]
     assert push(ada, log, [notice], ADA) == ["success"], "the line is not here yet"
     assert push(eve, log, [line]) == ["success"]
     assert ada.pull(log)[0] == [said(1), notice, redacted(line)]
-    both = [said(5, "b"), redaction(NODE, 4, said(5, "b"))]
+    both = [said(5, "b"), redaction(NODE, 4, said(5, "b"), ADA)]
     assert push(ada, log, [redacted(both[0]), both[1]], ADA) == ["success"] * 2
     assert ada.pull(log)[0][3:] == [redacted(both[0]), both[1]]
 
@@ -292,7 +291,7 @@ def test_redaction_of_a_line_to_come_counts_for_lines_of_its_writer_alone(
     server: TeamServer, log: str
 ) -> None:
     ada, eve, line = server.client("ada"), server.client("eve"), said(2, "a")
-    assert push(eve, log, [redaction(OTHER, 1, line)], EVE) == ["success"]
+    assert push(eve, log, [redaction(OTHER, 1, line, EVE)], EVE) == ["success"]
     assert push(eve, log, [redacted(line)], EVE) == ["rejected"]
     assert push(ada, log, [line], ADA) == ["success"]
     assert line in ada.pull(log)[0]
@@ -344,7 +343,7 @@ def test_former_owner_of_a_node_redacts_no_more_and_the_new_one_does(tmp_path: P
         assert push(eve, log, [twin], EVE) == ["success"]
         assert push(ada, log, [line], ADA) == ["success"]
         assert ada.signed(log, [line, twin]) == [twin]
-        notice = redaction(node, 3, line)
+        notice = redaction(node, 3, line, ADA)
         assert push(ada, log, [notice], ADA) == ["rejected"]
         moved = ("server", "team", "claim", "red", node, public(ADA), "--data", str(server.data))
         assert thence(*moved, cwd=tmp_path).code == 0
@@ -353,7 +352,7 @@ def test_former_owner_of_a_node_redacts_no_more_and_the_new_one_does(tmp_path: P
         assert push(ada, log, [early]) == ["rejected"], "signed as she owned it"
         former = signature(EVE, "red", log, [twin])
         assert eve.statuses(log, [twin], signature=former) == ["duplicate"]
-        assert push(eve, log, [redaction(node, 4, line)], EVE) == ["rejected"]
+        assert push(eve, log, [redaction(node, 4, line, EVE)], EVE) == ["rejected"]
         assert push(ada, log, [line, notice], ADA) == ["duplicate", "success"]
         assert ada.signed(log, [line, twin]) == [line]
         assert ada.pull(log)[0] == [twin, redacted(line), notice]
@@ -366,13 +365,15 @@ def test_former_admin_redacts_no_more(tmp_path: Path) -> None:
         claim(ada, ADA, NODE)
         claim(boss, BOSS)
         assert push(ada, "log", [said(1)], ADA) == ["success"]
-        early = redaction("b055b055b055", 1, said(2))
+        early = redaction("b055b055b055", 1, said(2), BOSS)
         assert push(boss, "log", [early], BOSS) == ["success"], "the line is not here yet"
         with server.accounts() as accounts:
             accounts.remove_user("boss")
             accounts.add_user("boss", "red", "writer", lambda: "correct horse")
         boss = server.client("boss")
         claim(boss, BOSS)
-        assert push(boss, "log", [redaction("b055b055b055", 2, said(1))], BOSS) == ["rejected"]
+        assert push(boss, "log", [redaction("b055b055b055", 2, said(1), BOSS)], BOSS) == [
+            "rejected"
+        ]
         assert push(ada, "log", [said(2)], ADA) == ["success"]
         assert ada.pull("log")[0] == [said(1), early, said(2)]

@@ -102,14 +102,6 @@ def test_member_of_another_team_and_an_older_client_get_nothing(
     assert bob.post(f"{PIECES}missing/{query}", names).json == names
     bob.team = "red"
     assert bob.post(VALUES + query, asked(lines)).status == 403
-    for protocol, status in (("", 403), ("&protocol=3", 403), ("&protocol=4", 200)):
-        got = ada.ask("GET", f"/api/v1/events{query}{protocol}")
-        assert got.status == status
-        by_name = {"digests": [digests(lines[0]).line.hex()]}
-        assert ada.post(f"/api/v1/events/lines/{query}{protocol}", by_name).status == status
-        if status == 403:
-            assert got.code == "sync_refused"
-            assert "update thence" in got.json["problem"]["hint"]
     page = ada.ask("GET", f"/logs/{log}/events")
     assert page.json["events"][0]["payload"]["text"] == COMMON
 
@@ -191,7 +183,7 @@ def test_value_that_was_taken_back_is_in_no_file_and_on_no_page(
     red: TeamServer, writer: Writer
 ) -> None:
     ada, log, secret = red.client("ada"), "erased-values", "mackerel"
-    query = f"?log={log}&kind=plain&protocol=4"
+    query = f"?log={log}&kind=plain"
     lines = writer.said(*(f"{number} {secret} " * 400 for number in range(8)), "kept " * 400)
     assert ada.ask("POST", PIECES + query, told(writer.pieces)).status == 200
     assert set(ada.statuses(log, lines)) == {"success"}

@@ -15,7 +15,7 @@ from thence.core.values.digests import digests
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.authorship import REDACTED, signed_push, signed_redaction
 from thence.core.wire.messages import KeyRequest
-from thence.errors import BodyMissing, InvalidEvent, SyncRefused, VocabularyMismatch
+from thence.errors import BodyMissing, InvalidEvent, VocabularyMismatch
 from thence.log.read import reader
 from thence.log.storage.bodies import RawPiece, piece_line, text_of
 from thence.log.storage.segment import BODIES
@@ -303,23 +303,6 @@ def test_pieces_make_the_log_and_are_of_its_kind() -> None:
     for name, kind in ((".dot", "plain"), ("log", "none")):
         with pytest.raises(InvalidEvent):
             found.keep_pieces("red", name, kind, [piece(b"a")])
-
-
-def test_client_that_knows_no_large_values_gets_no_line_of_a_log_with_some(writer: Writer) -> None:
-    found = exchange()
-    small = writer.said("small")
-    assert statuses(found, small) == ["success"]
-    found.refuse_bodies("red", "log", [])
-    found.refuse_bodies("red", "none", [])
-    lines = writer.said("g" * 2_000)
-    brought(found, writer)
-    found.refuse_bodies("red", "log", [])
-    assert statuses(found, lines) == ["success"]
-    with pytest.raises(SyncRefused):
-        found.refuse_bodies("red", "log", [])
-    found.refuse_bodies("blue", "log", [])
-    with pytest.raises(SyncRefused):  # committed behind the look at the log
-        found.refuse_bodies("blue", "log", lines)
 
 
 @pytest.mark.promise("S10a")

@@ -101,25 +101,10 @@ def test_keys_of_another_team_do_not_count() -> None:
     server.claim("sue", BOB.public_key, node.node, team="blue")
     target = node.said()
     server.push(target)
-    assert server.push(node.redaction(target), key=BOB) == ["rejected"]
+    assert server.push(node.redaction(target, key=BOB), key=BOB) == ["rejected"]
     assert server.lines == [target]
     assert server.keys.of_team("blue") == TeamKeys({node.node: BOB.public_key}, (BOB.public_key,))
     assert BOB.public_key not in server.keys.of_team("red").claims.values()
-
-
-def test_redaction_that_was_stored_before_counts_once_its_owner_brings_it_again() -> None:
-    server, node = Server(), Node()
-    target = node.said()
-    notice = node.redaction(target)
-    server.push(target, notice)
-    with server.database.writing() as connection:  # as version 2 had one that did not count
-        connection.execute("DELETE FROM redactions")
-        row = {"line": target, "digest": digests(target).line}
-        connection.execute("UPDATE events SET line = :line WHERE digest = :digest", row)
-    assert server.push(notice, key=EVE) == server.push(notice, key=None) == ["duplicate"]
-    assert server.lines == [target, notice]
-    assert server.push(notice) == ["duplicate"]
-    assert server.lines == [redacted(target), notice]
 
 
 def test_words_that_are_written_with_escapes_count_all_the_same() -> None:

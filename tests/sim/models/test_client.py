@@ -399,6 +399,124 @@ def test_tokens_and_cost_are_those_that_are_reported():
     assert budget.cost == pytest.approx(0.0114)
 
 
+PRICES = {"price_in": 3.0, "price_out": 15.0, "price_cached": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens", "cost"),
+    [
+        ({"prompt_tokens": 10.0, "completion_tokens": 5.0}, (10, 5, None), 105e-6),
+        ({"input_tokens": 10, "output_tokens": 5}, (10, 5, None), 105e-6),
+        (
+            {"input_tokens": 10, "output_tokens": 5, "input_tokens_details": {"cached_tokens": 4}},
+            (10, 5, 4),
+            94.2e-6,
+        ),
+        # names of both kinds: what is null or missing is taken from the other
+        (
+            {"prompt_tokens": None, "input_tokens": 10, "completion_tokens": 5},
+            (10, 5, None),
+            105e-6,
+        ),
+        ({"prompt_tokens": 10.5, "completion_tokens": 5}, (None, 5, None), None),
+        ({"prompt_tokens": True, "completion_tokens": 5}, (None, 5, None), None),
+        ({"prompt_tokens": 1e300, "completion_tokens": 5}, (None, 5, None), None),
+        ({"prompt_tokens": 20, "completion_tokens": None}, (20, None, None), None),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, (0, 0, None), 0.0),
+    ],
+)
+def test_usage_is_read_in_the_forms_that_endpoints_write(usage, tokens, cost):
+    body = {**completion("yes"), "usage": usage}
+    with Endpoint(lambda _: Reply(body)) as endpoint:
+        (answer,) = ask(endpoint, **PRICES)
+    assert isinstance(answer, ModelAnswer)
+    assert (answer.tokens_in, answer.tokens_out, answer.tokens_cached) == tokens
+    assert answer.cost == (cost if cost is None else pytest.approx(cost))
+
+
+@pytest.mark.parametrize(
+    ("tokens_in", "cached", "prices", "cost"),
+    [
+        (21, 188_086, PRICES, 0.0565638),
+        (1_000, 1_200, PRICES, 0.003435),
+        (1_000, 1_000, PRICES, 0.000375),
+        (1_000, 1_200, {"price_in": 3.0, "price_out": 15.0}, 0.006675),
+        (1_000, 400, {**PRICES, "price_cached": 6.0}, 0.004275),
+    ],
+)
+def test_cached_tokens_beyond_those_of_the_prompt_are_beside_them(tokens_in, cached, prices, cost):
+    details = {"cached_tokens": cached}
+    usage = {"prompt_tokens": tokens_in, "completion_tokens": 5, "prompt_tokens_details": details}
+    body, budget = {**completion("yes"), "usage": usage}, Budget()
+    with Endpoint(lambda _: Reply(body)) as endpoint:
+        (answer,) = ask(endpoint, budget=budget, **prices)
+    assert isinstance(answer, ModelAnswer)
+    assert answer.cost == budget.cost == pytest.approx(cost)
+
+
+@pytest.mark.parametrize(
+    "usage", [None, {}, {"prompt_tokens": 20, "completion_tokens": None}, {"total_tokens": 25}]
+)
+def test_limit_that_the_endpoint_leaves_unknown_stops_the_next_call(usage):
+    body = {**completion("yes"), "usage": usage}
+    with Endpoint(lambda _: Reply(body)) as endpoint:
+        bounded = ask(endpoint, asks=3, budget=Budget(max_cost=1.0), **PRICES)
+        paced = ask(endpoint, asks=3, tokens_per_minute=1_000_000)
+        free = ask(endpoint, asks=3, **PRICES)
+    assert [type(answer) for answer in bounded] == [ModelAnswer, BudgetSpent, BudgetSpent]
+    assert "max_cost" in str(bounded[1])
+    assert "no tokens" in str(bounded[1])
+    assert "--max-cost inf" in str(bounded[1].hint)
+    assert [type(answer) for answer in paced] == [ModelAnswer, EndpointDown, EndpointDown]
+    assert "tokens_per_minute" in str(paced[1])
+    assert [type(answer) for answer in free] == [ModelAnswer] * 3
+
+
+# a body is judged as the status that it holds
+@pytest.mark.parametrize(
+    ("error", "reason", "status", "requests"),
+    [
+        ("Unexpected endpoint or method. (POST /chat/completions)", "no_choices", 200, 2),
+        ({"code": 429, "message": "Provider returned error"}, "rate_limited", 429, 2),
+        ({"code": 429.0, "message": "Provider returned error"}, "rate_limited", 429, 2),
+        ({"code": 502, "message": "Bad gateway"}, "server_error", 502, 2),
+        ({"code": 400, "message": "Bad thing"}, "bad_request", 400, 1),
+        ({"code": 200, "message": "Odd thing"}, "no_choices", 200, 2),
+        ({"code": "429", "message": "Text for a code"}, "no_choices", 200, 2),
+    ],
+)
+@pytest.mark.parametrize("choices", [{}, {"choices": None}, {"choices": []}])
+def test_error_that_comes_with_status_200_is_that_error(choices, error, reason, status, requests):
+    body = {**choices, "error": error}
+    with Endpoint(lambda _: Reply(body)) as endpoint:
+        (answer,) = ask(endpoint, retries=1)
+    attempts = failed(answer).attempts
+    assert reasons(attempts) == [reason] * requests
+    assert [attempt.status for attempt in attempts] == [status] * requests
+    words = error if isinstance(error, str) else error["message"]
+    assert words in attempts[0].detail
+    assert words in str(answer)
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+@pytest.mark.parametrize("is_body", [False, True])
+def test_refusal_that_no_other_call_escapes_stops_all_calls(status, is_body):
+    error = {"error": {"code": status, "message": "no credits"}}
+    with Endpoint(lambda _: Reply(error, 200 if is_body else status)) as endpoint:
+        answers = ask(endpoint, asks=3, retries=1)
+    assert [type(answer) for answer in answers] == [EndpointDown] * 3
+    assert f"it answers {status} to a request without a key: no credits" in str(answers[0])
+    assert len(endpoint.requests) == 1
+
+
+def test_answer_beside_which_an_error_is_null_or_empty_is_an_answer():
+    for error in (None, "", {}):
+        body = {**completion("yes"), "error": error}
+        with Endpoint(lambda _, body=body: Reply(body)) as endpoint:
+            (answer,) = ask(endpoint)
+        assert isinstance(answer, ModelAnswer)
+
+
 def test_answer_that_cannot_be_used_is_paid():
     budget = Budget()
     with Endpoint(fault="cut") as endpoint:
@@ -431,7 +549,7 @@ def test_httpx2_is_imported_when_a_model_is_asked():
     assert "httpx2" not in done.stdout.split()
 
 
-@pytest.mark.parametrize("status", [402, 413])
+@pytest.mark.parametrize("status", [405, 413])
 def test_request_that_is_refused_for_another_reason_is_not_asked_by_instruction(status):
     with Endpoint(lambda body: Reply({"error": "no"}, status)) as endpoint:
         (answer,) = ask(endpoint, FORMED)

@@ -277,7 +277,7 @@ def _answer(
     sentences = [*opening, *map(replica.vocabulary.sentence, chain)]
     prompt = _prompt(owner)
     if out.is_json:
-        lines = [msgspec.Raw(event.whole_line) for event in owner.chain]
+        lines = [msgspec.Raw(event.readable_line) for event in owner.chain]
         answer = {**_owner_json(owner), "sentences": sentences, "chain": lines, "prompt": prompt}
         out.json({**members, **answer})
         return

@@ -103,7 +103,7 @@ def why_command(
             {
                 "event_id": answer.event.event_id,
                 "sentences": answer.sentences,
-                "chain": [msgspec.Raw(link.whole_line) for link in answer.chain],
+                "chain": [msgspec.Raw(link.readable_line) for link in answer.chain],
                 "causes": distances(answer.cone),
                 "truncated": answer.truncated,
                 "cut_at": answer.cut_at[:ENDS_MAX],

@@ -130,16 +130,20 @@ def _hooks(folder: Path) -> "list[Check]":
 
     if not is_log_of_agents(folder):
         return []
-    from thence.agents.intake import last_error, waiting
+    from thence.agents.intake import is_masked, last_error, waiting
 
+    masking = Check("masking", True, "on: secrets are masked before an event is stored", "")
+    if not is_masked(folder):
+        detail = "off: what agents see and say is stored with its secrets"
+        masking = Check("masking", True, detail, f"[redact] in {folder / '.thence/settings.toml'}")
     waiting_count, refused_count = waiting(folder)
     detail = f"{waiting_count:,} file(s) to take in, {refused_count:,} refused"
     error = last_error(folder)
     if not error and not refused_count:
-        return [Check("hooks", True, detail, "")]
+        return [Check("hooks", True, detail, ""), masking]
     detail += f"; the last error: {error}" if error else ""
     hint = f"look into {folder / 'spool'}, then remove errors.log and refused there"
-    return [Check("hooks", False, detail, hint)]
+    return [Check("hooks", False, detail, hint), masking]
 
 
 def _folder_to_check(out: Output, log: str | None) -> tuple[Path, bool]:

@@ -88,7 +88,9 @@ def _payload_keys(
     callback=_payload_keys,
     help="Payload keys that get a column each, such as amount,currency.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N events.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="A page: the first N events."
+)
 @filter_options
 @log_options
 def export_command(

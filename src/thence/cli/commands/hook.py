@@ -1,7 +1,6 @@
 """The command group `hook`: records what coding agents do."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -72,40 +71,20 @@ def uninstall_command(tool: str, is_users: bool) -> None:
     _check_done(changes)
 
 
-@hook_command.command("import", **help_with("thence hook import ~/.claude/projects/my-shop"))
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
-@output_options
-def import_command(path: Path) -> None:
-    """Take in transcripts of Claude Code or Codex: a file, or all in a folder.
-
-    What hooks have recorded, or an earlier import, is not taken in again. Torn lines and lines that
-    are glued together are mended where they can be, else counted.
-    """
-    from thence.agents.installed import log_here
-    from thence.agents.intake import make_log, take_in
-    from thence.agents.transcripts import import_transcripts
-
-    out, folder = current(), log_here()
-    make_log(folder)
-    take_in(folder)
-    counts = import_transcripts(path, folder)
-    mended = f"{counts.mended:,} lines mended, {counts.unreadable:,} that can't be read"
-    words = f"{counted(counts.events, 'event')} of {counted(counts.files, 'transcript')}"
-    out.result(counts._asdict(), [f"{words}; {mended}", f"the log: {folder}"])
-
-
 @hook_command.command("status", **help_with("thence hook status --json"))
 @output_options
 def status_command() -> None:
     """Show where hooks are installed, and what waits to be taken in."""
     from thence.agents.installed import log_here, status
-    from thence.agents.intake import waiting
+    from thence.agents.intake import is_masked, waiting
 
     folder = log_here()
     waiting_count, refused_count = waiting(folder)
+    masked = is_masked(folder)
     facts = {"log": str(folder), "waiting": waiting_count, "refused": refused_count}
     counts = f"{counted(waiting_count, 'file')} to take in, {refused_count:,} refused"
-    _show(status(), facts, f"the log: {folder}", counts)
+    words = "secrets are masked" if masked else "secrets are not masked: thence doctor says more"
+    _show(status(), {**facts, "is_masked": masked}, f"the log: {folder}", counts, words)
 
 
 def _show(changes: "Sequence[HookFile]", facts: Mapping[str, object], *last: str) -> None:

@@ -9,7 +9,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from copy import copy
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -57,10 +56,16 @@ OPEN_SHOWN_MAX = 20
 
 
 @click.command(
-    "log", **help_with("thence log --last 20 --type 'order.*'", "thence log --since 1h --count")
+    "log",
+    **help_with(
+        "thence log --last 20 --type 'order.*'",
+        "thence log --since 1h --count",
+        "thence query --where 'amount > 10 and not reason ~ stock'",
+    ),
 )
 @filter_options
 @click.option(
+    "-n",
     "--last",
     type=click.IntRange(1, LAST_EVENTS_MAX),
     metavar="N",
@@ -72,7 +77,7 @@ OPEN_SHOWN_MAX = 20
     "--limit",
     type=click.IntRange(min=0),
     metavar="N",
-    help="A page of N events, and how to go on; 0 for all of them.",
+    help="A page: the first N events, and how to go on; 0 for all of them.",
 )
 @click.option("--cursor", metavar="CURSOR", help="Go on behind the page that gave this cursor.")
 @log_options
@@ -121,10 +126,7 @@ def log_command(
         out.notice(f"{listed:,} of {counted(page.total, 'event')}; next: {next_command}")
 
 
-query_command = copy(log_command)
-query_command.epilog = help_with("thence query --where 'amount > 10 and not reason ~ stock'")[
-    "epilog"
-]
+query_command = log_command
 
 
 def _check_bounds(last: int | None, is_count: bool, limit: int | None, cursor: str | None) -> None:
@@ -173,7 +175,7 @@ def show_command(event: str, log: str | None) -> None:
     with open_for_reading(out, log) as replica:
         stored = find_event(out, replica, event)
         if out.is_json:
-            out.line(stored.whole_line)
+            out.line(stored.readable_line)
             return
         causes_here = _causes(replica, stored)
         spoken = [
@@ -220,8 +222,8 @@ def last_command(log: str | None) -> None:
     if out.is_json:
         import msgspec
 
-        last = None if end.last is None else msgspec.Raw(end.last.whole_line)
-        still_open = [msgspec.Raw(event.whole_line) for event in end.still_open]
+        last = None if end.last is None else msgspec.Raw(end.last.readable_line)
+        still_open = [msgspec.Raw(event.readable_line) for event in end.still_open]
         out.json({"last": last, "open": still_open, "writers_ended": ended})
     elif end.last is None:
         out.notice("no events")
@@ -308,7 +310,7 @@ def unfinished_command(log: str | None) -> None:
 
         steps = [
             {
-                "event": msgspec.Raw(event.whole_line),
+                "event": msgspec.Raw(event.readable_line),
                 "is_alive": event.event_id not in ended,
                 "writer_ended": ended.get(event.event_id),
             }
@@ -362,7 +364,7 @@ TAIL_EVENTS_MAX = 500_000
 @click.command("tail", **help_with("thence tail -f --log orders"))
 @click.option(
     "-n",
-    "--lines",
+    "--last",
     "count",
     type=click.IntRange(0, TAIL_EVENTS_MAX),
     default=TAIL_EVENTS,

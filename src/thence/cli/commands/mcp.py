@@ -111,7 +111,7 @@ class _Tools:
 
     def show(self, event: str) -> str:
         """An event as it is stored, as JSON, with its causes and its whole payload."""
-        stored = self._log.why(event).event.whole_line.decode()
+        stored = self._log.why(event).event.readable_line.decode()
         hidden = len(stored) - _LINE_CHARACTERS_MAX
         return stored if hidden <= 0 else f"{stored[:_LINE_CHARACTERS_MAX]} … and {hidden:,} more"
 

@@ -18,7 +18,13 @@ from thence.cli.failure import problem_line
 from thence.cli.frame import command_group, help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log, runs
-from thence.cli.shared.progress import play, progress, report_end, send_records_to_stderr
+from thence.cli.shared.progress import (
+    failed_decisions,
+    play,
+    progress,
+    report_end,
+    send_records_to_stderr,
+)
 from thence.cli.shared.render import (
     NAMES_SHOWN_MAX,
     Course,
@@ -135,6 +141,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
         **_state(run.folder, run.config, result),
         "reason": result.get("reason"),
         "error": result.get("error"),
+        **{name: result[name] for name in ("decisions", "decisions_failed") if name in result},
         **_origin(run.config),
         "parameters": _parameters(run.config),
         "turns": next((event.turn_number for event in log.query(turn="0..", last=1)), 0),
@@ -245,6 +252,8 @@ def summary_lines(
         *wrapped(facts["status"] + (f": {reason}" if reason else ""), width, "  "),
         f"  {counted(facts['turns'], 'turn')}, {counted(facts['events'], 'event')}",
     ]
+    if facts.get("decisions_failed"):
+        lines.append(f"  {failed_decisions(facts)}")
     for note in _notes(facts):
         lines += wrapped(note, width, "  ")
     parameters = {key: value for key, value in facts["parameters"].items() if value is not None}
@@ -280,10 +289,19 @@ def _sums_text(sums: Mapping[str, Any]) -> str:
     """Returns calls, tokens and cost of models in words."""
     text = counted(sums["calls"], "call")
     if sums["failed"]:
-        text += f", {sums['failed']} of them failed"
+        text += f", {sums['failed']:,} of them without an answer"
+    if sums["unusable"]:
+        text += f", {sums['unusable']:,} with an answer that could not be used"
     text += f", {sums['tokens_in']:,} tokens in ({sums['tokens_cached']:,} cached)"
     text += f" and {sums['tokens_out']:,} out"
-    return text if sums["cost"] is None else f"{text}, cost {sums['cost']:.6g}"
+    if sums["without_tokens"]:
+        text += f" ({counted(sums['without_tokens'], 'answer')} without a count are not in it)"
+    if sums["cost"] is None:
+        return text
+    text += f", cost {sums['cost']:.6g}"
+    if sums["without_cost"]:
+        text += f" without {counted(sums['without_cost'], 'answer')} of unknown cost"
+    return text
 
 
 def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -438,7 +456,13 @@ def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
 
 @sim_command.command("cassette", **help_with("thence sim cassette my-run --output answers.jsonl"))
 @click.argument("run")
-@click.option("--output", "file", required=True, metavar="FILE", help="The file to write.")
+@click.option(
+    *("-o", "--output", "file"),
+    required=True,
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="The file to write or replace; it is whole or not there.",
+)
 @output_options
 def cassette_command(run: str, file: str) -> None:
     """Write the answers of a run's models to a file.
@@ -499,16 +523,16 @@ def _pairs(
 
 
 @sim_command.command(
-    "branch", **help_with("thence sim branch my-run --at 12 --set place.Mill.price_grain=9.5")
+    "branch", **help_with("thence sim branch my-run --at 12 --set place/Mill/price_grain=9.5")
 )
 @click.argument("run")
 @click.option("--at", type=click.IntRange(min=0), required=True, help="The last turn in common.")
 @click.option(
     "--set",
     callback=_pairs,
-    metavar="SUBJECT=VALUE",
+    metavar="SCOPE/NAME=VALUE",
     multiple=True,
-    help="A variable's value at the end of that turn, such as agent.ada.money=5.",
+    help="A variable's value at the end of that turn, such as agent/ada/money=5.",
 )
 @click.option(
     "--decide",

@@ -73,13 +73,19 @@ def _check_ending(path: Path, *endings: str) -> None:
 
 
 _PATH = click.Path(path_type=Path)
-_file_option = click.option("--output", required=True, type=_PATH, help="A file, by its ending.")
+_file_option = click.option(
+    *("-o", "--output"),
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The file to write or replace, by its ending; it is whole or not there.",
+)
 setting_option = click.option(
     *("--set", "settings"),
     multiple=True,
     callback=_settings,
     metavar="KEY=VALUE",
-    help="A value in place of the scenario's, such as engine.growth=0.2; for a sweep 0.2,0.35.",
+    help="A key of the scenario, such as engine.growth=0.2; for a sweep 0.2,0.35.",
 )
 
 
@@ -91,7 +97,12 @@ setting_option = click.option(
 @click.option("--seeds", metavar="LIST", callback=_seeds, help="Such as 1-50; else the scenario's.")
 @click.option("--jobs", type=click.IntRange(1, 1000), help="Runs at once; else one a processor.")
 @click.option("--on", type=click.Choice(("here", "ray")), default="here", help="Where it runs.")
-@click.option("--output", type=_PATH, help="The folder; else ./output/SCENARIO-sweep.")
+@click.option(
+    *("-o", "--output"),
+    type=_PATH,
+    metavar="FOLDER",
+    help="The folder; else ./output/SCENARIO-sweep.",
+)
 @click.option("--print", "is_printed", is_flag=True, help="Write the commands, and play nothing.")
 @output_options
 def sweep_command(
@@ -205,7 +216,8 @@ def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int
 
     out = current()
     _check_ending(output, ".png", ".svg")
-    plot(_folder(out, folder), variable, output, turn)
+    with parts_done(out, "runs") as show:
+        plot(_folder(out, folder), variable, output, turn, show)
     out.result({"file": str(output)}, [str(output)])
 
 

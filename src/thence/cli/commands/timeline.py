@@ -1,10 +1,8 @@
-"""The command `timeline`: shows what lasted as bars, in a terminal or a picture."""
+"""The command `timeline`: shows what lasted as bars."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappush, heappushpop
-from html import escape
 from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -20,7 +18,7 @@ from thence.cli.shared.logs import (
 )
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.query.filter import Filter
-from thence.core.sentences.event_sentences import clipped, duration
+from thence.core.sentences.event_sentences import clipped, duration, duration_s_of
 from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
@@ -33,12 +31,24 @@ _COLOURS = {"ended": "green", "failed": "red", "cancelled": "yellow", "open": "c
 
 
 class Span(NamedTuple):
-    """What lasted: its begin and its end, None while it is open, in microseconds since 1970."""
+    """What lasted: its begin and its end, None while it is open, in microseconds since 1970.
+
+    The begin is that of the body, where the end says how long that took: the event of the begin is
+    on the device before.
+    """
 
     begin_us: int
     end_us: int | None
     begin: "Event"
     end: "Event | None"
+
+    @property
+    def duration_s(self) -> float | None:
+        """The seconds that it took, as the end says them; None while it is open."""
+        if self.end is None or self.end_us is None:
+            return None
+        seconds = duration_s_of(self.end.cut_payload)
+        return (self.end_us - self.begin_us) / 1e6 if seconds is None else seconds
 
     def outcome(self, vocabulary: "Vocabulary") -> str:
         """Returns "ended", "failed", "cancelled" or "open"."""
@@ -57,27 +67,19 @@ class Spans(NamedTuple):
     until_us: int
 
 
-@click.command("timeline", **help_with("thence timeline --subject order/881 --svg order.svg"))
+@click.command("timeline", **help_with("thence timeline --subject order/881"))
 @filter_options
 @click.option(
-    "--limit",
+    "-n",
+    "--last",
     type=click.IntRange(1, SPANS_MAX),
     default=SPANS_MAX,
     metavar="N",
     help=f"The last N that began, {SPANS_MAX} at most.",
 )
-@click.option(
-    "--svg",
-    "picture",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write a picture instead, to this file.",
-)
 @log_options
-def timeline_command(
-    limit: int, picture: Path | None, log: str | None, **conditions: OptionValue
-) -> None:
-    """Show what lasted as bars, in a terminal or a picture.
+def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> None:
+    """Show what lasted as bars.
 
     A line is a step, or else what one event began and another ended, whose begin fits every
     option that is given. What no event has ended is open: its bar goes on to the last event.
@@ -85,16 +87,12 @@ def timeline_command(
     out = current()
     begin_filter = Filter.of(**keys(conditions))
     with open_for_reading(out, log) as replica:
-        spans = find_spans(replica.read(), begin_filter, limit)
+        spans = find_spans(replica.read(), begin_filter, last)
         check_names(out, replica, conditions, spans.total)
     depths = depths_of(spans.latest)
-    if picture is not None:
-        from thence.files import replace_file
-
-        replace_file(picture, drawn_svg(spans, depths, replica.vocabulary).encode())
     if out.is_json:
         out.json(_json(spans, depths, replica.vocabulary))
-    elif picture is None and spans.latest:
+    elif spans.latest:
         out.write(*_lines(out, spans, depths, replica.vocabulary))
     if not spans.total:
         out.notice("nothing lasted")
@@ -102,7 +100,7 @@ def timeline_command(
         out.notice(f"the last {len(spans.latest)} of {spans.total:,}; --until shows earlier ones")
 
 
-def find_spans(events: "Iterable[Event]", begin_filter: Filter, limit: int) -> Spans:
+def find_spans(events: "Iterable[Event]", begin_filter: Filter, last: int) -> Spans:
     """Reads events once, in arrival order, and pairs begins with ends.
 
     Of the ended spans only the latest are kept. Events whose time can't be read are left out.
@@ -116,7 +114,7 @@ def find_spans(events: "Iterable[Event]", begin_filter: Filter, limit: int) -> S
         nonlocal total
         if begin_filter.matches(begin):
             total += 1
-            push = heappush if len(latest) < limit else heappushpop
+            push = heappush if len(latest) < last else heappushpop
             push(latest, (begin_us, total, Span(begin_us, end_us, begin, end)))
 
     for event in events:
@@ -132,7 +130,11 @@ def find_spans(events: "Iterable[Event]", begin_filter: Filter, limit: int) -> S
             begin_us, begin = begins.pop(begin_id)
             end_us, end = ends.pop(begin_id)
             # the clocks of two machines may differ, but nothing lasts less than no time
-            keep(begin_us, begin, max(begin_us, end_us), end)
+            end_us = max(begin_us, end_us)
+            seconds = duration_s_of(end.cut_payload)
+            if seconds is not None:
+                begin_us = max(begin_us, end_us - round(seconds * 1e6))
+            keep(begin_us, begin, end_us, end)
     for begin_us, begin in begins.values():
         keep(begin_us, begin, None, None)
     return Spans(tuple(span for *_, span in sorted(latest)), total, until_us)
@@ -164,7 +166,7 @@ def _json(spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary") -> 
             "actor": span.begin.actor,
             "begin": timestamp_at(span.begin_us),
             "end": None if span.end_us is None else timestamp_at(span.end_us),
-            "duration_s": None if span.end_us is None else (span.end_us - span.begin_us) / 1e6,
+            "duration_s": span.duration_s,
             "outcome": span.outcome(vocabulary),
             "depth": depths[span.begin.event_id],
         }
@@ -174,8 +176,10 @@ def _json(spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary") -> 
 
 
 def _length(span: Span, until_us: int) -> str:
-    text = duration(((span.end_us or until_us) - span.begin_us) / 1e6)
-    return text if span.end_us is not None else f"open {text}"
+    seconds = span.duration_s
+    if seconds is None:
+        return f"open {duration((until_us - span.begin_us) / 1e6)}"
+    return duration(seconds)
 
 
 def _lines(
@@ -209,46 +213,6 @@ def _lines(
 
 
 def _ends(spans: Spans) -> tuple[int, int]:
-    """Returns the first and the last microsecond that a picture of spans shows."""
+    """Returns the first and the last microsecond that the bars of spans show."""
     ends = (spans.until_us if span.end_us is None else span.end_us for span in spans.latest)
     return min((span.begin_us for span in spans.latest), default=0), max(ends, default=0)
-
-
-def drawn_svg(spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary") -> str:
-    """Returns the picture of spans as SVG, whose bars tell their times to who points at them."""
-    first, last = _ends(spans)
-    scale = _SVG_BARS / max(last - first, 1)
-    bottom = _SVG_ROW * (len(spans.latest) + 3)
-    day = timestamp_at(first)[:10]
-    parts = [_SVG_HEAD.format(height=bottom), f'<text x="10" y="{_SVG_ROW}">{day}</text>']
-    for tick in range(5):
-        x = _SVG_NAMES + _SVG_BARS * tick // 4
-        time = timestamp_at(first + (last - first) * tick // 4)[11:23]
-        parts.append(f'<path class="tick" d="M{x} {_SVG_ROW * 1.5:g}V{bottom - _SVG_ROW}"/>')
-        parts.append(f'<text class="time" x="{x}" y="{_SVG_ROW}">{time}</text>')
-    for number, span in enumerate(spans.latest):
-        outcome, length = span.outcome(vocabulary), _length(span, spans.until_us)
-        name = printable(name_of(span.begin, vocabulary))
-        depth = min(depths[span.begin.event_id], _SVG_DEPTH_MAX)
-        y = _SVG_ROW * (number + 2)
-        x_begin = _SVG_NAMES + (span.begin_us - first) * scale
-        bar = max(((last if span.end_us is None else span.end_us) - span.begin_us) * scale, 2)
-        title = f"{name}: {outcome}, {length}, from {timestamp_at(span.begin_us)}"
-        label = clipped(name, _NAME_COLUMNS_MAX - 6 - 2 * depth)
-        parts.append(
-            f'<g><title>{escape(title)}</title><text x="{10 + 12 * depth}" y="{y + 14}">'
-            f'{escape(label)}</text><text class="length" x="{_SVG_NAMES - 8}" y="{y + 14}">'
-            f'{length}</text><rect class="{outcome}" x="{x_begin:.2f}" y="{y + 3}"'
-            f' width="{bar:.2f}" height="14" rx="2"/></g>'
-        )
-    return "\n".join((*parts, "</svg>\n"))
-
-
-_SVG_ROW, _SVG_NAMES, _SVG_BARS, _SVG_DEPTH_MAX = 20, 330, 620, 8
-_SVG_HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 {height}" font-size="12"
- font-family="system-ui, sans-serif"><style>
- .ended {{ fill: #2e9e5b }} .failed {{ fill: #d33c3c }} .cancelled {{ fill: #d9a11e }}
- .open {{ fill: #3b82c4; stroke: #1d4f80; stroke-dasharray: 4 3 }}
- .tick {{ stroke: #ddd }} .time {{ fill: #666; text-anchor: middle }}
- .length {{ fill: #666; text-anchor: end }}</style>
-<rect width="1000" height="{height}" fill="#fff"/>"""

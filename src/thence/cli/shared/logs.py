@@ -163,7 +163,7 @@ def event_printer(out: Output, vocabulary: "Vocabulary") -> "Callable[[Sequence[
 
     def print_stored(events: "Sequence[Event]") -> None:
         for event in events:
-            out.line(event.whole_line)
+            out.line(event.readable_line)
 
     if out.is_json:
         return print_stored

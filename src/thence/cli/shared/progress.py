@@ -13,6 +13,7 @@ from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.progress import Progress
 
     from thence.sim.calls import OnWait, RunWait
     from thence.sim.run import RunResult, SimulationOrchestrator, TurnProgress
@@ -78,6 +79,20 @@ def waiting_text(waiting: "RunWait") -> str:
     )
 
 
+def _progress(console: "Console", *, transient: bool = False) -> "Progress":
+    """Returns the bar of work in parts: what it is, how many are done, and `counts`."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[counts]}"),
+    )
+    return Progress(*columns, console=console, transient=transient)
+
+
 @contextmanager
 def bar(out: Output) -> Iterator[RunDisplay]:
     """Yields a display that draws a bar with the turns and the events so far.
@@ -85,18 +100,11 @@ def bar(out: Output) -> Iterator[RunDisplay]:
     While the run waits for a component, a line that names it stands in place of the bar.
     """
     from rich.live import Live
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.text import Text
 
     console = _console(out)
-    columns = (
-        TextColumn("turn"),
-        MofNCompleteColumn(),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[counts]}"),
-    )
-    drawn = Progress(*columns, console=console)
-    task = drawn.add_task("", total=None, counts="")
+    drawn = _progress(console)
+    task = drawn.add_task("turn", total=None, counts="")
     waiting_for: RunWait | None = None
 
     def line() -> "RenderableType":
@@ -148,16 +156,8 @@ def parts_done(out: Output, work: str) -> Iterator[Callable[[int, int], None]]:
     if not is_drawn(out):
         yield lambda done, total: None
         return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=_console(out), transient=True) as drawn:
-        task = drawn.add_task(work, total=None)
+    with _progress(_console(out), transient=True) as drawn:
+        task = drawn.add_task(work, total=None, counts="")
         yield lambda done, total: drawn.update(task, completed=done, total=total)
 
 
@@ -207,11 +207,18 @@ def report_end(out: Output, result: "RunResult") -> int:
     if out.is_json:
         out.json(result.to_dict())
     else:
+        counts = {"decisions": result.decisions, "decisions_failed": result.decisions_failed}
+        failed = f" {failed_decisions(counts)}," if result.decisions_failed else ""
         out.write(
             f"run {result.run_id} {result.status}: {result.turns} turns, {result.events} events,"
-            f" {result.output_dir}"
+            f"{failed} {result.output_dir}"
         )
     return report_failure(out, result)
+
+
+def failed_decisions(counts: Mapping[str, Any]) -> str:
+    """Returns how many decisions of a run's agents failed, in words."""
+    return f"{counts['decisions_failed']:,} of {counts['decisions']:,} decisions failed"
 
 
 def report_failure(out: Output, result: "RunResult") -> int:
@@ -231,6 +238,7 @@ def report_failure(out: Output, result: "RunResult") -> int:
         return INTERRUPTED
     if result.status == "interrupted":
         out.notice("interrupted; what happened until then is in the log")
+        out.notice(f"next: thence sim resume {result.output_dir}")
         return INTERRUPTED
     if result.status == "completed" and result.failed:
         out.warn(

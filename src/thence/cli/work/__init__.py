@@ -1,1 +1,39 @@
-"""The commands of `thence work`, by subject."""
+"""The group `work` with its commands, each imported when it is called."""
+
+from thence.cli.frame import command_group
+
+# name: (the module of the command, its line in the help)
+TABLE = {
+    "accept": ("merging", "Move what is reviewed and merged to done."),
+    "add": ("planning", "Add a package without a spec."),
+    "add-history": ("recording", "Keep what you have to say about a package."),
+    "conflicts": ("looking", "Show what clones have written at once and can't both stand."),
+    "errors": ("looking", "Show what was refused of late, and what to do about it."),
+    "finalize-tasks": ("planning", "Make work packages from the plan in tasks.md."),
+    "gate": ("recording", "Set a gate before a package, or record its result."),
+    "implement": ("moving", "Take a package, and make the worktree that it is done in."),
+    "import": ("sharing", "Bring the history in planning files into the log, once."),
+    "init": ("planning", "Make this repository a project, and tell coding agents how to use it."),
+    "mark-status": ("recording", "Tick the boxes of subtasks in tasks.md."),
+    "merge": ("merging", "Merge the branches of packages into their feature's target branch."),
+    "move-task": ("moving", "Move a package to another lane, if its guards let it through."),
+    "next": ("moving", "Take the next package that is ready, so that nobody else does."),
+    "orchestrate": ("orchestrating", "Work a feature off with agent programs."),
+    "prune": ("merging", "Remove worktrees and branches of packages whose code has landed."),
+    "publish": ("sharing", "Push events to other clones, and pull theirs."),
+    "release": ("moving", "Give back a package that you work on."),
+    "reopen": ("moving", "Take up again a package that is done."),
+    "setup-spec": ("planning", "Begin a feature: its folder, its spec, its branch."),
+    "status": ("looking", "Show the board: every work package in its lane."),
+}
+
+
+@command_group(
+    "work",
+    'thence work add "Read the spec"',
+    "thence work status",
+    table=TABLE,
+    package="thence.cli.work",
+)
+def work_command() -> None:
+    """Cut features into work packages, and move them to done."""

@@ -1,11 +1,8 @@
 """The commands of `thence work` that show what is on the board."""
 
 import gc
-import os
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,7 +10,6 @@ from typing import Any, NamedTuple
 import click
 from msgspec import structs, to_builtins
 
-from thence.cli import INTERRUPTED
 from thence.cli.output import current
 from thence.cli.work.command_runner import command, feature_option, run, session_command
 from thence.errors import GitFailed, ThenceError
@@ -22,7 +18,6 @@ from thence.merge.conflicts import Conflict
 from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
 from thence.work.board.move_request import LandingStatus, can_begin_on, changed_since
-from thence.work.board.package_numbers import SLOT
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -35,7 +30,7 @@ from thence.work.board.state import (
 )
 from thence.work.journal.claims import is_held
 from thence.work.journal.refusals import ErrorStore
-from thence.work.naming import branch_of, is_wp_id
+from thence.work.naming import branch_of
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.package_code import code_of_packages, in_target_before_done
 from thence.work.session.session import CommandResult, Session
@@ -44,9 +39,6 @@ from thence.work.vcs.overlaps import sentence as overlap_sentence
 from thence.work.vcs.refs import REMOTES, Refs, push_command, target_in, tip_of
 from thence.work.vcs.repository import HEADS, Repository
 
-_WATCH_S = 2.0  # a large board takes a tenth of a second of processor time
-_HOME_AND_CLEAR = "\x1b[H\x1b[J"
-_LINES_LEFT = 2  # of a terminal: for notes, and for the cursor
 _TITLE_CHARACTERS_MAX = 60
 _NAMED_MAX = 10
 # the sentences on packages that are done, and have not landed
@@ -69,6 +61,14 @@ _SHALLOW_SENTENCE = "landed unknown: this clone is shallow"
 _Codes = Mapping[tuple[str, str], LandingStatus]
 _Early = Mapping[tuple[str, str], str]
 CONFLICTS_FOUND = 3
+# by lane: the command by which a person settles a conflict otherwise than its rule did
+_SETTLING_MOVES: Mapping[str, str] = {
+    PLANNED: "implement {}",
+    DOING: "implement {} --take-over",
+    FOR_REVIEW: "move-task {} --to doing --reason TEXT",
+    DONE: "reopen {} --reason TEXT",
+    REJECTED: "move-task {} --to planned --reason TEXT",
+}
 _COMMITS_MAX = 1000
 
 
@@ -92,9 +92,8 @@ class _FeatureStatus(NamedTuple):
 
 @command("status", "thence work status --json")
 @click.option("--all", "is_all", is_flag=True, help="Show the packages of every feature.")
-@click.option("--watch", "is_watching", is_flag=True, help="Draw it again until Ctrl-C.")
 @feature_option
-def status_command(feature: str | None, is_all: bool, is_watching: bool) -> int:
+def status_command(feature: str | None, is_all: bool) -> int:
     """Show the board: the packages of features in work, a line for each other feature.
 
     It is a replay of the log. Events that clones have written at once and that can't both stand
@@ -103,39 +102,11 @@ def status_command(feature: str | None, is_all: bool, is_watching: bool) -> int:
     """
 
     def show(session: Session) -> CommandResult:
+        current().keep(session)
         return status(session, feature, is_all=is_all)
 
-    def show_once(session: Session) -> CommandResult:
-        current().keep(session)
-        return show(session)
-
-    if is_watching:
-        return _watch(show)
     gc.disable()  # what is read of the log lives until the end
-    return run(show_once, create=False)
-
-
-def _watch(show: Callable[[Session], CommandResult]) -> int:
-    """Draws the board on a terminal again and again; Ctrl-C is its usual end."""
-    if current().is_json or not sys.stdout.isatty():
-        raise click.UsageError("--watch draws on a terminal: give it without --json, and no pipe")
-
-    def draw(session: Session) -> CommandResult:
-        result = show(session)
-        rows = os.get_terminal_size(sys.stdout.fileno()).lines - _LINES_LEFT
-        lines = result.lines
-        if len(lines) > rows > 1:
-            rest = len(lines) - rows + 1
-            lines = (*lines[: rows - 1], f"{rest} more lines: thence work status, or --feature")
-        click.echo(_HOME_AND_CLEAR, nl=False)
-        return structs.replace(result, lines=lines)
-
-    try:
-        while True:
-            run(draw, create=False)
-            time.sleep(_WATCH_S)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return run(show, create=False)
 
 
 def status(session: Session, feature: str | None, *, is_all: bool = False) -> CommandResult:
@@ -413,8 +384,8 @@ def _code_notes(package: PackageState, code: LandingStatus) -> Iterator[str]:
 def conflicts(session: Session, is_all: bool) -> CommandResult:
     """Show what clones have written at once and can't both stand.
 
-    Each is settled by a rule, and both sides stay in the log. With open conflicts the exit code
-    is 3.
+    Each is settled by a rule, and both sides stay in the log; any later move of the package
+    settles it otherwise. With open conflicts the exit code is 3.
     """
     session.refresh()
     chosen = [one for one in session.board.conflicts if is_all or one.is_open]
@@ -437,12 +408,11 @@ def conflicts(session: Session, is_all: bool) -> CommandResult:
                 else "passed"
             )
             lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
-        if conflict.is_open and is_wp_id(name) and conflict.slot != SLOT:
-            about, winner = feature.rpartition("/")[2], conflict.winner or conflict.events[-1]
-            lines.append(
-                f"  next: thence work settle {name} --feature {about}"
-                f" --winner {winner.event_id} --reason TEXT"
-            )
+        about = feature.rpartition("/")[2]
+        package = session.board.package(about, name)
+        if conflict.is_open and package and package.lane in _SETTLING_MOVES:
+            move = _SETTLING_MOVES[package.lane].format(f"{name} --feature {about}")
+            lines.append(f"  next: thence work {move}")
     code = CONFLICTS_FOUND if any(conflict.is_open for conflict in chosen) else 0
     return session.result(data, lines or ["no conflicts"], exit_code=code)
 
@@ -451,18 +421,19 @@ conflicts_command = session_command(conflicts, "conflicts", "thence work conflic
 
 
 @click.option(
-    "--limit",
+    "--last",
     type=click.IntRange(1, 10_000),
+    metavar="N",
     default=20,
     show_default=True,
-    help="At most so many.",
+    help="The last N refusals.",
 )
-def errors(session: Session, limit: int) -> CommandResult:
+def errors(session: Session, last: int) -> CommandResult:
     """Show what was refused of late, and what to do about it.
 
     The newest come first.
     """
-    records = ErrorStore(session.project).recent(limit, session.warnings.append)
+    records = ErrorStore(session.project).recent(last, session.warnings.append)
     data = {"errors": [to_builtins(record) for record in records]}
     lines = []
     for record in records:
@@ -473,7 +444,7 @@ def errors(session: Session, limit: int) -> CommandResult:
     return session.result(data, lines or ["nothing was refused"])
 
 
-errors_command = session_command(errors, "errors", "thence work errors --limit 5", create=False)
+errors_command = session_command(errors, "errors", "thence work errors --last 5", create=False)
 
 
 def _sentence_here(session: Session, conflict: Conflict) -> str:

@@ -61,23 +61,8 @@ class _LocalPackage(NamedTuple):
     tip: str | None
 
 
-def _leaves_nothing_open(_: click.Context, option: click.Parameter, is_given: bool) -> None:
-    """Refuses an option of the version before this one."""
-    if is_given:
-        raise click.UsageError(
-            f"--{option.name} is gone, for a conflict leaves nothing open: merge the target into"
-            " the package's branch in its worktree, resolve it there, then merge again"
-        )
-
-
 @click.argument("packages", metavar="[WP]...", nargs=-1)
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
-@click.option(
-    "--resume", is_flag=True, hidden=True, expose_value=False, callback=_leaves_nothing_open
-)
-@click.option(
-    "--abort", is_flag=True, hidden=True, expose_value=False, callback=_leaves_nothing_open
-)
 @feature_option
 @force_option
 @reason_option

@@ -1,7 +1,5 @@
 """The commands of `thence work` by which a package goes from lane to lane."""
 
-from collections.abc import Sequence
-
 import click
 from msgspec.structs import replace
 
@@ -12,15 +10,10 @@ from thence.cli.work.command_runner import (
     reason_option,
     session_command,
 )
-from thence.core.event import Event
 from thence.core.values.new_event import Unchanged
-from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
+from thence.errors import GitFailed, HeadsMoved, Refused
 from thence.inspection.writers import next_node_id
-from thence.merge.conflicts import Conflict
-from thence.work.board.board import action_of, person
-from thence.work.board.guards import reason_missing
 from thence.work.board.move_request import MoveContext
-from thence.work.board.package_numbers import SLOT
 from thence.work.board.state import DOING, DONE, PLANNED, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, claimable
 from thence.work.journal.claims import claim_release, claimed
@@ -42,7 +35,6 @@ from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, mo
 from thence.work.vcs.repository import branches
 
 NOTHING_READY = 4  # the exit code of `next`
-_SETTLING = "could not settle"
 
 
 @click.argument("package", metavar="WP")
@@ -76,10 +68,10 @@ def implement(
         context = context_of(session, state, taken.wp_id, reason=reason, is_forced=is_forced)
         # for who has it already the worktree is completed, or just reported
         is_mine = taken.lane == DOING and taken.agent in (None, context.actor, context.changed_by)
-        claim, former = None, None
+        claim, previous = None, None
         if takes_over and taken.lane == DOING and not is_mine:
             _take_over(session, state, taken, context.actor)
-            former, is_mine = taken.agent, True
+            previous, is_mine = taken.agent, True
         if not is_mine:
             decide_move(session, state.slug, taken.wp_id, DOING, context)
             check_at_target(session, state, session.target_of(state))
@@ -112,8 +104,8 @@ def implement(
         "work and commit there",
         f"next: thence work move-task {taken.wp_id} --feature {state.slug} --to for_review",
     ]
-    if former and worktree.is_new:
-        lines.insert(1, f"what {former} has not pushed of it is not in this branch")
+    if previous and worktree.is_new:
+        lines.insert(1, f"what {previous} has not pushed of it is not in this branch")
     return session.result(data, lines)
 
 
@@ -340,124 +332,3 @@ def _elsewhere(package: PackageState, lane: str) -> Refused:
         cause=f"{package.wp_id} is in {package.lane}, not in {lane}",
         hint="look at `thence work status`; `thence work move-task` makes other moves",
     )
-
-
-@click.argument("package", metavar="WP")
-@click.option(
-    "--winner",
-    metavar="EVENT_OR_ACTOR",
-    required=True,
-    help="What stands: the last event of a side, or who wrote it.",
-)
-@click.option("--reason", metavar="TEXT", required=True, help="Why; it is kept in the log.")
-@feature_option
-def settle(
-    session: Session, package: str, *, winner: str, reason: str, feature: str | None = None
-) -> CommandResult:
-    """Choose which side of a conflict stands.
-
-    The sides are what `thence work conflicts` shows. It is one event; both sides stay in the log.
-    """
-    for _ in range(ATTEMPTS_MAX):
-        session.refresh()
-        state = session.feature(feature, package)
-        settled = package_of(state, wp_id_of(package))
-        place = f"{state.slug}/{settled.wp_id}"
-        if not reason.strip():
-            raise reason_missing("what was decided otherwise needs a reason").error(
-                _SETTLING, place, is_agent=False
-            )
-        chosen = _winners(_open_conflicts(session, settled, place), winner, place)
-        choices = [_choice_event(state.slug, settled.wp_id, reason, *choice) for choice in chosen]
-        guard = session.guard((state.slug, settled.wp_id), types=tuple(DECIDING_TYPES))
-        try:
-            session.append(*choices, guard=guard)
-        except HeadsMoved:
-            continue
-        return _settled(session, state.slug, settled.wp_id, [event for _, event in chosen])
-    raise moved_meanwhile(_SETTLING, place, f"the board changed {ATTEMPTS_MAX} times meanwhile")
-
-
-settle_command = session_command(
-    settle, "settle", "thence work settle WP01 --winner ada --reason 'she is further'"
-)
-
-
-def _open_conflicts(session: Session, package: PackageState, place: str) -> Sequence[Conflict]:
-    conflicts = [
-        conflict
-        for conflict in session.board.conflicts
-        if conflict.subject == package.subject and (conflict.is_open or conflict.slot == SLOT)
-    ]
-    if not conflicts:
-        raise Refused(
-            _SETTLING,
-            guard="no_conflict",
-            place=place,
-            cause="nothing was written on it at once that nobody has gone on from",
-            hint="look at thence work conflicts --all",
-        )
-    if any(conflict.is_provisional for conflict in conflicts):
-        raise Refused(
-            _SETTLING,
-            guard="conflict_provisional",
-            place=place,
-            cause="events that led to the conflict are not here yet",
-            hint="get them by `git pull`, then try again",
-        )
-    return conflicts
-
-
-def _winners(
-    conflicts: Sequence[Conflict], winner: str, place: str
-) -> list[tuple[Conflict, Event]]:
-    """Returns the conflicts in which the winner has a side, each with that side's last event."""
-    heads = [event for conflict in conflicts for event in conflict.heads]
-    author = next((person(event) for event in heads if event.event_id == winner), winner)
-    chosen: list[tuple[Conflict, Event]] = []
-    for conflict in conflicts:
-        sides = [event for event in conflict.heads if event.event_id == winner]
-        if conflict.slot == SLOT and not sides:
-            continue  # two packages are declared one by naming an event only
-        sides = sides or [event for event in conflict.heads if person(event) == author]
-        if len(sides) == 1:
-            chosen.append((conflict, sides[0]))
-    if not chosen:
-        names = ", ".join(f"{event.event_id} ({action_of(event)})" for event in heads)
-        raise PlanningError(
-            _SETTLING,
-            place=place,
-            cause=f"{winner!r:.80} names no single side of the conflict",
-            hint=f"name one of {names}",
-        )
-    return chosen
-
-
-def _choice_event(
-    slug: str, wp_id: str, reason: str, conflict: Conflict, winner: Event
-) -> WorkEvent:
-    sides = tuple(event.event_id for event in conflict.events)
-    payload = {
-        "wp_id": wp_id,
-        "events": list(sides),
-        "winner": winner.event_id,
-        "reason": reason,
-    }
-    return WorkEvent("ConflictSettled", payload, slug, sides)
-
-
-def _settled(session: Session, slug: str, wp_id: str, winners: Sequence[Event]) -> CommandResult:
-    session.refresh()
-    feature = session.board.features[slug]
-    mirror(session, feature)
-    package = feature.packages[wp_id]
-    data = {
-        "feature_slug": slug,
-        "wp_id": wp_id,
-        "winners": [event.event_id for event in winners],
-        "lane": package.lane,
-        "agent": package.agent,
-    }
-    whose = f", with {package.agent}" if package.agent else ""
-    lines = [f"{action_of(event)} stands" for event in winners]
-    return session.result(data, [*lines, f"{wp_id} of {slug} is in {package.lane}{whose}"])

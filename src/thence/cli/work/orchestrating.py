@@ -4,107 +4,58 @@ While it runs a terminal shows the board, redrawn, below the progress notes; els
 a line on stderr, and with --json a line of JSON on stdout.
 """
 
-import fcntl
-import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
 
 import click
 
-from thence.cli.frame import checked_name
 from thence.cli.output import Output, current
 from thence.cli.shared.progress import is_drawn
 from thence.cli.work.command_runner import command, feature_option, run
 from thence.core.values.payload import printable
-from thence.errors import Refused
 from thence.work.board.attempts import attempt_histories, next_steps
-from thence.work.board.state import DOING, DONE, LANES, REJECTED, FeatureState
-from thence.work.journal.claims import claim_release, take
-from thence.work.journal.store import WorkEvent
-from thence.work.naming import wp_id_of
+from thence.work.board.state import LANES, REJECTED, FeatureState, PackageState
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import plan
 from thence.work.project.agents import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.lane_changes import (
-    context_of,
-    move,
-    package_of,
     planned,
     refuse_agents,
 )
 from thence.work.session.session import CommandResult, Session
-from thence.work.vcs.locks import held
 from thence.work.vcs.overlaps import at_work, sentence
 
 STRANDED = 1
-_END_S = 15.0
-_FOLDER = "orchestrators"
 DRAWN_EVERY_S = 0.5
 TITLE_CHARACTERS = 40
 OVERLAPS_SHOWN_MAX = 5
 _LOOK = "thence work orchestrate, once what keeps it is settled"
 
 
-def _goes_on(_: click.Context, option: click.Parameter, is_given: bool) -> None:
-    """Refuses an option of the version before this one."""
-    if is_given:
-        raise click.UsageError(
-            f"--{option.name} is gone, for each start goes on where the last one ended: type"
-            " thence work orchestrate"
-        )
-
-
 @command("orchestrate", "thence work orchestrate --feature 001 --dry-run")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan and its critical path.")
-@click.option("--resume", is_flag=True, hidden=True, expose_value=False, callback=_goes_on)
-@click.option("--abort", "is_aborted", is_flag=True, help="End it; packages are planned again.")
-@click.option(
-    "--skip",
-    metavar="WP",
-    multiple=True,
-    callback=checked_name,
-    help="Reject a package; others go on.",
-)
 @feature_option
-def orchestrate_command(
-    is_dry: bool,
-    is_aborted: bool,
-    skip: tuple[str, ...],
-    feature: str | None,
-) -> int:
+def orchestrate_command(is_dry: bool, feature: str | None) -> int:
     """Work a feature off with agent programs, until all of it is done.
 
     The agents stand in `.kittify/config.yaml`. Ctrl-C ends them and gives their packages free;
     what was committed stays. With packages left that nobody can do the exit code is 1.
     """
-    if is_dry and is_aborted:
-        raise click.UsageError("--dry-run goes not with --abort")
-    if skip and (is_dry or is_aborted):
-        raise click.UsageError("--skip goes with neither --dry-run nor --abort")
     if is_dry:
         return run(
             lambda session: dry_run(session, feature=feature), operation="orchestrate --dry-run"
         )
-    if is_aborted:
-        return run(lambda session: abort(session, feature=feature), operation="orchestrate --abort")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: agents are ended
 
     def work(session: Session) -> CommandResult:
         with display(current()) as live:  # the display ends before the result is written
-            return orchestrate(
-                session,
-                feature=feature,
-                skip=skip,
-                report=live.report,
-                turn=live.turn,
-            )
+            return orchestrate(session, feature=feature, report=live.report, turn=live.turn)
 
     return run(work)
 
@@ -113,15 +64,14 @@ def orchestrate(
     session: Session,
     *,
     feature: str | None = None,
-    skip: Sequence[str] = (),
     report: Callable[[ProgressNote], None],
     turn: Callable[[Orchestrator], None] = lambda _: None,
 ) -> CommandResult:
     """Works a feature off until all packages are done, or none is left that can be.
 
     The work of an orchestrator that ended is continued; its failures and send-backs do not count.
-    `skip` names packages to be rejected, so that others need not wait for them. With packages left
-    the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the log raises.
+    With packages left the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the
+    log raises.
     """
     _refuse_agents(feature)
     session.refresh()
@@ -129,14 +79,13 @@ def orchestrate(
     state = _feature(session, feature)
     setup = read_setup(session.project)
     planned(session, state)  # a file that can't be read is reported at once
-    for name in skip:
-        _skip(session, state, wp_id_of(name))
-    with _registered(session.project.shared_folder / _FOLDER, state.slug):
-        orchestrator = Orchestrator(session.project.here, state.slug, setup, report, turn)
-        summary = orchestrator.run()
+    orchestrator = Orchestrator(session.project.here, state.slug, setup, report, turn)
+    summary = orchestrator.run()
     packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
     steps = {
-        wp_id: "; or ".join(next_steps(packages[wp_id], histories.get(wp_id))) or _LOOK
+        wp_id: "; or ".join(next_steps(packages[wp_id], histories.get(wp_id)))
+        or _step_past_rejected(packages, wp_id)
+        or _LOOK
         for wp_id in summary.stranded
     }
     events = [event.event_id for event in session.appended]
@@ -165,6 +114,12 @@ def orchestrate(
         lines.append(f"{wp_id}: {names} came to the target past review")
     code = STRANDED if summary.stranded else 0
     return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
+
+
+def _step_past_rejected(packages: Mapping[str, PackageState], wp_id: str) -> str:
+    """Returns the command that begins a package although what it needs was rejected, if it was."""
+    lanes = {packages[needed].lane for needed in packages[wp_id].dependencies if needed in packages}
+    return f"thence work implement {wp_id} --force --reason TEXT" if REJECTED in lanes else ""
 
 
 def _feature(session: Session, name: str | None) -> FeatureState:
@@ -204,116 +159,9 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     return session.result(data, [*(lines or ["nothing is left to do"]), *problems])
 
 
-def abort(session: Session, *, feature: str | None = None) -> CommandResult:
-    """Ends the orchestrators of a feature, and gives back the packages that they had claimed.
-
-    Branches and worktrees stay as they are. Raises Refused if one does not end.
-    """
-    _refuse_agents(feature)
-    session.refresh()
-    state = session.feature(feature)
-    ended = _end_orchestrators(session.project.shared_folder / _FOLDER, state.slug)
-    session.refresh()
-    state = session.feature(state.slug)
-    freed = []
-    for wp_id in attempt_histories(session.events, state.slug, session.board.names):
-        package = state.packages.get(wp_id)
-        if package is None or package.lane != DOING:
-            continue
-        lease = take(session.project.home, package.subject)
-        if lease is None:
-            continue
-        try:
-            reason, who = "the orchestration was aborted", session.changed_by()
-            session.append(claim_release(reason, state.slug, wp_id, who, package.open_claim))
-        finally:
-            os.close(lease)
-        freed.append(wp_id)
-    data = {"feature_slug": state.slug, "ended": ended, "freed": freed}
-    lines = [_ended_line(len(ended), state.slug)]
-    lines += [f"{wp_id} is planned again; its branch stays" for wp_id in freed]
-    return session.result(data, lines)
-
-
 def _refuse_agents(feature: str | None) -> None:
-    rule = "begins or ends an orchestration"
+    rule = "begins an orchestration"
     refuse_agents("could not orchestrate", feature or "a feature", "run_by_an_agent", rule)
-
-
-def _ended_line(count: int, slug: str) -> str:
-    if count == 0:
-        return f"no orchestrator of {slug} was running"
-    return f"{count} orchestrator{'s' if count > 1 else ''} of {slug} ended"
-
-
-def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:
-    """Rejects a package, and resolves the dependencies on it."""
-    package = package_of(feature, wp_id)
-    if package.lane in (DONE, REJECTED):
-        return
-    reason = "skipped"
-    move(session, feature.slug, wp_id, REJECTED, context_of(session, feature, wp_id, reason=reason))
-    waiting = [
-        dependent for dependent in feature.packages.values() if wp_id in dependent.dependencies
-    ]
-    events = [
-        WorkEvent(
-            "DependencyResolved",
-            {"wp_id": dependent.wp_id, "dependency_wp_id": wp_id, "resolution_type": "skipped"},
-            feature.slug,
-        )
-        for dependent in waiting
-        if wp_id not in dependent.resolved
-    ]
-    if events:
-        session.append(*events)
-    session.refresh()
-
-
-@contextmanager
-def _registered(folder: Path, slug: str) -> Iterator[None]:
-    """Registers this process for `--abort`, by a marker file that is locked while it lives."""
-    marker = folder / f"{slug}-{os.getpid()}"
-    with held(marker):
-        try:
-            yield
-        finally:
-            marker.unlink(missing_ok=True)
-
-
-def _end_orchestrators(folder: Path, slug: str) -> list[int]:
-    """Asks the orchestrators of a feature to end, and waits until they have."""
-    ended = []
-    for marker in sorted(folder.glob(f"{slug}-*")):
-        process = int(marker.name.rpartition("-")[2])
-        with marker.open("rb") as file:
-            if not _is_locked(file.fileno()):
-                marker.unlink(missing_ok=True)
-                continue
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGTERM)
-            until_s = time.monotonic() + _END_S
-            while _is_locked(file.fileno()):
-                if time.monotonic() > until_s:
-                    raise Refused(
-                        "could not end the orchestrator of",
-                        guard="still_running",
-                        place=slug,
-                        cause=f"process {process} was asked to end, and runs on after {_END_S:g} s",
-                        hint=f"kill -9 {process}, then try again",
-                    )
-                time.sleep(0.05)
-        ended.append(process)
-    return ended
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    return False
 
 
 class Display(NamedTuple):

@@ -17,7 +17,6 @@ from thence.replica import new_id, now
 from thence.work.board.dependencies import in_order
 from thence.work.board.state import PLANNED, FeatureState
 from thence.work.day_lines import FileEdit, as_it_is, if_missing, with_lines
-from thence.work.journal.seen_tips import is_tracked
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import (
     digits_of,
@@ -40,7 +39,6 @@ from thence.work.plan.package_files import (
 )
 from thence.work.plan.planning_files import Meta
 from thence.work.plan.tasks import PlannedPackage, packages_of, parse
-from thence.work.project.options import read_options, sharing_by_branch
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, with_another_id
 from thence.work.session.command_commit import check_committer, check_here, commit
@@ -82,7 +80,7 @@ of editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR
 <!-- thence:end -->
 """
 _IGNORED = f"{KITTIFY}/.gitignore"
-_IGNORED_TEXT = b"clock.json\nerrors/\nevents/index.db*\n.thence/\n"
+_IGNORED_TEXT = b"clock.json\nerrors/\nevents/index.db*\n"
 _CONFIG_ATTRIBUTES = f"{KITTIFY}/.gitattributes"
 _CONFIG_ATTRIBUTES_TEXT = b"config.yaml merge=union\n"
 _AGENTS = "AGENTS.md"
@@ -126,8 +124,6 @@ def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
     }
     if has_new_id:
         changes[CONFIG] = partial(with_another_id, uuid=project_uuid)
-    elif read_options(session.project).share is None and not is_tracked(session.project):
-        changes[CONFIG] = partial(sharing_by_branch, uuid=project_uuid)
     branch = branch_of(session.project.main)
     committed = commit(session, changes, "Make this repository a thence project", "init")
     data = {
@@ -417,7 +413,6 @@ def _files_of_plan(
     """Returns the files to commit: planning files as they are, missing files of packages."""
     written = _planning_files(session, slug)
     files: dict[str, FileEdit] = dict.fromkeys(written, as_it_is)
-    shows_lane = read_options(session.project).mirror is True
     tree, tasks = session.project.files, session.planning.path(slug, "tasks.md")
     listed = (session.planning.path(slug, name) for name in READ_FIRST)
     reading = [
@@ -436,7 +431,7 @@ def _files_of_plan(
                 )
         if not own_files:
             path = session.planning.path(slug, path_of(package))
-            files[path] = if_missing(render(package, slug, body, reading, shows_lane=shows_lane))
+            files[path] = if_missing(render(package, slug, body, reading))
     return files
 
 
@@ -626,7 +621,7 @@ def _files_of_package(
     session: Session, state: FeatureState, package: PlannedPackage, branch: str
 ) -> dict[str, FileEdit]:
     slug = state.slug
-    data = render(package, slug, "", shows_lane=read_options(session.project).mirror is True)
+    data = render(package, slug, "")
     files: dict[str, FileEdit] = {session.planning.path(slug, path_of(package)): if_missing(data)}
     if slug == _GENERAL:  # the same bytes in every clone: no time of its beginning
         meta = Meta(slug[:3], slug, _GENERAL_TITLE, _MISSION, branch)

@@ -2,22 +2,20 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 import click
 
 from thence.cli import DAMAGED
 from thence.cli.output import current
+from thence.cli.shared.render import counted
 from thence.cli.work.command_runner import command, feature_option, run, session_command
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.vocabulary import WORK
-from thence.errors import GitFailed, InvalidEvent
 from thence.inspection.writers import redactions_of
 from thence.replica import new_id
 from thence.work.day_lines import (
-    ATTRIBUTES,
     FOLDER,
     RedactedLines,
     is_day_file,
@@ -25,41 +23,24 @@ from thence.work.day_lines import (
 )
 from thence.work.journal import board_branch
 from thence.work.journal.board_remote import link_of
-from thence.work.journal.pending_events import pending_events, pending_file
-from thence.work.journal.redacted_views import redact_files
-from thence.work.journal.seen_tips import is_tracked
-from thence.work.journal.shared_view import ignore, show_events
-from thence.work.journal.store import WorkEvent, redactions_in
+from thence.work.journal.store import WorkEvent
 from thence.work.naming import resolve
 from thence.work.plan.spec_kitty import NOT_A_SLUG, ImportedEvent, Unread, history_in
-from thence.work.project.options import read_options, sharing_by_branch
-from thence.work.project.project import FORMER_HOME, FORMER_HOME_IMPORTED
-from thence.work.project.project_id import CONFIG
+from thence.work.project.options import read_options
 from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.files import TreeFiles
-from thence.work.vcs.git import Git, failure
-from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, PLANNING, held, naming, ref_locks
-from thence.work.vcs.repository import branch_of, operation_under_way
+from thence.work.vcs.locks import PLANNING, held
 
 _SHOWN_MAX = 5
-_NEXT = "next: thence work publish"
-_UNTYING = "could not untie the day files of"
-_UNTIED = b"Share events by a branch of the board\n\nThence: import\n"
 # a feature with an event of these types was begun here: its files hold nothing new
 _BEGUN = ("SpecCreated", "FeatureCreated", "WPCreated")
+_TRACKED = (
+    f"git tracks files in {FOLDER}, to which thence appends: type git rm -r --cached {FOLDER},"
+    " then commit that"
+)
 _FAR_AHEAD = "its clock is further ahead than any log gets"
 
 
-def _commits_nowhere(_: click.Context, __: click.Parameter, branch: str | None) -> None:
-    """Refuses an option of the version before this one."""
-    if branch is not None:
-        raise click.UsageError(
-            "--target-branch is gone, for events are shared by the board's branch alone: leave it"
-            " out, and where git tracks day files type `thence work import` once"
-        )
-
-
-@click.option("--target-branch", hidden=True, expose_value=False, callback=_commits_nowhere)
 def publish(session: Session) -> CommandResult:
     """Push events to other clones, and pull theirs.
 
@@ -72,7 +53,6 @@ def publish(session: Session) -> CommandResult:
     link = link_of(repo, session.refs, options, session.board.targets)
     published = board_branch.publish(session.project, repo, link, session.refresh_events)
     data = {
-        "share": "branch",
         "remote": link.remote,
         "branch": link.branch,
         "commit": published.commit,
@@ -83,11 +63,12 @@ def publish(session: Session) -> CommandResult:
     name = f"{link.remote}/{link.branch}"
     lines = [f"{name} has all events"]
     if published.commit is not None:
-        lines = [f"pushed {published.pushed} event(s) to {name}"]
+        lines = [f"pushed {counted(published.pushed, 'event')} to {name}"]
     if published.redacted:
-        lines.append(f"redacted {published.redacted} line(s) there; older commits of it keep them")
+        redacted = counted(published.redacted, "line")
+        lines.append(f"redacted {redacted} there; older commits of it keep them")
     if session.events_received:
-        lines.append(f"pulled {session.events_received} event(s) of others")
+        lines.append(f"pulled {counted(session.events_received, 'event')} of others")
     return session.result(data, lines)
 
 
@@ -122,23 +103,14 @@ def import_history(
 ) -> CommandResult:
     """Appends the missing history of planning files to the log, with `source` and `source_id`.
 
-    Lines of day files in the working tree are imported as they are, and those of a journal that an
-    older version kept without git. Lines that can't be read are reported, and left where they are;
-    the exit code is 3 where they are in planning files. Day files that git tracks are untied in one
-    commit, once the lines of every local branch are in the log. Events that an earlier version
-    could not write are appended. A second import brings nothing, and so do features that were begun
-    here. The text names all features and parts with `is_detailed` alone. Raises what the append
-    raises, and GitFailed.
+    Lines of day files in the working tree are imported as they are. Lines that can't be read are
+    reported, and left where they are; the exit code is 3 where they are in planning files. A second
+    import brings nothing, and so do features that were begun here. The text names all features and
+    parts with `is_detailed` alone. Raises what the append raises, and GitFailed.
     """
     with held(session.project.shared_folder / PLANNING):
         taken = _day_files(session, is_dry)
-        tracked = _tracked_day_files(session)
-        commit = None
-        if tracked and not is_dry:
-            session.refresh_events(has_all=True)
-            commit = _untie(session, tracked)
         session.refresh()
-        recovered = _recover(session, is_dry)
         events = session.store.read()
         imported = {(event.header.source, event.header.source_id) for event in events}
         first = (event for event in events if event.event_type in _BEGUN)
@@ -154,64 +126,25 @@ def import_history(
                 session.append(*_new_events(session, slug, fresh))
     unread = [part for history in histories.values() for part in history.unread]
     unread += taken.unread
+    if session.project.main.git.run("ls-files", "-z", "--", f"{FOLDER}/"):
+        session.warnings.append(_TRACKED)
     if feature is None:
         folders = map(session.planning.path, session.planning.other_folders())
         unread += [Unread(path, 0, NOT_A_SLUG) for path in folders]
     data = {
         "features": counts,
         "lines": taken.lines,
-        "recovered": recovered,
-        "untied": tracked,
-        "commit": commit,
         "unread": [part._asdict() for part in unread],
         "bad_lines": len(taken.unread),
         "dry_run": is_dry,
     }
-    lines = _lines(counts, taken.lines, recovered, is_dry, is_detailed)
-    lines += _end_former_home(session, is_dry)
+    lines = _lines(counts, taken.lines, is_dry, is_detailed)
     lines += _unread_lines(unread, len(unread) if is_detailed else _SHOWN_MAX)
-    if commit is not None:
-        lines += [f"committed: git tracks {len(tracked)} day file(s) no more", _NEXT]
-    elif tracked:
-        lines.append(f"would untie {len(tracked)} day file(s) that git tracks")
     return session.result(data, lines, DAMAGED if len(unread) > len(taken.unread) else 0)
 
 
-def _recover(session: Session, is_dry: bool) -> int:
-    """Appends the events that an earlier version could not write; returns their number.
-
-    A stranger's commit may hold invalid ones, which are passed over.
-    """
-    waiting = pending_events(session.project, session.store.read())
-    if is_dry:
-        return len(waiting)
-    count = 0
-    for event in waiting:
-        with suppress(InvalidEvent):
-            session.appended += session.store.append(event)
-            count += 1
-    if count < len(waiting):
-        invalid = f"{len(waiting) - count} event(s) that an earlier version left are invalid"
-        session.warnings.append(f"{invalid}, and were passed over")
-    pending_file(session.project).unlink(missing_ok=True)
-    session.refresh()
-    return count
-
-
-def _end_former_home(session: Session, is_dry: bool) -> list[str]:
-    """Marks the journal of a project without git as imported, which ends the note about it.
-
-    Where the mark can't be written the note stays.
-    """
-    if is_dry or not session.project.files.is_folder(FORMER_HOME):
-        return []
-    with suppress(OSError):
-        session.project.files.replace(FORMER_HOME_IMPORTED, b"")
-    return [f"the log has all of {FORMER_HOME}, which may be removed: rm -r {FORMER_HOME}"]
-
-
 def _lines(
-    imported: dict[str, int], lines_taken: int, recovered: int, is_dry: bool, is_detailed: bool
+    imported: dict[str, int], lines_taken: int, is_dry: bool, is_detailed: bool
 ) -> list[str]:
     word = "would import" if is_dry else "imported"
     lines = [f"{slug}: {word} {count} events" for slug, count in imported.items()]
@@ -220,8 +153,6 @@ def _lines(
         lines = [f"{word} {sum(imported.values()):,} events of {features:,} features"]
     if lines_taken:
         lines.append(f"day files: {word} {lines_taken:,} lines")
-    if recovered:
-        lines.append(f"{word} {recovered:,} events that an earlier version could not write")
     return lines or ["there is no history to import"]
 
 
@@ -262,22 +193,16 @@ def _day_files(session: Session, is_dry: bool) -> _DayFiles:
 def _line_positions(
     files: TreeFiles, redactions: RedactedLines, unread: list[Unread]
 ) -> dict[bytes, tuple[str, int]]:
-    """Returns each line of the day files, as it may be kept, with its first file and number.
-
-    The segments of a journal that an older version kept without git count as day files.
-    """
+    """Returns each line of the day files, as it may be kept, with its first file and number."""
     positions: dict[bytes, tuple[str, int]] = {}
-    paths: list[str] = []
-    for folder in (FOLDER, *([FORMER_HOME] if files.is_folder(FORMER_HOME) else [])):
-        try:
-            names = [name for name in files.names(folder) if _has_events(folder, name)]
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            unread.append(Unread(folder, 0, error.strerror or str(error)))
-            continue
-        paths += [f"{folder}/{name}" for name in names]
-    for path in paths:
+    try:
+        names = [name for name in files.names(FOLDER) if is_day_file(os.fsencode(name))]
+    except (FileNotFoundError, NotADirectoryError):
+        return positions
+    except OSError as error:
+        unread.append(Unread(FOLDER, 0, error.strerror or str(error)))
+        return positions
+    for path in (f"{FOLDER}/{name}" for name in names):
         try:
             data = files.read(path)
         except OSError as error:
@@ -287,78 +212,6 @@ def _line_positions(
             line = redactions.instead_of(line)
             positions.setdefault(line, (position.file, position.line))
     return positions
-
-
-def _has_events(folder: str, name: str) -> bool:
-    """Reports whether a file is a day file, or a segment of a journal without git."""
-    if folder == FOLDER:
-        return is_day_file(os.fsencode(name))
-    return name.startswith("events") and name.endswith(".jsonl")
-
-
-def _tracked_day_files(session: Session) -> list[str]:
-    """Returns the day files that git tracks, with their attributes and the configuration."""
-    folder = f"{FOLDER}/"
-    names = os.fsdecode(session.project.main.git.run("ls-files", "-z", "--", folder)).split("\0")
-    days = [name for name in names if is_day_file(os.fsencode(name.removeprefix(folder)))]
-    if not days and not is_tracked(session.project):
-        return []
-    return [*days, *(name for name in names if name == ATTRIBUTES), CONFIG]
-
-
-def _untie(session: Session, paths: Sequence[str]) -> str | None:
-    """Makes git ignore day files that it tracks, in one commit of the branch that is checked out.
-
-    The files stay, and show the journal from then on. Returns the commit, None where HEAD has all
-    of it. Raises GitFailed, with the files and git's index as before, if something is under way or
-    staged there, or if git or a hook refuses.
-    """
-    project, main = session.project, session.project.main
-    branch = branch_of(session.project.main)
-    locks = (*ref_locks(main.common, main.git_dir, branch), main.git_dir / INDEX_LOCK)
-    path = main.common / COMMITTING
-    with held(path), naming(path, main.folder, locks, paths) as note:
-        git = Git(main.folder, keeps=(note,), is_users=True)
-        _check_idle(session, paths)
-        before = project.files.read(CONFIG) if project.files.look(CONFIG) else None
-        ignore(project)
-        project.files.replace(CONFIG, sharing_by_branch(before, project.uuid))
-        days = [f":(literal){path}" for path in paths if path != CONFIG]
-        try:
-            if days:
-                git.run(
-                    "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *days, operation=_UNTYING
-                )
-            git.run("add", "--force", "--", CONFIG, operation=_UNTYING)
-            is_same = git.ask("diff", "--cached", "--quiet", "HEAD", "--").status == 0
-            if not is_same:
-                git.run("commit", "--quiet", "--file=-", stdin=_UNTIED, operation=_UNTYING)
-        except GitFailed:
-            git.ask("reset", "--quiet", "--", *days, CONFIG)
-            if before is not None:
-                project.files.replace(CONFIG, before)
-            raise
-    redact_files(project, redactions_in(project.home, session.events))
-    show_events(project, session.store.replica)
-    return None if is_same else git.commit_of("HEAD")
-
-
-def _check_idle(session: Session, paths: Sequence[str]) -> None:
-    """Raises GitFailed if the commit would hold more than the paths, or can't be made now."""
-    main = session.project.main
-    operation = operation_under_way(main.git_dir)
-    if operation:
-        raise failure(
-            _UNTYING, main.folder, f"a {operation} is under way there", "end it: git status"
-        )
-    names = os.fsdecode(main.git.run("diff", "--cached", "--name-only", "-z")).split("\0")[:-1]
-    staged = [name for name in names if name not in paths and not name.startswith(f"{FOLDER}/")]
-    if staged:
-        cause, hint = (
-            f"{', '.join(staged[:5])} is staged",
-            "commit or unstage it, then import again",
-        )
-        raise failure(_UNTYING, main.folder, cause, hint)
 
 
 def _new_events(session: Session, slug: str, fresh: list[ImportedEvent]) -> list[WorkEvent]:

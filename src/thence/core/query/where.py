@@ -15,8 +15,9 @@ from typing import Any, Literal, NoReturn, Protocol
 import msgspec
 
 from thence.core.bodies import BODIES_KEY
+from thence.core.event import Event
 from thence.core.values.payload import INT_MAX, INT_MIN, is_utf8
-from thence.errors import InvalidFilter
+from thence.errors import BodyMissing, InvalidFilter
 
 WHERE_CHARACTERS_MAX = 10_000
 COMPARISONS_MAX = 100
@@ -103,11 +104,11 @@ class Comparison(msgspec.Struct, frozen=True):
         if value is _MISSING:
             inner = (
                 f"{key}.{name}"
-                for key, inside in event.payload.items()
+                for key, inside in _payload(event).items()
                 if isinstance(inside, dict)
                 for name in inside
             )
-            return 0, (*_WORDS, *event.members, *event.payload, *inner)
+            return 0, (*_WORDS, *event.members, *_payload(event), *inner)
         for depth, part in enumerate(rest, len(self.path) - len(rest)):
             if isinstance(part, int):
                 elements = value if isinstance(value, list) else ()
@@ -173,15 +174,24 @@ def _first(
     """Returns the value of the first name of a path, with the rest of the path."""
     name = str(path[0])
     if name == "payload":
-        return event.payload, path[1:]
+        return _payload(event), path[1:]
     if name in _COMPOSED:
         word = getattr(event, name)
         return (_MISSING if word is None else word), path[1:]
     members = event.members
     if name in members:
         is_cut = name == "details" and BODIES_KEY in members
-        return (event.payload if is_cut else members[name]), path[1:]
-    return event.payload.get(name, _MISSING), path[1:]
+        return (_payload(event) if is_cut else members[name]), path[1:]
+    return _payload(event).get(name, _MISSING), path[1:]
+
+
+def _payload(event: FilteredEvent) -> Mapping[str, Any]:
+    """Returns the payload; of a large value that can't be read its beginning counts."""
+    try:
+        return event.payload
+    except BodyMissing:
+        assert isinstance(event, Event)
+        return event.readable_payload[0]
 
 
 def compares(stored: object, op: str, value: Scalar) -> bool:

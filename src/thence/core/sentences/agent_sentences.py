@@ -21,7 +21,7 @@ _SAYING = ("command", "file_path", "path", "pattern", "url", "query", "descripti
 def agent_sentence(event: Event) -> Callable[[Event], str] | None:
     """Returns the function that writes an event of a bridge; None for any other event."""
     source = event.header.source
-    if source is None or source.removesuffix("-transcript") not in _SOURCES:
+    if source not in _SOURCES:
         return None
     write = _SENTENCES.get(event.event_type)
     return None if write is None else lambda event: write(event, event.cut_payload)

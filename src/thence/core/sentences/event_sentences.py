@@ -108,14 +108,20 @@ def _any(event: Event, *, is_typed: bool) -> str:
     return f"{lead}: {detail}" if lead and detail else lead or detail
 
 
-def _took(event: Event, payload: Mapping[str, Any]) -> str:
-    """Returns the duration if the payload has one: `after 93 ms` for an ended step."""
+def duration_s_of(payload: Mapping[str, Any]) -> float | None:
+    """Returns the duration that a payload has, in seconds."""
     for key, unit in _DURATIONS.items():
         value: Any = payload.get(key)
         if type(value) in (int, float) and 0 <= value < _DURATION_MAX:
-            word = "after" if event.event_type.endswith(_ENDS) else "in"
-            return f"{word} {duration(value * unit)}"
-    return ""
+            return float(value * unit)
+    return None
+
+
+def _took(event: Event, payload: Mapping[str, Any]) -> str:
+    """Returns the duration if the payload has one: `after 93 ms` for an ended step."""
+    seconds = duration_s_of(payload)
+    word = "after" if event.event_type.endswith(_ENDS) else "in"
+    return "" if seconds is None else f"{word} {duration(seconds)}"
 
 
 def _limited(text: str) -> str:
@@ -350,9 +356,6 @@ def _recovered(facts: _Facts) -> str:
 
 
 def _gap(facts: _Facts) -> str:
-    if facts.number("count") is not None:  # older versions counted
-        events = facts.count("count", "queued event")
-        return f"up to {events} of an earlier writer {facts.verb('count')} lost when it ended"
     last, node = facts.number("durable_seq"), facts.text("node_id", " of node ")
     behind = "" if last is None else f"; its last durable event is {last:,}{node}"
     return f"events that an earlier writer had queued may have been lost when it ended{behind}"
@@ -411,10 +414,6 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
         f"{facts.count('events', 'event')} {facts.verb('events')} pruned"
         f"{facts.text('since', ', from ')}{facts.text('until', ' to ')}"
     ),
-    "seal": lambda facts: (
-        f"{facts.span('from', 'to', 'lines ') or 'lines'}{facts.text('node_id', ' of node ')} "
-        "were signed"
-    ),
     "redacted": lambda facts: (
         f"what {facts.text('event_id', 'event ') or 'an event'} said was redacted{facts.why}"
     ),
@@ -433,7 +432,6 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     "cause_lost": "cause_lost",
     "claimed": "log_claimed",
     "pruned": "log_pruned",
-    "seal": "log_seal",
     "redacted": "log_redacted",
 }
 
@@ -491,6 +489,21 @@ def _state(event: Event) -> str:
     return f"In {_when(event)} {what} went from {old} to {new}"
 
 
+def _llm_call(event: Event) -> str:
+    """Returns the sentence of a call of a model, and why its answer could not be used."""
+    payload = event.payload
+    several = "agents that saw the same" if ".llm-shared." in (event.step or "") else "the engine"
+    who, endpoint = event.actor or several, shown(payload.get("endpoint"))
+    why = shown(payload.get("error")) if payload.get("status") == "failure" else ""
+    if payload.get("model") is None:
+        return f"In {_when(event)} {who} asked {endpoint} and got no answer: {why}"
+    sums = f"{shown(payload.get('tokens_in'))} tokens in, {shown(payload.get('tokens_out'))} out"
+    fault = f"; the answer could not be used: {why}" if why else ""
+    return (
+        f"In {_when(event)} {who} asked {shown(payload.get('model'))} of {endpoint}: {sums}{fault}"
+    )
+
+
 def _system(event: Event) -> str:
     """Returns the sentence of a log's notice, or of an error of the framework, with its reason."""
     payload = event.payload
@@ -499,12 +512,7 @@ def _system(event: Event) -> str:
     if notice is not None:
         return notice(event)
     if kind == "llm_call":
-        sums = (
-            f"{shown(payload.get('tokens_in'))} tokens in, {shown(payload.get('tokens_out'))} out"
-        )
-        model = f"{shown(payload.get('model'))} of {shown(payload.get('endpoint'))}"
-        several = "agents that saw the same" if ".llm-shared." in (event.step or "") else ""
-        return f"In {_when(event)} {event.actor or several or 'the engine'} asked {model}: {sums}"
+        return _llm_call(event)
     who = f" for {event.actor}" if event.actor else ""
     said = spoken({key: item for key, item in payload.items() if key != "error_type"})
     skipped = {"error_type", "status", "retry_count", *said.keys}
@@ -597,8 +605,6 @@ WORK_SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "SubtaskReopened": _filled("{who} reopened {what} of {work_package_id}: {subtask_text}"),
     "WPReviewed": _filled("{who} handed in {what} at commit {commit}"),
     "WPLanded": _landed,
-    "WPRenumbered": _filled("{who} gave {what} its number: it was {old_wp_id}"),
-    "ConflictSettled": _filled("{who} settled a conflict on {what} for {winner}{why}"),
     "GateCreated": _filled("{who} set the gate {gate_type} before {work_package_id}"),
     "GateResultChanged": _gate_result,
 }

@@ -19,7 +19,8 @@ class Row(NamedTuple):
 
     For a line of another tool `node_id` and `lamport_clock` are its own, `seq` is 0,
     `verified` is False. `turn` and `seq` are at most 64 bits wide. `payload` is JSON as it was
-    stored, "{}" where the event has none.
+    stored, "{}" where the event has none. `unreadable` is a JSON list of the pointers to large
+    values of it that can't be read, of which the beginning is there; None without one.
     """
 
     event_id: str
@@ -38,6 +39,7 @@ class Row(NamedTuple):
     inferred_causes: Sequence[str]
     verified: bool
     payload: str
+    unreadable: str | None
 
 
 COLUMNS = Row._fields
@@ -63,7 +65,7 @@ def row_of(event: Event) -> Row:
         header.caused_by,
         header.inferred_causes,
         not event.is_foreign,
-        _payload(event),
+        *_payload(event),
     )
     return Row(*map(_storable, row)) if event.is_foreign else row
 
@@ -73,7 +75,7 @@ def payload_values(event: Event, keys: Sequence[str]) -> tuple[Any, ...]:
 
     A key with dots that the payload lacks leads through maps: customer.id.
     """
-    payload = event.payload
+    payload, _ = event.readable_payload
     values = (payload[key] if key in payload else _value_at(payload, key) for key in keys)
     return tuple(map(_storable, values))
 
@@ -88,11 +90,13 @@ def _bounded(number: int | None) -> int | None:
     return None if number is None else max(-INTEGER_MAX, min(number, INTEGER_MAX))
 
 
-def _payload(event: Event) -> str:
-    """Returns the payload's own bytes, so that no number changes by decoding."""
+def _payload(event: Event) -> tuple[str, str | None]:
+    """Returns the payload's own bytes, so that no number changes by decoding, and `unreadable`."""
     key = event.vocabulary.payload_key
     if event.body_entries:
-        return msgspec.json.encode(event.payload).decode()
+        payload, unreadable = event.readable_payload
+        pointers = msgspec.json.encode(unreadable).decode() if unreadable else None
+        return msgspec.json.encode(payload).decode(), pointers
     try:
         raw = _decode_members(event.line).get(key)
         text = "" if raw is None else bytes(raw).decode()
@@ -100,7 +104,7 @@ def _payload(event: Event) -> str:
         import json
 
         text = json.dumps(decoded(event.line).get(key))
-    return text if text.startswith("{") else "{}"
+    return text if text.startswith("{") else "{}", None
 
 
 def _storable(value: Any) -> Any:

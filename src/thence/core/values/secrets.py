@@ -115,7 +115,8 @@ class SecretRules:
             value = holder[at]
             if rule := self.member(path, names, value):
                 return FoundSecret(rule, path)
-            for span in self.spans(built_in, key, value, is_ours=path.startswith(_OURS)):
+            name = _name_of(holder, key)
+            for span in self.spans(built_in, name, value, is_ours=path.startswith(_OURS)):
                 return FoundSecret(span.rule, path)
         return None
 
@@ -237,7 +238,7 @@ class Masking:
             if rule := self._rules.member(path, names, value):
                 masked = f"[redacted: {rule}]"
             elif isinstance(value, str) and path != "(key)":
-                masked = self._text(value, key, built_in)
+                masked = self._text(value, _name_of(holder, key), built_in)
             else:
                 continue
             if masked != value:
@@ -312,6 +313,14 @@ def _renamed(mapping: dict[str, Any], names: Mapping[str, str]) -> list[str]:
     mapping.clear()
     mapping.update(renamed)
     return keys
+
+
+def _name_of(holder: Any, key: str) -> str:
+    """Returns what a value is named by: its member, or the `name` beside a member `value`."""
+    if key == "value" and isinstance(holder, dict):
+        beside = holder.get("name", holder.get("key"))
+        return beside if isinstance(beside, str) else key
+    return key
 
 
 def _shown(name: str) -> str:

@@ -16,7 +16,7 @@ from thence.core.event import Event
 from thence.core.values.digests import same_line_key
 from thence.core.wire.messages import DIGEST_BYTES
 
-SEAL, REDACTED = "seal", "redacted"
+REDACTED = "redacted"
 SIGNATURE_HEADER = "X-Signature"
 _KEY = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SIGNATURE = re.compile(r"([0-9a-f]{64}) ([0-9a-f]{128})", re.ASCII)
@@ -47,7 +47,7 @@ class PushSignature(NamedTuple):
 class Redaction(msgspec.Struct, frozen=True):
     """The facts of a `log.redacted`: the event, D of its line in hex, and why in a few words.
 
-    Key and signature are hex; older versions wrote none.
+    Key and signature are hex. Only what a server has redacted is without them.
     """
 
     event_id: str
@@ -128,10 +128,11 @@ def superseded(
 
 
 def redaction_in(event: Event) -> Redaction | None:
-    """Returns the redaction that a notice holds, None for a broken one."""
+    """Returns the redaction that a notice holds, None for a broken or unsigned one."""
     try:
         redaction = msgspec.convert(event.payload, Redaction)
-        return redaction if len(redaction.digest) == DIGEST_BYTES else None
+        is_whole = len(redaction.digest) == DIGEST_BYTES and redaction.signature
+        return redaction if is_whole else None
     except (msgspec.ValidationError, ValueError):
         return None
 

@@ -10,9 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-PROTOCOL = 4
-# version 3 is 4 without large values
-PROTOCOLS = (3, PROTOCOL)
+PROTOCOL = 1
 BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 256 * 1024
 # of a batch with one event

@@ -5,13 +5,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.bodies import BodyEntry
+from thence.core.bodies import BodyEntry, has_place
 from thence.core.event import Event
+from thence.core.values.payload import printable
 from thence.log.check.edits import Edit, opened, rewrite
 from thence.log.storage.bodies import body_lines, data_of, piece_of
 from thence.log.storage.disk import Disk
 from thence.log.storage.findings import Finding
 from thence.log.storage.segment import BODIES, older_names, own_folder
+
+_ABSENT = ("body_missing", "is not there")
+_POINTER_CHARACTERS_MAX = 200
 
 
 class NamedBody(NamedTuple):
@@ -31,16 +35,27 @@ def note_named(named: dict[str, NamedBody], event: Event, file: str, offset: int
         named.setdefault(entry.digest, NamedBody(entry, *place))
 
 
+def misplaced(event: Event, file: str, offset: int) -> list[NamedBody]:
+    """Returns the bodies of a line that lead to no text and no list of its payload."""
+    payload = event.cut_payload
+    place = (event.event_id, file, offset, len(event.line))
+    entries = [entry for entry in event.body_entries if not has_place(payload, entry.pointer)]
+    return [NamedBody(entry, *place) for entry in entries]
+
+
 def body_files(disk: Disk, folder: Path) -> list[Path]:
     """Lists the files of a log's large values, the oldest first."""
     names = [*older_names(disk, folder, BODIES), BODIES]
     return [folder / name for name in names if disk.path_id(str(folder / name)) is not None]
 
 
-def body_findings(disk: Disk, folder: Path, named: Mapping[str, NamedBody]) -> Iterator[Finding]:
+def body_findings(
+    disk: Disk, folder: Path, named: Mapping[str, NamedBody], nowhere: Sequence[NamedBody]
+) -> Iterator[Finding]:
     """Yields what is wrong with a log's large values, after its lines were read.
 
-    Each piece is read once: the digest of a value goes on from that of the piece before.
+    `nowhere` are those that their lines put at no place of the payload. Each piece is read once:
+    the digest of a value goes on from that of the piece before.
     """
     ends: dict[str, int] = {}
     befores: dict[str, set[str]] = {}
@@ -62,14 +77,17 @@ def body_findings(disk: Disk, folder: Path, named: Mapping[str, NamedBody]) -> I
                 states[raw.digest], ends[raw.digest] = state, raw.end
     for digest, body in named.items():
         if ends.get(digest) != body.entry.size:
-            yield _unreadable(body, is_there=digest in befores)
+            how = ("body_changed", "has changed") if digest in befores else _ABSENT
+            yield _unreadable(body, *how)
+    for body in nowhere:
+        yield _unreadable(body, "body_missing", "has no place in the payload")
     yield from _orphaned(places, reached(named, befores))
 
 
-def _unreadable(body: NamedBody, *, is_there: bool) -> Finding:
-    code, verb = ("body_changed", "has changed") if is_there else ("body_missing", "is not there")
+def _unreadable(body: NamedBody, code: str, verb: str) -> Finding:
     entry = body.entry
-    reason = f"event {body.event_id} names a value of {entry.size} bytes at {entry.pointer}"
+    pointer = printable(entry.pointer)[:_POINTER_CHARACTERS_MAX]
+    reason = f"event {body.event_id} names a value of {entry.size} bytes at {pointer}"
     reason = f"{reason}, {entry.digest[:16]}, which {verb}"
     return Finding(code, reason, body.file, body.offset, body.length)
 

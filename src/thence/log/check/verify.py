@@ -22,7 +22,7 @@ from thence.core.values.codec import BadLine, Essence, decode_essence, have_vali
 from thence.core.values.digests import same_event_key
 from thence.core.values.new_event import parse_cause
 from thence.core.values.vocabulary import Vocabulary
-from thence.log.check.body_check import NamedBody, body_findings, note_named
+from thence.log.check.body_check import NamedBody, body_findings, misplaced, note_named
 from thence.log.crash.damage import DamageRecord
 from thence.log.crash.sessions import durable_seq, session_records
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of
@@ -118,7 +118,7 @@ def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
         for line in lines(disk, folder, vocabulary):
             check.compare(line)
     verification = check.result()
-    of_bodies = body_findings(disk, folder, check.named)  # written before the lines, so read after
+    of_bodies = body_findings(disk, folder, check.named, check.nowhere)  # written before the lines
     findings = (*verification.findings, *of_bodies, *map(_stray, strays(disk, folder)))
     return replace(verification, findings=findings)
 
@@ -159,6 +159,7 @@ class _Check:
         self.repeated: set[str] = set()
         self._contents: dict[str, bytes] = {}
         self.named: dict[str, NamedBody] = {}
+        self.nowhere: list[NamedBody] = []
 
     def block(self, block: Block) -> None:
         """Checks the lines of a block, which come after those of the blocks before."""
@@ -168,6 +169,7 @@ class _Check:
             for line in lines_of(block, self._vocabulary):
                 if isinstance(line.content, Event) and line.is_whole:
                     note_named(self.named, line.content, line.file, line.offset)
+                    self.nowhere += misplaced(line.content, line.file, line.offset)
         essences = _essences(block)
         if essences is None or not self._add_run(essences):
             for line in lines_of(block, self._vocabulary):

@@ -35,7 +35,7 @@ from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import Own, identify, renew_shrunk
 from thence.log.storage.numbering import Numbering
-from thence.log.storage.segment import CURRENT, current_path, own_folder, segments
+from thence.log.storage.segment import CURRENT, current_path, segments
 from thence.log.storage.tail_recovery import lines_backwards, unreported
 
 OPENING_SOURCE = "thence.open"
@@ -47,7 +47,6 @@ _SOURCE = OPENING_SOURCE.encode()
 _BY_EDITORS = frozenset(("line_ending", "byte_order_mark", "lines_joined"))
 
 
-_STATE_PAGE = "state"  # older versions kept one
 _TAIL_BYTES = 4096
 
 
@@ -152,7 +151,7 @@ class SessionReport:
         """Removes the files of dead sessions: the notices about them are durable."""
         if self._others is not None:
             dead = [record.path for record in self._others if not record.is_held]
-            for path in [own_folder(self._folder) / _STATE_PAGE, *dead]:
+            for path in dead:
                 with suppress(DiskError):
                     self._disk.unlink(path)
             self.is_finished = True
@@ -188,10 +187,7 @@ class SessionReport:
         if own.is_new or not numbers.seq or any(not record.is_copy for record in others):
             return False
         is_marked = marked_seq(self._disk, self._folder, numbers.node_id) == numbers.seq
-        if is_marked and not self._is_last_line_zeroed():
-            return False
-        state = own_folder(self._folder) / _STATE_PAGE
-        return self._disk.path_id(str(state)) is None
+        return not is_marked or self._is_last_line_zeroed()
 
     def _is_last_line_zeroed(self) -> bool:
         """Reports whether the last line holds zeros, which a power cut leaves for lost bytes."""
@@ -228,7 +224,7 @@ def findings(
     """
     tails = scope(disk, folder, sessions)
     regions = DamageScan(disk, folder, own, seq).regions(tails)
-    notices = [Notice("gap", {"count": None, "reason": "unknown end"})] if is_unknown else []
+    notices = [Notice("gap", {"reason": "unknown end"})] if is_unknown else []
     losers = [session for session in sessions if session.is_dead and loss(session)]
     reported = _reported(disk, folder, vocabulary, own, losers)
     losers = [session for session in losers if session.name not in reported]
@@ -262,10 +258,10 @@ def loss(session: SessionRecord) -> dict[str, Any]:
     That are the events which it had queued behind its last durable one.
     """
     if not session.is_whole:
-        return {"count": None, "reason": "unknown end"}
+        return {"reason": "unknown end"}
     if not session.has_queue:
         return {}
-    facts: dict[str, Any] = {"count": None, "reason": "killed"}
+    facts: dict[str, Any] = {"reason": "killed"}
     last = session.durable
     if last.seq:
         facts |= {"node_id": f"{last.node:012x}", "durable_seq": last.seq}

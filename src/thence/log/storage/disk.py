@@ -23,6 +23,7 @@ from thence.log.storage.disk_errors import DENIED_ERRNOS, DiskError, system_call
 
 READ_BYTES = 1024 * 1024
 _GET_VERSION = 0x80087601  # Linux: FS_IOC_GETVERSION
+_UMASKED = 0o666  # of a new file: the umask alone narrows it, so that a group can share a log
 
 monotonic_ns = time.monotonic_ns
 wall_ns = time.time_ns
@@ -219,7 +220,7 @@ class Disk:
     def write_new(self, path: Path, data: bytes) -> None:
         """Makes a file with this content, synced; DiskError with EEXIST if the name exists."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = system_call(os.open, path, flags, 0o644)
+        descriptor = system_call(os.open, path, flags, _UMASKED)
         try:
             self.write_all(descriptor, data)
             system_call(os.fsync, descriptor)
@@ -231,7 +232,7 @@ class Disk:
 
     def open_lock(self, path: Path) -> int:
         """Opens a lock file, made if missing; returns the descriptor."""
-        return system_call(os.open, path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return system_call(os.open, path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _UMASKED)
 
     def try_lock(self, descriptor: int) -> bool:
         """Takes the exclusive flock of an open file if it is free; reports whether it did."""
@@ -292,7 +293,7 @@ class Disk:
 
 def _opened(path: Path, flags: int) -> int:
     """Opens a regular file; opening a pipe would block, and a pipe stores no bytes."""
-    descriptor = system_call(os.open, path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+    descriptor = system_call(os.open, path, flags | os.O_CLOEXEC | os.O_NONBLOCK, _UMASKED)
     if stat_bits.S_ISREG(system_call(os.fstat, descriptor).st_mode):
         return descriptor
     system_call(os.close, descriptor)

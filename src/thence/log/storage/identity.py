@@ -26,10 +26,9 @@ from thence.log.storage.disk import (
 )
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.process_state import new_id
-from thence.log.storage.segment import has_bodies, own_folder
+from thence.log.storage.segment import own_folder
 
-# a log without large values is of format 1, which older versions read
-FORMAT = 2
+FORMAT = 1
 EARLIER_MAX = 1_000
 _COPIED = "copied or restored"
 _ELSEWHERE = "on another machine"
@@ -117,11 +116,11 @@ def read_info(disk: Disk, folder: Path) -> LogInfo | None:
         raise _unfit(path, f"the file is not what thence wrote: {error}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    if not 1 <= info.format <= FORMAT:
+    if info.format != FORMAT:
         raise NotALog(
             "could not open the log",
             place=folder,
-            cause=f"its format is {info.format}, this version reads 1 to {FORMAT}",
+            cause=f"its format is {info.format}, this version reads {FORMAT}",
             hint="use a newer thence",
         )
     return info
@@ -136,8 +135,7 @@ def make_info(disk: Disk, folder: Path, vocabulary: str, log_id: str | None = No
     path = own_folder(folder) / "log.json"
     disk.make_folder(path.parent)
     disk.sync_folder(folder)  # a reader of log.json can rely on the names above it
-    number = FORMAT if has_bodies(disk, folder) else 1
-    info = LogInfo(number, log_id or new_id(), vocabulary)
+    info = LogInfo(FORMAT, log_id or new_id(), vocabulary)
     draft = path.with_name(f"log.json.{process_id()}.{noise_bits(32):08x}")
     disk.write_new(draft, msgspec.json.encode(info) + b"\n")
     try:
@@ -150,21 +148,6 @@ def make_info(disk: Disk, folder: Path, vocabulary: str, log_id: str | None = No
         disk.unlink(draft)
     disk.sync_folder(path.parent)
     return info
-
-
-def admit_bodies(disk: Disk, folder: Path) -> None:
-    """Makes a log one of format 2, on the device, before its first large value is kept.
-
-    Older versions refuse it from then on. Call it under the append lock. Raises DiskError.
-    """
-    path = own_folder(folder) / "log.json"
-    info = read_info(disk, folder)
-    if info is not None and info.format < FORMAT:
-        draft = path.with_name(f"log.json.{process_id()}.{noise_bits(32):08x}")
-        info = msgspec.structs.replace(info, format=FORMAT)
-        disk.write_new(draft, msgspec.json.encode(info) + b"\n")
-        disk.rename(draft, path)
-        disk.sync_folder(path.parent)
 
 
 def _heal_info(disk: Disk, folder: Path, draft: Path, info: LogInfo) -> LogInfo:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from threading import RLock
-from typing import ClassVar, Protocol
+from typing import ClassVar, NoReturn, Protocol
 from weakref import WeakSet, ref
 
 from thence.core.clock import timestamps
@@ -82,6 +82,14 @@ def new_nonce() -> bytes:
             return _Process.nonces.pop()
         except IndexError:
             _Process.nonces += noise_texts(_NONCES)
+
+
+def stays_here(log: object) -> NoReturn:
+    """Raises TypeError: it is the `__reduce__` of a log and of what holds one."""
+    holder = "" if type(log).__name__ == "Log" else f"{type(log).__name__}: "
+    raise TypeError(
+        f"{holder}a log can't be sent to another process: open it there: thence.open(path)"
+    )
 
 
 def watch_forks(log: Forked) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from thence.core.bodies import Body, BodySource, missing_body
-from thence.core.event import Event
+from thence.core.bodies import Body, BodySource, DraftBodies, missing_body, put_back
+from thence.core.event import Event, decoded
 from thence.core.values.codec import Draft
 from thence.errors import LogBusy, ThenceError
 from thence.log.storage.append_lock import AppendLock
@@ -29,7 +29,6 @@ from thence.log.storage.bodies import (
 )
 from thence.log.storage.disk import NOWHERE, Disk, wall_ns
 from thence.log.storage.disk_errors import DiskError, append_error
-from thence.log.storage.identity import admit_bodies
 from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import (
     BODIES,
@@ -156,7 +155,6 @@ class BodyWriter:
 
     def _open(self) -> None:
         self.close()
-        admit_bodies(self._disk, self._folder)
         self._descriptor = self._disk.open_append(self._path)
         self._file, size = self._disk.file_id(self._descriptor)
         if not size:
@@ -285,11 +283,16 @@ def _character_end(data: bytes, end: int) -> int:
 
 
 def values_of(event: Event, bodies: BodySource | None) -> tuple[Body, ...]:
-    """Returns the large values that a line names; raises BodyMissing, ReadFailed."""
+    """Returns the large values that a line names; raises BodyMissing, ReadFailed.
+
+    BodyMissing is raised for a value that fits no place in the payload, too.
+    """
     entries = event.body_entries
     if entries and bodies is None:
         raise missing_body(entries[0].digest, "only the log that the line is of keeps it")
-    return tuple(Body(digest, bodies.value(digest, size)) for _, digest, size in entries if bodies)
+    values = tuple(Body(entry.digest, bodies.value(*entry[1:])) for entry in entries if bodies)
+    put_back(event.cut_payload, entries, DraftBodies(values), decoded)
+    return values
 
 
 def moved_too_often(folder: Path) -> LogBusy:

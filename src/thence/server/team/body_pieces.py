@@ -78,7 +78,6 @@ _ALL = """
     SELECT sha256, previous, size FROM body_pieces WHERE team = :team AND log = :log ORDER BY size
 """
 _ALL_NAMED = "SELECT sha256 FROM body_names WHERE team = :team AND log = :log"
-_HAS_NAMES = "SELECT 1 FROM body_names WHERE team = :team AND log = :log LIMIT 1"
 _FORGET = "DELETE FROM body_names WHERE team = :team AND log = :log AND digest = :digest"
 _SWEEP = """
     WITH RECURSIVE kept (sha256) AS (
@@ -317,11 +316,6 @@ def damage(connection: Transaction, log: StoredLog) -> str:
     for digest, cause in causes.items():
         return f"the large value {digest.hex()[:16]}, which no event names: {cause}"
     return ""
-
-
-def has_names(connection: Transaction, log: StoredLog) -> bool:
-    """Reports whether a line of the log names a large value."""
-    return bool(connection.execute(_HAS_NAMES, _place(log)))
 
 
 def forget_names(connection: Transaction, log: StoredLog, digest: bytes) -> None:

@@ -149,7 +149,7 @@ def give_page(exchange: Exchange, team: str, request: HTTPConnection, body: byte
     limit = max(1, min(int(text), PAGE_EVENTS_MAX))
     after, seen, key = (query.get(name, "") for name in ("after", "seen", "key"))
     page = exchange.page(team, log_of(request), after, limit, seen=seen, key=key)
-    return joined_page(*page._replace(lines=_for_client(exchange, team, request, page.lines)))
+    return joined_page(*page)
 
 
 def name_missing(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> Missing:
@@ -159,8 +159,7 @@ def name_missing(exchange: Exchange, team: str, request: HTTPConnection, body: b
 
 def give_lines(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
     """Returns lines by their digests."""
-    lines = exchange.lines(team, log_of(request), _digests(body))
-    return joined(_for_client(exchange, team, request, lines))
+    return joined(exchange.lines(team, log_of(request), _digests(body)))
 
 
 def name_signed(
@@ -169,15 +168,6 @@ def name_signed(
     """Returns those of some digests whose lines the owners of their nodes pushed."""
     signed = exchange.signed(team, log_of(request), _digests(body))
     return DigestsRequest(tuple(digest.hex() for digest in signed))
-
-
-def _for_client(
-    exchange: Exchange, team: str, request: HTTPConnection, lines: list[bytes]
-) -> list[bytes]:
-    """Returns lines; raises SyncRefused for an older client where the log has large values."""
-    if request.query_params.get("protocol", "3") == "3":
-        exchange.refuse_bodies(team, log_of(request), lines)
-    return lines
 
 
 def name_lacking_pieces(

@@ -11,7 +11,6 @@ from hashlib import sha256
 from itertools import count
 from typing import NamedTuple, TypeVar
 
-from thence.core.bodies import BODIES_SIGN
 from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.authorship import PushSignature, lines_sha256, push_text
 from thence.core.wire.messages import (
@@ -211,21 +210,6 @@ class Exchange:
             return _page(lines, lambda line: line)
 
         return self._store.bodies(stored).asked(given)
-
-    def refuse_bodies(self, team: str, log: str, lines: Sequence[bytes]) -> None:
-        """Raises SyncRefused, for a client that knows no large values, of a log that has some.
-
-        `lines` are those that the client is about to get.
-        """
-        has_some = any(BODIES_SIGN in line for line in lines)
-        stored = None if has_some else self._store.log(team, log)
-        if has_some or (stored and self._store.bodies(stored).asked(body_pieces.has_names)):
-            raise SyncRefused(
-                "could not give the lines of",
-                place=log,
-                cause="it keeps large values beside them, which this client does not know",
-                hint="update thence on the machine of this client",
-            )
 
     def mark(self, team: str, log: str) -> str:
         """Returns the cursor behind the last line of a log, "" for one that is empty or missing.

@@ -1,9 +1,9 @@
 """The judgement of redactions as they arrive, and their effect on stored lines.
 
 A redaction counts if the key that signed it owns the node of the line that it names, or is an
-admin's; where an older version wrote it without a signature, the key that signed the push. One of
-a line that is not here yet waits for that line. A line without its body is taken
-only where a redaction of it counts, so that what the server holds without a body is redacted.
+admin's, whoever brings it. One of a line that is not here yet waits for that line. A line without
+its body is taken only where a redaction of it counts, so that what the server holds without a body
+is redacted.
 Every function works on the writer's connection, in the transaction of its caller.
 """
 
@@ -16,7 +16,7 @@ from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.digests import redacted
 from thence.core.values.vocabulary import VOCABULARIES
-from thence.core.wire.authorship import REDACTED, SEAL, Redaction, redaction_in
+from thence.core.wire.authorship import REDACTED, Redaction, redaction_in
 from thence.errors import InvalidEvent
 from thence.server.team.body_pieces import forget_names
 from thence.server.team.database import Transaction
@@ -89,19 +89,18 @@ def judged(
     log: StoredLog,
     lines: Sequence[NewLine],
     fresh: Sequence[NewLine],
-    key: str,
     authority: Authority,
 ) -> JudgedPush:
-    """Carries out the redactions among the lines of a push by a key, "" for an unsigned one.
+    """Carries out the redactions among the lines of a push.
 
     `fresh` are those lines that the log lacks. Ordinary lines cost three searches of their bytes.
     """
     marked = _marked(log, lines)
-    push = _Push(connection, log, fresh, key, authority)
+    push = _Push(connection, log, fresh, authority)
     for row in marked:
-        redaction = _redaction(log, row)
-        if redaction is not None:
-            push.redact(row, redaction)
+        event, kind = _notice(log, row.line)
+        if event is not None and kind == REDACTED:
+            push.redact(row, redaction_in(event))
     push.store(frozenset(row.digest for row in marked if is_redacted(row.line)))
     return JudgedPush(push.lines, push.refusals, push.has_redacted)
 
@@ -114,42 +113,46 @@ class _Push:
         connection: Transaction,
         log: StoredLog,
         fresh: Sequence[NewLine],
-        key: str,
         authority: Authority,
     ) -> None:
         self._connection = connection
         self._log = log
         self._fresh = {row.digest: row for row in fresh}
-        self._key = key
         self._authority = authority
         self.lines: list[NewLine] = []
         self.refusals: dict[bytes, LineRefusal] = {}
         self.has_redacted = False
 
-    def redact(self, row: NewLine, redaction: Redaction) -> None:
-        """Carries out a redaction, or keeps it for a line to come, or refuses it."""
+    def redact(self, row: NewLine, redaction: Redaction | None) -> None:
+        """Carries out a redaction, or keeps it for a line to come, or refuses it.
+
+        None is one that is broken or unsigned.
+        """
+        if redaction is None or not _has_good_signature(redaction):
+            self._refuse(row, _NOT_YOURS)
+            return
         names = self._names(redaction.digest)
         if self._connection.execute(_IS_REDACTED, names):
             return
-        has_own_key = is_signed(redaction.public_key, redaction.signature, redaction.signed_text)
-        key = redaction.public_key if has_own_key else self._key
         rows = self._connection.execute(_TARGET, names)
         stored = rows[0] if rows else None
         new = self._fresh.get(redaction.digest)
+        refusal = None
         if stored is not None:
-            refusal = self._judged(redaction, key, *stored) or self._replace(redaction, stored[2])
+            refusal = self._judged(redaction, *stored) or self._replace(redaction, stored[2])
         elif new is not None:
-            refusal = self._judged(redaction, key, new.event_id, new.node, new.line)
-        else:
-            may_wait = has_own_key or self._authority.may_redact(key, row.node)
-            refusal = None if may_wait else _NOT_YOURS
-            if not is_storable(redaction.event_id):
-                refusal = _NOT_REDACTABLE
-        if refusal is not None and row.digest in self._fresh:
-            self.refusals[row.digest] = refusal
-        elif refusal is None and stored is None:
-            params = {**names, "key": key, "event_id": redaction.event_id}
+            refusal = self._judged(redaction, new.event_id, new.node, new.line)
+        elif not is_storable(redaction.event_id):
+            refusal = _NOT_REDACTABLE
+        if refusal is not None:
+            self._refuse(row, refusal)
+        elif stored is None:
+            params = {**names, "key": redaction.public_key, "event_id": redaction.event_id}
             self._connection.execute(_ANNOUNCE, params)
+
+    def _refuse(self, row: NewLine, refusal: LineRefusal) -> None:
+        if row.digest in self._fresh:
+            self.refusals[row.digest] = refusal
 
     def _replace(self, redaction: Redaction, line: bytes) -> LineRefusal | None:
         """Replaces a stored line by its redacted form, unless that is too long."""
@@ -168,11 +171,12 @@ class _Push:
         return None
 
     def _judged(
-        self, redaction: Redaction, key: str, event_id: str, node: str, line: bytes
+        self, redaction: Redaction, event_id: str, node: str, line: bytes
     ) -> LineRefusal | None:
         if event_id != redaction.event_id or not _can_be_redacted(self._log, node, line):
             return _NOT_REDACTABLE
-        return None if self._authority.may_redact(key, node) else _NOT_YOURS
+        may_redact = self._authority.may_redact(redaction.public_key, node)
+        return None if may_redact else _NOT_YOURS
 
     def store(self, bodiless: frozenset[bytes]) -> None:
         """Decides in which form each new line is stored; `bodiless` came without their bodies."""
@@ -223,9 +227,8 @@ def _marked(log: StoredLog, lines: Sequence[NewLine]) -> list[NewLine]:
     return [row for row in lines if row.seq and any(word in row.line for word in words)]
 
 
-def _redaction(log: StoredLog, row: NewLine) -> Redaction | None:
-    event, kind = _notice(log, row.line)
-    return redaction_in(event) if kind == REDACTED and event is not None else None
+def _has_good_signature(redaction: Redaction) -> bool:
+    return is_signed(redaction.public_key, redaction.signature, redaction.signed_text)
 
 
 def _notice(log: StoredLog, line: bytes) -> tuple[Event | None, str | None]:
@@ -238,4 +241,4 @@ def _notice(log: StoredLog, line: bytes) -> tuple[Event | None, str | None]:
 
 
 def _can_be_redacted(log: StoredLog, node: str, line: bytes) -> bool:
-    return bool(node) and _notice(log, line)[1] not in (SEAL, REDACTED)
+    return bool(node) and _notice(log, line)[1] != REDACTED

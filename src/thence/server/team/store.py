@@ -313,7 +313,7 @@ def _commit(
         lines = [line for line in lines if line.digest not in lacking]
     key = certificate.public_key if certificate else ""
     authority = Authority(connection, log.team, {line.node for line in lines})
-    fresh, refusals, has_redacted = judged(connection, log, lines, new, key, authority)
+    fresh, refusals, has_redacted = judged(connection, log, lines, new, authority)
     end = _append(connection, log, fresh)
     body_pieces.add_names(connection, log, fresh)
     # a line that came whole, with its pieces, may be one that was redacted before

@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 from thence.core.wire.authorship import TeamKeys
 from thence.core.wire.messages import (
     BATCH_BYTES_MAX,
-    PROTOCOLS,
+    PROTOCOL,
     KeyRequest,
     LiveToken,
     ServerHealth,
@@ -233,7 +233,7 @@ class Team:
 async def _health(request: Request) -> Response:
     """Reports that the server answers, and the versions of the wire that it speaks."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    health = ServerHealth("ok", PROTOCOLS, version("thence"), now)
+    health = ServerHealth("ok", (PROTOCOL,), version("thence"), now)
     return packed(request, health)
 
 

@@ -34,8 +34,12 @@ _WORDS_CHARACTERS_MAX = 200
 _SILENT = frozenset(("connection", "server_error", "timeout", "unreachable"))
 # reasons that the next request may not meet
 _PASSING = _SILENT | {"no_choices", "not_json", "rate_limited"}
+# no right, no credit, no such model or address: no other call has it
+_FINAL_STATUSES = (401, 402, 403, 404)
 _STATUSES = {408: "server_error", 409: "server_error", 429: "rate_limited"}
 _SCHEMA_REFUSED = (400, 422)
+# codes of errors that are judged as if they were the status
+_ERROR_STATUSES = range(400, 600)
 _INSTRUCTION = "\n\nAnswer with JSON that fits this JSON Schema, and with nothing else:\n"
 
 
@@ -48,6 +52,8 @@ class ModelRequest(msgspec.Struct, frozen=True):
 
 class Attempt(msgspec.Struct, frozen=True):
     """One request without a usable answer; `status` is that of HTTP, None without one.
+
+    Where an error comes with status 200, `status` is the code of that error, from 400 to 599.
 
     `reason` is one of bad_request, connection, cut, empty, no_choices, not_json, rate_limited,
     redirect, refusal, server_error, timeout, too_large, tool_call, unreachable; `detail` says more.
@@ -81,24 +87,34 @@ class Budget(msgspec.Struct, kw_only=True):
     """The limits of one run over all its endpoints, and the calls and the cost that are spent.
 
     A call counts once, however often its request is sent. Calls that go on when `max_cost` is
-    reached are ended, and paid.
+    reached are ended, and paid. `unpriced` counts paid answers of unknown cost: with one of them no
+    `max_cost` can be kept.
     """
 
     max_calls: int | None = None
     max_cost: float | None = None
     calls: int = 0
     cost: float = 0.0
+    unpriced: int = 0
+
+    def pay(self, answer: "ModelAnswer") -> None:
+        """Counts the cost of an answer."""
+        self.cost += answer.cost or 0.0
+        self.unpriced += answer.cost is None
 
     def take_call(self) -> None:
         """Counts a call that begins; raises BudgetSpent for one beyond the limits."""
+        hint = "resume the run with a higher limit, --max-calls or --max-cost"
         if self.max_calls is not None and self.calls >= self.max_calls:
             cause = f"max_calls is {self.max_calls}"
         elif self.max_cost is not None and not self.cost < self.max_cost:  # nor of nan
             cause = f"{self.cost:g} is spent, max_cost is {self.max_cost:g}"
+        elif self.max_cost is not None and self.unpriced:
+            cause = f"max_cost can't be kept: {self.unpriced} answers report no tokens"
+            hint = "let the endpoint report usage, or resume the run with --max-cost inf"
         else:
             self.calls += 1
             return
-        hint = "resume the run with a higher limit, --max-calls or --max-cost"
         raise BudgetSpent("could not ask a model", cause=cause, hint=hint)
 
 
@@ -152,6 +168,7 @@ class ModelClient:
         self._failed_calls = 0
         self._silent_since_s: float | None = None
         self._down = ""
+        self._is_uncounted = False  # an answer came without its tokens
 
     def check(self) -> None:
         """Raises a ThenceError if no request can be sent: no key, no package, no prices."""
@@ -183,6 +200,8 @@ class ModelClient:
         """
         if not self._lanes:
             self.check()
+        if self._is_uncounted and self.settings.tokens_per_minute:
+            self._stop("its answers report no tokens, so tokens_per_minute can't be kept")
         if self._down:
             raise self._stop(self._down)
         self._budget.take_call()
@@ -319,26 +338,21 @@ class ModelClient:
 
     def _read(self, response: "httpx2.Response", data: bytes, latency_s: float) -> ModelAnswer:
         """Reads a response; raises _Failure, and EndpointDown where the key is refused."""
-        status, headers = response.status_code, response.headers
-        if status in (401, 403, 404):  # no right, or no such model or address: no call has it
+        status, headers, completion = response.status_code, response.headers, None
+        if status == 200:
+            completion = self._completion_in(data, str(headers.get("content-type", "")))
+            status = status if isinstance(completion, _Completion) else completion
+        if status in _FINAL_STATUSES:
             key = f"the key in {self.settings.key_env}" if self._key else "a request without a key"
             raise self._stop(f"it answers {status} to {key}: {self._error_words(data)}".strip(": "))
-        if status != 200:
+        if not isinstance(completion, _Completion):
             reason = "server_error" if status >= 500 else "bad_request"
             reason = _STATUSES.get(status, reason if status >= 400 else "redirect")
             detail = f"status {status} {self._error_words(data)}".strip()
             raise _Failure(Attempt(status, reason, detail=detail), _retry_after_s(headers))
-        try:
-            completion = _completion(data)
-        except msgspec.ValidationError as error:
-            detail = self._words(f"the answer is no chat completion with a choice: {error}")
-            raise _Failure(Attempt(status, "no_choices", detail=detail)) from None
-        except (ValueError, RecursionError) as error:
-            kind = self._words(headers.get("content-type"))
-            detail = f"the answer can't be read as JSON ({kind}): {error}"
-            raise _Failure(Attempt(status, "not_json", detail=detail)) from None
         answer = self._answer_in(completion, latency_s)
-        self._budget.cost += answer.cost or 0.0
+        self._budget.pay(answer)
+        self._is_uncounted |= None in (answer.tokens_in, answer.tokens_out)
         self._limits.answered((answer.tokens_in or 0) + (answer.tokens_out or 0))
         choice, message = completion.choices[0], completion.choices[0].message
         refusal = self._words(message.refusal)
@@ -354,28 +368,56 @@ class ModelClient:
             reason, detail = "empty", "the answer is empty"
         raise _Failure(Attempt(status, reason, detail=detail), answer=answer)
 
+    def _completion_in(self, data: bytes, content_type: str) -> _Completion | int:
+        """Returns the completion in a body, or the status of the error in its place.
+
+        Raises _Failure for a body that is neither.
+        """
+        try:
+            return _completion(data)
+        except msgspec.ValidationError as error:
+            body = msgspec.json.decode(data)
+            fault = body.get("error") if isinstance(body, dict) else None
+            code = _whole(fault.get("code")) if isinstance(fault, dict) else None
+            if code is not None and code in _ERROR_STATUSES:
+                return code
+            words = self._error_words(data) if fault else error
+            detail = self._words(f"the answer is no chat completion with a choice: {words}")
+            raise _Failure(Attempt(200, "no_choices", detail=detail)) from None
+        except (ValueError, RecursionError) as error:
+            detail = f"the answer can't be read as JSON ({self._words(content_type)}): {error}"
+            raise _Failure(Attempt(200, "not_json", detail=detail)) from None
+
     def _answer_in(self, completion: _Completion, latency_s: float) -> ModelAnswer:
-        own, cost = self.settings, None
         usage = completion.usage if isinstance(completion.usage, dict) else {}
-        values = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
-        details = usage.get("prompt_tokens_details")
-        values.append(details.get("cached_tokens") if isinstance(details, dict) else None)
-        tokens = [value if type(value) is int and 0 <= value < 2**53 else None for value in values]
-        if own.price_in is not None and own.price_out is not None and None not in tokens[:2]:
-            saved = 0.0 if own.price_cached is None else own.price_cached - own.price_in
-            prices = (own.price_in, own.price_out, saved)
-            cost = (
-                sum((count or 0) * price for count, price in zip(tokens, prices, strict=True)) / 1e6
-            )
+        tokens_in = _first_whole(usage.get("prompt_tokens"), usage.get("input_tokens"))
+        tokens_out = _first_whole(usage.get("completion_tokens"), usage.get("output_tokens"))
+        details = (usage.get("prompt_tokens_details"), usage.get("input_tokens_details"))
+        cached = _first_whole(*(of.get("cached_tokens") for of in details if isinstance(of, dict)))
         text, model = completion.choices[0].message.content or "", self._words(completion.model)
-        tokens_in, tokens_out, cached = tokens
-        return ModelAnswer(text, model or own.model, tokens_in, tokens_out, cached, latency_s, cost)
+        cost = self._cost(tokens_in, tokens_out, cached or 0)
+        model = model or self.settings.model
+        return ModelAnswer(text, model, tokens_in, tokens_out, cached, latency_s, cost)
+
+    def _cost(self, tokens_in: int | None, tokens_out: int | None, cached: int) -> float | None:
+        """Returns what an answer costs; None without its tokens or prices.
+
+        Cached tokens are some of the prompt's; where there are more of them than of those, the
+        endpoint counts them beside the prompt's.
+        """
+        own = self.settings
+        if own.price_in is None or own.price_out is None or tokens_in is None or tokens_out is None:
+            return None
+        price_cached = own.price_in if own.price_cached is None else own.price_cached
+        plain = tokens_in if cached > tokens_in else tokens_in - cached
+        return (plain * own.price_in + cached * price_cached + tokens_out * own.price_out) / 1e6
 
     def _error_words(self, data: bytes) -> str:
         """Returns what an endpoint says of an error, if it does so in JSON."""
         body = None
         with suppress(ValueError, RecursionError):
             body = msgspec.json.decode(data)
+        body = body[0] if isinstance(body, list) and len(body) == 1 else body
         for name in ("error", "message", "detail"):
             body = body[name] if isinstance(body, dict) and name in body else body
         return self._words(body)
@@ -425,6 +467,18 @@ class ModelClient:
         place = f"endpoint {self.name}"
         hint = "start it or correct its settings, which the run's config.json holds, then resume"
         return EndpointDown("could not ask", place=place, cause=self._down, hint=hint)
+
+
+def _whole(value: object) -> int | None:
+    """Returns a count of JSON, which some endpoints write as 10.0; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value < 2**53 else None
+
+
+def _first_whole(*values: object) -> int | None:
+    """Returns the first count among values that an endpoint may write under several names."""
+    return next((count for count in map(_whole, values) if count is not None), None)
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -278,8 +278,6 @@ def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
 def _given_twice(number: str, conflict: Conflict) -> str:
     by = (f"by {person(event)} ({shown(event.payload.get('title'))})" for event in conflict.events)
     text = f"{number} was given {_TIMES.get(len(conflict.events), 'often')}: {' and '.join(by)}"
-    if conflict.resolved_by not in conflict.events:  # renumbered, in the log of an older version
-        return text
     names = zip(names_of(number, conflict.events)[1:], conflict.events[1:], strict=True)
     return "; ".join([text, *(f"{person(event)}'s is {name}" for name, event in names)])
 
@@ -292,8 +290,6 @@ def action_of(event: Event) -> str:
         what = f"move to {shown(event.payload.get('new_status'))}"
     elif event.event_type == "WPAssigned":
         what = f"assignment to {shown(event.payload.get('agent_id'))}"
-    elif event.event_type == "ConflictSettled":
-        what = "choice"
     elif event.event_type in ("SpecCreated", "FeatureCreated"):
         facts = map(event.payload.get, ("title", "target_branch"))
         what = f"{event.event_type} ({', '.join(map(shown, filter(None, facts)))})"
@@ -326,8 +322,8 @@ def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool
         ):
             name, other = package_name(conflict), person(winner)
             yield (
-                f"your claim of {name} lost to {other}'s: thence work settle {name} --winner"
-                f" EVENT --reason TEXT chooses otherwise, thence work next takes another"
+                f"your claim of {name} lost to {other}'s: thence work implement {name} --take-over"
+                f" takes it back, thence work next takes another"
             )
 
 

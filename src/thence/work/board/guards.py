@@ -17,8 +17,8 @@ from thence.work.board.move_request import (
     can_begin_on,
     changed_since,
     closing_events,
-    former_number_in_clone,
     is_closed,
+    number_of_branch,
     open_gates,
     passing_events,
 )
@@ -67,7 +67,7 @@ def _number_given_twice(request: MoveRequest) -> Read:
     """Refuses a package whose branch in this clone still has another package's name."""
     package, node_id = request.package, request.context.node_id
     for other in request.feature.packages.values():
-        number = former_number_in_clone(request.feature, other, node_id)
+        number = number_of_branch(request.feature, other, node_id)
         if number and package.wp_id in (number, other.wp_id):
             branch = branch_of(request.feature.slug, number)
             return GuardFailure(
@@ -97,7 +97,7 @@ def _taken_over(request: MoveRequest) -> Read:
         return ()
     return GuardFailure(
         "not_its_agent",
-        f"{package.agent} took {package.wp_id} over from {lost.former} at {lost.at}",
+        f"{package.agent} took {package.wp_id} over from {lost.previous} at {lost.at}",
         f"leave it to {package.agent}; `thence work next` names a package that is free",
         may_be_forced=request.to != DOING,
     )

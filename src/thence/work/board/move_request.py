@@ -193,7 +193,8 @@ class MoveRequest(msgspec.Struct, frozen=True):
         """True if somebody else took the package over from the actor."""
         package, actor = self.package, self.context.actor
         lost = package.taken_over
-        return package.lane == DOING and lost is not None and lost.former == actor != package.agent
+        is_doing = package.lane == DOING
+        return is_doing and lost is not None and lost.previous == actor != package.agent
 
     @property
     def is_claim(self) -> bool:
@@ -240,11 +241,11 @@ def is_closed(feature: FeatureState, package: PackageState, dependency: str) -> 
     return other.lane == DONE or how in _WAIVED
 
 
-def former_number_in_clone(
+def number_of_branch(
     feature: FeatureState, package: PackageState, node_id: str | None
 ) -> str | None:
     """Returns the number that is not a package's own under which a clone has its branch."""
-    number = package.renumbered_from or number_in(package.wp_id)
+    number = number_in(package.wp_id)
     workspace = package.workspace
     if workspace is None or workspace.node_id != node_id or number == package.wp_id:
         return None

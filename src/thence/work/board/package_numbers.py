@@ -6,8 +6,7 @@ its event's id. Events name both by the number. An event that was written with b
 means the other has as causes, side by side, that package's beginning and then the beginning of the
 number's holder (`by_number`). Any other event means the package whose beginning under that
 number is among the event's causes, direct or indirect; among several the first. An event without
-such a cause means the package that its own clone made, else the first. In logs of older versions a
-WPRenumbered may have given the other package a number of its own.
+such a cause means the package that its own clone made, else the first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,15 +21,13 @@ from thence.core.event import Event
 from thence.errors import PlanningError
 from thence.merge.ancestry import CausalHistory, history, in_turn
 from thence.merge.conflicts import Conflict
-from thence.merge.policies import SETTLES, settled_for
 from thence.work.board.replay import text, texts
 from thence.work.board.state import PackageState
 from thence.work.naming import derived_id, is_derived, number_in
 
 SLOT = "number"
 RULE = "first_in_order"
-_CREATES, _RENUMBERS = "WPCreated", "WPRenumbered"
-_BEGINNINGS = (_CREATES, _RENUMBERS)
+_CREATES = "WPCreated"
 _ID_CHARACTERS_MIN = 4
 _NAMING_MEMBERS = ("wp_id", "work_package_id", "dependency_wp_id")
 _SAME: Mapping[str, str] = MappingProxyType({})
@@ -64,17 +61,9 @@ class PackageNumbers(msgspec.Struct, frozen=True):
         return renamed
 
 
-def origin(event: Event) -> str:
-    """Returns the id of the event that made the package whose number an event gave."""
-    created_id = (
-        text(event.payload.get("created_event_id")) if event.event_type == _RENUMBERS else None
-    )
-    return created_id or event.event_id
-
-
 def names_of(number: str, events: Sequence[Event]) -> list[str]:
     """Returns the names of packages that were given one number by these events, in their order."""
-    ids = [origin(event).lower() for event in events]
+    ids = [event.event_id.lower() for event in events]
     length = _ID_CHARACTERS_MIN
     while len({id_[-length:] for id_ in ids}) < len({*ids}):
         length += 1
@@ -143,11 +132,10 @@ def _features(
     features: set[str] = set()
     for event, subject in zip(ordered, subjects, strict=True):
         header = event.header
-        if subject is None or header.event_type not in _BEGINNINGS or header.event_id in twins:
+        if subject is None or header.event_type != _CREATES or header.event_id in twins:
             continue
         other = first.setdefault(subject, event)
-        is_new = header.event_type == _RENUMBERS
-        if is_new or (other is not event and _content(other) != _content(event)):
+        if other is not event and _content(other) != _content(event):
             features.add(subject.rpartition("/")[0])
     return features
 
@@ -158,23 +146,17 @@ def _content(event: Event) -> object:
 
 
 class _Package:
-    """A package while its beginnings are read; `subject` is that of its number.
+    """A package while its beginnings are read; `content` is that of its first WPCreated."""
 
-    `keys` identify the package: the contents of its WPCreated, the winner chosen for them.
-    `renumbering` gave it its number, in the log of an older version.
-    """
+    __slots__ = ("content", "name")
 
-    __slots__ = ("keys", "name", "renumbering", "subject")
-
-    def __init__(self, subject: str) -> None:
-        self.subject = subject
-        self.renumbering: _Beginning | None = None
+    def __init__(self, content: object) -> None:
+        self.content = content
         self.name = ""
-        self.keys: set[object] = set()
 
 
 class _Beginning(NamedTuple):
-    """An event that gave a number: its rank in total order, position in causal order, its bit."""
+    """A WPCreated: its rank in total order, its position in causal order, its bit."""
 
     event: Event
     rank: int
@@ -200,11 +182,10 @@ class _NumberResolution:
         self._ordered = ordered
         self._subjects = subjects
         self._history = causal_history
-        self._features = features
         self._beginnings: list[_Beginning] = []
         for position, rank in enumerate(causal_history.ranks):
             event, subject = ordered[rank], subjects[rank]
-            is_one = event.event_type in _BEGINNINGS and event.event_id not in twins
+            is_one = event.event_type == _CREATES and event.event_id not in twins
             if is_one and subject is not None and subject.rpartition("/")[0] in features:
                 bit = 1 << len(self._beginnings)
                 self._beginnings.append(_Beginning(event, rank, position, bit, subject))
@@ -225,11 +206,9 @@ class _NumberResolution:
 
     def numbers(self) -> PackageNumbers:
         self._make_packages()
-        self._read_renumberings()
         by_subject: dict[str, list[_Beginning]] = {}
         for beginning in sorted(self._beginnings, key=_RANK):
-            if beginning.bit in self._packages:
-                by_subject.setdefault(beginning.subject, []).append(beginning)
+            by_subject.setdefault(beginning.subject, []).append(beginning)
         conflicts = [self._name_packages(*pair) for pair in by_subject.items()]
         others = {
             subject: beginnings
@@ -240,76 +219,29 @@ class _NumberResolution:
 
     def _make_packages(self) -> None:
         """Assigns to each WPCreated the package that it makes, or describes anew."""
-        merged = self._merged_creations()
         by_subject: dict[str, list[_Beginning]] = {}
         for beginning in self._beginnings:
-            if beginning.event.event_type != _CREATES:
-                continue
             earlier = by_subject.setdefault(beginning.subject, [])
             seen = [other for other in earlier if self._reachable[beginning.position] & other.bit]
-            keys = {_content(beginning.event), merged.get(beginning.event.event_id)} - {None}
-            like = seen or [b for b in earlier if self._packages[b.bit].keys & keys]
-            first = min(like, key=lambda other: other.rank, default=None)
-            package = self._packages[first.bit] if first else _Package(beginning.subject)
-            if not seen:
-                package.keys |= keys
+            content = _content(beginning.event)
+            like = seen or [b for b in earlier if self._packages[b.bit].content == content]
+            first = min(like, key=_RANK, default=None)
+            package = self._packages[first.bit] if first else _Package(content)
             self._packages[beginning.bit] = package
             earlier.append(beginning)
-
-    def _merged_creations(self) -> dict[str, str]:
-        """Maps each WPCreated of one package to the WPCreated that somebody chose for all."""
-        winners: dict[str, str] = {}
-        for event, subject in zip(self._ordered, self._subjects, strict=True):
-            if event.event_type == SETTLES and (subject or "").rpartition("/")[0] in self._features:
-                sides = texts(event.payload.get("events"))
-                winner = settled_for(event)
-                winners |= dict.fromkeys(sides, winner) if winner in sides else {}
-        return winners
-
-    def _read_renumberings(self) -> None:
-        """Gives packages the numbers that older versions gave; of concurrent ones the first."""
-        by_id = {beginning.event.event_id: beginning for beginning in self._beginnings}
-        renumberings: dict[_Package, list[_Beginning]] = {}
-        for beginning in self._beginnings:
-            creation = by_id.get(origin(beginning.event))
-            is_new = beginning.event.event_type == _RENUMBERS
-            if is_new and creation and creation.bit in self._packages:
-                package = self._packages[beginning.bit] = self._packages[creation.bit]
-                renumberings.setdefault(package, []).append(beginning)
-        for package, beginnings in renumberings.items():
-            replaced = 0
-            for one in beginnings:
-                replaced |= self._reachable[one.position] & ~one.bit
-            last = [one for one in beginnings if not replaced & one.bit]
-            package.renumbering = min(last or beginnings, key=_RANK)
-            package.subject = package.renumbering.subject
 
     def _name_packages(self, subject: str, beginnings: Sequence[_Beginning]) -> Conflict | None:
         """Names the packages that have a number; returns the conflict if it was given twice."""
         first = {self._packages[one.bit]: one for one in reversed(beginnings)}
-        ever = sorted(first.values(), key=_RANK)
-        now = [one for one in ever if self._packages[one.bit].subject == subject]
-        names = names_of(_number(subject), [one.event for one in now])
-        for one, name in zip(now, names, strict=False):
-            self._packages[one.bit].name = name
-        if len(ever) < 2:
+        pairs = sorted(first.items(), key=lambda pair: pair[1].rank)
+        events = tuple(one.event for _, one in pairs)
+        for (package, _), name in zip(pairs, names_of(_number(subject), events), strict=True):
+            package.name = name
+        if len(events) < 2:
             return None
-        are_derived = len(now) > 1
-        chosen = now if are_derived else ever
-        gone = [package.renumbering for package, one in first.items() if one not in now]
-        behind = max(filter(None, gone), key=_RANK, default=None)
-        events = tuple(one.event for one in chosen)
-        return Conflict(
-            subject,
-            SLOT,
-            events,
-            RULE,
-            events[0],
-            any(self._history.lacks_causes[one.position] for one in chosen),
-            # each package has a name of its own: nothing is left to do
-            events[-1] if are_derived or behind is None else behind.event,
-            events,
-        )
+        lacks_causes = any(self._history.lacks_causes[one.position] for one in first.values())
+        # each package has a name of its own: nothing is left to do
+        return Conflict(subject, SLOT, events, RULE, events[0], lacks_causes, events[-1], events)
 
     def _names_by_event(
         self, others: Mapping[str, Sequence[_Beginning]]
@@ -339,13 +271,7 @@ class _NumberResolution:
             candidates = [
                 one for one in beginnings if one.event.node_id == event.node_id
             ] or beginnings
-        chosen = next((one for one in candidates if not self._has_lost(one)), candidates[0])
-        return self._packages[chosen.bit]
-
-    def _has_lost(self, beginning: _Beginning) -> bool:
-        """Reports whether a package got another number concurrently, so that this one is free."""
-        is_new = beginning.event.event_type == _RENUMBERS
-        return is_new and self._packages[beginning.bit].subject != beginning.subject
+        return self._packages[candidates[0].bit]
 
 
 def _stated(event: Event, beginnings: Sequence[_Beginning]) -> _Beginning | None:
@@ -353,8 +279,7 @@ def _stated(event: Event, beginnings: Sequence[_Beginning]) -> _Beginning | None
 
     Causes that are merely heads of the subject stand in total order, and so state nothing.
     """
-    by_id = {origin(one.event): one for one in beginnings}
-    by_id |= {one.event.event_id: one for one in beginnings}
+    by_id = {one.event.event_id: one for one in beginnings}
     for cause, next_cause in pairwise(event.header.caused_by):
         beginning, holder = by_id.get(cause), by_id.get(next_cause)
         if beginning and holder and beginning.rank > holder.rank:

@@ -245,13 +245,6 @@ def _apply_creation(event: ReplayedEvent) -> str | PackageFold | None:
     return package
 
 
-def _apply_renumbering(event: ReplayedEvent) -> str | PackageFold | None:
-    package = _package_of(event)
-    if package is not None:
-        package.facts["renumbered_from"] = text(event.members.old_wp_id)
-    return package or _NO_PACKAGE
-
-
 def _apply_assignment(event: ReplayedEvent) -> str | PackageFold | None:
     package, agent = _package_of(event), text(event.members.agent_id)
     if package is None or agent is None:
@@ -260,10 +253,11 @@ def _apply_assignment(event: ReplayedEvent) -> str | PackageFold | None:
     retries = event.members.retry_count
     package.facts["phase"] = phase
     role = "reviewer" if phase == "review" else "agent"
-    former = package.facts.get("agent")
+    previous = package.facts.get("agent")
     if role == "agent":
-        lost = TakenOver(former, event.header.timestamp) if former and former != agent else None
-        package.facts["taken_over"] = lost
+        package.facts["taken_over"] = (
+            TakenOver(previous, event.header.timestamp) if previous and previous != agent else None
+        )
     package.facts[role], package.set_by[role] = agent, event.header.event_id
     package.facts["retry_count"] = retries if type(retries) is int else 0
     return package
@@ -316,10 +310,6 @@ def _apply_landing(event: ReplayedEvent) -> str | PackageFold | None:
     reason = text(event.members.reason) or ""
     package.facts["landed"] = Landed(how, oid(event.members.commit), reason)
     return package
-
-
-def _apply_choice(event: ReplayedEvent) -> str | PackageFold | None:
-    return _package_of(event) or _NO_PACKAGE
 
 
 def _apply_tick(event: ReplayedEvent) -> str | PackageFold | None:
@@ -378,14 +368,12 @@ def _apply_completion(event: ReplayedEvent) -> None:
 STEPS: Mapping[str, Step] = {
     "WPStatusChanged": _apply_move,
     "WPCreated": _apply_creation,
-    "WPRenumbered": _apply_renumbering,
     "WPAssigned": _apply_assignment,
     "HistoryAdded": _apply_note,
     "DependencyResolved": _apply_dependency,
     "WorkspaceCreated": _apply_workspace,
     "WPReviewed": _apply_review,
     "WPLanded": _apply_landing,
-    "ConflictSettled": _apply_choice,
     "SubtaskCompleted": _apply_tick,
     "SubtaskReopened": _apply_tick,
     "GateCreated": _apply_gate,

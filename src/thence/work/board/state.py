@@ -72,9 +72,9 @@ class Workspace(msgspec.Struct, frozen=True):
 
 
 class TakenOver(msgspec.Struct, frozen=True):
-    """The former agent of a package that was given to another, and the time of that."""
+    """The previous agent of a package that was given to another, and the time of that."""
 
-    former: str
+    previous: str
     at: str
 
 
@@ -91,25 +91,24 @@ class HistoryEntry(msgspec.Struct, frozen=True):
 class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     """A work package; `lane` may be an unknown one.
 
-    `wp_id` is `WP10-ab12` for a package whose number was given twice and that came second;
-    `renumbered_from` is its former number in the log of an older version. `created_event` is the id
-    of the event that made the package. `agent` has the package, or had it last; `reviewer` was
-    given it for review; `phase` is implementation or review. `taken_over` is the former agent, if
-    another was given the package. `resolved` maps dependencies that need not be waited for any more
-    to the kind of their resolution. `subtasks` maps those that were ticked in the log to True, and
-    to False where the tick was undone. `gates` are by their ids. `heads` are the ids of the
-    package's events that cause no other event of it. `lane_event` is the id of the event that set
-    the lane, `last_event` of the last in total order that counts: errors do not. `open_claim` is
-    the id of the event by which a command claimed the package, until the command records the
-    outcome. `reviewed` is the code as it last went to review, `landed` its landing in the target,
-    until the package leaves done. `set_by` maps "lane", "agent", "reviewer", "package" (title and
-    dependencies), "resolved/WP01" and "ticked/T001" to the ids of the events that set them last.
+    `wp_id` is `WP10-ab12` for a package whose number was given twice and that came second.
+    `created_event` is the id of the event that made the package. `agent` has the package, or had it
+    last; `reviewer` was given it for review; `phase` is implementation or review. `taken_over` is
+    the previous agent, if another was given the package. `resolved` maps dependencies that need not
+    be waited for any more to the kind of their resolution. `subtasks` maps those that were ticked
+    in the log to True, and to False where the tick was undone. `gates` are by their ids. `heads`
+    are the ids of the package's events that cause no other event of it. `lane_event` is the id of
+    the event that set the lane, `last_event` of the last in total order that counts: errors do not.
+    `open_claim` is the id of the event by which a command claimed the package, until the command
+    records the outcome. `reviewed` is the code as it last went to review, `landed` its landing in
+    the target, until the package leaves done. `set_by` maps "lane", "agent", "reviewer", "package"
+    (title and dependencies), "resolved/WP01" and "ticked/T001" to the ids of the events that set
+    them last.
     """
 
     wp_id: str
     subject: str
     title: str = ""
-    renumbered_from: str | None = None
     created_event: str | None = None
     lane: str = PLANNED
     agent: str | None = None

@@ -42,7 +42,6 @@ DECIDING_TYPES = frozenset(
         "WPCreated",
         "WPAssigned",
         "DependencyResolved",
-        "ConflictSettled",
         "GateCreated",
         "GateResultChanged",
     )

@@ -1,8 +1,8 @@
 """Sharing by the board's branch on a remote: fetched, merged with the journal, pushed.
 
 No branch and no working tree of this repository changes. The board's branch has no history in
-common with the code: it holds day files, which only ever grow, `BOARD.md`, and `project.json` with
-the project's id. Lines are merged as bytes, so that unreadable lines stay as well. A line that was
+common with the code: it holds day files, which only ever grow, and `project.json` with the
+project's id. Lines are merged as bytes, so that unreadable lines stay as well. A line that was
 redacted is replaced by its redacted form at the tip; older commits keep the line.
 """
 
@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.errors import GitFailed
-from thence.work.board.board import fold
 from thence.work.day_lines import (
     FOLDER,
     RedactedLines,
@@ -25,7 +24,6 @@ from thence.work.day_lines import (
     lacking,
     with_more,
 )
-from thence.work.journal.board_page import PAGE, page
 from thence.work.journal.board_remote import BoardRemote
 from thence.work.journal.day_files import check_project, project_of, record_commit
 from thence.work.journal.store import redactions_in
@@ -178,7 +176,6 @@ def _commit(
         changes, pushed, redacted = _changes(store, tree, events, redactions)
         if not changes and (is_there or not parent):
             return None
-        changes[PAGE] = page(fold(events, project.uuid, project.aliases))
         if named is None:
             changes[BOARD_FILE] = b'{"project_uuid": "%b"}\n' % project.uuid.encode()
     new_tree = write_tree(repo, tree, changes)

@@ -25,14 +25,13 @@ from thence.files import file_lock
 from thence.inspection.writers import next_node_id
 from thence.work import supervisor
 from thence.work.board.state import DOING, PLANNED, Board
-from thence.work.journal.pending_events import SOURCE
-from thence.work.journal.store import WorkEvent
+from thence.work.journal.store import RECOVERED, WorkEvent
 from thence.work.naming import branch_of, worktree_of
 from thence.work.project.project import Project
 from thence.work.vcs.git import own_variables
 
 # a claim is ended only if no event of these types came meanwhile
-CLAIM_TYPES = frozenset(("WPStatusChanged", "WPAssigned", "WorkspaceCreated", "ConflictSettled"))
+CLAIM_TYPES = frozenset(("WPStatusChanged", "WPAssigned", "WorkspaceCreated"))
 _ENDED = "the command that took it ended before its branch was made"
 _FOLDER = "claims"
 _NAME_CHARACTERS = 32
@@ -126,7 +125,7 @@ class Claim(NamedTuple):
             closing = workspace_event(self.slug, self.wp_id, self.event_id)
         else:
             closing = claim_release(_ENDED, self.slug, self.wp_id, self.changed_by, self.event_id)
-        return replace(closing, source=SOURCE, source_id=self.event_id, actor=self.actor)
+        return replace(closing, source=RECOVERED, source_id=self.event_id, actor=self.actor)
 
     def report(self, closing: WorkEvent) -> str:
         """Returns the warning that reports the closing event to the user."""

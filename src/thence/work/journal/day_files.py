@@ -1,10 +1,7 @@
 """The day files by which clones share their journals, read from git's objects.
 
-Tracked files in a working tree are never read, because git replaces them under their readers. The
-sources are the fetched board's branch, and, for projects that an older version shared by tracked
-day files, the tips of the default branch and of the features' target branches, each blob once:
-lines of another branch enter after it is merged into one of these, or by `thence work import`.
-Lines are verified, and witnessed by the journal.
+The source is the fetched board's branch, each blob once. Lines are verified, and witnessed by the
+journal.
 """
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Set
@@ -27,13 +24,7 @@ from thence.work.day_lines import (
 )
 from thence.work.journal.board_remote import board_here, board_ref
 from thence.work.journal.redacted_views import is_redacted, redact_files
-from thence.work.journal.seen_tips import (
-    SeenTips,
-    is_branch,
-    load_seen,
-    save_seen,
-    tracked_files,
-)
+from thence.work.journal.seen_tips import SeenTips, day_files_in, load_seen, save_seen
 from thence.work.journal.shared_view import ViewChanges
 from thence.work.journal.store import EventStore, redactions_in
 from thence.work.project.options import read_options
@@ -81,15 +72,10 @@ class TakenLines(NamedTuple):
 
 
 class _UnseenLines(NamedTuple):
-    """Lines that were not read before, with their positions, the paths of blobs, and tips.
+    """Lines that were not read before, with their positions, and the paths of their blobs."""
 
-    `tracking` are the branches among the tips that have day files.
-    """
-
-    tips: dict[str, str]
     blobs: dict[str, str]
     lines: dict[bytes, SharedFilePosition]
-    tracking: set[str]
 
 
 def take_in(
@@ -97,15 +83,13 @@ def take_in(
     store: EventStore,
     refs: Callable[[], Refs],
     targets: Set[str],
-    *,
-    has_all: bool = False,
 ) -> Iterator[TakenLines]:
     """Takes lines that others wrote and shared into the journal. Raises what an append raises.
 
     The `store` opens the journal, if there are new lines; `refs` reads git's refs.
-    `targets` are the branches that features go to, whose day files are read; with `has_all` those
-    of every local branch are. Yields the result for other tools' lines in the view, then for git's.
-    While no ref has moved only `refs` is called.
+    `targets` are the branches that features go to, whose remote has the board. Yields the result
+    for other tools' lines in the view, then for git's. While the board has not moved only `refs` is
+    called.
     """
     written = ViewChanges(project)
     if written.lines or parked_lines(skipped_lines(project.home)):
@@ -113,16 +97,17 @@ def take_in(
     written.save()
     _redact(project, store, written.lines)
     seen = load_seen(project)
-    now = refs()
-    names = {*now.branches} if has_all else {*targets, now.default or ""}
-    moved = _moved_tips(project, now, seen, names, targets)
-    if not moved:
+    tip = _board_tip(project, refs(), targets)
+    if tip is None or seen.tips.get(tip[0]) == tip[1]:
         return
+    ref, oid = tip
     with objects(project.repo) as git_objects:
-        unseen = _unseen_lines(project, git_objects, seen, moved)
+        unseen = _unseen_lines(project, git_objects, ref, oid, seen.tips.get(ref))
+        if unseen is None:
+            return
         if unseen.lines:
             yield _relay(project, store, unseen.lines, {*unseen.blobs.values()})
-        save_seen(project, _with(seen, unseen))
+        save_seen(project, SeenTips({**seen.tips, ref: oid}))
 
 
 def _redact(project: Project, store: EventStore, written: Iterable[bytes]) -> None:
@@ -135,7 +120,7 @@ def _redact(project: Project, store: EventStore, written: Iterable[bytes]) -> No
 
 
 def record_commit(project: Project, name: str, parent: str | None, oid: str) -> None:
-    """Records the new tip of a branch or ref that got only this clone's own commit."""
+    """Records the new tip of a ref that got only this clone's own commit."""
     seen = load_seen(project)
     if seen.tips.get(name) == parent:
         seen.tips[name] = oid
@@ -152,39 +137,31 @@ def project_of(store: Objects, tree: str) -> str | None:
     return None
 
 
-def _moved_tips(
-    project: Project, refs: Refs, seen: SeenTips, names: Set[str], targets: Set[str]
-) -> dict[str, str]:
-    """Returns the branches of these names that have moved, and the board's, with their commits."""
+def _board_tip(project: Project, refs: Refs, targets: Set[str]) -> tuple[str, str] | None:
+    """Returns the ref and the tip of the fetched board's branch."""
     options = read_options(project)
-    tips = {name: refs.branches[name] for name in sorted(names & refs.branches.keys())}
     remote = board_here(project.repo, refs, options, targets)
-    if remote is not None:
-        ref = board_ref(remote, options.board_branch)
-        tips[ref] = refs.commits[ref]
-    return {name: oid for name, oid in tips.items() if seen.tips.get(name) != oid}
+    if remote is None:
+        return None
+    ref = board_ref(remote, options.board_branch)
+    return ref, refs.commits[ref]
 
 
 def _unseen_lines(
-    project: Project, store: Objects, seen: SeenTips, moved: Mapping[str, str]
-) -> _UnseenLines:
-    unseen = _UnseenLines({}, {}, {}, set())
-    for name, oid in moved.items():
-        commit = store.commit(oid)
-        if commit is None:
-            continue
-        unseen.tips[name] = oid
-        if not is_branch(name):
-            check_project(project, project_of(store, commit[1]), name)
-        files = tracked_files(store, commit[1])
-        former_blobs = _blobs_at(store, seen.tips.get(name))
-        if files and is_branch(name):
-            unseen.tracking.add(name)
-        for path, blob in files.items():
-            if blob not in former_blobs and blob not in unseen.blobs:
-                unseen.blobs[blob] = path
-                for line, place in lines_with_positions(store.blob(blob), path):
-                    unseen.lines.setdefault(line, place)
+    project: Project, store: Objects, ref: str, oid: str, seen_oid: str | None
+) -> _UnseenLines | None:
+    """Returns the lines at a tip; None where its commit is gone."""
+    commit = store.commit(oid)
+    if commit is None:
+        return None
+    check_project(project, project_of(store, commit[1]), ref)
+    unseen = _UnseenLines({}, {})
+    seen_blobs = _blobs_at(store, seen_oid)
+    for path, blob in day_files_in(store, commit[1]).items():
+        if blob not in seen_blobs and blob not in unseen.blobs:
+            unseen.blobs[blob] = path
+            for line, place in lines_with_positions(store.blob(blob), path):
+                unseen.lines.setdefault(line, place)
     return unseen
 
 
@@ -192,7 +169,7 @@ def _blobs_at(store: Objects, tip: str | None) -> set[str]:
     """Returns the blobs of the day files at a tip; those of one that is gone are read again."""
     with suppress(GitFailed):
         commit = store.commit(tip) if tip else None
-        return {*tracked_files(store, commit[1]).values()} if commit else set()
+        return {*day_files_in(store, commit[1]).values()} if commit else set()
     return set()
 
 
@@ -214,28 +191,21 @@ def _relay(
     files: Collection[str],
 ) -> TakenLines:
     """Relays lines to the journal, parked ones too; `files` are the files of the bad lines."""
-    former = skipped_lines(project.home)
-    former_parked = parked_lines(former)
+    recorded = skipped_lines(project.home)
+    parked = parked_lines(recorded)
     redactions = RedactedLines(redactions_of(project.home))
-    lines = {
-        redactions.instead_of(line): place for line, place in {**former_parked, **fresh}.items()
-    }
+    lines = {redactions.instead_of(line): place for line, place in {**parked, **fresh}.items()}
     result = store.relay(lines)
-    record_skipped(project.home, former, result, lines, files)
-    if result.renewed:  # the open journal writes under the former node
+    record_skipped(project.home, recorded, result, lines, files)
+    if result.renewed:  # the open journal writes under the node of before
         store.close()
-    return _summary(result, lines, former_parked)
+    return _summary(result, lines, parked)
 
 
 def _summary(
-    result: Relayed, lines: Mapping[bytes, SharedFilePosition], former_parked: Container[bytes]
+    result: Relayed, lines: Mapping[bytes, SharedFilePosition], parked_before: Container[bytes]
 ) -> TakenLines:
     bad = tuple((lines[line], reason) for line, reason in result.bad)
-    parked = sum(event.line not in former_parked for event in result.parked)
+    parked = sum(event.line not in parked_before for event in result.parked)
     counts = map(len, (result.ours, result.twice, result.beside))
     return TakenLines(len(result.taken), bad, parked, *counts)
-
-
-def _with(seen: SeenTips, unseen: _UnseenLines) -> SeenTips:
-    tracking = (seen.tracking - unseen.tips.keys()) | unseen.tracking
-    return SeenTips({**seen.tips, **unseen.tips}, tracking)

@@ -106,12 +106,6 @@ class EventEmitter:
         """Records the landing of a package's code in its target."""
         return self._record("WPLanded", locals())
 
-    def conflict_settled(
-        self, feature_slug: str, wp_id: str, events: Sequence[str], winner: str, reason: str
-    ) -> Outcome:
-        """Records the winner among concurrent events on a package."""
-        return self._record("ConflictSettled", locals(), caused_by=tuple(events))
-
     def feature_created(self, feature_slug: str, target_branch: str, wp_count: int) -> Outcome:
         """Records that a feature has its packages."""
         return self._record("FeatureCreated", locals())

@@ -1,10 +1,9 @@
 """Copies of lines that were redacted, overwritten where a clone shows and shares its journal.
 
-Day files that git doesn't track, and `.kittify/errors/`, are overwritten in place, with blanks to
-the old length, because other tools append to them; an own file is replaced. The tip of the
-board's branch gets the redacted line by the next `thence work publish`. Day files that git tracks
-are reported, because `thence work import` unties them. Each step may be repeated: after a kill,
-doing all of it again completes it.
+Day files and `.kittify/errors/` are overwritten in place, with blanks to the old length, because
+other tools append to them; an own file is replaced. The tip of the board's branch gets the redacted
+line by the next `thence work publish`. Each step may be repeated: after a kill, doing all of it
+again completes it.
 """
 
 import os
@@ -29,12 +28,10 @@ from thence.work.day_lines import (
     redact_parked,
 )
 from thence.work.journal import refusals
-from thence.work.journal.pending_events import SOURCE
 from thence.work.journal.shared_view import stats_of_days, writing_lock
-from thence.work.journal.store import redactions_in
+from thence.work.journal.store import RECOVERED, redactions_in
 from thence.work.project.project import Project
 from thence.work.vcs.files import TreeFiles
-from thence.work.vcs.git import Git
 from thence.work.vcs.locks import held, take
 from thence.work.vcs.refs import OURS, REMOTES, refs_of
 from thence.work.vcs.repository import HEADS, Repository, list_worktrees
@@ -45,7 +42,6 @@ _REFS_MAX = 1_000
 _SHOWN_MAX = 8
 # types of events that repeat what planning files say
 _PLANNED = frozenset(("FeatureCreated", "SpecCreated", "WPCreated", "SubtaskCompleted"))
-_UNTIED = "`thence work import` there unties it, without the text"
 FindEdits = Callable[[bytes], Sequence[LineEdit]]
 
 
@@ -71,28 +67,18 @@ def redact_shared(project: Project, log: Log) -> SharedCopies:
     events = log.arrived()
     redactions = redactions_in(project.home, events)
     copies = redact_files(project, redactions)
-    unreached = (*copies.unreached, *_elsewhere(project, events, redactions))
-    return copies._replace(unreached=unreached)
+    return copies._replace(unreached=tuple(_elsewhere(project, events, redactions)))
 
 
 def redact_files(project: Project, redactions: RedactedLines) -> SharedCopies:
-    """Overwrites lines in the files of this clone; `unreached` are files that git tracks.
-
-    Raises OSError, GitFailed.
-    """
+    """Overwrites lines in the files of this clone. Raises OSError, GitFailed."""
     redact_parked(project.home, redactions)
     count = 0
-    unreached: list[str] = []
     unwritten: list[str] = []
     for files in _trees(project):
-        tracked = None
         for path in (f"{FOLDER}/{name}" for name in sorted(stats_of_days(files))):
             with _reported(files, path, unwritten):
                 if not edits_of(files.read(path), redactions):
-                    continue
-                tracked = _tracked(project, files) if tracked is None else tracked
-                if path in tracked:
-                    unreached.append(f"{path} of {files.top}, which git tracks: {_UNTIED}")
                     continue
                 with held(writing_lock(project)):
                     count += _overwrite(files, path, lambda data: edits_of(data, redactions))
@@ -102,7 +88,7 @@ def redact_files(project: Project, redactions: RedactedLines) -> SharedCopies:
             count += _overwrite(project.files, path, edits)
     if not unwritten:
         _save_done(project, redactions.digests)
-    return SharedCopies(count, tuple(unreached), tuple(unwritten))
+    return SharedCopies(count, (), tuple(unwritten))
 
 
 def is_redacted(project: Project) -> bool:
@@ -130,12 +116,6 @@ def _trees(project: Project) -> Iterator[TreeFiles]:
     for checkout in list_worktrees(project.repo):
         if not checkout.is_missing and checkout.path != project.root:
             yield TreeFiles(checkout.path)
-
-
-def _tracked(project: Project, files: TreeFiles) -> frozenset[str]:
-    """Returns the day files of a working tree that git tracks."""
-    out = Git(files.top).run("ls-files", "-z", "--", f"{FOLDER}/")
-    return frozenset(os.fsdecode(out).split("\0"))
 
 
 @contextmanager
@@ -180,11 +160,9 @@ def _elsewhere(
 ) -> Iterator[str]:
     """Yields in words the copies that stay, as far as this clone can know."""
     about = [event for event in events if event.event_id.encode() in redactions.by_id]
-    if any(event.header.source == SOURCE for event in about):
-        yield "the message of the commit in which an event waited until it was recovered"
     if any(event.event_type in _PLANNED for event in about):
         yield "planning files, and commits of them, that say the same"
-    sources = {event.header.source for event in about} - {SOURCE, None}
+    sources = {event.header.source for event in about} - {RECOVERED, None}
     for source in sorted(map(str, sources)):
         yield f"what an event was imported from ({source:.80})"
     if (project.home / "agents").exists():

@@ -8,23 +8,16 @@ import msgspec
 
 from thence.files import replace_file
 from thence.work.day_lines import FOLDER, is_day_file
-from thence.work.project.options import TREE, read_options
 from thence.work.project.project import Project
 from thence.work.vcs.objects import Objects, is_folder
 
 _FILE = "seen.json"
-_OTHER_REFS = "refs/"  # begins the name of a ref that is no branch
 
 
 class SeenTips(msgspec.Struct):
-    """The tips whose day files were read.
-
-    The key of a tip is its branch, or the full name of another ref. `tracking` are the branches
-    whose tips had day files, as in projects that an older version shared so.
-    """
+    """The tips whose day files were read, by the full names of their refs."""
 
     tips: dict[str, str] = {}
-    tracking: set[str] = set()
 
 
 def load_seen(project: Project) -> SeenTips:
@@ -41,22 +34,7 @@ def save_seen(project: Project, seen: SeenTips) -> None:
     replace_file(project.home / _FILE, msgspec.json.encode(seen))
 
 
-def is_branch(name: str) -> bool:
-    """Reports whether the key of a tip is that of a local branch, not of another ref."""
-    return not name.startswith(_OTHER_REFS)
-
-
-def is_tracked(project: Project) -> bool:
-    """Reports whether git tracks the day files, until `thence work import` unties them.
-
-    A configuration that names no way of sharing is that of a project whose branches decide it.
-    Raises PlanningError for a configuration that can't be read.
-    """
-    share = read_options(project).share
-    return share == TREE or (share is None and bool(load_seen(project).tracking))
-
-
-def tracked_files(store: Objects, tree: str) -> dict[str, str]:
+def day_files_in(store: Objects, tree: str) -> dict[str, str]:
     """Returns the ids of the day files in a commit's tree by their paths."""
     folder = store.find(tree, FOLDER)
     names = store.tree(folder.oid) if folder and is_folder(folder) else {}

@@ -3,7 +3,7 @@
 Git ignores these day files. The files are only ever appended to, under flock, never renamed or
 rewritten, because other tools append to them as well; `redacted_views` alone overwrites lines in
 place. Lines of other tools are taken into the journal before anything else is read; the journal's
-new events are added behind them. Day files that git still tracks are neither read nor written here.
+new events are added behind them.
 """
 
 import os
@@ -31,7 +31,6 @@ from thence.work.day_lines import (
     more_of,
     with_lines,
 )
-from thence.work.journal.seen_tips import is_tracked
 from thence.work.project.project import Project
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import WRITING, held, take
@@ -78,7 +77,7 @@ class ViewChanges:
             for name, stat in sorted(stats_of_days(project.files).items())
             if name not in states or not states[name].is_like(stat)
         }
-        if changed and not is_tracked(project):
+        if changed:
             self._new = {name: self._read(name, stat) for name, stat in changed.items()}
 
     def save(self) -> None:
@@ -113,8 +112,6 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
     the journal is read. On an error nothing happens: the next command does it.
     """
     with suppress(OSError, ThenceError):
-        if is_tracked(project):
-            return
         ignore(project)
         with held(writing_lock(project)):
             view = _load(project.home)

@@ -51,6 +51,8 @@ TIMEOUT_S = 30.0
 ACTOR = NOBODY
 # the team of a project that is not synced with one
 NO_TEAM = "local"
+# the source of events that end, in a later command, what a killed one began
+RECOVERED = "recovered"
 _INDEX = "index.db"
 
 

@@ -112,15 +112,13 @@ def render(
     feature_slug: str,
     body: str,
     reading: Sequence[str] = (),
-    *,
-    shows_lane: bool = False,
 ) -> bytes:
     """Returns the file of a package in lane planned: its fields, what to do, how to move on.
 
     `body` is the result of `text_of`, `reading` are files and folders to read as well, from the
-    top of the repository. The lane is left out unless the project mirrors it.
+    top of the repository. The file has no lane: the board shows it.
     """
-    parts = [_fields(package, feature_slug, shows_lane), f"# {package.wp_id}: {package.title}"]
+    parts = [_fields(package, feature_slug), f"# {package.wp_id}: {package.title}"]
     if body:
         parts.append(body)
     if reading:
@@ -157,15 +155,13 @@ def _with_links(text: str, tasks: str, files: TreeFiles) -> str:
     return "".join((*parts, text[behind:]))
 
 
-def _fields(package: PlannedPackage, feature_slug: str, shows_lane: bool) -> str:
+def _fields(package: PlannedPackage, feature_slug: str) -> str:
     lines = [
         "---",
         f"work_package_id: {package.wp_id}",
         f"title: {as_yaml(package.title)}",
         f"feature_slug: {as_yaml(feature_slug)}",
     ]
-    if shows_lane:
-        lines.append("lane: planned")
     if package.priority:
         lines.append(f"priority: {package.priority}")
     lines.append(f"dependencies: [{', '.join(package.dependencies)}]")

@@ -1,29 +1,21 @@
 """The options of a project, in `.kittify/config.yaml`.
 
 Other tools keep keys of their own in that file; only those named here are read, and the file is
-parsed only if it holds one of them beside the line that `init` writes.
+parsed only if it holds one of them.
 """
 
 import re
-from contextlib import suppress
-from typing import Literal
 
 import msgspec
 
 from thence.errors import PlanningError
-from thence.work.day_lines import with_more
 from thence.work.project.project import Project
-from thence.work.project.project_id import BOARD_BRANCH, CONFIG, with_id
+from thence.work.project.project_id import BOARD_BRANCH, CONFIG
 from thence.work.project.yaml_nodes import Node, YamlFile
 from thence.work.vcs.files import TreeFiles
 
-BRANCH: Literal["branch"] = "branch"
-TREE: Literal["tree"] = "tree"
 _DOING = "could not read the project's configuration in"
-_KEYS = re.compile(rb"^(?:share|mirror|board|rules)[ \t]*:", re.MULTILINE)
-_SHARED = re.compile(rb"^share: branch\r?$", re.MULTILINE)
-_SHARE = re.compile(rb"^share[ \t]*:.*$", re.MULTILINE)
-_SHARE_BRANCH = b"share: branch"
+_KEYS = re.compile(rb"^(?:board|rules)[ \t]*:", re.MULTILINE)
 _TRUTHS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 _NAME = re.compile(
     r"(?![-/.])(?!.*(?:\.\.|//|@\{|\.lock$|[/.]$))[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}"
@@ -33,15 +25,10 @@ _NAME = re.compile(
 class ProjectOptions(msgspec.Struct, frozen=True):
     """The options of a project.
 
-    `share` is "branch" (events are shared by a branch of their own), "tree" in a project of an
-    older version, which tracked its day files, or None where the file has no such key. `mirror` is
-    whether lanes and ticks are written into planning files; None: where a file has them already.
     `board_remote` is the remote that has the board's branch, None for the target's upstream or
     origin. With `author_may_approve` False nobody moves to done what they implemented.
     """
 
-    share: Literal["branch", "tree"] | None = None
-    mirror: bool | None = None
     board_remote: str | None = None
     board_branch: str = BOARD_BRANCH
     author_may_approve: bool = True
@@ -50,9 +37,6 @@ class ProjectOptions(msgspec.Struct, frozen=True):
 def read_options(project: Project) -> ProjectOptions:
     """Returns a project's options; raises PlanningError with the position of each fault."""
     data = configuration(project)
-    rest, count = _SHARED.subn(b"", data or b"")
-    if count == 1 and _KEYS.search(rest) is None:
-        return ProjectOptions(share=BRANCH)
     return options_of(data, CONFIG) if data is not None else ProjectOptions()
 
 
@@ -64,10 +48,7 @@ def options_of(data: bytes, file: str) -> ProjectOptions:
     pairs = yaml.pairs(yaml.root, "the file")
     board = yaml.fields(pairs.get("board"), "board", ("remote", "branch"))
     rules = yaml.fields(pairs.get("rules"), "rules", ("author_may_approve",))
-    share = yaml.choice(pairs["share"], "share", (BRANCH, TREE)) if "share" in pairs else None
     options = ProjectOptions(
-        share="tree" if share == TREE else "branch" if share == BRANCH else None,
-        mirror=_truth(yaml, pairs["mirror"], "mirror") if "mirror" in pairs else None,
         board_remote=_name(yaml, board["remote"], "remote") if "remote" in board else None,
         board_branch=(
             _name(yaml, board["branch"], "branch") if "branch" in board else BOARD_BRANCH
@@ -79,21 +60,6 @@ def options_of(data: bytes, file: str) -> ProjectOptions:
     )
     yaml.refuse()
     return options
-
-
-def sharing_by_branch(data: bytes | None, uuid: str) -> bytes:
-    """Returns a configuration that says `share: branch`, so that no command asks for tracked files.
-
-    One that isn't a map of one name a line gets the project's id alone.
-    """
-    named = with_id(data, uuid)
-    changed = _SHARE.sub(_SHARE_BRANCH, named, count=1)
-    if not _SHARE.search(named):
-        changed = with_more(named, [_SHARE_BRANCH])
-    with suppress(PlanningError):
-        if options_of(changed, CONFIG).share == BRANCH:
-            return changed
-    return named
 
 
 def configuration(project: Project) -> bytes | None:

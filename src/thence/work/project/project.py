@@ -28,15 +28,10 @@ from thence.work.vcs.refs import refs_of
 from thence.work.vcs.repository import Repository, list_worktrees, main_of, repository
 
 KITTIFY = ".kittify"
-# the home of a project without git, in older versions
-FORMER_HOME = f"{KITTIFY}/.thence"
-# written there by `thence work import` once the log has all events of that journal
-FORMER_HOME_IMPORTED = f"{FORMER_HOME}/imported"
 _HOMES = "thence"
 _NOBODY = "none"
 _EXCLUDE = "info/exclude"
 _DERIVED = (
-    FORMER_HOME.encode(),
     b".kittify/clock.json",
     b".kittify/errors/",
     b".kittify/events/index.db*",
@@ -128,10 +123,10 @@ def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Pr
         is_kept = any(TreeFiles(tree).is_folder(name) for tree in (root, here) for name in _TRACES)
         if not create and not is_kept:
             return Project(root, here, "", (), homes / _NOBODY, repo)
-        former = _id_of_spec_kitty((root, here))
-        if former is None and refs:
-            former = id_of_history(repo, refs)
-        ids = [former or add_random_id(TreeFiles(root))]
+        uuid = _id_of_spec_kitty((root, here))
+        if uuid is None and refs:
+            uuid = id_of_history(repo, refs)
+        ids = [uuid or add_random_id(TreeFiles(root))]
     uuid, *aliases = sorted(dict.fromkeys(ids))
     home = _home(homes, (uuid, *aliases))
     if not home.is_dir():

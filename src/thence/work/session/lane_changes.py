@@ -27,7 +27,6 @@ from thence.work.plan.frontmatter import read, with_lane
 from thence.work.plan.package_files import file_of
 from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import gates_run
-from thence.work.project.options import read_options
 from thence.work.session.package_code import with_code
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 from thence.work.session.ticks import package_of_section
@@ -308,9 +307,8 @@ def _events_of(move: Move, first: str, begins: bool) -> list[WorkEvent]:
 
 
 def is_mirrored(session: Session, feature: FeatureState) -> bool:
-    """Reports whether planning files show lanes and ticks: by the options, else by the files."""
-    chosen = read_options(session.project).mirror
-    return chosen if chosen is not None else any(_lanes(session, feature))
+    """Reports whether planning files of the feature show lanes."""
+    return any(_lanes(session, feature))
 
 
 def mirror(session: Session, feature: FeatureState) -> None:

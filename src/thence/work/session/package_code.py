@@ -451,11 +451,7 @@ def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[
     """
     branch = branch_of(feature.slug, wp_id)
     others = feature.packages.values()
-    if any(
-        other.renumbered_from == wp_id
-        or (is_derived(other.wp_id) and number_in(other.wp_id) == wp_id)
-        for other in others
-    ):
+    if any(is_derived(other.wp_id) and number_in(other.wp_id) == wp_id for other in others):
         commit = session.refs.branches.get(branch)
         return (branch, commit) if commit else None
     return newest_of(session.project.repo, session.refs, branch)

@@ -19,7 +19,7 @@ from thence.errors import (
 )
 from thence.inspection.writers import next_node_id
 from thence.work.board.board import fold, lost_claims
-from thence.work.board.move_request import former_number_in_clone
+from thence.work.board.move_request import number_of_branch
 from thence.work.board.package_numbers import by_number
 from thence.work.board.state import Board, FeatureState, PackageState
 from thence.work.journal import day_files
@@ -30,12 +30,10 @@ from thence.work.journal.claims import (
     workspace_event,
 )
 from thence.work.journal.emitter import EventEmitter
-from thence.work.journal.pending_events import pending_file
-from thence.work.journal.seen_tips import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.naming import is_derived, logged_subject, wp_id_of
 from thence.work.plan.planning_files import Planning
-from thence.work.project.project import FORMER_HOME, FORMER_HOME_IMPORTED, find_project
+from thence.work.project.project import find_project
 from thence.work.session.feature_choice import (
     Targets,
     choose_feature,
@@ -75,18 +73,6 @@ class CommandResult(msgspec.Struct, frozen=True):
 _R = TypeVar("_R")
 # most attempts of a command whose board changes meanwhile
 ATTEMPTS_MAX = 20
-_FORMER_HOME = (
-    f"{FORMER_HOME} is the journal of a project without git, and no command reads it any more: type"
-    " `thence work import`, which takes in its events"
-)
-_PENDING = (
-    "events that an earlier version could not write are waiting: type `thence work import`, which"
-    " takes them in"
-)
-_TRACKED = (
-    "git tracks the day files of this project, and no command writes them any more: type"
-    " `thence work import`, which takes in their events and unties them in one commit"
-)
 
 
 def moved_meanwhile(
@@ -175,32 +161,16 @@ class Session:
             self._read()
             if self._take_in():  # of targets that were not known before
                 self._read()
-        self._warn_of_older_versions()
         self._rename_branches()
         self._append_ticks()
         self._end_open_claims()
         self._warn_of_lost_claims()
         return self.board
 
-    def _warn_of_older_versions(self) -> None:
-        """Warns of what earlier versions left, which `thence work import` takes in."""
-        files = self.project.files
-        notes = {
-            _TRACKED: is_tracked(self.project),
-            _FORMER_HOME: files.is_folder(FORMER_HOME) and not files.look(FORMER_HOME_IMPORTED),
-            _PENDING: pending_file(self.project).exists(),
-        }
-        self.warnings += [
-            text for text, is_so in notes.items() if is_so and text not in self.warnings
-        ]
-
-    def refresh_events(self, *, has_all: bool = False) -> Sequence[Event]:
-        """Takes in the events that came since `refresh`, and returns all events.
-
-        With `has_all` the day files of every local branch are taken in.
-        """
+    def refresh_events(self) -> Sequence[Event]:
+        """Takes in the events that came since `refresh`, and returns all events."""
         self._refs = None
-        self._take_in(has_all=has_all)
+        self._take_in()
         return self._read()
 
     def _read(self) -> list[Event]:
@@ -215,11 +185,11 @@ class Session:
             (feature, package)
             for feature in self.board.features.values()
             for package in feature.packages.values()
-            if is_derived(package.wp_id) or package.renumbered_from
+            if is_derived(package.wp_id)
         ]
         node_id = next_node_id(self.project.home) if renamed else None
         for feature, package in renamed:
-            number = former_number_in_clone(feature, package, node_id)
+            number = number_of_branch(feature, package, node_id)
             if number is not None:
                 self._rename_branch(feature, package, number)
 
@@ -374,14 +344,14 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take_in(self, *, has_all: bool = False) -> bool:
+    def _take_in(self) -> bool:
         """Takes in what others have shared; reports whether events were received."""
         count = self.events_received
         if not self.project.uuid:
             return False
         try:
             for received in day_files.take_in(
-                self.project, self.store, lambda: self.refs, self.board.targets, has_all=has_all
+                self.project, self.store, lambda: self.refs, self.board.targets
             ):
                 self.events_received += received.events
                 self.warnings += [note for note in received.notes() if note not in self.warnings]

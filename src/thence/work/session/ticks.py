@@ -34,8 +34,7 @@ def package_of_section(feature: FeatureState, package: PlannedPackage) -> str | 
     if holder is None or holder.title == package.title:
         return holder.wp_id if holder else None
     for other in feature.packages.values():
-        number = other.renumbered_from or number_in(other.wp_id)
-        if (number, other.title) == (package.wp_id, package.title):
+        if (number_in(other.wp_id), other.title) == (package.wp_id, package.title):
             return other.wp_id
     return holder.wp_id
 

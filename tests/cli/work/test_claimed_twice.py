@@ -1,4 +1,4 @@
-"""Two people who took one package read who has it and where the commits lie, and may settle it."""
+"""Two people who took one package read who has it and where the commits lie; a move settles it."""
 
 import json
 
@@ -45,10 +45,6 @@ def package(folder):
     return next(each for lane in feature["lanes"].values() for each in lane if each["agent"])
 
 
-def settled(folder, *arguments):
-    return done(folder, "settle", "WP01", *arguments, "--reason", "she is further", "--json").json
-
-
 def test_conflict_names_people_package_and_commits(clones):
     ada, bob = clones
     told = f"ada and bob both took WP01; ada's two commits lie on {BRANCH}; bob's claim stands"
@@ -65,57 +61,40 @@ def test_conflict_names_people_package_and_commits(clones):
 def test_who_lost_a_claim_learns_it_from_the_next_command(clones):
     ada, bob = clones
     ended = work(ada, "move-task", "WP01", "--to", "for_review", "--json")
-    assert "note: your claim of WP01 lost to bob's: thence work settle WP01" in ended.err
+    step = "thence work implement WP01 --take-over"
+    assert f"note: your claim of WP01 lost to bob's: {step} takes it back" in ended.err
     notes = done(ada, "status", "--json").json["notes"]
     assert any(note.startswith("your claim of WP01 lost to bob's") for note in notes)
     assert "lost" not in done(bob, "status").err
-    settled(bob, "--winner", "bob")
+    done(bob, "release", "WP01")
     published(bob)
     published(ada)
     assert "lost" not in done(ada, "status").err
 
 
-@pytest.mark.parametrize("named", ["actor", "event"])
-def test_board_stands_as_the_winner_that_was_chosen_says(clones, named):
+@pytest.mark.promise("L11")
+def test_later_move_settles_the_conflict_in_both_clones(clones):
     ada, bob = clones
-    found = conflict_of(bob)
-    (loser,) = {*found["events"]} - {found["winner"]}
     assert package(bob)["agent"] == "bob"
-    told = settled(bob, "--winner", "ada" if named == "actor" else loser)
-    assert (told["winners"], told["lane"], told["agent"]) == ([loser], "doing", "ada")
+    done(bob, "release", "WP01")
+    assert work(bob, "conflicts").code == 0
     published(bob)
     published(ada)
     assert features(ada) == features(bob)
-    assert package(ada)["agent"] == "ada"
     assert work(ada, "conflicts").code == 0
     (past,) = done(ada, "conflicts", "--all", "--json").json["conflicts"]
-    assert (past["rule"], past["winner"], past["open"]) == ("settled", loser, False)
-    done(ada, "move-task", "WP01", "--to", "rejected", "--reason", "not needed")
-    (feature,) = json.loads(features(ada))
-    assert [each["wp_id"] for each in feature["lanes"]["rejected"]] == ["WP01"]
+    assert (past["rule"], past["open"]) == ("last_writer", False)
 
 
-def test_settled_differently_at_once_is_a_conflict_that_can_be_settled(clones):
+def test_who_lost_a_claim_takes_the_package_back_and_is_told_no_more(clones):
     ada, bob = clones
-    settled(ada, "--winner", "ada")
-    settled(bob, "--winner", "bob")
-    assert (package(ada)["agent"], package(bob)["agent"]) == ("ada", "bob")
-    for folder in (ada, bob, ada):
-        published(folder)
+    done(ada, "implement", "WP01", "--take-over")
+    assert "lost" not in done(ada, "status").err
+    published(ada)
+    published(bob)
     assert features(ada) == features(bob)
-    last = package(ada)["agent"]
-    assert f"{last}'s choice stands (last_writer)" in done(ada, "status").out
-    other = "ada" if last == "bob" else "bob"
-    settled(ada, "--winner", other)
-    assert package(ada)["agent"] == other
+    assert package(bob)["agent"] == "ada"
+    done(ada, "move-task", "WP01", "--to", "for_review", "--force", "--reason", "so")
     assert work(ada, "conflicts").code == 0
-
-
-def test_what_settles_nothing_is_refused(clones):
-    ada, _ = clones
-    ended = work(ada, "settle", "WP01", "--winner", "carol", "--reason", "x", "--json")
-    assert "(bob's claim)" in ended.json["error"]["hint"]
-    ended = work(ada, "settle", "WP01", "--winner", "ada", "--reason", " ", "--json")
-    assert ended.json["error"]["guard"] == "reason_missing"
-    ended = work(ada, "settle", "WP02", "--winner", "ada", "--reason", "x", "--json")
-    assert ended.json["error"]["guard"] == "no_conflict"
+    (feature,) = json.loads(features(ada))
+    assert [each["agent"] for each in feature["lanes"]["for_review"]] == ["ada"]
