@@ -298,6 +298,23 @@ class Event:
         return msgspec.json.encode(members)
 
     @property
+    def readable_line(self) -> bytes:
+        """The line as `whole_line` has it, for those who go on behind a value that can't be read.
+
+        Such a value is its beginning, and the member `unreadable` is the list of the pointers to
+        these in the payload. Raises ReadFailed.
+        """
+        entries = self.body_entries
+        if not entries:
+            return self.line
+        members = {key: value for key, value in self.members.items() if key != BODIES_KEY}
+        members.pop("crc", None)
+        payload = members.get(self.vocabulary.payload_key)
+        values = payload if isinstance(payload, dict) else {}
+        unreadable = put_back_readable(values, entries, self.vocabulary.bodies, decoded)
+        return msgspec.json.encode({**members, "unreadable": unreadable} if unreadable else members)
+
+    @property
     def is_foreign(self) -> bool:
         """True if another tool wrote the line, so that nothing verifies it."""
         return self.header.seq == 0
@@ -354,27 +371,10 @@ def _said(members: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in members.items() if key not in left_out}
 
 
-def readable_line(event: Event) -> bytes:
-    """Returns `Event.whole_line` for those who go on behind a value that can't be read.
-
-    Such a value is its beginning, and the member `unreadable` is the list of the pointers to these
-    in the payload. Raises ReadFailed.
-    """
-    entries = event.body_entries
-    if not entries:
-        return event.line
-    members = {key: value for key, value in event.members.items() if key != BODIES_KEY}
-    members.pop("crc", None)
-    payload = members.get(event.vocabulary.payload_key)
-    values = payload if isinstance(payload, dict) else {}
-    unreadable = put_back_readable(values, entries, event.vocabulary.bodies, decoded)
-    return msgspec.json.encode({**members, "unreadable": unreadable} if unreadable else members)
-
-
 def readable_lines(lines: Iterable[bytes], vocabulary: Reading) -> list[bytes]:
-    """Returns stored lines as `readable_line` does; raises ReadFailed."""
+    """Returns stored lines as `Event.readable_line` does; raises ReadFailed."""
     return [
-        readable_line(Event(line, None, vocabulary)) if BODIES_SIGN in line else line
+        Event(line, None, vocabulary).readable_line if BODIES_SIGN in line else line
         for line in lines
     ]
 

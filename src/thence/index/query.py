@@ -71,7 +71,7 @@ def page_of_lines(
     log_id: str = "",
     **paging: Unpack[PageBounds],
 ) -> PageOfLines:
-    """Returns the page of `page` with the line of each event, as `readable_line` has it."""
+    """Returns the page of `page` with the line of each event, as `Event.readable_line` has it."""
     request = PageRequest.of(filter, log_id, **paging)
 
     def work(connection: sqlite3.Connection) -> PageOfLines:

@@ -24,7 +24,7 @@ from threading import Lock, Thread
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from thence.core.event import Event, readable_line
+from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.errors import ReadFailed, ThenceError
 from thence.index import arrivals
@@ -51,7 +51,7 @@ _LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 
 def frame_bytes(event: Event) -> bytes:
     """Returns an event as a frame."""
-    line = readable_line(event)
+    line = event.readable_line
     if b"\r" in line:
         line = _LINE_ENDS.sub(b"\ndata: ", line)
     return b"id: %b\ndata: %b\n\n" % (id_text(event.event_id).encode(), line)

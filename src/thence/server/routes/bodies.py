@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from thence.core.event import Event, readable_line, readable_lines
+from thence.core.event import Event, readable_lines
 from thence.core.query.filter import Filter
 from thence.index.causality import CausalityLines, NamedCauses
 from thence.index.page import PageOfLines
@@ -30,7 +30,7 @@ def answer(value: Any) -> Response:
 
 def event_body(event: Event) -> Response:
     """Returns one event as an answer: its line."""
-    return Response(readable_line(event), media_type=JSON)
+    return Response(event.readable_line, media_type=JSON)
 
 
 def page_body(page: PageOfLines, hint: str | None = None) -> Response:
@@ -45,7 +45,7 @@ def causality_body(cone: CausalityLines) -> Response:
     return answer(
         {
             "event_id": cone.event.event_id,
-            "event": msgspec.Raw(readable_line(cone.event)),
+            "event": msgspec.Raw(cone.event.readable_line),
             "upstream": _json_array(readable_lines(cone.upstream, cone.event.vocabulary)),
             "downstream": _json_array(readable_lines(cone.downstream, cone.event.vocabulary)),
             "truncated": cone.truncated,
@@ -123,7 +123,7 @@ async def _batches(
 
 
 def _lines(events: Iterable[Event]) -> Iterator[bytes]:
-    return map(readable_line, events)
+    return (event.readable_line for event in events)
 
 
 def _json_array(lines: Iterable[bytes]) -> msgspec.Raw:

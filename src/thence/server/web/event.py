@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from thence.core.bodies import put_back_readable
-from thence.core.event import Event, decoded
+from thence.core.event import Event
 from thence.core.sentences.event_sentences import conversation
 from thence.core.values.codec import parse
 from thence.core.values.digests import BODY_DIGEST, same_line_key
@@ -140,8 +139,7 @@ def _list(items: list[Html], empty: str) -> Html:
 def _payload(log: OpenLog, location: FoundLog, event: Event, effects: Sequence[bytes]) -> Html:
     if BODY_DIGEST in event.members:
         return _missing_body(log, location, event, effects)
-    payload = event.cut_payload
-    unreadable = put_back_readable(payload, event.body_entries, event.vocabulary.bodies, decoded)
+    payload, unreadable = event.readable_payload
     if not payload:
         return el("p", "It holds none.", class_="quiet")
     places = f"Of a large value only the beginning can be read: {', '.join(unreadable)}"
