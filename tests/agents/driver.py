@@ -293,13 +293,16 @@ def _root(world: World, number: int) -> Path:
 
 
 def begin(world: World) -> None:
-    """Make the file that all work in, with a place for each; then put in git's hooks."""
+    """Make the file that all work in, with a place for each; then put in git's hooks.
+
+    Nobody saw who made it.
+    """
     parts = []
     for number in range(SESSIONS + 1):
-        lines = (f"x = 0  # {world.token('person')}\n" for _ in range(8))
+        lines = (f"x = 0  # {world.token('unknown')}\n" for _ in range(8))
         parts.append(f"# place {number}\n{''.join(lines)}")
-    world.truth["place"] = ("person", None)
-    world.commit("person", {SHARED: "".join(parts)}, cwd=world.top)
+    world.truth["place"] = ("unknown", None)
+    world.commit("unknown", {SHARED: "".join(parts)}, cwd=world.top)
     words = [sys.executable, "-m", "thence", "hook", "install", "git"]
     subprocess.run(words, cwd=world.top, env=world.env, check=True, capture_output=True)
 
@@ -414,12 +417,12 @@ def _lines(world: World) -> Iterator[tuple[Path, list[BlamedLine], int, Truth]]:
         names = world.git("ls-files", "src", "*.py", "lock.txt", cwd=root).splitlines()
         for name in dict.fromkeys(names):
             blamed = blame(repository(root), name)
-            truth: Truth = ("person", None)
+            truth: Truth = ("unknown", None)
             for at, line in enumerate(blamed):
                 tokens = _TOKEN.findall(line.text)
                 own = world.truth[tokens[-1]] if tokens else truth
                 if line.text.startswith("# place"):
-                    own = ("person", None)
+                    own = ("unknown", None)
                 if line.text.startswith(("def ", "# place")):
                     truth = own
                 if line.text.strip():  # of empty lines git can't tell which of two are new

@@ -22,9 +22,24 @@ _numbers = count(1)
 class PlayedRepository:
     """A repository with a log of agents in its git folder."""
 
-    def __init__(self, folder: Path, files: Mapping[str, str | bytes] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        files: Mapping[str, str | bytes] | None = None,
+        *,
+        is_recorded: bool = True,
+    ) -> None:
         self.top = make_repository(folder, files)
         self.log: Log = thence.open(self.top / ".git/thence/agents", bodies_from=1024)
+        if is_recorded:
+            self.committed(self.top)
+
+    @classmethod
+    def of(cls, top: Path) -> "PlayedRepository":
+        """Take a repository that is there."""
+        played = object.__new__(cls)
+        played.top, played.log = top, thence.open(top / ".git/thence/agents", bodies_from=1024)
+        return played
 
     @property
     def repo(self) -> Repository:

@@ -145,7 +145,7 @@ def test_why_of_a_persons_line_says_so_once(played):
     text = " ".join(ended.out.split())
     assert text == (
         f'1 src/pay.py:1 came with commit {sha[:12]} "Begin", '
-        "which is by Ada, a person: no agent of this log made it"
+        "which is by Ada, a person: no agent made it"
     )
 
 
@@ -188,3 +188,22 @@ def test_empty_file_has_no_lines_to_tell_of(played):
     ended = warm("blame", "empty", cwd=played.top)
     assert (ended.code, ended.out) == (0, "")
     assert warm("blame", "empty", "--json", cwd=played.top).json["lines"] == []
+
+
+@pytest.mark.promise("A5e")
+def test_what_git_says_of_a_commit_that_nobody_saw_stands_beside_the_answer(played):
+    write(played.top, {"new.py": "new = 1\n"})
+    trailer = "Co-Authored-By: Claude <noreply@example.com>"
+    commit(played.top, f"New\n\nco-authored-by: Eve <e@example.com>\n{trailer}", name="Ada")
+    says = "git says: its author is Ada, co-authored by Eve <e@example.com>, Claude <noreply@"
+    for name in ("new.py:1", "commit/HEAD"):
+        text = " ".join(warm("why", name, cwd=played.top).out.split())
+        assert f"is of an unknown owner ({says}" in text
+        assert "made here, and the hook of git did not record it" in text
+        told = warm("why", name, "--json", cwd=played.top).json
+        assert (told["kind"], told["name"], len(told["co_authors"])) == ("unknown", "Ada", 2)
+    (row,) = warm("blame", "new.py", cwd=played.top).lines
+    assert row.startswith("unknown, in git Ada  ")
+    (line,) = warm("blame", "new.py", "--json", cwd=played.top).json["lines"]
+    assert (line["kind"], line["name"]) == ("unknown", "Ada")
+    assert "did not record it" in line["reason"]

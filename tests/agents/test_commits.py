@@ -172,3 +172,18 @@ def test_of_two_sessions_in_one_process_the_one_that_runs_git_owns_the_commit(
         (None, "unknown"),
         ("two", "agent"),
     ]
+
+
+@pytest.mark.promise("A5b")
+@pytest.mark.parametrize("name", ["AGENT", "AI_AGENT", "OPENCODE", "CLAUDECODE"])
+def test_commit_of_an_agent_that_nobody_knows_is_nobodys(
+    repository: Path, env: dict[str, str], name: str
+) -> None:
+    """It has no hooks of ours; what it sets for what it runs forbids a person."""
+    add_hook(repository)
+    env = {**env, "FIRE": COMMAND}
+    agent("one", repository, env).communicate(b"end\n", timeout=WAIT_S)
+    words = ("commit", "-q", "--allow-empty", "-m", "unknown")
+    git(*words, cwd=repository, env={**env, name: "1"})
+    *_, event = events(log_in(repository))
+    assert (event.payload["by"], event.payload["reason"]) == ("unknown", "variables")

@@ -12,7 +12,7 @@ from tests.agents.firing import COMMAND, events, fire, git, hook, log_in
 from tests.cli.installed import thence as run
 
 import thence
-from thence.agents import intake
+from thence.agents import hooked, intake
 from thence.agents.fired import SPOOL
 from thence.agents.intake import take_in
 from thence.agents.sessions import SessionTable
@@ -231,3 +231,35 @@ def test_sessions_of_a_long_log_are_not_read_again(
     fire(hook("PostToolUse", tool_name="Task", tool_use_id="u"), cwd=repository, env=env)
     *_, end = events(folder)
     assert end.ends == whole.sessions["s-1"].use_ids["u"]
+
+
+def test_each_path_of_an_edit_is_placed_once_and_files_are_bounded(
+    repository: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a path costs is counted in calls: a long one takes thousands."""
+    placed: list[str] = []
+    real = os.path.realpath
+    monkeypatch.setattr(os.path, "realpath", lambda path: placed.append(path) or real(path))
+    long = "/x" * 7_500
+    pairs = [{"old_string": f"a{n}", "new_string": f"b{n}"} for n in range(20_000)]
+    several = {"file_path": long, "edits": pairs}
+    files = "".join(f"*** Add File: f{n}.py\n+x = {n}\n" for n in range(20_000))
+    patch = f"*** Begin Patch\n{files}*** End Patch"
+    for tool_input in (several, {"command": patch}):
+        placed.clear()
+        shown, omitted = hooked.edits(tool_input, str(repository), set(), str(repository))
+        assert (len(shown), omitted) == (hooked.FILES_MAX, 20_000 - hooked.FILES_MAX)
+        distinct = {file["path"] for file in shown}
+        assert len(placed) == len(distinct)
+    placed.clear()
+    deep = "".join(f"*** Add File: {'d/' * 400}f{n}.py\n+x\n" for n in range(1_000))
+    patch = f"*** Begin Patch\n{deep}*** End Patch"
+    shown, omitted = hooked.edits({"command": patch}, str(repository), set(), str(repository))
+    assert len(shown) == len(placed) == 1_000 - omitted <= hooked.FOLDERS_MAX // 400
+    record = hook("PostToolUse", tool_name="Edit", tool_use_id="t", tool_input=several)
+    fire(record, cwd=repository, env=env)
+    (event,) = events(log_in(repository))
+    assert event.payload["files_omitted"] == 20_000 - hooked.FILES_MAX
+    assert len(event.payload["input"]["edits"]) == 20_000
+    size = sum(path.stat().st_size for path in log_in(repository).rglob("*") if path.is_file())
+    assert size < 8_000_000

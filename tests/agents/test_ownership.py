@@ -1,10 +1,12 @@
 """Owners of commits and lines, in real repositories with the events of played sessions."""
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 from tests.agents.played import PlayedRepository, Session, commit, write
-from tests.work.repositories import git
+from tests.work.repositories import git, own_variables
 
 import thence
 from thence.agents.blamed import blame
@@ -307,7 +309,8 @@ def test_commit_whose_processes_could_not_be_read_is_unknown(played):
     assert "descends from" in owner.reason
 
 
-def test_log_without_commits_tells_how_they_get_in(played):
+def test_log_without_commits_tells_how_they_get_in(tmp_path):
+    played = PlayedRepository(tmp_path / "shop", {"pay.py": PAY}, is_recorded=False)
     Session(played, "s1", ask="Nothing")
     owner = of_commit(played, git(played.top, "rev-parse", "HEAD"))
     assert owner.kind == "unknown"
@@ -473,3 +476,121 @@ def test_persons_lines_like_some_of_an_agents_branch_are_the_persons(played):
     session.commit("Add VAT")
     played.person(played.top, {"vat.py": f"def tax(total):\n{body}"}, "Tax", name="Eve")
     assert {told(owner) for owner in owners(played, "vat.py")} == {"person Eve"}
+
+
+# commits that no hook of git recorded
+
+
+def unseen(played: PlayedRepository, sha: str) -> str:
+    """Return why the owner of a commit is unknown, and see that its lines say no more."""
+    owner = of_commit(played, sha)
+    assert owner.kind == "unknown", owner
+    return owner.reason
+
+
+@pytest.mark.promise("A5e")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda top: git(top, "-c", "core.hooksPath=/dev/null", "commit", "-qam", "Unseen"),
+        lambda top: git(top, "commit", "-qa", "--amend", "-m", "Unseen"),
+        lambda top: git(top, "am", "-q", stdin=patch_of(top)),
+        lambda top: [commit(top, "Once"), git(top, "revert", "--no-edit", "HEAD")],
+    ],
+    ids=["hook switched off", "amend", "am", "revert"],
+)
+def test_commit_made_here_that_the_hook_did_not_record_is_nobodys(played, make):
+    """An agent's edit of this line and its call of git are in the log all the same."""
+    session = Session(played, "s1", ask="Add VAT")
+    session.edit("pay.py", "return total", "return total * 1.19")
+    make(played.top)
+    sha = git(played.top, "rev-parse", "HEAD")
+    assert "made here, and the hook of git did not record it" in unseen(played, sha)
+    assert "person" not in {owner.kind for owner in owners(played, "pay.py")[1:]}
+
+
+def patch_of(top: Path) -> bytes:
+    """Return what is changed as a mail, and take it back."""
+    commit(top, "Mailed")
+    mail = git(top, "format-patch", "--stdout", "-1").encode() + b"\n"
+    git(top, "update-ref", "HEAD", "HEAD~1")
+    git(top, "reset", "-q", "--hard")
+    return mail
+
+
+def test_commit_that_no_command_of_git_noted_is_unknown_and_nothing_is_said_of_its_place(played):
+    """As jj and libgit2 make them, and where reflogs are off."""
+    tree = git(played.top, "rev-parse", "HEAD^{tree}")
+    sha = git(played.top, "commit-tree", tree, "-p", "HEAD", "-m", "By plumbing")
+    git(played.top, "update-ref", "refs/heads/main", sha)
+    assert "nothing shows where it was made" in unseen(played, sha)
+
+
+def test_commit_made_before_the_hooks_is_unknown(tmp_path):
+    played = PlayedRepository(tmp_path / "shop", {"pay.py": PAY}, is_recorded=False)
+    first = git(played.top, "rev-parse", "HEAD")
+    for path in (played.top / ".git" / "logs").rglob("*"):
+        if path.is_file():
+            path.write_text(re.sub(r"> \d+ ", "> 1700000000 ", path.read_text()))
+    played.person(played.top, {"hand.py": "x = 1\n"}, "By hand")
+    assert "before the first commit that a hook of git recorded" in unseen(played, first)
+    assert [told(owner) for owner in owners(played, "pay.py")] == ["unknown Ada"] * 2
+
+
+@pytest.mark.parametrize("how", ["clone", "fetch", "pull"])
+def test_commit_that_came_from_elsewhere_is_unknown(played, tmp_path, how):
+    """Also when it is an agent's there, and a person commits here."""
+    session = Session(played, "s1", ask="Add VAT")
+    mate = tmp_path / "mate"
+    if how != "clone":
+        git(tmp_path, "clone", "-q", played.top, "mate")
+    session.edit("pay.py", "return total", "return total * 1.19")
+    sha = session.commit("Add VAT")
+    if how == "clone":
+        git(tmp_path, "clone", "-q", played.top, "mate")
+    elif how == "fetch":
+        git(mate, "fetch", "-q")
+        git(mate, "merge", "-q", "--ff-only", "origin/main")
+    else:
+        git(mate, "pull", "-q", "--ff-only")
+    mates = PlayedRepository.of(mate)
+    mates.person(mate, {"hand.py": "x = 1\n"}, "Mine")
+    assert "came here by a fetch or a clone" in unseen(mates, sha)
+    assert {owner.kind for owner in owners(mates, "pay.py")} == {"unknown"}
+    assert {owner.kind for owner in owners(mates, "hand.py")} == {"person"}
+
+
+def test_copy_of_a_commit_that_nobody_saw_is_unknown_too(played, tmp_path):
+    """A person picks what an agent may have made."""
+    git(tmp_path, "clone", "-q", played.top, "mate")
+    write(tmp_path / "mate", {"vat.py": "VAT = 1.19\n"})
+    commit(tmp_path / "mate", "Add VAT")
+    # a copy is younger than its original
+    env = own_variables() | {"GIT_COMMITTER_DATE": "@1700000000 +0000"}
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    words = ["git", *who, "commit", "-q", "--amend", "--no-edit"]
+    subprocess.run(words, cwd=tmp_path / "mate", env=env, check=True)
+    git(played.top, "fetch", "-q", tmp_path / "mate", "main:theirs")
+    played.person(played.top, {"hand.py": "x = 1\n"}, "Mine")
+    git(played.top, "cherry-pick", "theirs")
+    played.committed(played.top)
+    sha = git(played.top, "rev-parse", "HEAD")
+    assert "its original is" in unseen(played, sha)
+    assert [owner.kind for owner in owners(played, "vat.py")] == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("variables", "an agent that thence does not know"),
+        ("no_session", "no agent's hook had fired"),
+        ("sessions", "several sessions"),
+        ("processes", "descends from"),
+        ("of another tool", "descends from"),
+    ],
+)
+def test_each_doubt_of_the_hook_has_its_reason(played, reason, words):
+    write(played.top, {"a.txt": "x\n"})
+    commit(played.top, "Who")
+    sha = played.committed(played.top, by="unknown", reason=reason)
+    assert words in unseen(played, sha)

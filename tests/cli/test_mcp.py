@@ -79,10 +79,18 @@ def test_wrong_question_is_told_to_the_agent_with_what_to_do(
         ("why", {"event": "order/999"}),
         ("query", {"where": "amount >"}),
         ("query", {"limit": 10**9}),
+        ("query", {"limit": -5}),
+        ("why", {"event": "x" * 1_000_000}),
         ("why", {}),
         ("delete", {}),
     )
-    unknown, bad, many, nothing, none = results
+    unknown, bad, many, negative, long, nothing, none = results
+    assert negative.is_error
+    assert "it is -5" in text(negative)
+    assert "next: give a number from 1 to 200" in text(negative)
+    assert long.is_error
+    assert "next: " in text(long)
+    assert len(text(long)) < 3_000
     assert unknown.is_error
     assert "next: " in text(unknown)
     assert bad.is_error

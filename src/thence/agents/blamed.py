@@ -18,6 +18,13 @@ ALIKE_MAX = 200  # more commits of one author and second are an import's, not co
 COPIES_AMONG = 20_000  # most commits of a repository that are searched for the original of a copy
 _FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%T%x1f%an%x1f%ae%x1f%s"
 _PLAIN = ("--no-show-signature", "--no-color", "--no-decorate", "--encoding=UTF-8")
+# what a reflog says of commits that were made here, and of tips that came from elsewhere
+_MADE = re.compile(
+    r"commit\b|am\b|cherry-pick:|revert:|(?:rebase|pull)\b.* \((?:pick|reword|edit|squash|fixup|"
+    r"continue|merge)\)|.*: Merge made by "
+)
+_MOVED = re.compile(r".*fast-forward", re.IGNORECASE)
+_BROUGHT = re.compile(r"clone:|fetch\b|pull\b.*(?:fast-forward|storing head)", re.IGNORECASE)
 _HEADER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) \d+ (\d+)(?: \d+)?")
 
 _BLOB = re.compile(rb"[0-9a-f]{40,64} \w+ (\d+)")
@@ -97,6 +104,16 @@ def _text(line: bytes) -> str:
     return line.removesuffix(b"\r").decode("utf-8", "replace")
 
 
+class Reflogs(NamedTuple):
+    """What the reflogs of a clone still say: commits made here, by their times, and tips brought.
+
+    Times are in seconds since 1970.
+    """
+
+    made: dict[str, int]
+    brought: tuple[str, ...]
+
+
 class CommitHistory:
     """The commits of one repository, each asked for once."""
 
@@ -115,6 +132,37 @@ class CommitHistory:
             return frozenset((self.repo.common / "shallow").read_text().split())
         except OSError:
             return frozenset()
+
+    @cached_property
+    def reflogs(self) -> Reflogs:
+        """What this clone noted of where its commits came from; entries are kept for 90 days."""
+        form = "--format=%H%x1f%gd%x1f%gs"
+        answer = self.repo.git.ask("log", "--walk-reflogs", "--all", "--date=unix", "-z", form)
+        made: dict[str, int] = {}
+        brought: dict[str, None] = {}
+        for entry in answer.out.decode("utf-8", "replace").split("\0"):
+            commit, selector, words = (*entry.split("\x1f", 2), "", "")[:3]
+            if _BROUGHT.match(words):
+                brought[commit] = None
+            elif _MADE.match(words) and not _MOVED.match(words):
+                made[commit] = int(selector.rpartition("{")[2].rstrip("}") or 0)
+        return Reflogs(made, tuple(brought))
+
+    def was_brought(self, commit: str) -> bool:
+        """Reports whether a commit is in what a clone, a fetch or a pull brought here."""
+        if not self.reflogs.brought:
+            return False
+        names = "".join(f"^{tip}\n" for tip in self.reflogs.brought) + f"{commit}\n"
+        options = ("--max-count=1", "--ignore-missing", "--stdin")
+        return not self.repo.git.run("rev-list", *options, stdin=names.encode())
+
+    def co_authors(self, commit: str) -> list[str]:
+        """Returns whom the message of a commit names beside its author."""
+        form = "--format=%(trailers:key=Co-authored-by,valueonly,unfold)"
+        out = self.repo.git.run("log", "--max-count=1", *_PLAIN, form, commit, "--")
+        return [
+            name.strip() for name in out.decode("utf-8", "replace").splitlines() if name.strip()
+        ]
 
     def infos(self, commits: Iterable[str]) -> dict[str, CommitInfo]:
         """Returns the commits that this clone has."""

@@ -32,8 +32,12 @@ INPUT_BYTES_MAX = 16 * 1024 * 1024
 HEAD_BYTES = 64 * 1024
 READ_S_MAX = 8
 ANCESTORS_MAX = 64
-# a variable that an agent sets for what it runs
-AGENT_VARIABLES = ("CLAUDECODE", "CODEX_SANDBOX", "CODEX_THREAD_ID")
+# the variables that agents set for what they run, also agents without hooks of ours
+AGENT_VARIABLES = (
+    *("AGENT", "AI_AGENT", "AUGMENT_AGENT", "CLAUDECODE", "CLAUDE_CODE_SESSION_ID"),
+    *("CLINE_ACTIVE", "CODEX_SANDBOX", "CODEX_SESSION_ID", "CODEX_THREAD_ID", "COPILOT_CLI"),
+    *("CURSOR_AGENT", "GEMINI_CLI", "GOOSE_TERMINAL", "OPENCODE", "QWEN_CODE"),
+)
 _BLOCK_BYTES = 1024 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -19,6 +19,9 @@ from thence.core.values.new_event import NewEvent
 from thence.core.values.payload import repair
 
 NAME_CHARACTERS_MAX = 200
+# the first so many edits of a call are told apart, in paths of so many folders; its input has all
+FILES_MAX = 1_000
+FOLDERS_MAX = 20_000
 _PATH_CHARACTERS_MAX = 4096
 _SHA = re.compile(r"[0-9a-f]{7,64}")
 # the years 1970 to 2200, in which a clock may tell any time
@@ -237,24 +240,34 @@ def _tool_event(call: _Call, hook: str) -> NewEvent | None:
     if hook == "posttoolusefailure":
         facts |= {"error": call.take("error"), "is_interrupt": call.take("is_interrupt")}
         return call.event("tool.failed", facts, causes, subject, ends=begin)
-    facts["files"] = edits(value, call.root(), call.table.roots, call.spooled.cwd) or None
+    files, omitted = edits(value, call.root(), call.table.roots, call.spooled.cwd)
+    facts |= {"files": files or None, "files_omitted": omitted or None}
     return call.event("tool.ended", facts, causes, subject, ends=begin)
 
 
 def edits(
     value: object, root: str | None, roots: set[str], cwd: str | None
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], int]:
     """Returns what the input of a tool writes into files: `{path, added, removed}` each.
 
     A path is relative to the worktree's top folder, `root` if it is another one than the agent's,
-    absolute outside of all.
+    absolute outside of all. Behind `FILES_MAX` of them the rest is counted alone.
     """
-    files = []
+    files: list[dict[str, Any]] = []
+    places: dict[str, dict[str, str]] = {}
+    folders = omitted = 0
     for path, added, removed in _edited(value) or _patched(value):
+        is_full = len(files) == FILES_MAX
+        if not is_full and path not in places and folders < FOLDERS_MAX:
+            # the disk is asked about each folder
+            folders += os.path.join(cwd or "/", path).count("/")
+            places[path] = _placed(path, root, roots, cwd)
+        if is_full or path not in places:
+            omitted += 1
+            continue
         texts = {"added": added, "removed": removed}
-        place = _placed(path, root, roots, cwd)
-        files.append(place | {key: text for key, text in texts.items() if text})
-    return files
+        files.append(places[path] | {key: text for key, text in texts.items() if text})
+    return files, omitted
 
 
 def _edited(value: object) -> list[tuple[str, str | None, str | None]]:
@@ -321,9 +334,11 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
         return
     stream, process = table.owner(spooled.chain, spooled.root)
     causes, actor = Causes(), "git"
-    maker = _maker(spooled, table) if process is None else "unknown"
-    facts: dict[str, Any] = {"commit": commit, "root": spooled.root, "by": maker}
-    if stream is not None:
+    facts: dict[str, Any] = {"commit": commit, "root": spooled.root}
+    if stream is None:
+        reason = "sessions" if process else _doubt(spooled, table)
+        facts |= {"by": "unknown" if reason else "person", "reason": reason}
+    else:
         session = table.of(stream)
         causes, call = session.shell_for(spooled.root)
         facts |= {"by": "agent", "session": stream, "process": process}
@@ -334,10 +349,13 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
     yield new_event(table, spooled, *words, actor=actor, stream=stream)
 
 
-def _maker(spooled: Spooled, table: SessionTable) -> str:
-    """Returns who made a commit that is no session's: a person, if that is certain."""
-    is_known = bool(spooled.chain) and boot_of(spooled.chain[0]) in table.boots()
-    return "person" if is_known and not spooled.variables else "unknown"
+def _doubt(spooled: Spooled, table: SessionTable) -> str | None:
+    """Returns why a commit that is no session's may be no person's, None if it is a person's."""
+    if not spooled.chain:
+        return "processes"
+    if spooled.variables:
+        return "variables"
+    return None if boot_of(spooled.chain[0]) in table.boots() else "no_session"
 
 
 def _is_own_merge(members: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """Who owns a commit or a line: the agent, its task and what the user asked, or a person.
 
-Owners are never told by time. A commit has the owner that its event names; one that was rewritten,
-picked or squashed that of the commits it came from. A line has that of the edit whose text holds
+Owners are never told by time, and never guessed. A commit has the owner that its event names, and
+without one is unknown: nobody saw whose it is. One that was rewritten, picked or squashed has that
+of the commits it came from. A line has that of the edit whose text holds
 it, made in the working tree that its commit was made from, after the last commit there that had
 the line. Where two agents may have written it, the answer says so.
 """
@@ -13,8 +14,10 @@ from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
 from thence.agents.blamed import BlamedLine, CommitHistory
+from thence.agents.installed import HELPER
 from thence.agents.sessions import text_of
 from thence.agents.written import AgentEdit, WrittenLine, best_fitting, first_writers, new_lines
+from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.errors import BodyMissing, EventNotFound
 from thence.replica import Log
@@ -28,6 +31,13 @@ CLOCK_S = 86_400  # the most by which clocks of two machines are taken to differ
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _PACKAGE_TYPES = ("WPAssigned", "WPReviewed", "WPLanded")
 _FILES = b'"files":['
+# why the hook of git could not say whose a commit is
+_DOUBTS = {
+    "sessions": "several sessions of one process may have made it",
+    "processes": "what its process descends from could not be read when it was made",
+    "variables": "an agent that thence does not know made it: its variables were set",
+    "no_session": "no agent's hook had fired since the machine started, so that none was known",
+}
 
 Kind = Literal["agent", "person", "bot", "unknown"]
 
@@ -95,6 +105,7 @@ class Ownership:
         self._edits: list[tuple[int, Event]] = []
         self._begun: dict[str, int] = {}
         self._journal = journal
+        self._has_hook = (log.folder / HELPER).is_file()
         self._owners: dict[str, Owner] = {}
         # each is found once
         get = cache(lambda event_id: held(log, event_id))
@@ -134,8 +145,13 @@ class Ownership:
     def _of_commit(self, commit: str) -> Owner:
         step, origins = self._origins(commit)
         owner = self._joined(origins)
-        if owner is None:
+        if not origins:
             return self._alone(commit)
+        if owner is None:  # whoever made the copy need not have made what it is a copy of
+            owner = self.of_commit(origins[0])
+            if not owner.via:
+                reason = f"its original is {origins[0][:OID_SHOWN]}, and {owner.reason}"
+                owner = owner._replace(reason=reason)
         names = ", ".join(origin[:OID_SHOWN] for origin in origins)
         return owner._replace(via=(f"{step} from {names}", *owner.via))
 
@@ -144,19 +160,40 @@ class Ownership:
         info, record = self.history.info(commit), self.commits.get(commit)
         if record is not None and record.by == "agent":
             return self._recorded(record)
+        if info is None and record is not None and record.by == "person":
+            return Owner("person", commit_event=record.event)
         if info is None:
             return Owner("unknown", reason="this clone does not have the commit")
         if info.is_by_bot:
             return Owner("bot", info.author)
         if owner := self._of_package(commit):
             return owner
-        event, reason = record.event if record else None, ""
-        if record is None and not self.commits:
-            reason = "the log has no commits: `thence hook install git` records whose they are"
-        elif record is not None and record.by != "person":
-            reason = "what its process descends from could not be read when it was made"
-        kind: Kind = "unknown" if reason else "person"
-        return Owner(kind, info.author, commit_event=event, reason=reason)
+        if record is None:
+            return Owner("unknown", info.author, reason=self._unseen(commit))
+        if record.by == "person":
+            return Owner("person", info.author, commit_event=record.event)
+        reason = _DOUBTS.get(str(record.event.cut_payload.get("reason")), _DOUBTS["processes"])
+        return Owner("unknown", info.author, commit_event=record.event, reason=reason)
+
+    def _unseen(self, commit: str) -> str:
+        """Returns why the log has no event of a commit; that no reflog has it proves nothing."""
+        if not self.commits and not self._has_hook:
+            return "the log has no commits: `thence hook install git` records whose they are"
+        time_s = self.history.reflogs.made.get(commit)
+        if time_s is None and self.history.was_brought(commit):
+            return "it came here by a fetch or a clone, and no hook here saw it made"
+        if time_s is None:
+            return "no hook of git here recorded it, and nothing shows where it was made"
+        if not self.commits or time_s < self._first_s:
+            return "it was made here before the first commit that a hook of git recorded"
+        hint = "`thence hook status` shows whether the hook is still there"
+        return f"it was made here, and the hook of git did not record it; {hint}"
+
+    @cached_property
+    def _first_s(self) -> int:
+        """The time of the first commit that the log has."""
+        times = (microseconds(record.event.timestamp) for record in self.commits.values())
+        return min((time // 1_000_000 for time in times if time is not None), default=0)
 
     def _find_origins(self, commit: str) -> tuple[str, Sequence[str]]:
         """Returns the commits that one was made of, behind "rewritten" or "squashed"."""

@@ -53,8 +53,9 @@ def blame_command(file: str, log: str | None) -> None:
 
     A line is an agent's if an edit that the log recorded holds it, in the working tree that its
     commit came from; else its commit tells, through squash, rebase, amend and cherry-pick. The
-    name of a person is the author's in git; a bot owns nothing. `thence why FILE:LINE` tells of
-    one line why it was written.
+    name of a person is the author's in git; a bot owns nothing. A commit that no hook of git
+    recorded is unknown, with its author in git behind it. `thence why FILE:LINE` tells of one line
+    why it was written.
     """
     out = current()
     repo, path, _ = _file_of(file)
@@ -103,9 +104,13 @@ def explain_commit(out: Output, replica: Log, text: str, *, is_whole: bool) -> b
         return False
     ownership = _ownership(replica, repo)
     owner = ownership.of_commit(commit)
-    first = f"Commit {_named(ownership, commit)} {_whose(owner, 'no agent of this log made it')}"
-    rest = [f"Another part of it {_whose(other, 'no agent made it')}" for other in owner.others]
-    _answer(out, replica, {"commit": commit}, owner, [first, *_steps(owner), *rest], is_whole)
+    first = f"Commit {_named(ownership, commit)} {_whose(ownership, owner, 'no agent made it')}"
+    rest = [
+        f"Another part of it {_whose(ownership, other, 'no agent made it')}"
+        for other in owner.others
+    ]
+    members = {"commit": commit, "co_authors": _co_authors(ownership, owner)}
+    _answer(out, replica, members, owner, [first, *_steps(owner), *rest], is_whole)
     return True
 
 
@@ -128,15 +133,16 @@ def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: b
     by: Owner | None = None
     if blamed.commit:
         by = ownership.of_commit(blamed.commit)
-        whose = _whose(by, "no agent of this log made it")
+        whose = _whose(ownership, by, "no agent made it")
         commit = _named(ownership, blamed.commit)
         sentences = [f"{path}:{number} came with commit {commit}, which {whose}"]
     sentences += _steps(owner)
     if owner.edit is None and (by is None or owner.key != by.key):
-        sentences.append(f"The line {_whose(owner, 'no edit of an agent holds it')}")
+        sentences.append(f"The line {_whose(ownership, owner, 'no edit of an agent holds it')}")
     elif owner.edit is None and owner.kind == "agent":
         sentences.append("No recorded edit holds the line: its commit tells whose it is")
     members = {"file": path, "line": number, "text": blamed.text, "commit": blamed.commit or None}
+    members["co_authors"] = _co_authors(ownership, owner)
     _answer(out, replica, members, owner, sentences, is_whole)
 
 
@@ -242,8 +248,8 @@ def _named(ownership: Ownership, commit: str) -> str:
     return f'{commit[:_OID_SHOWN]} "{clipped(line(info.title), 60)}"' if info else commit
 
 
-def _whose(owner: Owner, of_person: str) -> str:
-    """Returns whose a commit or a line is, behind its name."""
+def _whose(ownership: Ownership, owner: Owner, of_person: str) -> str:
+    """Returns whose a commit or a line is, behind its name; of an unknown owner what git says."""
     if owner.kind == "agent":
         session = f" in session {owner.session}" if owner.session else ""
         return f"is by {owner.name or 'an agent'}{session}"
@@ -251,8 +257,18 @@ def _whose(owner: Owner, of_person: str) -> str:
         return f"is by {line(owner.name)}, a person: {of_person}"
     if owner.kind == "bot":
         return f"is by {line(owner.name)}, a bot: it is owned by nobody"
-    author = f" (in git by {line(owner.name)})" if owner.name else ""
-    return f"is of an unknown owner{author}: {owner.reason}"
+    said = [f"its author is {line(owner.name)}"] if owner.name else []
+    if names := _co_authors(ownership, owner):
+        said.append(f"co-authored by {', '.join(map(line, names))}")
+    of_git = f" (git says: {', '.join(said)})" if said else ""
+    return f"is of an unknown owner{of_git}: {owner.reason}"
+
+
+def _co_authors(ownership: Ownership, owner: Owner) -> list[str]:
+    """Returns whom the message of an unknown owner's commit names beside its author."""
+    if owner.kind != "unknown" or not owner.commit or not ownership.history.info(owner.commit):
+        return []
+    return ownership.history.co_authors(owner.commit)
 
 
 def _steps(owner: Owner) -> list[str]:
@@ -328,10 +344,9 @@ def _ask(owner: Owner) -> str:
 
 def _columns(pairs: Sequence[tuple[BlamedLine, Owner]], width: int | None) -> Iterable[str]:
     """Yields the lines of a file behind their owners; on a terminal each takes one line."""
+    words = {"unknown": "unknown, in git {}", "bot": "{} (nobody's)"}
     names = [
-        "unknown"
-        if owner.kind == "unknown"
-        else line(owner.name) + (" (nobody's)" if owner.kind == "bot" else "")
+        words.get(owner.kind, "{}").format(line(owner.name)) if owner.name else owner.kind
         for _, owner in pairs
     ]
     longest = min(max(map(len, names), default=0), _NAME_COLUMNS_MAX)

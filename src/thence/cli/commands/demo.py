@@ -51,7 +51,8 @@ def demo_command() -> None:
     out.write(Painted("thence demo", bold=True))
     out.write("  In a new repository an agent is asked for a fix. It gives the task to a")
     out.write("  subagent, which edits a file and commits; a person squashes the branch; the")
-    out.write("  agent is killed in its next call. All of it is real, but for the model.")
+    out.write("  agent is killed in its next call. All of it is real, but for the model. The")
+    out.write("  lines from before the hooks are of an unknown owner: nobody saw them made.")
     _prepare(folder)
     with _playing(folder) as agent:
         agent.kill()

@@ -131,13 +131,15 @@ def _hooks(folder: Path) -> "list[Check]":
     if not is_log_of_agents(folder):
         return []
     from thence.agents.intake import is_masked, last_error, waiting
+    from thence.cli.shared.render import counted
 
     masking = Check("masking", True, "on: secrets are masked before an event is stored", "")
     if not is_masked(folder):
-        detail = "off: what agents see and say is stored with its secrets"
-        masking = Check("masking", True, detail, f"[redact] in {folder / '.thence/settings.toml'}")
+        file = folder / ".thence" / "settings.toml"
+        detail = f"off: what agents see and say is stored with its secrets; {file} lacks [redact]"
+        masking = Check("masking", True, detail, "")
     waiting_count, refused_count = waiting(folder)
-    detail = f"{waiting_count:,} file(s) to take in, {refused_count:,} refused"
+    detail = f"{counted(waiting_count, 'file')} to take in, {refused_count:,} refused"
     error = last_error(folder)
     if not error and not refused_count:
         return [Check("hooks", True, detail, ""), masking]

@@ -13,8 +13,8 @@ from thence.cli import INTERRUPTED
 from thence.cli.commands.causes import answer_lines
 from thence.cli.frame import help_with, log_options, require_packages
 from thence.cli.output import current
-from thence.core.sentences.event_sentences import short_id
-from thence.errors import ThenceError
+from thence.core.sentences.event_sentences import clipped, short_id
+from thence.errors import InvalidFilter, ThenceError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 EVENTS_MAX = 200
 _WIDTH = 100
 _LINE_CHARACTERS_MAX = 20_000
+_ERROR_CHARACTERS_MAX = 1_000
 _ABOUT = """\
 An event log of what agents, people and programs did, in which each event names its causes. Name
 an event by its id, by 6 or more characters of it, by @last or @last-error, by a subject such as
@@ -104,8 +105,10 @@ class _Tools:
         """
         filters = {"type": type, "subject": subject, "actor": actor, "where": where, "since": since}
         chosen = {key: value for key, value in filters.items() if value}
-        last = min(max(limit, 1), EVENTS_MAX)
-        page = self._log.query(last=last, **chosen)  # type: ignore[arg-type]
+        if limit < 1:
+            hint = f"give a number from 1 to {EVENTS_MAX}"
+            raise InvalidFilter("could not read the limit", cause=f"it is {limit}", hint=hint)
+        page = self._log.query(last=min(limit, EVENTS_MAX), **chosen)  # type: ignore[arg-type]
         lines = [f"{page.total:,} fit; the last {len(page.events):,}:"]
         return "\n".join([*lines, *map(self._line, page.events)])
 
@@ -147,6 +150,10 @@ def _told(tool: Callable[_P, str], folder: "Path") -> Callable[_P, str]:
         try:
             return tool(*args, **kwargs)
         except ThenceError as error:
-            raise ToolError(f"{error}; next: {error.hint}") from error
+            # what the agent asked for may be long, and is part of the words
+            words = clipped(str(error), _ERROR_CHARACTERS_MAX)
+            raise ToolError(
+                f"{words}; next: {clipped(error.hint, _ERROR_CHARACTERS_MAX)}"
+            ) from None
 
     return called

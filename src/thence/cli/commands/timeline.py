@@ -18,6 +18,7 @@ from thence.cli.shared.logs import (
 )
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.query.filter import Filter
+from thence.core.sentences.agent_sentences import agent_sentence
 from thence.core.sentences.event_sentences import clipped, duration, duration_s_of
 from thence.core.values.payload import printable
 
@@ -151,9 +152,12 @@ def depths_of(spans: Sequence[Span]) -> dict[str, int]:
 
 
 def name_of(begin: "Event", vocabulary: "Vocabulary") -> str:
-    """Returns the name of a span: its type without the word for the begin, and its subject."""
+    """Returns the name of a span: its type without the word for the begin, and its subject.
+
+    What coding agents do has the words of `thence log`: their subjects are ids.
+    """
     name, _, word = begin.event_type.rpartition(".")
-    if word not in ("begun", "started"):
+    if word not in ("begun", "started") or agent_sentence(begin) is not None:
         return vocabulary.in_columns(begin) or begin.event_type
     return f"{name} {begin.subject}" if begin.subject else name
 
