@@ -142,6 +142,7 @@ class Keys(TypedDict, total=False):
     since: Time
     until: Time
     turn: Turns
+    failed: bool | None
     where: Names
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
+from msgspec import structs
 
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
@@ -19,6 +20,7 @@ from thence.cli.shared.logs import (
     open_for_reading,
 )
 from thence.core.clock import microseconds, timestamp_at
+from thence.core.failures import is_failure
 from thence.core.query.filter import Filter
 from thence.core.sentences.event_sentences import clipped, duration
 from thence.core.values.payload import printable
@@ -46,7 +48,7 @@ class Span(NamedTuple):
             return "open"
         if self.end.event_type.endswith((".cancelled", ".canceled")):
             return "cancelled"
-        return "failed" if vocabulary.is_error(self.end) else "ended"
+        return "failed" if is_failure(self.end) else "ended"
 
 
 class Spans(NamedTuple):
@@ -80,7 +82,8 @@ def timeline_command(
     """Show what lasted as bars, in a terminal or a picture.
 
     A line is a step, or else what one event began and another ended, whose begin fits every
-    option that is given. What no event has ended is open: its bar goes on to the last event.
+    option that is given; --failed asks about its end. What no event has ended is open: its bar
+    goes on to the last event.
     """
     out = current()
     begin_filter = Filter.of(**keys(conditions))
@@ -111,10 +114,12 @@ def find_spans(events: "Iterable[Event]", begin_filter: Filter, limit: int) -> S
     begins: dict[str, tuple[int, Event]] = {}
     ends: dict[str, tuple[int, Event]] = {}
     total = until_us = 0
+    failed, begin_filter = begin_filter.failed, structs.replace(begin_filter, failed=None)
 
     def keep(begin_us: int, begin: "Event", end_us: int | None, end: "Event | None") -> None:
         nonlocal total
-        if begin_filter.matches(begin):
+        has_failed = end is not None and is_failure(end)
+        if failed in (None, has_failed) and begin_filter.matches(begin):
             total += 1
             push = heappush if len(latest) < limit else heappushpop
             push(latest, (begin_us, total, Span(begin_us, end_us, begin, end)))
