@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Unpack
 
 from thence.core.event import Event
+from thence.core.failures import is_failure
 from thence.core.order import (
     CHAIN_EVENTS_MAX,
     CONE_EVENTS_MAX,
@@ -213,7 +214,7 @@ def named(
     if text == "@last":
         found = list(events[-1:])
     elif text == "@last-error":
-        found = [event for event in events if vocabulary.is_error(event)][-1:]
+        found = [event for event in events if is_failure(event)][-1:]
     else:
         begun = (text, text.upper())
         found = [event for event in events if event.event_id.startswith(begun)]

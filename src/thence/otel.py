@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from thence.core.event import Event
 from thence.core.values.new_event import NewEvent
-from thence.errors import WriterClosed, needs_extra
+from thence.core.values.payload import Repair, repair, text_of
+from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed, needs_extra
 from thence.log.storage.process_state import stays_here
 from thence.log.write.drafting import warn
 from thence.propagation import TRACESTATE, carried
@@ -20,7 +23,7 @@ with needs_extra("otel", "thence.otel"):
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
     from opentelemetry.sdk.trace import SpanProcessor as SdkSpanProcessor
-    from opentelemetry.trace import SpanContext, SpanKind, StatusCode
+    from opentelemetry.trace import SpanContext, StatusCode
 
 if TYPE_CHECKING:
     from thence.replica import Log
@@ -30,6 +33,9 @@ __all__ = ["SpanProcessor"]
 # of the spans that began last; the end of an older one names no begin
 SPANS_MAX = 100_000
 TYPE_CHARACTERS_MAX = 150
+REASON_CHARACTERS_MAX = 500
+# what an event of a span says without the values of its program
+_OF_SPAN = frozenset(("kind", "trace_id", "span_id", "parent_span_id", "links", "duration_s"))
 
 
 class SpanProcessor(SdkSpanProcessor):
@@ -40,6 +46,9 @@ class SpanProcessor(SdkSpanProcessor):
     the end has those that came since, its `events`, `status` and `duration_s`. A span is caused by
     its parent, its links and what is around it; a parent in another process that sent the headers
     of `thence.carry` is named with its log.
+
+    A value that JSON has no form for, as NaN or an integer of more than 64 bits, is recorded as its
+    text and named in `repairs`; where the log refuses a payload, the event is recorded without.
 
     With `durable` a span's begin is durable before its body runs; without, both are queued. It
     never raises: what could not be recorded is counted in `dropped`, and reported once.
@@ -88,8 +97,8 @@ class SpanProcessor(SdkSpanProcessor):
         parent, links = span.parent, [link.context for link in span.links]
         causes = [begin.event_id for begin in map(self._begin_of, (parent, *links)) if begin]
         payload: dict[str, Any] = {
-            "attributes": _attributes(span.attributes),
-            "kind": SpanKind(span.kind).name.lower(),
+            "attributes": dict(span.attributes or {}),
+            "kind": text_of(getattr(span.kind, "name", span.kind)).lower(),
             "trace_id": f"{context.trace_id:032x}",
             "span_id": f"{context.span_id:016x}",
         }
@@ -101,7 +110,7 @@ class SpanProcessor(SdkSpanProcessor):
                 {"trace_id": f"{one.trace_id:032x}", "span_id": f"{one.span_id:016x}"}
                 for one in outside
             ]
-        new = NewEvent(f"{_type(span)}.begun", payload, caused_by=causes, begins=True)
+        new = self._new(span, "begun", payload, caused_by=causes, begins=True)
         state = (
             parent.trace_state.get("thence") if parent is not None and parent.is_remote else None
         )
@@ -119,33 +128,48 @@ class SpanProcessor(SdkSpanProcessor):
         begin = self._begin_of(span.get_span_context())
         is_failed = span.status.status_code is StatusCode.ERROR
         payload: dict[str, Any] = {}
-        before = begin.payload["attributes"] if begin else {}
-        since = _attributes(span.attributes)
-        if changed := {key: value for key, value in since.items() if before.get(key) != value}:
+        since = dict(span.attributes or {})
+        if changed := _changed(since, begin):
             payload["attributes"] = changed
         if events := [
             {
                 "name": one.name,
-                "attributes": _attributes(one.attributes),
+                "attributes": dict(one.attributes or {}),
                 "time_unix_nano": one.timestamp,
             }
             for one in span.events
         ]:
             payload["events"] = events
         if is_failed:
-            payload["error_type"] = str(since.get("error.type") or _exception(span) or "error")
-            payload["error_message"] = span.status.description or ""
+            payload["error_type"] = text_of(since.get("error.type") or _exception(span) or "error")
+            payload["error_message"] = text_of(span.status.description or "")
         if span.end_time is not None and span.start_time is not None:
             payload["duration_s"] = (span.end_time - span.start_time) // 1_000 / 1_000_000
-        new = NewEvent(
-            f"{_type(span)}.{'failed' if is_failed else 'ended'}",
-            payload,
-            caused_by=None if begin is None else begin.event_id,
-            ends=None if begin is None else begin.event_id,
-        )
-        self._appended(new)
+        begin_id = None if begin is None else begin.event_id
+        outcome = "failed" if is_failed else "ended"
+        self._appended(self._new(span, outcome, payload, caused_by=begin_id, ends=begin_id))
+
+    def _new(
+        self, span: ReadableSpan, outcome: str, payload: dict[str, Any], **members: Any
+    ) -> NewEvent:
+        """Returns an event of a span, with what JSON has no form for as text."""
+        payload, repairs = repair(payload, "payload", self._log.plain)
+        name, renamed = _type(span)
+        if listed := (*renamed, *repairs):
+            members["members"] = {"repairs": listed}
+        return NewEvent(f"{name}.{outcome}", payload, **members)
 
     def _appended(self, new: NewEvent) -> Event:
+        """Appends an event of a span; without its payload, where the log refuses that."""
+        try:
+            return self._recorded(new)
+        except (EventTooLarge, InvalidEvent) as error:
+            kept = {key: value for key, value in (new.payload or {}).items() if key in _OF_SPAN}
+            was = f"a payload that the log refused: {error.cause}"[:REASON_CHARACTERS_MAX]
+            listed = {"repairs": ({"path": "payload", "was": text_of(was)},)}
+            return self._recorded(structs.replace(new, payload=kept, members=listed))
+
+    def _recorded(self, new: NewEvent) -> Event:
         event = None if self._is_durable else self._log.emit_event(new)
         return self._log.append_event(new) if event is None else event
 
@@ -159,20 +183,32 @@ class SpanProcessor(SdkSpanProcessor):
     def _drop(self, span: ReadableSpan, error: Exception) -> None:
         self.dropped += 1
         if self.dropped == 1:
-            warn("span_dropped", {"name": span.name, "error": error})
+            warn("span_dropped", {"name": text_of(span.name), "error": error})
 
 
-def _type(span: ReadableSpan) -> str:
-    """Returns a span's name as the first part of an event's type."""
-    name = "".join(character if character.isprintable() else " " for character in span.name)
-    return name[:TYPE_CHARACTERS_MAX].strip() or "span"
+def _type(span: ReadableSpan) -> tuple[str, tuple[Repair, ...]]:
+    """Returns a span's name as the first part of an event's type, and what was changed of it.
+
+    Types that begin with `log.` are the log's own.
+    """
+    raw: object = span.name
+    text = text_of(raw)
+    name = "".join(character if character.isprintable() else " " for character in text)
+    name = name[:TYPE_CHARACTERS_MAX].strip() or "span"
+    if name.startswith("log."):
+        name = f"span {name}"
+    if isinstance(raw, str):
+        return name, ()
+    return name, ({"path": "event_type", "was": f"a name of type {type(raw).__name__}"},)
 
 
-def _attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {
-        str(key): list(value) if isinstance(value, tuple) else value
-        for key, value in (attributes or {}).items()
-    }
+def _changed(since: Mapping[str, Any], begin: Event | None) -> dict[str, Any]:
+    """Returns the attributes that a span has at its end and had otherwise when it began."""
+    try:
+        before = begin.payload.get("attributes", {}) if begin else {}
+    except ThenceError:  # a large one of a queued begin is not in the log yet
+        before = {}
+    return {key: value for key, value in since.items() if repair(value)[0] != before.get(key)}
 
 
 def _exception(span: ReadableSpan) -> Any:

@@ -96,7 +96,8 @@ def test_page_shows_what_the_command_says_and_has_an_example_of_each_option(show
         assert re.sub(r"--cursor \S+", "--cursor …", told) == output, words
         assert is_three_lines(ended.err) is (ended.code != 0), words
         options |= {word for word in arguments if word.startswith("--")}
-    keys = "log type actor subject stream since until turn where last desc count limit cursor json"
+    keys = "log type actor subject stream since until turn failed where"
+    keys += " last desc count limit cursor json"
     assert options == {f"--{key}" for key in keys.split()}
 
 
@@ -129,6 +130,7 @@ def test_options_alone_and_combined(tmp_path, orders):
         (["--subject", "order/881"], [first]),
         (["--since", "2020-01-01"], [first, paid, failed, note]),
         (["--where", "amount = 12", "--where", "actor != ada"], [paid]),
+        (["--failed", "--type", "order.*"], [failed]),
         (["--type", "order.paid", "--actor", "ben", "--where", "amount > 1"], [paid]),
     ):
         assert ids(query(tmp_path, *arguments)) == found, arguments

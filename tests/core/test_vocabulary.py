@@ -59,22 +59,6 @@ def work_event(members):
     return parse(stamped(drafted("0" * 26, "WPCreated", members), 1, 1)[:-1], WORK)
 
 
-def test_error_is_told_by_status_type_or_the_end_of_its_name():
-    for event in (
-        read(PLAIN, "refund.failed", {}),
-        read(PLAIN, "disk.error", {}),
-        read(PLAIN, "x", {"status": "failure"}),
-        read(SIM, "SYSTEM", {"error_type": "action_rejected"}),
-    ):
-        assert PLAIN.is_error(event)
-    for event_type, payload in (
-        ("refund.begun", {"status": "success"}),
-        ("refund.cancelled", {"error_type": "CancelledError"}),
-        *((name, {"error_type": ""}) for name in ("failed", "x.failed.again", "error")),
-    ):
-        assert not PLAIN.is_error(read(PLAIN, event_type, payload))
-
-
 def test_subject_of_a_state_is_its_scope_and_variable():
     state = read(SIM, "STATE", {"scope": "agent/ada", "variable_name": "money"})
     assert state.subject == "agent/ada/money"

@@ -14,12 +14,13 @@ from thence.core.values.vocabulary import PLAIN
 from thence.log.read.reader import events
 from thence.log.storage.disk import OS_DISK
 
-TYPES = ["a", "b", "c.d", "é"]
+TYPES = ["a", "b", "c.d", "é", "e.failed"]
 ACTORS = ["ada", "ben", None]
 SUBJECTS = ["o/1", "o/2", None]
 STREAMS = ["s", "t", None]
 SECONDS = range(10)
 _TIMES = [f"2026-11-20T07:13:0{second}.000000Z" for second in SECONDS]
+_STATUSES = [{}, {}, {"status": "failure"}, {"status": "warning"}]
 _BEGIN_US = 1_795_158_780_000_000
 
 
@@ -35,7 +36,7 @@ def lines(draw: st.DrawFn, count_max: int = 30) -> list[bytes]:
             "subject": draw(st.sampled_from(SUBJECTS)),
             "actor": draw(st.sampled_from(ACTORS)),
             "turn_number": draw(st.sampled_from([None, 0, 1, 2, 3])),
-            "payload": {"n": draw(st.integers(0, 5))},
+            "payload": {"n": draw(st.integers(0, 5)), **draw(st.sampled_from(_STATUSES))},
         }
         members = {key: value for key, value in members.items() if value is not None}
         if node:
@@ -76,6 +77,7 @@ filters = st.builds(
     until=_times,
     turn_first=_turns,
     turn_last=_turns,
+    failed=st.sampled_from([None, None, True, False]),
     where=st.just(()) | st.lists(_comparisons, max_size=2).map(tuple),
 )
 

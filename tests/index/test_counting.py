@@ -17,9 +17,9 @@ from tests.tiers import examples
 import thence
 from thence.core.clock import microseconds
 from thence.core.event import Event
+from thence.core.failures import is_failure
 from thence.core.query.answer import Group
 from thence.core.query.filter import Filter
-from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index import lookup, zones
 from thence.index.overview import log_end, tally
@@ -85,9 +85,9 @@ def step_lines(draw: st.DrawFn) -> bytes:
         members["ends"] = draw(st.sampled_from([*STEPS, "elsewhere"]))
     if draw(st.booleans()):
         members["payload"] = draw(
-            st.sampled_from([{"status": "failure"}, {"error_type": "e"}, {"error_type": ""}, {}])
+            st.sampled_from([{"status": "failure"}, {"status": "warning"}, {"error_type": "e"}, {}])
         )
-    kind = draw(st.sampled_from(["a", "a.failed", "b.error", "c.cancelled"]))
+    kind = draw(st.sampled_from(["a", "a.failed", "b.error", "c.cancelled", "log.write_failed"]))
     item = drafted(draw(st.sampled_from(STEPS)), kind, members)
     return stamped(item, draw(st.integers(1, 9)), draw(st.integers(1, 9)))
 
@@ -104,7 +104,7 @@ def test_open_steps_and_the_last_error_are_those_of_a_reading(batches):
                 end = log_end(index)
                 assert end[:2] == plain_order.log_end(events)[:2]
                 assert {event.event_id[-8:] for event in end.still_open} == end.seen_last.keys()
-                errors = [event for event in matching(events, Filter()) if PLAIN.is_error(event)]
+                errors = [event for event in matching(events, Filter()) if is_failure(event)]
                 try:
                     error = lookup.find(index, "@last-error")
                 except EventNotFound:
@@ -140,7 +140,7 @@ def test_failure_that_is_written_with_escapes_is_the_last_error(tmp_path):
         tmp_path,
         [
             line % (b"a", b"status", b"f\\u0061ilure"),
-            line % (b"b", b"error\\u005ftype", b"e"),
+            line % (b"b", b"stat\\u0075s", b"failure"),
             line % (b"c", b"note", b"\\u0061"),
         ],
     )

@@ -38,6 +38,7 @@ def said(at: int, **other: object) -> dict[str, object]:
         "stream": ("s", "t", None)[at % 3],
         "subject": f"o/{at % 5}",
         "actor": ("ada", "ben", None, "eve")[at % 4],
+        "payload": {"status": "failure"} if at % 700 == 5 else None,
         "turn_number": None if at % 70 == 3 and at < ZONE_EVENTS else at // EVENTS_A_TURN,
         **other,
     }
@@ -83,6 +84,9 @@ NAMES = [
     Filter(types=("a", "b"), streams=("s", "t")),
     Filter(streams=("s",), actors=("ada", "ben")),
     Filter(types=("a",), streams=("s",), actors=("ada",)),
+    Filter(failed=True),
+    Filter(failed=False),
+    Filter(types=("a",), failed=True),
 ]
 BOTH = [
     Filter(types=("a",), turn_first=5, turn_last=35),
@@ -250,6 +254,10 @@ def test_names_lead_through_their_own_index_without_sorting(log):
     lead, steps_told = plan(index, Filter(**moments(3_000, 9_000)))
     assert (lead, "USING INDEX ordered" in steps_told) == (None, True)
     assert "TEMP B-TREE" not in steps_told
+    lead, steps_told = plan(index, Filter(failed=True))
+    assert (lead, "INDEX failures (failed=? AND lamport>?" in steps_told) == ("failed", True)
+    assert "TEMP B-TREE" not in steps_told
+    assert plan(index, Filter(failed=False))[0] is None
 
 
 def test_glob_stands_for_the_types_and_actors_that_it_matches(tmp_path):

@@ -60,6 +60,8 @@ def test_events_come_as_stored_in_total_order(shop):
         {"turn_end": 3},
         {"turn_start": 2, "turn_end": 2},
         {"turn_start": 5, "turn_end": 2},
+        {"failed": True},
+        {"failed": False, "turn_end": 3},
         {"start_timestamp": "1999-01-01"},
         {"end_timestamp": "1999-01-01T00:00:00Z"},
     ],

@@ -48,6 +48,7 @@ fields = {
     "agent_ids": st.lists(st.sampled_from(AGENTS), min_size=1, max_size=2),
     "turn_start": st.integers(0, 5),
     "turn_end": st.integers(0, 5),
+    "failed": st.booleans(),
     "limit": st.integers(1, 10_000),
     "offset": st.integers(0, 100),
 }
@@ -62,7 +63,8 @@ def is_asked(event, asked):
     other_agent = "agent_ids" in asked and event.agent_id not in asked["agent_ids"]
     early = event.turn_number < asked.get("turn_start", 0)
     late = event.turn_number > asked.get("turn_end", 99)
-    return not (before or after or other_type or other_agent or early or late)
+    failed = asked.get("failed") in (None, event.details.get("status") == "failure")
+    return failed and not (before or after or other_type or other_agent or early or late)
 
 
 def stored(event):
@@ -133,6 +135,8 @@ def test_filter_is_the_same_question_in_the_words_of_all_hosts(tmp_path):
         ("event_types", [5]),
         ("agent_ids", [None]),
         ("agent_ids", ""),
+        ("failed", 1),
+        ("failed", "true"),
         ("start_timestamp", "yesterday"),
         ("start_timestamp", 5),
         ("end_timestamp", ""),

@@ -10,6 +10,7 @@ from tests.sim.models.village import act, generous, user, written
 from tests.sim.toys import at_turn, killed, lines, told
 
 import thence
+from thence.core.failures import is_failure
 from thence.errors import ThenceError
 from thence.sim import SimulationOrchestrator, branch, replay, resume
 from thence.sim.asking import Models, write_cassette
@@ -101,7 +102,7 @@ def test_call_is_no_error_of_its_run(tmp_path):
     with Endpoint(generous) as endpoint:
         result = run_of(written(tmp_path, endpoint.base_url)).run()
     with thence.open(result.output_dir) as log:
-        assert not [event for event in log.read() if log.vocabulary.is_error(event)]
+        assert not [event for event in log.read() if is_failure(event)]
 
 
 def test_replay_and_branch_take_recorded_answers_with_the_endpoint_off(tmp_path):

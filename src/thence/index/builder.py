@@ -170,13 +170,12 @@ class Builder:
         add_numbers(self._db, columns[NODE], columns[SEQ])
         repeated = self._repeated(columns[EVENT_ID])
         if not repeated:
-            self._insert(columns, entries, block_rows.errors)
+            self._insert(columns, entries)
             return
         fresh = [at for at in range(len(entries)) if at not in repeated]
         if fresh:
             parts = [[column[at] for at in fresh] for column in columns]
-            errors = [place for place, at in enumerate(fresh) if at in block_rows.errors]
-            self._insert(parts, [entries[at] for at in fresh], errors)
+            self._insert(parts, [entries[at] for at in fresh])
         rows: list[Row] = list(zip(*columns, strict=True))
         for at in repeated:
             self._serve_better_line(entries[at], rows[at])
@@ -194,13 +193,8 @@ class Builder:
             seen.add(event_id)
         return repeated
 
-    def _insert(
-        self,
-        columns: Sequence[Sequence[Any]],
-        entries: Sequence[IndexedMembers],
-        errors: Sequence[int],
-    ) -> None:
-        """Adds events whose ids are new; `errors` are the positions of those that failed."""
+    def _insert(self, columns: Sequence[Sequence[Any]], entries: Sequence[IndexedMembers]) -> None:
+        """Adds events whose ids are new."""
         ids = columns[EVENT_ID]
         first = self.events + 1
         arrivals = range(first, first + len(ids))
@@ -214,9 +208,6 @@ class Builder:
         self._link(arrivals, [entry.caused_by for entry in entries])
         if self._has_waiting:
             self._end_waiting(ids)
-        if errors:
-            rows = [(first + at,) for at in errors]
-            self._db.executemany("INSERT INTO errors VALUES (?)", rows)
         steps = [entry for entry in entries if entry.begins or entry.ends is not None]
         if steps:
             self._note_steps(steps)
@@ -326,9 +317,6 @@ class Builder:
         self._db.execute(f"UPDATE events SET {assigned} WHERE arrival = ?", [*row, arrival])
         self._tallies.add(arrival, [[value] for value in row])
         self._link([arrival], [entry.caused_by])
-        self._db.execute("DELETE FROM errors WHERE arrival = :child", child)
-        if self._vocabulary.is_error(ours):
-            self._db.execute("INSERT INTO errors VALUES (:child)", child)
         if any(event.begins or event.ends is not None for event in (ours, theirs)):
             self._db.execute("UPDATE meta SET value = 0 WHERE key = 'steps'")
 

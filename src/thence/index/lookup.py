@@ -122,7 +122,7 @@ def find(
 
     def work(connection: sqlite3.Connection) -> Event:
         if text in ("@last", "@last-error"):
-            arrival = last_arrival(connection) if text == "@last" else _last_error(connection)
+            arrival = last_arrival(connection) if text == "@last" else _last_failure(connection)
         else:
             arrival = _arrival_by_prefix(index, connection, text, by_subject, by_type)
         if arrival is None:
@@ -291,11 +291,9 @@ def _namer_of(index: Index, connection: sqlite3.Connection, text: str) -> Event 
     return None if row is None else event_at(index, connection, row[0])
 
 
-def _last_error(connection: sqlite3.Connection) -> int | None:
-    sql = (
-        "SELECT arrival FROM errors CROSS JOIN events USING (arrival)"
-        f" ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT 1"
-    )
+def _last_failure(connection: sqlite3.Connection) -> int | None:
+    source = "events INDEXED BY failures WHERE failed = 1"
+    sql = f"SELECT arrival FROM {source} ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT 1"
     row = connection.execute(sql).fetchone()
     return None if row is None else int(row[0])
 

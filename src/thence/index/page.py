@@ -153,6 +153,7 @@ class Keys(TypedDict, total=False):
     since: Time
     until: Time
     turn: Turns
+    failed: bool | None
     where: Names
 
 

@@ -261,7 +261,13 @@ SORTED_MAX = 10_000
 # the names whose rows are merged in order, each from its own part of an index
 MERGED_NAMES_MAX = 24
 # the index in which a column's names have their events in total order
-_INDEXES = {"type": "types", "stream": "streams", "subject": "subjects", "actor": "actors"}
+_INDEXES = {
+    "type": "types",
+    "stream": "streams",
+    "subject": "subjects",
+    "actor": "actors",
+    "failed": "failures",
+}
 _KEY = f"lamport, stamp, {NODE_NAME} AS node_name, event_id AS key_id"
 _ORDER = "lamport, stamp, node_name, key_id"
 _ORDER_DESCENDING = "lamport DESC, stamp DESC, node_name DESC, key_id DESC"
@@ -270,7 +276,8 @@ _ORDER_DESCENDING = "lamport DESC, stamp DESC, node_name DESC, key_id DESC"
 class Selection(NamedTuple):
     """The conditions of a filter by column of the index, all but `where`.
 
-    `names` are numbers of names, any of which matches; `spans` are first and last values.
+    `names` are numbers of names, any of which matches, and of `failed` 1 or 0; `spans` are first
+    and last values.
     """
 
     names: Mapping[str, Ids]
@@ -284,7 +291,8 @@ class Selection(NamedTuple):
     def condition(self, column: str) -> str:
         """Returns the condition of one column, as SQL."""
         if column in self.names:
-            return f"{column} IN ({_listed(self.names[column])})"
+            ids = self.names[column]
+            return f"{column} = {ids[0]}" if len(ids) == 1 else f"{column} IN ({_listed(ids)})"
         first, last = self.spans[column]
         return f"{column} BETWEEN {first} AND {last}"
 
@@ -304,6 +312,8 @@ def selection(connection: sqlite3.Connection, filter: Filter) -> Selection | Non
     ids = {column: _ids(connection, column, names) for column, names in named.items() if names}
     if not all(ids.values()):
         return None
+    if filter.failed is not None:
+        ids["failed"] = (int(filter.failed),)
     bounds = {
         "turn": (filter.turn_first, filter.turn_last),
         "time": (filter.since, filter.until),
@@ -456,6 +466,8 @@ def _lead(connection: sqlite3.Connection, selection: Selection) -> str | None:
     """Chooses the names with the fewest events; None where these can't be had in order."""
     sizes: dict[str, int] = {}
     for column, ids in selection.names.items():
+        if column == "failed" and not ids[0]:
+            continue  # most events did not: these have no index
         size = 0  # a single column of few names leads anyway
         if len(selection.names) > 1 or len(ids) > MERGED_NAMES_MAX:
             size = _size_up_to(connection, selection, column, SORTED_MAX + 1)

@@ -6,7 +6,7 @@ can break a build.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from hashlib import sha256
 from itertools import accumulate
@@ -19,11 +19,10 @@ import msgspec
 
 from thence.core.clock import microseconds
 from thence.core.event import Event
+from thence.core.failures import FAILED_TYPES, FAILURE_SIGNS, is_failure
 from thence.core.values.codec import BadLine, have_valid_crcs, taken
 from thence.core.values.payload import storable
 from thence.core.values.vocabulary import (
-    ERROR_ENDINGS,
-    ERROR_SIGNS,
     PLAIN,
     SIM,
     WORK,
@@ -49,10 +48,10 @@ _integers = msgspec.json.Decoder(list[int]).decode
 # the columns of `events` behind the arrival
 COLUMNS = (
     "event_id", "node", "seq", "lamport", "stamp", "type", "stream", "subject", "actor", "turn",
-    "time", "segment", "offset", "length",
+    "time", "failed", "segment", "offset", "length",
 )  # fmt: skip
 Row = tuple[str, float, int, int, str, float, float, float, float, float, float,
-            int, int, int]  # fmt: skip
+            int, int, int, int]  # fmt: skip
 Columns = tuple[Sequence[Any], ...]
 # columns by their position in a row
 EVENT_ID, NODE, SEQ, LAMPORT, TYPE, ACTOR, TURN, TIME = 0, 1, 2, 3, 5, 8, 9, 10
@@ -169,14 +168,14 @@ class BadBytesRow(NamedTuple):
 class BlockRows(NamedTuple):
     """The content of a block: entries, each with its line's offset and length, and bad bytes.
 
-    `errors` are the positions of entries that record a failure.
+    `failures` are the positions of entries that record one.
     """
 
     entries: Sequence[IndexedMembers]
     offsets: Sequence[int]
     lengths: Sequence[int]
     bad: Sequence[BadBytesRow] = ()
-    errors: Sequence[int] = ()
+    failures: Collection[int] = ()
 
 
 def rows_of(block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
@@ -186,7 +185,7 @@ def rows_of(block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
         return
     lines = block.data.split(b"\n")
     offset = block.offset
-    has_signs = any(sign in block.data for sign in ERROR_SIGNS)
+    has_signs = any(sign in block.data for sign in FAILURE_SIGNS)
     for at in range(0, len(lines), LINES_TOGETHER):
         part = lines[at : at + LINES_TOGETHER]
         sizes = list(map(len, part))
@@ -195,12 +194,12 @@ def rows_of(block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
         if indexed is None:
             yield _one_by_one(Block(block.file, offset, b"\n".join(part)), vocabulary)
         else:
-            errors = _errors(part, indexed, vocabulary, has_signs)
-            yield BlockRows(indexed, starts[:-1], sizes, errors=errors)
+            failures = _failures(part, indexed, vocabulary, has_signs)
+            yield BlockRows(indexed, starts[:-1], sizes, failures=failures)
         offset = starts[-1]
 
 
-def _errors(
+def _failures(
     lines: Sequence[bytes],
     indexed: Sequence[IndexedMembers],
     vocabulary: Vocabulary,
@@ -208,19 +207,21 @@ def _errors(
 ) -> list[int]:
     """Returns the positions of lines that record a failure; few lines are decoded for it."""
     types = {entry.event_type for entry in indexed}
-    if not has_signs and not any(name.endswith(ERROR_ENDINGS) for name in types):
+    if not has_signs and not any(name.endswith(FAILED_TYPES) for name in types):
         return []
-    failure, error_type, escape = ERROR_SIGNS  # one by one: a loop takes four times as long
+    status, run, dropped, unwritten, escape = FAILURE_SIGNS  # a loop takes four times as long
     return [
         at
         for at, (line, entry) in enumerate(zip(lines, indexed, strict=True))
         if (
-            failure in line
-            or error_type in line
+            status in line
             or escape in line
-            or entry.event_type.endswith(ERROR_ENDINGS)
+            or run in line
+            or dropped in line
+            or unwritten in line
+            or entry.event_type.endswith(FAILED_TYPES)
         )
-        and vocabulary.is_error(Event(line, None, vocabulary))
+        and is_failure(Event(line, None, vocabulary))
     ]
 
 
@@ -229,19 +230,19 @@ def _one_by_one(block: Block, vocabulary: Vocabulary) -> BlockRows:
     offsets: list[int] = []
     lengths: list[int] = []
     bad: list[BadBytesRow] = []
-    errors: list[int] = []
+    failures: list[int] = []
     for line in lines_of(block, vocabulary):
         if not line.is_whole:
             continue
         if isinstance(line.content, Event):
-            if vocabulary.is_error(line.content):
-                errors.append(len(indexed))
+            if is_failure(line.content):
+                failures.append(len(indexed))
             indexed.append(_storable(entry_of(line.content)))
             offsets.append(line.offset)
             lengths.append(line.length)
         else:
             bad.append(BadBytesRow(line.content, line.offset, line.length))
-    return BlockRows(indexed, offsets, lengths, bad, errors)
+    return BlockRows(indexed, offsets, lengths, bad, failures)
 
 
 def _storable(entry: IndexedMembers) -> IndexedMembers:
@@ -316,7 +317,7 @@ class _Seconds(dict[str, int | None]):
 
 def columns_of(block_rows: BlockRows, segment: int, names: Names, times: Times) -> Columns:
     """Returns the columns of entries, without the arrival: those of `Row`."""
-    entries = block_rows.entries
+    entries, failures = block_rows.entries, frozenset(block_rows.failures)
     number = names.__getitem__
     return (
         [entry.event_id for entry in entries],
@@ -330,6 +331,7 @@ def columns_of(block_rows: BlockRows, segment: int, names: Names, times: Times) 
         list(map(number, [entry.actor for entry in entries])),
         _bounded([entry.turn_number for entry in entries]),
         times.of([entry.timestamp for entry in entries]),
+        [int(at in failures) for at in range(len(entries))] if failures else [0] * len(entries),
         [segment] * len(entries),
         block_rows.offsets,
         block_rows.lengths,

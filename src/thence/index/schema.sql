@@ -38,6 +38,7 @@ CREATE TABLE events (
     actor INTEGER,
     turn INTEGER,
     time INTEGER, -- microseconds since 1970, UTC
+    failed INTEGER NOT NULL, -- 1: it records a failure
     segment INTEGER NOT NULL,
     offset INTEGER NOT NULL,
     length INTEGER NOT NULL
@@ -64,9 +65,6 @@ CREATE TABLE causes (
 CREATE TABLE waiting (
     parent_id TEXT NOT NULL, child INTEGER NOT NULL, PRIMARY KEY (parent_id, child)
 ) WITHOUT ROWID;
-
--- the events that record a failure
-CREATE TABLE errors (arrival INTEGER PRIMARY KEY);
 
 -- the events that begin something which no event ends
 CREATE TABLE open_steps (arrival INTEGER PRIMARY KEY);

@@ -13,6 +13,7 @@ import msgspec
 
 from thence.core.clock import microseconds
 from thence.core.event import Event
+from thence.core.failures import is_failure
 from thence.core.values.payload import storable
 from thence.core.values.vocabulary import Vocabulary
 from thence.propagation import number_of
@@ -192,7 +193,7 @@ class LogSpans:
         }
         if span.parent:
             encoded["parentSpanId"] = span.parent
-        if last is not None and self._vocabulary.is_error(last):
+        if last is not None and is_failure(last):
             message = str(facts.get("error_message") or "")
             encoded["status"] = {"code": STATUS_ERROR, "message": storable(message)}
             if not any(one["name"] == "exception" for one in encoded["events"]):

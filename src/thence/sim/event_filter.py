@@ -6,13 +6,22 @@ and a page of its results: a limit and an offset.
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from msgspec.structs import force_setattr
 
 from thence.core import event as stored
-from thence.core.query.filter import Filter, first_moment, invalid, last_moment, names, shown, turn
+from thence.core.query.filter import (
+    Filter,
+    first_moment,
+    flag,
+    invalid,
+    last_moment,
+    names,
+    shown,
+    turn,
+)
 from thence.sim.events import Event
 
 LIMIT_MAX = 10_000
@@ -24,7 +33,8 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
 
     Times are ISO 8601 text, a date or an aware datetime; a date includes its whole day. An
     event needs one of the types and one of the agents; an empty list is no condition. Both
-    ends are inclusive; if they are crossed nothing matches. A wrong value raises a ValueError
+    ends are inclusive; if they are crossed nothing matches. `failed` asks for failures (a model's
+    call, an agent, the run), or for all others. A wrong value raises a ValueError
     (InvalidFilter) that names the field: `limit` is 1 to 10,000, `offset` and turns are
     from 0.
     """
@@ -35,6 +45,7 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
     agent_ids: Iterable[str] | None = None
     turn_start: int | None = None
     turn_end: int | None = None
+    failed: bool | None = None
     limit: int = 1000
     offset: int = 0
 
@@ -60,6 +71,7 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
                 until=last_moment("end_timestamp", self.end_timestamp),
                 turn_first=None if self.turn_start is None else turn("turn_start", self.turn_start),
                 turn_last=None if self.turn_end is None else turn("turn_end", self.turn_end),
+                failed=flag("failed", self.failed),
             )
         return cached
 
@@ -70,20 +82,31 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
         """
         if isinstance(event, stored.Event):
             return self.filter.matches(event)
-        # a header has all that is asked for without `where`
-        return self.filter.matches(cast(stored.Event, _header_of(event)))
+        # it has all that is asked for without `where`
+        return self.filter.matches(cast(stored.Event, _filtered(event)))
 
 
-def _header_of(event: Event | Mapping[str, Any]) -> stored.Header:
+class _Filtered(NamedTuple):
+    """What a filter without `where` reads of an event."""
+
+    event_type: str
+    actor: str | None
+    turn_number: int | None
+    timestamp: str
+    cut_payload: Mapping[str, Any]
+
+
+def _filtered(event: Event | Mapping[str, Any]) -> _Filtered:
     """Returns what a filter reads of an event that is not stored; None or "" if absent."""
     members = event.to_dict() if isinstance(event, Event) else event
     turn_number, timestamp = members.get("turn_number"), members.get("timestamp")
-    return stored.Header(
-        event_id="",
+    details = members.get("details")
+    return _Filtered(
         event_type=members.get("event_type", ""),
         actor=members.get("agent_id"),
         turn_number=turn_number if type(turn_number) is int else None,
         timestamp=timestamp if isinstance(timestamp, str) else "",
+        cut_payload=details if isinstance(details, Mapping) else {},
     )
 
 

@@ -152,6 +152,9 @@ def _options(conditions: Conditions) -> str:
     """Returns conditions as options for a shell."""
     arguments = ""
     for key, value in conditions.items():
+        if isinstance(value, bool):
+            arguments += f"--{key} " * value
+            continue
         texts = (value,) if isinstance(value, str) else value or ()
         arguments += "".join(f"--{key} {shlex.quote(text)} " for text in texts)
     return arguments

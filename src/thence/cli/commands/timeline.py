@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
+from msgspec import structs
 
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
@@ -17,6 +18,7 @@ from thence.cli.shared.logs import (
     open_for_reading,
 )
 from thence.core.clock import microseconds, timestamp_at
+from thence.core.failures import is_failure
 from thence.core.query.filter import Filter
 from thence.core.sentences.agent_sentences import agent_sentence
 from thence.core.sentences.event_sentences import clipped, duration, duration_s_of
@@ -57,7 +59,7 @@ class Span(NamedTuple):
             return "open"
         if self.end.event_type.endswith((".cancelled", ".canceled")):
             return "cancelled"
-        return "failed" if vocabulary.is_error(self.end) else "ended"
+        return "failed" if is_failure(self.end) else "ended"
 
 
 class Spans(NamedTuple):
@@ -83,7 +85,8 @@ def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> N
     """Show what lasted as bars.
 
     A line is a step, or else what one event began and another ended, whose begin fits every
-    option that is given. What no event has ended is open: its bar goes on to the last event.
+    option that is given; --failed asks about its end. What no event has ended is open: its bar
+    goes on to the last event.
     """
     out = current()
     begin_filter = Filter.of(**keys(conditions))
@@ -110,10 +113,12 @@ def find_spans(events: "Iterable[Event]", begin_filter: Filter, last: int) -> Sp
     begins: dict[str, tuple[int, Event]] = {}
     ends: dict[str, tuple[int, Event]] = {}
     total = until_us = 0
+    failed, begin_filter = begin_filter.failed, structs.replace(begin_filter, failed=None)
 
     def keep(begin_us: int, begin: "Event", end_us: int | None, end: "Event | None") -> None:
         nonlocal total
-        if begin_filter.matches(begin):
+        has_failed = end is not None and is_failure(end)
+        if failed in (None, has_failed) and begin_filter.matches(begin):
             total += 1
             push = heappush if len(latest) < last else heappushpop
             push(latest, (begin_us, total, Span(begin_us, end_us, begin, end)))

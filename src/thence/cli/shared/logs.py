@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 
 _F = TypeVar("_F", bound=Callable[..., object])
-# the value of an option: several texts where the option may be repeated
-OptionValue = str | tuple[str, ...] | None
+# the value of an option: several texts where the option may be repeated, true for a flag
+OptionValue = str | tuple[str, ...] | bool | None
 # the conditions of a filter, by the key of `core.query.filter`
 Conditions = Mapping[str, OptionValue]
 
@@ -73,7 +73,7 @@ def report_matches(out: Output, replica: "Log", conditions: Conditions, matches:
     out.notice("no events")
     from thence.core.query.filter import Filter
 
-    where = Filter.of(where=conditions.get("where")).where
+    where = Filter.of(where=keys(conditions).get("where")).where
     hint = None if out.is_quiet else replica.answers.unknown_key(where)
     if hint is not None:
         out.notice(hint)
@@ -88,7 +88,7 @@ def check_names(out: Output, replica: "Log", conditions: Conditions, matches: in
     """
     if replica.answers.lacks_index():
         return
-    several = {key: conditions.get(key) or () for key in _NAMES}
+    several = {key: cast("tuple[str, ...]", conditions.get(key) or ()) for key in _NAMES}
     unknown = [
         (key, name)
         for key, names in several.items()
@@ -148,6 +148,7 @@ _OPTIONS = (
         help="Up to this time, written the same; a date includes its whole day.",
     ),
     click.option("--turn", metavar="TURNS", help="Of these turns: 5, 3..7, 3.. or ..7."),
+    click.option("--failed", is_flag=True, default=None, help="That record a failure."),
     click.option(
         "--where",
         multiple=True,

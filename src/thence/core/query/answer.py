@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from thence.core.event import Event
+from thence.core.failures import is_failure
 from thence.core.nearest import nearest
 from thence.core.order import (
     MILESTONE,
@@ -252,7 +253,7 @@ def last_failure(events: Iterable[Event], vocabulary: Vocabulary) -> Event | Non
     succeeded: set[str] = set()
     for event in events:
         stem, _, outcome = event.event_type.rpartition(".")
-        if vocabulary.is_error(event):
+        if is_failure(event):
             if stem and stem not in succeeded:
                 return event
         elif outcome not in _UNDECIDED and not event.begins:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.clock import microseconds, moment, span
+from thence.core.failures import is_failure
 from thence.core.nearest import did_you_mean, nearest
 from thence.core.query.where import COMPARISONS_MAX, Condition, FilteredEvent, parse
 from thence.core.values.payload import is_utf8
@@ -89,7 +90,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     Any of the names in one part will do; an empty part asks for nothing. Types and actors may be
     patterns, as `is_named` reads them. Times are
     microseconds since 1970 UTC, turns are counted from 0; both ends are inclusive, None is
-    open.
+    open. `failed` asks for failures, as `core.failures` defines them, or for all others.
     """
 
     types: tuple[str, ...] = ()
@@ -100,6 +101,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     until: int | None = None
     turn_first: int | None = None
     turn_last: int | None = None
+    failed: bool | None = None
     where: tuple[Condition, ...] = ()
 
     @classmethod
@@ -113,14 +115,15 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         since: Time = None,
         until: Time = None,
         turn: Turns = None,
+        failed: bool | None = None,
         where: Names = None,
     ) -> "Filter":
         """Reads a filter; raises InvalidFilter that names the part that can't be read.
 
         Names are a text or several. Times are a date, an aware datetime or ISO 8601 text;
         one that is written less exactly, as a date is, stands for all of it. A turn is a
-        number, "3..7", "3..", "..7" or a pair. `where` is in the language of `core.query.where`;
-        of several texts all must hold.
+        number, "3..7", "3..", "..7" or a pair. `failed` is a boolean. `where` is in the language
+        of `core.query.where`; of several texts all must hold.
         """
         first, last = _turns(turn)
         filter = cls(
@@ -132,6 +135,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             until=last_moment("until", until),
             turn_first=first,
             turn_last=last,
+            failed=flag("failed", failed),
             where=_conditions(where),
         )
         if filter.since is not None and filter.until is not None and filter.since > filter.until:
@@ -156,6 +160,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             time = microseconds(event.timestamp)
             if time is None or not _is_within(time, self.since, self.until):
                 return False
+        if self.failed is not None and is_failure(event) is not self.failed:
+            return False
         return all(condition.matches(event) for condition in self.where)
 
 
@@ -249,6 +255,13 @@ def turn(key: str, raw: object) -> int:
     if type(raw) is not int or not 0 <= raw <= TURN_MAX:
         raise invalid(key, f"{shown(raw)} is not an integer from 0 to 2^63-1", _TURN_HINT)
     return raw
+
+
+def flag(key: str, raw: object) -> bool | None:
+    """Reads a boolean that may be left out; raises InvalidFilter naming the key."""
+    if raw is None or isinstance(raw, bool):
+        return raw
+    raise invalid(key, f"{shown(raw)} is not true or false", "leave it out to ask for all")
 
 
 def _turns(raw: Turns) -> tuple[int | None, int | None]:

@@ -67,6 +67,10 @@ class FilteredEvent(Protocol):
     def payload(self) -> Mapping[str, Any]:
         """The event's own content."""
 
+    @property
+    def cut_payload(self) -> Mapping[str, Any]:
+        """The event's own content, where a large value may stand cut."""
+
 
 class Comparison(msgspec.Struct, frozen=True):
     """One `path op value`: `op` is one of = != < <= > >= ~, `value` a JSON scalar.

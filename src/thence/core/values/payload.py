@@ -8,7 +8,7 @@ refuses at all other doors. All are pure.
 """
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 DEPTH_MAX = 64
@@ -72,15 +72,18 @@ def is_plain(mapping: Mapping[str, Any], depth: int = 0) -> bool:
     return True
 
 
-def repair(value: Any, path: str = "") -> tuple[Any, list[Repair]]:
-    """Returns a value that JSON can hold, with one `{path, was}` for each change.
+def repair(
+    value: Any, path: str = "", convert: Callable[[Any], Any] | None = None
+) -> tuple[Any, list[Repair]]:
+    """Returns a value that JSON can hold, with one `{path, was}` for each change; never raises.
 
     NaN and infinities become text, sets sorted lists, unknown objects their `repr`, keys
     text, lone surrogates `\\udc80` escapes, circles `"<cycle>"`, what lies deeper than 64
-    levels its type in angle brackets. After 100 changes the list ends in a count.
+    levels its type in angle brackets. After 100 changes the list ends in a count. An unknown
+    object that `convert` makes JSON of is that, and no change.
     """
     repairs: list[Repair] = []
-    return _Repair(repairs).value(value, path, ()), limited(repairs, path)
+    return _Repair(repairs, convert).value(value, path, ()), limited(repairs, path)
 
 
 def limited(repairs: list[Repair], path: str = "") -> list[Repair]:
@@ -94,10 +97,18 @@ def limited(repairs: list[Repair], path: str = "") -> list[Repair]:
 class _Repair:
     """One walk over a value; `seen` are the ids of the containers around it."""
 
-    def __init__(self, repairs: list[Repair]) -> None:
+    def __init__(self, repairs: list[Repair], convert: Callable[[Any], Any] | None = None) -> None:
         self.repairs = repairs
+        self._convert = convert
 
     def value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
+        try:
+            return self._value(value, path, seen)
+        except Exception as error:  # door: a user's class may raise anything at any call
+            kind = type(value).__name__
+            return self._note(path, kind, f"<{kind} that raised {type(error).__name__}>")
+
+    def _value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
         if value is None or value is True or value is False:
             return value
         if isinstance(value, str):
@@ -119,6 +130,11 @@ class _Repair:
         if isinstance(value, Set):
             items = [self.value(item, path, seen) for item in value]
             return self._note(path, type(value).__name__, sorted(items, key=sort_key))
+        if self._convert is not None:
+            try:
+                return self._convert(value)
+            except Exception:  # door: so may its attributes, which are asked for
+                return self._note(path, type(value).__name__, self._text(_describe(value), path))
         return self._note(path, type(value).__name__, self._text(_describe(value), path))
 
     def _mapping(self, value: Mapping[Any, Any], path: str, seen: tuple[int, ...]) -> Any:
@@ -194,6 +210,14 @@ def is_utf8(text: str) -> bool:
 def storable(text: str) -> str:
     """Returns a text that UTF-8 can encode: a lone surrogate becomes its escape."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def text_of(value: object) -> str:
+    """Returns the text of a value as UTF-8 can hold it; why it has none, where it raises."""
+    try:
+        return storable(str(value))
+    except Exception as error:  # door: a user's __str__ may raise anything
+        return f"<{type(value).__name__} whose str raised {type(error).__name__}>"
 
 
 def _describe(value: Any) -> str:

@@ -28,11 +28,6 @@ from thence.errors import BodyMissing, InvalidEvent
 
 Text = Callable[[Event], str | None]
 
-# the last parts of types that report an error, and the bytes, one of which each other line of an
-# error holds: any text may stand as escapes of its characters
-ERROR_ENDINGS = (".failed", ".error")
-ERROR_SIGNS = (b'"failure"', b'"error_type"', b"\\u")
-
 
 class Vocabulary(msgspec.Struct, frozen=True):
     """The vocabulary of one host.
@@ -124,17 +119,6 @@ class Vocabulary(msgspec.Struct, frozen=True):
         if actor is not None:
             members[_key(self.actor_key, actor, "actor")] = actor
         return members
-
-    def is_error(self, event: Event) -> bool:
-        """Reports whether an event records a failure; a cancelled step did not fail."""
-        if event.event_type.endswith(".cancelled"):
-            return False
-        payload = event.cut_payload
-        if payload.get("status") == "failure":
-            return True
-        if payload.get("error_type") and payload.get("error_type") != "llm_call":
-            return True
-        return event.event_type.endswith(ERROR_ENDINGS)
 
     def notice(
         self, kind: str, facts: Mapping[str, Any], context: Mapping[str, Any]

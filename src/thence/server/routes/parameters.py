@@ -40,6 +40,7 @@ _Turn = Annotated[
     Annotated[int, Field(ge=0, le=NUMBER_MAX), _Number] | SkipJsonSchema[None],
     Field(json_schema_extra=_bare),
 ]
+_Flag = Annotated[bool | SkipJsonSchema[None], Field(json_schema_extra=_bare)]
 _Names = list[Annotated[str, Field(min_length=1)]]
 
 Depth = Annotated[int, Field(ge=1, le=DEPTH_MAX, description="How far from the event."), _Number]
@@ -100,6 +101,7 @@ class SimulationFilter(Parameters):
     agent_ids: Annotated[_Names, Field(description="Any of these; repeat it for several.")] = []
     turn_start: Annotated[_Turn, Field(description="Inclusive.")] = None
     turn_end: Annotated[_Turn, Field(description="Inclusive.")] = None
+    failed: Annotated[_Flag, Field(description="Failures alone; false: all others.")] = None
 
     def filter(self) -> Filter:
         """Returns the filter; raises InvalidFilter that names the parameter."""
@@ -110,6 +112,7 @@ class SimulationFilter(Parameters):
             until=last_moment("end_timestamp", self.end_timestamp),
             turn_first=self.turn_start,
             turn_last=self.turn_end,
+            failed=self.failed,
         )
 
 
@@ -123,6 +126,7 @@ class LogFilter(Parameters):
     since: Annotated[_Text, Field(description="ISO 8601, inclusive; a date is its day.")] = None
     until: Annotated[_Text, Field(description="ISO 8601, inclusive; a date is its day.")] = None
     turn: Annotated[_Text, Field(description="A turn, or a range: 3..7, 3.., ..7.")] = None
+    failed: Annotated[_Flag, Field(description="Failures alone; false: all others.")] = None
     where: Annotated[
         _Names,
         Field(description="`path op value`, joined by `and`.", examples=[["payload.amount > 10"]]),
@@ -138,6 +142,7 @@ class LogFilter(Parameters):
             since=self.since,
             until=self.until,
             turn=self.turn,
+            failed=self.failed,
             where=self.where,
         )
 
