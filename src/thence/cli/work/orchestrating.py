@@ -28,7 +28,7 @@ from thence.work.journal.claims import claim_release, take
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
-from thence.work.orchestrate.scheduling import plan
+from thence.work.orchestrate.scheduling import plan, with_reverted
 from thence.work.project.agents import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.feature_choice import not_imported
@@ -39,6 +39,7 @@ from thence.work.session.lane_changes import (
     planned,
     refuse_agents,
 )
+from thence.work.session.package_code import reverted_in
 from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.locks import held
 from thence.work.vcs.overlaps import at_work, sentence
@@ -182,7 +183,10 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     state = _feature(session, feature)
     histories = attempt_histories(session.events, state.slug, session.board.names)
     approved = [wp_id for wp_id, history in histories.items() if history.is_approved]
-    dry_plan = plan(state, planned(session, state), read_setup(session.project), approved=approved)
+    pending = with_reverted(state, reverted_in(session, state))
+    dry_plan = plan(
+        pending, planned(session, state), read_setup(session.project), approved=approved
+    )
     problems = [
         f"{wp_id} depends on {needed}, which is no package" for wp_id, needed in dry_plan.unknown
     ]
