@@ -5,16 +5,7 @@ from tests.work.repositories import commit, git, make_repository
 
 from thence.errors import GitFailed
 from thence.work.board.state import Landed
-from thence.work.vcs.landed import (
-    is_reverted,
-    is_without_code,
-    landing_of,
-    last_revert,
-    merge_of,
-    merges_in,
-    missing_commits,
-    reviewed_of,
-)
+from thence.work.vcs.landed import is_without_code, landing_of, missing_commits, reviewed_of
 from thence.work.vcs.repository import repository
 
 LINES = [f"line {number}\n" for number in range(1, 31)]
@@ -48,6 +39,12 @@ def code_of(folder, branch="work", base="main", target="main"):
 
 
 def landing(folder, code, target="main"):
+    """Return how the code is in the target, None where it is not there whole."""
+    answer = answer_of(folder, code, target)
+    return None if answer.reverts or answer.missing else answer.landed
+
+
+def answer_of(folder, code, target="main"):
     return landing_of(repository(folder), git(folder, "rev-parse", target), code)
 
 
@@ -96,7 +93,7 @@ WAYS = {
     squashed_with_more: "patch",
     rebased: "patches",
     picked: "patches",
-    edited_in_the_merge: "merge",
+    edited_in_the_merge: "patch",
 }
 each_way = pytest.mark.parametrize("bring", WAYS, ids=lambda each: each.__name__)
 
@@ -144,28 +141,6 @@ def test_half_of_the_commits_is_not_the_package(folder):
     code = code_of(folder, package(folder))
     git(folder, "cherry-pick", "work~1")
     assert landing(folder, code) is None
-
-
-def test_code_that_was_reverted_has_landed_and_is_told_as_reverted(folder):
-    repo = repository(folder)
-    for number, bring in enumerate((merged, squashed)):
-        branch = package(folder, f"work{number}")
-        code = code_of(folder, branch)
-        bring(folder, branch)
-        found = landing(folder, code)
-        tip = git(folder, "rev-parse", "main")
-        assert last_revert(repo, tip) is None or number
-        assert not is_reverted(repo, tip, found, code)
-        commit(folder, {"other.py": f"{number}\n"})
-        last = git(folder, "rev-parse", "main~1")
-        git(folder, "revert", "--no-edit", *(("-m", "1") if bring is merged else ()), last)
-        tip = git(folder, "rev-parse", "main")
-        assert landing(folder, code) == found
-        assert last_revert(repo, tip) == tip
-        assert is_reverted(repo, tip, found, code)
-        git(folder, "revert", "--no-edit", "HEAD")
-        assert not is_reverted(repo, git(folder, "rev-parse", "main"), found, code)
-        git(folder, "revert", "--no-edit", "HEAD")
 
 
 def test_equal_trees_are_no_code_though_there_are_commits(folder):
@@ -221,7 +196,8 @@ def test_package_that_took_its_target_in_is_found_too(folder):
     assert len(code.patches) == 2
     brought = squashed(folder, "work")
     commit(folder, {"code.py": lines(l5="later", l8="later")})
-    assert landing(folder, code) == Landed("merge", brought)
+    assert code.base == git(folder, "rev-parse", "main~2")
+    assert landing(folder, code) == Landed("patch", brought)
 
 
 def test_fork_whose_commits_this_clone_never_had_is_found_by_its_patch(folder, tmp_path):
@@ -245,25 +221,12 @@ def test_commits_that_a_clone_lacks_are_lacking_and_no_error(folder):
     assert missing_commits(repo, tip, []) == frozenset()
 
 
-def test_merge_is_found_by_the_words_of_thence_of_git_and_of_a_forge(folder):
-    repo = repository(folder)
-    package(folder, "001-sync-WP01")
-    git(folder, "merge", "--quiet", "--no-ff", "--no-edit", "001-sync-WP01")
-    tip = git(folder, "rev-parse", "main")
-    assert merge_of(merges_in(repo, tip), "001-sync-WP01") == tip
-    assert merge_of(merges_in(repo, tip), "001-sync-WP0") is None
-    for words in ("Merge b-WP02 into main", "Merge pull request #5 from org/b-WP02"):
-        git(folder, "commit", "--quiet", "--amend", "-m", words)
-        tip = git(folder, "rev-parse", "main")
-        assert merge_of(merges_in(repo, tip), "b-WP02") == tip
-
-
 def test_two_thousand_commits_of_the_target_are_looked_through(folder):
     code = code_of(folder, package(folder))
     brought = squashed(folder, "work")
     told = ["reset refs/heads/main\n", f"from {brought}\n\n"]
     for number in range(2000):
-        text = lines(l5=f"five {number}", l6=f"six {number}")
+        text = lines(l5=f"five {number}", l6=f"six {number}", l8=f"eight {number}")
         told.append("commit refs/heads/main\ncommitter a <a@b> 1700000000 +0000\ndata 4\nmore\n")
         told.append(f"M 100644 inline code.py\ndata {len(text)}\n{text}\n")
     git(folder, "fast-import", "--quiet", "--force", stdin="".join(told).encode())
@@ -300,16 +263,6 @@ def test_patches_are_those_of_each_commit_and_of_all_together(folder):
     nothing, has_commits = reviewed_of(repo, tip, tip, None)
     assert not has_commits
     assert (nothing.patch, nothing.patches) == ("", ())
-
-
-@pytest.mark.parametrize("chain_max", [1, 50])
-def test_commits_of_a_package_are_the_same_listed_and_walked(folder, monkeypatch, chain_max):
-    code = code_of(folder, package(folder))
-    assert len(code.patches) == 2
-    monkeypatch.setattr("thence.work.vcs.landed.CHAIN_MAX", chain_max)
-    assert code_of(folder) == code
-    commit(folder, {"other.py": "meanwhile\n"})
-    assert code_of(folder, base="main~1") == code
 
 
 def test_object_that_is_missing_of_a_package_is_told(folder):

@@ -47,7 +47,7 @@ what git does.
 - [ ] T004 without a heading of its own
 ### Dependencies
 - Depends on WP01 (the journal), `WP03` and WP01.
-- WP04 can begin at once
+- (WP04 can begin at once)
 
 ### Risks
 - Depends on WP04 being ready
@@ -216,14 +216,71 @@ def test_error_lists_all_problems_and_tells_the_first():
         ("- depends upon wp02 – WP04, WP08", ("WP02", "WP03", "WP04", "WP08")),
         ("- Depends on WP04..WP02", ("WP04", "WP02")),
         ("- WP01, WP02", ("WP01", "WP02")),
-        ("- WP01 begins after this", ()),
-        ("- Blocks WP01", ()),
         ("- Depends on the network", ()),
+        ("1. WP01", ("WP01",)),
+        ("2) WP01 and WP03", ("WP01", "WP03")),
+        ("- WP02: the sender must be there", ("WP02",)),
+        ("- WP02 – the sender", ("WP02",)),
+        ("- WP01 must be merged first", ("WP01",)),
+        ("- Requires WP01", ("WP01",)),
+        ("- After WP01 and WP02", ("WP01", "WP02")),
+        ("- Blocked by WP01", ("WP01",)),
+        ("- Depends on WP01 being ready", ("WP01",)),
+        ("- Depends on WP01 completion", ("WP01",)),
+        ("- Depends on WP01 but not on WP02", ("WP01",)),
+        ("- none (parallel-safe with WP02)", ()),
+        ("- None. Parallel-safe with WP03.", ()),
+        ("- **WP02** (the sender of WP01)", ("WP02",)),
+        ("- [WP02](tasks/WP02-a.md)", ("WP02",)),
+        ("(WP01 may run beside it)", ()),
         ("", ()),
     ],
 )
 def test_dependencies_are_lists_and_the_rest_is_prose(line, ids):
     assert dependencies(line) == ids
+
+
+@pytest.mark.parametrize(
+    ("line", "ids"),
+    [
+        ("WP01 for the outbox", ("WP01",)),
+        ("after WP01", ("WP01",)),
+        ("WP01, WP02", ("WP01", "WP02")),
+        ("none", ()),
+    ],
+)
+def test_key_of_dependencies_is_read_as_a_line_of_them(line, ids):
+    others = "\n".join(f"## Work Package WP0{number}: x" for number in range(1, 9))
+    text = f"{others}\n## Work Package WP09: x\n**Dependencies**: {line}\n"
+    assert packages_of(text.encode(), "tasks.md")[-1].dependencies == ids
+
+
+@pytest.mark.parametrize("is_key", [False, True])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- WP01 begins after this",
+        "- WP01 can begin at once",
+        "- Blocks WP01",
+        "| WP01 | the outbox |",
+        "- the outbox (small) of WP01",
+        "- Depends on WP01; WP02 and WP03 may run in parallel",
+        "- Depends on WP01, WP02 is optional",
+        "- Depends on WP01 or WP02",
+        "- [ ] WP01",
+        "- WP01 for what WP02 sends",
+    ],
+)
+def test_line_that_names_a_package_and_is_not_understood_whole_is_a_problem(line, is_key):
+    others = "\n".join(f"## Work Package WP0{number}: x" for number in range(1, 9))
+    begin = "**Dependencies**: " if is_key else "### Dependencies\n"
+    line = line.removeprefix("- ") if is_key else line
+    tasks = parse(f"{others}\n## Work Package WP09: x\n{begin}{line}\n".encode(), "tasks.md")
+    number = 10 if is_key else 11
+    assert [(each.line, each.key, each.message) for each in tasks.problems] == [
+        (number, "WP09", "this names packages, but not as a list")
+    ]
+    assert tasks.packages[-1].dependencies == ()
 
 
 def test_dependencies_of_several_lines_are_joined():

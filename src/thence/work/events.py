@@ -81,6 +81,7 @@ class WPReviewed(_Payload, frozen=True):
     base: Oid
     patch: Annotated[str, Meta(pattern="^(?:[0-9a-f]{40}(?:[0-9a-f]{24})?)?$")]
     patches: tuple[Oid, ...]
+    commits: tuple[Oid, ...] | UnsetType = UNSET
 
 
 class WPLanded(_Payload, frozen=True):

@@ -17,7 +17,12 @@ from thence.inspection.writers import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
-from thence.work.board.move_request import LandingStatus, can_begin_on, changed_since
+from thence.work.board.move_request import (
+    LandingStatus,
+    can_begin_on,
+    changed_since,
+    reverted_by,
+)
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -47,7 +52,6 @@ _DONE_SENTENCES: Mapping[str, str] = {
     "missing": "its code, on {branch}, is not in {target}",
     "no_code": "{branch} changes nothing",
     "unknown": "landed unknown: nothing tells where its code is",
-    "reverted": "reverted in {target} since",
     "gone": "its code is not in {target} any more",
 }
 # those on packages in review
@@ -55,7 +59,6 @@ _REVIEW_SENTENCES: Mapping[str, str] = {
     "local": "merged here, not pushed to {target}",
     "landed": "its code is in {target}, and it is not done",
     "no_code": "{branch} changes nothing",
-    "reverted": "{target} does not have its changes, which it had merged",
 }
 _SHALLOW_SENTENCE = "landed unknown: this clone is shallow"
 _Codes = Mapping[tuple[str, str], LandingStatus]
@@ -228,8 +231,9 @@ def _is_done(board: Board, key: tuple[str, str]) -> bool:
     return board.features[key[0]].packages[key[1]].lane == DONE
 
 
-def _as_json(key: tuple[str, str], code: LandingStatus) -> dict[str, str | None]:
+def _as_json(key: tuple[str, str], code: LandingStatus) -> dict[str, Any]:
     landed = code.landed
+    reverted = {"reverted_by": code.reverts, "missing": code.missing} if code.reverts else {}
     return {
         "feature_slug": key[0],
         "wp_id": key[1],
@@ -237,6 +241,7 @@ def _as_json(key: tuple[str, str], code: LandingStatus) -> dict[str, str | None]
         "target": code.target,
         "how": landed.how if landed else None,
         "commit": landed.commit if landed else None,
+        **reverted,
     }
 
 
@@ -374,6 +379,8 @@ def _code_notes(package: PackageState, code: LandingStatus) -> Iterator[str]:
     sentences = _DONE_SENTENCES if package.lane == DONE else _REVIEW_SENTENCES
     if code.is_shallow:
         yield _SHALLOW_SENTENCE
+    elif code.reverts:
+        yield reverted_by(code)
     elif code.kind in sentences:
         yield sentences[code.kind].format(target=code.target, branch=code.branch)
     if code.changed_since is not None:

@@ -1,6 +1,7 @@
 """The commands of `thence work` by which the code of packages gets into its target."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import click
@@ -15,7 +16,13 @@ from thence.cli.work.command_runner import (
 )
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.dependencies import in_order
-from thence.work.board.move_request import SHORT, LandingStatus, MoveContext, changed_since
+from thence.work.board.move_request import (
+    SHORT,
+    LandingStatus,
+    MoveContext,
+    changed_since,
+    reverted_by,
+)
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -37,7 +44,12 @@ from thence.work.session.lane_changes import (
     package_of,
     refuse_agents,
 )
-from thence.work.session.package_code import code_of, code_of_packages, newest_branch
+from thence.work.session.package_code import (
+    check_whole,
+    code_of,
+    code_of_packages,
+    newest_branch,
+)
 from thence.work.session.session import CommandResult, Session
 from thence.work.vcs import merging
 from thence.work.vcs.landed import landing_of
@@ -97,7 +109,9 @@ def merge(
     ]
     if is_dry:
         return _dry(session, state, merging.plan(session.project.repo, target, names, tips), codes)
-    merged = merging.merge(session.project.repo, target, names, tips=tips)
+    by_branch = {branch_of(state.slug, package.wp_id): package for package in chosen}
+    check = partial(check_whole, session, state, by_branch)
+    merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
     return _finish(session, state, merged, contexts, codes)
 
 
@@ -129,8 +143,8 @@ def _notes(codes: Mapping[str, LandingStatus]) -> list[str]:
         if _is_landed(code) and code.landed is not None:
             by = f", by {code.landed.commit[:SHORT]}" if code.landed.commit else ""
             notes.append(f"{code.target} has the changes of {wp_id} already{by}")
-        if code.kind == "reverted":
-            notes.append(f"{code.target} does not have the changes of {wp_id}, which it had merged")
+        if code.reverts:
+            notes.append(f"{wp_id} is {reverted_by(code)}")
     return notes
 
 
@@ -248,6 +262,8 @@ def _finish(
     target = plan.target
     if plan.conflict is not None:
         raise _conflict(session, feature, plan.conflict, target)
+    # what had been reverted is whole again: the merge was checked
+    codes = {wp_id: code for wp_id, code in codes.items() if not code.reverts}
     merged = [step.branch for step in plan.steps]
     landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
     names = filter(None, map(package_named, merged))
@@ -266,10 +282,9 @@ def _finish(
         "merge_commit": plan.end,
         "not_pushed_to": lacking,
     }
-    out = [wp_id for wp_id, code in codes.items() if code.kind == "reverted"]
-    refused = [*out, *(wp_id for wp_id, code in codes.items() if code.changed_since)]
+    refused = [wp_id for wp_id, code in codes.items() if code.changed_since]
     empty = [wp_id for wp_id, code in codes.items() if code.kind == "no_code"]
-    unmerged = {branch_of(feature.slug, wp_id) for wp_id in (*out, *empty)}
+    unmerged = {branch_of(feature.slug, wp_id) for wp_id in empty}
     lines = [f"{name} is merged into {target}" for name in merged if name not in unmerged]
     lines += [f"{branch_of(feature.slug, wp_id)} changes nothing: no merge" for wp_id in empty]
     lines += _notes(codes)
@@ -285,7 +300,7 @@ def _finish(
         f"next: thence work accept {wp_id} --feature {feature.slug} --no-code REASON"
         for wp_id in empty
     ]
-    if len(refused) + len(empty) < len(codes):
+    if not codes or len(refused) + len(empty) < len(codes):
         lines.append(f"next: thence work accept --feature {feature.slug}")
     return session.result(data, lines)
 
@@ -486,6 +501,7 @@ def _remove(
     code = landed.get((local.feature.slug, package.wp_id))
     if code is None or code.kind != "landed":
         state = "merged here and not pushed" if code and code.kind == "local" else "not landed"
+        state = reverted_by(code) if code and code.reverts else state
         raise _refusal(local, f"it is done, and {state}; see `thence work status`")
     into = _holder(session, local, refs)
     repo = session.project.main
@@ -509,7 +525,7 @@ def _holder(session: Session, local: _LocalPackage, refs: Refs) -> str:
         if (
             reviewed is not None
             and is_known
-            and landing_of(session.project.repo, target.tip, reviewed)
+            and landing_of(session.project.repo, target.tip, reviewed).landed
         ):
             return reviewed.commit
     raise _refusal(local, f"{local.branch} has commits that are not in {target.name}")

@@ -13,7 +13,7 @@ from thence.cli.work.command_runner import (
 from thence.core.values.new_event import Unchanged
 from thence.errors import GitFailed, HeadsMoved, Refused
 from thence.inspection.writers import next_node_id
-from thence.work.board.move_request import MoveContext
+from thence.work.board.move_request import MoveContext, reverted_by
 from thence.work.board.state import DOING, DONE, PLANNED, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, claimable
 from thence.work.journal.claims import claim_release, claimed
@@ -30,8 +30,15 @@ from thence.work.session.lane_changes import (
     move,
     package_of,
 )
-from thence.work.session.package_code import code_of, release_reason, workspace
+from thence.work.session.package_code import (
+    LandingCheck,
+    code_of,
+    release_reason,
+    reverted_in,
+    workspace,
+)
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
+from thence.work.vcs.refs import target_in
 from thence.work.vcs.repository import branches
 
 NOTHING_READY = 4  # the exit code of `next`
@@ -90,7 +97,7 @@ def implement(
         if session.journal_error is None and is_mirrored(session, state):
             session.refresh()
             mirror(session, session.board.features.get(state.slug, state))
-    data = {
+    data: dict[str, object] = {
         "feature_slug": state.slug,
         "wp_id": taken.wp_id,
         "worktree": str(worktree.path),
@@ -104,6 +111,7 @@ def implement(
         "work and commit there",
         f"next: thence work move-task {taken.wp_id} --feature {state.slug} --to for_review",
     ]
+    lines[3:3] = _revert_lines(session, state, taken, data)
     if previous and worktree.is_new:
         lines.insert(1, f"what {previous} has not pushed of it is not in this branch")
     return session.result(data, lines)
@@ -112,6 +120,22 @@ def implement(
 implement_command = session_command(
     implement, "implement", "thence work implement WP01 --actor ada"
 )
+
+
+def _revert_lines(
+    session: Session, feature: FeatureState, package: PackageState, data: dict[str, object]
+) -> list[str]:
+    """Returns what brings the code of a package back that was reverted, also into the data."""
+    if not package.reviews:
+        return []
+    target = target_in(session.refs, session.target_of(feature))
+    check = LandingCheck(session, session.refs)
+    has_landed = package.lane == DONE
+    code = (check.of_done if has_landed else check.before_done)(feature.slug, package, target)
+    if not code.reverts:
+        return []
+    data |= {"reverted_by": list(code.reverts), "missing": list(code.missing)}
+    return [f"{package.wp_id} is {reverted_by(code)}", f"in its worktree: {code.revert}"]
 
 
 def _check_claimed(session: Session, feature: FeatureState, package: PackageState) -> None:
@@ -161,6 +185,7 @@ def take_next(session: Session, feature: str | None = None) -> CommandResult:
         states = list(session.board.features.values())
         chosen = states if feature is None else [session.feature(feature)]
         for state in chosen:
+            context = replace(context, reverted=reverted_in(session, state))
             ready = claimable(session.board, state.slug, context)
             if ready:
                 result = _take(session, state, ready[0].wp_id)
@@ -253,7 +278,7 @@ def move_task(
         if shows_lane and session.journal_error is None:
             session.refresh()
         mirror(session, session.board.features.get(state.slug, state))
-    data = {
+    data: dict[str, object] = {
         "feature_slug": state.slug,
         "wp_id": wp_id,
         "from": moved.previous,
@@ -269,6 +294,8 @@ def move_task(
         lines.append("its branch and worktree stay as they are")
     if to == DOING and moved.previous in (PLANNED, DONE):
         lines.append(f"next: thence work implement {wp_id} --feature {state.slug}")
+    if to == DOING:
+        lines += _revert_lines(session, state, moving, data)
     return session.result(data, lines)
 
 

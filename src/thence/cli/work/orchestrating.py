@@ -20,7 +20,7 @@ from thence.core.values.payload import printable
 from thence.work.board.attempts import attempt_histories, next_steps
 from thence.work.board.state import LANES, REJECTED, FeatureState, PackageState
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
-from thence.work.orchestrate.scheduling import plan
+from thence.work.orchestrate.scheduling import plan, with_reverted
 from thence.work.project.agents import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.feature_choice import not_imported
@@ -28,6 +28,7 @@ from thence.work.session.lane_changes import (
     planned,
     refuse_agents,
 )
+from thence.work.session.package_code import reverted_in
 from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.overlaps import at_work, sentence
 
@@ -137,7 +138,10 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     state = _feature(session, feature)
     histories = attempt_histories(session.events, state.slug, session.board.names)
     approved = [wp_id for wp_id, history in histories.items() if history.is_approved]
-    dry_plan = plan(state, planned(session, state), read_setup(session.project), approved=approved)
+    pending = with_reverted(state, reverted_in(session, state))
+    dry_plan = plan(
+        pending, planned(session, state), read_setup(session.project), approved=approved
+    )
     problems = [
         f"{wp_id} depends on {needed}, which is no package" for wp_id, needed in dry_plan.unknown
     ]

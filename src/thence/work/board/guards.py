@@ -21,6 +21,7 @@ from thence.work.board.move_request import (
     number_of_branch,
     open_gates,
     passing_events,
+    reverted_by,
 )
 from thence.work.board.state import (
     DOING,
@@ -165,6 +166,14 @@ def _dependencies_open(request: MoveRequest) -> Read:
     is_enough = can_begin_on if request.is_claim else is_closed
     feature, package = request.feature, request.package
     missing = [wp_id for wp_id in package.dependencies if not is_enough(feature, package, wp_id)]
+    out = [wp_id for wp_id in package.dependencies if wp_id in request.context.reverted]
+    if out and not missing:
+        reasons = "; ".join(f"{wp_id} is {request.context.reverted[wp_id]}" for wp_id in out)
+        return GuardFailure(
+            "dependencies_open",
+            f"{package.wp_id} needs code that was taken out again: {reasons}",
+            f"thence work reopen {out[0]} --reason TEXT names the way to bring it back",
+        )
     if not missing:
         closings = (closing_events(feature, package, wp_id) for wp_id in package.dependencies)
         return (*package.events_of("package"), *(event_id for ids in closings for event_id in ids))
@@ -273,9 +282,8 @@ def _why_not_landed(code: LandingStatus, wp_id: str) -> tuple[str, str]:
         message = f"nothing tells whether the code of {wp_id} is in {code.target}: {_SHALLOW}"
         return message, f"{UNSHALLOW}, then try again"
     if code.kind == "reverted":
-        message = f"{code.target} does not have the changes of {wp_id}, which it had merged"
         back = f"thence work move-task {wp_id} --to doing --reason TEXT"
-        return message, f"send it back: {back}, where they were reverted or not taken by mistake"
+        return f"{wp_id} is {reverted_by(code)}", f"{back}; then in its worktree: {code.revert}"
     if code.kind == "local":
         message = f"{wp_id} is merged here, and not pushed to {code.target}"
         return message, "push it, or accept it as it is: --local"
@@ -283,7 +291,8 @@ def _why_not_landed(code: LandingStatus, wp_id: str) -> tuple[str, str]:
         remedy = "commit the work of the package, or say why it has none: --no-code REASON"
         return f"{code.branch} changes nothing", remedy
     if code.kind == "missing":
-        message = f"the code of {wp_id}, on {code.branch}, is not in {code.target}"
+        part = f"; it lacks changes of {', '.join(code.missing)}" if code.missing else ""
+        message = f"the code of {wp_id}, on {code.branch}, is not in {code.target}{part}"
         return message, f"thence work merge; or {named}"
     message = f"nothing tells where the code of {wp_id} is: there is no branch {code.branch}"
     return message, f"{named}; or say why it has no code: --no-code REASON"

@@ -56,6 +56,9 @@ class LandingStatus(msgspec.Struct, frozen=True):
     is_asserted: bool = False
     is_shallow: bool = False
     changed_since: str | None = None
+    reverts: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    revert: str = ""
     push: str | None = None
 
 
@@ -78,6 +81,7 @@ class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
     `reviewed` is the code that goes to review. `code` is the state of the code of a package that is
     to be done, or to be reopened in a shallow clone, None for other moves; with `is_local` the
     package may be done before it is pushed.
+    `reverted` maps done packages whose code was reverted to the sentence that says so.
     Unless `author_may_approve` nobody moves to done what they have implemented. `node_id` is the
     node under which this clone writes.
     """
@@ -99,6 +103,7 @@ class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
     reviewed: Reviewed | None = None
     code: LandingStatus | None = None
     is_local: bool = False
+    reverted: Mapping[str, str] = msgspec.field(default_factory=dict)
     author_may_approve: bool = True
     node_id: str | None = None
 
@@ -133,6 +138,13 @@ class GuardFailure(msgspec.Struct, frozen=True):
 def changed_since(commit: str) -> str:
     """Returns the sentence on a package whose code is not the commit that was handed in."""
     return f"changed since it was handed in at {commit[:SHORT]}"
+
+
+def reverted_by(code: LandingStatus) -> str:
+    """Returns what took a package's code out of its target."""
+    paths = f": {', '.join(code.missing)}" if code.missing else ""
+    commits = ", ".join(commit[:SHORT] for commit in code.reverts)
+    return f"reverted in {code.target} by {commits}{paths}"
 
 
 class FollowUpEvent(msgspec.Struct, frozen=True):

@@ -66,6 +66,7 @@ class PayloadMembers(msgspec.Struct, frozen=True, gc=False):
     base: Any = None
     patch: Any = None
     patches: Any = None
+    commits: Any = None
     how: Any = None
     reason: Any = None
     old_wp_id: Any = None
@@ -299,7 +300,12 @@ def _apply_review(event: ReplayedEvent) -> str | PackageFold | None:
     if package is None or commit is None or base is None:
         return _NO_PACKAGE if package is None else "it names no commits"
     patches = tuple(filter(None, map(oid, texts(event.members.patches))))
-    package.facts["reviewed"] = Reviewed(commit, base, oid(event.members.patch) or "", patches)
+    commits = tuple(filter(None, map(oid, texts(event.members.commits))))
+    code = Reviewed(commit, base, oid(event.members.patch) or "", patches, commits)
+    package.facts["reviewed"] = msgspec.structs.replace(
+        code, earlier=package.facts.get("reviews", ())
+    )
+    package.facts["reviews"] = (*package.facts.get("reviews", ()), code)
     return package
 
 

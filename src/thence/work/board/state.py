@@ -41,14 +41,17 @@ class GateState(msgspec.Struct, frozen=True):
 class Reviewed(msgspec.Struct, frozen=True):
     """A package's code as it went to review: the commit, and the commit its branch began at.
 
-    `patch` is the patch-id of the whole change, empty if nothing was changed; `patches` hold that
-    of each commit.
+    `patch` is the patch-id of the whole change, empty if nothing was changed; `commits` are the
+    package's own, `patches` hold the patch-id of each that changes something. `earlier` are the
+    reviews before, the first one first.
     """
 
     commit: str
     base: str
     patch: str
     patches: tuple[str, ...] = ()
+    commits: tuple[str, ...] = ()
+    earlier: tuple["Reviewed", ...] = ()
 
 
 class Landed(msgspec.Struct, frozen=True):
@@ -100,8 +103,8 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     are the ids of the package's events that cause no other event of it. `lane_event` is the id of
     the event that set the lane, `last_event` of the last in total order that counts: errors do not.
     `open_claim` is the id of the event by which a command claimed the package, until the command
-    records the outcome. `reviewed` is the code as it last went to review, `landed` its landing in
-    the target, until the package leaves done. `set_by` maps "lane", "agent", "reviewer", "package"
+    records the outcome. `reviewed` is the code as it last went to review, `reviews` as it ever did,
+    `landed` its landing in the target, until the package leaves done. `set_by` maps "lane", "agent", "reviewer", "package"
     (title and dependencies), "resolved/WP01" and "ticked/T001" to the ids of the events that set
     them last.
     """
@@ -122,6 +125,7 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     gates: Mapping[str, GateState] = msgspec.field(default_factory=dict)
     workspace: Workspace | None = None
     reviewed: Reviewed | None = None
+    reviews: tuple[Reviewed, ...] = ()
     landed: Landed | None = None
     history: tuple[HistoryEntry, ...] = ()
     heads: tuple[str, ...] = ()

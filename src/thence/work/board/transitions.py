@@ -7,7 +7,7 @@ context.
 
 from collections.abc import Callable, Sequence
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from thence.core.values.vocabulary import work_subject
 from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
@@ -216,7 +216,14 @@ def _record_reviewed_code(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
     code = request.context.reviewed
     if request.to != FOR_REVIEW or code is None:
         return ()
-    payload = {"wp_id": request.package.wp_id, **asdict(code), "patches": list(code.patches)}
+    payload = {
+        "wp_id": request.package.wp_id,
+        "commit": code.commit,
+        "base": code.base,
+        "patch": code.patch,
+        "patches": list(code.patches),
+        "commits": list(code.commits),
+    }
     return (FollowUpEvent("WPReviewed", payload),)
 
 

@@ -22,10 +22,11 @@ from thence.work.journal.claims import take
 from thence.work.journal.store import WorkEvent
 from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult
 from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunState
-from thence.work.orchestrate.scheduling import Running, Task, choose
+from thence.work.orchestrate.scheduling import REVERTED, Running, Task, choose
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import OrchestratorConfig
 from thence.work.session.lane_changes import mirror, planned
+from thence.work.session.package_code import reverted_in
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Forecast, at_work, sentence
 
@@ -178,6 +179,7 @@ class Orchestrator:
         lanes = {wp_id: package.lane for wp_id, package in self.shared.feature.packages.items()}
         self._backoff.look_again(lanes, len(self.shared.session.events))
         self._plan = planned(self.shared.session, self.shared.feature)
+        self.shared.reverted = reverted_in(self.shared.session, self.shared.feature)
         names = self.shared.session.board.names
         self.shared.histories = attempt_histories(self.shared.session.events, self.slug, names)
         self._journal_size = seen
@@ -225,7 +227,7 @@ class Orchestrator:
         running = [
             Running(one.task.wp_id, one.task.phase, one.task.agent) for one in self.active.values()
         ]
-        feature = self.shared.feature
+        feature = self.shared.pending
         tasks = choose(
             feature,
             self._plan,
@@ -277,7 +279,7 @@ class Orchestrator:
 
     def _ended(self) -> OrchestrationSummary | None:
         """Returns the summary, None while something runs or may still run."""
-        feature, now_s = self.shared.feature, time.monotonic()
+        feature, now_s = self.shared.pending, time.monotonic()
         done = tuple(p.wp_id for p in feature.packages.values() if p.lane == DONE)
         remaining = [p for p in feature.packages.values() if p.lane not in (DONE, REJECTED)]
         if not remaining:
@@ -302,8 +304,10 @@ class Orchestrator:
                 "another command holds its claim, and recorded nothing for"
                 f" {self._held_s_max:.0f} s, longer than any try may last"
             )
-        feature = self.shared.feature
+        feature = self.shared.pending
         package, history = feature.packages[wp_id], self.shared.histories.get(wp_id)
+        if package.lane == REVERTED:
+            return f"is {self.shared.reverted[wp_id]}: thence work reopen {wp_id} --reason TEXT"
         open_ones = [
             needed
             for needed in package.dependencies

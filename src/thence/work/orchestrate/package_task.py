@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ from thence.work.board.state import (
 )
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of
-from thence.work.orchestrate import prompts
+from thence.work.orchestrate import prompts, scheduling
 from thence.work.orchestrate.agent_process import (
     AgentRun,
     AgentRunResult,
@@ -43,7 +44,12 @@ from thence.work.orchestrate.scheduling import Failed, Task, pause_s
 from thence.work.project.agents import GateConfig, OrchestratorConfig, argv
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_changes import context_of, decide_move, mirror, move
-from thence.work.session.package_code import commits_come, commits_made, workspace
+from thence.work.session.package_code import (
+    check_whole,
+    commits_come,
+    commits_made,
+    workspace,
+)
 from thence.work.session.session import Session
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure, own_variables
@@ -85,8 +91,9 @@ class RunState:
     """What the tasks of one run share: the session, and what this process has seen.
 
     `histories` are those of the packages, at the last look. `failures` and `changes_requested`
-    count for this run alone. `unreviewed` are commits of packages that came to the target, and that
-    no run merged. `report` passes a report to the user, with the members of a ProgressNote.
+    count for this run alone. `reverted` maps done packages whose code was taken out again to the
+    sentence that says so. `unreviewed` are commits of packages that came to the target, and that no
+    run merged. `report` passes a report to the user, with the members of a ProgressNote.
     """
 
     def __init__(
@@ -105,12 +112,18 @@ class RunState:
         self.unreviewed: dict[str, tuple[str, ...]] = {}
         # the events of the gates that a commit of a package passed; an agent can write others
         self.gates_passed: dict[tuple[str, str], dict[str, str]] = {}
+        self.reverted: Mapping[str, str] = {}
         self._slug = slug
 
     @property
     def feature(self) -> FeatureState:
         """The feature, as the board had it at the last look."""
         return self.session.board.features[self._slug]
+
+    @property
+    def pending(self) -> FeatureState:
+        """The feature with those done packages whose code was reverted in the lane "reverted"."""
+        return scheduling.with_reverted(self.feature, self.reverted)
 
     def failed(self, task: Task) -> None:
         """Records a failed try, and the time of the next one."""
@@ -388,7 +401,12 @@ class PackageTask:
             self._decide(decide_move, commit)  # a package that may not be done is not merged
             target = session.target_of(self._feature)
             tips = {branch: commit}
-            merged = merge(session.project.repo, target, [branch], tips=tips)
+            check = partial(check_whole, session, self._feature, {branch: self._package})
+            try:
+                merged = merge(session.project.repo, target, [branch], tips=tips, check=check)
+            except Refused as refused:
+                self._send_back(f"{refused.cause}; {refused.hint}", ACTOR)
+                return
             if merged.conflict is not None:
                 files = ", ".join(merged.conflict.files)
                 self._send_back(

@@ -24,6 +24,8 @@ from thence.work.board.state import (
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import BACKOFF_S_MAX, OrchestratorConfig
 
+REVERTED = "reverted"  # the lane of done packages whose code was taken out again, here alone
+
 Phase = str  # "implementation" or "review"; phases without an agent have other names
 _NO_PRIORITY = "P:"  # behind every P and a digit
 
@@ -110,6 +112,19 @@ def choose(
         tries = sum(failure.count for failure in by_agent.values())
         chosen.append(Task(package.wp_id, phase, agent, tries))
     return chosen
+
+
+def with_reverted(feature: FeatureState, reverted: Collection[str]) -> FeatureState:
+    """Returns a feature in which done packages whose code was taken out again are not done.
+
+    No agent gets them, and packages that depend on them wait.
+    """
+    out = {
+        wp_id: replace(package, lane=REVERTED)
+        for wp_id, package in feature.packages.items()
+        if wp_id in reverted and package.lane == DONE
+    }
+    return replace(feature, packages={**feature.packages, **out}) if out else feature
 
 
 def pause_s(setup: OrchestratorConfig, failures: int) -> float:

@@ -32,11 +32,26 @@ _BOX = re.compile(r"(\s*)[-*+]\s+\[([^\]]?)\](?:\s+(.*)|$)")
 _SUBTASK = re.compile(r"\**+(T\d\w*+)\**+:?\**+(?:\s++(.*)|$)")
 _SUBTASK_ID = re.compile(r"T[0-9]{3,5}")
 _TAGS = re.compile(r"(?:\[\w+\]\s*)*")
-_BULLET = re.compile(r"\s*[-*+]\s+(.*)")
+_BULLET = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(.*)")
 _NONE = re.compile(r"(?:none|nothing|no dependenc\w*|n/a)\b", re.IGNORECASE)
-_DEPENDS = re.compile(r"depends\s+(?:up)?on\b:?\s*", re.IGNORECASE)
+_DEPENDS = re.compile(
+    r"(?:depends\s+(?:up)?on|requires?|needs?|after|blocked\s+by|waits?\s+for)\b:?\s*",
+    re.IGNORECASE,
+)
 _NEXT_ID = re.compile(
     r"(?:[\s,;&+]|and\b)*(WP\w*)(?:\s*(?:-|–|—|\.{2,3}|through\b|to\b)\s*(WP\w*))?", re.IGNORECASE
+)
+_NAMES = re.compile(r"\bWP\d", re.IGNORECASE)
+_NEGATED = re.compile(r"\bnot\b[^.;]*", re.IGNORECASE)
+# what may stand behind a list: a reason, or that it has to be there
+_REASON = re.compile(
+    r"\s*(?:$|[.,:;]|[-–—]\s|(?:for|to|because|since|as|so|being|and|but|not)\b"
+    r"|(?:must|has\s+to|have\s+to|needs?\s+to)\s+be\b)",
+    re.IGNORECASE,
+)
+# behind several ids: the last of them may begin a sentence of its own
+_VERB = re.compile(
+    r"\s*(?:may|can|could|might|should|will|is|are|runs?|begins?|starts?|goe?s?)\b", re.IGNORECASE
 )
 _RANGE_MAX = 100
 _LISTED_MAX = 50
@@ -339,10 +354,16 @@ class _Parser:
         while listed := _NEXT_ID.match(text, position):
             position = listed.end()
             ids += _between(listed[1].upper(), (listed[2] or listed[1]).upper())
-        if depends or not text[position:].strip(" .;"):
+        rest = text[position:]
+        is_list = bool(ids) and not _NAMES.search(_NEGATED.sub("", rest))
+        if depends:
+            is_list = is_list and not (len(ids) > 1 and _VERB.match(rest))
+        else:
+            is_list = is_list and bool(_REASON.match(rest))
+        if is_list:
             for wp_id in ids:
                 draft.dependencies.setdefault(wp_id, number)
-        if depends and not ids and re.search(r"\bWP\d", text, re.IGNORECASE):
+        elif _NAMES.search(text):
             message = "this names packages, but not as a list"
             self._add(number, draft.wp_id, message, "write it like `- Depends on WP01, WP02`")
 

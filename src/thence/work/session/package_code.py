@@ -8,7 +8,7 @@ the worktree from elsewhere, as by a merge of the target into the branch, do not
 
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from thence.errors import Refused, ThenceError
-from thence.work.board.move_request import CodeKind, LandingStatus, MoveContext
+from thence.work.board.move_request import (
+    SHORT,
+    CodeKind,
+    LandingStatus,
+    MoveContext,
+    reverted_by,
+)
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -32,16 +38,16 @@ from thence.work.naming import branch_of, is_derived, number_in, worktree_of
 from thence.work.project.options import read_options
 from thence.work.session.session import Session
 from thence.work.vcs.landed import (
+    PATHS_MAX,
+    Landing,
     Memo,
-    is_reverted,
     is_without_code,
     landing_of,
-    last_revert,
-    merge_of,
-    merges_in,
     missing_commits,
+    reverts_of,
     reviewed_of,
 )
+from thence.work.vcs.merging import MergePlan
 from thence.work.vcs.refs import (
     Refs,
     Target,
@@ -57,6 +63,7 @@ from thence.work.vcs.repository import Repository, is_ancestor, is_shallow
 from thence.work.vcs.worktrees import Worktree, git_dir_of, make
 
 _Candidate = tuple[str, PackageState, Target]
+NOWHERE = Landing()
 
 
 def with_code(
@@ -71,6 +78,8 @@ def with_code(
     package = feature.packages.get(wp_id)
     if package is None or to not in (DOING, FOR_REVIEW, DONE):
         return context
+    if to != FOR_REVIEW:
+        context = replace(context, reverted=reverted_in(session, feature, package.dependencies))
     if to == DOING:
         if package.lane != DONE or not is_shallow(session.project.repo):
             return context
@@ -97,6 +106,22 @@ def with_code(
         has_commits = is_ahead or is_again or not is_ancestor(repo, tip, target_tip)
         context = replace(context, has_commits=has_commits)
     return replace(context, reviewed=reviewed)
+
+
+def reverted_in(
+    session: Session, feature: FeatureState, wp_ids: Collection[str] | None = None
+) -> dict[str, str]:
+    """Returns the done packages whose code was reverted, each with the sentence that says so.
+
+    Without `wp_ids` it looks at all packages of the feature.
+    """
+    packages = {
+        wp_id: package
+        for wp_id, package in feature.packages.items()
+        if package.lane == DONE and (wp_ids is None or wp_id in wp_ids)
+    }
+    codes = code_of_packages(session, [replace(feature, packages=packages)])
+    return {wp_id: reverted_by(code) for (_, wp_id), code in codes.items() if code.reverts}
 
 
 def code_of(
@@ -193,15 +218,12 @@ class LandingCheck:
         self._repo: Repository = session.project.repo
         self._refs = refs
         self._memo: Memo = session.memo
-        self._merges: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._moved: dict[tuple[str, str], list[str] | None] = {}
         self._is_shallow = is_shallow(self._repo)
 
     def before_done(self, slug: str, package: PackageState, target: Target) -> LandingStatus:
-        """Returns the state of the code of a package that is to be done.
-
-        Whether the target still has it is asked of git, whatever the messages of commits say.
-        """
-        code = self._code(slug, package, target)
+        """Returns the state of the code of a package that is to be done."""
+        code = self.code(slug, package, target)
         if code is not None and code.base and is_without_code(self._repo, code):
             return self._state(slug, package, target, "no_code")
         state = self._search(slug, package, target, code)
@@ -215,23 +237,18 @@ class LandingCheck:
         """Returns the present state of the code of a done package."""
         landed, code = package.landed, package.reviewed
         if landed is not None and landed.how == "no_code":
-            return self._state(slug, package, target, "landed", landed)
+            return self._state(slug, package, target, "landed", Landing(landed))
         if landed is not None and landed.commit is not None:
             for tip, kind in target.commits():
                 if self._has(tip, landed.commit):
-                    if self._is_reverted(tip, landed, code):
-                        kind = "reverted"
-                    return self._state(slug, package, target, kind, landed)
-        if (
-            landed is None
-            and code is not None
-            and code.commit == self._commit(branch_of(slug, package.wp_id), package)
-            and is_without_code(self._repo, code)
-        ):
+                    answer = self._since_landed(tip, kind, landed, code)
+                    return self._state(slug, package, target, kind, answer)
+        code = self.code(slug, package, target)
+        if landed is None and code is not None and code.base and is_without_code(self._repo, code):
             return self._state(slug, package, target, "no_code")
-        state = self._search(slug, package, target, None)
+        state = self._search(slug, package, target, code)
         if state.kind in ("missing", "unknown") and not state.is_shallow and landed is not None:
-            return self._state(slug, package, target, "gone", landed)
+            return self._state(slug, package, target, "gone", Landing(landed))
         return state
 
     def ask_of_all(self, packages: Sequence[_Candidate]) -> None:
@@ -245,39 +262,50 @@ class LandingCheck:
         for tip, commits in by_tip.items():
             commits_in(self._repo, self._memo, tip, commits)
 
+    def code(self, slug: str, package: PackageState, target: Target) -> Reviewed | None:
+        """Returns the latest code of a package, with a base if that is known."""
+        branch = branch_of(slug, package.wp_id)
+        commit, reviewed = self._commit(branch, package), package.reviewed
+        if commit is None or (reviewed is not None and commit == reviewed.commit):
+            return reviewed
+        base = base_of_package(self._repo, self._refs, slug, package, commit, target)
+        if base is None:
+            return Reviewed(commit, "", "")
+        code, _ = reviewed_of(self._repo, base, commit, target.local or target.tip)
+        return replace(code, earlier=package.reviews)
+
     def _state(
         self,
         slug: str,
         package: PackageState,
         target: Target,
         kind: CodeKind,
-        landed: Landed | None = None,
+        answer: Landing = NOWHERE,
     ) -> LandingStatus:
-        return LandingStatus(kind, target.name, branch_of(slug, package.wp_id), landed)
+        return LandingStatus(
+            "reverted" if answer.reverts else kind,
+            target.name,
+            branch_of(slug, package.wp_id),
+            answer.landed,
+            reverts=answer.reverts,
+            missing=answer.missing,
+            revert=revert_command(self._repo, target.name, answer.reverts),
+        )
 
     def _search(
         self, slug: str, package: PackageState, target: Target, code: Reviewed | None
     ) -> LandingStatus:
-        branch = branch_of(slug, package.wp_id)
-        commit = code.commit if code else self._commit(branch, package)
-        for tip, kind in target.commits():
-            landed = None
-            if commit is None:
-                merge = self._memo.once(f"merge {branch} {tip}", partial(self._merge, tip, branch))
-                landed = Landed("ancestor", merge) if merge else None
-            elif self._has(tip, commit):
-                landed = Landed("ancestor", commit)
-            else:
-                code = code or self._code(slug, package, target)
-                landed = self._landed(tip, code)
-            if landed is not None:
-                if self._is_reverted(tip, landed, code, is_hinted=package.lane == DONE):
-                    kind = "reverted"
-                return self._state(slug, package, target, kind, landed)
-        if self._is_hidden(package, target, code):
+        commits = target.commits() if code is not None else []
+        answers = [(self._landing(tip, kind, code), kind) for tip, kind in commits if code]
+        for answer, kind in answers:
+            if answer.landed is not None and not answer.reverts:
+                return self._state(slug, package, target, kind, answer)
+        reverted = next((answer for answer, _ in answers if answer.reverts), None)
+        if reverted is None and self._is_hidden(package, target, code):
             state = self._state(slug, package, target, "unknown")
             return replace(state, is_shallow=True)
-        return self._state(slug, package, target, "missing" if commit else "unknown")
+        answer = reverted or (answers[-1][0] if answers else NOWHERE)
+        return self._state(slug, package, target, "missing" if code else "unknown", answer)
 
     def _is_hidden(self, package: PackageState, target: Target, code: Reviewed | None) -> bool:
         """Reports whether the code may be in the part of the target that a shallow clone lacks.
@@ -290,17 +318,6 @@ class LandingCheck:
         bases = [version.base for version in (code, package.reviewed) if version and version.base]
         tips = [tip for tip, _ in target.commits()]
         return not bases or not any(self._has(tip, bases[0]) for tip in tips)
-
-    def _code(self, slug: str, package: PackageState, target: Target) -> Reviewed | None:
-        """Returns the latest code of a package, with a base if that is known."""
-        branch = branch_of(slug, package.wp_id)
-        commit, reviewed = self._commit(branch, package), package.reviewed
-        if commit is None or (reviewed is not None and commit == reviewed.commit):
-            return reviewed
-        base = base_of_package(self._repo, self._refs, slug, package, commit, target)
-        if base is None:
-            return Reviewed(commit, "", "")
-        return reviewed_of(self._repo, base, commit, target.local or target.tip)[0]
 
     def _commit(self, branch: str, package: PackageState) -> str | None:
         """Returns the last commit of a package: the branch's tip, or the reviewed one if later."""
@@ -315,38 +332,111 @@ class LandingCheck:
         is_here = not missing_commits(self._repo, reviewed.commit, [reviewed.commit])
         return tip if is_here and not self._has(reviewed.commit, tip) else reviewed.commit
 
-    def _landed(self, tip: str, code: Reviewed | None) -> Landed | None:
-        if code is None or not code.base:
-            return None
-        key = f"{code.commit} {code.base} {tip}"
-        pair = self._memo.once(key, lambda: _as_pair(landing_of(self._repo, tip, code)))
-        return Landed(pair[0], pair[1]) if pair else None
+    def _landing(self, tip: str, kind: CodeKind, code: Reviewed) -> Landing:
+        """Returns the landing of code, cached while the target does not change its paths."""
+        key = f"landing {kind} {code.commit} {code.base} {len(code.earlier)}"
 
-    def _merge(self, tip: str, branch: str) -> str | None:
-        if tip not in self._merges:
-            self._merges[tip] = merges_in(self._repo, tip)
-        return merge_of(self._merges[tip], branch)
+        def ask() -> Landing:
+            return landing_of(self._repo, tip, code)
 
-    def _is_reverted(
-        self, tip: str, landed: Landed, code: Reviewed | None, *, is_hinted: bool = True
-    ) -> bool:
-        """Reports whether the target has no change of the package any more.
+        changes = [(one.base, one.commit) for one in (*code.earlier, code)]
+        return self._asked_once(key, tip, changes, ask)
 
-        With `is_hinted` it is asked only where the message of some commit names a revert.
+    def _since_landed(
+        self, tip: str, kind: CodeKind, landed: Landed, code: Reviewed | None
+    ) -> Landing:
+        """Returns a recorded landing with what became of it since."""
+        if landed.commit is None:
+            return Landing(landed)
+        if code is not None and code.base:
+            answer = self._landing(tip, kind, code)
+            if answer.reverts or landed.how != "stated":
+                return Landing(landed, answer.reverts, answer.missing if answer.reverts else ())
+        commits, is_whole = [landed.commit], landed.how == "stated"
+
+        def ask() -> Landing:
+            return Landing(None, *reverts_of(self._repo, tip, commits, is_whole=is_whole))
+
+        key = f"reverts {kind} {landed.commit} {is_whole}"
+        answer = self._asked_once(key, tip, [(f"{landed.commit}^", landed.commit)], ask)
+        return answer._replace(landed=landed)
+
+    def _asked_once(
+        self, key: str, tip: str, changes: Sequence[tuple[str, str]], ask: Callable[[], Landing]
+    ) -> Landing:
+        """Returns the cached answer of a search, asked anew where the target has changed its files.
+
+        `changes` are the pairs of commits between which the package lies.
         """
-        ask = partial(is_reverted, self._repo, tip, landed, code)
-        if is_hinted:
-            last = self._memo.once(f"reverts {tip}", lambda: last_revert(self._repo, tip))
-            if last is None or not self._memo.once(f"reverted {landed.commit} {last}", ask):
+        last = self._memo.get(key)
+        if last is not None and last[0] != tip and self._is_untouched(last[0], tip, changes):
+            last = [tip, last[1]]
+            self._memo.add(key, last)
+        if last is None or last[0] != tip:
+            answer = ask()
+            landed = [answer.landed.how, answer.landed.commit] if answer.landed else None
+            last = [tip, [landed, answer.reverts, answer.missing]]
+            self._memo.add(key, last)
+        landed, reverts, missing = last[1]
+        return Landing(Landed(*landed) if landed else None, tuple(reverts), tuple(missing))
+
+    def _is_untouched(self, before: str, after: str, changes: Sequence[tuple[str, str]]) -> bool:
+        """Reports whether a target that moved has its former content in a package's files."""
+        if (before, after) not in self._moved:
+            self._moved[before, after] = self._paths(before, after)
+        moved = self._moved[before, after]
+        for base, commit in changes:
+            own = self._memo.once(f"paths {base} {commit}", partial(self._paths, base, commit))
+            if moved is None or own is None or len(own) > PATHS_MAX or {*own} & {*moved}:
                 return False
-        return self._memo.once(f"reverted {landed.commit} {tip}", ask)  # it may have come in again
+        return True
+
+    def _paths(self, before: str, after: str) -> list[str] | None:
+        """Returns the files that differ between commits; None if this clone lacks one of them."""
+        arguments = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after, "--")
+        answer = self._repo.git.ask(*arguments)
+        return None if answer.status else os.fsdecode(answer.out).split("\0")[:-1]
 
     def _has(self, tip: str, commit: str) -> bool:
         return bool(commits_in(self._repo, self._memo, tip, [commit]))
 
 
-def _as_pair(landed: Landed | None) -> tuple[str, str | None] | None:
-    return (landed.how, landed.commit) if landed else None
+def revert_command(repo: Repository, target: str, commits: Sequence[str]) -> str:
+    """Returns the command that takes reverts back, in a package's worktree; "" without reverts."""
+    if not commits:
+        return ""
+    out = repo.git.run("rev-list", "--no-walk=unsorted", "--parents", *commits, "--").decode()
+    merges = [" -m 1" if len(line.split()) > 2 else "" for line in out.splitlines()]
+    steps = [f"git revert{merge} {commit}" for merge, commit in zip(merges, commits, strict=True)]
+    return " && ".join((f"git merge {target}", *steps))
+
+
+def check_whole(
+    session: Session, feature: FeatureState, packages: Mapping[str, PackageState], plan: MergePlan
+) -> None:
+    """Raises Refused if the target would lack code of packages after a planned merge.
+
+    `packages` are by their branches. Code may have been merged once, and reverted: merging its
+    branch again does not bring it back.
+    """
+    check, target = LandingCheck(session, session.refs), session.target_of(feature)
+    branches = {step.branch for step in plan.steps if step.status != "conflict"}
+    for branch, package in packages.items():
+        code = check.code(feature.slug, package, target_in(session.refs, target))
+        if branch not in branches or code is None or not code.base:
+            continue
+        answer = landing_of(session.project.repo, plan.end, code)
+        if answer.reverts or answer.missing:
+            by = ", ".join(commit[:SHORT] for commit in answer.reverts)
+            cause = f"{', '.join(answer.missing)} of it would still be missing in {target}"
+            revert = revert_command(session.project.repo, target, answer.reverts)
+            raise Refused(
+                "could not merge",
+                guard="not_landed",
+                place=f"{feature.slug}/{package.wp_id}",
+                cause=f"{cause}, reverted by {by}" if by else cause,
+                hint=f"in its worktree: {revert or f'git merge {target}'}; then merge again",
+            )
 
 
 _REFLOG_BYTES_MAX = 65_536

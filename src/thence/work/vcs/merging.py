@@ -12,7 +12,7 @@ import os
 import random
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
@@ -114,10 +114,12 @@ def merge(
     packages: Sequence[str],
     *,
     tips: Mapping[str, str] | None = None,
+    check: Callable[[MergePlan], None] | None = None,
 ) -> MergePlan:
     """Merges branches into a target and moves it, unless one of them conflicts.
 
-    The parameters are those of `plan`. Raises GitFailed, with the target and the user's working
+    The parameters are those of `plan`; `check` raises what keeps the target from being moved to the
+    end of a plan. Raises GitFailed, with the target and the user's working
     trees unchanged: if the user's work is in the way, if an operation is under way where the
     target is checked out, or if git or a hook refuses.
     """
@@ -128,6 +130,8 @@ def merge(
             time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
             tree = free_tree(repo, target)
             planned = plan(repo, target, packages, tips, is_signed=is_signed)
+            if planned.conflict is None and check is not None:
+                check(planned)
             if planned.conflict is not None or planned.end == planned.begin:
                 return planned
             error = _forward(repo, tree, planned)

@@ -1,118 +1,159 @@
-"""Patch-ids: what identifies the change of a commit, wherever it is applied.
+"""Changes of commits, as patch-ids and as hunks.
 
-They are computed here, from one git that is asked for many commits.
+A patch-id is that of `git patch-id --stable`: line numbers and white space don't count. Plumbing of
+git is asked, so that no user's configuration of diffs counts.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from thence.work.vcs.git import Answer, in_one_line
 from thence.work.vcs.repository import Repository
 
-# the same patch-id whatever the user has configured
-_PATCH = ("-r", "-p", "--root", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv")
-_SPACE = b" \t\r\n"
-_BOTH, _ADDED, _REMOVED, _REMARK = b" +-\\"
-_END = b"=\n"  # begins no line of a patch
-Diff = Callable[[str], tuple[list[str], str]]
+COMMITS_AT_ONCE = 200  # their diffs are in memory together
+_DIFF = ("diff-tree", "-r", "-p", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv")
+_BARE = ("-U0", "--inter-hunk-context=0", "--no-prefix", "--submodule=short")
+_LETTER = re.compile(rb"[0-9A-Za-z\x80-\xff]")
+_ID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_FILE, _INDEX, _SPAN = b"diff --git ", b"index ", b"@@ -"
+_OLD_MODE, _NEW_MODE = b"old mode ", b"new mode "
 
 
-@contextmanager
-def diffs(repo: Repository, paths: Sequence[str] = ()) -> Iterator[Diff]:
-    """Opens a git that is asked for a commit's parents and its patch-id, within the paths.
+class Hunk(NamedTuple):
+    """Lines of a file that went out, and those that came in at their place.
 
-    A parent that is named behind the commit takes the place of its own.
+    A binary or empty file is the ids of its two blobs, a changed mode the two modes.
     """
-    command = ("diff-tree", "--stdin", *_PATCH, "--always", "--format=%P", "--", *paths)
-    with repo.git.open_process(*command) as process:
-        pipe, answers, words = process.stdin, process.stdout, process.stderr
-        assert pipe is not None
-        assert answers is not None
-        assert words is not None
 
-        def lines() -> Iterator[bytes]:
-            for line in iter(answers.readline, _END):
-                if not line:
-                    answer = Answer(process.wait(), b"", in_one_line(words.read()))
-                    raise repo.git.failed(answer, command)
-                yield line
+    path: bytes
+    removed: tuple[bytes, ...]
+    added: tuple[bytes, ...]
 
-        def diff(commit: str) -> tuple[list[str], str]:
-            with suppress(BrokenPipeError):  # the end of its answers tells
-                pipe.write(commit.encode() + b"\n" + _END)  # git repeats what is no commit
-                pipe.flush()
-            remaining = lines()
-            parents = next(remaining, b"").decode().split()
-            return parents, patch_id(remaining, len(commit.split()[0]))
+    @property
+    def counts(self) -> bool:
+        """True if a line has a letter or digit; others, such as a brace, are everywhere."""
+        return any(map(_LETTER.search, (*self.removed, *self.added)))
 
-        yield diff
+    @property
+    def turned_round(self) -> "Hunk":
+        """The hunk that takes this one back."""
+        return Hunk(self.path, self.added, self.removed)
 
+    @property
+    def key(self) -> "Hunk":
+        """The hunk in the form in which it is compared.
 
-def patch_id(lines: Iterable[bytes], hex_digits: int = 40) -> str:
-    """Returns the patch-id of a commit, from what `git diff-tree -p` writes; "" without changes.
+        Git may begin a block of lines that only came, or only went, at another of its lines,
+        where the lines around are alike: their order does not count.
+        """
+        if self.removed and self.added:
+            return self
+        return Hunk(self.path, tuple(sorted(self.removed)), tuple(sorted(self.added)))
 
-    It is that of `git patch-id --stable`, an id in which line numbers and white space don't count;
-    git before 2.39 has others for binary files.
-
-    Each line has its newline; what stands before the first file does not count. Each file's part
-    has a digest, and the digests are added up as numbers, so that the order of the files does not
-    count. A part without a hunk, such as a changed mode, belongs to the one behind it.
-    `hex_digits` are those of the repository's object ids: 40 for SHA-1, 64 for SHA-256.
-    """
-    empty = hashlib.new("sha1" if hex_digits == 40 else "sha256", usedforsecurity=False)
-    part = empty.copy()
-    total = old = new = 0  # old and new: lines of the hunk that are still to come
-    is_empty, is_among_hunks, is_binary, blobs = True, False, False, b""
-    for line in lines:
-        if old > 0 or new > 0:
-            kind = line[0]
-            if kind == _REMARK:
-                continue
-            old -= kind in (_BOTH, _REMOVED)
-            new -= kind in (_BOTH, _ADDED)
-        elif line.startswith(b"diff "):
-            if is_binary:  # git leaves out this line of the file behind a binary one
-                is_binary = False
-                continue
-            if is_among_hunks:
-                total, part = total + _number(part), empty.copy()
-            is_empty = is_among_hunks = False
-        elif is_empty or is_binary or line[0] == _REMARK:
-            continue
-        elif line.startswith(b"@@ -"):
-            old, new = (_length(span) for span in line.split(b" ", 3)[1:3])
-            continue
-        elif line.startswith(b"index "):
-            blobs = line.split()[1].replace(b"..", b"")
-            continue
-        elif line.startswith(b"Binary files "):
-            part.update(blobs)
-            total, part = total + _number(part), empty.copy()
-            is_binary = True
-            continue
-        elif line.startswith(b"--- "):
-            is_among_hunks = True
-        # git ends a line at its first NUL
-        part.update((line if 0 not in line else line.partition(b"\0")[0]).translate(None, _SPACE))
-    total = (total + _number(part)) % (1 << 4 * hex_digits)
-    return "" if is_empty else total.to_bytes(hex_digits // 2, "little").hex()
+    def holds(self, other: "Hunk") -> bool:
+        """Reports whether the lines of another hunk are among those of this one, in one piece."""
+        return (
+            self.path == other.path
+            and _joined(other.removed) in _joined(self.removed)
+            and _joined(other.added) in _joined(self.added)
+        )
 
 
-def _number(part: "hashlib._Hash") -> int:
-    return int.from_bytes(part.digest(), "little")
-
-
-def _length(span: bytes) -> int:
-    """Returns the length of a hunk's span, such as 4 for b"-10,4" and 1 for b"+7"."""
-    return int(span.partition(b",")[2] or 1)
+def _joined(lines: tuple[bytes, ...]) -> bytes:
+    return b"".join((b"\n", *(line + b"\n" for line in lines)))
 
 
 def patch_ids(
     repo: Repository, commits: Iterable[str], paths: Sequence[str] = ()
 ) -> Iterator[tuple[str, str]]:
     """Yields the patch-ids of commits, each with its commit; those without changes are left out."""
-    with diffs(repo, paths) as diff:
-        for commit in commits:
-            if patch := diff(commit)[1]:
-                yield patch, commit
+    for batch in _batches([(commit,) for commit in commits]):
+        patches = repo.git.run(*_DIFF, "--stdin", "--root", "--", *paths, stdin=batch)
+        yield from _ids(repo, patches)
+
+
+def patch_id(repo: Repository, base: str, commit: str) -> str:
+    """Returns the patch-id of all that changed between two commits; "" if nothing did."""
+    patch = repo.git.run(*_DIFF, base, commit, "--")
+    return next((identity for identity, _ in _ids(repo, patch)), "") if patch else ""
+
+
+def _ids(repo: Repository, patches: bytes) -> Iterator[tuple[str, str]]:
+    out = repo.git.run("patch-id", "--stable", stdin=patches) if patches else b""
+    for line in out.decode().splitlines():
+        identity, _, commit = line.partition(" ")
+        yield identity, commit
+
+
+def hunks_of(
+    repo: Repository, changes: Sequence[tuple[str, ...]], paths: Sequence[str] = ()
+) -> Iterator[list[Hunk]]:
+    """Yields the hunks of changes, each a commit, or two to compare the first with the second.
+
+    Hunks without a letter or digit are left out.
+    """
+    options = ("--stdin", "--root", "--always", *_BARE)
+    for batch in _batches(changes):
+        out = repo.git.run(*_DIFF, *options, "--", *paths, stdin=batch)
+        hunks: list[Hunk] | None = None
+        for hunk in _parse(out.split(b"\n")):
+            if hunk is not None:
+                assert hunks is not None, "git names the commit first"
+                hunks += [hunk] if hunk.counts else []
+                continue
+            if hunks is not None:
+                yield hunks
+            hunks = []
+        if hunks is not None:
+            yield hunks
+
+
+def _batches(changes: Sequence[tuple[str, ...]]) -> Iterator[bytes]:
+    for start in range(0, len(changes), COMMITS_AT_ONCE):
+        batch = changes[start : start + COMMITS_AT_ONCE]
+        yield "".join(f"{' '.join(change)}\n" for change in batch).encode()
+
+
+def _parse(lines: Sequence[bytes]) -> Iterator[Hunk | None]:
+    """Yields the hunks of what `git diff-tree` writes, and None where a commit begins."""
+    path, blobs, old_mode = b"", b"", b""
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        number += 1
+        if line.startswith(_SPAN):
+            old, new = (int(span.partition(b",")[2] or 1) for span in line.split(b" ", 3)[1:3])
+            removed, added = list[bytes](), list[bytes]()
+            while len(removed) < old or len(added) < new:
+                sign, text = lines[number][:1], lines[number][1:]
+                number += 1
+                if sign != b"\\":  # a remark on a last line without its end
+                    (removed if sign == b"-" else added).append(text)
+            blobs = b""
+            yield Hunk(path, tuple(removed), tuple(added))
+            continue
+        is_commit = _ID.fullmatch(line) is not None
+        if blobs and (is_commit or not line or line.startswith(_FILE)):
+            before, _, after = blobs.partition(b"..")
+            yield Hunk(path, (before,), (after,))
+            blobs = b""
+        if is_commit:
+            yield None
+        elif line.startswith(_FILE):
+            names = line.removeprefix(_FILE)
+            path = names[: len(names) // 2]
+        elif line.startswith(_INDEX):
+            blobs = line.split(b" ")[1]
+        elif line.startswith(_OLD_MODE):
+            old_mode = line
+        elif line.startswith(_NEW_MODE):
+            yield Hunk(path, (old_mode.removeprefix(b"old "),), (line.removeprefix(b"new "),))
+
+
+def path_of(hunk: Hunk) -> str:
+    """Returns the path of a hunk as a person writes it; git quotes some."""
+    path = hunk.path
+    if path.startswith(b'"'):
+        path = path[1:-1].decode("unicode_escape").encode("latin-1")
+    return os.fsdecode(path)

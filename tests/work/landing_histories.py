@@ -1,0 +1,251 @@
+"""Random histories of a package and its target, made by real git, and an oracle beside them.
+
+The oracle knows nothing of how landed code is found. Each commit of a package puts a line into a
+file that is nowhere else; the package is in its target if the target's tree has all of them.
+"""
+
+import random
+import subprocess
+from pathlib import Path
+
+from tests.work.repositories import own_variables, write
+
+LINES = 24
+FILES = ("code.py", "other.py")
+BINARY = "image"
+BASE = {
+    **{name: "".join(f"{name} item {n}\n" for n in range(LINES)) for name in FILES},
+    BINARY: b"\0begin\n",
+}
+
+
+class History:
+    """A package on branch `work` and its target `main`, checked out in one folder by turns."""
+
+    def __init__(self, folder: Path, chance: random.Random) -> None:
+        self.folder = folder
+        self.chance = chance
+        self.played: list[str] = []
+        self.marks: list[tuple[str, bytes]] = []  # file and line
+        self._before: dict[bytes, bytes] = {}  # what a line replaced
+        self.undone: list[str] = []  # commits of main that took something out
+        self.brought: list[str] = []  # commits of main that brought something
+        self._number = 0
+
+    # -- git
+
+    def git(self, *arguments: object) -> str:
+        return self._git(*arguments)[1]
+
+    def _git(self, *arguments: object) -> tuple[int, str]:
+        ended = subprocess.run(
+            ["git", *map(str, arguments)],
+            cwd=self.folder,
+            capture_output=True,
+            check=False,
+            env=own_variables(),
+        )
+        return ended.returncode, ended.stdout.decode("utf-8", "replace").strip()
+
+    def head(self, name: str = "HEAD") -> str:
+        return self.git("rev-parse", name)
+
+    def go(self, branch: str) -> None:
+        status, _ = self._git("checkout", "--quiet", branch)
+        assert status == 0, self.played
+
+    def attempt(self, *arguments: object) -> bool:
+        """Run a command of git that may conflict; then it is as if it had not been tried."""
+        before = self.head()
+        status, _ = self._git(*arguments)
+        if status or self.git("status", "--porcelain", "--untracked-files=no"):
+            self._git("reset", "--quiet", "--hard", before)
+            for operation in ("rebase", "cherry-pick", "revert", "merge"):
+                self._git(operation, "--abort")
+            self._git("reset", "--quiet", "--hard", before)
+            return False
+        return self.head() != before
+
+    def commit(self, files: dict[str, bytes], message: str) -> str:
+        write(self.folder, files)
+        self.git("add", "--", *files)
+        self.git("commit", "--quiet", "--message", message)
+        return self.head()
+
+    def read(self, name: str) -> list[bytes]:
+        path = self.folder / name
+        return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+
+    def new(self) -> int:
+        self._number += 1
+        return self._number
+
+    # -- the package's commits
+
+    def work(self) -> None:
+        """Commit something on the package's branch, with a line that is nowhere else."""
+        kinds = ["insert", "insert", "replace", "beside", "file", "indent", "binary"]
+        kind, number = self.chance.choice(kinds), self.new()
+        name = self.chance.choice(FILES)
+        lines = self.read(name)
+        line = f"mark {number} of the package".encode()
+        mine = [index for index, text in enumerate(lines) if text.startswith(b"mark")]
+        plain = [index for index, text in enumerate(lines) if text.startswith(name.encode())]
+        if kind == "beside" and mine:
+            lines.insert(self.chance.choice(mine) + 1, line)
+        elif kind == "replace" and plain:
+            index = self.chance.choice(plain)
+            self._before[line], lines[index] = lines[index], line
+        elif kind == "indent" and plain:
+            index = self.chance.choice(plain)
+            line = b"    " + lines[index]
+            self._before[line], lines[index] = lines[index], line
+        elif kind == "file":
+            name = f"new{number}.py"
+            lines = [b"def f():", line, b"", b"    pass"]
+        elif kind == "binary":
+            name = BINARY
+            lines = [*self.read(BINARY), line]
+        else:
+            lines.insert(self.chance.randrange(len(lines) + 1), line)
+        self.commit({name: b"".join(text + b"\n" for text in lines)}, f"{kind} {number}")
+        self.marks.append((name, line))
+        self.played.append(f"work {kind} {name}")
+
+    # -- what others do in the target
+
+    def edit(self) -> None:
+        """Edit a line of the target that is not the package's, often right beside one that is."""
+        name = self.chance.choice(FILES)
+        lines = self.read(name)
+        plain = [index for index, text in enumerate(lines) if text.startswith(name.encode())]
+        near = [
+            index
+            for index in plain
+            if any(b"mark" in text for text in lines[max(0, index - 1) : index + 2])
+        ]
+        choices = near if near and self.chance.random() < 0.6 else plain
+        if not choices:
+            return
+        index, number = self.chance.choice(choices), self.new()
+        if self.chance.random() < 0.3:
+            lines.insert(index, f"{name} more {number}".encode())
+        elif self.chance.random() < 0.2:
+            del lines[index]
+        else:
+            lines[index] = f"{name} edit {number}".encode()
+        self.commit({name: b"".join(text + b"\n" for text in lines)}, f"edit {number}")
+        self.played.append(f"edit {name}")
+
+    # -- how code comes
+
+    def bring(self) -> None:
+        ways = (self.merge, self.forward, self.squash, self.rebase, self.pick, self.pick_some)
+        way = self.chance.choice((*ways, self.merge, self.merge_nothing))
+        before = self.head()
+        way()
+        self.played.append(way.__name__)
+        if self.head() != before:
+            self.brought.append(self.head())
+
+    def merge(self) -> None:
+        self.attempt("merge", "--quiet", "--no-ff", "--no-edit", "work")
+
+    def forward(self) -> None:
+        self.attempt("merge", "--quiet", "--ff-only", "work")
+
+    def merge_nothing(self) -> None:
+        self.attempt("merge", "--quiet", "--no-edit", "--strategy=ours", "work")
+
+    def squash(self) -> None:
+        before = self.head()
+        status, _ = self._git("merge", "--quiet", "--squash", "work")
+        if status or self._git("commit", "--quiet", "--message", "squashed")[0]:
+            self._git("reset", "--quiet", "--hard", before)
+
+    def rebase(self) -> None:
+        self._git("branch", "--force", "rebased", "work")
+        self.go("rebased")
+        is_done = self.attempt("rebase", "--quiet", "main") or self.head() != self.head("work")
+        self.go("main")
+        if is_done:
+            self.attempt("merge", "--quiet", "--ff-only", "rebased")
+
+    def _own(self) -> list[str]:
+        return self.git("rev-list", "--reverse", "--no-merges", "main..work").split()
+
+    def pick(self) -> None:
+        for commit in self._own():
+            self.attempt("cherry-pick", commit)
+
+    def pick_some(self) -> None:
+        own = self._own()
+        for commit in own[: self.chance.randrange(len(own) + 1)]:
+            self.attempt("cherry-pick", commit)
+
+    # -- how it goes
+
+    def undo(self) -> None:
+        way = self.chance.choice((self.revert, self.revert, self.revert_one, self.by_hand))
+        before = self.head()
+        way()
+        self.played.append(way.__name__)
+        if self.head() != before:
+            self.undone.append(self.head())
+
+    def _revert(self, commit: str) -> bool:
+        is_merge = len(self.git("rev-list", "--parents", "-1", commit).split()) > 2
+        return self.attempt("revert", "--no-edit", *(("-m", "1") if is_merge else ()), commit)
+
+    def revert(self) -> None:
+        if self.brought:
+            self._revert(self.chance.choice(self.brought))
+
+    def revert_one(self) -> None:
+        own = self.git("rev-list", "--no-merges", "--all", "--grep=insert", "--grep=replace",
+                       "--grep=beside", "--grep=file", "--grep=indent", "--grep=binary").split()
+        if own:
+            self._revert(self.chance.choice(own))
+
+    def by_hand(self) -> None:
+        """Take lines of the package out again, and put back those that were there before."""
+        texts = [mark for mark in self.marks if mark[0] != BINARY]
+        marks = [mark for mark in texts if mark[1] in self.read(mark[0])]
+        if not marks:
+            return
+        files: dict[str, bytes] = {}
+        for name, line in self.chance.sample(marks, self.chance.randint(1, len(marks))):
+            if name.startswith("new"):
+                self.git("rm", "--quiet", "-f", "--", name)
+                continue
+            lines = files[name].split(b"\n")[:-1] if name in files else self.read(name)
+            index = lines.index(line)
+            lines[index : index + 1] = [self._before[line]] if line in self._before else []
+            files[name] = b"".join(text + b"\n" for text in lines)
+        write(self.folder, files)
+        self.git("commit", "--quiet", "--all", "--message", "out by hand")
+
+    def back(self) -> None:
+        if self.undone:
+            before = self.head()
+            self._revert(self.chance.choice(self.undone))
+            self.played.append("revert of the revert")
+            if self.head() != before:
+                self.brought.append(self.head())
+
+    # -- the oracle
+
+    def is_in_target(self) -> bool:
+        """Report whether the target's tree has the lines of every commit of the package."""
+        return all(self.has(name, line) for name, line in self.marks)
+
+    def has(self, name: str, line: bytes) -> bool:
+        pattern = ("git", "grep", "--quiet", "--text")
+        ended = subprocess.run(
+            [*pattern, "-e", b"^%b$" % line, "main", "--", name],
+            cwd=self.folder,
+            capture_output=True,
+            check=False,
+            env=own_variables(),
+        )
+        return ended.returncode == 0

@@ -1,0 +1,166 @@
+"""Code that was taken out of its target again, in part or whole, asked of real git."""
+
+import pytest
+from msgspec.structs import replace
+from tests.work.repositories import commit, git
+from tests.work.test_landed import (
+    answer_of,
+    code_of,
+    folder,
+    landing,
+    lines,
+    merged,
+    package,
+    rebased,
+    squashed,
+)
+
+from thence.work.board.state import Landed
+from thence.work.vcs.landed import Landing, reverts_of
+from thence.work.vcs.repository import repository
+
+__all__ = ["folder"]  # the fixture
+
+
+@pytest.mark.promise("L15")
+def test_code_that_was_reverted_has_landed_and_is_told_as_reverted(folder):
+    for number, bring in enumerate((merged, squashed)):
+        branch = package(folder, f"work{number}")
+        code = code_of(folder, branch)
+        bring(folder, branch)
+        landed = landing(folder, code)
+        assert landed is not None
+        commit(folder, {"other.py": f"{number}\n"})
+        last = git(folder, "rev-parse", "main~1")
+        git(folder, "revert", "--no-edit", *(("-m", "1") if bring is merged else ()), last)
+        tip = git(folder, "rev-parse", "main")
+        assert answer_of(folder, code) == Landing(landed, (tip,), ("code.py", "new é.py"))
+        git(folder, "revert", "--no-edit", "HEAD")
+        assert landing(folder, code).how == landed.how
+        git(folder, "revert", "--no-edit", "HEAD")
+
+
+@pytest.mark.promise("L15")
+@pytest.mark.parametrize("bring", [merged, squashed, rebased], ids=lambda each: each.__name__)
+def test_one_commit_that_was_reverted_is_named_with_its_files(folder, bring):
+    code = code_of(folder, package(folder))
+    commit(folder, {"other.py": "before\n"})
+    bring(folder, "work")
+    commit(folder, {"code.py": lines(l4="four", l5="five", l8="eight")}, "Beside it")
+    git(folder, "revert", "--no-edit", "work")
+    reverts = (git(folder, "rev-parse", "main"),)
+    assert answer_of(folder, code)[1:] == (reverts, ("code.py", "new é.py"))
+    assert git(folder, "show", "main:code.py") == lines(l4="four", l5="five").strip()
+
+
+@pytest.mark.promise("L15")
+@pytest.mark.parametrize("takes_main_in", [False, True])
+def test_reverted_code_that_was_reopened_lacks_what_the_revert_took(folder, takes_main_in):
+    base = git(folder, "rev-parse", "main")
+    first = code_of(folder, package(folder))
+    commit(folder, {"other.py": "before\n"})
+    merged(folder, "work")
+    git(folder, "revert", "--no-edit", "-m", "1", "HEAD")
+    revert = git(folder, "rev-parse", "main")
+    git(folder, "checkout", "--quiet", "work")
+    if takes_main_in:
+        git(folder, "merge", "--quiet", "main")
+    commit(folder, {"fix.py": "fix\n"}, "Fix it")
+    git(folder, "checkout", "--quiet", "main")
+    again = replace(code_of(folder, base=base), earlier=(first,))
+    git(folder, "merge", "--quiet", "--no-ff", "--no-edit", "work")
+    assert answer_of(folder, again)[1:] == ((revert,), ("code.py", "new é.py"))
+    git(folder, "checkout", "--quiet", "work")
+    git(folder, "merge", "--quiet", "main")
+    git(folder, "revert", "--no-edit", revert)
+    git(folder, "checkout", "--quiet", "main")
+    again = replace(code_of(folder, base=base), earlier=(first,))
+    git(folder, "merge", "--quiet", "--no-ff", "--no-edit", "work")
+    assert landing(folder, again) == Landed("ancestor", again.commit)
+    assert git(folder, "show", "main:new é.py") == "new"
+
+
+@pytest.mark.promise("L15")
+def test_merge_that_brought_nothing_is_no_landing(folder):
+    code = code_of(folder, package(folder))
+    commit(folder, {"other.py": "before\n"})
+    git(folder, "merge", "--quiet", "--no-edit", "--strategy=ours", "work")
+    assert answer_of(folder, code) == Landing(None, (), ("code.py", "new é.py"))
+
+
+@pytest.mark.promise("L15")
+def test_merge_that_left_a_file_out_is_no_landing(folder):
+    code = code_of(folder, package(folder))
+    git(folder, "merge", "--quiet", "--no-commit", "--no-ff", "work")
+    git(folder, "rm", "--quiet", "-f", "new é.py")
+    git(folder, "commit", "--quiet", "-m", "All but one")
+    assert answer_of(folder, code) == Landing(None, (), ("new é.py",))
+
+
+@pytest.mark.promise("L15")
+def test_merge_whose_conflict_somebody_resolved_is_a_landing(folder):
+    code = code_of(folder, package(folder))
+    commit(folder, {"code.py": lines(l5="cinque")})
+    git(folder, "merge", "--quiet", "work", check=False)
+    commit(folder, {"code.py": lines(l5="five, cinque", l8="eight")}, "Both")
+    commit(folder, {"code.py": lines(l5="later", l8="later")})
+    assert landing(folder, code) == Landed("ancestor", code.commit)
+
+
+def test_deletion_is_not_found_in_an_edit_of_the_same_line(folder):
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, {"code.py": lines().replace("line 5\n", "")}, "Take five out")
+    git(folder, "checkout", "--quiet", "main")
+    code = code_of(folder)
+    commit(folder, {"code.py": lines(l5="line five")})
+    assert landing(folder, code) is None
+
+
+def test_lines_that_slide_beside_their_like_are_taken_out_all_the_same(folder):
+    block = "\ndef f():\n    pass\n"
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, {"code.py": lines() + block}, "Add one")
+    git(folder, "checkout", "--quiet", "main")
+    code = code_of(folder)
+    squashed(folder, "work")
+    other = block.replace("f()", "g()")
+    commit(folder, {"code.py": lines() + other + block}, "Add another")
+    assert landing(folder, code) is not None
+    commit(folder, {"code.py": lines() + other}, "Take one out")
+    assert answer_of(folder, code).missing == ("code.py",)
+
+
+@pytest.mark.parametrize("bring", [rebased, merged], ids=lambda each: each.__name__)
+def test_package_that_takes_its_own_commit_back_has_landed(folder, bring):
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, {"code.py": lines(l5="five")}, "First")
+    commit(folder, {"new.py": "new\n"}, "Second")
+    git(folder, "revert", "--no-edit", "HEAD~1")
+    git(folder, "checkout", "--quiet", "main")
+    code = code_of(folder)
+    commit(folder, {"other.py": "before\n"})
+    bring(folder, "work")
+    assert landing(folder, code) is not None
+
+
+def test_white_space_that_was_taken_back_is_a_revert(folder):
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, {"code.py": lines(l5="    line 5")}, "Indent")
+    git(folder, "checkout", "--quiet", "main")
+    code = code_of(folder)
+    squashed(folder, "work")
+    assert landing(folder, code) is not None
+    commit(folder, {"code.py": lines(l7="seven")}, "By hand")
+    assert answer_of(folder, code).missing == ("code.py",)
+
+
+def test_what_a_stated_commit_changed_is_followed(folder):
+    stated = commit(folder, {"code.py": lines(l5="five"), "new.py": "new\n"})
+    repo = repository(folder)
+    git(folder, "revert", "--no-edit", "HEAD")
+    tip = git(folder, "rev-parse", "main")
+    assert reverts_of(repo, tip, [stated]) == ((tip,), ("code.py", "new.py"))
+    assert reverts_of(repo, tip, [stated], is_whole=True) == ((tip,), ("code.py", "new.py"))
+    back = commit(folder, {"new.py": "new\n"})
+    assert reverts_of(repo, back, [stated]) == ((tip,), ("code.py",))
+    assert reverts_of(repo, back, [stated], is_whole=True) == ((), ())
