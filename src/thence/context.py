@@ -251,9 +251,6 @@ class StepLog(Protocol):
     def handed_on(self, event: Event) -> PassedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""
 
-    def cause_lost(self, place: str) -> None:
-        """Counts a step that began in a pool without a cause; `place` names its function."""
-
 
 class OpenStep(NamedTuple):
     """A step that has begun: its log, the ends of steps inside it, whose process it is.

@@ -35,7 +35,7 @@ from thence.core.values.new_event import (
 )
 from thence.core.values.plain import Encode, Plain
 from thence.core.values.vocabulary import Vocabulary
-from thence.errors import OutcomeUnknown, ThenceError
+from thence.errors import OutcomeUnknown
 from thence.log.read.opening import (
     Age,
     checked_bounds,
@@ -66,7 +66,6 @@ from thence.log.write.drafting import Drafting, NoticeMaker, join
 from thence.log.write.drafting import guarded as guarded
 from thence.log.write.drafting import warn as warn
 from thence.log.write.writer import Report, SegmentWriter
-from thence.lost_causes import LostCauses
 from thence.redact_settings import RedactSettings, read_redact_settings
 
 if TYPE_CHECKING:
@@ -215,7 +214,6 @@ class Log:
         self._origin = Origin(received, self._writer.numbers.witness, info)
         strict = StrictCauses(folder, self.answers.holds, max_queue_size)
         self._strict = strict if strict_causes else None
-        self._lost_causes = LostCauses()
         self._is_prepared = self._is_ready = False
         self._relay: Relay | None = None
         watch_forks(self._committer)
@@ -448,11 +446,6 @@ class Log:
         self._prepare()
         return self._origin.environment(durable_event(*self._where, id_of(event)))
 
-    def cause_lost(self, place: str) -> None:
-        """Counts a step that began in a pool without a cause; `place` names its function."""
-        if facts := self._lost_causes.add(place):
-            self._tell_lost(facts)
-
     def handed_on(self, event: Event) -> PassedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""
         return self._origin.handed_on(event)
@@ -570,8 +563,6 @@ class Log:
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes what was emitted, then closes; True if durable within `timeout_s` seconds."""
         self._closing.detach()
-        for facts in self._lost_causes.rest():
-            self._tell_lost(facts)
         self.answers.close()
         return self._committer.close(timeout_s)
 
@@ -591,15 +582,8 @@ class Log:
         self._prepare()
         return self._committed([self._notice(kind, facts, causes)], None, WAIT_S, self._last)
 
-    def _tell_lost(self, facts: Mapping[str, object]) -> None:
-        """Appends the notice of lost causes; the steps stand without it."""
-        try:
-            self._recorded("cause_lost", facts)
-        except ThenceError as error:
-            warn("cause_lost", {**facts, "error": error})
-
     def _prepare(self) -> None:
-        """Makes `.thence/` where an older or foreign log lacks it."""
+        """Makes `.thence/` where a foreign log lacks it."""
         if not self._is_prepared:
             prepare(self._disk, self.folder, self.vocabulary)
             self._origin.warn_malformed()

@@ -38,15 +38,12 @@ from thence.core.values.plain import Plain
 from thence.errors import InvalidEvent, ThenceError
 from thence.log.storage.disk import monotonic_ns, process_id
 from thence.log.write.drafting import warn
-from thence.lost_causes import pool_place
 
 MESSAGE_CHARACTERS_MAX = 2_000
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-# the begins of the steps that are open in this process, but of those that a pool began
-_open_steps: set[str] = set()
 _FORMAT = 'name arguments of the function, as in subject="order/{order_id}"'
 LogOfStep = StepLog | Callable[[], StepLog]
 _OF_END = frozenset(("duration_s", "error_message", "error_type", "reason"))
@@ -159,7 +156,7 @@ class Step:
         self._taken: TakenStep | None = None
 
     def __enter__(self) -> TakenStep:
-        step = self._begin(current_step(), None, _pool_place())
+        step = self._begin(current_step(), None)
         return self._enter(step, sys._getframe(1))
 
     def __exit__(
@@ -174,10 +171,10 @@ class Step:
 
     async def __aenter__(self) -> TakenStep:
         # looked up here: the thread has not the frames of this task
-        outer, causes, place = current_step(), current_causes(), _pool_place()
+        outer, causes = current_step(), current_causes()
         if not self._manner.is_durable:
-            return self._enter(self._begin(outer, None, place), sys._getframe(1))
-        step, cancelled = await _in_thread(lambda: self._begin(outer, causes, place))
+            return self._enter(self._begin(outer, None), sys._getframe(1))
+        step, cancelled = await _in_thread(lambda: self._begin(outer, causes))
         taken = self._enter(step, sys._getframe(1))
         if cancelled is not None:
             await self.__aexit__(type(cancelled), cancelled, None)
@@ -218,13 +215,8 @@ class Step:
 
         return cast(Callable[_P, _R], wraps(function)(_stepping(function, fresh)))
 
-    def _begin(
-        self, outer: OpenStep | None, causes: tuple[str, ...] | None, place: str | None
-    ) -> OpenStep:
-        """Appends the begin inside the step around it, under `causes` where they are given.
-
-        `place` is where a pool runs the code that takes the step, outside of all causes.
-        """
+    def _begin(self, outer: OpenStep | None, causes: tuple[str, ...] | None) -> OpenStep:
+        """Appends the begin inside the step around it, under `causes` where they are given."""
         if self._name is None:
             raise _refused(None, "it has no name", 'pass one: `with thence.step("refund"):`')
         if self._step is not None:
@@ -241,10 +233,6 @@ class Step:
         finally:
             if around is not None:
                 around.leave()
-        if place is None or event.caused_by:
-            _open_steps.add(event.event_id)
-        elif _open_steps:
-            log.cause_lost(place)
         inner: deque[str] = deque(maxlen=CAUSES_MAX - 1)
         cause = log.handed_on(event)
         return OpenStep(log, event, words, cause, inner, outer, process_id(), monotonic_ns())
@@ -321,15 +309,9 @@ class Step:
         return PassedCause(ended.event_id, ended.lamport_clock, step.cause.log_id)
 
     def _leave(self) -> None:
-        if self._step is not None:
-            _open_steps.discard(self._step.begun.event_id)
         self._step = self._taken = None
         if self._block is not None:
             self._block.leave()
-
-
-def _pool_place() -> str | None:
-    return None if current_causes() else pool_place()
 
 
 def _stepping(

@@ -1,5 +1,4 @@
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.cli.installed import is_three_lines, thence
@@ -30,7 +29,6 @@ def test_json_counts_events_by_type_actor_and_node(tmp_path, orders):
         "last",
         "bytes",
         "passed_over",
-        "steps_without_cause",
     ]
     assert told["events"] == 4
     assert told["by_type"] == {"note": 1, "order.failed": 1, "order.paid": 1, "order.placed": 1}
@@ -51,33 +49,6 @@ def test_text_tells_the_same_with_bars(tmp_path, orders):
         assert told in out
     shown = thence("stats", "--log", "orders", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"}).out
     assert "\nby actor\n  ada  1  ###" in shown
-
-
-@pytest.mark.promise("A3")
-def test_steps_that_a_pool_began_without_a_cause_are_told_with_the_line_to_change(tmp_path):
-    def work():
-        with package.step("inner", log=log):
-            pass
-
-    with package.open(tmp_path / "orders") as log, ThreadPoolExecutor(1) as pool:
-        log.append("first")
-        assert stats(tmp_path, "--json").json["steps_without_cause"] == {}
-        with package.step("outer", log=log):
-            for _ in range(3):
-                pool.submit(work).result()
-    place = f"test_stats.py:{work.__code__.co_firstlineno} {work.__code__.co_qualname}"
-    ((told, count),) = stats(tmp_path, "--json").json["steps_without_cause"].items()
-    assert (told.rpartition("/")[2], count) == (place, 3)
-    out = stats(tmp_path).out
-    assert f"3 steps began in a pool without a cause: {told}\n" in out
-    assert "next: submit it as thence.propagate(work)\n" in out
-    (check,) = (
-        check
-        for check in warm("doctor", "--log", "orders", "--json", cwd=tmp_path).json["checks"]
-        if check["name"] == "causes"
-    )
-    assert check["detail"] == f"3 step(s) began in a pool without one, in {told}"
-    assert check["hint"] == "submit it as thence.propagate(work)"
 
 
 def test_lines_are_counted_as_log_lists_them_and_what_is_passed_over_is_told(tmp_path, orders):

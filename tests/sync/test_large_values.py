@@ -12,6 +12,7 @@ from thence.errors import BadAnswer
 from thence.log.storage.bodies import RawPiece, piece_line, text_of
 from thence.log.storage.segment import BODIES
 from thence.sync.authorship import redact
+from thence.sync.large_values import lost_values
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -181,7 +182,7 @@ def test_server_that_keeps_no_piece_blocks_no_line_without_large_values(machines
 
 
 @pytest.mark.parametrize("how", ["changed", "cut", "other", "none", "longer"])
-def test_spoilt_piece_is_asked_again_and_nothing_is_taken_without_it(machines, how):
+def test_spoilt_piece_is_asked_again_and_its_line_waits_for_it(machines, how):
     a, b = machines
     text = "x" * 300_000 + "the end"
     a.log.append("told", {"text": "small"})
@@ -202,14 +203,69 @@ def test_spoilt_piece_is_asked_again_and_nothing_is_taken_without_it(machines, h
         return [] if how == "none" else [spoilt(line) for line in real(places)]
 
     b.network.pieces = pieces
-    report = b.engine.round()
-    assert isinstance(report.error, BadAnswer), report.error
+    report = synced(b)
+    assert (report.taken, report.parked, report.is_complete) == (1, 1, False)
     assert [event.payload for event in b.log.read()] == [{"text": "small"}]
+    [parked] = b.engine.parked()
+    assert (parked.direction, parked.event_id) == ("pull", large.event_id)
+    assert large.body_entries[0].digest[:16] in parked.reason
     b.network.pieces = real
     report = synced(b)
-    assert (report.taken, report.delivered) == (1, 0)
+    assert (report.taken, report.delivered, report.parked) == (1, 0, 0)
     assert b.log.get(large.event_id).payload == {"text": text}
     assert b.log.verify().findings == ()
+
+
+@pytest.mark.promise("S12")
+def test_value_that_the_server_has_lost_is_named_and_what_is_behind_it_is_taken(machines, server):
+    a, b = machines
+    events = [a.log.append("told", {"text": f"{n} " * 2_000}) for n in range(3)]
+    a.log.append("told", {"text": "small"})
+    synced(a)
+    lost = events[1].body_entries[0].digest
+    with server.database.writing() as connection:
+        rows = connection.execute(
+            "DELETE FROM body_pieces WHERE sha256 = :lost RETURNING *",
+            {"lost": bytes.fromhex(lost)},
+        )
+    assert len(rows) == 1
+    for _ in range(2):
+        report = synced(b)
+        assert (report.parked, report.is_complete) == (1, False)
+        assert len(list(b.log.read())) == 3
+    assert lost[:16] in b.engine.parked()[0].reason
+    answer = b.log.append("told", {"text": "b " * 2_000})
+    assert synced(b).delivered == 1
+    assert lost_values(b.log, b.network) == ([], 0), "it has no line that names the value"
+    assert lost_values(a.log, a.network) == ([], 1)
+    assert synced(b).parked == 0
+    assert b.log.get(events[1].event_id).payload == events[1].payload
+    assert lost_values(b.log, b.network) == ([], 0)
+    assert synced(a).taken == 1
+    assert a.log.get(answer.event_id).payload == answer.payload
+    with server.database.writing() as connection:
+        connection.execute("DELETE FROM body_pieces")
+    (a.folder / BODIES).unlink()
+    values_lost, pushed_count = lost_values(a.log, a.network)
+    assert (len(values_lost), pushed_count) == (4, 0)
+    assert (events[1].event_id, lost) in values_lost
+    assert lost_values(b.log, b.network) == ([], 4)
+
+
+@pytest.mark.promise("S10a")
+def test_line_that_waits_for_a_lost_value_loses_its_body_where_it_is_redacted(machines, server):
+    a, b = machines
+    event = a.log.append("told", {"text": "swordfish " * 2_000})
+    synced(a)
+    with server.database.writing() as connection:
+        connection.execute("DELETE FROM body_pieces")
+    assert synced(b).parked == 1
+    redact(a.log, event, "", a.signer)
+    synced(a)
+    synced(b)
+    assert synced(b).parked == 0
+    assert b.log.get(event.event_id).payload == {}
+    assert b"swordfish" not in (b.folder / ".thence" / "sync" / "outbox.db").read_bytes()
 
 
 def piece_members(line):

@@ -3,7 +3,7 @@
 Nothing is written. Of a large log a few lines are read; `thence.log.check.verify` reads every one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from thence.core.event import Event
@@ -18,7 +18,6 @@ from thence.log.storage.disk import Disk, monotonic_ns, pause, wall_ns
 from thence.log.storage.identity import is_own, known_node_id, read_info
 from thence.log.storage.segment import own_folder, segments, strays
 from thence.log.storage.tail_recovery import lines_backwards
-from thence.lost_causes import NOTICE, remedy, steps_by_place
 
 LOCK_WAIT_S = 1.0
 _LOOKS = 3
@@ -123,24 +122,11 @@ class ExaminedLog:
             )
         findings = verify(self._disk, self._folder, self._vocabulary).findings
         missing = [finding for finding in findings if finding.code == "cause_missing"]
-        lost = steps_by_place(self._lost_causes())
-        if lost:
-            place, count = next(iter(lost)), sum(lost.values())
-            detail = f"{count:,} step(s) began in a pool without one, in {place}"
-            return Check("causes", True, detail, remedy(lost))
         if not missing:
             return Check("causes", True, "all that are named are here, or in a log that is named")
         count = sum(finding.count for finding in missing)
         detail = f"{count:,} that no event here has: {missing[0].reason}; `thence verify` tells all"
         return Check("causes", True, detail)
-
-    def _lost_causes(self) -> Iterator[Event]:
-        """Yields the notices of steps that began in a pool without a cause."""
-        for path in segments(self._disk, self._folder):
-            for line in (self._disk.read_whole(path) or b"").split(b"\n"):
-                event = parse(line, self._vocabulary) if b'cause_lost"' in line else None
-                if isinstance(event, Event) and self._vocabulary.notice_kind(event) == NOTICE:
-                    yield event
 
     def _settled(self, path: Path) -> tuple[bytes, bytes]:
         """Reads a segment's end; retries while a writer may be in the middle of a line."""

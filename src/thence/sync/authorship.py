@@ -266,7 +266,7 @@ def apply_redactions(log: Log, outbox: Outbox, redactions: Sequence[Redaction]) 
     if not redactions:
         return 0
     changed = log.redactions.take_back(redactions)
-    outbox.forget_pulled(redaction.digest for redaction in redactions)
+    outbox.redact_pulled(redaction.digest for redaction in redactions)
     outbox.update()
     return changed
 

@@ -43,6 +43,7 @@ PAGES_MAX = 100_000
 # what a background service waits between two batches
 BATCH_PAUSE_S = 5.0
 _NO_ROOM = "too many lines came from elsewhere under this log's node; tomorrow it is taken"
+_VALUE_MISSING = "body_missing"
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
 
 
@@ -172,7 +173,7 @@ class SyncEngine:
             passed.add(hash(before.after))
             if page.more and (hash(page.next) in passed or not page.lines):
                 raise _bad("a page of lines neither moves on nor ends")
-            if not self._relay(page.lines, page.next, before):
+            if not self._relay(page.lines, page.next, before, is_again=is_again):
                 # damaged on its way, or by the server, which has the same page again then
                 if is_again:
                     raise _bad("a line in its page is no event")
@@ -183,10 +184,13 @@ class SyncEngine:
                 return
         raise _bad("its pages have no end")
 
-    def _relay(self, lines: Sequence[bytes], following: str, before: Cursors) -> bool:
+    def _relay(
+        self, lines: Sequence[bytes], following: str, before: Cursors, *, is_again: bool
+    ) -> bool:
         """Appends lines durably, parks those that the log can't take, then moves the cursor.
 
-        Returns False if a line is no event, and then leaves the cursor where it is.
+        Returns False if a line is no event, and then leaves the cursor where it is; so it does the
+        first time if a large value of a line can't be had, which may have been spoilt on its way.
         """
         moved = before._replace(after=following)
         if not lines:
@@ -194,11 +198,13 @@ class SyncEngine:
                 self._outbox.deliver((), moved, before)
             return True
         relayed = self._relayed_to_log(lines)
+        lost = [] if not is_again else self._without_values(relayed)
         lacking = {line for line, _ in relayed.bad}
+        lacking.difference_update(event.line for event, _ in lost)
         new = {event.line for event in (*relayed.taken, *relayed.beside)}
         self._taken += len(new)
-        parked = {event.line for event in relayed.parked}
-        apart = new | parked
+        apart = new.union(event.line for event in relayed.parked)
+        apart.update(event.line for event, _ in lost)
         keys = [
             None if line in lacking else self._key_of(line) for line in lines if line not in apart
         ]
@@ -206,10 +212,19 @@ class SyncEngine:
         is_whole = len(held) == len(keys)
         with self._outbox.at_once():
             self._outbox.park_pulled((event, _reason(event)) for event in relayed.parked)
+            self._outbox.park_pulled(lost)
             self._outbox.update(new)
             self._outbox.deliver(held, moved if is_whole else before, before)
         self._report()
         return is_whole
+
+    def _without_values(self, relayed: Relayed) -> list[tuple[Event, str]]:
+        """Returns the events of which a large value can't be had, with which and why."""
+        return [
+            (Event(line, None, self._log.vocabulary), bad.reason)
+            for line, bad in relayed.bad
+            if bad.code == _VALUE_MISSING
+        ]
 
     def _relayed_to_log(self, lines: Sequence[bytes]) -> Relayed:
         """Relays lines with their large values, which are asked of the server where they lack."""
@@ -323,7 +338,7 @@ class SyncEngine:
     ) -> bool:
         """Brings one batch; one that is refused is halved until the bad line stands alone.
 
-        No line is parked for one refusal: an older server may judge what was altered on its way.
+        No line is parked for one refusal: a proxy may have altered what the server judged.
         Returns False if the server had a verdict for none of them.
         """
         self._pause(BATCH_PAUSE_S if self._has_pushed else 0.0)

@@ -16,6 +16,8 @@ from thence.core.values.cutting import PAYLOAD_BYTES_MAX
 from thence.core.wire.messages import PAGE_EVENTS_MAX, PIECES_BYTES_MAX
 from thence.errors import BadAnswer, BodyMissing
 from thence.log.storage.bodies import Bodies, RawPiece, data_of, piece_of
+from thence.log.storage.disk import OS_DISK
+from thence.replica import Log
 
 if TYPE_CHECKING:
     from thence.sync.client import SyncClient
@@ -25,6 +27,29 @@ _KEPT_BYTES_MAX = PAYLOAD_BYTES_MAX
 _WAITING_BYTES_MAX = 4 * PIECES_BYTES_MAX
 # of one value: each costs a request at least
 _PIECES_MAX = 4_096
+
+
+def lost_values(log: Log, transport: "SyncClient") -> tuple[list[tuple[str, str]], int]:
+    """Brings those values of a log's lines again that its server has lost.
+
+    Returns the others, of which the log has not all pieces either, as event id and digest; and how
+    many were brought. Raises what a round does.
+    """
+    named: dict[str, tuple[str, BodyEntry]] = {}
+    for event in log.read():
+        for entry in event.body_entries:
+            named.setdefault(entry.digest, (event.event_id, entry))
+    lost: list[tuple[str, str]] = []
+    brought_count = 0
+    values = LargeValues(Bodies(OS_DISK, log.folder), transport, lambda pause_s: None)
+    for digest in values.lacking(list(named)):
+        event_id, entry = named[digest]
+        try:
+            values.bring([entry])
+            brought_count += 1
+        except BodyMissing:
+            lost.append((event_id, digest))
+    return lost, brought_count
 
 
 class LargeValues:
@@ -45,11 +70,11 @@ class LargeValues:
         Raises BodyMissing for a value that the log has not whole, ReadFailed, SyncError.
         """
         values = {one.digest: one for one in entries if one.digest not in self._at_server}
-        for digest in self._lacking(list(values)):
+        for digest in self.lacking(list(values)):
             self._local.value(digest, values[digest].size)  # it is whole, and fits its digest
             chain = self._local.chain(digest)
             names = [*(piece.before for piece in chain[1:]), digest]
-            self._lacking([name for name in names[:-1] if name not in self._at_server])
+            self.lacking([name for name in names[:-1] if name not in self._at_server])
             first = 1 + max(
                 (at for at, name in enumerate(names) if name in self._at_server), default=-1
             )
@@ -60,7 +85,7 @@ class LargeValues:
         """Forgets what the server was known to hold."""
         self._at_server.clear()
 
-    def _lacking(self, digests: Sequence[str]) -> list[str]:
+    def lacking(self, digests: Sequence[str]) -> list[str]:
         """Returns those of some digests that the server lacks; notes the others."""
         lacking: list[str] = []
         for at in range(0, len(digests), PAGE_EVENTS_MAX):

@@ -15,7 +15,7 @@ from weakref import finalize
 
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, event_id_of, parse
-from thence.core.values.digests import BODY_DIGEST, digests, same_event_key, same_line_key
+from thence.core.values.digests import BODY_DIGEST, digests, redacted, same_event_key, same_line_key
 from thence.core.values.pruned import NOT_PRUNED, PRUNED, Pruned
 from thence.core.values.vocabulary import Vocabulary
 from thence.core.wire.authorship import REDACTED, Redaction, redaction_in
@@ -308,6 +308,14 @@ class Outbox:
         with _writing(self._db):
             self._db.executemany(_LET_OUT, named)
         return len(named)
+
+    def redact_pulled(self, digests: Iterable[bytes]) -> None:
+        """Removes the bodies of lines that the log can't take: it can take their heads."""
+        for digest in digests:
+            sql = "SELECT line FROM pulled WHERE digest = ?"
+            for (line,) in self._db.execute(sql, (digest,)).fetchall():
+                sql = "UPDATE pulled SET line = ? WHERE digest = ?"
+                self._db.execute(sql, (redacted(line), digest))
 
     def forget_pulled(self, digests: Iterable[bytes]) -> None:
         """Takes lines out of those that the log can't take."""

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.query.answer import Tally
     from thence.index.overview import By
-    from thence.replica import Log
 
 PERIODS_MAX = 500
 COURSE_COLUMNS_MAX = 60
@@ -52,22 +51,11 @@ def stats_command(
     with open_for_reading(out, log) as replica:
         tally = replica.answers.stats(by=cast("By | None", by), per_s=per_s, **keys(conditions))
         check_names(out, replica, conditions, tally.events)
-        lost = _lost_causes(replica, tally)
     if by or per_s:
         groups = _groups_of(tally, by, per_s)
         (_groups_json if out.is_json else _write_groups)(out, groups, per)
     else:
-        (_tally_json if out.is_json else _write_tally)(out, tally, replica.folder, lost)
-
-
-def _lost_causes(replica: "Log", tally: "Tally") -> dict[str, int]:
-    """Returns how many steps began in a pool without a cause, by function."""
-    from thence.lost_causes import NOTICE, steps_by_place
-
-    name = f"log.{NOTICE}"
-    if not tally.by_type.get(name):
-        return {}
-    return steps_by_place(replica.query(type=name, limit=tally.by_type[name]).events)
+        (_tally_json if out.is_json else _write_tally)(out, tally, replica.folder)
 
 
 def _per_s(per: str) -> int:
@@ -165,7 +153,7 @@ def course(counts: list[int], blocks: str) -> str:
     return "".join(blocks[count * top // largest] if count else " " for count in sums)
 
 
-def _tally_json(out: Output, tally: "Tally", folder: "Path", lost: Mapping[str, int]) -> None:
+def _tally_json(out: Output, tally: "Tally", folder: "Path") -> None:
     from thence.log.storage.disk import OS_DISK
     from thence.log.storage.segment import strays
 
@@ -181,7 +169,6 @@ def _tally_json(out: Output, tally: "Tally", folder: "Path", lost: Mapping[str, 
             "last": _event_json(tally.last),
             "bytes": sum(segment_sizes(folder)),
             "passed_over": [path.name for path in strays(OS_DISK, folder)],
-            "steps_without_cause": lost,
         }
     )
 
@@ -192,7 +179,7 @@ def _event_json(event: "Event | None") -> dict[str, str] | None:
     return {"event_id": event.event_id, "timestamp": event.timestamp}
 
 
-def _write_tally(out: Output, tally: "Tally", folder: "Path", lost: Mapping[str, int]) -> None:
+def _write_tally(out: Output, tally: "Tally", folder: "Path") -> None:
     from thence.core.sentences.event_sentences import short_id
 
     sizes = segment_sizes(folder)
@@ -202,12 +189,6 @@ def _write_tally(out: Output, tally: "Tally", folder: "Path", lost: Mapping[str,
     for word, event in (("first", tally.first), ("last ", tally.last)):
         if event is not None:
             out.write(f"  {word}  {event.timestamp}  [{short_id(event.event_id)}]")
-    for place, count in lost.items():
-        out.write(f"  {counted(count, 'step')} began in a pool without a cause: {place}")
-    if lost:
-        from thence.lost_causes import remedy
-
-        out.write(f"  next: {remedy(lost)}")
     _write_bars(out, "type", tally.by_type)
     _write_bars(out, "actor", tally.by_actor)
     _write_bars(out, "node", tally.nodes)

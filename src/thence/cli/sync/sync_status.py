@@ -19,11 +19,14 @@ from thence.errors import InvalidEvent, NotLoggedIn
 from thence.replica import OS_DISK, Log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from thence.sync.credentials import CredentialStore
     from thence.sync.outbox import LineKey
     from thence.sync.target import SyncReport, SyncTarget
+
+
+VALUES_NAMED_MAX = 20
 
 
 class SyncState(NamedTuple):
@@ -50,11 +53,19 @@ class SyncState(NamedTuple):
 class Differences(NamedTuple):
     """How many lines of a log its server lacks, and how many more lines it has than that.
 
-    Pruned lines don't count.
+    Pruned lines don't count. `values_lost` names the large values that neither has any more, by
+    event id and SHA-256; `values_pushed` were lost there and were pushed again.
     """
 
     missing_there: int
     missing_here: int
+    values_lost: "Sequence[tuple[str, str]]"
+    values_pushed: int
+
+    @property
+    def lines(self) -> int:
+        """How many lines differ."""
+        return self.missing_there + self.missing_here
 
 
 @click.command("status", **help_with("thence sync status", "thence sync status --check"))
@@ -66,7 +77,8 @@ class Differences(NamedTuple):
 def status_command(log: str | None, is_checked: bool) -> int:
     """Show the queue, the connection and the last sync of any process.
 
-    Without --check no network is used.
+    Without --check no network is used. With it, a large value that the server has lost is pushed
+    again if this log has it.
     """
     check_packages()
     from thence.sync.credentials import CredentialStore
@@ -79,7 +91,7 @@ def status_command(log: str | None, is_checked: bool) -> int:
             differing = _differences(replica, store)
     fields: dict[str, object] = {**state._asdict(), "last": _last_as_json(state.last)}
     if differing is not None:
-        is_in_sync = not any(differing) and not state.parked
+        is_in_sync = not differing.lines and not differing.values_lost and not state.parked
         fields |= {"is_in_sync": is_in_sync, **differing._asdict()}
     out.result(fields, list(_lines(state, differing)))
     return 0 if fields.get("is_in_sync", True) else FAILED
@@ -141,6 +153,7 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
     """
     from thence.core.wire.messages import PAGE_EVENTS_MAX
     from thence.sync.client import client_to
+    from thence.sync.large_values import lost_values
     from thence.sync.target import enabled_target
 
     keys = set(_keys(log))
@@ -154,7 +167,8 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
             missing = client.missing(own[at : at + PAGE_EVENTS_MAX])
             lacking += len(missing.digests)
             count = missing.count
-    return Differences(lacking, max(0, count - len(own) + lacking - gone))
+        values = lost_values(log, client)
+    return Differences(lacking, max(0, count - len(own) + lacking - gone), *values)
 
 
 def _keys(log: Log) -> "Iterator[LineKey]":
@@ -206,6 +220,15 @@ def _lines(state: SyncState, differing: Differences | None) -> "Iterator[str]":
             yield f"failed      {counted(last.failures, 'time')} in a row: {last.error_text}"
     yield f"background  {'a service runs' if is_running else 'no service runs'}"
     if differing is not None:
-        far, near = (counted(count, "line") for count in differing)
-        text = f"{far} missing there, {near} missing here" if any(differing) else "the same as here"
+        far, near = (counted(count, "line") for count in differing[:2])
+        text = (
+            f"{far} missing there, {near} missing here" if differing.lines else "the same as here"
+        )
         yield f"server      {text}"
+        if differing.values_pushed:
+            values = counted(differing.values_pushed, "large value")
+            yield f"values      {values} lost there, pushed again"
+        for event_id, digest in differing.values_lost[:VALUES_NAMED_MAX]:
+            yield f"values      {digest[:16]} of event {event_id} is lost there, and not here whole"
+        if (rest := len(differing.values_lost) - VALUES_NAMED_MAX) > 0:
+            yield f"values      and {rest:,} more; see --json"

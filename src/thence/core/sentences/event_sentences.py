@@ -405,10 +405,6 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
         f"{facts.count('count', 'event')} could not be written{facts.why}"
     ),
     "shrunk": _shrunk,
-    "cause_lost": lambda facts: (
-        f"{facts.count('count', 'step')} began in a pool without a cause"
-        f"{facts.text('place', ', in ')}"
-    ),
     "claimed": _claimed,
     "pruned": lambda facts: (
         f"{facts.count('events', 'event')} {facts.verb('events')} pruned"
@@ -429,7 +425,6 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     "shrunk": "log_shrunk",
     "events_dropped": "events_dropped",
     "write_failed": "write_failed",
-    "cause_lost": "cause_lost",
     "claimed": "log_claimed",
     "pruned": "log_pruned",
     "redacted": "log_redacted",
