@@ -20,7 +20,7 @@ from thence.work.vcs.files import TreeFiles
 BRANCH: Literal["branch"] = "branch"
 TREE: Literal["tree"] = "tree"
 _DOING = "could not read the project's configuration in"
-_KEYS = re.compile(rb"^(?:share|mirror|board|rules)[ \t]*:", re.MULTILINE)
+_KEYS = re.compile(rb"^(?:share|mirror|board|rules|worktree)[ \t]*:", re.MULTILINE)
 _SHARED = re.compile(rb"^share: branch\r?$", re.MULTILINE)
 _SHARE = re.compile(rb"^share[ \t]*:.*$", re.MULTILINE)
 _SHARE_BRANCH = b"share: branch"
@@ -38,6 +38,7 @@ class ProjectOptions(msgspec.Struct, frozen=True):
     whether lanes and ticks are written into planning files; None: where a file has them already.
     `board_remote` is the remote that has the board's branch, None for the target's upstream or
     origin. With `author_may_approve` False nobody moves to done what they implemented.
+    `worktree_setup` are the commands that run in a new worktree.
     """
 
     share: Literal["branch", "tree"] | None = None
@@ -45,6 +46,7 @@ class ProjectOptions(msgspec.Struct, frozen=True):
     board_remote: str | None = None
     board_branch: str = BOARD_BRANCH
     author_may_approve: bool = True
+    worktree_setup: tuple[tuple[str, ...], ...] = ()
 
 
 def read_options(project: Project) -> ProjectOptions:
@@ -64,6 +66,7 @@ def options_of(data: bytes, file: str) -> ProjectOptions:
     pairs = yaml.pairs(yaml.root, "the file")
     board = yaml.fields(pairs.get("board"), "board", ("remote", "branch"))
     rules = yaml.fields(pairs.get("rules"), "rules", ("author_may_approve",))
+    worktree = yaml.fields(pairs.get("worktree"), "worktree", ("setup",))
     share = yaml.choice(pairs["share"], "share", (BRANCH, TREE)) if "share" in pairs else None
     options = ProjectOptions(
         share="tree" if share == TREE else "branch" if share == BRANCH else None,
@@ -76,6 +79,7 @@ def options_of(data: bytes, file: str) -> ProjectOptions:
             "author_may_approve" not in rules
             or _truth(yaml, rules["author_may_approve"], "author_may_approve")
         ),
+        worktree_setup=_commands(yaml, worktree["setup"]) if "setup" in worktree else (),
     )
     yaml.refuse()
     return options
@@ -116,6 +120,16 @@ def _truth(yaml: YamlFile, node: Node, what: str) -> bool:
     if text not in _TRUTHS:
         yaml.report(node, f"{what} is {text!r:.80}", "write on or off")
     return _TRUTHS.get(text, False)
+
+
+def _commands(yaml: YamlFile, node: Node) -> tuple[tuple[str, ...], ...]:
+    commands: list[tuple[str, ...]] = []
+    for item in yaml.items(node, "setup"):
+        parts = item.value if item.id == "sequence" else ()
+        commands.append(tuple(yaml.text(part, "a part of the command") for part in parts))
+        if not (commands[-1] and commands[-1][0]):
+            yaml.report(item, "a command of setup is no list", "write [[npm, ci], [make, env]]")
+    return tuple(commands)
 
 
 def _name(yaml: YamlFile, node: Node, what: str) -> str:
