@@ -2,13 +2,25 @@
 
 The oracle knows nothing of how landed code is found. Each commit of a package puts a line into a
 file that is nowhere else; the package is in its target if the target's tree has all of them.
+`python -m tests.work.landing_histories [COUNT [SEED]]` plays many and tells what came of it.
 """
 
 import random
+import shutil
 import subprocess
+import sys
+import tempfile
+from collections import Counter
 from pathlib import Path
 
-from tests.work.repositories import own_variables, write
+from tests.work.repositories import make_repository, own_variables, write
+
+from thence.cli.work.looking import status
+from thence.cli.work.merging import accept, merge, prune
+from thence.cli.work.moving import implement, move_task, reopen
+from thence.cli.work.planning import finalize_tasks, init, setup_spec
+from thence.errors import GitFailed, Refused
+from thence.work.session.session import Session
 
 LINES = 24
 FILES = ("code.py", "other.py")
@@ -19,11 +31,18 @@ BASE = {
 }
 
 
-class History:
-    """A package on branch `work` and its target `main`, checked out in one folder by turns."""
+SLUG = "001-sync"
+BRANCH = f"{SLUG}-WP01"
+TASKS = "# Tasks\n\n## Work Package WP01: The outbox\n"
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:
-        self.folder = folder
+
+class History:
+    """A package on a branch in a worktree, and its target `main` in the main working tree."""
+
+    def __init__(self, project: Path, chance: random.Random) -> None:
+        self.project = project
+        self.tree = project / ".worktrees" / BRANCH
+        self.folder = project
         self.chance = chance
         self.played: list[str] = []
         self.marks: list[tuple[str, bytes]] = []  # file and line
@@ -51,8 +70,8 @@ class History:
         return self.git("rev-parse", name)
 
     def go(self, branch: str) -> None:
-        status, _ = self._git("checkout", "--quiet", branch)
-        assert status == 0, self.played
+        """Go to the worktree of the package, or to the target in the main working tree."""
+        self.folder = self.tree if branch == BRANCH else self.project
 
     def attempt(self, *arguments: object) -> bool:
         """Run a command of git that may conflict; then it is as if it had not been tried."""
@@ -149,30 +168,29 @@ class History:
             self.brought.append(self.head())
 
     def merge(self) -> None:
-        self.attempt("merge", "--quiet", "--no-ff", "--no-edit", "work")
+        self.attempt("merge", "--quiet", "--no-ff", "--no-edit", BRANCH)
 
     def forward(self) -> None:
-        self.attempt("merge", "--quiet", "--ff-only", "work")
+        self.attempt("merge", "--quiet", "--ff-only", BRANCH)
 
     def merge_nothing(self) -> None:
-        self.attempt("merge", "--quiet", "--no-edit", "--strategy=ours", "work")
+        self.attempt("merge", "--quiet", "--no-edit", "--strategy=ours", BRANCH)
 
     def squash(self) -> None:
         before = self.head()
-        status, _ = self._git("merge", "--quiet", "--squash", "work")
+        status, _ = self._git("merge", "--quiet", "--squash", BRANCH)
         if status or self._git("commit", "--quiet", "--message", "squashed")[0]:
             self._git("reset", "--quiet", "--hard", before)
 
     def rebase(self) -> None:
-        self._git("branch", "--force", "rebased", "work")
-        self.go("rebased")
-        is_done = self.attempt("rebase", "--quiet", "main") or self.head() != self.head("work")
-        self.go("main")
-        if is_done:
-            self.attempt("merge", "--quiet", "--ff-only", "rebased")
+        self._git("checkout", "--quiet", "--detach", BRANCH)
+        self.attempt("rebase", "--quiet", "main")
+        rebased = self.head()
+        self._git("checkout", "--quiet", "main")
+        self.attempt("merge", "--quiet", "--ff-only", rebased)
 
     def _own(self) -> list[str]:
-        return self.git("rev-list", "--reverse", "--no-merges", "main..work").split()
+        return self.git("rev-list", "--reverse", "--no-merges", f"main..{BRANCH}").split()
 
     def pick(self) -> None:
         for commit in self._own():
@@ -202,8 +220,17 @@ class History:
             self._revert(self.chance.choice(self.brought))
 
     def revert_one(self) -> None:
-        own = self.git("rev-list", "--no-merges", "--all", "--grep=insert", "--grep=replace",
-                       "--grep=beside", "--grep=file", "--grep=indent", "--grep=binary").split()
+        own = self.git(
+            "rev-list",
+            "--no-merges",
+            "--all",
+            "--grep=insert",
+            "--grep=replace",
+            "--grep=beside",
+            "--grep=file",
+            "--grep=indent",
+            "--grep=binary",
+        ).split()
         if own:
             self._revert(self.chance.choice(own))
 
@@ -233,6 +260,15 @@ class History:
             if self.head() != before:
                 self.brought.append(self.head())
 
+    def take_main_in(self) -> None:
+        """Merge the target into the package's branch, often with the reverts taken back there."""
+        if self.attempt("merge", "--quiet", "--no-edit", "main"):
+            self.played.append("took main in")
+        if self.chance.random() < 0.6:
+            for commit in reversed(self.undone):
+                self._revert(commit)
+            self.played.append("took the reverts back")
+
     # -- the oracle
 
     def is_in_target(self) -> bool:
@@ -243,9 +279,148 @@ class History:
         pattern = ("git", "grep", "--quiet", "--text")
         ended = subprocess.run(
             [*pattern, "-e", b"^%b$" % line, "main", "--", name],
-            cwd=self.folder,
+            cwd=self.project,
             capture_output=True,
             check=False,
             env=own_variables(),
         )
         return ended.returncode == 0
+
+
+def template(folder: Path) -> Path:
+    """Make a project with one package, planned, to be copied."""
+    make_repository(folder, BASE)
+    with Session(folder) as session:
+        init(session)
+        setup_spec(session, "Sync")
+        write(folder, {f"kitty-specs/{SLUG}/tasks.md": TASKS})
+        finalize_tasks(session, feature=SLUG)
+    return folder
+
+
+class Play:
+    """A history that goes on by the commands of `thence work`, each answer beside the oracle's."""
+
+    def __init__(self, project: Path, chance: random.Random) -> None:
+        self.history = History(project, chance)
+        self.chance = chance
+        self.tally: Counter[str] = Counter()
+        self.faults: list[str] = []
+
+    def run(self, command, *arguments, **options) -> bool:
+        """Run a command in a session of its own; False if it was refused."""
+        with Session(self.history.project, actor="ada") as session:
+            try:
+                command(session, *arguments, **options)
+            except (Refused, GitFailed):
+                return False
+        return True
+
+    def begin(self) -> None:
+        assert self.run(implement, "WP01")
+        self.history.go(BRANCH)
+        for _ in range(self.chance.randint(1, 3)):
+            self.history.work()
+        self.history.go("main")
+        if self.chance.random() < 0.5:
+            self.history.edit()
+        assert self.run(move_task, "WP01", "for_review"), self.history.played
+
+    def state(self) -> tuple[str, bool]:
+        """Return the lane, and whether the board shows the code as landed."""
+        with Session(self.history.project) as session:
+            told = status(session, None).data
+        ((lane,),) = [
+            [lane for lane, packages in feature["lanes"].items() if packages]
+            for feature in told["features"]
+        ]
+        return lane, told["summary"]["landed"] == 1
+
+    def judge(self, what: str, answer: bool) -> None:
+        """Compare an answer with the oracle's."""
+        expected = self.history.is_in_target()
+        word = "right" if answer == expected else "not found" if expected else "FALSELY LANDED"
+        self.tally[word] += 1
+        self.tally[f"{what} {answer}"] += 1
+        if answer != expected:
+            absent = [mark for mark in self.history.marks if not self.history.has(*mark)]
+            self.faults.append(f"{word}: {what} after {self.history.played}: {absent}")
+
+    def again(self) -> None:
+        """Go on with a package that was reverted, or that never came."""
+        lane, _ = self.state()
+        if self.chance.random() < 0.3 and lane == "done":
+            self.run(prune)
+        if lane == "done":
+            assert self.run(reopen, "WP01", reason="it is not whole")
+        else:
+            assert self.run(move_task, "WP01", "doing", reason="it is not whole")
+        assert self.run(implement, "WP01")
+        self.history.played.append("again")
+        self.history.go(BRANCH)
+        if self.chance.random() < 0.6:
+            self.history.take_main_in()
+        elif self.chance.random() < 0.3:
+            self.history.attempt("rebase", "--quiet", "main")
+        if self.chance.random() < 0.7:
+            self.history.work()
+        self.history.go("main")
+        self.run(move_task, "WP01", "for_review")
+
+    def step(self) -> None:
+        history = self.history
+        if self.chance.random() < 0.5:
+            history.edit()
+        choice = self.chance.random()
+        if history.is_in_target():
+            history.undo() if choice < 0.6 else history.edit()
+        elif history.undone and choice < 0.3:
+            history.back()
+        elif history.undone and choice < 0.75:
+            self.again()
+        elif choice < 0.85:
+            self.bring_by_thence()
+        else:
+            history.bring()
+        lane, is_landed = self.state()
+        if lane == "for_review":
+            self.judge("accept", self.run(accept, ("WP01",)))
+        elif lane == "done":
+            self.judge("landed", is_landed)
+
+    def bring_by_thence(self) -> None:
+        before = self.history.head("main")
+        self.history.played.append(f"thence merge: {self.run(merge, ('WP01',))}")
+        if self.history.head("main") != before:
+            self.history.brought.append(self.history.head("main"))
+
+
+def play(project: Path, folder: Path, seed: int) -> Play:
+    """Play one history in a copy of a project."""
+    copy = shutil.copytree(project, folder / "project", symlinks=True)
+    one = Play(copy, random.Random(seed))
+    one.begin()
+    for _ in range(one.chance.randint(2, 6)):
+        one.step()
+    return one
+
+
+def main(count: int = 500, seed: int | None = None) -> int:
+    """Play histories; 1 if one has a package falsely landed, or more than 1 in 100 not found."""
+    seed = random.randrange(1 << 32) if seed is None else seed
+    tally: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        project = template(Path(name) / "template")
+        for number in range(count):
+            folder = Path(name) / str(number)
+            one = play(project, folder, seed + number)
+            tally += one.tally
+            for fault in one.faults:
+                print(f"seed {seed + number}: {fault}", flush=True)
+            shutil.rmtree(folder)
+    print(f"{count} histories from seed {seed}: {dict(tally)}", flush=True)
+    return int(bool(tally["FALSELY LANDED"]) or tally["not found"] * 100 > tally["right"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(int, sys.argv[1:])))

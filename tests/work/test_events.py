@@ -63,6 +63,7 @@ OPTIONAL = {
         "dependency_status": [{"wp_id": "WP02", "status": "done"}],
     },
     "WPAssigned": {"retry_count": 0},
+    "WPReviewed": {"commits": ["a" * 40]},
     "WPLanded": {"commit": "a" * 40, "reason": ""},
     "FeatureCreated": {"feature_number": "028", "created_at": "2026-11-20T07:13:00Z"},
     "FeatureCompleted": {"completed_at": "2026-11-20T07:13:00.5+01:00", "total_duration": "3.5"},

@@ -22,9 +22,11 @@ def test_all_that_a_team_can_choose(tmp_path: Path) -> None:
     chosen = (
         f"project_uuid: {project.uuid}\nother: [tool]\n"
         "board: {remote: team, branch: boards/one}\nrules: {author_may_approve: false}\n"
+        "worktree: {setup: [[npm, ci], [make, env]]}\n"
     )
     write(folder, {CONFIG: chosen})
-    assert read_options(project) == ProjectOptions("team", "boards/one", False)
+    setup = (("npm", "ci"), ("make", "env"))
+    assert read_options(project) == ProjectOptions("team", "boards/one", False, setup)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,9 @@ def test_all_that_a_team_can_choose(tmp_path: Path) -> None:
         ("board: {branch: 'a..b'}\n", "1:17", "'a..b' is no name of a branch"),
         ("board: {branches: b}\n", "1:9", "board has no 'branches'"),
         ("rules: [author_may_approve]\n", "1:8", "rules is no map"),
+        ("worktree: {setup: npm ci}\n", "1:19", "setup is no list"),
+        ("worktree: {setup: [npm ci]}\n", "1:20", "a command of setup is no list"),
+        ("worktree: {set: []}\n", "1:12", "worktree has no 'set'"),
         ("rules: [\n", "2:1", ""),
     ],
 )

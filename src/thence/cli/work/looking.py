@@ -233,7 +233,9 @@ def _is_done(board: Board, key: tuple[str, str]) -> bool:
 
 def _as_json(key: tuple[str, str], code: LandingStatus) -> dict[str, Any]:
     landed = code.landed
-    reverted = {"reverted_by": code.reverts, "missing": code.missing} if code.reverts else {}
+    reverted = (
+        {"reverted_by": code.reverts, "missing": code.missing} if code.kind == "reverted" else {}
+    )
     return {
         "feature_slug": key[0],
         "wp_id": key[1],
@@ -241,7 +243,7 @@ def _as_json(key: tuple[str, str], code: LandingStatus) -> dict[str, Any]:
         "target": code.target,
         "how": landed.how if landed else None,
         "commit": landed.commit if landed else None,
-        **reverted,
+        **(reverted if code.kind == "reverted" else {}),
     }
 
 
@@ -379,7 +381,7 @@ def _code_notes(package: PackageState, code: LandingStatus) -> Iterator[str]:
     sentences = _DONE_SENTENCES if package.lane == DONE else _REVIEW_SENTENCES
     if code.is_shallow:
         yield _SHALLOW_SENTENCE
-    elif code.reverts:
+    elif code.kind == "reverted":
         yield reverted_by(code)
     elif code.kind in sentences:
         yield sentences[code.kind].format(target=code.target, branch=code.branch)

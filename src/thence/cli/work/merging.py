@@ -56,6 +56,7 @@ from thence.work.vcs.landed import landing_of
 from thence.work.vcs.merging import MergePlan, MergeStep
 from thence.work.vcs.refs import REMOTES, Refs, forget_refs, push_command, target_in
 from thence.work.vcs.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
+from thence.work.vcs.submodules import unpushed_pointers
 from thence.work.vcs.worktrees import removable, remove
 
 # the merging actor answers for all packages; a merged package needs no further commit
@@ -112,6 +113,7 @@ def merge(
     by_branch = {branch_of(state.slug, package.wp_id): package for package in chosen}
     check = partial(check_whole, session, state, by_branch)
     merged = merging.merge(session.project.repo, target, names, tips=tips, check=check)
+    session.warnings += unpushed_pointers(session.project.repo, merged.begin, merged.end)
     return _finish(session, state, merged, contexts, codes)
 
 
@@ -143,7 +145,7 @@ def _notes(codes: Mapping[str, LandingStatus]) -> list[str]:
         if _is_landed(code) and code.landed is not None:
             by = f", by {code.landed.commit[:SHORT]}" if code.landed.commit else ""
             notes.append(f"{code.target} has the changes of {wp_id} already{by}")
-        if code.reverts:
+        if code.kind == "reverted":
             notes.append(f"{wp_id} is {reverted_by(code)}")
     return notes
 
@@ -263,7 +265,7 @@ def _finish(
     if plan.conflict is not None:
         raise _conflict(session, feature, plan.conflict, target)
     # what had been reverted is whole again: the merge was checked
-    codes = {wp_id: code for wp_id, code in codes.items() if not code.reverts}
+    codes = {wp_id: code for wp_id, code in codes.items() if code.kind != "reverted"}
     merged = [step.branch for step in plan.steps]
     landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
     names = filter(None, map(package_named, merged))
@@ -501,7 +503,7 @@ def _remove(
     code = landed.get((local.feature.slug, package.wp_id))
     if code is None or code.kind != "landed":
         state = "merged here and not pushed" if code and code.kind == "local" else "not landed"
-        state = reverted_by(code) if code and code.reverts else state
+        state = reverted_by(code) if code and code.kind == "reverted" else state
         raise _refusal(local, f"it is done, and {state}; see `thence work status`")
     into = _holder(session, local, refs)
     repo = session.project.main

@@ -132,10 +132,11 @@ def _revert_lines(
     check = LandingCheck(session, session.refs)
     has_landed = package.lane == DONE
     code = (check.of_done if has_landed else check.before_done)(feature.slug, package, target)
-    if not code.reverts:
+    if code.kind != "reverted":
         return []
     data |= {"reverted_by": list(code.reverts), "missing": list(code.missing)}
-    return [f"{package.wp_id} is {reverted_by(code)}", f"in its worktree: {code.revert}"]
+    how = f"in its worktree: {code.revert}" if code.revert else "commit it again in its worktree"
+    return [f"{package.wp_id} is {reverted_by(code)}", how]
 
 
 def _check_claimed(session: Session, feature: FeatureState, package: PackageState) -> None:

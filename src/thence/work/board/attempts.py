@@ -125,7 +125,7 @@ def _after_review(
     """Returns the commands for a package in review, by the place where its code is."""
     if code is not None and code.is_shallow:
         return (UNSHALLOW,)
-    if code is not None and (code.reverts or code.changed_since is not None):
+    if code is not None and (code.kind == "reverted" or code.changed_since is not None):
         return (back,)
     accept = f"thence work accept {wp_id}{where}"
     if code is not None and code.kind == "landed":

@@ -283,7 +283,8 @@ def _why_not_landed(code: LandingStatus, wp_id: str) -> tuple[str, str]:
         return message, f"{UNSHALLOW}, then try again"
     if code.kind == "reverted":
         back = f"thence work move-task {wp_id} --to doing --reason TEXT"
-        return f"{wp_id} is {reverted_by(code)}", f"{back}; then in its worktree: {code.revert}"
+        how = f"in its worktree: {code.revert}" if code.revert else "commit it again"
+        return f"{wp_id} is {reverted_by(code)}", f"{back}; then {how}"
     if code.kind == "local":
         message = f"{wp_id} is merged here, and not pushed to {code.target}"
         return message, "push it, or accept it as it is: --local"

@@ -141,8 +141,10 @@ def changed_since(commit: str) -> str:
 
 
 def reverted_by(code: LandingStatus) -> str:
-    """Returns what took a package's code out of its target."""
+    """Returns what took a package's code out of its target, or left it out."""
     paths = f": {', '.join(code.missing)}" if code.missing else ""
+    if not code.reverts:
+        return f"merged into {code.target} without {', '.join(code.missing)}"
     commits = ", ".join(commit[:SHORT] for commit in code.reverts)
     return f"reverted in {code.target} by {commits}{paths}"
 

@@ -104,9 +104,9 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     the event that set the lane, `last_event` of the last in total order that counts: errors do not.
     `open_claim` is the id of the event by which a command claimed the package, until the command
     records the outcome. `reviewed` is the code as it last went to review, `reviews` as it ever did,
-    `landed` its landing in the target, until the package leaves done. `set_by` maps "lane", "agent", "reviewer", "package"
-    (title and dependencies), "resolved/WP01" and "ticked/T001" to the ids of the events that set
-    them last.
+    `landed` its landing in the target, until the package leaves done. `set_by` maps "lane",
+    "agent", "reviewer", "package" (title and dependencies), "resolved/WP01" and "ticked/T001" to
+    the ids of the events that set them last.
     """
 
     wp_id: str

@@ -67,6 +67,7 @@ from thence.work.vcs.repository import (
     repository,
     tip,
 )
+from thence.work.vcs.submodules import unpushed_pointers
 from thence.work.vcs.worktrees import check_out, discard, git_dir_of, uncommitted
 
 ACTOR = "orchestrate"
@@ -418,6 +419,8 @@ class PackageTask:
             self._decide(move, commit)
             session.refresh()
             mirror(session, self._feature)
+        for pointer in unpushed_pointers(session.project.repo, merged.begin, merged.end):
+            self._report("note", pointer)
         self._report("merged", f"merged into {target}, done")
 
     def _decide(

@@ -15,7 +15,7 @@ from thence.work.project.yaml_nodes import Node, YamlFile
 from thence.work.vcs.files import TreeFiles
 
 _DOING = "could not read the project's configuration in"
-_KEYS = re.compile(rb"^(?:board|rules)[ \t]*:", re.MULTILINE)
+_KEYS = re.compile(rb"^(?:board|rules|worktree)[ \t]*:", re.MULTILINE)
 _TRUTHS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 _NAME = re.compile(
     r"(?![-/.])(?!.*(?:\.\.|//|@\{|\.lock$|[/.]$))[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}"
@@ -27,11 +27,13 @@ class ProjectOptions(msgspec.Struct, frozen=True):
 
     `board_remote` is the remote that has the board's branch, None for the target's upstream or
     origin. With `author_may_approve` False nobody moves to done what they implemented.
+    `worktree_setup` are the commands that run in a new worktree.
     """
 
     board_remote: str | None = None
     board_branch: str = BOARD_BRANCH
     author_may_approve: bool = True
+    worktree_setup: tuple[tuple[str, ...], ...] = ()
 
 
 def read_options(project: Project) -> ProjectOptions:
@@ -48,6 +50,7 @@ def options_of(data: bytes, file: str) -> ProjectOptions:
     pairs = yaml.pairs(yaml.root, "the file")
     board = yaml.fields(pairs.get("board"), "board", ("remote", "branch"))
     rules = yaml.fields(pairs.get("rules"), "rules", ("author_may_approve",))
+    worktree = yaml.fields(pairs.get("worktree"), "worktree", ("setup",))
     options = ProjectOptions(
         board_remote=_name(yaml, board["remote"], "remote") if "remote" in board else None,
         board_branch=(
@@ -57,6 +60,7 @@ def options_of(data: bytes, file: str) -> ProjectOptions:
             "author_may_approve" not in rules
             or _truth(yaml, rules["author_may_approve"], "author_may_approve")
         ),
+        worktree_setup=_commands(yaml, worktree["setup"]) if "setup" in worktree else (),
     )
     yaml.refuse()
     return options
@@ -82,6 +86,16 @@ def _truth(yaml: YamlFile, node: Node, what: str) -> bool:
     if text not in _TRUTHS:
         yaml.report(node, f"{what} is {text!r:.80}", "write on or off")
     return _TRUTHS.get(text, False)
+
+
+def _commands(yaml: YamlFile, node: Node) -> tuple[tuple[str, ...], ...]:
+    commands: list[tuple[str, ...]] = []
+    for item in yaml.items(node, "setup"):
+        parts = item.value if item.id == "sequence" else ()
+        commands.append(tuple(yaml.text(part, "a part of the command") for part in parts))
+        if not (commands[-1] and commands[-1][0]):
+            yaml.report(item, "a command of setup is no list", "write [[npm, ci], [make, env]]")
+    return tuple(commands)
 
 
 def _name(yaml: YamlFile, node: Node, what: str) -> str:

@@ -121,7 +121,8 @@ def reverted_in(
         if package.lane == DONE and (wp_ids is None or wp_id in wp_ids)
     }
     codes = code_of_packages(session, [replace(feature, packages=packages)])
-    return {wp_id: reverted_by(code) for (_, wp_id), code in codes.items() if code.reverts}
+    out = {wp_id: code for (_, wp_id), code in codes.items() if code.kind == "reverted"}
+    return {wp_id: reverted_by(code) for wp_id, code in out.items()}
 
 
 def code_of(
@@ -283,7 +284,7 @@ class LandingCheck:
         answer: Landing = NOWHERE,
     ) -> LandingStatus:
         return LandingStatus(
-            "reverted" if answer.reverts else kind,
+            "reverted" if answer.reverts or (answer.landed and answer.missing) else kind,
             target.name,
             branch_of(slug, package.wp_id),
             answer.landed,
@@ -298,9 +299,9 @@ class LandingCheck:
         commits = target.commits() if code is not None else []
         answers = [(self._landing(tip, kind, code), kind) for tip, kind in commits if code]
         for answer, kind in answers:
-            if answer.landed is not None and not answer.reverts:
+            if answer.is_whole:
                 return self._state(slug, package, target, kind, answer)
-        reverted = next((answer for answer, _ in answers if answer.reverts), None)
+        reverted = next((answer for answer, _ in answers if answer.landed or answer.reverts), None)
         if reverted is None and self._is_hidden(package, target, code):
             state = self._state(slug, package, target, "unknown")
             return replace(state, is_shallow=True)
@@ -369,7 +370,8 @@ class LandingCheck:
         `changes` are the pairs of commits between which the package lies.
         """
         last = self._memo.get(key)
-        if last is not None and last[0] != tip and self._is_untouched(last[0], tip, changes):
+        is_there = last is not None and last[1][0] is not None  # else it may have come and gone
+        if is_there and last[0] != tip and self._is_untouched(last[0], tip, changes):
             last = [tip, last[1]]
             self._memo.add(key, last)
         if last is None or last[0] != tip:
@@ -426,16 +428,17 @@ def check_whole(
         if branch not in branches or code is None or not code.base:
             continue
         answer = landing_of(session.project.repo, plan.end, code)
-        if answer.reverts or answer.missing:
+        if not answer.is_whole:
             by = ", ".join(commit[:SHORT] for commit in answer.reverts)
             cause = f"{', '.join(answer.missing)} of it would still be missing in {target}"
             revert = revert_command(session.project.repo, target, answer.reverts)
+            how = f"in its worktree: {revert}" if revert else "commit it again in its worktree"
             raise Refused(
                 "could not merge",
                 guard="not_landed",
                 place=f"{feature.slug}/{package.wp_id}",
                 cause=f"{cause}, reverted by {by}" if by else cause,
-                hint=f"in its worktree: {revert or f'git merge {target}'}; then merge again",
+                hint=f"{how}; then merge again",
             )
 
 
@@ -522,7 +525,9 @@ def workspace(
     newest = newest_branch(session, feature, package.wp_id)
     is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
     bases = [newest[0]] if newest and is_begun else _bases(session, feature, package)
-    worktree = make(session.project.repo, branch, path, bases, refs.branches)
+    setup = read_options(session.project).worktree_setup
+    worktree = make(session.project.repo, branch, path, bases, refs.branches, setup)
+    session.warnings += worktree.warnings
     if worktree.is_new and not is_begun:
         record_base(session.project.repo, feature.slug, package.wp_id, worktree.head)
     else:

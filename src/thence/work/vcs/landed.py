@@ -29,13 +29,18 @@ class Landing(NamedTuple):
     """A package's code, seen from a branch.
 
     `landed` is how it came there, None if it never did. `reverts` are the commits that took it out
-    again, in part or whole, the last one first. `missing` are the paths of which the branch lacks
-    changes of the package that it had, or that it got in part.
+    again, in part or whole, the last one first. `missing` are the paths of which the branch does
+    not have all changes: those were taken out, left out by a merge, or are still to come.
     """
 
     landed: Landed | None = None
     reverts: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """True if the branch has the package's code, whatever was edited since."""
+        return self.landed is not None and not (self.reverts or self.missing)
 
 
 def reviewed_of(
@@ -106,7 +111,7 @@ def landing_of(repo: Repository, target: str, code: Reviewed) -> Landing:
     merged = [one.commit != code.commit and _is_merged(repo, one, trees, target) for one in reviews]
     missing = search.dropped(repo, target, [*merged[:-1], is_merged])
     if is_merged or missing:
-        return Landing(None if missing else landed, (), missing)
+        return Landing(landed, (), missing)
     if landed is None:
         begin = code.base if trees[code.base] else None
         landed, commits = _by_patch(repo, target, code, search.paths, begin)

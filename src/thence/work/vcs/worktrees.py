@@ -6,6 +6,9 @@ between the steps. Nothing uncommitted and nothing unmerged is ever deleted.
 """
 
 import os
+import signal
+import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
 from thence.work.vcs.files import IS_LINK, TreeFiles
-from thence.work.vcs.git import Git, failure
+from thence.work.vcs.git import Git, failure, in_one_line, own_variables
 from thence.work.vcs.locks import INDEX_LOCK, MAKING, held, naming, ref_locks
 from thence.work.vcs.merging import base_of
 from thence.work.vcs.repository import (
@@ -27,9 +30,11 @@ from thence.work.vcs.repository import (
     operation_under_way,
     remove_half_made,
 )
+from thence.work.vcs.submodules import files_in_empty_ones, initialise, only_here
 
 ATTEMPTS_MAX = 5
 CHANGES_MAX = 20
+SETUP_TIMEOUT_S = 600.0  # for all commands of `worktree.setup` together
 _REFLOG_BYTES = 65_536  # of which the last line is looked at
 _MAKING = "could not make a worktree at"
 _REMOVING = "could not remove the worktree"
@@ -39,13 +44,15 @@ class Worktree(NamedTuple):
     """A complete worktree: its folder, its branch, and the commit it began at or is at.
 
     `is_new` is True for exactly one of several commands that make the same worktree concurrently:
-    that command made the branch, and may claim the package.
+    that command made the branch, and may claim the package. `warnings` are sentences on what of its
+    setting up failed.
     """
 
     path: Path
     branch: str
     head: str
     is_new: bool
+    warnings: tuple[str, ...] = ()
 
 
 class WorktreeState(NamedTuple):
@@ -70,6 +77,7 @@ def make(
     path: Path,
     base: str | Sequence[str],
     tips: Mapping[str, str] | None = None,
+    setup: Sequence[Sequence[str]] = (),
 ) -> Worktree:
     """Makes a branch and a worktree for it at an absolute path, or completes and returns them.
 
@@ -80,6 +88,9 @@ def make(
     branch that has none of the `tips` is made without listing branches and worktrees, which
     are listed only if git refuses. Below the main working tree no part of the path may be a link: a
     clone could hold one that leads elsewhere.
+
+    When its files are there, submodules are initialised that the main working tree has so, and the
+    repository's hook post-checkout runs, or the commands of `setup` in its place, once.
     """
     _check_path(repo, path)
     tree, is_new = None, False
@@ -88,8 +99,11 @@ def make(
             tree, is_new = _make_empty(repo, branch, path, base, (tips, ()))
     if tree is None:
         tree, is_new = _make_empty(repo, branch, path, base, None)
-    _fill(tree)
-    return Worktree(path, branch, tree.head or "", is_new)
+    warnings: tuple[str, ...] = ()
+    if _fill(tree):
+        warnings = initialise(repo.common.parent, path)
+        warnings += _set_up(path, setup) if setup else _run_hook(path, tree.head or "")
+    return Worktree(path, branch, tree.head or "", is_new, warnings)
 
 
 def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
@@ -124,6 +138,8 @@ def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str
         raise failure(
             _REMOVING, path, _description(state), "commit or move what is there, or keep it"
         )
+    if state.kind == "clean" and (kept := only_here(repo, path, git_dir_of(path))):
+        raise failure(_REMOVING, path, kept, "then the same again; or keep it")
     return tip, state.kind
 
 
@@ -184,11 +200,12 @@ def uncommitted(path: Path) -> tuple[str, ...]:
     """Returns the first uncommitted changes of a working tree, untracked files included.
 
     Each is a line of `git status --porcelain`, CHANGES_MAX at most; a submodule counts if it has
-    uncommitted changes or is at another commit.
+    uncommitted changes, is at another commit, or holds files without being initialised.
     """
     arguments = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
     out = Git(path).run(*arguments, "--ignore-submodules=none", operation="could not look into")
-    return tuple(os.fsdecode(out).split("\0")[:-1][:CHANGES_MAX])
+    hidden = (f"?? {name}/" for name in files_in_empty_ones(path))
+    return (*os.fsdecode(out).split("\0")[:-1], *hidden)[:CHANGES_MAX]
 
 
 def git_dir_of(path: Path) -> Path:
@@ -370,10 +387,13 @@ def _add(repo: Repository, branch: str, path: Path, start: str | None) -> None:
                 raise error
 
 
-def _fill(tree: WorktreeInfo) -> None:
-    """Checks out the files of a worktree that has none yet; existing files stay."""
+def _fill(tree: WorktreeInfo) -> bool:
+    """Checks out the files of a worktree that has none yet; returns False for one that has.
+
+    Existing files stay.
+    """
     if (tree.git_dir / "index").exists():
-        return
+        return False
     path = tree.git_dir / "thence.lock"
     with held(path), naming(path, tree.path, ()) as note:
         if not (tree.git_dir / "index").exists():
@@ -381,6 +401,49 @@ def _fill(tree: WorktreeInfo) -> None:
             git = Git(tree.path, keeps=(note,))
             arguments = ("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
             git.run(*arguments, operation="could not check out the files of")
+            return True
+    return False
+
+
+def _run_hook(path: Path, head: str) -> tuple[str, ...]:
+    """Runs the repository's post-checkout hook as `git worktree add` does; returns its failure."""
+    arguments = ("hook", "run", "--ignore-missing", "post-checkout", "--")
+    try:
+        answer = Git(path, is_users=True).ask(*arguments, "0" * len(head), head, "1")
+    except GitFailed as error:
+        return (f"the hook post-checkout failed in {path}: {error.cause}",)
+    why = answer.stderr or f"it exited with {answer.status}"
+    return (f"the hook post-checkout failed in {path}: {why}",) if answer.status else ()
+
+
+def _set_up(path: Path, commands: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Runs commands in a new worktree up to the first that fails; returns its failure."""
+    from tempfile import TemporaryFile  # seldom needed
+
+    ends_s = time.monotonic() + SETUP_TIMEOUT_S
+    for command in commands:
+        with TemporaryFile() as out:  # no pipe: what a command leaves running holds it open
+            try:
+                process = subprocess.Popen(
+                    command,
+                    cwd=path,
+                    env=own_variables(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                )
+                status = process.wait(max(0.0, ends_s - time.monotonic()))
+                out.seek(0)
+                why = in_one_line(out.read()) or f"it exited with {status}"
+            except OSError as error:
+                status, why = 1, str(error.strerror)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                status, why = process.wait(), f"it took longer than {SETUP_TIMEOUT_S:g} s"
+        if status:
+            return (f"worktree.setup failed in {path}: {' '.join(command)}: {why}",)
+    return ()
 
 
 def _hide(repo: Repository, path: Path) -> None:

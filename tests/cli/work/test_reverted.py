@@ -1,0 +1,185 @@
+"""A package whose code was reverted is not landed, until all of it is in its target again."""
+
+from pathlib import Path
+
+import pytest
+from tests.cli.warm import warm
+from tests.cli.work.orchestra import DO, orchestrate
+from tests.cli.work.three_packages import SLUG, done, refused, work
+from tests.work.repositories import commit, git
+
+FEATURE = {"feature.py": "def feature(): ...\n"}
+DOCS = {"docs.md": "what it does\n"}
+
+
+def landed(project, *commits, wp_id="WP03"):
+    """Take a package to done, with these commits; return the merge."""
+    worktree = Path(done(project, "implement", wp_id, "--actor", "ada")["worktree"])
+    for files in commits:
+        commit(worktree, files)
+    if wp_id == "WP01":
+        done(project, "mark-status", "T001", "--actor", "ada")
+    done(project, "move-task", wp_id, "--to", "for_review", "--actor", "ada")
+    merge = done(project, "merge", wp_id)["merge_commit"]
+    done(project, "accept", wp_id)
+    return merge
+
+
+def here(project):
+    return done(project, "status")["here"]["landed"]
+
+
+def reopened(project, *, is_pruned=False):
+    """Reopen WP03 and begin it again; return its worktree and what implement says."""
+    if is_pruned:
+        done(project, "prune")
+    done(project, "reopen", "WP03", "--reason", "it broke the build", "--actor", "ada")
+    told = done(project, "implement", "WP03", "--actor", "ada")
+    return Path(told["worktree"]), told
+
+
+def hand_in(project):
+    done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
+
+
+@pytest.mark.promise("L15")
+def test_revert_is_named_and_the_lane_stays_done(project):
+    merge = landed(project, FEATURE)
+    git(project, "revert", "--no-edit", "-m", "1", merge)
+    revert = git(project, "rev-parse", "HEAD")
+    (told,) = here(project)
+    assert (told["state"], told["how"]) == ("reverted", "ancestor")
+    assert (told["reverted_by"], told["missing"]) == ([revert], ["feature.py"])
+    text = warm("work", "status", cwd=project).out
+    assert f"reverted in main by {revert[:7]}: feature.py" in text
+    assert "done 1, landed 0" in text
+
+
+@pytest.mark.promise("L15")
+def test_one_reverted_commit_of_two_is_enough(project):
+    landed(project, FEATURE, DOCS)
+    git(project, "revert", "--no-edit", f"{SLUG}-WP03~1")
+    assert [told["missing"] for told in here(project)] == [["feature.py"]]
+
+
+@pytest.mark.promise("L15")
+def test_package_in_review_whose_commit_was_reverted_is_refused(project):
+    worktree = Path(done(project, "implement", "WP03", "--actor", "ada")["worktree"])
+    commit(worktree, FEATURE)
+    commit(worktree, DOCS)
+    hand_in(project)
+    done(project, "merge", "WP03")
+    git(project, "revert", "--no-edit", f"{SLUG}-WP03~1")
+    revert = git(project, "rev-parse", "HEAD")
+    error = refused(project, "not_landed", "accept", "WP03")
+    assert error["cause"] == f"WP03 is reverted in main by {revert[:7]}: feature.py"
+    assert f"git merge main && git revert {revert}" in error["hint"]
+
+
+@pytest.mark.promise("L15")
+@pytest.mark.parametrize("is_pruned", [False, True])
+@pytest.mark.parametrize("is_forward", [False, True])
+def test_reopened_package_is_merged_again_only_with_all_its_code(project, is_pruned, is_forward):
+    merge = landed(project, FEATURE)
+    if is_forward:
+        git(project, "reset", "--quiet", "--hard", f"{SLUG}-WP03")
+        git(project, "revert", "--no-edit", "HEAD")
+    else:
+        git(project, "revert", "--no-edit", "-m", "1", merge)
+    revert = git(project, "rev-parse", "HEAD")
+    worktree, told = reopened(project, is_pruned=is_pruned)
+    if told["base"] != revert:  # where its branch has the code, nothing looks amiss there
+        assert told["missing"] == ["feature.py"]
+    commit(worktree, {"fix.py": "fix\n"})
+    hand_in(project)
+    ended, answer = work(project, "merge", "WP03")
+    assert (ended.code, answer["error"]["guard"]) == (1, "not_landed")
+    assert "feature.py of it would still be missing in main" in answer["error"]["cause"]
+    assert f"git revert {revert}" in answer["error"]["hint"]
+    assert git(project, "rev-parse", "main") == revert, "nothing was merged"
+    git(worktree, "merge", "--quiet", "--no-edit", "main")
+    git(worktree, "revert", "--no-edit", revert)
+    done(project, "move-task", "WP03", "--to", "doing", "--reason", "not whole", "--actor", "ada")
+    hand_in(project)
+    done(project, "merge", "WP03")
+    assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
+    assert {"feature.py", "fix.py"} <= {path.name for path in project.iterdir()}
+    assert [told["state"] for told in here(project)] == ["landed"]
+
+
+@pytest.mark.promise("L15")
+def test_git_merges_the_rest_by_hand_and_accept_refuses_it(project):
+    merge = landed(project, FEATURE)
+    git(project, "revert", "--no-edit", "-m", "1", merge)
+    worktree, _ = reopened(project)
+    commit(worktree, {"fix.py": "fix\n"})
+    hand_in(project)
+    git(project, "merge", "--quiet", "--no-edit", f"{SLUG}-WP03")
+    assert "feature.py" in refused(project, "not_landed", "accept", "WP03")["cause"]
+    done(project, "accept", "WP03", "--landed", "HEAD", "--reason", "that part was a mistake")
+    assert [told["state"] for told in here(project)] == ["landed"]
+
+
+@pytest.mark.promise("L15")
+def test_squash_of_a_reopened_package_brings_all_of_it(project):
+    merge = landed(project, FEATURE)
+    git(project, "revert", "--no-edit", "-m", "1", merge)
+    worktree, _ = reopened(project)
+    base = git(project, "rev-parse", f"{merge}~1")
+    commit(worktree, {"fix.py": "fix\n"})
+    hand_in(project)
+    patch = git(project, "diff", base, f"{SLUG}-WP03")
+    git(project, "apply", "--index", stdin=f"{patch}\n".encode())
+    git(project, "commit", "--quiet", "-m", "Squashed")
+    assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
+
+
+@pytest.mark.promise("L15")
+def test_nothing_begins_upon_reverted_code_and_nothing_of_it_is_pruned(project):
+    merge = landed(project, FEATURE, wp_id="WP01")
+    git(project, "revert", "--no-edit", "-m", "1", merge)
+    error = refused(project, "dependencies_open", "implement", "WP02", "--actor", "bob")
+    assert "WP01 is reverted in main by" in error["cause"]
+    assert done(project, "next", "--actor", "bob")["package"]["wp_id"] == "WP03"
+    ended, answer = work(project, "next", "--actor", "bob")
+    assert (ended.code, answer["package"]) == (4, None)
+    kept = done(project, "prune")["kept"]
+    assert "reverted in main by" in kept[0]["reason"]
+    git(project, "revert", "--no-edit", "HEAD")
+    done(project, "implement", "WP02", "--actor", "bob")
+
+
+@pytest.mark.promise("L15")
+def test_orchestrator_begins_nothing_upon_reverted_code(make):
+    project = make({"WP01": [], "WP02": ["WP01"]})
+    assert orchestrate(project, "--feature", SLUG).code == 0
+    first = git(project.folder, "log", "--merges", "--format=%H", "--grep=WP01", "-1")
+    done(project.folder, "reopen", "WP02", "--reason", "again", "--actor", "orchestrate")
+    done(project.folder, "release", "WP02", "--force", "--reason", "to an agent")
+    git(project.folder, "revert", "--no-edit", "-m", "1", first)
+    ended = orchestrate(project)
+    assert ended.code == 1
+    assert "reverted in main by" in ended.out + ended.err
+    assert project.lanes() == {"WP01": "done", "WP02": "planned"}
+    plan = done(project.folder, "orchestrate", "--dry-run")
+    assert any("WP01 (reverted)" in problem for problem in plan["problems"])
+
+
+@pytest.mark.promise("L15")
+def test_orchestrator_sends_back_what_it_would_merge_in_part(make):
+    project = make({"WP01": []})
+    assert orchestrate(project).code == 0
+    merge = git(project.folder, "rev-parse", "HEAD")
+    git(project.folder, "revert", "--no-edit", "-m", "1", merge)
+    revert = git(project.folder, "rev-parse", "HEAD")
+    done(project.folder, "reopen", "WP01", "--reason", "it broke the build", "--actor", "coder")
+    done(project.folder, "release", "WP01", "--force", "--reason", "to an agent")
+    fix = [["write", "fix.py", "fix\n"], ["commit", "Fix it"]]
+    merge = ["run", "git", "merge", "--quiet", "--no-edit", "main"]
+    back = [merge, ["run", "git", "revert", "--no-edit", revert]]
+    project.tell(WP01=[DO, fix, back])
+    ended = orchestrate(project)
+    assert ended.code == 0, ended.out + ended.err
+    assert "WP01.txt of it would still be missing in main" in ended.out
+    assert {"WP01.txt", "fix.py"} <= {path.name for path in project.folder.iterdir()}
+    assert done(project.folder, "status")["here"]["landed"][0]["state"] == "landed"

@@ -1,0 +1,163 @@
+"""Submodules in the worktrees of packages: made ready, seen, and never taken away with work."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.cli.warm import warm
+from tests.cli.work.three_packages import SLUG, done, work
+from tests.work.repositories import commit, git, make_repository
+
+WORKTREE = f".worktrees/{SLUG}-WP03"
+
+
+@pytest.fixture
+def submodule(tmp_path):
+    """A bare remote of a submodule, with one commit."""
+    first = make_repository(tmp_path / "first", {"lib.txt": "lib\n"})
+    git(tmp_path, "clone", "--quiet", "--bare", first, "lib.git")
+    return tmp_path / "lib.git"
+
+
+@pytest.fixture
+def configured(tmp_path, monkeypatch):
+    """A git configuration of the user's that lets submodules come from a folder."""
+    path = tmp_path / "gitconfig"
+    path.write_text('[protocol "file"]\nallow = always\n[user]\nname = Ada\nemail = a@b.org\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.fspath(path))
+    return {"GIT_CONFIG_GLOBAL": os.fspath(path)}
+
+
+@pytest.fixture
+def with_lib(project, submodule, configured):
+    git(
+        project, "-c", "protocol.file.allow=always", "submodule", "add", "--quiet", submodule, "lib"
+    )
+    git(project, "commit", "--quiet", "-m", "Use lib")
+    return project
+
+
+def begun(project):
+    worktree = Path(done(project, "implement", "WP03", "--actor", "ada")["worktree"])
+    if (worktree / "lib/.git").exists():
+        git(worktree / "lib", "config", "user.name", "Ada")
+        git(worktree / "lib", "config", "user.email", "ada@example.org")
+    return worktree
+
+
+def landed(project, worktree):
+    """Hand the package in, merge and accept it; return what merge warned of."""
+    if git(worktree, "status", "--porcelain", "--ignore-submodules=untracked"):
+        git(worktree, "commit", "--quiet", "--all", "-m", "Work on it")
+    done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
+    ended = warm("work", "merge", "WP03", cwd=project)
+    assert ended.code == 0, ended.err
+    done(project, "accept", "WP03")
+    return ended.err
+
+
+def pruned(project):
+    """Return why the worktree stays, "" where it is gone."""
+    told = done(project, "prune")
+    return told["kept"][0]["reason"] if told["kept"] else ""
+
+
+@pytest.mark.promise("L8")
+def test_new_worktree_has_the_submodules_that_the_main_tree_has(with_lib):
+    worktree = begun(with_lib)
+    assert (worktree / "lib/lib.txt").read_text() == "lib\n"
+    git(with_lib, "submodule", "deinit", "--quiet", "lib")
+    other = Path(done(with_lib, "implement", "WP01")["worktree"])
+    assert list((other / "lib").iterdir()) == []
+
+
+def test_submodule_that_can_not_be_had_is_a_warning_and_the_worktree_is_there(with_lib, submodule):
+    submodule.rename(submodule.with_name("gone.git"))
+    ended = warm("work", "implement", "WP03", cwd=with_lib)
+    assert ended.code == 0
+    assert "submodule lib of the worktree is empty" in ended.err
+    assert (with_lib / WORKTREE / ".gitmodules").exists()
+
+
+@pytest.mark.promise("L8")
+def test_commit_of_a_submodule_that_is_nowhere_else_keeps_its_worktree(with_lib):
+    worktree = begun(with_lib)
+    oid = commit(worktree / "lib", {"fix.txt": "fix\n"})
+    warned = landed(with_lib, worktree)
+    assert f"submodule lib is at {oid}, which its remote does not have" in warned
+    assert pruned(with_lib) == "commits of submodule lib are in no other clone: push them"
+    assert git(worktree / "lib", "rev-parse", "HEAD") == oid
+    git(
+        worktree / "lib",
+        "-c",
+        "protocol.file.allow=always",
+        "push",
+        "--quiet",
+        "origin",
+        "HEAD:refs/heads/new",
+    )
+    assert pruned(with_lib) == ""
+    assert not worktree.exists()
+
+
+@pytest.mark.promise("L8")
+def test_pushed_commits_of_a_submodule_go_with_the_worktree_and_merge_is_silent(with_lib):
+    worktree = begun(with_lib)
+    commit(worktree / "lib", {"fix.txt": "fix\n"})
+    git(worktree / "lib", "push", "--quiet", "origin", "HEAD:refs/heads/new")
+    assert "submodule" not in landed(with_lib, worktree)
+    assert pruned(with_lib) == ""
+
+
+@pytest.mark.promise("L8")
+@pytest.mark.parametrize("how", ["branch", "stash", "second stash"])
+def test_branch_or_stash_of_a_submodule_keeps_its_worktree(with_lib, how):
+    worktree = begun(with_lib)
+    lib = worktree / "lib"
+    if how == "branch":
+        commit(lib, {"fix.txt": "fix\n"})
+        git(lib, "branch", "idea")
+        git(lib, "checkout", "--quiet", "HEAD~1")
+    else:
+        for text in ("one\n", "two\n")[: 1 + (how == "second stash")]:
+            (lib / "lib.txt").write_text(text)
+            git(lib, "stash", "--quiet")
+    commit(worktree, {"page.py": "a page\n"})
+    landed(with_lib, worktree)
+    assert pruned(with_lib) == "commits of submodule lib are in no other clone: push them"
+    assert lib.exists()
+
+
+@pytest.mark.promise("L8")
+def test_commit_that_the_main_tree_has_too_keeps_nothing(with_lib):
+    worktree = begun(with_lib)
+    commit(worktree / "lib", {"fix.txt": "fix\n"})
+    git(with_lib / "lib", "fetch", "--quiet", worktree / "lib", "HEAD:refs/heads/taken")
+    landed(with_lib, worktree)
+    assert pruned(with_lib) == ""
+
+
+@pytest.mark.promise("L8")
+def test_file_below_a_submodule_that_is_not_initialised_is_seen(with_lib):
+    git(with_lib, "submodule", "deinit", "--quiet", "lib")
+    worktree = begun(with_lib)
+    commit(worktree, {"page.py": "a page\n"})
+    (worktree / "lib").mkdir(exist_ok=True)
+    (worktree / "lib/fix.txt").write_text("fix\n")
+    ended, told = work(with_lib, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
+    assert (ended.code, told["error"]["guard"]) == (1, "worktree_dirty")
+    (worktree / "lib/fix.txt").unlink()
+    landed(with_lib, worktree)
+    (worktree / "lib/fix.txt").write_text("fix\n")
+    assert "lib/" in pruned(with_lib)
+    assert (worktree / "lib/fix.txt").exists()
+
+
+@pytest.mark.promise("L8")
+def test_repository_that_was_added_as_a_submodule_without_a_remote_is_kept(project):
+    worktree = begun(project)
+    make_repository(worktree / "own")
+    git(worktree, "add", "own")
+    git(worktree, "commit", "--quiet", "-m", "Add it")
+    landed(project, worktree)
+    assert pruned(project) == "commits of the repository own are in no other clone: push them"
