@@ -40,6 +40,9 @@ def test_ctrl_c_on_a_terminal_ends_a_run_in_good_order(tmp_path):
     assert code == 130
     assert "interrupted" in shown
     assert "Traceback" not in shown
+    text = ESCAPES.sub("", shown).replace("\r\n", "")  # a long line goes on in the next
+    (folder,) = re.findall(r"next: thence sim resume (output/[\w-]+)", text)
+    assert (tmp_path / folder / "events.jsonl").is_file()
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
     assert thence("verify", cwd=tmp_path).code == 0
 

@@ -60,11 +60,11 @@ def test_sum_with_gaps_is_told_as_such(tmp_path):
         lifted = warm("sim", "resume", "b", "--max-cost", "inf", "-q", cwd=tmp_path)
     lines = warm("sim", "show", "a", cwd=tmp_path).lines
     assert lines[lines.index("models, by model") + 1] == (
-        "  qwen: 12 calls, 160 tokens in (0 cached) and 40 out (4 answers without a count are not"
-        " in it), cost 0.00024 without 4 answers of unknown cost"
+        "  qwen: 12 calls, 160 tokens in (0 cached) and 40 out (not counted: 4 answers),"
+        " cost 0.00024 (not priced: 4 answers)"
     )
     assert paused.code == 130
-    assert "max_cost can't be kept: 1 answer" in paused.err
+    assert "max_cost can't be kept: answers report no tokens (1 so far)" in paused.err
     assert lifted.code == 0
 
 

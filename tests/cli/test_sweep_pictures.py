@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas
 import pytest
-from tests.cli.installed import is_three_lines
+from tests.cli.installed import is_three_lines, on_terminal
 from tests.cli.warm import warm
 from tests.sim.sweeps import counting
 
@@ -110,6 +110,12 @@ def test_plot_of_a_sweep_draws_the_median_over_seeds_a_line_a_setting(place):
     assert all(label in text for label in ("agents.ada.by=1", "agents.ada.by=5", COUNTED, "turn"))
     again = written(place, "plot", "swept", "--variable", COUNTED, "--output", "again.svg")
     assert again.read_bytes() == svg.read_bytes()
+
+
+def test_plot_of_a_sweep_shows_on_a_terminal_how_far_it_is(place):
+    words = ("sim", "plot", "swept", "--variable", COUNTED, "-o", "drawn.svg")
+    code, shown = on_terminal(place, *words)
+    assert (code, "runs" in shown, "100%" in shown) == (0, True, True)
 
 
 def test_plot_of_a_run_draws_a_line_a_variable(place):

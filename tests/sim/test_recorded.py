@@ -10,6 +10,7 @@ from tests.sim.toys import SCENARIO, Doer, add, always, lines, orchestrator
 from thence.errors import ExtraMissing, InvalidFilter, NotALog, NotRecorded
 from thence.replica import open_log
 from thence.sim import EventWriter, SimulationOrchestrator, StateEvent, open_run
+from thence.sim.recorded import fitting
 from thence.sim.state import State
 
 FEW_TURNS = 6
@@ -51,6 +52,26 @@ def test_table_of_variables_holds_every_value_after_every_turn(trade):
         assert table.columns == tuple(expected[0])
         assert list(table) == expected
         assert len(table) == FEW_TURNS + 1
+
+
+@pytest.mark.promise("O14")
+@pytest.mark.parametrize("patterns", [["*"], ["place/*/price_*", "agent/ada/*"], ["global/*", "*"]])
+def test_courses_of_variables_are_the_columns_of_their_table(trade, patterns):
+    with open_run(trade.output_dir) as run:
+        table, (turns, courses) = run.variables(), run.courses(patterns)
+        assert [*courses] == fitting(table.columns[1:], patterns)
+        rows = list(table)
+    assert turns == [row["turn"] for row in rows]
+    assert courses == {name: [row[name] for row in rows] for name in courses}
+    (trade.output_dir / "result.json").rename(trade.output_dir / "hidden.json")
+    try:  # then only what has changed is known
+        with open_run(trade.output_dir) as run:
+            table, (_, courses) = run.variables(), run.courses(["*"])
+            assert courses == {name: [row[name] for row in table] for name in table.columns[1:]}
+            with pytest.raises(InvalidFilter, match="no such one"):
+                run.courses(["place/Nowhere/x"])
+    finally:
+        (trade.output_dir / "hidden.json").rename(trade.output_dir / "result.json")
 
 
 @pytest.mark.promise("O14")

@@ -21,6 +21,7 @@ from thence.sim.calls import ComponentRef, OnWait, mark_error, take_mark
 from thence.sim.checkpoints import is_whole, with_causes, write_checkpoint
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel, level_of
+from thence.sim.models.settings import ModelSettings
 from thence.sim.outcomes import FILE as OUTCOMES
 from thence.sim.outcomes import Outcomes, read_outcomes
 from thence.sim.replay_input import ReplayInput
@@ -132,9 +133,7 @@ class SimulationOrchestrator:
         simulation = with_changes(scenario.simulation, seed=seed, **turns, **calls)
         file = None if cassette is None else str(Path(cassette).absolute())
         llm = with_changes(scenario.llm, cassette=file, max_calls=max_calls, max_cost=max_cost)
-        if llm.max_cost == math.inf:  # no limit, of which JSON has no number
-            llm = msgspec.structs.replace(llm, max_cost=None)
-        self.config = msgspec.structs.replace(scenario, simulation=simulation, llm=llm)
+        self.config = msgspec.structs.replace(scenario, simulation=simulation, llm=_unlimited(llm))
         queue = {"max_queue_size": max_queue_size, "on_full": on_full}
         settings = event_settings(
             scenario.events, output_root, verbosity, mode, max_file_size=max_file_size, **queue
@@ -287,7 +286,7 @@ class SimulationOrchestrator:
             if simulation.reason and (fault := self._uselessness()):
                 component = ComponentRef("the models", lambda: simulation.recorder.last_failures)
                 hint = "look at one, then change the prompt, the actions or the model"
-                error = ThenceError("could not go by any answer", cause=fault, hint=hint)
+                error = ThenceError(fault, hint=hint)
                 mark_error(error, component)
                 self._fail(simulation, error, fault)
             elif simulation.reason:
@@ -478,6 +477,11 @@ def with_changes(settings: _S, **values: Any) -> _S:
             operation, hint = "could not take an argument", "correct it, then run it again"
             raise ScenarioError(operation, cause=cause, hint=hint) from error
     return msgspec.structs.replace(settings, **changes)
+
+
+def _unlimited(llm: ModelSettings) -> ModelSettings:
+    """Returns settings without a limit that is infinite, for which JSON has no number."""
+    return msgspec.structs.replace(llm, max_cost=None) if llm.max_cost == math.inf else llm
 
 
 def event_settings(

@@ -74,7 +74,7 @@ async def ask(
         answer = call.outcome.text()
         try:
             result = take(answer)
-        except Exception as error:
+        except Exception as error:  # door: whatever the user's code raises, its answer is of no use
             models.judge(call, str(error) or type(error).__name__)
             if not isinstance(error, ValueError | msgspec.MsgspecError):
                 raise

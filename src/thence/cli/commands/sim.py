@@ -295,12 +295,12 @@ def _sums_text(sums: Mapping[str, Any]) -> str:
     text += f", {sums['tokens_in']:,} tokens in ({sums['tokens_cached']:,} cached)"
     text += f" and {sums['tokens_out']:,} out"
     if sums["without_tokens"]:
-        text += f" ({counted(sums['without_tokens'], 'answer')} without a count are not in it)"
+        text += f" (not counted: {counted(sums['without_tokens'], 'answer')})"
     if sums["cost"] is None:
         return text
     text += f", cost {sums['cost']:.6g}"
     if sums["without_cost"]:
-        text += f" without {counted(sums['without_cost'], 'answer')} of unknown cost"
+        text += f" (not priced: {counted(sums['without_cost'], 'answer')})"
     return text
 
 

@@ -13,7 +13,7 @@ from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
     from thence.sim.calls import OnWait, RunWait
     from thence.sim.run import RunResult, SimulationOrchestrator, TurnProgress
@@ -79,13 +79,13 @@ def waiting_text(waiting: "RunWait") -> str:
     )
 
 
-def _progress(console: "Console", *, transient: bool = False) -> "Progress":
-    """Returns the bar of work in parts: what it is, how many are done, and `counts`."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def _progress(console: "Console", done: "ProgressColumn", *, transient: bool = False) -> "Progress":
+    """Returns the bar of work in parts: what it is, how much is done, and `counts`."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}"),
-        MofNCompleteColumn(),
+        done,
         BarColumn(bar_width=24),
         TimeElapsedColumn(),
         TextColumn("{task.fields[counts]}"),
@@ -100,10 +100,11 @@ def bar(out: Output) -> Iterator[RunDisplay]:
     While the run waits for a component, a line that names it stands in place of the bar.
     """
     from rich.live import Live
+    from rich.progress import MofNCompleteColumn
     from rich.text import Text
 
     console = _console(out)
-    drawn = _progress(console)
+    drawn = _progress(console, MofNCompleteColumn())
     task = drawn.add_task("turn", total=None, counts="")
     waiting_for: RunWait | None = None
 
@@ -156,7 +157,9 @@ def parts_done(out: Output, work: str) -> Iterator[Callable[[int, int], None]]:
     if not is_drawn(out):
         yield lambda done, total: None
         return
-    with _progress(_console(out), transient=True) as drawn:
+    from rich.progress import TaskProgressColumn
+
+    with _progress(_console(out), TaskProgressColumn(), transient=True) as drawn:
         task = drawn.add_task(work, total=None, counts="")
         yield lambda done, total: drawn.update(task, completed=done, total=total)
 

@@ -110,7 +110,7 @@ class Budget(msgspec.Struct, kw_only=True):
         elif self.max_cost is not None and not self.cost < self.max_cost:  # nor of nan
             cause = f"{self.cost:g} is spent, max_cost is {self.max_cost:g}"
         elif self.max_cost is not None and self.unpriced:
-            cause = f"max_cost can't be kept: {self.unpriced} answers report no tokens"
+            cause = f"max_cost can't be kept: answers report no tokens ({self.unpriced} so far)"
             hint = "let the endpoint report usage, or resume the run with --max-cost inf"
         else:
             self.calls += 1
