@@ -19,6 +19,7 @@ ENDS_S = 60
 # the copying by SQLite, the check of a line, the steps by which a file takes its place
 CALLS = [
     ("backup", "Backup.step", 1),
+    ("backup", "checked", 7),
     ("backup", "link", 1),
     ("verify", "checked", 7),
     ("restore", "Backup.step", 1),

@@ -141,8 +141,9 @@ class SqliteDatabase:
         _set_aside_stale_commits(self._path)
         try:
             make_private(Path(path))
-            self._writer = _connected(self._path)
-            self._begin()
+            self._writer = _opened(self._path)
+            self._begin()  # before a setting changes the file
+            _set_up(self._writer)
             self._holds_erased = True  # a process that was killed may have left it so
             self._erase()
         except apsw.Error as error:
@@ -387,11 +388,21 @@ def _fill(connection: SqliteConnection, epoch: str) -> None:
 
 
 def _connected(path: str, cache_kib: int = _WRITER_CACHE_KIB) -> SqliteConnection:
+    connection = _opened(path)
+    _set_up(connection, cache_kib)
+    return connection
+
+
+def _opened(path: str) -> SqliteConnection:
+    """Opens a database as it is."""
     connection = apsw.Connection(path)
     connection.set_busy_timeout(BUSY_MS)
+    return SqliteConnection(connection)
+
+
+def _set_up(connection: SqliteConnection, cache_kib: int = _WRITER_CACHE_KIB) -> None:
     for setting in (*_SETTINGS, f"cache_size = -{cache_kib}"):
         connection.execute(f"PRAGMA {setting}")
-    return SqliteConnection(connection)
 
 
 def _meta(connection: SqliteConnection, key: str) -> str | None:
