@@ -114,7 +114,7 @@ def test_broken_yaml_is_told_with_line_and_column_and_the_move_goes_on(tmp_path)
     commit(repo, {path: broken})
     ended = done(repo, "move-task", "WP01", "--to", "rejected", "--reason", "no", "--json")
     assert ended.json["to"] == "rejected"
-    assert ended.err.startswith(f"note: {path}:6:13: its lane was not written: ")
+    assert ended.err.startswith(f"note: {path}:3:16: its lane was not written: ")
     assert content(repo, path) == broken
     done(repo, "implement", "WP02", "--force", "--reason", "alone")
     (feature,) = done(repo, "status", "--json").json["features"]

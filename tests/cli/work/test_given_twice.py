@@ -139,7 +139,7 @@ def test_both_packages_of_one_number_are_done_under_their_names(clones):
 
     to_done(early, "WP03")
     git(late, "pull", "--quiet", "--no-rebase", "--strategy-option=ours", "origin", "main")
-    to_done(late, name.replace("-", "~").lower())  # as older versions wrote it
+    to_done(late, name.lower())
     shared(ada, bob)
     assert {packages(ada)["WP03"][1], packages(ada)[name][1]} == {"done"}
     with EventStore.at(late) as store:

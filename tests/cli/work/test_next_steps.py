@@ -203,12 +203,12 @@ def test_each_step_of_a_conflict_works_as_printed(clones, tmp_path):
     for folder in clones:
         ended = warm("work", "conflicts", cwd=folder)
         assert ended.code == 3
-        assert typed_each(folder, tmp_path / "conflicts" / folder.name, ended.out)
         typed_each(folder, tmp_path / "status" / folder.name, status(folder))
         err = warm("work", "status", cwd=folder).err
         told = re.findall("lost to .*: (thence work implement WP01 --take-over)", err)
         assert len(told) == (folder.name == "ada"), "bob's claim stands"
-        for step in told:
+        for step in (*steps(ended.out), *told):
+            assert step.startswith("thence work implement WP01 ")
             typed(folder, step, folder.name)
 
 

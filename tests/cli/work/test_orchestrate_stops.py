@@ -41,7 +41,7 @@ def test_package_behind_a_rejected_one_stays_with_the_command_that_begins_it(mak
     ended = orchestrate(project, "--json")
     assert ended.code == 1
     (stays,) = json.loads(ended.out.splitlines()[-1])["stranded"]
-    assert stays["reason"] == "it waits for WP01 (rejected)"
+    assert stays["reason"] == "waits for WP01"
     program, *step = shlex.split(stays["next"])
     assert warm(*step, cwd=project.folder).code == 0, (program, step)
     assert project.lanes() == {"WP01": "rejected", "WP02": "doing"}

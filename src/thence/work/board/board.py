@@ -308,6 +308,8 @@ def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool
         is_decided = conflict.is_open and not conflict.is_provisional
         if not is_decided or winner is None or conflict.slot != "lane":
             continue
+        if _agent_of(board, conflict.subject) == actor:  # they have taken it over since
+            continue
         lost = [
             claim
             for claim in conflict.events
@@ -325,6 +327,11 @@ def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool
                 f"your claim of {name} lost to {other}'s: thence work implement {name} --take-over"
                 f" takes it back, thence work next takes another"
             )
+
+
+def _agent_of(board: Board, subject: str) -> str | None:
+    packages = (p for feature in board.features.values() for p in feature.packages.values())
+    return next((package.agent for package in packages if package.subject == subject), None)
 
 
 def package_name(conflict: Conflict) -> str:
