@@ -17,7 +17,7 @@ from tests.mounts import mounted
 
 import thence
 from thence.agents.fired import SPOOL
-from thence.agents.intake import make_log, take_in
+from thence.agents.intake import is_waiting, make_log, take_in
 
 SECRET = "AKIA" + "IOSFODNN7EXAMPLE"
 AUDITED = ("os.mkdir", "os.rename", "os.remove", "os.truncate", "os.link")
@@ -219,6 +219,7 @@ def test_what_is_no_file_in_the_place_of_a_draft_leads_nowhere(
     os.utime(path, (1, 1), follow_symlinks=False)
     assert take_in(folder) == 0
     assert target.read_bytes() == spooled[1]
+    assert not is_waiting(folder)
 
 
 def test_killed_hook_leaves_a_draft_that_the_next_reader_takes_in(

@@ -11,6 +11,7 @@ from tests.work.repositories import git, own_variables
 import thence
 from thence.agents.blamed import blame
 from thence.agents.ownership import Owner, Ownership
+from thence.work.vcs.git import Git
 from thence.work.vcs.repository import repository
 
 PAY = "def pay(total):\n    return total\n"
@@ -507,6 +508,24 @@ def test_commit_made_here_that_the_hook_did_not_record_is_nobodys(played, make):
     sha = git(played.top, "rev-parse", "HEAD")
     assert "made here, and the hook of git did not record it" in unseen(played, sha)
     assert "person" not in {owner.kind for owner in owners(played, "pay.py")[1:]}
+
+
+def test_git_is_asked_once_where_the_commits_of_a_file_came_from(played, tmp_path, monkeypatch):
+    for number in range(6):
+        write(played.top, {"long.txt": "".join(f"{at}\n" for at in range(number + 1))})
+        commit(played.top, f"c{number}")
+    git(tmp_path, "clone", "-q", played.top, "mate")
+    mates = PlayedRepository.of(tmp_path / "mate")
+    mates.person(tmp_path / "mate", {"hand.py": "x = 1\n"}, "Mine")
+    asked: list[tuple[str, ...]] = []
+    run = Git.run
+    monkeypatch.setattr(
+        Git, "run", lambda self, *words, **more: asked.append(words) or run(self, *words, **more)
+    )
+    reasons = {owner.reason for owner in owners(mates, "long.txt", tmp_path / "mate")}
+    assert len(reasons) == 1
+    assert "came here by a fetch or a clone" in reasons.pop()
+    assert [words[0] for words in asked].count("rev-list") <= 2
 
 
 def patch_of(top: Path) -> bytes:

@@ -110,7 +110,7 @@ class Reflogs(NamedTuple):
     Times are in seconds since 1970.
     """
 
-    made: dict[str, int]
+    own: dict[str, int]
     brought: tuple[str, ...]
 
 
@@ -124,6 +124,7 @@ class CommitHistory:
         self._paths: dict[str, frozenset[str]] = {}
         self._lines: dict[tuple[str, str], frozenset[str]] = {}
         self._by_author: dict[tuple[str, str, int], list[CommitInfo]] = {}
+        self._brought: dict[str, bool] = {}
 
     @cached_property
     def shallow(self) -> frozenset[str]:
@@ -138,23 +139,29 @@ class CommitHistory:
         """What this clone noted of where its commits came from; entries are kept for 90 days."""
         form = "--format=%H%x1f%gd%x1f%gs"
         answer = self.repo.git.ask("log", "--walk-reflogs", "--all", "--date=unix", "-z", form)
-        made: dict[str, int] = {}
+        own: dict[str, int] = {}
         brought: dict[str, None] = {}
         for entry in answer.out.decode("utf-8", "replace").split("\0"):
             commit, selector, words = (*entry.split("\x1f", 2), "", "")[:3]
             if _BROUGHT.match(words):
                 brought[commit] = None
             elif _MADE.match(words) and not _MOVED.match(words):
-                made[commit] = int(selector.rpartition("{")[2].rstrip("}") or 0)
-        return Reflogs(made, tuple(brought))
+                own[commit] = int(selector.rpartition("{")[2].rstrip("}") or 0)
+        return Reflogs(own, tuple(brought))
 
-    def was_brought(self, commit: str) -> bool:
-        """Reports whether a commit is in what a clone, a fetch or a pull brought here."""
-        if not self.reflogs.brought:
-            return False
-        names = "".join(f"^{tip}\n" for tip in self.reflogs.brought) + f"{commit}\n"
-        options = ("--max-count=1", "--ignore-missing", "--stdin")
-        return not self.repo.git.run("rev-list", *options, stdin=names.encode())
+    def was_brought(self, commit: str, others: Iterable[str] = ()) -> bool:
+        """Reports whether a commit is in what a clone, a fetch or a pull brought here.
+
+        It is asked together with others of this clone, as git walks the history for it.
+        """
+        new = {commit, *others} - self._brought.keys()
+        if commit in new and self.reflogs.brought:
+            names = "".join(f"^{tip}\n" for tip in self.reflogs.brought)
+            names += "".join(f"{other}\n" for other in new)
+            out = self.repo.git.run("rev-list", "--ignore-missing", "--stdin", stdin=names.encode())
+            own = set(out.decode().split())
+            self._brought |= {other: other not in own for other in new}
+        return self._brought.get(commit, False)
 
     def co_authors(self, commit: str) -> list[str]:
         """Returns whom the message of a commit names beside its author."""

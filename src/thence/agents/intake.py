@@ -72,6 +72,7 @@ def _make_settings(folder: Path) -> None:
     settings.parent.mkdir(exist_ok=True)
     if not settings.exists():
         replace_file(settings, _MASKED)
+    sync_folder(str(settings.parent))  # it may be another's, killed before that
     sync_folder(str(folder))
     replace_file(settled, b"", 0o600)
 
@@ -174,8 +175,11 @@ class _Intake:
             read_spooled(draft)
             draft.rename(path)
         except (Unreadable, OSError):
-            with suppress(OSError):
+            try:
                 draft.unlink()
+            except OSError:  # a folder
+                self._refuse(draft, "it is no draft of a hook")
+            else:
                 lost = "a hook was killed before its input was written"
                 note_error(self._spools, f"{path.name}: {lost}")
 

@@ -105,6 +105,8 @@ class Ownership:
         self._edits: list[tuple[int, Event]] = []
         self._begun: dict[str, int] = {}
         self._journal = journal
+        self._lines: Sequence[BlamedLine] = ()
+        self._together: set[str] = set()
         self._has_hook = (log.folder / HELPER).is_file()
         self._owners: dict[str, Owner] = {}
         # each is found once
@@ -179,8 +181,8 @@ class Ownership:
         """Returns why the log has no event of a commit; that no reflog has it proves nothing."""
         if not self.commits and not self._has_hook:
             return "the log has no commits: `thence hook install git` records whose they are"
-        time_s = self.history.reflogs.made.get(commit)
-        if time_s is None and self.history.was_brought(commit):
+        time_s = self.history.reflogs.own.get(commit)
+        if time_s is None and self.history.was_brought(commit, self._together):
             return "it came here by a fetch or a clone, and no hook here saw it made"
         if time_s is None:
             return "no hook of git here recorded it, and nothing shows where it was made"
@@ -295,6 +297,8 @@ class Ownership:
     def of_line(self, lines: Sequence[BlamedLine], at: int) -> Owner:
         """Returns the owner of one of a file's lines; those around it tell equal lines apart."""
         line = lines[at]
+        if lines is not self._lines:
+            self._lines, self._together = lines, {line.commit for line in lines} - {""}
         if not line.commit:
             return self._of_uncommitted(lines, at)
         if line.commit in self.history.shallow:
