@@ -665,3 +665,22 @@ def test_steps_inside_take_over_subject_and_actor(log, tmp_path):
         assert event.stream is None
     shipped = [event for event in log.read() if event.event_type.startswith("ship.")]
     assert [event.subject for event in shipped] == ["order/7"] * 2
+
+
+@pytest.mark.promise("A2b")
+@pytest.mark.parametrize("durable", [True, False])
+def test_end_that_is_too_large_is_appended_without_what_was_set(log, caplog, durable):
+    with thence.step("pay", log=log, durable=durable) as paid:
+        paid.set(**BULK)
+    with suppress(ValueError), thence.step("pay", log=log, durable=durable) as unpaid:
+        unpaid.set(**BULK)
+        raise ValueError("no card")
+    log.flush()
+    ends = [event for event in log.read() if event.ends]
+    assert [event.event_type for event in ends] == ["pay.ended", "pay.failed"]
+    assert ends[0].payload.keys() == {"duration_s"}
+    assert ends[1].payload["error_message"] == "no card"
+    for event in ends:
+        assert event.members["repairs"][0]["path"] == "payload"
+    assert paid.ended.event_id == ends[0].event_id
+    assert caplog.text.count("step_end_cut") == 2

@@ -17,6 +17,8 @@ from string import Formatter
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 
+from msgspec import structs
+
 from thence.context import (
     CauseScope,
     OpenStep,
@@ -35,7 +37,7 @@ from thence.core.nearest import did_you_mean
 from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.new_event import Cause, NewEvent, PassedCause, id_of
 from thence.core.values.plain import Plain
-from thence.errors import InvalidEvent, ThenceError
+from thence.errors import EventTooLarge, InvalidEvent, ThenceError
 from thence.log.storage.disk import monotonic_ns, process_id
 from thence.log.write.drafting import warn
 
@@ -284,8 +286,8 @@ class Step:
         begin_id = step.begun.event_id
         try:
             with because(begin_id):
-                ended = self._appended(
-                    step.log,
+                ended = self._appended_end(
+                    step,
                     NewEvent(
                         f"{self._name}.{word}",
                         payload,
@@ -307,6 +309,17 @@ class Step:
         if step.cause is None:
             return None
         return PassedCause(ended.event_id, ended.lamport_clock, step.cause.log_id)
+
+    def _appended_end(self, step: OpenStep, new: NewEvent) -> Event:
+        """Appends an end; without what `set` added, where that makes it too large for a line."""
+        try:
+            return self._appended(step.log, new)
+        except EventTooLarge as failure:
+            warn("step_end_cut", {"event_id": step.begun.event_id, "error": failure})
+            kept = {key: value for key, value in (new.payload or {}).items() if key in _OF_END}
+            was = f"what was set, which the log refused: {failure.cause}"
+            members = {"repairs": ({"path": "payload", "was": was},)}
+            return self._appended(step.log, structs.replace(new, payload=kept, members=members))
 
     def _leave(self) -> None:
         self._step = self._taken = None
@@ -448,7 +461,7 @@ def step(
     subject, actor and stream may name its arguments. A generator's step begins when its first
     item is asked for, and is a cause while it runs, not while it waits. Raises InvalidEvent, and
     what `append` raises; when the end can't be appended while an error passes, the error passes
-    and a warning reports the failure.
+    and a warning reports the failure. An end that `set` made too large is appended without that.
     """
     words = (subject, actor, stream)
     manner = Manner(retry_of, durable)
