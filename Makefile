@@ -65,7 +65,7 @@ peers: setup-dev .venv-bench/ready ## what other loggers keep of what they ackno
 ROOMS := core log index merge
 # Signal handlers that raise amid a tracer leave its lock taken for ever, and so does a fork; where
 # the disk is full it fails too; coverage imports SQLite, of which a test says that nothing does.
-UNTRACED := tests/log/test_many_hands_signals.py tests/test_answers.py \
+UNTRACED := tests/log/test_many_hands_signals.py tests/open_log/test_answers.py \
 	tests/sim/test_event_filter.py tests/cli/test_doctor.py tests/crash/test_full_disks.py
 TRACED := $(TESTS) --tier=person $(addprefix --ignore=,$(UNTRACED)) --cov --cov-report=
 

@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from bench.indexing import Growing
 from thence.core.query.filter import Filter
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.index import causality
 from thence.index.causality import common_causes, concurrent
 from thence.index.connection import Index
 from thence.index.lookup import arrival_of, events_at, get, lines_at
 from thence.index.query import count, page
-from thence.log.storage.disk import OS_DISK
+from thence.log.files.disk import OS_DISK
 
 EVENTS = 1_000_000
 EVENTS_A_TURN = 1_000

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.coldstart import PROGRAM
+from thence.core.codec import draft, stamper
 from thence.core.diff import ALONE, LogSide, aligned, difference, is_same, side
 from thence.core.event import Members
 from thence.core.ids import id_source
-from thence.core.values.codec import draft, stamper
-from thence.core.values.vocabulary import PLAIN, SIM, Vocabulary
+from thence.core.vocabulary import PLAIN, SIM, Vocabulary
+from thence.log.files.disk import OS_DISK
+from thence.log.files.segment import current_path
 from thence.log.read.opening import prepare
 from thence.log.read.reader import all_events
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.segment import current_path
 
 EVENTS = 100_000
 ROUNDS = 5

@@ -11,8 +11,8 @@ from msgspec.structs import asdict
 
 from thence.core.event import Members
 from thence.sim import EventWriter, SimulationConfig
-from thence.sim.events import Event, VerbosityLevel
-from thence.sim.simulation import Simulation, make_components
+from thence.sim.record.events import Event, VerbosityLevel
+from thence.sim.run.simulation import Simulation, make_components
 
 TURNS = 200
 

@@ -10,9 +10,9 @@ from threading import Lock, Thread
 from bench.contended import timed
 from bench.durable import PAYLOAD
 from bench.parts import UnsyncedDisk
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.log.read.opening import prepare
-from thence.replica import Log
+from thence.open_log.log import Log
 
 HANDOVERS = 20_000
 APPENDS = 2_000

@@ -31,11 +31,11 @@ from thence.sim import (
     SimulationConfig,
     SimulationOrchestrator,
     View,
-    measure,
 )
-from thence.sim.components.fishery import Fishery
-from thence.sim.components.traders import TradeNetwork
-from thence.sim.simulation import make_components
+from thence.sim.examples.fishery import Fishery
+from thence.sim.examples.traders import TradeNetwork
+from thence.sim.results import measure
+from thence.sim.run.simulation import make_components
 
 LATER = 8
 CAUSES_MIN = 30

@@ -11,9 +11,9 @@ from typing import Any
 from zlib import crc32
 
 from bench.rounds import per_second
+from thence.core.codec import draft, have_valid_crcs, stamper
 from thence.core.event import Members
-from thence.core.values.codec import draft, have_valid_crcs, stamper
-from thence.core.values.vocabulary import PLAIN, Vocabulary
+from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.index.builder import build
 from thence.index.connection import Index
 from thence.index.rows import (
@@ -25,11 +25,11 @@ from thence.index.rows import (
     entries,
     statements,
 )
+from thence.log.blobs.blob_files import Bodies
+from thence.log.files.disk import OS_DISK
+from thence.log.files.process_state import new_id, now
+from thence.log.files.segment import current_path, own_folder
 from thence.log.read.reader import blocks
-from thence.log.storage.bodies import Bodies
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.process_state import new_id, now
-from thence.log.storage.segment import current_path, own_folder
 
 EVENTS = 100_000
 EVENTS_BIG = 1_000_000
@@ -48,10 +48,10 @@ _KINDS = {
 _MEMORY = """
 import sys
 from pathlib import Path
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.index.connection import Index
-from thence.log.storage.bodies import Bodies
-from thence.log.storage.disk import OS_DISK
+from thence.log.blobs.blob_files import Bodies
+from thence.log.files.disk import OS_DISK
 folder = Path(sys.argv[1])
 with Index(OS_DISK, folder, PLAIN.of_log(Bodies(OS_DISK, folder))) as index:
     index.refresh()

@@ -14,21 +14,21 @@ from pathlib import Path
 import psycopg
 
 from bench.rounds import Contender, measure, per_second, ratio
+from thence.core.codec import draft, stamper
 from thence.core.event import Members
 from thence.core.ids import id_source
-from thence.core.values.codec import draft, stamper
-from thence.core.values.digests import digests
-from thence.core.wire.authorship import signed_push
-from thence.core.wire.messages import KeyRequest
+from thence.core.redaction import digests
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.database import Database
 from thence.server.team.engines import make_database, open_database
-from thence.server.team.exchange import Exchange
-from thence.server.team.incoming import checked
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.rows import chained
 from thence.server.team.store import EVENT_COLUMNS, Store
+from thence.server.team.sync_service import Exchange
+from thence.server.team.validation import checked
 from thence.signing import SigningKey
+from thence.wire.authorship import signed_push
+from thence.wire.messages import KeyRequest
 
 LINES = 100_000
 BATCH = 1_000

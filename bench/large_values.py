@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 
 import thence
 from bench.rounds import measure, per_second, ratio
+from thence.core.codec import draft
+from thence.core.cutting import BODIES_FROM, without_bodies
 from thence.core.event import Members
-from thence.core.values.codec import draft
-from thence.core.values.cutting import BODIES_FROM, without_bodies
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 
 CALLS = 100
 APPENDS = 300

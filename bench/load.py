@@ -18,13 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from thence.core.codec import draft, stamper
 from thence.core.event import Members
-from thence.core.values.codec import draft, stamper
-from thence.core.values.vocabulary import SIM
+from thence.core.vocabulary import SIM
+from thence.log.files.disk import OS_DISK
+from thence.log.files.process_state import new_id, now
+from thence.log.files.segment import current_path
 from thence.log.read.opening import prepare
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.process_state import new_id, now
-from thence.log.storage.segment import current_path
 
 CLIENTS = 16
 ASKED_PER_S = 10

@@ -12,9 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from thence.sim.agents import Action, BaseAgent, Observation
-from thence.sim.engine import BaseEngine, View
-from thence.sim.run import RunResult, SimulationOrchestrator
+from thence.sim.run.agents import Action, BaseAgent, Observation
+from thence.sim.run.engine import BaseEngine, View
+from thence.sim.run.run import RunResult, SimulationOrchestrator
 
 SEED = 1
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import thence
 from bench.durable import EVENTS, PAYLOAD
 from bench.rounds import per_second
-from thence.core.values.codec import stamper
-from thence.core.values.new_event import NewEvent
-from thence.core.values.vocabulary import PLAIN
+from thence.core.codec import stamper
+from thence.core.new_event import NewEvent
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import Disk
+from thence.log.files.process_state import new_id, now
 from thence.log.read.opening import opened_vocabulary
-from thence.log.storage.disk import Disk
-from thence.log.storage.process_state import new_id, now
-from thence.replica import Log
+from thence.open_log.log import Log
 from thence.sim import ActionEvent, EventWriter
-from thence.sim.writer import draft_of, members_of
+from thence.sim.record.writer import draft_of, members_of
 
 BATCH_EVENTS = 8_192
 _LINE = b"x" * 370 + b"\n"

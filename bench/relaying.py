@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import thence
+from thence.core.codec import draft, stamper
 from thence.core.event import Members
 from thence.core.ids import id_source
-from thence.core.values.codec import draft, stamper
 
 EVENTS = 300_000
 BATCH = 1_000

@@ -41,7 +41,7 @@ from bench.load import (
     served,
     under_load,
 )
-from thence.log.storage.segment import current_path
+from thence.log.files.segment import current_path
 
 EVENTS = 1_000_000
 RUN = "big"

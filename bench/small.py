@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.load import Client, processor_s, served
-from thence.log.storage.segment import current_path
-from thence.sim.run import SimulationOrchestrator
+from thence.log.files.segment import current_path
+from thence.sim.run.run import SimulationOrchestrator
 
 SCENARIO = "spatial_trade_network"
 # of about 72 events each

@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 
 from bench.rounds import per_second
+from thence.core.codec import draft, stamper
 from thence.core.event import Header, Members
-from thence.core.values.codec import draft, stamper
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.log.check.verify import verify
+from thence.log.files.disk import OS_DISK
+from thence.log.files.process_state import new_id, now
+from thence.log.files.segment import current_path
 from thence.log.read.reader import events
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.process_state import new_id, now
-from thence.log.storage.segment import current_path
 
 EVENTS = 150_000
 EVENTS_BIG = 1_000_000
@@ -24,8 +24,8 @@ _PAYLOAD = {"good": "grain", "amount": 3, "price": 4.25}
 _MEMORY = """
 import resource, sys
 from pathlib import Path
-from thence.core.values.vocabulary import PLAIN
-from thence.log.storage.disk import OS_DISK
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import OS_DISK
 from thence.log.check.verify import verify
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = verify(OS_DISK, Path(sys.argv[1]), PLAIN)

@@ -12,13 +12,12 @@ from typing import TypeVar
 
 from bench.durable import PAYLOAD
 from bench.parts import UnsyncedDisk
+from thence.core.codec import Draft, stamper
 from thence.core.event import Event
-from thence.core.values.codec import Draft, stamper
-from thence.core.values.new_event import NewEvent
-from thence.core.values.vocabulary import PLAIN
+from thence.core.new_event import NewEvent
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import OS_DISK
 from thence.log.read.opening import opened_vocabulary
-from thence.log.storage.disk import OS_DISK
-from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
     Outcome,
     PendingAppend,
@@ -27,7 +26,8 @@ from thence.log.write.batch import (
     drafts_of,
     take_batch,
 )
-from thence.replica import Log
+from thence.log.write.conditions import Condition
+from thence.open_log.log import Log
 
 TASKS = 1_000
 EVENTS = 40 * TASKS

@@ -4,8 +4,8 @@ import errno
 import os
 from threading import Event
 
-from thence.log.storage.disk import Disk
-from thence.log.storage.disk_errors import DiskError
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import DiskError
 
 
 class FullDisk(Disk):

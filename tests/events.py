@@ -6,10 +6,10 @@ from zlib import crc32
 
 from hypothesis import strategies as st
 
+from thence.core.codec import Draft, draft, parse, stamper
 from thence.core.event import Event, Members
 from thence.core.ids import id_source
-from thence.core.values.codec import Draft, draft, parse, stamper
-from thence.core.values.vocabulary import PLAIN, Vocabulary
+from thence.core.vocabulary import PLAIN, Vocabulary
 
 NODE = "3f9ac1d2e4b5"
 OTHER_NODE = "a0b1c2d3e4f5"

@@ -9,8 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Unpack
 
+from thence.core.codec import BadLine, has_valid_crc, numbers, pieces
 from thence.core.event import Event
 from thence.core.failures import is_failure
+from thence.core.new_event import Position
 from thence.core.order import (
     CHAIN_EVENTS_MAX,
     CONE_EVENTS_MAX,
@@ -20,7 +22,8 @@ from thence.core.order import (
     total_order_key,
     totally_ordered,
 )
-from thence.core.query.answer import (
+from thence.core.query.filter import Filter
+from thence.core.query.why import (
     PREFIX_CHARACTERS_MIN,
     Concurrent,
     Effects,
@@ -34,15 +37,12 @@ from thence.core.query.answer import (
     not_found,
     subject_named,
 )
-from thence.core.query.filter import Filter
-from thence.core.values.codec import BadLine, has_valid_crc, numbers, pieces
-from thence.core.values.new_event import Position
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.vocabulary import Vocabulary
 from thence.index.page import Page, PageBounds, PageRequest, key_of
+from thence.log.files.disk import Disk
+from thence.log.files.segment import CURRENT
 from thence.log.read.reader import events as read_events
 from thence.log.read.reader import raw_lines
-from thence.log.storage.disk import Disk
-from thence.log.storage.segment import CURRENT
 
 Neighbours = Callable[[Event], Iterable[Event]]
 

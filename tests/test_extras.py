@@ -34,8 +34,8 @@ ASKING = """from thence.sim.models import client, settings
         ("from thence.sync import SyncEngine", "httpcore2", "sync"),
         (ASKING, "httpx2", "llm"),
         ("thence.open(sys.argv[1]).query().df()", "pandas", "tables"),
-        ("from thence.sim.plot import plot; plot(*3 * [sys.argv[1]])", "matplotlib", "plot"),
-        ("from thence.sim.on_ray import play_on_ray; play_on_ray(*3 * [None])", "ray", "ray"),
+        ("from thence.sim.results.plot import plot; plot(1, 2, 3)", "matplotlib", "plot"),
+        ("from thence.sim.again.on_ray import play_on_ray; play_on_ray(*3 * [None])", "ray", "ray"),
     ],
 )
 def test_without_its_extra_a_name_says_what_to_install(tmp_path, statement, package, extra):

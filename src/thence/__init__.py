@@ -7,12 +7,10 @@ They are imported when they are first asked for, so that commands start quickly.
 TYPE_CHECKING = False  # as typing has it, without its import
 if TYPE_CHECKING:
     from thence import errors
-    from thence.calls import CallOutcome, outcome, outcome_async
-    from thence.context import because
     from thence.core.event import Event
-    from thence.core.query.answer import Why
-    from thence.core.values.new_event import NewEvent, Position, Unchanged
-    from thence.core.values.vocabulary import Vocabulary
+    from thence.core.new_event import NewEvent, Position, Unchanged
+    from thence.core.query.why import Why
+    from thence.core.vocabulary import Vocabulary
     from thence.errors import (
         EventNotFound,
         EventTooLarge,
@@ -30,7 +28,13 @@ if TYPE_CHECKING:
         WriterClosed,
     )
     from thence.index.page import Page
-    from thence.propagation import (
+    from thence.open_log.log import Log
+    from thence.open_log.log import open_log as open  # the name users expect: thence.open(path)
+    from thence.sim.record.event_filter import EventFilter
+    from thence.tracing.context import because
+    from thence.tracing.log_records import LogHandler, StructlogProcessor
+    from thence.tracing.outcomes import CallOutcome, outcome, outcome_async
+    from thence.tracing.propagation import (
         CauseMiddleware,
         ProcessPoolExecutor,
         ThreadPoolExecutor,
@@ -38,11 +42,7 @@ if TYPE_CHECKING:
         carry,
         propagate,
     )
-    from thence.records import LogHandler, StructlogProcessor
-    from thence.replica import Log
-    from thence.replica import open_log as open  # the name users expect: thence.open(path)
-    from thence.sim.event_filter import EventFilter
-    from thence.steps import step
+    from thence.tracing.steps import step
 
 __version__ = "0.2.0"
 __all__ = [
@@ -88,29 +88,29 @@ __all__ = [
 ]
 # where each name is defined; the errors that a log's user meets are all others
 _MODULES = {
-    "open": "thence.replica",
-    "Log": "thence.replica",
+    "open": "thence.open_log.log",
+    "Log": "thence.open_log.log",
     "Event": "thence.core.event",
-    "NewEvent": "thence.core.values.new_event",
-    "Position": "thence.core.values.new_event",
+    "NewEvent": "thence.core.new_event",
+    "Position": "thence.core.new_event",
     "Page": "thence.index.page",
-    "Why": "thence.core.query.answer",
-    "Vocabulary": "thence.core.values.vocabulary",
-    "EventFilter": "thence.sim.event_filter",
-    "Unchanged": "thence.core.values.new_event",
-    "because": "thence.context",
-    "step": "thence.steps",
-    "outcome": "thence.calls",
-    "outcome_async": "thence.calls",
-    "CallOutcome": "thence.calls",
-    "LogHandler": "thence.records",
-    "StructlogProcessor": "thence.records",
-    "carry": "thence.propagation",
-    "carried": "thence.propagation",
-    "propagate": "thence.propagation",
-    "ThreadPoolExecutor": "thence.propagation",
-    "ProcessPoolExecutor": "thence.propagation",
-    "CauseMiddleware": "thence.propagation",
+    "Why": "thence.core.query.why",
+    "Vocabulary": "thence.core.vocabulary",
+    "EventFilter": "thence.sim.record.event_filter",
+    "Unchanged": "thence.core.new_event",
+    "because": "thence.tracing.context",
+    "step": "thence.tracing.steps",
+    "outcome": "thence.tracing.outcomes",
+    "outcome_async": "thence.tracing.outcomes",
+    "CallOutcome": "thence.tracing.outcomes",
+    "LogHandler": "thence.tracing.log_records",
+    "StructlogProcessor": "thence.tracing.log_records",
+    "carry": "thence.tracing.propagation",
+    "carried": "thence.tracing.propagation",
+    "propagate": "thence.tracing.propagation",
+    "ThreadPoolExecutor": "thence.tracing.propagation",
+    "ProcessPoolExecutor": "thence.tracing.propagation",
+    "CauseMiddleware": "thence.tracing.propagation",
 }
 
 

@@ -1,6 +1,6 @@
 """Files outside every log: locks that end with their holder, replacement, and private reading.
 
-Inside a log `thence.log.storage.disk` makes all calls, so that each can be made to fail. A lock
+Inside a log `thence.log.files.disk` makes all calls, so that each can be made to fail. A lock
 is `flock`, never `lockf`, whose locks vanish when any descriptor of the file closes. A failed
 call raises a ThenceError; no function makes a folder.
 """

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from thence.core.event import Event
-from thence.core.values.new_event import NewEvent
-from thence.core.values.payload import Repair, repair, text_of
+from thence.core.json_values import Repair, repair, text_of
+from thence.core.new_event import NewEvent
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed, needs_extra
-from thence.log.storage.process_state import stays_here
+from thence.log.files.process_state import stays_here
 from thence.log.write.drafting import warn
-from thence.propagation import TRACESTATE, carried
+from thence.tracing.propagation import TRACESTATE, carried
 
 with needs_extra("otel", "thence.otel"):
     from opentelemetry.context import Context
@@ -26,7 +26,7 @@ with needs_extra("otel", "thence.otel"):
     from opentelemetry.trace import SpanContext, StatusCode
 
 if TYPE_CHECKING:
-    from thence.replica import Log
+    from thence.open_log.log import Log
 
 __all__ = ["SpanProcessor"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from thence.errors import SyncError, ThenceError
 from thence.files import file_lock, read_private, replace_file
-from thence.log.storage.disk import config_folder
+from thence.log.files.disk import config_folder
 
 KEY_FILE = "signing.key"
 _LOCK = "signing.lock"

@@ -23,10 +23,10 @@ from tests.agents.firing import COMMAND, clean_environment, log_in
 from tests.agents.firing import git as run_git
 
 import thence
-from thence.agents.blamed import BlamedLine, CommitHistory, blame
+from thence.agents.blame import BlamedLine, CommitHistory, blame
 from thence.agents.intake import take_in
 from thence.agents.ownership import Owner, Ownership
-from thence.work.vcs.repository import repository
+from thence.work.git.repository import repository
 
 HERE = Path(__file__).parent
 COMMITS, LINES = 40, 200

@@ -12,9 +12,9 @@ from tests.work.repositories import git, make_repository
 
 import thence
 from thence.core.event import Event
-from thence.core.values.new_event import NewEvent
-from thence.replica import Log
-from thence.work.vcs.repository import Repository, repository
+from thence.core.new_event import NewEvent
+from thence.open_log.log import Log
+from thence.work.git.repository import Repository, repository
 
 _numbers = count(1)
 

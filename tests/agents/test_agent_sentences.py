@@ -4,7 +4,7 @@ import pytest
 from tests.agents.played import PlayedRepository, Session
 
 import thence
-from thence.core.values.new_event import NewEvent
+from thence.core.new_event import NewEvent
 
 
 @pytest.fixture

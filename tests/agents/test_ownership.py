@@ -9,10 +9,10 @@ from tests.agents.played import PlayedRepository, Session, commit, write
 from tests.work.repositories import git, own_variables
 
 import thence
-from thence.agents.blamed import blame
+from thence.agents.blame import blame
 from thence.agents.ownership import Owner, Ownership
-from thence.work.vcs.git import Git
-from thence.work.vcs.repository import repository
+from thence.work.git.git import Git
+from thence.work.git.repository import repository
 
 PAY = "def pay(total):\n    return total\n"
 

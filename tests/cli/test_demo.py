@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import THENCE, begun, in_shell, on_terminal, thence
 
-from thence.agents.example_session import AFTER, ASK, FILE, LINE
+from thence.agents.demo_session import AFTER, ASK, FILE, LINE
 
 README = Path(__file__).parents[2] / "README.md"
 VARYING = (

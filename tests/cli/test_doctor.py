@@ -354,8 +354,8 @@ def test_packages_are_those_of_the_base_install():
 )
 def test_python_and_platform_that_nobody_tried_are_told(tmp_path, change, name, told):
     script = (
-        "import sys, platform, rich, structlog, thence.inspection.condition\n"
-        "import ruamel.yaml, thence.inspection.health\nfrom thence.cli.frame import run\n"
+        "import sys, platform, rich, structlog, thence.doctor.condition\n"
+        "import ruamel.yaml, thence.doctor.health\nfrom thence.cli.frame import run\n"
         f"{change}\nsys.exit(run(['doctor', '--json']))"
     )
     done = in_python(script, cwd=tmp_path)

@@ -9,7 +9,7 @@ from tests.cli.warm import warm
 from tests.server.serving import serving
 
 import thence
-from thence.log.storage.segment import BODIES
+from thence.log.files.segment import BODIES
 
 TEXT = "".join(f"line {number} of a prompt\n" for number in range(300)) + "the end"
 LOG = ("--log", "log")

@@ -10,8 +10,8 @@ from tests.cli.installed import thence as installed
 from tests.events import new_id
 
 import thence
+from thence.core.codec import draft, stamper
 from thence.core.event import Members
-from thence.core.values.codec import draft, stamper
 
 EVENTS = 50_000
 LIMIT_KIB = 64 * 1024  # held whole they take 90

@@ -7,14 +7,14 @@ import pytest
 from tests.cli.installed import SIGNALLED, on_terminal
 from tests.cli.warm import warm
 
+from thence.core.codec import draft, stamper
 from thence.core.event import Members
-from thence.core.values.codec import draft, stamper
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import OS_DISK
+from thence.log.files.process_state import new_id, now
+from thence.log.files.segment import current_path
 from thence.log.read.opening import prepare
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.process_state import new_id, now
-from thence.log.storage.segment import current_path
-from thence.replica import open_log
+from thence.open_log.log import open_log
 
 EVENTS = 40_000
 BAR = b"MB"

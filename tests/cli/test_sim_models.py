@@ -10,8 +10,8 @@ from tests.sim.models.endpoint import Endpoint, Reply, completion
 from tests.sim.models.players import MODELS, SCENARIOS, recorded
 from tests.sim.models.village import generous, user, written
 
-from thence.sim.asking import write_cassette
-from thence.sim.outcomes import read_outcomes
+from thence.sim.models.asking import write_cassette
+from thence.sim.record.outcomes import read_outcomes
 
 pytestmark = [pytest.mark.promise("O12"), pytest.mark.rest]
 

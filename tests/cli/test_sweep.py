@@ -13,7 +13,7 @@ from tests.cli.installed import THENCE, Ended, begin, is_three_lines, on_termina
 from tests.cli.warm import warm
 from tests.sim.sweeps import content, counting, first_ids
 
-from thence.sim.sweep import RunTask, WorkerProcess, make_plan, play_task
+from thence.sim.again.sweep import RunTask, WorkerProcess, make_plan, play_task
 
 RUNS = [f"set-{number}-seed-{seed}" for number in (1, 2) for seed in (1, 2, 3)]
 

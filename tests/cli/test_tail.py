@@ -11,8 +11,8 @@ from tests.log.processes import APPEND, started
 
 import thence as package
 from thence.cli.commands.listing import TAIL_EVENTS_MAX
-from thence.core.values.vocabulary import PLAIN
-from thence.replica import Log
+from thence.core.vocabulary import PLAIN
+from thence.open_log.log import Log
 
 WAIT_S = 60
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from thence.log.storage.disk import Disk
-from thence.log.storage.disk_errors import DiskError
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import DiskError
 
 
 def content(disk: Disk, path) -> bytes:

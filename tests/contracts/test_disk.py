@@ -6,7 +6,7 @@ import pytest
 from tests.contracts.disk import DiskContract
 from tests.crash.simulated_disk import SimulatedDisk
 
-from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK, Disk
 
 
 class TestRealDisk(DiskContract):

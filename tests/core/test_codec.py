@@ -22,13 +22,13 @@ from tests.events import (
     ulids,
 )
 
+from thence.core import codec
 from thence.core.clock import CLOCK_MAX
+from thence.core.codec import BadLine, draft, parse, parsed, pieces, stamper, unnumbered
 from thence.core.event import LINE_DEPTH_MAX, Event, Members
 from thence.core.ids import LENGTH
-from thence.core.values import codec
-from thence.core.values.codec import BadLine, draft, parse, parsed, pieces, stamper, unnumbered
-from thence.core.values.digests import digests
-from thence.core.values.vocabulary import PLAIN, SIM
+from thence.core.redaction import digests
+from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import EventTooLarge, InvalidEvent
 
 HEAD = (

@@ -11,11 +11,11 @@ from tests.core.twins import Told, all_words, causes_of, effects_of, log_of, rea
 from tests.events import drafted, event_of, json_values, line_of, new_id, payloads, stamped
 from tests.sim.toys import SCENARIO
 
+from thence.core.codec import parse
 from thence.core.diff import ALONE, Difference, aligned, as_json, contrast, is_same, side
 from thence.core.diff import difference as of_sides
 from thence.core.event import Event
-from thence.core.values.codec import parse
-from thence.core.values.vocabulary import SIM
+from thence.core.vocabulary import SIM
 from thence.sim import SimulationOrchestrator, open_run
 
 TURNS = 12

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from tests.events import drafted, event_of, line_of, stamped
 
+from thence.core.codec import parse
 from thence.core.event import LINE_DEPTH_MAX, Event, Header, Members, is_deep
-from thence.core.values.codec import parse
-from thence.core.values.vocabulary import PLAIN, SIM, VOCABULARIES
+from thence.core.vocabulary import PLAIN, SIM, VOCABULARIES
 
 
 def change(value):

@@ -3,8 +3,9 @@
 import pytest
 from tests.events import drafted, event_of, line_of, stamped
 
+from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.sentences.event_sentences import (
+from thence.core.sentences.events import (
     NOTICE_ERROR_TYPES,
     SENTENCE_CHARACTERS_MAX,
     duration,
@@ -12,8 +13,7 @@ from thence.core.sentences.event_sentences import (
     shown,
     type_words,
 )
-from thence.core.values.codec import parse
-from thence.core.values.vocabulary import PLAIN, SIM, WORK
+from thence.core.vocabulary import PLAIN, SIM, WORK
 
 ID = "01KAG0QV3J0000000144SGTKJP"
 GAP = "events that an earlier writer had queued may have been lost when it ended"

@@ -7,11 +7,11 @@ import pytest
 from tests.events import NODE, drafted, new_id, stamped
 
 import thence
+from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.query.filter import Filter
-from thence.core.values.codec import parse
-from thence.core.values.vocabulary import PLAIN, SIM, WORK, Vocabulary
+from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 from thence.sim import EventFilter, EventWriter, create_system_event
 
 LOST = ("events_dropped", "write_failed")

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import texts
 
+from thence.core.codec import parse as parse_line
 from thence.core.query.filter import NAMES_MAX, TURN_MAX, Filter
 from thence.core.query.where import parse
-from thence.core.values.codec import parse as parse_line
-from thence.core.values.vocabulary import PLAIN, SIM
+from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import InvalidFilter
 
 NAMES = ("ada", "ben", "A", "a b", "é", "")

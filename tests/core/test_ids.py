@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ulid import ULID
 
 from thence.core.ids import LENGTH, id_source, is_ulid
-from thence.log.storage.process_state import new_id
+from thence.log.files.process_state import new_id
 
 NOW_NS = 1_763_622_780_123_456_789
 

@@ -12,7 +12,7 @@ from tests.log.errors import raised
 
 import thence
 from thence.core.clock import CLOCK_MAX
-from thence.core.values.new_event import (
+from thence.core.new_event import (
     NewEvent,
     PassedCause,
     Position,

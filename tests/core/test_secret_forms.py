@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.house.tree import ROOT
 
-from thence.core.values.secrets import Masking, SecretRules
+from thence.core.secrets import Masking, SecretRules
 
 MASKING = Masking(SecretRules())
 TAIL = "0123456789abcdefABCDEF" * 3
@@ -168,7 +168,7 @@ def test_text_that_names_no_secret_stays(text: str) -> None:
     ],
 )
 def test_value_beside_the_name_of_a_secret_goes(payload: dict[str, object]) -> None:
-    from thence.core.values.vocabulary import PLAIN
+    from thence.core.vocabulary import PLAIN
 
     assert "hunter2" not in str(MASKING.payload(payload, PLAIN))
 

@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.sync.test_secret_rules import SECRETS
 
+from thence.core.codec import draft
 from thence.core.event import Members, decoded
-from thence.core.values.codec import draft
-from thence.core.values.secrets import OVERLAP_CHARACTERS, WINDOW_CHARACTERS, Masking, SecretRules
-from thence.core.values.vocabulary import PLAIN
+from thence.core.secrets import OVERLAP_CHARACTERS, WINDOW_CHARACTERS, Masking, SecretRules
+from thence.core.vocabulary import PLAIN
 
 OWN = SecretRules([("letters", re.compile("z[a-y]+z"))], ["card.number", "pin"])
 TEXTS = st.text("az \n=:\"'.", max_size=12)

@@ -6,10 +6,10 @@ from pathlib import Path
 from hypothesis import given
 from tests.events import NODE, event_of, line_of, payloads
 
+from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.sentences.table import COLUMNS, INTEGER_MAX, row_of
-from thence.core.values.codec import parse
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "tables.md"
 

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 from tests.events import drafted, stamped
 
-from thence.core.sentences.event_sentences import NOTICE_ERROR_TYPES
-from thence.core.values.codec import parse
-from thence.core.values.vocabulary import PLAIN, SIM, VOCABULARIES, WORK
+from thence.core.codec import parse
+from thence.core.sentences.events import NOTICE_ERROR_TYPES
+from thence.core.vocabulary import PLAIN, SIM, VOCABULARIES, WORK
 from thence.errors import InvalidEvent
 
 

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.events import drafted, event_of, json_values, line_of, new_id, stamped, texts
 
+from thence.core.codec import parse as parse_line
 from thence.core.query.where import (
     COMPARISONS_MAX,
     DEPTH_MAX,
@@ -17,8 +18,7 @@ from thence.core.query.where import (
     Comparison,
     parse,
 )
-from thence.core.values.codec import parse as parse_line
-from thence.core.values.vocabulary import PLAIN, SIM
+from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import InvalidFilter
 
 blanks = st.text(" \t\n\r", max_size=2)

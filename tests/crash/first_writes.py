@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from tests.ratios import full_collections
 
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.vocabulary import Vocabulary
+from thence.log.files.disk import Disk
 from thence.log.read.opening import opened_vocabulary
-from thence.log.storage.disk import Disk
-from thence.replica import Log
+from thence.open_log.log import Log
 
 SYNCS = ("sync_data", "sync_folder", "write_new")
 # four for a torn tail, one for unclean ends, two for the notices of tails, one for the event; and

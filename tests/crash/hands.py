@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.values.cutting import BODIES_FROM
-from thence.core.values.vocabulary import PLAIN
-from thence.log.storage.disk import Disk
-from thence.replica import Log
-from thence.sim.events import ActionEvent, create_action_event
-from thence.sim.writer import EventWriter, WriteMode
+from thence.core.cutting import BODIES_FROM
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import Disk
+from thence.open_log.log import Log
+from thence.sim.record.events import ActionEvent, create_action_event
+from thence.sim.record.writer import EventWriter, WriteMode
 
 EVENTS_MAX = 100_000
 BATCH_EVENTS_MAX = 25

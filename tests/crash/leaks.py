@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import ThenceError
-from thence.replica import Log
+from thence.open_log.log import Log
 from thence.sim import EventWriter, create_action_event
 
 SECONDS = 60.0

@@ -25,8 +25,8 @@ from tests.crash.traces import FOLDER, Trace, opened
 
 from thence.core.event import Event
 from thence.errors import ThenceError
-from thence.log.storage.disk import Disk
-from thence.log.storage.segment import own_folder
+from thence.log.files.disk import Disk
+from thence.log.files.segment import own_folder
 
 # a trace with at most so many ways to cut the power is visited whole
 WAYS_MAX = 7_000

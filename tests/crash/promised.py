@@ -13,8 +13,8 @@ from typing import Any
 
 from tests.crash.faulty import FaultyDisk
 
+from thence.core.cutting import BODIES_FROM
 from thence.core.event import Event
-from thence.core.values.cutting import BODIES_FROM
 from thence.errors import (
     AppendFailed,
     HeadsMoved,
@@ -25,12 +25,12 @@ from thence.errors import (
     ReadFailed,
     ThenceError,
 )
+from thence.log.files.disk_errors import DENIED_ERRNOS, FULL_ERRNOS
+from thence.log.files.segment import FILE_BYTES_MAX
 from thence.log.read.opening import opened_vocabulary
-from thence.log.storage.disk_errors import DENIED_ERRNOS, FULL_ERRNOS
-from thence.log.storage.segment import FILE_BYTES_MAX
-from thence.replica import Log
-from thence.sim.events import create_action_event
-from thence.sim.writer import EventWriter, WriteMode
+from thence.open_log.log import Log
+from thence.sim.record.events import create_action_event
+from thence.sim.record.writer import EventWriter, WriteMode
 
 CLOSE_S = 0.1
 

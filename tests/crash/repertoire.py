@@ -28,7 +28,7 @@ from tests.crash.traces import (
     wandering,
 )
 
-from thence.log.storage.segment import current_path
+from thence.log.files.segment import current_path
 
 TORN = b'{"event_id":"01J0000000'
 SMALL_LIMIT = 700  # bytes, two or three events

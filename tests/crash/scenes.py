@@ -14,13 +14,13 @@ from typing import Any
 
 from tests.crash.promised import Run, silent
 
-from thence.core.values.new_event import Position, Unchanged
-from thence.core.values.vocabulary import PLAIN
-from thence.log.storage.append_lock import AppendLock
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.process_state import new_id
-from thence.replica import Log
-from thence.sim.writer import WriteMode
+from thence.core.new_event import Position, Unchanged
+from thence.core.vocabulary import PLAIN
+from thence.log.files.append_lock import AppendLock
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.process_state import new_id
+from thence.open_log.log import Log
+from thence.sim.record.writer import WriteMode
 
 CHILD_S = 60.0
 ROTATES_AT_ONCE = 10

@@ -35,7 +35,7 @@ from tests.crash.images import (
     without_pages,
 )
 
-from thence.log.storage.disk import Disk, FileId, FileState
+from thence.log.files.disk import Disk, FileId, FileState
 
 _DEVICE = 77
 

@@ -26,10 +26,10 @@ from tests.crash.faulty import Fault, FaultyDisk, Span, faults, summary
 from tests.crash.promised import Ended, Run, silent
 from tests.crash.scenes import HASTY_DISK, SCENES, Scene
 
-from thence.core.values.vocabulary import VOCABULARIES
+from thence.core.vocabulary import VOCABULARIES
 from thence.errors import ThenceError
 from thence.log.write import committer
-from thence.replica import Log
+from thence.open_log.log import Log
 
 RUN_S = 60.0
 THREAD_S = 60.0

@@ -162,9 +162,9 @@ def test_writer_at_the_file_size_limit_of_its_process(tmp_path: Path, mode: str)
 
 CROWDED = """
 import os, resource, sys
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed
-from thence.replica import Log, open_log
+from thence.open_log.log import Log, open_log
 
 log = Log(open_log(sys.argv[1]).folder, PLAIN, max_file_size=10)
 print(log.append("a").seq)
@@ -196,9 +196,9 @@ def test_process_without_a_descriptor_left_is_refused_and_goes_on_when_it_has_so
 NOBODY = """
 import os, sys
 import logging, _strptime  # later nobody may not read them
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import ThenceError
-from thence.replica import Log, open_log
+from thence.open_log.log import Log, open_log
 
 with open_log(sys.argv[2]) as other:  # brings in what nobody may not read
     other.append("a")

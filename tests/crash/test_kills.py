@@ -22,9 +22,9 @@ from tests.log.committers import append_notice
 from tests.ratios import full_collections
 
 import thence
-from thence.core.values.vocabulary import PLAIN
-from thence.log.storage.disk import OS_DISK
-from thence.replica import Log
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import OS_DISK
+from thence.open_log.log import Log
 
 TORN = b'{"event_id":"01J'
 

@@ -12,7 +12,7 @@ from tests.crash.repertoire import INTRUDED, NAMED, intruded_ones, named
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import FOLDER, lines_of, played
 
-from thence.log.storage.segment import current_path, own_folder
+from thence.log.files.segment import current_path, own_folder
 
 STATES = 100_000
 # how many of them traces by name have at least, which are the same in each run

@@ -14,7 +14,7 @@ from tests.crash.scenes import SCENES, Scene, append, some
 from tests.crash.sweep import counted, judge, quick
 
 from thence.errors import AppendFailed, LogFull
-from thence.log.storage.disk import Disk
+from thence.log.files.disk import Disk
 
 RUNS = 24  # of each scene
 NOT_SWEPT = {"copy_access", "filesystem", "room"} | NEVER_FAILS  # of the doctor and repair

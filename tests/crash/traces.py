@@ -19,14 +19,14 @@ from tests.crash.places import Place
 from tests.crash.simulated_disk import SimulatedDisk
 
 from thence.core.event import Event
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
-from thence.log.crash.sessions import WriterSession
+from thence.log.files.identity import known_node_id, read_info
+from thence.log.files.segment import FILE_BYTES_MAX, current_path
 from thence.log.read.opening import opened_vocabulary
-from thence.log.storage.identity import known_node_id, read_info
-from thence.log.storage.segment import FILE_BYTES_MAX, current_path
-from thence.redact_settings import RedactSettings, read_redact_settings
-from thence.replica import Log
+from thence.log.recovery.sessions import WriterSession
+from thence.open_log.log import Log
+from thence.open_log.masking_settings import RedactSettings, read_redact_settings
 
 FOLDER = Place("/disk/logs/one")
 HOME = Path("/disk")

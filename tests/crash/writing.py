@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from tests.crash.hands import HANDS, Job
 
-from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.files.disk import OS_DISK, Disk
 
 
 class Life(NamedTuple):

@@ -13,7 +13,7 @@ from tests.docs.browsing import MISSING, browser_at, page_address
 from tests.server.serving import Serving, app_serving, serving
 
 from thence.sim import EventWriter, VerbosityLevel
-from thence.sim.events import create_action_event, create_decision_event
+from thence.sim.record.events import create_action_event, create_decision_event
 
 PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "query-over-http.md").read_text("utf-8")
 ADDRESS = "http://127.0.0.1:8377"

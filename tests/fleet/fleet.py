@@ -20,25 +20,25 @@ from msgspec.structs import replace
 from tests.server.team.engines import new_database
 
 import thence
+from thence.core.codec import event_id_of, parse
 from thence.core.event import Event
-from thence.core.values.codec import event_id_of, parse
-from thence.core.values.digests import BODY_DIGEST
-from thence.core.values.vocabulary import PLAIN
-from thence.core.wire.authorship import signed_push
-from thence.core.wire.messages import Cursors, EventVerdict, KeyRequest
+from thence.core.redaction import BODY_DIGEST
+from thence.core.vocabulary import PLAIN
 from thence.errors import BatchRefused, BodyMissing, ServerUnreachable
 from thence.log.read import reader
-from thence.replica import OS_DISK
+from thence.open_log.log import OS_DISK
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.body_pieces import NewPiece
-from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.store import Store
+from thence.server.team.sync_service import Exchange
 from thence.signing import SigningKey
 from thence.sync.authorship import redact
 from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
 from thence.sync.outbox import key_of
+from thence.wire.authorship import signed_push
+from thence.wire.messages import Cursors, EventVerdict, KeyRequest
 
 TEAM, LOG = "team", "log"
 BEGINNING = Cursors()

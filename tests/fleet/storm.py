@@ -31,7 +31,7 @@ from tests.sync.programs import Program
 from tests.sync.proxy import DOWN, UP, Fault, Proxy
 from websockets.exceptions import WebSocketException
 
-from thence.core.values.digests import digests
+from thence.core.redaction import digests
 from thence.server.team.engines import open_database
 from thence.server.team.rows import chained
 from thence.server.team.store import Store

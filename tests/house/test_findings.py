@@ -4,7 +4,7 @@ import re
 
 from tests.house.tree import ROOT
 
-from thence.log.storage.findings import SEVERITIES
+from thence.log.files.findings import SEVERITIES
 
 PAGE = "docs/reference/findings.md"
 PART = re.compile(r"^## (\w+)$", re.MULTILINE)

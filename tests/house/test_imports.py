@@ -23,12 +23,12 @@ CLI_GUESTS_AT_START = GUESTS | {"click"}
 READERS_OF_VARIABLES = (
     "src/thence/cli/",
     "src/thence/server/app.py",
-    "src/thence/log/storage/disk.py",
+    "src/thence/log/files/disk.py",
     "src/thence/settings.py",
-    "src/thence/replica.py",
+    "src/thence/open_log/log.py",
     "src/thence/sim/models/client.py",  # the variable that an endpoint names, and that of sweeps
-    "src/thence/sim/writer.py",
-    "src/thence/work/vcs/git.py",
+    "src/thence/sim/record/writer.py",
+    "src/thence/work/git/git.py",
     "src/thence/agents/fired.py",  # a program of its own
     "src/thence/work/supervisor.py",  # those of other processes, in a file of that name
 )
@@ -69,7 +69,7 @@ def reads_variables(module: Module) -> list[str]:
     if module.path.startswith(READERS_OF_VARIABLES):
         return []
     names = [f"{name}.{part}" for _, name, taken in imports(module) for part in ["", *taken]]
-    asks = [name for name in names if name == "thence.log.storage.disk.variable"]
+    asks = [name for name in names if name == "thence.log.files.disk.variable"]
     asks += re.findall(r"\b(?:os\.)?(?:environb?|getenv)\b", module.text)
     return [f"{module.path}: reads the environment, which is for the doors"] if asks else []
 
@@ -131,14 +131,14 @@ def test_settings_are_found_in_every_form():
 
 def test_variables_are_found_in_every_form():
     for text in (
-        "from thence.log.storage.disk import OS_DISK, variable",
+        "from thence.log.files.disk import OS_DISK, variable",
         "import os\nos.environ['A']",
         "from os import environ",
         "import os\nos.getenv('A')",
     ):
         assert reads_variables(sample("sim/a.py", text))
         assert not reads_variables(sample("cli/a.py", text))
-    assert not reads_variables(sample("log/a.py", "from thence.log.storage.disk import Disk"))
+    assert not reads_variables(sample("log/a.py", "from thence.log.files.disk import Disk"))
 
 
 def test_guests_are_found():

@@ -11,7 +11,7 @@ from tests.house.test_imports import imports
 from tests.house.tree import Module, modules, parsed
 
 ROOMS = {"core", "log", "inspection", "answers", "replica", "context", "steps"}
-DISK = "src/thence/log/storage/disk.py"
+DISK = "src/thence/log/files/disk.py"
 FILES = "thence.files"  # for files outside a log
 DISK_MODULES = {"os", "fcntl", "mmap", "shutil", "tempfile", "io", "glob", "subprocess"}
 DISK_CALLS = {"open", "io.open"}
@@ -62,7 +62,7 @@ def touches_disk(module: Module) -> list[str]:
     for line, on, name in calls(module):
         is_path = name in PATH_METHODS and "disk" not in on.lower()
         if f"{on}.{name}".lstrip(".") in DISK_CALLS or (on and is_path):
-            found.append(f"{module.path}:{line}: calls {name}, which is for log/storage/disk.py")
+            found.append(f"{module.path}:{line}: calls {name}, which is for log/files/disk.py")
     return found
 
 
@@ -120,7 +120,7 @@ def test_disk_is_found_wherever_it_hides():
     ):
         for path in ("log/write/writer.py", "core/ids.py", "replica.py", "context.py"):
             assert touches_disk(sample(path, text)), (path, text)
-        assert not touches_disk(sample("log/storage/disk.py", text))
+        assert not touches_disk(sample("log/files/disk.py", text))
         assert not touches_disk(sample("cli/show.py", text))
 
 
@@ -151,4 +151,4 @@ def test_event_loops_are_found():
     ):
         assert runs_event_loop(sample("log/write/committer.py", text)), text
     assert not runs_event_loop(sample("log/write/committer.py", "asyncio.get_running_loop()"))
-    assert not runs_event_loop(sample("sim/engine.py", "asyncio.run(f())"))
+    assert not runs_event_loop(sample("sim/run/engine.py", "asyncio.run(f())"))

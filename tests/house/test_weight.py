@@ -102,7 +102,7 @@ def test_weight_and_nameless_values_are_counted():
         "class A:\n    def f(self): ...\n    @property\n    def g(self): ...\n    def _h(self): ..."
     )
     assert public_members(parsed("src/thence/work/a.py", text), "A") == ["f", "g"]
-    assert weights([sample, parsed("src/thence/core/wire/b.py", "\n")]) == {
+    assert weights([sample, parsed("src/thence/wire/b.py", "\n")]) == {
         "work": (6, 1),
         "team": (1, 1),
     }

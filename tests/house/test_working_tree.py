@@ -1,4 +1,4 @@
-"""Files of a working tree are reached by `work/vcs/files.py` alone, which follows no link.
+"""Files of a working tree are reached by `work/git/files.py` alone, which follows no link.
 
 Somebody else may have made them. What lies in the git folder is the user's own, and so is what is
 reached under a name that these functions were given by it; each stands here with what it touches.
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from tests.house.tree import Module, modules, parsed
 
-DOOR = "src/thence/work/vcs/files.py"
+DOOR = "src/thence/work/git/files.py"
 OS_CALLS = {
     "access",
     "chmod",
@@ -73,7 +73,7 @@ OF_THE_USER = {
     "journal/claims.py": _HOME,
     "journal/store.py:_last_numbers": "the journal",
     "journal/store.py:show_index": "the index itself, in the home",
-    "vcs/landed.py:_read": _HOME,
+    "git/landed.py:_read": _HOME,
     "journal/seen_tips.py:load_seen": _HOME,
     "journal/seen_tips.py:save_seen": _HOME,
     "journal/store.py:EventStore.is_there": _HOME,
@@ -98,17 +98,17 @@ OF_THE_USER = {
     "project/project.py:_is_bare": _GIT,
     "project/project.py:_known_homes": "homes in the git folder",
     "session/feature_choice.py": _GIT,
-    "vcs/git.py": "the folder that git is run in",
-    "vcs/locks.py": _NOTES,
-    "vcs/objects.py:write_tree": "drafts in a temporary folder",
-    "vcs/repository.py": _GIT,
-    "vcs/worktrees.py:_clear": "whether the folder above a worktree is there",
-    "vcs/worktrees.py:_fill": _GIT,
-    "vcs/worktrees.py:_hide": _GIT,
-    "vcs/worktrees.py:_is_free": "whether the folder above a worktree is there",
-    "vcs/worktrees.py:_leads_nowhere": _GIT,
-    "vcs/worktrees.py:last_commit": _GIT,
-    "vcs/worktrees.py:remove": "whether the folder of a worktree is there",
+    "git/git.py": "the folder that git is run in",
+    "git/locks.py": _NOTES,
+    "git/objects.py:write_tree": "drafts in a temporary folder",
+    "git/repository.py": _GIT,
+    "git/worktrees.py:_clear": "whether the folder above a worktree is there",
+    "git/worktrees.py:_fill": _GIT,
+    "git/worktrees.py:_hide": _GIT,
+    "git/worktrees.py:_is_free": "whether the folder above a worktree is there",
+    "git/worktrees.py:_leads_nowhere": _GIT,
+    "git/worktrees.py:last_commit": _GIT,
+    "git/worktrees.py:remove": "whether the folder of a worktree is there",
 }
 
 

@@ -10,9 +10,9 @@ from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.core.query.filter import Filter
 from thence.core.query.where import Comparison
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import OS_DISK
 from thence.log.read.reader import events
-from thence.log.storage.disk import OS_DISK
 
 TYPES = ["a", "b", "c.d", "é", "e.failed"]
 ACTORS = ["ada", "ben", None]

@@ -8,13 +8,13 @@ from typing import Any
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.core.values.vocabulary import PLAIN, Vocabulary
+from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.index.connection import Index
 from thence.index.lookup import TOTAL_ORDER
 from thence.index.zones import ZONE_BITS
+from thence.log.files.disk import OS_DISK
+from thence.log.files.segment import CURRENT
 from thence.log.read import reader
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.segment import CURRENT
 
 
 def index_of(folder: Path, vocabulary: Vocabulary = PLAIN, cache: Path | None = None) -> Index:

@@ -22,15 +22,15 @@ from tests.tiers import examples
 
 import thence
 from thence.core.event import Event
-from thence.core.values.new_event import Position
-from thence.core.values.vocabulary import PLAIN
+from thence.core.new_event import Position
+from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index import arrivals, zones
 from thence.index.connection import Index
+from thence.log.files.disk import OS_DISK
 from thence.log.read import reader
 from thence.log.read.follower import Follower
-from thence.log.storage.disk import OS_DISK
-from thence.replica import open_log
+from thence.open_log.log import open_log
 
 
 def line(event_id: str, time: int) -> bytes:
@@ -202,7 +202,7 @@ def log(tmp_path: Path) -> Iterator[tuple[thence.Log, ReadingDisk, int]]:
         writer.append_many([thence.NewEvent("a", {"n": n}, subject="s") for n in range(12_000)])
         writer.rebuild()
     disk = ReadingDisk()
-    with thence.replica.open_host_log(tmp_path, disk=disk) as opened:
+    with thence.open_log.log.open_host_log(tmp_path, disk=disk) as opened:
         yield opened, disk, opened.current_file.stat().st_size
 
 

@@ -18,14 +18,14 @@ from tests.plain_order import named
 from tests.tiers import examples
 
 from thence.core import order
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
 from thence.index import causality, lookup
 from thence.index.causality import ENDS, Direction, Prefetch, neighbours
 from thence.index.lookup import arrival_of, events_at
 from thence.index.rows import statements
+from thence.log.files.disk import OS_DISK
 from thence.log.read.reader import events as read
-from thence.log.storage.disk import OS_DISK
 
 on_disk = settings(deadline=None, max_examples=examples(40))
 

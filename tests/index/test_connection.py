@@ -21,13 +21,13 @@ from tests.log.processes import in_child
 
 from thence.core.order import totally_ordered
 from thence.core.query.filter import Filter
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import ReadFailed
 from thence.index.connection import Index
 from thence.index.query import page_of_lines
-from thence.log.storage.disk import OS_DISK, Disk, FileState
-from thence.log.storage.segment import CURRENT
-from thence.replica import Log, open_log
+from thence.log.files.disk import OS_DISK, Disk, FileState
+from thence.log.files.segment import CURRENT
+from thence.open_log.log import Log, open_log
 
 WAIT_S = 60.0
 
@@ -48,9 +48,9 @@ class ClosedMeanwhile(Index):
 FOLLOWER = """
 import sys
 from pathlib import Path
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.index.connection import Index
-from thence.log.storage.disk import OS_DISK
+from thence.log.files.disk import OS_DISK
 index = Index(OS_DISK, Path(sys.argv[1]), PLAIN)
 while True:
     index.refresh()

@@ -18,8 +18,8 @@ import thence
 from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.failures import is_failure
-from thence.core.query.answer import Group
 from thence.core.query.filter import Filter
+from thence.core.query.why import Group
 from thence.errors import EventNotFound
 from thence.index import lookup, zones
 from thence.index.overview import log_end, tally

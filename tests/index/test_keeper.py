@@ -12,11 +12,11 @@ from tests.events import line_of
 from tests.index.logs import add, fits, index_of, rotate, told
 from tests.log.processes import descriptors, in_child
 
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.index.connection import Index
 from thence.index.keeper import open_database
-from thence.log.storage.disk import OS_DISK
-from thence.replica import open_log
+from thence.log.files.disk import OS_DISK
+from thence.open_log.log import open_log
 
 Harm = Callable[[Path], object]
 

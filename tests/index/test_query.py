@@ -17,18 +17,18 @@ from tests.log.processes import ran
 from tests.plain_order import page_of_events
 from tests.tiers import examples
 
+from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.core.query.where import OPERATORS, Comparison
-from thence.core.values.codec import parse
-from thence.core.values.vocabulary import PLAIN, SIM
+from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import InvalidCursor, InvalidFilter
 from thence.index.connection import Index
 from thence.index.keeper import Builds
 from thence.index.page import Page
 from thence.index.query import count, judge, page, page_of_lines
-from thence.log.storage.disk import OS_DISK
-from thence.replica import open_log
+from thence.log.files.disk import OS_DISK
+from thence.open_log.log import open_log
 
 ALL = Filter()
 Ask = Callable[..., Page]

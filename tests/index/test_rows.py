@@ -16,10 +16,10 @@ from tests.events import drafted, event_of, json_values, new_id, payloads, stamp
 
 import thence
 from thence.core.clock import microseconds
+from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.values.codec import parse
-from thence.core.values.payload import storable
-from thence.core.values.vocabulary import PLAIN, SIM, WORK, Vocabulary
+from thence.core.json_values import storable
+from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 from thence.index.rows import NULL, Times, entries, entry_of
 
 USUAL = st.datetimes().map(lambda moment: moment.isoformat(timespec="microseconds") + "Z")

@@ -7,9 +7,9 @@ import msgspec
 from hypothesis import strategies as st
 from tests.events import causal_graphs, drafted, stamped, ulids
 
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.index.connection import Index
-from thence.log.storage.disk import OS_DISK
+from thence.log.files.disk import OS_DISK
 
 NODES = ("1" * 12, "2" * 12, "3" * 12)
 MISSING = "U" * 26  # no ULID holds this letter

@@ -12,14 +12,14 @@ from tests.events import drafted, new_id
 from tests.log.faults import WAIT_S, GatedDisk
 
 import thence
-from thence.core.values.codec import Draft
-from thence.core.values.vocabulary import PLAIN
-from thence.log.storage.disk import OS_DISK, Disk
+from thence.core.codec import Draft
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import OS_DISK, Disk
 from thence.log.write.batch import Latch
 from thence.log.write.committer import Committer, OnFull
 from thence.log.write.drafting import NoticeMaker
 from thence.log.write.writer import Notice, Report, SegmentWriter
-from thence.replica import QUEUE_EVENTS_MAX, Log
+from thence.open_log.log import QUEUE_EVENTS_MAX, Log
 
 NOTICE = NoticeMaker(PLAIN, {})
 

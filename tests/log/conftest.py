@@ -3,8 +3,8 @@
 import pytest
 
 import thence
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.identity import identify
+from thence.log.files.disk import OS_DISK
+from thence.log.files.identity import identify
 
 
 @pytest.fixture

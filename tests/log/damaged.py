@@ -4,9 +4,9 @@ from pathlib import Path
 
 import thence
 from thence.core.event import Event
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.log.check.verify import verify
-from thence.log.storage.disk import OS_DISK
+from thence.log.files.disk import OS_DISK
 
 COUNT = 6
 

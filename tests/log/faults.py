@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event as Signal
 
-from thence.log.storage.disk import Disk
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.segment import CURRENT
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.segment import CURRENT
 
 WAIT_S = 60.0
 

@@ -10,9 +10,9 @@ from tests.log.faults import WAIT_S
 from tests.log.processes import lines
 
 import thence
-from thence.core.values.codec import numbers
-from thence.core.values.vocabulary import PLAIN
-from thence.replica import Log
+from thence.core.codec import numbers
+from thence.core.vocabulary import PLAIN
+from thence.open_log.log import Log
 
 FILE_BYTES = 40_000
 

@@ -8,19 +8,19 @@ from tests.log.processes import started
 
 import thence
 from thence.core.event import Event
-from thence.log.crash.sessions import SessionRecord, WriterSession, session_records
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.identity import known_node_id
-from thence.log.storage.numbering import Numbering
+from thence.log.files.disk import OS_DISK
+from thence.log.files.identity import known_node_id
+from thence.log.files.numbering import Numbering
+from thence.log.recovery.sessions import SessionRecord, WriterSession, session_records
 
 # The committer's thread stands still where the argument says; then the process is killed.
 HELD = """
 import os, sys, threading
 from threading import Event
 import thence
-from thence.core.values.vocabulary import PLAIN
-from thence.log.storage.disk import Disk
-from thence.replica import Log
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import Disk
+from thence.open_log.log import Log
 
 folder, place, count, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import thence
-from thence.core.values.pruned import Pruned
+from thence.core.pruned import Pruned
 from thence.log.check.pruning import PrunePlan, Pruning
-from thence.log.storage.archive import unpacked_data
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.segment import archived_names, segments
-from thence.replica import Log
+from thence.log.files.archive import unpacked_data
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.segment import archived_names, segments
+from thence.open_log.log import Log
 
 SEGMENT_BYTES = 1_500
 EVENTS = 40

@@ -10,9 +10,9 @@ from tests.log.processes import HOLD, started
 
 import thence
 from thence.errors import LogBusy
-from thence.log.storage.append_lock import AppendLock
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.disk_errors import DiskError
+from thence.log.files.append_lock import AppendLock
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk_errors import DiskError
 
 
 @pytest.mark.promise("P1")
@@ -156,7 +156,7 @@ def test_who_waits_pauses_ever_longer_and_never_long(tmp_path, monkeypatch):
         def try_lock(self, descriptor):
             return len(pauses) == 40
 
-    monkeypatch.setattr("thence.log.storage.append_lock.pause", pauses.append)
+    monkeypatch.setattr("thence.log.files.append_lock.pause", pauses.append)
     AppendLock(Held(), tmp_path / "lock").acquire()
     yields = [pause_s for pause_s in pauses if not pause_s]
     assert len(yields) == 16
@@ -176,8 +176,8 @@ def test_who_has_waited_for_long_pauses_for_longer(tmp_path, monkeypatch):
         def try_lock(self, descriptor):
             return len(pauses) == 60
 
-    monkeypatch.setattr("thence.log.storage.append_lock.pause", pauses.append)
-    monkeypatch.setattr("thence.log.storage.append_lock.monotonic_ns", clock)
+    monkeypatch.setattr("thence.log.files.append_lock.pause", pauses.append)
+    monkeypatch.setattr("thence.log.files.append_lock.monotonic_ns", clock)
     AppendLock(Held(), tmp_path / "lock").acquire(30)
     assert pauses[16:24] == [0.00005, 0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.005]
     assert set(pauses[24:]) == {0.005}

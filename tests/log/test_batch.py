@@ -13,7 +13,6 @@ from tests.log.committers import until, waiting
 from tests.log.faults import WAIT_S
 
 from thence.errors import AppendFailed, InvalidEvent
-from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
@@ -28,6 +27,7 @@ from thence.log.write.batch import (
     split,
     take_batch,
 )
+from thence.log.write.conditions import Condition
 
 items = st.sampled_from(["emitted", "appended", "appended together", "flush"]).map(
     lambda kind: {

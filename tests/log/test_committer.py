@@ -11,11 +11,11 @@ from tests.log.faults import WAIT_S, FailingDisk
 from tests.log.processes import lines
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
-from thence.log.storage.disk import Disk
-from thence.log.storage.disk_errors import DiskError
-from thence.replica import Log
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import DiskError
+from thence.open_log.log import Log
 
 pytestmark = pytest.mark.usefixtures("prepared")
 

@@ -22,11 +22,11 @@ from tests.log.kills import session_of
 from tests.log.processes import descriptors
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
-from thence.log.storage.disk_errors import DiskError
+from thence.log.files.disk_errors import DiskError
 from thence.log.write.batch import BATCH_BYTES_MAX, PendingAppend, WaiterCount
-from thence.replica import Log
+from thence.open_log.log import Log
 
 pytestmark = pytest.mark.usefixtures("prepared")
 

@@ -20,8 +20,8 @@ from tests.log.faults import WAIT_S, FillingDisk
 from tests.log.processes import lines
 
 from thence.errors import LogBusy, OutcomeUnknown
-from thence.log.storage.append_lock import AppendLock
-from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.files.append_lock import AppendLock
+from thence.log.files.disk import OS_DISK, Disk
 from thence.log.write.batch import PendingAppend
 
 pytestmark = pytest.mark.usefixtures("prepared")

@@ -20,12 +20,12 @@ from tests.log.kills import session_of
 from tests.log.processes import lines
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk_errors import DiskError
 from thence.log.read import reader
 from thence.log.read.opening import prepare
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.disk_errors import DiskError
 from thence.log.write.batch import PendingAppend
 from thence.log.write.committer import with_retry
 from thence.log.write.drafting import NoticeMaker, warn

@@ -9,8 +9,11 @@ from tests.log.committers import append_notice
 from tests.log.kills import appended, filled, told, unclean, zeroed
 
 import thence
-from thence.core.values.vocabulary import PLAIN, SIM
-from thence.log.crash.damage import (
+from thence.core.vocabulary import PLAIN, SIM
+from thence.log.files.disk import OS_DISK
+from thence.log.files.identity import Identity, Own
+from thence.log.files.segment import CURRENT
+from thence.log.recovery.damage import (
     TORN_NOTICES_MAX,
     DamageRecord,
     DamageScan,
@@ -19,11 +22,8 @@ from thence.log.crash.damage import (
     findings,
     scope,
 )
-from thence.log.crash.sessions import DurablePosition, SessionRecord, segment_id
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.identity import Identity, Own
-from thence.log.storage.segment import CURRENT
-from thence.replica import Log
+from thence.log.recovery.sessions import DurablePosition, SessionRecord, segment_id
+from thence.open_log.log import Log
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 NEWER = "events_2026-01-02_00-00-00-000000.jsonl"

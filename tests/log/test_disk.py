@@ -13,8 +13,8 @@ from tests.log.faults import FailingDisk, ShortDisk
 from tests.log.processes import descriptors, in_child
 
 import thence
-from thence.core.values.vocabulary import PLAIN, SIM
-from thence.log.storage.disk import (
+from thence.core.vocabulary import PLAIN, SIM
+from thence.log.files.disk import (
     OS_DISK,
     READ_BYTES,
     Disk,
@@ -28,8 +28,8 @@ from thence.log.storage.disk import (
     user_name,
     variable,
 )
-from thence.log.storage.disk_errors import DiskError
-from thence.replica import Log
+from thence.log.files.disk_errors import DiskError
+from thence.open_log.log import Log
 from thence.sim import EventWriter, MilestoneEvent
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.log.errors import said
 
 from thence.errors import AppendFailed, LogFull, LogReadOnly, OutcomeUnknown, ReadFailed
-from thence.log.storage.disk_errors import (
+from thence.log.files.disk_errors import (
     DiskError,
     append_error,
     half_line_error,

@@ -4,12 +4,12 @@ import pytest
 from tests.log.test_relaying import DAY_S, NOW_S, line_of, lines_of, own_line, taken
 
 import thence
-from thence.core.values.codec import stamper
-from thence.core.values.vocabulary import WORK
+from thence.core.codec import stamper
+from thence.core.vocabulary import WORK
 from thence.errors import HeadsMoved
-from thence.log.storage import digest_files
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.identity import known_node_id
+from thence.log.files import digest_files
+from thence.log.files.disk import OS_DISK
+from thence.log.files.identity import known_node_id
 from thence.log.write.drafting import NoticeMaker
 
 OWN_EVENTS = 3

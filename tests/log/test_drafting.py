@@ -13,10 +13,10 @@ from tests.log.errors import raised
 from tests.log.processes import ran
 
 import thence
-from thence.core.values.codec import CAUSES_MAX
-from thence.core.values.new_event import NewEvent
-from thence.core.values.plain import Plain
-from thence.core.values.vocabulary import PLAIN, WORK
+from thence.core.codec import CAUSES_MAX
+from thence.core.new_event import NewEvent
+from thence.core.plain_values import Plain
+from thence.core.vocabulary import PLAIN, WORK
 from thence.errors import InvalidEvent
 from thence.log.write.drafting import Drafting, NoticeMaker, guarded, in_other_thread, join, warn
 

@@ -16,14 +16,14 @@ from tests.log.committers import until
 from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, ShortDisk
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, LogReadOnly, OutcomeUnknown
-from thence.log.storage.disk import OS_DISK, READ_BYTES, Disk
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.segment import older_names
-from thence.log.write.append_conditions import AlreadyStored
+from thence.log.files.disk import OS_DISK, READ_BYTES, Disk
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.segment import older_names
+from thence.log.write.conditions import AlreadyStored
 from thence.log.write.writer import are_behind, copy_lines, regions, write_again
-from thence.replica import Log
+from thence.open_log.log import Log
 
 BROKEN = DiskError(errno.EIO, "device error")
 

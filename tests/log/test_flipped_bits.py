@@ -12,12 +12,12 @@ import pytest
 
 import thence
 from thence.core.event import Event
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.log.check.verify import verify
+from thence.log.files.disk import OS_DISK, Disk, FileId
+from thence.log.files.segment import CURRENT
 from thence.log.read.reader import events
-from thence.log.storage.disk import OS_DISK, Disk, FileId
-from thence.log.storage.segment import CURRENT
-from thence.replica import Log
+from thence.open_log.log import Log
 
 APPENDS = 120
 

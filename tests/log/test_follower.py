@@ -18,13 +18,13 @@ from tests.log.processes import APPEND, descriptors, in_child, started
 from tests.tiers import examples
 
 import thence
-from thence.core.values.new_event import Position
-from thence.core.values.vocabulary import PLAIN
+from thence.core.new_event import Position
+from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
+from thence.log.files.disk import OS_DISK
 from thence.log.read import reader
 from thence.log.read.follower import Follower
-from thence.log.storage.disk import OS_DISK
-from thence.replica import Log
+from thence.open_log.log import Log
 
 
 @pytest.fixture

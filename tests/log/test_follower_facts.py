@@ -7,9 +7,9 @@ import pytest
 from tests.events import line_of
 from tests.log.processes import descriptors
 
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import OS_DISK, READ_BYTES, Disk
 from thence.log.read.follower import Follower, LiveCursor
-from thence.log.storage.disk import OS_DISK, READ_BYTES, Disk
 
 OLDEST = "events_2026-11-18_07-13-05-000000.jsonl"
 OLDER = "events_2026-11-19_07-13-05-000000.jsonl"

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
-from thence.log.storage import disk_errors
-from thence.replica import Log
+from thence.log.files import disk_errors
+from thence.open_log.log import Log
 
 
 class Alarm(BaseException):

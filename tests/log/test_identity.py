@@ -13,12 +13,12 @@ from tests.log.faults import WAIT_S, FailingDisk, ShortDisk
 
 import thence
 from thence.core.ids import is_ulid
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, NotALog
-from thence.log.storage.append_lock import AppendLock
-from thence.log.storage.disk import OS_DISK, machine_id
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.identity import (
+from thence.log.files.append_lock import AppendLock
+from thence.log.files.disk import OS_DISK, machine_id
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.identity import (
     EARLIER_MAX,
     Identity,
     Own,
@@ -30,7 +30,7 @@ from thence.log.storage.identity import (
     read_info,
     renew,
 )
-from thence.replica import Log
+from thence.open_log.log import Log
 
 NOW_S = 1_800_000_000.0
 

@@ -13,15 +13,15 @@ from tests.log.hands import append, append_in_tasks, in_process, in_threads, jud
 from tests.log.processes import ended_well, forked, lines, ran, started
 
 import thence
-from thence.core.values.codec import numbers
-from thence.core.values.new_event import Position, Unchanged
-from thence.core.values.vocabulary import PLAIN
+from thence.core.codec import numbers
+from thence.core.new_event import Position, Unchanged
+from thence.core.vocabulary import PLAIN
 from thence.errors import HeadsMoved, LogFull
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.identity import identify
-from thence.log.storage.segment import older_names
-from thence.replica import Log
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.identity import identify
+from thence.log.files.segment import older_names
+from thence.open_log.log import Log
 
 pytestmark = [
     pytest.mark.xdist_group("heavy"),
@@ -106,8 +106,8 @@ def test_children_of_a_full_queue_begin_with_an_empty_one(tmp_path):
 FORKING = """
 import faulthandler, os, sys, thence, threading, time
 from datetime import datetime
-from thence.core.values.vocabulary import PLAIN
-from thence.replica import Log
+from thence.core.vocabulary import PLAIN
+from thence.open_log.log import Log
 
 def forked(log):
     child = os.fork()
@@ -169,8 +169,8 @@ CLAIMING = """
 import sys
 from threading import Thread
 import thence
-from thence.core.values.new_event import Unchanged
-from thence.core.values.new_event import Position
+from thence.core.new_event import Unchanged
+from thence.core.new_event import Position
 from thence.errors import HeadsMoved
 
 folder, name, threads, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -413,8 +413,8 @@ def test_disk_that_fills_up_amid_a_batch_refuses_the_rest_of_it(tmp_path):
 
 TEN_THOUSAND = """
 import sys, thence
-from thence.core.values.vocabulary import PLAIN
-from thence.replica import Log
+from thence.core.vocabulary import PLAIN
+from thence.open_log.log import Log
 folder, name, count, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 with Log(thence.open(folder).folder, PLAIN, max_file_size=limit) as log:
     print(flush=True)

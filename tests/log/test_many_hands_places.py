@@ -13,12 +13,12 @@ from tests.log.hands import FILE_BYTES
 from tests.log.processes import lines, ran, started
 
 import thence
-from thence.core.values.codec import numbers
-from thence.core.values.vocabulary import PLAIN
+from thence.core.codec import numbers
+from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, ThenceError
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.segment import older_names, segments
-from thence.replica import Log
+from thence.log.files.disk import OS_DISK
+from thence.log.files.segment import older_names, segments
+from thence.open_log.log import Log
 
 pytestmark = pytest.mark.xdist_group("heavy")
 
@@ -28,8 +28,8 @@ import sys, time
 real, step_s = time.time_ns, 0
 time.time_ns = lambda: real() + step_s * 1_000_000_000
 import thence
-from thence.core.values.vocabulary import PLAIN
-from thence.replica import Log
+from thence.core.vocabulary import PLAIN
+from thence.open_log.log import Log
 folder, year_s = sys.argv[1], 365 * 86_400
 log = Log(thence.open(folder).folder, PLAIN, max_file_size=600)
 for line in sys.stdin:

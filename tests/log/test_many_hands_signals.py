@@ -13,12 +13,12 @@ from tests.log.faults import WAIT_S
 from tests.log.processes import lines, ran, started
 
 import thence
-from thence.core.values.codec import numbers
-from thence.core.values.vocabulary import PLAIN
+from thence.core.codec import numbers
+from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
-from thence.log.storage.disk import Disk
+from thence.log.files.disk import Disk
 from thence.log.write.drafting import guarded, warn
-from thence.replica import Log
+from thence.open_log.log import Log
 
 pytestmark = pytest.mark.xdist_group("heavy")
 
@@ -216,9 +216,9 @@ STOPPING = """
 import os, signal, sys
 from threading import Thread
 import thence
-from thence.core.values.vocabulary import PLAIN
-from thence.log.storage.disk import Disk
-from thence.replica import Log
+from thence.core.vocabulary import PLAIN
+from thence.log.files.disk import Disk
+from thence.open_log.log import Log
 
 class Stopping(Disk):
     is_armed = False

@@ -5,13 +5,13 @@ from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id
 
 import thence
 from thence.core.clock import CLOCK_MAX, LamportClock
-from thence.core.values.codec import LINE_BYTES_MAX, Draft, numbers, stamper
-from thence.core.values.vocabulary import PLAIN
+from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
+from thence.core.vocabulary import PLAIN
 from thence.errors import ClockExhausted
-from thence.log.crash.sessions import leave_mark
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.numbering import CLOCK_AHEAD_MAX, Numbering, relayed
 from thence.log.read.opening import prepare
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.numbering import CLOCK_AHEAD_MAX, Numbering, relayed
+from thence.log.recovery.sessions import leave_mark
 from thence.log.write.drafting import NoticeMaker
 from thence.log.write.writer import SegmentWriter
 

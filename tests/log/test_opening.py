@@ -12,7 +12,7 @@ from tests.log.faults import FailingDisk
 from tests.log.processes import descriptors
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import (
     AppendFailed,
     InvalidEvent,
@@ -22,10 +22,10 @@ from thence.errors import (
     ReadFailed,
     VocabularyMismatch,
 )
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk_errors import DiskError
 from thence.log.read.opening import checked_bounds, known_info, make_durable, opened_vocabulary
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.disk_errors import DiskError
-from thence.replica import Log
+from thence.open_log.log import Log
 
 
 def test_new_log_is_plain_and_keeps_what_it_was_made_for(tmp_path):

@@ -14,9 +14,9 @@ from tests.log.damaged import COUNT, append_after, codes, current, lines_in, mad
 from tests.log.processes import ran, started
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.log.check.verify import verify
-from thence.log.storage.disk import OS_DISK
+from thence.log.files.disk import OS_DISK
 
 MARK = b"\xef\xbb\xbf"
 

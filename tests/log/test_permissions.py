@@ -20,7 +20,7 @@ import os, sys, tempfile
 from contextlib import closing
 from pathlib import Path
 import thence
-from thence.log.storage.disk import OS_DISK
+from thence.log.files.disk import OS_DISK
 from thence.sync.outbox import Outbox
 folder, user, group, umask, count = sys.argv[1], *map(int, sys.argv[2:])
 

@@ -13,14 +13,14 @@ from tests.log.faults import WAIT_S, FailingDisk
 from tests.log.processes import descriptors, in_child, lines
 
 import thence
+from thence.core.codec import numbers
 from thence.core.ids import is_ulid
-from thence.core.values.codec import numbers
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
-from thence.log.storage.disk import Disk
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.process_state import at_worker_end, new_id, now
-from thence.replica import Log
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.process_state import at_worker_end, new_id, now
+from thence.open_log.log import Log
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 

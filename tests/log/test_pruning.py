@@ -25,18 +25,18 @@ from tests.log.pruned import (
 )
 
 import thence
-from thence.core.values.cutting import BODIES_FROM
-from thence.core.values.digests import digests
-from thence.core.values.pruned import Pruned, joined_ranges
-from thence.core.values.vocabulary import PLAIN
-from thence.core.wire.authorship import Redaction
+from thence.core.cutting import BODIES_FROM
+from thence.core.pruned import Pruned, joined_ranges
+from thence.core.redaction import digests
+from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound, LogBusy, LogFull, NotALog, PruneRefused, ThenceError
 from thence.log.check.pruning import check_prunable
-from thence.log.storage.archive import bring_back, unpacked_folder
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.segment import CURRENT, segments
-from thence.replica import Log
+from thence.log.files.archive import bring_back, unpacked_folder
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.segment import CURRENT, segments
+from thence.open_log.log import Log
+from thence.wire.authorship import Redaction
 
 PLACE = Path("/log")
 ARCHIVE = Path("/archive")

@@ -6,10 +6,10 @@ import pytest
 from tests.disks import CountingDisk, FullDisk, GatedDisk
 from tests.log.committers import until
 
-from thence.core.values.cutting import BODIES_FROM
+from thence.core.cutting import BODIES_FROM
 from thence.errors import LogFull
 from thence.log.write.batch import QUEUE_BYTES_MAX
-from thence.replica import open_host_log
+from thence.open_log.log import open_host_log
 
 KIND = "asked"
 

@@ -16,16 +16,16 @@ from tests.log.processes import APPEND, descriptors, started
 from tests.tiers import examples
 
 import thence
+from thence.core.codec import BadLine
+from thence.core.new_event import Position
 from thence.core.order import totally_ordered
-from thence.core.values.codec import BadLine
-from thence.core.values.new_event import Position
-from thence.core.values.vocabulary import PLAIN, SIM
+from thence.core.vocabulary import PLAIN, SIM
 from thence.errors import EventNotFound, OutcomeUnknown, ReadFailed
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk_errors import DiskError
 from thence.log.read import reader
 from thence.log.read.reader import Block, durable_event
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.disk_errors import DiskError
-from thence.replica import Log
+from thence.open_log.log import Log
 
 NAMES = [f"events_2026-11-20_07-13-05-{number:06}.jsonl" for number in range(8)]
 

@@ -10,15 +10,15 @@ from tests.log.faults import FailingDisk
 from tests.log.processes import descriptors
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, OutcomeUnknown, ThenceError
 from thence.log.check.rewriting import repair
-from thence.log.storage.append_lock import AppendLock
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.disk_errors import DiskError
+from thence.log.files.append_lock import AppendLock
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk_errors import DiskError
 from thence.log.write.drafting import NoticeMaker, warn
 from thence.log.write.writer import SegmentWriter
-from thence.replica import Log
+from thence.open_log.log import Log
 
 MARK = b"\xef\xbb\xbf"
 

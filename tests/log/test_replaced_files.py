@@ -11,12 +11,12 @@ from tests.log.damaged import COUNT, append_after, codes, current, made, numbers
 from tests.log.processes import ran
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidEvent, NotALog, ThenceError
-from thence.log.storage.append_lock import AppendLock
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.segment import strays
-from thence.replica import Log
+from thence.log.files.append_lock import AppendLock
+from thence.log.files.disk import OS_DISK
+from thence.log.files.segment import strays
+from thence.open_log.log import Log
 from thence.sim import EventWriter
 
 

@@ -8,8 +8,8 @@ from tests.cli.installed import thence as command
 from tests.events import drafted, new_id
 
 import thence
-from thence.core.sentences.event_sentences import NOTICE_ERROR_TYPES
-from thence.core.values.codec import stamper
+from thence.core.codec import stamper
+from thence.core.sentences.events import NOTICE_ERROR_TYPES
 from thence.errors import InvalidEvent
 from thence.sim import Event, EventWriter, SystemEvent, VerbosityLevel, create_system_event
 

@@ -7,8 +7,8 @@ from tests.events import OTHER_NODE, line_of
 
 import thence
 from thence.errors import InvalidEvent
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.segment import segments
+from thence.log.files.disk import OS_DISK
+from thence.log.files.segment import segments
 from thence.log.write import writer
 
 DAY_NS = 24 * 3600 * 10**9

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.segment import CURRENT, older_names, rotated_name, segments
+from thence.log.files.disk import OS_DISK
+from thence.log.files.segment import CURRENT, older_names, rotated_name, segments
 
 YEAR_NS = 365 * 24 * 3600 * 10**9
 

@@ -16,14 +16,14 @@ from tests.log.kills import appended, closed_at, session_of, told, unclean, zero
 from tests.log.processes import WAIT_S, descriptors, in_child, started
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import WriterClosed
-from thence.log.crash.sessions import RECORD_BYTES, WriterSession, session_records
-from thence.log.storage.append_lock import AppendLock
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.identity import known_node_id, known_node_ids
-from thence.replica import Log
+from thence.log.files.append_lock import AppendLock
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.identity import known_node_id, known_node_ids
+from thence.log.recovery.sessions import RECORD_BYTES, WriterSession, session_records
+from thence.open_log.log import Log
 
 
 def files(folder):
@@ -463,7 +463,7 @@ def test_kill_between_the_new_node_and_the_notice_keeps_nothing_from_being_told(
     cut(tmp_path, 4)
     code = """
 import os, signal, sys, thence
-from thence.log.storage.disk import Disk
+from thence.log.files.disk import Disk
 written = Disk.write
 def write(self, descriptor, data):
     if b"log.node_changed" in data:

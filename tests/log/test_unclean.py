@@ -19,16 +19,16 @@ from tests.log.kills import HELD, LIMIT, appended, filled, killed, session_of, t
 from tests.log.processes import WAIT_S, ran, started
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, IdReused
-from thence.log.crash.damage import SessionReport
-from thence.log.crash.sessions import WriterSession
-from thence.log.storage.append_lock import AppendLock
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.identity import known_node_id
-from thence.log.storage.numbering import Numbering
-from thence.replica import Log
+from thence.log.files.append_lock import AppendLock
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.identity import known_node_id
+from thence.log.files.numbering import Numbering
+from thence.log.recovery.damage import SessionReport
+from thence.log.recovery.sessions import WriterSession
+from thence.open_log.log import Log
 
 
 def losers(folder):
@@ -209,7 +209,7 @@ def test_second_kill_between_notice_and_burial_is_told_once(tmp_path):
     killed(tmp_path, "before sync")
     code = """
 import os, signal, sys, thence
-from thence.log.storage.disk import Disk
+from thence.log.files.disk import Disk
 Disk.unlink = lambda self, path: os.kill(os.getpid(), signal.SIGKILL)
 thence.open(sys.argv[1]).append("never")
 """

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from tests.events import NODE, OTHER_NODE, event_of, line_of, new_id, sealed
 
 import thence
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 from thence.log.check.verify import NumberRanges, subtract, verify
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.findings import FINDINGS_MAX, Finding
-from thence.replica import Log
+from thence.log.files.disk import OS_DISK
+from thence.log.files.findings import FINDINGS_MAX, Finding
+from thence.open_log.log import Log
 
 
 def found(folder, *lines, own=NODE):

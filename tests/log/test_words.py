@@ -10,17 +10,17 @@ from tests.log.errors import raised, said
 from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 
 import thence
-from thence.core.values.new_event import Position, Unchanged
-from thence.core.values.vocabulary import PLAIN
+from thence.core.new_event import Position, Unchanged
+from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, HeadsMoved, IdReused, NotALog, OutcomeUnknown, WriterClosed
+from thence.log.files.disk import OS_DISK, Disk, warnings
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.identity import read_info
 from thence.log.read.follower import Follower
 from thence.log.read.reader import durable_event
-from thence.log.storage.disk import OS_DISK, Disk, warnings
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.identity import read_info
 from thence.log.write.batch import Retained
 from thence.log.write.drafting import guarded, warn
-from thence.replica import Log
+from thence.open_log.log import Log
 
 BROKEN = DiskError(errno.EIO, "as said")
 

@@ -20,13 +20,13 @@ from tests.log.faults import (
 from tests.log.processes import descriptors, lines, ran
 
 import thence
-from thence.core.values.codec import numbers
-from thence.core.values.vocabulary import PLAIN
+from thence.core.codec import numbers
+from thence.core.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogFull, OutcomeUnknown
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.segment import older_names
-from thence.replica import Log
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.segment import older_names
+from thence.open_log.log import Log
 
 
 @pytest.mark.promise("W8")

@@ -12,7 +12,7 @@ from tests.plain_order import heads
 
 from thence.core.event import Event
 from thence.core.order import is_concurrent, totally_ordered
-from thence.core.values.vocabulary import PLAIN, SIM
+from thence.core.vocabulary import PLAIN, SIM
 from thence.merge import find_conflicts
 from thence.merge.conflicts import judged
 from thence.merge.fold import canonical, counting

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.merge.histories import LANES, histories, move, on
 
 from thence.core.order import total_order_key, totally_ordered
-from thence.core.values.vocabulary import PLAIN, SIM, WORK
+from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent
 from thence.merge import state_machine_merge
 from thence.merge.policies import (

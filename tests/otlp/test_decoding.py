@@ -14,10 +14,10 @@ from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import thence
+from thence.open_log.log import new_id
 from thence.otel import SpanProcessor
 from thence.otlp.decoding import Arrivals, SpanReader
 from thence.otlp.encoding import LOG_ID, LogSpans, trace_of
-from thence.replica import new_id
 
 TRACE, SPAN = "ab" * 16, "cd" * 8
 

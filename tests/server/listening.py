@@ -10,9 +10,9 @@ from typing import NamedTuple
 import httpx2
 from tests.server.serving import Serving
 
-from thence.core.values.vocabulary import SIM
+from thence.core.vocabulary import SIM
+from thence.log.files.disk import OS_DISK
 from thence.log.read.reader import events
-from thence.log.storage.disk import OS_DISK
 
 SECONDS_MAX = 60
 

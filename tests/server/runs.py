@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import thence
-from thence.answers import INDEXED_BYTES_MIN
 from thence.core.event import Event
-from thence.replica import open_log
+from thence.open_log.log import open_log
+from thence.open_log.queries import INDEXED_BYTES_MIN
 from thence.sim import Event as SimEvent
 from thence.sim import EventWriter, VerbosityLevel, create_milestone_event
 

@@ -11,12 +11,12 @@ from tests.server.runs import make_run
 
 from thence.core.query.filter import Filter
 from thence.errors import EventNotFound, NotALog, ReadFailed
-from thence.replica import open_log
-from thence.server import live
-from thence.server.live import Listener
+from thence.open_log.log import open_log
+from thence.server.logs import live
+from thence.server.logs.live import Listener
 from thence.server.logs.root import FoundLog, Root
 from thence.server.routes.live_events import Stream
-from thence.server.state import ServerState
+from thence.server.routes.state import ServerState
 from thence.sim import EventWriter, create_action_event
 
 

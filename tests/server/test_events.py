@@ -9,7 +9,7 @@ from tests.server.conftest import Shop
 from tests.server.runs import foreign, lines, stored
 from tests.server.serving import serving
 
-from thence.core.values.vocabulary import SIM
+from thence.core.vocabulary import SIM
 
 
 @pytest.mark.promise("Q4")

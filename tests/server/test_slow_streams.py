@@ -12,7 +12,7 @@ from tests.server.listening import frames, gauge, until
 from tests.server.serving import Serving, serving
 
 import thence
-from thence.server.live import KEPT_BYTES_MAX, LISTENERS_MAX
+from thence.server.logs.live import KEPT_BYTES_MAX, LISTENERS_MAX
 
 EVENTS = 40_000
 # beside what waits for it, what a connection and its stream cost

@@ -7,9 +7,9 @@ import anyio.lowlevel
 import pytest
 from tests.server.runs import LARGE_EVENTS, make_large, make_run
 
+from thence.server.http.workers import THREADS
 from thence.server.logs.root import Root
-from thence.server.state import ServerState
-from thence.server.workers import THREADS
+from thence.server.routes.state import ServerState
 
 WAIT_S = 100
 

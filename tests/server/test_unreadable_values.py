@@ -12,8 +12,8 @@ from tests.server.listening import heard
 from tests.server.serving import serving
 
 import thence
-from thence.core.values.codec import close_line
-from thence.log.storage.segment import BODIES
+from thence.core.codec import close_line
+from thence.log.files.segment import BODIES
 from thence.server.app import create_app
 
 COUNT = 8

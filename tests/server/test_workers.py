@@ -4,7 +4,7 @@ import anyio
 import pytest
 from starlette.exceptions import HTTPException
 
-from thence.server.workers import ClientGone, Slow, Workers
+from thence.server.http.workers import ClientGone, Slow, Workers
 
 
 def test_work_is_done_in_a_thread_and_its_error_raised() -> None:

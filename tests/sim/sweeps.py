@@ -4,7 +4,7 @@ from pathlib import Path
 
 from thence.core.event import Event
 from thence.sim import open_run
-from thence.sim.replay import content_hash
+from thence.sim.again.replay import content_hash
 
 COMPONENTS = """
 import asyncio

@@ -12,9 +12,9 @@ import pytest
 from tests.log.committers import until
 from tests.sim.toys import Adder, Doer, add, always, config, played
 
-from thence.sim import calls
-from thence.sim.agents import BaseValidator, Verdict
-from thence.sim.calls import CONCURRENT_MAX, SLOW_S, Caller, ComponentRef, Waits, Watch
+from thence.sim.run import calls
+from thence.sim.run.agents import BaseValidator, Verdict
+from thence.sim.run.calls import CONCURRENT_MAX, SLOW_S, Caller, ComponentRef, Waits, Watch
 
 
 async def soon(value):
@@ -245,9 +245,9 @@ def test_blocking_validator_is_never_entered_twice_at_a_time():
 @pytest.mark.promise("O9a")
 @pytest.mark.parametrize("kind", ["called", "awaited", "in a thread"])
 def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, caplog, kind):
-    monkeypatch.setattr("thence.sim.calls.LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("thence.sim.calls.NAMED_AFTER_S", 0.03)
-    monkeypatch.setattr("thence.sim.calls.RECORDED_AFTER_S", 0.06)
+    monkeypatch.setattr("thence.sim.run.calls.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("thence.sim.run.calls.NAMED_AFTER_S", 0.03)
+    monkeypatch.setattr("thence.sim.run.calls.RECORDED_AFTER_S", 0.06)
     is_recorded = threading.Event()
     waits = Waits()
     named = []
@@ -281,9 +281,9 @@ def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, c
 
 @pytest.mark.promise("O9a")
 def test_watch_outlives_a_callback_that_raises(monkeypatch, caplog):
-    monkeypatch.setattr("thence.sim.calls.LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("thence.sim.calls.NAMED_AFTER_S", 0.0)
-    monkeypatch.setattr("thence.sim.calls.RECORDED_AFTER_S", 0.1)
+    monkeypatch.setattr("thence.sim.run.calls.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("thence.sim.run.calls.NAMED_AFTER_S", 0.0)
+    monkeypatch.setattr("thence.sim.run.calls.RECORDED_AFTER_S", 0.1)
     waits, named = Waits(), []
 
     def on_wait(waiting):
@@ -325,7 +325,7 @@ def test_async_agent_that_blocks_the_loop_is_named_before_those_it_keeps_waiting
 HANGING_RUN = """
 import signal, sys, threading
 from thence.sim import SimulationOrchestrator
-from thence.sim.agents import BaseAgent
+from thence.sim.run.agents import BaseAgent
 
 class Hangs(BaseAgent):
     def decide_action(self, seen):

@@ -8,10 +8,12 @@ from tests.sim import ring
 from tests.sim.toys import Adder, Doer, add, always, at_turn, causes, config, killed, played, told
 
 from thence.errors import ThenceError
-from thence.sim import VerbosityLevel, replay, resume, simulation
-from thence.sim.agents import Action, BaseValidator, Verdict
-from thence.sim.engine import BaseEngine
-from thence.sim.recorded import RecordedRun
+from thence.sim import VerbosityLevel, resume
+from thence.sim.again import replay
+from thence.sim.results.recorded import RecordedRun
+from thence.sim.run import simulation
+from thence.sim.run.agents import Action, BaseValidator, Verdict
+from thence.sim.run.engine import BaseEngine
 
 
 def watching(name, of):

@@ -7,9 +7,9 @@ from tests.sim.toys import lines
 
 from thence.errors import ScenarioError
 from thence.sim import SimulationConfig, SimulationOrchestrator
-from thence.sim.agents import BaseAgent
-from thence.sim.components.traders import Trader
-from thence.sim.simulation import make_components
+from thence.sim.examples.traders import Trader
+from thence.sim.run.agents import BaseAgent
+from thence.sim.run.simulation import make_components
 
 FILE = """
 from collections.abc import Iterable
@@ -103,7 +103,7 @@ def test_entry_point_is_a_name(tmp_path, monkeypatch):
     folder = tmp_path / "greeters-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: greeters\nVersion: 1.0\n")
-    target = "thence.sim.components.traders:Trader"
+    target = "thence.sim.examples.traders:Trader"
     (folder / "entry_points.txt").write_text(f"[thence.agents]\nhawker = {target}\n")
     monkeypatch.syspath_prepend(tmp_path)
     path = scenario(tmp_path, "{name: ada, type: hawker, goods: [], places: []}")
@@ -112,7 +112,7 @@ def test_entry_point_is_a_name(tmp_path, monkeypatch):
 
 
 def test_class_of_a_module(tmp_path):
-    path = scenario(tmp_path, "{name: ada, type: 'thence.sim.agents:BaseAgent'}")
+    path = scenario(tmp_path, "{name: ada, type: 'thence.sim.run.agents:BaseAgent'}")
     (ada,) = make_components(SimulationConfig.from_file(path)).agents
     assert type(ada) is BaseAgent
 

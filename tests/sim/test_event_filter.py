@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.log.processes import ran
 
+from thence.core.codec import parse
 from thence.core.query.filter import Filter
-from thence.core.values.codec import parse
-from thence.core.values.vocabulary import SIM
+from thence.core.vocabulary import SIM
 from thence.errors import InvalidFilter
 from thence.sim import (
     Event,
@@ -179,7 +179,7 @@ def test_filter_is_frozen_and_equal_to_its_like():
 
 FORKING = """
 import faulthandler, os, threading
-from thence.sim.event_filter import EventFilter
+from thence.sim.record.event_filter import EventFilter
 
 def ask():
     while True:

@@ -29,7 +29,7 @@ from thence.sim import (
     create_state_event,
     create_system_event,
 )
-from thence.sim.events import TYPED as CLASSES
+from thence.sim.record.events import TYPED as CLASSES
 from thence.sim.schemas import EVENT_TYPES, schema
 
 TYPED = [

@@ -20,8 +20,8 @@ from tests.sim.toys import (
 )
 
 from thence.errors import ScenarioError, ThenceError
-from thence.sim.agents import Action, BaseValidator, Verdict
-from thence.sim.simulation import Components, Simulation
+from thence.sim.run.agents import Action, BaseValidator, Verdict
+from thence.sim.run.simulation import Components, Simulation
 
 
 class CardDeclined(Exception):

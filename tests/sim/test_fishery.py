@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from tests.sim.truth import Run
 
-from thence.sim.components.fishery import FishingGround
-from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation, make_components
+from thence.sim.examples.fishery import FishingGround
+from thence.sim.run.simulation import Simulation, make_components
+from thence.sim.scenario.scenario import SimulationConfig
 
 QUOTA = 11.0
 

@@ -9,7 +9,8 @@ from tests.sim.toys import SCENARIO, Adder, Doer, add, at_turn, config, killed, 
 from tests.sim.written import action, notices
 
 import thence
-from thence.sim import EventWriter, SimulationOrchestrator, branch, replay, resume
+from thence.sim import EventWriter, SimulationOrchestrator, branch, resume
+from thence.sim.again import replay
 
 pytestmark = pytest.mark.promise("W10")
 TURNS = 9

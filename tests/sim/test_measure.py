@@ -16,9 +16,10 @@ from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
 
 import thence
 from thence.errors import EndpointDown, NotALog, RunDiverged, ThenceError
-from thence.sim import LLMAgent, Verdict, measure
-from thence.sim.agents import BaseValidator
-from thence.sim.measure import wilson
+from thence.sim import LLMAgent, Verdict
+from thence.sim.results import measure
+from thence.sim.results.measure import wilson
+from thence.sim.run.agents import BaseValidator
 
 pytestmark = pytest.mark.promise("O13")
 TURNS = 8

@@ -8,10 +8,10 @@ import pytest
 from tests.sim.toys import SCENARIO, Doer, add, always, lines, orchestrator
 
 from thence.errors import ExtraMissing, InvalidFilter, NotALog, NotRecorded
-from thence.replica import open_log
+from thence.open_log.log import open_log
 from thence.sim import EventWriter, SimulationOrchestrator, StateEvent, open_run
-from thence.sim.recorded import fitting
-from thence.sim.state import State
+from thence.sim.results.recorded import fitting
+from thence.sim.scenario.state import State
 
 FEW_TURNS = 6
 

@@ -14,11 +14,12 @@ from tests.sim.worlds import faults
 from tests.tiers import examples
 
 import thence
-from thence.core.values.vocabulary import SIM
+from thence.core.vocabulary import SIM
 from thence.errors import OutcomeFailed, RunDiverged, RunGoesOn, ThenceError
-from thence.sim import SimulationOrchestrator, branch, replay, resume
-from thence.sim.agents import Action
-from thence.sim.new_project import make_project
+from thence.sim import SimulationOrchestrator, branch, resume
+from thence.sim.again import replay
+from thence.sim.run.agents import Action
+from thence.sim.scenario.new_project import make_project
 
 pytestmark = pytest.mark.promise("O11")
 TURNS = 7

@@ -17,7 +17,7 @@ from tests.sim.toys import orchestrator as toy
 
 from thence.errors import ThenceError
 from thence.sim import Action, Orchestrator, SimulationOrchestrator, VerbosityLevel, WriteMode
-from thence.sim.agents import BaseValidator
+from thence.sim.run.agents import BaseValidator
 
 
 def orchestrator(tmp_path, agents=None, **given):

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation, make_components
+from thence.sim.run.simulation import Simulation, make_components
+from thence.sim.scenario.scenario import SimulationConfig
 
 
 def history_of(seed=1, like=0.4):

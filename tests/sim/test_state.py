@@ -5,7 +5,7 @@ from tests.sim.toys import Doer, add, always, orchestrator
 
 from thence.errors import ThenceError
 from thence.sim import open_run
-from thence.sim.state import Declaration, State, StateHistory, VariableTable
+from thence.sim.scenario.state import Declaration, State, StateHistory, VariableTable
 
 
 def declared(kind, **bounds):
@@ -131,7 +131,7 @@ def test_history_of_states_that_grow_is_bounded_too():
 
 @pytest.mark.promise("O14")
 def test_states_that_are_kept_no_more_are_in_the_table_of_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("thence.sim.state._HISTORY_VALUES_MAX", 6)
+    monkeypatch.setattr("thence.sim.scenario.state._HISTORY_VALUES_MAX", 6)
     turns = 8
     run = orchestrator(tmp_path, [Doer("ada", always(add()))], turns=turns)
     result = run.run()

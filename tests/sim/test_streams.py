@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from thence.sim.agents import RandomStream, stream
+from thence.sim.run.agents import RandomStream, stream
 
 DRAWS = 20_000
 NEIGHBOURS = [(7, "ada", turn, purpose) for turn in range(1, 1001) for purpose in ("a", "b")]

@@ -8,9 +8,9 @@ import pytest
 from tests.sim.toys import SCENARIO
 from tests.sim.truth import Run, played
 
-from thence.sim.components.traders import Market, StandingOrder, TradeMap, parse
-from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation, make_components
+from thence.sim.examples.traders import Market, StandingOrder, TradeMap, parse
+from thence.sim.run.simulation import Simulation, make_components
+from thence.sim.scenario.scenario import SimulationConfig
 
 
 @pytest.fixture(scope="module")

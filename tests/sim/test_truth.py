@@ -11,12 +11,12 @@ from tests.sim import truth
 from tests.sim.toys import Doer, add, config, one_by_one
 from tests.sim.truth import SHIPPED, Run, causes_named, sampled_causes, sampled_outsiders
 
-from thence.core.values.codec import CAUSES_MAX
-from thence.sim.agents import Action, BaseValidator, Verdict
-from thence.sim.engine import BaseEngine
-from thence.sim.events import VerbosityLevel
-from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Components, Simulation
+from thence.core.codec import CAUSES_MAX
+from thence.sim.record.events import VerbosityLevel
+from thence.sim.run.agents import Action, BaseValidator, Verdict
+from thence.sim.run.engine import BaseEngine
+from thence.sim.run.simulation import Components, Simulation
+from thence.sim.scenario.scenario import SimulationConfig
 
 RUNS = 4
 EVENTS_MIN = 300

@@ -9,10 +9,10 @@ from tests.sim.test_truth import cone
 from tests.sim.toys import Doer, config, one_by_one
 
 from thence.errors import NotSeen
-from thence.sim.agents import Action, BaseValidator
-from thence.sim.engine import BaseEngine
-from thence.sim.events import VerbosityLevel
-from thence.sim.simulation import Components, Simulation
+from thence.sim.record.events import VerbosityLevel
+from thence.sim.run.agents import Action, BaseValidator
+from thence.sim.run.engine import BaseEngine
+from thence.sim.run.simulation import Components, Simulation
 
 NAMES = ("ada", "ben", "cleo", "dov", "esme")
 PLACES = ("a", "b", "c", "d", "e", "f")

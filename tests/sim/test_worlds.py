@@ -8,15 +8,8 @@ import pytest
 from tests.sim.toys import Doer, at_turn, causes, killed, lines, played, told
 
 from thence.errors import ScenarioError, ThenceError
-from thence.sim import (
-    Action,
-    BaseEngine,
-    SimulationConfig,
-    SimulationOrchestrator,
-    branch,
-    replay,
-    resume,
-)
+from thence.sim import Action, BaseEngine, SimulationConfig, SimulationOrchestrator, branch, resume
+from thence.sim.again import replay
 
 NUMBER = {"name": "x", "type": "int"}
 

@@ -22,9 +22,9 @@ from tests.log.processes import ended_well, forked
 from tests.sim.written import action, lines, notices, numbers
 
 import thence
+from thence.core.codec import CAUSES_MAX, parse
 from thence.core.event import Event as StoredEvent
-from thence.core.values.codec import CAUSES_MAX, parse
-from thence.core.values.vocabulary import SIM
+from thence.core.vocabulary import SIM
 from thence.errors import VocabularyMismatch, WriterClosed
 from thence.sim import (
     Event,
@@ -37,7 +37,7 @@ from thence.sim import (
     create_state_event,
     create_system_event,
 )
-from thence.sim.writer import CauseForwarding, draft_of, members_of
+from thence.sim.record.writer import CauseForwarding, draft_of, members_of
 
 
 @pytest.mark.promise("W1")

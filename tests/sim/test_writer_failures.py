@@ -13,8 +13,8 @@ from tests.sim.written import action, lines, notices, numbers
 
 import thence
 from thence.errors import LogFull, ThenceError
-from thence.log.storage.disk import Disk
-from thence.log.storage.disk_errors import DiskError
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import DiskError
 from thence.sim import EventWriter, create_action_event
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from msgspec.structs import asdict
 
 from thence.core.event import Members
-from thence.sim.agents import Action, BaseAgent, BaseValidator
-from thence.sim.engine import BaseEngine
-from thence.sim.events import Event
-from thence.sim.run import SimulationOrchestrator
-from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Components, Simulation
+from thence.sim.record.events import Event
+from thence.sim.run.agents import Action, BaseAgent, BaseValidator
+from thence.sim.run.engine import BaseEngine
+from thence.sim.run.run import SimulationOrchestrator
+from thence.sim.run.simulation import Components, Simulation
+from thence.sim.scenario.scenario import SimulationConfig
 
 SCENARIO = "spatial_trade_network"
 

@@ -16,10 +16,10 @@ import msgspec
 from tests.sim.toys import one_by_one
 
 from thence.core.diff import VOLATILE
-from thence.sim.checkpoints import Checkpoint
-from thence.sim.events import Event, VerbosityLevel
-from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import COVER_TURNS, Simulation, make_components
+from thence.sim.record.checkpoints import Checkpoint
+from thence.sim.record.events import Event, VerbosityLevel
+from thence.sim.run.simulation import COVER_TURNS, Simulation, make_components
+from thence.sim.scenario.scenario import SimulationConfig
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
 ALTERATIONS_MAX = 8

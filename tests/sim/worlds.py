@@ -17,13 +17,14 @@ from typing import Any
 from tests.sim.toys import config, told
 from tests.sim.toys import killed as died
 
-from thence.sim import SimulationOrchestrator, replay, resume
-from thence.sim.agents import Action, BaseAgent, BaseValidator, Verdict
-from thence.sim.engine import BaseEngine
-from thence.sim.events import VerbosityLevel
-from thence.sim.recorded import RecordedRun
-from thence.sim.replay import content_hash
-from thence.sim.scenario import SimulationConfig
+from thence.sim import SimulationOrchestrator, resume
+from thence.sim.again import replay
+from thence.sim.again.replay import content_hash
+from thence.sim.record.events import VerbosityLevel
+from thence.sim.results.recorded import RecordedRun
+from thence.sim.run.agents import Action, BaseAgent, BaseValidator, Verdict
+from thence.sim.run.engine import BaseEngine
+from thence.sim.scenario.scenario import SimulationConfig
 
 TOP = 9
 WORLD = ("a", "b", "c")

@@ -9,12 +9,12 @@ import re
 from hashlib import sha256
 from random import Random
 
-from thence.core.values.digests import redacted
-from thence.core.wire.authorship import TeamKeys
-from thence.core.wire.messages import Cursors, EventVerdict, Missing, Results
+from thence.core.redaction import redacted
 from thence.errors import CursorUnknown, ServerUnreachable
 from thence.signing import is_signed
 from thence.sync.client import TakenPage
+from thence.wire.authorship import TeamKeys
+from thence.wire.messages import Cursors, EventVerdict, Missing, Results
 
 BEGINNING = Cursors()
 _BODY = ("description", "repairs", "payload", "details", "nonce")

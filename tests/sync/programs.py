@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.server.team.team_server import PASSWORD
 
 import thence
-from thence.log.storage.segment import current_path
+from thence.log.files.segment import current_path
 from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.target import SyncTarget, read_connection, sync_folder, write_target

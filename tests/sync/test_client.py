@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from tests.sync.http_servers import HOLDS_S, HTML, HostileServer, TeamServer, problem, told, whole
 
-from thence.core.wire.messages import Cursors, Missing, Tokens
 from thence.errors import (
     BadAnswer,
     BatchRefused,
@@ -25,6 +24,7 @@ from thence.sync.client import SyncClient, log_in, revoke
 from thence.sync.connection import Connection, server_address
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.target import SyncTarget
+from thence.wire.messages import Cursors, Missing, Tokens
 
 LINE = b'{"event_id":"01A","event_type":"note"}'
 ACCESS, REFRESH = "token-of-access", "token-of-refresh"

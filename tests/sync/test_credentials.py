@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from thence.core.wire.messages import Tokens
 from thence.errors import NotLoggedIn, SyncError
 from thence.signing import known_key, own_key
 from thence.sync.credentials import CredentialStore, Login
+from thence.wire.messages import Tokens
 
 URL = "https://thence.example"
 ADA = Login(URL, "ada", "secret-access", "secret-refresh")

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from tests.sync.plain_server import Connection, PlainServer, line_ids
 
 import thence
-from thence.core.wire.messages import EventVerdict, Results
 from thence.errors import BadAnswer, BatchRefused, CursorUnknown, ServerBusy, ServerUnreachable
 from thence.index.rows import statements
 from thence.log.read import reader
-from thence.replica import OS_DISK
+from thence.open_log.log import OS_DISK
 from thence.sync import outbox
 from thence.sync.client import TakenPage
 from thence.sync.engine import PARKED_IN_ROUND_MAX, SyncEngine
+from thence.wire.messages import EventVerdict, Results
 
 
 def stored(folder):

@@ -19,7 +19,7 @@ from tests.tiers import examples
 import thence
 from thence.errors import SyncError
 from thence.log.read import reader
-from thence.replica import OS_DISK
+from thence.open_log.log import OS_DISK
 from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine

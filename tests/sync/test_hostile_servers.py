@@ -10,12 +10,12 @@ from tests.sync.http_servers import TeamServer, problem, told
 from tests.sync.plain_server import PlainServer
 
 import thence
-from thence.core.wire.messages import joined_page
 from thence.errors import BadAnswer
 from thence.sync.client import SyncClient
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import SyncEngine
 from thence.sync.target import SyncTarget
+from thence.wire.messages import joined_page
 
 JSON = {"Content-Type": "application/json"}
 PAGE = "/api/v1/events"

@@ -7,12 +7,12 @@ from tests.fleet.fleet import Replica, Server
 from tests.log.pruned import pruned
 
 import thence
-from thence.core.wire.messages import PIECES_BYTES_MAX
 from thence.errors import BadAnswer
-from thence.log.storage.bodies import RawPiece, piece_line, text_of
-from thence.log.storage.segment import BODIES
+from thence.log.blobs.blob_files import RawPiece, piece_line, text_of
+from thence.log.files.segment import BODIES
 from thence.sync.authorship import redact
 from thence.sync.large_values import lost_values
+from thence.wire.messages import PIECES_BYTES_MAX
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -269,7 +269,7 @@ def test_line_that_waits_for_a_lost_value_loses_its_body_where_it_is_redacted(ma
 
 
 def piece_members(line):
-    from thence.log.storage.bodies import piece_of
+    from thence.log.blobs.blob_files import piece_of
 
     return piece_of(line)
 
@@ -360,8 +360,8 @@ def test_redaction_that_did_not_count_gives_the_value_back(machines):
     synced(a)
     synced(b)
     stolen = b.log.redactions
-    from thence.core.values.digests import digests
-    from thence.core.wire.authorship import Redaction
+    from thence.core.redaction import digests
+    from thence.wire.authorship import Redaction
 
     stolen.take_back([Redaction(event.event_id, digests(event.line).line.hex())])
     (b.folder / ".thence" / "redactions.json").unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from tests.sync.test_service import NOTHING, Asking, enabled
 
 import thence
 from thence.errors import ServerUnreachable
-from thence.log.storage.segment import current_path
+from thence.log.files.segment import current_path
 from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore
 from thence.sync.target import (

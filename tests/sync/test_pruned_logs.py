@@ -8,8 +8,8 @@ from tests.log.pruned import SEGMENT_BYTES, filled, names, pruned
 from tests.sync.test_restored_logs import node_of, notices, synced
 
 import thence
-from thence.log.storage.segment import CURRENT
-from thence.replica import OS_DISK
+from thence.log.files.segment import CURRENT
+from thence.open_log.log import OS_DISK
 from thence.sync.outbox import Outbox
 
 

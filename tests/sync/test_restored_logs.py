@@ -8,14 +8,14 @@ from tests.fleet.fleet import BEGINNING, LOG, TEAM, Server, taken
 from tests.sync.test_parked import closed, stored
 
 import thence
-from thence.core.values.digests import digests
-from thence.core.wire.authorship import signed_push
-from thence.core.wire.messages import KeyRequest
-from thence.log.storage.identity import known_node_id
-from thence.replica import OS_DISK
+from thence.core.redaction import digests
+from thence.log.files.identity import known_node_id
+from thence.open_log.log import OS_DISK
 from thence.server.team.accounts import Member
 from thence.signing import SigningKey
 from thence.sync.engine import SyncEngine
+from thence.wire.authorship import signed_push
+from thence.wire.messages import KeyRequest
 
 ADA = SigningKey(b"a" * 32)
 

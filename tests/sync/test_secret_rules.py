@@ -10,8 +10,8 @@ from tests.sync.plain_server import Connection, PlainServer
 from tests.sync.test_engine import stored
 
 import thence
-from thence.core.values.secret_forms import RULES
-from thence.core.values.secrets import SecretRules
+from thence.core.secret_forms import RULES
+from thence.core.secrets import SecretRules
 from thence.errors import BadSettings
 from thence.sync.engine import SyncEngine
 

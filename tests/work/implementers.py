@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tests.work.repositories import WAIT_S, git, make_repository
 
-from thence.work.vcs.repository import branches, list_worktrees, repository
-from thence.work.vcs.worktrees import make
+from thence.work.git.repository import branches, list_worktrees, repository
+from thence.work.git.worktrees import make
 
 AT_ONCE = 32
 _PROCESSES = 4

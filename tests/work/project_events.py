@@ -6,9 +6,9 @@ from typing import Any
 from tests.events import drafted, new_id, stamped
 from tests.plain_order import heads
 
+from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.values.codec import parse
-from thence.core.values.vocabulary import WORK
+from thence.core.vocabulary import WORK
 
 PROJECT = "0190a000-0000-7000-8000-000000000001"
 SLUG = "028-sync"

@@ -24,9 +24,9 @@ from tests.work.repositories import (
 from tests.work.repositories import patches as patches_of
 
 from thence.errors import GitFailed
-from thence.work.vcs.commits import Commit, commit_files
-from thence.work.vcs.files import draft_of
-from thence.work.vcs.repository import repository
+from thence.work.git.commits import Commit, commit_files
+from thence.work.git.files import draft_of
+from thence.work.git.repository import repository
 
 PLAN = "kitty-specs/001-a/tasks.md"
 NEW = "kitty-specs/001-a/tasks/WP01.md"

@@ -6,9 +6,9 @@ import threading
 import pytest
 from tests.work.repositories import git, make_repository
 
-from thence.core.values.vocabulary import WORK
+from thence.core.vocabulary import WORK
 from thence.errors import InvalidEvent, LogReadOnly
-from thence.log.storage.process_state import new_id
+from thence.log.files.process_state import new_id
 from thence.work import EventEmitter, EventStore, get_emitter
 from thence.work.events import EVENT_TYPES
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from thence.work.vcs.files import TreeFiles
+from thence.work.git.files import TreeFiles
 
 pytestmark = pytest.mark.promise("L18")
 

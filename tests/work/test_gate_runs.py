@@ -4,9 +4,9 @@ import pytest
 from tests.work.repositories import commit, git, make_repository, write
 
 from thence.errors import GitFailed
+from thence.work.git.repository import repository
 from thence.work.orchestrate.package_task import GateRun
 from thence.work.project.agents import GateConfig
-from thence.work.vcs.repository import repository
 
 PACKAGE = ("001-sync", "WP01")
 GATE = GateConfig("CI_CHECK", ("true",), 60)

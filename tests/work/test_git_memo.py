@@ -3,8 +3,8 @@
 import pytest
 from tests.work.repositories import make_repository
 
-from thence.work.vcs.landed import Memo
-from thence.work.vcs.repository import repository
+from thence.work.git.landed import Memo
+from thence.work.git.repository import repository
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from thence.errors import PlanningError, ScenarioError
-from thence.sim.scenario_file import parse_file
+from thence.sim.scenario.scenario_file import parse_file
 from thence.work.plan.frontmatter import read
 from thence.work.plan.spec_kitty import entries_of
 from thence.work.plan.tasks import parse

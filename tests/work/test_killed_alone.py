@@ -14,10 +14,10 @@ from tests.work.repositories import begin_work, commit, git, make_repository, pa
 from tests.work.test_killed_git import as_board, locked
 
 from thence.errors import GitFailed
-from thence.work.vcs.commits import commit_files
-from thence.work.vcs.merging import merge
-from thence.work.vcs.repository import branches, repository
-from thence.work.vcs.worktrees import make
+from thence.work.git.commits import commit_files
+from thence.work.git.merging import merge
+from thence.work.git.repository import branches, repository
+from thence.work.git.worktrees import make
 
 ROUNDS = 15
 ROUNDS_MAX = 60

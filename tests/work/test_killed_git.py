@@ -15,11 +15,11 @@ import pytest
 from tests.work.repositories import begin_work, commit, git, make_repository, patches, write
 
 from thence.errors import GitFailed
-from thence.work.vcs.commits import commit_files
-from thence.work.vcs.locks import COMMITTING, held, naming
-from thence.work.vcs.merging import merge
-from thence.work.vcs.repository import branches, list_worktrees, remove_half_made, repository
-from thence.work.vcs.worktrees import make
+from thence.work.git.commits import commit_files
+from thence.work.git.locks import COMMITTING, held, naming
+from thence.work.git.merging import merge
+from thence.work.git.repository import branches, list_worktrees, remove_half_made, repository
+from thence.work.git.worktrees import make
 
 WORKTREES = 40
 COMMITS = 12

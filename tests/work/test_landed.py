@@ -5,8 +5,8 @@ from tests.work.repositories import commit, git, make_repository
 
 from thence.errors import GitFailed
 from thence.work.board.state import Landed
-from thence.work.vcs.landed import is_without_code, landing_of, missing_commits, reviewed_of
-from thence.work.vcs.repository import repository
+from thence.work.git.landed import is_without_code, landing_of, missing_commits, reviewed_of
+from thence.work.git.repository import repository
 
 LINES = [f"line {number}\n" for number in range(1, 31)]
 

@@ -8,8 +8,8 @@ import pytest
 from tests.work.repositories import begin_work, git, patches
 from tests.work.test_merging import THREE, left_of, project, subjects
 
-from thence.work.vcs.merging import merge
-from thence.work.vcs.repository import repository
+from thence.work.git.merging import merge
+from thence.work.git.repository import repository
 
 COMMANDS_MAX = 60
 # counts the commands of git, and kills all when it has come to one: before it or behind it

@@ -19,17 +19,17 @@ from tests.work.repositories import (
 )
 
 from thence.errors import GitFailed
-from thence.work.vcs import merging
-from thence.work.vcs.merging import merge, plan
-from thence.work.vcs.repository import branches, repository
-from thence.work.vcs.worktrees import make
+from thence.work.git import merging
+from thence.work.git.merging import merge, plan
+from thence.work.git.repository import branches, repository
+from thence.work.git.worktrees import make
 
 TARGET = "028-sync"
 MERGE = """
 import sys
 from pathlib import Path
-from thence.work.vcs.merging import merge
-from thence.work.vcs.repository import repository
+from thence.work.git.merging import merge
+from thence.work.git.repository import repository
 
 print("begun", flush=True)
 merge(repository(Path(sys.argv[1])), sys.argv[2], sys.argv[3:])

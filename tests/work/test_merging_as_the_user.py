@@ -8,8 +8,8 @@ from tests.work.repositories import begin_work, commit, content, git, hook, patc
 from tests.work.test_merging import THREE, left_of, project, subjects
 
 from thence.errors import GitFailed
-from thence.work.vcs.merging import merge
-from thence.work.vcs.repository import repository
+from thence.work.git.merging import merge
+from thence.work.git.repository import repository
 
 NAMES = list(THREE)
 

@@ -8,8 +8,8 @@ import pytest
 from tests.work.repositories import begin_work, commit, content, git, make_repository, patches
 
 from thence.errors import GitFailed
-from thence.work.vcs.objects import objects, write_tree
-from thence.work.vcs.repository import repository
+from thence.work.git.objects import objects, write_tree
+from thence.work.git.repository import repository
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])

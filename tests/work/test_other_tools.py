@@ -12,8 +12,8 @@ from thence.cli.work.looking import status
 from thence.cli.work.moving import move_task
 from thence.cli.work.planning import add, init, setup_spec
 from thence.cli.work.recording import add_history
-from thence.core.values.codec import FOREIGN_CLOCK_MAX, parse
-from thence.core.values.vocabulary import WORK
+from thence.core.codec import FOREIGN_CLOCK_MAX, parse
+from thence.core.vocabulary import WORK
 from thence.work.board.board import fold
 from thence.work.journal.store import EventStore
 from thence.work.session.session import Session

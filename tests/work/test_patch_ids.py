@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.work.repositories import git
 
-from thence.work.vcs.patches import patch_id
+from thence.work.git.patches import patch_id
 
 COMMITS = 60
 OID = "1" * 40

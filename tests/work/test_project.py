@@ -8,9 +8,9 @@ from tests.cli.installed import thence
 from tests.work.repositories import commit, git, make_repository, write
 
 from thence.errors import GitFailed, NotAProject
+from thence.work.git.repository import repository
 from thence.work.project.project import find_project
 from thence.work.project.project_id import CONFIG
-from thence.work.vcs.repository import repository
 
 ONE = "00000000-0000-4000-8000-000000000001"
 TWO = "ffffffff-0000-4000-8000-000000000002"

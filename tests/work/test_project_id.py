@@ -7,11 +7,11 @@ from tests.work.repositories import commit, content, git, make_repository
 
 from thence.cli.work.planning import init
 from thence.errors import PlanningError
+from thence.work.git.refs import refs_of
 from thence.work.journal.store import WorkEvent
 from thence.work.project.project import find_project
 from thence.work.project.project_id import CONFIG, id_of_history, with_another_id, with_id
 from thence.work.session.session import Session
-from thence.work.vcs.refs import refs_of
 
 ONE = "11111111-1111-4111-8111-111111111111"
 TWO = "22222222-2222-4222-8222-222222222222"

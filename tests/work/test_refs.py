@@ -4,9 +4,9 @@ import threading
 
 from tests.work.repositories import commit, git, make_repository
 
+from thence.work.git.refs import refs_of
+from thence.work.git.repository import repository
 from thence.work.session.session import Session
-from thence.work.vcs.refs import refs_of
-from thence.work.vcs.repository import repository
 
 
 def test_default_branch_is_what_origin_says_then_a_usual_name_then_the_only_one(tmp_path):

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 from tests.work.project_events import SLUG, Clone, planned, work_event
 
-from thence.core.values.codec import parse
-from thence.core.values.vocabulary import WORK
+from thence.core.codec import parse
+from thence.core.vocabulary import WORK
 from thence.work.board.board import as_json, fold
 from thence.work.board.state import Landed, Reviewed
 

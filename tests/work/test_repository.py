@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tests.work.repositories import commit, git, make_repository
 
-import thence.work.vcs.repository as module
+import thence.work.git.repository as module
 from thence.errors import GitFailed
-from thence.work.vcs.repository import (
+from thence.work.git.repository import (
     branches,
     current_branch,
     is_ancestor,

@@ -16,8 +16,8 @@ from tests.work.test_landed import (
 )
 
 from thence.work.board.state import Landed
-from thence.work.vcs.landed import Landing, reverts_of
-from thence.work.vcs.repository import repository
+from thence.work.git.landed import Landing, reverts_of
+from thence.work.git.repository import repository
 
 __all__ = ["folder"]  # the fixture
 

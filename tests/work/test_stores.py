@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from tests.work.repositories import git, make_repository
 
 import thence
-from thence.context import CAUSE_VARIABLE
-from thence.core.values.new_event import Unchanged
+from thence.core.new_event import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, NotAProject
-from thence.log.storage.disk import Disk
+from thence.log.files.disk import Disk
+from thence.tracing.context import CAUSE_VARIABLE
 from thence.work import ErrorStore, EventStore, WorkEvent, with_error_store, with_event_store
 
 SLUG = "001-sync"

@@ -14,7 +14,7 @@ from tests.work.repositories import make_repository
 
 from thence.cli.work.command_runner import attempt
 from thence.errors import Refused
-from thence.log.storage.process_state import new_id
+from thence.log.files.process_state import new_id
 from thence.work import WorkEvent
 from thence.work.board.board import fold
 from thence.work.board.move_request import LandingStatus, Move, MoveContext

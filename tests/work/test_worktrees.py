@@ -8,8 +8,8 @@ import pytest
 from tests.work.repositories import commit, content, git, make_repository, write
 
 from thence.errors import GitFailed
-from thence.work.vcs.repository import Repository, branches, list_worktrees, repository
-from thence.work.vcs.worktrees import make, remove, state_of, uncommitted
+from thence.work.git.repository import Repository, branches, list_worktrees, repository
+from thence.work.git.worktrees import make, remove, state_of, uncommitted
 
 NAME = "028-sync-WP01"
 

@@ -15,8 +15,8 @@ from thence.agents.fired import Process, repository
 from thence.agents.sessions import Causes, SessionTable, boot_of, certain, digest_of, text_of
 from thence.core.clock import timestamp_at
 from thence.core.ids import ulid_of
-from thence.core.values.new_event import NewEvent
-from thence.core.values.payload import repair
+from thence.core.json_values import repair
+from thence.core.new_event import NewEvent
 
 NAME_CHARACTERS_MAX = 200
 # the first so many edits of a call are told apart, in paths of so many folders; its input has all

@@ -25,13 +25,13 @@ import msgspec
 from thence.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_folder
 from thence.agents.hooked import Spooled, Unreadable, cut_input, events_of
 from thence.agents.sessions import SHELLS, SessionTable, process_of, text_of
-from thence.core.values.new_event import NewEvent, Position
+from thence.core.new_event import NewEvent, Position
 from thence.errors import BadSettings, EventTooLarge, FileBusy, InvalidEvent, ThenceError
 from thence.files import file_lock, replace_file
+from thence.log.files.disk import OS_DISK
 from thence.log.read.opening import opened_vocabulary
-from thence.log.storage.disk import OS_DISK
-from thence.redact_settings import read_redact_settings
-from thence.replica import Log
+from thence.open_log.log import Log
+from thence.open_log.masking_settings import read_redact_settings
 
 BODIES_FROM = 1024
 REFUSED = "refused"

@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
-from thence.agents.blamed import BlamedLine, CommitHistory
+from thence.agents.blame import BlamedLine, CommitHistory
+from thence.agents.edits import AgentEdit, WrittenLine, best_fitting, first_writers, new_lines
 from thence.agents.installed import HELPER
 from thence.agents.sessions import text_of
-from thence.agents.written import AgentEdit, WrittenLine, best_fitting, first_writers, new_lines
 from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.errors import BodyMissing, EventNotFound
-from thence.replica import Log
-from thence.work.vcs.repository import Repository
+from thence.open_log.log import Log
+from thence.work.git.repository import Repository
 
 OID_SHOWN = 12
 CHAIN_MAX = 50

@@ -10,8 +10,8 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from thence.agents.fired import Process, ancestors
+from thence.core.codec import CAUSES_MAX
 from thence.core.event import Event
-from thence.core.values.codec import CAUSES_MAX
 
 SHELLS = frozenset(("Bash", "shell", "local_shell", "exec_command", "unified_exec"))
 CALLERS = frozenset(("Task", "Agent"))

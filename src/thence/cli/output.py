@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from thence.cli import INTERRUPTED
-from thence.core.values.payload import printable
+from thence.core.json_values import printable
 from thence.settings import Settings
 
 WIDTH_COLUMNS = 80

@@ -26,7 +26,7 @@ import msgspec
 
 from thence.core.event import Event, decoded
 from thence.core.order import totally_ordered
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.vocabulary import Vocabulary
 
 ALONE = -1
 _Causes = Sequence[Sequence[int]]

@@ -10,8 +10,8 @@ from threading import Event as Signal
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.values.new_event import Intervals, Position
-from thence.core.values.payload import is_utf8
+from thence.core.json_values import is_utf8
+from thence.core.new_event import Intervals, Position
 from thence.index.connection import Index
 from thence.index.lines import Extent
 from thence.index.lookup import arrival_of, event_count, events_at

@@ -13,7 +13,7 @@ from operator import lt
 from pathlib import Path
 from typing import Any
 
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.vocabulary import Vocabulary
 from thence.index.lines import LineReader
 from thence.index.rows import (
     COLUMNS,
@@ -32,7 +32,7 @@ from thence.index.rows import (
 )
 from thence.index.segments import Intake, PresentSegment, SegmentSnapshot, present
 from thence.index.zones import Tallies
-from thence.log.storage.disk import Disk, FileId
+from thence.log.files.disk import Disk, FileId
 
 # the events whose arrivals are kept in memory, once or twice as many
 RECENT_EVENTS = 8_192

@@ -17,10 +17,10 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from thence.core.event import Event
+from thence.core.json_values import is_utf8
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE
-from thence.core.query.answer import Concurrent, Effects, Why, ends_of
-from thence.core.values.payload import is_utf8
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.query.why import Concurrent, Effects, Why, ends_of
+from thence.core.vocabulary import Vocabulary
 from thence.index.connection import Index
 from thence.index.lookup import (
     IN_ORDER,

@@ -13,13 +13,13 @@ from typing import ClassVar, NamedTuple, TypeVar
 from weakref import WeakSet, finalize
 
 from thence.core.event import Event
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.vocabulary import Vocabulary
 from thence.errors import ReadFailed
 from thence.index.keeper import WAIT_S, Builds, Files, IndexFile, Keeper, open_database
 from thence.index.lines import Extent, LineReader
 from thence.index.segments import Stale
-from thence.log.storage.disk import Disk, on_fork
-from thence.log.storage.disk_errors import reading
+from thence.log.files.disk import Disk, on_fork
+from thence.log.files.disk_errors import reading
 
 _TRIES_MAX = 3
 _IDLE_MAX = 8

@@ -19,7 +19,7 @@ from threading import Lock
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes
 
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.vocabulary import Vocabulary
 from thence.errors import ReadFailed
 from thence.index.builder import Builder, build
 from thence.index.rows import schema_digest
@@ -31,7 +31,7 @@ from thence.index.segments import (
     present,
     snapshots,
 )
-from thence.log.storage.disk import (
+from thence.log.files.disk import (
     NOTHING,
     NOWHERE,
     Disk,
@@ -43,9 +43,9 @@ from thence.log.storage.disk import (
     pause,
     process_id,
 )
-from thence.log.storage.disk_errors import DiskError, reading
-from thence.log.storage.identity import read_info
-from thence.log.storage.segment import own_folder
+from thence.log.files.disk_errors import DiskError, reading
+from thence.log.files.identity import read_info
+from thence.log.files.segment import own_folder
 
 _NAME = "index.db"
 _PAUSE_MIN_S = 0.0005

@@ -4,12 +4,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from thence.core.codec import LINE_START, have_valid_crcs, parse, parsed
 from thence.core.event import Event
-from thence.core.values.codec import LINE_START, have_valid_crcs, parse, parsed
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.vocabulary import Vocabulary
 from thence.index.segments import Stale, open_segment
-from thence.log.storage.digest_files import Ranking
-from thence.log.storage.disk import Disk
+from thence.log.files.digest_files import Ranking
+from thence.log.files.disk import Disk
 
 # segment, offset, length of an event as in the rows of the index; an event_id behind them is
 # compared

@@ -9,7 +9,8 @@ from typing import TypeVar
 import msgspec
 
 from thence.core.event import Event
-from thence.core.query.answer import (
+from thence.core.json_values import is_utf8
+from thence.core.query.why import (
     PREFIX_CHARACTERS_MIN,
     SUBJECTS_COMPARED_MAX,
     ambiguous,
@@ -17,7 +18,6 @@ from thence.core.query.answer import (
     not_found,
     subject_named,
 )
-from thence.core.values.payload import is_utf8
 from thence.index.builder import taken_numbers
 from thence.index.connection import Index
 from thence.index.lines import Extent

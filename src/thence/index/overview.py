@@ -14,8 +14,8 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.ids import NOISE_CHARACTERS
-from thence.core.query.answer import Group, LogEnd, Tally, descending
 from thence.core.query.filter import Filter
+from thence.core.query.why import Group, LogEnd, Tally, descending
 from thence.index.connection import Index
 from thence.index.lookup import (
     TOTAL_ORDER,

@@ -16,11 +16,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Unpack
 
 from thence.core.bodies import BODIES_SIGN, first_key, put_back_readable
+from thence.core.codec import parse
 from thence.core.event import Event, Header, decoded, readable_lines
 from thence.core.query.filter import Filter, is_named, is_pattern
 from thence.core.query.where import Condition
-from thence.core.values.codec import parse
-from thence.core.values.vocabulary import PLAIN, Vocabulary
+from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.index.connection import Index
 from thence.index.lines import Extent
 from thence.index.lookup import NODE_NAME, event_count, events_at, lines_at

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from thence.core.clock import microseconds
+from thence.core.codec import BadLine, have_valid_crcs, taken
 from thence.core.event import Event
 from thence.core.failures import FAILED_TYPES, FAILURE_SIGNS, is_failure
-from thence.core.values.codec import BadLine, have_valid_crcs, taken
-from thence.core.values.payload import storable
-from thence.core.values.vocabulary import (
+from thence.core.json_values import storable
+from thence.core.vocabulary import (
     PLAIN,
     SIM,
     WORK,

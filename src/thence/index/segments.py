@@ -11,9 +11,9 @@ from typing import NamedTuple
 from zlib import crc32
 
 from thence.index.rows import BadBytesRow
+from thence.log.files.disk import READ_BYTES, Disk, FileId, FileState
+from thence.log.files.segment import CURRENT, older_names
 from thence.log.read.reader import Block, Cursor
-from thence.log.storage.disk import READ_BYTES, Disk, FileId, FileState
-from thence.log.storage.segment import CURRENT, older_names
 
 DAMAGE_KEPT_MAX = 1_000
 BEGINNING_BYTES = 256

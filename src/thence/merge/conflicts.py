@@ -16,7 +16,7 @@ import msgspec
 
 from thence.core.event import Event, Header
 from thence.core.order import totally_ordered
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.vocabulary import Vocabulary
 from thence.merge.ancestry import CHOSEN_MAX, history, in_turn, seen
 from thence.merge.fold import counting
 from thence.merge.policies import Dispute, Slot, SlotOf, slots_of

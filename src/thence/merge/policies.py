@@ -13,7 +13,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.nearest import nearest
 from thence.core.order import total_order_key, totally_ordered
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
 from thence.merge.fold import canonical, merge_counter, merge_gset
 

@@ -16,8 +16,8 @@ import msgspec
 
 from thence.core.clock import timestamp_at
 from thence.core.event import Event
-from thence.core.values.new_event import NewEvent
-from thence.core.values.payload import TYPE_CHARACTERS_MAX, printable, repair
+from thence.core.json_values import TYPE_CHARACTERS_MAX, printable, repair
+from thence.core.new_event import NewEvent
 from thence.otlp.encoding import (
     BEGUN,
     BY_END,

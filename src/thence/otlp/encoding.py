@@ -14,9 +14,9 @@ import msgspec
 from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.failures import is_failure
-from thence.core.values.payload import storable
-from thence.core.values.vocabulary import Vocabulary
-from thence.propagation import number_of
+from thence.core.json_values import storable
+from thence.core.vocabulary import Vocabulary
+from thence.tracing.propagation import number_of
 
 Json = dict[str, Any]
 # attributes of a span: what the log says of it beside its payload

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from thence.errors import needs_extra
-from thence.server.login_settings import LoginSettings, TeamSettings
+from thence.server.http.login_settings import LoginSettings, TeamSettings
 from thence.server.logs.root import Root
 from thence.settings import from_environment
 
@@ -21,11 +21,11 @@ with needs_extra("server", "thence.server.app"):
 
     from thence.server.errors import add_error_handlers
     from thence.server.http.auth import Auth, OperatorMetrics
+    from thence.server.http.metrics import Metrics, RequestCounter
     from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
-    from thence.server.metrics import Metrics, RequestCounter
     from thence.server.routes import health, logs
     from thence.server.routes.bodies import answer
-    from thence.server.state import ServerState, app_state
+    from thence.server.routes.state import ServerState, app_state
     from thence.server.web import pages
     from thence.server.web.layout import problem_page
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from thence.core.wire.messages import EVENT_BYTES_MAX
 from thence.errors import BadSettings, PortTaken
-from thence.server.login_settings import TeamSettings
+from thence.server.http.login_settings import TeamSettings
+from thence.wire.messages import EVENT_BYTES_MAX
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

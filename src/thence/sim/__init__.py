@@ -2,22 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from thence.sim.agents import (
-    Action,
-    BaseAgent,
-    BaseValidator,
-    Decision,
-    Observation,
-    Owned,
-    RecordedState,
-    RecordedView,
-    Rejection,
-    Verdict,
-)
-from thence.sim.calls import RunWait
-from thence.sim.engine import BaseEngine, View, Writes
-from thence.sim.event_filter import EventFilter
-from thence.sim.events import (
+from thence.sim.again.replay import Replay, branch, replay, resume
+from thence.sim.again.sweep import sweep_table
+from thence.sim.models.settings import EndpointSettings, ModelSettings
+from thence.sim.record.event_filter import EventFilter
+from thence.sim.record.events import (
     ActionEvent,
     DecisionEvent,
     DetailEvent,
@@ -33,13 +22,27 @@ from thence.sim.events import (
     create_state_event,
     create_system_event,
 )
-from thence.sim.measure import Measurement, Weight, measure
-from thence.sim.models.settings import EndpointSettings, ModelSettings
-from thence.sim.recorded import RecordedRun, open_run
-from thence.sim.replay import Replay, branch, replay, resume
-from thence.sim.run import Orchestrator, RunResult, SimulationOrchestrator, TurnProgress
-from thence.sim.scenario import SimulationConfig
-from thence.sim.scenario_sections import (
+from thence.sim.record.writer import EventWriter, WriteMode
+from thence.sim.results.measure import Measurement, Weight, measure
+from thence.sim.results.recorded import RecordedRun, open_run
+from thence.sim.results.table import Table
+from thence.sim.run.agents import (
+    Action,
+    BaseAgent,
+    BaseValidator,
+    Decision,
+    Observation,
+    Owned,
+    RecordedState,
+    RecordedView,
+    Rejection,
+    Verdict,
+)
+from thence.sim.run.calls import RunWait
+from thence.sim.run.engine import BaseEngine, View, Writes
+from thence.sim.run.run import Orchestrator, RunResult, SimulationOrchestrator, TurnProgress
+from thence.sim.scenario.scenario import SimulationConfig
+from thence.sim.scenario.sections import (
     AgentSettings,
     ComponentSettings,
     EdgeSettings,
@@ -54,14 +57,11 @@ from thence.sim.scenario_sections import (
     TerminationSettings,
     VariableSettings,
 )
-from thence.sim.state import Declaration, State
-from thence.sim.sweep import sweep_table
-from thence.sim.table import Table
-from thence.sim.worlds import WorldMap
-from thence.sim.writer import EventWriter, WriteMode
+from thence.sim.scenario.state import Declaration, State
+from thence.sim.space.worlds import WorldMap
 
 if TYPE_CHECKING:
-    from thence.sim.thinking import LLMAgent, LLMEngine, LLMValidator
+    from thence.sim.run.thinking import LLMAgent, LLMEngine, LLMValidator
 
 __all__ = [
     "Action",
@@ -140,7 +140,7 @@ if not TYPE_CHECKING:  # what asks models is imported when it is first used
     def __getattr__(name: str) -> object:
         if not name.startswith("LLM") or name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from thence.sim import thinking
+        from thence.sim.run import thinking
 
         return getattr(thinking, name)
 

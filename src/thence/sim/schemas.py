@@ -3,7 +3,7 @@
 from typing import Any
 
 from thence.errors import InvalidEvent
-from thence.sim.events import TYPED
+from thence.sim.record.events import TYPED
 
 __all__ = ["schema"]
 

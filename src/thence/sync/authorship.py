@@ -13,11 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from thence.core.bodies import BodySource
+from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.values.codec import parse
-from thence.core.values.digests import BODY_DIGEST, same_line_key
-from thence.core.values.digests import digests as digests_of
-from thence.core.wire.authorship import (
+from thence.core.redaction import BODY_DIGEST, same_line_key
+from thence.core.redaction import digests as digests_of
+from thence.errors import BadAnswer, RedactionRefused, SyncRefused
+from thence.index import lookup
+from thence.log.files.digest_files import Disowned, read_disowned, read_outranked
+from thence.log.files.disk import wall_ns
+from thence.log.files.disk_errors import DiskError, append_error, reading
+from thence.log.files.identity import known_node_id, known_node_ids, renew
+from thence.open_log.log import OS_DISK, Disk, Log, now
+from thence.sync.outbox import CLAIMED, CONTESTED, Outbox
+from thence.wire.authorship import (
     REDACTED,
     Redaction,
     Signer,
@@ -26,15 +34,7 @@ from thence.core.wire.authorship import (
     signed_redaction,
     superseded,
 )
-from thence.core.wire.messages import PAGE_EVENTS_MAX
-from thence.errors import BadAnswer, RedactionRefused, SyncRefused
-from thence.index import lookup
-from thence.log.storage.digest_files import Disowned, read_disowned, read_outranked
-from thence.log.storage.disk import wall_ns
-from thence.log.storage.disk_errors import DiskError, append_error, reading
-from thence.log.storage.identity import known_node_id, known_node_ids, renew
-from thence.replica import OS_DISK, Disk, Log, now
-from thence.sync.outbox import CLAIMED, CONTESTED, Outbox
+from thence.wire.messages import PAGE_EVENTS_MAX
 
 if TYPE_CHECKING:
     from thence.sync.client import SyncClient

@@ -13,8 +13,28 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from thence.core.wire.authorship import SIGNATURE_HEADER, Signer, TeamKeys, signed_push
-from thence.core.wire.messages import (
+from thence.errors import (
+    BadAnswer,
+    BatchRefused,
+    CursorUnknown,
+    NotLoggedIn,
+    ServerBusy,
+    ServerUnreachable,
+    SyncError,
+    SyncRefused,
+)
+from thence.sync.connection import (
+    OTHER,
+    REQUEST_S,
+    Connection,
+    HttpAnswer,
+    bad_answer,
+    words,
+)
+from thence.sync.credentials import CredentialStore, Login, not_logged_in
+from thence.sync.target import SyncTarget
+from thence.wire.authorship import SIGNATURE_HEADER, Signer, TeamKeys, signed_push
+from thence.wire.messages import (
     DIGEST_BYTES,
     PROTOCOL,
     REQUEST_DIGEST_HEADER,
@@ -40,26 +60,6 @@ from thence.core.wire.messages import (
     joined_pieces,
     request_sha256,
 )
-from thence.errors import (
-    BadAnswer,
-    BatchRefused,
-    CursorUnknown,
-    NotLoggedIn,
-    ServerBusy,
-    ServerUnreachable,
-    SyncError,
-    SyncRefused,
-)
-from thence.sync.connection import (
-    OTHER,
-    REQUEST_S,
-    Connection,
-    HttpAnswer,
-    bad_answer,
-    words,
-)
-from thence.sync.credentials import CredentialStore, Login, not_logged_in
-from thence.sync.target import SyncTarget
 
 RETRY_AFTER_S_MAX = 600.0
 _RETRY_AFTER_S = 30.0

@@ -14,8 +14,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpcore2
 
-from thence.core.wire.messages import BODY_BYTES_MAX
 from thence.errors import BadAnswer, ServerUnreachable, SyncError
+from thence.wire.messages import BODY_BYTES_MAX
 
 CONNECT_S = 5.0
 REQUEST_S = 15.0

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from thence.core.wire.messages import Secret, Tokens
 from thence.errors import NotLoggedIn, SyncError, ThenceError
 from thence.files import file_lock, read_private, replace_file
 from thence.signing import user_folder
+from thence.wire.messages import Secret, Tokens
 
 FILE = "credentials.json"
 _LOCK = "credentials.lock"

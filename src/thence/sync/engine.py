@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 from thence.core.bodies import BODIES_SIGN
+from thence.core.codec import BadLine, parse
 from thence.core.event import Event
-from thence.core.values.codec import BadLine, parse
-from thence.core.values.secrets import FoundSecret
-from thence.core.wire.authorship import Signer
-from thence.core.wire.messages import BODIES_MISSING, Cursors, EventVerdict, batches
+from thence.core.secrets import FoundSecret
 from thence.errors import (
     BadAnswer,
     BatchRefused,
@@ -24,10 +22,10 @@ from thence.errors import (
     InvalidEvent,
     ThenceError,
 )
-from thence.log.storage.bodies import Bodies
-from thence.log.storage.findings import Relayed
-from thence.log.storage.numbering import CLOCK_AHEAD_MAX
-from thence.replica import OS_DISK, Disk, Log
+from thence.log.blobs.blob_files import Bodies
+from thence.log.files.findings import Relayed
+from thence.log.files.numbering import CLOCK_AHEAD_MAX
+from thence.open_log.log import OS_DISK, Disk, Log
 from thence.signing import known_key
 from thence.sync.authorship import Authorship
 from thence.sync.client import SyncClient, client_to
@@ -35,6 +33,8 @@ from thence.sync.credentials import CredentialStore
 from thence.sync.large_values import LargeValues
 from thence.sync.outbox import LineKey, Outbox, OutboxLine, ParkedLine, key_of
 from thence.sync.target import SyncReport, enabled_target
+from thence.wire.authorship import Signer
+from thence.wire.messages import BODIES_MISSING, Cursors, EventVerdict, batches
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
 PARKED_IN_ROUND_MAX = 100

@@ -12,12 +12,12 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from thence.core.bodies import BodyEntry, missing_body
-from thence.core.values.cutting import PAYLOAD_BYTES_MAX
-from thence.core.wire.messages import PAGE_EVENTS_MAX, PIECES_BYTES_MAX
+from thence.core.cutting import PAYLOAD_BYTES_MAX
 from thence.errors import BadAnswer, BodyMissing
-from thence.log.storage.bodies import Bodies, RawPiece, data_of, piece_of
-from thence.log.storage.disk import OS_DISK
-from thence.replica import Log
+from thence.log.blobs.blob_files import Bodies, RawPiece, data_of, piece_of
+from thence.log.files.disk import OS_DISK
+from thence.open_log.log import Log
+from thence.wire.messages import PAGE_EVENTS_MAX, PIECES_BYTES_MAX
 
 if TYPE_CHECKING:
     from thence.sync.client import SyncClient

@@ -30,9 +30,9 @@ from thence.errors import (
     SyncRefused,
     ThenceError,
 )
-from thence.log.storage.disk import FileId, monotonic_ns
-from thence.log.storage.segment import current_path
-from thence.replica import OS_DISK, Log, warn
+from thence.log.files.disk import FileId, monotonic_ns
+from thence.log.files.segment import current_path
+from thence.open_log.log import OS_DISK, Log, warn
 from thence.sync.client import client_to
 from thence.sync.connection import is_loopback_server, trusted_certificates
 from thence.sync.credentials import CredentialStore

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import finalize
 
+from thence.core.codec import BadLine, event_id_of, parse
 from thence.core.event import Event
-from thence.core.values.codec import BadLine, event_id_of, parse
-from thence.core.values.digests import BODY_DIGEST, digests, redacted, same_event_key, same_line_key
-from thence.core.values.pruned import NOT_PRUNED, PRUNED, Pruned
-from thence.core.values.vocabulary import Vocabulary
-from thence.core.wire.authorship import REDACTED, Redaction, redaction_in
-from thence.core.wire.messages import Cursors
+from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned
+from thence.core.redaction import BODY_DIGEST, digests, redacted, same_event_key, same_line_key
+from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent, ReadFailed
 from thence.index.lines import LineReader
 from thence.index.rows import schema_digest, statements
@@ -32,11 +30,13 @@ from thence.index.segments import (
     present,
     snapshots,
 )
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import reading
+from thence.log.files.identity import known_node_ids
+from thence.log.files.segment import current_path, own_folder
 from thence.log.read.reader import lines_of
-from thence.log.storage.disk import Disk
-from thence.log.storage.disk_errors import reading
-from thence.log.storage.identity import known_node_ids
-from thence.log.storage.segment import current_path, own_folder
+from thence.wire.authorship import REDACTED, Redaction, redaction_in
+from thence.wire.messages import Cursors
 
 SYNC_FOLDER = "sync"
 _NAME, _ROOM, _SCHEMA = "outbox.db", "thence.sync", "outbox.sql"

@@ -14,7 +14,7 @@ import msgspec
 
 from thence.errors import FileBusy, SyncError, ThenceError
 from thence.files import file_lock, is_locked
-from thence.replica import Log, now
+from thence.open_log.log import Log, now
 from thence.signing import known_key
 from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore, Login

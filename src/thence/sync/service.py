@@ -21,8 +21,8 @@ from thence.errors import (
     WriterClosed,
 )
 from thence.files import file_lock
-from thence.log.storage.disk import monotonic_ns
-from thence.replica import Log, warn
+from thence.log.files.disk import monotonic_ns
+from thence.open_log.log import Log, warn
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
 from thence.sync.live import BACKOFF_MAX_S, LiveConnection, Random, ServiceSignals, backoff_s

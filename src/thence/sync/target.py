@@ -13,9 +13,9 @@ import msgspec
 
 from thence.errors import SyncError, SyncRefused, ThenceError
 from thence.files import is_locked, replace_file
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.segment import own_folder
+from thence.log.files.disk import OS_DISK
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.segment import own_folder
 
 _FOLDER = "sync"
 _TARGET = "target.json"

@@ -19,13 +19,13 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from thence.core.codec import BadLine, event_id_of, parse
 from thence.core.event import Event
-from thence.core.values.codec import BadLine, event_id_of, parse
-from thence.core.values.digests import BODY_DIGEST, digests, redacted
-from thence.core.values.vocabulary import WORK
+from thence.core.redaction import BODY_DIGEST, digests, redacted
+from thence.core.vocabulary import WORK
 from thence.errors import InvalidEvent
 from thence.files import replace_file
-from thence.log.storage.findings import Finding, Relayed
+from thence.log.files.findings import Finding, Relayed
 
 _MARK = b'"%b":"' % BODY_DIGEST.encode()
 

@@ -15,9 +15,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from thence.core.clock import microseconds
 from thence.core.nearest import nearest
-from thence.core.values.plain import Plain
+from thence.core.plain_values import Plain
 from thence.errors import InvalidEvent
-from thence.work.naming import SLUG_PATTERN
+from thence.work.names import SLUG_PATTERN
 
 NO_FEATURE = "-"  # the aggregate_id of an error that belongs to no package and no feature
 

@@ -7,7 +7,7 @@ from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.three_packages import begun, done, refused, reviewed
 
-from thence.core.values.vocabulary import WORK
+from thence.core.vocabulary import WORK
 from thence.work.journal.store import EventStore
 from thence.work.project.project import find_project
 

@@ -11,7 +11,7 @@ from tests.work.repositories import commit, git
 
 from thence.work.journal.claims import claimed
 from thence.work.journal.store import EventStore, WorkEvent
-from thence.work.naming import is_derived
+from thence.work.names import is_derived
 
 SLUG = "001-sync"
 FOLDER = f"kitty-specs/{SLUG}"

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from zlib import crc32
 
+from thence.core.codec import draft, stamper
 from thence.core.event import Members
-from thence.core.values.codec import draft, stamper
 
 NODE = "00aa11bb22cc"
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from tests.server.team.lines import NODE
 
+from thence.core.codec import draft, stamper
 from thence.core.event import Members
-from thence.core.values.codec import draft, stamper
-from thence.core.values.digests import digests
-from thence.core.values.vocabulary import VOCABULARIES
-from thence.core.wire.authorship import REDACTED, signed_redaction
+from thence.core.redaction import digests
+from thence.core.vocabulary import VOCABULARIES
 from thence.signing import SigningKey
+from thence.wire.authorship import REDACTED, signed_redaction
 
 ANN, BOB, EVE = (SigningKey(bytes([number]) * 32) for number in range(1, 4))
 SECRET = "swordfish"

@@ -16,7 +16,7 @@ from tests.cli.installed import thence
 from tests.server.team.stranger import Client, digest, redaction, signature, written
 from tests.server.team.team_server import TeamServer, team_server
 
-from thence.core.values.digests import digests, redacted
+from thence.core.redaction import digests, redacted
 
 NODE, OTHER = "ada0ada0ada0", "e0e0e0e0e0e0"
 SECRET = "swordfish"

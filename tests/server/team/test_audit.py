@@ -13,9 +13,9 @@ from tests.cli.installed import in_python, thence
 from tests.server.team.notices import ANN, Node
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 
-from thence.core.values.digests import digests
-from thence.core.wire.authorship import signed_push
+from thence.core.redaction import digests
 from thence.server.team.audit import FAILURES_MAX, FOLDER, AuditLog
+from thence.wire.authorship import signed_push
 
 NEW = "another password"
 

@@ -19,16 +19,16 @@ from tests.server.team.test_erasing import files_with
 
 import thence
 from thence.core.event import Event
-from thence.core.values.digests import digests
-from thence.core.values.vocabulary import PLAIN
-from thence.core.wire.authorship import REDACTED, signed_redaction
-from thence.server.team.exchange import Exchange
+from thence.core.redaction import digests
+from thence.core.vocabulary import PLAIN
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
+from thence.server.team.sync_service import Exchange
 from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
 from thence.sync.target import SyncTarget
+from thence.wire.authorship import REDACTED, signed_redaction
 
 __all__ = ["writer"]
 

@@ -9,23 +9,23 @@ from tests.server.team.notices import ANN
 from tests.server.team.test_exchange import exchange, statuses, with_teams
 
 import thence
+from thence.core.codec import close_line
 from thence.core.event import Event
-from thence.core.values.codec import close_line
-from thence.core.values.digests import digests
-from thence.core.values.vocabulary import PLAIN
-from thence.core.wire.authorship import REDACTED, signed_push, signed_redaction
-from thence.core.wire.messages import KeyRequest
+from thence.core.redaction import digests
+from thence.core.vocabulary import PLAIN
 from thence.errors import BodyMissing, InvalidEvent, VocabularyMismatch
+from thence.log.blobs.blob_files import RawPiece, piece_line, text_of
+from thence.log.files.segment import BODIES
 from thence.log.read import reader
-from thence.log.storage.bodies import RawPiece, piece_line, text_of
-from thence.log.storage.segment import BODIES
-from thence.replica import OS_DISK
+from thence.open_log.log import OS_DISK
 from thence.server.team import body_pieces
 from thence.server.team.accounts import Member
-from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.log_cache import LogCache
 from thence.server.team.store import Store
+from thence.server.team.sync_service import Exchange
+from thence.wire.authorship import REDACTED, signed_push, signed_redaction
+from thence.wire.messages import KeyRequest
 
 pytestmark = pytest.mark.usefixtures("engine")
 SECRET = "swordfish"

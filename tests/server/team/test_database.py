@@ -15,8 +15,8 @@ from thence.errors import NotAServer, ServerExists, SyncRefused
 from thence.server.running import TEAM_DATABASE
 from thence.server.team import store
 from thence.server.team.accounts import Accounts
-from thence.server.team.exchange import Exchange
 from thence.server.team.sqlite import BUSY_MS, SqliteDatabase, make_database
+from thence.server.team.sync_service import Exchange
 
 
 def test_database_is_made_whole_and_once(tmp_path: Path) -> None:

@@ -14,16 +14,16 @@ from tests.server.team.notices import ANN, Node, id_of
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer, team_server
 
-from thence.core.values.digests import digests, redacted
-from thence.core.wire.authorship import signed_push
-from thence.core.wire.messages import KeyRequest
+from thence.core.redaction import digests, redacted
 from thence.server.running import TEAM_DATABASE
 from thence.server.team import sqlite
 from thence.server.team.accounts import Accounts, Member
-from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.sqlite import SqliteDatabase, make_database
 from thence.server.team.store import Store
+from thence.server.team.sync_service import Exchange
+from thence.wire.authorship import signed_push
+from thence.wire.messages import KeyRequest
 
 KEYS = "/api/v1/keys/"
 PAGES = ("/logs/{0}/events", "/logs/{0}/why/{1}", "/logs/{0}/events/{1}", "/runs/{0}", "/logs")

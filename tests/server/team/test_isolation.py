@@ -24,8 +24,8 @@ from tests.server.team.notices import ANN, Node, id_of
 from tests.server.team.stranger import Client, digest, split
 from tests.server.team.team_server import TeamServer, second_server, team_server
 
-from thence.core.wire.authorship import signed_push
 from thence.server.team.rows import chained
+from thence.wire.authorship import signed_push
 
 REQUESTS, THREADS, SEED = 10_000, 6, 20261125
 BATCHES_MIN = 50

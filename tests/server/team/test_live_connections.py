@@ -13,14 +13,14 @@ from tests.server.team.team_server import PASSWORD, TeamServer
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts
 from thence.server.team.engines import open_database
-from thence.server.team.exchange import Exchange
 from thence.server.team.live_connections import LiveConnections
 from thence.server.team.logins import Logins, Tool
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
-from thence.server.workers import Workers
+from thence.server.team.sync_service import Exchange
 
 FRAME_TOO_LARGE = 1024 * 1024 + 64 * 1024 + 1
 

@@ -14,18 +14,18 @@ from tests.server.team.team_server import PASSWORD, team_server
 from thence.core.query.filter import Filter
 from thence.errors import FileBusy
 from thence.files import file_lock
-from thence.replica import open_log
+from thence.open_log.log import open_log
 from thence.server.app import create_team_app
 from thence.server.logs.open_logs import Logs
 from thence.server.logs.root import Root
 from thence.server.running import TEAM_DATABASE
 from thence.server.team import log_cache
 from thence.server.team.accounts import Accounts
-from thence.server.team.exchange import Exchange
 from thence.server.team.log_cache import KEPT_S, LogCache
 from thence.server.team.logins import hashed
 from thence.server.team.sqlite import SqliteDatabase, make_database
 from thence.server.team.store import Store
+from thence.server.team.sync_service import Exchange
 
 FEW, MANY = 5, 60
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from tests.server.team.engines import new_database
 
-from thence.core.wire.messages import Tokens
 from thence.errors import NotLoggedIn, ServerBusy
 from thence.server.team.accounts import Accounts
 from thence.server.team.logins import (
@@ -31,6 +30,7 @@ from thence.server.team.logins import (
     is_right,
 )
 from thence.server.team.sqlite import SqliteDatabase, make_database
+from thence.wire.messages import Tokens
 
 PASSWORD = "correct horse"
 pytestmark = pytest.mark.usefixtures("engine")

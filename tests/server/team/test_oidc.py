@@ -30,7 +30,7 @@ from tests.sync.http_servers import TeamServer as WireServer
 from tests.sync.plain_server import PlainServer
 
 from thence.errors import NotLoggedIn, ServerUnreachable
-from thence.server.login_settings import OidcSettings
+from thence.server.http.login_settings import OidcSettings
 from thence.server.team import oidc
 
 PLACE = "http://thence.test"  # the test's browser asks the server itself

@@ -14,7 +14,7 @@ from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer, team_server
 from websockets.exceptions import InvalidStatus
 
-from thence.server.live import LISTENERS_OF_USER_MAX
+from thence.server.logs.live import LISTENERS_OF_USER_MAX
 
 # leaves the server 96 connections, half of them for live ones, half of these for one user
 FILES_MAX = 256

@@ -14,17 +14,17 @@ from tests.server.team.lines import lines
 from tests.server.team.notices import ANN, Node
 from tests.server.team.test_exchange import add_teams, walked
 
-from thence.core.values.digests import digests, redacted
-from thence.core.wire.authorship import signed_push
-from thence.core.wire.messages import KeyRequest
+from thence.core.redaction import digests, redacted
 from thence.errors import NotAServer, NotLoggedIn, ServerExists
 from thence.server.team import store
 from thence.server.team.accounts import Accounts, Member
-from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.logins import Logins, Tool
 from thence.server.team.postgres import PostgresDatabase, make_database
 from thence.server.team.store import Store
+from thence.server.team.sync_service import Exchange
+from thence.wire.authorship import signed_push
+from thence.wire.messages import KeyRequest
 
 pytestmark = pytest.mark.xdist_group("postgres")
 

@@ -8,14 +8,14 @@ from tests.server.team.lines import foreign, lines
 from tests.server.team.notices import ANN, BOB, EVE, Node
 from tests.server.team.test_exchange import walked, with_teams
 
-from thence.core.values.digests import digests, redacted
-from thence.core.wire.authorship import TeamKeys, signed_push
-from thence.core.wire.messages import RELAYED_MAX, KeyRequest
+from thence.core.redaction import digests, redacted
 from thence.server.team.accounts import Accounts, Member
-from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.store import Store
+from thence.server.team.sync_service import Exchange
 from thence.signing import SigningKey, is_signed
+from thence.wire.authorship import TeamKeys, signed_push
+from thence.wire.messages import RELAYED_MAX, KeyRequest
 
 THEIRS = "ffffffffffff"
 # each begins at another digest, the same ones in each run

@@ -12,7 +12,7 @@ from tests.server.team.lines import foreign, line, lines
 from tests.server.team.stranger import Client, digest, redaction, signature, written
 from tests.server.team.team_server import PASSWORD, TeamServer
 
-from thence.core.values.digests import digests
+from thence.core.redaction import digests
 
 NODE = "c0ffee000001"
 

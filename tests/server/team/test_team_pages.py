@@ -18,13 +18,13 @@ from tests.server.team.notices import ANN, EVE, SECRET, Node, id_of
 from tests.server.team.stranger import Client, Got, split
 from tests.server.team.team_server import PASSWORD, TeamServer
 
-from thence.core.values.digests import digests
-from thence.core.wire.authorship import signed_push
+from thence.core.redaction import digests
 from thence.server.team.engines import open_database
-from thence.server.team.exchange import Exchange
 from thence.server.team.logins import ACCESS_S
 from thence.server.team.store import Store
+from thence.server.team.sync_service import Exchange
 from thence.signing import SigningKey
+from thence.wire.authorship import signed_push
 
 WAIT_S = 60
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from tests.sim.models.endpoint import Endpoint
 
 from thence.sim import SimulationConfig, SimulationOrchestrator
-from thence.sim.asking import write_cassette
-from thence.sim.outcomes import read_outcomes
+from thence.sim.models.asking import write_cassette
+from thence.sim.record.outcomes import read_outcomes
 
 SCENARIOS = Path(__file__).parents[3] / "scenarios"
 WORDS = {

@@ -10,7 +10,7 @@ from thence.cli.frame import help_with, log_options
 from thence.cli.output import current
 
 if TYPE_CHECKING:
-    from thence.replica import Log
+    from thence.open_log.log import Log
 
 # above the limit of a payload, so that the refusal names the payload's limit
 PAYLOAD_BYTES_MAX = 80 * 1024 * 1024
@@ -55,7 +55,7 @@ def append_command(
     cause that THENCE_CAUSE passes on is added.
     """
     from thence.cli.shared.locate import find_log, named_log
-    from thence.replica import open_log
+    from thence.open_log.log import open_log
 
     out = current()
     members = merge_payload(pairs, payload)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import msgspec
 
-from thence.agents.blamed import BlamedLine, blame
+from thence.agents.blame import BlamedLine, blame
 from thence.agents.ownership import Kind, Owner, Ownership, chain_of, held
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
@@ -21,7 +21,7 @@ from thence.cli.shared.locate import journal_of
 from thence.cli.shared.logs import open_for_reading
 from thence.cli.shared.render import counted, numbered, wrapped
 from thence.core.event import Event
-from thence.core.sentences.event_sentences import clipped, line, short_id
+from thence.core.sentences.events import clipped, line, short_id
 from thence.errors import (
     AmbiguousId,
     BodyMissing,
@@ -30,8 +30,8 @@ from thence.errors import (
     LineNotFound,
     ThenceError,
 )
-from thence.replica import Log, open_log
-from thence.work.vcs.repository import Repository, repository
+from thence.open_log.log import Log, open_log
+from thence.work.git.repository import Repository, repository
 
 AROUND_LINES = 50  # lines read on each side of one, which tell equal lines apart
 PROMPT_LINES = 8

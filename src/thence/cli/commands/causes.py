@@ -13,13 +13,13 @@ from thence.cli.shared.logs import command, find_event, open_for_reading
 from thence.cli.shared.render import counted, numbered, wrapped
 from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX
-from thence.core.query.answer import Why, reasons
-from thence.core.sentences.event_sentences import short_id
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.query.why import Why, reasons
+from thence.core.sentences.events import short_id
+from thence.core.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from thence.core.order import Cone
-    from thence.sim.measure import Measurement, Weight
+    from thence.sim.results.measure import Measurement, Weight
 
 _F = TypeVar("_F", bound=Callable[..., object])
 # the effects that a long answer shows of its beginning and its end
@@ -236,7 +236,7 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
     """Measures which causes or effects of an event mattered; returns the exit code."""
     from thence.cli import INTERRUPTED
     from thence.cli.shared.progress import parts_done, send_records_to_stderr
-    from thence.sim.measure import RUNS_MAX, measure
+    from thence.sim.results.measure import RUNS_MAX, measure
 
     plays["runs"] = plays["runs"] or RUNS_MAX
     send_records_to_stderr(out, names_waits=True)

@@ -1,7 +1,7 @@
 """The command `demo`: a coding agent is killed at work, then its log is asked what it did and why.
 
 The repository, the hooks, the commits and the kill are real; the agent is one without a model
-(`thence.agents.example_session`). Each answer is what a command of thence writes there, 80 columns
+(`thence.agents.demo_session`). Each answer is what a command of thence writes there, 80 columns
 wide; the same text goes to a terminal, with colour, and to a pipe, without.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from thence.agents.example_session import BEFORE, BRANCH, FILE, LINE, WAITING
+from thence.agents.demo_session import BEFORE, BRANCH, FILE, LINE, WAITING
 from thence.cli.frame import help_with, verbosity_options
 from thence.cli.output import Painted, current
 from thence.cli.shared.logs import program
@@ -103,7 +103,7 @@ def _prepare(folder: Path) -> None:
 @contextmanager
 def _playing(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Runs the agent as far as the call that never ends; at the end nothing of it is left."""
-    words = (sys.executable, "-m", "thence.agents.example_session", ".")
+    words = (sys.executable, "-m", "thence.agents.demo_session", ".")
     agent = subprocess.Popen(
         words,
         cwd=folder,

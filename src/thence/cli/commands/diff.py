@@ -7,14 +7,14 @@ import click
 from thence.cli.frame import help_with, log_argument, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.render import counted, wrapped, write_some
-from thence.core.values.payload import printable
+from thence.core.json_values import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from thence.core.diff import CauseOnSide, Difference, DifferingMember, FirstDifference, LogSide
     from thence.core.event import Event
-    from thence.core.values.vocabulary import Vocabulary
+    from thence.core.vocabulary import Vocabulary
 
 # the most differences, and the most causes, shown without -v
 SHOWN_MAX = 10
@@ -91,8 +91,8 @@ def _write_difference(out: Output, result: "Difference", logs: tuple[_Log, _Log]
 
 def _write_types(out: Output, result: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
-    from thence.core.query.answer import descending
-    from thence.core.sentences.event_sentences import clipped
+    from thence.core.query.why import descending
+    from thence.core.sentences.events import clipped
 
     tallies = {
         "changed": _types(result.a, [x for x, _ in result.changed]),
@@ -199,7 +199,7 @@ def _value(value: object) -> str:
     """Returns a JSON value as text, cut where it is long."""
     import msgspec
 
-    from thence.core.sentences.event_sentences import clipped
+    from thence.core.sentences.events import clipped
 
     if value is msgspec.UNSET:
         return "nothing"

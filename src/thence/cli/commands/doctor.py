@@ -10,7 +10,7 @@ from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, Painted, current
 
 if TYPE_CHECKING:
-    from thence.inspection.health import Check
+    from thence.doctor.health import Check
 
 PYTHON_MIN = (3, 11)
 PACKAGES = ("msgspec", "click", "rich", "structlog", "ruamel.yaml")
@@ -55,7 +55,7 @@ def machine_checks() -> "list[Check]":
     import platform
     import sys
 
-    from thence.inspection.health import Check
+    from thence.doctor.health import Check
 
     minimum = ".".join(map(str, PYTHON_MIN))
     is_supported = sys.platform in ("linux", "darwin")
@@ -81,7 +81,7 @@ def _packages() -> "Check":
     from importlib import import_module, metadata
 
     from thence import __version__
-    from thence.inspection.health import Check
+    from thence.doctor.health import Check
 
     versions, broken = [f"thence {__version__}"], []
     for name in PACKAGES:
@@ -96,14 +96,14 @@ def _packages() -> "Check":
 
 
 def _folder_checks(folder: Path, is_log: bool) -> "list[Check]":
-    from thence.inspection.health import Check, clock, folder_checks
-    from thence.log.storage.disk import OS_DISK, wall_ns
+    from thence.doctor.health import Check, clock, folder_checks
+    from thence.log.files.disk import OS_DISK, wall_ns
 
     checks = folder_checks(OS_DISK, folder)
     if not is_log:
         return [*checks, clock(wall_ns(), "")]
     try:
-        from thence.inspection.condition import log_checks
+        from thence.doctor.condition import log_checks
     except ImportError as error:  # the packages check reports it too
         return [*checks, Check("log", False, f"it was not looked at: {error}", _REINSTALL)]
     return [*checks, *log_checks(OS_DISK, folder), *_shared(folder), *_hooks(folder)]
@@ -111,7 +111,7 @@ def _folder_checks(folder: Path, is_log: bool) -> "list[Check]":
 
 def _shared(folder: Path) -> "list[Check]":
     """Checks for lines of a project's shared files that its journal passed over."""
-    from thence.inspection.health import Check
+    from thence.doctor.health import Check
     from thence.work.day_lines import skipped_lines
 
     skipped = skipped_lines(folder)
@@ -126,7 +126,7 @@ def _shared(folder: Path) -> "list[Check]":
 def _hooks(folder: Path) -> "list[Check]":
     """Checks for what hooks of coding agents left that was refused, or could not be taken in."""
     from thence.cli.shared.locate import is_log_of_agents
-    from thence.inspection.health import Check
+    from thence.doctor.health import Check
 
     if not is_log_of_agents(folder):
         return []

@@ -21,11 +21,11 @@ from thence.cli.shared.logs import (
     report_matches,
 )
 from thence.cli.shared.render import counted
+from thence.core.json_values import printable
 from thence.core.sentences.table import COLUMNS, escape_formula, payload_values, row_of
-from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
-    from thence.sim.table import Kind
+    from thence.sim.results.table import Kind
 
 Rows = list[tuple[Any, ...]]
 # the columns of ids, a list in each row
@@ -135,7 +135,7 @@ def _export_table(
     cell: Callable[[str], str] | None,
 ) -> None:
     """Writes a table: CSV with the form of texts that `cell` returns, Parquet without it."""
-    from thence.replica import open_log
+    from thence.open_log.log import open_log
 
     count = 0
     empty = dict.fromkeys(columns)  # in order
@@ -158,7 +158,7 @@ def _export_table(
         if cell is not None:
             _write_csv(file, columns, groups(), cell)
         else:
-            from thence.sim.table import write_parquet
+            from thence.sim.results.table import write_parquet
 
             kinds = _kinds(columns, groups())
             write_parquet(file, kinds, (list(zip(*rows, strict=True)) for rows in groups() if rows))
@@ -233,7 +233,7 @@ def _csv_value(value: object) -> object:
 
 def _kinds(columns: Sequence[str], groups: Iterable[Rows]) -> "dict[str, Kind]":
     """Returns the kinds of the columns of a table; those of payload keys by all their values."""
-    from thence.sim.table import joined, kind_of
+    from thence.sim.results.table import joined, kind_of
 
     kinds: dict[str, Kind] = dict.fromkeys(COLUMNS, "str")
     kinds |= dict.fromkeys(("seq", "lamport_clock", "turn"), "int")

@@ -37,16 +37,16 @@ from thence.cli.shared.logs import (
     take_in_hooks,
 )
 from thence.cli.shared.render import counted, wrapped
-from thence.core.values.payload import printable
+from thence.core.json_values import printable
 from thence.errors import EventNotFound
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.query.answer import LogEnd
     from thence.core.query.filter import Filter
-    from thence.core.values.vocabulary import Vocabulary
+    from thence.core.query.why import LogEnd
+    from thence.core.vocabulary import Vocabulary
     from thence.log.read.follower import Follower
-    from thence.replica import Log
+    from thence.open_log.log import Log
 
 
 # those are held in memory at once
@@ -171,8 +171,8 @@ def show_command(event: str, log: str | None) -> None:
     stored.
     """
     from thence.cli.shared.render import page
-    from thence.core.sentences.event_sentences import conversation
-    from thence.core.values.new_event import parse_cause
+    from thence.core.new_event import parse_cause
+    from thence.core.sentences.events import conversation
 
     out = current()
     with open_for_reading(out, log) as replica:
@@ -240,8 +240,8 @@ def read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
     What an agent's hook recorded belongs to the process of the agent, not to the one that wrote it.
     """
     from thence.agents.sessions import has_ended
-    from thence.inspection.writers import ended_writers, living_writers
-    from thence.log.storage.disk import OS_DISK
+    from thence.doctor.writers import ended_writers, living_writers
+    from thence.log.files.disk import OS_DISK
     from thence.otlp.decoding import SOURCE
 
     before = living_writers(OS_DISK, replica.folder)
@@ -285,7 +285,7 @@ def _write_end(
 
 def _begin_text(event: "Event", last: "Event") -> str:
     """Returns the begin of a step relative to the last event; "" without a valid time."""
-    from thence.core.sentences.event_sentences import duration
+    from thence.core.sentences.events import duration
 
     if event is last:
         return ", the last event"
@@ -340,7 +340,7 @@ def rebuild_command(log: str | None) -> None:
     """
     from thence.cli.shared.logs import segment_sizes
     from thence.cli.shared.progress import bytes_read
-    from thence.replica import open_log
+    from thence.open_log.log import open_log
 
     out = current()
     with open_log(find_log_to_read(out, log), create=False) as replica:
@@ -395,9 +395,9 @@ def tail_command(count: int, is_live: bool, log: str | None, **conditions: Optio
 
 def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: Conditions) -> None:
     from thence.core.query.filter import Filter
+    from thence.log.files.disk import OS_DISK
     from thence.log.read.follower import Follower
-    from thence.log.storage.disk import OS_DISK
-    from thence.replica import open_log
+    from thence.open_log.log import open_log
 
     event_filter = Filter.of(**keys(conditions))
     with (

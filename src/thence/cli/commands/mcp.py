@@ -13,7 +13,7 @@ from thence.cli import INTERRUPTED
 from thence.cli.commands.causes import answer_lines
 from thence.cli.frame import help_with, log_options, require_packages
 from thence.cli.output import current
-from thence.core.sentences.event_sentences import clipped, short_id
+from thence.core.sentences.events import clipped, short_id
 from thence.errors import InvalidFilter, ThenceError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mcp.server import MCPServer
 
     from thence.core.event import Event
-    from thence.replica import Log
+    from thence.open_log.log import Log
 
 EVENTS_MAX = 200
 _WIDTH = 100
@@ -48,7 +48,7 @@ def mcp_command(log: str | None) -> None:
         cause = "an agent starts this command and asks on stdin, which is a terminal here"
         raise click.UsageError(cause, click.get_current_context())
     from thence.cli.shared.logs import find_log_to_read
-    from thence.replica import open_log
+    from thence.open_log.log import open_log
 
     with open_log(find_log_to_read(current(), log), create=False) as replica:
         # nothing is written, and the thread that waits for stdin would hold the process

@@ -14,7 +14,7 @@ from thence.cli.shared.render import counted, write_some
 
 if TYPE_CHECKING:
     from thence.log.check.pruning import PlannedSegment, PrunePlan
-    from thence.replica import Log
+    from thence.open_log.log import Log
 
 FILES_SHOWN_MAX = 20
 _SIZE = re.compile(r"(\d{1,15})(([kmgt])(i?))?b?", re.ASCII)
@@ -33,7 +33,7 @@ def _bytes(context: click.Context, parameter: click.Parameter, value: str | None
 def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Reads a time as events have it; a date is its beginning."""
     from thence.core.clock import dated, microseconds, timestamp_at
-    from thence.log.storage.disk import wall_ns
+    from thence.log.files.disk import wall_ns
 
     if value is None:
         return None
@@ -92,7 +92,7 @@ def prune_command(
     from thence.cli.shared.locate import refuse_archive
     from thence.cli.shared.logs import open_for_reading
     from thence.log.check.pruning import Pruning, check_prunable
-    from thence.replica import OS_DISK
+    from thence.open_log.log import OS_DISK
 
     if (before is None) == (keep_bytes is None):
         raise click.UsageError("say what goes, by --before or by --keep-bytes")
@@ -124,7 +124,7 @@ def _held_back(replica: "Log") -> Callable[[str, bool], str]:
     """Returns what tells why a segment of a synced log has to stay, empty where it may go."""
     from contextlib import closing
 
-    from thence.replica import OS_DISK
+    from thence.open_log.log import OS_DISK
     from thence.sync.target import read_target
 
     target = read_target(replica.folder)

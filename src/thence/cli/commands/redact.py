@@ -8,12 +8,12 @@ import click
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
 from thence.errors import RedactionRefused, SyncError
-from thence.replica import Log
+from thence.open_log.log import Log
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.wire.authorship import TeamKeys
     from thence.sync.target import SyncTarget
+    from thence.wire.authorship import TeamKeys
 
 _REMAINS = (
     "what git has committed, other people's copies, archives, backups and exports: they keep it",

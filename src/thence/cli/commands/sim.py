@@ -34,20 +34,27 @@ from thence.cli.shared.render import (
     courses,
     wrapped,
 )
-from thence.core.sentences.event_sentences import clipped
+from thence.core.sentences.events import clipped
+from thence.doctor.writers import outcome
 from thence.errors import NotRecorded, ScenarioError
-from thence.inspection.writers import outcome
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.segment import segments
-from thence.sim.events import VerbosityLevel
-from thence.sim.new_project import FILES, is_project_name, make_project
-from thence.sim.outcomes import read_outcomes
-from thence.sim.recorded import RecordedRun, fitting, open_run, rank, read_object, read_result
-from thence.sim.replay import branch, replay, resume
-from thence.sim.run import SimulationOrchestrator, TurnProgress
-from thence.sim.run_folder import count_events
-from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import make_components
+from thence.log.files.disk import OS_DISK
+from thence.log.files.segment import segments
+from thence.sim.again.replay import branch, replay, resume
+from thence.sim.record.events import VerbosityLevel
+from thence.sim.record.outcomes import read_outcomes
+from thence.sim.results.recorded import (
+    RecordedRun,
+    fitting,
+    open_run,
+    rank,
+    read_object,
+    read_result,
+)
+from thence.sim.run.run import SimulationOrchestrator, TurnProgress
+from thence.sim.run.run_folder import count_events
+from thence.sim.run.simulation import make_components
+from thence.sim.scenario.new_project import FILES, is_project_name, make_project
+from thence.sim.scenario.scenario import SimulationConfig
 
 _ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
@@ -131,7 +138,7 @@ def run_entries(root: Path) -> Iterator[dict[str, Any]]:
 
 def summary(run: RecordedRun) -> dict[str, Any]:
     """Reads a run completely and returns its summary as JSON values."""
-    from thence.sim.asking import usage
+    from thence.sim.models.asking import usage
 
     log, result, words = run.log, run.result, run.log.vocabulary
     tally, checked = log.answers.stats(), log.verify()
@@ -470,7 +477,7 @@ def cassette_command(run: str, file: str) -> None:
     RUN is a run's id or its folder. `thence sim run SCENARIO --cassette FILE` plays with them, and
     needs no key and no network.
     """
-    from thence.sim.asking import write_cassette
+    from thence.sim.models.asking import write_cassette
 
     out = current()
     count = write_cassette(read_outcomes(find_log(out, run)).values(), Path(file))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thence.core.event import Event
-    from thence.core.query.answer import Tally
+    from thence.core.query.why import Tally
     from thence.index.overview import By
 
 PERIODS_MAX = 500
@@ -83,7 +83,7 @@ class Groups(NamedTuple):
     @property
     def names(self) -> dict[str, int]:
         """The counts of all periods by name, the largest first."""
-        from thence.core.query.answer import descending
+        from thence.core.query.why import descending
 
         return descending(sum(self.periods.values(), Counter()))
 
@@ -154,8 +154,8 @@ def course(counts: list[int], blocks: str) -> str:
 
 
 def _tally_json(out: Output, tally: "Tally", folder: "Path") -> None:
-    from thence.log.storage.disk import OS_DISK
-    from thence.log.storage.segment import strays
+    from thence.log.files.disk import OS_DISK
+    from thence.log.files.segment import strays
 
     if tally.unverified:
         out.notice(f"{tally.unverified:,} of the events are unverified")
@@ -180,7 +180,7 @@ def _event_json(event: "Event | None") -> dict[str, str] | None:
 
 
 def _write_tally(out: Output, tally: "Tally", folder: "Path") -> None:
-    from thence.core.sentences.event_sentences import short_id
+    from thence.core.sentences.events import short_id
 
     sizes = segment_sizes(folder)
     unverified_text = f", {tally.unverified:,} of them unverified" if tally.unverified else ""

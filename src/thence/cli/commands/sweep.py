@@ -16,7 +16,7 @@ from thence.cli.shared.progress import parts_done
 from thence.cli.shared.render import counted
 
 if TYPE_CHECKING:
-    from thence.sim.sweep import Plan
+    from thence.sim.again.sweep import Plan
 
 Settings = dict[str, list[Any]]
 _SEEDS = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
@@ -121,8 +121,8 @@ def sweep_command(
     and plays on those that were cut off or failed. Exit code 1 if a run failed; the others go on.
     Ray is that at RAY_ADDRESS, else one on this machine.
     """
-    from thence.sim.on_ray import play_on_ray
-    from thence.sim.sweep import Sweep, command_of, is_completed, play_in_processes
+    from thence.sim.again.on_ray import play_on_ray
+    from thence.sim.again.sweep import Sweep, command_of, is_completed, play_in_processes
 
     out = current()
     folder, plan = _plan(out, scenario, settings, seeds, output)
@@ -164,7 +164,7 @@ def _plan(
     out: Output, scenario: str | None, settings: Settings, seeds: list[int], output: Path | None
 ) -> "tuple[Path, Plan]":
     """Returns the folder of a sweep, and its plan as it stands there."""
-    from thence.sim.sweep import keep_plan, make_plan, read_plan
+    from thence.sim.again.sweep import keep_plan, make_plan, read_plan
 
     if scenario is None:
         if output is None or settings or seeds:
@@ -187,7 +187,7 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
     A row is a run, with its settings, seed, status and the final values of its variables; or a turn
     of a run, with the values after it.
     """
-    from thence.sim.sweep import sweep_table
+    from thence.sim.again.sweep import sweep_table
 
     out = current()
     _check_ending(output, ".parquet", ".csv")
@@ -212,7 +212,7 @@ def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int
     Of a sweep each combination of settings is a line: the median over its seeds, in a band that
     holds 80 % of them. On a map the variable gives the colour of the agents or places that have it.
     """
-    from thence.sim.plot import plot
+    from thence.sim.results.plot import plot
 
     out = current()
     _check_ending(output, ".png", ".svg")

@@ -19,14 +19,14 @@ from thence.cli.shared.logs import (
 )
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.failures import is_failure
+from thence.core.json_values import printable
 from thence.core.query.filter import Filter
-from thence.core.sentences.agent_sentences import agent_sentence
-from thence.core.sentences.event_sentences import clipped, duration, duration_s_of
-from thence.core.values.payload import printable
+from thence.core.sentences.agents import agent_sentence
+from thence.core.sentences.events import clipped, duration, duration_s_of
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.values.vocabulary import Vocabulary
+    from thence.core.vocabulary import Vocabulary
 
 SPANS_MAX = 200
 _NAME_COLUMNS_MAX, _BAR_COLUMNS_MIN = 40, 10

@@ -14,9 +14,9 @@ from thence.cli.shared.logs import Conditions, find_log_to_read, keys, report_ma
 from thence.cli.shared.render import counted
 
 if TYPE_CHECKING:
+    from thence.open_log.log import Log
     from thence.otlp.decoding import Arrivals, SpanReader
     from thence.otlp.encoding import LogSpans
-    from thence.replica import Log
 
 # memory holds ten times as much
 FILE_BYTES_MAX = 128 * 1024 * 1024
@@ -39,9 +39,9 @@ def _batches(out: Output, choice: EventChoice, told: list[str]) -> Iterator[tupl
     import msgspec
 
     from thence import __version__
+    from thence.open_log.log import open_log
     from thence.otlp.encoding import LOG_ID, LogSpans, trace_of
     from thence.otlp.sending import batches
-    from thence.replica import open_log
 
     with open_log(find_log_to_read(out, choice.log), create=False) as replica:
         name = replica.folder.absolute().name
@@ -126,11 +126,11 @@ def import_command(file: Path, log: str | None) -> None:
     from thence.cli.shared.progress import parts_done
     from thence.errors import InvalidEvent
     from thence.files import file_lock
+    from thence.log.files.disk import OS_DISK
+    from thence.log.files.segment import own_folder
     from thence.log.read.opening import opened_vocabulary
-    from thence.log.storage.disk import OS_DISK
-    from thence.log.storage.segment import own_folder
+    from thence.open_log.log import Log, new_id
     from thence.otlp.decoding import Arrivals, SpanReader
-    from thence.replica import Log, new_id
 
     out = current()
     data = _read(file)

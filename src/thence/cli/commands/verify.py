@@ -11,7 +11,7 @@ from thence.cli.shared.render import counted, wrapped, write_some
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thence.log.storage.findings import Finding, Verification
+    from thence.log.files.findings import Finding, Verification
 
 FINDINGS_SHOWN_MAX = 20
 PAGE = "docs/reference/findings.md"
@@ -37,7 +37,7 @@ def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log: str | None)
     """
     from thence.cli import DAMAGED
     from thence.cli.shared.locate import find_log
-    from thence.replica import open_log
+    from thence.open_log.log import open_log
 
     if (is_dry or is_yes) and not is_repair:
         raise click.UsageError("--dry-run and --yes go with --repair")

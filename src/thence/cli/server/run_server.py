@@ -17,7 +17,7 @@ from thence.cli.server.opened_server import (
     opened_server,
 )
 from thence.errors import NotAServer
-from thence.server.login_settings import Claim, LoginSettings, OidcSettings, TeamSettings
+from thence.server.http.login_settings import Claim, LoginSettings, OidcSettings, TeamSettings
 
 if TYPE_CHECKING:
     from ssl import SSLContext

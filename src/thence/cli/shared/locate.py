@@ -16,8 +16,8 @@ from pathlib import Path
 from thence.agents.fired import LOG, SPOOL, log_of
 from thence.cli.output import Output
 from thence.errors import GitFailed, NotALog, NotAProject
-from thence.log.storage.disk import OS_DISK, cache_folder
-from thence.log.storage.segment import archived_names, own_folder, segments
+from thence.log.files.disk import OS_DISK, cache_folder
+from thence.log.files.segment import archived_names, own_folder, segments
 
 _SHOWN_RUNS_MAX = 3
 
@@ -139,8 +139,8 @@ def refuse_archive(out: Output, log: str | None, operation: str) -> None:
 
 def _unpacked(archive: Path) -> Path:
     """Returns the folder in which an archive is read."""
-    from thence.log.storage.archive import unpacked_folder
-    from thence.log.storage.disk_errors import reading
+    from thence.log.files.archive import unpacked_folder
+    from thence.log.files.disk_errors import reading
 
     cache = cache_folder()
     if cache is None:

@@ -16,18 +16,18 @@ import click
 from thence.cli.output import Output
 from thence.cli.shared.locate import find_log, is_log_of_agents
 from thence.cli.shared.render import counted
+from thence.core.codec import BadLine, has_valid_crc, have_valid_crcs, parse
 from thence.core.event import Event
 from thence.core.nearest import TYPO_LIKENESS, nearest
-from thence.core.query.answer import named_by
-from thence.core.values.codec import BadLine, has_valid_crc, have_valid_crcs, parse
+from thence.core.query.why import named_by
 from thence.errors import EventNotFound, GitFailed, NotAProject
+from thence.log.files.disk import OS_DISK
+from thence.log.files.segment import segments, strays
 from thence.log.read.reader import blocks
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.segment import segments, strays
-from thence.replica import Log, open_log
+from thence.open_log.log import Log, open_log
 
 if TYPE_CHECKING:
-    from thence.core.values.vocabulary import Vocabulary
+    from thence.core.vocabulary import Vocabulary
     from thence.index.overview import By
     from thence.index.page import Keys
     from thence.work.project.project import Project
@@ -52,7 +52,7 @@ def _dated(context: click.Context, parameter: click.Parameter, value: str | None
     if value is None:
         return None
     from thence.core.clock import dated
-    from thence.log.storage.disk import wall_ns
+    from thence.log.files.disk import wall_ns
 
     return dated(value, wall_ns() // 1_000)
 

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thence.cli.output import Output
-from thence.core.values.payload import printable
+from thence.core.json_values import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress, ProgressColumn
 
-    from thence.sim.calls import OnWait, RunWait
-    from thence.sim.run import RunResult, SimulationOrchestrator, TurnProgress
+    from thence.sim.run.calls import OnWait, RunWait
+    from thence.sim.run.run import RunResult, SimulationOrchestrator, TurnProgress
 
 LINES_MAX = 10
 
@@ -192,7 +192,7 @@ def play(
 
     After Ctrl-C the log is drained and the status of the result is `interrupted`.
     """
-    from thence.sim.run import RunResult
+    from thence.sim.run.run import RunResult
 
     send_records_to_stderr(out, names_waits=display.wait is None)
     orchestrator = make(display.turn, display.wait)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from thence.cli.output import Line, Output, Painted
-from thence.core.sentences.event_sentences import clipped
+from thence.core.json_values import printable
+from thence.core.sentences.events import clipped
 from thence.core.sentences.table import INTEGER_MAX
-from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.values.vocabulary import Vocabulary
+    from thence.core.vocabulary import Vocabulary
 
 
 _T = TypeVar("_T")
@@ -163,7 +163,7 @@ class LineRenderer:
 
     def _sentence(self, event: "Event", room: int | None) -> str:
         """Returns an event's sentence without the columns' content; the id is never cut."""
-        from thence.core.sentences.event_sentences import short_id
+        from thence.core.sentences.events import short_id
 
         kind = self._vocabulary
         is_type_cut = len(event.event_type) > self._type

@@ -12,7 +12,7 @@ from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log, is_log, named_log
 from thence.cli.sync.synced_log import check_packages, find_synced_log, synced_log_option
 from thence.errors import SyncRefused
-from thence.replica import open_log
+from thence.open_log.log import open_log
 
 if TYPE_CHECKING:
     from thence.sync.credentials import Login
@@ -95,7 +95,7 @@ def _requested(
     login: "Login", named: NamedLog, before: "SyncTarget | None", team: str | None
 ) -> "SyncTarget":
     """Returns the target of a log, with the team of the one before at the same server."""
-    from thence.replica import now
+    from thence.open_log.log import now
     from thence.sync.target import SyncTarget
 
     is_same = before is not None and (before.server, before.user) == (login.server, login.username)
@@ -184,7 +184,7 @@ def _project_journal(out: Output, log: str | None, *, may_make: bool) -> NamedLo
         return None
     if text and may_make and not any(folder.iterdir()):  # an empty folder for a log
         return None
-    from thence.core.values.vocabulary import WORK
+    from thence.core.vocabulary import WORK
     from thence.work.project.project import find_project
 
     project = find_project(folder)

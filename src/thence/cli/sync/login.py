@@ -114,9 +114,9 @@ def logout_command(url: str | None, username: str | None) -> None:
 
 def _by_provider(server: str, ca_file: str | None) -> "Login":
     """Returns a login that somebody confirms in a browser; raises NotLoggedIn after its time."""
-    from thence.core.wire.messages import DevicePending
     from thence.sync.client import begin_device, device_login
     from thence.sync.connection import words
+    from thence.wire.messages import DevicePending
 
     code = begin_device(server, ca_file=ca_file)
     address, text = words(code.verification_uri), words(code.user_code)

@@ -13,7 +13,7 @@ from thence.cli.sync.synced_log import (
     synced_log_option,
 )
 from thence.errors import LogBusy, SyncError, ThenceError
-from thence.replica import Log
+from thence.open_log.log import Log
 
 _WAIT_S = 60.0
 _ROUNDS_MAX = 5

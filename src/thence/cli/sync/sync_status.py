@@ -16,7 +16,7 @@ from thence.cli.sync.synced_log import (
     synced_log_option,
 )
 from thence.errors import InvalidEvent, NotLoggedIn
-from thence.replica import OS_DISK, Log
+from thence.open_log.log import OS_DISK, Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,7 +99,7 @@ def status_command(log: str | None, is_checked: bool) -> int:
 
 def _state(log: Log, store: "CredentialStore") -> SyncState:
     """Returns the state of a log's sync; raises ReadFailed, SyncError."""
-    from thence.inspection.writers import next_node_id
+    from thence.doctor.writers import next_node_id
     from thence.signing import known_key
     from thence.sync.rounds import engine_offline
     from thence.sync.target import (
@@ -151,10 +151,10 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
 
     Lines that are brought or taken meanwhile may be counted.
     """
-    from thence.core.wire.messages import PAGE_EVENTS_MAX
     from thence.sync.client import client_to
     from thence.sync.large_values import lost_values
     from thence.sync.target import enabled_target
+    from thence.wire.messages import PAGE_EVENTS_MAX
 
     keys = set(_keys(log))
     own = sorted({key.digest for key in keys})
@@ -173,7 +173,7 @@ def _differences(log: Log, store: "CredentialStore") -> Differences:
 
 def _keys(log: Log) -> "Iterator[LineKey]":
     """Yields the keys of all lines of a log that a server may take."""
-    from thence.core.values.codec import BadLine, parse
+    from thence.core.codec import BadLine, parse
     from thence.log.read.reader import raw_lines
     from thence.sync.outbox import key_of
 

@@ -10,7 +10,7 @@ from thence.cli.frame import checked_name, require_packages
 from thence.cli.output import Output
 from thence.cli.shared.locate import find_log, is_log, named_log
 from thence.errors import NotALog
-from thence.replica import Log, open_log
+from thence.open_log.log import Log, open_log
 
 # the counts of a round, and their names in `--json`
 ROUND_COUNTS = {

@@ -9,7 +9,7 @@ import click
 
 from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current
-from thence.core.values.payload import is_utf8
+from thence.core.json_values import is_utf8
 from thence.errors import Refused, ThenceError
 
 if TYPE_CHECKING:

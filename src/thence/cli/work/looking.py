@@ -12,8 +12,8 @@ from msgspec import structs, to_builtins
 
 from thence.cli.output import current
 from thence.cli.work.command_runner import command, feature_option, run, session_command
+from thence.doctor.writers import next_node_id
 from thence.errors import GitFailed, ThenceError
-from thence.inspection.writers import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
@@ -33,16 +33,16 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
+from thence.work.git.overlaps import Overlap, at_work, overlaps
+from thence.work.git.overlaps import sentence as overlap_sentence
+from thence.work.git.refs import REMOTES, Refs, push_command, target_in, tip_of
+from thence.work.git.repository import HEADS, Repository
 from thence.work.journal.claims import is_held
 from thence.work.journal.refusals import ErrorStore
-from thence.work.naming import branch_of
+from thence.work.names import branch_of
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.package_code import code_of_packages, in_target_before_done
 from thence.work.session.session import CommandResult, Session
-from thence.work.vcs.overlaps import Overlap, at_work, overlaps
-from thence.work.vcs.overlaps import sentence as overlap_sentence
-from thence.work.vcs.refs import REMOTES, Refs, push_command, target_in, tip_of
-from thence.work.vcs.repository import HEADS, Repository
 
 _TITLE_CHARACTERS_MAX = 60
 _NAMED_MAX = 10

@@ -33,10 +33,17 @@ from thence.work.board.state import (
     PackageState,
 )
 from thence.work.board.transitions import refusals
+from thence.work.git import merging
+from thence.work.git.landed import landing_of
+from thence.work.git.merging import MergePlan, MergeStep
+from thence.work.git.refs import REMOTES, Refs, forget_refs, push_command, target_in
+from thence.work.git.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
+from thence.work.git.submodules import unpushed_pointers
+from thence.work.git.worktrees import removable, remove
 from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import branch_of, worktree_of, wp_id_of
-from thence.work.naming import package_of as package_named
+from thence.work.names import branch_of, worktree_of, wp_id_of
+from thence.work.names import package_of as package_named
 from thence.work.session.lane_changes import (
     context_of,
     mirror,
@@ -51,13 +58,6 @@ from thence.work.session.package_code import (
     newest_branch,
 )
 from thence.work.session.session import CommandResult, Session
-from thence.work.vcs import merging
-from thence.work.vcs.landed import landing_of
-from thence.work.vcs.merging import MergePlan, MergeStep
-from thence.work.vcs.refs import REMOTES, Refs, forget_refs, push_command, target_in
-from thence.work.vcs.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
-from thence.work.vcs.submodules import unpushed_pointers
-from thence.work.vcs.worktrees import removable, remove
 
 # the merging actor answers for all packages; a merged package needs no further commit
 _EXEMPT = frozenset(("not_its_agent", "nothing_committed"))

@@ -10,15 +10,17 @@ from thence.cli.work.command_runner import (
     reason_option,
     session_command,
 )
-from thence.core.values.new_event import Unchanged
+from thence.core.new_event import Unchanged
+from thence.doctor.writers import next_node_id
 from thence.errors import GitFailed, HeadsMoved, Refused
-from thence.inspection.writers import next_node_id
 from thence.work.board.move_request import MoveContext, reverted_by
 from thence.work.board.state import DOING, DONE, PLANNED, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, claimable
+from thence.work.git.refs import target_in
+from thence.work.git.repository import branches
 from thence.work.journal.claims import claim_release, claimed
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import branch_of, wp_id_of
+from thence.work.names import branch_of, wp_id_of
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.lane_changes import (
@@ -38,8 +40,6 @@ from thence.work.session.package_code import (
     workspace,
 )
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
-from thence.work.vcs.refs import target_in
-from thence.work.vcs.repository import branches
 
 NOTHING_READY = 4  # the exit code of `next`
 

@@ -16,9 +16,10 @@ import click
 from thence.cli.output import Output, current
 from thence.cli.shared.progress import is_drawn
 from thence.cli.work.command_runner import command, feature_option, run
-from thence.core.values.payload import printable
+from thence.core.json_values import printable
 from thence.work.board.attempts import attempt_histories, next_steps
 from thence.work.board.state import LANES, REJECTED, FeatureState, PackageState
+from thence.work.git.overlaps import at_work, sentence
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import plan, with_reverted
 from thence.work.project.agents import read_setup
@@ -30,7 +31,6 @@ from thence.work.session.lane_changes import (
 )
 from thence.work.session.package_code import reverted_in
 from thence.work.session.session import CommandResult, Session
-from thence.work.vcs.overlaps import at_work, sentence
 
 STRANDED = 1
 DRAWN_EVERY_S = 0.5

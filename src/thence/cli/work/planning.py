@@ -11,14 +11,17 @@ import click
 
 from thence.cli.frame import checked_name
 from thence.cli.work.command_runner import feature_option, session_command
+from thence.doctor.writers import next_node_id
 from thence.errors import HeadsMoved, PlanningError, Refused
-from thence.inspection.writers import next_node_id
-from thence.replica import new_id, now
+from thence.open_log.log import new_id, now
 from thence.work.board.dependencies import in_order
 from thence.work.board.state import PLANNED, FeatureState
 from thence.work.day_lines import FileEdit, as_it_is, if_missing, with_lines
+from thence.work.git.locks import PLANNING, held
+from thence.work.git.objects import objects
+from thence.work.git.repository import HEADS, branch_of
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import (
+from thence.work.names import (
     digits_of,
     is_derived,
     is_wp_id,
@@ -44,9 +47,6 @@ from thence.work.project.project_id import CONFIG, with_another_id
 from thence.work.session.command_commit import check_committer, check_here, commit
 from thence.work.session.feature_choice import existing_branch, not_imported
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
-from thence.work.vcs.locks import PLANNING, held
-from thence.work.vcs.objects import objects
-from thence.work.vcs.repository import HEADS, branch_of
 
 BEGIN = b"<!-- thence:begin -->"
 END = b"<!-- thence:end -->"

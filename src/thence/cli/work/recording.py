@@ -5,14 +5,15 @@ from collections.abc import Sequence
 import click
 
 from thence.cli.work.command_runner import feature_option, reason_option, session_command
-from thence.core.values.new_event import Unchanged
+from thence.core.new_event import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
-from thence.replica import new_id
+from thence.open_log.log import new_id
 from thence.work.board.move_request import GATE_STATUSES, GATE_TYPES, REVIEWS, gate_change
 from thence.work.board.state import PASSED, FeatureState, GateState, PackageState
 from thence.work.day_lines import FileEdit
+from thence.work.git.commits import write_files
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import wp_id_of
+from thence.work.names import wp_id_of
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick
 from thence.work.project.agents import gates_run
 from thence.work.project.options import read_options
@@ -24,7 +25,6 @@ from thence.work.session.lane_changes import (
 )
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
 from thence.work.session.ticks import package_of_section, tick_event
-from thence.work.vcs.commits import write_files
 
 _DECIDING = ("GateCreated", "GateResultChanged")
 

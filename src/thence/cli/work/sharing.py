@@ -10,26 +10,26 @@ from thence.cli import DAMAGED
 from thence.cli.output import current
 from thence.cli.shared.render import counted
 from thence.cli.work.command_runner import command, feature_option, run, session_command
+from thence.core.codec import BadLine, parse
 from thence.core.event import Event
-from thence.core.values.codec import BadLine, parse
-from thence.core.values.vocabulary import WORK
-from thence.inspection.writers import redactions_of
-from thence.replica import new_id
+from thence.core.vocabulary import WORK
+from thence.doctor.writers import redactions_of
+from thence.open_log.log import new_id
 from thence.work.day_lines import (
     FOLDER,
     RedactedLines,
     is_day_file,
     lines_with_positions,
 )
+from thence.work.git.files import TreeFiles
+from thence.work.git.locks import PLANNING, held
 from thence.work.journal import board_branch
 from thence.work.journal.board_remote import link_of
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import resolve
+from thence.work.names import resolve
 from thence.work.plan.spec_kitty import NOT_A_SLUG, ImportedEvent, Unread, history_in
 from thence.work.project.options import read_options
 from thence.work.session.session import CommandResult, Session
-from thence.work.vcs.files import TreeFiles
-from thence.work.vcs.locks import PLANNING, held
 
 _SHOWN_MAX = 5
 # a feature with an event of these types was begun here: its files hold nothing new

@@ -14,9 +14,9 @@ import msgspec
 
 from thence.core.clock import microseconds, moment, span
 from thence.core.failures import is_failure
+from thence.core.json_values import is_utf8
 from thence.core.nearest import did_you_mean, nearest
 from thence.core.query.where import COMPARISONS_MAX, Condition, FilteredEvent, parse
-from thence.core.values.payload import is_utf8
 from thence.errors import InvalidFilter
 
 NEAREST_MAX = 3

@@ -16,7 +16,7 @@ import msgspec
 
 from thence.core.bodies import BODIES_KEY
 from thence.core.event import Event
-from thence.core.values.payload import INT_MAX, INT_MIN, is_utf8
+from thence.core.json_values import INT_MAX, INT_MIN, is_utf8
 from thence.errors import BodyMissing, InvalidFilter
 
 WHERE_CHARACTERS_MAX = 10_000

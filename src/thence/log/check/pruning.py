@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from thence.core.codec import have_valid_crcs, parsed
 from thence.core.event import Event
 from thence.core.ids import is_ulid
-from thence.core.values.codec import have_valid_crcs, parsed
-from thence.core.values.pruned import (
+from thence.core.pruned import (
     NOT_PRUNED,
     PRUNED,
     Pruned,
@@ -24,13 +24,11 @@ from thence.core.values.pruned import (
     Ranges,
     joined_ranges,
 )
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.vocabulary import Vocabulary
 from thence.errors import LogBusy, PruneRefused
-from thence.log.check.body_check import NamedBody, note_named, pieces_reached, sweep
-from thence.log.read.opening import make_durable
-from thence.log.read.reader import Block, Cursor, lines_of
-from thence.log.storage.append_lock import AppendLock
-from thence.log.storage.archive import (
+from thence.log.blobs.blob_check import NamedBody, note_named, pieces_reached, sweep
+from thence.log.files.append_lock import AppendLock
+from thence.log.files.archive import (
     clear_drafts,
     digest_of,
     file_data,
@@ -38,10 +36,10 @@ from thence.log.storage.archive import (
     keep_info,
     pack,
 )
-from thence.log.storage.digest_files import Disowned
-from thence.log.storage.disk import NOWHERE, Disk, FileId
-from thence.log.storage.disk_errors import DiskError, append_error, reading
-from thence.log.storage.segment import (
+from thence.log.files.digest_files import Disowned
+from thence.log.files.disk import NOWHERE, Disk, FileId
+from thence.log.files.disk_errors import DiskError, append_error, reading
+from thence.log.files.segment import (
     ARCHIVED,
     BODIES,
     CURRENT,
@@ -50,6 +48,8 @@ from thence.log.storage.segment import (
     own_folder,
     segments,
 )
+from thence.log.read.opening import make_durable
+from thence.log.read.reader import Block, Cursor, lines_of
 
 # of one prune; the next one goes on
 FILES_MAX = 1_000

@@ -18,40 +18,40 @@ from pathlib import Path
 from typing import Any
 
 from thence.core.bodies import BodySource
+from thence.core.codec import BadLine, parse
 from thence.core.event import Event
-from thence.core.values.codec import BadLine, parse
-from thence.core.values.digests import BODY_DIGEST, redacted, same_line_key
-from thence.core.values.vocabulary import Vocabulary
-from thence.core.wire.authorship import Redaction
+from thence.core.redaction import BODY_DIGEST, redacted, same_line_key
+from thence.core.vocabulary import Vocabulary
 from thence.errors import BodyMissing, ThenceError
-from thence.log.check.body_check import NamedBody, note_named, sweep
-from thence.log.check.edits import Edit, opened, rewrite
-from thence.log.crash.damage import DamageRecord
-from thence.log.read.reader import Line, lines, segment_lines
-from thence.log.storage.append_lock import WAIT_S, AppendLock
-from thence.log.storage.bodies import Bodies
-from thence.log.storage.digest_files import (
+from thence.log.blobs.blob_check import NamedBody, note_named, sweep
+from thence.log.blobs.blob_files import Bodies
+from thence.log.blobs.blob_writer import BodyWriter, values_of
+from thence.log.files.append_lock import WAIT_S, AppendLock
+from thence.log.files.digest_files import (
     Disowned,
     read_outranked,
     read_redactions,
     record_outranked,
     record_redactions,
 )
-from thence.log.storage.disk import Disk
-from thence.log.storage.disk_errors import DiskError, append_error
-from thence.log.storage.findings import HEALS, MOVED
-from thence.log.storage.identity import known_node_ids
-from thence.log.storage.numbering import relayed
-from thence.log.storage.segment import (
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import DiskError, append_error
+from thence.log.files.edits import Edit, opened, rewrite
+from thence.log.files.findings import HEALS, MOVED
+from thence.log.files.identity import known_node_ids
+from thence.log.files.numbering import relayed
+from thence.log.files.segment import (
     CURRENT,
     FILE_BYTES_MAX,
     has_bodies,
     own_folder,
     segments,
 )
-from thence.log.storage.tail_recovery import BadRegion, copy_aside
-from thence.log.write.body_writer import BodyWriter, values_of
+from thence.log.files.tail import BadRegion, copy_aside
+from thence.log.read.reader import Line, lines, segment_lines
+from thence.log.recovery.damage import DamageRecord
 from thence.log.write.writer import Notice, SegmentWriter
+from thence.wire.authorship import Redaction
 
 # appends a notice of a kind with facts and causes, durably
 Record = Callable[[str, Mapping[str, Any], Sequence[str]], Event]

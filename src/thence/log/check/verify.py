@@ -17,20 +17,20 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from thence.core.bodies import BODIES_SIGN
+from thence.core.codec import BadLine, Essence, decode_essence, have_valid_crcs, taken
 from thence.core.event import Event
-from thence.core.values.codec import BadLine, Essence, decode_essence, have_valid_crcs, taken
-from thence.core.values.digests import same_event_key
-from thence.core.values.new_event import parse_cause
-from thence.core.values.vocabulary import Vocabulary
-from thence.log.check.body_check import NamedBody, body_findings, misplaced, note_named
-from thence.log.crash.damage import DamageRecord
-from thence.log.crash.sessions import durable_seq, session_records
+from thence.core.new_event import parse_cause
+from thence.core.redaction import same_event_key
+from thence.core.vocabulary import Vocabulary
+from thence.log.blobs.blob_check import NamedBody, body_findings, misplaced, note_named
+from thence.log.files.digest_files import Disowned
+from thence.log.files.disk import Disk
+from thence.log.files.findings import FINDINGS_MAX, Finding, Verification
+from thence.log.files.identity import known_node_id, known_node_ids
+from thence.log.files.segment import ARCHIVED, strays
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of
-from thence.log.storage.digest_files import Disowned
-from thence.log.storage.disk import Disk
-from thence.log.storage.findings import FINDINGS_MAX, Finding, Verification
-from thence.log.storage.identity import known_node_id, known_node_ids
-from thence.log.storage.segment import ARCHIVED, strays
+from thence.log.recovery.damage import DamageRecord
+from thence.log.recovery.sessions import durable_seq, session_records
 
 
 class NumberRanges:

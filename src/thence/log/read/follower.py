@@ -11,15 +11,15 @@ from itertools import chain
 from pathlib import Path
 from threading import Event as Signal
 
+from thence.core.codec import BadLine, parse
 from thence.core.event import Event
-from thence.core.values.codec import BadLine, parse
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.segment import current_path
+from thence.log.files.tail import lines_backwards
 from thence.log.read.reader import Cursor, Line, SegmentWalk, lines_of
-from thence.log.storage.disk import Disk
-from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.segment import current_path
-from thence.log.storage.tail_recovery import lines_backwards
 
 POLL_S = 0.03
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 
 from thence.core.clock import length_us
+from thence.core.codec import parse
+from thence.core.cutting import BODIES_FROM_MIN
 from thence.core.event import Event
-from thence.core.values.codec import parse
-from thence.core.values.cutting import BODIES_FROM_MIN
-from thence.core.values.vocabulary import PLAIN, VOCABULARIES, Vocabulary
+from thence.core.vocabulary import PLAIN, VOCABULARIES, Vocabulary
 from thence.errors import (
     AppendFailed,
     InvalidEvent,
@@ -22,12 +22,12 @@ from thence.errors import (
     UnsupportedPlatform,
     VocabularyMismatch,
 )
+from thence.log.blobs.blob_files import Bodies
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import DENIED_ERRNOS, FULL_ERRNOS, DiskError, reading
+from thence.log.files.identity import LogInfo, make_info, read_info
+from thence.log.files.segment import archived_names, own_folder, segments
 from thence.log.read.reader import raw_lines
-from thence.log.storage.bodies import Bodies
-from thence.log.storage.disk import Disk
-from thence.log.storage.disk_errors import DENIED_ERRNOS, FULL_ERRNOS, DiskError, reading
-from thence.log.storage.identity import LogInfo, make_info, read_info
-from thence.log.storage.segment import archived_names, own_folder, segments
 
 # the errors of a path that can't be a folder
 _NO_PLACE_ERRNOS = frozenset(
@@ -103,7 +103,7 @@ def opened_vocabulary(
 
 def _bring_back(disk: Disk, folder: Path) -> None:
     """Unpacks the archived files in a log's folder; raises NotALog for an archive of its own."""
-    from thence.log.storage.archive import bring_back  # rarely needed
+    from thence.log.files.archive import bring_back  # rarely needed
 
     if not segments(disk, folder) and read_info(disk, folder) is None:
         raise NotALog(

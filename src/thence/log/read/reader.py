@@ -12,9 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from thence.core.event import Event
-from thence.core.query.answer import not_found
-from thence.core.values.codec import (
+from thence.core.codec import (
     GROUP_LINES,
     LINE_BYTES_MAX,
     LINE_START,
@@ -27,14 +25,16 @@ from thence.core.values.codec import (
     parsed,
     pieces,
 )
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.event import Event
+from thence.core.query.why import not_found
+from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.storage.digest_files import Ranking
-from thence.log.storage.disk import READ_BYTES, Disk, FileId
-from thence.log.storage.disk_errors import DiskError, reading
-from thence.log.storage.findings import HEALS
-from thence.log.storage.segment import CURRENT, current_path, older_names
-from thence.log.storage.tail_recovery import lines_backwards
+from thence.log.files.digest_files import Ranking
+from thence.log.files.disk import READ_BYTES, Disk, FileId
+from thence.log.files.disk_errors import DiskError, reading
+from thence.log.files.findings import HEALS
+from thence.log.files.segment import CURRENT, current_path, older_names
+from thence.log.files.tail import lines_backwards
 
 # the bytes kept of a line that is too long to be an event
 OVERLONG_BYTES = 64 * 1024

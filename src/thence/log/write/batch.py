@@ -12,9 +12,9 @@ from pathlib import Path
 from threading import Lock, RLock, get_ident
 from typing import TYPE_CHECKING, cast
 
-from thence.core.values.codec import Draft
+from thence.core.codec import Draft
 from thence.errors import AppendFailed, LogBusy, ThenceError, WriterClosed
-from thence.log.write.append_conditions import Condition
+from thence.log.write.conditions import Condition
 from thence.log.write.writer import Notice
 
 if TYPE_CHECKING:

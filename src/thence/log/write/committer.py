@@ -19,14 +19,13 @@ from collections.abc import Callable, Sequence
 from threading import RLock, Thread, current_thread, get_ident
 from typing import Literal, TypeVar, cast
 
-from thence.core.values.codec import Draft
+from thence.core.codec import Draft
 from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown, ThenceError
-from thence.log.storage.append_lock import WAIT_S
-from thence.log.storage.disk import monotonic_ns, pause, yield_processor
-from thence.log.storage.disk_errors import retry_error
-from thence.log.storage.process_state import at_worker_end
+from thence.log.files.append_lock import WAIT_S
+from thence.log.files.disk import monotonic_ns, pause, yield_processor
+from thence.log.files.disk_errors import retry_error
+from thence.log.files.process_state import at_worker_end
 from thence.log.write import batch
-from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
     HEAVY_BYTES,
     DropCounter,
@@ -39,6 +38,7 @@ from thence.log.write.batch import (
     WaiterCount,
     WaitQueue,
 )
+from thence.log.write.conditions import Condition
 from thence.log.write.writer import Notice, Report, SegmentWriter
 
 OnFull = Literal["drop", "block"]

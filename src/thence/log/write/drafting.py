@@ -8,8 +8,7 @@ from pathlib import Path
 from threading import get_ident, main_thread
 from typing import TYPE_CHECKING, Any
 
-from thence.core.event import Members
-from thence.core.values.codec import (
+from thence.core.codec import (
     CAUSES_MAX,
     DATA_BYTES_MAX,
     Draft,
@@ -17,24 +16,25 @@ from thence.core.values.codec import (
     unnumbered,
     with_nonce,
 )
-from thence.core.values.cutting import PAYLOAD_BYTES_MAX, without_bodies
-from thence.core.values.new_event import NewEvent, id_of
-from thence.core.values.payload import (
+from thence.core.cutting import PAYLOAD_BYTES_MAX, without_bodies
+from thence.core.event import Members
+from thence.core.json_values import (
     TYPE_CHARACTERS_MAX,
     is_plain,
     is_type_name,
     printable,
     repair,
 )
-from thence.core.values.plain import Plain
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.new_event import NewEvent, id_of
+from thence.core.plain_values import Plain
+from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
-from thence.log.crash.damage import OPENING_SOURCE
-from thence.log.storage.process_state import new_id, new_nonce, now
+from thence.log.files.process_state import new_id, new_nonce, now
+from thence.log.recovery.damage import OPENING_SOURCE
 from thence.log.write.writer import Report
 
 if TYPE_CHECKING:
-    from thence.core.values.secrets import Masking
+    from thence.core.secrets import Masking
 
 _LISTED_MAX = 3
 _REPORT_S_MAX = 1.0

@@ -18,17 +18,16 @@ from typing import Any
 from msgspec.structs import replace
 
 from thence.core.clock import microseconds, moment
-from thence.core.values.codec import LINE_BYTES_MAX, BadLine, Draft, parse
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.codec import LINE_BYTES_MAX, BadLine, Draft, parse
+from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
-from thence.log.crash.damage import SessionReport
-from thence.log.crash.sessions import WriterSession
-from thence.log.storage.append_lock import WAIT_S, AppendLock
-from thence.log.storage.disk import NOWHERE, READ_BYTES, Disk, FileId, wall_ns, warnings
-from thence.log.storage.disk_errors import DiskError, append_error, poisoned_error, sync_error
-from thence.log.storage.identity import identity_file, known_node_id
-from thence.log.storage.numbering import Numbering
-from thence.log.storage.segment import (
+from thence.log.blobs.blob_writer import BodyWriter, moved_too_often
+from thence.log.files.append_lock import WAIT_S, AppendLock
+from thence.log.files.disk import NOWHERE, READ_BYTES, Disk, FileId, wall_ns, warnings
+from thence.log.files.disk_errors import DiskError, append_error, poisoned_error, sync_error
+from thence.log.files.identity import identity_file, known_node_id
+from thence.log.files.numbering import Numbering
+from thence.log.files.segment import (
     CURRENT,
     FILE_BYTES_MAX,
     begin_next,
@@ -39,13 +38,15 @@ from thence.log.storage.segment import (
     own_folder,
     segments,
 )
-from thence.log.storage.tail_recovery import (
+from thence.log.files.tail import (
     cut_broken_write,
     mark_reported,
     recover_tail,
     unreported,
 )
-from thence.log.write.append_conditions import (
+from thence.log.recovery.damage import SessionReport
+from thence.log.recovery.sessions import WriterSession
+from thence.log.write.conditions import (
     AlreadyStored,
     Condition,
     Verdict,
@@ -54,7 +55,6 @@ from thence.log.write.append_conditions import (
     merged,
     verdicts,
 )
-from thence.log.write.body_writer import BodyWriter, moved_too_often
 
 Notice = Callable[..., Draft]
 Report = Callable[[str, Mapping[str, Any]], None]

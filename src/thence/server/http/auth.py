@@ -18,8 +18,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thence.server.errors import is_page, refused
-from thence.server.metrics import PATH as METRICS_PATH
-from thence.server.metrics import Metrics
+from thence.server.http.metrics import PATH as METRICS_PATH
+from thence.server.http.metrics import Metrics
 
 OPEN_PATHS = frozenset(("/health",))
 COOKIE_S = 7 * 24 * 60 * 60

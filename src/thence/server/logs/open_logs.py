@@ -12,18 +12,18 @@ from pathlib import Path
 from threading import Lock
 from typing import Unpack
 
-from thence.answers import Answers
 from thence.core.event import Event
+from thence.core.new_event import id_of
 from thence.core.query.filter import Filter
-from thence.core.values.new_event import id_of
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.vocabulary import Vocabulary
 from thence.index import causality, lookup, query
 from thence.index.causality import CausalityLines, NamedCauses
 from thence.index.connection import Index
 from thence.index.keeper import Builds
 from thence.index.page import Page, PageBounds, PageOfLines
+from thence.log.files.disk import OS_DISK
 from thence.log.read.opening import known_info
-from thence.log.storage.disk import OS_DISK
+from thence.open_log.queries import Answers
 from thence.server.logs.root import FoundLog, LogKey
 
 OPEN_MAX = 16

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.values.vocabulary import PLAIN, SIM, Vocabulary
+from thence.core.vocabulary import PLAIN, SIM, Vocabulary
 from thence.errors import NotALog, ThenceError
+from thence.log.files.disk import NOWHERE, OS_DISK, FileId
+from thence.log.files.disk_errors import reading
+from thence.log.files.segment import own_folder, segments
 from thence.log.read.opening import opened_vocabulary
 from thence.log.read.reader import lines
-from thence.log.storage.disk import NOWHERE, OS_DISK, FileId
-from thence.log.storage.disk_errors import reading
-from thence.log.storage.segment import own_folder, segments
 
 ID_BYTES_MAX = 255
 NAMES_MAX = 100_000

@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from thence.inspection.writers import outcome
-from thence.log.storage.disk import OS_DISK
+from thence.doctor.writers import outcome
+from thence.log.files.disk import OS_DISK
 from thence.server.logs.root import FoundLog, Root
 
 FILE_BYTES_MAX = 16 * 1024 * 1024

@@ -15,18 +15,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from thence.answers import INDEXED_BYTES_MIN
+from thence.core.codec import BadLine
 from thence.core.event import Event
-from thence.core.query.answer import descending
-from thence.core.values.codec import BadLine
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.query.why import descending
+from thence.core.vocabulary import Vocabulary
 from thence.errors import ReadFailed
 from thence.index.overview import BadBytes, overview
 from thence.index.rows import INTEGER_MAX, IndexedMembers, Times, rows_of
+from thence.log.files.disk import OS_DISK
+from thence.log.files.disk_errors import reading
+from thence.log.files.segment import CURRENT, current_path, segments, strays
 from thence.log.read.reader import Cursor, blocks, lines_of
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.disk_errors import reading
-from thence.log.storage.segment import CURRENT, current_path, segments, strays
+from thence.open_log.queries import INDEXED_BYTES_MIN
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog
 

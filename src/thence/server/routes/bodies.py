@@ -16,7 +16,7 @@ from thence.index.causality import CausalityLines, NamedCauses
 from thence.index.page import PageOfLines
 from thence.server.logs.open_logs import OpenLog
 from thence.server.routes.parameters import LogPage, SimulationPage
-from thence.server.state import ServerState, app_state
+from thence.server.routes.state import ServerState, app_state
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

@@ -10,16 +10,16 @@ from starlette.responses import Response
 
 from thence.core.diff import Difference, LogSide, as_json, difference, side
 from thence.errors import ReadFailed
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import reading
 from thence.log.read.reader import all_events
-from thence.log.storage.disk import Disk
-from thence.log.storage.disk_errors import reading
+from thence.server.http.workers import ClientGone
 from thence.server.logs.root import FoundLog
 from thence.server.logs.summaries import size_bytes
 from thence.server.models import DiffAnswer
 from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Parameters
-from thence.server.state import ServerState, app_state
-from thence.server.workers import ClientGone
+from thence.server.routes.state import ServerState, app_state
 
 # both logs are held in memory, at about five bytes per byte: 640 MiB at most
 LOG_BYTES_MAX = 64 * 1024 * 1024

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from thence.server.errors import METRICS_RESPONSE
-from thence.server.metrics import PATH
+from thence.server.http.metrics import PATH
 from thence.server.models import Health, Problem, Schemas
 from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Parameters
-from thence.server.state import app_state
+from thence.server.routes.state import app_state
 
 router = APIRouter()
 

@@ -20,7 +20,7 @@ from thence.core.query.filter import Filter
 from thence.errors import ThenceError
 from thence.index import arrivals
 from thence.server.errors import LIVE_RESPONSE
-from thence.server.live import (
+from thence.server.logs.live import (
     BEGINNING,
     HEARTBEAT,
     MEDIA_TYPE,
@@ -31,7 +31,7 @@ from thence.server.live import (
 )
 from thence.server.logs.root import FoundLog
 from thence.server.routes.parameters import Live, LogLive, SimulationLive
-from thence.server.state import USER, ServerState, app_state
+from thence.server.routes.state import USER, ServerState, app_state
 
 # the start of a stream: after the event with an id, with the last N events, or with the first
 After = str | int | None

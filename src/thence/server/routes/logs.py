@@ -41,7 +41,7 @@ from thence.server.routes.parameters import (
     SimulationFilter,
     SimulationPage,
 )
-from thence.server.state import ServerState, app_state
+from thence.server.routes.state import ServerState, app_state
 
 Kind = Literal["simulations", "logs"]
 EventId = Annotated[str, Path(description="The id of an event of this log.")]

@@ -28,7 +28,6 @@ from thence.server.team.accounts import Accounts
 from thence.server.team.body_pieces import damage
 from thence.server.team.database import Database, first
 from thence.server.team.engines import is_address, open_database, shown
-from thence.server.team.incoming import checked
 from thence.server.team.log_cache import FOLDER
 from thence.server.team.rows import StoredLog, chained
 from thence.server.team.sqlite import (
@@ -38,6 +37,7 @@ from thence.server.team.sqlite import (
     sync_folder,
 )
 from thence.server.team.store import Store
+from thence.server.team.validation import checked
 
 # of the process that answers from a folder, and of one that puts a copy there
 LOCK = "run.lock"

@@ -10,13 +10,12 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from thence.core.bodies import BODIES_SIGN, BodyEntry, has_place, missing_body
+from thence.core.codec import parse
+from thence.core.cutting import PAYLOAD_BYTES_MAX
 from thence.core.event import Event
-from thence.core.values.codec import parse
-from thence.core.values.cutting import PAYLOAD_BYTES_MAX
-from thence.core.values.vocabulary import PLAIN, VOCABULARIES
-from thence.core.wire.messages import BODIES_MISSING
+from thence.core.vocabulary import PLAIN, VOCABULARIES
 from thence.errors import InvalidEvent
-from thence.log.storage.bodies import (
+from thence.log.blobs.blob_files import (
     PIECE_BYTES_MAX,
     RawPiece,
     data_of,
@@ -26,6 +25,7 @@ from thence.log.storage.bodies import (
 )
 from thence.server.team.database import Transaction, first
 from thence.server.team.rows import LineRefusal, NewLine, StoredLog
+from thence.wire.messages import BODIES_MISSING
 
 # a chain here may have parts of several replicas' chains, which have 1,024 pieces each at most
 CHAIN_PIECES_MAX = 4_096

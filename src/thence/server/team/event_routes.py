@@ -7,8 +7,13 @@ from typing import NamedTuple
 import msgspec
 from starlette.requests import HTTPConnection
 
-from thence.core.wire.authorship import SIGNATURE_HEADER, PushSignature, read_signature
-from thence.core.wire.messages import (
+from thence.errors import BatchRefused, InvalidEvent
+from thence.server.errors import too_large
+from thence.server.team.sync_service import LOG_NAME, Exchange
+from thence.server.team.validation import checked
+from thence.server.team.wire_http import decoded_as
+from thence.wire.authorship import SIGNATURE_HEADER, PushSignature, read_signature
+from thence.wire.messages import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
     BODY_BYTES_MAX,
@@ -27,11 +32,6 @@ from thence.core.wire.messages import (
     joined_page,
     joined_pieces,
 )
-from thence.errors import BatchRefused, InvalidEvent
-from thence.server.errors import too_large
-from thence.server.team.exchange import LOG_NAME, Exchange
-from thence.server.team.incoming import checked
-from thence.server.team.wire_http import decoded_as
 
 EVENTS = "events"  # the log of lines that name none
 _NOWHERE = (EVENTS, "plain")

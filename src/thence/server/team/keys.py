@@ -7,11 +7,11 @@ then all lines of the node are relayed until the new owner pushes them.
 import re
 from collections.abc import Iterable
 
-from thence.core.wire.authorship import TeamKeys, is_key
-from thence.core.wire.messages import CLAIMED_NODES_MAX, KeyRequest
 from thence.errors import AccountRefused, InvalidEvent, SyncRefused
 from thence.server.team.accounts import Member
 from thence.server.team.database import Database, Transaction, first
+from thence.wire.authorship import TeamKeys, is_key
+from thence.wire.messages import CLAIMED_NODES_MAX, KeyRequest
 
 KEYS_MAX = 100  # of one user in one team
 CLAIMS_MAX = 40_000  # of one team, so that a client takes the answer

@@ -19,18 +19,18 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from thence.core.wire.messages import Results, joined
 from thence.errors import NotLoggedIn, ServerBusy
 from thence.server.errors import wire_refusal, wire_response
 from thence.server.http.middleware import deny
 from thence.server.http.protocol import TRANSPORT, connections_max
+from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.audit import acting
 from thence.server.team.event_routes import log_of, take_batch
-from thence.server.team.exchange import Exchange
 from thence.server.team.logins import ACCESS_S, LiveLogin, Logins, is_live_token
+from thence.server.team.sync_service import Exchange
 from thence.server.team.wire_http import decoded_as, token_of
-from thence.server.workers import Workers
+from thence.wire.messages import Results, joined
 
 LISTENERS_MAX, LISTENERS_OF_USER_MAX = 2_000, 100
 # how long a listener may take nothing before it is cut off

@@ -20,18 +20,18 @@ from threading import Lock
 from time import monotonic
 from typing import NamedTuple
 
-from thence.core.values.vocabulary import VOCABULARIES
-from thence.core.wire.authorship import digests_by_id, superseded
+from thence.core.vocabulary import VOCABULARIES
 from thence.errors import CursorUnknown, ReadFailed
 from thence.files import file_lock
 from thence.index import lookup
-from thence.log.storage.digest_files import record_redactions
-from thence.log.storage.identity import make_info
-from thence.log.storage.segment import own_folder
-from thence.replica import OS_DISK, Log, open_log
-from thence.server.team.exchange import Exchange
+from thence.log.files.digest_files import record_redactions
+from thence.log.files.identity import make_info
+from thence.log.files.segment import own_folder
+from thence.open_log.log import OS_DISK, Log, open_log
 from thence.server.team.rows import LogPlace, NumberedLine, StoredLog
 from thence.server.team.store import Store
+from thence.server.team.sync_service import Exchange
+from thence.wire.authorship import digests_by_id, superseded
 
 FOLDER = "teams"
 # of all folders together

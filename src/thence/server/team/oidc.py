@@ -20,10 +20,10 @@ from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
-from thence.core.wire.messages import DeviceCode, DevicePending
 from thence.errors import NotLoggedIn, ServerUnreachable, SyncError
-from thence.server.login_settings import OidcSettings
+from thence.server.http.login_settings import OidcSettings
 from thence.sync.connection import Connection, HttpAnswer
+from thence.wire.messages import DeviceCode, DevicePending
 
 REQUEST_S = 10.0
 DOCUMENTS_S = 600.0  # how long the provider's documents are believed

@@ -19,22 +19,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
-from thence.core.wire.authorship import TeamKeys
-from thence.core.wire.messages import (
-    BATCH_BYTES_MAX,
-    PROTOCOL,
-    KeyRequest,
-    LiveToken,
-    ServerHealth,
-)
 from thence.errors import NotLoggedIn
 from thence.server.http.auth import grant_time
-from thence.server.login_settings import LoginSettings
+from thence.server.http.login_settings import LoginSettings
+from thence.server.http.workers import Workers
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.audit import AuditLog, acting
+from thence.server.team.auth_routes import WaysIn
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
-from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import LiveConnections
 from thence.server.team.log_cache import LogCache
@@ -42,10 +35,17 @@ from thence.server.team.logins import Logins, Tool, hashed, is_right, nobodys
 from thence.server.team.oidc import Provider
 from thence.server.team.rows import StoredLog
 from thence.server.team.store import Store
+from thence.server.team.sync_service import Exchange
 from thence.server.team.team_pages import LogsApp, TeamPages
-from thence.server.team.ways_in import WaysIn
 from thence.server.team.wire_http import WirePath, answered, decoded_as, packed, token_of
-from thence.server.workers import Workers
+from thence.wire.authorship import TeamKeys
+from thence.wire.messages import (
+    BATCH_BYTES_MAX,
+    PROTOCOL,
+    KeyRequest,
+    LiveToken,
+    ServerHealth,
+)
 
 READING_THREADS, READING_WAITING_MAX = 4, 256
 # one writer; each that waits holds a body

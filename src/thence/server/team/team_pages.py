@@ -19,14 +19,14 @@ from starlette.types import Receive, Scope, Send
 from thence.errors import NotLoggedIn, ReadFailed
 from thence.server.errors import is_page, refused
 from thence.server.http.auth import cookie_name
-from thence.server.state import USER, figures
+from thence.server.http.workers import Workers
+from thence.server.routes.state import USER, figures
 from thence.server.team.accounts import Accounts, Member
-from thence.server.team.exchange import LOG_NAME
+from thence.server.team.auth_routes import login_target
 from thence.server.team.log_cache import LogCache
 from thence.server.team.logins import Logins
-from thence.server.team.ways_in import login_target
+from thence.server.team.sync_service import LOG_NAME
 from thence.server.team.wire_http import token_of
-from thence.server.workers import Workers
 
 REFRESHING_THREADS, REFRESHING_WAITING_MAX = 2, 64
 _UNAUTHORIZED = (

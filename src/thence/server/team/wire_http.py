@@ -12,10 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from thence.core.wire.messages import REQUEST_DIGEST_HEADER, request_sha256
 from thence.errors import InvalidEvent
 from thence.server.errors import too_large
-from thence.server.workers import Workers
+from thence.server.http.workers import Workers
+from thence.wire.messages import REQUEST_DIGEST_HEADER, request_sha256
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 # a path of the wire, its methods, and what answers there

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
+from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.sentences.event_sentences import conversation
-from thence.core.values.codec import parse
-from thence.core.values.digests import BODY_DIGEST, same_line_key
-from thence.core.wire.authorship import REDACTED, redaction_in
+from thence.core.redaction import BODY_DIGEST, same_line_key
+from thence.core.sentences.events import conversation
 from thence.index.causality import NamedCauses
-from thence.log.storage.digest_files import read_redactions
-from thence.log.storage.disk import OS_DISK
+from thence.log.files.digest_files import read_redactions
+from thence.log.files.disk import OS_DISK
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.server.web.run import event_link, sentences, trail
+from thence.wire.authorship import REDACTED, redaction_in
 
 JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord, read_record
 from thence.server.logs.summaries import LogFacts
-from thence.server.state import ServerState
+from thence.server.routes.state import ServerState
 from thence.server.web.layout import page
 from thence.server.web.markup import Child, Column, Html, el, joined, moment, path, table, words
 

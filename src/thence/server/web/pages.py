@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import read_record
 from thence.server.routes.diffs import compare
-from thence.server.state import app_state
+from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
 from thence.server.web.home import home

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from thence.core.event import Event
 from thence.core.query.filter import Filter
-from thence.core.sentences.event_sentences import short_id
-from thence.core.values.digests import BODY_DIGEST
+from thence.core.redaction import BODY_DIGEST
+from thence.core.sentences.events import short_id
 from thence.errors import InvalidFilter
 from thence.index.page import Page, PageBounds
 from thence.server.logs.open_logs import OpenLog

@@ -14,8 +14,8 @@ from msgspec.structs import asdict
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.core.sentences.event_sentences import shown
-from thence.core.values.vocabulary import WORK, work_subject
+from thence.core.sentences.events import shown
+from thence.core.vocabulary import WORK, work_subject
 from thence.merge.ancestry import history
 from thence.merge.conflicts import Conflict, Judgement, judged
 from thence.merge.fold import counting

@@ -34,7 +34,7 @@ from thence.work.board.state import (
     GateState,
     PackageState,
 )
-from thence.work.naming import branch_of
+from thence.work.names import branch_of
 
 _SHALLOW = "this clone is shallow"
 Read = GuardFailure | tuple[str, ...]

@@ -21,7 +21,7 @@ from thence.work.board.state import (
     Reviewed,
 )
 from thence.work.events import GateStatus, GateType
-from thence.work.naming import branch_of, number_in
+from thence.work.names import branch_of, number_in
 
 SHORT = 7  # digits of a commit's id in a sentence
 _WAIVED = ("skipped", "merged")

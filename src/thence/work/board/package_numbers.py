@@ -23,7 +23,7 @@ from thence.merge.ancestry import CausalHistory, history, in_turn
 from thence.merge.conflicts import Conflict
 from thence.work.board.replay import text, texts
 from thence.work.board.state import PackageState
-from thence.work.naming import derived_id, is_derived, number_in
+from thence.work.names import derived_id, is_derived, number_in
 
 SLOT = "number"
 RULE = "first_in_order"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from thence.core.event import Event, Header
-from thence.core.values.vocabulary import work_subject
+from thence.core.vocabulary import work_subject
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -31,7 +31,7 @@ from thence.work.board.state import (
     TakenOver,
     Workspace,
 )
-from thence.work.naming import digits_of
+from thence.work.names import digits_of
 
 
 class PayloadMembers(msgspec.Struct, frozen=True, gc=False):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from thence.core.values.vocabulary import work_subject
+from thence.core.vocabulary import work_subject
 from thence.merge.conflicts import Conflict
 
 PLANNED, DOING, FOR_REVIEW, DONE, REJECTED = "planned", "doing", "for_review", "done", "rejected"

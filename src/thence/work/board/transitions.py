@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from thence.core.values.vocabulary import work_subject
+from thence.core.vocabulary import work_subject
 from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
 from thence.work.board.move_request import (
     MANUAL_REVIEW,

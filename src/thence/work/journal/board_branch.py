@@ -24,16 +24,16 @@ from thence.work.day_lines import (
     lacking,
     with_more,
 )
+from thence.work.git.commits import commit_tree
+from thence.work.git.git import Answer, Git, failure, own_variables
+from thence.work.git.locks import PUBLISHING, held
+from thence.work.git.objects import Objects, objects, write_tree
+from thence.work.git.repository import HEADS, Repository
 from thence.work.journal.board_remote import BoardRemote
 from thence.work.journal.day_files import check_project, project_of, record_commit
 from thence.work.journal.store import redactions_in
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE
-from thence.work.vcs.commits import commit_tree
-from thence.work.vcs.git import Answer, Git, failure, own_variables
-from thence.work.vcs.locks import PUBLISHING, held
-from thence.work.vcs.objects import Objects, objects, write_tree
-from thence.work.vcs.repository import HEADS, Repository
 
 ATTEMPTS_MAX = 30
 _FAILURES_MAX = 3  # a gc of the user's that prunes runs once; an object that stays away is damage

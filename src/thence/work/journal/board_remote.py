@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from thence.errors import GitFailed
+from thence.work.git.git import Git, failure
+from thence.work.git.refs import REMOTES, Refs
+from thence.work.git.repository import HEADS, Repository
 from thence.work.project.options import ProjectOptions
-from thence.work.vcs.git import Git, failure
-from thence.work.vcs.refs import REMOTES, Refs
-from thence.work.vcs.repository import HEADS, Repository
 
 _DEFAULT_REMOTE = "origin"
 _TRUE = frozenset(("true", "yes", "on", "1"))

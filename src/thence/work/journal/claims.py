@@ -20,15 +20,15 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from thence.core.event import Event
+from thence.doctor.writers import next_node_id
 from thence.errors import FileBusy, Refused, ThenceError
 from thence.files import file_lock
-from thence.inspection.writers import next_node_id
 from thence.work import supervisor
 from thence.work.board.state import DOING, PLANNED, Board
+from thence.work.git.git import own_variables
 from thence.work.journal.store import RECOVERED, WorkEvent
-from thence.work.naming import branch_of, worktree_of
+from thence.work.names import branch_of, worktree_of
 from thence.work.project.project import Project
-from thence.work.vcs.git import own_variables
 
 # a claim is ended only if no event of these types came meanwhile
 CLAIM_TYPES = frozenset(("WPStatusChanged", "WPAssigned", "WorkspaceCreated"))

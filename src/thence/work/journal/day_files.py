@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from thence.core.values.codec import BadLine
+from thence.core.codec import BadLine
+from thence.doctor.writers import redactions_of
 from thence.errors import GitFailed, PlanningError, ThenceError
-from thence.inspection.writers import redactions_of
-from thence.log.storage.findings import Relayed
+from thence.log.files.findings import Relayed
 from thence.work.day_lines import (
     RedactedLines,
     SharedFilePosition,
@@ -22,6 +22,8 @@ from thence.work.day_lines import (
     record_skipped,
     skipped_lines,
 )
+from thence.work.git.objects import Objects, is_file, objects
+from thence.work.git.refs import Refs
 from thence.work.journal.board_remote import board_here, board_ref
 from thence.work.journal.redacted_views import is_redacted, redact_files
 from thence.work.journal.seen_tips import SeenTips, day_files_in, load_seen, save_seen
@@ -30,8 +32,6 @@ from thence.work.journal.store import EventStore, redactions_in
 from thence.work.project.options import read_options
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE, BoardFile
-from thence.work.vcs.objects import Objects, is_file, objects
-from thence.work.vcs.refs import Refs
 
 
 class TakenLines(NamedTuple):

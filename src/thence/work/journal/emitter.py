@@ -11,12 +11,12 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from thence.core.event import Event
-from thence.core.values.new_event import Unchanged
+from thence.core.new_event import Unchanged
 from thence.errors import BadSettings, HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
-from thence.replica import new_id
+from thence.open_log.log import new_id
 from thence.work.events import member_names
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
-from thence.work.naming import digits_of
+from thence.work.names import digits_of
 from thence.work.project.project import find_project
 
 

@@ -14,10 +14,10 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from thence.core.event import Event
+from thence.doctor.writers import redactions_of
 from thence.errors import GitFailed, ThenceError
 from thence.files import replace_file
-from thence.inspection.writers import redactions_of
-from thence.replica import Log
+from thence.open_log.log import Log
 from thence.work.day_lines import (
     FOLDER,
     LineEdit,
@@ -27,14 +27,14 @@ from thence.work.day_lines import (
     path_of,
     redact_parked,
 )
+from thence.work.git.files import TreeFiles
+from thence.work.git.locks import held, take
+from thence.work.git.refs import OURS, REMOTES, refs_of
+from thence.work.git.repository import HEADS, Repository, list_worktrees
 from thence.work.journal import refusals
 from thence.work.journal.shared_view import stats_of_days, writing_lock
 from thence.work.journal.store import RECOVERED, redactions_in
 from thence.work.project.project import Project
-from thence.work.vcs.files import TreeFiles
-from thence.work.vcs.locks import held, take
-from thence.work.vcs.refs import OURS, REMOTES, refs_of
-from thence.work.vcs.repository import HEADS, Repository, list_worktrees
 
 _WAIT_S = 10.0
 _DONE = "redacted.txt"

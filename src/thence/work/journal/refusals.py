@@ -13,14 +13,14 @@ from typing import Any
 
 import msgspec
 
-from thence.core.values.vocabulary import WORK
+from thence.core.vocabulary import WORK
 from thence.errors import Refused, ThenceError
-from thence.replica import new_id, now
+from thence.open_log.log import new_id, now
 from thence.work.day_lines import LineEdit
+from thence.work.git.files import TreeFiles
 from thence.work.journal.store import Result, WorkEvent, hide_keyword, redact_settings_of
-from thence.work.naming import is_wp_id, wp_id_of
+from thence.work.names import is_wp_id, wp_id_of
 from thence.work.project.project import KITTIFY, Project, find_project
-from thence.work.vcs.files import TreeFiles
 
 RECENT = 20
 LINE_BYTES_MAX = 65_536

@@ -8,8 +8,8 @@ import msgspec
 
 from thence.files import replace_file
 from thence.work.day_lines import FOLDER, is_day_file
+from thence.work.git.objects import Objects, is_folder
 from thence.work.project.project import Project
-from thence.work.vcs.objects import Objects, is_folder
 
 _FILE = "seen.json"
 

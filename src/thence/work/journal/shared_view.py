@@ -15,11 +15,11 @@ from stat import S_ISREG
 import msgspec
 
 from thence.core.event import Event
-from thence.core.values.new_event import Position
+from thence.core.new_event import Position
+from thence.doctor.writers import redactions_of
 from thence.errors import ThenceError
 from thence.files import replace_file
-from thence.inspection.writers import redactions_of
-from thence.replica import Log
+from thence.open_log.log import Log
 from thence.work.day_lines import (
     FOLDER,
     RedactedLines,
@@ -31,9 +31,9 @@ from thence.work.day_lines import (
     more_of,
     with_lines,
 )
+from thence.work.git.files import TreeFiles
+from thence.work.git.locks import WRITING, held, take
 from thence.work.project.project import Project
-from thence.work.vcs.files import TreeFiles
-from thence.work.vcs.locks import WRITING, held, take
 
 _NAME = "view.json"
 _WAIT_S = 2.0

@@ -22,23 +22,23 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 import msgspec
 
+from thence.core.codec import LINE_BYTES_MAX, numbers
 from thence.core.event import Event
-from thence.core.values.codec import LINE_BYTES_MAX, numbers
-from thence.core.values.new_event import Causes, NewEvent, Unchanged
-from thence.core.values.vocabulary import WORK, work_subject
+from thence.core.new_event import Causes, NewEvent, Unchanged
+from thence.core.vocabulary import WORK, work_subject
+from thence.doctor.writers import own_folder, redactions_of
 from thence.errors import GitFailed, OutcomeUnknown, ThenceError
-from thence.inspection.writers import own_folder, redactions_of
-from thence.log.storage.findings import Relayed
-from thence.redact_settings import RedactSettings, read_redact_settings
-from thence.replica import Log, new_id, now, open_host_log
+from thence.log.files.findings import Relayed
+from thence.open_log.log import Log, new_id, now, open_host_log
+from thence.open_log.masking_settings import RedactSettings, read_redact_settings
 from thence.sync.target import team_of
 from thence.work.board.state import NOBODY
 from thence.work.day_lines import FOLDER, RedactedLines, redacted_lines
 from thence.work.events import aggregate_of, checked
+from thence.work.git.files import TreeFiles
+from thence.work.git.locks import held
 from thence.work.journal.shared_view import show_events, writing_lock
 from thence.work.project.project import Project, find_project
-from thence.work.vcs.files import TreeFiles
-from thence.work.vcs.locks import held
 
 if TYPE_CHECKING:
     from thence.index.page import Page, PageQuery

@@ -22,8 +22,8 @@ from tempfile import TemporaryFile
 from typing import Literal, NamedTuple
 
 from thence.work import supervisor
+from thence.work.git.git import USER_VARIABLES, own_variables
 from thence.work.project.project_id import CONFIG
-from thence.work.vcs.git import USER_VARIABLES, own_variables
 
 OUTPUT_BYTES_MAX = 64 * 1024 * 1024
 GRACE_S = 1.0  # time for the processes that an agent leaves behind to end by themselves

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 from thence.core.clock import microseconds
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
-from thence.replica import now
+from thence.open_log.log import now
 from thence.work.board.attempts import attempt_histories
 from thence.work.board.state import DONE, FOR_REVIEW, PLANNED, REJECTED, FeatureState
+from thence.work.git.overlaps import Forecast, at_work, sentence
 from thence.work.journal.claims import take
 from thence.work.journal.store import WorkEvent
 from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult
@@ -28,7 +29,6 @@ from thence.work.project.agents import OrchestratorConfig
 from thence.work.session.lane_changes import mirror, planned
 from thence.work.session.package_code import reverted_in
 from thence.work.session.session import Session
-from thence.work.vcs.overlaps import Forecast, at_work, sentence
 
 POLL_S = 0.2
 NOTES_MAX = 100

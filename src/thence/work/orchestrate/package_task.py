@@ -16,7 +16,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from thence.errors import GitFailed, Refused
-from thence.replica import new_id
+from thence.open_log.log import new_id
 from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
 from thence.work.board.move_request import FORCING, Move, MoveContext, gate_change
 from thence.work.board.state import (
@@ -29,8 +29,26 @@ from thence.work.board.state import (
     FeatureState,
     PackageState,
 )
+from thence.work.git.files import TreeFiles
+from thence.work.git.git import Git, failure, own_variables
+from thence.work.git.locks import ORCHESTRATING, free_worktree, held
+from thence.work.git.merging import merge
+from thence.work.git.refs import OURS, base_ref
+from thence.work.git.repository import (
+    HEADS,
+    Repository,
+    current_branch,
+    is_ancestor,
+    is_standing,
+    operation_under_way,
+    rebase_of,
+    repository,
+    tip,
+)
+from thence.work.git.submodules import unpushed_pointers
+from thence.work.git.worktrees import check_out, discard, git_dir_of, uncommitted
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import branch_of, worktree_of
+from thence.work.names import branch_of, worktree_of
 from thence.work.orchestrate import prompts, scheduling
 from thence.work.orchestrate.agent_process import (
     AgentRun,
@@ -51,24 +69,6 @@ from thence.work.session.package_code import (
     workspace,
 )
 from thence.work.session.session import Session
-from thence.work.vcs.files import TreeFiles
-from thence.work.vcs.git import Git, failure, own_variables
-from thence.work.vcs.locks import ORCHESTRATING, free_worktree, held
-from thence.work.vcs.merging import merge
-from thence.work.vcs.refs import OURS, base_ref
-from thence.work.vcs.repository import (
-    HEADS,
-    Repository,
-    current_branch,
-    is_ancestor,
-    is_standing,
-    operation_under_way,
-    rebase_of,
-    repository,
-    tip,
-)
-from thence.work.vcs.submodules import unpushed_pointers
-from thence.work.vcs.worktrees import check_out, discard, git_dir_of, uncommitted
 
 ACTOR = "orchestrate"
 GATE = "gate"

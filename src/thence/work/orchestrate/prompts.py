@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.work.board.state import FeatureState, PackageState
-from thence.work.naming import branch_of
+from thence.work.names import branch_of
 from thence.work.plan.frontmatter import read
 from thence.work.plan.package_files import file_of, holds
 from thence.work.plan.planning_files import Planning

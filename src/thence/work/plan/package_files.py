@@ -8,11 +8,11 @@ from urllib.parse import unquote
 
 from thence.errors import PlanningError
 from thence.work.board.state import FeatureState, PackageState
-from thence.work.naming import branch_of, kebab, number_in, worktree_of
+from thence.work.git.files import TreeFiles
+from thence.work.names import branch_of, kebab, number_in, worktree_of
 from thence.work.plan.frontmatter import as_yaml, read
 from thence.work.plan.prose import lines_of
 from thence.work.plan.tasks import PlannedPackage, links, section_of, target_of
-from thence.work.vcs.files import TreeFiles
 
 FOLDER = "tasks"
 # the documents of a feature to read before working on one of its packages, where they exist

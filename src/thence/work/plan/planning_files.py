@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 
 from thence.errors import PlanningError
-from thence.work.naming import is_slug, number_of, package_of
+from thence.work.git.files import TreeFiles
+from thence.work.git.objects import is_file, is_folder, objects
+from thence.work.git.refs import Refs, refs_of
+from thence.work.git.repository import HEADS, current_branch, main_of
+from thence.work.names import is_slug, number_of, package_of
 from thence.work.project.project import Project
-from thence.work.vcs.files import TreeFiles
-from thence.work.vcs.objects import is_file, is_folder, objects
-from thence.work.vcs.refs import Refs, refs_of
-from thence.work.vcs.repository import HEADS, current_branch, main_of
 
 SPECS = "kitty-specs"
 _PACKAGES = "tasks"

@@ -23,10 +23,10 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple, get_args
 
 from thence.core.clock import microseconds, timestamp_of
-from thence.core.values.payload import is_utf8
+from thence.core.json_values import is_utf8
 from thence.errors import PlanningError
 from thence.work.events import Lane
-from thence.work.naming import digits_of, is_slug, is_wp_id, name_of
+from thence.work.names import digits_of, is_slug, is_wp_id, name_of
 from thence.work.plan.frontmatter import Fields, read
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.prose import MarkdownLine, lines_of

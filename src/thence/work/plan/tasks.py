@@ -15,7 +15,7 @@ import msgspec
 
 from thence.errors import PlanningError
 from thence.work.board.dependencies import cycles, describe
-from thence.work.naming import is_derived, is_wp_id, wp_id_of
+from thence.work.names import is_derived, is_wp_id, wp_id_of
 from thence.work.plan.prose import MarkdownLine, lines_of
 
 HEADING = "## Work Package WP01: Title (Priority: P0)"

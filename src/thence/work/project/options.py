@@ -9,10 +9,10 @@ import re
 import msgspec
 
 from thence.errors import PlanningError
+from thence.work.git.files import TreeFiles
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_BRANCH, CONFIG
 from thence.work.project.yaml_nodes import Node, YamlFile
-from thence.work.vcs.files import TreeFiles
 
 _DOING = "could not read the project's configuration in"
 _KEYS = re.compile(rb"^(?:board|rules|worktree)[ \t]*:", re.MULTILINE)

@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from thence.errors import GitFailed, NotAProject, PlanningError
 from thence.work.day_lines import FileEdit
+from thence.work.git.files import NotFollowed, TreeFiles
+from thence.work.git.refs import refs_of
+from thence.work.git.repository import Repository, list_worktrees, main_of, repository
 from thence.work.project.project_id import (
     CONFIG,
     add_random_id,
@@ -23,9 +26,6 @@ from thence.work.project.project_id import (
     is_id,
     with_id,
 )
-from thence.work.vcs.files import NotFollowed, TreeFiles
-from thence.work.vcs.refs import refs_of
-from thence.work.vcs.repository import Repository, list_worktrees, main_of, repository
 
 KITTIFY = ".kittify"
 _HOMES = "thence"

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import FileEdit
+from thence.work.git.commits import Commit, commit_files
+from thence.work.git.objects import is_folder, objects
+from thence.work.git.repository import HEADS
 from thence.work.project.project import own_files
-from thence.work.vcs.commits import Commit, commit_files
-from thence.work.vcs.objects import is_folder, objects
-from thence.work.vcs.repository import HEADS
 
 if TYPE_CHECKING:
     from thence.work.session.session import Session

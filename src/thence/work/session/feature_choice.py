@@ -12,11 +12,11 @@ from pathlib import Path
 
 from thence.errors import PlanningError, Refused
 from thence.work.board.state import Board, FeatureState
-from thence.work.naming import is_slug, resolve
+from thence.work.git.refs import Refs
+from thence.work.git.repository import HEADS, Repository, main_of
+from thence.work.names import is_slug, resolve
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import Project
-from thence.work.vcs.refs import Refs
-from thence.work.vcs.repository import HEADS, Repository, main_of
 
 _RENAMED = re.compile(r"\tBranch: renamed refs/heads/(\S+) to refs/heads/\S+$", re.MULTILINE)
 _LOG_BYTES_MAX = 1 << 24

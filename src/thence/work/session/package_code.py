@@ -33,11 +33,7 @@ from thence.work.board.state import (
     PackageState,
     Reviewed,
 )
-from thence.work.journal.claims import workspace_event
-from thence.work.naming import branch_of, is_derived, number_in, worktree_of
-from thence.work.project.options import read_options
-from thence.work.session.session import Session
-from thence.work.vcs.landed import (
+from thence.work.git.landed import (
     PATHS_MAX,
     Landing,
     Memo,
@@ -47,8 +43,8 @@ from thence.work.vcs.landed import (
     reverts_of,
     reviewed_of,
 )
-from thence.work.vcs.merging import MergePlan
-from thence.work.vcs.refs import (
+from thence.work.git.merging import MergePlan
+from thence.work.git.refs import (
     Refs,
     Target,
     base_of_package,
@@ -59,8 +55,12 @@ from thence.work.vcs.refs import (
     target_in,
     tip_of,
 )
-from thence.work.vcs.repository import Repository, is_ancestor, is_shallow
-from thence.work.vcs.worktrees import Worktree, git_dir_of, make
+from thence.work.git.repository import Repository, is_ancestor, is_shallow
+from thence.work.git.worktrees import Worktree, git_dir_of, make
+from thence.work.journal.claims import workspace_event
+from thence.work.names import branch_of, is_derived, number_in, worktree_of
+from thence.work.project.options import read_options
+from thence.work.session.session import Session
 
 _Candidate = tuple[str, PackageState, Target]
 NOWHERE = Landing()

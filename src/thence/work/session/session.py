@@ -10,18 +10,21 @@ import msgspec
 from msgspec.structs import replace
 
 from thence.core.event import Event
-from thence.core.values.new_event import Position, Unchanged, cause_ids
+from thence.core.new_event import Position, Unchanged, cause_ids
+from thence.doctor.writers import next_node_id
 from thence.errors import (
     GitFailed,
     HeadsMoved,
     Refused,
     ThenceError,
 )
-from thence.inspection.writers import next_node_id
 from thence.work.board.board import fold, lost_claims
 from thence.work.board.move_request import number_of_branch
 from thence.work.board.package_numbers import by_number
 from thence.work.board.state import Board, FeatureState, PackageState
+from thence.work.git.landed import Memo
+from thence.work.git.refs import Refs, refs_of
+from thence.work.git.repository import branch_of, branches, user_of
 from thence.work.journal import day_files
 from thence.work.journal.claims import (
     CLAIM_TYPES,
@@ -31,7 +34,7 @@ from thence.work.journal.claims import (
 )
 from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
-from thence.work.naming import is_derived, logged_subject, wp_id_of
+from thence.work.names import is_derived, logged_subject, wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import find_project
 from thence.work.session.feature_choice import (
@@ -41,9 +44,6 @@ from thence.work.session.feature_choice import (
     not_imported,
 )
 from thence.work.session.ticks import TYPES, ticks_by_hand
-from thence.work.vcs.landed import Memo
-from thence.work.vcs.refs import Refs, refs_of
-from thence.work.vcs.repository import branch_of, branches, user_of
 
 
 class CommandResult(msgspec.Struct, frozen=True):
@@ -194,7 +194,7 @@ class Session:
                 self._rename_branch(feature, package, number)
 
     def _rename_branch(self, feature: FeatureState, package: PackageState, number: str) -> None:
-        from thence.work.vcs.refs import rename_branch  # seldom needed
+        from thence.work.git.refs import rename_branch  # seldom needed
 
         slug, wp_id, home = feature.slug, package.wp_id, self.project.home
         try:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from thence.errors import PlanningError
 from thence.work.board.state import Board, FeatureState
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import number_in
+from thence.work.names import number_in
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse
 

@@ -1,0 +1,535 @@
+"""An event's line: the only place where one is encoded, and where a line is judged.
+
+Written first is a `Draft`, all of a line but its numbers, made outside the append lock.
+`stamp` joins the numbers in and closes the line with its CRC-32. `parse` reads a line back
+and gives the reason for bad bytes. docs/formats/segment.md describes the format.
+
+Editors, version control and crashes put bytes between events: a carriage return, a byte
+order mark, zeros; or they remove the newline between two lines. An event in such a line is found
+only if its own bytes are intact: from its first to its last they match its checksum. Nothing is
+guessed, and no event is searched inside of another.
+"""
+
+import re
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from operator import itemgetter
+from sys import byteorder
+from typing import Any, NamedTuple, Protocol, TypeVar
+from zlib import crc32
+
+import msgspec
+
+from thence.core.bodies import Body, DraftBodies
+from thence.core.clock import CLOCK_MAX
+from thence.core.event import (
+    LINE_DEPTH_MAX,
+    Event,
+    Header,
+    Members,
+    decode_header,
+    decoded,
+    is_deep,
+)
+from thence.core.vocabulary import Vocabulary
+from thence.errors import EventTooLarge, InvalidEvent
+
+LINE_BYTES_MAX = 1024 * 1024
+CAUSES_MAX = 32
+# the largest clock of another tool's line that counts, since nothing verifies it
+FOREIGN_CLOCK_MAX = 2**31
+CRC_BYTES = 18
+# a level of nesting needs at least two bytes
+DEEP_BYTES_MIN = 2 * LINE_DEPTH_MAX
+_DEEP = f"it is nested deeper than {LINE_DEPTH_MAX} levels"
+# node_id, seq and lamport_clock at their longest, the CRC and the newline
+_NUMBERS_BYTES_MAX = 100
+
+DATA_BYTES_MAX = LINE_BYTES_MAX - _NUMBERS_BYTES_MAX + 1  # its brace closes the line
+
+_NONCE_BYTES = len(',"nonce":""') + 22
+
+_NUMBERS = re.compile(
+    rb'\{"event_id":"[^"\\]*","event_type":"(?:[^"\\]|\\.)*","event_version":\d+,'
+    rb'"timestamp":"[^"\\]*","node_id":"([0-9a-f]{12})","seq":(\d+),"lamport_clock":(\d+)'
+)
+_TIMESTAMP = b',"timestamp":"'
+_TIMESTAMP_BYTES = len(_TIMESTAMP) + len('2026-11-20T07:13:00.123456Z"')
+# the names of members in other tools that share the work host's form
+_ALIASES = {"entity_id": "aggregate_id", "entity_type": "aggregate_type"}
+LINE_START = b'{"event_id":"'
+_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
+_TEXT = frozenset((str,))
+_data_of, _end_of = itemgetter(slice(None, -CRC_BYTES)), itemgetter(slice(-CRC_BYTES, None))
+
+
+def _plain(value: Any) -> Any:
+    """Converts a value that the encoder doesn't know to its nearest JSON value."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    raise TypeError(f"a value of type {type(value).__name__} is no JSON")
+
+
+encode = msgspec.json.Encoder(enc_hook=_plain).encode
+
+
+class Draft(msgspec.Struct, frozen=True, gc=False):
+    """An event encoded except for its numbers; cheap to queue, impossible to change.
+
+    `bodies` are the large values that its line names, to be kept before the line is.
+    """
+
+    event_id: str
+    head: bytes
+    tail: bytes
+    bodies: tuple[Body, ...] = ()
+
+
+class _Name(msgspec.Struct):
+    event_id: str
+
+
+_decode_name = msgspec.json.Decoder(_Name).decode
+
+
+class Essence(msgspec.Struct, gc=False):
+    """The members, with their types, that make a line with a valid checksum an event."""
+
+    event_id: str
+    event_type: str
+    seq: int
+    lamport_clock: int
+    node_id: str = ""
+    caused_by: tuple[str, ...] = ()
+
+
+decode_essence = msgspec.json.Decoder(Essence).decode
+
+
+class BadLine(NamedTuple):
+    """Bytes between two newlines that are no event, with the stable code of the reason."""
+
+    code: str
+    reason: str
+
+
+def draft(members: Members, bytes_max: int = DATA_BYTES_MAX) -> Draft:
+    """Encodes a line without its numbers.
+
+    Raises InvalidEvent for a value that the encoder refuses, and for an id, a timestamp or a
+    cause that would damage the line; EventTooLarge over `bytes_max`, about 1 MiB.
+    """
+    event_id = members.event_id
+    is_usual = type(event_id) is str and len(event_id) == 26 and event_id.isalnum()
+    if not (is_usual and event_id.isascii()) and not _is_id(event_id):
+        raise _spoils("event_id", event_id)
+    if members.caused_by and not _TEXT.issuperset(map(type, members.caused_by)):
+        raise _spoils("caused_by", members.caused_by)
+    try:
+        data = encode(members)
+    except (UnicodeEncodeError, TypeError, RecursionError, ValueError) as error:
+        raise InvalidEvent(
+            "could not encode the event",
+            place=members.event_id,
+            cause=error,
+            hint="pass text, finite numbers, booleans, None, lists and maps",
+        ) from error
+    refuse_too_large(event_id, len(data), bytes_max)
+    # a quote inside a text is escaped, so the first match is the member itself
+    end = data.index(_TIMESTAMP) + _TIMESTAMP_BYTES
+    if data[end - 1 : end] != b'"':
+        raise _spoils("timestamp", members.timestamp)
+    return Draft(members.event_id, data[:end], data[end:-1])
+
+
+def refuse_too_large(event_id: str, size: int, bytes_max: int = DATA_BYTES_MAX) -> None:
+    """Raises EventTooLarge for an event of more bytes than it may have."""
+    if size > bytes_max:
+        limit = f"{LINE_BYTES_MAX} for a line" if bytes_max < 2 * LINE_BYTES_MAX else bytes_max
+        raise EventTooLarge(
+            "could not store the event",
+            place=event_id,
+            cause=f"its {size} bytes pass the limit of {limit}",
+            hint="store the bulk in a file and its path in the event",
+        )
+
+
+def with_nonce(item: Draft, nonce: bytes) -> Draft:
+    """Adds the member `nonce`, 22 characters, to the end of a draft's body.
+
+    A draft that has no room for it is returned as it is: so long a body can't be guessed.
+    """
+    if len(item.head) + len(item.tail) + _NONCE_BYTES > DATA_BYTES_MAX - 1:
+        return item
+    tail = b'%b,"nonce":"%b"' % (item.tail, nonce)
+    return Draft(item.event_id, item.head, tail, item.bodies)
+
+
+def _is_id(event_id: object) -> bool:
+    return isinstance(event_id, str) and _ID.fullmatch(event_id) is not None
+
+
+def _spoils(field: str, value: object) -> InvalidEvent:
+    return InvalidEvent(
+        "could not encode the event",
+        place=f"field {field}",
+        cause=f"{value!r:.80} is not in the form of the line",
+        hint="leave it out: it is filled in",
+    )
+
+
+def stamper(node_id: str) -> Callable[[Sequence[Draft], int, int], list[bytes]]:
+    """Returns the function that makes complete lines of a node from drafts, newlines included.
+
+    The function takes the drafts with the seq and the lamport_clock of the first; both grow by
+    one for each draft.
+    """
+    template = b'%%b,"node_id":"%b","seq":%%d,"lamport_clock":%%d%%b' % node_id.encode()
+
+    def stamp(drafts: Sequence[Draft], seq: int, lamport_clock: int) -> list[bytes]:
+        difference = lamport_clock - seq
+        return [
+            b'%b,"crc":"%08x"}\n'
+            % (line := template % (item.head, number, number + difference, item.tail), crc32(line))
+            for number, item in enumerate(drafts, seq)
+        ]
+
+    return stamp
+
+
+def close_line(data: bytes) -> bytes:
+    """Returns a line from its members, with the checksum and the newline."""
+    return b'%b,"crc":"%08x"}\n' % (data, crc32(data))
+
+
+def unnumbered(item: Draft, vocabulary: Vocabulary) -> Event:
+    """Returns the event of a draft, without numbers, with the large values that it brings."""
+    if item.bodies:
+        vocabulary = vocabulary.of_log(DraftBodies(item.bodies))
+    return Event(item.head + item.tail + b"}", None, vocabulary)
+
+
+def has_valid_crc(line: bytes) -> bool:
+    """Reports whether a line without its newline ends in the CRC-32 of the bytes before."""
+    return line[-CRC_BYTES:] == b',"crc":"%08x"}' % crc32(line[:-CRC_BYTES])
+
+
+def have_valid_crcs(lines: Sequence[bytes]) -> bool:
+    """Reports whether all lines end in a valid checksum, faster than one by one."""
+    ends = b"".join(map(_end_of, lines))
+    checksums = array("I", map(crc32, map(_data_of, lines)))
+    if byteorder == "little":
+        checksums.byteswap()
+    digits = checksums.tobytes().hex().encode()
+    expected = bytearray(b',"crc":"00000000"}' * len(lines))
+    for place in range(8):  # all first digits, all second ones, ...
+        expected[8 + place :: CRC_BYTES] = digits[place::8]
+    return ends == expected
+
+
+def numbers(line: bytes) -> tuple[str, int, int] | None:
+    """Returns node_id, seq and lamport_clock of a line of thence without decoding it.
+
+    The search is anchored at the line's start: a payload may hold such members too. The
+    checksum is not checked.
+    """
+    own = _NUMBERS.match(line)
+    return (own[1].decode(), int(own[2]), int(own[3])) if own else None
+
+
+def is_ours(line: bytes) -> bool:
+    """Reports whether a log wrote a line, also for a damaged line as far as it is readable."""
+    has_crc = line[-CRC_BYTES:].startswith(b',"crc":"') and line.endswith(b'"}')
+    return has_crc or b"\0" in line or _NUMBERS.match(line) is not None
+
+
+def event_id_of(data: bytes, start: int = 0, end: int | None = None) -> bytes:
+    """Returns the event_id of a line: its first member without decoding, else decoded.
+
+    `start` and `end` are those of the line, where the data holds more: it is not copied. For a
+    line without an id the line itself is returned.
+    """
+    if data.startswith(LINE_START, start):
+        stop = data.find(b'"', start + 13, end)
+        event_id = data[start + 13 : stop]
+        if stop >= 0 and b"\\" not in event_id:
+            return event_id
+    line = data[start:end]
+    try:
+        return _decode_name(line).event_id.encode()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return line
+
+
+def is_framed(line: bytes) -> bool:
+    """Reports whether a line has thence's form at the offsets of id and checksum.
+
+    Its id is then `line[13:39]`. A line of another tool never ends in this way.
+    """
+    is_ours = line[-18:-10] == b',"crc":"' and line.startswith(LINE_START)
+    return is_ours and line.find(b'"', len(LINE_START), 40) == 39
+
+
+def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
+    """Reads one line without its newline.
+
+    A line with a valid CRC is an event, if its `Essence` fits. A JSON object with an
+    event_id and neither seq nor crc is a foreign event. Anything else is a BadLine.
+    """
+    if has_valid_crc(line):
+        try:
+            header = _header(line)
+        except (ValueError, RecursionError) as error:
+            return BadLine("not_an_event", f"the checksum fits, the members don't: {error}")
+        if header.seq < 1 or not 1 <= header.lamport_clock <= CLOCK_MAX:
+            return BadLine("not_an_event", "the checksum fits, seq or lamport_clock doesn't")
+        if is_too_deep(line):
+            return BadLine("not_an_event", _DEEP)
+        return Event(line, header, vocabulary)
+    return _foreign(line, vocabulary)
+
+
+def _header(line: bytes) -> Header:
+    """Decodes a line's header; raises ValueError if a member that an event needs is missing.
+
+    A host's member of a wrong type counts as absent, since the event was appended.
+    """
+    if not line.isascii():
+        line.decode()  # the decoder does not check the texts that it skips
+    try:
+        return decode_header(line)
+    except msgspec.ValidationError:
+        essence = decode_essence(line)
+        fields = {name: getattr(essence, name) for name in essence.__struct_fields__}
+        return msgspec.structs.replace(_lenient_header(decoded(line)), **fields)
+
+
+def is_too_deep(line: bytes) -> bool:
+    """Reports whether a line that decodes to a header is nested deeper than any may be.
+
+    The header's decoder skips other members, however deep.
+    """
+    if len(line) < DEEP_BYTES_MIN or line.count(b"[") + line.count(b"{") < LINE_DEPTH_MAX:
+        return False
+    try:
+        return is_deep(decoded(line))
+    except (ValueError, RecursionError):
+        return True
+
+
+def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
+    if len(line) >= LINE_BYTES_MAX:
+        return BadLine("too_long", f"the line is longer than {LINE_BYTES_MAX} bytes")
+    try:
+        members = decoded(line)
+        deep = is_deep(members)
+    except (ValueError, RecursionError):
+        code = "bad_checksum" if b'"seq":' in line[:400] else "not_json"
+        return BadLine(code, "the line is no JSON: it was cut, changed, or written by no log")
+    if not isinstance(members, dict) or not isinstance(members.get("event_id"), str):
+        return BadLine("not_an_event", "the line is JSON without an event_id")
+    if "seq" in members or "crc" in members:
+        return BadLine("bad_checksum", "the bytes don't match the line's checksum")
+    if deep:
+        return BadLine("not_an_event", _DEEP)
+    return Event(line, _lenient_header(members), vocabulary)
+
+
+def _lenient_header(members: dict[str, Any]) -> Header:
+    """Returns a header of another tool's members with correct types; drops the others."""
+    fields: dict[str, Any] = {}
+    for alias, name in _ALIASES.items():
+        if alias in members:
+            members = {name: members[alias], **members}
+    for name, its_type in _lenient_fields():
+        if name in members:
+            try:
+                fields[name] = msgspec.convert(members[name], its_type)
+            except msgspec.ValidationError:
+                continue
+    if not 1 <= fields.get("lamport_clock", 0) <= FOREIGN_CLOCK_MAX:
+        fields["lamport_clock"] = 0
+    return Header(**({"event_type": "unknown"} | fields))
+
+
+@cache
+def _lenient_fields() -> tuple[tuple[str, Any], ...]:
+    return tuple((field.name, field.type) for field in msgspec.structs.fields(Header))
+
+
+class Numbered(Protocol):
+    """The decoded members of a line, including its numbers."""
+
+    @property
+    def seq(self) -> int:
+        """The number in its node's own journal."""
+
+    @property
+    def lamport_clock(self) -> int:
+        """Lamport's logical clock."""
+
+
+T = TypeVar("T", bound=Numbered)
+_AS_ONE_BRACKET = bytes.maketrans(b"{", b"[")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{\n"))
+_DEEP_BRACKETS = b"[" * LINE_DEPTH_MAX
+# so few lines are tried at once where others may stand among them
+GROUP_LINES = 64
+
+
+def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> list[T] | None:
+    """Decodes lines whose checksums fit; `data` is all of them, with the bytes between.
+
+    Returns None if any is no event, or has a member of a wrong type among those decoded.
+    """
+    try:
+        if not data.isascii():
+            data.decode()  # the decoder does not check the texts that it skips
+        headers = list(map(decode, lines))
+    except (ValueError, RecursionError):
+        return None
+    if _may_be_deep(data, lines) and any(map(is_too_deep, lines)):
+        return None
+    clocks = [header.lamport_clock for header in headers]
+    if min([header.seq for header in headers]) < 1 or min(clocks) < 1 or max(clocks) > CLOCK_MAX:
+        return None
+    return headers
+
+
+def parsed(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> list[Event] | None:
+    """Reads many lines with valid checksums, as `taken` does."""
+    headers = taken(data, lines, decode_header)
+    if headers is None:
+        return None
+    return [Event(line, head, vocabulary) for line, head in zip(lines, headers, strict=True)]
+
+
+def grouped(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """Yields lines in groups, joined as they stand in a file."""
+    for start in range(0, len(lines), GROUP_LINES):
+        yield b"\n".join(lines[start : start + GROUP_LINES])
+
+
+def _may_be_deep(data: bytes, lines: Sequence[bytes]) -> bool:
+    """Reports quickly that no line is nested too deep; True when unsure."""
+    if max(map(len, lines)) < DEEP_BYTES_MIN:
+        return False
+    return _DEEP_BRACKETS in data.translate(_AS_ONE_BRACKET, _NO_BRACKETS)
+
+
+# the most starts of an event that are tried as the end of another tool's line before it
+_FOREIGN_ENDS_MAX = 8
+
+# the bytes before an object that is part of another one
+_BEFORE_INNER = (b":", b",", b"[")
+_BLANKS = b"\0\t\r "
+_BEFORE = re.compile(rb"(?:\xef\xbb\xbf|[\0\t\r ])*")
+_CRC = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
+
+_MARK = b"\xef\xbb\xbf"
+_JOINED = BadLine("lines_joined", "the newline between two events is gone; both are whole")
+_STRAY = {
+    b"\r": BadLine("line_ending", "a carriage return stands before the line's newline"),
+    _MARK: BadLine("byte_order_mark", "a byte order mark stands before the event"),
+}
+_PADDED = BadLine("stray_bytes", "bytes of no event stand beside one that is whole")
+
+
+class Piece(NamedTuple):
+    """A part of a line, with its offset in the line and its content."""
+
+    offset: int
+    data: bytes
+    content: Event | BadLine
+
+
+def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
+    """Splits a line into the intact events in it and the bytes between.
+
+    A line that is one event, or holds none, is one piece. The pieces are in order; where
+    only a newline is missing between two events, an empty piece represents it.
+    """
+    content = parse(line, vocabulary)
+    if isinstance(content, Event):
+        return [Piece(0, line, content)]
+    parts = list(_taken_apart(line, vocabulary))
+    if any(isinstance(piece.content, Event) for piece in parts):
+        return parts
+    return [Piece(0, line, content)]
+
+
+def _taken_apart(line: bytes, vocabulary: Vocabulary) -> Iterator[Piece]:
+    start = 0
+    while (event := _event_near(line, start, vocabulary)) is not None:
+        between = line[start : event.offset]
+        if start:
+            yield Piece(start, between, _JOINED)
+        elif between:
+            yield Piece(start, between, _STRAY.get(between, _PADDED))
+        yield event
+        start = event.offset + len(event.data)
+    rest = line[start:]
+    if rest.strip(_BLANKS):
+        yield Piece(start, rest, parse(rest, vocabulary))
+    elif rest:
+        yield Piece(start, rest, _STRAY.get(rest, _PADDED))
+
+
+def _event_near(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
+    """Finds the event that begins at an offset, or behind one byte that replaced a newline."""
+    event = _event_at(line, start, vocabulary)
+    is_inner = line[start : start + 1] in _BEFORE_INNER
+    if event is None and not is_inner and line.startswith(LINE_START, start + 1):
+        event = _event_at(line, start + 1, vocabulary)
+    return event
+
+
+def _event_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
+    """Finds the event that begins at an offset, or behind blanks there; None if none does."""
+    blanks = _BEFORE.match(line, start)
+    start = blanks.end() if blanks else start
+    if start == len(line):
+        return None
+    verified = _verified_at(line, start, vocabulary)
+    if verified is not None:
+        return verified
+    data = line[start:].rstrip(_BLANKS)
+    whole = parse(data, vocabulary)
+    if isinstance(whole, Event):
+        return Piece(start, data, whole)
+    return _foreign_at(line, start, vocabulary)
+
+
+def _verified_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
+    """Finds the shortest event from an offset on with a valid checksum."""
+    if not line.startswith(LINE_START, start):
+        return None
+    checksum = 0
+    summed = start
+    for match in _CRC.finditer(line, start):
+        checksum = crc32(line[summed : match.start()], checksum)
+        summed = match.start()
+        if match[0] == b',"crc":"%08x"}' % checksum:
+            data = line[start : match.start() + CRC_BYTES]
+            content = parse(data, vocabulary)
+            if isinstance(content, Event):
+                return Piece(start, data, content)
+    return None
+
+
+def _foreign_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
+    """Finds another tool's event that lacks its newline before an event of thence."""
+    end = start
+    for _ in range(_FOREIGN_ENDS_MAX):
+        end = line.find(b"}" + LINE_START, end + 1) + 1
+        if end <= start:
+            return None
+        content = parse(line[start:end], vocabulary)
+        if isinstance(content, Event):
+            return Piece(start, line[start:end], content)
+    return None

@@ -1,0 +1,335 @@
+"""The answers to "why did this happen?", "what followed?", "how much of what?", "which event?".
+
+*Caused* is reachable over `caused_by` alone. Events that other tools wrote may name each other
+in a circle: each of them is then a cause of the others. All functions are pure, and take events
+in any input order.
+
+A step is begun by one event and ended by another, which names the first. A process that was
+killed in between leaves the step open, which shows what the process was doing. An event is looked
+up by a text: its id, an id's prefix, "@last", a subject, or a type.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from thence.core.event import Event
+from thence.core.failures import is_failure
+from thence.core.nearest import nearest
+from thence.core.new_event import parse_cause
+from thence.core.order import (
+    MILESTONE,
+    Cone,
+    total_order_key,
+)
+from thence.core.vocabulary import Vocabulary
+from thence.errors import AmbiguousId, EventNotFound
+
+# the most causes of one event among its reasons
+REASONS_OF_ONE_MAX = 3
+
+
+class MissingCause(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A cause that an event names and that its log does not hold.
+
+    `named_by` is the id of the event; `log_id` is the log in which the cause lies, None where
+    the event names no log: the cause was removed, or never written. `pruned` says of one that may
+    have been pruned what was, and where it lies.
+    """
+
+    event_id: str
+    named_by: str
+    log_id: str | None
+    pruned: str | None = None
+
+
+class Why(msgspec.Struct, frozen=True):
+    """The causes of an event.
+
+    `chain` is one line of causes, the root first and the event last; `sentences` describe it,
+    each ending in an event's short id; `cone` holds all causes with their distance, nearest
+    first. At most the 10,000 nearest causes are in either; `truncated` is True if there are more,
+    and `cut_at` holds the ids of the events whose causes were left out. `missing` are the named
+    causes that are not in the log.
+    """
+
+    event: Event
+    chain: tuple[Event, ...]
+    cone: Cone
+    sentences: tuple[str, ...]
+    truncated: bool
+    missing: tuple[MissingCause, ...] = ()
+    cut_at: tuple[str, ...] = ()
+
+
+class Effects(msgspec.Struct, frozen=True):
+    """The effects of an event, as `Why` holds its causes, one sentence for each."""
+
+    event: Event
+    cone: Cone
+    sentences: tuple[str, ...]
+    truncated: bool
+
+
+class Concurrent(msgspec.Struct, frozen=True):
+    """The events that neither caused an event nor were caused by it, in total order.
+
+    `events` holds at most the requested number; `truncated` reports that there are more.
+    """
+
+    event: Event
+    events: tuple[Event, ...]
+    truncated: bool
+
+
+def ends_of(
+    links: Sequence[Event], cone: Cone, held: Callable[[Collection[str]], Collection[str]]
+) -> tuple[tuple[MissingCause, ...], tuple[str, ...]]:
+    """Returns `missing` and `cut_at` of an answer; `held` returns which ids the log holds.
+
+    What the first event of the chain names comes first, because that event looks like a root.
+    """
+    events = [links[0], links[-1], *(cause for cause, _ in cone), *links]
+    answered = {event.event_id for event in events}
+    namers: dict[str, list[Event]] = {}
+    for event in events:
+        for cause_id in event.caused_by:
+            if cause_id not in answered:
+                namers.setdefault(cause_id, []).append(event)
+    present = held(namers.keys())
+    missing = [
+        MissingCause(cause_id, namer.event_id, _log_of(cause_id, namer))
+        for cause_id, (namer, *_) in namers.items()
+        if cause_id not in present
+    ]
+    cut = [
+        event.event_id for cause_id in namers if cause_id in present for event in namers[cause_id]
+    ]
+    return tuple(missing), tuple(dict.fromkeys(cut))
+
+
+def _log_of(cause_id: str, namer: Event) -> str | None:
+    external = filter(None, map(parse_cause, namer.external_causes))
+    return next((cause.log_id for cause in external if cause.event_id == cause_id), None)
+
+
+def reasons(answer: Why, rows: int, height: Callable[[Event, int], int]) -> Cone:
+    """Chooses the nearest causes of an event, with the depth of each in a tree of causes.
+
+    Each stands below the event that it led to; the event itself is not among them. The latest
+    event of the tree is looked at next, and its latest causes are added, three at most, while
+    there is room: `rows` in all, of which an event at a depth takes `height`. A milestone is
+    added only where no other cause is named, and its own causes are not.
+    """
+    by_id = {cause.event_id: cause for cause, _ in answer.cone}
+    depths = {answer.event.event_id: 0}
+    below: dict[str, list[Event]] = {}
+    pending = [answer.event]
+    while pending:
+        effect = max(pending, key=total_order_key)
+        pending.remove(effect)
+        depth = depths[effect.event_id] + 1
+        for cause in _nearest(effect, by_id, depths):
+            rows -= height(cause, depth)
+            if rows < 0:
+                return tuple(_tree(answer.event, below, 1))
+            depths[cause.event_id] = depth
+            below.setdefault(effect.event_id, []).append(cause)
+            if cause.event_type != MILESTONE:
+                pending.append(cause)
+    return tuple(_tree(answer.event, below, 1))
+
+
+def _nearest(effect: Event, by_id: Mapping[str, Event], taken: Collection[str]) -> list[Event]:
+    """Returns the latest causes of an event that are not taken, without milestones if possible."""
+    causes = [by_id[cause_id] for cause_id in effect.caused_by if cause_id in by_id]
+    causes = [cause for cause in causes if cause.event_type != MILESTONE] or causes
+    causes.sort(key=total_order_key, reverse=True)
+    return [cause for cause in causes if cause.event_id not in taken][:REASONS_OF_ONE_MAX]
+
+
+def _tree(
+    effect: Event, below: Mapping[str, list[Event]], depth: int
+) -> Iterable[tuple[Event, int]]:
+    for cause in below.get(effect.event_id, ()):
+        yield cause, depth
+        yield from _tree(cause, below, depth + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The number of events of each type, actor and node, the most frequent first.
+
+    Events without an actor are in no `by_actor`, unverified ones in no `nodes`. `first` and
+    `last` are those of the total order, None where there are no events. `groups` are those that
+    were asked for, by time, then the most frequent first.
+    """
+
+    events: int
+    unverified: int
+    by_type: Mapping[str, int]
+    by_actor: Mapping[str, int]
+    nodes: Mapping[str, int]
+    first: Event | None
+    last: Event | None
+    groups: "tuple[Group, ...]" = ()
+
+
+class Group(NamedTuple):
+    """The number of events with one name, within one span of time.
+
+    `name` is None for events without one, and where names are not told apart. `begin_us` is the
+    first microsecond of the span since 1970 UTC, None for events without a time, and where times
+    are not told apart.
+    """
+
+    name: str | None
+    begin_us: int | None
+    events: int
+
+
+def descending(counts: Mapping[str, int]) -> dict[str, int]:
+    """Returns counts with the largest first, equal ones by name."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+class LogEnd(NamedTuple):
+    """The last event, None in an empty log, and the open steps' begins, both in total order.
+
+    `seen_last` maps the noise in the ids of these begins, which stands for the process that made
+    them, to the time of the last event of that process.
+    """
+
+    last: Event | None
+    still_open: tuple[Event, ...]
+    seen_last: Mapping[str, str] = MappingProxyType({})
+
+
+PREFIX_CHARACTERS_MIN = 6
+# the most subjects that are compared with an unknown one
+SUBJECTS_COMPARED_MAX = 5_000
+_NEAR_MAX = 3
+# the last words of types that say nothing of an outcome yet, or that nobody waited for one
+_UNDECIDED = ("begun", "started", "cancelled", "canceled")
+
+
+def subject_named(text: str, subjects: Collection[str]) -> str | None:
+    """Returns the subject that a text names completely or by its last parts, else None.
+
+    Raises AmbiguousId for the last parts of several subjects.
+    """
+    if not text or text in subjects:
+        return text or None
+    endings = [subject for subject in subjects if subject.endswith(f"/{text}")]
+    if len(endings) > 1:
+        raise AmbiguousId(
+            "could not look up",
+            place=text,
+            cause=f"{len(endings)} subjects end with it",
+            hint=f"name one of them: {', '.join(endings[:_NEAR_MAX])}",
+        )
+    return endings[0] if endings else None
+
+
+def named_by(text: str, event: Event) -> Literal["id", "subject", "type"]:
+    """Returns what the text was by which an event was found; a place such as @last is an id."""
+    if text.startswith("@last") or event.event_id.startswith((text, text.upper())):
+        return "id"
+    is_subject = event.subject is not None and f"/{event.subject}".endswith(f"/{text}")
+    return "subject" if is_subject else "type"
+
+
+def last_failure(events: Iterable[Event], vocabulary: Vocabulary) -> Event | None:
+    """Returns the last failure on a subject that no success followed, None if there is none.
+
+    `events` are those on the subject, the latest first. pay.ended is a success after pay.failed,
+    as is any type that differs from it in the last word alone, but for pay.begun and
+    pay.cancelled. A failure whose type has no such words is none here.
+    """
+    succeeded: set[str] = set()
+    for event in events:
+        stem, _, outcome = event.event_type.rpartition(".")
+        if is_failure(event):
+            if stem and stem not in succeeded:
+                return event
+        elif outcome not in _UNDECIDED and not event.begins:
+            succeeded.add(stem)
+    return None
+
+
+def beginnings(text: str) -> tuple[str, str]:
+    """Returns the possible prefixes of an id for a text; raises AmbiguousId if it is too short."""
+    if len(text) < PREFIX_CHARACTERS_MIN:
+        raise AmbiguousId(
+            "could not look up",
+            place=text,
+            cause=f"a prefix has at least {PREFIX_CHARACTERS_MIN} characters",
+            hint="give more of the id",
+        )
+    return text, text.upper()
+
+
+def not_found(
+    place: object,
+    text: str,
+    subjects: Iterable[str] | None = None,
+    namer: Event | None = None,
+    *,
+    by_type: bool = False,
+) -> EventNotFound:
+    """Returns the error for a text that names no event of the log at a place.
+
+    The error also names the nearest of the `subjects` that were searched, or the event of the
+    log that names a cause of this id, the `namer`. `by_type` means that types were searched too.
+    """
+    if namer is not None:
+        return _not_held(place, text, namer)
+    near = [] if subjects is None else _near(text, subjects)
+    names = "id, subject or type" if by_type else "id" if subjects is None else "id or subject"
+    return EventNotFound(
+        "could not find the event",
+        place=text,
+        cause=f"no event of the log {place} {_PLACES.get(text, f'has this {names}')}",
+        hint=f"the nearest subjects are: {', '.join(near)}" if near else _LISTED,
+    )
+
+
+def _not_held(place: object, text: str, namer: Event) -> EventNotFound:
+    external = [cause for cause in map(parse_cause, namer.external_causes) if cause]
+    logs = [cause.log_id for cause in external if cause.event_id.startswith((text, text.upper()))]
+    hint = f"ask about what it led to: thence why {namer.event_id}"
+    return EventNotFound(
+        "could not find the event",
+        place=text,
+        cause=f"it is not in the log {place}, where {namer.event_id} names it as a cause;"
+        f" it {f'lies in log {logs[0]}' if logs else 'was removed, or never written'}",
+        hint=f"ask in that log, or {hint}" if logs else hint,
+    )
+
+
+_LISTED = "`thence log` lists the events"
+_PLACES = {"@last": "is there yet", "@last-error": "reports an error"}
+
+
+def _near(text: str, subjects: Iterable[str]) -> list[str]:
+    """Returns the subjects most similar to a text, in their shortest valid form."""
+    short = (
+        "/".join(subject.split("/")[-2:]) for subject in islice(subjects, SUBJECTS_COMPARED_MAX)
+    )
+    names = list(dict.fromkeys(short))
+    near = [name for name in names if text.lower() in name.lower()]
+    return list(dict.fromkeys(near + nearest(text, names, _NEAR_MAX)))[:_NEAR_MAX]
+
+
+def ambiguous(text: str, count: int, first_id: str) -> AmbiguousId:
+    """Returns the error for a text that is the prefix of several ids, `first_id` among them."""
+    return AmbiguousId(
+        "could not look up",
+        place=text,
+        cause=f"{count} events begin with it",
+        hint=f"give more of the id, such as {first_id}",
+    )

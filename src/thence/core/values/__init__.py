@@ -1,1 +1,0 @@
-"""The parts of an event, and its encoding as a line."""

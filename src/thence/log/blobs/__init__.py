@@ -1,0 +1,1 @@
+"""Large values, kept once beside the lines that name them."""

@@ -1,0 +1,172 @@
+"""The check of a log's large values, and the removal of those that no event names any more."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.core.bodies import BodyEntry, has_place
+from thence.core.event import Event
+from thence.core.json_values import printable
+from thence.log.blobs.blob_files import body_lines, data_of, piece_of
+from thence.log.files.disk import Disk
+from thence.log.files.edits import Edit, opened, rewrite
+from thence.log.files.findings import Finding
+from thence.log.files.segment import BODIES, older_names, own_folder
+
+_ABSENT = ("body_missing", "is not there")
+_POINTER_CHARACTERS_MAX = 200
+
+
+class NamedBody(NamedTuple):
+    """A body with the place of a line that names it."""
+
+    entry: BodyEntry
+    event_id: str
+    file: str
+    offset: int
+    length: int
+
+
+def note_named(named: dict[str, NamedBody], event: Event, file: str, offset: int) -> None:
+    """Adds the bodies that a line names, each by the first line that does."""
+    for entry in event.body_entries:
+        place = (event.event_id, file, offset, len(event.line))
+        named.setdefault(entry.digest, NamedBody(entry, *place))
+
+
+def misplaced(event: Event, file: str, offset: int) -> list[NamedBody]:
+    """Returns the bodies of a line that lead to no text and no list of its payload."""
+    payload = event.cut_payload
+    place = (event.event_id, file, offset, len(event.line))
+    entries = [entry for entry in event.body_entries if not has_place(payload, entry.pointer)]
+    return [NamedBody(entry, *place) for entry in entries]
+
+
+def body_files(disk: Disk, folder: Path) -> list[Path]:
+    """Lists the files of a log's large values, the oldest first."""
+    names = [*older_names(disk, folder, BODIES), BODIES]
+    return [folder / name for name in names if disk.path_id(str(folder / name)) is not None]
+
+
+def body_findings(
+    disk: Disk, folder: Path, named: Mapping[str, NamedBody], nowhere: Sequence[NamedBody]
+) -> Iterator[Finding]:
+    """Yields what is wrong with a log's large values, after its lines were read.
+
+    `nowhere` are those that their lines put at no place of the payload. Each piece is read once:
+    the digest of a value goes on from that of the piece before.
+    """
+    ends: dict[str, int] = {}
+    befores: dict[str, set[str]] = {}
+    places: list[tuple[str, int, str]] = []
+    states = {"": sha256()}
+    for path in body_files(disk, folder):
+        for _, line in _lines(disk, path):
+            raw = piece_of(line)
+            places.append((path.name, len(line), raw.digest if raw else ""))
+            if raw is None:
+                continue
+            befores.setdefault(raw.digest, set()).add(raw.before)
+            end = ends.get(raw.before, 0)
+            if raw.before not in states:
+                continue
+            data, state = data_of(raw), states[raw.before].copy()
+            state.update(data)
+            if data and state.hexdigest() == raw.digest and end + len(data) == raw.end:
+                states[raw.digest], ends[raw.digest] = state, raw.end
+    for digest, body in named.items():
+        if ends.get(digest) != body.entry.size:
+            how = ("body_changed", "has changed") if digest in befores else _ABSENT
+            yield _unreadable(body, *how)
+    for body in nowhere:
+        yield _unreadable(body, "body_missing", "has no place in the payload")
+    yield from _orphaned(places, reached(named, befores))
+
+
+def _unreadable(body: NamedBody, code: str, verb: str) -> Finding:
+    entry = body.entry
+    pointer = printable(entry.pointer)[:_POINTER_CHARACTERS_MAX]
+    reason = f"event {body.event_id} names a value of {entry.size} bytes at {pointer}"
+    reason = f"{reason}, {entry.digest[:16]}, which {verb}"
+    return Finding(code, reason, body.file, body.offset, body.length)
+
+
+def _orphaned(places: Sequence[tuple[str, int, str]], kept: Collection[str]) -> Iterator[Finding]:
+    by_file: dict[str, list[int]] = {}
+    for file, length, digest in places:
+        if digest not in kept:
+            by_file.setdefault(file, []).append(length)
+    for file, lengths in by_file.items():
+        reason = f"{len(lengths)} piece(s) of large values that no event names"
+        yield Finding("body_orphaned", reason, file, 0, sum(lengths), count=len(lengths))
+
+
+def reached(named: Collection[str], befores: Mapping[str, Collection[str]]) -> set[str]:
+    """Returns the digests of all pieces that some values are made of."""
+    kept: set[str] = set()
+    waiting = list(named)
+    while waiting:
+        digest = waiting.pop()
+        if digest and digest not in kept:
+            kept.add(digest)
+            waiting += befores.get(digest, ())
+    return kept
+
+
+def sweep(disk: Disk, folder: Path, named: Collection[str]) -> int:
+    """Removes the pieces that no chain of the named values reaches; returns how many lines.
+
+    Call it under the append lock. Each file is as it was or rewritten after a kill; if any was,
+    `bodies.jsonl` is another file too, by which writers know it.
+    """
+    own = own_folder(folder)
+    paths = body_files(disk, folder)
+    kept = reached(named, _befores(disk, paths))
+    edits_by_path = {path: list(_removals(disk, path, kept)) for path in paths}
+    removed = sum(map(len, edits_by_path.values()))
+    # the newest first: no writer is to take a piece for known that is about to go
+    for path in reversed(paths):
+        if edits_by_path[path] or (removed and path.name == BODIES):
+            with opened(disk, path) as source:
+                rewrite(disk, own, path, source, edits_by_path[path])
+    return removed
+
+
+def pieces_reached(disk: Disk, folder: Path, named: Collection[str]) -> Iterator[bytes]:
+    """Yields the lines of all pieces that some values are made of, with their newlines."""
+    paths = body_files(disk, folder)
+    kept = reached(named, _befores(disk, paths))
+    for path in paths:
+        for _, line in _lines(disk, path):
+            raw = piece_of(line)
+            if raw is not None and raw.digest in kept:
+                yield line + b"\n"
+
+
+def _befores(disk: Disk, paths: Sequence[Path]) -> dict[str, set[str]]:
+    """Returns the pieces before each piece, by their digests."""
+    befores: dict[str, set[str]] = {}
+    for path in paths:
+        for _, line in _lines(disk, path):
+            if raw := piece_of(line):
+                befores.setdefault(raw.digest, set()).add(raw.before)
+    return befores
+
+
+def _removals(disk: Disk, path: Path, kept: Collection[str]) -> Iterator[Edit]:
+    """Yields the edits that remove the lines of a file that are not kept."""
+    end = 0
+    for offset, line in _lines(disk, path):
+        end = offset + len(line) + 1
+        raw = piece_of(line)
+        if raw is None or raw.digest not in kept:
+            yield Edit(offset, end, b"", False)
+    path_id = disk.path_id(str(path))
+    if path_id is not None and path_id[1] > end:  # a torn end
+        yield Edit(end, path_id[1], b"", False)
+
+
+def _lines(disk: Disk, path: Path) -> Iterator[tuple[int, bytes]]:
+    with opened(disk, path) as source:
+        yield from body_lines(disk, source)

@@ -1,0 +1,415 @@
+"""The calls of the operating system: no other file of the inner rooms makes any.
+
+Every other module takes a `Disk` as an argument, so that each call can be made to fail.
+A call that fails raises `DiskError`, and so does an injected fault; other modules give the
+error its meaning. A signal handler may raise an OSError of its own during a call, most often
+TimeoutError: such an error is not the disk's, and reaches the caller unchanged.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import stat as stat_bits
+import sys
+import time
+from binascii import b2a_base64
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from thence.log.files.disk_errors import DENIED_ERRNOS, DiskError, system_call
+
+READ_BYTES = 1024 * 1024
+_GET_VERSION = 0x80087601  # Linux: FS_IOC_GETVERSION
+_UMASKED = 0o666  # of a new file: the umask alone narrows it, so that a group can share a log
+
+monotonic_ns = time.monotonic_ns
+wall_ns = time.time_ns
+pause = time.sleep
+
+# the form of blanks, tabs, newlines and backslashes in the system's table of mounts
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+_URL_DIGITS = bytes.maketrans(b"+/", b"-_")
+
+# device and inode: they identify a file whatever its name
+FileId = tuple[int, int]
+NOWHERE: FileId = (0, 0)
+
+
+class FileState(NamedTuple):
+    """The state of a file, which differs after the file was written to.
+
+    `changed_ns` is the mtime, which the filesystem may keep in steps of milliseconds.
+    """
+
+    file: FileId
+    size: int
+    changed_ns: int
+
+
+NOTHING = FileState(NOWHERE, 0, 0)
+
+
+class Disk:
+    """The calls that reach files; one instance serves any number of logs and threads."""
+
+    def open_append(self, path: Path) -> int:
+        """Opens for reading and appending, made if missing; returns the descriptor."""
+        return _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+
+    def open_read(self, path: Path) -> int:
+        """Opens for reading; returns the descriptor."""
+        return _opened(path, os.O_RDONLY)
+
+    def open_existing(self, path: Path) -> int | None:
+        """Opens for reading like `open_read`; None if there is no file."""
+        try:
+            return self.open_read(path)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return None
+
+    def close(self, descriptor: int) -> None:
+        """Closes a descriptor."""
+        system_call(os.close, descriptor)
+
+    def close_quietly(self, descriptor: int) -> None:
+        """Closes a descriptor and ignores an error: the descriptor is closed all the same."""
+        with suppress(DiskError):
+            self.close(descriptor)
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """Writes with one call; returns how many bytes were written, maybe fewer than given."""
+        return system_call(os.write, descriptor, data)
+
+    def write_all(self, descriptor: int, data: bytes) -> None:
+        """Writes all of it, with as many calls as it takes."""
+        written = 0
+        while written < len(data):
+            written += self.write(descriptor, data[written:])
+
+    def write_at(self, descriptor: int, offset: int, data: bytes | bytearray) -> int:
+        """Overwrites the bytes at an offset with one call; returns how many were written."""
+        return system_call(os.pwrite, descriptor, data, offset)
+
+    def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
+        """Reads at most `size` bytes at an offset; fewer at the end of the file."""
+        return system_call(os.pread, descriptor, size, offset)
+
+    def sync_data(self, descriptor: int) -> None:
+        """Returns when the file's data and size are on the device."""
+        if sys.platform == "darwin":  # fdatasync stops at the drive's cache there
+            system_call(fcntl.fcntl, descriptor, fcntl.F_FULLFSYNC)
+        else:
+            system_call(os.fdatasync, descriptor)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Returns when the names in a folder are on the device."""
+        descriptor = system_call(os.open, folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            system_call(os.fsync, descriptor)
+        finally:
+            system_call(os.close, descriptor)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cuts a file to a size in bytes."""
+        system_call(os.ftruncate, descriptor, size)
+
+    def file_id(self, descriptor: int) -> tuple[FileId, int]:
+        """Returns the device and inode of an open file, with its size in bytes."""
+        status = system_call(os.fstat, descriptor)
+        return (status.st_dev, status.st_ino), status.st_size
+
+    def links(self, descriptor: int) -> int:
+        """Returns how many names an open file has, 0 once it was unlinked."""
+        return system_call(os.fstat, descriptor).st_nlink
+
+    def path_id(self, path: str) -> tuple[FileId, int] | None:
+        """Returns device and inode of the file at a path, and its size in bytes; None if absent.
+
+        The path is a text: a Path would double the cost of the call.
+        """
+        try:
+            status = system_call(os.stat, path)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return None
+        return (status.st_dev, status.st_ino), status.st_size
+
+    def path_state(self, path: str) -> FileState | None:
+        """Returns the present state of the file at a path; None if there is none."""
+        try:
+            status = system_call(os.stat, path)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return None
+        return FileState((status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Gives a file another name, and replaces a file that has this name."""
+        system_call(os.rename, old, new)
+
+    def link(self, old: Path, new: Path) -> None:
+        """Gives a file a second name; DiskError with EEXIST if that name exists."""
+        system_call(os.link, old, new)
+
+    def copy_access(self, source: int, target: int) -> None:
+        """Gives an open file the mode, and where it may the owner, of another."""
+        status = system_call(os.fstat, source)
+        system_call(os.fchmod, target, stat_bits.S_IMODE(status.st_mode))
+        try:
+            system_call(os.fchown, target, status.st_uid, status.st_gid)
+        except DiskError as error:
+            if error.errno not in DENIED_ERRNOS:
+                raise
+
+    def unlink(self, path: Path) -> None:
+        """Removes a name."""
+        system_call(os.unlink, path)
+
+    def make_folder(self, folder: Path) -> None:
+        """Makes a folder with its parents; existing folders are left as they are."""
+        try:
+            system_call(os.mkdir, folder)
+        except DiskError as error:
+            if error.errno == errno.ENOENT and not self.is_folder(folder.parent):
+                self.make_folder(folder.parent)
+                self.make_folder(folder)
+            elif not self.is_folder(folder):
+                raise
+
+    def names(self, folder: Path) -> list[str]:
+        """Lists the names in a folder, sorted; an absent folder has none."""
+        try:
+            return sorted(system_call(os.listdir, folder))
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return []
+
+    def is_folder(self, path: Path) -> bool:
+        """Reports whether a path is a folder."""
+        try:
+            return stat_bits.S_ISDIR(system_call(os.stat, path).st_mode)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return False
+
+    def read_whole(self, path: Path) -> bytes | None:
+        """Reads a small file whole; None if it is absent."""
+        descriptor = self.open_existing(path)
+        if descriptor is None:
+            return None
+        try:
+            parts = []
+            offset = 0
+            while part := self.read_at(descriptor, offset, READ_BYTES):
+                parts.append(part)
+                offset += len(part)
+            return b"".join(parts)
+        finally:
+            self.close(descriptor)
+
+    def write_new(self, path: Path, data: bytes) -> None:
+        """Makes a file with this content, synced; DiskError with EEXIST if the name exists."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = system_call(os.open, path, flags, _UMASKED)
+        try:
+            self.write_all(descriptor, data)
+            system_call(os.fsync, descriptor)
+        except BaseException:
+            self.unlink(path)
+            raise
+        finally:
+            system_call(os.close, descriptor)
+
+    def open_lock(self, path: Path) -> int:
+        """Opens a lock file, made if missing; returns the descriptor."""
+        return system_call(os.open, path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _UMASKED)
+
+    def try_lock(self, descriptor: int) -> bool:
+        """Takes the exclusive flock of an open file if it is free; reports whether it did."""
+        try:
+            system_call(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except DiskError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
+                raise
+            return False
+        return True
+
+    def unlock(self, descriptor: int) -> None:
+        """Releases a flock."""
+        system_call(fcntl.flock, descriptor, fcntl.LOCK_UN)
+
+    def generation(self, descriptor: int) -> int:
+        """Returns the generation of a file's inode, 0 if unknown.
+
+        The generation distinguishes a file from another that had the same inode before.
+        """
+        try:
+            answer = system_call(fcntl.ioctl, descriptor, _GET_VERSION, bytes(8))
+        except DiskError:  # this filesystem keeps none
+            return 0
+        return int.from_bytes(answer[:4], sys.byteorder)
+
+    def room(self, folder: Path) -> tuple[int, int | None]:
+        """Returns how many bytes and files this user may still add; None: files uncounted."""
+        status = system_call(os.statvfs, folder)
+        return status.f_bavail * status.f_frsize, status.f_favail if status.f_files else None
+
+    def filesystem(self, folder: Path) -> str:
+        """Returns the type of the filesystem that a folder lies on; empty if unknown."""
+        real_path = os.fsencode(os.path.realpath(folder))
+        innermost, longest = b"", 0
+        for line in (self.read_whole(Path("/proc/self/mountinfo")) or b"").splitlines():
+            mounted, kind = (part.split() for part in line.partition(b" - ")[::2])
+            if len(mounted) < 5 or not kind:  # a table in another form
+                continue
+            point = _OCTAL.sub(_byte, mounted[4]).rstrip(b"/") + b"/"
+            if (real_path + b"/").startswith(point) and len(point) >= longest:
+                innermost, longest = kind[0], len(point)
+        return innermost.decode("ascii", "replace")
+
+    def lock_holder(self, descriptor: int) -> str:
+        """Returns a text that names the process holding a flock, as far as it is known."""
+        inode = system_call(os.fstat, descriptor).st_ino
+        try:
+            table = self.read_whole(Path("/proc/locks")) or b""
+        except DiskError:
+            return "another process"
+        for line in table.decode("ascii").splitlines():
+            words = line.split()
+            if "FLOCK" in words and words[-3].endswith(f":{inode}"):
+                return f"process {words[-4]}"
+        return "another process"
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Opens a regular file; opening a pipe would block, and a pipe stores no bytes."""
+    descriptor = system_call(os.open, path, flags | os.O_CLOEXEC | os.O_NONBLOCK, _UMASKED)
+    if stat_bits.S_ISREG(system_call(os.fstat, descriptor).st_mode):
+        return descriptor
+    system_call(os.close, descriptor)
+    raise DiskError(errno.EINVAL, "it is no regular file", str(path))
+
+
+OS_DISK = Disk()
+
+
+def _byte(code: re.Match[bytes]) -> bytes:
+    return bytes((int(code[1], 8),))
+
+
+def noise_bits(bits: int) -> int:
+    """Returns random bits from the operating system."""
+    return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)
+
+
+def noise_texts(count: int) -> list[bytes]:
+    """Returns texts of 128 random bits each, as 22 characters of base64url.
+
+    They are drawn in one call, which lets other threads run.
+    """
+    noise = os.urandom(16 * count)
+    parts = [noise[at : at + 16] for at in range(0, len(noise), 16)]
+    return [b2a_base64(part).translate(_URL_DIGITS)[:22] for part in parts]
+
+
+def process_id() -> int:
+    """Returns the number of this process, another one after a fork."""
+    return os.getpid()
+
+
+def variable(name: str) -> str | None:
+    """Returns an environment variable of this process; an empty one counts as unset."""
+    return os.environ.get(name) or None
+
+
+def cache_folder() -> Path | None:
+    """Returns the folder for this user's cached files; None if it isn't known."""
+    named, home = variable("XDG_CACHE_HOME"), variable("HOME")
+    if named is None and home is None:
+        return None
+    return Path(named) / "thence" if named else Path(home or "", ".cache", "thence")
+
+
+def config_folder() -> Path | None:
+    """Returns the folder for this user's settings and logins; None if it isn't known."""
+    named, home = variable("XDG_CONFIG_HOME"), variable("HOME")
+    if named is None and home is None:
+        return None
+    return Path(named) / "thence" if named else Path(home or "", ".config", "thence")
+
+
+def host_name() -> str:
+    """Returns the name of this host."""
+    return os.uname().nodename
+
+
+def user_name() -> str:
+    """Returns the number of the user this process runs as, which needs no user database."""
+    return str(os.getuid())
+
+
+def machine_id() -> str:
+    """Returns the id of this installation of the system, empty where none is known."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        text = OS_DISK.read_whole(Path(path))
+        if text:
+            return text.decode("ascii", "replace").strip()
+    return ""
+
+
+def file_bytes_max() -> int | None:
+    """Returns the largest file size in bytes that this process may write, None for no limit."""
+    from resource import RLIM_INFINITY, RLIMIT_FSIZE, getrlimit  # only `thence doctor` needs it
+
+    limit, _ = getrlimit(RLIMIT_FSIZE)
+    return None if limit == RLIM_INFINITY else limit
+
+
+def yield_processor() -> None:
+    """Lets another thread run, without a pause."""
+    time.sleep(0)
+
+
+def on_fork(before: Callable[[], None], child: Callable[[], None]) -> None:
+    """Registers one function to be called before each fork, and one in the forked child."""
+    os.register_at_fork(before=before, after_in_child=child)
+
+
+Durability = Literal["synced", "unproven", "memory"]
+MEMORY = frozenset(("tmpfs", "ramfs", "devtmpfs"))
+NETWORK = frozenset(
+    ("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre")
+) | frozenset(("beegfs", "gpfs", "fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.glusterfs"))
+
+
+def durability_on(filesystem: str) -> Durability:
+    """Returns what a sync that returned means on a filesystem of this type.
+
+    "synced": the device was asked to keep the data; thence can check no more than that.
+    "unproven": another machine, or a program, has the data and may answer too early. "memory":
+    the data are lost when the machine stops.
+    """
+    if filesystem in NETWORK:
+        return "unproven"
+    return "memory" if filesystem in MEMORY else "synced"
+
+
+def warnings(disk: Disk, folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Returns the warnings, each as word and facts, for a log that is opened for appending."""
+    try:
+        filesystem = disk.filesystem(folder)
+    except DiskError:
+        return []
+    if durability_on(filesystem) != "unproven":
+        return []
+    return [("unproven", {"folder": str(folder), "filesystem": filesystem})]

@@ -1,0 +1,129 @@
+"""The findings of verify, each code with its severity, and the result of relaying lines.
+
+docs/reference/findings.md explains the meaning of each code and what to do about it.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from thence.core.codec import BadLine
+from thence.core.event import Event
+
+Severity = Literal["damaged", "lost", "torn", "absent", "noted"]
+_FAILING: frozenset[Severity] = frozenset(("damaged", "lost"))
+
+SEVERITIES: Mapping[str, Severity] = {
+    "bad_checksum": "damaged",
+    "not_json": "damaged",
+    "not_an_event": "damaged",
+    "too_long": "damaged",
+    "lines_joined": "damaged",
+    "line_ending": "damaged",
+    "byte_order_mark": "damaged",
+    "stray_bytes": "damaged",
+    "newline_lost": "damaged",
+    "two_contents": "damaged",
+    "number_repeated": "damaged",
+    "clock_back": "damaged",
+    "body_changed": "damaged",
+    "events_lost": "lost",
+    "body_missing": "lost",
+    "events_told": "torn",
+    "region_told": "torn",
+    "torn_tail": "torn",
+    "events_absent": "absent",
+    "events_pruned": "noted",
+    "cause_pruned": "noted",
+    "cause_missing": "noted",
+    "file_passed_over": "noted",
+    "shared_line_passed_over": "noted",
+    "body_orphaned": "noted",
+}
+# the bytes that a repair puts in the place of the bad ones
+HEALS: Mapping[str, bytes] = {
+    "lines_joined": b"\n",
+    "newline_lost": b"\n",
+    "line_ending": b"",
+    "byte_order_mark": b"",
+    "stray_bytes": b"",
+}
+# the codes whose bytes a repair moves to quarantine
+MOVED = frozenset(("bad_checksum", "not_json", "not_an_event", "too_long"))
+# beyond this many findings, those of one code in one segment become one finding with a count
+FINDINGS_MAX = 10_000
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that verify found. `code` is stable; offset and length are in bytes.
+
+    `count` is more than 1 where one finding stands for many lines.
+    """
+
+    code: str
+    reason: str
+    file: str = ""
+    offset: int = 0
+    length: int = 0
+    node_id: str | None = None
+    seq: int | None = None
+    count: int = 1
+
+    @property
+    def severity(self) -> Severity:
+        """The severity of the code: a log with damaged or lost findings is not ok."""
+        return SEVERITIES[self.code]
+
+    @property
+    def action(self) -> Literal["heal", "quarantine"] | None:
+        """The action of a repair, None if the repair can do nothing or need not."""
+        if self.code in HEALS:
+            return "heal"
+        return "quarantine" if self.code in MOVED else None
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """The result of verify: number of events, number of unverified ones, all findings."""
+
+    events: int
+    unverified: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing is damaged or lost."""
+        return not self.damage
+
+    @property
+    def damage(self) -> tuple[Finding, ...]:
+        """The findings that make the log not ok."""
+        return tuple(f for f in self.findings if f.severity in _FAILING)
+
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        """The findings that are no damage."""
+        return tuple(f for f in self.findings if f.severity not in _FAILING)
+
+
+class Relayed(NamedTuple):
+    """The outcome of relaying lines: `taken` and `beside` are in the log and durable.
+
+    `taken` are events that the log lacked. `beside` are lines of an id that it had, with another
+    D: kept beside the earlier line, once. `known` counts the lines that were in the log before,
+    or earlier among these. `bad` are no events. `parked` carry a clock that exceeds by more than
+    2^40 how many events the log would hold with all of these lines, or bear the log's node_id when
+    it has disowned as many such lines as it can. `ours` are those kept that bear a node_id of this
+    log, which lacked them. `renewed` is True if one of them was above the
+    log's last number: it was restored from an old copy, and is written under another node_id
+    from now on. `twice` are those of `taken` with a number that another line of their node has.
+    """
+
+    taken: tuple[Event, ...]
+    known: int
+    bad: tuple[tuple[bytes, BadLine], ...]
+    parked: tuple[Event, ...]
+    ours: tuple[Event, ...]
+    twice: tuple[Event, ...]
+    beside: tuple[Event, ...] = ()
+    renewed: bool = False

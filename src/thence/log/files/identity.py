@@ -1,0 +1,322 @@
+"""The identity of a log: its format, its host's vocabulary, the node that writes it.
+
+`.thence/log.json` is made once and decides the vocabulary. `.thence/identity.json` holds
+the node_id, 12 hex digits of sha256(host name, user, nonce), with the machine id and the
+inode of that file itself. The inode distinguishes a copy from the original: the copy gets a
+node_id of its own, and the earlier ones stay listed.
+"""
+
+from collections.abc import Mapping
+from errno import EEXIST
+from pathlib import Path
+
+import msgspec
+
+from thence.errors import NotALog
+from thence.log.files.append_lock import AppendLock
+from thence.log.files.disk import (
+    NOWHERE,
+    Disk,
+    FileId,
+    host_name,
+    machine_id,
+    noise_bits,
+    process_id,
+    user_name,
+)
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.process_state import new_id
+from thence.log.files.segment import own_folder
+
+FORMAT = 1
+EARLIER_MAX = 1_000
+_COPIED = "copied or restored"
+_ELSEWHERE = "on another machine"
+_SPOILT = "identity.json was spoilt"
+_SHRUNK = "the log ends before events that were durable"
+_RENEWAL_S = 86_400
+_TWICE = "an event under its node_id turned up that this log lacks"
+
+
+NOT_SHRUNK: Mapping[str, str | int] = {}
+
+
+class LogInfo(msgspec.Struct, frozen=True):
+    """The content of `.thence/log.json`."""
+
+    format: int
+    log_id: str
+    vocabulary: str
+
+
+class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The content of `.thence/identity.json`.
+
+    Inode and generation are those of the file itself: a copy has others. `earlier` are the
+    ids under which the log was written before, the latest at the end; `reason` is why the
+    id changed; `shrunk` are the facts of a notice, if the id changed because the log had
+    shrunk. `renewed_s` is when it last changed for an event that turned up, in seconds since 1970.
+    """
+
+    node_id: str
+    machine_id: str
+    inode: int
+    generation: int = 0
+    earlier: tuple[str, ...] = ()
+    reason: str = ""
+    shrunk: Mapping[str, str | int] = {}
+    renewed_s: int = 0
+
+    @property
+    def node_ids(self) -> frozenset[str]:
+        """All ids under which this log is or was written."""
+        return frozenset((self.node_id, *self.earlier))
+
+
+class Own(msgspec.Struct, frozen=True):
+    """The identity under which a session writes.
+
+    `is_known` means that the log had an identity before, `is_new` that this session has
+    given it another one, `is_copy` that the log's folder is a copy.
+    """
+
+    identity: Identity
+    is_known: bool
+    is_new: bool
+    is_copy: bool
+
+    @property
+    def previous_node(self) -> str:
+        """The node before this one, if this session has changed the node."""
+        return self.identity.earlier[-1] if self.is_new and self.identity.earlier else ""
+
+    def change(self) -> dict[str, str | None]:
+        """Returns the facts of the notice about the change of identity."""
+        earlier = self.identity.earlier
+        return {
+            "old_node_id": earlier[-1] if earlier else None,
+            "new_node_id": self.identity.node_id,
+            "reason": self.identity.reason,
+        }
+
+
+def read_info(disk: Disk, folder: Path) -> LogInfo | None:
+    """Returns the content of `log.json`, None if the file is missing, empty or no JSON.
+
+    A file that is empty or no JSON was damaged by a crash or a bad disk: the log is then
+    recognised by its events. Raises NotALog for a file with other content.
+    """
+    path = own_folder(folder) / "log.json"
+    data = disk.read_whole(path)
+    if data is None:
+        return None
+    try:
+        info = msgspec.json.decode(data, type=LogInfo)
+    except msgspec.ValidationError as error:
+        raise _unfit(path, f"the file is not what thence wrote: {error}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if info.format != FORMAT:
+        raise NotALog(
+            "could not open the log",
+            place=folder,
+            cause=f"its format is {info.format}, this version reads {FORMAT}",
+            hint="use a newer thence",
+        )
+    return info
+
+
+def make_info(disk: Disk, folder: Path, vocabulary: str, log_id: str | None = None) -> LogInfo:
+    """Makes `.thence/log.json`, or returns the content that another process wrote first.
+
+    The log gets a new id unless one is given. A damaged file is replaced and kept as
+    `log.json.spoilt`.
+    """
+    path = own_folder(folder) / "log.json"
+    disk.make_folder(path.parent)
+    disk.sync_folder(folder)  # a reader of log.json can rely on the names above it
+    info = LogInfo(FORMAT, log_id or new_id(), vocabulary)
+    draft = path.with_name(f"log.json.{process_id()}.{noise_bits(32):08x}")
+    disk.write_new(draft, msgspec.json.encode(info) + b"\n")
+    try:
+        disk.link(draft, path)
+    except DiskError as error:
+        if error.errno != EEXIST:
+            raise
+        return read_info(disk, folder) or _heal_info(disk, folder, draft, info)
+    finally:
+        disk.unlink(draft)
+    disk.sync_folder(path.parent)
+    return info
+
+
+def _heal_info(disk: Disk, folder: Path, draft: Path, info: LogInfo) -> LogInfo:
+    """Replaces a damaged `log.json` under the append lock, so that only one process does it."""
+    path = own_folder(folder) / "log.json"
+    lock = AppendLock(disk, own_folder(folder) / "lock")
+    try:
+        lock.acquire()
+        stored = read_info(disk, folder)
+        if stored is not None:
+            return stored
+        disk.rename(path, path.with_name("log.json.spoilt"))
+        disk.link(draft, path)
+        disk.sync_folder(path.parent)
+    finally:
+        lock.release()
+        lock.close()
+    return info
+
+
+def known_node_id(disk: Disk, folder: Path) -> str:
+    """Returns the id under which this log is written, empty if none is known."""
+    identity = _read_identity(disk, folder)
+    return identity.node_id if identity else ""
+
+
+def identity_file(disk: Disk, folder: Path) -> FileId:
+    """Returns which file holds the identity now: another one does when the log has a new node."""
+    path_id = disk.path_id(str(own_folder(folder) / "identity.json"))
+    return path_id[0] if path_id else NOWHERE
+
+
+def known_node_ids(disk: Disk, folder: Path) -> frozenset[str]:
+    """Returns all ids under which this log was ever written, as far as they are known."""
+    identity = _read_identity(disk, folder)
+    return identity.node_ids if identity else frozenset()
+
+
+def is_own(disk: Disk, folder: Path) -> bool | None:
+    """Reports whether the next append continues under the node that wrote before.
+
+    False in a copy, on another machine, and where the identity can't be read; None if
+    nothing was written under this log's identity yet.
+    """
+    file = _inode(disk, own_folder(folder) / "identity.json")
+    if file is None:
+        return None
+    identity = _read_identity(disk, folder)
+    return identity is not None and not _change(identity, file)
+
+
+def identify(disk: Disk, folder: Path) -> Own:
+    """Returns the writing identity; a new node on first use, in a copy, on another machine.
+
+    A copy and its original therefore never write under one id. Call it under the append lock,
+    so that two processes make one identity. A file that can't be read is made anew.
+    """
+    path = own_folder(folder) / "identity.json"
+    file = _inode(disk, path)
+    if file is None:
+        return Own(_make_identity(disk, path), is_known=False, is_new=True, is_copy=False)
+    previous = _read_identity(disk, folder)
+    if previous is None:
+        identity = _make_identity(disk, path, reason=_SPOILT)
+        return Own(identity, is_known=True, is_new=True, is_copy=False)
+    reason = _change(previous, file)
+    if not reason:
+        return Own(previous, is_known=True, is_new=False, is_copy=False)
+    earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
+    identity = _make_identity(disk, path, earlier, reason)
+    return Own(identity, is_known=True, is_new=True, is_copy=reason == _COPIED)
+
+
+def renew_shrunk(disk: Disk, folder: Path, own: Own, facts: Mapping[str, str | int]) -> Own:
+    """Gives a log that lacks events of its own another node, and keeps the notice's `facts`.
+
+    Call it under the append lock. Raises DiskError.
+    """
+    previous = own.identity
+    earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
+    path = own_folder(folder) / "identity.json"
+    identity = _make_identity(disk, path, earlier, _SHRUNK, facts)
+    return Own(identity, is_known=True, is_new=True, is_copy=False)
+
+
+def renew(disk: Disk, folder: Path, node_id: str, now_s: float, *, is_forced: bool = False) -> bool:
+    """Gives a log another node, because numbers were given out elsewhere under this one.
+
+    That happens to a log restored from an old copy. The next append writes a notice of the
+    change. At most once a day: nothing proves who made the event that turned up. Nothing happens
+    where another process was faster. Reports whether the log has another node than `node_id` by
+    now. Raises LogBusy, DiskError.
+    """
+    lock = AppendLock(disk, own_folder(folder) / "lock")
+    try:
+        lock.acquire()
+        previous = _read_identity(disk, folder)
+        if previous is None or previous.node_id != node_id:
+            return True
+        if abs(now_s - previous.renewed_s) < _RENEWAL_S and not is_forced:
+            return False
+        earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
+        path = own_folder(folder) / "identity.json"
+        _make_identity(disk, path, earlier, _TWICE, renewed_s=int(now_s))
+        return True
+    finally:
+        lock.release()
+        lock.close()
+
+
+def _change(identity: Identity, file: tuple[int, int]) -> str:
+    """Returns the reason why a log needs another node, empty if it needs none."""
+    if file[0] != identity.inode or 0 != identity.generation != file[1]:
+        return _COPIED
+    machine = machine_id()
+    return _ELSEWHERE if "" != identity.machine_id != machine != "" else ""
+
+
+def _make_identity(
+    disk: Disk,
+    path: Path,
+    earlier: tuple[str, ...] = (),
+    reason: str = "",
+    shrunk: Mapping[str, str | int] = NOT_SHRUNK,
+    renewed_s: int = 0,
+) -> Identity:
+    from hashlib import sha256  # 4 ms of import, needed once in a log's life
+
+    nonce = f"{noise_bits(128):032x}"
+    digest = sha256(f"{host_name()}\n{user_name()}\n{nonce}".encode()).hexdigest()
+    draft = path.with_name(f"identity.json.{process_id()}")
+    descriptor = disk.open_append(draft)
+    try:
+        (_, inode), _ = disk.file_id(descriptor)
+        members = (digest[:12], machine_id(), inode, disk.generation(descriptor))
+        identity = Identity(*members, earlier, reason, shrunk, renewed_s)
+        disk.truncate(descriptor, 0)
+        disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
+        disk.sync_data(descriptor)
+    finally:
+        disk.close(descriptor)
+    disk.rename(draft, path)
+    disk.sync_folder(path.parent)
+    return identity
+
+
+def _inode(disk: Disk, path: Path) -> tuple[int, int] | None:
+    descriptor = disk.open_existing(path)
+    if descriptor is None:
+        return None
+    try:
+        (_, inode), _ = disk.file_id(descriptor)
+        return inode, disk.generation(descriptor)
+    finally:
+        disk.close(descriptor)
+
+
+def _read_identity(disk: Disk, folder: Path) -> Identity | None:
+    data = disk.read_whole(own_folder(folder) / "identity.json")
+    try:
+        return msgspec.json.decode(data or b"", type=Identity)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _unfit(path: Path, cause: str) -> NotALog:
+    return NotALog(
+        "could not open the log",
+        place=path,
+        cause=cause,
+        hint="restore it from a backup; the events beside it are untouched",
+    )

@@ -1,0 +1,135 @@
+"""The files of a log: their names, their order, their folders.
+
+The current segment is `events.jsonl`; older ones are
+`events_%Y-%m-%d_%H-%M-%S-%f.jsonl` by the UTC time of their rotation, never earlier than
+the newest name there is. Other writers of this form left the microseconds out, which count as none.
+Arrival order is: older segments by name, then the current one.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from pathlib import Path
+
+from thence.log.files.disk import Disk
+
+CURRENT = "events.jsonl"
+# the large values of the events
+BODIES = "bodies.jsonl"
+FILE_BYTES_MAX = 500 * 1024 * 1024
+_MOMENT = "%Y-%m-%d_%H-%M-%S-%f"
+_STEP = timedelta(microseconds=1)
+_SUFFIX = ".jsonl"
+_OLDER = {
+    name: re.compile(
+        rf"{name.removesuffix(_SUFFIX)}_\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d(?:-\d{{6}})?\.jsonl"
+    )
+    for name in (CURRENT, BODIES)
+}
+# of a segment that a prune has put into an archive
+ARCHIVED = ".gz"
+
+
+def current_path(folder: Path) -> Path:
+    """Returns the path of the segment that is appended to."""
+    return folder / CURRENT
+
+
+def own_folder(folder: Path) -> Path:
+    """Returns the folder for all files but the segments: lock, identity, quarantine."""
+    return folder / ".thence"
+
+
+def older_names(disk: Disk, folder: Path, current: str = CURRENT) -> list[str]:
+    """Lists the names of the rotated segments of a family, oldest first."""
+    names = [name for name in disk.names(folder) if _OLDER[current].fullmatch(name)]
+    return sorted(names, key=lambda name: name.removesuffix(_SUFFIX))
+
+
+def archived_names(disk: Disk, folder: Path) -> list[str]:
+    """Lists the files of an archive, of both families, that lie in a folder, oldest first."""
+    names = [name for name in disk.names(folder) if name.endswith(f"{_SUFFIX}{ARCHIVED}")]
+    patterns = _OLDER.values()
+    return [name for name in names if any(p.fullmatch(name[: -len(ARCHIVED)]) for p in patterns)]
+
+
+def strays(disk: Disk, folder: Path) -> list[Path]:
+    """Lists the files that look like segments but are not, and are never read.
+
+    Archived ones are among them: an opening that could not unpack them left them there.
+    """
+    names = disk.names(folder)
+    older = [name for name in names if name.startswith("events") and name.endswith(_SUFFIX)]
+    others = [name for name in older if name != CURRENT and not _OLDER[CURRENT].fullmatch(name)]
+    return [folder / name for name in (*others, *archived_names(disk, folder))]
+
+
+def segments(disk: Disk, folder: Path) -> list[Path]:
+    """Lists the segments of a log in arrival order."""
+    paths = [folder / name for name in older_names(disk, folder)]
+    current = current_path(folder)
+    if disk.path_id(str(current)) is not None:
+        paths.append(current)
+    return paths
+
+
+def has_bodies(disk: Disk, folder: Path) -> bool:
+    """Reports whether a log keeps large values."""
+    is_there = disk.path_id(str(folder / BODIES)) is not None
+    return is_there or bool(older_names(disk, folder, BODIES))
+
+
+def begin_next(disk: Disk, folder: Path, wall_ns: int, current: str = CURRENT) -> tuple[str, int]:
+    """Makes the current segment an older one and begins an empty one, its name on the device.
+
+    Returns the name of the older segment and the descriptor of the new one. Call it under the
+    append lock.
+    """
+    name = rotated_name(wall_ns, older_names(disk, folder, current), current)
+    disk.rename(folder / current, folder / name)
+    fresh = disk.open_append(folder / current)
+    try:
+        disk.sync_folder(folder)
+    except BaseException:  # the next append opens it again, which syncs the folder
+        disk.close(fresh)
+        raise
+    return name, fresh
+
+
+def rotated_name(wall_ns: int, names: list[str], current: str = CURRENT) -> str:
+    """Returns the name for the current segment when it becomes an older one.
+
+    `names` are those of the older segments, sorted. The name is made of the wall time, or of
+    one microsecond after the newest name if the wall clock is before that.
+    """
+    moment = datetime.fromtimestamp(wall_ns // 1000 / 1_000_000, UTC)
+    for name in reversed(names):
+        try:
+            behind = moment_in(name) + _STEP
+        except (ValueError, OverflowError):
+            continue  # no rotation made this name: no such day exists, or no later one
+        moment = max(moment, behind)
+        break
+    return f"{current.removesuffix(_SUFFIX)}_{moment.strftime(_MOMENT)}{_SUFFIX}"
+
+
+def moment_in(name: str) -> datetime:
+    """Returns the time in an older segment's name; raises ValueError if no day is as written.
+
+    It does not use strptime: a fork while another thread is in strptime leaves its lock taken
+    in the child.
+    """
+    _, day, time, _ = re.split(r"[_.]", name)
+    hour, minute, second, *microseconds = time.split("-")
+    return datetime.fromisoformat(
+        f"{day}T{hour}:{minute}:{second}.{''.join(microseconds) or '000000'}+00:00"
+    )
+
+
+def fitting(lines: Sequence[bytes], room_bytes: int) -> int:
+    """Returns how many lines go into a segment, the line that fills it included."""
+    if sum(map(len, lines)) < room_bytes:
+        return len(lines)
+    sizes = accumulate(map(len, lines))
+    return next(count for count, size_bytes in enumerate(sizes, 1) if size_bytes >= room_bytes)

@@ -1,0 +1,356 @@
+"""The writer sessions of a log: a small private file for each open handle that appends.
+
+`.thence/open/<ULID>` is held by `flock` for as long as its session lasts; the kernel drops the
+lock at the end of the process, in any container. The file says how far the log is on the device,
+and whether events may be queued. It is never synced and never required: where it can't be made,
+appends continue, and less is reported after a kill.
+
+A log that has become shorter than it was, cut or restored in place from an older copy, is
+detected by the durable positions in these files, and by the mark of a clean close, an empty file
+`.thence/marks/<node_id>-<seq>`; of each node the highest number counts. A mark is a name: a tool
+that restores a folder in place restores contents, but removes no names.
+"""
+
+import re
+from collections.abc import Iterator, Sequence, Sized
+from contextlib import suppress
+from pathlib import Path
+from struct import Struct
+from threading import RLock
+from typing import NamedTuple
+from zlib import crc32
+
+from thence.log.files.disk import NOWHERE, Disk, FileId
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.numbering import Numbering
+from thence.log.files.process_state import new_id
+from thence.log.files.segment import own_folder, segments
+
+MAGIC = b"thence-w"
+_TRIES = 8
+_NEW = ".new"
+_OWN, _OWN_AT = Struct("<2Q"), 8
+_DRAINED, _DRAINED_AT = Struct("<Q"), 24
+_POSITION, _POSITION_AT = Struct("<5Q"), 32
+_CHECK, _CHECK_AT = Struct("<I"), 72
+# outside of the checksum: threads that emit write it beside the thread that writes all else
+_MARK, _MARK_AT = Struct("<Q"), 76
+RECORD_BYTES = 84
+_CLOSE_MARK = re.compile(r"([0-9a-f]{12})-(\d{1,19})")
+
+
+class DurablePosition(NamedTuple):
+    """The end of the durable part of a log: a number of a node, an offset of a segment.
+
+    `node` is the node_id as a number. Inode and generation are those of the segment.
+    """
+
+    node: int = 0
+    seq: int = 0
+    inode: int = 0
+    generation: int = 0
+    offset: int = 0
+
+
+class SessionRecord(NamedTuple):
+    """The content of a session's file. `is_whole` is false for a file without a valid record."""
+
+    name: str
+    path: Path
+    is_held: bool = True
+    is_copy: bool = False  # or one that was never finished
+    is_whole: bool = False
+    has_queue: bool = False
+    durable: DurablePosition = DurablePosition()
+
+    @property
+    def is_dead(self) -> bool:
+        """True if its process has ended without closing it."""
+        return not self.is_held and not self.is_copy
+
+
+class WriterSession:
+    """The file of this session, made when the first event is queued or written.
+
+    `mark` numbers the times at which events began to be queued, `drained` is the last of them
+    whose events were all written or reported as failed: while `mark` is higher, some may be
+    queued. No method raises an error of this file.
+    """
+
+    def __init__(self, disk: Disk, folder: Path) -> None:
+        self._disk = disk
+        self._folder = own_folder(folder) / "open"
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._mutex = RLock()  # a signal handler may emit during a mark
+        self._is_making = False
+        self.mark = self.drained = 0
+        self.is_unsynced = False
+        self._durable = (NOWHERE, 0)
+        self._last = ("", 0)
+        self._generation = 0
+        self._record = bytearray(MAGIC.ljust(RECORD_BYTES, b"\0"))
+        self._is_saved = False
+        self._descriptor: int | None = None
+        self.name = ""
+
+    def mark_queued(self) -> None:
+        """Records that events may be queued from now on.
+
+        Threads that emit call it while `mark` is not above `drained`: before an event enters the
+        queue, and again behind that, for the queue may have been drained in between.
+        """
+        with self._mutex:
+            self.begin()
+            number = self.mark + 1
+            self._write_mark(number)
+            self.mark = number
+
+    def drain(self, queue: Sized) -> None:
+        """Notes that all taken from the queue was written or reported as failed; writes nothing.
+
+        An event that enters the queue at this moment finds either `mark` drained and marks again,
+        or is in the queue and keeps it from being drained.
+        """
+        mark, drained = self.mark, self.drained
+        self.drained = mark
+        if queue:
+            self.drained = drained
+        elif mark > drained:
+            self._is_saved = False
+
+    def begin(self, *, may_wait: bool = True) -> None:
+        """Makes the file, if there is none; another thread may be making it.
+
+        The committing thread waits for no other: that other may be interrupted by a signal
+        handler which appends.
+        """
+        if self._descriptor is None and self._mutex.acquire(blocking=may_wait):
+            try:
+                if self._descriptor is None and not self._is_making:
+                    self._make()
+            finally:
+                self._mutex.release()
+
+    def durable(self, numbers: Numbering, file: FileId, size: int, descriptor: int) -> None:
+        """Records that an open segment is on the device up to a size, with all before it."""
+        if self._durable[0] != file:
+            self._generation = 0
+            with suppress(DiskError):  # without it the offset counts for nothing
+                self._generation = self._disk.generation(descriptor)
+        self._durable = (file, size)
+        self._last = (numbers.node_id, numbers.seq)
+        self.is_unsynced = False
+        position = (int(numbers.node_id, 16), numbers.seq, file[1], self._generation, size)
+        _POSITION.pack_into(self._record, _POSITION_AT, *position)
+        self._is_saved = False
+        self.save()
+
+    def durable_offset(self, file: FileId) -> int:
+        """Returns the offset up to which this session has itself synced a segment, 0 if none.
+
+        Records of other sessions are not used: once a sync has failed, a later success may be
+        false.
+        """
+        return self._durable[1] if self._durable[0] == file else 0
+
+    def limit(self, size: int) -> None:
+        """Forgets the synced offset of a segment that has become shorter or was replaced."""
+        if size < self._durable[1]:
+            self._durable = (NOWHERE, 0)
+
+    def save(self) -> None:
+        """Writes what has changed to the file, but for the mark."""
+        if self._descriptor is not None and not self._is_saved:
+            with suppress(DiskError):
+                self._disk.write_at(self._descriptor, 0, self._packed()[:_MARK_AT])
+                self._is_saved = True
+
+    def end(self) -> None:
+        """Leaves a mark of a clean close and removes the file; nothing is queued any more.
+
+        If some written events are not known to be durable, the file stays for the next session.
+        """
+        is_clean = not self.is_unsynced
+        try:
+            if is_clean and self._last[1]:
+                leave_mark(self._disk, self._folder.parent.parent, *self._last)
+        except DiskError:
+            is_clean = False
+        self._durable, self._last, self.is_unsynced = (NOWHERE, 0), ("", 0), False
+        with self._mutex:
+            self.drained, self._is_saved = self.mark, False
+            if self._descriptor is None:
+                return
+            if is_clean:
+                with suppress(DiskError):
+                    self._disk.unlink(self._folder / self.name)
+            else:
+                self.save()
+            descriptor, self._descriptor = self._descriptor, None
+            self._disk.close_quietly(descriptor)
+            self.name = ""
+
+    def after_fork(self) -> None:
+        """Closes the parent's file in a child, and forgets what it said."""
+        if self._descriptor is not None:
+            self._disk.close_quietly(self._descriptor)
+        self._begin_anew()
+
+    def _make(self) -> None:
+        self._is_making = True
+        try:
+            with suppress(DiskError):
+                name = new_id()
+                draft = self._folder / f"{name}{_NEW}"
+                for _ in range(_TRIES):
+                    if self._make_as(draft, name):
+                        return
+        finally:
+            self._is_making = False
+
+    def _make_as(self, draft: Path, name: str) -> bool:
+        """Makes the file under a name; False if another session took it for a dead one's."""
+        descriptor = self._open_file(draft)
+        try:
+            if not (self._disk.try_lock(descriptor) and self._disk.links(descriptor)):
+                return False
+            (_, inode), _ = self._disk.file_id(descriptor)
+            _OWN.pack_into(self._record, _OWN_AT, inode, self._disk.generation(descriptor))
+            mark = self.mark
+            self._disk.write_at(descriptor, 0, self._packed())
+            self._disk.rename(draft, self._folder / name)
+            self._descriptor, self.name = descriptor, name
+            if self.mark != mark:  # a signal handler has emitted in between
+                self._write_mark(self.mark)
+            return True
+        except BaseException:
+            with suppress(DiskError):
+                self._disk.unlink(draft)
+            raise
+        finally:
+            if self._descriptor is None:
+                self._disk.close_quietly(descriptor)
+
+    def _write_mark(self, number: int) -> None:
+        if self._descriptor is not None:
+            with suppress(DiskError):
+                self._disk.write_at(self._descriptor, _MARK_AT, _MARK.pack(number))
+
+    def _open_file(self, path: Path) -> int:
+        try:
+            return self._disk.open_lock(path)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            self._disk.make_folder(self._folder)
+            return self._disk.open_lock(path)
+
+    def _packed(self) -> bytes:
+        record = self._record
+        _DRAINED.pack_into(record, _DRAINED_AT, self.drained)
+        _CHECK.pack_into(record, _CHECK_AT, crc32(record[:_CHECK_AT]))
+        _MARK.pack_into(record, _MARK_AT, self.mark)
+        return bytes(record)
+
+
+def session_records(disk: Disk, folder: Path, is_copy: bool = False) -> Iterator[SessionRecord]:
+    """Yields the sessions of a log that are open or have ended uncleanly.
+
+    `is_copy` means that the folder was copied, so that no file in it is the log's own. A file
+    that is being made or closed at this moment is left out. Raises DiskError.
+    """
+    open_folder = own_folder(folder) / "open"
+    for name in disk.names(open_folder):
+        descriptor = disk.open_existing(open_folder / name)
+        if descriptor is None:
+            continue
+        try:
+            is_held = not disk.try_lock(descriptor)
+            if disk.links(descriptor):
+                record = _read(disk, descriptor, open_folder / name)
+                is_copied = is_copy or record.is_copy or name.endswith(_NEW)
+                yield record._replace(is_held=is_held, is_copy=is_copied)
+        finally:
+            disk.close_quietly(descriptor)
+
+
+def _read(disk: Disk, descriptor: int, path: Path) -> SessionRecord:
+    record = SessionRecord(path.name, path)
+    data = disk.read_at(descriptor, 0, RECORD_BYTES)
+    if len(data) != RECORD_BYTES or not data.startswith(MAGIC):
+        return record
+    if _CHECK.unpack_from(data, _CHECK_AT) != (crc32(data[:_CHECK_AT]),):
+        return record
+    inode, generation = _OWN.unpack_from(data, _OWN_AT)
+    (_, own), _ = disk.file_id(descriptor)
+    return record._replace(
+        is_copy=own != inode or 0 != generation != disk.generation(descriptor),
+        is_whole=True,
+        has_queue=_MARK.unpack_from(data, _MARK_AT) > _DRAINED.unpack_from(data, _DRAINED_AT),
+        durable=DurablePosition(*_POSITION.unpack_from(data, _POSITION_AT)),
+    )
+
+
+def segment_id(disk: Disk, path: Path) -> tuple[int, int, int]:
+    """Returns inode, generation and size of a segment, which identify a recorded offset."""
+    descriptor = disk.open_read(path)
+    try:
+        (_, inode), size = disk.file_id(descriptor)
+        return inode, disk.generation(descriptor), size
+    finally:
+        disk.close_quietly(descriptor)
+
+
+def leave_mark(disk: Disk, folder: Path, node_id: str, seq: int) -> None:
+    """Records that all events of a node up to a number are durable. Raises DiskError."""
+    marks = own_folder(folder) / "marks"
+    numbers = _marked_numbers(disk.names(marks), node_id)
+    if seq > max(numbers, default=0):
+        path = marks / f"{node_id}-{seq}"
+        disk.make_folder(marks)
+        disk.close(disk.open_lock(path))
+    for older in sorted(numbers)[: None if seq > max(numbers, default=0) else -1]:
+        with suppress(DiskError):  # another process closes the log too
+            disk.unlink(marks / f"{node_id}-{older}")
+
+
+def marked_seq(disk: Disk, folder: Path, node_id: str) -> int:
+    """Returns the highest number of a node that a mark names, 0 if there is none."""
+    return max(_marked_numbers(disk.names(own_folder(folder) / "marks"), node_id), default=0)
+
+
+def _marked_numbers(names: list[str], node_id: str) -> set[int]:
+    matches = filter(None, map(_CLOSE_MARK.fullmatch, names))
+    return {int(match[2]) for match in matches if match[1] == node_id}
+
+
+def durable_seq(disk: Disk, folder: Path, node_id: str, records: Sequence[SessionRecord]) -> int:
+    """Returns the highest number of a node that is known to have been durable, 0 for none.
+
+    `records` are those of the sessions that left a file. Raises DiskError.
+    """
+    node = int(node_id or "0", 16)
+    recorded = [r.durable.seq for r in records if not r.is_copy and r.durable.node == node]
+    return max(marked_seq(disk, folder, node_id), *recorded, 0)
+
+
+def missing(
+    disk: Disk, folder: Path, node_id: str, seq: int, records: Sequence[SessionRecord]
+) -> dict[str, str | int]:
+    """Returns the facts of a notice about missing events, none if nothing is missing.
+
+    `seq` is the highest number of the node in the log. Raises DiskError.
+    """
+    facts: dict[str, str | int] = {}
+    durable = durable_seq(disk, folder, node_id, records)
+    if durable > seq:
+        facts = {"first_seq": seq + 1, "last_seq": durable}
+    positions = [r.durable for r in records if not r.is_copy and r.durable.offset]
+    for path in segments(disk, folder) if positions else ():
+        inode, generation, size = segment_id(disk, path)
+        here = [p.offset for p in positions if (p.inode, p.generation) == (inode, generation)]
+        if size < max(here, default=0):
+            facts |= {"file": path.name, "offset": size, "bytes": max(here) - size}
+    return {"node_id": node_id, **facts} if facts else {}

@@ -1,0 +1,255 @@
+"""Relaying of lines from other logs: verified, unchanged, each once, their clocks witnessed.
+
+A line keeps its numbers and its checksum: it is the same event in both logs. Lines that do
+not verify, that the log holds already, or whose clock is too large are left out and reported, and
+those whose large values can't be had: these are on the device before the lines.
+What the log holds is asked of an index where there is one, so that relaying costs by the number
+of lines that are relayed.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.core.bodies import BodySource
+from thence.core.codec import BadLine, Draft, parse
+from thence.core.event import Event
+from thence.core.pruned import NOT_PRUNED, Pruned
+from thence.core.redaction import same_line_key
+from thence.core.vocabulary import Vocabulary
+from thence.errors import BodyMissing
+from thence.log.blobs.blob_writer import values_of
+from thence.log.files.append_lock import WAIT_S
+from thence.log.files.digest_files import disown, read_redactions, without_body
+from thence.log.files.disk import Disk
+from thence.log.files.disk_errors import DiskError, append_error
+from thence.log.files.findings import Relayed
+from thence.log.files.identity import known_node_id, known_node_ids, renew
+from thence.log.files.numbering import CLOCK_AHEAD_MAX, last_own_seq, relayed
+from thence.log.files.segment import current_path
+from thence.log.write.writer import Notice, Report, SegmentWriter
+
+# the bytes of large values after which the lines so far are written
+_BODIES_BYTES = 64 * 1024 * 1024
+# a node_id and a seq
+Number = tuple[str, int]
+
+
+class Held(NamedTuple):
+    """What a log holds of the ids and numbers that were asked for.
+
+    `event_count` is the number of all its events, `lines` are all differing lines of the ids, and
+    `numbers` those of the numbers that a line has. What was `pruned` it has had.
+    """
+
+    event_count: int
+    lines: Mapping[str, Sequence[Event]]
+    numbers: Collection[Number]
+    pruned: Pruned = NOT_PRUNED
+
+
+Look = Callable[[Collection[str], Collection[Number]], Held]
+
+
+class Relay:
+    """The intake of lines from elsewhere into one log. Two threads may relay at once.
+
+    The caller makes sure that the same lines are not relayed twice at once; if they are, readers
+    serve them once.
+    """
+
+    def __init__(
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, notice: Notice, report: Report
+    ) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._notice = notice
+        self._report = report
+        self._writer: SegmentWriter | None = None
+
+    def take(
+        self,
+        lines: Iterable[bytes],
+        look: Look,
+        bodies: BodySource | None = None,
+        *,
+        now_s: float,
+        timeout_s: float = WAIT_S,
+    ) -> Relayed:
+        """Appends lines, given without their newlines, that the log lacks; they are durable then.
+
+        `look` returns what the log holds, `bodies` has the large values that the lines name; a
+        line of which it lacks one is bad. `now_s` are seconds since 1970: a line under this log's
+        node_id, above its last number, renews the identity at most once a day. Raises what an
+        append raises.
+        """
+        events, bad = self._parsed(lines)
+        ids = {event.event_id for event in events}
+        numbers = {_number(event) for event in events if not event.is_foreign}
+        held = look(ids, numbers) if events else Held(0, {}, ())
+        new, known_count = _sort_out(events, held)
+        clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
+        parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
+        ours: list[tuple[Event, bool]] = []
+        kept: list[tuple[Event, bool]] = []
+        try:
+            own = known_node_ids(self._disk, self._folder)
+            for event, is_beside in new:
+                if event.lamport_clock <= clock_max:
+                    is_own = event.node_id in own and not event.is_foreign
+                    (ours if is_own else kept).append((event, is_beside))
+            renewed, refused = self._admit([event for event, _ in ours], now_s)
+        except DiskError as error:
+            raise append_error(current_path(self._folder), error) from error
+        if refused:
+            ours = [pair for pair in ours if pair[0].node_id != refused[0].node_id]
+            parked = (*parked, *refused)
+        kept += sorted(ours, key=lambda item: _number(item[0]))
+        if kept:
+            claimed = [] if renewed else [event for event, _ in ours]
+            events = [event for event, _ in kept]
+            lacking = self._write(events, self._claimed(claimed), bodies, timeout_s)
+            bad += [(event.line, reason) for event, reason in lacking.items()]
+            kept = [pair for pair in kept if pair[0] not in lacking]
+            ours = [pair for pair in ours if pair[0] not in lacking]
+        return Relayed(
+            tuple(event for event, is_beside in kept if not is_beside),
+            known_count,
+            tuple(bad),
+            parked,
+            tuple(event for event, _ in ours),
+            tuple(_twice(kept, held.numbers)),
+            tuple(event for event, is_beside in kept if is_beside),
+            renewed,
+        )
+
+    def _parsed(self, lines: Iterable[bytes]) -> tuple[list[Event], list[tuple[bytes, BadLine]]]:
+        """Returns the events of lines, without what was redacted here, and what are none."""
+        bad: list[tuple[bytes, BadLine]] = []
+        events: list[Event] = []
+        redactions = read_redactions(self._disk, self._folder)
+        for received in lines:
+            line = without_body(received, redactions)
+            event = parse(line, self._vocabulary)
+            if isinstance(event, BadLine):
+                bad.append((line, event))
+            else:
+                events.append(event)
+        return events, bad
+
+    def _admit(self, ours: Sequence[Event], now_s: float) -> tuple[bool, Sequence[Event]]:
+        """Prepares for lines under own node_ids.
+
+        One above the last number of the present node shows that numbers were given out
+        elsewhere. All others, and those that come within a day, are disowned: they change nothing.
+        Returns whether the log has a new node_id, and the events for which there is no room.
+        """
+        where = (self._disk, self._folder)
+        node_id = known_node_id(*where)
+        under = [event for event in ours if event.node_id == node_id]
+        if not under:
+            return False, ()
+        last = last_own_seq(*where, node_id)
+        if max(event.seq for event in under) > last and renew(*where, node_id, now_s):
+            return True, ()
+        if disown(*where, node_id, under):
+            return False, ()
+        return (True, ()) if renew(*where, node_id, now_s) else (False, under)
+
+    def _claimed(self, events: Sequence[Event]) -> list[Draft]:
+        """Returns the notice about lines that came from elsewhere under this log's nodes."""
+        numbers = [event.seq for event in events]
+        if not numbers:
+            return []
+        facts = {"node_id": events[0].node_id, "count": len(numbers)}
+        span = {"first_seq": min(numbers), "last_seq": max(numbers)}
+        return [self._notice("claimed", {**facts, **span})]
+
+    def _write(
+        self,
+        events: Iterable[Event],
+        notices: Sequence[Draft],
+        bodies: BodySource | None,
+        timeout_s: float,
+    ) -> dict[Event, BadLine]:
+        """Writes events and notices, all durable then; returns those of which a value lacks."""
+        # taken out while in use: another thread, or a forked child, makes its own
+        writer, self._writer = self._writer, None
+        if writer is None:
+            writer = SegmentWriter(
+                self._disk, self._folder, self._vocabulary, self._notice, self._report
+            )
+            writer.numbers.relay()
+        try:
+            drafts: list[Draft] = []
+            lacking: dict[Event, BadLine] = {}
+            size_bytes = 0
+            for event in events:
+                try:
+                    values = values_of(event, bodies)
+                except BodyMissing as error:
+                    lacking[event] = BadLine(error.code, str(error))
+                    continue
+                drafts.append(relayed(event.line + b"\n", values))
+                size_bytes += sum(len(body.data) for body in values)
+                if size_bytes >= _BODIES_BYTES:
+                    _write_all(writer, drafts, timeout_s)
+                    drafts, size_bytes = [], 0
+            _write_all(writer, [*drafts, *notices], timeout_s)
+        finally:
+            writer.close()
+        self._writer = writer
+        return lacking
+
+
+def _write_all(writer: SegmentWriter, drafts: Sequence[Draft], timeout_s: float) -> None:
+    outcomes, error = writer.write(drafts, timeout_s)
+    writer.sync(outcomes)
+    if error is not None:
+        raise error
+
+
+def _sort_out(events: Iterable[Event], held: Held) -> tuple[list[tuple[Event, bool]], int]:
+    """Returns the lines that the log lacks, with whether it has their id, and how many it has.
+
+    A line whose number was pruned it has had.
+    """
+    new: list[tuple[Event, bool]] = []
+    known_count = 0
+    seen: dict[str, list[Event]] = {}
+    for event in events:
+        others = seen.get(event.event_id)
+        if others is None:
+            others = seen[event.event_id] = [*held.lines.get(event.event_id, ())]
+        is_pruned = not event.is_foreign and held.pruned.holds(*_number(event))
+        if _is_among(event, others) if others else is_pruned:
+            known_count += 1
+        else:
+            new.append((event, bool(others)))
+            others.append(event)
+    return new, known_count
+
+
+def _is_among(event: Event, others: Sequence[Event]) -> bool:
+    if any(event.line == other.line for other in others):
+        return True
+    key = same_line_key(event)
+    return any(key == same_line_key(other) for other in others)
+
+
+def _number(event: Event) -> Number:
+    return event.node_id, event.seq
+
+
+def _twice(kept: Iterable[tuple[Event, bool]], held: Iterable[Number]) -> list[Event]:
+    """Returns the events of new ids whose number a held or an earlier kept line has."""
+    numbers = set(held)
+    repeated = []
+    for event, is_beside in kept:
+        if event.is_foreign:
+            continue
+        if _number(event) in numbers and not is_beside:
+            repeated.append(event)
+        numbers.add(_number(event))
+    return repeated

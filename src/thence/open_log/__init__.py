@@ -1,0 +1,1 @@
+"""One folder's log, opened."""

@@ -1,0 +1,233 @@
+"""The settings of `[redact]`: which texts are masked as they are appended, or kept from a server.
+
+They stand in `settings.toml` of the user's config folder, in `.thence/settings.toml` of a log, and
+for a project in `.kittify/thence.toml` of its working tree; all that are there count together. They
+are read when a log is opened. A file that can't be used is an error for each append and each push,
+so that a slip of the pen never turns masking off; reading goes on.
+"""
+
+import errno
+import os
+import re
+import stat
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import msgspec
+
+from thence.errors import BadSettings
+from thence.log.files.disk import config_folder
+from thence.log.files.segment import own_folder
+
+if TYPE_CHECKING:  # the rules are loaded where they are needed: their patterns take a while
+    from thence.core.secrets import Masking, SecretRules
+
+USER_FILE = "settings.toml"
+PROJECT_FILE = ".kittify/thence.toml"
+FILE_BYTES_MAX = 64 * 1024
+RULES_MAX = 100
+PATTERN_CHARACTERS_MAX = 500
+_UNREACHED = frozenset((errno.ENOENT, errno.ENOTDIR))
+_HINT = (
+    'write [redact] and, of these, what you need: paths = ["card.number"], defaults = true, '
+    'rules = [{name = "our-token", pattern = "tok_[0-9a-f]{32}"}]'
+)
+_PATTERN_SHOWN = re.compile(r" matching regex .*", re.DOTALL)
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_.-]{1,100}\Z")]
+_Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=PATTERN_CHARACTERS_MAX)]
+# a member's name, or the names of a path joined by dots
+_Member = Annotated[
+    str, msgspec.Meta(pattern=r"^(?=.{1,100}\Z)[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]+)*\Z")
+]
+_Few = msgspec.Meta(max_length=RULES_MAX)
+
+
+class _Rule(msgspec.Struct, forbid_unknown_fields=True):
+    name: _Name
+    pattern: _Pattern
+
+
+class _Section(msgspec.Struct, forbid_unknown_fields=True):
+    rules: Annotated[tuple[_Rule, ...], _Few] = ()
+    paths: Annotated[tuple[_Member, ...], _Few] = ()
+    defaults: bool = True
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    redact: _Section | None = None
+
+
+class _Redact(NamedTuple):
+    """The `[redact]` of one file."""
+
+    rules: tuple[tuple[str, re.Pattern[str]], ...]
+    members: tuple[str, ...]
+    has_defaults: bool
+    is_projects: bool
+
+
+class RedactSettings:
+    """The settings in force for a log, or the error that keeps them from being used."""
+
+    def __init__(self, files: Sequence[_Redact] = (), error: BadSettings | None = None) -> None:
+        self._files = tuple(files)
+        self._error = error
+
+    @cached_property
+    def masking(self) -> "Masking | None":
+        """The masking of what is appended, None without `[redact]`; raises BadSettings."""
+        if self._error is not None:
+            raise self._error
+        if not self._files:
+            return None
+        from thence.core.secrets import Masking
+
+        return Masking(self._rules(any(file.has_defaults for file in self._files)))
+
+    @cached_property
+    def parking(self) -> "SecretRules":
+        """The rules for lines that are not brought to a server; raises BadSettings.
+
+        A project, which others made, can't turn off the built-in ones for its users.
+        """
+        if self._error is not None:
+            raise self._error
+        own = [file for file in self._files if not file.is_projects]
+        return self._rules(not own or any(file.has_defaults for file in self._files))
+
+    def _rules(self, has_defaults: bool) -> "SecretRules":
+        from thence.core.secrets import SecretRules
+
+        rules = dict.fromkeys(rule for file in self._files for rule in file.rules)
+        members = dict.fromkeys(name for file in self._files for name in file.members)
+        return SecretRules(tuple(rules), tuple(members), has_defaults)
+
+
+def read_redact_settings(folder: Path, trees: Sequence[Path] = ()) -> RedactSettings:
+    """Returns the settings in force for the log in a folder.
+
+    `trees` are working trees whose project's file counts, beside the one that a project's journal
+    belongs to by its own path.
+    """
+    try:
+        files = [_redact(*file) for file in _files(folder, trees)]
+    except BadSettings as error:
+        return RedactSettings(error=error)
+    return RedactSettings([file for file in files if file is not None])
+
+
+def _files(folder: Path, trees: Sequence[Path]) -> Iterator[tuple[Path, bytes, bool]]:
+    """Yields the path and content of each file that is there, and whether it is a project's."""
+    user = config_folder()
+    places = (f"{user}/{USER_FILE}" if user else "", f"{own_folder(folder)}/{USER_FILE}")
+    for place in filter(_is_there, places):
+        yield Path(place), _read(Path(place)), False
+    for tree in dict.fromkeys((*_tree_of(folder.absolute()), *trees)):
+        data = _read_in_tree(tree)
+        if data is not None:
+            yield tree / PROJECT_FILE, data, True
+
+
+def _tree_of(folder: Path) -> tuple[Path, ...]:
+    """Returns the working tree of a project's journal, if the path of its folder names one."""
+    *_, above, parent, _ = ("", "", *folder.parts)
+    if above == ".git" and parent == "thence":
+        return (folder.parents[2],)
+    return ()
+
+
+def _is_there(path: str) -> bool:
+    """Reports whether a file is there; one in a folder that this process may not enter is not."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno in _UNREACHED or error.errno == errno.EACCES:
+            return False
+        raise _failure(Path(path), error.strerror or error) from error
+    return True
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return _content(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)
+    except OSError as error:
+        raise _failure(path, error.strerror or error) from error
+
+
+def _read_in_tree(tree: Path) -> bytes | None:
+    """Reads a project's file, which somebody else may have made; no link is followed."""
+    path = tree / PROJECT_FILE
+    try:
+        for part in (path.parent, path):
+            if stat.S_ISLNK(os.lstat(part).st_mode):
+                raise _failure(part, "it is a symbolic link, and none is followed there")
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        folder = os.open(path.parent, flags | os.O_DIRECTORY)
+        try:
+            file = os.open(path.name, flags | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=folder)
+        finally:
+            os.close(folder)
+        return _content(file, path)
+    except OSError as error:
+        if error.errno in _UNREACHED:
+            return None
+        raise _failure(path, error.strerror or error) from error
+
+
+def _content(descriptor: int, path: Path) -> bytes:
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _failure(path, "it is no regular file")
+        data = file.read(FILE_BYTES_MAX + 1)
+    if len(data) > FILE_BYTES_MAX:
+        raise _failure(path, f"it is longer than {FILE_BYTES_MAX} bytes")
+    return data
+
+
+def _redact(path: Path, data: bytes, is_projects: bool) -> _Redact | None:
+    """Returns what a file says under `[redact]`, None if it says nothing."""
+    import msgspec.toml  # few have settings, and it imports tomllib
+
+    try:
+        section = msgspec.toml.decode(data, type=_File).redact
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).partition(" - at `$.")
+        where = f"{place.removesuffix('`')}: " if place else ""
+        problem = _PATTERN_SHOWN.sub(" of letters, digits, _ - and single dots alone", problem)
+        raise _failure(path, f"{where}{problem}", _HINT) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _failure(path, f"it is no TOML: {error}") from None
+    if section is None:
+        return None
+    rules = tuple(_rule(path, *numbered) for numbered in enumerate(section.rules))
+    return _Redact(rules, section.paths, section.defaults, is_projects)
+
+
+def _rule(path: Path, number: int, rule: _Rule) -> tuple[str, re.Pattern[str]]:
+    from thence.core.secret_forms import RULES
+
+    where = f"redact.rules[{number}], {rule.name},"
+    if any(rule.name == built_in.name for built_in in RULES):
+        raise _failure(path, f"{where} has the name of a built-in rule", "choose another name")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pattern = re.compile(rule.pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        cause = f"{where} does not compile: {error}"
+        raise _failure(path, cause, "write a regular expression of Python") from None
+    if pattern.search(""):
+        raise _failure(path, f"{where} matches an empty text")
+    return rule.name, pattern
+
+
+def _failure(path: Path, cause: object, hint: str = "") -> BadSettings:
+    return BadSettings(
+        "could not use the settings in",
+        place=path,
+        cause=cause,
+        hint=f"{hint or 'correct it'}; until then nothing is appended or pushed to a server",
+    )

@@ -1,0 +1,138 @@
+"""The state that the routes of one app share: root, open logs, summaries, threads."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from starlette.requests import Request
+
+from thence.errors import NotALog, ReadFailed
+from thence.index.page import PageOfLines
+from thence.server.http.metrics import Metrics
+from thence.server.http.workers import Slow, Workers
+from thence.server.logs.live import Feeds
+from thence.server.logs.open_logs import Logs, OpenLog
+from thence.server.logs.root import FoundLog, Root
+from thence.server.logs.summaries import Summaries
+
+# the key under which a team's server adds the name of the user to a request's scope
+USER = "thence.user"
+
+T = TypeVar("T")
+
+
+class ServerState:
+    """The objects that the routes of an app share."""
+
+    def __init__(self, root: Root, metrics: Metrics | None = None) -> None:
+        self.root = root
+        self.logs = Logs()
+        self.summaries = Summaries(self.logs)
+        self.feeds = Feeds(root, self.logs)
+        self.workers = Workers()
+        self.metrics = metrics or Metrics()
+        self.metrics.add(self)
+
+    async def ask(self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool) -> T:
+        """Runs work on an open log in a thread and returns its result.
+
+        Raises NotALog for a missing log, or for one that is no simulation where
+        one is asked for, and what the work raises.
+        """
+
+        def work_on_open(location: FoundLog) -> T:
+            with self.logs.using(location) as log:
+                return work(log)
+
+        return await self.inspect(log_id, work_on_open, is_simulation)
+
+    async def inspect(self, log_id: str, work: Callable[[FoundLog], T], is_simulation: bool) -> T:
+        """Runs work on the location of a log, as `ask` does."""
+
+        def attempt(is_patient: bool) -> T:
+            location = self.find(log_id, is_simulation)
+            try:
+                if not is_patient and self.logs.lacks_index(location):
+                    raise Slow
+                return work(location)
+            except (OSError, ReadFailed):
+                self.find(log_id, is_simulation)  # is it gone?
+                raise
+
+        return await self.workers.run_patiently(attempt)
+
+    async def inspect_all(self, work: Callable[[list[FoundLog | None]], T]) -> T:
+        """Runs work on the locations of all logs, None for one that can't be read."""
+
+        def attempt(is_patient: bool) -> T:
+            logs = list(self.root.logs())
+            self.summaries.keep_only({log.id for log in logs if log is not None})
+            if not is_patient and any(map(self._needs_index, filter(None, logs))):
+                raise Slow
+            return work(logs)
+
+        return await self.workers.run_patiently(attempt)
+
+    def _needs_index(self, location: FoundLog) -> bool:
+        """Reports whether summing up a log would take seconds, as it has no index yet."""
+        if self.summaries.has(location.id):
+            return False
+        try:
+            return self.logs.lacks_index(location)
+        except ReadFailed:
+            return False
+
+    def find(self, log_id: str, is_simulation: bool) -> FoundLog:
+        """Finds a log under the root; raises NotALog."""
+        try:
+            location = self.root.find(log_id)
+        except NotALog:
+            self.summaries.forget(log_id)
+            raise
+        if is_simulation and not location.is_simulation:
+            raise NotALog("could not find", place=repr(log_id), cause="it is no simulation")
+        return location
+
+    def count_page(self, page: PageOfLines) -> PageOfLines:
+        """Counts the events of a page that is to be sent, and returns the page."""
+        self.metrics.count_events(len(page.lines))
+        return page
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields the figures of this app."""
+        return figures((self,))
+
+    def close(self) -> None:
+        """Ends the live streams and closes the logs."""
+        self.feeds.close()
+        self.logs.close()
+
+
+def app_state(request: Request) -> ServerState:
+    """Returns the shared state of the app of a request."""
+    state = request.app.state.served
+    assert isinstance(state, ServerState)
+    return state
+
+
+def figures(states: Sequence[ServerState]) -> Iterator[Metric]:
+    """Yields what some apps do now, and what their indexes have cost, in sum."""
+    costs = [state.logs.builds.cost for state in states]
+    for name, words, numbers in (
+        ("builds", "Indexes made from nothing.", [cost.builds for cost in costs]),
+        ("build_seconds", "Time that took.", [cost.build_seconds for cost in costs]),
+        (
+            "catch_up_seconds",
+            "Time in which indexes took in what came.",
+            [cost.catch_up_seconds for cost in costs],
+        ),
+        ("events", "Events put into indexes.", [cost.events for cost in costs]),
+    ):
+        yield CounterMetricFamily(f"thence_index_{name}", words, sum(numbers))
+    feeds, logs = [state.feeds for state in states], [state.logs for state in states]
+    for name, words, counts in (
+        ("listeners", "Open streams of live events.", [one.listeners for one in feeds]),
+        ("logs_followed", "Logs that are followed now.", [one.followed for one in feeds]),
+        ("logs_open", "Logs that are open now.", [one.open for one in logs]),
+    ):
+        yield GaugeMetricFamily(f"thence_{name}", words, sum(counts))

@@ -1,0 +1,314 @@
+"""The answers of a server to the replicas of a log, without HTTP.
+
+The store is all that an exchange knows: it reads no clock and has no threads, so that simulated
+replicas can meet at one too. docs/formats/wire.md describes the messages.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from hashlib import sha256
+from itertools import count
+from typing import NamedTuple, TypeVar
+
+from thence.core.vocabulary import VOCABULARIES
+from thence.errors import CursorUnknown, InvalidEvent, NotALog, SyncRefused
+from thence.log.files.numbering import CLOCK_AHEAD_MAX
+from thence.server.team import body_pieces
+from thence.server.team.database import Transaction
+from thence.server.team.redactions import is_redacted
+from thence.server.team.rows import LogPlace, NewLine, PushCertificate, StoredLog
+from thence.server.team.store import Ingested, Store
+from thence.server.team.validation import CheckedLines, checked
+from thence.signing import is_signed
+from thence.wire.authorship import PushSignature, lines_sha256, push_text
+from thence.wire.messages import (
+    BATCH_EVENTS_MAX,
+    BODIES_MISSING,
+    DIGEST_BYTES,
+    PAGE_BYTES_MAX,
+    PAGE_EVENTS_MAX,
+    RELAYED_MAX,
+    Cursors,
+    EventVerdict,
+    Missing,
+    Results,
+)
+
+LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
+_CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{16})", re.ASCII)
+_BEGINNING = Cursors()
+
+Row = TypeVar("Row")
+
+
+class LinesBehind(NamedTuple):
+    """Lines behind a cursor, in the order of their commits; `next` is the cursor behind them.
+
+    `relayed` are digests, joined, of lines of a key's nodes that the key did not bring.
+    """
+
+    lines: list[bytes]
+    next: str
+    more: bool
+    relayed: bytes = b""
+
+
+class Exchange:
+    """The five questions that replicas ask about a log of a team.
+
+    Each raises NotALog if the team has no such log; other teams' logs do not exist for it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._asked = count()
+
+    def batch(
+        self,
+        team: str,
+        log: str,
+        kind: str | None,
+        lines: Sequence[bytes],
+        new_kind: str = "plain",
+        signature: PushSignature | None = None,
+        cursors: Cursors = _BEGINNING,
+    ) -> Results:
+        """Commits lines, without newlines, and returns a verdict for each, in order.
+
+        A log that is missing is made, of the given kind; None is that of the log, else `new_kind`.
+        A signature is over these lines in this order; without one all of them are relayed.
+
+        Raises BatchRefused if a line is no event, InvalidEvent for a bad name or kind or too many
+        lines, VocabularyMismatch if the log is of another kind, SyncRefused if the team has too
+        many logs, or for a signature of something else, CursorUnknown for a place that the log does
+        not have. Then nothing was committed.
+        """
+        _check_name(log)
+        if kind is not None and kind not in VOCABULARIES:
+            raise _unreadable("kind", kind, f"it is none of {', '.join(VOCABULARIES)}")
+        if len(lines) > BATCH_EVENTS_MAX:
+            raise _unreadable("batch", "", f"it holds more than {BATCH_EVENTS_MAX} events")
+        incoming = checked(lines)
+        digests = [row.digest for row in incoming.rows]
+        certificate = _certificate(team, log, digests, signature) if signature else None
+        stored = self._store.log(team, log)
+        after = self.number(stored, cursors.after)
+        self.number(stored, cursors.seen)
+        clock_max = (stored.last if stored else 0) + CLOCK_AHEAD_MAX
+        rows = [row for row, clock in zip(*incoming, strict=True) if clock <= clock_max]
+        fresh = {row.digest: row for row in rows}
+        if len(fresh) < len(rows):  # a whole line goes before the same one without its body
+            fresh |= {row.digest: row for row in rows if not is_redacted(row.line)}
+        kind = kind or (stored.kind if stored else new_kind)
+        ingested = self._store.ingest(team, log, kind, list(fresh.values()), certificate)
+        end = self.cursor(ingested.end)
+        is_next = after == ingested.before
+        verdicts = _verdicts(incoming, fresh, ingested)
+        return Results(tuple(verdicts), end if is_next else cursors.after, end)
+
+    def page(
+        self,
+        team: str,
+        log: str,
+        after: str = "",
+        limit: int = PAGE_EVENTS_MAX,
+        *,
+        seen: str = "",
+        key: str = "",
+    ) -> LinesBehind:
+        """Returns the lines behind a cursor, "" for the beginning: a page's, or one that is larger.
+
+        With a key, lines of its nodes are named that it did not bring. Raises CursorUnknown if one
+        of the cursors is of another history, InvalidEvent for a bad limit.
+        """
+        if not 1 <= limit <= PAGE_EVENTS_MAX:
+            raise _unreadable("limit", limit, f"it is not from 1 to {PAGE_EVENTS_MAX}")
+        stored = self._log(team, log)
+        number = self.number(stored, after)
+        self.number(stored, seen)
+        relayed = self._relayed(stored, key) if key else b""
+        with closing(self._store.page(stored, number, limit)) as rows:
+            taken = _page(rows, lambda row: row.line)
+        if not taken:
+            return LinesBehind([], after, False, relayed)
+        last = taken[-1]
+        behind = self.cursor(LogPlace(last.number, last.chain))
+        lines = [row.line for row in taken]
+        return LinesBehind(lines, behind, last.number < stored.last, relayed)
+
+    def _relayed(self, log: StoredLog, key: str) -> bytes:
+        """Returns digests of relayed lines of a key's nodes, of too many others in each answer."""
+        start = sha256(str(next(self._asked)).encode()).digest()
+        return self._store.relayed(log, key, start, RELAYED_MAX)
+
+    def lines(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
+        """Returns those lines that the log holds of these digests, as many as a page may hold.
+
+        Raises InvalidEvent for what is no digest, and for too many.
+        """
+        stored = self._log(team, log)
+        named = _checked_digests(digests)
+        with closing(self._store.lines(stored, named)) as lines:
+            return _page(lines, lambda line: line)
+
+    def missing(self, team: str, log: str, digests: Iterable[bytes]) -> Missing:
+        """Returns those of some digests that the log lacks, and how many lines it holds.
+
+        Raises InvalidEvent for what is no digest, and for too many.
+        """
+        stored = self._log(team, log)
+        named = _checked_digests(digests)
+        held = self._store.known(stored, named)
+        lacking = tuple(digest.hex() for digest in named if digest not in held)
+        return Missing(lacking, stored.last)
+
+    def signed(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
+        """Returns those of some digests whose lines were pushed by the owners of their nodes.
+
+        Raises InvalidEvent for what is no digest, and for too many.
+        """
+        stored = self._log(team, log)
+        return sorted(self._store.signed(stored, _checked_digests(digests)))
+
+    def lacking_pieces(self, team: str, log: str, digests: Iterable[bytes]) -> tuple[str, ...]:
+        """Returns those of some digests, in hex, of which the log has no whole value.
+
+        A value is whole with each piece before its last one. Raises InvalidEvent for what is no
+        digest, and for too many.
+        """
+        stored = self._log(team, log)
+        named = _checked_digests(digests)
+        held = self._store.bodies(stored).asked(
+            lambda opened, of: body_pieces.whole_sizes(opened, of, named)
+        )
+        return tuple(digest.hex() for digest in named if digest not in held)
+
+    def keep_pieces(self, team: str, log: str, kind: str, lines: Sequence[bytes]) -> int:
+        """Keeps pieces of large values, given as their lines, for lines of events to come.
+
+        A log that is missing is made, of the given kind. Returns how many, from the first one on,
+        are kept; the rest is to be sent again. Raises InvalidEvent for a bad name or kind, and for
+        a piece whose bytes don't fit its digest, VocabularyMismatch, SyncRefused.
+        """
+        _check_name(log)
+        if kind not in VOCABULARIES:
+            raise _unreadable("kind", kind, f"it is none of {', '.join(VOCABULARIES)}")
+        return self._store.keep_pieces(team, log, kind, body_pieces.read_pieces(lines))
+
+    def given_pieces(self, team: str, log: str, places: Sequence[tuple[bytes, int]]) -> list[bytes]:
+        """Returns lines of pieces of values that lines of the log name, as many as fit a page.
+
+        A place is the digest of a value and the offset at which a piece of it ends; what is not
+        there is left out. Raises InvalidEvent for what is no digest, and for too many.
+        """
+        stored = self._log(team, log)
+        _checked_digests(digest for digest, _ in places)
+
+        def given(connection: Transaction, log: StoredLog) -> list[bytes]:
+            lines = body_pieces.given_pieces(connection, log, places[:PAGE_EVENTS_MAX])
+            return _page(lines, lambda line: line)
+
+        return self._store.bodies(stored).asked(given)
+
+    def mark(self, team: str, log: str) -> str:
+        """Returns the cursor behind the last line of a log, "" for one that is empty or missing.
+
+        Raises InvalidEvent for a bad name.
+        """
+        _check_name(log)
+        stored = self._store.log(team, log)
+        place = self._store.place(stored, stored.last) if stored else None
+        return self.cursor(place) if place else ""
+
+    def _log(self, team: str, name: str) -> StoredLog:
+        _check_name(name)
+        stored = self._store.log(team, name)
+        if stored is None:
+            raise NotALog("could not find the log", place=name, cause="the team has no such log")
+        return stored
+
+    def cursor(self, place: LogPlace) -> str:
+        """Returns the cursor of a place, "" for the beginning of a log."""
+        return f"{self._store.epoch}.{place.number}.{place.chain.hex()}" if place.number else ""
+
+    def number(self, log: StoredLog | None, cursor: str) -> int:
+        """Returns the number that a cursor names in a log, 0 for ""; raises CursorUnknown."""
+        if not cursor:
+            return 0
+        parts = _CURSOR.fullmatch(cursor)
+        place = self._store.place(log, int(parts[2])) if log and parts else None
+        if place is None or cursor != self.cursor(place):
+            raise CursorUnknown(
+                "could not go on behind the cursor",
+                cause="this server has no such place in this log",
+                hint="begin anew without a cursor; what was taken before is known by its ids",
+            )
+        return place.number
+
+
+def _page(rows: Iterable[Row], line_of: Callable[[Row], bytes]) -> list[Row]:
+    """Returns the first rows whose lines a page may hold, one at least."""
+    taken: list[Row] = []
+    size_bytes = 0
+    for row in rows:
+        size_bytes += len(line_of(row)) + 1
+        if taken and size_bytes > PAGE_BYTES_MAX:
+            break
+        taken.append(row)
+    return taken
+
+
+def _certificate(
+    team: str, log: str, digests: Sequence[bytes], signature: PushSignature
+) -> PushCertificate:
+    """Returns the certificate of a push; raises SyncRefused for a signature of something else."""
+    public_key, text = signature.public_key, push_text(team, log, digests)
+    if not is_signed(public_key, signature.signature, text):
+        raise SyncRefused(
+            "could not take the batch",
+            cause="its signature is not by its key over these lines, this team and this log",
+            hint="push again; if it stays so, update thence here and on the server",
+        )
+    return PushCertificate(public_key, lines_sha256(digests), signature.signature)
+
+
+def _verdicts(
+    incoming: CheckedLines, fresh: dict[bytes, NewLine], ingested: Ingested
+) -> list[EventVerdict]:
+    """Returns the verdicts of a batch of which some lines were in the log before."""
+    verdicts = []
+    held = set(ingested.known)
+    for row, clock in zip(*incoming, strict=True):
+        refusal = ingested.refusals.get(row.digest)
+        if row.digest not in fresh:
+            reason = f"its clock, {clock}, is too far above the number of events in the log"
+            verdicts.append(EventVerdict(row.event_id, "rejected", reason, "clock_too_far_ahead"))
+        elif refusal is not None:
+            status = "retry" if refusal.code == BODIES_MISSING else "rejected"
+            verdicts.append(EventVerdict(row.event_id, status, *refusal))
+        elif row.digest in held:
+            verdicts.append(EventVerdict(row.event_id, "duplicate"))
+        else:
+            held.add(row.digest)
+            verdicts.append(EventVerdict(row.event_id, "success"))
+    return verdicts
+
+
+def _checked_digests(digests: Iterable[bytes]) -> list[bytes]:
+    """Returns digests once each; raises InvalidEvent for what is none, and for too many."""
+    named = list(dict.fromkeys(digests))
+    if len(named) > PAGE_EVENTS_MAX or any(len(digest) != DIGEST_BYTES for digest in named):
+        raise _unreadable("digests", "", f"at most {PAGE_EVENTS_MAX}, of 32 bytes each")
+    return named
+
+
+def _check_name(log: str) -> None:
+    if not LOG_NAME.fullmatch(log):
+        raise _unreadable(
+            "log", repr(log)[:80], "a name has 1 to 128 of 0-9 A-Z a-z . _ -, no dot first"
+        )
+
+
+def _unreadable(part: str, value: object, cause: str) -> InvalidEvent:
+    return InvalidEvent("could not read the request:", place=f"{part} {value}".strip(), cause=cause)

@@ -1,0 +1,19 @@
+"""Parties that share what there is: each claims a part, until the claims fit together."""
+
+from thence.sim.run.agents import Action
+from thence.sim.run.engine import BaseEngine, View
+
+
+class Negotiation(BaseEngine):
+    """The engine of a negotiation: `claim` sets what an agent claims, `claimed` is their sum."""
+
+    def apply_action(self, view: View, action: Action) -> None:
+        """Sets the claim of an agent."""
+        if action.action_type == "claim":
+            view.agent(action.agent_id).set_within("claim", int(str(action.payload["amount"])))
+
+    def apply_engine_rules(self, view: View) -> None:
+        """Adds the claims up."""
+        names = [agent.name for agent in self.config.agents] if self.config else []
+        with view.rule("sum"):
+            view.world["claimed"] = sum(view.agent(name)["claim"] for name in names)

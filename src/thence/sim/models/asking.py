@@ -1,0 +1,352 @@
+"""Questions to models: each answer is recorded before anything depends on it, and paid for once.
+
+By resume, replay and branch it is taken from `outcomes.jsonl`. A cassette holds such lines of
+another run, and answers in place of endpoints.
+"""
+
+import asyncio
+from collections.abc import Iterable, KeysView, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from thence.errors import BudgetSpent, EndpointDown, ModelCallFailed, ThenceError
+from thence.files import replace_file
+from thence.sim.models.client import Attempt, Budget, ModelAnswer, ModelClient, ModelRequest
+from thence.sim.models.settings import ModelSettings
+from thence.sim.record.outcomes import (
+    CALL,
+    Key,
+    Outcomes,
+    RecordedOutcome,
+    read_lines,
+    request_digest,
+)
+
+_TOKENS = ("tokens_in", "tokens_out", "tokens_cached")
+_COUNTS = ("calls", "failed", "unusable", "without_tokens", "without_cost", *_TOKENS)
+_FAULT_CHARACTERS_MAX = 1_000
+SHARED = "shared"
+
+
+class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=CALL, omit_defaults=True):
+    """The outcome of one call: an answer, or a failure with its attempts, or both.
+
+    An answer with a failure can't be used, and was paid for; nor can one with a `fault`, which is
+    why the component that asked refused it.
+    """
+
+    endpoint: str
+    answer: ModelAnswer | None = None
+    failure: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    fault: str = ""
+
+    @property
+    def is_unusable(self) -> bool:
+        """True for an answer that came, and could not be used."""
+        return self.answer is not None and bool(self.failure or self.fault)
+
+    def text(self) -> str:
+        """Returns the answer's text; raises ModelCallFailed for a failure."""
+        if self.answer is None or self.failure:
+            raise ModelCallFailed(self.failure, attempts=self.attempts, answer=self.answer)
+        return self.answer.text
+
+
+class ModelCall(msgspec.Struct, eq=False):
+    """One call as its event `llm_call` tells it, whose id and details are empty until then.
+
+    `causes` are those of what the prompt read; of a shared call, what all had read that share it.
+    `is_used` once a component could use the answer. `ends_run` if the run ended by its failure.
+    """
+
+    key: Key
+    messages: Sequence[Mapping[str, str]]
+    outcome: RecordedAnswer
+    causes: Iterable[str] = ()
+    is_shared: bool = False
+    event_id: str = ""
+    step: str = ""
+    details: dict[str, Any] = {}
+    is_used: bool = False
+    ends_run: bool = False
+
+    @property
+    def request(self) -> str:
+        """The digest of the request."""
+        return self.key[1]
+
+    @property
+    def sums(self) -> dict[str, Any]:
+        """The facts of the call that its repetition has too."""
+        answer = self.outcome.answer
+        attempts = self.outcome.attempts or (answer.attempts if answer else ())
+        return {
+            "endpoint": self.outcome.endpoint,
+            **{name: answer and getattr(answer, name) for name in ("model", *_TOKENS)},
+            "attempts": msgspec.to_builtins(attempts),
+        }
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All facts of the call."""
+        answer = self.outcome.answer
+        facts = {name: answer and getattr(answer, name) for name in ("latency_s", "cost")}
+        messages = [dict(message) for message in self.messages]
+        return {**self.sums, **facts, "messages": messages, "answer": answer and answer.text}
+
+    def fill_details(self) -> None:
+        """Makes the details of the event, in place: the view of an engine writes it early."""
+        error = self.outcome.failure or self.outcome.fault
+        self.details.clear()
+        self.details |= {"error_type": CALL, "status": "failure" if error else "success"}
+        self.details |= {"retry_count": 0, **self.facts, **({"error": error} if error else {})}
+        self.details |= {"ends_run": True} if self.ends_run else {}
+
+
+class Models:
+    """The models that the components of one run ask; used from one event loop.
+
+    `folder` is that of the scenario, beside which a cassette lies.
+    """
+
+    def __init__(
+        self, settings: ModelSettings, outcomes: Outcomes, folder: Path | None = None
+    ) -> None:
+        self._settings = settings
+        self._outcomes = outcomes
+        spent = usage(outcomes.own).get("by_model", {}).values()
+        self._budget = Budget(
+            max_calls=settings.max_calls,
+            max_cost=settings.max_cost,
+            calls=sum(entry["calls"] for entry in spent),
+            cost=sum(entry["cost"] or 0.0 for entry in spent),
+            unpriced=sum(entry["without_cost"] for entry in spent),
+        )
+        self._clients: dict[str, ModelClient] = {}
+        # the calls of one turn by request, with the causes of all who share one
+        self._shared: dict[str, tuple[asyncio.Task[ModelCall], set[str]]] = {}
+        self._shared_turn = ""
+        self._cassette_file = (folder or Path()) / (settings.cassette or "")
+        self._cassette: dict[str, dict[Key, RecordedOutcome]] | None = None
+
+    async def ask(
+        self,
+        step: str,
+        request: ModelRequest,
+        causes: KeysView[str],
+        *,
+        endpoint: str | None = None,
+        share: bool = False,
+    ) -> ModelCall:
+        """Returns the answered, or failed, call of a step: `<turn>.<phase>.<agent>`.
+
+        With `share` equal requests of a turn are one call. Raises EndpointDown and BudgetSpent,
+        which pause the run.
+        """
+        endpoints = self._settings.endpoints
+        name = endpoint or self._settings.default or next(iter(endpoints))
+        if (settings := endpoints.get(name)) is None:
+            hint = f"section llm of the scenario has {', '.join(endpoints)}"
+            cause = f"there is no endpoint {name}"
+            raise ThenceError("could not ask a model", place=f"at {step}", cause=cause, hint=hint)
+        content = {**settings.terms, "messages": request.messages, "schema": request.schema}
+        if not share:
+            call = await self._call(step, name, request, content)
+            call.causes = causes
+            return call
+        turn, key = step.partition(".")[0], request_digest(content)
+        if turn != self._shared_turn:
+            self._shared_turn = turn
+            await self._end_shared()
+        if key not in self._shared:
+            task = asyncio.create_task(self._call(f"{turn}.{SHARED}.-", name, request, content))
+            self._shared[key] = task, set(causes)
+        task, common = self._shared[key]
+        common.intersection_update(causes)
+        call = await asyncio.shield(task)  # which others wait for too
+        call.causes, call.is_shared = sorted(common), True
+        return call
+
+    def judge(self, call: ModelCall, fault: str = "") -> None:
+        """Records whether a component could use an answer; "" if it could.
+
+        Of those who share a call it is enough that one could.
+        """
+        if call.is_used:
+            return
+        call.is_used, fault = not fault, fault[:_FAULT_CHARACTERS_MAX]
+        if call.outcome.fault != fault:
+            call.outcome = msgspec.structs.replace(call.outcome, fault=fault)
+            self._outcomes.amend(call.key, msgspec.to_builtins(call.outcome))
+            if call.event_id:
+                call.fill_details()
+
+    async def close(self) -> None:
+        """Ends what still asks, and closes all connections."""
+        await self._end_shared()
+        for client in self._clients.values():
+            await client.close()
+
+    async def _end_shared(self) -> None:
+        """Ends shared calls, which go on if all who asked have been given up."""
+        tasks = [task for task, _ in self._shared.values()]
+        self._shared.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _call(
+        self, step: str, name: str, request: ModelRequest, content: Mapping[str, Any]
+    ) -> ModelCall:
+        key = self._outcomes.key(step, content)
+        recorded = self._outcomes.known(key)
+        if recorded is None:
+            take = self._played if self._settings.cassette else self._answered
+            answer = await take(key, name, request)
+            recorded = self._outcomes.record(key, msgspec.to_builtins(answer))
+        return ModelCall(key, request.messages, _answer_of(recorded))
+
+    async def _answered(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
+        """Asks the endpoint; what pauses the run is no answer, and is raised."""
+        client = self._clients.get(name)
+        try:
+            if client is None:
+                settings = self._settings.endpoints[name]
+                client = ModelClient(name, settings, self._budget)
+                client.check()
+                self._clients[name] = client
+            return RecordedAnswer(name, await client.ask(request))
+        except ModelCallFailed as error:
+            paid = cast(ModelAnswer | None, error.answer)
+            attempts = cast(tuple[Attempt, ...], error.attempts)
+            return RecordedAnswer(name, paid, str(error), attempts)
+        except (EndpointDown, BudgetSpent):
+            raise
+        except ThenceError as error:  # no key, say: no agent's policy can help that
+            why = {"place": error.place, "cause": error.cause, "hint": error.hint}
+            raise EndpointDown(error.operation, **why) from error
+
+    async def _played(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
+        """Takes an answer from the cassette: that of the same step, else the first."""
+        if self._cassette is None:
+            self._cassette = read_cassette(self._cassette_file)
+        lines = self._cassette.get(key[1])
+        if not lines:
+            turn, _, agent = key[0].split(".", 2)
+            place = f"for {agent} in turn {turn}"
+            cause = f"cassette {self._cassette_file} has no answer to this request"
+            hint = "prompt, state, model or sampling differ from its run's: ask an endpoint"
+            raise EndpointDown("could not ask the model", place=place, cause=cause, hint=hint)
+        answer = _answer_of(lines.get(key) or next(iter(lines.values())))
+        return msgspec.structs.replace(answer, fault="")  # which is judged anew
+
+
+def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
+    """Returns calls, tokens and cost by agent and by model; {} if no model was asked.
+
+    `failed` counts calls without an answer, `unusable` those whose answer could not be used.
+    Answers that report no tokens, and those of unknown cost, are in no sum: `without_tokens` and
+    `without_cost` count them. A shared call counts for `shared`. A cost is None where no call has
+    one.
+    """
+    sums: dict[str, dict[str, dict[str, Any]]] = {"by_agent": {}, "by_model": {}}
+    start = {**dict.fromkeys(_COUNTS, 0), "cost": None}
+    for outcome in filter(_is_call, outcomes):
+        _, phase, agent = outcome.step.split(".", 2)
+        recorded = _answer_of(outcome)
+        answer = recorded.answer
+        model = answer.model if answer else recorded.endpoint
+        for section, name in (("by_agent", phase if agent == "-" else agent), ("by_model", model)):
+            entry = sums[section].setdefault(name, {**start})
+            entry["calls"] += 1
+            entry["failed"] += answer is None
+            entry["unusable"] += recorded.is_unusable
+            if answer is not None:
+                entry["without_tokens"] += None in (answer.tokens_in, answer.tokens_out)
+                entry["without_cost"] += answer.cost is None
+            for key in _TOKENS:
+                entry[key] += (answer and getattr(answer, key)) or 0
+            if answer and answer.cost is not None:
+                entry["cost"] = (entry["cost"] or 0.0) + answer.cost
+    return sums if sums["by_agent"] else {}
+
+
+def uselessness(outcomes: Iterable[RecordedOutcome]) -> str:
+    """Returns that no answer of a model could be used; "" if one could, or none was asked."""
+    calls = [_answer_of(outcome) for outcome in outcomes if _is_call(outcome)]
+    answers = [call for call in calls if call.answer is not None]
+    if not calls or any(not call.is_unusable for call in answers):
+        return ""
+    return (
+        f"none of {len(answers)} answers could be used"
+        if answers
+        else (f"none of {len(calls)} calls got an answer")
+    )
+
+
+def given_up(outcomes: Iterable[RecordedOutcome]) -> set[Key]:
+    """Returns the keys of the calls with which each step ended that gave no usable answer."""
+    keys: dict[str, list[Key]] = {}
+    for outcome in filter(_is_call, outcomes):
+        answer, of_step = _answer_of(outcome), keys.setdefault(outcome.step, [])
+        if answer.answer is not None and not answer.is_unusable:
+            of_step.clear()
+        else:
+            of_step.append((outcome.step, outcome.request, outcome.occurrence))
+    return {key for of_step in keys.values() for key in of_step}
+
+
+def is_failure(outcome: RecordedOutcome) -> bool:
+    """Reports whether an outcome is that of a model which gave no answer."""
+    return _is_call(outcome) and bool(_answer_of(outcome).failure)
+
+
+def answered(outcomes: Iterable[RecordedOutcome]) -> list[RecordedOutcome]:
+    """Returns the outcomes that are answers of models."""
+    return [line for line in outcomes if _is_call(line) and not _answer_of(line).failure]
+
+
+def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
+    """Writes the answers of a run's models to a file, and returns their number.
+
+    Raises ThenceError if there are none.
+    """
+    lines = answered(outcomes)
+    if not lines:
+        hint = "name a run of a scenario with agents that ask models"
+        cause = "the run has no answers of models"
+        raise ThenceError("could not make a cassette", place=path, cause=cause, hint=hint)
+    lines.sort(key=lambda line: int(line.step.partition(".")[0]))
+    replace_file(path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    return len(lines)
+
+
+def read_cassette(path: Path) -> dict[str, dict[Key, RecordedOutcome]]:
+    """Returns the answers in a file by request; raises EndpointDown if it can't be read."""
+    answers: dict[str, dict[Key, RecordedOutcome]] = {}
+    try:
+        for line in read_lines(path):
+            key = line.step, line.request, line.occurrence
+            answers.setdefault(line.request, {})[key] = line
+        cause = "it holds no recorded answers"
+    except OSError as error:
+        cause = error.strerror or str(error)
+    if not answers:
+        hint = "thence sim cassette RUN --output FILE makes one of a run"
+        raise EndpointDown("could not read", place=path, cause=cause, hint=hint)
+    return answers
+
+
+def _is_call(outcome: RecordedOutcome) -> bool:
+    return isinstance(outcome.value, dict) and outcome.value.get("kind") == CALL
+
+
+def _answer_of(outcome: RecordedOutcome) -> RecordedAnswer:
+    try:
+        return msgspec.convert(outcome.value, RecordedAnswer)
+    except msgspec.ValidationError as error:
+        what, hint = f"could not read the recorded answer of {outcome.step}", "take it from a copy"
+        raise EndpointDown(what, cause=error, hint=hint) from error

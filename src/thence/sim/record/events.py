@@ -1,0 +1,521 @@
+"""The events that a simulation builds, before they are written.
+
+Typed events are strict: a wrong value raises a ValueError that names its field, and so do
+`details` given to a type with fields of its own. The base `Event` is lenient: any event_type,
+any details. All are frozen. The own fields of a typed event are stored in the file, and in
+`details`, under the same names.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import IntEnum
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from thence.core.clock import timestamp_of
+from thence.core.json_values import is_plain, repair
+from thence.core.new_event import Causes, cause_ids
+from thence.errors import InvalidEvent
+from thence.open_log.log import new_id, now
+
+DESCRIPTION_CHARACTERS_MAX = 500
+_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
+_E = TypeVar("_E", bound="Event")
+
+
+class VerbosityLevel(IntEnum):
+    """The level up to which events are written; each level includes those before it.
+
+    SYSTEM events are written at DETAIL, but rejections, retries and changes of the agents from
+    DECISION up, and failures and notices of the log itself always.
+    """
+
+    MILESTONE = 1
+    DECISION = 2
+    ACTION = 3
+    STATE = 4
+    DETAIL = 5
+
+
+def level_of(verbosity: VerbosityLevel | str) -> VerbosityLevel:
+    """Returns the level with a name, in any case; raises ValueError for another name."""
+    try:
+        if isinstance(verbosity, str):
+            return VerbosityLevel[verbosity.upper()]
+        return VerbosityLevel(verbosity)
+    except (KeyError, ValueError) as error:
+        hint = f"use one of {', '.join(level.name for level in VerbosityLevel)}"
+        what, cause = "could not set the verbosity", "it is no level"
+        raise InvalidEvent(what, place=repr(verbosity), cause=cause, hint=hint) from error
+
+
+class Field(NamedTuple):
+    """A member of a typed event's details: its JSON Schema, what it holds in words, its check.
+
+    A value of the type `quick` that is not empty needs no check.
+    """
+
+    schema: Mapping[str, Any]
+    wording: str
+    quick: type | None
+    holds: Callable[[Any], object]
+
+
+def _one_of(*choices: str) -> Field:
+    wording = f"one of {', '.join(sorted(choices))}"
+    return Field({"enum": list(choices)}, wording, None, lambda value: value in choices)
+
+
+_TEXT = Field({"type": "string", "minLength": 1}, "a text that is not empty", str, lambda _: False)
+_MAP = Field({"type": "object"}, "a map", dict, lambda value: isinstance(value, Mapping))
+_COUNT = Field(
+    {"type": "integer", "minimum": 0},
+    "an integer from 0",
+    None,
+    lambda value: type(value) is int and value >= 0,
+)
+_ANY = Field({}, "any value", None, lambda _: True)
+_MILESTONE = _one_of(
+    "turn_start", "turn_end", "phase_transition", "simulation_start", "simulation_end"
+)
+_STATUS = _one_of("success", "failure", "retry", "warning")
+
+
+class _StoredCause(msgspec.Struct, frozen=True):
+    """A cause in a stored line, with an id of any form."""
+
+    event_id: str
+
+
+class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
+    """One event of a simulation. `data` is another name for `details`.
+
+    `turn_number` counts from 0, `timestamp` is UTC in ISO 8601 with microseconds (an aware
+    datetime is accepted), `caused_by` takes an event, a ULID, several of these or None, a
+    `description` over 500 characters is cut and flagged in `repairs`. `step` names the position
+    in a run.
+    """
+
+    level: ClassVar[int] = 0
+    fields: ClassVar[Mapping[str, Field]] = {}
+
+    event_type: str = ""
+    simulation_id: str = ""
+    turn_number: int = 0
+    agent_id: str | None = None
+    caused_by: tuple[str, ...] = ()
+    description: str | None = None
+    details: dict[str, Any] = {}
+    data: dict[str, Any] | None = None
+    step: str | None = None
+    begins: bool = False
+    ends: str | None = None
+    repairs: tuple[dict[str, str], ...] = ()
+    event_id: str = ""
+    timestamp: str = ""
+
+    def __post_init__(self) -> None:
+        details = self.details if self.data is None else self.data
+        if not isinstance(details, Mapping):
+            raise wrong_value("details", details, "a map of names to values")
+        if not isinstance(self.event_type, str) or not self.event_type:
+            raise wrong_value("event_type", self.event_type, "a text such as ACTION")
+        _fill_in(self, details, self.event_type)
+
+    def is_plain(self) -> bool:
+        """Reports, quickly, whether the given values need no repair; False if unsure."""
+        return is_plain(self.details)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the event as plain data, without absent members."""
+        members = {name: getattr(self, name) for name in _DICT_FIELDS}
+        members["caused_by"] = list(self.caused_by)
+        members["details"] = dict(self.details)
+        return {
+            name: value
+            for name, value in members.items()
+            if value is not None and value is not False and value != []
+        }
+
+    def to_json(self) -> str:
+        """Returns the event as one line of JSON; values that JSON can't hold are repaired."""
+        repaired, _ = repair(self.to_dict())
+        return msgspec.json.encode(repaired).decode()
+
+    @classmethod
+    def from_dict(cls: type[_E], data: Mapping[str, Any]) -> _E:
+        """Builds an event from the result of `to_dict`, or from a line's members.
+
+        A typed class is strict. On `Event` itself the event_type chooses the class; details
+        that don't fit that class give a plain `Event`.
+        """
+        members: dict[str, Any] = {k: data[k] for k in (*_DICT_FIELDS, "data") if k in data}
+        causes = members.get("caused_by") or ()
+        members["caused_by"] = (
+            causes if isinstance(causes, str) else tuple(map(_StoredCause, causes))
+        )
+        event_class = TYPED.get(str(members.get("event_type")), Event) if cls is Event else cls
+        if event_class is not Event:
+            try:
+                return event_class(**_arguments(event_class, members))  # type: ignore[return-value]
+            except InvalidEvent:
+                if cls is not Event:
+                    raise
+        return cls(**members)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the constructor's arguments: a typed event makes its details itself."""
+        derived = ("details", "data") if self.fields else ()
+        arguments = {n: getattr(self, n) for n in self.__struct_fields__ if n not in derived}
+        return partial(type(self), **arguments), ()
+
+
+class TypedEvent(Event, kw_only=True, frozen=True, gc=False):
+    """An event whose details hold the members of `fields`; with `is_open` also those of `extra`.
+
+    `needs_agent` is True where it must have an agent, False where it must have none.
+    """
+
+    kind: ClassVar[str]
+    needs_agent: ClassVar[bool | None] = None
+    is_open: ClassVar[bool] = False
+    extra: ClassVar[dict[str, Any]] = {}
+    _checks: ClassVar[tuple[tuple[str, type | None, Callable[[Any], object]], ...]]
+
+    def __init_subclass__(cls) -> None:
+        fields = cls.fields.items()
+        cls._checks = tuple((name, field.quick, field.holds) for name, field in fields)
+
+    def __post_init__(self) -> None:
+        agent_id, needs_agent = self.agent_id, self.needs_agent
+        if needs_agent is not None and (
+            type(agent_id) is not str or not agent_id if needs_agent else agent_id is not None
+        ):
+            wording = _TEXT.wording if needs_agent else "absent from a milestone"
+            raise wrong_value("agent_id", agent_id, wording)
+        details: dict[str, Any] = {}
+        for name, quick, holds in self._checks:  # costs 0.2 µs more than checks written out
+            details[name] = value = getattr(self, name)
+            if (type(value) is not quick or not value) and not holds(value):
+                raise wrong_value(name, value, self.fields[name].wording)
+        if self.is_open:
+            details |= self.extra
+        _fill_in(self, details, self.kind)
+
+
+class MilestoneEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+    """A point in a run: the start or end of the run, a turn, a phase. It has no agent."""
+
+    level = VerbosityLevel.MILESTONE
+    fields = {"milestone_type": _MILESTONE}
+    needs_agent = False
+    kind = "MILESTONE"
+    event_type: str = "MILESTONE"
+    milestone_type: str = ""
+
+
+class DecisionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+    """A choice that an agent made."""
+
+    level = VerbosityLevel.DECISION
+    fields = {"decision_type": _TEXT, "old_value": _ANY, "new_value": _ANY}
+    needs_agent = True
+    kind = "DECISION"
+    event_type: str = "DECISION"
+    decision_type: str = ""
+    old_value: Any = None
+    new_value: Any = None
+
+
+class ActionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+    """An action that an agent took, after a validator had accepted it."""
+
+    level = VerbosityLevel.ACTION
+    fields = {"action_type": _TEXT, "action_payload": _MAP}
+    needs_agent = True
+    kind = "ACTION"
+    event_type: str = "ACTION"
+    action_type: str = ""
+    action_payload: dict[str, Any] = {}
+
+
+class StateEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+    """A variable that changed. `scope` is its owner: `global`, `agent/<name>` or `place/<name>`."""
+
+    level = VerbosityLevel.STATE
+    fields = {"variable_name": _TEXT, "old_value": _ANY, "new_value": _ANY, "scope": _TEXT}
+    kind = "STATE"
+    event_type: str = "STATE"
+    variable_name: str = ""
+    old_value: Any = None
+    new_value: Any = None
+    scope: str = "global"
+
+
+class DetailEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+    """The calculation of a value."""
+
+    level = VerbosityLevel.DETAIL
+    fields = {"calculation_type": _TEXT, "intermediate_values": _MAP}
+    kind = "DETAIL"
+    event_type: str = "DETAIL"
+    calculation_type: str = ""
+    intermediate_values: dict[str, Any] = {}
+
+
+class SystemEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+    """An occurrence in the run itself, such as an error. `extra` adds facts to details."""
+
+    level = VerbosityLevel.DETAIL
+    fields = {"error_type": _TEXT, "status": _STATUS, "retry_count": _COUNT}
+    is_open = True
+    kind = "SYSTEM"
+    event_type: str = "SYSTEM"
+    error_type: str = ""
+    status: str = ""
+    retry_count: int = 0
+    extra: dict[str, Any] = {}  # type: ignore[misc]
+
+
+_CLASSES = (MilestoneEvent, DecisionEvent, ActionEvent, StateEvent, DetailEvent, SystemEvent)
+TYPED: Mapping[str, type[TypedEvent]] = {event_class.kind: event_class for event_class in _CLASSES}
+
+
+_DICT_FIELDS = (
+    "event_id",
+    "timestamp",
+    "turn_number",
+    "event_type",
+    "simulation_id",
+    "agent_id",
+    "caused_by",
+    "description",
+    "step",
+    "begins",
+    "ends",
+    "details",
+)
+
+
+def wrong_value(field: str, value: object, wording: str) -> InvalidEvent:
+    """Returns the error for a field with a wrong value."""
+    cause, hint = f"{value!r:.80} is not {wording}", f"pass {wording} as {field}"
+    return InvalidEvent("could not make the event", place=f"field {field}", cause=cause, hint=hint)
+
+
+def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
+    """Checks the common fields; fills in details, id and time; converts caused_by to ids."""
+    turn_number = event.turn_number
+    if type(turn_number) is not int or turn_number < 0:
+        raise wrong_value("turn_number", turn_number, "an integer from 0")
+    if event.event_type != event_type:
+        raise wrong_value("event_type", event.event_type, event_type)
+    if type(event.simulation_id) is not str:
+        raise wrong_value("simulation_id", event.simulation_id, "a text")
+    passed = event.data or event.details
+    if passed and passed is not details and passed != details:
+        _refuse_details(event, passed)
+    force_setattr(event, "details", details)
+    if event.caused_by != ():
+        force_setattr(event, "caused_by", tuple(dict.fromkeys(cause_ids(event.caused_by))))
+    if not event.event_id and not event.timestamp:
+        force_setattr(event, "event_id", new_id())
+        force_setattr(event, "timestamp", now())
+    else:
+        _check_id_and_time(event)
+    if event.description is not None:
+        _cut_description(event, event.description)
+
+
+def _check_id_and_time(event: Event) -> None:
+    """Checks an id or a time that the caller gave, and fills in the other."""
+    event_id = event.event_id or new_id()
+    if not isinstance(event_id, str) or not _ID.fullmatch(event_id):
+        raise wrong_value("event_id", event_id, "an id such as create_action_event makes")
+    force_setattr(event, "event_id", event_id)
+    force_setattr(event, "timestamp", _timestamp(event.timestamp) if event.timestamp else now())
+
+
+def _refuse_details(event: Event, details: Any) -> None:
+    own = ", ".join((*event.fields, *(["extra"] if event.event_type == SystemEvent.kind else [])))
+    cause = f"{event.event_type} has no place for {details!r:.80}"
+    hint = f"pass {own}, or build a base Event, which takes any details"
+    raise InvalidEvent("could not make the event", place="field details", cause=cause, hint=hint)
+
+
+def _timestamp(value: Any) -> str:
+    try:
+        return timestamp_of(datetime.fromisoformat(value) if isinstance(value, str) else value)
+    except (ValueError, AttributeError) as error:
+        raise wrong_value("timestamp", value, "a UTC time in ISO 8601") from error
+
+
+def _cut_description(event: Event, description: str) -> None:
+    if not isinstance(description, str):
+        raise wrong_value("description", description, "a text")
+    if len(description) > DESCRIPTION_CHARACTERS_MAX:
+        force_setattr(event, "description", description[:DESCRIPTION_CHARACTERS_MAX])
+        cut = {"path": "description", "was": f"{len(description)} characters"}
+        force_setattr(event, "repairs", (*event.repairs, cut))
+
+
+def _arguments(event_class: type[Event], members: dict[str, Any]) -> dict[str, Any]:
+    """Returns constructor arguments: typed fields out of details, for SYSTEM the rest as extra."""
+    arguments = {name: value for name, value in members.items() if name not in ("details", "data")}
+    details = members.get("details") or members.get("data") or {}
+    arguments |= {name: details[name] for name in event_class.fields if name in details}
+    if others := {k: v for k, v in details.items() if k not in event_class.fields}:
+        arguments["extra" if event_class is SystemEvent else "details"] = others
+    return arguments
+
+
+def create_milestone_event(
+    simulation_id: str,
+    turn_number: int,
+    milestone_type: str,
+    *,
+    caused_by: Causes = None,
+    description: str | None = None,
+    step: str | None = None,
+) -> MilestoneEvent:
+    """Returns a milestone event, for a point in a run, with a new id and the present time."""
+    return MilestoneEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        milestone_type=milestone_type,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_decision_event(
+    simulation_id: str,
+    turn_number: int,
+    agent_id: str,
+    decision_type: str,
+    old_value: Any = None,
+    new_value: Any = None,
+    *,
+    caused_by: Causes = None,
+    description: str | None = None,
+    step: str | None = None,
+) -> DecisionEvent:
+    """Returns a decision event, for an agent's choice, with a new id and the present time."""
+    return DecisionEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        agent_id=agent_id,
+        decision_type=decision_type,
+        old_value=old_value,
+        new_value=new_value,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_action_event(
+    simulation_id: str,
+    turn_number: int,
+    agent_id: str,
+    action_type: str,
+    action_payload: dict[str, Any] | None = None,
+    *,
+    caused_by: Causes = None,
+    description: str | None = None,
+    step: str | None = None,
+) -> ActionEvent:
+    """Returns an action event, for an agent's action, with a new id and the present time."""
+    return ActionEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        agent_id=agent_id,
+        action_type=action_type,
+        action_payload=action_payload or {},
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_state_event(
+    simulation_id: str,
+    turn_number: int,
+    variable_name: str,
+    old_value: Any = None,
+    new_value: Any = None,
+    scope: str = "global",
+    *,
+    agent_id: str | None = None,
+    caused_by: Causes = None,
+    description: str | None = None,
+    step: str | None = None,
+) -> StateEvent:
+    """Returns a state event, for a changed variable, with a new id and the present time."""
+    return StateEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        variable_name=variable_name,
+        old_value=old_value,
+        new_value=new_value,
+        scope=scope,
+        agent_id=agent_id,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_detail_event(
+    simulation_id: str,
+    turn_number: int,
+    calculation_type: str,
+    intermediate_values: dict[str, Any] | None = None,
+    *,
+    agent_id: str | None = None,
+    caused_by: Causes = None,
+    description: str | None = None,
+    step: str | None = None,
+) -> DetailEvent:
+    """Returns a detail event, for a calculation, with a new id and the present time."""
+    return DetailEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        calculation_type=calculation_type,
+        intermediate_values=intermediate_values or {},
+        agent_id=agent_id,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_system_event(
+    simulation_id: str,
+    turn_number: int,
+    error_type: str,
+    status: str,
+    retry_count: int = 0,
+    *,
+    agent_id: str | None = None,
+    caused_by: Causes = None,
+    description: str | None = None,
+    step: str | None = None,
+) -> SystemEvent:
+    """Returns a system event, for an error or retry, with a new id and the present time."""
+    return SystemEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        error_type=error_type,
+        status=status,
+        retry_count=retry_count,
+        agent_id=agent_id,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )

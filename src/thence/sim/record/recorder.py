@@ -1,0 +1,522 @@
+"""The events of a run, each with its step and its causes.
+
+`step` is `<turn>.<phase>.<agent>.<ordinal>`. An ordinal never counts events: it is the index of a
+decision among its agent's, or the scope and name of a variable, so that the omission of one event
+renames no other.
+
+What the verbosity leaves out is not built. An event that is left out is represented by others:
+at ACTION a change by the ACTION whose application made it, at DECISION by the DECISION. Such an
+event is written once its action is applied, and names what the application read. At MILESTONE
+turns name turns alone.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from thence.core.codec import CAUSES_MAX
+from thence.core.event import Members
+from thence.core.vocabulary import SIM
+from thence.open_log.log import new_id, now
+from thence.sim.again.replay_input import Alterations, RecordedSteps
+from thence.sim.record.checkpoints import Checkpoint
+from thence.sim.record.events import VerbosityLevel
+from thence.sim.record.ledger import Ids, Lineage
+from thence.sim.record.writer import logger
+from thence.sim.run.agents import Accepted, Action, RecordedView, Verdict
+from thence.sim.scenario.state import Variable, own_copy
+
+Emit = Callable[[Sequence[Members]], object]
+# so many of the last effective events are covered besides the ids that ask for a cover
+_EFFECTIVE_MAX = 4_096
+NOBODY = "-"
+# of a request's digest, in the step of a call that agents share
+_DIGITS = 16
+# wider provenances are represented by a cover; all of today's figures of truth were measured with 8
+PROVENANCE_MAX = 8
+
+
+class RunRecorder:
+    """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
+
+    `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
+    again.
+    """
+
+    def __init__(
+        self,
+        simulation_id: str,
+        emit: Emit,
+        alter: Mapping[str, object],
+        level: VerbosityLevel = VerbosityLevel.DETAIL,
+        stored: RecordedSteps | None = None,
+    ) -> None:
+        self.simulation_id = simulation_id
+        self.turn = 0
+        self.turn_id = ""
+        self.counts: dict[str, int] = {}
+        self.lineage = Lineage("")
+        self.alterations = Alterations(alter)
+        self.writes_decisions = level >= VerbosityLevel.DECISION
+        self.writes_actions = level >= VerbosityLevel.ACTION
+        self.writes_states = level >= VerbosityLevel.STATE
+        self._writes_details = level >= VerbosityLevel.DETAIL
+        self._emit = emit
+        self._stored = stored
+        self._ready: list[Members] = []
+        self._steps: dict[str, int] = {}
+        self._cover_id = ""
+        self._covered: set[str] = set()
+        self._effective: deque[str] = deque(maxlen=_EFFECTIVE_MAX)
+        self.start_id = self._milestone("simulation_start", "0.start.-.0", (), begins=True)
+        self.lineage.start_id = self.start_id
+        self.last_end_id = self.start_id
+        self.turn_has_causes = False
+        self._has_failure = False
+        # of this turn, by step: calls that agents share, and those that are recorded again
+        self._shared_calls: dict[str, str] = {}
+        # decisions that agents were asked for, those that failed, and the last such failure
+        self.decisions = self.decisions_failed = 0
+        self.last_failures: Ids = ()
+
+    def flush(self) -> None:
+        """Passes on what was built so far; raises RunDiverged if recorded events did not come."""
+        if self._ready:
+            if self._stored:
+                self._stored.check_done(self._ready)
+            ready, self._ready = self._ready, []
+            self._emit(ready)
+
+    def forget_covers(self) -> None:
+        """Starts a new chain of covers, as a run that is resumed here does."""
+        self._cover_id = ""
+        self._covered.clear()
+        self._effective.clear()
+
+    def cover(self, ids: Ids) -> str:
+        """Returns the id of a notice that stands for many causes.
+
+        The last such notice serves again if it covers all of them. Else a new one names that one,
+        the causes, and the effective events since: what is wide rests on most of them anyway, and
+        a notice for each wide set would outnumber the events
+        (docs/decisions/0047-one-chain-of-covers.md).
+        """
+        if not self._covered.issuperset(ids):
+            new_ids = dict.fromkeys((*ids, *self._effective))
+            names = [event_id for event_id in new_ids if event_id not in self._covered]
+            self._covered.update(names)
+            self._effective.clear()
+            if self._cover_id:
+                names.insert(0, self._cover_id)
+            while len(names) > CAUSES_MAX:
+                starts = range(0, len(names), CAUSES_MAX)
+                names = [self._notice(names[start : start + CAUSES_MAX]) for start in starts]
+            self._cover_id = self._notice(names)
+            self._covered.add(self._cover_id)
+        return self._cover_id
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Goes on behind a checkpoint of the same run, whose simulation_start is in the log."""
+        self._ready.clear()
+        self.turn = checkpoint.turn
+        self.start_id = self.lineage.start_id = checkpoint.start_id
+        self.last_end_id = checkpoint.event_id
+        self.turn_has_causes = checkpoint.turn_has_causes
+        self.lineage.recent = dict(checkpoint.lineage)
+        self.decisions = checkpoint.decisions
+        self.decisions_failed = checkpoint.decisions_failed
+
+    def begin_turn(self, causes: Iterable[str]) -> None:
+        """Starts the next turn; `causes` decided that the run goes on."""
+        self.turn += 1
+        self.lineage.drop_older()
+        self._steps.clear()
+        self._shared_calls.clear()
+        all_causes = _unique(self.last_end_id, *causes)
+        self.turn_has_causes = self.turn_has_causes or len(all_causes) > 1
+        step = self._step("turn_start")
+        self.turn_id = self._milestone("turn_start", step, all_causes, begins=True)
+        self.lineage.recent[self.turn_id] = all_causes
+        self.flush()  # a run that is killed shows the turn that it was in
+
+    def end_turn(self) -> None:
+        """Ends the turn, and passes on its events."""
+        step = self._step("turn_end")
+        self.last_end_id = self._milestone("turn_end", step, (self.turn_id,), ends=self.turn_id)
+        self.turn_id = ""
+        self.flush()
+
+    def end_run(self, outcome: str, causes: Iterable[str] = ()) -> None:
+        """Ends the run, also during a turn; `outcome` is the description of its end."""
+        all_causes = _unique(self.turn_id or self.last_end_id, *causes)
+        end = {"ends": self.start_id, "description": outcome}
+        self._milestone("simulation_end", self._step("end"), all_causes, **end)
+        self.flush()
+
+    def failure(
+        self, facts: Mapping[str, object], causes: Iterable[str], agent: str | None = None
+    ) -> str:
+        """Records a failure that ends the run, with its causes, at every verbosity."""
+        current_id = self.turn_id or self.last_end_id
+        all_causes = self.lineage.prune((current_id, *causes))
+        step = self._step("failed")
+        return self._system("run_failed", "failure", step, all_causes, facts, agent)
+
+    def decision(
+        self, action: Action, attempt: int, ordinal: int, causes: Iterable[str]
+    ) -> Ids | None:
+        """Records a decision and returns what its action names; None if `alter` leaves it out.
+
+        Where no ACTION will be written, the DECISION is not written yet either: `write` does
+        that, or `rejection`.
+        """
+        if self._leaves_out("decide", action, attempt, ordinal):
+            return None
+        if not self.writes_decisions:
+            return ()
+        all_causes = _unique(self.turn_id, *causes)
+        if self.writes_actions:
+            return (self._decision(action, attempt, ordinal, all_causes),)
+        return all_causes
+
+    def accept(
+        self, action: Action, attempt: int, ordinal: int, decided: Ids, causes: Ids
+    ) -> Accepted | Ids:
+        """Records an accepted action; returns the causes of its absence if `alter` leaves it out.
+
+        `decided` is what `decision` returned, `causes` is what the validator read.
+        """
+        if self._leaves_out("act", action, attempt, ordinal):
+            if self.writes_decisions and not self.writes_actions:
+                decided = (self._decision(action, attempt, ordinal, decided),)
+            return (*decided, *causes)
+        accepted = Accepted(action, attempt, ordinal, decided + causes if causes else decided)
+        if self.writes_states:
+            self.write(accepted)
+        return accepted
+
+    def write(self, accepted: Accepted, causes: Iterable[str] = ()) -> Ids:
+        """Writes the event that represents an action, once, and returns what its effects name.
+
+        `causes` are the causes of what its application read; those that came too late to be named
+        are returned with the event's id.
+        """
+        if not self.writes_decisions:
+            return ()
+        if accepted.event_id:
+            later = [cause for cause in causes if cause not in accepted.causes]
+            return _unique(accepted.event_id, *later)
+        accepted.causes = _unique(*accepted.causes, *causes)
+        write = self._action if self.writes_actions else self._decision
+        what = accepted.action, accepted.attempt, accepted.ordinal
+        accepted.event_id = write(*what, accepted.causes)
+        if not self.writes_states:  # else it is not applied yet, and its STATEs name it
+            self._effective.append(accepted.event_id)
+        return (accepted.event_id,)
+
+    def provenance(self, causes: Iterable[str]) -> Ids:
+        """Returns the causes that a reader of a variable names, without implied ones.
+
+        Of more than PROVENANCE_MAX it is a cover, see there.
+        """
+        if not self.writes_decisions:
+            return ()
+        if type(causes) is tuple and len(causes) == 1:
+            return causes
+        pruned = self.lineage.prune(causes)
+        return pruned if len(pruned) <= PROVENANCE_MAX else (self.cover(pruned),)
+
+    def add_causes(
+        self, provenance: list[Ids], indices: Sequence[int], causes: Iterable[str]
+    ) -> None:
+        """Adds causes to the provenances of the variables with these indices."""
+        added = self.lineage.prune(causes) if self.writes_decisions and indices else ()
+        if added in ((), (self.start_id,)):  # every provenance has the start as a cause
+            return
+        implied: set[str] | None = None
+        for index in indices:
+            old = provenance[index]
+            if len(added) == 1 and added[0] in old:
+                continue
+            implied = self.lineage.ancestors(added) if implied is None else implied
+            kept = [cause for cause in old if cause not in implied]
+            covered = self._covered if self._cover_id in old else ()
+            all_causes = _unique(*kept, *(cause for cause in added if cause not in covered))
+            is_wide = len(all_causes) > PROVENANCE_MAX
+            provenance[index] = (self.cover(all_causes),) if is_wide else all_causes
+
+    def checkpointed(self) -> None:
+        """Records that a checkpoint of the turn that ended was written."""
+        if self._writes_details:
+            step = self._step("checkpoint")
+            self._system("checkpoint", "success", step, (self.last_end_id,), {})
+
+    def rejection(
+        self,
+        action: Action,
+        attempt: int,
+        ordinal: int,
+        verdict: Verdict,
+        decided: Ids,
+        causes: Ids,
+    ) -> str:
+        """Records a refused action with the reason; returns "" at MILESTONE.
+
+        `decided` is what `decision` returned, `causes` is what the validator read.
+        """
+        if not self.writes_decisions:
+            return ""
+        if not self.writes_actions:
+            decided = (self._decision(action, attempt, ordinal, decided),)
+        facts = {
+            "action_type": action.action_type,
+            "action_payload": dict(action.payload),
+            "reason": verdict.reason,
+            **verdict.facts,
+        }
+        step = self._step(_phase("reject", attempt), action.agent_id, ordinal)
+        agent, all_causes = action.agent_id, _unique(*decided, *causes)
+        return self._system("action_rejected", "failure", step, all_causes, facts, agent, attempt)
+
+    def retry(self, agent: str, attempt: int, causes: Iterable[str]) -> str:
+        """Records another attempt of an agent in this turn; returns "" at MILESTONE."""
+        if not self.writes_decisions:
+            return ""
+        step = self._step(_phase("retry", attempt), agent)
+        return self._system("action_retried", "retry", step, tuple(causes), {}, agent, attempt)
+
+    def model_calls(self, view: RecordedView, attempt: int = 0, causes: Ids = ()) -> Ids:
+        """Records the calls of models by which a view came by its answers, each once.
+
+        A call that agents share names what all of them had read, any other one `causes` too, and
+        the calls before it. Returns the events; none at MILESTONE.
+        """
+        calls = view.take_calls()
+        if not self.writes_decisions:
+            return ()
+        for number, call in enumerate(calls):
+            if call.event_id:
+                continue
+            agent, phase = view.agent_id, f"llm-{_phase(view.phase, attempt)}"
+            own: Ids = ()
+            if call.is_shared:
+                agent = NOBODY
+                step = self._step("llm-shared", agent, call.request[:_DIGITS])
+                call.event_id = self._shared_calls.get(step, "")
+            else:
+                own = (*causes, *(earlier.event_id for earlier in calls[:number]))
+                step = self._step(phase, agent, self._count(self._step(phase, agent)) - 1)
+            if call.event_id:
+                continue
+            all_causes = _unique(self.turn_id, *own, *call.causes)
+            owner = None if agent == NOBODY else agent
+            call.step = step
+            call.fill_details()
+            call.event_id = self._add("SYSTEM", owner, all_causes, step, call.details)
+            if call.is_shared:
+                self._shared_calls[step] = call.event_id
+        return tuple([call.event_id for call in calls])
+
+    def last_calls(self, view: RecordedView, attempt: int = 0, causes: Ids = ()) -> Ids:
+        """Records the calls of a view whose failure ends the run; a resume makes them anew."""
+        for call in view.calls:
+            call.ends_run = True
+            if call.event_id:
+                call.fill_details()
+        return self.model_calls(view, attempt, causes)
+
+    def recorded_calls(self, steps: Iterable[str]) -> Ids:
+        """Records calls as the run that is played again has recorded them, and returns them."""
+        ids = []
+        for step in steps:
+            event = self._stored.at(step) if self._stored else None
+            if event is not None and step not in self._shared_calls:
+                causes, details = tuple(event.caused_by), event.payload
+                event_id = self._add("SYSTEM", event.actor, causes, step, details)
+                self._shared_calls[step] = event_id
+            ids += [self._shared_calls[step]] if step in self._shared_calls else []
+        return tuple(ids)
+
+    def agent_failure(
+        self, agent: str, attempt: int, facts: Mapping[str, object], causes: Iterable[str]
+    ) -> str:
+        """Records a failure of an agent that the run goes on after, at every verbosity.
+
+        Of a new run the first one is also a log record.
+        """
+        if not (self._has_failure or self.alterations or self._stored):
+            self._has_failure = True
+            why, hint = {name: facts[name] for name in ("policy", "error")}, "the log has all"
+            logger().warning("agent_failed", agent=agent, turn=self.turn, **why, hint=hint)
+        step, all_causes = self.failure_step(agent, attempt), _unique(self.turn_id, *causes)
+        failed = ("agent_failed", "failure", step, all_causes, facts, agent, attempt)
+        self.decisions_failed += 1
+        failed_id = self._system(*failed)
+        self.last_failures = (failed_id,)
+        return failed_id
+
+    def roster_change(
+        self, kind: str, agent: str, facts: Mapping[str, object], causes: Iterable[str]
+    ) -> Ids:
+        """Records that an agent is added, removed, paused or resumed; returns () at MILESTONE."""
+        if not self.writes_decisions:
+            return ()
+        step, all_causes = self._next_step(kind, agent, 0), self.with_turn(causes)
+        return (self._system(f"agent_{kind}", "success", step, all_causes, facts, agent),)
+
+    def failure_step(self, agent: str, attempt: int) -> str:
+        """Returns the step of an agent's failure in this turn."""
+        return self._step("failed", agent, attempt)
+
+    def state_step(self, phase: str, agent: str, variable: Variable) -> str:
+        """Returns the step of the next change of a variable in a phase of this turn.
+
+        For a second change in a phase the phase gets a number: `price`, `price~2`.
+        """
+        return self._next_step(phase, agent, variable.subject)
+
+    def altered_actions(
+        self, agent: str, attempt: int, actions: Sequence[Action]
+    ) -> list[tuple[int, Action]]:
+        """Returns an agent's actions by ordinal, altered ones in place of its own."""
+        return self.alterations.actions(self._step(_phase("decide", attempt), agent, ""), actions)
+
+    def values_to_set(self) -> dict[str, object]:
+        """Returns the values that are set from outside at the end of this turn, by subject."""
+        return self.alterations.values_to_set(self._step("set", NOBODY, ""))
+
+    def set_value(self, variable: Variable, old: object, new: object) -> Ids:
+        """Records a value that was set from outside, at every verbosity; returns the cause."""
+        step, causes = self._step("set", NOBODY, variable.subject), (self.turn_id or self.start_id,)
+        return (self._add("STATE", None, causes, step, _change(variable, old, new)),)
+
+    def state(
+        self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
+    ) -> str:
+        """Records a change of a variable."""
+        details = _change(variable, old, new)
+        event_id = self._add("STATE", None, self.with_turn(causes), step, details)
+        self._effective.append(event_id)
+        return event_id
+
+    def detail(
+        self, calculation: str, values: Mapping[str, object], step: str, causes: Iterable[str]
+    ) -> None:
+        """Records the calculation of a value."""
+        if self._writes_details:
+            details = {"calculation_type": calculation, "intermediate_values": dict(values)}
+            self._add("DETAIL", None, self.with_turn(causes), step, details)
+
+    def with_turn(self, causes: Iterable[str]) -> tuple[str, ...]:
+        """Returns the causes, with the turn if there is no other or the turn has causes itself."""
+        all_causes = dict.fromkeys(causes)
+        all_causes.pop(self.start_id, None)
+        if self.turn_has_causes or not all_causes:
+            all_causes[self.turn_id] = None
+        return tuple(all_causes)
+
+    def _notice(self, causes: Sequence[str]) -> str:
+        _, members = SIM.notice("joined", {"count": len(causes)}, {})
+        return self._add("SYSTEM", None, tuple(causes), None, members["details"])
+
+    def _add(
+        self,
+        event_type: str,
+        agent: str | None,
+        causes: Ids,
+        step: str | None,
+        details: Mapping[str, Any],
+        **members: Any,
+    ) -> str:
+        if len(causes) > CAUSES_MAX:  # the first, such as the decision of an action, stays
+            causes = (causes[0], self.cover(self.lineage.prune(causes[1:])))
+        event = Members(
+            new_id(),
+            event_type,
+            1,
+            now(),
+            causes,
+            simulation_id=self.simulation_id,
+            turn_number=self.turn,
+            agent_id=agent,
+            step=step,
+            details=details,
+            **members,
+        )
+        event_id = event.event_id
+        if self._stored is not None and (stored_id := self._stored.take(event)):
+            event_id = stored_id
+        else:
+            self._ready.append(event)
+        if event_type != "MILESTONE":
+            self.lineage.recent[event_id] = causes
+        self.counts[event_type] = self.counts.get(event_type, 0) + 1
+        return event_id
+
+    def _step(self, phase: str, agent: str = NOBODY, ordinal: int | str = 0) -> str:
+        return f"{self.turn}.{phase}.{agent}.{ordinal}"
+
+    def _count(self, step: str) -> int:
+        """Returns how often a step was asked for in this turn, this time included."""
+        count = self._steps[step] = self._steps.get(step, 0) + 1
+        return count
+
+    def _next_step(self, phase: str, agent: str, ordinal: int | str) -> str:
+        count = self._count(step := self._step(phase, agent, ordinal))
+        return step if count == 1 else self._step(f"{phase}~{count}", agent, ordinal)
+
+    def _leaves_out(self, phase: str, action: Action, attempt: int, ordinal: int) -> bool:
+        if not self.alterations:
+            return False
+        step = self._step(_phase(phase, attempt), action.agent_id, ordinal)
+        return self.alterations.leave_out(step)
+
+    def _decision(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
+        details = {
+            "decision_type": action.decision_type or action.action_type,
+            "old_value": own_copy(action.instead_of),
+            "new_value": (
+                action.frozen_payload() if action.decision is None else own_copy(action.decision)
+            ),
+        }
+        step = self._step(_phase("decide", attempt), action.agent_id, ordinal)
+        return self._add("DECISION", action.agent_id, causes, step, details)
+
+    def _action(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
+        payload = action.frozen_payload()
+        details = {"action_type": action.action_type, "action_payload": payload}
+        step = self._step(_phase("act", attempt), action.agent_id, ordinal)
+        return self._add("ACTION", action.agent_id, causes, step, details)
+
+    def _milestone(self, kind: str, step: str, causes: Ids, **members: Any) -> str:
+        return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **members)
+
+    def _system(
+        self,
+        kind: str,
+        status: str,
+        step: str,
+        causes: Ids,
+        facts: Mapping[str, object],
+        agent: str | None = None,
+        retry_count: int = 0,
+    ) -> str:
+        details = {"error_type": kind, "status": status, "retry_count": retry_count, **facts}
+        return self._add("SYSTEM", agent, causes, step, details)
+
+
+def _unique(*ids: str) -> Ids:
+    return tuple(dict.fromkeys(ids))
+
+
+def _change(variable: Variable, old: object, new: object) -> dict[str, object]:
+    return {
+        "variable_name": variable.declaration.name,
+        "old_value": old,
+        "new_value": new,
+        "scope": variable.scope,
+    }
+
+
+def _phase(name: str, attempt: int) -> str:
+    return f"{name}{attempt}" if attempt else name

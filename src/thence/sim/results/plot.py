@@ -1,0 +1,176 @@
+"""Pictures of runs by matplotlib, without a display: variables over turns, and maps of a turn.
+
+The same runs give the same bytes of SVG.
+"""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from thence.errors import InvalidFilter, NotALog, needs_extra
+from thence.sim.again.sweep import PLAN, planned_runs
+from thence.sim.results.recorded import fitting, open_run
+from thence.sim.results.table import replacing
+from thence.sim.scenario.sections import SpatialSettings
+from thence.sim.space.worlds import with_edges
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# the ends and the middle of a band
+_SHARES = (0.1, 0.5, 0.9)
+_LINES_MAX = 60
+# places of a network that are drawn with their names
+_NAMED_MAX = 40
+_TURN_RADIANS = math.pi * (3 - math.sqrt(5))  # the golden angle, of a sunflower's seeds
+# label → turn → values of the runs
+Lines = dict[str, dict[int, list[float]]]
+Point = tuple[float, float]
+
+
+def plot(
+    folder: Path,
+    patterns: Sequence[str],
+    output: Path,
+    map_turn: int | None = None,
+    on_run: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Draws a sweep, or one run, into a PNG or SVG file, by its ending.
+
+    Of a run each variable that fits is a line. Of a sweep it is a panel, where each combination of
+    settings is a line: the median of the runs that have come to a turn, in a band that holds 80 %
+    of them. With `map_turn` those of a run who own the variables are drawn where they were after
+    that turn, in a colour by the value; the cells of a grid lie as they are, other places on a
+    circle. `on_run` is called with how many runs are read, and how many there are. Raises
+    ExtraMissing, NotRecorded, InvalidFilter, OSError.
+    """
+    with needs_extra("plot", "matplotlib"):
+        import matplotlib
+        from matplotlib.figure import Figure
+    figure = Figure(layout="constrained")
+    if map_turn is None:
+        _draw_courses(figure, folder, patterns, on_run)
+    else:
+        _draw_map(figure, folder, patterns, map_turn)
+    metadata = {"Date": None} if output.suffix == ".svg" else {"Software": None}
+    style = matplotlib.rc_context({"svg.hashsalt": "thence", "svg.fonttype": "none"})
+    with style, replacing(output) as draft:
+        figure.savefig(draft, format=output.suffix[1:], dpi=150, metadata=metadata)
+
+
+def _draw_courses(
+    figure: "Figure", folder: Path, patterns: Sequence[str], on_run: Callable[[int, int], None]
+) -> None:
+    members = planned_runs(folder)
+    first = members[0][1].settings
+    varying = [key for key in first if any(run.settings[key] != first[key] for _, run in members)]
+    panels: dict[str, Lines] = {}
+    for number, (place, run) in enumerate(members):
+        on_run(number, len(members))
+        with suppress(NotALog), open_run(place) as recorded:
+            numbers, courses = recorded.courses(patterns)
+            for name, values in courses.items():
+                label = ", ".join(f"{key}={run.settings[key]}" for key in varying)
+                title, label = (run.run_id, name) if place == folder else (name, label or "all")
+                turns = panels.setdefault(title, {}).setdefault(label, {})
+                for turn, value in zip(numbers, values, strict=True):
+                    if isinstance(value, int | float):
+                        turns.setdefault(turn, []).append(value)
+    on_run(len(members), len(members))
+    lines = [turns for of_panel in panels.values() for turns in of_panel.values()]
+    if not all(lines) or not 0 < len(lines) <= _LINES_MAX:
+        cause = f"it is {len(lines)} lines, and 1 to {_LINES_MAX} can be drawn"
+        cause = cause if all(lines) else "a line is drawn of numbers, and there are others"
+        hint = "name others with --variable, or draw a map"
+        raise InvalidFilter("could not draw", key=", ".join(patterns), cause=cause, hint=hint)
+    columns = math.ceil(math.sqrt(len(panels)))
+    rows = math.ceil(len(panels) / columns)
+    figure.set_size_inches(6.4 * columns, 4 * rows)
+    for number, (title, of_panel) in enumerate(panels.items(), 1):
+        _draw_lines(figure.add_subplot(rows, columns, number, title=title), of_panel)
+
+
+def _draw_lines(axes: "Axes", lines: Lines) -> None:
+    import numpy
+    from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
+
+    colours = colormaps["tab10" if len(lines) <= 10 else "viridis"].resampled(max(10, len(lines)))
+    for number, (label, values) in enumerate(lines.items()):
+        turns = sorted(values)
+        low, middle, high = numpy.array([numpy.quantile(values[turn], _SHARES) for turn in turns]).T
+        axes.plot(turns, middle, color=colours(number), label=label)
+        axes.fill_between(turns, low, high, color=colours(number), alpha=0.2, linewidth=0)
+    axes.set_xlabel("turn")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int) -> None:
+    if (folder / PLAN).exists():
+        hint = f"name one of its runs, such as {planned_runs(folder)[0][0]}"
+        raise InvalidFilter("could not draw the map", cause="this is a sweep", hint=hint)
+    with open_run(folder) as run:
+        table = run.variables()
+        columns = fitting(table.columns[1:], patterns)
+        row = next((row for row in table if row["turn"] == turn), {})
+        raw, file = run.config["scenario"].get("spatial"), Path(run.config["source"] or ".")
+    spatial, faults = with_edges(msgspec.convert(raw or {}, SpatialSettings), file.parent, ())
+    for _, message, hint in faults:
+        raise InvalidFilter("could not draw the map", cause=message, hint=hint)
+    axes = figure.add_subplot(title=f"{', '.join(patterns)}, turn {turn}", aspect="equal")
+    circle = _draw_places(axes, spatial)
+    if grid := spatial.grid:
+        axes.set(xlim=(-0.5, grid.width - 0.5), ylim=(grid.height - 0.5, -0.5))
+    taken: Counter[str] = Counter()
+    drawn: list[tuple[float, float, Any]] = []
+    for name in columns if row else ():
+        owner = name.rpartition("/")[0]
+        place = row.get(f"{owner}/position") or row.get(f"{owner}/location") or owner[6:]
+        x, comma, y = place.partition(",")
+        centre = (float(x), float(y)) if comma else circle.get(place)
+        if centre is not None:
+            radius = (0.25 if comma else 0.1) * math.sqrt(taken[place])
+            angle = taken[place] * _TURN_RADIANS
+            point = centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)
+            drawn.append((*point, row[name]))
+            taken[place] += 1
+    if not drawn:
+        cause, hint = f"nobody was there in turn {turn} of {len(table) - 1}", "name another turn"
+        if not grid and not circle:
+            cause, hint = "the run has no grid, network or roads", "leave out --map"
+        raise InvalidFilter("could not draw the map", cause=cause, hint=hint)
+    xs, ys, values = zip(*drawn, strict=True)
+    if all(isinstance(value, int | float) for value in values):
+        figure.colorbar(axes.scatter(xs, ys, c=values, s=30), ax=axes, shrink=0.7)
+        return
+    kinds = sorted(set(map(str, values)))
+    colours = [kinds.index(str(value)) for value in values]
+    points = axes.scatter(xs, ys, c=colours, s=30, cmap="tab10", vmin=0, vmax=9)
+    handles, _ = points.legend_elements(num=range(len(kinds)))
+    figure.legend(handles, kinds, fontsize="small", loc="outside right center")
+
+
+def _draw_places(axes: "Axes", spatial: SpatialSettings) -> dict[str, Point]:
+    """Draws places with edges on a circle, and returns where each is."""
+    edges = [road.between for road in spatial.roads]
+    edges += [edge.ends for edge in spatial.network.edges] if spatial.network else []
+    names = [place.name for place in spatial.places]
+    places = list(dict.fromkeys([*names, *itertools.chain(*edges)]))
+    step = 2 * math.pi / max(1, len(places))
+    circle = {place: (math.sin(at * step), math.cos(at * step)) for at, place in enumerate(places)}
+    for a, b in edges:
+        axes.plot(*zip(circle[a], circle[b], strict=True), color="0.8", linewidth=1, zorder=0)
+    if circle:
+        axes.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3))
+        axes.axis("off")
+    for place, (x, y) in circle.items() if len(circle) <= _NAMED_MAX else ():
+        axes.text(x * 1.15, y * 1.15, place, ha="center", va="center", fontsize="small")
+    return circle

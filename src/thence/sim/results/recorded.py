@@ -1,0 +1,436 @@
+"""A run that is read back from its folder: its settings, its result, its tables.
+
+The values of variables come from the STATE events: a variable has the old value of its first change
+until then, and the new one of each change from its turn on.
+"""
+
+import json
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, Self, cast
+
+import msgspec
+
+from thence.core.event import Event
+from thence.core.nearest import did_you_mean, nearest
+from thence.core.query.filter import Names, names
+from thence.core.sentences.table import INTEGER_MAX
+from thence.errors import InvalidFilter, NotALog, NotRecorded
+from thence.open_log.log import Log, open_log
+from thence.sim.record.events import TYPED, VerbosityLevel, level_of
+from thence.sim.results.table import Kind, Table, Values, joined, kind_of
+from thence.sim.scenario.state import GLOBAL
+
+Key = tuple[str, str]
+COMMON: Mapping[str, Kind] = {
+    "event_id": "str",
+    "event_type": "str",
+    "turn": "int",
+    "step": "str",
+    "agent": "str",
+    "timestamp": "time",
+    "caused_by": "ids",
+}
+# the most columns of details; other members of such events stand together in the column "rest"
+COLUMNS_MAX = 1_000
+_REST = "rest"
+# the members of details that are maps of a user's own, and stand flat
+_SPREAD = {"ACTION": "action_payload", "DETAIL": "intermediate_values"}
+# the columns of a STATE by the members of its details; other types name theirs as the members are
+_COLUMNS = {"variable_name": "variable", "scope": "scope", "old_value": "old", "new_value": "new"}
+VARIABLE_TYPES = ("MILESTONE", "STATE")
+# the types of the members of result.json that are used
+_RESULT: Mapping[str, Any] = {
+    "status": str,
+    "reason": str,
+    "error": str | None,
+    "turns": int,
+    "decisions": int,
+    "decisions_failed": int,
+    "final_state": dict[str, dict[str, Any]],
+}
+
+
+def open_run(path: str | Path) -> "RecordedRun":
+    """Opens the run in a folder for reading, while it grows as well as after its end.
+
+    Raises NotALog where there is no run of a simulation, ReadFailed.
+    """
+    return RecordedRun(path)
+
+
+class RecordedRun:
+    """The run in a folder, read back; nothing is appended. Close it, or use `with`.
+
+    `config` is the content of config.json, {} where there is none. `log` is the open log, with
+    `query`, `why` and `effects`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = Path(path)
+        self.log: Log = open_log(self.folder, create=False)
+        if self.log.vocabulary.name != "sim":
+            cause = f"it is a {self.log.vocabulary.name} log, no simulation's run"
+            hint = "`thence sim list` lists the runs, `thence log` the events of any log"
+            self.log.close()
+            raise NotALog("could not open the run", place=self.folder, cause=cause, hint=hint)
+        self.config = read_object(self.folder / "config.json")
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run: the name that its folder got."""
+        return str(self.config.get("run_id") or self.folder.resolve().name)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The content of result.json; {} until the run's end, and after a kill."""
+        return read_result(self.folder)
+
+    @property
+    def verbosity(self) -> VerbosityLevel | None:
+        """The verbosity of the run; None where config.json does not hold it."""
+        events = self.config.get("events")
+        try:
+            return level_of(events["verbosity"]) if isinstance(events, dict) else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def events(self, type: Names = None) -> Table:
+        """Returns the table of all events, or of those of one type or several.
+
+        A row is an event, in total order, with event_id, event_type, turn, step, agent,
+        timestamp, caused_by, and the details as columns of their own: variable, scope, old and
+        new of a STATE; decision_type, old and new of a DECISION; action_type and the members of
+        the payload of an ACTION. The columns of the types that thence knows are there without any
+        such event, too. Raises NotRecorded for a type that the verbosity left out.
+        """
+        types = names("type", type)
+        for event_type in types:
+            self._check_recorded(event_type)
+        kinds: dict[str, Kind] = {
+            name: "none" for event_type in types for name in _columns_of(event_type).values()
+        }
+        length = 0
+        for event in self._read(types):
+            length += 1
+            for name, value in flat_members(event):
+                if name in kinds:
+                    kinds[name] = joined(kinds[name], kind_of(value))
+                elif len(kinds) < COLUMNS_MAX:
+                    kinds[name] = kind_of(value)
+                else:
+                    kinds[_REST] = "json"
+        for event_type in () if length else types:
+            if event_type not in TYPED:
+                hint = did_you_mean(event_type, TYPED)
+                warnings.warn(f"the run holds no event of type {event_type}{hint}", stacklevel=2)
+        columns = {**COMMON, **kinds}
+        return Table(columns, lambda: (_row(e, columns) for e in self._read(types)), length)
+
+    def variables(self, scope: Names = None, name: Names = None) -> Table:
+        """Returns the table of the variables' values after each complete turn.
+
+        A row is a turn, from 0, before the first; the columns are `turn` and
+        `<scope>/<name>` for each variable. `scope` and `name` choose among these, each one
+        text or several, `*` for any characters. Until result.json is written, only variables
+        that have changed are known. Warns if events with changes are missing. Raises
+        NotRecorded if the run's verbosity left out STATE events, InvalidFilter if no variable
+        fits.
+        """
+        scopes, chosen = names("scope", scope), names("name", name)
+        self._check_recorded("STATE")
+        count = self.log.query(type=VARIABLE_TYPES, limit=1).total
+
+        def read() -> Iterator[Change | int]:
+            return moments(islice(self._read(VARIABLE_TYPES), count))
+
+        history = read_history(read(), self.result.get("final_state", {}))
+        if not history.initial and self.verbosity is None:
+            raise self._not_recorded("STATE", "the log holds none")
+        _warn_of_gaps(history.gaps, history.first_gap)
+        keys = [key for key in history.initial if _fits(key[0], scopes) and _fits(key[1], chosen)]
+        if (scopes or chosen) and not keys:
+            raise _no_variable(scopes, chosen, history.initial)
+        kinds: dict[str, Kind] = {"turn": "int"}
+        kinds |= {"/".join(key): history.kinds[key] for key in keys}
+
+        def rows() -> Iterator[Values]:
+            values = {key: history.initial[key] for key in keys}
+            for moment in read():
+                if not isinstance(moment, Change):
+                    yield (moment, *values.values())
+                elif moment.key in values:
+                    values[moment.key] = moment.new
+
+        return Table(kinds, rows, history.turns)
+
+    def courses(self, patterns: Sequence[str]) -> tuple[list[int], dict[str, list[Any]]]:
+        """Returns the turns, and of each variable that fits a pattern its value after each.
+
+        The log is read once; otherwise it is as by `variables`. Raises NotRecorded, InvalidFilter.
+        """
+        self._check_recorded("STATE")
+        turns: list[int] = []
+        courses: dict[str, list[Any] | None] = {}  # None for a variable that does not fit
+        current: dict[str, Any] = {}
+        gaps, first_gap = 0, ""
+        events = (event for event in self.log.read() if event.event_type in VARIABLE_TYPES)
+        for moment in moments(events):
+            if not isinstance(moment, Change):
+                turns.append(moment)
+                for name, value in current.items():
+                    cast(list[Any], courses[name]).append(value)
+                continue
+            name = "/".join(moment.key)
+            if name not in courses:
+                courses[name] = [moment.old] * len(turns) if _fits(name, patterns) else None
+            if courses[name] is not None:
+                if current.get(name, moment.old) != moment.old:
+                    gaps, first_gap = gaps + 1, first_gap or moment.step
+                current[name] = moment.new
+        _warn_of_gaps(gaps, first_gap)
+        final = {
+            f"{scope}/{name}": value
+            for scope, variables in self.result.get("final_state", {}).items()
+            for name, value in variables.items()
+        }
+        others = [name for name in courses if name not in final]
+        others.sort(key=lambda name: rank(name.rpartition("/")[0]))
+        if not (final or others) and self.verbosity is None:
+            raise self._not_recorded("STATE", "the log holds none")
+        chosen = fitting([*final, *others], patterns)
+        still = {name: [final[name]] * len(turns) for name in final.keys() & chosen}
+        return turns, {name: courses.get(name) or still.get(name, []) for name in chosen}
+
+    def close(self) -> None:
+        """Closes the run's log."""
+        self.log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self, types: Sequence[str]) -> Iterator[Event]:
+        """Yields the events of some types, of all without any, a page in memory at once."""
+        for page in self.log.answers.pages(type=types):
+            yield from page.events
+
+    def _check_recorded(self, event_type: str) -> None:
+        """Raises NotRecorded for a type above the run's verbosity; SYSTEM comes at any."""
+        written = self.verbosity
+        level = TYPED[event_type].level if event_type in TYPED and event_type != "SYSTEM" else 0
+        if written is not None and level > written:
+            raise self._not_recorded(event_type, f"it ran with verbosity {written.name}")
+
+    def _not_recorded(self, event_type: str, cause: str) -> NotRecorded:
+        what = f"could not read {event_type} events of the run"
+        hint = f"run it anew: thence sim run SCENARIO --verbosity {event_type}"
+        return NotRecorded(what, place=self.folder, cause=cause, hint=hint)
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Returns the content of a run's result.json, {} where there is none.
+
+    A member of another type than a run writes, which somebody changed, is left out.
+    """
+    content = read_object(folder / "result.json")
+    for name in _RESULT.keys() & content.keys():
+        try:
+            msgspec.convert(content[name], _RESULT[name])
+        except msgspec.ValidationError:
+            del content[name]
+    return content
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON object that the run wrote; {} where there is none."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _warn_of_gaps(gaps: int, first_gap: str) -> None:
+    """Warns the caller's caller of changes whose predecessors the log lacks."""
+    if gaps:
+        text = f"{gaps:,} changes follow on others that the log lacks, the first at"
+        text += f" {first_gap}; until there a variable stands at its last known value"
+        warnings.warn(text, stacklevel=3)
+
+
+def _fits(text: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(
+        text == pattern or fnmatchcase(text, pattern) for pattern in patterns
+    )
+
+
+def _no_variable(
+    scopes: Sequence[str], chosen: Sequence[str], keys: Collection[Key]
+) -> InvalidFilter:
+    key, patterns, names = "name", chosen, [name for _, name in keys]
+    if scopes and not any(_fits(scope, scopes) for scope, _ in keys):
+        key, patterns, names = "scope", scopes, [scope for scope, _ in keys]
+    cause = f"no variable of the run has the {key} {', '.join(patterns)}"
+    hint = _nearest(patterns[0], names)
+    return InvalidFilter("could not choose variables", key=key, cause=cause, hint=hint)
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = nearest(name, names, likeness=0)
+    return f"the nearest is {near[0]}" if near else "the run has no variables"
+
+
+def fitting(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Returns the variables that fit the patterns, in their order; raises InvalidFilter."""
+    chosen: dict[str, None] = {}
+    for pattern in patterns:
+        names = [name for name in columns if _fits(name, (pattern,))]
+        if not names:
+            what, cause = "could not draw the variable", "the run has no such one"
+            raise InvalidFilter(what, key=pattern, cause=cause, hint=_nearest(pattern, columns))
+        chosen |= dict.fromkeys(names)
+    return list(chosen)
+
+
+@lru_cache
+def _columns_of(event_type: str) -> Mapping[str, str]:
+    """Returns the columns that each event of a type has, by the members of its details."""
+    if event_type == "STATE":
+        return _COLUMNS
+    fields = TYPED[event_type].fields if event_type in TYPED else ()
+    return {name: _COLUMNS.get(name, name) for name in fields if name != _SPREAD.get(event_type)}
+
+
+def flat_members(event: Event) -> Iterator[tuple[str, Any]]:
+    """Yields the columns of an event's details with their values.
+
+    A member of a user's own map whose name another column has is named with its map:
+    `action_payload.step`.
+    """
+    columns, spread = _columns_of(event.event_type), _SPREAD.get(event.event_type)
+    others = {*COMMON, _REST}
+    for name, value in event.payload.items():
+        if name in columns:
+            yield columns[name], value
+        elif name == spread and isinstance(value, dict):
+            for inner, item in value.items():
+                is_taken = inner in others or inner in columns.values()
+                yield f"{spread}.{inner}" if is_taken else inner, item
+        else:
+            yield f"details.{name}" if name in others else name, value
+
+
+def _row(event: Event, columns: Mapping[str, Kind]) -> list[Any]:
+    header = event.header
+    turn = header.turn_number
+    row: dict[str, Any] = dict.fromkeys(columns)
+    for name in ("event_id", "event_type", "step", "timestamp", "caused_by"):
+        row[name] = getattr(header, name)
+    row["turn"] = None if turn is None else max(-INTEGER_MAX, min(turn, INTEGER_MAX))
+    row["agent"] = header.agent_id
+    rest: dict[str, Any] = {}
+    for name, value in flat_members(event):
+        (row if name in columns else rest)[name] = value
+    if rest and _REST in columns:
+        row[_REST] = rest
+    return list(row.values())
+
+
+class Change(NamedTuple):
+    """A change of a variable, by scope and name; `step` names the event."""
+
+    key: Key
+    old: Any
+    new: Any
+    step: str
+
+
+class History(NamedTuple):
+    """All that the STATE events of a run tell of its variables.
+
+    `initial` are the values before the first turn; `gaps` counts the changes whose old value is
+    not the last new one, since events between them are missing, `first_gap` names one's step.
+    """
+
+    initial: dict[Key, Any]
+    kinds: dict[Key, Kind]
+    turns: int
+    gaps: int
+    first_gap: str
+
+
+def read_history(
+    moments: Iterable[Change | int], final_state: Mapping[str, Mapping[str, Any]]
+) -> History:
+    """Reads the history of all variables; `final_state` is that of result.json, or empty.
+
+    Variables are in the order of the scenario, with those that never changed. Without a final state
+    that order is not known: then globals come first, then places.
+    """
+    initial: dict[Key, Any] = {}
+    current: dict[Key, Any] = {}
+    kinds: dict[Key, Kind] = {}
+    turns = gaps = 0
+    first_gap = ""
+    for moment in moments:
+        if not isinstance(moment, Change):
+            turns += 1
+            continue
+        key, old, new, step = moment
+        if key not in initial:
+            initial[key], kinds[key] = old, kind_of(old)
+        elif current[key] != old:
+            gaps += 1
+            first_gap = first_gap or step
+        current[key] = new
+        kinds[key] = joined(kinds[key], kind_of(new))
+    final = {
+        (scope, name): value
+        for scope, variables in final_state.items()
+        for name, value in variables.items()
+    }
+    others = sorted((key for key in initial if key not in final), key=lambda key: rank(key[0]))
+    values = {key: initial.get(key, final.get(key)) for key in (*final, *others)}
+    kinds = {key: kinds.get(key) or kind_of(value) for key, value in values.items()}
+    return History(values, kinds, turns, gaps, first_gap)
+
+
+def moments(events: Iterable[Event]) -> Iterator[Change | int]:
+    """Yields each change, and each turn's number after its last change.
+
+    The first turn is 0, before the first one that is played. A last turn that has begun, but
+    not ended, is left out: its changes are not complete.
+    """
+    turn, is_begun, is_empty = 0, False, True
+    for event in events:
+        number = event.turn_number
+        if number is None:
+            continue
+        number = min(number, INTEGER_MAX)  # another tool may write any
+        if number > turn:
+            yield turn
+            turn, is_begun = number, False
+        is_empty = False
+        details = event.payload
+        if event.event_type == "MILESTONE":
+            milestone = details.get("milestone_type")
+            is_begun = milestone == "turn_start" or (is_begun and milestone != "turn_end")
+            continue
+        scope, name = details.get("scope", GLOBAL), details.get("variable_name")
+        if isinstance(scope, str) and isinstance(name, str):
+            old, new = details.get("old_value"), details.get("new_value")
+            yield Change((scope, name), old, new, event.step or event.event_id)
+    if not is_empty and not is_begun:
+        yield turn
+
+
+def rank(scope: str) -> int:
+    """Returns the place of a scope: globals, then places, then agents."""
+    return 0 if scope == GLOBAL else 1 if scope.startswith("place/") else 2

@@ -1,0 +1,1 @@
+"""A run: its agents, its engine, its turns."""

@@ -1,0 +1,479 @@
+"""What agents and validators see, decide and judge: their bases, actions, recorded views.
+
+Only accesses through a view are recorded: a value kept on an engine, or passed from one rule to
+another in a Python variable, has no causes. Read it again where it is used.
+
+Random numbers come in one stream for each seed, agent, turn and purpose. A number depends on its
+stream's key and its place in the stream alone: not on what another stream gave, on `hash()`, or on
+the version of Python.
+"""
+
+import copy
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from struct import Struct
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from thence.errors import OutcomeFailed, ThenceError
+from thence.sim.record.ledger import Ids, Ledger
+from thence.sim.record.outcomes import Key, RecordedOutcome
+from thence.sim.scenario.scenario import SimulationConfig
+from thence.sim.scenario.state import GLOBAL, IMMUTABLE, NO_NAMES, State, own_copy
+from thence.sim.space.worlds import WorldMap
+
+if TYPE_CHECKING:
+    from thence.sim.models.asking import ModelCall
+
+_STATE_VERSION = 1
+_WORD_BITS = 64
+_WORDS = 8  # in one digest of BLAKE2b
+_unpack_words = Struct(f"<{_WORDS}Q").unpack
+
+
+def stream(seed: int, agent: str, turn: int, purpose: str) -> "RandomStream":
+    """Returns the random stream of one purpose, always from its beginning."""
+    return RandomStream(f"{seed}\x00{agent}\x00{turn}\x00{purpose}")
+
+
+class RandomStream(random.Random):
+    """Random numbers by a key, with all methods of `random.Random`.
+
+    Block n of a stream is the BLAKE2b digest of n and the key, eight words of 64 bits. Nothing is
+    computed before the first draw, and Python's own generator (Mersenne Twister) is never seeded.
+    One stream is not for several threads at once.
+    """
+
+    __slots__ = ("_block", "_key", "_words")
+
+    gauss_next: float | None = None  # the second number of a pair, kept by gauss()
+
+    def __init__(self, key: str) -> None:
+        """Begins the stream of a key; `random.Random.__init__` would seed, so it is not called."""
+        self._key = key
+        self._block = 0
+        self._words: list[int] = []  # of the last block, those still to come, in reverse
+
+    def random(self) -> float:
+        """Returns a number from 0.0 up to, not including, 1.0: a multiple of 2**-53."""
+        words = self._words or self._next_block()
+        return (words.pop() >> 11) * 2.0**-53
+
+    def getrandbits(self, k: int, /) -> int:
+        """Returns an int of `k` random bits; ValueError if `k` is negative."""
+        if 0 < k <= _WORD_BITS:
+            words = self._words or self._next_block()
+            return words.pop() >> (_WORD_BITS - k)
+        if k < 0:
+            raise ValueError("number of bits must be non-negative")
+        count = -(-k // _WORD_BITS)
+        drawn = ((self._words or self._next_block()).pop() for _ in range(count))
+        data = b"".join(word.to_bytes(8, "little") for word in drawn)
+        return int.from_bytes(data, "little") >> (count * _WORD_BITS - k)
+
+    def seed(self, *_: object, **__: object) -> None:
+        """Raises TypeError: the key of a stream is its seed."""
+        raise TypeError("a stream can't be seeded; draw from the stream of another purpose")
+
+    def getstate(self) -> tuple[Any, ...]:
+        """Returns what `setstate` takes, of JSON values: the key and the place in the stream."""
+        return (_STATE_VERSION, self._key, self._block, len(self._words), self.gauss_next)
+
+    def setstate(self, state: Sequence[Any]) -> None:
+        """Goes on where `getstate` was called, of this stream or another.
+
+        Raises ValueError if `state` is no state of a stream.
+        """
+        match state:
+            case [int(version), str(key), int(block), int(left), float() | None as gauss_next] if (
+                version == _STATE_VERSION and 0 <= left < _WORDS and block >= (left > 0)
+            ):
+                pass
+            case _:
+                raise ValueError("this is no state of a stream")
+        self._key, self._block, self._words = key, block, []
+        if left:
+            self._block -= 1
+            del self._next_block()[left:]
+        self.gauss_next = gauss_next
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Returns how pickle and copy make the stream again, at the same place."""
+        return type(self), (self._key,), self.getstate()
+
+    def _next_block(self) -> list[int]:
+        digest = blake2b(f"{self._block}\x00{self._key}".encode()).digest()
+        self._block += 1
+        self._words = words = list(cast(tuple[int, ...], _unpack_words(digest)))
+        return words
+
+
+class Action(msgspec.Struct, frozen=True):
+    """One action that an agent decided.
+
+    `payload` is the input of the engine, as JSON values. `decision` is the decision in words
+    (new_value of the DECISION) and defaults to the payload; `instead_of` is its old_value.
+    """
+
+    action_type: str
+    payload: Mapping[str, object] = {}
+    decision: object = None
+    decision_type: str = ""
+    instead_of: object = None
+    agent_id: str = ""
+
+    @property
+    def new_value(self) -> object:
+        """The new_value of the DECISION."""
+        return dict(self.payload) if self.decision is None else self.decision
+
+    def frozen_payload(self) -> dict[str, object]:
+        """Returns a copy of the payload, which its owner may change before it is written."""
+        values = dict(self.payload)
+        if IMMUTABLE.issuperset(map(type, values.values())):
+            return values
+        try:
+            return copy.deepcopy(values)
+        except Exception:  # door: a payload may hold anything; what JSON can't hold is repaired
+            return values
+
+
+class Accepted(msgspec.Struct, eq=False, gc=False):
+    """An action that the validator accepted, and the event that represents it.
+
+    `causes` are what that event names. Until it is written, `event_id` is empty.
+    """
+
+    action: Action
+    attempt: int
+    ordinal: int
+    causes: tuple[str, ...]
+    event_id: str = ""
+
+    @property
+    def phase(self) -> str:
+        """The phase of the changes of the action."""
+        return f"apply{self.ordinal}-{self.attempt}" if self.attempt else f"apply{self.ordinal}"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The validity of an action; `reason` and `facts` go to the agent and the log."""
+
+    is_valid: bool = True
+    reason: str = ""
+    facts: Mapping[str, object] = {}
+
+    @classmethod
+    def accept(cls) -> "Verdict":
+        """Returns the verdict that lets an action happen."""
+        return cls()
+
+    @classmethod
+    def reject(cls, reason: str, **facts: object) -> "Verdict":
+        """Returns the verdict that refuses an action; facts help the agent to do better."""
+        return cls(False, reason, facts)
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """A refused action, as its agent sees it at the next attempt of the turn."""
+
+    action: Action
+    verdict: Verdict
+    event_id: str = ""
+
+
+def as_action(step: str, value: object) -> Action:
+    """Returns the action that a step is altered to, given as one, or as a map of its members.
+
+    Raises ThenceError for anything else.
+    """
+    if isinstance(value, Action):
+        return value
+    try:
+        return msgspec.convert(value, Action)
+    except msgspec.ValidationError as error:
+        what, place = "could not alter the decision", f"at {step}"
+        hint = 'give an action, such as {"action_type": "give", "payload": {"to": "ben"}}'
+        raise ThenceError(what, place=place, cause=error, hint=hint) from error
+
+
+class Owned:
+    """The variables of one owner in one view: `owned["money"]`."""
+
+    __slots__ = ("_names", "_scope", "_view")
+
+    def __init__(self, view: "RecordedView", scope: str) -> None:
+        self._view = view
+        self._scope = scope
+        self._names = view.ledger.table.by_scope.get(scope, NO_NAMES)
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            index = self._names[name]
+        except KeyError:
+            raise self._view.ledger.table.unknown(self._scope, name) from None
+        return self._view.value(index)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        self._view.set(self._scope, name, value)
+
+    def set_within(self, name: str, value: float) -> None:
+        """Sets a variable to the number within its bounds that is nearest to `value`."""
+        self._view.set_within(self._scope, name, value)
+
+
+class RecordedView:
+    """A view that records the provenance of each variable read.
+
+    `reads` holds the provenance of what was read, by the index of the variable.
+    """
+
+    __slots__ = ("agent_id", "calls", "ledger", "reads", "turn")
+
+    phase = "decide"
+    """The phase of a turn in which this view reads, as steps name it."""
+
+    def __init__(self, ledger: Ledger, turn: int, agent_id: str = "-") -> None:
+        self.calls: tuple[ModelCall, ...] = ()
+        self.turn = turn
+        self.agent_id = agent_id
+        self.reads: dict[int, Ids] = {}
+        self.ledger = ledger
+
+    @property
+    def facts(self) -> Any:
+        """The engine's facts that never change, such as a map; they are no causes."""
+        return self.ledger.facts
+
+    @property
+    def causes(self) -> dict[str, None]:
+        """The causes of what depends on all that was read; at MILESTONE the turn's start."""
+        causes = {cause: None for ids in self.reads.values() for cause in ids}
+        return causes or dict.fromkeys(self.ledger.around)
+
+    def value(self, index: int) -> Any:
+        """Returns the value of the variable with an index."""
+        ledger = self.ledger
+        self.reads[index] = ledger.provenance[index]
+        value = ledger.values[index]
+        return value if type(value) in IMMUTABLE else own_copy(value)
+
+    def put(self, index: int, value: object) -> None:
+        """Raises TypeError: only the view of an engine can change a variable."""
+        subject = self.ledger.table[index].subject
+        raise TypeError(f"{subject} can't be set here; an engine changes variables")
+
+    def get(self, scope: str, name: str) -> Any:
+        """Returns a variable's value; ThenceError if there is no such variable."""
+        return self.value(self.ledger.table.index(scope, name))
+
+    def set(self, scope: str, name: str, value: object) -> None:
+        """Sets a variable; raises ThenceError if it can't hold the value.
+
+        Raises TypeError where nothing can be set: only the view of an engine changes variables.
+        """
+        self.put(self.ledger.table.index(scope, name), value)
+
+    def set_within(self, scope: str, name: str, value: float) -> None:
+        """Sets a variable to the number within its bounds that is nearest to `value`."""
+        index = self.ledger.table.index(scope, name)
+        self.put(index, self.ledger.table[index].declaration.nearest(value))
+
+    def agent(self, name: str) -> Owned:
+        """Returns the variables of an agent."""
+        return Owned(self, f"agent/{name}")
+
+    def place(self, name: str) -> Owned:
+        """Returns the variables of a place."""
+        return Owned(self, f"place/{name}")
+
+    @property
+    def world(self) -> Owned:
+        """The global variables."""
+        return Owned(self, GLOBAL)
+
+    @property
+    def world_map(self) -> WorldMap:
+        """The map of the grid or network; ThenceError if the scenario has none."""
+        return WorldMap(self, self.ledger.world)
+
+    def sees(self, scope: str, name: str) -> bool:
+        """Reports whether a variable can be seen in this view; ThenceError if there is none."""
+        return self.ledger.table.index(scope, name) >= 0
+
+    def pending(self) -> Iterable[int]:
+        """Returns the indices of the variables that this call has set so far."""
+        return ()
+
+    def outcome(self, request: object, call: Callable[[], object]) -> Any:
+        """Returns what `call` answers, a JSON value, and records it under `request`.
+
+        When the run is resumed, replayed or branched, the recorded answer is returned and nothing
+        is called. State and seed must determine `request`, a JSON value, such as a model's name
+        and the messages to it. Raises OutcomeFailed where the call raises an error, and where the
+        recorded one did; InvalidEvent for values that JSON can't hold.
+        """
+        key, outcome = self._recorded(request)
+        if outcome is None:
+            try:
+                value = call()
+            except Exception as error:  # door: a failure is an outcome too
+                raise self._failure(key, error) from error
+            outcome = self.ledger.outcomes.record(key, value)
+        return _value_of(outcome)
+
+    async def outcome_async(self, request: object, call: Callable[[], Awaitable[object]]) -> Any:
+        """Returns what `call` answers once it is awaited, as `outcome` does.
+
+        Raises OutcomeFailed and InvalidEvent as `outcome` does.
+        """
+        key, outcome = self._recorded(request)
+        if outcome is None:
+            try:
+                value = await call()
+            except Exception as error:  # door: a failure is an outcome too
+                raise self._failure(key, error) from error
+            outcome = self.ledger.outcomes.record(key, value)
+        return _value_of(outcome)
+
+    def _recorded(self, request: object) -> tuple[Key, RecordedOutcome | None]:
+        outcomes = self.ledger.outcomes
+        key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
+        return key, outcomes.known(key)
+
+    def _failure(self, key: Key, error: Exception) -> OutcomeFailed:
+        """Records the failure of a call and returns the error for it."""
+        return _failed(self.ledger.outcomes.record(key, error=f"{type(error).__name__}: {error}"))
+
+    def take_calls(self) -> "tuple[ModelCall, ...]":
+        """Returns the calls of models that are not recorded yet, once."""
+        calls, self.calls = self.calls, ()
+        return calls
+
+    def _called(self, call: "ModelCall") -> None:
+        """Keeps a call of a model, whose event names what this view read."""
+        self.calls += (call,)
+
+    def random(self, purpose: str) -> random.Random:
+        """Returns the stream of random numbers for one purpose of this turn."""
+        return stream(self.ledger.seed, self.agent_id, self.turn, purpose)
+
+
+class Observation(RecordedView):
+    """The state as an agent sees it when it decides; `observation["money"]` is its own variable.
+
+    `rejections` are the agent's refused actions of this turn, at a further attempt.
+    """
+
+    __slots__ = ("_own", "rejections")
+
+    def __init__(self, ledger: Ledger, turn: int, agent_id: str) -> None:
+        super().__init__(ledger, turn, agent_id)
+        self._own = ledger.table.by_scope.get(f"agent/{agent_id}", NO_NAMES)
+        self.rejections: tuple[Rejection, ...] = ()
+
+    def copy(self) -> "Observation":
+        """Returns an observation with the same reads, which reads of the original don't change."""
+        twin = copy.copy(self)
+        twin.reads = self.reads.copy()
+        return twin
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self.value(self._own[name])
+        except KeyError:
+            raise self.ledger.table.unknown(f"agent/{self.agent_id}", name) from None
+
+
+class UnrecordedObservation(Observation):
+    """An observation where nothing names what an agent read."""
+
+    __slots__ = ()
+
+    def value(self, index: int) -> Any:
+        """Returns the value of the variable with an index."""
+        value = self.ledger.values[index]
+        return value if type(value) in IMMUTABLE else own_copy(value)
+
+
+class Observed(dict[str, Observation]):
+    """The agents' observations of one turn by name, made when they are first asked for."""
+
+    def __init__(self, make: Callable[[str], Observation]) -> None:
+        super().__init__()
+        self.make = make
+
+    def __missing__(self, name: str) -> Observation:
+        observation = self[name] = self.make(name)
+        return observation
+
+
+class RecordedState(RecordedView):
+    """The state at one moment of a turn, as a validator or engine reads it."""
+
+    __slots__ = ()
+
+    phase = "look"
+
+    def replace(self, changes: Mapping[tuple[str, str], object]) -> State:
+        """Returns a frozen state with other values, by (scope, name)."""
+        return self.ledger.state(self.turn).replace(changes)
+
+
+def _value_of(outcome: RecordedOutcome) -> Any:
+    if outcome.error is not None:
+        raise _failed(outcome)
+    return outcome.value
+
+
+def _failed(outcome: RecordedOutcome) -> OutcomeFailed:
+    return OutcomeFailed(
+        "could not learn from outside", place=f"at {outcome.step}", cause=outcome.error or ""
+    )
+
+
+Decision = Action | Sequence[Action] | None
+
+
+class BaseAgent:
+    """One actor of a simulation.
+
+    Keyword parameters of a child's `__init__` are the keys that its entry under `agents` in
+    the scenario may have, with their types.
+    """
+
+    remembers = True
+    """True if the agent keeps anything between turns, so that its decisions name its earlier
+    ones as causes; False if it decides only by its observation."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def decide_action(self, observation: Observation) -> Decision | Awaitable[Decision]:
+        """Returns the agent's decision for this turn: an action, several, or None.
+
+        The method may be `async`. Every variable read from the observation becomes a cause of
+        the decision. After a rejection the method may be called again in the same turn, with
+        `observation.rejections`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} decides nothing")
+
+
+class BaseValidator:
+    """The base of every validator, which judges actions; it accepts all of them.
+
+    Keyword parameters of a child's `__init__` are the keys that `validator` in the scenario
+    may have besides `type` and `retries`.
+    """
+
+    def __init__(self, config: SimulationConfig | None = None) -> None:
+        self.config = config
+
+    def validate_action(self, action: Action, state: RecordedState) -> Verdict | Awaitable[Verdict]:
+        """Returns the verdict on an action in this state; the method may be `async`.
+
+        Every variable read is a cause of the ACTION or of the rejection.
+        """
+        return Verdict.accept()

@@ -1,0 +1,449 @@
+"""The base of every engine, and the views through which it changes the state."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, final
+
+import msgspec
+
+from thence.errors import ThenceError
+from thence.sim.models.actions import EVERYONE, HEARD, SAY
+from thence.sim.record.ledger import Ids, Ledger
+from thence.sim.record.recorder import NOBODY, RunRecorder
+from thence.sim.record.writer import logger
+from thence.sim.run.agents import Accepted, Action, BaseAgent, RecordedState, RecordedView
+from thence.sim.run.calls import ComponentRef, mark_error
+from thence.sim.run.roster import Roster, RosterChange
+from thence.sim.scenario.scenario import SimulationConfig
+from thence.sim.scenario.state import IMMUTABLE, State, VariableTable, own_copy
+
+if TYPE_CHECKING:
+    from thence.sim.models.asking import ModelCall
+
+Details = tuple[tuple[int, str, Mapping[str, object]], ...]
+
+
+class WriteScope(msgspec.Struct, eq=False):
+    """The reads and writes of one call, or of one rule in it.
+
+    `inherited` are the provenances of what was read around it, looked at when they are needed.
+    """
+
+    phase: str
+    inherited: Iterable[Iterable[Ids]] = ()
+    may_change: Iterable[int] = ()
+    reads: dict[int, Ids] = {}
+    writes: dict[int, object] = {}
+    details: Details = ()
+    roster: tuple[RosterChange, ...] = ()
+
+    def causes(self) -> dict[str, None]:
+        """Returns the causes of a write of this call."""
+        causes: dict[str, None] = {}
+        for provenances in (*self.inherited, self.reads.values()):
+            for ids in provenances:
+                for cause in ids:
+                    causes[cause] = None
+        return causes
+
+
+class View(RecordedView):
+    """The state as an engine changes it; each changed variable becomes one STATE.
+
+    A STATE names the ACTION that it belongs to, and all reads of its call, or of its rule:
+    each read may have decided the written value.
+    """
+
+    __slots__ = ("_accepted", "_asked", "_outer", "_recorder", "_roster", "_scope")
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        recorder: RunRecorder,
+        scope: WriteScope,
+        agent_id: str = NOBODY,
+        accepted: Accepted | None = None,
+        roster: Roster | None = None,
+    ) -> None:
+        super().__init__(ledger, recorder.turn, agent_id)
+        self._roster = roster
+        self._recorder = recorder
+        self._accepted = accepted
+        self._scope = scope
+        self._outer: tuple[WriteScope, ...] = ()
+        self._asked: tuple[ModelCall, ...] = ()
+
+    @property
+    def phase(self) -> str:  # type: ignore[override]
+        """The phase of the call, or of the rule in it."""
+        return self._scope.phase
+
+    def value(self, index: int) -> Any:
+        """Returns the value of a variable, with the writes of this call so far."""
+        scope = self._scope
+        if index in scope.writes:
+            return own_copy(scope.writes[index])
+        for outer in self._outer:
+            if index in outer.writes:
+                return own_copy(outer.writes[index])
+        ledger = self.ledger
+        scope.reads[index] = ledger.provenance[index]
+        value = ledger.values[index]
+        return value if type(value) in IMMUTABLE else own_copy(value)
+
+    def pending(self) -> Iterable[int]:
+        """Returns the indices of the variables that this call has set so far."""
+        return [index for scope in (self._scope, *self._outer) for index in scope.writes]
+
+    def put(self, index: int, value: object) -> None:
+        """Sets the variable with an index; raises ThenceError if it can't hold the value."""
+        self._scope.writes[index] = self.ledger.table.converted(index, value)
+
+    @property
+    def causes(self) -> dict[str, None]:
+        """The causes of a write of this call, or of the rule in it, so far."""
+        return self._scope.causes()
+
+    def _called(self, call: "ModelCall") -> None:
+        """Records a call of a model; what is written behind it names it."""
+        self.calls, self._asked = (call,), (*self._asked, call)
+        ids = self._recorder.model_calls(self)
+        self._scope.inherited = (*self._scope.inherited, [ids])
+
+    def explain(
+        self, scope: str, name: str, calculation: str, values: Mapping[str, object]
+    ) -> None:
+        """Records, as a DETAIL, the calculation of a variable's value."""
+        index = self.ledger.table.index(scope, name)
+        self._scope.details += ((index, calculation, values),)
+
+    def add_agent(
+        self, agent: BaseAgent, initial: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
+        """Adds an agent, which decides from the next turn on; `initial` are its first values.
+
+        Its variables exist after this turn. Raises ThenceError for a name that was used before,
+        and, as the three methods below, outside `apply_engine_rules`.
+        """
+        self._ask(RosterChange("added", agent.name, agent, initial))
+
+    def remove_agent(self, name: str) -> None:
+        """Removes an agent from the next turn on; its variables stay."""
+        self._ask(RosterChange("removed", name))
+
+    def pause(self, name: str, until: int | None = None) -> None:
+        """Lets an agent do nothing from the next turn on, until it decides again in turn `until`.
+
+        Without `until` it is paused until `resume`.
+        """
+        self._ask(RosterChange("paused", name, until=until))
+
+    def resume(self, name: str) -> None:
+        """Lets a paused agent decide again from the next turn on."""
+        self._ask(RosterChange("resumed", name))
+
+    def _ask(self, change: RosterChange) -> None:
+        if self._roster is None:
+            what, place = f"could not have an agent {change.kind}", f"agent {change.name}"
+            cause, hint = "this view is that of an action", "do it in apply_engine_rules"
+            raise ThenceError(what, place=place, cause=cause, hint=hint)
+        if self._roster.ask(change, self.turn):
+            self._scope.roster += (change,)
+
+    @contextmanager
+    def rule(self, name: str, may_change: Iterable[tuple[str, str]] = ()) -> Iterator[None]:
+        """Limits reads to one rule: its writes depend on them and on no other rule's reads.
+
+        `may_change` lists variables, by (scope, name), that the rule writes for some values of
+        its reads only; when it does not write them, they depend on these reads too.
+        """
+        indices = [self.ledger.table.index(*variable) for variable in may_change]
+        outer = self._scope
+        scope = WriteScope(name, [[tuple(outer.causes())]], indices)
+        self._outer = (outer, *self._outer)
+        self._scope = scope
+        try:
+            yield
+        except Exception as error:
+            self._mark(error, f"the engine, applying its rule {name},")
+            raise
+        finally:
+            self._scope, self._outer = outer, self._outer[1:]
+        self._close(scope)
+
+    @contextmanager
+    def _whole_or_nothing(self) -> Iterator[None]:
+        """Takes back what the block has set, explained and asked for if it raises an error."""
+        scope = self._scope
+        before = scope.writes.copy(), scope.details, scope.roster
+        try:
+            yield
+        except Exception:
+            scope.writes, scope.details, scope.roster = before
+            raise
+
+    def close(self) -> None:
+        """Records all changes of the outermost call; only the framework calls it."""
+        self._close(self._scope)
+
+    def __enter__(self) -> "View":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._close(self._scope)
+        elif isinstance(error, Exception):
+            self._mark(error, "the engine, applying actions")
+
+    def last_causes(self, scope: WriteScope) -> Iterable[str]:
+        """Returns the causes of a failure that ends the run; its calls of models are marked."""
+        last = takewhile(lambda call: not call.is_used, reversed(self._asked))
+        self.calls = (*reversed([*last]),)
+        self._recorder.last_calls(self)
+        return scope.causes()
+
+    def _mark(self, error: Exception, component: str) -> None:
+        """Marks an error in this call; its causes are asked for when its action is written."""
+        scope = self._scope
+
+        def causes() -> Iterable[str]:
+            own = self.last_causes(scope)
+            return self._recorder.write(self._accepted, own) if self._accepted else own
+
+        agent = None if self.agent_id == NOBODY else self.agent_id
+        mark_error(error, ComponentRef(component, causes, agent))
+
+    def _close(self, scope: WriteScope) -> None:
+        ledger, recorder = self.ledger, self._recorder
+        if not (recorder.writes_decisions or recorder.alterations):  # nothing names a change
+            for index, value in scope.writes.items():
+                ledger.values[index] = value
+            if ledger.world is not None:
+                ledger.follow(scope.writes, recorder.add_causes)
+            return
+        causes: Iterable[str] = scope.causes()
+        for change in scope.roster:
+            change.causes = recorder.roster_change(change.kind, change.name, change.facts, causes)
+        if self._accepted is not None:
+            named = recorder.write(self._accepted, () if recorder.writes_states else causes)
+            causes = dict.fromkeys((*named, *causes)) if recorder.writes_states else named
+        for index, calculation, values in scope.details:
+            step = recorder.state_step(
+                f"{scope.phase}-{calculation}", self.agent_id, ledger.table[index]
+            )
+            recorder.detail(calculation, values, step, causes)
+        for index in sorted(scope.writes):
+            self._write(index, scope.writes[index], scope.phase, causes)
+        unchanged = [index for index in scope.may_change if index not in scope.writes]
+        recorder.add_causes(ledger.provenance, unchanged, causes)
+        if ledger.world is not None:
+            ledger.follow((*scope.writes, *unchanged), recorder.add_causes)
+
+    def _write(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
+        """Sets a variable, to the altered value if there is one; a STATE records its change.
+
+        Where no STATE is written, its action represents the change; a rule's change is represented
+        by the causes that its STATE would have.
+        """
+        ledger, recorder = self.ledger, self._recorder
+        variable, old = ledger.table[index], ledger.values[index]
+        if recorder.writes_states or recorder.alterations:
+            step = recorder.state_step(phase, self.agent_id, variable)
+            if value != old:
+                value = recorder.alterations.value(step, value)
+        ledger.values[index] = value
+        if value != old and recorder.writes_states:
+            all_causes = recorder.lineage.join(tuple(causes), ledger.provenance[index])
+            event_id = recorder.state(variable, old, value, step, all_causes)
+            ledger.provenance[index] = (event_id,)
+            return
+        if value != old and self._accepted is None:
+            causes = recorder.with_turn(causes)
+        ledger.provenance[index] = recorder.provenance(causes)
+
+
+class Writes:
+    """The source of an engine's views, one for each action that the engine applies.
+
+    `accepted` are the actions of the turn, `state` is what the engine reads beside its views.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        recorder: RunRecorder,
+        accepted: Iterable[Accepted],
+        reach: Mapping[str, tuple[int, ...]],
+        state: RecordedState,
+    ) -> None:
+        self._ledger = ledger
+        self._recorder = recorder
+        self._accepted = {id(applied.action): applied for applied in accepted}
+        self._reach = reach
+        self._state = state
+
+    def action(self, action: Action) -> View:
+        """Returns the view for one action of this turn, to be used in a `with`.
+
+        A change in the view has that ACTION as a cause; if the action is not one of the
+        engine's actions of this turn, all of those are causes.
+        """
+        accepted = self._accepted.get(id(action))
+        phase = "apply" if accepted is None else accepted.phase
+        all_ids = () if accepted else (self.all_ids(),)
+        agent = action.agent_id or NOBODY
+        inherited = (all_ids, self._state.reads.values())
+        scope = WriteScope(phase, inherited, self._reach.get(agent, ()))
+        return View(self._ledger, self._recorder, scope, agent, accepted)
+
+    def all_ids(self) -> tuple[str, ...]:
+        """Returns the ids of all actions of the turn, which are written by then."""
+        write = self._recorder.write
+        return tuple([ids[0] for action in self._accepted.values() if (ids := write(action))])
+
+
+def record_returned(
+    ledger: Ledger,
+    recorder: RunRecorder,
+    states: tuple[State, Any],
+    phase: str,
+    accepted: Iterable[Accepted],
+) -> None:
+    """Records changes that an engine made outside a view, as effects of all accepted actions.
+
+    `states` are the one before the call, and the one that the engine returned, if any.
+    """
+    before, result = states
+    if result is None:
+        return
+    if not isinstance(result, State):
+        cause = f"the engine returned {type(result).__name__}, not a State or None"
+        hint = "change variables through the view, or return state.replace(…)"
+        place = f"of turn {recorder.turn}"
+        raise ThenceError("could not take over the state", place=place, cause=cause, hint=hint)
+    values = zip(before.values(), ledger.values, result.values(), strict=True)
+    changed = [index for index, (was, now, new) in enumerate(values) if new not in (was, now)]
+    if not changed:
+        return
+    logger().warning(
+        "state_changed_outside_view",
+        turn=recorder.turn,
+        variables=[ledger.table[index].subject for index in changed],
+        hint="change variables through the view, so that their causes are known",
+    )
+    all_ids = tuple([applied.event_id for applied in accepted if applied.event_id])
+    scope = WriteScope(f"{phase}-unrecorded", [[all_ids]])
+    scope.writes.update({index: result.values()[index] for index in changed})
+    View(ledger, recorder, scope).close()
+
+
+def hearers(table: VariableTable, speaker: str, action: Action) -> list[str] | None:
+    """Returns the scopes of the agents that an action speaks to; None for another action."""
+    own, to = f"agent/{speaker}", action.payload.get("to")
+    if action.action_type != SAY or HEARD not in table.names(own):
+        return None
+    scopes = (
+        [scope for scope in table.scopes() if scope != own] if to == EVERYONE else [f"agent/{to}"]
+    )
+    return [scope for scope in scopes if HEARD in table.names(scope)]
+
+
+def passed_on(view: View, action: Action) -> bool:
+    """Lets the receivers of an action `say` hear it in the next turn; False for another action.
+
+    What agents hear is their variable `heard`, a list of (turn, speaker, text). An engine that
+    overrides `apply_actions` calls this itself.
+    """
+    scopes = hearers(view.ledger.table, action.agent_id, action)
+    if scopes is None:
+        return False
+    entry = [view.turn, action.agent_id, str(action.payload.get("text", ""))]
+    for scope in scopes:
+        earlier = [heard for heard in view.get(scope, HEARD) if heard[0] == view.turn]
+        view.set(scope, HEARD, [*earlier, entry])
+    return True
+
+
+class BaseEngine:
+    """The rules of a simulated world; every method that a child overrides may be `async`.
+
+    Keyword parameters of a child's `__init__` are the keys that `engine` in the scenario may
+    have besides `type`. State belongs into variables: values that an engine keeps on itself
+    between calls have no causes.
+    """
+
+    facts: Any = None
+    """The facts that never change in this world, such as a map; every observation shows them."""
+
+    def __init__(self, config: SimulationConfig | None = None) -> None:
+        self.config = config
+
+    def initialize_state(self, state: State) -> State | Awaitable[State]:
+        """Returns the state before the first turn; `state` has the scenario's values."""
+        return state
+
+    def apply_actions(
+        self, state: RecordedState, actions: Sequence[Action], writes: Writes
+    ) -> State | Awaitable[State | None] | None:
+        """Applies the actions of a turn, one by one, through `apply_action`.
+
+        A child may override this: `with writes.action(action) as view:` gives the view that
+        records changes as effects of that action. If the method returns a state instead, each
+        difference names all actions of the turn as causes, with a warning.
+        """
+        if inspect.iscoroutinefunction(self.apply_action):
+            return self._apply_each(actions, writes)
+        for action in actions:
+            with writes.action(action) as view:
+                self._apply_one(view, action)
+        return None
+
+    def apply_action(self, view: View, action: Action) -> Awaitable[None] | None:
+        """Applies one action to the variables, through the view."""
+        return None
+
+    def apply_engine_rules(self, view: View) -> State | Awaitable[State | None] | None:
+        """Applies the rules of the world once a turn, through the view.
+
+        `with view.rule("price"):` keeps the causes of one rule apart from those of others.
+        """
+        return None
+
+    def check_termination(self, state: RecordedState) -> str | Awaitable[str | None] | None:
+        """Returns the reason to end the simulation after this turn, or None to go on."""
+        return None
+
+    def reach(self, agent: str) -> Iterable[tuple[str, str] | str] | str | None:
+        """Returns the variables, by (scope, name), that an action of this agent may change.
+
+        The name of an agent stands for all variables of that one, so that a function of an agent's
+        neighbours will do. "neighbours" stands for all variables of the agent, of those one step
+        from it in the world, of its place and the places next to it. When the agent does nothing,
+        or something else, these variables depend on that too, in each turn: name no more than an
+        action can change. None means all variables of the agent itself; override this if actions
+        change others.
+        """
+        return None
+
+    @final
+    async def run_turn(self, play: Callable[["BaseEngine"], Awaitable[State]]) -> State:
+        """Plays one turn, writes its events and returns the state after it."""
+        return await play(self)
+
+    def _apply_one(self, view: View, action: Action) -> Awaitable[None] | None:
+        return None if passed_on(view, action) else self.apply_action(view, action)
+
+    async def _apply_each(self, actions: Sequence[Action], writes: Writes) -> None:
+        for action in actions:
+            with writes.action(action) as view:
+                pending = self._apply_one(view, action)
+                if pending is not None:
+                    await pending

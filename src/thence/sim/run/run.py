@@ -1,0 +1,537 @@
+"""The run of a simulation with its folder: settings, events, result.
+
+A failing component ends its run, never the program: log and result record the failure. After
+Ctrl-C the log is drained first.
+"""
+
+import asyncio
+import math
+import traceback
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from sysconfig import get_path
+from typing import Any, Literal, Self, TypeVar
+
+import msgspec
+
+from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ScenarioError, ThenceError
+from thence.sim.again.replay_input import ReplayInput
+from thence.sim.models.settings import ModelSettings
+from thence.sim.record.checkpoints import is_whole, with_causes, write_checkpoint
+from thence.sim.record.events import VerbosityLevel, level_of
+from thence.sim.record.outcomes import FILE as OUTCOMES
+from thence.sim.record.outcomes import Outcomes, read_outcomes
+from thence.sim.record.writer import EventWriter, WriteMode, logger
+from thence.sim.run.agents import BaseAgent, BaseValidator
+from thence.sim.run.calls import ComponentRef, OnWait, mark_error, take_mark
+from thence.sim.run.engine import BaseEngine
+from thence.sim.run.run_folder import (
+    RunHold,
+    count_events,
+    make_run_folder,
+    write_config,
+    write_result,
+)
+from thence.sim.run.simulation import Simulation, make_components
+from thence.sim.run.turn import described, message_of
+from thence.sim.scenario.scenario import SimulationConfig, expected
+from thence.sim.scenario.sections import AgentErrorPolicy, EventSettings
+from thence.sim.scenario.state import State
+
+Status = Literal["completed", "failed", "interrupted"]
+_INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a run, as result.json holds it.
+
+    `turns` counts complete turns, `events` the lines in the run's files; `dropped` and `failed`
+    count events without a line. `decisions` counts the decisions that agents were asked for, also
+    where they did nothing, `decisions_failed` those that failed. `reason` is the reason of the end,
+    `error` the failure, if any. `final_state` is scope → name → value after the last complete turn.
+    `altered` is step → change for an altered run, else empty. `usage` has calls, failures, tokens
+    and cost of models by agent and by model, as `by_agent` and `by_model`; it is empty if none was
+    asked. Its `without_tokens` and `without_cost` count answers that are in no sum.
+    """
+
+    run_id: str
+    status: Status
+    turns: int
+    reason: str
+    events: int
+    dropped: int
+    failed: int
+    decisions: int
+    decisions_failed: int
+    output_dir: Path
+    final_state: Mapping[str, Mapping[str, Any]]
+    error: str | None = None
+    altered: Mapping[str, Any] = {}
+    usage: Mapping[str, Any] = {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the result as JSON values, without `altered` and `usage` where they are empty."""
+        members: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        return {
+            name: member
+            for name, member in members.items()
+            if member or name not in ("altered", "usage")
+        }
+
+
+class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """The progress of a run, reported after each turn.
+
+    `counts` are the events so far by event_type, including those that the verbosity leaves out.
+    """
+
+    run_id: str
+    turn: int
+    max_turns: int
+    counts: Mapping[str, int]
+
+
+class SimulationOrchestrator:
+    """One run of a scenario, which may be given as configuration, mapping, path or name.
+
+    The run's folder is made at once: `<output_root>/<run_id>/` with config.json, events.jsonl
+    and, in the end, result.json. Arguments override the scenario. `on_turn` is called after
+    each turn. `on_wait` is called twice a second, in another thread, while a component has given
+    no answer for two seconds, and with None when it has; once it raises, that is logged and it is
+    not called again. Raises ScenarioError. A run happens once; another run needs another object.
+    Only a run that is stepped through and left before its end needs `close()` or `with`.
+    `failure` is the error that ended a failed run, with its traceback. `thence.sim.resume` and
+    `branch` pass `again`.
+    """
+
+    def __init__(
+        self,
+        config: SimulationConfig | Mapping[str, Any] | str | Path,
+        *,
+        output_root: str | Path | None = None,
+        run_id: str | None = None,
+        agents: Sequence[BaseAgent] | None = None,
+        engine: BaseEngine | None = None,
+        validator: BaseValidator | None = None,
+        seed: int | None = None,
+        max_turns: int | None = None,
+        verbosity: VerbosityLevel | str | None = None,
+        mode: WriteMode | str | None = None,
+        max_file_size: int | None = None,
+        max_queue_size: int | None = None,
+        on_full: Literal["drop", "block"] | None = None,
+        on_turn: Callable[[TurnProgress], None] | None = None,
+        on_wait: OnWait | None = None,
+        on_agent_error: AgentErrorPolicy | None = None,
+        timeout_s: float | None = None,
+        threads: int | None = None,
+        checkpoint_interval: int | None = None,
+        cassette: str | Path | None = None,
+        max_calls: int | None = None,
+        max_cost: float | None = None,
+        again: ReplayInput | None = None,
+    ) -> None:
+        scenario = read_config(config)
+        calls = {"on_agent_error": on_agent_error, "timeout_s": timeout_s, "threads": threads}
+        turns = {"max_turns": max_turns, "checkpoint_interval": checkpoint_interval}
+        simulation = with_changes(scenario.simulation, seed=seed, **turns, **calls)
+        file = None if cassette is None else str(Path(cassette).absolute())
+        llm = with_changes(scenario.llm, cassette=file, max_calls=max_calls, max_cost=max_cost)
+        self.config = msgspec.structs.replace(scenario, simulation=simulation, llm=_unlimited(llm))
+        queue = {"max_queue_size": max_queue_size, "on_full": on_full}
+        settings = event_settings(
+            scenario.events, output_root, verbosity, mode, max_file_size=max_file_size, **queue
+        )
+        self._components = make_components(self.config, agents, engine, validator)
+        self._again = again or ReplayInput(outcomes={}, altered={})
+        folder = Path(settings.output_root), self.config.simulation.name, run_id
+        self.output_dir = self._again.folder or make_run_folder(*folder)
+        self.run_id: str = self.output_dir.name
+        self._hold = RunHold(self.output_dir)
+        self.result: RunResult | None = None
+        self.failure: Exception | None = None
+        self._on_turn, self._on_wait = on_turn, on_wait
+        self._simulation: Simulation | None = None
+        self._runner: asyncio.Runner | None = None
+        self._altered: dict[str, object] = {}
+        self._lost_before = 0  # events, at the last checkpoint
+        self._checkpoint_fault = ""
+        objects = {"agents": agents, "engine": engine, "validator": validator}
+        parent = self._again.parent
+        self._run_config = run_config(self.config, settings, self.run_id, parent, objects)
+        if self._again.folder is None:
+            write_config(self.output_dir, self._run_config)
+        terms = msgspec.structs.asdict(settings)
+        del terms["output_root"]
+        self.event_writer = EventWriter(self.output_dir, self.run_id, **terms)
+
+    @property
+    def agents(self) -> tuple[BaseAgent, ...]:
+        """The agents of this run."""
+        return self._components.agents
+
+    @property
+    def engine(self) -> BaseEngine:
+        """The engine of this run."""
+        return self._components.engine
+
+    @property
+    def validator(self) -> BaseValidator:
+        """The validator of this run."""
+        return self._components.validator
+
+    @property
+    def history(self) -> Sequence[State]:
+        """The states so far: before the first turn, then after each; only the last are kept."""
+        return self._simulation.history if self._simulation else []
+
+    def run(
+        self, *, alter: Mapping[str, object] | None = None
+    ) -> RunResult | Coroutine[Any, Any, RunResult]:
+        """Plays the run to its end: blocks in plain code, is awaited in a running loop.
+
+        For a type checker `asyncio.run(orchestrator.run_async())` has one type instead of two.
+        `alter` maps steps to changes: None leaves a DECISION or ACTION out, any other value
+        is set by the STATE of that step; config.json and the result record `alter`. After
+        Ctrl-C the result has the status interrupted.
+        """
+        coroutine = self.run_async(alter=alter)
+        if _in_loop():
+            return coroutine
+        self._run_blocking(coroutine)
+        assert self.result is not None, "a run that ends has a result"
+        return self.result
+
+    async def run_async(self, *, alter: Mapping[str, object] | None = None) -> RunResult:
+        """Plays the run to its end; a cancellation drains the log first."""
+        simulation = self._begin(alter)
+        with simulation.watched(self._on_wait):
+            while self.result is None:
+                await self._play_turn(simulation)
+        return self.result
+
+    def step(self) -> bool | Coroutine[Any, Any, bool]:
+        """Plays one turn and reports whether the run goes on; `result` is set when it does not.
+
+        As `run`, it blocks in plain code and is awaited in a running loop.
+        """
+        coroutine = self._step_async()
+        if _in_loop():
+            return coroutine
+        self._run_blocking(coroutine)
+        return self.result is None
+
+    def close(self) -> None:
+        """Ends a run that was stepped through and left; does nothing after the run's end."""
+        if self._simulation is not None and self.result is None:
+            self._interrupt(self._simulation, "closed before its end")
+            if self._runner is not None:
+                self._runner.run(self._simulation.close())
+        self.event_writer.close()
+        self._hold.release()
+        self._close_loop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def _step_async(self) -> bool:
+        simulation = self._simulation or self._begin(None)
+        if self.result is None:
+            with simulation.watched(self._on_wait):
+                await self._play_turn(simulation)
+        return self.result is None
+
+    def _begin(self, alter: Mapping[str, object] | None) -> Simulation:
+        if self.result is not None or (self._simulation and alter):
+            cause = "this run has begun" if self.result is None else "this run has ended"
+            hint = "make another SimulationOrchestrator"
+            raise ThenceError("could not run", place=self.run_id, cause=cause, hint=hint)
+        if self._simulation is None:
+            self._altered = {**self._again.altered, **(alter or {})}
+            is_resumed = self._again.folder is not None
+            if self._altered and not is_resumed:
+                write_config(self.output_dir, {**self._run_config, "altered": self._altered})
+            file = self.output_dir / OUTCOMES
+            self._simulation = Simulation(
+                self.config,
+                self._components,
+                self.event_writer.emit_piece,
+                simulation_id=self.run_id,
+                alter=self._altered,
+                verbosity=self.event_writer.verbosity,
+                outcomes=Outcomes(file, self._again.outcomes, copies=not is_resumed),
+                stored=self._again.stored,
+                known_failures=self._again.failures,
+            )
+        return self._simulation
+
+    async def _play_turn(self, simulation: Simulation) -> None:
+        """Plays a turn; a failure or an interruption ends the run with a result."""
+        try:
+            if self._again.checkpoint is not None and not simulation.history:
+                await simulation.restore(self._again.checkpoint)
+                simulation.recorder.checkpointed()
+            await simulation.play_turn()
+            if self._again.folder is not None:  # the result of an earlier end holds no more
+                (self.output_dir / "result.json").unlink(missing_ok=True)
+            if self._on_turn is not None:
+                turn, turns_max = simulation.recorder.turn, self.config.simulation.max_turns
+                counts = dict(simulation.recorder.counts)
+                progress = TurnProgress(
+                    run_id=self.run_id, turn=turn, max_turns=turns_max, counts=counts
+                )
+                self._on_turn(progress)
+            if not simulation.reason:
+                await self._write_checkpoint(simulation)
+            await asyncio.sleep(0)  # here a Ctrl-C or a cancellation comes in
+            if simulation.reason and (fault := self._uselessness()):
+                component = ComponentRef("the models", lambda: simulation.recorder.last_failures)
+                hint = "look at one, then change the prompt, the actions or the model"
+                error = ThenceError(fault, hint=hint)
+                mark_error(error, component)
+                self._fail(simulation, error, fault)
+            elif simulation.reason:
+                simulation.end(f"completed: {simulation.reason}")
+                await self.event_writer.stop()
+                self._set_result(simulation, "completed", simulation.reason)
+        except _INTERRUPTIONS:
+            self._interrupt(simulation, "interrupted")
+            raise
+        except (EndpointDown, BudgetSpent) as error:
+            self._interrupt(simulation, "paused", f"{error}; {error.hint}" if error.hint else error)
+        except RunDiverged:
+            self.event_writer.close()
+            self._hold.release()
+            await simulation.close()
+            raise
+        except Exception as error:  # door: a failing component ends its run, not the program
+            self._fail(simulation, error)
+        finally:
+            if self.result is not None:
+                await simulation.close()
+
+    async def _write_checkpoint(self, simulation: Simulation) -> None:
+        """Writes the checkpoint of the turn if it is time for one; a bad disk ends no run.
+
+        After a loss of events it is time at once: the turns before can't be compared any more.
+        """
+        interval = self.config.simulation.checkpoint_interval
+        lost = self.event_writer.failed_count
+        if not interval or (simulation.recorder.turn % interval and lost == self._lost_before):
+            return
+        try:
+            checkpoint = simulation.checkpoint()
+            if checkpoint is None:
+                return
+            if not is_whole(checkpoint):
+                states = checkpoint.components.items()
+                lossy = [f"get_state of {name}" for name, kept in states if not is_whole(kept, Any)]
+                cause = f"JSON can't give back {(*lossy, 'a variable')[0]}: no tuple, set or NaN"
+                raise ThenceError("could not write the checkpoint", cause=cause)
+            await asyncio.to_thread(self.event_writer.flush)
+            written = self.event_writer.written_causes
+            if written((checkpoint.event_id,)) != (checkpoint.event_id,):
+                # no resume could begin here
+                raise ThenceError("could not write the checkpoint", cause="its turn has no end")
+            checkpoint = with_causes(checkpoint, written)
+            write_checkpoint(self.output_dir, checkpoint)
+        except ThenceError as error:
+            turn, cause = simulation.recorder.turn, str(error)
+            if cause != self._checkpoint_fault:  # a value that JSON can't hold may stay
+                logger().warning("checkpoint_not_written", turn=turn, cause=cause)
+            self._checkpoint_fault = cause
+        else:
+            simulation.recorder.checkpointed()
+            self._lost_before = lost
+
+    def _interrupt(self, simulation: Simulation, reason: str, error: object = None) -> None:
+        simulation.end(f"{reason}: {error}" if error else reason)
+        self.event_writer.close()
+        self._set_result(simulation, "interrupted", reason, str(error) if error else None)
+
+    def _uselessness(self) -> str:
+        """Returns that models were asked, and no answer could be used; else ""."""
+        if not self.config.llm.endpoints:
+            return ""
+        from thence.sim.models.asking import uselessness
+
+        return uselessness(read_outcomes(self.output_dir).values())
+
+    def _fail(
+        self, simulation: Simulation, error: Exception, reason: str = "a component failed"
+    ) -> None:
+        self.failure = error
+        component = take_mark(error) or ComponentRef("the run")
+        line = _error_line(error, component.name)
+        facts = {
+            "error": line,
+            "exception": type(error).__name__,
+            "message": message_of(error),
+            "component": component.name,
+        }
+        recorder = simulation.recorder
+        recorder.decisions_failed += component.name == f"agent {component.agent}"
+        recorder.failure(facts, component.causes(), component.agent)
+        simulation.end(f"failed: {line}")
+        self.event_writer.close()
+        self._set_result(simulation, "failed", reason, line)
+
+    def _set_result(
+        self, simulation: Simulation, status: Status, reason: str, error: str | None = None
+    ) -> None:
+        unmet, usage = simulation.recorder.alterations.unmet, {}
+        if unmet and status == "completed":  # of alterations that no event took
+            logger().warning("alteration_not_met", steps=sorted(unmet))
+        if self.config.llm.endpoints:
+            from thence.sim.models import asking
+
+            usage = asking.usage(read_outcomes(self.output_dir).values())
+        self.result = RunResult(
+            run_id=self.run_id,
+            status=status,
+            turns=max(0, len(simulation.history) - 1),
+            reason=reason,
+            events=count_events(self.output_dir),
+            dropped=self.event_writer.dropped_count,
+            failed=self.event_writer.failed_count,
+            decisions=simulation.recorder.decisions,
+            decisions_failed=simulation.recorder.decisions_failed,
+            output_dir=self.output_dir,
+            final_state=simulation.history[-1].as_dict() if simulation.history else {},
+            error=error,
+            altered=self._altered,
+            usage=usage,
+        )
+        try:
+            write_result(self.output_dir, self.result.to_dict())
+        except ThenceError as failure:
+            logger().warning("result_not_written", folder=str(self.output_dir), cause=str(failure))
+        self._hold.release()
+
+    def _run_blocking(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Runs a coroutine in this run's own event loop, which is kept from step to step.
+
+        A KeyboardInterrupt is not raised again if the run has a result by then.
+        """
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+            self._finalizer = weakref.finalize(self, self._runner.close)
+        try:
+            self._runner.run(coroutine)
+        except KeyboardInterrupt:
+            if self.result is None:
+                raise
+        except RunDiverged:
+            self._close_loop()
+            raise
+        finally:
+            if self.result is not None:
+                self._close_loop()
+
+    def _close_loop(self) -> None:
+        if self._runner is not None:
+            self._finalizer()
+            self._runner = None
+
+
+Orchestrator = SimulationOrchestrator
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _error_line(error: Exception, component: str) -> str:
+    """Returns an error in one line: the component, the error, its hint or its file and line."""
+    if isinstance(error, ThenceError):
+        return f"{component} failed: {described(error)}" + (f"; {error.hint}" if error.hint else "")
+    frames = traceback.extract_tb(error.__traceback__)
+    # of a fault that shows here, or in random.choice, its caller's line says more
+    libraries = str(Path(__file__).parents[2]), get_path("stdlib")
+    users = [frame for frame in frames if not frame.filename.startswith(libraries)] or frames
+    location = f" ({Path(users[-1].filename).name}, line {users[-1].lineno})" if users else ""
+    return f"{component} failed: {described(error)}{location}"
+
+
+def read_config(scenario: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
+    """Returns a scenario from a configuration, a mapping, a path or a name."""
+    if isinstance(scenario, SimulationConfig):
+        return scenario
+    if isinstance(scenario, Mapping):
+        return SimulationConfig.from_mapping(scenario)
+    return SimulationConfig.from_file(scenario)
+
+
+def with_changes(settings: _S, **values: Any) -> _S:
+    """Returns settings with the given values that are not None; raises ScenarioError."""
+    changes = {name: value for name, value in values.items() if value is not None}
+    types = {field.name: field.type for field in msgspec.structs.fields(settings)}
+    for name, value in changes.items():
+        try:
+            msgspec.convert(value, types[name])
+        except msgspec.ValidationError as error:
+            cause = f"{name} should be {expected(types[name])}, not {value!r:.60}"
+            operation, hint = "could not take an argument", "correct it, then run it again"
+            raise ScenarioError(operation, cause=cause, hint=hint) from error
+    return msgspec.structs.replace(settings, **changes)
+
+
+def _unlimited(llm: ModelSettings) -> ModelSettings:
+    """Returns settings without a limit that is infinite, for which JSON has no number."""
+    return msgspec.structs.replace(llm, max_cost=None) if llm.max_cost == math.inf else llm
+
+
+def event_settings(
+    scenario: EventSettings,
+    output_root: str | Path | None,
+    verbosity: VerbosityLevel | str | None,
+    mode: WriteMode | str | None,
+    **others: object,
+) -> EventSettings:
+    """Returns the settings of a scenario's events with what the caller gave, if not None."""
+    return with_changes(
+        scenario,
+        output_root=None if output_root is None else str(output_root),
+        verbosity=None if verbosity is None else level_of(verbosity).name,
+        mode=None if mode is None else str(mode),
+        **others,
+    )
+
+
+def run_config(
+    config: SimulationConfig,
+    settings: EventSettings,
+    run_id: str,
+    parent: Mapping[str, Any] | None,
+    objects: Mapping[str, object],
+) -> dict[str, Any]:
+    """Returns the content of config.json: the scenario as given, and the settings in force.
+
+    `parent` is the run that this one branches from; `objects` are the components by kind, None
+    where the scenario made them.
+    """
+    source = str(config.source) if config.source else None
+    content: dict[str, Any] = {
+        "run_id": run_id,
+        "source": source,
+        "simulation": msgspec.to_builtins(config.simulation),
+        "events": msgspec.to_builtins(settings),
+        "scenario": dict(config.given),
+    }
+    if config.llm.endpoints:
+        limits = ("cassette", "max_calls", "max_cost")
+        content["llm"] = {name: getattr(config.llm, name) for name in limits}
+    if kinds := [kind for kind, component in objects.items() if component is not None]:
+        content["given_as_objects"] = kinds
+    if parent is not None:
+        content["parent"] = dict(parent)
+    return content

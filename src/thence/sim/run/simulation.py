@@ -1,0 +1,418 @@
+"""The run of a simulation in memory, without a file.
+
+Events go to the function `emit` in pieces, a turn at least: the orchestrator passes that of an
+EventWriter. The components are made by the scenario, or given as objects.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from thence.core.event import Members
+from thence.errors import ScenarioError, ThenceError
+from thence.sim.again.replay_input import RecordedSteps
+from thence.sim.models.actions import HEARD
+from thence.sim.record.checkpoints import Checkpoint
+from thence.sim.record.events import VerbosityLevel
+from thence.sim.record.ledger import Ids, Ledger
+from thence.sim.record.outcomes import Outcomes
+from thence.sim.record.recorder import Emit, RunRecorder
+from thence.sim.run.agents import BaseAgent, BaseValidator, RecordedState, stream
+from thence.sim.run.calls import (
+    Caller,
+    ComponentRef,
+    OnWait,
+    Waits,
+    Watch,
+    mark_error,
+    wrong_answer,
+)
+from thence.sim.run.engine import BaseEngine
+from thence.sim.run.roster import Roster, check_name
+from thence.sim.run.turn import Turn, TurnContext, described
+from thence.sim.scenario.component_classes import ComponentNotFound, build, component_class
+from thence.sim.scenario.scenario import SimulationConfig
+from thence.sim.scenario.scenario_file import Problems, Source, parse_file
+from thence.sim.scenario.sections import TerminationSettings
+from thence.sim.scenario.state import GLOBAL, MAP, State, StateHistory
+from thence.sim.space.sight import sights_of
+from thence.sim.space.worlds import World
+
+if TYPE_CHECKING:
+    from thence.sim.models.asking import Models
+
+
+class Components(msgspec.Struct, frozen=True):
+    """The components of one run; each run needs its own objects."""
+
+    agents: tuple[BaseAgent, ...]
+    engine: BaseEngine
+    validator: BaseValidator
+
+
+def make_components(
+    config: SimulationConfig,
+    agents: Sequence[BaseAgent] | None = None,
+    engine: BaseEngine | None = None,
+    validator: BaseValidator | None = None,
+) -> Components:
+    """Returns the components of a new run; given objects replace those of the scenario.
+
+    Raises ScenarioError if a component refuses its parameters, or two agents share a name.
+    """
+    if agents is None:
+        agents = [
+            _make(config, "agents", agent.type, agent.params, agent.name) for agent in config.agents
+        ]
+    agents = tuple(agents)
+    settings = config.engine
+    if engine is None:
+        engine = _make(config, "engines", settings.type, settings.params, "engine")
+    settings = config.validator
+    if validator is None:
+        validator = _make(config, "validators", settings.type, settings.params, "validator")
+    kinds = *((agent, BaseAgent) for agent in agents), (engine, BaseEngine)
+    for component, base in (*kinds, (validator, BaseValidator)):
+        if not isinstance(component, base):
+            cause, hint = f"{component!r:.60} is no {base.__name__}", "pass objects, no classes"
+            raise ScenarioError("could not take the components", cause=cause, hint=hint)
+    names: set[str] = set()
+    for agent in agents:
+        check_name(getattr(agent, "name", None), names)
+        names.add(agent.name)
+    return Components(agents, engine, validator)
+
+
+def component_states(components: Components) -> dict[str, Any] | None:
+    """Returns what the components keep, by `engine`, `validator` and `agent/<name>`.
+
+    That is what their `get_state()` returns, as JSON values. None if an agent remembers and has
+    no `get_state`.
+    """
+    states: dict[str, Any] = {}
+    for name, component in _named(components):
+        get_state = getattr(component, "get_state", None)
+        if get_state is not None:
+            try:
+                states[name] = get_state()
+            except Exception as error:  # door: a user's, of which the run tells whose it is
+                mark_error(error, ComponentRef(f"get_state of {name}"))
+                raise
+        elif isinstance(component, BaseAgent) and component.remembers:
+            return None
+    return states
+
+
+def restore_components(components: Components, states: Mapping[str, Any]) -> None:
+    """Gives each component its state back, by `set_state`; raises ThenceError if it lacks one."""
+    for name, component in _named(components):
+        if name not in states:
+            continue
+        set_state = getattr(component, "set_state", None)
+        if set_state is None:
+            cause = f"{type(component).__name__} has get_state and no set_state"
+            hint = "add set_state(state), which takes what get_state returned"
+            raise ThenceError(
+                "could not go on from a checkpoint", place=name, cause=cause, hint=hint
+            )
+        set_state(states[name])
+
+
+def _named(components: Components) -> list[tuple[str, object]]:
+    agents = [(f"agent/{agent.name}", agent) for agent in components.agents]
+    return [("engine", components.engine), ("validator", components.validator), *agents]
+
+
+def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: str) -> Any:
+    try:
+        cls = component_class(kind, type_, config.source.parent if config.source else None)
+        return build(cls, params, name=name, config=config)
+    except Exception as error:  # door: a user's __init__ may raise anything
+        path: tuple[str | int, ...] = (kind[:-1],)
+        if kind == "agents":
+            names = name, name.rpartition("-")[0]
+            path = (kind, [entry["name"] in names for entry in config.given[kind]].index(True))
+        is_plain = isinstance(error, (ComponentNotFound, ValueError, TypeError))
+        reason = str(error) if is_plain else described(error)
+        word = reason.partition(" ")[0].rstrip(":")
+        problems = Problems(parse_file(config.source)[1] if config.source else Source())
+        problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
+        problems.raise_any()
+
+
+# turns after which covers are forgotten where the scenario has no checkpoints
+COVER_TURNS = 10
+
+
+class Simulation:
+    """One run, turn by turn.
+
+    `history[n]` is the state after turn n, `history[0]` the one before the first. `reason`
+    is the reason of the run's end, empty while it goes on. Events above `verbosity` are not built.
+    The recorded `outcomes` are taken instead of asking anew; `stored` events are not passed on.
+    """
+
+    def __init__(
+        self,
+        config: SimulationConfig,
+        components: Components,
+        emit: Emit,
+        *,
+        simulation_id: str = "simulation",
+        alter: Mapping[str, object] | None = None,
+        verbosity: VerbosityLevel = VerbosityLevel.DETAIL,
+        outcomes: Outcomes | None = None,
+        stored: RecordedSteps | None = None,
+        known_failures: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._known_failures = known_failures or {}
+        self.config = config
+        self.components = components
+        self.outcomes = outcomes or Outcomes()
+        self.models: Models | None = None
+        if config.llm.endpoints:
+            from thence.sim.models import asking
+
+            folder = config.source.parent if config.source else None
+            self.models = asking.Models(config.llm, self.outcomes, folder)
+        self._emit = emit
+        self._waits = Waits()
+        self._caller = Caller(config.simulation.threads, self._waits)
+        self.recorder = RunRecorder(simulation_id, self._pass_on, alter or {}, verbosity, stored)
+        self.history = StateHistory()
+        self.reason = ""
+        self._reads: Ids = ()
+        self._near: RecordedState | None = None  # what "neighbours" as a reach has read
+        self._is_ended = False
+        self._ledger: Ledger
+        self._context: TurnContext
+
+    async def run(
+        self,
+        turns_max: int | None = None,
+        on_turn: Callable[[int, int], None] | None = None,
+        on_wait: OnWait | None = None,
+    ) -> None:
+        """Plays until the run is over, or up to turn `turns_max`.
+
+        `on_turn` is called after each turn, with its number and the last one at most.
+        """
+        with self.watched(on_wait):
+            if turns_max is None:
+                turns_max = self.config.simulation.max_turns
+            while not self.reason and self.recorder.turn < turns_max:
+                await self.play_turn()
+                if on_turn is not None:
+                    on_turn(self.recorder.turn, turns_max)
+        if self.reason:
+            self.end(f"completed: {self.reason}")
+
+    def watched(self, on_wait: OnWait | None = None) -> Watch:
+        """Returns the watch of a `with`, in which components that give no answer are named.
+
+        `on_wait` is called in a thread of the watch, see there.
+        """
+        turns_max = self.config.simulation.max_turns
+        return Watch(self._waits, lambda: (self.recorder.turn, turns_max), on_wait)
+
+    async def play_turn(self) -> State:
+        """Plays the next turn and checks whether it was the last."""
+        if not self.history:
+            await self._start()
+        if self.recorder.turn % (self.config.simulation.checkpoint_interval or COVER_TURNS) == 0:
+            self.recorder.forget_covers()  # where a resume may begin, which knows none
+        self.recorder.begin_turn(self._reads)
+        if self._near is not None:
+            self._renew_reach()
+        turn = Turn(self._context, self._ledger, self.recorder)
+        state = await self.components.engine.run_turn(turn.play)
+        if self.recorder.alterations and self._set_values():
+            state = self._ledger.state(self.recorder.turn)
+        self.recorder.end_turn()
+        self.history.append(state)
+        await self._check_termination()
+        return state
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Returns the checkpoint of the turn that ended, which JSON may not hold: see `is_whole`.
+
+        None if an agent remembers and has no get_state, or was added by the engine.
+        """
+        roster = self._context.roster.content()
+        states = component_states(self.components)
+        if states is None or roster["added"]:
+            return None
+        places: dict[Ids, int] = {}
+        provenance = [places.setdefault(ids, len(places)) for ids in self._ledger.provenance]
+        return Checkpoint(
+            turn=self.recorder.turn,
+            event_id=self.recorder.last_end_id,
+            start_id=self.recorder.start_id,
+            values=tuple(self._ledger.values),
+            causes=tuple(places),
+            provenance=tuple(provenance),
+            lineage=self.recorder.lineage.recent,
+            memory=self._context.memory,
+            turn_causes=self._reads,
+            turn_has_causes=self.recorder.turn_has_causes,
+            components=states,
+            roster=roster,
+            decisions=self.recorder.decisions,
+            decisions_failed=self.recorder.decisions_failed,
+        )
+
+    async def restore(self, checkpoint: Checkpoint) -> None:
+        """Begins behind the turn of a checkpoint, instead of before the first one."""
+        await self._start()
+        self.recorder.restore(checkpoint)
+        self._ledger.values[:] = checkpoint.values
+        self._ledger.provenance[:] = [checkpoint.causes[place] for place in checkpoint.provenance]
+        self._context.memory.update(checkpoint.memory)
+        if self._ledger.world is not None:
+            self._ledger.world.take(self._ledger.values)
+        self._context.roster.restore(checkpoint.roster)
+        self._reads = checkpoint.turn_causes
+        restore_components(self.components, checkpoint.components)
+        self.history.clear()
+        self.history.append(self._ledger.state(checkpoint.turn), checkpoint.turn)
+
+    def _pass_on(self, piece: Sequence[Members]) -> None:
+        """Passes events on, once the outcomes that they depend on are kept."""
+        with self._waits.waiting_for("the disk, writing the run's events"):
+            self.outcomes.sync()
+            self._emit(piece)
+
+    def _set_values(self) -> bool:
+        """Sets the values that `alter` sets at the end of this turn; reports whether it did."""
+        values = self.recorder.values_to_set()
+        for variable in self._ledger.table if values else ():
+            if variable.subject in values:
+                index, new = variable.index, variable.converted(values[variable.subject])
+                cause = self.recorder.set_value(variable, self._ledger.values[index], new)
+                self._ledger.values[index] = new
+                self._ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
+                self._ledger.follow((index,), self.recorder.add_causes)
+        return bool(values)
+
+    def end(self, outcome: str) -> None:
+        """Records the end of the run, once."""
+        if not self._is_ended:
+            self._is_ended = True
+            self.recorder.end_run(outcome, self._reads)
+
+    async def _start(self) -> None:
+        table = self.config.table([agent.name for agent in self.components.agents])
+        initial = State(table, table.defaults()).replace(self.config.initial_values())
+        world = World(self.config.spatial, table) if self.config.spatial.has_world else None
+        if world is not None:
+            seed = self.config.simulation.seed
+            initial = world.placed(initial, lambda agent: stream(seed, agent, 0, "place"))
+        engine = self.components.engine
+        component = ComponentRef("the engine, initializing")
+        initialize = partial(engine.initialize_state, initial)
+        first_state: Any = await self._caller.ask_one(component, initialize)
+        if not isinstance(first_state, State):
+            hint = "return the state that it was given, or state.replace({…})"
+            method = "initialize_state of the engine"
+            raise wrong_answer(component, method, first_state, "a State", hint)
+        start = (self.recorder.start_id,) if self.recorder.writes_decisions else ()
+        self._ledger = Ledger(
+            table,
+            first_state,
+            start,
+            engine.facts,
+            self.outcomes,
+            self.config.simulation.seed,
+            self.models,
+            world,
+            sights_of(self.config),
+        )
+        self._context = TurnContext(
+            roster=Roster(self.components.agents, self._ledger, self._reach),
+            validator=self.components.validator,
+            caller=self._caller,
+            retries=self.config.retries,
+            settings=self.config.simulation,
+            timeouts_s={one.name: one.timeout_s for one in self.config.agents if one.timeout_s},
+            known_failures=self._known_failures,
+            memory={},
+        )
+        if self.recorder.alterations:
+            self._set_values()
+        self.history.append(self._ledger.state(0))
+
+    async def close(self) -> None:
+        if self.models is not None:
+            await self.models.close()
+
+    def _reach(self, agent: str) -> tuple[int, ...]:
+        table, world = self._ledger.table, self._ledger.world
+        reached = self.config.engine.reach or self.components.engine.reach(agent)
+        indices: list[int] = []
+        if reached == "neighbours" and f"agent/{reached}" not in table.by_scope:
+            self._near = self._near or RecordedState(self._ledger, self.recorder.turn)
+            indices += self._near.world_map.reach(agent)
+            reached = ()
+        elif reached is None or isinstance(reached, str):
+            reached = (reached or agent,)
+        for variable in reached if isinstance(reached, Iterable) else (reached,):
+            if isinstance(variable, tuple | list) and len(variable) == 2:
+                indices.append(table.index(*variable))
+            elif f"agent/{variable}" in table.by_scope:
+                indices += table.of_scope(f"agent/{variable}")
+            else:
+                cause = f"no agent of the run is named {variable!r:.60}"
+                hint = "return pairs of scope and name, or a list of agents' names"
+                place = f"of agent {agent}"
+                raise ThenceError("could not take the reach", place=place, cause=cause, hint=hint)
+        if HEARD in table.names(f"agent/{agent}"):  # any action may be to speak, to anybody
+            indices += [names[HEARD] for names in table.by_scope.values() if HEARD in names]
+        return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))
+
+    def _renew_reach(self) -> None:
+        """Takes the reach anew if it depends on who is where, which is a cause of all reached."""
+        world, roster = self._ledger.world, self._context.roster
+        if world is None or not world.may_change:
+            return
+        self._near = RecordedState(self._ledger, self.recorder.turn)
+        roster.renew_reach()
+        causes = self.recorder.provenance(self._near.causes)
+        table = self._ledger.table
+        indices = [i for i in range(len(table)) if table[i].scope not in (GLOBAL, MAP)]
+        self.recorder.add_causes(self._ledger.provenance, indices, causes)
+
+    def _ends_by(self, state: RecordedState) -> Ids:
+        """Returns the causes of a failure of the engine while it reads a state."""
+        return (*self.recorder.last_calls(state), *state.causes)
+
+    async def _check_termination(self) -> None:
+        """Checks the engine, then the scenario; their reads are causes of the next turn."""
+        settings = self.config.simulation
+        state = RecordedState(self._ledger, self.recorder.turn)
+        engine = self.components.engine
+        component = ComponentRef("the engine, checking termination", lambda: self._ends_by(state))
+        reason: Any = await self._caller.ask_one(component, lambda: engine.check_termination(state))
+        if reason is not None and not isinstance(reason, str):
+            hint = "return the reason as text, or None to go on"
+            method = "check_termination of the engine"
+            raise wrong_answer(component, method, reason, "a text", hint)
+        for condition in settings.termination:
+            reason = reason or _reason_of(condition, state)
+        if not reason and self.recorder.turn >= settings.max_turns:
+            reason = f"max_turns {settings.max_turns} reached"
+        self._reads = (*self.recorder.model_calls(state), *state.causes)
+        self.reason = reason or ""
+
+
+def _reason_of(condition: TerminationSettings, state: RecordedState) -> str:
+    value: Any = state.get(condition.scope, condition.variable)
+    subject = f"{condition.scope}/{condition.variable}"
+    if condition.above is not None and value > condition.above:
+        return f"{subject} is above {condition.above:g}"
+    if condition.below is not None and value < condition.below:
+        return f"{subject} is below {condition.below:g}"
+    if condition.equals is not None and value == condition.equals:
+        return f"{subject} is {condition.equals}"
+    return ""

@@ -1,0 +1,486 @@
+"""One turn of a simulation: decisions, validation, actions, rules.
+
+All reads and changes of agents, validators and engines go through views, so that each event
+names the events that it depends on. An action that did *not* happen has effects too: the
+variables that an inactive or refused agent might have changed depend from then on the reads of
+the agent, and of the validator that refused it. A refused decision itself changed nothing: only
+its rejection names it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from thence.errors import ThenceError
+from thence.sim.models.actions import EVERYONE, SAY
+from thence.sim.record.ledger import Ids, Ledger
+from thence.sim.record.recorder import RunRecorder
+from thence.sim.run.agents import (
+    Accepted,
+    Action,
+    BaseAgent,
+    BaseValidator,
+    Decision,
+    Observation,
+    Observed,
+    RecordedState,
+    RecordedView,
+    Rejection,
+    UnrecordedObservation,
+    Verdict,
+)
+from thence.sim.run.calls import (
+    Caller,
+    CallFailure,
+    ComponentRef,
+    TimeoutOf,
+    mark_error,
+    wrong_answer,
+)
+from thence.sim.run.engine import BaseEngine, View, Writes, WriteScope, hearers, record_returned
+from thence.sim.run.roster import Roster, RosterChange
+from thence.sim.scenario.sections import RunSettings
+from thence.sim.scenario.state import State
+from thence.sim.space.sight import SightedObservation
+
+if TYPE_CHECKING:
+    from thence.sim.models.asking import ModelCall
+
+# an error's text in an event, which names the component's problem and is no transcript
+_ERROR_CHARACTERS_MAX = 1_000
+
+
+def message_of(error: Exception) -> str:
+    """Returns the text of an error, "" if it can't be read."""
+    try:
+        return str(error)
+    except Exception:  # door: a user's error, whose code runs here
+        return ""
+
+
+def described(error: Exception) -> str:
+    """Returns the text of an error behind its type; that of our own errors needs none."""
+    text = message_of(error)
+    return text if isinstance(error, ThenceError) else f"{type(error).__name__}: {text}"
+
+
+_ACCEPTED: tuple[Verdict, Ids] = (Verdict.accept(), ())
+
+
+class TurnContext(msgspec.Struct, frozen=True):
+    """What every turn needs.
+
+    `timeouts_s` are the seconds of agents that have limits of their own. `memory` are the causes
+    that a remembering agent's next decision names. `known_failures` are the facts of recorded
+    failures by their step: an agent is not called where one stands, and the same is recorded.
+    """
+
+    roster: Roster
+    validator: BaseValidator
+    caller: Caller
+    retries: int
+    settings: RunSettings
+    timeouts_s: Mapping[str, float]
+    known_failures: Mapping[str, Mapping[str, Any]]
+    memory: dict[str, tuple[str, ...]]
+
+    @property
+    def collects(self) -> bool:
+        """True if the run goes on after a failure of an agent."""
+        return self.settings.on_agent_error != "fail"
+
+    def timeouts(self, agents: Sequence[BaseAgent]) -> TimeoutOf | None:
+        """Returns the function of the timeout by an agent's index, None if none has one."""
+        timeout_s = self.settings.timeout_s
+        if timeout_s is None and not self.timeouts_s:
+            return None
+        return lambda place: self.timeouts_s.get(agents[place].name, timeout_s)
+
+
+class Proposal(msgspec.Struct, frozen=True, gc=False):
+    """An action that an agent decided, before the validator's verdict.
+
+    `decided` is what its ACTION names.
+    """
+
+    action: Action
+    attempt: int
+    ordinal: int
+    decided: Ids
+
+
+class Turn:
+    """The current turn of a run."""
+
+    def __init__(self, context: TurnContext, ledger: Ledger, recorder: RunRecorder) -> None:
+        self.number = recorder.turn
+        self._context = context
+        self._ledger = ledger
+        self._recorder = recorder
+        # a failure that the run goes on after is recorded with what its agent had read
+        goes_on = context.collects or bool(context.known_failures)
+        is_read = recorder.writes_decisions or goes_on
+        observation = Observation if is_read else UnrecordedObservation
+        if ledger.sights is not None:
+            observation = SightedObservation
+        self._observed = Observed(partial(observation, ledger, recorder.turn))
+        self._accepted: dict[str, list[Accepted]] = {}
+        self._all_accepted: list[Accepted] = []
+        self._calls: dict[str, Ids] = {}
+        self._attempt_number = 0
+        roster = context.roster
+        # the events by which agents do nothing, and those that their decisions name, by agent
+        self._inaction, self._notices = roster.begin_turn(self.number, recorder.roster_change)
+        self._agents = roster.active
+        self._accepts_all = _takes_all(context.validator) and not (is_read or recorder.alterations)
+
+    async def play(self, engine: BaseEngine) -> State:
+        """Plays the turn and returns the state after it."""
+        ledger, recorder = self._ledger, self._recorder
+        agents: Sequence[BaseAgent] = self._agents
+        ledger.around = () if recorder.writes_decisions else (recorder.turn_id,)
+        for attempt in range(self._context.retries + 1):
+            refused_names = await self._attempt(agents, attempt)
+            if not refused_names:
+                break
+            agents = [agent for agent in agents if agent.name in refused_names]
+        ledger.around = ()
+        await self._apply(engine)
+        await self._apply_rules(engine)
+        self._context.roster.end_turn()
+        return ledger.state(self.number)
+
+    async def _attempt(self, agents: Sequence[BaseAgent], attempt: int) -> set[str]:
+        """Gets the agents' decisions and their verdicts; returns the names of refused agents."""
+        self._attempt_number = attempt
+        self._recorder.decisions += len(agents)
+        answers = await self._ask(agents, attempt)
+        if self._accepts_all:
+            self._accept_all(agents, answers)
+            return set()
+        proposals: list[Proposal] = []
+        for agent, answer in zip(agents, answers, strict=True):
+            name = agent.name
+            actions = answer if isinstance(answer, CallFailure) else self._actions(name, answer)
+            if isinstance(actions, CallFailure):
+                self._fail(name, actions, attempt)
+            else:
+                self._record_calls(name, attempt)  # which its decision names
+                proposals += self._decide(name, actions, attempt)
+        rejections: dict[str, list[Rejection]] = {}
+        remembered: dict[str, list[str]] = {}
+        for proposal, (verdict, causes) in zip(
+            proposals, await self._judge(proposals), strict=True
+        ):
+            name = proposal.action.agent_id
+            if verdict.is_valid:
+                remembered.setdefault(name, []).extend(proposal.decided)
+                self._accept(proposal, causes)
+            else:
+                rejections.setdefault(name, []).append(self._reject(proposal, verdict, causes))
+        if self._recorder.writes_decisions:
+            for agent in agents:
+                if agent.remembers:
+                    self._remember(agent.name, remembered.get(agent.name))
+        if attempt < self._context.retries:
+            for name, refused in rejections.items():
+                self._start_retry(name, refused, attempt)
+        return set(rejections)
+
+    def _accept_all(
+        self, agents: Sequence[BaseAgent], answers: Sequence[Decision | CallFailure]
+    ) -> None:
+        """Accepts every action where no event names it: nothing is built for its decision."""
+        accepted = self._all_accepted
+        for agent, answer in zip(agents, answers, strict=True):
+            if answer is None:
+                continue
+            name = agent.name
+            actions = answer if isinstance(answer, CallFailure) else self._actions(name, answer)
+            assert not isinstance(actions, CallFailure), "a failure ends such a run"
+            for ordinal, action in enumerate(actions):
+                accepted.append(Accepted(_of_agent(action, name), 0, ordinal, ()))
+
+    async def _ask(self, agents: Sequence[BaseAgent], attempt: int) -> list[Decision | CallFailure]:
+        """Returns each agent's answer; where a failure is known, the agent is not called."""
+        context = self._context
+        # an observation that nothing looks at again ends with its call, and leaves its memory
+        # to the next one
+        observation = self._observed.make if self._accepts_all else self._observed.__getitem__
+        recorded = self._recorded_failures(agents, attempt) if context.known_failures else {}
+        called = [agent for agent in agents if agent.name not in recorded] if recorded else agents
+        answers: list[Decision | CallFailure] = await context.caller.ask(
+            ((agent.decide_action, (observation(agent.name),)) for agent in called),
+            lambda place: self._component_of_agent(called[place].name),
+            len(called),
+            timeout_of=context.timeouts(called),
+            collects=context.collects,
+        )
+        if not recorded:
+            return answers
+        rest = iter(answers)
+        return [recorded.get(agent.name) or next(rest) for agent in agents]
+
+    def _recorded_failures(
+        self, agents: Sequence[BaseAgent], attempt: int
+    ) -> dict[str, CallFailure]:
+        """Returns the recorded failures by agent; what the agent had read is read again."""
+        failures = {}
+        for name in [agent.name for agent in agents]:
+            step = self._recorder.failure_step(name, attempt)
+            if (facts := self._context.known_failures.get(step)) is None:
+                continue
+            for subject in facts.get("reads", ()):
+                scope, _, variable = subject.rpartition("/")
+                index = self._ledger.table.index(scope, variable)
+                RecordedView.value(self._observed[name], index)  # however far it can see
+            steps = [call["step"] for call in facts.get("calls", ()) if "step" in call]
+            self._calls[name] = (*self._calls.get(name, ()), *self._recorder.recorded_calls(steps))
+            error = ThenceError("could not get a decision", place="again", cause=facts["error"])
+            mark_error(error, self._component_of_agent(name))
+            failures[name] = CallFailure(facts["kind"], error)
+        return failures
+
+    def _actions(self, name: str, answer: Decision) -> Sequence[Action] | CallFailure:
+        """Returns an agent's answer as a list; a CallFailure if it is none and the run goes on."""
+        if answer is None:
+            return ()
+        if type(answer) is Action and type(answer.payload) is dict and answer.action_type != SAY:
+            return (answer,)
+        try:
+            actions = tuple(answer) if isinstance(answer, Iterable) else (answer,)
+        except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
+            failure = CallFailure("raised", error)
+        else:
+            fault = next(
+                filter(None, (self._fault(name, action, answer) for action in actions)), None
+            )
+            if fault is None:
+                return actions
+            failure = CallFailure("nonsense", fault)
+        mark_error(failure.error, self._component_of_agent(name))
+        if not self._context.collects:
+            raise failure.error
+        return failure
+
+    def _fault(self, name: str, action: object, answer: object) -> ThenceError | None:
+        """Returns the error if an action in an answer is none, or speaks to an unknown agent."""
+        if not isinstance(action, Action) or not isinstance(action.payload, Mapping):
+            misfit = action if isinstance(answer, list | tuple) else answer
+            cause = f"it returned {misfit!r:.60}"
+            hint = "decide_action returns an Action with a map as payload, a list, or None"
+        else:
+            to = action.payload.get("to")
+            if to == EVERYONE or hearers(self._ledger.table, name, action) != []:
+                return None
+            cause = f"it speaks to {to!r:.60}, which is no agent's name"
+            hint = f"to is the name of an agent, or {EVERYONE!r}"
+        return ThenceError(
+            "could not take the decision", place=f"of agent {name}", cause=cause, hint=hint
+        )
+
+    def _fail(self, name: str, failure: CallFailure, attempt: int) -> None:
+        """Records an agent's failure; its inaction and its next decision depend on it."""
+        observation, context, recorder = self._observed[name], self._context, self._recorder
+        if failure.kind == "timed_out":  # the abandoned call goes on to read, maybe
+            observation = self._observed[name] = observation.copy()
+        calls = observation.calls
+        self._record_calls(name, attempt)
+        facts = context.known_failures.get(recorder.failure_step(name, attempt)) or {
+            "kind": failure.kind,
+            "error": described(failure.error)[:_ERROR_CHARACTERS_MAX],
+            "policy": context.settings.on_agent_error,
+            "reads": [self._ledger.table[index].subject for index in observation.reads],
+            **({"calls": [_call_facts(call) for call in calls]} if calls else {}),
+        }
+        failed_id = recorder.agent_failure(name, attempt, facts, self._decision_causes(name))
+        if recorder.writes_decisions:
+            self._inaction.setdefault(name, []).append(failed_id)
+            self._notices.setdefault(name, []).append(failed_id)
+        if facts["policy"] == "pause":
+            causes = (failed_id,) if recorder.writes_decisions else ()
+            context.roster.ask(RosterChange("paused", name, causes=causes), self.number)
+
+    def _component_of_agent(self, name: str) -> ComponentRef:
+        return ComponentRef(f"agent {name}", partial(self._failure_causes, name), name)
+
+    def _failure_causes(self, name: str) -> Ids:
+        """Returns the causes of an agent's failure that ends the run, with its calls of models."""
+        memory = self._context.memory.get(name, ())
+        observation, attempt = self._observed[name], self._attempt_number
+        ids = self._recorder.last_calls(observation, attempt, memory)
+        return (*ids, *self._decision_causes(name))
+
+    def _record_calls(self, name: str, attempt: int) -> None:
+        """Records the calls of models of an agent's attempt, which what came of them names."""
+        if (observation := self._observed[name]).calls:
+            memory = self._context.memory.get(name, ())
+            ids = self._recorder.model_calls(observation, attempt, memory)
+            self._calls[name] = (*self._calls.get(name, ()), *ids)
+
+    def _remember(self, name: str, decisions: Iterable[str] | None) -> None:
+        """Keeps what a remembering agent's next decision names: its decisions, or why none."""
+        causes = decisions or self._decision_causes(name)
+        self._context.memory[name] = self._recorder.provenance(causes)
+
+    def _decide(self, name: str, actions: Sequence[Action], attempt: int) -> list[Proposal]:
+        """Records an agent's decisions; without any, its inaction has causes."""
+        recorder = self._recorder
+        causes = self._decision_causes(name) if recorder.writes_decisions else ()
+        proposals = []
+        by_ordinal: Iterable[tuple[int, Action]] = enumerate(actions)
+        if recorder.alterations:
+            by_ordinal = recorder.altered_actions(name, attempt, actions)
+        for ordinal, answer in by_ordinal:
+            action = _of_agent(answer, name)
+            decided = recorder.decision(action, attempt, ordinal, causes)
+            if decided is not None:
+                proposals.append(Proposal(action, attempt, ordinal, decided))
+        if not proposals and recorder.writes_decisions:
+            self._inaction.setdefault(name, []).extend(self._observed_causes(name))
+        return proposals
+
+    def _observed_causes(self, name: str) -> Ids:
+        """Returns the causes of an agent's reads in this turn, and of its memory."""
+        observed, memory = self._observed[name].causes, self._context.memory
+        causes = (*observed, *memory[name]) if name in memory else tuple(observed)
+        return (*self._calls[name], *causes) if name in self._calls else causes
+
+    def _decision_causes(self, name: str) -> Ids:
+        """Returns the causes of an agent's decision now, with those of another attempt."""
+        causes = self._observed_causes(name)
+        return (*causes, *self._notices[name]) if name in self._notices else causes
+
+    async def _judge(self, proposals: Sequence[Proposal]) -> list[tuple[Verdict, Ids]]:
+        """Returns each proposal's verdict with the causes of the validator's reads."""
+        validator = self._context.validator
+        judge = validator.validate_action
+        if _takes_all(validator):
+            return [_ACCEPTED] * len(proposals)
+        states = [
+            RecordedState(self._ledger, self.number, proposal.action.agent_id)
+            for proposal in proposals
+        ]
+
+        def component_at(place: int) -> ComponentRef:
+            proposal, state = proposals[place], states[place]
+            agent = proposal.action.agent_id
+
+            def causes() -> Ids:
+                ids = self._recorder.last_calls(state, 0, proposal.decided)
+                return (*proposal.decided, *ids, *state.causes)
+
+            return ComponentRef("the validator", causes, agent)
+
+        calls = [
+            (judge, (proposal.action, state))
+            for proposal, state in zip(proposals, states, strict=True)
+        ]
+        timeout_s = self._context.settings.timeout_s
+        verdicts = await self._context.caller.ask(
+            calls,
+            component_at,
+            len(calls),
+            timeout_of=None if timeout_s is None else lambda place: timeout_s,
+            threads_max=1,  # one object judges all: its calls follow each other
+        )
+        for place, verdict in enumerate(verdicts):
+            if not isinstance(verdict, Verdict):
+                hint = "validate_action returns Verdict.accept() or Verdict.reject(reason)"
+                component = component_at(place)
+                raise wrong_answer(component, "validate_action", verdict, "a Verdict", hint)
+        return [
+            (verdict, (*self._recorder.model_calls(state, 0, proposal.decided), *state.causes))
+            for verdict, proposal, state in zip(verdicts, proposals, states, strict=True)
+        ]
+
+    def _accept(self, proposal: Proposal, causes: Ids) -> None:
+        action = proposal.action
+        result = self._recorder.accept(
+            action, proposal.attempt, proposal.ordinal, proposal.decided, causes
+        )
+        if isinstance(result, Accepted):
+            self._accepted.setdefault(action.agent_id, []).append(result)
+        else:
+            self._inaction.setdefault(action.agent_id, []).extend(result)
+
+    def _reject(self, proposal: Proposal, verdict: Verdict, causes: Ids) -> Rejection:
+        action = proposal.action
+        rejection_id = self._recorder.rejection(
+            action, proposal.attempt, proposal.ordinal, verdict, proposal.decided, causes
+        )
+        inaction = self._inaction.setdefault(action.agent_id, [])
+        inaction += (*self._observed_causes(action.agent_id), *causes)
+        return Rejection(action, verdict, rejection_id)
+
+    def _start_retry(self, name: str, rejections: Sequence[Rejection], attempt: int) -> None:
+        """Starts the next attempt of an agent, whose decisions will name the rejections."""
+        all_causes = [rejection.event_id for rejection in rejections]
+        if retried_id := self._recorder.retry(name, attempt + 1, all_causes):
+            self._notices.setdefault(name, []).append(retried_id)
+        self._observed[name].rejections += tuple(rejections)
+
+    async def _apply(self, engine: BaseEngine) -> None:
+        """Lets the engine apply the accepted actions, in the order of the agents."""
+        accepted = self._all_accepted
+        if self._accepted:
+            for agent in self._agents:
+                accepted += self._accepted.get(agent.name, ())
+        state = RecordedState(self._ledger, self.number)
+        reach = self._context.roster.reach
+        writes = Writes(self._ledger, self._recorder, accepted, reach, state)
+        actions = [applied.action for applied in accepted]
+        before = self._ledger.state(self.number)
+        self._record_inaction()  # others' actions may read variables of an inactive agent
+        component = ComponentRef(
+            "the engine, applying actions",
+            lambda: (*writes.all_ids(), *self._recorder.last_calls(state), *state.causes),
+        )
+        call = partial(engine.apply_actions, state, actions, writes)
+        result = await self._context.caller.ask_one(component, call)
+        self._recorder.model_calls(state)
+        if self._recorder.writes_decisions:
+            for applied in accepted:
+                self._recorder.write(applied)
+            for agent in () if self._recorder.writes_actions else self._agents:
+                if agent.remembers and (own := self._accepted.get(agent.name)):
+                    self._remember(agent.name, [applied.event_id for applied in own])
+        record_returned(self._ledger, self._recorder, (before, result), "apply", accepted)
+        self._record_inaction()  # and the agent might have changed them later
+
+    def _record_inaction(self) -> None:
+        """Adds the causes of inaction to what agents might have changed, once for each reach."""
+        reach = self._context.roster.reach
+        causes_of: dict[tuple[int, ...], dict[str, None]] = {}
+        for name, causes in self._inaction.items():
+            causes_of.setdefault(reach.get(name, ()), {}).update(dict.fromkeys(causes))
+        for indices, all_causes in causes_of.items():
+            self._recorder.add_causes(self._ledger.provenance, indices, all_causes)
+
+    async def _apply_rules(self, engine: BaseEngine) -> None:
+        call = WriteScope("rules")
+        roster = self._context.roster
+        view = View(self._ledger, self._recorder, call, roster=roster)
+        before = self._ledger.state(self.number)
+        component = ComponentRef("the engine, applying its rules", partial(view.last_causes, call))
+        caller = self._context.caller
+        result = await caller.ask_one(component, partial(engine.apply_engine_rules, view))
+        view.close()
+        states = before, result
+        record_returned(self._ledger, self._recorder, states, "rules", self._all_accepted)
+
+
+def _takes_all(validator: BaseValidator) -> bool:
+    judge = validator.validate_action
+    return getattr(judge, "__func__", None) is BaseValidator.validate_action
+
+
+def _call_facts(call: "ModelCall") -> dict[str, Any]:
+    """Returns the facts of a call in the failure of its agent, with the step of its event."""
+    return {**({"step": call.step} if call.step else {}), **call.sums}
+
+
+def _of_agent(action: Action, name: str) -> Action:
+    return action if action.agent_id == name else msgspec.structs.replace(action, agent_id=name)

@@ -1,0 +1,211 @@
+"""The sections of a scenario, whose types say what a file may hold."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from thence.sim.models.settings import ModelSettings
+from thence.sim.scenario.state import Declaration, Name
+
+AgentErrorPolicy = Literal["fail", "skip", "pause"]
+VerbosityName = Literal["MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL"]
+SightLevel = Literal["unaware", "external", "insider"]
+TimeoutSeconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+# keys of llm_sim's files, behind their section, and what to write instead
+OF_LLM_SIM: Mapping[tuple[tuple[object, ...], str], str] = {
+    ((), "observability"): "write sight under agents, and sight: internal at a variable",
+    ((), "logging"): "leave it out; the run's events are its log",
+    (("spatial",), "topology"): "write grid or network; hexagons and GeoJSON are not here",
+    (("llm",), "model"): "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}",
+    (("llm",), "host"): "write endpoints: {local: {base_url: …, model: …, timeout_s: …}}",
+}
+TYPES_OF_LLM_SIM = {"tuple": "write list", "object": "write dict"}
+
+
+class TerminationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A condition that ends a run: a variable is above, below or equal to a value."""
+
+    variable: Name
+    scope: str = "global"
+    above: float | None = None
+    below: float | None = None
+    equals: bool | int | float | str | None = None
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section `simulation`.
+
+    `checkpoint_interval` is in turns, 0 means no checkpoints; `timeout_s` are the seconds of one
+    call.
+    """
+
+    name: Name
+    max_turns: Annotated[int, Meta(ge=1)] = 100
+    seed: int = 0
+    termination: tuple[TerminationSettings, ...] = ()
+    checkpoint_interval: Annotated[int, Meta(ge=0)] = 10
+    on_agent_error: AgentErrorPolicy = "fail"
+    timeout_s: TimeoutSeconds | None = None
+    threads: Annotated[int, Meta(ge=0, le=1_000)] = 32
+
+
+class EventSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section `events`; sizes are in bytes and events."""
+
+    verbosity: VerbosityName = "ACTION"
+    mode: Literal["async", "sync"] = "async"
+    max_file_size: Annotated[int, Meta(ge=1)] = 500 * 1024 * 1024
+    max_queue_size: Annotated[int, Meta(ge=1)] = 10_000
+    on_full: Literal["drop", "block"] = "block"
+    output_root: str = "output"
+
+
+class VariableSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section `state_variables`."""
+
+    global_vars: tuple[Declaration, ...] = ()
+    place_vars: tuple[Declaration, ...] = ()
+    agent_vars: tuple[Declaration, ...] = ()
+
+
+class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine or validator: its type, with the parameters of that type, and an engine's reach."""
+
+    type: str
+    params: Mapping[str, Any] = {}
+    reach: Literal["neighbours"] | None = None
+
+
+class SightSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sight of an agent, of variables that are not its own.
+
+    `unaware` sees none, `external` all but the internal ones, `insider` all. Beyond `within` steps
+    the level is `beyond`; variables without a place are never beyond.
+    """
+
+    level: SightLevel = "external"
+    within: Annotated[int, Meta(ge=0)] | None = None
+    beyond: SightLevel = "unaware"
+
+
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent; `initial` are values of its variables before the first turn."""
+
+    name: str
+    type: str
+    initial: Mapping[str, Any] = {}
+    params: Mapping[str, Any] = {}
+    timeout_s: float | None = None
+    sight: SightSettings | None = None
+
+
+class PlaceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One place; `initial` are values of its variables before the first turn."""
+
+    name: Name
+    initial: Mapping[str, Any] = {}
+
+
+class RoadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A way between two places that takes some turns in both directions."""
+
+    between: tuple[str, str]
+    turns: Annotated[int, Meta(ge=1)] = 1
+
+
+class GridSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A grid of cells, each with 4 or 8 neighbours; one that wraps has no edge."""
+
+    width: Annotated[int, Meta(ge=1, le=1_000)]
+    height: Annotated[int, Meta(ge=1, le=1_000)]
+    neighbours: Literal[4, 8] = 4
+    wraps: bool = False
+
+
+class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
+    """An edge of a network: `[a, b]`, or `[a, b, attributes]`, of which `layer` names its layer."""
+
+    start: Name | int
+    goal: Name | int
+    attributes: Mapping[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        msgspec.convert(self.attributes.get("layer", "none"), Name)
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The names of its two places."""
+        return str(self.start), str(self.goal)
+
+    @property
+    def layer(self) -> str:
+        """The name of its layer, "" for the one without a name."""
+        name: str = self.attributes.get("layer", "")
+        return name
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A network of places, or of the agents themselves; edges stand here, or in a file of JSON."""
+
+    edges: tuple[EdgeSettings, ...] = ()
+    file: str | None = None
+    directed: bool = False
+    nodes: Literal["places", "agents"] = "places"
+    changes: bool = False
+
+
+class SpatialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section `spatial`; `moves` says whether agents change their position."""
+
+    places: tuple[PlaceSettings, ...] = ()
+    roads: tuple[RoadSettings, ...] = ()
+    grid: GridSettings | None = None
+    network: NetworkSettings | None = None
+    moves: bool = True
+
+    @property
+    def has_world(self) -> bool:
+        """True if there is a grid or a network."""
+        return self.grid is not None or self.network is not None
+
+
+class AgentEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of `agents`, for `count` of them; its other keys are those of the type."""
+
+    name: Name
+    type: str
+    count: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    initial_location: str | None = None
+    initial: Mapping[str, Any] = {}
+    timeout_s: TimeoutSeconds | None = None
+    sight: SightSettings | None = None
+
+
+class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The section `engine`; its other keys are those of the type."""
+
+    type: str = "base"
+    reach: Literal["neighbours"] | None = None
+
+
+class ValidatorEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The section `validator`; its other keys are those of the type."""
+
+    type: str = "base"
+    retries: Annotated[int, Meta(ge=0, le=10)] = 0
+
+
+class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A scenario as its file holds it."""
+
+    simulation: RunSettings
+    events: EventSettings = EventSettings()
+    state_variables: VariableSettings = VariableSettings()
+    agents: tuple[AgentEntry, ...] = ()
+    engine: EngineEntry = EngineEntry()
+    validator: ValidatorEntry = ValidatorEntry()
+    spatial: SpatialSettings = SpatialSettings()
+    llm: ModelSettings = ModelSettings()

@@ -1,0 +1,1 @@
+"""Worlds, and what is seen in them."""

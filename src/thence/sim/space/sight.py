@@ -1,0 +1,73 @@
+"""The sight of agents: which variables one sees, and from where.
+
+A variable that can't be seen raises NotSeen and is no cause. Where its distance decides whether it
+can be seen, the two positions are causes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from thence.errors import NotSeen
+from thence.sim.record.ledger import Ledger
+from thence.sim.run.agents import Observation, RecordedView
+from thence.sim.scenario.scenario import SimulationConfig
+from thence.sim.scenario.sections import SightSettings
+from thence.sim.scenario.state import MAP
+
+
+def sights_of(config: SimulationConfig) -> Mapping[str, SightSettings] | None:
+    """Returns the sight of each agent that has one of its own; None if all agents see all."""
+    sights = {agent.name: agent.sight for agent in config.agents if agent.sight is not None}
+    variables = config.state_variables
+    declared = (*variables.global_vars, *variables.place_vars, *variables.agent_vars)
+    has_internal = any(declaration.sight == "internal" for declaration in declared)
+    return sights if sights or has_internal else None
+
+
+class SightedObservation(Observation):
+    """The state as an agent with a limited sight sees it; its own variables are always seen."""
+
+    __slots__ = ("_scope", "_sight")
+
+    def __init__(self, ledger: Ledger, turn: int, agent_id: str) -> None:
+        super().__init__(ledger, turn, agent_id)
+        self._scope = f"agent/{agent_id}"
+        self._sight = (ledger.sights or {}).get(agent_id) or SightSettings()
+
+    def value(self, index: int) -> Any:
+        """Returns the value of a variable; raises NotSeen for one that is not seen."""
+        variable = self.ledger.table[index]
+        if not self.sees(variable.scope, variable.declaration.name):
+            cause = f"it is out of the sight of agent {self.agent_id}"
+            hint = "ask observation.sees(scope, name) before, or widen sight in the scenario"
+            raise NotSeen("could not see", place=variable.subject, cause=cause, hint=hint)
+        return super().value(index)
+
+    def sees(self, scope: str, name: str) -> bool:
+        """Reports whether a variable can be seen; ThenceError if there is none."""
+        declaration = self.ledger.table[self.ledger.table.index(scope, name)].declaration
+        if scope == self._scope:
+            return True
+        near, far = [
+            level in ("insider", declaration.sight)
+            for level in (self._sight.level, self._sight.beyond)
+        ]
+        within = self._sight.within
+        if within is None or near == far:
+            return near
+        if scope == MAP:  # it tells of all who may be near, or far
+            return True
+        return far if self._is_beyond(scope, within) else near
+
+    def _is_beyond(self, scope: str, within: int) -> bool:
+        """Reports whether an agent or place is too far away; one that is nowhere is."""
+        kind, _, name = scope.partition("/")
+        if self.ledger.world is None or not name:
+            return False
+        all_seeing = RecordedView(self.ledger, self.turn, self.agent_id)
+        all_seeing.reads = self.reads
+        world_map = all_seeing.world_map
+        here = world_map.position(self.agent_id)
+        place = world_map.position(name) if kind == "agent" else name
+        distance = world_map.distance(here, place) if here and place else None
+        return distance is None or distance > within

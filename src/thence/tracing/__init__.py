@@ -1,0 +1,1 @@
+"""The causes of events in a running program."""

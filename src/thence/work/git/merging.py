@@ -1,0 +1,282 @@
+"""Merges of packages' branches into their target, in memory, in the given order, all or none.
+
+Each branch gets a merge commit of its own by `git merge-tree` and `git commit-tree`, by the user's
+identity and signed where the user signs. Then the target is moved once, by git in the working tree
+that has it checked out, else by a push into the repository itself: staged and unfinished work of
+the user stays, and if a file is changed both by the user and by the move, git changes nothing. A
+conflict changes nothing and is only returned. Hooks run as they do for a forge's merge button:
+post-merge, pre-push and update, none for the merge commits.
+"""
+
+import os
+import random
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from thence.errors import GitFailed
+from thence.work.git.commits import commit_tree
+from thence.work.git.git import Git, failure
+from thence.work.git.locks import COMMITTING, INDEX_LOCK, held, naming, ref_locks
+from thence.work.git.repository import (
+    HEADS,
+    Repository,
+    WorktreeInfo,
+    branches,
+    is_ancestor,
+    list_worktrees,
+    operation_under_way,
+    rebase_of,
+    tip,
+    worktrees_of,
+)
+
+ATTEMPTS_MAX = 10
+_PAUSE_MAX_S = 0.1
+_CONFLICTS = 1
+# git's messages when the user's files are in the way, and git has changed nothing
+_REFUSALS = ("would be overwritten", "would lose untracked files", "would be removed")
+_STASHED_MAX = 10
+_ORIG_HEAD_LOCK = "ORIG_HEAD.lock"
+
+
+class MergeStep(NamedTuple):
+    """One branch of a plan, with its commit.
+
+    "merged": the target contains it already. "clean": it can be merged. "conflict": `files` are
+    the files in conflict.
+    """
+
+    branch: str
+    tip: str
+    status: Literal["merged", "clean", "conflict"]
+    files: tuple[str, ...] = ()
+
+
+class MergePlan(NamedTuple):
+    """The merge of branches into a target, in this order: from the commit `begin` to `end`.
+
+    `end` has all branches but those that conflict. No branch is at it before it is carried out.
+    """
+
+    target: str
+    begin: str
+    end: str
+    steps: tuple[MergeStep, ...]
+
+    @property
+    def conflict(self) -> MergeStep | None:
+        """The first branch that can't be merged, if there is one."""
+        return next((step for step in self.steps if step.status == "conflict"), None)
+
+
+def plan(
+    repo: Repository,
+    target: str,
+    packages: Sequence[str],
+    tips: Mapping[str, str] | None = None,
+    *,
+    is_signed: bool = False,
+) -> MergePlan:
+    """Merges branches into a target one after another, and changes no branch.
+
+    Branches behind a conflict are merged without the one that conflicts. `tips` are the commits to
+    use for branches that may have moved since. Raises GitFailed if one of the
+    branches is missing, or if git can't sign.
+    """
+    commits = {**branches(repo), **(tips or {})}
+    for name in (target, *packages):
+        if name not in commits:
+            cause, hint = f"there is no branch {name}", "git branch"
+            raise failure(f"could not merge into {target} in", repo.folder, cause, hint)
+    signing = ("-S",) if is_signed else ()
+    git = Git(repo.folder, is_users=True) if is_signed else repo.git
+    at = commits[target]
+    steps: list[MergeStep] = []
+    for name in packages:
+        commit = commits[name]
+        if is_ancestor(repo, commit, at):
+            steps.append(MergeStep(name, commit, "merged"))
+            continue
+        tree, files = merged_tree(repo, at, commit)
+        if files:
+            steps.append(MergeStep(name, commit, "conflict", files=files))
+            continue
+        at = commit_tree(git, tree, [at, commit], f"Merge {name} into {target}", options=signing)
+        steps.append(MergeStep(name, commit, "clean"))
+    return MergePlan(target, commits[target], at, tuple(steps))
+
+
+def merge(
+    repo: Repository,
+    target: str,
+    packages: Sequence[str],
+    *,
+    tips: Mapping[str, str] | None = None,
+    check: Callable[[MergePlan], None] | None = None,
+) -> MergePlan:
+    """Merges branches into a target and moves it, unless one of them conflicts.
+
+    The parameters are those of `plan`; `check` raises what keeps the target from being moved to the
+    end of a plan. Raises GitFailed, with the target and the user's working
+    trees unchanged: if the user's work is in the way, if an operation is under way where the
+    target is checked out, or if git or a hook refuses.
+    """
+    arguments = ("config", "--type=bool", "--default=false", "--get", "commit.gpgSign")
+    is_signed = Git(repo.folder, is_users=True).run(*arguments).strip() == b"true"
+    with held(repo.common / COMMITTING):
+        for attempt in range(ATTEMPTS_MAX):
+            time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
+            tree = free_tree(repo, target)
+            planned = plan(repo, target, packages, tips, is_signed=is_signed)
+            if planned.conflict is None and check is not None:
+                check(planned)
+            if planned.conflict is not None or planned.end == planned.begin:
+                return planned
+            error = _forward(repo, tree, planned)
+            at = tip(repo, target)
+            if at is not None and is_ancestor(repo, planned.end, at):
+                return planned
+            if error is not None and at == planned.begin:
+                raise error
+    raise failure(
+        f"could not move branch {target} in",
+        repo.folder,
+        f"somebody else moved it {ATTEMPTS_MAX} times meanwhile",
+        "see which program moves it, then try again",
+        is_retryable=True,
+    )
+
+
+def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
+    """Merges two commits and returns the tree, with the files in conflict.
+
+    With conflicts the tree holds conflict markers. Only objects are written. Raises GitFailed if
+    git can't merge the commits at all, such as commits without a common history.
+    """
+    arguments = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
+    answer = repo.git.ask(*arguments)
+    if answer.status not in {0, _CONFLICTS} or not answer.out:
+        raise repo.git.failed(answer, arguments, operation="could not merge commits in")
+    tree, *names = os.fsdecode(answer.out).split("\0")
+    files = tuple(dict.fromkeys(name for name in names if name)) or ("?",) * answer.status
+    return tree.strip(), files
+
+
+def base_of(repo: Repository, base: str | Sequence[str], branch_tips: Mapping[str, str]) -> str:
+    """Returns the commit to begin at: that of the base, or a merge of several bases.
+
+    The merge belongs to no branch yet. Raises GitFailed that names the files if the bases
+    conflict.
+    """
+    names = (base,) if isinstance(base, str) else tuple(dict.fromkeys(base))
+    assert names, "a worktree begins somewhere"
+    tips = [(name, branch_tips.get(name) or _commit(repo, name)) for name in names]
+    first, begin = tips[0]
+    for name, commit in tips[1:]:
+        if is_ancestor(repo, commit, begin):
+            continue
+        if is_ancestor(repo, begin, commit):
+            begin = commit
+            continue
+        tree, conflicts = merged_tree(repo, begin, commit)
+        if conflicts:
+            raise failure(
+                f"could not merge {first} and {name} to begin at in",
+                repo.folder,
+                f"both change {', '.join(conflicts)}",
+                f"merge one into the other, then try again: git merge {name}",
+            )
+        begin = commit_tree(repo.git, tree, [begin, commit], f"Merge {name} into {first}")
+    return begin
+
+
+def free_tree(repo: Repository, branch: str) -> WorktreeInfo | None:
+    """Returns the working tree that has a branch checked out, None if none has.
+
+    Raises a passing GitFailed if the user is in the middle of something with it, and GitFailed if
+    several have it.
+    """
+    operation = f"could not move branch {branch} in"
+    rebased = rebase_of(repo, branch)
+    trees = worktrees_of(list_worktrees(repo), branch)
+    busy = [(tree.path, operation_under_way(tree.git_dir)) for tree in trees]
+    operations = [(os.fspath(path), what) for path, what in busy if what]
+    if rebased is not None:
+        operations.insert(0, (os.fspath(rebased), "rebase"))
+    if operations:
+        where, what = operations[0]
+        raise failure(
+            operation,
+            repo.folder,
+            f"a {what} is under way in {where}",
+            "end it (git status tells how), then try again",
+            is_retryable=True,
+        )
+    if len(trees) > 1:
+        both = " and in ".join(os.fspath(tree.path) for tree in trees)
+        cause = f"it is checked out in {both}"
+        raise failure(operation, repo.folder, cause, "git switch another branch in all but one")
+    return trees[0] if trees else None
+
+
+def _forward(repo: Repository, tree: WorktreeInfo | None, planned: MergePlan) -> GitFailed | None:
+    """Moves the target forward by git, with the user's own settings and hooks; returns its error.
+
+    After an error git may have moved it all the same.
+    """
+    target, end = planned.target, planned.end
+    arguments: tuple[str, ...]
+    if tree is None:
+        arguments = ("push", "--quiet", "--no-recurse-submodules", ".", f"{end}:{HEADS}{target}")
+    else:
+        arguments = ("merge", "--ff-only", "--quiet", "--no-squash", "--no-autostash", end)
+    folder = tree.path if tree else repo.folder
+    git = Git(folder, is_users=True)
+    own = tree.git_dir if tree else repo.git_dir
+    taken = (*ref_locks(repo.common, own, target), own / INDEX_LOCK, own / _ORIG_HEAD_LOCK)
+    try:
+        with naming(repo.common / COMMITTING, folder, taken) as note:
+            answer = Git(folder, keeps=(note,), is_users=True).ask(*arguments)
+    except GitFailed as killed:
+        return killed
+    if answer.status == 0:
+        return None
+    operation, hint = (
+        f"could not bring the merge into {target} in",
+        "see what refuses it, then merge again",
+    )
+    error = git.failed(answer, arguments, operation=operation, hint=hint)
+    aside = _stash_of(repo, tree, planned)
+    if any(refusal in error.cause for refusal in _REFUSALS):
+        error.hint = (
+            f"commit your changes of that file, or put them aside: {aside}; then merge again"
+            " (where a git was killed, they are what it wrote of the merge)"
+        )
+    elif aside:
+        error.hint = f"{error.hint}; before, put aside what git wrote of it: {aside}"
+    return error
+
+
+def _stash_of(repo: Repository, tree: WorktreeInfo | None, planned: MergePlan) -> str:
+    """Returns the command that puts aside the files in the way of a move; "" if none is."""
+    if tree is None:
+        return ""
+    git = Git(tree.path)
+    listing = ("diff", "--name-only", "--no-renames", "-z", planned.begin, planned.end)
+    moved = {*os.fsdecode(git.run(*listing)).split("\0")}
+    states = git.run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    changed = [
+        state[3:] for state in os.fsdecode(states).split("\0") if state[3:] and state[3:] in moved
+    ]
+    names = f" -- {shlex.join(changed)}" if len(changed) <= _STASHED_MAX else ""  # else all files
+    return f"git stash push --include-untracked{names}" if changed else ""
+
+
+def _commit(repo: Repository, name: str) -> str:
+    commit = repo.git.commit_of(name)
+    if commit is None:
+        cause = f"there is no branch or commit {name}"
+        raise failure("could not begin at it in", repo.folder, cause, "git branch --all")
+    return commit

@@ -1,0 +1,161 @@
+"""Git objects as bytes, read and written without a working tree.
+
+Objects are read by one `git cat-file --batch`, and written by git itself, by way of an index that
+only this takes. Formats: "Git Objects" in the book Pro Git.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+from typing import NamedTuple
+
+from thence.work.git.git import disk_hint, failure, in_one_line
+from thence.work.git.repository import Repository
+
+FILE = b"100644"
+PROGRAM = b"100755"
+_FOLDER = b"40000"
+
+
+class TreeEntry(NamedTuple):
+    """An entry of a tree: its mode, such as b"100644", and its object."""
+
+    mode: bytes
+    oid: str
+
+
+class Objects:
+    """The objects of one repository, while `git cat-file` runs; used by one thread."""
+
+    def __init__(self, repo: Repository, process: "Popen[bytes]") -> None:
+        self._repo = repo
+        self._process = process
+
+    def commit(self, name: str) -> tuple[str, str] | None:
+        """Returns the ids of a commit and of its tree; None if nothing has this name."""
+        answer = self._read(f"{name}^{{commit}}")
+        if answer is None:
+            return None
+        oid, data = answer
+        return oid, data[len(b"tree ") : data.index(b"\n")].decode()
+
+    def blob(self, oid: str) -> bytes:
+        """Returns a file's bytes."""
+        return self._known(oid)
+
+    def tree(self, oid: str) -> dict[bytes, TreeEntry]:
+        """Returns the entries of a tree by name."""
+        data, size = self._known(oid), len(oid) // 2
+        entries, start = {}, 0
+        while start < len(data):
+            end = data.index(b"\0", start)
+            mode, _, name = data[start:end].partition(b" ")
+            start = end + 1 + size
+            entries[name] = TreeEntry(mode, data[end + 1 : start].hex())
+        return entries
+
+    def find(self, tree: str, path: str) -> TreeEntry | None:
+        """Returns the entry at a path below a tree; None if there is none."""
+        entry: TreeEntry | None = TreeEntry(_FOLDER, tree)
+        for name in os.fsencode(path).split(b"/"):
+            if entry is None or entry.mode != _FOLDER:
+                return None
+            entry = self.tree(entry.oid).get(name)
+        return entry
+
+    def _known(self, oid: str) -> bytes:
+        answer = self._read(oid)
+        if answer is None:
+            raise self._broken(f"object {oid} is missing")
+        return answer[1]
+
+    def _read(self, name: str) -> tuple[str, bytes] | None:
+        pipe, answers = self._process.stdin, self._process.stdout
+        assert pipe is not None
+        assert answers is not None
+        try:
+            pipe.write(os.fsencode(name) + b"\n")
+            pipe.flush()
+        except BrokenPipeError:
+            raise self._broken("git cat-file ended") from None
+        header = answers.readline()
+        if header.endswith((b" missing\n", b" ambiguous\n")):
+            return None
+        words = header.split() if header.endswith(b"\n") else []
+        if len(words) != 3:
+            raise self._broken(self._last_words())
+        data = answers.read(int(words[2]) + 1)
+        if len(data) != int(words[2]) + 1:  # half an answer, of a git that was killed
+            raise self._broken(self._last_words())
+        return words[0].decode(), data[:-1]
+
+    def _last_words(self) -> str:
+        assert self._process.stderr is not None
+        return in_one_line(self._process.stderr.read()) or "git cat-file ended"
+
+    def _broken(self, cause: str) -> Exception:
+        return failure("could not read objects of", self._repo.folder, cause, "git fsck")
+
+
+@contextmanager
+def objects(repo: Repository) -> Iterator[Objects]:
+    """Opens the objects of a repository, without replacements (git-replace)."""
+    variables = {"GIT_NO_REPLACE_OBJECTS": "1"}
+    with repo.git.open_process("cat-file", "--batch", variables=variables) as process:
+        yield Objects(repo, process)
+
+
+def write_tree(repo: Repository, tree: str | None, files: Mapping[str, bytes]) -> str:
+    """Writes a tree with plain files added or replaced, and returns its id.
+
+    `tree` None is the empty tree. Raises GitFailed, also if a file, folder or link of the tree
+    would be displaced.
+    """
+    from tempfile import TemporaryDirectory  # seldom needed
+
+    git, operation = repo.git, "could not write objects into"
+    try:
+        with TemporaryDirectory(prefix="thence-") as name:
+            folder = Path(name)
+            paths = [folder / str(number) for number in range(len(files))]
+            for path, data in zip(paths, files.values(), strict=True):
+                path.write_bytes(data)
+            listing = b"".join(os.fsencode(path) + b"\n" for path in paths)
+            hashing = ("hash-object", "-w", "--no-filters", "--stdin-paths")
+            oids = git.run(*hashing, stdin=listing, operation=operation).decode().split()
+            entries = (
+                b"%b %b\t%b\0" % (FILE, oid.encode(), os.fsencode(path))
+                for oid, path in zip(oids, files, strict=True)
+            )
+            variables = {"GIT_INDEX_FILE": os.fspath(folder / "index")}
+            git.run("read-tree", tree or "--empty", variables=variables, operation=operation)
+            adding = ("update-index", "-z", "--index-info")
+            git.run(*adding, stdin=b"".join(entries), variables=variables, operation=operation)
+            new_tree = (
+                git.run("write-tree", variables=variables, operation=operation).decode().strip()
+            )
+    except OSError as error:  # the folder of temporary files has no room
+        cause = f"{error.filename or 'a temporary file'}: {error.strerror or error}"
+        hint = disk_hint(cause) or "see what is so of that folder; TMPDIR names another one"
+        raise failure(operation, repo.folder, cause, hint) from error
+    listing = b""
+    if tree is not None:  # git puts a file in the place of a folder or a link without a word
+        arguments = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=DT")
+        listing = git.run(*arguments, tree, new_tree, operation=operation)
+    if listing:
+        displaced = os.fsdecode(listing.split(b"\0")[0])
+        cause, hint = "a file of ours would take its place", "move it away there, then try again"
+        raise failure("could not write beside", displaced, cause, hint)
+    return new_tree
+
+
+def is_file(entry: TreeEntry) -> bool:
+    """Reports whether an entry is a plain file, of either mode."""
+    return entry.mode in {FILE, PROGRAM}
+
+
+def is_folder(entry: TreeEntry) -> bool:
+    """Reports whether an entry is a folder, whose tree can be read."""
+    return entry.mode == _FOLDER

@@ -1,0 +1,477 @@
+"""Worktrees for work packages: a branch and a folder of its own for each, made and removed whole.
+
+A worktree is made in two steps: branch and folder under the repository's lock, then the files under
+a lock of the worktree's own. The next command completes a worktree that a killed command left
+between the steps. Nothing uncommitted and nothing unmerged is ever deleted.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from stat import S_ISREG
+from typing import Literal, NamedTuple
+
+from thence.errors import GitFailed
+from thence.work.git.files import IS_LINK, TreeFiles
+from thence.work.git.git import Git, failure, in_one_line, own_variables
+from thence.work.git.locks import INDEX_LOCK, MAKING, held, naming, ref_locks
+from thence.work.git.merging import base_of
+from thence.work.git.repository import (
+    HEADS,
+    Repository,
+    WorktreeInfo,
+    branches,
+    is_ancestor,
+    list_worktrees,
+    operation_under_way,
+    remove_half_made,
+)
+from thence.work.git.submodules import files_in_empty_ones, initialise, only_here
+
+ATTEMPTS_MAX = 5
+CHANGES_MAX = 20
+SETUP_TIMEOUT_S = 600.0  # for all commands of `worktree.setup` together
+_REFLOG_BYTES = 65_536  # of which the last line is looked at
+_MAKING = "could not make a worktree at"
+_REMOVING = "could not remove the worktree"
+
+
+class Worktree(NamedTuple):
+    """A complete worktree: its folder, its branch, and the commit it began at or is at.
+
+    `is_new` is True for exactly one of several commands that make the same worktree concurrently:
+    that command made the branch, and may claim the package. `warnings` are sentences on what of its
+    setting up failed.
+    """
+
+    path: Path
+    branch: str
+    head: str
+    is_new: bool
+    warnings: tuple[str, ...] = ()
+
+
+class WorktreeState(NamedTuple):
+    """The state of a worktree.
+
+    "clean": nothing is uncommitted. "dirty": `changes` lists some uncommitted changes, as `git
+    status --porcelain` does, or `operation` is under way. "missing": git knows no worktree at the
+    path. "moved": the branch is checked out at `path` instead. "foreign": something else is there,
+    or has another branch checked out, which is `branch`.
+    """
+
+    kind: Literal["clean", "dirty", "missing", "moved", "foreign"]
+    path: Path
+    branch: str | None
+    changes: tuple[str, ...] = ()
+    operation: str | None = None
+
+
+def make(
+    repo: Repository,
+    branch: str,
+    path: Path,
+    base: str | Sequence[str],
+    tips: Mapping[str, str] | None = None,
+    setup: Sequence[Sequence[str]] = (),
+) -> Worktree:
+    """Makes a branch and a worktree for it at an absolute path, or completes and returns them.
+
+    `base` is a branch or commit to begin at; several are merged, without a working tree. An
+    existing branch is checked out with its commits, or begins again if it has none of its own.
+    Raises GitFailed, with nothing made, if the branch is checked out elsewhere, if something else
+    is at the path, if names differ in upper and lower case alone, or if the bases conflict. A
+    branch that has none of the `tips` is made without listing branches and worktrees, which
+    are listed only if git refuses. Below the main working tree no part of the path may be a link: a
+    clone could hold one that leads elsewhere.
+
+    When its files are there, submodules are initialised that the main working tree has so, and the
+    repository's hook post-checkout runs, or the commands of `setup` in its place, once.
+    """
+    _check_path(repo, path)
+    tree, is_new = None, False
+    if tips is not None and branch not in tips and _is_free(path):
+        with suppress(GitFailed):
+            tree, is_new = _make_empty(repo, branch, path, base, (tips, ()))
+    if tree is None:
+        tree, is_new = _make_empty(repo, branch, path, base, None)
+    warnings: tuple[str, ...] = ()
+    if _fill(tree):
+        warnings = initialise(repo.common.parent, path)
+        warnings += _set_up(path, setup) if setup else _run_hook(path, tree.head or "")
+    return Worktree(path, branch, tree.head or "", is_new, warnings)
+
+
+def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
+    """Removes a worktree and its branch, if all its work is committed and in `into`.
+
+    Either may be gone already. Ignored files are removed with the folder. Raises GitFailed, with
+    nothing removed, if anything is uncommitted, under way, or not in the branch or commit `into`.
+    """
+    with held(repo.common / MAKING):
+        remove_half_made(repo.common)
+        tip, kind = removable(repo, branch, path, into)
+        if kind == "clean":
+            _remove_folder(repo, path)
+        elif not os.path.lexists(path):
+            _forget_missing(repo, list_worktrees(repo), path)
+        if tip is not None:
+            _delete(repo, branch, tip)
+
+
+def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str | None, str]:
+    """Returns the branch's tip and the kind of its worktree's state; raises as `remove` does."""
+    tip = branches(repo).get(branch)
+    if tip is not None and not is_ancestor(repo, tip, into):
+        raise failure(
+            _REMOVING,
+            path,
+            f"{branch} has commits that are not in {into}",
+            "merge them first, or remove it yourself: git worktree remove",
+        )
+    state = state_of(repo, branch, path)
+    if state.kind not in {"clean", "missing"}:
+        raise failure(
+            _REMOVING, path, _description(state), "commit or move what is there, or keep it"
+        )
+    if state.kind == "clean" and (kept := only_here(repo, path, git_dir_of(path))):
+        raise failure(_REMOVING, path, kept, "then the same again; or keep it")
+    return tip, state.kind
+
+
+def check_out(repo: Repository, commit: str, path: Path) -> None:
+    """Makes a worktree of a commit, on no branch; raises GitFailed as `make` does."""
+    _check_path(repo, path)
+    with held(repo.common / MAKING):
+        remove_half_made(repo.common)
+        _hide(repo, path)
+        arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
+        with naming(repo.common / MAKING, repo.folder, ()) as note:
+            Git(repo.folder, keeps=(note,)).run(*arguments, operation=f"{_MAKING} {path} of")
+    _fill(WorktreeInfo(path, git_dir_of(path), commit, None, is_main=False, is_missing=False))
+
+
+def discard(repo: Repository, path: Path) -> None:
+    """Removes a worktree that `check_out` has made, with all its files; raises GitFailed."""
+    with held(repo.common / MAKING):
+        remove_half_made(repo.common)
+        if any(_is_same(tree.path, path) for tree in list_worktrees(repo)):
+            arguments = ("worktree", "remove", "--force", "--force", path)
+            repo.git.run(*arguments, operation=f"{_REMOVING} {path} of")
+
+
+def state_of(
+    repo: Repository, branch: str, path: Path, standing: Mapping[str, Path] | None = None
+) -> WorktreeState:
+    """Returns the state of a branch's worktree that was made at a path.
+
+    With the `standing` working trees, by their branches, git lists the worktrees only if necessary.
+    """
+    at = standing.get(branch) if standing is not None else None
+    if at is not None and _is_same(at, path):
+        return _state_at(path, git_dir_of(path), branch, branch)
+    if at is None and standing is not None and _is_free(path):
+        return WorktreeState("missing", path, None)
+    trees = [tree for tree in list_worktrees(repo) if not tree.is_missing]
+    here = next((tree for tree in trees if _is_same(tree.path, path)), None)
+    elsewhere = next((tree for tree in trees if tree.branch == branch), None)
+    if here is None:
+        if elsewhere is not None:
+            return WorktreeState("moved", elsewhere.path, branch)
+        is_free = _is_free(path)
+        return WorktreeState("missing" if is_free else "foreign", path, None)
+    return _state_at(here.path, here.git_dir, here.branch, branch)
+
+
+def _state_at(path: Path, git_dir: Path, present: str | None, branch: str) -> WorktreeState:
+    operation = operation_under_way(git_dir)
+    if present != branch and operation is None:
+        return WorktreeState("foreign", path, present)
+    changes = uncommitted(path)
+    kind: Literal["clean", "dirty"] = "dirty" if operation or changes else "clean"
+    return WorktreeState(kind, path, present, changes, operation)
+
+
+def uncommitted(path: Path) -> tuple[str, ...]:
+    """Returns the first uncommitted changes of a working tree, untracked files included.
+
+    Each is a line of `git status --porcelain`, CHANGES_MAX at most; a submodule counts if it has
+    uncommitted changes, is at another commit, or holds files without being initialised.
+    """
+    arguments = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
+    out = Git(path).run(*arguments, "--ignore-submodules=none", operation="could not look into")
+    hidden = (f"?? {name}/" for name in files_in_empty_ones(path))
+    return (*os.fsdecode(out).split("\0")[:-1], *hidden)[:CHANGES_MAX]
+
+
+def git_dir_of(path: Path) -> Path:
+    """Returns the git folder of a linked worktree."""
+    text = os.fsdecode(TreeFiles(path).read(".git"))
+    return path / text.removeprefix("gitdir: ").rstrip("\n")
+
+
+def last_commit(path: Path) -> str:
+    """Returns the last commit that the reflog of a working tree tells of, "" if none."""
+    try:
+        with (git_dir_of(path) / "logs/HEAD").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _REFLOG_BYTES))
+            last = file.read().splitlines()[-1:]
+    except OSError:
+        return ""
+    fields = last[0].split(maxsplit=2) if last else []
+    return fields[1].decode("ascii", "replace") if len(fields) > 1 else ""
+
+
+def _make_empty(
+    repo: Repository,
+    branch: str,
+    path: Path,
+    base: str | Sequence[str],
+    seen: tuple[Mapping[str, str], Sequence[WorktreeInfo]] | None,
+) -> tuple[WorktreeInfo, bool]:
+    """Makes a worktree without its files; `seen` are branches and worktrees, listed if None."""
+    with held(repo.common / MAKING):
+        remove_half_made(repo.common)
+        tips, trees = seen or (branches(repo), list_worktrees(repo))
+        _check_name(repo, branch, tips)
+        tree = _find_worktree(trees, branch, path)
+        if tree is not None:
+            return tree, False
+        _clear(repo, branch, path)
+        start = base_of(repo, base, tips)
+        is_new = branch not in tips or is_ancestor(repo, tips[branch], start)
+        _forget_missing(repo, trees, path)
+        _hide(repo, path)
+        if is_new and branch in tips:
+            _delete(repo, branch, tips[branch])
+        _add(repo, branch, path, start if is_new else None)
+    head = start if is_new else tips[branch]
+    tree = WorktreeInfo(path, git_dir_of(path), head, branch, is_main=False, is_missing=False)
+    return tree, is_new
+
+
+def _check_name(repo: Repository, branch: str, tips: Mapping[str, str]) -> None:
+    if branch in tips:
+        return
+    alike = [name for name in tips if name.casefold() == branch.casefold()]
+    if alike:
+        raise failure(
+            f"could not make branch {branch} in",
+            repo.folder,
+            f"it differs from {alike[0]} in upper and lower case alone",
+            "some disks take both for one: give it another name",
+        )
+
+
+def _find_worktree(trees: Sequence[WorktreeInfo], branch: str, path: Path) -> WorktreeInfo | None:
+    """Returns the worktree of a branch at a path; raises GitFailed if either belongs to another."""
+    for tree in trees:
+        if tree.is_missing:
+            continue
+        is_here = _is_same(tree.path, path)
+        if is_here and tree.branch == branch:
+            return tree
+        if tree.branch == branch:
+            cause = f"{branch} is checked out at {tree.path}"
+            raise failure(_MAKING, path, cause, "go on there, or check out another branch there")
+        if is_here:
+            cause = f"{tree.branch or 'no branch'} is checked out there"
+            raise failure(_MAKING, path, cause, f"git -C {path} checkout {branch}")
+    return None
+
+
+def _clear(repo: Repository, branch: str, path: Path) -> None:
+    """Checks that a path is free; removes only the leftovers of a killed git."""
+    files = TreeFiles(path.parent)
+    if not path.parent.is_dir() or files.look(path.name) is None:
+        return
+    is_worktree = False
+    if files.is_folder(path.name):
+        names = files.names(path.name)
+        if not names:
+            return
+        stat = files.look(f"{path.name}/.git")
+        is_worktree = stat is not None and S_ISREG(stat.st_mode)
+        if names == [".git"] and is_worktree and _leads_nowhere(repo, path):
+            files.unlink(f"{path.name}/.git")
+            return
+    raise failure(
+        _MAKING,
+        path,
+        f"something stands there that git does not know as the worktree of {branch}",
+        f"git worktree repair {path}" if is_worktree else "move it away, then try again",
+    )
+
+
+def _located(repo: Repository, path: Path) -> tuple[TreeFiles, str]:
+    """Returns the tree that contains a worktree's folder, and the folder's path in it."""
+    main = repo.common.parent
+    top = main if main in path.parents else path.parent.parent
+    return TreeFiles(top), os.fspath(path.relative_to(top))
+
+
+def _check_path(repo: Repository, path: Path) -> None:
+    """Raises GitFailed if the folder of a new worktree, or one above it, is a link."""
+    files, relative = _located(repo, path)
+    hint = f"see what it is (ls -l {path.parent}), take it out, then try again"
+    try:
+        target = files.target_of(relative)
+    except OSError as error:
+        raise failure(_MAKING, path, f"{error.filename}: {error.strerror}", hint) from error
+    if target is not None:
+        raise failure(_MAKING, path, f"{relative}: {IS_LINK}", hint)
+
+
+def _is_free(path: Path) -> bool:
+    if not path.parent.is_dir() or (files := TreeFiles(path.parent)).look(path.name) is None:
+        return True
+    return files.is_folder(path.name) and not files.names(path.name)
+
+
+def _leads_nowhere(repo: Repository, path: Path) -> bool:
+    target = git_dir_of(path)
+    return target.parent == repo.common / "worktrees" and not target.exists()
+
+
+def _forget_missing(repo: Repository, trees: Sequence[WorktreeInfo], path: Path) -> None:
+    """Removes git's record of a worktree at this path whose folder is gone."""
+    for tree in trees:
+        if not tree.is_missing or tree.is_main or not _is_same(tree.path, path):
+            continue
+        if tree.branch is None and tree.head is not None:
+            cause = f"its folder is gone, and it stood at {tree.head} on no branch"
+            raise failure(_MAKING, path, cause, f"git branch NAME {tree.head}; git worktree prune")
+        repo.git.run("worktree", "remove", "--force", tree.path, operation=f"{_REMOVING} {path} of")
+
+
+def _remove_folder(repo: Repository, path: Path) -> None:
+    arguments: tuple[str | Path, ...] = ("worktree", "remove", path)
+    answer = repo.git.ask(*arguments)
+    if answer.status and "submodules" in answer.stderr:
+        # git refuses because of submodules alone; their changes were checked before
+        answer = repo.git.ask("worktree", "remove", "--force", path)
+    if answer.status:
+        raise repo.git.failed(answer, arguments, operation=f"{_REMOVING} {path} of")
+
+
+def _delete(repo: Repository, branch: str, tip: str) -> None:
+    taken = ref_locks(repo.common, repo.git_dir, branch)
+    with naming(repo.common / MAKING, repo.folder, taken) as note:
+        arguments = ("update-ref", "-d", f"{HEADS}{branch}", tip)
+        Git(repo.folder, keeps=(note,)).run(*arguments, operation=f"could not delete {branch} in")
+
+
+def _add(repo: Repository, branch: str, path: Path, start: str | None) -> None:
+    """Makes a worktree without its files, on a new branch if there is a `start`."""
+    files, relative = _located(repo, path)
+    if above := os.path.dirname(relative):
+        files.make_folder(above)
+    what = (path, branch) if start is None else ("--no-track", "-b", branch, path, start)
+    arguments = ("worktree", "add", "--quiet", "--no-checkout", *what)
+    taken = ref_locks(repo.common, repo.git_dir, branch)
+    with naming(repo.common / MAKING, repo.folder, taken) as note:
+        git = Git(repo.folder, keeps=(note,))
+        for attempt in range(ATTEMPTS_MAX):
+            answer = git.ask(*arguments)
+            if answer.status == 0:
+                return
+            error = git.failed(answer, arguments, operation=f"{_MAKING} {path} of")
+            if start is not None and "already exists" not in answer.stderr:
+                # a branch that never had a working tree holds nothing
+                git.ask("update-ref", "-d", f"{HEADS}{branch}", start)
+            if not error.recoverable or attempt == ATTEMPTS_MAX - 1:
+                raise error
+
+
+def _fill(tree: WorktreeInfo) -> bool:
+    """Checks out the files of a worktree that has none yet; returns False for one that has.
+
+    Existing files stay.
+    """
+    if (tree.git_dir / "index").exists():
+        return False
+    path = tree.git_dir / "thence.lock"
+    with held(path), naming(path, tree.path, ()) as note:
+        if not (tree.git_dir / "index").exists():
+            (tree.git_dir / INDEX_LOCK).unlink(missing_ok=True)  # of a git that was killed
+            git = Git(tree.path, keeps=(note,))
+            arguments = ("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
+            git.run(*arguments, operation="could not check out the files of")
+            return True
+    return False
+
+
+def _run_hook(path: Path, head: str) -> tuple[str, ...]:
+    """Runs the repository's post-checkout hook as `git worktree add` does; returns its failure."""
+    arguments = ("hook", "run", "--ignore-missing", "post-checkout", "--")
+    try:
+        answer = Git(path, is_users=True).ask(*arguments, "0" * len(head), head, "1")
+    except GitFailed as error:
+        return (f"the hook post-checkout failed in {path}: {error.cause}",)
+    why = answer.stderr or f"it exited with {answer.status}"
+    return (f"the hook post-checkout failed in {path}: {why}",) if answer.status else ()
+
+
+def _set_up(path: Path, commands: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Runs commands in a new worktree up to the first that fails; returns its failure."""
+    from tempfile import TemporaryFile  # seldom needed
+
+    ends_s = time.monotonic() + SETUP_TIMEOUT_S
+    for command in commands:
+        with TemporaryFile() as out:  # no pipe: what a command leaves running holds it open
+            try:
+                process = subprocess.Popen(
+                    command,
+                    cwd=path,
+                    env=own_variables(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                )
+                status = process.wait(max(0.0, ends_s - time.monotonic()))
+                out.seek(0)
+                why = in_one_line(out.read()) or f"it exited with {status}"
+            except OSError as error:
+                status, why = 1, str(error.strerror)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                status, why = process.wait(), f"it took longer than {SETUP_TIMEOUT_S:g} s"
+        if status:
+            return (f"worktree.setup failed in {path}: {' '.join(command)}: {why}",)
+    return ()
+
+
+def _hide(repo: Repository, path: Path) -> None:
+    """Keeps the folder of worktrees out of `git status` and `git add` of the tree around it."""
+    if repo.common.name != ".git" or repo.common.parent not in path.parents:
+        return
+    if repo.common in path.parents:
+        return
+    line = b"/" + os.fsencode(path.parent.relative_to(repo.common.parent)) + b"/\n"
+    exclude = repo.common / "info/exclude"
+    text = exclude.read_bytes() if exclude.exists() else b""
+    if line != b"/./\n" and line not in text.splitlines(keepends=True):
+        exclude.parent.mkdir(exist_ok=True)
+        with exclude.open("ab") as file:
+            file.write(b"\n" + line if text and not text.endswith(b"\n") else line)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    if path.name != other.name:
+        return False  # of hundreds of worktrees all but one
+    return path == other or os.path.realpath(path) == os.path.realpath(other)
+
+
+def _description(state: WorktreeState) -> str:
+    if state.kind == "moved":
+        return f"its branch is checked out at {state.path}"
+    if state.kind == "foreign":
+        return f"{state.branch or 'something else'} is there"
+    if state.operation:
+        return f"a {state.operation} is under way there"
+    return f"it holds uncommitted work: {', '.join(state.changes)}"

@@ -1,0 +1,722 @@
+"""Large values: kept once, as durable as the line that names them, whole for each reader."""
+
+import errno
+import json
+import os
+import pickle
+import re
+import signal
+import sys
+from copy import deepcopy
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from subprocess import run as run_process
+from threading import Event as Signal
+
+import pytest
+from tests.log.processes import ran
+
+import thence
+from thence.core.codec import LINE_BYTES_MAX, close_line
+from thence.core.cutting import BODIES_FROM
+from thence.core.redaction import _by_members, _usual, digests, redacted
+from thence.errors import (
+    AppendFailed,
+    BodyMissing,
+    EventTooLarge,
+    IdReused,
+    InvalidEvent,
+    LogFull,
+    NotALog,
+)
+from thence.log.blobs.blob_files import Bodies, piece_of
+from thence.log.files.disk import OS_DISK, Disk
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.segment import BODIES, older_names
+from thence.open_log.log import Log, open_host_log
+from thence.sim.record.events import SystemEvent
+from thence.sim.record.writer import EventWriter
+from thence.wire.authorship import Redaction
+
+opened = partial(thence.open, bodies_from=BODIES_FROM)
+PROMPT = "".join(f'line {number} of a prompt: é 漢字 😀 "quoted"\n' for number in range(500))
+SECRET = "swordfish"
+SECRET_KEY = "AKIA" + "IOSFODNN7EXAMPLE"
+KIND = "asked"
+
+
+def pieces(folder: Path) -> list[bytes]:
+    """Returns the lines of large values, oldest first."""
+    paths = [folder / name for name in (*older_names(OS_DISK, folder, BODIES), BODIES)]
+    return [
+        line for path in paths if path.exists() for line in path.read_bytes().split(b"\n") if line
+    ]
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.jsonl"))
+
+
+def redact(log: Log, event: thence.Event) -> int:
+    line = log.get(event.event_id).line
+    return log.redactions.take_back([Redaction(event.event_id, digests(line).line.hex())])
+
+
+def messages(count: int, characters: int = 300) -> list[dict[str, str]]:
+    return [
+        {"role": "user", "content": f"message {number} " + chr(97 + number % 26) * characters}
+        for number in range(count)
+    ]
+
+
+@pytest.mark.promise("A6")
+def test_large_text_is_whole_in_another_process(tmp_path):
+    with opened(tmp_path) as log:
+        event = log.append(KIND, {"prompt": PROMPT, "tokens": 12})
+        assert event.payload == {"prompt": PROMPT, "tokens": 12}
+    assert len(event.line) < 700
+    assert event.members["payload"]["prompt"] == PROMPT[:120]
+    code = (
+        f"import thence; log = thence.open({str(tmp_path)!r}, create=False);"
+        "print([e.payload['prompt'] for e in log.read()][0], end='')"
+    )
+    assert ran(code).stdout == PROMPT
+    assert opened(tmp_path).verify().findings == ()
+
+
+def test_line_names_each_value_by_its_place_digest_and_size(tmp_path):
+    with opened(tmp_path) as log:
+        big = "x" * 2_000
+        payload = {"a/b~": {"deep": big}, "list": [1, "y" * 1_100], "small": [1, "z"], "text": big}
+        event = log.append(KIND, payload)
+        assert event.payload == payload
+        assert list(event.payload) == list(payload)
+    digest = sha256(big.encode()).hexdigest()
+    listed = json.dumps(payload["list"], separators=(",", ":")).encode()[:-1]
+    assert event.members["bodies"] == [
+        ["/a~1b~0/deep", digest, 2_000],
+        ["/list", sha256(listed).hexdigest(), len(listed)],
+        ["/text", digest, 2_000],
+    ]
+    assert event.members["payload"]["list"] == ["y" * 120]
+    assert len(pieces(tmp_path)) == 2
+
+
+def test_known_value_is_not_written_again_by_this_or_another_session(tmp_path):
+    for _ in range(2):
+        with opened(tmp_path) as log:
+            log.append(KIND, {"prompt": PROMPT})
+            log.append(KIND, {"other": PROMPT, "n": 1})
+    assert len(pieces(tmp_path)) == 1
+
+
+@pytest.mark.promise("A6")
+def test_list_and_text_that_grow_cost_what_they_grow_by(tmp_path):
+    with opened(tmp_path) as log:
+        for count in range(4, 60):
+            log.append(KIND, {"messages": messages(count), "text": PROMPT[: 400 * count]})
+        last = log.query(last=1).events[0]
+        assert last.payload == {"messages": messages(59), "text": PROMPT[: 400 * 59]}
+    whole = len(json.dumps(messages(59))) + len(PROMPT.encode())
+    assert (tmp_path / BODIES).stat().st_size < 2 * whole
+
+
+def test_values_that_part_share_what_they_begin_with(tmp_path):
+    with opened(tmp_path) as log:
+        common = messages(8)
+        log.append(KIND, {"messages": common})
+        before = (tmp_path / BODIES).stat().st_size
+        for turn in "ab":
+            log.append(KIND, {"messages": [*common, {"role": turn, "content": turn * 500}]})
+        values = [event.payload["messages"][-1]["role"] for event in log.read()]
+    assert values == ["user", "a", "b"]
+    assert (tmp_path / BODIES).stat().st_size < before + 2 * 900
+    assert [json.loads(line).get("before") is not None for line in pieces(tmp_path)] == [
+        False,
+        True,
+        True,
+    ]
+
+
+def test_long_value_is_a_chain_of_pieces_at_ends_of_characters(tmp_path):
+    value = "😀" * 200_000
+    with opened(tmp_path) as log:
+        log.append(KIND, {"text": "x" + value})
+        assert log.query(last=1).events[0].payload["text"] == "x" + value
+    assert [len(json.loads(line)["text"].encode()) for line in pieces(tmp_path)] == [
+        256 * 1024 - 3,
+        256 * 1024,
+        256 * 1024,
+        800_001 - 3 * 256 * 1024 + 3,
+    ]
+
+
+def test_log_is_of_format_1_with_and_without_large_values(tmp_path):
+    info = tmp_path / ".thence" / "log.json"
+    with opened(tmp_path) as log:
+        log.append(KIND, {"prompt": "x" * 1_023})
+        before = info.read_bytes()
+        assert not (tmp_path / BODIES).exists()
+        log.append(KIND, {"prompt": "x" * 1_024})
+    assert info.read_bytes() == before
+    assert json.loads(before)["format"] == 1
+    for number in (0, 2):
+        info.write_text(before.decode().replace('"format":1', f'"format":{number}'))
+        with pytest.raises(NotALog, match=f"its format is {number}, this version reads 1"):
+            opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "at_least"), [("plain", None), ("sim", 1024), ("work", 1024)]
+)
+def test_lines_stay_whole_where_other_tools_read_them(tmp_path, vocabulary, at_least):
+    with thence.open(tmp_path, vocabulary, bodies_from=at_least) as log:
+        new = thence.NewEvent(
+            KIND,
+            {"prompt": PROMPT},
+            members={"aggregate_id": "x"} if vocabulary == "work" else None,
+        )
+        event = log.append_event(new)
+        assert event.line == event.whole_line
+        assert PROMPT in json.loads(event.line)[log.vocabulary.payload_key]["prompt"]
+    assert not (tmp_path / BODIES).exists()
+
+
+def test_calls_of_models_are_cut_in_simulations(tmp_path):
+    with opened(tmp_path, "sim") as log:
+        details = {"error_type": "llm_call", "status": "success", "prompt": PROMPT}
+        event = log.append("SYSTEM", details)
+        assert event.payload == details
+    assert len(event.line) < 1_000
+
+
+@pytest.mark.promise("A6")
+def test_values_are_cut_by_default_in_plain_logs_and_in_calls_of_models_alone(tmp_path):
+    with thence.open(tmp_path / "plain") as log:
+        assert log.append(KIND, {"text": PROMPT}).body_entries
+    with thence.open(tmp_path / "whole", bodies_from=None) as log:
+        assert not log.append(KIND, {"text": PROMPT}).body_entries
+    with thence.open(tmp_path / "work", "work") as log:
+        assert not log.append("WPCreated", {"text": PROMPT}).body_entries
+    with EventWriter(tmp_path / "run", "run", "DETAIL", mode="sync") as writer:
+        for error_type in ("llm_call", "other"):
+            words = {"error_type": error_type, "status": "success", "extra": {"prompt": PROMPT}}
+            writer.emit(SystemEvent(simulation_id="run", turn_number=1, **words))
+    with thence.open(tmp_path / "run", create=False) as log:
+        calls = {one.payload["error_type"]: one for one in log.read()}
+        assert {name for name, one in calls.items() if one.body_entries} == {"llm_call"}
+        assert calls["llm_call"].payload["prompt"] == PROMPT
+
+
+def test_bounds_are_refused(tmp_path):
+    with pytest.raises(InvalidEvent, match="bodies_from is 255"):
+        thence.open(tmp_path, bodies_from=255)
+    with opened(tmp_path) as log:
+        whole = log.append(KIND, {"text": "x" * (64 * 1024 * 1024 - 500)})
+        assert len(whole.payload["text"]) == 64 * 1024 * 1024 - 500
+        with pytest.raises(EventTooLarge, match="67108864"):
+            log.append(KIND, {"text": "x" * 64 * 1024 * 1024})
+        with pytest.raises(EventTooLarge, match=str(LINE_BYTES_MAX)):
+            log.append(KIND, {str(number): "x" * 1_100 for number in range(6_000)})
+        with pytest.raises(EventTooLarge, match=str(LINE_BYTES_MAX)):
+            log.append(KIND, {str(number): "x" * 500 for number in range(6_000)})
+
+
+@pytest.mark.promise("A6")
+@pytest.mark.parametrize("spoil", ["remove", "change", "cut"])
+def test_value_that_is_not_there_is_a_named_error_and_never_its_beginning(tmp_path, spoil):
+    with opened(tmp_path) as log:
+        event = log.append(KIND, {"prompt": PROMPT, "n": 1})
+        log.append(KIND, {"n": 2})
+        assert event.payload["n"] == 1
+        path = tmp_path / BODIES
+        data = path.read_bytes()
+        if spoil == "remove":
+            path.unlink()
+        else:
+            path.write_bytes(
+                data.replace(b"line 7 ", b"line 8 ") if spoil == "change" else data[:99]
+            )
+        for look in (
+            lambda: event.payload,
+            lambda: event.whole_line,
+            lambda: log.get(event.event_id).payload,
+            lambda: deepcopy(event).payload,
+        ):
+            with pytest.raises(BodyMissing, match=re.escape(event.body_entries[0].digest[:16])):
+                look()
+        assert "can't be read" in log.vocabulary.sentence(event)
+        assert log.query(where="n = 1").total == 1
+        assert log.query(where=f'prompt ~ "{SECRET}"').total == 0
+        table = log.query().df()
+        assert list(table.unreadable.fillna("")) == ['["/prompt"]', ""]
+        assert table.payload[0]["n"] == 1
+        (finding,) = [one for one in log.verify().findings if one.severity != "noted"]
+        assert finding.code == "body_missing"
+        assert not log.verify().ok
+
+
+def test_value_with_a_valid_checksum_and_other_bytes_has_changed(tmp_path):
+    with opened(tmp_path) as log:
+        event = log.append(KIND, {"prompt": PROMPT})
+        path = tmp_path / BODIES
+        (line,) = pieces(tmp_path)
+        path.write_bytes(close_line(line[:-18].replace(b"line 7 ", b"line 8 ")))
+        with pytest.raises(BodyMissing, match="have changed"):
+            _ = event.payload
+        assert [one.code for one in log.verify().damage] == ["body_changed"]
+
+
+def test_events_read_without_their_log_have_no_large_values(tmp_path):
+    from thence.core.codec import parse
+    from thence.core.vocabulary import PLAIN
+
+    with opened(tmp_path) as log:
+        event = log.append(KIND, {"prompt": PROMPT})
+    alone = parse(event.line, PLAIN)
+    assert alone.header.event_type == KIND
+    with pytest.raises(BodyMissing, match="without its log"):
+        _ = alone.payload
+    assert pickle.loads(pickle.dumps(event)).payload == {"prompt": PROMPT}
+    assert pickle.loads(pickle.dumps(event)).vocabulary.name == "plain"
+
+
+@pytest.mark.promise("A6")
+def test_readers_give_whole_values(tmp_path):
+    with opened(tmp_path) as log:
+        event = log.append(KIND, {"prompt": PROMPT + "needle", "n": 1}, subject="s")
+        log.append(KIND, {"prompt": "short"})
+        plain = log.append(KIND, {"a": {"prompt": ["x" * 1_000, "thimble" * 50, "y"]}})
+        assert b"thimble" not in plain.line
+        assert log.query(where='payload.a.prompt[1] ~ "thimble"').events == (plain,)
+        assert log.query(where='prompt ~ "needle"').events == (event,)
+        assert log.query(where='payload.prompt ~ "needle"').total == 1
+        assert log.query(where='prompt = "short"').total == 1
+        assert log.query().df()["payload"][0]["prompt"] == PROMPT + "needle"
+        stop = Signal()
+        assert next(log.follow(stop=stop)).payload["prompt"] == PROMPT + "needle"
+        whole = json.loads(event.whole_line)
+        assert whole["payload"]["prompt"] == PROMPT + "needle"
+        assert not {"bodies", "crc"} & whole.keys()
+        log.rebuild()
+        assert log.query(where='prompt ~ "needle"').total == 1
+        assert log.query(where='a.prompt[1] ~ "thimble"').total == 1
+
+
+def test_append_again_compares_whole_values_however_they_are_kept(tmp_path):
+    ids = ["01KAG0QV3J0000000144SGTKJP", "01KAG0QV3J0000000244SGTKJP"]
+    for event_id, ways in zip(ids, ((None, 1024), (1024, None)), strict=True):
+        for at_least in (*ways, 300):
+            with thence.open(tmp_path, bodies_from=at_least) as log:
+                event = log.append(KIND, {"prompt": PROMPT, "m": messages(9)}, event_id=event_id)
+                assert event.payload["prompt"] == PROMPT
+                with pytest.raises(IdReused):
+                    log.append(KIND, {"prompt": PROMPT + "!", "m": messages(9)}, event_id=event_id)
+    assert opened(tmp_path).query().total == 2
+
+
+def test_secrets_are_masked_before_a_value_is_kept(tmp_path):
+    (tmp_path / ".thence").mkdir()
+    (tmp_path / ".thence" / "settings.toml").write_text("[redact]\n")
+    with opened(tmp_path) as log:
+        event = log.append(KIND, {"prompt": PROMPT + f" {SECRET_KEY} " + PROMPT})
+        assert SECRET_KEY not in event.payload["prompt"]
+        assert "[redacted: " in event.payload["prompt"]
+    assert SECRET_KEY.encode() not in b"".join(pieces(tmp_path))
+
+
+@pytest.mark.promise("A6")
+def test_redaction_removes_what_no_other_event_names(tmp_path):
+    common = messages(6)
+    with opened(tmp_path) as log, opened(tmp_path) as other:
+        kept = log.append(KIND, {"messages": common})
+        taken = log.append(KIND, {"messages": [*common, {"content": SECRET * 300}]})
+        further = other.append(KIND, {"messages": [*common, {"content": "x" * 2_000}]})
+        assert SECRET.encode() in (tmp_path / BODIES).read_bytes()
+        assert redact(log, taken) == 2
+        assert SECRET.encode() not in b"".join(
+            path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()
+        )
+        assert log.get(taken.event_id).payload == {}
+        assert log.get(kept.event_id).payload["messages"] == common
+        assert log.get(further.event_id).payload["messages"][-1]["content"] == "x" * 2_000
+        assert log.verify().findings == ()
+        # both sessions knew the piece that went
+        for session in (other, log):
+            event = session.append(KIND, {"messages": [*common, {"content": SECRET * 300}]})
+            assert log.get(event.event_id).payload["messages"][-1] == {"content": SECRET * 300}
+        assert log.verify().findings == ()
+
+
+def test_retry_of_a_redacted_event_brings_nothing_back(tmp_path):
+    values = {"payload": {"text": SECRET * 400}, "event_id": "01JQXW5D8GSCGYB15ZC3R10NTF"}
+    with opened(tmp_path) as log:
+        redact(log, log.append(KIND, **values))
+        assert log.append(KIND, **values).payload == {}
+    assert SECRET.encode() not in (tmp_path / BODIES).read_bytes()
+
+
+def test_redaction_keeps_what_a_longer_value_is_made_of(tmp_path):
+    with opened(tmp_path) as log:
+        first = log.append(KIND, {"messages": messages(6)})
+        longer = log.append(KIND, {"messages": messages(8)})
+        other = log.append(KIND, {"messages": [*messages(6), SECRET * 50]})
+        redact(log, other)
+        redact(log, first)
+        assert len(pieces(tmp_path)) == 2
+        assert log.get(longer.event_id).payload == {"messages": messages(8)}
+        assert log.verify().findings == ()
+        redact(log, longer)
+        assert pieces(tmp_path) == []
+
+
+def test_value_of_two_events_stays_until_both_are_redacted(tmp_path):
+    with opened(tmp_path) as log:
+        events = [log.append(KIND, {"text": SECRET * 300, "n": n}) for n in range(2)]
+        redact(log, events[0])
+        assert log.get(events[1].event_id).payload["text"] == SECRET * 300
+        redact(log, events[1])
+        assert pieces(tmp_path) == []
+        assert log.verify().findings == ()
+
+
+def test_values_in_older_files_are_redacted_too(tmp_path):
+    vocabulary = thence_vocabulary(tmp_path)
+    with Log(tmp_path, vocabulary, max_file_size=1_500, bodies_from=BODIES_FROM) as log:
+        events = [log.append(KIND, {"text": f"{SECRET} {n} " * 200}) for n in range(4)]
+        assert len(older_names(OS_DISK, tmp_path, BODIES)) >= 3
+        redact(log, events[0])
+        left = b"".join(pieces(tmp_path))
+        assert f"{SECRET} 0 ".encode() not in left
+        assert f"{SECRET} 1 ".encode() in left
+        again = log.append(KIND, {"text": f"{SECRET} 0 " * 200})
+        assert log.get(again.event_id).payload["text"] == f"{SECRET} 0 " * 200
+        assert [e.payload.get("text", "")[:11] for e in log.read() if e.event_type == KIND] == [
+            "",
+            *(f"{SECRET} {n}" for n in (1, 2, 3, 0)),
+        ]
+        assert log.verify().findings == ()
+
+
+def thence_vocabulary(folder):
+    from thence.log.read.opening import opened_vocabulary
+
+    return opened_vocabulary(OS_DISK, folder, None, True)
+
+
+def test_rotation_loses_nothing(tmp_path):
+    with opened(tmp_path, max_file_size=5_000) as log, opened(tmp_path) as other:
+        for number in range(20):
+            session = log if number % 2 else other
+            session.append(KIND, {"text": f"{number}" + PROMPT[:3_000], "m": messages(number + 4)})
+        assert len(older_names(OS_DISK, tmp_path, BODIES)) > 3
+        for number, event in enumerate(log.read()):
+            assert event.payload == {
+                "text": f"{number}" + PROMPT[:3_000],
+                "m": messages(number + 4),
+            }
+        assert log.verify().findings == ()
+
+
+KILLED = """
+import os, signal, sys, thence
+from thence.log.files.disk import Disk
+from thence.open_log.log import open_host_log
+
+class Dying(Disk):
+    def sync_data(self, descriptor):
+        super().sync_data(descriptor)
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("bodies.jsonl"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+log = open_host_log(sys.argv[1], disk=Dying(), bodies_from=1024)
+log.append("asked", {"text": "x" * 5000})
+"""
+
+
+@pytest.mark.promise("A6")
+def test_kill_between_piece_and_line_leaves_an_orphan_that_is_used_again(tmp_path):
+    ended = run_process([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    with opened(tmp_path) as log:
+        found = log.verify()
+        assert found.ok
+        assert [one.code for one in found.findings] == ["body_orphaned"]
+        assert list(log.read()) == []
+        event = log.append(KIND, {"text": "x" * 5_000})
+        assert event.payload["text"] == "x" * 5_000
+        assert len(pieces(tmp_path)) == 1
+        assert not [one for one in log.verify().findings if one.code.startswith("body")]
+
+
+class SyncedDisk(Disk):
+    """Notes which files are synced, with their sizes, and each write to a segment."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+
+    def _name(self, descriptor: int) -> str:
+        return os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        self.calls.append(("write", self._name(descriptor)))
+        return super().write(descriptor, data)
+
+    def sync_data(self, descriptor: int) -> None:
+        self.calls.append(("sync", self._name(descriptor)))
+        super().sync_data(descriptor)
+
+
+@pytest.mark.promise("A6")
+def test_piece_of_another_process_is_synced_before_a_line_names_it(tmp_path):
+    ran(
+        "from thence.log.files.disk import Disk\nclass NoSync(Disk):\n"
+        "    def sync_data(self, descriptor): pass\n"
+        "from thence.open_log.log import open_host_log\n"
+        "import sys; log = open_host_log(sys.argv[1], disk=NoSync(), bodies_from=1024)\n"
+        "log.append('asked', {'text': 'x' * 5000})",
+        tmp_path,
+    )
+    disk = SyncedDisk()
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+        log.append(KIND, {"n": 1})
+        disk.calls.clear()
+        log.append(KIND, {"text": "x" * 5_000})
+        assert disk.calls == [("sync", BODIES), ("write", "events.jsonl"), ("sync", "events.jsonl")]
+        disk.calls.clear()
+        log.append(KIND, {"text": "x" * 5_000})
+        assert disk.calls == [("write", "events.jsonl"), ("sync", "events.jsonl")]
+        disk.calls.clear()
+        log.append(KIND, {"text": "y" * 5_000})
+        assert disk.calls[:3] == [("write", BODIES), ("sync", BODIES), ("write", "events.jsonl")]
+
+
+@pytest.mark.parametrize("torn", ["half", "without its newline", "zeros"])
+def test_torn_end_is_cut_by_the_next_writer(tmp_path, torn):
+    with opened(tmp_path) as log:
+        first = log.append(KIND, {"text": "x" * 5_000})
+    whole = (tmp_path / BODIES).read_bytes()
+    end = {"half": whole[:700], "without its newline": whole[:-1], "zeros": bytes(900)}[torn]
+    (tmp_path / BODIES).write_bytes(whole + end)
+    with opened(tmp_path) as log:
+        assert log.verify().ok
+        log.append(KIND, {"text": "y" * 5_000})
+        assert (tmp_path / BODIES).read_bytes().startswith(whole + b'{"sha256":')
+        assert (tmp_path / BODIES).read_bytes().count(b"\n") == 2
+        assert log.get(first.event_id).payload == {"text": "x" * 5_000}
+        assert log.verify().findings == ()
+
+
+def test_damaged_piece_is_written_again_when_its_value_comes_again(tmp_path):
+    with opened(tmp_path) as log:
+        first = log.append(KIND, {"text": PROMPT})
+    path = tmp_path / BODIES
+    path.write_bytes(path.read_bytes().replace(b"line 9 ", b"line 8 "))
+    with opened(tmp_path) as log:
+        with pytest.raises(BodyMissing):
+            _ = log.get(first.event_id).payload
+        log.append(KIND, {"text": PROMPT})
+        assert log.get(first.event_id).payload == {"text": PROMPT}
+        assert log.verify().ok
+
+
+class FullBodies(Disk):
+    """Takes no more bytes of large values once `room` of them are written."""
+
+    def __init__(self) -> None:
+        self.room = sys.maxsize
+        self.is_half = False
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        if not os.readlink(f"/proc/self/fd/{descriptor}").endswith(BODIES):
+            return super().write(descriptor, data)
+        if len(data) > self.room:
+            if self.room:
+                super().write(descriptor, data[: self.room])
+                self.room = 0
+            raise DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.room -= len(data)
+        return super().write(descriptor, data)
+
+
+def test_full_disk_refuses_from_the_first_value_that_has_no_room(tmp_path):
+    disk = FullBodies()
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+        log.append(KIND, {"n": 0})
+        disk.room = 12_000
+        new = [
+            {"event_type": KIND, "payload": {"n": n, "text": f"{n}" * 5_000}} for n in range(1, 5)
+        ]
+        new.insert(3, {"event_type": KIND, "payload": {"n": "small"}})
+        with pytest.raises(LogFull):
+            log.append_many(new)
+        assert [event.payload["n"] for event in log.read()] == [0, 1, 2]
+        assert log.verify().findings == ()
+        log.append(KIND, {"n": "small, later"})
+        disk.room = sys.maxsize
+        log.append_many(new[2:])
+        assert [e.payload["n"] for e in log.read() if e.event_type == KIND] == [
+            *(0, 1, 2, "small, later"),
+            *(3, "small", 4),
+        ]
+        assert log.verify().findings == ()
+
+
+def test_guarded_events_are_written_all_or_none(tmp_path):
+    disk = FullBodies()
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+        log.append(KIND, {"n": 0}, subject="s")
+        guard = thence.Unchanged(log.position(), {"s"})
+        disk.room = 7_000
+        new = [{"event_type": KIND, "payload": {"text": f"{n}" * 5_000}} for n in range(3)]
+        with pytest.raises(LogFull):
+            log.append_many(new, guard=guard)
+        assert log.query(where="n = 0").total == log.query(type=KIND).total == 1
+
+
+class FailingBodies(Disk):
+    """Fails `failures` syncs of large values."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.is_copy_broken = False
+
+    def sync_data(self, descriptor: int) -> None:
+        name = os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if self.failures and name == BODIES:
+            self.failures -= 1
+            raise DiskError(errno.EIO, os.strerror(errno.EIO))
+        if self.is_copy_broken and name.endswith(".copy"):
+            raise DiskError(errno.EIO, os.strerror(errno.EIO))
+        super().sync_data(descriptor)
+
+
+def test_failed_sync_copies_what_is_not_safe_to_a_new_file(tmp_path):
+    disk = FailingBodies()
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+        log.append(KIND, {"text": "a" * 5_000})
+        disk.failures = 1
+        log.append(KIND, {"text": "b" * 5_000})
+        (older,) = older_names(OS_DISK, tmp_path, BODIES)
+        assert b"aaaa" in (tmp_path / older).read_bytes()
+        assert (tmp_path / BODIES).read_bytes().count(b"\n") == 1
+        assert b"bbbb" in (tmp_path / BODIES).read_bytes()
+        log.append(KIND, {"text": "c" * 5_000})
+        assert [event.payload["text"][0] for event in log.read()] == ["a", "b", "c"]
+        assert log.verify().findings == ()
+
+
+def test_events_are_refused_while_the_copy_fails_too_and_written_when_it_does_not(tmp_path):
+    disk = FailingBodies()
+    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+        log.append(KIND, {"text": "a" * 5_000})
+        disk.failures, disk.is_copy_broken = 1, True
+        for _ in range(2):
+            with pytest.raises(AppendFailed):
+                log.append(KIND, {"text": "b" * 5_000})
+        assert len(list(log.read())) == 1
+        disk.is_copy_broken = False
+        log.append(KIND, {"text": "b" * 5_000})
+        assert b"bbbb" in (tmp_path / BODIES).read_bytes()
+        written = [event.payload["text"][0] for event in log.read() if event.event_type == KIND]
+        assert written == ["a", "b"]
+        assert not list((tmp_path / ".thence").glob("*.copy"))
+
+
+def test_redaction_between_piece_and_line_makes_the_writer_begin_again(tmp_path):
+    class Interrupted(Disk):
+        def __init__(self) -> None:
+            self.then = None
+
+        def sync_data(self, descriptor: int) -> None:
+            super().sync_data(descriptor)
+            name = os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+            if name == BODIES and self.then is not None:
+                then, self.then = self.then, None
+                then()
+
+    disk = Interrupted()
+    with (
+        open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log,
+        opened(tmp_path) as other,
+    ):
+        first = log.append(KIND, {"text": SECRET * 400})
+        disk.then = lambda: redact(other, first)
+        event = log.append(KIND, {"text": "y" * 5_000})
+        assert disk.then is None
+        assert log.get(first.event_id).payload == {}
+        assert log.get(event.event_id).payload["text"] == "y" * 5_000
+        assert log.verify().findings == ()
+
+
+def test_line_with_large_values_is_relayed_only_with_them_and_behind_them(tmp_path):
+    with opened(tmp_path / "a") as log, opened(tmp_path / "b") as other:
+        first = log.append(KIND, {"text": PROMPT})
+        small = log.append(KIND, {"n": 1})
+        second = log.append(KIND, {"text": PROMPT + "more"})
+        lines = [first.line, small.line, second.line]
+        relayed = other.relay(lines)
+        assert [one.code for _, one in relayed.bad] == ["body_missing"] * 2
+        assert relayed.taken == (small,)
+        relayed = other.relay(lines, Bodies(OS_DISK, log.folder))
+        assert (relayed.taken, relayed.bad, relayed.known) == ((first, second), (), 1)
+        assert [event.payload["text"] for event in other.read() if event != small] == [
+            PROMPT,
+            PROMPT + "more",
+        ]
+        assert other.verify().findings == ()
+    assert pieces(tmp_path / "a") == pieces(tmp_path / "b")
+
+
+POINTERS = ["/nope/x", "/", "/text/0", "/map", "/n", "/map/no", "/texT"]
+
+
+def misplaced(line, pointer):
+    """Returns a line whose value has another place in its payload, with a checksum that fits."""
+    data = line[:-18].replace(b'[["/text",', json.dumps([[pointer]])[:-2].encode() + b",")
+    assert data != line[:-18]
+    return close_line(data)[:-1]
+
+
+@pytest.mark.parametrize("pointer", POINTERS)
+def test_line_whose_value_has_no_place_is_not_relayed_and_verify_names_it(tmp_path, pointer):
+    with opened(tmp_path / "a") as log, opened(tmp_path / "b") as other:
+        event = log.append(KIND, {"text": PROMPT, "map": {"a": 1}, "n": 1})
+        line = misplaced(event.line, pointer)
+        relayed = other.relay([line], Bodies(OS_DISK, log.folder))
+        assert [bad.code for _, bad in relayed.bad] == ["body_missing"]
+        assert relayed.taken == ()
+        path = tmp_path / "a" / "events.jsonl"
+        path.write_bytes(line + b"\n")
+        (finding,) = log.verify().findings
+        assert (finding.code, finding.offset) == ("body_missing", 0)
+        assert "no place in the payload" in finding.reason
+        assert not log.verify().ok
+
+
+def test_line_whose_value_is_of_another_kind_is_not_relayed(tmp_path):
+    with opened(tmp_path / "a") as log, opened(tmp_path / "b") as other:
+        event = log.append(KIND, {"text": PROMPT, "list": ["short"]})
+        relayed = other.relay([misplaced(event.line, "/list")], Bodies(OS_DISK, log.folder))
+        assert [bad.code for _, bad in relayed.bad] == ["body_missing"]
+
+
+def test_synced_log_keeps_large_values_beside_its_lines_too(tmp_path):
+    with opened(tmp_path):
+        pass
+    (tmp_path / ".thence" / "sync").mkdir()
+    (tmp_path / ".thence" / "sync" / "target.json").write_text("{}")
+    with opened(tmp_path) as log:
+        assert log.append(KIND, {"text": PROMPT}).body_entries
+
+
+def test_digests_cover_what_a_line_names(tmp_path):
+    with opened(tmp_path) as log:
+        event = log.append(KIND, {"text": PROMPT})
+    assert piece_of(pieces(tmp_path)[0]) is not None
+    assert _usual(event.line) == _by_members(event.line)
+    other = event.line.replace(event.body_entries[0].digest.encode(), b"0" * 64)
+    assert digests(other).body != digests(event.line).body
+    assert b"bodies" not in redacted(event.line)
+    assert digests(redacted(event.line)) == digests(event.line)

@@ -1,0 +1,497 @@
+"""What a kill leaves at the end is moved aside and told, and the next event stands alone."""
+
+import errno
+import os
+import random
+import shutil
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.crash.crash_states import worst
+from tests.crash.first_writes import first_write
+from tests.crash.simulated_disk import SimulatedDisk
+from tests.crash.traces import log_of, opened
+from tests.events import NODE, OTHER_NODE, line_of, new_id
+from tests.log.errors import said
+from tests.log.faults import FailingDisk, ShortDisk
+from tests.log.kills import closed_at
+from tests.log.processes import descriptors, lines
+from tests.tiers import examples
+
+import thence
+from thence.core.codec import LINE_BYTES_MAX
+from thence.core.vocabulary import PLAIN
+from thence.errors import AppendFailed, OutcomeUnknown
+from thence.log.files.disk import OS_DISK, READ_BYTES
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.tail import (
+    BadRegion,
+    copy_aside,
+    cut_broken_write,
+    last_numbers,
+    lines_backwards,
+    recover_tail,
+    unreported,
+)
+from thence.open_log.log import Log
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A log of two events, closed."""
+    with thence.open(tmp_path) as opened:
+        opened.append("first", {"n": 1})
+        opened.append("second", {"text": "é\n\u2028" * 9})
+    return tmp_path
+
+
+def spoil(folder, tail):
+    path = folder / "events.jsonl"
+    path.write_bytes(path.read_bytes() + tail)
+    return path.stat().st_size - len(tail)
+
+
+def after_next_append(folder):
+    """Append one event in a new opening, check the log, return it with the notices."""
+    with thence.open(folder) as opened:
+        appended = opened.append("next")
+        assert opened.verify().ok, opened.verify().findings
+        events = list(opened.read())
+    assert lines(folder)[-1] == appended.line
+    own = [event.seq for event in events if not event.is_foreign]
+    assert own == list(range(1, len(own) + 1))
+    return appended, [event for event in events if event.event_type == "log.recovered"]
+
+
+def assert_told(folder, notice, offset, tail):
+    facts = notice.payload
+    assert facts["file"] == "events.jsonl"
+    assert (facts["offset"], facts["bytes"]) == (offset, len(tail))
+    assert (folder / facts["quarantine"]).read_bytes() == tail
+    assert os.listdir(folder / ".thence/quarantine") == [os.path.basename(facts["quarantine"])]
+
+
+@pytest.mark.promise("W12")
+def test_line_cut_at_any_byte_is_moved_aside_and_told(log):
+    with thence.open(log) as opened:
+        opened.append("t")
+    data = (log / "events.jsonl").read_bytes()
+    start = data.rindex(b"\n", 0, -1) + 1
+    for cut in range(start + 1, len(data) - 1):
+        (log / "events.jsonl").write_bytes(data[:cut])
+        closed_at(log, 2)
+        shutil.rmtree(log / ".thence/quarantine", ignore_errors=True)
+        appended, notices = after_next_append(log)
+        assert appended.seq == 4
+        assert_told(log, *notices, start, data[start:cut])
+
+
+@pytest.mark.parametrize("kept", [1, 40, -2])
+def test_number_of_an_acknowledged_last_line_that_was_cut_is_not_given_again(log, kept):
+    path = log / "events.jsonl"
+    data = path.read_bytes()
+    start = data.index(b"\n") + 1
+    path.write_bytes(data[:start] + data[start:][:kept])
+    with thence.open(log) as opened:
+        assert opened.append("next").seq == 4
+        (notice,) = [e for e in opened.read() if e.event_type == "log.recovered"]
+        assert (notice.payload["first_seq"], notice.payload["last_seq"]) == (2, 2)
+        assert opened.verify().ok
+
+
+def test_whole_event_that_lacks_only_its_newline_is_kept(log):
+    path = log / "events.jsonl"
+    path.write_bytes(path.read_bytes()[:-1])
+    _, notices = after_next_append(log)
+    assert notices == []
+    assert [line.event_type for line in thence.open(log).read()] == ["first", "second", "next"]
+    assert not (log / ".thence/quarantine").exists()
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"\0",
+        b"\0" * 4096,
+        b"\0" * 5000,
+        line_of({"a": "x" * 6000})[:4096],
+        line_of()[:-20] + b"\0" * 100,
+        b'{"event_id":"x","eve',
+        b"hello",
+        b"\xff\xfe",
+        b"x" * 600_000,
+    ],
+    ids=[
+        "zero",
+        "page of zeros",
+        "more zeros",
+        "half an event",
+        "event in zeros",
+        "first bytes",
+        "text",
+        "no utf-8",
+        "endless text",
+    ],
+)
+def test_any_other_tail_is_moved_aside(log, tail):
+    offset = spoil(log, tail)
+    _, notices = after_next_append(log)
+    assert_told(log, *notices, offset, tail)
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n"], ids=["bare", "newline"])
+def test_foreign_last_line_is_kept(log, ending):
+    foreign = b'{"event_id": "x", "event_type": "theirs"}'
+    spoil(log, foreign + ending)
+    appended, notices = after_next_append(log)
+    assert notices == []
+    assert appended.seq == 3
+    events = list(thence.open(log).read())
+    assert [event.event_type for event in events] == ["first", "second", "theirs", "next"]
+    assert events[2].line == foreign
+
+
+def test_pages_of_zeros_inside_are_left_and_their_number_is_not_given_again(log):
+    spoil(log, b"\0" * 4096 + b"\n")
+    with thence.open(log) as opened:
+        assert opened.append("next").seq > 3
+        codes = [finding.code for finding in opened.verify().findings]
+        assert [event.seq for event in opened.read()].count(3) == 0
+    assert codes == ["region_told", "events_told"]
+
+
+@pytest.mark.parametrize("position", [5, 30, 150, -8])
+def test_number_of_a_damaged_last_line_is_not_given_again(log, position):
+    path = log / "events.jsonl"
+    data = bytearray(path.read_bytes())
+    start = data.index(b"\n") + 1
+    data[start + position if position > 0 else position] ^= 1
+    path.write_bytes(data)
+    with thence.open(log) as opened:
+        event = opened.append("next")
+    assert (event.seq, event.lamport_clock) == (3, 3)
+    assert path.read_bytes().startswith(data)
+
+
+def test_text_of_another_program_takes_no_number(log):
+    spoil(log, b"hello\n")
+    assert thence.open(log).append("next").seq == 3
+
+
+@pytest.mark.promise("W12")
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("write", AppendFailed), ("sync_data", OutcomeUnknown)]
+)
+def test_recovery_whose_notice_failed_is_told_later(log, fault, kind):
+    torn = b'{"event_id":"torn'
+    offset = spoil(log, torn)
+
+    class FailingOnce(FailingDisk):
+        def truncate(self, descriptor, size):
+            super().truncate(descriptor, size)
+            self.faults[fault] = DiskError(errno.EIO, "broken")
+
+        def write(self, descriptor, data):
+            try:
+                return super().write(descriptor, data)
+            finally:
+                self.faults.pop("write", None)
+
+    with Log(log, PLAIN, disk=FailingOnce()) as opened, pytest.raises(kind):
+        opened.append("refused")
+    with thence.open(log) as opened:
+        opened.append("next")
+        events = [event for event in opened.read() if event.event_type == "log.recovered"]
+        assert opened.verify().ok
+    assert_told(log, events[-1], offset, torn)
+    assert len(events) == 1
+
+
+def test_recovery_is_told_after_a_kill_between_the_cut_and_its_notice(log):
+    name = f"events.jsonl-77-{'0' * 26}.torn"
+    quarantine = log / ".thence/quarantine"
+    quarantine.mkdir()
+    (quarantine / f"{name}.untold").write_bytes(b"half")
+    (quarantine / "notes.untold").write_bytes(b"not ours")
+    assert [facts["bytes"] for _, facts in unreported(OS_DISK, log)] == [4]
+    _, (notice,) = after_next_append(log)
+    assert dict(notice.payload) == {
+        "file": "events.jsonl",
+        "offset": 77,
+        "bytes": 4,
+        "quarantine": f".thence/quarantine/{name}",
+    }
+    assert sorted(os.listdir(quarantine)) == [name, "notes.untold"]
+
+
+def test_numbers_go_on_behind_an_event_that_stands_beside_stray_bytes(log):
+    path = log / "events.jsonl"
+    with thence.open(log) as opened:
+        opened.append("third")
+        whole = path.read_bytes()
+        lines = whole.splitlines(keepends=True)
+        assert opened.append("fourth").seq == 4
+    path.write_bytes(whole[: -len(lines[-1])] + bytes(300) + lines[-1])
+    after = thence.open(log)
+    assert [event.event_type for event in after.read()] == ["first", "second", "third"]
+    with after:
+        assert after.append("next").seq == 4
+
+
+def test_many_recoveries_are_told_by_three_syncs(tmp_path):
+    """The first writers after these kills were killed themselves before they told of them."""
+    with Log(tmp_path, PLAIN) as log:
+        log.append("first")
+    aside = tmp_path / ".thence/quarantine"
+    aside.mkdir()
+    names = [f"events.jsonl-{offset}-{new_id()}.torn" for offset in range(1, 6)]
+    for name in names:
+        (aside / f"{name}.untold").write_bytes(b"torn")
+    log, _, took = first_write(tmp_path, PLAIN)
+    with log:
+        told = [e.payload["quarantine"] for e in log.read() if e.event_type == "log.recovered"]
+    assert sorted(told) == sorted(f".thence/quarantine/{name}" for name in names)
+    assert sorted(os.listdir(aside)) == sorted(names)
+    assert took.syncs == 3  # of the notices, of the names, of the event
+
+
+def test_recovery_is_not_told_again_after_a_power_cut():
+    disk = SimulatedDisk(log_of(2, b"half"))
+    with opened(disk) as log:
+        log.append("first")
+    left = SimulatedDisk(worst(disk.moment()))
+    with opened(left) as log:
+        log.append("next")
+        types = [event.event_type for event in log.read()]
+        assert [kind for kind in types if kind != "log.gap"][2:] == [
+            "log.recovered",
+            "first",
+            "next",
+        ]
+
+
+def test_recovery_on_a_full_disk_changes_nothing_and_leaves_nothing(log):
+    spoil(log, b"torn")
+    before = (log / "events.jsonl").read_bytes()
+    full = FailingDisk(write=DiskError(errno.ENOSPC, "full"))
+    with Log(log, PLAIN, disk=full) as opened:
+        for _ in range(3):
+            with pytest.raises(AppendFailed):
+                opened.append("refused")
+        assert (log / "events.jsonl").read_bytes() == before
+        assert os.listdir(log / ".thence/quarantine") == []
+        full.faults.clear()
+        opened.append("next")
+    types = [event.event_type for event in thence.open(log).read()]
+    assert types == ["first", "second", "log.recovered", "log.write_failed", "next"]
+
+
+def test_reading_changes_nothing(log):
+    spoil(log, b"torn")
+    before = (log / "events.jsonl").read_bytes()
+    reader = thence.open(log)
+    assert len(list(reader.read())) == 2
+    (finding,) = reader.verify().findings
+    assert (finding.code, finding.severity, finding.length) == ("torn_tail", "torn", 4)
+    assert reader.verify().ok
+    assert (log / "events.jsonl").read_bytes() == before
+
+
+@settings(max_examples=examples(40))
+@given(st.lists(st.binary(max_size=6).map(lambda b: b.replace(b"\n", b"")), max_size=8), st.data())
+def test_lines_are_read_backwards(tmp_path_factory, parts, data):
+    path = tmp_path_factory.mktemp("back") / "a"
+    text = b"\n".join(parts)
+    path.write_bytes(text)
+    starts = [0, *(n + 1 for n, byte in enumerate(text) if byte == ord("\n"))]
+    start = data.draw(st.sampled_from(starts))
+    descriptor = OS_DISK.open_read(path)
+    try:
+        found = list(lines_backwards(OS_DISK, descriptor, start, len(text)))
+    finally:
+        OS_DISK.close(descriptor)
+    assert found == text[start:].split(b"\n")[::-1]
+
+
+def test_numbers_go_on_from_the_last_own_line_and_the_highest_clock(tmp_path):
+    path = tmp_path / "events.jsonl"
+    parts = [
+        line_of(seq=6, lamport_clock=90),
+        line_of(seq=7, lamport_clock=91),
+        line_of(node_id=OTHER_NODE, seq=700, lamport_clock=300),
+        line_of(node_id=OTHER_NODE, seq=701, lamport_clock=200),
+    ]
+    path.write_bytes(b"".join(parts))
+    descriptor = OS_DISK.open_read(path)
+    size = path.stat().st_size
+    assert last_numbers(OS_DISK, descriptor, 0, size, NODE) == (7, 300)
+    assert last_numbers(OS_DISK, descriptor, size - len(parts[3]), size, NODE) == (0, 200)
+    assert last_numbers(OS_DISK, descriptor, size, size, NODE) is None
+    OS_DISK.close(descriptor)
+
+
+LONG = 600_000  # more than two of the blocks that are read at once
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        [LONG],
+        [LONG + 1],
+        [LONG, 0],
+        [LONG - 1, LONG, LONG + 1, 3, LONG, 2 * LONG, LONG - 1],
+        [5 * LONG, 1],
+        [1, 262_144, LONG],
+    ],
+    ids=str,
+)
+def test_line_comes_whole_up_to_the_limit_and_empty_beyond(made_of, lengths):
+    parts = [bytes([65 + n]) * length for n, length in enumerate(lengths)]
+    data = b"\n".join(parts)
+    descriptor, _ = made_of(data)
+    found = list(lines_backwards(OS_DISK, descriptor, 0, len(data), LONG))
+    assert found == [part if len(part) <= LONG else b"" for part in reversed(parts)]
+
+
+@pytest.mark.parametrize(
+    ("before", "tail", "kept", "is_moved"),
+    [
+        (b"", b"", 0, False),
+        (b"\n", b"", 0, False),
+        (b"", b"torn", 0, True),
+        (b"\n", b"torn", 0, True),
+        (b"x\n", b"t", 0, True),
+        (b"", line_of()[:-1], len(line_of()), False),
+        (b"x" * LONG + b"\n", line_of()[:-1], len(line_of()), False),
+        (b"x" * LONG * 2 + b"\n", line_of()[:-1], len(line_of()), False),
+        (b"\n", b"torn" * LONG, 0, True),
+        (b"", b"t" * 262_145, 0, True),
+    ],
+    ids=count(),
+)
+def test_end_is_set_right_wherever_its_last_newline_stands(made_of, before, tail, kept, is_moved):
+    descriptor, path = made_of(before + tail)
+    size = len(before + tail)
+    assert recover_tail(OS_DISK, descriptor, path, size, PLAIN) is is_moved
+    assert path.read_bytes() == (before + tail + b"\n")[: len(before) + kept]
+    names = OS_DISK.names(path.parent / ".thence/quarantine")
+    aside = [(path.parent / ".thence/quarantine" / name).read_bytes() for name in names]
+    assert aside == ([tail] if is_moved else [])
+
+
+@pytest.mark.parametrize(("length", "kept"), [(LINE_BYTES_MAX - 1, 1), (LINE_BYTES_MAX, 0)])
+def test_end_as_long_as_no_line_may_be_is_not_searched_for_events(made_of, length, kept):
+    event = line_of()[:-1]
+    descriptor, path = made_of(event + bytes(length - len(event)))
+    assert recover_tail(OS_DISK, descriptor, path, length, PLAIN)
+    assert path.read_bytes() == (event + b"\n") * kept
+    ((aside, facts),) = unreported(OS_DISK, path.parent)
+    assert (facts["offset"], facts["bytes"]) == (len(event) * kept, length - len(event) * kept)
+    assert aside.stat().st_size == facts["bytes"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(0, 1), (7, 7), (5, 2 * READ_BYTES + 9), (READ_BYTES, 10 * READ_BYTES)]
+)
+def test_stretch_is_copied_aside_up_to_where_the_file_ends(made_of, tmp_path, start, end):
+    data = random.Random(5).randbytes(3 * READ_BYTES + 11)
+    descriptor, _ = made_of(data)
+    held = descriptors(tmp_path)
+    copy_aside(ShortDisk(700_000), descriptor, tmp_path / "events.jsonl", [BadRegion(start, end)])
+    (copy,) = (tmp_path / ".thence/quarantine").iterdir()
+    assert copy.read_bytes() == data[start:end]
+    assert descriptors(tmp_path) == held
+
+
+@pytest.mark.parametrize("call", ["write", "sync_data"])
+def test_copy_that_the_disk_refuses_leaves_no_file(made_of, tmp_path, call):
+    descriptor, _ = made_of(b"abc")
+    held = descriptors(tmp_path)
+    failing = FailingDisk(**{call: DiskError(errno.EIO, "broken")})
+    with pytest.raises(OSError, match="broken"):
+        copy_aside(failing, descriptor, tmp_path / "events.jsonl", [BadRegion(0, 3)])
+    assert list((tmp_path / ".thence/quarantine").iterdir()) == []
+    assert descriptors(tmp_path) == held
+
+
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [(b"a\nb\nhal", b"a\nb\n"), (b"half", b""), (b"a\nb\n", b"a\nb\n"), (b"a\nh", b"a\n")],
+    ids=["two whole", "none whole", "all whole", "one whole"],
+)
+def test_half_a_line_of_a_broken_write_is_cut_behind_the_last_whole_one(made_of, written, left):
+    descriptor, path = made_of(b"before\n" + written)
+    whole = len(left)
+    assert cut_broken_write(OS_DISK, descriptor, path, 7, written + b"and more") == (whole, None)
+    assert path.read_bytes() == b"before\n" + left
+
+
+def test_half_a_line_that_can_not_be_cut_is_unknown_and_stays(made_of):
+    descriptor, path = made_of(b"before\na\nhalf" + b"theirs")
+
+    def kept(disk, data):
+        whole, unknown = cut_broken_write(disk, descriptor, path, 7, data)
+        return whole, said(unknown)
+
+    unknown = (OutcomeUnknown, "could not take back half a line at the end of", str(path))
+    hint = "retry(), or open the log again: the next append moves the half line aside"
+    theirs = "somebody else wrote to it without the lock"
+    assert kept(OS_DISK, b"a\nhalf a line") == (0, (*unknown, theirs, hint))
+    broken = FailingDisk(truncate=DiskError(errno.EIO, "as said"))
+    assert kept(broken, b"a\nhalftheirs and more") == (2, (*unknown, "as said", hint))
+    assert path.read_bytes() == b"before\na\nhalftheirs"
+
+
+def test_numbers_in_the_name_of_what_was_moved_aside_are_told(tmp_path):
+    quarantine = tmp_path / ".thence/quarantine"
+    quarantine.mkdir(parents=True)
+    name = f"events_2026-01-01_00-00-00-000000.jsonl-77-{'0' * 26}-5-19.torn"
+    (quarantine / f"{name}.untold").write_bytes(b"abc")
+    ((path, facts),) = unreported(OS_DISK, tmp_path)
+    assert path == quarantine / f"{name}.untold"
+    assert facts == {
+        "file": "events_2026-01-01_00-00-00-000000.jsonl",
+        "offset": 77,
+        "bytes": 3,
+        "quarantine": f".thence/quarantine/{name}",
+        "first_seq": 5,
+        "last_seq": 19,
+    }
+
+
+def own(seq, clock=0):
+    return line_of(seq=seq, lamport_clock=clock or seq)
+
+
+def spoilt(seq):
+    return own(seq)[:-5] + b'0"}\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "numbers"),
+    [
+        ([own(50), own(7, 70), own(8, 80)], (8, 80)),  # 50 stands behind a smaller one: unread
+        ([own(8), own(9), own(5)], (9, 9)),  # 5 was moved to the end
+        ([own(8), own(9), own(5), own(5)], (9, 9)),
+        ([own(20, 20), own(9, 90), own(5, 91)], (20, 91)),
+        ([own(50), own(1, 7)], (1, 7)),
+        ([own(50, 60), own(2, 1), own(3, 4)], (3, 4)),
+        ([own(4, 6), spoilt(5)], (5, 7)),
+        ([own(3), own(4), spoilt(5), spoilt(6)], (6, 6)),
+        ([own(50), own(7)[:-1] + own(8)], (8, 8)),
+        ([own(7), own(8)[:-1] + spoilt(9)], (9, 9)),
+        ([own(7), own(8), b"x" * LINE_BYTES_MAX + own(9)], (8, 8)),
+        ([own(7), own(8), spoilt(9)[:-1]], (8, 8)),  # never acknowledged
+        ([own(7), spoilt(8), own(9)], (9, 9)),
+        ([line_of(node_id=OTHER_NODE, lamport_clock=9)], (0, 9)),
+        ([b"hello\n"], None),
+        ([], None),
+    ],
+    ids=count(),
+)
+def test_numbers_go_on_behind_lines_moved_joined_or_damaged(made_of, lines, numbers):
+    data = b"".join(lines)
+    descriptor, _ = made_of(data)
+    assert last_numbers(OS_DISK, descriptor, 0, len(data), NODE) == numbers

@@ -1,0 +1,297 @@
+"""The exchange of lines, with a store in memory."""
+
+import random
+import re
+
+import pytest
+from tests.server.team.engines import new_database
+from tests.server.team.lines import foreign, line, lines, sealed
+
+from thence.core.redaction import digests
+from thence.errors import (
+    BatchRefused,
+    CursorUnknown,
+    InvalidEvent,
+    NotALog,
+    VocabularyMismatch,
+)
+from thence.server.team import keys, redactions, store
+from thence.server.team.accounts import Accounts
+from thence.server.team.database import Database
+from thence.server.team.sqlite import SqliteDatabase
+from thence.server.team.store import Store
+from thence.server.team.sync_service import Exchange
+from thence.wire.messages import PAGE_BYTES_MAX, Cursors, Missing
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+
+def exchange(epoch: str = "e1") -> Exchange:
+    return Exchange(Store(with_teams(epoch)))
+
+
+def with_teams(epoch: str = "e1") -> Database:
+    database = new_database(epoch)
+    add_teams(database)
+    return database
+
+
+def add_teams(database: Database) -> None:
+    accounts = Accounts(database, str)
+    for team in ("red", "blue"):
+        accounts.add_team(team)
+
+
+def statuses(found: Exchange, given: list[bytes], team: str = "red", log: str = "log") -> list[str]:
+    return [verdict.status for verdict in found.batch(team, log, "plain", given).results]
+
+
+def digests_of(given: list[bytes]) -> list[bytes]:
+    return [digests(each).line for each in given]
+
+
+def named(given: list[bytes]) -> tuple[str, ...]:
+    return tuple(digest.hex() for digest in digests_of(given))
+
+
+def walked(found: Exchange, limit: int, team: str = "red", log: str = "log") -> list[bytes]:
+    """Returns all lines of a log by its pages."""
+    taken: list[bytes] = []
+    cursor = ""
+    while True:
+        page = found.page(team, log, cursor, limit)
+        taken += page.lines
+        cursor = page.next
+        if not page.more:
+            return taken
+
+
+@pytest.mark.promise("S12")
+def test_line_sent_again_is_a_duplicate_and_stands_once() -> None:
+    found = exchange()
+    assert statuses(found, lines(5)) == ["success"] * 5
+    assert statuses(found, lines(7)) == ["duplicate"] * 5 + ["success"] * 2
+    assert statuses(found, [line(9), line(9)]) == ["success", "duplicate"]
+    assert walked(found, 3) == [*lines(7), line(9)]
+
+
+@pytest.mark.promise("S12")
+def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_skips_any() -> None:
+    database = SqliteDatabase.in_memory("e1")
+    add_teams(database)
+    found = Exchange(Store(database))
+    statuses(found, lines(3))
+    backup = SqliteDatabase.in_memory("e1")
+    with (
+        database.reading() as source,
+        backup.reading() as target,
+        target.apsw.backup("main", source.apsw, "main") as copying,
+    ):
+        copying.step()
+    statuses(found, lines(5))
+    cursor = found.page("red", "log").next
+    restored = Exchange(Store(backup))
+    assert walked(restored, 9) == lines(3)
+    # a longer history than before, whose last line is the one that the cursor is behind
+    assert statuses(restored, [line(4, node="ffffffffffff"), line(5)]) == ["success"] * 2
+    for cursors in (Cursors(cursor), Cursors(seen=cursor)):
+        with pytest.raises(CursorUnknown):
+            restored.page("red", "log", cursors.after, seen=cursors.seen)
+        with pytest.raises(CursorUnknown):
+            restored.batch("red", "log", "plain", lines(9), cursors=cursors)
+    assert restored.missing("red", "log", digests_of(lines(5))) == Missing(named([line(4)]), 5)
+    assert statuses(restored, lines(5)) == [*["duplicate"] * 3, "success", "duplicate"]
+    rest = restored.page("red", "log", found.page("red", "log", "", 3).next, 9).lines
+    assert rest == [line(4, node="ffffffffffff"), line(5), line(4)]
+
+
+@pytest.mark.promise("S12")
+def test_cursor_passes_what_its_holder_brought_and_nothing_that_others_did() -> None:
+    found = exchange()
+    first = found.batch("red", "log", "plain", lines(3))
+    assert first.after == first.seen == found.mark("red", "log")
+    second = found.batch("red", "log", "plain", lines(5), cursors=Cursors(first.after, first.seen))
+    assert second.after == second.seen == found.mark("red", "log")
+    theirs = lines(2, node="ffffffffffff")
+    other = found.batch("red", "log", "plain", theirs)
+    assert (other.after, other.seen) == ("", found.mark("red", "log"))
+    cursors = Cursors(second.after, second.seen)
+    for given in (lines(7), lines(7)):
+        third = found.batch("red", "log", "plain", given, cursors=cursors)
+        assert (third.after, third.seen) == (second.after, found.mark("red", "log"))
+    assert found.page("red", "log", third.after).lines == [*theirs, *lines(2, first=6)]
+    empty = found.batch("red", "log", "plain", [], cursors=Cursors(third.seen, third.seen))
+    assert empty.after == empty.seen == third.seen
+    with pytest.raises(CursorUnknown):
+        found.batch("red", "new", "plain", lines(1), cursors=Cursors(seen=third.seen))
+    assert found.mark("red", "new") == ""
+
+
+def test_pages_give_all_lines_once_in_the_order_of_commits() -> None:
+    found = exchange()
+    given = lines(25)
+    random.Random(1).shuffle(given)
+    for at in range(0, 25, 4):
+        statuses(found, given[at : at + 4])
+    for limit in (1, 4, 25, 1000):
+        assert walked(found, limit) == given
+    end = found.page("red", "log").next
+    assert found.page("red", "log", end) == ([], end, False, b"")
+    statuses(found, [line(26)])
+    assert found.page("red", "log", end).lines == [line(26)]
+
+
+def test_page_ends_before_it_is_too_large() -> None:
+    found = exchange()
+    bulk = "x" * 400_000
+    given = [foreign(number, payload=bulk) for number in range(6)]
+    statuses(found, given)
+    page = found.page("red", "log")
+    assert len(page.lines) == 2
+    assert sum(map(len, page.lines)) <= PAGE_BYTES_MAX
+    assert walked(found, 1000) == given
+
+
+@pytest.mark.promise("S12")
+def test_cursor_of_another_history_is_refused() -> None:
+    one, other = exchange("e1"), exchange("e2")
+    for found in (one, other):
+        statuses(found, lines(3))
+    cursor = one.page("red", "log").next
+    restored = exchange("e1")
+    statuses(restored, lines(2))
+    replaced = exchange("e1")
+    statuses(replaced, lines(3, first=7))
+    for found in (other, restored, replaced):
+        with pytest.raises(CursorUnknown):
+            found.page("red", "log", cursor)
+    for rubbish in ("0", "e1.0.00", f"e1.{10**30}.{'0' * 16}", "e1.3." + "\u0663" * 16, "x" * 9999):
+        with pytest.raises(CursorUnknown):
+            one.page("red", "log", rubbish)
+
+
+@pytest.mark.promise("S12")
+def test_two_contents_of_one_number_are_both_kept() -> None:
+    found = exchange()
+    twins = [line(1), line(1, name="01J0000000000000000000TWIN"), line(1, clock=9)]
+    assert statuses(found, twins) == ["success"] * 3
+    assert walked(found, 10) == twins
+    assert found.missing("red", "log", digests_of(twins)) == Missing((), 3)
+
+
+def test_other_tools_line_is_one_whatever_the_order_of_its_members() -> None:
+    found = exchange()
+    assert statuses(found, [b'{"event_id":"a","b":1, "c":2}']) == ["success"]
+    assert statuses(found, [b'{"c":2,"event_id":"a","b":1}']) == ["duplicate"]
+    assert statuses(found, [b'{"event_id":"a","b":2}']) == ["success"]
+
+
+def test_batch_with_what_is_no_event_is_refused_whole() -> None:
+    found = exchange()
+    good = line(1)
+    deep = b'{"event_id":"deep","x":' + b"[" * 300 + b"]" * 300 + b"}"
+    bad = [
+        good[:-3] + b'0"}' if good[-3:-2] != b"0" else good[:-3] + b'1"}',
+        b'{"no":"event"}',
+        b'{"event_id":"a",\n"b":1}',
+        b'{"event_id":"\\ud800"}',
+        b'{"event_id":"a\\u0000"}',
+        sealed({"event_id": "a\0", "event_type": "t", "seq": 1, "lamport_clock": 1}),
+        b'{"event_id":"a","b":"' + b"x" * 2**20 + b'"}',
+        b"\xff\xfe",
+        deep,
+        sealed({"event_id": "a", "event_type": "t", "seq": 2**60, "lamport_clock": 1}),
+        sealed({"event_id": "a", "event_type": "t", "seq": 1, "lamport_clock": 0}),
+        good.replace(b'"payload"', b'"event_id":"b","payload"'),
+    ]
+    for each in bad:
+        with pytest.raises(BatchRefused) as refused:
+            found.batch("red", "log", "plain", [good, each])
+        assert len(refused.value.bad) == 1
+    with pytest.raises(NotALog):
+        found.page("red", "log")
+
+
+def test_clock_too_far_ahead_is_rejected_and_the_others_are_taken() -> None:
+    found = exchange()
+    given = [line(1), line(2, clock=2**40 + 1), line(3, clock=2**40)]
+    verdicts = found.batch("red", "log", "plain", given).results
+    assert [verdict.status for verdict in verdicts] == ["success", "rejected", "success"]
+    assert "clock" in (verdicts[1].error_message or "")
+    assert walked(found, 10) == [given[0], given[2]]
+
+
+@pytest.mark.promise("S12")
+def test_missing_lines_are_named_and_all_that_are_there_counted() -> None:
+    found = exchange()
+    statuses(found, lines(40))
+    asked = [line(7), line(50), line(9), line(51)]
+    assert found.missing("red", "log", digests_of(asked)) == Missing(named(asked[1::2]), 40)
+    assert found.missing("red", "log", []) == Missing((), 40)
+    assert sorted(found.lines("red", "log", digests_of(asked))) == asked[::2]
+
+
+def test_hostile_requests_are_refused() -> None:
+    found = exchange()
+    statuses(found, lines(2))
+    for digest in ([b"x"], [bytes([at // 256, at % 256]) * 16 for at in range(1001)]):
+        with pytest.raises(InvalidEvent):
+            found.lines("red", "log", digest)
+        with pytest.raises(InvalidEvent):
+            found.missing("red", "log", digest)
+    assert found.lines("red", "log", [bytes(32)]) == found.lines("red", "log", []) == []
+    for limit in (0, -1, 1001):
+        with pytest.raises(InvalidEvent):
+            found.page("red", "log", "", limit)
+    for name in ("", ".x", "a/b", "a" * 129, "a\n", "ä"):
+        with pytest.raises(InvalidEvent):
+            found.batch("red", name, "plain", lines(1))
+    with pytest.raises(InvalidEvent):
+        found.batch("red", "log", "nothing", lines(1))
+
+
+def test_log_is_of_one_kind() -> None:
+    found = exchange()
+    found.batch("red", "log", "work", lines(1))
+    with pytest.raises(VocabularyMismatch):
+        found.batch("red", "log", "plain", lines(2))
+    assert walked(found, 5) == lines(1)
+
+
+def test_every_statement_about_logs_names_the_team() -> None:
+    tables = "logs|events|relayed|announced|redactions|certificates|keys|claims"
+    for module, count in ((store, 15), (redactions, 8), (keys, 8)):
+        values = [value for name, value in vars(module).items() if name.isupper()]
+        texts = [
+            text for value in values for text in (value if isinstance(value, tuple) else [value])
+        ]
+        touching = [
+            text
+            for text in texts
+            if isinstance(text, str) and re.search(rf"\b(FROM|INTO|UPDATE) ({tables})\b", text)
+        ]
+        assert len(touching) >= count, module
+        for text in touching:
+            is_count_of_all = text == "SELECT coalesce(sum(revision), 0) FROM logs"
+            assert ":team" in text or "(team, log," in text or is_count_of_all, text
+
+
+@pytest.mark.promise("S12")
+def test_another_teams_log_is_like_one_that_is_not_there() -> None:
+    found = exchange()
+    statuses(found, lines(3), "red")
+    told = []
+    for team, log in (("blue", "log"), ("blue", "none"), ("green", "log")):
+        for ask in (
+            lambda team=team, log=log: found.page(team, log),
+            lambda team=team, log=log: found.missing(team, log, [digests(line(1)).line]),
+            lambda team=team, log=log: found.lines(team, log, [digests(line(1)).line]),
+            lambda team=team, log=log: found.signed(team, log, [digests(line(1)).line]),
+        ):
+            with pytest.raises(NotALog) as refused:
+                ask()
+            told.append((refused.value.operation, refused.value.cause))
+    assert len(set(told)) == 1
+    assert statuses(found, lines(2), "blue") == ["success"] * 2
+    assert walked(found, 9, "red") == lines(3)
+    assert walked(found, 9, "blue") == lines(2)
