@@ -12,11 +12,10 @@ ROOMS_WITHOUT_GUESTS = {
     "errors",
     "core",
     "log",
-    "inspection",
-    "answers",
-    "replica",
-    "context",
-    "steps",
+    "doctor",
+    "open_log",
+    "tracing",
+    "wire",
 }
 GUESTS = {"thence", "msgspec"}
 CLI_GUESTS_AT_START = GUESTS | {"click"}

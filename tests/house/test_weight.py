@@ -16,20 +16,15 @@ NAMELESS = frozenset(WORDS.split())
 # the door of `work` to a project: what most callers don't need belongs to those that do
 SESSION = "src/thence/work/session/session.py"
 SESSION_MEMBERS_MAX = 15
-# the command folders that belong to another part than the front commands do
-PARTS = {"work": "work", "sync": "team", "server": "team"}
 
 
 def part_of(module: Module) -> str:
-    """Returns the part of the package that a module counts for."""
-    names = module.path.split("/")[2:]
-    if names[:2] == ["core", "wire"]:
-        return "team"
-    return PARTS.get(names[1] if names[0] == "cli" else names[0], "inner")
+    """Returns the room that a module counts for, the modules beside the rooms being one."""
+    return module.room if "/" in module.path.removeprefix("src/thence/") else "thence"
 
 
 def weights(inside: Iterable[Module]) -> dict[str, tuple[int, int]]:
-    """Returns the lines and files of each part."""
+    """Returns the lines and files of each room."""
     lines: Counter[str] = Counter()
     files: Counter[str] = Counter()
     for module in inside:
@@ -58,14 +53,18 @@ def nameless_values(module: Module) -> int:
     return sum(name in NAMELESS for name in names)
 
 
-@pytest.mark.parametrize("part", WEIGHTS)
-def test_no_part_gains_weight(part):
-    lines, files = weights(modules("src"))[part]
-    lines_max, files_max = WEIGHTS[part]
-    assert lines <= lines_max, f"{part} has {lines} lines, {lines_max} are let pass"
-    assert files <= files_max, f"{part} has {files} files, {files_max} are let pass"
-    assert lines > lines_max - LINES_SLACK, f"write {lines} lines for {part} into exceptions.py"
-    assert files == files_max, f"write {files} files for {part} into exceptions.py"
+def test_every_room_has_a_weight():
+    assert weights(modules("src")).keys() == WEIGHTS.keys()
+
+
+@pytest.mark.parametrize("room", WEIGHTS)
+def test_no_room_gains_weight(room):
+    lines, files = weights(modules("src"))[room]
+    lines_max, files_max = WEIGHTS[room]
+    assert lines <= lines_max, f"{room} has {lines} lines, {lines_max} are allowed"
+    assert files <= files_max, f"{room} has {files} files, {files_max} are allowed"
+    assert lines > lines_max - LINES_SLACK, f"write {lines} lines for {room} into exceptions.py"
+    assert files == files_max, f"write {files} files for {room} into exceptions.py"
 
 
 def test_values_are_named_by_what_they_are():
@@ -102,7 +101,7 @@ def test_weight_and_nameless_values_are_counted():
         "class A:\n    def f(self): ...\n    @property\n    def g(self): ...\n    def _h(self): ..."
     )
     assert public_members(parsed("src/thence/work/a.py", text), "A") == ["f", "g"]
-    assert weights([sample, parsed("src/thence/wire/b.py", "\n")]) == {
-        "work": (6, 1),
-        "team": (1, 1),
+    assert weights([sample, parsed("src/thence/files.py", "\n")]) == {
+        "cli": (6, 1),
+        "thence": (1, 1),
     }
