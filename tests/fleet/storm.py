@@ -190,6 +190,8 @@ class Storm:
         server = self.chance.choice(self._servers)
         server.end(signal.SIGKILL)
         server.start()
+        # one that begins while PostgreSQL is away ends
+        assert Client(server.url).ask("GET", "/ready").status == 200
         self._proxy.server = self._servers[0].url
 
     def postgres(self) -> None:
