@@ -669,39 +669,6 @@ def test_line_with_large_values_is_relayed_only_with_them_and_behind_them(tmp_pa
     assert pieces(tmp_path / "a") == pieces(tmp_path / "b")
 
 
-POINTERS = ["/nope/x", "/", "/text/0", "/map", "/n", "/map/no", "/texT"]
-
-
-def misplaced(line, pointer):
-    """Returns a line whose value has another place in its payload, with a checksum that fits."""
-    data = line[:-18].replace(b'[["/text",', json.dumps([[pointer]])[:-2].encode() + b",")
-    assert data != line[:-18]
-    return close_line(data)[:-1]
-
-
-@pytest.mark.parametrize("pointer", POINTERS)
-def test_line_whose_value_has_no_place_is_not_relayed_and_verify_names_it(tmp_path, pointer):
-    with opened(tmp_path / "a") as log, opened(tmp_path / "b") as other:
-        event = log.append(KIND, {"text": PROMPT, "map": {"a": 1}, "n": 1})
-        line = misplaced(event.line, pointer)
-        relayed = other.relay([line], Bodies(OS_DISK, log.folder))
-        assert [bad.code for _, bad in relayed.bad] == ["body_missing"]
-        assert relayed.taken == ()
-        path = tmp_path / "a" / "events.jsonl"
-        path.write_bytes(line + b"\n")
-        (finding,) = log.verify().findings
-        assert (finding.code, finding.offset) == ("body_missing", 0)
-        assert "no place in the payload" in finding.reason
-        assert not log.verify().ok
-
-
-def test_line_whose_value_is_of_another_kind_is_not_relayed(tmp_path):
-    with opened(tmp_path / "a") as log, opened(tmp_path / "b") as other:
-        event = log.append(KIND, {"text": PROMPT, "list": ["short"]})
-        relayed = other.relay([misplaced(event.line, "/list")], Bodies(OS_DISK, log.folder))
-        assert [bad.code for _, bad in relayed.bad] == ["body_missing"]
-
-
 def test_synced_log_keeps_large_values_beside_its_lines_too(tmp_path):
     with opened(tmp_path):
         pass
