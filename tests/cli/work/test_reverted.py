@@ -180,6 +180,6 @@ def test_orchestrator_sends_back_what_it_would_merge_in_part(make):
     project.tell(WP01=[DO, fix, back])
     ended = orchestrate(project)
     assert ended.code == 0, ended.out + ended.err
-    assert "WP01.txt of it would still be missing in main" in ended.out
+    assert "WP01.txt of it would still be missing in main" in ended.err
     assert {"WP01.txt", "fix.py"} <= {path.name for path in project.folder.iterdir()}
     assert done(project.folder, "status")["here"]["landed"][0]["state"] == "landed"

@@ -73,7 +73,6 @@ def implement(
     taken = package_of(state, wp_id_of(package))
     with claimed(session.project.home, taken.subject):
         context = context_of(session, state, taken.wp_id, reason=reason, is_forced=is_forced)
-        # for who has it already the worktree is completed, or just reported
         is_mine = taken.lane == DOING and taken.agent in (None, context.actor, context.changed_by)
         claim, previous = None, None
         if takes_over and taken.lane == DOING and not is_mine:

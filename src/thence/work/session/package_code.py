@@ -349,10 +349,9 @@ class LandingCheck:
         """Returns a recorded landing with what became of it since."""
         if landed.commit is None:
             return Landing(landed)
-        if code is not None and code.base:
+        if code is not None and code.base and landed.how != "stated":
             answer = self._landing(tip, kind, code)
-            if answer.reverts or landed.how != "stated":
-                return Landing(landed, answer.reverts, answer.missing if answer.reverts else ())
+            return Landing(landed, answer.reverts, answer.missing if answer.reverts else ())
         commits, is_whole = [landed.commit], landed.how == "stated"
 
         def ask() -> Landing:
