@@ -55,7 +55,7 @@ def test_table_of_variables_holds_every_value_after_every_turn(trade):
 
 
 @pytest.mark.promise("O14")
-@pytest.mark.parametrize("patterns", [["*"], ["place/*/price_*", "agent/ada/*"], ["global/*", "*"]])
+@pytest.mark.parametrize("patterns", [["*"], ["place/*/price_*", "agent/ada/*"], ["agent/*", "*"]])
 def test_courses_of_variables_are_the_columns_of_their_table(trade, patterns):
     with open_run(trade.output_dir) as run:
         table, (turns, courses) = run.variables(), run.courses(patterns)
