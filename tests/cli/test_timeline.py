@@ -49,7 +49,7 @@ def test_filter_is_that_of_the_begin(shipped):
         (["--subject", "order/882"], ["watch order/882"]),
         (["--type", "pay*"], ["pay <now> order/881"]),
         (["--last", "1"], ["watch order/882"]),
-        (["--failed"], []),
+        (["--failed"], ["pay <now> order/881"]),
     ):
         told = timeline(shipped, *arguments, "--json").json
         assert [span["name"] for span in told["spans"]] == names

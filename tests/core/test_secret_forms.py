@@ -107,7 +107,7 @@ HARMLESS = (
     "Authorization: Bearer <token>",
     "Authorization: Bearer $TOKEN",
     "the bearer of this letter, Basic instructions",
-    "PWD=/home/ada/project\nOLDPWD=/home/ada",
+    "PWD=/srv/shop/project\nOLDPWD=/srv/shop",
     "--- PASS: TestOfSomething12 (0.00s)",
     "bypass: 12345678",
     "--password-file /run/secrets/db",

@@ -9,9 +9,9 @@ import pytest
 from tests.golden.write_lines import FOLDER, FOREIGN, content, write
 
 import thence
+from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.values.codec import parse
-from thence.core.values.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN
 
 LOGS = ("plain", "sim", "work")
 PAGE = Path(__file__).parents[2] / "docs/formats/segment.md"

@@ -9,11 +9,12 @@ import math
 import shutil
 from pathlib import Path
 
-import thence
-from thence.core.values.digests import digests
-from thence.core.values.vocabulary import WORK
 from thence.core.wire.authorship import REDACTED, signed_redaction
-from thence.replica import open_host_log
+
+import thence
+from thence.core.redaction import digests
+from thence.core.vocabulary import WORK
+from thence.open_log.log import open_host_log
 from thence.signing import SigningKey
 from thence.sim import (
     Event,

@@ -5,9 +5,9 @@ import json
 import pytest
 from tests.log.test_bodies import KIND, PROMPT, opened
 
-from thence.core.values.codec import close_line
-from thence.log.storage.bodies import Bodies
-from thence.log.storage.disk import OS_DISK
+from thence.core.codec import close_line
+from thence.log.blobs.blob_files import Bodies
+from thence.log.files.disk import OS_DISK
 
 POINTERS = ["/nope/x", "/", "/text/0", "/map", "/n", "/map/no", "/texT"]
 
