@@ -7,9 +7,11 @@ uncommitted files alone, and of none below a submodule that is not initialised.
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from thence.errors import GitFailed
+from thence.work.git.files import NotFollowed, TreeFiles
 from thence.work.git.git import Git
 from thence.work.git.repository import Repository
 
@@ -22,11 +24,11 @@ def initialise(main: Path, tree: Path) -> tuple[str, ...]:
 
     Returns a sentence on each that failed, such as without a network.
     """
-    if not (tree / ".gitmodules").exists():
+    if not _is_there(tree, ".gitmodules"):
         return ()
     warnings: list[str] = []
     for path in _links(tree):
-        if not os.path.lexists(main / path / ".git"):
+        if not _is_there(main, f"{path}/.git"):
             continue
         try:
             arguments = ("submodule", "--quiet", "update", "--init", "--", path)
@@ -43,14 +45,12 @@ def initialise(main: Path, tree: Path) -> tuple[str, ...]:
 
 def files_in_empty_ones(tree: Path) -> tuple[str, ...]:
     """Returns the paths of submodules that are not initialised and hold files all the same."""
-    if not (tree / ".gitmodules").exists():
+    if not _is_there(tree, ".gitmodules"):
         return ()
     return tuple(
         path
         for path in _links(tree)
-        if not os.path.lexists(tree / path / ".git")
-        and (tree / path).is_dir()
-        and any((tree / path).iterdir())
+        if not _is_there(tree, f"{path}/.git") and _has_entries(tree, path)
     )
 
 
@@ -67,7 +67,8 @@ def only_here(repo: Repository, tree: Path, git_dir: Path) -> str:
         if kept and not (_is_store(other) and _has_all(other, kept)):
             return f"commits of submodule {_path(store, tree)} are in no other clone: push them"
     for path in _links(tree):
-        if (tree / path / ".git").is_dir() and _commits_beyond_remotes(tree / path / ".git"):
+        is_own = _has_entries(tree, f"{path}/.git")  # no file: a repository of its own
+        if is_own and _commits_beyond_remotes(tree / path / ".git"):
             return f"commits of the repository {path} are in no other clone: push them"
     for path in files_in_empty_ones(tree):
         return f"files lie below submodule {path}, which is not initialised"
@@ -95,6 +96,19 @@ def unpushed_pointers(repo: Repository, before: str, after: str) -> tuple[str, .
                 f"submodule {path} is at {commit}, which its remote does not have: push it there"
             )
     return tuple(sentences)
+
+
+def _is_there(tree: Path, path: str) -> bool:
+    """Reports whether a path of a working tree is there, without following a link."""
+    with suppress(NotFollowed):
+        return TreeFiles(tree).look(path) is not None
+    return False
+
+
+def _has_entries(tree: Path, path: str) -> bool:
+    with suppress(NotFollowed):
+        return bool(TreeFiles(tree).stats(path))
+    return False
 
 
 def _links(tree: Path) -> list[str]:
