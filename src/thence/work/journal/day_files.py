@@ -92,8 +92,8 @@ def take_in(
     called.
     """
     written = ViewChanges(project)
-    if written.lines or parked_lines(skipped_lines(project.home)):
-        yield _relay(project, store, written.lines, ())
+    if written.lines or written.reread or parked_lines(skipped_lines(project.home)):
+        yield _relay(project, store, written.lines, written.reread)
     written.save()
     _redact(project, store, written.lines)
     seen = load_seen(project)

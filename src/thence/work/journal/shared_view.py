@@ -64,13 +64,15 @@ class _View(msgspec.Struct):
 class ViewChanges:
     """The lines that others have written into the view since it was read, with their positions.
 
-    `save` records that the lines are in the journal.
+    `reread` are the files that were read before and are read from their beginning again. `save`
+    records that the lines are in the journal.
     """
 
     def __init__(self, project: Project) -> None:
         self._project = project
         self._view = _load(project.home)
         self.lines: dict[bytes, SharedFilePosition] = {}
+        self.reread: set[str] = set()
         states, self._new = self._view.files, {}
         changed = {
             name: stat
@@ -92,6 +94,8 @@ class ViewChanges:
         before = self._view.files.get(name)
         is_longer = before and before.inode == stat.st_ino and before.read_bytes <= stat.st_size
         start = before.read_bytes if before and is_longer else 0
+        if before and not is_longer:
+            self.reread.add(f"{FOLDER}/{name}")
         with open(self._project.files.open(f"{FOLDER}/{name}", os.O_RDONLY), "rb") as file:
             data = file.read(stat.st_size)
         end = data.rfind(b"\n") + 1
