@@ -20,6 +20,7 @@ WORKTREE_ROUNDS = 100
 FAULTS = 1_000
 FLEET_STEPS = 1_000_000
 WORLDS = 10_000
+HISTORIES = 500
 TEAM_REPLICAS, TEAM_S = 100, 600
 
 # one line a part, in the order in which they run
@@ -32,6 +33,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "hooks": ("tests.agents.campaign", str(HOOK_KILLS)),
     "orchestra": ("tests.work.chaos", str(FAULTS)),
     "worktrees": ("tests.work.implementers", str(WORKTREE_ROUNDS)),
+    "landings": ("tests.work.landing_histories", str(HISTORIES)),
     "worlds": ("tests.sim.worlds", str(WORLDS)),
     "sessions": ("tests.sync.every_byte",),
     "fleets": ("tests.fleet.fleet", str(FLEET_STEPS)),

@@ -10,7 +10,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 # room: lines and files of src; a room grows by a line of this table alone
 WEIGHTS: dict[str, tuple[int, int]] = {
     "agents": (2765, 10),
-    "cli": (11131, 51),
+    "cli": (11130, 51),
     "core": (6174, 27),
     "doctor": (553, 4),
     "index": (4470, 14),
@@ -24,7 +24,7 @@ WEIGHTS: dict[str, tuple[int, int]] = {
     "thence": (1197, 8),
     "tracing": (1586, 6),
     "wire": (389, 3),
-    "work": (15456, 66),
+    "work": (15473, 66),
 }
 
 # room: local names, loop targets and parameters that say nothing of a value

@@ -1,14 +1,18 @@
-"""Patch-ids equal those of git, for whatever git can write as a patch."""
+"""Patch-ids and hunks of commits, for whatever git can write as a patch."""
 
 import random
 import subprocess
-from itertools import groupby
 from pathlib import Path
 
 import pytest
 from tests.work.repositories import git
 
+<<<<<<< HEAD
 from thence.work.git.patches import patch_id
+=======
+from thence.work.vcs.patches import hunks_of, patch_id, patch_ids, path_of
+from thence.work.vcs.repository import repository
+>>>>>>> landed
 
 COMMITS = 60
 OID = "1" * 40
@@ -73,35 +77,30 @@ def of_git(folder: Path, *arguments: str, stdin: bytes) -> bytes:
 def test_patch_ids_of_random_changes_are_those_of_git(tmp_path):
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
-    chance = random.Random(seed)
-    commits = history(tmp_path, chance)
-    asked = [commit for commit in commits if chance.random() < 0.5]
-    asked += [f"{commit} {chance.choice(commits)}" for commit in commits if commit not in asked]
-    drawn = of_git(tmp_path, "diff-tree", "--stdin", *DRAWN, stdin="\n".join(asked).encode())
+    commits = history(tmp_path, random.Random(seed))
+    asked = "".join(f"{commit}\n" for commit in commits).encode()
+    drawn = of_git(tmp_path, "diff-tree", "--stdin", *DRAWN, stdin=asked)
     listed = of_git(tmp_path, "patch-id", "--stable", stdin=drawn).decode().splitlines()
     expected = {line.split()[1]: line.split()[0] for line in listed}
-    ids, commit = {}, ""
-    lines = [line + b"\n" for line in drawn.split(b"\n")[:-1]]
-    headers = {f"{commit}\n".encode() for commit in commits}
-    for is_header, section in groupby(lines, lambda line: line in headers):
-        if is_header:
-            commit = next(section).decode().strip()
-        else:
-            ids[commit] = patch_id(section)
-    assert b"\nBinary files " in drawn or b"\nold mode" in drawn
-    assert len(ids) > COMMITS / 3
-    assert ids == expected
+    assert len(expected) > COMMITS / 3
+    repo = repository(tmp_path)
+    assert {commit: patch for patch, commit in patch_ids(repo, commits)} == expected
+    assert patch_id(repo, commits[0], commits[0]) == ""
 
 
-def test_change_of_nothing_has_no_patch_id():
-    assert patch_id([]) == patch_id([b"\n", b"a message\n"]) == ""
-
-
-def test_patch_ids_of_a_repository_with_long_ids_are_long(tmp_path):
-    git(tmp_path, "init", "--quiet", "--bare", "--object-format=sha256")
-    file = b"M 100644 inline a\ndata 2\na\n\n"
-    stream = b"commit refs/heads/main\ncommitter a <a@example.org> 0 +0000\ndata 0\n" + file
-    git(tmp_path, "fast-import", "--quiet", stdin=stream)
-    drawn = of_git(tmp_path, "diff-tree", *DRAWN, "main", stdin=b"")
-    expected = of_git(tmp_path, "patch-id", "--stable", stdin=drawn).decode().split()[0]
-    assert patch_id(drawn.splitlines(keepends=True)[1:], 64) == expected
+@pytest.mark.promise("L15")
+def test_hunks_of_random_changes_hold_the_lines_of_both_sides(tmp_path):
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    commits = history(tmp_path, random.Random(seed))
+    repo, count = repository(tmp_path), 0
+    for commit, hunks in zip(commits, hunks_of(repo, [(one,) for one in commits]), strict=True):
+        for hunk in hunks:
+            if b"mode" in hunk.removed[:1] + hunk.added[:1] or len(hunk.added + hunk.removed) < 3:
+                continue
+            for lines, at in ((hunk.added, commit), (hunk.removed, f"{commit}~1")):
+                name = f"{at}:{path_of(hunk)}"
+                held = of_git(tmp_path, "cat-file", "blob", name, stdin=b"") if lines else b""
+                assert b"\n".join(lines) in held
+                count += bool(lines)
+    assert count > 10
