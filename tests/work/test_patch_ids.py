@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 from tests.work.repositories import git
 
-<<<<<<< HEAD
-from thence.work.git.patches import patch_id
-=======
-from thence.work.vcs.patches import hunks_of, patch_id, patch_ids, path_of
-from thence.work.vcs.repository import repository
->>>>>>> landed
+from thence.work.git.patches import hunks_of, patch_id, patch_ids, path_of
+from thence.work.git.repository import repository
 
 COMMITS = 60
 OID = "1" * 40
