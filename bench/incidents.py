@@ -31,10 +31,10 @@ from thence.sim import (
     SimulationConfig,
     SimulationOrchestrator,
     View,
+    measure,
 )
 from thence.sim.examples.fishery import Fishery
 from thence.sim.examples.traders import TradeNetwork
-from thence.sim.results import measure
 from thence.sim.run.simulation import make_components
 
 LATER = 8

@@ -18,7 +18,7 @@ from typing import Any
 from tests.sim import ring
 
 from bench.rounds import measure, ratio
-from thence.sim.again import replay
+from thence.sim import replay
 
 AGENTS = 1_000
 TURNS = 100

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from hypothesis import given
-from tests.core.test_payload import json_values
+from tests.core.test_json_values import json_values
 
 import thence
 from thence.core.plain_values import Plain

@@ -9,8 +9,6 @@ import math
 import shutil
 from pathlib import Path
 
-from thence.core.wire.authorship import REDACTED, signed_redaction
-
 import thence
 from thence.core.redaction import digests
 from thence.core.vocabulary import WORK
@@ -26,6 +24,7 @@ from thence.sim import (
     create_state_event,
     create_system_event,
 )
+from thence.wire.authorship import REDACTED, signed_redaction
 
 FOLDER = Path(__file__).parent / "lines"
 FOREIGN = b'{"event_id": "theirs-1", "timestamp": "2026-11-20T07:12:59Z", "note": "\\u00e9"}\n'

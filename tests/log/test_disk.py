@@ -106,12 +106,12 @@ def no_umask():
 
 
 @pytest.mark.usefixtures("no_umask")
-def test_new_files_may_be_read_by_all_and_written_by_their_owner(tmp_path):
+def test_new_files_may_be_read_and_written_by_all_whom_the_umask_lets(tmp_path):
     descriptors = [OS_DISK.open_append(tmp_path / "a"), OS_DISK.open_lock(tmp_path / "b")]
     OS_DISK.write_new(tmp_path / "c", b"x")
     for descriptor in descriptors:
         OS_DISK.close(descriptor)
-    assert [path.stat().st_mode & 0o777 for path in sorted(tmp_path.iterdir())] == [0o644] * 3
+    assert [path.stat().st_mode & 0o777 for path in sorted(tmp_path.iterdir())] == [0o666] * 3
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder"])

@@ -1,7 +1,7 @@
 """Lines under a log's own node_id that came from elsewhere: kept, and never counted as its own."""
 
 import pytest
-from tests.log.test_relaying import DAY_S, NOW_S, line_of, lines_of, own_line, taken
+from tests.log.test_importing import DAY_S, NOW_S, line_of, lines_of, own_line, taken
 
 import thence
 from thence.core.codec import stamper

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.log.test_bodies import KIND, PROMPT, opened
+from tests.log.test_blob_files import KIND, PROMPT, opened
 
 from thence.core.codec import close_line
 from thence.log.blobs.blob_files import Bodies

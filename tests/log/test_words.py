@@ -138,7 +138,7 @@ def test_follower_that_can_not_make_events_durable_names_the_segment(tmp_path):
         (
             '{"format":3,"log_id":"x","vocabulary":"plain"}',
             "",
-            "its format is 3, this version reads 1 to 2",
+            "its format is 3, this version reads 1",
             "use a newer thence",
         ),
         (

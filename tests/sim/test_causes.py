@@ -8,8 +8,7 @@ from tests.sim import ring
 from tests.sim.toys import Adder, Doer, add, always, at_turn, causes, config, killed, played, told
 
 from thence.errors import ThenceError
-from thence.sim import VerbosityLevel, resume
-from thence.sim.again import replay
+from thence.sim import VerbosityLevel, replay, resume
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.run import simulation
 from thence.sim.run.agents import Action, BaseValidator, Verdict

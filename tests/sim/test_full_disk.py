@@ -9,8 +9,7 @@ from tests.sim.toys import SCENARIO, Adder, Doer, add, at_turn, config, killed, 
 from tests.sim.written import action, notices
 
 import thence
-from thence.sim import EventWriter, SimulationOrchestrator, branch, resume
-from thence.sim.again import replay
+from thence.sim import EventWriter, SimulationOrchestrator, branch, replay, resume
 
 pytestmark = pytest.mark.promise("W10")
 TURNS = 9

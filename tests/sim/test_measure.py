@@ -16,8 +16,7 @@ from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
 
 import thence
 from thence.errors import EndpointDown, NotALog, RunDiverged, ThenceError
-from thence.sim import LLMAgent, Verdict
-from thence.sim.results import measure
+from thence.sim import LLMAgent, Verdict, measure
 from thence.sim.results.measure import wilson
 from thence.sim.run.agents import BaseValidator
 

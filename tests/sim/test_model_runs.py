@@ -15,8 +15,7 @@ from tests.sim.test_thinking import events_of, run_of
 from tests.sim.truth import Run, sampled_causes, sampled_outsiders
 from tests.test_public_names import MYPY, judged
 
-from thence.sim import SimulationConfig, VerbosityLevel, resume
-from thence.sim.again import replay
+from thence.sim import SimulationConfig, VerbosityLevel, replay, resume
 from thence.sim.record.outcomes import read_outcomes
 
 pytestmark = [pytest.mark.promise("O12"), pytest.mark.rest]

@@ -16,8 +16,7 @@ from tests.tiers import examples
 import thence
 from thence.core.vocabulary import SIM
 from thence.errors import OutcomeFailed, RunDiverged, RunGoesOn, ThenceError
-from thence.sim import SimulationOrchestrator, branch, resume
-from thence.sim.again import replay
+from thence.sim import SimulationOrchestrator, branch, replay, resume
 from thence.sim.run.agents import Action
 from thence.sim.scenario.new_project import make_project
 

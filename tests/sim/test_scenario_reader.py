@@ -7,8 +7,7 @@ import pytest
 from tests.sim.toys import SCENARIO, Doer, config, played
 
 from thence.errors import ScenarioError
-from thence.sim import SimulationConfig, SimulationOrchestrator
-from thence.sim.again import replay
+from thence.sim import SimulationConfig, SimulationOrchestrator, replay
 from thence.sim.scenario.component_classes import component_class
 
 GOOD = """\

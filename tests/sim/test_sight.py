@@ -4,8 +4,7 @@ import pytest
 from tests.sim.toys import Doer, causes, config, played
 
 from thence.errors import NotSeen, ScenarioError
-from thence.sim import Action, BaseEngine
-from thence.sim.again import replay
+from thence.sim import Action, BaseEngine, replay
 from thence.sim.run.run import SimulationOrchestrator
 
 NAMES = ("ann", "ben", "cleo")

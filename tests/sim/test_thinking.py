@@ -12,8 +12,7 @@ from tests.sim.toys import at_turn, killed, lines, told
 import thence
 from thence.core.failures import is_failure
 from thence.errors import ThenceError
-from thence.sim import SimulationOrchestrator, branch, resume
-from thence.sim.again import replay
+from thence.sim import SimulationOrchestrator, branch, replay, resume
 from thence.sim.models.asking import Models, write_cassette
 from thence.sim.models.client import ModelRequest
 from thence.sim.models.settings import EndpointSettings, ModelSettings

@@ -10,8 +10,16 @@ from tests.sim.test_thinking import behind, causes, events_of, run_of
 
 import thence
 from thence.errors import ModelCallFailed, ScenarioError
-from thence.sim import Action, BaseValidator, LLMAgent, LLMEngine, LLMValidator, Verdict, resume
-from thence.sim.again import replay
+from thence.sim import (
+    Action,
+    BaseValidator,
+    LLMAgent,
+    LLMEngine,
+    LLMValidator,
+    Verdict,
+    replay,
+    resume,
+)
 from thence.sim.run.thinking import ask
 
 pytestmark = pytest.mark.promise("O12")

@@ -8,8 +8,15 @@ import pytest
 from tests.sim.toys import Doer, at_turn, causes, killed, lines, played, told
 
 from thence.errors import ScenarioError, ThenceError
-from thence.sim import Action, BaseEngine, SimulationConfig, SimulationOrchestrator, branch, resume
-from thence.sim.again import replay
+from thence.sim import (
+    Action,
+    BaseEngine,
+    SimulationConfig,
+    SimulationOrchestrator,
+    branch,
+    replay,
+    resume,
+)
 
 NUMBER = {"name": "x", "type": "int"}
 

@@ -13,7 +13,7 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.test_payload import wild_values
+from tests.core.test_json_values import wild_values
 from tests.disks import CountingDisk, GatedDisk
 from tests.events import stamped
 from tests.log.faults import WAIT_S

@@ -17,8 +17,7 @@ from typing import Any
 from tests.sim.toys import config, told
 from tests.sim.toys import killed as died
 
-from thence.sim import SimulationOrchestrator, resume
-from thence.sim.again import replay
+from thence.sim import SimulationOrchestrator, replay, resume
 from thence.sim.again.replay import content_hash
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.results.recorded import RecordedRun

@@ -7,7 +7,7 @@ import pickle
 import weakref
 
 import pytest
-from tests.test_context import DOORS
+from tests.tracing.test_context import DOORS
 
 import thence
 from thence.sim import EventWriter, create_decision_event

@@ -82,15 +82,18 @@ def test_packages_in_any_order_are_read_in_time_that_grows_with_them():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (f"{DEPENDS}([WP02](tasks/a.md)) [WP03](b(1).md), WP04", ("WP03",)),
+        (f"{DEPENDS}([WP02](tasks/a.md)) [WP03](b(1).md), WP04", ()),
         (f"{DEPENDS}[[WP02](a.md)", ()),
         (f"{DEPENDS}WP02 (which needs (much) more), WP03", ("WP02", "WP03")),
-        (f"{DEPENDS}WP02 ) and WP03 (", ("WP02",)),
+        (f"{DEPENDS}WP02 ) and WP03 (", ()),
     ],
 )
-def test_links_and_asides_are_read_as_before(text, words):
-    (package,) = parse(text.encode(), "tasks.md").packages
+def test_links_and_asides_are_read_whole_or_are_a_problem(text, words):
+    tasks = parse(text.encode(), "tasks.md")
+    (package,) = tasks.packages
     assert package.dependencies == words
+    causes = {problem.message for problem in tasks.problems}
+    assert ("this names packages, but not as a list" in causes) == (not words)
 
 
 # YAML

@@ -6,7 +6,7 @@ from tests.server.team.engines import new_database
 from thence.errors import AccountRefused
 from thence.server.team.accounts import (
     PASSWORD_CHARACTERS_MAX,
-    PASSWORD_CHARACTERS_MIN,
+    _PASSWORD_CHARACTERS_MIN,
     Accounts,
     Added,
     Member,
@@ -51,7 +51,7 @@ def test_what_is_no_name_is_refused(accounts: Accounts, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "password", ["", "x" * (PASSWORD_CHARACTERS_MIN - 1), "x" * (PASSWORD_CHARACTERS_MAX + 1)]
+    "password", ["", "x" * (_PASSWORD_CHARACTERS_MIN - 1), "x" * (PASSWORD_CHARACTERS_MAX + 1)]
 )
 def test_password_has_a_least_and_a_greatest_length(accounts: Accounts, password: str) -> None:
     with pytest.raises(AccountRefused):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.server.team.notices import ANN
-from tests.server.team.test_exchange import exchange, statuses, with_teams
+from tests.server.team.test_sync_service import exchange, statuses, with_teams
 
 import thence
 from thence.core.codec import close_line

@@ -12,7 +12,7 @@ import pytest
 from tests.server.postgres import EPOCH, Cluster
 from tests.server.team.lines import lines
 from tests.server.team.notices import ANN, Node
-from tests.server.team.test_exchange import add_teams, walked
+from tests.server.team.test_sync_service import add_teams, walked
 
 from thence.core.redaction import digests, redacted
 from thence.errors import NotAServer, NotLoggedIn, ServerExists

@@ -6,7 +6,7 @@ from zlib import crc32
 import pytest
 from tests.server.team.lines import foreign, lines
 from tests.server.team.notices import ANN, BOB, EVE, Node
-from tests.server.team.test_exchange import walked, with_teams
+from tests.server.team.test_sync_service import walked, with_teams
 
 from thence.core.redaction import digests, redacted
 from thence.server.team.accounts import Accounts, Member

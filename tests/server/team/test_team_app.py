@@ -42,7 +42,7 @@ def test_client_written_from_the_wires_page_takes_a_body_back(red: TeamServer) -
     given = {"public_key": bytes(key.verify_key).hex(), "nodes": [node]}
     assert client.post("/api/v1/keys/", given).json["claims"][node] == given["public_key"]
     ours = [written(node, 1, 1, {"a": "swordfish"})]
-    ours.append(redaction(node, 2, ours[0]))
+    ours.append(redaction(node, 2, ours[0], key))
     header = signature(key, "red", "taken-back", ours)
     assert client.statuses("taken-back", ours, signature=header) == ["success"] * 2
     assert client.signed("taken-back", ours) == ours

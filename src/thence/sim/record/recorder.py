@@ -291,7 +291,7 @@ class RunRecorder:
         A call that agents share names what all of them had read, any other one `causes` too, and
         the calls before it. Returns the events; none at MILESTONE.
         """
-        calls = view.take_calls()
+        calls, view.calls = view.calls, ()
         if not self.writes_decisions:
             return ()
         for number, call in enumerate(calls):

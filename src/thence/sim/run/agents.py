@@ -347,11 +347,6 @@ class RecordedView:
         """Records the failure of a call and returns the error for it."""
         return _failed(self.ledger.outcomes.record(key, error=f"{type(error).__name__}: {error}"))
 
-    def take_calls(self) -> "tuple[ModelCall, ...]":
-        """Returns the calls of models that are not recorded yet, once."""
-        calls, self.calls = self.calls, ()
-        return calls
-
     def _called(self, call: "ModelCall") -> None:
         """Keeps a call of a model, whose event names what this view read."""
         self.calls += (call,)
