@@ -5,8 +5,8 @@ from tests.server.team.engines import new_database
 
 from thence.errors import AccountRefused
 from thence.server.team.accounts import (
-    PASSWORD_CHARACTERS_MAX,
     _PASSWORD_CHARACTERS_MIN,
+    PASSWORD_CHARACTERS_MAX,
     Accounts,
     Added,
     Member,
