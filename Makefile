@@ -70,7 +70,7 @@ UNTRACED := tests/log/test_many_hands_signals.py tests/open_log/test_answers.py 
 TRACED := $(TESTS) --tier=person $(addprefix --ignore=,$(UNTRACED)) --cov --cov-report=
 
 # tests of these rooms that go through an open log
-THROUGH_LOG := test_masking.py test_queries.py test_redacted_lines.py test_redactions.py
+THROUGH_LOG := open_log
 
 coverage: setup-dev ## a person's tests of core, log, index and merge, with the branches they reach: 95 %
 	@$(TRACED) $(addprefix tests/,$(ROOMS) $(THROUGH_LOG)) $(ARGS)
