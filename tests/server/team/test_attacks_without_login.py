@@ -17,6 +17,7 @@ from tests.ratios import least_s
 from tests.server.team.lines import line, lines
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+from tests.server.team.test_team_pages import form
 
 ATTACKERS = 60
 MEMBER = "203.0.113.5"
@@ -149,19 +150,22 @@ def test_cookie_of_a_page_opens_pages_alone_and_an_access_token_is_no_cookie(
     red: TeamServer,
 ) -> None:
     member, thief = red.client("ada"), red.client()
-    first = member.ask("GET", f"/runs?token={member.access}")
+    first = form(member, {"username": "ada", "password": PASSWORD})
     (cookie,) = SimpleCookie(first.headers["set-cookie"]).values()
     assert thief.ask("GET", "/", Cookie=f"{cookie.key}={cookie.value}").status == 200
-    assert thief.ask("GET", "/", Cookie=f"{cookie.key}={member.access}").status == 401
+    assert thief.ask("GET", "/", Cookie=f"{cookie.key}={member.access}").status == 303
     thief.access = cookie.value
-    for path in ("/", "/logs", "/api/v1/events?log=any", f"/?token={cookie.value}"):
+    for path in ("/logs", "/api/v1/events?log=any"):
         assert thief.ask("GET", path).status == 401, path
+    for path in ("/", f"/?token={cookie.value}"):
+        assert thief.ask("GET", path).status == 303, "to the login form"
     for path in ("/api/v1/ws-token/", "/api/v1/events/batch/", "/api/v1/keys/"):
         assert thief.post(path, {"events": []}).status == 401, path
     assert thief.post("/api/v1/token/refresh/", {"refresh": cookie.value}).status == 401
     thief.access = ""
-    member.post("/api/v1/token/revoke/", {"refresh": member.refresh})
-    assert thief.ask("GET", "/", Cookie=f"{cookie.key}={cookie.value}").status == 401
+    with red.accounts() as accounts:
+        accounts.set_password("ada", f"{PASSWORD} anew")
+    assert thief.ask("GET", "/", Cookie=f"{cookie.key}={cookie.value}").status == 303
 
 
 @pytest.mark.promise("S12")
