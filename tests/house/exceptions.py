@@ -19,12 +19,12 @@ WEIGHTS: dict[str, tuple[int, int]] = {
     "open_log": (1374, 4),
     "otlp": (893, 4),
     "server": (10317, 58),
-    "sim": (12338, 53),
+    "sim": (12333, 53),
     "sync": (3363, 12),
     "thence": (1197, 8),
     "tracing": (1586, 6),
     "wire": (389, 3),
-    "work": (15473, 66),
+    "work": (15480, 66),
 }
 
 # room: local names, loop targets and parameters that say nothing of a value

@@ -54,7 +54,8 @@ def clone(tmp_path: Path) -> Clone:
 def test_each_command_asks_git_little(clone: Clone) -> None:
     for number in range(1, 4):
         wp_id = f"WP{number:02}"
-        assert len(clone.asked("implement", wp_id, "--actor", "ada")) <= 5
+        calls = clone.asked("implement", wp_id, "--actor", "ada")
+        assert len(calls) <= 6, "post-checkout among them"
         tree = clone.work_on(wp_id)
         to_review = ("move-task", wp_id, "--to", "for_review", "--actor", "ada")
         assert len(clone.asked(*to_review)) <= 4

@@ -95,7 +95,9 @@ def landing_of(repo: Repository, target: str, code: Reviewed) -> Landing:
     several do so together. "merge": merging the package into the target changes nothing. Checks
     that need objects that this clone lacks are left out.
     """
-    reviews = (*code.earlier, code) if code.base else (code,)
+    # what the last review holds whole, it may have changed or taken back since an earlier one
+    earlier = (one for one in code.earlier if (one.base, one.commit) not in _held(code))
+    reviews = (*earlier, code) if code.base else (code,)
     ids = tuple(dict.fromkeys(name for one in reviews for name in _commits_of(one)))
     trees = dict(zip(ids, _trees(repo, *ids), strict=True))
     is_here, since = trees[code.commit] is not None, reviews[0].base
@@ -170,6 +172,11 @@ def merged_trees(repo: Repository, pairs: Iterable[tuple[str, str]]) -> list[str
 
 # the hunks of a package's whole change, and those of each of its commits
 _Version = tuple[list[Hunk], dict[str, list[Hunk]]]
+
+
+def _held(code: Reviewed) -> set[tuple[str, str]]:
+    """Returns the bases and commits of reviews that a later one of the same base includes."""
+    return {(code.base, commit) for commit in code.commits}
 
 
 def _commits_of(code: Reviewed) -> tuple[str, ...]:
