@@ -41,7 +41,7 @@ OPTIONS = (
 PLACES = {
     "core": ("tests/core", "tests/golden"),
     "merge": ("tests/merge",),
-    "log": ("tests/log", "tests/golden", "tests/contracts", "tests"),
+    "log": ("tests/log", "tests/golden", "tests/contracts", "tests/open_log"),
 }
 
 
