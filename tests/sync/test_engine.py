@@ -1,6 +1,8 @@
 """The engine: one round between a log and a server, whatever comes back."""
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from itertools import count
 from random import Random
@@ -19,6 +21,7 @@ from thence.open_log.log import OS_DISK
 from thence.sync import outbox
 from thence.sync.client import TakenPage
 from thence.sync.engine import PARKED_IN_ROUND_MAX, SyncEngine
+from thence.sync.outbox import Outbox
 from thence.wire.messages import EventVerdict, Results
 
 
@@ -473,3 +476,27 @@ def test_server_that_lost_what_was_brought_behind_others_lines_is_noticed(tmp_pa
         server.restore(backup)  # the place up to which the log has taken is still there
         assert synced(log, server).delivered == 1
         assert server.lines[2:] == [lost]
+
+
+LOCKING = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0)
+try:
+    connection.execute("BEGIN IMMEDIATE")
+    print("free")
+except sqlite3.OperationalError:
+    print("locked")
+connection.close()
+"""
+
+
+def test_second_opening_leaves_the_first_one_its_lock(tmp_path):
+    """A process loses its locks of a file with the first descriptor of it that it closes."""
+    with thence.open(tmp_path) as log, closing(Outbox(OS_DISK, tmp_path, log.vocabulary)) as first:
+        path = tmp_path / ".thence/sync/outbox.db"
+        with first.at_once():
+            first.set_note("a", "b")
+            Outbox(OS_DISK, tmp_path, log.vocabulary).close()
+            argv = [sys.executable, "-c", LOCKING, str(path)]
+            said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+            assert said.stdout == "locked\n"

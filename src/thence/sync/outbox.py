@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from errno import EEXIST
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import finalize
@@ -31,7 +32,7 @@ from thence.index.segments import (
     snapshots,
 )
 from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import reading
+from thence.log.files.disk_errors import DiskError, reading
 from thence.log.files.identity import known_node_ids
 from thence.log.files.segment import current_path, own_folder
 from thence.log.read.reader import lines_of
@@ -453,7 +454,13 @@ def _opened(disk: Disk, path: Path) -> sqlite3.Connection:
 
 
 def _open(disk: Disk, path: Path) -> sqlite3.Connection:
-    disk.close(disk.open_append(path))  # SQLite would make it 0644 at most
+    # SQLite would make it 0644 at most; one that is there is not opened here, because closing it
+    # would take the locks of this process's other connections away
+    try:
+        disk.write_new(path, b"")
+    except DiskError as error:
+        if error.errno != EEXIST:
+            raise
     connection = sqlite3.connect(
         os.fspath(path), isolation_level=None, timeout=_BUSY_S, check_same_thread=False
     )
