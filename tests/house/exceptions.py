@@ -20,7 +20,7 @@ WEIGHTS: dict[str, tuple[int, int]] = {
     "otlp": (893, 4),
     "server": (10317, 58),
     "sim": (12333, 53),
-    "sync": (3363, 12),
+    "sync": (3370, 12),
     "thence": (1197, 8),
     "tracing": (1586, 6),
     "wire": (389, 3),
