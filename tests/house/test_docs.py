@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import tomllib
 from pathlib import Path, PurePosixPath
 
@@ -208,3 +209,24 @@ def test_ci_begins_with_the_two_commands_of_the_readme_in_a_fresh_clone_and_an_e
     before = "\n".join(lines[:first])
     assert 'git clone --quiet . "$place/thence"' in before
     assert 'HOME="$place/home" PIP_NO_CACHE_DIR=1' in before
+
+
+def _fake_python(place, ends_with):
+    place.parent.mkdir(parents=True)
+    place.write_text(f"#!/bin/sh\n{ends_with}\n")
+    place.chmod(0o755)
+
+
+def test_ci_takes_each_further_python_where_it_starts_on_path_or_of_a_version_manager(tmp_path):
+    shims, pyenv, uv = tmp_path / "shims", tmp_path / ".pyenv/versions", tmp_path / "uv"
+    _fake_python(shims / "python3.12", "exit 127")
+    _fake_python(pyenv / "3.12.7/bin/python3.12", "exit 127")
+    _fake_python(pyenv / "3.12.9/bin/python3.12", "echo of pyenv")
+    _fake_python(uv / "cpython-3.13.1-linux/bin/python3.13", "echo of uv")
+    environment = {
+        "PATH": f"{shims}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "UV_PYTHON_INSTALL_DIR": str(uv),
+    }
+    out = subprocess.check_output([ROOT / ".ci/pythons"], env=environment, text=True)
+    assert [line for line in out.splitlines() if line.startswith("of")] == ["of pyenv", "of uv"]
