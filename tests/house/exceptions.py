@@ -19,7 +19,7 @@ WEIGHTS: dict[str, tuple[int, int]] = {
     "open_log": (1374, 4),
     "otlp": (893, 4),
     "server": (10317, 58),
-    "sim": (12333, 53),
+    "sim": (12337, 53),
     "sync": (3370, 12),
     "thence": (1197, 8),
     "tracing": (1586, 6),

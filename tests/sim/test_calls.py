@@ -143,6 +143,19 @@ def test_coroutines_are_given_up_when_another_agent_fails_at_once():
         played(config(turns=1), [Doer("ada", awaited(add())), Doer("ben", fails)])
 
 
+def test_coroutine_that_an_interrupted_run_never_awaited_is_given_up_in_silence(recwarn):
+    async def interrupted():
+        asked = Caller().ask([(soon, (1,))], lambda place: ComponentRef("ada"), 1)
+        task = asyncio.create_task(asked)
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(interrupted())
+    assert not recwarn.list
+
+
 WAIT_S = 60
 COUNT = 30
 

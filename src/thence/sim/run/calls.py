@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, 
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import copy_context
+from inspect import CORO_CREATED
 from threading import Event, Thread, current_thread
 from time import monotonic, perf_counter
 from types import GeneratorType
@@ -422,7 +423,10 @@ async def _fill_in(
     """Awaits what is pending, each for its place among the answers."""
     places = sorted(pending)
     awaited = [pending[place] for place in places]
-    outcomes = await asyncio.gather(*awaited, return_exceptions=True)
+    try:
+        outcomes = await asyncio.gather(*awaited, return_exceptions=True)
+    finally:
+        _close_coroutines(answers)  # where a call was cancelled at once
     for place, outcome in zip(places, outcomes, strict=True):
         if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
             raise outcome  # an error that the component raised is a CallFailure
@@ -496,7 +500,7 @@ def wrong_answer(
 
 
 def _close_coroutines(answers: Iterable[object]) -> None:
-    """Closes coroutines that will not be awaited."""
+    """Closes coroutines that have not begun, and will not be awaited."""
     for answer in answers:
-        if inspect.iscoroutine(answer):
+        if inspect.iscoroutine(answer) and inspect.getcoroutinestate(answer) == CORO_CREATED:
             answer.close()
