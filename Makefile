@@ -58,7 +58,7 @@ peers: setup-dev .venv-bench/ready ## what other loggers keep of what they ackno
 	@echo "making .venv-bench with other loggers, and Mesa" >&2
 	@rm -rf .venv-bench
 	@$(VENV)/python -m venv .venv-bench
-	@.venv-bench/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	@.venv-bench/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes \
 		--requirement requirements-bench.lock
 	@touch $@
 
@@ -88,7 +88,7 @@ mutants: setup .venv-mutants/ready ## which small changes to the code no test no
 	@echo "making .venv-mutants with mutmut" >&2
 	@rm -rf .venv-mutants
 	@$(VENV)/python -m venv .venv-mutants
-	@.venv-mutants/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	@.venv-mutants/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes \
 		--requirement requirements-mutants.lock
 	@touch $@
 

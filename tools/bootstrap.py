@@ -180,8 +180,11 @@ def make_environment() -> None:
 
 
 def install_lock(lock: Path) -> None:
-    """Install what a lock names and nothing else, for no resolver runs."""
-    pip("install", "--no-deps", "--require-hashes", "--requirement", str(lock))
+    """Install what a lock names and nothing else, for no resolver runs.
+
+    Python compiles what is imported, when it is: to compile all of it takes pip as long again.
+    """
+    pip("install", "--no-compile", "--no-deps", "--require-hashes", "--requirement", str(lock))
 
 
 def install_wheel() -> None:
