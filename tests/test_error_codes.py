@@ -1,6 +1,10 @@
 """Every code word of an error: whether a retry can help, the exit code, and the HTTP status."""
 
+import ast
+import re
+
 import pytest
+from tests.house.tree import PACKAGE, ROOT, modules
 
 from thence import errors
 from thence.cli.failure import failure_of
@@ -85,3 +89,56 @@ def test_code_word_has_its_exit_code_and_its_status(code):
     exit_code = failure_of(error).exit_code
     assert (failure_of(error).code, told.code, spelled.status) == (code, code, told.status)
     assert (error.recoverable, exit_code, told.status, spelled.code) == CODES[code]
+
+
+KINDS = {name for name, kind in vars(errors).items() if isinstance(kind, type)} | {
+    *("BatchRefused", "BodyMissing", "FileBusy", "ModelCallFailed", "ModelsUnavailable"),
+}
+TABLES = ("errors.py", "cli/failure.py", "server/errors.py")
+
+
+def classes(module):
+    """Yields the codes that the classes of errors in a module give."""
+    for node in ast.walk(module.syntax):
+        if isinstance(node, ast.ClassDef) and any(
+            ast.unparse(base) in KINDS for base in node.bases
+        ):
+            yield re.sub(r"(?<!^)(?=[A-Z])", "_", node.name).lower()
+
+
+def given_words(module):
+    """Yields the words that a module gives an error as its code, itself or by a variable."""
+    names = {"code"} if "code=code" in module.text else set()
+    for node in ast.walk(module.syntax):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in KINDS:
+            values = [one.value for one in node.keywords if one.arg == "code"]
+            values += node.args if ast.unparse(node.func) == "SuppressCodes" else []
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+            pairs = zip(getattr(node.targets[0], "elts", ()), node.value.elts, strict=False)
+            values = [value for target, value in pairs if ast.unparse(target) in names]
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in names:
+            values = [node.value]
+        else:
+            continue
+        for value in values:
+            parts = [value.body, value.orelse] if isinstance(value, ast.IfExp) else [value]
+            texts = (part.value for part in parts if isinstance(part, ast.Constant))
+            yield from (text for text in texts if isinstance(text, str))
+
+
+def test_source_gives_errors_these_codes_and_no_others():
+    sources = modules(PACKAGE)
+    raising = [one for one in sources if any(f"{kind}(" in one.text for kind in KINDS)]
+    words = {word for module in raising for word in given_words(module)} - {""}
+    assert words <= CODES.keys()
+    words |= {word for module in sources for word in classes(module)}
+    others = [one for one in sources if not one.path.endswith(TABLES)]
+    said = {word for word in CODES if any(f'"{word}"' in one.text for one in others)}
+    assert said | words - {"__gave_way", "models_unavailable"} == CODES.keys() - {"thence_error"}
+
+
+def test_page_has_every_code_with_its_exit_code_and_whether_a_retry_can_help():
+    page = (ROOT / "docs/reference/errors.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\d) \| (yes|no) \|", page, re.MULTILINE)
+    told = {code: (retry == "yes", int(exit_code)) for code, exit_code, retry in rows}
+    assert told == {code: row[:2] for code, row in CODES.items()}
