@@ -209,7 +209,7 @@ def named(
     It is an id, an unambiguous prefix of at least 6 characters, "@last", or "@last-error";
     else, `by_subject`, the latest event on the subject of that name, of which the last parts
     are enough: WP01 for 028-sync/WP01; else, `by_type`, the latest event of that type. Raises
-    EventNotFound, AmbiguousId.
+    EventNotFound, `ambiguous_id`.
     """
     if text == "@last":
         found = list(events[-1:])
@@ -259,7 +259,7 @@ def page_of_events(
     """Returns a page of the events that match, as `index.query.page` does.
 
     The events come in arrival order, each once, as `log.read.reader.events` yields them. Raises
-    InvalidFilter, InvalidCursor.
+    InvalidFilter, `invalid_cursor`.
     """
     request = PageRequest.of(filter, log_id, **paging)
     arrived = list(events)

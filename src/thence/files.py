@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from thence.errors import FileBusy, ThenceError
+from thence.errors import ThenceError
 
 REPLACE_WAIT_S = 30.0
 _PAUSE_MIN_S = 0.001
@@ -29,6 +29,10 @@ _HINTS = (
     ((errno.ENOENT, errno.ENOTDIR), "make the folder, then try again"),
     ((errno.EINVAL,), "see what it is (ls -l), then move it away"),
 )
+
+
+class FileBusy(ThenceError):
+    """Error: another process held the lock of a file outside a log; nothing was done."""
 
 
 def file_lock(

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from thence.errors import SyncError, ThenceError
+from thence.errors import SyncRefused, ThenceError
 from thence.files import file_lock, read_private, replace_file
 from thence.log.files.disk import config_folder
 
@@ -48,13 +48,14 @@ def is_signed(public_key: str, signature: str, text: bytes) -> bool:
 
 
 def user_folder() -> Path:
-    """Returns this user's config folder, which may be missing yet; raises SyncError without one."""
+    """Returns this user's config folder, which may be missing; raises SyncRefused without one."""
     folder = config_folder()
     if folder is None:
-        raise SyncError(
+        raise SyncRefused(
             "could not find your config folder",
             cause="neither HOME nor XDG_CONFIG_HOME is set",
             hint="set HOME, then try again",
+            code="sync_error",
         )
     return folder
 
@@ -62,7 +63,7 @@ def user_folder() -> Path:
 def known_key(folder: Path | None = None) -> SigningKey | None:
     """Returns the key in a config folder, by default this user's; None while there is none.
 
-    Raises SyncError for a file that is no key, or that others can read.
+    Raises SyncRefused for a file that is no key, or that others can read.
     """
     path = _key_path(folder)
     try:
@@ -82,7 +83,7 @@ def known_key(folder: Path | None = None) -> SigningKey | None:
 
 
 def own_key(folder: Path | None = None) -> SigningKey:
-    """Returns the key in a config folder, made if it is missing; raises SyncError."""
+    """Returns the key in a config folder, made if it is missing; raises SyncRefused."""
     key = known_key(folder)
     if key is not None:
         return key
@@ -95,7 +96,7 @@ def own_key(folder: Path | None = None) -> SigningKey:
                 seed = os.urandom(_SEED_BYTES)
                 replace_file(path, seed.hex().encode() + b"\n", 0o600)
                 key = SigningKey(seed)
-    except SyncError:
+    except SyncRefused:
         raise
     except ThenceError as error:
         raise _failure(path, error.cause, error.hint) from error
@@ -108,10 +109,11 @@ def _key_path(folder: Path | None) -> Path:
     return (folder or user_folder()) / KEY_FILE
 
 
-def _failure(path: Path, cause: object, hint: str = "") -> SyncError:
-    return SyncError(
+def _failure(path: Path, cause: object, hint: str = "") -> SyncRefused:
+    return SyncRefused(
         "could not use your key",
         place=path,
         cause=cause,
         hint=hint or "move it away: a new one is made, and an admin can give it your nodes",
+        code="sync_error",
     )

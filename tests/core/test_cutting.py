@@ -8,12 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import WHEN, drafted
 
-from thence.core.bodies import BodyEntry, compare_by_digest, entries_of, put_back
+from thence.core.bodies import BodyEntry, BodyMissing, compare_by_digest, entries_of, put_back
 from thence.core.codec import Draft, draft, unnumbered
 from thence.core.cutting import without_bodies
 from thence.core.event import Event, Members, decoded
 from thence.core.vocabulary import PLAIN, SIM, WORK
-from thence.errors import BodyMissing
 
 AT_LEAST = 256
 

@@ -15,16 +15,7 @@ from tests.crash.faulty import FaultyDisk
 
 from thence.core.cutting import BODIES_FROM
 from thence.core.event import Event
-from thence.errors import (
-    AppendFailed,
-    HeadsMoved,
-    LogBusy,
-    LogFull,
-    LogReadOnly,
-    OutcomeUnknown,
-    ReadFailed,
-    ThenceError,
-)
+from thence.errors import LogFull, OutcomeUnknown, ThenceError
 from thence.log.files.disk_errors import DENIED_ERRNOS, FULL_ERRNOS
 from thence.log.files.segment import FILE_BYTES_MAX
 from thence.log.read.opening import opened_vocabulary
@@ -34,17 +25,18 @@ from thence.sim.record.writer import EventWriter, WriteMode
 
 CLOSE_S = 0.1
 
-# The errors that each verb may raise besides LogFull, which a full disk must give.
-_APPEND = (AppendFailed, LogReadOnly, OutcomeUnknown)
-RIGHT: dict[str, tuple[type[ThenceError], ...]] = {
-    "open": (ReadFailed, AppendFailed),
+# The codes of the errors that each verb may raise; a full disk must give log_full.
+_REFUSED = ("append_failed", "log_full")
+_APPEND = (*_REFUSED, "log_read_only", "outcome_unknown")
+RIGHT: dict[str, tuple[str, ...]] = {
+    "open": ("read_failed", *_REFUSED),
     "append": _APPEND,
-    "append to a taken log": (*_APPEND, LogBusy),
-    "append with a guard": (*_APPEND, HeadsMoved),
+    "append to a taken log": (*_APPEND, "log_busy"),
+    "append with a guard": (*_APPEND, "heads_moved"),
     "flush": _APPEND,
-    "read": (ReadFailed,),
-    "follow durably": (ReadFailed, OutcomeUnknown),
-    "hand on": (*_APPEND, ReadFailed),
+    "read": ("read_failed",),
+    "follow durably": ("read_failed", "outcome_unknown"),
+    "hand on": (*_APPEND, "read_failed"),
 }
 
 
@@ -98,10 +90,10 @@ class Run:
 
     def misfit(self, verb: str, error: ThenceError) -> str:
         """Say why an error is not the right one, nothing if it is."""
-        if not isinstance(error, RIGHT[verb]):
+        if error.code not in RIGHT[verb]:
             return "it is none that this verb raises"
         root = root_of(error)
-        if isinstance(error, AppendFailed) and root is not None:
+        if error.code in _REFUSED and root is not None:
             is_full = root.errno in FULL_ERRNOS
             if is_full != isinstance(error, LogFull):
                 return f"errno {root.errno} is {'' if is_full else 'not '}a full disk"

@@ -163,7 +163,7 @@ def test_writer_at_the_file_size_limit_of_its_process(tmp_path: Path, mode: str)
 CROWDED = """
 import os, resource, sys
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed
+from thence.errors import ThenceError
 from thence.open_log.log import Log, open_log
 
 log = Log(open_log(sys.argv[1]).folder, PLAIN, max_file_size=10)
@@ -173,7 +173,8 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # no descriptor more
 for _ in range(3):
     try:
         print(log.append("refused").seq)
-    except AppendFailed as error:
+    except ThenceError as error:
+        assert error.code == "append_failed"
         print(error.cause)
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
 print(log.append("b").seq, log.close())

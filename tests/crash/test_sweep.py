@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.crash.promised import Run
 from tests.crash.scenes import SCENES, Scene, append, some
 from tests.crash.sweep import counted, judge, quick
 
-from thence.errors import AppendFailed, LogFull
+from thence.errors import LogFull, ThenceError
 from thence.log.files.disk import Disk
 
 RUNS = 24  # of each scene
@@ -135,15 +136,18 @@ def test_harness_notices_a_hang_and_a_thread_that_is_left(tmp_path, monkeypatch)
         left.join()
 
 
+append_failed = partial(ThenceError, code="append_failed")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "is_right"),
     [
         (LogFull, errno.ENOSPC, True),
         (LogFull, errno.EDQUOT, True),
-        (AppendFailed, errno.ENOSPC, False),
+        (append_failed, errno.ENOSPC, False),
         (LogFull, errno.EIO, False),
-        (AppendFailed, errno.EIO, True),
-        (AppendFailed, errno.EACCES, False),
+        (append_failed, errno.EIO, True),
+        (append_failed, errno.EACCES, False),
     ],
 )
 def test_harness_knows_which_error_is_right(tmp_path, error, code, is_right):

@@ -20,7 +20,7 @@ from tests.crash.simulated_disk import SimulatedDisk
 
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
+from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown, SuppressCodes
 from thence.log.files.identity import known_node_id, read_info
 from thence.log.files.segment import FILE_BYTES_MAX, current_path
 from thence.log.read.opening import opened_vocabulary
@@ -294,9 +294,9 @@ def failing(count: int, size: int = 10) -> Play:
         with scene.open() as log:
             scene.append(log, size)
             scene.disk.failing = count
-            with suppress(OutcomeUnknown, AppendFailed):
+            with suppress(OutcomeUnknown), SuppressCodes("append_failed", "log_full"):
                 scene.append(log, size + 1)  # another value than the one before
-            with suppress(OutcomeUnknown, AppendFailed, LogReadOnly):
+            with suppress(OutcomeUnknown, LogReadOnly), SuppressCodes("append_failed", "log_full"):
                 scene.append(log, size + 2)
         scene.disk.failing = 0
         with scene.open() as log:

@@ -20,11 +20,12 @@ from msgspec.structs import replace
 from tests.server.team.engines import new_database
 
 import thence
+from thence.core.bodies import BodyMissing
 from thence.core.codec import event_id_of, parse
 from thence.core.event import Event
 from thence.core.redaction import BODY_DIGEST
 from thence.core.vocabulary import PLAIN
-from thence.errors import BatchRefused, BodyMissing, ServerUnreachable
+from thence.errors import SyncRefused
 from thence.log.read import reader
 from thence.open_log.log import OS_DISK
 from thence.server.team.accounts import Accounts, Member
@@ -38,7 +39,7 @@ from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
 from thence.sync.outbox import key_of
 from thence.wire.authorship import signed_push
-from thence.wire.messages import Cursors, EventVerdict, KeyRequest
+from thence.wire.messages import BatchRefused, Cursors, EventVerdict, KeyRequest
 
 TEAM, LOG = "team", "log"
 BEGINNING = Cursors()
@@ -134,7 +135,9 @@ class Network:
 
     def _lose(self, what):
         if self._fleet.random.random() < self.lost:
-            raise ServerUnreachable("could not ask", cause=f"the {what} got lost")
+            raise SyncRefused(
+                "could not ask", cause=f"the {what} got lost", code="server_unreachable"
+            )
 
     def _asked(self, ask):
         self._lose("request")

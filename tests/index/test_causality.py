@@ -19,7 +19,7 @@ from tests.tiers import examples
 
 from thence.core import order
 from thence.core.vocabulary import PLAIN
-from thence.errors import AmbiguousId, EventNotFound
+from thence.errors import EventNotFound, ThenceError
 from thence.index import causality, lookup
 from thence.index.causality import ENDS, Direction, Prefetch, neighbours
 from thence.index.lookup import arrival_of, events_at
@@ -145,8 +145,10 @@ def asked(ask):
     """Return what a lookup finds, or the error that it raises."""
     try:
         return ask()
-    except (AmbiguousId, EventNotFound) as error:
-        return type(error), str(error)
+    except ThenceError as error:
+        if error.code not in ("ambiguous_id", "event_not_found"):
+            raise
+        return error.code, str(error)
 
 
 @on_disk

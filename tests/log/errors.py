@@ -9,9 +9,9 @@ from thence.errors import ThenceError
 
 
 class Said(NamedTuple):
-    """An error's class and its words."""
+    """An error's class, or the code of one that has none of its own, and its words."""
 
-    kind: type[ThenceError]
+    kind: type[ThenceError] | str
     operation: str
     place: str
     cause: str
@@ -20,7 +20,8 @@ class Said(NamedTuple):
 
 def said(error: ThenceError) -> Said:
     """Take an error apart."""
-    return Said(type(error), error.operation, error.place, error.cause, error.hint)
+    kind = error.code if type(error) is ThenceError else type(error)
+    return Said(kind, error.operation, error.place, error.cause, error.hint)
 
 
 def raised(call: Callable[[], object]) -> Said:

@@ -1,9 +1,11 @@
 """A batch that the disk breaks: what is written, told, kept, tried again, lost, and the count."""
 
 import errno
+from functools import partial
 from threading import Thread
 
 import pytest
+from tests.codes import raises_code
 from tests.events import drafted, event_of, new_id
 from tests.log.committers import (
     Reports,
@@ -21,7 +23,7 @@ from tests.log.processes import lines
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
+from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown, ThenceError
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.read import reader
@@ -141,7 +143,7 @@ def test_refusals_in_a_row_count_each_event_once_and_name_the_last_reason(tmp_pa
     assert pair.wait(WAIT_S)
     reports.wait_for("refused", 2)
     assert pair.error is reports.all("refused")[1]["error"]
-    with pytest.raises(AppendFailed):
+    with raises_code("append_failed"):
         try_again(committer)
     assert disk.refused >= 3
     assert [facts["event_ids"] for facts in reports.all("refused")] == [ids([a]), ids([d])]
@@ -424,6 +426,9 @@ def unknown(resume=None):
     return made
 
 
+append_failed = partial(ThenceError, code="append_failed")
+
+
 def failing(error):
     def resume():
         raise error("could not append to", place="here", cause="full", hint="wait")
@@ -436,7 +441,9 @@ def lines_in(folder):
 
 
 @pytest.mark.promise("P1")
-@pytest.mark.parametrize("resume", [None, *map(failing, (AppendFailed, LogBusy, LogReadOnly))])
+@pytest.mark.parametrize(
+    "resume", [None, *map(failing, (append_failed, LogFull, LogBusy, LogReadOnly))]
+)
 def test_events_that_were_never_written_are_appended_once(tmp_path, resume):
     drafts = [drafted(new_id(), "noted", {"payload": {"n": n}}) for n in range(3)]
     retriable = with_retry(unknown(resume), writer_of(tmp_path), drafts, tuple)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import plain_order
+from tests.codes import raises_code
 from tests.disks import CountingDisk
 from tests.events import NODE, OTHER_NODE, causal_graphs, event_of, line_of
 from tests.log.faults import FailingDisk, SteppingDisk, StruckDisk
@@ -20,7 +21,7 @@ from thence.core.codec import BadLine
 from thence.core.new_event import Position
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import PLAIN, SIM
-from thence.errors import EventNotFound, OutcomeUnknown, ReadFailed
+from thence.errors import EventNotFound
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.read import reader
@@ -438,6 +439,6 @@ def test_event_that_can_not_be_looked_for_is_told_and_leaves_no_descriptor(tmp_p
     error = DiskError(errno.EIO, "device error")
     disk = Unclosing() if call == "close" else FailingDisk(**{call: error})
     (tmp_path / "events.jsonl").write_bytes(line_of())
-    with pytest.raises((ReadFailed, OutcomeUnknown, EventNotFound)):
+    with raises_code("read_failed", "outcome_unknown", "event_not_found"):
         durable(tmp_path, "0" * 26, disk)
     assert descriptors(tmp_path) == []

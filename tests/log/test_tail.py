@@ -9,6 +9,7 @@ from itertools import count
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.codes import raises_code
 from tests.crash.crash_states import worst
 from tests.crash.first_writes import first_write
 from tests.crash.simulated_disk import SimulatedDisk
@@ -23,7 +24,7 @@ from tests.tiers import examples
 import thence
 from thence.core.codec import LINE_BYTES_MAX
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, OutcomeUnknown
+from thence.errors import OutcomeUnknown
 from thence.log.files.disk import OS_DISK, READ_BYTES
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.tail import (
@@ -182,9 +183,9 @@ def test_text_of_another_program_takes_no_number(log):
 
 @pytest.mark.promise("W12")
 @pytest.mark.parametrize(
-    ("fault", "kind"), [("write", AppendFailed), ("sync_data", OutcomeUnknown)]
+    ("fault", "code"), [("write", "append_failed"), ("sync_data", "outcome_unknown")]
 )
-def test_recovery_whose_notice_failed_is_told_later(log, fault, kind):
+def test_recovery_whose_notice_failed_is_told_later(log, fault, code):
     torn = b'{"event_id":"torn'
     offset = spoil(log, torn)
 
@@ -199,7 +200,7 @@ def test_recovery_whose_notice_failed_is_told_later(log, fault, kind):
             finally:
                 self.faults.pop("write", None)
 
-    with Log(log, PLAIN, disk=FailingOnce()) as opened, pytest.raises(kind):
+    with Log(log, PLAIN, disk=FailingOnce()) as opened, raises_code(code):
         opened.append("refused")
     with thence.open(log) as opened:
         opened.append("next")
@@ -278,7 +279,7 @@ def test_recovery_on_a_full_disk_changes_nothing_and_leaves_nothing(log):
     full = FailingDisk(write=DiskError(errno.ENOSPC, "full"))
     with Log(log, PLAIN, disk=full) as opened:
         for _ in range(3):
-            with pytest.raises(AppendFailed):
+            with raises_code("append_failed"):
                 opened.append("refused")
         assert (log / "events.jsonl").read_bytes() == before
         assert os.listdir(log / ".thence/quarantine") == []

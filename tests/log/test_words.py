@@ -12,7 +12,7 @@ from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 import thence
 from thence.core.new_event import Position, Unchanged
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, HeadsMoved, IdReused, NotALog, OutcomeUnknown, WriterClosed
+from thence.errors import HeadsMoved, IdReused, NotALog, OutcomeUnknown, WriterClosed
 from thence.log.files.disk import OS_DISK, Disk, warnings
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import read_info
@@ -69,7 +69,7 @@ def test_closed_log_says_so_to_every_use(tmp_path):
 
 def test_what_was_refused_at_the_end_without_an_error_says_why():
     assert said(Retained().error) == (
-        AppendFailed,
+        "append_failed",
         "could not append",
         "",
         "the log was closed",

@@ -3,7 +3,7 @@
 import pytest
 from tests.sim.toys import Doer, causes, config, played
 
-from thence.errors import NotSeen, ScenarioError
+from thence.errors import ScenarioError, ThenceError
 from thence.sim import Action, BaseEngine, replay
 from thence.sim.run.run import SimulationOrchestrator
 
@@ -51,7 +51,9 @@ def looked(sight, looks, spatial=None):
             expected = observation.sees(scope, name)
             try:
                 seen[scope, name] = observation.get(scope, name)
-            except NotSeen:
+            except ThenceError as error:
+                if error.code != "not_seen":
+                    raise
                 seen[scope, name] = None
             assert expected is (seen[scope, name] is not None)
         return Action("look", {"seen": list(seen.values())})

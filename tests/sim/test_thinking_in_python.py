@@ -9,7 +9,7 @@ from tests.sim.models.village import act, generous, user, written
 from tests.sim.test_thinking import behind, causes, events_of, run_of
 
 import thence
-from thence.errors import ModelCallFailed, ScenarioError
+from thence.errors import ScenarioError
 from thence.sim import (
     Action,
     BaseValidator,
@@ -20,6 +20,7 @@ from thence.sim import (
     replay,
     resume,
 )
+from thence.sim.models.client import ModelCallFailed
 from thence.sim.run.thinking import ask
 
 pytestmark = pytest.mark.promise("O12")

@@ -8,7 +8,7 @@ import pytest
 from tests.sim.test_truth import cone
 from tests.sim.toys import Doer, config, one_by_one
 
-from thence.errors import NotSeen
+from thence.errors import ThenceError
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.run.agents import Action, BaseValidator
 from thence.sim.run.engine import BaseEngine
@@ -61,7 +61,9 @@ class Mind:
                 continue
             try:
                 total += self._answer(view, world, ask, name, other, steps)
-            except NotSeen:
+            except ThenceError as error:
+                if error.code != "not_seen":
+                    raise
                 total += 3
         return total
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from thence.errors import CursorUnknown
+from thence.errors import SyncRefused
 from thence.wire.messages import Cursors, joined_page
 
 HEALTH = {"status": "ok", "protocol": [1], "version": "1", "time": "2026-01-01T00:00:00Z"}
@@ -119,16 +119,16 @@ class TeamServer:
         if path == "events":
             try:
                 page = log.page(query.get("after", ""), query.get("seen", ""))
-            except CursorUnknown:
-                return problem(409, "cursor_unknown")
+            except SyncRefused as refused:
+                return problem(409, refused.code)
             return 200, JSON, joined_page(page.lines, page.next, page.more)
         if path == "events/batch/":
             lines = [bytes(each) for each in msgspec.json.decode(body, type=_Events).events]
             cursors = Cursors(query.get("after", ""), query.get("seen", ""))
             try:
                 return told(200, log.batch(lines, cursors=cursors))
-            except CursorUnknown:
-                return problem(409, "cursor_unknown")
+            except SyncRefused as refused:
+                return problem(409, refused.code)
         digests = [bytes.fromhex(each) for each in json.loads(body)["digests"]]
         if path == "events/missing/":
             return told(200, log.missing(digests))

@@ -1,4 +1,4 @@
-"""The client of a server: every answer is a value or a SyncError, in time, and shows no token."""
+"""The client of a server: every answer is a value or a SyncRefused, in time, and shows no token."""
 
 import gzip
 import json
@@ -8,23 +8,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.codes import raises_code
 from tests.sync.http_servers import HOLDS_S, HTML, HostileServer, TeamServer, problem, told, whole
 
-from thence.errors import (
-    BadAnswer,
-    BatchRefused,
-    CursorUnknown,
-    NotLoggedIn,
-    ServerBusy,
-    ServerUnreachable,
-    SyncError,
-    SyncRefused,
-)
+from thence.errors import NotLoggedIn, SyncRefused
 from thence.sync.client import SyncClient, log_in, revoke
 from thence.sync.connection import Connection, server_address
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.target import SyncTarget
-from thence.wire.messages import Cursors, Missing, Tokens
+from thence.wire.messages import BatchRefused, Cursors, Missing, Tokens
 
 LINE = b'{"event_id":"01A","event_type":"note"}'
 ACCESS, REFRESH = "token-of-access", "token-of-refresh"
@@ -59,54 +51,54 @@ def server():
 RESULTS = b'{"results":[]}'
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 HOSTILE = {
-    "portal": (whole(200, HTML, kind="text/html"), BadAnswer),
-    "no type": (whole(200, RESULTS, kind=""), BadAnswer),
-    "no json": (whole(200, HTML), BadAnswer),
-    "no text": (whole(200, b"\xff\xfe{}"), BadAnswer),
-    "deep": (whole(200, b"[" * 100_000), BadAnswer),
-    "list": (whole(200, b"[1]"), BadAnswer),
-    "wrong member": (whole(200, b'{"results":7,"events":7,"differing":7}'), BadAnswer),
-    "no content": (b"HTTP/1.1 204 X\r\n\r\n", BadAnswer),
-    "half a body": (whole(200, RESULTS)[:-3], BadAnswer),
-    "half a head": (b"HTTP/1.1 200 OK\r\nContent-", BadAnswer),
-    "nothing": (b"", ServerUnreachable),
-    "no http": (b"220 mail.example ESMTP\r\n", BadAnswer),
-    "endless head": (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000, BadAnswer),
-    "too long": (whole(200, b" " * 5_000_000), BadAnswer),
+    "portal": (whole(200, HTML, kind="text/html"), "bad_answer"),
+    "no type": (whole(200, RESULTS, kind=""), "bad_answer"),
+    "no json": (whole(200, HTML), "bad_answer"),
+    "no text": (whole(200, b"\xff\xfe{}"), "bad_answer"),
+    "deep": (whole(200, b"[" * 100_000), "bad_answer"),
+    "list": (whole(200, b"[1]"), "bad_answer"),
+    "wrong member": (whole(200, b'{"results":7,"events":7,"differing":7}'), "bad_answer"),
+    "no content": (b"HTTP/1.1 204 X\r\n\r\n", "bad_answer"),
+    "half a body": (whole(200, RESULTS)[:-3], "bad_answer"),
+    "half a head": (b"HTTP/1.1 200 OK\r\nContent-", "bad_answer"),
+    "nothing": (b"", "server_unreachable"),
+    "no http": (b"220 mail.example ESMTP\r\n", "bad_answer"),
+    "endless head": (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000, "bad_answer"),
+    "too long": (whole(200, b" " * 5_000_000), "bad_answer"),
     "bomb": (
         whole(200, gzip.compress(b" " * 200_000_000, 1), "Content-Encoding: gzip"),
-        BadAnswer,
+        "bad_answer",
     ),
-    "spoilt gzip": (whole(200, RESULTS, "Content-Encoding: gzip"), BadAnswer),
+    "spoilt gzip": (whole(200, RESULTS, "Content-Encoding: gzip"), "bad_answer"),
     "half a gzip": (
         whole(200, gzip.compress(RESULTS)[:-6], "Content-Encoding: gzip"),
-        BadAnswer,
+        "bad_answer",
     ),
-    "brotli": (whole(200, RESULTS, "Content-Encoding: br"), BadAnswer),
-    "redirect": (whole(307, b"", "Location: http://evil.example/"), BadAnswer),
-    "teapot": (whole(418, HTML), BadAnswer),
-    "odd status": (whole(999, HTML), ServerUnreachable),
-    "bad request of a proxy": (whole(400, HTML), BadAnswer),
-    "no such path": (whole(404, HTML), BadAnswer),
-    "forbidden": (whole(403, b""), SyncRefused),
-    "precondition": (whole(412, b""), SyncRefused),
-    "conflict": (whole(409, b'{"error":"another kind"}'), SyncRefused),
-    "busy": (whole(429, b"", "Retry-After: 7"), ServerBusy),
-    "away": (whole(503, HTML), ServerBusy),
-    "broken": (whole(500, HTML), ServerUnreachable),
-    "gateway": (whole(502, HTML), ServerUnreachable),
+    "brotli": (whole(200, RESULTS, "Content-Encoding: br"), "bad_answer"),
+    "redirect": (whole(307, b"", "Location: http://evil.example/"), "bad_answer"),
+    "teapot": (whole(418, HTML), "bad_answer"),
+    "odd status": (whole(999, HTML), "server_unreachable"),
+    "bad request of a proxy": (whole(400, HTML), "bad_answer"),
+    "no such path": (whole(404, HTML), "bad_answer"),
+    "forbidden": (whole(403, b""), "sync_refused"),
+    "precondition": (whole(412, b""), "sync_refused"),
+    "conflict": (whole(409, b'{"error":"another kind"}'), "sync_refused"),
+    "busy": (whole(429, b"", "Retry-After: 7"), "server_busy"),
+    "away": (whole(503, HTML), "server_busy"),
+    "broken": (whole(500, HTML), "server_unreachable"),
+    "gateway": (whole(502, HTML), "server_unreachable"),
     "bomb to a refused token": (
         whole(401, gzip.compress(b" " * 200_000_000, 1), "Content-Encoding: gzip"),
-        BadAnswer,
+        "bad_answer",
     ),
-    "unauthorized": (whole(401, HTML, "WWW-Authenticate: Basic"), SyncError),
+    "unauthorized": (whole(401, HTML, "WWW-Authenticate: Basic"), "not_logged_in"),
 }
 
 
 @pytest.mark.promise("S8")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_any_answer_ends_in_an_error_of_sync(to, name):
-    answer, kind = HOSTILE[name]
+    answer, code = HOSTILE[name]
     with HostileServer(answer) as hostile:
         asked = to(hostile.url)
         for ask in (
@@ -115,9 +107,9 @@ def test_any_answer_ends_in_an_error_of_sync(to, name):
             lambda: asked.batch([LINE]),
             lambda: asked.lines([bytes(32)]),
         ):
-            with pytest.raises(kind) as caught:
+            with raises_code(code) as caught:
                 ask()
-            assert isinstance(caught.value, SyncError)
+            assert isinstance(caught.value, SyncRefused)
             assert ACCESS not in str(caught.value)
             assert REFRESH not in str(caught.value)
             assert len(str(caught.value)) < 600
@@ -147,7 +139,7 @@ def test_no_server_holds_a_request_for_longer_than_its_limit(to, answer, then):
         asked = to(hostile.url, request_s=0.3)
         asked.check()
         began = time.monotonic()
-        with pytest.raises(ServerUnreachable):
+        with raises_code("server_unreachable"):
             asked.batch([LINE])
         assert time.monotonic() - began < ENDLESS_S
 
@@ -158,18 +150,18 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 @pytest.mark.promise("S8")
 @pytest.mark.parametrize(
-    ("answer", "part", "kind"),
+    ("answer", "part", "code"),
     [
-        (CHUNKED, b"10000\r\n%b\r\n" % (b" " * 65_536), BadAnswer),
-        (CONTINUE, CONTINUE * 1_000, ServerUnreachable),
+        (CHUNKED, b"10000\r\n%b\r\n" % (b" " * 65_536), "bad_answer"),
+        (CONTINUE, CONTINUE * 1_000, "server_unreachable"),
     ],
     ids=["body", "heads"],
 )
-def test_answer_without_an_end_is_left(to, answer, part, kind):
+def test_answer_without_an_end_is_left(to, answer, part, code):
     with HostileServer(answer, "flood", part) as hostile:
         client = to(hostile.url, request_s=3)
         began = time.monotonic()
-        with pytest.raises(kind):
+        with raises_code(code):
             client.page("")
         assert time.monotonic() - began < ENDLESS_S
 
@@ -180,7 +172,7 @@ def test_server_that_takes_no_body_holds_no_request_for_longer_than_its_limit():
         closing(Connection(hostile.url, request_s=0.5)) as c,
     ):
         began = time.monotonic()
-        with pytest.raises(ServerUnreachable):
+        with raises_code("server_unreachable"):
             c.ask("POST", "/", body=bytes(64_000_000))
         assert time.monotonic() - began < ENDLESS_S
 
@@ -190,7 +182,7 @@ def test_name_from_a_server_adds_no_header_to_a_request(server, to):
     server.team = "atlas\r\nEvil: 1"
     login = log_in(server.url, "ada", "blue whale")
     target = SyncTarget(server.url, login.team_slug, "ada", "orders", "plain", "")
-    with closing(SyncClient(target, login)) as client, pytest.raises(SyncError):
+    with closing(SyncClient(target, login)) as client, pytest.raises(SyncRefused):
         client.page("")
     assert not any("Evil" in headers for _, _, _, headers, _ in server.requests)
 
@@ -200,7 +192,7 @@ def test_proxy_of_the_environment_leads_to_a_server_and_to_none_on_this_machine(
 ):
     with HostileServer(b"HTTP/1.1 407 No\r\n\r\n") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//ada:geheim@"))
-        with pytest.raises(ServerUnreachable) as refused:
+        with raises_code("server_unreachable") as refused:
             log_in("https://thence.example", "ada", "x")
         assert proxy.head.startswith(b"CONNECT thence.example:443 ")
         assert b"Proxy-Authorization: Basic " + b64encode(b"ada:geheim") in proxy.head
@@ -213,7 +205,7 @@ def test_proxy_of_the_environment_leads_to_a_server_and_to_none_on_this_machine(
 
 def test_proxy_that_needs_a_missing_package_is_an_error_in_words(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
-    with pytest.raises(ServerUnreachable, match="socksio"):
+    with raises_code("server_unreachable", match="socksio"):
         log_in("https://thence.example", "ada", "x")
 
 
@@ -223,21 +215,21 @@ CERTIFICATE = str(Path(__file__).with_name("loopback.pem"))
 @pytest.mark.promise("S8")
 def test_certificate_is_verified_and_one_of_its_own_is_named(monkeypatch, tmp_path):
     with TeamServer(certificate=CERTIFICATE) as server:
-        with pytest.raises(ServerUnreachable, match=r"(?i)certificate") as caught:
+        with raises_code("server_unreachable", match=r"(?i)certificate") as caught:
             log_in(server.url, "ada", "blue whale")
         assert "--ca" in caught.value.hint
         assert server.requests == []
         assert log_in(server.url, "ada", "blue whale", ca_file=CERTIFICATE).ca_file == CERTIFICATE
         monkeypatch.setenv("SSL_CERT_FILE", CERTIFICATE)
         assert log_in(server.url, "ada", "blue whale").ca_file is None
-    with pytest.raises(SyncError, match="certificates"):
+    with pytest.raises(SyncRefused, match="certificates"):
         log_in(server.url, "ada", "x", ca_file=str(tmp_path / "missing.pem"))
 
 
 def test_dripping_handshake_holds_no_request(tmp_path):
     with HostileServer(b"\x16\x03\x03\x3f\xff" + bytes(100), "handshake") as hostile:
         began = time.monotonic()
-        with pytest.raises(ServerUnreachable):
+        with raises_code("server_unreachable"):
             log_in(hostile.url.replace("http", "https"), "ada", "x", request_s=0.3)
         assert time.monotonic() - began < ENDLESS_S
 
@@ -251,7 +243,7 @@ def test_server_that_only_begins_has_the_time_of_a_request_for_the_handshake(mon
 def test_refused_connection_is_a_server_out_of_reach(to):
     with TeamServer() as gone:
         url = gone.url
-    with pytest.raises(ServerUnreachable):
+    with raises_code("server_unreachable"):
         to(url).page("")
 
 
@@ -283,7 +275,7 @@ def test_a_log_that_the_server_lacks_is_empty(to, server):
     asked = to(server.url)
     assert asked.page("") == ((), "", False, ())
     for cursors in (("x", ""), ("", "x")):  # it had the log
-        with pytest.raises(CursorUnknown):
+        with raises_code("cursor_unknown"):
             asked.page(*cursors)
     assert asked.lines([bytes(32)]) == []
     assert asked.missing([bytes(32)]) == Missing(("00" * 32,), 0)
@@ -315,7 +307,7 @@ def test_refused_refresh_token_needs_a_login_and_is_not_shown_again(to, server):
 def test_conflicts_and_refused_batches_are_told_apart(to, server):
     asked = to(server.url)
     server.overrides = {"/api/v1/events": problem(409, "cursor_unknown")}
-    with pytest.raises(CursorUnknown):
+    with raises_code("cursor_unknown"):
         asked.page("old")
     details = [{"event_id": "01A", "error": f"no time, {ACCESS}"}]
     server.overrides = {
@@ -328,7 +320,7 @@ def test_conflicts_and_refused_batches_are_told_apart(to, server):
     with pytest.raises(SyncRefused):
         asked.missing([bytes(32)])
     server.overrides = {"/api/v1/events/batch/": problem(409, "cursor_unknown")}
-    with pytest.raises(CursorUnknown):
+    with raises_code("cursor_unknown"):
         asked.batch([LINE], cursors=Cursors("old", "old"))
     server.overrides = {"/api/v1/events/batch/": (413, {}, HTML)}
     with pytest.raises(BatchRefused):
@@ -348,7 +340,7 @@ def test_busy_server_names_the_seconds_to_wait(to, headers, expected_s):
     answer = whole(429, b"", *(f"{name}: {value}" for name, value in headers.items()))
     with HostileServer(answer) as hostile:
         asked = to(hostile.url)
-        with pytest.raises(ServerBusy) as caught:
+        with raises_code("server_busy") as caught:
             asked.page("")
     assert caught.value.retry_after_s == expected_s
 
@@ -365,7 +357,7 @@ def test_redirect_names_its_target_and_gets_no_token(to, server):
     with TeamServer() as other:
         server.overrides = {"/api/v1/events": (302, {"Location": f"{other.url}/x"}, b"")}
         asked = to(server.url)
-        with pytest.raises(BadAnswer, match=other.url):
+        with raises_code("bad_answer", match=other.url):
             asked.page("")
         assert other.requests == []
 
@@ -384,7 +376,7 @@ def test_answer_to_a_login_without_good_tokens_is_refused_unseen(server):
     tokens = {"access": "a\nb", "refresh": "secret-refresh"}
     times = {"access_lifetime": 1, "refresh_lifetime": 1}
     server.overrides = {"/api/v1/token/": told(200, tokens | times)}
-    with pytest.raises(BadAnswer) as caught:
+    with raises_code("bad_answer") as caught:
         log_in(server.url, "ada", "x")
     assert "secret-refresh" not in str(caught.value)
     assert "secret" not in repr(Tokens("secret", "secret", 1, 1))
@@ -422,6 +414,6 @@ def test_an_address_has_one_form(given, expected):
     ],
 )
 def test_unsafe_or_broken_address_is_refused(given):
-    with pytest.raises(SyncError) as caught:
+    with pytest.raises(SyncRefused) as caught:
         server_address(given)
     assert "geheim" not in str(caught.value)

@@ -26,8 +26,8 @@ from thence.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_fo
 from thence.agents.hooked import Spooled, Unreadable, cut_input, events_of
 from thence.agents.sessions import SHELLS, SessionTable, process_of, text_of
 from thence.core.new_event import NewEvent, Position
-from thence.errors import BadSettings, EventTooLarge, FileBusy, InvalidEvent, ThenceError
-from thence.files import file_lock, replace_file
+from thence.errors import EventTooLarge, InvalidEvent, SuppressCodes, ThenceError
+from thence.files import FileBusy, file_lock, replace_file
 from thence.log.files.disk import OS_DISK
 from thence.log.read.opening import opened_vocabulary
 from thence.open_log.log import Log
@@ -81,10 +81,9 @@ def is_masked(folder: Path) -> bool:
     """Reports whether secrets are masked in what hooks record in a log, or will be."""
     if not (folder / SPOOL / _SETTLED).exists():
         return True
-    try:
+    with SuppressCodes("bad_settings"):  # nothing is appended before they are mended
         return read_redact_settings(folder).masking is not None
-    except BadSettings:  # nothing is appended before they are mended
-        return True
+    return True
 
 
 def is_waiting(folder: Path) -> bool:

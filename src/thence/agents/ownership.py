@@ -17,9 +17,10 @@ from thence.agents.blame import BlamedLine, CommitHistory
 from thence.agents.edits import AgentEdit, WrittenLine, best_fitting, first_writers, new_lines
 from thence.agents.installed import HELPER
 from thence.agents.sessions import text_of
+from thence.core.bodies import BodyMissing
 from thence.core.clock import microseconds
 from thence.core.event import Event
-from thence.errors import BodyMissing, EventNotFound
+from thence.errors import EventNotFound
 from thence.open_log.log import Log
 from thence.work.git.repository import Repository
 
@@ -138,7 +139,7 @@ class Ownership:
     # commits
 
     def of_commit(self, commit: str) -> Owner:
-        """Returns the owner of a commit; raises GitFailed, ReadFailed."""
+        """Returns the owner of a commit; raises GitFailed, `read_failed`."""
         if commit not in self._owners:
             self._owners[commit] = Owner("unknown", commit=commit, reason="its rewrites go round")
             self._owners[commit] = self._of_commit(commit)._replace(commit=commit)

@@ -8,43 +8,26 @@ import click
 
 from thence.cli import DAMAGED, FAILED, MISUSED, NOT_FOUND, UNKNOWN
 from thence.cli.output import Output
-from thence.errors import (
-    AmbiguousId,
-    BadSettings,
-    BodyMissing,
-    CyclicDependencyError,
-    DamagedCopy,
-    DatabaseUnavailable,
-    EventNotFound,
-    InvalidCursor,
-    InvalidFilter,
-    LineNotFound,
-    NotALog,
-    NotAProject,
-    NotAServer,
-    OutcomeUnknown,
-    ProblemsError,
-    Refused,
-    ThenceError,
-)
+from thence.errors import Refused, ThenceError
 
-_CODES: tuple[tuple[type[ThenceError], int], ...] = (
-    (EventNotFound, NOT_FOUND),
-    (LineNotFound, NOT_FOUND),
-    (NotALog, NOT_FOUND),
-    (NotAProject, NOT_FOUND),
-    (NotAServer, NOT_FOUND),
-    (ProblemsError, MISUSED),
-    (BadSettings, MISUSED),
-    (AmbiguousId, MISUSED),
-    (InvalidFilter, MISUSED),
-    (InvalidCursor, MISUSED),
-    (BodyMissing, DAMAGED),
-    (CyclicDependencyError, DAMAGED),
-    (DamagedCopy, DAMAGED),
-    (DatabaseUnavailable, DAMAGED),
-    (OutcomeUnknown, UNKNOWN),
-)
+_CODES: Mapping[str, int] = {
+    "event_not_found": NOT_FOUND,
+    "line_not_found": NOT_FOUND,
+    "not_a_log": NOT_FOUND,
+    "not_a_project": NOT_FOUND,
+    "not_a_server": NOT_FOUND,
+    "planning_error": MISUSED,
+    "scenario_error": MISUSED,
+    "bad_settings": MISUSED,
+    "ambiguous_id": MISUSED,
+    "invalid_filter": MISUSED,
+    "invalid_cursor": MISUSED,
+    "body_missing": DAMAGED,
+    "cyclic_dependency_error": DAMAGED,
+    "damaged_copy": DAMAGED,
+    "database_unavailable": DAMAGED,
+    "outcome_unknown": UNKNOWN,
+}
 _STDOUT = "see where it goes: a full disk, or a place that can't be written"
 _SUGGESTION = " Did you mean "
 
@@ -86,7 +69,7 @@ def report_error(error: Exception, out: Output) -> int:
         out.give_up_stdout()
     if out.is_debug:
         show_traceback(error, out)
-    if isinstance(error, ProblemsError) and len(error.problems) > 1:
+    if isinstance(error, ThenceError) and len(error.problems) > 1:
         out.warn(*map(problem_line, error.problems))
     lines = [f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}"]
     out.warn(*lines)
@@ -113,7 +96,7 @@ def problem_line(problem: Mapping[str, object]) -> str:
 def failure_of(error: Exception) -> Failure:
     """Returns the report of an error for a user."""
     if isinstance(error, ThenceError):
-        code = next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+        code = _CODES.get(error.code, FAILED)
         cause = error.cause or "nothing more is known"
         return Failure(code, error.code, error.message, cause, error.hint or _debug_hint())
     if isinstance(error, click.ClickException):

@@ -11,7 +11,7 @@ import click
 
 from thence.cli.failure import report_error
 from thence.cli.output import Output, current
-from thence.errors import ExtraMissing, UnsupportedPlatform
+from thence.errors import ExtraMissing, ThenceError
 from thence.settings import from_environment
 
 if TYPE_CHECKING:
@@ -320,10 +320,11 @@ def root(context: click.Context, is_version: bool, is_json: bool) -> None:
     elif context.invoked_subcommand is None:
         click.echo(context.get_help())
     elif sys.platform == "win32":
-        raise UnsupportedPlatform(
+        raise ThenceError(
             "could not run thence",
             cause="Windows has no flock and no fdatasync",
             hint="run it under WSL",
+            code="unsupported_platform",
         )
 
 

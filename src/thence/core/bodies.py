@@ -11,11 +11,15 @@ from typing import Annotated, Any, NamedTuple, Protocol
 
 import msgspec
 
-from thence.errors import BodyMissing
+from thence.errors import ThenceError
 
 BODIES_KEY = "bodies"
 # the bytes without which a line names no body; a payload may hold them too
 BODIES_SIGN = b'},"bodies":[["'
+
+
+class BodyMissing(ThenceError):
+    """Error: a large value that an event names is not in the log any more, or has changed."""
 
 
 class Body(NamedTuple):
@@ -37,7 +41,7 @@ class BodySource(Protocol):
     """The bodies of one log."""
 
     def value(self, digest: str, size: int) -> bytes:
-        """Returns the bytes of a body, which fit the digest; raises BodyMissing, ReadFailed."""
+        """Returns the bytes of a body, which fit the digest; raises BodyMissing, `read_failed`."""
 
 
 class DraftBodies(NamedTuple):
@@ -77,7 +81,7 @@ def put_back(
     source: BodySource | None,
     decode: Callable[[bytes], Any],
 ) -> None:
-    """Puts the whole values into a payload; raises BodyMissing, ReadFailed."""
+    """Puts the whole values into a payload; raises BodyMissing, `read_failed`."""
     for pointer, digest, size in entries:
         holder, key = _place(payload, pointer)
         if holder is None or source is None or not has_place(payload, pointer):
@@ -98,7 +102,7 @@ def put_back_readable(
 ) -> list[str]:
     """Puts the whole values into a payload, but for those that can't be read.
 
-    Returns the pointers of these, which stay as their beginning. Raises ReadFailed.
+    Returns the pointers of these, which stay as their beginning. Raises `read_failed`.
     """
     unreadable = []
     for entry in entries:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from thence.errors import ClockExhausted, InvalidEvent
+from thence.errors import InvalidEvent, ThenceError
 
 __all__ = ["LamportClock"]
 
@@ -33,7 +33,7 @@ class LamportClock:
         return self._value
 
     def tick(self) -> int:
-        """Returns the value of the next event; raises ClockExhausted behind 2^53-1."""
+        """Returns the value of the next event; raises `clock_exhausted` behind 2^53-1."""
         if self._value >= CLOCK_MAX:
             raise exhausted()
         self._value += 1
@@ -45,13 +45,14 @@ class LamportClock:
         return self.tick()
 
 
-def exhausted(place: object = "") -> ClockExhausted:
+def exhausted(place: object = "") -> ThenceError:
     """Returns the error for an event without a clock value left."""
-    return ClockExhausted(
+    return ThenceError(
         "could not number an event" if not place else "could not append to",
         place=place,
         cause="its clock stands at 2^53-1 or near it, and a reader takes no larger one",
         hint="begin a new log; this one can still be read",
+        code="clock_exhausted",
     )
 
 

@@ -253,8 +253,8 @@ class Event:
         """The event's own content: `details` in a simulation, else `payload`; empty when absent.
 
         The dict is the caller's own, decoded at each access (microseconds): keep it in a
-        variable to read it often. Large values are read from the log's folder; raises BodyMissing
-        where one is not there or has changed, ReadFailed.
+        variable to read it often. Large values are read from the log's folder; raises
+        `body_missing` where one is not there or has changed, `read_failed`.
         """
         members = self.members
         value = members.get(self.vocabulary.payload_key)
@@ -274,7 +274,7 @@ class Event:
     def readable_payload(self) -> tuple[dict[str, Any], list[str]]:
         """The payload, and the JSON pointers to those of its values that can't be read.
 
-        Such a value is its beginning. Raises ReadFailed.
+        Such a value is its beginning. Raises `read_failed`.
         """
         payload, entries = self.cut_payload, self.body_entries
         return payload, put_back_readable(payload, entries, self.vocabulary.bodies, decoded)
@@ -302,7 +302,7 @@ class Event:
         """The line as `whole_line` has it, for those who go on behind a value that can't be read.
 
         Such a value is its beginning, and the member `unreadable` is the list of the pointers to
-        these in the payload. Raises ReadFailed.
+        these in the payload. Raises `read_failed`.
         """
         entries = self.body_entries
         if not entries:
@@ -372,7 +372,7 @@ def _said(members: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def readable_lines(lines: Iterable[bytes], vocabulary: Reading) -> list[bytes]:
-    """Returns stored lines as `Event.readable_line` does; raises ReadFailed."""
+    """Returns stored lines as `Event.readable_line` does; raises `read_failed`."""
     return [
         Event(line, None, vocabulary).readable_line if BODIES_SIGN in line else line
         for line in lines

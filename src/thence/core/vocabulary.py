@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from thence.core.bodies import BodySource
+from thence.core.bodies import BodyMissing, BodySource
 from thence.core.event import Event
 from thence.core.sentences.agents import agent_sentence
 from thence.core.sentences.events import (
@@ -24,7 +24,7 @@ from thence.core.sentences.events import (
     short_id,
     summary,
 )
-from thence.errors import BodyMissing, InvalidEvent
+from thence.errors import InvalidEvent
 
 Text = Callable[[Event], str | None]
 

@@ -62,7 +62,7 @@ def between(index: Index, after: str | int | None, until: str | None) -> Arrived
     """Returns the first events that arrived after one event, up to and with another.
 
     A number for `after` selects the last so many. The result is empty if `after` arrived later
-    than `until`, or if `until` is None. Raises EventNotFound, ReadFailed.
+    than `until`, or if `until` is None. Raises EventNotFound, `read_failed`.
     """
 
     def work(connection: sqlite3.Connection) -> Arrived:
@@ -90,7 +90,7 @@ def batch(index: Index, connection: sqlite3.Connection, after: int, last: int) -
 
 
 def known(index: Index, ids: Collection[str], until: str) -> set[str]:
-    """Returns those ids that had arrived up to an event. Raises EventNotFound, ReadFailed."""
+    """Returns those ids that had arrived up to an event. Raises EventNotFound, `read_failed`."""
 
     def work(connection: sqlite3.Connection) -> set[str]:
         last = arrival_of(index, connection, until)
@@ -105,7 +105,7 @@ def known(index: Index, ids: Collection[str], until: str) -> set[str]:
 
 
 def newest(index: Index) -> Newest:
-    """Returns the event that arrived last. Raises ReadFailed."""
+    """Returns the event that arrived last. Raises `read_failed`."""
 
     def work(connection: sqlite3.Connection) -> Newest:
         row = connection.execute(_NEWEST).fetchone()
@@ -118,7 +118,7 @@ def newest(index: Index) -> Newest:
 def behind(index: Index, event_id: str | None, until: str | None = None) -> Iterator[Event]:
     """Yields the events that arrived behind one, all for None, up to and with `until`.
 
-    Without `until` those that come meanwhile too. Raises EventNotFound, ReadFailed.
+    Without `until` those that come meanwhile too. Raises EventNotFound, `read_failed`.
     """
 
     def work(connection: sqlite3.Connection) -> Arrived:
@@ -137,7 +137,7 @@ def _last(index: Index, connection: sqlite3.Connection, until: str | None) -> in
 def unread(index: Index, position: Position, until: str | None = None) -> Iterator[Event]:
     """Yields the events behind a position, in arrival order, as `behind` does.
 
-    Only zones that may hold numbers behind the position are searched. Raises ReadFailed.
+    Only zones that may hold numbers behind the position are searched. Raises `read_failed`.
     """
     last_id: str | None = None
 
@@ -221,7 +221,7 @@ def _runs(connection: sqlite3.Connection) -> Mapping[str, Intervals]:
 
 
 def position(index: Index) -> Position:
-    """Returns the position behind all that is there. Raises ReadFailed."""
+    """Returns the position behind all that is there. Raises `read_failed`."""
 
     def work(connection: sqlite3.Connection) -> Position:
         runs = {node_id: _bare(own) for node_id, own in _runs(connection).items()}
@@ -250,7 +250,7 @@ def follow(
     """Yields the events behind a position or an event's id, until `stop` is set.
 
     The index has those that are there; the follower, which has served none, finds those that
-    come. Raises EventNotFound, OutcomeUnknown, ReadFailed.
+    come. Raises EventNotFound, OutcomeUnknown, `read_failed`.
     """
     follower.skip_to_last(0)  # before the index reads, so that it has all events in between
     follower.sync()

@@ -14,7 +14,7 @@ from weakref import WeakSet, finalize
 
 from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
-from thence.errors import ReadFailed
+from thence.errors import ThenceError
 from thence.index.keeper import WAIT_S, Builds, Files, IndexFile, Keeper, open_database
 from thence.index.lines import Extent, LineReader
 from thence.index.segments import Stale
@@ -88,7 +88,7 @@ class Index:
 
         A refresh by another process is awaited while it makes progress; without progress for
         `timeout_s` seconds the index is kept elsewhere. While one is built, `on_read` is called
-        repeatedly with the number of bytes read so far. Raises ReadFailed where the log can't be
+        repeatedly with the number of bytes read so far. Raises `read_failed` where the log can't be
         read.
         """
         needed = self._begun + 1  # the next refresh to begin sees all present events
@@ -112,7 +112,7 @@ class Index:
         """Returns the result of a function of a connection that sees the present log.
 
         The function is called again when the index turned out not to fit the log and was
-        rebuilt. Raises ReadFailed.
+        rebuilt. Raises `read_failed`.
         """
         error: Exception | None = None
         for _ in range(_TRIES_MAX):
@@ -238,12 +238,13 @@ class Index:
             else:
                 self._keeper.invalidate()
 
-    def _unreadable(self, error: Exception | None) -> ReadFailed:
-        return ReadFailed(
+    def _unreadable(self, error: Exception | None) -> ThenceError:
+        return ThenceError(
             "could not read the index of",
             place=self.folder,
             cause=error or "",
             hint="try again: it is made again from the log",
+            code="read_failed",
         )
 
 

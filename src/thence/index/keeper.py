@@ -20,7 +20,7 @@ from typing import NamedTuple
 from urllib.parse import quote_from_bytes
 
 from thence.core.vocabulary import Vocabulary
-from thence.errors import ReadFailed
+from thence.errors import ThenceError
 from thence.index.builder import Builder, build
 from thence.index.rows import schema_digest
 from thence.index.segments import (
@@ -541,8 +541,12 @@ class Keeper:
             except (Stale, sqlite3.Error) as error:
                 self._is_distrusted = True
                 cause = error
-        raise ReadFailed(
-            "could not index the log", place=self._folder, cause=cause, hint="try again"
+        raise ThenceError(
+            "could not index the log",
+            place=self._folder,
+            cause=cause,
+            hint="try again",
+            code="read_failed",
         ) from cause
 
 

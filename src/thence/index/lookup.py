@@ -113,7 +113,7 @@ def find(
     by_subject: bool = True,
     by_type: bool = False,
 ) -> Event:
-    """Returns the event that a text names. Raises EventNotFound, AmbiguousId.
+    """Returns the event that a text names. Raises EventNotFound, `ambiguous_id`.
 
     It is an id, an unambiguous prefix of at least 6 characters, "@last", or "@last-error";
     else, `by_subject`, the latest event on the subject of that name, of which the last parts

@@ -60,7 +60,7 @@ _Counts = Counter[tuple[int | None, int | None]]
 def tally(index: Index, filter: Filter, by: By | None = None, per_s: int | None = None) -> Tally:
     """Counts the events of the present log that match, with groups by a name or by time.
 
-    Spans of `per_s` seconds begin at multiples of it since 1970 UTC. Raises ReadFailed.
+    Spans of `per_s` seconds begin at multiples of it since 1970 UTC. Raises `read_failed`.
     """
 
     def work(connection: sqlite3.Connection) -> Tally:
@@ -219,7 +219,7 @@ def _group_key(group: Group) -> tuple[bool, int, int, str]:
 
 
 def log_end(index: Index) -> LogEnd:
-    """Returns the last event and the open steps; raises ReadFailed."""
+    """Returns the last event and the open steps; raises `read_failed`."""
 
     def work(connection: sqlite3.Connection) -> LogEnd:
         last = last_arrival(connection)
@@ -304,7 +304,7 @@ class Overview(NamedTuple):
 
 
 def overview(index: Index, damage_max: int) -> Overview:
-    """Returns the overview of the present log; raises ReadFailed."""
+    """Returns the overview of the present log; raises `read_failed`."""
 
     def work(connection: sqlite3.Connection) -> Overview:
         everything = Selection({}, {})

@@ -18,7 +18,7 @@ from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.query.filter import Filter, Names, Time, Turns
 from thence.core.sentences.table import COLUMNS, payload_values, row_of
-from thence.errors import ExtraMissing, InvalidCursor, InvalidFilter
+from thence.errors import ExtraMissing, InvalidFilter
 
 if TYPE_CHECKING:
     import pandas
@@ -61,7 +61,7 @@ _decode = msgspec.msgpack.Decoder(CursorContent).decode
 
 
 def read_cursor(cursor: str, question: bytes) -> CursorContent:
-    """Reads a cursor; raises InvalidCursor for other text, or for one of another query."""
+    """Reads a cursor; raises `invalid_cursor` for other text, or for one of another query."""
     try:
         if len(cursor) > CURSOR_CHARACTERS_MAX:
             raise ValueError("no cursor is as long as this")
@@ -95,9 +95,10 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _invalid(cause: str) -> InvalidCursor:
+def _invalid(cause: str) -> InvalidFilter:
     hint = "ask for the first page again, without a cursor"
-    return InvalidCursor("could not read the cursor", cause=cause, hint=hint)
+    code = "invalid_cursor"
+    return InvalidFilter("could not read the cursor", cause=cause, hint=hint, code=code)
 
 
 _TEXTS = (
@@ -250,7 +251,7 @@ class PageRequest(NamedTuple):
     def of(cls, filter: Filter, log_id: str, **paging: Unpack[PageBounds]) -> "PageRequest":
         """Returns the request for the page that `paging` names.
 
-        Raises InvalidFilter, InvalidCursor.
+        Raises InvalidFilter, `invalid_cursor`.
         """
         limit, offset = paging.get("limit", LIMIT_EVENTS), paging.get("offset", 0)
         cursor, descending = paging.get("cursor"), paging.get("descending", False)

@@ -53,7 +53,7 @@ def page(
 
     The page begins `offset` events behind the first match, or behind the page that returned
     the cursor; then it holds only events that had arrived at the first page. `log_id` is part
-    of the cursors. Raises InvalidFilter, InvalidCursor, ReadFailed.
+    of the cursors. Raises InvalidFilter, `invalid_cursor`, `read_failed`.
     """
     request = PageRequest.of(filter, log_id, **paging)
 
@@ -84,7 +84,7 @@ def page_of_lines(
 
 
 def count(index: Index, filter: Filter) -> int:
-    """Counts the events of the present log that match. Raises ReadFailed."""
+    """Counts the events of the present log that match. Raises `read_failed`."""
 
     def work(connection: sqlite3.Connection) -> int:
         selected = selection(connection, filter)

@@ -137,7 +137,7 @@ def open_log(
     any other, and raises TypeError where it can't. With `strict_values` JSON alone is taken. A text
     or list of `bodies_from` bytes or more is kept once, beside the lines that name it, and older
     versions refuse such a log; None keeps lines whole. Raises NotALog, VocabularyMismatch,
-    LogReadOnly, ReadFailed, AppendFailed for a new log, and InvalidEvent for a bound that can't be.
+    LogReadOnly, `read_failed`, `append_failed` for a new log, InvalidEvent for a wrong bound.
     """
     return open_host_log(
         path,
@@ -281,8 +281,8 @@ class Log:
         steps whose error is being handled. With an `event_id` that the log holds, the stored
         event is returned if it says the same. With a `guard`, nothing is appended if an event
         that it watches for has come in. Raises InvalidEvent (also for a type that begins
-        `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed, ClockExhausted,
-        HeadsMoved, IdReused (it was not appended), BadSettings, OutcomeUnknown, WriterClosed.
+        `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, `append_failed`, `clock_exhausted`,
+        HeadsMoved, IdReused (it was not appended), `bad_settings`, OutcomeUnknown, WriterClosed.
         """
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
         return self._append(new, guard, timeout_s)
@@ -299,7 +299,7 @@ class Log:
         Each is a NewEvent, or a mapping of what `append` takes: event_type, and payload, subject,
         actor, stream, caused_by. Nothing stands between them. With a `guard`, none is appended
         if an event that it watches for has come in. Raises what `append` raises; when that is
-        LogFull or AppendFailed, the first of them may stand, whole.
+        LogFull or `append_failed`, the first of them may stand, whole.
         """
         drafts, places = self._drafted_together(tuple(map(NewEvent.of, events)))
 
@@ -368,7 +368,7 @@ class Log:
     ) -> str:
         """Queues an event and returns its id; `flush` waits until it is durable.
 
-        A full queue blocks, or drops the event. Raises InvalidEvent, EventTooLarge, BadSettings,
+        A full queue blocks, or drops the event. Raises InvalidEvent, EventTooLarge, `bad_settings`,
         WriterClosed.
         """
         event_id = new_id()
@@ -385,7 +385,7 @@ class Log:
 
         With a timeout the events are durable, written in one piece, when the function returns;
         without one they are queued, which makes no file. It returns the events that a full queue
-        dropped. A NewEvent for each would cost a seventh (decision 0031). Raises BadSettings.
+        dropped. A NewEvent for each would cost a seventh (decision 0031). Raises `bad_settings`.
         """
         put, external, has_nonces = self._committer.put, self._origin.external, self._has_nonces
         self._origin.warn_malformed()
@@ -438,7 +438,7 @@ class Log:
 
         `subprocess.run(…, env={**os.environ, **log.environment(event)})`: there `thence.open`
         and `thence append` find it. The event, and all that was emitted, is durable first.
-        Raises EventNotFound, InvalidEvent, ReadFailed, and what `flush` raises.
+        Raises EventNotFound, InvalidEvent, `read_failed`, and what `flush` raises.
         """
         from thence.log.read.reader import durable_event
 
@@ -454,7 +454,7 @@ class Log:
         """Yields each event once, in arrival order: those behind `after`.
 
         `after` is an event, its id, or a Position. Bad bytes and an unfinished last line are
-        passed over. Raises EventNotFound when `after` is not there, ReadFailed.
+        passed over. Raises EventNotFound when `after` is not there, `read_failed`.
         """
         return self.answers.read(after)
 
@@ -465,7 +465,7 @@ class Log:
 
         It begins at the log's start, or behind `after` as `read` does, and ends within 0.2 s
         when `stop` is set. With `sync` an event is on the device when it is yielded, as a
-        caller that acts on it needs it. Raises EventNotFound, OutcomeUnknown, ReadFailed.
+        caller that acts on it needs it. Raises EventNotFound, OutcomeUnknown, `read_failed`.
         """
         return self.answers.follow(after, stop, sync)
 
@@ -493,7 +493,7 @@ class Log:
         """Returns the event that a text names.
 
         It is an id, a prefix of 6 characters or more, "@last", "@last-error", or the subject of
-        events, of which the latest is taken. Raises EventNotFound, AmbiguousId.
+        events, of which the latest is taken. Raises EventNotFound, `ambiguous_id`.
         """
         return self.answers.find(text)
 
@@ -504,7 +504,7 @@ class Log:
         docs/reference/filters.md describes. `limit` (1,000) and `offset` (0) choose the page, or
         `cursor`, the `next_cursor` of the page before; `descending` begins at the end. `last` are
         the last events instead. since and until also take 1h and yesterday, in UTC.
-        Raises InvalidFilter, InvalidCursor, ReadFailed; warns of a `where` key that no event has.
+        Raises InvalidFilter, `invalid_cursor`, `read_failed`; warns of a `where` key no event has.
         """
         return self.answers.warned(**keys)
 
@@ -532,11 +532,11 @@ class Log:
         return self.answers.common_cause(a, b, *others)
 
     def verify(self) -> "Verification":
-        """Checks every line of the log and changes nothing. Raises ReadFailed."""
+        """Checks every line of the log and changes nothing. Raises `read_failed`."""
         return self.answers.verify()
 
     def rebuild(self) -> int:
-        """Makes the index again; returns how many events it holds. Raises ReadFailed."""
+        """Makes the index again; returns how many events it holds. Raises `read_failed`."""
         return self.answers.rebuild()
 
     def recover(self, timeout_s: float = 30) -> None:
@@ -590,7 +590,7 @@ class Log:
             self._is_prepared = True
 
     def _make_ready(self) -> None:
-        """Readies the log for appends; raises BadSettings, so that nothing goes in unmasked."""
+        """Readies the log for appends; raises `bad_settings`, so that nothing goes in unmasked."""
         self._drafting.masking = self.redact_settings.masking
         self._prepare()
         self._is_ready = True

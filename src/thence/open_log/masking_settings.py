@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
-from thence.errors import BadSettings
+from thence.errors import ThenceError
 from thence.log.files.disk import config_folder
 from thence.log.files.segment import own_folder
 
@@ -72,13 +72,13 @@ class _Redact(NamedTuple):
 class RedactSettings:
     """The settings in force for a log, or the error that keeps them from being used."""
 
-    def __init__(self, files: Sequence[_Redact] = (), error: BadSettings | None = None) -> None:
+    def __init__(self, files: Sequence[_Redact] = (), error: ThenceError | None = None) -> None:
         self._files = tuple(files)
         self._error = error
 
     @cached_property
     def masking(self) -> "Masking | None":
-        """The masking of what is appended, None without `[redact]`; raises BadSettings."""
+        """The masking of what is appended, None without `[redact]`; raises `bad_settings`."""
         if self._error is not None:
             raise self._error
         if not self._files:
@@ -89,7 +89,7 @@ class RedactSettings:
 
     @cached_property
     def parking(self) -> "SecretRules":
-        """The rules for lines that are not brought to a server; raises BadSettings.
+        """The rules for lines that are not brought to a server; raises `bad_settings`.
 
         A project, which others made, can't turn off the built-in ones for its users.
         """
@@ -114,7 +114,7 @@ def read_redact_settings(folder: Path, trees: Sequence[Path] = ()) -> RedactSett
     """
     try:
         files = [_redact(*file) for file in _files(folder, trees)]
-    except BadSettings as error:
+    except ThenceError as error:
         return RedactSettings(error=error)
     return RedactSettings([file for file in files if file is not None])
 
@@ -224,10 +224,11 @@ def _rule(path: Path, number: int, rule: _Rule) -> tuple[str, re.Pattern[str]]:
     return rule.name, pattern
 
 
-def _failure(path: Path, cause: object, hint: str = "") -> BadSettings:
-    return BadSettings(
+def _failure(path: Path, cause: object, hint: str = "") -> ThenceError:
+    return ThenceError(
         "could not use the settings in",
         place=path,
         cause=cause,
         hint=f"{hint or 'correct it'}; until then nothing is appended or pushed to a server",
+        code="bad_settings",
     )

@@ -149,7 +149,7 @@ class Answers:
         return lookup.get(self.index(), event_id)
 
     def held(self, ids: Collection[str], numbers: "Collection[Number]") -> "Held":
-        """Returns what the log holds of ids and numbers; raises ReadFailed."""
+        """Returns what the log holds of ids and numbers; raises `read_failed`."""
         from thence.index import lookup
         from thence.log.write.importing import Held
 
@@ -180,7 +180,7 @@ class Answers:
         return True
 
     def find(self, text: str, *, by_subject: bool = True, by_type: bool = False) -> Event:
-        """Returns the event that a text names; raises EventNotFound, AmbiguousId."""
+        """Returns the event that a text names; raises EventNotFound, `ambiguous_id`."""
         from thence.index import lookup
 
         words = {"by_subject": by_subject, "by_type": by_type}
@@ -250,7 +250,7 @@ class Answers:
         return events[-1] if events else None
 
     def verify(self) -> "Verification":
-        """Checks every line of the log and changes nothing. Raises ReadFailed."""
+        """Checks every line of the log and changes nothing. Raises `read_failed`."""
         from thence.log.check.verify import verify
 
         with reading(self._folder):
@@ -315,7 +315,7 @@ class Answers:
         last: int | None = None,
         **keys: "Unpack[Keys]",
     ) -> "Page":
-        """Returns a page of the events that match; raises InvalidFilter, InvalidCursor.
+        """Returns a page of the events that match; raises InvalidFilter, `invalid_cursor`.
 
         A page has 1,000 events at most if no limit is given; `last` are the last events, in order.
         """
@@ -398,7 +398,7 @@ class Answers:
         return overview.tally(self.index(), Filter.of(**keys), by, per_s)
 
     def end(self) -> "LogEnd":
-        """Returns the last event of the log, and the steps that are open; raises ReadFailed."""
+        """Returns the last event of the log, and the steps that are open; raises `read_failed`."""
         from thence.index import overview
 
         return overview.log_end(self.index())

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
-from thence.errors import BatchRefused, InvalidEvent, ServerUnreachable
+from thence.errors import InvalidEvent, SyncRefused
 
 SPANS_MAX = 512
 BATCH_BYTES_MAX = 4 * 1024 * 1024
@@ -103,8 +103,8 @@ class Sender:
     def send(self, body: bytes, count: int, pause: Callable[[float], object] = sleep) -> None:
         """Sends one batch of `count` spans.
 
-        Raises BatchRefused where the endpoint will not take it, ServerUnreachable when it did not
-        answer in time; each tells how many spans it had taken before.
+        Raises SyncRefused, `batch_refused` where the endpoint will not take it and
+        `server_unreachable` without an answer in time; each tells how many spans it had taken.
         """
         end_s, pause_s = monotonic() + self._wait_s, _PAUSE_MIN_S
         while True:
@@ -114,9 +114,9 @@ class Sender:
                 return
             cause = f"it answered {status}{self._said(answer)}" if status else answer.decode()
             if status and status not in _LATER:
-                raise self._failed(BatchRefused, cause, _FIX)
+                raise self._failed("batch_refused", cause, _FIX)
             if monotonic() + (after_s or pause_s) > end_s:
-                raise self._failed(ServerUnreachable, f"{cause}, for {self._wait_s:g} s", _AGAIN)
+                raise self._failed("server_unreachable", f"{cause}, for {self._wait_s:g} s", _AGAIN)
             pause(after_s or pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
@@ -138,7 +138,7 @@ class Sender:
                 after_s = float(after) if after.isascii() and after.isdigit() else 0.0
                 return response.status, answer[:_ANSWER_BYTES_MAX], after_s
         except ssl.SSLCertVerificationError as error:
-            raise self._failed(ServerUnreachable, error.verify_message, _CERTIFICATE) from error
+            raise self._failed("server_unreachable", error.verify_message, _CERTIFICATE) from error
         except (OSError, HTTPException) as error:
             return 0, (str(error) or type(error).__name__).encode(errors="replace"), 0.0
 
@@ -161,11 +161,9 @@ class Sender:
             text = text.replace(secret, "…")
         return f": {text[:_WORDS_CHARACTERS_MAX]}" if text else ""
 
-    def _failed(
-        self, kind: type[BatchRefused] | type[ServerUnreachable], cause: str, hint: str
-    ) -> BatchRefused | ServerUnreachable:
+    def _failed(self, code: str, cause: str, hint: str) -> SyncRefused:
         place = f"to {self.place}, after {self.outcome.sent:,} spans that it took"
-        return kind("could not send spans", place=place, cause=cause, hint=hint)
+        return SyncRefused("could not send spans", place=place, cause=cause, hint=hint, code=code)
 
 
 _FIX = "look at the address and its headers, and at what the collector logged"

@@ -80,8 +80,8 @@ def create_team_app(database: str | Path, settings: TeamSettings = _NO_SETTINGS)
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
     `database` is the file that `thence server init` made, or an address of PostgreSQL. Raises
-    NotAServer if there is no such database, DatabaseUnavailable if it can't be reached, ValueError
-    for an address without a folder `data`, FileBusy where a process has the folders.
+    `not_a_server` if there is no such database, `database_unavailable` if it can't be reached,
+    ValueError for an address without a folder `data`, `file_busy` where a process has the folders.
     """
     from thence.server.team.audit import FOLDER as AUDIT_FOLDER
     from thence.server.team.audit import AuditLog

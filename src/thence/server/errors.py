@@ -20,50 +20,34 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from thence.core.nearest import did_you_mean
-from thence.errors import (
-    AccountRefused,
-    AmbiguousId,
-    BatchRefused,
-    CursorUnknown,
-    EventNotFound,
-    InvalidCursor,
-    InvalidEvent,
-    InvalidFilter,
-    NotALog,
-    NotLoggedIn,
-    ServerBusy,
-    SyncRefused,
-    ThenceError,
-    VocabularyMismatch,
-)
+from thence.errors import EventNotFound, NotALog, ThenceError
 from thence.server.models import Problem
+from thence.wire.messages import BatchRefused
 
 MESSAGE_CHARACTERS_MAX = 500
 _NAME_CHARACTERS_MAX = 100
 _PATH_CHARACTERS_MAX = 80
 
-# the first class that fits, its status, its code in the query API; the wire's code is the
-# error's own
-_TABLE: tuple[tuple[type[Exception], int, str], ...] = (
-    (EventNotFound, 404, "event_not_found"),
-    (NotALog, 404, "not_found"),
-    (InvalidCursor, 422, "invalid_cursor"),
-    (InvalidFilter, 422, "invalid_parameter"),
-    (AmbiguousId, 422, "invalid_parameter"),
-    (NotLoggedIn, 401, "unauthorized"),
-    (SyncRefused, 403, "forbidden"),
-    (CursorUnknown, 409, "unavailable"),
-    (VocabularyMismatch, 409, "unavailable"),
-    (BatchRefused, 400, "invalid_parameter"),
-    (InvalidEvent, 400, "invalid_parameter"),
-    (AccountRefused, 400, "invalid_parameter"),
-    (ServerBusy, 429, "unavailable"),
-    (ThenceError, 503, "unavailable"),
-    (OSError, 503, "unavailable"),
-    (SqliteError, 503, "unavailable"),
-    (ApswError, 503, "unavailable"),
-    (Exception, 500, "unavailable"),
-)
+# of the errors of thence by their code, which is that of the wire: the status, and the code in the
+# query API
+_TABLE: Mapping[str, tuple[int, str]] = {
+    "event_not_found": (404, "event_not_found"),
+    "not_a_log": (404, "not_found"),
+    "invalid_cursor": (422, "invalid_cursor"),
+    "invalid_filter": (422, "invalid_parameter"),
+    "ambiguous_id": (422, "invalid_parameter"),
+    "not_logged_in": (401, "unauthorized"),
+    "sync_refused": (403, "forbidden"),
+    "cursor_unknown": (409, "unavailable"),
+    "vocabulary_mismatch": (409, "unavailable"),
+    "batch_refused": (400, "invalid_parameter"),
+    "invalid_event": (400, "invalid_parameter"),
+    "event_too_large": (400, "invalid_parameter"),
+    "account_refused": (400, "invalid_parameter"),
+    "server_busy": (429, "unavailable"),
+}
+# an error that may pass has the status 503, unless the table has another one
+_PASSING = (ThenceError, OSError, SqliteError, ApswError)
 # the codes of refusals that come from the framework, or have its class
 _CODES: Mapping[int, str] = {
     401: "unauthorized",
@@ -109,7 +93,7 @@ def add_error_handlers(
     app.state.wire_paths = wire_paths
     app.state.problem_page = page
     app.add_exception_handler(ClientDisconnect, _unheard)
-    for kind in (HTTPException, RequestValidationError, *(kind for kind, _, _ in _TABLE)):
+    for kind in (HTTPException, RequestValidationError, *_PASSING, Exception):
         app.add_exception_handler(kind, _report)
 
 
@@ -203,7 +187,8 @@ def refusal(scope: Scope, error: Exception) -> Refusal:
 
 def _judged(error: Exception) -> tuple[int, str]:
     """Returns the status and the code of an error."""
-    return next((status, code) for kind, status, code in _TABLE if isinstance(error, kind))
+    other = (503 if isinstance(error, _PASSING) else 500), "unavailable"
+    return _TABLE.get(error.code, other) if isinstance(error, ThenceError) else other
 
 
 def _headers(status: int, error: Exception) -> Mapping[str, str] | None:

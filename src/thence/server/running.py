@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from thence.errors import BadSettings, PortTaken
+from thence.errors import ThenceError
 from thence.server.http.login_settings import TeamSettings
 from thence.wire.messages import EVENT_BYTES_MAX
 
@@ -55,7 +55,7 @@ _MISMATCH = "KEY_VALUES_MISMATCH"  # the reason that OpenSSL names
 def listening(port: int | None = None, host: str = HOST) -> socket.socket:
     """Returns a socket that listens on an address, by default on 8377 or the next free port.
 
-    A port that is named is that one or none, 0 is any. Raises PortTaken.
+    A port that is named is that one or none, 0 is any. Raises `port_taken`.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     ports = range(PORT, PORT + PORTS_TRIED_MAX) if port is None else (port,)
@@ -73,7 +73,8 @@ def listening(port: int | None = None, host: str = HOST) -> socket.socket:
             return listener
     tried = f"{host}:{ports[0]}" if len(ports) == 1 else f"{host}:{ports[0]} to {ports[-1]}"
     hint = "name another with --port, or leave it out to take the next free one"
-    raise PortTaken("could not listen on", place=tried, cause=cause, hint=hint)
+    code = "port_taken"
+    raise ThenceError("could not listen on", place=tried, cause=cause, hint=hint, code=code)
 
 
 def serve(
@@ -96,7 +97,7 @@ def serve(
 def tls_context(certificate: Path, key: Path) -> "SSLContext":
     """Returns the TLS of a certificate chain and its key, files in PEM.
 
-    Raises OSError, and BadSettings for what is no PEM and a key of another certificate.
+    Raises OSError, and `bad_settings` for what is no PEM and a key of another certificate.
     """
     import ssl
 
@@ -110,8 +111,13 @@ def tls_context(certificate: Path, key: Path) -> "SSLContext":
         is_mismatch = getattr(error, "reason", None) == _MISMATCH
         cause = "the key belongs to another certificate" if is_mismatch else "one is no such file"
         hint = "give a certificate chain and its key without a passphrase, both in PEM"
-        place = f"{certificate} and {key}"
-        raise BadSettings("could not use", place=place, cause=cause, hint=hint) from error
+        raise ThenceError(
+            "could not use",
+            place=f"{certificate} and {key}",
+            cause=cause,
+            hint=hint,
+            code="bad_settings",
+        ) from error
     return context
 
 

@@ -8,7 +8,7 @@ completes.
 """
 
 from collections.abc import Callable, Collection, Sequence, Set
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +17,7 @@ from thence.core.codec import parse
 from thence.core.event import Event
 from thence.core.redaction import BODY_DIGEST, same_line_key
 from thence.core.redaction import digests as digests_of
-from thence.errors import BadAnswer, RedactionRefused, SyncRefused
+from thence.errors import SuppressCodes, ThenceError
 from thence.index import lookup
 from thence.log.files.digest_files import Disowned, read_disowned, read_outranked
 from thence.log.files.disk import wall_ns
@@ -71,7 +71,7 @@ class Authorship:
         claim = " ".join((now()[:10], self._signer.public_key, *nodes))
         if self._outbox.note(CLAIMED) != claim:
             # refused to a reader, and by a server without keys
-            with suppress(SyncRefused, BadAnswer):
+            with SuppressCodes("sync_refused", "bad_answer"):
                 self._transport.claim(self._signer.public_key, nodes)
                 self._outbox.set_note(CLAIMED, claim)
 
@@ -97,7 +97,7 @@ class Authorship:
         It was restored if the server has a line under its node, signed by its own key, that came
         from elsewhere, and the log itself gave the number to another line, or never got so far. A
         line that damage took from it leaves a hole, and is no sign. Raises LogBusy, LogReadOnly,
-        AppendFailed.
+        `append_failed`.
         """
         if self._signer is None:
             return False
@@ -210,7 +210,7 @@ class Redacted(NamedTuple):
 def check_right(
     log: Log, event: Event, key: str, keys: TeamKeys | None, *, is_synced: bool
 ) -> None:
-    """Raises RedactionRefused for an event that can't be taken back, or not with this key.
+    """Raises `redaction_refused` for an event that can't be taken back, or not with this key.
 
     `key` is the user's public key, "" without one; `keys` are those of the team, None where its
     server was not asked. In a log that is not synced every line is its owner's.
@@ -246,7 +246,7 @@ def redact(
     """Redacts an event in this log, and leaves the signed notice that makes others follow.
 
     `target` is the key of the log's sync target. Check the right before. Raises what an append
-    raises, ReadFailed.
+    raises, `read_failed`.
     """
     digest = digests_of(event.line).line
     with closing(Outbox(disk, log.folder, log.vocabulary, target)) as outbox:
@@ -272,7 +272,7 @@ def apply_redactions(log: Log, outbox: Outbox, redactions: Sequence[Redaction]) 
 
 
 def own_nodes(folder: Path, disk: Disk = OS_DISK) -> list[str]:
-    """Returns all nodes under which a log was written, sorted; raises ReadFailed."""
+    """Returns all nodes under which a log was written, sorted; raises `read_failed`."""
     with reading(folder):
         return sorted(known_node_ids(disk, folder))
 
@@ -282,7 +282,11 @@ def is_redacted(log: Log, event: Event) -> bool:
     return BODY_DIGEST in event.members and digests_of(event.line).line in log.redactions.digests()
 
 
-def _refused(event: Event, cause: str, hint: str = "") -> RedactionRefused:
-    return RedactionRefused(
-        "could not redact", place=event.event_id, cause=cause, hint=hint or "see: thence show"
+def _refused(event: Event, cause: str, hint: str = "") -> ThenceError:
+    return ThenceError(
+        "could not redact",
+        place=event.event_id,
+        cause=cause,
+        hint=hint or "see: thence show",
+        code="redaction_refused",
     )

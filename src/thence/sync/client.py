@@ -1,6 +1,6 @@
 """The client of a team's server, by the wire that docs/formats/wire.md describes.
 
-Every answer ends in a value or in an error of the SyncError tree, whatever a server, a proxy or a
+Every answer ends in a value or in a SyncRefused, whatever a server, a proxy or a
 captive portal sends. A refused access token is renewed once, and no error shows a token. A client
 serves one caller at a time, and neither retries nor pauses.
 """
@@ -8,21 +8,12 @@ serves one caller at a time, and neither retries nor pauses.
 import gzip
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from thence.errors import (
-    BadAnswer,
-    BatchRefused,
-    CursorUnknown,
-    NotLoggedIn,
-    ServerBusy,
-    ServerUnreachable,
-    SyncError,
-    SyncRefused,
-)
+from thence.errors import NotLoggedIn, SuppressCodes, SyncRefused
 from thence.sync.connection import (
     OTHER,
     REQUEST_S,
@@ -38,6 +29,7 @@ from thence.wire.messages import (
     DIGEST_BYTES,
     PROTOCOL,
     REQUEST_DIGEST_HEADER,
+    BatchRefused,
     Credentials,
     Cursors,
     DeviceCode,
@@ -68,6 +60,7 @@ _PACKED_BYTES_MIN = 1_024
 _CURSOR_CHARACTERS_MAX = 256  # two of them stand in the head of a request
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._@+-]{0,63}", re.ASCII)
+_ANEW = "the next round begins anew by itself"
 _ASK = "ask whoever keeps the server; `thence sync status` shows the target"
 # of a request for tokens that the server refuses
 _UNWELCOME = (400, 401, 403)
@@ -91,8 +84,8 @@ class SyncClient:
     """The client of a target's log with one login. Close it after the last call.
 
     `store` keeps renewed tokens, by default in this user's folder; `request_s` bounds each request
-    as a whole. Each call raises ServerUnreachable, ServerBusy, NotLoggedIn, SyncRefused or
-    BadAnswer; `page` and `batch` also CursorUnknown, and `batch` BatchRefused.
+    as a whole. Each call raises NotLoggedIn, and SyncRefused with the codes `server_unreachable`,
+    `server_busy`, `bad_answer`; `page` and `batch` also `cursor_unknown`, `batch` BatchRefused.
     """
 
     def __init__(
@@ -118,18 +111,19 @@ class SyncClient:
     def page(self, after: str, seen: str = "", key: str = "") -> TakenPage:
         """Returns the lines behind a cursor, "" for the beginning; an unknown log is empty.
 
-        CursorUnknown is raised for the place `seen` too. With a public key, lines of its nodes are
+        Raises `cursor_unknown`, for the place `seen` too. With a public key, lines of its nodes are
         named that it did not bring.
         """
         query = {"limit": "1000", "after": after, "seen": seen, "key": key}
         answer = self._ask("GET", "events", query=query)
         if _is_log_unknown(answer):
             if after or seen:
-                raise CursorUnknown(
+                raise SyncRefused(
                     "could not go on with the log at",
                     place=self._target.server,
                     cause="the server has no such log any more",
-                    hint="the next round begins anew by itself",
+                    hint=_ANEW,
+                    code="cursor_unknown",
                 )
             return TakenPage((), "", False)
         page = self._decoded(answer, LinesPage)
@@ -217,7 +211,7 @@ class SyncClient:
     def live_token(self) -> str:
         """Returns a token for one live connection.
 
-        Raises BadAnswer where the server knows no such connections.
+        Raises `bad_answer` where the server knows no such connections.
         """
         token = self._decoded(self._ask("POST", "ws-token/", body=b"{}"), LiveToken).token
         if not _TOKEN.fullmatch(token):
@@ -295,7 +289,7 @@ class SyncClient:
         if any(len(cursor) > _CURSOR_CHARACTERS_MAX for cursor in cursors):
             raise self._bad_answer("its cursor is longer than any")
 
-    def _bad_answer(self, cause: str) -> BadAnswer:
+    def _bad_answer(self, cause: str) -> SyncRefused:
         return bad_answer(self._target.server, cause)
 
 
@@ -338,8 +332,8 @@ def log_in(
         except NotLoggedIn as refused:
             refused.hint = "check the name and the passwords, then try again"
             raise
-        except (ServerUnreachable, BadAnswer) as error:
-            if new_password:
+        except SyncRefused as error:
+            if new_password and error.code in ("server_unreachable", "bad_answer"):
                 error.hint = "the server may have the new password or the former one: log in to see"
             raise
         return _login_of(connection, username, tokens, ca_file)
@@ -361,7 +355,7 @@ def _let_in(
 
 
 def _login_of(connection: Connection, username: str, tokens: Tokens, ca_file: str | None) -> Login:
-    """Returns the login that has some tokens; raises BadAnswer for a name that is none."""
+    """Returns the login that has some tokens; raises `bad_answer` for a name that is none."""
     if not _NAME.fullmatch(username):
         raise bad_answer(connection.server, "it names no user")
     return Login(connection.server, username, "", "", ca_file=ca_file).renewed(tokens)
@@ -399,7 +393,7 @@ def device_login(
 
 
 def revoke(login: Login) -> None:
-    """Ends a login at its server; a login that has ended is no error. Raises SyncError."""
+    """Ends a login at its server; a login that has ended is no error. Raises SyncRefused."""
     with closing(Connection(login.server, ca_file=login.ca_file)) as connection:
         answer = _post(connection, "token/revoke/", Refresh(login.refresh))
         if answer.status not in (200, 204, 401, 403):
@@ -426,7 +420,7 @@ class _Refusal(msgspec.Struct, frozen=True):
 
 
 def _decoded(answer: HttpAnswer, kind: type[_T], *secrets: str) -> _T:
-    """Returns the value of an answer; raises BadAnswer with what stood in its place."""
+    """Returns the value of an answer; raises `bad_answer` with what stood in its place."""
     content_type = answer.headers.get("content-type", "")
     text = words(answer.body.decode(errors="replace"), *secrets)
     if content_type.split(";")[0].strip().lower() != "application/json":
@@ -437,37 +431,38 @@ def _decoded(answer: HttpAnswer, kind: type[_T], *secrets: str) -> _T:
         raise bad_answer(answer.server, f"it does not have the form of one: {text!r}") from None
 
 
-def _error_of(answer: HttpAnswer, operation: str, *secrets: str) -> SyncError:
+def _error_of(answer: HttpAnswer, operation: str, *secrets: str) -> SyncRefused:
     """Returns the error for an answer by its status."""
     status, refusal = answer.status, _refusal_of(answer)
     cause = _text_of(answer, *secrets) or f"status {status}"
-    kind: type[SyncError] = BadAnswer
-    hint = OTHER
+    code, hint, retry_after_s = "bad_answer", OTHER, 0.0
     if 300 <= status < 400:
         location = words(answer.headers.get("location", ""), *secrets) or "nowhere"
         cause = f"it redirects to {location}, and no login is sent there"
         hint = "if that is your server, log in there: thence sync login URL"
     elif status in (429, 503):
-        retry_after_s = _retry_after_s(answer)
-        return ServerBusy(
-            operation,
-            place=answer.server,
-            cause=cause,
-            hint=f"nothing is lost; try again in {retry_after_s:g} s",
-            retry_after_s=retry_after_s,
-        )
+        code, retry_after_s = "server_busy", _retry_after_s(answer)
+        hint = f"nothing is lost; try again in {retry_after_s:g} s"
     elif status >= 500 or status == 408:
-        kind, hint = ServerUnreachable, "nothing is lost; try again later"
+        code, hint = "server_unreachable", "nothing is lost; try again later"
     elif status == 401:
-        kind, hint = NotLoggedIn, f"thence sync login {answer.server}"
+        code, hint = "not_logged_in", f"thence sync login {answer.server}"
     elif status == 409 and refusal.problem.code == "cursor_unknown":
-        kind, hint = CursorUnknown, "the next round begins anew by itself"
+        code, hint = "cursor_unknown", _ANEW
     elif status in (403, 409, 412, 413) or (400 <= status < 500 and refusal.error):
-        kind, hint = SyncRefused, words(refusal.problem.hint, *secrets)
+        code, hint = "sync_refused", words(refusal.problem.hint, *secrets)
     else:
         text = words(answer.body.decode(errors="replace"), *secrets)
         cause = f"it is of status {status}: {text!r}"
-    return kind(operation, place=answer.server, cause=cause, hint=hint or _ASK)
+    refused = SyncRefused if status != 401 else NotLoggedIn
+    return refused(
+        operation,
+        place=answer.server,
+        cause=cause,
+        hint=hint or _ASK,
+        code=code,
+        retry_after_s=retry_after_s,
+    )
 
 
 def _refusal_of(answer: HttpAnswer) -> _Refusal:
@@ -521,7 +516,7 @@ def _tokens(answer: HttpAnswer, *secrets: str) -> Tokens:
     """Returns the tokens of an answer; it may hold some in vain, so that none of it is shown."""
     if answer.status != 200:
         raise _error_of(answer, "could not log in at", *secrets)
-    with suppress(BadAnswer):
+    with SuppressCodes("bad_answer"):
         tokens = _decoded(answer, Tokens)
         if _TOKEN.fullmatch(tokens.access) and _TOKEN.fullmatch(tokens.refresh):
             return tokens

@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpcore2
 
-from thence.errors import BadAnswer, ServerUnreachable, SyncError
+from thence.errors import SyncRefused
 from thence.wire.messages import BODY_BYTES_MAX
 
 CONNECT_S = 5.0
@@ -80,9 +80,9 @@ class Connection:
     ) -> HttpAnswer:
         """Sends a request and returns its answer, of any status.
 
-        Raises ServerUnreachable, and BadAnswer for what is no answer of HTTP or too large. A server
-        may end a connection that stood open just when it is used again: then the request is sent
-        once more.
+        Raises SyncRefused: `server_unreachable`, and `bad_answer` for what is no answer of HTTP or
+        too large. A server may end a connection that stood open just when it is used again: then
+        the request is sent once more.
         """
         url = quote(f"{self.server}{path}", safe="/:[]%")
         url += f"?{urlencode(query)}" if query else ""
@@ -91,7 +91,7 @@ class Connection:
         was_used = self._pool is not None
         try:
             return self._sent(method, url, fields, body)
-        except SyncError as error:
+        except SyncRefused as error:
             if not was_used or not isinstance(error.__cause__, _ENDED):
                 raise
         return self._sent(method, url, fields, body)
@@ -126,7 +126,7 @@ class Connection:
             if answer is None:
                 self.close()
 
-    def _meaning(self, error: Exception) -> SyncError:
+    def _meaning(self, error: Exception) -> SyncRefused:
         """Returns the error of the house for one of a request."""
         if isinstance(error, httpcore2.TimeoutException):
             return self._unreachable(f"no whole answer within {self._request_s:g} s")
@@ -138,8 +138,9 @@ class Connection:
             return self._unreachable(text, _CLOCK if is_time else _CERTIFICATE)
         return self._unreachable(text)
 
-    def _unreachable(self, cause: str, hint: str = _LATER) -> ServerUnreachable:
-        return ServerUnreachable("could not reach", place=self.server, cause=cause, hint=hint)
+    def _unreachable(self, cause: str, hint: str = _LATER) -> SyncRefused:
+        code = "server_unreachable"
+        return SyncRefused("could not reach", place=self.server, cause=cause, hint=hint, code=code)
 
 
 class _Network(httpcore2.SyncBackend):
@@ -207,7 +208,7 @@ class _Stream(httpcore2.NetworkStream):
 
 
 def server_address(address: str) -> str:
-    """Returns the one form of a server's address; raises SyncError, which shows no password."""
+    """Returns the one form of a server's address; raises SyncRefused, which shows no password."""
     try:
         parts = urlsplit(address)
         port = parts.port
@@ -225,7 +226,8 @@ def server_address(address: str) -> str:
         cause = "plain http would show your password to the network"
     if cause:
         place = f"{parts.scheme}://{host}" if host else "that address"
-        raise SyncError("could not use", place=place, cause=cause, hint=_ADDRESS)
+        code = "sync_error"
+        raise SyncRefused("could not use", place=place, cause=cause, hint=_ADDRESS, code=code)
     host = f"[{host}]" if ":" in host else host
     port_text = "" if port in (None, _PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{host}{port_text}{parts.path.rstrip('/')}"
@@ -245,17 +247,18 @@ def is_loopback_server(server: str) -> bool:
 
 
 def trusted_certificates(ca_file: str | None) -> ssl.SSLContext:
-    """Returns the certificates of a file, without one the system's; raises SyncError for none."""
+    """Returns the certificates of a file, without one the system's; raises SyncRefused for none."""
     try:
         if ca_file:
             return ssl.create_default_context(cafile=ca_file)
         return httpcore2.default_ssl_context()
     except OSError as error:
-        raise SyncError(
+        raise SyncRefused(
             "could not read the certificates in",
             place=ca_file or "SSL_CERT_FILE",
             cause=error.strerror or error,
             hint="name a file in PEM format: thence sync login URL --ca FILE",
+            code="sync_error",
         ) from error
 
 
@@ -300,9 +303,10 @@ def _received(response: httpcore2.Response, server: str) -> HttpAnswer:
     return HttpAnswer(response.status, headers, bytes(body), server)
 
 
-def bad_answer(server: str, cause: str, hint: str = OTHER) -> BadAnswer:
+def bad_answer(server: str, cause: str, hint: str = OTHER) -> SyncRefused:
     """Returns the error for an answer that no server of thence gives."""
-    return BadAnswer("could not read the answer of", place=server, cause=cause, hint=hint)
+    operation = "could not read the answer of"
+    return SyncRefused(operation, place=server, cause=cause, hint=hint, code="bad_answer")
 
 
 def words(text: str, *secrets: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from thence.errors import NotLoggedIn, SyncError, ThenceError
+from thence.errors import NotLoggedIn, SyncRefused, ThenceError
 from thence.files import file_lock, read_private, replace_file
 from thence.signing import user_folder
 from thence.wire.messages import Secret, Tokens
@@ -83,7 +83,7 @@ class CredentialStore:
         return self.folder / FILE
 
     def logins(self) -> tuple[Login, ...]:
-        """Returns all logins, sorted by server and user name; raises SyncError."""
+        """Returns all logins, sorted by server and user name; raises SyncRefused."""
         data = self._read()
         if data is None:
             return ()
@@ -97,7 +97,7 @@ class CredentialStore:
     def login(self, server: str | None, username: str | None = None) -> Login:
         """Returns the one login of a server and a user name; None is any.
 
-        Raises NotLoggedIn, also where there are several, and SyncError.
+        Raises NotLoggedIn, also where there are several, and SyncRefused.
         """
         logins = [
             login
@@ -122,12 +122,12 @@ class CredentialStore:
         )
 
     def save(self, login: Login) -> None:
-        """Stores a login in place of the one of the same server and user; raises SyncError."""
+        """Stores a login in place of the one of the same server and user; raises SyncRefused."""
         with self._changing() as logins:
             logins[login.key] = login
 
     def remove(self, login: Login) -> None:
-        """Removes a login; nothing happens where it is gone already. Raises SyncError."""
+        """Removes a login; nothing happens where it is gone already. Raises SyncRefused."""
         with self._changing() as logins:
             logins.pop(login.key, None)
 
@@ -207,15 +207,16 @@ class CredentialStore:
         """Raises what goes wrong with a file in the enclosed block as an error of the logins."""
         try:
             yield
-        except SyncError:
+        except SyncRefused:
             raise
         except ThenceError as error:
             raise self._failure(error.cause, error.hint) from error
         except OSError as error:
             raise self._failure(error.strerror or error, "check the folder's owner") from error
 
-    def _failure(self, cause: object, hint: str) -> SyncError:
-        return SyncError("could not use your logins in", place=self.path, cause=cause, hint=hint)
+    def _failure(self, cause: object, hint: str) -> SyncRefused:
+        operation = "could not use your logins in"
+        return SyncRefused(operation, place=self.path, cause=cause, hint=hint, code="sync_error")
 
 
 def not_logged_in(login: Login, cause: str) -> NotLoggedIn:

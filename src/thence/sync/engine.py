@@ -10,18 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
-from thence.core.bodies import BODIES_SIGN
+from thence.core.bodies import BODIES_SIGN, BodyMissing
 from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.secrets import FoundSecret
-from thence.errors import (
-    BadAnswer,
-    BatchRefused,
-    BodyMissing,
-    CursorUnknown,
-    InvalidEvent,
-    ThenceError,
-)
+from thence.errors import InvalidEvent, SyncRefused, ThenceError
 from thence.log.blobs.blob_files import Bodies
 from thence.log.files.findings import Relayed
 from thence.log.files.numbering import CLOCK_AHEAD_MAX
@@ -34,7 +27,7 @@ from thence.sync.large_values import LargeValues
 from thence.sync.outbox import LineKey, Outbox, OutboxLine, ParkedLine, key_of
 from thence.sync.target import SyncReport, enabled_target
 from thence.wire.authorship import Signer
-from thence.wire.messages import BODIES_MISSING, Cursors, EventVerdict, batches
+from thence.wire.messages import BODIES_MISSING, BatchRefused, Cursors, EventVerdict, batches
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
 PARKED_IN_ROUND_MAX = 100
@@ -60,7 +53,7 @@ class SyncEngine:
     the seconds to wait, 5 between two batches, and ends the round by an error; a round of a command
     waits for nothing. A line in which `find_secret`, by default the built-in rules and the log's
     settings, finds one is parked, never sent. With a `signer` own lines are signed as they are
-    brought. Raises ReadFailed, SyncRefused, NotLoggedIn.
+    brought. Raises `read_failed`, SyncRefused, NotLoggedIn.
     """
 
     def __init__(
@@ -100,13 +93,15 @@ class SyncEngine:
             self._try_parked()
             try:
                 self._exchange()
-            except CursorUnknown:
+            except SyncRefused as refused:
+                if refused.code != "cursor_unknown":
+                    raise
                 self._outbox.begin_anew()
                 self._exchange()
-        except CursorUnknown:
-            error = _bad("it does not know a cursor that it has just given")
         except ThenceError as failure:
             error = failure
+            if failure.code == "cursor_unknown":
+                error = _bad("it does not know a cursor that it has just given")
         return SyncReport(
             taken=self._taken,
             delivered=self._delivered,
@@ -154,8 +149,9 @@ class SyncEngine:
             self._is_restored = self._authorship.leave_reused_node()
             self._taken_back = self._authorship.settle_bodies(self._values)
             self._authorship.supersede()
-        except BadAnswer:  # what the server withholds keeps nothing here
-            self._bring()
+        except SyncRefused as refused:
+            if refused.code == "bad_answer":  # what the server withholds keeps nothing here
+                self._bring()
             raise
         self._bring()
 
@@ -410,8 +406,9 @@ def _reason(event: Event) -> str:
     return f"its clock, {event.lamport_clock}, is too far ahead" if is_far else _NO_ROOM
 
 
-def _bad(cause: str) -> BadAnswer:
-    return BadAnswer("could not sync with the server", cause=cause, hint=_HINT)
+def _bad(cause: str) -> SyncRefused:
+    operation = "could not sync with the server"
+    return SyncRefused(operation, cause=cause, hint=_HINT, code="bad_answer")
 
 
 def _ignore(*_: object) -> None:

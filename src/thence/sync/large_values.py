@@ -11,9 +11,9 @@ from hashlib import sha256
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from thence.core.bodies import BodyEntry, missing_body
+from thence.core.bodies import BodyEntry, BodyMissing, missing_body
 from thence.core.cutting import PAYLOAD_BYTES_MAX
-from thence.errors import BadAnswer, BodyMissing
+from thence.errors import SyncRefused
 from thence.log.blobs.blob_files import Bodies, RawPiece, data_of, piece_of
 from thence.log.files.disk import OS_DISK
 from thence.open_log.log import Log
@@ -67,7 +67,7 @@ class LargeValues:
     def bring(self, entries: Iterable[BodyEntry]) -> None:
         """Brings the pieces of values that the server lacks.
 
-        Raises BodyMissing for a value that the log has not whole, ReadFailed, SyncError.
+        Raises BodyMissing for a value that the log has not whole, `read_failed`, SyncRefused.
         """
         values = {one.digest: one for one in entries if one.digest not in self._at_server}
         for digest in self.lacking(list(values)):
@@ -102,10 +102,11 @@ class LargeValues:
             self._pause(0.0)
             count = self._transport.bring_pieces(lines[:most])
             if not 0 < count <= len(lines[:most]):
-                raise BadAnswer(
+                raise SyncRefused(
                     "could not bring a large value to the server",
                     cause=f"it took {count} of {len(lines[:most])} pieces",
                     hint="nothing is lost; the next round brings it again",
+                    code="bad_answer",
                 )
             lines = lines[count:]
 
@@ -117,7 +118,7 @@ class LargeValues:
     def value(self, digest: str, size: int) -> bytes:
         """Returns the bytes of a value, of the log or else of the server.
 
-        Raises BodyMissing, also for pieces that don't fit; ReadFailed, SyncError.
+        Raises BodyMissing, also for pieces that don't fit; `read_failed`, SyncRefused.
         """
         if size > PAYLOAD_BYTES_MAX:
             raise missing_body(digest, f"it has {size} bytes, more than any")

@@ -22,14 +22,7 @@ from websockets.exceptions import (
 )
 from websockets.sync.client import ClientConnection, connect
 
-from thence.errors import (
-    BadAnswer,
-    NotLoggedIn,
-    ServerBusy,
-    ServerUnreachable,
-    SyncRefused,
-    ThenceError,
-)
+from thence.errors import SyncRefused, ThenceError
 from thence.log.files.disk import FileId, monotonic_ns
 from thence.log.files.segment import current_path
 from thence.open_log.log import OS_DISK, Log, warn
@@ -137,16 +130,20 @@ class LiveConnection:
         """Connects once, listens to the end; returns the seconds until the next try."""
         try:
             self._listen()
-        except (Unsupported, BadAnswer, ImportError):  # a proxy may need a package
-            self._record(OFFLINE_BATCH_MODE)
-            return UNSUPPORTED_S
-        except ServerBusy as busy:
-            return max(busy.retry_after_s, self._failed())
-        except (NotLoggedIn, SyncRefused):
-            return self._failed(OFFLINE)
+        except (Unsupported, ImportError):  # a proxy may need a package
+            return self._unsupported()
+        except SyncRefused as error:
+            if error.code == "bad_answer":
+                return self._unsupported()
+            is_final = error.code in ("not_logged_in", "sync_refused")
+            return max(error.retry_after_s, self._failed(OFFLINE if is_final else ""))
         except (ThenceError, WebSocketException, OSError, EOFError):
             pass
         return self._failed()
+
+    def _unsupported(self) -> float:
+        self._record(OFFLINE_BATCH_MODE)
+        return UNSUPPORTED_S
 
     def _failed(self, word: str = "") -> float:
         self._failures += 1
@@ -237,7 +234,8 @@ class _Opening(ClientConnection):
         except InvalidStatus as error:
             status = error.response.status_code
             if status in (401, 403) or status in _LATER or status >= 500:
-                raise ServerUnreachable("could not open", cause=f"status {status}") from error
+                cause, code = f"status {status}", "server_unreachable"
+                raise SyncRefused("could not open", cause=cause, code=code) from error
             raise Unsupported from error
         except InvalidMessage:  # it ended before an answer
             raise

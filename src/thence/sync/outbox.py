@@ -19,7 +19,7 @@ from thence.core.event import Event
 from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned
 from thence.core.redaction import BODY_DIGEST, digests, redacted, same_event_key, same_line_key
 from thence.core.vocabulary import Vocabulary
-from thence.errors import InvalidEvent, ReadFailed
+from thence.errors import InvalidEvent, ThenceError
 from thence.index.lines import LineReader
 from thence.index.rows import schema_digest, statements
 from thence.index.segments import (
@@ -124,7 +124,7 @@ class Outbox:
     """The open database of one log and one target. Close it.
 
     `target` names server, team and log: what was known of another target is forgotten. Raises
-    ReadFailed where the folder can't be written or the log can't be read.
+    `read_failed` where the folder can't be written or the log can't be read.
     """
 
     def __init__(self, disk: Disk, folder: Path, vocabulary: Vocabulary, target: str = "") -> None:
@@ -148,7 +148,7 @@ class Outbox:
         return _writing(self._db)
 
     def update(self, pulled: Collection[bytes] = ()) -> None:
-        """Reads what was appended since; syncs it first. Raises ReadFailed.
+        """Reads what was appended since; syncs it first. Raises `read_failed`.
 
         New lines among `pulled` came from the server, all others wait.
         """
@@ -159,7 +159,8 @@ class Outbox:
                 except Stale:
                     continue
                 return
-        raise ReadFailed("could not read the log", place=self._folder, cause="its segments change")
+        cause, code = "its segments change", "read_failed"
+        raise ThenceError("could not read the log", place=self._folder, cause=cause, code=code)
 
     def pending(self) -> int:
         """Returns how many lines the server is not known to hold, without those parked."""
@@ -281,7 +282,7 @@ class Outbox:
         return int(self._db.execute(_PARKED_COUNT).fetchone()[0])
 
     def parked(self) -> list[ParkedLine]:
-        """Returns the parked lines, in the order of their ids; raises ReadFailed."""
+        """Returns the parked lines, in the order of their ids; raises `read_failed`."""
         pulled = self._db.execute("SELECT 'pull', event_id, reason FROM pulled").fetchall()
         lines = [parked for _, parked in self._parked()]
         return sorted([*lines, *(ParkedLine(*row) for row in pulled)], key=lambda one: one.event_id)

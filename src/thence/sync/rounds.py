@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from thence.errors import FileBusy, SyncError, ThenceError
-from thence.files import file_lock, is_locked
+from thence.errors import ThenceError
+from thence.files import FileBusy, file_lock, is_locked
 from thence.open_log.log import Log, now
 from thence.signing import known_key
 from thence.sync.client import SyncClient, client_to
@@ -109,7 +109,7 @@ def recorded(log: Log, report: SyncReport, *, is_background: bool) -> SyncReport
     return report
 
 
-class _GaveWay(SyncError):
+class _GaveWay(ThenceError):
     """Error: the round of a background service ended for the sake of somebody else."""
 
 

@@ -12,14 +12,7 @@ from io import FileIO
 from threading import Event as Signal
 from threading import Lock, Thread, current_thread
 
-from thence.errors import (
-    NotLoggedIn,
-    ServerBusy,
-    ServerUnreachable,
-    SyncError,
-    ThenceError,
-    WriterClosed,
-)
+from thence.errors import NotLoggedIn, SyncRefused, ThenceError, WriterClosed
 from thence.files import file_lock
 from thence.log.files.disk import monotonic_ns
 from thence.open_log.log import Log, warn
@@ -156,7 +149,8 @@ class BackgroundSyncService:
             )
         except Exception as cause:  # door: no error of a round ends the sync of a long process
             warn("sync_failed", {"error": repr(cause)})
-            error = SyncError("could not sync", place=self._log.folder, cause=repr(cause))
+            place, text = self._log.folder, repr(cause)
+            error = SyncRefused("could not sync", place=place, cause=text, code="sync_error")
             report = recorded(self._log, SyncReport(error=error), is_background=True)
         self._last = report or self._last
         return report
@@ -171,10 +165,10 @@ class BackgroundSyncService:
         elif failures:
             self._state = "backing off"
             delay_s = backoff_s(failures, self._uniform)
-            if isinstance(report.error, ServerBusy):
+            if isinstance(report.error, SyncRefused):
                 delay_s = max(delay_s, report.error.retry_after_s)
             # a server that is back ends it early
-            is_away = isinstance(report.error, ServerUnreachable)
+            is_away = report.error_code == "server_unreachable"
             self._wait(signals.connected if is_away else signals.stop, delay_s)
         else:
             self._state = "waiting"
@@ -195,5 +189,5 @@ class BackgroundSyncService:
         try:
             target = enabled_target(self._log.folder)
             return not self._store.login(target.server, target.user).has_ended
-        except SyncError:
+        except SyncRefused:
             return False

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from thence.errors import SyncError, SyncRefused, ThenceError
+from thence.errors import SyncRefused, ThenceError
 from thence.files import is_locked, replace_file
 from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
@@ -133,13 +133,13 @@ def is_service_running(folder: Path) -> bool:
 def read_target(folder: Path) -> SyncTarget | None:
     """Returns the target of a log, also one that is not enabled; None if there was none.
 
-    Raises SyncError for a file that can't be used.
+    Raises SyncRefused for a file that can't be used.
     """
     return _read(target_path(folder), SyncTarget)
 
 
 def enabled_target(folder: Path) -> SyncTarget:
-    """Returns the target of a log whose sync is enabled; raises SyncRefused, SyncError."""
+    """Returns the target of a log whose sync is enabled; raises SyncRefused."""
     target = read_target(folder)
     if target is None or not target.is_enabled:
         raise SyncRefused(
@@ -158,7 +158,7 @@ def team_of(folder: Path) -> str | None:
 
 
 def write_target(folder: Path, target: SyncTarget) -> None:
-    """Stores the target of a log; raises SyncError."""
+    """Stores the target of a log; raises SyncRefused."""
     _write(target_path(folder), target)
 
 
@@ -190,7 +190,7 @@ def read_status(folder: Path) -> SyncReport | None:
 
 def write_status(folder: Path, report: SyncReport) -> None:
     """Stores the last round of a log, if the disk takes it."""
-    with suppress(SyncError):
+    with suppress(SyncRefused):
         _write(sync_folder(folder) / _STATUS, msgspec.structs.replace(report, error=None))
 
 
@@ -201,7 +201,7 @@ def read_connection(folder: Path) -> str:
 
 def write_connection(folder: Path, word: str) -> None:
     """Stores the state of a log's live connection, if the disk takes it."""
-    with suppress(SyncError):
+    with suppress(SyncRefused):
         _write(sync_folder(folder) / _LIVE, word)
 
 
@@ -245,7 +245,7 @@ def status_word(folder: Path) -> str | None:
 
 
 def _read(path: Path, kind: type[_T]) -> _T | None:
-    """Returns the value in a file, None without one; raises SyncError.
+    """Returns the value in a file, None without one; raises SyncRefused.
 
     A file that a symbolic link leads to is refused: its maker would choose the target.
     """
@@ -262,13 +262,13 @@ def _read(path: Path, kind: type[_T]) -> _T | None:
 
 def _read_good(path: Path, kind: type[_T]) -> _T | None:
     """Returns the value in a file, None without one or for a file that can't be used."""
-    with suppress(SyncError):
+    with suppress(SyncRefused):
         return _read(path, kind)
     return None
 
 
 def _write(path: Path, value: msgspec.Struct | str) -> None:
-    """Replaces a file; raises SyncError."""
+    """Replaces a file; raises SyncRefused."""
     try:
         OS_DISK.make_folder(path.parent)
         replace_file(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
@@ -278,5 +278,6 @@ def _write(path: Path, value: msgspec.Struct | str) -> None:
         raise _unusable(path, cause, hint) from error
 
 
-def _unusable(path: Path, cause: object, hint: str) -> SyncError:
-    return SyncError("could not use the state of sync in", place=path, cause=cause, hint=hint)
+def _unusable(path: Path, cause: object, hint: str) -> SyncRefused:
+    operation = "could not use the state of sync in"
+    return SyncRefused(operation, place=path, cause=cause, hint=hint, code="sync_error")

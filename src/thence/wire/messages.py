@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from thence.errors import SyncRefused
+
 PROTOCOL = 1
 BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 256 * 1024
@@ -33,6 +35,10 @@ BODIES_MISSING = "bodies_missing"
 Status = Literal["success", "duplicate", "rejected", "retry"]
 
 _BEGIN, _END = b'{"events":[', b"]}"
+
+
+class BatchRefused(SyncRefused):
+    """Error: the server refused a batch as a whole; `bad` maps ids of its lines to reasons."""
 
 
 class EventVerdict(msgspec.Struct, frozen=True):

@@ -6,8 +6,8 @@ import pytest
 from tests.server.team.lines import foreign, line, sealed
 
 from thence.core.redaction import digests
-from thence.errors import BatchRefused
 from thence.server.team.validation import checked
+from thence.wire.messages import BatchRefused
 
 FOREIGN = foreign(1)
 WHOLE: dict[str, object] = {

@@ -20,16 +20,10 @@ from thence.cli.output import Output, current
 from thence.cli.shared.locate import journal_of
 from thence.cli.shared.logs import open_for_reading
 from thence.cli.shared.render import counted, numbered, wrapped
+from thence.core.bodies import BodyMissing
 from thence.core.event import Event
 from thence.core.sentences.events import clipped, line, short_id
-from thence.errors import (
-    AmbiguousId,
-    BodyMissing,
-    EventNotFound,
-    GitFailed,
-    LineNotFound,
-    ThenceError,
-)
+from thence.errors import EventNotFound, GitFailed, SuppressCodes, ThenceError
 from thence.open_log.log import Log, open_log
 from thence.work.git.repository import Repository, repository
 
@@ -72,7 +66,7 @@ def blame_command(file: str, log: str | None) -> None:
 def explain(out: Output, replica: Log, text: str, *, is_whole: bool, error: EventNotFound) -> None:
     """Answers for FILE:LINE, or for a text with a space or in quotes, that names no event.
 
-    Raises `error` for anything else, LineNotFound, EventNotFound, GitFailed.
+    Raises `error` for anything else, `line_not_found`, EventNotFound, GitFailed.
     """
     match = _LINE.fullmatch(text)
     if match and os.path.exists(match["file"]):
@@ -91,7 +85,7 @@ def explain_commit(out: Output, replica: Log, text: str, *, is_whole: bool) -> b
     name = text.removeprefix("commit/")
     if name == text and not _HEX.fullmatch(text):
         return False
-    with suppress(EventNotFound, AmbiguousId):
+    with SuppressCodes("event_not_found", "ambiguous_id"):
         event = replica.answers.find(text, by_type=True)
         if event.event_type != "commit" or event.header.source != "git":
             return False
@@ -117,11 +111,12 @@ def explain_commit(out: Output, replica: Log, text: str, *, is_whole: bool) -> b
 def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: bool) -> None:
     repo, path, count = _file_of(file)
     if not 1 <= number <= count:
-        raise LineNotFound(
+        raise ThenceError(
             "could not find the line",
             place=f"{file}:{number}",
             cause=f"the file has {counted(count, 'line')}",
             hint=f"ask about one of them, or about all: thence blame {file}",
+            code="line_not_found",
         )
     span = (max(1, number - AROUND_LINES), min(count, number + AROUND_LINES))
     lines = _blamed(repo, path, file, span)
@@ -211,8 +206,9 @@ def _file_of(file: str) -> tuple[Repository, str, int]:
     return repo, (folder / path.name).relative_to(top).as_posix(), count
 
 
-def _no_file(file: str, cause: str, hint: str) -> LineNotFound:
-    return LineNotFound("could not tell who wrote", place=file, cause=cause, hint=hint)
+def _no_file(file: str, cause: str, hint: str) -> ThenceError:
+    operation, code = "could not tell who wrote", "line_not_found"
+    return ThenceError(operation, place=file, cause=cause, hint=hint, code=code)
 
 
 def _blamed(

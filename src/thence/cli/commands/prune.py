@@ -173,14 +173,14 @@ def _show(out: Output, plan: "PrunePlan", archive: Path | None) -> None:
 
 
 def _ask(archive: Path | None) -> None:
-    from thence.errors import PruneRefused
+    from thence.errors import ThenceError
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("there is no terminal to ask on; add --yes, or --dry-run")
     question = "Move them there?" if archive else "It can't be undone. Remove them?"
     if not click.confirm(question, err=True):
         cause, hint = "you did not agree", "nothing was changed"
-        raise PruneRefused("did not prune", cause=cause, hint=hint)
+        raise ThenceError("did not prune", cause=cause, hint=hint, code="prune_refused")
 
 
 def _as_json(plan: "PrunePlan", archive: Path | None, *, is_done: bool) -> dict[str, object]:

@@ -7,7 +7,7 @@ import click
 
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
-from thence.errors import RedactionRefused, SyncError
+from thence.errors import SyncRefused, ThenceError
 from thence.open_log.log import Log
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _team_keys(out: Output, target: "SyncTarget") -> "TeamKeys | None":
     try:
         with closing(client_to(target, CredentialStore())) as client:
             return client.keys()
-    except SyncError as error:
+    except SyncRefused as error:
         out.notice(f"note: the server was not asked whose event it is: {error.cause or error}")
         return None
 
@@ -96,11 +96,12 @@ def _ask(out: Output, replica: Log, event: "Event", *, is_sure: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("there is no terminal to ask on; add --yes")
     if not click.confirm("It can't be undone. Redact it?", err=True):
-        raise RedactionRefused(
+        raise ThenceError(
             "did not redact",
             place=event.event_id,
             cause="you did not agree",
             hint="nothing was changed",
+            code="redaction_refused",
         )
 
 

@@ -36,7 +36,7 @@ from thence.cli.shared.render import (
 )
 from thence.core.sentences.events import clipped
 from thence.doctor.writers import outcome
-from thence.errors import NotRecorded, ScenarioError
+from thence.errors import ScenarioError, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import segments
 from thence.sim.again.replay import branch, replay, resume
@@ -222,15 +222,15 @@ def drawn_variables(
     """Returns the courses of a run's variables, and a note on what is left out.
 
     Those are taken that fit a pattern; without any, numbers that changed, at most `count_max`. The
-    courses are none where the verbosity left out changes: then patterns raise NotRecorded. A
+    courses are none where the verbosity left out changes: then patterns raise `not_recorded`. A
     pattern that no variable fits raises InvalidFilter.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             table = run.variables()
-        except NotRecorded as error:
-            if patterns:
+        except ThenceError as error:
+            if patterns or error.code != "not_recorded":
                 raise
             return [], "" if run.verbosity is None else f"{error.cause}: its log holds no changes"
         columns = fitting(table.columns[1:], patterns)

@@ -132,7 +132,7 @@ class ServerResult(NamedTuple):
 
 @contextmanager
 def opened_server(data: str) -> Iterator[OpenedServer]:
-    """Opens the database of a server, beside a server that runs too; raises NotAServer."""
+    """Opens the database of a server, beside a server that runs too; raises `not_a_server`."""
     place = database_place(data)
     from thence.server.running import OWNER_UMASK
     from thence.server.team.engines import open_database

@@ -16,7 +16,7 @@ from thence.cli.server.opened_server import (
     database_place,
     opened_server,
 )
-from thence.errors import NotAServer
+from thence.errors import ThenceError
 from thence.server.http.login_settings import Claim, LoginSettings, OidcSettings, TeamSettings
 
 if TYPE_CHECKING:
@@ -181,11 +181,12 @@ def _place(data: str) -> str | Path:
         Path(data).mkdir(mode=0o700, parents=True, exist_ok=True)
         open_database(place).close()
     elif not place.is_file():
-        raise NotAServer(
+        raise ThenceError(
             "could not run the server of",
             place=data,
             cause=f"there is no {place.name} in it",
             hint="make one: thence server init",
+            code="not_a_server",
         )
     return place
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from thence.agents.fired import LOG, SPOOL, log_of
 from thence.cli.output import Output
-from thence.errors import GitFailed, NotALog, NotAProject
+from thence.errors import NotALog, SuppressCodes
 from thence.log.files.disk import OS_DISK, cache_folder
 from thence.log.files.segment import archived_names, own_folder, segments
 
@@ -164,11 +164,10 @@ def journal_of(folder: Path) -> Path | None:
         return None
     from thence.work.project.project import find_project
 
-    try:
+    with SuppressCodes("not_a_project", "git_failed"):
         home = find_project(folder, create=False).home
-    except (NotAProject, GitFailed):
-        return None
-    return home if is_log(home) else None
+        return home if is_log(home) else None
+    return None
 
 
 def _check_plain(folder: Path) -> None:

@@ -7,7 +7,7 @@ the log is a project's journal, the project's files may hold copies of redacted 
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -20,7 +20,7 @@ from thence.core.codec import BadLine, has_valid_crc, have_valid_crcs, parse
 from thence.core.event import Event
 from thence.core.nearest import TYPO_LIKENESS, nearest
 from thence.core.query.why import named_by
-from thence.errors import EventNotFound, GitFailed, NotAProject
+from thence.errors import EventNotFound, SuppressCodes
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import segments, strays
 from thence.log.read.reader import blocks
@@ -361,7 +361,7 @@ def _project_of(replica: Log) -> "Project | None":
 
     above = replica.folder.absolute().parents  # REPOSITORY/.git/thence/ID
     for folder in (Path(), *above[2:3]):
-        with suppress(NotAProject, GitFailed):
+        with SuppressCodes("not_a_project", "git_failed"):
             project = find_project(folder, create=False)
             if project.home.is_dir() and project.home.samefile(replica.folder):
                 return project

@@ -143,7 +143,7 @@ def _named_log(out: Output, log: str | None, name: str | None) -> NamedLog:
     """Returns a log with the name that it has by itself; makes a project's missing journal.
 
     A project's journal is named by the project's id, another log by its own id. With `name` a log
-    that is missing is made, for the second machine of a log. Raises NotALog, NotAProject,
+    that is missing is made, for the second machine of a log. Raises NotALog, `not_a_project`,
     SyncRefused.
     """
     if name is not None:

@@ -10,7 +10,7 @@ import click
 from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.sync.synced_log import check_packages
-from thence.errors import NotLoggedIn, SyncError
+from thence.errors import NotLoggedIn, SyncRefused
 
 if TYPE_CHECKING:
     from thence.sync.credentials import CredentialStore, Login
@@ -101,7 +101,7 @@ def logout_command(url: str | None, username: str | None) -> None:
     is_revoked = True
     try:
         revoke(login)
-    except SyncError as error:
+    except SyncRefused as error:
         is_revoked = False
         out.warn(f"note: the server did not end the login: {error.cause}")
     store.remove(login)

@@ -12,7 +12,7 @@ from thence.cli.sync.synced_log import (
     opened_synced_log,
     synced_log_option,
 )
-from thence.errors import LogBusy, SyncError, ThenceError
+from thence.errors import LogBusy, SyncRefused, ThenceError
 from thence.open_log.log import Log
 
 _WAIT_S = 60.0
@@ -58,7 +58,7 @@ def _redact_copies(out: Output, replica: Log) -> None:
 
 
 def _drained(out: Output, replica: Log) -> dict[str, int]:
-    """Runs rounds while they move anything; raises the error that ended one, or SyncError."""
+    """Runs rounds while they move anything; raises the error that ended one, or `sync_error`."""
     from thence.sync.credentials import CredentialStore
     from thence.sync.rounds import run_round
     from thence.sync.target import RESTORED
@@ -88,10 +88,11 @@ def _drained(out: Output, replica: Log) -> dict[str, int]:
     if report.error is not None:
         raise report.error
     if not report.is_complete:
-        raise SyncError(
+        raise SyncRefused(
             "could not sync all of",
             place=replica.folder,
             cause=f"{report.left:,} stayed behind without a verdict, {report.parked:,} are parked",
             hint="see why: thence sync parked" if report.parked else "try again: thence sync now",
+            code="sync_error",
         )
     return sums

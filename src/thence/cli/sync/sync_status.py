@@ -98,7 +98,7 @@ def status_command(log: str | None, is_checked: bool) -> int:
 
 
 def _state(log: Log, store: "CredentialStore") -> SyncState:
-    """Returns the state of a log's sync; raises ReadFailed, SyncError."""
+    """Returns the state of a log's sync; raises `read_failed`, SyncRefused."""
     from thence.doctor.writers import next_node_id
     from thence.signing import known_key
     from thence.sync.rounds import engine_offline

@@ -32,7 +32,7 @@ synced_log_option = click.option(
 
 
 def find_synced_log(out: Output, log: str | None) -> Path:
-    """Returns the folder of the log; raises NotALog, NotAProject."""
+    """Returns the folder of the log; raises NotALog, `not_a_project`."""
     if named_log(out, log) is not None:
         return find_log(out, log)
     from thence.work.project.project import find_project

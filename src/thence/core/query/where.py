@@ -14,10 +14,10 @@ from typing import Any, Literal, NoReturn, Protocol
 
 import msgspec
 
-from thence.core.bodies import BODIES_KEY
+from thence.core.bodies import BODIES_KEY, BodyMissing
 from thence.core.event import Event
 from thence.core.json_values import INT_MAX, INT_MIN, is_utf8
-from thence.errors import BodyMissing, InvalidFilter
+from thence.errors import InvalidFilter
 
 WHERE_CHARACTERS_MAX = 10_000
 COMPARISONS_MAX = 100

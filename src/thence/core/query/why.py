@@ -27,7 +27,7 @@ from thence.core.order import (
     total_order_key,
 )
 from thence.core.vocabulary import Vocabulary
-from thence.errors import AmbiguousId, EventNotFound
+from thence.errors import EventNotFound, ThenceError
 
 # the most causes of one event among its reasons
 REASONS_OF_ONE_MAX = 3
@@ -220,18 +220,14 @@ _UNDECIDED = ("begun", "started", "cancelled", "canceled")
 def subject_named(text: str, subjects: Collection[str]) -> str | None:
     """Returns the subject that a text names completely or by its last parts, else None.
 
-    Raises AmbiguousId for the last parts of several subjects.
+    Raises `ambiguous_id` for the last parts of several subjects.
     """
     if not text or text in subjects:
         return text or None
     endings = [subject for subject in subjects if subject.endswith(f"/{text}")]
     if len(endings) > 1:
-        raise AmbiguousId(
-            "could not look up",
-            place=text,
-            cause=f"{len(endings)} subjects end with it",
-            hint=f"name one of them: {', '.join(endings[:_NEAR_MAX])}",
-        )
+        hint = f"name one of them: {', '.join(endings[:_NEAR_MAX])}"
+        raise _ambiguous(text, f"{len(endings)} subjects end with it", hint)
     return endings[0] if endings else None
 
 
@@ -262,14 +258,10 @@ def last_failure(events: Iterable[Event], vocabulary: Vocabulary) -> Event | Non
 
 
 def beginnings(text: str) -> tuple[str, str]:
-    """Returns the possible prefixes of an id for a text; raises AmbiguousId if it is too short."""
+    """Returns the possible prefixes of an id for a text; `ambiguous_id` if it is too short."""
     if len(text) < PREFIX_CHARACTERS_MIN:
-        raise AmbiguousId(
-            "could not look up",
-            place=text,
-            cause=f"a prefix has at least {PREFIX_CHARACTERS_MIN} characters",
-            hint="give more of the id",
-        )
+        cause = f"a prefix has at least {PREFIX_CHARACTERS_MIN} characters"
+        raise _ambiguous(text, cause, "give more of the id")
     return text, text.upper()
 
 
@@ -325,11 +317,12 @@ def _near(text: str, subjects: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(near + nearest(text, names, _NEAR_MAX)))[:_NEAR_MAX]
 
 
-def ambiguous(text: str, count: int, first_id: str) -> AmbiguousId:
+def ambiguous(text: str, count: int, first_id: str) -> ThenceError:
     """Returns the error for a text that is the prefix of several ids, `first_id` among them."""
-    return AmbiguousId(
-        "could not look up",
-        place=text,
-        cause=f"{count} events begin with it",
-        hint=f"give more of the id, such as {first_id}",
-    )
+    hint = f"give more of the id, such as {first_id}"
+    return _ambiguous(text, f"{count} events begin with it", hint)
+
+
+def _ambiguous(text: str, cause: str, hint: str) -> ThenceError:
+    code = "ambiguous_id"
+    return ThenceError("could not look up", place=text, cause=cause, hint=hint, code=code)

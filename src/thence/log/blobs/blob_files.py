@@ -194,7 +194,7 @@ class Bodies:
         return Bodies, (self._disk, self._folder)
 
     def value(self, digest: str, size: int) -> bytes:
-        """Returns the bytes of a value, `size` of them; raises BodyMissing, ReadFailed."""
+        """Returns the bytes of a value, `size` of them; raises BodyMissing, `read_failed`."""
         data = None
         with reading(self._folder):
             for index in self._indexes():
@@ -206,7 +206,7 @@ class Bodies:
         raise missing_body(digest, "its pieces have changed: they don't fit the digest")
 
     def holds(self, digest: str) -> bool:
-        """Reports whether a value seems to be there now; `value` tells. Raises ReadFailed."""
+        """Reports whether a value seems to be there now; `value` tells. Raises `read_failed`."""
         with reading(self._folder):
             if self._index is None or digest not in self._index.pieces:
                 self._index = read_index(self._disk, self._folder, self._index)
@@ -215,7 +215,7 @@ class Bodies:
     def chain(self, digest: str) -> list[BodyPiece]:
         """Returns the pieces that a value is made of, the first one first, as far as is known.
 
-        Ask for the value before. Raises BodyMissing, ReadFailed.
+        Ask for the value before. Raises BodyMissing, `read_failed`.
         """
         chain: list[BodyPiece] = []
         while digest:
@@ -226,7 +226,7 @@ class Bodies:
         return chain[::-1]
 
     def line(self, piece: BodyPiece) -> bytes:
-        """Returns the bytes where a piece stands; raises ReadFailed."""
+        """Returns the bytes where a piece stands; raises `read_failed`."""
         with reading(self._folder):
             descriptor = self._disk.open_read(self._folder / piece.file)
             try:

@@ -283,7 +283,7 @@ def _character_end(data: bytes, end: int) -> int:
 
 
 def values_of(event: Event, bodies: BodySource | None) -> tuple[Body, ...]:
-    """Returns the large values that a line names; raises BodyMissing, ReadFailed.
+    """Returns the large values that a line names; raises BodyMissing, `read_failed`.
 
     BodyMissing is raised for a value that fits no place in the payload, too.
     """

@@ -25,7 +25,7 @@ from thence.core.pruned import (
     joined_ranges,
 )
 from thence.core.vocabulary import Vocabulary
-from thence.errors import LogBusy, PruneRefused
+from thence.errors import LogBusy, ThenceError
 from thence.log.blobs.blob_check import NamedBody, note_named, pieces_reached, sweep
 from thence.log.files.append_lock import AppendLock
 from thence.log.files.archive import (
@@ -93,12 +93,12 @@ class PrunePlan(NamedTuple):
 
 
 def check_prunable(folder: Path, vocabulary: Vocabulary) -> None:
-    """Raises PruneRefused for a log that is part of something else."""
+    """Raises `prune_refused` for a log that is part of something else."""
     wholes = {"work": "a project's journal", "sim": "a simulation's run"}
     if whole := wholes.get(vocabulary.name):
         cause = f"it is {whole}, which is read from its first event on"
         hint = "remove the whole folder if nobody needs it"
-        raise PruneRefused("could not prune", place=folder, cause=cause, hint=hint)
+        raise _refused("could not prune", folder, cause, hint)
 
 
 class Pruning:
@@ -117,7 +117,7 @@ class Pruning:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keeps other prunes of this log out; raises LogBusy, LogReadOnly, AppendFailed."""
+        """Keeps other prunes of this log out; raises LogBusy, LogReadOnly, `append_failed`."""
         with _writing(self._folder):
             self._disk.make_folder(own_folder(self._folder))
             lock = self._disk.open_lock(own_folder(self._folder) / "prune.lock")
@@ -135,7 +135,7 @@ class Pruning:
     ) -> PrunePlan:
         """Returns what would go: segments without an event from a time on, or all but some bytes.
 
-        `open_ids` are the begins of open steps. Raises ReadFailed.
+        `open_ids` are the begins of open steps. Raises `read_failed`.
         """
         self._earlier = self._look()
         with reading(self._folder):
@@ -168,8 +168,8 @@ class Pruning:
     def run(self, plan: PrunePlan, archive: Path | None) -> Pruned:
         """Does what was planned, and returns what the notice says.
 
-        Raises PruneRefused, LogBusy, LogFull, LogReadOnly, AppendFailed, OutcomeUnknown: the log
-        is sound then, and no event is gone that the archive does not have.
+        Raises `prune_refused`, `append_failed`, LogBusy, LogFull, LogReadOnly, OutcomeUnknown: the
+        log is sound then, and no event is gone that the archive does not have.
         """
         if not plan.segments:
             return self._earlier
@@ -330,12 +330,16 @@ def _writing(place: Path) -> Iterator[None]:
         raise append_error(place, error) from error
 
 
-def _not_this_archive(place: Path, cause: str) -> PruneRefused:
+def _not_this_archive(place: Path, cause: str) -> ThenceError:
     hint = "name another folder; nothing was pruned"
-    return PruneRefused("could not use the archive", place=place, cause=cause, hint=hint)
+    return _refused("could not use the archive", place, cause, hint)
 
 
-def _changed(path: Path) -> PruneRefused:
+def _changed(path: Path) -> ThenceError:
     hint = "remove its file from the archive if it was redacted, then prune again"
     cause = "another process has rewritten it since it was read"
-    return PruneRefused("could not remove", place=path, cause=cause, hint=hint)
+    return _refused("could not remove", path, cause, hint)
+
+
+def _refused(operation: str, place: Path, cause: str, hint: str) -> ThenceError:
+    return ThenceError(operation, place=place, cause=cause, hint=hint, code="prune_refused")

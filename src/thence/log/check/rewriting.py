@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thence.core.bodies import BodySource
+from thence.core.bodies import BodyMissing, BodySource
 from thence.core.codec import BadLine, parse
 from thence.core.event import Event
 from thence.core.redaction import BODY_DIGEST, redacted, same_line_key
 from thence.core.vocabulary import Vocabulary
-from thence.errors import BodyMissing, ThenceError
+from thence.errors import ThenceError
 from thence.log.blobs.blob_check import NamedBody, note_named, sweep
 from thence.log.blobs.blob_files import Bodies
 from thence.log.blobs.blob_writer import BodyWriter, values_of
@@ -88,7 +88,7 @@ class Redactions:
     def take_back(self, redactions: Sequence[Redaction]) -> int:
         """Takes lines' bodies back wherever this log holds them; returns how many lines changed.
 
-        Raises LogBusy, LogReadOnly, AppendFailed: then taking them back again completes it.
+        Raises LogBusy, LogReadOnly, `append_failed`: then taking them back again completes it.
         """
         digests_by_id: dict[str, set[bytes]] = {}
         for redaction in redactions:
@@ -113,7 +113,7 @@ class Redactions:
     def outrank(self, digests: Iterable[bytes]) -> bool:
         """Has lines served only where no other line of their id is; reports whether any is new.
 
-        Raises LogBusy, LogReadOnly, AppendFailed.
+        Raises LogBusy, LogReadOnly, `append_failed`.
         """
         new = frozenset(digests) - read_outranked(self._disk, self._folder)
         if new:
@@ -263,7 +263,7 @@ def repair(
     """Heals or quarantines all bad bytes that verify finds, and writes notices about them.
 
     `writer` is used for this repair alone and closed at the end. Raises LogBusy, LogFull,
-    LogReadOnly, AppendFailed, OutcomeUnknown: then each segment is as it was or repaired,
+    LogReadOnly, `append_failed`, OutcomeUnknown: then each segment is as it was or repaired,
     and the next repair continues.
     """
     try:

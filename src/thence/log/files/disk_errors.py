@@ -10,14 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from thence.errors import (
-    AppendFailed,
-    LogFull,
-    LogReadOnly,
-    OutcomeUnknown,
-    ReadFailed,
-    ThenceError,
-)
+from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
 
 # the errors of a full disk, a quota or RLIMIT_FSIZE
 FULL_ERRNOS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
@@ -62,14 +55,14 @@ def _is_ours(error: OSError) -> bool:
 
 def append_error(path: Path, error: OSError) -> ThenceError:
     """Returns the error for a call that failed and left nothing behind."""
-    kind: type[ThenceError] = AppendFailed
+    kind, code = ThenceError, "append_failed"
     hint = "check the device, then try again"
     if error.errno in FULL_ERRNOS:
-        kind, hint = LogFull, "free some space, then try again"
+        kind, code, hint = LogFull, "log_full", "free some space, then try again"
     elif error.errno in DENIED_ERRNOS:
-        kind, hint = LogReadOnly, "give this user the right to write there"
-    place = error.filename or path
-    failure = kind("could not append to", place=place, cause=error.strerror or error, hint=hint)
+        kind, code, hint = LogReadOnly, "log_read_only", "give this user the right to write there"
+    place, cause = error.filename or path, error.strerror or error
+    failure = kind("could not append to", place=place, cause=cause, hint=hint, code=code)
     failure.__cause__ = error
     return failure
 
@@ -116,16 +109,17 @@ def poisoned_error(path: Path) -> LogReadOnly:
 
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Raises a DiskError of the enclosed block as ReadFailed."""
+    """Raises a DiskError of the enclosed block as `read_failed`."""
     try:
         yield
     except DiskError as error:
         hint = "check the device, then try again"
         if error.errno in DENIED_ERRNOS:
             hint = "give this user the right to read there"
-        raise ReadFailed(
+        raise ThenceError(
             "could not read the log",
             place=error.filename or folder,
             cause=error.strerror or error,
             hint=hint,
+            code="read_failed",
         ) from error

@@ -69,7 +69,7 @@ class Numbering:
     def stamp(self, drafts: Sequence[Draft]) -> list[bytes]:
         """Returns the lines of events to be written; call `count` after they were written.
 
-        Raises ClockExhausted.
+        Raises `clock_exhausted`.
         """
         if self._received:
             self._take_received()

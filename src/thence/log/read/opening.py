@@ -13,13 +13,11 @@ from thence.core.cutting import BODIES_FROM_MIN
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, VOCABULARIES, Vocabulary
 from thence.errors import (
-    AppendFailed,
     InvalidEvent,
     LogFull,
     LogReadOnly,
     NotALog,
     ThenceError,
-    UnsupportedPlatform,
     VocabularyMismatch,
 )
 from thence.log.blobs.blob_files import Bodies
@@ -63,15 +61,16 @@ def opened_vocabulary(
 
     `named` is the vocabulary that the caller names, None for the stored one. With `create` a
     missing log is made, with its folder. Raises NotALog, VocabularyMismatch, LogReadOnly,
-    ReadFailed, and AppendFailed when the disk refused the new log.
+    `read_failed`, and `append_failed` when the disk refused the new log.
     """
     folder = folder_at(path)
     if sys.platform == "win32":
-        raise UnsupportedPlatform(
+        raise ThenceError(
             "could not open the log",
             place=folder,
             cause="Windows has no flock and no fdatasync",
             hint="run thence under WSL",
+            code="unsupported_platform",
         )
     expected = _expected_vocabulary(named)
     with reading(folder):
@@ -93,9 +92,9 @@ def opened_vocabulary(
     if create:
         try:
             prepare(disk, folder, expected or stored)
-        except (AppendFailed, LogReadOnly):
+        except ThenceError as error:
             with reading(folder):
-                if not _is_there(disk, folder):
+                if isinstance(error, NotALog) or not _is_there(disk, folder):
                     raise
             # a log that can only be read; its appends will raise the error
     return (expected or stored).of_log(Bodies(disk, folder))
@@ -116,13 +115,13 @@ def _bring_back(disk: Disk, folder: Path) -> None:
 
 
 def known_info(disk: Disk, folder: Path) -> LogInfo | None:
-    """Returns the content of the log's `log.json`, None without one; raises ReadFailed too."""
+    """Returns the content of the log's `log.json`, None without one; raises `read_failed` too."""
     with reading(folder):
         return read_info(disk, folder)
 
 
 def known_id(disk: Disk, folder: Path) -> str | None:
-    """Returns the id of a log, None while it has none; raises ReadFailed too."""
+    """Returns the id of a log, None while it has none; raises `read_failed` too."""
     info = known_info(disk, folder)
     return info.log_id if info is not None else None
 
@@ -144,8 +143,13 @@ def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
             make_info(disk, folder, vocabulary.name)
     except DiskError as error:
         kind, hint = _meaning(error)
-        cause = _NO_FOLDER if error.errno == errno.EEXIST else error.strerror or error
-        raise kind("could not make a log in", place=folder, cause=cause, hint=hint) from error
+        raise kind(
+            "could not make a log in",
+            place=folder,
+            cause=_NO_FOLDER if error.errno == errno.EEXIST else error.strerror or error,
+            hint=hint,
+            code="append_failed" if kind is ThenceError else "",
+        ) from error
 
 
 def make_durable(disk: Disk, folder: Path) -> None:
@@ -180,7 +184,7 @@ def _meaning(error: DiskError) -> tuple[type[ThenceError], str]:
         return LogFull, "free some space, then try again"
     if error.errno in _NO_PLACE_ERRNOS:
         return NotALog, "choose a folder that this user may write to"
-    return AppendFailed, "check the device, then try again"
+    return ThenceError, "check the device, then try again"
 
 
 def checked_bounds(

@@ -449,7 +449,7 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
     """Returns the event of the newest line with an id once the line is on the device.
 
     The writer of the line may not have synced it yet. Older segments were synced before they
-    got their names. Raises EventNotFound, ReadFailed, and OutcomeUnknown when the sync fails.
+    got their names. Raises EventNotFound, `read_failed`, and OutcomeUnknown when the sync fails.
     """
     paths = [current_path(folder)]
     while paths:

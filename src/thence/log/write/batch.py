@@ -13,7 +13,7 @@ from threading import Lock, RLock, get_ident
 from typing import TYPE_CHECKING, cast
 
 from thence.core.codec import Draft
-from thence.errors import AppendFailed, LogBusy, ThenceError, WriterClosed
+from thence.errors import LogBusy, ThenceError, WriterClosed
 from thence.log.write.conditions import Condition
 from thence.log.write.writer import Notice
 
@@ -198,7 +198,8 @@ class Retained:
         self.held = 0
         self.is_first_doubtful = False
         self.count = 0
-        self.error: ThenceError = AppendFailed("could not append", cause="the log was closed")
+        cause, code = "the log was closed", "append_failed"
+        self.error = ThenceError("could not append", cause=cause, code=code)
 
     def add(self, count: int, error: ThenceError) -> None:
         """Counts events that were refused by now, with the last reason."""

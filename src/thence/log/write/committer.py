@@ -20,7 +20,7 @@ from threading import RLock, Thread, current_thread, get_ident
 from typing import Literal, TypeVar, cast
 
 from thence.core.codec import Draft
-from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown, ThenceError
+from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.files.append_lock import WAIT_S
 from thence.log.files.disk import monotonic_ns, pause, yield_processor
 from thence.log.files.disk_errors import retry_error
@@ -54,8 +54,8 @@ _AWAITED_MASK = 15
 _AWAITED_S = 0.000001
 
 
-# the errors of an append that was refused while it waited in the queue
-_NOT_APPENDED = (AppendFailed, LogBusy, LogReadOnly)
+# the codes of an append that was refused while it waited in the queue
+_NOT_APPENDED = ("append_failed", "log_busy", "log_full", "log_read_only")
 
 # the phases of a queue, in order: it takes events, it only drains them, its files are closed
 _OPEN, _CLOSING, _ENDED = range(3)
@@ -447,7 +447,9 @@ def with_retry(
         try:
             try:
                 return shape(cast(list[bytes], again()))
-            except _NOT_APPENDED:
+            except ThenceError as error:
+                if error.code not in _NOT_APPENDED:
+                    raise
                 return shape(_retry(writer, drafts))
         except OutcomeUnknown as another:
             raise with_retry(another, writer, drafts, shape) from another.__cause__

@@ -11,13 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.core.bodies import BodySource
+from thence.core.bodies import BodyMissing, BodySource
 from thence.core.codec import BadLine, Draft, parse
 from thence.core.event import Event
 from thence.core.pruned import NOT_PRUNED, Pruned
 from thence.core.redaction import same_line_key
 from thence.core.vocabulary import Vocabulary
-from thence.errors import BodyMissing
 from thence.log.blobs.blob_writer import values_of
 from thence.log.files.append_lock import WAIT_S
 from thence.log.files.digest_files import disown, read_redactions, without_body

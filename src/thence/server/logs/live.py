@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote
 
 from thence.core.event import Event
 from thence.core.query.filter import Filter
-from thence.errors import ReadFailed, ThenceError
+from thence.errors import ThenceError
 from thence.index import arrivals
 from thence.log.files.disk_errors import reading
 from thence.log.files.segment import current_path
@@ -154,7 +154,7 @@ class Feed:
         """Passes new events to a listener from now on; it blocks while the log is read.
 
         Returns the id of the last event before those, None if the log is empty. Raises
-        the error that kept the thread from following the log, and ReadFailed.
+        the error that kept the thread from following the log, and `read_failed`.
         """
         self._started.wait()
         if self._error is not None:
@@ -276,14 +276,15 @@ class Feeds:
     def subscribe(self, location: FoundLog, listener: Listener) -> str | None:
         """Adds a listener to a log's feed, as `Feed.subscribe` does.
 
-        Raises ReadFailed when there are too many listeners, or the server ends, or the listener
+        Raises `read_failed` when there are too many listeners, or the server ends, or the listener
         has left meanwhile, and what `Feed.subscribe` raises.
         """
         key = location.key
         with self._mutex:
             refusal = self._refusal(listener)
             if refusal:
-                raise ReadFailed("could not follow", place=location.id, cause=refusal)
+                place, code = location.id, "read_failed"
+                raise ThenceError("could not follow", place=place, cause=refusal, code=code)
             feed = self._feeds.get(key)
             if feed is None or feed.is_over:
                 feed = Feed(self._logs, location, partial(self._is_there, location.id, key))

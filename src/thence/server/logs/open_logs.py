@@ -32,7 +32,7 @@ OPEN_MAX = 16
 class OpenLog:
     """A log that is open for reading: its folder, its vocabulary, its answers.
 
-    All queries block, and raise ReadFailed.
+    All queries block, and raise `read_failed`.
     """
 
     def __init__(self, folder: Path, vocabulary: Vocabulary, builds: Builds) -> None:
@@ -51,7 +51,7 @@ class OpenLog:
     def mark(self) -> str:
         """The mark of this log's cursors: two folders may hold copies, which then grow apart.
 
-        The log's identity is read as soon as it exists, then kept. Raises ReadFailed.
+        The log's identity is read as soon as it exists, then kept. Raises `read_failed`.
         """
         if not self._mark:
             info = known_info(OS_DISK, self.folder)
@@ -61,7 +61,7 @@ class OpenLog:
         return self._mark
 
     def page(self, event_filter: Filter, **paging: Unpack[PageBounds]) -> Page:
-        """Returns a page of the events that match; raises InvalidCursor."""
+        """Returns a page of the events that match; raises `invalid_cursor`."""
         return query.page(self.index, event_filter, self.mark, **paging)
 
     def page_of_lines(self, event_filter: Filter, **paging: Unpack[PageBounds]) -> PageOfLines:
@@ -81,7 +81,7 @@ class OpenLog:
         return causality.causality(self.index, event_id, depth)
 
     def why(self, event: str) -> NamedCauses:
-        """Returns the causes of an event that is named as in `find`; raises AmbiguousId too."""
+        """Returns the causes of an event that is named as in `find`; raises `ambiguous_id` too."""
         named = self.answers.named(event)
         return causality.named_causes(self.index, id_of(named), self.vocabulary)
 

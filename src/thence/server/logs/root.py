@@ -67,7 +67,7 @@ class Root:
                 yield None
 
     def find(self, log_id: str) -> FoundLog:
-        """Returns the log of an id; raises NotALog, whatever the id holds, and ReadFailed."""
+        """Returns the log of an id; raises NotALog, whatever the id holds, and `read_failed`."""
         try:
             folder = self._folder(log_id)
         except (OSError, ValueError):

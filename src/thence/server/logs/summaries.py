@@ -19,7 +19,7 @@ from thence.core.codec import BadLine
 from thence.core.event import Event
 from thence.core.query.why import descending
 from thence.core.vocabulary import Vocabulary
-from thence.errors import ReadFailed
+from thence.errors import SuppressCodes
 from thence.index.overview import BadBytes, overview
 from thence.index.rows import INTEGER_MAX, IndexedMembers, Times, rows_of
 from thence.log.files.disk import OS_DISK
@@ -62,7 +62,7 @@ class LogFacts(msgspec.Struct, frozen=True):
 
 
 def summarize(log: OpenLog) -> LogFacts:
-    """Returns the summary of a log by its index; raises ReadFailed."""
+    """Returns the summary of a log by its index; raises `read_failed`."""
     with reading(log.folder):
         counts = overview(log.index, DAMAGE_LISTED_MAX)
         tail = list(_tail(log.folder, log.vocabulary, counts.read_bytes.get(CURRENT, 0)))
@@ -166,7 +166,7 @@ class Summaries:
         self._summaries: dict[str, _Kept] = {}
 
     def of(self, location: FoundLog) -> LogFacts:
-        """Returns the summary of a log; raises ReadFailed."""
+        """Returns the summary of a log; raises `read_failed`."""
         state = _fingerprint(location), location.is_simulation
         kept = self._summaries.get(location.id)
         if kept is not None and kept[:2] == state:
@@ -183,10 +183,9 @@ class Summaries:
 
     def readable(self, location: FoundLog) -> LogFacts | None:
         """Returns the summary of a log; None for one that can't be read now."""
-        try:
+        with SuppressCodes("read_failed"):
             return self.of(location)
-        except ReadFailed:
-            return None
+        return None
 
     def has(self, log_id: str) -> bool:
         """Reports whether a log has a summary, maybe from before it changed."""

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from thence.core.diff import Difference, LogSide, as_json, difference, side
-from thence.errors import ReadFailed
+from thence.errors import ThenceError
 from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import reading
 from thence.log.read.reader import all_events
@@ -62,7 +62,7 @@ async def compare(
         a, b = _locations(state, ids, is_simulation)
         try:
             return respond(a, b, _difference(a, b, stop))
-        except (OSError, ReadFailed):
+        except (OSError, ThenceError):
             _locations(state, ids, is_simulation)  # is one of them gone?
             raise
 

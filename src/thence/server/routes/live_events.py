@@ -106,7 +106,7 @@ class Stream:
     async def begin(self) -> None:
         """Starts to listen, and reads the first frames of the stored events.
 
-        Raises NotALog, EventNotFound when the log lacks the event to begin after, ReadFailed,
+        Raises NotALog, EventNotFound when the log lacks the event to begin after, `read_failed`,
         and 503 where too many requests wait.
         """
         try:

@@ -6,7 +6,7 @@ from typing import TypeVar
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.requests import Request
 
-from thence.errors import NotALog, ReadFailed
+from thence.errors import NotALog, SuppressCodes, ThenceError
 from thence.index.page import PageOfLines
 from thence.server.http.metrics import Metrics
 from thence.server.http.workers import Slow, Workers
@@ -55,7 +55,7 @@ class ServerState:
                 if not is_patient and self.logs.lacks_index(location):
                     raise Slow
                 return work(location)
-            except (OSError, ReadFailed):
+            except (OSError, ThenceError):
                 self.find(log_id, is_simulation)  # is it gone?
                 raise
 
@@ -77,10 +77,9 @@ class ServerState:
         """Reports whether summing up a log would take seconds, as it has no index yet."""
         if self.summaries.has(location.id):
             return False
-        try:
+        with SuppressCodes("read_failed"):
             return self.logs.lacks_index(location)
-        except ReadFailed:
-            return False
+        return False
 
     def find(self, log_id: str, is_simulation: bool) -> FoundLog:
         """Finds a log under the root; raises NotALog."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from thence.errors import AccountRefused, SyncRefused
+from thence.errors import SyncRefused, ThenceError
 from thence.server.team.database import Database, Transaction, first
 
 ROLES = ("reader", "writer", "admin")
@@ -77,7 +77,7 @@ class Accounts:
         self._hashed = hashed
 
     def add_team(self, slug: str) -> None:
-        """Makes a team; raises AccountRefused if its name is none, or taken."""
+        """Makes a team; raises `account_refused` if its name is none, or taken."""
         check_slug(slug)
         with self._database.writing() as connection:
             if not connection.execute(_ADD_TEAM, {"slug": slug}):
@@ -92,7 +92,7 @@ class Accounts:
     def add_user(self, name: str, team: str, role: str, password: Callable[[], str]) -> Added:
         """Adds a user to a team; one who is new here gets the password.
 
-        Raises AccountRefused for a name that is none, a member already, an unknown team or role,
+        Raises `account_refused` for a name that is none, a member already, an unknown team or role,
         and a password that is too short or too long.
         """
         self._check_joining(name, team, role)
@@ -103,7 +103,7 @@ class Accounts:
     def add_machine(self, name: str, team: str, role: str) -> Member:
         """Adds a user without a password, who can't log in and is let in by a machine token.
 
-        Raises AccountRefused as `add_user` does, and for a user who is in any team already.
+        Raises `account_refused` as `add_user` does, and for a user who is in any team already.
         """
         self._check_joining(name, team, role, "add the token")
         if self.has_user(name):
@@ -122,7 +122,7 @@ class Accounts:
     def set_role(self, name: str, team: str, role: str) -> str:
         """Gives a user another role in a team, from the next request on; returns the former one.
 
-        Raises AccountRefused for one who is not in the team.
+        Raises `account_refused` for one who is not in the team.
         """
         change = {"user": name, "team": team, "role": role}
         with self._database.writing() as connection:
@@ -134,7 +134,7 @@ class Accounts:
         return former
 
     def set_password(self, name: str, password: str) -> None:
-        """Gives a user another password and ends all logins; raises AccountRefused."""
+        """Gives a user another password and ends all logins; raises `account_refused`."""
         stored = self._hashed(_check_password(name, password))
         with self._database.writing() as connection:
             row = {"user": name, "password": stored}
@@ -145,7 +145,7 @@ class Accounts:
             connection.execute(_END_LOGINS, row)
 
     def _check_joining(self, name: str, team: str, role: str, action: str = "add the user") -> None:
-        """Raises AccountRefused for a name that is none, a member, an unknown team or role.
+        """Raises `account_refused` for a name that is none, a member, an unknown team or role.
 
         `action` is what the error says that could not be done.
         """
@@ -176,14 +176,14 @@ class Accounts:
             return bool(connection.execute(query, {"name": name}))
 
     def remove_user(self, name: str) -> None:
-        """Removes a user from all teams and ends their logins; raises AccountRefused.
+        """Removes a user from all teams and ends their logins; raises `account_refused`.
 
         What the user has sent stays.
         """
         self._remove("user", name, "DELETE FROM users WHERE name = :name")
 
     def remove_machine(self, name: str) -> None:
-        """Removes a machine and ends its token; raises AccountRefused. What it has sent stays."""
+        """Removes a machine, ends its token; raises `account_refused`. What it has sent stays."""
         self._remove("token", name, "DELETE FROM users WHERE name = :name AND password = ''")
 
     def _remove(self, kind: str, name: str, query: str) -> None:
@@ -231,7 +231,7 @@ def is_user_name(text: str) -> bool:
 
 
 def check_slug(slug: str) -> None:
-    """Raises AccountRefused for a text that is no name of a team."""
+    """Raises `account_refused` for a text that is no name of a team."""
     if not _SLUG.fullmatch(slug):
         raise _refused("add the team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
 
@@ -241,7 +241,7 @@ def _has_team(connection: Transaction, slug: str) -> bool:
 
 
 def _check_password(name: str, password: str) -> str:
-    """Returns a password; raises AccountRefused for one that is too short or too long."""
+    """Returns a password; raises `account_refused` for one that is too short or too long."""
     if not _PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
         limits = f"{_PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX}"
         cause = f"a password has {limits} characters"
@@ -249,8 +249,7 @@ def _check_password(name: str, password: str) -> str:
     return password
 
 
-def _refused(
-    action: str, name: str, cause: str, hint: str = "choose another name"
-) -> AccountRefused:
+def _refused(action: str, name: str, cause: str, hint: str = "choose another name") -> ThenceError:
     """Returns the error for what can't be done with an account or a team."""
-    return AccountRefused(f"could not {action}", place=name, cause=cause, hint=hint)
+    code = "account_refused"
+    return ThenceError(f"could not {action}", place=name, cause=cause, hint=hint, code=code)

@@ -252,8 +252,8 @@ class WaysIn:
     ) -> str | DevicePending:
         """Returns the user of the name that the provider gives, if it does yet.
 
-        Raises NotLoggedIn, SyncRefused for a name that no user has, ServerBusy after many failures
-        of an address, ServerUnreachable.
+        Raises NotLoggedIn, SyncRefused for a name that no user has, `server_busy` after many
+        failures of an address, `server_unreachable`.
         """
         address = address_of(request)
         with self._attempt(address, "oidc"):
@@ -274,13 +274,14 @@ class WaysIn:
     def _attempt(self, address: str, way: str) -> Iterator[None]:
         """Counts an attempt of an address until it succeeds, and records one that fails.
 
-        Raises ServerBusy after many failures.
+        Raises `server_busy` after many failures.
         """
         self._logins.admit(address)
         try:
             yield
-        except (NotLoggedIn, SyncRefused):
-            self._audit.record_failure(None, address, way)
+        except SyncRefused as error:
+            if error.code in ("not_logged_in", "sync_refused"):
+                self._audit.record_failure(None, address, way)
             raise
         self._logins.forgive(address)
 

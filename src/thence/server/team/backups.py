@@ -14,16 +14,8 @@ from shutil import rmtree
 
 import apsw
 
-from thence.errors import (
-    BatchRefused,
-    DamagedCopy,
-    FileBusy,
-    InvalidEvent,
-    NotAServer,
-    ServerExists,
-    ThenceError,
-)
-from thence.files import file_lock
+from thence.errors import InvalidEvent, SuppressCodes, ThenceError
+from thence.files import FileBusy, file_lock
 from thence.server.team.accounts import Accounts
 from thence.server.team.body_pieces import damage
 from thence.server.team.database import Database, first
@@ -38,6 +30,7 @@ from thence.server.team.sqlite import (
 )
 from thence.server.team.store import Store
 from thence.server.team.validation import checked
+from thence.wire.messages import BatchRefused
 
 # of the process that answers from a folder, and of one that puts a copy there
 LOCK = "run.lock"
@@ -75,12 +68,12 @@ def back_up(database: Path, copy: Path, progress: Progress) -> Contents:
     """Copies a server's database, also while it runs, to a file that must not exist yet.
 
     The copy holds each batch that was acknowledged before it began, was checked as `verify` does,
-    and is on the device at the end. Raises NotAServer, DamagedCopy, ServerExists, and ThenceError
-    where the file can't be written.
+    and is on the device at the end. Raises `not_a_server`, `damaged_copy`, `server_exists`, and
+    ThenceError where the file can't be written.
     """
     if os.path.lexists(copy):
-        hint = "name a file that does not exist"
-        raise ServerExists("could not copy to", place=copy, cause="it exists", hint=hint)
+        cause, hint, code = "it exists", "name a file that does not exist", "server_exists"
+        raise ThenceError("could not copy to", place=copy, cause=cause, hint=hint, code=code)
     SqliteDatabase(database).close()
     draft = copy.with_name(f".{copy.name}.{os.getpid()}")
     with _failures("could not copy to", copy), _draft(draft):
@@ -98,8 +91,8 @@ def verify(place: str | Path, progress: Progress) -> Contents:
 
     The file must be sound, each line must have the digest under which it is kept, the numbers of a
     log must have no gap, and each large value that a line names must be whole. `place` is a file or
-    an address of PostgreSQL. Raises NotAServer, DatabaseUnavailable, and DamagedCopy for the first
-    that is wrong.
+    an address of PostgreSQL. Raises `not_a_server`, `database_unavailable`, and `damaged_copy` for
+    the first that is wrong.
     """
     with _failures("could not read", place), closing(_opened(place)) as opened:
         return _verified(opened, place, progress)
@@ -144,8 +137,6 @@ def _failures(operation: str, place: str | Path) -> Iterator[None]:
     try:
         yield
     except (OSError, apsw.Error) as error:
-        if isinstance(error, ThenceError):
-            raise
         cause = getattr(error, "strerror", None) or error
         if str(error) == "not an error":  # apsw's words where a backup fails
             is_full = isinstance(error, apsw.FullError)
@@ -155,13 +146,14 @@ def _failures(operation: str, place: str | Path) -> Iterator[None]:
 
 
 def _opened(place: str | Path) -> Database:
-    """Opens a database, or a copy so that it stays as it is; raises NotAServer."""
+    """Opens a database, or a copy so that it stays as it is; raises `not_a_server`."""
     if is_address(place):
         return open_database(place)
     database = Path(place)
     if not database.is_file():
-        hint = "name a file that `thence server backup` made"
-        raise NotAServer("could not open", place=database, cause="there is no such file", hint=hint)
+        cause, hint = "there is no such file", "name a file that `thence server backup` made"
+        code = "not_a_server"
+        raise ThenceError("could not open", place=database, cause=cause, hint=hint, code=code)
     if is_single_file(database):
         return SqliteDatabase.to_read(database)
     return SqliteDatabase(database)
@@ -229,7 +221,7 @@ def _move_aside(database: Path, aside: Path) -> None:
     if not database.exists():
         return
     aside.mkdir(mode=0o700)
-    with suppress(NotAServer):  # one that can't be opened is moved as it is
+    with SuppressCodes("not_a_server"):  # one that can't be opened is moved as it is
         SqliteDatabase(database).close()
     for end in _FILES:
         # the file itself stays until the copy takes its place, so that a kill leaves one of them
@@ -244,4 +236,5 @@ def _damaged(place: str | Path, cause: str) -> ThenceError:
         place, hint = shown(str(place)), "put back a whole dump by pg_restore"
     else:
         hint = "put back a copy that `thence server verify` finds whole: thence server restore COPY"
-    return DamagedCopy("could not use the database", place=place, cause=cause, hint=hint)
+    operation, code = "could not use the database", "damaged_copy"
+    return ThenceError(operation, place=place, cause=cause, hint=hint, code=code)

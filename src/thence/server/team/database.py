@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
-from thence.errors import NotAServer
+from thence.errors import ThenceError
 from thence.server.team.rows import StoredLog
 
 Row = tuple[Any, ...]
@@ -85,7 +85,7 @@ def schema_digest() -> str:
 
 
 def check_schema(digest: str | None, place: str | Path) -> None:
-    """Raises NotAServer for a database with the digest of other tables, or None: with none."""
+    """Raises `not_a_server` for a database with the digest of other tables, or None: with none."""
     if digest == schema_digest():
         return
     operation = "could not open the server's database"
@@ -94,4 +94,5 @@ def check_schema(digest: str | None, place: str | Path) -> None:
     else:
         cause = f"its tables are those of schema.sql {digest:.12}, not {schema_digest():.12}"
         hint = "run the thence that made it, or make a server anew: clones push again"
-    raise NotAServer(operation, place=place, cause=cause, hint=hint)
+    code = "not_a_server"
+    raise ThenceError(operation, place=place, cause=cause, hint=hint, code=code)

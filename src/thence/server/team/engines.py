@@ -15,7 +15,7 @@ def is_address(place: str | Path) -> bool:
 def open_database(place: str | Path) -> Database:
     """Opens the database of a server.
 
-    Raises NotAServer, and DatabaseUnavailable for one in PostgreSQL that can't be reached.
+    Raises `not_a_server`, and `database_unavailable` for one in PostgreSQL that can't be reached.
     """
     if is_address(place):
         from thence.server.team.postgres import PostgresDatabase
@@ -27,7 +27,7 @@ def open_database(place: str | Path) -> Database:
 
 
 def make_database(place: str | Path, epoch: str, reader: str | None = None) -> None:
-    """Makes the database of a server; raises ServerExists and what `open_database` raises.
+    """Makes the database of a server; raises `server_exists` and what `open_database` raises.
 
     `reader` is the role that reads for a team in PostgreSQL, else `postgres.READER`.
     """

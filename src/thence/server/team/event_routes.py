@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 from starlette.requests import HTTPConnection
 
-from thence.errors import BatchRefused, InvalidEvent
+from thence.errors import InvalidEvent
 from thence.server.errors import too_large
 from thence.server.team.sync_service import LOG_NAME, Exchange
 from thence.server.team.validation import checked
@@ -19,6 +19,7 @@ from thence.wire.messages import (
     BODY_BYTES_MAX,
     EVENT_BYTES_MAX,
     PAGE_EVENTS_MAX,
+    BatchRefused,
     Cursors,
     DigestsRequest,
     EventVerdict,

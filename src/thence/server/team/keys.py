@@ -7,7 +7,7 @@ then all lines of the node are relayed until the new owner pushes them.
 import re
 from collections.abc import Iterable
 
-from thence.errors import AccountRefused, InvalidEvent, SyncRefused
+from thence.errors import InvalidEvent, SyncRefused, ThenceError
 from thence.server.team.accounts import Member
 from thence.server.team.database import Database, Transaction, first
 from thence.wire.authorship import TeamKeys, is_key
@@ -98,7 +98,7 @@ class KeyRegistry:
     def claim(self, slug: str, node: str, key: str) -> str | None:
         """Gives a node of a team to a key; returns the key that had it, None if it was free.
 
-        Raises AccountRefused for what is no team, no node or no key.
+        Raises `account_refused` for what is no team, no node or no key.
         """
         if not is_node(node):
             raise _no_claim(node, "a node has 12 hex digits in lower case")
@@ -174,10 +174,11 @@ def _refused(cause: str) -> SyncRefused:
     return SyncRefused("could not keep the key", cause=cause, hint="ask an admin of the server")
 
 
-def _no_claim(node: str, cause: str) -> AccountRefused:
-    return AccountRefused(
+def _no_claim(node: str, cause: str) -> ThenceError:
+    return ThenceError(
         "could not claim the node",
         place=repr(node)[:80],
         cause=cause,
         hint="see thence server team list, and thence sync status for node and key",
+        code="account_refused",
     )

@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from thence.errors import NotLoggedIn, ServerBusy
+from thence.errors import NotLoggedIn, SyncRefused
 from thence.server.errors import wire_refusal, wire_response
 from thence.server.http.middleware import deny
 from thence.server.http.protocol import TRANSPORT, connections_max
@@ -166,13 +166,13 @@ class LiveConnections:
         return login, self._accounts.member(login.user, login.team)
 
     def _add(self, listener: _Listener) -> None:
-        """Gives a listener its place; raises ServerBusy if too many have one."""
+        """Gives a listener its place; raises `server_busy` if too many have one."""
         user = listener.member.user
+        cause = "too many are open" if self.count >= self._limit else ""
         if sum(one.member.user == user for one in self._all()) >= self._user_limit:
             cause = f"{self._user_limit} of {user} are open"
-            raise ServerBusy("could not open the connection", cause=cause)
-        if self.count >= self._limit:
-            raise ServerBusy("could not open the connection", cause="too many are open")
+        if cause:
+            raise SyncRefused("could not open the connection", cause=cause, code="server_busy")
         self.count += 1
         self._listeners.setdefault(listener.key, set()).add(listener)
         self._touched.add(listener.key)  # what was committed since it was admitted

@@ -21,7 +21,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from thence.core.vocabulary import VOCABULARIES
-from thence.errors import CursorUnknown, ReadFailed
+from thence.errors import SuppressCodes, ThenceError
 from thence.files import file_lock
 from thence.index import lookup
 from thence.log.files.digest_files import record_redactions
@@ -125,7 +125,7 @@ class LogCache:
     def refresh(self, team: str, name: str, wait_s: float = WAIT_S) -> None:
         """Brings the folder of a log up to date; does nothing where the team has no such log.
 
-        Raises ReadFailed where that takes longer, and goes on with it; OSError, apsw.Error, and
+        Raises `read_failed` where that takes longer, and goes on with it; OSError, apsw.Error, and
         what `Log.relay` raises.
         """
         log = self._store.log(team, name)
@@ -147,7 +147,8 @@ class LogCache:
             except TimeoutError:
                 number = self._number(folder, log)
                 cause = f"{number:,} of {log.last:,} lines of {log.name} are ready to be asked"
-                raise ReadFailed("could not answer yet", cause=cause) from None
+                code = "read_failed"
+                raise ThenceError("could not answer yet", cause=cause, code=code) from None
         self._make(folder, log)
 
     def _make(self, folder: Path, log: StoredLog) -> None:
@@ -251,14 +252,12 @@ class LogCache:
 
     def _progress(self, folder: Path, log: StoredLog) -> _Progress | None:
         """Returns how far a folder holds the log; None if it must be made anew."""
-        try:
+        with suppress(OSError, ValueError), SuppressCodes("cursor_unknown"):
             with _cursor_file(folder).open(encoding="ascii") as file:
                 cursor, revision, signed = file.read(_CURSOR_BYTES_MAX).split(" ")
-            if not cursor or revision != str(log.revision):
-                return None
-            return _Progress(self._exchange.number(log, cursor), int(signed), cursor)
-        except (OSError, ValueError, CursorUnknown):
-            return None
+            if cursor and revision == str(log.revision):
+                return _Progress(self._exchange.number(log, cursor), int(signed), cursor)
+        return None
 
     def _keep(self, folder: Path, log: StoredLog, cursor: str) -> None:
         """Keeps up to which place a folder holds the log."""

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from thence.errors import NotLoggedIn, ServerBusy
+from thence.errors import NotLoggedIn, SyncRefused
 from thence.server.team.accounts import PASSWORD_CHARACTERS_MAX, is_user_name
 from thence.server.team.database import Database, Transaction, first
 from thence.wire.messages import LiveToken, Tokens
@@ -202,7 +202,7 @@ class Logins:
     def admit(self, address: str) -> None:
         """Counts an attempt to log in from an address, before anything is spent on it.
 
-        Raises ServerBusy after ADDRESS_FAILURES failures, whatever the names.
+        Raises `server_busy` after ADDRESS_FAILURES failures, whatever the names.
         """
         self._begin(self._by_address, _network(address))
 
@@ -213,10 +213,11 @@ class Logins:
     def _begin(self, pace: Pace, key: Hashable) -> None:
         wait_s = pace.begin(key, self._tool.now())
         if wait_s:
-            raise ServerBusy(
+            raise SyncRefused(
                 "could not log in",
                 cause="too many attempts failed",
                 hint="try again later",
+                code="server_busy",
                 retry_after_s=wait_s,
             )
 
@@ -231,7 +232,7 @@ class Logins:
         """Returns the name of a user whose password is right, from an admitted address.
 
         Raises NotLoggedIn, the same for an unknown user and a wrong password, after the same
-        time; ServerBusy after USER_FAILURES failures under this name from this address.
+        time; `server_busy` after USER_FAILURES failures under this name from this address.
         """
         network = _network(address)
         key = (name[:PASSWORD_CHARACTERS_MAX], network)

@@ -20,7 +20,7 @@ from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
-from thence.errors import NotLoggedIn, ServerUnreachable, SyncError
+from thence.errors import NotLoggedIn, SyncRefused
 from thence.server.http.login_settings import OidcSettings
 from thence.sync.connection import Connection, HttpAnswer
 from thence.wire.messages import DeviceCode, DevicePending
@@ -64,7 +64,7 @@ class Provider:
         self._keys: tuple[float, KeySet] | None = None
 
     def authorization_url(self, redirect_uri: str, state: str, nonce: str, verifier: str) -> str:
-        """Returns where a browser is sent to log in; raises ServerUnreachable."""
+        """Returns where a browser is sent to log in; raises `server_unreachable`."""
         challenge = base64.urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=")
         query = {
             "response_type": "code",
@@ -82,14 +82,14 @@ class Provider:
     def user_of_code(self, code: str, redirect_uri: str, nonce: str, verifier: str) -> str:
         """Returns the name that the provider gives a browser's user.
 
-        Raises NotLoggedIn for a code or token that is not good, ServerUnreachable.
+        Raises NotLoggedIn for a code or token that is not good, `server_unreachable`.
         """
         fields = {"code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
         answer = self._token({"grant_type": "authorization_code", **fields})
         return self._user(answer.id_token, nonce)
 
     def begin_device(self) -> DeviceCode:
-        """Returns the codes of a device's login; raises NotLoggedIn, ServerUnreachable."""
+        """Returns the codes of a device's login; raises NotLoggedIn, `server_unreachable`."""
         endpoint = self.metadata().device_authorization_endpoint
         if not endpoint:
             raise _refused("the provider knows no logins of terminals (device flow)")
@@ -107,7 +107,7 @@ class Provider:
         return self._user(answer.id_token, None)
 
     def metadata(self) -> Metadata:
-        """Returns the provider's document about itself; raises ServerUnreachable."""
+        """Returns the provider's document about itself; raises `server_unreachable`."""
         with self._mutex:
             if self._metadata is None or monotonic() - self._metadata[0] > DOCUMENTS_S:
                 issuer = self._settings.issuer
@@ -196,14 +196,14 @@ class Provider:
 def _ask(
     method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
 ) -> HttpAnswer:
-    """Asks the provider; raises ServerUnreachable for what is no address, and what fails."""
+    """Asks the provider; raises `server_unreachable` for what is no address, and what fails."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     try:
         host = f"{parts.scheme}://{parts.netloc}"
         with closing(Connection(host, request_s=REQUEST_S)) as connection:
             return connection.ask(method, parts.path, query=query, headers=headers, body=body)
-    except SyncError as error:
+    except SyncRefused as error:
         raise _unusable(error.cause) from error
 
 
@@ -220,7 +220,6 @@ def _refused(cause: str) -> NotLoggedIn:
     )
 
 
-def _unusable(cause: str) -> ServerUnreachable:
-    return ServerUnreachable(
-        "could not use the provider of logins", cause=cause, hint="try again, or use a password"
-    )
+def _unusable(cause: str) -> SyncRefused:
+    operation, hint = "could not use the provider of logins", "try again, or use a password"
+    return SyncRefused(operation, cause=cause, hint=hint, code="server_unreachable")

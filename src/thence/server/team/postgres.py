@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Format
 from psycopg_pool import ConnectionPool
 
-from thence.errors import DatabaseUnavailable, NotAServer, ServerExists
+from thence.errors import ThenceError
 from thence.server.team.database import (
     Parameters,
     Row,
@@ -161,7 +161,7 @@ class PostgresDatabase:
     """A database of PostgreSQL; safe from threads, and from other processes and machines."""
 
     def __init__(self, address: str) -> None:
-        """Opens the database of a server; raises NotAServer and DatabaseUnavailable."""
+        """Opens the database of a server; raises `not_a_server` and `database_unavailable`."""
         self._address = address
         self.on_erased: Callable[[Sequence[StoredLog]], None] | None = None
         with _alone(address, "could not open the server's database") as transaction:
@@ -177,7 +177,7 @@ class PostgresDatabase:
     def writing(self) -> Iterator[PostgresTransaction]:
         """Gives a connection in a transaction: all of it is kept, durable at the end, or nothing.
 
-        Raises DatabaseUnavailable, also where the end of the transaction is unknown.
+        Raises `database_unavailable`, also where the end of the transaction is unknown.
         """
         with _failures("could not use the database"), self._writers.connection() as connection:
             transaction = PostgresTransaction(connection)
@@ -199,7 +199,7 @@ class PostgresDatabase:
     def reading(self, team: int | None = None) -> Iterator[PostgresTransaction]:
         """Gives a connection that sees one committed state, of a team alone where one is named.
 
-        Raises DatabaseUnavailable.
+        Raises `database_unavailable`.
         """
         with _failures("could not use the database"), self._readers.connection() as connection:
             transaction = PostgresTransaction(connection)
@@ -224,20 +224,22 @@ def make_database(address: str, epoch: str, reader: str = READER) -> None:
     """Makes the tables of a server in a database that has none of them: all of them, or nothing.
 
     `reader` is a role that may be shared with others; it is made where it is missing.
-    Raises ServerExists, NotAServer and DatabaseUnavailable.
+    Raises `server_exists`, `not_a_server` and `database_unavailable`.
     """
     if not _ROLE.fullmatch(reader):
-        hint = "a name has 1 to 63 of a-z 0-9 _, no digit first"
-        raise NotAServer("could not use the role", place=reader, cause="it is no name", hint=hint)
+        cause, hint = "it is no name", "a name has 1 to 63 of a-z 0-9 _, no digit first"
+        code = "not_a_server"
+        raise ThenceError("could not use the role", place=reader, cause=cause, hint=hint, code=code)
     with _alone(address, "could not make a server in") as transaction:
         try:
             transaction.script(schema())
         except (errors.DuplicateTable, errors.UniqueViolation) as error:
-            raise ServerExists(
+            raise ThenceError(
                 "could not make a server in",
                 place=shown(address),
                 cause=error.diag.message_primary or "it holds such tables already",
                 hint="start the server that is there: thence server run; or name an empty database",
+                code="server_exists",
             ) from error
         meta = {"epoch": epoch, "schema": schema_digest(), "reader": reader}
         transaction.execute(_META, meta)
@@ -246,7 +248,7 @@ def make_database(address: str, epoch: str, reader: str = READER) -> None:
 
 
 def _make_reader(transaction: PostgresTransaction, role: str, place: str) -> None:
-    """Makes a role, and lets the present user become it; raises NotAServer."""
+    """Makes a role, and lets the present user become it; raises `not_a_server`."""
     statements = (f"CREATE ROLE {role} NOLOGIN", f"GRANT {role} TO CURRENT_USER")
     has_role = transaction.execute("SELECT 1 FROM pg_roles WHERE rolname = :role", {"role": role})
     may_be = "SELECT pg_has_role(rolname, 'MEMBER') FROM pg_roles WHERE rolname = :role"
@@ -256,11 +258,12 @@ def _make_reader(transaction: PostgresTransaction, role: str, place: str) -> Non
         if not first(transaction.execute(may_be, {"role": role})):
             transaction.execute(statements[1])
     except errors.InsufficientPrivilege as error:
-        raise NotAServer(
+        raise ThenceError(
             "could not make a server in",
             place=place,
             cause=f"its user may not make the role {role}, which reads for one team alone",
             hint=f"have an admin run: {statements[0]}; {statements[1]}; or name one: --reader-role",
+            code="not_a_server",
         ) from error
 
 
@@ -292,17 +295,18 @@ def _schema_in(transaction: PostgresTransaction) -> str | None:
 
 @contextmanager
 def _alone(address: str, operation: str) -> Iterator[PostgresTransaction]:
-    """Gives a connection of its own in a transaction; raises NotAServer, DatabaseUnavailable."""
+    """Gives a connection of its own in a transaction; raises as PostgresDatabase does."""
     try:
         conninfo_to_dict(address)
     except (
         psycopg.ProgrammingError
     ):  # its message has parts of the address, the password among them
-        raise NotAServer(
+        raise ThenceError(
             operation,
             place="the database",
             cause="its address can't be read",
             hint="write postgresql://USER@HOST:PORT/DATABASE, a password by PGPASSFILE",
+            code="not_a_server",
         ) from None
     with _failures(operation, shown(address), address):
         try:
@@ -310,11 +314,12 @@ def _alone(address: str, operation: str) -> Iterator[PostgresTransaction]:
                 _set_up(connection)
                 yield PostgresTransaction(connection)
         except errors.InsufficientPrivilege as error:
-            raise NotAServer(
+            raise ThenceError(
                 operation,
                 place=shown(address),
                 cause=error.diag.message_primary or "its user may not do so",
                 hint="name a user who owns the database",
+                code="not_a_server",
             ) from error
 
 
@@ -352,7 +357,7 @@ def _set_up_reader(connection: _Connection) -> None:
 
 @contextmanager
 def _failures(operation: str, place: str = "", address: str = "") -> Iterator[None]:
-    """Raises as DatabaseUnavailable what time or an operator may mend.
+    """Raises as `database_unavailable` what time or an operator may mend.
 
     Whoever knows the address reads PostgreSQL's own words; else they are logged.
     """
@@ -362,11 +367,12 @@ def _failures(operation: str, place: str = "", address: str = "") -> Iterator[No
         words = " ".join(str(error.diag.message_primary or error).split())
         if not address:
             _logger.warning("PostgreSQL: %s", words)
-        raise DatabaseUnavailable(
+        raise ThenceError(
             operation,
             place=place,
             cause=words if _is_secretless(words, address) else _cause(error),
             hint="see that PostgreSQL runs and takes connections, then try again",
+            code="database_unavailable",
         ) from error
 
 

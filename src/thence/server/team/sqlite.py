@@ -17,7 +17,7 @@ from typing import Any
 
 import apsw
 
-from thence.errors import DamagedCopy, NotAServer, ServerExists
+from thence.errors import ThenceError
 from thence.server.team.database import (
     Parameters,
     Row,
@@ -128,14 +128,15 @@ class SqliteDatabase:
     """A database in one file; safe from threads, and from other processes that have it open."""
 
     def __init__(self, path: str | Path) -> None:
-        """Opens the database of a server; raises NotAServer."""
+        """Opens the database of a server; raises `not_a_server`."""
         self._path = str(path)
         if not Path(path).is_file():
-            raise NotAServer(
+            raise ThenceError(
                 "could not open the server's database",
                 place=path,
                 cause="there is no such file",
                 hint="make one: thence server init",
+                code="not_a_server",
             )
         self._writer_lock = Lock()
         _set_aside_stale_commits(self._path)
@@ -147,10 +148,11 @@ class SqliteDatabase:
             self._holds_erased = True  # a process that was killed may have left it so
             self._erase()
         except apsw.Error as error:
-            raise NotAServer(
+            raise ThenceError(
                 "could not open the server's database",
                 place=path,
                 cause=error,
+                code="not_a_server",
                 hint=_FOR_DISK
                 if isinstance(error, _OF_DISK)
                 else "put back a copy of it, or make a server elsewhere: thence server init --data",
@@ -171,7 +173,7 @@ class SqliteDatabase:
     def to_read(cls, path: Path) -> "SqliteDatabase":
         """Opens a copy, which nobody changes meanwhile, by one connection.
 
-        Raises NotAServer, and DamagedCopy for one that is cut.
+        Raises `not_a_server`, and `damaged_copy` for one that is cut.
         """
         opened = cls.__new__(cls)
         opened._path = IN_MEMORY
@@ -185,19 +187,22 @@ class SqliteDatabase:
             if missing > 0:  # SQLite reads what lacks of the last page as zeros
                 raise apsw.CorruptError(f"its end is missing, bytes: {missing:,}")
         except apsw.Error as error:
-            kind = DamagedCopy if isinstance(error, apsw.CorruptError) else NotAServer
-            raise kind("could not open the copy", place=path, cause=error, hint=_A_COPY) from error
+            code = "damaged_copy" if isinstance(error, apsw.CorruptError) else "not_a_server"
+            operation = "could not open the copy"
+            raise ThenceError(
+                operation, place=path, cause=error, hint=_A_COPY, code=code
+            ) from error
         return opened
 
     def _begin(self) -> None:
-        """Reads whose database it is; raises NotAServer."""
+        """Reads whose database it is; raises `not_a_server`."""
         self._holds_erased = False
         self.on_erased: Callable[[Sequence[StoredLog]], None] | None = None
         self._readers: list[SqliteConnection] = []
         self._readers_lock = Lock()
         try:
             check_schema(_meta(self._writer, "schema"), self._path)
-        except NotAServer:
+        except ThenceError:
             self._writer.close()
             raise
         self.epoch: str = _meta(self._writer, "epoch") or ""
@@ -297,13 +302,14 @@ class SqliteDatabase:
 def make_database(path: Path, epoch: str) -> None:
     """Makes the database of a server in a folder that only its owner may read.
 
-    Either all of it stands there at the end, or nothing. Raises ServerExists and OSError.
+    Either all of it stands there at the end, or nothing. Raises `server_exists` and OSError.
     """
-    exists = ServerExists(
+    exists = ThenceError(
         "could not make a server in",
         place=path.parent,
         cause=f"it holds {path.name} already",
         hint="start it: thence server run; or name another folder with --data",
+        code="server_exists",
     )
     if path.exists():
         raise exists

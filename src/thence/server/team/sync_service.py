@@ -12,7 +12,7 @@ from itertools import count
 from typing import NamedTuple, TypeVar
 
 from thence.core.vocabulary import VOCABULARIES
-from thence.errors import CursorUnknown, InvalidEvent, NotALog, SyncRefused
+from thence.errors import InvalidEvent, NotALog, SyncRefused
 from thence.log.files.numbering import CLOCK_AHEAD_MAX
 from thence.server.team import body_pieces
 from thence.server.team.database import Transaction
@@ -81,8 +81,8 @@ class Exchange:
 
         Raises BatchRefused if a line is no event, InvalidEvent for a bad name or kind or too many
         lines, VocabularyMismatch if the log is of another kind, SyncRefused if the team has too
-        many logs, or for a signature of something else, CursorUnknown for a place that the log does
-        not have. Then nothing was committed.
+        many logs, or for a signature of something else, `cursor_unknown` for a place that the log
+        does not have. Then nothing was committed.
         """
         _check_name(log)
         if kind is not None and kind not in VOCABULARIES:
@@ -119,8 +119,8 @@ class Exchange:
     ) -> LinesBehind:
         """Returns the lines behind a cursor, "" for the beginning: a page's, or one that is larger.
 
-        With a key, lines of its nodes are named that it did not bring. Raises CursorUnknown if one
-        of the cursors is of another history, InvalidEvent for a bad limit.
+        With a key, lines of its nodes are named that it did not bring. Raises `cursor_unknown` if a
+        cursor is of another history, InvalidEvent for a bad limit.
         """
         if not 1 <= limit <= PAGE_EVENTS_MAX:
             raise _unreadable("limit", limit, f"it is not from 1 to {PAGE_EVENTS_MAX}")
@@ -233,16 +233,17 @@ class Exchange:
         return f"{self._store.epoch}.{place.number}.{place.chain.hex()}" if place.number else ""
 
     def number(self, log: StoredLog | None, cursor: str) -> int:
-        """Returns the number that a cursor names in a log, 0 for ""; raises CursorUnknown."""
+        """Returns the number that a cursor names in a log, 0 for ""; raises `cursor_unknown`."""
         if not cursor:
             return 0
         parts = _CURSOR.fullmatch(cursor)
         place = self._store.place(log, int(parts[2])) if log and parts else None
         if place is None or cursor != self.cursor(place):
-            raise CursorUnknown(
+            raise SyncRefused(
                 "could not go on behind the cursor",
                 cause="this server has no such place in this log",
                 hint="begin anew without a cursor; what was taken before is known by its ids",
+                code="cursor_unknown",
             )
         return place.number
 

@@ -5,7 +5,6 @@ then, which holds a session that opens pages alone.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from thence.errors import NotLoggedIn, ReadFailed
+from thence.errors import NotLoggedIn, SuppressCodes
 from thence.server.errors import is_page, refused
 from thence.server.http.auth import cookie_name
 from thence.server.http.workers import Workers
@@ -82,7 +81,7 @@ class TeamPages:
     def _look(self, followed: Iterable[tuple[str, str]]) -> None:
         self._folders.drop_replaced()
         for team, name in followed:
-            with suppress(ReadFailed):  # it is gone on with
+            with SuppressCodes("read_failed"):  # it is gone on with
                 self._folders.refresh(team, name, 0.0)
 
     def _release(self, folder: Path) -> bool:

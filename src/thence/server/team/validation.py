@@ -16,8 +16,9 @@ from thence.core.codec import (
 from thence.core.event import Event
 from thence.core.redaction import digests, same_event_key
 from thence.core.vocabulary import PLAIN
-from thence.errors import BatchRefused, InvalidEvent
+from thence.errors import InvalidEvent
 from thence.server.team.rows import NewLine, is_storable
+from thence.wire.messages import BatchRefused
 
 REASONS_MAX = 100
 _ID_BYTES_SHOWN = 128

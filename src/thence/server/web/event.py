@@ -31,7 +31,7 @@ _BODY_MISSING = (
 
 
 def event_page(log: OpenLog, location: FoundLog, event_id: str) -> Response:
-    """Returns the page; raises EventNotFound, ReadFailed."""
+    """Returns the page; raises EventNotFound, `read_failed`."""
     neighbors = log.causality(event_id, 1)
     event = neighbors.event
     why = log.why(event.event_id)

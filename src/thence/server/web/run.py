@@ -128,7 +128,7 @@ def run_page(
 ) -> Response:
     """Returns the page; `names` are the logs for the comparison.
 
-    Raises InvalidCursor, ReadFailed.
+    Raises `invalid_cursor`, `read_failed`.
     """
     events = Html()
     if question.problem is None:

@@ -69,7 +69,7 @@ def resume(
     It begins at the newest checkpoint that its log holds, else at turn 0. What it comes to again
     is compared with the log; what is new is appended. Components that the run was given as objects
     must be given again, as they were at its start. Raises ThenceError for a run that is completed,
-    RunGoesOn, ScenarioError; `run()` of the result raises RunDiverged.
+    `run_goes_on`, ScenarioError; `run()` of the result raises RunDiverged.
     """
     objects: dict[str, Any] = {"agents": agents, "engine": engine, "validator": validator}
     with RecordedRun(folder) as run:

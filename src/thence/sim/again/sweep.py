@@ -254,7 +254,7 @@ def play_in_processes(sweep: Sweep, jobs: int) -> None:
     """Plays the runs of a sweep in `jobs` processes of this machine.
 
     What the runs write on stdout and stderr goes to workers.log. Raises as `Sweep.play` does, and
-    FileBusy while another sweep plays in the folder.
+    `file_busy` while another sweep plays in the folder.
     """
     # the workers inherit the lock: who goes on with a killed sweep waits until they are gone
     with (
@@ -324,7 +324,7 @@ def _orchestrator(task: RunTask) -> SimulationOrchestrator:
     if place.is_dir():
         with suppress(NotALog):
             return resume(place)
-        RunHold(place).release()  # raises RunGoesOn while a process makes it
+        RunHold(place).release()  # raises `run_goes_on` while a process makes it
         shutil.rmtree(place)  # of a process that was killed before the first event
     config = SimulationConfig.from_file(task.scenario, run.settings)
     return SimulationOrchestrator(config, seed=run.seed, output_root=task.folder, run_id=run.run_id)
@@ -336,7 +336,7 @@ def sweep_table(folder: str | Path, rows: Literal["runs", "turns"] = "runs") -> 
     A row is a run, with run_id, the sweep's settings by their keys, seed, status, turns, error, and
     the final value of each variable as `<scope>/<name>`; or a turn of a run that has begun, with
     run_id, settings, seed, turn, and the values after it. Raises ThenceError where the folder
-    holds neither, NotRecorded for turns of a run whose verbosity is below STATE.
+    holds neither, `not_recorded` for turns of a run whose verbosity is below STATE.
     """
     read = _turn_rows if rows == "turns" else _run_rows
     members = planned_runs(Path(folder))

@@ -7,13 +7,21 @@ another run, and answers in place of endpoints.
 import asyncio
 from collections.abc import Iterable, KeysView, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
-from thence.errors import BudgetSpent, EndpointDown, ModelCallFailed, ThenceError
+from thence.errors import ThenceError
 from thence.files import replace_file
-from thence.sim.models.client import Attempt, Budget, ModelAnswer, ModelClient, ModelRequest
+from thence.sim.models.client import (
+    Attempt,
+    Budget,
+    ModelAnswer,
+    ModelCallFailed,
+    ModelClient,
+    ModelRequest,
+)
+from thence.sim.models.limits import ModelsUnavailable
 from thence.sim.models.settings import ModelSettings
 from thence.sim.record.outcomes import (
     CALL,
@@ -143,8 +151,8 @@ class Models:
     ) -> ModelCall:
         """Returns the answered, or failed, call of a step: `<turn>.<phase>.<agent>`.
 
-        With `share` equal requests of a turn are one call. Raises EndpointDown and BudgetSpent,
-        which pause the run.
+        With `share` equal requests of a turn are one call. Raises ModelsUnavailable,
+        which pauses the run.
         """
         endpoints = self._settings.endpoints
         name = endpoint or self._settings.default or next(iter(endpoints))
@@ -220,14 +228,11 @@ class Models:
                 self._clients[name] = client
             return RecordedAnswer(name, await client.ask(request))
         except ModelCallFailed as error:
-            paid = cast(ModelAnswer | None, error.answer)
-            attempts = cast(tuple[Attempt, ...], error.attempts)
-            return RecordedAnswer(name, paid, str(error), attempts)
-        except (EndpointDown, BudgetSpent):
+            return RecordedAnswer(name, error.answer, str(error), error.attempts)
+        except ModelsUnavailable:
             raise
         except ThenceError as error:  # no key, say: no agent's policy can help that
-            why = {"place": error.place, "cause": error.cause, "hint": error.hint}
-            raise EndpointDown(error.operation, **why) from error
+            raise _down(error.operation, error.cause, error.hint, error.place) from error
 
     async def _played(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
         """Takes an answer from the cassette: that of the same step, else the first."""
@@ -239,7 +244,7 @@ class Models:
             place = f"for {agent} in turn {turn}"
             cause = f"cassette {self._cassette_file} has no answer to this request"
             hint = "prompt, state, model or sampling differ from its run's: ask an endpoint"
-            raise EndpointDown("could not ask the model", place=place, cause=cause, hint=hint)
+            raise _down("could not ask the model", cause, hint, place)
         answer = _answer_of(lines.get(key) or next(iter(lines.values())))
         return msgspec.structs.replace(answer, fault="")  # which is judged anew
 
@@ -325,7 +330,7 @@ def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
 
 
 def read_cassette(path: Path) -> dict[str, dict[Key, RecordedOutcome]]:
-    """Returns the answers in a file by request; raises EndpointDown if it can't be read."""
+    """Returns the answers in a file by request; raises ModelsUnavailable if it can't be read."""
     answers: dict[str, dict[Key, RecordedOutcome]] = {}
     try:
         for line in read_lines(path):
@@ -336,7 +341,7 @@ def read_cassette(path: Path) -> dict[str, dict[Key, RecordedOutcome]]:
         cause = error.strerror or str(error)
     if not answers:
         hint = "thence sim cassette RUN --output FILE makes one of a run"
-        raise EndpointDown("could not read", place=path, cause=cause, hint=hint)
+        raise _down("could not read", cause, hint, path)
     return answers
 
 
@@ -349,4 +354,9 @@ def _answer_of(outcome: RecordedOutcome) -> RecordedAnswer:
         return msgspec.convert(outcome.value, RecordedAnswer)
     except msgspec.ValidationError as error:
         what, hint = f"could not read the recorded answer of {outcome.step}", "take it from a copy"
-        raise EndpointDown(what, cause=error, hint=hint) from error
+        raise _down(what, error, hint) from error
+
+
+def _down(operation: str, cause: object, hint: str, place: object = "") -> ModelsUnavailable:
+    code = "endpoint_down"
+    return ModelsUnavailable(operation, place=place, cause=cause, hint=hint, code=code)

@@ -6,17 +6,17 @@ variable, goes to the endpoint's own address alone, and stands in no error.
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import monotonic, time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import msgspec
 
-from thence.errors import BudgetSpent, EndpointDown, ModelCallFailed, ThenceError, needs_extra
-from thence.sim.models.limits import RequestLimits, chance
+from thence.errors import ThenceError, Words, needs_extra
+from thence.sim.models.limits import ModelsUnavailable, RequestLimits, chance
 from thence.sim.models.settings import EndpointSettings
 
 if TYPE_CHECKING:
@@ -83,6 +83,26 @@ class ModelAnswer(msgspec.Struct, frozen=True):
     attempts: tuple[Attempt, ...] = ()
 
 
+class ModelCallFailed(ThenceError):
+    """Error: a model's endpoint gave no answer that can be used to one call.
+
+    `attempts` are the requests that were sent, each with its reason; `answer` is the answer that
+    was paid for and can't be used, None if there was none.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        attempts: Sequence["Attempt"] = (),
+        answer: "ModelAnswer | None" = None,
+        **words: Unpack[Words],
+    ) -> None:
+        super().__init__(operation, **words)
+        self.attempts = tuple(attempts)
+        self.answer = answer
+
+
 class Budget(msgspec.Struct, kw_only=True):
     """The limits of one run over all its endpoints, and the calls and the cost that are spent.
 
@@ -103,7 +123,7 @@ class Budget(msgspec.Struct, kw_only=True):
         self.unpriced += answer.cost is None
 
     def take_call(self) -> None:
-        """Counts a call that begins; raises BudgetSpent for one beyond the limits."""
+        """Counts a call that begins; raises `budget_spent` for one beyond the limits."""
         hint = "resume the run with a higher limit, --max-calls or --max-cost"
         if self.max_calls is not None and self.calls >= self.max_calls:
             cause = f"max_calls is {self.max_calls}"
@@ -115,7 +135,8 @@ class Budget(msgspec.Struct, kw_only=True):
         else:
             self.calls += 1
             return
-        raise BudgetSpent("could not ask a model", cause=cause, hint=hint)
+        code = "budget_spent"
+        raise ModelsUnavailable("could not ask a model", cause=cause, hint=hint, code=code)
 
 
 class _Message(msgspec.Struct):
@@ -196,7 +217,7 @@ class ModelClient:
 
         A 429 or 503 is asked again after its Retry-After, other passing failures with full jitter.
         A schema goes as `response_format` until the endpoint refuses that, then as an instruction.
-        Raises ModelCallFailed, EndpointDown, BudgetSpent, and what `check` raises.
+        Raises ModelCallFailed, `endpoint_down`, `budget_spent`, and what `check` raises.
         """
         if not self._lanes:
             self.check()
@@ -247,7 +268,7 @@ class ModelClient:
                 return msgspec.structs.replace(answer, attempts=tuple(attempts))
 
     async def _attempt(self, body: bytes) -> ModelAnswer:
-        """Sends one request; raises _Failure, and EndpointDown."""
+        """Sends one request; raises _Failure, and `endpoint_down`."""
         import httpx2
 
         async with self._limits.turn():
@@ -337,7 +358,7 @@ class ModelClient:
         return response, bytes(data)
 
     def _read(self, response: "httpx2.Response", data: bytes, latency_s: float) -> ModelAnswer:
-        """Reads a response; raises _Failure, and EndpointDown where the key is refused."""
+        """Reads a response; raises _Failure, and `endpoint_down` where the key is refused."""
         status, headers, completion = response.status_code, response.headers, None
         if status == 200:
             completion = self._completion_in(data, str(headers.get("content-type", "")))
@@ -458,15 +479,19 @@ class ModelClient:
             answer=failure.answer,
         )
 
-    def _stop(self, cause: str) -> EndpointDown:
+    def _stop(self, cause: str) -> ModelsUnavailable:
         """Opens the breaker: calls that go on end at once, and none begins."""
         self._down = self._down or cause
         for call in self._calls:
             if not call.expired():
                 call.reschedule(asyncio.get_running_loop().time())
-        place = f"endpoint {self.name}"
-        hint = "start it or correct its settings, which the run's config.json holds, then resume"
-        return EndpointDown("could not ask", place=place, cause=self._down, hint=hint)
+        return ModelsUnavailable(
+            "could not ask",
+            place=f"endpoint {self.name}",
+            cause=self._down,
+            hint="start it or correct its settings, which the run's config.json holds, then resume",
+            code="endpoint_down",
+        )
 
 
 def _whole(value: object) -> int | None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from random import SystemRandom
 from time import monotonic, time
 
-from thence.errors import FileBusy, ThenceError
-from thence.files import file_lock
+from thence.errors import ThenceError
+from thence.files import FileBusy, file_lock
 from thence.sim.models.settings import EndpointSettings
 
 # not a stream of the run, which must not depend on what an endpoint does
@@ -23,6 +23,10 @@ _TRIES_MAX = 32
 # late requests catch up so much, and tokens are waited for so long
 _LATE_S_MAX, _DEBT_S_MAX = 1.0, 600.0
 _MOMENTS = struct.Struct("<dd")
+
+
+class ModelsUnavailable(ThenceError):
+    """Error: no model can be asked now, `endpoint_down` or `budget_spent`; the run pauses."""
 
 
 class RequestLimits:

@@ -83,7 +83,7 @@ class EventWriter:
     ASYNC mode at most `max_queue_size` events wait; then `on_full` drops the newest, counted
     and recorded by a notice, or blocks. A file that has reached `max_file_size` bytes is rotated.
     Thread-safe; several writers, in one process or many, may use one directory. A wrong argument
-    raises a ValueError, and so do settings that can't be used (BadSettings).
+    raises a ValueError, settings that can't be used raise `bad_settings`.
     """
 
     __reduce__ = stays_here

@@ -21,9 +21,10 @@ from msgspec.structs import replace
 
 from thence.core.event import Event, Members
 from thence.core.order import Cone
-from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ThenceError
+from thence.errors import RunDiverged, ThenceError
 from thence.sim.again.replay import altered_steps, failures_by_step, is_of_process, settings_of
 from thence.sim.again.replay_input import RecordedSteps, plain_details
+from thence.sim.models.limits import ModelsUnavailable
 from thence.sim.record.checkpoints import Checkpoint, is_whole
 from thence.sim.record.events import level_of
 from thence.sim.record.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_outcomes
@@ -200,7 +201,7 @@ class _Player:
             if stored is not None:
                 stored.check_all_done()
         except Exception as error:  # door: an altered world may be one that a component refuses
-            if isinstance(error, (EndpointDown, BudgetSpent) if stored is None else RunDiverged):
+            if isinstance(error, ModelsUnavailable if stored is None else RunDiverged):
                 raise
             simulation.recorder.flush()  # what happened before it in the turn
             failure = f"the play failed: {type(error).__name__}: {message_of(error)}"
@@ -311,7 +312,7 @@ def _answers_of_models(
     answers, cassette = answered(outcomes.values()), dict[str, dict[Key, RecordedOutcome]]()
     if config.llm.cassette:
         folder = config.source.parent if config.source else Path()
-        with suppress(EndpointDown):  # the recorded answers alone will do, too
+        with suppress(ModelsUnavailable):  # the recorded answers alone will do, too
             cassette = read_cassette(folder / config.llm.cassette)
     by_request: dict[str, list[RecordedOutcome]] = {}
     for answer in chain(answers, *(alike.values() for alike in cassette.values())):
@@ -524,7 +525,7 @@ def measure(
             trials.search(causes, named, answer.cone)
         while of_effects and trials.alter(named):
             pass
-    except (KeyboardInterrupt, EndpointDown, BudgetSpent) as error:
+    except (KeyboardInterrupt, ModelsUnavailable) as error:
         is_interrupted = True
         trials.problem = trials.problem or str(error)
     if of_effects:

@@ -49,7 +49,7 @@ def plot(
     of them. With `map_turn` those of a run who own the variables are drawn where they were after
     that turn, in a colour by the value; the cells of a grid lie as they are, other places on a
     circle. `on_run` is called with how many runs are read, and how many there are. Raises
-    ExtraMissing, NotRecorded, InvalidFilter, OSError.
+    ExtraMissing, `not_recorded`, InvalidFilter, OSError.
     """
     with needs_extra("plot", "matplotlib"):
         import matplotlib

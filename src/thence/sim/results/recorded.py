@@ -19,7 +19,7 @@ from thence.core.event import Event
 from thence.core.nearest import did_you_mean, nearest
 from thence.core.query.filter import Names, names
 from thence.core.sentences.table import INTEGER_MAX
-from thence.errors import InvalidFilter, NotALog, NotRecorded
+from thence.errors import InvalidFilter, NotALog, ThenceError
 from thence.open_log.log import Log, open_log
 from thence.sim.record.events import TYPED, VerbosityLevel, level_of
 from thence.sim.results.table import Kind, Table, Values, joined, kind_of
@@ -58,7 +58,7 @@ _RESULT: Mapping[str, Any] = {
 def open_run(path: str | Path) -> "RecordedRun":
     """Opens the run in a folder for reading, while it grows as well as after its end.
 
-    Raises NotALog where there is no run of a simulation, ReadFailed.
+    Raises NotALog where there is no run of a simulation, `read_failed`.
     """
     return RecordedRun(path)
 
@@ -106,7 +106,7 @@ class RecordedRun:
         timestamp, caused_by, and the details as columns of their own: variable, scope, old and
         new of a STATE; decision_type, old and new of a DECISION; action_type and the members of
         the payload of an ACTION. The columns of the types that thence knows are there without any
-        such event, too. Raises NotRecorded for a type that the verbosity left out.
+        such event, too. Raises `not_recorded` for a type that the verbosity left out.
         """
         types = names("type", type)
         for event_type in types:
@@ -138,7 +138,7 @@ class RecordedRun:
         `<scope>/<name>` for each variable. `scope` and `name` choose among these, each one
         text or several, `*` for any characters. Until result.json is written, only variables
         that have changed are known. Warns if events with changes are missing. Raises
-        NotRecorded if the run's verbosity left out STATE events, InvalidFilter if no variable
+        `not_recorded` if the run's verbosity left out STATE events, InvalidFilter if no variable
         fits.
         """
         scopes, chosen = names("scope", scope), names("name", name)
@@ -171,7 +171,7 @@ class RecordedRun:
     def courses(self, patterns: Sequence[str]) -> tuple[list[int], dict[str, list[Any]]]:
         """Returns the turns, and of each variable that fits a pattern its value after each.
 
-        The log is read once; otherwise it is as by `variables`. Raises NotRecorded, InvalidFilter.
+        The log is read once; else it is as by `variables`. Raises `not_recorded`, InvalidFilter.
         """
         self._check_recorded("STATE")
         turns: list[int] = []
@@ -222,16 +222,17 @@ class RecordedRun:
             yield from page.events
 
     def _check_recorded(self, event_type: str) -> None:
-        """Raises NotRecorded for a type above the run's verbosity; SYSTEM comes at any."""
+        """Raises `not_recorded` for a type above the run's verbosity; SYSTEM comes at any."""
         written = self.verbosity
         level = TYPED[event_type].level if event_type in TYPED and event_type != "SYSTEM" else 0
         if written is not None and level > written:
             raise self._not_recorded(event_type, f"it ran with verbosity {written.name}")
 
-    def _not_recorded(self, event_type: str, cause: str) -> NotRecorded:
+    def _not_recorded(self, event_type: str, cause: str) -> ThenceError:
         what = f"could not read {event_type} events of the run"
         hint = f"run it anew: thence sim run SCENARIO --verbosity {event_type}"
-        return NotRecorded(what, place=self.folder, cause=cause, hint=hint)
+        place, code = self.folder, "not_recorded"
+        return ThenceError(what, place=place, cause=cause, hint=hint, code=code)
 
 
 def read_result(folder: Path) -> dict[str, Any]:

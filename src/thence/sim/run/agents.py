@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from thence.errors import OutcomeFailed, ThenceError
+from thence.errors import ThenceError
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.outcomes import Key, RecordedOutcome
 from thence.sim.scenario.scenario import SimulationConfig
@@ -312,8 +312,8 @@ class RecordedView:
 
         When the run is resumed, replayed or branched, the recorded answer is returned and nothing
         is called. State and seed must determine `request`, a JSON value, such as a model's name
-        and the messages to it. Raises OutcomeFailed where the call raises an error, and where the
-        recorded one did; InvalidEvent for values that JSON can't hold.
+        and the messages to it. Raises `outcome_failed` where the call raises an error, and where
+        the recorded one did; InvalidEvent for values that JSON can't hold.
         """
         key, outcome = self._recorded(request)
         if outcome is None:
@@ -327,7 +327,7 @@ class RecordedView:
     async def outcome_async(self, request: object, call: Callable[[], Awaitable[object]]) -> Any:
         """Returns what `call` answers once it is awaited, as `outcome` does.
 
-        Raises OutcomeFailed and InvalidEvent as `outcome` does.
+        Raises `outcome_failed` and InvalidEvent as `outcome` does.
         """
         key, outcome = self._recorded(request)
         if outcome is None:
@@ -343,7 +343,7 @@ class RecordedView:
         key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
         return key, outcomes.known(key)
 
-    def _failure(self, key: Key, error: Exception) -> OutcomeFailed:
+    def _failure(self, key: Key, error: Exception) -> ThenceError:
         """Records the failure of a call and returns the error for it."""
         return _failed(self.ledger.outcomes.record(key, error=f"{type(error).__name__}: {error}"))
 
@@ -423,9 +423,10 @@ def _value_of(outcome: RecordedOutcome) -> Any:
     return outcome.value
 
 
-def _failed(outcome: RecordedOutcome) -> OutcomeFailed:
-    return OutcomeFailed(
-        "could not learn from outside", place=f"at {outcome.step}", cause=outcome.error or ""
+def _failed(outcome: RecordedOutcome) -> ThenceError:
+    place, cause = f"at {outcome.step}", outcome.error or ""
+    return ThenceError(
+        "could not learn from outside", place=place, cause=cause, code="outcome_failed"
     )
 
 

@@ -23,7 +23,8 @@ from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
-from thence.errors import BudgetSpent, EndpointDown, ThenceError
+from thence.errors import ThenceError
+from thence.sim.models.limits import ModelsUnavailable
 from thence.sim.record.writer import logger
 
 LOOK_EVERY_S = 0.5
@@ -453,7 +454,7 @@ async def _await_within(
 
 def is_of_agent(error: Exception) -> bool:
     """Reports whether a policy decides on an error of an agent; others pause the run."""
-    return not isinstance(error, (EndpointDown, BudgetSpent))
+    return not isinstance(error, ModelsUnavailable)
 
 
 def _take_error(future: "asyncio.Future[Any]") -> None:

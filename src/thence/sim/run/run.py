@@ -15,8 +15,9 @@ from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
-from thence.errors import BudgetSpent, EndpointDown, RunDiverged, ScenarioError, ThenceError
+from thence.errors import RunDiverged, ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
+from thence.sim.models.limits import ModelsUnavailable
 from thence.sim.models.settings import ModelSettings
 from thence.sim.record.checkpoints import is_whole, with_causes, write_checkpoint
 from thence.sim.record.events import VerbosityLevel, level_of
@@ -302,7 +303,7 @@ class SimulationOrchestrator:
         except _INTERRUPTIONS:
             self._interrupt(simulation, "interrupted")
             raise
-        except (EndpointDown, BudgetSpent) as error:
+        except ModelsUnavailable as error:
             self._interrupt(simulation, "paused", f"{error}; {error.hint}" if error.hint else error)
         except RunDiverged:
             self.event_writer.close()

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from thence.core.json_values import repair
-from thence.errors import FileBusy, RunGoesOn, RunIdTaken, ThenceError
-from thence.files import file_lock, replace_file
+from thence.errors import ThenceError
+from thence.files import FileBusy, file_lock, replace_file
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _RUN_ID_CHARACTERS_MAX = 200
@@ -39,19 +39,19 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
         folder.mkdir()
         (folder / "checkpoints").mkdir()
     except OSError as error:
-        what = "could not make a run folder"
+        what, code = "could not make a run folder", ""
+        cause, hint = error.strerror or str(error), "choose an output root that can be written"
         if isinstance(error, FileExistsError) and folder.is_dir():
             cause, hint = "it is there already", "choose another run id, or leave it out"
-            raise RunIdTaken(what, place=folder, cause=cause, hint=hint) from error
-        cause, hint = error.strerror or str(error), "choose an output root that can be written"
-        raise ThenceError(what, place=folder, cause=cause, hint=hint) from error
+            code = "run_id_taken"
+        raise ThenceError(what, place=folder, cause=cause, hint=hint, code=code) from error
     return folder
 
 
 class RunHold:
     """Keeps a run for one process, until `release()` or the process's end.
 
-    Raises RunGoesOn while another process, or another object of this one, has it.
+    Raises `run_goes_on` while another process, or another object of this one, has it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,8 +59,13 @@ class RunHold:
         try:
             lock = file_lock(folder / "checkpoints" / ".lock")
         except FileBusy as error:
-            cause, hint = "the run goes on in another process", "wait for its end, or stop it"
-            raise RunGoesOn("could not play on", place=folder, cause=cause, hint=hint) from error
+            raise ThenceError(
+                "could not play on",
+                place=folder,
+                cause="the run goes on in another process",
+                hint="wait for its end, or stop it",
+                code="run_goes_on",
+            ) from error
         self.release = weakref.finalize(self, lock.close)
 
 

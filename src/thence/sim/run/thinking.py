@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from thence.errors import ModelCallFailed, ThenceError
+from thence.errors import ThenceError
 from thence.sim.models.actions import (
     HEARD,
     NO_ACTION,
@@ -20,7 +20,7 @@ from thence.sim.models.actions import (
     action_set,
     as_json,
 )
-from thence.sim.models.client import ModelRequest
+from thence.sim.models.client import ModelCallFailed, ModelRequest
 from thence.sim.run.agents import (
     Action,
     BaseAgent,
@@ -54,7 +54,7 @@ async def ask(
     """Returns what `take` makes of the answer of a model, at the scenario's default endpoint.
 
     Where `take` raises a ValueError, or an error of msgspec, the model is asked once more, with
-    the error's text. Raises ModelCallFailed where no answer comes, or none that can be used.
+    the error's text. Raises `model_call_failed` where no answer comes, or none that can be used.
     """
     models, step = view.ledger.models, f"{view.turn}.{view.phase}.{view.agent_id}"
     place = f"for {'the engine' if view.agent_id == '-' else view.agent_id} in turn {view.turn}"
@@ -136,7 +136,7 @@ class LLMAgent(BaseAgent):
         raise NotImplementedError(f"{type(self).__name__} decides nothing")
 
     async def decide_action(self, observation: Observation) -> Decision:
-        """Asks the model and returns the decision; raises ModelCallFailed."""
+        """Asks the model and returns the decision; raises `model_call_failed`."""
         messages, where, share = self.messages(observation), self.endpoint, self.share
 
         def take(answer: str) -> Decision:
@@ -318,7 +318,7 @@ class LLMValidator(BaseValidator):
         raise NotImplementedError(f"{type(self).__name__} judges nothing")
 
     async def validate_action(self, action: Action, state: RecordedState) -> Verdict:
-        """Asks the model and returns its verdict; raises ModelCallFailed."""
+        """Asks the model and returns its verdict; raises `model_call_failed`."""
 
         def take(answer: str) -> Verdict:
             return self.verdict(answer, action, state)
@@ -343,7 +343,7 @@ class LLMEngine(BaseEngine):
         raise NotImplementedError(f"{type(self).__name__} changes nothing")
 
     async def apply_engine_rules(self, view: View) -> None:
-        """Asks the model and sets what it answers, all of it or nothing; raises ModelCallFailed."""
+        """Asks the model, sets what it answers, all or nothing; raises `model_call_failed`."""
 
         if iscoroutinefunction(self.change):  # nobody would await it, and nothing be changed
             raise TypeError(f"{type(self).__name__}.change must not be async")

@@ -1,13 +1,13 @@
 """The sight of agents: which variables one sees, and from where.
 
-A variable that can't be seen raises NotSeen and is no cause. Where its distance decides whether it
-can be seen, the two positions are causes.
+A variable that can't be seen raises `not_seen` and is no cause. Where its distance decides whether
+it can be seen, the two positions are causes.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from thence.errors import NotSeen
+from thence.errors import ThenceError
 from thence.sim.record.ledger import Ledger
 from thence.sim.run.agents import Observation, RecordedView
 from thence.sim.scenario.scenario import SimulationConfig
@@ -35,12 +35,13 @@ class SightedObservation(Observation):
         self._sight = (ledger.sights or {}).get(agent_id) or SightSettings()
 
     def value(self, index: int) -> Any:
-        """Returns the value of a variable; raises NotSeen for one that is not seen."""
+        """Returns the value of a variable; raises `not_seen` for one that is not seen."""
         variable = self.ledger.table[index]
         if not self.sees(variable.scope, variable.declaration.name):
             cause = f"it is out of the sight of agent {self.agent_id}"
             hint = "ask observation.sees(scope, name) before, or widen sight in the scenario"
-            raise NotSeen("could not see", place=variable.subject, cause=cause, hint=hint)
+            place, code = variable.subject, "not_seen"
+            raise ThenceError("could not see", place=place, cause=cause, hint=hint, code=code)
         return super().value(index)
 
     def sees(self, scope: str, name: str) -> bool:

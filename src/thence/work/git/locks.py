@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from thence.errors import FileBusy, GitFailed, ThenceError
+from thence.errors import GitFailed, ThenceError
 from thence.files import file_lock
 from thence.work.git.git import Git, failure
 
@@ -136,7 +136,7 @@ def _locked(path: Path, wait_s: float) -> Iterator[FileIO]:
     except OSError as error:
         raise _no_lock(path, error) from error
     except ThenceError as error:
-        is_retryable = isinstance(error, FileBusy)
+        is_retryable = error.code == "file_busy"
         raise failure(_TAKING, path, error.cause, error.hint, is_retryable=is_retryable) from error
     with file:
         yield file

@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from thence.core.event import Event
 from thence.doctor.writers import next_node_id
-from thence.errors import FileBusy, Refused, ThenceError
-from thence.files import file_lock
+from thence.errors import Refused, ThenceError
+from thence.files import FileBusy, file_lock
 from thence.work import supervisor
 from thence.work.board.state import DOING, PLANNED, Board
 from thence.work.git.git import own_variables

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from thence.core.event import Event
 from thence.core.new_event import Unchanged
-from thence.errors import BadSettings, HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
+from thence.errors import HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
 from thence.open_log.log import new_id
 from thence.work.events import member_names
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
@@ -50,15 +50,17 @@ class EventEmitter:
     def emit(self, *new_events: WorkEvent, guard: Unchanged | None = None) -> Outcome:
         """Appends events in one piece.
 
-        Raises InvalidEvent, BadSettings, and HeadsMoved where the guard is broken.
+        Raises InvalidEvent, `bad_settings`, and HeadsMoved where the guard is broken.
         """
         try:
             return Outcome(tuple(self.store.append(*new_events, guard=guard)))
-        except (InvalidEvent, HeadsMoved, BadSettings):
+        except (InvalidEvent, HeadsMoved):
             raise
         except OutcomeUnknown as unknown:
             return self._retry(unknown)
         except ThenceError as error:
+            if error.code == "bad_settings":
+                raise
             return Outcome((), error)
 
     def wp_status_changed(
@@ -221,7 +223,7 @@ _MAKING = Lock()
 def get_emitter(folder: str | Path = ".", *, actor: str = ACTOR) -> EventEmitter:
     """Returns the emitter of the project that a folder belongs to, always the same one.
 
-    `actor` is named by the events, if this call is the first. Raises NotAProject, GitFailed.
+    `actor` is named by the events, if this call is the first. Raises `not_a_project`, GitFailed.
     """
     project = find_project(Path(folder))
     with _MAKING:

@@ -87,7 +87,7 @@ class ErrorStore:
     def at(cls, folder: str | Path = ".") -> "ErrorStore":
         """Returns the refusals of the project that a folder or worktree belongs to.
 
-        Raises NotAProject, GitFailed.
+        Raises `not_a_project`, GitFailed.
         """
         return cls(find_project(Path(folder)))
 
@@ -104,7 +104,7 @@ class ErrorStore:
         """Adds a refusal, in one write at the end of its day's file.
 
         `error_id` is the event_id of its ErrorLogged, if there is one. What the project's settings
-        mask is masked. Raises OSError, BadSettings.
+        mask is masked. Raises OSError, `bad_settings`.
         """
         context = context or {}
         if masking := redact_settings_of(self._project).masking:

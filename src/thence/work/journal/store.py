@@ -96,7 +96,7 @@ class EventStore:
     def at(cls, folder: str | Path = ".", *, actor: str = ACTOR) -> "EventStore":
         """Returns the store of the project that a folder or worktree belongs to.
 
-        Raises NotAProject, GitFailed.
+        Raises `not_a_project`, GitFailed.
         """
         return cls(find_project(Path(folder)), actor=actor)
 
@@ -218,7 +218,7 @@ def with_event_store(command: Callable[..., Result]) -> Callable[..., Result]:
 
     The keyword does not show in the command's signature or help. The project is that of the
     working folder, found from any subdirectory or worktree; a caller may pass a store of its
-    own. The command raises NotAProject outside of a project.
+    own. The command raises `not_a_project` outside of a project.
     """
 
     @wraps(command)

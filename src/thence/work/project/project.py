@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.errors import GitFailed, NotAProject, PlanningError
+from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.work.day_lines import FileEdit
 from thence.work.git.files import NotFollowed, TreeFiles
 from thence.work.git.refs import refs_of
@@ -79,7 +79,7 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
     A git repository that is no project yet becomes one, with the id that `project_id` finds; before
     its first commit a random id is written to `.kittify/config.yaml`. Without `create` it becomes
     one only if it has planning files or events; else the returned project has no id, and nothing is
-    made. Raises NotAProject elsewhere, and PlanningError for an invalid id, or an id that a shallow
+    made. Raises `not_a_project` elsewhere, PlanningError for an invalid id, or an id that a shallow
     clone can't find.
     """
     repo = _repository(folder)
@@ -215,6 +215,6 @@ def _home(homes: Path, ids: tuple[str, ...]) -> Path:
     return next((homes / name for name in ids if (homes / name).is_dir()), homes / ids[0])
 
 
-def _not_a_project(folder: Path, cause: str, hint: str) -> NotAProject:
-    where = folder.absolute()
-    return NotAProject("could not find a project at", place=where, cause=cause, hint=hint)
+def _not_a_project(folder: Path, cause: str, hint: str) -> ThenceError:
+    operation, where, code = "could not find a project at", folder.absolute(), "not_a_project"
+    return ThenceError(operation, place=where, cause=cause, hint=hint, code=code)

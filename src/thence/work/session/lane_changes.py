@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from thence.core.new_event import Unchanged
 from thence.doctor.writers import next_node_id
-from thence.errors import AppendFailed, GitFailed, HeadsMoved, PlanningError, Refused, WorkError
+from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
 from thence.open_log.log import new_id
 from thence.work import supervisor
 from thence.work.board.move_request import GuardFailure, Move, MoveContext
@@ -108,7 +108,9 @@ def move_all(
             requests = _as_seen(requests, moves)
             session.refresh()
             continue
-        except AppendFailed as error:
+        except ThenceError as error:
+            if error.code not in ("append_failed", "log_full"):
+                raise
             _check_recorded(session, slug, moves, {event.event_id for event in events}, error)
         else:
             session.board = board
@@ -125,7 +127,7 @@ def _check_recorded(
     slug: str,
     moves: Sequence[Move],
     event_ids: Collection[str],
-    error: AppendFailed,
+    error: ThenceError,
 ) -> None:
     """Warns of an append that failed behind the moves' own events; raises its error for others.
 
@@ -347,7 +349,7 @@ def _lane_of(lane: str, path: str) -> FileEdit:
             return None
         try:
             return with_lane(data, lane, path)
-        except WorkError:  # the user's unfinished change that can't be read
+        except PlanningError:  # the user's unfinished change that can't be read
             return data
 
     return edit

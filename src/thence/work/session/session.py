@@ -281,7 +281,7 @@ class Session:
     def append(self, *new: WorkEvent, guard: Unchanged | None = None) -> list[Event]:
         """Appends events in one piece.
 
-        Raises HeadsMoved where the guard is broken, InvalidEvent, BadSettings, and what prevents
+        Raises HeadsMoved where the guard is broken, InvalidEvent, `bad_settings`, and what prevents
         the append.
         """
         events, error = self._emit(new, guard)
@@ -294,7 +294,7 @@ class Session:
 
         Where the journal can't be written the command goes on: `journal_error` is set, and no
         event is appended behind it. The same command typed again records what lacks. Raises
-        HeadsMoved where the guard is broken, InvalidEvent, BadSettings.
+        HeadsMoved where the guard is broken, InvalidEvent, `bad_settings`.
         """
         if self.journal_error is not None:
             return []
