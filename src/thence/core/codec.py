@@ -127,7 +127,7 @@ def draft(members: Members, bytes_max: int = DATA_BYTES_MAX) -> Draft:
         raise InvalidEvent(
             "could not encode the event",
             place=members.event_id,
-            cause=error,
+            cause=getattr(error, "cause", error),
             hint="pass text, finite numbers, booleans, None, lists and maps",
         ) from error
     refuse_too_large(event_id, len(data), bytes_max)
