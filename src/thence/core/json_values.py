@@ -87,7 +87,7 @@ class Plain:
 
     def __init__(self, encode: Encode | None = None, *, is_strict: bool = False) -> None:
         self._encode = encode
-        self._convert = None if is_strict else self._converted
+        self._walk = _Walk(None if is_strict else self._converted)
 
     def __call__(self, value: Any, path: str = "payload") -> Any:
         """Returns a value as JSON; raises InvalidEvent with the path of the first that has none.
@@ -95,7 +95,7 @@ class Plain:
         Refused are NaN, infinities, integers outside -2^63 .. 2^64-1, keys that are no text,
         lone surrogates, circles, more than 64 levels, and any type that is not known.
         """
-        return _Walk(self._convert, None).value(value, path, ())
+        return self._walk.value(value, path, ())
 
     def _converted(self, value: Any) -> Any:
         simple = _simple(value)
@@ -110,8 +110,8 @@ def repair(value: Any, path: str = "", convert: Encode | None = None) -> tuple[A
     levels its type in angle brackets. After 100 changes the list ends in a count. An unknown
     object that `convert` makes JSON of is that, and no change.
     """
-    repairs: list[Repair] = []
-    return _Walk(convert, repairs).value(value, path, ()), limited(repairs, path)
+    walk = _Repairing(convert)
+    return walk.value(value, path, ()), limited(walk.repairs, path)
 
 
 def limited(repairs: list[Repair], path: str = "") -> list[Repair]:
@@ -123,30 +123,21 @@ def limited(repairs: list[Repair], path: str = "") -> list[Repair]:
 
 
 class _Walk:
-    """One walk over a value; `seen` are the ids of the containers around it.
+    """A walk over a value, which refuses what JSON has no form for.
 
-    `convert` returns what stands for a value of another type. What JSON has no form for is changed
-    and listed in `repairs`, or refused where that is None.
+    `convert` returns what stands for a value of another type. `seen` are the ids of the containers
+    around a value.
     """
 
-    def __init__(self, convert: Encode | None, repairs: list[Repair] | None) -> None:
+    def __init__(self, convert: Encode | None) -> None:
         self._convert = convert
-        self._repairs = repairs
 
     def value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
-        if self._repairs is None:
-            return self._value(value, path, seen)
-        try:
-            return self._value(value, path, seen)
-        except Exception as error:  # door: a user's class may raise anything at any call
-            kind = type(value).__name__
-            return self._changed(path, kind, f"<{kind} that raised {type(error).__name__}>")
-
-    def _value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
         if value is None or value is True or value is False:
             return value
         if isinstance(value, str):
-            return self._text(value, path)
+            is_usual = type(value) is str and value.isascii()  # a third of the time of the others
+            return value if is_usual else self._text(value, path)
         if isinstance(value, (int, float)):
             return self._number(value, path)
         if id(value) in seen:
@@ -161,34 +152,30 @@ class _Walk:
             return [self.value(item, f"{path}[{n}]", seen) for n, item in enumerate(value)]
         if isinstance(value, Set):
             items = sorted([self.value(item, path, seen) for item in value], key=sort_key)
-            is_change = self._repairs is not None or self._convert is None
-            return self._changed(path, type(value).__name__, items) if is_change else items
+            return self._set(items, path, type(value).__name__)
         return self._other(value, path, seen)
 
+    def _set(self, items: list[Any], path: str, kind: str) -> Any:
+        return items if self._convert is not None else self._changed(path, kind, items)
+
     def _other(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
-        """Returns what `convert` makes of a value of another type, else its `repr`."""
         kind = type(value).__name__
         try:
             simple = value if self._convert is None else self._convert(value)
-        except Exception as error:  # door: a user's function may raise anything
-            if self._repairs is None:
-                if isinstance(error, (TypeError, ValueError)):
-                    raise _refused(path, kind, f", and encode says: {error!r:.200}") from error
-                raise
-            simple = value
-        if simple is not value:
-            return self.value(simple, path, seen)
-        if self._repairs is None:
+        except (TypeError, ValueError) as error:
+            raise _refused(path, kind, f", and encode says: {error!r:.200}") from error
+        if simple is value:
             raise _refused(path, kind)
-        return self._changed(path, kind, self._text(_describe(value), path))
+        return self.value(simple, path, seen)
 
     def _mapping(self, value: Mapping[Any, Any], path: str, seen: tuple[int, ...]) -> Any:
         plain: dict[str, Any] = {}
-        texts = {key for key in value if isinstance(key, str)}
         for key, item in value.items():
-            name = self._key(key, path)
-            while name in plain or (name in texts and name != key):
-                name += "_"  # another key has this text: both are kept
+            name = key
+            if type(key) is not str or not key.isascii():
+                name = self._key(key, path)
+                while name in plain or (name != key and name in value):
+                    name += "_"  # another key has this text: both are kept
             plain[name] = self.value(item, f"{path}.{name}" if path else name, seen)
         return plain
 
@@ -215,9 +202,38 @@ class _Walk:
         return str(self._changed(path, f"a key of type {type(key).__name__}: {text}", text))
 
     def _changed(self, path: str, was: str, now: Any) -> Any:
-        if self._repairs is None:
-            raise _refused(path, was)
-        self._repairs.append({"path": path, "was": was})
+        """Returns what stands for a value that JSON has no form for."""
+        raise _refused(path, was)
+
+
+class _Repairing(_Walk):
+    """A walk that changes what JSON has no form for, and lists each change."""
+
+    def __init__(self, convert: Encode | None) -> None:
+        super().__init__(convert)
+        self.repairs: list[Repair] = []
+
+    def value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
+        try:
+            return super().value(value, path, seen)
+        except Exception as error:  # door: a user's class may raise anything at any call
+            kind = type(value).__name__
+            return self._changed(path, kind, f"<{kind} that raised {type(error).__name__}>")
+
+    def _set(self, items: list[Any], path: str, kind: str) -> Any:
+        return self._changed(path, kind, items)
+
+    def _other(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
+        try:
+            simple = value if self._convert is None else self._convert(value)
+        except Exception:  # door: so may its attributes, which are asked for
+            simple = value
+        if simple is not value:
+            return self.value(simple, path, seen)
+        return self._changed(path, type(value).__name__, self._text(_describe(value), path))
+
+    def _changed(self, path: str, was: str, now: Any) -> Any:
+        self.repairs.append({"path": path, "was": was})
         return now
 
 
