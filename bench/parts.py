@@ -11,7 +11,7 @@ import thence
 from bench.durable import EVENTS, PAYLOAD
 from bench.rounds import per_second
 from thence.core.codec import stamper
-from thence.core.new_event import NewEvent
+from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import Disk
 from thence.log.files.process_state import new_id, now
@@ -115,7 +115,7 @@ def event_rows(place: Path) -> dict[str, float]:
 def drafting_rows(place: Path) -> dict[str, float]:
     """Returns µs of the parts of an append that come before the queue."""
     with thence.open(place / "drafts") as log:
-        new = NewEvent("trade.done", PAYLOAD, "order/1", "ada")
+        new = HostEvent("trade.done", PAYLOAD, "order/1", "ada")
         drafting = _us(lambda: log._drafted(new), 40_000)
     return {"drafting an event, code and data hot": drafting}
 

@@ -14,7 +14,7 @@ from bench.durable import PAYLOAD
 from bench.parts import UnsyncedDisk
 from thence.core.codec import Draft, stamper
 from thence.core.event import Event
-from thence.core.new_event import NewEvent
+from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
 from thence.log.read.opening import opened_vocabulary
@@ -106,7 +106,7 @@ def task_rows(place: Path) -> dict[str, float]:
     file = os.open(place / "bare", os.O_WRONLY | os.O_CREAT)
     with Log(place / "tasks", PLAIN, disk=UnsyncedDisk()) as log:
         log.append("trade.begun")
-        new = NewEvent("trade.done", PAYLOAD, "order/1", "ada")
+        new = HostEvent("trade.done", PAYLOAD, "order/1", "ada")
 
         def draft() -> list[Draft]:
             return log._drafted(new)
@@ -182,7 +182,7 @@ def _steps(
     timed: Callable[[str, Callable[[], object]], object],
 ) -> None:
     callers, queue = log._committer.callers, deque[Draft | PendingAppend]()
-    new = NewEvent("trade.done", PAYLOAD, "order/1", "ada")
+    new = HostEvent("trade.done", PAYLOAD, "order/1", "ada")
     drafted: list[list[Draft]] = []
     items: list[Draft | PendingAppend] = []
 

@@ -13,10 +13,11 @@ from msgspec import structs
 
 from thence.core.event import Event
 from thence.core.json_values import Repair, repair, text_of
-from thence.core.new_event import NewEvent
+from thence.core.new_event import HostEvent
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed, needs_extra
 from thence.log.files.process_state import stays_here
 from thence.log.write.drafting import warn
+from thence.tracing.context import record
 from thence.tracing.propagation import TRACESTATE, carried
 
 with needs_extra("otel", "thence.otel"):
@@ -151,27 +152,24 @@ class SpanProcessor(SdkSpanProcessor):
 
     def _new(
         self, span: ReadableSpan, outcome: str, payload: dict[str, Any], **members: Any
-    ) -> NewEvent:
+    ) -> HostEvent:
         """Returns an event of a span, with what JSON has no form for as text."""
         payload, repairs = repair(payload, "payload", self._log.plain)
         name, renamed = _type(span)
         if listed := (*renamed, *repairs):
             members["members"] = {"repairs": listed}
-        return NewEvent(f"{name}.{outcome}", payload, **members)
+        return HostEvent(f"{name}.{outcome}", payload, **members)
 
-    def _appended(self, new: NewEvent) -> Event:
+    def _appended(self, new: HostEvent) -> Event:
         """Appends an event of a span; without its payload, where the log refuses that."""
         try:
-            return self._recorded(new)
+            return record(self._log, new, self._is_durable)
         except (EventTooLarge, InvalidEvent) as error:
             kept = {key: value for key, value in (new.payload or {}).items() if key in _OF_SPAN}
             was = f"a payload that the log refused: {error.cause}"[:REASON_CHARACTERS_MAX]
             listed = {"repairs": ({"path": "payload", "was": text_of(was)},)}
-            return self._recorded(structs.replace(new, payload=kept, members=listed))
-
-    def _recorded(self, new: NewEvent) -> Event:
-        event = None if self._is_durable else self._log.emit_event(new)
-        return self._log.append_event(new) if event is None else event
+            new = structs.replace(new, payload=kept, members=listed)
+            return record(self._log, new, self._is_durable)
 
     def _begin_of(self, context: SpanContext | None) -> Event | None:
         """Returns the event that began a span of this process, if it is known."""

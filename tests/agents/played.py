@@ -12,7 +12,7 @@ from tests.work.repositories import git, make_repository
 
 import thence
 from thence.core.event import Event
-from thence.core.new_event import NewEvent
+from thence.core.new_event import HostEvent
 from thence.open_log.log import Log
 from thence.work.git.repository import Repository, repository
 
@@ -63,7 +63,9 @@ class PlayedRepository:
     ) -> Event:
         source = "git" if actor == "git" or event_type in ("commit", "rewrite") else "claude-code"
         place = {"source": source, "source_id": f"{next(_numbers):020}"}
-        new = NewEvent(event_type, payload, subject, actor, stream, causes or None, **place, **more)
+        new = HostEvent(
+            event_type, payload, subject, actor, stream, causes or None, **place, **more
+        )
         return self.log.append_many([new])[0]
 
     def committed(

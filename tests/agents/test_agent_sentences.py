@@ -4,7 +4,7 @@ import pytest
 from tests.agents.played import PlayedRepository, Session
 
 import thence
-from thence.core.new_event import NewEvent
+from thence.core.new_event import HostEvent
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def log(tmp_path):
 
 def told(log, event_type, payload, actor="claude-code/reviewer", source="claude-code"):
     place = {"source": source, "source_id": source and "1"}
-    new = NewEvent(event_type, payload, "session/s1", actor, "s1", **place)
+    new = HostEvent(event_type, payload, "session/s1", actor, "s1", **place)
     (event,) = log.append_many([new])
     return log.vocabulary.summary(event)
 

@@ -73,8 +73,8 @@ def test_unfinished_lists_what_began_by_whom_since_when_and_whether_it_lives(tmp
         assert unfinished().err == "nothing is unfinished\n"
         with package.step("pay", log=log, subject="order/1", actor="till") as pay:
             alive = unfinished()
-        program = "import os, sys, thence\nlog = thence.open(sys.argv[1])\nlog.append_event("
-        program += "thence.NewEvent('night.begun', begins=True))\nos._exit(1)"
+        program = "import os, sys, thence\nlog = thence.open(sys.argv[1])\n"
+        program += "thence.step('night', log=log).__enter__()\nos._exit(1)"
         ran(program, tmp_path / "orders", check=False)
     line = " ".join(text.strip() for text in alive.lines)
     assert line.startswith(f"{pay.timestamp}  till: order/1 pay began")

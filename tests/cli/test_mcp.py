@@ -14,6 +14,7 @@ from tests.cli.installed import THENCE, environment, on_terminal
 from tests.log.faults import WAIT_S
 
 import thence
+from thence.core.new_event import HostEvent
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def log(tmp_path: Path) -> thence.Log:
         placed = opened.append("order.placed", {"amount": 3}, subject="order/881", actor="shop")
         with thence.because(placed):
             opened.append("order.failed", {"reason": "no stock"}, subject="order/881", actor="till")
-        opened.append_event(thence.NewEvent("night.begun", begins=True))
+        opened.append_many([HostEvent("night.begun", begins=True)])
         yield opened
 
 

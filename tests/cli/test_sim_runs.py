@@ -64,6 +64,9 @@ def test_show_draws_without_blocks_where_stdout_has_none(run):
 @pytest.mark.promise("P6")
 def test_show_tells_parameters_parent_and_reason(run, tmp_path):
     told = warm("sim", "show", run.output_dir, "--json", cwd=tmp_path).json
+    refused = ("log", "--log", run.output_dir, "--where", "error_type = action_rejected", "--json")
+    assert told["failures"] == 0
+    assert told["rejected"] == len(warm(*refused, cwd=tmp_path).lines)
     given = told["parameters"]
     assert (given["seed"], given["max_turns"], given["verbosity"]) == (7, 12, "STATE")
     assert (given["engine"], given["agents"]) == ("trade_network", len(run.agents))

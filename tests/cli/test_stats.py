@@ -22,6 +22,8 @@ def test_json_counts_events_by_type_actor_and_node(tmp_path, orders):
     told = ended.json
     assert list(told) == [
         "events",
+        "failures",
+        "rejected",
         "by_type",
         "by_actor",
         "nodes",
@@ -30,7 +32,7 @@ def test_json_counts_events_by_type_actor_and_node(tmp_path, orders):
         "bytes",
         "passed_over",
     ]
-    assert told["events"] == 4
+    assert (told["events"], told["failures"], told["rejected"]) == (4, 1, 0)
     assert told["by_type"] == {"note": 1, "order.failed": 1, "order.paid": 1, "order.placed": 1}
     assert told["by_actor"] == {"ada": 1, "ben": 1}
     ((node, count),) = told["nodes"].items()
@@ -47,6 +49,8 @@ def test_text_tells_the_same_with_bars(tmp_path, orders):
     assert out.startswith(f"4 events in orders\n  {size:,} bytes in 1 file\n  first  20")
     for told in ("\nby type\n", "\nby actor\n  ada  1  ▇", "\nby node\n", f"[{orders[3][:18]}]"):
         assert told in out
+    assert "\n  1 failure, 0 rejected\n" in out
+    assert "rejected" not in stats(tmp_path, "--type", "order.paid").out
     shown = thence("stats", "--log", "orders", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"}).out
     assert "\nby actor\n  ada  1  ###" in shown
 

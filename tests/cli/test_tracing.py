@@ -11,6 +11,7 @@ from tests.cli.test_server_commands import make_certificate
 from tests.otlp.collector import collector, spans_of
 
 import thence as package
+from thence.core.new_event import HostEvent
 from thence.files import file_lock
 
 SECRET = "Bearer s3cr3t-t0ken"
@@ -24,7 +25,7 @@ def agent(tmp_path):
             log.append("seen", {"n": 1})
             with pytest.raises(ValueError, match="no"), package.step("pay"):
                 raise ValueError("no")
-        log.append_event(package.NewEvent("call.begun", begins=True))
+        log.append_many([HostEvent("call.begun", begins=True)])
     return tmp_path
 
 

@@ -421,7 +421,7 @@ def test_refusal_of_a_draft_says_what_was_refused_and_what_to_do():
     long = refusal(InvalidEvent, event_id="é" * 200)
     assert long == (f"{field} event_id: {repr('é' * 200)[:80]} {SPOILT}", leave)
     told, hint = refusal(InvalidEvent, payload={"a": object()})
-    expected = f"could not encode the event {'0' * 26}: a value of type object is no JSON"
+    expected = f"could not encode the event {'0' * 26}: JSON has no form for the type object"
     assert told == expected
     assert hint == "pass text, finite numbers, booleans, None, lists and maps"
 

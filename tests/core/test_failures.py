@@ -9,7 +9,7 @@ from tests.events import NODE, drafted, new_id, stamped
 import thence
 from thence.core.codec import parse
 from thence.core.event import Event
-from thence.core.failures import is_failure
+from thence.core.failures import is_failure, is_rejection
 from thence.core.query.filter import Filter
 from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 from thence.sim import EventFilter, EventWriter, create_system_event
@@ -34,7 +34,8 @@ OTHERS = (
     (PLAIN, "failed", {"error_type": "e"}),
     (PLAIN, "x.failed.again", {"note": "failure"}),
     (PLAIN, "log.joined", {"count": 3}),
-    (WORK, "ErrorLogged", {"error_type": "guard", "reason": "not in doing"}),
+    (WORK, "ErrorLogged", {"error_type": "validation", "reason": "not in doing"}),
+    (WORK, "ErrorLogged", {"error_type": "runtime", "reason": "no space"}),
     (SIM, "SYSTEM", {"error_type": "causes_joined", "status": "warning"}),
     (SIM, "SYSTEM", {"error_type": "llm_call", "status": "retry"}),
     (SIM, "SYSTEM", {"error_type": "action_rejected", "status": "failure"}),
@@ -59,6 +60,23 @@ def test_failure_is_told_by_its_type_its_status_or_what_was_lost(vocabulary, kin
 def test_warning_retry_refusal_and_cancelled_step_are_no_failures(vocabulary, kind, payload):
     assert not is_failure(event(vocabulary, kind, payload))
     assert Filter.of(failed=False).matches(event(vocabulary, kind, payload))
+
+
+@pytest.mark.parametrize(("vocabulary", "kind", "payload"), [*FAILURES, *OTHERS])
+def test_refused_action_or_move_alone_is_a_rejection(vocabulary, kind, payload):
+    is_refused = payload.get("error_type") in ("action_rejected", "validation")
+    assert is_rejection(event(vocabulary, kind, payload)) is is_refused
+
+
+def test_rejections_of_a_log_are_counted_beside_its_failures(tmp_path: Path) -> None:
+    with EventWriter(tmp_path, "run", mode="sync", verbosity="DETAIL") as writer:
+        for turn, kind in enumerate(("action_rejected", "llm_call", "action_rejected", "slow")):
+            status = "warning" if kind == "slow" else "failure"
+            writer.emit(create_system_event("run", turn, kind, status))
+    with thence.open(tmp_path) as log:
+        assert log.answers.failures() == (1, 2)
+        assert log.answers.failures(turn="1..2") == (1, 1)
+        assert log.answers.failures(type="no.*") == log.answers.failures(actor="ada") == (0, 0)
 
 
 @pytest.mark.parametrize("vocabulary", [PLAIN, SIM, WORK], ids=lambda one: one.name)

@@ -1,5 +1,6 @@
 """An event before a log has it, its causes, and the positions that guard it."""
 
+import inspect
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from tests.log.errors import raised
 import thence
 from thence.core.clock import CLOCK_MAX
 from thence.core.new_event import (
+    HostEvent,
     NewEvent,
     PassedCause,
     Position,
@@ -27,8 +29,11 @@ KEYS = "actor, caused_by, event_type, payload, stream, subject"
 
 
 def test_one_of_many_may_be_a_new_event():
-    new = NewEvent("t", begins=True)
-    assert NewEvent.of(new) is new
+    new = HostEvent("t", begins=True)
+    assert HostEvent.of(new) is new
+    assert HostEvent.of(NewEvent("t", {"n": 1}, event_id="x")) == HostEvent(
+        "t", {"n": 1}, event_id="x"
+    )
 
 
 def test_one_of_many_is_taken_apart():
@@ -40,8 +45,8 @@ def test_one_of_many_is_taken_apart():
         "stream": "r",
         "caused_by": ["x"],
     }
-    assert NewEvent.of(everything) == NewEvent("t", {"n": 1}, "s", "a", "r", ["x"])
-    assert NewEvent.of({"event_type": "t"}) == NewEvent("t")
+    assert HostEvent.of(everything) == HostEvent("t", {"n": 1}, "s", "a", "r", ["x"])
+    assert HostEvent.of({"event_type": "t"}) == HostEvent("t")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +55,7 @@ def test_one_of_many_is_taken_apart():
     ids=["list", "text", "empty", "typeless"],
 )
 def test_one_of_many_that_says_something_else_is_refused_with_the_keys_it_may_have(members):
-    assert raised(lambda: NewEvent.of(members)) == (
+    assert raised(lambda: HostEvent.of(members)) == (
         InvalidEvent,
         "could not store one event of many",
         repr(members)[:80],
@@ -66,7 +71,7 @@ def test_one_of_many_that_says_something_else_is_refused_with_the_keys_it_may_ha
 )
 def test_one_of_many_with_an_unknown_key_is_refused_with_the_nearest(key, meant):
     with pytest.raises(InvalidEvent) as caught:
-        NewEvent.of({"event_type": "t", key: "x" * 99})
+        HostEvent.of({"event_type": "t", key: "x" * 99})
     assert caught.value.cause == f"append takes no {key}{meant}"
     assert caught.value.hint == f"pass mappings with the keys {KEYS}"
 
@@ -249,3 +254,13 @@ def test_event_of_another_tool_is_held_by_its_id():
     assert position.with_numbers([], ["b"]).foreign == {"a", "b"}
     assert position.with_numbers([(NODE, 1)]).foreign == {"a"}
     assert not Position().holds(numbered(OTHER_NODE, 1))
+
+
+@pytest.mark.promise("P1a")
+def test_new_event_has_what_append_takes_and_nothing_of_hosts():
+    taken = inspect.signature(thence.Log.append).parameters.keys()
+    assert {*NewEvent.__struct_fields__} == taken - {"self", "guard", "timeout_s"}
+    with pytest.raises(TypeError):
+        NewEvent("t", inferred_causes=("x",))
+    hosts = ("append_event", "emit_event", "host_appender")
+    assert not [name for name in dir(thence.Log) if name in hosts or name.startswith("host")]

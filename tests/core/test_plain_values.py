@@ -15,7 +15,7 @@ from hypothesis import given
 from tests.core.test_json_values import json_values
 
 import thence
-from thence.core.plain_values import Plain
+from thence.core.json_values import Plain
 from thence.errors import InvalidEvent
 
 plain = Plain()
@@ -147,5 +147,23 @@ def test_log_takes_other_values_by_its_own_function_or_json_alone(tmp_path):
 
 
 def test_encode_that_gives_itself_back_ends():
-    with pytest.raises(InvalidEvent, match="64 levels"):
+    with pytest.raises(InvalidEvent, match="a cycle"):
         Plain(lambda value: [value])(Strange())
+    with pytest.raises(InvalidEvent, match="64 levels"):
+        Plain(lambda value: [Strange()])(Strange())
+    with pytest.raises(InvalidEvent, match="the type Strange"):
+        Plain(lambda value: value)(Strange())
+
+
+def test_circle_and_what_is_its_own_kind_of_text_or_number_are_told_apart():
+    class Ratio(float):
+        pass
+
+    circle = {}
+    circle["self"] = [circle]
+    with pytest.raises(InvalidEvent, match="a cycle"):
+        plain(circle)
+    shared = [Ratio(0.5)]
+    twice = plain({"a": shared, "b": shared})
+    assert twice == {"a": [0.5], "b": [0.5]}
+    assert type(twice["a"][0]) is float

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from thence.core.cutting import BODIES_FROM
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import Disk
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 from thence.sim.record.events import ActionEvent, create_action_event
 from thence.sim.record.writer import EventWriter, WriteMode
 
@@ -44,8 +44,10 @@ class Job(NamedTuple):
         return Log(
             self.folder,
             PLAIN,
-            max_file_size=self.file_bytes_max,
-            bodies_from=self.chance.choice((None, BODIES_FROM)),
+            LogSettings(
+                max_file_size=self.file_bytes_max,
+                bodies_from=self.chance.choice((None, BODIES_FROM)),
+            ),
             disk=self.disk,
         )
 

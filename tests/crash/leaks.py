@@ -21,7 +21,7 @@ from typing import NamedTuple
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import ThenceError
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 from thence.sim import EventWriter, create_action_event
 
 SECONDS = 60.0
@@ -85,7 +85,7 @@ def append(folder: Path) -> None:
 
 
 def rotate(folder: Path) -> None:
-    with Log(folder, PLAIN, max_file_size=ROTATING_BYTES) as log:
+    with Log(folder, PLAIN, LogSettings(max_file_size=ROTATING_BYTES)) as log:
         for number in range(50):
             log.emit("worked", {"number": number, "text": "x" * 200})
         log.flush()

@@ -19,7 +19,7 @@ from thence.errors import LogFull, OutcomeUnknown, ThenceError
 from thence.log.files.disk_errors import DENIED_ERRNOS, FULL_ERRNOS
 from thence.log.files.segment import FILE_BYTES_MAX
 from thence.log.read.opening import opened_vocabulary
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 from thence.sim.record.events import create_action_event
 from thence.sim.record.writer import EventWriter, WriteMode
 
@@ -110,9 +110,11 @@ class Run:
             self.log = Log(
                 self.folder,
                 found,
-                max_file_size=limit,
-                bodies_from=BODIES_FROM if self.text_words else None,
-                report=silent,
+                LogSettings(
+                    max_file_size=limit,
+                    bodies_from=BODIES_FROM if self.text_words else None,
+                    report=silent,
+                ),
                 disk=self.disk,
             )
 

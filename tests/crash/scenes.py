@@ -19,7 +19,7 @@ from thence.core.vocabulary import PLAIN
 from thence.log.files.append_lock import AppendLock
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.process_state import new_id
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 from thence.sim.record.writer import WriteMode
 
 CHILD_S = 60.0
@@ -56,7 +56,7 @@ def nothing(folder: Path) -> None:
 
 def some(folder: Path) -> None:
     """Leave a log of three events in two files."""
-    with Log(folder, PLAIN, max_file_size=700, report=silent, disk=HASTY_DISK) as log:
+    with Log(folder, PLAIN, LogSettings(max_file_size=700, report=silent), disk=HASTY_DISK) as log:
         log._prepare()
         for number in (-1, -2, -3):
             log.append("before", {"n": number, "text": "x" * 100})
@@ -248,13 +248,13 @@ def hand_on(run: Run) -> None:
 
 
 def close_idle(run: Run) -> None:
-    run.log = Log(run.folder, PLAIN, report=silent, disk=run.disk)
+    run.log = Log(run.folder, PLAIN, LogSettings(report=silent), disk=run.disk)
     run.append(0)
     run.disk.arm()
 
 
 def close_queued(run: Run) -> None:
-    run.log = Log(run.folder, PLAIN, report=silent, disk=run.disk)
+    run.log = Log(run.folder, PLAIN, LogSettings(report=silent), disk=run.disk)
     run.append(0)
     run.disk.arm()
     for number in (1, 2):

@@ -29,7 +29,7 @@ from tests.crash.scenes import HASTY_DISK, SCENES, Scene
 from thence.core.vocabulary import VOCABULARIES
 from thence.errors import ThenceError
 from thence.log.write import committer
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 RUN_S = 60.0
 THREAD_S = 60.0
@@ -107,7 +107,9 @@ def judged(run: Run, vocabulary: str) -> list[str]:
     older = [path for path in files(run.folder) if path.name != "events.jsonl"]
     found += [f"{path.name} ends in half a line" for path in older if is_torn(path)]
     try:
-        with Log(run.folder, VOCABULARIES[vocabulary], report=silent, disk=HASTY_DISK) as log:
+        with Log(
+            run.folder, VOCABULARIES[vocabulary], LogSettings(report=silent), disk=HASTY_DISK
+        ) as log:
             run.kept[LAST] = log.append("reopened", timeout_s=2).event_id
             found += [f"verify: {finding}" for finding in log.verify().damage]
             served = Counter(event.event_id for event in log.read())

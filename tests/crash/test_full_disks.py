@@ -164,9 +164,9 @@ CROWDED = """
 import os, resource, sys
 from thence.core.vocabulary import PLAIN
 from thence.errors import ThenceError
-from thence.open_log.log import Log, open_log
+from thence.open_log.log import Log, LogSettings, open_log
 
-log = Log(open_log(sys.argv[1]).folder, PLAIN, max_file_size=10)
+log = Log(open_log(sys.argv[1]).folder, PLAIN, LogSettings(max_file_size=10))
 print(log.append("a").seq)
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # no descriptor more
@@ -199,14 +199,14 @@ import os, sys
 import logging, _strptime  # later nobody may not read them
 from thence.core.vocabulary import PLAIN
 from thence.errors import ThenceError
-from thence.open_log.log import Log, open_log
+from thence.open_log.log import Log, LogSettings, open_log
 
 with open_log(sys.argv[2]) as other:  # brings in what nobody may not read
     other.append("a")
     list(other.read())
 os.setgid(65534); os.setuid(65534)
 open_log(sys.argv[1])
-log = Log(open_log(sys.argv[1]).folder, PLAIN, max_file_size=700)
+log = Log(open_log(sys.argv[1]).folder, PLAIN, LogSettings(max_file_size=700))
 for line in sys.stdin:
     try:
         print(log.append("t", {"text": "x" * 200}).seq, flush=True)

@@ -24,7 +24,7 @@ from tests.ratios import full_collections
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 TORN = b'{"event_id":"01J'
 
@@ -85,7 +85,7 @@ def test_harness_notices_a_writer_that_acknowledges_too_early(tmp_path):
 @pytest.fixture
 def recovered(tmp_path) -> Iterator[tuple]:
     """A log of several files whose torn tail was recovered, and the ids in it."""
-    with Log(tmp_path, PLAIN, max_file_size=600) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=600)) as log:
         for number in range(6):
             log.append("t", {"n": number})
     with (tmp_path / "events.jsonl").open("ab") as file:

@@ -25,7 +25,7 @@ from thence.log.files.identity import known_node_id, read_info
 from thence.log.files.segment import FILE_BYTES_MAX, current_path
 from thence.log.read.opening import opened_vocabulary
 from thence.log.recovery.sessions import WriterSession
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 from thence.open_log.masking_settings import RedactSettings, read_redact_settings
 
 FOLDER = Place("/disk/logs/one")
@@ -68,11 +68,10 @@ def opened(disk: SimulatedDisk, limit: int = FILE_BYTES_MAX, bodies_from: int | 
     return Log(
         FOLDER,
         vocabulary,
+        LogSettings(
+            max_file_size=limit, report=quiet, redact=redact_settings(), bodies_from=bodies_from
+        ),
         disk=disk,
-        max_file_size=limit,
-        report=quiet,
-        redact=redact_settings(),
-        bodies_from=bodies_from,
     )
 
 
@@ -176,7 +175,7 @@ def identity_of(disk: SimulatedDisk) -> tuple[str, str]:
 
 def opened_to_read(image: Image) -> Log:
     """Open the log of an image for reading."""
-    return Log(FOLDER, PLAIN, disk=SimulatedDisk(image), report=quiet)
+    return Log(FOLDER, PLAIN, LogSettings(report=quiet), disk=SimulatedDisk(image))
 
 
 def lines_of(moment: Moment) -> Iterator[bytes]:
@@ -339,7 +338,9 @@ def intruded(play: Play, number: int) -> Play:
     """Another opening appends to the same log right before the n-th call of a trace."""
 
     def both(scene: Scene) -> None:
-        other = Log(FOLDER, PLAIN, disk=scene.disk, max_file_size=scene.limit, report=quiet)
+        other = Log(
+            FOLDER, PLAIN, LogSettings(max_file_size=scene.limit, report=quiet), disk=scene.disk
+        )
         interleaved(scene, other, "any", number)
         play(scene)
         scene.disk.before = None

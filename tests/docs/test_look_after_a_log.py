@@ -10,6 +10,7 @@ from tests.docs.walk import environment, masked, walked
 
 import thence
 from thence.core.clock import timestamp_of
+from thence.core.new_event import HostEvent
 from thence.log.write import writer
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "look-after-a-log.md"
@@ -35,10 +36,10 @@ def prepare(folder: Path) -> None:
         for n in range(1, EVENTS):
             subject, actor = f"order/{(n + 1) // 2}", "shop"
             kind = "order.placed" if n % 2 else "order.paid"
-            new = thence.NewEvent(
+            new = HostEvent(
                 kind, {"amount": n}, subject, actor, caused_by=last, timestamp=timestamp_of(clock)
             )
-            event = log.append_event(new)
+            (event,) = log.append_many([new])
             last = event if n % 2 else None
             clock += timedelta(days=5)
 

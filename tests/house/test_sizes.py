@@ -1,13 +1,15 @@
-"""Modules stay short enough to read at once, functions short enough to see at once."""
+"""Modules stay short enough to read at once, functions to see at once, calls to take in."""
 
 import ast
 from collections.abc import Iterator
 
-from tests.house.exceptions import TOO_LONG
-from tests.house.tree import Module, modules, parsed
+from tests.house.exceptions import MANY_PARAMETERS, TOO_LONG
+from tests.house.tree import PACKAGE, Module, modules, parsed
 
 MODULE_LINES_MAX = 700
 FUNCTION_LINES_MAX = 60
+# beside self or cls; what goes together is one settings object
+PARAMETERS_MAX = 8
 FOLDERS = ("src", "bench", "tools", "tests")
 
 
@@ -15,32 +17,47 @@ def too_long(module: Module) -> Iterator[tuple[str, int]]:
     """Yield what is over its limit, with its length."""
     if len(module.lines) > MODULE_LINES_MAX:
         yield module.path, len(module.lines)
-    for name, length in functions(module.syntax):
+    for name, node in functions(module.syntax):
+        length = (node.end_lineno or node.lineno) - node.lineno + 1
         if length > FUNCTION_LINES_MAX:
             yield f"{module.path}:{name}", length
 
 
-def functions(node: ast.AST, outer: str = "") -> Iterator[tuple[str, int]]:
+def too_many(module: Module) -> Iterator[tuple[str, int]]:
+    """Yield the functions that take too many parameters; a command's are options."""
+    for name, node in functions(module.syntax):
+        taken = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        count = len([one for one in taken if one.arg not in ("self", "cls")])
+        is_command = any("click." in ast.unparse(one) for one in node.decorator_list)
+        if count > PARAMETERS_MAX and not is_command:
+            yield f"{module.path}:{name}", count
+
+
+def functions(
+    node: ast.AST, outer: str = ""
+) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
     """Yield each function, however deep, under the name of what holds it."""
     for child in ast.iter_child_nodes(node):
         name = outer
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             name = f"{outer}.{child.name}".lstrip(".")
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield name, (child.end_lineno or child.lineno) - child.lineno + 1
+            yield name, child
         yield from functions(child, name)
 
 
-def judged(found: dict[str, int], let_pass: dict[str, tuple[int, str]]) -> list[str]:
+def judged(
+    found: dict[str, int], let_pass: dict[str, tuple[int, str]], what: str = "lines"
+) -> list[str]:
     """Compare what was found with what is let pass, in both directions."""
     wrong = []
-    for name, length in found.items():
+    for name, count in found.items():
         allowed, _ = let_pass.get(name, (0, ""))
-        if length > allowed:
-            wrong.append(f"{name} has {length} lines")
+        if count > allowed:
+            wrong.append(f"{name} has {count} {what}")
     for name, (allowed, reason) in let_pass.items():
         if found.get(name, 0) < allowed:
-            wrong.append(f"{name} has shrunk: lower or remove its exception of {allowed} lines")
+            wrong.append(f"{name} has shrunk: lower or remove its exception of {allowed} {what}")
         if len(reason.split()) < 4:
             wrong.append(f"{name} has an exception without a reason")
     return wrong
@@ -50,6 +67,20 @@ def test_modules_and_functions_keep_to_their_limits():
     found = dict(entry for module in modules(*FOLDERS) for entry in too_long(module))
     wrong = judged(found, TOO_LONG)
     assert not wrong, "\n".join(wrong)
+
+
+def test_functions_and_constructors_take_few_parameters():
+    found = dict(entry for module in modules(PACKAGE) for entry in too_many(module))
+    wrong = judged(found, MANY_PARAMETERS, "parameters")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_ninth_parameter_is_found_but_of_a_command():
+    eight = ", ".join("abcdefgh")
+    methods = f"    def f(self, {eight}): ...\n    def g(self, {eight}, *, i=0): ...\n"
+    command = f"@click.argument('a')\n@root.command()\ndef h({eight}, i): ...\n"
+    sample = parsed("a.py", f"class C:\n{methods}{command}def k({eight}, i): ...")
+    assert dict(too_many(sample)) == {"a.py:C.g": 9, "a.py:k": 9}
 
 
 def test_long_module_and_long_method_are_found():

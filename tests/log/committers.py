@@ -19,7 +19,7 @@ from thence.log.write.batch import Latch
 from thence.log.write.committer import Committer, OnFull
 from thence.log.write.drafting import NoticeMaker
 from thence.log.write.writer import Notice, Report, SegmentWriter
-from thence.open_log.log import QUEUE_EVENTS_MAX, Log
+from thence.open_log.log import QUEUE_EVENTS_MAX, Log, LogSettings
 
 NOTICE = NoticeMaker(PLAIN, {})
 
@@ -80,7 +80,7 @@ def append_notice(folder: Path, kind: str, facts: Mapping[str, Any]) -> str:
 def held(folder: Path, **options: Any) -> tuple[Log, GatedDisk, Reports]:
     """Open a log whose thread stands in its first sync, one event written and not yet durable."""
     disk, reports = GatedDisk(), Reports()
-    log = Log(folder, PLAIN, disk=disk, report=reports, **options)
+    log = Log(folder, PLAIN, LogSettings(report=reports, **options), disk=disk)
     log.emit("first")
     assert disk.arrived.wait(WAIT_S)
     return log, disk, reports

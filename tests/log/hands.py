@@ -12,13 +12,13 @@ from tests.log.processes import lines
 import thence
 from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 FILE_BYTES = 40_000
 
 
 def opened(folder: Path) -> Log:
-    return Log(folder, PLAIN, max_file_size=FILE_BYTES)
+    return Log(folder, PLAIN, LogSettings(max_file_size=FILE_BYTES))
 
 
 def append(log: Log, hand: str, count: int) -> None:

@@ -20,7 +20,7 @@ from threading import Event
 import thence
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import Disk
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 folder, place, count, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 
@@ -54,7 +54,7 @@ class Held(Disk):
             self.hold()
 
 disk = Held()
-log = Log(thence.open(folder).folder, PLAIN, disk=disk, max_file_size=int(sys.argv[5]))
+log = Log(thence.open(folder).folder, PLAIN, LogSettings(max_file_size=int(sys.argv[5])), disk=disk)
 for _ in range(3):
     log.emit("kept")
 log.flush()

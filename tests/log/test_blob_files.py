@@ -22,13 +22,14 @@ import thence
 from thence.core.bodies import BodyMissing
 from thence.core.codec import LINE_BYTES_MAX, close_line
 from thence.core.cutting import BODIES_FROM
+from thence.core.new_event import HostEvent
 from thence.core.redaction import _by_members, _usual, digests, redacted
 from thence.errors import EventTooLarge, IdReused, InvalidEvent, LogFull, NotALog
 from thence.log.blobs.blob_files import Bodies, piece_of
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import BODIES, older_names
-from thence.open_log.log import Log, open_host_log
+from thence.open_log.log import Log, LogSettings, open_host_log
 from thence.sim.record.events import SystemEvent
 from thence.sim.record.writer import EventWriter
 from thence.wire.authorship import Redaction
@@ -166,12 +167,12 @@ def test_log_is_of_format_1_with_and_without_large_values(tmp_path):
 )
 def test_lines_stay_whole_where_other_tools_read_them(tmp_path, vocabulary, at_least):
     with thence.open(tmp_path, vocabulary, bodies_from=at_least) as log:
-        new = thence.NewEvent(
+        new = HostEvent(
             KIND,
             {"prompt": PROMPT},
             members={"aggregate_id": "x"} if vocabulary == "work" else None,
         )
-        event = log.append_event(new)
+        (event,) = log.append_many([new])
         assert event.line == event.whole_line
         assert PROMPT in json.loads(event.line)[log.vocabulary.payload_key]["prompt"]
     assert not (tmp_path / BODIES).exists()
@@ -377,7 +378,9 @@ def test_value_of_two_events_stays_until_both_are_redacted(tmp_path):
 
 def test_values_in_older_files_are_redacted_too(tmp_path):
     vocabulary = thence_vocabulary(tmp_path)
-    with Log(tmp_path, vocabulary, max_file_size=1_500, bodies_from=BODIES_FROM) as log:
+    with Log(
+        tmp_path, vocabulary, LogSettings(max_file_size=1_500, bodies_from=BODIES_FROM)
+    ) as log:
         events = [log.append(KIND, {"text": f"{SECRET} {n} " * 200}) for n in range(4)]
         assert len(older_names(OS_DISK, tmp_path, BODIES)) >= 3
         redact(log, events[0])
@@ -416,7 +419,7 @@ def test_rotation_loses_nothing(tmp_path):
 KILLED = """
 import os, signal, sys, thence
 from thence.log.files.disk import Disk
-from thence.open_log.log import open_host_log
+from thence.open_log.log import LogSettings, open_host_log
 
 class Dying(Disk):
     def sync_data(self, descriptor):
@@ -424,7 +427,7 @@ class Dying(Disk):
         if os.readlink(f"/proc/self/fd/{descriptor}").endswith("bodies.jsonl"):
             os.kill(os.getpid(), signal.SIGKILL)
 
-log = open_host_log(sys.argv[1], disk=Dying(), bodies_from=1024)
+log = open_host_log(sys.argv[1], settings=LogSettings(bodies_from=1024), disk=Dying())
 log.append("asked", {"text": "x" * 5000})
 """
 
@@ -467,13 +470,14 @@ def test_piece_of_another_process_is_synced_before_a_line_names_it(tmp_path):
     ran(
         "from thence.log.files.disk import Disk\nclass NoSync(Disk):\n"
         "    def sync_data(self, descriptor): pass\n"
-        "from thence.open_log.log import open_host_log\n"
-        "import sys; log = open_host_log(sys.argv[1], disk=NoSync(), bodies_from=1024)\n"
+        "from thence.open_log.log import LogSettings, open_host_log\n"
+        "import sys; settings = LogSettings(bodies_from=1024)\n"
+        "log = open_host_log(sys.argv[1], settings=settings, disk=NoSync())\n"
         "log.append('asked', {'text': 'x' * 5000})",
         tmp_path,
     )
     disk = SyncedDisk()
-    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+    with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"n": 1})
         disk.calls.clear()
         log.append(KIND, {"text": "x" * 5_000})
@@ -536,7 +540,7 @@ class FullBodies(Disk):
 
 def test_full_disk_refuses_from_the_first_value_that_has_no_room(tmp_path):
     disk = FullBodies()
-    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+    with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"n": 0})
         disk.room = 12_000
         new = [
@@ -559,7 +563,7 @@ def test_full_disk_refuses_from_the_first_value_that_has_no_room(tmp_path):
 
 def test_guarded_events_are_written_all_or_none(tmp_path):
     disk = FullBodies()
-    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+    with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"n": 0}, subject="s")
         guard = thence.Unchanged(log.position(), {"s"})
         disk.room = 7_000
@@ -588,7 +592,7 @@ class FailingBodies(Disk):
 
 def test_failed_sync_copies_what_is_not_safe_to_a_new_file(tmp_path):
     disk = FailingBodies()
-    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+    with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"text": "a" * 5_000})
         disk.failures = 1
         log.append(KIND, {"text": "b" * 5_000})
@@ -603,7 +607,7 @@ def test_failed_sync_copies_what_is_not_safe_to_a_new_file(tmp_path):
 
 def test_events_are_refused_while_the_copy_fails_too_and_written_when_it_does_not(tmp_path):
     disk = FailingBodies()
-    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+    with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"text": "a" * 5_000})
         disk.failures, disk.is_copy_broken = 1, True
         for _ in range(2):
@@ -632,7 +636,7 @@ def test_redaction_between_piece_and_line_makes_the_writer_begin_again(tmp_path)
 
     disk = Interrupted()
     with (
-        open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log,
+        open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log,
         opened(tmp_path) as other,
     ):
         first = log.append(KIND, {"text": SECRET * 400})

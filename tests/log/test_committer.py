@@ -15,7 +15,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import DiskError
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 pytestmark = pytest.mark.usefixtures("prepared")
 
@@ -95,7 +95,7 @@ def test_each_gap_has_its_own_notice_and_the_counts_add_up(tmp_path):
 
 @pytest.mark.promise("W5")
 def test_full_queue_that_blocks_loses_nothing_and_keeps_each_producers_order(tmp_path):
-    log = Log(tmp_path, PLAIN, max_queue_size=3, on_full="block")
+    log = Log(tmp_path, PLAIN, LogSettings(max_queue_size=3, on_full="block"))
 
     def work(name):
         for number in range(120):
@@ -117,7 +117,7 @@ def test_full_queue_that_blocks_loses_nothing_and_keeps_each_producers_order(tmp
 @pytest.mark.promise("W10")
 def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path):
     disk, reports = FailingDisk(), Reports()
-    log = Log(tmp_path, PLAIN, disk=disk, report=reports)
+    log = Log(tmp_path, PLAIN, LogSettings(report=reports), disk=disk)
     log.append("zeroth")
     disk.faults["write"] = FULL
     ids = [log.emit("t", {"n": number}) for number in range(3)]

@@ -26,7 +26,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.files.disk_errors import DiskError
 from thence.log.write.batch import BATCH_BYTES_MAX, PendingAppend, WaiterCount
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 pytestmark = pytest.mark.usefixtures("prepared")
 
@@ -130,7 +130,7 @@ def test_event_is_dropped_where_what_is_kept_for_a_retry_fills_the_bound(tmp_pat
 
 def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path):
     disk = WatchedDisk()
-    log = Log(tmp_path, PLAIN, disk=disk, max_queue_size=3)
+    log = Log(tmp_path, PLAIN, LogSettings(max_queue_size=3), disk=disk)
     log.append("first")
     arrived, tries = Semaphore(0), Semaphore(0)
     healed = Signal()
@@ -212,7 +212,7 @@ def test_thread_ends_with_the_program_and_starts_when_it_is_needed_but_not_twice
 
 def test_append_goes_behind_what_was_refused_and_its_notice_counts_each_once(tmp_path):
     disk, reports = FailingDisk(), Reports()
-    with Log(tmp_path, PLAIN, disk=disk, report=reports) as log:
+    with Log(tmp_path, PLAIN, LogSettings(report=reports), disk=disk) as log:
         log.append("zeroth")
         disk.faults["write"] = FULL
         for _ in range(2):

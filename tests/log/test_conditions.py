@@ -20,7 +20,7 @@ from thence.log.write.conditions import (
     merged,
     verdicts,
 )
-from thence.open_log.log import Log, new_id
+from thence.open_log.log import Log, LogSettings, new_id
 
 
 def lines_of(path):
@@ -86,7 +86,10 @@ def test_guard_watches_only_the_types_that_it_names(log):
 
 
 def test_guard_sees_events_in_older_segments_and_of_other_openings(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=200) as log, thence.open(tmp_path) as other:
+    with (
+        Log(tmp_path, PLAIN, LogSettings(max_file_size=200)) as log,
+        thence.open(tmp_path) as other,
+    ):
         guard = Unchanged(seen(log), ["WP01"])
         other.append("claimed", subject="WP01")
         for _ in range(5):
@@ -152,7 +155,7 @@ def test_known_id_with_the_same_content_returns_the_stored_event(log):
 
 
 def test_known_id_is_found_in_older_segments(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10)) as log:
         first = log.append("paid", event_id="once")
         for _ in range(3):
             log.append("other")
@@ -216,7 +219,7 @@ def test_guard_is_judged_by_what_came_after_its_position_alone(tmp_path):
             opened.append(path.name)
             return super().open_read(path)
 
-    with Log(tmp_path, PLAIN, disk=NotingDisk(), max_file_size=1) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=1), disk=NotingDisk()) as log:
         for n in range(4):
             log.append("t", {"n": n}, subject="WP02")
         guard = Unchanged(Position().after(log.read()), {"WP01"})

@@ -23,7 +23,7 @@ from thence.log.recovery.damage import (
     scope,
 )
 from thence.log.recovery.sessions import DurablePosition, SessionRecord, segment_id
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 NEWER = "events_2026-01-02_00-00-00-000000.jsonl"
@@ -487,7 +487,7 @@ def test_region_in_a_segment_that_is_full_is_told_under_its_new_name(tmp_path):
         lines[number * 2] = b"#" + lines[number * 2][1:]
     (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
     size = (tmp_path / "events.jsonl").stat().st_size
-    with Log(tmp_path, PLAIN, max_file_size=size + 600) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=size + 600)) as log:
         log.append("next")
     regions = set()
     for path in tmp_path.glob("events*.jsonl"):

@@ -23,7 +23,7 @@ from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import older_names
 from thence.log.write.conditions import AlreadyStored
 from thence.log.write.writer import are_behind, copy_lines, regions, write_again
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 BROKEN = DiskError(errno.EIO, "device error")
 
@@ -53,7 +53,9 @@ def types(folder):
 
 def opened(folder, disk, **options):
     told = []
-    return Log(folder, PLAIN, disk=disk, report=lambda *fact: told.append(fact), **options), told
+    return Log(
+        folder, PLAIN, LogSettings(report=lambda *fact: told.append(fact), **options), disk=disk
+    ), told
 
 
 @pytest.mark.promise("W10")
@@ -186,7 +188,7 @@ def test_sync_that_fails_at_a_rotation_sets_the_segment_aside(tmp_path):
 
 def test_rotation_on_a_device_that_syncs_nothing_ends(tmp_path):
     disk = FailingDisk()
-    with Log(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10), disk=disk) as log:
         log.append("a")
         disk.faults["sync_data"] = BROKEN
         with pytest.raises(OutcomeUnknown):

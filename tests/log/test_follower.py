@@ -24,7 +24,7 @@ from thence.errors import EventNotFound
 from thence.log.files.disk import OS_DISK
 from thence.log.read import reader
 from thence.log.read.follower import Follower
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ def test_inode_of_a_deleted_segment_may_be_that_of_a_new_one(tmp_path):
         def file_id(self, descriptor):
             return self._given(super().file_id(descriptor))
 
-    log = Log(tmp_path, PLAIN, max_file_size=200)
+    log = Log(tmp_path, PLAIN, LogSettings(max_file_size=200))
     seen = []
     with Follower(Recycling(), tmp_path, PLAIN) as follower:
         for number in range(12):
@@ -248,7 +248,7 @@ def test_inode_of_a_deleted_segment_may_be_that_of_a_new_one(tmp_path):
 
 @pytest.mark.parametrize("call", range(1, 14))
 def test_rotation_between_any_two_looks_at_the_folder_loses_nothing(tmp_path, call):
-    log = Log(tmp_path, PLAIN, max_file_size=600)
+    log = Log(tmp_path, PLAIN, LogSettings(max_file_size=600))
     for _ in range(6):
         log.append("t")
 
@@ -282,7 +282,7 @@ def test_with_sync_no_event_is_served_before_it_is_on_the_device(tmp_path):
 
 @pytest.mark.parametrize("count", [0, 1, 3, 7, 8, 20])
 def test_follower_can_begin_at_the_last_events(tmp_path, count):
-    with Log(tmp_path, PLAIN, max_file_size=700) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=700)) as log:
         events = [log.append("t", {"n": n}) for n in range(8)]
         with (tmp_path / "events.jsonl").open("ab") as file:
             file.write(b"bad\n\n")
@@ -322,7 +322,7 @@ def test_forked_child_follows_beside_its_parent(tmp_path):
 
 
 def test_abandoned_follower_leaves_no_file_open(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=200) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=200)) as log:
         for _ in range(4):
             log.append("t")
         before = descriptors(tmp_path)
@@ -371,7 +371,7 @@ def test_what_is_followed_and_what_is_held_is_what_is_read(tmp_path_factory, seg
 
 @pytest.mark.parametrize("call", range(1, 40))
 def test_disk_that_fails_once_hides_nothing_and_leaves_no_file_open(tmp_path, call):
-    with Log(tmp_path, PLAIN, max_file_size=300) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=300)) as log:
         events = [log.append("t") for _ in range(6)]
 
     looks = ("path_id", "names", "open_read", "file_id", "read_at")

@@ -11,7 +11,7 @@ import thence
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.files import disk_errors
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 
 class Alarm(BaseException):
@@ -77,8 +77,9 @@ class Scene:
         self.log = Log(
             self.folder,
             PLAIN,
-            max_file_size=self.FILE_BYTES,
-            report=lambda word, facts: self.told.append(word),
+            LogSettings(
+                max_file_size=self.FILE_BYTES, report=lambda word, facts: self.told.append(word)
+            ),
         )
 
     def append(self, *numbers):

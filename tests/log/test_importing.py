@@ -17,7 +17,7 @@ from thence.log.files.segment import own_folder
 from thence.log.write import importing
 from thence.log.write.drafting import NoticeMaker
 from thence.log.write.importing import Relay
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 OTHER = "0123456789ab"
 NOW_S = 1_800_000_000.0
@@ -166,7 +166,7 @@ def test_lines_that_do_not_fit_into_a_segment_go_into_the_next(tmp_path):
     chance = random.Random(seed)
     lines = [line_of(number, number * 2) for number in range(1, 40)]
     chance.shuffle(lines)
-    with Log(tmp_path, WORK, max_file_size=900) as log:
+    with Log(tmp_path, WORK, LogSettings(max_file_size=900)) as log:
         log.append("WPCreated", {}, subject="WP01")
         taken(log, lines[:20])
         log.append("WPCreated", {}, subject="WP01")

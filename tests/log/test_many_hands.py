@@ -107,7 +107,7 @@ FORKING = """
 import faulthandler, os, sys, thence, threading, time
 from datetime import datetime
 from thence.core.vocabulary import PLAIN
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 def forked(log):
     child = os.fork()
@@ -118,7 +118,7 @@ def forked(log):
     return child
 
 def opened():
-    return Log(thence.open(sys.argv[1]).folder, PLAIN, max_file_size=10)
+    return Log(thence.open(sys.argv[1]).folder, PLAIN, LogSettings(max_file_size=10))
 """
 IMPORTING = """
 class Slow:
@@ -414,9 +414,9 @@ def test_disk_that_fills_up_amid_a_batch_refuses_the_rest_of_it(tmp_path):
 TEN_THOUSAND = """
 import sys, thence
 from thence.core.vocabulary import PLAIN
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 folder, name, count, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-with Log(thence.open(folder).folder, PLAIN, max_file_size=limit) as log:
+with Log(thence.open(folder).folder, PLAIN, LogSettings(max_file_size=limit)) as log:
     print(flush=True)
     sys.stdin.readline()
     for n in range(count):

@@ -19,7 +19,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import older_names, segments
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 pytestmark = pytest.mark.xdist_group("heavy")
 
@@ -30,9 +30,9 @@ real, step_s = time.time_ns, 0
 time.time_ns = lambda: real() + step_s * 1_000_000_000
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 folder, year_s = sys.argv[1], 365 * 86_400
-log = Log(thence.open(folder).folder, PLAIN, max_file_size=600)
+log = Log(thence.open(folder).folder, PLAIN, LogSettings(max_file_size=600))
 for line in sys.stdin:
     step_s = int(line) * year_s
     ids = [log.emit("t", {"years": int(line)}) for _ in range(5)]
@@ -73,7 +73,7 @@ def test_clock_that_steps_by_years_moves_no_order(tmp_path):
 
 def writing(folder):
     """Start a thread that appends until it is told to stop; it rotates often."""
-    log, is_over, failures = Log(folder, PLAIN, max_file_size=FILE_BYTES), Signal(), []
+    log, is_over, failures = Log(folder, PLAIN, LogSettings(max_file_size=FILE_BYTES)), Signal(), []
 
     def work():
         n = 0
@@ -200,7 +200,7 @@ RESTORES = {
 @pytest.mark.parametrize("restore", RESTORES)
 def test_older_backup_restored_over_an_open_log_is_appended_to(tmp_path, restore):
     live, backup = tmp_path / "live", tmp_path / "backup"
-    with Log(thence.open(live).folder, PLAIN, max_file_size=2_000) as log:
+    with Log(thence.open(live).folder, PLAIN, LogSettings(max_file_size=2_000)) as log:
         kept = [log.append("kept", {"n": n}).event_id for n in range(10)]
         shutil.copytree(live, backup)
         after = [log.append("after", {"n": n}) for n in range(20)]

@@ -18,7 +18,7 @@ from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.files.disk import Disk
 from thence.log.write.drafting import guarded, warn
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 pytestmark = pytest.mark.xdist_group("heavy")
 
@@ -90,7 +90,7 @@ def test_handlers_that_emit_or_append_thousands_of_times_lose_nothing(tmp_path):
         except LogBusy as error:
             refused.append((str(error), time.monotonic() - begin))
 
-    with Log(tmp_path, PLAIN, max_file_size=100_000) as log, Alarms(handler) as alarms:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=100_000)) as log, Alarms(handler) as alarms:
         while alarms.count < 2_000:
             alarms.set()
             own = next(number)
@@ -114,7 +114,7 @@ def test_handlers_that_raise_amid_an_append_strand_nobody(tmp_path, others):
         raise Alarm
 
     done, number, is_over = [], iter(range(1_000_000)), False
-    log = Log(tmp_path, PLAIN, max_file_size=100_000)
+    log = Log(tmp_path, PLAIN, LogSettings(max_file_size=100_000))
     other = log if others == "same log" else thence.open(tmp_path)
     log.emit("first")
     log.flush()  # the thread is at work: Python itself can't bear an alarm amid Thread.start

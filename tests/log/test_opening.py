@@ -18,7 +18,7 @@ from thence.errors import InvalidEvent, LogFull, LogReadOnly, NotALog, Vocabular
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.read.opening import checked_bounds, known_info, make_durable, opened_vocabulary
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 
 def test_new_log_is_plain_and_keeps_what_it_was_made_for(tmp_path):
@@ -202,7 +202,9 @@ def test_bounds_that_no_log_can_have_are_refused(on_full, queue_size, file_size)
 @pytest.mark.parametrize("on_full", ["block", "drop"])
 def test_smallest_bounds_are_taken(tmp_path, on_full):
     checked_bounds(tmp_path, on_full, 1, 1)
-    with Log(tmp_path, PLAIN, max_queue_size=1, max_file_size=1, on_full=on_full) as log:
+    with Log(
+        tmp_path, PLAIN, LogSettings(max_queue_size=1, max_file_size=1, on_full=on_full)
+    ) as log:
         assert [log.append("t").seq for _ in range(3)] == [1, 2, 3]
 
 

@@ -27,6 +27,7 @@ from tests.log.pruned import (
 
 import thence
 from thence.core.cutting import BODIES_FROM
+from thence.core.new_event import HostEvent
 from thence.core.pruned import Pruned, joined_ranges
 from thence.core.redaction import digests
 from thence.core.vocabulary import PLAIN
@@ -36,7 +37,7 @@ from thence.log.files.archive import bring_back, unpacked_folder
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import CURRENT, segments
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 from thence.wire.authorship import Redaction
 
 PLACE = Path("/log")
@@ -431,7 +432,7 @@ def test_nothing_goes_when_the_archives_disk_is_full(tmp_path):
 
 def test_steps_that_are_still_open_are_counted(tmp_path):
     with thence.open(tmp_path, max_file_size=SEGMENT_BYTES) as log:
-        log.append_event(thence.NewEvent("run.begun", begins=True))
+        log.append_many([HostEvent("run.begun", begins=True)])
         with thence.step("other", log=log):
             pass
     filled(tmp_path)
@@ -491,7 +492,9 @@ def test_call_that_fails_in_a_prune_is_an_error_and_loses_nothing(tmp_path, is_a
 
 
 def on_simulated_disk(disk):
-    return Log(PLACE, PLAIN, disk=disk, max_file_size=SEGMENT_BYTES, report=lambda *_: None)
+    return Log(
+        PLACE, PLAIN, LogSettings(max_file_size=SEGMENT_BYTES, report=lambda *_: None), disk=disk
+    )
 
 
 def prepared(archive):

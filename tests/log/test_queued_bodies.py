@@ -9,7 +9,7 @@ from tests.log.committers import until
 from thence.core.cutting import BODIES_FROM
 from thence.errors import LogFull
 from thence.log.write.batch import QUEUE_BYTES_MAX
-from thence.open_log.log import open_host_log
+from thence.open_log.log import LogSettings, open_host_log
 
 KIND = "asked"
 
@@ -17,7 +17,7 @@ KIND = "asked"
 def test_queue_holds_no_more_than_its_bytes(tmp_path):
     disk = GatedDisk()
     disk.gate.set()
-    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+    with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"n": 0})
         disk.gate.clear()
         disk.reached.clear()
@@ -43,7 +43,7 @@ def test_queue_holds_no_more_than_its_bytes(tmp_path):
 
 def test_emitted_events_that_have_no_room_wait_and_come_in_order(tmp_path):
     disk = FullDisk()
-    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+    with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"n": 0})
         disk.is_full = True
         for number in range(1, 6):
@@ -59,7 +59,7 @@ def test_emitted_events_that_have_no_room_wait_and_come_in_order(tmp_path):
 
 def test_small_events_touch_no_other_file(tmp_path):
     disk = CountingDisk()
-    with open_host_log(tmp_path, disk=disk, bodies_from=BODIES_FROM) as log:
+    with open_host_log(tmp_path, settings=LogSettings(bodies_from=BODIES_FROM), disk=disk) as log:
         log.append(KIND, {"n": 0})
         disk.calls.clear()
         log.append(KIND, {"n": 1})

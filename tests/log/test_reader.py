@@ -26,7 +26,7 @@ from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.read import reader
 from thence.log.read.reader import Block, durable_event
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 NAMES = [f"events_2026-11-20_07-13-05-{number:06}.jsonl" for number in range(8)]
 
@@ -168,7 +168,7 @@ def test_folder_without_segments_has_no_events(tmp_path):
 @pytest.mark.promise("W8")
 @pytest.mark.parametrize("call", range(1, 12))
 def test_rotation_between_any_two_looks_at_the_folder_keeps_events_and_order(tmp_path, call):
-    log = Log(tmp_path, PLAIN, max_file_size=600)
+    log = Log(tmp_path, PLAIN, LogSettings(max_file_size=600))
     for _ in range(6):  # the current file has room for more: a reader must look again
         log.append("t")
 
@@ -376,7 +376,7 @@ def durable(folder, event_id, disk=OS_DISK):
 
 
 def test_event_is_found_in_any_segment(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=800) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=800)) as log:
         events = [log.append("t", {"n": n}) for n in range(12)]
     assert len(list(tmp_path.glob("*.jsonl"))) >= 3
     for event in events:
@@ -407,7 +407,7 @@ def test_unfinished_and_damaged_lines_are_not_found(tmp_path):
 
 
 def test_rotation_while_looking_hides_nothing(tmp_path):
-    log = Log(tmp_path, PLAIN, max_file_size=100)
+    log = Log(tmp_path, PLAIN, LogSettings(max_file_size=100))
     event = log.append("t")
 
     class Rotating(Disk):

@@ -18,7 +18,7 @@ from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.write.drafting import NoticeMaker, warn
 from thence.log.write.writer import SegmentWriter
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 MARK = b"\xef\xbb\xbf"
 
@@ -89,7 +89,7 @@ def test_rest_behind_an_event_is_moved_and_the_event_keeps_its_newline(tmp_path)
 
 
 def test_older_segments_are_repaired_and_get_their_newline_back(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=300) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=300)) as log:
         for _ in range(8):
             log.append("t")
     older = sorted(tmp_path.glob("events_*.jsonl"))
@@ -331,7 +331,7 @@ def test_moved_and_healed_bytes_are_added_up_and_regions_told_apart(tmp_path):
 
 
 def test_each_segment_that_had_work_is_told_in_order_and_no_other(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=300) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=300)) as log:
         for _ in range(8):
             log.append("t")
     older = sorted(tmp_path.glob("events_*.jsonl"))
@@ -387,7 +387,7 @@ def test_lines_that_stand_again_behind_later_ones_open_no_hole(tmp_path):
 
 
 def test_region_in_an_older_segment_has_the_numbers_that_go_on_in_the_next(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=500) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=500)) as log:
         for _ in range(8):
             log.append("t")
     older = sorted(tmp_path.glob("events_*.jsonl"))
@@ -397,7 +397,7 @@ def test_region_in_an_older_segment_has_the_numbers_that_go_on_in_the_next(tmp_p
 
 
 def test_told_region_of_a_segment_that_was_rotated_since_makes_no_work(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=2_000) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=2_000)) as log:
         log.append("first")
         begin = (tmp_path / CURRENT).stat().st_size
         with (tmp_path / CURRENT).open("ab") as file:

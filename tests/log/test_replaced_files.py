@@ -16,7 +16,7 @@ from thence.errors import InvalidEvent, NotALog, ThenceError
 from thence.log.files.append_lock import AppendLock
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import strays
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 from thence.sim import EventWriter
 
 
@@ -123,7 +123,7 @@ def test_segment_with_a_name_that_no_rotation_gave_is_read_and_hinders_no_rotati
     foreign = b'{"event_id":"theirs","payload":{"n":99}}\n'
     (folder / f"events_{name}.jsonl").write_bytes(foreign)
     assert numbers(folder) == [99, *range(COUNT)]
-    with Log(folder, PLAIN, max_file_size=10) as log:
+    with Log(folder, PLAIN, LogSettings(max_file_size=10)) as log:
         appended = [log.append("after") for _ in range(3)]
         assert set(appended) <= set(log.read())
         assert codes(folder) == []

@@ -23,7 +23,7 @@ from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import known_node_id, known_node_ids
 from thence.log.recovery.sessions import RECORD_BYTES, WriterSession, session_records
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 
 def files(folder):
@@ -509,7 +509,7 @@ def test_what_moves_bytes_aside_does_not_look_like_a_cut(tmp_path):
 
 
 def test_older_segments_may_be_taken_away(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=1_000) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=1_000)) as log:
         for n in range(20):
             log.append("t", {"n": n})
     for path in tmp_path.glob("events_*.jsonl"):
@@ -537,7 +537,7 @@ def test_mark_is_left_by_a_clean_close_alone_and_the_highest_counts(tmp_path):
 
 @pytest.mark.parametrize("zeros", [40, None], ids=["its beginning", "all of it"])
 def test_zeros_in_the_last_line_are_told_though_all_before_is_marked(tmp_path, zeros):
-    with Log(tmp_path, PLAIN, max_file_size=1) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=1)) as log:
         last = [log.append("t", {"text": "x" * 9_000}) for _ in range(2)][-1]
     data = (tmp_path / "events.jsonl").read_bytes()
     assert data.count(b"\n") == 1

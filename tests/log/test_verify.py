@@ -12,7 +12,7 @@ from thence.core.vocabulary import PLAIN
 from thence.log.check.verify import NumberRanges, subtract, verify
 from thence.log.files.disk import OS_DISK
 from thence.log.files.findings import FINDINGS_MAX, Finding
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 
 def found(folder, *lines, own=NODE):
@@ -31,7 +31,7 @@ def numbered(*seqs, node_id=NODE):
 
 
 def test_clean_log_has_no_findings(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=900) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=900)) as log:
         last = ()
         for _ in range(12):
             last = [log.append("t", caused_by=last)]
@@ -235,7 +235,7 @@ def test_blocks_and_lines_one_by_one_are_judged_alike(tmp_path):
 
 
 def test_deleted_segment_is_a_loss(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10)) as log:
         for _ in range(3):
             log.append("t")
     sorted(tmp_path.glob("events_*.jsonl"))[1].unlink()

@@ -27,14 +27,14 @@ from thence.errors import LogFull, OutcomeUnknown, ThenceError
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import older_names
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 
 @pytest.mark.promise("W8")
 def test_full_segment_is_rotated_before_the_next_event(tmp_path):
     disk = GatedDisk()
     disk.gate.set()
-    with Log(tmp_path, PLAIN, max_file_size=1_000, disk=disk) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=1_000), disk=disk) as log:
         log.append("t", {"n": 0})
         disk.gate.clear()
         disk.arrived.clear()
@@ -59,7 +59,7 @@ def test_full_segment_is_rotated_before_the_next_event(tmp_path):
 @pytest.mark.promise("W8")
 def test_restart_counts_the_bytes_that_are_there(tmp_path):
     for expected in (0, 0, 0, 0, 1):
-        with Log(tmp_path, PLAIN, max_file_size=700) as log:
+        with Log(tmp_path, PLAIN, LogSettings(max_file_size=700)) as log:
             path = tmp_path / "events.jsonl"
             assert log.current_size == (path.stat().st_size if path.exists() else 0)
             log.append("t")
@@ -68,7 +68,7 @@ def test_restart_counts_the_bytes_that_are_there(tmp_path):
 
 
 def test_event_larger_than_the_limit_stands_alone_in_its_segment(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10)) as log:
         for _ in range(3):
             log.append("t", {"a": "x" * 100})
     assert len(older_names(OS_DISK, tmp_path)) == 2
@@ -76,7 +76,7 @@ def test_event_larger_than_the_limit_stands_alone_in_its_segment(tmp_path):
 
 def test_old_segment_is_on_the_device_before_its_name_changes(tmp_path):
     disk = WatchedDisk()
-    with Log(tmp_path, PLAIN, max_file_size=10, disk=disk) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10), disk=disk) as log:
         log.append("a")
         disk.calls.clear()
         log.append("b")
@@ -95,7 +95,7 @@ def test_lock_is_given_back_before_the_sync(tmp_path):
 
 @pytest.mark.parametrize("bytes_max", [1, 7, 100])
 def test_short_writes_are_gone_on_with(tmp_path, bytes_max):
-    with Log(tmp_path, PLAIN, disk=ShortDisk(bytes_max), max_file_size=900) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=900), disk=ShortDisk(bytes_max)) as log:
         for number in range(5):
             log.append("t", {"n": number})
     assert [event.payload["n"] for event in thence.open(tmp_path).read()] == [0, 1, 2, 3, 4]
@@ -163,7 +163,7 @@ def test_write_that_fails_half_way_is_cut_and_one_that_can_not_be_cut_is_unknown
 @pytest.mark.parametrize("call", ["rename", "open_append", "sync_folder"])
 def test_rotation_that_fails_is_tried_again(tmp_path, call):
     disk = FailingDisk()
-    with Log(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10), disk=disk) as log:
         log.append("a")
         disk.faults[call] = DiskError(errno.ENOSPC, "No space left on device")
         for _ in range(2):
@@ -186,7 +186,7 @@ def test_folder_that_could_not_be_synced_is_synced_before_the_next_event(tmp_pat
             self.synced += folder == tmp_path
 
     disk = Forgetful()
-    with Log(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10), disk=disk) as log:
         log.append("a")
         disk.faults["sync_folder"] = DiskError(errno.EIO, "device error")
         with raises_code("append_failed"):
@@ -198,8 +198,8 @@ def test_folder_that_could_not_be_synced_is_synced_before_the_next_event(tmp_pat
 
 
 def test_file_of_another_writer_is_read_on_from_and_its_rotation_followed(tmp_path):
-    first = Log(tmp_path, PLAIN, max_file_size=600)
-    second = Log(tmp_path, PLAIN, max_file_size=600)
+    first = Log(tmp_path, PLAIN, LogSettings(max_file_size=600))
+    second = Log(tmp_path, PLAIN, LogSettings(max_file_size=600))
     seqs = [log.append("t").seq for _ in range(10) for log in (first, second)]
     assert seqs == list(range(1, 21))
     first.close()
@@ -225,13 +225,13 @@ def test_file_changed_under_an_opening_never_makes_numbers_repeat(tmp_path, chan
 
 
 def test_numbers_go_on_behind_rotated_segments_after_a_restart(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10)) as log:
         log.append("a")
         log.append("b")
     (tmp_path / "events.jsonl").rename(tmp_path / "events_2999-01-01_00-00-00-000000.jsonl")
     assert thence.open(tmp_path).append("c").seq == 3
     # a clock set back gives names behind the newest all the same
-    with Log(tmp_path, PLAIN, max_file_size=10) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=10)) as log:
         log.append("d")
         log.append("e")
     assert older_names(OS_DISK, tmp_path)[-1] > "events_2999-01-01_00-00-00-000000.jsonl"
@@ -302,7 +302,7 @@ def test_interrupt_at_the_lock_gives_it_back(tmp_path):
 @pytest.mark.parametrize("call", ["read_at", "open_read", "file_id", "names", "open_append"])
 def test_numbers_that_could_not_be_read_are_read_before_the_next_event(tmp_path, call, files):
     for _ in range(files):
-        with Log(tmp_path, PLAIN, max_file_size=10) as log:
+        with Log(tmp_path, PLAIN, LogSettings(max_file_size=10)) as log:
             log.append("t")
     count = files
     for struck in range(1, 100):
@@ -338,7 +338,7 @@ def test_file_that_can_not_be_closed_is_closed_all_the_same(tmp_path):
     disk, started = Failing(), StartedThreads()
     with Log(tmp_path, PLAIN, disk=OS_DISK) as log:
         log.append("t")
-    log = Log(tmp_path, PLAIN, disk=disk, max_file_size=10)
+    log = Log(tmp_path, PLAIN, LogSettings(max_file_size=10), disk=disk)
     log.append("t")
     disk.is_armed = True
     log.append("t")
@@ -355,7 +355,9 @@ def test_segment_that_is_exactly_full_takes_no_more_from_a_lone_append(tmp_path)
     with Log(tmp_path, PLAIN) as log:
         size = sum(len(log.append("t", {"n": 0}).line) + 1 for _ in range(3))
     limit = size + len(line_of_next(tmp_path))
-    with Log(tmp_path, PLAIN, max_file_size=limit, report=lambda *fact: told.append(fact)) as log:
+    with Log(
+        tmp_path, PLAIN, LogSettings(max_file_size=limit, report=lambda *fact: told.append(fact))
+    ) as log:
         log.append("t", {"n": 0})
         assert (log.current_size, told) == (limit, [])
         log.append("t", {"n": 0})
@@ -369,9 +371,9 @@ def test_segment_that_another_writer_filled_exactly_takes_no_more(tmp_path):
     with Log(tmp_path, PLAIN) as log:
         size = sum(len(log.append("t", {"n": 0}).line) + 1 for _ in range(3))
     limit = size + 2 * len(line_of_next(tmp_path))
-    with Log(tmp_path, PLAIN, max_file_size=limit) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=limit)) as log:
         log.append("t", {"n": 0})
-        with Log(tmp_path, PLAIN, max_file_size=limit) as other:
+        with Log(tmp_path, PLAIN, LogSettings(max_file_size=limit)) as other:
             other.append("t", {"n": 0})
             assert other.current_size == limit
         log.append("t", {"n": 0})

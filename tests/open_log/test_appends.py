@@ -10,7 +10,7 @@ from tests.disks import CountingDisk, FullDisk
 from tests.log.faults import WAIT_S, GatedDisk
 
 import thence
-from thence.core.new_event import Position
+from thence.core.new_event import HostEvent, Position
 from thence.core.vocabulary import PLAIN
 from thence.errors import (
     HeadsMoved,
@@ -21,7 +21,7 @@ from thence.errors import (
     WriterClosed,
 )
 from thence.log.files.disk_errors import DiskError
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 
 
 @pytest.mark.promise("P1")
@@ -41,7 +41,7 @@ def test_many_are_appended_in_one_piece_with_one_sync(tmp_path):
 
 
 def test_many_stand_together_whatever_other_threads_append(tmp_path):
-    with Log(tmp_path, PLAIN, max_file_size=20_000) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=20_000)) as log:
 
         def append(name):
             for _ in range(20):
@@ -255,8 +255,8 @@ def test_event_of_work_names_the_heads_of_its_subject(tmp_path):
 
 def test_event_from_elsewhere_names_its_source_and_inferred_causes(log):
     cause = log.append("asked")
-    new = thence.NewEvent("done", source="shop", source_id="7", inferred_causes=(cause.event_id,))
-    event = log.append_event(new)
+    new = HostEvent("done", source="shop", source_id="7", inferred_causes=(cause.event_id,))
+    (event,) = log._host_append([new])
     assert (event.header.source, event.header.source_id) == ("shop", "7")
     assert event.header.inferred_causes == (cause.event_id,)
     assert log.why(event).cone == ()
@@ -268,4 +268,4 @@ def test_event_from_elsewhere_names_its_source_and_inferred_causes(log):
         {"inferred_causes": tuple(str(n) for n in range(33))},
     ):
         with pytest.raises(InvalidEvent):
-            log.append_event(thence.NewEvent("done", **wrong))
+            log._host_append([HostEvent("done", **wrong)])

@@ -11,7 +11,7 @@ from tests.codes import raises_code
 from tests.work.repositories import make_repository
 
 import thence
-from thence.core.new_event import NewEvent
+from thence.core.new_event import HostEvent, NewEvent
 from thence.errors import EventTooLarge, InvalidEvent
 from thence.open_log.log import Log
 from thence.sim import Event, EventWriter, create_action_event
@@ -64,7 +64,8 @@ def in_step(log: Log) -> None:
 WAYS: dict[str, Callable[[Log], object]] = {
     "append": lambda log: log.append("note", PAYLOAD),
     "append_many": lambda log: log.append_many([NewEvent("note", PAYLOAD), NewEvent("b", PAYLOAD)]),
-    "append_event": lambda log: log.append_event(NewEvent("note", PAYLOAD)),
+    "a host's": lambda log: log._host_append([HostEvent("note", PAYLOAD)]),
+    "a host's, queued": lambda log: log._host_append([HostEvent("note", PAYLOAD)], timeout_s=None),
     "append_async": lambda log: asyncio.run(log.append_async("note", PAYLOAD)),
     "emit": lambda log: log.emit("note", PAYLOAD),
     "step": in_step,

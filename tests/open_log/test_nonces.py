@@ -12,7 +12,7 @@ from thence.core.codec import LINE_BYTES_MAX
 from thence.core.redaction import digests
 from thence.errors import EventTooLarge, IdReused
 from thence.log.files.process_state import new_nonce
-from thence.open_log.log import open_host_log
+from thence.open_log.log import LogSettings, open_host_log
 from thence.sim.record.events import Event
 from thence.sim.record.writer import EventWriter
 
@@ -60,7 +60,7 @@ def test_simulation_in_a_synced_log_writes_nonces_behind_its_details(tmp_path: P
 
 
 def test_id_of_ones_own_is_the_same_event_again_whatever_its_nonce(tmp_path: Path) -> None:
-    with open_host_log(tmp_path, nonces=True) as log:
+    with open_host_log(tmp_path, settings=LogSettings(nonces=True)) as log:
         event = log.append("noted", {"a": 1}, event_id="mine")
         assert log.append("noted", {"a": 1}, event_id="mine") == event
         with pytest.raises(IdReused):
@@ -73,7 +73,7 @@ def append_all(log: thence.Log, texts: Iterable[str]) -> None:
 
 
 def test_event_that_has_no_room_for_a_nonce_is_appended_without(tmp_path: Path) -> None:
-    with open_host_log(tmp_path, nonces=True, bodies_from=None) as log:
+    with open_host_log(tmp_path, settings=LogSettings(nonces=True, bodies_from=None)) as log:
         room = LINE_BYTES_MAX - len(log.append("noted", {"text": ""}).line) - 100
         texts = ("x" * (room + more) for more in range(0, 200, 15))
         with pytest.raises(EventTooLarge):

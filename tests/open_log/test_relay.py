@@ -20,7 +20,7 @@ from thence.core.redaction import same_line_key
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import OS_DISK
 from thence.log.read.reader import lines
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 from thence.wire.authorship import Redaction
 
 LARGEST = 2**63 - 1
@@ -176,7 +176,7 @@ def test_parent_and_child_relay_and_append_by_turns(tmp_path: Path) -> None:
 
 def test_log_that_was_rotated_between_two_relays_goes_on_with_its_numbers(tmp_path: Path) -> None:
     lines = [line_of({"a": n}, event_id=new_id(), seq=n, lamport_clock=n)[:-1] for n in range(1, 9)]
-    with Log(tmp_path, PLAIN, max_file_size=700) as log:
+    with Log(tmp_path, PLAIN, LogSettings(max_file_size=700)) as log:
         for at, line in enumerate(lines):
             assert log.relay([line]).taken
             assert log.append("noted").seq == at + 1

@@ -14,6 +14,7 @@ from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import thence
+from thence.core.new_event import HostEvent
 from thence.open_log.log import new_id
 from thence.otel import SpanProcessor
 from thence.otlp.decoding import Arrivals, SpanReader
@@ -85,8 +86,8 @@ def test_log_that_left_as_spans_comes_back_with_the_same_causes(log, tmp_path):
     with pytest.raises(ValueError, match="no"), thence.step("pay", log=log, retry_of=first):
         raise ValueError("no")
     after = log.append("after", caused_by=[first.ended, placed])
-    log.append_event(thence.NewEvent("guess", inferred_causes=(after.event_id,)))
-    log.append_event(thence.NewEvent("night falls", caused_by=after, begins=True))
+    log.append_many([HostEvent("guess", inferred_causes=(after.event_id,))])
+    log.append_many([HostEvent("night falls", caused_by=after, begins=True)])
     with thence.open(tmp_path / "other") as other:
         reader, arrivals = taken(other, exported(log))
         assert graph(other) == graph(log)

@@ -10,6 +10,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind
 from tests.otlp.collector import spans_of
 
 import thence
+from thence.core.new_event import HostEvent
 from thence.otel import SpanProcessor
 from thence.otlp import encoding
 from thence.otlp.encoding import LogSpans, trace_of
@@ -140,7 +141,7 @@ def test_failure_is_a_status_with_an_exception_and_a_cancelled_step_has_none(log
 
 @pytest.mark.promise("A4d")
 def test_step_that_is_open_at_the_end_lasts_to_the_last_time_and_says_so(log):
-    log.append_event(thence.NewEvent("call.begun", {"n": 1}, begins=True))
+    log.append_many([HostEvent("call.begun", {"n": 1}, begins=True)])
     last = log.append("later")
     call = spans(log)["call"]
     assert attributes(call["attributes"])["thence.unfinished"] is True

@@ -16,7 +16,7 @@ from thence.agents.sessions import Causes, SessionTable, boot_of, certain, diges
 from thence.core.clock import timestamp_at
 from thence.core.ids import ulid_of
 from thence.core.json_values import repair
-from thence.core.new_event import NewEvent
+from thence.core.new_event import HostEvent
 
 NAME_CHARACTERS_MAX = 200
 # the first so many edits of a call are told apart, in paths of so many folders; its input has all
@@ -64,7 +64,7 @@ def new_event(
     facts: Mapping[str, Any],
     causes: Causes,
     **members: Any,
-) -> NewEvent:
+) -> HostEvent:
     """Returns an event, and notes it; None and what JSON can't hold are no facts.
 
     Its id is the same whenever its file is read.
@@ -74,7 +74,7 @@ def new_event(
     time_ns = spooled.time_ns if 0 <= spooled.time_ns < _NS_MAX else 0
     name = f"{spooled.bridge}\n{spooled.source_id}".encode("utf-8", "replace")
     digest = int.from_bytes(sha256(name).digest()[:10], "big")
-    event = NewEvent(
+    event = HostEvent(
         event_type,
         payload,
         caused_by=causes.certain,
@@ -90,7 +90,7 @@ def new_event(
     return event
 
 
-def events_of(spooled: Spooled, table: SessionTable) -> list[NewEvent]:
+def events_of(spooled: Spooled, table: SessionTable) -> list[HostEvent]:
     """Returns the events of a file, and notes them in the table; raises Unreadable.
 
     None at all stand for what the log has already: a hook that is installed twice fires twice.
@@ -146,7 +146,7 @@ class _Call:
         causes: Causes | None = None,
         subject: str | None = None,
         **members: Any,
-    ) -> NewEvent:
+    ) -> HostEvent:
         """Returns an event, of the session and by who asked for it unless others are named."""
         spooled = self.spooled
         common = {new: self.input[old] for old, new in _COMMON.items() if self.input.get(old)}
@@ -186,7 +186,7 @@ def root_of(path: str | None, roots: set[str], default: str | None) -> str | Non
     return default
 
 
-def _event(call: _Call, hook: str) -> NewEvent | None:
+def _event(call: _Call, hook: str) -> HostEvent | None:
     """Returns the event of a hook, None for one that the log has; raises Unreadable."""
     session, agent, take = call.session, call.agent, call.take
     process = call.spooled.process
@@ -225,7 +225,7 @@ def _event(call: _Call, hook: str) -> NewEvent | None:
     raise Unreadable(f"no hook is called {hook[:80]!r}")
 
 
-def _tool_event(call: _Call, hook: str) -> NewEvent | None:
+def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     session, use_id = call.session, call.use_id()
     begin = session.use_ids.get(use_id)
     if use_id in session.answered or (begin and hook == "pretooluse"):
@@ -320,7 +320,7 @@ def _patched(value: object) -> Iterator[tuple[str, str, str]]:
             lines[line[0]].append(line[1:])
 
 
-def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
+def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     hook = text_of(spooled.input, "hook")
     if hook == "post-rewrite":
         yield from _rewrites(spooled, table)
@@ -364,7 +364,7 @@ def _is_own_merge(members: Mapping[str, Any]) -> bool:
     return several and "Fast-forward" not in (text_of(members, "how") or "Fast-forward")
 
 
-def _rewrites(spooled: Spooled, table: SessionTable) -> Iterator[NewEvent]:
+def _rewrites(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     pairs, by = spooled.input.get("pairs"), text_of(spooled.input, "by")
     for number, pair in enumerate(pairs if isinstance(pairs, list) else ()):
         match pair:

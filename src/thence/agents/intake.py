@@ -25,12 +25,12 @@ import msgspec
 from thence.agents.fired import ERRORS, FORM, SPOOL, note_error, spools, sync_folder
 from thence.agents.hooked import Spooled, Unreadable, cut_input, events_of
 from thence.agents.sessions import SHELLS, SessionTable, process_of, text_of
-from thence.core.new_event import NewEvent, Position
+from thence.core.new_event import HostEvent, Position
 from thence.errors import EventTooLarge, InvalidEvent, SuppressCodes, ThenceError
 from thence.files import FileBusy, file_lock, replace_file
 from thence.log.files.disk import OS_DISK
 from thence.log.read.opening import opened_vocabulary
-from thence.open_log.log import Log
+from thence.open_log.log import Log, LogSettings
 from thence.open_log.masking_settings import read_redact_settings
 
 BODIES_FROM = 1024
@@ -134,7 +134,7 @@ def open_agents_log(folder: Path) -> Log:
     Raises ThenceError.
     """
     vocabulary = opened_vocabulary(OS_DISK, folder, "plain", True)
-    return Log(folder, vocabulary, bodies_from=BODIES_FROM)
+    return Log(folder, vocabulary, LogSettings(bodies_from=BODIES_FROM))
 
 
 class _Intake:
@@ -151,7 +151,7 @@ class _Intake:
                 self._adopt(draft)
         paths = [Path(spool, name) for spool in self._spools for name in _names(Path(spool))]
         count = size = 0
-        events: dict[Path, list[NewEvent]] = {}
+        events: dict[Path, list[HostEvent]] = {}
         for path in sorted(paths, key=lambda path: path.name):
             with suppress(OSError):
                 size += path.lstat().st_size
@@ -182,10 +182,10 @@ class _Intake:
                 lost = "a hook was killed before its input was written"
                 note_error(self._spools, f"{path.name}: {lost}")
 
-    def _append(self, events: dict[Path, list[NewEvent]]) -> int:
+    def _append(self, events: dict[Path, list[HostEvent]]) -> int:
         """Appends the events of files, each file's alone where the log refuses one of them."""
         try:
-            count = len(self._log.append_many(list(chain(*events.values()))))
+            count = len(self._log._host_append([*chain(*events.values())]))
         except (InvalidEvent, EventTooLarge) as error:
             if len(events) > 1:
                 return sum(self._append({path: own}) for path, own in events.items())

@@ -12,7 +12,7 @@ guessed, and no event is searched inside of another.
 
 import re
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from operator import itemgetter
 from sys import byteorder
@@ -32,6 +32,7 @@ from thence.core.event import (
     decoded,
     is_deep,
 )
+from thence.core.json_values import Plain
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventTooLarge, InvalidEvent
 
@@ -64,18 +65,8 @@ _TEXT = frozenset((str,))
 _data_of, _end_of = itemgetter(slice(None, -CRC_BYTES)), itemgetter(slice(-CRC_BYTES, None))
 
 
-def _plain(value: Any) -> Any:
-    """Converts a value that the encoder doesn't know to its nearest JSON value."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, float):
-        return float.__float__(value)
-    raise TypeError(f"a value of type {type(value).__name__} is no JSON")
-
-
-encode = msgspec.json.Encoder(enc_hook=_plain).encode
+# values of a text's or a number's own kind, and maps of any kind, are converted
+encode = msgspec.json.Encoder(enc_hook=Plain(is_strict=True)).encode
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
@@ -136,7 +127,7 @@ def draft(members: Members, bytes_max: int = DATA_BYTES_MAX) -> Draft:
         raise InvalidEvent(
             "could not encode the event",
             place=members.event_id,
-            cause=error,
+            cause=getattr(error, "cause", error),
             hint="pass text, finite numbers, booleans, None, lists and maps",
         ) from error
     refuse_too_large(event_id, len(data), bytes_max)

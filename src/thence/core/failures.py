@@ -13,7 +13,8 @@ FAILED_TYPES = (".failed", ".error", "log.events_dropped", "log.write_failed")
 FAILURE_SIGNS = (b'"failure"', b'"run_failed"', b'"events_dropped"', b'"write_failed"', b"\\u")
 _SYSTEM = "SYSTEM"
 _FAILED = frozenset(("events_dropped", "run_failed", "write_failed"))
-_REJECTED = "action_rejected"
+# of the types that record what was refused, what their `error_type` is then
+REJECTIONS = {_SYSTEM: "action_rejected", "ErrorLogged": "validation"}
 
 
 class _Recorded(Protocol):
@@ -34,13 +35,16 @@ def is_failure(event: _Recorded) -> bool:
     """
     if event.event_type.endswith(FAILED_TYPES):
         return True
-    if event.event_type.endswith(".cancelled"):
+    if event.event_type.endswith(".cancelled") or is_rejection(event):
         return False
     payload = event.cut_payload
+    if payload.get("status") == "failure":
+        return True
     error_type = payload.get("error_type")
-    if event.event_type == _SYSTEM and isinstance(error_type, str):
-        if error_type == _REJECTED:
-            return False
-        if error_type in _FAILED:
-            return True
-    return bool(payload.get("status") == "failure")
+    return event.event_type == _SYSTEM and isinstance(error_type, str) and error_type in _FAILED
+
+
+def is_rejection(event: _Recorded) -> bool:
+    """Reports whether an event records a refused action or move, which is no failure."""
+    refused = REJECTIONS.get(event.event_type)
+    return refused is not None and event.cut_payload.get("error_type") == refused

@@ -1,15 +1,19 @@
-"""The quick check of a payload, and its repair, each of which is listed.
+"""The one way of a value to JSON: converted or refused, or repaired with each change listed.
 
-JSON has text, numbers, booleans, null, lists and maps with text keys. The encoder in use
-silently writes NaN as null and bytes as base64, so values are checked before they are encoded.
-`is_plain` reports that a map needs no more; `repair` returns a value that JSON can hold, with a
-list of its changes, where a simulation must not stop. `thence.core.plain_values` converts and
-refuses at all other doors. All are pure.
+JSON has text, numbers, booleans, null, lists and maps with text keys. The encoder in use silently
+writes NaN as null and bytes as base64, so values are checked before they are encoded: `is_plain`
+reports that a map needs no more. `Plain` makes JSON of what Python and its common libraries have,
+in one way each, as docs/concepts/event.md lists, and refuses the rest; `repair` refuses nothing,
+where a simulation must not stop. All is pure, but for what a value's own attributes do.
 """
 
 import math
 from collections.abc import Callable, Mapping, Set
+from datetime import UTC, date, datetime, time, timedelta
+from enum import Enum
 from typing import Any
+
+from thence.errors import InvalidEvent
 
 DEPTH_MAX = 64
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
@@ -18,6 +22,12 @@ TYPE_CHARACTERS_MAX = 200
 _PLAIN_DEPTH_MAX = 4
 _PLAIN = frozenset((str, bool, type(None)))
 
+_HINT = (
+    "pass text, finite numbers up to 64 bits, booleans, None, lists, maps and what "
+    "docs/concepts/event.md lists; or open the log with encode=, a function that makes JSON of it"
+)
+
+Encode = Callable[[Any], Any]
 Repair = dict[str, str]
 
 
@@ -72,9 +82,27 @@ def is_plain(mapping: Mapping[str, Any], depth: int = 0) -> bool:
     return True
 
 
-def repair(
-    value: Any, path: str = "", convert: Callable[[Any], Any] | None = None
-) -> tuple[Any, list[Repair]]:
+class Plain:
+    """The conversion of payloads; `encode` takes what is not known, `is_strict` refuses it all."""
+
+    def __init__(self, encode: Encode | None = None, *, is_strict: bool = False) -> None:
+        self._encode = encode
+        self._walk = _Walk(None if is_strict else self._converted)
+
+    def __call__(self, value: Any, path: str = "payload") -> Any:
+        """Returns a value as JSON; raises InvalidEvent with the path of the first that has none.
+
+        Refused are NaN, infinities, integers outside -2^63 .. 2^64-1, keys that are no text,
+        lone surrogates, circles, more than 64 levels, and any type that is not known.
+        """
+        return self._walk.value(value, path, ())
+
+    def _converted(self, value: Any) -> Any:
+        simple = _simple(value)
+        return self._encode(value) if simple is value and self._encode else simple
+
+
+def repair(value: Any, path: str = "", convert: Encode | None = None) -> tuple[Any, list[Repair]]:
     """Returns a value that JSON can hold, with one `{path, was}` for each change; never raises.
 
     NaN and infinities become text, sets sorted lists, unknown objects their `repr`, keys
@@ -82,8 +110,8 @@ def repair(
     levels its type in angle brackets. After 100 changes the list ends in a count. An unknown
     object that `convert` makes JSON of is that, and no change.
     """
-    repairs: list[Repair] = []
-    return _Repair(repairs, convert).value(value, path, ()), limited(repairs, path)
+    walk = _Repairing(convert)
+    return walk.value(value, path, ()), limited(walk.repairs, path)
 
 
 def limited(repairs: list[Repair], path: str = "") -> list[Repair]:
@@ -94,87 +122,168 @@ def limited(repairs: list[Repair], path: str = "") -> list[Repair]:
     return [*repairs[:REPAIRS_MAX], {"path": path, "was": f"{surplus} more repairs"}]
 
 
-class _Repair:
-    """One walk over a value; `seen` are the ids of the containers around it."""
+class _Walk:
+    """A walk over a value, which refuses what JSON has no form for.
 
-    def __init__(self, repairs: list[Repair], convert: Callable[[Any], Any] | None = None) -> None:
-        self.repairs = repairs
+    `convert` returns what stands for a value of another type. `seen` are the ids of the containers
+    around a value.
+    """
+
+    def __init__(self, convert: Encode | None) -> None:
         self._convert = convert
 
     def value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
-        try:
-            return self._value(value, path, seen)
-        except Exception as error:  # door: a user's class may raise anything at any call
-            kind = type(value).__name__
-            return self._note(path, kind, f"<{kind} that raised {type(error).__name__}>")
-
-    def _value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
         if value is None or value is True or value is False:
             return value
         if isinstance(value, str):
-            return self._text(value, path)
+            is_usual = type(value) is str and value.isascii()  # a third of the time of the others
+            return value if is_usual else self._text(value, path)
         if isinstance(value, (int, float)):
             return self._number(value, path)
         if id(value) in seen:
-            return self._note(path, "a cycle", "<cycle>")
+            return self._changed(path, "a cycle", "<cycle>")
         if len(seen) >= DEPTH_MAX:
             kind = type(value).__name__
-            return self._note(path, f"{kind} deeper than {DEPTH_MAX} levels", f"<{kind}>")
-        return self._container(value, path, (*seen, id(value)))
-
-    def _container(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
+            return self._changed(path, f"{kind} deeper than {DEPTH_MAX} levels", f"<{kind}>")
+        seen = (*seen, id(value))
         if isinstance(value, Mapping):
             return self._mapping(value, path, seen)
         if isinstance(value, (list, tuple)):
             return [self.value(item, f"{path}[{n}]", seen) for n, item in enumerate(value)]
         if isinstance(value, Set):
-            items = [self.value(item, path, seen) for item in value]
-            return self._note(path, type(value).__name__, sorted(items, key=sort_key))
-        if self._convert is not None:
-            try:
-                return self._convert(value)
-            except Exception:  # door: so may its attributes, which are asked for
-                return self._note(path, type(value).__name__, self._text(_describe(value), path))
-        return self._note(path, type(value).__name__, self._text(_describe(value), path))
+            items = sorted([self.value(item, path, seen) for item in value], key=sort_key)
+            return self._set(items, path, type(value).__name__)
+        return self._other(value, path, seen)
+
+    def _set(self, items: list[Any], path: str, kind: str) -> Any:
+        return items if self._convert is not None else self._changed(path, kind, items)
+
+    def _other(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
+        kind = type(value).__name__
+        try:
+            simple = value if self._convert is None else self._convert(value)
+        except (TypeError, ValueError) as error:
+            raise _refused(path, kind, f", and encode says: {error!r:.200}") from error
+        if simple is value:
+            raise _refused(path, kind)
+        return self.value(simple, path, seen)
 
     def _mapping(self, value: Mapping[Any, Any], path: str, seen: tuple[int, ...]) -> Any:
-        repaired: dict[str, Any] = {}
-        texts = {key for key in value if isinstance(key, str)}
+        plain: dict[str, Any] = {}
         for key, item in value.items():
-            name = self._key(key, path)
-            while name in repaired or (name in texts and name != key):
-                name += "_"  # another key has this text: both are kept
-            repaired[name] = self.value(item, f"{path}.{name}" if path else name, seen)
-        return repaired
+            name = key
+            if type(key) is not str or not key.isascii():
+                name = self._key(key, path)
+                while name in plain or (name != key and name in value):
+                    name += "_"  # another key has this text: both are kept
+            plain[name] = self.value(item, f"{path}.{name}" if path else name, seen)
+        return plain
 
     def _text(self, value: str, path: str) -> str:
         if is_utf8(value):
             return str.__str__(value)
-        self.repairs.append({"path": path, "was": "a lone surrogate"})
-        return storable(value)
+        return str(self._changed(path, "a lone surrogate", storable(value)))
 
     def _number(self, value: float, path: str) -> Any:
         if isinstance(value, int):
             if INT_MIN <= value <= INT_MAX:
                 return int(value)
-            return self._note(path, "an integer of more than 64 bits", _describe(value))
+            return self._changed(path, "an integer of more than 64 bits", _describe(value))
         if math.isfinite(value):
             return float(value)
         name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        return self._note(path, f"the number {name}", name)
+        return self._changed(path, f"the number {name}", name)
 
     def _key(self, key: Any, path: str) -> str:
         if isinstance(key, str):
             return self._text(key, path)
-        kind = type(key).__name__
         is_number = isinstance(key, int) and not isinstance(key, bool)
-        text = self._text(_describe(int(key) if is_number else key), path)
-        self.repairs.append({"path": path, "was": f"a key of type {kind}: {text}"})
-        return text
+        text = storable(_describe(int(key) if is_number else key))
+        return str(self._changed(path, f"a key of type {type(key).__name__}: {text}", text))
 
-    def _note(self, path: str, was: str, now: Any) -> Any:
+    def _changed(self, path: str, was: str, now: Any) -> Any:
+        """Returns what stands for a value that JSON has no form for."""
+        raise _refused(path, was)
+
+
+class _Repairing(_Walk):
+    """A walk that changes what JSON has no form for, and lists each change."""
+
+    def __init__(self, convert: Encode | None) -> None:
+        super().__init__(convert)
+        self.repairs: list[Repair] = []
+
+    def value(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
+        try:
+            return super().value(value, path, seen)
+        except Exception as error:  # door: a user's class may raise anything at any call
+            kind = type(value).__name__
+            return self._changed(path, kind, f"<{kind} that raised {type(error).__name__}>")
+
+    def _set(self, items: list[Any], path: str, kind: str) -> Any:
+        return self._changed(path, kind, items)
+
+    def _other(self, value: Any, path: str, seen: tuple[int, ...]) -> Any:
+        try:
+            simple = value if self._convert is None else self._convert(value)
+        except Exception:  # door: so may its attributes, which are asked for
+            simple = value
+        if simple is not value:
+            return self.value(simple, path, seen)
+        return self._changed(path, type(value).__name__, self._text(_describe(value), path))
+
+    def _changed(self, path: str, was: str, now: Any) -> Any:
         self.repairs.append({"path": path, "was": was})
         return now
+
+
+def _refused(path: str, what: str, because: str = "") -> InvalidEvent:
+    form = f"the type {what}" if what.isidentifier() else what
+    cause = f"JSON has no form for {form}{because}"
+    return InvalidEvent("could not store the event", place=f"field {path}", cause=cause, hint=_HINT)
+
+
+def _simple(value: Any) -> Any:
+    """Returns what stands for a value of a known type, or the value itself."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, BaseException):
+        return {"error_type": type(value).__name__, "error_message": str(value)}
+    if isinstance(value, type):
+        return value
+    from base64 import b64encode  # these are not cheap to import, and most programs need none
+    from decimal import Decimal
+    from pathlib import PurePath
+
+    # a UUID is known by its urn: its module draws random numbers, and this room draws none
+    if isinstance(value, (Decimal, PurePath)) or hasattr(value, "urn"):
+        return str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return b64encode(value).decode()
+    return _fields(value)
+
+
+def _fields(value: Any) -> Any:
+    """Returns the fields of a dataclass, a class of attrs or msgspec, or a model of pydantic."""
+    if hasattr(value, "__dataclass_fields__"):
+        from dataclasses import fields
+
+        names = [field.name for field in fields(value)]
+    elif hasattr(value, "__attrs_attrs__"):
+        names = [attribute.name for attribute in value.__attrs_attrs__]
+    elif hasattr(value, "__struct_fields__"):
+        names = list(value.__struct_fields__)
+    elif hasattr(value, "model_dump") and hasattr(value, "model_fields_set"):
+        return dict(value.model_dump())
+    else:
+        return value
+    return {name: getattr(value, name) for name in names}
 
 
 def shorten(value: Any, characters_max: int, path: str = "") -> tuple[Any, list[Repair]]:

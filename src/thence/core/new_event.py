@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
+from msgspec.structs import astuple
 
 from thence.core.clock import CLOCK_MAX
 from thence.core.event import Event
@@ -206,13 +207,6 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     `subject` what the event is about, `actor` who did it, `stream` what groups it with others.
     `caused_by` takes an event, an id, several of these or None. An `event_id` is one made
     beforehand, of no other event, so that another one of the same append can name it.
-
-    The other fields are for hosts. `timestamp` is the time of an imported event. `begins` means
-    that the event begins a step; `ends` is the id of the event that began the step ended here,
-    and becomes a cause. `members` are further members of the host's form. `aliases` are other
-    names of the subject: an event that names the heads of its subject names theirs too.
-    `source` and `source_id` name where an imported event comes from; a pair stands for one event.
-    `inferred_causes` are ids of causes that were only concluded; nothing follows from them.
     """
 
     event_type: str
@@ -222,6 +216,19 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     stream: str | None = None
     caused_by: Causes = None
     event_id: str | None = None
+
+
+class HostEvent(NewEvent, frozen=True, gc=False):
+    """A new event with what only a host sets: what the log itself drafts.
+
+    `timestamp` is the time of an imported event. `begins` means that the event begins a step;
+    `ends` is the id of the event that began the step ended here, and becomes a cause. `members`
+    are further members of the host's form. `aliases` are other names of the subject: an event that
+    names the heads of its subject names theirs too. `source` and `source_id` name where an imported
+    event comes from; a pair stands for one event. `inferred_causes` are ids of causes that were
+    only concluded; nothing follows from them.
+    """
+
     timestamp: str | None = None
     begins: bool = False
     ends: str | None = None
@@ -232,19 +239,21 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     inferred_causes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, members: "NewEvent | Mapping[str, Any]") -> "NewEvent":
+    def of(cls, event: NewEvent | Mapping[str, Any]) -> "HostEvent":
         """Reads one event of many, which may be a mapping of what append takes.
 
         Raises InvalidEvent that names what is wrong.
         """
-        if isinstance(members, cls):
-            return members
-        if isinstance(members, Mapping) and "event_type" in members and members.keys() <= _KEYS:
-            return cls(**members)
+        if isinstance(event, cls):
+            return event
+        if isinstance(event, NewEvent):
+            return cls(*astuple(event))
+        if isinstance(event, Mapping) and "event_type" in event and event.keys() <= _KEYS:
+            return cls(**event)
         raise InvalidEvent(
             "could not store one event of many",
-            place=f"{members!r:.80}",
-            cause=_fault(members),
+            place=f"{event!r:.80}",
+            cause=_fault(event),
             hint=f"pass mappings with the keys {', '.join(sorted(_KEYS))}",
         )
 
@@ -252,9 +261,9 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
 _KEYS = frozenset(("event_type", "payload", "subject", "actor", "stream", "caused_by"))
 
 
-def _fault(members: object) -> str:
+def _fault(event: object) -> str:
     """Returns why a value is no event of many, with the nearest name for an unknown key."""
-    for key in members if isinstance(members, Mapping) else ():
+    for key in event if isinstance(event, Mapping) else ():
         if key not in _KEYS:
             return f"append takes no {key!s:.80}{did_you_mean(str(key), _KEYS)}"
     return "it is no mapping of event_type and what else append takes"

@@ -12,6 +12,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from heapq import heappop, heappush
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -129,7 +130,10 @@ def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Con
 
     def work(connection: sqlite3.Connection) -> Concurrent:
         arrival = arrival_of(index, connection, event_id)
-        others = unrelated(connection, arrival, limit + 1)
+        related = reachable(connection, [arrival], "upstream") | {arrival}
+        related |= reachable(connection, [arrival], "downstream")
+        rows = connection.execute(f"SELECT arrival FROM {IN_ORDER} ORDER BY {TOTAL_ORDER}")
+        others = [*islice((other for (other,) in rows if other not in related), limit + 1)]
         event, *beside = events_at(index, connection, [arrival, *others[:limit]])
         return Concurrent(event, tuple(beside), len(others) > limit)
 
@@ -139,12 +143,16 @@ def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Con
 def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
     """Returns the latest common causes of some events, in total order.
 
-    Raises EventNotFound.
+    They caused no other common cause. An event counts among its own causes. Raises EventNotFound.
     """
 
     def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
-        arrivals = [arrival_of(index, connection, event_id) for event_id in event_ids]
-        return tuple(events_at(index, connection, latest_shared(connection, arrivals)))
+        arrivals = {arrival_of(index, connection, event_id) for event_id in event_ids}
+        pasts = [reachable(connection, [one], "upstream") | {one} for one in arrivals]
+        shared = set[int].intersection(*pasts)
+        # what caused one of them is one of them, so that one step is enough
+        latest = in_total_order(connection, shared - neighbours(connection, shared, "upstream"))
+        return tuple(events_at(index, connection, latest))
 
     return index.answer(work)
 
@@ -359,31 +367,6 @@ def maximal(connection: sqlite3.Connection, arrivals: Collection[int]) -> list[i
         later = [cause for cause in causes if cause > floor]
         causes |= reachable(connection, later, "upstream", floor)
     return in_total_order(connection, [arrival for arrival in undecided if arrival not in causes])
-
-
-def latest_shared(connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[int]:
-    """Returns the latest common causes of some events, in total order.
-
-    They caused no other common cause. An event counts among its own causes.
-    """
-    pasts = [reachable(connection, [arrival], "upstream") | {arrival} for arrival in set(arrivals)]
-    shared = set[int].intersection(*pasts)
-    # what caused one of them is one of them, so that one step is enough
-    return in_total_order(connection, shared - neighbours(connection, shared, "upstream"))
-
-
-def unrelated(connection: sqlite3.Connection, arrival: int, limit: int) -> list[int]:
-    """Returns the first events that are neither causes nor effects of an event, in total order."""
-    related = reachable(connection, [arrival], "upstream") | {arrival}
-    related |= reachable(connection, [arrival], "downstream")
-    others: list[int] = []
-    rows = connection.execute(f"SELECT arrival FROM {IN_ORDER} ORDER BY {TOTAL_ORDER}")
-    for (other,) in rows:
-        if len(others) == limit:
-            break
-        if other not in related:
-            others.append(other)
-    return others
 
 
 def chain(connection: sqlite3.Connection, arrival: int, avoided_type: str, limit: int) -> list[int]:

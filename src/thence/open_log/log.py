@@ -13,17 +13,21 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from threading import Event as Signal
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from weakref import finalize
+
+import msgspec
 
 from thence.core.bodies import BodySource
 from thence.core.codec import CAUSES_MAX, Draft, unnumbered, with_nonce
 from thence.core.cutting import BODIES_FROM, without_bodies
 from thence.core.event import Event
+from thence.core.json_values import Encode, Plain
 from thence.core.new_event import (
     CAUSE_VARIABLE,
     Cause,
     Causes,
+    HostEvent,
     NewEvent,
     PassedCause,
     Position,
@@ -31,7 +35,6 @@ from thence.core.new_event import (
     id_of,
 )
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.plain_values import Encode, Plain
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.blobs.blob_files import Bodies
@@ -86,28 +89,31 @@ HostEncoder = Callable[[E, Ids, Ids], Draft]
 HostAppender = Callable[[Sequence[tuple[E, Ids]]], list[E]]
 
 
-class LogOptions(TypedDict, total=False):
-    """The options of a host for its log.
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of an open log: what `open_log` takes, then what hosts alone set.
 
-    A file that has reached `max_file_size` bytes is rotated. `report` is called with a word and
-    facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
-    With `nonces`, and in each log that is synced, events get the member `nonce`. `redact` are the
-    settings of masking, where the host has read them. `strict_causes` is for events that the host
-    does not encode, `bodies_from` for logs whose lines no other tool reads.
+    `report` is called with a word and facts when events are dropped, refused, lost or resumed;
+    `context` holds members for notices. With `nonces`, and in each log that is synced, events get
+    the member `nonce`. `redact` are the settings of masking, where the host has read them.
+    `strict_causes` is for events that the host does not encode, `bodies_from` for logs whose lines
+    no other tool reads.
     """
 
-    max_queue_size: int
-    on_full: OnFull
-    max_file_size: int
-    rotate_after: Age
-    report: Report
-    context: Mapping[str, Any]
-    nonces: bool
-    redact: RedactSettings
-    encode: Encode | None
-    strict_values: bool
-    strict_causes: bool
-    bodies_from: int | None
+    max_queue_size: int = QUEUE_EVENTS_MAX
+    on_full: OnFull = "block"
+    max_file_size: int = FILE_BYTES_MAX
+    rotate_after: Age = None
+    strict_causes: bool = False
+    bodies_from: int | None = None
+    encode: Encode | None = None
+    strict_values: bool = False
+    report: Report = warn
+    context: Mapping[str, Any] = {}
+    nonces: bool = False
+    redact: RedactSettings | None = None
+
+
+USUAL = LogSettings()
 
 
 def open_log(
@@ -139,10 +145,7 @@ def open_log(
     versions refuse such a log; None keeps lines whole. Raises NotALog, VocabularyMismatch,
     LogReadOnly, `read_failed`, `append_failed` for a new log, InvalidEvent for a wrong bound.
     """
-    return open_host_log(
-        path,
-        vocabulary,
-        create,
+    settings = LogSettings(
         max_queue_size=max_queue_size,
         on_full=on_full,
         max_file_size=max_file_size,
@@ -152,18 +155,20 @@ def open_log(
         encode=encode,
         strict_values=strict_values,
     )
+    return open_host_log(path, vocabulary, settings, create=create)
 
 
 def open_host_log(
     path: str | Path,
     vocabulary: Vocabulary | str | None = None,
+    settings: LogSettings = USUAL,
+    *,
     create: bool = True,
     disk: Disk = OS_DISK,
-    **options: Unpack[LogOptions],
 ) -> "Log":
-    """Opens the log like `open_log`, with a host's further options."""
+    """Opens the log like `open_log`, with a host's settings."""
     words = opened_vocabulary(disk, path, vocabulary, create)
-    return Log(Path(path), words, received=variable(CAUSE_VARIABLE), disk=disk, **options)
+    return Log(Path(path), words, settings, received=variable(CAUSE_VARIABLE), disk=disk)
 
 
 class Log:
@@ -178,42 +183,33 @@ class Log:
         self,
         folder: Path,
         vocabulary: Vocabulary,
+        settings: LogSettings = USUAL,
         *,
-        max_queue_size: int = QUEUE_EVENTS_MAX,
-        on_full: OnFull = "block",
-        max_file_size: int = FILE_BYTES_MAX,
-        rotate_after: Age = None,
-        report: Report | None = None,
-        context: Mapping[str, Any] | None = None,
         received: str | None = None,
-        nonces: bool = False,
-        redact: RedactSettings | None = None,
-        strict_causes: bool = False,
-        bodies_from: int | None = None,
-        encode: Encode | None = None,
-        strict_values: bool = False,
         disk: Disk = OS_DISK,
     ) -> None:
-        sizes = (max_queue_size, max_file_size, bodies_from)
-        rotation = checked_bounds(folder, on_full, *sizes, rotate_after)
+        on_full, queue_max = settings.on_full, settings.max_queue_size
+        sizes = (queue_max, settings.max_file_size, settings.bodies_from)
+        rotation = checked_bounds(folder, on_full, *sizes, settings.rotate_after)
         vocabulary = vocabulary.of_log(Bodies(disk, folder))
         self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
-        self._report = guarded(report or warn)
-        self._has_nonces = nonces or is_synced(disk, folder)
-        self.redact_settings = redact or read_redact_settings(folder)
+        self._report = guarded(settings.report)
+        self._has_nonces = settings.nonces or is_synced(disk, folder)
+        self.redact_settings = settings.redact or read_redact_settings(folder)
         self.answers = Answers(disk, folder, vocabulary)
-        self._notice = NoticeMaker(vocabulary, context or {}, partial(known_id, disk, folder))
+        self._notice = NoticeMaker(vocabulary, settings.context, partial(known_id, disk, folder))
         self._where = (disk, folder, vocabulary)
         self._writer = SegmentWriter(*self._where, self._notice, self._report, *rotation)
-        queue = (max_queue_size, on_full, self._report)
+        queue = (queue_max, on_full, self._report)
         self._committer = Committer(self._writer, self._notice, *queue)
-        self._bodies_from = bodies_from if vocabulary.cuts_lines_with is not None else None
-        parts = (Plain(encode, is_strict=strict_values), self._bodies_from)
+        can_cut = vocabulary.cuts_lines_with is not None
+        self._bodies_from = settings.bodies_from if can_cut else None
+        parts = (Plain(settings.encode, is_strict=settings.strict_values), self._bodies_from)
         self._drafting = Drafting(vocabulary, self._notice, folder, self._has_nonces, *parts)
         info = partial(known_info, disk, folder)
         self._origin = Origin(received, self._writer.numbers.witness, info)
-        strict = StrictCauses(folder, self.answers.holds, max_queue_size)
-        self._strict = strict if strict_causes else None
+        strict = StrictCauses(folder, self.answers.holds, queue_max)
+        self._strict = strict if settings.strict_causes else None
         self._is_prepared = self._is_ready = False
         self._relay: Relay | None = None
         watch_forks(self._committer)
@@ -284,8 +280,9 @@ class Log:
         `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, `append_failed`, `clock_exhausted`,
         HeadsMoved, IdReused (it was not appended), `bad_settings`, OutcomeUnknown, WriterClosed.
         """
-        new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
-        return self._append(new, guard, timeout_s)
+        new = HostEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
+        condition = Condition.of(guard, event_id)
+        return self._committed(self._drafted(new), condition, timeout_s, self._last)
 
     def append_many(
         self,
@@ -301,12 +298,7 @@ class Log:
         if an event that it watches for has come in. Raises what `append` raises; when that is
         LogFull or `append_failed`, the first of them may stand, whole.
         """
-        drafts, places = self._drafted_together(tuple(map(NewEvent.of, events)))
-
-        def chosen(lines: Sequence[bytes]) -> list[Event]:
-            return [Event(lines[place][:-1], None, self.vocabulary) for place in places]
-
-        return self._committed(drafts, Condition.of(guard, None), timeout_s, chosen)
+        return self._host_append([*map(HostEvent.of, events)], guard=guard, timeout_s=timeout_s)
 
     async def append_async(
         self,
@@ -327,7 +319,7 @@ class Log:
         """
         import asyncio
 
-        new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
+        new = HostEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
         drafts = self._drafted(new)
         future = asyncio.get_running_loop().create_future()
         waiting = PendingAppend(drafts, Condition.of(guard, new.event_id), future)
@@ -340,21 +332,9 @@ class Log:
         finally:
             self._committer.callers.leave()
 
-    def append_event(self, new: NewEvent, *, timeout_s: float = 30) -> Event:
-        """Does what `append` does, for a NewEvent."""
-        return self._append(NewEvent.of(new), None, timeout_s)
-
     def plain(self, value: Any, path: str = "payload") -> Any:
         """Returns a value as JSON; raises InvalidEvent."""
         return self._drafting.plain(value, path)
-
-    def emit_event(self, new: NewEvent) -> Event | None:
-        """Queues an event and returns it, without numbers; None if a full queue refused it."""
-        *notices, item = self._drafted(new)
-        for draft in (*notices, item):
-            if not self._committer.put(draft):
-                return None
-        return self._done([item], unnumbered(item, self.vocabulary))
 
     def emit(
         self,
@@ -372,13 +352,36 @@ class Log:
         WriterClosed.
         """
         event_id = new_id()
-        new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
+        new = HostEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
         for draft in self._drafted(new):
             if self._committer.put(draft) and self._strict is not None:
                 self._strict.note((draft.event_id,))
         return event_id
 
-    def host_appender(
+    def _host_append(
+        self,
+        events: Sequence[HostEvent],
+        *,
+        guard: "Unchanged | None" = None,
+        timeout_s: float | None = WAIT_S,
+    ) -> list[Event]:
+        """Appends a host's events in one piece, and returns them once they are durable.
+
+        Without a timeout they are queued, and returned without numbers; those that a full queue
+        refused are left out.
+        """
+        drafts, places = self._drafted_together(events)
+        if timeout_s is None:
+            is_queued = [self._committer.put(draft) for draft in drafts]
+            queued = [drafts[place] for place in places if is_queued[place]]
+            return self._done(queued, [unnumbered(draft, self.vocabulary) for draft in queued])
+
+        def chosen(lines: Sequence[bytes]) -> list[Event]:
+            return [Event(lines[place][:-1], None, self.vocabulary) for place in places]
+
+        return self._committed(drafts, Condition.of(guard, None), timeout_s, chosen)
+
+    def _host_appender(
         self, encode: HostEncoder[E], timeout_s: float | None = None
     ) -> HostAppender[E]:
         """Returns a function that appends events which their host encodes, with ids of all causes.
@@ -475,7 +478,7 @@ class Log:
 
     def heads(self, subject: str) -> tuple[Event, ...]:
         """Returns the events on a subject that caused no other event on it, in total order."""
-        return self.answers.heads(subject)
+        return self.answers.heads_of((subject,))[subject]
 
     def events(self) -> list[Event]:
         """Returns all events in total order."""
@@ -521,15 +524,23 @@ class Log:
         return self.answers.effects(self.answers.named(event))
 
     def concurrent_with(self, event: Cause, limit: int = CONE_EVENTS_MAX) -> "Concurrent":
-        """Returns the first events that neither caused an event nor were caused by it."""
-        return self.answers.concurrent_with(event, limit)
+        """Returns the first events that neither caused an event nor were caused by it.
+
+        Raises EventNotFound.
+        """
+        from thence.index.causality import concurrent
+
+        return concurrent(self.answers.index(), id_of(event), limit)
 
     def common_cause(self, a: Cause, b: Cause, *others: Cause) -> Event | None:
         """Returns the latest event that all of these go back to, None if they share none.
 
         An event and its effect have the event in common. Raises EventNotFound.
         """
-        return self.answers.common_cause(a, b, *others)
+        from thence.index.causality import common_causes
+
+        events = common_causes(self.answers.index(), [*map(id_of, (a, b, *others))])
+        return events[-1] if events else None
 
     def verify(self) -> "Verification":
         """Checks every line of the log and changes nothing. Raises `read_failed`."""
@@ -572,11 +583,6 @@ class Log:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _append(self, new: NewEvent, guard: "Unchanged | None", timeout_s: float) -> Event:
-        drafts = self._drafted(new)
-        condition = Condition.of(guard, new.event_id)
-        return self._committed(drafts, condition, timeout_s, self._last)
-
     def _recorded(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Event:
         """Appends a notice of a kind."""
         self._prepare()
@@ -603,7 +609,7 @@ class Log:
 
     def _drafted(
         self,
-        new: NewEvent,
+        new: HostEvent,
         heads: tuple[str, ...] | None = None,
         together: Collection[str | None] = (),
     ) -> list[Draft]:
@@ -627,7 +633,7 @@ class Log:
             self._strict.check({*causes}.difference(elsewhere, together))
         return self._drafting.draft(new, causes, external)
 
-    def _drafted_together(self, events: Sequence[NewEvent]) -> tuple[list[Draft], list[int]]:
+    def _drafted_together(self, events: Sequence[HostEvent]) -> tuple[list[Draft], list[int]]:
         """Drafts events of one append; returns at which place each stands too."""
         heads = self._heads_of(events) if self.vocabulary.adds_subject_heads else {}
         together = {new.event_id for new in events}
@@ -641,7 +647,7 @@ class Log:
                 heads[about] = (drafts[-1].event_id,)
         return drafts, places
 
-    def _causes(self, new: NewEvent) -> tuple[str, ...]:
+    def _causes(self, new: HostEvent) -> tuple[str, ...]:
         """Returns the causes that an event names, the event that it ends, and context causes."""
         around = current_causes() or self._origin.causes
         if new.ends is not None:
@@ -649,7 +655,7 @@ class Log:
         named = new.caused_by
         return around if named is None else (*cause_ids(named, self.answers.holds), *around)
 
-    def _heads_of(self, events: Sequence[NewEvent]) -> dict[str, tuple[str, ...]]:
+    def _heads_of(self, events: Sequence[HostEvent]) -> dict[str, tuple[str, ...]]:
         """Returns the heads of what events are about; what decides something names no remark."""
         remarks = self.vocabulary.remark_types
         but = remarks if any(new.event_type not in remarks for new in events) else ()

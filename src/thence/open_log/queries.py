@@ -34,7 +34,7 @@ from thence.log.read.opening import known_info
 
 if TYPE_CHECKING:
     from thence.core.query.where import Condition
-    from thence.core.query.why import Concurrent, Effects, LogEnd, Tally, Why
+    from thence.core.query.why import Effects, LogEnd, Tally, Why
     from thence.index.connection import Index
     from thence.index.keeper import Builds
     from thence.index.overview import By
@@ -119,17 +119,13 @@ class Answers:
 
         return arrivals.position(self.index())
 
-    def heads(self, subject: str) -> tuple[Event, ...]:
-        """Returns the events on a subject that caused no other event on it, in total order."""
-        return self.heads_of((subject,))[subject]
-
     def heads_of(
         self,
         subjects: Collection[str],
         but: Collection[str] = (),
         aliases: Mapping[str, str] = MappingProxyType({}),
     ) -> dict[str, tuple[Event, ...]]:
-        """Returns the heads of several subjects.
+        """Returns the events on each subject that caused no other event on it, in total order.
 
         Events of the types in `but` don't count as events on a subject. `aliases` maps other names
         to the subjects that they mean: what is on either is on one.
@@ -235,19 +231,6 @@ class Answers:
         from thence.index import causality
 
         return causality.effects(self.index(), id_of(event), self._vocabulary)
-
-    def concurrent_with(self, event: Cause, limit: int) -> "Concurrent":
-        """Returns events neither causing an event nor caused by it; raises EventNotFound."""
-        from thence.index import causality
-
-        return causality.concurrent(self.index(), id_of(event), limit)
-
-    def common_cause(self, *named: Cause) -> Event | None:
-        """Returns the latest common cause of some events; raises EventNotFound."""
-        from thence.index import causality
-
-        events = causality.common_causes(self.index(), [id_of(event) for event in named])
-        return events[-1] if events else None
 
     def verify(self) -> "Verification":
         """Checks every line of the log and changes nothing. Raises `read_failed`."""
@@ -396,6 +379,16 @@ class Answers:
 
         refuse_unknown(keys, Keys.__annotations__)
         return overview.tally(self.index(), Filter.of(**keys), by, per_s)
+
+    def failures(self, **keys: "Unpack[Keys]") -> tuple[int, int]:
+        """Counts the failures that match, and the refused actions and moves."""
+        from thence.core.failures import REJECTIONS, is_rejection
+        from thence.core.query.filter import Filter
+
+        chosen, of_types = Filter.of(**keys), keys | {"type": tuple(REJECTIONS)}
+        events = (event for page in self.pages(**of_types) for event in page)
+        rejected = sum(is_rejection(event) and chosen.matches(event) for event in events)
+        return self.query(limit=1, **(keys | {"failed": True})).total, rejected
 
     def end(self) -> "LogEnd":
         """Returns the last event of the log, and the steps that are open; raises `read_failed`."""

@@ -17,7 +17,7 @@ import msgspec
 from thence.core.clock import timestamp_at
 from thence.core.event import Event
 from thence.core.json_values import TYPE_CHARACTERS_MAX, printable, repair
-from thence.core.new_event import NewEvent
+from thence.core.new_event import HostEvent
 from thence.otlp.encoding import (
     BEGUN,
     BY_END,
@@ -63,8 +63,8 @@ class ReadSpan(NamedTuple):
     links: tuple[Link, ...]
     begun_ns: int
     ended_ns: int
-    begin: NewEvent
-    end: NewEvent | None
+    begin: HostEvent
+    end: HostEvent | None
 
 
 class SpanReader:
@@ -154,13 +154,13 @@ class SpanReader:
         begin_type = name if is_point else _type(attributes.get(BEGUN), f"{name}.begun")
         origin: Json = {"source": SOURCE, "source_id": key, "begins": not is_point}
         origin["timestamp"] = timestamp_at(begun_ns // 1_000)
-        begin = NewEvent(_type(begin_type, "span"), repair(first)[0], **words, **origin)
+        begin = HostEvent(_type(begin_type, "span"), repair(first)[0], **words, **origin)
         end = None
         if ended_ns and not is_point and UNFINISHED not in attributes:
             end_type = _type(attributes.get(ENDED), f"{name}.{'failed' if failed else 'ended'}")
             origin = {"source": SOURCE, "source_id": f"{key}:end"}
             origin["timestamp"] = timestamp_at(ended_ns // 1_000)
-            end = NewEvent(end_type, repair(last)[0], **words, **origin)
+            end = HostEvent(end_type, repair(last)[0], **words, **origin)
         links = tuple(self._links(raw.get("links")))
         parent = hex_id(raw.get("parentSpanId"), 16)
         place = f"{trace_id}:{parent}" if parent else ""
@@ -253,7 +253,7 @@ class Arrivals:
                 if event.begins:
                     steps[event.event_id] = key
 
-    def events(self, new_id: Any) -> Iterator[NewEvent]:
+    def events(self, new_id: Any) -> Iterator[HostEvent]:
         """Yields each event with its causes; `new_id` makes the ids."""
         for key, is_end in _ordered(self._spans):
             span, ids = self._spans[key], self._ends if is_end else self._begins
@@ -263,7 +263,7 @@ class Arrivals:
             ids[key] = event_id = new_id()
             yield msgspec.structs.replace(event, event_id=event_id)
 
-    def _begin(self, span: ReadSpan) -> NewEvent:
+    def _begin(self, span: ReadSpan) -> HostEvent:
         payload = dict(span.begin.payload or {})
         causes = []
         if span.parent in self._begins:
@@ -285,7 +285,7 @@ class Arrivals:
             inferred_causes=tuple(inferred[:CAUSES_INFERRED_MAX]),
         )
 
-    def _end(self, span: ReadSpan) -> NewEvent:
+    def _end(self, span: ReadSpan) -> HostEvent:
         assert span.end is not None, "only ends are ordered"
         begin_id = self._begins[span.key]
         causes = filter(None, (self._cause(link) for link in span.links if link.of_end))

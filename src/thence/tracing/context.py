@@ -29,7 +29,7 @@ from thence.core.event import Event
 from thence.core.new_event import (
     CAUSE_VARIABLE,
     Causes,
-    NewEvent,
+    HostEvent,
     PassedCause,
     cause_ids,
     parse_cause,
@@ -242,11 +242,10 @@ class StepLog(Protocol):
     def plain(self, value: Any, path: str = "payload") -> Any:
         """Returns a value as JSON; raises InvalidEvent."""
 
-    def append_event(self, new: NewEvent) -> Event:
-        """Appends an event and returns it once it is durable."""
-
-    def emit_event(self, new: NewEvent) -> Event | None:
-        """Queues an event and returns it, without numbers; None if a full queue refused it."""
+    def _host_append(
+        self, events: Sequence[HostEvent], *, timeout_s: float | None = ...
+    ) -> list[Event]:
+        """Appends events durably, or without a timeout queues those that the queue has room for."""
 
     def handed_on(self, event: Event) -> PassedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""
@@ -267,6 +266,12 @@ class OpenStep(NamedTuple):
     outer: "OpenStep | None"
     process: int
     begun_ns: int
+
+
+def record(log: StepLog, new: HostEvent, is_durable: bool) -> Event:
+    """Appends an event; one that need not be durable is queued while there is room."""
+    queued = [] if is_durable else log._host_append((new,), timeout_s=None)
+    return (queued or log._host_append((new,)))[0]
 
 
 class StrictCauses:

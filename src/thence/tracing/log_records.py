@@ -11,7 +11,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from thence.core.json_values import Repair, printable, repair, text_of
-from thence.core.new_event import NewEvent
+from thence.core.new_event import HostEvent
 from thence.log.files.process_state import stays_here
 from thence.log.write.drafting import warn
 
@@ -96,7 +96,7 @@ def _emit(
     payload, changes = repair(fields, "payload", log.plain)
     kind = printable(text_of(level).lower())[:LEVEL_CHARACTERS_MAX]
     members = {"repairs": (*repairs, *changes)} if repairs or changes else None
-    log.emit_event(NewEvent(f"record.{kind}", payload, members=members))
+    log._host_append((HostEvent(f"record.{kind}", payload, members=members),), timeout_s=None)
 
 
 def _message_of(record: logging.LogRecord) -> tuple[str, tuple[Repair, ...]]:

@@ -21,9 +21,9 @@ from msgspec import structs
 
 from thence.core.codec import CAUSES_MAX
 from thence.core.event import Event
+from thence.core.json_values import Plain
 from thence.core.nearest import did_you_mean
-from thence.core.new_event import Cause, NewEvent, PassedCause, id_of
-from thence.core.plain_values import Plain
+from thence.core.new_event import Cause, HostEvent, PassedCause, id_of
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError
 from thence.log.files.disk import monotonic_ns, process_id
 from thence.log.write.drafting import warn
@@ -38,6 +38,7 @@ from thence.tracing.context import (
     current_step,
     ends_in_hand,
     generator_around,
+    record,
     remember_end,
 )
 
@@ -231,7 +232,7 @@ class Step:
         words = (subject, actor, stream)
         around = None if causes is None else CauseScope(causes, outer)
         try:
-            event = self._appended(log, self._new_begin(words))
+            event = record(log, self._new_begin(words), self._manner.is_durable)
         finally:
             if around is not None:
                 around.leave()
@@ -239,18 +240,13 @@ class Step:
         cause = log.handed_on(event)
         return OpenStep(log, event, words, cause, inner, outer, process_id(), monotonic_ns())
 
-    def _new_begin(self, words: Words) -> NewEvent:
+    def _new_begin(self, words: Words) -> HostEvent:
         payload, before = self._payload, self._manner.retry_of
         if before is not None:
             payload = {**payload, "retry_of": id_of(before)}
             if isinstance(before, TakenStep) and isinstance(before._end, Event):
                 before = before._end
-        return NewEvent(f"{self._name}.begun", payload, *words, caused_by=before, begins=True)
-
-    def _appended(self, log: StepLog, new: NewEvent) -> Event:
-        """Appends an event; of a step that need not be durable it is queued while there is room."""
-        event = None if self._manner.is_durable else log.emit_event(new)
-        return log.append_event(new) if event is None else event
+        return HostEvent(f"{self._name}.begun", payload, *words, caused_by=before, begins=True)
 
     def _found_log(self, outer: OpenStep | None) -> StepLog:
         log = self._log
@@ -288,7 +284,7 @@ class Step:
             with because(begin_id):
                 ended = self._appended_end(
                     step,
-                    NewEvent(
+                    HostEvent(
                         f"{self._name}.{word}",
                         payload,
                         *step.words,
@@ -310,16 +306,17 @@ class Step:
             return None
         return PassedCause(ended.event_id, ended.lamport_clock, step.cause.log_id)
 
-    def _appended_end(self, step: OpenStep, new: NewEvent) -> Event:
+    def _appended_end(self, step: OpenStep, new: HostEvent) -> Event:
         """Appends an end; without what `set` added, where that makes it too large for a line."""
         try:
-            return self._appended(step.log, new)
+            return record(step.log, new, self._manner.is_durable)
         except EventTooLarge as failure:
             warn("step_end_cut", {"event_id": step.begun.event_id, "error": failure})
             kept = {key: value for key, value in (new.payload or {}).items() if key in _OF_END}
             was = f"what was set, which the log refused: {failure.cause}"
             members = {"repairs": ({"path": "payload", "was": was},)}
-            return self._appended(step.log, structs.replace(new, payload=kept, members=members))
+            new = structs.replace(new, payload=kept, members=members)
+            return record(step.log, new, self._manner.is_durable)
 
     def _leave(self) -> None:
         self._step = self._taken = None

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from thence.core.clock import microseconds
+from thence.core.json_values import Plain
 from thence.core.nearest import nearest
-from thence.core.plain_values import Plain
 from thence.errors import InvalidEvent
 from thence.work.names import SLUG_PATTERN
 

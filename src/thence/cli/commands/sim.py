@@ -32,6 +32,7 @@ from thence.cli.shared.render import (
     counted,
     course_lines,
     courses,
+    failures_text,
     wrapped,
 )
 from thence.core.sentences.events import clipped
@@ -142,6 +143,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
 
     log, result, words = run.log, run.result, run.log.vocabulary
     tally, checked = log.answers.stats(), log.verify()
+    failures, rejected = log.answers.failures()
     systems = (event for page in log.answers.pages(type="SYSTEM") for event in page)
     notices = filter(words.is_notice, systems)
     return {
@@ -153,6 +155,8 @@ def summary(run: RecordedRun) -> dict[str, Any]:
         "parameters": _parameters(run.config),
         "turns": next((event.turn_number for event in log.query(turn="0..", last=1)), 0),
         "events": tally.events,
+        "failures": failures,
+        "rejected": rejected,
         "by_type": tally.by_type,
         "by_actor": tally.by_actor,
         "first": tally.first and tally.first.timestamp,
@@ -259,6 +263,8 @@ def summary_lines(
         *wrapped(facts["status"] + (f": {reason}" if reason else ""), width, "  "),
         f"  {counted(facts['turns'], 'turn')}, {counted(facts['events'], 'event')}",
     ]
+    if facts["failures"] or facts["rejected"]:
+        lines.append(f"  {failures_text(facts['failures'], facts['rejected'])}")
     if facts.get("decisions_failed"):
         lines.append(f"  {failed_decisions(facts)}")
     for note in _notes(facts):

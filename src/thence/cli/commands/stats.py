@@ -17,7 +17,7 @@ from thence.cli.shared.logs import (
     open_for_reading,
     segment_sizes,
 )
-from thence.cli.shared.render import bars, counted
+from thence.cli.shared.render import bars, counted, failures_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,11 +51,12 @@ def stats_command(
     with open_for_reading(out, log) as replica:
         tally = replica.answers.stats(by=cast("By | None", by), per_s=per_s, **keys(conditions))
         check_names(out, replica, conditions, tally.events)
+        failures = (0, 0) if by or per_s else replica.answers.failures(**keys(conditions))
     if by or per_s:
         groups = _groups_of(tally, by, per_s)
         (_groups_json if out.is_json else _write_groups)(out, groups, per)
     else:
-        (_tally_json if out.is_json else _write_tally)(out, tally, replica.folder)
+        (_tally_json if out.is_json else _write_tally)(out, tally, failures, replica.folder)
 
 
 def _per_s(per: str) -> int:
@@ -153,7 +154,7 @@ def course(counts: list[int], blocks: str) -> str:
     return "".join(blocks[count * top // largest] if count else " " for count in sums)
 
 
-def _tally_json(out: Output, tally: "Tally", folder: "Path") -> None:
+def _tally_json(out: Output, tally: "Tally", failures: tuple[int, int], folder: "Path") -> None:
     from thence.log.files.disk import OS_DISK
     from thence.log.files.segment import strays
 
@@ -162,6 +163,8 @@ def _tally_json(out: Output, tally: "Tally", folder: "Path") -> None:
     out.json(
         {
             "events": tally.events,
+            "failures": failures[0],
+            "rejected": failures[1],
             "by_type": tally.by_type,
             "by_actor": tally.by_actor,
             "nodes": tally.nodes,
@@ -179,7 +182,7 @@ def _event_json(event: "Event | None") -> dict[str, str] | None:
     return {"event_id": event.event_id, "timestamp": event.timestamp}
 
 
-def _write_tally(out: Output, tally: "Tally", folder: "Path") -> None:
+def _write_tally(out: Output, tally: "Tally", failures: tuple[int, int], folder: "Path") -> None:
     from thence.core.sentences.events import short_id
 
     sizes = segment_sizes(folder)
@@ -189,6 +192,8 @@ def _write_tally(out: Output, tally: "Tally", folder: "Path") -> None:
     for word, event in (("first", tally.first), ("last ", tally.last)):
         if event is not None:
             out.write(f"  {word}  {event.timestamp}  [{short_id(event.event_id)}]")
+    if any(failures):
+        out.write(f"  {failures_text(*failures)}")
     _write_bars(out, "type", tally.by_type)
     _write_bars(out, "actor", tally.by_actor)
     _write_bars(out, "node", tally.nodes)

@@ -151,7 +151,7 @@ def import_command(file: Path, log: str | None) -> None:
         events, count = arrivals.events(new_id), 0
         with parts_done(out, "importing") as show:
             while batch := list(islice(events, _BATCH_EVENTS)):
-                count += len(replica.append_many(batch))
+                count += len(replica._host_append(batch))
                 show(count, 2 * len(spans))
     _report_import(out, count, len(spans), reader, arrivals)
 

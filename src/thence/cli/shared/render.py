@@ -53,6 +53,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def failures_text(failures: int, rejected: int) -> str:
+    """Returns how many failures there are, with how many actions and moves were refused."""
+    return f"{counted(failures, 'failure')}, {rejected:,} rejected"
+
+
 def write_some(
     out: Output,
     items: Sequence[_T],

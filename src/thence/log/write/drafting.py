@@ -20,13 +20,13 @@ from thence.core.cutting import PAYLOAD_BYTES_MAX, without_bodies
 from thence.core.event import Members
 from thence.core.json_values import (
     TYPE_CHARACTERS_MAX,
+    Plain,
     is_plain,
     is_type_name,
     printable,
     repair,
 )
-from thence.core.new_event import NewEvent, id_of
-from thence.core.plain_values import Plain
+from thence.core.new_event import HostEvent, id_of
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
 from thence.log.files.process_state import new_id, new_nonce, now
@@ -123,7 +123,7 @@ class Drafting:
         self._folder_stream = folder.absolute().name if vocabulary.is_folder_stream else None
 
     def draft(
-        self, new: NewEvent, causes: tuple[str, ...], external: tuple[str, ...] = ()
+        self, new: HostEvent, causes: tuple[str, ...], external: tuple[str, ...] = ()
     ) -> list[Draft]:
         """Returns the event's draft, behind the notices that its causes need.
 
@@ -173,12 +173,12 @@ class Drafting:
                 raise
             raise self.masking.error(error) from None
 
-    def subject(self, new: NewEvent) -> str | None:
+    def subject(self, new: HostEvent) -> str | None:
         """Returns the subject that an event will have, by its host's vocabulary."""
         item = draft(Members("-", "-", 1, now(), **self._members(new)))
         return unnumbered(item, self._vocabulary).subject
 
-    def _members(self, new: NewEvent) -> dict[str, Any]:
+    def _members(self, new: HostEvent) -> dict[str, Any]:
         stream = new.stream
         if stream is None and (new.begins or new.ends is not None):
             stream = self._folder_stream  # a step without a stream belongs to the log's run
@@ -190,7 +190,7 @@ class Drafting:
         return members
 
 
-def _imported(new: NewEvent) -> dict[str, Any]:
+def _imported(new: HostEvent) -> dict[str, Any]:
     """Returns the members of an event that was taken over from elsewhere; raises InvalidEvent."""
     inferred = tuple(dict.fromkeys(map(id_of, new.inferred_causes)))
     if (new.source is None) != (new.source_id is None) or len(inferred) > CAUSES_MAX:

@@ -41,6 +41,7 @@ from thence.open_log.log import (
     OS_DISK,
     QUEUE_EVENTS_MAX,
     Disk,
+    LogSettings,
     OnFull,
     guarded,
     open_host_log,
@@ -108,24 +109,22 @@ class EventWriter:
         self.max_file_size = max_file_size
         self._report = guarded(_reporter(self.mode.value, simulation_id))
         self._context: dict[str, Any] = {"simulation_id": simulation_id, "turn_number": 0}
-        self._log = open_host_log(
-            output_dir,
-            SIM,
+        settings = LogSettings(
             max_queue_size=max_queue_size,
             on_full=on_full,
             max_file_size=max_file_size,
             report=self._report,
             context=self._context,
             bodies_from=BODIES_FROM,
-            disk=disk,
         )
+        self._log = open_host_log(output_dir, SIM, settings, disk=disk)
         self._inherited_causes = self._log.received_causes
         self._level = int(self.verbosity)
         self._system_events = _FAILURES
         if self.verbosity >= VerbosityLevel.DECISION:
             self._system_events |= _REFUSALS | _ROSTER_CHANGES
         wait_s = _APPEND_S if self.mode is WriteMode.SYNC else None
-        self._append = self._log.host_appender(draft_of, wait_s)
+        self._append = self._log._host_appender(draft_of, wait_s)
         # an effect must not name a cause of the same part that a full queue has dropped
         self._part_events = _PART_EVENTS if on_full == "block" else 1
         self._forwarding = CauseForwarding()

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
+from thence.core.json_values import Plain, repair
 from thence.errors import RunDiverged, ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.models.limits import ModelsUnavailable
@@ -74,7 +75,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result as JSON values, without `altered` and `usage` where they are empty."""
-        members: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        members, _ = repair(msgspec.structs.asdict(self), convert=Plain())
         return {
             name: member
             for name, member in members.items()

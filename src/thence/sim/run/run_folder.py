@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from thence.core.json_values import repair
 from thence.errors import ThenceError
 from thence.files import FileBusy, file_lock, replace_file
 
@@ -76,8 +75,8 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def write_result(folder: Path, content: dict[str, Any]) -> None:
-    """Replaces the result.json of a run, as `replace_file` does; what JSON lacks is repaired."""
-    data = msgspec.json.encode(repair(content)[0])
+    """Replaces the result.json of a run, as `replace_file` does."""
+    data = msgspec.json.encode(content)
     replace_file(folder / "result.json", msgspec.json.format(data, indent=2) + b"\n")
 
 

@@ -24,12 +24,12 @@ import msgspec
 
 from thence.core.codec import LINE_BYTES_MAX, numbers
 from thence.core.event import Event
-from thence.core.new_event import Causes, NewEvent, Unchanged
+from thence.core.new_event import Causes, HostEvent, Unchanged
 from thence.core.vocabulary import WORK, work_subject
 from thence.doctor.writers import own_folder, redactions_of
 from thence.errors import GitFailed, OutcomeUnknown, ThenceError
 from thence.log.files.findings import Relayed
-from thence.open_log.log import Log, new_id, now, open_host_log
+from thence.open_log.log import Log, LogSettings, new_id, now, open_host_log
 from thence.open_log.masking_settings import RedactSettings, read_redact_settings
 from thence.sync.target import team_of
 from thence.work.board.state import NOBODY
@@ -104,7 +104,7 @@ class EventStore:
     def replica(self) -> Log:
         """The open journal; opening makes it where it is missing, and raises what `open` does."""
         if self._replica is None:
-            self._replica = open_host_log(self.project.home, WORK, redact=self.redact)
+            self._replica = open_host_log(self.project.home, WORK, LogSettings(redact=self.redact))
             self._team = team_of(self.project.home) or NO_TEAM
         return self._replica
 
@@ -129,7 +129,7 @@ class EventStore:
         replica = self.replica  # knows the team
         events = [self._new(one, causation_id) for one in new_events]
         try:
-            appended = replica.append_many(events, guard=guard, timeout_s=timeout_s)
+            appended = replica._host_append(events, guard=guard, timeout_s=timeout_s)
         except OutcomeUnknown:
             self._has_appended = True  # or its retry will have
             raise
@@ -179,12 +179,12 @@ class EventStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _new(self, new_event: WorkEvent, causation_id: str | None) -> NewEvent:
+    def _new(self, new_event: WorkEvent, causation_id: str | None) -> HostEvent:
         payload = checked(new_event.event_type, new_event.payload)
         aggregate_type, aggregate_id = aggregate_of(
             new_event.event_type, payload, new_event.feature
         )
-        return NewEvent(
+        return HostEvent(
             new_event.event_type,
             payload,
             subject=aggregate_id,
