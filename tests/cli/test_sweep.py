@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, Ended, begin, is_three_lines, on_terminal, ran
+from tests.cli.installed import THENCE, WITH_BAR, Ended, begin, is_three_lines, on_terminal, ran
 from tests.cli.warm import warm
 from tests.sim.sweeps import content, counting, first_ids
 
@@ -184,10 +184,12 @@ def test_printed_commands_do_what_the_sweep_would(tmp_path, whole):
 
 def test_progress_is_drawn_on_a_terminal_alone(tmp_path):
     counting(tmp_path)
-    code, text = on_terminal(tmp_path, "sim", "sweep", "counting.yaml", "--seeds", "1-2")
+    words = ("sim", "sweep", "counting.yaml", "--seeds", "1-2")
+    code, text = on_terminal(tmp_path, *words, program=WITH_BAR)
     assert code == 0
-    assert "runs" in text
-    assert "100%" in text
+    assert "runs 2 of 2" in text
+    ended = warm(*words, "--output", "other", cwd=tmp_path)
+    assert (ended.code, ended.err) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -217,10 +217,11 @@ def open_for_reading(
 
 def _build_index(out: Output, replica: Log) -> None:
     """Builds the index of a large log that has none, with its progress on a terminal."""
-    from thence.cli.shared.progress import bytes_read
+    from thence.cli.shared.progress import bar
 
-    with bytes_read(out, sum(segment_sizes(replica.folder))) as show:
-        replica.answers.indexed().refresh(on_read=show)
+    size = sum(segment_sizes(replica.folder))
+    with bar(out, "bytes read") as show:
+        replica.answers.indexed().refresh(on_read=lambda done: show(done, size))
 
 
 def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False) -> Event:
