@@ -15,13 +15,13 @@ import click
 
 from thence.cli.output import Output
 from thence.cli.shared.locate import find_log, is_log_of_agents
-from thence.cli.shared.render import counted
+from thence.cli.shared.render import LineRenderer, counted
 from thence.core.codec import BadLine, has_valid_crc, have_valid_crcs, parse
 from thence.core.event import Event
 from thence.core.nearest import TYPO_LIKENESS, nearest
 from thence.core.query.why import named_by
 from thence.errors import EventNotFound, GitFailed, NotAProject
-from thence.log.files.disk import OS_DISK
+from thence.log.files.disk import OS_DISK, wall_ns
 from thence.log.files.segment import segments, strays
 from thence.log.read.reader import blocks
 from thence.open_log.log import Log, open_log
@@ -52,7 +52,6 @@ def _dated(context: click.Context, parameter: click.Parameter, value: str | None
     if value is None:
         return None
     from thence.core.clock import dated
-    from thence.log.files.disk import wall_ns
 
     return dated(value, wall_ns() // 1_000)
 
@@ -98,9 +97,7 @@ def check_names(out: Output, replica: "Log", conditions: Conditions, matches: in
     ]
     if not unknown or not (matches or replica.query(limit=1).total):
         return
-    from thence.core.nearest import nearest
     from thence.core.query.filter import shown
-    from thence.errors import EventNotFound
 
     for key, name in unknown:
         near = nearest(name, names_of(replica, key))
@@ -168,8 +165,6 @@ def event_printer(out: Output, vocabulary: "Vocabulary") -> "Callable[[Sequence[
 
     if out.is_json:
         return print_stored
-    from thence.cli.shared.render import LineRenderer
-
     lines = LineRenderer((), vocabulary, out.columns)
 
     def print_columns(events: "Sequence[Event]") -> None:
