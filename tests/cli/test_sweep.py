@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from tests.cli.installed import THENCE, WITH_BAR, Ended, begin, is_three_lines, 
 from tests.cli.warm import warm
 from tests.sim.sweeps import content, counting, first_ids
 
+from thence.sim import SimulationOrchestrator
 from thence.sim.again.sweep import RunTask, WorkerProcess, make_plan, play_task
+from thence.sim.run.run_folder import RunHold
 
 RUNS = [f"set-{number}-seed-{seed}" for number in (1, 2) for seed in (1, 2, 3)]
 
@@ -167,6 +170,20 @@ def test_run_that_an_earlier_worker_has_completed_is_left_as_it_is(tmp_path):
     plan = make_plan(counting(tmp_path), {}, [])
     task = RunTask(plan.scenario, str(tmp_path), plan.runs[0])
     assert [play_task(task), play_task(task)] == ["", ""]
+
+
+def test_run_waits_until_the_killed_process_that_played_it_is_gone(tmp_path):
+    plan = make_plan(counting(tmp_path), {}, [])
+    (planned,) = plan.runs
+    with SimulationOrchestrator(plan.scenario, output_root=tmp_path, run_id=planned.run_id) as run:
+        run.step()
+    hold = RunHold(run.output_dir)
+    with ThreadPoolExecutor(1) as threads:
+        playing = threads.submit(play_task, RunTask(plan.scenario, str(tmp_path), planned))
+        with pytest.raises(TimeoutError):
+            playing.result(0.3)
+        hold.release()
+        assert playing.result() == ""
 
 
 def test_printed_commands_do_what_the_sweep_would(tmp_path, whole):

@@ -48,12 +48,19 @@ def is_drawn(out: Output) -> bool:
     return sys.stderr.isatty() and not out.is_quiet and not out.settings.is_dumb
 
 
-def live(out: Output, **options: Any) -> "Live":
-    """Returns the writer of what is redrawn on stderr, which is taken away in the end."""
+def live(
+    out: Output, draw: "Callable[[int], RenderableType] | None" = None, **options: Any
+) -> "Live":
+    """Returns the writer of what is redrawn on stderr, which is taken away in the end.
+
+    `draw` returns that for a width in columns; else it is given by `update`.
+    """
     from rich.console import Console
     from rich.live import Live
 
     console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
+    if draw is not None:
+        options["get_renderable"] = lambda: draw(console.width)
     # what components print goes above it; stdout may be a file
     options["redirect_stdout"] = sys.stdout.isatty()
     return Live(console=console, transient=True, **options)
@@ -75,10 +82,10 @@ def bar(out: Output, work: str) -> Iterator[Show]:
     from rich.table import Table
     from rich.text import Text
 
-    def draw() -> "RenderableType":
+    def draw(width: int) -> "RenderableType":
         of_total = f" of {total:,}" if total else ""
         text = Text(printable(f"{work} {done:,}{of_total}{note and f', {note}'}"))
-        columns = min(BAR_COLUMNS, screen.console.width - text.cell_len - 1)
+        columns = min(BAR_COLUMNS, width - text.cell_len - 1)
         if not total or columns < BAR_COLUMNS_MIN:
             return text
         row = Table.grid(padding=(0, 1))
@@ -86,7 +93,7 @@ def bar(out: Output, work: str) -> Iterator[Show]:
         return row
 
     # its thread draws, also while the work blocks this one
-    screen = live(out, get_renderable=draw, refresh_per_second=10)
+    screen = live(out, draw, refresh_per_second=10)
     timer = Timer(DRAWN_AFTER_S, screen.start)
     timer.daemon = True
     timer.start()

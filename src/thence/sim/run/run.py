@@ -145,19 +145,16 @@ class SimulationOrchestrator:
         turns = {"seed": seed, "max_turns": max_turns, "checkpoint_interval": checkpoint_interval}
         calls = {"on_agent_error": on_agent_error, "timeout_s": timeout_s, "threads": threads}
         file = None if cassette is None else str(Path(cassette).absolute())
-        sizes = {"max_file_size": max_file_size, "max_queue_size": max_queue_size}
+        queue = {"max_queue_size": max_queue_size, "on_full": on_full}
         events = {
             "output_root": None if output_root is None else str(output_root),
             "verbosity": None if verbosity is None else level_of(verbosity).name,
             "mode": None if mode is None else str(mode),
-            "on_full": on_full,
+            "max_file_size": max_file_size,
         }
-        self.config = with_arguments(
-            read_config(config),
-            simulation={**turns, **calls},
-            llm={"cassette": file, "max_calls": max_calls, "max_cost": max_cost},
-            events={**events, **sizes},
-        )
+        llm = {"cassette": file, "max_calls": max_calls, "max_cost": max_cost}
+        sections = {"simulation": {**turns, **calls}, "llm": llm, "events": {**events, **queue}}
+        self.config = with_arguments(read_config(config), sections)
         self._components = make_components(self.config, agents, engine, validator)
         self._again = again or ReplayInput()
         terms = msgspec.structs.asdict(self.config.events)
@@ -481,7 +478,9 @@ def read_config(scenario: SimulationConfig | Mapping[str, Any] | str | Path) -> 
     return SimulationConfig.from_file(scenario)
 
 
-def with_arguments(config: SimulationConfig, **sections: Mapping[str, Any]) -> SimulationConfig:
+def with_arguments(
+    config: SimulationConfig, sections: Mapping[str, Mapping[str, Any]]
+) -> SimulationConfig:
     """Returns a scenario with other values in its sections, those that are not None.
 
     Raises ScenarioError for a value that does not fit. A limit that is infinite is none.

@@ -51,13 +51,13 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
 class RunHold:
     """Keeps a run for one process, until `release()` or the process's end.
 
-    Raises RunGoesOn while another process, or another object of this one, has it.
+    Raises RunGoesOn where another process, or another object of this one, has it after `wait_s`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wait_s: float = 0.0) -> None:
         (folder / "checkpoints").mkdir(exist_ok=True)  # a copy may lack the empty folder
         try:
-            lock = file_lock(folder / "checkpoints" / ".lock")
+            lock = file_lock(folder / "checkpoints" / ".lock", wait_s)
         except FileBusy as error:
             cause, hint = "the run goes on in another process", "wait for its end, or stop it"
             raise RunGoesOn("could not play on", place=folder, cause=cause, hint=hint) from error
