@@ -92,6 +92,18 @@ def begin(*words: object, cwd: Path, **env: str) -> subprocess.Popen[str]:
     )
 
 
+# goes before a program of the command: its bar is drawn at once, however short the work is
+DRAWN_AT_ONCE = """
+import sys
+from thence.cli.shared import progress
+progress.DRAWN_AFTER_S = 0
+"""
+# the command, whose bar is drawn at once
+WITH_BAR = (
+    sys.executable,
+    "-c",
+    f"{DRAWN_AT_ONCE}from thence.cli.main import main\nsys.exit(main())",
+)
 # runs a command, and sends a signal to its process as it calls a function for the n-th time
 SIGNALLED = """
 import os, sys

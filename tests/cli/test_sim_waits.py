@@ -79,7 +79,7 @@ def test_line_of_a_terminal_names_each_component_that_the_run_waits_for(tmp_path
     finally:
         terminal.close()
     assert "waiting for" not in str(terminal.screen)
-    assert "3/3" in str(terminal.screen)
+    assert " completed: 3 turns" in str(terminal.screen).replace("\n", "")
     assert "still_waiting" not in terminal.told
 
 

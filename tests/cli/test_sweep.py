@@ -6,14 +6,17 @@ import shlex
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, Ended, begin, is_three_lines, on_terminal, ran
+from tests.cli.installed import THENCE, WITH_BAR, Ended, begin, is_three_lines, on_terminal, ran
 from tests.cli.warm import warm
 from tests.sim.sweeps import content, counting, first_ids
 
+from thence.sim import SimulationOrchestrator
 from thence.sim.again.sweep import RunTask, WorkerProcess, make_plan, play_task
+from thence.sim.run.run_folder import RunHold
 
 RUNS = [f"set-{number}-seed-{seed}" for number in (1, 2) for seed in (1, 2, 3)]
 
@@ -169,6 +172,20 @@ def test_run_that_an_earlier_worker_has_completed_is_left_as_it_is(tmp_path):
     assert [play_task(task), play_task(task)] == ["", ""]
 
 
+def test_run_waits_until_the_killed_process_that_played_it_is_gone(tmp_path):
+    plan = make_plan(counting(tmp_path), {}, [])
+    (planned,) = plan.runs
+    with SimulationOrchestrator(plan.scenario, output_root=tmp_path, run_id=planned.run_id) as run:
+        run.step()
+    hold = RunHold(run.output_dir)
+    with ThreadPoolExecutor(1) as threads:
+        playing = threads.submit(play_task, RunTask(plan.scenario, str(tmp_path), planned))
+        with pytest.raises(TimeoutError):
+            playing.result(0.3)
+        hold.release()
+        assert playing.result() == ""
+
+
 def test_printed_commands_do_what_the_sweep_would(tmp_path, whole):
     counting(tmp_path)
     arguments = ("counting.yaml", "--set", "agents.ada.by=1,5", "--seeds", "1-3")
@@ -184,10 +201,12 @@ def test_printed_commands_do_what_the_sweep_would(tmp_path, whole):
 
 def test_progress_is_drawn_on_a_terminal_alone(tmp_path):
     counting(tmp_path)
-    code, text = on_terminal(tmp_path, "sim", "sweep", "counting.yaml", "--seeds", "1-2")
+    words = ("sim", "sweep", "counting.yaml", "--seeds", "1-2")
+    code, text = on_terminal(tmp_path, *words, program=WITH_BAR)
     assert code == 0
-    assert "runs" in text
-    assert "100%" in text
+    assert "runs 2 of 2" in text
+    ended = warm(*words, "--output", "other", cwd=tmp_path)
+    assert (ended.code, ended.err) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import is_three_lines, on_terminal, thence
+from tests.cli.installed import WITH_BAR, is_three_lines, on_terminal, thence
 from tests.cli.warm import warm
 from tests.log.pruned import filled
 from tests.sync.http_servers import HTML, TeamServer
@@ -83,6 +83,20 @@ def test_two_clones_of_a_project_have_one_board_after_sync_now(tmp_path, ada, se
     again = ada.done("sync", "now", "--json", cwd=first).json
     assert (again["pulled"], again["pushed"]) == (0, 0)
     assert ada.done("sync", "status", "--check", cwd=first).code == 0
+
+
+@pytest.mark.promise("S9")
+def test_sync_now_shows_its_progress_on_a_terminal_alone(ada, server):
+    ada.log_in(server)
+    ada.done("append", "--log", "orders", "order.placed", "n=1")
+    ada.done("sync", "enable", "--log", "orders", "--name", "orders")
+    words, env = ("sync", "now", "--log", "orders"), {"XDG_CONFIG_HOME": str(ada.config)}
+    code, shown = on_terminal(ada.folder, *words, program=WITH_BAR, **env)
+    assert code == 0
+    assert "lines pushed 1" in shown
+    assert "pulled 0, pushed 1" in shown
+    ada.done("append", "--log", "orders", "order.placed", "n=2")
+    assert "lines pushed" not in ada.done(*words).err
 
 
 @pytest.mark.promise("S9")

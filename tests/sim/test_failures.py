@@ -20,6 +20,7 @@ from tests.sim.toys import (
 )
 
 from thence.errors import ScenarioError, ThenceError
+from thence.sim.again.replay_input import ReplayInput
 from thence.sim.run.agents import Action, BaseValidator, Verdict
 from thence.sim.run.simulation import Components, Simulation
 
@@ -380,7 +381,10 @@ def test_known_failure_is_recorded_again_and_the_agent_not_called(fails, way):
     again = Doer("ada", lambda seen: add() if seen["x"] == 0 or seen.turn != 2 else 1 / 0, True)
     parts = Components((again, Doer("ben", ben)), Adder(), BaseValidator())
     simulation = Simulation(
-        settings("fail", turns=2), parts, one_by_one(events.append), known_failures=known
+        settings("fail", turns=2),
+        parts,
+        one_by_one(events.append),
+        again=ReplayInput(failures=known),
     )
     asyncio.run(simulation.run())
     second = {event.step: event for event in events}

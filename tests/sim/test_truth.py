@@ -12,6 +12,7 @@ from tests.sim.toys import Doer, add, config, one_by_one
 from tests.sim.truth import SHIPPED, Run, causes_named, sampled_causes, sampled_outsiders
 
 from thence.core.codec import CAUSES_MAX
+from thence.sim.again.replay_input import ReplayInput
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.run.agents import Action, BaseValidator, Verdict
 from thence.sim.run.engine import BaseEngine
@@ -214,7 +215,13 @@ def played(seed, alter=None, verbosity=VerbosityLevel.DETAIL):
     events = []
     parts = Components(agents, RandomEngine(rng), RandomValidator(rng))
     asyncio.run(
-        Simulation(given, parts, one_by_one(events.append), alter=alter, verbosity=verbosity).run()
+        Simulation(
+            given,
+            parts,
+            one_by_one(events.append),
+            verbosity=verbosity,
+            again=ReplayInput(altered=alter or {}),
+        ).run()
     )
     return events
 

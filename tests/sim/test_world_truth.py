@@ -9,6 +9,7 @@ from tests.sim.test_truth import cone
 from tests.sim.toys import Doer, config, one_by_one
 
 from thence.errors import ThenceError
+from thence.sim.again.replay_input import ReplayInput
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.run.agents import Action, BaseValidator
 from thence.sim.run.engine import BaseEngine
@@ -154,7 +155,11 @@ def played(kind, seed, alter, verbosity):
     events = []
     parts = Components(agents, Crowd(kind), BaseValidator())
     simulation = Simulation(
-        given, parts, one_by_one(events.append), alter=alter, verbosity=verbosity
+        given,
+        parts,
+        one_by_one(events.append),
+        verbosity=verbosity,
+        again=ReplayInput(altered=alter),
     )
     asyncio.run(simulation.run())
     return events

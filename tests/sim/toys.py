@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import asdict
 
 from thence.core.event import Members
+from thence.sim.again.replay_input import ReplayInput
 from thence.sim.record.events import Event
 from thence.sim.run.agents import Action, BaseAgent, BaseValidator
 from thence.sim.run.engine import BaseEngine
@@ -89,7 +90,9 @@ def played(
     """Runs components in memory; returns the events by step, and the simulation."""
     events: list[Event] = []
     parts = Components(tuple(agents), engine or Adder(), validator or BaseValidator())
-    simulation = Simulation(given, parts, one_by_one(events.append), alter=alter)
+    simulation = Simulation(
+        given, parts, one_by_one(events.append), again=ReplayInput(altered=alter or {})
+    )
     asyncio.run(simulation.run())
     by_step = {event.step: event for event in events}
     assert len(by_step) == len(events), "a step stands once"

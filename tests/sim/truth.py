@@ -16,6 +16,7 @@ import msgspec
 from tests.sim.toys import one_by_one
 
 from thence.core.diff import VOLATILE
+from thence.sim.again.replay_input import ReplayInput
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import Event, VerbosityLevel
 from thence.sim.run.simulation import COVER_TURNS, Simulation, make_components
@@ -38,7 +39,11 @@ def played(
     """Runs a scenario in memory and returns its events; adds checkpoints to those of turns."""
     events: list[Event] = []
     simulation = Simulation(
-        config, make_components(config), one_by_one(events.append), alter=alter, verbosity=verbosity
+        config,
+        make_components(config),
+        one_by_one(events.append),
+        verbosity=verbosity,
+        again=ReplayInput(altered=alter or {}),
     )
 
     def keep(turn: int, _: int) -> None:

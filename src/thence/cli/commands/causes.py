@@ -235,12 +235,12 @@ def _is_measurement(is_measured: bool, runs: int | None, allow_calls: bool) -> b
 def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **plays: Any) -> int:
     """Measures which causes or effects of an event mattered; returns the exit code."""
     from thence.cli import INTERRUPTED
-    from thence.cli.shared.progress import parts_done, send_records_to_stderr
+    from thence.cli.shared.progress import bar, send_records_to_stderr
     from thence.sim.results.measure import RUNS_MAX, measure
 
     plays["runs"] = plays["runs"] or RUNS_MAX
     send_records_to_stderr(out, names_waits=True)
-    with open_for_reading(out, log) as replica, parts_done(out, "playing") as show:
+    with open_for_reading(out, log) as replica, bar(out, "plays") as show:
         event = find_event(out, replica, text, to_explain=True)
         answer = measure(
             replica.folder, event.event_id, of_effects=of_effects, on_play=show, **plays

@@ -339,16 +339,15 @@ def rebuild_command(log: str | None) -> None:
     asks. A small log's is kept in memory, until it has one in a file.
     """
     from thence.cli.shared.logs import segment_sizes
-    from thence.cli.shared.progress import bytes_read
+    from thence.cli.shared.progress import bar
     from thence.open_log.log import open_log
 
     out = current()
     with open_log(find_log_to_read(out, log), create=False) as replica:
         size = sum(segment_sizes(replica.folder))
-        out.notice(f"reading {counted(size, 'byte')} of {replica.folder}")
         begin = monotonic()
-        with bytes_read(out, size) as show:
-            events = replica.answers.rebuild(show)
+        with bar(out, "bytes read") as show:
+            events = replica.answers.rebuild(lambda done: show(done, size))
         seconds = monotonic() - begin
     if out.is_json:
         out.json({"events": events, "bytes": size, "seconds": round(seconds, 3)})

@@ -2,8 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,7 @@ from thence.cli.shared.locate import find_log, runs
 from thence.cli.shared.progress import (
     failed_decisions,
     play,
-    progress,
-    report_end,
+    run_bar,
     send_records_to_stderr,
 )
 from thence.cli.shared.render import (
@@ -51,7 +49,7 @@ from thence.sim.results.recorded import (
     read_object,
     read_result,
 )
-from thence.sim.run.run import SimulationOrchestrator, TurnProgress
+from thence.sim.run.run import SimulationOrchestrator
 from thence.sim.run.run_folder import count_events
 from thence.sim.run.simulation import make_components
 from thence.sim.scenario.new_project import FILES, is_project_name, make_project
@@ -389,7 +387,7 @@ def run_command(
         raise click.BadParameter(reason, param_hint="--set")
     config = SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()})
     output_root = root or out.settings.root
-    return _played(out, SimulationOrchestrator, config, output_root=output_root, **others)
+    return play(out, SimulationOrchestrator, config, output_root=output_root, **others)
 
 
 @sim_command.command(
@@ -464,7 +462,7 @@ def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
         text = f"run {recorded.run_id} is completed: {reason}; nothing is left to play"
         out.result(result, [text, f"next: thence sim resume {run} --turns NUMBER"])
         return 0
-    return _played(out, resume, folder, max_turns=max_turns, **limits)
+    return play(out, resume, folder, max_turns=max_turns, **limits)
 
 
 @sim_command.command("cassette", **help_with("thence sim cassette my-run --output answers.jsonl"))
@@ -501,13 +499,9 @@ def replay_command(run: str) -> int:
     """
     out = current()
     folder = find_log(out, run)
-    with progress(out) as display:
-
-        def show(turn: int, turns: int) -> None:
-            display.turn(TurnProgress(run_id=folder.name, turn=turn, max_turns=turns, counts={}))
-
+    with run_bar(out) as display:
         send_records_to_stderr(out, names_waits=display.wait is None)
-        replayed = replay(folder, on_turn=show, on_wait=display.wait)
+        replayed = replay(folder, on_turn=display.turn, on_wait=display.wait)
     counts = f"{replayed.turns} turns, {replayed.events} events"
     lines = [f"the same: {counts}, content {replayed.sha256}"]
     if step := replayed.step:
@@ -566,14 +560,4 @@ def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
     out = current()
     folder = find_log(out, run)
     output_root = root or (None if folder.is_absolute() else relpath(folder / ".."))
-    return _played(out, branch, folder, at, output_root=output_root, **changes)
-
-
-def _played(
-    out: Output, make: Callable[..., SimulationOrchestrator], *arguments: Any, **named: Any
-) -> int:
-    """Plays the run that `make` returns, and reports its end; returns the exit code."""
-    with progress(out) as display:
-        make_run = partial(make, *arguments, **named)
-        result = play(out, lambda show, wait: make_run(on_turn=show, on_wait=wait), display)
-    return report_end(out, result)
+    return play(out, branch, folder, at, output_root=output_root, **changes)

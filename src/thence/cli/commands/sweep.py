@@ -12,7 +12,7 @@ from thence.cli import FAILED, INTERRUPTED
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log
-from thence.cli.shared.progress import parts_done
+from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def sweep_command(
         out.result({"commands": commands}, commands)
         return 0
     count, status, code = len(runs), "completed", 0
-    with parts_done(out, "runs") as show:
+    with bar(out, "runs") as show:
         sweep = Sweep(plan, folder, lambda completed: show(completed, count))
         os.environ |= {**sweep.environment, "RAY_USAGE_STATS_ENABLED": "0"}
         try:
@@ -216,7 +216,7 @@ def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int
 
     out = current()
     _check_ending(output, ".png", ".svg")
-    with parts_done(out, "runs") as show:
+    with bar(out, "runs") as show:
         plot(_folder(out, folder), variable, output, turn, show)
     out.result({"file": str(output)}, [str(output)])
 

@@ -57,12 +57,12 @@ def _batches(out: Output, choice: EventChoice, told: list[str]) -> Iterator[tupl
 def _chosen(
     out: Output, replica: "Log", choice: EventChoice, spans: "LogSpans"
 ) -> Iterator[dict[str, Any]]:
-    from thence.cli.shared.progress import parts_done
+    from thence.cli.shared.progress import bar
     from thence.core.query.filter import Filter
 
     matches = Filter.of(**keys(choice.conditions)).matches
     chosen_count = read_count = 0
-    with parts_done(out, "exporting") as show:
+    with bar(out, "events read") as show:
         for page in replica.answers.pages():
             for event in page.events:
                 is_chosen = chosen_count != choice.limit and matches(event)
@@ -123,7 +123,7 @@ def import_command(file: Path, log: str | None) -> None:
     THENCE_LOG is made if it is missing.
     """
     from thence.cli.shared.locate import find_log, named_log
-    from thence.cli.shared.progress import parts_done
+    from thence.cli.shared.progress import bar
     from thence.errors import InvalidEvent
     from thence.files import file_lock
     from thence.log.files.disk import OS_DISK
@@ -149,7 +149,7 @@ def import_command(file: Path, log: str | None) -> None:
             raise InvalidEvent("could not import", place=file, cause=cause, hint=hint)
         arrivals = Arrivals(spans, replica.read())
         events, count = arrivals.events(new_id), 0
-        with parts_done(out, "importing") as show:
+        with bar(out, "events imported") as show:
             while batch := list(islice(events, _BATCH_EVENTS)):
                 count += len(replica._host_append(batch))
                 show(count, 2 * len(spans))

@@ -10,7 +10,7 @@ import click
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import current
 from thence.cli.server.opened_server import audit, data_option, database_place
-from thence.cli.shared.progress import parts_done
+from thence.cli.shared.progress import bar
 
 if TYPE_CHECKING:
     from thence.server.team.backups import Contents
@@ -30,7 +30,7 @@ def backup_command(copy: str, data: str) -> None:
     database = _file(data)
     from thence.server.team.backups import back_up
 
-    with parts_done(out, "checking") as show:
+    with bar(out, "lines checked") as show:
         contents = back_up(database, Path(copy), show)
     audit(data, "server.copied", copy=str(Path(copy).absolute()))
     size_bytes = Path(copy).stat().st_size
@@ -54,7 +54,7 @@ def verify_command(copy: str | None, data: str) -> None:
     place = Path(copy) if copy else database_place(data)
     from thence.server.team.backups import verify
 
-    with parts_done(out, "checking") as show:
+    with bar(out, "lines checked") as show:
         contents = verify(place, show)
     out.result(asdict(contents), [f"whole: {_counts(contents)}"])
 
@@ -74,7 +74,7 @@ def restore_command(copy: str, data: str) -> None:
     from thence.server.team.backups import restore
 
     aside = database.with_name(f"replaced-{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}")
-    with parts_done(out, "checking") as show:
+    with bar(out, "lines checked") as show:
         contents = restore(Path(copy), database, aside, show)
     audit(data, "server.restored", copy=str(Path(copy).absolute()))
     replaced = str(aside.absolute()) if aside.exists() else None

@@ -15,13 +15,13 @@ import click
 
 from thence.cli.output import Output
 from thence.cli.shared.locate import find_log, is_log_of_agents
-from thence.cli.shared.render import counted
+from thence.cli.shared.render import LineRenderer, counted
 from thence.core.codec import BadLine, has_valid_crc, have_valid_crcs, parse
 from thence.core.event import Event
 from thence.core.nearest import TYPO_LIKENESS, nearest
 from thence.core.query.why import named_by
 from thence.errors import EventNotFound, SuppressCodes
-from thence.log.files.disk import OS_DISK
+from thence.log.files.disk import OS_DISK, wall_ns
 from thence.log.files.segment import segments, strays
 from thence.log.read.reader import blocks
 from thence.open_log.log import Log, open_log
@@ -52,7 +52,6 @@ def _dated(context: click.Context, parameter: click.Parameter, value: str | None
     if value is None:
         return None
     from thence.core.clock import dated
-    from thence.log.files.disk import wall_ns
 
     return dated(value, wall_ns() // 1_000)
 
@@ -98,9 +97,7 @@ def check_names(out: Output, replica: "Log", conditions: Conditions, matches: in
     ]
     if not unknown or not (matches or replica.query(limit=1).total):
         return
-    from thence.core.nearest import nearest
     from thence.core.query.filter import shown
-    from thence.errors import EventNotFound
 
     for key, name in unknown:
         near = nearest(name, names_of(replica, key))
@@ -168,8 +165,6 @@ def event_printer(out: Output, vocabulary: "Vocabulary") -> "Callable[[Sequence[
 
     if out.is_json:
         return print_stored
-    from thence.cli.shared.render import LineRenderer
-
     lines = LineRenderer((), vocabulary, out.columns)
 
     def print_columns(events: "Sequence[Event]") -> None:
@@ -217,10 +212,11 @@ def open_for_reading(
 
 def _build_index(out: Output, replica: Log) -> None:
     """Builds the index of a large log that has none, with its progress on a terminal."""
-    from thence.cli.shared.progress import bytes_read
+    from thence.cli.shared.progress import bar
 
-    with bytes_read(out, sum(segment_sizes(replica.folder))) as show:
-        replica.answers.indexed().refresh(on_read=show)
+    size = sum(segment_sizes(replica.folder))
+    with bar(out, "bytes read") as show:
+        replica.answers.indexed().refresh(on_read=lambda done: show(done, size))
 
 
 def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False) -> Event:

@@ -1,24 +1,35 @@
-"""The progress of long work on stderr, that of a run which is played here above all.
+"""The progress of long work on a terminal, and the end of a run that is played here.
 
-A terminal shows a bar. Elsewhere a run writes a line at times, and the reading of a log nothing.
+One bar shows what is done and what is left, once the work has taken 2 s: on stderr, and on a
+terminal alone. Live displays draw by the same writer.
 """
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from threading import Timer
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from thence.cli.output import Output
 from thence.core.json_values import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.progress import Progress, ProgressColumn
+    from rich.console import RenderableType
+    from rich.live import Live
 
     from thence.sim.run.calls import OnWait, RunWait
     from thence.sim.run.run import RunResult, SimulationOrchestrator, TurnProgress
 
-LINES_MAX = 10
+DRAWN_AFTER_S = 2.0
+BAR_COLUMNS = 24
+BAR_COLUMNS_MIN = 8
+
+
+class Show(Protocol):
+    """The function that shows how much of some work is done."""
+
+    def __call__(self, done: int, total: int, note: str = "", /) -> None:
+        """Shows so much of a total, which is 0 while it is unknown."""
 
 
 class RunDisplay(NamedTuple):
@@ -28,8 +39,8 @@ class RunDisplay(NamedTuple):
     another thread than the run's.
     """
 
-    turn: Callable[["TurnProgress"], None]
-    wait: "Callable[[RunWait | None], None] | None" = None
+    turn: "Callable[[TurnProgress], None]"
+    wait: "OnWait | None"
 
 
 def is_drawn(out: Output) -> bool:
@@ -37,30 +48,83 @@ def is_drawn(out: Output) -> bool:
     return sys.stderr.isatty() and not out.is_quiet and not out.settings.is_dumb
 
 
-def _console(out: Output) -> "Console":
-    from rich.console import Console
+def live(
+    out: Output, draw: "Callable[[int], RenderableType] | None" = None, **options: Any
+) -> "Live":
+    """Returns the writer of what is redrawn on stderr, which is taken away in the end.
 
-    return Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
+    `draw` returns that for a width in columns; else it is given by `update`.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
+    if draw is not None:
+        options["get_renderable"] = lambda: draw(console.width)
+    # what components print goes above it; stdout may be a file
+    options["redirect_stdout"] = sys.stdout.isatty()
+    return Live(console=console, transient=True, **options)
 
 
 @contextmanager
-def progress(out: Output) -> Iterator[RunDisplay]:
-    """Yields the display of a run."""
-    if out.is_quiet:
-        yield RunDisplay(lambda turn: None)
-    elif is_drawn(out):
-        with bar(out) as display:
-            yield display
-    else:
-        yield RunDisplay(lambda turn: write_line(out, turn))
+def bar(out: Output, work: str) -> Iterator[Show]:
+    """Yields the function that shows on a terminal how much of some work is done."""
+    done, total, note = 0, 0, ""
+
+    def show(new_done: int, new_total: int, new_note: str = "") -> None:
+        nonlocal done, total, note
+        done, total, note = new_done, new_total, new_note
+
+    if not is_drawn(out):
+        yield show
+        return
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    def draw(width: int) -> "RenderableType":
+        of_total = f" of {total:,}" if total else ""
+        text = Text(printable(f"{work} {done:,}{of_total}{note and f', {note}'}"))
+        columns = min(BAR_COLUMNS, width - text.cell_len - 1)
+        if not total or columns < BAR_COLUMNS_MIN:
+            return text
+        row = Table.grid(padding=(0, 1))
+        row.add_row(ProgressBar(total, min(done, total), width=columns), text)
+        return row
+
+    # its thread draws, also while the work blocks this one
+    screen = live(out, draw, refresh_per_second=10)
+    timer = Timer(DRAWN_AFTER_S, screen.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield show
+    finally:
+        timer.cancel()
+        timer.join()
+        screen.stop()
 
 
-def write_line(out: Output, turn: "TurnProgress") -> None:
-    """Writes one line at most ten times a run."""
-    interval = max(1, -(-turn.max_turns // LINES_MAX))
-    if turn.turn % interval == 0 or turn.turn == turn.max_turns:
-        counts = f": {counts_text(turn.counts)}" if turn.counts else ""
-        out.notice(f"turn {turn.turn} of {turn.max_turns}{counts}")
+@contextmanager
+def run_bar(out: Output) -> Iterator[RunDisplay]:
+    """Yields the display of a run: its turns and events, or what it waits for."""
+    with bar(out, "turn") as show:
+        last: tuple[int, int, str] = (0, 0, "")
+
+        def turn(progress: "TurnProgress") -> None:
+            nonlocal last
+            last = progress.turn, progress.max_turns, counts_text(progress.counts)
+            show(*last)
+
+        def wait(waiting: "RunWait | None") -> None:
+            if waiting is None:
+                show(*last)
+                return
+            others = f" and {waiting.others} more" if waiting.others else ""
+            note = f"waiting for {waiting.component}{others}, {waiting.waited_s:.0f} s"
+            show(waiting.turn, waiting.max_turns, note)
+
+        yield RunDisplay(turn, wait if is_drawn(out) else None)
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
@@ -70,139 +134,25 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(texts) or f"{sum(counts.values()):,} events"
 
 
-def waiting_text(waiting: "RunWait") -> str:
-    """Returns the line of a run that waits for a component."""
-    others = f" and {waiting.others} more" if waiting.others else ""
-    return (
-        f"turn {waiting.turn} of {waiting.max_turns}, waiting for {waiting.component}{others},"
-        f" {waiting.waited_s:.0f} s"
-    )
-
-
-def _progress(console: "Console", done: "ProgressColumn", *, transient: bool = False) -> "Progress":
-    """Returns the bar of work in parts: what it is, how much is done, and `counts`."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        done,
-        BarColumn(bar_width=24),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[counts]}"),
-    )
-    return Progress(*columns, console=console, transient=transient)
-
-
-@contextmanager
-def bar(out: Output) -> Iterator[RunDisplay]:
-    """Yields a display that draws a bar with the turns and the events so far.
-
-    While the run waits for a component, a line that names it stands in place of the bar.
-    """
-    from rich.live import Live
-    from rich.progress import MofNCompleteColumn
-    from rich.text import Text
-
-    console = _console(out)
-    drawn = _progress(console, MofNCompleteColumn())
-    task = drawn.add_task("turn", total=None, counts="")
-    waiting_for: RunWait | None = None
-
-    def line() -> "RenderableType":
-        return Text(printable(waiting_text(waiting_for))) if waiting_for else drawn.get_renderable()
-
-    def show(turn: "TurnProgress") -> None:
-        nonlocal waiting_for
-        waiting_for = None
-        counts = counts_text(turn.counts) if turn.counts else ""
-        drawn.update(task, total=turn.max_turns, completed=turn.turn, counts=counts)
-
-    def wait(waiting: "RunWait | None") -> None:
-        nonlocal waiting_for
-        waiting_for = waiting
-
-    # its thread draws, also while a component blocks the thread of the run
-    with Live(console=console, get_renderable=line, refresh_per_second=10):
-        yield RunDisplay(show, wait)
-
-
-@contextmanager
-def bytes_read(out: Output, size_bytes: int) -> Iterator[Callable[[int], None]]:
-    """Yields the function to call with the bytes of a log that are read so far."""
-    if not is_drawn(out):
-        yield lambda read_bytes: None
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        DownloadColumn(),
-        BarColumn(bar_width=24),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=_console(out), transient=True) as drawn:
-        task = drawn.add_task("reading", total=size_bytes)
-
-        def show(read_bytes: int) -> None:
-            is_read = read_bytes >= size_bytes
-            description = "making order" if is_read else "reading"
-            drawn.update(task, completed=read_bytes, description=description)
-
-        yield show
-
-
-@contextmanager
-def parts_done(out: Output, work: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields the function to call with how much of some work is done, and how much there is."""
-    if not is_drawn(out):
-        yield lambda done, total: None
-        return
-    from rich.progress import TaskProgressColumn
-
-    with _progress(_console(out), TaskProgressColumn(), transient=True) as drawn:
-        task = drawn.add_task(work, total=None, counts="")
-        yield lambda done, total: drawn.update(task, completed=done, total=total)
-
-
-@contextmanager
-def lines_exchanged(out: Output) -> Iterator[Callable[[int, int, int], None]]:
-    """Yields the function to call with the lines pulled and pushed so far, and to be pushed."""
-    if not is_drawn(out):
-        yield lambda pulled, pushed, total: None
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    text = TextColumn("pulled {task.fields[pulled]:,}, pushed {task.completed:,.0f}")
-    with Progress(
-        text, BarColumn(bar_width=24), TimeElapsedColumn(), console=_console(out)
-    ) as drawn:
-        task = drawn.add_task("", total=None, pulled=0)
-
-        yield lambda pulled, pushed, total: drawn.update(
-            task, pulled=pulled, completed=pushed, total=total or None
-        )
-
-
 def play(
-    out: Output,
-    make: "Callable[[Callable[[TurnProgress], None], OnWait | None], SimulationOrchestrator]",
-    display: RunDisplay,
-) -> "RunResult":
-    """Plays the run that `make` returns for the functions `on_turn` and `on_wait`, to its end.
+    out: Output, make: "Callable[..., SimulationOrchestrator]", *arguments: Any, **named: Any
+) -> int:
+    """Plays the run that `make` returns to its end, and reports it; returns the exit code.
 
     After Ctrl-C the log is drained and the status of the result is `interrupted`.
     """
     from thence.sim.run.run import RunResult
 
-    send_records_to_stderr(out, names_waits=display.wait is None)
-    orchestrator = make(display.turn, display.wait)
-    result = orchestrator.run()
+    with run_bar(out) as display:
+        send_records_to_stderr(out, names_waits=display.wait is None)
+        run = make(*arguments, on_turn=display.turn, on_wait=display.wait, **named)
+        result = run.run()
     assert isinstance(result, RunResult), "no event loop runs in a command"
-    if out.is_debug and orchestrator.failure is not None:
+    if out.is_debug and run.failure is not None:
         from thence.cli.failure import show_traceback
 
-        show_traceback(orchestrator.failure, out)
-    return result
+        show_traceback(run.failure, out)
+    return report_end(out, result)
 
 
 def report_end(out: Output, result: "RunResult") -> int:

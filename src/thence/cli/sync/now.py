@@ -5,7 +5,7 @@ import click
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import redact_due_copies
-from thence.cli.shared.progress import lines_exchanged
+from thence.cli.shared.progress import bar
 from thence.cli.sync.synced_log import (
     ROUND_COUNTS,
     check_packages,
@@ -66,9 +66,13 @@ def _drained(out: Output, replica: Log) -> dict[str, int]:
     store = CredentialStore()
     sums = dict.fromkeys(ROUND_COUNTS.values(), 0)
     is_restored = False
-    with lines_exchanged(out) as show:
+    with bar(out, "lines pushed") as show:
+
+        def progress(pulled: int, pushed: int, total: int) -> None:
+            show(pushed, total, f"{pulled:,} pulled")
+
         for rounds_left in reversed(range(_ROUNDS_MAX)):
-            report = run_round(replica, store, wait_s=_WAIT_S, progress=show)
+            report = run_round(replica, store, wait_s=_WAIT_S, progress=progress)
             if report is None:
                 raise LogBusy(
                     "could not sync",

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import click
 
 from thence.cli.output import Output, current
-from thence.cli.shared.progress import is_drawn
+from thence.cli.shared.progress import is_drawn, live
 from thence.cli.work.command_runner import command, feature_option, run
 from thence.core.json_values import printable
 from thence.work.board.attempts import attempt_histories, next_steps
@@ -181,8 +181,8 @@ def display(out: Output) -> Iterator[Display]:
     if out.is_json:
         yield Display(lambda progress_note: _as_json(out, progress_note), lambda _: None)
     elif is_drawn(out):
-        with _live_display(out) as live:
-            yield live
+        with _live_display(out) as drawn:
+            yield drawn
     else:
         yield Display(lambda progress_note: out.notice(line(progress_note)), lambda _: None)
 
@@ -252,19 +252,15 @@ def _as_json(out: Output, progress_note: ProgressNote) -> None:
 @contextmanager
 def _live_display(out: Output) -> Iterator[Display]:
     """Draws the board below the progress notes."""
-    from rich.console import Console, Group
-    from rich.live import Live
+    from rich.console import Group
     from rich.text import Text
 
-    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
     drawn_s = 0.0
-    # stdout may be a file, and is not redirected
-    live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
-    with live:
+    with live(out, auto_refresh=False) as screen:
 
         def report(progress_note: ProgressNote) -> None:
             with undisturbed():
-                console.print(Text(printable(line(progress_note))))
+                screen.console.print(Text(printable(line(progress_note))))
 
         def turn(orchestrator: Orchestrator) -> None:
             nonlocal drawn_s
@@ -275,6 +271,6 @@ def _live_display(out: Output) -> Iterator[Display]:
                 # the empty last line takes what the user types, so that the board does not wrap
                 cut = Text("\n".join([*rest, ""]), no_wrap=True, overflow="ellipsis")
                 with undisturbed():
-                    live.update(Group(Text(head), cut), refresh=True)
+                    screen.update(Group(Text(head), cut), refresh=True)
 
         yield Display(report, turn)

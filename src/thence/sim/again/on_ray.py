@@ -38,11 +38,12 @@ def play_on_ray(sweep: Sweep, jobs: int | None, address: str | None) -> None:
     """
     with needs_extra("ray", "ray"):
         import ray
-    local: dict[str, Any] = {} if address else {"num_cpus": jobs, "include_dashboard": False}
-    environment = {"env_vars": sweep.environment}
+    place: dict[str, Any] = {"address": "local", "num_cpus": jobs, "include_dashboard": False}
+    if address:  # processes of this machine inherit the environment
+        place = {"address": address, "runtime_env": {"env_vars": sweep.environment}}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     with redirect_stdout(sys.stderr):  # Ray reports there what died
-        ray.init(address=address or "local", runtime_env=environment, **quiet, **local)
+        ray.init(**place, **quiet)
         try:
             nodes: Any = ray.cluster_resources  # which brings no types
             count = jobs or max(1, int(nodes().get("CPU", 1)))

@@ -6,10 +6,10 @@ out.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import msgspec
 from msgspec import structs
@@ -25,16 +25,11 @@ from thence.sim.record.outcomes import Key, Outcomes, RecordedOutcome, read_outc
 from thence.sim.record.recorder import NOBODY
 from thence.sim.record.writer import logger
 from thence.sim.results.recorded import RecordedRun
-from thence.sim.run.agents import BaseAgent, BaseValidator
-from thence.sim.run.calls import OnWait
-from thence.sim.run.engine import BaseEngine
-from thence.sim.run.run import SimulationOrchestrator, TurnProgress
+from thence.sim.run.run import RunParts, SimulationOrchestrator, TurnProgress
 from thence.sim.run.run_folder import write_config
 from thence.sim.run.simulation import Components, Simulation, component_states, make_components
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.sections import EventSettings, RunSettings
-
-OnTurn = Callable[[TurnProgress], None]
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,14 +50,10 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 def resume(
     folder: str | Path,
     *,
-    agents: Sequence[BaseAgent] | None = None,
-    engine: BaseEngine | None = None,
-    validator: BaseValidator | None = None,
     max_turns: int | None = None,
     max_calls: int | None = None,
     max_cost: float | None = None,
-    on_turn: OnTurn | None = None,
-    on_wait: OnWait | None = None,
+    **parts: Unpack[RunParts],
 ) -> SimulationOrchestrator:
     """Returns the run in a folder, ready to go on where a kill, a stop or a failure ended it.
 
@@ -71,14 +62,13 @@ def resume(
     must be given again, as they were at its start. Raises ThenceError for a run that is completed,
     `run_goes_on`, ScenarioError; `run()` of the result raises RunDiverged.
     """
-    objects: dict[str, Any] = {"agents": agents, "engine": engine, "validator": validator}
     with RecordedRun(folder) as run:
         is_completed = run.result.get("status") == "completed"
         if is_completed and max_turns is None:
             cause = f"the run is completed: {run.result.get('reason')}"
             raise _not_resumed(run, cause, "give more turns")
-        config, settings = settings_of(run, objects, max_turns)
-        components = make_components(config, agents, engine, validator)
+        config = recorded_config(run, parts, max_turns)
+        components = _components(config, parts)
         run.log.recover()  # what the next append would keep of a torn end counts too
         events = list(run.log.read())
         turns = _turns(events)
@@ -86,11 +76,14 @@ def resume(
             cause = f"the run has played {turns} turns already"
             raise _not_resumed(run, cause, f"give more than {turns} turns")
         checkpoint = _checkpoint(run.folder, events, components)
+        parts |= {
+            "agents": components.agents,
+            "engine": components.engine,
+            "validator": components.validator,
+        }
         orchestrator = SimulationOrchestrator(
             config,
-            **structs.asdict(components),
-            on_turn=on_turn,
-            on_wait=on_wait,
+            **parts,
             max_calls=max_calls,
             max_cost=max_cost,
             again=ReplayInput(
@@ -101,7 +94,6 @@ def resume(
                 failures=failures_by_step(events),
                 checkpoint=checkpoint,
             ),
-            **structs.asdict(settings),
         )
         if max_turns is not None:  # a later resume or replay plays as many turns
             simulation = {**run.config["simulation"], "max_turns": max_turns}
@@ -109,25 +101,15 @@ def resume(
         return orchestrator
 
 
-def replay(
-    folder: str | Path,
-    *,
-    agents: Sequence[BaseAgent] | None = None,
-    engine: BaseEngine | None = None,
-    validator: BaseValidator | None = None,
-    on_turn: Callable[[int, int], None] | None = None,
-    on_wait: OnWait | None = None,
-) -> Replay:
+def replay(folder: str | Path, **parts: Unpack[RunParts]) -> Replay:
     """Plays the complete turns of a run again in memory, and compares all their events.
 
-    Nothing is written and nothing outside is asked: outcomes are those recorded. `on_turn` is
-    called with the turn and the number of turns, `on_wait` as by the orchestrator. Blocks; call it
-    in a thread of a running loop.
+    Nothing is written and nothing outside is asked: outcomes are those recorded. `on_turn` and
+    `on_wait` are called as by the orchestrator. Blocks; call it in a thread of a running loop.
     Raises ScenarioError, and ThenceError where components must be given again.
     """
-    objects: dict[str, Any] = {"agents": agents, "engine": engine, "validator": validator}
     with RecordedRun(folder) as run:
-        config, settings = settings_of(run, objects)
+        config = recorded_config(run, parts)
         events = list(run.log.read())
         turns = _turns(events)
         played = [e for e in events if (e.turn_number or 0) <= turns and not is_of_process(e)]
@@ -138,17 +120,26 @@ def replay(
         stored = RecordedSteps(played)
         simulation = Simulation(
             config,
-            make_components(config, agents, engine, validator),
+            _components(config, parts),
             lambda piece: None,
             simulation_id=run.run_id,
-            alter=altered_steps(run),
-            verbosity=level_of(settings.verbosity),
+            verbosity=level_of(config.events.verbosity),
             outcomes=Outcomes(recorded=read_outcomes(run.folder), may_ask=False),
-            stored=stored,
-            known_failures=failures_by_step(events),
+            again=ReplayInput(
+                altered=altered_steps(run), stored=stored, failures=failures_by_step(events)
+            ),
         )
+    on_turn, on_wait = parts.get("on_turn"), parts.get("on_wait")
+
+    def show(turn: int, turns_max: int) -> None:
+        if on_turn is not None:
+            counts = dict(simulation.recorder.counts)
+            on_turn(
+                TurnProgress(run_id=outcome.run_id, turn=turn, max_turns=turns_max, counts=counts)
+            )
+
     try:
-        asyncio.run(simulation.run(turns, on_turn, on_wait))
+        asyncio.run(simulation.run(turns, show, on_wait))
         stored.check_all_done()
     except RunDiverged as error:
         return structs.replace(outcome, step=error.step, difference=str(error.cause))
@@ -161,14 +152,10 @@ def branch(
     *,
     set: Mapping[str, object] | None = None,
     decide: Mapping[str, object] | None = None,
-    agents: Sequence[BaseAgent] | None = None,
-    engine: BaseEngine | None = None,
-    validator: BaseValidator | None = None,
     output_root: str | Path | None = None,
     run_id: str | None = None,
     max_turns: int | None = None,
-    on_turn: OnTurn | None = None,
-    on_wait: OnWait | None = None,
+    **parts: Unpack[RunParts],
 ) -> SimulationOrchestrator:
     """Returns a new run that is as another one up to turn `at`, then goes on with changes.
 
@@ -178,28 +165,23 @@ def branch(
     new run records its parent and the changes. Raises ThenceError for changes that can't be, and
     as `resume` does.
     """
-    objects: dict[str, Any] = {"agents": agents, "engine": engine, "validator": validator}
     with RecordedRun(folder) as run:
-        config, settings = settings_of(run, objects, max_turns)
+        config = recorded_config(run, parts, max_turns)
         if at not in range((turns := _turns(run.log.read())) + 1):
             cause = f"it has played {turns} turns, and none with the number {at}"
             hint = f"name a turn from 0 to {turns}"
             raise ThenceError("could not branch", place=run.folder, cause=cause, hint=hint)
-        components = make_components(config, agents, engine, validator)
-        changes = _changes(config, components, at, set or {}, decide or {})
+        changes = _changes(config, _components(config, parts), at, set or {}, decide or {})
         return SimulationOrchestrator(
             config,
-            **objects,
+            **parts,
             run_id=run_id,
-            on_turn=on_turn,
-            on_wait=on_wait,
+            output_root=output_root or run.folder.absolute().parent,
             again=ReplayInput(
                 outcomes=read_outcomes(run.folder),
                 altered={**altered_steps(run), **changes},
                 parent={"run_id": run.run_id, "turn": at},
             ),
-            **structs.asdict(settings)
-            | {"output_root": output_root or run.folder.absolute().parent},
         )
 
 
@@ -219,12 +201,12 @@ def content_hash(events: Sequence[Event]) -> str:
     return digest.hexdigest()
 
 
-def settings_of(
-    run: RecordedRun, objects: Mapping[str, Any], max_turns: int | None = None
-) -> tuple[SimulationConfig, EventSettings]:
-    """Returns the scenario of a run and its settings of events, as config.json holds them.
+def recorded_config(
+    run: RecordedRun, parts: Mapping[str, Any], max_turns: int | None = None
+) -> SimulationConfig:
+    """Returns the scenario of a run with the settings in force, as config.json holds them.
 
-    Raises ThenceError if `objects` lack a kind of component that the run was given as objects.
+    Raises ThenceError if `parts` lack a kind of component that the run was given as objects.
     """
     what, config_file = "could not play again", run.folder / "config.json"
     scenario, source = run.config.get("scenario"), run.config.get("source")
@@ -242,14 +224,19 @@ def settings_of(
         raise ThenceError(what, place=config_file, cause=error, hint=hint) from error
     recorded = run.config.get("given_as_objects")
     kinds = recorded if isinstance(recorded, list) else []
-    missing = [kind for kind in objects if kind in kinds and objects[kind] is None]
+    components = ("agents", "engine", "validator")
+    missing = [kind for kind in components if kind in kinds and parts.get(kind) is None]
     if missing:
         cause = f"its {' and '.join(missing)} came as objects, not from the scenario"
         hint = f"call it from Python, with {', '.join(f'{kind}=…' for kind in missing)}"
         raise ThenceError(what, place=run.folder, cause=cause, hint=hint)
     if max_turns is not None:
         simulation = structs.replace(simulation, max_turns=max_turns)
-    return structs.replace(config, simulation=simulation, llm=llm), settings
+    return structs.replace(config, simulation=simulation, llm=llm, events=settings)
+
+
+def _components(config: SimulationConfig, parts: RunParts) -> Components:
+    return make_components(config, parts.get("agents"), parts.get("engine"), parts.get("validator"))
 
 
 def _outcomes(run: RecordedRun, events: Iterable[Event]) -> Mapping[Key, RecordedOutcome]:

@@ -219,8 +219,8 @@ class ReplayInput(msgspec.Struct, frozen=True, kw_only=True):
     `altered` is what the run alters, `failures` the facts of agents' failures, both by step.
     """
 
-    outcomes: Mapping[Key, RecordedOutcome]
-    altered: Mapping[str, Any]
+    outcomes: Mapping[Key, RecordedOutcome] = {}
+    altered: Mapping[str, Any] = {}
     folder: Path | None = None
     parent: Mapping[str, Any] | None = None
     stored: RecordedSteps | None = None

@@ -322,9 +322,10 @@ def play_task(task: RunTask) -> str:
 def _orchestrator(task: RunTask) -> SimulationOrchestrator:
     run, place = task.run, Path(task.folder, task.run.run_id)
     if place.is_dir():
+        # a process that was killed holds it until it is gone; raises `run_goes_on` if one does
+        RunHold(place, _WAIT_S).release()
         with suppress(NotALog):
             return resume(place)
-        RunHold(place).release()  # raises `run_goes_on` while a process makes it
         shutil.rmtree(place)  # of a process that was killed before the first event
     config = SimulationConfig.from_file(task.scenario, run.settings)
     return SimulationOrchestrator(config, seed=run.seed, output_root=task.folder, run_id=run.run_id)

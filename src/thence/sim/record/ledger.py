@@ -9,6 +9,8 @@ at a lower verbosity the ACTION, or the DECISION, whose application wrote it.
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from thence.sim.record.outcomes import Outcomes
 from thence.sim.scenario.sections import SightSettings
 from thence.sim.scenario.state import State, VariableTable
@@ -75,38 +77,25 @@ class Lineage:
         return ancestors
 
 
-class Ledger:
+class Ledger(msgspec.Struct, eq=False, kw_only=True):
     """The value and provenance of every variable during a run, by the variable's index.
 
     `facts` are the engine's facts that never change, `outcomes` what components learned outside,
     `seed` is that of all random numbers, `models` are those that components may ask, `world` is the
     one that the scenario has. `sights` are those of the agents by name, None where all see all.
+    Reads name the events `around` where no provenance is kept.
     """
 
-    def __init__(
-        self,
-        table: VariableTable,
-        state: State,
-        start: Ids,
-        facts: Any = None,
-        outcomes: Outcomes | None = None,
-        seed: int = 0,
-        models: "Models | None" = None,
-        world: World | None = None,
-        sights: Mapping[str, SightSettings] | None = None,
-    ) -> None:
-        self.models = models
-        self.facts = facts
-        self.seed = seed
-        self.outcomes = outcomes or Outcomes()
-        self.table = table
-        self.world = world
-        self.sights = sights
-        self.around: Ids = ()  # what reads name where no provenance is kept
-        self.values = list(state.values())
-        self.provenance: list[Ids] = [start] * len(table)
-        if world is not None:
-            world.take(self.values)
+    table: VariableTable
+    values: list[object]
+    provenance: list[Ids]
+    facts: Any
+    outcomes: Outcomes
+    seed: int
+    models: "Models | None"
+    world: World | None
+    sights: Mapping[str, SightSettings] | None
+    around: Ids = ()
 
     def add_agent(self, name: str, values: Mapping[str, object], causes: Ids) -> None:
         """Adds the variables of an agent with their first values, which depend on `causes`."""

@@ -18,7 +18,7 @@ from thence.core.codec import CAUSES_MAX
 from thence.core.event import Members
 from thence.core.vocabulary import SIM
 from thence.open_log.log import new_id, now
-from thence.sim.again.replay_input import Alterations, RecordedSteps
+from thence.sim.again.replay_input import Alterations, ReplayInput
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Lineage
@@ -39,30 +39,24 @@ PROVENANCE_MAX = 8
 class RunRecorder:
     """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
 
-    `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
-    again.
+    `counts` are the events by type. An event that `again` has stored is not passed on again.
     """
 
     def __init__(
-        self,
-        simulation_id: str,
-        emit: Emit,
-        alter: Mapping[str, object],
-        level: VerbosityLevel = VerbosityLevel.DETAIL,
-        stored: RecordedSteps | None = None,
+        self, simulation_id: str, emit: Emit, level: VerbosityLevel, again: ReplayInput
     ) -> None:
         self.simulation_id = simulation_id
         self.turn = 0
         self.turn_id = ""
         self.counts: dict[str, int] = {}
         self.lineage = Lineage("")
-        self.alterations = Alterations(alter)
+        self.alterations = Alterations(again.altered)
         self.writes_decisions = level >= VerbosityLevel.DECISION
         self.writes_actions = level >= VerbosityLevel.ACTION
         self.writes_states = level >= VerbosityLevel.STATE
         self._writes_details = level >= VerbosityLevel.DETAIL
         self._emit = emit
-        self._stored = stored
+        self._stored = again.stored
         self._ready: list[Members] = []
         self._steps: dict[str, int] = {}
         self._cover_id = ""

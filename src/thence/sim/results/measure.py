@@ -22,8 +22,8 @@ from msgspec.structs import replace
 from thence.core.event import Event, Members
 from thence.core.order import Cone
 from thence.errors import RunDiverged, ThenceError
-from thence.sim.again.replay import altered_steps, failures_by_step, is_of_process, settings_of
-from thence.sim.again.replay_input import RecordedSteps, plain_details
+from thence.sim.again.replay import altered_steps, failures_by_step, is_of_process, recorded_config
+from thence.sim.again.replay_input import RecordedSteps, ReplayInput, plain_details
 from thence.sim.models.limits import ModelsUnavailable
 from thence.sim.record.checkpoints import Checkpoint, is_whole
 from thence.sim.record.events import level_of
@@ -142,14 +142,13 @@ class _Player:
     def __init__(
         self, run: RecordedRun, turns: int, steps: Iterable[str | None], objects: Mapping[str, Any]
     ) -> None:
-        objects = {"agents": None, "engine": None, "validator": None, **objects}
-        config, settings = settings_of(run, objects)
+        config = recorded_config(run, objects)
         # the cassette's answers are taken as the recorded ones are; for others models are asked
         self._config = replace(config, llm=replace(config.llm, cassette=None))
-        agents = objects["agents"] or self._config.agents
+        agents = objects.get("agents") or self._config.agents
         self.table = self._config.table([agent.name for agent in agents])
         self.run_id, self.events = run.run_id, list(run.log.read())
-        self._level = level_of(settings.verbosity)
+        self._level = level_of(config.events.verbosity)
         self._objects, self._altered = objects, altered_steps(run)
         self._outcomes = read_outcomes(run.folder)
         answers, self._by_request = _answers_of_models(self._outcomes, config)
@@ -190,11 +189,11 @@ class _Player:
             make_components(self._config, **copy.deepcopy(dict(self._objects))),
             take,
             simulation_id=self.run_id,
-            alter={**self._altered, **alter},
             verbosity=self._level,
             outcomes=answers,
-            stored=stored,
-            known_failures=self._failures,
+            again=ReplayInput(
+                altered={**self._altered, **alter}, stored=stored, failures=self._failures
+            ),
         )
         try:
             asyncio.run(self._play_turns(simulation, altered_step))

@@ -11,15 +11,15 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from sysconfig import get_path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypedDict
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.core.json_values import Plain, repair
 from thence.errors import RunDiverged, ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.models.limits import ModelsUnavailable
-from thence.sim.models.settings import ModelSettings
 from thence.sim.record.checkpoints import is_whole, with_causes, write_checkpoint
 from thence.sim.record.events import VerbosityLevel, level_of
 from thence.sim.record.outcomes import FILE as OUTCOMES
@@ -38,12 +38,11 @@ from thence.sim.run.run_folder import (
 from thence.sim.run.simulation import Simulation, make_components
 from thence.sim.run.turn import described, message_of
 from thence.sim.scenario.scenario import SimulationConfig, expected
-from thence.sim.scenario.sections import AgentErrorPolicy, EventSettings
+from thence.sim.scenario.sections import AgentErrorPolicy
 from thence.sim.scenario.state import State
 
 Status = Literal["completed", "failed", "interrupted"]
 _INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
-_S = TypeVar("_S", bound=msgspec.Struct)
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +94,16 @@ class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
     counts: Mapping[str, int]
 
 
+class RunParts(TypedDict, total=False):
+    """What a run takes from a program instead of its scenario: components, and what it calls."""
+
+    agents: Sequence[BaseAgent] | None
+    engine: BaseEngine | None
+    validator: BaseValidator | None
+    on_turn: Callable[[TurnProgress], None] | None
+    on_wait: OnWait | None
+
+
 class SimulationOrchestrator:
     """One run of a scenario, which may be given as configuration, mapping, path or name.
 
@@ -135,20 +144,23 @@ class SimulationOrchestrator:
         max_cost: float | None = None,
         again: ReplayInput | None = None,
     ) -> None:
-        scenario = read_config(config)
+        turns = {"seed": seed, "max_turns": max_turns, "checkpoint_interval": checkpoint_interval}
         calls = {"on_agent_error": on_agent_error, "timeout_s": timeout_s, "threads": threads}
-        turns = {"max_turns": max_turns, "checkpoint_interval": checkpoint_interval}
-        simulation = with_changes(scenario.simulation, seed=seed, **turns, **calls)
         file = None if cassette is None else str(Path(cassette).absolute())
-        llm = with_changes(scenario.llm, cassette=file, max_calls=max_calls, max_cost=max_cost)
-        self.config = msgspec.structs.replace(scenario, simulation=simulation, llm=_unlimited(llm))
         queue = {"max_queue_size": max_queue_size, "on_full": on_full}
-        settings = event_settings(
-            scenario.events, output_root, verbosity, mode, max_file_size=max_file_size, **queue
-        )
+        events = {
+            "output_root": None if output_root is None else str(output_root),
+            "verbosity": None if verbosity is None else level_of(verbosity).name,
+            "mode": None if mode is None else str(mode),
+            "max_file_size": max_file_size,
+        }
+        llm = {"cassette": file, "max_calls": max_calls, "max_cost": max_cost}
+        sections = {"simulation": {**turns, **calls}, "llm": llm, "events": {**events, **queue}}
+        self.config = with_arguments(read_config(config), sections)
         self._components = make_components(self.config, agents, engine, validator)
-        self._again = again or ReplayInput(outcomes={}, altered={})
-        folder = Path(settings.output_root), self.config.simulation.name, run_id
+        self._again = again or ReplayInput()
+        terms = msgspec.structs.asdict(self.config.events)
+        folder = Path(terms.pop("output_root")), self.config.simulation.name, run_id
         self.output_dir = self._again.folder or make_run_folder(*folder)
         self.run_id: str = self.output_dir.name
         self._hold = RunHold(self.output_dir)
@@ -157,16 +169,12 @@ class SimulationOrchestrator:
         self._on_turn, self._on_wait = on_turn, on_wait
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
-        self._altered: dict[str, object] = {}
         self._lost_before = 0  # events, at the last checkpoint
         self._checkpoint_fault = ""
         objects = {"agents": agents, "engine": engine, "validator": validator}
-        parent = self._again.parent
-        self._run_config = run_config(self.config, settings, self.run_id, parent, objects)
+        self._run_config = run_config(self.config, self.run_id, self._again.parent, objects)
         if self._again.folder is None:
             write_config(self.output_dir, self._run_config)
-        terms = msgspec.structs.asdict(settings)
-        del terms["output_root"]
         self.event_writer = EventWriter(self.output_dir, self.run_id, **terms)
 
     @property
@@ -254,21 +262,20 @@ class SimulationOrchestrator:
             hint = "make another SimulationOrchestrator"
             raise ThenceError("could not run", place=self.run_id, cause=cause, hint=hint)
         if self._simulation is None:
-            self._altered = {**self._again.altered, **(alter or {})}
+            altered = {**self._again.altered, **(alter or {})}
+            self._again = replace(self._again, altered=altered)
             is_resumed = self._again.folder is not None
-            if self._altered and not is_resumed:
-                write_config(self.output_dir, {**self._run_config, "altered": self._altered})
+            if altered and not is_resumed:
+                write_config(self.output_dir, {**self._run_config, "altered": altered})
             file = self.output_dir / OUTCOMES
             self._simulation = Simulation(
                 self.config,
                 self._components,
                 self.event_writer.emit_piece,
                 simulation_id=self.run_id,
-                alter=self._altered,
                 verbosity=self.event_writer.verbosity,
                 outcomes=Outcomes(file, self._again.outcomes, copies=not is_resumed),
-                stored=self._again.stored,
-                known_failures=self._again.failures,
+                again=self._again,
             )
         return self._simulation
 
@@ -406,7 +413,7 @@ class SimulationOrchestrator:
             output_dir=self.output_dir,
             final_state=simulation.history[-1].as_dict() if simulation.history else {},
             error=error,
-            altered=self._altered,
+            altered=self._again.altered,
             usage=usage,
         )
         try:
@@ -473,45 +480,32 @@ def read_config(scenario: SimulationConfig | Mapping[str, Any] | str | Path) -> 
     return SimulationConfig.from_file(scenario)
 
 
-def with_changes(settings: _S, **values: Any) -> _S:
-    """Returns settings with the given values that are not None; raises ScenarioError."""
-    changes = {name: value for name, value in values.items() if value is not None}
-    types = {field.name: field.type for field in msgspec.structs.fields(settings)}
-    for name, value in changes.items():
-        try:
-            msgspec.convert(value, types[name])
-        except msgspec.ValidationError as error:
-            cause = f"{name} should be {expected(types[name])}, not {value!r:.60}"
-            operation, hint = "could not take an argument", "correct it, then run it again"
-            raise ScenarioError(operation, cause=cause, hint=hint) from error
-    return msgspec.structs.replace(settings, **changes)
+def with_arguments(
+    config: SimulationConfig, sections: Mapping[str, Mapping[str, Any]]
+) -> SimulationConfig:
+    """Returns a scenario with other values in its sections, those that are not None.
 
-
-def _unlimited(llm: ModelSettings) -> ModelSettings:
-    """Returns settings without a limit that is infinite, for which JSON has no number."""
-    return msgspec.structs.replace(llm, max_cost=None) if llm.max_cost == math.inf else llm
-
-
-def event_settings(
-    scenario: EventSettings,
-    output_root: str | Path | None,
-    verbosity: VerbosityLevel | str | None,
-    mode: WriteMode | str | None,
-    **others: object,
-) -> EventSettings:
-    """Returns the settings of a scenario's events with what the caller gave, if not None."""
-    return with_changes(
-        scenario,
-        output_root=None if output_root is None else str(output_root),
-        verbosity=None if verbosity is None else level_of(verbosity).name,
-        mode=None if mode is None else str(mode),
-        **others,
-    )
+    Raises ScenarioError for a value that does not fit. A limit that is infinite is none.
+    """
+    for section, arguments in sections.items():
+        settings = getattr(config, section)
+        changes = {name: value for name, value in arguments.items() if value is not None}
+        types = {field.name: field.type for field in msgspec.structs.fields(settings)}
+        for name, value in changes.items():
+            try:
+                msgspec.convert(value, types[name])
+            except msgspec.ValidationError as error:
+                cause = f"{name} should be {expected(types[name])}, not {value!r:.60}"
+                operation, hint = "could not take an argument", "correct it, then run it again"
+                raise ScenarioError(operation, cause=cause, hint=hint) from error
+        config = replace(config, **{section: replace(settings, **changes)})
+    if config.llm.max_cost == math.inf:  # for which JSON has no number
+        config = replace(config, llm=replace(config.llm, max_cost=None))
+    return config
 
 
 def run_config(
     config: SimulationConfig,
-    settings: EventSettings,
     run_id: str,
     parent: Mapping[str, Any] | None,
     objects: Mapping[str, object],
@@ -526,7 +520,7 @@ def run_config(
         "run_id": run_id,
         "source": source,
         "simulation": msgspec.to_builtins(config.simulation),
-        "events": msgspec.to_builtins(settings),
+        "events": msgspec.to_builtins(config.events),
         "scenario": dict(config.given),
     }
     if config.llm.endpoints:

@@ -50,13 +50,14 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
 class RunHold:
     """Keeps a run for one process, until `release()` or the process's end.
 
-    Raises `run_goes_on` while another process, or another object of this one, has it.
+    Raises `run_goes_on` where another process, or another object of this one, has it after
+    `wait_s`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wait_s: float = 0.0) -> None:
         (folder / "checkpoints").mkdir(exist_ok=True)  # a copy may lack the empty folder
         try:
-            lock = file_lock(folder / "checkpoints" / ".lock")
+            lock = file_lock(folder / "checkpoints" / ".lock", wait_s)
         except FileBusy as error:
             raise ThenceError(
                 "could not play on",

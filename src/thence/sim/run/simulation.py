@@ -12,7 +12,7 @@ import msgspec
 
 from thence.core.event import Members
 from thence.errors import ScenarioError, ThenceError
-from thence.sim.again.replay_input import RecordedSteps
+from thence.sim.again.replay_input import ReplayInput
 from thence.sim.models.actions import HEARD
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import VerbosityLevel
@@ -144,6 +144,7 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
 
 # turns after which covers are forgotten where the scenario has no checkpoints
 COVER_TURNS = 10
+_NOTHING = ReplayInput()
 
 
 class Simulation:
@@ -151,7 +152,7 @@ class Simulation:
 
     `history[n]` is the state after turn n, `history[0]` the one before the first. `reason`
     is the reason of the run's end, empty while it goes on. Events above `verbosity` are not built.
-    The recorded `outcomes` are taken instead of asking anew; `stored` events are not passed on.
+    `outcomes` are those of its components; `again` is what it takes from a recorded run.
     """
 
     def __init__(
@@ -161,13 +162,11 @@ class Simulation:
         emit: Emit,
         *,
         simulation_id: str = "simulation",
-        alter: Mapping[str, object] | None = None,
         verbosity: VerbosityLevel = VerbosityLevel.DETAIL,
         outcomes: Outcomes | None = None,
-        stored: RecordedSteps | None = None,
-        known_failures: Mapping[str, Mapping[str, Any]] | None = None,
+        again: ReplayInput = _NOTHING,
     ) -> None:
-        self._known_failures = known_failures or {}
+        self._known_failures = again.failures
         self.config = config
         self.components = components
         self.outcomes = outcomes or Outcomes()
@@ -180,7 +179,7 @@ class Simulation:
         self._emit = emit
         self._waits = Waits()
         self._caller = Caller(config.simulation.threads, self._waits)
-        self.recorder = RunRecorder(simulation_id, self._pass_on, alter or {}, verbosity, stored)
+        self.recorder = RunRecorder(simulation_id, self._pass_on, verbosity, again)
         self.history = StateHistory()
         self.reason = ""
         self._reads: Ids = ()
@@ -319,16 +318,18 @@ class Simulation:
             raise wrong_answer(component, method, first_state, "a State", hint)
         start = (self.recorder.start_id,) if self.recorder.writes_decisions else ()
         self._ledger = Ledger(
-            table,
-            first_state,
-            start,
-            engine.facts,
-            self.outcomes,
-            self.config.simulation.seed,
-            self.models,
-            world,
-            sights_of(self.config),
+            table=table,
+            values=list(first_state.values()),
+            provenance=[start] * len(table),
+            facts=engine.facts,
+            outcomes=self.outcomes,
+            seed=self.config.simulation.seed,
+            models=self.models,
+            world=world,
+            sights=sights_of(self.config),
         )
+        if world is not None:
+            world.take(self._ledger.values)
         self._context = TurnContext(
             roster=Roster(self.components.agents, self._ledger, self._reach),
             validator=self.components.validator,
