@@ -96,7 +96,7 @@ def begin(*words: object, cwd: Path, **env: str) -> subprocess.Popen[str]:
 DRAWN_AT_ONCE = """
 import sys
 from thence.cli.shared import progress
-progress.DRAWN_AFTER_S = 0
+progress.DRAWN_AFTER_S = progress.WRITTEN_AFTER_S = 0
 """
 # the command, whose bar is drawn at once
 WITH_BAR = (

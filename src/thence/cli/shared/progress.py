@@ -1,13 +1,14 @@
-"""The progress of long work on a terminal, and the end of a run that is played here.
+"""The progress of long work on stderr, and the end of a run that is played here.
 
-One bar shows what is done and what is left, once the work has taken 2 s: on stderr, and on a
-terminal alone. Live displays draw by the same writer.
+One bar shows what is done and what is left, once the work has taken 2 s. Off a terminal it is a
+line at each tenth, after 10 s. Live displays draw by the same writer.
 """
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Timer
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from thence.cli.output import Output
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from thence.sim.run.calls import OnWait, RunWait
     from thence.sim.run.run import RunResult, SimulationOrchestrator, TurnProgress
 
-DRAWN_AFTER_S = 2.0
+DRAWN_AFTER_S, WRITTEN_AFTER_S = 2.0, 10.0
 BAR_COLUMNS = 24
 BAR_COLUMNS_MIN = 8
 
@@ -68,23 +69,34 @@ def live(
 
 @contextmanager
 def bar(out: Output, work: str) -> Iterator[Show]:
-    """Yields the function that shows on a terminal how much of some work is done."""
+    """Yields the function that shows how much of some work is done."""
     done, total, note = 0, 0, ""
+    tenths, written_from_s = 0, monotonic() + WRITTEN_AFTER_S
 
     def show(new_done: int, new_total: int, new_note: str = "") -> None:
         nonlocal done, total, note
         done, total, note = new_done, new_total, new_note
 
+    def line() -> str:
+        of_total = f" of {total:,}" if total else ""
+        return printable(f"{work} {done:,}{of_total}{note and f', {note}'}")
+
+    def write(*progress: Any) -> None:
+        nonlocal tenths
+        show(*progress)
+        if total and done * 10 // total > tenths and monotonic() > written_from_s:
+            tenths = done * 10 // total
+            out.notice(line())
+
     if not is_drawn(out):
-        yield show
+        yield write
         return
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
     def draw(width: int) -> "RenderableType":
-        of_total = f" of {total:,}" if total else ""
-        text = Text(printable(f"{work} {done:,}{of_total}{note and f', {note}'}"))
+        text = Text(line())
         columns = min(BAR_COLUMNS, width - text.cell_len - 1)
         if not total or columns < BAR_COLUMNS_MIN:
             return text

@@ -7,7 +7,7 @@ can't be used is asked for once more, with the reason; nothing is guessed.
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from inspect import iscoroutinefunction
-from typing import Annotated, Any, TypedDict, TypeVar, Unpack
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -112,13 +112,6 @@ def read_values(view: RecordedView, patterns: Sequence[str], own: str) -> str:
     return "\n".join(lines)
 
 
-class AskingOptions(TypedDict, total=False):
-    """How an agent asks: at which endpoint, and whether it shares answers."""
-
-    endpoint: str | None
-    share: bool
-
-
 class LLMAgent(BaseAgent):
     """An agent that asks a model: a child has `messages` and `action`.
 
@@ -178,9 +171,10 @@ class PromptedAgent(LLMAgent):
         sees: tuple[str, ...] | None = None,
         memory: MemorySize = 0,
         talk: bool = False,
-        **asking: Unpack[AskingOptions],
+        endpoint: str | None = None,
+        share: bool = False,
     ) -> None:
-        super().__init__(name, **asking)
+        super().__init__(name, endpoint=endpoint, share=share)
         self.prompt = prompt
         self.actions = action_set(actions, _receivers(talk, config), has_notes=memory > 0)
         self.schema = self.actions.schema

@@ -118,7 +118,7 @@ def params_struct(cls: type) -> type[msgspec.Struct]:
     """Returns a Struct of the keyword parameters of a class.
 
     A parameter whose annotation msgspec can't check, a union of two lists for example, takes any
-    value. `**options: Unpack[…]` of a TypedDict are its keys, `**options` without one any.
+    value.
     """
     try:
         hints = typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
@@ -127,18 +127,13 @@ def params_struct(cls: type) -> type[msgspec.Struct]:
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     is_open = False
     for parameter in inspect.signature(cls).parameters.values():
-        hint = hints.get(parameter.name, Any)
-        if parameter.kind is parameter.VAR_KEYWORD and typing.get_origin(hint) is typing.Unpack:
-            (options,) = typing.get_args(hint)
-            for name, kind in typing.get_type_hints(options, include_extras=True).items():
-                fields.append((name, _checkable(kind), msgspec.UNSET))
-        elif parameter.kind is parameter.VAR_KEYWORD:
+        if parameter.kind is parameter.VAR_KEYWORD:
             is_open = True
         elif (
             parameter.name not in _FRAMEWORK_PARAMETERS
             and parameter.kind is not parameter.VAR_POSITIONAL
         ):
-            field = (parameter.name, _checkable(hint))
+            field = (parameter.name, _checkable(hints.get(parameter.name, Any)))
             is_required = parameter.default is parameter.empty
             fields.append(field if is_required else (*field, msgspec.UNSET))
     return msgspec.defstruct(cls.__name__, fields, kw_only=True, forbid_unknown_fields=not is_open)
