@@ -155,7 +155,11 @@ class SimulationOrchestrator:
             "max_file_size": max_file_size,
         }
         llm = {"cassette": file, "max_calls": max_calls, "max_cost": max_cost}
-        sections = {"simulation": {**turns, **calls}, "llm": llm, "events": {**events, **queue}}
+        sections: dict[str, dict[str, Any]] = {
+            "simulation": {**turns, **calls},
+            "llm": llm,
+            "events": {**events, **queue},
+        }
         self.config = with_arguments(read_config(config), sections)
         self._components = make_components(self.config, agents, engine, validator)
         self._again = again or ReplayInput()
