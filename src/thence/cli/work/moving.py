@@ -16,7 +16,6 @@ from thence.errors import GitFailed, HeadsMoved, Refused
 from thence.work.board.move_request import MoveContext, reverted_by
 from thence.work.board.state import DOING, DONE, PLANNED, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, claimable
-from thence.work.git.refs import target_in
 from thence.work.git.repository import branches
 from thence.work.journal.claims import claim_release, claimed
 from thence.work.journal.store import WorkEvent
@@ -35,7 +34,6 @@ from thence.work.session.lane_changes import (
 from thence.work.session.package_code import (
     LandingCheck,
     code_of,
-    release_reason,
     reverted_in,
     workspace,
 )
@@ -88,7 +86,8 @@ def implement(
             worktree = workspace(session, state, taken, claim)
         except GitFailed as error:
             if not is_mine:  # it goes back to planned
-                reason, who = release_reason(error), session.changed_by()
+                reason = f"its worktree could not be made: {error.cause or error.message}"
+                who = session.changed_by()
                 session.append_or_warn(claim_release(reason, state.slug, taken.wp_id, who, claim))
             raise
         if not is_mine and not worktree.is_new:
@@ -127,10 +126,7 @@ def _revert_lines(
     """Returns what brings the code of a package back that was reverted, also into the data."""
     if not package.reviews:
         return []
-    target = target_in(session.refs, session.target_of(feature))
-    check = LandingCheck(session, session.refs)
-    has_landed = package.lane == DONE
-    code = (check.of_done if has_landed else check.before_done)(feature.slug, package, target)
+    code = LandingCheck(session, feature).of(package)
     if code.kind != "reverted":
         return []
     data |= {"reverted_by": list(code.reverts), "missing": list(code.missing)}
