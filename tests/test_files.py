@@ -9,7 +9,8 @@ from threading import Event, Thread
 
 import pytest
 
-from thence.errors import FileBusy, ThenceError
+from thence.files import FileBusy
+from thence.errors import ThenceError
 from thence.files import file_lock, is_locked, read_private, replace_file
 
 HOLDER = """

@@ -13,7 +13,7 @@ from thence.core.codec import Draft, draft, unnumbered
 from thence.core.cutting import without_bodies
 from thence.core.event import Event, Members, decoded
 from thence.core.vocabulary import PLAIN, SIM, WORK
-from thence.errors import BodyMissing
+from thence.core.bodies import BodyMissing
 
 AT_LEAST = 256
 

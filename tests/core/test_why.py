@@ -1,13 +1,14 @@
 """Which event a text names, why something happened, in what order counts are told."""
 
 import pytest
+from tests.codes import raises_code
 from tests.events import drafted, event_of, stamped
 from tests.plain_order import named, why
 
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.query.why import MissingCause, descending, last_failure, reasons
 from thence.core.vocabulary import PLAIN
-from thence.errors import AmbiguousId, EventNotFound
+from thence.errors import EventNotFound
 
 
 def made(number, *causes):
@@ -118,14 +119,14 @@ def test_text_is_a_beginning_and_no_part_of_an_id():
 
 
 def test_short_beginning_is_refused_though_it_fits():
-    with pytest.raises(AmbiguousId) as caught:
+    with raises_code("ambiguous_id") as caught:
         named("01KAG", EVENTS[:1], PLAIN, "orders")
     assert str(caught.value) == "could not look up 01KAG: a prefix has at least 6 characters"
     assert caught.value.hint == "give more of the id"
 
 
 def test_beginning_of_many_ids_is_told_with_one_to_choose():
-    with pytest.raises(AmbiguousId) as caught:
+    with raises_code("ambiguous_id") as caught:
         named("01KAG0QV3J", EVENTS, PLAIN, "orders")
     assert str(caught.value) == "could not look up 01KAG0QV3J: 2 events begin with it"
     assert caught.value.hint == f"give more of the id, such as {IDS[0]}"

@@ -15,16 +15,7 @@ from tests.crash.faulty import FaultyDisk
 
 from thence.core.cutting import BODIES_FROM
 from thence.core.event import Event
-from thence.errors import (
-    AppendFailed,
-    HeadsMoved,
-    LogBusy,
-    LogFull,
-    LogReadOnly,
-    OutcomeUnknown,
-    ReadFailed,
-    ThenceError,
-)
+from thence.errors import HeadsMoved, LogBusy, LogFull, LogReadOnly, OutcomeUnknown, ThenceError
 from thence.log.files.disk_errors import DENIED_ERRNOS, FULL_ERRNOS
 from thence.log.files.segment import FILE_BYTES_MAX
 from thence.log.read.opening import opened_vocabulary
@@ -101,7 +92,7 @@ class Run:
         if not isinstance(error, RIGHT[verb]):
             return "it is none that this verb raises"
         root = root_of(error)
-        if isinstance(error, AppendFailed) and root is not None:
+        if error.code == "append_failed" and root is not None:
             is_full = root.errno in FULL_ERRNOS
             if is_full != isinstance(error, LogFull):
                 return f"errno {root.errno} is {'' if is_full else 'not '}a full disk"

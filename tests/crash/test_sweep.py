@@ -13,7 +13,7 @@ from tests.crash.promised import Run
 from tests.crash.scenes import SCENES, Scene, append, some
 from tests.crash.sweep import counted, judge, quick
 
-from thence.errors import AppendFailed, LogFull
+from thence.errors import LogFull
 from thence.log.files.disk import Disk
 
 RUNS = 24  # of each scene

@@ -20,7 +20,7 @@ from tests.crash.simulated_disk import SimulatedDisk
 
 from thence.core.event import Event
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
+from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown
 from thence.log.files.identity import known_node_id, read_info
 from thence.log.files.segment import FILE_BYTES_MAX, current_path
 from thence.log.read.opening import opened_vocabulary

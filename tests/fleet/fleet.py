@@ -24,7 +24,9 @@ from thence.core.codec import event_id_of, parse
 from thence.core.event import Event
 from thence.core.redaction import BODY_DIGEST
 from thence.core.vocabulary import PLAIN
-from thence.errors import BatchRefused, BodyMissing, ServerUnreachable
+from thence.core.bodies import BodyMissing
+from thence.wire.messages import BatchRefused
+from thence.errors import SyncRefused
 from thence.log.read import reader
 from thence.open_log.log import OS_DISK
 from thence.server.team.accounts import Accounts, Member
@@ -134,7 +136,7 @@ class Network:
 
     def _lose(self, what):
         if self._fleet.random.random() < self.lost:
-            raise ServerUnreachable("could not ask", cause=f"the {what} got lost")
+            raise SyncRefused("could not ask", cause=f"the {what} got lost", code="server_unreachable")
 
     def _asked(self, ask):
         self._lose("request")

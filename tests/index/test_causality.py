@@ -19,7 +19,7 @@ from tests.tiers import examples
 
 from thence.core import order
 from thence.core.vocabulary import PLAIN
-from thence.errors import AmbiguousId, EventNotFound
+from thence.errors import EventNotFound
 from thence.index import causality, lookup
 from thence.index.causality import ENDS, Direction, Prefetch, neighbours
 from thence.index.lookup import arrival_of, events_at

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Event as Signal
 
 import pytest
+from tests.codes import raises_code
 from tests.disks import ReadingDisk
 from tests.events import line_of
 from tests.index.logs import add, fits, index_of, told
@@ -22,7 +23,6 @@ from tests.log.processes import in_child
 from thence.core.order import totally_ordered
 from thence.core.query.filter import Filter
 from thence.core.vocabulary import PLAIN
-from thence.errors import ReadFailed
 from thence.index.connection import Index
 from thence.index.query import page_of_lines
 from thence.log.files.disk import OS_DISK, Disk, FileState
@@ -234,7 +234,7 @@ def test_what_a_question_raises_is_the_callers_own(log: Log) -> None:
     with index_of(log.folder) as index:
         with pytest.raises(LookupError):
             index.answer(lambda _: {}["no"])
-        with pytest.raises(ReadFailed):
+        with raises_code("read_failed"):
             index.answer(lambda connection: connection.execute("SELECT * FROM nowhere"))
         fits(index, log.folder)
 
@@ -269,7 +269,7 @@ def test_lines_come_without_being_decoded_and_are_checked(log: Log) -> None:
         extents = index.answer(lambda db: db.execute(find).fetchall())
         wrong = [(*extents[1][:3], extents[2][3])]
         for ask in (index.lines, index.fetch):
-            with pytest.raises(ReadFailed):
+            with raises_code("read_failed"):
                 index.answer(lambda db, ask=ask: ask(db, wrong))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.codes import raises_code
 from tests.events import OTHER_NODE, event_of, line_of, payloads, scalars
 from tests.index.asked import filters, lines, matching, read, write
 from tests.index.logs import add
@@ -22,7 +23,7 @@ from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.core.query.where import OPERATORS, Comparison
 from thence.core.vocabulary import PLAIN, SIM
-from thence.errors import InvalidCursor, InvalidFilter
+from thence.errors import InvalidFilter
 from thence.index.connection import Index
 from thence.index.keeper import Builds
 from thence.index.page import Page
@@ -197,7 +198,7 @@ def pages(tmp_path: Path) -> Iterator[Ask]:
 
 @pytest.mark.parametrize("cursor", ["", "x", "AAAA", "é", "a b", "=", "A" * 10_000, "\ud800"])
 def test_garbage_is_no_cursor(pages, cursor):
-    with pytest.raises(InvalidCursor, match="it is no cursor"):
+    with raises_code("invalid_cursor", match="it is no cursor"):
         pages(cursor=cursor)
 
 
@@ -205,9 +206,9 @@ def test_cursor_with_one_changed_character_is_none(pages):
     cursor = pages(limit=2).next_cursor
     for place, was in enumerate(cursor):
         changed = cursor[:place] + ("A" if was != "A" else "B") + cursor[place + 1 :]
-        with pytest.raises(InvalidCursor):
+        with raises_code("invalid_cursor"):
             pages(cursor=changed)
-    with pytest.raises(InvalidCursor):
+    with raises_code("invalid_cursor"):
         pages(cursor=cursor[:-1])
 
 
@@ -220,7 +221,7 @@ def test_cursor_fits_its_own_question_alone(pages):
         (Filter(types=("a",)), {"log_id": "one", "descending": True}),
         (Filter(types=("a",)), {"log_id": "another"}),
     ):
-        with pytest.raises(InvalidCursor, match="another filter, order or log"):
+        with raises_code("invalid_cursor", match="another filter, order or log"):
             pages(filter, cursor=cursor, **paging)
 
 

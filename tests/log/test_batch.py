@@ -8,11 +8,12 @@ from threading import Event as Signal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.codes import raises_code
 from tests.events import drafted, new_id
 from tests.log.committers import until, waiting
 from tests.log.faults import WAIT_S
 
-from thence.errors import AppendFailed, InvalidEvent
+from thence.errors import InvalidEvent, ThenceError
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
@@ -81,10 +82,10 @@ def test_who_comes_back_after_leaving_finds_the_answer():
 
 def test_one_who_waits_gets_the_error_even_with_some_of_its_lines_written():
     waiting = PendingAppend([drafted(new_id(), "t", {}) for _ in range(2)])
-    answer([waiting], [b"line"], AppendFailed("could not append"))
+    answer([waiting], [b"line"], ThenceError("could not append", code="append_failed"))
     assert waiting.wait(0)
     assert waiting.outcomes == [b"line"]
-    with pytest.raises(AppendFailed):
+    with raises_code("append_failed"):
         waiting.result()
 
 
@@ -212,10 +213,10 @@ def test_handler_that_raises_as_the_next_is_let_go_lets_it_go_all_the_same():
 
 def test_error_that_several_share_is_raised_as_a_copy_with_its_cause():
     waiting, cause = PendingAppend(), OSError("as said")
-    shared = AppendFailed("could not append", place="here", hint="try again")
+    shared = ThenceError("could not append", place="here", hint="try again", code="append_failed")
     shared.__cause__ = cause
     answer([waiting], [], shared)
-    with pytest.raises(AppendFailed, match="could not append here") as caught:
+    with raises_code("append_failed", match="could not append here") as caught:
         waiting.result()
     assert caught.value is not shared
     assert caught.value.__cause__ is cause
@@ -315,18 +316,18 @@ def test_conditions_stand_at_the_last_event_of_those_they_came_with():
 def test_each_who_waits_gets_the_outcomes_of_its_own_events_and_what_ended_the_batch():
     one, two, three = numbered(3)
     first, flush, last = PendingAppend((one, two)), PendingAppend(), PendingAppend((three, one))
-    refused, broken = AppendFailed("refused"), AppendFailed("broken")
+    refused, broken = ThenceError("refused", code="append_failed"), ThenceError("broken", code="append_failed")
     answer([first, three, flush, last], [b"1", b"2", b"3", b"4"], broken)
     assert [(item.outcomes, item.error) for item in (first, flush, last)] == [
         ([b"1", b"2"], broken),
         ([], broken),
         ([b"4"], broken),
     ]
-    with pytest.raises(AppendFailed, match="broken") as caught:
+    with raises_code("append_failed", match="broken") as caught:
         flush.result()
     assert caught.value is not broken  # others of the batch share it
     answer([first], [b"1", refused], None)
-    with pytest.raises(AppendFailed, match="refused"):
+    with raises_code("append_failed", match="refused"):
         first.result()
     answer([first], [b"1", b"2"], None)
     assert first.result() == [b"1", b"2"]

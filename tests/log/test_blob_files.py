@@ -15,21 +15,15 @@ from subprocess import run as run_process
 from threading import Event as Signal
 
 import pytest
+from tests.codes import raises_code
 from tests.log.processes import ran
 
 import thence
 from thence.core.codec import LINE_BYTES_MAX, close_line
 from thence.core.cutting import BODIES_FROM
 from thence.core.redaction import _by_members, _usual, digests, redacted
-from thence.errors import (
-    AppendFailed,
-    BodyMissing,
-    EventTooLarge,
-    IdReused,
-    InvalidEvent,
-    LogFull,
-    NotALog,
-)
+from thence.core.bodies import BodyMissing
+from thence.errors import EventTooLarge, IdReused, InvalidEvent, LogFull, NotALog
 from thence.log.blobs.blob_files import Bodies, piece_of
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
@@ -613,7 +607,7 @@ def test_events_are_refused_while_the_copy_fails_too_and_written_when_it_does_no
         log.append(KIND, {"text": "a" * 5_000})
         disk.failures, disk.is_copy_broken = 1, True
         for _ in range(2):
-            with pytest.raises(AppendFailed):
+            with raises_code("append_failed"):
                 log.append(KIND, {"text": "b" * 5_000})
         assert len(list(log.read())) == 1
         disk.is_copy_broken = False

@@ -4,6 +4,7 @@ import errno
 from threading import Thread
 
 import pytest
+from tests.codes import raises_code
 from tests.events import drafted, event_of, new_id
 from tests.log.committers import (
     Reports,
@@ -21,7 +22,7 @@ from tests.log.processes import lines
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
+from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.read import reader
@@ -141,7 +142,7 @@ def test_refusals_in_a_row_count_each_event_once_and_name_the_last_reason(tmp_pa
     assert pair.wait(WAIT_S)
     reports.wait_for("refused", 2)
     assert pair.error is reports.all("refused")[1]["error"]
-    with pytest.raises(AppendFailed):
+    with raises_code("append_failed"):
         try_again(committer)
     assert disk.refused >= 3
     assert [facts["event_ids"] for facts in reports.all("refused")] == [ids([a]), ids([d])]

@@ -10,7 +10,7 @@ from tests.log.faults import WAIT_S, GatedDisk
 import thence
 from thence.core.new_event import Position, Unchanged
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, HeadsMoved, IdReused, InvalidEvent
+from thence.errors import HeadsMoved, IdReused, InvalidEvent, ThenceError
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.write.conditions import (
     AlreadyStored,
@@ -277,7 +277,7 @@ def test_batch_is_judged_in_its_order_event_by_event(tmp_path):
 
 
 def test_outcomes_are_put_together_up_to_the_first_that_was_not_written():
-    refused = AppendFailed("could not")
+    refused = ThenceError("could not", code="append_failed")
     known = AlreadyStored(b"known\n", "a", 0, True)
     found = [None, known, Same(0), refused, None, known, Same(4)]
     whole = [b"one\n", b"known\n", b"one\n", refused]

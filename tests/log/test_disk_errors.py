@@ -4,9 +4,10 @@ import errno
 from pathlib import Path
 
 import pytest
+from tests.codes import raises_code
 from tests.log.errors import said
 
-from thence.errors import AppendFailed, LogFull, LogReadOnly, OutcomeUnknown, ReadFailed
+from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
 from thence.log.files.disk_errors import (
     DiskError,
     append_error,
@@ -76,7 +77,7 @@ def test_unknown_outcome_says_what_the_next_try_does():
 
 def test_retry_that_fails_hands_on_why_and_what_to_do():
     folder = PATH.parent
-    failed = AppendFailed("could not", place="x", cause="broken", hint="mend it")
+    failed = ThenceError("could not", place="x", cause="broken", hint="mend it", code="append_failed")
     operation = "could not retry an append to"
     assert said(retry_error(folder, failed)) == (
         OutcomeUnknown,
@@ -85,7 +86,7 @@ def test_retry_that_fails_hands_on_why_and_what_to_do():
         "broken",
         "mend it, by retry() again",
     )
-    bare = AppendFailed("could not")
+    bare = ThenceError("could not", code="append_failed")
     assert said(retry_error(folder, bare)) == (
         OutcomeUnknown,
         operation,
@@ -121,7 +122,7 @@ def test_opening_whose_sync_failed_for_good_says_so():
     ids=["device", "file", "numberless", "denied"],
 )
 def test_log_that_can_not_be_read_is_told_by_what_the_disk_answered(error, place, cause, hint):
-    with pytest.raises(ReadFailed) as caught, reading(Path("/logs")):
+    with raises_code("read_failed") as caught, reading(Path("/logs")):
         raise error
     assert said(caught.value) == (ReadFailed, "could not read the log", place, cause, hint)
     assert caught.value.__cause__ is error

@@ -9,12 +9,13 @@ from threading import Thread
 
 import msgspec
 import pytest
+from tests.codes import raises_code
 from tests.log.faults import WAIT_S, FailingDisk, ShortDisk
 
 import thence
 from thence.core.ids import is_ulid
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, NotALog
+from thence.errors import NotALog
 from thence.log.files.append_lock import AppendLock
 from thence.log.files.disk import OS_DISK, machine_id
 from thence.log.files.disk_errors import DiskError
@@ -68,7 +69,7 @@ def test_identity_that_could_not_be_written_is_made_later(tmp_path):
     make_info(OS_DISK, tmp_path, "plain")
     with Log(tmp_path, PLAIN, disk=full) as log:
         full.faults["write"] = DiskError(errno.EIO, "broken")
-        with pytest.raises(AppendFailed):
+        with raises_code("append_failed"):
             log.append("t")
         assert known_node_id(OS_DISK, tmp_path) == ""
         full.faults.clear()

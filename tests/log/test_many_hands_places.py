@@ -8,6 +8,7 @@ from threading import Event as Signal
 from threading import Thread
 
 import pytest
+from tests.codes import raises_code
 from tests.log.faults import WAIT_S
 from tests.log.hands import FILE_BYTES
 from tests.log.processes import lines, ran, started
@@ -15,7 +16,7 @@ from tests.log.processes import lines, ran, started
 import thence
 from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, ThenceError
+from thence.errors import ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import older_names, segments
 from thence.open_log.log import Log
@@ -138,7 +139,7 @@ def test_folder_moved_while_it_is_open_refuses_until_it_is_back(tmp_path):
     log = thence.open(here)
     log.append("t", {"n": 0})
     here.rename(there)
-    with pytest.raises(AppendFailed):
+    with raises_code("append_failed"):
         log.append("t", {"n": 1})
     log.emit("t", {"n": 2})
     with thence.open(there) as moved:

@@ -1,13 +1,13 @@
 """The next numbers of a log: what was read, written and witnessed, and what when none is left."""
 
 import pytest
+from tests.codes import raises_code
 from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id
 
 import thence
 from thence.core.clock import CLOCK_MAX, LamportClock
 from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
 from thence.core.vocabulary import PLAIN
-from thence.errors import ClockExhausted
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.numbering import CLOCK_AHEAD_MAX, Numbering, relayed
 from thence.log.read.opening import prepare
@@ -273,10 +273,10 @@ def test_append_is_refused_when_no_clock_is_left_and_what_stands_is_read(tmp_pat
         for number in range(left):
             assert log.append("t").lamport_clock == CLOCK_MAX - left + number + 1
         for _ in range(2):
-            with pytest.raises(ClockExhausted) as raised:
+            with raises_code("clock_exhausted") as raised:
                 log.append("over")
         assert raised.value.hint
-        with pytest.raises(ClockExhausted):
+        with raises_code("clock_exhausted"):
             log.append_many([{"event_type": "over"}, {"event_type": "over"}])
         assert [event.event_type for event in log.read()] == ["first", "last", *["t"] * left]
         assert log.verify().ok
@@ -285,7 +285,7 @@ def test_append_is_refused_when_no_clock_is_left_and_what_stands_is_read(tmp_pat
 def test_batch_that_does_not_fit_is_refused_whole(tmp_path):
     ended_at(tmp_path, CLOCK_MAX - 2)
     with thence.open(tmp_path) as log:
-        with pytest.raises(ClockExhausted):
+        with raises_code("clock_exhausted"):
             log.append_many([{"event_type": "over"}] * 3)
         # a notice of the refusal comes before it
         assert log.append("fits").lamport_clock == CLOCK_MAX
@@ -295,7 +295,7 @@ def test_clock_of_its_own_ends_at_the_same_place():
     clock = LamportClock(CLOCK_MAX - 1)
     assert clock.tick() == CLOCK_MAX
     for call in (clock.tick, lambda: clock.update(3)):
-        with pytest.raises(ClockExhausted):
+        with raises_code("clock_exhausted"):
             call()
 
 

@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 import pytest
+from tests.codes import raises_code
 from tests.crash.crash_states import worst
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.events import line_of
@@ -13,15 +14,7 @@ from tests.log.processes import descriptors
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.errors import (
-    AppendFailed,
-    InvalidEvent,
-    LogFull,
-    LogReadOnly,
-    NotALog,
-    ReadFailed,
-    VocabularyMismatch,
-)
+from thence.errors import InvalidEvent, LogFull, LogReadOnly, NotALog, VocabularyMismatch
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.read.opening import checked_bounds, known_info, make_durable, opened_vocabulary
@@ -56,7 +49,7 @@ def test_parent_that_can_not_be_synced_stops_no_log(tmp_path):
         assert opened_vocabulary(disk, tmp_path / "a", None, create=True).name == PLAIN.name
         with pytest.raises((LogReadOnly, NotALog)):
             opened_vocabulary(disk, tmp_path / f"b{number}", None, create=True)
-    with pytest.raises(AppendFailed):
+    with raises_code("append_failed"):
         opened_vocabulary(
             Disk(sync_folder=DiskError(errno.EIO, "no")), tmp_path / "a" / "b", None, create=True
         )
@@ -135,10 +128,10 @@ def test_disk_that_can_not_read_is_told_as_such(tmp_path):
         disk = FailingDisk(read_at=DiskError(code, "as said"))
         log = Log(tmp_path, PLAIN, disk=disk)
         for reading in (log.verify, log.events, lambda log=log: log.get("x")):
-            with pytest.raises(ReadFailed, match=r"could not read the log .*: as said") as caught:
+            with raises_code("read_failed", match=r"could not read the log .*: as said") as caught:
                 reading()
             assert hint in caught.value.hint
-        with pytest.raises(ReadFailed):
+        with raises_code("read_failed"):
             opened_vocabulary(disk, tmp_path, None, create=True)
         assert descriptors(tmp_path) == []
 

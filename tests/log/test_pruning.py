@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event as Signal
 
 import pytest
+from tests.codes import raises_code
 from tests.crash.crash_states import Crashes, worst
 from tests.crash.images import Image as SimulatedImage
 from tests.crash.simulated_disk import SimulatedDisk
@@ -29,7 +30,7 @@ from thence.core.cutting import BODIES_FROM
 from thence.core.pruned import Pruned, joined_ranges
 from thence.core.redaction import digests
 from thence.core.vocabulary import PLAIN
-from thence.errors import EventNotFound, LogBusy, LogFull, NotALog, PruneRefused, ThenceError
+from thence.errors import EventNotFound, LogBusy, LogFull, NotALog, ThenceError
 from thence.log.check.pruning import check_prunable
 from thence.log.files.archive import bring_back, unpacked_folder
 from thence.log.files.disk import OS_DISK, Disk
@@ -356,7 +357,7 @@ def test_read_only_log_is_opened_with_archived_files_beside_it(tmp_path):
 
 @pytest.mark.parametrize("kind", ["work", "sim"])
 def test_parts_of_something_else_are_refused(tmp_path, kind):
-    with thence.open(tmp_path, vocabulary=kind) as log, pytest.raises(PruneRefused):
+    with thence.open(tmp_path, vocabulary=kind) as log, raises_code("prune_refused"):
         check_prunable(tmp_path, log.vocabulary)
     check_prunable(tmp_path, PLAIN)
 
@@ -386,7 +387,7 @@ def test_segment_that_is_redacted_meanwhile_does_not_go(tmp_path):
         plan = pruning.plan("2100", 0, lambda *_: "", ())
         target = log.get(events[0].event_id)
         log.redactions.take_back([Redaction(target.event_id, digests(target.line).line.hex())])
-        with pytest.raises(PruneRefused):
+        with raises_code("prune_refused"):
             pruning.run(plan, None)
         assert log.get(events[0].event_id).payload == {}
         assert log.verify().ok
@@ -403,12 +404,12 @@ def test_archive_of_another_log_and_the_logs_own_folder_are_refused(tmp_path):
     with thence.open(tmp_path / "b") as log:
         before = names(tmp_path / "b")
         for archive in (tmp_path / "old", tmp_path / "b"):
-            with pytest.raises(PruneRefused):
+            with raises_code("prune_refused"):
                 pruned(log, before="2100", archive=archive)
         assert names(tmp_path / "b") == before
         (tmp_path / "own").mkdir()
         (tmp_path / "own" / f"{before[0]}.gz").write_bytes(b"something else")
-        with pytest.raises(PruneRefused):
+        with raises_code("prune_refused"):
             pruned(log, before="2100", archive=tmp_path / "own")
         assert names(tmp_path / "b") == before
         assert not log.query(type="log.pruned").total

@@ -20,7 +20,7 @@ from thence.core.codec import BadLine
 from thence.core.new_event import Position
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import PLAIN, SIM
-from thence.errors import EventNotFound, OutcomeUnknown, ReadFailed
+from thence.errors import EventNotFound, OutcomeUnknown
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.read import reader

@@ -9,6 +9,7 @@ from itertools import count
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.codes import raises_code
 from tests.crash.crash_states import worst
 from tests.crash.first_writes import first_write
 from tests.crash.simulated_disk import SimulatedDisk
@@ -23,7 +24,7 @@ from tests.tiers import examples
 import thence
 from thence.core.codec import LINE_BYTES_MAX
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, OutcomeUnknown
+from thence.errors import OutcomeUnknown
 from thence.log.files.disk import OS_DISK, READ_BYTES
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.tail import (
@@ -278,7 +279,7 @@ def test_recovery_on_a_full_disk_changes_nothing_and_leaves_nothing(log):
     full = FailingDisk(write=DiskError(errno.ENOSPC, "full"))
     with Log(log, PLAIN, disk=full) as opened:
         for _ in range(3):
-            with pytest.raises(AppendFailed):
+            with raises_code("append_failed"):
                 opened.append("refused")
         assert (log / "events.jsonl").read_bytes() == before
         assert os.listdir(log / ".thence/quarantine") == []

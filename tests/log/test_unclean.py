@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.codes import raises_code
 from tests.disks import ReadingDisk
 from tests.events import line_of
 from tests.log.faults import FailingDisk
@@ -20,7 +21,7 @@ from tests.log.processes import WAIT_S, ran, started
 
 import thence
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, IdReused
+from thence.errors import IdReused
 from thence.log.files.append_lock import AppendLock
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
@@ -233,7 +234,7 @@ def test_second_kill_before_the_notice_is_durable_leaves_it_to_the_third(tmp_pat
                 raise DiskError(errno.EIO, "broken")
             return super().write(descriptor, data)
 
-    with Log(tmp_path, PLAIN, disk=Broken()) as log, pytest.raises(AppendFailed):
+    with Log(tmp_path, PLAIN, disk=Broken()) as log, raises_code("append_failed"):
         log.append("refused")
     assert told(tmp_path) == []
     appended(tmp_path)

@@ -12,7 +12,7 @@ from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 import thence
 from thence.core.new_event import Position, Unchanged
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, HeadsMoved, IdReused, NotALog, OutcomeUnknown, WriterClosed
+from thence.errors import HeadsMoved, IdReused, NotALog, OutcomeUnknown, WriterClosed
 from thence.log.files.disk import OS_DISK, Disk, warnings
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import read_info

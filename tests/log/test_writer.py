@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from tests.codes import raises_code
 from tests.log.committers import StartedThreads
 from tests.log.faults import (
     WAIT_S,
@@ -22,7 +23,7 @@ from tests.log.processes import descriptors, lines, ran
 import thence
 from thence.core.codec import numbers
 from thence.core.vocabulary import PLAIN
-from thence.errors import AppendFailed, LogFull, OutcomeUnknown
+from thence.errors import LogFull, OutcomeUnknown
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import older_names
@@ -145,7 +146,7 @@ def test_write_that_fails_half_way_is_cut_and_one_that_can_not_be_cut_is_unknown
     with Log(tmp_path, PLAIN, disk=disk) as log:
         log.append("a")
         disk.faults["now"] = None
-        with pytest.raises(AppendFailed, match="device error"):
+        with raises_code("append_failed", match="device error"):
             log.append("b")
         assert len(lines(tmp_path)) == 1
         disk.faults |= {"now": None, "truncate": DiskError(errno.EIO, "stuck")}
@@ -188,7 +189,7 @@ def test_folder_that_could_not_be_synced_is_synced_before_the_next_event(tmp_pat
     with Log(tmp_path, PLAIN, disk=disk, max_file_size=10) as log:
         log.append("a")
         disk.faults["sync_folder"] = DiskError(errno.EIO, "device error")
-        with pytest.raises(AppendFailed):
+        with raises_code("append_failed"):
             log.append("b")
         disk.faults.clear()
         before = disk.synced

@@ -12,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from tests.codes import raises_code
 from tests.events import drafted, line_of
 from tests.log.processes import ran
 from tests.work.repositories import make_repository
@@ -21,7 +22,7 @@ from thence.core.codec import CAUSES_MAX
 from thence.core.ids import is_ulid
 from thence.core.new_event import NewEvent, Position, Unchanged
 from thence.core.vocabulary import PLAIN, SIM, WORK
-from thence.errors import AmbiguousId, EventNotFound, EventTooLarge, HeadsMoved, InvalidEvent
+from thence.errors import EventNotFound, EventTooLarge, HeadsMoved, InvalidEvent
 from thence.log.files.disk import OS_DISK
 from thence.log.write.drafting import Drafting, NoticeMaker
 from thence.open_log.log import Log, open_host_log
@@ -172,9 +173,9 @@ def test_event_is_found_by_id_prefix_and_last(log):
     assert log.find(second.event_id[:18].lower()) == second
     assert log.find("@last") == third
     assert log.find("@last-error") == second
-    with pytest.raises(AmbiguousId, match="3 events begin with it"):
+    with raises_code("ambiguous_id", match="3 events begin with it"):
         log.find(first.event_id[:6])
-    with pytest.raises(AmbiguousId, match="at least 6"):
+    with raises_code("ambiguous_id", match="at least 6"):
         log.find("01")
     with pytest.raises(EventNotFound):
         log.find("0" * 26)

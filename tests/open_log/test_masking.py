@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.codes import raises_code
 from tests.work.repositories import make_repository
 
 import thence
 from thence.core.new_event import NewEvent
-from thence.errors import BadSettings, EventTooLarge, InvalidEvent
+from thence.errors import EventTooLarge, InvalidEvent
 from thence.open_log.log import Log
 from thence.sim import Event, EventWriter, create_action_event
 from thence.work import EventEmitter, EventStore
@@ -233,7 +234,7 @@ def test_settings_that_cannot_be_used_refuse_appends_and_not_reading(
     settings_of(folder).write_text(text)
     with thence.open(folder) as log:
         for way in (log.append, log.emit):
-            with pytest.raises(BadSettings) as raised:
+            with raises_code("bad_settings") as raised:
                 way("note", {"n": 2})
             assert raised.value.place == str(settings_of(folder))
             assert BAD[text] in raised.value.cause
@@ -243,14 +244,14 @@ def test_settings_that_cannot_be_used_refuse_appends_and_not_reading(
 
 def test_run_does_not_begin_with_settings_that_cannot_be_used(folder: Path) -> None:
     settings_of(folder).write_text("[redact]\nrule = []")
-    with pytest.raises(BadSettings):
+    with raises_code("bad_settings"):
         EventWriter(folder, "run")
 
 
 def test_emitter_of_a_project_raises_what_is_wrong_with_its_settings(project: Path) -> None:
     (project / ".kittify" / "thence.toml").write_text("[redact")
     with EventStore.at(project) as store:
-        with pytest.raises(BadSettings):
+        with raises_code("bad_settings"):
             EventEmitter(store).history_added("001-sync", "WP01", "a note")
         assert store.read() == []
 
@@ -259,7 +260,7 @@ def test_no_link_is_followed_to_the_settings_of_a_project(project: Path, tmp_pat
     path = project / ".kittify" / "thence.toml"
     path.rename(tmp_path / "elsewhere.toml")
     path.symlink_to(tmp_path / "elsewhere.toml")
-    with EventStore.at(project) as store, pytest.raises(BadSettings, match="symbolic link"):
+    with EventStore.at(project) as store, raises_code("bad_settings", match="symbolic link"):
         EventEmitter(store).history_added("001-sync", "WP01", "a note")
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.codes import raises_code
 from tests.index.asked import lines, matching, write
 from tests.log.processes import in_child
 from tests.tiers import examples
 
 import thence
 from thence.core.query.filter import Filter
-from thence.errors import InvalidCursor, InvalidFilter
+from thence.errors import InvalidFilter
 from thence.open_log.log import Log
 from thence.open_log.queries import INDEXED_BYTES_MIN
 
@@ -72,11 +73,11 @@ def test_what_can_not_be_asked_is_refused(log):
         log.query(turn="x")
     with pytest.raises(InvalidFilter):
         log.query(limit=0)
-    with pytest.raises(InvalidCursor):
+    with raises_code("invalid_cursor"):
         log.query(cursor="x")
     with thence.open(log.folder.parent / "other") as other:
         cursor = log.query(limit=1).next_cursor
-        with pytest.raises(InvalidCursor, match="another filter, order or log"):
+        with raises_code("invalid_cursor", match="another filter, order or log"):
             other.query(limit=1, cursor=cursor)
 
 

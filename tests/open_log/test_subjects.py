@@ -1,11 +1,12 @@
 """An event asked for by the subject that it is about."""
 
 import pytest
+from tests.codes import raises_code
 from tests.cli.warm import warm
 from tests.server.runs import foreign
 
 import thence
-from thence.errors import AmbiguousId, EventNotFound
+from thence.errors import EventNotFound
 
 
 @pytest.fixture(params=["read", "indexed"])
@@ -41,7 +42,7 @@ def test_id_and_beginning_of_one_go_before_a_subject(log):
 
 
 def test_last_parts_of_several_subjects_are_refused_with_their_names(log):
-    with pytest.raises(AmbiguousId, match="2 subjects") as raised:
+    with raises_code("ambiguous_id", match="2 subjects") as raised:
         log.find("a/7")
     assert "eu/a/7" in raised.value.hint
     assert log.find("eu/a/7").subject == "eu/a/7"

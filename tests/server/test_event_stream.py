@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from tests.codes import raises_code
 from tests.server.listening import arrived, until
 from tests.server.runs import make_run
 
 from thence.core.query.filter import Filter
-from thence.errors import EventNotFound, NotALog, ReadFailed
+from thence.errors import EventNotFound, NotALog
 from thence.open_log.log import open_log
 from thence.server.logs import live
 from thence.server.logs.live import Listener
@@ -122,7 +123,7 @@ def test_slow_client_keeps_its_place_while_others_wait_for_one(
 
     async def refused_always(here: ServerState) -> None:
         while True:
-            with pytest.raises(ReadFailed, match="listen already"):
+            with raises_code("read_failed", match="listen already"):
                 await Stream(here, "run", True, Filter(), None).begin()
 
     async def work(here: ServerState, stream: Stream) -> None:
@@ -231,7 +232,7 @@ def test_too_many_listeners_are_refused(run: Path, monkeypatch: pytest.MonkeyPat
 
     async def work(here: ServerState, stream: Stream) -> None:
         await stream.begin()
-        with pytest.raises(ReadFailed, match="listen already"):
+        with raises_code("read_failed", match="listen already"):
             await Stream(here, "run", True, Filter(), None).begin()
         assert here.feeds.listeners == 1
 

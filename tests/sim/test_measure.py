@@ -15,7 +15,7 @@ from tests.sim.models.endpoint import Endpoint, Reply
 from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
 
 import thence
-from thence.errors import EndpointDown, NotALog, RunDiverged, ThenceError
+from thence.errors import NotALog, RunDiverged, ThenceError
 from thence.sim import LLMAgent, Verdict, measure
 from thence.sim.results.measure import wilson
 from thence.sim.run.agents import BaseValidator
@@ -169,7 +169,7 @@ def test_interrupt_gives_what_is_measured_so_far(folder):
 def test_endpoint_that_is_down_ends_the_measurement_with_what_is_measured_so_far(tmp_path):
     def asking(seen):
         if seen.agent("ben")["x"] != seen.turn - 1:
-            raise EndpointDown("could not ask a model", cause="nobody answers")
+            raise ThenceError("could not ask a model", cause="nobody answers", code="endpoint_down")
         return add(1)
 
     agents = [Doer("ada", asking), Doer("ben", lambda seen: add(1))]

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.codes import raises_code
 from tests.sim.toys import SCENARIO, Doer, add, always, lines, orchestrator
 
-from thence.errors import ExtraMissing, InvalidFilter, NotALog, NotRecorded
+from thence.errors import ExtraMissing, InvalidFilter, NotALog
 from thence.open_log.log import open_log
 from thence.sim import EventWriter, SimulationOrchestrator, StateEvent, open_run
 from thence.sim.results.recorded import fitting
@@ -139,7 +140,7 @@ def test_run_below_state_says_why_it_has_no_table_of_variables(tmp_path):
     result = toy(tmp_path, verbosity="ACTION").run()
     with open_run(result.output_dir) as run:
         for ask in (run.variables, lambda: run.events(type="STATE")):
-            with pytest.raises(NotRecorded) as refused:
+            with raises_code("not_recorded") as refused:
                 ask()
             assert "verbosity ACTION" in refused.value.cause
             assert "--verbosity STATE" in refused.value.hint

@@ -8,6 +8,7 @@ import signal
 
 import msgspec
 import pytest
+from tests.codes import raises_code
 from tests.cli.warm import warm
 from tests.sim.toys import SCENARIO, Adder, Doer, add, at_turn, killed, orchestrator, told
 from tests.sim.worlds import faults
@@ -15,7 +16,7 @@ from tests.tiers import examples
 
 import thence
 from thence.core.vocabulary import SIM
-from thence.errors import OutcomeFailed, RunDiverged, RunGoesOn, ThenceError
+from thence.errors import RunDiverged, ThenceError
 from thence.sim import SimulationOrchestrator, branch, replay, resume
 from thence.sim.run.agents import Action
 from thence.sim.scenario.new_project import make_project
@@ -244,7 +245,7 @@ def test_what_cannot_be_played_again_is_refused_with_the_reason(tmp_path):
 def test_run_that_goes_on_is_not_resumed(tmp_path):
     with toy_run(tmp_path, [], "run") as run:
         run.step()
-        with pytest.raises(RunGoesOn):
+        with raises_code("run_goes_on"):
             resume(tmp_path / "run", agents=[Counter("ada", model([]))], engine=Adder())
 
 

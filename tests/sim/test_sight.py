@@ -3,7 +3,7 @@
 import pytest
 from tests.sim.toys import Doer, causes, config, played
 
-from thence.errors import NotSeen, ScenarioError
+from thence.errors import ScenarioError
 from thence.sim import Action, BaseEngine, replay
 from thence.sim.run.run import SimulationOrchestrator
 

@@ -9,7 +9,8 @@ from tests.sim.models.village import act, generous, user, written
 from tests.sim.test_thinking import behind, causes, events_of, run_of
 
 import thence
-from thence.errors import ModelCallFailed, ScenarioError
+from thence.sim.models.client import ModelCallFailed
+from thence.errors import ScenarioError
 from thence.sim import (
     Action,
     BaseValidator,

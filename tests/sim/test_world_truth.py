@@ -8,7 +8,6 @@ import pytest
 from tests.sim.test_truth import cone
 from tests.sim.toys import Doer, config, one_by_one
 
-from thence.errors import NotSeen
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.run.agents import Action, BaseValidator
 from thence.sim.run.engine import BaseEngine

@@ -12,7 +12,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from thence.errors import CursorUnknown
 from thence.wire.messages import Cursors, joined_page
 
 HEALTH = {"status": "ok", "protocol": [1], "version": "1", "time": "2026-01-01T00:00:00Z"}

@@ -10,7 +10,7 @@ from hashlib import sha256
 from random import Random
 
 from thence.core.redaction import redacted
-from thence.errors import CursorUnknown, ServerUnreachable
+from thence.errors import SyncRefused
 from thence.signing import is_signed
 from thence.sync.client import TakenPage
 from thence.wire.authorship import TeamKeys
@@ -87,7 +87,7 @@ class PlainServer:
         middle = cursor.split(" ")[1:2]
         number = int(middle[0]) if middle and middle[0].isdecimal() else 0
         if number > len(self.lines) or cursor != self._cursor(number):
-            raise CursorUnknown("could not pull", cause="another history")
+            raise SyncRefused("could not pull", cause="another history", code="cursor_unknown")
         return number
 
     # the four questions
@@ -199,10 +199,10 @@ class Connection:
     def _asked(self, name, *given):
         self.requests.append(name)
         if self._random.random() < self._lost:
-            raise ServerUnreachable("could not ask", cause="the request got lost")
+            raise SyncRefused("could not ask", cause="the request got lost", code="server_unreachable")
         answer = getattr(self.server, name)(*given)
         if self._random.random() < self._lost:
-            raise ServerUnreachable("could not ask", cause="the answer got lost")
+            raise SyncRefused("could not ask", cause="the answer got lost", code="server_unreachable")
         return answer
 
     def page(self, after, seen="", key=""):

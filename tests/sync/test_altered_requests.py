@@ -11,7 +11,7 @@ from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.sync.proxy import Proxy
 
 import thence
-from thence.errors import SyncError
+from thence.errors import SyncRefused
 from thence.signing import own_key
 from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
@@ -109,7 +109,7 @@ def test_line_that_is_altered_on_its_way_is_brought_later(
         for _ in range(ALTERED_TIMES):
             report = engine.round()
             assert (report.parked, report.left) == (0, 1)
-            assert isinstance(report.error, SyncError), report.error
+            assert isinstance(report.error, SyncRefused), report.error
         assert len(counts) == ALTERED_TIMES
         assert engine.round().is_complete
     assert server.client("ada").pull(title)[0][-1] == event.line

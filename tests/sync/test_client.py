@@ -1,4 +1,4 @@
-"""The client of a server: every answer is a value or a SyncError, in time, and shows no token."""
+"""The client of a server: every answer is a value or a SyncRefused, in time, and shows no token."""
 
 import gzip
 import json
@@ -8,18 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.codes import raises_code
 from tests.sync.http_servers import HOLDS_S, HTML, HostileServer, TeamServer, problem, told, whole
 
-from thence.errors import (
-    BadAnswer,
-    BatchRefused,
-    CursorUnknown,
-    NotLoggedIn,
-    ServerBusy,
-    ServerUnreachable,
-    SyncError,
-    SyncRefused,
-)
+from thence.wire.messages import BatchRefused
+from thence.errors import NotLoggedIn, SyncRefused
 from thence.sync.client import SyncClient, log_in, revoke
 from thence.sync.connection import Connection, server_address
 from thence.sync.credentials import CredentialStore, Login
@@ -99,7 +92,7 @@ HOSTILE = {
         whole(401, gzip.compress(b" " * 200_000_000, 1), "Content-Encoding: gzip"),
         BadAnswer,
     ),
-    "unauthorized": (whole(401, HTML, "WWW-Authenticate: Basic"), SyncError),
+    "unauthorized": (whole(401, HTML, "WWW-Authenticate: Basic"), SyncRefused),
 }
 
 
@@ -117,7 +110,7 @@ def test_any_answer_ends_in_an_error_of_sync(to, name):
         ):
             with pytest.raises(kind) as caught:
                 ask()
-            assert isinstance(caught.value, SyncError)
+            assert isinstance(caught.value, SyncRefused)
             assert ACCESS not in str(caught.value)
             assert REFRESH not in str(caught.value)
             assert len(str(caught.value)) < 600
@@ -147,7 +140,7 @@ def test_no_server_holds_a_request_for_longer_than_its_limit(to, answer, then):
         asked = to(hostile.url, request_s=0.3)
         asked.check()
         began = time.monotonic()
-        with pytest.raises(ServerUnreachable):
+        with raises_code("server_unreachable"):
             asked.batch([LINE])
         assert time.monotonic() - began < ENDLESS_S
 
@@ -180,7 +173,7 @@ def test_server_that_takes_no_body_holds_no_request_for_longer_than_its_limit():
         closing(Connection(hostile.url, request_s=0.5)) as c,
     ):
         began = time.monotonic()
-        with pytest.raises(ServerUnreachable):
+        with raises_code("server_unreachable"):
             c.ask("POST", "/", body=bytes(64_000_000))
         assert time.monotonic() - began < ENDLESS_S
 
@@ -190,7 +183,7 @@ def test_name_from_a_server_adds_no_header_to_a_request(server, to):
     server.team = "atlas\r\nEvil: 1"
     login = log_in(server.url, "ada", "blue whale")
     target = SyncTarget(server.url, login.team_slug, "ada", "orders", "plain", "")
-    with closing(SyncClient(target, login)) as client, pytest.raises(SyncError):
+    with closing(SyncClient(target, login)) as client, pytest.raises(SyncRefused):
         client.page("")
     assert not any("Evil" in headers for _, _, _, headers, _ in server.requests)
 
@@ -200,7 +193,7 @@ def test_proxy_of_the_environment_leads_to_a_server_and_to_none_on_this_machine(
 ):
     with HostileServer(b"HTTP/1.1 407 No\r\n\r\n") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//ada:geheim@"))
-        with pytest.raises(ServerUnreachable) as refused:
+        with raises_code("server_unreachable") as refused:
             log_in("https://thence.example", "ada", "x")
         assert proxy.head.startswith(b"CONNECT thence.example:443 ")
         assert b"Proxy-Authorization: Basic " + b64encode(b"ada:geheim") in proxy.head
@@ -213,7 +206,7 @@ def test_proxy_of_the_environment_leads_to_a_server_and_to_none_on_this_machine(
 
 def test_proxy_that_needs_a_missing_package_is_an_error_in_words(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
-    with pytest.raises(ServerUnreachable, match="socksio"):
+    with raises_code("server_unreachable", match="socksio"):
         log_in("https://thence.example", "ada", "x")
 
 
@@ -223,21 +216,21 @@ CERTIFICATE = str(Path(__file__).with_name("loopback.pem"))
 @pytest.mark.promise("S8")
 def test_certificate_is_verified_and_one_of_its_own_is_named(monkeypatch, tmp_path):
     with TeamServer(certificate=CERTIFICATE) as server:
-        with pytest.raises(ServerUnreachable, match=r"(?i)certificate") as caught:
+        with raises_code("server_unreachable", match=r"(?i)certificate") as caught:
             log_in(server.url, "ada", "blue whale")
         assert "--ca" in caught.value.hint
         assert server.requests == []
         assert log_in(server.url, "ada", "blue whale", ca_file=CERTIFICATE).ca_file == CERTIFICATE
         monkeypatch.setenv("SSL_CERT_FILE", CERTIFICATE)
         assert log_in(server.url, "ada", "blue whale").ca_file is None
-    with pytest.raises(SyncError, match="certificates"):
+    with pytest.raises(SyncRefused, match="certificates"):
         log_in(server.url, "ada", "x", ca_file=str(tmp_path / "missing.pem"))
 
 
 def test_dripping_handshake_holds_no_request(tmp_path):
     with HostileServer(b"\x16\x03\x03\x3f\xff" + bytes(100), "handshake") as hostile:
         began = time.monotonic()
-        with pytest.raises(ServerUnreachable):
+        with raises_code("server_unreachable"):
             log_in(hostile.url.replace("http", "https"), "ada", "x", request_s=0.3)
         assert time.monotonic() - began < ENDLESS_S
 
@@ -251,7 +244,7 @@ def test_server_that_only_begins_has_the_time_of_a_request_for_the_handshake(mon
 def test_refused_connection_is_a_server_out_of_reach(to):
     with TeamServer() as gone:
         url = gone.url
-    with pytest.raises(ServerUnreachable):
+    with raises_code("server_unreachable"):
         to(url).page("")
 
 
@@ -283,7 +276,7 @@ def test_a_log_that_the_server_lacks_is_empty(to, server):
     asked = to(server.url)
     assert asked.page("") == ((), "", False, ())
     for cursors in (("x", ""), ("", "x")):  # it had the log
-        with pytest.raises(CursorUnknown):
+        with raises_code("cursor_unknown"):
             asked.page(*cursors)
     assert asked.lines([bytes(32)]) == []
     assert asked.missing([bytes(32)]) == Missing(("00" * 32,), 0)
@@ -315,7 +308,7 @@ def test_refused_refresh_token_needs_a_login_and_is_not_shown_again(to, server):
 def test_conflicts_and_refused_batches_are_told_apart(to, server):
     asked = to(server.url)
     server.overrides = {"/api/v1/events": problem(409, "cursor_unknown")}
-    with pytest.raises(CursorUnknown):
+    with raises_code("cursor_unknown"):
         asked.page("old")
     details = [{"event_id": "01A", "error": f"no time, {ACCESS}"}]
     server.overrides = {
@@ -328,7 +321,7 @@ def test_conflicts_and_refused_batches_are_told_apart(to, server):
     with pytest.raises(SyncRefused):
         asked.missing([bytes(32)])
     server.overrides = {"/api/v1/events/batch/": problem(409, "cursor_unknown")}
-    with pytest.raises(CursorUnknown):
+    with raises_code("cursor_unknown"):
         asked.batch([LINE], cursors=Cursors("old", "old"))
     server.overrides = {"/api/v1/events/batch/": (413, {}, HTML)}
     with pytest.raises(BatchRefused):
@@ -348,7 +341,7 @@ def test_busy_server_names_the_seconds_to_wait(to, headers, expected_s):
     answer = whole(429, b"", *(f"{name}: {value}" for name, value in headers.items()))
     with HostileServer(answer) as hostile:
         asked = to(hostile.url)
-        with pytest.raises(ServerBusy) as caught:
+        with raises_code("server_busy") as caught:
             asked.page("")
     assert caught.value.retry_after_s == expected_s
 
@@ -365,7 +358,7 @@ def test_redirect_names_its_target_and_gets_no_token(to, server):
     with TeamServer() as other:
         server.overrides = {"/api/v1/events": (302, {"Location": f"{other.url}/x"}, b"")}
         asked = to(server.url)
-        with pytest.raises(BadAnswer, match=other.url):
+        with raises_code("bad_answer", match=other.url):
             asked.page("")
         assert other.requests == []
 
@@ -384,7 +377,7 @@ def test_answer_to_a_login_without_good_tokens_is_refused_unseen(server):
     tokens = {"access": "a\nb", "refresh": "secret-refresh"}
     times = {"access_lifetime": 1, "refresh_lifetime": 1}
     server.overrides = {"/api/v1/token/": told(200, tokens | times)}
-    with pytest.raises(BadAnswer) as caught:
+    with raises_code("bad_answer") as caught:
         log_in(server.url, "ada", "x")
     assert "secret-refresh" not in str(caught.value)
     assert "secret" not in repr(Tokens("secret", "secret", 1, 1))
@@ -422,6 +415,6 @@ def test_an_address_has_one_form(given, expected):
     ],
 )
 def test_unsafe_or_broken_address_is_refused(given):
-    with pytest.raises(SyncError) as caught:
+    with pytest.raises(SyncRefused) as caught:
         server_address(given)
     assert "geheim" not in str(caught.value)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from thence.errors import NotLoggedIn, SyncError
+from thence.errors import NotLoggedIn, SyncRefused
 from thence.signing import known_key, own_key
 from thence.sync.credentials import CredentialStore, Login
 from thence.wire.messages import Tokens
@@ -65,7 +65,7 @@ def test_symbolic_link_is_refused(store, tmp_path, linked):
         store.logins,
         lambda: store.save(ADA) if linked == "folder" else store.logins(),
     ):
-        with pytest.raises(SyncError, match="symbolic link"):
+        with pytest.raises(SyncRefused, match="symbolic link"):
             refused()
 
 
@@ -75,7 +75,7 @@ def test_symbolic_link_is_refused(store, tmp_path, linked):
 def test_spoilt_file_is_refused_unseen(store, data):
     store.save(ADA)
     store.path.write_bytes(data)
-    with pytest.raises(SyncError) as caught:
+    with pytest.raises(SyncRefused) as caught:
         store.logins()
     assert "secret" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
@@ -123,7 +123,7 @@ def test_refused_login_is_remembered_until_the_next(store):
 def test_new_tokens_that_can_not_be_stored_are_not_used(store):
     store.save(ADA)
     (store.folder / ".credentials.json.part").mkdir()
-    with pytest.raises(SyncError):
+    with pytest.raises(SyncRefused):
         store.refreshed(ADA, lambda refresh: tokens(1))
     assert store.login(URL) == ADA
 
@@ -141,7 +141,7 @@ def test_user_without_a_home_learns_of_it_by_one_error(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     messages = set()
     for use in (CredentialStore, known_key, own_key):
-        with pytest.raises(SyncError, match="config folder") as raised:
+        with pytest.raises(SyncRefused, match="config folder") as raised:
             use()
         messages.add((str(raised.value), raised.value.hint))
     assert len(messages) == 1

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.sync.plain_server import Connection, PlainServer, line_ids
 
 import thence
-from thence.errors import BadAnswer, BatchRefused, CursorUnknown, ServerBusy, ServerUnreachable
+from thence.wire.messages import BatchRefused
+from thence.errors import SyncRefused
 from thence.index.rows import statements
 from thence.log.read import reader
 from thence.open_log.log import OS_DISK
@@ -185,11 +186,11 @@ BAD_ANSWERS = {
     "refuses all": _unlike(
         batch=lambda self, lines, *_: (_ for _ in ()).throw(BatchRefused("no", cause="never"))
     ),
-    "busy": _unlike(batch=lambda self, lines, *_: (_ for _ in ()).throw(ServerBusy("no"))),
+    "busy": _unlike(batch=lambda self, lines, *_: (_ for _ in ()).throw(SyncRefused("no", code="server_busy"))),
     "pages without end": _unlike(page=lambda self, after, *_: TakenPage([], after + "1", True)),
     "page in a circle": _unlike(page=lambda self, after, *_: TakenPage([b"{}"], after, True)),
-    "cursors unknown": _unlike(page=lambda *_: (_ for _ in ()).throw(CursorUnknown("no"))),
-    "no connection": _unlike(page=lambda *_: (_ for _ in ()).throw(ServerUnreachable("no"))),
+    "cursors unknown": _unlike(page=lambda *_: (_ for _ in ()).throw(SyncRefused("no", code="cursor_unknown"))),
+    "no connection": _unlike(page=lambda *_: (_ for _ in ()).throw(SyncRefused("no", code="server_unreachable"))),
 }
 
 
@@ -227,7 +228,7 @@ def test_pages_that_go_on_and_on_end_the_round(tmp_path, monkeypatch):
     endless = _unlike(page=lambda *_: TakenPage([line], f"{next(numbers)}", True))
     with thence.open(tmp_path / "b") as log:
         result = synced(log, endless(server))
-        assert isinstance(result.error, BadAnswer)
+        assert result.error.code == "bad_answer"
         assert next(numbers) == 20
 
 
@@ -241,7 +242,7 @@ def test_page_with_what_is_no_event_ends_the_round_behind_what_is_brought(tmp_pa
         withholding = _unlike(page=lambda *_: damaged)
         result = synced(b, withholding(server))
         assert (result.taken, result.delivered) == (4, 5)
-        assert isinstance(result.error, BadAnswer)
+        assert result.error.code == "bad_answer"
         last = synced(b, server)
         assert (last.taken, last.is_complete) == (1, True)
 

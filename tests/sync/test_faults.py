@@ -17,7 +17,7 @@ from tests.sync.proxy import DOWN, KINDS, UP, Fault, Proxy
 from tests.tiers import examples
 
 import thence
-from thence.errors import SyncError
+from thence.errors import SyncRefused
 from thence.log.read import reader
 from thence.open_log.log import OS_DISK
 from thence.sync.client import SyncClient, log_in
@@ -73,13 +73,13 @@ class Sessions:
             began = time.monotonic()
             found = self._round(a, name, self.proxy.url, REQUEST_S if fault else 60.0)
             took_s = time.monotonic() - began
-            assert found.error is None or isinstance(found.error, SyncError), found.error
+            assert found.error is None or isinstance(found.error, SyncRefused), found.error
             assert fault is None or took_s < REQUEST_S + SLACK_S
             if is_large:  # the same fault where they are taken
                 assert self._round(a, name, self.server.url, 60.0).is_complete
                 self.proxy.begin(fault)
                 taken = self._round(b, name, self.proxy.url, REQUEST_S)
-                assert taken.error is None or isinstance(taken.error, SyncError), taken.error
+                assert taken.error is None or isinstance(taken.error, SyncRefused), taken.error
             for log in (a, b):
                 clean = self._round(log, name, self.server.url, 60.0)
                 assert clean.is_complete, clean

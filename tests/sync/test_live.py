@@ -23,7 +23,7 @@ from tests.sync.programs import Program
 from tests.sync.test_service import NOTHING, Asking, enabled
 
 import thence
-from thence.errors import ServerUnreachable
+from thence.errors import SyncRefused
 from thence.log.files.segment import current_path
 from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore
@@ -119,7 +119,7 @@ def test_live_connection_ends_the_backoff_of_a_server_that_is_back(
     class Away(Asking):
         def round(self) -> SyncReport:
             rounds.append(self)
-            error = ServerUnreachable("could not reach") if len(rounds) == 1 else None
+            error = SyncRefused("could not reach", code="server_unreachable") if len(rounds) == 1 else None
             return replace(NOTHING, error=error)
 
     one = Program(tmp_path / "one", server.url)

@@ -6,11 +6,11 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
+from tests.codes import raises_code
 from tests.sync.plain_server import Connection, PlainServer
 
 import thence
 from thence.core.redaction import digests, redacted
-from thence.errors import RedactionRefused
 from thence.log.read.reader import raw_lines
 from thence.open_log.log import OS_DISK
 from thence.signing import SigningKey, is_signed, known_key, own_key
@@ -90,7 +90,7 @@ def test_redaction_by_its_node_reaches_a_clone_that_held_the_line(team):
 @pytest.mark.promise("S10a")
 def test_redaction_by_another_member_changes_nothing(team):
     server, a, b = team
-    with pytest.raises(RedactionRefused):
+    with raises_code("redaction_refused"):
         check_right(b, secret_in(b), BEN.public_key, server.keys(), is_synced=True)
     before = secret_in(b)
     redact(b, before, "to hide it", BEN)  # by a program that does not ask
@@ -173,11 +173,11 @@ def test_key_is_made_once_and_only_its_owner_may_read_it(tmp_path):
     path = tmp_path / "signing.key"
     assert path.stat().st_mode & 0o777 == 0o600
     path.chmod(0o644)
-    with pytest.raises(thence.errors.SyncError, match="others"):
+    with pytest.raises(thence.errors.SyncRefused, match="others"):
         known_key(tmp_path)
     path.chmod(0o600)
     path.write_text("zz")
-    with pytest.raises(thence.errors.SyncError, match="no key"):
+    with pytest.raises(thence.errors.SyncRefused, match="no key"):
         own_key(tmp_path)
 
 
@@ -216,7 +216,7 @@ def test_notices_and_lines_of_other_tools_are_never_taken_back(team):
     foreign = b'{"event_type":"t","event_id":"theirs","text":"x"}'
     a.relay([foreign])
     for event in (notice, next(each for each in a.events() if each.is_foreign)):
-        with pytest.raises(RedactionRefused):
+        with raises_code("redaction_refused"):
             check_right(a, event, ADA.public_key, server.keys(), is_synced=True)
         digest = key_of(event).digest.hex()
         a.redactions.record("redacted", {"event_id": event.event_id, "line_sha256": digest})

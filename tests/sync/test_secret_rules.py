@@ -12,7 +12,6 @@ from tests.sync.test_engine import stored
 import thence
 from thence.core.secret_forms import RULES
 from thence.core.secrets import SecretRules
-from thence.errors import BadSettings
 from thence.sync.engine import SyncEngine
 
 # put together here, so that no scanner takes this file for a leak
@@ -154,7 +153,7 @@ def test_line_that_an_own_rule_matches_is_parked_until_the_user_named_it(tmp_pat
     with thence.open(tmp_path / "a") as log:
         engine = SyncEngine(log, Connection(PlainServer()), target="another")
         result = engine.round()
-        assert isinstance(result.error, BadSettings)
+        assert result.error.code == "bad_settings"
         assert (result.delivered, result.left) == (0, 3)
         engine.close()
 

@@ -14,7 +14,7 @@ from tests.sync.http_servers import HostileServer, TeamServer
 from tests.sync.plain_server import PlainServer
 
 import thence
-from thence.errors import ServerBusy, ServerUnreachable, ThenceError
+from thence.errors import SyncRefused, ThenceError
 from thence.files import file_lock
 from thence.signing import own_key
 from thence.sync import BackgroundSyncService
@@ -132,7 +132,7 @@ def test_failures_back_off_up_to_30_seconds_with_jitter(log, tmp_path, server):
     assert limits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
     assert backoff_s(3, lambda low, high: low) == 0
     waits = Waits()
-    engine = failing(ServerUnreachable("could not reach"))
+    engine = failing(SyncRefused("could not reach", code="server_unreachable"))
     service = BackgroundSyncService(
         log,
         store=enabled(log, tmp_path, server.url),
@@ -154,7 +154,7 @@ def test_failures_back_off_up_to_30_seconds_with_jitter(log, tmp_path, server):
 
 def test_busy_server_is_left_alone_as_long_as_it_asks(log, tmp_path, server):
     waits = Waits()
-    engine = failing(ServerBusy("could not sync", retry_after_s=77.0))
+    engine = failing(SyncRefused("could not sync", retry_after_s=77.0, code="server_busy"))
     store = enabled(log, tmp_path, server.url)
     service = BackgroundSyncService(log, store=store, engine=engine, wait=waits)
     service.start()

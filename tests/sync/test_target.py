@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 import thence
-from thence.errors import SyncError, SyncRefused
+from thence.errors import SyncRefused
 from thence.sync.target import (
     SyncReport,
     SyncTarget,
@@ -62,7 +62,7 @@ def test_spoilt_target_keeps_nobody_from_the_log(folder, data):
     for name in ("target.json", "status.json"):
         (sync_folder(folder) / name).write_bytes(data)
     assert (team_of(folder), read_status(folder)) == (None, None)
-    with pytest.raises(SyncError):
+    with pytest.raises(SyncRefused):
         read_target(folder)
 
 
@@ -71,5 +71,5 @@ def test_target_behind_a_symbolic_link_is_refused(folder, tmp_path):
     sync_folder(folder).rename(tmp_path / "elsewhere")
     sync_folder(folder).symlink_to(tmp_path / "elsewhere")
     assert team_of(folder) is None
-    with pytest.raises(SyncError, match="symbolic link"):
+    with pytest.raises(SyncRefused, match="symbolic link"):
         read_target(folder)

@@ -2,7 +2,8 @@
 
 The oracle knows nothing of how landed code is found. Each commit of a package puts a line into a
 file that is nowhere else; the package is in its target if the target's tree has all of them.
-`python -m tests.work.landing_histories [COUNT [SEED]]` plays many and tells what came of it.
+`python -m tests.work.landing_histories [COUNT [SEED]] [git]` plays many and tells what came of it;
+with `git` it asks `work/git` alone, which is quicker.
 """
 
 import random
@@ -13,6 +14,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from msgspec.structs import replace
 from tests.work.repositories import make_repository, own_variables, write
 
 from thence.cli.work.looking import status
@@ -20,6 +22,9 @@ from thence.cli.work.merging import accept, merge, prune
 from thence.cli.work.moving import implement, move_task, reopen
 from thence.cli.work.planning import finalize_tasks, init, setup_spec
 from thence.errors import GitFailed, Refused
+from thence.work.board.state import Reviewed
+from thence.work.git.landed import Landing, landing_of, reviewed_of
+from thence.work.git.repository import repository
 from thence.work.session.session import Session
 
 LINES = 24
@@ -46,6 +51,7 @@ class History:
         self.chance = chance
         self.played: list[str] = []
         self.marks: list[tuple[str, bytes]] = []  # file and line
+        self.retracted: list[tuple[str, bytes]] = []  # marks that the package took back itself
         self._before: dict[bytes, bytes] = {}  # what a line replaced
         self.undone: list[str] = []  # commits of main that took something out
         self.brought: list[str] = []  # commits of main that brought something
@@ -265,15 +271,35 @@ class History:
         if self.attempt("merge", "--quiet", "--no-edit", "main"):
             self.played.append("took main in")
         if self.chance.random() < 0.6:
+            own = [(name, line) for name, line in self.marks if line in self.read(name)]
             for commit in reversed(self.undone):
                 self._revert(commit)
             self.played.append("took the reverts back")
+            self._retract([(name, line) for name, line in own if line not in self.read(name)])
+
+    def retract(self) -> None:
+        """Take a line of the package back, in its own branch."""
+        marks = [(name, line) for name, line in self.marks if name in FILES]
+        marks = [(name, line) for name, line in marks if line in self.read(name)]
+        if marks:
+            name, line = self.chance.choice(marks)
+            lines = self.read(name)
+            index = lines.index(line)
+            lines[index : index + 1] = [self._before[line]] if line in self._before else []
+            self.commit({name: b"".join(text + b"\n" for text in lines)}, "take one back")
+            self.played.append(f"retracted {line!r}")
+            self._retract([(name, line)])
+
+    def _retract(self, marks: list[tuple[str, bytes]]) -> None:
+        self.marks = [mark for mark in self.marks if mark not in marks]
+        self.retracted += marks
 
     # -- the oracle
 
     def is_in_target(self) -> bool:
-        """Report whether the target's tree has the lines of every commit of the package."""
-        return all(self.has(name, line) for name, line in self.marks)
+        """Report whether the target's tree has just the lines that the package has put in."""
+        is_in = all(self.has(name, line) for name, line in self.marks)
+        return is_in and not any(self.has(name, line) for name, line in self.retracted)
 
     def has(self, name: str, line: bytes) -> bool:
         pattern = ("git", "grep", "--quiet", "--text")
@@ -307,6 +333,24 @@ class Play:
         self.tally: Counter[str] = Counter()
         self.faults: list[str] = []
 
+    def implement(self) -> None:
+        assert self.run(implement, "WP01")
+
+    def hand_in(self) -> bool:
+        return self.run(move_task, "WP01", "for_review")
+
+    def reopen(self, lane: str) -> None:
+        if lane == "done":
+            assert self.run(reopen, "WP01", reason="it is not whole")
+        else:
+            assert self.run(move_task, "WP01", "doing", reason="it is not whole")
+
+    def prune(self) -> None:
+        self.run(prune)
+
+    def accept(self) -> bool:
+        return self.run(accept, ("WP01",))
+
     def run(self, command, *arguments, **options) -> bool:
         """Run a command in a session of its own; False if it was refused."""
         with Session(self.history.project, actor="ada") as session:
@@ -317,14 +361,14 @@ class Play:
         return True
 
     def begin(self) -> None:
-        assert self.run(implement, "WP01")
+        self.implement()
         self.history.go(BRANCH)
         for _ in range(self.chance.randint(1, 3)):
             self.history.work()
         self.history.go("main")
         if self.chance.random() < 0.5:
             self.history.edit()
-        assert self.run(move_task, "WP01", "for_review"), self.history.played
+        assert self.hand_in(), self.history.played
 
     def state(self) -> tuple[str, bool]:
         """Return the lane, and whether the board shows the code as landed."""
@@ -344,28 +388,28 @@ class Play:
         self.tally[f"{what} {answer}"] += 1
         if answer != expected:
             absent = [mark for mark in self.history.marks if not self.history.has(*mark)]
+            absent += [mark for mark in self.history.retracted if self.history.has(*mark)]
             self.faults.append(f"{word}: {what} after {self.history.played}: {absent}")
 
     def again(self) -> None:
         """Go on with a package that was reverted, or that never came."""
         lane, _ = self.state()
         if self.chance.random() < 0.3 and lane == "done":
-            self.run(prune)
-        if lane == "done":
-            assert self.run(reopen, "WP01", reason="it is not whole")
-        else:
-            assert self.run(move_task, "WP01", "doing", reason="it is not whole")
-        assert self.run(implement, "WP01")
+            self.prune()
+        self.reopen(lane)
+        self.implement()
         self.history.played.append("again")
         self.history.go(BRANCH)
         if self.chance.random() < 0.6:
             self.history.take_main_in()
         elif self.chance.random() < 0.3:
             self.history.attempt("rebase", "--quiet", "main")
+        if self.chance.random() < 0.2:
+            self.history.retract()
         if self.chance.random() < 0.7:
             self.history.work()
         self.history.go("main")
-        self.run(move_task, "WP01", "for_review")
+        self.hand_in()
 
     def step(self) -> None:
         history = self.history
@@ -384,7 +428,7 @@ class Play:
             history.bring()
         lane, is_landed = self.state()
         if lane == "for_review":
-            self.judge("accept", self.run(accept, ("WP01",)))
+            self.judge("accept", self.accept())
         elif lane == "done":
             self.judge("landed", is_landed)
 
@@ -395,17 +439,74 @@ class Play:
             self.history.brought.append(self.history.head("main"))
 
 
-def play(project: Path, folder: Path, seed: int) -> Play:
+class GitPlay(Play):
+    """A history whose answers are those of `work/git` alone."""
+
+    def __init__(self, project: Path, chance: random.Random) -> None:
+        super().__init__(project, chance)
+        self.repo = repository(project)
+        self.lane, self.base = "planned", self.history.head("main")
+        self.reviews: tuple[Reviewed, ...] = ()
+
+    def implement(self) -> None:
+        if not self.history.tree.exists():
+            new = ("-b", BRANCH, self.history.tree, "main")
+            self.history.git("worktree", "add", "--quiet", *new)
+            self.base = self.history.head("main")
+
+    def hand_in(self) -> bool:
+        tip, target = self.history.head(BRANCH), self.history.head("main")
+        is_again = bool(self.reviews)
+        code, is_ahead = reviewed_of(self.repo, self.base, tip, target, is_again=is_again)
+        if not (is_ahead or is_again):
+            return False
+        self.reviews, self.lane = (*self.reviews, code), "for_review"
+        return True
+
+    def reopen(self, lane: str) -> None:
+        self.lane = "doing"
+
+    def prune(self) -> None:
+        if self.landing(self.history.head("main")).is_whole:
+            self.history.git("worktree", "remove", "--force", self.history.tree)
+            self.history.git("branch", "--quiet", "-D", BRANCH)
+
+    def landing(self, target: str) -> Landing:
+        code = replace(self.reviews[-1], earlier=self.reviews[:-1])
+        return landing_of(self.repo, target, code)
+
+    def accept(self) -> bool:
+        is_whole = self.landing(self.history.head("main")).is_whole
+        self.lane = "done" if is_whole else self.lane
+        return is_whole
+
+    def state(self) -> tuple[str, bool]:
+        is_landed = self.lane == "done" and not self.landing(self.history.head("main")).reverts
+        return self.lane, is_landed
+
+    def bring_by_thence(self) -> None:
+        """Merge as `merge` does, unless code would be missing afterwards."""
+        before = self.history.head("main")
+        self.history.merge()
+        end = self.history.head("main")
+        if end != before and not self.landing(end).is_whole:
+            self.history.git("reset", "--quiet", "--hard", before)
+        self.history.played.append(f"thence merge: {self.history.head('main') != before}")
+        if self.history.head("main") != before:
+            self.history.brought.append(self.history.head("main"))
+
+
+def play(project: Path, folder: Path, seed: int, kind: type[Play] = Play) -> Play:
     """Play one history in a copy of a project."""
     copy = shutil.copytree(project, folder / "project", symlinks=True)
-    one = Play(copy, random.Random(seed))
+    one = kind(copy, random.Random(seed))
     one.begin()
     for _ in range(one.chance.randint(2, 6)):
         one.step()
     return one
 
 
-def main(count: int = 500, seed: int | None = None) -> int:
+def main(count: int = 500, seed: int | None = None, kind: type[Play] = Play) -> int:
     """Play histories; 1 if one has a package falsely landed, or more than 1 in 100 not found."""
     seed = random.randrange(1 << 32) if seed is None else seed
     tally: Counter[str] = Counter()
@@ -413,7 +514,7 @@ def main(count: int = 500, seed: int | None = None) -> int:
         project = template(Path(name) / "template")
         for number in range(count):
             folder = Path(name) / str(number)
-            one = play(project, folder, seed + number)
+            one = play(project, folder, seed + number, kind)
             tally += one.tally
             for fault in one.faults:
                 print(f"seed {seed + number}: {fault}", flush=True)
@@ -423,4 +524,5 @@ def main(count: int = 500, seed: int | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    numbers = [int(argument) for argument in sys.argv[1:] if argument != "git"]
+    sys.exit(main(*numbers, **({"kind": GitPlay} if "git" in sys.argv else {})))

@@ -5,7 +5,8 @@ from tests.work.repositories import commit, git, make_repository
 
 from thence.errors import GitFailed
 from thence.work.board.state import Landed
-from thence.work.git.landed import is_without_code, landing_of, missing_commits, reviewed_of
+from thence.work.git.landed import landing_of, missing_commits, reviewed_of
+from thence.work.git.patches import hunks_of, patch_id
 from thence.work.git.repository import repository
 
 LINES = [f"line {number}\n" for number in range(1, 31)]
@@ -145,15 +146,14 @@ def test_half_of_the_commits_is_not_the_package(folder):
 
 def test_equal_trees_are_no_code_though_there_are_commits(folder):
     git(folder, "checkout", "--quiet", "-b", "work")
-    repo = repository(folder)
-    assert is_without_code(repo, code_of(folder))
+    assert not code_of(folder).patch
     commit(folder, {"code.py": lines(l5="five")})
-    assert not is_without_code(repo, code_of(folder))
+    assert code_of(folder).patch
     git(folder, "revert", "--no-edit", "HEAD")
-    assert is_without_code(repo, code_of(folder))
+    assert not code_of(folder).patch
     (folder / "code.py").chmod(0o755)
     git(folder, "commit", "--quiet", "-am", "Make it a program")
-    assert not is_without_code(repo, code_of(folder))
+    assert code_of(folder).patch
 
 
 def test_binary_files_are_told_apart(folder):
@@ -246,18 +246,18 @@ def test_patches_are_those_of_each_commit_and_of_all_together(folder):
     git(folder, "revert", "--no-edit", "HEAD~2")
     git(folder, *empty, "And nothing")
     tip, repo = git(folder, "rev-parse", "HEAD"), repository(folder)
-    drawn = ("-p", "--root", "--full-index", "--no-renames")
 
-    def patch_id(*between):
-        patch = git(folder, "diff-tree", "-r", *drawn, *between) + "\n"
-        return git(folder, "patch-id", "--stable", stdin=patch.encode()).partition(" ")[0]
+    oldest_first = ("--topo-order", "--reverse", "--no-merges")
 
-    listed = git(folder, "rev-list", "--reverse", "--no-merges", f"{base}..{tip}").split()
-    each = tuple(filter(None, (patch_id(f"{one}~", one) for one in listed)))
+    def patch_of(*change):
+        return patch_id(next(hunks_of(repo, [change])))
+
+    listed = git(folder, "rev-list", *oldest_first, f"{base}..{tip}").split()
+    each = tuple(filter(None, map(patch_of, listed)))
     assert len(each) == len(listed) - 2
     found, has_commits = reviewed_of(repo, base, tip, base)
     assert has_commits
-    assert (found.patch, found.patches) == (patch_id(base, tip), each)
+    assert (found.patch, found.patches) == (patch_of(tip, base), each)
     only, _ = reviewed_of(repo, base, git(folder, "rev-parse", "work~1"), None)
     assert only.patches == each
     nothing, has_commits = reviewed_of(repo, tip, tip, None)

@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.codes import raises_code
 from tests.cli.installed import thence
 from tests.work.repositories import commit, git, make_repository, write
 
-from thence.errors import GitFailed, NotAProject
+from thence.errors import GitFailed
 from thence.work.git.repository import repository
 from thence.work.project.project import find_project
 from thence.work.project.project_id import CONFIG
@@ -87,7 +88,7 @@ def test_bare_repository_has_its_home_and_each_worktree_is_its_own_root(tmp_path
     for name in ("one", "two"):
         git(bare, "worktree", "add", "--quiet", "--detach", tmp_path / name)
         assert seen(tmp_path / name) == (ONE, tmp_path / name, tmp_path / name, home)
-    with pytest.raises(NotAProject, match="no working tree is here"):
+    with raises_code("not_a_project", match="no working tree is here"):
         find_project(bare)
 
 
@@ -97,7 +98,7 @@ def test_git_folder_is_no_working_tree_and_nothing_is_made_there(tmp_path, inner
     repo = named(tmp_path / "r")
     (repo / inner).mkdir(exist_ok=True)
     before = everything(repo)
-    with pytest.raises(NotAProject, match="no working tree is here"):
+    with raises_code("not_a_project", match="no working tree is here"):
         find_project(repo / inner)
     assert everything(repo) == before
 
@@ -164,7 +165,7 @@ def test_who_lacks_the_program_git_gets_no_second_journal(tmp_path, monkeypatch)
         with pytest.raises(GitFailed, match="No such file or directory: git") as caught:
             find_project(folder)
         assert "install git" in caught.value.hint
-    with pytest.raises(NotAProject, match="a git repository"):
+    with raises_code("not_a_project", match="a git repository"):
         find_project(tmp_path / "plain")
 
 

@@ -15,8 +15,8 @@ from tests.work.test_landed import (
     squashed,
 )
 
-from thence.work.board.state import Landed
-from thence.work.git.landed import Landing, reverts_of
+from thence.work.board.state import Landed, Reviewed
+from thence.work.git.landed import Landing, landing_of
 from thence.work.git.repository import repository
 
 __all__ = ["folder"]  # the fixture
@@ -158,11 +158,73 @@ def test_white_space_that_was_taken_back_is_a_revert(folder):
 
 def test_what_a_stated_commit_changed_is_followed(folder):
     stated = commit(folder, {"code.py": lines(l5="five"), "new.py": "new\n"})
-    repo = repository(folder)
+    code = Reviewed(stated, "", "")
     git(folder, "revert", "--no-edit", "HEAD")
     tip = git(folder, "rev-parse", "main")
-    assert reverts_of(repo, tip, [stated]) == ((tip,), ("code.py", "new.py"))
-    assert reverts_of(repo, tip, [stated], is_whole=True) == ((tip,), ("code.py", "new.py"))
+    whole = ((tip,), ("code.py", "new.py"))
+    assert answer_of(folder, code)[1:] == whole
+    assert landing_of(repository(folder), tip, code, is_stated=True)[1:] == whole
     back = commit(folder, {"new.py": "new\n"})
-    assert reverts_of(repo, back, [stated]) == ((tip,), ("code.py",))
-    assert reverts_of(repo, back, [stated], is_whole=True) == ((), ())
+    assert answer_of(folder, code)[1:] == ((tip,), ("code.py",))
+    assert landing_of(repository(folder), back, code, is_stated=True).is_whole
+
+
+@pytest.mark.promise("L15")
+def test_merge_that_was_stated_is_followed_as_a_whole(folder):
+    package(folder)
+    commit(folder, {"other.py": "before\n"})
+    merged(folder, "work")
+    code = Reviewed(git(folder, "rev-parse", "main"), "", "")
+    assert landing(folder, code) == Landed("ancestor", code.commit)
+    git(folder, "revert", "--no-edit", "-m", "1", "HEAD")
+    assert answer_of(folder, code).missing == ("code.py", "new é.py")
+
+
+@pytest.mark.promise("L15")
+@pytest.mark.parametrize("bring", [rebased, merged, squashed], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("is_one", [True, False])
+def test_package_that_takes_its_landed_lines_back_has_landed_again(folder, bring, is_one):
+    base = git(folder, "rev-parse", "main")
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, {"code.py": lines(l5="five")}, "First")
+    commit(folder, {"code.py": lines(l5="five", l6="six", l20="twenty")}, "Second")
+    git(folder, "checkout", "--quiet", "main")
+    first = code_of(folder)
+    commit(folder, {"other.py": "before\n"})
+    bring(folder, "work")
+    assert landing(folder, first) is not None
+    git(folder, "checkout", "--quiet", "work")
+    git(folder, "merge", "--quiet", "--no-edit", "main")
+    commit(folder, {"code.py": lines(l20="twenty", **{} if is_one else {"l6": "six"})}, "Back")
+    git(folder, "checkout", "--quiet", "main")
+    again = replace(code_of(folder, base=base), earlier=(first,))
+    commit(folder, {"other.py": "between\n"})
+    assert landing(folder, again) is None
+    git(folder, "cherry-pick", "work") if bring is rebased else bring(folder, "work")
+    assert landing(folder, again) is not None
+
+
+@pytest.mark.promise("L15")
+@pytest.mark.parametrize("place", [0, 12])
+def test_lines_that_somebody_moves_within_their_file_are_edited(folder, place):
+    text = [*lines().splitlines(keepends=True)]
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, {"code.py": "".join((*text[:8], "one\n", "two\n", *text[8:]))}, "Add two")
+    git(folder, "checkout", "--quiet", "main")
+    code = code_of(folder)
+    squashed(folder, "work")
+    commit(folder, {"code.py": "".join((*text[:place], "one\n", "two\n", *text[place:]))}, "Move")
+    assert landing(folder, code) is not None
+
+
+@pytest.mark.promise("L15")
+def test_deletion_of_a_block_that_is_not_only_the_packages_is_an_edit(folder):
+    """Git does not tell whether somebody meant the package: moved functions look just so."""
+    text = [*lines().splitlines(keepends=True)]
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, {"code.py": "".join((*text[:8], "one\n", *text[8:]))}, "Add one")
+    git(folder, "checkout", "--quiet", "main")
+    code = code_of(folder)
+    squashed(folder, "work")
+    commit(folder, {"code.py": "".join((*text[:6], *text[10:]))}, "Take the whole block out")
+    assert landing(folder, code) is not None

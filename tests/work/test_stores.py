@@ -10,11 +10,12 @@ import sys
 import click
 import pytest
 from click.testing import CliRunner
+from tests.codes import raises_code
 from tests.work.repositories import git, make_repository
 
 import thence
 from thence.core.new_event import Unchanged
-from thence.errors import HeadsMoved, InvalidEvent, NotAProject
+from thence.errors import HeadsMoved, InvalidEvent
 from thence.log.files.disk import Disk
 from thence.tracing.context import CAUSE_VARIABLE
 from thence.work import ErrorStore, EventStore, WorkEvent, with_error_store, with_event_store
@@ -230,7 +231,7 @@ def test_project_is_looked_for_only_by_a_command_that_is_given_no_store(
     own = store.at(folder)
     monkeypatch.chdir(tmp_path)
     assert command(**{keyword: own}) is own
-    with pytest.raises(NotAProject):
+    with raises_code("not_a_project"):
         command(**{keyword: None})
     monkeypatch.chdir(folder)
     assert isinstance(command(**{keyword: None}), store)
@@ -255,7 +256,7 @@ def test_async_command_has_its_store_until_it_has_ended(folder, monkeypatch):
 @pytest.mark.promise("L6")
 def test_command_outside_of_a_project_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NotAProject):
+    with raises_code("not_a_project"):
         with_event_store(lambda event_store: None)()
 
 

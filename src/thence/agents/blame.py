@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from thence.work.git.landed import merged_trees, missing_commits
+from thence.work.git.landed import missing_commits
+from thence.work.git.merging import merged_trees
 from thence.work.git.patches import patch_ids
 from thence.work.git.repository import Repository
 

@@ -1,9 +1,9 @@
 """The users and teams of a server, in memory."""
 
 import pytest
+from tests.codes import raises_code
 from tests.server.team.engines import new_database
 
-from thence.errors import AccountRefused
 from thence.server.team.accounts import (
     _PASSWORD_CHARACTERS_MIN,
     PASSWORD_CHARACTERS_MAX,
@@ -43,9 +43,9 @@ def test_user_is_in_teams_in_the_order_of_joining(accounts: Accounts) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "../ada", "-ada", "a" * 65, "ada\n", "ädä"])
 def test_what_is_no_name_is_refused(accounts: Accounts, name: str) -> None:
-    with pytest.raises(AccountRefused):
+    with raises_code("account_refused"):
         accounts.add_user(name, "red", "writer", lambda: PASSWORD)
-    with pytest.raises(AccountRefused):
+    with raises_code("account_refused"):
         accounts.add_team(name)
     assert (accounts.members(), accounts.teams()) == ([], ["blue", "red"])
 
@@ -54,7 +54,7 @@ def test_what_is_no_name_is_refused(accounts: Accounts, name: str) -> None:
     "password", ["", "x" * (_PASSWORD_CHARACTERS_MIN - 1), "x" * (PASSWORD_CHARACTERS_MAX + 1)]
 )
 def test_password_has_a_least_and_a_greatest_length(accounts: Accounts, password: str) -> None:
-    with pytest.raises(AccountRefused):
+    with raises_code("account_refused"):
         accounts.add_user("ada", "red", "writer", lambda: password)
     assert not accounts.has_user("ada")
 
@@ -62,10 +62,10 @@ def test_password_has_a_least_and_a_greatest_length(accounts: Accounts, password
 def test_what_is_there_already_or_not_at_all_is_refused(accounts: Accounts) -> None:
     accounts.add_user("ada", "red", "writer", lambda: PASSWORD)
     for team, role in (("red", "admin"), ("none", "writer"), ("blue", "owner")):
-        with pytest.raises(AccountRefused):
+        with raises_code("account_refused"):
             accounts.add_user("ada", team, role, lambda: PASSWORD)
-    with pytest.raises(AccountRefused):
+    with raises_code("account_refused"):
         accounts.add_team("red")
-    with pytest.raises(AccountRefused):
+    with raises_code("account_refused"):
         accounts.remove_user("bob")
     assert accounts.members() == [Member("ada", "red", "writer")]

@@ -13,7 +13,8 @@ from thence.core.codec import close_line
 from thence.core.event import Event
 from thence.core.redaction import digests
 from thence.core.vocabulary import PLAIN
-from thence.errors import BodyMissing, InvalidEvent, VocabularyMismatch
+from thence.core.bodies import BodyMissing
+from thence.errors import InvalidEvent, VocabularyMismatch
 from thence.log.blobs.blob_files import RawPiece, piece_line, text_of
 from thence.log.files.segment import BODIES
 from thence.log.read import reader

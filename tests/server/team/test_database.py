@@ -7,11 +7,12 @@ from pathlib import Path
 
 import apsw
 import pytest
+from tests.codes import raises_code
 from tests.cli.installed import is_three_lines, thence
 from tests.server.team.lines import foreign, lines
 from tests.server.team.team_server import TeamServer, team_server
 
-from thence.errors import NotAServer, ServerExists, SyncRefused
+from thence.errors import SyncRefused
 from thence.server.running import TEAM_DATABASE
 from thence.server.team import store
 from thence.server.team.accounts import Accounts
@@ -24,7 +25,7 @@ def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
     make_database(file, "e1")
     assert [each.name for each in file.parent.iterdir()] == [TEAM_DATABASE]
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    with pytest.raises(ServerExists):
+    with raises_code("server_exists"):
         make_database(file, "e2")
     database = SqliteDatabase(file)
     assert database.epoch == "e1"
@@ -33,11 +34,11 @@ def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
 
 def test_what_is_no_database_with_these_tables_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.db"
-    with pytest.raises(NotAServer):
+    with raises_code("not_a_server"):
         SqliteDatabase(file)
     for content in (b"", b"no database" * 1000):
         file.write_bytes(content)
-        with pytest.raises(NotAServer):
+        with raises_code("not_a_server"):
             SqliteDatabase(file)
     other = tmp_path / TEAM_DATABASE
     make_database(other, "e1")
@@ -51,7 +52,7 @@ def test_what_is_no_database_with_these_tables_is_refused(tmp_path: Path) -> Non
         connection.execute(statement)
         connection.close()
         before = other.read_bytes()
-        with pytest.raises(NotAServer, match=words):
+        with raises_code("not_a_server", match=words):
             SqliteDatabase(other)
         assert other.read_bytes() == before, "it is not touched"
 

@@ -12,7 +12,7 @@ from tests.server.team.lines import lines
 from tests.server.team.team_server import PASSWORD, team_server
 
 from thence.core.query.filter import Filter
-from thence.errors import FileBusy
+from thence.files import FileBusy
 from thence.files import file_lock
 from thence.open_log.log import open_log
 from thence.server.app import create_team_app

@@ -9,9 +9,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from tests.codes import raises_code
 from tests.server.team.engines import new_database
 
-from thence.errors import NotLoggedIn, ServerBusy
+from thence.errors import NotLoggedIn
 from thence.server.team.accounts import Accounts
 from thence.server.team.logins import (
     ACCESS_S,
@@ -115,7 +116,7 @@ def test_failures_under_a_name_make_it_wait_at_their_address_alone() -> None:
             with pytest.raises(NotLoggedIn):
                 world.logins.log_in(name, "wrong", "192.0.2.1")
         count = len(world.checks)
-        with pytest.raises(ServerBusy) as busy:
+        with raises_code("server_busy") as busy:
             world.logins.log_in(name, PASSWORD, "192.0.2.1")
         assert busy.value.retry_after_s == USER_FAILURE_S
         assert len(world.checks) == count
@@ -125,7 +126,7 @@ def test_failures_under_a_name_make_it_wait_at_their_address_alone() -> None:
         assert world.logins.log_in("ada", PASSWORD, "192.0.2.1").team_slug == "red"
     with pytest.raises(NotLoggedIn):
         world.logins.log_in("ada", "wrong", "192.0.2.1")
-    with pytest.raises(ServerBusy):
+    with raises_code("server_busy"):
         world.logins.log_in("ada", PASSWORD, "192.0.2.1")
 
 
@@ -134,7 +135,7 @@ def test_failures_of_an_address_are_bounded_over_all_names_and_successes_are_non
     for number in range(ADDRESS_FAILURES):
         with pytest.raises(NotLoggedIn):
             world.log_in_from(f"2001:db8::{number:x}", f"name-{number}", "wrong")
-    with pytest.raises(ServerBusy):
+    with raises_code("server_busy"):
         world.logins.admit("2001:db8::ffff")
     for address in ("2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1", "no address"):
         for _ in range(2 * ADDRESS_FAILURES):
@@ -143,7 +144,7 @@ def test_failures_of_an_address_are_bounded_over_all_names_and_successes_are_non
     world.log_in_from("2001:db8::1", "ada", PASSWORD)
     with pytest.raises(NotLoggedIn):
         world.log_in_from("2001:db8::1", "ada", "wrong")
-    with pytest.raises(ServerBusy):
+    with raises_code("server_busy"):
         world.logins.admit("2001:db8::2")
 
 

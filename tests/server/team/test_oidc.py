@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from tests.codes import raises_code
 from tests.cli.installed import THENCE, begin, is_three_lines, thence
 from tests.docs.browsing import browsing
 from tests.server.team.provider import CLIENT, SECRET, Provider, new_key
@@ -29,7 +30,7 @@ from tests.sync.http_servers import JSON
 from tests.sync.http_servers import TeamServer as WireServer
 from tests.sync.plain_server import PlainServer
 
-from thence.errors import NotLoggedIn, ServerUnreachable
+from thence.errors import NotLoggedIn
 from thence.server.http.login_settings import OidcSettings
 from thence.server.team import oidc
 
@@ -406,7 +407,7 @@ def test_provider_that_is_another_one_than_was_named_is_not_used() -> None:
     with Provider() as provider:
         for issuer in (f"{provider.url}/", f"{provider.url}/realm", "https://127.0.0.1:1"):
             trusted = oidc.Provider(OidcSettings(issuer, CLIENT, SECRET))
-            with pytest.raises(ServerUnreachable):
+            with raises_code("server_unreachable"):
                 trusted.metadata()
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.codes import raises_code
 from tests.server.postgres import EPOCH, Cluster
 from tests.server.team.lines import lines
 from tests.server.team.notices import ANN, Node
 from tests.server.team.test_sync_service import add_teams, walked
 
 from thence.core.redaction import digests, redacted
-from thence.errors import NotAServer, NotLoggedIn, ServerExists
+from thence.errors import NotLoggedIn
 from thence.server.team import store
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.keys import KeyRegistry
@@ -235,15 +236,15 @@ def test_user_who_may_make_no_role_is_told_the_two_statements(postgres: Cluster)
     postgres.execute("CREATE ROLE plain LOGIN")
     postgres.execute(f"ALTER DATABASE {name} OWNER TO plain")
     address = postgres.address(name, "plain")
-    with pytest.raises(NotAServer) as refused:
+    with raises_code("not_a_server") as refused:
         make_database(address, EPOCH, "readers")
     assert "CREATE ROLE readers NOLOGIN; GRANT readers TO" in refused.value.hint
-    with pytest.raises(NotAServer):
+    with raises_code("not_a_server"):
         make_database(address, EPOCH, "readers; DROP")
     postgres.execute("CREATE ROLE readers NOLOGIN")
     postgres.execute("GRANT readers TO plain")
     make_database(address, EPOCH, "readers")
-    with pytest.raises(ServerExists):
+    with raises_code("server_exists"):
         make_database(address, EPOCH, "readers")
     PostgresDatabase(address).close()
     postgres.drop(name)
@@ -251,7 +252,7 @@ def test_user_who_may_make_no_role_is_told_the_two_statements(postgres: Cluster)
 
 def test_database_with_other_tables_is_refused(postgres: Cluster, name: str) -> None:
     postgres.execute("UPDATE meta SET value = 'ff00' WHERE key = 'schema'", name)
-    with pytest.raises(NotAServer, match=r"schema\.sql ff00, not"):
+    with raises_code("not_a_server", match=r"schema\.sql ff00, not"):
         PostgresDatabase(postgres.address(name))
 
 

@@ -4,17 +4,13 @@ import random
 import re
 
 import pytest
+from tests.codes import raises_code
 from tests.server.team.engines import new_database
 from tests.server.team.lines import foreign, line, lines, sealed
 
 from thence.core.redaction import digests
-from thence.errors import (
-    BatchRefused,
-    CursorUnknown,
-    InvalidEvent,
-    NotALog,
-    VocabularyMismatch,
-)
+from thence.wire.messages import BatchRefused
+from thence.errors import InvalidEvent, NotALog, VocabularyMismatch
 from thence.server.team import keys, redactions, store
 from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database
@@ -95,9 +91,9 @@ def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_ski
     # a longer history than before, whose last line is the one that the cursor is behind
     assert statuses(restored, [line(4, node="ffffffffffff"), line(5)]) == ["success"] * 2
     for cursors in (Cursors(cursor), Cursors(seen=cursor)):
-        with pytest.raises(CursorUnknown):
+        with raises_code("cursor_unknown"):
             restored.page("red", "log", cursors.after, seen=cursors.seen)
-        with pytest.raises(CursorUnknown):
+        with raises_code("cursor_unknown"):
             restored.batch("red", "log", "plain", lines(9), cursors=cursors)
     assert restored.missing("red", "log", digests_of(lines(5))) == Missing(named([line(4)]), 5)
     assert statuses(restored, lines(5)) == [*["duplicate"] * 3, "success", "duplicate"]
@@ -122,7 +118,7 @@ def test_cursor_passes_what_its_holder_brought_and_nothing_that_others_did() -> 
     assert found.page("red", "log", third.after).lines == [*theirs, *lines(2, first=6)]
     empty = found.batch("red", "log", "plain", [], cursors=Cursors(third.seen, third.seen))
     assert empty.after == empty.seen == third.seen
-    with pytest.raises(CursorUnknown):
+    with raises_code("cursor_unknown"):
         found.batch("red", "new", "plain", lines(1), cursors=Cursors(seen=third.seen))
     assert found.mark("red", "new") == ""
 
@@ -163,10 +159,10 @@ def test_cursor_of_another_history_is_refused() -> None:
     replaced = exchange("e1")
     statuses(replaced, lines(3, first=7))
     for found in (other, restored, replaced):
-        with pytest.raises(CursorUnknown):
+        with raises_code("cursor_unknown"):
             found.page("red", "log", cursor)
     for rubbish in ("0", "e1.0.00", f"e1.{10**30}.{'0' * 16}", "e1.3." + "\u0663" * 16, "x" * 9999):
-        with pytest.raises(CursorUnknown):
+        with raises_code("cursor_unknown"):
             one.page("red", "log", rubbish)
 
 

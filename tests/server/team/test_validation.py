@@ -6,7 +6,7 @@ import pytest
 from tests.server.team.lines import foreign, line, sealed
 
 from thence.core.redaction import digests
-from thence.errors import BatchRefused
+from thence.wire.messages import BatchRefused
 from thence.server.team.validation import checked
 
 FOREIGN = foreign(1)

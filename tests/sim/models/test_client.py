@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from tests.sim.models.endpoint import FAULTS, Endpoint, Reply, completion
 
-from thence.errors import BudgetSpent, EndpointDown, ModelCallFailed, ThenceError
+from thence.sim.models.client import ModelCallFailed
+from thence.errors import ThenceError
 from thence.sim.models.client import Budget, ModelAnswer, ModelClient, ModelRequest
 from thence.sim.models.settings import EndpointSettings
 
@@ -223,7 +224,7 @@ def test_dead_endpoint_is_left_alone(fault):
         timeout_s = 0.2 if fault == "never" else TIME_S
         answers = ask(endpoint, asks=8, retries=1, timeout_s=timeout_s, key_env=None)
         requests = len(endpoint.requests)
-    assert isinstance(answers[-1], EndpointDown)
+    assert answers[-1].code == "endpoint_down"
     assert "local" in str(answers[-1])
     of_fault = {"expired_key": 1, "wrong_model": 1, "html": 10}
     assert requests == of_fault.get(fault, requests)
@@ -235,7 +236,7 @@ def test_call_alone_does_not_wait_for_a_dead_endpoint(fault):
     with Endpoint(fault=fault) as endpoint:
         start_s = monotonic()
         (answer,) = ask(endpoint, within_s=None, timeout_s=0.2, retries=100)
-    assert isinstance(answer, EndpointDown)
+    assert answer.code == "endpoint_down"
     assert monotonic() - start_s < TIME_S
 
 
@@ -289,7 +290,7 @@ def test_endpoint_that_answers_now_and_then_is_not_down(first, second, retries, 
 
     with Endpoint(script) as endpoint:
         answers = ask(endpoint, asks=asks, timeout_s=TIME_S, retries=retries)
-    assert not [answer for answer in answers if isinstance(answer, EndpointDown)]
+    assert not [answer for answer in answers if answer.code == "endpoint_down"]
 
 
 def test_nobody_listens():
@@ -297,7 +298,7 @@ def test_nobody_listens():
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
         (answer,) = ask(url, retries=1)
-    assert isinstance(answer, EndpointDown)
+    assert answer.code == "endpoint_down"
     assert "config.json" in answer.hint
 
 
@@ -530,7 +531,7 @@ def test_answer_that_cannot_be_used_is_paid():
 def test_calls_and_cost_of_a_run_are_bounded():
     with Endpoint() as endpoint:
         answers = ask(endpoint, asks=4, budget=Budget(max_calls=4, calls=1))
-        assert isinstance(answers[3], BudgetSpent)
+        assert answers[3].code == "budget_spent"
         assert len(endpoint.requests) == 3
         prices = {"price_in": 1.0, "price_out": 1.0}
         answers = ask(endpoint, asks=4, budget=Budget(max_cost=50e-6), **prices)

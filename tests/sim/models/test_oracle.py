@@ -7,7 +7,7 @@ import pytest
 from openai import AsyncOpenAI, BadRequestError
 from tests.sim.models.endpoint import Endpoint, Reply, completion
 
-from thence.errors import ModelCallFailed
+from thence.sim.models.client import ModelCallFailed
 from thence.sim.models.client import Budget, ModelAnswer, ModelClient, ModelRequest
 from thence.sim.models.settings import EndpointSettings
 

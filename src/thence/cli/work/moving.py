@@ -16,7 +16,6 @@ from thence.errors import GitFailed, HeadsMoved, Refused
 from thence.work.board.move_request import MoveContext, reverted_by
 from thence.work.board.state import DOING, DONE, PLANNED, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, claimable
-from thence.work.git.refs import target_in
 from thence.work.git.repository import branches
 from thence.work.journal.claims import claim_release, claimed
 from thence.work.journal.store import WorkEvent
@@ -127,10 +126,7 @@ def _revert_lines(
     """Returns what brings the code of a package back that was reverted, also into the data."""
     if not package.reviews:
         return []
-    target = target_in(session.refs, session.target_of(feature))
-    check = LandingCheck(session, session.refs)
-    has_landed = package.lane == DONE
-    code = (check.of_done if has_landed else check.before_done)(feature.slug, package, target)
+    code = LandingCheck(session, feature).of(package)
     if code.kind != "reverted":
         return []
     data |= {"reverted_by": list(code.reverts), "missing": list(code.missing)}

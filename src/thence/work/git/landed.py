@@ -6,18 +6,20 @@ lines take nothing away. A revert does: a change that takes out the lines that t
 No message of a commit is read, and no working tree.
 """
 
-import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+
+from msgspec.json import decode, encode
+from msgspec.structs import replace
 
 from thence.errors import ThenceError
 from thence.files import replace_file
 from thence.work.board.state import Landed, Reviewed
 from thence.work.git.merging import merged_tree
-from thence.work.git.patches import Hunk, hunks_of, patch_id, patch_ids, path_of
+from thence.work.git.patches import Hunk, Line, hunks_of, patch_id, patch_ids, path_of
 from thence.work.git.repository import Repository, is_ancestor, is_shallow
 
 COMMITS_MAX = 20_000  # most commits of a branch that are searched for a package
@@ -44,381 +46,307 @@ class Landing(NamedTuple):
 
 
 def reviewed_of(
-    repo: Repository, base: str, commit: str, target: str | None
+    repo: Repository, base: str, commit: str, target: str | None, *, is_again: bool = False
 ) -> tuple[Reviewed, bool]:
     """Returns a package's code, and whether it has commits beyond its base and the target's tip.
 
     The code is the change from the commit that its branch began at to its last. A branch that took
     its target in, by a merge or a rebase, begins where it did so last. Its commits are those that
-    the commit `target` lacks, or all where it has the last one already, without merges. Raises
-    GitFailed.
+    the commit `target` lacks, without merges. Where that has the last one already, they are those
+    that its merge brought, or all beyond the base; without a merge a package that is reviewed
+    `is_again` has no new ones, for those may be anybody's. Raises GitFailed.
     """
-    begin = base
-    if target not in (None, base):
-        answer = repo.git.ask("merge-base", str(target), commit)
+    own, begin = _parents(repo, commit, base, target), base
+    outside = {parent for parents in own.values() for parent in parents} - own.keys()
+    if len(outside) == 1:
+        (begin,) = outside
+    elif outside and target:  # it took its target in
+        answer = repo.git.ask("merge-base", target, commit)
         meeting = answer.out.decode().strip()
-        if answer.status == 0 and meeting not in (base, commit):
-            begin = base if is_ancestor(repo, meeting, base) else meeting
-    commits = _commits_beyond(repo, commit, base, begin, target)
-    is_ahead = bool(commits)
-    if not commits and target not in (None, base):
-        commits = _commits_beyond(repo, commit, base)
-    if len(commits) > PATCHES_MAX:
-        commits = []
-    patches = tuple(patch for patch, _ in patch_ids(repo, commits))
-    code = Reviewed(commit, begin, patch_id(repo, begin, commit), patches, tuple(commits))
+        if answer.status == 0 and not is_ancestor(repo, meeting, base):
+            begin = meeting
+    is_ahead = any(len(parents) < 2 for parents in own.values())
+    if not own and target not in (None, base):
+        steps, brought = _steps(_parents(repo, target, base), target)
+        number = brought.get(commit, -1)
+        if number >= 0 and steps[number] != commit:
+            before = steps[number - 1] if number else base
+            return reviewed_of(repo, base, commit, before)[0], False
+        own, begin = ({}, commit) if is_again else (_parents(repo, commit, base), base)
+    commits = [name for name, parents in reversed(own.items()) if len(parents) < 2]
+    commits = commits if len(commits) <= PATCHES_MAX else []
+    changes = [*((name,) for name in commits), (commit, begin)]
+    *patches, whole = map(patch_id, hunks_of(repo, changes))
+    code = Reviewed(commit, begin, whole, tuple(filter(None, patches)), tuple(commits))
     return code, is_ahead
 
 
-def _commits_beyond(repo: Repository, commit: str, *others: str | None) -> list[str]:
-    """Returns the commits of a history that others lack, the oldest first, without merges.
+def _parents(repo: Repository, commit: str, *others: str | None) -> dict[str, list[str]]:
+    """Returns the commits of a history that others lack with their parents, the newest first.
 
-    Only the last PATCHES_MAX + 1 are returned.
+    Only the last COMMITS_MAX are returned.
     """
     past = (f"^{other}" for other in dict.fromkeys(others) if other)
-    arguments = ("rev-list", "--reverse", "--no-merges", f"--max-count={PATCHES_MAX + 1}")
-    return repo.git.run(*arguments, commit, *past, "--").decode().split()
+    listing = ("rev-list", "--topo-order", "--parents", f"--max-count={COMMITS_MAX}")
+    lines = repo.git.run(*listing, commit, *past, "--").decode().splitlines()
+    return {name: parents for name, *parents in map(str.split, lines)}
 
 
-def is_without_code(repo: Repository, code: Reviewed) -> bool:
-    """Reports whether nothing was changed from the base to the commit."""
-    if code.patch:
-        return False
-    trees = _trees(repo, code.commit, code.base)
-    return None not in trees and trees[0] == trees[1]
+def _steps(history: Mapping[str, list[str]], target: str) -> tuple[list[str], dict[str, int]]:
+    """Returns the first parents of a commit, the oldest first, and by commit which one brought it.
+
+    Those are numbered.
+    """
+    steps, brought = list[str](), dict[str, int]()
+    while target in history:
+        steps.append(target)
+        target = (history[target] or [""])[0]
+    steps.reverse()
+    for number, step in enumerate(steps):
+        reached = [step]
+        while reached:
+            commit = reached.pop()
+            if commit in history and commit not in brought:
+                brought[commit] = number
+                reached += history[commit]
+    return steps, brought
 
 
-def landing_of(repo: Repository, target: str, code: Reviewed) -> Landing:
+def landing_of(
+    repo: Repository, target: str, code: Reviewed, *, is_stated: bool = False
+) -> Landing:
     """Looks for a package's code in the commit `target`; raises GitFailed.
 
     "ancestor": it was merged. "patch": one commit of the target makes the same change. "patches":
     several do so together. "merge": merging the package into the target changes nothing. Checks
-    that need objects that this clone lacks are left out.
+    that need objects that this clone lacks are left out. Without a base the code is what its
+    commits changed, or else its last one, and only a merge brings it. What a person has stated is
+    reverted where all of it is out.
     """
-    # what the last review holds whole, it may have changed or taken back since an earlier one
-    earlier = (one for one in code.earlier if (one.base, one.commit) not in _held(code))
-    reviews = (*earlier, code) if code.base else (code,)
-    ids = tuple(dict.fromkeys(name for one in reviews for name in _commits_of(one)))
-    trees = dict(zip(ids, _trees(repo, *ids), strict=True))
-    is_here, since = trees[code.commit] is not None, reviews[0].base
-    is_merged = _is_merged(repo, code, trees, target)
-    if not code.base:
-        taken_out = reverts_of(repo, target, [code.commit]) if is_merged else ((), ())
-        return Landing(Landed("ancestor", code.commit) if is_merged else None, *taken_out)
-    search = _Search([_version(repo, one, trees) for one in reviews])
-    search.walk(repo, target, since if trees[since] else None)
-    landed = Landed("ancestor", code.commit) if is_merged else search.landed()
-    if reverts := search.reverts():
-        return Landing(landed, *reverts)
-    merged = [one.commit != code.commit and _is_merged(repo, one, trees, target) for one in reviews]
-    missing = search.dropped(repo, target, [*merged[:-1], is_merged])
-    if is_merged or missing:
-        return Landing(landed, (), missing)
-    if landed is None:
-        begin = code.base if trees[code.base] else None
-        landed, commits = _by_patch(repo, target, code, search.paths, begin)
-        if landed is not None and not is_here:  # its hunks are those of what brought it
-            return Landing(landed, *reverts_of(repo, target, commits))
-    if landed is None and is_here and _adds_nothing(repo, target, code.commit):
-        landed = Landed("merge", target)
-    return Landing(landed, (), () if landed else search.missing())
-
-
-def reverts_of(
-    repo: Repository, target: str, commits: Sequence[str], *, is_whole: bool = False
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the commits that took out again what these commits of the target changed, and where.
-
-    They are as in a Landing; with `is_whole` only where they took out all of it.
-    """
-    out = repo.git.run("rev-list", "--no-walk", "--parents", *commits, "--").decode()
-    changes = [tuple(line.split()[:2]) for line in out.splitlines()]
-    every = zip(changes, hunks_of(repo, changes), strict=True)
-    search = _Search([([], {change[0]: hunks for change, hunks in every})])
-    parents = [change[1] for change in changes if len(change) > 1]
-    search.walk(repo, target, *parents)
-    if is_whole and search.has_any:
-        return (), ()
-    return search.reverts() or ((), ())
-
-
-def missing_commits(repo: Repository, target: str, commits: Sequence[str]) -> frozenset[str]:
-    """Returns the commits that are not in the history of `target`, or not in this clone."""
-    if not commits:
-        return frozenset()
-    distinct = frozenset(commits)
-    stdin_text = "".join(f"{commit}\n" for commit in distinct).encode()
-    arguments = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=stdin_text)
-    absent = {
-        line.split()[0] for line in arguments.decode().splitlines() if line.endswith("missing")
-    }
-    present = "".join(f"{commit}\n" for commit in distinct - absent).encode()
-    asked_of = f"^{target}\n".encode() + present
-    out = repo.git.run("rev-list", "--ignore-missing", "--stdin", stdin=asked_of)
-    return distinct & {*out.decode().split()} | absent
-
-
-def merged_trees(repo: Repository, pairs: Iterable[tuple[str, str]]) -> list[str | None]:
-    """Returns the tree of each merge of two commits, None for a conflict.
-
-    The list ends before a pair that git can't merge, such as one without a common commit.
-    """
-    stdin_text = "".join(f"{ours} {theirs}\n" for ours, theirs in pairs).encode()
-    arguments = ("merge-tree", "--write-tree", "--stdin", "--no-messages", "--name-only")
-    out = repo.git.ask(*arguments, stdin=stdin_text).out.decode("utf-8", "replace")
-    results = (result.split("\0") for result in out.split("\0\0") if result)
-    return [parts[1] if parts[0] == "1" and len(parts) == 2 else None for parts in results]
-
-
-# the hunks of a package's whole change, and those of each of its commits
-_Version = tuple[list[Hunk], dict[str, list[Hunk]]]
-
-
-def _held(code: Reviewed) -> set[tuple[str, str]]:
-    """Returns the bases and commits of reviews that a later one of the same base includes."""
-    return {(code.base, commit) for commit in code.commits}
-
-
-def _commits_of(code: Reviewed) -> tuple[str, ...]:
-    return tuple(filter(None, (code.base, code.commit, *code.commits)))
-
-
-def _version(repo: Repository, code: Reviewed, trees: Mapping[str, str | None]) -> _Version:
-    """Returns the hunks of a review, as far as this clone has its commits."""
-    changes: list[tuple[str, ...]] = [(commit,) for commit in code.commits if trees[commit]]
-    has_whole = bool(trees[code.commit] and trees[code.base])
-    if has_whole:  # the last, because a git that was told other parents keeps to them
-        changes.append((code.commit, code.base))
-    hunks = list(hunks_of(repo, changes))
-    whole = hunks.pop() if has_whole else []
-    return whole, {change[0]: own for change, own in zip(changes, hunks, strict=False)}
-
-
-class _Trace:
-    """A hunk of a package, with the steps of a branch that put it in and took it out last.
-
-    `forms` are the hunks that put it in, larger ones too: each of them turned round takes it out.
-    `commits` are those of the package that made it.
-    """
-
-    def __init__(self, hunk: Hunk) -> None:
-        self.hunk = hunk
-        self.commits: list[str] = []
-        self.forms = {hunk.key}
-        self.first = self.put = self.out = -1
-        self.put_by = self.out_by = ""
-
-    @property
-    def is_in(self) -> bool:
-        """True if the branch has the hunk, whatever was edited since."""
-        return self.put > self.out
-
-
-class _Search:
-    """The hunks of a package's reviews, the last one last, along the steps of a branch."""
-
-    def __init__(self, versions: Sequence[_Version]) -> None:
-        self._traces: dict[Hunk, _Trace] = {}
-        self._versions = [self._traced(*version) for version in versions]
-        self._by_path: dict[bytes, list[_Trace]] = defaultdict(list)
-        self._own: set[tuple[bytes, bool, bytes]] = set()  # path, whether it came, line
-        for trace in self._traces.values():
-            hunk = trace.hunk
-            self._by_path[hunk.path].append(trace)
-            self._own.update((hunk.path, False, line) for line in hunk.removed)
-            self._own.update((hunk.path, True, line) for line in hunk.added)
-        self._touched: set[tuple[bytes, str]] = set()  # path, step
-
-    def _traced(
-        self, whole: list[Hunk], single: dict[str, list[Hunk]]
-    ) -> tuple[list[_Trace], list[_Trace]]:
-        """Returns the traces of a review's hunks, without those that the package took back."""
-        keys = {hunk.key for hunk in whole}
-        others = keys | {hunk.key for hunks in single.values() for hunk in hunks}
-        pairs = [
-            (commit, hunk)
-            for commit, hunks in single.items()
-            for hunk in hunks
-            if hunk.key in keys or hunk.turned_round.key not in others
-        ]
-        traces = self._all(whole), self._all(hunk for _, hunk in pairs)
-        for commit, hunk in pairs:
-            self._traces[hunk.key].commits.append(commit)
-        return traces
-
-    def _all(self, hunks: Iterable[Hunk]) -> list[_Trace]:
-        by_key = {hunk.key: hunk for hunk in hunks}
-        return [self._traces.setdefault(key, _Trace(hunk)) for key, hunk in by_key.items()]
-
-    @property
-    def has_any(self) -> bool:
-        """True if the branch has one of the hunks."""
-        return any(trace.is_in for trace in self._traces.values())
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The paths of all hunks; none if there are more than PATHS_MAX."""
-        paths = tuple(path_of(traces[0].hunk) for traces in self._by_path.values())
-        return paths if len(paths) <= PATHS_MAX else ()
-
-    def walk(self, repo: Repository, target: str, *since: str | None) -> None:
-        """Follows the hunks along the first parents of a commit, the oldest first."""
-        if not self._traces:
-            return
-        past = [f"^{commit}" for commit in since if commit]
-        listing = ("rev-list", "--first-parent", "--parents", "--reverse")
-        count = f"--max-count={COMMITS_MAX}"
-        out = repo.git.run(*listing, count, target, *past, "--", *self.paths).decode()
-        steps = [tuple(line.split()[:2]) for line in out.splitlines()]
-        for number, hunks in enumerate(hunks_of(repo, steps, self.paths)):
-            for hunk in hunks:
-                self._touched.add((hunk.path, steps[number][0]))
-                for trace in self._by_path.get(hunk.path, ()):
-                    self._follow(trace, hunk, number, steps[number][0])
-
-    def _follow(self, trace: _Trace, hunk: Hunk, number: int, commit: str) -> None:
-        own, back = trace.hunk, hunk.turned_round
-        is_put = hunk.key == own.key or (
-            hunk.holds(own) and bool(own.added or not hunk.added)  # a deleted line was not edited
+    own = code.commits if code.base or code.commits else (code.commit,)
+    # what the last review has whole, it may have changed or taken back since an earlier one
+    earlier = (one for one in code.earlier if one.base != code.base or one.commit not in own)
+    reviews = (*earlier, replace(code, commits=own))
+    names = {name for one in reviews for name in (one.base, one.commit, *one.commits) if name}
+    present = names - absent_of(repo, names)
+    since = reviews[0].base or f"{own[0]}^@"
+    history = _parents(repo, target, since if since in present or not code.base else None)
+    steps, brought = _steps(history, target)
+    is_here, search = present >= {code.base, code.commit}, _Search(repo, reviews, present)
+    search.walk(repo, steps, is_by_path=is_here or not code.base)
+    out, left_out, absent, came = list[_Trace](), list[_Trace](), list[_Trace](), list[_Trace]()
+    for number, review in enumerate(reviews):
+        is_merged = review.commit in brought or (
+            len(history) == COMMITS_MAX
+            and review.commit in present
+            and is_ancestor(repo, review.commit, target)
         )
-        if is_put:
-            trace.put, trace.put_by = number, commit
-            trace.first = number if trace.first < 0 else trace.first
-            trace.forms.add(hunk.key)
-        elif back.key in trace.forms or (
-            back.holds(own) and (bool(own.removed and own.added) or self._is_own(back))
-        ):
-            trace.out, trace.out_by = number, commit
-
-    def _is_own(self, hunk: Hunk) -> bool:
-        """Reports whether each line of a hunk is one of the package's."""
-        lines = [(hunk.path, False, line) for line in hunk.removed]
-        return self._own.issuperset([*lines, *((hunk.path, True, line) for line in hunk.added)])
-
-    def reverts(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-        """Returns the commits that took out hunks which are still out, and the paths of these."""
-        out: list[_Trace] = []
-        for traces in self._by_path.values():
-            arrivals = [trace.first for trace in traces if trace.first >= 0]
-            out += [
-                trace
-                for trace in traces
-                if not trace.is_in
-                and arrivals
-                and trace.out > min(arrivals)
-                and not self._is_back(trace)
-            ]
-        if not out:
-            return None
+        reverted, absent, came = search.seen(number)
+        out += reverted
+        # where somebody resolved a conflict, the merge changes the path in another way
+        left_out += (
+            trace
+            for trace in absent
+            if is_merged
+            and (number, False) in trace.parts
+            and search.touched.isdisjoint(
+                (trace.hunk.path, brought.get(name)) for name in trace.commits
+            )
+        )
+    landed, put = None, {trace.put for trace in came}
+    if is_merged:
+        landed = Landed("ancestor", code.commit)
+    elif code.base and put and -1 not in put:
+        landed = Landed("patch" if len(put) == 1 else "patches", steps[max(put)])
+    if is_stated and search.has_any:
+        out = []
+    if out or left_out or landed or not code.base:
         out.sort(key=lambda trace: -trace.out)
-        commits = dict.fromkeys(trace.out_by for trace in out)
-        return tuple(commits), _paths(out)
-
-    def _is_back(self, trace: _Trace) -> bool:
-        """Reports whether what a hunk was part of came again since, in one piece or in several."""
-        for pair in self._versions:
-            whole, single = (
-                [one for one in traces if one.hunk.path == trace.hunk.path] for traces in pair
-            )
-            if (trace in whole) == (trace in single):
-                continue
-            others = single if trace in whole else whole
-            if others and all(one.is_in and one.put > trace.out for one in others):
-                return True
-        return False
-
-    def landed(self) -> Landed | None:
-        """Returns how the last review came to the branch, if every hunk of it did."""
-        put = [trace for traces in self._present() for trace in traces]
-        if not put or any(trace.first < 0 for trace in put):
-            return None
-        last = max(put, key=lambda trace: trace.put)
-        is_one = len({trace.put for trace in put}) == 1
-        return Landed("patch" if is_one else "patches", last.put_by)
-
-    def _present(
-        self, version: tuple[list[_Trace], list[_Trace]] | None = None
-    ) -> Iterator[list[_Trace]]:
-        """Yields the hunks of each path of a review: those of the whole, or of its commits."""
-        whole, single = version or self._versions[-1]
-        for path in dict.fromkeys(trace.hunk.path for trace in whole):
-            at_once, apart = (
-                [trace for trace in traces if trace.hunk.path == path] for traces in (whole, single)
-            )
-            is_apart = bool(apart) and all(trace.is_in for trace in apart)
-            yield apart if is_apart and not all(trace.is_in for trace in at_once) else at_once
-
-    def missing(self) -> tuple[str, ...]:
-        """Returns the paths that lack hunks of the last review, if others have theirs."""
-        present = [trace for traces in self._present() for trace in traces]
-        absent = [trace for trace in present if not trace.is_in]
-        return _paths(absent) if len(absent) < len(present) else ()
-
-    def dropped(self, repo: Repository, target: str, is_merged: Sequence[bool]) -> tuple[str, ...]:
-        """Returns the paths that the merges of reviews left out; `is_merged` is in their order.
-
-        Where somebody resolved a conflict, the merge changes the path in another way.
-        """
-        absent: list[_Trace] = []
-        for version, is_there in zip(self._versions, is_merged, strict=True):
-            present = [trace for traces in self._present(version) for trace in traces]
-            paths = {trace.hunk.path for trace in present if is_there and trace.first < 0}
-            absent += [one for one in version[1] if one.hunk.path in paths and one.first < 0]
-        return _paths(trace for trace in absent if not self._is_resolved(repo, target, trace))
-
-    def _is_resolved(self, repo: Repository, target: str, trace: _Trace) -> bool:
-        merges = (_merge_of(repo, target, commit) for commit in trace.commits)
-        return any((trace.hunk.path, merge) in self._touched for merge in merges)
+        reverts = tuple(dict.fromkeys(steps[trace.out] for trace in out))
+        return Landing(landed, reverts, _paths(out or left_out))
+    if (not is_here or search.is_empty) and (commits := _with_patches(repo, history, code)):
+        how = Landed("patch" if len(commits) == 1 else "patches", commits[-1])
+        brought = Reviewed(commits[-1], "", "", commits=tuple(commits))
+        return landing_of(repo, target, brought)._replace(landed=how)
+    if code.commit in present and _adds_nothing(repo, target, code.commit):
+        return Landing(Landed("merge", target))
+    return Landing(None, (), _paths(absent) if any(trace.is_in for trace in came) else ())
 
 
-def _is_merged(
-    repo: Repository, code: Reviewed, trees: Mapping[str, str | None], target: str
-) -> bool:
-    return trees[code.commit] is not None and is_ancestor(repo, code.commit, target)
-
-
-def _merge_of(repo: Repository, target: str, commit: str) -> str:
-    """Returns the first of a target's own steps that has a commit."""
-    listing, span = ("rev-list", "--reverse"), f"{commit}..{target}"
-    having = {*repo.git.run(*listing, "--ancestry-path", span, "--").decode().split()}
-    steps = repo.git.run(*listing, "--first-parent", span, "--").decode().split()
-    return next((step for step in steps if step in having), "")
-
-
-def _paths(traces: Iterable[_Trace]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(sorted(path_of(trace.hunk) for trace in traces)))
-
-
-def _by_patch(
-    repo: Repository, target: str, code: Reviewed, paths: Sequence[str], base: str | None
-) -> tuple[Landed | None, list[str]]:
-    """Looks for the patch-ids of a package; returns its landing and the commits that have them."""
-    past = (f"^{base}",) if base else ()
-    listed = ("rev-list", f"--max-count={COMMITS_MAX}", target, *past, "--", *paths)
-    commits = repo.git.run(*listed).decode().split()
-    landed_in: dict[str, str] = {}
-    for patch, commit in patch_ids(repo, commits, paths):
-        landed_in.setdefault(patch, commit)
-    if code.patch in landed_in:
-        return Landed("patch", landed_in[code.patch]), [landed_in[code.patch]]
-    if code.patches and all(patch in landed_in for patch in code.patches):
-        applied = [landed_in[patch] for patch in code.patches]
-        return Landed("patches", applied[-1]), applied
-    return None, []
+def _with_patches(repo: Repository, history: Iterable[str], code: Reviewed) -> list[str]:
+    """Returns the commits that make a package's whole change, or those of all its commits."""
+    commits = dict(patch_ids(repo, history))  # the oldest of those that make one
+    patches = (code.patch,) if code.patch in commits else code.patches
+    return [commits[patch] for patch in patches] if commits.keys() >= {*patches} else []
 
 
 def _adds_nothing(repo: Repository, target: str, commit: str) -> bool:
     """Reports whether merging a commit into the target would change nothing."""
     with suppress(ThenceError):  # the two have no commit in common
-        return merged_tree(repo, target, commit) == (_trees(repo, target)[0], ())
+        tree = repo.git.run("rev-parse", f"{target}^{{tree}}").decode().strip()
+        return merged_tree(repo, target, commit) == (tree, ())
     return False
 
 
-def _trees(repo: Repository, *commits: str) -> list[str | None]:
-    """Returns the trees of commits, None for those that this clone lacks."""
-    stdin_text = "".join(f"{commit}^{{tree}}\n" for commit in commits).encode()
-    out = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=stdin_text)
-    return [None if b"missing" in line else line.decode() for line in out.splitlines()]
+def absent_of(repo: Repository, commits: Collection[str]) -> frozenset[str]:
+    """Returns the commits that this clone lacks."""
+    names = "".join(f"{commit}\n" for commit in commits).encode()
+    out = repo.git.run("cat-file", "--batch-check=", stdin=names)
+    return frozenset(line.split()[0] for line in out.decode().splitlines() if line)
+
+
+def missing_commits(repo: Repository, target: str, commits: Collection[str]) -> frozenset[str]:
+    """Returns the commits that are not in the history of `target`, or not in this clone."""
+    if not commits:
+        return frozenset()
+    absent = absent_of(repo, commits)
+    names = "".join(f"{name}\n" for name in (f"^{target}", *absent.symmetric_difference(commits)))
+    out = repo.git.run("rev-list", "--ignore-missing", "--stdin", stdin=names.encode())
+    return absent.union(out.decode().split()).intersection(commits)
+
+
+class _Trace:
+    """A hunk of a package, with the last steps of a branch that put it in and took it out.
+
+    `forms` are the hunks that put it in, larger ones too: each of them turned round takes it out.
+    `parts` are the reviews that have it, in their whole change or not; `commits` made it.
+    """
+
+    def __init__(self, hunk: Hunk) -> None:
+        self.hunk = hunk
+        self.forms = {hunk.key}
+        self.parts: set[tuple[int, bool]] = set()
+        self.commits: set[str] = set()
+        self.put = self.out = -1
+
+    @property
+    def is_in(self) -> bool:
+        """True if the branch has the hunk, whatever was edited since."""
+        return -1 < self.put >= self.out
+
+
+class _Search:
+    """The hunks of a package's reviews, the last one last, along the steps of a branch.
+
+    A review has its hunks twice, as those of its whole change and as those of its commits: a path
+    is in the branch if all of either are.
+    """
+
+    def __init__(
+        self, repo: Repository, reviews: Sequence[Reviewed], present: Collection[str]
+    ) -> None:
+        self._traces: dict[bytes, dict[Hunk, _Trace]] = defaultdict(dict)  # by path, by key
+        self._by_line: dict[Line, list[_Trace]] = defaultdict(list)
+        self._lines: set[Line] = set()
+        self.touched: set[tuple[bytes, int | None]] = set()  # path, step
+        self._arrived: dict[bytes, int] = {}
+        changes = [
+            (number, change)
+            for number, one in enumerate(reviews)
+            for change in (*((commit,) for commit in one.commits), (one.commit, one.base))
+            if {*change} <= present
+        ]
+        distinct = sorted({change for _, change in changes}, key=len)
+        hunks = dict(zip(distinct, hunks_of(repo, distinct), strict=True))
+        for number, change in changes:
+            self._add(number, change, hunks[change])
+        self._whole = {number for number, change in changes if len(change) > 1}
+
+    def _add(self, number: int, change: tuple[str, ...], hunks: Iterable[Hunk]) -> None:
+        """Adds the hunks of a change of a review, without what the package takes back itself.
+
+        A commit takes back those of its review, the whole change those of reviews before, too.
+        """
+        part = (number, len(change) > 1)
+        for hunk in hunks:
+            if not hunk.counts:
+                continue
+            for trace in self._taken_out(hunk):
+                trace.parts -= trace.parts if part[1] else {part}
+            traces = self._traces[hunk.path]
+            if hunk.key not in traces:
+                traces[hunk.key] = _Trace(hunk)
+                longest = max(hunk.lines, key=lambda line: len(line[2]))
+                self._by_line[longest].append(traces[hunk.key])
+            traces[hunk.key].parts.add(part)
+            traces[hunk.key].commits.add(change[0])
+            self._lines |= hunk.lines
+
+    @property
+    def has_any(self) -> bool:
+        """True if the branch has one of the hunks."""
+        return any(one.is_in for traces in self._traces.values() for one in traces.values())
+
+    @property
+    def is_empty(self) -> bool:
+        """True if the package has no hunk that counts."""
+        return not self._by_line
+
+    def walk(self, repo: Repository, steps: Sequence[str], *, is_by_path: bool) -> None:
+        """Follows the hunks along the steps of a branch."""
+        paths = [*map(path_of, self._traces)]
+        changes = [(step,) for step in steps if paths]
+        restriction = paths if is_by_path and len(paths) <= PATHS_MAX else ()
+        for number, hunks in enumerate(hunks_of(repo, changes, restriction)):
+            self.touched.update((hunk.path, number) for hunk in hunks)
+            self._follow(number, hunks)
+
+    def _follow(self, number: int, hunks: Sequence[Hunk]) -> None:
+        for hunk in hunks:
+            if self._arrived.get(hunk.path, number) < number:
+                for trace in self._taken_out(hunk):
+                    trace.out = number
+        for hunk in hunks:  # behind the others: what only moves within a step stays
+            key = hunk.key
+            for trace in self._with(hunk.lines):
+                own = trace.hunk
+                if key == own.key or (
+                    hunk.holds(own) and (own.added or not hunk.added)  # a deletion is no edit
+                ):
+                    trace.put = number
+                    trace.forms.add(key)
+                    self._arrived.setdefault(hunk.path, number)
+
+    def _taken_out(self, hunk: Hunk) -> list[_Trace]:
+        """Returns the hunks of the package that another takes out."""
+        back = hunk.turned_round
+        key, lines = back.key, back.lines
+        is_own = lines <= self._lines
+        return [
+            trace
+            for trace in self._with(lines)
+            if key in trace.forms
+            or (back.holds(trace.hunk) and (is_own or (trace.hunk.removed and trace.hunk.added)))
+        ]
+
+    def _with(self, lines: Iterable[Line]) -> Iterator[_Trace]:
+        for line in lines:
+            yield from self._by_line.get(line, ())
+
+    def seen(self, review: int) -> tuple[list[_Trace], list[_Trace], list[_Trace]]:
+        """Returns a review's hunks that were taken out, those that never came, and all that count.
+
+        In a path either those of the whole change count or those of the commits.
+        """
+        reverted, absent, came = list[_Trace](), list[_Trace](), list[_Trace]()
+        for traces in self._traces.values():
+            whole, single = (
+                [trace for trace in traces.values() if (review, is_whole) in trace.parts]
+                for is_whole in (True, False)
+            )
+            out = [trace for trace in (*whole, *single) if trace.out > trace.put]
+            last_out = max((trace.out for trace in out), default=-1)
+            full = [one for one in (whole, single) if one and min(t.put for t in one) > -1]
+            back = [one for one in full if min(trace.put for trace in one) > last_out]
+            required = whole if review in self._whole else single
+            reverted += [] if back else out
+            absent += [t for t in (*whole, *single) if t.put < 0 and required and not full]
+            came += (back or full or [required])[0]
+        return reverted, absent, came
+
+
+def _paths(traces: Iterable[_Trace]) -> tuple[str, ...]:
+    return tuple(sorted({path_of(trace.hunk.path) for trace in traces}))
 
 
 ENTRIES_MAX = 5_000
@@ -432,25 +360,17 @@ class Memo:
     def __init__(self, repo: Repository, home: Path) -> None:
         self._repo = repo
         self._path = home / _FILE
-        self._answers = _read(self._path)
+        self._answers: dict[str, Any] = {}
         self._is_new = False
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._answers
+        with suppress(OSError, ValueError, RecursionError):
+            self._answers = decode(self._path.read_bytes(), type=dict[str, Any])
 
     def get(self, key: str) -> Any:
         """Returns a cached answer, None without one."""
         return self._answers.get(key)
 
-    def once(self, key: str, ask: Callable[[], _T]) -> _T:
-        """Returns the cached answer, else asks for it; `key` names every commit."""
-        if key not in self._answers:
-            self.add(key, ask())
-        answer: _T = self._answers[key]
-        return answer
-
     def last(self, key: str, of: str, ask: Callable[[], _T]) -> _T:
-        """Returns the answer as `once` does; only the answer for the last `of` is cached."""
+        """Returns the cached answer, else asks; only that for the last `of` is cached."""
         pair = self._answers.get(key)
         if pair is None or pair[0] != of:
             pair = [of, ask()]
@@ -468,12 +388,4 @@ class Memo:
         if self._is_new and not is_shallow(self._repo):
             newest = dict([*self._answers.items()][-ENTRIES_MAX:])
             with suppress(ThenceError):
-                replace_file(self._path, json.dumps(newest).encode())
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        answers = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return answers if isinstance(answers, dict) else {}
+                replace_file(self._path, encode(newest))

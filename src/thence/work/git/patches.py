@@ -1,44 +1,60 @@
-"""Changes of commits, as patch-ids and as hunks.
+"""Changes of commits, as hunks and as patch-ids.
 
-A patch-id is that of `git patch-id --stable`: line numbers and white space don't count. Plumbing of
-git is asked, so that no user's configuration of diffs counts.
+Plumbing of git is asked, so that no user's configuration of diffs counts. The change of a merge is
+that from its first parent.
 """
 
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 from thence.work.git.repository import Repository
 
 COMMITS_AT_ONCE = 200  # their diffs are in memory together
-_DIFF = ("diff-tree", "-r", "-p", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv")
-_BARE = ("-U0", "--inter-hunk-context=0", "--no-prefix", "--submodule=short")
+_DIFF = (
+    *("diff-tree", "-r", "-p", "--stdin", "--root", "--always", "--full-index", "--no-renames"),
+    *("--no-ext-diff", "--no-textconv", "--no-prefix", "--submodule=short", "-U0"),
+    *("--inter-hunk-context=0", "--diff-merges=first-parent"),
+)
 _LETTER = re.compile(rb"[0-9A-Za-z\x80-\xff]")
 _ID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _FILE, _INDEX, _SPAN = b"diff --git ", b"index ", b"@@ -"
 _OLD_MODE, _NEW_MODE = b"old mode ", b"new mode "
+Line = tuple[bytes, bool, bytes]  # a line of a path, and whether it came or went
 
 
 class Hunk(NamedTuple):
     """Lines of a file that went out, and those that came in at their place.
 
-    A binary or empty file is the ids of its two blobs, a changed mode the two modes.
+    Either is the lines with a line end before the first and behind each, or empty. A binary or
+    empty file is the ids of its two blobs, a changed mode the two modes.
     """
 
     path: bytes
-    removed: tuple[bytes, ...]
-    added: tuple[bytes, ...]
+    removed: bytes
+    added: bytes
 
     @property
     def counts(self) -> bool:
         """True if a line has a letter or digit; others, such as a brace, are everywhere."""
-        return any(map(_LETTER.search, (*self.removed, *self.added)))
+        return _LETTER.search(self.removed + self.added) is not None
 
     @property
     def turned_round(self) -> "Hunk":
         """The hunk that takes this one back."""
         return Hunk(self.path, self.added, self.removed)
+
+    @property
+    def lines(self) -> frozenset[Line]:
+        """The different lines that came and went."""
+        sides = ((False, self.removed), (True, self.added))
+        return frozenset(
+            (self.path, is_new, line)
+            for is_new, block in sides
+            for line in (block[1:-1].split(b"\n") if block else ())
+        )
 
     @property
     def key(self) -> "Hunk":
@@ -49,76 +65,50 @@ class Hunk(NamedTuple):
         """
         if self.removed and self.added:
             return self
-        return Hunk(self.path, tuple(sorted(self.removed)), tuple(sorted(self.added)))
+        lines = sorted((self.removed or self.added)[1:-1].split(b"\n"))
+        block = _block(lines)
+        return Hunk(self.path, block, b"") if self.removed else Hunk(self.path, b"", block)
 
     def holds(self, other: "Hunk") -> bool:
-        """Reports whether the lines of another hunk are among those of this one, in one piece."""
-        return (
-            self.path == other.path
-            and _joined(other.removed) in _joined(self.removed)
-            and _joined(other.added) in _joined(self.added)
-        )
+        """Reports whether the lines of another hunk of its file are among its own, in one piece."""
+        return other.removed in self.removed and other.added in self.added
 
 
-def _joined(lines: tuple[bytes, ...]) -> bytes:
-    return b"".join((b"\n", *(line + b"\n" for line in lines)))
+def _block(lines: Sequence[bytes]) -> bytes:
+    return b"\n%b\n" % b"\n".join(lines) if lines else b""
 
 
-def patch_ids(
-    repo: Repository, commits: Iterable[str], paths: Sequence[str] = ()
-) -> Iterator[tuple[str, str]]:
+def patch_id(hunks: Iterable[Hunk]) -> str:
+    """Returns the SHA-256 of the hunks of a change, "" for none; their order does not count."""
+    parts = [part for key in sorted(hunk.key for hunk in hunks) for part in key]
+    return sha256(b"\0".join(parts)).hexdigest() if parts else ""
+
+
+def patch_ids(repo: Repository, commits: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yields the patch-ids of commits, each with its commit; those without changes are left out."""
-    for batch in _batches([(commit,) for commit in commits]):
-        patches = repo.git.run(*_DIFF, "--stdin", "--root", "--", *paths, stdin=batch)
-        yield from _ids(repo, patches)
-
-
-def patch_id(repo: Repository, base: str, commit: str) -> str:
-    """Returns the patch-id of all that changed between two commits; "" if nothing did."""
-    patch = repo.git.run(*_DIFF, base, commit, "--")
-    return next((identity for identity, _ in _ids(repo, patch)), "") if patch else ""
-
-
-def _ids(repo: Repository, patches: bytes) -> Iterator[tuple[str, str]]:
-    out = repo.git.run("patch-id", "--stable", stdin=patches) if patches else b""
-    for line in out.decode().splitlines():
-        identity, _, commit = line.partition(" ")
-        yield identity, commit
+    changes = [(commit,) for commit in commits]
+    for (commit,), hunks in zip(changes, hunks_of(repo, changes), strict=True):
+        if hunks:
+            yield patch_id(hunks), commit
 
 
 def hunks_of(
     repo: Repository, changes: Sequence[tuple[str, ...]], paths: Sequence[str] = ()
 ) -> Iterator[list[Hunk]]:
-    """Yields the hunks of changes, each a commit, or two to compare the first with the second.
+    """Yields the hunks of changes, each a commit, or two to compare the second with the first.
 
-    Hunks without a letter or digit are left out.
+    Git compares a commit with what it was last compared with: pairs come last.
     """
-    options = ("--stdin", "--root", "--always", *_BARE)
-    for batch in _batches(changes):
-        out = repo.git.run(*_DIFF, *options, "--", *paths, stdin=batch)
-        hunks: list[Hunk] | None = None
-        for hunk in _parse(out.split(b"\n")):
-            if hunk is not None:
-                assert hunks is not None, "git names the commit first"
-                hunks += [hunk] if hunk.counts else []
-                continue
-            if hunks is not None:
-                yield hunks
-            hunks = []
-        if hunks is not None:
-            yield hunks
-
-
-def _batches(changes: Sequence[tuple[str, ...]]) -> Iterator[bytes]:
     for start in range(0, len(changes), COMMITS_AT_ONCE):
         batch = changes[start : start + COMMITS_AT_ONCE]
-        yield "".join(f"{' '.join(change)}\n" for change in batch).encode()
+        stdin = "".join(f"{' '.join(change)}\n" for change in batch).encode()
+        yield from _parse(repo.git.run(*_DIFF, "--", *paths, stdin=stdin).split(b"\n"))
 
 
-def _parse(lines: Sequence[bytes]) -> Iterator[Hunk | None]:
-    """Yields the hunks of what `git diff-tree` writes, and None where a commit begins."""
+def _parse(lines: Sequence[bytes]) -> Iterator[list[Hunk]]:
+    """Yields the hunks of each change that `git diff-tree` writes, behind the id of a commit."""
     path, blobs, old_mode = b"", b"", b""
-    number = 0
+    hunks, number = list[Hunk](), 0
     while number < len(lines):
         line = lines[number]
         number += 1
@@ -131,15 +121,16 @@ def _parse(lines: Sequence[bytes]) -> Iterator[Hunk | None]:
                 if sign != b"\\":  # a remark on a last line without its end
                     (removed if sign == b"-" else added).append(text)
             blobs = b""
-            yield Hunk(path, tuple(removed), tuple(added))
+            hunks.append(Hunk(path, _block(removed), _block(added)))
             continue
         is_commit = _ID.fullmatch(line) is not None
         if blobs and (is_commit or not line or line.startswith(_FILE)):
             before, _, after = blobs.partition(b"..")
-            yield Hunk(path, (before,), (after,))
+            hunks.append(Hunk(path, _block([before]), _block([after])))
             blobs = b""
-        if is_commit:
-            yield None
+        if is_commit and number > 1:
+            yield hunks
+            hunks = []
         elif line.startswith(_FILE):
             names = line.removeprefix(_FILE)
             path = names[: len(names) // 2]
@@ -148,12 +139,12 @@ def _parse(lines: Sequence[bytes]) -> Iterator[Hunk | None]:
         elif line.startswith(_OLD_MODE):
             old_mode = line
         elif line.startswith(_NEW_MODE):
-            yield Hunk(path, (old_mode.removeprefix(b"old "),), (line.removeprefix(b"new "),))
+            hunks.append(Hunk(path, _block([old_mode[9:]]), _block([line[9:]])))
+    yield hunks
 
 
-def path_of(hunk: Hunk) -> str:
+def path_of(path: bytes) -> str:
     """Returns the path of a hunk as a person writes it; git quotes some."""
-    path = hunk.path
     if path.startswith(b'"'):
         path = path[1:-1].decode("unicode_escape").encode("latin-1")
     return os.fsdecode(path)

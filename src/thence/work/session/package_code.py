@@ -8,11 +8,13 @@ the worktree from elsewhere, as by a merge of the target into the branch, do not
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from thence.errors import Refused, ThenceError
@@ -37,16 +39,14 @@ from thence.work.git.landed import (
     PATHS_MAX,
     Landing,
     Memo,
-    is_without_code,
+    absent_of,
     landing_of,
     missing_commits,
-    reverts_of,
     reviewed_of,
 )
 from thence.work.git.merging import MergePlan
 from thence.work.git.refs import (
     Refs,
-    Target,
     base_of_package,
     newest_of,
     record_base,
@@ -62,7 +62,6 @@ from thence.work.names import branch_of, is_derived, number_in, worktree_of
 from thence.work.project.options import read_options
 from thence.work.session.session import Session
 
-_Candidate = tuple[str, PackageState, Target]
 NOWHERE = Landing()
 
 
@@ -79,31 +78,23 @@ def with_code(
     if package is None or to not in (DOING, FOR_REVIEW, DONE):
         return context
     if to != FOR_REVIEW:
-        context = replace(context, reverted=reverted_in(session, feature, package.dependencies))
-    if to == DOING:
-        if package.lane != DONE or not is_shallow(session.project.repo):
-            return context
-        target = target_in(session.refs, session.target_of(feature))
-        code = LandingCheck(session, session.refs).of_done(feature.slug, package, target)
-        return replace(context, code=code)
+        reverted = reverted_in(session, feature, package.dependencies)
+        context = replace(context, reverted=reverted)
     if to == DONE:
         is_free = read_options(session.project).author_may_approve
-        context = replace(context, author_may_approve=is_free)
-        if context.code is not None:
-            return context
-        refs = refs_of(session.project.main)
-        target = target_in(refs, session.target_of(feature))
-        code = LandingCheck(session, refs).before_done(feature.slug, package, target)
-        return replace(context, code=code)
-    repo, refs, branch = session.project.repo, session.refs, branch_of(feature.slug, wp_id)
-    tip, target = tip_of(refs, branch), target_in(refs, session.target_of(feature))
-    base = tip and base_of_package(repo, refs, feature.slug, package, tip, target)
-    target_tip = target.local or target.tip
-    reviewed, is_ahead = reviewed_of(repo, base, tip, target_tip) if tip and base else (None, False)
-    if tip and target_tip and branch in refs.branches:
+        code = context.code or _read_anew(session, feature).before_done(package)
+        return replace(context, author_may_approve=is_free, code=code)
+    if to == DOING:
+        is_hidden = package.lane == DONE and is_shallow(session.project.repo)
+        code = LandingCheck(session, feature).of(package) if is_hidden else None
+        return replace(context, code=code or context.code)
+    check, branch = LandingCheck(session, feature), branch_of(feature.slug, wp_id)
+    tip, target_tip = tip_of(session.refs, branch), check.target.local or check.target.tip
+    reviewed, is_ahead = check.reviewed_at(package, tip) if tip else (None, False)
+    if tip and target_tip and branch in session.refs.branches:
         # a package that is handed in again may be in its target by now
-        is_again = package.reviewed is not None
-        has_commits = is_ahead or is_again or not is_ancestor(repo, tip, target_tip)
+        is_ahead = is_ahead or package.reviewed is not None
+        has_commits = is_ahead or not is_ancestor(session.project.repo, tip, target_tip)
         context = replace(context, has_commits=has_commits)
     return replace(context, reviewed=reviewed)
 
@@ -140,33 +131,25 @@ def code_of(
     """
     if not (landed or no_code):
         return None
-    refs = refs_of(session.project.main)
-    target = target_in(refs, session.target_of(feature))
-    if landed:
-        return _stated(session.project.repo, feature.slug, package.wp_id, target, landed, reason)
-    code = LandingCheck(session, refs).before_done(feature.slug, package, target)
-    if code.kind not in ("no_code", "unknown") or code.is_shallow:
-        return code
-    stated = Landed("no_code", None, no_code or "")
-    return replace(code, kind="landed", landed=stated, is_asserted=True)
-
-
-def _stated(
-    repo: Repository, slug: str, wp_id: str, target: Target, revision: str, reason: str
-) -> LandingStatus:
-    commit = repo.git.commit_of(revision)
-    for tip, kind in target.commits():
+    check = _read_anew(session, feature)
+    if not landed:
+        code = check.before_done(package)
+        if code.kind not in ("no_code", "unknown") or code.is_shallow:
+            return code
+        stated = Landed("no_code", None, no_code or "")
+        return replace(code, kind="landed", landed=stated, is_asserted=True)
+    repo = session.project.repo
+    commit = repo.git.commit_of(landed)
+    for tip, kind in check.target.commits():
         if commit and not missing_commits(repo, tip, [commit]):
-            landed = Landed("stated", commit, reason)
-            return LandingStatus(
-                kind, target.name, branch_of(slug, wp_id), landed, is_asserted=True
-            )
+            status = check.status(package, kind, Landing(Landed("stated", commit, reason)))
+            return replace(status, is_asserted=True)
     raise Refused(
         "could not accept",
         guard="not_landed",
-        place=f"{slug}/{wp_id}",
-        cause=f"{revision} is no commit of {target.name}",
-        hint=f"name the one that merged it: git log {target.name}",
+        place=f"{feature.slug}/{package.wp_id}",
+        cause=f"{landed} is no commit of {check.target.name}",
+        hint=f"name the one that merged it: git log {check.target.name}",
     )
 
 
@@ -177,26 +160,22 @@ def code_of_packages(
 
     `lanes` are those whose packages are looked at. Raises GitFailed.
     """
-    refs = session.refs
-    chosen: list[_Candidate] = []
+    chosen: list[tuple[LandingCheck, PackageState]] = []
+    by_tip: dict[str, set[str]] = defaultdict(set)
     for feature in features:
         packages = [package for package in feature.packages.values() if package.lane in lanes]
         if packages and feature.project_uuid == session.board.project_uuid:
             with suppress(ThenceError):  # no target, and no branch is checked out
-                target = target_in(refs, session.target_of(feature))
-                chosen += [(feature.slug, package, target) for package in packages]
-    if not chosen:
-        return {}
-    check = LandingCheck(session, refs)
-    check.ask_of_all(chosen)
-    return {
-        (slug, package.wp_id): (
-            check.of_done(slug, package, target)
-            if package.lane == DONE
-            else check.before_done(slug, package, target)
-        )
-        for slug, package, target in chosen
-    }
+                check = LandingCheck(session, feature)
+                chosen += [(check, package) for package in packages]
+    for check, package in chosen:  # git is asked of all at once
+        recorded = package.landed.commit if package.landed else None
+        commit = recorded or tip_of(session.refs, branch_of(check.feature.slug, package.wp_id))
+        for tip, _ in check.target.commits() if commit else ():
+            by_tip[tip] |= {commit} if commit else set()
+    for tip, commits in by_tip.items():
+        commits_in(session.project.repo, session.memo, tip, commits)
+    return {(check.feature.slug, package.wp_id): check.of(package) for check, package in chosen}
 
 
 def commits_in(repo: Repository, memo: Memo, tip: str, commits: Collection[str]) -> frozenset[str]:
@@ -205,124 +184,137 @@ def commits_in(repo: Repository, memo: Memo, tip: str, commits: Collection[str])
     Git is asked in one batch, for those whose answer is not cached. Raises GitFailed.
     """
     keys = {commit: f"in {commit} {tip}" for commit in commits}
-    unasked = [commit for commit, key in keys.items() if key not in memo]
+    unasked = [commit for commit, key in keys.items() if memo.get(key) is None]
     absent = missing_commits(repo, tip, unasked)
     for commit in unasked:
         memo.add(keys[commit], commit not in absent)
-    return frozenset(commit for commit, key in keys.items() if memo.once(key, bool))
+    return frozenset(commit for commit, key in keys.items() if memo.get(key))
 
 
 class LandingCheck:
-    """A search for the code of packages, by refs that the caller has read."""
+    """A search for the code of a feature's packages in its target, by refs that were read."""
 
-    def __init__(self, session: Session, refs: Refs) -> None:
+    def __init__(self, session: Session, feature: FeatureState, refs: Refs | None = None) -> None:
         self._repo: Repository = session.project.repo
-        self._refs = refs
         self._memo: Memo = session.memo
-        self._moved: dict[tuple[str, str], list[str] | None] = {}
-        self._is_shallow = is_shallow(self._repo)
+        self._refs = refs or session.refs
+        self._packages = session.board.features.get(feature.slug, feature).packages
+        self.feature = feature
+        self.target = target_in(self._refs, session.target_of(feature))
 
-    def before_done(self, slug: str, package: PackageState, target: Target) -> LandingStatus:
+    def of(self, package: PackageState) -> LandingStatus:
+        """Returns the state of the code of a package, by its lane."""
+        landed = package.landed if package.lane == DONE else None
+        if landed is None:
+            return self.before_done(package)
+        if landed.how == "no_code":
+            return self.status(package, "landed", Landing(landed))
+        for tip, kind in self.target.commits():
+            if landed.commit is not None and self._has(tip, landed.commit):
+                answer = self._since_landed(package, tip, kind, landed, landed.commit)
+                return self.status(package, kind, answer)
+        status = self._search(package, self.code(package))
+        if status.kind in ("missing", "unknown") and not status.is_shallow:
+            return self.status(package, "gone", Landing(landed))
+        return status
+
+    def before_done(self, package: PackageState) -> LandingStatus:
         """Returns the state of the code of a package that is to be done."""
-        code = self.code(slug, package, target)
-        if code is not None and code.base and is_without_code(self._repo, code):
-            return self._state(slug, package, target, "no_code")
-        state = self._search(slug, package, target, code)
-        reviewed = package.reviewed if package.lane == FOR_REVIEW else None
-        if reviewed is None or code is None or code.commit == reviewed.commit:
-            return state
+        code, reviewed = self.code(package), package.reviewed
+        if code and code.base and not code.patch and (code.commits or not code.earlier):
+            return self.status(package, "no_code")
+        status = self._search(package, code)
+        if reviewed is None or code is None or package.lane != FOR_REVIEW:
+            return status
         is_same = code.patch == reviewed.patch and code.base == reviewed.base
-        return state if is_same else replace(state, changed_since=reviewed.commit)
+        return status if is_same else replace(status, changed_since=reviewed.commit)
 
-    def of_done(self, slug: str, package: PackageState, target: Target) -> LandingStatus:
-        """Returns the present state of the code of a done package."""
-        landed, code = package.landed, package.reviewed
-        if landed is not None and landed.how == "no_code":
-            return self._state(slug, package, target, "landed", Landing(landed))
-        if landed is not None and landed.commit is not None:
-            for tip, kind in target.commits():
-                if self._has(tip, landed.commit):
-                    answer = self._since_landed(tip, kind, landed, code)
-                    return self._state(slug, package, target, kind, answer)
-        code = self.code(slug, package, target)
-        if landed is None and code is not None and code.base and is_without_code(self._repo, code):
-            return self._state(slug, package, target, "no_code")
-        state = self._search(slug, package, target, code)
-        if state.kind in ("missing", "unknown") and not state.is_shallow and landed is not None:
-            return self._state(slug, package, target, "gone", Landing(landed))
-        return state
-
-    def ask_of_all(self, packages: Sequence[_Candidate]) -> None:
-        """Asks git in one batch whether targets have the commits of packages."""
-        by_tip: dict[str, list[str]] = {}
-        for slug, package, target in packages:
-            recorded = package.landed.commit if package.landed else None
-            commit = recorded or tip_of(self._refs, branch_of(slug, package.wp_id))
-            for tip, _ in target.commits() if commit else ():
-                by_tip.setdefault(tip, []).extend([commit] if commit else [])
-        for tip, commits in by_tip.items():
-            commits_in(self._repo, self._memo, tip, commits)
-
-    def code(self, slug: str, package: PackageState, target: Target) -> Reviewed | None:
+    def code(self, package: PackageState) -> Reviewed | None:
         """Returns the latest code of a package, with a base if that is known."""
-        branch = branch_of(slug, package.wp_id)
-        commit, reviewed = self._commit(branch, package), package.reviewed
+        commit, reviewed = self._commit(package), package.reviewed
         if commit is None or (reviewed is not None and commit == reviewed.commit):
             return reviewed
+        code, _ = self.reviewed_at(package, commit)
+        return replace(code, earlier=package.reviews) if code else Reviewed(commit, "", "")
+
+    def reviewed_at(self, package: PackageState, commit: str) -> tuple[Reviewed | None, bool]:
+        """Returns a package's code up to a commit, and whether the target lacks commits of it.
+
+        There is none if nobody knows where the package's branch began.
+        """
+        slug, target = self.feature.slug, self.target
         base = base_of_package(self._repo, self._refs, slug, package, commit, target)
         if base is None:
-            return Reviewed(commit, "", "")
-        code, _ = reviewed_of(self._repo, base, commit, target.local or target.tip)
-        return replace(code, earlier=package.reviews)
+            return None, False
+        is_again = package.reviewed is not None
+        return reviewed_of(self._repo, base, commit, target.local or target.tip, is_again=is_again)
 
-    def _state(
-        self,
-        slug: str,
-        package: PackageState,
-        target: Target,
-        kind: CodeKind,
-        answer: Landing = NOWHERE,
+    def status(
+        self, package: PackageState, kind: CodeKind, answer: Landing = NOWHERE
     ) -> LandingStatus:
+        """Returns what an answer of git says of a package's code."""
         return LandingStatus(
             "reverted" if answer.reverts or (answer.landed and answer.missing) else kind,
-            target.name,
-            branch_of(slug, package.wp_id),
+            self.target.name,
+            branch_of(self.feature.slug, package.wp_id),
             answer.landed,
             reverts=answer.reverts,
             missing=answer.missing,
-            revert=revert_command(self._repo, target.name, answer.reverts),
+            revert=revert_command(self._repo, self.target.name, answer.reverts),
         )
 
-    def _search(
-        self, slug: str, package: PackageState, target: Target, code: Reviewed | None
-    ) -> LandingStatus:
-        commits = target.commits() if code is not None else []
-        answers = [(self._landing(tip, kind, code), kind) for tip, kind in commits if code]
-        for answer, kind in answers:
-            if answer.is_whole:
-                return self._state(slug, package, target, kind, answer)
-        reverted = next((answer for answer, _ in answers if answer.landed or answer.reverts), None)
-        if reverted is None and self._is_hidden(package, target, code):
-            state = self._state(slug, package, target, "unknown")
-            return replace(state, is_shallow=True)
-        answer = reverted or (answers[-1][0] if answers else NOWHERE)
-        return self._state(slug, package, target, "missing" if code else "unknown", answer)
+    def landing(
+        self, package: PackageState, tip: str, kind: str, code: Reviewed, *, is_stated: bool = False
+    ) -> Landing:
+        """Returns the landing of code, cached while the target does not change its paths.
 
-    def _is_hidden(self, package: PackageState, target: Target, code: Reviewed | None) -> bool:
+        What another package of the feature takes out is edited and not reverted.
+        """
+        key = f"landing {kind} {code.commit} {code.base} {len(code.earlier)} {is_stated}"
+        last = self._memo.get(key)
+        # what never came may have come and gone
+        if last and last[0] != tip and last[1][0] and self._is_untouched(last[0], tip, code):
+            self._memo.add(key, [tip, last[1]])
+
+        def ask() -> object:
+            return to_builtins(landing_of(self._repo, tip, code, is_stated=is_stated))
+
+        answer: Landing = convert(self._memo.last(key, tip, ask), Landing)
+        by_others = [one for one in answer.reverts if self._is_edit(package, one, answer.missing)]
+        if len(by_others) < len(answer.reverts) or not by_others:
+            return answer
+        return Landing(answer.landed)
+
+    def _search(self, package: PackageState, code: Reviewed | None) -> LandingStatus:
+        answers = {
+            kind: self.landing(package, tip, kind, code)
+            for tip, kind in (self.target.commits() if code else ())
+        }
+        for kind, answer in answers.items():
+            if answer.is_whole:
+                return self.status(package, kind, answer)
+        reverted = [answer for answer in answers.values() if answer.landed or answer.reverts]
+        if not reverted and self._is_hidden(package, code):
+            return replace(self.status(package, "unknown"), is_shallow=True)
+        answer = next(iter(reverted or reversed(answers.values())), NOWHERE)
+        return self.status(package, "missing" if code else "unknown", answer)
+
+    def _is_hidden(self, package: PackageState, code: Reviewed | None) -> bool:
         """Reports whether the code may be in the part of the target that a shallow clone lacks.
 
         It may not if the clone has the commit at which the package began in the target's history:
         what landed came after it.
         """
-        if not self._is_shallow:
-            return False
         bases = [version.base for version in (code, package.reviewed) if version and version.base]
-        tips = [tip for tip, _ in target.commits()]
-        return not bases or not any(self._has(tip, bases[0]) for tip in tips)
+        tips = [tip for tip, _ in self.target.commits()]
+        return is_shallow(self._repo) and not (
+            bases and any(self._has(tip, bases[0]) for tip in tips)
+        )
 
-    def _commit(self, branch: str, package: PackageState) -> str | None:
+    def _commit(self, package: PackageState) -> str | None:
         """Returns the last commit of a package: the branch's tip, or the reviewed one if later."""
-        tip, reviewed = tip_of(self._refs, branch), package.reviewed
+        branch, reviewed = branch_of(self.feature.slug, package.wp_id), package.reviewed
+        tip = tip_of(self._refs, branch)
         if package.lane == FOR_REVIEW:  # what others have pushed would be merged too
             newest = newest_of(self._repo, self._refs, branch)
             tip = newest[1] if newest else None
@@ -330,65 +322,41 @@ class LandingCheck:
             return tip
         if tip is None or self._has(tip, reviewed.commit):
             return tip or reviewed.commit
-        is_here = not missing_commits(self._repo, reviewed.commit, [reviewed.commit])
+        is_here = not absent_of(self._repo, [reviewed.commit])
         return tip if is_here and not self._has(reviewed.commit, tip) else reviewed.commit
 
-    def _landing(self, tip: str, kind: CodeKind, code: Reviewed) -> Landing:
-        """Returns the landing of code, cached while the target does not change its paths."""
-        key = f"landing {kind} {code.commit} {code.base} {len(code.earlier)}"
-
-        def ask() -> Landing:
-            return landing_of(self._repo, tip, code)
-
-        changes = [(one.base, one.commit) for one in (*code.earlier, code)]
-        return self._asked_once(key, tip, changes, ask)
-
     def _since_landed(
-        self, tip: str, kind: CodeKind, landed: Landed, code: Reviewed | None
+        self, package: PackageState, tip: str, kind: str, landed: Landed, commit: str
     ) -> Landing:
         """Returns a recorded landing with what became of it since."""
-        if landed.commit is None:
-            return Landing(landed)
-        if code is not None and code.base and landed.how != "stated":
-            answer = self._landing(tip, kind, code)
-            return Landing(landed, answer.reverts, answer.missing if answer.reverts else ())
-        commits, is_whole = [landed.commit], landed.how == "stated"
+        code, is_stated = package.reviewed, landed.how == "stated"
+        if code is None or not code.base or is_stated:
+            code = Reviewed(commit, "", "")
+        answer = self.landing(package, tip, kind, code, is_stated=is_stated)
+        return Landing(landed, answer.reverts, answer.missing if answer.reverts else ())
 
-        def ask() -> Landing:
-            return Landing(None, *reverts_of(self._repo, tip, commits, is_whole=is_whole))
+    def _is_edit(self, package: PackageState, commit: str, paths: Sequence[str]) -> bool:
+        """Reports whether a commit brought another package of the feature that changes paths."""
+        others = [one for one in self._packages.values() if one.wp_id != package.wp_id]
+        commits = {name for one in others for code in one.reviews for name in code.commits}
+        commits |= {one.landed.commit for one in others if one.landed and one.landed.commit}
 
-        key = f"reverts {kind} {landed.commit} {is_whole}"
-        answer = self._asked_once(key, tip, [(f"{landed.commit}^", landed.commit)], ask)
-        return answer._replace(landed=landed)
+        def ask() -> bool:
+            span = (commit, f"^{commit}^", "--", *paths[:PATHS_MAX])
+            out = self._repo.git.run("rev-list", "--no-merges", *span).decode()
+            return not commits.isdisjoint(out.split())
 
-    def _asked_once(
-        self, key: str, tip: str, changes: Sequence[tuple[str, str]], ask: Callable[[], Landing]
-    ) -> Landing:
-        """Returns the cached answer of a search, asked anew where the target has changed its files.
+        return self._memo.last(f"edit {commit} {package.wp_id}", str(len(commits)), ask)
 
-        `changes` are the pairs of commits between which the package lies.
-        """
-        last = self._memo.get(key)
-        is_there = last is not None and last[1][0] is not None  # else it may have come and gone
-        if is_there and last[0] != tip and self._is_untouched(last[0], tip, changes):
-            last = [tip, last[1]]
-            self._memo.add(key, last)
-        if last is None or last[0] != tip:
-            answer = ask()
-            landed = [answer.landed.how, answer.landed.commit] if answer.landed else None
-            last = [tip, [landed, answer.reverts, answer.missing]]
-            self._memo.add(key, last)
-        landed, reverts, missing = last[1]
-        return Landing(Landed(*landed) if landed else None, tuple(reverts), tuple(missing))
-
-    def _is_untouched(self, before: str, after: str, changes: Sequence[tuple[str, str]]) -> bool:
+    def _is_untouched(self, before: str, after: str, code: Reviewed) -> bool:
         """Reports whether a target that moved has its former content in a package's files."""
-        if (before, after) not in self._moved:
-            self._moved[before, after] = self._paths(before, after)
-        moved = self._moved[before, after]
-        for base, commit in changes:
-            own = self._memo.once(f"paths {base} {commit}", partial(self._paths, base, commit))
-            if moved is None or own is None or len(own) > PATHS_MAX or {*own} & {*moved}:
+        ask = partial(self._paths, before, after)
+        moved = self._memo.last("moved", f"{before} {after}", ask)
+        for one in (*code.earlier, code):
+            base = one.base or f"{one.commit}^"
+            ask = partial(self._paths, base, one.commit)
+            own = self._memo.last(f"paths {one.commit}", base, ask)
+            if moved is None or own is None or not {*own}.isdisjoint(moved):
                 return False
         return True
 
@@ -400,6 +368,10 @@ class LandingCheck:
 
     def _has(self, tip: str, commit: str) -> bool:
         return bool(commits_in(self._repo, self._memo, tip, [commit]))
+
+
+def _read_anew(session: Session, feature: FeatureState) -> LandingCheck:
+    return LandingCheck(session, feature, refs_of(session.project.main))
 
 
 def revert_command(repo: Repository, target: str, commits: Sequence[str]) -> str:
@@ -420,13 +392,13 @@ def check_whole(
     `packages` are by their branches. Code may have been merged once, and reverted: merging its
     branch again does not bring it back.
     """
-    check, target = LandingCheck(session, session.refs), session.target_of(feature)
+    check, target = LandingCheck(session, feature), session.target_of(feature)
     branches = {step.branch for step in plan.steps if step.status != "conflict"}
     for branch, package in packages.items():
-        code = check.code(feature.slug, package, target_in(session.refs, target))
+        code = check.code(package)
         if branch not in branches or code is None or not code.base:
             continue
-        answer = landing_of(session.project.repo, plan.end, code)
+        answer = check.landing(package, plan.end, "planned", code)
         if not answer.is_whole:
             by = ", ".join(commit[:SHORT] for commit in answer.reverts)
             cause = f"{', '.join(answer.missing)} of it would still be missing in {target}"
@@ -474,12 +446,9 @@ def commits_come(
     """
     if not commits or after is None or before == after:
         return ()
-    absent = missing_commits(repo, after, commits)
-    present = [commit for commit in commits if commit not in absent]
-    if before is None or not present:
-        return tuple(present)
-    fresh = missing_commits(repo, before, present)
-    return tuple(commit for commit in present if commit in fresh)
+    past = (f"^{before}",) if before else ()
+    come = {*repo.git.run("rev-list", after, *past, "--").decode().split()}
+    return tuple(commit for commit in commits if commit in come)
 
 
 def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str], str]:
@@ -488,27 +457,25 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
     Each is mapped to the name of its target. Git is asked once for each target that has packages in
     work, and not again while neither moves. Raises GitFailed.
     """
-    by_tip: dict[str, list[tuple[tuple[str, str], str, tuple[str, ...]]]] = {}
+    rows: list[tuple[str, tuple[str, str], str, tuple[str, ...]]] = []
     for feature in board.features.values():
         if feature.project_uuid != board.project_uuid:
             continue
         for wp_id, package in feature.packages.items():
             if package.lane not in (DOING, FOR_REVIEW):
                 continue
-            worktree = session.project.root / worktree_of(feature.slug, wp_id)
-            commits = commits_made(worktree)
+            commits = commits_made(session.project.root / worktree_of(feature.slug, wp_id))
             if not commits and package.reviewed is not None:
                 commits = (package.reviewed.commit,)
             name = session.target_of(feature)
             target = target_in(session.refs, name)
             if commits and (tip := target.local or target.tip) is not None:
-                by_tip.setdefault(tip, []).append(((feature.slug, wp_id), name, commits))
-    landed: dict[tuple[str, str], str] = {}
-    for tip, rows in by_tip.items():
-        every = [commit for _, _, commits in rows for commit in commits]
-        present = commits_in(session.project.repo, session.memo, tip, every)
-        landed |= {key: name for key, name, commits in rows if not present.isdisjoint(commits)}
-    return landed
+                rows.append((tip, (feature.slug, wp_id), name, commits))
+    present: dict[str, frozenset[str]] = {}
+    for tip in {row[0] for row in rows}:
+        every = {commit for row in rows if row[0] == tip for commit in row[3]}
+        present[tip] = commits_in(session.project.repo, session.memo, tip, every)
+    return {key: name for tip, key, name, own in rows if not present[tip].isdisjoint(own)}
 
 
 def workspace(
@@ -534,7 +501,10 @@ def workspace(
         record_base_if_missing(
             session.project.repo, refs, feature.slug, package.wp_id, worktree.head, target
         )
-    _report(session, feature, package, worktree, claim)
+    recorded = package.workspace
+    is_recorded = recorded is not None and recorded.branch == branch and not worktree.is_new
+    if claim is not None or not is_recorded:
+        session.append_or_warn(workspace_event(feature.slug, package.wp_id, claim))
     return worktree
 
 
@@ -567,21 +537,3 @@ def _bases(session: Session, feature: FeatureState, package: PackageState) -> li
         if pair and not (at is not None and is_ancestor(session.project.repo, pair[1], at))
     ]
     return open_ones or [target]
-
-
-def _report(
-    session: Session,
-    feature: FeatureState,
-    package: PackageState,
-    worktree: Worktree,
-    claim: str | None,
-) -> None:
-    workspace = package.workspace
-    if (
-        claim is None
-        and workspace is not None
-        and workspace.branch == worktree.branch
-        and not worktree.is_new
-    ):
-        return
-    session.append_or_warn(workspace_event(feature.slug, package.wp_id, claim))
