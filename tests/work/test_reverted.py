@@ -228,3 +228,76 @@ def test_deletion_of_a_block_that_is_not_only_the_packages_is_an_edit(folder):
     squashed(folder, "work")
     commit(folder, {"code.py": "".join((*text[:6], *text[10:]))}, "Take the whole block out")
     assert landing(folder, code) is not None
+
+
+@pytest.mark.promise("L15")
+def test_lines_that_came_in_a_larger_hunk_go_with_it(folder):
+    code = code_of(folder, package(folder))
+    git(folder, "merge", "--quiet", "--squash", "work")
+    text = lines(l5="five", l6="six beside it", l8="eight")
+    commit(folder, {"code.py": text, "other.py": "more\n"}, "Squashed, with a line beside it")
+    assert landing(folder, code) is not None
+    git(folder, "revert", "--no-edit", "HEAD")
+    assert answer_of(folder, code).missing == ("code.py", "new é.py")
+
+
+@pytest.mark.promise("L15")
+def test_inserted_line_that_came_in_a_larger_hunk_goes_with_it(folder):
+    text = [*lines().splitlines(keepends=True)]
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, {"code.py": "".join((*text[:8], "one\n", *text[8:]))}, "Add one")
+    git(folder, "checkout", "--quiet", "main")
+    code = code_of(folder)
+    commit(folder, {"code.py": "".join((*text[:7], "8\n", "one\n", *text[8:]))}, "By hand")
+    assert landing(folder, code) is not None
+    git(folder, "revert", "--no-edit", "HEAD")
+    assert answer_of(folder, code).missing == ("code.py",)
+
+
+@pytest.mark.promise("L15")
+def test_some_of_the_packages_lines_that_go_together_are_a_revert(folder):
+    text = [*lines().splitlines(keepends=True)]
+    git(folder, "checkout", "--quiet", "-b", "work")
+    own = [f"own {number}\n" for number in range(3)]
+    for count in range(1, 4):
+        commit(folder, {"code.py": "".join((*text[:8], *own[:count], *text[8:]))}, f"Add {count}")
+    git(folder, "checkout", "--quiet", "main")
+    code = code_of(folder)
+    squashed(folder, "work")
+    assert landing(folder, code) is not None
+    commit(folder, {"code.py": "".join((*text[:8], *own[:1], *text[8:]))}, "Two of three go")
+    assert answer_of(folder, code).missing == ("code.py",)
+
+
+@pytest.mark.promise("L15")
+def test_file_that_a_package_made_for_its_first_review_alone_is_not_missed(folder):
+    base = git(folder, "rev-parse", "main")
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, {"draft.py": "draft\n", "code.py": lines(l5="five")}, "A draft")
+    git(folder, "checkout", "--quiet", "main")
+    first = code_of(folder, base=base)
+    git(folder, "checkout", "--quiet", "work")
+    commit(folder, {"draft.py": "other\n"}, "Another draft")
+    git(folder, "rm", "--quiet", "draft.py")
+    git(folder, "commit", "--quiet", "-m", "No draft")
+    git(folder, "checkout", "--quiet", "main")
+    again = replace(code_of(folder, base=base), earlier=(first,))
+    commit(folder, {"other.py": "before\n"})
+    merged(folder, "work")
+    assert landing(folder, again) == Landed("ancestor", again.commit)
+
+
+@pytest.mark.promise("L15")
+def test_squash_that_was_reverted_and_came_again_commit_by_commit_has_landed(folder):
+    git(folder, "checkout", "--quiet", "-b", "work")
+    commit(folder, {"code.py": lines(l5="five")}, "First")
+    commit(folder, {"code.py": lines(l5="fifth")}, "Then")
+    git(folder, "checkout", "--quiet", "main")
+    code = code_of(folder)
+    squashed(folder, "work")
+    git(folder, "revert", "--no-edit", "HEAD")
+    assert answer_of(folder, code).missing == ("code.py",)
+    git(folder, "cherry-pick", "work~1", "work")
+    assert landing(folder, code) is not None
+    git(folder, "revert", "--no-edit", "HEAD")
+    assert answer_of(folder, code).missing == ("code.py",)

@@ -135,6 +135,67 @@ def test_squash_of_a_reopened_package_brings_all_of_it(project):
 
 
 @pytest.mark.promise("L15")
+def test_reopened_package_that_brings_nothing_new_is_still_reverted(project):
+    merge = landed(project, FEATURE)
+    git(project, "revert", "--no-edit", "-m", "1", merge)
+    worktree, _ = reopened(project)
+    commit(project, DOCS)
+    git(worktree, "rebase", "--quiet", "main")  # its branch is where main is, without the feature
+    hand_in(project)
+    assert "feature.py" in refused(project, "not_landed", "accept", "WP03")["cause"]
+    git(project, "revert", "--no-edit", "HEAD~1")
+    assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
+
+
+@pytest.mark.promise("L15")
+def test_fix_that_somebody_merged_before_it_was_handed_in_is_followed_too(project):
+    merge = landed(project, FEATURE)
+    git(project, "revert", "--no-edit", "-m", "1", merge)
+    worktree, _ = reopened(project)
+    git(worktree, "merge", "--quiet", "--no-edit", "main")
+    git(worktree, "revert", "--no-edit", git(project, "rev-parse", "HEAD"))
+    fix = commit(worktree, {"fix.py": "fix\n"})
+    git(project, "merge", "--quiet", "--no-ff", "--no-edit", f"{SLUG}-WP03")
+    hand_in(project)
+    done(project, "accept", "WP03")
+    git(project, "revert", "--no-edit", fix)
+    assert [told["missing"] for told in here(project)] == [["fix.py"]]
+
+
+@pytest.mark.promise("L15")
+@pytest.mark.parametrize("is_squashed", [False, True])
+def test_lines_that_another_package_takes_out_are_edited_and_not_reverted(project, is_squashed):
+    landed(project, FEATURE)
+    worktree = Path(done(project, "implement", "WP01", "--actor", "ada")["worktree"])
+    git(worktree, "rm", "--quiet", "feature.py")
+    git(worktree, "commit", "--quiet", "-m", "Do it in another way")
+    done(project, "mark-status", "T001", "--actor", "ada")
+    done(project, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    if is_squashed:
+        git(project, "merge", "--quiet", "--squash", f"{SLUG}-WP01")
+        git(project, "commit", "--quiet", "-m", "Squashed")
+    else:
+        done(project, "merge", "WP01")
+    done(project, "accept", "WP01")
+    assert [told["state"] for told in here(project)] == ["landed", "landed"]
+    git(project, "revert", "--no-edit", *(() if is_squashed else ("-m", "1")), "HEAD")
+    assert [told["state"] for told in here(project)] == ["reverted", "landed"]
+
+
+@pytest.mark.promise("L15")
+def test_code_that_another_packages_merge_loses_is_reverted(project):
+    """No commit of that package takes it out: somebody resolved a conflict in the wrong way."""
+    worktree = Path(done(project, "implement", "WP01", "--actor", "ada")["worktree"])
+    commit(worktree, DOCS)
+    landed(project, FEATURE)
+    git(worktree, "merge", "--quiet", "--no-edit", "--strategy=ours", "main")
+    done(project, "mark-status", "T001", "--actor", "ada")
+    done(project, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    done(project, "merge", "WP01")
+    assert [told["state"] for told in here(project)] == ["reverted"]
+
+
+@pytest.mark.promise("L15")
 def test_nothing_begins_upon_reverted_code_and_nothing_of_it_is_pruned(project):
     merge = landed(project, FEATURE, wp_id="WP01")
     git(project, "revert", "--no-edit", "-m", "1", merge)

@@ -34,7 +34,6 @@ from thence.work.session.lane_changes import (
 from thence.work.session.package_code import (
     LandingCheck,
     code_of,
-    release_reason,
     reverted_in,
     workspace,
 )
@@ -87,7 +86,8 @@ def implement(
             worktree = workspace(session, state, taken, claim)
         except GitFailed as error:
             if not is_mine:  # it goes back to planned
-                reason, who = release_reason(error), session.changed_by()
+                reason = f"its worktree could not be made: {error.cause or error.message}"
+                who = session.changed_by()
                 session.append_or_warn(claim_release(reason, state.slug, taken.wp_id, who, claim))
             raise
         if not is_mine and not worktree.is_new:

@@ -7,7 +7,7 @@ No message of a commit is read, and no working tree.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -166,8 +166,8 @@ def landing_of(
         return Landing(landed, reverts, _paths(out or left_out))
     if (not is_here or search.is_empty) and (commits := _with_patches(repo, history, code)):
         how = Landed("patch" if len(commits) == 1 else "patches", commits[-1])
-        brought = Reviewed(commits[-1], "", "", commits=tuple(commits))
-        return landing_of(repo, target, brought)._replace(landed=how)
+        copy = Reviewed(commits[-1], "", "", commits=tuple(commits))
+        return landing_of(repo, target, copy)._replace(landed=how)
     if code.commit in present and _adds_nothing(repo, target, code.commit):
         return Landing(Landed("merge", target))
     return Landing(None, (), _paths(absent) if any(trace.is_in for trace in came) else ())
@@ -232,14 +232,11 @@ class _Search:
     is in the branch if all of either are.
     """
 
-    def __init__(
-        self, repo: Repository, reviews: Sequence[Reviewed], present: Collection[str]
-    ) -> None:
+    def __init__(self, repo: Repository, reviews: Sequence[Reviewed], present: Set[str]) -> None:
         self._traces: dict[bytes, dict[Hunk, _Trace]] = defaultdict(dict)  # by path, by key
         self._by_line: dict[Line, list[_Trace]] = defaultdict(list)
         self._lines: set[Line] = set()
         self.touched: set[tuple[bytes, int | None]] = set()  # path, step
-        self._arrived: dict[bytes, int] = {}
         changes = [
             (number, change)
             for number, one in enumerate(reviews)
@@ -293,9 +290,8 @@ class _Search:
 
     def _follow(self, number: int, hunks: Sequence[Hunk]) -> None:
         for hunk in hunks:
-            if self._arrived.get(hunk.path, number) < number:
-                for trace in self._taken_out(hunk):
-                    trace.out = number
+            for trace in self._taken_out(hunk):
+                trace.out = number
         for hunk in hunks:  # behind the others: what only moves within a step stays
             key = hunk.key
             for trace in self._with(hunk.lines):
@@ -305,7 +301,6 @@ class _Search:
                 ):
                     trace.put = number
                     trace.forms.add(key)
-                    self._arrived.setdefault(hunk.path, number)
 
     def _taken_out(self, hunk: Hunk) -> list[_Trace]:
         """Returns the hunks of the package that another takes out."""

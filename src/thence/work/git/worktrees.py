@@ -6,6 +6,7 @@ between the steps. Nothing uncommitted and nothing unmerged is ever deleted.
 """
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -35,7 +36,13 @@ from thence.work.git.submodules import files_in_empty_ones, initialise, only_her
 ATTEMPTS_MAX = 5
 CHANGES_MAX = 20
 SETUP_TIMEOUT_S = 600.0  # for all commands of `worktree.setup` together
-_REFLOG_BYTES = 65_536  # of which the last line is looked at
+_REFLOG_BYTES = 65_536  # of which the last lines are looked at
+# old commit, new commit, who, when, and then how; a rebase's start and end make no commit
+_MADE = re.compile(
+    rb"[0-9a-f]+ ([0-9a-f]+) [^\t]*\t"
+    rb"(?:commit\b|cherry-pick|revert|am:"
+    rb"|rebase(?: -i)? \((?:pick|squash|fixup|reword|edit|continue))"
+)
 _MAKING = "could not make a worktree at"
 _REMOVING = "could not remove the worktree"
 
@@ -216,14 +223,27 @@ def git_dir_of(path: Path) -> Path:
 
 def last_commit(path: Path) -> str:
     """Returns the last commit that the reflog of a working tree tells of, "" if none."""
+    last = _reflog(path)[-1:]
+    fields = last[0].split(maxsplit=2) if last else []
+    return fields[1].decode("ascii", "replace") if len(fields) > 1 else ""
+
+
+def commits_made(path: Path) -> tuple[str, ...]:
+    """Returns the commits that were made in a worktree, the latest first; empty if git keeps none.
+
+    Only the last 64 KiB of the worktree's reflog are read.
+    """
+    matches = map(_MADE.match, reversed(_reflog(path)))
+    return tuple(dict.fromkeys(match[1].decode() for match in matches if match))
+
+
+def _reflog(path: Path) -> list[bytes]:
     try:
         with (git_dir_of(path) / "logs/HEAD").open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _REFLOG_BYTES))
-            last = file.read().splitlines()[-1:]
+            return file.read().splitlines()
     except OSError:
-        return ""
-    fields = last[0].split(maxsplit=2) if last else []
-    return fields[1].decode("ascii", "replace") if len(fields) > 1 else ""
+        return []
 
 
 def _make_empty(

@@ -46,7 +46,7 @@ from thence.work.git.repository import (
     tip,
 )
 from thence.work.git.submodules import unpushed_pointers
-from thence.work.git.worktrees import check_out, discard, git_dir_of, uncommitted
+from thence.work.git.worktrees import check_out, commits_made, discard, git_dir_of, uncommitted
 from thence.work.journal.store import WorkEvent
 from thence.work.names import branch_of, worktree_of
 from thence.work.orchestrate import prompts, scheduling
@@ -65,7 +65,6 @@ from thence.work.session.lane_changes import context_of, decide_move, mirror, mo
 from thence.work.session.package_code import (
     check_whole,
     commits_come,
-    commits_made,
     workspace,
 )
 from thence.work.session.session import Session

@@ -7,12 +7,10 @@ the worktree from elsewhere, as by a merge of the target into the branch, do not
 """
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
@@ -56,7 +54,7 @@ from thence.work.git.refs import (
     tip_of,
 )
 from thence.work.git.repository import Repository, is_ancestor, is_shallow
-from thence.work.git.worktrees import Worktree, git_dir_of, make
+from thence.work.git.worktrees import Worktree, commits_made, make
 from thence.work.journal.claims import workspace_event
 from thence.work.names import branch_of, is_derived, number_in, worktree_of
 from thence.work.project.options import read_options
@@ -85,9 +83,9 @@ def with_code(
         code = context.code or _read_anew(session, feature).before_done(package)
         return replace(context, author_may_approve=is_free, code=code)
     if to == DOING:
-        is_hidden = package.lane == DONE and is_shallow(session.project.repo)
-        code = LandingCheck(session, feature).of(package) if is_hidden else None
-        return replace(context, code=code or context.code)
+        if package.lane == DONE and is_shallow(session.project.repo):
+            context = replace(context, code=LandingCheck(session, feature).of(package))
+        return context
     check, branch = LandingCheck(session, feature), branch_of(feature.slug, wp_id)
     tip, target_tip = tip_of(session.refs, branch), check.target.local or check.target.tip
     reviewed, is_ahead = check.reviewed_at(package, tip) if tip else (None, False)
@@ -198,7 +196,7 @@ class LandingCheck:
         self._repo: Repository = session.project.repo
         self._memo: Memo = session.memo
         self._refs = refs or session.refs
-        self._packages = session.board.features.get(feature.slug, feature).packages
+        self._features = session.board.features.values()
         self.feature = feature
         self.target = target_in(self._refs, session.target_of(feature))
 
@@ -268,7 +266,7 @@ class LandingCheck:
     ) -> Landing:
         """Returns the landing of code, cached while the target does not change its paths.
 
-        What another package of the feature takes out is edited and not reverted.
+        What another package takes out is edited and not reverted.
         """
         key = f"landing {kind} {code.commit} {code.base} {len(code.earlier)} {is_stated}"
         last = self._memo.get(key)
@@ -286,17 +284,15 @@ class LandingCheck:
         return Landing(answer.landed)
 
     def _search(self, package: PackageState, code: Reviewed | None) -> LandingStatus:
-        answers = {
-            kind: self.landing(package, tip, kind, code)
-            for tip, kind in (self.target.commits() if code else ())
-        }
+        kinds = {kind: tip for tip, kind in self.target.commits()}
+        answers = {kind: self.landing(package, kinds[kind], kind, code) for kind in kinds if code}
         for kind, answer in answers.items():
             if answer.is_whole:
                 return self.status(package, kind, answer)
         reverted = [answer for answer in answers.values() if answer.landed or answer.reverts]
         if not reverted and self._is_hidden(package, code):
             return replace(self.status(package, "unknown"), is_shallow=True)
-        answer = next(iter(reverted or reversed(answers.values())), NOWHERE)
+        answer = (*reverted, *[*answers.values()][::-1], NOWHERE)[0]
         return self.status(package, "missing" if code else "unknown", answer)
 
     def _is_hidden(self, package: PackageState, code: Reviewed | None) -> bool:
@@ -336,8 +332,13 @@ class LandingCheck:
         return Landing(landed, answer.reverts, answer.missing if answer.reverts else ())
 
     def _is_edit(self, package: PackageState, commit: str, paths: Sequence[str]) -> bool:
-        """Reports whether a commit brought another package of the feature that changes paths."""
-        others = [one for one in self._packages.values() if one.wp_id != package.wp_id]
+        """Reports whether a commit brought another package that changes paths."""
+        others = [
+            one
+            for feature in self._features
+            for one in feature.packages.values()
+            if (feature.slug, one.wp_id) != (self.feature.slug, package.wp_id)
+        ]
         commits = {name for one in others for code in one.reviews for name in code.commits}
         commits |= {one.landed.commit for one in others if one.landed and one.landed.commit}
 
@@ -395,8 +396,8 @@ def check_whole(
     check, target = LandingCheck(session, feature), session.target_of(feature)
     branches = {step.branch for step in plan.steps if step.status != "conflict"}
     for branch, package in packages.items():
-        code = check.code(package)
-        if branch not in branches or code is None or not code.base:
+        code = check.code(package) if branch in branches else None
+        if code is None or not code.base:
             continue
         answer = check.landing(package, plan.end, "planned", code)
         if not answer.is_whole:
@@ -413,30 +414,6 @@ def check_whole(
             )
 
 
-_REFLOG_BYTES_MAX = 65_536
-# old commit, new commit, who, when, and then how; a rebase's start and end make no commit
-_MADE = re.compile(
-    rb"[0-9a-f]+ ([0-9a-f]+) [^\t]*\t"
-    rb"(?:commit\b|cherry-pick|revert|am:"
-    rb"|rebase(?: -i)? \((?:pick|squash|fixup|reword|edit|continue))"
-)
-
-
-def commits_made(worktree: Path) -> tuple[str, ...]:
-    """Returns the commits that were made in a worktree, the latest first; empty if git keeps none.
-
-    Only the last 64 KiB of the worktree's reflog are read.
-    """
-    try:
-        with (git_dir_of(worktree) / "logs/HEAD").open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _REFLOG_BYTES_MAX))
-            lines = file.read().splitlines()
-    except OSError:
-        return ()
-    matches = (_MADE.match(line) for line in reversed(lines))
-    return tuple(dict.fromkeys(match[1].decode() for match in matches if match))
-
-
 def commits_come(
     repo: Repository, commits: Sequence[str], before: str | None, after: str | None
 ) -> tuple[str, ...]:
@@ -444,10 +421,9 @@ def commits_come(
 
     Both are tips of one branch. Raises GitFailed.
     """
-    if not commits or after is None or before == after:
-        return ()
     past = (f"^{before}",) if before else ()
-    come = {*repo.git.run("rev-list", after, *past, "--").decode().split()}
+    out = repo.git.run("rev-list", after, *past, "--") if after and commits else b""
+    come = {*out.decode().split()}
     return tuple(commit for commit in commits if commit in come)
 
 
@@ -457,11 +433,10 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
     Each is mapped to the name of its target. Git is asked once for each target that has packages in
     work, and not again while neither moves. Raises GitFailed.
     """
-    rows: list[tuple[str, tuple[str, str], str, tuple[str, ...]]] = []
+    by_tip: dict[str, dict[tuple[str, str], tuple[str, tuple[str, ...]]]] = defaultdict(dict)
     for feature in board.features.values():
-        if feature.project_uuid != board.project_uuid:
-            continue
-        for wp_id, package in feature.packages.items():
+        packages = feature.packages if feature.project_uuid == board.project_uuid else {}
+        for wp_id, package in packages.items():
             if package.lane not in (DOING, FOR_REVIEW):
                 continue
             commits = commits_made(session.project.root / worktree_of(feature.slug, wp_id))
@@ -470,12 +445,13 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
             name = session.target_of(feature)
             target = target_in(session.refs, name)
             if commits and (tip := target.local or target.tip) is not None:
-                rows.append((tip, (feature.slug, wp_id), name, commits))
-    present: dict[str, frozenset[str]] = {}
-    for tip in {row[0] for row in rows}:
-        every = {commit for row in rows if row[0] == tip for commit in row[3]}
-        present[tip] = commits_in(session.project.repo, session.memo, tip, every)
-    return {key: name for tip, key, name, own in rows if not present[tip].isdisjoint(own)}
+                by_tip[tip][feature.slug, wp_id] = name, commits
+    landed: dict[tuple[str, str], str] = {}
+    for tip, rows in by_tip.items():
+        every = {commit for _, commits in rows.values() for commit in commits}
+        present = commits_in(session.project.repo, session.memo, tip, every)
+        landed |= {key: name for key, (name, own) in rows.items() if not present.isdisjoint(own)}
+    return landed
 
 
 def workspace(
@@ -519,11 +495,6 @@ def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[
         commit = session.refs.branches.get(branch)
         return (branch, commit) if commit else None
     return newest_of(session.project.repo, session.refs, branch)
-
-
-def release_reason(error: ThenceError) -> str:
-    """Returns the reason for giving back a claim whose worktree can't be made."""
-    return f"its worktree could not be made: {error.cause or error.message}"
 
 
 def _bases(session: Session, feature: FeatureState, package: PackageState) -> list[str]:
