@@ -271,11 +271,19 @@ class History:
         if self.attempt("merge", "--quiet", "--no-edit", "main"):
             self.played.append("took main in")
         if self.chance.random() < 0.6:
-            own = [(name, line) for name, line in self.marks if line in self.read(name)]
+            before = {mark for mark in (*self.marks, *self.retracted) if self._is_here(mark)}
             for commit in reversed(self.undone):
                 self._revert(commit)
             self.played.append("took the reverts back")
-            self._retract([(name, line) for name, line in own if line not in self.read(name)])
+            self._retract(
+                [mark for mark in self.marks if mark in before and not self._is_here(mark)]
+            )
+            again = [mark for mark in self.retracted if mark not in before and self._is_here(mark)]
+            self.retracted = [mark for mark in self.retracted if mark not in again]
+            self.marks += again
+
+    def _is_here(self, mark: tuple[str, bytes]) -> bool:
+        return mark[1] in self.read(mark[0])
 
     def retract(self) -> None:
         """Take a line of the package back, in its own branch."""

@@ -143,16 +143,9 @@ def landing_of(
         )
         reverted, absent, came = search.seen(number)
         out += reverted
-        # where somebody resolved a conflict, the merge changes the path in another way
-        left_out += (
-            trace
-            for trace in absent
-            if is_merged
-            and (number, False) in trace.parts
-            and search.touched.isdisjoint(
-                (trace.hunk.path, brought.get(name)) for name in trace.commits
-            )
-        )
+        if is_merged:
+            single = (trace for trace in absent if (number, False) in trace.parts)
+            left_out += (trace for trace in single if not search.is_resolved(trace, brought))
     landed, put = None, {trace.put for trace in came}
     if is_merged:
         landed = Landed("ancestor", code.commit)
@@ -236,7 +229,7 @@ class _Search:
         self._traces: dict[bytes, dict[Hunk, _Trace]] = defaultdict(dict)  # by path, by key
         self._by_line: dict[Line, list[_Trace]] = defaultdict(list)
         self._lines: set[Line] = set()
-        self.touched: set[tuple[bytes, int | None]] = set()  # path, step
+        self._touched: set[tuple[bytes, int | None]] = set()  # path, step
         changes = [
             (number, change)
             for number, one in enumerate(reviews)
@@ -285,7 +278,7 @@ class _Search:
         changes = [(step,) for step in steps if paths]
         restriction = paths if is_by_path and len(paths) <= PATHS_MAX else ()
         for number, hunks in enumerate(hunks_of(repo, changes, restriction)):
-            self.touched.update((hunk.path, number) for hunk in hunks)
+            self._touched.update((hunk.path, number) for hunk in hunks)
             self._follow(number, hunks)
 
     def _follow(self, number: int, hunks: Sequence[Hunk]) -> None:
@@ -338,6 +331,14 @@ class _Search:
             absent += [t for t in (*whole, *single) if t.put < 0 and required and not full]
             came += (back or full or [required])[0]
         return reverted, absent, came
+
+    def is_resolved(self, trace: _Trace, brought: Mapping[str, int]) -> bool:
+        """Reports whether a merge of a hunk's commits changes the path in another way.
+
+        So it does where somebody resolved a conflict.
+        """
+        merges = ((trace.hunk.path, brought.get(commit)) for commit in trace.commits)
+        return not self._touched.isdisjoint(merges)
 
 
 def _paths(traces: Iterable[_Trace]) -> tuple[str, ...]:

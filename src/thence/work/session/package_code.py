@@ -80,8 +80,10 @@ def with_code(
         context = replace(context, reverted=reverted)
     if to == DONE:
         is_free = read_options(session.project).author_may_approve
-        code = context.code or _read_anew(session, feature).before_done(package)
-        return replace(context, author_may_approve=is_free, code=code)
+        if context.code is None:
+            check = LandingCheck(session, feature, refs_of(session.project.main))
+            context = replace(context, code=check.before_done(package))
+        return replace(context, author_may_approve=is_free)
     if to == DOING:
         if package.lane == DONE and is_shallow(session.project.repo):
             context = replace(context, code=LandingCheck(session, feature).of(package))
@@ -129,7 +131,7 @@ def code_of(
     """
     if not (landed or no_code):
         return None
-    check = _read_anew(session, feature)
+    check = LandingCheck(session, feature, refs_of(session.project.main))
     if not landed:
         code = check.before_done(package)
         if code.kind not in ("no_code", "unknown") or code.is_shallow:
@@ -369,10 +371,6 @@ class LandingCheck:
 
     def _has(self, tip: str, commit: str) -> bool:
         return bool(commits_in(self._repo, self._memo, tip, [commit]))
-
-
-def _read_anew(session: Session, feature: FeatureState) -> LandingCheck:
-    return LandingCheck(session, feature, refs_of(session.project.main))
 
 
 def revert_command(repo: Repository, target: str, commits: Sequence[str]) -> str:
