@@ -73,7 +73,7 @@ OF_THE_USER = {
     "journal/claims.py": _HOME,
     "journal/store.py:_last_numbers": "the journal",
     "journal/store.py:show_index": "the index itself, in the home",
-    "git/landed.py:_read": _HOME,
+    "git/landed.py:Memo.__init__": _HOME,
     "journal/seen_tips.py:load_seen": _HOME,
     "journal/seen_tips.py:save_seen": _HOME,
     "journal/store.py:EventStore.is_there": _HOME,
@@ -88,7 +88,6 @@ OF_THE_USER = {
     "orchestrate/agent_process.py": _HOME,
     "orchestrate/orchestrator.py": _HOME,
     "orchestrate/package_task.py": _HOME,
-    "session/package_code.py:commits_made": _GIT,
     "supervisor.py": "processes, in /proc",
     "project/project.py:Project.shared_folder": _NOTES,
     "project/project.py:_exclude": _GIT,
@@ -111,7 +110,7 @@ OF_THE_USER = {
     "git/worktrees.py:_hide": _GIT,
     "git/worktrees.py:_is_free": "whether the folder above a worktree is there",
     "git/worktrees.py:_leads_nowhere": _GIT,
-    "git/worktrees.py:last_commit": _GIT,
+    "git/worktrees.py:_reflog": _GIT,
     "git/worktrees.py:remove": "whether the folder of a worktree is there",
 }
 

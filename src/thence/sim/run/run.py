@@ -144,28 +144,30 @@ class SimulationOrchestrator:
         max_cost: float | None = None,
         again: ReplayInput | None = None,
     ) -> None:
+        cassette = None if cassette is None else str(Path(cassette).absolute())
         turns = {"seed": seed, "max_turns": max_turns, "checkpoint_interval": checkpoint_interval}
         calls = {"on_agent_error": on_agent_error, "timeout_s": timeout_s, "threads": threads}
-        file = None if cassette is None else str(Path(cassette).absolute())
-        queue = {"max_queue_size": max_queue_size, "on_full": on_full}
-        events = {
-            "output_root": None if output_root is None else str(output_root),
-            "verbosity": None if verbosity is None else level_of(verbosity).name,
-            "mode": None if mode is None else str(mode),
+        queue = {
             "max_file_size": max_file_size,
+            "max_queue_size": max_queue_size,
+            "on_full": on_full,
         }
-        llm = {"cassette": file, "max_calls": max_calls, "max_cost": max_cost}
         sections: dict[str, dict[str, Any]] = {
             "simulation": {**turns, **calls},
-            "llm": llm,
-            "events": {**events, **queue},
+            "llm": {"cassette": cassette, "max_calls": max_calls, "max_cost": max_cost},
+            "events": {
+                "output_root": None if output_root is None else str(output_root),
+                "verbosity": None if verbosity is None else level_of(verbosity).name,
+                "mode": None if mode is None else str(mode),
+                **queue,
+            },
         }
         self.config = with_arguments(read_config(config), sections)
         self._components = make_components(self.config, agents, engine, validator)
         self._again = again or ReplayInput()
         terms = msgspec.structs.asdict(self.config.events)
-        folder = Path(terms.pop("output_root")), self.config.simulation.name, run_id
-        self.output_dir = self._again.folder or make_run_folder(*folder)
+        root, name = Path(terms.pop("output_root")), self.config.simulation.name
+        self.output_dir = self._again.folder or make_run_folder(root, name, run_id)
         self.run_id: str = self.output_dir.name
         self._hold = RunHold(self.output_dir)
         self.result: RunResult | None = None
@@ -173,11 +175,10 @@ class SimulationOrchestrator:
         self._on_turn, self._on_wait = on_turn, on_wait
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
-        self._lost_before = 0  # events, at the last checkpoint
-        self._checkpoint_fault = ""
+        self._lost_before, self._checkpoint_fault = 0, ""  # events, at the last checkpoint
         objects = {"agents": agents, "engine": engine, "validator": validator}
         self._run_config = run_config(self.config, self.run_id, self._again.parent, objects)
-        if self._again.folder is None:
+        if not self._again.folder:
             write_config(self.output_dir, self._run_config)
         self.event_writer = EventWriter(self.output_dir, self.run_id, **terms)
 
