@@ -230,23 +230,21 @@ class Step:
             subject = outer.words[0] if subject is None else subject
             actor = outer.words[1] if actor is None else actor
         words = (subject, actor, stream)
+        payload, before = self._payload, self._manner.retry_of
+        if before is not None:
+            payload = {**payload, "retry_of": id_of(before)}
+            if isinstance(before, TakenStep) and isinstance(before._end, Event):
+                before = before._end
+        new = HostEvent(f"{self._name}.begun", payload, *words, caused_by=before, begins=True)
         around = None if causes is None else CauseScope(causes, outer)
         try:
-            event = record(log, self._new_begin(words), self._manner.is_durable)
+            event = record(log, new, self._manner.is_durable)
         finally:
             if around is not None:
                 around.leave()
         inner: deque[str] = deque(maxlen=CAUSES_MAX - 1)
         cause = log.handed_on(event)
         return OpenStep(log, event, words, cause, inner, outer, process_id(), monotonic_ns())
-
-    def _new_begin(self, words: Words) -> HostEvent:
-        payload, before = self._payload, self._manner.retry_of
-        if before is not None:
-            payload = {**payload, "retry_of": id_of(before)}
-            if isinstance(before, TakenStep) and isinstance(before._end, Event):
-                before = before._end
-        return HostEvent(f"{self._name}.begun", payload, *words, caused_by=before, begins=True)
 
     def _found_log(self, outer: OpenStep | None) -> StepLog:
         log = self._log
