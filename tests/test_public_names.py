@@ -37,6 +37,7 @@ PRIVATE = {
     "HasId": "any event",
     "Ledger": "thence makes views of it",
     "Project": "`EventStore.at` and `ErrorStore.at` find it",
+    "RunParts": "the keywords of `resume`, `replay` and `branch`, as the reference has them",
     "RunRecorder": "thence makes views of it",
     "Relayed": "what taking in other clones' lines came to, for the commands of work",
     "VariableTable": "the orchestrator makes it",
