@@ -147,20 +147,16 @@ class SimulationOrchestrator:
         cassette = None if cassette is None else str(Path(cassette).absolute())
         turns = {"seed": seed, "max_turns": max_turns, "checkpoint_interval": checkpoint_interval}
         calls = {"on_agent_error": on_agent_error, "timeout_s": timeout_s, "threads": threads}
-        queue = {
-            "max_file_size": max_file_size,
-            "max_queue_size": max_queue_size,
-            "on_full": on_full,
+        sizes = {"max_file_size": max_file_size, "max_queue_size": max_queue_size}
+        words = {
+            "output_root": None if output_root is None else str(output_root),
+            "verbosity": None if verbosity is None else level_of(verbosity).name,
+            "mode": None if mode is None else str(mode),
         }
         sections: dict[str, dict[str, Any]] = {
             "simulation": {**turns, **calls},
             "llm": {"cassette": cassette, "max_calls": max_calls, "max_cost": max_cost},
-            "events": {
-                "output_root": None if output_root is None else str(output_root),
-                "verbosity": None if verbosity is None else level_of(verbosity).name,
-                "mode": None if mode is None else str(mode),
-                **queue,
-            },
+            "events": {**words, **sizes, "on_full": on_full},
         }
         self.config = with_arguments(read_config(config), sections)
         self._components = make_components(self.config, agents, engine, validator)
