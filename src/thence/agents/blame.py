@@ -27,7 +27,6 @@ _MADE = re.compile(
 _MOVED = re.compile(r".*fast-forward", re.IGNORECASE)
 _BROUGHT = re.compile(r"clone:|fetch\b|pull\b.*(?:fast-forward|storing head)", re.IGNORECASE)
 _HEADER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) \d+ (\d+)(?: \d+)?")
-
 _BLOB = re.compile(rb"[0-9a-f]{40,64} \w+ (\d+)")
 
 

@@ -40,6 +40,7 @@ from thence.work.session.package_code import (
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
 
 NOTHING_READY = 4  # the exit code of `next`
+_NOT_MADE = "its worktree could not be made"
 
 
 @click.argument("package", metavar="WP")
@@ -86,8 +87,7 @@ def implement(
             worktree = workspace(session, state, taken, claim)
         except GitFailed as error:
             if not is_mine:  # it goes back to planned
-                reason = f"its worktree could not be made: {error.cause or error.message}"
-                who = session.changed_by()
+                reason, who = f"{_NOT_MADE}: {error.cause or error.message}", session.changed_by()
                 session.append_or_warn(claim_release(reason, state.slug, taken.wp_id, who, claim))
             raise
         if not is_mine and not worktree.is_new:
