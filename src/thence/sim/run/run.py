@@ -481,9 +481,7 @@ def read_config(scenario: SimulationConfig | Mapping[str, Any] | str | Path) -> 
     return SimulationConfig.from_file(scenario)
 
 
-def with_arguments(
-    config: SimulationConfig, sections: Mapping[str, Mapping[str, Any]]
-) -> SimulationConfig:
+def with_arguments(config: SimulationConfig, sections: Mapping[str, Any]) -> SimulationConfig:
     """Returns a scenario with other values in its sections, those that are not None.
 
     Raises ScenarioError for a value that does not fit. A limit that is infinite is none.
