@@ -12,6 +12,7 @@ import thence
 from thence.agents.blame import blame
 from thence.agents.ownership import Owner, Ownership
 from thence.work.git.git import Git
+from thence.work.git.patches import patch_ids
 from thence.work.git.repository import repository
 
 PAY = "def pay(total):\n    return total\n"
@@ -382,8 +383,7 @@ def test_landed_package_without_events_of_agents_is_the_assigned_agents(played, 
     write(played.top, {"wp.py": "wp = 1\n"})
     commit(played.top, "Land WP01")
     sha = git(played.top, "rev-parse", "HEAD")
-    patch = git(played.top, "show", sha)
-    patch_id = git(played.top, "patch-id", "--stable", stdin=patch.encode()).split()[0]
+    ((patch_id, _),) = patch_ids(played.repo, [sha])
     for reviewed in ({"commit": sha}, {"commit": "f" * 40, "patches": [patch_id]}):
         with thence.open(tmp_path / str(len(reviewed)), vocabulary="plain") as journal:
             words = {"subject": "shop/WP01"}

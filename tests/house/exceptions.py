@@ -29,7 +29,7 @@ WEIGHTS: dict[str, tuple[int, int]] = {
     "cli": (11065, 51),
     "core": (6156, 26),
     "doctor": (553, 4),
-    "index": (4459, 14),
+    "index": (4460, 14),
     "log": (8102, 36),
     "merge": (804, 5),
     "open_log": (1374, 4),

@@ -367,5 +367,6 @@ def schema_digest(room: str, *scripts: str) -> str:
     return sha256(b"".join(_text(script, room) for script in scripts)).hexdigest()
 
 
+@cache
 def _text(script: str, room: str) -> bytes:
     return get_data(room, script) or b""  # importlib.resources would import zipfile, 10 ms
