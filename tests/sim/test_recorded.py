@@ -69,7 +69,7 @@ def test_courses_of_variables_are_the_columns_of_their_table(trade, patterns):
         with open_run(trade.output_dir) as run:
             table, (_, courses) = run.variables(), run.courses(["*"])
             assert courses == {name: [row[name] for row in table] for name in table.columns[1:]}
-            with pytest.raises(InvalidFilter, match="no such one"):
+            with pytest.raises(InvalidFilter, match="no variable of the run"):
                 run.courses(["place/Nowhere/x"])
     finally:
         (trade.output_dir / "hidden.json").rename(trade.output_dir / "result.json")

@@ -128,7 +128,7 @@ def _misuse(error: click.ClickException) -> Failure:
         near = nearest(name, names, likeness=TYPO_LIKENESS)
         suggestion = f"'--{near[0]}'?" if near else ""
     path = context.command_path if context else "thence"
-    hint = f"`{path} --help` tells all of it"
+    hint = f"`{path} --help` lists all that it takes"
     if suggestion:
         hint = f"did you mean {suggestion}"
     usage = context.get_usage().removeprefix("Usage: ") if context else path

@@ -294,7 +294,7 @@ def fitting(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         names = [name for name in columns if _fits(name, (pattern,))]
         if not names:
-            what, cause = "could not draw the variable", "the run has no such one"
+            what, cause = "could not draw the variable", "no variable of the run has this name"
             raise InvalidFilter(what, key=pattern, cause=cause, hint=_nearest(pattern, columns))
         chosen |= dict.fromkeys(names)
     return list(chosen)
