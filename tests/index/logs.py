@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from thence.core.event import Event
+from thence.core.failures import is_failure
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.index.connection import Index
-from thence.index.lookup import TOTAL_ORDER
+from thence.index.rows import TOTAL_ORDER
 from thence.index.zones import ZONE_BITS
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import CURRENT
@@ -64,24 +65,30 @@ def told(index: Index) -> dict[str, Any]:
             ),
             "cause rows": rows("SELECT count(*) FROM causes")[0][0],
             "waiting": set(
-                rows("SELECT event_id, parent_id FROM waiting JOIN events ON arrival = child")
+                rows(
+                    "SELECT event_id, id FROM waiting JOIN events ON arrival = child"
+                    " WHERE kind = 'cause'"
+                )
             ),
             "rows": rows(
-                "SELECT event_id, (SELECT text FROM names WHERE id = node), seq, lamport, stamp,"
-                " (SELECT text FROM names WHERE id = type),"
-                " (SELECT text FROM names WHERE id = stream),"
-                " (SELECT text FROM names WHERE id = subject),"
-                " (SELECT text FROM names WHERE id = actor), turn, time FROM events"
+                "SELECT event_id, node, seq, lamport, stamp, type, stream, subject, actor, lane,"
+                " turn, time, failed, model, tokens_in, tokens_out, cost FROM events"
                 f" ORDER BY {TOTAL_ORDER}"
             ),
             "types and actors": {
                 (type_, actor): count
                 for type_, actor, count in rows(
-                    "SELECT one.text, other.text, sum(events) FROM counts"
-                    " JOIN names one ON one.id = type JOIN names other ON other.id = actor"
-                    " WHERE events GROUP BY type, actor"
+                    "SELECT type, actor, sum(events) FROM counts WHERE events GROUP BY type, actor"
                 )
             },
+            "steps": set(
+                rows(
+                    "SELECT one.event_id, other.event_id FROM steps"
+                    " JOIN events one ON one.arrival = begin"
+                    " LEFT JOIN events other ON other.arrival = end"
+                )
+            ),
+            "failed": {row[0] for row in rows("SELECT event_id FROM events WHERE failed")},
             "bad": rows("SELECT coalesce(sum(bad_lines), 0) FROM segments")[0][0],
         }
 
@@ -90,22 +97,30 @@ def told(index: Index) -> dict[str, Any]:
 
 def counted(connection: sqlite3.Connection) -> None:
     """Asserts that the zones hold what their events, each looked at, have."""
-    rows = connection.execute(
-        "SELECT arrival, node, lamport, seq, time, turn FROM events"
-    ).fetchall()
-    zones: dict[tuple[int, int], list[tuple[int, ...]]] = {}
-    for arrival, node, *values in rows:
-        zones.setdefault(((arrival - 1) >> ZONE_BITS, node), []).append(tuple(values))
-    counts = connection.execute("SELECT number, node, events, times, turns FROM zones").fetchall()
-    assert {row[:2]: row[2:] for row in counts if row[2]} == {
-        key: (len(events), *(sum(event[at] is not None for event in events) for at in (2, 3)))
+    columns = "arrival, node, lamport, seq, time, turn, type, failed"
+    rows = connection.execute(f"SELECT {columns} FROM events").fetchall()
+    zones: dict[tuple[int, str], list[tuple[int, ...]]] = {}
+    types: Counter[tuple[int, str]] = Counter()
+    failures: Counter[tuple[int, str]] = Counter()
+    for arrival, node, *values, type_, failed in rows:
+        number = (arrival - 1) >> ZONE_BITS
+        zones.setdefault((number, node), []).append(tuple(values))
+        types[number, type_] += 1
+        failures[number, type_] += failed
+    counts = connection.execute("SELECT number, type, events, failures FROM zone_types").fetchall()
+    assert {row[:2]: row[2] for row in counts} == types
+    assert {row[:2]: row[3] for row in counts} == failures
+    bounds = connection.execute("SELECT * FROM zones").fetchall()
+    assert {row[:2]: row[2:] for row in bounds} == {
+        key: tuple(
+            end(present)
+            if (present := [event[at] for event in events if event[at] is not None])
+            else None
+            for at in range(4)
+            for end in (min, max)
+        )
         for key, events in zones.items()
     }
-    for at, column in enumerate(("lamport", "seq", "time", "turn")):
-        sql = f"SELECT number, node, {column}_first, {column}_last FROM zones"
-        for number, node, first, last in connection.execute(sql):
-            values = [event[at] for event in zones.get((number, node), ())]
-            assert all(first <= value <= last for value in values if value is not None)
 
 
 def due(folder: Path, vocabulary: Vocabulary = PLAIN) -> dict[str, Any]:
@@ -115,6 +130,10 @@ def due(folder: Path, vocabulary: Vocabulary = PLAIN) -> dict[str, Any]:
     pairs = {(event.event_id, cause) for event in events for cause in event.caused_by}
     causes = {pair for pair in pairs if pair[1] in ids}
     lines = [line for line in reader.lines(OS_DISK, folder, vocabulary) if line.is_whole]
+    ended: dict[str, str] = {}
+    for event in totally_ordered(events):
+        if event.ends is not None:
+            ended.setdefault(event.ends, event.event_id)
     return {
         "lines": [event.line for event in totally_ordered(events)],
         "arrivals": [event.event_id for event in events],
@@ -122,6 +141,8 @@ def due(folder: Path, vocabulary: Vocabulary = PLAIN) -> dict[str, Any]:
         "cause rows": len(causes),
         "waiting": pairs - causes,
         "types and actors": Counter((event.event_type, event.actor or "") for event in events),
+        "steps": {(one.event_id, ended.get(one.event_id)) for one in events if one.begins},
+        "failed": {event.event_id for event in events if is_failure(event)},
         "bad": sum(not isinstance(line.content, Event) for line in lines),
     }
 

@@ -21,7 +21,7 @@ from thence.core import order
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound, ThenceError
 from thence.index import causality, lookup
-from thence.index.causality import ENDS, Direction, Prefetch, neighbours
+from thence.index.causality import Direction
 from thence.index.lookup import arrival_of, events_at
 from thence.index.rows import statements
 from thence.log.files.disk import OS_DISK
@@ -251,45 +251,10 @@ def statements_of(connection: sqlite3.Connection) -> list[str]:
     return told
 
 
-@pytest.mark.parametrize("direction", list(ENDS))
-def test_links_of_arrivals_near_and_far_are_those_asked_for_one_by_one(links, direction: Direction):
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    pairs = [(at, max(1, at - chance.randint(1, 3))) for at in range(2, 2_000)]
-    pairs += [(chance.randint(1, 2_000), chance.randint(1, 2_000)) for _ in range(500)]
-    pairs += [(at, 1_000) for at in range(1_100, 1_400)]  # an event of many effects
-    pairs += [(1_500, at) for at in range(1_000, 1_300)]  # and one of many causes
-    name(links, pairs)
-    prefetch = Prefetch(links, direction)
-    at = 1 if direction == "downstream" else 2_000
-    for _ in range(3_000):
-        arrivals = sorted({max(at + chance.randint(-2, 2), 1) for _ in range(3)})
-        assert set(prefetch.neighbours(arrivals)) == neighbours(links, arrivals, direction)
-        at += 1 if direction == "downstream" else -1
-        if not 0 < at < 2_000 or chance.random() < 0.05:
-            at = chance.randint(1, 2_000)
-
-
 @pytest.mark.parametrize(("direction", "start"), [("upstream", LENGTH), ("downstream", 1)])
-def test_long_line_of_causes_takes_few_questions(links, direction: Direction, start: int):
+def test_long_line_of_causes_takes_one_question_a_link(links, direction: Direction, start: int):
     name(links, [(at, at - 1) for at in range(2, LENGTH + 1)])
     told = statements_of(links)
     found, is_cut = causality.cone(links, start, direction, None, LENGTH)
     assert (len(found), max(found.values()), is_cut) == (LENGTH - 1, LENGTH - 1, False)
-    assert len(told) < 20
-
-
-def test_line_that_leaps_is_read_little_ahead(links):
-    leap = 1_000  # over events that nobody asks for
-    stays = [(at, at - 1) for at in range(2, 20 * leap) if at % leap]
-    name(links, stays + [(at * leap, at * leap - leap) for at in range(2, 20)])
-    told = statements_of(links)
-    found, _ = causality.cone(links, 19 * leap, "upstream", 18, LENGTH)
-    assert [*found] == [at * leap for at in range(18, 0, -1)]
-    widths = [
-        int(last) - int(first) + 1
-        for first, last in (text.split(" BETWEEN ")[1].split()[:3:2] for text in told)
-    ]
-    assert len(widths) == 18
-    assert max(widths) <= 4
+    assert len(told) <= LENGTH

@@ -8,9 +8,6 @@ from typing import Any, Protocol
 
 # the last parts of types that report a failure; what was lost is one in every log
 FAILED_TYPES = (".failed", ".error", "log.events_dropped", "log.write_failed")
-# one of these bytes is in each other line of a failure: any text may stand as escapes of its
-# characters
-FAILURE_SIGNS = (b'"failure"', b'"run_failed"', b'"events_dropped"', b'"write_failed"', b"\\u")
 _SYSTEM = "SYSTEM"
 _FAILED = frozenset(("events_dropped", "run_failed", "write_failed"))
 # of the types that record what was refused, what their `error_type` is then
@@ -33,18 +30,26 @@ def is_failure(event: _Recorded) -> bool:
     It does by its type, which ends in `.failed` or `.error`, by `status: failure` in its payload,
     and where a run failed or a log lost events. A rejected action is the agent's to answer for.
     """
-    if event.event_type.endswith(FAILED_TYPES):
-        return True
-    if event.event_type.endswith(".cancelled") or is_rejection(event):
-        return False
     payload = event.cut_payload
-    if payload.get("status") == "failure":
+    return is_failed(event.event_type, payload.get("status"), payload.get("error_type"))
+
+
+def is_failed(event_type: str, status: object, error_type: object) -> bool:
+    """Returns what `is_failure` does, by what its answer depends on."""
+    if event_type.endswith(FAILED_TYPES):
         return True
-    error_type = payload.get("error_type")
-    return event.event_type == _SYSTEM and isinstance(error_type, str) and error_type in _FAILED
+    if event_type.endswith(".cancelled") or _is_refused(event_type, error_type):
+        return False
+    if status == "failure":
+        return True
+    return event_type == _SYSTEM and isinstance(error_type, str) and error_type in _FAILED
 
 
 def is_rejection(event: _Recorded) -> bool:
     """Reports whether an event records a refused action or move, which is no failure."""
-    refused = REJECTIONS.get(event.event_type)
-    return refused is not None and event.cut_payload.get("error_type") == refused
+    return _is_refused(event.event_type, event.cut_payload.get("error_type"))
+
+
+def _is_refused(event_type: str, error_type: object) -> bool:
+    refused = REJECTIONS.get(event_type)
+    return refused is not None and error_type == refused

@@ -5,7 +5,7 @@ An id keeps the arrival of its first line, even if another of its lines is serve
 
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from threading import Event as Signal
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ _NEWEST = "SELECT event_id FROM events ORDER BY arrival DESC LIMIT 1"
 _CLOCK = "SELECT max(lamport) FROM events"
 
 
-_RUNS = "SELECT text, first, last FROM number_runs JOIN names ON id = node ORDER BY node, first"
+_RUNS = "SELECT node, first, last FROM number_runs ORDER BY node, first"
 # lines of other tools have no number
 _STRANGERS = "SELECT arrival, event_id FROM events INDEXED BY strangers WHERE seq = 0"
 # numbers that the index can't hold stand at its bound
@@ -169,17 +169,18 @@ def _unread_arrivals(connection: sqlite3.Connection, position: Position, after: 
 
 
 def _in_zone(
-    connection: sqlite3.Connection, first: int, last: int, ranges: Sequence[tuple[int, int, int]]
+    connection: sqlite3.Connection, first: int, last: int, ranges: Sequence[tuple[str, int, int]]
 ) -> list[int]:
     """Returns the first arrivals in a zone whose events have some numbers, all for no ranges."""
-    numbers = [f"node = {node} AND seq BETWEEN {least} AND {most}" for node, least, most in ranges]
-    condition = " OR ".join(numbers) if 0 < len(numbers) <= _RANGES_MAX else "TRUE"
+    is_exact = 0 < len(ranges) <= _RANGES_MAX
+    condition = " OR ".join(["node = ? AND seq BETWEEN ? AND ?"] * len(ranges))
     sql = (
-        f"SELECT arrival FROM events WHERE arrival BETWEEN {first} AND {last} AND ({condition})"
-        " ORDER BY arrival LIMIT :limit"
+        f"SELECT arrival FROM events WHERE arrival BETWEEN {first} AND {last}"
+        f" AND ({condition if is_exact else 'TRUE'}) ORDER BY arrival"
+        f" LIMIT {_UNREAD_EVENTS if ranges else -1}"
     )
-    limit = _UNREAD_EVENTS if numbers else -1
-    return [row[0] for row in connection.execute(sql, {"limit": limit})]
+    values = chain.from_iterable(ranges) if is_exact else ()
+    return [row[0] for row in connection.execute(sql, tuple(values))]
 
 
 def _unread_numbers(

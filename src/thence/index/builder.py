@@ -6,32 +6,32 @@ The caller holds the index lock and has checked that the index fits.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import chain, repeat
 from operator import lt
 from pathlib import Path
 from typing import Any
 
+from thence.core.json_values import storable
 from thence.core.vocabulary import Vocabulary
+from thence.index import zones
 from thence.index.lines import LineReader
 from thence.index.rows import (
     COLUMNS,
-    EVENT_ID,
     INTEGER_MAX,
     NODE,
     SEQ,
+    TOTAL_ORDER,
     BlockRows,
-    IndexedMembers,
-    Names,
+    Entry,
     Row,
     Times,
-    columns_of,
     rows_of,
     statements,
+    table_of,
 )
 from thence.index.segments import Intake, PresentSegment, SegmentSnapshot, present
-from thence.index.zones import Tallies
+from thence.index.zones import zone_arrivals, zone_of
 from thence.log.files.disk import Disk, FileId
 
 # the events whose arrivals are kept in memory, once or twice as many
@@ -39,10 +39,50 @@ RECENT_EVENTS = 8_192
 # the ids in one query: only two sizes, so that each statement is prepared once
 _IDS_FEW = 100
 _IDS = 200
-# the most values in one statement; SQLite allows 32,766
-_VALUES_MAX = 1_024
+_INSERT = f"INSERT INTO events VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
+# what the events of a range of arrivals add to the tables of counts and bounds
+_ADD_COUNTS = """
+    INSERT INTO counts
+    SELECT type, ifnull(actor, ''), CASE seq WHEN 0 THEN '' ELSE node END, :sign * count(*)
+    FROM events WHERE arrival BETWEEN :first AND :last GROUP BY 1, 2, 3
+    ON CONFLICT DO UPDATE SET events = events + excluded.events
+"""
+_ADD_ZONE_TYPES = """
+    INSERT INTO zone_types
+    SELECT (arrival - 1) >> :bits, type, count(*), sum(failed)
+    FROM events WHERE arrival BETWEEN :first AND :last GROUP BY 1, 2
+    ON CONFLICT DO UPDATE
+    SET events = events + excluded.events, failures = failures + excluded.failures
+"""
+_WIDENED = ", ".join(
+    f"{name} = {least}(ifnull({name}, excluded.{name}), ifnull(excluded.{name}, {name}))"
+    for column in ("lamport", "seq", "time", "turn")
+    for name, least in ((f"{column}_first", "min"), (f"{column}_last", "max"))
+)
+_ADD_ZONES = f"""
+    INSERT INTO zones
+    SELECT (arrival - 1) >> :bits, node, min(lamport), max(lamport), min(seq), max(seq),
+        min(time), max(time), min(turn), max(turn)
+    FROM events WHERE arrival BETWEEN :first AND :last GROUP BY 1, 2
+    ON CONFLICT DO UPDATE SET {_WIDENED}
+"""
+# of the ends of a step the first in total order
+_SETTLE = f"""
+    UPDATE steps SET end = (
+        SELECT child FROM ends JOIN events ON arrival = child
+        WHERE begin_id = ?1 ORDER BY {TOTAL_ORDER} LIMIT 1
+    ) WHERE begin = (SELECT arrival FROM events WHERE event_id = ?1)
+"""
+# what the line of an event has named, when another takes its place
+_FORGET = (
+    "DELETE FROM causes WHERE child = :child",
+    "DELETE FROM waiting WHERE child = :child",
+    "DELETE FROM spans WHERE arrival = :child",
+    "DELETE FROM steps WHERE begin = :child AND NOT :begins",
+    "DELETE FROM ends WHERE child = :child",
+)
 
-Run = tuple[int, int, int]  # node, first, last
+Run = tuple[str, int, int]  # node, first, last
 
 
 def build(
@@ -59,8 +99,7 @@ def build(
     """
     for statement in statements("schema.sql"):
         connection.execute(statement)
-    connection.execute("INSERT INTO names VALUES (0, '')")
-    connection.execute("INSERT INTO meta VALUES ('commits', 0), ('events', 0), ('steps', 1)")
+    connection.execute("INSERT INTO meta VALUES ('commits', 0), ('events', 0)")
     builder = Builder(disk, folder, vocabulary, connection)
     builder.catch_up(present(disk, folder), {}, on_read)
     connection.execute("BEGIN")
@@ -71,10 +110,7 @@ def build(
 
 
 class Builder:
-    """The builder over one connection. After a failure its names are invalid: make a new one.
-
-    `events` is the number of events in the index.
-    """
+    """The builder over one connection. `events` is the number of events in the index."""
 
     def __init__(
         self, disk: Disk, folder: Path, vocabulary: Vocabulary, connection: sqlite3.Connection
@@ -83,13 +119,12 @@ class Builder:
         self._folder = folder
         self._vocabulary = vocabulary
         self._db = connection
-        self._names = Names(connection)
         self._times = Times()
-        self._tallies = Tallies()
         self._recent: dict[str, int] = {}
         self._earlier: dict[str, int] = {}
         self._greatest_id = ""
         self._has_waiting = False
+        self._added_up = 0  # the events that the tables of counts hold
         self.events = 0
 
     def catch_up(
@@ -125,7 +160,7 @@ class Builder:
         count = self._db.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
         self._greatest_id = greatest or ""
         self._has_waiting = waiting is not None
-        self.events = count[0]
+        self.events = self._added_up = count[0]
 
     def _take(self, intake: Intake) -> Iterator[None]:
         """Takes in the rest of a segment, and yields after each transaction."""
@@ -155,30 +190,40 @@ class Builder:
     def _commit(self, intake: Intake) -> None:
         """Ends a transaction that wrote, which counts in `meta`."""
         intake.save(self._db)
-        self._tallies.write(self._db)
+        self._add_up(self._added_up + 1, self.events)
+        self._added_up = self.events
         values = {"events": self.events}
         self._db.execute("UPDATE meta SET value = :events WHERE key = 'events'", values)
         self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'commits'")
         self._db.execute("COMMIT")
+
+    def _add_up(self, first: int, last: int) -> None:
+        """Adds the events of a range of arrivals to the tables of counts and bounds."""
+        if first <= last:
+            self._count(first, last)
+            values = {"first": first, "last": last, "bits": zones.ZONE_BITS}
+            self._db.execute(_ADD_ZONE_TYPES, values)
+            self._db.execute(_ADD_ZONES, values)
+
+    def _count(self, first: int, last: int, sign: int = 1) -> None:
+        self._db.execute(_ADD_COUNTS, {"first": first, "last": last, "sign": sign})
 
     def _add(self, block_rows: BlockRows, segment: int) -> None:
         """Adds the events of some lines to the tables; each id once."""
         entries = block_rows.entries
         if not entries:
             return
-        columns = columns_of(block_rows, segment, self._names, self._times)
-        add_numbers(self._db, columns[NODE], columns[SEQ])
-        repeated = self._repeated(columns[EVENT_ID])
-        if not repeated:
-            self._insert(columns, entries)
-            return
-        fresh = [at for at in range(len(entries)) if at not in repeated]
-        if fresh:
-            parts = [[column[at] for at in fresh] for column in columns]
-            self._insert(parts, [entries[at] for at in fresh])
-        rows: list[Row] = list(zip(*columns, strict=True))
-        for at in repeated:
-            self._serve_better_line(entries[at], rows[at])
+        rows = table_of(block_rows, self._vocabulary, segment, self._times)
+        add_numbers(self._db, [row[NODE] for row in rows], [row[SEQ] for row in rows])
+        repeated = self._repeated([entry.event_id for entry in entries])
+        if repeated:
+            fresh = [at for at in range(len(entries)) if at not in repeated]
+            if fresh:
+                self._insert([rows[at] for at in fresh], [entries[at] for at in fresh])
+            for at in repeated:
+                self._serve_better_line(entries[at], rows[at])
+        else:
+            self._insert(rows, entries)
 
     def _repeated(self, ids: Sequence[str]) -> list[int]:
         """Returns which ids stand for an earlier event, of the index or of these, in order."""
@@ -193,85 +238,87 @@ class Builder:
             seen.add(event_id)
         return repeated
 
-    def _insert(self, columns: Sequence[Sequence[Any]], entries: Sequence[IndexedMembers]) -> None:
+    def _insert(self, rows: Sequence[Row], entries: Sequence[Entry]) -> None:
         """Adds events whose ids are new."""
-        ids = columns[EVENT_ID]
-        first = self.events + 1
-        arrivals = range(first, first + len(ids))
+        ids = [entry.event_id for entry in entries]
+        arrivals = range(self.events + 1, self.events + 1 + len(ids))
         self.events += len(ids)
         self._greatest_id = max(self._greatest_id, max(ids))
-        self._insert_rows("INSERT INTO events VALUES", [arrivals, *columns])
-        self._tallies.add(first, columns)
+        self._db.executemany(_INSERT, map((lambda arrival, row: (arrival, *row)), arrivals, rows))
         if len(self._recent) >= RECENT_EVENTS:
             self._earlier, self._recent = self._recent, {}
         self._recent.update(zip(ids, arrivals, strict=True))
-        self._link(arrivals, [entry.caused_by for entry in entries])
         if self._has_waiting:
-            self._end_waiting(ids)
-        steps = [entry for entry in entries if entry.begins or entry.ends is not None]
-        if steps:
-            self._note_steps(steps)
+            self._end_waiting("cause", dict(zip(ids, arrivals, strict=True)))
+        self._link(arrivals, entries)
 
-    def _note_steps(self, entries: Sequence[IndexedMembers]) -> None:
-        """Records which steps are open: begins by these or earlier events, and ended by none."""
-        ended = {entry.ends for entry in entries if entry.ends is not None}
-        begins = [entry.event_id for entry in entries if entry.begins]
-        arrivals = self._arrivals_of({*ended, *begins})
-        early = {
-            row[0]
-            for row in self._by_ids("SELECT event_id, 0 FROM ended_steps WHERE event_id", begins)
+    def _link(self, arrivals: Sequence[int], entries: Sequence[Entry]) -> None:
+        """Records the causes that events name, the steps that they begin or end, and spans."""
+        pairs = list(zip(arrivals, entries, strict=True))
+        causes = [(name, arrival) for arrival, entry in pairs for name in entry.caused_by]
+        self._connect("cause", causes, self._arrivals_of({name for name, _ in causes}))
+        begins = [(arrival, entry) for arrival, entry in pairs if entry.begins]
+        ends = [(one.ends, arrival) for arrival, one in pairs if one.ends is not None]
+        if begins:
+            self._begin_steps(begins)
+        if ends:
+            self._db.executemany("INSERT OR IGNORE INTO ends VALUES (?, ?)", ends)
+            self._db.executemany(_SETTLE, {(name,) for name, _ in ends})
+
+    def _begin_steps(self, begins: Sequence[tuple[int, Entry]]) -> None:
+        rows = [(arrival,) for arrival, _ in begins]
+        self._db.executemany("INSERT OR IGNORE INTO steps (begin) VALUES (?)", rows)
+        ids = [entry.event_id for _, entry in begins]
+        ended = self._by_ids("SELECT begin_id FROM ends WHERE begin_id", ids)
+        self._db.executemany(_SETTLE, {*ended})
+        spans = {
+            storable(span_id): arrival
+            for arrival, entry in begins
+            if isinstance(span_id := entry.payload.span_id, str)
         }
-        fresh = [(arrivals[event_id],) for event_id in begins if event_id not in early]
-        self._db.executemany("INSERT INTO open_steps VALUES (?)", fresh)
-        over = [(arrivals[event_id],) for event_id in ended if event_id in arrivals]
-        self._db.executemany("DELETE FROM open_steps WHERE arrival = ?", over)
-        later = [(event_id,) for event_id in sorted(ended) if event_id not in arrivals]
-        self._db.executemany("INSERT OR IGNORE INTO ended_steps VALUES (?)", later)
+        parents = [
+            (storable(span_id), arrival)
+            for arrival, entry in begins
+            if isinstance(span_id := entry.payload.parent_span_id, str)
+        ]
+        if spans:
+            self._db.executemany("INSERT OR IGNORE INTO spans VALUES (?, ?)", spans.items())
+            self._end_waiting("span", spans)
+        if parents:
+            select = "SELECT span_id, arrival FROM spans WHERE span_id"
+            arrivals = dict(self._by_ids(select, {name for name, _ in parents}))
+            self._connect("span", parents, arrivals)
 
-    def _link(self, arrivals: Sequence[int], named: Sequence[tuple[str, ...]]) -> None:
-        """Records links to causes; a cause that is not indexed yet goes into `waiting`."""
-        children = list(chain.from_iterable(map(repeat, arrivals, map(len, named))))
-        causes = list(chain.from_iterable(named))
-        try:
-            parents = list(map(self._recent.__getitem__, causes))
-        except KeyError:
-            children, parents = self._earlier_links(children, causes)
-        self._insert_rows("INSERT OR IGNORE INTO causes VALUES", [children, parents])
-
-    def _earlier_links(
-        self, children: Sequence[int], causes: Sequence[str]
-    ) -> tuple[list[int], list[int]]:
-        """Returns the links whose causes are indexed; records the others in `waiting`."""
-        near = {**self._earlier, **self._recent}
-        arrivals = self._arrivals_of({cause for cause in causes if cause not in near})
-        links: list[tuple[int, int]] = []
-        waiting: list[tuple[str, int]] = []
-        for child, cause in zip(children, causes, strict=True):
-            parent = near.get(cause) or arrivals.get(cause)
-            if parent is None:
-                waiting.append((cause, child))
-            else:
-                links.append((child, parent))
-        if waiting:
+    def _connect(
+        self, kind: str, named: Sequence[tuple[str, int]], arrivals: Mapping[str, int]
+    ) -> None:
+        """Links events to what they name; a name that is not indexed yet goes into `waiting`."""
+        links = [(child, arrivals[name]) for name, child in named if name in arrivals]
+        self._db.executemany("INSERT OR IGNORE INTO causes VALUES (?, ?)", links)
+        if len(links) < len(named):
+            waiting = [(name, kind, child) for name, child in named if name not in arrivals]
+            self._db.executemany("INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)", waiting)
             self._has_waiting = True
-            self._db.executemany("INSERT OR IGNORE INTO waiting VALUES (?, ?)", waiting)
-        return [child for child, _ in links], [parent for _, parent in links]
 
-    def _end_waiting(self, ids: Sequence[str]) -> None:
-        """Records links to events that have arrived from effects that named them before."""
-        effects = list(self._by_ids("SELECT parent_id, child FROM waiting WHERE parent_id", ids))
-        if not effects:
-            return
-        rows = [(child, self._recent[event_id]) for event_id, child in effects]
-        self._db.executemany("INSERT OR IGNORE INTO causes VALUES (?, ?)", rows)
-        ended = {(event_id,) for event_id, _ in effects}
-        self._db.executemany("DELETE FROM waiting WHERE parent_id = ?", sorted(ended))
+    def _end_waiting(self, kind: str, arrivals: Mapping[str, int]) -> None:
+        """Links events that named others, by id or span, before these arrived."""
+        select = f"SELECT id, kind, child FROM waiting WHERE kind = '{kind}' AND id"
+        waiting = list(self._by_ids(select, arrivals))
+        links = [(child, arrivals[name]) for name, _, child in waiting]
+        self._db.executemany("INSERT OR IGNORE INTO causes VALUES (?, ?)", links)
+        self._db.executemany("DELETE FROM waiting WHERE (id, kind, child) = (?, ?, ?)", waiting)
 
     def _arrivals_of(self, ids: Iterable[str]) -> dict[str, int]:
         """Returns the arrivals of events by their ids; an unknown id is left out."""
-        return dict(self._by_ids("SELECT event_id, arrival FROM events WHERE event_id", ids))
+        near = {name: self._recent.get(name) or self._earlier.get(name) for name in ids}
+        arrivals = {name: arrival for name, arrival in near.items() if arrival}
+        if len(arrivals) < len(near):
+            far = [name for name, arrival in near.items() if not arrival]
+            select = "SELECT event_id, arrival FROM events WHERE event_id"
+            arrivals.update(self._by_ids(select, far))
+        return arrivals
 
-    def _by_ids(self, select: str, ids: Iterable[str]) -> Iterator[tuple[str, int]]:
+    def _by_ids(self, select: str, ids: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         """Yields the rows of a query for ids, a bounded number of them at once."""
         texts = list(ids)
         for at in range(0, len(texts), _IDS):
@@ -280,28 +327,14 @@ class Builder:
             gaps: list[str | None] = [None] * (room - len(part))
             yield from self._db.execute(f"{select} IN ({', '.join('?' * room)})", [*part, *gaps])
 
-    def _insert_rows(self, command: str, columns: Sequence[Sequence[Any]]) -> None:
-        """Inserts rows, given as columns, many with each statement."""
-        width = len(columns)
-        values: list[Any] = [None] * (width * len(columns[0]))
-        for at, column in enumerate(columns):
-            values[at::width] = column
-        row = f"({', '.join('?' * width)})"
-        together = _VALUES_MAX // width
-        many = f"{command} {', '.join([row] * together)}"
-        for first in range(0, len(values), width * together):
-            part = values[first : first + width * together]
-            if len(part) < width * together:
-                many = f"{command} {', '.join([row] * (len(part) // width))}"
-            self._db.execute(many, part)
-
-    def _serve_better_line(self, entry: IndexedMembers, row: Row) -> None:
+    def _serve_better_line(self, entry: Entry, row: Row) -> None:
         """Serves another line of an id if it takes precedence; the event keeps its arrival."""
         event_id = {"id": entry.event_id}
         sql = f"SELECT arrival, {', '.join(COLUMNS)} FROM events WHERE event_id = :id"
         arrival, *columns = self._db.execute(sql, event_id).fetchone()
         with closing(LineReader(self._disk, self._folder, self._db)) as lines:
-            ours, theirs = lines.events((row[-3:], tuple(columns[-3:])), self._vocabulary)
+            extents = row[-3:], tuple(columns[-3:])
+            ours, theirs = lines.events(extents, self._vocabulary)
             is_better = lines.ranking(ours) < lines.ranking(theirs)
         if ours.line == theirs.line:
             return
@@ -309,21 +342,30 @@ class Builder:
         self._db.execute("INSERT INTO other_lines VALUES (?, ?, ?, ?)", [beside[0], *beside[-3:]])
         if not is_better:
             return
-        child = {"child": arrival}
-        self._db.execute("DELETE FROM causes WHERE child = :child", child)
-        self._db.execute("DELETE FROM waiting WHERE child = :child", child)
-        self._tallies.add(arrival, [[value] for value in columns], -1)
         assigned = ", ".join(f"{name} = ?" for name in COLUMNS)
-        self._db.execute(f"UPDATE events SET {assigned} WHERE arrival = ?", [*row, arrival])
-        self._tallies.add(arrival, [[value] for value in row])
-        self._link([arrival], [entry.caused_by])
-        if any(event.begins or event.ends is not None for event in (ours, theirs)):
-            self._db.execute("UPDATE meta SET value = 0 WHERE key = 'steps'")
+        update = f"UPDATE events SET {assigned} WHERE arrival = ?", [*row, arrival]
+        if arrival > self._added_up:
+            self._db.execute(*update)
+        else:
+            self._count(arrival, arrival, -1)
+            self._db.execute(*update)
+            self._count(arrival, arrival)
+            self._measure(zone_of(arrival))
+        for statement in _FORGET:
+            self._db.execute(statement, {"child": arrival, "begins": entry.begins})
+        self._db.executemany(_SETTLE, {(event.ends,) for event in (ours, theirs) if event.ends})
+        self._link([arrival], [entry])
+
+    def _measure(self, number: int) -> None:
+        """Makes the bounds and counts of a zone anew."""
+        first, last = zone_arrivals(number)
+        values = {"first": first, "last": min(last, self._added_up), "bits": zones.ZONE_BITS}
+        for table, add in (("zones", _ADD_ZONES), ("zone_types", _ADD_ZONE_TYPES)):
+            self._db.execute(f"DELETE FROM {table} WHERE number = {number}")
+            self._db.execute(add, values)
 
 
-def add_numbers(
-    connection: sqlite3.Connection, nodes: Sequence[float], seqs: Sequence[int]
-) -> None:
+def add_numbers(connection: sqlite3.Connection, nodes: Sequence[str], seqs: Sequence[int]) -> None:
     """Adds the numbers of lines, given with the names of their nodes, to the runs; 0 is none.
 
     A node's own lines come in the order of its numbers: a log has few runs however long it is,
@@ -339,7 +381,7 @@ def taken_numbers(
     """Returns those of some (node_id, seq) that a line has."""
     taken = set()
     sql = (
-        "SELECT last FROM number_runs WHERE node = (SELECT id FROM names WHERE text = :node)"
+        "SELECT last FROM number_runs WHERE node = :node"
         " AND first <= :seq ORDER BY first DESC LIMIT 1"
     )
     for node_id, seq in numbers:
@@ -350,26 +392,26 @@ def taken_numbers(
     return taken
 
 
-def _runs(nodes: Sequence[float], seqs: Sequence[int]) -> Iterator[Run]:
+def _runs(nodes: Sequence[str], seqs: Sequence[int]) -> Iterator[Run]:
     """Yields the numbers of lines as runs; those of one node in order are one at once."""
     first, last = seqs[0], seqs[-1]
     is_run = first and last - first == len(seqs) - 1 and all(map(lt, seqs, seqs[1:]))
     if is_run and len(set(nodes)) == 1:
-        yield int(nodes[0]), first, last
+        yield nodes[0], first, last
         return
-    node = first = last = 0
-    for number, seq in sorted(set(zip(map(int, nodes), seqs, strict=True))):
-        if (number, seq) == (node, last + 1) and first:
+    node, first, last = "", 0, 0
+    for own, seq in sorted(set(zip(nodes, seqs, strict=True))):
+        if (own, seq) == (node, last + 1) and first:
             last = seq
             continue
         if first:
             yield node, first, last
-        node, first, last = number, seq, seq
+        node, first, last = own, seq, seq
     if first:
         yield node, first, last
 
 
-def _add_run(connection: sqlite3.Connection, node: int, first: int, last: int) -> None:
+def _add_run(connection: sqlite3.Connection, node: str, first: int, last: int) -> None:
     """Adds a run, joined with those that it touches."""
     before = connection.execute(
         "SELECT first, last FROM number_runs WHERE node = :node AND first <= :first"

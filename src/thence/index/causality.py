@@ -9,13 +9,9 @@ each link takes longer than reading a hundred links at once.
 
 import json
 import sqlite3
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from heapq import heappop, heappush
 from itertools import islice
 from typing import Literal, NamedTuple
-
-import msgspec
 
 from thence.core.event import Event
 from thence.core.json_values import is_utf8
@@ -25,8 +21,6 @@ from thence.core.vocabulary import Vocabulary
 from thence.index.connection import Index
 from thence.index.lookup import (
     IN_ORDER,
-    TOTAL_ORDER,
-    TOTAL_ORDER_DESCENDING,
     arrival_of,
     event_at,
     events_at,
@@ -35,6 +29,7 @@ from thence.index.lookup import (
     lines_at,
     present,
 )
+from thence.index.rows import TOTAL_ORDER, TOTAL_ORDER_DESCENDING
 
 
 class CausalityLines(NamedTuple):
@@ -168,9 +163,8 @@ def heads(
     names = [name for name in _names(subject) if is_utf8(name)]
     on_subject = (
         "SELECT arrival FROM events"
-        " WHERE subject IN"
-        " (SELECT names.id FROM json_each(:names) CROSS JOIN names ON text = value)"
-        " AND type NOT IN (SELECT names.id FROM json_each(:but) CROSS JOIN names ON text = value)"
+        " WHERE subject IN (SELECT value FROM json_each(:names))"
+        " AND type NOT IN (SELECT value FROM json_each(:but))"
     )
     values = {"names": json.dumps(names), "but": json.dumps(list(but))}
 
@@ -190,81 +184,9 @@ Direction = Literal["upstream", "downstream"]
 # the columns of `causes` from which and to which a step leads
 ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
 
-_WIDTH_MAX = 1_024
-_LINKS_AN_EVENT = 4
-# arrivals whose links a walk to all that can be reached reads together: 2^10
-_WINDOW_BITS = 10
-# steps from at most this many events use the prefetch
-_FEW_EVENTS = 3
-
-# SQLite returns lists faster than rows
-_SOME = """
-    SELECT json_group_array({near}), json_group_array({far})
-    FROM (
-        SELECT {near}, {far}
-        FROM causes WHERE {near} BETWEEN ? AND ? ORDER BY {near} {order} LIMIT ?
-    )
-"""
-_numbers = msgspec.json.Decoder(list[int]).decode
-
-
-class Prefetch:
-    """The prefetched links of a range of arrivals, in one direction.
-
-    Its width doubles while most of the links are used, and halves when they are not.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, direction: Direction) -> None:
-        near, far = ENDS[direction]
-        self._db = connection
-        self._sign = -1 if direction == "upstream" else 1
-        order = "DESC" if direction == "upstream" else "ASC"
-        self._one = f"SELECT {far} FROM causes WHERE {near} = ?"
-        self._some = _SOME.format(near=near, far=far, order=order)
-        self._links: dict[int, list[int]] = {}
-        self._first, self._last = 0, -1
-        self._width = 1
-        self._read = self._used = 0
-
-    def neighbours(self, arrivals: Sequence[int]) -> list[int]:
-        """Returns the events one step away from some events, which are in order."""
-        neighbours: list[int] = []
-        for arrival in reversed(arrivals) if self._sign < 0 else arrivals:
-            if not self._first <= arrival <= self._last:
-                self._fetch(arrival)
-            far = self._links.get(arrival)
-            if far is not None:
-                neighbours += far
-            elif not self._first <= arrival <= self._last:  # it has more links than the prefetch
-                neighbours += [row[0] for row in self._db.execute(self._one, (arrival,))]
-        self._used += len(neighbours)
-        return neighbours
-
-    def _fetch(self, arrival: int) -> None:
-        """Prefetches the links from an event on."""
-        is_worth = 2 * self._used >= self._read
-        self._width = min(2 * self._width, _WIDTH_MAX) if is_worth else max(self._width // 2, 1)
-        end = arrival + self._sign * (self._width - 1)
-        self._first, self._last = min(arrival, end), max(arrival, end)
-        most = self._width * _LINKS_AN_EVENT
-        row = self._db.execute(self._some, (self._first, self._last, most)).fetchone()
-        nears, fars = map(_numbers, row)
-        self._read, self._used = len(nears), 0
-        self._links = _grouped(nears, fars)
-        if len(nears) == most:  # the last event may have more links
-            cut = nears[-1]
-            del self._links[cut]
-            if self._sign < 0:
-                self._first = cut + 1
-            else:
-                self._last = cut - 1
-
-
-def _grouped(nears: Sequence[int], fars: Sequence[int]) -> dict[int, list[int]]:
-    links: defaultdict[int, list[int]] = defaultdict(list)
-    for near, far in zip(nears, fars, strict=True):
-        links[near].append(far)
-    return dict(links)
+# the arrivals whose links one query reads: few sizes, so that each statement is prepared once
+_TOGETHER = (1, 16, 500)
+_PLACES = {size: ", ".join("?" * size) for size in _TOGETHER}
 
 
 def neighbours(
@@ -272,10 +194,15 @@ def neighbours(
 ) -> set[int]:
     """Returns the events one step away from any of some events."""
     near, far = ENDS[direction]
-    # json_each has a column of the name parent too
-    sql = f"SELECT causes.{far} FROM json_each(?) CROSS JOIN causes ON causes.{near} = value"
-    rows = connection.execute(sql, (json.dumps([*arrivals]),)).fetchall()
-    return {arrival for (arrival,) in rows}
+    rest = list(arrivals)
+    reached: set[int] = set()
+    while rest:
+        room = next((size for size in _TOGETHER if size >= len(rest)), _TOGETHER[-1])
+        part, rest = rest[:room], rest[room:]
+        part += part[:1] * (room - len(part))
+        sql = f"SELECT {far} FROM causes WHERE {near} IN ({_PLACES[room]})"
+        reached.update(arrival for (arrival,) in connection.execute(sql, part))
+    return reached
 
 
 def cone(
@@ -290,21 +217,17 @@ def cone(
     At equal distance the total order decides; the plain algorithm in the tests defines the rest.
     """
     distances = {arrival: 0}
-    layer = [arrival]
+    layer: Collection[int] = [arrival]
     distance = 0
     is_cut = is_wide = False
-    prefetch = Prefetch(connection, direction)
     while layer and distance != depth and not is_cut:
         distance += 1
-        is_narrow = len(layer) <= _FEW_EVENTS
-        near = prefetch.neighbours(layer) if is_narrow else neighbours(connection, layer, direction)
-        layer = sorted({other for other in near if other not in distances})
+        layer = neighbours(connection, layer, direction) - distances.keys()
         is_wide = is_wide or len(layer) > 1
         if len(distances) + len(layer) > limit + 1:
             is_cut = True
             layer = in_total_order(connection, layer)[: limit + 1 - len(distances)]
-        for other in layer:
-            distances[other] = distance
+        distances.update(dict.fromkeys(layer, distance))
     del distances[arrival]
     if is_wide:
         distances = {other: distances[other] for other in in_total_order(connection, distances)}
@@ -317,34 +240,13 @@ def reachable(
 ) -> set[int]:
     """Returns all events reachable by steps from some events, none that arrived before `floor`.
 
-    A starting event is included only if a step leads back to it. The links of many arrivals are
-    read together, and again only where a step leads back to what was walked through.
+    A starting event is included only if a step leads back to it.
     """
-    sql = _SOME.format(near=ENDS[direction][0], far=ENDS[direction][1], order="ASC")
-    sign = -1 if direction == "upstream" else 1
-    pending: defaultdict[int, list[int]] = defaultdict(list)
-    for arrival in arrivals:
-        pending[arrival >> _WINDOW_BITS].append(arrival)
-    windows = [sign * number for number in pending]
-    windows.sort()
     reached: set[int] = set()
-    while windows:
-        number = sign * heappop(windows)
-        stack = pending.pop(number)
-        first, last = number << _WINDOW_BITS, ((number + 1) << _WINDOW_BITS) - 1
-        links = _grouped(*map(_numbers, connection.execute(sql, (first, last, -1)).fetchone()))
-        while stack:
-            for far in links.get(stack.pop(), ()):
-                if far in reached or far < floor:
-                    continue
-                reached.add(far)
-                if first <= far <= last:
-                    stack.append(far)
-                else:
-                    window = far >> _WINDOW_BITS
-                    if window not in pending:
-                        heappush(windows, sign * window)
-                    pending[window].append(far)
+    layer = set(arrivals)
+    while layer:
+        layer = {one for one in neighbours(connection, layer, direction) if one >= floor} - reached
+        reached |= layer
     return reached
 
 
@@ -377,7 +279,7 @@ def chain(connection: sqlite3.Connection, arrival: int, avoided_type: str, limit
     """
     back = (
         "SELECT parent FROM causes JOIN events ON arrival = parent WHERE child = :child"
-        " ORDER BY type = (SELECT id FROM names WHERE text = :avoided),"
+        " ORDER BY type = :avoided,"
         f" {TOTAL_ORDER_DESCENDING}"
     )
     links = {arrival: None}

@@ -1,13 +1,15 @@
 -- Made behind a build from nothing: rows that come in order are faster without.
--- The total order is lamport, stamp, the node's name, event_id: few events share the first two.
+-- The total order is lamport, stamp, node, event_id: few events share the first two.
 CREATE INDEX ordered ON events (lamport, stamp);
 CREATE INDEX types ON events (type, lamport, stamp);
 CREATE INDEX streams ON events (stream, lamport, stamp) WHERE stream IS NOT NULL;
 CREATE INDEX subjects ON events (subject, lamport, stamp) WHERE subject IS NOT NULL;
 CREATE INDEX actors ON events (actor, lamport, stamp) WHERE actor IS NOT NULL;
-CREATE INDEX failures ON events (failed, lamport, stamp) WHERE failed = 1;
+CREATE INDEX failures ON events (lamport, stamp) WHERE failed = 1;
+CREATE INDEX lanes ON events (lane, type);
 CREATE INDEX strangers ON events (event_id) WHERE seq = 0;
 CREATE INDEX waiters ON waiting (child);
 CREATE INDEX effects ON causes (parent, child);
+CREATE INDEX step_ends ON steps (end);
 -- none where a cause arrives before its effects
 CREATE INDEX backward ON causes (child) WHERE parent >= child;

@@ -21,16 +21,11 @@ from thence.core.query.why import (
 from thence.index.builder import taken_numbers
 from thence.index.connection import Index
 from thence.index.lines import Extent
+from thence.index.rows import TOTAL_ORDER, TOTAL_ORDER_DESCENDING
 
 T = TypeVar("T")
 
 _TOGETHER_MIN = 64
-
-# the name of an event's node as it takes part in the total order
-NODE_NAME = "CASE lamport WHEN 0 THEN '' ELSE (SELECT text FROM names WHERE id = node) END"
-# SQLite reads the index in this order, and sorts only events with the same first two values
-TOTAL_ORDER = f"lamport, stamp, {NODE_NAME}, event_id"
-TOTAL_ORDER_DESCENDING = f"lamport DESC, stamp DESC, {NODE_NAME} DESC, event_id DESC"
 
 # all events by the index of that order, which SQLite does not choose by itself
 IN_ORDER = "events INDEXED BY ordered WHERE lamport >= 0"
@@ -49,14 +44,18 @@ _BY_PREFIX = """
     event_id >= :text AND event_id < :text || CAST(x'ff' AS TEXT)
         OR event_id >= :upper AND event_id < :upper || CAST(x'ff' AS TEXT)
 """
-_NAMERS_BY_PREFIX = _BY_PREFIX.replace("event_id", "parent_id")
-# the numbers of the names in a column, each found by one step in the column's index
-DISTINCT = """
-    WITH RECURSIVE ids (id) AS (
-        SELECT min({column}) FROM events WHERE {column} IS NOT NULL
+_NAMERS_BY_PREFIX = _BY_PREFIX.replace("event_id", "id")
+# each found by one step in the column's index
+_SUBJECTS = """
+    WITH RECURSIVE subjects (text) AS (
+        SELECT min(subject) FROM events WHERE subject IS NOT NULL
         UNION ALL
-        SELECT (SELECT min({column}) FROM events WHERE {column} > id) FROM ids WHERE id IS NOT NULL
+        SELECT (SELECT min(subject) FROM events WHERE subject > text)
+        FROM subjects WHERE text IS NOT NULL
     )
+    SELECT text FROM subjects
+    WHERE text IS NOT NULL AND (substr(text, -length(:ending)) = :ending OR :ending = '')
+    LIMIT :limit
 """
 _numbers = msgspec.json.Decoder(list[int]).decode
 _texts = msgspec.json.Decoder(list[str]).decode
@@ -152,8 +151,7 @@ def last_arrival(connection: sqlite3.Connection, column: str = "", text: str = "
 
     Of the events with a name in a column, if one is given.
     """
-    condition = f"events WHERE {column} = (SELECT id FROM names WHERE text = :text)"
-    source = condition if column else IN_ORDER
+    source = f"events WHERE {column} = :text" if column else IN_ORDER
     sql = f"SELECT arrival FROM {source} ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT 1"
     row = connection.execute(sql, {"text": text}).fetchone()
     return None if row is None else int(row[0])
@@ -285,7 +283,7 @@ def _namer_of(index: Index, connection: sqlite3.Connection, text: str) -> Event 
         return None
     sql = (
         "SELECT arrival FROM waiting JOIN events ON arrival = child"
-        f" WHERE {_NAMERS_BY_PREFIX} ORDER BY {TOTAL_ORDER} LIMIT 1"
+        f" WHERE kind = 'cause' AND ({_NAMERS_BY_PREFIX}) ORDER BY {TOTAL_ORDER} LIMIT 1"
     )
     row = connection.execute(sql, {"text": text, "upper": text.upper()}).fetchone()
     return None if row is None else event_at(index, connection, row[0])
@@ -300,9 +298,5 @@ def _last_failure(connection: sqlite3.Connection) -> int | None:
 
 def _subjects(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:
     """Returns at most `limit` subjects of the log with an ending, all for -1."""
-    sql = (
-        f"{DISTINCT.format(column='subject')} SELECT text FROM ids JOIN names ON names.id = ids.id"
-        " WHERE substr(text, -length(:ending)) = :ending OR :ending = '' LIMIT :limit"
-    )
-    rows = connection.execute(sql, {"ending": ending, "limit": limit})
+    rows = connection.execute(_SUBJECTS, {"ending": ending, "limit": limit})
     return [text for (text,) in rows]

@@ -1,14 +1,13 @@
 """Counts of the events that match a filter, by name and by time; the overview and end of a log.
 
-The counts of types and actors, by node too, stand in a table; for other filters the events that
-match are gone through once.
+The counts of types and actors, by node too, are in a table; for other filters SQLite groups the
+events that match.
 """
 
-import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -16,45 +15,31 @@ from thence.core.event import Event
 from thence.core.ids import NOISE_CHARACTERS
 from thence.core.query.filter import Filter
 from thence.core.query.why import Group, LogEnd, Tally, descending
+from thence.index import zones
 from thence.index.connection import Index
-from thence.index.lookup import (
-    TOTAL_ORDER,
-    event_count,
-    events_at,
-    in_total_order,
-    last_arrival,
-)
-from thence.index.page import NUMBER_MAX
-from thence.index.query import Scan, Selection, has_counts, matching, scan_of, selection, sources
+from thence.index.lookup import events_at, in_total_order, last_arrival
+from thence.index.query import Scan, matching, scan_of
+from thence.index.rows import TOTAL_ORDER
 from thence.index.segments import passed_over
-from thence.index.zones import zone_arrivals
 
 By = Literal["type", "actor", "subject", "stream"]
 
 _SECOND_US = 1_000_000
 # a longer span would be beyond the integers of SQLite; this one holds all times since 1970
 _SPAN_US_MAX = 2**62
-_ARRIVALS_TOGETHER = 10_000
-_ALL_BY = """
-    SELECT {column}, count(*) FROM events INDEXED BY {column}s
-    WHERE {column} IS NOT NULL GROUP BY {column}
-"""
+_TOGETHER = 10_000
 # the first microsecond of the span in which an event lies, before 1970 too
 _BEGIN = "time - (time % :per + :per) % :per"
-_ZONE_TIMES = """
-    SELECT number, sum(events), sum(times), min(time_first), max(time_last)
-    FROM zones GROUP BY number
-"""
-_NAMES = "SELECT names.id, text FROM json_each(:ids) JOIN names ON names.id = value"
 _LAST_OF_PROCESS = f"""
     SELECT arrival FROM events
     WHERE arrival >= :begin AND substr(event_id, -{NOISE_CHARACTERS}) = :noise
     ORDER BY arrival DESC LIMIT 1
 """
 
-# numbers of type, actor and node, with the number of events; node -1 is another tool
-_Row = tuple[int, int, int, int]
-_Counts = Counter[tuple[int | None, int | None]]
+# type, actor and node, with the number of events: '' for none, and for another tool
+_Row = tuple[str, str, str, int]
+_ROW = "SELECT type, ifnull(actor, ''), CASE seq WHEN 0 THEN '' ELSE node END, count(*)"
+_Values = Mapping[str, object]
 
 
 def tally(index: Index, filter: Filter, by: By | None = None, per_s: int | None = None) -> Tally:
@@ -64,78 +49,56 @@ def tally(index: Index, filter: Filter, by: By | None = None, per_s: int | None 
     """
 
     def work(connection: sqlite3.Connection) -> Tally:
-        selected = selection(connection, filter)
-        scan = None if selected is None else scan_of(connection, selected, descending=False)
-        if selected is None or scan is None:
+        scan = scan_of(connection, filter)
+        if scan is None:
             return Tally(0, 0, {}, {}, {}, None, None)
-        parts = sources(connection, selected)
-        arrivals: list[int] = []
-        if filter.where:
+        if not filter.where:
+            sources = [scan.source()]
+            ends = _ends(connection, scan)
+        else:
             arrivals = list(matching(index, connection, scan, filter))
-            parts = list(_parts_of(arrivals))
-        is_in_table = not filter.where and has_counts(selected)
-        rows = _from_table(connection, selected) if is_in_table else _counted(connection, parts)
-        ends = _ends(connection, scan, arrivals if filter.where else None)
+            parts = (arrivals[at : at + _TOGETHER] for at in range(0, len(arrivals), _TOGETHER))
+            sources = [f"events WHERE arrival IN ({str(part)[1:-1]})" for part in parts]
+            ends = [arrivals[0], arrivals[-1]] if arrivals else []
+        rows: list[_Row] = []
+        if scan.is_counted and not filter.where:
+            rows = _from_table(connection, scan)
+        else:
+            for source in sources:
+                sql = f"{_ROW} FROM {source} GROUP BY 1, 2, 3"
+                rows += connection.execute(sql, scan.values).fetchall()
         first, last = events_at(index, connection, ends) or (None, None)
         groups: tuple[Group, ...] = ()
         if by is not None or per_s is not None:
-            counts = None
-            if not filter.where:
-                counts = _at_hand(connection, selected, rows if is_in_table else [], by, per_s)
-            if counts is None:
-                counts = _group_counts(connection, parts, by, per_s)
-            groups = _groups(connection, counts)
-        return Tally(*_named(connection, rows), first, last, groups)
+            groups = _groups(connection, sources, scan.values, by, per_s)
+        return Tally(*_named(rows), first, last, groups)
 
     return index.answer(work)
 
 
-def _parts_of(arrivals: Sequence[int]) -> Iterator[str]:
-    for at in range(0, len(arrivals), _ARRIVALS_TOGETHER):
-        values = json.dumps(arrivals[at : at + _ARRIVALS_TOGETHER])
-        yield f"(SELECT events.* FROM json_each('{values}') CROSS JOIN events ON arrival = value)"
-
-
-def _from_table(connection: sqlite3.Connection, selected: Selection) -> list[_Row]:
-    where = " AND ".join(["events > 0", *map(selected.condition, selected.names)])
-    return connection.execute(
-        f"SELECT type, actor, node, events FROM counts WHERE {where}"
-    ).fetchall()
-
-
-def _counted(connection: sqlite3.Connection, parts: Sequence[str]) -> list[_Row]:
-    sql = "SELECT type, ifnull(actor, 0), CASE seq WHEN 0 THEN -1 ELSE node END, count(*)"
-    queries = (f"{sql} FROM {part} GROUP BY 1, 2, 3" for part in parts)
-    return [row for query in queries for row in connection.execute(query)]
+def _from_table(connection: sqlite3.Connection, scan: Scan) -> list[_Row]:
+    where = " AND ".join(["events > 0", *scan.conditions.values()])
+    sql = f"SELECT type, actor, node, events FROM counts WHERE {where}"
+    return connection.execute(sql, scan.values).fetchall()
 
 
 def _named(
-    connection: sqlite3.Connection, rows: Sequence[_Row]
+    rows: Sequence[_Row],
 ) -> tuple[int, int, dict[str, int], dict[str, int], dict[str, int]]:
     """Returns the numbers of all and of unverified events, and the counts by name."""
-    types, actors, nodes = Counter[int](), Counter[int](), Counter[int]()
+    types, actors, nodes = Counter[str](), Counter[str](), Counter[str]()
     for type_, actor, node, count in rows:
         types[type_] += count
         actors[actor] += count
         nodes[node] += count
-    del actors[0]
-    unverified = nodes.pop(-1, 0)
-    names = _texts(connection, {*types, *actors, *nodes})
-    by_name = [
-        descending({names[number]: count for number, count in counter.items()})
-        for counter in (types, actors, nodes)
-    ]
-    return types.total(), unverified, by_name[0], by_name[1], by_name[2]
+    del actors[""]
+    unverified = nodes.pop("", 0)
+    by_name = descending(types), descending(actors), descending(nodes)
+    return types.total(), unverified, *by_name
 
 
-def _texts(connection: sqlite3.Connection, ids: set[int]) -> dict[int, str]:
-    return dict(connection.execute(_NAMES, {"ids": json.dumps([*ids])}).fetchall())
-
-
-def _ends(connection: sqlite3.Connection, scan: Scan, arrivals: Sequence[int] | None) -> list[int]:
+def _ends(connection: sqlite3.Connection, scan: Scan) -> list[int]:
     """Returns the first and the last arrival in total order, none where nothing matches."""
-    if arrivals is not None:  # they are in order
-        return [arrivals[0], arrivals[-1]] if arrivals else []
     ends: list[int] = []
     for descending_ in (False, True):
         rows = scan._replace(descending=descending_).rows(connection, "arrival", limit=1)
@@ -143,74 +106,22 @@ def _ends(connection: sqlite3.Connection, scan: Scan, arrivals: Sequence[int] | 
     return ends
 
 
-def _group_counts(
-    connection: sqlite3.Connection, parts: Sequence[str], by: By | None, per_s: int | None
-) -> _Counts:
-    """Counts events by name and span, each looked at."""
-    begin, per_us = ("NULL", 0) if per_s is None else (_BEGIN, _span_us(per_s))
-    counts: _Counts = Counter()
-    for part in parts:
-        sql = f"SELECT {by or 'NULL'}, {begin}, count(*) FROM {part} GROUP BY 1, 2"
-        for name, begin_us, count in connection.execute(sql, {"per": per_us}):
-            counts[name or None, begin_us] += count
-    return counts
-
-
-def _span_us(per_s: int) -> int:
-    return min(per_s * _SECOND_US, _SPAN_US_MAX)
-
-
-def _at_hand(
+def _groups(
     connection: sqlite3.Connection,
-    selected: Selection,
-    rows: Sequence[_Row],
+    sources: Sequence[str],
+    values: _Values,
     by: By | None,
     per_s: int | None,
-) -> _Counts | None:
-    """Returns the counts that a table or an index holds, None where there are none."""
-    counts: _Counts = Counter()
-    if per_s is None and by in ("type", "actor") and rows:
-        for type_, actor, _, count in rows:
-            counts[(type_ if by == "type" else actor) or None, None] += count
-        return counts
-    if selected.columns or (by is not None and per_s is not None) or by in ("type", "actor"):
-        return None
-    if per_s is not None:
-        return _by_zones(connection, _span_us(per_s))
-    for name, count in connection.execute(_ALL_BY.format(column=by)):
-        counts[name or None, None] += count
-    counts[None, None] += sum(row[-1] for row in rows) - counts.total()
-    return counts
-
-
-def _by_zones(connection: sqlite3.Connection, per_us: int) -> _Counts:
-    """Counts all events by span of time, one by one only in zones that lie in several spans."""
-    counts: _Counts = Counter()
-    for number, events, times, first, last in connection.execute(_ZONE_TIMES).fetchall():
-        counts[None, None] += events - times
-        if not times:
-            continue
-        if first // per_us == last // per_us:
-            counts[None, first // per_us * per_us] += times
-            continue
-        sql = (
-            f"SELECT {_BEGIN}, count(*) FROM events WHERE time IS NOT NULL"
-            " AND arrival BETWEEN :first AND :last GROUP BY 1"
-        )
-        first, last = zone_arrivals(number)
-        values = {"per": per_us, "first": first, "last": last}
-        for begin_us, count in connection.execute(sql, values):
-            counts[None, begin_us] += count
-    return counts
-
-
-def _groups(connection: sqlite3.Connection, counts: _Counts) -> tuple[Group, ...]:
-    names = _texts(connection, {name for name, _ in counts if name is not None})
-    groups = [
-        Group(None if name is None else names[name], begin_us, count)
-        for (name, begin_us), count in counts.items()
-        if count
-    ]
+) -> tuple[Group, ...]:
+    """Counts events by name and by span of time."""
+    span_us = 0 if per_s is None else min(per_s * _SECOND_US, _SPAN_US_MAX)
+    begin = "NULL" if per_s is None else _BEGIN
+    counts: Counter[tuple[str | None, int | None]] = Counter()
+    for source in sources:
+        sql = f"SELECT nullif({by or 'NULL'}, ''), {begin}, count(*) FROM {source} GROUP BY 1, 2"
+        for name, begin_us, count in connection.execute(sql, {**values, "per": span_us}):
+            counts[name, begin_us] += count
+    groups = [Group(name, begin_us, count) for (name, begin_us), count in counts.items()]
     return tuple(sorted(groups, key=_group_key))
 
 
@@ -225,7 +136,8 @@ def log_end(index: Index) -> LogEnd:
         last = last_arrival(connection)
         if last is None:
             return LogEnd(None, ())
-        begins = in_total_order(connection, _open_begins(index, connection))
+        rows = connection.execute("SELECT begin FROM steps WHERE end IS NULL")
+        begins = in_total_order(connection, [arrival for (arrival,) in rows])
         event, *still_open = events_at(index, connection, [last, *begins])
         first_of: dict[str, int] = {}
         for begin, arrival in zip(still_open, begins, strict=True):
@@ -242,30 +154,12 @@ def log_end(index: Index) -> LogEnd:
     return index.answer(work)
 
 
-def _open_begins(index: Index, connection: sqlite3.Connection) -> list[int]:
-    """Returns the arrivals of the events that begin an open step.
-
-    All events are read if another line of a begin or an end is served than the one that was
-    indexed first.
-    """
-    if connection.execute("SELECT value FROM meta WHERE key = 'steps'").fetchone()[0]:
-        return [arrival for (arrival,) in connection.execute("SELECT arrival FROM open_steps")]
-    begins: dict[str, int] = {}
-    ended: set[str | None] = set()
-    end = event_count(connection) + 1
-    for first in range(1, end, _ARRIVALS_TOGETHER):
-        arrivals = range(first, min(first + _ARRIVALS_TOGETHER, end))
-        for arrival, event in zip(arrivals, events_at(index, connection, arrivals), strict=True):
-            ended.add(event.ends)
-            if event.begins:
-                begins[event.event_id] = arrival
-    return [arrival for event_id, arrival in begins.items() if event_id not in ended]
-
-
-_EARLIEST = f"SELECT arrival FROM {{source}} ORDER BY time, {TOTAL_ORDER} LIMIT 1"
-_TURNS = "SELECT turn FROM {source} ORDER BY turn DESC LIMIT 1"
-# more zones than this with the same outermost value are as good as all
-_ZONES_MAX = 16
+_EARLIEST = f"""
+    SELECT arrival FROM zones JOIN events
+    ON arrival BETWEEN (number << :bits) + 1 AND (number + 1) << :bits
+    WHERE time_first = (SELECT min(time_first) FROM zones) AND time = time_first
+    ORDER BY {TOTAL_ORDER.replace("node", "events.node")} LIMIT 1
+"""
 _DAMAGE = """
     SELECT segments.name, offset, length, code, reason
     FROM damage JOIN segments ON segments.id = damage.segment
@@ -307,17 +201,18 @@ def overview(index: Index, damage_max: int) -> Overview:
     """Returns the overview of the present log; raises `read_failed`."""
 
     def work(connection: sqlite3.Connection) -> Overview:
-        everything = Selection({}, {})
-        counts = _named(connection, _from_table(connection, everything))
-        ends = _ends(connection, Scan(everything, False, 0, NUMBER_MAX, None), None)
-        earliest = _first(connection, _EARLIEST, "time_first", "min") or ends[:1]
-        arrivals = [*ends, *earliest] if ends else []
-        first, last, start = events_at(index, connection, arrivals) or (None, None, None)
+        everything = Scan({}, {}, None)
+        counts = _named(_from_table(connection, everything))
+        ends = _ends(connection, everything)
+        rows = connection.execute(_EARLIEST, {"bits": zones.ZONE_BITS})
+        earliest = [arrival for (arrival,) in rows] or ends[:1]
+        (turns,) = connection.execute("SELECT max(turn_last) FROM zones").fetchone()
+        first, last, start = events_at(index, connection, [*ends, *earliest]) or (None, None, None)
         damage = connection.execute(_DAMAGE, {"limit": damage_max})
         return Overview(
             events=counts[0],
             unverified=counts[1],
-            turns=(_first(connection, _TURNS, "turn_last", "max") or (0,))[0],
+            turns=turns or 0,
             by_type=counts[2],
             by_actor=counts[3],
             first=first,
@@ -329,29 +224,3 @@ def overview(index: Index, damage_max: int) -> Overview:
         )
 
     return index.answer(work)
-
-
-def _first(connection: sqlite3.Connection, sql: str, bound: str, extreme: str) -> Any:
-    """Returns the first row of a query for a column's least or greatest value, None without any.
-
-    Only zones whose bound is the outermost one are searched, unless the bound is that of a line
-    that is not served any more, or many share it.
-    """
-    column, _, _ = bound.partition("_")
-    numbers = connection.execute(
-        f"SELECT DISTINCT number FROM zones WHERE {bound} ="
-        f" (SELECT {extreme}({bound}) FROM zones) LIMIT {_ZONES_MAX + 1}"
-    ).fetchall()
-    ranges = [f"arrival BETWEEN {first} AND {last}" for first, last in map(_arrivals, numbers)]
-    source = f"events WHERE {column} IS NOT NULL"
-    if 0 < len(ranges) <= _ZONES_MAX:
-        near = f"{source} AND ({' OR '.join(ranges)})"
-        exact = connection.execute(
-            f"SELECT {extreme}({column}) = (SELECT {extreme}({bound}) FROM zones) FROM {near}"
-        ).fetchone()
-        source = near if exact[0] else source
-    return connection.execute(sql.format(source=source)).fetchone()
-
-
-def _arrivals(row: tuple[int]) -> tuple[int, int]:
-    return zone_arrivals(*row)

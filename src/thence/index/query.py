@@ -1,9 +1,8 @@
 """Queries of an index: a page of the events that match a filter, and their number.
 
-The index of a column of names holds the total order within each name: the column with the fewest
-events leads, so that a page is found without sorting, and behind a cursor costs no more in a larger
-log. A span of times or turns has no index: it is searched between the clocks of the zones that
-overlap it. A total comes from the counts, from zones, or from a column's index; an offset is walked
+The index of a column holds the total order within each name: the column with the fewest events
+leads, so that few are sorted for a page, and behind a cursor it costs no more in a larger log. A
+span of times or turns has no index: it lies between clocks that the zones know. An offset is walked
 to. The matches of `where` are found by reading the candidates that the columns leave:
 `core.query.where` decides, and most lines are excluded by their bytes alone.
 """
@@ -12,27 +11,25 @@ import sqlite3
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import accumulate, islice
-from types import MappingProxyType
 from typing import Any, NamedTuple, Unpack
 
 from thence.core.bodies import BODIES_SIGN, first_key, put_back_readable
 from thence.core.codec import parse
 from thence.core.event import Event, Header, decoded, readable_lines
-from thence.core.query.filter import Filter, is_named, is_pattern
+from thence.core.query.filter import Filter, is_pattern
 from thence.core.query.where import Condition
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.index.connection import Index
 from thence.index.lines import Extent
-from thence.index.lookup import NODE_NAME, event_count, events_at, lines_at
-from thence.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines, PageRequest
-from thence.index.segments import Stale
-from thence.index.zones import (
-    Span,
-    ZoneCount,
-    count_of,
-    overlapping,
-    zone_arrivals,
+from thence.index.lookup import (
+    event_count,
+    events_at,
+    lines_at,
 )
+from thence.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines, PageRequest
+from thence.index.rows import NODE_NAME, TOTAL_ORDER, TOTAL_ORDER_DESCENDING
+from thence.index.segments import Stale
+from thence.index.zones import Hull, hull
 
 
 class PageRows(NamedTuple):
@@ -87,13 +84,12 @@ def count(index: Index, filter: Filter) -> int:
     """Counts the events of the present log that match. Raises `read_failed`."""
 
     def work(connection: sqlite3.Connection) -> int:
-        selected = selection(connection, filter)
-        if selected is None:
+        scan = scan_of(connection, filter)
+        if scan is None:
             return 0
         if not filter.where:
-            return total(connection, selected)
-        scan = scan_of(connection, selected, descending=False)
-        return 0 if scan is None else sum(1 for _ in matching(index, connection, scan, filter))
+            return scan.count(connection)
+        return sum(1 for _ in matching(index, connection, scan, filter))
 
     return index.answer(work)
 
@@ -102,37 +98,26 @@ def _answer(
     index: Index, connection: sqlite3.Connection, filter: Filter, request: PageRequest
 ) -> PageRows:
     snapshot = event_count(connection)
-    selected = selection(connection, filter)
-    scan = None if selected is None else scan_of(connection, selected, request.descending)
-    if selected is None or scan is None:
+    scan = scan_of(connection, filter, request.descending)
+    if scan is None:
         return PageRows([], snapshot, 0)
     if request.mark is not None:
-        scan = scan._replace(behind=request.mark.last)
-        if request.mark.snapshot < snapshot:
-            scan = scan._replace(snapshot=request.mark.snapshot)
+        scan = scan.behind(request.mark.last, min(request.mark.snapshot, snapshot))
     if filter.where:
         arrivals, matches = matching_page(index, connection, scan, filter, request)
         return PageRows(arrivals, snapshot, matches)
-    matches = request.mark.total if request.mark else total(connection, selected)
+    matches = request.mark.total if request.mark else scan.count(connection)
     if request.offset >= matches:
         return PageRows([], snapshot, matches)
-    return PageRows(_arrivals(connection, scan, request, matches), snapshot, matches)
-
-
-def _arrivals(
-    connection: sqlite3.Connection, scan: "Scan", request: PageRequest, matches: int
-) -> list[int]:
     rows = scan.rows(connection, "arrival", request.room(matches), request.offset)
-    return [row[0] for row in rows]
+    return PageRows([arrival for (arrival,) in rows], snapshot, matches)
 
 
 def _key_of(connection: sqlite3.Connection, arrival: int) -> Key:
     """Returns the key of an event in the total order."""
-    lamport, stamp, event_id, node = connection.execute(
-        "SELECT lamport, stamp, event_id, text FROM events JOIN names ON id = node"
-        " WHERE arrival = :arrival",
-        {"arrival": arrival},
-    ).fetchone()
+    sql = "SELECT lamport, stamp, event_id, node FROM events WHERE arrival = :arrival"
+    row = connection.execute(sql, {"arrival": arrival}).fetchone()
+    lamport, stamp, event_id, node = row
     own = (node.encode(), b"") if lamport else (b"", stamp.encode())
     return (lamport, *own, event_id.encode())
 
@@ -254,12 +239,8 @@ def _extent(row: Candidate) -> Extent:
 
 
 NUMBER_MIN = -(2**63)
-Ids = tuple[int, ...]
-
 # the most rows that are sorted for one page: 10,000 take about 10 ms
 SORTED_MAX = 10_000
-# the names whose rows are merged in order, each from its own part of an index
-MERGED_NAMES_MAX = 24
 # the index in which a column's names have their events in total order
 _INDEXES = {
     "type": "types",
@@ -268,52 +249,105 @@ _INDEXES = {
     "actor": "actors",
     "failed": "failures",
 }
-_KEY = f"lamport, stamp, {NODE_NAME} AS node_name, event_id AS key_id"
-_ORDER = "lamport, stamp, node_name, key_id"
-_ORDER_DESCENDING = "lamport DESC, stamp DESC, node_name DESC, key_id DESC"
+_NOT_FAILED = "failed = 0"
+# the columns by which the table of counts is asked
+_COUNTED = frozenset(("type", "actor"))
+_KEY = f"(lamport, stamp, {NODE_NAME}, event_id)"
 
 
-class Selection(NamedTuple):
-    """The conditions of a filter by column of the index, all but `where`.
+class Scan(NamedTuple):
+    """The events that match a filter, all but its `where`, in total order.
 
-    `names` are numbers of names, any of which matches, and of `failed` 1 or 0; `spans` are first
-    and last values.
+    `conditions` are SQL by column of the index, with `values`. `lead` is the column whose index
+    gives the candidates, None for the index of the order. `within` is where spans of times and
+    turns lie. The scan begins behind the key of a cursor, if one is in `values`, and then holds
+    what had arrived at a `snapshot`.
     """
 
-    names: Mapping[str, Ids]
-    spans: Mapping[str, Span]
+    conditions: Mapping[str, str]
+    values: Mapping[str, object]
+    lead: str | None
+    descending: bool = False
+    within: Hull | None = None
+    snapshot: int | None = None
+
+    def behind(self, key: Key, snapshot: int) -> "Scan":
+        """Returns the scan of the events behind one key that had arrived at a snapshot."""
+        lamport, *texts = key
+        node, stamp, event_id = (text.decode("utf-8", "replace") for text in texts)
+        values = {"lamport": lamport, "stamp": stamp, "node": node, "event_id": event_id}
+        return self._replace(values={**self.values, **values}, snapshot=snapshot)
+
+    def source(self) -> str:
+        """Returns the table and conditions that select each event once, in no order."""
+        lead = [] if self.lead is None else [self.conditions[self.lead]]
+        by = "NOT INDEXED" if self.lead is None else f"INDEXED BY {_INDEXES[self.lead]}"
+        if self.within is not None:
+            lead.append("arrival BETWEEN {2} AND {3}".format(*self.within))
+        return f"events {by} WHERE {' AND '.join([*lead, *self._others(), 'TRUE'])}"
+
+    def in_order(self) -> str:
+        """Returns the table and conditions that select each event once, in total order."""
+        first, last = self.within[:2] if self.within else (0, NUMBER_MAX)
+        bounds = [f"lamport >= {first}", f"lamport <= {last}"]
+        if self.snapshot is not None:
+            sign = "<" if self.descending else ">"
+            # one bound alone at each end: SQLite uses the first for its index
+            bounds[self.descending] = f"(lamport, stamp) {sign}= (:lamport, :stamp)"
+            bounds.append(f"{_KEY} {sign} (:lamport, :stamp, :node, :event_id)")
+            bounds.append(f"+arrival <= {self.snapshot}")
+        lead = [] if self.lead is None else [self.conditions[self.lead]]
+        by = _INDEXES.get(self.lead or "", "ordered")
+        return f"events INDEXED BY {by} WHERE {' AND '.join([*lead, *bounds, *self._others()])}"
+
+    def _others(self) -> list[str]:
+        """Returns the conditions of all columns but the first, for which SQLite uses no index."""
+        return [f"+({sql})" for column, sql in self.conditions.items() if column != self.lead]
+
+    def rows(
+        self, connection: sqlite3.Connection, columns: str, limit: int = NUMBER_MAX, offset: int = 0
+    ) -> sqlite3.Cursor:
+        """Returns columns of the events, in order."""
+        order = TOTAL_ORDER_DESCENDING if self.descending else TOTAL_ORDER
+        sql = (
+            f"SELECT {columns} FROM {self.in_order()} ORDER BY {order} LIMIT :limit OFFSET :offset"
+        )
+        return connection.execute(sql, {**self.values, "limit": limit, "offset": offset})
+
+    def count(self, connection: sqlite3.Connection) -> int:
+        """Returns the number of all events that match."""
+        if not self.conditions:
+            return event_count(connection)
+        sql = f"SELECT count(*) FROM {self.source()}"
+        if self.is_counted:
+            conditions = " AND ".join(self.conditions.values())
+            sql = f"SELECT CAST(total(events) AS INTEGER) FROM counts WHERE {conditions}"
+        return int(connection.execute(sql, self.values).fetchone()[0])
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that have a condition."""
-        return (*self.names, *self.spans)
-
-    def condition(self, column: str) -> str:
-        """Returns the condition of one column, as SQL."""
-        if column in self.names:
-            ids = self.names[column]
-            return f"{column} = {ids[0]}" if len(ids) == 1 else f"{column} IN ({_listed(ids)})"
-        first, last = self.spans[column]
-        return f"{column} BETWEEN {first} AND {last}"
-
-    def rest(self, *led: str) -> list[str]:
-        """Returns the conditions of all other columns, as SQL for which SQLite uses no index."""
-        return [f"+{self.condition(column)}" for column in self.columns if column not in led]
+    def is_counted(self) -> bool:
+        """True if the table of counts has all that matches; it knows no empty actor."""
+        is_held = _COUNTED.issuperset(self.conditions)
+        return is_held and "" not in self.values.values()
 
 
-def selection(connection: sqlite3.Connection, filter: Filter) -> Selection | None:
-    """Returns the selection of a filter in an index; None if no event can match."""
+def scan_of(
+    connection: sqlite3.Connection, filter: Filter, descending: bool = False
+) -> Scan | None:
+    """Returns the scan of a filter; None if no event can match."""
     named = {
         "type": filter.types,
         "actor": filter.actors,
         "subject": filter.subjects,
         "stream": filter.streams,
     }
-    ids = {column: _ids(connection, column, names) for column, names in named.items() if names}
-    if not all(ids.values()):
-        return None
+    conditions: dict[str, str] = {}
+    values: dict[str, object] = {}
+    for column, names in named.items():
+        if names:
+            conditions[column] = _named(column, names, values)
     if filter.failed is not None:
-        ids["failed"] = (int(filter.failed),)
+        conditions["failed"] = f"failed = {int(filter.failed)}"
     bounds = {
         "turn": (filter.turn_first, filter.turn_last),
         "time": (filter.since, filter.until),
@@ -326,228 +360,62 @@ def selection(connection: sqlite3.Connection, filter: Filter) -> Selection | Non
         for column, (first, last) in bounds.items()
         if first is not None or last is not None
     }
-    return Selection(ids, spans)
+    within = hull(connection, spans.items()) if spans else None
+    if spans and within is None:
+        return None
+    single = {
+        column
+        for column, names in named.items()
+        if len(names) == 1 and "GLOB" not in conditions[column]
+    }
+    lead = _lead(connection, conditions, values, frozenset((*single, "failed")))
+    conditions |= {
+        column: f"{column} BETWEEN {first} AND {last}" for column, (first, last) in spans.items()
+    }
+    return Scan(conditions, values, lead, descending, within)
 
 
-def _ids(connection: sqlite3.Connection, column: str, names: Sequence[str]) -> Ids:
-    """Returns the numbers of names that are in the index, each once.
+def _named(column: str, names: Sequence[str], values: dict[str, object]) -> str:
+    """Returns the condition that a column has one of some names, as SQL, and adds its values.
 
     A type or an actor may be a glob, which stands for all names of its column that match.
     """
-    if column in ("type", "actor") and any(map(is_pattern, names)):
-        sql = f"SELECT id, text FROM names WHERE id IN (SELECT {column} FROM counts)"
-        rows = connection.execute(sql).fetchall()
-        return tuple(row[0] for row in rows if is_named(row[1], names))
-    number = "SELECT id FROM names WHERE text = ?"
-    rows = [connection.execute(number, (name,)).fetchone() for name in dict.fromkeys(names)]
-    return tuple(row[0] for row in rows if row is not None)
+    patterns = [name for name in names if column in ("type", "actor") and is_pattern(name)]
+    exact = [name for name in names if name not in patterns]
+    keys = {f"{column}{at}": name for at, name in enumerate(exact)}
+    globs = {f"{column}_{at}": name.replace("[", "[[]") for at, name in enumerate(patterns)}
+    values |= keys | globs
+    if len(names) == len(keys) == 1:
+        return f"{column} = :{column}0"
+    if not globs:
+        return f"{column} IN ({', '.join(f':{key}' for key in keys)})"
+    own = [f"{column} = :{key}" for key in keys]
+    own += [f"{column} <> '' AND {column} GLOB :{key}" for key in globs]
+    return f"{column} IN (SELECT {column} FROM counts WHERE {' OR '.join(own)})"
 
 
-def _listed(ids: Ids) -> str:
-    """Returns numbers as a list in SQL."""
-    return ", ".join(map(str, ids))
+def _lead(
+    connection: sqlite3.Connection,
+    conditions: Mapping[str, str],
+    values: Mapping[str, object],
+    single: frozenset[str],
+) -> str | None:
+    """Chooses the column with the fewest events, if these are few or come in order.
 
-
-class Scan(NamedTuple):
-    """The events of a selection whose clocks are from `first` to `last`, in total order.
-
-    `lead` is the column whose index gives the candidates, None for the index of the order.
-    `behind` is the key behind which the scan begins, `snapshot` the highest arrival that counts.
+    Those of a `single` name do.
     """
-
-    selection: Selection
-    descending: bool
-    first: int
-    last: int
-    lead: str | None
-    behind: Key | None = None
-    snapshot: int | None = None
-
-    def rows(
-        self, connection: sqlite3.Connection, columns: str, limit: int = NUMBER_MAX, offset: int = 0
-    ) -> sqlite3.Cursor:
-        """Returns columns of the events in order, `arrival` first, and their keys."""
-        scan = self
-        if offset:
-            position = self._position(connection, offset)
-            if position is None:
-                return connection.execute("SELECT 1 WHERE FALSE")
-            bound, offset = position
-            scan = self._replace(last=bound) if self.descending else self._replace(first=bound)
-        order = _ORDER_DESCENDING if self.descending else _ORDER
-        sql = f"{scan._union(f'{columns}, {_KEY}')} ORDER BY {order} LIMIT :limit OFFSET :offset"
-        return connection.execute(sql, {**self._values(), "limit": limit, "offset": offset})
-
-    def _position(self, connection: sqlite3.Connection, offset: int) -> tuple[int, int] | None:
-        """Returns the clock of the event behind `offset` others, and how many share it before.
-
-        No names and ids are compared on the way: the index alone is walked.
-        """
-        sign = " DESC" if self.descending else ""
-        order = f"ORDER BY lamport{sign}, stamp{sign}, arrival{sign} LIMIT 1 OFFSET :offset"
-        sql = f"{self._union('lamport, stamp, arrival')} {order}"
-        row = connection.execute(sql, {**self._values(), "offset": offset}).fetchone()
-        if row is None:
-            return None
-        clock, stamp, arrival = row
-        before = f"(stamp, arrival) {'>' if self.descending else '<'} (:at_stamp, :at_arrival)"
-        block = self._replace(first=clock, last=clock)
-        values = {"at_stamp": stamp, "at_arrival": arrival}
-        return clock, block.count(connection, [before], values)
-
-    def count(
-        self,
-        connection: sqlite3.Connection,
-        conditions: Sequence[str] = (),
-        values: Mapping[str, object] = MappingProxyType({}),
-    ) -> int:
-        """Returns the number of events, those with further conditions."""
-        parts = [" AND ".join([part, *conditions]) for part in self.parts()]
-        sql = f"SELECT {' + '.join(f'(SELECT count(*) FROM {part})' for part in parts)}"
-        return int(connection.execute(sql, {**self._values(), **values}).fetchone()[0])
-
-    def _values(self) -> dict[str, object]:
-        if self.behind is None:
-            return {}
-        lamport, *texts = self.behind
-        node, stamp, event_id = (text.decode("utf-8", "replace") for text in texts)
-        return {"lamport": lamport, "stamp": stamp, "node": node, "event_id": event_id}
-
-    def _union(self, columns: str) -> str:
-        return " UNION ALL ".join(f"SELECT {columns} FROM {part}" for part in self.parts())
-
-    def parts(self) -> list[str]:
-        """Returns table and conditions of queries that together find each event once."""
-        conditions = self._bounds()
-        if self.snapshot is not None:
-            conditions.append(f"+arrival <= {self.snapshot}")
-        conditions += self.selection.rest(self.lead or "")
-        names = self.selection.names.get(self.lead or "", ())
-        if 0 < len(names) <= MERGED_NAMES_MAX:  # each query is in order, and SQLite merges them
-            leads = [f"{self.lead} = {name}" for name in names]
-        else:
-            leads = ["TRUE" if self.lead is None else self.selection.condition(self.lead)]
-        source = "ordered" if self.lead is None else _INDEXES[self.lead]
-        return [
-            f"events INDEXED BY {source} WHERE {' AND '.join([lead, *conditions])}"
-            for lead in leads
-        ]
-
-    def _bounds(self) -> list[str]:
-        """Returns the conditions for the clocks, and for the key behind which the scan begins."""
-        bounds = [f"lamport >= {self.first}", f"lamport <= {self.last}"]
-        if self.behind is None:
-            return bounds
-        sign = "<" if self.descending else ">"
-        key = f"(lamport, stamp, {NODE_NAME}, event_id) {sign} (:lamport, :stamp, :node, :event_id)"
-        clock = self.behind[0]
-        near = f"(lamport, stamp) {sign}= (:lamport, :stamp)"
-        if self.descending and clock <= self.last:
-            bounds[1] = near
-        elif not self.descending and clock >= self.first:
-            bounds[0] = near
-        return [*bounds, key]
-
-
-def scan_of(connection: sqlite3.Connection, selection: Selection, descending: bool) -> Scan | None:
-    """Returns the scan for all events of a selection; None if there are none."""
-    first, last = 0, NUMBER_MAX
-    for column, span in selection.spans.items():
-        zones = overlapping(connection, column, span)
-        if not zones:
-            return None
-        first = max(first, min(zone.first for zone in zones))
-        last = min(last, max(zone.last for zone in zones))
-    lead = _lead(connection, selection)
-    return Scan(selection, descending, first, last, lead)
-
-
-def _lead(connection: sqlite3.Connection, selection: Selection) -> str | None:
-    """Chooses the names with the fewest events; None where these can't be had in order."""
+    if len(conditions) == 1 and single.issuperset(conditions):
+        return next((column for column in conditions if conditions[column] != _NOT_FAILED), None)
     sizes: dict[str, int] = {}
-    for column, ids in selection.names.items():
-        if column == "failed" and not ids[0]:
-            continue  # most events did not: these have no index
-        size = 0  # a single column of few names leads anyway
-        if len(selection.names) > 1 or len(ids) > MERGED_NAMES_MAX:
-            size = _size_up_to(connection, selection, column, SORTED_MAX + 1)
-        if size <= SORTED_MAX or len(ids) <= MERGED_NAMES_MAX:
-            sizes[column] = size
-    return min(sizes, key=sizes.__getitem__, default=None)
-
-
-def _size_up_to(
-    connection: sqlite3.Connection, selection: Selection, column: str, most: int
-) -> int:
-    """Returns the number of events with the names of one column, of subjects up to `most`."""
-    condition = selection.condition(column)
-    if column in ("type", "actor"):
-        return count_of(connection, {column: condition})
-    some = f"SELECT 1 FROM events WHERE {condition} LIMIT {most}"
-    return int(connection.execute(f"SELECT count(*) FROM ({some})").fetchone()[0])
-
-
-def total(connection: sqlite3.Connection, selection: Selection) -> int:
-    """Returns the number of all events of a selection."""
-    names, spans = selection.names, selection.spans
-    if not selection.columns:
-        return event_count(connection)
-    if has_counts(selection):
-        conditions = {column: selection.condition(column) for column in names}
-        return count_of(connection, conditions)
-    if len(selection.columns) == 1:
-        for column, span in spans.items():
-            zones = overlapping(connection, column, span)
-            return sum(_count_in_zone(connection, selection, zone) for zone in zones)
-        (column,) = names
-        return _size_up_to(connection, selection, column, NUMBER_MAX)
-    parts = sources(connection, selection)
-    if not parts:
-        return 0
-    sql = f"SELECT {' + '.join(f'(SELECT count(*) FROM {part})' for part in parts)}"
-    return int(connection.execute(sql).fetchone()[0])
-
-
-def has_counts(selection: Selection) -> bool:
-    """Reports whether the table of counts holds all that a selection asks for.
-
-    There an empty actor is counted together with a missing one.
-    """
-    names = selection.names
-    is_held = {"type", "actor"}.issuperset(names) and not selection.spans
-    return is_held and 0 not in names.get("actor", ())
-
-
-def _count_in_zone(connection: sqlite3.Connection, selection: Selection, zone: ZoneCount) -> int:
-    if zone.events is not None:
-        return zone.events
-    part = _between(selection, *zone_arrivals(zone.number))
-    return int(connection.execute(f"SELECT count(*) FROM {part}").fetchone()[0])
-
-
-def _between(selection: Selection, first: int, last: int) -> str:
-    """Returns table and conditions for the events of a selection in a range of arrivals."""
-    conditions = [f"arrival BETWEEN {first} AND {last}", *selection.rest()]
-    return f"events NOT INDEXED WHERE {' AND '.join(conditions)}"
-
-
-def sources(connection: sqlite3.Connection, selection: Selection) -> list[str]:
-    """Returns table and conditions of queries that together find each event once, in no order.
-
-    The events are found by the names with the fewest events, or in the arrivals that a span of
-    times or turns can have.
-    """
-    scan = scan_of(connection, selection, descending=False)
-    if scan is None:
-        return []
-    first, last = 1, NUMBER_MAX
-    for column, span in selection.spans.items():
-        zones = overlapping(connection, column, span)
-        first = max(first, zone_arrivals(zones[0].number)[0])
-        last = min(last, zone_arrivals(zones[-1].number)[1])
-    if scan.lead is not None:
-        size = _size_up_to(connection, selection, scan.lead, last - first + 1)
-        # rows one behind the other are read about three times as fast as single ones
-        if last - first >= 3 * size:
-            return scan.parts()
-    return [_between(selection, first, last)]
+    for column, condition in conditions.items():
+        if condition == _NOT_FAILED:  # most events did not fail: these have no index
+            continue
+        some = f"SELECT 1 FROM events INDEXED BY {_INDEXES[column]} WHERE {condition}"
+        sql = f"SELECT count(*) FROM ({some} LIMIT {SORTED_MAX + 1})"
+        if column in _COUNTED:
+            sql = f"SELECT total(events) FROM counts WHERE {condition}"
+        sizes[column] = connection.execute(sql, values).fetchone()[0]
+    for column, size in sorted(sizes.items(), key=lambda item: item[1]):
+        if size <= SORTED_MAX or column in single:
+            return column
+    return None

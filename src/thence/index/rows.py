@@ -5,8 +5,7 @@ range are set to its bounds, and text that UTF-8 can't encode is written with es
 can break a build.
 """
 
-import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from itertools import accumulate
@@ -20,7 +19,7 @@ import msgspec
 from thence.core.clock import microseconds
 from thence.core.codec import BadLine, have_valid_crcs, taken
 from thence.core.event import Event
-from thence.core.failures import FAILED_TYPES, FAILURE_SIGNS, is_failure
+from thence.core.failures import is_failed
 from thence.core.json_values import storable
 from thence.core.vocabulary import (
     PLAIN,
@@ -40,24 +39,56 @@ NULL = nan
 _OWN_LENGTH = len("2026-11-20T07:13:00.123456Z")
 _MILLION = 1_000_000
 _SECONDS_KEPT_MAX = 4_096
-_NAMES_KEPT_MAX = 16_384
-_NAMELESS: dict[str | None, float] = {None: NULL, "": 0}
+NO_LANE = "-"
 
 _integers = msgspec.json.Decoder(list[int]).decode
 
 # the columns of `events` behind the arrival
 COLUMNS = (
-    "event_id", "node", "seq", "lamport", "stamp", "type", "stream", "subject", "actor", "turn",
-    "time", "failed", "segment", "offset", "length",
+    "event_id", "node", "seq", "lamport", "stamp", "type", "stream", "subject", "actor", "lane",
+    "turn", "time", "failed", "model", "tokens_in", "tokens_out", "cost", "segment", "offset",
+    "length",
 )  # fmt: skip
-Row = tuple[str, float, int, int, str, float, float, float, float, float, float,
-            int, int, int, int]  # fmt: skip
-Columns = tuple[Sequence[Any], ...]
+# the name of an event's node as it takes part in the total order
+NODE_NAME = "CASE lamport WHEN 0 THEN '' ELSE node END"
+# SQLite reads the index in this order, and sorts only events with the same first two values
+TOTAL_ORDER = f"lamport, stamp, {NODE_NAME}, event_id"
+TOTAL_ORDER_DESCENDING = f"lamport DESC, stamp DESC, {NODE_NAME} DESC, event_id DESC"
+Row = tuple[Any, ...]
 # columns by their position in a row
-EVENT_ID, NODE, SEQ, LAMPORT, TYPE, ACTOR, TURN, TIME = 0, 1, 2, 3, 5, 8, 9, 10
+EVENT_ID, NODE, SEQ = 0, 1, 2
 
 
-class _Entry(msgspec.Struct, gc=False):
+class Facts(msgspec.Struct, frozen=True, gc=False):
+    """The members of a payload that are indexed; what is of another type than it should counts not.
+
+    A span has its model and tokens among its attributes, under the names of OpenTelemetry.
+    """
+
+    status: Any = None
+    error_type: Any = None
+    scope: Any = None
+    variable_name: Any = None
+    agent: Any = None
+    span_id: Any = None
+    parent_span_id: Any = None
+    attributes: Any = None
+    model: Any = None
+    tokens_in: Any = None
+    tokens_out: Any = None
+    cost: Any = None
+
+
+_NO_FACTS = Facts()
+# the attributes of spans that name a model, and how many tokens went in and came out
+_MODELS = ("gen_ai.response.model", "gen_ai.request.model")
+_TOKENS_IN = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
+_TOKENS_OUT = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
+_NO_USAGE = (NULL, NULL, NULL, NULL)
+_COST_MAX = 1e300
+
+
+class _Members(msgspec.Struct, gc=False):
     """The indexed members that the events of all hosts have."""
 
     event_id: str
@@ -72,38 +103,32 @@ class _Entry(msgspec.Struct, gc=False):
     turn_number: int | None = None
     begins: bool = False
     ends: str | None = None
+    payload: Facts = _NO_FACTS
 
 
-class IndexedMembers(_Entry, gc=False):
+class IndexedMembers(_Members, gc=False):
     """The members of a plain event that are indexed; `timestamp` orders one without a clock."""
 
     subject: str | None = None
 
 
-class _Change(msgspec.Struct, gc=False):
-    """The members of a STATE event that make its subject."""
-
-    scope: str | int | float | bool | None = None
-    variable_name: str | int | float | bool | None = None
-
-
-class _SimEntry(_Entry, gc=False):
+class _SimEntry(_Members, gc=False):
     """The members of a simulation's event that are indexed."""
 
     stream: str | None = msgspec.field(default=None, name="simulation_id")
     actor: str | None = msgspec.field(default=None, name="agent_id")
-    details: _Change | None = None
+    payload: Facts = msgspec.field(default=_NO_FACTS, name="details")
 
     @property
     def subject(self) -> str | None:
         """The variable that a STATE event changes, within its scope."""
-        about = self.details
-        if self.event_type != "STATE" or not about or not (about.scope and about.variable_name):
+        about = self.payload
+        if self.event_type != "STATE" or not (about.scope and about.variable_name):
             return None
         return f"{about.scope}/{about.variable_name}"
 
 
-class _WorkEntry(_Entry, gc=False):
+class _WorkEntry(_Members, gc=False):
     """The members of a work event that are indexed, and those that make its subject."""
 
     stream: str | None = msgspec.field(default=None, name="feature_slug")
@@ -118,6 +143,7 @@ class _WorkEntry(_Entry, gc=False):
         return work_subject(self.project_uuid, self.stream, self.aggregate_id)
 
 
+Entry = IndexedMembers | _SimEntry | _WorkEntry
 _DECODE: dict[str, Any] = {
     PLAIN.name: msgspec.json.Decoder(IndexedMembers).decode,
     SIM.name: msgspec.json.Decoder(_SimEntry).decode,
@@ -126,35 +152,68 @@ _DECODE: dict[str, Any] = {
 _READABLE = {vocabulary.name: vocabulary for vocabulary in (PLAIN, SIM, WORK)}
 
 
-def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[IndexedMembers] | None:
+def _plain_lane(entry: Entry) -> str:
+    if entry.stream and entry.actor:
+        agent = entry.payload.agent
+        lane = f"{entry.stream}/{entry.actor}"
+        return f"{lane}/{agent}" if agent and isinstance(agent, str) else lane
+    return entry.actor or entry.stream or (entry.subject or "").partition("/")[0] or NO_LANE
+
+
+def _sim_lane(entry: Entry) -> str:
+    if entry.actor:
+        return f"agent/{entry.actor}"
+    scope = entry.payload.scope if entry.event_type == "STATE" else None
+    return scope if scope and isinstance(scope, str) else NO_LANE
+
+
+def _work_lane(entry: Entry) -> str:
+    about = (entry.subject or "").rpartition("/")[2]
+    if not entry.stream:
+        return NO_LANE
+    return f"{entry.stream}/{about}" if about not in ("", entry.stream) else entry.stream
+
+
+# how the lane of an event of a vocabulary is called
+_LANES: Mapping[str, Callable[[Entry], str]] = {
+    PLAIN.name: _plain_lane,
+    SIM.name: _sim_lane,
+    WORK.name: _work_lane,
+}
+
+
+def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[Entry] | None:
     """Reads many lines whose checksums fit.
 
-    Returns None if any is no event, or has a member of a wrong type, or if the vocabulary is
-    a program's own.
+    Returns None if any is no event, or has a member of a wrong type.
     """
-    if _READABLE.get(vocabulary.name) != msgspec.structs.replace(vocabulary, bodies=None):
-        return None
-    return taken(b"\n".join(lines), lines, _DECODE[vocabulary.name])
+    decode = _DECODE.get(vocabulary.name)
+    return decode and taken(b"\n".join(lines), lines, decode)
 
 
 def entry_of(event: Event) -> IndexedMembers:
     """Returns the indexed members of a parsed event."""
     header = event.header
     return IndexedMembers(
-        header.event_id,
-        header.event_type,
+        storable(header.event_id),
+        storable(header.event_type),
         header.seq,
         header.lamport_clock,
-        header.timestamp,
-        header.node_id,
-        header.caused_by,
-        event.stream,
-        event.actor,
+        storable(header.timestamp),
+        storable(header.node_id),
+        tuple(map(storable, header.caused_by)),
+        _storable(event.stream),
+        _storable(event.actor),
         header.turn_number,
         header.begins,
-        header.ends,
-        event.subject,
+        _storable(header.ends),
+        msgspec.convert(event.cut_payload, Facts),
+        _storable(event.subject),
     )
+
+
+def _storable(text: str | None) -> str | None:
+    return text and storable(text)
 
 
 class BadBytesRow(NamedTuple):
@@ -166,16 +225,12 @@ class BadBytesRow(NamedTuple):
 
 
 class BlockRows(NamedTuple):
-    """The content of a block: entries, each with its line's offset and length, and bad bytes.
+    """The content of a block: entries, each with its line's offset and length, and bad bytes."""
 
-    `failures` are the positions of entries that record one.
-    """
-
-    entries: Sequence[IndexedMembers]
+    entries: Sequence[Entry]
     offsets: Sequence[int]
     lengths: Sequence[int]
     bad: Sequence[BadBytesRow] = ()
-    failures: Collection[int] = ()
 
 
 def rows_of(block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
@@ -185,7 +240,6 @@ def rows_of(block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
         return
     lines = block.data.split(b"\n")
     offset = block.offset
-    has_signs = any(sign in block.data for sign in FAILURE_SIGNS)
     for at in range(0, len(lines), LINES_TOGETHER):
         part = lines[at : at + LINES_TOGETHER]
         sizes = list(map(len, part))
@@ -194,35 +248,8 @@ def rows_of(block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
         if indexed is None:
             yield _one_by_one(Block(block.file, offset, b"\n".join(part)), vocabulary)
         else:
-            failures = _failures(part, indexed, vocabulary, has_signs)
-            yield BlockRows(indexed, starts[:-1], sizes, failures=failures)
+            yield BlockRows(indexed, starts[:-1], sizes)
         offset = starts[-1]
-
-
-def _failures(
-    lines: Sequence[bytes],
-    indexed: Sequence[IndexedMembers],
-    vocabulary: Vocabulary,
-    has_signs: bool,
-) -> list[int]:
-    """Returns the positions of lines that record a failure; few lines are decoded for it."""
-    types = {entry.event_type for entry in indexed}
-    if not has_signs and not any(name.endswith(FAILED_TYPES) for name in types):
-        return []
-    status, run, dropped, unwritten, escape = FAILURE_SIGNS  # a loop takes four times as long
-    return [
-        at
-        for at, (line, entry) in enumerate(zip(lines, indexed, strict=True))
-        if (
-            status in line
-            or escape in line
-            or run in line
-            or dropped in line
-            or unwritten in line
-            or entry.event_type.endswith(FAILED_TYPES)
-        )
-        and is_failure(Event(line, None, vocabulary))
-    ]
 
 
 def _one_by_one(block: Block, vocabulary: Vocabulary) -> BlockRows:
@@ -230,51 +257,16 @@ def _one_by_one(block: Block, vocabulary: Vocabulary) -> BlockRows:
     offsets: list[int] = []
     lengths: list[int] = []
     bad: list[BadBytesRow] = []
-    failures: list[int] = []
     for line in lines_of(block, vocabulary):
         if not line.is_whole:
             continue
         if isinstance(line.content, Event):
-            if is_failure(line.content):
-                failures.append(len(indexed))
-            indexed.append(_storable(entry_of(line.content)))
+            indexed.append(entry_of(line.content))
             offsets.append(line.offset)
             lengths.append(line.length)
         else:
             bad.append(BadBytesRow(line.content, line.offset, line.length))
-    return BlockRows(indexed, offsets, lengths, bad, failures)
-
-
-def _storable(entry: IndexedMembers) -> IndexedMembers:
-    entry.event_id = storable(entry.event_id)
-    entry.timestamp = storable(entry.timestamp)
-    entry.node_id = storable(entry.node_id)
-    entry.caused_by = tuple(map(storable, entry.caused_by))
-    entry.ends = None if entry.ends is None else storable(entry.ends)
-    return entry
-
-
-class Names(dict[str | None, float]):
-    """The numbers of names; a new name is added to the table. The latest are cached."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        super().__init__(_NAMELESS)
-        self._db = connection
-
-    def __missing__(self, text: str) -> int:
-        if len(self) >= _NAMES_KEPT_MAX:
-            self.clear()
-            self.update(_NAMELESS)
-        clean = {"text": storable(text)}
-        row = self._db.execute("SELECT id FROM names WHERE text = :text", clean).fetchone()
-        if row is not None:
-            number: int = row[0]
-        else:
-            rowid = self._db.execute("INSERT INTO names (text) VALUES (:text)", clean).lastrowid
-            assert rowid is not None
-            number = rowid
-        self[text] = number
-        return number
+    return BlockRows(indexed, offsets, lengths, bad)
 
 
 class Times:
@@ -315,27 +307,75 @@ class _Seconds(dict[str, int | None]):
         return self[second]
 
 
-def columns_of(block_rows: BlockRows, segment: int, names: Names, times: Times) -> Columns:
-    """Returns the columns of entries, without the arrival: those of `Row`."""
-    entries, failures = block_rows.entries, frozenset(block_rows.failures)
-    number = names.__getitem__
-    return (
+def table_of(
+    block_rows: BlockRows, vocabulary: Vocabulary, segment: int, times: Times
+) -> list[Row]:
+    """Returns the rows of entries, without the arrival: the columns of `COLUMNS`."""
+    entries = block_rows.entries
+    lane_of = _LANES[vocabulary.name]
+    facts = [entry.payload for entry in entries]
+    columns = (
         [entry.event_id for entry in entries],
-        list(map(number, [entry.node_id for entry in entries])),
+        [entry.node_id for entry in entries],
         _bounded([entry.seq for entry in entries]),
         [entry.lamport_clock for entry in entries],
         ["" if entry.lamport_clock else entry.timestamp for entry in entries],
-        list(map(number, [entry.event_type for entry in entries])),
-        list(map(number, [entry.stream for entry in entries])),
-        list(map(number, [entry.subject for entry in entries])),
-        list(map(number, [entry.actor for entry in entries])),
+        [entry.event_type for entry in entries],
+        _nullable([entry.stream for entry in entries]),
+        _nullable([entry.subject for entry in entries]),
+        _nullable([entry.actor for entry in entries]),
+        list(map(lane_of, entries)),
         _bounded([entry.turn_number for entry in entries]),
         times.of([entry.timestamp for entry in entries]),
-        [int(at in failures) for at in range(len(entries))] if failures else [0] * len(entries),
+        _failed(entries),
+        *_usage(facts),
         [segment] * len(entries),
         block_rows.offsets,
         block_rows.lengths,
     )
+    return list(zip(*columns, strict=True))
+
+
+def _nullable(texts: Sequence[str | None]) -> Sequence[Any]:
+    return [NULL if text is None else text for text in texts] if None in texts else texts
+
+
+def _failed(entries: Sequence[Entry]) -> Sequence[int]:
+    """Returns 1 for each entry that records a failure, else 0."""
+    by_type = {name: is_failed(name, None, None) for name in {one.event_type for one in entries}}
+    return [
+        int(is_failed(entry.event_type, fact.status, fact.error_type))
+        if (fact := entry.payload).status is not None or fact.error_type is not None
+        else by_type[entry.event_type]
+        for entry in entries
+    ]
+
+
+def _usage(facts: Sequence[Facts]) -> Sequence[Sequence[Any]]:
+    """Returns the columns of models, of tokens in and out, and of costs."""
+    rows = [
+        _NO_USAGE
+        if fact.model is fact.attributes is fact.tokens_in is fact.tokens_out is fact.cost is None
+        else _usage_of(fact)
+        for fact in facts
+    ]
+    return list(zip(*rows, strict=True))
+
+
+def _usage_of(fact: Facts) -> tuple[Any, ...]:
+    attributes = fact.attributes if isinstance(fact.attributes, dict) else {}
+    models = (fact.model, *map(attributes.get, _MODELS))
+    cost = fact.cost
+    return (
+        next((storable(name) for name in models if name and isinstance(name, str)), NULL),
+        _count(fact.tokens_in, *map(attributes.get, _TOKENS_IN)),
+        _count(fact.tokens_out, *map(attributes.get, _TOKENS_OUT)),
+        float(cost) if type(cost) in (int, float) and -_COST_MAX < cost < _COST_MAX else NULL,
+    )
+
+
+def _count(*values: Any) -> float:
+    return next((n for n in values if type(n) is int and 0 <= n <= INTEGER_MAX), NULL)
 
 
 def _bounded(numbers: Sequence[int | None]) -> Sequence[float]:

@@ -2,12 +2,8 @@
 -- All of it can be made again from the segments: an index whose schema differs from this file by a
 -- byte, comments included, is rebuilt.
 
--- schema: the digest of this file and indexes.sql; log_id, vocabulary; events: how many there are; commits: how often it was written to;
--- steps: 0 if a line that begins or ends a step was replaced, so that what is open must be read
+-- schema: the digest of this file and indexes.sql; log_id, vocabulary; events: how many there are; commits: how often it was written to
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-
--- nodes, types, streams, subjects, actors: each text once; 0 is the empty one
-CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 
 -- how far each segment has been read, and by what it is known again when it was renamed
 CREATE TABLE segments (
@@ -28,17 +24,22 @@ CREATE TABLE segments (
 CREATE TABLE events (
     arrival INTEGER PRIMARY KEY,
     event_id TEXT NOT NULL,
-    node INTEGER NOT NULL,
+    node TEXT NOT NULL,
     seq INTEGER NOT NULL, -- 0: another tool's line
     lamport INTEGER NOT NULL,
     stamp TEXT NOT NULL, -- the timestamp of a line without a clock (lamport 0), which orders it
-    type INTEGER NOT NULL,
-    stream INTEGER,
-    subject INTEGER,
-    actor INTEGER,
+    type TEXT NOT NULL,
+    stream TEXT,
+    subject TEXT,
+    actor TEXT,
+    lane TEXT NOT NULL, -- the row of a picture in which the event lies
     turn INTEGER,
     time INTEGER, -- microseconds since 1970, UTC
     failed INTEGER NOT NULL, -- 1: it records a failure
+    model TEXT, -- of a call of a model, with what it took; null where the event names none
+    tokens_in INTEGER,
+    tokens_out INTEGER,
+    cost REAL,
     segment INTEGER NOT NULL,
     offset INTEGER NOT NULL,
     length INTEGER NOT NULL
@@ -53,7 +54,7 @@ CREATE TABLE other_lines (
 
 -- the numbers (seq) that lines of a node have: runs without holes, apart from each other
 CREATE TABLE number_runs (
-    node INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (node, first)
+    node TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (node, first)
 ) WITHOUT ROWID;
 
 -- recorded causes, by the arrivals of both
@@ -61,41 +62,43 @@ CREATE TABLE causes (
     child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, parent)
 ) WITHOUT ROWID;
 
--- causes that are named and not here (yet)
-CREATE TABLE waiting (
-    parent_id TEXT NOT NULL, child INTEGER NOT NULL, PRIMARY KEY (parent_id, child)
+-- the events that begin something, with those that end it; of two ends the first in total order
+CREATE TABLE steps (begin INTEGER PRIMARY KEY, end INTEGER);
+
+-- all events that end something, by the id of what they end, which may not be here (yet)
+CREATE TABLE ends (
+    begin_id TEXT NOT NULL, child INTEGER NOT NULL, PRIMARY KEY (begin_id, child)
 ) WITHOUT ROWID;
 
--- the events that begin something which no event ends
-CREATE TABLE open_steps (arrival INTEGER PRIMARY KEY);
+-- the begins of spans, which other processes name by these ids
+CREATE TABLE spans (span_id TEXT PRIMARY KEY, arrival INTEGER NOT NULL) WITHOUT ROWID;
 
--- what is ended and was begun by no event that is here (yet)
-CREATE TABLE ended_steps (event_id TEXT PRIMARY KEY) WITHOUT ROWID;
+-- causes that are named and not here (yet); kind: cause, by event_id; span, by span_id
+CREATE TABLE waiting (
+    id TEXT NOT NULL, kind TEXT NOT NULL, child INTEGER NOT NULL, PRIMARY KEY (kind, id, child)
+) WITHOUT ROWID;
 
--- how many events there are of each type, actor and node; actor 0: none, or the empty one;
--- node -1: another tool's lines
+-- how many events there are of each type, actor and node; actor '': none, or the empty one;
+-- node '': another tool's lines
 CREATE TABLE counts (
-    type INTEGER NOT NULL, actor INTEGER NOT NULL, node INTEGER NOT NULL, events INTEGER NOT NULL,
+    type TEXT NOT NULL, actor TEXT NOT NULL, node TEXT NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (type, actor, node)
 ) WITHOUT ROWID;
 
--- 8,192 arrivals each, from number * 8192 + 1 on, by node: how many events there are, how many
--- have a time and a turn, and values that none of them passes
+-- 8,192 arrivals each, from number * 8192 + 1 on, by node: values that none of them passes
 CREATE TABLE zones (
-    number INTEGER NOT NULL,
-    node INTEGER NOT NULL,
-    events INTEGER NOT NULL,
-    lamport_first INTEGER,
-    lamport_last INTEGER,
-    seq_first INTEGER,
-    seq_last INTEGER,
-    times INTEGER NOT NULL,
-    time_first INTEGER,
-    time_last INTEGER,
-    turns INTEGER NOT NULL,
-    turn_first INTEGER,
-    turn_last INTEGER,
+    number INTEGER NOT NULL, node TEXT NOT NULL,
+    lamport_first INTEGER, lamport_last INTEGER,
+    seq_first INTEGER, seq_last INTEGER,
+    time_first INTEGER, time_last INTEGER,
+    turn_first INTEGER, turn_last INTEGER,
     PRIMARY KEY (number, node)
+) WITHOUT ROWID;
+
+-- how many events of each type a zone has, and how many of them record a failure
+CREATE TABLE zone_types (
+    number INTEGER NOT NULL, type TEXT NOT NULL, events INTEGER NOT NULL,
+    failures INTEGER NOT NULL, PRIMARY KEY (number, type)
 ) WITHOUT ROWID;
 
 -- the first bad lines of the log, reported where an event would be served
