@@ -142,7 +142,7 @@ def cones(index: Index) -> dict[str, Question]:
     def cone(read: Callable[..., object], index: Index, chance: random.Random) -> object:
         def work(connection: sqlite3.Connection) -> object:
             arrival = arrival_of(index, connection, chance.choice(middle))
-            distances, _ = causality.cone(connection, arrival, "upstream", None, CONE_EVENTS)
+            distances, _ = causality.Walk(connection, "upstream").cone(arrival, None, CONE_EVENTS)
             return read(index, connection, distances)
 
         return index.answer(work)
@@ -165,7 +165,7 @@ def _cone_parts(index: Index, event_id: str, connection: sqlite3.Connection) -> 
     """Takes the steps of one cone; in s."""
     start = time.perf_counter()
     arrival = arrival_of(index, connection, event_id)
-    distances, _ = causality.cone(connection, arrival, "upstream", None, CONE_EVENTS)
+    distances, _ = causality.Walk(connection, "upstream").cone(arrival, None, CONE_EVENTS)
     walked = time.perf_counter()
     lines_at(index, connection, distances)
     found = time.perf_counter()

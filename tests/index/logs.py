@@ -72,7 +72,8 @@ def told(index: Index) -> dict[str, Any]:
             ),
             "rows": rows(
                 "SELECT event_id, node, seq, lamport, stamp, type, stream, subject, actor, lane,"
-                " turn, time, failed, model, tokens_in, tokens_out, cost FROM events"
+                " turn, time, failed, model, tokens_in, tokens_out, cost"
+                " FROM events LEFT JOIN usage USING (arrival)"
                 f" ORDER BY {TOTAL_ORDER}"
             ),
             "types and actors": {

@@ -8,6 +8,7 @@ The caller holds the index lock and has checked that the index fits.
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import chain, compress, repeat
 from operator import lt
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,19 @@ from thence.index import zones
 from thence.index.lines import LineReader
 from thence.index.rows import (
     COLUMNS,
+    EVENT_ID,
     INTEGER_MAX,
+    NO_FACTS,
     NODE,
     SEQ,
     TOTAL_ORDER,
     BlockRows,
     Entry,
-    Row,
     Times,
+    columns_of,
     rows_of,
     statements,
-    table_of,
+    usage_of,
 )
 from thence.index.segments import Intake, PresentSegment, SegmentSnapshot, present
 from thence.index.zones import zone_arrivals, zone_of
@@ -39,7 +42,8 @@ RECENT_EVENTS = 8_192
 # the ids in one query: only two sizes, so that each statement is prepared once
 _IDS_FEW = 100
 _IDS = 200
-_INSERT = f"INSERT INTO events VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
+# the most values in one statement; SQLite allows 32,766
+_VALUES_MAX = 1_024
 # what the events of a range of arrivals add to the tables of counts and bounds
 _ADD_COUNTS = """
     INSERT INTO counts
@@ -77,6 +81,7 @@ _SETTLE = f"""
 _FORGET = (
     "DELETE FROM causes WHERE child = :child",
     "DELETE FROM waiting WHERE child = :child",
+    "DELETE FROM usage WHERE arrival = :child",
     "DELETE FROM spans WHERE arrival = :child",
     "DELETE FROM steps WHERE begin = :child AND NOT :begins",
     "DELETE FROM ends WHERE child = :child",
@@ -213,17 +218,18 @@ class Builder:
         entries = block_rows.entries
         if not entries:
             return
-        rows = table_of(block_rows, self._vocabulary, segment, self._times)
-        add_numbers(self._db, [row[NODE] for row in rows], [row[SEQ] for row in rows])
-        repeated = self._repeated([entry.event_id for entry in entries])
-        if repeated:
-            fresh = [at for at in range(len(entries)) if at not in repeated]
-            if fresh:
-                self._insert([rows[at] for at in fresh], [entries[at] for at in fresh])
-            for at in repeated:
-                self._serve_better_line(entries[at], rows[at])
-        else:
-            self._insert(rows, entries)
+        columns = columns_of(block_rows, self._vocabulary, segment, self._times)
+        add_numbers(self._db, columns[NODE], columns[SEQ])
+        repeated = self._repeated(columns[EVENT_ID])
+        if not repeated:
+            self._insert(columns, entries)
+            return
+        fresh = [at for at in range(len(entries)) if at not in repeated]
+        if fresh:
+            parts = [[column[at] for at in fresh] for column in columns]
+            self._insert(parts, [entries[at] for at in fresh])
+        for at in repeated:
+            self._serve_better_line(entries[at], [column[at] for column in columns])
 
     def _repeated(self, ids: Sequence[str]) -> list[int]:
         """Returns which ids stand for an earlier event, of the index or of these, in order."""
@@ -238,13 +244,13 @@ class Builder:
             seen.add(event_id)
         return repeated
 
-    def _insert(self, rows: Sequence[Row], entries: Sequence[Entry]) -> None:
+    def _insert(self, columns: Sequence[Sequence[Any]], entries: Sequence[Entry]) -> None:
         """Adds events whose ids are new."""
-        ids = [entry.event_id for entry in entries]
+        ids = columns[EVENT_ID]
         arrivals = range(self.events + 1, self.events + 1 + len(ids))
         self.events += len(ids)
         self._greatest_id = max(self._greatest_id, max(ids))
-        self._db.executemany(_INSERT, map((lambda arrival, row: (arrival, *row)), arrivals, rows))
+        self._insert_rows("INSERT INTO events VALUES", [arrivals, *columns])
         if len(self._recent) >= RECENT_EVENTS:
             self._earlier, self._recent = self._recent, {}
         self._recent.update(zip(ids, arrivals, strict=True))
@@ -254,9 +260,16 @@ class Builder:
 
     def _link(self, arrivals: Sequence[int], entries: Sequence[Entry]) -> None:
         """Records the causes that events name, the steps that they begin or end, and spans."""
-        pairs = list(zip(arrivals, entries, strict=True))
-        causes = [(name, arrival) for arrival, entry in pairs for name in entry.caused_by]
-        self._connect("cause", causes, self._arrivals_of({name for name, _ in causes}))
+        named = [entry.caused_by for entry in entries]
+        children = list(chain.from_iterable(map(repeat, arrivals, map(len, named))))
+        self._connect("cause", children, list(chain.from_iterable(named)), self._arrivals_of)
+        pairs = [
+            (arrival, entry)
+            for arrival, entry in zip(arrivals, entries, strict=True)
+            if entry.payload is not NO_FACTS or entry.begins or entry.ends is not None
+        ]
+        usage = [(at, *row) for at, one in pairs if (row := usage_of(one.payload))]
+        self._db.executemany("INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?, ?)", usage)
         begins = [(arrival, entry) for arrival, entry in pairs if entry.begins]
         ends = [(one.ends, arrival) for arrival, one in pairs if one.ends is not None]
         if begins:
@@ -277,7 +290,7 @@ class Builder:
             if isinstance(span_id := entry.payload.span_id, str)
         }
         parents = [
-            (storable(span_id), arrival)
+            (arrival, storable(span_id))
             for arrival, entry in begins
             if isinstance(span_id := entry.payload.parent_span_id, str)
         ]
@@ -285,20 +298,32 @@ class Builder:
             self._db.executemany("INSERT OR IGNORE INTO spans VALUES (?, ?)", spans.items())
             self._end_waiting("span", spans)
         if parents:
-            select = "SELECT span_id, arrival FROM spans WHERE span_id"
-            arrivals = dict(self._by_ids(select, {name for name, _ in parents}))
-            self._connect("span", parents, arrivals)
+            children, names = zip(*parents, strict=True)
+            self._connect("span", children, names, self._spans_of)
 
     def _connect(
-        self, kind: str, named: Sequence[tuple[str, int]], arrivals: Mapping[str, int]
+        self,
+        kind: str,
+        children: Sequence[int],
+        names: Sequence[str],
+        find: Callable[[Iterable[str]], Mapping[str, int]],
     ) -> None:
         """Links events to what they name; a name that is not indexed yet goes into `waiting`."""
-        links = [(child, arrivals[name]) for name, child in named if name in arrivals]
-        self._db.executemany("INSERT OR IGNORE INTO causes VALUES (?, ?)", links)
-        if len(links) < len(named):
-            waiting = [(name, kind, child) for name, child in named if name not in arrivals]
+        try:
+            parents = list(map(self._recent.__getitem__, names))
+        except KeyError:
+            arrivals = find(set(names))
+            waiting = [
+                (name, kind, child)
+                for child, name in zip(children, names, strict=True)
+                if name not in arrivals
+            ]
             self._db.executemany("INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)", waiting)
-            self._has_waiting = True
+            self._has_waiting = self._has_waiting or bool(waiting)
+            here = [name in arrivals for name in names]
+            children = list(compress(children, here))
+            parents = list(map(arrivals.__getitem__, compress(names, here)))
+        self._insert_rows("INSERT OR IGNORE INTO causes VALUES", [children, parents])
 
     def _end_waiting(self, kind: str, arrivals: Mapping[str, int]) -> None:
         """Links events that named others, by id or span, before these arrived."""
@@ -318,6 +343,9 @@ class Builder:
             arrivals.update(self._by_ids(select, far))
         return arrivals
 
+    def _spans_of(self, span_ids: Iterable[str]) -> dict[str, int]:
+        return dict(self._by_ids("SELECT span_id, arrival FROM spans WHERE span_id", span_ids))
+
     def _by_ids(self, select: str, ids: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         """Yields the rows of a query for ids, a bounded number of them at once."""
         texts = list(ids)
@@ -327,13 +355,28 @@ class Builder:
             gaps: list[str | None] = [None] * (room - len(part))
             yield from self._db.execute(f"{select} IN ({', '.join('?' * room)})", [*part, *gaps])
 
-    def _serve_better_line(self, entry: Entry, row: Row) -> None:
+    def _insert_rows(self, command: str, columns: Sequence[Sequence[Any]]) -> None:
+        """Inserts rows, given as columns, many with each statement: twice as fast as one by one."""
+        width = len(columns)
+        values: list[Any] = [None] * (width * len(columns[0]))
+        for at, column in enumerate(columns):
+            values[at::width] = column
+        row = f"({', '.join('?' * width)})"
+        together = _VALUES_MAX // width
+        many = f"{command} {', '.join([row] * together)}"
+        for first in range(0, len(values), width * together):
+            part = values[first : first + width * together]
+            if len(part) < width * together:
+                many = f"{command} {', '.join([row] * (len(part) // width))}"
+            self._db.execute(many, part)
+
+    def _serve_better_line(self, entry: Entry, row: Sequence[Any]) -> None:
         """Serves another line of an id if it takes precedence; the event keeps its arrival."""
         event_id = {"id": entry.event_id}
         sql = f"SELECT arrival, {', '.join(COLUMNS)} FROM events WHERE event_id = :id"
         arrival, *columns = self._db.execute(sql, event_id).fetchone()
         with closing(LineReader(self._disk, self._folder, self._db)) as lines:
-            extents = row[-3:], tuple(columns[-3:])
+            extents = tuple(row[-3:]), tuple(columns[-3:])
             ours, theirs = lines.events(extents, self._vocabulary)
             is_better = lines.ranking(ours) < lines.ranking(theirs)
         if ours.line == theirs.line:

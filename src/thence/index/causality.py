@@ -9,7 +9,7 @@ each link takes longer than reading a hundred links at once.
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -29,7 +29,7 @@ from thence.index.lookup import (
     lines_at,
     present,
 )
-from thence.index.rows import TOTAL_ORDER, TOTAL_ORDER_DESCENDING
+from thence.index.rows import TOTAL_ORDER
 
 
 class CausalityLines(NamedTuple):
@@ -57,8 +57,8 @@ def causality(
 
     def work(connection: sqlite3.Connection) -> CausalityLines:
         arrival = arrival_of(index, connection, event_id)
-        causes, is_cut = cone(connection, arrival, "upstream", depth, limit)
-        effects, is_cut_too = cone(connection, arrival, "downstream", depth, limit)
+        causes, is_cut = Walk(connection, "upstream").cone(arrival, depth, limit)
+        effects, is_cut_too = Walk(connection, "downstream").cone(arrival, depth, limit)
         return CausalityLines(
             event=event_at(index, connection, arrival),
             upstream=tuple(lines_at(index, connection, causes)),
@@ -74,8 +74,9 @@ def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
 
     def work(connection: sqlite3.Connection) -> Why:
         arrival = arrival_of(index, connection, event_id)
-        line = chain(connection, arrival, MILESTONE, CHAIN_EVENTS_MAX)
-        distances, truncated = cone(connection, arrival, "upstream", None, CONE_EVENTS_MAX)
+        walk = Walk(connection, "upstream")
+        distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
+        line = walk.chain(arrival, MILESTONE, CHAIN_EVENTS_MAX)
         arrivals = list({**distances, **dict.fromkeys(line)})
         events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
         steps = tuple(events[link] for link in line)
@@ -94,8 +95,9 @@ def named_causes(index: Index, event_id: str, vocabulary: Vocabulary) -> NamedCa
 
     def work(connection: sqlite3.Connection) -> NamedCauses:
         arrival = arrival_of(index, connection, event_id)
-        line = chain(connection, arrival, MILESTONE, CHAIN_EVENTS_MAX)
-        distances, truncated = cone(connection, arrival, "upstream", None, CONE_EVENTS_MAX)
+        walk = Walk(connection, "upstream")
+        distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
+        line = walk.chain(arrival, MILESTONE, CHAIN_EVENTS_MAX)
         causes = zip(ids_at(connection, distances), distances.values(), strict=True)
         steps = tuple(events_at(index, connection, line))
         sentences = tuple(map(vocabulary.sentence, steps))
@@ -109,7 +111,8 @@ def effects(index: Index, event_id: str, vocabulary: Vocabulary) -> Effects:
 
     def work(connection: sqlite3.Connection) -> Effects:
         arrival = arrival_of(index, connection, event_id)
-        distances, truncated = cone(connection, arrival, "downstream", None, CONE_EVENTS_MAX)
+        walk = Walk(connection, "downstream")
+        distances, truncated = walk.cone(arrival, None, CONE_EVENTS_MAX)
         event, *later = events_at(index, connection, [arrival, *distances])
         near = tuple(zip(later, distances.values(), strict=True))
         return Effects(event, near, tuple(map(vocabulary.sentence, later)), truncated)
@@ -125,8 +128,8 @@ def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Con
 
     def work(connection: sqlite3.Connection) -> Concurrent:
         arrival = arrival_of(index, connection, event_id)
-        related = reachable(connection, [arrival], "upstream") | {arrival}
-        related |= reachable(connection, [arrival], "downstream")
+        related = Walk(connection, "upstream").reachable([arrival]) | {arrival}
+        related |= Walk(connection, "downstream").reachable([arrival])
         rows = connection.execute(f"SELECT arrival FROM {IN_ORDER} ORDER BY {TOTAL_ORDER}")
         others = [*islice((other for (other,) in rows if other not in related), limit + 1)]
         event, *beside = events_at(index, connection, [arrival, *others[:limit]])
@@ -143,10 +146,11 @@ def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
 
     def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
         arrivals = {arrival_of(index, connection, event_id) for event_id in event_ids}
-        pasts = [reachable(connection, [one], "upstream") | {one} for one in arrivals]
+        walk = Walk(connection, "upstream")
+        pasts = [walk.reachable([one]) | {one} for one in arrivals]
         shared = set[int].intersection(*pasts)
         # what caused one of them is one of them, so that one step is enough
-        latest = in_total_order(connection, shared - neighbours(connection, shared, "upstream"))
+        latest = in_total_order(connection, shared - walk.neighbours(shared))
         return tuple(events_at(index, connection, latest))
 
     return index.answer(work)
@@ -184,70 +188,126 @@ Direction = Literal["upstream", "downstream"]
 # the columns of `causes` from which and to which a step leads
 ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
 
-# the arrivals whose links one query reads: few sizes, so that each statement is prepared once
-_TOGETHER = (1, 16, 500)
-_PLACES = {size: ", ".join("?" * size) for size in _TOGETHER}
+# the most arrivals whose links one query reads
+_TOGETHER = 500
+# a step from at most so many events reads links of their neighbours in the log too
+_FEW_EVENTS = 3
+_AHEAD = 64
+_LINKS_AHEAD_MAX = 1_024
+
+# the total order, behind what a chain avoids
+Key = tuple[str, int, str, str, str]
 
 
-def neighbours(
-    connection: sqlite3.Connection, arrivals: Collection[int], direction: Direction
-) -> set[int]:
-    """Returns the events one step away from any of some events."""
-    near, far = ENDS[direction]
-    rest = list(arrivals)
-    reached: set[int] = set()
-    while rest:
-        room = next((size for size in _TOGETHER if size >= len(rest)), _TOGETHER[-1])
-        part, rest = rest[:room], rest[room:]
-        part += part[:1] * (room - len(part))
-        sql = f"SELECT {far} FROM causes WHERE {near} IN ({_PLACES[room]})"
-        reached.update(arrival for (arrival,) in connection.execute(sql, part))
-    return reached
+class Walk:
+    """A walk from an event to its causes or its effects; what it has read is not read again."""
 
+    def __init__(self, connection: sqlite3.Connection, direction: Direction) -> None:
+        self._db = connection
+        self._is_upstream = direction == "upstream"
+        self._near, self._far = ENDS[direction]
+        self._links: dict[int, list[int]] = {}
+        self._keys: dict[int, Key] = {}
 
-def cone(
-    connection: sqlite3.Connection,
-    arrival: int,
-    direction: Direction,
-    depth: int | None,
-    limit: int,
-) -> tuple[dict[int, int], bool]:
-    """Returns the distance of each event in a cone, nearest first, and whether it was cut off.
+    def cone(self, arrival: int, depth: int | None, limit: int) -> tuple[dict[int, int], bool]:
+        """Returns the distance of each event in a cone, nearest first, and whether it was cut off.
 
-    At equal distance the total order decides; the plain algorithm in the tests defines the rest.
-    """
-    distances = {arrival: 0}
-    layer: Collection[int] = [arrival]
-    distance = 0
-    is_cut = is_wide = False
-    while layer and distance != depth and not is_cut:
-        distance += 1
-        layer = neighbours(connection, layer, direction) - distances.keys()
-        is_wide = is_wide or len(layer) > 1
-        if len(distances) + len(layer) > limit + 1:
-            is_cut = True
-            layer = in_total_order(connection, layer)[: limit + 1 - len(distances)]
-        distances.update(dict.fromkeys(layer, distance))
-    del distances[arrival]
-    if is_wide:
-        distances = {other: distances[other] for other in in_total_order(connection, distances)}
-        distances = dict(sorted(distances.items(), key=lambda item: item[1]))
-    return distances, is_cut
+        At equal distance the total order decides; the plain algorithm in the tests defines the
+        rest.
+        """
+        distances = {arrival: 0}
+        layer = [arrival]
+        distance = 0
+        is_cut = is_wide = False
+        while layer and distance != depth and not is_cut:
+            distance += 1
+            layer = [other for other in self.neighbours(layer) if other not in distances]
+            is_wide = is_wide or len(layer) > 1
+            if len(distances) + len(layer) > limit + 1:
+                is_cut = True
+                layer = self._in_order(layer)[: limit + 1 - len(distances)]
+            distances.update(dict.fromkeys(layer, distance))
+        del distances[arrival]
+        if is_wide:
+            distances = {other: distances[other] for other in self._in_order(distances)}
+            distances = dict(sorted(distances.items(), key=lambda item: item[1]))
+        return distances, is_cut
 
+    def chain(self, arrival: int, avoided_type: str, limit: int) -> list[int]:
+        """Returns one chain of causes that ends at an event, the first cause first.
 
-def reachable(
-    connection: sqlite3.Connection, arrivals: Iterable[int], direction: Direction, floor: int = 0
-) -> set[int]:
-    """Returns all events reachable by steps from some events, none that arrived before `floor`.
+        The chain follows the cause that is latest in total order, through an event of the avoided
+        type only where no other cause is named.
+        """
+        chain = {arrival: None}
+        while len(chain) < limit:
+            causes = [cause for cause in self.neighbours([arrival]) if cause not in chain]
+            if not causes:
+                break
+            if len(causes) > 1:
+                keys = self._keys_of(causes)
+                causes.sort(key=lambda cause: (keys[cause][0] != avoided_type, keys[cause][1:]))
+            arrival = causes[-1]
+            chain[arrival] = None
+        return list(reversed(chain))
 
-    A starting event is included only if a step leads back to it.
-    """
-    reached: set[int] = set()
-    layer = set(arrivals)
-    while layer:
-        layer = {one for one in neighbours(connection, layer, direction) if one >= floor} - reached
-        reached |= layer
-    return reached
+    def reachable(self, arrivals: Iterable[int], floor: int = 0) -> set[int]:
+        """Returns all events reachable by steps from some, none that arrived before `floor`.
+
+        A starting event is included only if a step leads back to it.
+        """
+        reached: set[int] = set()
+        layer = set(arrivals)
+        while layer:
+            layer = {one for one in self.neighbours(layer) if one >= floor} - reached
+            reached |= layer
+        return reached
+
+    def neighbours(self, arrivals: Collection[int]) -> set[int]:
+        """Returns the events one step away from any of some events."""
+        links = self._links
+        missing = [arrival for arrival in arrivals if arrival not in links]
+        if missing and len(missing) <= _FEW_EVENTS:
+            missing = self._read_ahead(missing)
+        for at in range(0, len(missing), _TOGETHER):
+            part = missing[at : at + _TOGETHER]
+            links |= {arrival: [] for arrival in part}
+            sql = f"SELECT {self._near}, {self._far} FROM causes WHERE {self._near} IN"
+            for near, far in self._db.execute(f"{sql} ({', '.join('?' * len(part))})", part):
+                links[near].append(far)
+        return {far for arrival in arrivals for far in links[arrival]}
+
+    def _read_ahead(self, missing: list[int]) -> list[int]:
+        """Reads links of a range of arrivals, where a long line of causes leads next.
+
+        Returns those that are still missing: there are too many links.
+        """
+        end = max(missing) if self._is_upstream else min(missing)
+        first, last = (end - _AHEAD, end) if self._is_upstream else (end, end + _AHEAD)
+        between = f"FROM causes WHERE {self._near} BETWEEN ? AND ? LIMIT ?"
+        sql = f"SELECT {self._near}, {self._far} {between}"
+        rows = self._db.execute(sql, (first, last, _LINKS_AHEAD_MAX)).fetchall()
+        if len(rows) == _LINKS_AHEAD_MAX:
+            return missing
+        read: dict[int, list[int]] = {arrival: [] for arrival in range(first, last + 1)}
+        for near, far in rows:
+            read[near].append(far)
+        self._links |= read
+        return [arrival for arrival in missing if arrival not in read]
+
+    def _in_order(self, arrivals: Collection[int]) -> list[int]:
+        """Returns arrivals in the total order of their events."""
+        keys = self._keys_of(arrivals)
+        return sorted(arrivals, key=lambda arrival: keys[arrival][1:])
+
+    def _keys_of(self, arrivals: Collection[int]) -> Mapping[int, Key]:
+        missing = [arrival for arrival in arrivals if arrival not in self._keys]
+        sql = f"SELECT arrival, type, {TOTAL_ORDER} FROM events WHERE arrival IN"
+        for at in range(0, len(missing), _TOGETHER):
+            part = missing[at : at + _TOGETHER]
+            for other, *key in self._db.execute(f"{sql} ({', '.join('?' * len(part))})", part):
+                self._keys[other] = tuple(key)
+        return self._keys
 
 
 def _is_forward(connection: sqlite3.Connection) -> bool:
@@ -262,32 +322,10 @@ def maximal(connection: sqlite3.Connection, arrivals: Collection[int]) -> list[i
     One step excludes most events. Where every cause arrived before its effects, the rest of the
     search ends at the first undecided event.
     """
-    causes = neighbours(connection, arrivals, "upstream")
+    walk = Walk(connection, "upstream")
+    causes = walk.neighbours(arrivals)
     undecided = [arrival for arrival in arrivals if arrival not in causes]
     if len(undecided) > 1 or (undecided and not _is_forward(connection)):
         floor = min(undecided) if _is_forward(connection) else 0
-        later = [cause for cause in causes if cause > floor]
-        causes |= reachable(connection, later, "upstream", floor)
+        causes |= walk.reachable([cause for cause in causes if cause > floor], floor)
     return in_total_order(connection, [arrival for arrival in undecided if arrival not in causes])
-
-
-def chain(connection: sqlite3.Connection, arrival: int, avoided_type: str, limit: int) -> list[int]:
-    """Returns one chain of causes that ends at an event, the first cause first.
-
-    The chain follows the cause that is latest in total order, through an event of the avoided
-    type only where no other cause is named.
-    """
-    back = (
-        "SELECT parent FROM causes JOIN events ON arrival = parent WHERE child = :child"
-        " ORDER BY type = :avoided,"
-        f" {TOTAL_ORDER_DESCENDING}"
-    )
-    links = {arrival: None}
-    while len(links) < limit:
-        causes = connection.execute(back, {"child": arrival, "avoided": avoided_type})
-        before = next((cause for (cause,) in causes if cause not in links), None)
-        if before is None:
-            break
-        links[before] = None
-        arrival = before
-    return list(reversed(links))

@@ -46,15 +46,14 @@ _integers = msgspec.json.Decoder(list[int]).decode
 # the columns of `events` behind the arrival
 COLUMNS = (
     "event_id", "node", "seq", "lamport", "stamp", "type", "stream", "subject", "actor", "lane",
-    "turn", "time", "failed", "model", "tokens_in", "tokens_out", "cost", "segment", "offset",
-    "length",
+    "turn", "time", "failed", "segment", "offset", "length",
 )  # fmt: skip
 # the name of an event's node as it takes part in the total order
 NODE_NAME = "CASE lamport WHEN 0 THEN '' ELSE node END"
 # SQLite reads the index in this order, and sorts only events with the same first two values
 TOTAL_ORDER = f"lamport, stamp, {NODE_NAME}, event_id"
 TOTAL_ORDER_DESCENDING = f"lamport DESC, stamp DESC, {NODE_NAME} DESC, event_id DESC"
-Row = tuple[Any, ...]
+Columns = tuple[Sequence[Any], ...]
 # columns by their position in a row
 EVENT_ID, NODE, SEQ = 0, 1, 2
 
@@ -79,12 +78,11 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     cost: Any = None
 
 
-_NO_FACTS = Facts()
+NO_FACTS = Facts()
 # the attributes of spans that name a model, and how many tokens went in and came out
 _MODELS = ("gen_ai.response.model", "gen_ai.request.model")
 _TOKENS_IN = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
 _TOKENS_OUT = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
-_NO_USAGE = (NULL, NULL, NULL, NULL)
 _COST_MAX = 1e300
 
 
@@ -103,7 +101,7 @@ class _Members(msgspec.Struct, gc=False):
     turn_number: int | None = None
     begins: bool = False
     ends: str | None = None
-    payload: Facts = _NO_FACTS
+    payload: Facts = NO_FACTS
 
 
 class IndexedMembers(_Members, gc=False):
@@ -117,7 +115,7 @@ class _SimEntry(_Members, gc=False):
 
     stream: str | None = msgspec.field(default=None, name="simulation_id")
     actor: str | None = msgspec.field(default=None, name="agent_id")
-    payload: Facts = msgspec.field(default=_NO_FACTS, name="details")
+    payload: Facts = msgspec.field(default=NO_FACTS, name="details")
 
     @property
     def subject(self) -> str | None:
@@ -307,14 +305,13 @@ class _Seconds(dict[str, int | None]):
         return self[second]
 
 
-def table_of(
+def columns_of(
     block_rows: BlockRows, vocabulary: Vocabulary, segment: int, times: Times
-) -> list[Row]:
-    """Returns the rows of entries, without the arrival: the columns of `COLUMNS`."""
+) -> Columns:
+    """Returns the columns of entries, without the arrival: those of `COLUMNS`."""
     entries = block_rows.entries
     lane_of = _LANES[vocabulary.name]
-    facts = [entry.payload for entry in entries]
-    columns = (
+    return (
         [entry.event_id for entry in entries],
         [entry.node_id for entry in entries],
         _bounded([entry.seq for entry in entries]),
@@ -328,12 +325,10 @@ def table_of(
         _bounded([entry.turn_number for entry in entries]),
         times.of([entry.timestamp for entry in entries]),
         _failed(entries),
-        *_usage(facts),
         [segment] * len(entries),
         block_rows.offsets,
         block_rows.lengths,
     )
-    return list(zip(*columns, strict=True))
 
 
 def _nullable(texts: Sequence[str | None]) -> Sequence[Any]:
@@ -351,31 +346,24 @@ def _failed(entries: Sequence[Entry]) -> Sequence[int]:
     ]
 
 
-def _usage(facts: Sequence[Facts]) -> Sequence[Sequence[Any]]:
-    """Returns the columns of models, of tokens in and out, and of costs."""
-    rows = [
-        _NO_USAGE
-        if fact.model is fact.attributes is fact.tokens_in is fact.tokens_out is fact.cost is None
-        else _usage_of(fact)
-        for fact in facts
-    ]
-    return list(zip(*rows, strict=True))
-
-
-def _usage_of(fact: Facts) -> tuple[Any, ...]:
-    attributes = fact.attributes if isinstance(fact.attributes, dict) else {}
-    models = (fact.model, *map(attributes.get, _MODELS))
-    cost = fact.cost
-    return (
-        next((storable(name) for name in models if name and isinstance(name, str)), NULL),
-        _count(fact.tokens_in, *map(attributes.get, _TOKENS_IN)),
-        _count(fact.tokens_out, *map(attributes.get, _TOKENS_OUT)),
-        float(cost) if type(cost) in (int, float) and -_COST_MAX < cost < _COST_MAX else NULL,
+def usage_of(facts: Facts) -> tuple[Any, ...] | None:
+    """Returns model, tokens in and out, and cost of a call of a model; None of another event."""
+    if facts.model is facts.attributes is facts.tokens_in is facts.tokens_out is facts.cost is None:
+        return None
+    attributes = facts.attributes if isinstance(facts.attributes, dict) else {}
+    models = (facts.model, *map(attributes.get, _MODELS))
+    cost = facts.cost
+    usage = (
+        next((storable(name) for name in models if name and isinstance(name, str)), None),
+        _count(facts.tokens_in, *map(attributes.get, _TOKENS_IN)),
+        _count(facts.tokens_out, *map(attributes.get, _TOKENS_OUT)),
+        float(cost) if type(cost) in (int, float) and -_COST_MAX < cost < _COST_MAX else None,
     )
+    return None if set(usage) == {None} else usage
 
 
-def _count(*values: Any) -> float:
-    return next((n for n in values if type(n) is int and 0 <= n <= INTEGER_MAX), NULL)
+def _count(*values: Any) -> int | None:
+    return next((n for n in values if type(n) is int and 0 <= n <= INTEGER_MAX), None)
 
 
 def _bounded(numbers: Sequence[int | None]) -> Sequence[float]:

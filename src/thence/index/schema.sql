@@ -36,15 +36,16 @@ CREATE TABLE events (
     turn INTEGER,
     time INTEGER, -- microseconds since 1970, UTC
     failed INTEGER NOT NULL, -- 1: it records a failure
-    model TEXT, -- of a call of a model, with what it took; null where the event names none
-    tokens_in INTEGER,
-    tokens_out INTEGER,
-    cost REAL,
     segment INTEGER NOT NULL,
     offset INTEGER NOT NULL,
     length INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX event_ids ON events (event_id);
+
+-- what calls of models took; null where an event does not name it
+CREATE TABLE usage (
+    arrival INTEGER PRIMARY KEY, model TEXT, tokens_in INTEGER, tokens_out INTEGER, cost REAL
+);
 
 -- lines of an id that differ from the one that is served; few logs have any
 CREATE TABLE other_lines (
