@@ -19,7 +19,6 @@ from thence.index.connection import Index
 from thence.index.rows import (
     LINES_TOGETHER,
     BlockRows,
-    Names,
     Times,
     columns_of,
     entries,
@@ -168,7 +167,7 @@ def executed(folder: Path) -> float:
 
 
 def _rows(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
-    tables = ("names", "events", "causes", "counts")
+    tables = ("events", "causes", "counts")
     return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
 
 
@@ -213,10 +212,7 @@ def rebuild_us(folder: Path) -> dict[str, float]:
 def _taking_in(folder: Path) -> dict[str, float]:
     """Returns what it takes to make columns of lines, in s, step by step as a rebuild does it."""
     seconds: defaultdict[str, float] = defaultdict(float)
-    connection = _database(folder / "names.db")
-    for statement in statements("schema.sql"):
-        connection.execute(statement)
-    names, times, vocabulary = Names(connection), Times(), _opened(folder)
+    times, vocabulary = Times(), _opened(folder)
     before = time.process_time()
 
     def note(name: str) -> None:
@@ -235,11 +231,11 @@ def _taking_in(folder: Path) -> dict[str, float]:
             found = entries(part, vocabulary)
             assert found is not None
             note("decoding")
-            columns_of(BlockRows(found, range(len(part)), range(len(part))), 1, names, times)
-            note("columns: names, times")
+            rows = BlockRows(found, range(len(part)), range(len(part)))
+            columns_of(rows, vocabulary, 1, times)
+            note("columns: lanes, times")
             found = None
             note("decoding")
-    connection.close()
     return dict(seconds)
 
 

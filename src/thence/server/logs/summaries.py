@@ -21,7 +21,7 @@ from thence.core.query.why import descending
 from thence.core.vocabulary import Vocabulary
 from thence.errors import SuppressCodes
 from thence.index.overview import BadBytes, overview
-from thence.index.rows import INTEGER_MAX, IndexedMembers, Times, rows_of
+from thence.index.rows import INTEGER_MAX, Entry, Times, rows_of
 from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import reading
 from thence.log.files.segment import CURRENT, current_path, segments, strays
@@ -86,7 +86,7 @@ def _counted(log: FoundLog) -> LogFacts | None:
 
     It is None unless all lines are whole, are thence's own, and have ids of their own.
     """
-    events: list[IndexedMembers] = []
+    events: list[Entry] = []
     with reading(log.folder):
         for block in blocks(OS_DISK, log.folder):
             for rows in rows_of(block, log.vocabulary):
