@@ -95,6 +95,29 @@ def test_bars_stand_where_they_lay_in_time(tmp_path):
     assert lines[4].endswith("▶")
 
 
+def test_what_was_part_of_another_is_below_it_and_names_it(tmp_path):
+    """Two agents at once, each with a tool of its own."""
+    rows = [
+        ("a", "ada.begun", 0, BEGIN),
+        ("b", "ben.begun", 1, BEGIN),
+        ("c", "tool.begun", 2, BEGIN | {"caused_by": ["a"], "subject": "of/ada"}),
+        ("d", "tool.begun", 3, BEGIN | {"caused_by": ["b"], "subject": "of/ben"}),
+        ("e", "ada.ended", 5, {"ends": "a"}),
+        ("f", "late.begun", 6, BEGIN | {"caused_by": ["a"]}),
+    ]
+    written(tmp_path / "orders", rows)
+    spans = timeline(tmp_path, "--json").json["spans"]
+    assert [(span["event_id"], span["parent"], span["depth"]) for span in spans] == [
+        ("a", None, 0),
+        ("c", "a", 1),
+        ("b", None, 0),
+        ("d", "b", 1),
+        ("f", None, 0),
+    ]
+    names = [line[:13].rstrip() for line in timeline(tmp_path).lines[2:]]
+    assert names == ["ada", "  tool of/ada", "ben", "  tool of/ben", "late"]
+
+
 def test_end_that_arrives_before_its_begin_ends_it(tmp_path):
     rows = [("b", "a.ended", 5, {"ends": "a"}), ("a", "a.begun", 2, BEGIN)]
     written(tmp_path / "orders", rows)

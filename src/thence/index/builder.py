@@ -70,6 +70,11 @@ _ADD_ZONES = f"""
     FROM events WHERE arrival BETWEEN :first AND :last GROUP BY 1, 2
     ON CONFLICT DO UPDATE SET {_WIDENED}
 """
+# an event that another line of it began keeps its end
+_BEGIN = """
+    INSERT INTO steps (begin, time) SELECT arrival, time FROM events WHERE arrival = ?
+    ON CONFLICT DO UPDATE SET time = excluded.time
+"""
 # of the ends of a step the first in total order
 _SETTLE = f"""
     UPDATE steps SET end = (
@@ -280,7 +285,7 @@ class Builder:
 
     def _begin_steps(self, begins: Sequence[tuple[int, Entry]]) -> None:
         rows = [(arrival,) for arrival, _ in begins]
-        self._db.executemany("INSERT OR IGNORE INTO steps (begin) VALUES (?)", rows)
+        self._db.executemany(_BEGIN, rows)
         ids = [entry.event_id for _, entry in begins]
         ended = self._by_ids("SELECT begin_id FROM ends WHERE begin_id", ids)
         self._db.executemany(_SETTLE, {*ended})

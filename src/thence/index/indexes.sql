@@ -11,5 +11,6 @@ CREATE INDEX strangers ON events (event_id) WHERE seq = 0;
 CREATE INDEX waiters ON waiting (child);
 CREATE INDEX effects ON causes (parent, child);
 CREATE INDEX step_ends ON steps (end);
+CREATE INDEX step_times ON steps (time);
 -- none where a cause arrives before its effects
 CREATE INDEX backward ON causes (child) WHERE parent >= child;

@@ -63,8 +63,9 @@ CREATE TABLE causes (
     child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, parent)
 ) WITHOUT ROWID;
 
--- the events that begin something, with those that end it; of two ends the first in total order
-CREATE TABLE steps (begin INTEGER PRIMARY KEY, end INTEGER);
+-- the events that begin something, with those that end it; of two ends the first in total order;
+-- time: that of the begin
+CREATE TABLE steps (begin INTEGER PRIMARY KEY, end INTEGER, time INTEGER);
 
 -- all events that end something, by the id of what they end, which may not be here (yet)
 CREATE TABLE ends (

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from thence.index.keeper import Builds
     from thence.index.overview import By
     from thence.index.page import Keys, Page, PageBounds, PageQuery
+    from thence.index.steps import LatestSteps
     from thence.log.files.findings import Verification
     from thence.log.write.importing import Held, Number
 
@@ -389,6 +390,16 @@ class Answers:
         events = (event for page in self.pages(**of_types) for event in page)
         rejected = sum(is_rejection(event) and chosen.matches(event) for event in events)
         return self.query(limit=1, **(keys | {"failed": True})).total, rejected
+
+    def steps(self, last: int, **keys: "Unpack[Keys]") -> "LatestSteps":
+        """Returns the last steps that began, of those whose begin matches; raises InvalidFilter.
+
+        `failed` asks of their ends.
+        """
+        from thence.core.query.filter import Filter
+        from thence.index.steps import latest_steps
+
+        return latest_steps(self.index(), Filter.of(**keys), last)
 
     def end(self) -> "LogEnd":
         """Returns the last event of the log, and the steps that are open; raises `read_failed`."""

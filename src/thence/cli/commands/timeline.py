@@ -1,12 +1,9 @@
 """The command `timeline`: shows what lasted as bars."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from heapq import heappush, heappushpop
-from math import inf
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
-from msgspec import structs
 
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
@@ -20,13 +17,13 @@ from thence.cli.shared.logs import (
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.failures import is_failure
 from thence.core.json_values import printable
-from thence.core.query.filter import Filter
 from thence.core.sentences.agents import agent_sentence
 from thence.core.sentences.events import clipped, duration, duration_s_of
 
 if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.vocabulary import Vocabulary
+    from thence.index.steps import LatestSteps, Step
 
 SPANS_MAX = 200
 _NAME_COLUMNS_MAX, _BAR_COLUMNS_MIN = 40, 10
@@ -63,9 +60,14 @@ class Span(NamedTuple):
 
 
 class Spans(NamedTuple):
-    """The latest spans by their begin, the number of all, and the time of the last event."""
+    """The latest spans, each behind the one that it is a part of, and how deep each is.
+
+    `parents` are ids of begins, `total` counts all spans, `until_us` is the time of the last event.
+    """
 
     latest: tuple[Span, ...]
+    parents: Mapping[str, str]
+    depths: Mapping[str, int]
     total: int
     until_us: int
 
@@ -86,74 +88,62 @@ def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> N
 
     A line is a step, or else what one event began and another ended, whose begin fits every
     option that is given; --failed asks about its end. What no event has ended is open: its bar
-    goes on to the last event.
+    goes on to the last event. Below each are those that it caused while it lasted.
     """
     out = current()
-    begin_filter = Filter.of(**keys(conditions))
     with open_for_reading(out, log) as replica:
-        spans = find_spans(replica.read(), begin_filter, last)
+        spans = spans_of(replica.answers.steps(last, **keys(conditions)))
         check_names(out, replica, conditions, spans.total)
-    depths = depths_of(spans.latest)
     if out.is_json:
-        out.json(_json(spans, depths, replica.vocabulary))
+        out.json(_json(spans, replica.vocabulary))
     elif spans.latest:
-        out.write(*_lines(out, spans, depths, replica.vocabulary))
+        out.write(*_lines(out, spans, replica.vocabulary))
     if not spans.total:
         out.notice("nothing lasted")
     elif len(spans.latest) < spans.total:
         out.notice(f"the last {len(spans.latest)} of {spans.total:,}; --until shows earlier ones")
 
 
-def find_spans(events: "Iterable[Event]", begin_filter: Filter, last: int) -> Spans:
-    """Reads events once, in arrival order, and pairs begins with ends.
+def spans_of(found: "LatestSteps") -> Spans:
+    """Returns steps as spans, those that are a part of another behind it.
 
-    Of the ended spans only the latest are kept. Events whose time can't be read are left out.
+    A span is a part of the latest of its causes that had not ended when it began.
     """
-    latest: list[tuple[int, int, Span]] = []
-    begins: dict[str, tuple[int, Event]] = {}
-    ends: dict[str, tuple[int, Event]] = {}
-    total = until_us = 0
-    failed, begin_filter = begin_filter.failed, structs.replace(begin_filter, failed=None)
-
-    def keep(begin_us: int, begin: "Event", end_us: int | None, end: "Event | None") -> None:
-        nonlocal total
-        has_failed = end is not None and is_failure(end)
-        if failed in (None, has_failed) and begin_filter.matches(begin):
-            total += 1
-            push = heappush if len(latest) < last else heappushpop
-            push(latest, (begin_us, total, Span(begin_us, end_us, begin, end)))
-
-    for event in events:
-        time = microseconds(event.timestamp)
-        if time is None:
-            continue
-        until_us = max(until_us, time)
-        if event.begins:
-            begins[event.event_id] = time, event
-        if event.ends is not None:
-            ends[event.ends] = time, event
-        for begin_id in {event.event_id, event.ends or ""} & begins.keys() & ends.keys():
-            begin_us, begin = begins.pop(begin_id)
-            end_us, end = ends.pop(begin_id)
-            # the clocks of two machines may differ, but nothing lasts less than no time
-            end_us = max(begin_us, end_us)
-            seconds = duration_s_of(end.cut_payload)
-            if seconds is not None:
-                begin_us = max(begin_us, end_us - round(seconds * 1e6))
-            keep(begin_us, begin, end_us, end)
-    for begin_us, begin in begins.values():
-        keep(begin_us, begin, None, None)
-    return Spans(tuple(span for *_, span in sorted(latest)), total, until_us)
-
-
-def depths_of(spans: Sequence[Span]) -> dict[str, int]:
-    """Returns how many others each span is inside of: those that caused it and had not ended."""
-    depths: dict[str, int] = {}
-    ends_us = {span.begin.event_id: span.end_us or inf for span in spans}
+    spans = sorted(map(_span, found.steps), key=lambda span: span.begin_us)
+    before: dict[str, Span] = {}
+    parents: dict[str, str] = {}
+    below: dict[str | None, list[Span]] = {}
     for span in spans:
-        around = [id for id in span.begin.caused_by if ends_us.get(id, -1) >= span.begin_us]
-        depths[span.begin.event_id] = max((depths.get(id, 0) + 1 for id in around), default=0)
-    return depths
+        around = [before[cause] for cause in span.begin.caused_by if cause in before]
+        around = [one for one in around if one.end_us is None or one.end_us >= span.begin_us]
+        parent = max(around, key=lambda one: one.begin_us).begin.event_id if around else None
+        if parent is not None:
+            parents[span.begin.event_id] = parent
+        below.setdefault(parent, []).append(span)
+        before[span.begin.event_id] = span
+    depths: dict[str, int] = {}
+    latest: list[Span] = []
+    pending = below.pop(None, [])[::-1]
+    while pending:
+        span = pending.pop()
+        event_id = span.begin.event_id
+        depths[event_id] = depths[parents[event_id]] + 1 if event_id in parents else 0
+        latest.append(span)
+        pending += below.pop(event_id, [])[::-1]
+    return Spans(tuple(latest), parents, depths, found.total, found.until_us or 0)
+
+
+def _span(step: "Step") -> Span:
+    begin, end = step
+    begin_us = microseconds(begin.timestamp) or 0
+    end_us = None if end is None else microseconds(end.timestamp)
+    if end is not None and end_us is not None:
+        # the clocks of two machines may differ, but nothing lasts less than no time
+        end_us = max(begin_us, end_us)
+        seconds = duration_s_of(end.cut_payload)
+        if seconds is not None:
+            begin_us = max(begin_us, end_us - round(seconds * 1e6))
+    return Span(begin_us, end_us, begin, end)
 
 
 def name_of(begin: "Event", vocabulary: "Vocabulary") -> str:
@@ -167,7 +157,7 @@ def name_of(begin: "Event", vocabulary: "Vocabulary") -> str:
     return f"{name} {begin.subject}" if begin.subject else name
 
 
-def _json(spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary") -> dict[str, object]:
+def _json(spans: Spans, vocabulary: "Vocabulary") -> dict[str, object]:
     rows = [
         {
             "event_id": span.begin.event_id,
@@ -177,7 +167,8 @@ def _json(spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary") -> 
             "end": None if span.end_us is None else timestamp_at(span.end_us),
             "duration_s": span.duration_s,
             "outcome": span.outcome(vocabulary),
-            "depth": depths[span.begin.event_id],
+            "parent": spans.parents.get(span.begin.event_id),
+            "depth": spans.depths[span.begin.event_id],
         }
         for span in spans.latest
     ]
@@ -191,14 +182,12 @@ def _length(span: Span, until_us: int) -> str:
     return duration(seconds)
 
 
-def _lines(
-    out: Output, spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary"
-) -> list[Line]:
+def _lines(out: Output, spans: Spans, vocabulary: "Vocabulary") -> list[Line]:
     """Returns a line for each span: name, duration, and the bar where it lay in time."""
     width = out.columns or WIDTH_COLUMNS
     names = [
-        "  " * depth + printable(name_of(span.begin, vocabulary))
-        for span, depth in zip(spans.latest, depths.values(), strict=True)
+        "  " * spans.depths[span.begin.event_id] + printable(name_of(span.begin, vocabulary))
+        for span in spans.latest
     ]
     lengths = [_length(span, spans.until_us) for span in spans.latest]
     name_columns = min(max(map(len, names)), _NAME_COLUMNS_MAX, max(width // 3, 8))
