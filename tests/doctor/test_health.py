@@ -269,7 +269,7 @@ TOO_LATE = "2027-11-20T12:00:01.000000Z"
         (NOON_NS, TOO_LATE, to_come(TOO_LATE), f"{SET}; the order of events does not depend on it"),
         (NOON_NS, "", NOON, ""),
         (NOON_NS, "noon", NOON, ""),
-        (NOON_NS, "2026-11-21T00:00:00", NOON, ""),
+        (NOON_NS, "2026-11-21T00:00:00", to_come("2026-11-21T00:00:00"), ""),
         (0, "", "it is 1970-01-01 00:00:00 UTC: that is past", SET),
         (YEAR_NS, "", "it is 2025-01-01 00:00:00 UTC", ""),
         (YEAR_NS - 10**9, "", "it is 2024-12-31 23:59:59 UTC: that is past", SET),

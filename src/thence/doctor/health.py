@@ -11,6 +11,7 @@ from shlex import quote
 from statistics import median
 from typing import NamedTuple
 
+from thence.core.clock import microseconds
 from thence.errors import ThenceError
 from thence.log.files.disk import (
     Disk,
@@ -26,7 +27,7 @@ from thence.log.files.segment import FILE_BYTES_MAX, current_path, own_folder
 ROOM_BYTES_MIN = 100 * 1024 * 1024
 ROOM_FILES_MIN = 100
 YEAR_MIN = 2025
-_AHEAD_S_MAX = 365 * 86_400
+_AHEAD_US_MAX = 365 * 86_400 * 1_000_000
 _FILE_BYTES_WANTED = FILE_BYTES_MAX + 1024 * 1024  # one event more than the limit
 _SYNCS = 5
 _BLOCK = b"thence doctor tries this disk\n" * 136
@@ -123,15 +124,13 @@ def clock(wall_ns: int, newest: str) -> Check:
     detail = f"it is {wall:%Y-%m-%d %H:%M:%S} UTC"
     if wall.year < YEAR_MIN:
         return Check("clock", False, f"{detail}: that is past", _SET_CLOCK)
-    try:
-        ahead_s = (datetime.fromisoformat(newest) - wall).total_seconds()
-    except (ValueError, TypeError):  # none, or another tool's, or one without a zone
-        return Check("clock", True, detail)
-    if ahead_s <= 0:
+    newest_us = microseconds(newest)
+    ahead_us = 0 if newest_us is None else newest_us - wall_ns // 1_000
+    if ahead_us <= 0:
         return Check("clock", True, detail)
     detail += f"; the newest event is of {newest}, which is to come"
     hint = f"{_SET_CLOCK}; the order of events does not depend on it"
-    is_sane = ahead_s <= _AHEAD_S_MAX
+    is_sane = ahead_us <= _AHEAD_US_MAX
     return Check("clock", is_sane, detail, "" if is_sane else hint)
 
 

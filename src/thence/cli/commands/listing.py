@@ -9,7 +9,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from threading import Event as Signal
@@ -285,15 +284,15 @@ def _write_end(
 
 def _begin_text(event: "Event", last: "Event") -> str:
     """Returns the begin of a step relative to the last event; "" without a valid time."""
+    from thence.core.clock import microseconds
     from thence.core.sentences.events import duration
 
     if event is last:
         return ", the last event"
-    try:
-        times = [datetime.fromisoformat(at.timestamp) for at in (event, last)]
-        seconds = (times[1] - times[0]).total_seconds()
-    except (ValueError, TypeError):  # another tool's time, or none
+    begin_us, last_us = microseconds(event.timestamp), microseconds(last.timestamp)
+    if begin_us is None or last_us is None:  # another tool's time, or none
         return ""
+    seconds = (last_us - begin_us) / 1e6
     return f", begun {duration(seconds)} before" if seconds >= 0 else f", begun {event.timestamp}"
 
 
