@@ -6,8 +6,7 @@ import click
 
 from thence.cli.frame import help_with, log_argument, output_options
 from thence.cli.output import Output, current
-from thence.cli.shared.render import counted, wrapped, write_some
-from thence.core.json_values import printable
+from thence.cli.shared.render import counted, table, wrapped, write_some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -92,7 +91,6 @@ def _write_difference(out: Output, result: "Difference", logs: tuple[_Log, _Log]
 def _write_types(out: Output, result: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
     from thence.core.query.why import descending
-    from thence.core.sentences.events import clipped
 
     tallies = {
         "changed": _types(result.a, [x for x, _ in result.changed]),
@@ -105,14 +103,18 @@ def _write_types(out: Output, result: "Difference") -> None:
             total[name] = total.get(name, 0) + count
     names = list(descending(total))
     listed = names if out.is_verbose else names[:SHOWN_MAX]
-    columns = max(len(clipped(printable(name), NAME_COLUMNS_MAX)) for name in listed)
-
-    def lines(name: str) -> list[str]:
-        text = [f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally]
-        return [f"  {clipped(printable(name), NAME_COLUMNS_MAX):{columns}}  {', '.join(text)}"]
-
-    out.write()
-    write_some(out, names, SHOWN_MAX, "type", lines, "  ")
+    rows = [
+        (
+            name,
+            ", ".join(
+                f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally
+            ),
+        )
+        for name in listed
+    ]
+    out.write("", *table(rows, indent="  ", most={0: NAME_COLUMNS_MAX}))
+    if len(listed) < len(names):
+        out.write(f"  {counted(len(names) - len(listed), 'more type')}; -v shows all")
     _note_missing_types(out, result, tallies)
 
 

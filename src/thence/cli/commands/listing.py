@@ -29,7 +29,6 @@ from thence.cli.shared.logs import (
     event_printer,
     filter_options,
     find_event,
-    find_log_to_read,
     keys,
     open_for_reading,
     report_matches,
@@ -339,10 +338,9 @@ def rebuild_command(log: str | None) -> None:
     """
     from thence.cli.shared.logs import segment_sizes
     from thence.cli.shared.progress import bar
-    from thence.open_log.log import open_log
 
     out = current()
-    with open_log(find_log_to_read(out, log), create=False) as replica:
+    with open_for_reading(out, log, counts_damage=False) as replica:
         size = sum(segment_sizes(replica.folder))
         begin = monotonic()
         with bar(out, "bytes read") as show:
@@ -395,11 +393,10 @@ def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: C
     from thence.core.query.filter import Filter
     from thence.log.files.disk import OS_DISK
     from thence.log.read.follower import Follower
-    from thence.open_log.log import open_log
 
     event_filter = Filter.of(**keys(conditions))
     with (
-        open_log(find_log_to_read(out, log), create=False) as replica,
+        open_for_reading(out, log, counts_damage=False) as replica,
         Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
     ):
         matches = None if event_filter == Filter() else event_filter.matches
