@@ -1,12 +1,15 @@
 import json
 from contextlib import redirect_stderr
 from io import StringIO
+from uuid import uuid4
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 from tests.cli.scenarios import counting
 from tests.cli.warm import warm
 
 import thence as package
+from thence.otel import SpanProcessor
 from thence.sim import SimulationOrchestrator
 
 SHIPPED = "spatial_trade_network"
@@ -57,7 +60,9 @@ def test_json_of_two_runs_that_say_the_same(runs):
         "only_b",
         "notices_a",
         "notices_b",
+        "roots",
         "first",
+        "root_events",
         "changed_events",
         "only_a_events",
         "only_b_events",
@@ -139,12 +144,77 @@ def test_plain_logs_are_compared_by_content_and_causes(tmp_path, orders):
     ended = warm("diff", "orders", "other", cwd=tmp_path)
     assert ended.code == 3
     assert ended.out.startswith(
-        "0 events the same in A and B, 1 changed, 3 only in A, 2 only in B.\n"
+        "1 event the same in A and B, 2 changed, 1 only in A, 0 only in B.\n"
     )
     assert "  payload.amount: 12 in A, 13 in B\n" in ended.out
-    assert "It names no cause: it is a root." in ended.out
+    assert "It names no cause." in ended.out
     assert "From it follow 2 later events in A, 1 later event in B." in ended.out
     assert "'thence" not in ended.out
+
+
+def traced(folder, key, extra=()):
+    """Records an agent that asks a model and calls tools, as a tracer of agents does it."""
+    call = f"pyd_ai_{uuid4().hex}"
+    message = {"role": "assistant", "parts": [{"type": "tool_call", "id": call, "name": "pay"}]}
+    with package.open(folder) as log:
+        provider = TracerProvider()
+        provider.add_span_processor(SpanProcessor(log))
+        span = provider.get_tracer("shop").start_as_current_span
+        conversation = {"gen_ai.agent.name": "shop", "gen_ai.conversation.id": uuid4().hex}
+        with span("agent", attributes=conversation):
+            with span("chat", attributes={"gen_ai.output.messages": json.dumps([message])}):
+                pass
+            for tool, argument in (*extra, ("pay", key)):
+                called = {"gen_ai.tool.call.id": call, "gen_ai.tool.call.arguments": argument}
+                with span(tool, attributes=called), package.step(f"{tool} by card", log=log):
+                    log.append(f"{tool}.sent", {"amount": 12})
+
+
+def test_two_runs_of_one_traced_agent_are_the_same(tmp_path):
+    for name in ("a", "b"):
+        traced(tmp_path / name, "k1")
+    ended = warm("diff", "a", "b", cwd=tmp_path)
+    assert (ended.code, ended.out) == (0, "A and B say the same: 9 events.\n")
+
+
+def test_changed_argument_of_a_traced_tool_is_the_one_difference(tmp_path):
+    for name, key in (("a", "k1"), ("b", "k2")):
+        traced(tmp_path / name, key)
+    told = warm("diff", "a", "b", "--json", cwd=tmp_path).json
+    numbers = [told[key] for key in ("same", "changed", "only_a", "only_b", "roots")]
+    assert numbers == [8, 1, 0, 0, 1]
+    path = "payload.attributes.gen_ai.tool.call.arguments"
+    assert told["first"]["differs"] == [{"path": path, "a": "k1", "b": "k2"}]
+    assert told["first"]["a"]["event_type"] == "pay.begun"
+
+
+def test_one_more_tool_of_a_traced_agent_is_in_one_log_alone(tmp_path):
+    traced(tmp_path / "a", "k1")
+    traced(tmp_path / "b", "k1", [("stock", "881")])
+    told = warm("diff", "a", "b", "--json", cwd=tmp_path).json
+    assert [told[key] for key in ("same", "changed", "only_a", "only_b")] == [9, 0, 0, 5]
+    types = {event["event_type"] for event in told["only_b_events"]}
+    assert {event_type[:6] for event_type in types} == {"stock ", "stock."}
+
+
+def test_every_divergence_is_shown_with_both_sides_and_what_differs(tmp_path):
+    for name, n in (("a", 1), ("b", 2)):
+        with package.open(tmp_path / name) as log:
+            for word in ("one", "two", "three"):
+                log.append(word, {"n": n}, actor="ada")
+    ended = warm("diff", "a", "b", cwd=tmp_path)
+    assert ended.code == 3
+    assert "first divergence of 3\n" in ended.out
+    others = ended.lines[ended.lines.index("other divergences") + 1 :]
+    assert [line[:12].rstrip() for line in others[:6]] == [
+        "  A  ada: tw",
+        "  B  ada: tw",
+        "     payload",
+        "  A  ada: th",
+        "  B  ada: th",
+        "     payload",
+    ]
+    assert "     payload.n: 1 in A, 2 in B" in others
 
 
 def test_damaged_and_foreign_lines_are_told_and_passed_over_as_by_every_command(tmp_path, orders):

@@ -45,20 +45,23 @@ def whole(found: Difference) -> Whole:
     )
 
 
+def said(event):
+    return (*all_words(event)[:-1], event.begins)
+
+
 def differing(a, b, partner):
     """Finds the ids of one log whose event has no partner that says the same."""
     known = {event.event_id: event for event in b}
     return {
         event.event_id
         for event in a
-        if event.event_id not in partner
-        or all_words(event)[:-1] != all_words(known[partner[event.event_id]])[:-1]
+        if event.event_id not in partner or said(event) != said(known[partner[event.event_id]])
     }
 
 
-def begins(log, odd, others_odd, partner, causes, others_causes):
-    """Finds the first event that nothing different led to, with how many same ones before."""
-    same = 0
+def roots(log, odd, others_odd, partner, causes, others_causes):
+    """Finds the events that nothing different led to, with how many same ones before."""
+    same, found = 0, []
     for event in log:
         mine = event.event_id
         if mine not in odd:
@@ -67,11 +70,11 @@ def begins(log, odd, others_odd, partner, causes, others_causes):
         theirs = partner.get(mine)
         led = theirs is not None and not others_odd.isdisjoint(reached(theirs, others_causes))
         if not led and odd.isdisjoint(reached(mine, causes)):
-            return same, mine
-    return None
+            found.append((same, mine))
+    return found
 
 
-@given(twins(with_steps=True))
+@given(twins(with_steps=True, with_begins=True))
 def test_difference_is_that_of_plain_slow_means(logs):
     a, b = logs
     left, right = side(a), side(b)
@@ -93,13 +96,21 @@ def test_difference_is_that_of_plain_slow_means(logs):
     if found.first is None:
         return
     causes_a, causes_b = causes_of(a), causes_of(b)
-    in_a = begins(a, odd_a, odd_b, of_a, causes_a, causes_b)
-    in_b = begins(b, odd_b, odd_a, of_b, causes_b, causes_a)
+    in_a = roots(a, odd_a, odd_b, of_a, causes_a, causes_b)
+    in_b = roots(b, odd_b, odd_a, of_b, causes_b, causes_a)
     first = found.first
-    if in_a is not None and (in_b is None or in_a[0] <= in_b[0]):
-        assert first.a.event_id == in_a[1]
-    elif in_b is not None:
-        assert first.b.event_id == in_b[1]
+    told_roots = [
+        tuple(event and event.event_id for event in found.sides(*root)) for root in found.roots
+    ]
+    if in_a or in_b:
+        assert {x for x, _ in told_roots} - {None} == {mine for _, mine in in_a}
+        assert {y for _, y in told_roots} - {None} == {mine for _, mine in in_b}
+        assert len(set(told_roots)) == len(told_roots)
+        if in_a and (not in_b or in_a[0][0] <= in_b[0][0]):
+            assert first.a.event_id == in_a[0][1]
+        else:
+            assert first.b.event_id == in_b[0][1]
+    assert found.sides(*found.roots[0]) == (first.a, first.b)
     for event, log, follow in ((first.a, a, first.follow_a), (first.b, b, first.follow_b)):
         assert follow == (0 if event is None else len(reached(event.event_id, effects_of(log))))
     if first.a is not None and first.a.event_id in of_a:
@@ -159,14 +170,28 @@ def test_what_follows_from_a_difference_by_way_of_what_is_the_same_is_no_diverge
     assert first.follow_b == 2
 
 
-def test_event_on_the_other_side_is_that_of_equal_type_subject_and_causes_first_of_its_actor():
-    a = log_of([Told("p", 0), Told("q", 0, (0,), "s", "ada")])
-    others = [Told("q", 1, (), "s"), Told("q", 1, (0,)), Told("q", 1, (0,), "s", "ben")]
-    b = log_of([Told("p", 0), *others, Told("q", 2, (0,), "s", "ada")])
-    first = difference(a, b).first
-    assert first.a == a[1]
-    assert first.b == b[4]
-    assert difference(a, b[:3]).first.b is None
+def test_every_root_is_listed_the_one_with_the_fewest_same_events_before_it_first():
+    told = [Told("p", n) for n in range(4)] + [Told("q", 9, (0,)), Told("r", 9, (1,))]
+    other = [Told("p", 8), Told("p", 1), Told("p", 2), Told("p", 3), Told("q", 7, (0,))]
+    a, b = log_of(told), log_of([*other, Told("r", 8, (1,)), Told("s", 1, (1,))])
+    found = difference(a, b)
+    assert [found.sides(*root) for root in found.roots] == [
+        (a[0], b[0]),
+        (a[5], b[5]),
+        (None, b[6]),
+    ]
+    assert found.first.a == a[0]
+    listed = json_of(found)
+    assert listed["roots"] == 3
+    assert [
+        (root["a"] and root["a"]["seq"], root["b"]["seq"]) for root in listed["root_events"]
+    ] == [
+        (1, 1),
+        (6, 6),
+        (None, 7),
+    ]
+    assert listed["root_events"][1]["differs"] == [{"path": "payload.n", "a": 9, "b": 8}]
+    assert len(json_of(found, limit=1)["root_events"]) == 1
 
 
 def test_differences_that_follow_from_each_other_across_the_logs_still_have_a_first():
@@ -201,6 +226,55 @@ def test_latency_and_cost_of_details_are_no_difference_and_those_of_payloads_are
     ]
 
 
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ({"trace_id": "a", "span_id": "b"}, {"trace_id": "c", "span_id": "d"}),
+        ({"parent_span_id": "a", "links": [{"span_id": "1"}]}, {"links": [{"span_id": "2"}]}),
+        (
+            {"attributes": {"gen_ai.tool.call.id": "1"}},
+            {"attributes": {"gen_ai.tool.call.id": "2"}},
+        ),
+        ({"attributes": {"gen_ai.conversation.id": "1"}}, {"attributes": {}}),
+        ({"attributes": {"session.id": "1", "gen_ai.response.id": "2"}}, {"attributes": {}}),
+        ({"attributes": {"message.tool_calls.0.tool_call.id": "1"}}, {"attributes": {}}),
+        ({"duration_s": 0.1, "retry_of": "01A"}, {"duration_s": 0.2, "retry_of": "01B"}),
+        ({"events": [{"name": "x", "time_unix_nano": 1}]}, {"events": [{"name": "x"}]}),
+        (
+            {"span_id": "1", "messages": '[{"type":"tool_call","id":"a","name":"pay"}]'},
+            {"span_id": "2", "messages": '[{"type":"tool_call", "id":"b", "name":"pay"}]'},
+        ),
+        (
+            {"span_id": "1", "messages": [{"tool_call_id": "a", "content": "paid"}]},
+            {"span_id": "2", "messages": [{"tool_call_id": "b", "content": "paid"}]},
+        ),
+    ],
+)
+def test_ids_and_times_of_tracers_are_no_difference(a, b):
+    assert is_same(foreign(a), foreign(b))
+    assert contrast(foreign(a), foreign(b)) == ()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "place"),
+    [
+        ({"order_id": 1}, {"order_id": 2}, "order_id"),
+        ({"id": 1, "span_id": "a"}, {"id": 2, "span_id": "b"}, "id"),
+        ({"type": "order", "id": 1, "span_id": "a"}, {"type": "order", "id": 2}, "id"),
+        ({"recall_id": 1}, {"recall_id": 2}, "recall_id"),
+        (
+            {"span_id": "1", "messages": '[{"type":"tool_call","id":"a","name":"pay"}]'},
+            {"span_id": "2", "messages": '[{"type":"tool_call","id":"b","name":"ship"}]'},
+            "messages.0.name",
+        ),
+        ({"span_id": "1", "text": "[no JSON"}, {"span_id": "2", "text": "[none"}, "text"),
+    ],
+)
+def test_other_ids_and_what_a_tool_was_called_with_are_a_difference(a, b, place):
+    assert paths(foreign(a), foreign(b)) == [f"payload.{place}"]
+    assert not is_same(foreign(a), foreign(b))
+
+
 def test_notices_are_counted_and_their_causes_stand_for_them():
     root = sim_line(1, "1.a.-.0", {"n": 0})
     joined = sim_line(
@@ -227,6 +301,11 @@ def test_json_holds_the_stored_lines_and_no_more_than_its_limit():
     a = log_of([Told("p", n) for n in range(5)])
     b = log_of([Told("p", 0, actor="ada"), Told("q", 1)])
     found = difference(a, b)
+    changed = {
+        "a": stored(a)[0],
+        "b": stored(b)[0],
+        "differs": [{"path": "actor", "b": "ada"}],
+    }
     whole = {
         "same": 0,
         "changed": 1,
@@ -234,29 +313,28 @@ def test_json_holds_the_stored_lines_and_no_more_than_its_limit():
         "only_b": 1,
         "notices_a": 0,
         "notices_b": 0,
+        "roots": 6,
         "first": {
-            "a": stored(a)[0],
-            "b": stored(b)[0],
-            "differs": [{"path": "actor", "b": "ada"}],
+            **changed,
             "causes_a": [],
             "causes_b": [],
             "follow_a": 0,
             "follow_b": 0,
         },
-        "changed_events": [
-            {
-                "a": stored(a)[0],
-                "b": stored(b)[0],
-                "differs": [{"path": "actor", "b": "ada"}],
-            }
+        "root_events": [
+            changed,
+            *({"a": event, "b": None, "differs": []} for event in stored(a)[1:]),
+            {"a": None, "b": stored(b)[1], "differs": []},
         ],
+        "changed_events": [changed],
         "only_a_events": stored(a[1:]),
         "only_b_events": stored(b[1:]),
         "truncated": False,
     }
-    assert json_of(found) == json_of(found, limit=4) == whole
+    assert json_of(found) == json_of(found, limit=6) == whole
     assert json_of(found, limit=2) == {
         **whole,
+        "root_events": whole["root_events"][:2],
         "only_a_events": stored(a[1:3]),
         "truncated": True,
     }

@@ -1,7 +1,7 @@
 """Pairs of logs made for tests of a comparison, and the comparison by plain, slow means."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -19,6 +19,9 @@ class Told(NamedTuple):
     subject: str | None = None
     actor: str | None = None
     step: str | None = None
+    begins: bool = False
+    ends: int | None = None
+    payload: Mapping[str, Any] | None = None
 
 
 def log_of(told: Sequence[Told], order: Sequence[int] | None = None) -> list[Event]:
@@ -27,19 +30,21 @@ def log_of(told: Sequence[Told], order: Sequence[int] | None = None) -> list[Eve
     events = []
     for number, place in enumerate(range(len(told)) if order is None else order, 1):
         each = told[place]
-        members = {"payload": {"n": each.n}, "subject": each.subject, "actor": each.actor}
-        made = drafted(
-            ids[place],
-            each.event_type,
-            {**members, "step": each.step},
-            [ids[cause] for cause in each.causes],
-        )
+        members: dict[str, Any] = {"subject": each.subject, "actor": each.actor, "step": each.step}
+        if each.begins:
+            members["begins"] = True
+        if each.ends is not None:
+            members["ends"] = ids[each.ends]
+        members["payload"] = {"n": each.n} if each.payload is None else each.payload
+        made = drafted(ids[place], each.event_type, members, [ids[c] for c in each.causes])
         events.append(event_of(stamped(made, number, number, NODE)))
     return events
 
 
 @st.composite
-def tolds(draw: st.DrawFn, causes_max: int = 3, with_steps: bool = False) -> list[Told]:
+def tolds(
+    draw: st.DrawFn, causes_max: int = 3, with_steps: bool = False, with_begins: bool = False
+) -> list[Told]:
     """Draws what a log says: few words, so that many events are alike."""
     found: list[Told] = []
     for place in range(draw(st.integers(0, 9))):
@@ -55,6 +60,8 @@ def tolds(draw: st.DrawFn, causes_max: int = 3, with_steps: bool = False) -> lis
                 draw(st.sampled_from([None, "s"])),
                 draw(st.sampled_from([None, "ada"])),
                 step,
+                draw(st.booleans()) if with_begins else False,
+                draw(st.sampled_from([None, *range(place)])) if with_begins else None,
             )
         )
     return found
@@ -74,9 +81,11 @@ def orders(draw: st.DrawFn, told: Sequence[Told]) -> list[int]:
 
 
 @st.composite
-def twins(draw: st.DrawFn, with_steps: bool = False) -> tuple[list[Event], list[Event]]:
+def twins(
+    draw: st.DrawFn, with_steps: bool = False, with_begins: bool = False
+) -> tuple[list[Event], list[Event]]:
     """Draws a log and one that was changed here and there, in another order."""
-    told = draw(tolds(with_steps=with_steps))
+    told = draw(tolds(with_steps=with_steps, with_begins=with_begins))
     other: list[Told] = []
     places: dict[int, int] = {}
     for place, each in enumerate(told):
@@ -84,7 +93,8 @@ def twins(draw: st.DrawFn, with_steps: bool = False) -> tuple[list[Event], list[
         if change == "left out":
             continue
         causes = tuple(places[cause] for cause in each.causes if cause in places)
-        changed = each._replace(causes=causes[1:] if change == "cause" else causes)
+        ends = None if each.ends is None else places.get(each.ends)
+        changed = each._replace(causes=causes[1:] if change == "cause" else causes, ends=ends)
         if change == "n":
             changed = changed._replace(n=2)
         if change == "actor":

@@ -31,6 +31,10 @@ def segment(folder, *lines, name="events.jsonl"):
     return folder / name
 
 
+def appending(folder, effect):
+    return f"`thence append note --log {folder}` {effect}, as each append does"
+
+
 def test_whole_log_is_in_order(tmp_path):
     segment(tmp_path, line_of(), line_of(seq=2, lamport_clock=2))
     checks = looked_at(tmp_path)
@@ -47,7 +51,8 @@ def test_newest_event_is_found_behind_an_empty_segment(tmp_path):
     assert "[older]" in looked_at(tmp_path)["tail"].detail
     segment(tmp_path, b"", name="events_2026-01-02_00-00-00-000000.jsonl")
     assert (
-        looked_at(tmp_path)["segments"].detail == f"3 with {len(line_of(event_id='older'))} bytes"
+        looked_at(tmp_path)["segments"].detail
+        == f"3 segments, {len(line_of(event_id='older'))} bytes"
     )
 
 
@@ -110,7 +115,7 @@ def test_log_without_events_has_no_tail(tmp_path):
     segment(tmp_path)
     (tmp_path / ".thence").mkdir()
     (tmp_path / ".thence" / "log.json").write_text('{"format":1,"log_id":"x","vocabulary":"plain"}')
-    assert looked_at(tmp_path)["tail"] == Check("tail", True, "there are no events")
+    assert looked_at(tmp_path)["tail"] == Check("tail", True, "no events yet")
 
 
 @pytest.fixture
@@ -127,15 +132,15 @@ def test_each_part_of_a_log_in_order_says_what_is_there(written):
     *checks, clock, causes = log_checks(OS_DISK, written)
     assert checks == [
         Check("log", True, f"plain log {log_id}"),
-        Check("segments", True, f"1 with {len(event.line) + 1:,} bytes"),
+        Check("segments", True, f"1 segment, {len(event.line) + 1:,} bytes"),
         Check("tail", True, "the newest line [only-one] is whole"),
-        Check("quarantine", True, "empty"),
+        Check("quarantine", True, "no quarantine"),
         Check("identity", True, f"node {event.node_id}"),
         Check("sessions", True, "0 open for appending"),
-        Check("lock", True, "free"),
+        Check("lock", True, "the append lock is free"),
     ]
     assert (clock.name, clock.ok) == ("clock", True)
-    told = "all that are named are here, or in a log that is named"
+    told = "all causes are here, or in a log that is named"
     assert causes == Check("causes", True, told)
 
 
@@ -144,8 +149,8 @@ def test_log_that_was_only_copied_there_says_what_the_first_append_will_make(tmp
     told = [looked_at(tmp_path)[name] for name in ("log", "quarantine", "identity", "sessions")]
     assert [*told, looked_at(tmp_path)["lock"]] == [
         Check("log", True, "plain log without .thence/log.json, which appends make"),
-        Check("quarantine", True, "empty"),
-        Check("identity", True, "none yet: the first append makes one"),
+        Check("quarantine", True, "no quarantine"),
+        Check("identity", True, "no node yet: the first append makes one"),
         Check("sessions", True, "0 open for appending"),
         Check("lock", True, "no lock file yet: the first append makes it"),
     ]
@@ -161,21 +166,21 @@ def test_spoilt_file_is_told_with_its_path_and_what_the_next_append_does(written
         "log",
         False,
         f"{own / 'log.json'} can't be read",
-        "the next opening that appends makes it anew",
+        appending(written, "makes it anew"),
         is_damage=True,
     )
     assert found["identity"] == Check(
         "identity",
         False,
         f"{own / 'identity.json'} can't be read",
-        "the next append makes a new one, and reports it in the log",
+        appending(written, "makes a new one and reports it"),
         is_damage=True,
     )
     assert found["sessions"] == Check(
         "sessions",
         False,
         "0 open for appending, 1 ended without closing; what 1 of them had queued may be lost",
-        "the next append reports it in the log",
+        appending(written, "reports it in the log"),
     )
 
 
@@ -187,7 +192,7 @@ def test_copy_of_a_log_is_told_to_have_the_node_of_another(written, tmp_path_fac
         "identity",
         False,
         f"node {event.node_id} is that of the log from which this one was copied or moved",
-        "the next append takes a node of its own, and reports it in the log",
+        appending(copied, "takes a node of its own and reports it"),
     )
 
 
@@ -205,7 +210,7 @@ def test_unfinished_line_is_measured_up_to_the_limit_of_two_lines(tmp_path, leng
         "tail",
         False,
         f"the last line of events.jsonl is unfinished, {told}",
-        "the next append moves it aside, and reports it in the log",
+        appending(tmp_path, "moves it aside and reports it"),
     )
 
 
@@ -248,12 +253,12 @@ def test_quarantine_counts_what_is_there_and_what_is_not_told(written):
     assert looked_at(written)["quarantine"] == Check(
         "quarantine",
         False,
-        "1 of 3 moved aside are not reported in the log yet",
-        "the next append reports them",
+        "1 of 3 in quarantine are not reported in the log yet",
+        appending(written, "reports them in the log"),
     )
     (folder / "c.torn.untold").unlink()
     assert looked_at(written)["quarantine"] == Check(
-        "quarantine", True, "2 moved aside and reported"
+        "quarantine", True, "2 in quarantine, all reported"
     )
 
 
@@ -273,7 +278,7 @@ def test_sessions_are_counted_and_what_the_dead_may_have_lost(written):
         "sessions",
         False,
         "1 open for appending, 3 ended without closing; what 1 of them had queued may be lost",
-        "the next append reports it in the log",
+        appending(written, "reports it in the log"),
     )
     living.end()
 
@@ -288,7 +293,7 @@ def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
         "lock",
         False,
         f"process {os.getpid()} has held the append lock for 1 s",
-        "wait for that process or end it",
+        f"wait for it, or end it with `kill`; `fuser -v {path}` shows it",
     )
     assert time.monotonic() - start >= 1
 
@@ -301,7 +306,9 @@ def test_lock_that_is_held_is_waited_for_then_told_with_its_holder(written):
                 OS_DISK.unlock(holder)
             return super().try_lock(descriptor)
 
-    assert condition.lock(GivenBackDisk(), written) == Check("lock", True, "free")
+    assert condition.lock(GivenBackDisk(), written) == Check(
+        "lock", True, "the append lock is free"
+    )
     assert OS_DISK.try_lock(holder)  # whoever looked has given it back
     assert descriptors(written) == before
     OS_DISK.close(holder)
@@ -326,7 +333,8 @@ def test_check_that_the_disk_refuses_bears_its_name(written):
     _, *refused, clock, causes = log_checks(Unreadable(path_id=error, names=error), written)
     refused.append(causes)
     names = ["segments", "tail", "quarantine", "identity", "sessions", "lock", "causes"]
-    assert refused == [Check(name, False, "as said", "let this user read it") for name in names]
+    hint = "let this user read it: `chmod u+rX FILE`"
+    assert refused == [Check(name, False, "as said", hint) for name in names]
     assert clock.ok
     (written / ".thence/log.json").write_bytes(b"7")
     named = looked_at(written)["log"]

@@ -110,6 +110,10 @@ def test_small_file_is_made_in_the_own_folder_of_a_log(tmp_path):
     assert set(made) == {tmp_path / ".thence"}
 
 
+def readable(file):
+    return f"let this user read it: `chmod u+rX {file}`"
+
+
 def test_error_while_looking_is_what_is_found():
     def refused():
         raise DiskError(errno.EACCES, os.strerror(errno.EACCES), "events.jsonl")
@@ -122,7 +126,7 @@ def test_error_while_looking_is_what_is_found():
             "could not open", place="x", cause="a reason", hint="a hint"
         ) from ValueError()
 
-    denied = Check("log", False, "Permission denied: events.jsonl", "let this user read it")
+    denied = Check("log", False, "Permission denied: events.jsonl", readable("events.jsonl"))
     assert checked("log", refused) == denied
     assert checked("log", foreign) == Check("log", False, "x: a reason", "a hint")
     assert checked("log", broken).is_damage
@@ -137,11 +141,11 @@ def test_filesystem_is_what_df_says(folder):
     assert OS_DISK.filesystem(Path(folder)) == told.stdout.split()[-1]
 
 
-ELSEWHERE = "keep the log on another filesystem"
-UNSEEN = f"{ELSEWHERE}: two writers would not see each other here"
+ELSEWHERE = "keep the log on another filesystem: `df -hT` lists them"
+UNSEEN = f"{ELSEWHERE}; two writers would not see each other here"
 UNTRIED = "locks, syncs and the like were not tried"
 REMOTE = "a filesystem over the network: durability is unproven there"
-LOCAL = "keep the log on a local disk"
+LOCAL = "keep the log on a local disk: `df -hlT` lists them"
 
 
 @pytest.mark.parametrize(
@@ -156,19 +160,19 @@ LOCAL = "keep the log on a local disk"
             FailingDisk(link=error(errno.EPERM)),
             "links",
             "no hard links: Operation not permitted",
-            "make new logs on another filesystem; a log that is there needs no links",
+            "make new logs on another filesystem, `df -hT` lists them; an old log needs no links",
         ),
         (
             FailingDisk(write=error(errno.EDQUOT)),
             "writable",
             f"Disk quota exceeded; {UNTRIED}",
-            "make room, or raise what limits this user (quota, ulimit -f)",
+            "make room, or raise what limits this user: see `df -h .`, `quota` and `ulimit -f`",
         ),
         (
             FailingDisk(open_append=error(errno.EROFS)),
             "writable",
             f"Read-only file system; {UNTRIED}",
-            "let this user write there; reading needs it not",
+            "let this user write there: `chmod -R u+w FOLDER`; reading does not need it",
         ),
         (ToldDisk("nfs4"), "filesystem", f"nfs4, {REMOTE}", LOCAL),
         (ToldDisk("fuse.sshfs"), "filesystem", f"fuse.sshfs, {REMOTE}", LOCAL),
@@ -177,7 +181,7 @@ LOCAL = "keep the log on a local disk"
 )
 def test_what_is_lacking_is_told_with_what_to_do(tmp_path, disk, name, detail, hint):
     checks = found(disk, tmp_path)
-    assert checks[name] == Check(name, False, detail, hint)
+    assert checks[name] == Check(name, False, detail, hint.replace("FOLDER", str(tmp_path)))
     assert [check.name for check in checks.values() if not check.ok] == [name]
 
 
@@ -196,12 +200,12 @@ def test_what_can_not_be_looked_at_bears_its_name(tmp_path):
     )
     checks = folder_checks(blind, tmp_path)
     assert checks[:2] == [
-        Check("filesystem", False, "as said: /proc", "let this user read it"),
-        Check("space", False, "as said", "let this user read it"),
+        Check("filesystem", False, "as said: /proc", readable("/proc")),
+        Check("space", False, "as said", readable("FILE")),
     ]
 
 
-SCARCE = "make room: less than 104,857,600 bytes are soon written"
+SCARCE = "make room, `du -sh * | sort -h` helps: 104,857,600 bytes are soon written"
 TERABYTE = "1,099,511,627,776 bytes free"
 
 
@@ -211,7 +215,12 @@ TERABYTE = "1,099,511,627,776 bytes free"
         (ROOM_BYTES_MIN, None, "104,857,600 bytes free", ""),
         (ROOM_BYTES_MIN, ROOM_FILES_MIN, "104,857,600 bytes free", ""),
         (ROOM_BYTES_MIN - 1, ROOM_FILES_MIN, "104,857,599 bytes free", SCARCE),
-        (2**40, ROOM_FILES_MIN - 1, f"{TERABYTE}, but for 99 files only", "delete some files"),
+        (
+            2**40,
+            ROOM_FILES_MIN - 1,
+            f"{TERABYTE}, but for 99 files only",
+            "delete some files: see `df -i .`",
+        ),
     ],
     ids=["uncounted", "least", "bytes", "files"],
 )
@@ -231,14 +240,14 @@ def test_files_may_grow_by_one_event_more_than_a_log_lets_them():
             "file_limit",
             False,
             "files may grow to 525,336,575 bytes only; a log's grow to 524,288,000",
-            "raise it (ulimit -f), or set max_file_size lower",
+            "raise it with `ulimit -f unlimited`, or set max_file_size lower",
         ),
     ]
 
 
 NOON = "it is 2026-11-20 12:00:00 UTC"
 NOON_NS = 1_795_176_000_000_000_000
-SET = "set the machine's clock"
+SET = "set the machine's clock: `timedatectl set-ntp true`"
 YEAR_NS = 1_735_689_600_000_000_000  # 2025 begins
 
 
@@ -260,7 +269,7 @@ TOO_LATE = "2027-11-20T12:00:01.000000Z"
         (NOON_NS, TOO_LATE, to_come(TOO_LATE), f"{SET}; the order of events does not depend on it"),
         (NOON_NS, "", NOON, ""),
         (NOON_NS, "noon", NOON, ""),
-        (NOON_NS, "2026-11-21T00:00:00", NOON, ""),
+        (NOON_NS, "2026-11-21T00:00:00", to_come("2026-11-21T00:00:00"), ""),
         (0, "", "it is 1970-01-01 00:00:00 UTC: that is past", SET),
         (YEAR_NS, "", "it is 2025-01-01 00:00:00 UTC", ""),
         (YEAR_NS - 10**9, "", "it is 2024-12-31 23:59:59 UTC: that is past", SET),

@@ -201,7 +201,7 @@ def test_file_that_looks_like_a_segment_is_reported_wherever_a_log_is_looked_at(
     counted = command("stats", "--json", "--log", tmp_path, cwd=tmp_path).json
     assert sorted(counted["passed_over"]) == sorted(names)
     doctor = command("doctor", "--json", "--log", tmp_path, cwd=tmp_path).json
-    (segments,) = [check for check in doctor["checks"] if check["name"] == "segments"]
+    (segments,) = [check for check in doctor["checks"] if check["name"] == "log"]
     assert not segments["ok"]
     for text in (command("stats", "--log", tmp_path, cwd=tmp_path).err, segments["detail"]):
         assert all(name in text for name in names)

@@ -10,6 +10,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind
 from tests.otlp.collector import spans_of
 
 import thence
+from thence.core.clock import microseconds
 from thence.core.new_event import HostEvent
 from thence.otel import SpanProcessor
 from thence.otlp import encoding
@@ -58,6 +59,27 @@ def ids(span):
 
 def token_ids(token):
     return tuple(token["traceparent"].split("-")[1:3])
+
+
+def test_length_of_a_span_is_that_of_the_body_and_the_writing_of_its_begin_is_named(log):
+    with thence.step("pay", log=log) as pay, thence.step("ask") as ask:
+        pass
+    found = spans(log)
+    for name, begin in (("pay", pay), ("ask", ask)):
+        (end,) = [event for event in log.events() if event.ends == begin.event_id]
+        span, said = found[name], attributes(found[name]["attributes"])
+        begin_ns, start_ns, end_ns = (
+            microseconds(begin.timestamp) * 1_000,
+            int(span["startTimeUnixNano"]),
+            int(span["endTimeUnixNano"]),
+        )
+        assert end_ns == microseconds(end.timestamp) * 1_000
+        assert said["thence.writing_s"] > 0
+        # a step inside it may have begun some microseconds before that, which counts
+        too_long_s = (end_ns - start_ns) / 1e9 - end.payload["duration_s"]
+        assert too_long_s == pytest.approx(0, abs=1e-6) if name == "ask" else too_long_s >= 0
+        assert said["thence.writing_s"] == pytest.approx((start_ns - begin_ns) / 1e9)
+    assert int(found["pay"]["startTimeUnixNano"]) <= int(found["ask"]["startTimeUnixNano"])
 
 
 @pytest.mark.promise("A4d")

@@ -5,7 +5,7 @@ L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", 
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from thence.errors import InvalidEvent, ThenceError
 
@@ -95,19 +95,18 @@ def timestamp_of(moment: datetime) -> str:
 
 # the form of an event's own time, and of nearly every text read here
 _OWN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
-_ANY = re.compile(
-    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
-    r"(?:[Tt ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})"
-    r"(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]{1,30}))?)?"
-    r" ?(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+# what `datetime.fromisoformat` reads in every Python, with what RFC 3339 allows besides
+_FORM = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?P<minute>[Tt ](?:[01][0-9]|2[0-3]):[0-9]{2}"
+    r"(?P<second>:[0-9]{2}(?P<fraction>\.[0-9]{1,30})?)?"
+    r" ?(?:[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?)?"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _MICROSECOND = timedelta(microseconds=1)
 _SECOND_US = 1_000_000
 _MINUTE_US = 60 * _SECOND_US
 _DAY_US = 24 * 60 * _MINUTE_US
-_FRACTION_DIGITS = 6
 
 
 def microseconds(text: str) -> int | None:
@@ -115,7 +114,7 @@ def microseconds(text: str) -> int | None:
     if _OWN.fullmatch(text):
         try:
             return moment(datetime.fromisoformat(text))
-        except ValueError:  # no such day or hour, or a leap second
+        except ValueError:  # no such day, or a leap second
             pass
     microsecond_span = span(text)
     return None if microsecond_span is None else microsecond_span[0]
@@ -132,26 +131,26 @@ def span(text: str) -> tuple[int, int] | None:
     A date means its whole day, a time without seconds its minute, and so on down to the single
     microsecond. None for a text that is no time.
     """
-    match = _ANY.fullmatch(text)
+    match = _FORM.fullmatch(text)
     if match is None:
         return None
-    part = match.groupdict()
+    minute, second, fraction = match.groups()
+    text, is_leap_second = text.upper(), False
+    if minute is None:
+        length = _DAY_US
+    elif second is None:
+        length = _MINUTE_US
+    else:
+        length = int(10 ** (6 - min(len(fraction or ".") - 1, 6)))
+        is_leap_second = second.startswith(":60")
+    if is_leap_second:
+        text = f"{text[:17]}59{text[19:]}"
     try:
-        day = date(int(part["year"]), int(part["month"]), int(part["day"])).toordinal()
-    except ValueError:
+        when = datetime.fromisoformat(text[:11] + text[11:].replace(" ", ""))
+    except ValueError:  # no such day or minute
         return None
-    hour, minute, second = (int(part[name] or 0) for name in ("hour", "minute", "second"))
-    offset = _offset_us(part["zone"])
-    if hour > 23 or minute > 59 or second > 60 or offset is None:
-        return None
-    digits = (part["fraction"] or "")[:_FRACTION_DIGITS]
-    begin = (day - _EPOCH_DAY) * _DAY_US + (hour * 60 + minute) * _MINUTE_US + second * _SECOND_US
-    begin += int(digits.ljust(_FRACTION_DIGITS, "0")) - offset
-    if part["hour"] is None:
-        return begin, begin + _DAY_US - 1
-    if part["second"] is None:
-        return begin, begin + _MINUTE_US - 1
-    return begin, begin + int(10 ** (_FRACTION_DIGITS - len(digits))) - 1
+    begin = moment(when if when.tzinfo else when.replace(tzinfo=UTC)) + is_leap_second * _SECOND_US
+    return begin, begin + length - 1
 
 
 _LENGTH = re.compile(r"([0-9]{1,5})([smhdw])")
@@ -183,13 +182,3 @@ def dated(text: str, now_us: int) -> str:
 def timestamp_at(us: int) -> str:
     """Writes a microsecond since 1970 as timestamps are written."""
     return timestamp_of(_EPOCH + us * _MICROSECOND)
-
-
-def _offset_us(zone: str | None) -> int | None:
-    """Returns a zone's offset from UTC in microseconds; None for an impossible zone."""
-    if zone is None or zone in "Zz":
-        return 0
-    hours, minutes = int(zone[1:3]), int(zone[3:].removeprefix(":") or 0)
-    if hours > 23 or minutes > 59:
-        return None
-    return (hours * 60 + minutes) * _MINUTE_US * (-1 if zone[0] == "-" else 1)

@@ -1,24 +1,30 @@
-"""Two logs compared: what is in both, what changed, and where they first part.
+"""Two logs compared: what is in both, what changed, and where they part.
+
+Where both logs have steps, events that have one are *partners* when it is the same. All other
+events are partners by their place and their name, which is type and subject. The place of the end
+of a step is the step; of an event inside a step it is the step that it names as a cause; of any
+other it is all its causes. Of several events alike in this those pair first that agree in actor and
+content, then in content, then in actor, then the n-th with the n-th. So the result depends on no
+order of the input. Notices of the log are left out; what they caused is put down to what caused
+them. Causes that a log lacks are passed over. Events of other tools may name each other in a
+circle: of such a circle the causes that close it are passed over, walking back from its first
+event.
 
 An event's *content* leaves out what must differ between two runs: ids, times, node, numbers, names
 of runs and streams, the causes themselves and members that nobody here knows; latency and cost in
-the details of a simulation too. JSON values are the same when they are after sorting the keys of
-their maps: 1 is not 1.0.
+the details of a simulation, ids and durations in what steps and tracers record. JSON values are the
+same when they are after sorting the keys of their maps: 1 is not 1.0.
 
-Where both logs have steps, events that have one are *partners* when it is the same. All other
-events are when they have the same type, subject and payload, and the causes of one are, each by
-each, the causes of the other. Of several that are alike in a log the n-th in total order is the
-n-th of the other log. So the result depends on no order of the input. Notices of the log are left
-out; what they caused is put down to what caused them. Causes that a log lacks are passed over.
-Events of other tools may name each other in a circle: of such a circle the causes that close it are
-passed over, walking back from its first event.
-
-An event *differs* if it has no partner, or one with another content. The first divergence is one
-that nothing different led to, in neither log; of several the one with the fewest same events before
-it in its own log's total order, in A if that is equal. All functions are pure.
+An event *differs* if it has no partner, or one with another content. A *root* of the difference is
+an event that differs and that nothing different led to, in neither log. Roots are ordered by the
+number of same events before them in their own log, A before B; the first is the first divergence.
+All functions are pure.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count, zip_longest
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -58,32 +64,85 @@ def side(events: Iterable[Event]) -> LogSide:
 
 def aligned(a: LogSide, b: LogSide) -> list[int]:
     """Returns for each event of A the place of its partner in B, ALONE for one without."""
-    has_steps = all(any(event.step is not None for event in of.events) for of in (a, b))
-    numbers: dict[Hashable, int] = {}
-    names_a, names_b = (_names(of, has_steps, numbers) for of in (a, b))
-    place_in_b = {name: place for place, name in enumerate(names_b)}
-    return [place_in_b.get(name, ALONE) for name in names_a]
+    by_step = all(any(event.header.step is not None for event in of.events) for of in (a, b))
+    # partners get one number, by which their effects are at one place
+    numbers = ([ALONE] * len(a.events), [ALONE] * len(b.events))
+    partners, new_number = [ALONE] * len(a.events), count()
+    for levels in zip_longest(_levels(a, by_step), _levels(b, by_step), fillvalue=()):
+        groups: dict[Any, tuple[list[int], list[int]]] = {}
+        for half, level in enumerate(levels):
+            number_of = numbers[half].__getitem__
+            for at, name, near in level:
+                key = (name, frozenset(map(number_of, near))) if near else name
+                group = groups.get(key)
+                if group is None:
+                    group = groups[key] = ([], [])
+                group[half].append(at)
+        for group in groups.values():
+            for half, places in enumerate(group):
+                for at in places:
+                    numbers[half][at] = next(new_number)
+            for x, y in _pairs(a, b, *group):
+                partners[x] = y
+                numbers[1][y] = numbers[0][x]
+    return partners
 
 
-def _names(of: LogSide, by_step: bool, numbers: dict[Hashable, int]) -> list[int]:
-    """Returns a number for each event, the same for two that are a pair.
+# the place of an event, its name, the places of what it is found by
+_Named = tuple[int, Any, Sequence[int]]
 
-    `numbers` is shared by both logs. An event's key holds the numbers of its causes.
-    """
-    names: list[int] = []
-    counts: dict[int, int] = {}
-    for event, causes in zip(of.events, of.causes, strict=True):
+
+def _levels(of: LogSide, by_step: bool) -> list[list[_Named]]:
+    """Returns the events so that each is on a later level than what it is found by."""
+    levels: list[list[_Named]] = [[]]
+    level_of: list[int] = []
+    begun = {at for at, event in enumerate(of.events) if event.header.begins}
+    for at, (event, causes) in enumerate(zip(of.events, of.causes, strict=True)):
         header = event.header
-        key: Hashable = header.step
-        if key is None or not by_step:
-            named = tuple(sorted({names[cause] for cause in causes}))
-            key = (named, header.event_type, header.subject, *canonical_bodies(event))
-        name = numbers.setdefault(key, len(numbers))
-        count = counts[name] = counts.get(name, 0) + 1
-        if count > 1:
-            name = numbers.setdefault((name, count), len(numbers))
-        names.append(name)
-    return names
+        name: Any = header.step
+        near: Sequence[int] = ()
+        if name is None or not by_step:
+            name = (header.event_type, header.subject)
+            near = causes if begun.isdisjoint(causes) else [c for c in causes if c in begun]
+            if header.ends is not None:
+                step = [at for at in causes if of.events[at].header.event_id == header.ends]
+                name, near = ("end", step) if step else (name, near)
+        level = 1 + max(map(level_of.__getitem__, near)) if near else 0
+        level_of.append(level)
+        if level == len(levels):
+            levels.append([])
+        levels[level].append((at, name, near))
+    return levels
+
+
+def _pairs(
+    a: LogSide, b: LogSide, in_a: Sequence[int], in_b: Sequence[int]
+) -> Iterable[tuple[int, int]]:
+    """Returns pairs of events that have one place and name, those that are most alike first."""
+    if len(in_a) == len(in_b) == 1:
+        return [(in_a[0], in_b[0])]
+    if not in_a or not in_b:
+        return ()
+    pairs = []
+    left, right = (
+        [(at, of.events[at].header.actor, canonical_bodies(of.events[at])) for at in places]
+        for of, places in ((a, in_a), (b, in_b))
+    )
+    for members in (slice(1, 3), slice(2, 3), slice(1, 2), slice(0, 0)):
+        waiting: defaultdict[Any, deque[int]] = defaultdict(deque)
+        for event in right:
+            waiting[event[members]].append(event[0])
+        lone = []
+        paired = set()
+        for event in left:
+            queue = waiting[event[members]]
+            if queue:
+                paired.add(queue[0])
+                pairs.append((event[0], queue.popleft()))
+            else:
+                lone.append(event)
+        left, right = lone, [event for event in right if event[0] not in paired]
+    return pairs
 
 
 def _is_notice(event: Event) -> bool:
@@ -151,6 +210,14 @@ def _behind_causes(causes: _Causes) -> tuple[list[int], list[Sequence[int]]]:
 
 # members of `details` about a model's performance, not about the event
 VOLATILE = frozenset(("latency", "latency_s", "latency_ms", "cost", "cost_usd"))
+# ids and durations in payloads of steps and tracers, under the names that tracers use
+_UNIQUE = re.compile(
+    r"(?:^|[._])(?:call|conversation|response|session|span|trace)[._]id$|^parent_span_id$"
+    r"|^retry_of$|^tool_use_id$|^duration_s$|^time_unix_nano$"
+)
+_UNIQUE_IN_BYTES = re.compile(rb'[._]id"|"retry_of"|"duration_s"|"time_unix_nano"')
+# the types of parts of a message whose member `id` is the id of a tool call
+_CALLS = frozenset(("function", "tool_call", "tool_call_response", "tool_use"))
 _NOTHING = msgspec.Raw(b"{}")
 
 
@@ -268,6 +335,25 @@ def _value(body: msgspec.Raw, name: str) -> Any:
     value = decoded(body)
     if name == "details" and isinstance(value, dict) and not VOLATILE.isdisjoint(value):
         return {key: item for key, item in value.items() if key not in VOLATILE}
+    return _lasting(value) if name == "payload" and _UNIQUE_IN_BYTES.search(body) else value
+
+
+def _lasting(value: Any) -> Any:
+    """Returns a payload without ids and durations, also in texts that are JSON."""
+    if isinstance(value, dict):
+        is_call = value.get("type") in _CALLS
+        return {
+            key: _lasting(item)
+            for key, item in value.items()
+            if not _UNIQUE.search(key) and not (is_call and key == "id")
+        }
+    if isinstance(value, list):
+        return list(map(_lasting, value))
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            return _lasting(msgspec.json.decode(value))
+        except (ValueError, RecursionError):
+            return value
     return value
 
 
@@ -303,10 +389,8 @@ class CauseOnSide(msgspec.Struct, frozen=True):
 class FirstDifference(msgspec.Struct, frozen=True):
     """The first divergence of two logs: the event on each side, None where a log has none.
 
-    Without a partner by alignment the event of the other side is the one of the same type
-    and subject that has the same causes. `differs` are the places in which the two differ;
-    `causes_a` and `causes_b` what each names; `follow_a` and `follow_b` count all later
-    events that follow from each.
+    `differs` are the places in which the two differ; `causes_a` and `causes_b` what each names;
+    `follow_a` and `follow_b` count all later events that follow from each.
     """
 
     a: Event | None
@@ -322,7 +406,8 @@ class Difference(NamedTuple):
     """The common and the differing events of two logs, as places in A and B, in total order.
 
     `aligned` are all pairs, `changed` those of them whose contents differ,
-    `only_a` and `only_b` the events without a partner.
+    `only_a` and `only_b` the events without a partner. `roots` are the events of A and B that
+    nothing different led to, ALONE where a log has none; `first` is the first of them.
     """
 
     a: LogSide
@@ -331,12 +416,20 @@ class Difference(NamedTuple):
     changed: Sequence[tuple[int, int]]
     only_a: Sequence[int]
     only_b: Sequence[int]
+    roots: Sequence[tuple[int, int]]
     first: FirstDifference | None
 
     @property
     def is_empty(self) -> bool:
         """True if the two logs have the same content."""
         return self.first is None
+
+    def sides(self, x: int, y: int) -> tuple[Event | None, Event | None]:
+        """Returns the events at a place in A and at one in B, None for ALONE."""
+        return (
+            None if x == ALONE else self.a.events[x],
+            None if y == ALONE else self.b.events[y],
+        )
 
 
 def difference(a: LogSide, b: LogSide) -> Difference:
@@ -353,7 +446,9 @@ def difference(a: LogSide, b: LogSide) -> Difference:
     )
     one = _half(a, of_a, {*only_a, *(x for x, _ in changed)})
     two = _half(b, of_b, {*only_b, *(y for _, y in changed)})
-    return Difference(a, b, pairs, changed, only_a, only_b, _first(one, two))
+    roots = _roots(one, two)
+    first = _divergence(*roots[0], one, two) if roots else None
+    return Difference(a, b, pairs, changed, only_a, only_b, roots, first)
 
 
 def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object]:
@@ -363,7 +458,7 @@ def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, objec
     and `truncated` reports that there are more.
     """
     a, b = result.a, result.b
-    kinds = (result.changed, result.only_a, result.only_b)
+    kinds = (result.roots, result.changed, result.only_a, result.only_b)
     return {
         "same": len(result.aligned) - len(result.changed),
         "changed": len(result.changed),
@@ -371,15 +466,10 @@ def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, objec
         "only_b": len(result.only_b),
         "notices_a": a.notices,
         "notices_b": b.notices,
+        "roots": len(result.roots),
         "first": result.first and _first_as_json(result.first),
-        "changed_events": [
-            {
-                "a": _line(a.events[x]),
-                "b": _line(b.events[y]),
-                "differs": contrast(a.events[x], b.events[y]),
-            }
-            for x, y in result.changed[:limit]
-        ],
+        "root_events": [_pair_as_json(result, *pair) for pair in result.roots[:limit]],
+        "changed_events": [_pair_as_json(result, *pair) for pair in result.changed[:limit]],
         "only_a_events": [_line(a.events[place]) for place in result.only_a[:limit]],
         "only_b_events": [_line(b.events[place]) for place in result.only_b[:limit]],
         "truncated": any(len(kind) > limit for kind in kinds),
@@ -398,12 +488,11 @@ class _Half(NamedTuple):
     differing: set[int]
     led_to: set[int]
 
-    def begins(self, other: "_Half") -> tuple[int, int] | None:
-        """Returns the earliest place that nothing different led to, and the same before it."""
+    def roots(self, other: "_Half") -> Iterator[tuple[int, int]]:
+        """Yields each place that nothing different led to, behind the number of same before."""
         for before, place in enumerate(sorted(self.differing)):
             if place not in self.led_to and self.partners[place] not in other.led_to:
-                return place - before, place
-        return None
+                yield place - before, place
 
 
 def _half(side: LogSide, partners: Sequence[int], differing: set[int]) -> _Half:
@@ -421,56 +510,38 @@ def _effects(of: LogSide, places: Iterable[int]) -> set[int]:
     return effects
 
 
-def _first(a: _Half, b: _Half) -> FirstDifference | None:
-    """Returns the first divergence of two logs."""
-    in_a, in_b = a.begins(b), b.begins(a)
-    if in_a is None and in_b is None:  # each difference follows from one in the other log
-        in_a, in_b = ((0, min(half.differing)) if half.differing else None for half in (a, b))
-    if in_a is not None and (in_b is None or in_a[0] <= in_b[0]):
-        return _divergence(in_a[1], _opposite(in_a[1], a, b), a, b)
-    if in_b is not None:
-        return _divergence(_opposite(in_b[1], b, a), in_b[1], a, b)
-    return None
+def _roots(a: _Half, b: _Half) -> list[tuple[int, int]]:
+    """Returns the events that nothing different led to, as places in A and in B."""
+    in_a, in_b = list(a.roots(b)), list(b.roots(a))
+    if not in_a and not in_b:  # each difference follows from one in the other log
+        in_a, in_b = ([(0, min(half.differing))] if half.differing else [] for half in (a, b))
+    sides = [(before, 0, place, a.partners[place]) for before, place in in_a]
+    sides += [(before, 1, b.partners[place], place) for before, place in in_b]
+    return list(dict.fromkeys((x, y) for _, _, x, y in sorted(sides)))
 
 
-def _opposite(place: int, mine: _Half, other: _Half) -> int | None:
-    """Returns the place of the event to set against one: its partner, or a substitute."""
-    partner = mine.partners[place]
-    if partner != ALONE:
-        return partner
-    own, events = mine.side.events[place], other.side.events
-    causes = {mine.partners[cause] for cause in mine.side.causes[place]}
-    fitting = [
-        at
-        for at in sorted(other.differing)
-        if other.partners[at] == ALONE
-        and events[at].event_type == own.event_type
-        and events[at].header.subject == own.header.subject
-        and (events[at].step is None or own.step is None)
-        and set(other.side.causes[at]) == causes
-    ]
-    return min(fitting, key=lambda at: events[at].header.actor != own.header.actor, default=None)
-
-
-def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> FirstDifference:
-    event_a = None if x is None else a.side.events[x]
-    event_b = None if y is None else b.side.events[y]
+def _divergence(x: int, y: int, a: _Half, b: _Half) -> FirstDifference:
+    event_a = None if x == ALONE else a.side.events[x]
+    event_b = None if y == ALONE else b.side.events[y]
     return FirstDifference(
         a=event_a,
         b=event_b,
         differs=contrast(event_a, event_b) if event_a and event_b else (),
-        causes_a=() if x is None else _causes(x, y, a, b),
-        causes_b=() if y is None else _causes(y, x, b, a),
-        follow_a=0 if x is None else len(_effects(a.side, (x,))),
-        follow_b=0 if y is None else len(_effects(b.side, (y,))),
+        causes_a=_causes(x, y, a, b),
+        causes_b=_causes(y, x, b, a),
+        follow_a=0 if event_a is None else len(_effects(a.side, (x,))),
+        follow_b=0 if event_b is None else len(_effects(b.side, (y,))),
     )
 
 
-def _causes(place: int, across: int | None, mine: _Half, other: _Half) -> tuple[CauseOnSide, ...]:
+def _causes(place: int, across: int, mine: _Half, other: _Half) -> tuple[CauseOnSide, ...]:
     """Returns the causes of an event, compared with those of the event `across`."""
-    others = set() if across is None else set(other.side.causes[across])
+    own, others = (
+        set() if at == ALONE else set(half.side.causes[at])
+        for at, half in ((place, mine), (across, other))
+    )
     causes = []
-    for cause in sorted(set(mine.side.causes[place])):
+    for cause in sorted(own):
         partner = mine.partners[cause]
         causes.append(
             CauseOnSide(
@@ -502,6 +573,12 @@ def _cause_as_json(cause: CauseOnSide) -> dict[str, object]:
         "changed": cause.is_changed,
         "shared": cause.is_shared,
     }
+
+
+def _pair_as_json(result: Difference, x: int, y: int) -> dict[str, object]:
+    a, b = result.sides(x, y)
+    differs = contrast(a, b) if a and b else ()
+    return {"a": a and _line(a), "b": b and _line(b), "differs": differs}
 
 
 def _line(event: Event) -> msgspec.Raw:

@@ -5,6 +5,7 @@ Nothing is written. Of a large log a few lines are read; `thence.log.check.verif
 
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 from thence.core.codec import LINE_BYTES_MAX, BadLine, parse
 from thence.core.event import Event
@@ -64,7 +65,7 @@ class ExaminedLog:
         info = read_info(self._disk, self._folder)
         path = own_folder(self._folder) / "log.json"
         if info is None and self._disk.path_id(str(path)) is not None:
-            hint = "the next opening that appends makes it anew"
+            hint = f"{_append(self._folder)} makes it anew, as each append does"
             return Check("log", False, f"{path} can't be read", hint, is_damage=True)
         name = f"log {info.log_id}" if info else "log without .thence/log.json, which appends make"
         return Check("log", True, f"{self._vocabulary.name} {name}")
@@ -77,10 +78,10 @@ class ExaminedLog:
             descriptor = self._disk.open_read(path)
             size_bytes += self._disk.file_id(descriptor)[1]
             self._disk.close(descriptor)
-        detail = f"{len(paths):,} with {size_bytes:,} bytes"
+        detail = f"{len(paths):,} segment{'' if len(paths) == 1 else 's'}, {size_bytes:,} bytes"
         unread = ", ".join(path.name for path in strays(self._disk, self._folder))
         if unread:
-            hint = "give them names of older segments if they are this log's, else move them away"
+            hint = "`mv` this log's to events_YYYY-MM-DD_HH-MM-SS-ffffff.jsonl, and others away"
             return Check("segments", False, f"{detail}; not read, for their names: {unread}", hint)
         is_large = size_bytes >= LARGE_BYTES and self._vocabulary.name == PLAIN.name
         return Check("segments", True, detail, _PRUNE if is_large else "")
@@ -94,7 +95,7 @@ class ExaminedLog:
                 at_least = " or more" if len(rest) == _TAIL_BYTES_MAX else ""
                 size = f"{len(rest):,} bytes{at_least}"
                 detail = f"the last line of {path.name} is unfinished, {size}"
-                hint = "the next append moves it aside, and reports it in the log"
+                hint = f"{_append(self._folder)} moves it aside and reports it, as each append does"
                 return Check("tail", False, detail, hint)
             line = rest or newest
             if not line:
@@ -107,7 +108,7 @@ class ExaminedLog:
             self._newest = event
             what = "lacks its newline only" if rest else "is whole"
             return Check("tail", True, f"the newest line [{short_id(event.event_id)}] {what}")
-        return Check("tail", True, "there are no events")
+        return Check("tail", True, "no events yet")
 
     def clock(self) -> Check:
         """Compares the wall clock with the newest event."""
@@ -117,15 +118,15 @@ class ExaminedLog:
         """Counts the causes that no event of a small log has; they are no damage."""
         sizes = (self._disk.path_id(str(path)) for path in segments(self._disk, self._folder))
         if sum(state[1] for state in sizes if state) > _READ_WHOLE_BYTES_MAX:
-            return Check(
-                "causes", True, "not looked up in a log of this size: `thence verify` does"
-            )
+            return Check("causes", True, "causes of a log of this size: see `thence verify`")
         findings = verify(self._disk, self._folder, self._vocabulary).findings
         missing = [finding for finding in findings if finding.code == "cause_missing"]
         if not missing:
-            return Check("causes", True, "all that are named are here, or in a log that is named")
+            return Check("causes", True, "all causes are here, or in a log that is named")
         count = sum(finding.count for finding in missing)
-        detail = f"{count:,} that no event here has: {missing[0].reason}; `thence verify` tells all"
+        detail = (
+            f"{count:,} causes that no event here has: {missing[0].reason}; see `thence verify`"
+        )
         return Check("causes", True, detail)
 
     def _settled(self, path: Path) -> tuple[bytes, bytes]:
@@ -164,12 +165,17 @@ def lock(disk: Disk, folder: Path) -> Check:
             if monotonic_ns() >= deadline_ns:
                 holder = disk.lock_holder(descriptor)
                 detail = f"{holder} has held the append lock for {LOCK_WAIT_S:g} s"
-                return Check("lock", False, detail, "wait for that process or end it")
+                hint = f"wait for it, or end it with `kill`; `fuser -v {quote(str(path))}` shows it"
+                return Check("lock", False, detail, hint)
             pause(_PAUSE_S)
         disk.unlock(descriptor)
     finally:
         disk.close(descriptor)
-    return Check("lock", True, "free")
+    return Check("lock", True, "the append lock is free")
+
+
+def _append(folder: Path) -> str:
+    return f"`thence append note --log {quote(str(folder))}`"
 
 
 def _sessions(disk: Disk, folder: Path) -> Check:
@@ -182,22 +188,23 @@ def _sessions(disk: Disk, folder: Path) -> Check:
     if not losers:
         return Check("sessions", True, detail)
     detail += f"; what {losers:,} of them had queued may be lost"
-    return Check("sessions", False, detail, "the next append reports it in the log")
+    hint = f"{_append(folder)} reports it in the log, as each append does"
+    return Check("sessions", False, detail, hint)
 
 
 def _identity(disk: Disk, folder: Path) -> Check:
     node_id = known_node_id(disk, folder)
     own = is_own(disk, folder)
     if own is None:
-        return Check("identity", True, "none yet: the first append makes one")
+        return Check("identity", True, "no node yet: the first append makes one")
     if own:
         return Check("identity", True, f"node {node_id}")
     path = own_folder(folder) / "identity.json"
     if not node_id:
-        hint = "the next append makes a new one, and reports it in the log"
+        hint = f"{_append(folder)} makes a new one and reports it, as each append does"
         return Check("identity", False, f"{path} can't be read", hint, is_damage=True)
     detail = f"node {node_id} is that of the log from which this one was copied or moved"
-    hint = "the next append takes a node of its own, and reports it in the log"
+    hint = f"{_append(folder)} takes a node of its own and reports it, as each append does"
     return Check("identity", False, detail, hint)
 
 
@@ -205,8 +212,11 @@ def _quarantine(disk: Disk, folder: Path) -> Check:
     names = disk.names(own_folder(folder) / "quarantine")
     unreported = sum(name.endswith(_UNTOLD) for name in names)
     if unreported:
-        detail = f"{unreported:,} of {len(names):,} moved aside are not reported in the log yet"
-        return Check("quarantine", False, detail, "the next append reports them")
+        detail = f"{unreported:,} of {len(names):,} in quarantine are not reported in the log yet"
+        hint = f"{_append(folder)} reports them in the log, as each append does"
+        return Check("quarantine", False, detail, hint)
     return Check(
-        "quarantine", True, f"{len(names):,} moved aside and reported" if names else "empty"
+        "quarantine",
+        True,
+        f"{len(names):,} in quarantine, all reported" if names else "no quarantine",
     )

@@ -7,9 +7,11 @@ needs only the standard library, so that it also works in a broken installation.
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from statistics import median
 from typing import NamedTuple
 
+from thence.core.clock import microseconds
 from thence.errors import ThenceError
 from thence.log.files.disk import (
     Disk,
@@ -25,11 +27,13 @@ from thence.log.files.segment import FILE_BYTES_MAX, current_path, own_folder
 ROOM_BYTES_MIN = 100 * 1024 * 1024
 ROOM_FILES_MIN = 100
 YEAR_MIN = 2025
-_AHEAD_S_MAX = 365 * 86_400
+_AHEAD_US_MAX = 365 * 86_400 * 1_000_000
 _FILE_BYTES_WANTED = FILE_BYTES_MAX + 1024 * 1024  # one event more than the limit
 _SYNCS = 5
 _BLOCK = b"thence doctor tries this disk\n" * 136
-_FULL = "make room, or raise what limits this user (quota, ulimit -f)"
+_SET_CLOCK = "set the machine's clock: `timedatectl set-ntp true`"
+_FULL = "make room, or raise what limits this user: see `df -h .`, `quota` and `ulimit -f`"
+_ELSEWHERE = "keep the log on another filesystem: `df -hT` lists them"
 
 
 class Check(NamedTuple):
@@ -57,7 +61,8 @@ def checked(name: str, look: Callable[[], Check]) -> Check:
     try:
         return look()
     except DiskError as error:
-        return Check(name, False, reason(error), "let this user read it")
+        file = quote(str(error.filename or "FILE"))
+        return Check(name, False, reason(error), f"let this user read it: `chmod u+rX {file}`")
     except ThenceError as error:
         # chained is what a file that was read holds in place of what thence wrote
         is_damage = not isinstance(error.__cause__, DiskError | None)
@@ -75,7 +80,7 @@ def filesystem(disk: Disk, folder: Path) -> Check:
     kind = disk.filesystem(folder)
     if durability_on(kind) == "unproven":
         detail = f"{kind}, a filesystem over the network: durability is unproven there"
-        hint = "keep the log on a local disk"
+        hint = "keep the log on a local disk: `df -hlT` lists them"
         return Check("filesystem", False, detail, hint)
     if durability_on(kind) == "memory":
         detail = f"{kind}: in memory, nothing in it survives the machine's end"
@@ -88,8 +93,13 @@ def space(disk: Disk, folder: Path) -> Check:
     free, files = disk.room(folder)
     detail = f"{free:,} bytes free"
     if files is not None and files < ROOM_FILES_MIN:
-        return Check("space", False, f"{detail}, but for {files:,} files only", "delete some files")
-    hint = f"make room: less than {ROOM_BYTES_MIN:,} bytes are soon written"
+        return Check(
+            "space",
+            False,
+            f"{detail}, but for {files:,} files only",
+            "delete some files: see `df -i .`",
+        )
+    hint = f"make room, `du -sh * | sort -h` helps: {ROOM_BYTES_MIN:,} bytes are soon written"
     is_enough = free >= ROOM_BYTES_MIN
     return Check("space", is_enough, detail, "" if is_enough else hint)
 
@@ -101,7 +111,8 @@ def file_limit(limit: int | None) -> Check:
     if limit >= _FILE_BYTES_WANTED:
         return Check("file_limit", True, f"files may grow to {limit:,} bytes")
     detail = f"files may grow to {limit:,} bytes only; a log's grow to {FILE_BYTES_MAX:,}"
-    return Check("file_limit", False, detail, "raise it (ulimit -f), or set max_file_size lower")
+    hint = "raise it with `ulimit -f unlimited`, or set max_file_size lower"
+    return Check("file_limit", False, detail, hint)
 
 
 def clock(wall_ns: int, newest: str) -> Check:
@@ -112,16 +123,14 @@ def clock(wall_ns: int, newest: str) -> Check:
     wall = datetime.fromtimestamp(wall_ns / 1e9, UTC)
     detail = f"it is {wall:%Y-%m-%d %H:%M:%S} UTC"
     if wall.year < YEAR_MIN:
-        return Check("clock", False, f"{detail}: that is past", "set the machine's clock")
-    try:
-        ahead_s = (datetime.fromisoformat(newest) - wall).total_seconds()
-    except (ValueError, TypeError):  # none, or another tool's, or one without a zone
-        return Check("clock", True, detail)
-    if ahead_s <= 0:
+        return Check("clock", False, f"{detail}: that is past", _SET_CLOCK)
+    newest_us = microseconds(newest)
+    ahead_us = 0 if newest_us is None else newest_us - wall_ns // 1_000
+    if ahead_us <= 0:
         return Check("clock", True, detail)
     detail += f"; the newest event is of {newest}, which is to come"
-    hint = "set the machine's clock; the order of events does not depend on it"
-    is_sane = ahead_s <= _AHEAD_S_MAX
+    hint = f"{_SET_CLOCK}; the order of events does not depend on it"
+    is_sane = ahead_us <= _AHEAD_US_MAX
     return Check("clock", is_sane, detail, "" if is_sane else hint)
 
 
@@ -154,7 +163,8 @@ def _tried(disk: Disk, folder: Path) -> list[Check]:
     except DiskError as error:
         detail = f"{reason(error)}; locks, syncs and the like were not tried"
         is_full = error.errno in FULL_ERRNOS
-        hint = _FULL if is_full else "let this user write there; reading needs it not"
+        denied = f"let this user write there: `chmod -R u+w {quote(str(folder))}`"
+        hint = _FULL if is_full else f"{denied}; reading does not need it"
         return [Check("writable", False, detail, hint)]
     finally:
         for descriptor in descriptors:
@@ -166,12 +176,12 @@ def _try(name: str, look: Callable[[], Check]) -> Check:
     try:
         return look()
     except DiskError as error:
-        return Check(name, False, reason(error), "keep the log on another filesystem")
+        return Check(name, False, reason(error), _ELSEWHERE)
 
 
 def _locks(disk: Disk, first: int, second: int) -> Check:
     """Tries the lock of one file by two descriptors."""
-    hint = "keep the log on another filesystem: two writers would not see each other here"
+    hint = f"{_ELSEWHERE}; two writers would not see each other here"
     if not disk.try_lock(first):
         return Check("locks", False, "a file that nobody has can't be locked", hint)
     try:
@@ -200,7 +210,7 @@ def _links(disk: Disk, path: Path) -> Check:
     try:
         disk.link(path, other)
     except DiskError as error:
-        hint = "make new logs on another filesystem; a log that is there needs no links"
+        hint = "make new logs on another filesystem, `df -hT` lists them; an old log needs no links"
         return Check("links", False, f"no hard links: {reason(error)}", hint)
     disk.unlink(other)
     return Check("links", True, "hard links work")

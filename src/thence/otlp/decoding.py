@@ -31,6 +31,7 @@ from thence.otlp.encoding import (
     TIME_END_NS,
     UNFINISHED,
     WORDS,
+    WRITING,
     Json,
     hex_id,
     ids_of,
@@ -42,7 +43,7 @@ PAYLOAD_BYTES_MAX = 900_000
 CAUSES_INFERRED_MAX = 32
 _DEPTH_MAX = 32
 _NAME_MAX = TYPE_CHARACTERS_MAX - 50
-_OWN = frozenset((BEGUN, ENDED, UNFINISHED, *(f"thence.{word}" for word in WORDS)))
+_OWN = frozenset((BEGUN, ENDED, UNFINISHED, WRITING, *(f"thence.{word}" for word in WORDS)))
 _CODES = (STATUS_ERROR, "STATUS_CODE_ERROR")
 
 
@@ -153,7 +154,8 @@ class SpanReader:
         failed = _map(raw.get("status")).get("code") in _CODES
         begin_type = name if is_point else _type(attributes.get(BEGUN), f"{name}.begun")
         origin: Json = {"source": SOURCE, "source_id": key, "begins": not is_point}
-        origin["timestamp"] = timestamp_at(begun_ns // 1_000)
+        writing_ns = _writing_ns(attributes.get(WRITING)) if is_ours else 0
+        origin["timestamp"] = timestamp_at(max(begun_ns - writing_ns, 0) // 1_000)
         begin = HostEvent(_type(begin_type, "span"), repair(first)[0], **words, **origin)
         end = None
         if ended_ns and not is_point and UNFINISHED not in attributes:
@@ -351,6 +353,13 @@ def _causes_of(span: ReadSpan, is_end: bool) -> Iterator[tuple[str, bool]]:
 def _key(ids: Any) -> str:
     trace, span = hex_id(_map(ids).get("traceId"), 32), hex_id(_map(ids).get("spanId"), 16)
     return f"{trace}:{span}" if trace and span else ""
+
+
+def _writing_ns(seconds: object) -> int:
+    """Returns the time between the event that began a step and its body."""
+    if isinstance(seconds, int | float) and 0 <= seconds < TIME_END_NS / 1e9:
+        return round(seconds * 1e9)
+    return 0
 
 
 def _ns(value: Any) -> int:

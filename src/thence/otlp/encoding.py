@@ -2,7 +2,8 @@
 
 The form is that of https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: ids in hex,
 integers of 64 bits as text. A step is a span from its begin to its end, any other event one of no
-length, so that it has an id by which others link to it. The ids are those that `thence.carry` gives
+length, so that it has an id by which others link to it. A step's time is its body's; the writing
+of its begin, before the body, is an attribute. The ids are those that `thence.carry` gives
 away. All is pure.
 """
 
@@ -15,6 +16,7 @@ from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.json_values import storable
+from thence.core.sentences.events import duration_s_of
 from thence.core.vocabulary import Vocabulary
 from thence.tracing.propagation import number_of
 
@@ -22,6 +24,8 @@ Json = dict[str, Any]
 # attributes of a span: what the log says of it beside its payload
 EVENT_ID, BEGUN, ENDED = "thence.event_id", "thence.begun", "thence.ended"
 UNFINISHED, LOG_ID, UNREADABLE = "thence.unfinished", "thence.log_id", "thence.unreadable"
+# the seconds between the event that began a step and its body: the writing of that event
+WRITING = "thence.writing_s"
 WORDS = ("subject", "actor", "stream")
 # attributes of a link: a cause of the span's end, by the end of the other one, a concluded cause
 OF_END, BY_END, INFERRED = "thence.of_end", "thence.by_end", "thence.inferred"
@@ -68,6 +72,8 @@ class LogSpans:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._open: dict[str, _OpenSpan] = {}
+        # of open steps, the time of the first event that each caused
+        self._inside_ns: dict[str, int] = {}
         self._newer: dict[str, SpanIds] = {}
         self._older: dict[str, SpanIds] = {}
         self._last_ns = 0
@@ -83,7 +89,9 @@ class LogSpans:
 
         A step is asked for where its begin or its end is.
         """
-        self._time_ns(event)
+        time_ns = self._time_ns(event)
+        for cause in self._open.keys() & set(event.caused_by):
+            self._inside_ns.setdefault(cause, time_ns)
         span = self._open.pop(event.ends, None) if event.ends else None
         if span is not None:
             self._note(event.event_id, span.ids._replace(is_end=True))
@@ -167,6 +175,7 @@ class LogSpans:
         begin_ns = _ns(first, "start_time_unix_nano", self._time_ns(begin))
         end_ns = self._last_ns if last is None else self._time_ns(last)
         end_ns = max(begin_ns, _ns(end or first, "end_time_unix_nano", end_ns))
+        body_ns = self._body_ns(begin, first, end, begin_ns, end_ns)
         attributes = {**_attributes(first), **_attributes(end), EVENT_ID: begin.event_id}
         attributes |= {
             f"thence.{word}": text for word in WORDS if (text := getattr(begin, word)) is not None
@@ -175,6 +184,8 @@ class LogSpans:
             attributes[UNREADABLE] = unreadable
         if not is_point:
             attributes[BEGUN] = begin.event_type
+        if body_ns > begin_ns:
+            attributes[WRITING] = (body_ns - begin_ns) / 1e9
         if last is None:
             attributes[UNFINISHED] = True
         elif not is_point:
@@ -185,7 +196,7 @@ class LogSpans:
             "spanId": ids.span,
             "name": storable(begin.event_type.removesuffix(".begun")),
             "kind": KINDS.index(kind) if kind in KINDS else 1,
-            "startTimeUnixNano": str(begin_ns),
+            "startTimeUnixNano": str(body_ns),
             "endTimeUnixNano": str(end_ns),
             "attributes": _pairs(attributes),
             "links": [*span.links, *_outer_links(first)],
@@ -202,6 +213,17 @@ class LogSpans:
                 event = {"timeUnixNano": str(end_ns), "name": "exception", "attributes": pairs}
                 encoded["events"].append(event)
         return encoded
+
+    def _body_ns(self, begin: Event, first: Json, end: Json, begin_ns: int, end_ns: int) -> int:
+        """Returns when a step's body began: as long before its end as the end says.
+
+        Nothing inside it is earlier.
+        """
+        inside_ns = self._inside_ns.pop(begin.event_id, end_ns)
+        seconds = duration_s_of(end)
+        if seconds is None or "start_time_unix_nano" in first:
+            return begin_ns
+        return max(begin_ns, min(end_ns - round(seconds * 1e6) * 1_000, inside_ns))
 
 
 def ids_of(event_id: str) -> SpanIds:

@@ -202,6 +202,14 @@ class Divergence(BaseModel):
     follow_b: int = Field(ge=0)
 
 
+class RootOfDifference(BaseModel):
+    """An event that differs and that nothing different led to; null where a log has none."""
+
+    a: StoredEvent | None
+    b: StoredEvent | None
+    differs: list[Differing]
+
+
 class ChangedEvent(BaseModel):
     """An event that is in both logs with different content."""
 
@@ -219,7 +227,9 @@ class DiffAnswer(BaseModel):
     only_b: int = Field(ge=0)
     notices_a: int = Field(ge=0, description="What the log wrote of itself is not compared.")
     notices_b: int = Field(ge=0)
+    roots: int = Field(ge=0, description="Events that differ and that nothing different led to.")
     first: Divergence | None
+    root_events: list[RootOfDifference]
     changed_events: list[ChangedEvent]
     only_a_events: list[StoredEvent]
     only_b_events: list[StoredEvent]

@@ -19,7 +19,7 @@ from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import journal_of
 from thence.cli.shared.logs import open_for_reading
-from thence.cli.shared.render import counted, numbered, wrapped
+from thence.cli.shared.render import counted, numbered, table, wrapped
 from thence.core.bodies import BodyMissing
 from thence.core.event import Event
 from thence.core.sentences.events import clipped, line, short_id
@@ -338,18 +338,22 @@ def _ask(owner: Owner) -> str:
     return line(text) if isinstance(text, str) else ""
 
 
-def _columns(pairs: Sequence[tuple[BlamedLine, Owner]], width: int | None) -> Iterable[str]:
-    """Yields the lines of a file behind their owners; on a terminal each takes one line."""
+def _columns(pairs: Sequence[tuple[BlamedLine, Owner]], width: int | None) -> list[str]:
+    """Returns the lines of a file behind their owners; on a terminal each takes one line."""
     words = {"unknown": "unknown, in git {}", "bot": "{} (nobody's)"}
     names = [
         words.get(owner.kind, "{}").format(line(owner.name)) if owner.name else owner.kind
         for _, owner in pairs
     ]
-    longest = min(max(map(len, names), default=0), _NAME_COLUMNS_MAX)
-    digits = len(str(len(pairs)))
-    for (blamed, owner), name in zip(pairs, names, strict=True):
-        session = (owner.session or "")[:_SESSION_COLUMNS]
-        ask = clipped(_ask(owner), _ASK_COLUMNS)
-        who = f"{clipped(name, longest):{longest}}  {session:{_SESSION_COLUMNS}}"
-        text = f"{who}  {ask:{_ASK_COLUMNS}}  {blamed.number:>{digits}}  {blamed.text}"
-        yield clipped(text, width) if width else text
+    rows = [
+        (
+            name,
+            (owner.session or "")[:_SESSION_COLUMNS],
+            _ask(owner),
+            str(blamed.number),
+            blamed.text,
+        )
+        for (blamed, owner), name in zip(pairs, names, strict=True)
+    ]
+    most = {0: _NAME_COLUMNS_MAX, 2: _ASK_COLUMNS}
+    return table(rows, most=most, right=(3,), width=width)

@@ -6,19 +6,17 @@ import click
 
 from thence.cli.frame import help_with, log_argument, output_options
 from thence.cli.output import Output, current
-from thence.cli.shared.render import counted, wrapped, write_some
-from thence.core.json_values import printable
+from thence.cli.shared.render import counted, table, wrapped, write_some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from thence.core.diff import CauseOnSide, Difference, DifferingMember, FirstDifference, LogSide
-    from thence.core.event import Event
     from thence.core.vocabulary import Vocabulary
 
 # the most differences, and the most causes, shown without -v
 SHOWN_MAX = 10
-# the most events that differ shown without -v, and with it, in each of the three lists
+# the most events that differ shown without -v, and with it, in each list, and places of each
 EVENTS_SHOWN_MAX = 3
 EVENTS_SHOWN_MAX_VERBOSE = 1_000
 NAME_COLUMNS_MAX = 36
@@ -41,9 +39,10 @@ def diff_command(a: str, b: str) -> int:
     """Show where two logs part, and what came of it.
 
     A and B are logs: a folder, one of its files, or a run's id. The first divergence is shown
-    with its causes in both, and how many later events follow from it. Then come the events that
-    differ; -v lists all. Events are known by their step where both logs have steps, else by type,
-    subject, payload and causes. Exit code 0 means that the logs hold the same, 3 that they differ.
+    with its causes in both, and how many later events follow from it. Then come the other events
+    that nothing different led to, and all that differ; -v lists more. Events of A and B are matched
+    by their step where both logs have steps, else by place and name; ids and times of tracers are
+    left out. Exit code 0 means that the logs hold the same, 3 that they differ.
     """
     import gc
 
@@ -80,7 +79,7 @@ def _write_difference(out: Output, result: "Difference", logs: tuple[_Log, _Log]
         text += f"{len(result.only_a):,} only in A, {len(result.only_b):,} only in B."
         out.write(*wrapped(text, out.width))
         _write_types(out, result)
-        commands = _write_divergence(out, result.first, logs)
+        commands = _write_divergence(out, result.first, len(result.roots), logs)
         _write_events(out, result, logs)
         out.write("", *(("next: " if n == 0 else "      ") + c for n, c in enumerate(commands)))
     notices = result.a.notices + result.b.notices
@@ -92,7 +91,6 @@ def _write_difference(out: Output, result: "Difference", logs: tuple[_Log, _Log]
 def _write_types(out: Output, result: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
     from thence.core.query.why import descending
-    from thence.core.sentences.events import clipped
 
     tallies = {
         "changed": _types(result.a, [x for x, _ in result.changed]),
@@ -105,14 +103,18 @@ def _write_types(out: Output, result: "Difference") -> None:
             total[name] = total.get(name, 0) + count
     names = list(descending(total))
     listed = names if out.is_verbose else names[:SHOWN_MAX]
-    columns = max(len(clipped(printable(name), NAME_COLUMNS_MAX)) for name in listed)
-
-    def lines(name: str) -> list[str]:
-        text = [f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally]
-        return [f"  {clipped(printable(name), NAME_COLUMNS_MAX):{columns}}  {', '.join(text)}"]
-
-    out.write()
-    write_some(out, names, SHOWN_MAX, "type", lines, "  ")
+    rows = [
+        (
+            name,
+            ", ".join(
+                f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally
+            ),
+        )
+        for name in listed
+    ]
+    out.write("", *table(rows, indent="  ", most={0: NAME_COLUMNS_MAX}))
+    if len(listed) < len(names):
+        out.write(f"  {counted(len(names) - len(listed), 'more type')}; -v shows all")
     _note_missing_types(out, result, tallies)
 
 
@@ -135,11 +137,13 @@ def _note_missing_types(
             out.notice(f"{letter} holds no {names}: was it set to write less?")
 
 
-def _write_divergence(out: Output, first: "FirstDifference", logs: tuple[_Log, _Log]) -> list[str]:
+def _write_divergence(
+    out: Output, first: "FirstDifference", roots: int, logs: tuple[_Log, _Log]
+) -> list[str]:
     """Writes the first divergence; returns the commands that show its causes."""
     from thence.cli.shared.logs import command
 
-    out.write("", "first divergence")
+    out.write("", "first divergence" + (f" of {roots:,}" if roots > 1 else ""))
     followed, commands = [], []
     for log, event, count in zip(
         logs, (first.a, first.b), (first.follow_a, first.follow_b), strict=True
@@ -149,50 +153,51 @@ def _write_divergence(out: Output, first: "FirstDifference", logs: tuple[_Log, _
         if event is not None:
             followed.append(f"{counted(count, 'later event')} in {log.letter}")
             commands.append(command(f"why {event.event_id}", log.name))
-    _write_differing(out, first.differs)
+    if first.differs:
+        out.write("", "what differs")
+        _write_differing(out, first.differs, SHOWN_MAX, "  ")
     _write_causes(out, first, logs)
     out.write("", f"From it follow {', '.join(followed)}.")
     return commands
 
 
 def _write_events(out: Output, result: "Difference", logs: tuple[_Log, _Log]) -> None:
-    """Writes the first events that differ: those in both logs, then those in one alone."""
-    a, b = result.a.events, result.b.events
-    lists: dict[str, list[tuple[Event | None, Event | None]]] = {
-        "changed": [(a[x], b[y]) for x, y in result.changed],
-        "only in A": [(a[x], None) for x in result.only_a],
-        "only in B": [(None, b[y]) for y in result.only_b],
+    """Writes the other divergences, then the events that differ: in both, then in one alone."""
+    from thence.core.diff import ALONE, contrast
+
+    lists = {
+        "other divergences": result.roots[1:],
+        "changed": result.changed,
+        "only in A": [(x, ALONE) for x in result.only_a],
+        "only in B": [(ALONE, y) for y in result.only_b],
     }
     most = EVENTS_SHOWN_MAX_VERBOSE if out.is_verbose else EVENTS_SHOWN_MAX
     for name, pairs in lists.items():
         if pairs:
             out.write("", name)
-        for pair in pairs[:most]:
-            _write_sides(out, logs, pair)
+        for x, y in pairs[:most]:
+            a, b = result.sides(x, y)
+            for log, event in zip(logs, (a, b), strict=True):
+                if event is not None:
+                    sentence = log.vocabulary.sentence(event)
+                    out.write(*wrapped(sentence, out.width, f"  {log.letter}  "))
+            if a and b:
+                _write_differing(out, contrast(a, b), EVENTS_SHOWN_MAX, "     ")
         if len(pairs) > most:
             hint = "" if out.is_verbose else "; -v shows more"
             out.write(f"  {counted(len(pairs) - most, 'more event')}{hint}")
 
 
-def _write_sides(
-    out: Output, logs: tuple[_Log, _Log], events: "tuple[Event | None, Event | None]"
+def _write_differing(
+    out: Output, differs: "Sequence[DifferingMember]", most: int, margin: str
 ) -> None:
-    """Writes the sentence of an event in each log that holds it."""
-    for log, event in zip(logs, events, strict=True):
-        if event is not None:
-            out.write(*wrapped(log.vocabulary.sentence(event), out.width, f"  {log.letter}  "))
-
-
-def _write_differing(out: Output, differs: "Sequence[DifferingMember]") -> None:
-    if not differs:
-        return
+    """Writes the places in which two events differ."""
 
     def lines(place: "DifferingMember") -> list[str]:
         text = f"{place.path}: {_value(place.a)} in A, {_value(place.b)} in B"
-        return wrapped(text, out.width, "  ", "    ")
+        return wrapped(text, out.width, margin, margin + "  ")
 
-    out.write("", "what differs")
-    write_some(out, differs, SHOWN_MAX, "place", lines, "  ")
+    write_some(out, differs, most, "place", lines, margin)
 
 
 def _value(value: object) -> str:
@@ -212,7 +217,7 @@ def _write_causes(out: Output, first: "FirstDifference", logs: tuple[_Log, _Log]
     for log, named in zip(logs, (first.causes_a, first.causes_b), strict=True):
         groups.append((log.letter, log, [cause for cause in named if not cause.is_shared]))
     if not any(causes for _, _, causes in groups):
-        out.write("", "It names no cause: it is a root.")
+        out.write("", "It names no cause.")
         return
     out.write("", "its causes")
     for word, log, causes in groups:

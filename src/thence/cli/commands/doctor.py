@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -14,8 +15,19 @@ if TYPE_CHECKING:
 
 PYTHON_MIN = (3, 11)
 PACKAGES = ("msgspec", "click", "rich", "structlog", "ruamel.yaml")
-_REINSTALL = "install thence anew: pip install --force-reinstall thence"
-_NAME_COLUMNS = 10
+_REINSTALL = "install thence anew: `pip install --force-reinstall thence`"
+# each check, with the parts of it that are looked at on their own
+_PARTS = {
+    "install": ("python", "platform", "packages"),
+    "disk": ("filesystem", "space", "file_limit"),
+    "writing": ("writable", "locks", "sync", "links"),
+    "log": ("log", "segments", "identity"),
+    "events": ("tail", "causes", "shared"),
+    "writers": ("lock", "sessions", "quarantine"),
+    "clock": ("clock",),
+    "hooks": ("hooks", "masking"),
+}
+_NAME_COLUMNS = max(map(len, _PARTS))
 
 
 @click.command("doctor", **help_with("thence doctor --log output/my-run"))
@@ -31,7 +43,7 @@ def doctor_command(log: str | None) -> int:
 
     out = current()
     folder, is_log = _folder_to_check(out, log)
-    checks = [*machine_checks(), *_folder_checks(folder, is_log)]
+    checks = merged([*machine_checks(), *_folder_checks(folder, is_log)])
     is_ok = all(check.ok for check in checks)
     if out.is_json:
         entries = [
@@ -50,6 +62,20 @@ def doctor_command(log: str | None) -> int:
     return 0 if is_ok else FAILED
 
 
+def merged(parts: "list[Check]") -> "list[Check]":
+    """Returns the checks that consist of these parts; the detail of each begins with its faults."""
+    checks = []
+    for name, members in _PARTS.items():
+        own = [part for member in members for part in parts if part.name == member]
+        if own:
+            own.sort(key=lambda part: part.ok)
+            detail = "; ".join(part.detail for part in own)
+            hint = "; ".join(dict.fromkeys(part.hint for part in own if part.hint))
+            is_damage = any(part.is_damage for part in own)
+            checks.append(type(own[0])(name, own[0].ok, detail, hint, is_damage))
+    return checks
+
+
 def machine_checks() -> "list[Check]":
     """Checks Python, the platform, and the packages of the base install."""
     import platform
@@ -63,14 +89,14 @@ def machine_checks() -> "list[Check]":
         Check(
             "python",
             sys.version_info >= PYTHON_MIN,
-            f"{platform.python_version()} in {sys.prefix}",
-            "" if sys.version_info >= PYTHON_MIN else f"thence needs Python {minimum} or later",
+            f"Python {platform.python_version()} in {sys.prefix}",
+            "" if sys.version_info >= PYTHON_MIN else f"install Python {minimum} or later",
         ),
         Check(
             "platform",
             is_supported,
             platform.platform(),
-            "" if is_supported else "thence is made and tested for Linux and macOS",
+            "" if is_supported else "use Linux or macOS: thence is tested on no other system",
         ),
         _packages(),
     ]
@@ -119,7 +145,7 @@ def _shared(folder: Path) -> "list[Check]":
         return []
     first = skipped[0].place
     detail = f"{len(skipped):,} line(s) were passed over, the first is {first.file}:{first.line}"
-    hint = "`thence verify` tells each with its reason; correct the file, or take it from git"
+    hint = f"`thence verify` lists each with its reason; `git checkout {first.file}` puts one back"
     return [Check("shared", False, detail, hint)]
 
 
@@ -133,10 +159,12 @@ def _hooks(folder: Path) -> "list[Check]":
     from thence.agents.intake import is_masked, last_error, waiting
     from thence.cli.shared.render import counted
 
-    masking = Check("masking", True, "on: secrets are masked before an event is stored", "")
+    masking = Check(
+        "masking", True, "masking is on: secrets are masked before an event is stored", ""
+    )
     if not is_masked(folder):
         file = folder / ".thence" / "settings.toml"
-        detail = f"off: what agents see and say is stored with its secrets; {file} lacks [redact]"
+        detail = f"masking is off: secrets of agents are stored; {file} has no [redact]"
         masking = Check("masking", True, detail, "")
     waiting_count, refused_count = waiting(folder)
     detail = f"{counted(waiting_count, 'file')} to take in, {refused_count:,} refused"
@@ -144,7 +172,10 @@ def _hooks(folder: Path) -> "list[Check]":
     if not error and not refused_count:
         return [Check("hooks", True, detail, ""), masking]
     detail += f"; the last error: {error}" if error else ""
-    hint = f"look into {folder / 'spool'}, then remove errors.log and refused there"
+    spool = quote(str(folder / "spool"))
+    hint = (
+        f"look at them with `ls -R {spool}`; `rm -r {spool}/refused {spool}/errors.log` ends this"
+    )
     return [Check("hooks", False, detail, hint), masking]
 
 

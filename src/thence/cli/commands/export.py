@@ -16,8 +16,8 @@ from thence.cli.output import Output, current
 from thence.cli.shared.logs import (
     OptionValue,
     filter_options,
-    find_log_to_read,
     keys,
+    open_for_reading,
     report_matches,
 )
 from thence.cli.shared.render import counted
@@ -135,12 +135,11 @@ def _export_table(
     cell: Callable[[str], str] | None,
 ) -> None:
     """Writes a table: CSV with the form of texts that `cell` returns, Parquet without it."""
-    from thence.open_log.log import open_log
 
     count = 0
     empty = dict.fromkeys(columns)  # in order
     with (
-        open_log(find_log_to_read(out, choice.log), create=False) as replica,
+        open_for_reading(out, choice.log, counts_damage=False) as replica,
         _output_file(output) as file,
     ):
 

@@ -7,7 +7,7 @@ import click
 
 from thence.cli.frame import command_group, help_with, output_options
 from thence.cli.output import current
-from thence.cli.shared.render import counted
+from thence.cli.shared.render import counted, table
 
 if TYPE_CHECKING:
     from thence.agents.installed import HookFile
@@ -91,10 +91,10 @@ def _show(changes: "Sequence[HookFile]", facts: Mapping[str, object], *last: str
     hooks = [{**change._asdict(), "path": str(change.path)} for change in changes]
     notes = [f": {change.note}" if change.note else "" for change in changes]
     rows = [
-        f"{change.state:9}  {change.tool}  {change.path}{note}"
+        (change.state, change.tool, f"{change.path}{note}")
         for change, note in zip(changes, notes, strict=True)
     ]
-    current().result({"hooks": hooks, **facts}, [*rows, *last])
+    current().result({"hooks": hooks, **facts}, [*table(rows), *last])
 
 
 def _check_done(changes: "Sequence[HookFile]") -> None:

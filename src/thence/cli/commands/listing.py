@@ -9,7 +9,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from threading import Event as Signal
@@ -30,7 +29,6 @@ from thence.cli.shared.logs import (
     event_printer,
     filter_options,
     find_event,
-    find_log_to_read,
     keys,
     open_for_reading,
     report_matches,
@@ -285,15 +283,15 @@ def _write_end(
 
 def _begin_text(event: "Event", last: "Event") -> str:
     """Returns the begin of a step relative to the last event; "" without a valid time."""
+    from thence.core.clock import microseconds
     from thence.core.sentences.events import duration
 
     if event is last:
         return ", the last event"
-    try:
-        times = [datetime.fromisoformat(at.timestamp) for at in (event, last)]
-        seconds = (times[1] - times[0]).total_seconds()
-    except (ValueError, TypeError):  # another tool's time, or none
+    begin_us, last_us = microseconds(event.timestamp), microseconds(last.timestamp)
+    if begin_us is None or last_us is None:  # another tool's time, or none
         return ""
+    seconds = (last_us - begin_us) / 1e6
     return f", begun {duration(seconds)} before" if seconds >= 0 else f", begun {event.timestamp}"
 
 
@@ -340,10 +338,9 @@ def rebuild_command(log: str | None) -> None:
     """
     from thence.cli.shared.logs import segment_sizes
     from thence.cli.shared.progress import bar
-    from thence.open_log.log import open_log
 
     out = current()
-    with open_log(find_log_to_read(out, log), create=False) as replica:
+    with open_for_reading(out, log, counts_damage=False) as replica:
         size = sum(segment_sizes(replica.folder))
         begin = monotonic()
         with bar(out, "bytes read") as show:
@@ -396,11 +393,10 @@ def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: C
     from thence.core.query.filter import Filter
     from thence.log.files.disk import OS_DISK
     from thence.log.read.follower import Follower
-    from thence.open_log.log import open_log
 
     event_filter = Filter.of(**keys(conditions))
     with (
-        open_log(find_log_to_read(out, log), create=False) as replica,
+        open_for_reading(out, log, counts_damage=False) as replica,
         Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
     ):
         matches = None if event_filter == Filter() else event_filter.matches

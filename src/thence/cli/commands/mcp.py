@@ -47,10 +47,9 @@ def mcp_command(log: str | None) -> None:
     if sys.stdin.isatty():
         cause = "an agent starts this command and asks on stdin, which is a terminal here"
         raise click.UsageError(cause, click.get_current_context())
-    from thence.cli.shared.logs import find_log_to_read
-    from thence.open_log.log import open_log
+    from thence.cli.shared.logs import open_for_reading
 
-    with open_log(find_log_to_read(current(), log), create=False) as replica:
+    with open_for_reading(current(), log, counts_damage=False) as replica:
         # nothing is written, and the thread that waits for stdin would hold the process
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
         server_of(replica).run("stdio")

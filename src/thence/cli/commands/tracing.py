@@ -10,7 +10,7 @@ import click
 
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
-from thence.cli.shared.logs import Conditions, find_log_to_read, keys, report_matches
+from thence.cli.shared.logs import Conditions, keys, open_for_reading, report_matches
 from thence.cli.shared.render import counted
 
 if TYPE_CHECKING:
@@ -39,11 +39,10 @@ def _batches(out: Output, choice: EventChoice, told: list[str]) -> Iterator[tupl
     import msgspec
 
     from thence import __version__
-    from thence.open_log.log import open_log
     from thence.otlp.encoding import LOG_ID, LogSpans, trace_of
     from thence.otlp.sending import batches
 
-    with open_log(find_log_to_read(out, choice.log), create=False) as replica:
+    with open_for_reading(out, choice.log, counts_damage=False) as replica:
         name = replica.folder.absolute().name
         resource = {"service.name": name, LOG_ID: replica.log_id or ""}
         spans = LogSpans(replica.vocabulary)

@@ -206,7 +206,9 @@ def _no_log(path: Path, run: Path) -> NotALog:
         hint = "`thence append --log FOLDER TYPE` makes a new log"
     else:
         cause = f"there is neither {path} nor a run {run}"
-        hint = "`thence sim list` lists the runs"
+        hint = "name a log's folder, or make one: `thence append --log FOLDER TYPE`"
+        if run.parent.is_dir():
+            hint = f"{hint}; `thence sim list` lists the runs"
     return NotALog("could not find the log", place=path, cause=cause, hint=hint)
 
 

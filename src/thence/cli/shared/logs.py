@@ -176,14 +176,6 @@ def event_printer(out: Output, vocabulary: "Vocabulary") -> "Callable[[Sequence[
     return print_columns
 
 
-def find_log_to_read(out: Output, log: str | None, about: Path | None = None) -> Path:
-    """Returns the folder of the log, with all in it that hooks of coding agents have left."""
-    folder = find_log(out, log, about=about)
-    if take_in_hooks(folder):
-        out.notice("what hooks left could not be taken in yet; `thence doctor` tells why")
-    return folder
-
-
 def take_in_hooks(folder: Path) -> bool:
     """Appends what hooks have left for a log of agents; returns whether something still waits."""
     if not is_log_of_agents(folder):
@@ -196,27 +188,31 @@ def take_in_hooks(folder: Path) -> bool:
 
 @contextmanager
 def open_for_reading(
-    out: Output, log: str | None, *, by_index: bool = True, about: Path | None = None
+    out: Output,
+    log: str | None,
+    *,
+    by_index: bool = True,
+    counts_damage: bool = True,
+    about: Path | None = None,
 ) -> Iterator[Log]:
-    """Opens the log that a command reads, and closes it.
+    """Opens the log that a command reads, with what hooks of agents left for it, and closes it.
 
     Damaged or unfinished lines, which are passed over, are counted on stderr: without `by_index`,
     for a command that asks no index, by reading the log.
     """
-    with open_log(find_log_to_read(out, log, about), create=False) as replica:
-        if by_index and replica.answers.lacks_index():
-            _build_index(out, replica)
-        _note_passed_over(out, replica, log, by_index)
+    folder = find_log(out, log, about=about)
+    if take_in_hooks(folder):
+        out.notice("what hooks left could not be taken in yet; `thence doctor` says why")
+    with open_log(folder, create=False) as replica:
+        if counts_damage and by_index and replica.answers.lacks_index():
+            from thence.cli.shared.progress import bar
+
+            size = sum(segment_sizes(replica.folder))
+            with bar(out, "bytes read") as show:
+                replica.answers.indexed().refresh(on_read=lambda done: show(done, size))
+        if counts_damage:
+            _note_passed_over(out, replica, log, by_index)
         yield replica
-
-
-def _build_index(out: Output, replica: Log) -> None:
-    """Builds the index of a large log that has none, with its progress on a terminal."""
-    from thence.cli.shared.progress import bar
-
-    size = sum(segment_sizes(replica.folder))
-    with bar(out, "bytes read") as show:
-        replica.answers.indexed().refresh(on_read=lambda done: show(done, size))
 
 
 def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False) -> Event:

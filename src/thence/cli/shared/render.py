@@ -1,7 +1,7 @@
 """The rendering as text of events (a line, a page, sentences), and of the courses of variables."""
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -48,6 +48,39 @@ def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> 
     )
 
 
+def table(
+    rows: Sequence[Sequence[str]],
+    *,
+    indent: str = "",
+    most: Mapping[int, int] | None = None,
+    right: Collection[int] = (),
+    width: int | None = None,
+) -> list[str]:
+    """Returns rows as lines of columns, each as wide as its longest text; the last is free.
+
+    `most` has the most characters of a column by its place, `right` the places of those that
+    end in one line, such as numbers. Each line is cut at `width`, unless it is None.
+    """
+    most = most or {}
+    texts = [
+        [
+            clipped(text, most[at]) if at in most else text
+            for at, text in enumerate(map(printable, row))
+        ]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)][:-1]
+    lines = []
+    for row in texts:
+        cells = [
+            f"{text:>{columns}}" if at in right else f"{text:{columns}}"
+            for at, (text, columns) in enumerate(zip(row, widths, strict=False))
+        ]
+        text = indent + "  ".join([*cells, row[-1]]).rstrip()
+        lines.append(clipped(text, width) if width else text)
+    return lines
+
+
 def counted(number: int, noun: str) -> str:
     """Returns a number with its noun: 1 event, 2,000 events."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
@@ -88,14 +121,12 @@ def bars(
     block = "▇" if out.has_blocks else "#"
     hidden = max(0, len(numbers) - NAMES_SHOWN_MAX) if noun and not out.is_verbose else 0
     numbers = dict(list(numbers.items())[: len(numbers) - hidden])
-    names = [clipped(printable(name), _BAR_NAME_COLUMNS_MAX) for name in numbers]
-    longest, most = max(map(len, names), default=0), max(numbers.values(), default=0)
-    digits = len(f"{most:,}")
-    lines = []
-    for name, (key, count) in zip(names, numbers.items(), strict=True):
+    most = max(numbers.values(), default=0)
+    rows = []
+    for name, count in numbers.items():
         bar = block * (max(1, count * _BAR_COLUMNS // most) if count else 0)
-        drawn = bar if courses is None else courses[key]
-        lines.append(f"  {name:{longest}}  {count:>{digits},}  {drawn}".rstrip())
+        rows.append((name, f"{count:,}", bar if courses is None else courses[name]))
+    lines = table(rows, indent="  ", most={0: _BAR_NAME_COLUMNS_MAX}, right=(1,))
     return [*lines, f"  {counted(hidden, f'more {noun}')}; -v shows all"] if hidden else lines
 
 
@@ -186,9 +217,8 @@ def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width:
         for key, value in event.members.items()
         if key not in (vocabulary.payload_key, "caused_by")
     }
-    digits = max(map(len, members))
     lines = [*wrapped(vocabulary.sentence(event), width), ""]
-    lines += [f"  {key:{digits}}  {_value(value)}" for key, value in members.items()]
+    lines += table([(key, _value(value)) for key, value in members.items()], indent="  ")
     if causes:
         lines += ["", "caused by"]
         for cause in causes:

@@ -86,42 +86,28 @@ class Comparison(msgspec.Struct, frozen=True):
 
     def matches(self, event: FilteredEvent) -> bool:
         """Reports whether the value at the path exists and satisfies the comparison."""
-        value, rest = _first(event, self.path)
-        for part in rest:
-            if isinstance(part, str):
-                if not isinstance(value, dict) or part not in value:
-                    return False
-                value = value[part]
-            elif isinstance(value, list) and -len(value) <= part < len(value):
-                value = value[part]
-            else:
-                return False
-        return value is not _MISSING and compares(value, self.op, self.value)
+        value, depth = _reached(event, self.path)
+        return depth == len(self.path) and compares(value, self.op, self.value)
 
     def reaches(self, event: FilteredEvent) -> tuple[int, Collection[str]]:
         """Returns how many parts of the path an event has, and the names at the next level.
 
         The names are those beside the first missing part, and one level below a missing first
-        part; none where no part is missing.
+        part; none where no name is missing.
         """
-        value, rest = _first(event, self.path)
-        if value is _MISSING:
-            inner = (
-                f"{key}.{name}"
-                for key, inside in _payload(event).items()
-                if isinstance(inside, dict)
-                for name in inside
-            )
-            return 0, (*_WORDS, *event.members, *_payload(event), *inner)
-        for depth, part in enumerate(rest, len(self.path) - len(rest)):
-            if isinstance(part, int):
-                elements = value if isinstance(value, list) else ()
-                value = elements[part] if -len(elements) <= part < len(elements) else None
-            elif isinstance(value, dict) and part in value:
-                value = value[part]
-            else:
-                return depth, tuple(value) if isinstance(value, dict) else ()
-        return len(self.path), ()
+        value, depth = _reached(event, self.path)
+        if depth == len(self.path) or isinstance(self.path[depth], int):
+            return len(self.path), ()
+        if depth:
+            return depth, tuple(value) if isinstance(value, Mapping) else ()
+        payload = _payload(event)
+        inner = (
+            f"{key}.{name}"
+            for key, inside in payload.items()
+            if isinstance(inside, dict)
+            for name in inside
+        )
+        return 0, (*_COMPOSED, "payload", *event.members, *payload, *inner)
 
     def needles(self) -> Iterator[bytes]:
         """Yields the bytes that every matching line without escapes must contain."""
@@ -131,7 +117,7 @@ class Comparison(msgspec.Struct, frozen=True):
         path = rest if word == "payload" else self.path
         names = [name for name in path if isinstance(name, str)]
         if names:
-            yield f'"{names[-1]}"'.encode()
+            yield f'{names[-1]}"'.encode()
         if self.op in ("=", "~") and isinstance(self.value, str):
             yield self.value.encode()
 
@@ -166,27 +152,44 @@ class Combination(msgspec.Struct, frozen=True):
 
 Condition = Comparison | Combination
 
-_MISSING = object()
 # a host may compose these from several members
 _COMPOSED = ("actor", "subject", "stream")
-_WORDS = (*_COMPOSED, "payload")
 
 
-def _first(
-    event: FilteredEvent, path: tuple[str | int, ...]
-) -> tuple[object, tuple[str | int, ...]]:
-    """Returns the value of the first name of a path, with the rest of the path."""
-    name = str(path[0])
-    if name == "payload":
-        return _payload(event), path[1:]
-    if name in _COMPOSED:
-        word = getattr(event, name)
-        return (_MISSING if word is None else word), path[1:]
-    members = event.members
-    if name in members:
-        is_cut = name == "details" and BODIES_KEY in members
-        return (_payload(event) if is_cut else members[name]), path[1:]
-    return _payload(event).get(name, _MISSING), path[1:]
+def _reached(event: FilteredEvent, path: tuple[str | int, ...]) -> tuple[object, int]:
+    """Returns the value that a path leads to, and how many of its parts lead there.
+
+    Of names that follow each other, as many as it takes to be a key of the map are one name with
+    dots: attributes.gen_ai.system finds the attribute `gen_ai.system`.
+    """
+    first = str(path[0])
+    value: Any = _payload(event)
+    depth = 0
+    if first in _COMPOSED:
+        value = getattr(event, first)
+        if value is None:
+            return value, 0
+        depth = 1
+    elif first == "payload":
+        depth = 1
+    elif first in (members := event.members):
+        # a large value that the line holds cut is read whole
+        value = value if first == "details" and BODIES_KEY in members else members[first]
+        depth = 1
+    while depth < len(path):
+        part, end = path[depth], depth + 1
+        if isinstance(part, int):
+            if not isinstance(value, list) or not -len(value) <= part < len(value):
+                break
+        elif not isinstance(value, Mapping):
+            break
+        else:
+            while part not in value and end < len(path) and isinstance(path[end], str):
+                part, end = f"{part}.{path[end]}", end + 1
+            if part not in value:
+                break
+        value, depth = value[part], end
+    return value, depth
 
 
 def _payload(event: FilteredEvent) -> Mapping[str, Any]:
@@ -219,25 +222,20 @@ def compares(stored: object, op: str, value: Scalar) -> bool:
     return (kind is str or kind in _NUMBERS) and _ORDER[op](stored, value)
 
 
-# operators of other languages, with those of this one
-_MEANT = {
-    "==": "=", "===": "=", "<>": "!=", "!==": "!=", "=<": "<=", "=>": ">=", "=~": "~",
-    "~=": "~", "!": "!=", "eq": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
-    "is": "=", "equals": "=", "contains": "~", "like": "~", "matches": "~", "in": "~",
-}  # fmt: skip
 _LITERALS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
-_NEAR_LITERALS = {"none": "null", "nil": "null", "undefined": "null"}
-
-_BEHIND_QUOTE = ("", " ", "\t", "\r", "\n", ")")
+# what other languages take for one of these
+_UNCLEAR = frozenset((*_LITERALS, "none", "nil", "undefined"))
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NAME = re.compile(r"""[^ \t\r\n."\[\](),=!<>~]+""")
 _INDEX = re.compile(r"\[(-?[0-9]{1,9})\]")
 _SIGNS = re.compile(r"[=!<>~]+")
 _KEYWORD = re.compile(r"(?:and|or|not)(?=[ \t\r\n()]|$)")
 _WORD = re.compile(r'[^ \t\r\n"]+')
-_QUOTED = re.compile(r'"(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"')
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<rest>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 _OTHER_QUOTES = "'`´‘’“”„«»"
+_SHOWN_CHARACTERS_MAX = 40
+_EXAMPLE = 'write such as: amount >= 12 and not (note ~ "no stock" or actor = ada)'
 
 
 def parse(text: str) -> tuple[Condition, ...]:
@@ -245,9 +243,17 @@ def parse(text: str) -> tuple[Condition, ...]:
 
     `not` binds more than `and`, and `and` more than `or`.
     """
+    parser = _Parser(text)
     if len(text) > WHERE_CHARACTERS_MAX:
-        _refuse(WHERE_CHARACTERS_MAX, f"it is longer than {WHERE_CHARACTERS_MAX:,} characters")
-    return _Parser(text).conditions()
+        parser.refuse(
+            f"it is longer than {WHERE_CHARACTERS_MAX:,} characters", WHERE_CHARACTERS_MAX
+        )
+    condition = parser.joined("or")
+    if not parser.next_is(""):
+        parser.refuse_rest()
+    if isinstance(condition, Combination) and condition.op == "and":
+        return condition.conditions
+    return (condition,)
 
 
 class _Parser:
@@ -259,38 +265,25 @@ class _Parser:
         self.depth = 0
         self.comparisons = 0
 
-    def conditions(self) -> tuple[Condition, ...]:
-        condition = self.joined("or")
-        if not self.is_at_end():
-            self.refuse_rest()
-        if isinstance(condition, Combination) and condition.op == "and":
-            return condition.conditions
-        return (condition,)
-
     def joined(self, op: Literal["and", "or"]) -> Condition:
         """Reads conditions joined by a word; those joined by `or` are joined by `and` inside."""
-        conditions = [self.operand(op)]
-        while self.takes(op):
-            conditions.append(self.operand(op))
+        conditions: list[Condition] = []
+        while not conditions or self.takes(op):
+            conditions.append(self.joined("and") if op == "or" else self.negated())
         return conditions[0] if len(conditions) == 1 else Combination(op, tuple(conditions))
 
-    def operand(self, op: Literal["and", "or"]) -> Condition:
-        return self.joined("and") if op == "or" else self.negated()
-
     def negated(self) -> Condition:
-        self.skip()
-        begin = self.at
+        opening = self.skipped()
         if self.takes("not"):
-            self.descend(begin)
+            self.descend(opening)
             condition: Condition = Combination("not", (self.negated(),))
-        elif self.text.startswith("(", self.at):
-            self.descend(self.at)
-            opening = self.at
+        elif self.next_is("("):
+            self.descend(opening)
             self.at += 1
             condition = self.joined("or")
-            if self.is_at_end():
-                _refuse(opening, "this parenthesis is never closed", "close it with )")
-            if self.text[self.at] != ")":
+            if self.next_is(""):
+                self.refuse("this parenthesis is never closed", opening)
+            if not self.next_is(")"):
                 self.refuse_rest()
             self.at += 1
         else:
@@ -301,164 +294,95 @@ class _Parser:
     def descend(self, at: int) -> None:
         self.depth += 1
         if self.depth > DEPTH_MAX:
-            _refuse(at, f"more than {DEPTH_MAX} parentheses or `not` stand in one another")
-
-    def takes(self, keyword: str) -> bool:
-        """Steps over a keyword if it comes next."""
-        self.skip()
-        is_next = self.keyword() == keyword
-        self.at += len(keyword) if is_next else 0
-        return is_next
-
-    def keyword(self) -> str:
-        match = _KEYWORD.match(self.text, self.at)
-        return match[0] if match else ""
-
-    def refuse_rest(self) -> NoReturn:
-        if self.text[self.at] == ")":
-            _refuse(self.at, "this parenthesis closes nothing", "put a text with ) in quotes")
-        word = self.word()
-        hint = _JOINED_BY.get(word.lower(), _JOIN)
-        _refuse(self.at, f"{_shown(word) if word else self.here()} joins nothing", hint)
+            self.refuse(f"more than {DEPTH_MAX} parentheses or `not` are in one another", at)
 
     def comparison(self) -> Comparison:
-        if self.comparisons == COMPARISONS_MAX:
-            _refuse(self.at, f"there are more than {COMPARISONS_MAX} comparisons")
         self.comparisons += 1
-        path = self.path()
-        op = self.operator(path)
-        return Comparison(path, op, self.value(op))
-
-    def path(self) -> tuple[str | int, ...]:
-        if self.is_at_end():
-            _refuse(self.at, "a comparison is missing here", _EXAMPLE)
-        keyword = self.keyword()
-        if keyword:
-            hint = f'put a comparison before it; a name that is "{keyword}" stands in quotes'
-            _refuse(self.at, f"a comparison is missing before '{keyword}'", hint)
-        parts: list[str | int] = [self.name()]
+        if self.comparisons > COMPARISONS_MAX:
+            self.refuse(f"there are more than {COMPARISONS_MAX} comparisons")
+        if self.next_is("") or self.keyword():
+            self.refuse("a comparison is missing here")
+        path: list[str | int] = [self.name()]
         while self.text[self.at : self.at + 1] in (".", "["):
-            if len(parts) == PATH_NAMES_MAX:
-                _refuse(self.at, f"the path has more than {PATH_NAMES_MAX} names")
-            if self.text[self.at] == ".":
-                self.at += 1
-                parts.append(self.name())
+            if len(path) == PATH_NAMES_MAX:
+                self.refuse(f"the path has more than {PATH_NAMES_MAX} names")
+            if index := _INDEX.match(self.text, self.at):
+                path.append(int(index[1]))
+                self.at = index.end()
+            elif self.text[self.at] == "[":
+                self.refuse("a bracket holds the number of an element, as [0] or [-1]")
             else:
-                parts.append(self.index())
-        return tuple(parts)
+                self.at += 1
+                path.append(self.name())
+        match = _SIGNS.match(self.text, self.skipped())
+        if match is None or match[0] not in OPERATORS:
+            self.refuse(f"one of {' '.join(OPERATORS)} is missing here")
+        self.at = match.end()
+        return Comparison(tuple(path), match[0], self.value(match[0]))
 
     def name(self) -> str:
         if self.text.startswith('"', self.at):
             return self.quoted()
         match = _NAME.match(self.text, self.at)
         if match is None:
-            hint = _NOT if self.here() == "'!'" else _EXAMPLE
-            _refuse(self.at, f"{self.here()} begins no name", hint)
+            self.refuse("a name is missing here")
         self.check_bare(match[0])
         self.at = match.end()
         return match[0]
 
-    def index(self) -> int:
-        match = _INDEX.match(self.text, self.at)
-        if match is None:
-            hint = "write [0] for the first element, [-1] for the last"
-            _refuse(self.at, "a bracket holds the number of an element", hint)
-        self.at = match.end()
-        return int(match[1])
-
-    def operator(self, path: tuple[str | int, ...]) -> str:
-        self.skip()
-        match = _SIGNS.match(self.text, self.at)
-        if match is None:
-            word = self.word()
-            if not word:
-                _refuse(self.at, "an operator is missing here", _KNOWN_OPERATORS)
-            is_not = len(path) == 1 and str(path[0]).lower() == "not"
-            hint = _NOT if is_not else _nearest_operator(word)
-            _refuse(self.at, f"{_shown(word)} is no operator", hint)
-        if match[0] not in OPERATORS:
-            _refuse(self.at, f"{_shown(match[0])} is no operator", _nearest_operator(match[0]))
-        self.at = match.end()
-        return match[0]
-
     def value(self, op: str) -> Scalar:
-        self.skip()
-        if self.text.startswith('"', self.at):
-            value: Scalar = self.quoted()
-            if self.text[self.at : self.at + 1] not in _BEHIND_QUOTE:
-                _refuse(self.at, f"{self.here()} follows the quote", "leave a space between them")
-            return value
+        if self.next_is('"'):
+            text = self.quoted()
+            if self.text[self.at : self.at + 1] not in ("", " ", "\t", "\r", "\n", ")"):
+                self.refuse("a space is missing behind the quote")
+            return text
         word = self.word()
-        if not word or self.keyword():
-            _refuse(self.at, "a value is missing here", 'an empty text is written ""')
-        if word[0] == "(":
-            _refuse(self.at, "a parenthesis begins no value", 'a text with ( stands between two "')
+        if not word or word[0] == "(" or self.keyword():
+            self.refuse("a value is missing here")
         self.check_bare(word)
         value = word if op == "~" else self.bare_value(word)
         self.at += len(word)
         if self.text.startswith('"', self.at):
-            _refuse(self.at, "a quote begins inside a word", "put the whole text in quotes")
+            self.refuse("a quote begins inside a word")
         return value
 
     def bare_value(self, word: str) -> Scalar:
-        """Reads a word without quotes: a number, true, false, null, else a text."""
+        """Reads a word without quotes: a number, true, false, null, else a text.
+
+        A word that another language takes for one of these is refused: it has to be in quotes.
+        """
         if word in _LITERALS:
             return _LITERALS[word]
-        number = _NUMBER.fullmatch(word)
-        if number is not None:
-            return self.number(word, is_integer=not number["rest"])
-        lowered = word.lower()
-        meant = _NEAR_LITERALS.get(lowered, lowered)
-        if meant in _LITERALS:
-            _refuse(self.at, f"{_shown(word)} is no value", _or_text(meant, word))
-        if _is_number_elsewhere(word):
-            hint = f'write a number as in JSON, such as 0.5 or 12; the text is written "{word}"'
-            _refuse(self.at, f"{_shown(word)} is no number of JSON", hint)
+        if number := _NUMBER.fullmatch(word):
+            value = float(word) if number["rest"] else int(word[: len(str(INT_MIN)) + 1])
+            if not isfinite(value) or (isinstance(value, int) and not INT_MIN <= value <= INT_MAX):
+                self.refuse("no number is so large")
+            return value
+        if word.lower() in _UNCLEAR or _is_number(word):
+            self.refuse(f"{word[:_SHOWN_CHARACTERS_MAX]!r} is a text only in double quotes")
         return word
 
-    def number(self, word: str, *, is_integer: bool) -> int | float:
-        if is_integer:
-            value = int(word) if len(word) <= len(str(INT_MIN)) else INT_MAX + 1
-            if not INT_MIN <= value <= INT_MAX:
-                _refuse(self.at, f"{_shown(word)} needs more than 64 bits", _or_text("", word))
-            return value
-        real = float(word)
-        if not isfinite(real):
-            _refuse(self.at, f"{_shown(word)} is larger than any number", _or_text("", word))
-        return real
-
     def quoted(self) -> str:
-        begin = self.at
-        match = _QUOTED.match(self.text, begin)
-        assert match is not None
-        end = match.end()
-        if end == len(self.text):
-            _refuse(begin, "this quote is never closed", 'end the text with "')
-        if self.text[end] != '"':
-            hint = r"a backslash is written \\, a quote \", a line break \n, others as \u001b"
-            _refuse(end, f"{_shown(self.text[end : end + 2])} is no escape", hint)
+        match = _QUOTED.match(self.text, self.at)
+        if match is None:
+            self.refuse("this quote is never closed, or what it holds is no text of JSON")
         import json
 
-        value = json.loads(self.text[begin : end + 1], strict=False)
-        assert isinstance(value, str)
+        value = str(json.loads(match[0], strict=False))
         if not is_utf8(value):
-            _refuse(begin, "a lone surrogate is no character", "leave it out")
-        self.at = end + 1
+            self.refuse("a lone surrogate is no character")
+        self.at = match.end()
         return value
 
     def check_bare(self, word: str) -> None:
-        """Raises for a word that needs quotes, or that has quotes of another kind."""
-        if word[0] in _OTHER_QUOTES:
-            _refuse(self.at, f"{word[0]} is no quote here", 'a text stands between two "')
-        if not word.isprintable():
-            place = next(i for i, character in enumerate(word) if not character.isprintable())
-            cause = f"the character {_shown(word[place])} can't be seen"
-            _refuse(self.at + place, cause, 'put the text in quotes, such as "\\u00a0"')
+        """Raises for a word that has quotes of another kind, or a character that can't be seen."""
+        for place, character in enumerate(word):
+            if not character.isprintable() or (not place and character in _OTHER_QUOTES):
+                self.refuse(f"{character!r} needs to be in double quotes", self.at + place)
 
     def word(self) -> str:
         """Returns the next word; a parenthesis that closes none of its own ends it."""
-        self.skip()
-        match = _WORD.match(self.text, self.at)
+        match = _WORD.match(self.text, self.skipped())
         word = match[0] if match else ""
         open_count = 0
         for place, character in enumerate(word):
@@ -467,57 +391,46 @@ class _Parser:
                 return word[:place]
         return word
 
-    def here(self) -> str:
-        return _shown(self.text[self.at]) if self.at < len(self.text) else "the end"
+    def keyword(self) -> str:
+        match = _KEYWORD.match(self.text, self.at)
+        return match[0] if match else ""
 
-    def skip(self) -> None:
+    def takes(self, keyword: str) -> bool:
+        """Steps over a keyword if it comes next."""
+        self.skipped()
+        is_next = self.keyword() == keyword
+        self.at += len(keyword) if is_next else 0
+        return is_next
+
+    def next_is(self, character: str) -> bool:
+        """Reports whether a character comes next behind blanks, the end for an empty one."""
+        return self.text[self.skipped() :][:1] == character
+
+    def skipped(self) -> int:
+        """Steps over blanks and returns the offset behind them."""
         match = _BLANK.match(self.text, self.at)
         assert match is not None
         self.at = match.end()
+        return self.at
 
-    def is_at_end(self) -> bool:
-        self.skip()
-        return self.at == len(self.text)
+    def refuse_rest(self) -> NoReturn:
+        rest = self.text[self.at : self.at + _SHOWN_CHARACTERS_MAX].split()[0]
+        self.refuse(f"{rest!r} joins nothing: `and`, `or` or the end is missing here")
 
-
-_EXAMPLE = 'write such as: payload.amount > 10 and note ~ "no stock"'
-_JOIN = "the nearest known word is and"
-_JOINED_BY = dict.fromkeys(("or", "|", "||"), "the nearest known word is or")
-_NOT = "the nearest known word is not"
-_KNOWN_OPERATORS = f"the operators are {' '.join(OPERATORS)}"
-
-
-def _nearest_operator(word: str) -> str:
-    meant = _MEANT.get(word.lower())
-    return f"the nearest known word is {meant}" if meant else _KNOWN_OPERATORS
+    def refuse(self, cause: str, at: int | None = None) -> NoReturn:
+        raise InvalidFilter(
+            "could not read the filter's",
+            key="where",
+            column=(self.at if at is None else at) + 1,
+            cause=cause,
+            hint=_EXAMPLE,
+        )
 
 
-def _or_text(meant: str, word: str) -> str:
-    quoted = f'the text is written "{_clipped(word)}"'
-    return f"the nearest known word is {meant}; {quoted}" if meant else quoted
-
-
-def _is_number_elsewhere(word: str) -> bool:
+def _is_number(word: str) -> bool:
+    """Reports whether Python reads a word as a number, which JSON may not."""
     try:
         float(word)
     except ValueError:
         return False
     return True
-
-
-def _shown(text: str) -> str:
-    return repr(_clipped(text))
-
-
-def _clipped(text: str) -> str:
-    return text if len(text) <= 40 else text[:39] + "…"
-
-
-def _refuse(at: int, cause: str, hint: str = "") -> NoReturn:
-    raise InvalidFilter(
-        "could not read the filter's",
-        key="where",
-        column=at + 1,
-        cause=cause,
-        hint=hint or _EXAMPLE,
-    )
