@@ -6,7 +6,6 @@ from tests.cli.warm import warm
 from tests.events import drafted, new_id, stamped
 
 import thence as package
-from thence.cli.commands.stats import COURSE_COLUMNS_MAX, course
 from thence.cli.shared.render import NAMES_SHOWN_MAX
 from thence.sim import Event, EventWriter
 
@@ -24,6 +23,9 @@ def test_json_counts_events_by_type_actor_and_node(tmp_path, orders):
         "events",
         "failures",
         "rejected",
+        "tokens_in",
+        "tokens_out",
+        "cost",
         "by_type",
         "by_actor",
         "nodes",
@@ -135,34 +137,42 @@ def hours(tmp_path):
     return tmp_path
 
 
-def test_events_are_counted_per_hour_with_the_hours_between(hours):
-    told = stats(hours, "--per", "1h", "--json").json
-    assert told["events"] == 4
-    assert [(row["begin"][11:13], row["events"]) for row in told["per"]] == [
-        ("08", 2), ("09", 0), ("10", 2)]  # fmt: skip
-    lines = stats(hours, "--per", "1h").lines
-    assert lines[3:] == [
-        "  2026-11-20 08:00:00  2  " + "▇" * 30,
-        "  2026-11-20 09:00:00  0",
-        "  2026-11-20 10:00:00  2  " + "▇" * 30,
+def test_events_are_counted_by_hour(hours):
+    told = stats(hours, "--by", "hour", "--json").json
+    assert told == {
+        "events": 4,
+        "by_hour": {"2026-11-20T08:00Z": 2, "2026-11-20T10:00Z": 2},
+    }
+    assert stats(hours, "--by", "hour").lines[3:] == [
+        "  2026-11-20T08:00Z  2  " + "▇" * 30,
+        "  2026-11-20T10:00Z  2  " + "▇" * 30,
     ]
 
 
-def test_events_are_counted_by_name_and_time(hours):
-    told = stats(hours, "--per", "1h", "--by", "type", "--json").json
-    assert told["by_type"] == {"a": 3, "b": 1}
-    assert told["per"][2]["by_type"] == {"a": 1, "b": 1}
-    lines = stats(hours, "--per", "1h", "--by", "type").lines
-    assert lines[-2:] == ["  a  3  █ ▄", "  b  1    █"]
+def test_events_are_counted_by_name_or_lane(hours):
     assert stats(hours, "--by", "actor", "--json").json == {"events": 4, "by_actor": {"ada": 4}}
+    assert stats(hours, "--by", "lane", "--json").json["by_lane"] == {"ada": 4, "-": 1}
+    assert stats(hours, "--by", "type").lines == [
+        "5 events", "", "by type", "  a  4  " + "▇" * 30, "  b  1  " + "▇" * 7]  # fmt: skip
+
+
+def test_tokens_and_cost_are_added_up(tmp_path, orders):
+    with package.open(tmp_path / "orders") as log:
+        log.append("ask", {"model": "m", "tokens_in": 1_000, "tokens_out": 20}, actor="ada")
+        log.append("ask", {"tokens_in": 1, "cost": 0.25}, actor="ada")
+    told = stats(tmp_path, "--json").json
+    assert (told["tokens_in"], told["tokens_out"], told["cost"]) == (1_001, 20, 0.25)
+    assert "\n  1,001 tokens in, 20 tokens out, cost 0.25\n" in stats(tmp_path).out
+    told = stats(tmp_path, "--by", "actor", "--json").json
+    assert told["usage"] == {"ada": {"tokens_in": 1_001, "tokens_out": 20, "cost": 0.25}}
+    assert stats(tmp_path, "--by", "actor").lines[3:] == [
+        "  ada  3  1,001 tokens in, 20 tokens out, cost 0.25", "  ben  1"]  # fmt: skip
+    assert stats(tmp_path, "--type", "note", "--json").json["cost"] is None
 
 
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [
-        (["--per", "hour"], "--per takes a length of time"),
-        (["--per", "0s"], "--per takes a length of time"),
-        (["--per", "1s"], "more than 500"),
         (["--by", "colour"], "'colour' is not one of"),
     ],
 )
@@ -171,8 +181,3 @@ def test_what_can_not_be_counted_by_is_wrong_usage(hours, arguments, cause):
     assert ended.code == 2
     assert is_three_lines(ended.err)
     assert cause in ended.json["error"]["message"]
-
-
-def test_long_course_shares_blocks():
-    assert course([1, 0, 0, 0, 2, 2], "12") == "1   22"
-    assert course([1] * 600, "12") == "2" * COURSE_COLUMNS_MAX

@@ -2,11 +2,13 @@
 
 import tempfile
 from collections import Counter
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from tests import plain_order
 from tests.events import drafted, stamped
 from tests.index.asked import filters, matching, read, write
@@ -15,7 +17,7 @@ from tests.plain_order import count_events
 from tests.tiers import examples
 
 import thence
-from thence.core.clock import microseconds
+from thence.core.clock import microseconds, timestamp_at
 from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.query.filter import Filter
@@ -24,22 +26,28 @@ from thence.errors import EventNotFound
 from thence.index import lookup, zones
 from thence.index.overview import log_end, tally
 from thence.index.segments import passed_over
+from thence.index.steps import latest_steps
 
 from tests.index.asked import lines as random_lines  # isort: skip
 
 
-def groups_of(events: list[Event], by: str | None, per_s: int | None) -> set[Group]:
+def groups_of(events: list[Event], by: str) -> set[Group]:
     """Returns the groups of events, each event looked at."""
 
-    def key(event: Event) -> tuple[str | None, int | None]:
-        names = {"type": event.event_type, "actor": event.actor, "subject": event.subject}
-        names["stream"] = event.stream
+    def key(event: Event) -> str | None:
         time = microseconds(event.timestamp)
-        per_us = (per_s or 0) * 1_000_000
-        begin = None if time is None or not per_us else time // per_us * per_us
-        return names.get(by or "") or None, begin
+        names = {"type": event.event_type, "actor": event.actor, "subject": event.subject}
+        names |= {"stream": event.stream}
+        if by == "hour" and time is not None:
+            return f"{timestamp_at(time)[:13]}:00Z"
+        if by == "lane":
+            about = (event.subject or "").partition("/")[0]
+            both = f"{event.stream}/{event.actor}" if event.stream and event.actor else None
+            return both or event.actor or event.stream or about or "-"
+        return names.get(by)
 
-    return {Group(*keys, count) for keys, count in Counter(map(key, events)).items()}
+    counts = Counter(filter(None, map(key, events)))
+    return {Group(name, count) for name, count in counts.items()}
 
 
 @pytest.mark.promise("Q2")
@@ -47,11 +55,10 @@ def groups_of(events: list[Event], by: str | None, per_s: int | None) -> set[Gro
 @given(
     drawn=st.lists(random_lines(12), min_size=1, max_size=3),
     filter=st.just(Filter()) | filters,
-    by=st.sampled_from(["type", "actor", "subject", "stream", None]),
-    per_s=st.sampled_from([None, 1, 3, 3_600]),
+    by=st.sampled_from(["type", "actor", "subject", "stream", "lane", "hour", None]),
     bits=st.integers(0, 3),
 )
-def test_counts_are_those_of_a_reading(drawn, filter, by, per_s, bits):
+def test_counts_are_those_of_a_reading(drawn, filter, by, bits):
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(zones, "ZONE_BITS", bits)
         folder = Path(name)
@@ -59,13 +66,13 @@ def test_counts_are_those_of_a_reading(drawn, filter, by, per_s, bits):
             for some in drawn:
                 write(folder, some)
                 events = matching(read(folder), filter)
-                counts = tally(index, filter, by, per_s)
+                counts = tally(index, filter, by)
                 expected = count_events(events)
-                assert counts.groups == () or by or per_s
+                assert counts.groups == () or by
                 assert thence_equal(counts) == thence_equal(expected)
-                if by is not None or per_s is not None:
+                if by is not None:
                     assert len(counts.groups) == len(set(counts.groups))
-                    assert set(counts.groups) == groups_of(events, by, per_s)
+                    assert set(counts.groups) == groups_of(events, by)
 
 
 def thence_equal(counts: object) -> list[object]:
@@ -158,7 +165,7 @@ def test_log_tells_its_counts_and_its_end(tmp_path, is_indexed):
             log.rebuild()
         counts = log.answers.stats(by="subject", type="order.p*")
         assert (counts.events, counts.by_actor) == (2, {"ada": 1, "ben": 1})
-        assert counts.groups == (Group("o/1", None, 2),)
+        assert counts.groups == (Group("o/1", 2),)
         assert log.answers.end() == plain_order.log_end(log.read())
 
 
@@ -180,3 +187,37 @@ def test_damaged_and_unfinished_lines_are_counted_as_the_log_grows(tmp_path):
     with path.open("ab") as segment:
         segment.write(b" now it is whole}\n")
     assert counts(tmp_path) == (2, 0)
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(
+    batches=st.lists(st.lists(step_lines(), max_size=6) | random_lines(8), min_size=1, max_size=3),
+    filter=st.just(Filter()) | filters,
+    last=st.integers(1, 4),
+)
+def test_latest_steps_are_those_of_a_reading(batches, filter, last):
+    begin_filter = structs.replace(filter, failed=None)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with index_of(folder) as index:
+            for batch in batches:
+                add(folder, batch)
+                events = read(folder)
+                ends: dict[str, Event] = {}
+                for event in matching(events, Filter()):
+                    if event.ends is not None:
+                        ends.setdefault(event.ends, event)
+                due = [
+                    (microseconds(event.timestamp), at, event, ends.get(event.event_id))
+                    for at, event in enumerate(events)
+                    if event.begins
+                    and microseconds(event.timestamp) is not None
+                    and begin_filter.matches(event)
+                ]
+                if filter.failed is not None:
+                    has_failed = [end is not None and is_failure(end) for *_, end in due]
+                    due = [d for d, f in zip(due, has_failed, strict=True) if f is filter.failed]
+                due.sort(key=itemgetter(0, 1))
+                found = latest_steps(index, filter, last)
+                assert found.total == len(due)
+                assert [tuple(step) for step in found.steps] == [one[2:] for one in due[-last:]]

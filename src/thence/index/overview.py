@@ -4,6 +4,7 @@ The counts of types and actors, by node too, are in a table; for other filters S
 events that match.
 """
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,18 +19,15 @@ from thence.core.query.why import Group, LogEnd, Tally, descending
 from thence.index import zones
 from thence.index.connection import Index
 from thence.index.lookup import events_at, in_total_order, last_arrival
-from thence.index.query import Scan, matching, scan_of
+from thence.index.query import INDEXES, Scan, matching, scan_of
 from thence.index.rows import TOTAL_ORDER
 from thence.index.segments import passed_over
 
-By = Literal["type", "actor", "subject", "stream"]
+By = Literal["type", "actor", "subject", "stream", "lane", "hour"]
 
-_SECOND_US = 1_000_000
-# a longer span would be beyond the integers of SQLite; this one holds all times since 1970
-_SPAN_US_MAX = 2**62
-_TOGETHER = 10_000
-# the first microsecond of the span in which an event lies, before 1970 too
-_BEGIN = "time - (time % :per + :per) % :per"
+# the hour in which an event lies, before 1970 too; null outside of the years 0 to 9999
+_HOUR = "strftime('%Y-%m-%dT%H:00Z', (time - (time % 1000000 + 1000000) % 1000000) / 1000000, "
+_HOUR += "'unixepoch')"
 _LAST_OF_PROCESS = f"""
     SELECT arrival FROM events
     WHERE arrival >= :begin AND substr(event_id, -{NOISE_CHARACTERS}) = :noise
@@ -39,39 +37,39 @@ _LAST_OF_PROCESS = f"""
 # type, actor and node, with the number of events: '' for none, and for another tool
 _Row = tuple[str, str, str, int]
 _ROW = "SELECT type, ifnull(actor, ''), CASE seq WHEN 0 THEN '' ELSE node END, count(*)"
-_Values = Mapping[str, object]
 
 
-def tally(index: Index, filter: Filter, by: By | None = None, per_s: int | None = None) -> Tally:
-    """Counts the events of the present log that match, with groups by a name or by time.
+def tally(index: Index, filter: Filter, by: By | None = None) -> Tally:
+    """Counts the events of the present log that match, with groups by one key.
 
-    Spans of `per_s` seconds begin at multiples of it since 1970 UTC. Raises `read_failed`.
+    An event without a name, or without a time that can be read, is in no group. Raises
+    `read_failed`.
     """
 
     def work(connection: sqlite3.Connection) -> Tally:
         scan = scan_of(connection, filter)
         if scan is None:
             return Tally(0, 0, {}, {}, {}, None, None)
-        if not filter.where:
-            sources = [scan.source()]
-            ends = _ends(connection, scan)
-        else:
+        source, values = scan.source(), dict(scan.values)
+        if filter.where:
             arrivals = list(matching(index, connection, scan, filter))
-            parts = (arrivals[at : at + _TOGETHER] for at in range(0, len(arrivals), _TOGETHER))
-            sources = [f"events WHERE arrival IN ({str(part)[1:-1]})" for part in parts]
+            values["arrivals"] = json.dumps(arrivals)
+            source = "events WHERE arrival IN (SELECT value FROM json_each(:arrivals))"
             ends = [arrivals[0], arrivals[-1]] if arrivals else []
-        rows: list[_Row] = []
+        else:
+            ends = _ends(connection, scan)
         if scan.is_counted and not filter.where:
             rows = _from_table(connection, scan)
         else:
-            for source in sources:
-                sql = f"{_ROW} FROM {source} GROUP BY 1, 2, 3"
-                rows += connection.execute(sql, scan.values).fetchall()
+            rows = connection.execute(f"{_ROW} FROM {source} GROUP BY 1, 2, 3", values).fetchall()
         first, last = events_at(index, connection, ends) or (None, None)
         groups: tuple[Group, ...] = ()
-        if by is not None or per_s is not None:
-            groups = _groups(connection, sources, scan.values, by, per_s)
-        return Tally(*_named(rows), first, last, groups)
+        usage = _usage(connection, source, values)
+        if by is not None:
+            if by in INDEXES and not scan.conditions and not filter.where:
+                source = f"events INDEXED BY {INDEXES[by]} WHERE {by} IS NOT NULL"
+            groups = _groups(connection, source, values, by)
+        return Tally(*_named(rows), first, last, groups, *usage)
 
     return index.answer(work)
 
@@ -106,27 +104,33 @@ def _ends(connection: sqlite3.Connection, scan: Scan) -> list[int]:
     return ends
 
 
+def _usage(
+    connection: sqlite3.Connection, source: str, values: Mapping[str, object]
+) -> tuple[int | None, int | None, float | None]:
+    """Returns what calls of models took: tokens in and out, and cost."""
+    if connection.execute("SELECT 1 FROM usage LIMIT 1").fetchone() is None:
+        return None, None, None
+    sums = "SELECT sum(tokens_in), sum(tokens_out), sum(cost) FROM usage"
+    where = f"WHERE arrival IN (SELECT arrival FROM {source})"
+    tokens_in, tokens_out, cost = connection.execute(f"{sums} {where}", values).fetchone()
+    return tokens_in, tokens_out, cost
+
+
 def _groups(
-    connection: sqlite3.Connection,
-    sources: Sequence[str],
-    values: _Values,
-    by: By | None,
-    per_s: int | None,
+    connection: sqlite3.Connection, source: str, values: Mapping[str, object], by: By
 ) -> tuple[Group, ...]:
-    """Counts events by name and by span of time."""
-    span_us = 0 if per_s is None else min(per_s * _SECOND_US, _SPAN_US_MAX)
-    begin = "NULL" if per_s is None else _BEGIN
-    counts: Counter[tuple[str | None, int | None]] = Counter()
-    for source in sources:
-        sql = f"SELECT nullif({by or 'NULL'}, ''), {begin}, count(*) FROM {source} GROUP BY 1, 2"
-        for name, begin_us, count in connection.execute(sql, {**values, "per": span_us}):
-            counts[name, begin_us] += count
-    groups = [Group(name, begin_us, count) for (name, begin_us), count in counts.items()]
-    return tuple(sorted(groups, key=_group_key))
-
-
-def _group_key(group: Group) -> tuple[bool, int, int, str]:
-    return group.begin_us is None, group.begin_us or 0, -group.events, group.name or ""
+    """Counts events by one key, and adds up what calls of models took."""
+    key = _HOUR if by == "hour" else by
+    has_usage = connection.execute("SELECT 1 FROM usage LIMIT 1").fetchone() is not None
+    sums = "sum(tokens_in), sum(tokens_out), sum(cost)" if has_usage else "NULL, NULL, NULL"
+    join = "LEFT JOIN usage ON usage.arrival = at" if has_usage else ""
+    named = f"SELECT arrival AS at, {key} AS name FROM {source}"
+    sql = f"SELECT name, count(*), {sums} FROM ({named}) {join}"
+    sql += " WHERE name IS NOT NULL AND name <> '' GROUP BY name"
+    groups = [Group(*row) for row in connection.execute(sql, values)]
+    if by == "hour":
+        return tuple(sorted(groups))
+    return tuple(sorted(groups, key=lambda group: (-group.events, group.name)))
 
 
 def log_end(index: Index) -> LogEnd:

@@ -242,12 +242,13 @@ NUMBER_MIN = -(2**63)
 # the most rows that are sorted for one page: 10,000 take about 10 ms
 SORTED_MAX = 10_000
 # the index in which a column's names have their events in total order
-_INDEXES = {
+INDEXES = {
     "type": "types",
     "stream": "streams",
     "subject": "subjects",
     "actor": "actors",
     "failed": "failures",
+    "lane": "lanes",
 }
 _NOT_FAILED = "failed = 0"
 # the columns by which the table of counts is asked
@@ -281,7 +282,7 @@ class Scan(NamedTuple):
     def source(self) -> str:
         """Returns the table and conditions that select each event once, in no order."""
         lead = [] if self.lead is None else [self.conditions[self.lead]]
-        by = "NOT INDEXED" if self.lead is None else f"INDEXED BY {_INDEXES[self.lead]}"
+        by = "NOT INDEXED" if self.lead is None else f"INDEXED BY {INDEXES[self.lead]}"
         if self.within is not None:
             lead.append("arrival BETWEEN {2} AND {3}".format(*self.within))
         return f"events {by} WHERE {' AND '.join([*lead, *self._others(), 'TRUE'])}"
@@ -297,7 +298,7 @@ class Scan(NamedTuple):
             bounds.append(f"{_KEY} {sign} (:lamport, :stamp, :node, :event_id)")
             bounds.append(f"+arrival <= {self.snapshot}")
         lead = [] if self.lead is None else [self.conditions[self.lead]]
-        by = _INDEXES.get(self.lead or "", "ordered")
+        by = INDEXES.get(self.lead or "", "ordered")
         return f"events INDEXED BY {by} WHERE {' AND '.join([*lead, *bounds, *self._others()])}"
 
     def _others(self) -> list[str]:
@@ -410,7 +411,7 @@ def _lead(
     for column, condition in conditions.items():
         if condition == _NOT_FAILED:  # most events did not fail: these have no index
             continue
-        some = f"SELECT 1 FROM events INDEXED BY {_INDEXES[column]} WHERE {condition}"
+        some = f"SELECT 1 FROM events INDEXED BY {INDEXES[column]} WHERE {condition}"
         sql = f"SELECT count(*) FROM ({some} LIMIT {SORTED_MAX + 1})"
         if column in _COUNTED:
             sql = f"SELECT total(events) FROM counts WHERE {condition}"

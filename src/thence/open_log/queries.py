@@ -362,24 +362,17 @@ class Answers:
             size_bytes = sum(len(event.line) for event in page)
             size = max(1, min(HELD_EVENTS_MAX, HELD_BYTES * len(page) // size_bytes))
 
-    def stats(
-        self,
-        *,
-        by: "By | None" = None,
-        per_s: int | None = None,
-        **keys: "Unpack[Keys]",
-    ) -> "Tally":
+    def stats(self, *, by: "By | None" = None, **keys: "Unpack[Keys]") -> "Tally":
         """Counts the events that match, by type, actor and node; raises InvalidFilter.
 
-        The groups of the answer are by type, actor, subject or stream, by spans of `per_s`
-        seconds, or by both; there are none without `by` and `per_s`.
+        The groups of the answer are by the key that is given; there are none without.
         """
         from thence.core.query.filter import Filter, refuse_unknown
         from thence.index import overview
         from thence.index.page import Keys
 
         refuse_unknown(keys, Keys.__annotations__)
-        return overview.tally(self.index(), Filter.of(**keys), by, per_s)
+        return overview.tally(self.index(), Filter.of(**keys), by)
 
     def failures(self, **keys: "Unpack[Keys]") -> tuple[int, int]:
         """Counts the failures that match, and the refused actions and moves."""

@@ -1,9 +1,7 @@
-"""The command `stats`: counts the events of a log, by name and per time."""
+"""The command `stats`: counts the events of a log by one key, with what models took."""
 
-from collections import Counter
-from collections.abc import Mapping
-from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -23,135 +21,63 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thence.core.event import Event
-    from thence.core.query.why import Tally
+    from thence.core.query.why import Group, Tally
     from thence.index.overview import By
 
-PERIODS_MAX = 500
-COURSE_COLUMNS_MAX = 60
 
-
-@click.command("stats", **help_with("thence stats --type 'order.*' --by actor --per 1h"))
+@click.command("stats", **help_with("thence stats --type 'order.*' --by actor"))
 @filter_options
 @click.option(
-    "--by", type=click.Choice(("actor", "type", "subject", "stream")), help="Count by this alone."
+    "--by",
+    type=click.Choice(("type", "actor", "subject", "stream", "lane", "hour")),
+    help="Count by this alone; hours are UTC.",
 )
-@click.option("--per", metavar="TIME", help="Count per 30s, 5m, 1h, 1d or 1w, in UTC.")
 @log_options
-def stats_command(
-    by: str | None, per: str | None, log: str | None, **conditions: OptionValue
-) -> None:
-    """Count the events of a log: by name, per time.
+def stats_command(by: str | None, log: str | None, **conditions: OptionValue) -> None:
+    """Count the events of a log, with the tokens and cost of models.
 
     An event is counted once, as `thence log` lists it, if it fits every option that is given.
     Lines that are passed over because they are damaged, and events that nothing verifies, are
     reported.
     """
     out = current()
-    per_s = None if per is None else _per_s(per)
     with open_for_reading(out, log) as replica:
-        tally = replica.answers.stats(by=cast("By | None", by), per_s=per_s, **keys(conditions))
+        tally = replica.answers.stats(by=cast("By | None", by), **keys(conditions))
         check_names(out, replica, conditions, tally.events)
-        failures = (0, 0) if by or per_s else replica.answers.failures(**keys(conditions))
-    if by or per_s:
-        groups = _groups_of(tally, by, per_s)
-        (_groups_json if out.is_json else _write_groups)(out, groups, per)
+        failures = (0, 0) if by else replica.answers.failures(**keys(conditions))
+    if by:
+        (_groups_json if out.is_json else _write_groups)(out, tally.groups, by)
     else:
         (_tally_json if out.is_json else _write_tally)(out, tally, failures, replica.folder)
 
 
-def _per_s(per: str) -> int:
-    from thence.core.clock import length_us
-
-    length = length_us(per)
-    if not length:
-        cause = f"--per takes a length of time such as 30s, 5m, 1h, 1d or 1w, not '{per}'"
-        raise click.UsageError(cause, click.get_current_context())
-    return length // 1_000_000
-
-
-class Groups(NamedTuple):
-    """The number of events by name and per time.
-
-    `periods` maps the first microsecond of each period to its counts by name: those from the
-    first to the last with an event, or 0 alone if nothing is counted per time. Where nothing is
-    counted by name, `by` is None and the name "".
-    """
-
-    events: int
-    by: str | None
-    periods: Mapping[int, Counter[str]]
-
-    @property
-    def names(self) -> dict[str, int]:
-        """The counts of all periods by name, the largest first."""
-        from thence.core.query.why import descending
-
-        return descending(sum(self.periods.values(), Counter()))
-
-
-def _groups_of(tally: "Tally", by: str | None, per_s: int | None) -> Groups:
-    """Returns the counts, without events that lack the name or a time that can be read."""
-    periods: dict[int, Counter[str]] = {}
-    for group in tally.groups:
-        if (by is None or group.name is not None) and (not per_s or group.begin_us is not None):
-            periods.setdefault(group.begin_us or 0, Counter())[group.name or ""] += group.events
-    if periods and per_s:
-        begins = range(min(periods), max(periods) + 1, per_s * 1_000_000)
-        if len(begins) > PERIODS_MAX:
-            cause = f"--per makes {len(begins):,} periods of these events, more than {PERIODS_MAX}"
-            hint = "name a longer one, or --since and --until"
-            raise click.UsageError(f"{cause}; {hint}", click.get_current_context())
-        periods = {begin: periods.get(begin, Counter()) for begin in begins}
-    return Groups(sum(counts.total() for counts in periods.values()), by, periods)
-
-
-def _groups_json(out: Output, groups: Groups, per: str | None) -> None:
-    from thence.core.clock import timestamp_at
-
-    fields: dict[str, object] = {"events": groups.events}
-    if groups.by:
-        fields[f"by_{groups.by}"] = groups.names
-    if per:
-        fields["per"] = [
-            {"begin": timestamp_at(begin), "events": counts.total()}
-            | ({f"by_{groups.by}": counts} if groups.by else {})
-            for begin, counts in groups.periods.items()
-        ]
+def _groups_json(out: Output, groups: "Sequence[Group]", by: str) -> None:
+    fields: dict[str, object] = {
+        "events": sum(group.events for group in groups),
+        f"by_{by}": {group.name: group.events for group in groups},
+    }
+    if used := [group for group in groups if usage_text(*group[2:])]:
+        names = ("tokens_in", "tokens_out", "cost")
+        fields["usage"] = {one.name: dict(zip(names, one[2:], strict=True)) for one in used}
     out.json(fields)
 
 
-def _write_groups(out: Output, groups: Groups, per: str | None) -> None:
-    """Writes bars by name or per time; for both, the course of each name over time."""
-    from thence.cli.shared.render import ASCII_BLOCKS, BLOCKS
-    from thence.core.clock import timestamp_at
-
-    out.write(counted(groups.events, "event"))
-    if not groups.events:
-        return
-    if not per:
-        _write_bars(out, str(groups.by), groups.names)
-        return
-    begins = [timestamp_at(begin)[:19].replace("T", " ") for begin in groups.periods]
-    if groups.by is None:
-        totals = (counts.total() for counts in groups.periods.values())
-        out.write("", f"per {per}", *bars(out, dict(zip(begins, totals, strict=True))))
-        return
-    out.write(f"{counted(len(begins), 'period')} of {per}, from {begins[0]} to {begins[-1]}")
-    blocks = BLOCKS if out.has_blocks else ASCII_BLOCKS
-    courses = {
-        name: course([counts[name] for counts in groups.periods.values()], blocks)
-        for name in groups.names
-    }
-    _write_bars(out, groups.by, groups.names, courses)
+def _write_groups(out: Output, groups: "Sequence[Group]", by: str) -> None:
+    """Writes a line for each name: its events as a bar, or what its calls of models took."""
+    out.write(counted(sum(group.events for group in groups), "event"))
+    counts = {group.name: group.events for group in groups}
+    texts = {group.name: usage_text(*group[2:]) for group in groups}
+    _write_bars(out, by, counts, texts if any(texts.values()) else None)
 
 
-def course(counts: list[int], blocks: str) -> str:
-    """Returns counts over time as blocks, a blank for none; of many periods some share a block."""
-    columns = min(COURSE_COLUMNS_MAX, len(counts))
-    edges = [column * len(counts) // columns for column in range(columns + 1)]
-    sums = [sum(counts[begin:end]) for begin, end in pairwise(edges)]
-    top, largest = len(blocks) - 1, max(sums)
-    return "".join(blocks[count * top // largest] if count else " " for count in sums)
+def usage_text(tokens_in: int | None, tokens_out: int | None, cost: float | None) -> str:
+    """Returns what calls of models took, in words; "" if nothing is known of it."""
+    parts = [
+        f"{tokens:,} tokens {way}"
+        for tokens, way in ((tokens_in, "in"), (tokens_out, "out"))
+        if tokens is not None
+    ]
+    return ", ".join([*parts, *([] if cost is None else [f"cost {cost:.6g}"])])
 
 
 def _tally_json(out: Output, tally: "Tally", failures: tuple[int, int], folder: "Path") -> None:
@@ -165,6 +91,9 @@ def _tally_json(out: Output, tally: "Tally", failures: tuple[int, int], folder: 
             "events": tally.events,
             "failures": failures[0],
             "rejected": failures[1],
+            "tokens_in": tally.tokens_in,
+            "tokens_out": tally.tokens_out,
+            "cost": tally.cost,
             "by_type": tally.by_type,
             "by_actor": tally.by_actor,
             "nodes": tally.nodes,
@@ -194,13 +123,15 @@ def _write_tally(out: Output, tally: "Tally", failures: tuple[int, int], folder:
             out.write(f"  {word}  {event.timestamp}  [{short_id(event.event_id)}]")
     if any(failures):
         out.write(f"  {failures_text(*failures)}")
+    if usage := usage_text(tally.tokens_in, tally.tokens_out, tally.cost):
+        out.write(f"  {usage}")
     _write_bars(out, "type", tally.by_type)
     _write_bars(out, "actor", tally.by_actor)
     _write_bars(out, "node", tally.nodes)
 
 
 def _write_bars(
-    out: Output, word: str, counts: Mapping[str, int], courses: Mapping[str, str] | None = None
+    out: Output, word: str, counts: Mapping[str, int], texts: Mapping[str, str] | None = None
 ) -> None:
     if counts:
-        out.write("", f"by {word}", *bars(out, counts, courses, word))
+        out.write("", f"by {word}", *bars(out, counts, texts, word))

@@ -166,7 +166,7 @@ class Tally:
 
     Events without an actor are in no `by_actor`, unverified ones in no `nodes`. `first` and
     `last` are those of the total order, None where there are no events. `groups` are those that
-    were asked for, by time, then the most frequent first.
+    were asked for, the most frequent first, hours in order.
     """
 
     events: int
@@ -177,19 +177,22 @@ class Tally:
     first: Event | None
     last: Event | None
     groups: "tuple[Group, ...]" = ()
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost: float | None = None
 
 
 class Group(NamedTuple):
-    """The number of events with one name, within one span of time.
+    """The number of events with one name, and what the calls of models among them took.
 
-    `name` is None for events without one, and where names are not told apart. `begin_us` is the
-    first microsecond of the span since 1970 UTC, None for events without a time, and where times
-    are not told apart.
+    Of tokens and cost the sum is None where no event has any.
     """
 
-    name: str | None
-    begin_us: int | None
+    name: str
     events: int
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost: float | None = None
 
 
 def descending(counts: Mapping[str, int]) -> dict[str, int]:
