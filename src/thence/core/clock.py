@@ -50,7 +50,7 @@ def exhausted(place: object = "") -> ThenceError:
     return ThenceError(
         "could not number an event" if not place else "could not append to",
         place=place,
-        cause="its clock stands at 2^53-1 or near it, and a reader takes no larger one",
+        cause="its clock is at 2^53-1 or near it, and a reader takes no larger one",
         hint="begin a new log; this one can still be read",
         code="clock_exhausted",
     )

@@ -425,8 +425,8 @@ _CRC = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
 _MARK = b"\xef\xbb\xbf"
 _JOINED = BadLine("lines_joined", "the newline between two events is gone; both are whole")
 _STRAY = {
-    b"\r": BadLine("line_ending", "a carriage return stands before the line's newline"),
-    _MARK: BadLine("byte_order_mark", "a byte order mark stands before the event"),
+    b"\r": BadLine("line_ending", "a carriage return is before the line's newline"),
+    _MARK: BadLine("byte_order_mark", "a byte order mark is before the event"),
 }
 _PADDED = BadLine("stray_bytes", "bytes of no event stand beside one that is whole")
 

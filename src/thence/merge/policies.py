@@ -84,7 +84,7 @@ def state_machine_merge(
             raise InvalidEvent(
                 "could not merge the states",
                 place=f"of {event.event_id}",
-                cause=f"{state_key} is {state!r:.80}, which the priority lacks",
+                cause=f"{state_key} is {state!r:.80}, which is not in the priority",
                 hint=f"give it a place among {', '.join(map(str, priority)) or 'no states'}",
             )
         if winner is None or priority[state] >= winner[0]:

@@ -119,7 +119,7 @@ def _shared(folder: Path) -> "list[Check]":
         return []
     first = skipped[0].place
     detail = f"{len(skipped):,} line(s) were passed over, the first is {first.file}:{first.line}"
-    hint = "`thence verify` tells each with its reason; correct the file, or take it from git"
+    hint = "`thence verify` lists each with its reason; correct the file, or take it from git"
     return [Check("shared", False, detail, hint)]
 
 
@@ -136,7 +136,7 @@ def _hooks(folder: Path) -> "list[Check]":
     masking = Check("masking", True, "on: secrets are masked before an event is stored", "")
     if not is_masked(folder):
         file = folder / ".thence" / "settings.toml"
-        detail = f"off: what agents see and say is stored with its secrets; {file} lacks [redact]"
+        detail = f"off: what agents see and say is stored with its secrets; {file} has no [redact]"
         masking = Check("masking", True, detail, "")
     waiting_count, refused_count = waiting(folder)
     detail = f"{counted(waiting_count, 'file')} to take in, {refused_count:,} refused"

@@ -180,7 +180,7 @@ def find_log_to_read(out: Output, log: str | None, about: Path | None = None) ->
     """Returns the folder of the log, with all in it that hooks of coding agents have left."""
     folder = find_log(out, log, about=about)
     if take_in_hooks(folder):
-        out.notice("what hooks left could not be taken in yet; `thence doctor` tells why")
+        out.notice("some events of hooks are not in the log yet; see `thence doctor`")
     return folder
 
 
@@ -293,7 +293,7 @@ def _note_passed_over(out: Output, replica: Log, log: str | None, by_index: bool
     if damaged:
         verb = "line is" if damaged == 1 else "lines are"
         verify_command = command("verify", log)
-        out.notice(f"{damaged} damaged {verb} passed over; `{verify_command}` tells where")
+        out.notice(f"{damaged} damaged {verb} passed over; see `{verify_command}`")
     if torn:
         out.notice("the last line is unfinished and passed over")
     for path in strays(OS_DISK, replica.folder):

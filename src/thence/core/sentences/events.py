@@ -389,7 +389,7 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
     "recovered": _recovered,
     "gap": _gap,
     "torn": _torn,
-    "joined": lambda facts: f"stands for {facts.count('count', 'cause')} of the next event",
+    "joined": lambda facts: f"represents {facts.count('count', 'cause')} of the next event",
     "node_changed": lambda facts: (
         f"the log's node changed{facts.text('old_node_id', ' from ')}"
         f"{facts.text('new_node_id', ' to ')}{facts.why}"
