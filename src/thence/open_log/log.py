@@ -131,7 +131,7 @@ def open_log(
 ) -> "Log":
     """Opens the log in a folder, made if missing and `create` is true.
 
-    `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a new one.
+    `vocabulary` is "plain", "sim" or "work"; None takes the log's own, plain for a new one.
     At most `max_queue_size` emitted events wait for the disk; then `emit` blocks, or with
     `on_full="drop"` drops, counts and reports. A file that has `max_file_size` bytes, or began
     `rotate_after` ago ("1d", seconds, a timedelta), is closed by the next append. The cause that
