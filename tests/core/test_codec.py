@@ -568,8 +568,8 @@ def test_reason_for_each_part_is_told():
         return [p.content.reason for p in pieces(line, PLAIN) if isinstance(p.content, BadLine)]
 
     assert reasons(A + B) == ["the newline between two events is gone; both are whole"]
-    assert reasons(A + b"\r") == ["a carriage return is before the line's newline"]
-    assert reasons(MARK + A) == ["a byte order mark is before the event"]
+    assert reasons(A + b"\r") == ["a carriage return stands before the line's newline"]
+    assert reasons(MARK + A) == ["a byte order mark stands before the event"]
     assert reasons(b"\0" + A) == ["bytes of no event stand beside one that is whole"]
 
 

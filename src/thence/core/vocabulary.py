@@ -228,11 +228,7 @@ def _work_subject(event: Event) -> str | None:
     header = event.header
     if not header.aggregate_id:
         return None
-    feature = header.feature_slug
-    if feature is None and event.is_foreign:
-        named = event.cut_payload.get("feature_slug")
-        feature = named if isinstance(named, str) and named else None
-    return work_subject(header.project_uuid, feature, header.aggregate_id)
+    return work_subject(header.project_uuid, header.feature_slug, header.aggregate_id)
 
 
 PLAIN = Vocabulary(

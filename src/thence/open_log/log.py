@@ -663,9 +663,6 @@ class Log:
         pairs = zip(abouts, events, strict=True)
         aliases = {alias: about for about, new in pairs if about for alias in new.aliases}
         heads_by_subject = self.answers.heads_of(set(filter(None, abouts)), but, aliases)
-        for head in chain.from_iterable(heads_by_subject.values()):
-            if head.is_foreign:  # it may stand far back, from before such clocks counted
-                self._writer.numbers.witness(head.lamport_clock)
         return {
             about: tuple([head.event_id for head in heads])
             for about, heads in heads_by_subject.items()
