@@ -56,11 +56,6 @@ def exhausted(place: object = "") -> ThenceError:
     )
 
 
-def _millisecond(millisecond: int) -> str:
-    second, rest = divmod(millisecond, 1000)
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{rest:03d}"
-
-
 def timestamps(wall_ns: Callable[[], int]) -> Callable[[], str]:
     """Returns the function that writes a clock's present time: UTC ISO 8601, 6 digits, Z.
 
@@ -75,7 +70,9 @@ def timestamps(wall_ns: Callable[[], int]) -> Callable[[], str]:
         millisecond = ns // 1_000_000
         previous, text = last
         if previous != millisecond:
-            text = _millisecond(millisecond)
+            second, rest = divmod(millisecond, 1000)
+            moment = datetime.fromtimestamp(second, UTC)
+            text = f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:03d}"
             last = (millisecond, text)
         return text + _ENDINGS[ns // 1000 - millisecond * 1000]
 
