@@ -13,7 +13,7 @@ DEPTH_MAX = 50
 # values that a document stands for, those behind an alias counted wherever it stands
 VALUES_MAX = 100_000
 _TOO_DEEP = f"it is deeper than {DEPTH_MAX} levels"
-_TOO_MANY = f"it stands for more than {VALUES_MAX} values"
+_TOO_MANY = f"it expands to more than {VALUES_MAX} values"
 
 
 def reader(kind: Literal["safe", "rt"]) -> Any:

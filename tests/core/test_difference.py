@@ -410,6 +410,7 @@ def test_altered_state_is_first_and_led_to_all_that_its_run_does_otherwise(playe
         for event in events
         if event.event_type == "STATE" and event.payload["variable_name"].startswith("stock_")
     ]
+    assert len(stocks) > 5
     for event in stocks[5:60:18]:
         details = event.payload
         value = next(n for n in (3, 4, 5) if n not in (details["old_value"], details["new_value"]))

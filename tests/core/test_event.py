@@ -5,13 +5,12 @@ import json
 import pickle
 from typing import Any
 
-import msgspec
 import pytest
 from tests.events import drafted, event_of, line_of, stamped
 
 from thence.core.codec import parse
 from thence.core.event import LINE_DEPTH_MAX, Event, Header, Members, is_deep
-from thence.core.vocabulary import PLAIN, SIM, VOCABULARIES
+from thence.core.vocabulary import SIM, VOCABULARIES
 
 
 def change(value):
@@ -65,20 +64,6 @@ def test_foreign_event_is_pickled_as_it_was_read():
     event = event_of(b'{"event_id":"x","event_type":"t","caused_by":["a",7]}')
     found = pickle.loads(pickle.dumps(event))
     assert (found, found.caused_by, found.header) == (event, event.caused_by, event.header)
-
-
-@pytest.mark.promise("P1")
-def test_event_of_a_vocabulary_of_ones_own_is_pickled_with_it():
-    own = msgspec.structs.replace(
-        PLAIN, name="own", payload_key="body", stream_of=a_text, subject_of=a_text, actor_of=a_text
-    )
-    event = parse(stamped(drafted("0" * 26, "t", {"payload": {}}), 1, 1)[:-1], own)
-    found = pickle.loads(pickle.dumps(event))
-    assert (found.vocabulary, found.stream) == (own, "own")
-
-
-def a_text(event):
-    return "own"
 
 
 def test_unknown_members_survive_in_the_line():

@@ -418,7 +418,7 @@ SHRUNK = "the log ends before what it had made durable: it was cut or restored"
             {"file": "f", "offset": 0, "bytes": 9, "regions": 2},
             "9 bytes at byte 0 of f are damaged in 2 regions",
         ),
-        ("joined", {"count": 32}, "stands for 32 causes of the next event"),
+        ("joined", {"count": 32}, "represents 32 causes of the next event"),
         (
             "node_changed",
             {"old_node_id": "a", "new_node_id": "b", "reason": "copied"},

@@ -55,6 +55,18 @@ def test_entity_is_read_as_aggregate_in_lines_of_other_tools():
     assert both.header.aggregate_id == "WP03"
 
 
+@pytest.mark.promise("L2")
+@pytest.mark.parametrize("own", [b"", b',"feature_slug":null', b',"feature_slug":7'])
+def test_feature_is_read_from_the_payload_of_a_line_of_another_tool_that_names_none(own):
+    line = b'{"event_id":"a","aggregate_id":"WP02"%b,"payload":{"feature_slug":"028-sync"}}'
+    event = parse(line % own, WORK)
+    assert (event.stream, event.subject) == ("028-sync", "-/028-sync/WP02")
+    other = parse(line % b',"feature_slug":"001-a"', WORK)
+    assert (other.stream, other.subject) == ("001-a", "-/001-a/WP02")
+    without = parse(b'{"event_id":"a","aggregate_id":"WP02","payload":{"feature_slug":7}}', WORK)
+    assert (without.stream, without.subject) == (None, "-/-/WP02")
+
+
 def work_event(members):
     return parse(stamped(drafted("0" * 26, "WPCreated", members), 1, 1)[:-1], WORK)
 

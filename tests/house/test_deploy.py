@@ -93,8 +93,13 @@ def test_variable_of_a_service_is_one_that_its_program_reads():
 
 
 def test_address_of_the_database_leads_to_the_service_that_has_it():
-    for part in COMPOSE.values():
-        address = part["services"]["server"].get("environment", {}).get("THENCE_DATABASE")
+    addresses = {
+        name: part["services"]["server"].get("environment", {}).get("THENCE_DATABASE")
+        for name, part in COMPOSE.items()
+    }
+    assert any(addresses.values())
+    for name, part in COMPOSE.items():
+        address = addresses[name]
         if address is None:
             continue
         server, postgres = part["services"]["server"], part["services"]["postgres"]

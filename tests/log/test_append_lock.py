@@ -81,6 +81,8 @@ def test_lock_that_the_system_will_not_give_back_is_given_back_by_closing_it(tmp
     other = AppendLock(OS_DISK, tmp_path / "lock")
     for _ in range(2):
         lock.acquire(0)
+        with pytest.raises(LogBusy):
+            other.acquire(0)
         lock.release()
         other.acquire(0)
         other.release()

@@ -1,8 +1,10 @@
 """A path taken for a log: which vocabulary, made or refused."""
 
 import errno
+import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.codes import raises_code
 from tests.crash.crash_states import worst
@@ -13,7 +15,7 @@ from tests.log.faults import FailingDisk
 from tests.log.processes import descriptors
 
 import thence
-from thence.core.vocabulary import PLAIN
+from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent, LogFull, LogReadOnly, NotALog, VocabularyMismatch
 from thence.log.files.disk import OS_DISK, Disk
 from thence.log.files.disk_errors import DiskError
@@ -92,15 +94,6 @@ def test_file_in_the_way_is_told(tmp_path):
         thence.open(tmp_path / "a" / "b")
 
 
-def test_log_of_a_vocabulary_that_is_not_known_reads_as_plain(tmp_path):
-    thence.open(tmp_path)
-    path = tmp_path / ".thence/log.json"
-    path.write_bytes(path.read_bytes().replace(b'"plain"', b'"garden"'))
-    log = thence.open(tmp_path)
-    assert log.vocabulary.name == "garden"
-    assert log.append("t", {"a": 1}).payload == {"a": 1}
-
-
 def test_log_in_a_folder_that_may_not_be_written_is_read(tmp_path):
     denied = FailingDisk(write=DiskError(errno.EACCES, "Permission denied"))
     (tmp_path / "events.jsonl").write_bytes(line_of())
@@ -159,9 +152,32 @@ def test_log_that_is_not_there_or_not_meant_is_told_with_what_to_do(tmp_path):
     )
     found = raised(lambda: thence.open(garden, "sym"))
     assert found[:4] == (VocabularyMismatch, OPENING, "", "there is no vocabulary 'sym'")
-    assert found.hint.startswith("choose one of ")
-    assert found.hint.endswith(", or pass a Vocabulary")
-    assert "plain, " in found.hint
+    assert found.hint == "choose one of plain, sim, work"
+
+
+@pytest.mark.promise("P1")
+def test_vocabulary_is_one_of_three_by_name_or_constant(tmp_path):
+    for constant in (PLAIN, SIM, WORK):
+        for way, vocabulary in (("name", constant.name), ("constant", constant)):
+            with thence.open(tmp_path / f"{way}-{constant.name}", vocabulary) as log:
+                assert log.vocabulary.name == constant.name
+    with pytest.raises(TypeError, match="plain, sim, work alone"):
+        msgspec.structs.replace(PLAIN, name="mine")
+
+
+def test_log_of_a_vocabulary_that_is_not_known_is_not_opened_as_another(tmp_path):
+    thence.open(tmp_path).close()
+    info = tmp_path / ".thence/log.json"
+    info.write_text(info.read_text().replace("plain", "garden"))
+    for vocabulary in (None, "plain"):
+        assert raised(lambda vocabulary=vocabulary: thence.open(tmp_path, vocabulary)) == (
+            VocabularyMismatch,
+            OPENING,
+            str(tmp_path),
+            "there is no vocabulary 'garden'",
+            "use a newer thence",
+        )
+    assert json.loads(info.read_text())["vocabulary"] == "garden"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class Model:
         return {
             event_id: min(
                 (each for each in self.kept if each.event_id == event_id),
-                key=lambda each: each.preference,
+                key=lambda each: each.is_foreign,  # of equals the first to arrive
             ).line
             for event_id in ids
         }

@@ -490,7 +490,7 @@ def test_wrong_argument_is_refused_by_its_name_and_makes_no_folder(tmp_path, wro
         ({"engine": Adder}, "is no BaseEngine"),
         ({"validator": BaseValidator}, "is no BaseValidator"),
         ({"agents": [Doer("a" * 101, always(None))]}, "is no name for an agent"),
-        ({"agents": [Doer("ada", always(None))] * 2}, "'ada' stands twice"),
+        ({"agents": [Doer("ada", always(None))] * 2}, "'ada' appears twice"),
     ],
 )
 def test_what_is_no_component_is_refused_before_the_run_has_a_folder(tmp_path, parts, reason):

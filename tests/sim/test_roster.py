@@ -121,7 +121,7 @@ def test_what_changes_nothing_has_no_event():
         (lambda view: view.pause("adda"), "adda"),
         (lambda view: view.remove_agent("cid"), "cid"),
         (lambda view: view.pause("ada", until=1), "turn 1"),
-        (lambda view: view.add_agent(Doer("ada", always(None))), "'ada' stands twice"),
+        (lambda view: view.add_agent(Doer("ada", always(None))), "'ada' appears twice"),
         (lambda view: view.add_agent(Doer("a.b", always(None))), "a.b"),
         (lambda view: view.add_agent(new_agent(), {"x": "much"}), "much"),
         (lambda view: view.add_agent(new_agent(), {"y": 1}), "agent/cid/y"),

@@ -110,7 +110,7 @@ def test_double_claim_between_clones_is_a_conflict_that_both_see_and_the_next_mo
         "winner": second.event_id,
         "provisional": False,
         "people": ["ada", "bob"],
-        "sentence": "ada and bob both took WP01; bob's claim stands (last_writer)",
+        "sentence": "ada and bob both took WP01; bob's claim counts (last_writer)",
     }
     assert package(ada).agent == "bob"
     ada.move("WP01", "doing", "for_review", actor="bob")

@@ -172,7 +172,7 @@ def test_package_that_two_clones_took_at_once_is_a_conflict_shown_alike(tmp_path
     assert conflict["rule"] == "last_writer"
     text = thence("work", "status", cwd=ada).out
     assert " both took WP01; " in text
-    assert "'s claim stands (last_writer)" in text
+    assert "'s claim counts (last_writer)" in text
 
 
 def day_lines(folder: Path) -> list[bytes]:

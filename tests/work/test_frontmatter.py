@@ -105,7 +105,7 @@ def test_file_without_fields_has_a_body_alone():
         (b"---\na: 1\nb: caf\xe9\n---\n", "3:7", "this is no UTF-8"),
         (b"---\n- a\n---\n", "2:1", "these are no fields"),
         (b"---\n  text\n---\n", "2:3", "these are no fields"),
-        (b"---\na: 1\nb: 1\na: 2\n---\n", "4:1", "a stands twice"),
+        (b"---\na: 1\nb: 1\na: 2\n---\n", "4:1", "a appears twice"),
         (b"---\na: &x [*x]\n---\n", "2:8", "it holds itself"),
         (b"---\na: " + b"[" * 600 + b"\n---\n", "2:54", "it is deeper than 50 levels"),
         (b"---\na: 1\n%YAML 1.3\n---\n", "3:1", "a directive has no place here"),
@@ -126,7 +126,7 @@ def test_aliases_that_multiply_are_refused_with_the_line_where_they_go_too_far()
     read(("---\n" + "\n".join(lines[:12]) + "\n---\n").encode(), "a.md")
     place, cause, *_ = refused(("---\n" + "\n".join(lines) + "\n---\n").encode())
     assert place == "16:18"
-    assert cause.startswith("it stands for more than 100000 values")
+    assert cause.startswith("it expands to more than 100000 values")
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])

@@ -139,7 +139,7 @@ def test_what_the_planning_files_lack_is_left_out():
     prompt = implementation(replace(WORK, file="", text="", section="", open_subtasks=()))
     assert "says:" not in prompt
     assert "mark-status" not in prompt
-    assert "the spec tells the rest" in prompt
+    assert "the spec has the rest" in prompt
 
 
 def test_reviewer_is_told_how_to_look_and_to_decide():

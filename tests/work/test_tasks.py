@@ -156,14 +156,14 @@ def test_problems_stand_in_the_order_of_the_file_each_with_its_line():
         (3, "T1", "T1 is no subtask's id"),
         (4, "WP01", "this subtask has no id"),
         (5, "T002", "the box [-] is neither open nor ticked"),
-        (6, "T001", "T001 stands twice, first in line 2"),
+        (6, "T001", "T001 appears twice, first in line 2"),
         (8, "WP07", "WP01 depends on WP07, which is not there"),
         (8, "WP1", "WP01 depends on WP1, which is not there"),
         (8, "WP01", "packages wait for each other: WP01 → WP02 → WP01"),
         (9, "WP01", "this names packages, but not as a list"),
         (10, "WPX", "'WPX' is no package's id"),
         (12, "One", "'One' is no package's id"),
-        (13, "WP01", "WP01 stands twice, first in line 1"),
+        (13, "WP01", "WP01 appears twice, first in line 1"),
         (14, "WP02", "WP02 has no title"),
     ]
 

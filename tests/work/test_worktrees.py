@@ -153,7 +153,7 @@ def test_branch_that_is_checked_out_elsewhere_is_told_with_the_place(repo, tmp_p
 
 def test_path_where_something_else_stands_is_refused_and_left_alone(repo):
     write(repo.top, {f".worktrees/{NAME}/mine": "1\n"})
-    with pytest.raises(GitFailed, match="something stands there"):
+    with pytest.raises(GitFailed, match="the path exists"):
         made(repo)
     assert (place(repo) / "mine").exists()
     assert NAME not in branches(repo)

@@ -50,15 +50,10 @@ def exhausted(place: object = "") -> ThenceError:
     return ThenceError(
         "could not number an event" if not place else "could not append to",
         place=place,
-        cause="its clock stands at 2^53-1 or near it, and a reader takes no larger one",
+        cause="its clock is at 2^53-1 or near it, and a reader takes no larger one",
         hint="begin a new log; this one can still be read",
         code="clock_exhausted",
     )
-
-
-def _millisecond(millisecond: int) -> str:
-    second, rest = divmod(millisecond, 1000)
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{rest:03d}"
 
 
 def timestamps(wall_ns: Callable[[], int]) -> Callable[[], str]:
@@ -75,7 +70,9 @@ def timestamps(wall_ns: Callable[[], int]) -> Callable[[], str]:
         millisecond = ns // 1_000_000
         previous, text = last
         if previous != millisecond:
-            text = _millisecond(millisecond)
+            second, rest = divmod(millisecond, 1000)
+            moment = datetime.fromtimestamp(second, UTC)
+            text = f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:03d}"
             last = (millisecond, text)
         return text + _ENDINGS[ns // 1000 - millisecond * 1000]
 

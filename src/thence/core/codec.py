@@ -12,8 +12,9 @@ guessed, and no event is searched inside of another.
 
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache, partial
 from operator import itemgetter
 from sys import byteorder
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -297,7 +298,7 @@ def _header(line: bytes) -> Header:
     except msgspec.ValidationError:
         essence = decode_essence(line)
         fields = {name: getattr(essence, name) for name in essence.__struct_fields__}
-        return msgspec.structs.replace(_lenient_header(decoded(line)), **fields)
+        return Header(**(_fields(decoded(line)) | fields))
 
 
 def is_too_deep(line: bytes) -> bool:
@@ -314,6 +315,11 @@ def is_too_deep(line: bytes) -> bool:
 
 
 def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
+    """Reads a line of another tool: its members as far as they have the types of ours.
+
+    `entity_id` and `entity_type` are other names of `aggregate_id` and `aggregate_type`; a clock
+    counts up to FOREIGN_CLOCK_MAX; a feature may be named in the payload alone.
+    """
     if len(line) >= LINE_BYTES_MAX:
         return BadLine("too_long", f"the line is longer than {LINE_BYTES_MAX} bytes")
     try:
@@ -328,29 +334,29 @@ def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
         return BadLine("bad_checksum", "the bytes don't match the line's checksum")
     if deep:
         return BadLine("not_an_event", _DEEP)
-    return Event(line, _lenient_header(members), vocabulary)
-
-
-def _lenient_header(members: dict[str, Any]) -> Header:
-    """Returns a header of another tool's members with correct types; drops the others."""
-    fields: dict[str, Any] = {}
     for alias, name in _ALIASES.items():
         if alias in members:
-            members = {name: members[alias], **members}
-    for name, its_type in _lenient_fields():
-        if name in members:
-            try:
-                fields[name] = msgspec.convert(members[name], its_type)
-            except msgspec.ValidationError:
-                continue
+            members.setdefault(name, members[alias])
+    payload = members.get("payload")
+    if isinstance(payload, dict) and not isinstance(members.get("feature_slug"), str):
+        members["feature_slug"] = payload.get("feature_slug") or None
+    fields = {"event_type": "unknown"} | _fields(members)
     if not 1 <= fields.get("lamport_clock", 0) <= FOREIGN_CLOCK_MAX:
         fields["lamport_clock"] = 0
-    return Header(**({"event_type": "unknown"} | fields))
+    return Event(line, Header(**fields), vocabulary)
 
 
-@cache
-def _lenient_fields() -> tuple[tuple[str, Any], ...]:
-    return tuple((field.name, field.type) for field in msgspec.structs.fields(Header))
+def _fields(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those members of a header that have its types."""
+    fields: dict[str, Any] = {}
+    for field in _header_fields():
+        if field.name in members:
+            with suppress(msgspec.ValidationError):
+                fields[field.name] = msgspec.convert(members[field.name], field.type)
+    return fields
+
+
+_header_fields = cache(partial(msgspec.structs.fields, Header))
 
 
 class Numbered(Protocol):

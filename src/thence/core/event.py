@@ -330,11 +330,6 @@ class Event:
             return (header.lamport_clock, header.node_id, header.event_id, "", b"")
         return (0, "", header.timestamp, header.event_id, self.line)
 
-    @property
-    def preference(self) -> tuple[bool, bytes]:
-        """The sort key by which the line to serve comes first of an id's lines, verified ones."""
-        return self.is_foreign, self.line
-
     def says_the_same_as(self, other: "Event") -> bool:
         """Returns whether a caller that appends one again means the other, of one id.
 

@@ -33,7 +33,8 @@ def total_order_key(event: Event) -> OrderKey:
 def totally_ordered(events: Iterable[Event]) -> list[Event]:
     """Returns the events in total order, each event_id once.
 
-    If lines share an id, a verified one is kept; of several the one that sorts first as bytes.
+    If lines share an id, a verified one is kept; of several the one that sorts first as bytes,
+    whatever order they are given in. Events read from one log share none.
     """
     listed = list(events)
     served = {event.header.event_id: event for event in listed}
@@ -42,9 +43,13 @@ def totally_ordered(events: Iterable[Event]) -> list[Event]:
     served = {}
     for event in listed:
         earlier = served.get(event.event_id)
-        if earlier is None or event.preference < earlier.preference:
+        if earlier is None or _precedence(event) < _precedence(earlier):
             served[event.event_id] = event
     return sorted(served.values(), key=_KEY)
+
+
+def _precedence(event: Event) -> tuple[bool, bytes]:
+    return event.is_foreign, event.line
 
 
 def topological_sort(events: Iterable[Event]) -> list[Event]:

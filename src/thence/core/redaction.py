@@ -198,7 +198,7 @@ def _members(line: bytes) -> dict[str, bytes]:
                 raise _refused(line, "it is no object with members")
             name = msgspec.json.decode(key[1], type=str)
             if name in members:
-                raise _refused(line, f"the member {name:.80} stands twice")
+                raise _refused(line, f"the member {name:.80} appears twice")
             members[name] = text
             start = token.end()
     return members

@@ -2,7 +2,7 @@
 
 The generic rooms know no host; a Vocabulary defines which key holds stream, subject,
 actor and payload, how a notice is written, and how one event reads as a sentence. PLAIN,
-SIM and WORK are data here, so that any command opens any log; a program may pass its own.
+SIM and WORK are data here, so that any command opens any log. There is no fourth.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,9 +28,11 @@ from thence.errors import InvalidEvent
 
 Text = Callable[[Event], str | None]
 
+_NAMES = ("plain", "sim", "work")
+
 
 class Vocabulary(msgspec.Struct, frozen=True):
-    """The vocabulary of one host.
+    """The vocabulary of one host: plain, sim or work. A program names one, and makes none.
 
     The `..._key` fields name the member that holds each word, None where the host has no
     such member. `mark` is a key that identifies the host's lines when `.thence/log.json`
@@ -69,14 +71,15 @@ class Vocabulary(msgspec.Struct, frozen=True):
         """Returns this vocabulary for the events of one log, whose large values are `bodies`."""
         return msgspec.structs.replace(self, bodies=bodies)
 
+    def __post_init__(self) -> None:
+        if self.name not in _NAMES:
+            raise TypeError(f"there are the vocabularies {', '.join(_NAMES)} alone")
+
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """Pickles a shipped vocabulary by its name: PLAIN, SIM, WORK; another as its fields."""
+        """Pickles a vocabulary by its name: PLAIN, SIM, WORK."""
         if self.bodies is not None:
-            plain = msgspec.structs.replace(self, bodies=None)
-            shipped = VOCABULARIES.get(self.name)
-            return Vocabulary.of_log, (shipped if plain == shipped else plain, self.bodies)
-        is_shipped = VOCABULARIES.get(self.name) is self
-        return self.name.upper() if is_shipped else super().__reduce__()
+            return Vocabulary.of_log, (VOCABULARIES[self.name], self.bodies)
+        return self.name.upper()
 
     def sentence(self, event: Event) -> str:
         """Returns one sentence on what happened, ending in the event's short id."""
@@ -225,11 +228,7 @@ def _work_subject(event: Event) -> str | None:
     header = event.header
     if not header.aggregate_id:
         return None
-    feature = header.feature_slug
-    if feature is None and event.is_foreign:
-        named = event.cut_payload.get("feature_slug")
-        feature = named if isinstance(named, str) and named else None
-    return work_subject(header.project_uuid, feature, header.aggregate_id)
+    return work_subject(header.project_uuid, header.feature_slug, header.aggregate_id)
 
 
 PLAIN = Vocabulary(

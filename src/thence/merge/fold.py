@@ -9,6 +9,7 @@ in another shape is passed over, never an error.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -39,8 +40,9 @@ def merge_gset(events: Iterable[Event], key: str = "tags") -> set[Hashable]:
     for event in events:
         held = event.payload.get(key)
         for item in map(_member, held if isinstance(held, list) else (held,)):
-            if item is not None and _is_hashable(item):
-                members.add(item)
+            if item is not None:
+                with suppress(TypeError):  # a map
+                    members.add(item)
     return members
 
 
@@ -92,11 +94,3 @@ def _plain(value: object) -> object:
 
 def _member(item: object) -> object:
     return tuple(map(_member, item)) if isinstance(item, list) else item
-
-
-def _is_hashable(value: object) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True

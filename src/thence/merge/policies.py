@@ -6,7 +6,7 @@ different values can't both stand; the first policy of the slot that names a win
 them. A slot of a policy that merges keeps both.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -73,45 +73,37 @@ def state_machine_merge(
     if not isinstance(priority, Mapping):
         priority = {state: -rank for rank, state in enumerate(priority)}
     ordered = totally_ordered(events)
-    _check_one_subject(ordered)
+    subjects = list(dict.fromkeys(event.subject for event in ordered))
+    if len(subjects) > 1:
+        first, second = (subject or "none" for subject in subjects[:2])
+        raise InvalidEvent(
+            "could not merge the states",
+            place=f"of {len(ordered)} events",
+            cause=f"they are about {len(subjects)} subjects, among them {first} and {second}",
+            hint="merge the events of one subject at a time",
+        )
     payloads = [(event, event.payload) for event in ordered]
     holding = [(event, payload[state_key]) for event, payload in payloads if state_key in payload]
     if payloads and not holding:
-        raise _no_state(state_key, {key for _, payload in payloads for key in payload})
+        near = nearest(state_key, sorted({key for _, payload in payloads for key in payload}))
+        raise InvalidEvent(
+            "could not merge the states",
+            place=f"under {state_key}",
+            cause="no event holds that key in its payload",
+            hint=f"did you mean {near[0]}?" if near else "pass the state's key as state_key",
+        )
     winner: tuple[int, Event] | None = None
     for event, state in holding:
         if not isinstance(state, str) or state not in priority:
             raise InvalidEvent(
                 "could not merge the states",
                 place=f"of {event.event_id}",
-                cause=f"{state_key} is {state!r:.80}, which the priority lacks",
+                cause=f"{state_key} is {state!r:.80}, which is not in the priority",
                 hint=f"give it a place among {', '.join(map(str, priority)) or 'no states'}",
             )
         if winner is None or priority[state] >= winner[0]:
             winner = (priority[state], event)
     return winner and winner[1]
-
-
-def _check_one_subject(events: Sequence[Event]) -> None:
-    subjects = list(dict.fromkeys(event.subject for event in events))
-    if len(subjects) > 1:
-        first, second = (subject or "none" for subject in subjects[:2])
-        raise InvalidEvent(
-            "could not merge the states",
-            place=f"of {len(events)} events",
-            cause=f"they are about {len(subjects)} subjects, among them {first} and {second}",
-            hint="merge the events of one subject at a time",
-        )
-
-
-def _no_state(state_key: str, keys: Collection[str]) -> InvalidEvent:
-    near = nearest(state_key, sorted(keys))
-    return InvalidEvent(
-        "could not merge the states",
-        place=f"under {state_key}",
-        cause="no event holds that key in its payload",
-        hint=f"did you mean {near[0]}?" if near else "pass the state's key as state_key",
-    )
 
 
 def _last(dispute: Dispute) -> Event:

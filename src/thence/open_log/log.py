@@ -131,7 +131,7 @@ def open_log(
 ) -> "Log":
     """Opens the log in a folder, made if missing and `create` is true.
 
-    `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a new one.
+    `vocabulary` is "plain", "sim" or "work"; None takes the log's own, plain for a new one.
     At most `max_queue_size` emitted events wait for the disk; then `emit` blocks, or with
     `on_full="drop"` drops, counts and reports. A file that has `max_file_size` bytes, or began
     `rotate_after` ago ("1d", seconds, a timedelta), is closed by the next append. The cause that
@@ -663,9 +663,6 @@ class Log:
         pairs = zip(abouts, events, strict=True)
         aliases = {alias: about for about, new in pairs if about for alias in new.aliases}
         heads_by_subject = self.answers.heads_of(set(filter(None, abouts)), but, aliases)
-        for head in chain.from_iterable(heads_by_subject.values()):
-            if head.is_foreign:  # it may stand far back, from before such clocks counted
-                self._writer.numbers.witness(head.lamport_clock)
         return {
             about: tuple([head.event_id for head in heads])
             for about, heads in heads_by_subject.items()

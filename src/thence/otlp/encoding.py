@@ -191,6 +191,7 @@ class LogSpans:
         elif not is_point:
             attributes[ENDED] = last.event_type
         kind = first.get("kind") if tracer_ids(begin) else None
+        outer = _maps(first.get("links"))
         encoded: Json = {
             "traceId": ids.trace,
             "spanId": ids.span,
@@ -199,7 +200,8 @@ class LogSpans:
             "startTimeUnixNano": str(body_ns),
             "endTimeUnixNano": str(end_ns),
             "attributes": _pairs(attributes),
-            "links": [*span.links, *_outer_links(first)],
+            # those of a tracer's span to spans that its log does not have come last
+            "links": [*span.links, *map(_link, filter(None, map(_given_ids, outer)))],
             "events": _events(facts := end or first, end_ns),
         }
         if span.parent:
@@ -268,11 +270,6 @@ def _link(ids: SpanIds, *facts: tuple[str, bool]) -> Json:
     link: Json = {"traceId": ids.trace, "spanId": ids.span}
     attributes = dict((*facts, (BY_END, True)) if ids.is_end else facts)
     return link | ({"attributes": _pairs(attributes)} if attributes else {})
-
-
-def _outer_links(payload: Json) -> Iterator[Json]:
-    """Yields the links of a tracer's span to spans that its log does not have."""
-    yield from map(_link, filter(None, map(_given_ids, _maps(payload.get("links")))))
 
 
 def _events(payload: Json, end_ns: int) -> list[Json]:

@@ -99,7 +99,7 @@ def create_team_app(database: str | Path, settings: TeamSettings = _NO_SETTINGS)
         return app
 
     if settings.data is None and is_address(database):
-        raise ValueError("data is missing: a database in PostgreSQL stands in no folder")
+        raise ValueError("data is missing: a database in PostgreSQL has no folder")
     place = (settings.data or Path(database).parent).absolute()
     audit = AuditLog(place / AUDIT_FOLDER)
     team = Team(open_database(database), partial(LogCache, place), logs_app, settings.logins, audit)

@@ -159,7 +159,7 @@ def wire_refusal(error: Exception, path: str = "") -> Refusal:
         return Refusal(status, error.code, str(error), error.hint, headers, details)
     if status == 503:
         return Refusal(503, "unavailable", "the server could not use its database", "", headers)
-    return Refusal(500, "failed", "the server failed; its log tells how")
+    return Refusal(500, "failed", "the server failed; its log has the error")
 
 
 def refusal(scope: Scope, error: Exception) -> Refusal:

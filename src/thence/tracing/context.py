@@ -435,7 +435,8 @@ def ends_in_hand() -> tuple[PassedCause, ...]:
     for linked in chain:
         if passed := _members(linked).get(_KEY):
             ends += _latest(linked, passed)
-        for other in (linked.__cause__, linked.__context__, *_parts(linked)):
+        members = linked.exceptions if isinstance(linked, BaseExceptionGroup) else ()
+        for other in (linked.__cause__, linked.__context__, *members):
             if other is not None and id(other) not in seen and len(chain) < ERRORS_MAX:
                 seen.add(id(other))
                 chain.append(other)
@@ -449,10 +450,6 @@ def carrying(ends: tuple[PassedCause, ...], work: Callable[[], _R]) -> _R:
         return work()
     finally:
         _carried.reset(before)
-
-
-def _parts(error: BaseException) -> Sequence[BaseException]:
-    return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
 
 
 def _latest(error: BaseException, passed: PassedEnds) -> list[PassedCause]:

@@ -144,7 +144,7 @@ def by_ps(group: int | None, words: AbstractSet[bytes], argv: tuple[str, ...]) -
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PS_S_MAX, check=True
         )
     except subprocess.SubprocessError as error:
-        raise OSError(f"{argv[0]} does not tell what runs") from error
+        raise OSError(f"{argv[0]} could not list the processes") from error
     processes = set()
     for line in done.stdout.splitlines():
         pid, pgid, state, *all_words = line.split()

@@ -46,7 +46,7 @@ def finalized(tmp_path_factory):
     [
         ("# Tasks\n\nWe shall see.\n", 1, "no heading begins a work package"),
         ("", 1, "no heading begins a work package"),
-        (f"{TASKS}\n## Work Package WP01: Again\n", 12, "WP01 stands twice, first in line 3"),
+        (f"{TASKS}\n## Work Package WP01: Again\n", 12, "WP01 appears twice, first in line 3"),
         (f"{TASKS}\n## Work Package WPX: Odd\n", 12, "'WPX' is no package's id"),
         (f"{TASKS}- Depends on WP09\n", 11, "WP02 depends on WP09, which is not there"),
         (
@@ -58,7 +58,7 @@ def finalized(tmp_path_factory):
         (
             f"{TASKS}## Work Package WP03: Third\n- [ ] T001 Twice\n",
             12,
-            "T001 stands twice, first in line 5",
+            "T001 appears twice, first in line 5",
         ),
     ],
 )

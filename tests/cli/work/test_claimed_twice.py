@@ -47,11 +47,11 @@ def package(folder):
 
 def test_conflict_names_people_package_and_commits(clones):
     ada, bob = clones
-    told = f"ada and bob both took WP01; ada's two commits lie on {BRANCH}; bob's claim stands"
+    told = f"ada and bob both took WP01; ada's two commits lie on {BRANCH}; bob's claim counts"
     found = conflict_of(ada)
     assert (found["people"], found["sentence"]) == (["ada", "bob"], f"{told} (last_writer)")
     assert f"  conflict: {told} (last_writer)" in done(ada, "status").out
-    assert "ada and bob both took WP01; bob's claim stands" in done(bob, "status").out
+    assert "ada and bob both took WP01; bob's claim counts" in done(bob, "status").out
     git(ada, "push", "--quiet", "origin", BRANCH)
     git(bob, "fetch", "--quiet")
     assert f"ada's two commits lie on origin/{BRANCH}; bob's" in done(bob, "status").out

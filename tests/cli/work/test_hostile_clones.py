@@ -168,7 +168,7 @@ def test_day_file_that_is_a_link_brings_nothing_in(tmp_path, base):
 def test_what_is_refused_is_named_with_what_to_do(tmp_path, base):
     clone = clone_of(base, tmp_path, Hostile(".kittify", "a link to a folder"))
     for ended in harmless(clone, ("work", "status"), ("log",)):
-        assert "why:  .kittify: a symbolic link stands there" in ended.err
+        assert "why:  .kittify: it is a symbolic link" in ended.err
         assert "ls -l .kittify" in ended.err
 
 

@@ -170,6 +170,7 @@ def test_steps_name_the_feature_where_there_are_several(project, tmp_path):
     to_review = ("move-task", "WP03", "--feature", "001", "--to", "for_review")
     done(project, *to_review, "--actor", "ada")
     printed = typed_each(project, tmp_path / "status", status(project))
+    assert printed
     assert all(f"--feature {SLUG}" in step for step in printed)
 
 
@@ -206,7 +207,7 @@ def test_each_step_of_a_conflict_works_as_printed(clones, tmp_path):
         typed_each(folder, tmp_path / "status" / folder.name, status(folder))
         err = warm("work", "status", cwd=folder).err
         told = re.findall("lost to .*: (thence work implement WP01 --take-over)", err)
-        assert len(told) == (folder.name == "ada"), "bob's claim stands"
+        assert len(told) == (folder.name == "ada"), "bob's claim counts"
         for step in (*steps(ended.out), *told):
             assert step.startswith("thence work implement WP01 ")
             typed(folder, step, folder.name)

@@ -149,8 +149,8 @@ def test_commits_of_another_database_beside_a_copy_do_no_harm(tmp_path: Path) ->
         ),
         ("UPDATE events SET line = zeroblob(9) WHERE number = 7", "the line 7 of red/log"),
         ("UPDATE events SET chain = zeroblob(8) WHERE number = 7", "the line 7 of red/log"),
-        ("DELETE FROM events WHERE number = 7", "red/log lacks the line 7"),
-        ("DELETE FROM events WHERE number = 40", "red/log lacks its last line, 40"),
+        ("DELETE FROM events WHERE number = 7", "red/log has no line 7"),
+        ("DELETE FROM events WHERE number = 40", "red/log has no last line, 40"),
     ],
 )
 def test_first_wrong_line_is_named_and_no_such_copy_is_put_back(

@@ -46,10 +46,10 @@ def blame_command(file: str, log: str | None) -> None:
     """Show who owns each line of a file: the agent and what it was asked.
 
     A line is an agent's if an edit that the log recorded holds it, in the working tree that its
-    commit came from; else its commit tells, through squash, rebase, amend and cherry-pick. The
+    commit came from; else from its commit, through squash, rebase, amend and cherry-pick. The
     name of a person is the author's in git; a bot owns nothing. A commit that no hook of git
-    recorded is unknown, with its author in git behind it. `thence why FILE:LINE` tells of one line
-    why it was written.
+    recorded is unknown, with its author in git behind it. `thence why FILE:LINE` shows why one
+    line was written.
     """
     out = current()
     repo, path, _ = _file_of(file)
@@ -135,7 +135,7 @@ def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: b
     if owner.edit is None and (by is None or owner.key != by.key):
         sentences.append(f"The line {_whose(ownership, owner, 'no edit of an agent holds it')}")
     elif owner.edit is None and owner.kind == "agent":
-        sentences.append("No recorded edit holds the line: its commit tells whose it is")
+        sentences.append("No recorded edit holds the line: its owner is that of its commit")
     members = {"file": path, "line": number, "text": blamed.text, "commit": blamed.commit or None}
     members["co_authors"] = _co_authors(ownership, owner)
     _answer(out, replica, members, owner, sentences, is_whole)
@@ -156,7 +156,7 @@ def _explain_text(out: Output, replica: Log, text: str, is_whole: bool) -> None:
     sentences = []
     if len(events) > 1:
         ids = ", ".join(short_id(event.event_id) for event in events[1 : OTHERS_SHOWN + 1])
-        sentences.append(f"It stands in {counted(len(events) - 1, 'other event')} too: {ids}")
+        sentences.append(f"It is in {counted(len(events) - 1, 'other event')} too: {ids}")
     kind: Kind = "agent" if events[0].header.source else "unknown"
     owner = Owner(kind, events[0].actor or "", events[0].stream, chain=chain)
     members = {"text": needle, "events": [event.event_id for event in events]}
@@ -207,7 +207,7 @@ def _file_of(file: str) -> tuple[Repository, str, int]:
 
 
 def _no_file(file: str, cause: str, hint: str) -> ThenceError:
-    operation, code = "could not tell who wrote", "line_not_found"
+    operation, code = "could not find who wrote", "line_not_found"
     return ThenceError(operation, place=file, cause=cause, hint=hint, code=code)
 
 

@@ -73,7 +73,7 @@ def why_command(
     leads to the edit, its task, and what the user asked.
 
     With --measure the run of a simulation is played again, each time with one cause altered, and
-    each cause is told with the share of its alterations that changed the event.
+    each cause is shown with the share of its alterations that changed the event.
     """
     import msgspec
 
@@ -129,7 +129,7 @@ def effects_command(
 
     The effects are shown in sentences, nearest first, each with its short id; of many the
     middle is left out, and --all shows it. EVENT names an event as `thence why` takes it. With
-    --measure the run of a simulation is played again with EVENT altered, and each effect is told
+    --measure the run of a simulation is played again with EVENT altered, and each effect is shown
     with the share of the alterations that changed it.
     """
     out = current()

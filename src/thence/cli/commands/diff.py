@@ -235,5 +235,5 @@ def _state_text(cause: "CauseOnSide") -> str:
     if cause.is_shared:
         return ", changed" if cause.is_changed else ""
     if cause.other is None:
-        return ", which the other log lacks"
+        return ", which is not in the other log"
     return ", changed in the other log" if cause.is_changed else ", the same in the other log"

@@ -110,7 +110,7 @@ def export_command(
     A row is an event that fits every option that is given, as in `thence log`, in total order.
     Keys of the payload get columns where --columns names them. Events that are appended
     meanwhile are left out. However many there are, few are held in memory at once. In CSV a text
-    that a spreadsheet takes for a formula stands behind an apostrophe, unless --raw is given.
+    that a spreadsheet takes for a formula gets an apostrophe before it, unless --raw is given.
     In OTLP a step is one span, which is written where its begin or its end fits; any other event
     is a span of no length, and causes beside the parent are links.
     """

@@ -39,7 +39,7 @@ _scope = click.option(
 def install_command(tool: str, is_users: bool) -> None:
     """Put hooks into the settings of an agent, or of git.
 
-    What stands there is kept. Claude Code: `.claude/settings.local.json` of this worktree, which is
+    What is there is kept. Claude Code: `.claude/settings.local.json` of this worktree, which is
     not shared, or `~/.claude/settings.json`. Codex: `hooks.json` in `.codex` or `~/.codex`. Git:
     post-commit, post-rewrite and post-merge, before what these do already; worktrees share them.
     With several worktrees install an agent's hooks for the user.

@@ -70,7 +70,7 @@ OPEN_SHOWN_MAX = 20
     help=f"The last N events, {LAST_EVENTS_MAX:,} at most. On a terminal {SCREEN_EVENTS}.",
 )
 @click.option("--desc", "is_descending", is_flag=True, help="The last event first.")
-@click.option("--count", "is_count", is_flag=True, help="Only tell how many there are.")
+@click.option("--count", "is_count", is_flag=True, help="Print their number alone.")
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
@@ -132,7 +132,7 @@ def _check_bounds(last: int | None, is_count: bool, limit: int | None, cursor: s
     bounds = {"--last": last, "--limit": limit, "--cursor": cursor}
     names = [name for name, bound in bounds.items() if bound is not None]
     if is_count and names:
-        raise click.UsageError(f"--count tells of all events, without {names[0]}")
+        raise click.UsageError(f"--count counts all events, without {names[0]}")
     if last is not None and len(names) > 1:
         raise click.UsageError(f"--last and {names[1]} exclude each other")
 
@@ -300,8 +300,8 @@ def _begin_text(event: "Event", last: "Event") -> str:
 def unfinished_command(log: str | None) -> None:
     """List what began and never ended: by whom, since when, whether its process lives.
 
-    The latest stands last. A step of another machine, or of a copied log, counts as alive:
-    nothing tells here that its process has ended.
+    The latest is last. A step of another machine, or of a copied log, counts as alive:
+    this machine can't see whether its process has ended.
     """
     out = current()
     with open_for_reading(out, log) as replica:

@@ -82,10 +82,10 @@ def prune_command(
     """Remove a log's oldest files, or put them into an archive.
 
     Whole closed files go, oldest first, never the one that is appended to; `thence.open(…,
-    rotate_after="1d")` closes one a day. A notice tells what went: numbers, causes and sync know of
-    it, and nothing counts as damage. A project's journal and a run are refused, and so is what the
-    server of a synced log does not hold yet. Put an archive's files back into the log's folder, or
-    name the archive with --log, to read them again.
+    rotate_after="1d")` closes one a day. A notice records what was removed: numbers, causes and
+    sync know of it, and nothing counts as damage. A project's journal and a run are refused, and
+    so is what the server of a synced log does not hold yet. Put an archive's files back into the
+    log's folder, or name the archive with --log, to read them again.
     """
     from contextlib import nullcontext
 

@@ -97,7 +97,7 @@ def list_command(root: str | None) -> None:
     "patterns",
     multiple=True,
     metavar="SCOPE/NAME",
-    help="A variable to draw; * stands for any characters.",
+    help="A variable to draw; * matches any characters.",
 )
 @output_options
 def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
@@ -292,7 +292,7 @@ def summary_lines(
         lines += ["", "noted by the log"]
         for notice in facts["notices"][-_NOTICES_SHOWN_MAX:]:
             lines += wrapped(notice, width, "  ", "    ")
-    damage = counted(len(facts["damage"]), "finding") + " of damage: thence verify tells where"
+    damage = counted(len(facts["damage"]), "finding") + " of damage: see `thence verify`"
     return [*lines, "", damage if facts["damage"] else "no damage"]
 
 

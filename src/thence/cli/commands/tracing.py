@@ -49,7 +49,7 @@ def _batches(out: Output, choice: EventChoice, told: list[str]) -> Iterator[tupl
         for batch in batches(_chosen(out, replica, choice, spans)):
             yield msgspec.json.encode(trace_of(batch, resource, __version__)), len(batch)
         if spans.unlinked:
-            why = "to events that the log lacks, or had too long before"
+            why = "to events that are not in the log, or too old"
             told.append(f"{counted(spans.unlinked, 'link')} left out, {why}")
 
 

@@ -214,7 +214,7 @@ def add_token(
 ) -> ServerResult:
     """Make a token and show it this once, also while the server runs.
 
-    A program sends it as Authorization: Bearer TOKEN. Its name stands for it among the users.
+    A program sends it as Authorization: Bearer TOKEN. It is listed among the users by its name.
     """
     team = server.team(team)
     server.accounts.add_machine(name, team, role)

@@ -105,7 +105,7 @@ def _address(context: click.Context, option: click.Parameter, text: str | None) 
     "--oidc-claim",
     type=click.Choice(get_args(Claim)),
     default="preferred_username",
-    help="What the provider tells that is a user's name here; else preferred_username.",
+    help="The provider's claim that names the user here; else preferred_username.",
 )
 @output_options
 def run_command(

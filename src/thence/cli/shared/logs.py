@@ -289,7 +289,7 @@ def _note_passed_over(out: Output, replica: Log, log: str | None, by_index: bool
     if damaged:
         verb = "line is" if damaged == 1 else "lines are"
         verify_command = command("verify", log)
-        out.notice(f"{damaged} damaged {verb} passed over; `{verify_command}` tells where")
+        out.notice(f"{damaged} damaged {verb} passed over; see `{verify_command}`")
     if torn:
         out.notice("the last line is unfinished and passed over")
     for path in strays(OS_DISK, replica.folder):

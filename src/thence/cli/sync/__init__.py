@@ -8,7 +8,7 @@ TABLE = {
     "logout": ("login", "End a login at its server, and remove it here."),
     "enable": ("enable", "Name the server and team that a log is synced with."),
     "disable": ("enable", "Turn sync of a log off; all that it knows is kept."),
-    "now": ("now", "Push what the server lacks, and pull what others have pushed."),
+    "now": ("now", "Push events that the server does not have, and pull those of others."),
     "status": ("sync_status", "Show the queue, the connection and the last sync."),
     "parked": ("parked", "Show the events that stay behind, with the reasons."),
 }

@@ -67,7 +67,7 @@ def login_command(
     logins = [login for login in store.logins() if login.server == server]
     if is_by_provider:
         if username or is_piped or is_changing:
-            raise click.UsageError("--oidc goes with --ca alone: the provider tells who you are")
+            raise click.UsageError("--oidc goes with --ca alone: the provider names the user")
         _keep(store, _by_provider(server, ca_path))
         return
     name = username or (logins[0].username if is_changing and len(logins) == 1 else None)

@@ -23,7 +23,7 @@ _ROUNDS_MAX = 5
 @synced_log_option
 @output_options
 def now_command(log: str | None) -> None:
-    """Push what the server lacks, and pull what others have pushed.
+    """Push events that the server does not have, and pull those of others.
 
     It ends with 0 when all is there on both sides, and with 1 when anything stayed behind. While
     another process syncs the log it waits for its turn. What a project's

@@ -13,7 +13,7 @@ TABLE = {
     "gate": ("recording", "Set a gate before a package, or record its result."),
     "implement": ("moving", "Take a package, and make the worktree that it is done in."),
     "import": ("sharing", "Bring the history in planning files into the log, once."),
-    "init": ("planning", "Make this repository a project, and tell coding agents how to use it."),
+    "init": ("planning", "Make this repository a project, with instructions for coding agents."),
     "mark-status": ("recording", "Tick the boxes of subtasks in tasks.md."),
     "merge": ("merging", "Merge the branches of packages into their feature's target branch."),
     "move-task": ("moving", "Move a package to another lane, if its guards let it through."),

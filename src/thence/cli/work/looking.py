@@ -51,7 +51,7 @@ _DONE_SENTENCES: Mapping[str, str] = {
     "local": "merged here, not pushed to {target}",
     "missing": "its code, on {branch}, is not in {target}",
     "no_code": "{branch} changes nothing",
-    "unknown": "landed unknown: nothing tells where its code is",
+    "unknown": "landed unknown: its code was not found",
     "gone": "its code is not in {target} any more",
 }
 # those on packages in review

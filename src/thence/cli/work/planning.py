@@ -76,7 +76,7 @@ of editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR
 - A refused command changes nothing, exits 1 and says which guard stopped it and what to do next.
   `thence work errors` shows the recent ones: read them before you try again.
 - Somebody else was faster? Take the next package.
-- What has to be done stands in `kitty-specs/<feature>/tasks/WP01-*.md`.
+- The task of each package is in `kitty-specs/<feature>/tasks/WP01-*.md`.
 <!-- thence:end -->
 """
 _IGNORED = f"{KITTIFY}/.gitignore"
@@ -110,7 +110,7 @@ _GENERAL_TITLE = "General"
     help="Give the project an id of its own: the repository was made from a template.",
 )
 def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
-    """Make this repository a project, and tell coding agents how to use it.
+    """Make this repository a project, with instructions for coding agents.
 
     Its own files (.kittify/, a line of .gitignore, a section of AGENTS.md) are committed on the
     branch that is checked out. Run again, it adds what is missing.
@@ -298,7 +298,7 @@ def _files_of_spec(
 def finalize_tasks(session: Session, feature: str | None = None) -> CommandResult:
     """Make work packages from the plan in tasks.md.
 
-    Each package gets a file in tasks/, and stands on the board as planned. All planning files
+    Each package gets a file in tasks/, and is planned on the board. All planning files
     of the feature are committed on the branch that is checked out. Run again, it adds new packages.
     """
     for _ in range(ATTEMPTS_MAX):

@@ -40,12 +40,6 @@ def _word(payload: Mapping[str, Any], key: str, otherwise: str = "something") ->
     return line(value) if isinstance(value, str) and value else otherwise
 
 
-def _said(payload: Mapping[str, Any]) -> str:
-    tool_input = payload.get("input")
-    words = tool_input if isinstance(tool_input, Mapping) else {}
-    return _quoted(next((words[key] for key in _SAYING if isinstance(words.get(key), str)), ""))
-
-
 def _paths(payload: Mapping[str, Any]) -> str:
     files = payload.get("files")
     paths = [
@@ -57,14 +51,14 @@ def _paths(payload: Mapping[str, Any]) -> str:
 
 
 def _tool_begun(event: Event, payload: Mapping[str, Any]) -> str:
-    tool = _word(payload, "tool", "a tool")
+    tool, tool_input = _word(payload, "tool", "a tool"), payload.get("input")
+    words = tool_input if isinstance(tool_input, Mapping) else {}
     if tool in _TASKS:
-        tool_input = payload.get("input")
-        words = tool_input if isinstance(tool_input, Mapping) else {}
         task = words.get("prompt") or words.get("description")
         to = _word(words, "subagent_type", "a subagent")
         return f"{_who(event)} gave {to} its task{_quoted(task)}"
-    return f"{_who(event)} called {tool}{_said(payload)}"
+    said = next((words[key] for key in _SAYING if isinstance(words.get(key), str)), "")
+    return f"{_who(event)} called {tool}{_quoted(said)}"
 
 
 def _tool_ended(event: Event, payload: Mapping[str, Any]) -> str:

@@ -100,7 +100,9 @@ def _any(event: Event, *, is_typed: bool) -> str:
         return f"{lead}: {text}" if text and text not in lead else lead
     kind = subject.partition("/")[0] if subject else ""
     what = type_words(event.event_type, kind) if is_typed else ""
-    took = _took(event, payload)
+    seconds = duration_s_of(payload)
+    before = "after" if event.event_type.endswith(_ENDS) else "in"
+    took = "" if seconds is None else f"{before} {duration(seconds)}"
     lead = " ".join(filter(None, (about, what, took)))
     skipped = {*words.keys, *_DURATIONS} if took else words.keys
     facts = fields(payload, skipped, (event.event_type, subject, about, event.actor))
@@ -115,13 +117,6 @@ def duration_s_of(payload: Mapping[str, Any]) -> float | None:
         if type(value) in (int, float) and 0 <= value < _DURATION_MAX:
             return float(value * unit)
     return None
-
-
-def _took(event: Event, payload: Mapping[str, Any]) -> str:
-    """Returns the duration if the payload has one: `after 93 ms` for an ended step."""
-    seconds = duration_s_of(payload)
-    word = "after" if event.event_type.endswith(_ENDS) else "in"
-    return "" if seconds is None else f"{word} {duration(seconds)}"
 
 
 def _limited(text: str) -> str:
@@ -163,7 +158,10 @@ def spoken(payload: Mapping[str, Any]) -> Spoken:
             kind = kind or _text(value.get("type") or value.get("name") or value.get("code"))
             value = value.get("message")
         if isinstance(value, str) and value.strip():
-            return Spoken(_with_type(kind, line(value)), ("error_type", key))
+            message = line(value)
+            if kind and not message.startswith(kind):
+                message = f"{line(kind)}: {message}"
+            return Spoken(message, ("error_type", key))
     return Spoken(line(kind), ("error_type",), is_bare=True)
 
 
@@ -176,7 +174,9 @@ def fields(payload: Mapping[str, Any], skipped: Collection[str], named: Collecti
     short: list[str] = []
     long: list[str] = []
     for key, value in islice(payload.items(), _KEYS_LOOKED_AT_MAX):
-        if key in skipped or value is None or (type(value) is str and _is_named(value, named)):
+        if key in skipped or value is None:
+            continue
+        if type(value) is str and (not value or value in named):
             continue
         text, is_short = _field(value)
         if not text:
@@ -276,10 +276,6 @@ def _field(value: Any) -> tuple[str, bool]:
     return (f"({text})" if text else ""), False
 
 
-def _is_named(value: str, named: Collection[object]) -> bool:
-    return not value or value in named
-
-
 def _joined(parts: Iterable[str]) -> str:
     """Joins parts by commas, as many as a sentence can show."""
     kept: list[str] = []
@@ -290,12 +286,6 @@ def _joined(parts: Iterable[str]) -> str:
         if length > _VALUE_CHARACTERS_MAX + 2:
             break
     return ", ".join(kept)
-
-
-def _with_type(kind: str, message: str) -> str:
-    if not kind or message.startswith(kind):
-        return message
-    return f"{line(kind)}: {message}"
 
 
 def _text(value: object) -> str:
@@ -389,7 +379,7 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
     "recovered": _recovered,
     "gap": _gap,
     "torn": _torn,
-    "joined": lambda facts: f"stands for {facts.count('count', 'cause')} of the next event",
+    "joined": lambda facts: f"represents {facts.count('count', 'cause')} of the next event",
     "node_changed": lambda facts: (
         f"the log's node changed{facts.text('old_node_id', ' from ')}"
         f"{facts.text('new_node_id', ' to ')}{facts.why}"

@@ -26,7 +26,7 @@ from thence.log.files.segment import own_folder
 DISOWNED_MAX = 1_000
 _REDACTIONS, _OUTRANKED, _DISOWNED = "redactions.json", "outranked.json", "disowned.json"
 
-Rank = tuple[bool, bool, bytes]
+Rank = tuple[bool, bool]
 
 
 class Disowned:
@@ -52,7 +52,10 @@ class Disowned:
 
 
 class Ranking:
-    """The ranking of lines that share an id in one log; the file is read when it is first asked."""
+    """The ranking of lines that share an id in one log; the file is read when it is first asked.
+
+    Of equal rank the first to arrive is served.
+    """
 
     def __init__(self, disk: Disk, folder: Path) -> None:
         self._disk = disk
@@ -64,7 +67,7 @@ class Ranking:
         if self._outranked is None:
             self._outranked = read_outranked(self._disk, self._folder)
         is_outranked = bool(self._outranked) and same_line_key(event) in self._outranked
-        return (is_outranked, *event.preference)
+        return is_outranked, event.is_foreign
 
 
 def read_disowned(disk: Disk, folder: Path) -> Mapping[str, frozenset[bytes]]:

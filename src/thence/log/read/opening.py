@@ -5,8 +5,6 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-import msgspec
-
 from thence.core.clock import length_us
 from thence.core.codec import parse
 from thence.core.cutting import BODIES_FROM_MIN
@@ -72,7 +70,7 @@ def opened_vocabulary(
             hint="run thence under WSL",
             code="unsupported_platform",
         )
-    expected = _expected_vocabulary(named)
+    expected = None if named is None else _vocabulary(named)
     with reading(folder):
         if archived_names(disk, folder):
             _bring_back(disk, folder)
@@ -248,25 +246,24 @@ def no_log(folder: Path) -> NotALog:
     )
 
 
-def _expected_vocabulary(named: Vocabulary | str | None) -> Vocabulary | None:
-    if named is None or isinstance(named, Vocabulary):
-        return named
-    if named not in VOCABULARIES:
-        raise VocabularyMismatch(
-            "could not open the log",
-            cause=f"there is no vocabulary {named!r}",
-            hint=f"choose one of {', '.join(VOCABULARIES)}, or pass a Vocabulary",
-        )
-    return VOCABULARIES[named]
+def _vocabulary(named: Vocabulary | str, folder: Path | None = None) -> Vocabulary:
+    """Returns the vocabulary that a caller, or the log in a folder, names."""
+    name = named.name if isinstance(named, Vocabulary) else named
+    if name in VOCABULARIES:
+        return VOCABULARIES[name]
+    raise VocabularyMismatch(
+        "could not open the log",
+        place=folder or "",
+        cause=f"there is no vocabulary {name!r}",
+        hint="use a newer thence" if folder else f"choose one of {', '.join(VOCABULARIES)}",
+    )
 
 
 def _stored_vocabulary(disk: Disk, folder: Path) -> Vocabulary | None:
     """Returns a log's vocabulary by its log.json, else by its first complete event."""
     info = read_info(disk, folder)
     if info is not None:
-        return VOCABULARIES.get(info.vocabulary) or msgspec.structs.replace(
-            PLAIN, name=info.vocabulary
-        )
+        return _vocabulary(info.vocabulary, folder)
     for _, line, is_whole in raw_lines(disk, folder):
         first = parse(line, PLAIN)
         if not is_whole or not isinstance(first, Event):

@@ -2,8 +2,8 @@
 
 Reading changes nothing and takes no lock. Segments are listed again until no new one appears,
 so that a rotation in between loses nothing. Each event_id is served once, at the position of
-its first line. If its lines differ, a verified one is served, else the foreign one that sorts
-first as bytes.
+its first line. If its lines differ, a verified one is served before those of other tools, else the
+first to arrive.
 """
 
 from collections import deque
@@ -382,14 +382,14 @@ def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
     events_of_lines = [
         event for block in blocks(disk, folder) for event in _events_of(block, vocabulary)
     ]
-    served = {event.header.event_id: event for event in events_of_lines}
-    if len(served) == len(events_of_lines):
+    if len({event.header.event_id for event in events_of_lines}) == len(events_of_lines):
         return events_of_lines
+    served: dict[str, Event] = {}
     rank = Ranking(disk, folder)
     for event in events_of_lines:
-        other = served[event.event_id]
-        if other is not event:
-            served[event.event_id] = min(other, event, key=rank)
+        earlier = served.setdefault(event.header.event_id, event)
+        if earlier is not event and rank(event) < rank(earlier):
+            served[event.event_id] = event
     return list(served.values())
 
 

@@ -188,13 +188,13 @@ def _numbers(store: Store, log: StoredLog, name: str, place: str | Path) -> Iter
             for row in rows:
                 number = next(numbers)
                 if row.number != number:
-                    raise _damaged(place, f"{name} lacks the line {number}")
+                    raise _damaged(place, f"{name} has no line {number}")
                 chain = chained(chain, row.digest)
                 if _digest(row.line) != row.digest or row.chain != chain:
                     raise _damaged(place, f"the line {number} of {name} is not what was stored")
                 yield number
     if next(numbers) != log.last + 1:
-        raise _damaged(place, f"{name} lacks its last line, {log.last}")
+        raise _damaged(place, f"{name} has no last line, {log.last}")
 
 
 def _digest(line: bytes) -> bytes | None:

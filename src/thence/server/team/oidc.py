@@ -164,7 +164,7 @@ class Provider:
         claim = self._settings.claim
         name = claims.get(claim)
         if not isinstance(name, str) or not name:
-            raise _refused(f"the provider does not tell {claim}")
+            raise _refused(f"the provider sent no {claim}")
         if claim == "email" and claims.get("email_verified") is not True:
             raise _refused("the provider has not verified the address")
         return name

@@ -100,7 +100,7 @@ class DeclaredAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def __post_init__(self) -> None:
         if self.name == NO_ACTION:
-            raise ValueError(f"name can't be {NO_ACTION!r}, which stands for no action")
+            raise ValueError(f"name can't be {NO_ACTION!r}, which means no action")
         if _TAG in self.fields:
             raise ValueError(f"fields can't have {_TAG!r}, which holds the action's name")
 

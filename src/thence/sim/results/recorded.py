@@ -261,8 +261,8 @@ def read_object(path: Path) -> dict[str, Any]:
 def _warn_of_gaps(gaps: int, first_gap: str) -> None:
     """Warns the caller's caller of changes whose predecessors the log lacks."""
     if gaps:
-        text = f"{gaps:,} changes follow on others that the log lacks, the first at"
-        text += f" {first_gap}; until there a variable stands at its last known value"
+        text = f"{gaps:,} changes follow others that are not in the log, the first at"
+        text += f" {first_gap}; until then a variable keeps its last known value"
         warnings.warn(text, stacklevel=3)
 
 

@@ -198,7 +198,7 @@ def check_name(name: object, taken: Iterable[str]) -> None:
         cause = f"{name!r:.60} is no name for an agent"
         hint = "names have 1 to 100 letters, digits, '_' and '-'; call super().__init__(name)"
     elif name in taken:
-        cause, hint = f"the name {name!r} stands twice", "give each agent its own"
+        cause, hint = f"the name {name!r} appears twice", "give each agent its own"
     else:
         return
     raise ScenarioError("could not take the agents", cause=cause, hint=hint)

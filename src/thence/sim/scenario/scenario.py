@@ -496,7 +496,7 @@ class _Reader:
         names_so_far: set[tuple[KeyPath, str]] = set()
         for path, name in names:
             if (path[:-1], name) in names_so_far:
-                self._problems.add((*path, "name"), f"the name {name!r} stands twice")
+                self._problems.add((*path, "name"), f"the name {name!r} appears twice")
             if name == "-":
                 self._problems.add((*path, "name"), "a name can't be just '-'")
             names_so_far.add((path[:-1], name))

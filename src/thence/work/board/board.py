@@ -270,9 +270,9 @@ def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
         f" on {share.branch}"
         for share in commits
     ]
-    stands = f"{action_of(conflict.winner)} stands ({conflict.rule})" if conflict.winner else ""
+    rule = f"{action_of(conflict.winner)} counts ({conflict.rule})" if conflict.winner else ""
     sure = ", provisionally" if conflict.is_provisional else ""
-    return "; ".join([text, *locations, (stands or "no rule settles it") + sure])
+    return "; ".join([text, *locations, (rule or "no rule settles it") + sure])
 
 
 def _given_twice(number: str, conflict: Conflict) -> str:

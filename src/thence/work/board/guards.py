@@ -279,7 +279,7 @@ def _why_not_landed(code: LandingStatus, wp_id: str) -> tuple[str, str]:
     """Returns the reason that a package is not done yet, and what to do next."""
     named = f"name the commit that merged it: thence work accept {wp_id} --landed COMMIT"
     if code.is_shallow:
-        message = f"nothing tells whether the code of {wp_id} is in {code.target}: {_SHALLOW}"
+        message = f"could not decide whether the code of {wp_id} is in {code.target}: {_SHALLOW}"
         return message, f"{UNSHALLOW}, then try again"
     if code.kind == "reverted":
         back = f"thence work move-task {wp_id} --to doing --reason TEXT"
@@ -292,10 +292,10 @@ def _why_not_landed(code: LandingStatus, wp_id: str) -> tuple[str, str]:
         remedy = "commit the work of the package, or say why it has none: --no-code REASON"
         return f"{code.branch} changes nothing", remedy
     if code.kind == "missing":
-        part = f"; it lacks changes of {', '.join(code.missing)}" if code.missing else ""
+        part = f"; it has no changes of {', '.join(code.missing)}" if code.missing else ""
         message = f"the code of {wp_id}, on {code.branch}, is not in {code.target}{part}"
         return message, f"thence work merge; or {named}"
-    message = f"nothing tells where the code of {wp_id} is: there is no branch {code.branch}"
+    message = f"could not find the code of {wp_id}: there is no branch {code.branch}"
     return message, f"{named}; or say why it has no code: --no-code REASON"
 
 
@@ -320,7 +320,7 @@ def _landing_unknown(request: MoveRequest) -> Read:
         return ()
     return GuardFailure(
         "landing_unknown",
-        f"nothing tells whether the code of {wp_id} is in {code.target}: {_SHALLOW}",
+        f"could not decide whether the code of {wp_id} is in {code.target}: {_SHALLOW}",
         f"{UNSHALLOW}, then try again",
     )
 

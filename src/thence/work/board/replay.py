@@ -312,7 +312,7 @@ def _apply_review(event: ReplayedEvent) -> str | PackageFold | None:
 def _apply_landing(event: ReplayedEvent) -> str | PackageFold | None:
     package, how = _package_of(event), text(event.members.how)
     if package is None or how is None:
-        return _NO_PACKAGE if package is None else "it does not tell how"
+        return _NO_PACKAGE if package is None else "it does not say how"
     reason = text(event.members.reason) or ""
     package.facts["landed"] = Landed(how, oid(event.members.commit), reason)
     return package

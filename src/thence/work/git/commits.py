@@ -209,7 +209,7 @@ def _check_free(repo: Repository, status: _Status) -> None:
     """Raises a passing GitFailed if no commit may be made now."""
     operation = operation_under_way(repo.git_dir)
     if operation:
-        raise _later(repo, f"a {operation} is under way there", "end it: git status tells how")
+        raise _later(repo, f"a {operation} is under way there", "end it: see git status")
     if status.branch is None:
         raise _later(repo, "HEAD is detached", "check a branch out: git switch BRANCH")
 

@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 
-IS_LINK = "a symbolic link stands there, and none is followed in a working tree"
-IS_ODD = "what stands there is neither a file nor a folder"
+IS_LINK = "it is a symbolic link, and none is followed in a working tree"
+IS_ODD = "it is neither a file nor a folder"
 _TOP = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FOLDER = _TOP | os.O_NOFOLLOW
 # opening a pipe would block, and opening a terminal would make it the controlling one

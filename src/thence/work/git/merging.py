@@ -223,7 +223,7 @@ def free_tree(repo: Repository, branch: str) -> WorktreeInfo | None:
             operation,
             repo.folder,
             f"a {what} is under way in {where}",
-            "end it (git status tells how), then try again",
+            "end it (see git status), then try again",
             is_retryable=True,
         )
     if len(trees) > 1:

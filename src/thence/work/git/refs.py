@@ -166,7 +166,7 @@ def rename_branch(
         path, goal = (root / worktree_of(slug, wp_id) for wp_id in (old, new))
         trees = [tree for tree in list_worktrees(repo) if tree.path == path and not tree.is_missing]
         if any(tree.branch is None for tree in trees):
-            hint = "end what is under way there: git status tells how"
+            hint = "end what is under way there: see git status"
             raise failure("could not move the worktree", path, "no branch is checked out", hint)
         if path != here and any(tree.branch in (before, after) for tree in trees):
             repo.git.run("worktree", "move", str(path), str(goal), operation="could not move")

@@ -96,7 +96,7 @@ def repository(folder: Path) -> Repository:
     common, own = (Path(os.fsdecode(line)) for line in lines[1:3])
     if len(lines) > 5:
         raise failure(
-            "could not tell the repository of",
+            "could not find the repository of",
             folder,
             "its path holds a line end, by which git parts what it answers",
             "move the repository to a path of one line",
@@ -135,7 +135,7 @@ def branch_of(repo: Repository) -> str:
     branch = current_branch(repo)
     if branch is None:
         raise failure(
-            "could not tell the branch of",
+            "could not find the branch of",
             repo.folder,
             "HEAD is detached",
             "check a branch out: git switch BRANCH",

@@ -322,7 +322,7 @@ def _clear(repo: Repository, branch: str, path: Path) -> None:
     raise failure(
         _MAKING,
         path,
-        f"something stands there that git does not know as the worktree of {branch}",
+        f"the path exists, and git does not know it as the worktree of {branch}",
         f"git worktree repair {path}" if is_worktree else "move it away, then try again",
     )
 

@@ -115,7 +115,7 @@ def _no_remote(repo: Repository, remote: str | None, names: Collection[str]) -> 
     if remote is not None:
         cause = f"there is no remote {remote!r}"
     elif names:
-        cause = f"nothing tells which of the remotes {', '.join(sorted(names))} has the board"
+        cause = f"none of the remotes {', '.join(sorted(names))} is named as the board's"
     else:
         cause = "the repository has no remote"
     hint = "git remote add NAME URL" if not names else "git remote -v; name one of them in "

@@ -62,12 +62,12 @@ class TakenLines(NamedTuple):
         if self.twice:
             yield (
                 f"{self.twice} event(s) have a number that another event of their node has;"
-                " both are kept: thence verify tells them"
+                " both are kept: `thence verify` lists them"
             )
         if self.beside:
             yield (
                 f"{self.beside} line(s) have the id of an event that is here and differ from it;"
-                " both are kept: thence verify tells them"
+                " both are kept: `thence verify` lists them"
             )
 
 

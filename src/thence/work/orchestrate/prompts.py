@@ -174,7 +174,7 @@ def _texts(work: Assignment) -> str:
     if work.section:
         parts += [f"`{work.tasks}` says:", _quoted(work.section, TEXT_CHARACTERS_MAX)]
     if not work.text and not work.section:
-        parts.append("The planning files say no more than the title; the spec tells the rest.")
+        parts.append("The planning files have its title alone; the spec has the rest.")
     return "\n\n".join(parts)
 
 

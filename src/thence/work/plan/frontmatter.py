@@ -146,7 +146,7 @@ def _plain(yaml: YamlFile, node: Node) -> Any:
     for key_node, value_node in node.value:
         key = str(key_node.value if key_node.id == "scalar" else _plain(yaml, key_node))
         if key in values:
-            yaml.report(key_node, f"{key} stands twice", "keep one of them")
+            yaml.report(key_node, f"{key} appears twice", "keep one of them")
         values[key] = _plain(yaml, value_node)
     return values
 

@@ -275,7 +275,7 @@ class _Parser:
             self._add(line.number, heading[1] or "WP", message, f"write it like `{HEADING}`")
             return
         if former := self._drafts.get(wp_id):
-            message = f"{wp_id} stands twice, first in line {former.line}"
+            message = f"{wp_id} appears twice, first in line {former.line}"
             self._add(
                 line.number,
                 wp_id,
@@ -333,7 +333,7 @@ class _Parser:
         elif mark not in tuple(" xX"):
             message, hint = f"the box [{mark}] is neither open nor ticked", "write [ ] or [x]"
         elif subtask_id in self._subtask_lines:
-            message = f"{subtask_id} stands twice, first in line {self._subtask_lines[subtask_id]}"
+            message = f"{subtask_id} appears twice, first in line {self._subtask_lines[subtask_id]}"
             hint = "give each subtask of the feature an id of its own"
         if hint:
             self._add(number, subtask_id, message, hint)

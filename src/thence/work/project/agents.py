@@ -260,7 +260,7 @@ def _names(
     for item in yaml.items(node, what):
         name = yaml.text(item, f"a name in {what}")
         if name in names:
-            yaml.report(item, f"{name} stands twice in {what}", "name each agent once")
+            yaml.report(item, f"{name} appears twice in {what}", "name each agent once")
         elif name not in agents:
             hint = f"the agents are {', '.join(agents) or 'none'}"
             yaml.report(item, f"{what} names {name!r:.80}, which is no agent", hint)

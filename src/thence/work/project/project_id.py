@@ -152,7 +152,7 @@ def id_of_history(repo: Repository, refs: Refs) -> str | None:
         return None
     if repo.git.run("rev-parse", "--is-shallow-repository").strip() == b"true":
         raise PlanningError(
-            "could not tell the project of",
+            "could not find the project of",
             place=repo.folder,
             cause="this is a shallow clone, without the first commit, of which the id is made",
             hint="git fetch --unshallow, or fetch the board: git fetch origin "

@@ -101,7 +101,7 @@ class YamlFile:
             if key.id != "scalar":
                 self.report(key, "this is no name", "write `name: value`, one on a line")
             elif key.value in values:
-                self.report(key, f"{key.value} stands twice", "keep one of them")
+                self.report(key, f"{key.value} appears twice", "keep one of them")
             else:
                 values[key.value] = value
         return values

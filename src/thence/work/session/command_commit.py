@@ -64,7 +64,7 @@ def check_here(session: "Session", feature: FeatureState, target: str) -> None:
     raise PlanningError(
         "could not write the planning files of",
         place=feature.slug,
-        cause=f"they are on {target}, and another branch is checked out, which lacks them",
+        cause=f"they are on {target}, and another branch is checked out, which does not have them",
         hint=f"git switch {target}, or bring them here: git merge {target}",
     )
 

@@ -50,14 +50,14 @@ def choose_feature(
     if remaining:
         several = wp_ids and owners
         raise PlanningError(
-            "could not tell which feature is meant",
+            "could not decide which feature is meant",
             cause=f"{', '.join(wp_ids)}: several features have it, {', '.join(owners)}"
             if several
             else f"there are {', '.join(remaining)}",
             hint="name one with --feature",
         )
     raise PlanningError(
-        "could not tell which feature is meant",
+        "could not decide which feature is meant",
         cause="there is none that is not completed",
         hint=f"thence work {'import' if not_imported else 'setup-spec TITLE'}",
     )
@@ -157,7 +157,7 @@ def _successor(repo: Repository, refs: Refs, planning: Planning, slug: str, bran
     raise PlanningError(
         "could not find the branch of the feature",
         place=slug,
-        cause=f"{branch} is gone, here and on remotes, and nothing tells what took its place",
+        cause=f"{branch} is gone, here and on remotes, and no branch is known to have replaced it",
         hint=f"git branch {branch} COMMIT makes it again",
     )
 

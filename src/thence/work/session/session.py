@@ -253,7 +253,7 @@ class Session:
         for number in wp_ids:
             if wp_id := self._renamed.get((feature.slug, number)):
                 raise Refused(
-                    "could not tell which package is meant",
+                    "could not decide which package is meant",
                     guard="number_given_twice",
                     place=f"{feature.slug}/{number}",
                     cause=f"it was given twice, and the one that was begun here is {wp_id} now",
