@@ -212,7 +212,7 @@ def test_damaged_newest_line_is_damage(tmp_path, orders):
     path.write_bytes(path.read_bytes().replace(b"unrelated", b"unrelatex"))
     ended = doctor(tmp_path)
     assert (ended.code, failing(ended)) == (3, ["tail"])
-    assert "(bad_checksum)" in by_name(ended)["tail"]["detail"]
+    assert "(bad_line)" in by_name(ended)["tail"]["detail"]
 
 
 def test_damage_further_back_is_left_to_verify(tmp_path, orders):

@@ -36,7 +36,7 @@ def test_pruned_log_says_so_and_its_archive_is_read_in_place(log):
     assert f"the archive lies in {log / 'old'}" in ended.out
     verified = run(log, "verify", "--json")
     assert verified.code == 0
-    assert [note["code"] for note in verified.json["notes"]] == ["events_pruned", "cause_pruned"]
+    assert [note["code"] for note in verified.json["notes"]] == ["pruned", "pruned"]
     why = run(log, "why", "noted")
     said = " ".join(why.out.split())
     assert "which is not in this log; events up to" in said

@@ -242,7 +242,7 @@ def wrong(log: traces.Log, trace: Trace) -> list[str]:
     """
     damage = log.verify().damage
     if trace.has_failed or trace.is_again:
-        kept = {"two_contents", "number_repeated", "body_missing", "body_changed"}
+        kept = {"inconsistent", "body_missing"}
         damage = tuple(finding for finding in damage if finding.code in kept)
     return [f"{found.code}: {found.reason}" for found in damage]
 

@@ -42,7 +42,7 @@ from thence.wire.authorship import Redaction
 
 PLACE = Path("/log")
 ARCHIVE = Path("/archive")
-LOST = ("events_lost", "events_told", "cause_missing", "events_absent")
+LOST = ("events_lost", "torn", "cause_missing", "events_absent")
 
 
 def codes(log):
@@ -63,7 +63,7 @@ def test_pruned_events_are_in_the_archive_and_verify_takes_none_for_lost(tmp_pat
         kept = [event.event_id for event in log.read()]
         assert kept[:-1] == [event.event_id for event in events[notice.events :]]
         assert log.verify().ok
-        assert codes(log) == ["events_pruned", "cause_pruned"]
+        assert codes(log) == ["pruned", "pruned"]
         assert log.append("noted").seq == len(events) + 2
         (told,) = log.query(type="log.pruned")
         assert Pruned.of(told.payload) == notice == log.answers.pruned()
@@ -229,7 +229,7 @@ def test_large_values_go_with_their_last_line_and_into_the_archive(tmp_path):
         assert log.get(newest.event_id).payload == {"text": now}
         assert b"o 899" not in (tmp_path / "a" / "bodies.jsonl").read_bytes()
         assert log.verify().ok
-        assert "body_orphaned" not in codes(log)
+        assert "passed_over" not in codes(log)
         log.append("asked", {"text": old})
         assert log.verify().ok
     cached = unpacked_folder(OS_DISK, tmp_path / "old", tmp_path / "cache")
@@ -266,7 +266,7 @@ def test_damaged_file_of_an_archive_is_left_and_told(tmp_path):
     (tmp_path / "a" / packed[1].name).write_bytes(b"no gzip")
     with thence.open(tmp_path / "a") as log:
         assert log.verify().ok
-        told = {f.file for f in log.verify().findings if f.code == "file_passed_over"}
+        told = {f.file for f in log.verify().findings if f.code == "passed_over"}
         assert told == {packed[0].name, packed[1].name}
     cached = unpacked_folder(OS_DISK, tmp_path / "old", tmp_path / "cache")
     assert names(cached) == [path.name.removesuffix(".gz") for path in packed]
@@ -287,7 +287,7 @@ def test_file_that_differs_from_its_segment_stays_and_an_equal_one_goes(tmp_path
     (tmp_path / "a" / second.name).write_bytes(first.read_bytes())
     with thence.open(tmp_path / "a") as log:
         assert [path.name for path in (tmp_path / "a").glob("*.gz")] == [second.name]
-        (told,) = [f for f in log.verify().findings if f.code == "file_passed_over"]
+        (told,) = [f for f in log.verify().findings if f.code == "passed_over"]
         assert "differs from the segment of its name" in told.reason
 
 
