@@ -410,7 +410,7 @@ def _essences(block: Block) -> list[Essence] | None:
 def _stray(path: Path) -> Finding:
     reason = "it begins and ends like a segment, but its name is none: nothing in it is read"
     if path.name.endswith(ARCHIVED):
-        reason = "it is of an archive, and damaged, or differs from the segment of its name"
+        reason = "it is a compressed file of an archive: gunzip it to have its events read"
     return Finding("passed_over", reason, path.name)
 
 
