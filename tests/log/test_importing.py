@@ -187,7 +187,7 @@ def test_identity_is_not_touched(log):
 
 
 def test_lines_with_many_bytes_of_values_are_relayed_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr(importing, "_BODIES_BYTES", 10_000)
+    monkeypatch.setattr(importing, "PAYLOAD_BYTES_MAX", 10_000)
     write, sizes = importing._write_all, []
 
     def noted(writer, drafts, timeout_s):
