@@ -468,3 +468,9 @@ def test_numbers_in_more_ranges_than_a_notice_names_are_joined(tmp_path, monkeyp
     rewritten(tmp_path, *[line if n % 2 else BAD for n, line in enumerate(lines)])
     assert named_numbers(tmp_path) == [(1, 1), (3, 7)]  # log.shrunk names the last
     assert thence.open(tmp_path).verify().ok
+
+
+def test_numbers_that_stand_elsewhere_are_not_named_as_missing(tmp_path):
+    lines = made(tmp_path, 8)
+    rewritten(tmp_path, lines[0], BAD, lines[5], lines[6], lines[1], lines[3], lines[4], lines[7])
+    assert named_numbers(tmp_path) == [(3, 3)]

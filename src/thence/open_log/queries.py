@@ -186,8 +186,8 @@ class Answers:
             if is_ulid(text) and (pruned := self.pruned()).may_hold(text):
                 cause = f"it is not in the log {self._folder}; {pruned.words(text)}"
                 archive = pruned.archive_of(text)
-                gunzip = f"gunzip {archive}/*.gz, then ask there: --log {archive}"
-                hint = gunzip if archive else error.hint
+                ask = f"gunzip {archive}/*.gz; ask there: --log {archive}"
+                hint = ask if archive else error.hint
                 raise EventNotFound(error.operation, place=text, cause=cause, hint=hint) from error
             raise
 

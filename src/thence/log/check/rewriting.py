@@ -10,6 +10,7 @@ leaves them out of the segments; before, a notice of the numbers that are missin
 No line that is an event is changed.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from thence.errors import ThenceError
 from thence.log.blobs.blob_check import NamedBody, note_named, sweep
 from thence.log.blobs.blob_files import Bodies
 from thence.log.blobs.blob_writer import BodyWriter, values_of
-from thence.log.check.verify import verify
+from thence.log.check.verify import NumberRanges, verify
 from thence.log.files.append_lock import WAIT_S, AppendLock
 from thence.log.files.digest_files import (
     Disowned,
@@ -292,31 +293,48 @@ def _repair_facts(
     node_id, own = known_node_id(disk, folder), known_node_ids(disk, folder)
     disowned = Disowned(disk, folder)
     places = size = 0
-    numbers: dict[str, list[tuple[int, int]]] = {}
-    # the last number of each node, and the nodes with bad bytes behind it
-    last, pending = dict.fromkeys(own, 0), set[str]()
-
-    def note(node: str, seq: int) -> None:
-        if node in pending and last[node] + 1 < seq:
-            ranges = numbers.setdefault(node, [])
-            is_full = sum(map(len, numbers.values())) >= RANGES_MAX and ranges
-            first = ranges.pop()[0] if is_full else last[node] + 1
-            ranges.append((first, seq - 1))
-        last[node] = max(last[node], seq)
-        pending.discard(node)
-
+    nodes = {node: NumberRanges() for node in own}
+    # between which numbers of each node bad bytes lie, and the nodes with bad bytes behind the last
+    spans: dict[str, list[tuple[int, int]]] = {node: [] for node in own}
+    pending = set[str]()
     for line in lines(disk, folder, vocabulary):
         event = line.content
         if isinstance(event, BadLine):
+            if not line.is_whole and line.file == CURRENT:
+                continue  # another process is writing it
             places, size = places + 1, size + line.length
             pending |= own if event.code == "bad_line" else set()
-        elif event.seq > last.get(event.node_id, event.seq) and not disowned.holds(event):
-            note(event.node_id, event.seq)
-    if node_id in own:
-        note(node_id, last_seq + 1)
-    missing = sum(end - first + 1 for ranges in numbers.values() for first, end in ranges)
+        elif event.node_id in own and not disowned.holds(event):
+            node = nodes[event.node_id]
+            if event.seq > node.last and event.node_id in pending:
+                spans[event.node_id].append((node.last, event.seq))
+                pending.discard(event.node_id)
+            node.add(event.seq)
+    numbers = {}
+    for node_name, node in nodes.items():
+        holes = list(node.holes())
+        if node_name == node_id and node_name in pending and last_seq > node.last:
+            spans[node_name].append((node.last, last_seq + 1))
+            holes.append((node.last + 1, last_seq))
+        if named := _within(spans[node_name], holes):
+            numbers[node_name] = named
+    missing = sum(last - first + 1 for ranges in numbers.values() for first, last in ranges)
     facts = {"rewritten": True, "places": places, "bytes": size, "missing": missing}
     return {**facts, "numbers": numbers}
+
+
+def _within(
+    spans: Sequence[tuple[int, int]], holes: Iterable[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Returns the holes that lie within spans, which grow; beyond RANGES_MAX the last one grows."""
+    named: list[tuple[int, int]] = []
+    for first, last in holes:
+        index = bisect_left(spans, (first, 0)) - 1
+        if index >= 0 and last < spans[index][1]:
+            if len(named) == RANGES_MAX:
+                first = named.pop()[0]
+            named.append((first, last))
+    return named
 
 
 def _move_bad_bytes(disk: Disk, path: Path, vocabulary: Vocabulary) -> None:
