@@ -31,7 +31,7 @@ CALLS_MAX = 30
 SPANS_S_MAX = 0.2
 WAIT_S = 60
 # the end of a log that a kill tore, and a large value that no line names yet
-MENDED = {"body_orphaned"}
+MENDED = {"passed_over"}
 
 
 class Campaign:

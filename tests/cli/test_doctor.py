@@ -200,7 +200,7 @@ def test_damaged_newest_line_is_damage(tmp_path, orders):
     path.write_bytes(path.read_bytes().replace(b"unrelated", b"unrelatex"))
     ended = doctor(tmp_path)
     assert (ended.code, failing(ended)) == (3, ["events"])
-    assert "(bad_checksum)" in by_name(ended)["events"]["detail"]
+    assert "(bad_line)" in by_name(ended)["events"]["detail"]
 
 
 def test_damage_further_back_is_left_to_verify(tmp_path, orders):

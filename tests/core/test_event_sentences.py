@@ -405,8 +405,13 @@ SHRUNK = "the log ends before what it had made durable: it was cut or restored"
         ),
         (
             "recovered",
-            {"file": "events.jsonl", "offset": 0, "bytes": 1, "healed": 2, "rewritten": True},
-            "a repair wrote events.jsonl anew: 2 places healed, 1 byte taken out",
+            {"places": 2, "bytes": 1, "missing": 3, "rewritten": True},
+            "a repair moved 2 bad places, 1 byte, to quarantine; 3 own events are missing there",
+        ),
+        (
+            "recovered",
+            {"file": "events.jsonl", "rewritten": True},
+            "a redaction wrote events.jsonl anew",
         ),
         (
             "torn",
@@ -455,7 +460,7 @@ def test_notice_is_a_sentence_with_its_facts(kind, facts, sentence):
 
 @pytest.mark.parametrize("wrong", [None, "x", -1, [], {"a": 1}, True, 1.5])
 def test_notice_with_facts_of_other_kinds_is_told_all_the_same(wrong):
-    names = ("count", "bytes", "file", "offset", "quarantine", "reason", "healed", "regions")
+    names = ("count", "bytes", "file", "offset", "quarantine", "reason", "places", "regions")
     names += ("first_seq", "last_seq", "old_node_id", "new_node_id")
     kinds = ("gap", "recovered", "torn", "joined", "node_changed", "segment_suspect", "shrunk")
     for kind in kinds:

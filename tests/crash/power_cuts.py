@@ -242,8 +242,12 @@ def wrong(log: traces.Log, trace: Trace) -> list[str]:
     """
     damage = log.verify().damage
     if trace.has_failed or trace.is_again:
-        kept = {"two_contents", "number_repeated", "body_missing", "body_changed"}
-        damage = tuple(finding for finding in damage if finding.code in kept)
+        kept = {"inconsistent", "body_missing"}
+        damage = tuple(
+            finding
+            for finding in damage
+            if finding.code in kept and not finding.reason.startswith("the clock goes back")
+        )
     return [f"{found.code}: {found.reason}" for found in damage]
 
 

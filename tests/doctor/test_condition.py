@@ -108,7 +108,7 @@ def test_newest_line_that_is_no_event_is_damage(tmp_path):
     segment(tmp_path, line_of(), b"{}\n\n")
     check = looked_at(tmp_path)["tail"]
     assert (check.ok, check.is_damage) == (False, True)
-    assert "(not_an_event)" in check.detail
+    assert "(bad_line)" in check.detail
 
 
 def test_log_without_events_has_no_tail(tmp_path):

@@ -1,5 +1,6 @@
 """Logs of several closed segments, and what a prune of one leaves."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,12 @@ def pruned(
         open_ids = {event.event_id for event in log.answers.end().still_open}
         plan = pruning.plan(before, keep, held_back, open_ids)
         return pruning.run(plan, archive), plan
+
+
+def gunzipped(folder: Path) -> Path:
+    """Decompress all files of an archive in a folder, as a user does; return the folder."""
+    subprocess.run(["gunzip", *sorted(folder.glob("*.gz"))], check=True)
+    return folder
 
 
 def archived(archive: Path, disk: Disk = OS_DISK) -> bytes:

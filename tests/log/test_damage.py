@@ -75,8 +75,8 @@ def test_region_reaches_over_all_bad_lines_up_to_the_next_good_one(folder):
     at = len(lines[0])
     later = sum(map(len, lines[:5]))
     assert scanned(folder, ("events.jsonl", 0), seq=7) == [
-        Region("events.jsonl", at, len(BAD) + 1 + 3, "not_json", 2, 4),
-        Region("events.jsonl", later, len(BAD) - 1, "not_json"),
+        Region("events.jsonl", at, len(BAD) + 1 + 3, "bad_line", 2, 4),
+        Region("events.jsonl", later, len(BAD) - 1, "bad_line"),
     ]
 
 
@@ -126,8 +126,8 @@ def test_bytes_that_no_crash_leaves_are_no_region(folder):
 
 
 def test_region_tells_only_what_it_knows():
-    region = Region("a", 5, 7, "not_json")
-    facts = {"file": "a", "offset": 5, "bytes": 7, "reason": "not_json"}
+    region = Region("a", 5, 7, "bad_line")
+    facts = {"file": "a", "offset": 5, "bytes": 7, "reason": "bad_line"}
     assert region.facts() == facts
     assert region._replace(first_seq=3, last_seq=4).facts() == facts | {
         "first_seq": 3,
@@ -175,7 +175,7 @@ def test_regions_beyond_the_hundredth_are_one_for_each_segment(folder, more):
         "file": "events.jsonl",
         "offset": offset,
         "bytes": end - offset,
-        "reason": "not_json",
+        "reason": "bad_line",
         "first_seq": seqs[TORN_NOTICES_MAX + 1] + 1,
         "last_seq": seqs[TORN_NOTICES_MAX + 1] + 1,
         "regions": more,
@@ -384,7 +384,7 @@ def test_page_of_zeros_inside_is_told_once_with_the_numbers_missing_there(tmp_pa
         "file": "events.jsonl",
         "offset": start,
         "bytes": end - start,
-        "reason": "bad_checksum",
+        "reason": "bad_line",
         "first_seq": first,
         "last_seq": last,
     }
@@ -406,7 +406,7 @@ def test_first_event_of_all_is_told_when_it_is_torn(tmp_path):
 
 @pytest.mark.parametrize(
     ("newlines", "reason"),
-    [(1, "stray_bytes"), (2, "lines_joined")],
+    [(1, "stray_bytes"), (2, "stray_bytes")],
     ids=["before an event", "between two"],
 )
 def test_zeros_beside_whole_events_are_told_once_and_no_damage(tmp_path, newlines, reason):
@@ -422,7 +422,7 @@ def test_zeros_beside_whole_events_are_told_once_and_no_damage(tmp_path, newline
     assert (facts["offset"], facts["bytes"], facts["reason"]) == (start, length, reason)
     assert (facts["first_seq"], facts["last_seq"]) == (21, 21)
     checked = thence.open(tmp_path).verify()
-    assert [finding.code for finding in checked.findings] == ["region_told", "events_told"]
+    assert [finding.code for finding in checked.findings] == ["torn", "torn"]
     assert checked.ok
 
 

@@ -40,7 +40,7 @@ def test_line_under_our_node_that_is_not_above_our_last_number_changes_nothing(l
     facts = {"node_id": node_id, "count": 1, "first_seq": 2, "last_seq": 2}
     assert (notice.payload, notice.seq) == (facts, OWN_EVENTS + 1)
     assert numbers_after(log) == (node_id, OWN_EVENTS + 2)
-    assert [each.code for each in log.verify().damage] == ["number_repeated"]
+    assert [each.code for each in log.verify().damage] == ["inconsistent"]
 
 
 def test_line_above_our_last_number_renews_the_identity_once_a_day(log):
@@ -77,7 +77,7 @@ def test_line_of_ours_that_was_damaged_fills_its_hole_without_another_node(log):
     assert "events_lost" in {each.code for each in log.verify().damage}
     result = taken(log, lines[1:2])
     assert ([event.line for event in result.ours], result.renewed) == (lines[1:2], False)
-    assert {each.code for each in log.verify().damage} == {"not_json"}
+    assert {each.code for each in log.verify().damage} == {"bad_line"}
 
 
 def test_guard_is_not_satisfied_by_a_line_that_only_bears_our_node(log):
@@ -93,12 +93,12 @@ def test_notice_that_only_bears_our_node_hides_no_damage(log):
     start = log.current_size
     with log.current_file.open("ab") as segment:
         segment.write(b"bent\n")
-    facts = {"file": "events.jsonl", "offset": start, "bytes": 4, "reason": "not_json"}
+    facts = {"file": "events.jsonl", "offset": start, "bytes": 4, "reason": "bad_line"}
     notice = NoticeMaker(WORK, {})("torn", facts)
     taken(log, [stamper(node_id)([notice], 2, 9)[0][:-1]])
-    assert "not_json" in {each.code for each in log.verify().damage}
+    assert "bad_line" in {each.code for each in log.verify().damage}
     log.repair()
-    assert {each.code for each in log.verify().damage} == {"number_repeated"}
+    assert {each.code for each in log.verify().damage} == {"inconsistent"}
 
 
 def test_full_record_of_such_lines_gives_the_log_another_node_once_a_day(log, monkeypatch):

@@ -166,7 +166,7 @@ def test_every_cut_keeps_the_lines_before_it(sample):
         result = verify(sample.disk, Path("log"), PLAIN)
         assert result.ok
         has_tail = size > 0 and not data.endswith(b"\n")
-        assert [f.code for f in result.findings] == ["torn_tail"] * has_tail
+        assert [f.code for f in result.findings] == ["torn"] * has_tail
 
 
 @pytest.mark.promise("W12")
@@ -194,7 +194,7 @@ def test_next_append_after_a_change_works_and_spreads_nothing(sample, tmp_path):
         assert found[-2:] == appended, first
         # what the opening told in a notice is no damage any more; nothing is added to it
         now = verify(OS_DISK, folder, PLAIN)
-        told = {(f.offset, f.length) for f in now.findings if f.code == "region_told"}
+        told = {(f.offset, f.length) for f in now.findings if f.code == "torn"}
         assert [f for f in now.damage if f.code != "events_lost"] == [
             f for f in damage if f.code != "events_lost" and (f.offset, f.length) not in told
         ], first

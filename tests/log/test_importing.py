@@ -68,7 +68,7 @@ def test_line_that_does_not_verify_stays_out_and_is_told(log):
     bent = line.replace(b"WP01", b"WP02")
     result = taken(log, [bent, b"<<<<<<< ours", line])
     assert [bad for bad, _ in result.bad] == [bent, b"<<<<<<< ours"]
-    assert [reason.code for _, reason in result.bad] == ["bad_checksum", "not_json"]
+    assert [reason.code for _, reason in result.bad] == ["bad_line", "bad_line"]
     assert lines_of(log)[1:] == [line]
 
 
@@ -116,7 +116,7 @@ def test_events_with_one_number_are_both_kept_and_told_once(log):
     assert [event.line for event in result.twice] == [theirs[1], ours]
     assert {mine.line, ours, *theirs} <= set(lines_of(log))
     assert taken(log, [ours, *theirs]).twice == ()
-    assert [each.code for each in log.verify().damage] == ["number_repeated"] * 2
+    assert [each.code for each in log.verify().damage] == ["inconsistent"] * 2
 
 
 def test_foreign_line_is_taken_as_unverified_and_its_clock_is_witnessed(log):
@@ -187,7 +187,7 @@ def test_identity_is_not_touched(log):
 
 
 def test_lines_with_many_bytes_of_values_are_relayed_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr(importing, "_BODIES_BYTES", 10_000)
+    monkeypatch.setattr(importing, "PAYLOAD_BYTES_MAX", 10_000)
     write, sizes = importing._write_all, []
 
     def noted(writer, drafts, timeout_s):

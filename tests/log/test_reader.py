@@ -128,10 +128,10 @@ def test_line_too_long_for_an_event_is_measured_and_not_kept(tmp_path):
         len(after) - 1,
         5_000_000,
     ]
-    assert [getattr(line.content, "code", "") for line in found] == ["", "too_long", "", "too_long"]
+    assert [getattr(line.content, "code", "") for line in found] == ["", "bad_line", "", "bad_line"]
     assert [line.is_whole for line in found] == [True, True, True, False]
     assert [line.file for line in found] == ["events.jsonl"] * 4
-    assert found[1].content == BadLine("too_long", "more than 1048576 bytes without a newline")
+    assert found[1].content == BadLine("bad_line", "more than 1048576 bytes without a newline")
     assert max(len(line.data) for line in found) == reader.OVERLONG_BYTES
     assert [event.line + b"\n" for event in read(tmp_path)] == [before, after]
 
@@ -308,7 +308,7 @@ def test_bytes_of_a_line_are_kept_with_what_they_are(tmp_path):
     stand(tmp_path, b"\xef\xbb\xbf", whole, b"\n")
     mark, event = reader.segment_lines(OS_DISK, tmp_path / CURRENT, SIM)
     assert (mark.data, mark.offset, mark.length, mark.is_whole) == (b"\xef\xbb\xbf", 0, 3, True)
-    assert mark.content.code == "byte_order_mark"
+    assert mark.content.code == "stray_bytes"
     assert (event.data, event.offset, event.length) == (whole, 3, len(whole))
     assert event.content.vocabulary is SIM
 
@@ -320,7 +320,7 @@ def test_lost_newline_of_an_older_segment_is_a_place_without_bytes(tmp_path, tai
     size = (tmp_path / OLDEST).stat().st_size
     lost = found[-1]
     assert lost.content == BadLine(
-        "newline_lost", "the last line of an older segment lost its newline"
+        "stray_bytes", "the last line of an older segment lost its newline"
     )
     assert (lost.file, lost.offset, lost.data, lost.length) == (OLDEST, size, b"", 0)
     assert lost.is_whole
@@ -330,7 +330,7 @@ def test_bad_end_of_an_older_segment_has_lost_no_newline(tmp_path):
     stand(tmp_path, own(1), b"half a li", name=OLDEST)
     found = list(reader.segment_lines(OS_DISK, tmp_path / OLDEST, PLAIN))
     assert [line.length for line in found] == [len(own(1)) - 1, 9]
-    assert found[-1].content.code == "not_json"
+    assert found[-1].content.code == "bad_line"
 
 
 def test_position_counts_what_is_served(tmp_path):

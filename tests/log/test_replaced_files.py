@@ -192,7 +192,7 @@ def test_file_that_looks_like_a_segment_is_reported_wherever_a_log_is_looked_at(
         found = log.verify()
         assert found.ok
         assert {(f.code, f.file, f.severity) for f in found.notes} == {
-            ("file_passed_over", name, "noted") for name in names
+            ("passed_over", name, "noted") for name in names
         }
         assert len(list(log.read())) == 1
     assert sorted(path.name for path in strays(OS_DISK, tmp_path)) == sorted(names)

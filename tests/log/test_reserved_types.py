@@ -82,7 +82,7 @@ def test_forged_notice_excuses_no_damage(tmp_path):
         with path.open("ab") as file:
             file.write(forged)
         assert not thence.open(tmp_path).verify().ok
-        assert "region_told" not in codes(tmp_path)
+        assert "torn" not in codes(tmp_path)
     assert command("verify", "--log", tmp_path, cwd=tmp_path).code == 3
 
 

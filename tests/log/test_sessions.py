@@ -351,7 +351,7 @@ def cut(folder, kept):
 
 def lost_of(folder):
     """Return code, node and numbers of what verify misses."""
-    found = [f for f in thence.open(folder).verify().findings if f.code.startswith("events_")]
+    found = [f for f in thence.open(folder).verify().findings if f.node_id]
     return [(f.code, f.node_id, f.seq, f.count) for f in found]
 
 
@@ -378,7 +378,7 @@ def test_log_cut_at_a_line_boundary_goes_on_as_another_node(tmp_path, kept):
     assert [event.seq for event in later] == [3, 4]
     assert later[0].lamport_clock > kept
     assert_no_number_stands_twice(tmp_path, events)
-    assert lost_of(tmp_path) == [("events_told", old, kept + 1, 10 - kept)]
+    assert lost_of(tmp_path) == [("torn", old, kept + 1, 10 - kept)]
     assert known_node_ids(OS_DISK, tmp_path) >= {old, later[0].node_id}
     assert told(tmp_path) == []
 
@@ -429,7 +429,7 @@ def test_log_cut_under_a_living_writer_is_known_by_what_that_one_noted(tmp_path)
     (facts,) = told(tmp_path, "shrunk")
     assert (facts["first_seq"], facts["last_seq"]) == (5, 10)
     assert_no_number_stands_twice(tmp_path, events)
-    assert [code for code, *_ in lost_of(tmp_path)] == ["events_told"]
+    assert [code for code, *_ in lost_of(tmp_path)] == ["torn"]
 
 
 def test_lines_of_others_that_are_gone_are_told_by_offset(tmp_path):

@@ -28,7 +28,6 @@ from thence.errors import LogFull, OutcomeUnknown
 from thence.log.files.disk import OS_DISK, READ_BYTES
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.tail import (
-    BadRegion,
     copy_aside,
     cut_broken_write,
     last_numbers,
@@ -160,7 +159,7 @@ def test_pages_of_zeros_inside_are_left_and_their_number_is_not_given_again(log)
         assert opened.append("next").seq > 3
         codes = [finding.code for finding in opened.verify().findings]
         assert [event.seq for event in opened.read()].count(3) == 0
-    assert codes == ["region_told", "events_told"]
+    assert codes == ["torn", "torn"]
 
 
 @pytest.mark.parametrize("position", [5, 30, 150, -8])
@@ -295,7 +294,7 @@ def test_reading_changes_nothing(log):
     reader = thence.open(log)
     assert len(list(reader.read())) == 2
     (finding,) = reader.verify().findings
-    assert (finding.code, finding.severity, finding.length) == ("torn_tail", "torn", 4)
+    assert (finding.code, finding.severity, finding.length) == ("torn", "torn", 4)
     assert reader.verify().ok
     assert (log / "events.jsonl").read_bytes() == before
 
@@ -400,7 +399,7 @@ def test_stretch_is_copied_aside_up_to_where_the_file_ends(made_of, tmp_path, st
     data = random.Random(5).randbytes(3 * READ_BYTES + 11)
     descriptor, _ = made_of(data)
     held = descriptors(tmp_path)
-    copy_aside(ShortDisk(700_000), descriptor, tmp_path / "events.jsonl", [BadRegion(start, end)])
+    copy_aside(ShortDisk(700_000), descriptor, tmp_path / "events.jsonl", [(start, end)])
     (copy,) = (tmp_path / ".thence/quarantine").iterdir()
     assert copy.read_bytes() == data[start:end]
     assert descriptors(tmp_path) == held
@@ -412,7 +411,7 @@ def test_copy_that_the_disk_refuses_leaves_no_file(made_of, tmp_path, call):
     held = descriptors(tmp_path)
     failing = FailingDisk(**{call: DiskError(errno.EIO, "broken")})
     with pytest.raises(OSError, match="broken"):
-        copy_aside(failing, descriptor, tmp_path / "events.jsonl", [BadRegion(0, 3)])
+        copy_aside(failing, descriptor, tmp_path / "events.jsonl", [(0, 3)])
     assert list((tmp_path / ".thence/quarantine").iterdir()) == []
     assert descriptors(tmp_path) == held
 

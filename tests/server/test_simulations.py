@@ -184,7 +184,7 @@ def test_file_that_looks_like_a_segment_and_is_none_is_named_and_counted(tmp_pat
         (folder / name).write_bytes((folder / "events.jsonl").read_bytes())
         told = server.json("/simulations/run")
         found = [(bad["file"], bad["code"]) for bad in told["damage"]]
-        assert found == [(name, "file_passed_over")]
+        assert found == [(name, "passed_over")]
         assert told["damaged_lines"] == 1
         assert server.json("/health")["damaged_logs"] == 1
 

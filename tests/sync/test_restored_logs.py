@@ -125,7 +125,7 @@ def test_log_that_gave_its_numbers_again_goes_on_under_another_node_and_loses_no
     with thence.open(tmp_path / "b") as other:
         synced(other, server, None)
         assert {event.event_id for event in other.events()} == {e.event_id for e in log.events()}
-        assert "number_repeated" in {each.code for each in other.verify().findings}
+        assert "inconsistent" in {each.code for each in other.verify().findings}
     assert node_of(log) == after.node_id, "it is found once"
 
 

@@ -184,7 +184,7 @@ def test_parked_line_is_redacted_before_it_is_tried_again(repo):
     take_back(repo, parked, *(each for each in events_of(repo) if SECRET.encode() in each.line))
     assert holding(repo) == []
     done(repo, "status")
-    assert "shared_line_passed_over" in warm("verify", "--json", cwd=repo).out
+    assert "passed_over" in warm("verify", "--json", cwd=repo).out
     assert holding(repo) == []
 
 

@@ -50,7 +50,7 @@ def verified(repo):
     return ended.code, [
         (note["file"], note["offset"], note["reason"])
         for note in ended.json["notes"]
-        if note["code"] == "shared_line_passed_over"
+        if note["code"] == "passed_over"
     ]
 
 

@@ -104,7 +104,7 @@ decode_essence = msgspec.json.Decoder(Essence).decode
 
 
 class BadLine(NamedTuple):
-    """Bytes between two newlines that are no event, with the stable code of the reason."""
+    """Bytes that are no event: `bad_line`, or `stray_bytes` beside an event of the same line."""
 
     code: str
     reason: str
@@ -277,11 +277,11 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
         try:
             header = _header(line)
         except (ValueError, RecursionError) as error:
-            return BadLine("not_an_event", f"the checksum fits, the members don't: {error}")
+            return BadLine("bad_line", f"the checksum fits, the members don't: {error}")
         if header.seq < 1 or not 1 <= header.lamport_clock <= CLOCK_MAX:
-            return BadLine("not_an_event", "the checksum fits, seq or lamport_clock doesn't")
+            return BadLine("bad_line", "the checksum fits, seq or lamport_clock doesn't")
         if is_too_deep(line):
-            return BadLine("not_an_event", _DEEP)
+            return BadLine("bad_line", _DEEP)
         return Event(line, header, vocabulary)
     return _foreign(line, vocabulary)
 
@@ -321,19 +321,19 @@ def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     counts up to FOREIGN_CLOCK_MAX; a feature may be named in the payload alone.
     """
     if len(line) >= LINE_BYTES_MAX:
-        return BadLine("too_long", f"the line is longer than {LINE_BYTES_MAX} bytes")
+        return BadLine("bad_line", f"the line is longer than {LINE_BYTES_MAX} bytes")
     try:
         members = decoded(line)
         deep = is_deep(members)
     except (ValueError, RecursionError):
-        code = "bad_checksum" if b'"seq":' in line[:400] else "not_json"
-        return BadLine(code, "the line is no JSON: it was cut, changed, or written by no log")
+        reason = "the line is no JSON: it was cut, changed, or written by no log"
+        return BadLine("bad_line", reason)
     if not isinstance(members, dict) or not isinstance(members.get("event_id"), str):
-        return BadLine("not_an_event", "the line is JSON without an event_id")
+        return BadLine("bad_line", "the line is JSON without an event_id")
     if "seq" in members or "crc" in members:
-        return BadLine("bad_checksum", "the bytes don't match the line's checksum")
+        return BadLine("bad_line", "the bytes don't match the line's checksum")
     if deep:
-        return BadLine("not_an_event", _DEEP)
+        return BadLine("bad_line", _DEEP)
     for alias, name in _ALIASES.items():
         if alias in members:
             members.setdefault(name, members[alias])
@@ -429,10 +429,11 @@ _BEFORE = re.compile(rb"(?:\xef\xbb\xbf|[\0\t\r ])*")
 _CRC = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
 
 _MARK = b"\xef\xbb\xbf"
-_JOINED = BadLine("lines_joined", "the newline between two events is gone; both are whole")
+JOINED = BadLine("stray_bytes", "the newline between two events is gone; both are whole")
+LINE_ENDING = BadLine("stray_bytes", "a carriage return stands before the line's newline")
 _STRAY = {
-    b"\r": BadLine("line_ending", "a carriage return stands before the line's newline"),
-    _MARK: BadLine("byte_order_mark", "a byte order mark stands before the event"),
+    b"\r": LINE_ENDING,
+    _MARK: BadLine("stray_bytes", "a byte order mark stands before the event"),
 }
 _PADDED = BadLine("stray_bytes", "bytes of no event stand beside one that is whole")
 
@@ -465,7 +466,7 @@ def _taken_apart(line: bytes, vocabulary: Vocabulary) -> Iterator[Piece]:
     while (event := _event_near(line, start, vocabulary)) is not None:
         between = line[start : event.offset]
         if start:
-            yield Piece(start, between, _JOINED)
+            yield Piece(start, between, JOINED)
         elif between:
             yield Piece(start, between, _STRAY.get(between, _PADDED))
         yield event

@@ -7,57 +7,22 @@ place of its body, so that C and D stay. docs/formats/segment.md gives the exact
 
 import re
 from hashlib import sha256
-from itertools import islice
 from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
 
-from thence.core.codec import CRC_BYTES, LINE_BYTES_MAX, event_id_of
-from thence.core.event import Event, Members
+from thence.core.codec import LINE_BYTES_MAX, event_id_of
+from thence.core.event import Event
 from thence.errors import InvalidEvent
 
 BODY_MEMBERS = frozenset(("description", "repairs", "payload", "details", "bodies", "nonce"))
 BODY_DIGEST = "body_sha256"
 _NUMBERS = frozenset(("seq", "lamport_clock"))
-
-_TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
-_NUMBER = rb"[1-9]\d*|0"
-_REQUIRED = 4  # the members before the numbers
-
-
-_VALUES: dict[object, bytes] = {
-    bool: b"true",
-    int | None: rb"\d+",
-    str | None: _TEXT,
-    tuple[str, ...]: rb"\[%b(?:,%b)*\]" % (_TEXT, _TEXT),
-}
-
-
-def _usual_pattern() -> re.Pattern[bytes]:
-    """Returns a pattern of our own lines, up to the payload.
-
-    One with repairs is taken apart member by member.
-    """
-    pattern = rb'\{("event_id":%b,"event_type":%b,"event_version":\d+,"timestamp":%b,"node_id":%b)'
-    pattern = pattern % ((_TEXT,) * 4) + rb',"seq":(%b),"lamport_clock":(%b)(' % (_NUMBER, _NUMBER)
-    for name, kind in islice(Members.__annotations__.items(), _REQUIRED, None):
-        if name == "description":
-            pattern += rb')(?:,("description":%b))?(' % _TEXT
-        elif name not in BODY_MEMBERS:
-            pattern += rb'(?:,"%b":%b)?' % (name.encode(), _VALUES[kind])
-    return re.compile(pattern + rb')(?:,("(?:payload|details)":))?')
-
-
-_USUAL = _usual_pattern()
-# what may stand behind the payload: the bodies that it names, and the nonce
-_BEHIND = re.compile(
-    rb'(?:,"bodies":\[(?:\[%b,"[0-9a-f]{64}",\d+\],?)+\])?(?:,"nonce":"[0-9A-Za-z_-]{22}")?' % _TEXT
-)
-_TOKENS = re.compile(rb"%b|[\[\]{},]" % _TEXT)
-_KEY = re.compile(rb" *(%b) *:" % _TEXT)
+_NOT_IN_HEAD = BODY_MEMBERS | _NUMBERS | {BODY_DIGEST, "crc"}
 _CONTROLS = bytes(range(0x20))
 _HEX_TEXT = re.compile(rb'"([0-9a-f]{64})"')
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Digests(NamedTuple):
@@ -68,27 +33,31 @@ class Digests(NamedTuple):
     line: bytes
 
 
-class _Content(msgspec.Struct, gc=False):
-    payload: msgspec.Raw = msgspec.Raw()
-    details: msgspec.Raw = msgspec.Raw()
-
-
-_decode_content = msgspec.json.Decoder(_Content).decode
-
-
 def digests(line: bytes) -> Digests:
     """Returns the digests of a line that `core.values.codec.parse` takes for an event with numbers.
 
-    The line is given without its newline. Raises InvalidEvent for a line that has no digests: a
-    member stands twice at its top, it holds a byte below 0x20, it lacks a number, or it has body
-    members beside `body_sha256`.
+    The line is given without its newline. Raises InvalidEvent for a line that has no digests: it
+    is not its members joined by commas, each once; it holds a byte below 0x20; it has no number;
+    or it has body members beside `body_sha256`.
     """
-    if len(line.translate(None, _CONTROLS)) != len(line):
-        raise _refused(line, "it holds a byte below 0x20")
-    head, body, seq, clock = _usual(line) or _by_members(line)
-    content = sha256(b"thence content 1\n%b\n%b" % (head, body.hex().encode())).digest()
-    numbered = b"thence line 1\n%b %b %b" % (seq, clock, content.hex().encode())
-    return Digests(body, content, sha256(numbered).digest())
+    members = _members(line)
+    missing = _NUMBERS - members.keys()
+    if missing:
+        raise _refused(line, f"it has no {' and no '.join(sorted(missing))}")
+    body = b",".join([text for key, text in members.items() if key in BODY_MEMBERS])
+    digest = sha256(b"thence body 1\n" + body).digest()
+    if BODY_DIGEST in members:
+        match = _HEX_TEXT.fullmatch(_value(members, BODY_DIGEST))
+        if match is None:
+            raise _refused(line, f"its {BODY_DIGEST} is no SHA-256 in 64 hex digits")
+        if body:
+            raise _refused(line, f"it has a body beside {BODY_DIGEST}")
+        digest = bytes.fromhex(match[1].decode())
+    head = b",".join([text for key, text in members.items() if key not in _NOT_IN_HEAD])
+    content = sha256(b"thence content 1\n%b\n%b" % (head, digest.hex().encode())).digest()
+    numbers = _value(members, "seq"), _value(members, "lamport_clock")
+    numbered = b"thence line 1\n%b %b %b" % (*numbers, content.hex().encode())
+    return Digests(digest, content, sha256(numbered).digest())
 
 
 def redacted(line: bytes) -> bytes:
@@ -137,71 +106,22 @@ def same_line_key(event: Event) -> bytes:
     return same_event_key(event)
 
 
-def _usual(line: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
-    """Returns head, B, seq and clock of a line in our own order, None for any other."""
-    usual = _USUAL.match(line)
-    if usual is None:
-        return None
-    before, seq, clock, middle, description, last, key = usual.groups()
-    begin, end = usual.end(), len(line) - CRC_BYTES
-    stop = begin
-    if key is not None:
-        content = _decode_content(line)
-        value = bytes(content.payload if key == b'"payload":' else content.details)
-        begin, stop = begin - len(key), begin + len(value)
-        if not line.startswith(value, begin + len(key)):
-            return None
-    if stop != end and _BEHIND.fullmatch(line, stop, end) is None:
-        return None  # another member stands behind
-    rest = line[begin:end].removeprefix(b",")
-    body = b",".join(part for part in (description, rest) if part)
-    return before + middle + last, sha256(b"thence body 1\n" + body).digest(), seq, clock
-
-
-def _by_members(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """Returns head, B, seq and clock of any line, by a scan of its top level."""
-    members = _members(line)
-    missing = _NUMBERS - members.keys()
-    if missing:
-        raise _refused(line, f"it has no {' and no '.join(sorted(missing))}")
-    body = [text for key, text in members.items() if key in BODY_MEMBERS]
-    digest_text = members.get(BODY_DIGEST)
-    if digest_text is None:
-        digest = sha256(b"thence body 1\n" + b",".join(body)).digest()
-    else:
-        match = _HEX_TEXT.fullmatch(digest_text.partition(b":")[2])
-        if match is None:
-            raise _refused(line, f"its {BODY_DIGEST} is no SHA-256 in 64 hex digits")
-        if body:
-            raise _refused(line, f"it has a body beside {BODY_DIGEST}")
-        digest = bytes.fromhex(match[1].decode())
-    skipped = BODY_MEMBERS | _NUMBERS | {BODY_DIGEST, "crc"}
-    head = b",".join(text for key, text in members.items() if key not in skipped)
-    seq, clock = (members[name].partition(b":")[2] for name in ("seq", "lamport_clock"))
-    return head, digest, seq, clock
-
-
 def _members(line: bytes) -> dict[str, bytes]:
     """Returns the bytes of each member at the top of a line, key included, without commas."""
-    members: dict[str, bytes] = {}
-    depth, start = 0, 1
-    for token in _TOKENS.finditer(line):
-        byte = token[0]
-        if byte in b"[{":
-            depth += 1
-        elif byte in b"]}":
-            depth -= 1
-        if depth == 0 or (depth == 1 and byte == b","):
-            text = line[start : token.start()]
-            key = _KEY.match(text)
-            if key is None:
-                raise _refused(line, "it is no object with members")
-            name = msgspec.json.decode(key[1], type=str)
-            if name in members:
-                raise _refused(line, f"the member {name:.80} appears twice")
-            members[name] = text
-            start = token.end()
+    if len(line.translate(None, _CONTROLS)) != len(line):
+        raise _refused(line, "it holds a byte below 0x20")
+    try:
+        decoded = _decode(line).items()
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _refused(line, f"it is no object of JSON: {error}") from error
+    members = {key: b'"%b":%b' % (key.encode(), value) for key, value in decoded}
+    if b"{%b}" % b",".join(members.values()) != line:
+        raise _refused(line, "it is not its members joined by commas, each once")
     return members
+
+
+def _value(members: dict[str, bytes], key: str) -> bytes:
+    return members[key][len(key) + 3 :]
 
 
 def _refused(line: bytes, cause: str) -> InvalidEvent:

@@ -558,10 +558,10 @@ class Log:
         SegmentWriter(*self._where, self._notice, self._report).mend(timeout_s)
 
     def repair(self, timeout_s: float = 30) -> "Verification":
-        """Heals what verify finds in the log's bytes, and returns what it finds then.
+        """Moves bad bytes to `.thence/quarantine/`, and returns what verify finds then.
 
-        Events that stand untouched beside other bytes are freed of them; bad bytes are moved to
-        `.thence/quarantine/`, a notice of each. No event is changed. Raises what `append` raises.
+        A notice names the numbers that are missing there. No event is changed. Raises what
+        `append` raises.
         """
         from thence.log.check.rewriting import repair  # needed once in a log's life
 

@@ -186,8 +186,8 @@ class Answers:
         except EventNotFound as error:
             if is_ulid(text) and (pruned := self.pruned()).may_hold(text):
                 cause = f"it is not in the log {self._folder}; {pruned.words(text)}"
-                archive = pruned.archive_of(text)
-                hint = f"ask there: --log {archive}" if archive else error.hint
+                folder = pruned.archive_of(text)
+                hint = f"gunzip {folder}/*.gz; ask there: --log {folder}" if folder else error.hint
                 raise EventNotFound(error.operation, place=text, cause=cause, hint=hint) from error
             raise
 

@@ -17,7 +17,7 @@ from thence.errors import SyncRefused
 from thence.log.blobs.blob_files import Bodies, RawPiece, data_of, piece_of
 from thence.log.files.disk import OS_DISK
 from thence.open_log.log import Log
-from thence.wire.messages import PAGE_EVENTS_MAX, PIECES_BYTES_MAX
+from thence.wire.messages import CHAIN_PIECES_MAX, PAGE_EVENTS_MAX, PIECES_BYTES_MAX
 
 if TYPE_CHECKING:
     from thence.sync.client import SyncClient
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 # of values that are kept for those that begin like them, and of pieces that wait for theirs
 _KEPT_BYTES_MAX = PAYLOAD_BYTES_MAX
 _WAITING_BYTES_MAX = 4 * PIECES_BYTES_MAX
-# of one value: each costs a request at least
-_PIECES_MAX = 4_096
 
 
 def lost_values(log: Log, transport: "SyncClient") -> tuple[list[tuple[str, str]], int]:
@@ -124,7 +122,7 @@ class LargeValues:
             raise missing_body(digest, f"it has {size} bytes, more than any")
         parts: list[bytes] = []
         name, end = digest, size
-        while name and len(parts) < _PIECES_MAX:
+        while name and len(parts) < CHAIN_PIECES_MAX:
             start = self._here(name, end)
             if start is not None:
                 parts.append(start)

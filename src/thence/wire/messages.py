@@ -23,6 +23,8 @@ PAGE_BYTES_MAX = 1024 * 1024
 RELAYED_MAX = 1_000
 # of pieces of large values in a request or an answer; or one piece
 PIECES_BYTES_MAX = 1024 * 1024
+# of one value: its chain may have parts of several logs' chains, which have 1,024 each at most
+CHAIN_PIECES_MAX = 4_096
 DIGEST_BYTES = 32
 CLAIMED_NODES_MAX = 1_000
 

@@ -176,7 +176,7 @@ def skipped_findings(home: Path) -> tuple[Finding, ...]:
     """Returns the findings that `thence verify` reports."""
     return tuple(
         Finding(
-            "shared_line_passed_over",
+            "passed_over",
             f"line {line.place.line} is not in the journal: {line.reason}",
             line.place.file,
             line.place.offset,

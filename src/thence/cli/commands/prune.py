@@ -84,12 +84,11 @@ def prune_command(
     Whole closed files go, oldest first, never the one that is appended to; `thence.open(…,
     rotate_after="1d")` closes one a day. A notice records what was removed: numbers, causes and
     sync know of it, and nothing counts as damage. A project's journal and a run are refused, and
-    so is what the server of a synced log does not hold yet. Put an archive's files back into the
-    log's folder, or name the archive with --log, to read them again.
+    so is what the server of a synced log does not hold yet. An archive is a folder with a log:
+    gunzip its files, and name it with --log, or move them back into the log's folder.
     """
     from contextlib import nullcontext
 
-    from thence.cli.shared.locate import refuse_archive
     from thence.cli.shared.logs import open_for_reading
     from thence.log.check.pruning import Pruning, check_prunable
     from thence.open_log.log import OS_DISK
@@ -97,7 +96,6 @@ def prune_command(
     if (before is None) == (keep_bytes is None):
         raise click.UsageError("say what goes, by --before or by --keep-bytes")
     out = current()
-    refuse_archive(out, log, "could not prune")
     archive = archive.resolve() if archive else None
     with open_for_reading(out, log) as replica:
         check_prunable(replica.folder, replica.vocabulary)

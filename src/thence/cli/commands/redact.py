@@ -36,7 +36,6 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
     The event keeps its place, its type, its causes and its digests. With sync, the server and every
     clone follow, if your key wrote the event or you are an admin of the team.
     """
-    from thence.cli.shared.locate import refuse_archive
     from thence.cli.shared.logs import find_event, open_for_reading, redact_copies
     from thence.signing import known_key, own_key
     from thence.sync.authorship import check_right, is_redacted, redact
@@ -44,7 +43,6 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
 
     _check_packages()
     out = current()
-    refuse_archive(out, log, "could not redact in")
     with open_for_reading(out, log) as replica:
         stored = find_event(out, replica, event)
         target = read_target(replica.folder)

@@ -32,8 +32,8 @@ def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log: str | None)
 
     Exit code 0: whole; 3: bytes are damaged or events of this log are lost. Findings
     that are no damage (an unfinished last line, lines of other tools, gaps in the
-    numbers of other nodes) are noted. A repair changes no event: it frees events of bytes
-    around them, and moves bytes that are none to .thence/quarantine/.
+    numbers of other nodes) are noted. A repair changes no event: it moves bad lines, and
+    bytes around events, to .thence/quarantine/.
     """
     from thence.cli import DAMAGED
     from thence.cli.shared.locate import find_log
@@ -47,7 +47,7 @@ def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log: str | None)
     folder = find_log(out, log)
     with open_log(folder, create=False) as replica:
         verified = replica.verify()
-        repairs = tuple(x for x in verified.damage if is_repair and x.action is not None)
+        repairs = tuple(x for x in verified.damage if is_repair and x.is_repairable)
         is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(out, repairs))
         after = _with_shared_findings(replica.repair() if is_done else verified, folder)
     if out.is_json:
@@ -84,8 +84,7 @@ def _verification_json(verified: "Verification") -> dict[str, object]:
 
 
 def _repair_json(finding: "Finding") -> dict[str, object]:
-    fields = {key: finding_json(finding)[key] for key in ("file", "offset", "length")}
-    return fields | {"action": finding.action}
+    return {key: finding_json(finding)[key] for key in ("file", "offset", "length")}
 
 
 def _has_consent(out: Output, repairs: "tuple[Finding, ...]") -> bool:
@@ -99,10 +98,9 @@ def _has_consent(out: Output, repairs: "tuple[Finding, ...]") -> bool:
 
 
 def _write_repairs(out: Output, repairs: "tuple[Finding, ...]", is_done: bool) -> None:
-    words = ("healed", "moved to quarantine") if is_done else ("to heal", "to quarantine")
+    word = "moved to quarantine" if is_done else "to quarantine"
 
     def lines(finding: "Finding") -> list[str]:
-        word = words[finding.action == "quarantine"]
         size = counted(finding.length, "byte")
         text = f"{word}: {finding.file} at byte {finding.offset:,}, {size} ({finding.code})"
         return wrapped(text, out.width, "", "    ")

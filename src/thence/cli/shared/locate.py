@@ -16,8 +16,8 @@ from pathlib import Path
 from thence.agents.fired import LOG, SPOOL, log_of
 from thence.cli.output import Output
 from thence.errors import NotALog, SuppressCodes
-from thence.log.files.disk import OS_DISK, cache_folder
-from thence.log.files.segment import archived_names, own_folder, segments
+from thence.log.files.disk import OS_DISK
+from thence.log.files.segment import own_folder, segments
 
 _SHOWN_RUNS_MAX = 3
 
@@ -110,8 +110,6 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
     run = Path(out.settings.runs) / name
     if path.is_dir() and is_log(path):
         return path
-    if path.is_dir() and not create and archived_names(OS_DISK, path):
-        return _unpacked(path)
     if path.is_dir() and (journal := journal_of(path)) is not None:
         return journal
     if path.is_file():
@@ -123,35 +121,6 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
     if create and not path.is_file():
         return path
     raise _no_log(path, run)
-
-
-def refuse_archive(out: Output, log: str | None, operation: str) -> None:
-    """Raises NotALog where an archive is named, of which a copy alone would change."""
-    path = Path(named_log(out, log) or "")
-    if not is_log(path) and archived_names(OS_DISK, path):
-        raise NotALog(
-            operation,
-            place=path,
-            cause="it is an archive, which is only read",
-            hint="put its files back into the log's folder, and name that",
-        )
-
-
-def _unpacked(archive: Path) -> Path:
-    """Returns the folder in which an archive is read."""
-    from thence.log.files.archive import unpacked_folder
-    from thence.log.files.disk_errors import reading
-
-    cache = cache_folder()
-    if cache is None:
-        raise NotALog(
-            "could not read the archive",
-            place=archive,
-            cause="there is no cache folder to unpack it into",
-            hint="set XDG_CACHE_HOME, or put its files into a folder of their own",
-        )
-    with reading(archive):
-        return unpacked_folder(OS_DISK, archive, cache)
 
 
 def journal_of(folder: Path) -> Path | None:

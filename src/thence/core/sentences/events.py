@@ -339,8 +339,11 @@ class _Facts:
 def _recovered(facts: _Facts) -> str:
     size = facts.count("bytes", "byte")
     if facts.facts.get("rewritten"):
-        healed = facts.count("healed", "place")
-        return f"a repair wrote {facts.file} anew: {healed} healed, {size} taken out"
+        if "places" not in facts.facts:
+            return f"a redaction wrote {facts.file} anew"
+        own = facts.count("missing", "own event")
+        gone = f"; {own} {facts.verb('missing', 'is', 'are')} missing there"
+        return f"a repair moved {facts.count('places', 'bad place')}, {size}, to quarantine{gone}"
     were, to = facts.verb("bytes"), facts.text("quarantine", " to ")
     return f"{size} that are no whole event {were} moved from {facts.place}{to}{facts.gone}"
 

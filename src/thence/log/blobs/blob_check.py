@@ -14,7 +14,6 @@ from thence.log.files.edits import Edit, opened, rewrite
 from thence.log.files.findings import Finding
 from thence.log.files.segment import BODIES, older_names, own_folder
 
-_ABSENT = ("body_missing", "is not there")
 _POINTER_CHARACTERS_MAX = 200
 
 
@@ -77,19 +76,18 @@ def body_findings(
                 states[raw.digest], ends[raw.digest] = state, raw.end
     for digest, body in named.items():
         if ends.get(digest) != body.entry.size:
-            how = ("body_changed", "has changed") if digest in befores else _ABSENT
-            yield _unreadable(body, *how)
+            yield _unreadable(body, "has changed" if digest in befores else "is not there")
     for body in nowhere:
-        yield _unreadable(body, "body_missing", "has no place in the payload")
+        yield _unreadable(body, "has no place in the payload")
     yield from _orphaned(places, reached(named, befores))
 
 
-def _unreadable(body: NamedBody, code: str, verb: str) -> Finding:
+def _unreadable(body: NamedBody, verb: str) -> Finding:
     entry = body.entry
     pointer = printable(entry.pointer)[:_POINTER_CHARACTERS_MAX]
     reason = f"event {body.event_id} names a value of {entry.size} bytes at {pointer}"
     reason = f"{reason}, {entry.digest[:16]}, which {verb}"
-    return Finding(code, reason, body.file, body.offset, body.length)
+    return Finding("body_missing", reason, body.file, body.offset, body.length)
 
 
 def _orphaned(places: Sequence[tuple[str, int, str]], kept: Collection[str]) -> Iterator[Finding]:
@@ -99,7 +97,7 @@ def _orphaned(places: Sequence[tuple[str, int, str]], kept: Collection[str]) -> 
             by_file.setdefault(file, []).append(length)
     for file, lengths in by_file.items():
         reason = f"{len(lengths)} piece(s) of large values that no event names"
-        yield Finding("body_orphaned", reason, file, 0, sum(lengths), count=len(lengths))
+        yield Finding("passed_over", reason, file, 0, sum(lengths), count=len(lengths))
 
 
 def reached(named: Collection[str], befores: Mapping[str, Collection[str]]) -> set[str]:
@@ -161,10 +159,10 @@ def _removals(disk: Disk, path: Path, kept: Collection[str]) -> Iterator[Edit]:
         end = offset + len(line) + 1
         raw = piece_of(line)
         if raw is None or raw.digest not in kept:
-            yield Edit(offset, end, b"", False)
+            yield Edit(offset, end, b"")
     path_id = disk.path_id(str(path))
     if path_id is not None and path_id[1] > end:  # a torn end
-        yield Edit(end, path_id[1], b"", False)
+        yield Edit(end, path_id[1], b"")
 
 
 def _lines(disk: Disk, path: Path) -> Iterator[tuple[int, bytes]]:

@@ -175,7 +175,6 @@ class Pruning:
             return self._earlier
         pruned = self._pruned(plan.segments, archive)
         with _writing(self._folder):
-            clear_drafts(self._disk, self._folder)
             if archive is not None:
                 with _writing(archive):
                     self._archive(plan.segments, archive)

@@ -5,20 +5,19 @@ its digest is recorded, so that the whole line is not taken in again should the 
 lost; until then the log knows it by its digest. Large values that no other line names are removed.
 After a kill taking it back again completes it.
 
-A repair heals what it can. Where intact events share a line with other bytes, only those bytes are
-changed: carriage returns and byte order marks are removed, lost newlines restored. Other bad bytes
-are copied to `.thence/quarantine/`, synced, and left out of the segment; a copy is named
-`….untold` until a notice of it is durable. No line that is an event is changed.
+A repair copies bad lines, and bytes that stand beside events, to `.thence/quarantine/`, synced, and
+leaves them out of the segments; before, a notice of the numbers that are missing there is durable.
+No line that is an event is changed.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from thence.core.bodies import BodyMissing, BodySource
-from thence.core.codec import BadLine, parse
+from thence.core.codec import JOINED, BadLine, parse
 from thence.core.event import Event
 from thence.core.redaction import BODY_DIGEST, redacted, same_line_key
 from thence.core.vocabulary import Vocabulary
@@ -26,6 +25,7 @@ from thence.errors import ThenceError
 from thence.log.blobs.blob_check import NamedBody, note_named, sweep
 from thence.log.blobs.blob_files import Bodies
 from thence.log.blobs.blob_writer import BodyWriter, values_of
+from thence.log.check.verify import NumberRanges, verify
 from thence.log.files.append_lock import WAIT_S, AppendLock
 from thence.log.files.digest_files import (
     Disowned,
@@ -37,8 +37,7 @@ from thence.log.files.digest_files import (
 from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import DiskError, append_error
 from thence.log.files.edits import Edit, opened, rewrite
-from thence.log.files.findings import HEALS, MOVED
-from thence.log.files.identity import known_node_ids
+from thence.log.files.identity import known_node_id, known_node_ids
 from thence.log.files.numbering import relayed
 from thence.log.files.segment import (
     CURRENT,
@@ -47,12 +46,13 @@ from thence.log.files.segment import (
     own_folder,
     segments,
 )
-from thence.log.files.tail import BadRegion, copy_aside
-from thence.log.read.reader import Line, lines, segment_lines
-from thence.log.recovery.damage import DamageRecord
+from thence.log.files.tail import copy_aside
+from thence.log.read.reader import NEWLINE_LOST, Line, lines, segment_lines
 from thence.log.write.writer import Notice, SegmentWriter
 from thence.wire.authorship import Redaction
 
+# what the notice of a repair names of numbers; beyond that the last range grows
+RANGES_MAX = 10_000
 # appends a notice of a kind with facts and causes, durably
 Record = Callable[[str, Mapping[str, Any], Sequence[str]], Event]
 
@@ -187,8 +187,7 @@ class Redactions:
             rewriting.lock.release()
             rewriting.lock.close()
         for name in rewriting.shifted:  # the places of damage that older notices record
-            facts = {"file": name, "offset": 0, "bytes": 0, "healed": 0, "rewritten": True}
-            self._record("recovered", facts, ())
+            self._record("recovered", {"file": name, "rewritten": True}, ())
         self._renew()
 
 
@@ -217,7 +216,7 @@ class _Rewriting:
             if not isinstance(event, Event):
                 has_damage = True
             elif (line_instead := instead(event)) != event.line:
-                edits.append(Edit(line.offset, line.offset + line.length, line_instead, False))
+                edits.append(Edit(line.offset, line.offset + line.length, line_instead))
             else:
                 note_named(self.named, event, line.file, line.offset)
         if self._carry_out(path, edits) and has_damage:
@@ -227,7 +226,7 @@ class _Rewriting:
         """Takes those lines of a file out that hold one of some names."""
         needles = tuple(names)
         edits = [
-            Edit(line.offset, line.offset + line.length, b"", False)
+            Edit(line.offset, line.offset + line.length, b"")
             for line in segment_lines(self._disk, path, self._vocabulary)
             if any(name in line.data for name in needles)
         ]
@@ -241,17 +240,6 @@ class _Rewriting:
         return bool(edits)
 
 
-@dataclass(slots=True)
-class _Plan:
-    """The planned repair of one segment."""
-
-    path: Path
-    regions: list[BadRegion] = field(default_factory=list)
-    healed: int = 0
-    healed_bytes: int = 0
-    is_due: bool = False
-
-
 def repair(
     disk: Disk,
     folder: Path,
@@ -260,7 +248,7 @@ def repair(
     notice: Notice,
     timeout_s: float = WAIT_S,
 ) -> None:
-    """Heals or quarantines all bad bytes that verify finds, and writes notices about them.
+    """Moves all bad bytes to quarantine, if verify finds any that no notice records.
 
     `writer` is used for this repair alone and closed at the end. Raises LogBusy, LogFull,
     LogReadOnly, `append_failed`, OutcomeUnknown: then each segment is as it was or repaired,
@@ -268,24 +256,23 @@ def repair(
     """
     try:
         # read first: damage for which this session writes a notice now is to be repaired too
-        recorded = _recorded_damage(disk, folder, vocabulary, known_node_ids(disk, folder))
+        is_due = any(one.is_repairable for one in verify(disk, folder, vocabulary).findings)
         # an unfinished last line is recovered first, as by any append
         _check(writer.write([], timeout_s).error)
-        own = known_node_ids(disk, folder)
-        lock = AppendLock(disk, own_folder(folder) / "lock")
-        try:
-            lock.acquire(timeout_s)
-            plans = _plans(disk, folder, vocabulary, own, recorded, writer.numbers.seq)
-            for plan in plans:
-                _carry_out(disk, plan, vocabulary)
-        except DiskError as error:
-            raise append_error(folder, error) from error
-        finally:
-            lock.release()
-            lock.close()
-        writer.close()  # opened again it writes notices of the files in quarantine too
-        _check(writer.write([notice("recovered", _healing(plan)) for plan in plans]).error)
+        if not is_due:
+            return
+        facts = _repair_facts(disk, folder, vocabulary, writer.numbers.seq)
+        _check(writer.write([notice("recovered", facts)], timeout_s).error)
         writer.sync()
+        with closing(AppendLock(disk, own_folder(folder) / "lock")) as lock:
+            lock.acquire(timeout_s)
+            try:
+                for path in segments(disk, folder):
+                    _move_bad_bytes(disk, path, vocabulary)
+            finally:
+                lock.release()
+    except DiskError as error:
+        raise append_error(folder, error) from error
     finally:
         writer.close()
 
@@ -295,106 +282,84 @@ def _check(error: ThenceError | None) -> None:
         raise error
 
 
-def _healing(plan: _Plan) -> dict[str, object]:
-    """Returns the facts of the notice about a segment that was written anew."""
-    bytes_ = sum(region.end - region.start for region in plan.regions) + plan.healed_bytes
-    name = plan.path.name
-    return {"file": name, "offset": 0, "bytes": bytes_, "healed": plan.healed, "rewritten": True}
+def _repair_facts(
+    disk: Disk, folder: Path, vocabulary: Vocabulary, last_seq: int
+) -> dict[str, object]:
+    """Returns the facts of the notice of a repair: what it moves, and which numbers are missing.
 
-
-def _recorded_damage(
-    disk: Disk, folder: Path, vocabulary: Vocabulary, own: frozenset[str]
-) -> DamageRecord:
-    """Gathers the damage that a log's notices record."""
-    recorded = DamageRecord(vocabulary, own, Disowned(disk, folder))
-    files: list[str] = []
-    for line in lines(disk, folder, vocabulary):
-        if line.file not in files[-1:]:
-            files.append(line.file)
-        if isinstance(line.content, Event) and recorded.may_be_notice((line.content.event_type,)):
-            recorded.add(line.content, line.file, line.offset, files[-2] if files[1:] else None)
-    return recorded
-
-
-def _plans(
-    disk: Disk,
-    folder: Path,
-    vocabulary: Vocabulary,
-    own: frozenset[str],
-    recorded: DamageRecord,
-    last_seq: int,
-) -> list[_Plan]:
-    """Returns the plans of all segments that need a repair.
-
-    A hole in this log's numbers belongs to the first bad region within the hole. `last_seq` is
+    A hole in the numbers of a node of this log counts if bad bytes lie within it. `last_seq` is
     the highest number that the log ever gave out.
     """
-    plans: list[_Plan] = []
-    pending: list[BadRegion] = []
+    node_id, own = known_node_id(disk, folder), known_node_ids(disk, folder)
     disowned = Disowned(disk, folder)
-    last = 0
-    for path in segments(disk, folder):
-        plan = _Plan(path)
-        plans.append(plan)
-        for line, edit in _edited(segment_lines(disk, path, vocabulary)):
-            event = line.content
-            if edit is not None:
-                _add_edit(plan, line, edit, recorded, pending)
-            elif (
-                isinstance(event, Event)
-                and event.node_id in own
-                and event.seq > last
-                and not disowned.holds(event)
-            ):
-                _number(pending, last + 1, event.seq - 1)
-                last = event.seq
-    _number(pending, last + 1, last_seq)
-    return [plan for plan in plans if plan.is_due]
+    places = size = 0
+    nodes = {node: NumberRanges() for node in own}
+    # between which numbers of each node bad bytes lie, and the nodes with bad bytes behind the last
+    spans: dict[str, list[tuple[int, int]]] = {node: [] for node in own}
+    pending = set[str]()
+    for line in lines(disk, folder, vocabulary):
+        event = line.content
+        if isinstance(event, BadLine):
+            if not line.is_whole and line.file == CURRENT:
+                continue  # another process is writing it
+            places, size = places + 1, size + line.length
+            pending |= own if event.code == "bad_line" else set()
+        elif event.node_id in own and not disowned.holds(event):
+            node = nodes[event.node_id]
+            if event.seq > node.last and event.node_id in pending:
+                spans[event.node_id].append((node.last, event.seq))
+                pending.discard(event.node_id)
+            node.add(event.seq)
+    numbers = {}
+    for node_name, node in nodes.items():
+        holes = list(node.holes())
+        if node_name == node_id and node_name in pending and last_seq > node.last:
+            spans[node_name].append((node.last, last_seq + 1))
+            holes.append((node.last + 1, last_seq))
+        if named := _within(spans[node_name], holes):
+            numbers[node_name] = named
+    missing = sum(last - first + 1 for ranges in numbers.values() for first, last in ranges)
+    facts = {"rewritten": True, "places": places, "bytes": size, "missing": missing}
+    return {**facts, "numbers": numbers}
 
 
-def _add_edit(
-    plan: _Plan, line: Line, edit: Edit, recorded: DamageRecord, pending: list[BadRegion]
-) -> None:
-    """Adds an edit to a plan; recorded damage alone makes no repair due."""
-    plan.is_due |= not recorded.holds(line.file, line.offset, line.length)
-    if not edit.is_moved:
-        plan.healed += 1
-        plan.healed_bytes += edit.end - edit.start
-        return
-    if plan.regions and plan.regions[-1].end == edit.start:
-        plan.regions[-1].end = edit.end
-        return
-    plan.regions.append(BadRegion(edit.start, edit.end))
-    pending.append(plan.regions[-1])
+def _within(
+    spans: Sequence[tuple[int, int]], holes: Iterable[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Returns the holes that lie within spans, which grow; beyond RANGES_MAX the last one grows."""
+    named: list[tuple[int, int]] = []
+    for first, last in holes:
+        index = bisect_left(spans, (first, 0)) - 1
+        if index >= 0 and last < spans[index][1]:
+            if len(named) == RANGES_MAX:
+                first = named.pop()[0]
+            named.append((first, last))
+    return named
 
 
-def _number(pending: list[BadRegion], first: int, last: int) -> None:
-    if pending and first <= last:
-        pending[0].numbers = (first, last)
-    pending.clear()
+def _move_bad_bytes(disk: Disk, path: Path, vocabulary: Vocabulary) -> None:
+    """Moves the bad bytes of a segment to quarantine and replaces it by a repaired one."""
+
+    def edits() -> Iterator[Edit]:
+        return _repairs(segment_lines(disk, path, vocabulary))
+
+    if any(True for _ in edits()):
+        with opened(disk, path) as source:
+            ranges = ((edit.start, edit.end) for edit in edits() if edit.start < edit.end)
+            copy_aside(disk, source, path, ranges)
+            rewrite(disk, own_folder(path.parent), path, source, edits())
 
 
-def _edited(segment: Iterable[Line]) -> Iterator[tuple[Line, Edit | None]]:
-    """Yields each line of a segment with its edit, None if the line stays."""
+def _repairs(segment: Iterable[Line]) -> Iterator[Edit]:
+    """Yields the edits that leave each event of a segment on a line of its own."""
     behind = -1
     for line in segment:
         end = line.offset + line.length
-        if isinstance(line.content, Event):
-            yield line, None
-        elif line.content.code in HEALS:
-            yield line, Edit(line.offset, end, HEALS[line.content.code], is_moved=False)
-        elif line.content.code in MOVED and (line.is_whole or line.file != CURRENT):
-            # behind an event of the same line, which keeps its newline
-            is_rest = line.offset == behind
-            yield line, Edit(line.offset, end + 1, b"\n" if is_rest else b"", is_moved=True)
+        content = line.content
+        if isinstance(content, BadLine) and (line.is_whole or line.file != CURRENT):
+            if content.code == "stray_bytes":
+                has_newline = content not in (JOINED, NEWLINE_LOST)
+                yield Edit(line.offset, end, b"" if has_newline else b"\n")
+            else:  # behind an event of the same line, the newline is the event's
+                yield Edit(line.offset, end + 1, b"\n" if line.offset == behind else b"")
         behind = end
-
-
-def _carry_out(disk: Disk, plan: _Plan, vocabulary: Vocabulary) -> None:
-    """Moves the bad regions of a segment to quarantine and replaces it by a repaired one."""
-    edits = (edit for _, edit in _edited(segment_lines(disk, plan.path, vocabulary)))
-    with opened(disk, plan.path) as source:
-        if plan.regions:
-            copy_aside(disk, source, plan.path, plan.regions)
-        own = own_folder(plan.path.parent)
-        rewrite(disk, own, plan.path, source, (edit for edit in edits if edit is not None))

@@ -17,7 +17,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from thence.core.bodies import BODIES_SIGN
-from thence.core.codec import BadLine, Essence, decode_essence, have_valid_crcs, taken
+from thence.core.codec import (
+    LINE_ENDING,
+    BadLine,
+    Essence,
+    decode_essence,
+    have_valid_crcs,
+    taken,
+)
 from thence.core.event import Event
 from thence.core.new_event import parse_cause
 from thence.core.redaction import same_event_key
@@ -101,8 +108,6 @@ def subtract(hole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> Iterat
 
 _TAIL_KEPT = "the last line lacks its newline; the next append puts it there"
 _TAIL_MOVED = "the last line was never finished; the next append moves it aside"
-# codes that occur in each line when a whole segment was changed
-_WHOLESALE = frozenset(("line_ending",))
 
 
 def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
@@ -152,7 +157,7 @@ class _Check:
         self._foreign: set[str] = set()
         self._nodes: dict[str, NumberRanges] = {}
         self._findings: list[Finding] = []
-        self._folded: dict[tuple[str, str], int] = {}
+        self._folded: dict[tuple[str, str, bool], int] = {}
         # causes not seen yet, with the line that named them first
         self._awaited: dict[str, tuple[str, int, int, str]] = {}
         self._elsewhere: set[str] = set()
@@ -232,7 +237,7 @@ class _Check:
         if not line.is_whole:
             self._has_tail = True
             is_event = isinstance(event, Event)
-            self._add(self._at(line, "torn_tail", _TAIL_KEPT if is_event else _TAIL_MOVED))
+            self._add(self._at(line, "torn", _TAIL_KEPT if is_event else _TAIL_MOVED))
             return
         if isinstance(event, BadLine):
             self._add(self._at(line, event.code, event.reason))
@@ -265,10 +270,10 @@ class _Check:
             return
         if not is_new:
             reason = f"the number {event.seq} of node {event.node_id} is given twice"
-            self._add(self._at(line, "number_repeated", reason, event))
+            self._add(self._at(line, "inconsistent", reason, event))
         if event.lamport_clock <= node.clock and not is_late:
             reason = f"the clock goes back from {node.clock} to {event.lamport_clock}"
-            self._add(self._at(line, "clock_back", reason, event))
+            self._add(self._at(line, "inconsistent", reason, event))
         if not is_disowned:
             node.clock = max(node.clock, event.lamport_clock)
 
@@ -299,7 +304,7 @@ class _Check:
         first = self._contents.setdefault(event.event_id, this)
         if first != this:
             reason = f"the id {event.event_id} stands for two different events"
-            self._add(self._at(line, "two_contents", reason, event))
+            self._add(self._at(line, "inconsistent", reason, event))
 
     def result(self) -> Verification:
         """Returns the result, after all lines were checked."""
@@ -329,7 +334,7 @@ class _Check:
         ]
         if cut:
             reason = f"{cut} cause(s) that events name are not here; {pruned.words()}"
-            findings.append(Finding("cause_pruned", reason, count=cut))
+            findings.append(Finding("pruned", reason, count=cut))
         return Verification(len(self._ids), len(self._foreign), tuple(findings))
 
     def _end(self, node_id: str, last: int) -> Iterator[tuple[int, int]]:
@@ -343,9 +348,9 @@ class _Check:
     def _final(self, finding: Finding) -> Finding:
         """Returns a finding, with another code if a notice records the damage."""
         place = finding.file, finding.offset, finding.length
-        if finding.action is not None and self._recorded.holds(*place):
+        if finding.is_repairable and self._recorded.holds(*place):
             reason = f"a notice of this log records it: {finding.reason}"
-            return replace(finding, code="region_told", reason=reason)
+            return replace(finding, code="torn", reason=reason)
         return finding
 
     def _hole(self, node_id: str, hole: tuple[int, int]) -> Iterator[Finding]:
@@ -355,7 +360,7 @@ class _Check:
         ranges = [(1, pruned.last(node_id))] if is_own else pruned.numbers.get(node_id, ())
         rest = list(subtract(hole, ranges))
         for part in subtract(hole, rest):
-            yield _missing("events_pruned", node_id, part, "were pruned")
+            yield _missing("pruned", node_id, part, "were pruned")
         for part in rest:
             yield from self._lost(node_id, part)
 
@@ -365,18 +370,20 @@ class _Check:
         recorded = self._recorded.numbers.get(node_id, ())
         lost = list(subtract(hole, recorded))
         missing = [_missing("events_lost", node_id, part) for part in lost]
-        return missing + [_missing("events_told", node_id, part) for part in subtract(hole, lost)]
+        return missing + [_missing("torn", node_id, part) for part in subtract(hole, lost)]
 
     def _add(self, finding: Finding) -> None:
         """Adds a finding; beyond the limit those of a kind become one with their count."""
-        kind = (finding.code, finding.file)
+        kind = (finding.code, finding.file, finding.reason == LINE_ENDING.reason)
         index = self._folded.get(kind)
         if index is not None:
             earlier = self._findings[index]
             length = finding.offset + finding.length - earlier.offset
             self._findings[index] = replace(earlier, length=length, count=earlier.count + 1)
             return
-        if finding.code in _WHOLESALE or len(self._findings) >= FINDINGS_MAX:
+        # an editor puts them into each line of a segment
+        is_wholesale = finding.reason == LINE_ENDING.reason
+        if is_wholesale or len(self._findings) >= FINDINGS_MAX:
             self._folded[kind] = len(self._findings)
         self._findings.append(finding)
 
@@ -403,8 +410,8 @@ def _essences(block: Block) -> list[Essence] | None:
 def _stray(path: Path) -> Finding:
     reason = "it begins and ends like a segment, but its name is none: nothing in it is read"
     if path.name.endswith(ARCHIVED):
-        reason = "it is of an archive, and damaged, or differs from the segment of its name"
-    return Finding("file_passed_over", reason, path.name)
+        reason = "it is a compressed file of an archive: gunzip it to have its events read"
+    return Finding("passed_over", reason, path.name)
 
 
 def _missing(code: str, node_id: str, hole: tuple[int, int], state: str = "are missing") -> Finding:

@@ -17,15 +17,11 @@ _DRAFT = ".repair"
 
 
 class Edit(NamedTuple):
-    """A byte range of a segment that `instead` replaces, which may be empty.
-
-    `is_moved` means that the bytes were copied to quarantine before.
-    """
+    """A byte range of a segment that `instead` replaces, which may be empty."""
 
     start: int
     end: int
     instead: bytes
-    is_moved: bool
 
 
 @contextmanager

@@ -15,42 +15,19 @@ Severity = Literal["damaged", "lost", "torn", "absent", "noted"]
 _FAILING: frozenset[Severity] = frozenset(("damaged", "lost"))
 
 SEVERITIES: Mapping[str, Severity] = {
-    "bad_checksum": "damaged",
-    "not_json": "damaged",
-    "not_an_event": "damaged",
-    "too_long": "damaged",
-    "lines_joined": "damaged",
-    "line_ending": "damaged",
-    "byte_order_mark": "damaged",
+    "bad_line": "damaged",
     "stray_bytes": "damaged",
-    "newline_lost": "damaged",
-    "two_contents": "damaged",
-    "number_repeated": "damaged",
-    "clock_back": "damaged",
-    "body_changed": "damaged",
-    "events_lost": "lost",
+    "inconsistent": "damaged",
     "body_missing": "lost",
-    "events_told": "torn",
-    "region_told": "torn",
-    "torn_tail": "torn",
+    "events_lost": "lost",
+    "torn": "torn",
     "events_absent": "absent",
-    "events_pruned": "noted",
-    "cause_pruned": "noted",
+    "pruned": "noted",
     "cause_missing": "noted",
-    "file_passed_over": "noted",
-    "shared_line_passed_over": "noted",
-    "body_orphaned": "noted",
-}
-# the bytes that a repair puts in the place of the bad ones
-HEALS: Mapping[str, bytes] = {
-    "lines_joined": b"\n",
-    "newline_lost": b"\n",
-    "line_ending": b"",
-    "byte_order_mark": b"",
-    "stray_bytes": b"",
+    "passed_over": "noted",
 }
 # the codes whose bytes a repair moves to quarantine
-MOVED = frozenset(("bad_checksum", "not_json", "not_an_event", "too_long"))
+MOVED = frozenset(("bad_line", "stray_bytes"))
 # beyond this many findings, those of one code in one segment become one finding with a count
 FINDINGS_MAX = 10_000
 
@@ -76,11 +53,9 @@ class Finding(msgspec.Struct, frozen=True):
         return SEVERITIES[self.code]
 
     @property
-    def action(self) -> Literal["heal", "quarantine"] | None:
-        """The action of a repair, None if the repair can do nothing or need not."""
-        if self.code in HEALS:
-            return "heal"
-        return "quarantine" if self.code in MOVED else None
+    def is_repairable(self) -> bool:
+        """True if a repair moves these bytes to quarantine."""
+        return self.code in MOVED
 
 
 class Verification(msgspec.Struct, frozen=True):

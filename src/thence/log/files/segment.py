@@ -57,7 +57,7 @@ def archived_names(disk: Disk, folder: Path) -> list[str]:
 def strays(disk: Disk, folder: Path) -> list[Path]:
     """Lists the files that look like segments but are not, and are never read.
 
-    Archived ones are among them: an opening that could not unpack them left them there.
+    Compressed ones of an archive are among them.
     """
     names = disk.names(folder)
     older = [name for name in names if name.startswith("events") and name.endswith(_SUFFIX)]

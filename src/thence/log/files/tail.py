@@ -9,7 +9,6 @@ that it is reported even after a second kill. Recovery runs under the append loc
 import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +19,6 @@ from thence.errors import OutcomeUnknown
 from thence.log.files.digest_files import Disowned
 from thence.log.files.disk import READ_BYTES, Disk
 from thence.log.files.disk_errors import DiskError, half_line_error
-from thence.log.files.findings import MOVED
 from thence.log.files.process_state import new_id
 from thence.log.files.segment import own_folder
 
@@ -86,8 +84,8 @@ def recover_tail(
                 kept = piece.offset + len(piece.data)
     offset += kept
     if offset < size:
-        region = BadRegion(offset, size, (seq, seq) if seq else None)
-        copy_aside(disk, descriptor, segment, [region])
+        numbers = f"-{seq}-{seq}" if seq else ""
+        copy_aside(disk, descriptor, segment, [(offset, size)], f"{numbers}.torn.untold")
         disk.truncate(descriptor, offset)
     if kept:
         disk.write(descriptor, b"\n")
@@ -105,24 +103,22 @@ def last_line_end(disk: Disk, descriptor: int, end: int) -> int:
     return 0
 
 
-@dataclass(slots=True)
-class BadRegion:
-    """Bad bytes to quarantine, with the numbers of this log that are missing there, if known."""
+def copy_aside(
+    disk: Disk, source: int, segment: Path, ranges: Iterable[tuple[int, int]], suffix: str = ".torn"
+) -> None:
+    """Copies byte ranges of an open segment to one file in quarantine; all is synced.
 
-    start: int
-    end: int
-    numbers: tuple[int, int] | None = None
-
-
-def copy_aside(disk: Disk, source: int, segment: Path, regions: Iterable[BadRegion]) -> None:
-    """Copies regions of an open segment to quarantine, for notices to report; all is synced."""
+    Without a range no file is made.
+    """
     quarantine = own_folder(segment.parent) / "quarantine"
     disk.make_folder(quarantine)
-    for region in regions:
-        numbers = "-{}-{}".format(*region.numbers) if region.numbers else ""
-        path = quarantine / f"{segment.name}-{region.start}-{new_id()}{numbers}.torn.untold"
+    remaining = iter(ranges)
+    for first, end in remaining:
+        path = quarantine / f"{segment.name}-{first}-{new_id()}{suffix}"
         with new_file(disk, path) as target:
-            copy_range(disk, source, region.start, region.end, target)
+            copy_range(disk, source, first, end, target)
+            for start, stop in remaining:
+                copy_range(disk, source, start, stop, target)
     disk.sync_folder(quarantine)
     disk.sync_folder(quarantine.parent)
 
@@ -251,6 +247,6 @@ def _parts_backwards(line: bytes) -> list[bytes]:
     parts = [
         data
         for _, data, content in pieces(line, PLAIN)
-        if isinstance(content, Event) or content.code in MOVED
+        if isinstance(content, Event) or content.code == "bad_line"
     ]
     return parts[::-1]

@@ -72,8 +72,7 @@ def opened_vocabulary(
         )
     expected = None if named is None else _vocabulary(named)
     with reading(folder):
-        if archived_names(disk, folder):
-            _bring_back(disk, folder)
+        _refuse_archive(disk, folder)
         stored = _stored_vocabulary(disk, folder)
         is_missing = stored is None and not create and not _is_there(disk, folder)
     if stored is None:
@@ -98,18 +97,15 @@ def opened_vocabulary(
     return (expected or stored).of_log(Bodies(disk, folder))
 
 
-def _bring_back(disk: Disk, folder: Path) -> None:
-    """Unpacks the archived files in a log's folder; raises NotALog for an archive of its own."""
-    from thence.log.files.archive import bring_back  # rarely needed
-
-    if not segments(disk, folder) and read_info(disk, folder) is None:
+def _refuse_archive(disk: Disk, folder: Path) -> None:
+    """Raises NotALog for the folder of an archive whose files are compressed."""
+    if archived_names(disk, folder) and not segments(disk, folder):
         raise NotALog(
             "could not open the log",
             place=folder,
-            cause="it is an archive, which is only read",
-            hint="read it by --log, or put its files into the log's folder",
+            cause="it is an archive, whose files are compressed",
+            hint=f"gunzip {folder}/*.gz makes it a log",
         )
-    bring_back(disk, folder)
 
 
 def known_info(disk: Disk, folder: Path) -> LogInfo | None:

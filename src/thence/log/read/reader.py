@@ -32,15 +32,14 @@ from thence.errors import OutcomeUnknown
 from thence.log.files.digest_files import Ranking
 from thence.log.files.disk import READ_BYTES, Disk, FileId
 from thence.log.files.disk_errors import DiskError, reading
-from thence.log.files.findings import HEALS
 from thence.log.files.segment import CURRENT, current_path, older_names
 from thence.log.files.tail import lines_backwards
 
 # the bytes kept of a line that is too long to be an event
 OVERLONG_BYTES = 64 * 1024
 _BEGINNING_BYTES = 256
-_NEWLINE_LOST = BadLine("newline_lost", "the last line of an older segment lost its newline")
-_TOO_LONG = BadLine("too_long", f"more than {LINE_BYTES_MAX} bytes without a newline")
+NEWLINE_LOST = BadLine("stray_bytes", "the last line of an older segment lost its newline")
+_TOO_LONG = BadLine("bad_line", f"more than {LINE_BYTES_MAX} bytes without a newline")
 
 
 class Line(NamedTuple):
@@ -345,8 +344,8 @@ def lines_of(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
         yield last
     if block.is_whole or last is None:
         return
-    if isinstance(last.content, Event) or last.content.code in HEALS:
-        yield Line(block.file, last.offset + last.length, b"", _NEWLINE_LOST, True, 0)
+    if isinstance(last.content, Event) or last.content.code == "stray_bytes":
+        yield Line(block.file, last.offset + last.length, b"", NEWLINE_LOST, True, 0)
 
 
 def _whole_lines(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:

@@ -16,6 +16,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, have_valid_crcs, numbers
 from thence.core.event import Event
 from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned
@@ -43,10 +45,6 @@ TORN_NOTICES_MAX = 100
 REGION_KINDS = frozenset(("torn", "segment_suspect"))
 _NUMBER_KINDS = frozenset(("torn", "recovered", "shrunk"))
 _SOURCE = OPENING_SOURCE.encode()
-# the changes that editors and version control make; only a crash puts zeros into a file
-_BY_EDITORS = frozenset(("line_ending", "byte_order_mark", "lines_joined"))
-
-
 _TAIL_BYTES = 4096
 
 
@@ -373,7 +371,8 @@ class DamageScan:
 
 
 def _may_be_torn(code: str, data: bytes) -> bool:
-    return code not in _BY_EDITORS or not data.strip(b"\0")
+    # editors and version control put other bytes beside events; only a crash puts zeros there
+    return code == "bad_line" or b"\0" in data
 
 
 def _unreported(
@@ -458,12 +457,22 @@ class DamageRecord:
         elif kind in REGION_KINDS:
             self._add_region(facts, file, offset, older)
         elif facts.get("rewritten") is True:
-            self._regions.pop(file if facts.get("file") == CURRENT else str(facts.get("file")), 0)
+            self._forget(facts.get("file"), file)
+        if kind == "recovered":
+            for node_id, ranges in _numbers(facts).items():
+                self.numbers.setdefault(node_id, []).extend(ranges)
         if kind in _NUMBER_KINDS:
             first, last = _number(facts, "first_seq"), _number(facts, "last_seq")
             if first and last:
                 node_id = str(facts.get("node_id")) if kind == "shrunk" else event.node_id
                 self.numbers.setdefault(node_id, []).append((first, last))
+
+    def _forget(self, rewritten: object, file: str) -> None:
+        """Forgets the regions of a segment, or of all: they were rewritten since."""
+        if rewritten is None:
+            self._regions.clear()
+        else:
+            self._regions.pop(file if rewritten == CURRENT else str(rewritten), None)
 
     def _add_region(
         self, facts: Mapping[str, Any], file: str, offset: int, older: str | None
@@ -486,6 +495,14 @@ class DamageRecord:
             start - 1 <= offset and offset + length <= end + 1
             for start, end in self._regions.get(file, ())
         )
+
+
+def _numbers(facts: Mapping[str, Any]) -> dict[str, list[tuple[int, int]]]:
+    """Returns the ranges of numbers by node that the notice of a repair names."""
+    try:
+        return msgspec.convert(facts.get("numbers", {}), dict[str, list[tuple[int, int]]])
+    except msgspec.ValidationError:
+        return {}
 
 
 def _number(facts: Mapping[str, Any], key: str) -> int | None:

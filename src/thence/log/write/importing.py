@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from thence.core.bodies import BodyMissing, BodySource
 from thence.core.codec import BadLine, Draft, parse
+from thence.core.cutting import PAYLOAD_BYTES_MAX
 from thence.core.event import Event
 from thence.core.pruned import NOT_PRUNED, Pruned
 from thence.core.redaction import same_line_key
@@ -28,8 +29,6 @@ from thence.log.files.numbering import CLOCK_AHEAD_MAX, last_own_seq, relayed
 from thence.log.files.segment import current_path
 from thence.log.write.writer import Notice, Report, SegmentWriter
 
-# the bytes of large values after which the lines so far are written
-_BODIES_BYTES = 64 * 1024 * 1024
 # a node_id and a seq
 Number = tuple[str, int]
 
@@ -192,7 +191,7 @@ class Relay:
                     continue
                 drafts.append(relayed(event.line + b"\n", values))
                 size_bytes += sum(len(body.data) for body in values)
-                if size_bytes >= _BODIES_BYTES:
+                if size_bytes >= PAYLOAD_BYTES_MAX:
                     _write_all(writer, drafts, timeout_s)
                     drafts, size_bytes = [], 0
             _write_all(writer, [*drafts, *notices], timeout_s)

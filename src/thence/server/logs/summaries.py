@@ -139,7 +139,7 @@ def _strays(folder: Path) -> Iterator[BadBytes]:
     for path in strays(OS_DISK, folder):
         status = OS_DISK.path_id(str(path))
         reason = "its name is no segment's: nothing in it is read"
-        yield BadBytes(path.name, 0, status[1] if status else 0, "file_passed_over", reason)
+        yield BadBytes(path.name, 0, status[1] if status else 0, "passed_over", reason)
 
 
 def _moment(event: Event | None) -> EventMoment | None:

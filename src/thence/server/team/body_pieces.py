@@ -25,10 +25,8 @@ from thence.log.blobs.blob_files import (
 )
 from thence.server.team.database import Transaction, first
 from thence.server.team.rows import LineRefusal, NewLine, StoredLog
-from thence.wire.messages import BODIES_MISSING
+from thence.wire.messages import BODIES_MISSING, CHAIN_PIECES_MAX
 
-# a chain here may have parts of several replicas' chains, which have 1,024 pieces each at most
-CHAIN_PIECES_MAX = 4_096
 # of the chains that one request has to be walked
 _WALKED_MAX = 100_000
 PIECE_COLUMNS = ("sha256", "previous", "size", "data")
