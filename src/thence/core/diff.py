@@ -96,14 +96,14 @@ def _levels(of: LogSide, by_step: bool) -> list[list[_Named]]:
     """Returns the events so that each is on a later level than what it is found by."""
     levels: list[list[_Named]] = [[]]
     level_of: list[int] = []
-    begun = {at for at, event in enumerate(of.events) if event.header.begins}
+    begins = {at for at, event in enumerate(of.events) if event.header.begins}
     for at, (event, causes) in enumerate(zip(of.events, of.causes, strict=True)):
         header = event.header
         name: Any = header.step
         near: Sequence[int] = ()
         if name is None or not by_step:
             name = (header.event_type, header.subject)
-            near = causes if begun.isdisjoint(causes) else [c for c in causes if c in begun]
+            near = causes if begins.isdisjoint(causes) else [c for c in causes if c in begins]
             if header.ends is not None:
                 step = [at for at in causes if of.events[at].header.event_id == header.ends]
                 name, near = ("end", step) if step else (name, near)
@@ -124,24 +124,24 @@ def _pairs(
     if not in_a or not in_b:
         return ()
     pairs = []
-    left, right = (
+    rest_a, rest_b = (
         [(at, of.events[at].header.actor, canonical_bodies(of.events[at])) for at in places]
         for of, places in ((a, in_a), (b, in_b))
     )
     for members in (slice(1, 3), slice(2, 3), slice(1, 2), slice(0, 0)):
         waiting: defaultdict[Any, deque[int]] = defaultdict(deque)
-        for event in right:
+        for event in rest_b:
             waiting[event[members]].append(event[0])
         lone = []
         paired = set()
-        for event in left:
+        for event in rest_a:
             queue = waiting[event[members]]
             if queue:
                 paired.add(queue[0])
                 pairs.append((event[0], queue.popleft()))
             else:
                 lone.append(event)
-        left, right = lone, [event for event in right if event[0] not in paired]
+        rest_a, rest_b = lone, [event for event in rest_b if event[0] not in paired]
     return pairs
 
 

@@ -93,7 +93,7 @@ class Comparison(msgspec.Struct, frozen=True):
         """Returns how many parts of the path an event has, and the names at the next level.
 
         The names are those beside the first missing part, and one level below a missing first
-        part; none where no name is missing.
+        part; none where no part is missing.
         """
         value, depth = _reached(event, self.path)
         if depth == len(self.path) or isinstance(self.path[depth], int):
