@@ -24,9 +24,8 @@ from thence.core.query.filter import Filter
 from thence.core.query.why import Group
 from thence.errors import EventNotFound
 from thence.index import lookup, zones
-from thence.index.overview import log_end, tally
+from thence.index.overview import latest_steps, log_end, tally
 from thence.index.segments import passed_over
-from thence.index.steps import latest_steps
 
 from tests.index.asked import lines as random_lines  # isort: skip
 

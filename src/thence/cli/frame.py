@@ -240,7 +240,10 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "commands.listing",
             "List what began and never ended: by whom, since when, whether its process lives.",
         ),
-        "stats": ("commands.stats", "Count the events of a log, with the tokens and cost of models."),
+        "stats": (
+            "commands.stats",
+            "Count the events of a log, with the tokens and cost of models.",
+        ),
         "timeline": ("commands.timeline", "Show what lasted as bars."),
         "diff": ("commands.diff", "Show where two logs part, and what came of it."),
     },

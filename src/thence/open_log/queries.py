@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from thence.core.query.why import Effects, LogEnd, Tally, Why
     from thence.index.connection import Index
     from thence.index.keeper import Builds
-    from thence.index.overview import By
+    from thence.index.overview import By, LatestSteps
     from thence.index.page import Keys, Page, PageBounds, PageQuery
-    from thence.index.steps import LatestSteps
     from thence.log.files.findings import Verification
     from thence.log.write.importing import Held, Number
 
@@ -390,7 +389,7 @@ class Answers:
         `failed` asks of their ends.
         """
         from thence.core.query.filter import Filter
-        from thence.index.steps import latest_steps
+        from thence.index.overview import latest_steps
 
         return latest_steps(self.index(), Filter.of(**keys), last)
 

@@ -23,7 +23,7 @@ from thence.core.sentences.events import clipped, duration, duration_s_of
 if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.vocabulary import Vocabulary
-    from thence.index.steps import LatestSteps, Step
+    from thence.index.overview import LatestSteps, StepEvents
 
 SPANS_MAX = 200
 _NAME_COLUMNS_MAX, _BAR_COLUMNS_MIN = 40, 10
@@ -104,12 +104,12 @@ def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> N
         out.notice(f"the last {len(spans.latest)} of {spans.total:,}; --until shows earlier ones")
 
 
-def spans_of(found: "LatestSteps") -> Spans:
+def spans_of(steps: "LatestSteps") -> Spans:
     """Returns steps as spans, those that are a part of another behind it.
 
     A span is a part of the latest of its causes that had not ended when it began.
     """
-    spans = sorted(map(_span, found.steps), key=lambda span: span.begin_us)
+    spans = sorted(map(_span, steps.steps), key=lambda span: span.begin_us)
     before: dict[str, Span] = {}
     parents: dict[str, str] = {}
     below: dict[str | None, list[Span]] = {}
@@ -130,10 +130,10 @@ def spans_of(found: "LatestSteps") -> Spans:
         depths[event_id] = depths[parents[event_id]] + 1 if event_id in parents else 0
         latest.append(span)
         pending += below.pop(event_id, [])[::-1]
-    return Spans(tuple(latest), parents, depths, found.total, found.until_us or 0)
+    return Spans(tuple(latest), parents, depths, steps.total, steps.until_us or 0)
 
 
-def _span(step: "Step") -> Span:
+def _span(step: "StepEvents") -> Span:
     begin, end = step
     begin_us = microseconds(begin.timestamp) or 0
     end_us = None if end is None else microseconds(end.timestamp)
