@@ -29,6 +29,7 @@ from thence.index.rows import (
     Entry,
     Times,
     columns_of,
+    entry_of,
     rows_of,
     statements,
     usage_of,
@@ -399,9 +400,17 @@ class Builder:
             self._db.execute(*update)
             self._count(arrival, arrival)
             self._measure(zone_of(arrival))
+        before = entry_of(theirs)
+        span_id = before.payload.span_id
+        values = {
+            "child": arrival,
+            "begins": entry.begins,
+            "ends": before.ends,
+            "span_id": storable(span_id) if isinstance(span_id, str) else None,
+        }
         for statement in _FORGET:
-            self._db.execute(statement, {"child": arrival, "begins": entry.begins})
-        self._db.executemany(_SETTLE, {(event.ends,) for event in (ours, theirs) if event.ends})
+            self._db.execute(statement, values)
+        self._db.executemany(_SETTLE, {(one.ends,) for one in (entry, before) if one.ends})
         self._link([arrival], [entry])
 
     def _measure(self, number: int) -> None:

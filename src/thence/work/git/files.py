@@ -104,9 +104,8 @@ class TreeFiles:
         """Replaces a file in one step; it keeps its mode. Folders are made if missing."""
         with self._parent(path, make=True) as (folder, name):
             mode = _mode(folder, name, path)
+            _clear_drafts(folder, name)
             draft = draft_of(name, os.getpid())
-            with suppress(FileNotFoundError):
-                os.unlink(draft, dir_fd=folder)  # of a process of this number that was killed
             try:
                 with open(
                     os.open(draft, _NEW | _FILE, _UMASKED, dir_fd=folder), "wb", buffering=0
@@ -178,6 +177,26 @@ def draft_of(path: str, pid: int) -> str:
 def is_draft(path: str) -> bool:
     """Reports whether a path is that of some process's draft, which is soon gone."""
     return _DRAFT.fullmatch(path.rpartition("/")[2]) is not None
+
+
+def _clear_drafts(folder: int, name: str) -> None:
+    """Removes the drafts of a file that processes have left which were killed."""
+    for other in os.listdir(folder):
+        pid = other.rpartition("-")[2]
+        if pid.isdecimal() and other == draft_of(name, int(pid)) and not _is_another(int(pid)):
+            with suppress(FileNotFoundError):
+                os.unlink(other, dir_fd=folder)
+
+
+def _is_another(pid: int) -> bool:
+    """Reports whether a number is that of another process which is running."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return pid != os.getpid()
 
 
 def _folder(at: int, name: str, path: str) -> int:
