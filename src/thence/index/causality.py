@@ -9,7 +9,9 @@ each link takes longer than reading a hundred links at once.
 
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from heapq import heappop, heappush
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -194,6 +196,8 @@ _TOGETHER = 500
 _FEW_EVENTS = 3
 _AHEAD = 64
 _LINKS_AHEAD_MAX = 1_024
+# arrivals whose links a walk to all that can be reached reads together: 2^10
+_WINDOW_BITS = 10
 
 # the total order, behind what a chain avoids
 Key = tuple[str, int, str, str, str]
@@ -254,13 +258,34 @@ class Walk:
     def reachable(self, arrivals: Iterable[int], floor: int = 0) -> set[int]:
         """Returns all events reachable by steps from some, none that arrived before `floor`.
 
-        A starting event is included only if a step leads back to it.
+        A starting event is included only if a step leads back to it. The links of many arrivals
+        are read together, and again only where a step leads back to what was walked through.
         """
+        sql = f"SELECT {self._near}, {self._far} FROM causes WHERE {self._near} BETWEEN ? AND ?"
+        sign = -1 if self._is_upstream else 1
+        pending: defaultdict[int, list[int]] = defaultdict(list)
+        for arrival in arrivals:
+            pending[arrival >> _WINDOW_BITS].append(arrival)
+        windows = sorted(sign * number for number in pending)
         reached: set[int] = set()
-        layer = set(arrivals)
-        while layer:
-            layer = {one for one in self.neighbours(layer) if one >= floor} - reached
-            reached |= layer
+        while windows:
+            number = sign * heappop(windows)
+            stack = pending.pop(number)
+            first, last = number << _WINDOW_BITS, ((number + 1) << _WINDOW_BITS) - 1
+            links: defaultdict[int, list[int]] = defaultdict(list)
+            for near, far in self._db.execute(sql, (first, last)):
+                links[near].append(far)
+            while stack:
+                for far in links.get(stack.pop(), ()):
+                    if far in reached or far < floor:
+                        continue
+                    reached.add(far)
+                    if first <= far <= last:
+                        stack.append(far)
+                        continue
+                    if (window := far >> _WINDOW_BITS) not in pending:
+                        heappush(windows, sign * window)
+                    pending[window].append(far)
         return reached
 
     def neighbours(self, arrivals: Collection[int]) -> set[int]:

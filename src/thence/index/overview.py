@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import structs
 
+from thence.core.clock import timestamp_at
 from thence.core.event import Event
 from thence.core.ids import NOISE_CHARACTERS
 from thence.core.query.filter import Filter
@@ -26,9 +27,9 @@ from thence.index.segments import passed_over
 
 By = Literal["type", "actor", "subject", "stream", "lane", "hour"]
 
-# the hour in which an event lies, before 1970 too; null outside of the years 0 to 9999
-_HOUR = "strftime('%Y-%m-%dT%H:00Z', (time - (time % 1000000 + 1000000) % 1000000) / 1000000, "
-_HOUR += "'unixepoch')"
+# the first microsecond of the hour in which an event lies, before 1970 too
+_HOUR_US = 3_600_000_000
+_HOUR = f"time - (time % {_HOUR_US} + {_HOUR_US}) % {_HOUR_US}"
 _LAST_OF_PROCESS = f"""
     SELECT arrival FROM events
     WHERE arrival >= :begin AND substr(event_id, -{NOISE_CHARACTERS}) = :noise
@@ -130,7 +131,8 @@ def _groups(
     sql += " WHERE name IS NOT NULL AND name <> '' GROUP BY name"
     groups = [Group(*row) for row in connection.execute(sql, values)]
     if by == "hour":
-        return tuple(sorted(groups))
+        hours = sorted((int(group.name), group) for group in groups)
+        return tuple(group._replace(name=f"{timestamp_at(us)[:13]}:00Z") for us, group in hours)
     return tuple(sorted(groups, key=lambda group: (-group.events, group.name)))
 
 
@@ -214,9 +216,9 @@ def latest_steps(index: Index, filter: Filter, last: int) -> LatestSteps:
 
 
 _EARLIEST = f"""
-    SELECT arrival FROM zones JOIN events
+    SELECT arrival FROM zones CROSS JOIN events
     ON arrival BETWEEN (number << :bits) + 1 AND (number + 1) << :bits
-    WHERE time_first = (SELECT min(time_first) FROM zones) AND time = time_first
+    WHERE time_first = (SELECT min(time_first) FROM zones) AND +time = time_first
     ORDER BY {TOTAL_ORDER.replace("node", "events.node")} LIMIT 1
 """
 _DAMAGE = """

@@ -287,9 +287,14 @@ class Scan(NamedTuple):
             lead.append("arrival BETWEEN {2} AND {3}".format(*self.within))
         return f"events {by} WHERE {' AND '.join([*lead, *self._others(), 'TRUE'])}"
 
-    def in_order(self) -> str:
-        """Returns the table and conditions that select each event once, in total order."""
+    def in_order(self, clock: int | None = None) -> str:
+        """Returns the table and conditions that select each event once, in total order.
+
+        With a clock those from this one on.
+        """
         first, last = self.within[:2] if self.within else (0, NUMBER_MAX)
+        if clock is not None:
+            first, last = (first, clock) if self.descending else (clock, last)
         bounds = [f"lamport >= {first}", f"lamport <= {last}"]
         if self.snapshot is not None:
             sign = "<" if self.descending else ">"
@@ -310,10 +315,26 @@ class Scan(NamedTuple):
     ) -> sqlite3.Cursor:
         """Returns columns of the events, in order."""
         order = TOTAL_ORDER_DESCENDING if self.descending else TOTAL_ORDER
-        sql = (
-            f"SELECT {columns} FROM {self.in_order()} ORDER BY {order} LIMIT :limit OFFSET :offset"
-        )
+        clock = None
+        if offset:
+            clock, offset = self._position(connection, offset)
+        sql = f"SELECT {columns} FROM {self.in_order(clock)} ORDER BY {order}"
+        sql += " LIMIT :limit OFFSET :offset"
         return connection.execute(sql, {**self.values, "limit": limit, "offset": offset})
+
+    def _position(self, connection: sqlite3.Connection, offset: int) -> tuple[int | None, int]:
+        """Returns the clock of the event behind an offset, and the offset among those of it.
+
+        No names and ids are compared on the way: the index alone is walked.
+        """
+        sign, before = ("DESC", ">") if self.descending else ("ASC", "<")
+        order = f"ORDER BY lamport {sign}, stamp {sign} LIMIT 1 OFFSET :offset"
+        sql = f"SELECT lamport FROM {self.in_order()} {order}"
+        row = connection.execute(sql, {**self.values, "offset": offset}).fetchone()
+        if row is None:
+            return None, offset
+        sql = f"SELECT count(*) FROM {self.in_order()} AND lamport {before} {row[0]}"
+        return row[0], offset - connection.execute(sql, self.values).fetchone()[0]
 
     def count(self, connection: sqlite3.Connection) -> int:
         """Returns the number of all events that match."""
