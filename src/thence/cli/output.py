@@ -127,7 +127,8 @@ class Output:
             text = line.decode(errors="replace").replace("\r", " ")  # a blank between members
             line = _CONTROL.sub(_escaped, text).encode()
         try:
-            sys.stdout.buffer.write(line + b"\n")
+            sys.stdout.buffer.write(line)  # of megabytes perhaps: no copy is made
+            sys.stdout.buffer.write(b"\n")
         except OSError:
             self.give_up_stdout()
             raise
