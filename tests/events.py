@@ -1,6 +1,7 @@
 """Events made for tests: JSON values of every kind, drafts, lines, causal graphs."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -10,6 +11,9 @@ from thence.core.codec import Draft, draft, parse, stamper
 from thence.core.event import Event, Members
 from thence.core.ids import id_source
 from thence.core.vocabulary import PLAIN, Vocabulary
+from thence.log.files.disk import OS_DISK
+from thence.log.files.segment import current_path
+from thence.log.read.opening import prepare
 
 NODE = "3f9ac1d2e4b5"
 OTHER_NODE = "a0b1c2d3e4f5"
@@ -119,3 +123,12 @@ ulids = st.integers(0, 2**128 - 1).map(
         "0123456789ABCDEFGHJKMNPQRSTVWXYZ"[number >> 5 * place & 31] for place in range(25, -1, -1)
     )
 )
+
+
+def large_log(folder: Path, events: int) -> Path:
+    """Make a log of so many events of 1.5 KB, without an index."""
+    prepare(OS_DISK, folder, PLAIN)
+    payload = {"text": "x" * 1_300}
+    drafts = [draft(Members(new_id(), "noted", 1, WHEN, payload=payload)) for _ in range(events)]
+    current_path(folder).write_bytes(b"".join(stamper(NODE)(drafts, 1, 1)))
+    return folder

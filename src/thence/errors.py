@@ -198,7 +198,10 @@ class WriterClosed(ThenceError):
 
 
 class LogBusy(ThenceError):
-    """Error: another process held the append lock for the whole wait; nothing was appended."""
+    """Error: another process held the append lock for the whole wait; nothing was appended.
+
+    A command with --no-wait ends with it too, where an index must be made first.
+    """
 
 
 class LogReadOnly(ThenceError):

@@ -1,19 +1,14 @@
 import json
+import re
 import signal
 import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import DRAWN_AT_ONCE, SIGNALLED, WITH_BAR, on_terminal
+from tests.cli.installed import DRAWN_AT_ONCE, SIGNALLED, WITH_BAR, on_terminal, thence
 from tests.cli.warm import warm
+from tests.events import large_log, new_id
 
-from thence.core.codec import draft, stamper
-from thence.core.event import Members
-from thence.core.vocabulary import PLAIN
-from thence.log.files.disk import OS_DISK
-from thence.log.files.process_state import new_id, now
-from thence.log.files.segment import current_path
-from thence.log.read.opening import prepare
 from thence.open_log.log import open_log
 
 EVENTS = 40_000
@@ -23,12 +18,7 @@ BAR = "bytes read "
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     """A log of 60 MB."""
-    folder = tmp_path / "large"
-    prepare(OS_DISK, folder, PLAIN)
-    payload = {"text": "x" * 1_300}
-    drafts = [draft(Members(new_id(), "noted", 1, now(), payload=payload)) for _ in range(EVENTS)]
-    current_path(folder).write_bytes(b"".join(stamper("3f9ac1d2e4b5")(drafts, 1, 1)))
-    return folder
+    return large_log(tmp_path / "large", EVENTS)
 
 
 @pytest.mark.promise("P6")
@@ -100,3 +90,68 @@ def test_ctrl_c_leaves_no_half_index_and_the_next_question_makes_a_whole_one(tmp
     with open_log(large, create=False) as log:
         assert log.query(limit=1).total == EVENTS
     assert (large / ".thence" / "index.db").exists()
+
+
+TOLD = re.compile(r"making the index: bytes read ([\d,]+) of ([\d,]+)")
+
+
+def test_first_question_says_at_once_how_far_the_index_is(tmp_path, large):
+    size = (large / "events.jsonl").stat().st_size
+    ended = thence("log", "--limit", "2", "--json", "--log", "large", cwd=tmp_path)
+    first, *others = ended.err.splitlines()
+    read, total = (int(text.replace(",", "")) for text in TOLD.fullmatch(first).groups())
+    assert (ended.code, len(ended.lines), total) == (0, 2, size)
+    assert read < size / 2, "the line comes while most is still to be read"
+    assert others == ["2 of 40,000 events; next: " + others[0].partition("next: ")[2]]
+    # one that is there says nothing; one that is damaged is made again, and says so
+    again = thence("log", "--last", "2", "--json", "--log", "large", "-q", cwd=tmp_path)
+    assert again.err == ""
+    (large / ".thence" / "index.db").write_bytes(b"x" * 10_000)
+    ended = thence("stats", "--log", "large", cwd=tmp_path)
+    assert TOLD.search(ended.err)
+    assert f"{EVENTS:,}" in ended.out
+
+
+def test_no_wait_fails_where_the_index_must_be_made_first(tmp_path, large, orders):
+    index = large / ".thence" / "index.db"
+    for question in (("why", "@last"), ("log", "--count"), ("stats",), ("timeline",)):
+        ended = warm(*question, "--no-wait", "--json", "--log", "large", cwd=tmp_path)
+        assert (ended.code, index.exists()) == (1, False), question
+        assert ended.json["error"]["code"] == "log_busy"
+        assert "it must be made first, from 60," in ended.err
+        assert "thence rebuild" in ended.err
+    # a small log's is made in no time
+    assert warm("stats", "--no-wait", "--log", "orders", cwd=tmp_path).code == 0
+    assert warm("rebuild", "--log", "large", cwd=tmp_path).code == 0
+    assert warm("stats", "--no-wait", "--log", "large", cwd=tmp_path).code == 0
+    # one that is damaged is found out when it is opened
+    index.write_bytes(b"x" * 10_000)
+    ended = warm("stats", "--no-wait", "--log", "large", cwd=tmp_path)
+    assert (ended.code, index.exists()) == (1, False)
+
+
+def test_small_questions_need_no_index(tmp_path, large):
+    lines = (large / "events.jsonl").read_text().splitlines()
+    middle = json.loads(lines[20_000])["event_id"]
+    index = large / ".thence" / "index.db"
+
+    def answers() -> list[list[str]]:
+        return [
+            warm(*question, "--json", "--log", "large", cwd=tmp_path).lines
+            for question in (
+                ("show", middle),
+                ("log", "--last", "3"),
+                ("log", "--last", "3", "--desc"),
+                ("tail", "-n", "3"),
+            )
+        ]
+
+    expected = [[lines[20_000]], lines[-3:], lines[:-4:-1], lines[-3:]]
+    assert answers() == expected
+    assert not index.exists()
+    said = warm("log", "--last", "3", "--log", "large", cwd=tmp_path).err
+    assert "the last 3 events in the order of arrival" in said
+    # an id that the log lacks is looked for by the index, which knows the nearest
+    assert warm("show", new_id(), "--log", "large", cwd=tmp_path).code == 4
+    assert index.exists()
+    assert answers() == expected

@@ -112,12 +112,13 @@ def verbosity_options(command: _F) -> _F:
         (("-q", "--quiet"), "is_quiet", "Show nothing but results and errors."),
     ):
         command = click.option(
-            *names, attribute, is_flag=True, expose_value=False, callback=_set_flag, help=text
+            *names, attribute, is_flag=True, expose_value=False, callback=set_flag, help=text
         )(command)
     return command
 
 
-def _set_flag(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+def set_flag(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Keeps a flag in the output of a command, under the name of its parameter."""
     out = context.find_object(Output)
     if value and out is not None:
         setattr(out, str(parameter.name), True)
@@ -201,7 +202,7 @@ json_option = click.option(
     "is_json",
     is_flag=True,
     expose_value=False,
-    callback=_set_flag,
+    callback=set_flag,
     help="Write JSON to stdout, and nothing else.",
 )
 

@@ -57,6 +57,7 @@ class Output:
         self.is_debug = "--debug" in arguments
         self.is_quiet = False
         self.is_verbose = False
+        self.is_impatient = False
         self.has_lost_stdout = False
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):

@@ -112,10 +112,13 @@ def build(
         connection.execute(statement)
     connection.execute("INSERT INTO meta VALUES ('commits', 0), ('events', 0)")
     builder = Builder(disk, folder, vocabulary, connection)
-    builder.catch_up(present(disk, folder), {}, on_read)
+    segments = present(disk, folder)
+    builder.catch_up(segments, {}, on_read)
+    size = sum(segment.state.size for segment in segments)
     connection.execute("BEGIN")
     for statement in statements("indexes.sql"):
         connection.execute(statement)
+        on_read(size)
     connection.execute("COMMIT")
     return builder.events
 

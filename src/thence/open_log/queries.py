@@ -6,7 +6,7 @@ log, and for a small log it writes nothing.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Event as Signal
 from types import MappingProxyType
@@ -28,7 +28,7 @@ from thence.log.files.digest_files import Disowned, outranked_state
 from thence.log.files.disk import Disk, cache_folder, wall_ns
 from thence.log.files.disk_errors import reading
 from thence.log.files.identity import known_node_ids
-from thence.log.files.segment import own_folder, segments
+from thence.log.files.segment import own_folder, segment_sizes
 from thence.log.read import reader
 from thence.log.read.opening import known_info
 
@@ -167,6 +167,29 @@ class Answers:
                     return Pruned.of(event.payload)
         return NOT_PRUNED
 
+    def with_ids(self, ids: Collection[str]) -> dict[str, Event]:
+        """Returns the events of some ids that the log holds.
+
+        For ULIDs no index is made: a large log without one is looked through.
+        """
+        if self.lacks_index() and all(map(is_ulid, ids)):
+            with reading(self._folder):
+                return reader.events_with(self._disk, self._folder, self._vocabulary, ids)
+        events = {}
+        for event_id in ids:
+            with suppress(EventNotFound):
+                events[event_id] = self.get(event_id)
+        return events
+
+    def latest(self, count: int) -> list[Event]:
+        """Returns the last events in the order of their arrival, without an index."""
+        from thence.log.read.follower import Follower
+
+        follower = Follower(self._disk, self._folder, self._vocabulary)
+        with closing(follower), reading(self._folder):
+            follower.skip_to_last(count)
+            return [*follower.events()]
+
     def holds(self, event_id: str) -> bool:
         """Reports whether an event of the log has this id."""
         try:
@@ -269,6 +292,11 @@ class Answers:
             # of threads that come at once one makes the index of all, without a lock to fork with
             index = opened.setdefault(self._folder, new)
         return index
+
+    def size(self) -> int:
+        """Returns the size of all segments in bytes."""
+        with reading(self._folder):
+            return sum(segment_sizes(self._disk, self._folder))
 
     def lacks_index(self) -> bool:
         """Reports whether the next query will build an index from nothing, which takes seconds."""
@@ -434,10 +462,7 @@ class Answers:
     def _is_indexed(self) -> bool:
         if self._has_index():
             return True
-        with reading(self._folder):
-            paths = segments(self._disk, self._folder)
-            path_ids = (self._disk.path_id(str(path)) for path in paths)
-            return sum(path_id[1] for path_id in path_ids if path_id) >= INDEXED_BYTES_MIN
+        return self.size() >= INDEXED_BYTES_MIN
 
     def _has_index(self) -> bool:
         with reading(self._folder):

@@ -15,10 +15,10 @@ import msgspec
 
 from thence.agents.blame import BlamedLine, blame
 from thence.agents.ownership import Kind, Owner, Ownership, chain_of, held
-from thence.cli.frame import help_with, log_options
+from thence.cli.frame import help_with
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import journal_of
-from thence.cli.shared.logs import open_for_reading
+from thence.cli.shared.logs import index_options, open_for_reading
 from thence.cli.shared.render import counted, numbered, table, wrapped
 from thence.core.bodies import BodyMissing
 from thence.core.event import Event
@@ -41,7 +41,7 @@ _LINE = re.compile(r"(?P<file>.+):(?P<number>\d{1,9})", re.DOTALL)
 
 @click.command("blame", **help_with("thence blame src/pay.py", "thence blame src/pay.py --json"))
 @click.argument("file")
-@log_options
+@index_options
 def blame_command(file: str, log: str | None) -> None:
     """Show who owns each line of a file: the agent and what it was asked.
 

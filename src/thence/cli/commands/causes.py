@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from thence.cli.frame import help_with, log_options
+from thence.cli.frame import help_with
 from thence.cli.output import Output, current
-from thence.cli.shared.logs import command, find_event, open_for_reading
+from thence.cli.shared.logs import command, find_event, index_options, open_for_reading
 from thence.cli.shared.render import counted, numbered, wrapped
 from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX
@@ -55,7 +55,7 @@ def measure_options(command: _F) -> _F:
 @click.argument("event")
 @all_option
 @measure_options
-@log_options
+@index_options
 def why_command(
     event: str, is_whole: bool, log: str | None, is_measured: bool, **plays: Any
 ) -> int:
@@ -121,7 +121,7 @@ def why_command(
 @click.argument("event")
 @all_option
 @measure_options
-@log_options
+@index_options
 def effects_command(
     event: str, is_whole: bool, log: str | None, is_measured: bool, **plays: Any
 ) -> int:

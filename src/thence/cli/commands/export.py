@@ -11,11 +11,12 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from thence.cli.commands.tracing import EventChoice, send_spans, write_spans
-from thence.cli.frame import checked_name, help_with, log_options
+from thence.cli.frame import checked_name, help_with
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import (
     OptionValue,
     filter_options,
+    index_options,
     keys,
     open_for_reading,
     report_matches,
@@ -92,7 +93,7 @@ def _payload_keys(
     "--limit", type=click.IntRange(min=1), metavar="N", help="A page: the first N events."
 )
 @filter_options
-@log_options
+@index_options
 def export_command(
     is_csv: bool,
     is_parquet: bool,

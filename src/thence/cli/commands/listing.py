@@ -8,7 +8,6 @@ import shlex
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from threading import Event as Signal
@@ -29,14 +28,15 @@ from thence.cli.shared.logs import (
     event_printer,
     filter_options,
     find_event,
+    index_options,
     keys,
     open_for_reading,
     report_matches,
     take_in_hooks,
 )
 from thence.cli.shared.render import counted, wrapped
+from thence.core.ids import is_ulid
 from thence.core.json_values import printable
-from thence.errors import EventNotFound
 
 if TYPE_CHECKING:
     from thence.core.event import Event
@@ -78,7 +78,7 @@ OPEN_SHOWN_MAX = 20
     help="A page: the first N events, and how to go on; 0 for all of them.",
 )
 @click.option("--cursor", metavar="CURSOR", help="Go on behind the page that gave this cursor.")
-@log_options
+@index_options
 def log_command(
     last: int | None,
     is_descending: bool,
@@ -99,7 +99,11 @@ def log_command(
     _check_bounds(last, is_count, limit, cursor)
     if last is None and limit is None and cursor is None and not out.is_json and out.columns:
         last = SCREEN_EVENTS
-    with open_for_reading(out, log) as replica:
+    is_small = last is not None and not any(conditions.values())
+    with open_for_reading(out, log, is_small=is_small) as replica:
+        if is_small and replica.answers.lacks_index():
+            _write_latest(out, replica, last or 0, is_descending)
+            return
         if is_count:
             _write_count(out, replica, conditions)
             return
@@ -125,6 +129,16 @@ def log_command(
 
 
 query_command = log_command
+
+
+def _write_latest(out: Output, replica: "Log", count: int, is_descending: bool) -> None:
+    """Writes the last events as they arrived, from a large log without an index."""
+    events = replica.answers.latest(count)
+    event_printer(out, replica.vocabulary)(events[::-1] if is_descending else events)
+    out.notice(
+        f"the last {counted(len(events), 'event')} in the order of arrival: this log has no index"
+        " yet, which --limit 0 and each other question makes"
+    )
 
 
 def _check_bounds(last: int | None, is_count: bool, limit: int | None, cursor: str | None) -> None:
@@ -160,7 +174,7 @@ def _options(conditions: Conditions) -> str:
 
 @click.command("show", **help_with("thence show @last"))
 @click.argument("event")
-@log_options
+@index_options
 def show_command(event: str, log: str | None) -> None:
     """Show all that one event holds.
 
@@ -173,12 +187,13 @@ def show_command(event: str, log: str | None) -> None:
     from thence.core.sentences.events import conversation
 
     out = current()
-    with open_for_reading(out, log) as replica:
-        stored = find_event(out, replica, event)
+    with open_for_reading(out, log, is_small=is_ulid(event)) as replica:
+        named = replica.answers.with_ids([event]) if is_ulid(event) else {}
+        stored = named.get(event) or find_event(out, replica, event)
         if out.is_json:
             out.line(stored.readable_line)
             return
-        causes_here = _causes(replica, stored)
+        causes_here = replica.answers.with_ids(stored.caused_by)
         spoken = [
             line
             for role, content in conversation(causes_here.values())
@@ -199,17 +214,8 @@ def _lines(text: str, width: int) -> Iterator[str]:
         yield from wrapped(printable(line), width, "  ")
 
 
-def _causes(replica: "Log", event: "Event") -> "dict[str, Event]":
-    """Returns the causes of an event that the log holds, by their ids."""
-    causes = {}
-    for cause in event.caused_by:
-        with suppress(EventNotFound):
-            causes[cause] = replica.get(cause)
-    return causes
-
-
 @click.command("last", **help_with("thence last --log output/my-run"))
-@log_options
+@index_options
 def last_command(log: str | None) -> None:
     """Show the last event, and what was open when the log ended.
 
@@ -296,7 +302,7 @@ def _begin_text(event: "Event", last: "Event") -> str:
 
 
 @click.command("unfinished", **help_with("thence unfinished --log output/my-run"))
-@log_options
+@index_options
 def unfinished_command(log: str | None) -> None:
     """List what began and never ended: by whom, since when, whether its process lives.
 
@@ -336,12 +342,11 @@ def rebuild_command(log: str | None) -> None:
     It is never needed: an index that is missing, damaged or old is made again by whoever
     asks. A small log's is kept in memory, until it has one in a file.
     """
-    from thence.cli.shared.logs import segment_sizes
     from thence.cli.shared.progress import bar
 
     out = current()
-    with open_for_reading(out, log, counts_damage=False) as replica:
-        size = sum(segment_sizes(replica.folder))
+    with open_for_reading(out, log, by_index=False, counts_damage=False) as replica:
+        size = replica.answers.size()
         begin = monotonic()
         with bar(out, "bytes read") as show:
             events = replica.answers.rebuild(lambda done: show(done, size))
@@ -396,7 +401,7 @@ def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: C
 
     event_filter = Filter.of(**keys(conditions))
     with (
-        open_for_reading(out, log, counts_damage=False) as replica,
+        open_for_reading(out, log, by_index=False, counts_damage=False) as replica,
         Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
     ):
         matches = None if event_filter == Filter() else event_filter.matches

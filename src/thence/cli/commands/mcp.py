@@ -49,7 +49,7 @@ def mcp_command(log: str | None) -> None:
         raise click.UsageError(cause, click.get_current_context())
     from thence.cli.shared.logs import open_for_reading
 
-    with open_for_reading(current(), log, counts_damage=False) as replica:
+    with open_for_reading(current(), log, by_index=False, counts_damage=False) as replica:
         # nothing is written, and the thread that waits for stdin would hold the process
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
         server_of(replica).run("stdio")

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from thence.cli.frame import help_with, log_options
+from thence.cli.frame import help_with
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import (
     OptionValue,
     check_names,
     filter_options,
+    index_options,
     keys,
     open_for_reading,
-    segment_sizes,
 )
 from thence.cli.shared.render import bars, counted, failures_text
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     type=click.Choice(("type", "actor", "subject", "stream", "lane", "hour")),
     help="Count by this alone; hours are UTC.",
 )
-@log_options
+@index_options
 def stats_command(by: str | None, log: str | None, **conditions: OptionValue) -> None:
     """Count the events of a log, with the tokens and cost of models.
 
@@ -82,7 +82,7 @@ def usage_text(tokens_in: int | None, tokens_out: int | None, cost: float | None
 
 def _tally_json(out: Output, tally: "Tally", failures: tuple[int, int], folder: "Path") -> None:
     from thence.log.files.disk import OS_DISK
-    from thence.log.files.segment import strays
+    from thence.log.files.segment import segment_sizes, strays
 
     if tally.unverified:
         out.notice(f"{tally.unverified:,} of the events are unverified")
@@ -99,7 +99,7 @@ def _tally_json(out: Output, tally: "Tally", failures: tuple[int, int], folder: 
             "nodes": tally.nodes,
             "first": _event_json(tally.first),
             "last": _event_json(tally.last),
-            "bytes": sum(segment_sizes(folder)),
+            "bytes": sum(segment_sizes(OS_DISK, folder)),
             "passed_over": [path.name for path in strays(OS_DISK, folder)],
         }
     )
@@ -113,8 +113,10 @@ def _event_json(event: "Event | None") -> dict[str, str] | None:
 
 def _write_tally(out: Output, tally: "Tally", failures: tuple[int, int], folder: "Path") -> None:
     from thence.core.sentences.events import short_id
+    from thence.log.files.disk import OS_DISK
+    from thence.log.files.segment import segment_sizes
 
-    sizes = segment_sizes(folder)
+    sizes = segment_sizes(OS_DISK, folder)
     unverified_text = f", {tally.unverified:,} of them unverified" if tally.unverified else ""
     out.write(f"{counted(tally.events, 'event')}{unverified_text} in {folder}")
     out.write(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from thence.cli.frame import help_with, log_options
+from thence.cli.frame import help_with
 from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
 from thence.cli.shared.logs import (
     OptionValue,
     check_names,
     filter_options,
+    index_options,
     keys,
     open_for_reading,
 )
@@ -82,7 +83,7 @@ class Spans(NamedTuple):
     metavar="N",
     help=f"The last N that began, {SPANS_MAX} at most.",
 )
-@log_options
+@index_options
 def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> None:
     """Show what lasted as bars.
 

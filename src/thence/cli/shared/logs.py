@@ -7,12 +7,13 @@ the log is a project's journal, the project's files may hold copies of redacted 
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
+from thence.cli.frame import log_options, set_flag
 from thence.cli.output import Output
 from thence.cli.shared.locate import find_log, is_log_of_agents
 from thence.cli.shared.render import LineRenderer, counted
@@ -20,13 +21,15 @@ from thence.core.codec import BadLine, has_valid_crc, have_valid_crcs, parse
 from thence.core.event import Event
 from thence.core.nearest import TYPO_LIKENESS, nearest
 from thence.core.query.why import named_by
-from thence.errors import EventNotFound, SuppressCodes
+from thence.errors import EventNotFound, LogBusy, SuppressCodes
 from thence.log.files.disk import OS_DISK, wall_ns
-from thence.log.files.segment import segments, strays
+from thence.log.files.segment import strays
 from thence.log.read.reader import blocks
 from thence.open_log.log import Log, open_log
+from thence.open_log.queries import INDEXED_BYTES_MIN
 
 if TYPE_CHECKING:
+    from thence.cli.shared.progress import Show
     from thence.core.vocabulary import Vocabulary
     from thence.index.overview import By
     from thence.index.page import Keys
@@ -186,33 +189,76 @@ def take_in_hooks(folder: Path) -> bool:
     return is_waiting(folder)
 
 
+def index_options(command: _F) -> _F:
+    """Adds --no-wait to the options of a command that asks the index of a log."""
+    return log_options(_no_wait_option(command))
+
+
+_no_wait_option = click.option(
+    "--no-wait",
+    "is_impatient",
+    is_flag=True,
+    expose_value=False,
+    callback=set_flag,
+    help="Fail where the log's index must be made first.",
+)
+
+
 @contextmanager
 def open_for_reading(
     out: Output,
     log: str | None,
     *,
     by_index: bool = True,
+    is_small: bool = False,
     counts_damage: bool = True,
     about: Path | None = None,
 ) -> Iterator[Log]:
     """Opens the log that a command reads, with what hooks of agents left for it, and closes it.
 
-    Damaged or unfinished lines, which are passed over, are counted on stderr: without `by_index`,
-    for a command that asks no index, by reading the log.
+    Where the index must be made first, stderr says how far it is; with --no-wait LogBusy is raised.
+    A question that `is_small` does without one. Damaged or unfinished lines, which are passed over,
+    are counted on stderr: without `by_index`, for a command that asks no index, by reading the log.
     """
     folder = find_log(out, log, about=about)
     if take_in_hooks(folder):
-        out.notice("what hooks left could not be taken in yet; `thence doctor` says why")
+        out.notice("some records of hooks can't be read yet; `thence doctor` says why")
     with open_log(folder, create=False) as replica:
-        if counts_damage and by_index and replica.answers.lacks_index():
-            from thence.cli.shared.progress import bar
-
-            size = sum(segment_sizes(replica.folder))
-            with bar(out, "bytes read") as show:
-                replica.answers.indexed().refresh(on_read=lambda done: show(done, size))
+        if is_small and replica.answers.lacks_index():
+            counts_damage = False
+        elif by_index:
+            _make_index(out, replica)
         if counts_damage:
             _note_passed_over(out, replica, log, by_index)
         yield replica
+
+
+def _make_index(out: Output, replica: Log) -> None:
+    """Brings the index of a large log up to date, and shows how far it is where it is made anew."""
+    size = replica.answers.size()
+    if size < INDEXED_BYTES_MIN:
+        return
+    with ExitStack() as stack:
+        shows: list[Show] = []
+
+        def show(done: int) -> None:
+            if out.is_impatient:
+                raise LogBusy(
+                    "could not use the index of",
+                    place=replica.folder,
+                    cause=f"it must be made first, from {size:,} bytes",
+                    hint="leave out --no-wait, or run `thence rebuild`",
+                )
+            if not shows:
+                from thence.cli.shared.progress import INDEX_AFTER_S, bar
+
+                work = "making the index: bytes read"
+                shows.append(stack.enter_context(bar(out, work, INDEX_AFTER_S)))
+            shows[0](done, size)
+
+        if replica.answers.lacks_index():
+            show(0)
+        replica.answers.index().refresh(on_read=show)
 
 
 def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False) -> Event:
@@ -241,12 +287,6 @@ def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False
         what = "latest event" if is_latest else "last failure, without a success since,"
         out.notice(f"{text} is a subject: its {what} is {event.event_id}; {note}")
     return event
-
-
-def segment_sizes(folder: Path) -> list[int]:
-    """Returns the size of each segment of a log in bytes."""
-    path_ids = (OS_DISK.path_id(str(path)) for path in segments(OS_DISK, folder))
-    return [path_id[1] for path_id in path_ids if path_id is not None]
 
 
 def command(words: str, log: str | None) -> str:

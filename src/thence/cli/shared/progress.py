@@ -1,7 +1,8 @@
 """The progress of long work on stderr, and the end of a run that is played here.
 
 One bar shows what is done and what is left, once the work has taken 2 s. Off a terminal it is a
-line at each tenth, after 10 s. Live displays draw by the same writer.
+line at each tenth, after 10 s. Of an index that is being made it says so within half a second.
+Live displays draw by the same writer.
 """
 
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from thence.sim.run.run import RunResult, SimulationOrchestrator, TurnProgress
 
 DRAWN_AFTER_S, WRITTEN_AFTER_S = 2.0, 10.0
+INDEX_AFTER_S = 0.25
 BAR_COLUMNS = 24
 BAR_COLUMNS_MIN = 8
 
@@ -68,8 +70,11 @@ def live(
 
 
 @contextmanager
-def bar(out: Output, work: str) -> Iterator[Show]:
-    """Yields the function that shows how much of some work is done."""
+def bar(out: Output, work: str, after_s: float | None = None) -> Iterator[Show]:
+    """Yields the function that shows how much of some work is done.
+
+    `after_s` is when the bar is drawn, or its first line written.
+    """
     done, total, note = 0, 0, ""
     tenths, written_from_s = 0, monotonic() + WRITTEN_AFTER_S
 
@@ -88,14 +93,11 @@ def bar(out: Output, work: str) -> Iterator[Show]:
             tenths = done * 10 // total
             out.notice(line())
 
-    if not is_drawn(out):
-        yield write
-        return
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
     def draw(width: int) -> "RenderableType":
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
         text = Text(line())
         columns = min(BAR_COLUMNS, width - text.cell_len - 1)
         if not total or columns < BAR_COLUMNS_MIN:
@@ -104,17 +106,27 @@ def bar(out: Output, work: str) -> Iterator[Show]:
         row.add_row(ProgressBar(total, min(done, total), width=columns), text)
         return row
 
-    # its thread draws, also while the work blocks this one
-    screen = live(out, draw, refresh_per_second=10)
-    timer = Timer(DRAWN_AFTER_S, screen.start)
+    screen: Live | None = None
+
+    def begin() -> None:
+        nonlocal screen
+        if is_drawn(out):
+            # its thread draws, also while the work blocks this one
+            screen = live(out, draw, refresh_per_second=10)
+            screen.start()
+        elif after_s is not None:
+            out.notice(line())
+
+    timer = Timer(DRAWN_AFTER_S if after_s is None else after_s, begin)
     timer.daemon = True
     timer.start()
     try:
-        yield show
+        yield show if is_drawn(out) else write
     finally:
         timer.cancel()
         timer.join()
-        screen.stop()
+        if screen is not None:
+            screen.stop()
 
 
 @contextmanager

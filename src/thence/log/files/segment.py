@@ -54,6 +54,12 @@ def archived_names(disk: Disk, folder: Path) -> list[str]:
     return [name for name in names if any(p.fullmatch(name[: -len(ARCHIVED)]) for p in patterns)]
 
 
+def segment_sizes(disk: Disk, folder: Path) -> list[int]:
+    """Returns the size of each segment in bytes."""
+    path_ids = (disk.path_id(str(path)) for path in segments(disk, folder))
+    return [path_id[1] for path_id in path_ids if path_id is not None]
+
+
 def strays(disk: Disk, folder: Path) -> list[Path]:
     """Lists the files that look like segments but are not, and are never read.
 

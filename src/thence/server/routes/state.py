@@ -1,9 +1,12 @@
 """The state that the routes of one app share: root, open logs, summaries, threads."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from thence.errors import NotALog, SuppressCodes, ThenceError
@@ -17,6 +20,10 @@ from thence.server.logs.summaries import Summaries
 
 # the key under which a team's server adds the name of the user to a request's scope
 USER = "thence.user"
+
+# how long a page waits for an index, and after how long it loads again
+INDEX_WAIT_S = 0.3
+_RELOADED_AFTER_S = 1
 
 T = TypeVar("T")
 
@@ -32,6 +39,9 @@ class ServerState:
         self.workers = Workers()
         self.metrics = metrics or Metrics()
         self.metrics.add(self)
+        # by the id of a log, "" for all: the making of indexes, and how many bytes are read of all
+        self._making: dict[str, asyncio.Task[None]] = {}
+        self._read_bytes: dict[str, tuple[int, int]] = {}
 
     async def ask(self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool) -> T:
         """Runs work on an open log in a thread and returns its result.
@@ -72,6 +82,56 @@ class ServerState:
             return work(logs)
 
         return await self.workers.run_patiently(attempt)
+
+    async def wait_for_index(self, log_id: str = "") -> None:
+        """Returns when the logs of a page, all for "", have an index; raises NotALog.
+
+        While one is made, raises 503 with how far it is; the page loads again by itself.
+        """
+        task = self._making.get(log_id)
+        if task is None:
+            locations = await self.workers.run(partial(self._without_index, log_id))
+            if not locations:
+                return
+            self._read_bytes[log_id] = 0, 0
+            task = self._making.setdefault(
+                log_id, asyncio.ensure_future(self._make_indexes(log_id, locations))
+            )
+        done, _ = await asyncio.wait({task}, timeout=INDEX_WAIT_S)
+        if not done:
+            read, size = self._read_bytes[log_id]
+            share = f"{read / size:.0%} of {size / 1e6:,.0f} MB are read" if size else "it begins"
+            words = f"the index of {log_id or 'the logs'} is being made: {share}"
+            raise HTTPException(503, words, {"Retry-After": str(_RELOADED_AFTER_S)})
+
+    def _without_index(self, log_id: str) -> list[FoundLog]:
+        if not log_id:
+            return [*filter(self._needs_index, filter(None, self.root.logs()))]
+        location = self.find(log_id, False)
+        return [location] if self.logs.lacks_index(location) else []
+
+    async def _make_indexes(self, log_id: str, locations: Sequence[FoundLog]) -> None:
+        """Makes the indexes of some logs; what fails is raised by the page's own question."""
+
+        def make(is_patient: bool) -> None:
+            if not is_patient:
+                raise Slow
+            done = 0
+            for location in locations:
+                with self.logs.using(location) as log, SuppressCodes("read_failed"):
+                    sizes = done, log.answers.size()
+                    log.index.refresh(on_read=partial(note, *sizes))
+                    done += sizes[1]
+
+        def note(before: int, size: int, read: int) -> None:
+            self._read_bytes[log_id] = before + read, before + size
+
+        try:
+            await self.workers.run_patiently(make)
+        except (OSError, ThenceError, HTTPException):
+            return
+        finally:
+            del self._making[log_id]
 
     def _needs_index(self, location: FoundLog) -> bool:
         """Reports whether summing up a log would take seconds, as it has no index yet."""

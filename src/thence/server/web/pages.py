@@ -21,6 +21,7 @@ router = APIRouter(include_in_schema=False)
 async def all_logs(request: Request) -> Response:
     """Shows the runs and logs under the root."""
     state = app_state(request)
+    await state.wait_for_index()
     return await state.inspect_all(lambda logs: home(state, logs))
 
 
@@ -36,6 +37,7 @@ async def run(request: Request, id: str) -> Response:
             run = read_record(state.root, location)
             return run_page(log, location, run, summary, question, state.root.names())
 
+    await state.wait_for_index(id)
     return await state.inspect(id, work, False)
 
 
@@ -48,6 +50,7 @@ async def event(request: Request, id: str, event_id: str) -> Response:
         with state.logs.using(location) as log:
             return event_page(log, location, event_id)
 
+    await state.wait_for_index(id)
     return await state.inspect(id, work, False)
 
 

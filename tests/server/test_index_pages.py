@@ -1,0 +1,58 @@
+"""Pages of a large log while its index is made."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.docs.browsing import browsing
+from tests.events import large_log
+from tests.server.runs import make_orders
+from tests.server.serving import Serving, serving
+
+EVENTS = 40_000
+TOLD = re.compile(r"the index of (\S+|the logs) is being made: (it begins|\d+% of 6\d MB are read)")
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A root with a log of 60 MB."""
+    return large_log(tmp_path / "root" / "large", EVENTS).parent
+
+
+def reloads(server: Serving, address: str) -> tuple[int, str]:
+    """Asks for a page until it is there; returns how often it was not ready, and its text."""
+    count = 0
+    while (answer := server.get(address)).status_code == 503:
+        count += 1
+        assert answer.headers["Refresh"] == "1"
+        assert TOLD.search(answer.text), answer.text
+        assert answer.elapsed.total_seconds() < 30
+    assert answer.status_code == 200
+    return count, answer.text
+
+
+def test_page_says_how_far_the_index_is_until_it_is_made(large) -> None:
+    make_orders(large, "orders")
+    index = large / "large" / ".thence" / "index.db"
+    for address in ("/runs/large", "/"):
+        index.unlink(missing_ok=True)
+        with serving(large) as server:
+            count, text = reloads(server, address)
+            assert count >= 1
+            assert f"{EVENTS:,}" in text
+            # neither another log nor a program waits for it
+            assert reloads(server, "/runs/orders")[0] == 0
+            assert server.get("/runs/none").status_code == 404
+            # whoever comes later finds the index
+            assert reloads(server, address)[0] == 0
+
+
+@pytest.mark.xdist_group("browser")
+def test_browser_comes_to_the_page_by_itself(large, tmp_path) -> None:
+    with (
+        serving(large) as server,
+        browsing(f"{server.url}/runs/large", tmp_path / "profile") as tab,
+    ):
+        tab.wait_for(f"{EVENTS:,} events")
+        metrics = server.get("/metrics").text
+        assert 'thence_http_requests_total{code="503",route="/runs/{id}"}' in metrics
