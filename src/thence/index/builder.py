@@ -6,6 +6,7 @@ The caller holds the index lock and has checked that the index fits.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, compress, repeat
@@ -15,9 +16,9 @@ from typing import Any
 
 from thence.core.json_values import storable
 from thence.core.vocabulary import Vocabulary
-from thence.index import zones
 from thence.index.lines import LineReader
 from thence.index.rows import (
+    ACTOR,
     COLUMNS,
     EVENT_ID,
     INTEGER_MAX,
@@ -25,6 +26,7 @@ from thence.index.rows import (
     NODE,
     SEQ,
     TOTAL_ORDER,
+    TYPE,
     BlockRows,
     Entry,
     Times,
@@ -45,32 +47,26 @@ _IDS_FEW = 100
 _IDS = 200
 # the most values in one statement; SQLite allows 32,766
 _VALUES_MAX = 1_024
-# what the events of a range of arrivals add to the tables of counts and bounds
-_ADD_COUNTS = """
-    INSERT INTO counts
-    SELECT type, ifnull(actor, ''), CASE seq WHEN 0 THEN '' ELSE node END, :sign * count(*)
-    FROM events WHERE arrival BETWEEN :first AND :last GROUP BY 1, 2, 3
+_ADD_COUNT = """
+    INSERT INTO counts VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET events = events + excluded.events
 """
-_ADD_ZONE_TYPES = """
-    INSERT INTO zone_types
-    SELECT (arrival - 1) >> :bits, type, count(*), sum(failed)
-    FROM events WHERE arrival BETWEEN :first AND :last GROUP BY 1, 2
+_ADD_ZONE_TYPE = """
+    INSERT INTO zone_types VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE
     SET events = events + excluded.events, failures = failures + excluded.failures
 """
+_BOUNDED = ("lamport", "seq", "time", "turn")
 _WIDENED = ", ".join(
     f"{name} = {least}(ifnull({name}, excluded.{name}), ifnull(excluded.{name}, {name}))"
-    for column in ("lamport", "seq", "time", "turn")
+    for column in _BOUNDED
     for name, least in ((f"{column}_first", "min"), (f"{column}_last", "max"))
 )
-_ADD_ZONES = f"""
-    INSERT INTO zones
-    SELECT (arrival - 1) >> :bits, node, min(lamport), max(lamport), min(seq), max(seq),
-        min(time), max(time), min(turn), max(turn)
-    FROM events WHERE arrival BETWEEN :first AND :last GROUP BY 1, 2
-    ON CONFLICT DO UPDATE SET {_WIDENED}
+_WIDEN_ZONE = f"""
+    INSERT INTO zones VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET {_WIDENED}
 """
+# what a zone knows of its events
+_OF_ZONE = ("node", "type", "failed", *_BOUNDED)
 # an event that another line of it began keeps its end
 _BEGIN = """
     INSERT INTO steps (begin, time) SELECT arrival, time FROM events WHERE arrival = ?
@@ -138,7 +134,6 @@ class Builder:
         self._earlier: dict[str, int] = {}
         self._greatest_id = ""
         self._has_waiting = False
-        self._added_up = 0  # the events that the tables of counts hold
         self.events = 0
 
     def catch_up(
@@ -174,7 +169,7 @@ class Builder:
         count = self._db.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
         self._greatest_id = greatest or ""
         self._has_waiting = waiting is not None
-        self.events = self._added_up = count[0]
+        self.events = count[0]
 
     def _take(self, intake: Intake) -> Iterator[None]:
         """Takes in the rest of a segment, and yields after each transaction."""
@@ -204,23 +199,10 @@ class Builder:
     def _commit(self, intake: Intake) -> None:
         """Ends a transaction that wrote, which counts in `meta`."""
         intake.save(self._db)
-        self._add_up(self._added_up + 1, self.events)
-        self._added_up = self.events
         values = {"events": self.events}
         self._db.execute("UPDATE meta SET value = :events WHERE key = 'events'", values)
         self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'commits'")
         self._db.execute("COMMIT")
-
-    def _add_up(self, first: int, last: int) -> None:
-        """Adds the events of a range of arrivals to the tables of counts and bounds."""
-        if first <= last:
-            self._count(first, last)
-            values = {"first": first, "last": last, "bits": zones.ZONE_BITS}
-            self._db.execute(_ADD_ZONE_TYPES, values)
-            self._db.execute(_ADD_ZONES, values)
-
-    def _count(self, first: int, last: int, sign: int = 1) -> None:
-        self._db.execute(_ADD_COUNTS, {"first": first, "last": last, "sign": sign})
 
     def _add(self, block_rows: BlockRows, segment: int) -> None:
         """Adds the events of some lines to the tables; each id once."""
@@ -260,12 +242,37 @@ class Builder:
         self.events += len(ids)
         self._greatest_id = max(self._greatest_id, max(ids))
         self._insert_rows("INSERT INTO events VALUES", [arrivals, *columns])
+        self._count(columns)
+        self._add_to_zones(arrivals[0], [columns[COLUMNS.index(name)] for name in _OF_ZONE])
         if len(self._recent) >= RECENT_EVENTS:
             self._earlier, self._recent = self._recent, {}
         self._recent.update(zip(ids, arrivals, strict=True))
         if self._has_waiting:
             self._end_waiting("cause", dict(zip(ids, arrivals, strict=True)))
         self._link(arrivals, entries)
+
+    def _count(self, columns: Sequence[Sequence[Any]], sign: int = 1) -> None:
+        """Adds events to the counts by type, actor and node, or takes them away."""
+        types, actors, nodes, seqs = (columns[at] for at in (TYPE, ACTOR, NODE, SEQ))
+        names = zip(types, map(_or_empty, actors), map(_own_node, nodes, seqs), strict=True)
+        rows = [(*name, sign * count) for name, count in Counter(names).items()]
+        self._db.executemany(_ADD_COUNT, rows)
+
+    def _add_to_zones(self, first: int, columns: Sequence[Sequence[Any]]) -> None:
+        """Adds events, from an arrival on, to the counts and bounds of their zones."""
+        at = 0
+        while at < len(columns[0]):
+            number = zone_of(first + at)
+            end = zone_arrivals(number)[1] + 1 - first
+            nodes, types, failed, *bounded = (column[at:end] for column in columns)
+            failures = Counter(compress(types, failed))
+            counts = [(number, *one, failures[one[0]]) for one in Counter(types).items()]
+            self._db.executemany(_ADD_ZONE_TYPE, counts)
+            for node in set(nodes):
+                own = list(map(node.__eq__, nodes))
+                bounds = chain.from_iterable(_ends(compress(column, own)) for column in bounded)
+                self._db.execute(_WIDEN_ZONE, (number, node, *bounds))
+            at = end
 
     def _link(self, arrivals: Sequence[int], entries: Sequence[Entry]) -> None:
         """Records the causes that events name, the steps that they begin or end, and spans."""
@@ -396,13 +403,10 @@ class Builder:
             return
         assigned = ", ".join(f"{name} = ?" for name in COLUMNS)
         update = f"UPDATE events SET {assigned} WHERE arrival = ?", [*row, arrival]
-        if arrival > self._added_up:
-            self._db.execute(*update)
-        else:
-            self._count(arrival, arrival, -1)
-            self._db.execute(*update)
-            self._count(arrival, arrival)
-            self._measure(zone_of(arrival))
+        self._count([[value] for value in columns], -1)
+        self._db.execute(*update)
+        self._count([[value] for value in row])
+        self._measure(zone_of(arrival))
         before = entry_of(theirs)
         span_id = before.payload.span_id
         values = {
@@ -417,12 +421,27 @@ class Builder:
         self._link([arrival], [entry])
 
     def _measure(self, number: int) -> None:
-        """Makes the bounds and counts of a zone anew."""
-        first, last = zone_arrivals(number)
-        values = {"first": first, "last": min(last, self._added_up), "bits": zones.ZONE_BITS}
-        for table, add in (("zones", _ADD_ZONES), ("zone_types", _ADD_ZONE_TYPES)):
+        """Makes the counts and bounds of a zone anew."""
+        for table in ("zones", "zone_types"):
             self._db.execute(f"DELETE FROM {table} WHERE number = {number}")
-            self._db.execute(add, values)
+        sql = f"SELECT {', '.join(_OF_ZONE)} FROM events WHERE arrival BETWEEN ? AND ?"
+        first, last = zone_arrivals(number)
+        self._add_to_zones(first, [*zip(*self._db.execute(sql, (first, last)), strict=True)])
+
+
+def _or_empty(text: Any) -> str:
+    return text if isinstance(text, str) else ""
+
+
+def _own_node(node: str, seq: int) -> str:
+    """Returns the node of a line of thence, "" for another tool's."""
+    return node if seq else ""
+
+
+def _ends(values: Iterable[Any]) -> tuple[Any, Any]:
+    """Returns the least and the greatest of some numbers; NULL of none."""
+    present = [value for value in values if value is not None and value == value]
+    return (min(present), max(present)) if present else (None, None)
 
 
 def add_numbers(connection: sqlite3.Connection, nodes: Sequence[str], seqs: Sequence[int]) -> None:

@@ -55,7 +55,7 @@ TOTAL_ORDER = f"lamport, stamp, {NODE_NAME}, event_id"
 TOTAL_ORDER_DESCENDING = f"lamport DESC, stamp DESC, {NODE_NAME} DESC, event_id DESC"
 Columns = tuple[Sequence[Any], ...]
 # columns by their position in a row
-EVENT_ID, NODE, SEQ = 0, 1, 2
+EVENT_ID, NODE, SEQ, TYPE, ACTOR = map(COLUMNS.index, ("event_id", "node", "seq", "type", "actor"))
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
