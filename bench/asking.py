@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.indexing import Growing
+from thence.core.codec import draft, stamper
+from thence.core.event import Members
 from thence.core.query.filter import Filter
 from thence.core.vocabulary import PLAIN
 from thence.index import causality
 from thence.index.causality import common_causes, concurrent
 from thence.index.connection import Index
 from thence.index.lookup import arrival_of, events_at, get, lines_at
+from thence.index.overview import latest_steps
 from thence.index.query import count, page
 from thence.log.files.disk import OS_DISK
+from thence.log.files.process_state import new_id, now
+from thence.log.files.segment import current_path
 
 EVENTS = 1_000_000
 EVENTS_A_TURN = 1_000
@@ -29,6 +34,7 @@ SEED = 20261120
 _TYPES = ("trade", "order", "note")
 _STREAMS = ("a", "b", "c", "d", "e")
 _ACTORS, _SUBJECTS = 7, 1_000
+_TOGETHER = 10_000  # events written at once
 
 Question = Callable[[Index, random.Random], object]
 
@@ -58,6 +64,45 @@ def asked(folder: Path) -> Iterator[Index]:
     with Index(OS_DISK, folder, PLAIN) as index:
         index.refresh()
         yield index
+
+
+@contextmanager
+def stepped(folder: Path) -> Iterator[Index]:
+    """Writes a log of 500,000 spans, each a begin and an end, and gives its index."""
+    stamp = stamper("3f9ac1d2e4b5")
+    with current_path(folder).open("wb") as file:
+        for first in range(0, EVENTS, _TOGETHER):
+            drafts = []
+            for at in range(first, first + _TOGETHER, 2):
+                begin, end = new_id(), new_id()
+                payload = {"name": f"tool {at % 7}", "span_id": f"{at:016x}"}
+                actor = {"actor": f"ada{at % _ACTORS}"}
+                begun = Members(
+                    begin, "tool.begun", 1, now(), (), begins=True, payload=payload, **actor
+                )
+                ended = Members(end, "tool.ended", 1, now(), (begin,), ends=begin, **actor)
+                drafts += [draft(begun), draft(ended)]
+            file.write(b"".join(stamp(drafts, first + 1, first + 1)))
+    with Index(OS_DISK, folder, PLAIN) as index:
+        index.refresh()
+        yield index
+
+
+def steps() -> dict[str, tuple[Question, int]]:
+    """Returns questions to a log of steps, each with its target in ms."""
+    by_span = "SELECT arrival FROM spans WHERE span_id = ?"
+
+    def latest(index: Index, chance: random.Random) -> object:
+        return latest_steps(index, Filter(), 50)
+
+    def span(index: Index, chance: random.Random) -> object:
+        name = (f"{chance.randrange(0, EVENTS, 2):016x}",)
+        return index.answer(lambda db: db.execute(by_span, name).fetchone()[0])
+
+    return {
+        "the last 50 steps": (latest, 50),
+        "a step by its span": (span, 1),
+    }
 
 
 def times(index: Index, question: Question, count: int = ASKED) -> Times:

@@ -278,7 +278,8 @@ class Builder:
         """Records the causes that events name, the steps that they begin or end, and spans."""
         named = [entry.caused_by for entry in entries]
         children = list(chain.from_iterable(map(repeat, arrivals, map(len, named))))
-        self._connect("cause", children, list(chain.from_iterable(named)), self._arrivals_of)
+        causes = list(chain.from_iterable(named))
+        self._connect("cause", children, causes, self._recent, self._arrivals_of)
         pairs = [
             (arrival, entry)
             for arrival, entry in zip(arrivals, entries, strict=True)
@@ -315,18 +316,22 @@ class Builder:
             self._end_waiting("span", spans)
         if parents:
             children, names = zip(*parents, strict=True)
-            self._connect("span", children, names, self._spans_of)
+            self._connect("span", children, names, spans, self._spans_of)
 
     def _connect(
         self,
         kind: str,
         children: Sequence[int],
         names: Sequence[str],
+        near: Mapping[str, int],
         find: Callable[[Iterable[str]], Mapping[str, int]],
     ) -> None:
-        """Links events to what they name; a name that is not indexed yet goes into `waiting`."""
+        """Links events to what they name; a name that is not indexed yet goes into `waiting`.
+
+        Where a name is not `near`, the arrivals of all names are looked up.
+        """
         try:
-            parents = list(map(self._recent.__getitem__, names))
+            parents = list(map(near.__getitem__, names))
         except KeyError:
             arrivals = find(set(names))
             waiting = [
