@@ -1,5 +1,9 @@
 """An agent sees what its sight allows, and nothing else is a cause."""
 
+import sys
+from contextlib import contextmanager
+
+import msgspec
 import pytest
 from tests.sim.toys import Doer, causes, config, played
 
@@ -31,6 +35,22 @@ class Drift(BaseEngine):
                     view.agent(name)[variable] = value
         with view.rule("season"):
             view.world["sum"] = view.turn
+
+
+@contextmanager
+def counted_calls(name):
+    """Gives a list that gets an entry for each call of a function of that name."""
+    calls = []
+
+    def look(frame, event, argument):
+        if event == "call" and frame.f_code.co_name == name:
+            calls.append(name)
+
+    sys.setprofile(look)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
 
 
 def given(sight, spatial=None, turns=2):
@@ -201,3 +221,60 @@ def test_positions_that_decide_what_is_seen_are_causes_of_what_is_seen_and_what_
     assert events["2.decide.ann.0"].new_value == {"ben": False, "cleo": True}
     named = causes(events, "2.decide.ann.0")
     assert {"1.ben.-.agent/ben/position", "1.cleo.-.agent/cleo/position"} <= named
+
+
+RING = 40
+
+
+def ring(within, layers=(), changes=False):
+    """Returns a ring of agents whose sight ends some steps away."""
+    names = [f"a{number}" for number in range(RING)]
+    entry = {"type": "tests.sim.test_sight:Anyone", "sight": {"within": within}}
+    edges = [[name, names[number - 1]] for number, name in enumerate(names)]
+    network = {"nodes": "agents", "edges": edges, "changes": changes}
+    agents = [{"name": name, **entry} for name in names]
+    return config(turns=1, agents=agents, spatial={"network": network}), names
+
+
+@pytest.mark.promise("O14b")
+@pytest.mark.parametrize("changes", [False, True])
+@pytest.mark.parametrize("within", [0, 1, 3, RING])
+def test_sight_in_a_network_is_one_search_an_agent_and_turn(within, changes):
+    scenario, names = ring(within, changes=changes)
+    searches = 0
+
+    def look(seen):
+        nonlocal searches
+        with counted_calls("_search") as calls:
+            near = [name for name in names if seen.sees(f"agent/{name}", "x")]
+        searches = max(searches, len(calls))
+        return Action("look", {"near": near})
+
+    events, _ = played(scenario, [Doer(name, look) for name in names], BaseEngine())
+    for number, name in enumerate(names):
+        steps = range(-min(within, RING // 2), min(within, RING // 2) + 1)
+        near = {names[(number + step) % RING] for step in steps}
+        assert set(events[f"1.decide.{name}.0"].new_value["near"]) == near
+    assert searches <= 1
+
+
+def test_edges_that_decide_what_is_seen_are_causes_each_time_it_is_asked():
+    class Cutting(BaseEngine):
+        def apply_engine_rules(self, view):
+            if view.turn == 1:
+                with view.rule("cut"):
+                    view.world_map.unlink("a1", "a2")
+
+    scenario, names = ring(2, changes=True)
+    scenario = msgspec.structs.replace(
+        scenario, simulation=msgspec.structs.replace(scenario.simulation, max_turns=2)
+    )
+
+    def look(seen):
+        return Action("look", {"far": [seen.sees("agent/a2", "x"), seen.sees("agent/a2", "x")]})
+
+    agents = [Doer("a0", look), *map(Anyone, names[1:])]
+    events, _ = played(scenario, agents, Cutting())
+    assert events["1.decide.a0.0"].new_value["far"] == [True, True]
+    assert events["2.decide.a0.0"].new_value["far"] == [False, False]
+    assert any(step.startswith("1.cut.") for step in causes(events, "2.decide.a0.0"))

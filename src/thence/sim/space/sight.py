@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from thence.errors import ThenceError
-from thence.sim.record.ledger import Ledger
+from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.run.agents import Observation, RecordedView
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.sections import SightSettings
 from thence.sim.scenario.state import MAP
+from thence.sim.space.worlds import POSITION, Grid, World
 
 
 def sights_of(config: SimulationConfig) -> Mapping[str, SightSettings] | None:
@@ -27,12 +28,15 @@ def sights_of(config: SimulationConfig) -> Mapping[str, SightSettings] | None:
 class SightedObservation(Observation):
     """The state as an agent with a limited sight sees it; its own variables are always seen."""
 
-    __slots__ = ("_scope", "_sight")
+    __slots__ = ("_near", "_scope", "_sight", "_way")
 
     def __init__(self, ledger: Ledger, turn: int, agent_id: str) -> None:
         super().__init__(ledger, turn, agent_id)
         self._scope = f"agent/{agent_id}"
         self._sight = (ledger.sights or {}).get(agent_id) or SightSettings()
+        # the places within sight, once they were searched, and what the search has read
+        self._near: frozenset[str] | None = None
+        self._way: Mapping[int, Ids] = {}
 
     def value(self, index: int) -> Any:
         """Returns the value of a variable; raises `not_seen` for one that is not seen."""
@@ -49,26 +53,35 @@ class SightedObservation(Observation):
         declaration = self.ledger.table[self.ledger.table.index(scope, name)].declaration
         if scope == self._scope:
             return True
-        near, far = [
-            level in ("insider", declaration.sight)
-            for level in (self._sight.level, self._sight.beyond)
-        ]
-        within = self._sight.within
-        if within is None or near == far:
+        sight, level = self._sight, declaration.sight
+        near = sight.level in ("insider", level)
+        far = sight.beyond in ("insider", level)
+        if sight.within is None or near == far:
             return near
         if scope == MAP:  # it tells of all who may be near, or far
             return True
-        return far if self._is_beyond(scope, within) else near
+        return far if self._is_beyond(scope, sight.within) else near
 
     def _is_beyond(self, scope: str, within: int) -> bool:
         """Reports whether an agent or place is too far away; one that is nowhere is."""
         kind, _, name = scope.partition("/")
-        if self.ledger.world is None or not name:
+        world = self.ledger.world
+        if world is None or not name:
             return False
-        all_seeing = RecordedView(self.ledger, self.turn, self.agent_id)
-        all_seeing.reads = self.reads
-        world_map = all_seeing.world_map
-        here = world_map.position(self.agent_id)
-        place = world_map.position(name) if kind == "agent" else name
-        distance = world_map.distance(here, place) if here and place else None
-        return distance is None or distance > within
+        here = self._place_of(world, self.agent_id)
+        place = self._place_of(world, name) if kind == "agent" else name
+        if not here or not place:
+            return True
+        if isinstance(world.shape, Grid):
+            return world.shape.distance(here, place) > within
+        if self._near is None:  # one search answers for all that the agent asks in a turn
+            search = RecordedView(self.ledger, self.turn, self.agent_id)
+            self._near, self._way = frozenset(search.world_map.within(here, within)), search.reads
+        self.reads |= self._way
+        return place not in self._near
+
+    def _place_of(self, world: World, agent: str) -> str:
+        if world.is_of_agents:
+            return agent
+        place: str = super().value(self.ledger.table.index(f"agent/{agent}", POSITION))
+        return place
