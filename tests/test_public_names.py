@@ -200,6 +200,21 @@ def test_type_checker_refuses_what_is_misspelt(judged):
 
 @MYPY
 @pytest.mark.promise("P1a", "P2")
+def test_result_of_a_run_has_one_type(judged):
+    program = """\
+from thence.sim import RunResult, SimulationOrchestrator
+
+def here(run: SimulationOrchestrator) -> int:
+    return run.run().turns
+
+async def in_a_loop(run: SimulationOrchestrator) -> RunResult:
+    return await run.run()
+"""
+    assert judged(program) == ["Success: no issues found in 1 source file"]
+
+
+@MYPY
+@pytest.mark.promise("P1a", "P2")
 def test_components_are_typed_by_what_sim_exports_alone(judged):
     program = """\
 from collections.abc import Sequence

@@ -16,7 +16,14 @@ from tests.sim.toys import SCENARIO, Adder, Doer, add, always, config, lines
 from tests.sim.toys import orchestrator as toy
 
 from thence.errors import ThenceError
-from thence.sim import Action, Orchestrator, SimulationOrchestrator, VerbosityLevel, WriteMode
+from thence.sim import (
+    Action,
+    Orchestrator,
+    RunResult,
+    SimulationOrchestrator,
+    VerbosityLevel,
+    WriteMode,
+)
 from thence.sim.run.agents import BaseValidator
 
 
@@ -46,9 +53,54 @@ class TestRun:
 
     def test_run_is_awaited_inside_a_loop(self, tmp_path):
         async def inside():
-            return await orchestrator(tmp_path).run()
+            result = orchestrator(tmp_path).run()
+            return result, await result, await result
 
-        assert asyncio.run(inside()).status == "completed"
+        result, first, second = asyncio.run(inside())
+        assert result is first is second
+        assert (type(result), result.status, result.turns) == (RunResult, "completed", 3)
+        assert result.to_dict()["turns"] == 3
+
+    def test_awaited_result_is_the_runs(self, tmp_path):
+        async def inside():
+            run = orchestrator(tmp_path)
+            return await run.run(), run.result
+
+        result, of_run = asyncio.run(inside())
+        assert result == of_run
+        assert result.to_dict() == of_run.to_dict()
+
+    def test_result_that_is_not_played_yet_says_so(self, tmp_path):
+        async def inside():
+            run = orchestrator(tmp_path)
+            result = run.run()
+            for ask in (lambda: result.turns, lambda: result.to_dict(), lambda: result.error):
+                with pytest.raises(AttributeError, match="not played yet: await"):
+                    ask()
+            assert "not played yet: await" in repr(result)
+            assert not hasattr(result, "status")
+            assert run.result is None
+            return (await result).turns
+
+        assert asyncio.run(inside()) == 3
+
+    def test_result_is_awaited_in_plain_code_too(self, tmp_path):
+        result = orchestrator(tmp_path).run()
+
+        async def inside():
+            return await result
+
+        assert asyncio.run(inside()) is result
+
+    def test_run_that_fails_in_a_loop_says_so_when_it_is_awaited(self, tmp_path):
+        async def inside():
+            agents = [Doer("ada", lambda seen: 1 / 0)]
+            result = await orchestrator(tmp_path, agents).run()
+            return result.status, result.error
+
+        status, error = asyncio.run(inside())
+        assert status == "failed"
+        assert "ZeroDivisionError" in error
 
     def test_run_async_is_always_a_coroutine(self, tmp_path):
         assert asyncio.run(orchestrator(tmp_path).run_async()).turns == 3

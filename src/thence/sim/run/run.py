@@ -8,13 +8,14 @@ import asyncio
 import math
 import traceback
 import weakref
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from sysconfig import get_path
 from typing import Any, Literal, Self, TypedDict
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from thence.core.json_values import Plain, repair
 from thence.errors import RunDiverged, ScenarioError, ThenceError
@@ -45,8 +46,10 @@ Status = Literal["completed", "failed", "interrupted"]
 _INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 
 
-class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+class RunResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The result of a run, as result.json holds it.
+
+    One that `run` returns in a running loop is played by `await`, and has no members before.
 
     `turns` counts complete turns, `events` the lines in the run's files; `dropped` and `failed`
     count events without a line. `decisions` counts the decisions that agents were asked for, also
@@ -80,6 +83,35 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
             for name, member in members.items()
             if member or name not in ("altered", "usage")
         }
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        yield from ()
+        return self
+
+
+class _UnplayedResult(RunResult, frozen=True, kw_only=True, dict=True):
+    """The result of a run in a running loop, which becomes a RunResult when it is awaited."""
+
+    @classmethod
+    def of(cls, play: Callable[[], Coroutine[Any, Any, RunResult]]) -> RunResult:
+        result = cls(**dict.fromkeys(RunResult.__struct_fields__))  # type: ignore[arg-type]
+        force_setattr(result, "_play", play)
+        return result
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in RunResult.__struct_fields__ or name == "to_dict":
+            raise AttributeError(f"this run is not played yet: await its result to have {name}")
+        return super().__getattribute__(name)
+
+    def __repr__(self) -> str:
+        return "<result of a run that is not played yet: await it>"
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        played = yield from self._play().__await__()
+        force_setattr(self, "__class__", RunResult)
+        for name in RunResult.__struct_fields__:
+            force_setattr(self, name, getattr(played, name))
+        return self
 
 
 class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,20 +230,17 @@ class SimulationOrchestrator:
         """The states so far: before the first turn, then after each; only the last are kept."""
         return self._simulation.history if self._simulation else []
 
-    def run(
-        self, *, alter: Mapping[str, object] | None = None
-    ) -> RunResult | Coroutine[Any, Any, RunResult]:
+    def run(self, *, alter: Mapping[str, object] | None = None) -> RunResult:
         """Plays the run to its end: blocks in plain code, is awaited in a running loop.
 
-        For a type checker `asyncio.run(orchestrator.run_async())` has one type instead of two.
-        `alter` maps steps to changes: None leaves a DECISION or ACTION out, any other value
-        is set by the STATE of that step; config.json and the result record `alter`. After
-        Ctrl-C the result has the status interrupted.
+        In a loop the result is not played yet: `await` plays it and returns it, and any other
+        member says so before. `alter` maps steps to changes: None leaves a DECISION or ACTION out,
+        any other value is set by the STATE of that step; config.json and the result record
+        `alter`. After Ctrl-C the result has the status interrupted.
         """
-        coroutine = self.run_async(alter=alter)
         if _in_loop():
-            return coroutine
-        self._run_blocking(coroutine)
+            return _UnplayedResult.of(partial(self.run_async, alter=alter))
+        self._run_blocking(self.run_async(alter=alter))
         assert self.result is not None, "a run that ends has a result"
         return self.result
 

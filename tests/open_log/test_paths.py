@@ -1,0 +1,64 @@
+"""How much of thence a reader meets on the two shortest ways through it: an append, and a why."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, FrameType
+
+import pytest
+
+import thence
+
+ROOT = Path(thence.__file__).parent
+# way: the most functions of thence that it calls, in how many files; only lower numbers come here
+CALLED_MAX = {"append": (67, 20), "why": (103, 24)}
+
+
+@contextmanager
+def called() -> Iterator[set[CodeType]]:
+    """Give the functions of thence that are called, in threads that begin meanwhile too."""
+    codes: set[CodeType] = set()
+
+    def look(frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        is_own = code.co_filename.startswith(str(ROOT)) and not code.co_name.startswith("<")
+        if event == "call" and is_own:
+            codes.add(code)
+
+    threading.setprofile(look)
+    sys.setprofile(look)
+    try:
+        yield codes
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+
+@pytest.mark.parametrize("way", CALLED_MAX)
+def test_way_through_the_code_gets_no_longer(tmp_path: Path, way: str) -> None:
+    with thence.open(tmp_path / "log") as log:
+        placed = log.append("order.placed", {"amount": 12}, actor="ada", subject="order/881")
+
+        def append() -> thence.Event:
+            return log.append(
+                "order.failed",
+                {"reason": "no stock"},
+                actor="ada",
+                subject="order/881",
+                caused_by=[placed],
+            )
+
+        ways: dict[str, Callable[[], object]] = {"append": append, "why": lambda: log.why("@last")}
+        append()
+        log.why("@last")  # it makes the index
+        with called() as codes:
+            ways[way]()
+    files = {Path(code.co_filename).relative_to(ROOT).as_posix() for code in codes}
+    print(f"{way}: {len(codes)} functions in {len(files)} files")
+    for code in sorted(codes, key=lambda code: (code.co_filename, code.co_firstlineno)):
+        print(f"    {Path(code.co_filename).relative_to(ROOT)} {code.co_qualname}")
+    functions_max, files_max = CALLED_MAX[way]
+    assert (len(codes), len(files)) <= (functions_max, files_max)
+    assert len(files) <= files_max
