@@ -158,6 +158,13 @@ def require_packages(operation: str, extra: str, *packages: str) -> None:
             )
 
 
+def is_agreed(question: str, instead: str = "--yes") -> bool:
+    """Asks on the terminal; raises UsageError, with what to add instead, where there is none."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(f"there is no terminal to ask on; add {instead}")
+    return click.confirm(question, err=True)
+
+
 def checked_name(context: click.Context, parameter: click.Parameter, value: _V) -> _V:
     """Refuses an empty name, most often an unset variable of a script."""
     if value == "" or (isinstance(value, tuple) and "" in value):
