@@ -22,7 +22,8 @@ from thence.cli.shared.logs import open_for_reading
 from thence.cli.shared.render import counted, numbered, table, wrapped
 from thence.core.bodies import BodyMissing
 from thence.core.event import Event
-from thence.core.sentences.events import clipped, line, short_id
+from thence.core.sentences.events import clipped, short_id
+from thence.core.sentences.events import line as in_line
 from thence.errors import EventNotFound, GitFailed, SuppressCodes, ThenceError
 from thence.open_log.log import Log, open_log
 from thence.work.git.repository import Repository, repository
@@ -58,9 +59,29 @@ def blame_command(file: str, log: str | None) -> None:
         lines = _blamed(repo, path, file)
         pairs = [(line, ownership.of_line(lines, at)) for at, line in enumerate(lines)]
         if out.is_json:
-            out.json({"file": path, "lines": [_line_json(*pair) for pair in pairs]})
+            entries = []
+            for line, owner in pairs:
+                members = _owner_json(owner)
+                del members["others"]
+                own = {"line": line.number, "commit": line.commit or None}
+                entries.append({**own, **members, "ask": _ask(owner) or None, "text": line.text})
+            out.json({"file": path, "lines": entries})
         elif pairs:
-            out.write(*_columns(pairs, out.columns))
+            words = {"unknown": "unknown, in git {}", "bot": "{} (nobody's)"}
+            rows = [
+                (
+                    words.get(owner.kind, "{}").format(in_line(owner.name))
+                    if owner.name
+                    else owner.kind,
+                    (owner.session or "")[:_SESSION_COLUMNS],
+                    _ask(owner),
+                    str(line.number),
+                    line.text,
+                )
+                for line, owner in pairs
+            ]
+            most = {0: _NAME_COLUMNS_MAX, 2: _ASK_COLUMNS}
+            out.write(*table(rows, most=most, right=(3,), width=out.columns))
 
 
 def explain(out: Output, replica: Log, text: str, *, is_whole: bool, error: EventNotFound) -> None:
@@ -148,7 +169,7 @@ def _explain_text(out: Output, replica: Log, text: str, is_whole: bool) -> None:
     if not events:
         raise EventNotFound(
             "could not find the text",
-            place=f'"{clipped(line(text), 80)}"',
+            place=f'"{clipped(in_line(text), 80)}"',
             cause="no event of the log holds it",
             hint="give less of it, as it was written; `thence log` lists the events",
         )
@@ -241,7 +262,7 @@ def _ownership(replica: Log, repo: Repository) -> Ownership:
 
 def _named(ownership: Ownership, commit: str) -> str:
     info = ownership.history.info(commit)
-    return f'{commit[:_OID_SHOWN]} "{clipped(line(info.title), 60)}"' if info else commit
+    return f'{commit[:_OID_SHOWN]} "{clipped(in_line(info.title), 60)}"' if info else commit
 
 
 def _whose(ownership: Ownership, owner: Owner, of_person: str) -> str:
@@ -250,12 +271,12 @@ def _whose(ownership: Ownership, owner: Owner, of_person: str) -> str:
         session = f" in session {owner.session}" if owner.session else ""
         return f"is by {owner.name or 'an agent'}{session}"
     if owner.kind == "person":
-        return f"is by {line(owner.name)}, a person: {of_person}"
+        return f"is by {in_line(owner.name)}, a person: {of_person}"
     if owner.kind == "bot":
-        return f"is by {line(owner.name)}, a bot: it is owned by nobody"
-    said = [f"its author is {line(owner.name)}"] if owner.name else []
+        return f"is by {in_line(owner.name)}, a bot: it is owned by nobody"
+    said = [f"its author is {in_line(owner.name)}"] if owner.name else []
     if names := _co_authors(ownership, owner):
-        said.append(f"co-authored by {', '.join(map(line, names))}")
+        said.append(f"co-authored by {', '.join(map(in_line, names))}")
     of_git = f" (git says: {', '.join(said)})" if said else ""
     return f"is of an unknown owner{of_git}: {owner.reason}"
 
@@ -326,34 +347,6 @@ def _owner_json(owner: Owner) -> dict[str, Any]:
     }
 
 
-def _line_json(blamed: BlamedLine, owner: Owner) -> dict[str, Any]:
-    members = _owner_json(owner)
-    del members["others"]
-    own = {"line": blamed.number, "commit": blamed.commit or None}
-    return {**own, **members, "ask": _ask(owner) or None, "text": blamed.text}
-
-
 def _ask(owner: Owner) -> str:
     text = owner.prompt.cut_payload.get("prompt") if owner.prompt else None
-    return line(text) if isinstance(text, str) else ""
-
-
-def _columns(pairs: Sequence[tuple[BlamedLine, Owner]], width: int | None) -> list[str]:
-    """Returns the lines of a file behind their owners; on a terminal each takes one line."""
-    words = {"unknown": "unknown, in git {}", "bot": "{} (nobody's)"}
-    names = [
-        words.get(owner.kind, "{}").format(line(owner.name)) if owner.name else owner.kind
-        for _, owner in pairs
-    ]
-    rows = [
-        (
-            name,
-            (owner.session or "")[:_SESSION_COLUMNS],
-            _ask(owner),
-            str(blamed.number),
-            blamed.text,
-        )
-        for (blamed, owner), name in zip(pairs, names, strict=True)
-    ]
-    most = {0: _NAME_COLUMNS_MAX, 2: _ASK_COLUMNS}
-    return table(rows, most=most, right=(3,), width=width)
+    return in_line(text) if isinstance(text, str) else ""

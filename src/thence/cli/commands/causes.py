@@ -1,25 +1,27 @@
 """The commands `why` and `effects`: the causes of an event, and its effects."""
 
 import os.path
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import msgspec
 
+from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import command, find_event, open_for_reading
 from thence.cli.shared.render import counted, numbered, wrapped
 from thence.core.event import Event
-from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX
+from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, Cone
 from thence.core.query.why import Why, reasons
 from thence.core.sentences.events import short_id
 from thence.core.vocabulary import Vocabulary
+from thence.errors import EventNotFound
 
 if TYPE_CHECKING:
-    from thence.core.order import Cone
-    from thence.sim.results.measure import Measurement, Weight
+    from thence.sim.results.measure import Measurement
 
 _F = TypeVar("_F", bound=Callable[..., object])
 # the effects that a long answer shows of its beginning and its end
@@ -75,10 +77,6 @@ def why_command(
     With --measure the run of a simulation is played again, each time with one cause altered, and
     each cause is shown with the share of its alterations that changed the event.
     """
-    import msgspec
-
-    from thence.errors import EventNotFound
-
     out = current()
     if _is_measurement(is_measured, **plays):
         return _measured(out, event, log, of_effects=False, **plays)
@@ -163,7 +161,7 @@ def effects_command(
     return 0
 
 
-def distances(cone: "Cone") -> list[dict[str, object]]:
+def distances(cone: Cone) -> list[dict[str, object]]:
     """Returns a cone as JSON: ids with their distance, nearest first."""
     return [{"event_id": event.event_id, "depth": depth} for event, depth in cone]
 
@@ -183,19 +181,16 @@ def answer_lines(
     lines = list(numbered(answer.sentences, width, len(answer.sentences), 0, ""))
     is_whole = is_whole or len(lines) <= ROWS_MAX
     if not is_whole:
-        lines = _reasons(answer, vocabulary, width)
+
+        def rows_of(cause: Event, depth: int) -> list[str]:
+            indent = "  " * (depth - 1)
+            return wrapped(vocabulary.brief(cause), width, f"{indent}- ", f"{indent}  ")
+
+        lines = wrapped(f"{vocabulary.sentence(answer.event)}, because", width)
+        rows = ROWS_MAX - len(lines)
+        for cause, depth in reasons(answer, rows, lambda *link: len(rows_of(*link))):
+            lines += rows_of(cause, depth)
     return [*lines, "", *_ends(answer, width, is_whole)], is_whole
-
-
-def _reasons(answer: Why, vocabulary: Vocabulary, width: int) -> list[str]:
-    def rows_of(cause: Event, depth: int) -> list[str]:
-        indent = "  " * (depth - 1)
-        return wrapped(vocabulary.brief(cause), width, f"{indent}- ", f"{indent}  ")
-
-    lines = wrapped(f"{vocabulary.sentence(answer.event)}, because", width)
-    rows = ROWS_MAX - len(lines)
-    chosen = reasons(answer, rows, lambda cause, depth: len(rows_of(cause, depth)))
-    return lines + [row for cause, depth in chosen for row in rows_of(cause, depth)]
 
 
 def _ends(answer: Why, width: int, is_whole: bool) -> Iterator[str]:
@@ -234,7 +229,6 @@ def _is_measurement(is_measured: bool, runs: int | None, allow_calls: bool) -> b
 
 def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **plays: Any) -> int:
     """Measures which causes or effects of an event mattered; returns the exit code."""
-    from thence.cli import INTERRUPTED
     from thence.cli.shared.progress import bar, send_records_to_stderr
     from thence.sim.results.measure import RUNS_MAX, measure
 
@@ -253,24 +247,23 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
     rows = weights[: None if out.is_verbose else ROWS_MAX]
     out.write(*wrapped(vocabulary.sentence(event), out.width), "")
     if rows:
-        out.write("weight  95 %          n  moved", *_weight_lines(rows, vocabulary, out.width), "")
+        out.write("weight  95 %          n  moved")
+        for weight in rows:
+            share = f"{weight.weight:.2f}" if weight.n else "   ?"
+            text = f"  {share}  {weight.low:.2f}-{weight.high:.2f} {weight.n:4}   "
+            text += f"{weight.moved:.2f}  "
+            note = f" ({weight.unknown} unknown)" if weight.unknown else ""
+            if weight.spread:
+                note += " (repeated: {:.2f} to {:.2f})".format(*weight.spread)
+            brief = vocabulary.brief(weight.event) + note
+            out.write(*wrapped(brief, out.width, text, " " * len(text)))
+        out.write()
     out.write(*wrapped(_summed(answer, kind, len(rows), plays["allow_calls"]), out.width))
     if rows:
         first = rows[0].event.event_id
         words = f"why {first}" if of_effects else f"effects {first} --measure"
         out.write(f"next: {command(words, log)}")
     return INTERRUPTED if answer.interrupted else 0
-
-
-def _weight_lines(weights: "Sequence[Weight]", vocabulary: Vocabulary, width: int) -> Iterator[str]:
-    for weight in weights:
-        share = f"{weight.weight:.2f}" if weight.n else "   ?"
-        interval = f"{weight.low:.2f}-{weight.high:.2f}"
-        text = f"  {share}  {interval} {weight.n:4}   {weight.moved:.2f}  "
-        note = f" ({weight.unknown} unknown)" if weight.unknown else ""
-        if weight.spread:
-            note += " (repeated: {:.2f} to {:.2f})".format(*weight.spread)
-        yield from wrapped(vocabulary.brief(weight.event) + note, width, text, " " * len(text))
 
 
 def _summed(answer: "Measurement", kind: str, rows: int, allow_calls: bool) -> str:
