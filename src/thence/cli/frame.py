@@ -165,6 +165,16 @@ def is_agreed(question: str, instead: str = "--yes") -> bool:
     return click.confirm(question, err=True)
 
 
+def json_or_text(text: str) -> Any:
+    """Returns the value of a text that is JSON, else the text itself."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return text
+
+
 def checked_name(context: click.Context, parameter: click.Parameter, value: _V) -> _V:
     """Refuses an empty name, most often an unset variable of a script."""
     if value == "" or (isinstance(value, tuple) and "" in value):

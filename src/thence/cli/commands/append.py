@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.frame import help_with, log_options
+from thence.cli.frame import help_with, json_or_text, log_options
 from thence.cli.output import current
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def merge_payload(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any
         if key in members:
             how_often = "twice" if payload is None else "more than once, or in --payload too"
             raise click.UsageError(f"'{key}' is given {how_often}", click.get_current_context())
-        members[key] = _json_or_text(value)
+        members[key] = json_or_text(value)
     return members or None
 
 
@@ -114,12 +114,3 @@ def _decode_payload(payload: str) -> dict[str, Any]:
 
 def _bad_payload(reason: str) -> click.UsageError:
     return click.UsageError(f"--payload {reason}", click.get_current_context())
-
-
-def _json_or_text(value: str) -> Any:
-    import msgspec
-
-    try:
-        return msgspec.json.decode(value)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return value

@@ -16,10 +16,10 @@ import msgspec
 from thence.agents.blame import BlamedLine, blame
 from thence.agents.ownership import Kind, Owner, Ownership, chain_of, held
 from thence.cli.frame import help_with, log_options
-from thence.cli.output import Output, current
+from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import journal_of
 from thence.cli.shared.logs import open_for_reading
-from thence.cli.shared.render import counted, numbered, table, wrapped
+from thence.cli.shared.render import counted, numbered, table
 from thence.core.bodies import BodyMissing
 from thence.core.event import Event
 from thence.core.sentences.events import clipped, short_id

@@ -10,9 +10,9 @@ import msgspec
 
 from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with, log_options
-from thence.cli.output import Output, current
+from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.logs import command, find_event, open_for_reading
-from thence.cli.shared.render import counted, numbered, wrapped
+from thence.cli.shared.render import counted, numbered
 from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, Cone
 from thence.core.query.why import Why, reasons

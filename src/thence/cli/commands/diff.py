@@ -10,9 +10,9 @@ import msgspec
 
 from thence.cli import DAMAGED
 from thence.cli.frame import help_with, log_argument, output_options
-from thence.cli.output import Output, current
+from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.logs import command, open_for_reading
-from thence.cli.shared.render import counted, table, wrapped, write_some
+from thence.cli.shared.render import counted, table, write_some
 from thence.core.diff import (
     ALONE,
     CauseOnSide,

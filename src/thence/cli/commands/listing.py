@@ -19,7 +19,7 @@ import msgspec
 
 from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with, log_options
-from thence.cli.output import Output, current
+from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import is_log_of_agents
 from thence.cli.shared.logs import (
     Conditions,
@@ -34,7 +34,7 @@ from thence.cli.shared.logs import (
     segment_sizes,
     take_in_hooks,
 )
-from thence.cli.shared.render import counted, page, wrapped
+from thence.cli.shared.render import counted, page
 from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.json_values import printable

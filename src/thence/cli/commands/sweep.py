@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from thence.cli import FAILED, INTERRUPTED
-from thence.cli.frame import help_with, output_options
+from thence.cli.frame import help_with, json_or_text, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log
 from thence.cli.shared.progress import bar
@@ -30,9 +30,9 @@ def _settings(
     settings: Settings = {}
     for text in texts:
         key, _, listed = text.partition("=")
-        values = _json(f"[{listed}]")
+        values = json_or_text(f"[{listed}]")
         if isinstance(values, str):
-            values = [_json(part) for part in listed.split(",")]
+            values = [json_or_text(part) for part in listed.split(",")]
             if any(isinstance(value, str) and {*value[:1]} & {*'"[{'} for value in values):
                 reason = f"{text!r} begins a text in quotes, a list or a map, and is no JSON"
                 raise click.BadParameter(reason, context, parameter)
@@ -44,13 +44,6 @@ def _settings(
         by_text = {msgspec.json.encode(value): value for value in (*earlier, *values)}
         earlier[:] = by_text.values()  # an equal value would make the same runs again
     return settings
-
-
-def _json(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int]:

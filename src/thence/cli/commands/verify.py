@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from thence.cli import DAMAGED
 from thence.cli.frame import help_with, log_options
-from thence.cli.output import Output, current
+from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import find_log
-from thence.cli.shared.render import counted, wrapped, write_some
+from thence.cli.shared.render import counted, write_some
 from thence.log.files.findings import Finding, Verification
 from thence.open_log.log import open_log
 

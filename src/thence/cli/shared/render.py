@@ -1,12 +1,11 @@
 """The rendering as text of events (a line, a page, sentences), and of the courses of variables."""
 
-import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from thence.cli.output import Line, Output, Painted
+from thence.cli.output import Line, Output, Painted, wrapped
 from thence.core.json_values import printable
 from thence.core.sentences.events import clipped
 from thence.core.sentences.table import INTEGER_MAX
@@ -35,17 +34,6 @@ _SENTENCE_COLUMNS_MIN = 8
 _BAR_COLUMNS = 30
 _BAR_NAME_COLUMNS_MAX = 36
 _INDENT = 2
-
-
-def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> list[str]:
-    """Breaks a paragraph into lines; `first` and `rest` are the indents of the lines."""
-    return textwrap.wrap(
-        printable(text),
-        width,
-        initial_indent=first,
-        subsequent_indent=" " * len(first) if rest is None else rest,
-        break_on_hyphens=False,
-    )
 
 
 def table(
