@@ -2,15 +2,15 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import msgspec
 
 from thence.cli.frame import help_with, json_or_text, log_options
 from thence.cli.output import current
-
-if TYPE_CHECKING:
-    from thence.open_log.log import Log
+from thence.cli.shared.locate import find_log, named_log
+from thence.open_log.log import open_log
 
 # above the limit of a payload, so that the refusal names the payload's limit
 PAYLOAD_BYTES_MAX = 80 * 1024 * 1024
@@ -54,31 +54,25 @@ def append_command(
     id is written to stdout. A log named by --log or THENCE_LOG is made if it is missing. The
     cause that THENCE_CAUSE passes on is added.
     """
-    from thence.cli.shared.locate import find_log, named_log
-    from thence.open_log.log import open_log
-
     out = current()
     members = merge_payload(pairs, payload)
     folder = find_log(out, log, create=True)
     with open_log(folder, create=named_log(out, log) is not None) as replica:
+        # of an event in a simulation's log it is the run: the name of the log's folder
+        run = replica.folder.absolute().name if replica.vocabulary.is_folder_stream else None
         cause_events = [replica.answers.find(cause, by_subject=False) for cause in causes]
         event = replica.append(
             event_type,
             members,
             subject=words["subject"],
             actor=words["actor"] or out.settings.actor,
-            stream=words["stream"] or _run_of(replica),
+            stream=words["stream"] or run,
             caused_by=cause_events,
         )
         variables = replica.environment(event) if is_env else {}
     numbers = {"seq": event.seq, "lamport_clock": event.lamport_clock}
     lines = [f"{name}={value}" for name, value in variables.items()]
     out.result({"event_id": event.event_id, **numbers, **variables}, lines or [event.event_id])
-
-
-def _run_of(replica: "Log") -> str | None:
-    """Returns the run of an event in a simulation's log: the name of the log's folder."""
-    return replica.folder.absolute().name if replica.vocabulary.is_folder_stream else None
 
 
 def merge_payload(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any] | None:
@@ -96,8 +90,6 @@ def merge_payload(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any
 
 
 def _decode_payload(payload: str) -> dict[str, Any]:
-    import msgspec
-
     data: str | bytes = payload
     if payload == "-":
         data = sys.stdin.buffer.read(PAYLOAD_BYTES_MAX + 1)

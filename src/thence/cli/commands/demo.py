@@ -62,18 +62,15 @@ def demo_command() -> None:
     _git(folder, "branch", "--quiet", "--delete", "--force", BRANCH)
     out.write("", Painted("What git knows", bold=True), "$ git log --format='%an: %s'")
     out.write(*_git(folder, "log", "--format=%an: %s").splitlines())
-    for question, words in _ANSWERS:
-        out.write("", Painted(question, bold=True), f"$ thence {shlex.join(words)}")
-        out.write(*_thence(folder, *words).splitlines())
+    for question, arguments in _ANSWERS:
+        out.write("", Painted(question, bold=True), f"$ thence {shlex.join(arguments)}")
+        out.write(*_thence(folder, *arguments).splitlines())
     out.write("", Painted("What to type next", bold=True), f"  cd {shlex.quote(str(folder))}")
+    words = program()  # in a shell in this folder, not in the demo's
+    if words != "thence" and not words.startswith("/"):
+        words = str(Path(words).absolute())
     for command in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log"):
-        out.write(f"  {_program(folder)} {command}")
-
-
-def _program(folder: Path) -> str:
-    """Returns the words by which a shell in the folder calls this program."""
-    words = program()
-    return words if words == "thence" or words.startswith("/") else str(Path(words).absolute())
+        out.write(f"  {words} {command}")
 
 
 def _new_folder(root: Path) -> Path:

@@ -60,11 +60,20 @@ def _serve(
 ) -> None:
     from thence.server import running
 
-    _check(root)
+    require_packages("could not start the server", "server", "fastapi", "httptools", "uvicorn")
+    if not root.is_dir():
+        raise NotALog(
+            "could not serve",
+            place=root,
+            cause="there is no such folder",
+            hint="name the folder of the runs or logs: thence serve FOLDER",
+        )
     example = "simulations"
     if (root / ".kittify").is_dir() and (journal := journal_of(root)) is not None:
         root, example = journal, "logs"  # the journal of a project is no simulation
-    token = _token(out, token)
+    token = token if token is not None else out.settings.token
+    if token == "":  # most often an unset variable
+        raise click.BadParameter("it is empty", param_hint="--token")
     running.end_on_sigterm()
     listener = running.listening(port)
     address = f"http://{running.HOST}:{listener.getsockname()[1]}"
@@ -76,28 +85,8 @@ def _serve(
     running.serve(listener, root, token, origins)
 
 
-def _check(root: Path) -> None:
-    """Raises, before any output, if a package or the folder is missing."""
-    require_packages("could not start the server", "server", "fastapi", "httptools", "uvicorn")
-    if not root.is_dir():
-        raise NotALog(
-            "could not serve",
-            place=root,
-            cause="there is no such folder",
-            hint="name the folder of the runs or logs: thence serve FOLDER",
-        )
-
-
 def _origin(raw: str) -> str:
     """Returns an origin as browsers send it, in lower case; it is compared literally."""
     if not _ORIGIN.fullmatch(raw):
         raise click.BadParameter(f"{raw!r} is no origin; one is https://page.example:8080")
     return raw.lower()
-
-
-def _token(out: Output, raw: str | None) -> str | None:
-    """Returns the token to ask for; refuses an empty one, most often an unset variable."""
-    token = raw if raw is not None else out.settings.token
-    if token == "":
-        raise click.BadParameter("it is empty", param_hint="--token")
-    return token

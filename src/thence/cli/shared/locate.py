@@ -93,10 +93,7 @@ def _log_of_agents(folder: Path) -> tuple[Path | None, bool]:
     log = Path(name)
     if not name or not (is_log(log) or (log / SPOOL).is_dir()):
         return None, root is not None
-    for place in (log.parent, log, log / SPOOL):
-        if place.is_symlink():
-            raise _linked(log, place)
-    _check_plain(log)
+    _check_plain(log, log.parent, log, log / SPOOL)
     return log, root is not None
 
 
@@ -120,7 +117,19 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
         return run
     if create and not path.is_file():
         return path
-    raise _no_log(path, run)
+    inside = [str(folder) for folder in runs(path)] if path.is_dir() else []
+    if inside:
+        cause = f"it is no log itself, but holds {len(inside)}"
+        hint = "name one of them: " + ", ".join(inside[:_SHOWN_RUNS_MAX])
+    elif path.exists():
+        cause = "there is no events.jsonl"
+        hint = "`thence append --log FOLDER TYPE` makes a new log"
+    else:
+        cause = f"there is neither {path} nor a run {run}"
+        hint = "name a log's folder, or make one: `thence append --log FOLDER TYPE`"
+        if run.parent.is_dir():
+            hint = f"{hint}; `thence sim list` lists the runs"
+    raise NotALog("could not find the log", place=path, cause=cause, hint=hint)
 
 
 def journal_of(folder: Path) -> Path | None:
@@ -139,46 +148,26 @@ def journal_of(folder: Path) -> Path | None:
     return None
 
 
-def _check_plain(folder: Path) -> None:
-    """Raises NotALog for a log without a name that holds a symbolic link.
+def _check_plain(folder: Path, *places: Path) -> None:
+    """Raises NotALog for a log without a name that holds a symbolic link, or one of the places.
 
     The maker of the folder, maybe of a clone, would choose the files that are read and written.
     """
-    link = _link_in(folder)
+    link = _link_in(folder, *places)
     if link is not None:
-        raise _linked(folder, link)
+        raise NotALog(
+            "could not use the log in",
+            place=folder.absolute(),
+            cause=f"{link} is a symbolic link, and only those in a log that is named are followed",
+            hint=f"name the log if it is yours: --log {folder}",
+        )
 
 
-def _linked(folder: Path, link: Path) -> NotALog:
-    return NotALog(
-        "could not use the log in",
-        place=folder.absolute(),
-        cause=f"{link} is a symbolic link, and only those in a log that is named are followed",
-        hint=f"name the log if it is yours: --log {folder}",
-    )
-
-
-def _link_in(folder: Path) -> Path | None:
+def _link_in(folder: Path, *places: Path) -> Path | None:
     own = own_folder(folder)
     inside = sorted(own.iterdir()) if own.is_dir() and not own.is_symlink() else []
-    paths = (own, *segments(OS_DISK, folder), *inside)
+    paths = (*places, own, *segments(OS_DISK, folder), *inside)
     return next((path for path in paths if path.is_symlink()), None)
-
-
-def _no_log(path: Path, run: Path) -> NotALog:
-    inside = [str(folder) for folder in runs(path)] if path.is_dir() else []
-    if inside:
-        cause = f"it is no log itself, but holds {len(inside)}"
-        hint = "name one of them: " + ", ".join(inside[:_SHOWN_RUNS_MAX])
-    elif path.exists():
-        cause = "there is no events.jsonl"
-        hint = "`thence append --log FOLDER TYPE` makes a new log"
-    else:
-        cause = f"there is neither {path} nor a run {run}"
-        hint = "name a log's folder, or make one: `thence append --log FOLDER TYPE`"
-        if run.parent.is_dir():
-            hint = f"{hint}; `thence sim list` lists the runs"
-    return NotALog("could not find the log", place=path, cause=cause, hint=hint)
 
 
 def _is_readable_log(folder: Path) -> bool:

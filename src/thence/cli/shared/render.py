@@ -233,8 +233,6 @@ def _tree(value: Mapping[str, Any], depth: int) -> Iterator[str]:
 def _value(value: object) -> str:
     if isinstance(value, str):
         return printable(value)
-    import msgspec
-
     return printable(msgspec.json.encode(value).decode())
 
 
@@ -292,13 +290,18 @@ def course_lines(courses: Sequence[Course], width: int, *, has_blocks: bool) -> 
     """Returns a line for each course, as wide as the terminal: name, blocks, first, last, range."""
     names = [clipped(printable(course.variable), _COURSE_NAME_COLUMNS_MAX) for course in courses]
     longest = max(map(len, names), default=0)
-    tails = [_tail(course) for course in courses]
-    numbers = [len(tail) for tail, course in zip(tails, courses, strict=True) if _is_drawn(course)]
-    room = width - longest - max(numbers, default=0) - 6
+    tails, numbers = [], [0]
+    for course in courses:
+        tail = f"{_text(course.first)} to {_text(course.last)}"
+        if course.minimum is not None:
+            tail += f" ({_text(course.minimum)}..{_text(course.maximum)})"
+            numbers.append(len(tail))
+        tails.append(tail)
+    room = width - longest - max(numbers) - 6
     blocks = BLOCKS if has_blocks else ASCII_BLOCKS
     lines = []
     for name, course, tail in zip(names, courses, tails, strict=True):
-        drawn = _is_drawn(course) and sparkline(course.values, max(room, _BLOCKS_MIN), blocks)
+        drawn = sparkline(course.values, max(room, _BLOCKS_MIN), blocks)
         middle = f"{drawn}  " if drawn else ""
         lines.append(clipped(f"  {name:{longest}}  {middle}{tail}", max(width, _BLOCKS_MIN)))
     return lines
@@ -320,17 +323,6 @@ def sparkline(values: Sequence[Any], columns: int, blocks: str = BLOCKS) -> str:
 def _is_number(value: object) -> bool:
     """Reports whether a value can be drawn: a float, or an integer of 64 bits."""
     return type(value) is float or (type(value) is int and abs(value) <= INTEGER_MAX)
-
-
-def _is_drawn(course: Course) -> bool:
-    return course.minimum is not None
-
-
-def _tail(course: Course) -> str:
-    text = f"{_text(course.first)} to {_text(course.last)}"
-    if course.minimum is not None:
-        text += f" ({_text(course.minimum)}..{_text(course.maximum)})"
-    return text
 
 
 def _text(value: object) -> str:
