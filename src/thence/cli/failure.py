@@ -29,6 +29,7 @@ _CODES: Mapping[str, int] = {
     "outcome_unknown": UNKNOWN,
 }
 _STDOUT = "see where it goes: a full disk, or a place that can't be written"
+_DEBUG = "run it again with --debug for the traceback"
 _SUGGESTION = " Did you mean "
 
 
@@ -98,7 +99,7 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, ThenceError):
         code = _CODES.get(error.code, FAILED)
         cause = error.cause or "nothing more is known"
-        return Failure(code, error.code, error.message, cause, error.hint or _debug_hint())
+        return Failure(code, error.code, error.message, cause, error.hint or _DEBUG)
     if isinstance(error, click.ClickException):
         return _misuse(error)
     if isinstance(error, OSError):
@@ -107,11 +108,7 @@ def failure_of(error: Exception) -> Failure:
         hint = "check the path, its permissions and the room on the disk"
         return Failure(FAILED, "os_error", message, cause, hint)
     cause = f"{type(error).__name__}: {error}"
-    return Failure(FAILED, "internal_error", "failed unexpectedly", cause, _debug_hint())
-
-
-def _debug_hint() -> str:
-    return "run it again with --debug for the traceback"
+    return Failure(FAILED, "internal_error", "failed unexpectedly", cause, _DEBUG)
 
 
 def _misuse(error: click.ClickException) -> Failure:

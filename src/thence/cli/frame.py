@@ -183,20 +183,13 @@ def checked_name(context: click.Context, parameter: click.Parameter, value: _V) 
     return value
 
 
-def _complete_path(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> "list[CompletionItem]":
-    """Makes the shell complete the path of a folder or file."""
-    from click.shell_completion import CompletionItem
-
-    return [CompletionItem(incomplete, type="file")]
+# of any text, which need be no path; by it the shell completes one
+_LOG_TYPE = click.Path(readable=False)
 
 
 def log_argument(name: str) -> Callable[[_F], _F]:
     """Adds an argument to a command that names a log as --log does."""
-    return click.argument(
-        name, metavar=name.upper(), callback=checked_name, shell_complete=_complete_path
-    )
+    return click.argument(name, metavar=name.upper(), type=_LOG_TYPE, callback=checked_name)
 
 
 def output_options(command: _F) -> _F:
@@ -217,8 +210,8 @@ def log_options(command: _F) -> _F:
         "--log",
         "log",
         metavar="LOG",
+        type=_LOG_TYPE,
         callback=checked_name,
-        shell_complete=_complete_path,
         help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, this folder"
         " if it is a log, or the newest run under ./output.",
     )(output_options(command))

@@ -77,32 +77,29 @@ def append_command(
 
 def merge_payload(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any] | None:
     """Joins KEY=VALUE arguments and a JSON object; a key given twice is refused."""
-    members: dict[str, Any] = {} if payload is None else _decode_payload(payload)
+    members: dict[str, Any] = {}
+    if payload is not None:
+        data: str | bytes = payload
+        if payload == "-":
+            data = sys.stdin.buffer.read(PAYLOAD_BYTES_MAX + 1)
+            if len(data) > PAYLOAD_BYTES_MAX:
+                raise _misuse(f"--payload is longer than {PAYLOAD_BYTES_MAX} bytes")
+        try:
+            members = msgspec.json.decode(data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise _misuse(f"--payload is no JSON: {error}") from error
+        if not isinstance(members, dict):
+            raise _misuse('--payload is JSON, but no object such as {"amount": 12}')
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise click.UsageError(f"'{pair}' is no KEY=VALUE", click.get_current_context())
+            raise _misuse(f"'{pair}' is no KEY=VALUE")
         if key in members:
             how_often = "twice" if payload is None else "more than once, or in --payload too"
-            raise click.UsageError(f"'{key}' is given {how_often}", click.get_current_context())
+            raise _misuse(f"'{key}' is given {how_often}")
         members[key] = json_or_text(value)
     return members or None
 
 
-def _decode_payload(payload: str) -> dict[str, Any]:
-    data: str | bytes = payload
-    if payload == "-":
-        data = sys.stdin.buffer.read(PAYLOAD_BYTES_MAX + 1)
-        if len(data) > PAYLOAD_BYTES_MAX:
-            raise _bad_payload(f"is longer than {PAYLOAD_BYTES_MAX} bytes")
-    try:
-        members = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise _bad_payload(f"is no JSON: {error}") from error
-    if not isinstance(members, dict):
-        raise _bad_payload('is JSON, but no object such as {"amount": 12}')
-    return members
-
-
-def _bad_payload(reason: str) -> click.UsageError:
-    return click.UsageError(f"--payload {reason}", click.get_current_context())
+def _misuse(reason: str) -> click.UsageError:
+    return click.UsageError(reason, click.get_current_context())

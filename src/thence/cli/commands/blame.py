@@ -119,11 +119,8 @@ def explain_commit(out: Output, replica: Log, text: str, *, is_whole: bool) -> b
         return False
     ownership = _ownership(replica, repo)
     owner = ownership.of_commit(commit)
-    first = f"Commit {_named(ownership, commit)} {_whose(ownership, owner, 'no agent made it')}"
-    rest = [
-        f"Another part of it {_whose(ownership, other, 'no agent made it')}"
-        for other in owner.others
-    ]
+    first = f"Commit {_named(ownership, commit)} {_whose(ownership, owner)}"
+    rest = [f"Another part of it {_whose(ownership, other)}" for other in owner.others]
     members = {"commit": commit, "co_authors": _co_authors(ownership, owner)}
     _answer(out, replica, members, owner, [first, *_steps(owner), *rest], is_whole)
     return True
@@ -149,7 +146,7 @@ def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: b
     by: Owner | None = None
     if blamed.commit:
         by = ownership.of_commit(blamed.commit)
-        whose = _whose(ownership, by, "no agent made it")
+        whose = _whose(ownership, by)
         commit = _named(ownership, blamed.commit)
         sentences = [f"{path}:{number} came with commit {commit}, which {whose}"]
     sentences += _steps(owner)
@@ -265,7 +262,7 @@ def _named(ownership: Ownership, commit: str) -> str:
     return f'{commit[:_OID_SHOWN]} "{clipped(in_line(info.title), 60)}"' if info else commit
 
 
-def _whose(ownership: Ownership, owner: Owner, of_person: str) -> str:
+def _whose(ownership: Ownership, owner: Owner, of_person: str = "no agent made it") -> str:
     """Returns whose a commit or a line is, behind its name; of an unknown owner what git says."""
     if owner.kind == "agent":
         session = f" in session {owner.session}" if owner.session else ""

@@ -30,18 +30,19 @@ TAIL_SENTENCES = 10
 # the most ids in each list of the JSON that says where an answer ends
 ENDS_MAX = 100
 
-all_option = click.option("--all", "is_whole", is_flag=True, help="Show all of a long answer.")
 
-
-def measure_options(command: _F) -> _F:
-    """Adds the options of a measurement."""
+def event_options(command: _F) -> _F:
+    """Adds the event, the options of an answer about it, and those of its measurement."""
     runs = click.IntRange(min=1)
-    for option in (
+    for added in (
+        log_options,
         click.option("--allow-calls", is_flag=True, help="Ask for answers that are not recorded."),
         click.option("--runs", type=runs, help="At most so many plays; 64 by default."),
         click.option("--measure", "is_measured", is_flag=True, help="Play the run again, altered."),
+        click.option("--all", "is_whole", is_flag=True, help="Show all of a long answer."),
+        click.argument("event"),
     ):
-        command = option(command)
+        command = added(command)
     return command
 
 
@@ -54,10 +55,7 @@ def measure_options(command: _F) -> _F:
         "thence why 3f2a91c0",
     ),
 )
-@click.argument("event")
-@all_option
-@measure_options
-@log_options
+@event_options
 def why_command(
     event: str, is_whole: bool, log: str | None, is_measured: bool, **plays: Any
 ) -> int:
@@ -116,10 +114,7 @@ def why_command(
 
 
 @click.command("effects", **help_with("thence effects 01JDA3K7QZ --json"))
-@click.argument("event")
-@all_option
-@measure_options
-@log_options
+@event_options
 def effects_command(
     event: str, is_whole: bool, log: str | None, is_measured: bool, **plays: Any
 ) -> int:

@@ -112,21 +112,21 @@ def log_command(
         show = event_printer(out, replica.vocabulary)
         listed = 0
         if last is not None:
-            events = replica.answers.query(**keys(conditions), last=last, descending=is_descending)
-            pages = iter((events,))
+            only = replica.answers.query(**keys(conditions), last=last, descending=is_descending)
+            pages = iter((only,))
         else:
             pages = replica.answers.pages(limit or None, cursor, is_descending, **keys(conditions))
-        for events in pages:
-            show(events.events)
-            listed += len(events.events)
+        for batch in pages:
+            show(batch.events)
+            listed += len(batch.events)
         report_matches(out, replica, conditions, listed)
-    if last is not None and listed < events.total:
-        out.notice(f"the last {listed:,} of {events.total:,} events; --limit 0 shows all")
-    elif events.next_cursor is not None:
+    if last is not None and listed < batch.total:
+        out.notice(f"the last {listed:,} of {batch.total:,} events; --limit 0 shows all")
+    elif batch.next_cursor is not None:
         words = f"{click.get_current_context().info_name} {_options(conditions)}"
         words += "--desc " * is_descending + "--json " * out.is_json + f"--limit {limit}"
-        next_command = command(f"{words} --cursor {shlex.quote(events.next_cursor)}", log)
-        out.notice(f"{listed:,} of {counted(events.total, 'event')}; next: {next_command}")
+        next_command = command(f"{words} --cursor {shlex.quote(batch.next_cursor)}", log)
+        out.notice(f"{listed:,} of {counted(batch.total, 'event')}; next: {next_command}")
 
 
 query_command = log_command

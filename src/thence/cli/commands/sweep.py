@@ -65,7 +65,6 @@ def _check_ending(path: Path, *endings: str) -> None:
         raise click.BadParameter(reason, param_hint="--output")
 
 
-_PATH = click.Path(path_type=Path)
 _file_option = click.option(
     *("-o", "--output"),
     required=True,
@@ -92,7 +91,7 @@ setting_option = click.option(
 @click.option("--on", type=click.Choice(("here", "ray")), default="here", help="Where it runs.")
 @click.option(
     *("-o", "--output"),
-    type=_PATH,
+    type=click.Path(path_type=Path),
     metavar="FOLDER",
     help="The folder; else ./output/SCENARIO-sweep.",
 )

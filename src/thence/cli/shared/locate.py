@@ -11,6 +11,7 @@ choose its target.
 `thence doctor` looks for a log when packages are broken: no package is imported but click.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from thence.agents.fired import LOG, SPOOL, log_of
@@ -29,10 +30,11 @@ def is_log(folder: Path) -> bool:
 
 def runs(root: Path) -> list[Path]:
     """Lists the logs in a folder by the time of their creation, the newest first."""
-    try:
-        folders = [folder for folder in root.iterdir() if _is_readable_log(folder)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    folders: list[Path] = []
+    for folder in root.iterdir() if root.is_dir() else ():
+        with suppress(OSError):  # of one that may not be entered
+            if folder.is_dir() and is_log(folder):
+                folders.append(folder)
     return sorted(folders, key=lambda folder: (_created_ns(folder), folder.name), reverse=True)
 
 
@@ -168,14 +170,6 @@ def _link_in(folder: Path, *places: Path) -> Path | None:
     inside = sorted(own.iterdir()) if own.is_dir() and not own.is_symlink() else []
     paths = (*places, own, *segments(OS_DISK, folder), *inside)
     return next((path for path in paths if path.is_symlink()), None)
-
-
-def _is_readable_log(folder: Path) -> bool:
-    """Reports whether a folder holds a log; False for one that may not be entered."""
-    try:
-        return folder.is_dir() and is_log(folder)
-    except OSError:
-        return False
 
 
 def _created_ns(folder: Path) -> int:
