@@ -56,24 +56,19 @@ def report_error(error: Exception, out: Output) -> int:
     failure = failure_of(error)
     if out.has_lost_stdout and isinstance(error, OSError) and not error.filename:
         failure = failure._replace(message="could not write to stdout", hint=_STDOUT)
-    if out.is_json:
-        fields = {key: value for key, value in failure._asdict().items() if key != "exit_code"}
-        if isinstance(error, Refused):
-            fields["guard"] = error.guard
-        try:
+    with suppress(OSError):  # the lines on stderr still report the error
+        if out.is_json:
+            fields = failure._asdict()
+            del fields["exit_code"]
+            if isinstance(error, Refused):
+                fields["guard"] = error.guard
             out.json({"error": fields})
-        except OSError:  # stdout itself failed
-            out.give_up_stdout()
-    try:
         out.flush()
-    except OSError:  # the lines on stderr still report the error
-        out.give_up_stdout()
     if out.is_debug:
         show_traceback(error, out)
     if isinstance(error, ThenceError) and len(error.problems) > 1:
         out.warn(*map(problem_line, error.problems))
-    lines = [f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}"]
-    out.warn(*lines)
+    out.warn(f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}")
     return failure.exit_code
 
 

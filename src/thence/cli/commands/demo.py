@@ -10,7 +10,8 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import click
@@ -47,13 +48,25 @@ def demo_command() -> None:
     THENCE_ROOT) afterwards, with its log in its git folder.
     """
     out = current()
-    folder = _new_folder(Path(out.settings.runs))
+    for number in count(1):
+        folder = Path(out.settings.runs) / f"agent-demo-{number}"
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
     out.write(Painted("thence demo", bold=True))
     out.write("  In a new repository an agent is asked for a fix. It gives the task to a")
     out.write("  subagent, which edits a file and commits; a person squashes the branch; the")
     out.write("  agent is killed in its next call. All of it is real, but for the model. The")
     out.write("  lines from before the hooks are of an unknown owner: nobody saw them made.")
-    _prepare(folder)
+    _git(folder, "init", "--quiet", "--initial-branch=main")
+    path = folder / FILE
+    path.parent.mkdir()
+    path.write_text(BEFORE)
+    _git(folder, "add", FILE)
+    _git(folder, "commit", "--quiet", "--message", "Pay orders")
+    _thence(folder, "hook", "install", "git")
+    _thence(folder, "hook", "install", "claude-code", "--project")
+    _git(folder, "switch", "--quiet", "--create", BRANCH)
     with _playing(folder) as agent:
         agent.kill()
     _git(folder, "switch", "--quiet", "main")
@@ -71,30 +84,6 @@ def demo_command() -> None:
         words = str(Path(words).absolute())
     for command in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log"):
         out.write(f"  {words} {command}")
-
-
-def _new_folder(root: Path) -> Path:
-    number = 1
-    while True:
-        folder = root / f"agent-demo-{number}"
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
-
-
-def _prepare(folder: Path) -> None:
-    """Makes a repository with a file and the hooks, as a person would."""
-    _git(folder, "init", "--quiet", "--initial-branch=main")
-    path = folder / FILE
-    path.parent.mkdir()
-    path.write_text(BEFORE)
-    _git(folder, "add", FILE)
-    _git(folder, "commit", "--quiet", "--message", "Pay orders")
-    _thence(folder, "hook", "install", "git")
-    _thence(folder, "hook", "install", "claude-code", "--project")
-    _git(folder, "switch", "--quiet", "--create", BRANCH)
 
 
 @contextmanager

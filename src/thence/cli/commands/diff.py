@@ -209,16 +209,11 @@ def _write_causes(out: Output, first: FirstDifference, logs: tuple[_Log, _Log]) 
         margin = f"  {word:4}  "
 
         def lines(cause: CauseOnSide, log: _Log = log, margin: str = margin) -> list[str]:
-            text = log.vocabulary.sentence(cause.event) + _state_text(cause)
-            return wrapped(text, out.width, margin)
+            state = ", changed" if cause.is_changed else ""
+            if not cause.is_shared:
+                state = f"{state or ', the same'} in the other log"
+            if not cause.is_shared and cause.other is None:
+                state = ", which is not in the other log"
+            return wrapped(log.vocabulary.sentence(cause.event) + state, out.width, margin)
 
         write_some(out, causes, SHOWN_MAX, "cause", lines, margin)
-
-
-def _state_text(cause: CauseOnSide) -> str:
-    """Returns the state of a cause in the other log, as the end of a sentence."""
-    if cause.is_shared:
-        return ", changed" if cause.is_changed else ""
-    if cause.other is None:
-        return ", which is not in the other log"
-    return ", changed in the other log" if cause.is_changed else ", the same in the other log"

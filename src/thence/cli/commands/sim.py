@@ -16,12 +16,7 @@ from thence.cli.failure import problem_line
 from thence.cli.frame import command_group, help_with, json_or_text, output_options
 from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import find_log, runs
-from thence.cli.shared.progress import (
-    failed_decisions,
-    play,
-    run_bar,
-    send_records_to_stderr,
-)
+from thence.cli.shared.progress import failed_decisions, play, run_bar, send_records_to_stderr
 from thence.cli.shared.render import (
     NAMES_SHOWN_MAX,
     Course,
@@ -37,16 +32,10 @@ from thence.errors import ScenarioError, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import segments
 from thence.sim.again.replay import branch, replay, resume
+from thence.sim.models.asking import usage, write_cassette
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.outcomes import read_outcomes
-from thence.sim.results.recorded import (
-    RecordedRun,
-    fitting,
-    open_run,
-    rank,
-    read_object,
-    read_result,
-)
+from thence.sim.results.recorded import RecordedRun, fitting, rank, read_object, read_result
 from thence.sim.run.run import SimulationOrchestrator
 from thence.sim.run.run_folder import count_events
 from thence.sim.run.simulation import make_components
@@ -124,7 +113,7 @@ def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
     out = current()
     folder = find_log(out, run)
     count_max = None if out.is_verbose or out.is_json else _VARIABLES_SHOWN_MAX
-    with open_run(folder) as recorded:
+    with RecordedRun(folder) as recorded:
         facts = summary(recorded)
         drawn, note = drawn_variables(recorded, patterns, count_max)
     if out.is_json:
@@ -137,8 +126,6 @@ def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
 
 def summary(run: RecordedRun) -> dict[str, Any]:
     """Reads a run completely and returns its summary as JSON values; None is what it lacks."""
-    from thence.sim.models.asking import usage
-
     log, result, words = run.log, run.result, run.log.vocabulary
     tally, checked = log.answers.stats(), log.verify()
     failures, rejected = log.answers.failures()
@@ -465,8 +452,6 @@ def cassette_command(run: str, file: str) -> None:
     RUN is a run's id or its folder. `thence sim run SCENARIO --cassette FILE` plays with them, and
     needs no key and no network.
     """
-    from thence.sim.models.asking import write_cassette
-
     out = current()
     count = write_cassette(read_outcomes(find_log(out, run)).values(), Path(file))
     out.result({"file": file, "answers": count}, [f"wrote {counted(count, 'answer')} to {file}"])

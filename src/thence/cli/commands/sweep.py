@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 import msgspec
@@ -14,9 +14,19 @@ from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
-
-if TYPE_CHECKING:
-    from thence.sim.again.sweep import Plan
+from thence.sim.again.on_ray import play_on_ray
+from thence.sim.again.sweep import (
+    Plan,
+    Sweep,
+    command_of,
+    is_completed,
+    keep_plan,
+    make_plan,
+    play_in_processes,
+    read_plan,
+    sweep_table,
+)
+from thence.sim.results.plot import plot
 
 Settings = dict[str, list[Any]]
 _SEEDS = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
@@ -113,9 +123,6 @@ def sweep_command(
     and plays on those that were cut off or failed. Exit code 1 if a run failed; the others go on.
     Ray is that at RAY_ADDRESS, else one on this machine.
     """
-    from thence.sim.again.on_ray import play_on_ray
-    from thence.sim.again.sweep import Sweep, command_of, is_completed, play_in_processes
-
     out = current()
     folder, plan = _plan(out, scenario, settings, seeds, output)
     runs = plan.runs
@@ -154,10 +161,8 @@ def sweep_command(
 
 def _plan(
     out: Output, scenario: str | None, settings: Settings, seeds: list[int], output: Path | None
-) -> "tuple[Path, Plan]":
+) -> tuple[Path, Plan]:
     """Returns the folder of a sweep, and its plan as it stands there."""
-    from thence.sim.again.sweep import keep_plan, make_plan, read_plan
-
     if scenario is None:
         if output is None or settings or seeds:
             raise click.UsageError("name a scenario, or with --output alone a sweep to go on with")
@@ -179,8 +184,6 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
     A row is a run, with its settings, seed, status and the final values of its variables; or a turn
     of a run, with the values after it.
     """
-    from thence.sim.again.sweep import sweep_table
-
     out = current()
     _check_ending(output, ".parquet", ".csv")
     table = sweep_table(_folder(out, folder), rows)
@@ -204,8 +207,6 @@ def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int
     Of a sweep each combination of settings is a line: the median over its seeds, in a band that
     holds 80 % of them. On a map the variable gives the colour of the agents or places that have it.
     """
-    from thence.sim.results.plot import plot
-
     out = current()
     _check_ending(output, ".png", ".svg")
     with bar(out, "runs") as show:

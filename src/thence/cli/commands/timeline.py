@@ -7,13 +7,7 @@ import click
 
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
-from thence.cli.shared.logs import (
-    OptionValue,
-    check_names,
-    filter_options,
-    keys,
-    open_for_reading,
-)
+from thence.cli.shared.logs import OptionValue, check_names, filter_options, keys, open_for_reading
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.event import Event
 from thence.core.failures import is_failure
@@ -84,7 +78,20 @@ def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> N
         check_names(out, replica, conditions, steps.total)
     spans, until_us = spans_of(steps.steps), steps.until_us or 0
     if out.is_json:
-        rows = [_json(span, replica.vocabulary) for span in spans]
+        rows = [
+            {
+                "event_id": span.begin.event_id,
+                "name": name_of(span.begin, replica.vocabulary),
+                "actor": span.begin.actor,
+                "begin": timestamp_at(span.begin_us),
+                "end": None if span.end_us is None else timestamp_at(span.end_us),
+                "duration_s": span.duration_s,
+                "outcome": span.outcome,
+                "parent": span.parent,
+                "depth": span.depth,
+            }
+            for span in spans
+        ]
         out.json({"total": steps.total, "until": timestamp_at(until_us), "spans": rows})
     elif spans:
         out.write(*_lines(out, spans, until_us, replica.vocabulary))
@@ -139,20 +146,6 @@ def name_of(begin: Event, vocabulary: Vocabulary) -> str:
     if word not in ("begun", "started") or agent_sentence(begin) is not None:
         return vocabulary.in_columns(begin) or begin.event_type
     return f"{name} {begin.subject}" if begin.subject else name
-
-
-def _json(span: Span, vocabulary: Vocabulary) -> dict[str, object]:
-    return {
-        "event_id": span.begin.event_id,
-        "name": name_of(span.begin, vocabulary),
-        "actor": span.begin.actor,
-        "begin": timestamp_at(span.begin_us),
-        "end": None if span.end_us is None else timestamp_at(span.end_us),
-        "duration_s": span.duration_s,
-        "outcome": span.outcome,
-        "parent": span.parent,
-        "depth": span.depth,
-    }
 
 
 def _lines(out: Output, spans: list[Span], until_us: int, vocabulary: Vocabulary) -> list[Line]:

@@ -10,7 +10,7 @@ from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import find_log
 from thence.cli.shared.render import counted, write_some
-from thence.log.files.findings import Finding, Verification
+from thence.log.files.findings import Finding
 from thence.open_log.log import open_log
 
 FINDINGS_SHOWN_MAX = 20
@@ -63,7 +63,16 @@ def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log: str | None)
     else:
         if is_repair:
             _write_repairs(out, repairs, is_done)
-        _write_result(out, after, str(folder))
+        _write_findings(out, after.damage, "damage")
+        _write_findings(out, after.notes, "noted")
+        events = counted(after.events, "event")
+        events += f", {after.unverified:,} of them unverified" if after.unverified else ""
+        if after.ok:
+            out.write(f"ok: {events}, no damage in {folder}")
+        else:
+            damage = counted(sum(finding.count for finding in after.damage), "finding")
+            out.write(f"not ok: {events}, {damage} of damage in {folder}")
+            out.notice(f"what each code means and what to do: {PAGE}")
         if repairs and not is_done:
             out.notice("nothing was changed; --repair --yes does it")
     return 0 if after.ok else DAMAGED
@@ -92,31 +101,10 @@ def _write_repairs(out: Output, repairs: tuple[Finding, ...], is_done: bool) -> 
 
 def finding_json(finding: Finding) -> dict[str, object]:
     """Returns a finding as JSON values."""
-    fields: dict[str, object] = {
-        "code": finding.code,
-        "file": finding.file,
-        "offset": finding.offset,
-        "length": finding.length,
-        "reason": finding.reason,
-    }
-    if finding.count > 1:
-        fields |= {"count": finding.count}
-    if finding.node_id is not None:
-        fields |= {"node_id": finding.node_id, "seq": finding.seq}
-    return fields
-
-
-def _write_result(out: Output, verified: Verification, folder: str) -> None:
-    _write_findings(out, verified.damage, "damage")
-    _write_findings(out, verified.notes, "noted")
-    unverified_text = f", {verified.unverified:,} of them unverified" if verified.unverified else ""
-    events = counted(verified.events, "event")
-    if verified.ok:
-        out.write(f"ok: {events}{unverified_text}, no damage in {folder}")
-        return
-    damage = counted(sum(finding.count for finding in verified.damage), "finding")
-    out.write(f"not ok: {events}{unverified_text}, {damage} of damage in {folder}")
-    out.notice(f"what each code means and what to do: {PAGE}")
+    names = ["code", "file", "offset", "length", "reason"]
+    names += ["count"] if finding.count > 1 else []
+    names += ["node_id", "seq"] if finding.node_id is not None else []
+    return {name: getattr(finding, name) for name in names}
 
 
 def _write_findings(out: Output, findings: tuple[Finding, ...], word: str) -> None:

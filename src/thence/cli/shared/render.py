@@ -7,7 +7,7 @@ import msgspec
 
 from thence.cli.output import Line, Output, Painted, wrapped
 from thence.core.json_values import printable
-from thence.core.sentences.events import clipped
+from thence.core.sentences.events import clipped, short_id
 from thence.core.sentences.table import INTEGER_MAX
 
 if TYPE_CHECKING:
@@ -181,21 +181,15 @@ class LineRenderer:
         column = f"{kind:{self._type}}{gap}"
         actor = printable(clipped(event.actor or "", self._who))
         who = f"{actor:{self._who}}{gap}" if self._who else ""
-        sentence = self._sentence(event, self._width and self._width - len(head + column + who))
-        colour = COLOURS.get(event.event_type)
-        return head, Painted(column, fg=colour), who + sentence
-
-    def _sentence(self, event: "Event", room: int | None) -> str:
-        """Returns an event's sentence without the columns' content; the id is never cut."""
-        from thence.core.sentences.events import short_id
-
-        kind = self._vocabulary
         is_type_cut = len(event.event_type) > self._type
-        text = printable(kind.summary(event) if is_type_cut else kind.in_columns(event))
-        short = f"[{short_id(printable(event.event_id))}]"
-        if room is not None:
-            text = clipped(text, max(room - len(short) - 1, _SENTENCE_COLUMNS_MIN))
-        return f"{text} {short}" if text else short
+        words = self._vocabulary
+        text = printable(words.summary(event) if is_type_cut else words.in_columns(event))
+        short = f"[{short_id(printable(event.event_id))}]"  # it is never cut
+        if self._width:
+            room = self._width - len(head + column + who + short) - 1
+            text = clipped(text, max(room, _SENTENCE_COLUMNS_MIN))
+        sentence = f"{text} {short}" if text else short
+        return head, Painted(column, fg=COLOURS.get(event.event_type)), who + sentence
 
 
 def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width: int) -> list[str]:
