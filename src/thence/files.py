@@ -8,6 +8,7 @@ call raises a ThenceError; no function makes a folder.
 import errno
 import fcntl
 import os
+import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -123,6 +124,27 @@ def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields the path of a draft, which gets the file's name when all of it is on the device.
+
+    Raises OSError with the name of the file where the draft can't be written.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield draft
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException as error:
+        draft.unlink(missing_ok=True)
+        # that of a write names no file, that of another call the draft
+        if isinstance(error, OSError) and error.filename in (None, str(draft)):
+            code = error.errno or 0
+            raise OSError(code, os.strerror(code) if code else str(error), str(path)) from error
+        raise
 
 
 def _lock(path: Path, wait_s: float, pause: Callable[[float], object], mode: int) -> FileIO:

@@ -148,8 +148,18 @@ def test_plain_logs_are_compared_by_content_and_causes(tmp_path, orders):
     )
     assert "  payload.amount: 12 in A, 13 in B\n" in ended.out
     assert "It names no cause." in ended.out
-    assert "From it follow 2 later events in A, 1 later event in B." in ended.out
+    assert "2 later events in A and 1 later event in B follow from it." in ended.out
     assert "'thence" not in ended.out
+
+
+def test_last_events_are_followed_by_none_and_a_side_without_is_left_out(tmp_path):
+    for name, amount, is_paid in (("a", 1, False), ("b", 2, False), ("c", 2, True)):
+        with package.open(tmp_path / name) as log:
+            placed = log.append("order.placed", {"amount": amount})
+            if is_paid:
+                log.append("order.paid", caused_by=[placed])
+    assert "later event" not in warm("diff", "a", "b", cwd=tmp_path).out
+    assert "\n1 later event in B follows from it.\n" in warm("diff", "a", "c", cwd=tmp_path).out
 
 
 def traced(folder, key, extra=()):

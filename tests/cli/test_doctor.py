@@ -325,6 +325,9 @@ def test_package_that_cant_be_imported_is_told(tmp_path, orders, name, fails):
     ended = doctor(tmp_path, env={"PYTHONPATH": str(tmp_path / "broken")})
     assert (ended.code, failing(ended)) == (1, fails)
     assert f"{name} (of another Python)" in by_name(ended)["install"]["detail"]
+    text = thence("doctor", "--log", "orders", cwd=tmp_path, env={"PYTHONPATH": "broken"})
+    assert (text.code, text.err) == (1, "")
+    assert f"{name} (of another Python)" in " ".join(text.out.split())
 
 
 def test_packages_are_those_of_the_base_install():

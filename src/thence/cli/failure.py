@@ -29,6 +29,7 @@ _CODES: Mapping[str, int] = {
     "outcome_unknown": UNKNOWN,
 }
 _STDOUT = "see where it goes: a full disk, or a place that can't be written"
+_DEBUG = "run it again with --debug for the traceback"
 _SUGGESTION = " Did you mean "
 
 
@@ -55,24 +56,19 @@ def report_error(error: Exception, out: Output) -> int:
     failure = failure_of(error)
     if out.has_lost_stdout and isinstance(error, OSError) and not error.filename:
         failure = failure._replace(message="could not write to stdout", hint=_STDOUT)
-    if out.is_json:
-        fields = {key: value for key, value in failure._asdict().items() if key != "exit_code"}
-        if isinstance(error, Refused):
-            fields["guard"] = error.guard
-        try:
+    with suppress(OSError):  # the lines on stderr still report the error
+        if out.is_json:
+            fields = failure._asdict()
+            del fields["exit_code"]
+            if isinstance(error, Refused):
+                fields["guard"] = error.guard
             out.json({"error": fields})
-        except OSError:  # stdout itself failed
-            out.give_up_stdout()
-    try:
         out.flush()
-    except OSError:  # the lines on stderr still report the error
-        out.give_up_stdout()
     if out.is_debug:
         show_traceback(error, out)
     if isinstance(error, ThenceError) and len(error.problems) > 1:
         out.warn(*map(problem_line, error.problems))
-    lines = [f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}"]
-    out.warn(*lines)
+    out.warn(f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}")
     return failure.exit_code
 
 
@@ -98,7 +94,7 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, ThenceError):
         code = _CODES.get(error.code, FAILED)
         cause = error.cause or "nothing more is known"
-        return Failure(code, error.code, error.message, cause, error.hint or _debug_hint())
+        return Failure(code, error.code, error.message, cause, error.hint or _DEBUG)
     if isinstance(error, click.ClickException):
         return _misuse(error)
     if isinstance(error, OSError):
@@ -107,11 +103,7 @@ def failure_of(error: Exception) -> Failure:
         hint = "check the path, its permissions and the room on the disk"
         return Failure(FAILED, "os_error", message, cause, hint)
     cause = f"{type(error).__name__}: {error}"
-    return Failure(FAILED, "internal_error", "failed unexpectedly", cause, _debug_hint())
-
-
-def _debug_hint() -> str:
-    return "run it again with --debug for the traceback"
+    return Failure(FAILED, "internal_error", "failed unexpectedly", cause, _DEBUG)
 
 
 def _misuse(error: click.ClickException) -> Failure:

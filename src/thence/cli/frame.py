@@ -52,13 +52,14 @@ class LazyCommands(Commands):
         *arguments: Any,
         table: Mapping[str, tuple[str, str]],
         package: str,
-        sections: Mapping[str, Mapping[str, tuple[str, str]]] | None = None,
+        sections: Mapping[str, Mapping[str, str]] | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(*arguments, **settings)
         self.table = table
         self._package = package
-        self._sections = sections or {"Commands": table}
+        lines = {name: line for name, (_, line) in table.items()}
+        self._sections = sections or {"Commands": lines}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the names of the commands."""
@@ -87,9 +88,9 @@ class LazyCommands(Commands):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""
         column = max(map(len, self.table)) + 2
-        for heading, rows in self._sections.items():
+        for heading, lines in self._sections.items():
             names: dict[str, list[str]] = {}
-            for name, (_, line) in rows.items():
+            for name, line in lines.items():
                 names.setdefault(line, []).append(name)
             with formatter.section(heading):
                 pairs = [(f"{', '.join(same):{column}}", line) for line, same in names.items()]
@@ -159,6 +160,23 @@ def require_packages(operation: str, extra: str, *packages: str) -> None:
             )
 
 
+def is_agreed(question: str, instead: str = "--yes") -> bool:
+    """Asks on the terminal; raises UsageError, with what to add instead, where there is none."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(f"there is no terminal to ask on; add {instead}")
+    return click.confirm(question, err=True)
+
+
+def json_or_text(text: str) -> Any:
+    """Returns the value of a text that is JSON, else the text itself."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return text
+
+
 def checked_name(context: click.Context, parameter: click.Parameter, value: _V) -> _V:
     """Refuses an empty name, most often an unset variable of a script."""
     if value == "" or (isinstance(value, tuple) and "" in value):
@@ -166,140 +184,97 @@ def checked_name(context: click.Context, parameter: click.Parameter, value: _V) 
     return value
 
 
-def _required_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    return checked_name(context, parameter, value) or ""
-
-
-def _complete_path(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> "list[CompletionItem]":
-    """Makes the shell complete the path of a folder or file."""
-    from click.shell_completion import CompletionItem
-
-    return [CompletionItem(incomplete, type="file")]
-
-
-log_option = click.option(
-    "--log",
-    "log",
-    metavar="LOG",
-    callback=checked_name,
-    shell_complete=_complete_path,
-    help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, this folder"
-    " if it is a log, or the newest run under ./output.",
-)
+# of any text, which need be no path; by it the shell completes one
+_LOG_TYPE = click.Path(readable=False)
 
 
 def log_argument(name: str) -> Callable[[_F], _F]:
     """Adds an argument to a command that names a log as --log does."""
-    return click.argument(
-        name, metavar=name.upper(), callback=_required_name, shell_complete=_complete_path
-    )
-
-
-json_option = click.option(
-    "--json",
-    "is_json",
-    is_flag=True,
-    expose_value=False,
-    callback=set_flag,
-    help="Write JSON to stdout, and nothing else.",
-)
+    return click.argument(name, metavar=name.upper(), type=_LOG_TYPE, callback=checked_name)
 
 
 def output_options(command: _F) -> _F:
     """Adds --json, -q, -v and --debug to a command."""
-    return json_option(verbosity_options(command))
+    return click.option(
+        "--json",
+        "is_json",
+        is_flag=True,
+        expose_value=False,
+        callback=set_flag,
+        help="Write JSON to stdout, and nothing else.",
+    )(verbosity_options(command))
 
 
 def log_options(command: _F) -> _F:
     """Adds --log, and the options of all output, to a command that uses a log."""
-    return log_option(output_options(command))
+    return click.option(
+        "--log",
+        "log",
+        metavar="LOG",
+        type=_LOG_TYPE,
+        callback=checked_name,
+        help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, this folder"
+        " if it is a log, or the newest run under ./output.",
+    )(output_options(command))
 
 
 # the variable by which the script of a shell asks for completions, which no command answers
 COMPLETING = "_THENCE_COMPLETE"
-# heading: {name: (the module of the command, its line in the help)}; of two names with one line the
-# second is another name of the first
-SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+# heading: {name: its line in the help}; of two names with one line the second is another name of
+# the first
+SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Ask": {
-        "why": ("commands.causes", "Show why an event happened."),
-        "effects": ("commands.causes", "Show what followed from an event."),
-        "blame": (
-            "commands.blame",
-            "Show who owns each line of a file: the agent and what it was asked.",
-        ),
-        "log": ("commands.listing", "List events in total order, one line each."),
-        "query": ("commands.listing", "List events in total order, one line each."),
-        "tail": (
-            "commands.listing",
-            "Show the last events in the order of their arrival, and follow.",
-        ),
-        "show": ("commands.listing", "Show all that one event holds."),
-        "last": ("commands.listing", "Show the last event, and what was open when the log ended."),
-        "unfinished": (
-            "commands.listing",
-            "List what began and never ended: by whom, since when, whether its process lives.",
-        ),
-        "stats": (
-            "commands.stats",
-            "Count the events of a log, with the tokens and cost of models.",
-        ),
-        "timeline": ("commands.timeline", "Show what lasted as bars."),
-        "diff": ("commands.diff", "Show where two logs part, and what came of it."),
+        "why": "Show why an event happened.",
+        "effects": "Show what followed from an event.",
+        "blame": "Show who owns each line of a file: the agent and what it was asked.",
+        "log": "List events in total order, one line each.",
+        "query": "List events in total order, one line each.",
+        "tail": "Show the last events in the order of their arrival, and follow.",
+        "show": "Show all that one event holds.",
+        "last": "Show the last event, and what was open when the log ended.",
+        "unfinished": "List what began and never ended: by whom, since when, whether its process"
+        " lives.",
+        "stats": "Count the events of a log, with the tokens and cost of models.",
+        "timeline": "Show what lasted as bars.",
+        "diff": "Show where two logs part, and what came of it.",
     },
     "Record": {
-        "hook": ("commands.hook", "Record what coding agents do, by their hooks."),
-        "append": ("commands.append", "Append one event, durable when the command ends."),
-        "import": (
-            "commands.tracing",
-            "Take spans of OpenTelemetry into a log, as begun and ended steps.",
-        ),
-        "mcp": (
-            "commands.mcp",
-            "Answer an agent's questions about a log by MCP, on stdin and stdout.",
-        ),
+        "hook": "Record what coding agents do, by their hooks.",
+        "append": "Append one event, durable when the command ends.",
+        "import": "Take spans of OpenTelemetry into a log, as begun and ended steps.",
+        "mcp": "Answer an agent's questions about a log by MCP, on stdin and stdout.",
     },
-    "Simulate": {
-        "sim": ("commands.sim", "Run simulations and look at their runs."),
-    },
-    "Coordinate": {
-        "work": ("work", "Cut features into work packages, and move them to done."),
-    },
+    "Simulate": {"sim": "Run simulations and look at their runs."},
+    "Coordinate": {"work": "Cut features into work packages, and move them to done."},
     "Share": {
-        "serve": (
-            "commands.serve",
-            "Answer questions about the logs in a folder over HTTP, on this machine alone.",
-        ),
-        "sync": ("sync", "Share a log's events with your team through a server."),
-        "server": ("server", "Run the server at which the logs of a team meet."),
+        "serve": "Answer questions about the logs in a folder over HTTP, on this machine alone.",
+        "sync": "Share a log's events with your team through a server.",
+        "server": "Run the server at which the logs of a team meet.",
     },
     "Look after": {
-        "doctor": ("commands.doctor", "Check the machine, the folder, and the state of a log."),
-        "verify": (
-            "commands.verify",
-            "Check every line of a log; without --repair nothing is changed.",
-        ),
-        "prune": ("commands.prune", "Remove a log's oldest files, or put them into an archive."),
-        "redact": (
-            "commands.redact",
-            "Remove what an event says for good: its payload goes, the rest stays.",
-        ),
-        "rebuild": ("commands.listing", "Make the index of a log again from its lines."),
-        "export": (
-            "commands.export",
-            "Write events as a table, CSV or Parquet, or as spans of OTLP.",
-        ),
+        "doctor": "Check the machine, the folder, and the state of a log.",
+        "verify": "Check every line of a log; without --repair nothing is changed.",
+        "prune": "Remove a log's oldest files, or put them into an archive.",
+        "redact": "Remove what an event says for good: its payload goes, the rest stays.",
+        "rebuild": "Make the index of a log again from its lines.",
+        "export": "Write events as a table, CSV or Parquet, or as spans of OTLP.",
     },
     "About": {
-        "demo": (
-            "commands.demo",
-            "Play a coding agent that is killed at work, then ask what it did and why.",
-        ),
-        "completion": ("frame", "Write the script that completes thence in a shell."),
+        "demo": "Play a coding agent that is killed at work, then ask what it did and why.",
+        "completion": "Write the script that completes thence in a shell.",
     },
 }
-TABLE = {name: row for rows in SECTIONS.values() for name, row in rows.items()}
+_MODULES = {name: name for name in ("work", "sync", "server")}
+_MODULES |= dict.fromkeys(("why", "effects"), "commands.causes")
+_MODULES |= dict.fromkeys(
+    ("log", "query", "tail", "show", "last", "unfinished", "rebuild"), "commands.listing"
+)
+_MODULES |= {"import": "commands.tracing", "completion": "frame"}
+TABLE = {
+    name: (_MODULES.get(name, f"commands.{name}"), line)
+    for lines in SECTIONS.values()
+    for name, line in lines.items()
+}
 
 
 @click.group(
@@ -318,7 +293,13 @@ TABLE = {name: row for rows in SECTIONS.values() for name, row in rows.items()}
 def root(context: click.Context, is_version: bool, is_json: bool) -> None:
     """Record what many agents did, durably, and ask why."""
     if is_version:
-        _show_version()
+        import platform
+
+        from thence import __version__
+
+        python, system = platform.python_version(), platform.platform()
+        value = {"version": __version__, "python": python, "platform": system}
+        current().result(value, [f"thence {__version__} (Python {python}, {system})"])
     elif is_json:
         raise click.UsageError("--json belongs behind the name of a command", context)
     elif context.invoked_subcommand is None:
@@ -330,16 +311,6 @@ def root(context: click.Context, is_version: bool, is_json: bool) -> None:
             hint="run it under WSL",
             code="unsupported_platform",
         )
-
-
-def _show_version() -> None:
-    import platform
-
-    from thence import __version__
-
-    python, system = platform.python_version(), platform.platform()
-    value = {"version": __version__, "python": python, "platform": system}
-    current().result(value, [f"thence {__version__} (Python {python}, {system})"])
 
 
 @click.command(

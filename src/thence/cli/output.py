@@ -7,6 +7,7 @@ no content of a line controls the terminal, but our own colours, and no content 
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -46,6 +47,17 @@ def drawn(line: Line) -> str:
     if isinstance(line, Painted):
         return click.style(printable(line.text), **line.style)
     return "".join(map(drawn, line))
+
+
+def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> list[str]:
+    """Breaks a paragraph into lines; `first` and `rest` are the indents of the lines."""
+    return textwrap.wrap(
+        printable(text),
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * len(first) if rest is None else rest,
+        break_on_hyphens=False,
+    )
 
 
 class Output:

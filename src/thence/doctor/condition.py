@@ -65,7 +65,7 @@ class ExaminedLog:
         info = read_info(self._disk, self._folder)
         path = own_folder(self._folder) / "log.json"
         if info is None and self._disk.path_id(str(path)) is not None:
-            hint = f"{_append(self._folder)} makes it anew, as each append does"
+            hint = _append(self._folder, "makes it anew")
             return Check("log", False, f"{path} can't be read", hint, is_damage=True)
         name = f"log {info.log_id}" if info else "log without .thence/log.json, which appends make"
         return Check("log", True, f"{self._vocabulary.name} {name}")
@@ -95,7 +95,7 @@ class ExaminedLog:
                 at_least = " or more" if len(rest) == _TAIL_BYTES_MAX else ""
                 size = f"{len(rest):,} bytes{at_least}"
                 detail = f"the last line of {path.name} is unfinished, {size}"
-                hint = f"{_append(self._folder)} moves it aside and reports it, as each append does"
+                hint = _append(self._folder, "moves it aside and reports it")
                 return Check("tail", False, detail, hint)
             line = rest or newest
             if not line:
@@ -130,24 +130,22 @@ class ExaminedLog:
         return Check("causes", True, detail)
 
     def _settled(self, path: Path) -> tuple[bytes, bytes]:
-        """Reads a segment's end; retries while a writer may be in the middle of a line."""
+        """Returns the bytes behind a segment's last newline, and the last line before it.
+
+        While a writer may be in the middle of a line it looks again.
+        """
         for look in range(_LOOKS):
-            rest, newest = self._end(path)
+            if look:
+                pause(_PAUSE_S)
+            descriptor = self._disk.open_read(path)
+            try:
+                _, size = self._disk.file_id(descriptor)
+                start = max(0, size - _TAIL_BYTES_MAX)
+                rest, *lines = lines_backwards(self._disk, descriptor, start, size)
+            finally:
+                self._disk.close(descriptor)
             if not rest:
                 break
-            if look + 1 < _LOOKS:
-                pause(_PAUSE_S)
-        return rest, newest
-
-    def _end(self, path: Path) -> tuple[bytes, bytes]:
-        """Returns the bytes behind a segment's last newline, and the last line before it."""
-        descriptor = self._disk.open_read(path)
-        try:
-            _, size = self._disk.file_id(descriptor)
-            start = max(0, size - _TAIL_BYTES_MAX)
-            rest, *lines = lines_backwards(self._disk, descriptor, start, size)
-        finally:
-            self._disk.close(descriptor)
         if start and lines:
             lines.pop()  # its beginning lies further back
         return rest, next(filter(None, lines), b"")
@@ -174,8 +172,9 @@ def lock(disk: Disk, folder: Path) -> Check:
     return Check("lock", True, "the append lock is free")
 
 
-def _append(folder: Path) -> str:
-    return f"`thence append note --log {quote(str(folder))}`"
+def _append(folder: Path, effect: str) -> str:
+    """Returns the hint that the next append has this effect."""
+    return f"`thence append note --log {quote(str(folder))}` {effect}, as each append does"
 
 
 def _sessions(disk: Disk, folder: Path) -> Check:
@@ -188,7 +187,7 @@ def _sessions(disk: Disk, folder: Path) -> Check:
     if not losers:
         return Check("sessions", True, detail)
     detail += f"; what {losers:,} of them had queued may be lost"
-    hint = f"{_append(folder)} reports it in the log, as each append does"
+    hint = _append(folder, "reports it in the log")
     return Check("sessions", False, detail, hint)
 
 
@@ -201,10 +200,10 @@ def _identity(disk: Disk, folder: Path) -> Check:
         return Check("identity", True, f"node {node_id}")
     path = own_folder(folder) / "identity.json"
     if not node_id:
-        hint = f"{_append(folder)} makes a new one and reports it, as each append does"
+        hint = _append(folder, "makes a new one and reports it")
         return Check("identity", False, f"{path} can't be read", hint, is_damage=True)
     detail = f"node {node_id} is that of the log from which this one was copied or moved"
-    hint = f"{_append(folder)} takes a node of its own and reports it, as each append does"
+    hint = _append(folder, "takes a node of its own and reports it")
     return Check("identity", False, detail, hint)
 
 
@@ -213,7 +212,7 @@ def _quarantine(disk: Disk, folder: Path) -> Check:
     unreported = sum(name.endswith(_UNTOLD) for name in names)
     if unreported:
         detail = f"{unreported:,} of {len(names):,} in quarantine are not reported in the log yet"
-        hint = f"{_append(folder)} reports them in the log, as each append does"
+        hint = _append(folder, "reports them in the log")
         return Check("quarantine", False, detail, hint)
     return Check(
         "quarantine",

@@ -2,15 +2,15 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import msgspec
 
-from thence.cli.frame import help_with, log_options
+from thence.cli.frame import help_with, json_or_text, log_options
 from thence.cli.output import current
-
-if TYPE_CHECKING:
-    from thence.open_log.log import Log
+from thence.cli.shared.locate import find_log, named_log
+from thence.open_log.log import open_log
 
 # above the limit of a payload, so that the refusal names the payload's limit
 PAYLOAD_BYTES_MAX = 80 * 1024 * 1024
@@ -54,20 +54,19 @@ def append_command(
     id is written to stdout. A log named by --log or THENCE_LOG is made if it is missing. The
     cause that THENCE_CAUSE passes on is added.
     """
-    from thence.cli.shared.locate import find_log, named_log
-    from thence.open_log.log import open_log
-
     out = current()
     members = merge_payload(pairs, payload)
     folder = find_log(out, log, create=True)
     with open_log(folder, create=named_log(out, log) is not None) as replica:
+        # of an event in a simulation's log it is the run: the name of the log's folder
+        run = replica.folder.absolute().name if replica.vocabulary.is_folder_stream else None
         cause_events = [replica.answers.find(cause, by_subject=False) for cause in causes]
         event = replica.append(
             event_type,
             members,
             subject=words["subject"],
             actor=words["actor"] or out.settings.actor,
-            stream=words["stream"] or _run_of(replica),
+            stream=words["stream"] or run,
             caused_by=cause_events,
         )
         variables = replica.environment(event) if is_env else {}
@@ -76,50 +75,31 @@ def append_command(
     out.result({"event_id": event.event_id, **numbers, **variables}, lines or [event.event_id])
 
 
-def _run_of(replica: "Log") -> str | None:
-    """Returns the run of an event in a simulation's log: the name of the log's folder."""
-    return replica.folder.absolute().name if replica.vocabulary.is_folder_stream else None
-
-
 def merge_payload(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any] | None:
     """Joins KEY=VALUE arguments and a JSON object; a key given twice is refused."""
-    members: dict[str, Any] = {} if payload is None else _decode_payload(payload)
+    members: dict[str, Any] = {}
+    if payload is not None:
+        data: str | bytes = payload
+        if payload == "-":
+            data = sys.stdin.buffer.read(PAYLOAD_BYTES_MAX + 1)
+            if len(data) > PAYLOAD_BYTES_MAX:
+                raise _misuse(f"--payload is longer than {PAYLOAD_BYTES_MAX} bytes")
+        try:
+            members = msgspec.json.decode(data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise _misuse(f"--payload is no JSON: {error}") from error
+        if not isinstance(members, dict):
+            raise _misuse('--payload is JSON, but no object such as {"amount": 12}')
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise click.UsageError(f"'{pair}' is no KEY=VALUE", click.get_current_context())
+            raise _misuse(f"'{pair}' is no KEY=VALUE")
         if key in members:
             how_often = "twice" if payload is None else "more than once, or in --payload too"
-            raise click.UsageError(f"'{key}' is given {how_often}", click.get_current_context())
-        members[key] = _json_or_text(value)
+            raise _misuse(f"'{key}' is given {how_often}")
+        members[key] = json_or_text(value)
     return members or None
 
 
-def _decode_payload(payload: str) -> dict[str, Any]:
-    import msgspec
-
-    data: str | bytes = payload
-    if payload == "-":
-        data = sys.stdin.buffer.read(PAYLOAD_BYTES_MAX + 1)
-        if len(data) > PAYLOAD_BYTES_MAX:
-            raise _bad_payload(f"is longer than {PAYLOAD_BYTES_MAX} bytes")
-    try:
-        members = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise _bad_payload(f"is no JSON: {error}") from error
-    if not isinstance(members, dict):
-        raise _bad_payload('is JSON, but no object such as {"amount": 12}')
-    return members
-
-
-def _bad_payload(reason: str) -> click.UsageError:
-    return click.UsageError(f"--payload {reason}", click.get_current_context())
-
-
-def _json_or_text(value: str) -> Any:
-    import msgspec
-
-    try:
-        return msgspec.json.decode(value)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return value
+def _misuse(reason: str) -> click.UsageError:
+    return click.UsageError(reason, click.get_current_context())

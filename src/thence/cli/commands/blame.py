@@ -16,13 +16,14 @@ import msgspec
 from thence.agents.blame import BlamedLine, blame
 from thence.agents.ownership import Kind, Owner, Ownership, chain_of, held
 from thence.cli.frame import help_with
-from thence.cli.output import Output, current
+from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import journal_of
 from thence.cli.shared.logs import index_options, open_for_reading
-from thence.cli.shared.render import counted, numbered, table, wrapped
+from thence.cli.shared.render import counted, numbered, table
 from thence.core.bodies import BodyMissing
 from thence.core.event import Event
-from thence.core.sentences.events import clipped, line, short_id
+from thence.core.sentences.events import clipped, short_id
+from thence.core.sentences.events import line as in_line
 from thence.errors import EventNotFound, GitFailed, SuppressCodes, ThenceError
 from thence.open_log.log import Log, open_log
 from thence.work.git.repository import Repository, repository
@@ -58,9 +59,29 @@ def blame_command(file: str, log: str | None) -> None:
         lines = _blamed(repo, path, file)
         pairs = [(line, ownership.of_line(lines, at)) for at, line in enumerate(lines)]
         if out.is_json:
-            out.json({"file": path, "lines": [_line_json(*pair) for pair in pairs]})
+            entries = []
+            for line, owner in pairs:
+                members = _owner_json(owner)
+                del members["others"]
+                own = {"line": line.number, "commit": line.commit or None}
+                entries.append({**own, **members, "ask": _ask(owner) or None, "text": line.text})
+            out.json({"file": path, "lines": entries})
         elif pairs:
-            out.write(*_columns(pairs, out.columns))
+            words = {"unknown": "unknown, in git {}", "bot": "{} (nobody's)"}
+            rows = [
+                (
+                    words.get(owner.kind, "{}").format(in_line(owner.name))
+                    if owner.name
+                    else owner.kind,
+                    (owner.session or "")[:_SESSION_COLUMNS],
+                    _ask(owner),
+                    str(line.number),
+                    line.text,
+                )
+                for line, owner in pairs
+            ]
+            most = {0: _NAME_COLUMNS_MAX, 2: _ASK_COLUMNS}
+            out.write(*table(rows, most=most, right=(3,), width=out.columns))
 
 
 def explain(out: Output, replica: Log, text: str, *, is_whole: bool, error: EventNotFound) -> None:
@@ -98,11 +119,8 @@ def explain_commit(out: Output, replica: Log, text: str, *, is_whole: bool) -> b
         return False
     ownership = _ownership(replica, repo)
     owner = ownership.of_commit(commit)
-    first = f"Commit {_named(ownership, commit)} {_whose(ownership, owner, 'no agent made it')}"
-    rest = [
-        f"Another part of it {_whose(ownership, other, 'no agent made it')}"
-        for other in owner.others
-    ]
+    first = f"Commit {_named(ownership, commit)} {_whose(ownership, owner)}"
+    rest = [f"Another part of it {_whose(ownership, other)}" for other in owner.others]
     members = {"commit": commit, "co_authors": _co_authors(ownership, owner)}
     _answer(out, replica, members, owner, [first, *_steps(owner), *rest], is_whole)
     return True
@@ -128,7 +146,7 @@ def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: b
     by: Owner | None = None
     if blamed.commit:
         by = ownership.of_commit(blamed.commit)
-        whose = _whose(ownership, by, "no agent made it")
+        whose = _whose(ownership, by)
         commit = _named(ownership, blamed.commit)
         sentences = [f"{path}:{number} came with commit {commit}, which {whose}"]
     sentences += _steps(owner)
@@ -148,7 +166,7 @@ def _explain_text(out: Output, replica: Log, text: str, is_whole: bool) -> None:
     if not events:
         raise EventNotFound(
             "could not find the text",
-            place=f'"{clipped(line(text), 80)}"',
+            place=f'"{clipped(in_line(text), 80)}"',
             cause="no event of the log holds it",
             hint="give less of it, as it was written; `thence log` lists the events",
         )
@@ -241,21 +259,21 @@ def _ownership(replica: Log, repo: Repository) -> Ownership:
 
 def _named(ownership: Ownership, commit: str) -> str:
     info = ownership.history.info(commit)
-    return f'{commit[:_OID_SHOWN]} "{clipped(line(info.title), 60)}"' if info else commit
+    return f'{commit[:_OID_SHOWN]} "{clipped(in_line(info.title), 60)}"' if info else commit
 
 
-def _whose(ownership: Ownership, owner: Owner, of_person: str) -> str:
+def _whose(ownership: Ownership, owner: Owner, of_person: str = "no agent made it") -> str:
     """Returns whose a commit or a line is, behind its name; of an unknown owner what git says."""
     if owner.kind == "agent":
         session = f" in session {owner.session}" if owner.session else ""
         return f"is by {owner.name or 'an agent'}{session}"
     if owner.kind == "person":
-        return f"is by {line(owner.name)}, a person: {of_person}"
+        return f"is by {in_line(owner.name)}, a person: {of_person}"
     if owner.kind == "bot":
-        return f"is by {line(owner.name)}, a bot: it is owned by nobody"
-    said = [f"its author is {line(owner.name)}"] if owner.name else []
+        return f"is by {in_line(owner.name)}, a bot: it is owned by nobody"
+    said = [f"its author is {in_line(owner.name)}"] if owner.name else []
     if names := _co_authors(ownership, owner):
-        said.append(f"co-authored by {', '.join(map(line, names))}")
+        said.append(f"co-authored by {', '.join(map(in_line, names))}")
     of_git = f" (git says: {', '.join(said)})" if said else ""
     return f"is of an unknown owner{of_git}: {owner.reason}"
 
@@ -326,34 +344,6 @@ def _owner_json(owner: Owner) -> dict[str, Any]:
     }
 
 
-def _line_json(blamed: BlamedLine, owner: Owner) -> dict[str, Any]:
-    members = _owner_json(owner)
-    del members["others"]
-    own = {"line": blamed.number, "commit": blamed.commit or None}
-    return {**own, **members, "ask": _ask(owner) or None, "text": blamed.text}
-
-
 def _ask(owner: Owner) -> str:
     text = owner.prompt.cut_payload.get("prompt") if owner.prompt else None
-    return line(text) if isinstance(text, str) else ""
-
-
-def _columns(pairs: Sequence[tuple[BlamedLine, Owner]], width: int | None) -> list[str]:
-    """Returns the lines of a file behind their owners; on a terminal each takes one line."""
-    words = {"unknown": "unknown, in git {}", "bot": "{} (nobody's)"}
-    names = [
-        words.get(owner.kind, "{}").format(line(owner.name)) if owner.name else owner.kind
-        for _, owner in pairs
-    ]
-    rows = [
-        (
-            name,
-            (owner.session or "")[:_SESSION_COLUMNS],
-            _ask(owner),
-            str(blamed.number),
-            blamed.text,
-        )
-        for (blamed, owner), name in zip(pairs, names, strict=True)
-    ]
-    most = {0: _NAME_COLUMNS_MAX, 2: _ASK_COLUMNS}
-    return table(rows, most=most, right=(3,), width=width)
+    return in_line(text) if isinstance(text, str) else ""

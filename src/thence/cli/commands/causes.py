@@ -1,25 +1,27 @@
 """The commands `why` and `effects`: the causes of an event, and its effects."""
 
 import os.path
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import msgspec
 
+from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with
-from thence.cli.output import Output, current
+from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.logs import command, find_event, index_options, open_for_reading
-from thence.cli.shared.render import counted, numbered, wrapped
+from thence.cli.shared.render import counted, numbered
 from thence.core.event import Event
-from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX
+from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, Cone
 from thence.core.query.why import Why, reasons
 from thence.core.sentences.events import short_id
 from thence.core.vocabulary import Vocabulary
+from thence.errors import EventNotFound
 
 if TYPE_CHECKING:
-    from thence.core.order import Cone
-    from thence.sim.results.measure import Measurement, Weight
+    from thence.sim.results.measure import Measurement
 
 _F = TypeVar("_F", bound=Callable[..., object])
 # the effects that a long answer shows of its beginning and its end
@@ -28,18 +30,19 @@ TAIL_SENTENCES = 10
 # the most ids in each list of the JSON that says where an answer ends
 ENDS_MAX = 100
 
-all_option = click.option("--all", "is_whole", is_flag=True, help="Show all of a long answer.")
 
-
-def measure_options(command: _F) -> _F:
-    """Adds the options of a measurement."""
+def event_options(command: _F) -> _F:
+    """Adds the event, the options of an answer about it, and those of its measurement."""
     runs = click.IntRange(min=1)
-    for option in (
+    for added in (
+        index_options,
         click.option("--allow-calls", is_flag=True, help="Ask for answers that are not recorded."),
         click.option("--runs", type=runs, help="At most so many plays; 64 by default."),
         click.option("--measure", "is_measured", is_flag=True, help="Play the run again, altered."),
+        click.option("--all", "is_whole", is_flag=True, help="Show all of a long answer."),
+        click.argument("event"),
     ):
-        command = option(command)
+        command = added(command)
     return command
 
 
@@ -52,10 +55,7 @@ def measure_options(command: _F) -> _F:
         "thence why 3f2a91c0",
     ),
 )
-@click.argument("event")
-@all_option
-@measure_options
-@index_options
+@event_options
 def why_command(
     event: str, is_whole: bool, log: str | None, is_measured: bool, **plays: Any
 ) -> int:
@@ -75,10 +75,6 @@ def why_command(
     With --measure the run of a simulation is played again, each time with one cause altered, and
     each cause is shown with the share of its alterations that changed the event.
     """
-    import msgspec
-
-    from thence.errors import EventNotFound
-
     out = current()
     if _is_measurement(is_measured, **plays):
         return _measured(out, event, log, of_effects=False, **plays)
@@ -118,10 +114,7 @@ def why_command(
 
 
 @click.command("effects", **help_with("thence effects 01JDA3K7QZ --json"))
-@click.argument("event")
-@all_option
-@measure_options
-@index_options
+@event_options
 def effects_command(
     event: str, is_whole: bool, log: str | None, is_measured: bool, **plays: Any
 ) -> int:
@@ -163,7 +156,7 @@ def effects_command(
     return 0
 
 
-def distances(cone: "Cone") -> list[dict[str, object]]:
+def distances(cone: Cone) -> list[dict[str, object]]:
     """Returns a cone as JSON: ids with their distance, nearest first."""
     return [{"event_id": event.event_id, "depth": depth} for event, depth in cone]
 
@@ -183,19 +176,16 @@ def answer_lines(
     lines = list(numbered(answer.sentences, width, len(answer.sentences), 0, ""))
     is_whole = is_whole or len(lines) <= ROWS_MAX
     if not is_whole:
-        lines = _reasons(answer, vocabulary, width)
+
+        def rows_of(cause: Event, depth: int) -> list[str]:
+            indent = "  " * (depth - 1)
+            return wrapped(vocabulary.brief(cause), width, f"{indent}- ", f"{indent}  ")
+
+        lines = wrapped(f"{vocabulary.sentence(answer.event)}, because", width)
+        rows = ROWS_MAX - len(lines)
+        for cause, depth in reasons(answer, rows, lambda *link: len(rows_of(*link))):
+            lines += rows_of(cause, depth)
     return [*lines, "", *_ends(answer, width, is_whole)], is_whole
-
-
-def _reasons(answer: Why, vocabulary: Vocabulary, width: int) -> list[str]:
-    def rows_of(cause: Event, depth: int) -> list[str]:
-        indent = "  " * (depth - 1)
-        return wrapped(vocabulary.brief(cause), width, f"{indent}- ", f"{indent}  ")
-
-    lines = wrapped(f"{vocabulary.sentence(answer.event)}, because", width)
-    rows = ROWS_MAX - len(lines)
-    chosen = reasons(answer, rows, lambda cause, depth: len(rows_of(cause, depth)))
-    return lines + [row for cause, depth in chosen for row in rows_of(cause, depth)]
 
 
 def _ends(answer: Why, width: int, is_whole: bool) -> Iterator[str]:
@@ -234,7 +224,6 @@ def _is_measurement(is_measured: bool, runs: int | None, allow_calls: bool) -> b
 
 def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **plays: Any) -> int:
     """Measures which causes or effects of an event mattered; returns the exit code."""
-    from thence.cli import INTERRUPTED
     from thence.cli.shared.progress import bar, send_records_to_stderr
     from thence.sim.results.measure import RUNS_MAX, measure
 
@@ -253,24 +242,23 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
     rows = weights[: None if out.is_verbose else ROWS_MAX]
     out.write(*wrapped(vocabulary.sentence(event), out.width), "")
     if rows:
-        out.write("weight  95 %          n  moved", *_weight_lines(rows, vocabulary, out.width), "")
+        out.write("weight  95 %          n  moved")
+        for weight in rows:
+            share = f"{weight.weight:.2f}" if weight.n else "   ?"
+            text = f"  {share}  {weight.low:.2f}-{weight.high:.2f} {weight.n:4}   "
+            text += f"{weight.moved:.2f}  "
+            note = f" ({weight.unknown} unknown)" if weight.unknown else ""
+            if weight.spread:
+                note += " (repeated: {:.2f} to {:.2f})".format(*weight.spread)
+            brief = vocabulary.brief(weight.event) + note
+            out.write(*wrapped(brief, out.width, text, " " * len(text)))
+        out.write()
     out.write(*wrapped(_summed(answer, kind, len(rows), plays["allow_calls"]), out.width))
     if rows:
         first = rows[0].event.event_id
         words = f"why {first}" if of_effects else f"effects {first} --measure"
         out.write(f"next: {command(words, log)}")
     return INTERRUPTED if answer.interrupted else 0
-
-
-def _weight_lines(weights: "Sequence[Weight]", vocabulary: Vocabulary, width: int) -> Iterator[str]:
-    for weight in weights:
-        share = f"{weight.weight:.2f}" if weight.n else "   ?"
-        interval = f"{weight.low:.2f}-{weight.high:.2f}"
-        text = f"  {share}  {interval} {weight.n:4}   {weight.moved:.2f}  "
-        note = f" ({weight.unknown} unknown)" if weight.unknown else ""
-        if weight.spread:
-            note += " (repeated: {:.2f} to {:.2f})".format(*weight.spread)
-        yield from wrapped(vocabulary.brief(weight.event) + note, width, text, " " * len(text))
 
 
 def _summed(answer: "Measurement", kind: str, rows: int, allow_calls: bool) -> str:

@@ -10,7 +10,8 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import click
@@ -47,48 +48,16 @@ def demo_command() -> None:
     THENCE_ROOT) afterwards, with its log in its git folder.
     """
     out = current()
-    folder = _new_folder(Path(out.settings.runs))
+    for number in count(1):
+        folder = Path(out.settings.runs) / f"agent-demo-{number}"
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
     out.write(Painted("thence demo", bold=True))
     out.write("  In a new repository an agent is asked for a fix. It gives the task to a")
     out.write("  subagent, which edits a file and commits; a person squashes the branch; the")
     out.write("  agent is killed in its next call. All of it is real, but for the model. The")
     out.write("  lines from before the hooks are of an unknown owner: nobody saw them made.")
-    _prepare(folder)
-    with _playing(folder) as agent:
-        agent.kill()
-    _git(folder, "switch", "--quiet", "main")
-    _git(folder, "merge", "--quiet", "--squash", BRANCH)
-    _git(folder, "commit", "--quiet", "--message", "Pay once (#1)", "--author", _OTHER)
-    _git(folder, "branch", "--quiet", "--delete", "--force", BRANCH)
-    out.write("", Painted("What git knows", bold=True), "$ git log --format='%an: %s'")
-    out.write(*_git(folder, "log", "--format=%an: %s").splitlines())
-    for question, words in _ANSWERS:
-        out.write("", Painted(question, bold=True), f"$ thence {shlex.join(words)}")
-        out.write(*_thence(folder, *words).splitlines())
-    out.write("", Painted("What to type next", bold=True), f"  cd {shlex.quote(str(folder))}")
-    for command in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log"):
-        out.write(f"  {_program(folder)} {command}")
-
-
-def _program(folder: Path) -> str:
-    """Returns the words by which a shell in the folder calls this program."""
-    words = program()
-    return words if words == "thence" or words.startswith("/") else str(Path(words).absolute())
-
-
-def _new_folder(root: Path) -> Path:
-    number = 1
-    while True:
-        folder = root / f"agent-demo-{number}"
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
-
-
-def _prepare(folder: Path) -> None:
-    """Makes a repository with a file and the hooks, as a person would."""
     _git(folder, "init", "--quiet", "--initial-branch=main")
     path = folder / FILE
     path.parent.mkdir()
@@ -98,6 +67,23 @@ def _prepare(folder: Path) -> None:
     _thence(folder, "hook", "install", "git")
     _thence(folder, "hook", "install", "claude-code", "--project")
     _git(folder, "switch", "--quiet", "--create", BRANCH)
+    with _playing(folder) as agent:
+        agent.kill()
+    _git(folder, "switch", "--quiet", "main")
+    _git(folder, "merge", "--quiet", "--squash", BRANCH)
+    _git(folder, "commit", "--quiet", "--message", "Pay once (#1)", "--author", _OTHER)
+    _git(folder, "branch", "--quiet", "--delete", "--force", BRANCH)
+    out.write("", Painted("What git knows", bold=True), "$ git log --format='%an: %s'")
+    out.write(*_git(folder, "log", "--format=%an: %s").splitlines())
+    for question, arguments in _ANSWERS:
+        out.write("", Painted(question, bold=True), f"$ thence {shlex.join(arguments)}")
+        out.write(*_thence(folder, *arguments).splitlines())
+    out.write("", Painted("What to type next", bold=True), f"  cd {shlex.quote(str(folder))}")
+    words = program()  # in a shell in this folder, not in the demo's
+    if words != "thence" and not words.startswith("/"):
+        words = str(Path(words).absolute())
+    for command in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log"):
+        out.write(f"  {words} {command}")
 
 
 @contextmanager

@@ -1,18 +1,33 @@
 """The command `diff`: where two logs part first, and what came of it."""
 
-from typing import TYPE_CHECKING, NamedTuple
+import gc
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import click
+import msgspec
 
+from thence.cli import DAMAGED
 from thence.cli.frame import help_with, log_argument, output_options
-from thence.cli.output import Output, current
-from thence.cli.shared.render import counted, table, wrapped, write_some
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from thence.core.diff import CauseOnSide, Difference, DifferingMember, FirstDifference, LogSide
-    from thence.core.vocabulary import Vocabulary
+from thence.cli.output import Output, current, wrapped
+from thence.cli.shared.logs import command, open_for_reading
+from thence.cli.shared.render import counted, table, write_some
+from thence.core.diff import (
+    ALONE,
+    CauseOnSide,
+    Difference,
+    DifferingMember,
+    FirstDifference,
+    LogSide,
+    as_json,
+    contrast,
+    difference,
+    side,
+)
+from thence.core.query.why import descending
+from thence.core.sentences.events import clipped
+from thence.core.vocabulary import Vocabulary
 
 # the most differences, and the most causes, shown without -v
 SHOWN_MAX = 10
@@ -28,7 +43,7 @@ class _Log(NamedTuple):
 
     letter: str
     name: str
-    vocabulary: "Vocabulary"
+    vocabulary: Vocabulary
 
 
 @click.command("diff", **help_with("thence diff output/run-of-today output/run-of-yesterday"))
@@ -44,11 +59,6 @@ def diff_command(a: str, b: str) -> int:
     by their step where both logs have steps, else by place and name; ids and times of tracers are
     left out. Exit code 0 means that the logs hold the same, 3 that they differ.
     """
-    import gc
-
-    from thence.cli import DAMAGED
-    from thence.core.diff import as_json, difference
-
     out = current()
     gc.disable()  # millions of objects are made here, and none is garbage
     side_a, vocabulary_a = _read(out, a)
@@ -62,15 +72,12 @@ def diff_command(a: str, b: str) -> int:
     return 0 if result.is_empty else DAMAGED
 
 
-def _read(out: Output, log: str) -> "tuple[LogSide, Vocabulary]":
-    from thence.cli.shared.logs import open_for_reading
-    from thence.core.diff import side
-
+def _read(out: Output, log: str) -> tuple[LogSide, Vocabulary]:
     with open_for_reading(out, log, by_index=False) as replica:
         return side(replica.arrived()), replica.vocabulary
 
 
-def _write_difference(out: Output, result: "Difference", logs: tuple[_Log, _Log]) -> None:
+def _write_difference(out: Output, result: Difference, logs: tuple[_Log, _Log]) -> None:
     same = len(result.aligned) - len(result.changed)
     if result.first is None:
         out.write(f"A and B say the same: {counted(same, 'event')}.")
@@ -88,83 +95,65 @@ def _write_difference(out: Output, result: "Difference", logs: tuple[_Log, _Log]
         out.notice(f"{counted(notices, 'notice')} of the logs themselves {verb} not compared")
 
 
-def _write_types(out: Output, result: "Difference") -> None:
-    """Counts the differences by type, the most frequent first."""
-    from thence.core.query.why import descending
+def _write_types(out: Output, result: Difference) -> None:
+    """Counts the differences by type, the most frequent first, and notes types that one log lacks.
 
+    As a rule that log was written with less verbosity.
+    """
     tallies = {
         "changed": _types(result.a, [x for x, _ in result.changed]),
         "only in A": _types(result.a, result.only_a),
         "only in B": _types(result.b, result.only_b),
     }
-    total: dict[str, int] = {}
-    for tally in tallies.values():
-        for name, count in tally.items():
-            total[name] = total.get(name, 0) + count
-    names = list(descending(total))
-    listed = names if out.is_verbose else names[:SHOWN_MAX]
-    rows = [
-        (
-            name,
-            ", ".join(
-                f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally
-            ),
-        )
-        for name in listed
-    ]
+    names = list(descending(sum(tallies.values(), Counter())))
+    rows = []
+    for name in names if out.is_verbose else names[:SHOWN_MAX]:
+        counts = [f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally]
+        rows.append((name, ", ".join(counts)))
     out.write("", *table(rows, indent="  ", most={0: NAME_COLUMNS_MAX}))
-    if len(listed) < len(names):
-        out.write(f"  {counted(len(names) - len(listed), 'more type')}; -v shows all")
-    _note_missing_types(out, result, tallies)
-
-
-def _types(of: "LogSide", positions: "Iterable[int]") -> dict[str, int]:
-    from collections import Counter
-
-    return Counter([of.events[position].event_type for position in positions])
-
-
-def _note_missing_types(
-    out: Output, result: "Difference", tallies: "Mapping[str, Mapping[str, int]]"
-) -> None:
-    """Notes types that one log lacks: as a rule it was written with less verbosity."""
+    if len(rows) < len(names):
+        out.write(f"  {counted(len(names) - len(rows), 'more type')}; -v shows all")
     pairs = _types(result.a, [x for x, _ in result.aligned])
     for letter, other in (("A", "B"), ("B", "A")):
         present = pairs.keys() | tallies[f"only in {letter}"].keys()
-        missing = sorted(tallies[f"only in {other}"].keys() - present)
-        if missing:
-            names = ", ".join(missing[:SHOWN_MAX])
-            out.notice(f"{letter} holds no {names}: was it set to write less?")
+        if missing := sorted(tallies[f"only in {other}"].keys() - present):
+            out.notice(
+                f"{letter} holds no {', '.join(missing[:SHOWN_MAX])}: was it set to write less?"
+            )
+
+
+def _types(of: LogSide, positions: Iterable[int]) -> Counter[str]:
+    return Counter([of.events[position].event_type for position in positions])
 
 
 def _write_divergence(
-    out: Output, first: "FirstDifference", roots: int, logs: tuple[_Log, _Log]
+    out: Output, first: FirstDifference, roots: int, logs: tuple[_Log, _Log]
 ) -> list[str]:
     """Writes the first divergence; returns the commands that show its causes."""
-    from thence.cli.shared.logs import command
-
     out.write("", "first divergence" + (f" of {roots:,}" if roots > 1 else ""))
-    followed, commands = [], []
+    later, commands = {}, []
     for log, event, count in zip(
         logs, (first.a, first.b), (first.follow_a, first.follow_b), strict=True
     ):
         text = "no such event" if event is None else log.vocabulary.sentence(event)
         out.write(*wrapped(text, out.width, f"  {log.letter}  "))
         if event is not None:
-            followed.append(f"{counted(count, 'later event')} in {log.letter}")
+            later[log.letter] = count
             commands.append(command(f"why {event.event_id}", log.name))
     if first.differs:
         out.write("", "what differs")
         _write_differing(out, first.differs, SHOWN_MAX, "  ")
     _write_causes(out, first, logs)
-    out.write("", f"From it follow {', '.join(followed)}.")
+    later = {letter: count for letter, count in later.items() if count}
+    if later:
+        texts = [f"{counted(count, 'later event')} in {letter}" for letter, count in later.items()]
+        verb = "follows" if [*later.values()] == [1] else "follow"
+        out.write("", f"{' and '.join(texts)} {verb} from it.")
     return commands
 
 
-def _write_events(out: Output, result: "Difference", logs: tuple[_Log, _Log]) -> None:
+def _write_events(out: Output, result: Difference, logs: tuple[_Log, _Log]) -> None:
     """Writes the other divergences, then the events that differ: in both, then in one alone."""
-    from thence.core.diff import ALONE, contrast
-
     lists = {
         "other divergences": result.roots[1:],
         "changed": result.changed,
@@ -189,11 +178,11 @@ def _write_events(out: Output, result: "Difference", logs: tuple[_Log, _Log]) ->
 
 
 def _write_differing(
-    out: Output, differs: "Sequence[DifferingMember]", most: int, margin: str
+    out: Output, differs: Sequence[DifferingMember], most: int, margin: str
 ) -> None:
     """Writes the places in which two events differ."""
 
-    def lines(place: "DifferingMember") -> list[str]:
+    def lines(place: DifferingMember) -> list[str]:
         text = f"{place.path}: {_value(place.a)} in A, {_value(place.b)} in B"
         return wrapped(text, out.width, margin, margin + "  ")
 
@@ -202,16 +191,12 @@ def _write_differing(
 
 def _value(value: object) -> str:
     """Returns a JSON value as text, cut where it is long."""
-    import msgspec
-
-    from thence.core.sentences.events import clipped
-
     if value is msgspec.UNSET:
         return "nothing"
     return clipped(msgspec.json.encode(value).decode(), VALUE_CHARACTERS_MAX)
 
 
-def _write_causes(out: Output, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
+def _write_causes(out: Output, first: FirstDifference, logs: tuple[_Log, _Log]) -> None:
     """Writes the causes that both events name, then those that only one names."""
     groups = [("both", logs[0], [cause for cause in first.causes_a if cause.is_shared])]
     for log, named in zip(logs, (first.causes_a, first.causes_b), strict=True):
@@ -223,17 +208,12 @@ def _write_causes(out: Output, first: "FirstDifference", logs: tuple[_Log, _Log]
     for word, log, causes in groups:
         margin = f"  {word:4}  "
 
-        def lines(cause: "CauseOnSide", log: _Log = log, margin: str = margin) -> list[str]:
-            text = log.vocabulary.sentence(cause.event) + _state_text(cause)
-            return wrapped(text, out.width, margin)
+        def lines(cause: CauseOnSide, log: _Log = log, margin: str = margin) -> list[str]:
+            state = ", changed" if cause.is_changed else ""
+            if not cause.is_shared:
+                state = f"{state or ', the same'} in the other log"
+            if not cause.is_shared and cause.other is None:
+                state = ", which is not in the other log"
+            return wrapped(log.vocabulary.sentence(cause.event) + state, out.width, margin)
 
         write_some(out, causes, SHOWN_MAX, "cause", lines, margin)
-
-
-def _state_text(cause: "CauseOnSide") -> str:
-    """Returns the state of a cause in the other log, as the end of a sentence."""
-    if cause.is_shared:
-        return ", changed" if cause.is_changed else ""
-    if cause.other is None:
-        return ", which is not in the other log"
-    return ", changed in the other log" if cause.is_changed else ", the same in the other log"

@@ -1,7 +1,8 @@
 """The command `export`: writes events as a table, CSV or Parquet, or as spans of OTLP."""
 
-import os
-import secrets
+import csv
+import io
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +11,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.commands.tracing import EventChoice, send_spans, write_spans
 from thence.cli.frame import checked_name, help_with
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import (
+    Conditions,
     OptionValue,
     filter_options,
     index_options,
@@ -24,6 +25,7 @@ from thence.cli.shared.logs import (
 from thence.cli.shared.render import counted
 from thence.core.json_values import printable
 from thence.core.sentences.table import COLUMNS, escape_formula, payload_values, row_of
+from thence.files import replacing
 
 if TYPE_CHECKING:
     from thence.sim.results.table import Kind
@@ -116,38 +118,36 @@ def export_command(
     is a span of no length, and causes beside the parent are links.
     """
     out = current()
-    choice = EventChoice(log, limit, conditions)
     if [is_csv, is_parquet, otlp is not None].count(True) != 1:
         raise click.UsageError("one of --csv, --parquet and --otlp is needed, no more than one")
-    if otlp is None:
-        _check_usage(out, output, is_parquet=is_parquet, is_raw=is_raw)
-        _export_table(out, choice, output, columns, None if is_parquet else _cell(output, is_raw))
-    elif output is not None or columns or is_raw:
-        raise click.UsageError("--otlp goes without --output, --columns and --raw")
-    else:
-        _export_spans(out, choice, otlp, wait_s)
+    if otlp is not None:
+        if output is not None or columns or is_raw:
+            raise click.UsageError("--otlp goes without --output, --columns and --raw")
+        _export_spans(out, otlp, wait_s, log, limit, conditions)
+        return
+    if is_raw and is_parquet:
+        raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
+    if output is None and out.is_json:
+        raise click.UsageError("--json goes with --output: stdout holds the table")
+    is_terminal = output is None and sys.stdout.isatty()
+    if is_parquet and is_terminal:
+        raise click.UsageError("a terminal shows no Parquet; name a file with --output")
 
+    def cell(text: str) -> str:
+        text = printable(text) if is_terminal else text
+        return text if is_raw else escape_formula(text)
 
-def _export_table(
-    out: Output,
-    choice: EventChoice,
-    output: Path | None,
-    columns: tuple[str, ...],
-    cell: Callable[[str], str] | None,
-) -> None:
-    """Writes a table: CSV with the form of texts that `cell` returns, Parquet without it."""
-
-    count = 0
-    empty = dict.fromkeys(columns)  # in order
     with (
-        open_for_reading(out, choice.log, counts_damage=False) as replica,
+        open_for_reading(out, log, counts_damage=False) as replica,
         _output_file(output) as file,
     ):
+        count = 0
+        empty = dict.fromkeys(columns)  # in order
 
         def groups() -> Iterator[Rows]:
             nonlocal count
             count = 0
-            for page in replica.answers.pages(choice.limit, **keys(choice.conditions)):
+            for page in replica.answers.pages(limit, **keys(conditions)):
                 count += len(page.events)
                 rows = [(*row_of(event), *payload_values(event, columns)) for event in page.events]
                 for place, key in enumerate(columns, len(COLUMNS)):
@@ -155,61 +155,67 @@ def _export_table(
                         del empty[key]
                 yield rows
 
-        if cell is not None:
+        if is_csv:
             _write_csv(file, columns, groups(), cell)
         else:
             from thence.sim.results.table import write_parquet
 
             kinds = _kinds(columns, groups())
             write_parquet(file, kinds, (list(zip(*rows, strict=True)) for rows in groups() if rows))
-        report_matches(out, replica, choice.conditions, count)
+        report_matches(out, replica, conditions, count)
     for key in empty if count else ():
         out.notice(f"no event that was written has a payload key `{key}`")
-    _tell(out, output, count, "row")
+    _report_written(out, output, count, "row")
 
 
-def _tell(out: Output, path: Path | None, count: int, noun: str) -> None:
-    """Reports how much was written, and where."""
+def _report_written(out: Output, path: Path | None, count: int, noun: str) -> None:
     if out.is_json and path is not None:
         out.json({f"{noun}s": count, "file": str(path), "bytes": path.stat().st_size})
     else:
         out.notice(f"{counted(count, noun)}" + (f" in {path}" if path else ""))
 
 
-def _export_spans(out: Output, choice: EventChoice, to: str, wait_s: float) -> None:
-    """Writes spans to a file or stdout, or sends them to an endpoint."""
+def _export_spans(
+    out: Output,
+    to: str,
+    wait_s: float,
+    log: str | None,
+    limit: int | None,
+    conditions: Conditions,
+) -> None:
+    """Writes spans to a file or stdout, or sends them to an endpoint and reports its answer."""
+    from thence.cli.commands.tracing import span_batches
+    from thence.otlp.sending import Sender, headers_of
+
+    batches = span_batches(out, log, limit, conditions)
     if to.lower().startswith(("http://", "https://")):
-        send_spans(out, to, wait_s, choice)
+        sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
+        for body, count in batches:
+            sender.send(body, count)
+        sent, rejected, message = sender.outcome
+        if rejected or message:
+            words = f": {message}" if message else ""
+            out.warn(f"{sender.place} rejected {counted(rejected, 'span')}{words}")
+        value = {"spans": sent, "rejected": rejected, "endpoint": sender.place, "message": message}
+        out.result(value, (), [f"{counted(sent, 'span')} sent to {sender.place}"])
         return
     if "://" in to:
         raise click.UsageError("--otlp takes a file, or an address that begins http:// or https://")
     path = None if to == "-" else Path(to)
     if path is None and out.is_json:
         raise click.UsageError("--json goes with a file or an address: stdout holds the spans")
+    total = 0
     with _output_file(path) as file:
-        spans, notices = write_spans(out, file, choice)
-    for notice in notices:
-        out.notice(notice)
-    _tell(out, path, spans, "span")
-
-
-def _check_usage(out: Output, output: Path | None, *, is_parquet: bool, is_raw: bool) -> None:
-    """Raises UsageError for options that exclude each other."""
-    if is_raw and is_parquet:
-        raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
-    if output is None and out.is_json:
-        raise click.UsageError("--json goes with --output: stdout holds the table")
-    if output is None and is_parquet and sys.stdout.isatty():
-        raise click.UsageError("a terminal shows no Parquet; name a file with --output")
+        for body, count in batches:
+            file.write(body + b"\n")
+            total += count
+    _report_written(out, path, total, "span")
 
 
 def _write_csv(
     file: IO[bytes], columns: Sequence[str], groups: Iterable[Rows], cell: Callable[[str], str]
 ) -> None:
     """Writes RFC 4180 with a header; `cell` returns the form of a text, and None is empty."""
-    import csv
-    import io
-
     text = io.TextIOWrapper(file, "utf-8", newline="")
     table = csv.writer(text)
     try:
@@ -226,8 +232,6 @@ def _write_csv(
 def _csv_value(value: object) -> object:
     if value is None or isinstance(value, str):
         return value
-    import json
-
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -247,35 +251,15 @@ def _kinds(columns: Sequence[str], groups: Iterable[Rows]) -> "dict[str, Kind]":
     return kinds
 
 
-def _cell(output: Path | None, is_raw: bool) -> Callable[[str], str]:
-    """Returns the function for texts in CSV; on a terminal control characters are escaped."""
-    is_terminal = output is None and sys.stdout.isatty()
-    return lambda text: (str if is_raw else escape_formula)(
-        printable(text) if is_terminal else text
-    )
-
-
 @contextmanager
 def _output_file(path: Path | None) -> Iterator[IO[bytes]]:
     """Yields stdout, or a file that gets its name when all of it is on the device."""
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-        return
-    if path.exists() and not path.is_file():  # a pipe or device keeps its name
+    elif path.exists() and not path.is_file():  # a pipe or device keeps its name
         with path.open("wb") as file:
             yield file
-        return
-    path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("xb") as file:
+    else:
+        with replacing(path.resolve()) as draft, draft.open("xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename == str(temporary):
-            error.filename = str(path)  # the name that the user gave
-        raise

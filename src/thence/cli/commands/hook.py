@@ -1,16 +1,15 @@
 """The command group `hook`: records what coding agents do."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import click
 
+from thence.agents.installed import HookFile, install, log_here, status, uninstall
+from thence.agents.intake import is_masked, make_log, waiting
+from thence.cli import FAILED
 from thence.cli.frame import command_group, help_with, output_options
 from thence.cli.output import current
 from thence.cli.shared.render import counted, table
-
-if TYPE_CHECKING:
-    from thence.agents.installed import HookFile
 
 
 @command_group("hook", "thence hook install claude-code", "thence hook install git")
@@ -36,7 +35,7 @@ _scope = click.option(
 @_tool
 @_scope
 @output_options
-def install_command(tool: str, is_users: bool) -> None:
+def install_command(tool: str, is_users: bool) -> int:
     """Put hooks into the settings of an agent, or of git.
 
     What is there is kept. Claude Code: `.claude/settings.local.json` of this worktree, which is
@@ -44,40 +43,30 @@ def install_command(tool: str, is_users: bool) -> None:
     post-commit, post-rewrite and post-merge, before what these do already; worktrees share them.
     With several worktrees install an agent's hooks for the user.
     """
-    from thence.agents.installed import install, log_here
-    from thence.agents.intake import make_log
-
     changes = install(tool, is_users=is_users)
     folder = log_here()
     make_log(folder)
-    _show(changes, {}, f"the log: {folder}")
+    code = _show(changes, {}, f"the log: {folder}")
     if tool == "codex":
         current().notice(
             "some versions want `codex_hooks = true` below `[features]` in config.toml"
         )
-    _check_done(changes)
+    return code
 
 
 @hook_command.command("uninstall", **help_with("thence hook uninstall claude-code"))
 @_tool
 @_scope
 @output_options
-def uninstall_command(tool: str, is_users: bool) -> None:
+def uninstall_command(tool: str, is_users: bool) -> int:
     """Take our hooks out of the settings again; the log stays."""
-    from thence.agents.installed import uninstall
-
-    changes = uninstall(tool, is_users=is_users)
-    _show(changes, {})
-    _check_done(changes)
+    return _show(uninstall(tool, is_users=is_users), {})
 
 
 @hook_command.command("status", **help_with("thence hook status --json"))
 @output_options
 def status_command() -> None:
     """Show where hooks are installed, and what waits to be taken in."""
-    from thence.agents.installed import log_here, status
-    from thence.agents.intake import is_masked, waiting
-
     folder = log_here()
     waiting_count, refused_count = waiting(folder)
     masked = is_masked(folder)
@@ -87,17 +76,12 @@ def status_command() -> None:
     _show(status(), {**facts, "is_masked": masked}, f"the log: {folder}", counts, words)
 
 
-def _show(changes: "Sequence[HookFile]", facts: Mapping[str, object], *last: str) -> None:
-    hooks = [{**change._asdict(), "path": str(change.path)} for change in changes]
-    notes = [f": {change.note}" if change.note else "" for change in changes]
+def _show(files: Sequence[HookFile], facts: Mapping[str, object], *last: str) -> int:
+    """Writes the files with their states; returns the exit code, 1 where one was left as it is."""
+    hooks = [{**file._asdict(), "path": str(file.path)} for file in files]
     rows = [
-        (change.state, change.tool, f"{change.path}{note}")
-        for change, note in zip(changes, notes, strict=True)
+        (file.state, file.tool, f"{file.path}: {file.note}" if file.note else str(file.path))
+        for file in files
     ]
     current().result({"hooks": hooks, **facts}, [*table(rows), *last])
-
-
-def _check_done(changes: "Sequence[HookFile]") -> None:
-    """Ends the command with 1 where a file was left as it is."""
-    if any(change.state == "left" for change in changes):
-        raise click.exceptions.Exit(1)
+    return FAILED if any(file.state == "left" for file in files) else 0

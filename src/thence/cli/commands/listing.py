@@ -7,19 +7,18 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
-from pathlib import Path
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with, log_options
-from thence.cli.output import Output, current
+from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import is_log_of_agents
 from thence.cli.shared.logs import (
     Conditions,
@@ -34,18 +33,17 @@ from thence.cli.shared.logs import (
     report_matches,
     take_in_hooks,
 )
-from thence.cli.shared.render import counted, wrapped
+from thence.cli.shared.render import counted, page
+from thence.core.clock import microseconds
+from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.json_values import printable
-
-if TYPE_CHECKING:
-    from thence.core.event import Event
-    from thence.core.query.filter import Filter
-    from thence.core.query.why import LogEnd
-    from thence.core.vocabulary import Vocabulary
-    from thence.log.read.follower import Follower
-    from thence.open_log.log import Log
-
+from thence.core.new_event import parse_cause
+from thence.core.query.filter import Filter
+from thence.core.query.why import LogEnd
+from thence.core.sentences.events import conversation, duration
+from thence.log.files.disk import OS_DISK
+from thence.open_log.log import Log
 
 # those are held in memory at once
 LAST_EVENTS_MAX = 10_000
@@ -96,8 +94,13 @@ def log_command(
     of the file. `thence query` is another name of it.
     """
     out = current()
-    _check_bounds(last, is_count, limit, cursor)
-    if last is None and limit is None and cursor is None and not out.is_json and out.columns:
+    bounds = {"--last": last, "--limit": limit, "--cursor": cursor}
+    names = [name for name, bound in bounds.items() if bound is not None]
+    if is_count and names:
+        raise click.UsageError(f"--count counts all events, without {names[0]}")
+    if last is not None and len(names) > 1:
+        raise click.UsageError(f"--last and {names[1]} exclude each other")
+    if not names and not out.is_json and out.columns:
         last = SCREEN_EVENTS
     is_small = last is not None and not any(conditions.values())
     with open_for_reading(out, log, is_small=is_small) as replica:
@@ -105,33 +108,34 @@ def log_command(
             _write_latest(out, replica, last or 0, is_descending)
             return
         if is_count:
-            _write_count(out, replica, conditions)
+            total = replica.answers.query(**keys(conditions), limit=1).total
+            report_matches(out, replica, conditions, total)
+            out.result({"events": total}, [str(total)])
             return
         show = event_printer(out, replica.vocabulary)
         listed = 0
         if last is not None:
-            page = replica.answers.query(**keys(conditions), last=last, descending=is_descending)
-            show(page.events)
-            listed = len(page.events)
+            only = replica.answers.query(**keys(conditions), last=last, descending=is_descending)
+            pages = iter((only,))
         else:
-            bounds = limit or None, cursor, is_descending
-            for page in replica.answers.pages(*bounds, **keys(conditions)):
-                show(page.events)
-                listed += len(page.events)
+            pages = replica.answers.pages(limit or None, cursor, is_descending, **keys(conditions))
+        for batch in pages:
+            show(batch.events)
+            listed += len(batch.events)
         report_matches(out, replica, conditions, listed)
-    if last is not None and listed < page.total:
-        out.notice(f"the last {listed:,} of {page.total:,} events; --limit 0 shows all")
-    elif page.next_cursor is not None:
+    if last is not None and listed < batch.total:
+        out.notice(f"the last {listed:,} of {batch.total:,} events; --limit 0 shows all")
+    elif batch.next_cursor is not None:
         words = f"{click.get_current_context().info_name} {_options(conditions)}"
         words += "--desc " * is_descending + "--json " * out.is_json + f"--limit {limit}"
-        next_command = command(f"{words} --cursor {shlex.quote(page.next_cursor)}", log)
-        out.notice(f"{listed:,} of {counted(page.total, 'event')}; next: {next_command}")
+        next_command = command(f"{words} --cursor {shlex.quote(batch.next_cursor)}", log)
+        out.notice(f"{listed:,} of {counted(batch.total, 'event')}; next: {next_command}")
 
 
 query_command = log_command
 
 
-def _write_latest(out: Output, replica: "Log", count: int, is_descending: bool) -> None:
+def _write_latest(out: Output, replica: Log, count: int, is_descending: bool) -> None:
     """Writes the last events as they arrived, from a large log without an index."""
     events = replica.answers.latest(count)
     event_printer(out, replica.vocabulary)(events[::-1] if is_descending else events)
@@ -139,25 +143,6 @@ def _write_latest(out: Output, replica: "Log", count: int, is_descending: bool) 
         f"the last {counted(len(events), 'event')} in the order of arrival: this log has no index"
         " yet, which --limit 0 and each other question makes"
     )
-
-
-def _check_bounds(last: int | None, is_count: bool, limit: int | None, cursor: str | None) -> None:
-    """Raises UsageError for bounds of a page that exclude each other."""
-    bounds = {"--last": last, "--limit": limit, "--cursor": cursor}
-    names = [name for name, bound in bounds.items() if bound is not None]
-    if is_count and names:
-        raise click.UsageError(f"--count counts all events, without {names[0]}")
-    if last is not None and len(names) > 1:
-        raise click.UsageError(f"--last and {names[1]} exclude each other")
-
-
-def _write_count(out: Output, replica: "Log", conditions: Conditions) -> None:
-    total = replica.answers.query(**keys(conditions), limit=1).total
-    report_matches(out, replica, conditions, total)
-    if out.is_json:
-        out.json({"events": total})
-    else:
-        out.write(str(total))
 
 
 def _options(conditions: Conditions) -> str:
@@ -182,10 +167,6 @@ def show_command(event: str, log: str | None) -> None:
     of which the latest event is taken. With --json the event's line is written as it is
     stored.
     """
-    from thence.cli.shared.render import page
-    from thence.core.new_event import parse_cause
-    from thence.core.sentences.events import conversation
-
     out = current()
     with open_for_reading(out, log, is_small=is_ulid(event)) as replica:
         named = replica.answers.with_ids([event]) if is_ulid(event) else {}
@@ -193,25 +174,20 @@ def show_command(event: str, log: str | None) -> None:
         if out.is_json:
             out.line(stored.readable_line)
             return
-        causes_here = replica.answers.with_ids(stored.caused_by)
-        spoken = [
-            line
-            for role, content in conversation(causes_here.values())
-            for line in ("", f"{printable(role)}:", *_lines(content, out.width))
-        ]
+        present = replica.answers.with_ids(stored.caused_by)
+        spoken = []
+        for role, content in conversation(present.values()):
+            spoken += ["", f"{printable(role)}:"]
+            for line in content.splitlines():
+                spoken += wrapped(printable(line), out.width, "  ")
     other = {cause.event_id: cause for cause in map(parse_cause, stored.external_causes) if cause}
     causes = [
-        replica.vocabulary.sentence(causes_here[cause])
-        if cause in causes_here
+        replica.vocabulary.sentence(present[cause])
+        if cause in present
         else f"{cause}, {f'in log {other[cause].log_id}' if cause in other else 'not in this log'}"
         for cause in stored.caused_by
     ]
     out.write(*page(stored, replica.vocabulary, causes, out.width), *spoken)
-
-
-def _lines(text: str, width: int) -> Iterator[str]:
-    for line in text.splitlines():
-        yield from wrapped(printable(line), width, "  ")
 
 
 @click.command("last", **help_with("thence last --log output/my-run"))
@@ -226,26 +202,39 @@ def last_command(log: str | None) -> None:
     out = current()
     with open_for_reading(out, log) as replica:
         end, ended = read_end(replica)
+    last = end.last
     if out.is_json:
-        import msgspec
-
-        last = None if end.last is None else msgspec.Raw(end.last.readable_line)
+        line = last and msgspec.Raw(last.readable_line)
         still_open = [msgspec.Raw(event.readable_line) for event in end.still_open]
-        out.json({"last": last, "open": still_open, "writers_ended": ended})
-    elif end.last is None:
+        out.json({"last": line, "open": still_open, "writers_ended": ended})
+        return
+    if last is None:
         out.notice("no events")
-    else:
-        _write_end(out, end, ended, end.last, replica.vocabulary)
+        return
+    sentence = f"last event: {replica.vocabulary.sentence(last)}"
+    out.write(*wrapped(f"{sentence}, {last.timestamp or 'at no known time'}", out.width, "", "  "))
+    hidden = 0 if out.is_verbose else max(len(end.still_open) - OPEN_SHOWN_MAX, 0)
+    if hidden:
+        out.write(f"still open: {counted(hidden, 'older one')}; -v shows all")
+    for event in end.still_open[hidden:]:
+        sentence = f"{replica.vocabulary.sentence(event)}{_begin_text(event, last)}"
+        time = ended.get(event.event_id)
+        if time is None:
+            sentence = f"still open: {sentence}"
+        else:
+            sentence = f"left open: {sentence}; its writer ended at {time} or later"
+        out.write(*wrapped(sentence, out.width, "", "  "))
+    if not end.still_open:
+        out.write("nothing was left open")
 
 
-def read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
+def read_end(replica: Log) -> tuple[LogEnd, Mapping[str, str]]:
     """Returns the end of a log, and which of its open steps belong to ended processes.
 
     What an agent's hook recorded belongs to the process of the agent, not to the one that wrote it.
     """
     from thence.agents.sessions import has_ended
     from thence.doctor.writers import ended_writers, living_writers
-    from thence.log.files.disk import OS_DISK
     from thence.otlp.decoding import SOURCE
 
     before = living_writers(OS_DISK, replica.folder)
@@ -263,35 +252,8 @@ def read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
     return end, ended
 
 
-def _write_end(
-    out: Output,
-    end: "LogEnd",
-    ended: Mapping[str, str],
-    last: "Event",
-    vocabulary: "Vocabulary",
-) -> None:
-    sentence = f"last event: {vocabulary.sentence(last)}"
-    out.write(*wrapped(f"{sentence}, {last.timestamp or 'at no known time'}", out.width, "", "  "))
-    hidden = 0 if out.is_verbose else max(len(end.still_open) - OPEN_SHOWN_MAX, 0)
-    if hidden:
-        out.write(f"still open: {counted(hidden, 'older one')}; -v shows all")
-    for event in end.still_open[hidden:]:
-        sentence = f"{vocabulary.sentence(event)}{_begin_text(event, last)}"
-        time = ended.get(event.event_id)
-        if time is None:
-            sentence = f"still open: {sentence}"
-        else:
-            sentence = f"left open: {sentence}; its writer ended at {time} or later"
-        out.write(*wrapped(sentence, out.width, "", "  "))
-    if not end.still_open:
-        out.write("nothing was left open")
-
-
-def _begin_text(event: "Event", last: "Event") -> str:
+def _begin_text(event: Event, last: Event) -> str:
     """Returns the begin of a step relative to the last event; "" without a valid time."""
-    from thence.core.clock import microseconds
-    from thence.core.sentences.events import duration
-
     if event is last:
         return ", the last event"
     begin_us, last_us = microseconds(event.timestamp), microseconds(last.timestamp)
@@ -313,8 +275,6 @@ def unfinished_command(log: str | None) -> None:
     with open_for_reading(out, log) as replica:
         end, ended = read_end(replica)
     if out.is_json:
-        import msgspec
-
         steps = [
             {
                 "event": msgspec.Raw(event.readable_line),
@@ -351,10 +311,8 @@ def rebuild_command(log: str | None) -> None:
         with bar(out, "bytes read") as show:
             events = replica.answers.rebuild(lambda done: show(done, size))
         seconds = monotonic() - begin
-    if out.is_json:
-        out.json({"events": events, "bytes": size, "seconds": round(seconds, 3)})
-    else:
-        out.write(f"indexed {counted(events, 'event')} in {seconds:.1f} s")
+    line = f"indexed {counted(events, 'event')} in {seconds:.1f} s"
+    out.result({"events": events, "bytes": size, "seconds": round(seconds, 3)}, [line])
 
 
 TAIL_EVENTS = 10
@@ -395,8 +353,7 @@ def tail_command(count: int, is_live: bool, log: str | None, **conditions: Optio
 
 
 def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: Conditions) -> None:
-    from thence.core.query.filter import Filter
-    from thence.log.files.disk import OS_DISK
+    """Shows the last events, and with `is_live` new ones until the reader of the output is gone."""
     from thence.log.read.follower import Follower
 
     event_filter = Filter.of(**keys(conditions))
@@ -407,40 +364,29 @@ def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: C
         matches = None if event_filter == Filter() else event_filter.matches
         follower.skip_to_last(count, matches)
         show = event_printer(out, replica.vocabulary)
-        shown_count = 0
+        listed = 0
         events = filter(matches or (lambda event: True), follower.events())
         while batch := tuple(islice(events, BATCH_EVENTS)):
             show(batch)
-            shown_count += len(batch)
-        if is_live:
-            _follow(out, follower, show, event_filter, replica.folder)
-        elif count:
-            report_matches(out, replica, conditions, shown_count)
+            listed += len(batch)
+        if not is_live:
+            if count:
+                report_matches(out, replica, conditions, listed)
+            return
+        out.flush()
+        stop = Signal()
+        _stop_when_unread(stop)
+        if is_log_of_agents(replica.folder):
 
+            def take_in() -> None:
+                while not stop.wait(TAKE_IN_S):
+                    take_in_hooks(replica.folder)
 
-def _follow(
-    out: Output,
-    follower: "Follower",
-    show: "Callable[[Sequence[Event]], None]",
-    event_filter: "Filter",
-    folder: Path,
-) -> None:
-    """Shows new events at once, until the reader of the output is gone."""
-    out.flush()
-    stop = Signal()
-    _stop_when_unread(stop)
-    if is_log_of_agents(folder):
-        Thread(target=_take_in, args=(folder, stop), name="thence-take-in", daemon=True).start()
-    while follower.wait(stop):
-        for event in filter(event_filter.matches, follower.events()):
-            show((event,))
-            out.flush()
-
-
-def _take_in(folder: Path, stop: Signal) -> None:
-    """Takes in what hooks leave while a log is followed."""
-    while not stop.wait(TAKE_IN_S):
-        take_in_hooks(folder)
+            Thread(target=take_in, name="thence-take-in", daemon=True).start()
+        while follower.wait(stop):
+            for event in filter(event_filter.matches, follower.events()):
+                show((event,))
+                out.flush()
 
 
 def _stop_when_unread(stop: Signal) -> None:

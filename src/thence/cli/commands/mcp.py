@@ -5,24 +5,21 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec
+from pathlib import Path
+from typing import ParamSpec
 
 import click
 
+from thence import __version__
 from thence.cli import INTERRUPTED
 from thence.cli.commands.causes import answer_lines
 from thence.cli.frame import help_with, log_options, require_packages
 from thence.cli.output import current
+from thence.cli.shared.logs import open_for_reading, take_in_hooks
+from thence.core.event import Event
 from thence.core.sentences.events import clipped, short_id
 from thence.errors import InvalidFilter, ThenceError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from mcp.server import MCPServer
-
-    from thence.core.event import Event
-    from thence.open_log.log import Log
+from thence.open_log.log import Log
 
 EVENTS_MAX = 200
 _WIDTH = 100
@@ -47,32 +44,24 @@ def mcp_command(log: str | None) -> None:
     if sys.stdin.isatty():
         cause = "an agent starts this command and asks on stdin, which is a terminal here"
         raise click.UsageError(cause, click.get_current_context())
-    from thence.cli.shared.logs import open_for_reading
-
-    with open_for_reading(current(), log, by_index=False, counts_damage=False) as replica:
-        # nothing is written, and the thread that waits for stdin would hold the process
-        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-        server_of(replica).run("stdio")
-
-
-def server_of(log: "Log") -> "MCPServer":
-    """Returns the server of a log's questions, for any transport."""
     from mcp.server import MCPServer
     from mcp.types import ToolAnnotations
 
-    from thence import __version__
-
-    server = MCPServer("thence", instructions=_ABOUT, version=__version__)
-    tools = _Tools(log)
-    for tool in (tools.why, tools.effects, tools.query, tools.show, tools.unfinished):
-        server.tool(annotations=ToolAnnotations(read_only_hint=True))(_told(tool, log.folder))
-    return server
+    with open_for_reading(current(), log, by_index=False, counts_damage=False) as replica:
+        server = MCPServer("thence", instructions=_ABOUT, version=__version__)
+        tools = _Tools(replica)
+        for tool in (tools.why, tools.effects, tools.query, tools.show, tools.unfinished):
+            annotated = server.tool(annotations=ToolAnnotations(read_only_hint=True))
+            annotated(_reporting(tool, replica.folder))
+        # nothing is written, and the thread that waits for stdin would hold the process
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        server.run("stdio")
 
 
 class _Tools:
     """The tools; a docstring is what the agent reads of one."""
 
-    def __init__(self, log: "Log") -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
 
     def why(self, event: str) -> str:
@@ -129,19 +118,17 @@ class _Tools:
         ]
         return "\n".join(lines) or "nothing is unfinished"
 
-    def _line(self, event: "Event") -> str:
+    def _line(self, event: Event) -> str:
         sentence = self._log.vocabulary.sentence(event)
         return f"{event.timestamp}  {event.event_type}  {sentence}  {short_id(event.event_id)}"
 
 
-def _told(tool: Callable[_P, str], folder: "Path") -> Callable[_P, str]:
-    """Returns a tool whose errors tell the agent what was wrong and what to do next.
+def _reporting(tool: Callable[_P, str], folder: Path) -> Callable[_P, str]:
+    """Returns a tool whose errors say to the agent what was wrong and what to do next.
 
     What hooks have left meanwhile is in the log when it answers.
     """
     from mcp.server.mcpserver.exceptions import ToolError
-
-    from thence.cli.shared.logs import take_in_hooks
 
     @wraps(tool)
     def called(*args: _P.args, **kwargs: _P.kwargs) -> str:

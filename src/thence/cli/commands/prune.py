@@ -1,22 +1,24 @@
 """The command `prune`: removes a log's oldest events, or puts them into an archive."""
 
 import re
-import sys
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.frame import help_with, log_options
+from thence.cli.frame import help_with, is_agreed, log_options
 from thence.cli.output import Output, current
+from thence.cli.shared.logs import open_for_reading
 from thence.cli.shared.render import counted, write_some
-
-if TYPE_CHECKING:
-    from thence.log.check.pruning import PlannedSegment, PrunePlan
-    from thence.open_log.log import Log
+from thence.core.clock import dated, microseconds, timestamp_at
+from thence.errors import ThenceError
+from thence.log.check.pruning import PlannedSegment, PrunePlan, Pruning, check_prunable
+from thence.log.files.disk import wall_ns
+from thence.open_log.log import OS_DISK, Log
 
 FILES_SHOWN_MAX = 20
+_FILE_KEYS = ("name", "events", "unverified", "bad_lines", "bytes", "since", "until", "open_steps")
 _SIZE = re.compile(r"(\d{1,15})(([kmgt])(i?))?b?", re.ASCII)
 
 
@@ -32,9 +34,6 @@ def _bytes(context: click.Context, parameter: click.Parameter, value: str | None
 
 def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Reads a time as events have it; a date is its beginning."""
-    from thence.core.clock import dated, microseconds, timestamp_at
-    from thence.log.files.disk import wall_ns
-
     if value is None:
         return None
     us = microseconds(dated(value, wall_ns() // 1_000))
@@ -87,12 +86,6 @@ def prune_command(
     so is what the server of a synced log does not hold yet. An archive is a folder with a log:
     gunzip its files, and name it with --log, or move them back into the log's folder.
     """
-    from contextlib import nullcontext
-
-    from thence.cli.shared.logs import open_for_reading
-    from thence.log.check.pruning import Pruning, check_prunable
-    from thence.open_log.log import OS_DISK
-
     if (before is None) == (keep_bytes is None):
         raise click.UsageError("say what goes, by --before or by --keep-bytes")
     out = current()
@@ -108,21 +101,31 @@ def prune_command(
                 _show(out, plan, archive)
             is_done = bool(plan.segments) and not is_dry
             if is_done:
-                if not is_sure:
-                    _ask(archive)
+                question = "Move them there?" if archive else "It can't be undone. Remove them?"
+                if not is_sure and not is_agreed(question, "--yes, or --dry-run"):
+                    cause, hint = "you did not agree", "nothing was changed"
+                    raise ThenceError("did not prune", cause=cause, hint=hint, code="prune_refused")
                 pruned = pruning.run(plan, archive)
                 replica.answers.renew()
     if out.is_json:
-        out.json(_as_json(plan, archive, is_done=is_done))
+        out.json(
+            {
+                "pruned": is_done,
+                "files": [
+                    {key: getattr(file, key) for key in _FILE_KEYS} for file in plan.segments
+                ],
+                "events": plan.total("events"),
+                "bytes": plan.total("bytes"),
+                "archive": str(archive) if archive else None,
+                "stopped": plan.rest or None,
+            }
+        )
     elif is_done:
         out.write(f"pruned: {pruned.words(pruned.archives[-1][0])}")
 
 
-def _held_back(replica: "Log") -> Callable[[str, bool], str]:
+def _held_back(replica: Log) -> Callable[[str, bool], str]:
     """Returns what tells why a segment of a synced log has to stay, empty where it may go."""
-    from contextlib import closing
-
-    from thence.open_log.log import OS_DISK
     from thence.sync.target import read_target
 
     target = read_target(replica.folder)
@@ -145,10 +148,10 @@ def _held_back(replica: "Log") -> Callable[[str, bool], str]:
     return held_back
 
 
-def _show(out: Output, plan: "PrunePlan", archive: Path | None) -> None:
+def _show(out: Output, plan: PrunePlan, archive: Path | None) -> None:
     """Shows what would go, and why no more does."""
 
-    def lines(segment: "PlannedSegment") -> list[str]:
+    def lines(segment: PlannedSegment) -> list[str]:
         times = f"{segment.since[:10]} to {segment.until[:10]}"
         size = f"{segment.bytes:,} bytes"
         return [f"{segment.name}  {counted(segment.events, 'event')}, {size}, {times}"]
@@ -168,26 +171,3 @@ def _show(out: Output, plan: "PrunePlan", archive: Path | None) -> None:
         out.notice(f"{counted(damaged, 'damaged line')} among them")
     if plan.rest:
         out.notice(plan.rest)
-
-
-def _ask(archive: Path | None) -> None:
-    from thence.errors import ThenceError
-
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError("there is no terminal to ask on; add --yes, or --dry-run")
-    question = "Move them there?" if archive else "It can't be undone. Remove them?"
-    if not click.confirm(question, err=True):
-        cause, hint = "you did not agree", "nothing was changed"
-        raise ThenceError("did not prune", cause=cause, hint=hint, code="prune_refused")
-
-
-def _as_json(plan: "PrunePlan", archive: Path | None, *, is_done: bool) -> dict[str, object]:
-    names = ("name", "events", "unverified", "bad_lines", "bytes", "since", "until", "open_steps")
-    return {
-        "pruned": is_done,
-        "files": [{name: getattr(one, name) for name in names} for one in plan.segments],
-        "events": plan.total("events"),
-        "bytes": plan.total("bytes"),
-        "archive": str(archive) if archive else None,
-        "stopped": plan.rest or None,
-    }

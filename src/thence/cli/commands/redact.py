@@ -1,17 +1,17 @@
 """The command `redact`: removes what one event says."""
 
-import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.frame import help_with, log_options
+from thence.cli.frame import help_with, is_agreed, log_options
 from thence.cli.output import Output, current
+from thence.cli.shared.logs import find_event, open_for_reading, redact_copies
+from thence.cli.sync.synced_log import check_packages
 from thence.errors import SyncRefused, ThenceError
-from thence.open_log.log import Log
 
 if TYPE_CHECKING:
-    from thence.core.event import Event
     from thence.sync.target import SyncTarget
     from thence.wire.authorship import TeamKeys
 
@@ -36,12 +36,11 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
     The event keeps its place, its type, its causes and its digests. With sync, the server and every
     clone follow, if your key wrote the event or you are an admin of the team.
     """
-    from thence.cli.shared.logs import find_event, open_for_reading, redact_copies
+    check_packages()
     from thence.signing import known_key, own_key
     from thence.sync.authorship import check_right, is_redacted, redact
     from thence.sync.target import read_target
 
-    _check_packages()
     out = current()
     with open_for_reading(out, log) as replica:
         stored = find_event(out, replica, event)
@@ -53,7 +52,15 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
         check_right(replica, stored, key, keys, is_synced=enabled is not None)
         is_done = is_redacted(replica, stored)
         if not is_done:
-            _ask(out, replica, stored, is_sure=is_sure or is_dry)
+            out.notice(f"to be redacted: {replica.vocabulary.sentence(stored)}")
+            if not (is_sure or is_dry or is_agreed("It can't be undone. Redact it?")):
+                raise ThenceError(
+                    "did not redact",
+                    place=stored.event_id,
+                    cause="you did not agree",
+                    hint="nothing was changed",
+                    code="redaction_refused",
+                )
         lines, remains = 0, list(_REMAINS)
         if not is_dry:
             name = target.key if target else ""
@@ -63,19 +70,18 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
     if out.is_json:
         out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})
         return
-    _report(out, stored, enabled, remains, is_done=is_done, is_dry=is_dry)
-
-
-def _check_packages() -> None:
-    from thence.cli.sync.synced_log import check_packages
-
-    check_packages()
+    verb = "would be" if is_dry else "was already" if is_done else "was"
+    out.write(f"what {stored.event_id} said {verb} redacted")
+    if enabled is not None and not is_dry:
+        out.notice(f"carry it to team {enabled.team}: thence sync now")
+    for remaining in remains:
+        out.notice(f"not reached: {remaining}")
+    if not stored.members.get("nonce") and not is_done:
+        out.notice("its digest stays, and it has no nonce: a short text can be guessed from it")
 
 
 def _team_keys(out: Output, target: "SyncTarget") -> "TeamKeys | None":
     """Returns the keys of the team, None if its server can't be asked now."""
-    from contextlib import closing
-
     from thence.sync.client import client_to
     from thence.sync.credentials import CredentialStore
 
@@ -85,38 +91,3 @@ def _team_keys(out: Output, target: "SyncTarget") -> "TeamKeys | None":
     except SyncRefused as error:
         out.notice(f"note: the server was not asked whose event it is: {error.cause or error}")
         return None
-
-
-def _ask(out: Output, replica: Log, event: "Event", *, is_sure: bool) -> None:
-    out.notice(f"to be redacted: {replica.vocabulary.sentence(event)}")
-    if is_sure:
-        return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError("there is no terminal to ask on; add --yes")
-    if not click.confirm("It can't be undone. Redact it?", err=True):
-        raise ThenceError(
-            "did not redact",
-            place=event.event_id,
-            cause="you did not agree",
-            hint="nothing was changed",
-            code="redaction_refused",
-        )
-
-
-def _report(
-    out: Output,
-    event: "Event",
-    target: "SyncTarget | None",
-    remains: list[str],
-    *,
-    is_done: bool,
-    is_dry: bool,
-) -> None:
-    verb = "would be" if is_dry else "was already" if is_done else "was"
-    out.write(f"what {event.event_id} said {verb} redacted")
-    if target is not None and not is_dry:
-        out.notice(f"carry it to team {target.team}: thence sync now")
-    for remaining in remains:
-        out.notice(f"not reached: {remaining}")
-    if not event.members.get("nonce") and not is_done:
-        out.notice("its digest stays, and it has no nonce: a short text can be guessed from it")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from thence.cli.frame import help_with, output_options, require_packages
-from thence.cli.output import Output, current, exit_code
+from thence.cli.output import current, exit_code
 from thence.cli.shared.locate import journal_of
 from thence.errors import NotALog
 
@@ -49,43 +49,35 @@ def serve_command(
     The address is the first line on stdout. Ctrl-C ends it at once.
     """
     out = current()
+    root_folder = Path(root or out.settings.runs)
     try:
-        _serve(out, Path(root or out.settings.runs), port, token, origins)
+        from thence.server import running
+
+        require_packages("could not start the server", "server", "fastapi", "httptools", "uvicorn")
+        if not root_folder.is_dir():
+            raise NotALog(
+                "could not serve",
+                place=root_folder,
+                cause="there is no such folder",
+                hint="name the folder of the runs or logs: thence serve FOLDER",
+            )
+        example = "simulations"
+        if (root_folder / ".kittify").is_dir() and (journal := journal_of(root_folder)) is not None:
+            root_folder, example = journal, "logs"  # the journal of a project is no simulation
+        token = token if token is not None else out.settings.token
+        if token == "":  # most often an unset variable
+            raise click.BadParameter("it is empty", param_hint="--token")
+        running.end_on_sigterm()
+        listener = running.listening(port)
+        address = f"http://{running.HOST}:{listener.getsockname()[1]}"
+        out.result({"url": address, "root": str(root_folder.absolute())}, [address])
+        out.flush()
+        header = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
+        out.notice(f"serving {root_folder.absolute()}; try: curl{header} {address}/{example}")
+        out.notice("Ctrl-C ends it")
+        running.serve(listener, root_folder, token, origins)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         out.end_at_once(exit_code(ended))
-
-
-def _serve(
-    out: Output, root: Path, port: int | None, token: str | None, origins: tuple[str, ...]
-) -> None:
-    from thence.server import running
-
-    _check(root)
-    example = "simulations"
-    if (root / ".kittify").is_dir() and (journal := journal_of(root)) is not None:
-        root, example = journal, "logs"  # the journal of a project is no simulation
-    token = _token(out, token)
-    running.end_on_sigterm()
-    listener = running.listening(port)
-    address = f"http://{running.HOST}:{listener.getsockname()[1]}"
-    out.result({"url": address, "root": str(root.absolute())}, [address])
-    out.flush()
-    header = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
-    out.notice(f"serving {root.absolute()}; try: curl{header} {address}/{example}")
-    out.notice("Ctrl-C ends it")
-    running.serve(listener, root, token, origins)
-
-
-def _check(root: Path) -> None:
-    """Raises, before any output, if a package or the folder is missing."""
-    require_packages("could not start the server", "server", "fastapi", "httptools", "uvicorn")
-    if not root.is_dir():
-        raise NotALog(
-            "could not serve",
-            place=root,
-            cause="there is no such folder",
-            hint="name the folder of the runs or logs: thence serve FOLDER",
-        )
 
 
 def _origin(raw: str) -> str:
@@ -93,11 +85,3 @@ def _origin(raw: str) -> str:
     if not _ORIGIN.fullmatch(raw):
         raise click.BadParameter(f"{raw!r} is no origin; one is https://page.example:8080")
     return raw.lower()
-
-
-def _token(out: Output, raw: str | None) -> str | None:
-    """Returns the token to ask for; refuses an empty one, most often an unset variable."""
-    token = raw if raw is not None else out.settings.token
-    if token == "":
-        raise click.BadParameter("it is empty", param_hint="--token")
-    return token

@@ -1,6 +1,5 @@
 """The group `sim`: makes simulations, runs them, and plays runs again."""
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from os.path import relpath
@@ -14,15 +13,10 @@ from thence.cli import FAILED, MISUSED
 from thence.cli.commands.sweep import plot_command, setting_option, sweep_command, table_command
 from thence.cli.commands.verify import finding_json
 from thence.cli.failure import problem_line
-from thence.cli.frame import command_group, help_with, output_options
-from thence.cli.output import Output, current
+from thence.cli.frame import command_group, help_with, json_or_text, output_options
+from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import find_log, runs
-from thence.cli.shared.progress import (
-    failed_decisions,
-    play,
-    run_bar,
-    send_records_to_stderr,
-)
+from thence.cli.shared.progress import failed_decisions, play, run_bar, send_records_to_stderr
 from thence.cli.shared.render import (
     NAMES_SHOWN_MAX,
     Course,
@@ -31,7 +25,6 @@ from thence.cli.shared.render import (
     course_lines,
     courses,
     failures_text,
-    wrapped,
 )
 from thence.core.sentences.events import clipped
 from thence.doctor.writers import outcome
@@ -39,16 +32,10 @@ from thence.errors import ScenarioError, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import segments
 from thence.sim.again.replay import branch, replay, resume
+from thence.sim.models.asking import usage, write_cassette
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.outcomes import read_outcomes
-from thence.sim.results.recorded import (
-    RecordedRun,
-    fitting,
-    open_run,
-    rank,
-    read_object,
-    read_result,
-)
+from thence.sim.results.recorded import RecordedRun, fitting, rank, read_object, read_result
 from thence.sim.run.run import SimulationOrchestrator
 from thence.sim.run.run_folder import count_events
 from thence.sim.run.simulation import make_components
@@ -68,7 +55,12 @@ root_option = click.option(
 )
 
 
-@click.command("list", **help_with("thence sim list --json"))
+@command_group("sim", "thence sim run spatial_trade_network")
+def sim_command() -> None:
+    """Run simulations and look at their runs."""
+
+
+@sim_command.command("list", **help_with("thence sim list --json"))
 @root_option
 @output_options
 def list_command(root: str | None) -> None:
@@ -78,19 +70,29 @@ def list_command(root: str | None) -> None:
     killed: its process ended without a word, or unreadable.
     """
     out = current()
-    folder = Path(root or out.settings.runs)
-    entries = list(run_entries(folder))
-    lines = []
-    for entry in entries:
-        events = counted(entry["events"], "event")
+    root_folder = Path(root or out.settings.runs)
+    entries, lines = [], []
+    for folder in runs(root_folder):
+        config = read_object(folder / "config.json")
+        vocabulary = read_object(folder / ".thence" / "log.json").get("vocabulary")
+        if vocabulary != "sim" and not (folder / "config.json").is_file():
+            continue
+        state = _state(folder, config, read_result(folder))
+        try:
+            entry = {**state, "events": count_events(folder), **_origin(config)}
+        except OSError:  # such as another user's, which hides no other run
+            entry = {**state, "status": "unreadable", "events": 0}
         notes = "; ".join(_notes(entry))
-        line = f"{entry['status']:<11}  {events:>14}  {entry['run_id']}"
+        line = f"{entry['status']:<11}  {counted(entry['events'], 'event'):>14}  {entry['run_id']}"
         lines.append(f"{line}  ({notes})" if notes else line)
-    missing = f"no runs in {folder}; `thence sim run spatial_trade_network` makes one"
+        entries.append(entry)
+    missing = f"no runs in {root_folder}; `thence sim run spatial_trade_network` makes one"
     out.result({"runs": entries}, lines, () if entries else [missing])
 
 
-@click.command("show", **help_with("thence sim show output/my-run --variable place/Mill/price_ore"))
+@sim_command.command(
+    "show", **help_with("thence sim show output/my-run --variable place/Mill/price_ore")
+)
 @click.argument("run", required=False)
 @click.option(
     "--variable",
@@ -111,7 +113,7 @@ def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
     out = current()
     folder = find_log(out, run)
     count_max = None if out.is_verbose or out.is_json else _VARIABLES_SHOWN_MAX
-    with open_run(folder) as recorded:
+    with RecordedRun(folder) as recorded:
         facts = summary(recorded)
         drawn, note = drawn_variables(recorded, patterns, count_max)
     if out.is_json:
@@ -122,35 +124,35 @@ def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
     out.write(*summary_lines(facts, str(folder), out, variables))
 
 
-def run_entries(root: Path) -> Iterator[dict[str, Any]]:
-    """Yields the entries of the runs of simulations in a folder, the newest first."""
-    for folder in runs(root):
-        config = read_object(folder / "config.json")
-        vocabulary = read_object(folder / ".thence" / "log.json").get("vocabulary")
-        if vocabulary == "sim" or (folder / "config.json").is_file():
-            state = _state(folder, config, read_result(folder))
-            try:
-                yield {**state, "events": count_events(folder), **_origin(config)}
-            except OSError:  # such as another user's, which hides no other run
-                yield {**state, "status": "unreadable", "events": 0}
-
-
 def summary(run: RecordedRun) -> dict[str, Any]:
-    """Reads a run completely and returns its summary as JSON values."""
-    from thence.sim.models.asking import usage
-
+    """Reads a run completely and returns its summary as JSON values; None is what it lacks."""
     log, result, words = run.log, run.result, run.log.vocabulary
     tally, checked = log.answers.stats(), log.verify()
     failures, rejected = log.answers.failures()
     systems = (event for page in log.answers.pages(type="SYSTEM") for event in page)
     notices = filter(words.is_notice, systems)
+    scenario, recorded = _member(run.config, "scenario"), _member(run.config, "events")
+    settings = _member(run.config, "simulation") or _member(scenario, "simulation")
+    agents = None
+    if isinstance(scenario.get("agents"), list):
+        counts = (entry.get("count") for entry in scenario["agents"] if isinstance(entry, dict))
+        agents = sum(count if type(count) is int else 1 for count in counts)
     return {
         **_state(run.folder, run.config, result),
         "reason": result.get("reason"),
         "error": result.get("error"),
         **{name: result[name] for name in ("decisions", "decisions_failed") if name in result},
         **_origin(run.config),
-        "parameters": _parameters(run.config),
+        "parameters": {
+            "seed": settings.get("seed"),
+            "max_turns": settings.get("max_turns"),
+            "verbosity": recorded.get("verbosity"),
+            "mode": recorded.get("mode"),
+            "engine": _member(scenario, "engine").get("type"),
+            "validator": _member(scenario, "validator").get("type"),
+            "agents": agents,
+            "scenario": run.config.get("source"),
+        },
         "turns": next((event.turn_number for event in log.query(turn="0..", last=1)), 0),
         "events": tally.events,
         "failures": failures,
@@ -195,27 +197,6 @@ def _notes(facts: Mapping[str, Any]) -> Iterator[str]:
         rest = len(steps) - _ALTERED_SHOWN_MAX
         rest_text = f" and {rest} more" if rest > 0 else ""
         yield f"altered: {', '.join(steps[:_ALTERED_SHOWN_MAX])}{rest_text}"
-
-
-def _parameters(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns seed, turns, settings and components by config.json; None where it lacks one."""
-    scenario, events = _member(config, "scenario"), _member(config, "events")
-    simulation = _member(config, "simulation") or _member(scenario, "simulation")
-    agents = scenario.get("agents")
-    count = None
-    if isinstance(agents, list):
-        counts = (agent.get("count") for agent in agents if isinstance(agent, dict))
-        count = sum(number if type(number) is int else 1 for number in counts)
-    return {
-        "seed": simulation.get("seed"),
-        "max_turns": simulation.get("max_turns"),
-        "verbosity": events.get("verbosity"),
-        "mode": events.get("mode"),
-        "engine": _member(scenario, "engine").get("type"),
-        "validator": _member(scenario, "validator").get("type"),
-        "agents": count,
-        "scenario": config.get("source"),
-    }
 
 
 def drawn_variables(
@@ -321,9 +302,8 @@ def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     return member if isinstance(member, dict) else {}
 
 
-_FROM_1 = click.IntRange(min=1)
 _turns_option = click.option(
-    "--turns", "max_turns", type=_FROM_1, help="Another number of turns at most."
+    "--turns", "max_turns", type=click.IntRange(min=1), help="At most so many turns."
 )
 _calls_option = click.option(
     "--max-calls",
@@ -337,19 +317,10 @@ _cost_option = click.option(
 )
 
 
-@command_group("sim", "thence sim run spatial_trade_network")
-def sim_command() -> None:
-    """Run simulations and look at their runs."""
-
-
-for command in (list_command, show_command, sweep_command, table_command, plot_command):
-    sim_command.add_command(command)
-
-
 @sim_command.command("run", **help_with("thence sim run spatial_trade_network --seed 3 --turns 20"))
 @click.argument("scenario")
 @click.option("--seed", type=int, help="Another seed than the scenario's.")
-@click.option("--turns", "max_turns", type=_FROM_1, help="At most so many turns.")
+@_turns_option
 @setting_option
 @click.option("--run-id", metavar="NAME", help="The name of the run's folder; else a new one.")
 @click.option(
@@ -481,8 +452,6 @@ def cassette_command(run: str, file: str) -> None:
     RUN is a run's id or its folder. `thence sim run SCENARIO --cassette FILE` plays with them, and
     needs no key and no network.
     """
-    from thence.sim.models.asking import write_cassette
-
     out = current()
     count = write_cassette(read_outcomes(find_log(out, run)).values(), Path(file))
     out.result({"file": file, "answers": count}, [f"wrote {counted(count, 'answer')} to {file}"])
@@ -519,13 +488,10 @@ def _pairs(
         name, equals, value = text.partition("=")
         if not name or not equals:
             raise click.BadParameter(f"{text!r} is not NAME=VALUE", context, parameter)
-        try:
-            pairs[name] = json.loads(value)
-        except ValueError:
-            if parameter.name == "decide":
-                reason = f"{value!r} is no JSON; write '{{\"action_type\": …}}' or null"
-                raise click.BadParameter(reason, context, parameter) from None
-            pairs[name] = value
+        pairs[name] = json_or_text(value)
+        if parameter.name == "decide" and pairs[name] is value:
+            reason = f"{value!r} is no JSON; write '{{\"action_type\": …}}' or null"
+            raise click.BadParameter(reason, context, parameter)
     return pairs
 
 
@@ -561,3 +527,7 @@ def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
     folder = find_log(out, run)
     output_root = root or (None if folder.is_absolute() else relpath(folder / ".."))
     return play(out, branch, folder, at, output_root=output_root, **changes)
+
+
+for command in (sweep_command, table_command, plot_command):
+    sim_command.add_command(command)

@@ -1,7 +1,8 @@
 """The command `stats`: counts the events of a log by one key, with what models took."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import cast
 
 import click
 
@@ -16,13 +17,11 @@ from thence.cli.shared.logs import (
     open_for_reading,
 )
 from thence.cli.shared.render import bars, counted, failures_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from thence.core.event import Event
-    from thence.core.query.why import Group, Tally
-    from thence.index.overview import By
+from thence.core.query.why import Group, Tally
+from thence.core.sentences.events import short_id
+from thence.index.overview import By
+from thence.log.files.disk import OS_DISK
+from thence.log.files.segment import segment_sizes, strays
 
 
 @click.command("stats", **help_with("thence stats --type 'order.*' --by actor"))
@@ -42,32 +41,29 @@ def stats_command(by: str | None, log: str | None, **conditions: OptionValue) ->
     """
     out = current()
     with open_for_reading(out, log) as replica:
-        tally = replica.answers.stats(by=cast("By | None", by), **keys(conditions))
+        tally = replica.answers.stats(by=cast(By | None, by), **keys(conditions))
         check_names(out, replica, conditions, tally.events)
         failures = (0, 0) if by else replica.answers.failures(**keys(conditions))
     if by:
-        (_groups_json if out.is_json else _write_groups)(out, tally.groups, by)
+        _write_groups(out, tally.groups, by)
     else:
-        (_tally_json if out.is_json else _write_tally)(out, tally, failures, replica.folder)
+        _write_tally(out, tally, failures, replica.folder)
 
 
-def _groups_json(out: Output, groups: "Sequence[Group]", by: str) -> None:
-    fields: dict[str, object] = {
-        "events": sum(group.events for group in groups),
-        f"by_{by}": {group.name: group.events for group in groups},
-    }
-    if used := [group for group in groups if usage_text(*group[2:])]:
+def _write_groups(out: Output, groups: Sequence[Group], by: str) -> None:
+    """Writes a line for each name: its events as a bar, or what its calls of models took."""
+    total = sum(group.events for group in groups)
+    counts = {group.name: group.events for group in groups}
+    texts = {group.name: usage_text(*group[2:]) for group in groups}
+    if not out.is_json:
+        out.write(counted(total, "event"))
+        _write_bars(out, by, counts, texts if any(texts.values()) else None)
+        return
+    fields: dict[str, object] = {"events": total, f"by_{by}": counts}
+    if used := [group for group in groups if texts[group.name]]:
         names = ("tokens_in", "tokens_out", "cost")
         fields["usage"] = {one.name: dict(zip(names, one[2:], strict=True)) for one in used}
     out.json(fields)
-
-
-def _write_groups(out: Output, groups: "Sequence[Group]", by: str) -> None:
-    """Writes a line for each name: its events as a bar, or what its calls of models took."""
-    out.write(counted(sum(group.events for group in groups), "event"))
-    counts = {group.name: group.events for group in groups}
-    texts = {group.name: usage_text(*group[2:]) for group in groups}
-    _write_bars(out, by, counts, texts if any(texts.values()) else None)
 
 
 def usage_text(tokens_in: int | None, tokens_out: int | None, cost: float | None) -> str:
@@ -80,49 +76,39 @@ def usage_text(tokens_in: int | None, tokens_out: int | None, cost: float | None
     return ", ".join([*parts, *([] if cost is None else [f"cost {cost:.6g}"])])
 
 
-def _tally_json(out: Output, tally: "Tally", failures: tuple[int, int], folder: "Path") -> None:
-    from thence.log.files.disk import OS_DISK
-    from thence.log.files.segment import segment_sizes, strays
-
-    if tally.unverified:
-        out.notice(f"{tally.unverified:,} of the events are unverified")
-    out.json(
-        {
-            "events": tally.events,
-            "failures": failures[0],
-            "rejected": failures[1],
-            "tokens_in": tally.tokens_in,
-            "tokens_out": tally.tokens_out,
-            "cost": tally.cost,
-            "by_type": tally.by_type,
-            "by_actor": tally.by_actor,
-            "nodes": tally.nodes,
-            "first": _event_json(tally.first),
-            "last": _event_json(tally.last),
-            "bytes": sum(segment_sizes(OS_DISK, folder)),
-            "passed_over": [path.name for path in strays(OS_DISK, folder)],
-        }
-    )
-
-
-def _event_json(event: "Event | None") -> dict[str, str] | None:
-    if event is None:
-        return None
-    return {"event_id": event.event_id, "timestamp": event.timestamp}
-
-
-def _write_tally(out: Output, tally: "Tally", failures: tuple[int, int], folder: "Path") -> None:
-    from thence.core.sentences.events import short_id
-    from thence.log.files.disk import OS_DISK
-    from thence.log.files.segment import segment_sizes
-
+def _write_tally(out: Output, tally: Tally, failures: tuple[int, int], folder: Path) -> None:
     sizes = segment_sizes(OS_DISK, folder)
+    ends = {"first": tally.first, "last": tally.last}
+    if out.is_json:
+        if tally.unverified:
+            out.notice(f"{tally.unverified:,} of the events are unverified")
+        moments = {
+            name: event and {"event_id": event.event_id, "timestamp": event.timestamp}
+            for name, event in ends.items()
+        }
+        out.json(
+            {
+                "events": tally.events,
+                "failures": failures[0],
+                "rejected": failures[1],
+                "tokens_in": tally.tokens_in,
+                "tokens_out": tally.tokens_out,
+                "cost": tally.cost,
+                "by_type": tally.by_type,
+                "by_actor": tally.by_actor,
+                "nodes": tally.nodes,
+                **moments,
+                "bytes": sum(sizes),
+                "passed_over": [path.name for path in strays(OS_DISK, folder)],
+            }
+        )
+        return
     unverified_text = f", {tally.unverified:,} of them unverified" if tally.unverified else ""
     out.write(f"{counted(tally.events, 'event')}{unverified_text} in {folder}")
     out.write(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")
-    for word, event in (("first", tally.first), ("last ", tally.last)):
+    for name, event in ends.items():
         if event is not None:
-            out.write(f"  {word}  {event.timestamp}  [{short_id(event.event_id)}]")
+            out.write(f"  {name:5}  {event.timestamp}  [{short_id(event.event_id)}]")
     if any(failures):
         out.write(f"  {failures_text(*failures)}")
     if usage := usage_text(tally.tokens_in, tally.tokens_out, tally.cost):

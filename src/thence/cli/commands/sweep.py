@@ -3,20 +3,30 @@
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 import msgspec
 
 from thence.cli import FAILED, INTERRUPTED
-from thence.cli.frame import help_with, output_options
+from thence.cli.frame import help_with, json_or_text, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
-
-if TYPE_CHECKING:
-    from thence.sim.again.sweep import Plan
+from thence.sim.again.on_ray import play_on_ray
+from thence.sim.again.sweep import (
+    Plan,
+    Sweep,
+    command_of,
+    is_completed,
+    keep_plan,
+    make_plan,
+    play_in_processes,
+    read_plan,
+    sweep_table,
+)
+from thence.sim.results.plot import plot
 
 Settings = dict[str, list[Any]]
 _SEEDS = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
@@ -30,9 +40,9 @@ def _settings(
     settings: Settings = {}
     for text in texts:
         key, _, listed = text.partition("=")
-        values = _json(f"[{listed}]")
+        values = json_or_text(f"[{listed}]")
         if isinstance(values, str):
-            values = [_json(part) for part in listed.split(",")]
+            values = [json_or_text(part) for part in listed.split(",")]
             if any(isinstance(value, str) and {*value[:1]} & {*'"[{'} for value in values):
                 reason = f"{text!r} begins a text in quotes, a list or a map, and is no JSON"
                 raise click.BadParameter(reason, context, parameter)
@@ -44,13 +54,6 @@ def _settings(
         by_text = {msgspec.json.encode(value): value for value in (*earlier, *values)}
         earlier[:] = by_text.values()  # an equal value would make the same runs again
     return settings
-
-
-def _json(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, text: str | None) -> list[int]:
@@ -72,7 +75,6 @@ def _check_ending(path: Path, *endings: str) -> None:
         raise click.BadParameter(reason, param_hint="--output")
 
 
-_PATH = click.Path(path_type=Path)
 _file_option = click.option(
     *("-o", "--output"),
     required=True,
@@ -99,7 +101,7 @@ setting_option = click.option(
 @click.option("--on", type=click.Choice(("here", "ray")), default="here", help="Where it runs.")
 @click.option(
     *("-o", "--output"),
-    type=_PATH,
+    type=click.Path(path_type=Path),
     metavar="FOLDER",
     help="The folder; else ./output/SCENARIO-sweep.",
 )
@@ -121,9 +123,6 @@ def sweep_command(
     and plays on those that were cut off or failed. Exit code 1 if a run failed; the others go on.
     Ray is that at RAY_ADDRESS, else one on this machine.
     """
-    from thence.sim.again.on_ray import play_on_ray
-    from thence.sim.again.sweep import Sweep, command_of, is_completed, play_in_processes
-
     out = current()
     folder, plan = _plan(out, scenario, settings, seeds, output)
     runs = plan.runs
@@ -162,10 +161,8 @@ def sweep_command(
 
 def _plan(
     out: Output, scenario: str | None, settings: Settings, seeds: list[int], output: Path | None
-) -> "tuple[Path, Plan]":
+) -> tuple[Path, Plan]:
     """Returns the folder of a sweep, and its plan as it stands there."""
-    from thence.sim.again.sweep import keep_plan, make_plan, read_plan
-
     if scenario is None:
         if output is None or settings or seeds:
             raise click.UsageError("name a scenario, or with --output alone a sweep to go on with")
@@ -187,8 +184,6 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
     A row is a run, with its settings, seed, status and the final values of its variables; or a turn
     of a run, with the values after it.
     """
-    from thence.sim.again.sweep import sweep_table
-
     out = current()
     _check_ending(output, ".parquet", ".csv")
     table = sweep_table(_folder(out, folder), rows)
@@ -212,8 +207,6 @@ def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int
     Of a sweep each combination of settings is a line: the median over its seeds, in a band that
     holds 80 % of them. On a map the variable gives the colour of the agents or places that have it.
     """
-    from thence.sim.results.plot import plot
-
     out = current()
     _check_ending(output, ".png", ".svg")
     with bar(out, "runs") as show:

@@ -1,7 +1,7 @@
 """The command `timeline`: shows what lasted as bars."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import click
 
@@ -16,15 +16,13 @@ from thence.cli.shared.logs import (
     open_for_reading,
 )
 from thence.core.clock import microseconds, timestamp_at
+from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.json_values import printable
 from thence.core.sentences.agents import agent_sentence
 from thence.core.sentences.events import clipped, duration, duration_s_of
-
-if TYPE_CHECKING:
-    from thence.core.event import Event
-    from thence.core.vocabulary import Vocabulary
-    from thence.index.overview import LatestSteps, StepEvents
+from thence.core.vocabulary import Vocabulary
+from thence.index.overview import StepEvents
 
 SPANS_MAX = 200
 _NAME_COLUMNS_MAX, _BAR_COLUMNS_MIN = 40, 10
@@ -35,13 +33,15 @@ class Span(NamedTuple):
     """What lasted: its begin and its end, None while it is open, in microseconds since 1970.
 
     The begin is that of the body, where the end says how long that took: the event of the begin is
-    on the device before.
+    on the device before. It is a part of its `parent`, the id of that one's begin.
     """
 
     begin_us: int
     end_us: int | None
-    begin: "Event"
-    end: "Event | None"
+    begin: Event
+    end: Event | None
+    parent: str | None = None
+    depth: int = 0
 
     @property
     def duration_s(self) -> float | None:
@@ -51,26 +51,14 @@ class Span(NamedTuple):
         seconds = duration_s_of(self.end.cut_payload)
         return (self.end_us - self.begin_us) / 1e6 if seconds is None else seconds
 
-    def outcome(self, vocabulary: "Vocabulary") -> str:
-        """Returns "ended", "failed", "cancelled" or "open"."""
+    @property
+    def outcome(self) -> str:
+        """The word "ended", "failed", "cancelled" or "open"."""
         if self.end is None:
             return "open"
         if self.end.event_type.endswith((".cancelled", ".canceled")):
             return "cancelled"
         return "failed" if is_failure(self.end) else "ended"
-
-
-class Spans(NamedTuple):
-    """The latest spans, each behind the one that it is a part of, and how deep each is.
-
-    `parents` are ids of begins, `total` counts all spans, `until_us` is the time of the last event.
-    """
-
-    latest: tuple[Span, ...]
-    parents: Mapping[str, str]
-    depths: Mapping[str, int]
-    total: int
-    until_us: int
 
 
 @click.command("timeline", **help_with("thence timeline --subject order/881"))
@@ -93,45 +81,54 @@ def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> N
     """
     out = current()
     with open_for_reading(out, log) as replica:
-        spans = spans_of(replica.answers.steps(last, **keys(conditions)))
-        check_names(out, replica, conditions, spans.total)
+        steps = replica.answers.steps(last, **keys(conditions))
+        check_names(out, replica, conditions, steps.total)
+    spans, until_us = spans_of(steps.steps), steps.until_us or 0
     if out.is_json:
-        out.json(_json(spans, replica.vocabulary))
-    elif spans.latest:
-        out.write(*_lines(out, spans, replica.vocabulary))
-    if not spans.total:
+        rows = [
+            {
+                "event_id": span.begin.event_id,
+                "name": name_of(span.begin, replica.vocabulary),
+                "actor": span.begin.actor,
+                "begin": timestamp_at(span.begin_us),
+                "end": None if span.end_us is None else timestamp_at(span.end_us),
+                "duration_s": span.duration_s,
+                "outcome": span.outcome,
+                "parent": span.parent,
+                "depth": span.depth,
+            }
+            for span in spans
+        ]
+        out.json({"total": steps.total, "until": timestamp_at(until_us), "spans": rows})
+    elif spans:
+        out.write(*_lines(out, spans, until_us, replica.vocabulary))
+    if not steps.total:
         out.notice("nothing lasted")
-    elif len(spans.latest) < spans.total:
-        out.notice(f"the last {len(spans.latest)} of {spans.total:,}; --until shows earlier ones")
+    elif len(spans) < steps.total:
+        out.notice(f"the last {len(spans)} of {steps.total:,}; --until shows earlier ones")
 
 
-def spans_of(steps: "LatestSteps") -> Spans:
-    """Returns steps as spans, those that are a part of another behind it.
+def spans_of(steps: Iterable[StepEvents]) -> list[Span]:
+    """Returns steps as spans, each behind the one that it is a part of.
 
-    A span is a part of the latest of its causes that had not ended when it began.
+    That is the latest of its causes that had not ended when it began.
     """
-    spans = sorted(map(_span, steps.steps), key=lambda span: span.begin_us)
     before: dict[str, Span] = {}
-    parents: dict[str, str] = {}
     below: dict[str | None, list[Span]] = {}
-    for span in spans:
-        around = [before[cause] for cause in span.begin.caused_by if cause in before]
-        around = [one for one in around if one.end_us is None or one.end_us >= span.begin_us]
-        parent = max(around, key=lambda one: one.begin_us).begin.event_id if around else None
-        if parent is not None:
-            parents[span.begin.event_id] = parent
-        below.setdefault(parent, []).append(span)
+    for span in sorted(map(_span, steps), key=lambda span: span.begin_us):
+        causes = (before[cause] for cause in span.begin.caused_by if cause in before)
+        around = [one for one in causes if one.end_us is None or one.end_us >= span.begin_us]
+        if around:
+            parent = max(around, key=lambda one: one.begin_us)
+            span = span._replace(parent=parent.begin.event_id, depth=parent.depth + 1)
+        below.setdefault(span.parent, []).append(span)
         before[span.begin.event_id] = span
-    depths: dict[str, int] = {}
-    latest: list[Span] = []
+    spans: list[Span] = []
     pending = below.pop(None, [])[::-1]
     while pending:
-        span = pending.pop()
-        event_id = span.begin.event_id
-        depths[event_id] = depths[parents[event_id]] + 1 if event_id in parents else 0
-        latest.append(span)
-        pending += below.pop(event_id, [])[::-1]
-    return Spans(tuple(latest), parents, depths, steps.total, steps.until_us or 0)
+        spans.append(pending.pop())
+        pending += below.pop(spans[-1].begin.event_id, [])[::-1]
+    return spans
 
 
 def _span(step: "StepEvents") -> Span:
@@ -147,7 +144,7 @@ def _span(step: "StepEvents") -> Span:
     return Span(begin_us, end_us, begin, end)
 
 
-def name_of(begin: "Event", vocabulary: "Vocabulary") -> str:
+def name_of(begin: Event, vocabulary: Vocabulary) -> str:
     """Returns the name of a span: its type without the word for the begin, and its subject.
 
     What coding agents do has the words of `thence log`: their subjects are ids.
@@ -158,60 +155,32 @@ def name_of(begin: "Event", vocabulary: "Vocabulary") -> str:
     return f"{name} {begin.subject}" if begin.subject else name
 
 
-def _json(spans: Spans, vocabulary: "Vocabulary") -> dict[str, object]:
-    rows = [
-        {
-            "event_id": span.begin.event_id,
-            "name": name_of(span.begin, vocabulary),
-            "actor": span.begin.actor,
-            "begin": timestamp_at(span.begin_us),
-            "end": None if span.end_us is None else timestamp_at(span.end_us),
-            "duration_s": span.duration_s,
-            "outcome": span.outcome(vocabulary),
-            "parent": spans.parents.get(span.begin.event_id),
-            "depth": spans.depths[span.begin.event_id],
-        }
-        for span in spans.latest
-    ]
-    return {"total": spans.total, "until": timestamp_at(spans.until_us), "spans": rows}
-
-
-def _length(span: Span, until_us: int) -> str:
-    seconds = span.duration_s
-    if seconds is None:
-        return f"open {duration((until_us - span.begin_us) / 1e6)}"
-    return duration(seconds)
-
-
-def _lines(out: Output, spans: Spans, vocabulary: "Vocabulary") -> list[Line]:
+def _lines(out: Output, spans: list[Span], until_us: int, vocabulary: Vocabulary) -> list[Line]:
     """Returns a line for each span: name, duration, and the bar where it lay in time."""
     width = out.columns or WIDTH_COLUMNS
-    names = [
-        "  " * spans.depths[span.begin.event_id] + printable(name_of(span.begin, vocabulary))
-        for span in spans.latest
+    names = ["  " * span.depth + printable(name_of(span.begin, vocabulary)) for span in spans]
+    lengths = [
+        f"open {duration((until_us - span.begin_us) / 1e6)}"
+        if span.duration_s is None
+        else duration(span.duration_s)
+        for span in spans
     ]
-    lengths = [_length(span, spans.until_us) for span in spans.latest]
     name_columns = min(max(map(len, names)), _NAME_COLUMNS_MAX, max(width // 3, 8))
     length_columns = max(map(len, lengths))
     columns = max(width - name_columns - length_columns - 4, _BAR_COLUMNS_MIN)
-    first, last = _ends(spans)
+    first = min(span.begin_us for span in spans)
+    last = max(until_us if span.end_us is None else span.end_us for span in spans)
     scale = columns / max(last - first, 1)
     bar, arrow = ("━", "▶") if out.has_blocks else ("=", ">")
     margin = " " * (name_columns + length_columns + 4)
     begin_text, end_text = timestamp_at(first)[11:23], timestamp_at(last)[11:23]
     room = columns - len(begin_text + end_text)
     lines: list[Line] = [f"{timestamp_at(first)[:10]}", margin + begin_text + " " * room + end_text]
-    for span, name, length in zip(spans.latest, names, lengths, strict=True):
+    for span, name, length in zip(spans, names, lengths, strict=True):
         begin = min(int((span.begin_us - first) * scale), columns - 1)
         end = min(int(((span.end_us or last) - first) * scale), columns)
         drawn = bar * (max(end - begin, 1) - 1) + (arrow if span.end_us is None else bar)
         head = f"{clipped(name, name_columns):{name_columns}}  {length:>{length_columns}}  "
-        colour = _COLOURS[span.outcome(vocabulary)]
+        colour = _COLOURS[span.outcome]
         lines.append((head + " " * begin, Painted(drawn, fg=colour)))
     return lines
-
-
-def _ends(spans: Spans) -> tuple[int, int]:
-    """Returns the first and the last microsecond that the bars of spans show."""
-    ends = (spans.until_us if span.end_us is None else span.end_us for span in spans.latest)
-    return min((span.begin_us for span in spans.latest), default=0), max(ends, default=0)

@@ -1,17 +1,17 @@
 """The command `verify`: checks every line of a log."""
 
-from typing import TYPE_CHECKING
+import sys
 
 import click
+from msgspec.structs import replace
 
+from thence.cli import DAMAGED
 from thence.cli.frame import help_with, log_options
-from thence.cli.output import Output, current
-from thence.cli.shared.render import counted, wrapped, write_some
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from thence.log.files.findings import Finding, Verification
+from thence.cli.output import Output, current, wrapped
+from thence.cli.shared.locate import find_log
+from thence.cli.shared.render import counted, write_some
+from thence.log.files.findings import Finding
+from thence.open_log.log import open_log
 
 FINDINGS_SHOWN_MAX = 20
 PAGE = "docs/reference/findings.md"
@@ -35,10 +35,6 @@ def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log: str | None)
     numbers of other nodes) are noted. A repair changes no event: it moves bad lines, and
     bytes around events, to .thence/quarantine/.
     """
-    from thence.cli import DAMAGED
-    from thence.cli.shared.locate import find_log
-    from thence.open_log.log import open_log
-
     if (is_dry or is_yes) and not is_repair:
         raise click.UsageError("--dry-run and --yes go with --repair")
     if is_dry and is_yes:
@@ -49,58 +45,51 @@ def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log: str | None)
         verified = replica.verify()
         repairs = tuple(x for x in verified.damage if is_repair and x.is_repairable)
         is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(out, repairs))
-        after = _with_shared_findings(replica.repair() if is_done else verified, folder)
+        after = replica.repair() if is_done else verified
+    if (folder / "passed_over.json").exists():  # lines of a project's shared files
+        from thence.work.day_lines import skipped_findings
+
+        after = replace(after, findings=(*after.findings, *skipped_findings(folder)))
     if out.is_json:
-        fields = {"repairs": list(map(_repair_json, repairs)), "repaired": is_done}
-        out.json(_verification_json(after) | (fields if is_repair else {}))
+        value: dict[str, object] = {
+            "ok": after.ok,
+            "events": after.events,
+            "unverified": after.unverified,
+            "damage": [finding_json(finding) for finding in after.damage],
+            "notes": [finding_json(finding) for finding in after.notes],
+        }
+        places = [{"file": x.file, "offset": x.offset, "length": x.length} for x in repairs]
+        out.json(value | ({"repairs": places, "repaired": is_done} if is_repair else {}))
     else:
         if is_repair:
             _write_repairs(out, repairs, is_done)
-        _write_result(out, after, str(folder))
+        _write_findings(out, after.damage, "damage")
+        _write_findings(out, after.notes, "noted")
+        events = counted(after.events, "event")
+        events += f", {after.unverified:,} of them unverified" if after.unverified else ""
+        if after.ok:
+            out.write(f"ok: {events}, no damage in {folder}")
+        else:
+            damage = counted(sum(finding.count for finding in after.damage), "finding")
+            out.write(f"not ok: {events}, {damage} of damage in {folder}")
+            out.notice(f"what each code means and what to do: {PAGE}")
         if repairs and not is_done:
             out.notice("nothing was changed; --repair --yes does it")
     return 0 if after.ok else DAMAGED
 
 
-def _with_shared_findings(verified: "Verification", folder: "Path") -> "Verification":
-    """Adds the findings for lines of a project's shared files that its journal passed over."""
-    if not (folder / "passed_over.json").exists():
-        return verified
-    from msgspec.structs import replace
-
-    from thence.work.day_lines import skipped_findings
-
-    return replace(verified, findings=(*verified.findings, *skipped_findings(folder)))
-
-
-def _verification_json(verified: "Verification") -> dict[str, object]:
-    return {
-        "ok": verified.ok,
-        "events": verified.events,
-        "unverified": verified.unverified,
-        "damage": [finding_json(finding) for finding in verified.damage],
-        "notes": [finding_json(finding) for finding in verified.notes],
-    }
-
-
-def _repair_json(finding: "Finding") -> dict[str, object]:
-    return {key: finding_json(finding)[key] for key in ("file", "offset", "length")}
-
-
-def _has_consent(out: Output, repairs: "tuple[Finding, ...]") -> bool:
+def _has_consent(out: Output, repairs: tuple[Finding, ...]) -> bool:
     """Asks on a terminal for consent to the repairs; elsewhere returns False."""
-    import sys
-
     if out.is_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     _write_repairs(out, repairs, is_done=False)
     return click.confirm("Do it?")
 
 
-def _write_repairs(out: Output, repairs: "tuple[Finding, ...]", is_done: bool) -> None:
+def _write_repairs(out: Output, repairs: tuple[Finding, ...], is_done: bool) -> None:
     word = "moved to quarantine" if is_done else "to quarantine"
 
-    def lines(finding: "Finding") -> list[str]:
+    def lines(finding: Finding) -> list[str]:
         size = counted(finding.length, "byte")
         text = f"{word}: {finding.file} at byte {finding.offset:,}, {size} ({finding.code})"
         return wrapped(text, out.width, "", "    ")
@@ -110,37 +99,16 @@ def _write_repairs(out: Output, repairs: "tuple[Finding, ...]", is_done: bool) -
         out.write("nothing to repair")
 
 
-def finding_json(finding: "Finding") -> dict[str, object]:
+def finding_json(finding: Finding) -> dict[str, object]:
     """Returns a finding as JSON values."""
-    fields: dict[str, object] = {
-        "code": finding.code,
-        "file": finding.file,
-        "offset": finding.offset,
-        "length": finding.length,
-        "reason": finding.reason,
-    }
-    if finding.count > 1:
-        fields |= {"count": finding.count}
-    if finding.node_id is not None:
-        fields |= {"node_id": finding.node_id, "seq": finding.seq}
-    return fields
+    names = ["code", "file", "offset", "length", "reason"]
+    names += ["count"] if finding.count > 1 else []
+    names += ["node_id", "seq"] if finding.node_id is not None else []
+    return {name: getattr(finding, name) for name in names}
 
 
-def _write_result(out: Output, verified: "Verification", folder: str) -> None:
-    _write_findings(out, verified.damage, "damage")
-    _write_findings(out, verified.notes, "noted")
-    unverified_text = f", {verified.unverified:,} of them unverified" if verified.unverified else ""
-    events = counted(verified.events, "event")
-    if verified.ok:
-        out.write(f"ok: {events}{unverified_text}, no damage in {folder}")
-        return
-    damage = counted(sum(finding.count for finding in verified.damage), "finding")
-    out.write(f"not ok: {events}{unverified_text}, {damage} of damage in {folder}")
-    out.notice(f"what each code means and what to do: {PAGE}")
-
-
-def _write_findings(out: Output, findings: "tuple[Finding, ...]", word: str) -> None:
-    def lines(finding: "Finding") -> list[str]:
+def _write_findings(out: Output, findings: tuple[Finding, ...], word: str) -> None:
+    def lines(finding: Finding) -> list[str]:
         place = f"{finding.file} at byte {finding.offset:,}: " if finding.file else ""
         times = f" ({finding.count:,} times)" if finding.file and finding.count > 1 else ""
         text = f"{word}: {place}{finding.reason}{times} ({finding.code})"

@@ -11,6 +11,7 @@ choose its target.
 `thence doctor` looks for a log when packages are broken: no package is imported but click.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from thence.agents.fired import LOG, SPOOL, log_of
@@ -29,10 +30,11 @@ def is_log(folder: Path) -> bool:
 
 def runs(root: Path) -> list[Path]:
     """Lists the logs in a folder by the time of their creation, the newest first."""
-    try:
-        folders = [folder for folder in root.iterdir() if _is_readable_log(folder)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    folders: list[Path] = []
+    for folder in root.iterdir() if root.is_dir() else ():
+        with suppress(OSError):  # of one that may not be entered
+            if folder.is_dir() and is_log(folder):
+                folders.append(folder)
     return sorted(folders, key=lambda folder: (_created_ns(folder), folder.name), reverse=True)
 
 
@@ -93,10 +95,7 @@ def _log_of_agents(folder: Path) -> tuple[Path | None, bool]:
     log = Path(name)
     if not name or not (is_log(log) or (log / SPOOL).is_dir()):
         return None, root is not None
-    for place in (log.parent, log, log / SPOOL):
-        if place.is_symlink():
-            raise _linked(log, place)
-    _check_plain(log)
+    _check_plain(log, log.parent, log, log / SPOOL)
     return log, root is not None
 
 
@@ -120,7 +119,19 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
         return run
     if create and not path.is_file():
         return path
-    raise _no_log(path, run)
+    inside = [str(folder) for folder in runs(path)] if path.is_dir() else []
+    if inside:
+        cause = f"it is no log itself, but holds {len(inside)}"
+        hint = "name one of them: " + ", ".join(inside[:_SHOWN_RUNS_MAX])
+    elif path.exists():
+        cause = "there is no events.jsonl"
+        hint = "`thence append --log FOLDER TYPE` makes a new log"
+    else:
+        cause = f"there is neither {path} nor a run {run}"
+        hint = "name a log's folder, or make one: `thence append --log FOLDER TYPE`"
+        if run.parent.is_dir():
+            hint = f"{hint}; `thence sim list` lists the runs"
+    raise NotALog("could not find the log", place=path, cause=cause, hint=hint)
 
 
 def journal_of(folder: Path) -> Path | None:
@@ -139,54 +150,26 @@ def journal_of(folder: Path) -> Path | None:
     return None
 
 
-def _check_plain(folder: Path) -> None:
-    """Raises NotALog for a log without a name that holds a symbolic link.
+def _check_plain(folder: Path, *places: Path) -> None:
+    """Raises NotALog for a log without a name that holds a symbolic link, or one of the places.
 
     The maker of the folder, maybe of a clone, would choose the files that are read and written.
     """
-    link = _link_in(folder)
+    link = _link_in(folder, *places)
     if link is not None:
-        raise _linked(folder, link)
+        raise NotALog(
+            "could not use the log in",
+            place=folder.absolute(),
+            cause=f"{link} is a symbolic link, and only those in a log that is named are followed",
+            hint=f"name the log if it is yours: --log {folder}",
+        )
 
 
-def _linked(folder: Path, link: Path) -> NotALog:
-    return NotALog(
-        "could not use the log in",
-        place=folder.absolute(),
-        cause=f"{link} is a symbolic link, and only those in a log that is named are followed",
-        hint=f"name the log if it is yours: --log {folder}",
-    )
-
-
-def _link_in(folder: Path) -> Path | None:
+def _link_in(folder: Path, *places: Path) -> Path | None:
     own = own_folder(folder)
     inside = sorted(own.iterdir()) if own.is_dir() and not own.is_symlink() else []
-    paths = (own, *segments(OS_DISK, folder), *inside)
+    paths = (*places, own, *segments(OS_DISK, folder), *inside)
     return next((path for path in paths if path.is_symlink()), None)
-
-
-def _no_log(path: Path, run: Path) -> NotALog:
-    inside = [str(folder) for folder in runs(path)] if path.is_dir() else []
-    if inside:
-        cause = f"it is no log itself, but holds {len(inside)}"
-        hint = "name one of them: " + ", ".join(inside[:_SHOWN_RUNS_MAX])
-    elif path.exists():
-        cause = "there is no events.jsonl"
-        hint = "`thence append --log FOLDER TYPE` makes a new log"
-    else:
-        cause = f"there is neither {path} nor a run {run}"
-        hint = "name a log's folder, or make one: `thence append --log FOLDER TYPE`"
-        if run.parent.is_dir():
-            hint = f"{hint}; `thence sim list` lists the runs"
-    return NotALog("could not find the log", place=path, cause=cause, hint=hint)
-
-
-def _is_readable_log(folder: Path) -> bool:
-    """Reports whether a folder holds a log; False for one that may not be entered."""
-    try:
-        return folder.is_dir() and is_log(folder)
-    except OSError:
-        return False
 
 
 def _created_ns(folder: Path) -> int:

@@ -1,14 +1,13 @@
 """The rendering as text of events (a line, a page, sentences), and of the courses of variables."""
 
-import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from thence.cli.output import Line, Output, Painted
+from thence.cli.output import Line, Output, Painted, wrapped
 from thence.core.json_values import printable
-from thence.core.sentences.events import clipped
+from thence.core.sentences.events import clipped, short_id
 from thence.core.sentences.table import INTEGER_MAX
 
 if TYPE_CHECKING:
@@ -35,17 +34,6 @@ _SENTENCE_COLUMNS_MIN = 8
 _BAR_COLUMNS = 30
 _BAR_NAME_COLUMNS_MAX = 36
 _INDENT = 2
-
-
-def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> list[str]:
-    """Breaks a paragraph into lines; `first` and `rest` are the indents of the lines."""
-    return textwrap.wrap(
-        printable(text),
-        width,
-        initial_indent=first,
-        subsequent_indent=" " * len(first) if rest is None else rest,
-        break_on_hyphens=False,
-    )
 
 
 def table(
@@ -193,21 +181,15 @@ class LineRenderer:
         column = f"{kind:{self._type}}{gap}"
         actor = printable(clipped(event.actor or "", self._who))
         who = f"{actor:{self._who}}{gap}" if self._who else ""
-        sentence = self._sentence(event, self._width and self._width - len(head + column + who))
-        colour = COLOURS.get(event.event_type)
-        return head, Painted(column, fg=colour), who + sentence
-
-    def _sentence(self, event: "Event", room: int | None) -> str:
-        """Returns an event's sentence without the columns' content; the id is never cut."""
-        from thence.core.sentences.events import short_id
-
-        kind = self._vocabulary
         is_type_cut = len(event.event_type) > self._type
-        text = printable(kind.summary(event) if is_type_cut else kind.in_columns(event))
-        short = f"[{short_id(printable(event.event_id))}]"
-        if room is not None:
-            text = clipped(text, max(room - len(short) - 1, _SENTENCE_COLUMNS_MIN))
-        return f"{text} {short}" if text else short
+        words = self._vocabulary
+        text = printable(words.summary(event) if is_type_cut else words.in_columns(event))
+        short = f"[{short_id(printable(event.event_id))}]"  # it is never cut
+        if self._width:
+            room = self._width - len(head + column + who + short) - 1
+            text = clipped(text, max(room, _SENTENCE_COLUMNS_MIN))
+        sentence = f"{text} {short}" if text else short
+        return head, Painted(column, fg=COLOURS.get(event.event_type)), who + sentence
 
 
 def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width: int) -> list[str]:
@@ -245,8 +227,6 @@ def _tree(value: Mapping[str, Any], depth: int) -> Iterator[str]:
 def _value(value: object) -> str:
     if isinstance(value, str):
         return printable(value)
-    import msgspec
-
     return printable(msgspec.json.encode(value).decode())
 
 
@@ -304,13 +284,18 @@ def course_lines(courses: Sequence[Course], width: int, *, has_blocks: bool) -> 
     """Returns a line for each course, as wide as the terminal: name, blocks, first, last, range."""
     names = [clipped(printable(course.variable), _COURSE_NAME_COLUMNS_MAX) for course in courses]
     longest = max(map(len, names), default=0)
-    tails = [_tail(course) for course in courses]
-    numbers = [len(tail) for tail, course in zip(tails, courses, strict=True) if _is_drawn(course)]
-    room = width - longest - max(numbers, default=0) - 6
+    tails, numbers = [], [0]
+    for course in courses:
+        tail = f"{_text(course.first)} to {_text(course.last)}"
+        if course.minimum is not None:
+            tail += f" ({_text(course.minimum)}..{_text(course.maximum)})"
+            numbers.append(len(tail))
+        tails.append(tail)
+    room = width - longest - max(numbers) - 6
     blocks = BLOCKS if has_blocks else ASCII_BLOCKS
     lines = []
     for name, course, tail in zip(names, courses, tails, strict=True):
-        drawn = _is_drawn(course) and sparkline(course.values, max(room, _BLOCKS_MIN), blocks)
+        drawn = sparkline(course.values, max(room, _BLOCKS_MIN), blocks)
         middle = f"{drawn}  " if drawn else ""
         lines.append(clipped(f"  {name:{longest}}  {middle}{tail}", max(width, _BLOCKS_MIN)))
     return lines
@@ -332,17 +317,6 @@ def sparkline(values: Sequence[Any], columns: int, blocks: str = BLOCKS) -> str:
 def _is_number(value: object) -> bool:
     """Reports whether a value can be drawn: a float, or an integer of 64 bits."""
     return type(value) is float or (type(value) is int and abs(value) <= INTEGER_MAX)
-
-
-def _is_drawn(course: Course) -> bool:
-    return course.minimum is not None
-
-
-def _tail(course: Course) -> str:
-    text = f"{_text(course.first)} to {_text(course.last)}"
-    if course.minimum is not None:
-        text += f" ({_text(course.minimum)}..{_text(course.maximum)})"
-    return text
 
 
 def _text(value: object) -> str:

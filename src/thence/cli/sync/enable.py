@@ -1,13 +1,12 @@
 """The commands `sync enable` and `sync disable`: the target of a log's sync."""
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from thence.cli.frame import checked_name, help_with, output_options
+from thence.cli.frame import checked_name, help_with, is_agreed, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log, is_log, named_log
 from thence.cli.sync.synced_log import check_packages, find_synced_log, synced_log_option
@@ -111,9 +110,7 @@ def _ask(out: Output, folder: Path, target: "SyncTarget", *, is_sure: bool) -> N
     )
     if is_sure:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError("there is no terminal to ask on; add --yes")
-    if not click.confirm("Switch?", err=True):
+    if not is_agreed("Switch?"):
         raise SyncRefused(
             "did not switch the target of",
             place=folder,

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from thence.errors import InvalidFilter, NotALog, needs_extra
+from thence.files import replacing
 from thence.sim.again.sweep import PLAN, planned_runs
 from thence.sim.results.recorded import fitting, open_run
-from thence.sim.results.table import replacing
 from thence.sim.scenario.sections import SpatialSettings
 from thence.sim.space.worlds import with_edges
 

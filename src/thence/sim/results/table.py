@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -14,6 +12,7 @@ import msgspec
 from thence.core.clock import microseconds
 from thence.core.sentences.table import INTEGER_MAX, escape_formula
 from thence.errors import needs_extra
+from thence.files import replacing
 
 if TYPE_CHECKING:
     import pandas
@@ -124,21 +123,6 @@ class Table:
         rows = self._values()
         while group := list(islice(rows, size)):
             yield list(zip(*group, strict=True))
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields the path of a draft, which takes the place of the file when the block has ended."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # that of pyarrow names no file, and ours the draft
-            code = error.errno or 0
-            raise OSError(code, os.strerror(code) if code else str(error), str(path)) from error
-        raise
 
 
 def _csv_cell(value: object) -> object:
