@@ -6,7 +6,15 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.merge.histories import foreign, foreign_graphs, histories, mixed_histories, move, on
+from tests.merge.histories import (
+    canonical,
+    foreign,
+    foreign_graphs,
+    histories,
+    mixed_histories,
+    move,
+    on,
+)
 from tests.merge.plainly import disputed, has_seen_all, in_turn, lacks_causes
 from tests.plain_order import heads
 
@@ -15,7 +23,7 @@ from thence.core.order import is_concurrent, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM
 from thence.merge import find_conflicts
 from thence.merge.conflicts import judged
-from thence.merge.fold import canonical, counting
+from thence.merge.fold import counting
 from thence.merge.policies import WORK_SLOTS, slots_of
 
 WP01 = "p/028-sync/WP01"

@@ -1,7 +1,7 @@
 """The search for conflicts: the result is equal wherever the same events are held."""
 
 from thence.merge.conflicts import Conflict, find_conflicts
-from thence.merge.fold import fold, merge_counter, merge_gset
+from thence.merge.fold import merge_counter, merge_gset
 from thence.merge.policies import Dispute, Policy, Slot, state_machine_merge
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "Policy",
     "Slot",
     "find_conflicts",
-    "fold",
     "merge_counter",
     "merge_gset",
     "state_machine_merge",

@@ -48,10 +48,6 @@ class SubjectHistory(msgspec.Struct, frozen=True):
             [self.events[number] for number in sorted(numbers, key=self.ranks.__getitem__)]
         )
 
-    def side(self, number: int) -> int:
-        """Returns an event with all its causes, as bits."""
-        return self.seen[number] | 1 << number
-
     def is_beside(self, one: int, other: int) -> bool:
         """Reports whether neither of two events is a cause of the other."""
         is_seen = self.seen[one] >> other & 1 or self.seen[other] >> one & 1
@@ -183,9 +179,10 @@ def judged(
     for subject, written in swept(ordered, subjects, tangled, twins, beside):
         heads[subject] = written.events_of(written.heads())
         for slot, numbers in _by_slot(written.events, slot_of):
-            for cluster in _clusters(written, numbers):
-                if _is_in_dispute(slot, written, cluster):
-                    conflict, lost = _settled(subject, slot, written, cluster)
+            for cluster, behind in _clusters(written, numbers):
+                # if all that are concurrent wrote the same, so did all: they hang together by that
+                if len({slot.value(written.events[number]) for number in cluster}) > 1:
+                    conflict, lost = _settled(subject, slot, written, cluster, behind)
                     conflicts.append(conflict)
                     beaten.update(lost)
     conflicts.sort(
@@ -222,18 +219,18 @@ def _by_slot(events: Sequence[Event], slot_of: SlotOf) -> Iterable[tuple[Slot, l
         slot = slot_of(event)
         if slot is not None:
             by_name.setdefault(slot.name, (slot, []))[1].append(number)
-    return [entry for entry in by_name.values() if not entry[0].is_merged]
+    # where a policy merges, all are kept
+    return [
+        (slot, numbers)
+        for slot, numbers in by_name.values()
+        if not any(policy.merge for policy in slot.policies)
+    ]
 
 
-class _Cluster(msgspec.Struct, frozen=True):
-    """The numbers of events that were written concurrently, and the first event behind them."""
-
-    numbers: Sequence[int]
-    next: int | None
-
-
-def _clusters(written: SubjectHistory, numbers: Sequence[int]) -> Iterator[_Cluster]:
-    """Yields the clusters of more than one event.
+def _clusters(
+    written: SubjectHistory, numbers: Sequence[int]
+) -> Iterator[tuple[Sequence[int], Event | None]]:
+    """Yields the clusters of more than one event, each with the first event behind it.
 
     Where events stand behind their causes a cluster lies together: one that has not seen some
     earlier event joins all from there on.
@@ -254,26 +251,20 @@ def _clusters(written: SubjectHistory, numbers: Sequence[int]) -> Iterator[_Clus
     begin = 0
     for end in ends:
         if end - begin > 1:
-            behind = numbers[end] if end < len(numbers) else None
-            yield _Cluster(numbers[begin:end], behind)
+            behind = written.events[numbers[end]] if end < len(numbers) else None
+            yield numbers[begin:end], behind
         begin = end
 
 
-def _is_in_dispute(slot: Slot, written: SubjectHistory, cluster: _Cluster) -> bool:
-    """Reports whether any two concurrent events write different values.
-
-    If all that are concurrent wrote the same, so did all: they hang together by that.
-    """
-    values = (slot.value(written.events[number]) for number in cluster.numbers)
-    first = next(values)
-    return any(value != first for value in values)
-
-
 def _settled(
-    subject: str, slot: Slot, written: SubjectHistory, cluster: _Cluster
+    subject: str,
+    slot: Slot,
+    written: SubjectHistory,
+    numbers: Sequence[int],
+    behind: Event | None,
 ) -> tuple[Conflict, list[str]]:
     """Returns a conflict as its slot's policies settle it, and the ids on the side that lost."""
-    events, numbers = written.events, cluster.numbers
+    events = written.events
     number = {events[n].event_id: n for n in numbers}
     dispute = Dispute(
         written.events_of(numbers),
@@ -284,8 +275,10 @@ def _settled(
     rule, winner = next(((name, event) for name, event in named if event), (None, None))
     lost: list[str] = []
     if winner is not None:
-        side = written.side(number[winner.event_id])
-        lost = [events[n].event_id for n in numbers if not side >> n & 1]
+        place = number[winner.event_id]
+        lost = [
+            events[n].event_id for n in numbers if n != place and not written.seen[place] >> n & 1
+        ]
     conflict = Conflict(
         subject,
         slot.name,
@@ -293,7 +286,7 @@ def _settled(
         rule,
         winner,
         any(written.lacks_causes[n] for n in numbers),
-        None if cluster.next is None else events[cluster.next],
+        behind,
         tuple(dispute.heads),
     )
     return conflict, lost

@@ -15,7 +15,10 @@ from thence.core.nearest import nearest
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
-from thence.merge.fold import canonical, merge_counter, merge_gset
+from thence.merge.fold import merge_counter, merge_gset
+
+# equal values are equal bytes
+_canonical = msgspec.json.Encoder(order="sorted").encode
 
 
 class Dispute(msgspec.Struct, frozen=True):
@@ -47,11 +50,6 @@ class Slot(msgspec.Struct, frozen=True):
     name: str
     value: Callable[[Event], Hashable]
     policies: tuple[Policy, ...]
-
-    @property
-    def is_merged(self) -> bool:
-        """True if all concurrently written events are kept."""
-        return any(policy.merge for policy in self.policies)
 
 
 SlotOf = Callable[[Event], Slot | None]
@@ -134,23 +132,23 @@ COUNTERS_MERGE = Policy("counters_merge", merge=merge_counter)
 
 TAGS = Slot("tags", lambda event: event.event_id, (TAGS_MERGE,))
 COUNTERS = Slot("delta", lambda event: event.event_id, (COUNTERS_MERGE,))
-WHOLE = Slot("", lambda event: (event.event_type, canonical(event.payload)), (LAST_WRITER,))
+WHOLE = Slot("", lambda event: (event.event_type, _canonical(event.payload)), (LAST_WRITER,))
 
 
 def _lane(event: Event) -> Hashable:
     """Returns the lane written; each claim is a value of its own: a package has one agent."""
     lane = event.payload.get("new_status")
     is_claim = lane == "doing" and not is_send_back(event)
-    return event.event_id if is_claim else canonical(lane)
-
-
-def _fields(*names: str) -> Callable[[Event], Hashable]:
-    """Returns a function for the values of members; an empty one equals an absent one."""
-    return lambda event: tuple(canonical(event.payload.get(name) or None) for name in names)
+    return event.event_id if is_claim else _canonical(lane)
 
 
 def _written_last(name: str, *fields: str) -> Slot:
-    return Slot(name, _fields(*fields), (LAST_WRITER,))
+    """Returns the slot of some members; an empty one equals an absent one."""
+
+    def value(event: Event) -> Hashable:
+        return tuple(_canonical(event.payload.get(field) or None) for field in fields)
+
+    return Slot(name, value, (LAST_WRITER,))
 
 
 LANE = Slot("lane", _lane, (SEND_BACK_BEATS_DONE, LAST_WRITER))
@@ -171,10 +169,8 @@ def _plain_slot(event: Event) -> Slot:
     return COUNTERS if "delta" in event.payload else WHOLE
 
 
-def _work_slot(event: Event) -> Slot | None:
-    return WORK_SLOTS.get(event.header.event_type)
-
-
 def slots_of(vocabulary: Vocabulary) -> SlotOf:
     """Returns a host's function from events to slots; a host without rules has the plain one."""
-    return _work_slot if vocabulary.name == "work" else _plain_slot
+    if vocabulary.name == "work":
+        return lambda event: WORK_SLOTS.get(event.header.event_type)
+    return _plain_slot
