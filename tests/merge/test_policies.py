@@ -8,7 +8,7 @@ from tests.merge.histories import LANES, histories, move, on
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent
-from thence.merge import state_machine_merge
+from thence.merge import find_conflicts, state_machine_merge
 from thence.merge.policies import (
     COUNTERS_MERGE,
     LAST_WRITER,
@@ -127,8 +127,8 @@ def test_tags_and_counters_are_merged_by_their_policies():
     ]
     assert TAGS_MERGE.merge(tags) == {"a", "b"}
     assert COUNTERS_MERGE.merge(counts) == 4
-    assert slot_of(tags[0]).is_merged
-    assert not slot_of(on("s", {"x": 1})).is_merged
+    assert find_conflicts([*tags, *counts], PLAIN) == ()
+    assert len(find_conflicts([on("s", {"x": n}) for n in (1, 2)], PLAIN)) == 1
 
 
 @pytest.mark.promise("L14")

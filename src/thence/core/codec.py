@@ -240,18 +240,16 @@ def is_ours(line: bytes) -> bool:
     return has_crc or b"\0" in line or _NUMBERS.match(line) is not None
 
 
-def event_id_of(data: bytes, start: int = 0, end: int | None = None) -> bytes:
+def event_id_of(line: bytes) -> bytes:
     """Returns the event_id of a line: its first member without decoding, else decoded.
 
-    `start` and `end` are those of the line, where the data holds more: it is not copied. For a
-    line without an id the line itself is returned.
+    For a line without an id the line itself is returned.
     """
-    if data.startswith(LINE_START, start):
-        stop = data.find(b'"', start + 13, end)
-        event_id = data[start + 13 : stop]
+    if line.startswith(LINE_START):
+        stop = line.find(b'"', 13)
+        event_id = line[13:stop]
         if stop >= 0 and b"\\" not in event_id:
             return event_id
-    line = data[start:end]
     try:
         return _decode_name(line).event_id.encode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

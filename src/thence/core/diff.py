@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from thence.core.event import Event, decoded
-from thence.core.order import totally_ordered
+from thence.core.order import behind_causes, totally_ordered
 from thence.core.vocabulary import Vocabulary
 
 ALONE = -1
@@ -54,11 +54,13 @@ def side(events: Iterable[Event]) -> LogSide:
     """Returns the side of a log from its events, given in any order."""
     ordered = totally_ordered(events)
     notices = {event.event_id: event.caused_by for event in ordered if _is_notice(event)}
-    kept = [event for event in ordered if event.event_id not in notices] if notices else ordered
+    kept = [event for event in ordered if event.event_id not in notices]
     causes = _places_of_causes(kept, notices)
     if any(max(named, default=ALONE) >= place for place, named in enumerate(causes)):
-        order, causes = _behind_causes(causes)
+        order, causes = behind_causes(causes)
         kept = [kept[place] for place in order]
+        places = {place: index for index, place in enumerate(order)}
+        causes = [[places[cause] for cause in causes[place]] for place in order]
     return LogSide(kept, causes, len(notices))
 
 
@@ -155,57 +157,25 @@ def _places_of_causes(
 ) -> list[Sequence[int]]:
     """Returns the places of what each event names, and of what notices among it name."""
     places = {event.header.event_id: place for place, event in enumerate(events)}
-    place_of = places.__getitem__
     causes: list[Sequence[int]] = []
     for event in events:
         named: Iterable[str] = event.header.caused_by
-        if notices and not notices.keys().isdisjoint(named):
+        if not notices.keys().isdisjoint(named):
             named = _beyond(named, notices)
-        try:
-            causes.append(list(map(place_of, named)))
-        except KeyError:  # the log lacks one
-            causes.append([places[cause] for cause in named if cause in places])
+        causes.append([places[cause] for cause in named if cause in places])
     return causes
 
 
 def _beyond(named: Iterable[str], notices: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
     """Returns causes, where each notice is replaced by the causes that it names."""
-    causes: dict[str, None] = {}
+    reached: dict[str, None] = {}
     stack = list(named)
-    passed: set[str] = set()
     while stack:
         cause = stack.pop()
-        if cause not in notices:
-            causes[cause] = None
-        elif cause not in passed:
-            passed.add(cause)
-            stack += notices[cause]
-    return causes
-
-
-def _behind_causes(causes: _Causes) -> tuple[list[int], list[Sequence[int]]]:
-    """Returns the places so that each stands behind its causes, and the causes in that order.
-
-    Causes that close a circle are left out.
-    """
-    kept: list[Sequence[int]] = [()] * len(causes)
-    order: list[int] = []
-    is_done: dict[int, bool] = {}
-    for first in range(len(causes)):
-        stack = [first]
-        while stack:
-            place = stack.pop()
-            if place in is_done:
-                if not is_done[place]:
-                    is_done[place] = True
-                    order.append(place)
-                continue
-            is_done[place] = False
-            kept[place] = [cause for cause in causes[place] if is_done.get(cause, True)]
-            stack.append(place)
-            stack += [cause for cause in reversed(kept[place]) if cause not in is_done]
-    places = {place: index for index, place in enumerate(order)}
-    return order, [[places[cause] for cause in kept[place]] for place in order]
+        if cause not in reached:
+            reached[cause] = None
+            stack += notices.get(cause, ())
+    return [cause for cause in reached if cause not in notices]
 
 
 # members of `details` about a model's performance, not about the event
@@ -255,21 +225,24 @@ _decode_bodies = msgspec.json.Decoder(_Bodies).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-def canonical_bodies(event: Event) -> tuple[bytes, bytes]:
+def canonical_bodies(event: Event) -> tuple[bytes, ...]:
     """Returns bytes that are equal for events whose details and payload are the same."""
-    bodies = _bodies_of(event)
-    return _canonical(bodies.details, "details"), _canonical(bodies.payload, "payload")
+    return _canonical(_bodies_of(event))
 
 
 def is_same(a: Event, b: Event) -> bool:
     """Reports whether the contents of two events are the same."""
-    return _members(a.header) == _members(b.header) and _have_same_bodies(a, b)
+    if _members(a.header) != _members(b.header):
+        return False
+    one, other = _bodies_of(a), _bodies_of(b)
+    # equal as stored, which is faster than what follows
+    return one == other or _canonical(one) == _canonical(other)
 
 
 def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
     """Returns each place where two events differ, in the order of their members."""
     places = [
-        DifferingMember(name, _set(x), _set(y))
+        DifferingMember(name, msgspec.UNSET if x is None else x, msgspec.UNSET if y is None else y)
         for name, x, y in zip(_MEMBERS, _members(a.header), _members(b.header), strict=True)
         if x != y
     ]
@@ -287,24 +260,16 @@ def _bodies_of(event: Event) -> _Bodies:
         return _Bodies()
 
 
-def _have_same_bodies(a: Event, b: Event) -> bool:
-    one, other = _bodies_of(a), _bodies_of(b)
-    if one == other:  # as stored, which is faster than what follows
-        return True
-    return all(
-        _canonical(getattr(one, name), name) == _canonical(getattr(other, name), name)
-        for name in _Bodies.__struct_fields__
-    )
-
-
-def _canonical(body: msgspec.Raw, name: str) -> bytes:
-    """Returns a body with sorted keys and without volatile members; no JSON is left as it is."""
-    if body is _NOTHING:
-        return b"{}"
-    try:
-        return _encode(_value(body, name))
-    except (ValueError, OverflowError, RecursionError):
-        return bytes(body)
+def _canonical(bodies: _Bodies) -> tuple[bytes, ...]:
+    """Returns bodies with sorted keys, without volatile members; no JSON is left as it is."""
+    canonical = []
+    for name in _Bodies.__struct_fields__:
+        body = getattr(bodies, name)
+        try:
+            canonical.append(b"{}" if body is _NOTHING else _encode(_value(body, name)))
+        except (ValueError, OverflowError, RecursionError):
+            canonical.append(bytes(body))
+    return tuple(canonical)
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:
@@ -363,10 +328,6 @@ def _readable(body: msgspec.Raw, name: str) -> Any:
         return _value(body, name)
     except (ValueError, OverflowError, RecursionError):
         return bytes(body).decode(errors="replace")
-
-
-def _set(value: object) -> object:
-    return msgspec.UNSET if value is None else value
 
 
 # the most differences of each kind in the JSON, the earliest ones
@@ -444,8 +405,10 @@ def difference(a: LogSide, b: LogSide) -> Difference:
         [place for place, partner in enumerate(partners) if partner == ALONE]
         for partners in (of_a, of_b)
     )
-    one = _half(a, of_a, {*only_a, *(x for x, _ in changed)})
-    two = _half(b, of_b, {*only_b, *(y for _, y in changed)})
+    differing_a = {*only_a, *(x for x, _ in changed)}
+    differing_b = {*only_b, *(y for _, y in changed)}
+    one = _Half(a, of_a, differing_a, _effects(a, differing_a))
+    two = _Half(b, of_b, differing_b, _effects(b, differing_b))
     roots = _roots(one, two)
     first = _divergence(*roots[0], one, two) if roots else None
     return Difference(a, b, pairs, changed, only_a, only_b, roots, first)
@@ -493,10 +456,6 @@ class _Half(NamedTuple):
         for before, place in enumerate(sorted(self.differing)):
             if place not in self.led_to and self.partners[place] not in other.led_to:
                 yield place - before, place
-
-
-def _half(side: LogSide, partners: Sequence[int], differing: set[int]) -> _Half:
-    return _Half(side, partners, differing, _effects(side, differing))
 
 
 def _effects(of: LogSide, places: Iterable[int]) -> set[int]:

@@ -27,6 +27,8 @@ OrderKey = tuple[int, str, str, str, bytes]
 LINE_DEPTH_MAX = 200
 
 _decode = msgspec.json.Decoder().decode
+# the members of a line, each as the bytes that it is stored as
+raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Members(msgspec.Struct, omit_defaults=True, gc=False):
@@ -292,10 +294,9 @@ class Event:
         """
         if not self.body_entries:
             return self.line
-        members = {key: value for key, value in self.members.items() if key != BODIES_KEY}
-        members.pop("crc", None)
-        members[self.vocabulary.payload_key] = self.payload
-        return msgspec.json.encode(members)
+        return msgspec.json.encode(
+            self._members_of_no_log() | {self.vocabulary.payload_key: self.payload}
+        )
 
     @property
     def readable_line(self) -> bytes:
@@ -307,12 +308,14 @@ class Event:
         entries = self.body_entries
         if not entries:
             return self.line
-        members = {key: value for key, value in self.members.items() if key != BODIES_KEY}
-        members.pop("crc", None)
+        members = self._members_of_no_log()
         payload = members.get(self.vocabulary.payload_key)
         values = payload if isinstance(payload, dict) else {}
         unreadable = put_back_readable(values, entries, self.vocabulary.bodies, decoded)
         return msgspec.json.encode({**members, "unreadable": unreadable} if unreadable else members)
+
+    def _members_of_no_log(self) -> dict[str, Any]:
+        return {key: value for key, value in self.members.items() if key not in (BODIES_KEY, "crc")}
 
     @property
     def is_foreign(self) -> bool:

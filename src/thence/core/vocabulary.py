@@ -20,7 +20,6 @@ from thence.core.sentences.events import (
     WORK_SENTENCES,
     brief,
     in_columns,
-    sentence,
     short_id,
     summary,
 )
@@ -83,7 +82,8 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
     def sentence(self, event: Event) -> str:
         """Returns one sentence on what happened, ending in the event's short id."""
-        return _read(event, lambda: sentence(event, self._write(event)))
+        end = f" [{short_id(event.event_id)}]"
+        return _read(event, lambda: summary(event, self._write(event)) + end)
 
     def brief(self, event: Event) -> str:
         """Returns a shorter sentence with the short id, for an event among its effects."""
@@ -146,7 +146,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         if event.event_type != self.notice_type:
             return None
         error_type = event.cut_payload.get("error_type")
-        return next((kind for kind, name in NOTICE_ERROR_TYPES.items() if name == error_type), None)
+        return _KINDS.get(error_type) if isinstance(error_type, str) else None
 
     def refuse_reserved(self, event_type: str, payload: Mapping[str, Any] | None) -> None:
         """Raises InvalidEvent for a type, or an error_type, that the log alone writes."""
@@ -154,19 +154,19 @@ class Vocabulary(msgspec.Struct, frozen=True):
             raise _reserved("event_type", event_type)
         if event_type == self.notice_type and payload:
             error_type = payload.get("error_type")
-            if isinstance(error_type, str) and error_type in NOTICE_ERROR_TYPES.values():
+            if isinstance(error_type, str) and error_type in _KINDS:
                 raise _reserved("error_type", error_type)
 
     def is_notice(self, event: Event) -> bool:
         """Reports whether the log, not its host, wrote the event about itself."""
         if self.notice_type is None:
             return event.event_type.startswith("log.")
-        return event.event_type == self.notice_type and (
-            event.cut_payload.get("error_type") in _ERROR_TYPES
-        )
+        if event.event_type != self.notice_type:
+            return False
+        return event.cut_payload.get("error_type") in (*_KINDS, "run_failed")
 
 
-_ERROR_TYPES = frozenset((*NOTICE_ERROR_TYPES.values(), "run_failed"))
+_KINDS = {error_type: kind for kind, error_type in NOTICE_ERROR_TYPES.items()}
 
 
 def _read(event: Event, write: Callable[[], str]) -> str:

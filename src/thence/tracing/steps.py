@@ -491,16 +491,11 @@ def _outcome(error: BaseException | None) -> tuple[str, dict[str, Any]]:
     if error is None:
         return "ended", {}
     message = _message(error)
-    if _is_cancellation(error):
+    asyncio = sys.modules.get("asyncio")  # nobody raises its error without it
+    is_cancelled = asyncio is not None and isinstance(error, asyncio.CancelledError)
+    if is_cancelled or isinstance(error, GeneratorExit):  # a generator was closed, or dropped
         return "cancelled", {"reason": message} if message else {}
     return "failed", {"error_type": type(error).__name__, "error_message": message}
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    if isinstance(error, GeneratorExit):  # a generator that was closed, or dropped
-        return True
-    asyncio = sys.modules.get("asyncio")  # nobody raises its error without it
-    return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
 def _message(error: BaseException) -> str:

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.clock import microseconds, moment, span
+from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.json_values import is_utf8
 from thence.core.nearest import did_you_mean, nearest
-from thence.core.query.where import COMPARISONS_MAX, Condition, FilteredEvent, parse
+from thence.core.query.where import COMPARISONS_MAX, Condition, parse
 from thence.errors import InvalidFilter
 
 NEAREST_MAX = 3
@@ -36,7 +37,7 @@ class UnknownKey(NamedTuple):
         return f"{has} a key `{self.path}`{near}"
 
 
-def unknown_key(where: Sequence[Condition], events: Iterable[FilteredEvent]) -> UnknownKey | None:
+def unknown_key(where: Sequence[Condition], events: Iterable[Event]) -> UnknownKey | None:
     """Returns the first key that none of the events has, None if each occurs.
 
     For a path such as payload.amont.cents it is the part up to the unknown name.
@@ -142,7 +143,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             raise invalid("until", "it is earlier than since", "exchange the two")
         return filter
 
-    def matches(self, event: FilteredEvent) -> bool:
+    def matches(self, event: Event) -> bool:
         """Returns whether an event is asked for; an event that lacks what a part names is not."""
         if self.types and not is_named(event.event_type, self.types):
             return False

@@ -47,11 +47,6 @@ def short_id(event_id: str) -> str:
     return event_id[:SHORT_ID_CHARACTERS]
 
 
-def sentence(event: Event, write: Write) -> str:
-    """Returns the sentence on an event, ending in the event's short id."""
-    return f"{summary(event, write)} [{short_id(event.event_id)}]"
-
-
 def summary(event: Event, write: Write) -> str:
     """Returns the sentence in at most 400 characters, the host's own if it has one."""
     if write is not None:
@@ -407,20 +402,14 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
         f"what {facts.text('event_id', 'event ') or 'an event'} said was redacted{facts.why}"
     ),
 }
-# The name of a notice: `log.<kind>` in a plain log, an error_type in a simulation.
-NOTICE_ERROR_TYPES: Mapping[str, str] = {
-    "recovered": "log_recovered",
-    "gap": "log_gap",
-    "torn": "log_torn",
-    "node_changed": "log_node_changed",
-    "segment_suspect": "log_segment_suspect",
+_ERROR_TYPES = {
     "joined": "causes_joined",
-    "shrunk": "log_shrunk",
     "events_dropped": "events_dropped",
     "write_failed": "write_failed",
-    "claimed": "log_claimed",
-    "pruned": "log_pruned",
-    "redacted": "log_redacted",
+}
+# The name of a notice: `log.<kind>` in a plain log, an error_type in a simulation.
+NOTICE_ERROR_TYPES: Mapping[str, str] = {
+    kind: _ERROR_TYPES.get(kind, f"log_{kind}") for kind in _SENTENCES
 }
 
 
