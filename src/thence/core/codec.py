@@ -61,7 +61,8 @@ _TIMESTAMP_BYTES = len(_TIMESTAMP) + len('2026-11-20T07:13:00.123456Z"')
 # the names of members in other tools that share the work host's form
 _ALIASES = {"entity_id": "aggregate_id", "entity_type": "aggregate_type"}
 LINE_START = b'{"event_id":"'
-_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
+# what an event_id may be that thence writes
+ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
 _TEXT = frozenset((str,))
 _data_of, _end_of = itemgetter(slice(None, -CRC_BYTES)), itemgetter(slice(-CRC_BYTES, None))
 
@@ -118,7 +119,8 @@ def draft(members: Members, bytes_max: int = DATA_BYTES_MAX) -> Draft:
     """
     event_id = members.event_id
     is_usual = type(event_id) is str and len(event_id) == 26 and event_id.isalnum()
-    if not (is_usual and event_id.isascii()) and not _is_id(event_id):
+    is_id = is_usual and event_id.isascii()
+    if not is_id and not (isinstance(event_id, str) and ID.fullmatch(event_id)):
         raise _spoils("event_id", event_id)
     if members.caused_by and not _TEXT.issuperset(map(type, members.caused_by)):
         raise _spoils("caused_by", members.caused_by)
@@ -160,10 +162,6 @@ def with_nonce(item: Draft, nonce: bytes) -> Draft:
         return item
     tail = b'%b,"nonce":"%b"' % (item.tail, nonce)
     return Draft(item.event_id, item.head, tail, item.bodies)
-
-
-def _is_id(event_id: object) -> bool:
-    return isinstance(event_id, str) and _ID.fullmatch(event_id) is not None
 
 
 def _spoils(field: str, value: object) -> InvalidEvent:

@@ -420,7 +420,7 @@ def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, objec
     The JSON holds the number of events of each kind; at most `limit` of each kind are listed,
     and `truncated` reports that there are more.
     """
-    a, b = result.a, result.b
+    a, b, first = result.a, result.b, result.first
     kinds = (result.roots, result.changed, result.only_a, result.only_b)
     return {
         "same": len(result.aligned) - len(result.changed),
@@ -430,7 +430,16 @@ def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, objec
         "notices_a": a.notices,
         "notices_b": b.notices,
         "roots": len(result.roots),
-        "first": result.first and _first_as_json(result.first),
+        "first": first
+        and {
+            "a": first.a and _line(first.a),
+            "b": first.b and _line(first.b),
+            "differs": first.differs,
+            "causes_a": list(map(_cause_as_json, first.causes_a)),
+            "causes_b": list(map(_cause_as_json, first.causes_b)),
+            "follow_a": first.follow_a,
+            "follow_b": first.follow_b,
+        },
         "root_events": [_pair_as_json(result, *pair) for pair in result.roots[:limit]],
         "changed_events": [_pair_as_json(result, *pair) for pair in result.changed[:limit]],
         "only_a_events": [_line(a.events[place]) for place in result.only_a[:limit]],
@@ -511,18 +520,6 @@ def _causes(place: int, across: int, mine: _Half, other: _Half) -> tuple[CauseOn
             )
         )
     return tuple(causes)
-
-
-def _first_as_json(first: FirstDifference) -> dict[str, object]:
-    return {
-        "a": first.a and _line(first.a),
-        "b": first.b and _line(first.b),
-        "differs": first.differs,
-        "causes_a": list(map(_cause_as_json, first.causes_a)),
-        "causes_b": list(map(_cause_as_json, first.causes_b)),
-        "follow_a": first.follow_a,
-        "follow_b": first.follow_b,
-    }
 
 
 def _cause_as_json(cause: CauseOnSide) -> dict[str, object]:

@@ -118,14 +118,16 @@ class Reading(Protocol):
     def bodies(self) -> BodySource | None:
         """The large values of the log that the events are of."""
 
-    def stream_of(self, event: "Event") -> str | None:
-        """The group that the event belongs to."""
+    @property
+    def stream_key(self) -> str:
+        """The member that holds the group that the event belongs to."""
+
+    @property
+    def actor_key(self) -> str:
+        """The member that holds the person, agent or program that did it."""
 
     def subject_of(self, event: "Event") -> str | None:
         """The thing that the event is about."""
-
-    def actor_of(self, event: "Event") -> str | None:
-        """The person, agent or program that did it."""
 
 
 # what an event gets from whoever appends it, and what a redacted line lacks or has instead
@@ -229,7 +231,8 @@ class Event:
     @property
     def stream(self) -> str | None:
         """The group that the event belongs to: a run, a feature, a name of the user's."""
-        return self.vocabulary.stream_of(self)
+        stream: str | None = getattr(self.header, self.vocabulary.stream_key)
+        return stream
 
     @property
     def subject(self) -> str | None:
@@ -239,7 +242,8 @@ class Event:
     @property
     def actor(self) -> str | None:
         """The person, agent or program that did it."""
-        return self.vocabulary.actor_of(self)
+        actor: str | None = getattr(self.header, self.vocabulary.actor_key)
+        return actor
 
     @property
     def members(self) -> dict[str, Any]:

@@ -25,20 +25,18 @@ from thence.core.sentences.events import (
 )
 from thence.errors import InvalidEvent
 
-Text = Callable[[Event], str | None]
-
 _NAMES = ("plain", "sim", "work")
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
     """The vocabulary of one host: plain, sim or work. A program names one, and makes none.
 
-    The `..._key` fields name the member that holds each word, None where the host has no
-    such member. `mark` is a key that identifies the host's lines when `.thence/log.json`
-    is missing. `notice_type` is the event type of notices, or None when each kind has a
-    type of its own, `log.<kind>`. `log_key` is the member of a notice that names the log, for
-    the hosts whose every event is about something; `notice_members` stand in all notices.
-    `is_folder_stream` means that a log is one stream with its folder's name.
+    The `..._key` fields name the member that holds each word; no member of its own holds the
+    subject in a host whose `subject_key` is None. `mark` is a key that identifies the host's lines
+    when `.thence/log.json` is missing. `notice_type` is the event type of notices, or None when
+    each kind has a type of its own, `log.<kind>`. `log_key` is the member of a notice that names
+    the log, for the hosts whose every event is about something; `notice_members` stand in all
+    notices. `is_folder_stream` means that a log is one stream with its folder's name.
     `adds_subject_heads` means that an event names, beside other causes, the heads of its subject;
     events of `remark_types` decide nothing, and are no heads for one that decides something.
     `identifying` are the members at the top of a payload whose texts are never masked. Large
@@ -48,12 +46,10 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
     name: str
     payload_key: str
-    stream_key: str | None
+    stream_key: str
     subject_key: str | None
-    actor_key: str | None
-    stream_of: Text
-    subject_of: Text
-    actor_of: Text
+    actor_key: str
+    subject_of: Callable[[Event], str | None]
     mark: str = ""
     notice_type: str | None = None
     notice_members: Mapping[str, str] = msgspec.field(default_factory=dict)
@@ -113,7 +109,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         members: dict[str, Any] = {}
         if payload:
             if type(payload) is not dict and not isinstance(payload, Mapping):
-                raise _unfit("payload", f"a {type(payload).__name__} maps no names to values")
+                raise _refused("payload", f"a {type(payload).__name__} maps no names to values")
             members[self.payload_key] = payload
         if stream is not None:
             members[_key(self.stream_key, stream, "stream")] = stream
@@ -179,36 +175,21 @@ def _read(event: Event, write: Callable[[], str]) -> str:
 
 def _key(key: str | None, value: object, word: str) -> str:
     if key is None:
-        raise _unfit(word, f"events of this host have no {word} of their own")
+        raise _refused(word, f"events of this host have no {word} of their own")
     if not isinstance(value, str) or not value:
-        raise _unfit(word, f"{value!r:.80} is no text")
+        raise _refused(word, f"{value!r:.80} is no text")
     return key
 
 
 def _reserved(word: str, value: str) -> InvalidEvent:
-    return InvalidEvent(
-        "could not store the event",
-        place=f"field {word}",
-        cause=f"{value!r} is what the log alone writes about itself",
-        hint="choose another name; types that begin with 'log.' are the log's own",
-    )
+    hint = "choose another name; types that begin with 'log.' are the log's own"
+    return _refused(word, f"{value!r} is what the log alone writes about itself", hint)
 
 
-def _unfit(word: str, cause: str) -> InvalidEvent:
-    return InvalidEvent(
-        "could not store the event",
-        place=f"field {word}",
-        cause=cause,
-        hint="leave it out, or pass what the field holds",
-    )
-
-
-def _header(name: str) -> Text:
-    def read(event: Event) -> str | None:
-        value = getattr(event.header, name)
-        return value if value is None else str(value)
-
-    return read
+def _refused(
+    word: str, cause: str, hint: str = "leave it out, or pass what the field holds"
+) -> InvalidEvent:
+    return InvalidEvent("could not store the event", place=f"field {word}", cause=cause, hint=hint)
 
 
 def _sim_subject(event: Event) -> str | None:
@@ -237,9 +218,7 @@ PLAIN = Vocabulary(
     stream_key="stream",
     subject_key="subject",
     actor_key="actor",
-    stream_of=_header("stream"),
-    subject_of=_header("subject"),
-    actor_of=_header("actor"),
+    subject_of=lambda event: event.header.subject,
 )
 
 SIM = Vocabulary(
@@ -248,9 +227,7 @@ SIM = Vocabulary(
     stream_key="simulation_id",
     subject_key=None,
     actor_key="agent_id",
-    stream_of=_header("simulation_id"),
     subject_of=_sim_subject,
-    actor_of=_header("agent_id"),
     mark="simulation_id",
     is_folder_stream=True,
     notice_type="SYSTEM",
@@ -270,9 +247,7 @@ WORK = Vocabulary(
     stream_key="feature_slug",
     subject_key="aggregate_id",
     actor_key="actor",
-    stream_of=_header("feature_slug"),
     subject_of=_work_subject,
-    actor_of=_header("actor"),
     mark="aggregate_id",
     notice_members={"team_slug": "local", "aggregate_type": "Log", "actor": "thence"},
     log_key="aggregate_id",

@@ -16,7 +16,7 @@ from functools import update_wrapper
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
-from thence.core.codec import CAUSES_MAX
+from thence.core.codec import CAUSES_MAX, ID
 from thence.core.ids import ulid_value
 from thence.core.new_event import PassedCause, parse_cause
 from thence.errors import InvalidEvent
@@ -37,7 +37,6 @@ _OWN = "thence="
 _PARENT = re.compile(
     r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII
 )
-_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
 _NO_TRACE = "0" * 32
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -284,7 +283,7 @@ def _parsed(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[PassedCause, .
         if cause is not None:
             ids.append(cause.event_id)
             passed.append(cause)
-        elif _ID.fullmatch(text):
+        elif ID.fullmatch(text):
             ids.append(text)
         else:
             warn("cause_ignored", {TRACESTATE: text[:200], "form": "ID@CLOCK@LOG_ID"})
