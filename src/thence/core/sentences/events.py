@@ -287,11 +287,6 @@ def _text(value: object) -> str:
     return str(value) if isinstance(value, (str, int)) and value is not True else ""
 
 
-_SHRUNK = frozenset(("node_id", "first_seq", "last_seq", "file", "offset", "bytes"))
-# members that every notice of a simulation has because of its format
-_FORM = frozenset(("error_type", "status", "retry_count"))
-
-
 class _Facts:
     """The facts of a notice, each as a part of its sentence; empty where one is missing."""
 
@@ -321,14 +316,10 @@ class _Facts:
         """Returns the verb that matches a number."""
         return one if self.number(name) == 1 else many
 
-    def span(self, first: str, last: str, before: str, behind: str = "") -> str:
-        """Returns two numbers as a span."""
-        begin, end = self.number(first), self.number(last)
+    def missing(self, before: str = "; own events ", behind: str = " are missing there") -> str:
+        """Returns the numbers of events that are gone."""
+        begin, end = self.number("first_seq"), self.number("last_seq")
         return "" if begin is None or end is None else f"{before}{begin:,} to {end:,}{behind}"
-
-    @property
-    def gone(self) -> str:
-        return self.span("first_seq", "last_seq", "; own events ", " are missing there")
 
 
 def _recovered(facts: _Facts) -> str:
@@ -340,7 +331,7 @@ def _recovered(facts: _Facts) -> str:
         gone = f"; {own} {facts.verb('missing', 'is', 'are')} missing there"
         return f"a repair moved {facts.count('places', 'bad place')}, {size}, to quarantine{gone}"
     were, to = facts.verb("bytes"), facts.text("quarantine", " to ")
-    return f"{size} that are no whole event {were} moved from {facts.place}{to}{facts.gone}"
+    return f"{size} that are no whole event {were} moved from {facts.place}{to}{facts.missing()}"
 
 
 def _gap(facts: _Facts) -> str:
@@ -353,18 +344,18 @@ def _torn(facts: _Facts) -> str:
     damaged = f"{facts.verb('bytes', 'is', 'are')} damaged"
     several = "" if facts.number("regions") is None else f" in {facts.count('regions', 'region')}"
     why = facts.text("reason", " (", ")")
-    return f"{facts.count('bytes', 'byte')} at {facts.place} {damaged}{several}{why}{facts.gone}"
+    return (
+        f"{facts.count('bytes', 'byte')} at {facts.place} {damaged}{several}{why}{facts.missing()}"
+    )
 
 
 def _shrunk(facts: _Facts) -> str:
-    gone = [facts.span("first_seq", "last_seq", "events ", facts.text("node_id", " of node "))]
+    gone = [facts.missing("events ", facts.text("node_id", " of node "))]
     if facts.number("bytes") is not None:
         gone.append(f"{facts.count('bytes', 'byte')} behind {facts.place}")
     gone = list(filter(None, gone))
     lost = f"; {' and '.join(gone)} are gone" if gone else ""
-    others = fields(facts.facts, _SHRUNK | _FORM, ())
-    detail = f" ({others})" if others else ""
-    return f"the log ends before what it had made durable: it was cut or restored{lost}{detail}"
+    return f"the log ends before what it had made durable: it was cut or restored{lost}"
 
 
 def _claimed(facts: _Facts) -> str:
