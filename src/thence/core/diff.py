@@ -483,9 +483,9 @@ def _roots(a: _Half, b: _Half) -> list[tuple[int, int]]:
     in_a, in_b = list(a.roots(b)), list(b.roots(a))
     if not in_a and not in_b:  # each difference follows from one in the other log
         in_a, in_b = ([(0, min(half.differing))] if half.differing else [] for half in (a, b))
-    sides = [(before, 0, place, a.partners[place]) for before, place in in_a]
-    sides += [(before, 1, b.partners[place], place) for before, place in in_b]
-    return list(dict.fromkeys((x, y) for _, _, x, y in sorted(sides)))
+    sides = [(before, 0, place, (place, a.partners[place])) for before, place in in_a]
+    sides += [(before, 1, place, (b.partners[place], place)) for before, place in in_b]
+    return list(dict.fromkeys(pair for *_, pair in sorted(sides)))
 
 
 def _divergence(x: int, y: int, a: _Half, b: _Half) -> FirstDifference:

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from concurrent import futures
 from functools import update_wrapper
-from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from thence.core.codec import CAUSES_MAX, ID
@@ -226,14 +225,6 @@ class _PropagatingExecutor(futures.Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._executor.shutdown(wait, cancel_futures=cancel_futures)
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        return self._executor.__exit__(error_type, error, traceback)
 
 
 _Scope = MutableMapping[str, Any]
