@@ -8,15 +8,8 @@ from tests.merge.histories import LANES, histories, move, on
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent
-from thence.merge import find_conflicts, state_machine_merge
-from thence.merge.policies import (
-    COUNTERS_MERGE,
-    LAST_WRITER,
-    SEND_BACK_BEATS_DONE,
-    TAGS_MERGE,
-    Dispute,
-    slots_of,
-)
+from thence.merge import find_conflicts, merge_counter, merge_gset, state_machine_merge
+from thence.merge.policies import LANE, WHOLE, Dispute, slots_of
 
 PRIORITY = {"done": 3, "for_review": 2, "doing": 2, "planned": 1, "rejected": 1}
 
@@ -91,8 +84,9 @@ def dispute(*events, linked=()):
 @pytest.mark.promise("L10")
 def test_last_writer_is_the_last_head_in_total_order():
     events = [move("s", "planned", lane, clock=n) for n, lane in enumerate(LANES, 1)]
-    assert LAST_WRITER.settle(dispute(*reversed(events))) == events[-1]
-    assert LAST_WRITER.settle(Dispute(events, [], lambda a, b: False)) == events[-1]
+    last = ("last_writer", events[-1])
+    assert WHOLE.settled(dispute(*reversed(events))) == last
+    assert WHOLE.settled(Dispute(events, [], lambda a, b: False)) == last
 
 
 @pytest.mark.promise("L10")
@@ -101,32 +95,22 @@ def test_send_back_says_nothing_where_no_done_stands_beside_it():
     done = move("s", "for_review", "done", clock=2)
     rejected = move("s", "for_review", "rejected", clock=3)
     claim = move("s", "planned", "doing", clock=4)
-    assert SEND_BACK_BEATS_DONE.settle(dispute(back, done)) == back
-    assert SEND_BACK_BEATS_DONE.settle(dispute(back, done, rejected)) == rejected
-    assert SEND_BACK_BEATS_DONE.settle(dispute(back, rejected)) is None
-    assert SEND_BACK_BEATS_DONE.settle(dispute(claim, done)) is None
+    beats, last = "send_back_beats_done", "last_writer"
+    assert LANE.settled(dispute(back, done)) == (beats, back)
+    assert LANE.settled(dispute(back, done, rejected)) == (beats, rejected)
+    assert LANE.settled(dispute(back, rejected)) == (last, rejected)
+    assert LANE.settled(dispute(claim, done)) == (last, claim)
     seen = dispute(back, done, rejected, linked=[(back, done)])
-    assert SEND_BACK_BEATS_DONE.settle(seen) is None
+    assert LANE.settled(seen) == (last, rejected)
+    assert WHOLE.settled(dispute(back, done)) == (last, done)
 
 
 @pytest.mark.promise("L10")
-def test_policies_have_the_names_that_are_shown():
-    policies = (LAST_WRITER, SEND_BACK_BEATS_DONE, TAGS_MERGE, COUNTERS_MERGE)
-    names = ["last_writer", "send_back_beats_done", "tags_merge", "counters_merge"]
-    assert [policy.name for policy in policies] == names
-
-
-@pytest.mark.promise("L10")
-def test_tags_and_counters_are_merged_by_their_policies():
+def test_tags_and_counters_are_in_no_conflict_and_are_merged():
     tags = [on("s", {"tags": [tag]}, event_type="tagged") for tag in "ab"]
     counts = [on("s", {"delta": 2}, event_type="counted", clock=n) for n in (1, 2)]
-    slot_of = slots_of(PLAIN)
-    assert [slot_of(event).policies for event in (tags[0], counts[0])] == [
-        (TAGS_MERGE,),
-        (COUNTERS_MERGE,),
-    ]
-    assert TAGS_MERGE.merge(tags) == {"a", "b"}
-    assert COUNTERS_MERGE.merge(counts) == 4
+    assert merge_gset(tags) == {"a", "b"}
+    assert merge_counter(counts) == 4
     assert find_conflicts([*tags, *counts], PLAIN) == ()
     assert len(find_conflicts([on("s", {"x": n}) for n in (1, 2)], PLAIN)) == 1
 

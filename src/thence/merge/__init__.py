@@ -2,13 +2,10 @@
 
 from thence.merge.conflicts import Conflict, find_conflicts
 from thence.merge.fold import merge_counter, merge_gset
-from thence.merge.policies import Dispute, Policy, Slot, state_machine_merge
+from thence.merge.policies import state_machine_merge
 
 __all__ = [
     "Conflict",
-    "Dispute",
-    "Policy",
-    "Slot",
     "find_conflicts",
     "merge_counter",
     "merge_gset",

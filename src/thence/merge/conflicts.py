@@ -108,17 +108,16 @@ class Conflict(msgspec.Struct, frozen=True):
     """Events on one subject, in total order, that can't all stand, and the one that does.
 
     Each event is concurrent with another one of `events`; `heads` are those that none of them goes
-    back to. `rule` is the name of the policy that settled the conflict; it is None, and so is
-    `winner`, where none did. The conflict is provisional while a cause that any of the events goes
-    back to isn't held. `resolved_by` is the first event on the slot that goes back to all of
-    `events`; None while the conflict is open.
+    back to. `rule` is the name of the rule that settled the conflict. The conflict is provisional
+    while a cause that any of the events goes back to isn't held. `resolved_by` is the first event
+    on the slot that goes back to all of `events`; None while the conflict is open.
     """
 
     subject: str
     slot: str
     events: tuple[Event, ...]
-    rule: str | None
-    winner: Event | None
+    rule: str
+    winner: Event
     is_provisional: bool
     resolved_by: Event | None = None
     heads: tuple[Event, ...] = ()
@@ -141,19 +140,16 @@ class Judgement(msgspec.Struct, frozen=True):
     beaten: frozenset[str]
 
 
-def find_conflicts(
-    events: Iterable[Event], vocabulary: Vocabulary, slot_of: SlotOf | None = None
-) -> tuple[Conflict, ...]:
+def find_conflicts(events: Iterable[Event], vocabulary: Vocabulary) -> tuple[Conflict, ...]:
     """Returns all conflicts among the events, resolved ones too, ordered by subject and time.
 
     The events are all that is held of a log, in any order: causes are followed through events
-    on other subjects. `slot_of` returns what an event writes and which policies settle it; as
-    a rule the vocabulary does.
+    on other subjects.
     """
     ordered = totally_ordered(events)
     _, twins = counting(ordered)
     subjects = [vocabulary.subject_of(event) for event in ordered]
-    return judged(ordered, subjects, slot_of or slots_of(vocabulary), twins).conflicts
+    return judged(ordered, subjects, slots_of(vocabulary), twins).conflicts
 
 
 def judged(
@@ -219,12 +215,7 @@ def _by_slot(events: Sequence[Event], slot_of: SlotOf) -> Iterable[tuple[Slot, l
         slot = slot_of(event)
         if slot is not None:
             by_name.setdefault(slot.name, (slot, []))[1].append(number)
-    # where a policy merges, all are kept
-    return [
-        (slot, numbers)
-        for slot, numbers in by_name.values()
-        if not any(policy.merge for policy in slot.policies)
-    ]
+    return by_name.values()
 
 
 def _clusters(
@@ -263,7 +254,7 @@ def _settled(
     numbers: Sequence[int],
     behind: Event | None,
 ) -> tuple[Conflict, list[str]]:
-    """Returns a conflict as its slot's policies settle it, and the ids on the side that lost."""
+    """Returns a conflict as its slot's rules settle it, and the ids on the side that lost."""
     events = written.events
     number = {events[n].event_id: n for n in numbers}
     dispute = Dispute(
@@ -271,14 +262,9 @@ def _settled(
         written.events_of(written.heads(numbers)),
         lambda one, other: written.is_beside(number[one.event_id], number[other.event_id]),
     )
-    named = ((policy.name, policy.settle(dispute)) for policy in slot.policies)
-    rule, winner = next(((name, event) for name, event in named if event), (None, None))
-    lost: list[str] = []
-    if winner is not None:
-        place = number[winner.event_id]
-        lost = [
-            events[n].event_id for n in numbers if n != place and not written.seen[place] >> n & 1
-        ]
+    rule, winner = slot.settled(dispute)
+    place = number[winner.event_id]
+    lost = [events[n].event_id for n in numbers if n != place and not written.seen[place] >> n & 1]
     conflict = Conflict(
         subject,
         slot.name,

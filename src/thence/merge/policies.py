@@ -1,9 +1,9 @@
-"""The policies for concurrent events: named rules, as data of a host.
+"""The rules for concurrent events, and what of a subject each event writes.
 
-A host defines for each event which *slot* of its subject it writes: the lane of a package, the
-status of a gate. Two events on one subject and slot, neither caused by the other, that write
-different values can't both stand; the first policy of the slot that names a winner settles
-them. A slot of a policy that merges keeps both.
+An event writes one *slot* of its subject: the lane of a package, the status of a gate. Two events
+on one subject and slot, neither caused by the other, that write different values can't both stand;
+the first rule of the slot that names a winner settles them. Tags and counters write no slot: all of
+them count.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -15,7 +15,6 @@ from thence.core.nearest import nearest
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
-from thence.merge.fold import merge_counter, merge_gset
 
 # equal values are equal bytes
 _canonical = msgspec.json.Encoder(order="sorted").encode
@@ -33,23 +32,22 @@ class Dispute(msgspec.Struct, frozen=True):
     is_beside: Callable[[Event, Event], bool]
 
 
-class Policy(msgspec.Struct, frozen=True):
-    """One named rule: `settle` names the head that stands, or None to leave it to the next.
+class Slot(msgspec.Struct, frozen=True):
+    """A part of a subject that events write; two that write equal values can both stand.
 
-    A policy with `merge` keeps all events and makes one value of them.
+    In the slot of a reviewed thing a send-back beats a done that was written beside it.
     """
 
     name: str
-    settle: Callable[[Dispute], Event | None] = lambda dispute: None
-    merge: Callable[[Iterable[Event]], object] | None = None
-
-
-class Slot(msgspec.Struct, frozen=True):
-    """A part of a subject that events write; two that write equal values can both stand."""
-
-    name: str
     value: Callable[[Event], Hashable]
-    policies: tuple[Policy, ...]
+    is_reviewed: bool = False
+
+    def settled(self, dispute: Dispute) -> tuple[str, Event]:
+        """Returns the rule that settles a dispute of this slot, and the event that stands."""
+        sent_back = _sent_back(dispute) if self.is_reviewed else None
+        if sent_back is not None:
+            return "send_back_beats_done", sent_back
+        return "last_writer", max(dispute.heads or dispute.events, key=total_order_key)
 
 
 SlotOf = Callable[[Event], Slot | None]
@@ -104,10 +102,6 @@ def state_machine_merge(
     return winner and winner[1]
 
 
-def _last(dispute: Dispute) -> Event:
-    return max(dispute.heads or dispute.events, key=total_order_key)
-
-
 def _sent_back(dispute: Dispute) -> Event | None:
     """Excludes each done that is concurrent with a send-back; the last other head wins."""
     done = [head for head in dispute.heads if head.payload.get("new_status") == "done"]
@@ -125,14 +119,7 @@ def is_send_back(event: Event) -> bool:
     return previous == "for_review" and event.payload.get("new_status") in ("doing", "planned")
 
 
-LAST_WRITER = Policy("last_writer", settle=_last)
-SEND_BACK_BEATS_DONE = Policy("send_back_beats_done", settle=_sent_back)
-TAGS_MERGE = Policy("tags_merge", merge=merge_gset)
-COUNTERS_MERGE = Policy("counters_merge", merge=merge_counter)
-
-TAGS = Slot("tags", lambda event: event.event_id, (TAGS_MERGE,))
-COUNTERS = Slot("delta", lambda event: event.event_id, (COUNTERS_MERGE,))
-WHOLE = Slot("", lambda event: (event.event_type, _canonical(event.payload)), (LAST_WRITER,))
+WHOLE = Slot("", lambda event: (event.event_type, _canonical(event.payload)))
 
 
 def _lane(event: Event) -> Hashable:
@@ -148,10 +135,10 @@ def _written_last(name: str, *fields: str) -> Slot:
     def value(event: Event) -> Hashable:
         return tuple(_canonical(event.payload.get(field) or None) for field in fields)
 
-    return Slot(name, value, (LAST_WRITER,))
+    return Slot(name, value)
 
 
-LANE = Slot("lane", _lane, (SEND_BACK_BEATS_DONE, LAST_WRITER))
+LANE = Slot("lane", _lane, is_reviewed=True)
 WORK_SLOTS: Mapping[str, Slot] = {
     "WPStatusChanged": LANE,
     "WPAssigned": _written_last("agent", "agent_id", "phase"),
@@ -162,11 +149,8 @@ WORK_SLOTS: Mapping[str, Slot] = {
 }
 
 
-def _plain_slot(event: Event) -> Slot:
-    """Returns the slot of a CRDT for events with tags or a delta, else that of the subject."""
-    if "tags" in event.payload:
-        return TAGS
-    return COUNTERS if "delta" in event.payload else WHOLE
+def _plain_slot(event: Event) -> Slot | None:
+    return None if "tags" in event.payload or "delta" in event.payload else WHOLE
 
 
 def slots_of(vocabulary: Vocabulary) -> SlotOf:
