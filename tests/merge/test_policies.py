@@ -9,7 +9,8 @@ from thence.core.order import total_order_key, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent
 from thence.merge import find_conflicts, merge_counter, merge_gset, state_machine_merge
-from thence.merge.policies import LANE, WHOLE, Dispute, slots_of
+from thence.merge.ancestry import SubjectHistory
+from thence.merge.policies import LANE, WHOLE, slots_of
 
 PRIORITY = {"done": 3, "for_review": 2, "doing": 2, "planned": 1, "rejected": 1}
 
@@ -73,20 +74,26 @@ def test_events_of_two_subjects_are_refused(other):
     assert (other or "none") in error.cause
 
 
-def dispute(*events, linked=()):
-    """Make a dispute of heads that are all beside each other, save the linked pairs."""
+def settled(slot, *events, linked=()):
+    """Settle a dispute of events that are all beside each other, save the linked pairs."""
     ordered = totally_ordered(events)
-    passed = {cause for cause, _ in linked}
-    heads = [event for event in ordered if event not in passed]
-    return Dispute(ordered, heads, lambda a, b: (a, b) not in linked and (b, a) not in linked)
+    seen = [
+        sum(1 << place for place, cause in enumerate(ordered) if (cause, event) in linked)
+        for event in ordered
+    ]
+    numbers = range(len(ordered))
+    written = SubjectHistory(ordered, numbers, seen, [False] * len(ordered))
+    rule, winner = slot.settled(written, numbers, written.heads(numbers))
+    return rule, ordered[winner]
 
 
 @pytest.mark.promise("L10")
 def test_last_writer_is_the_last_head_in_total_order():
     events = [move("s", "planned", lane, clock=n) for n, lane in enumerate(LANES, 1)]
     last = ("last_writer", events[-1])
-    assert WHOLE.settled(dispute(*reversed(events))) == last
-    assert WHOLE.settled(Dispute(events, [], lambda a, b: False)) == last
+    assert settled(WHOLE, *reversed(events)) == last
+    circle = [(one, other) for one in events for other in events]
+    assert settled(WHOLE, *events, linked=circle) == last
 
 
 @pytest.mark.promise("L10")
@@ -96,13 +103,12 @@ def test_send_back_says_nothing_where_no_done_stands_beside_it():
     rejected = move("s", "for_review", "rejected", clock=3)
     claim = move("s", "planned", "doing", clock=4)
     beats, last = "send_back_beats_done", "last_writer"
-    assert LANE.settled(dispute(back, done)) == (beats, back)
-    assert LANE.settled(dispute(back, done, rejected)) == (beats, rejected)
-    assert LANE.settled(dispute(back, rejected)) == (last, rejected)
-    assert LANE.settled(dispute(claim, done)) == (last, claim)
-    seen = dispute(back, done, rejected, linked=[(back, done)])
-    assert LANE.settled(seen) == (last, rejected)
-    assert WHOLE.settled(dispute(back, done)) == (last, done)
+    assert settled(LANE, back, done) == (beats, back)
+    assert settled(LANE, back, done, rejected) == (beats, rejected)
+    assert settled(LANE, back, rejected) == (last, rejected)
+    assert settled(LANE, claim, done) == (last, claim)
+    assert settled(LANE, back, done, rejected, linked=[(back, done)]) == (last, rejected)
+    assert settled(WHOLE, back, done) == (last, done)
 
 
 @pytest.mark.promise("L10")

@@ -17,41 +17,9 @@ import msgspec
 from thence.core.event import Event, Header
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import Vocabulary
-from thence.merge.ancestry import CHOSEN_MAX, history, in_turn, seen
+from thence.merge.ancestry import CHOSEN_MAX, SubjectHistory, history, in_turn, seen
 from thence.merge.fold import counting
-from thence.merge.policies import Dispute, Slot, SlotOf, slots_of
-
-
-class SubjectHistory(msgspec.Struct, frozen=True):
-    """The events on one subject, in an order that extends causes.
-
-    `ranks` are the places in the total order. Bit n of `seen` is set if an event goes back to
-    the n-th of them.
-    """
-
-    events: Sequence[Event]
-    ranks: Sequence[int]
-    seen: Sequence[int]
-    lacks_causes: Sequence[bool]
-
-    def heads(self, among: Sequence[int] | None = None) -> list[int]:
-        """Returns the numbers of the events that are causes of none of them, or of `among`."""
-        numbers = range(len(self.events)) if among is None else among
-        passed = 0
-        for number in numbers:
-            passed |= self.seen[number]
-        return [number for number in numbers if not passed >> number & 1]
-
-    def events_of(self, numbers: Iterable[int]) -> tuple[Event, ...]:
-        """Returns events by their numbers, in total order."""
-        return tuple(
-            [self.events[number] for number in sorted(numbers, key=self.ranks.__getitem__)]
-        )
-
-    def is_beside(self, one: int, other: int) -> bool:
-        """Reports whether neither of two events is a cause of the other."""
-        is_seen = self.seen[one] >> other & 1 or self.seen[other] >> one & 1
-        return one != other and not is_seen
+from thence.merge.policies import Slot, SlotOf, slots_of
 
 
 def swept(
@@ -255,24 +223,17 @@ def _settled(
     behind: Event | None,
 ) -> tuple[Conflict, list[str]]:
     """Returns a conflict as its slot's rules settle it, and the ids on the side that lost."""
-    events = written.events
-    number = {events[n].event_id: n for n in numbers}
-    dispute = Dispute(
-        written.events_of(numbers),
-        written.events_of(written.heads(numbers)),
-        lambda one, other: written.is_beside(number[one.event_id], number[other.event_id]),
-    )
-    rule, winner = slot.settled(dispute)
-    place = number[winner.event_id]
-    lost = [events[n].event_id for n in numbers if n != place and not written.seen[place] >> n & 1]
+    events, heads = written.events, written.heads(numbers)
+    rule, winner = slot.settled(written, numbers, heads)
+    lost = [n for n in numbers if n != winner and not written.seen[winner] >> n & 1]
     conflict = Conflict(
         subject,
         slot.name,
-        tuple(dispute.events),
+        written.events_of(numbers),
         rule,
-        winner,
+        events[winner],
         any(written.lacks_causes[n] for n in numbers),
         behind,
-        tuple(dispute.heads),
+        written.events_of(heads),
     )
-    return conflict, lost
+    return conflict, [events[n].event_id for n in lost]

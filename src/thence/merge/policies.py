@@ -12,24 +12,13 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.nearest import nearest
-from thence.core.order import total_order_key, totally_ordered
+from thence.core.order import totally_ordered
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
+from thence.merge.ancestry import SubjectHistory
 
 # equal values are equal bytes
 _canonical = msgspec.json.Encoder(order="sorted").encode
-
-
-class Dispute(msgspec.Struct, frozen=True):
-    """Events of one slot that were written beside each other, in total order.
-
-    `heads` are those of them that none of them goes back to; `is_beside` reports whether neither
-    of two of the events caused the other.
-    """
-
-    events: Sequence[Event]
-    heads: Sequence[Event]
-    is_beside: Callable[[Event, Event], bool]
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -42,12 +31,18 @@ class Slot(msgspec.Struct, frozen=True):
     value: Callable[[Event], Hashable]
     is_reviewed: bool = False
 
-    def settled(self, dispute: Dispute) -> tuple[str, Event]:
-        """Returns the rule that settles a dispute of this slot, and the event that stands."""
-        sent_back = _sent_back(dispute) if self.is_reviewed else None
-        if sent_back is not None:
-            return "send_back_beats_done", sent_back
-        return "last_writer", max(dispute.heads or dispute.events, key=total_order_key)
+    def settled(
+        self, written: SubjectHistory, numbers: Sequence[int], heads: Sequence[int]
+    ) -> tuple[str, int]:
+        """Returns the rule for events that were written beside each other, and which one stands.
+
+        `heads` are those of the numbers that none of them goes back to.
+        """
+        if self.is_reviewed:
+            standing = _without_beaten(written, numbers, heads)
+            if 0 < len(standing) < len(heads):
+                return "send_back_beats_done", max(standing, key=written.ranks.__getitem__)
+        return "last_writer", max(heads or numbers, key=written.ranks.__getitem__)
 
 
 SlotOf = Callable[[Event], Slot | None]
@@ -102,15 +97,17 @@ def state_machine_merge(
     return winner and winner[1]
 
 
-def _sent_back(dispute: Dispute) -> Event | None:
-    """Excludes each done that is concurrent with a send-back; the last other head wins."""
-    done = [head for head in dispute.heads if head.payload.get("new_status") == "done"]
-    if not done:
-        return None
-    returns = [event for event in dispute.events if is_send_back(event)]
-    beaten = [head for head in done if any(dispute.is_beside(back, head) for back in returns)]
-    standing = [head for head in dispute.heads if head not in beaten]
-    return standing[-1] if beaten and standing else None
+def _without_beaten(
+    written: SubjectHistory, numbers: Sequence[int], heads: Sequence[int]
+) -> list[int]:
+    """Returns the heads without each done that is concurrent with a send-back."""
+    returns = [number for number in numbers if is_send_back(written.events[number])]
+    return [
+        head
+        for head in heads
+        if written.events[head].payload.get("new_status") != "done"
+        or not any(written.is_beside(back, head) for back in returns)
+    ]
 
 
 def is_send_back(event: Event) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import NamedTuple
 
 import msgspec
 
@@ -24,23 +23,13 @@ NEAREST_MAX = 3
 _NAMES_MAX = 5_000
 
 
-class UnknownKey(NamedTuple):
-    """A path whose last part no event has, with the most similar names."""
+def unknown_key(
+    where: Sequence[Condition], events: Iterable[Event], of_last: int | None
+) -> str | None:
+    """Returns a message about the first key that none of the events has, with the nearest names.
 
-    path: str
-    nearest: tuple[str, ...]
-
-    def message(self, of_last: int | None) -> str:
-        """Returns the message about all events, or the `of_last` latest, with the nearest names."""
-        has = "no event has" if of_last is None else f"none of the last {of_last:,} events has"
-        near = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
-        return f"{has} a key `{self.path}`{near}"
-
-
-def unknown_key(where: Sequence[Condition], events: Iterable[Event]) -> UnknownKey | None:
-    """Returns the first key that none of the events has, None if each occurs.
-
-    For a path such as payload.amont.cents it is the part up to the unknown name.
+    For a path such as payload.amont.cents it names the part up to the unknown name. `of_last` is
+    the number of the events, None where there are no others.
     """
     comparisons = [one for condition in where for one in condition.comparisons()]
     deepest = [0] * len(comparisons)
@@ -58,8 +47,10 @@ def unknown_key(where: Sequence[Condition], events: Iterable[Event]) -> UnknownK
         if depth < len(comparison.path):
             before = ".".join(map(str, comparison.path[:depth]))
             near = _nearest(str(comparison.path[depth]), beside)
-            dotted = tuple(f"{before}.{name}" if before else name for name in near)
-            return UnknownKey(".".join(map(str, comparison.path[: depth + 1])), dotted)
+            dotted = ", ".join(f"{before}.{name}" if before else name for name in near)
+            key = ".".join(map(str, comparison.path[: depth + 1]))
+            has = "no event has" if of_last is None else f"none of the last {of_last:,} events has"
+            return f"{has} a key `{key}`{f'; nearest: {dotted}' if near else ''}"
     return None
 
 
