@@ -420,8 +420,7 @@ class Answers:
         unknown = None
         for limit in _LOOKED_THROUGH if where else ():
             page = self.query(limit=limit, descending=True)
-            of_last = len(page) if page.has_more else None
-            unknown = unknown_key(where, page, of_last) if page.events else None
+            unknown = unknown_key(where, page.events, page.has_more) if page.events else None
             read_bytes = sum(len(event.line) for event in page)
             if unknown is None or not page.has_more or read_bytes > _LOOKED_THROUGH_BYTES:
                 break

@@ -23,13 +23,11 @@ NEAREST_MAX = 3
 _NAMES_MAX = 5_000
 
 
-def unknown_key(
-    where: Sequence[Condition], events: Iterable[Event], of_last: int | None
-) -> str | None:
+def unknown_key(where: Sequence[Condition], events: Sequence[Event], has_more: bool) -> str | None:
     """Returns a message about the first key that none of the events has, with the nearest names.
 
-    For a path such as payload.amont.cents it names the part up to the unknown name. `of_last` is
-    the number of the events, None where there are no others.
+    For a path such as payload.amont.cents it names the part up to the unknown name. `has_more`
+    means that there are earlier events.
     """
     comparisons = [one for condition in where for one in condition.comparisons()]
     deepest = [0] * len(comparisons)
@@ -49,7 +47,7 @@ def unknown_key(
             near = _nearest(str(comparison.path[depth]), beside)
             dotted = ", ".join(f"{before}.{name}" if before else name for name in near)
             key = ".".join(map(str, comparison.path[: depth + 1]))
-            has = "no event has" if of_last is None else f"none of the last {of_last:,} events has"
+            has = f"none of the last {len(events):,} events has" if has_more else "no event has"
             return f"{has} a key `{key}`{f'; nearest: {dotted}' if near else ''}"
     return None
 
