@@ -292,9 +292,8 @@ def _header(line: bytes) -> Header:
     try:
         return decode_header(line)
     except msgspec.ValidationError:
-        essence = decode_essence(line)
-        fields = {name: getattr(essence, name) for name in essence.__struct_fields__}
-        return Header(**(_fields(decoded(line)) | fields))
+        essence = msgspec.structs.asdict(decode_essence(line))
+        return Header(**(_fields(decoded(line)) | essence))
 
 
 def is_too_deep(line: bytes) -> bool:
