@@ -34,7 +34,7 @@ raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 class Members(msgspec.Struct, omit_defaults=True, gc=False):
     """The members of a host's event, in file order; absent members stay out of the line.
 
-    The payload must have passed `core.values.payload`. A simulation ends in `details`, other hosts
+    The payload must have passed `core.json_values`. A simulation ends in `details`, other hosts
     in `payload`.
     """
 
@@ -108,7 +108,7 @@ decode_header = msgspec.json.Decoder(Header).decode
 
 
 class Reading(Protocol):
-    """The reading side of `core.values.vocabulary.Vocabulary`, without its notices."""
+    """The reading side of `core.vocabulary.Vocabulary`, without its notices."""
 
     @property
     def payload_key(self) -> str:

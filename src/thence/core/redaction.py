@@ -33,7 +33,7 @@ class Digests(NamedTuple):
 
 
 def digests(line: bytes) -> Digests:
-    """Returns the digests of a line that `core.values.codec.parse` takes for an event with numbers.
+    """Returns the digests of a line that `core.codec.parse` takes for an event with numbers.
 
     The line is given without its newline. Raises InvalidEvent for a line that has no digests: it
     is not its members joined by commas, each once; it holds a byte below 0x20; it has no number;
