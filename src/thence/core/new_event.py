@@ -42,30 +42,21 @@ class Position(msgspec.Struct, frozen=True):
 
     def after(self, events: Iterable[Event]) -> "Position":
         """Returns the position of a reader of these events too, in any order."""
-        numbers = []
-        foreign = []
-        for event in events:
-            if event.is_foreign:
-                foreign.append(event.event_id)
-            else:
-                numbers.append((event.node_id, event.seq))
-        return self.with_numbers(numbers, foreign)
-
-    def with_numbers(
-        self, numbers: Iterable[tuple[str, int]], foreign: Iterable[str] = ()
-    ) -> "Position":
-        """Returns the position with more events added, as (node_id, seq), in any order."""
         by_node: dict[str, list[tuple[int, int]]] = {
             node_id: list(ranges) for node_id, ranges in self.intervals.items()
         }
-        for node_id, seq in numbers:
-            ranges = by_node.setdefault(node_id, [])
+        foreign = set(self.foreign)
+        for event in events:
+            if event.is_foreign:
+                foreign.add(event.event_id)
+                continue
+            ranges, seq = by_node.setdefault(event.node_id, []), event.seq
             if ranges and ranges[-1][1] + 1 == seq:
                 ranges[-1] = (ranges[-1][0], seq)
             else:
                 ranges.append((seq, seq))
         joined = {node_id: joined_ranges(ranges) for node_id, ranges in by_node.items()}
-        return Position(joined, self.foreign.union(foreign))
+        return Position(joined, frozenset(foreign))
 
 
 def joined_ranges(ranges: Iterable[tuple[int, int]]) -> Intervals:
