@@ -18,6 +18,7 @@ from thence.core.sentences.events import (
     NOTICE_SENTENCES,
     SIM_SENTENCES,
     WORK_SENTENCES,
+    Write,
     brief,
     in_columns,
     short_id,
@@ -79,24 +80,28 @@ class Vocabulary(msgspec.Struct, frozen=True):
     def sentence(self, event: Event) -> str:
         """Returns one sentence on what happened, ending in the event's short id."""
         end = f" [{short_id(event.event_id)}]"
-        return _read(event, lambda: summary(event, self._write(event)) + end)
+        return self._said(event, lambda event, write: summary(event, write) + end)
 
     def brief(self, event: Event) -> str:
         """Returns a shorter sentence with the short id, for an event among its effects."""
-        text = _read(event, lambda: brief(event, self._write(event)))
-        return f"{text} [{short_id(event.event_id)}]"
+        return f"{self._said(event, brief)} [{short_id(event.event_id)}]"
 
     def summary(self, event: Event) -> str:
         """Returns one sentence on what happened, without the short id."""
-        return _read(event, lambda: summary(event, self._write(event)))
+        return self._said(event, summary)
 
     def in_columns(self, event: Event) -> str:
         """Returns what happened, without turn, type and actor, which columns beside it show."""
-        return _read(event, lambda: in_columns(event, self._write(event)))
+        return self._said(event, in_columns)
 
-    def _write(self, event: Event) -> Callable[[Event], str] | None:
+    def _said(self, event: Event, form: Callable[[Event, Write], str]) -> str:
+        """Returns an event in a form; of one whose large values are gone it says so."""
         kind = event.event_type
-        return self.sentences.get(kind) or NOTICE_SENTENCES.get(kind) or agent_sentence(event)
+        write = self.sentences.get(kind) or NOTICE_SENTENCES.get(kind) or agent_sentence(event)
+        try:
+            return form(event, write)
+        except BodyMissing as error:
+            return f"{kind}, of which a large value can't be read: {error.cause}"
 
     def members(
         self,
@@ -163,14 +168,6 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
 
 _KINDS = {error_type: kind for kind, error_type in NOTICE_ERROR_TYPES.items()}
-
-
-def _read(event: Event, write: Callable[[], str]) -> str:
-    """Returns what `write` does; of an event whose large values are gone it says so."""
-    try:
-        return write()
-    except BodyMissing as error:
-        return f"{event.event_type}, of which a large value can't be read: {error.cause}"
 
 
 def _key(key: str | None, value: object, word: str) -> str:

@@ -50,9 +50,10 @@ def short_id(event_id: str) -> str:
 def summary(event: Event, write: Write) -> str:
     """Returns the sentence in at most 400 characters, the host's own if it has one."""
     if write is not None:
-        return _limited(write(event))
+        return clipped(write(event), SENTENCE_CHARACTERS_MAX)
     who = f"{line(event.actor)}: " if event.actor else ""
-    return _limited(who + (_any(event, is_typed=True) or event.event_type))
+    text = who + (_any(event, is_typed=True) or event.event_type)
+    return clipped(text, SENTENCE_CHARACTERS_MAX)
 
 
 def in_columns(event: Event, write: Write) -> str:
@@ -61,15 +62,16 @@ def in_columns(event: Event, write: Write) -> str:
     The text is empty if nothing else remains.
     """
     if write is None:
-        return _limited(_any(event, is_typed=False))
-    if event.event_type == "STATE" and event.subject:
+        text = _any(event, is_typed=False)
+    elif event.event_type == "STATE" and event.subject:
         payload = event.payload
         old, new = shown(payload.get("old_value")), shown(payload.get("new_value"))
-        return _limited(f"{event.subject} {old} → {new}")
-    text = write(event).removeprefix(f"In turn {event.turn_number} ")
-    if event.actor:
-        text = text.removeprefix(f"{event.actor} ").removeprefix(f"{event.actor}: ")
-    return _limited(text)
+        text = f"{event.subject} {old} → {new}"
+    else:
+        text = write(event).removeprefix(f"In turn {event.turn_number} ")
+        if event.actor:
+            text = text.removeprefix(f"{event.actor} ").removeprefix(f"{event.actor}: ")
+    return clipped(text, SENTENCE_CHARACTERS_MAX)
 
 
 def brief(event: Event, write: Write) -> str:
@@ -112,10 +114,6 @@ def duration_s_of(payload: Mapping[str, Any]) -> float | None:
         if type(value) in (int, float) and 0 <= value < _DURATION_MAX:
             return float(value * unit)
     return None
-
-
-def _limited(text: str) -> str:
-    return clipped(text, SENTENCE_CHARACTERS_MAX)
 
 
 class Spoken(NamedTuple):
