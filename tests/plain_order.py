@@ -346,4 +346,12 @@ def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
                 foreign.append(event.event_id)
             else:
                 own.append((event.node_id, event.seq))
-    return Position().with_numbers(own, foreign)
+    ranges: dict[str, list[tuple[int, int]]] = {}
+    for node_id, seq in sorted(set(own)):
+        spans = ranges.setdefault(node_id, [])
+        if spans and spans[-1][1] == seq - 1:
+            spans[-1] = (spans[-1][0], seq)
+        else:
+            spans.append((seq, seq))
+    intervals = {node_id: tuple(spans) for node_id, spans in ranges.items()}
+    return Position(intervals, frozenset(foreign))

@@ -194,6 +194,15 @@ def test_every_root_is_listed_the_one_with_the_fewest_same_events_before_it_firs
     assert len(json_of(found, limit=1)["root_events"]) == 1
 
 
+def test_of_roots_with_as_many_same_events_before_them_the_first_in_its_own_log_is_first():
+    one, two, same = "1.a.-.0", "1.b.-.0", "1.c.-.0"
+    a = log_of([Told("p", 0, step=same), Told("p", 0, step=one), Told("p", 0, step=two)])
+    b = log_of([Told("p", 1, step=two), Told("p", 1, step=one), Told("p", 0, step=same)])
+    found = difference(a, b)
+    assert [found.sides(*root) for root in found.roots] == [(a[2], b[0]), (a[1], b[1])]
+    assert (found.first.a, found.first.b) == (a[2], b[0])
+
+
 def test_differences_that_follow_from_each_other_across_the_logs_still_have_a_first():
     one, two = "1.a.-.0", "1.b.-.0"
     a = log_of([Told("p", 0, step=one), Told("p", 0, (0,), step=two)])

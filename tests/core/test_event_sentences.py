@@ -450,7 +450,7 @@ SHRUNK = "the log ends before what it had made durable: it was cut or restored"
             {"node_id": "a", "first_seq": 5, "last_seq": 9, "file": "f", "offset": 7, "bytes": 1},
             f"{SHRUNK}; events 5 to 9 of node a and 1 byte behind byte 7 of f are gone",
         ),
-        ("shrunk", {"seq": 4}, f"{SHRUNK} (seq 4)"),
+        ("shrunk", {"seq": 4}, SHRUNK),
     ],
 )
 def test_notice_is_a_sentence_with_its_facts(kind, facts, sentence):

@@ -109,7 +109,8 @@ def test_text_in_place_of_a_collection_of_texts_is_refused(name):
 
 
 def test_all_before_an_event_of_this_node_is_held_along_with_the_numbers_from_1():
-    since = Position().with_numbers([(NODE, 1), (NODE, 2), (NODE, 4), (OTHER_NODE, 2)])
+    read = [(NODE, 1), (NODE, 2), (NODE, 4), (OTHER_NODE, 2)]
+    since = Position().after(numbered(*number) for number in read)
     guard = Unchanged(since, {"order/1"})
     assert [guard.reaches_back_to(made(seq), NODE) for seq in (1, 2, 3, 4)] == [True, True, 0, 0]
     assert not guard.reaches_back_to(made(1, node_id=OTHER_NODE), NODE)
@@ -238,12 +239,15 @@ def test_read_goes_on_behind_a_position(tmp_path):
 
 
 def test_numbers_are_kept_as_intervals_that_lie_apart():
-    position = Position().with_numbers([(NODE, 5), (NODE, 3), (NODE, 1), (NODE, 2), (NODE, 8)])
+    def own(*seqs):
+        return [numbered(NODE, seq) for seq in seqs]
+
+    position = Position().after(own(5, 3, 1, 2, 8))
     assert position.intervals == {NODE: ((1, 3), (5, 5), (8, 8))}
-    assert position.with_numbers([(NODE, 4)]).intervals == {NODE: ((1, 5), (8, 8))}
-    inside = Position({NODE: ((1, 9),)}).with_numbers([(NODE, 4), (NODE, 5)])
+    assert position.after(own(4)).intervals == {NODE: ((1, 5), (8, 8))}
+    inside = Position({NODE: ((1, 9),)}).after(own(4, 5))
     assert inside.intervals == {NODE: ((1, 9),)}
-    assert inside.with_numbers([(NODE, 8), (NODE, 10)]).intervals == {NODE: ((1, 10),)}
+    assert inside.after(own(8, 10)).intervals == {NODE: ((1, 10),)}
 
 
 def test_event_of_another_tool_is_held_by_its_id():
@@ -251,8 +255,8 @@ def test_event_of_another_tool_is_held_by_its_id():
     position = Position().after(theirs[:1])
     assert position.foreign == {"a"}
     assert [position.holds(each) for each in theirs] == [True, False]
-    assert position.with_numbers([], ["b"]).foreign == {"a", "b"}
-    assert position.with_numbers([(NODE, 1)]).foreign == {"a"}
+    assert position.after(theirs[1:]).foreign == {"a", "b"}
+    assert position.after([numbered(NODE, 1)]).foreign == {"a"}
     assert not Position().holds(numbered(OTHER_NODE, 1))
 
 

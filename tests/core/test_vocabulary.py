@@ -1,6 +1,5 @@
 """What a host calls things: its keys, its notices, its errors."""
 
-import msgspec
 import pytest
 from tests.events import drafted, stamped
 
@@ -136,16 +135,6 @@ def test_member_that_does_not_fit_is_told_by_its_field(vocabulary, members, told
         vocabulary.members(*members)
     assert str(caught.value) == f"could not store the event field {told}"
     assert caught.value.hint == "leave it out, or pass what the field holds"
-
-
-@pytest.mark.parametrize("missing", ["stream_key", "subject_key", "actor_key"])
-def test_word_that_a_host_lacks_is_told_by_its_name(missing):
-    word = missing.removesuffix("_key")
-    host = msgspec.structs.replace(PLAIN, **{missing: None})
-    words = {"stream": None, "subject": None, "actor": None, "payload": None} | {word: "x"}
-    with pytest.raises(InvalidEvent, match=f"field {word}: .* have no {word} of their own"):
-        host.members(**words)
-    assert host.members(**(words | {word: None})) == {}
 
 
 def test_words_of_a_host_are_read_off_its_members():

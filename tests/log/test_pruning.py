@@ -28,8 +28,8 @@ from tests.log.pruned import (
 
 import thence
 from thence.core.cutting import BODIES_FROM
-from thence.core.new_event import HostEvent
-from thence.core.pruned import Pruned, joined_ranges
+from thence.core.new_event import HostEvent, joined_ranges
+from thence.core.pruned import Pruned
 from thence.core.redaction import digests
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound, LogBusy, LogFull, NotALog, ThenceError

@@ -338,9 +338,8 @@ def test_position_counts_what_is_served(tmp_path):
     stand(tmp_path, own(4)[:-1], name=OLDER)
     changed = own(6).replace(b"noted", b"nited")
     stand(tmp_path, b"\0\0", own(5, OTHER_NODE), b"\n", changed, own(7), own(8)[:-1])
-    expected = Position().with_numbers(
-        [(NODE, 1), (NODE, 2), (NODE, 3), (NODE, 4), (OTHER_NODE, 5), (NODE, 7)], ["theirs"]
-    )
+    intervals = {NODE: ((1, 4), (7, 7)), OTHER_NODE: ((5, 5),)}
+    expected = Position(intervals, frozenset(("theirs",)))
     assert plain_order.position(OS_DISK, tmp_path, PLAIN) == expected
     assert Position().after(reader.events(OS_DISK, tmp_path, PLAIN)) == expected
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 from tests.events import drafted, event_of, new_id, stamped, ulids
 
@@ -11,6 +12,15 @@ from thence.core.event import Event
 
 LANES = ("planned", "doing", "for_review", "done", "rejected")
 NODES = {name: name * 12 for name in "abc"}
+
+
+def canonical(state: object) -> bytes:
+    """Return bytes that are equal for equal states; an event stands for its id."""
+    return msgspec.json.encode(state, enc_hook=_plain, order="sorted")
+
+
+def _plain(value: object) -> object:
+    return value.event_id if isinstance(value, Event) else dict(value)
 
 
 def on(

@@ -39,7 +39,7 @@ def disputed(events: Sequence[Event], slot_of: SlotOf) -> set[Pair]:
         slot, theirs = slot_of(one), slot_of(other)
         if one.subject is None or one.subject != other.subject or slot is None or theirs is None:
             continue
-        is_same = slot.name == theirs.name and not slot.is_merged
+        is_same = slot.name == theirs.name
         if is_same and slot.value(one) != slot.value(other) and is_concurrent(one, other, events):
             found.add(frozenset((one.event_id, other.event_id)))
     return found

@@ -6,7 +6,15 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.merge.histories import foreign, foreign_graphs, histories, mixed_histories, move, on
+from tests.merge.histories import (
+    canonical,
+    foreign,
+    foreign_graphs,
+    histories,
+    mixed_histories,
+    move,
+    on,
+)
 from tests.merge.plainly import disputed, has_seen_all, in_turn, lacks_causes
 from tests.plain_order import heads
 
@@ -15,7 +23,7 @@ from thence.core.order import is_concurrent, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM
 from thence.merge import find_conflicts
 from thence.merge.conflicts import judged
-from thence.merge.fold import canonical, counting
+from thence.merge.fold import counting
 from thence.merge.policies import WORK_SLOTS, slots_of
 
 WP01 = "p/028-sync/WP01"
@@ -25,20 +33,20 @@ def work_slot(event):
     return WORK_SLOTS.get(event.event_type)
 
 
-def conflicts_of(events):
-    return find_conflicts(events, PLAIN, work_slot)
-
-
-def judgement(events):
+def judgement(events, slot_of=work_slot):
     ordered = totally_ordered(events)
     _, twins = counting(ordered)
-    return judged(ordered, [event.subject for event in ordered], work_slot, twins)
+    return judged(ordered, [event.subject for event in ordered], slot_of, twins)
+
+
+def conflicts_of(events, slot_of=work_slot):
+    return judgement(events, slot_of).conflicts
 
 
 @pytest.mark.promise("L10")
 @given(histories(), st.sampled_from([work_slot, slots_of(PLAIN)]))
 def test_conflicts_hold_each_disputed_pair_and_nothing_without_one(events, slot_of):
-    found = find_conflicts(events, PLAIN, slot_of)
+    found = conflicts_of(events, slot_of)
     pairs = disputed(events, slot_of)
     told = [{event.event_id for event in conflict.events} for conflict in found]
     assert all(sum(pair <= ids for ids in told) == 1 for pair in pairs)

@@ -8,15 +8,9 @@ from tests.merge.histories import LANES, histories, move, on
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.vocabulary import PLAIN, SIM, WORK
 from thence.errors import InvalidEvent
-from thence.merge import state_machine_merge
-from thence.merge.policies import (
-    COUNTERS_MERGE,
-    LAST_WRITER,
-    SEND_BACK_BEATS_DONE,
-    TAGS_MERGE,
-    Dispute,
-    slots_of,
-)
+from thence.merge import find_conflicts, merge_counter, merge_gset, state_machine_merge
+from thence.merge.ancestry import SubjectHistory
+from thence.merge.policies import LANE, WHOLE, slots_of
 
 PRIORITY = {"done": 3, "for_review": 2, "doing": 2, "planned": 1, "rejected": 1}
 
@@ -80,19 +74,26 @@ def test_events_of_two_subjects_are_refused(other):
     assert (other or "none") in error.cause
 
 
-def dispute(*events, linked=()):
-    """Make a dispute of heads that are all beside each other, save the linked pairs."""
+def settled(slot, *events, linked=()):
+    """Settle a dispute of events that are all beside each other, save the linked pairs."""
     ordered = totally_ordered(events)
-    passed = {cause for cause, _ in linked}
-    heads = [event for event in ordered if event not in passed]
-    return Dispute(ordered, heads, lambda a, b: (a, b) not in linked and (b, a) not in linked)
+    seen = [
+        sum(1 << place for place, cause in enumerate(ordered) if (cause, event) in linked)
+        for event in ordered
+    ]
+    numbers = range(len(ordered))
+    written = SubjectHistory(ordered, numbers, seen, [False] * len(ordered))
+    rule, winner = slot.settled(written, numbers, written.heads(numbers))
+    return rule, ordered[winner]
 
 
 @pytest.mark.promise("L10")
 def test_last_writer_is_the_last_head_in_total_order():
     events = [move("s", "planned", lane, clock=n) for n, lane in enumerate(LANES, 1)]
-    assert LAST_WRITER.settle(dispute(*reversed(events))) == events[-1]
-    assert LAST_WRITER.settle(Dispute(events, [], lambda a, b: False)) == events[-1]
+    last = ("last_writer", events[-1])
+    assert settled(WHOLE, *reversed(events)) == last
+    circle = [(one, other) for one in events for other in events]
+    assert settled(WHOLE, *events, linked=circle) == last
 
 
 @pytest.mark.promise("L10")
@@ -101,34 +102,23 @@ def test_send_back_says_nothing_where_no_done_stands_beside_it():
     done = move("s", "for_review", "done", clock=2)
     rejected = move("s", "for_review", "rejected", clock=3)
     claim = move("s", "planned", "doing", clock=4)
-    assert SEND_BACK_BEATS_DONE.settle(dispute(back, done)) == back
-    assert SEND_BACK_BEATS_DONE.settle(dispute(back, done, rejected)) == rejected
-    assert SEND_BACK_BEATS_DONE.settle(dispute(back, rejected)) is None
-    assert SEND_BACK_BEATS_DONE.settle(dispute(claim, done)) is None
-    seen = dispute(back, done, rejected, linked=[(back, done)])
-    assert SEND_BACK_BEATS_DONE.settle(seen) is None
+    beats, last = "send_back_beats_done", "last_writer"
+    assert settled(LANE, back, done) == (beats, back)
+    assert settled(LANE, back, done, rejected) == (beats, rejected)
+    assert settled(LANE, back, rejected) == (last, rejected)
+    assert settled(LANE, claim, done) == (last, claim)
+    assert settled(LANE, back, done, rejected, linked=[(back, done)]) == (last, rejected)
+    assert settled(WHOLE, back, done) == (last, done)
 
 
 @pytest.mark.promise("L10")
-def test_policies_have_the_names_that_are_shown():
-    policies = (LAST_WRITER, SEND_BACK_BEATS_DONE, TAGS_MERGE, COUNTERS_MERGE)
-    names = ["last_writer", "send_back_beats_done", "tags_merge", "counters_merge"]
-    assert [policy.name for policy in policies] == names
-
-
-@pytest.mark.promise("L10")
-def test_tags_and_counters_are_merged_by_their_policies():
+def test_tags_and_counters_are_in_no_conflict_and_are_merged():
     tags = [on("s", {"tags": [tag]}, event_type="tagged") for tag in "ab"]
     counts = [on("s", {"delta": 2}, event_type="counted", clock=n) for n in (1, 2)]
-    slot_of = slots_of(PLAIN)
-    assert [slot_of(event).policies for event in (tags[0], counts[0])] == [
-        (TAGS_MERGE,),
-        (COUNTERS_MERGE,),
-    ]
-    assert TAGS_MERGE.merge(tags) == {"a", "b"}
-    assert COUNTERS_MERGE.merge(counts) == 4
-    assert slot_of(tags[0]).is_merged
-    assert not slot_of(on("s", {"x": 1})).is_merged
+    assert merge_gset(tags) == {"a", "b"}
+    assert merge_counter(counts) == 4
+    assert find_conflicts([*tags, *counts], PLAIN) == ()
+    assert len(find_conflicts([on("s", {"x": n}) for n in (1, 2)], PLAIN)) == 1
 
 
 @pytest.mark.promise("L14")

@@ -7,11 +7,11 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.merge.histories import canonical
 from tests.plain_order import heads
 from tests.work.project_events import PROJECT, SLUG, Clone, planned, work_event
 
 from thence.core.order import totally_ordered
-from thence.merge.fold import canonical
 from thence.work.board.board import as_json, fold
 from thence.work.board.state import LANES
 

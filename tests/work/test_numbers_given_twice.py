@@ -5,11 +5,11 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.merge.histories import canonical
 from tests.tiers import examples
 from tests.work.project_events import SLUG, Clone, planned
 
 from thence.errors import PlanningError
-from thence.merge.fold import canonical
 from thence.work.board.board import as_json, fold, sentence
 from thence.work.board.move_request import GuardFailure, MoveContext
 from thence.work.board.package_numbers import by_number

@@ -84,7 +84,7 @@ def put_back(
     """Puts the whole values into a payload; raises BodyMissing, `read_failed`."""
     for pointer, digest, size in entries:
         holder, key = _place(payload, pointer)
-        if holder is None or source is None or not has_place(payload, pointer):
+        if holder is None or source is None or not isinstance(holder[key], str | list):
             cause = "its line names a place that is not there"
             raise missing_body(digest, cause if source else "the line was read without its log")
         data = source.value(digest, size)

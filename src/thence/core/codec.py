@@ -61,7 +61,8 @@ _TIMESTAMP_BYTES = len(_TIMESTAMP) + len('2026-11-20T07:13:00.123456Z"')
 # the names of members in other tools that share the work host's form
 _ALIASES = {"entity_id": "aggregate_id", "entity_type": "aggregate_type"}
 LINE_START = b'{"event_id":"'
-_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
+# what an event_id may be that thence writes
+ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
 _TEXT = frozenset((str,))
 _data_of, _end_of = itemgetter(slice(None, -CRC_BYTES)), itemgetter(slice(-CRC_BYTES, None))
 
@@ -118,7 +119,8 @@ def draft(members: Members, bytes_max: int = DATA_BYTES_MAX) -> Draft:
     """
     event_id = members.event_id
     is_usual = type(event_id) is str and len(event_id) == 26 and event_id.isalnum()
-    if not (is_usual and event_id.isascii()) and not _is_id(event_id):
+    is_id = is_usual and event_id.isascii()
+    if not is_id and not (isinstance(event_id, str) and ID.fullmatch(event_id)):
         raise _spoils("event_id", event_id)
     if members.caused_by and not _TEXT.issuperset(map(type, members.caused_by)):
         raise _spoils("caused_by", members.caused_by)
@@ -160,10 +162,6 @@ def with_nonce(item: Draft, nonce: bytes) -> Draft:
         return item
     tail = b'%b,"nonce":"%b"' % (item.tail, nonce)
     return Draft(item.event_id, item.head, tail, item.bodies)
-
-
-def _is_id(event_id: object) -> bool:
-    return isinstance(event_id, str) and _ID.fullmatch(event_id) is not None
 
 
 def _spoils(field: str, value: object) -> InvalidEvent:
@@ -240,18 +238,16 @@ def is_ours(line: bytes) -> bool:
     return has_crc or b"\0" in line or _NUMBERS.match(line) is not None
 
 
-def event_id_of(data: bytes, start: int = 0, end: int | None = None) -> bytes:
+def event_id_of(line: bytes) -> bytes:
     """Returns the event_id of a line: its first member without decoding, else decoded.
 
-    `start` and `end` are those of the line, where the data holds more: it is not copied. For a
-    line without an id the line itself is returned.
+    For a line without an id the line itself is returned.
     """
-    if data.startswith(LINE_START, start):
-        stop = data.find(b'"', start + 13, end)
-        event_id = data[start + 13 : stop]
+    if line.startswith(LINE_START):
+        stop = line.find(b'"', 13)
+        event_id = line[13:stop]
         if stop >= 0 and b"\\" not in event_id:
             return event_id
-    line = data[start:end]
     try:
         return _decode_name(line).event_id.encode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -296,9 +292,8 @@ def _header(line: bytes) -> Header:
     try:
         return decode_header(line)
     except msgspec.ValidationError:
-        essence = decode_essence(line)
-        fields = {name: getattr(essence, name) for name in essence.__struct_fields__}
-        return Header(**(_fields(decoded(line)) | fields))
+        essence = msgspec.structs.asdict(decode_essence(line))
+        return Header(**(_fields(decoded(line)) | essence))
 
 
 def is_too_deep(line: bytes) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from thence.core.bodies import Body, BodyEntry, as_bytes, body_of, pointer_part
 from thence.core.codec import Draft, encode, refuse_too_large
-from thence.core.event import decoded
+from thence.core.event import decoded, raw_members
 from thence.core.json_values import shorten
 from thence.core.vocabulary import Vocabulary
 
@@ -50,11 +50,7 @@ def without_bodies(
 
 def _raw(item: Draft, key: str) -> msgspec.Raw:
     """Returns the bytes of a draft's payload, its last member."""
-    members: dict[str, msgspec.Raw] = _raw_members(b"{%b}" % item.tail[1:])
-    return members.get(key, msgspec.Raw(b"{}"))
-
-
-_raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    return raw_members(b"{%b}" % item.tail[1:]).get(key, msgspec.Raw(b"{}"))
 
 
 def _cut(

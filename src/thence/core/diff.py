@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from thence.core.event import Event, decoded
-from thence.core.order import totally_ordered
+from thence.core.order import behind_causes, totally_ordered
 from thence.core.vocabulary import Vocabulary
 
 ALONE = -1
@@ -54,11 +54,13 @@ def side(events: Iterable[Event]) -> LogSide:
     """Returns the side of a log from its events, given in any order."""
     ordered = totally_ordered(events)
     notices = {event.event_id: event.caused_by for event in ordered if _is_notice(event)}
-    kept = [event for event in ordered if event.event_id not in notices] if notices else ordered
+    kept = [event for event in ordered if event.event_id not in notices]
     causes = _places_of_causes(kept, notices)
     if any(max(named, default=ALONE) >= place for place, named in enumerate(causes)):
-        order, causes = _behind_causes(causes)
+        order, causes = behind_causes(causes)
         kept = [kept[place] for place in order]
+        places = {place: index for index, place in enumerate(order)}
+        causes = [[places[cause] for cause in causes[place]] for place in order]
     return LogSide(kept, causes, len(notices))
 
 
@@ -155,57 +157,25 @@ def _places_of_causes(
 ) -> list[Sequence[int]]:
     """Returns the places of what each event names, and of what notices among it name."""
     places = {event.header.event_id: place for place, event in enumerate(events)}
-    place_of = places.__getitem__
     causes: list[Sequence[int]] = []
     for event in events:
         named: Iterable[str] = event.header.caused_by
-        if notices and not notices.keys().isdisjoint(named):
+        if not notices.keys().isdisjoint(named):
             named = _beyond(named, notices)
-        try:
-            causes.append(list(map(place_of, named)))
-        except KeyError:  # the log lacks one
-            causes.append([places[cause] for cause in named if cause in places])
+        causes.append([places[cause] for cause in named if cause in places])
     return causes
 
 
 def _beyond(named: Iterable[str], notices: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
     """Returns causes, where each notice is replaced by the causes that it names."""
-    causes: dict[str, None] = {}
+    reached: dict[str, None] = {}
     stack = list(named)
-    passed: set[str] = set()
     while stack:
         cause = stack.pop()
-        if cause not in notices:
-            causes[cause] = None
-        elif cause not in passed:
-            passed.add(cause)
-            stack += notices[cause]
-    return causes
-
-
-def _behind_causes(causes: _Causes) -> tuple[list[int], list[Sequence[int]]]:
-    """Returns the places so that each stands behind its causes, and the causes in that order.
-
-    Causes that close a circle are left out.
-    """
-    kept: list[Sequence[int]] = [()] * len(causes)
-    order: list[int] = []
-    is_done: dict[int, bool] = {}
-    for first in range(len(causes)):
-        stack = [first]
-        while stack:
-            place = stack.pop()
-            if place in is_done:
-                if not is_done[place]:
-                    is_done[place] = True
-                    order.append(place)
-                continue
-            is_done[place] = False
-            kept[place] = [cause for cause in causes[place] if is_done.get(cause, True)]
-            stack.append(place)
-            stack += [cause for cause in reversed(kept[place]) if cause not in is_done]
-    places = {place: index for index, place in enumerate(order)}
-    return order, [[places[cause] for cause in kept[place]] for place in order]
+        if cause not in reached:
+            reached[cause] = None
+            stack += notices.get(cause, ())
+    return [cause for cause in reached if cause not in notices]
 
 
 # members of `details` about a model's performance, not about the event
@@ -255,21 +225,24 @@ _decode_bodies = msgspec.json.Decoder(_Bodies).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-def canonical_bodies(event: Event) -> tuple[bytes, bytes]:
+def canonical_bodies(event: Event) -> tuple[bytes, ...]:
     """Returns bytes that are equal for events whose details and payload are the same."""
-    bodies = _bodies_of(event)
-    return _canonical(bodies.details, "details"), _canonical(bodies.payload, "payload")
+    return _canonical(_bodies_of(event))
 
 
 def is_same(a: Event, b: Event) -> bool:
     """Reports whether the contents of two events are the same."""
-    return _members(a.header) == _members(b.header) and _have_same_bodies(a, b)
+    if _members(a.header) != _members(b.header):
+        return False
+    one, other = _bodies_of(a), _bodies_of(b)
+    # equal as stored, which is faster than what follows
+    return one == other or _canonical(one) == _canonical(other)
 
 
 def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
     """Returns each place where two events differ, in the order of their members."""
     places = [
-        DifferingMember(name, _set(x), _set(y))
+        DifferingMember(name, msgspec.UNSET if x is None else x, msgspec.UNSET if y is None else y)
         for name, x, y in zip(_MEMBERS, _members(a.header), _members(b.header), strict=True)
         if x != y
     ]
@@ -287,24 +260,16 @@ def _bodies_of(event: Event) -> _Bodies:
         return _Bodies()
 
 
-def _have_same_bodies(a: Event, b: Event) -> bool:
-    one, other = _bodies_of(a), _bodies_of(b)
-    if one == other:  # as stored, which is faster than what follows
-        return True
-    return all(
-        _canonical(getattr(one, name), name) == _canonical(getattr(other, name), name)
-        for name in _Bodies.__struct_fields__
-    )
-
-
-def _canonical(body: msgspec.Raw, name: str) -> bytes:
-    """Returns a body with sorted keys and without volatile members; no JSON is left as it is."""
-    if body is _NOTHING:
-        return b"{}"
-    try:
-        return _encode(_value(body, name))
-    except (ValueError, OverflowError, RecursionError):
-        return bytes(body)
+def _canonical(bodies: _Bodies) -> tuple[bytes, ...]:
+    """Returns bodies with sorted keys, without volatile members; no JSON is left as it is."""
+    canonical = []
+    for name in _Bodies.__struct_fields__:
+        body = getattr(bodies, name)
+        try:
+            canonical.append(b"{}" if body is _NOTHING else _encode(_value(body, name)))
+        except (ValueError, OverflowError, RecursionError):
+            canonical.append(bytes(body))
+    return tuple(canonical)
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:
@@ -363,10 +328,6 @@ def _readable(body: msgspec.Raw, name: str) -> Any:
         return _value(body, name)
     except (ValueError, OverflowError, RecursionError):
         return bytes(body).decode(errors="replace")
-
-
-def _set(value: object) -> object:
-    return msgspec.UNSET if value is None else value
 
 
 # the most differences of each kind in the JSON, the earliest ones
@@ -444,8 +405,10 @@ def difference(a: LogSide, b: LogSide) -> Difference:
         [place for place, partner in enumerate(partners) if partner == ALONE]
         for partners in (of_a, of_b)
     )
-    one = _half(a, of_a, {*only_a, *(x for x, _ in changed)})
-    two = _half(b, of_b, {*only_b, *(y for _, y in changed)})
+    differing_a = {*only_a, *(x for x, _ in changed)}
+    differing_b = {*only_b, *(y for _, y in changed)}
+    one = _Half(a, of_a, differing_a, _effects(a, differing_a))
+    two = _Half(b, of_b, differing_b, _effects(b, differing_b))
     roots = _roots(one, two)
     first = _divergence(*roots[0], one, two) if roots else None
     return Difference(a, b, pairs, changed, only_a, only_b, roots, first)
@@ -457,7 +420,7 @@ def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, objec
     The JSON holds the number of events of each kind; at most `limit` of each kind are listed,
     and `truncated` reports that there are more.
     """
-    a, b = result.a, result.b
+    a, b, first = result.a, result.b, result.first
     kinds = (result.roots, result.changed, result.only_a, result.only_b)
     return {
         "same": len(result.aligned) - len(result.changed),
@@ -467,7 +430,16 @@ def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, objec
         "notices_a": a.notices,
         "notices_b": b.notices,
         "roots": len(result.roots),
-        "first": result.first and _first_as_json(result.first),
+        "first": first
+        and {
+            "a": first.a and _line(first.a),
+            "b": first.b and _line(first.b),
+            "differs": first.differs,
+            "causes_a": list(map(_cause_as_json, first.causes_a)),
+            "causes_b": list(map(_cause_as_json, first.causes_b)),
+            "follow_a": first.follow_a,
+            "follow_b": first.follow_b,
+        },
         "root_events": [_pair_as_json(result, *pair) for pair in result.roots[:limit]],
         "changed_events": [_pair_as_json(result, *pair) for pair in result.changed[:limit]],
         "only_a_events": [_line(a.events[place]) for place in result.only_a[:limit]],
@@ -495,10 +467,6 @@ class _Half(NamedTuple):
                 yield place - before, place
 
 
-def _half(side: LogSide, partners: Sequence[int], differing: set[int]) -> _Half:
-    return _Half(side, partners, differing, _effects(side, differing))
-
-
 def _effects(of: LogSide, places: Iterable[int]) -> set[int]:
     """Returns the places of all effects of some events, direct and indirect."""
     reached, effects = set(places), set()
@@ -515,9 +483,9 @@ def _roots(a: _Half, b: _Half) -> list[tuple[int, int]]:
     in_a, in_b = list(a.roots(b)), list(b.roots(a))
     if not in_a and not in_b:  # each difference follows from one in the other log
         in_a, in_b = ([(0, min(half.differing))] if half.differing else [] for half in (a, b))
-    sides = [(before, 0, place, a.partners[place]) for before, place in in_a]
-    sides += [(before, 1, b.partners[place], place) for before, place in in_b]
-    return list(dict.fromkeys((x, y) for _, _, x, y in sorted(sides)))
+    sides = [(before, 0, place, (place, a.partners[place])) for before, place in in_a]
+    sides += [(before, 1, place, (b.partners[place], place)) for before, place in in_b]
+    return list(dict.fromkeys(pair for *_, pair in sorted(sides)))
 
 
 def _divergence(x: int, y: int, a: _Half, b: _Half) -> FirstDifference:
@@ -552,18 +520,6 @@ def _causes(place: int, across: int, mine: _Half, other: _Half) -> tuple[CauseOn
             )
         )
     return tuple(causes)
-
-
-def _first_as_json(first: FirstDifference) -> dict[str, object]:
-    return {
-        "a": first.a and _line(first.a),
-        "b": first.b and _line(first.b),
-        "differs": first.differs,
-        "causes_a": list(map(_cause_as_json, first.causes_a)),
-        "causes_b": list(map(_cause_as_json, first.causes_b)),
-        "follow_a": first.follow_a,
-        "follow_b": first.follow_b,
-    }
 
 
 def _cause_as_json(cause: CauseOnSide) -> dict[str, object]:

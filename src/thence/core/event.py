@@ -27,12 +27,14 @@ OrderKey = tuple[int, str, str, str, bytes]
 LINE_DEPTH_MAX = 200
 
 _decode = msgspec.json.Decoder().decode
+# the members of a line, each as the bytes that it is stored as
+raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Members(msgspec.Struct, omit_defaults=True, gc=False):
     """The members of a host's event, in file order; absent members stay out of the line.
 
-    The payload must have passed `core.values.payload`. A simulation ends in `details`, other hosts
+    The payload must have passed `core.json_values`. A simulation ends in `details`, other hosts
     in `payload`.
     """
 
@@ -106,7 +108,7 @@ decode_header = msgspec.json.Decoder(Header).decode
 
 
 class Reading(Protocol):
-    """The reading side of `core.values.vocabulary.Vocabulary`, without its notices."""
+    """The reading side of `core.vocabulary.Vocabulary`, without its notices."""
 
     @property
     def payload_key(self) -> str:
@@ -116,14 +118,16 @@ class Reading(Protocol):
     def bodies(self) -> BodySource | None:
         """The large values of the log that the events are of."""
 
-    def stream_of(self, event: "Event") -> str | None:
-        """The group that the event belongs to."""
+    @property
+    def stream_key(self) -> str:
+        """The member that holds the group that the event belongs to."""
+
+    @property
+    def actor_key(self) -> str:
+        """The member that holds the person, agent or program that did it."""
 
     def subject_of(self, event: "Event") -> str | None:
         """The thing that the event is about."""
-
-    def actor_of(self, event: "Event") -> str | None:
-        """The person, agent or program that did it."""
 
 
 # what an event gets from whoever appends it, and what a redacted line lacks or has instead
@@ -227,7 +231,8 @@ class Event:
     @property
     def stream(self) -> str | None:
         """The group that the event belongs to: a run, a feature, a name of the user's."""
-        return self.vocabulary.stream_of(self)
+        stream: str | None = getattr(self.header, self.vocabulary.stream_key)
+        return stream
 
     @property
     def subject(self) -> str | None:
@@ -237,7 +242,8 @@ class Event:
     @property
     def actor(self) -> str | None:
         """The person, agent or program that did it."""
-        return self.vocabulary.actor_of(self)
+        actor: str | None = getattr(self.header, self.vocabulary.actor_key)
+        return actor
 
     @property
     def members(self) -> dict[str, Any]:
@@ -292,10 +298,9 @@ class Event:
         """
         if not self.body_entries:
             return self.line
-        members = {key: value for key, value in self.members.items() if key != BODIES_KEY}
-        members.pop("crc", None)
-        members[self.vocabulary.payload_key] = self.payload
-        return msgspec.json.encode(members)
+        return msgspec.json.encode(
+            self._members_of_no_log() | {self.vocabulary.payload_key: self.payload}
+        )
 
     @property
     def readable_line(self) -> bytes:
@@ -307,12 +312,14 @@ class Event:
         entries = self.body_entries
         if not entries:
             return self.line
-        members = {key: value for key, value in self.members.items() if key != BODIES_KEY}
-        members.pop("crc", None)
+        members = self._members_of_no_log()
         payload = members.get(self.vocabulary.payload_key)
         values = payload if isinstance(payload, dict) else {}
         unreadable = put_back_readable(values, entries, self.vocabulary.bodies, decoded)
         return msgspec.json.encode({**members, "unreadable": unreadable} if unreadable else members)
+
+    def _members_of_no_log(self) -> dict[str, Any]:
+        return {key: value for key, value in self.members.items() if key not in (BODIES_KEY, "crc")}
 
     @property
     def is_foreign(self) -> bool:
@@ -348,7 +355,11 @@ class Event:
                 members.pop(BODIES_KEY, None)
                 if isinstance(payload, dict):
                     compare_by_digest(payload, named, besides)
-        return _said(mine, others) == _said(others, mine)
+        is_redacted = "body_sha256" in mine or "body_sha256" in others
+        for members in (mine, others):
+            for key in _STAMPED | _TAKEN_BACK if is_redacted else _STAMPED:
+                members.pop(key, None)
+        return mine == others
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Event) and self.line == other.line
@@ -358,12 +369,6 @@ class Event:
 
     def __repr__(self) -> str:
         return f"<Event {self.event_id} {self.event_type} seq={self.seq}>"
-
-
-def _said(members: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    is_redacted = "body_sha256" in members or "body_sha256" in other
-    left_out = _STAMPED | _TAKEN_BACK if is_redacted else _STAMPED
-    return {key: value for key, value in members.items() if key not in left_out}
 
 
 def readable_lines(lines: Iterable[bytes], vocabulary: Reading) -> list[bytes]:

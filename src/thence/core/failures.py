@@ -3,8 +3,7 @@
 A warning, a retry, a cancelled step and a refused action or move are no failures.
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from thence.core.event import Event
 
 # the last parts of types that report a failure; what was lost is one in every log
 FAILED_TYPES = (".failed", ".error", "log.events_dropped", "log.write_failed")
@@ -14,17 +13,7 @@ _FAILED = frozenset(("events_dropped", "run_failed", "write_failed"))
 REJECTIONS = {_SYSTEM: "action_rejected", "ErrorLogged": "validation"}
 
 
-class _Recorded(Protocol):
-    @property
-    def event_type(self) -> str:
-        """The event's type."""
-
-    @property
-    def cut_payload(self) -> Mapping[str, Any]:
-        """The event's content, where a large value may stand cut."""
-
-
-def is_failure(event: _Recorded) -> bool:
+def is_failure(event: Event) -> bool:
     """Reports whether an event records a failure.
 
     It does by its type, which ends in `.failed` or `.error`, by `status: failure` in its payload,
@@ -45,7 +34,7 @@ def is_failed(event_type: str, status: object, error_type: object) -> bool:
     return event_type == _SYSTEM and isinstance(error_type, str) and error_type in _FAILED
 
 
-def is_rejection(event: _Recorded) -> bool:
+def is_rejection(event: Event) -> bool:
     """Reports whether an event records a refused action or move, which is no failure."""
     return _is_refused(event.event_type, event.cut_payload.get("error_type"))
 

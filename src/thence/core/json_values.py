@@ -20,7 +20,6 @@ INT_MIN, INT_MAX = -(2**63), 2**64 - 1
 REPAIRS_MAX = 100
 TYPE_CHARACTERS_MAX = 200
 _PLAIN_DEPTH_MAX = 4
-_PLAIN = frozenset((str, bool, type(None)))
 
 _HINT = (
     "pass text, finite numbers up to 64 bits, booleans, None, lists, maps and what "
@@ -46,14 +45,6 @@ def printable(text: str) -> str:
         sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode()
         for sign in text
     )
-
-
-def is_scalar(value: Any) -> bool:
-    """Reports quickly that a value needs no check; False when unsure."""
-    kind = type(value)
-    if kind is int:
-        return bool(INT_MIN <= value <= INT_MAX)
-    return kind in _PLAIN or (kind is float and math.isfinite(value))
 
 
 def is_plain(mapping: Mapping[str, Any], depth: int = 0) -> bool:

@@ -8,6 +8,7 @@ order, where offsets in a file don't.
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping
+from math import inf
 from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
@@ -36,42 +37,32 @@ class Position(msgspec.Struct, frozen=True):
         if event.is_foreign:
             return event.event_id in self.foreign
         own = self.intervals.get(event.node_id, ())
-        at = bisect_right(own, (event.seq, event.seq)) - 1
-        inside = at >= 0 and own[at][0] <= event.seq <= own[at][1]
-        is_next_start = at + 1 < len(own) and own[at + 1][0] == event.seq
-        return inside or is_next_start
+        at = bisect_right(own, (event.seq, inf)) - 1
+        return at >= 0 and event.seq <= own[at][1]
 
     def after(self, events: Iterable[Event]) -> "Position":
         """Returns the position of a reader of these events too, in any order."""
-        numbers = []
-        foreign = []
-        for event in events:
-            if event.is_foreign:
-                foreign.append(event.event_id)
-            else:
-                numbers.append((event.node_id, event.seq))
-        return self.with_numbers(numbers, foreign)
-
-    def with_numbers(
-        self, numbers: Iterable[tuple[str, int]], foreign: Iterable[str] = ()
-    ) -> "Position":
-        """Returns the position with more events added, as (node_id, seq), in any order."""
         by_node: dict[str, list[tuple[int, int]]] = {
             node_id: list(ranges) for node_id, ranges in self.intervals.items()
         }
-        for node_id, seq in numbers:
-            ranges = by_node.setdefault(node_id, [])
+        foreign = set(self.foreign)
+        for event in events:
+            if event.is_foreign:
+                foreign.add(event.event_id)
+                continue
+            ranges, seq = by_node.setdefault(event.node_id, []), event.seq
             if ranges and ranges[-1][1] + 1 == seq:
                 ranges[-1] = (ranges[-1][0], seq)
             else:
                 ranges.append((seq, seq))
-        joined = {node_id: _joined(ranges) for node_id, ranges in by_node.items()}
-        return Position(joined, self.foreign.union(foreign))
+        joined = {node_id: joined_ranges(ranges) for node_id, ranges in by_node.items()}
+        return Position(joined, frozenset(foreign))
 
 
-def _joined(intervals: list[tuple[int, int]]) -> Intervals:
+def joined_ranges(ranges: Iterable[tuple[int, int]]) -> Intervals:
+    """Returns ranges of numbers in order, those that touch as one."""
     joined: list[tuple[int, int]] = []
-    for first, last in sorted(intervals):
+    for first, last in sorted(ranges):
         if joined and first <= joined[-1][1] + 1:
             joined[-1] = (joined[-1][0], max(joined[-1][1], last))
         else:

@@ -5,7 +5,7 @@ event_id) extends it, because a log gives every event a larger clock than its ca
 (L. Lamport 1978). All functions are pure: events in, events out, in any input order.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
 from thence.core.event import Event, OrderKey
@@ -59,36 +59,42 @@ def topological_sort(events: Iterable[Event]) -> list[Event]:
     name each other in a cycle.
     """
     ordered = totally_ordered(events)
-    by_id = {event.event_id: event for event in ordered}
-    state: dict[str, bool] = {}
-    result: list[Event] = []
-    for first in ordered:
+    places = {event.event_id: place for place, event in enumerate(ordered)}
+    causes = [[places[cause] for cause in event.caused_by if cause in places] for event in ordered]
+    order, kept = behind_causes(causes)
+    for named, rest in zip(causes, kept, strict=True):
+        if len(named) > len(rest):
+            raise CyclicDependencyError(
+                "could not order the events",
+                place=ordered[next(cause for cause in named if cause not in rest)].event_id,
+                cause="it is a cause of itself, through the events that it names",
+                hint="leave out one of the causes that close the circle",
+            )
+    return [ordered[place] for place in order]
+
+
+def behind_causes(causes: Sequence[Sequence[int]]) -> tuple[list[int], list[Sequence[int]]]:
+    """Returns the places of events so that each is behind its causes, and these of each place.
+
+    Causes that close a circle are left out.
+    """
+    kept: list[Sequence[int]] = [()] * len(causes)
+    order: list[int] = []
+    is_done: dict[int, bool] = {}
+    for first in range(len(causes)):
         stack = [first]
         while stack:
-            event = stack[-1]
-            if state.get(event.event_id):
-                stack.pop()
+            place = stack.pop()
+            if place in is_done:
+                if not is_done[place]:
+                    is_done[place] = True
+                    order.append(place)
                 continue
-            if event.event_id in state:
-                state[event.event_id] = True
-                result.append(stack.pop())
-                continue
-            state[event.event_id] = False
-            for cause in event.caused_by:
-                if cause in by_id and not state.get(cause, False):
-                    if cause in state:
-                        raise _circle(cause)
-                    stack.append(by_id[cause])
-    return result
-
-
-def _circle(event_id: str) -> CyclicDependencyError:
-    return CyclicDependencyError(
-        "could not order the events",
-        place=event_id,
-        cause="it is a cause of itself, through the events that it names",
-        hint="leave out one of the causes that close the circle",
-    )
+            is_done[place] = False
+            kept[place] = [cause for cause in causes[place] if is_done.get(cause, True)]
+            stack.append(place)
+            stack += [cause for cause in reversed(kept[place]) if cause not in is_done]
+    return order, kept
 
 
 def is_concurrent(a: Event, b: Event, among: Iterable[Event] | None = None) -> bool:

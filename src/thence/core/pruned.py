@@ -1,7 +1,8 @@
 """The facts of a notice `log.pruned`: what was removed from a log on purpose, and where it lies."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import msgspec
@@ -60,7 +61,7 @@ class Pruned(msgspec.Struct, frozen=True):
     def holds(self, node_id: str, seq: int) -> bool:
         """Reports whether a number was pruned."""
         ranges = self.numbers.get(node_id, ())
-        index = bisect_right(ranges, seq, key=lambda span: span[0]) - 1
+        index = bisect_right(ranges, (seq, inf)) - 1
         return index >= 0 and seq <= ranges[index][1]
 
     def last(self, node_id: str) -> int:
@@ -93,14 +94,3 @@ class Pruned(msgspec.Struct, frozen=True):
 
 
 NOT_PRUNED = Pruned()
-
-
-def joined_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Returns ranges of numbers in order, those that touch as one."""
-    joined: list[tuple[int, int]] = []
-    for first, last in sorted(ranges):
-        if joined and first <= joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
-        else:
-            joined.append((first, last))
-    return tuple(joined)

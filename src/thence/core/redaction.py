@@ -13,7 +13,7 @@ from zlib import crc32
 import msgspec
 
 from thence.core.codec import LINE_BYTES_MAX, event_id_of
-from thence.core.event import Event
+from thence.core.event import Event, raw_members
 from thence.errors import InvalidEvent
 
 BODY_MEMBERS = frozenset(("description", "repairs", "payload", "details", "bodies", "nonce"))
@@ -22,7 +22,6 @@ _NUMBERS = frozenset(("seq", "lamport_clock"))
 _NOT_IN_HEAD = BODY_MEMBERS | _NUMBERS | {BODY_DIGEST, "crc"}
 _CONTROLS = bytes(range(0x20))
 _HEX_TEXT = re.compile(rb'"([0-9a-f]{64})"')
-_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Digests(NamedTuple):
@@ -34,7 +33,7 @@ class Digests(NamedTuple):
 
 
 def digests(line: bytes) -> Digests:
-    """Returns the digests of a line that `core.values.codec.parse` takes for an event with numbers.
+    """Returns the digests of a line that `core.codec.parse` takes for an event with numbers.
 
     The line is given without its newline. Raises InvalidEvent for a line that has no digests: it
     is not its members joined by commas, each once; it holds a byte below 0x20; it has no number;
@@ -111,7 +110,7 @@ def _members(line: bytes) -> dict[str, bytes]:
     if len(line.translate(None, _CONTROLS)) != len(line):
         raise _refused(line, "it holds a byte below 0x20")
     try:
-        decoded = _decode(line).items()
+        decoded = raw_members(line).items()
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _refused(line, f"it is no object of JSON: {error}") from error
     members = {key: b'"%b":%b' % (key.encode(), value) for key, value in decoded}

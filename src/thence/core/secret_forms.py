@@ -29,16 +29,13 @@ class SecretRule(NamedTuple):
     is_any_case: bool = False
 
 
-def _rule(name: str, marks: str, pattern: str, rest: str = "[0-9A-Za-z_-]*+") -> SecretRule:
-    raw = re.compile(pattern.encode())
-    texts = re.compile(pattern, re.ASCII), raw, re.compile(rest, re.ASCII)
-    return SecretRule(name, tuple(marks.split()), *texts)
-
-
-def _any_case(name: str, marks: str, pattern: str, raw: str, rest: str) -> SecretRule:
-    text = re.compile(pattern, re.ASCII | re.IGNORECASE)
-    places = re.compile(raw.encode()), re.compile(rest, re.ASCII)
-    return SecretRule(name, tuple(marks.split()), text, *places, is_any_case=True)
+def _rule(
+    name: str, marks: str, pattern: str, rest: str = "[0-9A-Za-z_-]*+", raw: str = ""
+) -> SecretRule:
+    """Makes a rule; one with a `raw` of its own is for texts of any case."""
+    text = re.compile(pattern, re.ASCII | re.IGNORECASE if raw else re.ASCII)
+    places = re.compile((raw or pattern).encode()), re.compile(rest, re.ASCII)
+    return SecretRule(name, tuple(marks.split()), text, *places, is_any_case=bool(raw))
 
 
 # What stands in the place of a secret: a variable, a placeholder, a mask.
@@ -90,42 +87,42 @@ _FORMS = (
         r"[0-9A-Za-z_.-]*+",
     ),
     # `user:password@` in an address; words that stand for a password in every manual are none
-    _any_case(
+    _rule(
         "password",
         "://",
         r"://([^\s/@:\"'<>\\]{0,100}):(?!\1@)"
         rf"(?!{_STAND_IN}|(?:my|the)?[_-]?(?:pass(?:w(?:or)?d)?|pwd?|secret|token)@)"
         r"([^\s/\"'<>\\]{4,200})@[0-9A-Za-z\[]",
-        r"://[^/]{5,1500}@",
         "",
+        r"://[^/]{5,1500}@",
     ),
     # behind the name of the header any value is one, elsewhere one that no word of prose is
-    _any_case(
+    _rule(
         "authorization",
         "authorization",
         r"authorization\\{0,15}[\"']?\s{0,4}[:=]\s{0,4}\\{0,15}[\"']?"
         r"(?:(?:bearer|basic|token|digest|negotiate|api-?key) {1,4}"
         r"|(?:[A-Za-z0-9-]{1,20} {1,4})?(?=[^\s0-9]{0,64}[0-9]))"
         rf"(?!{_STAND_IN}|eyJ|(?-i:[A-Z_]{{3,40}})(?![0-9A-Za-z]))({_CREDENTIALS}{{8}})",
-        r"authorization[\s\"']{0,40}[:=]",
         rf"{_CREDENTIALS}*+",
+        r"authorization[\s\"']{0,40}[:=]",
     ),
-    _any_case(
+    _rule(
         "authorization",
         "bearer basic",
         r"(?:bearer|basic) {1,4}(?!eyJ)(?=[^0-9\s]{0,64}[0-9])"
         rf"(?=[^A-Za-z\s]{{0,64}}[A-Za-z])({_CREDENTIALS}{{16}})",
-        r"(?:bearer|basic) ",
         rf"{_CREDENTIALS}*+",
+        r"(?:bearer|basic) ",
     ),
     # -u USER:PASSWORD of curl and its like; --user www-data:www-data names a group
-    _any_case(
+    _rule(
         "password",
         "-u",
         r"(?<=[\s\"'])(?:-u|--user)[ =]{1,4}[\"']?[^\s:\"']{1,64}:(?=[^\s0-9]{0,64}[0-9])"
         rf"(?!{_STAND_IN}|[0-9]{{1,12}}(?!\S))([^\s\"':/]{{8}})",
-        r"-u(?:ser)?[ =\s]",
         r"[^\s\"']*+",
+        r"-u(?:ser)?[ =\s]",
     ),
 )
 # What a password or token is assigned to, by the mark that stands in it.
@@ -194,17 +191,14 @@ _UNTIL = {
 _JUDGED_CHARACTERS_MAX = 128
 ASSIGNMENT = "password"
 _ASSIGNMENTS = tuple(
-    SecretRule(
+    _rule(
         ASSIGNMENT,
-        (mark,),
-        re.compile(rf"(?P<name>{name})(?:{_SEPARATOR})", re.ASCII | re.IGNORECASE),
-        re.compile(rf"{name}[\s\"'`:=>\],\\]".encode()),
-        _UNQUOTED,
-        is_any_case=True,
+        mark,
+        rf"(?P<name>{name})(?:{_SEPARATOR})",
+        raw=rf"{name}[\s\"'`:=>\],\\]",
     )
     for mark, name in _NAMES.items()
 )
-_ASSIGNING = frozenset(map(id, _ASSIGNMENTS))
 RULES = (*_FORMS, *_ASSIGNMENTS)
 _BY_MARK = {mark.encode(): rule for rule in RULES for mark in rule.marks}
 _MARKS = re.compile(b"|".join(map(re.escape, _BY_MARK)))
@@ -244,7 +238,7 @@ def spans_of(rule: SecretRule, text: str) -> Iterator[Span]:
 
     Of what is assigned to a name the value is the secret.
     """
-    at, is_assignment, group = 0, id(rule) in _ASSIGNING, rule.pattern.groups
+    at, is_assignment, group = 0, "name" in rule.pattern.groupindex, rule.pattern.groups
     while match := rule.pattern.search(text, at):
         at = match.end()
         if is_assignment:

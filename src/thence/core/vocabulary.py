@@ -18,15 +18,13 @@ from thence.core.sentences.events import (
     NOTICE_SENTENCES,
     SIM_SENTENCES,
     WORK_SENTENCES,
+    Write,
     brief,
     in_columns,
-    sentence,
     short_id,
     summary,
 )
 from thence.errors import InvalidEvent
-
-Text = Callable[[Event], str | None]
 
 _NAMES = ("plain", "sim", "work")
 
@@ -34,12 +32,12 @@ _NAMES = ("plain", "sim", "work")
 class Vocabulary(msgspec.Struct, frozen=True):
     """The vocabulary of one host: plain, sim or work. A program names one, and makes none.
 
-    The `..._key` fields name the member that holds each word, None where the host has no
-    such member. `mark` is a key that identifies the host's lines when `.thence/log.json`
-    is missing. `notice_type` is the event type of notices, or None when each kind has a
-    type of its own, `log.<kind>`. `log_key` is the member of a notice that names the log, for
-    the hosts whose every event is about something; `notice_members` stand in all notices.
-    `is_folder_stream` means that a log is one stream with its folder's name.
+    The `..._key` fields name the member that holds each word; no member of its own holds the
+    subject in a host whose `subject_key` is None. `mark` is a key that identifies the host's lines
+    when `.thence/log.json` is missing. `notice_type` is the event type of notices, or None when
+    each kind has a type of its own, `log.<kind>`. `log_key` is the member of a notice that names
+    the log, for the hosts whose every event is about something; `notice_members` stand in all
+    notices. `is_folder_stream` means that a log is one stream with its folder's name.
     `adds_subject_heads` means that an event names, beside other causes, the heads of its subject;
     events of `remark_types` decide nothing, and are no heads for one that decides something.
     `identifying` are the members at the top of a payload whose texts are never masked. Large
@@ -49,12 +47,10 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
     name: str
     payload_key: str
-    stream_key: str | None
+    stream_key: str
     subject_key: str | None
-    actor_key: str | None
-    stream_of: Text
-    subject_of: Text
-    actor_of: Text
+    actor_key: str
+    subject_of: Callable[[Event], str | None]
     mark: str = ""
     notice_type: str | None = None
     notice_members: Mapping[str, str] = msgspec.field(default_factory=dict)
@@ -83,24 +79,29 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
     def sentence(self, event: Event) -> str:
         """Returns one sentence on what happened, ending in the event's short id."""
-        return _read(event, lambda: sentence(event, self._write(event)))
+        end = f" [{short_id(event.event_id)}]"
+        return self._said(event, lambda event, write: summary(event, write) + end)
 
     def brief(self, event: Event) -> str:
         """Returns a shorter sentence with the short id, for an event among its effects."""
-        text = _read(event, lambda: brief(event, self._write(event)))
-        return f"{text} [{short_id(event.event_id)}]"
+        return f"{self._said(event, brief)} [{short_id(event.event_id)}]"
 
     def summary(self, event: Event) -> str:
         """Returns one sentence on what happened, without the short id."""
-        return _read(event, lambda: summary(event, self._write(event)))
+        return self._said(event, summary)
 
     def in_columns(self, event: Event) -> str:
         """Returns what happened, without turn, type and actor, which columns beside it show."""
-        return _read(event, lambda: in_columns(event, self._write(event)))
+        return self._said(event, in_columns)
 
-    def _write(self, event: Event) -> Callable[[Event], str] | None:
+    def _said(self, event: Event, form: Callable[[Event, Write], str]) -> str:
+        """Returns an event in a form; of one whose large values are gone it says so."""
         kind = event.event_type
-        return self.sentences.get(kind) or NOTICE_SENTENCES.get(kind) or agent_sentence(event)
+        write = self.sentences.get(kind) or NOTICE_SENTENCES.get(kind) or agent_sentence(event)
+        try:
+            return form(event, write)
+        except BodyMissing as error:
+            return f"{kind}, of which a large value can't be read: {error.cause}"
 
     def members(
         self,
@@ -113,7 +114,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         members: dict[str, Any] = {}
         if payload:
             if type(payload) is not dict and not isinstance(payload, Mapping):
-                raise _unfit("payload", f"a {type(payload).__name__} maps no names to values")
+                raise _refused("payload", f"a {type(payload).__name__} maps no names to values")
             members[self.payload_key] = payload
         if stream is not None:
             members[_key(self.stream_key, stream, "stream")] = stream
@@ -146,7 +147,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         if event.event_type != self.notice_type:
             return None
         error_type = event.cut_payload.get("error_type")
-        return next((kind for kind, name in NOTICE_ERROR_TYPES.items() if name == error_type), None)
+        return _KINDS.get(error_type) if isinstance(error_type, str) else None
 
     def refuse_reserved(self, event_type: str, payload: Mapping[str, Any] | None) -> None:
         """Raises InvalidEvent for a type, or an error_type, that the log alone writes."""
@@ -154,61 +155,38 @@ class Vocabulary(msgspec.Struct, frozen=True):
             raise _reserved("event_type", event_type)
         if event_type == self.notice_type and payload:
             error_type = payload.get("error_type")
-            if isinstance(error_type, str) and error_type in NOTICE_ERROR_TYPES.values():
+            if isinstance(error_type, str) and error_type in _KINDS:
                 raise _reserved("error_type", error_type)
 
     def is_notice(self, event: Event) -> bool:
         """Reports whether the log, not its host, wrote the event about itself."""
         if self.notice_type is None:
             return event.event_type.startswith("log.")
-        return event.event_type == self.notice_type and (
-            event.cut_payload.get("error_type") in _ERROR_TYPES
-        )
+        if event.event_type != self.notice_type:
+            return False
+        return event.cut_payload.get("error_type") in (*_KINDS, "run_failed")
 
 
-_ERROR_TYPES = frozenset((*NOTICE_ERROR_TYPES.values(), "run_failed"))
-
-
-def _read(event: Event, write: Callable[[], str]) -> str:
-    """Returns what `write` does; of an event whose large values are gone it says so."""
-    try:
-        return write()
-    except BodyMissing as error:
-        return f"{event.event_type}, of which a large value can't be read: {error.cause}"
+_KINDS = {error_type: kind for kind, error_type in NOTICE_ERROR_TYPES.items()}
 
 
 def _key(key: str | None, value: object, word: str) -> str:
     if key is None:
-        raise _unfit(word, f"events of this host have no {word} of their own")
+        raise _refused(word, f"events of this host have no {word} of their own")
     if not isinstance(value, str) or not value:
-        raise _unfit(word, f"{value!r:.80} is no text")
+        raise _refused(word, f"{value!r:.80} is no text")
     return key
 
 
 def _reserved(word: str, value: str) -> InvalidEvent:
-    return InvalidEvent(
-        "could not store the event",
-        place=f"field {word}",
-        cause=f"{value!r} is what the log alone writes about itself",
-        hint="choose another name; types that begin with 'log.' are the log's own",
-    )
+    hint = "choose another name; types that begin with 'log.' are the log's own"
+    return _refused(word, f"{value!r} is what the log alone writes about itself", hint)
 
 
-def _unfit(word: str, cause: str) -> InvalidEvent:
-    return InvalidEvent(
-        "could not store the event",
-        place=f"field {word}",
-        cause=cause,
-        hint="leave it out, or pass what the field holds",
-    )
-
-
-def _header(name: str) -> Text:
-    def read(event: Event) -> str | None:
-        value = getattr(event.header, name)
-        return value if value is None else str(value)
-
-    return read
+def _refused(
+    word: str, cause: str, hint: str = "leave it out, or pass what the field holds"
+) -> InvalidEvent:
+    return InvalidEvent("could not store the event", place=f"field {word}", cause=cause, hint=hint)
 
 
 def _sim_subject(event: Event) -> str | None:
@@ -237,9 +215,7 @@ PLAIN = Vocabulary(
     stream_key="stream",
     subject_key="subject",
     actor_key="actor",
-    stream_of=_header("stream"),
-    subject_of=_header("subject"),
-    actor_of=_header("actor"),
+    subject_of=lambda event: event.header.subject,
 )
 
 SIM = Vocabulary(
@@ -248,9 +224,7 @@ SIM = Vocabulary(
     stream_key="simulation_id",
     subject_key=None,
     actor_key="agent_id",
-    stream_of=_header("simulation_id"),
     subject_of=_sim_subject,
-    actor_of=_header("agent_id"),
     mark="simulation_id",
     is_folder_stream=True,
     notice_type="SYSTEM",
@@ -270,9 +244,7 @@ WORK = Vocabulary(
     stream_key="feature_slug",
     subject_key="aggregate_id",
     actor_key="actor",
-    stream_of=_header("feature_slug"),
     subject_of=_work_subject,
-    actor_of=_header("actor"),
     mark="aggregate_id",
     notice_members={"team_slug": "local", "aggregate_type": "Log", "actor": "thence"},
     log_key="aggregate_id",

@@ -1,16 +1,12 @@
 """The search for conflicts: the result is equal wherever the same events are held."""
 
 from thence.merge.conflicts import Conflict, find_conflicts
-from thence.merge.fold import fold, merge_counter, merge_gset
-from thence.merge.policies import Dispute, Policy, Slot, state_machine_merge
+from thence.merge.fold import merge_counter, merge_gset
+from thence.merge.policies import state_machine_merge
 
 __all__ = [
     "Conflict",
-    "Dispute",
-    "Policy",
-    "Slot",
     "find_conflicts",
-    "fold",
     "merge_counter",
     "merge_gset",
     "state_machine_merge",

@@ -9,7 +9,7 @@ Most other tools record no causes at all. Such a line counts as behind what is o
 with a smaller clock, and behind the line before it of the same tool: `in_turn` returns these.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -58,6 +58,38 @@ class CausalHistory(msgspec.Struct, frozen=True):
     causes: Sequence[Sequence[int]]
     lacks_causes: Sequence[bool]
     has_cycles: bool = False
+
+
+class SubjectHistory(msgspec.Struct, frozen=True):
+    """The events on one subject, in an order that extends causes.
+
+    `ranks` are the places in the total order. Bit n of `seen` is set if an event goes back to
+    the n-th of them.
+    """
+
+    events: Sequence[Event]
+    ranks: Sequence[int]
+    seen: Sequence[int]
+    lacks_causes: Sequence[bool]
+
+    def heads(self, among: Sequence[int] | None = None) -> list[int]:
+        """Returns the numbers of the events that are causes of none of them, or of `among`."""
+        numbers = range(len(self.events)) if among is None else among
+        passed = 0
+        for number in numbers:
+            passed |= self.seen[number]
+        return [number for number in numbers if not passed >> number & 1]
+
+    def events_of(self, numbers: Iterable[int]) -> tuple[Event, ...]:
+        """Returns events by their numbers, in total order."""
+        return tuple(
+            [self.events[number] for number in sorted(numbers, key=self.ranks.__getitem__)]
+        )
+
+    def is_beside(self, one: int, other: int) -> bool:
+        """Reports whether neither of two events is a cause of the other."""
+        is_seen = self.seen[one] >> other & 1 or self.seen[other] >> one & 1
+        return one != other and not is_seen
 
 
 def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[str, tuple[str, ...]]:

@@ -17,45 +17,9 @@ import msgspec
 from thence.core.event import Event, Header
 from thence.core.order import totally_ordered
 from thence.core.vocabulary import Vocabulary
-from thence.merge.ancestry import CHOSEN_MAX, history, in_turn, seen
+from thence.merge.ancestry import CHOSEN_MAX, SubjectHistory, history, in_turn, seen
 from thence.merge.fold import counting
-from thence.merge.policies import Dispute, Slot, SlotOf, slots_of
-
-
-class SubjectHistory(msgspec.Struct, frozen=True):
-    """The events on one subject, in an order that extends causes.
-
-    `ranks` are the places in the total order. Bit n of `seen` is set if an event goes back to
-    the n-th of them.
-    """
-
-    events: Sequence[Event]
-    ranks: Sequence[int]
-    seen: Sequence[int]
-    lacks_causes: Sequence[bool]
-
-    def heads(self, among: Sequence[int] | None = None) -> list[int]:
-        """Returns the numbers of the events that are causes of none of them, or of `among`."""
-        numbers = range(len(self.events)) if among is None else among
-        passed = 0
-        for number in numbers:
-            passed |= self.seen[number]
-        return [number for number in numbers if not passed >> number & 1]
-
-    def events_of(self, numbers: Iterable[int]) -> tuple[Event, ...]:
-        """Returns events by their numbers, in total order."""
-        return tuple(
-            [self.events[number] for number in sorted(numbers, key=self.ranks.__getitem__)]
-        )
-
-    def side(self, number: int) -> int:
-        """Returns an event with all its causes, as bits."""
-        return self.seen[number] | 1 << number
-
-    def is_beside(self, one: int, other: int) -> bool:
-        """Reports whether neither of two events is a cause of the other."""
-        is_seen = self.seen[one] >> other & 1 or self.seen[other] >> one & 1
-        return one != other and not is_seen
+from thence.merge.policies import Slot, SlotOf, slots_of
 
 
 def swept(
@@ -112,17 +76,16 @@ class Conflict(msgspec.Struct, frozen=True):
     """Events on one subject, in total order, that can't all stand, and the one that does.
 
     Each event is concurrent with another one of `events`; `heads` are those that none of them goes
-    back to. `rule` is the name of the policy that settled the conflict; it is None, and so is
-    `winner`, where none did. The conflict is provisional while a cause that any of the events goes
-    back to isn't held. `resolved_by` is the first event on the slot that goes back to all of
-    `events`; None while the conflict is open.
+    back to. `rule` is the name of the rule that settled the conflict. The conflict is provisional
+    while a cause that any of the events goes back to isn't held. `resolved_by` is the first event
+    on the slot that goes back to all of `events`; None while the conflict is open.
     """
 
     subject: str
     slot: str
     events: tuple[Event, ...]
-    rule: str | None
-    winner: Event | None
+    rule: str
+    winner: Event
     is_provisional: bool
     resolved_by: Event | None = None
     heads: tuple[Event, ...] = ()
@@ -145,19 +108,16 @@ class Judgement(msgspec.Struct, frozen=True):
     beaten: frozenset[str]
 
 
-def find_conflicts(
-    events: Iterable[Event], vocabulary: Vocabulary, slot_of: SlotOf | None = None
-) -> tuple[Conflict, ...]:
+def find_conflicts(events: Iterable[Event], vocabulary: Vocabulary) -> tuple[Conflict, ...]:
     """Returns all conflicts among the events, resolved ones too, ordered by subject and time.
 
     The events are all that is held of a log, in any order: causes are followed through events
-    on other subjects. `slot_of` returns what an event writes and which policies settle it; as
-    a rule the vocabulary does.
+    on other subjects.
     """
     ordered = totally_ordered(events)
     _, twins = counting(ordered)
     subjects = [vocabulary.subject_of(event) for event in ordered]
-    return judged(ordered, subjects, slot_of or slots_of(vocabulary), twins).conflicts
+    return judged(ordered, subjects, slots_of(vocabulary), twins).conflicts
 
 
 def judged(
@@ -183,9 +143,10 @@ def judged(
     for subject, written in swept(ordered, subjects, tangled, twins, beside):
         heads[subject] = written.events_of(written.heads())
         for slot, numbers in _by_slot(written.events, slot_of):
-            for cluster in _clusters(written, numbers):
-                if _is_in_dispute(slot, written, cluster):
-                    conflict, lost = _settled(subject, slot, written, cluster)
+            for cluster, behind in _clusters(written, numbers):
+                # if all that are concurrent wrote the same, so did all: they hang together by that
+                if len({slot.value(written.events[number]) for number in cluster}) > 1:
+                    conflict, lost = _settled(subject, slot, written, cluster, behind)
                     conflicts.append(conflict)
                     beaten.update(lost)
     conflicts.sort(
@@ -222,18 +183,13 @@ def _by_slot(events: Sequence[Event], slot_of: SlotOf) -> Iterable[tuple[Slot, l
         slot = slot_of(event)
         if slot is not None:
             by_name.setdefault(slot.name, (slot, []))[1].append(number)
-    return [entry for entry in by_name.values() if not entry[0].is_merged]
+    return by_name.values()
 
 
-class _Cluster(msgspec.Struct, frozen=True):
-    """The numbers of events that were written concurrently, and the first event behind them."""
-
-    numbers: Sequence[int]
-    next: int | None
-
-
-def _clusters(written: SubjectHistory, numbers: Sequence[int]) -> Iterator[_Cluster]:
-    """Yields the clusters of more than one event.
+def _clusters(
+    written: SubjectHistory, numbers: Sequence[int]
+) -> Iterator[tuple[Sequence[int], Event | None]]:
+    """Yields the clusters of more than one event, each with the first event behind it.
 
     Where events stand behind their causes a cluster lies together: one that has not seen some
     earlier event joins all from there on.
@@ -254,46 +210,30 @@ def _clusters(written: SubjectHistory, numbers: Sequence[int]) -> Iterator[_Clus
     begin = 0
     for end in ends:
         if end - begin > 1:
-            behind = numbers[end] if end < len(numbers) else None
-            yield _Cluster(numbers[begin:end], behind)
+            behind = written.events[numbers[end]] if end < len(numbers) else None
+            yield numbers[begin:end], behind
         begin = end
 
 
-def _is_in_dispute(slot: Slot, written: SubjectHistory, cluster: _Cluster) -> bool:
-    """Reports whether any two concurrent events write different values.
-
-    If all that are concurrent wrote the same, so did all: they hang together by that.
-    """
-    values = (slot.value(written.events[number]) for number in cluster.numbers)
-    first = next(values)
-    return any(value != first for value in values)
-
-
 def _settled(
-    subject: str, slot: Slot, written: SubjectHistory, cluster: _Cluster
+    subject: str,
+    slot: Slot,
+    written: SubjectHistory,
+    numbers: Sequence[int],
+    behind: Event | None,
 ) -> tuple[Conflict, list[str]]:
-    """Returns a conflict as its slot's policies settle it, and the ids on the side that lost."""
-    events, numbers = written.events, cluster.numbers
-    number = {events[n].event_id: n for n in numbers}
-    dispute = Dispute(
-        written.events_of(numbers),
-        written.events_of(written.heads(numbers)),
-        lambda one, other: written.is_beside(number[one.event_id], number[other.event_id]),
-    )
-    named = ((policy.name, policy.settle(dispute)) for policy in slot.policies)
-    rule, winner = next(((name, event) for name, event in named if event), (None, None))
-    lost: list[str] = []
-    if winner is not None:
-        side = written.side(number[winner.event_id])
-        lost = [events[n].event_id for n in numbers if not side >> n & 1]
+    """Returns a conflict as its slot's rules settle it, and the ids on the side that lost."""
+    events, heads = written.events, written.heads(numbers)
+    rule, winner = slot.settled(written, numbers, heads)
+    lost = [n for n in numbers if n != winner and not written.seen[winner] >> n & 1]
     conflict = Conflict(
         subject,
         slot.name,
-        tuple(dispute.events),
+        written.events_of(numbers),
         rule,
-        winner,
+        events[winner],
         any(written.lacks_causes[n] for n in numbers),
-        None if cluster.next is None else events[cluster.next],
-        tuple(dispute.heads),
+        behind,
+        written.events_of(heads),
     )
-    return conflict, lost
+    return conflict, [events[n].event_id for n in lost]

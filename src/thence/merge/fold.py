@@ -1,34 +1,16 @@
-"""Events in any order become one state, the same wherever the same events are held.
+"""Which events count, in whatever order they come; the merging of tags and counters.
 
-The fold first brings the events into total order, each id once, and keeps only the first of
-events that were imported from the same place (equal `source` and `source_id`). Neither the
-order of the input nor its division and repetition on the way change the result. Two ready
-folds are the grow-only set and the counter of operations (M. Shapiro, N. Preguica, C. Baquero,
-M. Zawirski, "Conflict-free Replicated Data Types", 2011): what an event holds under their key
-in another shape is passed over, never an error.
+Of events that were imported from the same place (equal `source` and `source_id`) only the first
+in total order counts. The folds are the grow-only set and the counter of operations (M. Shapiro,
+N. Preguica, C. Baquero, M. Zawirski, "Conflict-free Replicated Data Types", 2011): what an event
+holds under their key in another shape is passed over, never an error.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TypeVar
-
-import msgspec
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-
-State = TypeVar("State")
-
-
-def fold(events: Iterable[Event], step: Callable[[State, Event], State], start: State) -> State:
-    """Returns the state after the events, taken in total order and each once.
-
-    `step` gets the state so far and an event, and returns the next state.
-    """
-    state = start
-    for event in in_order(events):
-        state = step(state, event)
-    return state
 
 
 def merge_gset(events: Iterable[Event], key: str = "tags") -> set[Hashable]:
@@ -48,13 +30,9 @@ def merge_gset(events: Iterable[Event], key: str = "tags") -> set[Hashable]:
 
 def merge_counter(events: Iterable[Event], key: str = "delta") -> int:
     """Returns the sum of the whole numbers that the events' payloads hold under a key."""
-    held = [event.payload.get(key) for event in in_order(events)]
+    counted, _ = counting(totally_ordered(events))
+    held = [event.payload.get(key) for event in counted]
     return sum(value for value in held if type(value) is int)
-
-
-def in_order(events: Iterable[Event]) -> list[Event]:
-    """Returns the events that count, in total order."""
-    return counting(totally_ordered(events))[0]
 
 
 def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
@@ -74,22 +52,6 @@ def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
     if not twins:
         return list(ordered), twins
     return [event for event in ordered if event.event_id not in twins], twins
-
-
-def canonical(value: object) -> bytes:
-    """Encodes a value so that equal ones are equal bytes: keys and sets are sorted.
-
-    A value is JSON, a set, a Struct, or an event, which stands for its id.
-    """
-    return msgspec.json.encode(value, enc_hook=_plain, order="sorted")
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Event):
-        return value.event_id
-    raise TypeError(f"a {type(value).__name__} is no part of a state")
 
 
 def _member(item: object) -> object:

@@ -1,9 +1,9 @@
-"""The policies for concurrent events: named rules, as data of a host.
+"""The rules for concurrent events, and what of a subject each event writes.
 
-A host defines for each event which *slot* of its subject it writes: the lane of a package, the
-status of a gate. Two events on one subject and slot, neither caused by the other, that write
-different values can't both stand; the first policy of the slot that names a winner settles
-them. A slot of a policy that merges keeps both.
+An event writes one *slot* of its subject: the lane of a package, the status of a gate. Two events
+on one subject and slot, neither caused by the other, that write different values can't both stand;
+the first rule of the slot that names a winner settles them. Tags and counters write no slot: all of
+them count.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -12,46 +12,37 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.nearest import nearest
-from thence.core.order import total_order_key, totally_ordered
+from thence.core.order import totally_ordered
 from thence.core.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
-from thence.merge.fold import canonical, merge_counter, merge_gset
+from thence.merge.ancestry import SubjectHistory
 
-
-class Dispute(msgspec.Struct, frozen=True):
-    """Events of one slot that were written beside each other, in total order.
-
-    `heads` are those of them that none of them goes back to; `is_beside` reports whether neither
-    of two of the events caused the other.
-    """
-
-    events: Sequence[Event]
-    heads: Sequence[Event]
-    is_beside: Callable[[Event, Event], bool]
-
-
-class Policy(msgspec.Struct, frozen=True):
-    """One named rule: `settle` names the head that stands, or None to leave it to the next.
-
-    A policy with `merge` keeps all events and makes one value of them.
-    """
-
-    name: str
-    settle: Callable[[Dispute], Event | None] = lambda dispute: None
-    merge: Callable[[Iterable[Event]], object] | None = None
+# equal values are equal bytes
+_canonical = msgspec.json.Encoder(order="sorted").encode
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """A part of a subject that events write; two that write equal values can both stand."""
+    """A part of a subject that events write; two that write equal values can both stand.
+
+    In the slot of a reviewed thing a send-back beats a done that was written beside it.
+    """
 
     name: str
     value: Callable[[Event], Hashable]
-    policies: tuple[Policy, ...]
+    is_reviewed: bool = False
 
-    @property
-    def is_merged(self) -> bool:
-        """True if all concurrently written events are kept."""
-        return any(policy.merge for policy in self.policies)
+    def settled(
+        self, written: SubjectHistory, numbers: Sequence[int], heads: Sequence[int]
+    ) -> tuple[str, int]:
+        """Returns the rule for events that were written beside each other, and which one stands.
+
+        `heads` are those of the numbers that none of them goes back to.
+        """
+        if self.is_reviewed:
+            standing = _without_beaten(written, numbers, heads)
+            if 0 < len(standing) < len(heads):
+                return "send_back_beats_done", max(standing, key=written.ranks.__getitem__)
+        return "last_writer", max(heads or numbers, key=written.ranks.__getitem__)
 
 
 SlotOf = Callable[[Event], Slot | None]
@@ -106,19 +97,17 @@ def state_machine_merge(
     return winner and winner[1]
 
 
-def _last(dispute: Dispute) -> Event:
-    return max(dispute.heads or dispute.events, key=total_order_key)
-
-
-def _sent_back(dispute: Dispute) -> Event | None:
-    """Excludes each done that is concurrent with a send-back; the last other head wins."""
-    done = [head for head in dispute.heads if head.payload.get("new_status") == "done"]
-    if not done:
-        return None
-    returns = [event for event in dispute.events if is_send_back(event)]
-    beaten = [head for head in done if any(dispute.is_beside(back, head) for back in returns)]
-    standing = [head for head in dispute.heads if head not in beaten]
-    return standing[-1] if beaten and standing else None
+def _without_beaten(
+    written: SubjectHistory, numbers: Sequence[int], heads: Sequence[int]
+) -> list[int]:
+    """Returns the heads without each done that is concurrent with a send-back."""
+    returns = [number for number in numbers if is_send_back(written.events[number])]
+    return [
+        head
+        for head in heads
+        if written.events[head].payload.get("new_status") != "done"
+        or not any(written.is_beside(back, head) for back in returns)
+    ]
 
 
 def is_send_back(event: Event) -> bool:
@@ -127,33 +116,26 @@ def is_send_back(event: Event) -> bool:
     return previous == "for_review" and event.payload.get("new_status") in ("doing", "planned")
 
 
-LAST_WRITER = Policy("last_writer", settle=_last)
-SEND_BACK_BEATS_DONE = Policy("send_back_beats_done", settle=_sent_back)
-TAGS_MERGE = Policy("tags_merge", merge=merge_gset)
-COUNTERS_MERGE = Policy("counters_merge", merge=merge_counter)
-
-TAGS = Slot("tags", lambda event: event.event_id, (TAGS_MERGE,))
-COUNTERS = Slot("delta", lambda event: event.event_id, (COUNTERS_MERGE,))
-WHOLE = Slot("", lambda event: (event.event_type, canonical(event.payload)), (LAST_WRITER,))
+WHOLE = Slot("", lambda event: (event.event_type, _canonical(event.payload)))
 
 
 def _lane(event: Event) -> Hashable:
     """Returns the lane written; each claim is a value of its own: a package has one agent."""
     lane = event.payload.get("new_status")
     is_claim = lane == "doing" and not is_send_back(event)
-    return event.event_id if is_claim else canonical(lane)
-
-
-def _fields(*names: str) -> Callable[[Event], Hashable]:
-    """Returns a function for the values of members; an empty one equals an absent one."""
-    return lambda event: tuple(canonical(event.payload.get(name) or None) for name in names)
+    return event.event_id if is_claim else _canonical(lane)
 
 
 def _written_last(name: str, *fields: str) -> Slot:
-    return Slot(name, _fields(*fields), (LAST_WRITER,))
+    """Returns the slot of some members; an empty one equals an absent one."""
+
+    def value(event: Event) -> Hashable:
+        return tuple(_canonical(event.payload.get(field) or None) for field in fields)
+
+    return Slot(name, value)
 
 
-LANE = Slot("lane", _lane, (SEND_BACK_BEATS_DONE, LAST_WRITER))
+LANE = Slot("lane", _lane, is_reviewed=True)
 WORK_SLOTS: Mapping[str, Slot] = {
     "WPStatusChanged": LANE,
     "WPAssigned": _written_last("agent", "agent_id", "phase"),
@@ -164,17 +146,12 @@ WORK_SLOTS: Mapping[str, Slot] = {
 }
 
 
-def _plain_slot(event: Event) -> Slot:
-    """Returns the slot of a CRDT for events with tags or a delta, else that of the subject."""
-    if "tags" in event.payload:
-        return TAGS
-    return COUNTERS if "delta" in event.payload else WHOLE
-
-
-def _work_slot(event: Event) -> Slot | None:
-    return WORK_SLOTS.get(event.header.event_type)
+def _plain_slot(event: Event) -> Slot | None:
+    return None if "tags" in event.payload or "delta" in event.payload else WHOLE
 
 
 def slots_of(vocabulary: Vocabulary) -> SlotOf:
     """Returns a host's function from events to slots; a host without rules has the plain one."""
-    return _work_slot if vocabulary.name == "work" else _plain_slot
+    if vocabulary.name == "work":
+        return lambda event: WORK_SLOTS.get(event.header.event_type)
+    return _plain_slot

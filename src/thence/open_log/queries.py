@@ -448,11 +448,11 @@ class Answers:
         unknown = None
         for limit in _LOOKED_THROUGH if where else ():
             page = self.query(limit=limit, descending=True)
-            unknown = unknown_key(where, page) if page.events else None
+            unknown = unknown_key(where, page.events, page.has_more) if page.events else None
             read_bytes = sum(len(event.line) for event in page)
             if unknown is None or not page.has_more or read_bytes > _LOOKED_THROUGH_BYTES:
                 break
-        return unknown and unknown.message(None if not page.has_more else len(page))
+        return unknown
 
     def close(self) -> None:
         """Closes the index, if one was opened; a later query opens it again."""

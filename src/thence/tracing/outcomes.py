@@ -18,7 +18,7 @@ import msgspec
 from thence.core.event import Event
 from thence.errors import InvalidEvent
 from thence.tracing.context import StepLog, current_step
-from thence.tracing.steps import Manner, Step
+from thence.tracing.steps import Step
 
 if TYPE_CHECKING:
     from thence.open_log.log import Log
@@ -149,7 +149,7 @@ def _asked(
         if (name, stream) not in of_log:
             of_log[name, stream] = _Recorded(cast("Log", log), name, stream)
     answered = of_log[name, stream].next(digest)
-    step = Step(name, log, (None, None, stream), {"request": request}, Manner(None, True))
+    step = Step(name, log, (None, None, stream), {"request": request})
     return step, answered
 
 

@@ -13,10 +13,9 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from concurrent import futures
 from functools import update_wrapper
-from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
-from thence.core.codec import CAUSES_MAX
+from thence.core.codec import CAUSES_MAX, ID
 from thence.core.ids import ulid_value
 from thence.core.new_event import PassedCause, parse_cause
 from thence.errors import InvalidEvent
@@ -37,7 +36,6 @@ _OWN = "thence="
 _PARENT = re.compile(
     r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII
 )
-_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}", re.ASCII)
 _NO_TRACE = "0" * 32
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -228,14 +226,6 @@ class _PropagatingExecutor(futures.Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._executor.shutdown(wait, cancel_futures=cancel_futures)
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        return self._executor.__exit__(error_type, error, traceback)
-
 
 _Scope = MutableMapping[str, Any]
 _App = Callable[[_Scope, Callable[..., Any], Callable[..., Any]], Awaitable[None]]
@@ -284,7 +274,7 @@ def _parsed(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[PassedCause, .
         if cause is not None:
             ids.append(cause.event_id)
             passed.append(cause)
-        elif _ID.fullmatch(text):
+        elif ID.fullmatch(text):
             ids.append(text)
         else:
             warn("cause_ignored", {TRACESTATE: text[:200], "form": "ID@CLOCK@LOG_ID"})

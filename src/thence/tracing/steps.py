@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from functools import wraps
 from string import Formatter
 from types import FrameType, TracebackType
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from msgspec import structs
 
@@ -118,13 +118,6 @@ def _unpickled(event: Event, end: "Event | ThenceError | None") -> TakenStep:
     return step
 
 
-class Manner(NamedTuple):
-    """How a step is recorded: as a retry of another one, durable or queued."""
-
-    retry_of: Cause | None
-    is_durable: bool
-
-
 class Step:
     """Something that lasts: a context manager, sync and async, or a decorator.
 
@@ -138,7 +131,8 @@ class Step:
         log: LogOfStep | None,
         words: Words,
         payload: Mapping[str, Any],
-        manner: "Manner",
+        retry_of: Cause | None = None,
+        is_durable: bool = True,
     ) -> None:
         clashing = sorted(_NO_PAYLOAD.intersection(payload))
         if clashing:
@@ -153,7 +147,8 @@ class Step:
         self._log = log
         self._words = words
         self._payload = payload
-        self._manner = manner
+        self._retry_of = retry_of
+        self._is_durable = is_durable
         self._block: CauseScope | None = None
         self._step: OpenStep | None = None
         self._taken: TakenStep | None = None
@@ -175,7 +170,7 @@ class Step:
     async def __aenter__(self) -> TakenStep:
         # looked up here: the thread has not the frames of this task
         outer, causes = current_step(), current_causes()
-        if not self._manner.is_durable:
+        if not self._is_durable:
             return self._enter(self._begin(outer, None), sys._getframe(1))
         step, cancelled = await _in_thread(lambda: self._begin(outer, causes))
         taken = self._enter(step, sys._getframe(1))
@@ -214,7 +209,7 @@ class Step:
 
         def fresh(args: tuple[object, ...], kwargs: Mapping[str, object]) -> Step:
             words = self._words if filled is None else filled(args, kwargs)
-            return Step(name, self._log, words, self._payload, self._manner)
+            return Step(name, self._log, words, self._payload, self._retry_of, self._is_durable)
 
         return cast(Callable[_P, _R], wraps(function)(_stepping(function, fresh)))
 
@@ -230,7 +225,7 @@ class Step:
             subject = outer.words[0] if subject is None else subject
             actor = outer.words[1] if actor is None else actor
         words = (subject, actor, stream)
-        payload, before = self._payload, self._manner.retry_of
+        payload, before = self._payload, self._retry_of
         if before is not None:
             payload = {**payload, "retry_of": id_of(before)}
             if isinstance(before, TakenStep) and isinstance(before._end, Event):
@@ -238,7 +233,7 @@ class Step:
         new = HostEvent(f"{self._name}.begun", payload, *words, caused_by=before, begins=True)
         around = None if causes is None else CauseScope(causes, outer)
         try:
-            event = record(log, new, self._manner.is_durable)
+            event = record(log, new, self._is_durable)
         finally:
             if around is not None:
                 around.leave()
@@ -307,14 +302,14 @@ class Step:
     def _appended_end(self, step: OpenStep, new: HostEvent) -> Event:
         """Appends an end; without what `set` added, where that makes it too large for a line."""
         try:
-            return record(step.log, new, self._manner.is_durable)
+            return record(step.log, new, self._is_durable)
         except EventTooLarge as failure:
             warn("step_end_cut", {"event_id": step.begun.event_id, "error": failure})
             kept = {key: value for key, value in (new.payload or {}).items() if key in _OF_END}
             was = f"what was set, which the log refused: {failure.cause}"
             members = {"repairs": ({"path": "payload", "was": was},)}
             new = structs.replace(new, payload=kept, members=members)
-            return record(step.log, new, self._manner.is_durable)
+            return record(step.log, new, self._is_durable)
 
     def _leave(self) -> None:
         self._step = self._taken = None
@@ -459,10 +454,9 @@ def step(
     and a warning reports the failure. An end that `set` made too large is appended without that.
     """
     words = (subject, actor, stream)
-    manner = Manner(retry_of, durable)
     if callable(name):
-        return Step(None, log, words, payload, manner)(name)
-    return Step(name, log, words, payload, manner)
+        return Step(None, log, words, payload, retry_of, durable)(name)
+    return Step(name, log, words, payload, retry_of, durable)
 
 
 async def _in_thread(work: Callable[[], _R]) -> tuple[_R, BaseException | None]:
@@ -491,16 +485,11 @@ def _outcome(error: BaseException | None) -> tuple[str, dict[str, Any]]:
     if error is None:
         return "ended", {}
     message = _message(error)
-    if _is_cancellation(error):
+    asyncio = sys.modules.get("asyncio")  # nobody raises its error without it
+    is_cancelled = asyncio is not None and isinstance(error, asyncio.CancelledError)
+    if is_cancelled or isinstance(error, GeneratorExit):  # a generator was closed, or dropped
         return "cancelled", {"reason": message} if message else {}
     return "failed", {"error_type": type(error).__name__, "error_message": message}
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    if isinstance(error, GeneratorExit):  # a generator that was closed, or dropped
-        return True
-    asyncio = sys.modules.get("asyncio")  # nobody raises its error without it
-    return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
 def _message(error: BaseException) -> str:

@@ -411,11 +411,7 @@ def conflicts(session: Session, is_all: bool) -> CommandResult:
         state = "open" if conflict.is_open else "resolved"
         lines.append(f"{feature.rpartition('/')[2]}/{name}: {state}: {text}")
         for event in conflict.events:
-            kept = (
-                "kept  "
-                if conflict.winner and event.event_id == conflict.winner.event_id
-                else "passed"
-            )
+            kept = "kept  " if event.event_id == conflict.winner.event_id else "passed"
             lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
         about = feature.rpartition("/")[2]
         package = session.board.package(about, name)
@@ -484,9 +480,7 @@ def _commits_of(
     A branch of this clone belongs to the person who claimed the package here, under `node_id`;
     commits on branches of remotes belong to their authors. Raises GitFailed.
     """
-    losers = {person(event) for event in conflict.events} - {
-        person(conflict.winner) if conflict.winner else ""
-    }
+    losers = {person(event) for event in conflict.events} - {person(conflict.winner)}
     if not losers or conflict.slot != "lane":
         return ()
     aim, branch = target_in(refs, target), branch_of(feature.slug, package_name(conflict))

@@ -8,38 +8,26 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import NamedTuple
 
 import msgspec
 
 from thence.core.clock import microseconds, moment, span
+from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.json_values import is_utf8
 from thence.core.nearest import did_you_mean, nearest
-from thence.core.query.where import COMPARISONS_MAX, Condition, FilteredEvent, parse
+from thence.core.query.where import COMPARISONS_MAX, Condition, parse
 from thence.errors import InvalidFilter
 
 NEAREST_MAX = 3
 _NAMES_MAX = 5_000
 
 
-class UnknownKey(NamedTuple):
-    """A path whose last part no event has, with the most similar names."""
+def unknown_key(where: Sequence[Condition], events: Sequence[Event], has_more: bool) -> str | None:
+    """Returns a message about the first key that none of the events has, with the nearest names.
 
-    path: str
-    nearest: tuple[str, ...]
-
-    def message(self, of_last: int | None) -> str:
-        """Returns the message about all events, or the `of_last` latest, with the nearest names."""
-        has = "no event has" if of_last is None else f"none of the last {of_last:,} events has"
-        near = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
-        return f"{has} a key `{self.path}`{near}"
-
-
-def unknown_key(where: Sequence[Condition], events: Iterable[FilteredEvent]) -> UnknownKey | None:
-    """Returns the first key that none of the events has, None if each occurs.
-
-    For a path such as payload.amont.cents it is the part up to the unknown name.
+    For a path such as payload.amont.cents it names the part up to the unknown name. `has_more`
+    means that there are earlier events.
     """
     comparisons = [one for condition in where for one in condition.comparisons()]
     deepest = [0] * len(comparisons)
@@ -57,8 +45,10 @@ def unknown_key(where: Sequence[Condition], events: Iterable[FilteredEvent]) -> 
         if depth < len(comparison.path):
             before = ".".join(map(str, comparison.path[:depth]))
             near = _nearest(str(comparison.path[depth]), beside)
-            dotted = tuple(f"{before}.{name}" if before else name for name in near)
-            return UnknownKey(".".join(map(str, comparison.path[: depth + 1])), dotted)
+            dotted = ", ".join(f"{before}.{name}" if before else name for name in near)
+            key = ".".join(map(str, comparison.path[: depth + 1]))
+            has = f"none of the last {len(events):,} events has" if has_more else "no event has"
+            return f"{has} a key `{key}`{f'; nearest: {dotted}' if near else ''}"
     return None
 
 
@@ -142,7 +132,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             raise invalid("until", "it is earlier than since", "exchange the two")
         return filter
 
-    def matches(self, event: FilteredEvent) -> bool:
+    def matches(self, event: Event) -> bool:
         """Returns whether an event is asked for; an event that lacks what a part names is not."""
         if self.types and not is_named(event.event_type, self.types):
             return False

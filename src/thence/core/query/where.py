@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from math import isfinite
 from operator import ge, gt, le, lt
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Any, Literal, NoReturn
 
 import msgspec
 
@@ -32,46 +32,6 @@ _NUMBERS = frozenset((int, float))
 Scalar = str | int | float | bool | None
 
 
-class FilteredEvent(Protocol):
-    """An event for a filter: `core.event.Event`, or an object with the same members."""
-
-    @property
-    def event_type(self) -> str:
-        """The event's type."""
-
-    @property
-    def actor(self) -> str | None:
-        """The person, agent or program that did it."""
-
-    @property
-    def subject(self) -> str | None:
-        """The thing that the event is about."""
-
-    @property
-    def stream(self) -> str | None:
-        """The group that the event belongs to."""
-
-    @property
-    def turn_number(self) -> int | None:
-        """The turn of a simulation."""
-
-    @property
-    def timestamp(self) -> str:
-        """When it happened."""
-
-    @property
-    def members(self) -> Mapping[str, Any]:
-        """All members of its line."""
-
-    @property
-    def payload(self) -> Mapping[str, Any]:
-        """The event's own content."""
-
-    @property
-    def cut_payload(self) -> Mapping[str, Any]:
-        """The event's own content, where a large value may stand cut."""
-
-
 class Comparison(msgspec.Struct, frozen=True):
     """One `path op value`: `op` is one of = != < <= > >= ~, `value` a JSON scalar.
 
@@ -84,12 +44,12 @@ class Comparison(msgspec.Struct, frozen=True):
     op: str
     value: Scalar
 
-    def matches(self, event: FilteredEvent) -> bool:
+    def matches(self, event: Event) -> bool:
         """Reports whether the value at the path exists and satisfies the comparison."""
         value, depth = _reached(event, self.path)
         return depth == len(self.path) and compares(value, self.op, self.value)
 
-    def reaches(self, event: FilteredEvent) -> tuple[int, Collection[str]]:
+    def reaches(self, event: Event) -> tuple[int, Collection[str]]:
         """Returns how many parts of the path an event has, and the names at the next level.
 
         The names are those beside the first missing part, and one level below a missing first
@@ -132,7 +92,7 @@ class Combination(msgspec.Struct, frozen=True):
     op: Literal["and", "or", "not"]
     conditions: "tuple[Condition, ...]"
 
-    def matches(self, event: FilteredEvent) -> bool:
+    def matches(self, event: Event) -> bool:
         """Reports whether all conditions hold, or any of them, or the single one doesn't."""
         if self.op == "not":
             return not self.conditions[0].matches(event)
@@ -156,7 +116,7 @@ Condition = Comparison | Combination
 _COMPOSED = ("actor", "subject", "stream")
 
 
-def _reached(event: FilteredEvent, path: tuple[str | int, ...]) -> tuple[object, int]:
+def _reached(event: Event, path: tuple[str | int, ...]) -> tuple[object, int]:
     """Returns the value that a path leads to, and how many of its parts lead there.
 
     Of names that follow each other, as many as it takes to be a key of the map are one name with
@@ -192,12 +152,11 @@ def _reached(event: FilteredEvent, path: tuple[str | int, ...]) -> tuple[object,
     return value, depth
 
 
-def _payload(event: FilteredEvent) -> Mapping[str, Any]:
+def _payload(event: Event) -> Mapping[str, Any]:
     """Returns the payload; of a large value that can't be read its beginning counts."""
     try:
         return event.payload
     except BodyMissing:
-        assert isinstance(event, Event)
         return event.readable_payload[0]
 
 

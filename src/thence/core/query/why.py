@@ -21,11 +21,7 @@ from thence.core.event import Event
 from thence.core.failures import is_failure
 from thence.core.nearest import nearest
 from thence.core.new_event import parse_cause
-from thence.core.order import (
-    MILESTONE,
-    Cone,
-    total_order_key,
-)
+from thence.core.order import MILESTONE, Cone, total_order_key
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventNotFound, ThenceError
 
@@ -282,31 +278,24 @@ def not_found(
     log that names a cause of this id, the `namer`. `by_type` means that types were searched too.
     """
     if namer is not None:
-        return _not_held(place, text, namer)
-    near = [] if subjects is None else _near(text, subjects)
-    names = "id, subject or type" if by_type else "id" if subjects is None else "id or subject"
-    return EventNotFound(
-        "could not find the event",
-        place=text,
-        cause=f"no event of the log {place} {_PLACES.get(text, f'has this {names}')}",
-        hint=f"the nearest subjects are: {', '.join(near)}" if near else _LISTED,
-    )
+        ids = (text, text.upper())
+        external = filter(None, map(parse_cause, namer.external_causes))
+        log_id = next((one.log_id for one in external if one.event_id.startswith(ids)), None)
+        lies = f"lies in log {log_id}" if log_id else "was removed, or never written"
+        cause = (
+            f"it is not in the log {place}, where {namer.event_id} names it as a cause; it {lies}"
+        )
+        hint = f"ask about what it led to: thence why {namer.event_id}"
+        hint = f"ask in that log, or {hint}" if log_id else hint
+    else:
+        near = [] if subjects is None else _near(text, subjects)
+        names = "id, subject or type" if by_type else "id" if subjects is None else "id or subject"
+        cause = f"no event of the log {place} {_PLACES.get(text, f'has this {names}')}"
+        listed = "`thence log` lists the events"
+        hint = f"the nearest subjects are: {', '.join(near)}" if near else listed
+    return EventNotFound("could not find the event", place=text, cause=cause, hint=hint)
 
 
-def _not_held(place: object, text: str, namer: Event) -> EventNotFound:
-    external = [cause for cause in map(parse_cause, namer.external_causes) if cause]
-    logs = [cause.log_id for cause in external if cause.event_id.startswith((text, text.upper()))]
-    hint = f"ask about what it led to: thence why {namer.event_id}"
-    return EventNotFound(
-        "could not find the event",
-        place=text,
-        cause=f"it is not in the log {place}, where {namer.event_id} names it as a cause;"
-        f" it {f'lies in log {logs[0]}' if logs else 'was removed, or never written'}",
-        hint=f"ask in that log, or {hint}" if logs else hint,
-    )
-
-
-_LISTED = "`thence log` lists the events"
 _PLACES = {"@last": "is there yet", "@last-error": "reports an error"}
 
 

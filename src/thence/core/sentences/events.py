@@ -47,17 +47,13 @@ def short_id(event_id: str) -> str:
     return event_id[:SHORT_ID_CHARACTERS]
 
 
-def sentence(event: Event, write: Write) -> str:
-    """Returns the sentence on an event, ending in the event's short id."""
-    return f"{summary(event, write)} [{short_id(event.event_id)}]"
-
-
 def summary(event: Event, write: Write) -> str:
     """Returns the sentence in at most 400 characters, the host's own if it has one."""
     if write is not None:
-        return _limited(write(event))
+        return clipped(write(event), SENTENCE_CHARACTERS_MAX)
     who = f"{line(event.actor)}: " if event.actor else ""
-    return _limited(who + (_any(event, is_typed=True) or event.event_type))
+    text = who + (_any(event, is_typed=True) or event.event_type)
+    return clipped(text, SENTENCE_CHARACTERS_MAX)
 
 
 def in_columns(event: Event, write: Write) -> str:
@@ -66,15 +62,16 @@ def in_columns(event: Event, write: Write) -> str:
     The text is empty if nothing else remains.
     """
     if write is None:
-        return _limited(_any(event, is_typed=False))
-    if event.event_type == "STATE" and event.subject:
+        text = _any(event, is_typed=False)
+    elif event.event_type == "STATE" and event.subject:
         payload = event.payload
         old, new = shown(payload.get("old_value")), shown(payload.get("new_value"))
-        return _limited(f"{event.subject} {old} → {new}")
-    text = write(event).removeprefix(f"In turn {event.turn_number} ")
-    if event.actor:
-        text = text.removeprefix(f"{event.actor} ").removeprefix(f"{event.actor}: ")
-    return _limited(text)
+        text = f"{event.subject} {old} → {new}"
+    else:
+        text = write(event).removeprefix(f"In turn {event.turn_number} ")
+        if event.actor:
+            text = text.removeprefix(f"{event.actor} ").removeprefix(f"{event.actor}: ")
+    return clipped(text, SENTENCE_CHARACTERS_MAX)
 
 
 def brief(event: Event, write: Write) -> str:
@@ -117,10 +114,6 @@ def duration_s_of(payload: Mapping[str, Any]) -> float | None:
         if type(value) in (int, float) and 0 <= value < _DURATION_MAX:
             return float(value * unit)
     return None
-
-
-def _limited(text: str) -> str:
-    return clipped(text, SENTENCE_CHARACTERS_MAX)
 
 
 class Spoken(NamedTuple):
@@ -292,11 +285,6 @@ def _text(value: object) -> str:
     return str(value) if isinstance(value, (str, int)) and value is not True else ""
 
 
-_SHRUNK = frozenset(("node_id", "first_seq", "last_seq", "file", "offset", "bytes"))
-# members that every notice of a simulation has because of its format
-_FORM = frozenset(("error_type", "status", "retry_count"))
-
-
 class _Facts:
     """The facts of a notice, each as a part of its sentence; empty where one is missing."""
 
@@ -326,14 +314,10 @@ class _Facts:
         """Returns the verb that matches a number."""
         return one if self.number(name) == 1 else many
 
-    def span(self, first: str, last: str, before: str, behind: str = "") -> str:
-        """Returns two numbers as a span."""
-        begin, end = self.number(first), self.number(last)
+    def missing(self, before: str = "; own events ", behind: str = " are missing there") -> str:
+        """Returns the numbers of events that are gone."""
+        begin, end = self.number("first_seq"), self.number("last_seq")
         return "" if begin is None or end is None else f"{before}{begin:,} to {end:,}{behind}"
-
-    @property
-    def gone(self) -> str:
-        return self.span("first_seq", "last_seq", "; own events ", " are missing there")
 
 
 def _recovered(facts: _Facts) -> str:
@@ -345,7 +329,7 @@ def _recovered(facts: _Facts) -> str:
         gone = f"; {own} {facts.verb('missing', 'is', 'are')} missing there"
         return f"a repair moved {facts.count('places', 'bad place')}, {size}, to quarantine{gone}"
     were, to = facts.verb("bytes"), facts.text("quarantine", " to ")
-    return f"{size} that are no whole event {were} moved from {facts.place}{to}{facts.gone}"
+    return f"{size} that are no whole event {were} moved from {facts.place}{to}{facts.missing()}"
 
 
 def _gap(facts: _Facts) -> str:
@@ -358,18 +342,18 @@ def _torn(facts: _Facts) -> str:
     damaged = f"{facts.verb('bytes', 'is', 'are')} damaged"
     several = "" if facts.number("regions") is None else f" in {facts.count('regions', 'region')}"
     why = facts.text("reason", " (", ")")
-    return f"{facts.count('bytes', 'byte')} at {facts.place} {damaged}{several}{why}{facts.gone}"
+    return (
+        f"{facts.count('bytes', 'byte')} at {facts.place} {damaged}{several}{why}{facts.missing()}"
+    )
 
 
 def _shrunk(facts: _Facts) -> str:
-    gone = [facts.span("first_seq", "last_seq", "events ", facts.text("node_id", " of node "))]
+    gone = [facts.missing("events ", facts.text("node_id", " of node "))]
     if facts.number("bytes") is not None:
         gone.append(f"{facts.count('bytes', 'byte')} behind {facts.place}")
     gone = list(filter(None, gone))
     lost = f"; {' and '.join(gone)} are gone" if gone else ""
-    others = fields(facts.facts, _SHRUNK | _FORM, ())
-    detail = f" ({others})" if others else ""
-    return f"the log ends before what it had made durable: it was cut or restored{lost}{detail}"
+    return f"the log ends before what it had made durable: it was cut or restored{lost}"
 
 
 def _claimed(facts: _Facts) -> str:
@@ -407,20 +391,14 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
         f"what {facts.text('event_id', 'event ') or 'an event'} said was redacted{facts.why}"
     ),
 }
-# The name of a notice: `log.<kind>` in a plain log, an error_type in a simulation.
-NOTICE_ERROR_TYPES: Mapping[str, str] = {
-    "recovered": "log_recovered",
-    "gap": "log_gap",
-    "torn": "log_torn",
-    "node_changed": "log_node_changed",
-    "segment_suspect": "log_segment_suspect",
+_ERROR_TYPES = {
     "joined": "causes_joined",
-    "shrunk": "log_shrunk",
     "events_dropped": "events_dropped",
     "write_failed": "write_failed",
-    "claimed": "log_claimed",
-    "pruned": "log_pruned",
-    "redacted": "log_redacted",
+}
+# The name of a notice: `log.<kind>` in a plain log, an error_type in a simulation.
+NOTICE_ERROR_TYPES: Mapping[str, str] = {
+    kind: _ERROR_TYPES.get(kind, f"log_{kind}") for kind in _SENTENCES
 }
 
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from thence.core.event import Event, decoded
+from thence.core.event import Event, decoded, raw_members
+from thence.core.json_values import storable
 
 INTEGER_MAX = 2**63 - 1
 # the first characters of a formula in a spreadsheet, unless the text is a number
@@ -43,7 +44,6 @@ class Row(NamedTuple):
 
 
 COLUMNS = Row._fields
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def row_of(event: Event) -> Row:
@@ -98,7 +98,7 @@ def _payload(event: Event) -> tuple[str, str | None]:
         pointers = msgspec.json.encode(unreadable).decode() if unreadable else None
         return msgspec.json.encode(payload).decode(), pointers
     try:
-        raw = _decode_members(event.line).get(key)
+        raw = raw_members(event.line).get(key)
         text = "" if raw is None else bytes(raw).decode()
     except msgspec.MsgspecError:  # the payload holds a lone surrogate
         import json
@@ -110,7 +110,7 @@ def _payload(event: Event) -> tuple[str, str | None]:
 def _storable(value: Any) -> Any:
     """Returns a value of another tool with text that UTF-8 can encode."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
+        return storable(value)
     return tuple(map(_storable, value)) if isinstance(value, tuple) else value
 
 

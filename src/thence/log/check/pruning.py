@@ -16,13 +16,13 @@ from msgspec.structs import replace
 from thence.core.codec import have_valid_crcs, parsed
 from thence.core.event import Event
 from thence.core.ids import is_ulid
+from thence.core.new_event import joined_ranges
 from thence.core.pruned import (
     NOT_PRUNED,
     PRUNED,
     Pruned,
     PrunedFile,
     Ranges,
-    joined_ranges,
 )
 from thence.core.vocabulary import Vocabulary
 from thence.errors import LogBusy, ThenceError

@@ -216,7 +216,7 @@ def conflict_json(conflict: Conflict) -> dict[str, Any]:
         "subject": conflict.subject,
         "events": [event.event_id for event in conflict.events],
         "rule": conflict.rule,
-        "winner": conflict.winner.event_id if conflict.winner else None,
+        "winner": conflict.winner.event_id,
         "provisional": conflict.is_provisional,
         "people": list(people(conflict)),
         "sentence": sentence(conflict),
@@ -270,9 +270,9 @@ def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
         f" on {share.branch}"
         for share in commits
     ]
-    rule = f"{action_of(conflict.winner)} counts ({conflict.rule})" if conflict.winner else ""
     sure = ", provisionally" if conflict.is_provisional else ""
-    return "; ".join([text, *locations, (rule or "no rule settles it") + sure])
+    rule = f"{action_of(conflict.winner)} counts ({conflict.rule}){sure}"
+    return "; ".join([text, *locations, rule])
 
 
 def _given_twice(number: str, conflict: Conflict) -> str:
@@ -306,7 +306,7 @@ def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool
     for conflict in board.conflicts:
         winner = conflict.winner
         is_decided = conflict.is_open and not conflict.is_provisional
-        if not is_decided or winner is None or conflict.slot != "lane":
+        if not is_decided or conflict.slot != "lane":
             continue
         if _agent_of(board, conflict.subject) == actor:  # they have taken it over since
             continue
