@@ -10,7 +10,7 @@ from threading import Event, Thread
 import pytest
 
 from thence.errors import ThenceError
-from thence.files import FileBusy, file_lock, is_locked, read_private, replace_file
+from thence.files import FileBusy, file_lock, is_locked, read_private, replace_file, replacing
 
 HOLDER = """
 import sys
@@ -244,3 +244,27 @@ def test_private_file_that_another_could_choose_is_refused(tmp_path, kind):
     assert refusal.value.place == str(path)
     assert refusal.value.cause
     assert refusal.value.hint
+
+
+def test_draft_takes_the_place_of_a_file_once_it_is_whole(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(UnicodeEncodeError), replacing(path) as draft:
+        draft.write_text("half\udc80", "utf-8")  # it has been opened by then
+    assert path.read_text() == "old"
+    with replacing(path) as first, replacing(path) as second:  # as by two processes at once
+        first.write_text("the first, which ends last")
+        second.write_text("the second")
+    assert path.read_text() == "the first, which ends last"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_draft_that_cant_be_written_is_reported_by_the_name_of_its_file(tmp_path):
+    path = tmp_path / "missing" / "table.csv"
+    with pytest.raises(FileNotFoundError) as caught, replacing(path) as draft:
+        draft.write_text("new")
+    assert caught.value.filename == str(path)
+    other = tmp_path / "another"
+    with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "a") as draft:
+        other.read_text()
+    assert caught.value.filename == str(other)

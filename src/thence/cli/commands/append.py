@@ -9,8 +9,6 @@ import msgspec
 
 from thence.cli.frame import help_with, json_or_text, log_options
 from thence.cli.output import current
-from thence.cli.shared.locate import find_log, named_log
-from thence.open_log.log import open_log
 
 # above the limit of a payload, so that the refusal names the payload's limit
 PAYLOAD_BYTES_MAX = 80 * 1024 * 1024
@@ -54,6 +52,10 @@ def append_command(
     id is written to stdout. A log named by --log or THENCE_LOG is made if it is missing. The
     cause that THENCE_CAUSE passes on is added.
     """
+    # not for the help, and for completions in a shell
+    from thence.cli.shared.locate import find_log, named_log
+    from thence.open_log.log import open_log
+
     out = current()
     members = merge_payload(pairs, payload)
     folder = find_log(out, log, create=True)

@@ -11,7 +11,6 @@ import msgspec
 from thence.cli import DAMAGED
 from thence.cli.frame import help_with, log_argument, output_options
 from thence.cli.output import Output, current, wrapped
-from thence.cli.shared.logs import command, open_for_reading
 from thence.cli.shared.render import counted, table, write_some
 from thence.core.diff import (
     ALONE,
@@ -73,6 +72,8 @@ def diff_command(a: str, b: str) -> int:
 
 
 def _read(out: Output, log: str) -> tuple[LogSide, Vocabulary]:
+    from thence.cli.shared.logs import open_for_reading
+
     with open_for_reading(out, log, by_index=False) as replica:
         return side(replica.arrived()), replica.vocabulary
 
@@ -130,6 +131,8 @@ def _write_divergence(
     out: Output, first: FirstDifference, roots: int, logs: tuple[_Log, _Log]
 ) -> list[str]:
     """Writes the first divergence; returns the commands that show its causes."""
+    from thence.cli.shared.logs import command
+
     out.write("", "first divergence" + (f" of {roots:,}" if roots > 1 else ""))
     later, commands = {}, []
     for log, event, count in zip(

@@ -11,7 +11,6 @@ from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import find_log
 from thence.cli.shared.render import counted, write_some
 from thence.log.files.findings import Finding
-from thence.open_log.log import open_log
 
 FINDINGS_SHOWN_MAX = 20
 PAGE = "docs/reference/findings.md"
@@ -35,6 +34,8 @@ def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log: str | None)
     numbers of other nodes) are noted. A repair changes no event: it moves bad lines, and
     bytes around events, to .thence/quarantine/.
     """
+    from thence.open_log.log import open_log  # not for the help, and for completions in a shell
+
     if (is_dry or is_yes) and not is_repair:
         raise click.UsageError("--dry-run and --yes go with --repair")
     if is_dry and is_yes:
