@@ -10,7 +10,7 @@ from thence.core.event import Event
 from thence.core.json_values import printable
 from thence.log.blobs.blob_files import body_lines, data_of, piece_of
 from thence.log.files.disk import Disk
-from thence.log.files.edits import Edit, opened, rewrite
+from thence.log.files.edits import Edit, rewrite
 from thence.log.files.findings import Finding
 from thence.log.files.segment import BODIES, older_names, own_folder
 
@@ -118,7 +118,6 @@ def sweep(disk: Disk, folder: Path, named: Collection[str]) -> int:
     Call it under the append lock. Each file is as it was or rewritten after a kill; if any was,
     `bodies.jsonl` is another file too, by which writers know it.
     """
-    own = own_folder(folder)
     paths = body_files(disk, folder)
     kept = reached(named, _befores(disk, paths))
     edits_by_path = {path: list(_removals(disk, path, kept)) for path in paths}
@@ -126,8 +125,7 @@ def sweep(disk: Disk, folder: Path, named: Collection[str]) -> int:
     # the newest first: no writer is to take a piece for known that is about to go
     for path in reversed(paths):
         if edits_by_path[path] or (removed and path.name == BODIES):
-            with opened(disk, path) as source:
-                rewrite(disk, own, path, source, edits_by_path[path])
+            rewrite(disk, own_folder(folder), path, edits_by_path[path])
     return removed
 
 
@@ -166,5 +164,5 @@ def _removals(disk: Disk, path: Path, kept: Collection[str]) -> Iterator[Edit]:
 
 
 def _lines(disk: Disk, path: Path) -> Iterator[tuple[int, bytes]]:
-    with opened(disk, path) as source:
+    with disk.opened(path) as source:
         yield from body_lines(disk, source)

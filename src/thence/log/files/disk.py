@@ -14,8 +14,8 @@ import stat as stat_bits
 import sys
 import time
 from binascii import b2a_base64
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -72,6 +72,25 @@ class Disk:
             if not error.is_absence:
                 raise
             return None
+
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[int]:
+        """Gives a descriptor that reads a file."""
+        descriptor = self.open_read(path)
+        try:
+            yield descriptor
+        finally:
+            self.close_quietly(descriptor)
+
+    @contextmanager
+    def opened_existing(self, path: Path) -> Iterator[int | None]:
+        """Gives a descriptor that reads a file like `opened`; None if there is no file."""
+        descriptor = self.open_existing(path)
+        try:
+            yield descriptor
+        finally:
+            if descriptor is not None:
+                self.close_quietly(descriptor)
 
     def close(self, descriptor: int) -> None:
         """Closes a descriptor."""
@@ -204,18 +223,15 @@ class Disk:
 
     def read_whole(self, path: Path) -> bytes | None:
         """Reads a small file whole; None if it is absent."""
-        descriptor = self.open_existing(path)
-        if descriptor is None:
-            return None
-        try:
+        with self.opened_existing(path) as descriptor:
+            if descriptor is None:
+                return None
             parts = []
             offset = 0
             while part := self.read_at(descriptor, offset, READ_BYTES):
                 parts.append(part)
                 offset += len(part)
             return b"".join(parts)
-        finally:
-            self.close(descriptor)
 
     def write_new(self, path: Path, data: bytes) -> None:
         """Makes a file with this content, synced; DiskError with EEXIST if the name exists."""
@@ -272,7 +288,8 @@ class Disk:
             mounted, kind = (part.split() for part in line.partition(b" - ")[::2])
             if len(mounted) < 5 or not kind:  # a table in another form
                 continue
-            point = _OCTAL.sub(_byte, mounted[4]).rstrip(b"/") + b"/"
+            plain = _OCTAL.sub(lambda code: bytes((int(code[1], 8),)), mounted[4])
+            point = plain.rstrip(b"/") + b"/"
             if (real_path + b"/").startswith(point) and len(point) >= longest:
                 innermost, longest = kind[0], len(point)
         return innermost.decode("ascii", "replace")
@@ -303,10 +320,6 @@ def _opened(path: Path, flags: int) -> int:
 OS_DISK = Disk()
 
 
-def _byte(code: re.Match[bytes]) -> bytes:
-    return bytes((int(code[1], 8),))
-
-
 def noise_bits(bits: int) -> int:
     """Returns random bits from the operating system."""
     return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)
@@ -334,18 +347,19 @@ def variable(name: str) -> str | None:
 
 def cache_folder() -> Path | None:
     """Returns the folder for this user's cached files; None if it isn't known."""
-    named, home = variable("XDG_CACHE_HOME"), variable("HOME")
-    if named is None and home is None:
-        return None
-    return Path(named) / "thence" if named else Path(home or "", ".cache", "thence")
+    return _user_folder("XDG_CACHE_HOME", ".cache")
 
 
 def config_folder() -> Path | None:
     """Returns the folder for this user's settings and logins; None if it isn't known."""
-    named, home = variable("XDG_CONFIG_HOME"), variable("HOME")
+    return _user_folder("XDG_CONFIG_HOME", ".config")
+
+
+def _user_folder(name: str, in_home: str) -> Path | None:
+    named, home = variable(name), variable("HOME")
     if named is None and home is None:
         return None
-    return Path(named) / "thence" if named else Path(home or "", ".config", "thence")
+    return Path(named or Path(home or "", in_home), "thence")
 
 
 def host_name() -> str:

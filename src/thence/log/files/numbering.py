@@ -29,12 +29,9 @@ def last_own_seq(disk: Disk, folder: Path, node_id: str) -> int:
     numbers = Numbering(disk, folder)
     numbers.begin(node_id)
     is_known = False
-    descriptor = disk.open_existing(current_path(folder))
-    if descriptor is not None:
-        try:
+    with disk.opened_existing(current_path(folder)) as descriptor:
+        if descriptor is not None:
             is_known = numbers.read(descriptor, 0, disk.file_id(descriptor)[1])
-        finally:
-            disk.close(descriptor)
     numbers.read_older(is_known)
     return numbers.seq
 
@@ -150,13 +147,10 @@ class Numbering:
         the current one.
         """
         for name in reversed(older_names(self._disk, self._folder)):
-            descriptor = self._disk.open_existing(self._folder / name)
-            if descriptor is None:  # pruned in between
-                continue
-            try:
+            with self._disk.opened_existing(self._folder / name) as descriptor:
+                if descriptor is None:  # pruned in between
+                    continue
                 _, size = self._disk.file_id(descriptor)
                 start = max(0, size - 2 * LINE_BYTES_MAX) if is_known else 0
                 if self.read(descriptor, start, size) or is_known:
                     return
-            finally:
-                self._disk.close(descriptor)
