@@ -21,7 +21,7 @@ from thence.core.event import Event
 from thence.core.redaction import BODY_DIGEST, redacted, same_line_key
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ThenceError
-from thence.log.blobs.blob_check import NamedBody, note_named, sweep
+from thence.log.blobs.blob_check import sweep
 from thence.log.blobs.blob_files import Bodies
 from thence.log.blobs.blob_writer import BodyWriter, values_of
 from thence.log.check.verify import NumberRanges, verify
@@ -33,7 +33,7 @@ from thence.log.files.digest_files import (
     read_digests,
     record_digests,
 )
-from thence.log.files.disk import Disk
+from thence.log.files.disk import Disk, opened
 from thence.log.files.disk_errors import appending
 from thence.log.files.edits import Edit, rewrite
 from thence.log.files.identity import known_node_id, known_node_ids
@@ -185,7 +185,7 @@ class _Rewriting:
     """The rewriting of files of a log under its append lock.
 
     `changed` counts lines; `shifted` names segments in which damage stands elsewhere now; `named`
-    are the large values that the lines name which stay.
+    are the digests of the large values that the lines name which stay.
     """
 
     def __init__(self, disk: Disk, own: Path, vocabulary: Vocabulary) -> None:
@@ -194,7 +194,7 @@ class _Rewriting:
         self.own = own
         self.changed = 0
         self.shifted: list[str] = []
-        self.named: dict[str, NamedBody] = {}
+        self.named: set[str] = set()
 
     def replace(self, path: Path, instead: Callable[[Event], bytes]) -> None:
         """Replaces the lines of a segment's events by what a function returns for each."""
@@ -207,7 +207,7 @@ class _Rewriting:
             elif (line_instead := instead(event)) != event.line:
                 edits.append(Edit(line.offset, line.offset + line.length, line_instead))
             else:
-                note_named(self.named, event, line.file, line.offset)
+                self.named.update(entry.digest for entry in event.body_entries)
         if self._carry_out(path, edits) and has_damage:
             self.shifted.append(path.name)
 
@@ -325,7 +325,7 @@ def _move_bad_bytes(disk: Disk, path: Path, vocabulary: Vocabulary) -> None:
 
     if any(True for _ in edits()):
         ranges = ((edit.start, edit.end) for edit in edits() if edit.start < edit.end)
-        with disk.opened(path) as source:
+        with opened(disk, path) as source:
             copy_aside(disk, source, path, ranges)
         rewrite(disk, own_folder(path.parent), path, edits())
 

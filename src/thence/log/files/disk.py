@@ -17,7 +17,7 @@ from binascii import b2a_base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from thence.log.files.disk_errors import DENIED_ERRNOS, DiskError, system_call
 
@@ -33,6 +33,9 @@ pause = time.sleep
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 _URL_DIGITS = bytes.maketrans(b"+/", b"-_")
+
+_P = TypeVar("_P", str, Path)
+_R = TypeVar("_R")
 
 # device and inode: they identify a file whatever its name
 FileId = tuple[int, int]
@@ -72,25 +75,6 @@ class Disk:
             if not error.is_absence:
                 raise
             return None
-
-    @contextmanager
-    def opened(self, path: Path) -> Iterator[int]:
-        """Gives a descriptor that reads a file."""
-        descriptor = self.open_read(path)
-        try:
-            yield descriptor
-        finally:
-            self.close_quietly(descriptor)
-
-    @contextmanager
-    def opened_existing(self, path: Path) -> Iterator[int | None]:
-        """Gives a descriptor that reads a file like `opened`; None if there is no file."""
-        descriptor = self.open_existing(path)
-        try:
-            yield descriptor
-        finally:
-            if descriptor is not None:
-                self.close_quietly(descriptor)
 
     def close(self, descriptor: int) -> None:
         """Closes a descriptor."""
@@ -162,11 +146,8 @@ class Disk:
 
     def path_state(self, path: str) -> FileState | None:
         """Returns the present state of the file at a path; None if there is none."""
-        try:
-            status = system_call(os.stat, path)
-        except DiskError as error:
-            if not error.is_absence:
-                raise
+        status = _unless_absent(os.stat, path)
+        if status is None:
             return None
         return FileState((status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
 
@@ -205,25 +186,16 @@ class Disk:
 
     def names(self, folder: Path) -> list[str]:
         """Lists the names in a folder, sorted; an absent folder has none."""
-        try:
-            return sorted(system_call(os.listdir, folder))
-        except DiskError as error:
-            if not error.is_absence:
-                raise
-            return []
+        return sorted(_unless_absent(os.listdir, folder) or ())
 
     def is_folder(self, path: Path) -> bool:
         """Reports whether a path is a folder."""
-        try:
-            return stat_bits.S_ISDIR(system_call(os.stat, path).st_mode)
-        except DiskError as error:
-            if not error.is_absence:
-                raise
-            return False
+        status = _unless_absent(os.stat, path)
+        return status is not None and stat_bits.S_ISDIR(status.st_mode)
 
     def read_whole(self, path: Path) -> bytes | None:
         """Reads a small file whole; None if it is absent."""
-        with self.opened_existing(path) as descriptor:
+        with opened_existing(self, path) as descriptor:
             if descriptor is None:
                 return None
             parts = []
@@ -308,6 +280,16 @@ class Disk:
         return "another process"
 
 
+def _unless_absent(function: Callable[[_P], _R], path: _P) -> _R | None:
+    """Makes one call; returns None where nothing exists at the path."""
+    try:
+        return system_call(function, path)
+    except DiskError as error:
+        if not error.is_absence:
+            raise
+        return None
+
+
 def _opened(path: Path, flags: int) -> int:
     """Opens a regular file; opening a pipe would block, and a pipe stores no bytes."""
     descriptor = system_call(os.open, path, flags | os.O_CLOEXEC | os.O_NONBLOCK, _UMASKED)
@@ -318,6 +300,27 @@ def _opened(path: Path, flags: int) -> int:
 
 
 OS_DISK = Disk()
+
+
+@contextmanager
+def opened(disk: Disk, path: Path) -> Iterator[int]:
+    """Gives a descriptor that reads a file."""
+    descriptor = disk.open_read(path)
+    try:
+        yield descriptor
+    finally:
+        disk.close_quietly(descriptor)
+
+
+@contextmanager
+def opened_existing(disk: Disk, path: Path) -> Iterator[int | None]:
+    """Gives a descriptor that reads a file like `opened`; None if there is no file."""
+    descriptor = disk.open_existing(path)
+    try:
+        yield descriptor
+    finally:
+        if descriptor is not None:
+            disk.close_quietly(descriptor)
 
 
 def noise_bits(bits: int) -> int:

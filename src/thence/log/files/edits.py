@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.log.files.disk import Disk
+from thence.log.files.disk import Disk, opened
 from thence.log.files.process_state import new_id
 from thence.log.files.tail import copy_range, new_file
 
@@ -32,7 +32,7 @@ def rewrite(disk: Disk, own: Path, path: Path, edits: Iterable[Edit]) -> None:
         if name.endswith(_DRAFT):  # left by a killed process
             disk.unlink(own / name)
     draft = own / f"{path.name}-{new_id()}{_DRAFT}"
-    with disk.opened(path) as source, new_file(disk, draft) as target:
+    with opened(disk, path) as source, new_file(disk, draft) as target:
         disk.copy_access(source, target)
         offset = 0
         for edit in edits:

@@ -95,10 +95,6 @@ class Follower:
         if self._is_durable and cursor is not None:
             self._sync(cursor, cursor.size)
 
-    def forget(self) -> None:
-        """Forgets the ids served so far; its caller recognises repeated ids itself."""
-        self._served.clear()
-
     def close(self) -> None:
         """Closes the files; a later read opens them again."""
         self._walk.close()

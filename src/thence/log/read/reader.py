@@ -31,7 +31,7 @@ from thence.core.query.why import not_found
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.files.digest_files import Ranking
-from thence.log.files.disk import READ_BYTES, Disk, FileId
+from thence.log.files.disk import READ_BYTES, Disk, FileId, opened
 from thence.log.files.disk_errors import DiskError, reading
 from thence.log.files.segment import CURRENT, current_path, older_names
 from thence.log.files.tail import lines_backwards
@@ -326,7 +326,7 @@ def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
 
 def blocks_of(disk: Disk, path: Path, offset: int = 0) -> Iterator[Block]:
     """Yields the complete lines of one segment, from the line that begins at an offset on."""
-    with disk.opened(path) as descriptor:
+    with opened(disk, path) as descriptor:
         yield from Cursor(disk, path.name, descriptor, offset).blocks()
 
 

@@ -221,9 +221,7 @@ def _sort_out(events: Iterable[Event], held: Held) -> tuple[list[tuple[Event, bo
     known_count = 0
     seen: dict[str, list[Event]] = {}
     for event in events:
-        others = seen.get(event.event_id)
-        if others is None:
-            others = seen[event.event_id] = [*held.lines.get(event.event_id, ())]
+        others = seen.setdefault(event.event_id, [*held.lines.get(event.event_id, ())])
         is_pruned = not event.is_foreign and held.pruned.holds(*_number(event))
         if _is_among(event, others) if others else is_pruned:
             known_count += 1
