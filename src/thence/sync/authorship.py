@@ -19,13 +19,7 @@ from thence.core.redaction import BODY_DIGEST, same_line_key
 from thence.core.redaction import digests as digests_of
 from thence.errors import SuppressCodes, ThenceError
 from thence.index import lookup
-from thence.log.files.digest_files import (
-    DISOWNED,
-    OUTRANKED,
-    Disowned,
-    read_by_node,
-    read_digests,
-)
+from thence.log.files.digest_files import DISOWNED, OUTRANKED, Disowned, read_by_node, read_digests
 from thence.log.files.disk import wall_ns
 from thence.log.files.disk_errors import DiskError, append_error, reading
 from thence.log.files.identity import known_node_id, known_node_ids, renew

@@ -280,8 +280,7 @@ class LogCache:
                     return
                 opened.relay([row.line for row in taken], self._store.bodies(log))
                 if number == 0:  # each redaction is a revision, for which the folder is made anew
-                    redacted = self._store.redactions(log)
-                    record_digests(OS_DISK, folder, REDACTIONS, redacted)
+                    record_digests(OS_DISK, folder, REDACTIONS, self._store.redactions(log))
                 self._supersede(opened, log)
                 number = taken[-1].number
                 self._keep(folder, log, self._exchange.cursor(LogPlace(number, taken[-1].chain)))
