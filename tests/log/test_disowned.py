@@ -124,5 +124,5 @@ def test_full_record_of_such_lines_gives_the_log_another_node_once_a_day(log, mo
 def test_spoilt_record_is_no_reason_to_fail(log):
     taken(log, [own_line(log, 2, 9)])
     (log.folder / ".thence" / "disowned.json").write_bytes(b"{")
-    assert digest_files.read_disowned(OS_DISK, log.folder) == {}
+    assert digest_files.read_by_node(OS_DISK, log.folder, digest_files.DISOWNED) == {}
     assert log.append("WPCreated", {}, subject="WP01").seq == OWN_EVENTS + 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.events import drafted, event_of, new_id, stamped
+from tests.events import event_of, stamped
 from tests.log.errors import raised
 from tests.log.processes import ran
 
@@ -18,7 +18,7 @@ from thence.core.json_values import Plain
 from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN, WORK
 from thence.errors import InvalidEvent
-from thence.log.write.drafting import Drafting, NoticeMaker, guarded, in_other_thread, join, warn
+from thence.log.write.drafting import Drafting, NoticeMaker, guarded, in_other_thread, warn
 
 WORDS = ("s/1", "ada", None)
 
@@ -161,9 +161,10 @@ def test_notice_is_an_event_with_its_facts_made_fit_and_its_causes():
     told = event_of(stamped(notice("gap", {"count": 3, "file": "\udcff"}, ["a", "b"]), 1, 1))
     assert (told.event_type, told.payload["count"], told.caused_by) == ("log.gap", 3, ("a", "b"))
     assert b'"event_version":1,' in told.line
-    joined = event_of(stamped(notice.joined(["a", "b"]), 1, 1))
+    causes = tuple(f"{number:026}" for number in range(CAUSES_MAX + 2))
+    joined = event_of(stamped(notice.join(causes)[0][-1], 1, 1))
     assert (joined.event_type, joined.payload) == ("log.joined", {"count": 2})
-    assert joined.caused_by == ("a", "b")
+    assert joined.caused_by == causes[-2:]
 
 
 def test_notice_of_a_host_whose_events_are_about_something_is_about_the_log(tmp_path):
@@ -191,14 +192,8 @@ def test_log_of_work_names_itself_in_its_notices(tmp_path):
 @given(st.integers(0, 3_000))
 def test_every_cause_is_reached_through_notices_of_at_most_32(count):
     causes = tuple(f"{number:026}" for number in range(count))
-    named_by: dict[str, list[str]] = {}
-
-    def notice(group):
-        made = drafted(new_id(), "log.joined", {}, group)
-        named_by[made.event_id] = list(group)
-        return made
-
-    notices, named = join(causes, notice)
+    notices, named = NoticeMaker(PLAIN, {}).join(causes)
+    named_by = {made.event_id: event_of(stamped(made, 1, 1)).caused_by for made in notices}
     assert len(named) <= CAUSES_MAX
     assert all(len(group) <= CAUSES_MAX for group in named_by.values())
     written: set[str] = set(causes)

@@ -8,8 +8,8 @@ from tests.events import line_of
 from tests.log.processes import descriptors
 
 from thence.core.vocabulary import PLAIN
-from thence.log.files.disk import OS_DISK, READ_BYTES, Disk
-from thence.log.read.follower import Follower, LiveCursor
+from thence.log.files.disk import READ_BYTES, Disk
+from thence.log.read.follower import Follower
 
 OLDEST = "events_2026-11-18_07-13-05-000000.jsonl"
 OLDER = "events_2026-11-19_07-13-05-000000.jsonl"
@@ -284,24 +284,19 @@ def test_follow_serves_what_comes_between_its_looks_until_it_is_stopped(tmp_path
 
 
 @pytest.mark.parametrize("count", range(7))
-def test_cursor_goes_to_the_last_events_and_says_how_many_are_missing(tmp_path, count):
+def test_follower_goes_to_the_last_events_of_whatever_tool(tmp_path, disk, count):
     lines = numbered(3)
     foreign = b'{"event_id":"theirs"}\n'
     parts = [lines[0], b"bad\n", lines[1], foreign, b"\n", lines[2], b"bad too\n", b'{"event']
-    path = tmp_path / CURRENT
-    path.write_bytes(b"".join(parts))
-    cursor = LiveCursor(OS_DISK, CURRENT, OS_DISK.open_read(path))
-    missing = cursor.skip_to_last(count, PLAIN)
-    assert missing == max(0, count - 4)
-    assert type(missing) is int
+    (tmp_path / CURRENT).write_bytes(b"".join(parts))
+    with Follower(disk, tmp_path, PLAIN) as follower:
+        follower.skip_to_last(count)
+        disk.taken()
+        served = [event.line + b"\n" for event in follower.events()]
     begin = {0: 7, 1: 5, 2: 3, 3: 2}.get(count, 0)
-    (block,) = cursor.blocks() if count else [None]
-    if block is not None:
-        assert (block.offset, block.data + b"\n") == (
-            len(b"".join(parts[:begin])),
-            b"".join(parts[begin:7]),
-        )
-    cursor.close()
+    assert served == [part for part in parts[begin:7] if part in (*lines, foreign)]
+    reads = [offset for _, offset, size in disk.taken("read_at") if size == READ_BYTES]
+    assert reads[0] == len(b"".join(parts[:begin]))
 
 
 @pytest.mark.parametrize("count", range(4))

@@ -9,6 +9,7 @@ its functions for ids, times and the disk from here.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -63,7 +64,7 @@ from thence.log.write.batch import PendingAppend
 from thence.log.write.committer import Committer, with_retry
 from thence.log.write.committer import OnFull as OnFull
 from thence.log.write.conditions import Condition
-from thence.log.write.drafting import Drafting, NoticeMaker, join
+from thence.log.write.drafting import Drafting, NoticeMaker
 from thence.log.write.drafting import guarded as guarded
 from thence.log.write.drafting import warn as warn
 from thence.log.write.writer import Report, SegmentWriter
@@ -190,7 +191,7 @@ class Log:
     ) -> None:
         on_full, queue_max = settings.on_full, settings.max_queue_size
         sizes = (queue_max, settings.max_file_size, settings.bodies_from)
-        rotation = checked_bounds(folder, on_full, *sizes, settings.rotate_after)
+        age_us = checked_bounds(folder, on_full, *sizes, settings.rotate_after)
         vocabulary = vocabulary.of_log(Bodies(disk, folder))
         self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
         self._report = guarded(settings.report)
@@ -199,7 +200,8 @@ class Log:
         self.answers = Answers(disk, folder, vocabulary)
         self._notice = NoticeMaker(vocabulary, settings.context, partial(known_id, disk, folder))
         self._where = (disk, folder, vocabulary)
-        self._writer = SegmentWriter(*self._where, self._notice, self._report, *rotation)
+        bounds = (settings.max_file_size, age_us)
+        self._writer = SegmentWriter(*self._where, self._notice, self._report, *bounds)
         queue = (queue_max, on_full, self._report)
         self._committer = Committer(self._writer, self._notice, *queue)
         can_cut = vocabulary.cuts_lines_with is not None
@@ -398,7 +400,7 @@ class Log:
         def draft(event: E, causes: Ids) -> list[Draft]:
             notices: list[Draft] = []
             if len(causes) > CAUSES_MAX:
-                notices, causes = join(causes, self._notice.joined)
+                notices, causes = self._notice.join(causes)
             item = encode(event, causes, external(causes) if causes else ())
             if self._bodies_from and len(item.tail) >= self._bodies_from:
                 item = without_bodies(item, self.vocabulary, self._bodies_from)
@@ -555,7 +557,10 @@ class Log:
 
         A whole event that lacks only its newline is read from then on.
         """
-        SegmentWriter(*self._where, self._notice, self._report).mend(timeout_s)
+        with closing(SegmentWriter(*self._where, self._notice, self._report)) as writer:
+            error = writer.write((), timeout_s).error
+        if error is not None:
+            raise error
 
     def repair(self, timeout_s: float = 30) -> "Verification":
         """Moves bad bytes to `.thence/quarantine/`, and returns what verify finds then.
@@ -595,12 +600,6 @@ class Log:
             self._origin.warn_malformed()
             self._is_prepared = True
 
-    def _make_ready(self) -> None:
-        """Readies the log for appends; raises `bad_settings`, so that nothing goes in unmasked."""
-        self._drafting.masking = self.redact_settings.masking
-        self._prepare()
-        self._is_ready = True
-
     def _done(self, drafts: Sequence[Draft], result: T) -> T:
         """Notes events that are durable or queued, where causes are strict; returns the result."""
         if self._strict is not None:
@@ -620,8 +619,10 @@ class Log:
         """
         if self.vocabulary.adds_subject_heads and heads is None:
             return self._drafted_together((new,))[0]
-        if not self._is_ready:
-            self._make_ready()
+        if not self._is_ready:  # raises `bad_settings`, so that nothing goes in unmasked
+            self._drafting.masking = self.redact_settings.masking
+            self._prepare()
+            self._is_ready = True
         causes, ends = self._causes(new), ends_in_hand()
         if ends:
             causes = (*causes, *[end.event_id for end in ends])

@@ -121,10 +121,9 @@ def read_redact_settings(folder: Path, trees: Sequence[Path] = ()) -> RedactSett
 
 def _files(folder: Path, trees: Sequence[Path]) -> Iterator[tuple[Path, bytes, bool]]:
     """Yields the path and content of each file that is there, and whether it is a project's."""
-    user = config_folder()
-    places = (f"{user}/{USER_FILE}" if user else "", f"{own_folder(folder)}/{USER_FILE}")
-    for place in filter(_is_there, places):
-        yield Path(place), _read(Path(place)), False
+    for place in (config_folder(), own_folder(folder)):
+        if place is not None and (data := _read(place / USER_FILE)) is not None:
+            yield place / USER_FILE, data, False
     for tree in dict.fromkeys((*_tree_of(folder.absolute()), *trees)):
         data = _read_in_tree(tree)
         if data is not None:
@@ -139,21 +138,15 @@ def _tree_of(folder: Path) -> tuple[Path, ...]:
     return ()
 
 
-def _is_there(path: str) -> bool:
-    """Reports whether a file is there; one in a folder that this process may not enter is not."""
+def _read(path: Path) -> bytes | None:
+    """Reads a file; one in a folder that this process may not enter is not there."""
+    status = None
     try:
-        os.stat(path)
-    except OSError as error:
-        if error.errno in _UNREACHED or error.errno == errno.EACCES:
-            return False
-        raise _failure(Path(path), error.strerror or error) from error
-    return True
-
-
-def _read(path: Path) -> bytes:
-    try:
+        status = os.stat(path)
         return _content(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)
     except OSError as error:
+        if status is None and error.errno in (*_UNREACHED, errno.EACCES):
+            return None
         raise _failure(path, error.strerror or error) from error
 
 

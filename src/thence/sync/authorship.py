@@ -19,7 +19,7 @@ from thence.core.redaction import BODY_DIGEST, same_line_key
 from thence.core.redaction import digests as digests_of
 from thence.errors import SuppressCodes, ThenceError
 from thence.index import lookup
-from thence.log.files.digest_files import Disowned, read_disowned, read_outranked
+from thence.log.files.digest_files import DISOWNED, OUTRANKED, Disowned, read_by_node, read_digests
 from thence.log.files.disk import wall_ns
 from thence.log.files.disk_errors import DiskError, append_error, reading
 from thence.log.files.identity import known_node_id, known_node_ids, renew
@@ -89,7 +89,7 @@ class Authorship:
         """Returns the node that the log writes under, and D of what bears it from elsewhere."""
         with reading(self._log.folder):
             node = known_node_id(self._disk, self._log.folder)
-            return node, read_disowned(self._disk, self._log.folder).get(node, frozenset())
+            return node, read_by_node(self._disk, self._log.folder, DISOWNED).get(node, frozenset())
 
     def leave_reused_node(self) -> bool:
         """Gives a log that was restored from an old copy another node; reports whether it did.
@@ -194,7 +194,7 @@ class Authorship:
         if not named:
             return {}
         with reading(self._log.folder):
-            outranked = read_outranked(self._disk, self._log.folder)
+            outranked = read_digests(self._disk, self._log.folder, OUTRANKED)
         lines = digests_by_id(answers.held(named, ()).lines)
         rest = {event_id: lines[event_id] - outranked for event_id in named if event_id in lines}
         return {event_id: digests for event_id, digests in rest.items() if len(digests) > 1}

@@ -9,8 +9,8 @@ from thence.core.bodies import BodyEntry, has_place
 from thence.core.event import Event
 from thence.core.json_values import printable
 from thence.log.blobs.blob_files import body_lines, data_of, piece_of
-from thence.log.files.disk import Disk
-from thence.log.files.edits import Edit, opened, rewrite
+from thence.log.files.disk import Disk, opened
+from thence.log.files.edits import Edit, rewrite
 from thence.log.files.findings import Finding
 from thence.log.files.segment import BODIES, older_names, own_folder
 
@@ -27,19 +27,19 @@ class NamedBody(NamedTuple):
     length: int
 
 
-def note_named(named: dict[str, NamedBody], event: Event, file: str, offset: int) -> None:
-    """Adds the bodies that a line names, each by the first line that does."""
-    for entry in event.body_entries:
-        place = (event.event_id, file, offset, len(event.line))
-        named.setdefault(entry.digest, NamedBody(entry, *place))
+def note_named(
+    named: dict[str, NamedBody], nowhere: list[NamedBody], event: Event, file: str, offset: int
+) -> None:
+    """Adds the bodies that a line names, each by the first line that does.
 
-
-def misplaced(event: Event, file: str, offset: int) -> list[NamedBody]:
-    """Returns the bodies of a line that lead to no text and no list of its payload."""
+    Those that lead to no text and no list of its payload are `nowhere` too.
+    """
     payload = event.cut_payload
-    place = (event.event_id, file, offset, len(event.line))
-    entries = [entry for entry in event.body_entries if not has_place(payload, entry.pointer)]
-    return [NamedBody(entry, *place) for entry in entries]
+    for entry in event.body_entries:
+        body = NamedBody(entry, event.event_id, file, offset, len(event.line))
+        named.setdefault(entry.digest, body)
+        if not has_place(payload, entry.pointer):
+            nowhere.append(body)
 
 
 def body_files(disk: Disk, folder: Path) -> list[Path]:
@@ -79,7 +79,14 @@ def body_findings(
             yield _unreadable(body, "has changed" if digest in befores else "is not there")
     for body in nowhere:
         yield _unreadable(body, "has no place in the payload")
-    yield from _orphaned(places, reached(named, befores))
+    kept = reached(named, befores)
+    orphans: dict[str, list[int]] = {}
+    for file, length, digest in places:
+        if digest not in kept:
+            orphans.setdefault(file, []).append(length)
+    for file, lengths in orphans.items():
+        reason = f"{len(lengths)} piece(s) of large values that no event names"
+        yield Finding("passed_over", reason, file, 0, sum(lengths), count=len(lengths))
 
 
 def _unreadable(body: NamedBody, verb: str) -> Finding:
@@ -88,16 +95,6 @@ def _unreadable(body: NamedBody, verb: str) -> Finding:
     reason = f"event {body.event_id} names a value of {entry.size} bytes at {pointer}"
     reason = f"{reason}, {entry.digest[:16]}, which {verb}"
     return Finding("body_missing", reason, body.file, body.offset, body.length)
-
-
-def _orphaned(places: Sequence[tuple[str, int, str]], kept: Collection[str]) -> Iterator[Finding]:
-    by_file: dict[str, list[int]] = {}
-    for file, length, digest in places:
-        if digest not in kept:
-            by_file.setdefault(file, []).append(length)
-    for file, lengths in by_file.items():
-        reason = f"{len(lengths)} piece(s) of large values that no event names"
-        yield Finding("passed_over", reason, file, 0, sum(lengths), count=len(lengths))
 
 
 def reached(named: Collection[str], befores: Mapping[str, Collection[str]]) -> set[str]:
@@ -118,7 +115,6 @@ def sweep(disk: Disk, folder: Path, named: Collection[str]) -> int:
     Call it under the append lock. Each file is as it was or rewritten after a kill; if any was,
     `bodies.jsonl` is another file too, by which writers know it.
     """
-    own = own_folder(folder)
     paths = body_files(disk, folder)
     kept = reached(named, _befores(disk, paths))
     edits_by_path = {path: list(_removals(disk, path, kept)) for path in paths}
@@ -126,8 +122,7 @@ def sweep(disk: Disk, folder: Path, named: Collection[str]) -> int:
     # the newest first: no writer is to take a piece for known that is about to go
     for path in reversed(paths):
         if edits_by_path[path] or (removed and path.name == BODIES):
-            with opened(disk, path) as source:
-                rewrite(disk, own, path, source, edits_by_path[path])
+            rewrite(disk, own_folder(folder), path, edits_by_path[path])
     return removed
 
 

@@ -8,6 +8,7 @@ its bytes fit its digest. Where one piece stands twice, the later line counts.
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +17,8 @@ import msgspec
 
 from thence.core.bodies import missing_body
 from thence.core.codec import CRC_BYTES, close_line, has_valid_crc
-from thence.log.files.disk import NOWHERE, READ_BYTES, Disk, FileId
-from thence.log.files.disk_errors import DiskError, reading
+from thence.log.files.disk import NOWHERE, READ_BYTES, Disk, opened, opened_existing
+from thence.log.files.disk_errors import reading
 from thence.log.files.segment import BODIES, older_names
 
 PIECE_BYTES_MAX = 256 * 1024
@@ -157,29 +158,18 @@ class PieceIndex:
 def read_index(disk: Disk, folder: Path, index: PieceIndex | None = None) -> PieceIndex:
     """Returns the pieces that are there now: an index brought up to date, else a new one."""
     # opened before the older ones are listed, so that a rotation in between hides nothing
-    current = disk.open_existing(folder / BODIES)
-    try:
+    with opened_existing(disk, folder / BODIES) as current:
         file, size = disk.file_id(current) if current is not None else (NOWHERE, 0)
         if index is None or index.file != file or size < index.size:
             index = PieceIndex()
             index.file = file
             for name in older_names(disk, folder, BODIES):
-                _scan_older(disk, folder / name, index)
+                with opened_existing(disk, folder / name) as older:
+                    if older is not None:
+                        index.scan(disk, name, older)
         if current is not None:
             index.size = index.scan(disk, BODIES, current, index.size)
         return index
-    finally:
-        if current is not None:
-            disk.close_quietly(current)
-
-
-def _scan_older(disk: Disk, path: Path, index: PieceIndex) -> None:
-    descriptor = disk.open_existing(path)
-    if descriptor is not None:
-        try:
-            index.scan(disk, path.name, descriptor)
-        finally:
-            disk.close_quietly(descriptor)
 
 
 class Bodies:
@@ -199,7 +189,7 @@ class Bodies:
         with reading(self._folder):
             for index in self._indexes():
                 data = self._read(index, digest)
-                if data is not None and _fits(data, digest, size):
+                if data and len(data) == size and sha256(data).hexdigest() == digest:
                     return data
         if data is None:
             raise missing_body(digest, "not all of its pieces are in bodies.jsonl any more")
@@ -227,12 +217,8 @@ class Bodies:
 
     def line(self, piece: BodyPiece) -> bytes:
         """Returns the bytes where a piece stands; raises `read_failed`."""
-        with reading(self._folder):
-            descriptor = self._disk.open_read(self._folder / piece.file)
-            try:
-                return self._disk.read_at(descriptor, piece.offset, piece.length)
-            finally:
-                self._disk.close_quietly(descriptor)
+        with reading(self._folder), opened(self._disk, self._folder / piece.file) as descriptor:
+            return self._disk.read_at(descriptor, piece.offset, piece.length)
 
     def _indexes(self) -> Iterator[PieceIndex]:
         """Yields the index as it is, then up to date, then made anew.
@@ -256,33 +242,17 @@ class Bodies:
             chain.append((digest, piece))
             digest = piece.before
         parts: list[bytes] = []
-        opened: dict[str, int] = {}
-        try:
+        descriptors: dict[str, int | None] = {}
+        with ExitStack() as files:
             for digest, piece in reversed(chain):
-                descriptor = opened.get(piece.file)
+                if piece.file not in descriptors:
+                    file = opened_existing(self._disk, self._folder / piece.file)
+                    descriptors[piece.file] = files.enter_context(file)
+                descriptor = descriptors[piece.file]
                 if descriptor is None:
-                    descriptor = opened[piece.file] = self._disk.open_read(
-                        self._folder / piece.file
-                    )
+                    return None
                 raw = piece_of(self._disk.read_at(descriptor, piece.offset, piece.length))
                 if raw is None or raw.digest != digest:
                     return None
                 parts.append(data_of(raw))
-        except DiskError as error:
-            if not error.is_absence:
-                raise
-            return None
-        finally:
-            for descriptor in opened.values():
-                self._disk.close_quietly(descriptor)
         return b"".join(parts)
-
-
-def _fits(data: bytes, digest: str, size: int) -> bool:
-    return len(data) == size and sha256(data).hexdigest() == digest
-
-
-def current_file(disk: Disk, folder: Path) -> FileId:
-    """Returns which file holds the newest pieces: another one after a rotation or redaction."""
-    path_id = disk.path_id(str(folder / BODIES))
-    return path_id[0] if path_id else NOWHERE

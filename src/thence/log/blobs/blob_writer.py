@@ -21,7 +21,6 @@ from thence.log.blobs.blob_files import (
     PIECE_BYTES_MAX,
     PieceIndex,
     RawPiece,
-    current_file,
     piece_line,
     read_index,
     text_of,
@@ -95,7 +94,8 @@ class BodyWriter:
 
     def stands(self) -> bool:
         """Reports, under the append lock, whether what is known here is still in the log."""
-        return current_file(self._disk, self._folder) == self._file != NOWHERE
+        path_id = self._disk.path_id(str(self._path))  # another file after a rotation or redaction
+        return path_id is not None and path_id[0] == self._file
 
     def keep(self, drafts: Sequence[Draft]) -> bool:
         """Reports whether all large values of drafts are on the device, as far as is known."""

@@ -5,7 +5,7 @@ then a notice of what goes is durable; then the segments go, oldest first. In be
 events that its notice says are gone, which is no damage; the next prune takes them again.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -26,8 +26,8 @@ from thence.core.pruned import (
 )
 from thence.core.vocabulary import Vocabulary
 from thence.errors import LogBusy, ThenceError
-from thence.log.blobs.blob_check import NamedBody, note_named, pieces_reached, sweep
-from thence.log.files.append_lock import AppendLock
+from thence.log.blobs.blob_check import pieces_reached, sweep
+from thence.log.files.append_lock import locked
 from thence.log.files.archive import (
     clear_drafts,
     digest_of,
@@ -38,7 +38,7 @@ from thence.log.files.archive import (
 )
 from thence.log.files.digest_files import Disowned
 from thence.log.files.disk import NOWHERE, Disk, FileId
-from thence.log.files.disk_errors import DiskError, append_error, reading
+from thence.log.files.disk_errors import appending, reading
 from thence.log.files.segment import (
     ARCHIVED,
     BODIES,
@@ -118,7 +118,7 @@ class Pruning:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keeps other prunes of this log out; raises LogBusy, LogReadOnly, `append_failed`."""
-        with _writing(self._folder):
+        with appending(self._folder):
             self._disk.make_folder(own_folder(self._folder))
             lock = self._disk.open_lock(own_folder(self._folder) / "prune.lock")
         try:
@@ -174,9 +174,9 @@ class Pruning:
         if not plan.segments:
             return self._earlier
         pruned = self._pruned(plan.segments, archive)
-        with _writing(self._folder):
+        with appending(self._folder):
             if archive is not None:
-                with _writing(archive):
+                with appending(archive):
                     self._archive(plan.segments, archive)
             self._record(PRUNED, pruned.facts())
             self._remove({segment.name: segment.file for segment in plan.segments})
@@ -190,18 +190,18 @@ class Pruning:
         times: list[str] = []
         last_id = ""
         ranges: dict[str, list[tuple[int, int]]] = {}
-        named: dict[str, NamedBody] = {}
+        named = set[str]()
         for lines in self._read(path):
             events = [event for event in lines if event is not None]
             count, bad = count + len(events), bad + len(lines) - len(events)
             times += _extremes([event.timestamp for event in events])
             for event in events:
-                note_named(named, event, path.name, 0)
+                named.update(entry.digest for entry in event.body_entries)
                 if event.event_id > last_id and is_ulid(event.event_id):
                     last_id = event.event_id
                 open_steps += event.begins and event.event_id in open_ids
                 foreign += event.is_foreign
-                if not event.is_foreign and not (disowned and disowned.holds(event)):
+                if not event.is_foreign and not disowned.holds(event):
                     own = ranges.setdefault(event.node_id, [])
                     if own and event.seq == own[-1][1] + 1:
                         own[-1] = (own[-1][0], event.seq)
@@ -262,33 +262,28 @@ class Pruning:
         One that is another file than was read, rewritten by a redaction since, ends it.
         """
         disk, folder = self._disk, self._folder
-        lock = AppendLock(disk, own_folder(folder) / "lock")
         is_bodied = has_bodies(disk, folder)
         rest = [path for path in segments(disk, folder) if path.name not in files]
         closed = [path for path in rest if is_bodied and path.name != CURRENT]
         named = self._named(closed)
-        try:
-            lock.acquire()
+        with locked(disk, folder):
             for name in filter(files.__contains__, older_names(disk, folder)):
                 path_id = disk.path_id(str(folder / name))
                 if path_id is None or files[name] != path_id[0]:
-                    raise _changed(folder / name)
+                    cause = "another process has rewritten it since it was read"
+                    hint = "remove its file from the archive if it was redacted, then prune again"
+                    raise _refused("could not remove", folder / name, cause, hint)
                 disk.unlink(folder / name)
             disk.sync_folder(folder)
             if is_bodied:
                 later = [path for path in segments(disk, folder) if path not in closed]
                 sweep(disk, folder, named | self._named(later))
-        finally:
-            lock.release()
-            lock.close()
 
-    def _named(self, paths: Sequence[Path]) -> set[str]:
+    def _named(self, paths: Iterable[Path]) -> set[str]:
         """Returns the large values that the lines of segments name."""
-        named: dict[str, NamedBody] = {}
-        for path in paths:
-            for event in filter(None, chain.from_iterable(self._read(path))):
-                note_named(named, event, path.name, 0)
-        return set(named)
+        lines = chain.from_iterable(map(self._read, paths))
+        events = filter(None, chain.from_iterable(lines))
+        return {entry.digest for event in events for entry in event.body_entries}
 
     def _read(self, path: Path) -> Iterator[Sequence[Event | None]]:
         """Yields the events of a segment, that of a line without its newline too."""
@@ -321,23 +316,9 @@ def _put(disk: Disk, data: Iterator[bytes], path: Path, digest: str, like: Path)
         raise _not_this_archive(path, "it is there, and holds something else than the log does")
 
 
-@contextmanager
-def _writing(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except DiskError as error:
-        raise append_error(place, error) from error
-
-
 def _not_this_archive(place: Path, cause: str) -> ThenceError:
     hint = "name another folder; nothing was pruned"
     return _refused("could not use the archive", place, cause, hint)
-
-
-def _changed(path: Path) -> ThenceError:
-    hint = "remove its file from the archive if it was redacted, then prune again"
-    cause = "another process has rewritten it since it was read"
-    return _refused("could not remove", path, cause, hint)
 
 
 def _refused(operation: str, place: Path, cause: str, hint: str) -> ThenceError:

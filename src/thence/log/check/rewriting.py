@@ -11,10 +11,9 @@ No line that is an event is changed.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 from thence.core.bodies import BodyMissing, BodySource
 from thence.core.codec import JOINED, BadLine, parse
@@ -22,21 +21,21 @@ from thence.core.event import Event
 from thence.core.redaction import BODY_DIGEST, redacted, same_line_key
 from thence.core.vocabulary import Vocabulary
 from thence.errors import ThenceError
-from thence.log.blobs.blob_check import NamedBody, note_named, sweep
+from thence.log.blobs.blob_check import sweep
 from thence.log.blobs.blob_files import Bodies
 from thence.log.blobs.blob_writer import BodyWriter, values_of
 from thence.log.check.verify import NumberRanges, verify
-from thence.log.files.append_lock import WAIT_S, AppendLock
+from thence.log.files.append_lock import WAIT_S, AppendLock, locked
 from thence.log.files.digest_files import (
+    OUTRANKED,
+    REDACTIONS,
     Disowned,
-    read_outranked,
-    read_redactions,
-    record_outranked,
-    record_redactions,
+    read_digests,
+    record_digests,
 )
-from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import DiskError, append_error
-from thence.log.files.edits import Edit, opened, rewrite
+from thence.log.files.disk import Disk, opened
+from thence.log.files.disk_errors import appending
+from thence.log.files.edits import Edit, rewrite
 from thence.log.files.identity import known_node_id, known_node_ids
 from thence.log.files.numbering import relayed
 from thence.log.files.segment import (
@@ -53,37 +52,32 @@ from thence.wire.authorship import Redaction
 
 # what the notice of a repair names of numbers; beyond that the last range grows
 RANGES_MAX = 10_000
-# appends a notice of a kind with facts and causes, durably
-Record = Callable[[str, Mapping[str, Any], Sequence[str]], Event]
 
 
 class Redactions:
-    """The redactions of one open log; `record` appends its notices, `renew` its index."""
+    """The redactions of one open log; `renew` makes its index anew.
+
+    `record` appends a notice of a kind, such as "redacted", with facts and causes, and returns it
+    once it is durable; it raises what an append raises.
+    """
 
     def __init__(
         self,
         disk: Disk,
         folder: Path,
         vocabulary: Vocabulary,
-        record: Record,
+        record: Callable[..., Event],
         renew: Callable[[], None],
     ) -> None:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._record = record
+        self.record = record
         self._renew = renew
 
     def digests(self) -> frozenset[bytes]:
         """Returns the digests (D) of all lines that were redacted for good."""
-        return read_redactions(self._disk, self._folder)
-
-    def record(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Event:
-        """Appends a notice, such as "redacted", and returns it once it is durable.
-
-        Raises what an append raises.
-        """
-        return self._record(kind, facts, causes)
+        return read_digests(self._disk, self._folder, REDACTIONS)
 
     def take_back(self, redactions: Sequence[Redaction]) -> int:
         """Takes lines' bodies back wherever this log holds them; returns how many lines changed.
@@ -98,7 +92,7 @@ class Redactions:
             named = digests_by_id.get(event.event_id)
             return redacted(event.line) if named and same_line_key(event) in named else event.line
 
-        with self._rewriting() as rewriting:
+        with self._rewriting(set().union(*digests_by_id.values())) as rewriting:
             for path in segments(self._disk, self._folder):
                 rewriting.replace(path, instead)
             names = [name.encode("utf-8", "backslashreplace") for name in digests_by_id]
@@ -106,8 +100,6 @@ class Redactions:
                 rewriting.take_out(rewriting.own / "quarantine" / name, names)
             if has_bodies(self._disk, self._folder):
                 rewriting.changed += sweep(self._disk, self._folder, rewriting.named)
-            rewriting.lock.release()
-            record_redactions(self._disk, self._folder, set().union(*digests_by_id.values()))
         return rewriting.changed
 
     def outrank(self, digests: Iterable[bytes]) -> bool:
@@ -115,12 +107,10 @@ class Redactions:
 
         Raises LogBusy, LogReadOnly, `append_failed`.
         """
-        new = frozenset(digests) - read_outranked(self._disk, self._folder)
+        new = frozenset(digests) - read_digests(self._disk, self._folder, OUTRANKED)
         if new:
-            try:
-                record_outranked(self._disk, self._folder, new)
-            except DiskError as error:
-                raise append_error(self._folder, error) from error
+            with appending(self._folder):
+                record_digests(self._disk, self._folder, OUTRANKED, new)
             self._renew()
         return bool(new)
 
@@ -175,19 +165,19 @@ class Redactions:
         return all(source.holds(entry.digest) for entry in entries)
 
     @contextmanager
-    def _rewriting(self) -> Iterator["_Rewriting"]:
-        """Gives the rewriting of this log's files, under the append lock; then renews the index."""
+    def _rewriting(self, taken_back: Collection[bytes] = ()) -> Iterator["_Rewriting"]:
+        """Gives the rewriting of this log's files, under the append lock; then renews the index.
+
+        In between the digests of what was taken back are recorded.
+        """
         rewriting = _Rewriting(self._disk, own_folder(self._folder), self._vocabulary)
-        try:
-            rewriting.lock.acquire()
-            yield rewriting
-        except DiskError as error:
-            raise append_error(self._folder, error) from error
-        finally:
-            rewriting.lock.release()
-            rewriting.lock.close()
+        with appending(self._folder):
+            with locked(self._disk, self._folder):
+                yield rewriting
+            if taken_back:
+                record_digests(self._disk, self._folder, REDACTIONS, taken_back)
         for name in rewriting.shifted:  # the places of damage that older notices record
-            self._record("recovered", {"file": name, "rewritten": True}, ())
+            self.record("recovered", {"file": name, "rewritten": True})
         self._renew()
 
 
@@ -195,17 +185,16 @@ class _Rewriting:
     """The rewriting of files of a log under its append lock.
 
     `changed` counts lines; `shifted` names segments in which damage stands elsewhere now; `named`
-    are the large values that the lines name which stay.
+    are the digests of the large values that the lines name which stay.
     """
 
     def __init__(self, disk: Disk, own: Path, vocabulary: Vocabulary) -> None:
         self._disk = disk
         self._vocabulary = vocabulary
         self.own = own
-        self.lock = AppendLock(disk, own / "lock")
         self.changed = 0
         self.shifted: list[str] = []
-        self.named: dict[str, NamedBody] = {}
+        self.named: set[str] = set()
 
     def replace(self, path: Path, instead: Callable[[Event], bytes]) -> None:
         """Replaces the lines of a segment's events by what a function returns for each."""
@@ -218,7 +207,7 @@ class _Rewriting:
             elif (line_instead := instead(event)) != event.line:
                 edits.append(Edit(line.offset, line.offset + line.length, line_instead))
             else:
-                note_named(self.named, event, line.file, line.offset)
+                self.named.update(entry.digest for entry in event.body_entries)
         if self._carry_out(path, edits) and has_damage:
             self.shifted.append(path.name)
 
@@ -234,8 +223,7 @@ class _Rewriting:
 
     def _carry_out(self, path: Path, edits: Sequence[Edit]) -> bool:
         if edits:
-            with opened(self._disk, path) as source:
-                rewrite(self._disk, self.own, path, source, edits)
+            rewrite(self._disk, self.own, path, edits)
         self.changed += len(edits)
         return bool(edits)
 
@@ -254,7 +242,7 @@ def repair(
     LogReadOnly, `append_failed`, OutcomeUnknown: then each segment is as it was or repaired,
     and the next repair continues.
     """
-    try:
+    with closing(writer), appending(folder):
         # read first: damage for which this session writes a notice now is to be repaired too
         is_due = any(one.is_repairable for one in verify(disk, folder, vocabulary).findings)
         # an unfinished last line is recovered first, as by any append
@@ -264,17 +252,9 @@ def repair(
         facts = _repair_facts(disk, folder, vocabulary, writer.numbers.seq)
         _check(writer.write([notice("recovered", facts)], timeout_s).error)
         writer.sync()
-        with closing(AppendLock(disk, own_folder(folder) / "lock")) as lock:
-            lock.acquire(timeout_s)
-            try:
-                for path in segments(disk, folder):
-                    _move_bad_bytes(disk, path, vocabulary)
-            finally:
-                lock.release()
-    except DiskError as error:
-        raise append_error(folder, error) from error
-    finally:
-        writer.close()
+        with locked(disk, folder, timeout_s):
+            for path in segments(disk, folder):
+                _move_bad_bytes(disk, path, vocabulary)
 
 
 def _check(error: ThenceError | None) -> None:
@@ -344,10 +324,10 @@ def _move_bad_bytes(disk: Disk, path: Path, vocabulary: Vocabulary) -> None:
         return _repairs(segment_lines(disk, path, vocabulary))
 
     if any(True for _ in edits()):
+        ranges = ((edit.start, edit.end) for edit in edits() if edit.start < edit.end)
         with opened(disk, path) as source:
-            ranges = ((edit.start, edit.end) for edit in edits() if edit.start < edit.end)
             copy_aside(disk, source, path, ranges)
-            rewrite(disk, own_folder(path.parent), path, source, edits())
+        rewrite(disk, own_folder(path.parent), path, edits())
 
 
 def _repairs(segment: Iterable[Line]) -> Iterator[Edit]:

@@ -11,7 +11,7 @@ files that look like segments but are not.
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from operator import lt
+from operator import itemgetter, lt
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -29,7 +29,7 @@ from thence.core.event import Event
 from thence.core.new_event import parse_cause
 from thence.core.redaction import same_event_key
 from thence.core.vocabulary import Vocabulary
-from thence.log.blobs.blob_check import NamedBody, body_findings, misplaced, note_named
+from thence.log.blobs.blob_check import NamedBody, body_findings, note_named
 from thence.log.files.digest_files import Disowned
 from thence.log.files.disk import Disk
 from thence.log.files.findings import FINDINGS_MAX, Finding, Verification
@@ -50,23 +50,20 @@ class NumberRanges:
     def __init__(self) -> None:
         self.clock = 0
         # the first and the last number of each range; both grow
-        self._firsts: list[int] = []
-        self._lasts: list[int] = []
+        self._ranges: list[tuple[int, int]] = []
         # numbers that came after larger ones
         self._late: set[int] = set()
 
     @property
     def last(self) -> int:
         """The highest number so far, 0 for none."""
-        return self._lasts[-1] if self._lasts else 0
+        return self._ranges[-1][1] if self._ranges else 0
 
     def extend(self, first: int, last: int) -> None:
         """Adds consecutive numbers that are all above `last`."""
-        if self._lasts and first == self._lasts[-1] + 1:
-            self._lasts[-1] = last
-        else:
-            self._firsts.append(first)
-            self._lasts.append(last)
+        if self._ranges and first == self.last + 1:
+            first, _ = self._ranges.pop()
+        self._ranges.append((first, last))
 
     def add(self, seq: int) -> bool:
         """Adds any number; False if the number was added before."""
@@ -80,17 +77,13 @@ class NumberRanges:
 
     def holds(self, seq: int) -> bool:
         """Reports whether a number was added."""
-        index = bisect_right(self._firsts, seq) - 1
-        return seq in self._late or (index >= 0 and seq <= self._lasts[index])
+        index = bisect_right(self._ranges, seq, key=itemgetter(0)) - 1
+        return seq in self._late or (index >= 0 and seq <= self._ranges[index][1])
 
     def holes(self) -> Iterator[tuple[int, int]]:
         """Yields the first and last number of each hole, from 1 to the highest number."""
-        expected = 1
         late = ((seq, seq) for seq in self._late)
-        for first, last in sorted([*zip(self._firsts, self._lasts, strict=True), *late]):
-            if first > expected:
-                yield expected, first - 1
-            expected = max(expected, last + 1)
+        return subtract((1, self.last), chain(self._ranges, late))
 
 
 def subtract(hole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -115,8 +108,8 @@ def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
     node_id = known_node_id(disk, folder)
     # before a line is read: another process may be writing
     durable = durable_seq(disk, folder, node_id, list(session_records(disk, folder)))
-    disowned = Disowned(disk, folder)
-    check = _Check(vocabulary, known_node_ids(disk, folder), node_id, durable, disowned)
+    own = known_node_ids(disk, folder)
+    check = _Check(vocabulary, own, node_id, durable, Disowned(disk, folder))
     for block in blocks(disk, folder):
         check.block(block)
     if check.repeated:
@@ -138,12 +131,13 @@ class _Check:
         self,
         vocabulary: Vocabulary,
         own: frozenset[str],
-        node_id: str = "",
-        durable: int = 0,
-        disowned: Disowned | None = None,
+        node_id: str,
+        durable_seq: int,
+        disowned: Disowned,
     ) -> None:
         self._vocabulary = vocabulary
-        self._durable = (node_id, durable)
+        self._node_id = node_id
+        self._durable_seq = durable_seq
         self._has_tail = False
         self._own = own
         # an event of an earlier node of this log may be relayed back, as one of others may
@@ -173,9 +167,12 @@ class _Check:
         if BODIES_SIGN in block.data:
             for line in lines_of(block, self._vocabulary):
                 if isinstance(line.content, Event) and line.is_whole:
-                    note_named(self.named, line.content, line.file, line.offset)
-                    self.nowhere += misplaced(line.content, line.file, line.offset)
-        essences = _essences(block)
+                    place = (line.content, line.file, line.offset)
+                    note_named(self.named, self.nowhere, *place)
+        raw_lines = block.data.split(b"\n")
+        essences = None
+        if block.is_whole and not block.length and have_valid_crcs(raw_lines):
+            essences = taken(block.data, raw_lines, decode_essence)
         if essences is None or not self._add_run(essences):
             for line in lines_of(block, self._vocabulary):
                 self._line(line)
@@ -184,7 +181,7 @@ class _Check:
             for line in lines_of(block, self._vocabulary):
                 if isinstance(line.content, Event):
                     self._add_notice(line, line.content)
-        if self._has_unseen_causes(essences):
+        if not self._ids.issuperset(chain.from_iterable([one.caused_by for one in essences])):
             for line in lines_of(block, self._vocabulary):
                 if isinstance(line.content, Event):
                     self._causes(line, line.content)
@@ -227,11 +224,6 @@ class _Check:
         fresh = set(ids)
         return len(fresh) == len(ids) and self._ids.isdisjoint(fresh)
 
-    def _has_unseen_causes(self, essences: Sequence[Essence]) -> bool:
-        """Reports whether these events name causes that no event had so far."""
-        named = chain.from_iterable([essence.caused_by for essence in essences])
-        return not self._ids.issuperset(named)
-
     def _line(self, line: Line) -> None:
         event = line.content
         if not line.is_whole:
@@ -259,7 +251,7 @@ class _Check:
     def _order(self, line: Line, event: Event, is_first: bool) -> None:
         node = self._nodes.setdefault(event.node_id, NumberRanges())
         number = event.node_id, event.seq
-        is_disowned = self._is_disowned(event)
+        is_disowned = event.node_id in self._own and self._disowned.holds(event)
         is_late = is_disowned or (event.seq < node.last and event.node_id not in self._in_order)
         if is_disowned:  # one above the log's own numbers makes no hole in them
             is_new = number not in self._disowned_numbers and not node.holds(event.seq)
@@ -276,10 +268,6 @@ class _Check:
             self._add(self._at(line, "inconsistent", reason, event))
         if not is_disowned:
             node.clock = max(node.clock, event.lamport_clock)
-
-    def _is_disowned(self, event: Event) -> bool:
-        disowned = self._disowned
-        return disowned is not None and event.node_id in self._own and disowned.holds(event)
 
     def _add_notice(self, line: Line, event: Event) -> None:
         if self._recorded.may_be_notice((event.event_type,)):
@@ -309,7 +297,7 @@ class _Check:
     def result(self) -> Verification:
         """Returns the result, after all lines were checked."""
         order = {name: index for index, name in enumerate(self._files)}
-        findings = [self._final(finding) for finding in self._findings]
+        findings = list(map(self._recorded_as_torn, self._findings))
         pruned = self._recorded.pruned
         cut = 0
         for cause, (file, offset, length, event_id) in self._awaited.items():
@@ -324,7 +312,7 @@ class _Check:
         for node_id, seq in self._disowned_numbers:
             if seq < self._nodes[node_id].last:
                 self._nodes[node_id].add(seq)
-        for node_id in {*self._recorded.numbers, *filter(None, self._durable[:1])}:
+        for node_id in {*self._recorded.numbers, *filter(None, [self._node_id])}:
             self._nodes.setdefault(node_id, NumberRanges())
         findings += [
             finding
@@ -340,12 +328,12 @@ class _Check:
     def _end(self, node_id: str, last: int) -> Iterator[tuple[int, int]]:
         """Yields the range of numbers behind a node's last one that are known to have existed."""
         last_known = max((end for _, end in self._recorded.numbers.get(node_id, ())), default=0)
-        if self._durable[0] == node_id and not self._has_tail:  # a tail is a finding of its own
-            last_known = max(last_known, self._durable[1])
+        if self._node_id == node_id and not self._has_tail:  # a tail is a finding of its own
+            last_known = max(last_known, self._durable_seq)
         if last_known > last:
             yield last + 1, last_known
 
-    def _final(self, finding: Finding) -> Finding:
+    def _recorded_as_torn(self, finding: Finding) -> Finding:
         """Returns a finding, with another code if a notice records the damage."""
         place = finding.file, finding.offset, finding.length
         if finding.is_repairable and self._recorded.holds(*place):
@@ -362,15 +350,14 @@ class _Check:
         for part in subtract(hole, rest):
             yield _missing("pruned", node_id, part, "were pruned")
         for part in rest:
-            yield from self._lost(node_id, part)
-
-    def _lost(self, node_id: str, hole: tuple[int, int]) -> list[Finding]:
-        if node_id not in self._own:
-            return [_missing("events_absent", node_id, hole)]
-        recorded = self._recorded.numbers.get(node_id, ())
-        lost = list(subtract(hole, recorded))
-        missing = [_missing("events_lost", node_id, part) for part in lost]
-        return missing + [_missing("torn", node_id, part) for part in subtract(hole, lost)]
+            if not is_own:
+                yield _missing("events_absent", node_id, part)
+                continue
+            lost = list(subtract(part, self._recorded.numbers.get(node_id, ())))
+            for span in lost:
+                yield _missing("events_lost", node_id, span)
+            for span in subtract(part, lost):
+                yield _missing("torn", node_id, span)
 
     def _add(self, finding: Finding) -> None:
         """Adds a finding; beyond the limit those of a kind become one with their count."""
@@ -397,14 +384,6 @@ class _Check:
             event.node_id if event else None,
             event.seq if event else None,
         )
-
-
-def _essences(block: Block) -> list[Essence] | None:
-    """Decodes the lines of a block; None unless each is a verified event of thence."""
-    raw_lines = block.data.split(b"\n")
-    if not block.is_whole or block.length or not have_valid_crcs(raw_lines):
-        return None
-    return taken(block.data, raw_lines, decode_essence)
 
 
 def _stray(path: Path) -> Finding:

@@ -5,12 +5,15 @@ of the file closes. Thence never deletes the file. If somebody else does, the in
 path differs, and the lock is taken again on the new file.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 from thence.errors import LogBusy
 from thence.log.files.disk import NOWHERE, Disk, monotonic_ns, pause
 from thence.log.files.disk_errors import DiskError
+from thence.log.files.segment import own_folder
 
 WAIT_S = 30.0
 # a holder usually releases the lock within microseconds: the waiter first yields, then pauses
@@ -101,3 +104,15 @@ class AppendLock:
     def _is_current(self) -> bool:
         current = self._disk.path_id(self._path_text)
         return current is not None and current[0] == self._file
+
+
+@contextmanager
+def locked(disk: Disk, folder: Path, timeout_s: float = WAIT_S) -> Iterator[None]:
+    """Holds the append lock of the log in a folder. Raises LogBusy, DiskError."""
+    lock = AppendLock(disk, own_folder(folder) / "lock")
+    try:
+        lock.acquire(timeout_s)
+        yield
+    finally:
+        lock.release()
+        lock.close()

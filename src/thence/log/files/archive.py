@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from thence.log.files.disk import READ_BYTES, Disk
+from thence.log.files.disk import READ_BYTES, Disk, opened
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.process_state import new_id
 from thence.log.files.segment import ARCHIVED, own_folder
@@ -24,14 +24,11 @@ _INFO = "log.json"
 
 def file_data(disk: Disk, path: Path) -> Iterator[bytes]:
     """Yields the bytes of a file; raises DiskError."""
-    descriptor = disk.open_read(path)
-    try:
+    with opened(disk, path) as descriptor:
         offset = 0
         while data := disk.read_at(descriptor, offset, READ_BYTES):
             offset += len(data)
             yield data
-    finally:
-        disk.close_quietly(descriptor)
 
 
 def unpacked_data(disk: Disk, path: Path) -> Iterator[bytes]:
@@ -71,11 +68,8 @@ def pack(disk: Disk, data: Iterable[bytes], path: Path, digest: str, like: Path)
     draft = path.with_name(f"{path.name}.{new_id()}{_DRAFT}")
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
     with new_file(disk, draft) as target:
-        source = disk.open_read(like)
-        try:
+        with opened(disk, like) as source:
             disk.copy_access(source, target)
-        finally:
-            disk.close_quietly(source)
         for part in data:
             disk.write_all(target, compressor.compress(part))
         disk.write_all(target, compressor.flush())

@@ -19,12 +19,12 @@ from thence.core.redaction import digests as digests_of
 from thence.core.redaction import redacted, same_line_key
 from thence.core.vocabulary import PLAIN
 from thence.errors import InvalidEvent
-from thence.log.files.append_lock import AppendLock
+from thence.log.files.append_lock import locked
 from thence.log.files.disk import Disk, noise_bits, process_id
 from thence.log.files.segment import own_folder
 
 DISOWNED_MAX = 1_000
-_REDACTIONS, _OUTRANKED, _DISOWNED = "redactions.json", "outranked.json", "disowned.json"
+REDACTIONS, OUTRANKED, DISOWNED = "redactions.json", "outranked.json", "disowned.json"
 
 Rank = tuple[bool, bool]
 
@@ -39,7 +39,7 @@ class Disowned:
 
     def __bool__(self) -> bool:
         if self._digests is None:
-            by_node = read_disowned(self._disk, self._folder)
+            by_node = read_by_node(self._disk, self._folder, DISOWNED)
             self._digests = frozenset().union(*by_node.values())
         return bool(self._digests)
 
@@ -65,61 +65,16 @@ class Ranking:
     def __call__(self, event: Event) -> Rank:
         """Returns the sort key by which the line to serve comes first of an id's lines."""
         if self._outranked is None:
-            self._outranked = read_outranked(self._disk, self._folder)
+            self._outranked = read_digests(self._disk, self._folder, OUTRANKED)
         is_outranked = bool(self._outranked) and same_line_key(event) in self._outranked
         return is_outranked, event.is_foreign
 
 
-def read_disowned(disk: Disk, folder: Path) -> Mapping[str, frozenset[bytes]]:
-    """Returns the digests of disowned lines by node_id; none where the file can't be read."""
-    return _read(disk, folder, _DISOWNED)
+def read_by_node(disk: Disk, folder: Path, name: str) -> Mapping[str, frozenset[bytes]]:
+    """Returns the digests in a file by node_id, those of a file without nodes under "".
 
-
-def disown(disk: Disk, folder: Path, node_id: str, events: Iterable[Event]) -> bool:
-    """Records lines under a node as disowned, durably, at most 1,000 for a node.
-
-    Reports whether there was room for them. Raises LogBusy, DiskError.
+    There are none where the file can't be read.
     """
-    return _add(disk, folder, _DISOWNED, map(same_line_key, events), node_id)
-
-
-def read_redactions(disk: Disk, folder: Path) -> frozenset[bytes]:
-    """Returns the digests of lines that were redacted; none where the file can't be read."""
-    return _read(disk, folder, _REDACTIONS).get("", frozenset())
-
-
-def record_redactions(disk: Disk, folder: Path, taken_back: Iterable[bytes]) -> None:
-    """Records digests of lines as redacted, durably. Raises LogBusy, DiskError."""
-    _add(disk, folder, _REDACTIONS, taken_back)
-
-
-def without_body(line: bytes, redactions: frozenset[bytes]) -> bytes:
-    """Returns a line as it may be kept: redacted if it is one of the redactions."""
-    if not redactions:
-        return line
-    try:
-        return redacted(line) if digests_of(line).line in redactions else line
-    except (InvalidEvent, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return line  # it is no event, or has no digest
-
-
-def read_outranked(disk: Disk, folder: Path) -> frozenset[bytes]:
-    """Returns the digests of the outranked lines of a log; none where the file can't be read."""
-    return _read(disk, folder, _OUTRANKED).get("", frozenset())
-
-
-def outranked_state(disk: Disk, folder: Path) -> object:
-    """Returns what changes whenever lines are recorded as outranked, by any process."""
-    return disk.path_id(str(own_folder(folder) / _OUTRANKED))
-
-
-def record_outranked(disk: Disk, folder: Path, digests: Iterable[bytes]) -> None:
-    """Records digests of lines as outranked, durably. Raises LogBusy, DiskError."""
-    _add(disk, folder, _OUTRANKED, digests)
-
-
-def _read(disk: Disk, folder: Path, name: str) -> dict[str, frozenset[bytes]]:
-    """Returns the digests in a file by node_id, those of a file without nodes under ""."""
     path = own_folder(folder) / name
     if disk.path_id(str(path)) is None:
         return {}
@@ -132,28 +87,45 @@ def _read(disk: Disk, folder: Path, name: str) -> dict[str, frozenset[bytes]]:
         return {}
 
 
-def _add(disk: Disk, folder: Path, name: str, digests: Iterable[bytes], node_id: str = "") -> bool:
-    """Adds digests to a file, durably; False where a node has no room for them."""
-    lock = AppendLock(disk, own_folder(folder) / "lock")
-    try:
-        lock.acquire()
-        by_node = _read(disk, folder, name)
+def read_digests(disk: Disk, folder: Path, name: str) -> frozenset[bytes]:
+    """Returns the digests in a file without nodes; none where the file can't be read."""
+    return read_by_node(disk, folder, name).get("", frozenset())
+
+
+def record_digests(
+    disk: Disk, folder: Path, name: str, digests: Iterable[bytes], node_id: str = ""
+) -> bool:
+    """Adds digests to a file, durably; under a node at most 1,000.
+
+    Reports whether there was room for them. Raises LogBusy, DiskError.
+    """
+    with locked(disk, folder):
+        by_node = {**read_by_node(disk, folder, name)}
         before = by_node.get(node_id, frozenset())
         by_node[node_id] = before.union(digests)
         if node_id and len(by_node[node_id]) > DISOWNED_MAX:
             return False
         if len(by_node[node_id]) > len(before):
             content = {node: sorted(map(bytes.hex, own)) for node, own in by_node.items()}
-            _replace(disk, own_folder(folder) / name, content if node_id else content[""])
+            path = own_folder(folder) / name
+            draft = path.with_name(f"{name}.{process_id()}.{noise_bits(32):08x}")
+            data = msgspec.json.encode(content if node_id else content[""])
+            disk.write_new(draft, data + b"\n")
+            disk.rename(draft, path)
+            disk.sync_folder(path.parent)
         return True
-    finally:
-        lock.release()
-        lock.close()
 
 
-def _replace(disk: Disk, path: Path, content: object) -> None:
-    """Writes a file of JSON beside the old one, which it replaces; both steps are synced."""
-    draft = path.with_name(f"{path.name}.{process_id()}.{noise_bits(32):08x}")
-    disk.write_new(draft, msgspec.json.encode(content) + b"\n")
-    disk.rename(draft, path)
-    disk.sync_folder(path.parent)
+def without_body(line: bytes, redactions: frozenset[bytes]) -> bytes:
+    """Returns a line as it may be kept: redacted if it is one of the redactions."""
+    if not redactions:
+        return line
+    try:
+        return redacted(line) if digests_of(line).line in redactions else line
+    except (InvalidEvent, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return line  # it is no event, or has no digest
+
+
+def outranked_state(disk: Disk, folder: Path) -> object:
+    """Returns what changes whenever lines are recorded as outranked, by any process."""
+    return disk.path_id(str(own_folder(folder) / OUTRANKED))

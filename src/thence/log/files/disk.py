@@ -14,10 +14,10 @@ import stat as stat_bits
 import sys
 import time
 from binascii import b2a_base64
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from thence.log.files.disk_errors import DENIED_ERRNOS, DiskError, system_call
 
@@ -33,6 +33,9 @@ pause = time.sleep
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 _URL_DIGITS = bytes.maketrans(b"+/", b"-_")
+
+_P = TypeVar("_P", str, Path)
+_R = TypeVar("_R")
 
 # device and inode: they identify a file whatever its name
 FileId = tuple[int, int]
@@ -143,11 +146,8 @@ class Disk:
 
     def path_state(self, path: str) -> FileState | None:
         """Returns the present state of the file at a path; None if there is none."""
-        try:
-            status = system_call(os.stat, path)
-        except DiskError as error:
-            if not error.is_absence:
-                raise
+        status = _unless_absent(os.stat, path)
+        if status is None:
             return None
         return FileState((status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
 
@@ -186,36 +186,24 @@ class Disk:
 
     def names(self, folder: Path) -> list[str]:
         """Lists the names in a folder, sorted; an absent folder has none."""
-        try:
-            return sorted(system_call(os.listdir, folder))
-        except DiskError as error:
-            if not error.is_absence:
-                raise
-            return []
+        return sorted(_unless_absent(os.listdir, folder) or ())
 
     def is_folder(self, path: Path) -> bool:
         """Reports whether a path is a folder."""
-        try:
-            return stat_bits.S_ISDIR(system_call(os.stat, path).st_mode)
-        except DiskError as error:
-            if not error.is_absence:
-                raise
-            return False
+        status = _unless_absent(os.stat, path)
+        return status is not None and stat_bits.S_ISDIR(status.st_mode)
 
     def read_whole(self, path: Path) -> bytes | None:
         """Reads a small file whole; None if it is absent."""
-        descriptor = self.open_existing(path)
-        if descriptor is None:
-            return None
-        try:
+        with opened_existing(self, path) as descriptor:
+            if descriptor is None:
+                return None
             parts = []
             offset = 0
             while part := self.read_at(descriptor, offset, READ_BYTES):
                 parts.append(part)
                 offset += len(part)
             return b"".join(parts)
-        finally:
-            self.close(descriptor)
 
     def write_new(self, path: Path, data: bytes) -> None:
         """Makes a file with this content, synced; DiskError with EEXIST if the name exists."""
@@ -272,7 +260,8 @@ class Disk:
             mounted, kind = (part.split() for part in line.partition(b" - ")[::2])
             if len(mounted) < 5 or not kind:  # a table in another form
                 continue
-            point = _OCTAL.sub(_byte, mounted[4]).rstrip(b"/") + b"/"
+            plain = _OCTAL.sub(lambda code: bytes((int(code[1], 8),)), mounted[4])
+            point = plain.rstrip(b"/") + b"/"
             if (real_path + b"/").startswith(point) and len(point) >= longest:
                 innermost, longest = kind[0], len(point)
         return innermost.decode("ascii", "replace")
@@ -291,6 +280,16 @@ class Disk:
         return "another process"
 
 
+def _unless_absent(function: Callable[[_P], _R], path: _P) -> _R | None:
+    """Makes one call; returns None where nothing exists at the path."""
+    try:
+        return system_call(function, path)
+    except DiskError as error:
+        if not error.is_absence:
+            raise
+        return None
+
+
 def _opened(path: Path, flags: int) -> int:
     """Opens a regular file; opening a pipe would block, and a pipe stores no bytes."""
     descriptor = system_call(os.open, path, flags | os.O_CLOEXEC | os.O_NONBLOCK, _UMASKED)
@@ -303,8 +302,25 @@ def _opened(path: Path, flags: int) -> int:
 OS_DISK = Disk()
 
 
-def _byte(code: re.Match[bytes]) -> bytes:
-    return bytes((int(code[1], 8),))
+@contextmanager
+def opened(disk: Disk, path: Path) -> Iterator[int]:
+    """Gives a descriptor that reads a file."""
+    descriptor = disk.open_read(path)
+    try:
+        yield descriptor
+    finally:
+        disk.close_quietly(descriptor)
+
+
+@contextmanager
+def opened_existing(disk: Disk, path: Path) -> Iterator[int | None]:
+    """Gives a descriptor that reads a file like `opened`; None if there is no file."""
+    descriptor = disk.open_existing(path)
+    try:
+        yield descriptor
+    finally:
+        if descriptor is not None:
+            disk.close_quietly(descriptor)
 
 
 def noise_bits(bits: int) -> int:
@@ -334,18 +350,19 @@ def variable(name: str) -> str | None:
 
 def cache_folder() -> Path | None:
     """Returns the folder for this user's cached files; None if it isn't known."""
-    named, home = variable("XDG_CACHE_HOME"), variable("HOME")
-    if named is None and home is None:
-        return None
-    return Path(named) / "thence" if named else Path(home or "", ".cache", "thence")
+    return _user_folder("XDG_CACHE_HOME", ".cache")
 
 
 def config_folder() -> Path | None:
     """Returns the folder for this user's settings and logins; None if it isn't known."""
-    named, home = variable("XDG_CONFIG_HOME"), variable("HOME")
+    return _user_folder("XDG_CONFIG_HOME", ".config")
+
+
+def _user_folder(name: str, in_home: str) -> Path | None:
+    named, home = variable(name), variable("HOME")
     if named is None and home is None:
         return None
-    return Path(named) / "thence" if named else Path(home or "", ".config", "thence")
+    return Path(named or Path(home or "", in_home), "thence")
 
 
 def host_name() -> str:

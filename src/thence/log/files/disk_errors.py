@@ -108,6 +108,15 @@ def poisoned_error(path: Path) -> LogReadOnly:
 
 
 @contextmanager
+def appending(place: Path) -> Iterator[None]:
+    """Raises a DiskError of the enclosed block as an append would."""
+    try:
+        yield
+    except DiskError as error:
+        raise append_error(place, error) from error
+
+
+@contextmanager
 def reading(folder: Path) -> Iterator[None]:
     """Raises a DiskError of the enclosed block as `read_failed`."""
     try:

@@ -4,12 +4,11 @@ A file is written anew beside the old one, synced, and takes its name in one ste
 any moment it is either rewritten or as it was.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.log.files.disk import Disk
+from thence.log.files.disk import Disk, opened
 from thence.log.files.process_state import new_id
 from thence.log.files.tail import copy_range, new_file
 
@@ -24,18 +23,8 @@ class Edit(NamedTuple):
     instead: bytes
 
 
-@contextmanager
-def opened(disk: Disk, path: Path) -> Iterator[int]:
-    """Gives a descriptor that reads a file."""
-    source = disk.open_read(path)
-    try:
-        yield source
-    finally:
-        disk.close(source)
-
-
-def rewrite(disk: Disk, own: Path, path: Path, source: int, edits: Iterable[Edit]) -> None:
-    """Replaces a file, of which `source` is a descriptor, by one with edits in their order.
+def rewrite(disk: Disk, own: Path, path: Path, edits: Iterable[Edit]) -> None:
+    """Replaces a file by one with edits in their order.
 
     `own` is the folder `.thence` of the log. The caller holds the append lock.
     """
@@ -43,18 +32,14 @@ def rewrite(disk: Disk, own: Path, path: Path, source: int, edits: Iterable[Edit
         if name.endswith(_DRAFT):  # left by a killed process
             disk.unlink(own / name)
     draft = own / f"{path.name}-{new_id()}{_DRAFT}"
-    with new_file(disk, draft) as target:
+    with opened(disk, path) as source, new_file(disk, draft) as target:
         disk.copy_access(source, target)
-        _write(disk, source, target, edits)
+        offset = 0
+        for edit in edits:
+            copy_range(disk, source, offset, edit.start, target)
+            disk.write_all(target, edit.instead)
+            offset = edit.end
+        # an edit at the end includes a newline that may be missing
+        copy_range(disk, source, offset, disk.file_id(source)[1], target)
     disk.rename(draft, path)
     disk.sync_folder(path.parent)
-
-
-def _write(disk: Disk, source: int, target: int, edits: Iterable[Edit]) -> None:
-    offset = 0
-    for edit in edits:
-        copy_range(disk, source, offset, edit.start, target)
-        disk.write_all(target, edit.instead)
-        offset = edit.end
-    # an edit at the end includes a newline that may be missing
-    copy_range(disk, source, offset, disk.file_id(source)[1], target)

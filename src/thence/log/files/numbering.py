@@ -12,7 +12,7 @@ from thence.core.bodies import Body
 from thence.core.clock import CLOCK_MAX, exhausted
 from thence.core.codec import LINE_BYTES_MAX, Draft, numbers, stamper
 from thence.log.files.digest_files import Disowned
-from thence.log.files.disk import Disk
+from thence.log.files.disk import Disk, opened_existing
 from thence.log.files.segment import current_path, older_names
 from thence.log.files.tail import foreign_clock, last_numbers
 
@@ -29,12 +29,9 @@ def last_own_seq(disk: Disk, folder: Path, node_id: str) -> int:
     numbers = Numbering(disk, folder)
     numbers.begin(node_id)
     is_known = False
-    descriptor = disk.open_existing(current_path(folder))
-    if descriptor is not None:
-        try:
+    with opened_existing(disk, current_path(folder)) as descriptor:
+        if descriptor is not None:
             is_known = numbers.read(descriptor, 0, disk.file_id(descriptor)[1])
-        finally:
-            disk.close(descriptor)
     numbers.read_older(is_known)
     return numbers.seq
 
@@ -134,13 +131,11 @@ class Numbering:
         """Takes over the numbers between two offsets; False if no line is of this node."""
         node_id = self.previous_node or self.node_id
         disowned = Disowned(self._disk, self._folder)
-        highest = last_numbers(self._disk, descriptor, start, end, node_id, disowned)
-        if highest is None:
-            return False
+        seq, clock = last_numbers(self._disk, descriptor, start, end, node_id, disowned) or (0, 0)
         if not self.previous_node:
-            self.seq = max(self.seq, highest.seq)
-        self._lamport_clock = max(self._lamport_clock, highest.lamport_clock)
-        return highest.seq > 0
+            self.seq = max(self.seq, seq)
+        self._lamport_clock = max(self._lamport_clock, clock)
+        return seq > 0
 
     def read_older(self, is_known: bool) -> None:
         """Takes over the numbers of the older segments, back to the last event of this node.
@@ -150,13 +145,10 @@ class Numbering:
         the current one.
         """
         for name in reversed(older_names(self._disk, self._folder)):
-            descriptor = self._disk.open_existing(self._folder / name)
-            if descriptor is None:  # pruned in between
-                continue
-            try:
+            with opened_existing(self._disk, self._folder / name) as descriptor:
+                if descriptor is None:  # pruned in between
+                    continue
                 _, size = self._disk.file_id(descriptor)
                 start = max(0, size - 2 * LINE_BYTES_MAX) if is_known else 0
                 if self.read(descriptor, start, size) or is_known:
                     return
-            finally:
-                self._disk.close(descriptor)

@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from thence.core.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers, parse, pieces
 from thence.core.event import Event
@@ -26,13 +25,6 @@ _BLOCK_BYTES = 256 * 1024
 _UNREPORTED = re.compile(
     r"(?P<file>.+)-(?P<offset>\d+)-[0-9A-Z]{26}(-(?P<first>\d+)-(?P<last>\d+))?\.torn\.untold"
 )
-
-
-class HighestNumbers(NamedTuple):
-    """The highest seq of one node and the highest lamport_clock of all, 0 for none."""
-
-    seq: int
-    lamport_clock: int
 
 
 def lines_backwards(
@@ -208,8 +200,8 @@ def last_numbers(
     end: int,
     node_id: str,
     disowned: Disowned | None = None,
-) -> HighestNumbers | None:
-    """Returns the highest numbers in the lines between two offsets, to continue from.
+) -> tuple[int, int] | None:
+    """Returns a node's highest seq, and the highest clock of all, in the lines between two offsets.
 
     The lines are read backwards to the last valid line of this node that follows a smaller
     number, so that lines which somebody moved or copied to the end do no harm. Of disowned
@@ -229,9 +221,9 @@ def last_numbers(
             if stamp[0] == node_id and not (disowned and disowned.holds(line)):
                 seq = max(seq, stamp[1])
                 if stamp[1] < after or stamp[1] == 1:
-                    return HighestNumbers(seq + damaged, lamport_clock + damaged)
+                    return seq + damaged, lamport_clock + damaged
                 after = stamp[1]
-    return HighestNumbers(seq + damaged, lamport_clock + damaged) if lamport_clock else None
+    return (seq + damaged, lamport_clock + damaged) if lamport_clock else None
 
 
 def foreign_clock(line: bytes) -> int:

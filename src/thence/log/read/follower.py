@@ -18,51 +18,9 @@ from thence.errors import OutcomeUnknown
 from thence.log.files.disk import Disk
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import current_path
-from thence.log.files.tail import lines_backwards
 from thence.log.read.reader import Cursor, Line, SegmentWalk, lines_of
 
 POLL_S = 0.03
-
-
-class LiveCursor(Cursor):
-    """The reading position in one segment that may still grow, or be replaced."""
-
-    synced_bytes = 0
-
-    @property
-    def is_unfinished(self) -> bool:
-        """True if the last read found bytes behind the last newline."""
-        return self._rest is not None
-
-    def check(self) -> None:
-        """Starts again from offset 0 if the read part was cut: it ends in no newline any more."""
-        if self._offset and self._disk.read_at(self._descriptor, self._offset - 1, 1) != b"\n":
-            self._offset = self.synced_bytes = 0
-
-    def sync(self, end: int) -> None:
-        """Returns when the bytes up to an offset are on the device."""
-        if end > self.synced_bytes:
-            size = self.size
-            self._disk.sync_data(self._descriptor)
-            self.synced_bytes = size
-
-    def skip_to_last(
-        self, count: int, vocabulary: Vocabulary, matches: Callable[[Event], bool] | None = None
-    ) -> int:
-        """Moves before the last `count` events, or to the start; returns how many are missing.
-
-        Only events that `matches` accepts are counted.
-        """
-        self._offset = self.size
-        lines = lines_backwards(self._disk, self._descriptor, 0, self._offset)
-        self._offset -= len(next(lines))
-        for line in lines:
-            if not count:
-                break
-            self._offset -= len(line) + 1
-            event = parse(line, vocabulary)
-            count -= isinstance(event, Event) and (matches is None or matches(event))
-        return count
 
 
 class Follower:
@@ -80,7 +38,7 @@ class Follower:
         self._folder = folder
         self._vocabulary = vocabulary
         self._is_durable = is_durable
-        self._walk = SegmentWalk(disk, folder, LiveCursor)
+        self._walk = SegmentWalk(disk, folder)
         self._read_bytes = 0
         self._served: set[str] = set()
 
@@ -120,7 +78,11 @@ class Follower:
         """
         with closing(self._walk.backwards()) as cursors:
             for cursor in cursors:
-                count = cursor.skip_to_last(count, self._vocabulary, matches)
+                for line in cursor.backwards():
+                    if not count:
+                        break
+                    event = parse(line, self._vocabulary)
+                    count -= isinstance(event, Event) and (matches is None or matches(event))
                 if not count:
                     break
 
@@ -132,10 +94,6 @@ class Follower:
         cursor = self._walk.cursor
         if self._is_durable and cursor is not None:
             self._sync(cursor, cursor.size)
-
-    def forget(self) -> None:
-        """Forgets the ids served so far; its caller recognises repeated ids itself."""
-        self._served.clear()
 
     def close(self) -> None:
         """Closes the files; a later read opens them again."""
@@ -159,7 +117,7 @@ class Follower:
                     if line.is_whole:
                         yield line
 
-    def _sync(self, cursor: LiveCursor, end: int) -> None:
+    def _sync(self, cursor: Cursor, end: int) -> None:
         try:
             cursor.sync(end)
         except DiskError as error:

@@ -12,7 +12,6 @@ from thence.core.event import Event
 from thence.core.vocabulary import PLAIN, VOCABULARIES, Vocabulary
 from thence.errors import (
     InvalidEvent,
-    LogFull,
     LogReadOnly,
     NotALog,
     ThenceError,
@@ -20,7 +19,7 @@ from thence.errors import (
 )
 from thence.log.blobs.blob_files import Bodies
 from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import DENIED_ERRNOS, FULL_ERRNOS, DiskError, reading
+from thence.log.files.disk_errors import DENIED_ERRNOS, DiskError, append_error, reading
 from thence.log.files.identity import LogInfo, make_info, read_info
 from thence.log.files.segment import archived_names, own_folder, segments
 from thence.log.read.reader import raw_lines
@@ -72,12 +71,23 @@ def opened_vocabulary(
         )
     expected = None if named is None else _vocabulary(named)
     with reading(folder):
-        _refuse_archive(disk, folder)
+        if archived_names(disk, folder) and not segments(disk, folder):
+            raise NotALog(
+                "could not open the log",
+                place=folder,
+                cause="it is an archive, whose files are compressed",
+                hint=f"gunzip {folder}/*.gz makes it a log",
+            )
         stored = _stored_vocabulary(disk, folder)
         is_missing = stored is None and not create and not _is_there(disk, folder)
     if stored is None:
         if is_missing:
-            raise no_log(folder)
+            raise NotALog(
+                "could not open the log",
+                place=folder,
+                cause="there is no events.jsonl",
+                hint="check the path; thence.open(path) makes a new log",
+            )
         stored = expected or PLAIN
     if expected is not None and expected.name != stored.name:
         raise VocabularyMismatch(
@@ -95,17 +105,6 @@ def opened_vocabulary(
                     raise
             # a log that can only be read; its appends will raise the error
     return (expected or stored).of_log(Bodies(disk, folder))
-
-
-def _refuse_archive(disk: Disk, folder: Path) -> None:
-    """Raises NotALog for the folder of an archive whose files are compressed."""
-    if archived_names(disk, folder) and not segments(disk, folder):
-        raise NotALog(
-            "could not open the log",
-            place=folder,
-            cause="it is an archive, whose files are compressed",
-            hint=f"gunzip {folder}/*.gz makes it a log",
-        )
 
 
 def known_info(disk: Disk, folder: Path) -> LogInfo | None:
@@ -136,12 +135,14 @@ def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
             make_durable(disk, folder)
             make_info(disk, folder, vocabulary.name)
     except DiskError as error:
-        kind, hint = _meaning(error)
+        failure = append_error(folder, error)
+        kind = NotALog if error.errno in _NO_PLACE_ERRNOS else type(failure)
+        is_placed = kind not in (NotALog, LogReadOnly)
         raise kind(
             "could not make a log in",
             place=folder,
             cause=_NO_FOLDER if error.errno == errno.EEXIST else error.strerror or error,
-            hint=hint,
+            hint=failure.hint if is_placed else "choose a folder that this user may write to",
             code="append_failed" if kind is ThenceError else "",
         ) from error
 
@@ -170,17 +171,6 @@ def _is_there(disk: Disk, folder: Path) -> bool:
     return disk.is_folder(folder) and bool(segments(disk, folder))
 
 
-def _meaning(error: DiskError) -> tuple[type[ThenceError], str]:
-    """Returns the error class for a log that could not be made, and its hint."""
-    if error.errno in DENIED_ERRNOS:
-        return LogReadOnly, "choose a folder that this user may write to"
-    if error.errno in FULL_ERRNOS:
-        return LogFull, "free some space, then try again"
-    if error.errno in _NO_PLACE_ERRNOS:
-        return NotALog, "choose a folder that this user may write to"
-    return ThenceError, "check the device, then try again"
-
-
 def checked_bounds(
     folder: Path,
     on_full: str,
@@ -188,32 +178,29 @@ def checked_bounds(
     file_size: int,
     bodies_from: int | None = None,
     rotate_after: Age = None,
-) -> tuple[int, int | None]:
-    """Returns the bounds of a segment: its bytes, and its age in microseconds if it has one.
+) -> int | None:
+    """Returns the age in microseconds at which a segment is closed, None without one.
 
     Raises InvalidEvent for bounds that no log can be opened with.
     """
+    age_us = None if rotate_after is None else _age_us(rotate_after)
+    cause, hint = "", "correct the argument"
     if bodies_from is not None and bodies_from < BODIES_FROM_MIN:
-        raise InvalidEvent(
-            "could not open the log",
-            place=folder,
-            cause=f"bodies_from is {bodies_from}, and at least {BODIES_FROM_MIN} bytes or None",
-            hint="correct the argument",
-        )
-    if on_full not in ("block", "drop") or queue_size < 1 or file_size < 1:
-        raise InvalidEvent(
-            "could not open the log",
-            place=folder,
-            cause="max_queue_size and max_file_size are at least 1, on_full block or drop",
-            hint="correct the argument",
-        )
-    return file_size, None if rotate_after is None else _age_us(folder, rotate_after)
+        cause = f"bodies_from is {bodies_from}, and at least {BODIES_FROM_MIN} bytes or None"
+    elif on_full not in ("block", "drop") or queue_size < 1 or file_size < 1:
+        cause = "max_queue_size and max_file_size are at least 1, on_full block or drop"
+    elif age_us == 0:
+        cause = f"rotate_after is {rotate_after!r}, and no age"
+        hint = "pass one such as '1d' or '12h', seconds, or a timedelta"
+    if cause:
+        raise InvalidEvent("could not open the log", place=folder, cause=cause, hint=hint)
+    return age_us
 
 
-def _age_us(folder: Path, age: str | float | timedelta) -> int:
+def _age_us(age: str | float | timedelta) -> int:
     """Returns an age such as "1d", a number of seconds or a timedelta in microseconds.
 
-    Raises InvalidEvent for any other, and for one that is not positive.
+    The result is 0 for any other, and for one that is not positive.
     """
     us: int | float | None = None
     if isinstance(age, str):
@@ -222,24 +209,7 @@ def _age_us(folder: Path, age: str | float | timedelta) -> int:
         us = age // timedelta(microseconds=1)
     elif isinstance(age, int | float):
         us = age * 1e6
-    if us is None or not 1 <= us < 2**62:
-        raise InvalidEvent(
-            "could not open the log",
-            place=folder,
-            cause=f"rotate_after is {age!r}, and no age",
-            hint="pass one such as '1d' or '12h', seconds, or a timedelta",
-        )
-    return int(us)
-
-
-def no_log(folder: Path) -> NotALog:
-    """Returns the error for a path that holds no log."""
-    return NotALog(
-        "could not open the log",
-        place=folder,
-        cause="there is no events.jsonl",
-        hint="check the path; thence.open(path) makes a new log",
-    )
+    return int(us) if us is not None and 1 <= us < 2**62 else 0
 
 
 def _vocabulary(named: Vocabulary | str, folder: Path | None = None) -> Vocabulary:

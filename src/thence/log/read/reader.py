@@ -8,9 +8,10 @@ first to arrive.
 
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from thence.core.codec import (
     GROUP_LINES,
@@ -30,7 +31,7 @@ from thence.core.query.why import not_found
 from thence.core.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.files.digest_files import Ranking
-from thence.log.files.disk import READ_BYTES, Disk, FileId
+from thence.log.files.disk import READ_BYTES, Disk, FileId, opened
 from thence.log.files.disk_errors import DiskError, reading
 from thence.log.files.segment import CURRENT, current_path, older_names
 from thence.log.files.tail import lines_backwards
@@ -73,7 +74,9 @@ class Block(NamedTuple):
 
 
 class Cursor:
-    """The reading position in one open segment."""
+    """The reading position in one open segment, which may still grow, or be replaced."""
+
+    synced_bytes = 0
 
     def __init__(self, disk: Disk, name: str, descriptor: int, offset: int = 0) -> None:
         self.name = name
@@ -135,6 +138,32 @@ class Cursor:
         if self._rest is not None:
             yield self._rest
 
+    @property
+    def is_unfinished(self) -> bool:
+        """True if the last read found bytes behind the last newline."""
+        return self._rest is not None
+
+    def check(self) -> None:
+        """Starts again from offset 0 if the read part was cut: it ends in no newline any more."""
+        if self._offset and self._disk.read_at(self._descriptor, self._offset - 1, 1) != b"\n":
+            self._offset = self.synced_bytes = 0
+
+    def sync(self, end: int) -> None:
+        """Returns when the bytes up to an offset are on the device."""
+        if end > self.synced_bytes:
+            size = self.size
+            self._disk.sync_data(self._descriptor)
+            self.synced_bytes = size
+
+    def backwards(self) -> Iterator[bytes]:
+        """Yields the lines from the last complete one on; the position is behind the last."""
+        self._offset = self.size
+        lines = lines_backwards(self._disk, self._descriptor, 0, self._offset)
+        self._offset -= len(next(lines))
+        for line in lines:
+            yield line
+            self._offset -= len(line) + 1
+
     def close(self) -> None:
         """Closes the segment only once: its descriptor may belong to another file later."""
         descriptor, self._descriptor = self._descriptor, -1
@@ -153,27 +182,23 @@ def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, bytes, bool]]:
                 yield block.file, line, block.is_whole
 
 
-_Opened = TypeVar("_Opened", bound=Cursor)
-
-
-class SegmentWalk(Generic[_Opened]):
+class SegmentWalk:
     """The way through the segments of a log in arrival order, each once, whatever its name is then.
 
-    Segments are opened by `kind`. A walk holds two of them open at most, so close it; it can be
-    gone on with when the log has grown. `cursor` is the segment that is being read.
+    A walk holds two of them open at most, so close it; it can be gone on with when the log has
+    grown. `cursor` is the segment that is being read.
     """
 
-    def __init__(self, disk: Disk, folder: Path, kind: type[_Opened]) -> None:
+    def __init__(self, disk: Disk, folder: Path) -> None:
         self._disk = disk
         self._folder = folder
-        self._kind = kind
         self._listed: deque[str] = deque()
-        self._following: _Opened | None = None
+        self._following: Cursor | None = None
         # the segments read to their end, with their names when they were last checked
         self._finished: dict[FileId, tuple[str, bytes]] = {}
-        self.cursor: _Opened | None = None
+        self.cursor: Cursor | None = None
 
-    def cursors(self) -> Iterator[_Opened]:
+    def cursors(self) -> Iterator[Cursor]:
         """Yields the segments to be read to their present end, the one being read first.
 
         A segment is left only when the next one is open: lines appended to it before the rotation
@@ -192,7 +217,7 @@ class SegmentWalk(Generic[_Opened]):
                 return
             self.cursor, self._following = self._following, None
 
-    def backwards(self) -> Generator[_Opened]:
+    def backwards(self) -> Generator[Cursor]:
         """Yields the segments from the current one on, each as `cursor`, before any was read.
 
         Where the caller stops, the walk goes on; those before are never read.
@@ -227,7 +252,7 @@ class SegmentWalk(Generic[_Opened]):
                 cursor.close()
         self.cursor = self._following = None
 
-    def _open_next(self) -> _Opened | None:
+    def _open_next(self) -> Cursor | None:
         """Opens the first segment that was not read yet.
 
         When no listed one is left the current one is opened before the older ones are listed, so
@@ -248,7 +273,7 @@ class SegmentWalk(Generic[_Opened]):
             current.close()
         return older or current
 
-    def _open_listed(self) -> _Opened | None:
+    def _open_listed(self) -> Cursor | None:
         while self._listed:
             cursor = self._open_unread(self._folder / self._listed[0])
             self._listed.popleft()  # only now: a failed call is to hide nothing from the next one
@@ -256,7 +281,7 @@ class SegmentWalk(Generic[_Opened]):
                 return cursor
         return None
 
-    def _open_unread(self, path: Path) -> _Opened | None:
+    def _open_unread(self, path: Path) -> Cursor | None:
         """Opens a segment unless it is being read or was read to its end.
 
         A new segment may get the inode of a deleted one, so a file is identified by its
@@ -271,7 +296,7 @@ class SegmentWalk(Generic[_Opened]):
         if descriptor is None:  # renamed by a rotation in between: now listed as an older segment
             return None
         try:
-            cursor = self._kind(self._disk, path.name, descriptor)
+            cursor = Cursor(self._disk, path.name, descriptor)
             if not self._is_known(cursor):
                 return cursor
         except BaseException:
@@ -280,7 +305,7 @@ class SegmentWalk(Generic[_Opened]):
         cursor.close()
         return None
 
-    def _is_known(self, cursor: _Opened) -> bool:
+    def _is_known(self, cursor: Cursor) -> bool:
         if self.cursor is not None and self.cursor.file == cursor.file:
             return True
         if cursor.file not in self._finished:
@@ -294,21 +319,15 @@ class SegmentWalk(Generic[_Opened]):
 
 def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
     """Yields the lines of a log in arrival order, many at a time."""
-    walk = SegmentWalk(disk, folder, Cursor)
-    try:
+    with closing(SegmentWalk(disk, folder)) as walk:
         for cursor in walk.cursors():
             yield from chain(cursor.blocks(), cursor.rest())
-    finally:
-        walk.close()
 
 
 def blocks_of(disk: Disk, path: Path, offset: int = 0) -> Iterator[Block]:
     """Yields the complete lines of one segment, from the line that begins at an offset on."""
-    descriptor = disk.open_read(path)
-    try:
+    with opened(disk, path) as descriptor:
         yield from Cursor(disk, path.name, descriptor, offset).blocks()
-    finally:
-        disk.close(descriptor)
 
 
 def lines(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Line]:
@@ -322,12 +341,9 @@ def lines(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Line]:
 
 def segment_lines(disk: Disk, path: Path, vocabulary: Vocabulary) -> Iterator[Line]:
     """Yields every line of one segment as it is now."""
-    cursor = Cursor(disk, path.name, disk.open_read(path))
-    try:
+    with closing(Cursor(disk, path.name, disk.open_read(path))) as cursor:
         for block in chain(cursor.blocks(), cursor.rest()):
             yield from lines_of(block, vocabulary)
-    finally:
-        cursor.close()
 
 
 def lines_of(block: Block, vocabulary: Vocabulary) -> Iterator[Line]:
@@ -472,41 +488,25 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
     The writer of the line may not have synced it yet. Older segments were synced before they
     got their names. Raises EventNotFound, `read_failed`, and OutcomeUnknown when the sync fails.
     """
-    paths = [current_path(folder)]
-    while paths:
-        path = paths.pop()
-        with reading(folder):
-            descriptor = disk.open_existing(path)
-        try:
-            if path.name == current_path(folder).name:
-                # listed after the current one is open, so that a rotation in between hides nothing
-                paths = [folder / name for name in older_names(disk, folder)]
-            if descriptor is None:
-                continue
-            event = _newest(disk, descriptor, vocabulary, event_id)
-            if event is not None:
-                disk.sync_data(descriptor)
-                return event
-        except DiskError as error:
-            raise OutcomeUnknown(
-                "could not make sure of the event",
-                place=event_id,
-                cause=error.strerror or error,
-                hint="check the device; the event may be lost with the next power cut",
-            ) from error
-        finally:
-            if descriptor is not None:
-                disk.close_quietly(descriptor)
+    id_bytes = event_id.encode("utf-8", "replace")
+    walk = SegmentWalk(disk, folder)
+    with reading(folder), closing(walk), closing(walk.backwards()) as cursors:
+        for cursor in cursors:
+            for line in cursor.backwards():
+                event = parse(line, vocabulary) if event_id_of(line) == id_bytes else None
+                if isinstance(event, Event):
+                    _sync(cursor, event_id)
+                    return event
     raise not_found(folder, event_id)
 
 
-def _newest(disk: Disk, descriptor: int, vocabulary: Vocabulary, event_id: str) -> Event | None:
-    id_bytes = event_id.encode("utf-8", "replace")
-    lines = lines_backwards(disk, descriptor, 0, disk.file_id(descriptor)[1])
-    next(lines)  # the bytes behind the last newline are no event yet
-    for line in lines:
-        if event_id_of(line) == id_bytes:
-            event = parse(line, vocabulary)
-            if not isinstance(event, BadLine):
-                return event
-    return None
+def _sync(cursor: Cursor, event_id: str) -> None:
+    try:
+        cursor.sync(cursor.size)
+    except DiskError as error:
+        raise OutcomeUnknown(
+            "could not make sure of the event",
+            place=event_id,
+            cause=error.strerror or error,
+            hint="check the device; the event may be lost with the next power cut",
+        ) from error

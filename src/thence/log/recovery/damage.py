@@ -23,7 +23,7 @@ from thence.core.event import Event
 from thence.core.pruned import NOT_PRUNED, PRUNED, Pruned
 from thence.core.vocabulary import PLAIN, Vocabulary
 from thence.log.files.digest_files import Disowned
-from thence.log.files.disk import Disk
+from thence.log.files.disk import Disk, opened
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.identity import Own, identify, renew_shrunk
 from thence.log.files.numbering import Numbering
@@ -96,7 +96,6 @@ class SessionReport:
         self, disk: Disk, folder: Path, vocabulary: Vocabulary, session: WriterSession
     ) -> None:
         self.is_finished = False
-        self.has_notices = False
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
@@ -142,7 +141,6 @@ class SessionReport:
             if identity.shrunk:
                 before.append(Notice("shrunk", dict(identity.shrunk)))
             notices = before + notices
-        self.has_notices = bool(notices)
         return notices
 
     def finish(self) -> None:
@@ -191,16 +189,13 @@ class SessionReport:
         """Reports whether the last line holds zeros, which a power cut leaves for lost bytes."""
         if self._disk.path_id(str(current_path(self._folder))) is None:
             return False
-        descriptor = self._disk.open_read(current_path(self._folder))
-        try:
+        with opened(self._disk, current_path(self._folder)) as descriptor:
             _, size = self._disk.file_id(descriptor)
             for reach in (_TAIL_BYTES, LINE_BYTES_MAX):
                 data = self._disk.read_at(descriptor, max(0, size - reach), reach)
                 before, _, line = data.rstrip(b"\n").rpartition(b"\n")
                 if before or b"\0" in line:
                     break
-        finally:
-            self._disk.close_quietly(descriptor)
         return b"\0" in line
 
 
@@ -316,7 +311,9 @@ class DamageScan:
                 for line in lines_of(block, PLAIN):
                     if isinstance(line.content, Event):
                         self._add_good([line.data])
-                    elif line.length and _may_be_torn(line.content.code, line.data):
+                    # editors and version control put other bytes beside events; only a crash
+                    # puts zeros there
+                    elif line.length and (line.content.code == "bad_line" or b"\0" in line.data):
                         self._add_bad(path, line.offset, line.length, line.content.code)
         self._close(self._end)
         return self._closed
@@ -358,21 +355,13 @@ class DamageScan:
         for older in reversed(segments(self._disk, self._folder)):
             if path.name != CURRENT and (older.name == CURRENT or older.name > path.name):
                 continue
-            descriptor = self._disk.open_read(older)
-            try:
+            with opened(self._disk, older) as descriptor:
                 end = offset if older == path else self._disk.file_id(descriptor)[1]
                 for line in lines_backwards(self._disk, descriptor, 0, end):
                     own = self._own(line) if has_valid_crc(line) else None
                     if own is not None:
                         return own
-            finally:
-                self._disk.close(descriptor)
         return None
-
-
-def _may_be_torn(code: str, data: bytes) -> bool:
-    # editors and version control put other bytes beside events; only a crash puts zeros there
-    return code == "bad_line" or b"\0" in data
 
 
 def _unreported(
@@ -387,7 +376,7 @@ def _unreported(
     recorded = DamageRecord(
         vocabulary,
         frozenset(identity.earlier) if own.is_new else identity.node_ids,
-        Disowned(disk, tails[0].path.parent) if tails else None,
+        Disowned(disk, tails[0].path.parent),
     )
     older: str | None = None
     for path, start in tails:

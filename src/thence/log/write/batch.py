@@ -10,7 +10,7 @@ from copy import copy
 from itertools import count, islice, pairwise
 from pathlib import Path
 from threading import Lock, RLock, get_ident
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from thence.core.codec import Draft
 from thence.errors import LogBusy, ThenceError, WriterClosed
@@ -213,28 +213,24 @@ class Retained:
         return [notice("write_failed", {"count": self.count, "reason": str(self.error)})]
 
 
-class DropRun:
-    """A run of dropped events behind an accepted one."""
-
-    def __init__(self, after_event_id: str | None) -> None:
-        self.after_event_id = after_event_id
-        self.count = 0
-
-
 class DropCounter:
-    """The number of events one queue dropped, and the run of them that no notice reports yet."""
+    """The number of events one queue dropped.
+
+    `run` are the facts of those behind an accepted one that no notice reports yet.
+    """
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
         self._state = RLock()
         self.count = 0
-        self.run: DropRun | None = None
+        self.run: dict[str, Any] | None = None
 
     def add(self, last: Draft | None) -> bool:
         """Counts an event dropped behind the last accepted one; True for the very first drop."""
         with self._state:
-            self.run = self.run or DropRun(last.event_id if last else None)
-            self.run.count += 1
+            after_event_id = last.event_id if last else None
+            self.run = self.run or {"count": 0, "after_event_id": after_event_id}
+            self.run["count"] += 1
             self.count += 1
             return self.count == 1
 
@@ -244,12 +240,7 @@ class DropCounter:
             run, self.run = self.run, None
         if run is None:
             return []
-        facts = {
-            "count": run.count,
-            "after_event_id": run.after_event_id,
-            "before_event_id": before_event_id,
-        }
-        return [self._notice("events_dropped", facts)]
+        return [self._notice("events_dropped", {**run, "before_event_id": before_event_id})]
 
 
 def weight(item: Item) -> int:

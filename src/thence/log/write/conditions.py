@@ -14,7 +14,7 @@ from thence.core.event import Event
 from thence.core.vocabulary import Vocabulary
 from thence.errors import HeadsMoved, IdReused, ThenceError
 from thence.log.files.digest_files import Disowned
-from thence.log.files.disk import Disk
+from thence.log.files.disk import Disk, opened
 from thence.log.files.segment import segments
 from thence.log.files.tail import lines_backwards
 
@@ -210,13 +210,10 @@ def lines_of_the_log(disk: Disk, folder: Path) -> Iterator[tuple[bytes, str, int
     under the append lock, when the log ends in a newline.
     """
     for number, path in enumerate(reversed(segments(disk, folder))):
-        descriptor = disk.open_read(path)
-        try:
+        with opened(disk, path) as descriptor:
             _, size = disk.file_id(descriptor)
             end = size + 1
             for index, line in enumerate(lines_backwards(disk, descriptor, 0, size)):
                 end -= len(line) + 1
                 if index and line:
                     yield line, path.name, end, number == 0
-        finally:
-            disk.close_quietly(descriptor)  # the garbage collector may close this generator

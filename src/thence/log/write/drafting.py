@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 _LISTED_MAX = 3
 _REPORT_S_MAX = 1.0
-JoinNotice = Callable[[Sequence[str]], Draft]
 
 
 class NoticeMaker:
@@ -74,25 +73,20 @@ class NoticeMaker:
             members |= {"source": OPENING_SOURCE, "source_id": session}
         return draft(Members(new_id(), event_type, 1, now(), tuple(causes), **members))
 
-    def joined(self, causes: Sequence[str]) -> Draft:
-        """Returns the notice that stands for up to 32 causes."""
-        return self("joined", {"count": len(causes)}, causes)
+    def join(self, causes: tuple[str, ...]) -> tuple[list[Draft], tuple[str, ...]]:
+        """Returns the notices to write before an event, and the causes that the event names.
 
-
-def join(causes: tuple[str, ...], notice: JoinNotice) -> tuple[list[Draft], tuple[str, ...]]:
-    """Returns the notices to write before an event, and the causes that the event names.
-
-    ceil(n/32) notices name up to 32 of n causes each. The step is repeated until at most 32
-    causes remain. An event with at most 32 causes needs no notice.
-    """
-    notices: list[Draft] = []
-    remaining = causes
-    while len(remaining) > CAUSES_MAX:
-        groups = [remaining[n : n + CAUSES_MAX] for n in range(0, len(remaining), CAUSES_MAX)]
-        layer = [notice(group) for group in groups]
-        notices += layer
-        remaining = tuple(draft.event_id for draft in layer)
-    return notices, remaining
+        ceil(n/32) notices name up to 32 of n causes each. The step is repeated until at most 32
+        causes remain. An event with at most 32 causes needs no notice.
+        """
+        notices: list[Draft] = []
+        remaining = causes
+        while len(remaining) > CAUSES_MAX:
+            groups = [remaining[n : n + CAUSES_MAX] for n in range(0, len(remaining), CAUSES_MAX)]
+            layer = [self("joined", {"count": len(group)}, group) for group in groups]
+            notices += layer
+            remaining = tuple(draft.event_id for draft in layer)
+        return notices, remaining
 
 
 class Drafting:
@@ -135,7 +129,7 @@ class Drafting:
             if causes:
                 causes = tuple(dict.fromkeys(causes))
                 if len(causes) > CAUSES_MAX:
-                    notices, causes = join(causes, self._notice.joined)
+                    notices, causes = self._notice.join(causes)
             event_type = new.event_type
             if not is_type_name(event_type):
                 raise InvalidEvent(

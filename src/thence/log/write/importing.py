@@ -20,9 +20,15 @@ from thence.core.redaction import same_line_key
 from thence.core.vocabulary import Vocabulary
 from thence.log.blobs.blob_writer import values_of
 from thence.log.files.append_lock import WAIT_S
-from thence.log.files.digest_files import disown, read_redactions, without_body
+from thence.log.files.digest_files import (
+    DISOWNED,
+    REDACTIONS,
+    read_digests,
+    record_digests,
+    without_body,
+)
 from thence.log.files.disk import Disk
-from thence.log.files.disk_errors import DiskError, append_error
+from thence.log.files.disk_errors import appending
 from thence.log.files.findings import Relayed
 from thence.log.files.identity import known_node_id, known_node_ids, renew
 from thence.log.files.numbering import CLOCK_AHEAD_MAX, last_own_seq, relayed
@@ -91,15 +97,13 @@ class Relay:
         parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
         ours: list[tuple[Event, bool]] = []
         kept: list[tuple[Event, bool]] = []
-        try:
+        with appending(current_path(self._folder)):
             own = known_node_ids(self._disk, self._folder)
             for event, is_beside in new:
                 if event.lamport_clock <= clock_max:
                     is_own = event.node_id in own and not event.is_foreign
                     (ours if is_own else kept).append((event, is_beside))
             renewed, refused = self._admit([event for event, _ in ours], now_s)
-        except DiskError as error:
-            raise append_error(current_path(self._folder), error) from error
         if refused:
             ours = [pair for pair in ours if pair[0].node_id != refused[0].node_id]
             parked = (*parked, *refused)
@@ -126,7 +130,7 @@ class Relay:
         """Returns the events of lines, without what was redacted here, and what are none."""
         bad: list[tuple[bytes, BadLine]] = []
         events: list[Event] = []
-        redactions = read_redactions(self._disk, self._folder)
+        redactions = read_digests(self._disk, self._folder, REDACTIONS)
         for received in lines:
             line = without_body(received, redactions)
             event = parse(line, self._vocabulary)
@@ -151,7 +155,7 @@ class Relay:
         last = last_own_seq(*where, node_id)
         if max(event.seq for event in under) > last and renew(*where, node_id, now_s):
             return True, ()
-        if disown(*where, node_id, under):
+        if record_digests(*where, DISOWNED, map(same_line_key, under), node_id):
             return False, ()
         return (True, ()) if renew(*where, node_id, now_s) else (False, under)
 
@@ -217,9 +221,7 @@ def _sort_out(events: Iterable[Event], held: Held) -> tuple[list[tuple[Event, bo
     known_count = 0
     seen: dict[str, list[Event]] = {}
     for event in events:
-        others = seen.get(event.event_id)
-        if others is None:
-            others = seen[event.event_id] = [*held.lines.get(event.event_id, ())]
+        others = seen.setdefault(event.event_id, [*held.lines.get(event.event_id, ())])
         is_pruned = not event.is_foreign and held.pruned.holds(*_number(event))
         if _is_among(event, others) if others else is_pruned:
             known_count += 1

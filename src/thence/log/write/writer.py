@@ -220,13 +220,6 @@ class SegmentWriter:
         except DiskError as error:
             self._save(written, error)
 
-    def mend(self, timeout_s: float) -> None:
-        """Mends the torn end of the log as an append would, and closes; raises what that raises."""
-        outcome = self.write((), timeout_s)
-        self.close()
-        if outcome.error is not None:
-            raise outcome.error
-
     def successor(self) -> "SegmentWriter":
         """Returns a new writer for the retry of what this one could not finish."""
         return SegmentWriter(*self._arguments, self._suspect)
@@ -270,29 +263,27 @@ class SegmentWriter:
         if not self._session_report.is_finished:
             self._write_session_notices()
         if not self._has_reported_recoveries:
-            self._write_recovery_notices()
+            if untold := dict(unreported(self._disk, self.folder)):
+                self._write_all([self._notice("recovered", facts) for facts in untold.values()], [])
+                self._sync_under_lock()
+                mark_reported(self._disk, untold)
+            self._has_reported_recoveries = True
         self._is_whole = True
 
     def _write_session_notices(self) -> None:
         """Writes the notices about sessions that ended uncleanly."""
         renamed = ""
-        for kind, facts, session in self._session_report.notices(self.numbers):
+        notices = self._session_report.notices(self.numbers)
+        for kind, facts, session in notices:
             if self._size >= self._file_bytes_max:
                 self._rotate()
                 renamed = renamed or self._pending_reports[-1][1]["file"]
             if renamed and facts.get("file") == CURRENT:
                 facts["file"] = renamed
             self._write_all([self._notice(kind, facts, session=session)], [])
-        if self._session_report.has_notices:
+        if notices:
             self._sync_under_lock()
         self._session_report.finish()
-
-    def _write_recovery_notices(self) -> None:
-        if untold := dict(unreported(self._disk, self.folder)):
-            self._write_all([self._notice("recovered", facts) for facts in untold.values()], [])
-            self._sync_under_lock()
-            mark_reported(self._disk, untold)
-        self._has_reported_recoveries = True
 
     def _open(self) -> None:
         if self._descriptor is not None:
@@ -389,13 +380,23 @@ class SegmentWriter:
         self._size += size
 
     def _is_aged(self) -> bool:
-        """Reports whether the current segment began too long ago to be appended to."""
+        """Reports whether the current segment began too long ago to be appended to.
+
+        It began at the time of its first event, or of the rotation before if that is later: the
+        first event may be an old one from another log.
+        """
         if self._rotate_after_us is None or not self._size:
             return False
         now_us = wall_ns() // 1000
         if self._began[0] != self._file:
-            began_us = begin_us(self._disk, self.folder, self._require_open(), self._vocabulary)
-            self._began = (self._file, now_us if began_us is None else began_us)
+            line = self._disk.read_at(self._require_open(), 0, LINE_BYTES_MAX).partition(b"\n")[0]
+            event = parse(line, self._vocabulary)
+            times = [] if isinstance(event, BadLine) else [microseconds(event.timestamp)]
+            for name in older_names(self._disk, self.folder)[-1:]:
+                with suppress(ValueError):
+                    times.append(moment(moment_in(name)))
+            began_us = max((us for us in times if us is not None), default=now_us)
+            self._began = (self._file, began_us)
         return now_us - self._began[1] >= self._rotate_after_us
 
     def _rotate(self) -> None:
@@ -495,21 +496,6 @@ class SegmentWriter:
     def _require_open(self) -> int:
         assert self._descriptor is not None
         return self._descriptor
-
-
-def begin_us(disk: Disk, folder: Path, descriptor: int, vocabulary: Vocabulary) -> int | None:
-    """Returns the microsecond at which the current segment began; None if nothing says it.
-
-    That is the time of its first event, or of the rotation before if that is later: the first event
-    may be an old one from another log.
-    """
-    line = disk.read_at(descriptor, 0, LINE_BYTES_MAX).partition(b"\n")[0]
-    event = parse(line, vocabulary)
-    times = [] if isinstance(event, BadLine) else [microseconds(event.timestamp)]
-    for name in older_names(disk, folder)[-1:]:
-        with suppress(ValueError):
-            times.append(moment(moment_in(name)))
-    return max((us for us in times if us is not None), default=None)
 
 
 def copy_lines(disk: Disk, source: int, start: int, target: int) -> int:

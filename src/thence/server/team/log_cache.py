@@ -24,7 +24,7 @@ from thence.core.vocabulary import VOCABULARIES
 from thence.errors import SuppressCodes, ThenceError
 from thence.files import file_lock
 from thence.index import lookup
-from thence.log.files.digest_files import record_redactions
+from thence.log.files.digest_files import REDACTIONS, record_digests
 from thence.log.files.identity import make_info
 from thence.log.files.segment import own_folder
 from thence.open_log.log import OS_DISK, Log, open_log
@@ -280,7 +280,7 @@ class LogCache:
                     return
                 opened.relay([row.line for row in taken], self._store.bodies(log))
                 if number == 0:  # each redaction is a revision, for which the folder is made anew
-                    record_redactions(OS_DISK, folder, self._store.redactions(log))
+                    record_digests(OS_DISK, folder, REDACTIONS, self._store.redactions(log))
                 self._supersede(opened, log)
                 number = taken[-1].number
                 self._keep(folder, log, self._exchange.cursor(LogPlace(number, taken[-1].chain)))

@@ -9,6 +9,7 @@ import math
 import traceback
 import weakref
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from sysconfig import get_path
@@ -458,7 +459,7 @@ class SimulationOrchestrator:
         A KeyboardInterrupt is not raised again if the run has a result by then.
         """
         if self._runner is None:
-            self._runner = asyncio.Runner()
+            self._runner = asyncio.Runner(loop_factory=_new_loop)
             self._finalizer = weakref.finalize(self, self._runner.close)
         try:
             self._runner.run(coroutine)
@@ -479,6 +480,12 @@ class SimulationOrchestrator:
 
 
 Orchestrator = SimulationOrchestrator
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Returns a loop that was made in another thread: amid it Ctrl-C would leave half of one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.new_event_loop).result()
 
 
 def _in_loop() -> bool:
