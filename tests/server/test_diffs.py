@@ -42,6 +42,23 @@ def test_first_divergence_is_told_with_what_differs(tmp_path: Path) -> None:
         assert told["same"] == 1
 
 
+@pytest.mark.parametrize(
+    ("followed", "words"), [(0, ""), (1, "1 later event follows from it"), (2, "2 later events")]
+)
+def test_page_says_what_follows_from_the_first_difference(tmp_path, followed, words) -> None:
+    for name, value in (("a", 3), ("b", 4)):
+        with EventWriter(tmp_path / name, "run", verbosity=VerbosityLevel.STATE) as writer:
+            event = create_state_event("run", 0, "grain", 1, value, "ada")
+            writer.emit(event)
+            for turn in range(followed):
+                after = create_state_event("run", 1 + turn, "ore", 0, 1, "ada", caused_by=[event])
+                writer.emit(after)
+    with serving(tmp_path) as server:
+        text = server.get("/runs/a/diff/b").text
+    assert ("later event" in text) is bool(words)
+    assert words in text
+
+
 @pytest.mark.promise("Q5")
 def test_other_that_is_not_there_is_told(shop: Shop) -> None:
     missing = (404, "simulation_not_found")

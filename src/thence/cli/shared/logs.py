@@ -227,13 +227,13 @@ def open_for_reading(
         if is_small and replica.answers.lacks_index():
             counts_damage = False
         elif by_index:
-            _make_index(out, replica)
+            _make_index(out, replica, log)
         if counts_damage:
             _note_passed_over(out, replica, log, by_index)
         yield replica
 
 
-def _make_index(out: Output, replica: Log) -> None:
+def _make_index(out: Output, replica: Log, log: str | None) -> None:
     """Brings the index of a large log up to date, and shows how far it is where it is made anew."""
     size = replica.answers.size()
     if size < INDEXED_BYTES_MIN:
@@ -247,7 +247,7 @@ def _make_index(out: Output, replica: Log) -> None:
                     "could not use the index of",
                     place=replica.folder,
                     cause=f"it must be made first, from {size:,} bytes",
-                    hint="leave out --no-wait, or run `thence rebuild`",
+                    hint=f"leave out --no-wait, or run `{command('rebuild', log)}`",
                 )
             if not shows:
                 from thence.cli.shared.progress import INDEX_AFTER_S, bar

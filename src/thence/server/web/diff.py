@@ -64,7 +64,8 @@ def _first_difference(a: FoundLog, b: FoundLog, first: FirstDifference | None) -
 def _side(log: FoundLog, event: Event | None, follow: int) -> Child:
     if event is None:
         return "has no such event"
-    return joined(_event(log, event), f"; {follow:,} later events follow from it")
+    later = "1 later event follows" if follow == 1 else f"{follow:,} later events follow"
+    return joined(_event(log, event), f"; {later} from it" if follow else "")
 
 
 def _differing_members(differs: Sequence[DifferingMember]) -> Html | None:
