@@ -222,7 +222,7 @@ def open_for_reading(
     """
     folder = find_log(out, log, about=about)
     if take_in_hooks(folder):
-        out.notice("some records of hooks can't be read yet; `thence doctor` says why")
+        out.notice("some records of hooks are not in the log yet; `thence doctor` says why")
     with open_log(folder, create=False) as replica:
         if is_small and replica.answers.lacks_index():
             counts_damage = False
