@@ -34,7 +34,7 @@ WEIGHTS: dict[str, tuple[int, int]] = {
     "cli": (10550, 51),
     "core": (5849, 26),
     "doctor": (572, 4),
-    "index": (4282, 14),
+    "index": (4286, 14),
     "log": (7772, 36),
     "merge": (697, 5),
     "open_log": (1393, 4),

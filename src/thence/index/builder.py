@@ -76,8 +76,8 @@ _BEGIN = """
 _SETTLE = f"""
     UPDATE steps SET end = (
         SELECT child FROM ends JOIN events ON arrival = child
-        WHERE begin_id = ?1 ORDER BY {TOTAL_ORDER} LIMIT 1
-    ) WHERE begin = (SELECT arrival FROM events WHERE event_id = ?1)
+        WHERE begin_id = :id ORDER BY {TOTAL_ORDER} LIMIT 1
+    ) WHERE begin = (SELECT arrival FROM events WHERE event_id = :id)
 """
 # what the line of an event has named, when another takes its place
 _FORGET = (
@@ -293,14 +293,14 @@ class Builder:
             self._begin_steps(begins)
         if ends:
             self._db.executemany("INSERT OR IGNORE INTO ends VALUES (?, ?)", ends)
-            self._db.executemany(_SETTLE, {(name,) for name, _ in ends})
+            self._settle(name for name, _ in ends)
 
     def _begin_steps(self, begins: Sequence[tuple[int, Entry]]) -> None:
         rows = [(arrival,) for arrival, _ in begins]
         self._db.executemany(_BEGIN, rows)
         ids = [entry.event_id for _, entry in begins]
         ended = self._by_ids("SELECT begin_id FROM ends WHERE begin_id", ids)
-        self._db.executemany(_SETTLE, {*ended})
+        self._settle(name for (name,) in ended)
         spans = {
             storable(span_id): arrival
             for arrival, entry in begins
@@ -317,6 +317,10 @@ class Builder:
         if parents:
             children, names = zip(*parents, strict=True)
             self._connect("span", children, names, spans, self._spans_of)
+
+    def _settle(self, begin_ids: Iterable[str]) -> None:
+        """Finds the ends of steps anew, by the ids of their begins."""
+        self._db.executemany(_SETTLE, [{"id": begin_id} for begin_id in set(begin_ids)])
 
     def _connect(
         self,
@@ -422,7 +426,7 @@ class Builder:
         }
         for statement in _FORGET:
             self._db.execute(statement, values)
-        self._db.executemany(_SETTLE, {(one.ends,) for one in (entry, before) if one.ends})
+        self._settle(one.ends for one in (entry, before) if one.ends)
         self._link([arrival], [entry])
 
     def _measure(self, number: int) -> None:
