@@ -155,3 +155,9 @@ def test_small_questions_need_no_index(tmp_path, large):
     assert warm("show", new_id(), "--log", "large", cwd=tmp_path).code == 4
     assert index.exists()
     assert answers() == expected
+
+
+def test_number_of_events_is_counted_on_a_terminal_too(tmp_path, large):
+    code, shown = on_terminal(tmp_path, "log", "--count", "--log", "large")
+    assert (code, "noted" in shown) == (0, False)
+    assert f"{EVENTS}\r\n" in shown

@@ -39,7 +39,7 @@ WEIGHTS: dict[str, tuple[int, int]] = {
     "merge": (697, 5),
     "open_log": (1393, 4),
     "otlp": (919, 4),
-    "server": (10387, 58),
+    "server": (10388, 58),
     "sim": (12385, 53),
     "sync": (3364, 12),
     "thence": (1080, 8),

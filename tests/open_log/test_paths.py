@@ -1,39 +1,16 @@
 """How much of thence a reader meets on the two shortest ways through it: an append, and a why."""
 
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import CodeType, FrameType
 
 import pytest
+from tests.calls import called
 
 import thence
 
 ROOT = Path(thence.__file__).parent
 # way: the most functions of thence that it calls, in how many files; only lower numbers come here
 CALLED_MAX = {"append": (65, 20), "why": (103, 21)}
-
-
-@contextmanager
-def called() -> Iterator[set[CodeType]]:
-    """Give the functions of thence that are called, in threads that begin meanwhile too."""
-    codes: set[CodeType] = set()
-
-    def look(frame: FrameType, event: str, argument: object) -> None:
-        code = frame.f_code
-        is_own = code.co_filename.startswith(str(ROOT)) and not code.co_name.startswith("<")
-        if event == "call" and is_own:
-            codes.add(code)
-
-    threading.setprofile(look)
-    sys.setprofile(look)
-    try:
-        yield codes
-    finally:
-        sys.setprofile(None)
-        threading.setprofile(None)
 
 
 @pytest.mark.parametrize("way", CALLED_MAX)
@@ -53,8 +30,13 @@ def test_way_through_the_code_gets_no_longer(tmp_path: Path, way: str) -> None:
         ways: dict[str, Callable[[], object]] = {"append": append, "why": lambda: log.why("@last")}
         append()
         log.why("@last")  # it makes the index
-        with called() as codes:
+        with called() as calls:
             ways[way]()
+    codes = {
+        code
+        for code in calls
+        if code.co_filename.startswith(str(ROOT)) and not code.co_name.startswith("<")
+    }
     files = {Path(code.co_filename).relative_to(ROOT).as_posix() for code in codes}
     print(f"{way}: {len(codes)} functions in {len(files)} files")
     for code in sorted(codes, key=lambda code: (code.co_filename, code.co_firstlineno)):

@@ -1,13 +1,19 @@
 """Pages of a large log while its index is made."""
 
+import asyncio
+import gc
 import re
 from pathlib import Path
 
 import pytest
+from starlette.exceptions import HTTPException
 from tests.docs.browsing import browsing
 from tests.events import large_log
 from tests.server.runs import make_orders
 from tests.server.serving import Serving, serving
+
+from thence.server.logs.root import Root
+from thence.server.routes.state import ServerState
 
 EVENTS = 40_000
 TOLD = re.compile(r"the index of (\S+|the logs) is being made: (it begins|\d+% of 6\d MB are read)")
@@ -45,6 +51,28 @@ def test_page_says_how_far_the_index_is_until_it_is_made(large) -> None:
             assert server.get("/runs/none").status_code == 404
             # whoever comes later finds the index
             assert reloads(server, address)[0] == 0
+
+
+def test_pages_that_come_at_once_make_one_index(large) -> None:
+    state = ServerState(Root(large))
+    faults: list[object] = []
+
+    async def wait() -> None:
+        while True:
+            try:
+                return await state.wait_for_index("large")
+            except HTTPException:  # it is not ready yet
+                await asyncio.sleep(0)
+
+    async def asked() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+        await asyncio.gather(*[wait() for _ in range(6)])
+        gc.collect()  # a task that failed and that nobody awaited says so when it goes
+
+    asyncio.run(asked())
+    builds = state.logs.builds.cost.builds
+    state.close()
+    assert (builds, faults) == (1, [])
 
 
 @pytest.mark.xdist_group("browser")

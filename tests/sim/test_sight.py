@@ -1,10 +1,8 @@
 """An agent sees what its sight allows, and nothing else is a cause."""
 
-import sys
-from contextlib import contextmanager
-
 import msgspec
 import pytest
+from tests.calls import called
 from tests.sim.toys import Doer, causes, config, played
 
 from thence.errors import ScenarioError, ThenceError
@@ -35,22 +33,6 @@ class Drift(BaseEngine):
                     view.agent(name)[variable] = value
         with view.rule("season"):
             view.world["sum"] = view.turn
-
-
-@contextmanager
-def counted_calls(name):
-    """Gives a list that gets an entry for each call of a function of that name."""
-    calls = []
-
-    def look(frame, event, argument):
-        if event == "call" and frame.f_code.co_name == name:
-            calls.append(name)
-
-    sys.setprofile(look)
-    try:
-        yield calls
-    finally:
-        sys.setprofile(None)
 
 
 def given(sight, spatial=None, turns=2):
@@ -245,9 +227,9 @@ def test_sight_in_a_network_is_one_search_an_agent_and_turn(within, changes):
 
     def look(seen):
         nonlocal searches
-        with counted_calls("_search") as calls:
+        with called() as calls:
             near = [name for name in names if seen.sees(f"agent/{name}", "x")]
-        searches = max(searches, len(calls))
+        searches = max(searches, sum(code.co_name == "_search" for code in calls))
         return Action("look", {"near": near})
 
     events, _ = played(scenario, [Doer(name, look) for name in names], BaseEngine())

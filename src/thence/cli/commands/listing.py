@@ -102,7 +102,7 @@ def log_command(
         raise click.UsageError(f"--last and {names[1]} exclude each other")
     if not names and not out.is_json and out.columns:
         last = SCREEN_EVENTS
-    is_small = last is not None and not any(conditions.values())
+    is_small = last is not None and not is_count and not any(conditions.values())
     with open_for_reading(out, log, is_small=is_small) as replica:
         if is_small and replica.answers.lacks_index():
             _write_latest(out, replica, last or 0, is_descending)

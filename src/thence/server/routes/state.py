@@ -88,15 +88,15 @@ class ServerState:
 
         While one is made, raises 503 with how far it is; the page loads again by itself.
         """
-        task = self._making.get(log_id)
-        if task is None:
+        if log_id not in self._making:
             locations = await self.workers.run(partial(self._without_index, log_id))
             if not locations:
                 return
-            self._read_bytes[log_id] = 0, 0
-            task = self._making.setdefault(
-                log_id, asyncio.ensure_future(self._make_indexes(log_id, locations))
-            )
+            if log_id not in self._making:  # nor has another page begun it meanwhile
+                self._read_bytes[log_id] = 0, 0
+                making = self._make_indexes(log_id, locations)
+                self._making[log_id] = asyncio.ensure_future(making)
+        task = self._making[log_id]
         done, _ = await asyncio.wait({task}, timeout=INDEX_WAIT_S)
         if not done:
             read, size = self._read_bytes[log_id]
@@ -122,6 +122,7 @@ class ServerState:
                     sizes = done, log.answers.size()
                     log.index.refresh(on_read=partial(note, *sizes))
                     done += sizes[1]
+                    self.summaries.of(location)  # of many logs in memory not all stay open
 
         def note(before: int, size: int, read: int) -> None:
             self._read_bytes[log_id] = before + read, before + size
