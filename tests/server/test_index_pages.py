@@ -16,7 +16,7 @@ from thence.server.logs.root import Root
 from thence.server.routes.state import ServerState
 
 EVENTS = 40_000
-TOLD = re.compile(r"the index of (\S+|the logs) is being made: (it begins|\d+% of 6\d MB are read)")
+TOLD = re.compile(r"the index of (\S+|the logs) is being made: (starting|\d+% of 6\d MB read)")
 
 
 @pytest.fixture

@@ -140,8 +140,8 @@ def _write_latest(out: Output, replica: Log, count: int, is_descending: bool) ->
     events = replica.answers.latest(count)
     event_printer(out, replica.vocabulary)(events[::-1] if is_descending else events)
     out.notice(
-        f"the last {counted(len(events), 'event')} in the order of arrival: this log has no index"
-        " yet, which --limit 0 and each other question makes"
+        f"the last {counted(len(events), 'event')} in the order of arrival: the total order needs"
+        " an index, which `thence rebuild` makes"
     )
 
 

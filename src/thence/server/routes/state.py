@@ -100,7 +100,7 @@ class ServerState:
         done, _ = await asyncio.wait({task}, timeout=INDEX_WAIT_S)
         if not done:
             read, size = self._read_bytes[log_id]
-            share = f"{read / size:.0%} of {size / 1e6:,.0f} MB are read" if size else "it begins"
+            share = f"{read / size:.0%} of {size / 1e6:,.0f} MB read" if size else "starting"
             words = f"the index of {log_id or 'the logs'} is being made: {share}"
             raise HTTPException(503, words, {"Retry-After": str(_RELOADED_AFTER_S)})
 

@@ -27,7 +27,13 @@ from thence.sim.record.writer import logger
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.run.run import RunParts, SimulationOrchestrator, TurnProgress
 from thence.sim.run.run_folder import write_config
-from thence.sim.run.simulation import Components, Simulation, component_states, make_components
+from thence.sim.run.simulation import (
+    Components,
+    Simulation,
+    component_states,
+    make_components,
+    new_loop,
+)
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.sections import EventSettings, RunSettings
 
@@ -139,7 +145,8 @@ def replay(folder: str | Path, **parts: Unpack[RunParts]) -> Replay:
             )
 
     try:
-        asyncio.run(simulation.run(turns, show, on_wait))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(simulation.run(turns, show, on_wait))
         stored.check_all_done()
     except RunDiverged as error:
         return structs.replace(outcome, step=error.step, difference=str(error.cause))

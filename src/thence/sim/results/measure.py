@@ -29,7 +29,7 @@ from thence.sim.record.checkpoints import Checkpoint, is_whole
 from thence.sim.record.events import level_of
 from thence.sim.record.outcomes import CALL, Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.results.recorded import RecordedRun
-from thence.sim.run.simulation import Simulation, make_components
+from thence.sim.run.simulation import Simulation, make_components, new_loop
 from thence.sim.run.turn import message_of
 from thence.sim.scenario.scenario import SimulationConfig
 
@@ -196,7 +196,8 @@ class _Player:
             ),
         )
         try:
-            asyncio.run(self._play_turns(simulation, altered_step))
+            with asyncio.Runner(loop_factory=new_loop) as runner:
+                runner.run(self._play_turns(simulation, altered_step))
             if stored is not None:
                 stored.check_all_done()
         except Exception as error:  # door: an altered world may be one that a component refuses

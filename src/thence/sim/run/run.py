@@ -9,7 +9,6 @@ import math
 import traceback
 import weakref
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from sysconfig import get_path
@@ -37,7 +36,7 @@ from thence.sim.run.run_folder import (
     write_config,
     write_result,
 )
-from thence.sim.run.simulation import Simulation, make_components
+from thence.sim.run.simulation import Simulation, make_components, new_loop
 from thence.sim.run.turn import described, message_of
 from thence.sim.scenario.scenario import SimulationConfig, expected
 from thence.sim.scenario.sections import AgentErrorPolicy
@@ -459,7 +458,7 @@ class SimulationOrchestrator:
         A KeyboardInterrupt is not raised again if the run has a result by then.
         """
         if self._runner is None:
-            self._runner = asyncio.Runner(loop_factory=_new_loop)
+            self._runner = asyncio.Runner(loop_factory=new_loop)
             self._finalizer = weakref.finalize(self, self._runner.close)
         try:
             self._runner.run(coroutine)
@@ -480,12 +479,6 @@ class SimulationOrchestrator:
 
 
 Orchestrator = SimulationOrchestrator
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """Returns a loop that was made in another thread: amid it Ctrl-C would leave half of one."""
-    with ThreadPoolExecutor(1) as threads:
-        return threads.submit(asyncio.new_event_loop).result()
 
 
 def _in_loop() -> bool:

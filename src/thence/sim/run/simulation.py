@@ -4,7 +4,9 @@ Events go to the function `emit` in pieces, a turn at least: the orchestrator pa
 EventWriter. The components are made by the scenario, or given as objects.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +44,12 @@ from thence.sim.space.worlds import World
 
 if TYPE_CHECKING:
     from thence.sim.models.asking import Models
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Returns a loop that was made in another thread: amid it Ctrl-C would leave half of one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.new_event_loop).result()
 
 
 class Components(msgspec.Struct, frozen=True):
