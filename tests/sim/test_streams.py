@@ -47,6 +47,20 @@ def correlation(pairs):
     return normal(products, 0, len(pairs))
 
 
+@pytest.mark.parametrize("stop", [1, 2, 3, 1_000, 2**63, 2**64 - 1, 2**64, 2**70])
+def test_randrange_draws_as_that_of_python_does(stop):
+    ours, pythons = drawn(), drawn()
+    draws = [ours.randrange(stop) for _ in range(100)]
+    assert draws == [random.Random.randrange(pythons, stop) for _ in range(100)]
+    assert ours.getstate() == pythons.getstate()
+
+
+@pytest.mark.parametrize("given", [0, -1, None])
+def test_randrange_refuses_what_that_of_python_refuses(given):
+    with pytest.raises((ValueError, TypeError)):
+        drawn().randrange(given)
+
+
 def test_draws_are_the_same_on_every_machine_and_python():
     s = drawn()
     assert s.random() == 0.30253192702743203

@@ -8,6 +8,7 @@ from itertools import pairwise
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 import structlog
@@ -24,8 +25,10 @@ from tests.sim.written import action, lines, notices, numbers
 import thence
 from thence.core.codec import CAUSES_MAX, parse
 from thence.core.event import Event as StoredEvent
+from thence.core.event import StepMembers
 from thence.core.vocabulary import SIM
 from thence.errors import VocabularyMismatch, WriterClosed
+from thence.open_log.log import new_id, now
 from thence.sim import (
     Event,
     EventWriter,
@@ -198,6 +201,61 @@ def test_drops_are_counted_exactly_and_told_in_the_log(tmp_path: Path) -> None:
     assert notice["count"] == 90
     assert ids.index(notice["after_event_id"]) == 10
     assert ids.index(notice["before_event_id"]) == 12
+
+
+def chain(count: int) -> list[StepMembers]:
+    """Returns events of a run, each the cause of the next one."""
+    ids = [new_id() for _ in range(count)]
+    return [
+        StepMembers(ids[n], "ACTION", 1, now(), (ids[n - 1],) if n else (), "run", 1, "ada", f"{n}")
+        for n in range(count)
+    ]
+
+
+@pytest.mark.promise("W5")
+@pytest.mark.parametrize("room", [30, 10])
+def test_piece_names_no_event_that_a_full_queue_dropped(tmp_path: Path, room: int) -> None:
+    disk = GatedDisk()
+    writer = EventWriter(tmp_path, "run", max_queue_size=room, disk=disk)
+    writer.emit(action(0))
+    assert disk.reached.wait(30)
+    *piece, last = chain(31)
+    writer.emit_piece(piece)
+    assert writer.dropped_count == 30 - room
+    disk.gate.set()
+    writer.flush()
+    writer.emit_piece([last])
+    assert writer.close()
+    events = [line for line in lines(tmp_path)[1:] if line["event_type"] == "ACTION"]
+    assert [event.get("step") for event in events] == [*map(str, range(room)), "30"]
+    for earlier, event in pairwise(events):
+        assert event["caused_by"] == [earlier["event_id"]]
+
+
+def test_piece_larger_than_the_queue_waits_for_room(tmp_path: Path) -> None:
+    writer = EventWriter(tmp_path, "run", max_queue_size=10, on_full="block")
+    writer.emit_piece(chain(1_000))
+    assert writer.close()
+    assert [line["step"] for line in lines(tmp_path)] == [str(n) for n in range(1_000)]
+
+
+def test_step_in_another_log_is_an_external_cause_of_a_piece(tmp_path: Path) -> None:
+    first, second = chain(2)
+    with thence.open(tmp_path / "other") as other, EventWriter(tmp_path / "run", "run") as writer:
+        with thence.step("outer", log=other) as outer:
+            writer.emit_piece([first, second])
+        cause = other.environment(outer)["THENCE_CAUSE"]
+    for line in lines(tmp_path / "run"):
+        assert outer.event_id in line["caused_by"]
+        assert line["external_causes"] == [cause]
+
+
+@pytest.mark.parametrize("details", [{"a": float("nan")}, {"b": 2**70}, {"c": "\ud800"}, {1: 2}])
+def test_lean_event_is_repaired_as_a_whole_one_is(details: dict[Any, Any]) -> None:
+    lean = StepMembers(new_id(), "STATE", 1, now(), (new_id(),), "run", 3, None, "3.x", details)
+    assert draft_of(lean, lean.caused_by) == draft_of(lean.whole(), lean.caused_by)
+    lean.details = {"is": "plain"}
+    assert draft_of(lean, lean.caused_by) == draft_of(lean.whole(), lean.caused_by)
 
 
 @pytest.mark.promise("W5")

@@ -26,9 +26,9 @@ from thence.core.bodies import Body, DraftBodies
 from thence.core.clock import CLOCK_MAX
 from thence.core.event import (
     LINE_DEPTH_MAX,
+    AnyMembers,
     Event,
     Header,
-    Members,
     decode_header,
     decoded,
     is_deep,
@@ -111,7 +111,7 @@ class BadLine(NamedTuple):
     reason: str
 
 
-def draft(members: Members, bytes_max: int = DATA_BYTES_MAX) -> Draft:
+def draft(members: AnyMembers, bytes_max: int = DATA_BYTES_MAX) -> Draft:
     """Encodes a line without its numbers.
 
     Raises InvalidEvent for a value that the encoder refuses, and for an id, a timestamp or a

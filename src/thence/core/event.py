@@ -70,6 +70,28 @@ class Members(msgspec.Struct, omit_defaults=True, gc=False):
     bodies: tuple[BodyEntry, ...] = ()
 
 
+class StepMembers(msgspec.Struct, omit_defaults=True, gc=False):
+    """The members of most of a simulation's events, each as in `Members`: half of its time."""
+
+    event_id: str
+    event_type: str
+    event_version: int
+    timestamp: str
+    caused_by: tuple[str, ...]
+    simulation_id: str
+    turn_number: int
+    agent_id: str | None = None
+    step: str | None = None
+    details: Mapping[str, Any] | None = None
+
+    def whole(self) -> Members:
+        """Returns the same event with all members that one may have."""
+        return Members(**msgspec.structs.asdict(self))
+
+
+AnyMembers = Members | StepMembers
+
+
 class Header(msgspec.Struct, frozen=True, gc=False):
     """The members of a line that the generic rooms read, including the hosts' keys."""
 

@@ -11,7 +11,6 @@ its functions for ids, times and the disk from here.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from threading import Event as Signal
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
@@ -87,7 +86,7 @@ Ids = tuple[str, ...]
 # takes an event, the causes that it names, and those of them that lie in other logs
 HostEncoder = Callable[[E, Ids, Ids], Draft]
 # takes events with their causes, and returns those that were dropped
-HostAppender = Callable[[Sequence[tuple[E, Ids]]], list[E]]
+HostAppender = Callable[[Sequence[tuple[E, Ids]]], list[E] | None]
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -390,32 +389,38 @@ class Log:
 
         With a timeout the events are durable, written in one piece, when the function returns;
         without one they are queued, which makes no file. It returns the events that a full queue
-        dropped. A NewEvent for each would cost a seventh (decision 0031). Raises `bad_settings`.
+        dropped; None if it has no room for all of several, and none of them is queued. A NewEvent
+        for each would cost a seventh (decision 0031). Raises `bad_settings`.
         """
-        put, external, has_nonces = self._committer.put, self._origin.external, self._has_nonces
+        put, put_all = self._committer.put, self._committer.put_all
+        external, has_nonces = self._origin.external, self._has_nonces
+        drops = self._committer.on_full == "drop"
         self._origin.warn_malformed()
         if masking := self.redact_settings.masking:
             encode = masking.encoding(encode, self.vocabulary)
 
-        def draft(event: E, causes: Ids) -> list[Draft]:
-            notices: list[Draft] = []
-            if len(causes) > CAUSES_MAX:
-                notices, causes = self._notice.join(causes)
-            item = encode(event, causes, external(causes) if causes else ())
-            if self._bodies_from and len(item.tail) >= self._bodies_from:
-                item = without_bodies(item, self.vocabulary, self._bodies_from)
-            return [*notices, with_nonce(item, new_nonce()) if has_nonces else item]
+        bodies_from = self._bodies_from
 
-        def take(pairs: Sequence[tuple[E, Ids]]) -> list[E]:
-            drafts = [draft(event, causes) for event, causes in pairs]  # or none at all is queued
+        def take(pairs: Sequence[tuple[E, Ids]]) -> list[E] | None:
+            drafts: list[Draft] = []
+            for event, causes in pairs:  # all, or none at all is queued
+                if len(causes) > CAUSES_MAX:
+                    notices, causes = self._notice.join(causes)
+                    drafts += notices
+                item = encode(event, causes, external(causes) if causes else ())
+                if bodies_from and len(item.tail) >= bodies_from:
+                    item = without_bodies(item, self.vocabulary, bodies_from)
+                drafts.append(with_nonce(item, new_nonce()) if has_nonces else item)
             if timeout_s is not None:
-                self._committed([*chain(*drafts)], None, timeout_s, self._last)
+                self._committed(drafts, None, timeout_s, self._last)
                 return []
-            return [
-                event
-                for (event, _), items in zip(pairs, drafts, strict=True)
-                if not [put(item) for item in items][-1]
-            ]
+            if len(pairs) > 1:
+                if put_all(drafts):
+                    return []
+                if drops:
+                    return None
+            queued = [put(item) for item in drafts]
+            return [] if queued[-1] else [event for event, _ in pairs]
 
         return take
 

@@ -97,7 +97,7 @@ class Committer:
         self._writer = writer
         self._notice = notice
         self._bound = bound
-        self._on_full = on_full
+        self.on_full = on_full
         self._report = report
         self._session = writer.session
         self._begin()
@@ -163,7 +163,7 @@ class Committer:
         self._last = draft
         if size > HEAVY_BYTES:
             self._bytes.add(size)
-        self._enqueue(draft)
+        self._enqueue((draft,))
         if self._is_sleeping or self._thread is None or self._phase == _ENDED:
             self._wake()
         if self.callers.left < self.callers.came and not waiting & _AWAITED_MASK:
@@ -172,12 +172,32 @@ class Committer:
             yield_processor()
         return True
 
-    def _enqueue(self, draft: Draft) -> None:
-        """Queues an event that nobody waits for, under the session's mark that some are queued."""
+    def put_all(self, drafts: Sequence[Draft]) -> bool:
+        """Queues light events in one piece; False, and none is queued, if one needs `put`."""
+        if self._phase != _OPEN:
+            raise batch.closed_error(self._writer.folder)
+        waiting = len(self._queue)
+        if self.drops.run is not None or waiting + self._retained.held + len(drafts) > self._bound:
+            return False
+        for draft in drafts:
+            if draft.bodies or len(draft.tail) > HEAVY_BYTES:
+                return False
+        self._last = drafts[-1]
+        self._enqueue(drafts)
+        if self._is_sleeping or self._thread is None or self._phase == _ENDED:
+            self._wake()
+        if self.callers.left < self.callers.came:
+            pause(_AWAITED_S)
+        elif waiting >= _YIELD_FROM:
+            yield_processor()
+        return True
+
+    def _enqueue(self, drafts: Sequence[Draft]) -> None:
+        """Queues events that nobody waits for, under the session's mark that some are queued."""
         session = self._session
         if session.mark <= session.drained:
             session.mark_queued()
-        self._queue.append(draft)
+        self._queue.extend(drafts)
         if session.mark <= session.drained:  # the queue was drained in between
             session.mark_queued()
 
@@ -417,7 +437,7 @@ class Committer:
 
         `size` is what it counts in bytes, 0 for a light event.
         """
-        if self._on_full == "block":
+        if self.on_full == "block":
             while True:
                 self._wake()
                 self._wait_queue.wait(lambda: self._is_full(size))
@@ -430,8 +450,8 @@ class Committer:
         return False
 
     def _queue_drop_notice(self, before_event_id: str | None) -> None:
-        for notice in self.drops.end_run(before_event_id):
-            self._enqueue(notice)
+        if notices := self.drops.end_run(before_event_id):
+            self._enqueue(notices)
 
 
 def with_retry(

@@ -14,8 +14,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from thence.core.codec import CAUSES_MAX
-from thence.core.event import Members
+from thence.core.event import AnyMembers, StepMembers
 from thence.core.vocabulary import SIM
 from thence.open_log.log import new_id, now
 from thence.sim.again.replay_input import Alterations, ReplayInput
@@ -26,7 +28,7 @@ from thence.sim.record.writer import logger
 from thence.sim.run.agents import Accepted, Action, RecordedView, Verdict
 from thence.sim.scenario.state import Variable, own_copy
 
-Emit = Callable[[Sequence[Members]], object]
+Emit = Callable[[Sequence[AnyMembers]], object]
 # so many of the last effective events are covered besides the ids that ask for a cover
 _EFFECTIVE_MAX = 4_096
 NOBODY = "-"
@@ -57,7 +59,7 @@ class RunRecorder:
         self._writes_details = level >= VerbosityLevel.DETAIL
         self._emit = emit
         self._stored = again.stored
-        self._ready: list[Members] = []
+        self._ready: list[AnyMembers] = []
         self._steps: dict[str, int] = {}
         self._cover_id = ""
         self._covered: set[str] = set()
@@ -164,7 +166,7 @@ class RunRecorder:
         Where no ACTION will be written, the DECISION is not written yet either: `write` does
         that, or `rejection`.
         """
-        if self._leaves_out("decide", action, attempt, ordinal):
+        if self.alterations and self._leaves_out("decide", action, attempt, ordinal):
             return None
         if not self.writes_decisions:
             return ()
@@ -173,21 +175,22 @@ class RunRecorder:
             return (self._decision(action, attempt, ordinal, all_causes),)
         return all_causes
 
-    def accept(
-        self, action: Action, attempt: int, ordinal: int, decided: Ids, causes: Ids
-    ) -> Accepted | Ids:
+    def accept(self, accepted: Accepted, causes: Ids) -> Ids | None:
         """Records an accepted action; returns the causes of its absence if `alter` leaves it out.
 
-        `decided` is what `decision` returned, `causes` is what the validator read.
+        `causes` is what the validator read.
         """
-        if self._leaves_out("act", action, attempt, ordinal):
+        action, attempt, ordinal = accepted.action, accepted.attempt, accepted.ordinal
+        if self.alterations and self._leaves_out("act", action, attempt, ordinal):
+            decided = accepted.causes
             if self.writes_decisions and not self.writes_actions:
                 decided = (self._decision(action, attempt, ordinal, decided),)
             return (*decided, *causes)
-        accepted = Accepted(action, attempt, ordinal, decided + causes if causes else decided)
+        if causes:
+            accepted.causes += causes
         if self.writes_states:
             self.write(accepted)
-        return accepted
+        return None
 
     def write(self, accepted: Accepted, causes: Iterable[str] = ()) -> Ids:
         """Writes the event that represents an action, once, and returns what its effects name.
@@ -202,8 +205,9 @@ class RunRecorder:
             return _unique(accepted.event_id, *later)
         accepted.causes = _unique(*accepted.causes, *causes)
         write = self._action if self.writes_actions else self._decision
-        what = accepted.action, accepted.attempt, accepted.ordinal
-        accepted.event_id = write(*what, accepted.causes)
+        accepted.event_id = write(
+            accepted.action, accepted.attempt, accepted.ordinal, accepted.causes
+        )
         if not self.writes_states:  # else it is not applied yet, and its STATEs name it
             self._effective.append(accepted.event_id)
         return (accepted.event_id,)
@@ -424,22 +428,22 @@ class RunRecorder:
     ) -> str:
         if len(causes) > CAUSES_MAX:  # the first, such as the decision of an action, stays
             causes = (causes[0], self.cover(self.lineage.prune(causes[1:])))
-        event = Members(
-            new_id(),
+        event = StepMembers(
+            event_id := new_id(),
             event_type,
             1,
             now(),
             causes,
-            simulation_id=self.simulation_id,
-            turn_number=self.turn,
-            agent_id=agent,
-            step=step,
-            details=details,
-            **members,
+            self.simulation_id,
+            self.turn,
+            agent,
+            step,
+            details,
         )
-        event_id = event.event_id
         if self._stored is not None and (stored_id := self._stored.take(event)):
             event_id = stored_id
+        elif members or not causes:
+            self._ready.append(structs.replace(event.whole(), **members))
         else:
             self._ready.append(event)
         if event_type != "MILESTONE":
@@ -460,26 +464,26 @@ class RunRecorder:
         return step if count == 1 else self._step(f"{phase}~{count}", agent, ordinal)
 
     def _leaves_out(self, phase: str, action: Action, attempt: int, ordinal: int) -> bool:
-        if not self.alterations:
-            return False
         step = self._step(_phase(phase, attempt), action.agent_id, ordinal)
         return self.alterations.leave_out(step)
 
     def _decision(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
         details = {
             "decision_type": action.decision_type or action.action_type,
-            "old_value": own_copy(action.instead_of),
+            "old_value": None if action.instead_of is None else own_copy(action.instead_of),
             "new_value": (
                 action.frozen_payload() if action.decision is None else own_copy(action.decision)
             ),
         }
-        step = self._step(_phase("decide", attempt), action.agent_id, ordinal)
+        phase = f"decide{attempt}" if attempt else "decide"
+        step = f"{self.turn}.{phase}.{action.agent_id}.{ordinal}"
         return self._add("DECISION", action.agent_id, causes, step, details)
 
     def _action(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
         payload = action.frozen_payload()
         details = {"action_type": action.action_type, "action_payload": payload}
-        step = self._step(_phase("act", attempt), action.agent_id, ordinal)
+        phase = f"act{attempt}" if attempt else "act"
+        step = f"{self.turn}.{phase}.{action.agent_id}.{ordinal}"
         return self._add("ACTION", action.agent_id, causes, step, details)
 
     def _milestone(self, kind: str, step: str, causes: Ids, **members: Any) -> str:

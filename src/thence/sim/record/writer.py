@@ -22,7 +22,7 @@ import msgspec
 
 from thence.core.codec import CAUSES_MAX, Draft, draft
 from thence.core.cutting import BODIES_FROM
-from thence.core.event import Members
+from thence.core.event import AnyMembers, Members, StepMembers
 from thence.core.json_values import (
     REPAIRS_MAX,
     TYPE_CHARACTERS_MAX,
@@ -125,8 +125,6 @@ class EventWriter:
             self._system_events |= _REFUSALS | _ROSTER_CHANGES
         wait_s = _APPEND_S if self.mode is WriteMode.SYNC else None
         self._append = self._log._host_appender(draft_of, wait_s)
-        # an effect must not name a cause of the same part that a full queue has dropped
-        self._part_events = _PART_EVENTS if on_full == "block" else 1
         self._forwarding = CauseForwarding()
         self._failed_count = 0
         self._is_started = False
@@ -179,42 +177,46 @@ class EventWriter:
             self._forwarding.forward(event.event_id, causes)
             return True
         self._context["turn_number"] = event.turn_number
-        if self._forwarding.is_needed or len(causes) > CAUSES_MAX:
+        if len(causes) > CAUSES_MAX:
             causes = self._forwarding.written(event.event_id, causes)
         return self._emit_pairs([(members_of(event, self.simulation_id), causes)])
 
-    def emit_piece(self, piece: Sequence[Members]) -> None:
+    def emit_piece(self, piece: Sequence[AnyMembers]) -> None:
         """Writes, with one sync, or queues the events that a run built."""
         if not self._is_started or self._is_stopped:
             self._begin()
         around, inherited = current_causes(), self._inherited_causes
-        size = len(piece) if self.mode is WriteMode.SYNC else self._part_events
+        size = len(piece) if self.mode is WriteMode.SYNC else _PART_EVENTS
         for start in range(0, len(piece), size):
-            part, pairs = piece[start : start + size], []
-            for members in part:
-                causes = members.caused_by
-                causes += around or (() if causes else inherited)
-                if self._forwarding.is_needed:  # else many stay, so that a replay finds them
-                    causes = self._forwarding.written(members.event_id, causes)
-                pairs.append((members, causes))
+            part = piece[start : start + size]
             self._context["turn_number"] = part[-1].turn_number
+            pairs = [(members, members.caused_by) for members in part]
+            if around or inherited:
+                pairs = [
+                    (members, ids + (around or (() if ids else inherited)))
+                    for members, ids in pairs
+                ]
             self._emit_pairs(pairs)
 
-    def _emit_pairs(self, pairs: list[tuple[Members, tuple[str, ...]]]) -> bool:
+    def _emit_pairs(self, pairs: list[tuple[AnyMembers, tuple[str, ...]]]) -> bool:
         """Writes or queues events with their causes; False if one of them was refused."""
+        if self._forwarding.is_needed:  # else many stay, so that a replay finds them
+            written = self._forwarding.written
+            pairs = [(members, written(members.event_id, causes)) for members, causes in pairs]
         try:
             refused = self._append(pairs)
         except WriterClosed:
             raise
         except ThenceError as error:
             if self.mode is WriteMode.ASYNC and len(pairs) > 1:  # none of them was queued
-                verdicts = [self._emit_pairs([pair]) for pair in pairs]
-                return all(verdicts)
+                return self._emit_singly(pairs)
             refused = [members for members, _ in pairs]
             self._failed_count += len(refused)
             ids = [members.event_id for members in refused]
             which = {"event_ids": ids} if len(ids) > 1 else {"event_id": ids[0]}
             self._report("failed", {**which, "error": error})
+        if refused is None:
+            return self._emit_singly(pairs)
         if not refused:
             return True
         refused_ids = {members.event_id for members in refused}
@@ -222,6 +224,11 @@ class EventWriter:
             if members.event_id in refused_ids:
                 self._forwarding.forward(members.event_id, causes)
         return False
+
+    def _emit_singly(self, pairs: list[tuple[AnyMembers, tuple[str, ...]]]) -> bool:
+        """Queues each event that can be; an effect names the causes of those that are dropped."""
+        verdicts = [self._emit_pairs([pair]) for pair in pairs]
+        return all(verdicts)
 
     async def start(self) -> None:
         """Starts the thread of ASYNC mode, as the first emit does; does nothing in SYNC."""
@@ -312,20 +319,24 @@ def members_of(event: Event, simulation_id: str = "") -> Members:
     )
 
 
-def draft_of(members: Members, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
+def draft_of(members: AnyMembers, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
     """Encodes an event with its causes; values that JSON can't hold are repaired.
 
     `external` are causes in other logs, each as `PassedCause.text`. The long texts of
     an event over 1 MiB are cut, shorter and shorter, until it fits.
     """
-    members.caused_by, members.external_causes = causes, external
+    members.caused_by = causes
+    if external and isinstance(members, StepMembers):
+        members = members.whole()
+    if isinstance(members, Members):
+        members.external_causes = external
     is_usual = members.event_type in _NEVER_RESERVED or is_type_name(members.event_type)
     if is_usual and is_plain(members.details or {}):
         try:  # `suppress` would cost half a microsecond
             return draft(members)
         except InvalidEvent:
             pass
-    return _repaired_draft(members)
+    return _repaired_draft(members.whole() if isinstance(members, StepMembers) else members)
 
 
 def _repaired_draft(members: Members) -> Draft:

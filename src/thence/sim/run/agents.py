@@ -61,6 +61,16 @@ class RandomStream(random.Random):
         words = self._words or self._next_block()
         return (words.pop() >> 11) * 2.0**-53
 
+    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
+        """Returns an int of range(start, stop, step), as `random.Random.randrange` draws it."""
+        if stop is not None or type(start) is not int or not 0 < start < 1 << _WORD_BITS:
+            return super().randrange(start, stop, step)
+        shift = _WORD_BITS - start.bit_length()
+        while True:
+            number = (self._words or self._next_block()).pop() >> shift
+            if number < start:
+                return number
+
     def getrandbits(self, k: int, /) -> int:
         """Returns an int of `k` random bits; ValueError if `k` is negative."""
         if 0 < k <= _WORD_BITS:
@@ -131,7 +141,7 @@ class Action(msgspec.Struct, frozen=True):
 
     def frozen_payload(self) -> dict[str, object]:
         """Returns a copy of the payload, which its owner may change before it is written."""
-        values = dict(self.payload)
+        values = {**self.payload}
         if IMMUTABLE.issuperset(map(type, values.values())):
             return values
         try:
@@ -141,9 +151,10 @@ class Action(msgspec.Struct, frozen=True):
 
 
 class Accepted(msgspec.Struct, eq=False, gc=False):
-    """An action that the validator accepted, and the event that represents it.
+    """An action from its decision on, and the event that represents it.
 
-    `causes` are what that event names. Until it is written, `event_id` is empty.
+    `causes` are what that event names, at first the decision. Until it is written, `event_id` is
+    empty.
     """
 
     action: Action
@@ -155,6 +166,8 @@ class Accepted(msgspec.Struct, eq=False, gc=False):
     @property
     def phase(self) -> str:
         """The phase of the changes of the action."""
+        if not (self.ordinal or self.attempt):
+            return "apply0"
         return f"apply{self.ordinal}-{self.attempt}" if self.attempt else f"apply{self.ordinal}"
 
 

@@ -271,6 +271,8 @@ class Caller:
         # by the id of a component, with the component, whose id is its own as long as it lives
         self._quick_calls: dict[int, tuple[object, int]] = {}
         self._abandoned: dict[int, tuple[object, Future[CallEnd]]] = {}
+        # those of answers that were none to be awaited, nor generators
+        self._plain_types: set[type] = {type(None)}
 
     async def ask_one(self, component: ComponentRef, call: Callable[[], T | Awaitable[T]]) -> T:
         """Returns the result of a call, awaited if needed; errors are marked with the component."""
@@ -311,25 +313,33 @@ class Caller:
         threaded: dict[int, Coroutine[Any, Any, Any]] = {}
         slots = asyncio.Semaphore(max(1, threads_max or self._threads_max))
         limit = asyncio.Semaphore(CONCURRENT_MAX)
+        plain_types = self._plain_types
         self._waits.asked = LoopCalls(lambda place: component_at(place).name, count, answers)
         before_s = perf_counter()
         try:
             for place, (call, arguments) in enumerate(calls):
                 timeout_s = timeout_of(place) if timeout_of else None
-                if self._is_for_thread(call, timeout_s):
+                if (timeout_s is not None or self._quick_calls) and self._is_for_thread(
+                    call, timeout_s
+                ):
                     wait = _Pending(component_at(place), timeout_s, self._waits)
                     threaded[place] = self._in_thread(slots, limit, call, arguments, wait)
                     answers.append(None)
                     before_s = perf_counter()
                     continue
                 try:
-                    answer = taken_whole(call(*arguments))
+                    answer = call(*arguments)
+                    is_plain = type(answer) in plain_types
+                    if not is_plain:
+                        answer = taken_whole(answer)
                 except Exception as error:  # door: a policy decides on what an agent raises
                     mark_error(error, component_at(place))
                     if not collects:
                         raise
-                    answer = CallFailure("raised", error)
-                if answer is not None and _is_awaitable(answer):
+                    answer, is_plain = CallFailure("raised", error), True
+                if not is_plain and not _is_awaitable(answer):
+                    plain_types.add(type(answer))
+                elif not is_plain:
                     wait = _Pending(component_at(place), timeout_s, self._waits)
                     gate = nullcontext() if _asks_models(call) else limit
                     threaded[place] = _await_within(gate, answer, wait)

@@ -68,7 +68,10 @@ class View(RecordedView):
         accepted: Accepted | None = None,
         roster: Roster | None = None,
     ) -> None:
-        super().__init__(ledger, recorder.turn, agent_id)
+        self.calls = ()  # as the base does, whose call would cost more than the rest
+        self.turn = recorder.turn
+        self.agent_id = agent_id
+        self.ledger = ledger
         self._roster = roster
         self._recorder = recorder
         self._accepted = accepted
@@ -84,7 +87,7 @@ class View(RecordedView):
     def value(self, index: int) -> Any:
         """Returns the value of a variable, with the writes of this call so far."""
         scope = self._scope
-        if index in scope.writes:
+        if scope.writes and index in scope.writes:
             return own_copy(scope.writes[index])
         for outer in self._outer:
             if index in outer.writes:
@@ -243,7 +246,8 @@ class View(RecordedView):
         for index in sorted(scope.writes):
             self._write(index, scope.writes[index], scope.phase, causes)
         unchanged = [index for index in scope.may_change if index not in scope.writes]
-        recorder.add_causes(ledger.provenance, unchanged, causes)
+        if unchanged:
+            recorder.add_causes(ledger.provenance, unchanged, causes)
         if ledger.world is not None:
             ledger.follow((*scope.writes, *unchanged), recorder.add_causes)
 
@@ -254,8 +258,9 @@ class View(RecordedView):
         by the causes that its STATE would have.
         """
         ledger, recorder = self.ledger, self._recorder
-        variable, old = ledger.table[index], ledger.values[index]
+        old = ledger.values[index]
         if recorder.writes_states or recorder.alterations:
+            variable = ledger.table[index]
             step = recorder.state_step(phase, self.agent_id, variable)
             if value != old:
                 value = recorder.alterations.value(step, value)
@@ -439,7 +444,9 @@ class BaseEngine:
         return await play(self)
 
     def _apply_one(self, view: View, action: Action) -> Awaitable[None] | None:
-        return None if passed_on(view, action) else self.apply_action(view, action)
+        if action.action_type == SAY and passed_on(view, action):
+            return None
+        return self.apply_action(view, action)
 
     async def _apply_each(self, actions: Sequence[Action], writes: Writes) -> None:
         for action in actions:

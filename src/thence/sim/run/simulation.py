@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from thence.core.event import Members
+from thence.core.event import AnyMembers
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.models.actions import HEARD
@@ -285,7 +285,7 @@ class Simulation:
         self.history.clear()
         self.history.append(self._ledger.state(checkpoint.turn), checkpoint.turn)
 
-    def _pass_on(self, piece: Sequence[Members]) -> None:
+    def _pass_on(self, piece: Sequence[AnyMembers]) -> None:
         """Passes events on, once the outcomes that they depend on are kept."""
         with self._waits.waiting_for("the disk, writing the run's events"):
             self.outcomes.sync()

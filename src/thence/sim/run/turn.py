@@ -66,9 +66,6 @@ def described(error: Exception) -> str:
     return text if isinstance(error, ThenceError) else f"{type(error).__name__}: {text}"
 
 
-_ACCEPTED: tuple[Verdict, Ids] = (Verdict.accept(), ())
-
-
 class TurnContext(msgspec.Struct, frozen=True):
     """What every turn needs.
 
@@ -99,18 +96,6 @@ class TurnContext(msgspec.Struct, frozen=True):
         return lambda place: self.timeouts_s.get(agents[place].name, timeout_s)
 
 
-class Proposal(msgspec.Struct, frozen=True, gc=False):
-    """An action that an agent decided, before the validator's verdict.
-
-    `decided` is what its ACTION names.
-    """
-
-    action: Action
-    attempt: int
-    ordinal: int
-    decided: Ids
-
-
 class Turn:
     """The current turn of a run."""
 
@@ -134,7 +119,8 @@ class Turn:
         # the events by which agents do nothing, and those that their decisions name, by agent
         self._inaction, self._notices = roster.begin_turn(self.number, recorder.roster_change)
         self._agents = roster.active
-        self._accepts_all = _takes_all(context.validator) and not (is_read or recorder.alterations)
+        self._accepts_all = _takes_all(context.validator)
+        self._is_unread = self._accepts_all and not (is_read or recorder.alterations)
 
     async def play(self, engine: BaseEngine) -> State:
         """Plays the turn and returns the state after it."""
@@ -157,10 +143,10 @@ class Turn:
         self._attempt_number = attempt
         self._recorder.decisions += len(agents)
         answers = await self._ask(agents, attempt)
-        if self._accepts_all:
+        if self._is_unread:
             self._accept_all(agents, answers)
             return set()
-        proposals: list[Proposal] = []
+        proposals: list[Accepted] = []
         for agent, answer in zip(agents, answers, strict=True):
             name = agent.name
             actions = answer if isinstance(answer, CallFailure) else self._actions(name, answer)
@@ -169,14 +155,14 @@ class Turn:
             else:
                 self._record_calls(name, attempt)  # which its decision names
                 proposals += self._decide(name, actions, attempt)
+        verdicts = None if self._accepts_all else await self._judge(proposals)
         rejections: dict[str, list[Rejection]] = {}
         remembered: dict[str, list[str]] = {}
-        for proposal, (verdict, causes) in zip(
-            proposals, await self._judge(proposals), strict=True
-        ):
+        for place, proposal in enumerate(proposals):
             name = proposal.action.agent_id
-            if verdict.is_valid:
-                remembered.setdefault(name, []).extend(proposal.decided)
+            verdict, causes = verdicts[place] if verdicts else (None, ())
+            if verdict is None or verdict.is_valid:
+                remembered.setdefault(name, []).extend(proposal.causes)
                 self._accept(proposal, causes)
             else:
                 rejections.setdefault(name, []).append(self._reject(proposal, verdict, causes))
@@ -208,7 +194,7 @@ class Turn:
         context = self._context
         # an observation that nothing looks at again ends with its call, and leaves its memory
         # to the next one
-        observation = self._observed.make if self._accepts_all else self._observed.__getitem__
+        observation = self._observed.make if self._is_unread else self._observed.__getitem__
         recorded = self._recorded_failures(agents, attempt) if context.known_failures else {}
         called = [agent for agent in agents if agent.name not in recorded] if recorded else agents
         answers: list[Decision | CallFailure] = await context.caller.ask(
@@ -325,7 +311,7 @@ class Turn:
         causes = decisions or self._decision_causes(name)
         self._context.memory[name] = self._recorder.provenance(causes)
 
-    def _decide(self, name: str, actions: Sequence[Action], attempt: int) -> list[Proposal]:
+    def _decide(self, name: str, actions: Sequence[Action], attempt: int) -> list[Accepted]:
         """Records an agent's decisions; without any, its inaction has causes."""
         recorder = self._recorder
         causes = self._decision_causes(name) if recorder.writes_decisions else ()
@@ -337,15 +323,17 @@ class Turn:
             action = _of_agent(answer, name)
             decided = recorder.decision(action, attempt, ordinal, causes)
             if decided is not None:
-                proposals.append(Proposal(action, attempt, ordinal, decided))
+                proposals.append(Accepted(action, attempt, ordinal, decided))
         if not proposals and recorder.writes_decisions:
             self._inaction.setdefault(name, []).extend(self._observed_causes(name))
         return proposals
 
     def _observed_causes(self, name: str) -> Ids:
         """Returns the causes of an agent's reads in this turn, and of its memory."""
-        observed, memory = self._observed[name].causes, self._context.memory
-        causes = (*observed, *memory[name]) if name in memory else tuple(observed)
+        memory = self._context.memory
+        causes = tuple(self._observed[name].causes)
+        if name in memory:
+            causes += memory[name]
         return (*self._calls[name], *causes) if name in self._calls else causes
 
     def _decision_causes(self, name: str) -> Ids:
@@ -353,12 +341,9 @@ class Turn:
         causes = self._observed_causes(name)
         return (*causes, *self._notices[name]) if name in self._notices else causes
 
-    async def _judge(self, proposals: Sequence[Proposal]) -> list[tuple[Verdict, Ids]]:
+    async def _judge(self, proposals: Sequence[Accepted]) -> list[tuple[Verdict, Ids]]:
         """Returns each proposal's verdict with the causes of the validator's reads."""
-        validator = self._context.validator
-        judge = validator.validate_action
-        if _takes_all(validator):
-            return [_ACCEPTED] * len(proposals)
+        judge = self._context.validator.validate_action
         states = [
             RecordedState(self._ledger, self.number, proposal.action.agent_id)
             for proposal in proposals
@@ -369,8 +354,8 @@ class Turn:
             agent = proposal.action.agent_id
 
             def causes() -> Ids:
-                ids = self._recorder.last_calls(state, 0, proposal.decided)
-                return (*proposal.decided, *ids, *state.causes)
+                ids = self._recorder.last_calls(state, 0, proposal.causes)
+                return (*proposal.causes, *ids, *state.causes)
 
             return ComponentRef("the validator", causes, agent)
 
@@ -392,24 +377,22 @@ class Turn:
                 component = component_at(place)
                 raise wrong_answer(component, "validate_action", verdict, "a Verdict", hint)
         return [
-            (verdict, (*self._recorder.model_calls(state, 0, proposal.decided), *state.causes))
+            (verdict, (*self._recorder.model_calls(state, 0, proposal.causes), *state.causes))
             for verdict, proposal, state in zip(verdicts, proposals, states, strict=True)
         ]
 
-    def _accept(self, proposal: Proposal, causes: Ids) -> None:
-        action = proposal.action
-        result = self._recorder.accept(
-            action, proposal.attempt, proposal.ordinal, proposal.decided, causes
-        )
-        if isinstance(result, Accepted):
-            self._accepted.setdefault(action.agent_id, []).append(result)
+    def _accept(self, proposal: Accepted, causes: Ids) -> None:
+        name = proposal.action.agent_id
+        absence = self._recorder.accept(proposal, causes)
+        if absence is None:
+            self._accepted.setdefault(name, []).append(proposal)
         else:
-            self._inaction.setdefault(action.agent_id, []).extend(result)
+            self._inaction.setdefault(name, []).extend(absence)
 
-    def _reject(self, proposal: Proposal, verdict: Verdict, causes: Ids) -> Rejection:
+    def _reject(self, proposal: Accepted, verdict: Verdict, causes: Ids) -> Rejection:
         action = proposal.action
         rejection_id = self._recorder.rejection(
-            action, proposal.attempt, proposal.ordinal, verdict, proposal.decided, causes
+            action, proposal.attempt, proposal.ordinal, verdict, proposal.causes, causes
         )
         inaction = self._inaction.setdefault(action.agent_id, [])
         inaction += (*self._observed_causes(action.agent_id), *causes)
@@ -483,4 +466,9 @@ def _call_facts(call: "ModelCall") -> dict[str, Any]:
 
 
 def _of_agent(action: Action, name: str) -> Action:
-    return action if action.agent_id == name else msgspec.structs.replace(action, agent_id=name)
+    if action.agent_id == name:
+        return action
+    if type(action) is not Action:
+        return msgspec.structs.replace(action, agent_id=name)
+    kind, payload, decision = action.action_type, action.payload, action.decision
+    return Action(kind, payload, decision, action.decision_type, action.instead_of, name)
