@@ -10,9 +10,9 @@ event is written once its action is applied, and names what the application read
 turns name turns alone.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from msgspec import structs
 
@@ -24,11 +24,13 @@ from thence.sim.again.replay_input import Alterations, ReplayInput
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Lineage
+from thence.sim.record.usual_events import Labels, RunEvent, UsualEvents, usual_events
 from thence.sim.record.writer import logger
 from thence.sim.run.agents import Accepted, Action, RecordedView, Verdict
 from thence.sim.scenario.state import Variable, own_copy
 
-Emit = Callable[[Sequence[AnyMembers]], object]
+# it takes a sequence of AnyMembers, of RunEvents from a recorder that is drafting
+Emit = Callable[[Sequence[Any]], object]
 # so many of the last effective events are covered besides the ids that ask for a cover
 _EFFECTIVE_MAX = 4_096
 NOBODY = "-"
@@ -41,25 +43,35 @@ PROVENANCE_MAX = 8
 class RunRecorder:
     """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
 
-    `counts` are the events by type. An event that `again` has stored is not passed on again.
+    `counts` are the events by type. An event that `again` has stored is not passed on again. With
+    `is_drafting` those that are usual are passed on as drafts.
     """
 
     def __init__(
-        self, simulation_id: str, emit: Emit, level: VerbosityLevel, again: ReplayInput
+        self,
+        simulation_id: str,
+        emit: Emit,
+        level: VerbosityLevel,
+        again: ReplayInput,
+        *,
+        is_drafting: bool = False,
     ) -> None:
         self.simulation_id = simulation_id
         self.turn = 0
         self.turn_id = ""
-        self.counts: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
         self.lineage = Lineage("")
         self.alterations = Alterations(again.altered)
+        self.is_altered = bool(again.altered)
         self.writes_decisions = level >= VerbosityLevel.DECISION
         self.writes_actions = level >= VerbosityLevel.ACTION
         self.writes_states = level >= VerbosityLevel.STATE
         self._writes_details = level >= VerbosityLevel.DETAIL
         self._emit = emit
         self._stored = again.stored
-        self._ready: list[AnyMembers] = []
+        self._ready: list[RunEvent] = []
+        self._labels = Labels(simulation_id) if is_drafting and self._stored is None else None
+        self._usual: UsualEvents | None = None
         self._steps: dict[str, int] = {}
         self._cover_id = ""
         self._covered: set[str] = set()
@@ -79,8 +91,9 @@ class RunRecorder:
         """Passes on what was built so far; raises RunDiverged if recorded events did not come."""
         if self._ready:
             if self._stored:
-                self._stored.check_done(self._ready)
-            ready, self._ready = self._ready, []
+                self._stored.check_done(cast(list[AnyMembers], self._ready))  # no draft of it
+            ready = [*self._ready]
+            self._ready.clear()
             self._emit(ready)
 
     def forget_covers(self) -> None:
@@ -134,6 +147,9 @@ class RunRecorder:
         self.turn_id = self._milestone("turn_start", step, all_causes, begins=True)
         self.lineage.recent[self.turn_id] = all_causes
         self.flush()  # a run that is killed shows the turn that it was in
+        if self._labels is not None:
+            append, recent = self._ready.append, self.lineage.recent
+            self._usual = usual_events(self._labels, self.turn, append, recent, self.counts)
 
     def end_turn(self) -> None:
         """Ends the turn, and passes on its events."""
@@ -158,36 +174,30 @@ class RunRecorder:
         step = self._step("failed")
         return self._system("run_failed", "failure", step, all_causes, facts, agent)
 
-    def decision(
-        self, action: Action, attempt: int, ordinal: int, causes: Iterable[str]
-    ) -> Ids | None:
-        """Records a decision and returns what its action names; None if `alter` leaves it out.
+    def decision(self, accepted: Accepted) -> bool:
+        """Records the decision of an action; False if `alter` leaves it out.
 
-        Where no ACTION will be written, the DECISION is not written yet either: `write` does
-        that, or `rejection`.
+        Its causes are those of the decision, and then what the action names. Where no ACTION will
+        be written, the DECISION is not written yet either: `write` does that, or `rejection`.
         """
-        if self.alterations and self._leaves_out("decide", action, attempt, ordinal):
-            return None
-        if not self.writes_decisions:
-            return ()
-        all_causes = _unique(self.turn_id, *causes)
+        if self.is_altered and self._leaves_out("decide", accepted):
+            return False
         if self.writes_actions:
-            return (self._decision(action, attempt, ordinal, all_causes),)
-        return all_causes
+            accepted.causes = (self._decision(accepted),)
+        return True
 
     def accept(self, accepted: Accepted, causes: Ids) -> Ids | None:
         """Records an accepted action; returns the causes of its absence if `alter` leaves it out.
 
         `causes` is what the validator read.
         """
-        action, attempt, ordinal = accepted.action, accepted.attempt, accepted.ordinal
-        if self.alterations and self._leaves_out("act", action, attempt, ordinal):
+        if self.is_altered and self._leaves_out("act", accepted):
             decided = accepted.causes
             if self.writes_decisions and not self.writes_actions:
-                decided = (self._decision(action, attempt, ordinal, decided),)
+                decided = (self._decision(accepted),)
             return (*decided, *causes)
         if causes:
-            accepted.causes += causes
+            accepted.causes = _unique(*accepted.causes, *causes)
         if self.writes_states:
             self.write(accepted)
         return None
@@ -202,12 +212,11 @@ class RunRecorder:
             return ()
         if accepted.event_id:
             later = [cause for cause in causes if cause not in accepted.causes]
-            return _unique(accepted.event_id, *later)
-        accepted.causes = _unique(*accepted.causes, *causes)
+            return _unique(accepted.event_id, *later) if later else (accepted.event_id,)
+        if causes:
+            accepted.causes = _unique(*accepted.causes, *causes)
         write = self._action if self.writes_actions else self._decision
-        accepted.event_id = write(
-            accepted.action, accepted.attempt, accepted.ordinal, accepted.causes
-        )
+        accepted.event_id = write(accepted)
         if not self.writes_states:  # else it is not applied yet, and its STATEs name it
             self._effective.append(accepted.event_id)
         return (accepted.event_id,)
@@ -249,23 +258,15 @@ class RunRecorder:
             step = self._step("checkpoint")
             self._system("checkpoint", "success", step, (self.last_end_id,), {})
 
-    def rejection(
-        self,
-        action: Action,
-        attempt: int,
-        ordinal: int,
-        verdict: Verdict,
-        decided: Ids,
-        causes: Ids,
-    ) -> str:
+    def rejection(self, refused: Accepted, verdict: Verdict, causes: Ids) -> str:
         """Records a refused action with the reason; returns "" at MILESTONE.
 
-        `decided` is what `decision` returned, `causes` is what the validator read.
+        `causes` is what the validator read.
         """
         if not self.writes_decisions:
             return ""
-        if not self.writes_actions:
-            decided = (self._decision(action, attempt, ordinal, decided),)
+        action, attempt, ordinal = refused.action, refused.attempt, refused.ordinal
+        decided = refused.causes if self.writes_actions else (self._decision(refused),)
         facts = {
             "action_type": action.action_type,
             "action_payload": dict(action.payload),
@@ -392,8 +393,11 @@ class RunRecorder:
         self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
     ) -> str:
         """Records a change of a variable."""
-        details = _change(variable, old, new)
-        event_id = self._add("STATE", None, self.with_turn(causes), step, details)
+        all_causes = self.with_turn(causes)
+        event_id = self._usual.change(variable, old, new, step, all_causes) if self._usual else ""
+        if not event_id:
+            details = _change(variable, old, new)
+            event_id = self._add("STATE", None, all_causes, step, details)
         self._effective.append(event_id)
         return event_id
 
@@ -448,7 +452,7 @@ class RunRecorder:
             self._ready.append(event)
         if event_type != "MILESTONE":
             self.lineage.recent[event_id] = causes
-        self.counts[event_type] = self.counts.get(event_type, 0) + 1
+        self.counts[event_type] += 1
         return event_id
 
     def _step(self, phase: str, agent: str = NOBODY, ordinal: int | str = 0) -> str:
@@ -463,11 +467,14 @@ class RunRecorder:
         count = self._count(step := self._step(phase, agent, ordinal))
         return step if count == 1 else self._step(f"{phase}~{count}", agent, ordinal)
 
-    def _leaves_out(self, phase: str, action: Action, attempt: int, ordinal: int) -> bool:
-        step = self._step(_phase(phase, attempt), action.agent_id, ordinal)
+    def _leaves_out(self, phase: str, item: Accepted) -> bool:
+        step = self._step(_phase(phase, item.attempt), item.action.agent_id, item.ordinal)
         return self.alterations.leave_out(step)
 
-    def _decision(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
+    def _decision(self, decided: Accepted) -> str:
+        if self._usual is not None and (event_id := self._usual.decide(decided)):
+            return event_id
+        action, attempt = decided.action, decided.attempt
         details = {
             "decision_type": action.decision_type or action.action_type,
             "old_value": None if action.instead_of is None else own_copy(action.instead_of),
@@ -475,16 +482,16 @@ class RunRecorder:
                 action.frozen_payload() if action.decision is None else own_copy(action.decision)
             ),
         }
-        phase = f"decide{attempt}" if attempt else "decide"
-        step = f"{self.turn}.{phase}.{action.agent_id}.{ordinal}"
-        return self._add("DECISION", action.agent_id, causes, step, details)
+        step = self._step(_phase("decide", attempt), action.agent_id, decided.ordinal)
+        return self._add("DECISION", action.agent_id, decided.causes, step, details)
 
-    def _action(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
-        payload = action.frozen_payload()
-        details = {"action_type": action.action_type, "action_payload": payload}
-        phase = f"act{attempt}" if attempt else "act"
-        step = f"{self.turn}.{phase}.{action.agent_id}.{ordinal}"
-        return self._add("ACTION", action.agent_id, causes, step, details)
+    def _action(self, acted: Accepted) -> str:
+        if self._usual is not None and (event_id := self._usual.act(acted)):
+            return event_id
+        action = acted.action
+        details = {"action_type": action.action_type, "action_payload": action.frozen_payload()}
+        step = self._step(_phase("act", acted.attempt), action.agent_id, acted.ordinal)
+        return self._add("ACTION", action.agent_id, acted.causes, step, details)
 
     def _milestone(self, kind: str, step: str, causes: Ids, **members: Any) -> str:
         return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **members)

@@ -49,6 +49,7 @@ from thence.open_log.log import (
     watch_forks,
 )
 from thence.sim.record.events import Event, SystemEvent, VerbosityLevel, level_of
+from thence.sim.record.usual_events import RunEvent, UsualEvent
 from thence.tracing.context import current_causes
 
 STOP_S = 10.0
@@ -181,28 +182,28 @@ class EventWriter:
             causes = self._forwarding.written(event.event_id, causes)
         return self._emit_pairs([(members_of(event, self.simulation_id), causes)])
 
-    def emit_piece(self, piece: Sequence[AnyMembers]) -> None:
-        """Writes, with one sync, or queues the events that a run built."""
+    def emit_piece(self, piece: Sequence[RunEvent]) -> None:
+        """Writes, with one sync, or queues the events that a run built in a turn."""
         if not self._is_started or self._is_stopped:
             self._begin()
+        if isinstance(last := piece[-1], AnyMembers):
+            self._context["turn_number"] = last.turn_number
         around, inherited = current_causes(), self._inherited_causes
         size = len(piece) if self.mode is WriteMode.SYNC else _PART_EVENTS
         for start in range(0, len(piece), size):
             part = piece[start : start + size]
-            self._context["turn_number"] = part[-1].turn_number
-            pairs = [(members, members.caused_by) for members in part]
+            pairs = [(event, event.caused_by) for event in part]
             if around or inherited:
                 pairs = [
-                    (members, ids + (around or (() if ids else inherited)))
-                    for members, ids in pairs
+                    (event, ids + (around or (() if ids else inherited))) for event, ids in pairs
                 ]
             self._emit_pairs(pairs)
 
-    def _emit_pairs(self, pairs: list[tuple[AnyMembers, tuple[str, ...]]]) -> bool:
+    def _emit_pairs(self, pairs: list[tuple[RunEvent, tuple[str, ...]]]) -> bool:
         """Writes or queues events with their causes; False if one of them was refused."""
         if self._forwarding.is_needed:  # else many stay, so that a replay finds them
             written = self._forwarding.written
-            pairs = [(members, written(members.event_id, causes)) for members, causes in pairs]
+            pairs = [(event, written(event.event_id, causes)) for event, causes in pairs]
         try:
             refused = self._append(pairs)
         except WriterClosed:
@@ -210,22 +211,22 @@ class EventWriter:
         except ThenceError as error:
             if self.mode is WriteMode.ASYNC and len(pairs) > 1:  # none of them was queued
                 return self._emit_singly(pairs)
-            refused = [members for members, _ in pairs]
+            refused = [event for event, _ in pairs]
             self._failed_count += len(refused)
-            ids = [members.event_id for members in refused]
+            ids = [event.event_id for event in refused]
             which = {"event_ids": ids} if len(ids) > 1 else {"event_id": ids[0]}
             self._report("failed", {**which, "error": error})
         if refused is None:
             return self._emit_singly(pairs)
         if not refused:
             return True
-        refused_ids = {members.event_id for members in refused}
-        for members, causes in pairs:
-            if members.event_id in refused_ids:
-                self._forwarding.forward(members.event_id, causes)
+        refused_ids = {event.event_id for event in refused}
+        for event, causes in pairs:
+            if event.event_id in refused_ids:
+                self._forwarding.forward(event.event_id, causes)
         return False
 
-    def _emit_singly(self, pairs: list[tuple[AnyMembers, tuple[str, ...]]]) -> bool:
+    def _emit_singly(self, pairs: list[tuple[RunEvent, tuple[str, ...]]]) -> bool:
         """Queues each event that can be; an effect names the causes of those that are dropped."""
         verdicts = [self._emit_pairs([pair]) for pair in pairs]
         return all(verdicts)
@@ -319,12 +320,18 @@ def members_of(event: Event, simulation_id: str = "") -> Members:
     )
 
 
-def draft_of(members: AnyMembers, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
+def draft_of(event: RunEvent, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
     """Encodes an event with its causes; values that JSON can't hold are repaired.
 
     `external` are causes in other logs, each as `PassedCause.text`. The long texts of
     an event over 1 MiB are cut, shorter and shorter, until it fits.
     """
+    if isinstance(event, UsualEvent):
+        if event.caused_by is causes and not external:
+            return event
+        members: AnyMembers = event.members()
+    else:
+        members = event
     members.caused_by = causes
     if external and isinstance(members, StepMembers):
         members = members.whole()

@@ -23,6 +23,7 @@ from thence.sim.scenario.state import IMMUTABLE, State, VariableTable, own_copy
 if TYPE_CHECKING:
     from thence.sim.models.asking import ModelCall
 
+_APPLYING = "the engine, applying actions"
 Details = tuple[tuple[int, str, Mapping[str, object]], ...]
 
 
@@ -50,34 +51,19 @@ class WriteScope(msgspec.Struct, eq=False):
         return causes
 
 
-class View(RecordedView):
+class View(RecordedView, kw_only=True, eq=False):
     """The state as an engine changes it; each changed variable becomes one STATE.
 
     A STATE names the ACTION that it belongs to, and all reads of its call, or of its rule:
     each read may have decided the written value.
     """
 
-    __slots__ = ("_accepted", "_asked", "_outer", "_recorder", "_roster", "_scope")
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        recorder: RunRecorder,
-        scope: WriteScope,
-        agent_id: str = NOBODY,
-        accepted: Accepted | None = None,
-        roster: Roster | None = None,
-    ) -> None:
-        self.calls = ()  # as the base does, whose call would cost more than the rest
-        self.turn = recorder.turn
-        self.agent_id = agent_id
-        self.ledger = ledger
-        self._roster = roster
-        self._recorder = recorder
-        self._accepted = accepted
-        self._scope = scope
-        self._outer: tuple[WriteScope, ...] = ()
-        self._asked: tuple[ModelCall, ...] = ()
+    _recorder: RunRecorder
+    _scope: WriteScope
+    _accepted: Accepted | None = None
+    _roster: Roster | None = None
+    _outer: tuple[WriteScope, ...] = ()
+    _asked: tuple[Any, ...] = ()
 
     @property
     def phase(self) -> str:  # type: ignore[override]
@@ -204,7 +190,7 @@ class View(RecordedView):
         if error is None:
             self._close(self._scope)
         elif isinstance(error, Exception):
-            self._mark(error, "the engine, applying actions")
+            self._mark(error, _APPLYING)
 
     def last_causes(self, scope: WriteScope) -> Iterable[str]:
         """Returns the causes of a failure that ends the run; its calls of models are marked."""
@@ -226,7 +212,7 @@ class View(RecordedView):
 
     def _close(self, scope: WriteScope) -> None:
         ledger, recorder = self.ledger, self._recorder
-        if not (recorder.writes_decisions or recorder.alterations):  # nothing names a change
+        if not (recorder.writes_decisions or recorder.is_altered):  # nothing names a change
             for index, value in scope.writes.items():
                 ledger.values[index] = value
             if ledger.world is not None:
@@ -259,7 +245,7 @@ class View(RecordedView):
         """
         ledger, recorder = self.ledger, self._recorder
         old = ledger.values[index]
-        if recorder.writes_states or recorder.alterations:
+        if recorder.writes_states or recorder.is_altered:
             variable = ledger.table[index]
             step = recorder.state_step(phase, self.agent_id, variable)
             if value != old:
@@ -307,7 +293,26 @@ class Writes:
         agent = action.agent_id or NOBODY
         inherited = (all_ids, self._state.reads.values())
         scope = WriteScope(phase, inherited, self._reach.get(agent, ()))
-        return View(self._ledger, self._recorder, scope, agent, accepted)
+        recorder = self._recorder
+        return View(
+            self._ledger,
+            recorder.turn,
+            agent,
+            _recorder=recorder,
+            _scope=scope,
+            _accepted=accepted,
+        )
+
+    def apply(self, actions: Iterable[Action], apply_one: Callable[[View, Action], object]) -> None:
+        """Applies actions one by one, each in its view."""
+        for action in actions:
+            view = self.action(action)
+            try:
+                apply_one(view, action)
+            except Exception as error:
+                view._mark(error, _APPLYING)
+                raise
+            view.close()
 
     def all_ids(self) -> tuple[str, ...]:
         """Returns the ids of all actions of the turn, which are written by then."""
@@ -347,7 +352,7 @@ def record_returned(
     all_ids = tuple([applied.event_id for applied in accepted if applied.event_id])
     scope = WriteScope(f"{phase}-unrecorded", [[all_ids]])
     scope.writes.update({index: result.values()[index] for index in changed})
-    View(ledger, recorder, scope).close()
+    View(ledger, recorder.turn, _recorder=recorder, _scope=scope).close()
 
 
 def hearers(table: VariableTable, speaker: str, action: Action) -> list[str] | None:
@@ -406,9 +411,7 @@ class BaseEngine:
         """
         if inspect.iscoroutinefunction(self.apply_action):
             return self._apply_each(actions, writes)
-        for action in actions:
-            with writes.action(action) as view:
-                self._apply_one(view, action)
+        writes.apply(actions, self._apply_one)
         return None
 
     def apply_action(self, view: View, action: Action) -> Awaitable[None] | None:

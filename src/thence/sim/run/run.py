@@ -306,6 +306,7 @@ class SimulationOrchestrator:
                 verbosity=self.event_writer.verbosity,
                 outcomes=Outcomes(file, self._again.outcomes, copies=not is_resumed),
                 again=self._again,
+                is_drafting=True,
             )
         return self._simulation
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from thence.core.event import AnyMembers
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
 from thence.sim.models.actions import HEARD
@@ -21,6 +20,7 @@ from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.outcomes import Outcomes
 from thence.sim.record.recorder import Emit, RunRecorder
+from thence.sim.record.usual_events import RunEvent
 from thence.sim.run.agents import BaseAgent, BaseValidator, RecordedState, stream
 from thence.sim.run.calls import (
     Caller,
@@ -160,7 +160,8 @@ class Simulation:
 
     `history[n]` is the state after turn n, `history[0]` the one before the first. `reason`
     is the reason of the run's end, empty while it goes on. Events above `verbosity` are not built.
-    `outcomes` are those of its components; `again` is what it takes from a recorded run.
+    `outcomes` are those of its components; `again` is what it takes from a recorded run. With
+    `is_drafting`, `emit` takes usual events as drafts.
     """
 
     def __init__(
@@ -173,6 +174,7 @@ class Simulation:
         verbosity: VerbosityLevel = VerbosityLevel.DETAIL,
         outcomes: Outcomes | None = None,
         again: ReplayInput = _NOTHING,
+        is_drafting: bool = False,
     ) -> None:
         self._known_failures = again.failures
         self.config = config
@@ -187,7 +189,9 @@ class Simulation:
         self._emit = emit
         self._waits = Waits()
         self._caller = Caller(config.simulation.threads, self._waits)
-        self.recorder = RunRecorder(simulation_id, self._pass_on, verbosity, again)
+        self.recorder = RunRecorder(
+            simulation_id, self._pass_on, verbosity, again, is_drafting=is_drafting
+        )
         self.history = StateHistory()
         self.reason = ""
         self._reads: Ids = ()
@@ -235,7 +239,7 @@ class Simulation:
             self._renew_reach()
         turn = Turn(self._context, self._ledger, self.recorder)
         state = await self.components.engine.run_turn(turn.play)
-        if self.recorder.alterations and self._set_values():
+        if self.recorder.is_altered and self._set_values():
             state = self._ledger.state(self.recorder.turn)
         self.recorder.end_turn()
         self.history.append(state)
@@ -285,7 +289,7 @@ class Simulation:
         self.history.clear()
         self.history.append(self._ledger.state(checkpoint.turn), checkpoint.turn)
 
-    def _pass_on(self, piece: Sequence[AnyMembers]) -> None:
+    def _pass_on(self, piece: Sequence[RunEvent]) -> None:
         """Passes events on, once the outcomes that they depend on are kept."""
         with self._waits.waiting_for("the disk, writing the run's events"):
             self.outcomes.sync()
@@ -348,7 +352,7 @@ class Simulation:
             known_failures=self._known_failures,
             memory={},
         )
-        if self.recorder.alterations:
+        if self.recorder.is_altered:
             self._set_values()
         self.history.append(self._ledger.state(0))
 

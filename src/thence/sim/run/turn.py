@@ -111,8 +111,7 @@ class Turn:
         if ledger.sights is not None:
             observation = SightedObservation
         self._observed = Observed(partial(observation, ledger, recorder.turn))
-        self._accepted: dict[str, list[Accepted]] = {}
-        self._all_accepted: list[Accepted] = []
+        self._accepted: list[Accepted] = []
         self._calls: dict[str, Ids] = {}
         self._attempt_number = 0
         roster = context.roster
@@ -120,7 +119,7 @@ class Turn:
         self._inaction, self._notices = roster.begin_turn(self.number, recorder.roster_change)
         self._agents = roster.active
         self._accepts_all = _takes_all(context.validator)
-        self._is_unread = self._accepts_all and not (is_read or recorder.alterations)
+        self._is_unread = self._accepts_all and not (is_read or recorder.is_altered)
 
     async def play(self, engine: BaseEngine) -> State:
         """Plays the turn and returns the state after it."""
@@ -146,23 +145,16 @@ class Turn:
         if self._is_unread:
             self._accept_all(agents, answers)
             return set()
-        proposals: list[Accepted] = []
-        for agent, answer in zip(agents, answers, strict=True):
-            name = agent.name
-            actions = answer if isinstance(answer, CallFailure) else self._actions(name, answer)
-            if isinstance(actions, CallFailure):
-                self._fail(name, actions, attempt)
-            else:
-                self._record_calls(name, attempt)  # which its decision names
-                proposals += self._decide(name, actions, attempt)
+        proposals = self._proposals(agents, answers, attempt)
         verdicts = None if self._accepts_all else await self._judge(proposals)
         rejections: dict[str, list[Rejection]] = {}
-        remembered: dict[str, list[str]] = {}
+        remembered: dict[str, Ids] = {}
         for place, proposal in enumerate(proposals):
             name = proposal.action.agent_id
             verdict, causes = verdicts[place] if verdicts else (None, ())
             if verdict is None or verdict.is_valid:
-                remembered.setdefault(name, []).extend(proposal.causes)
+                decided = proposal.causes
+                remembered[name] = remembered[name] + decided if name in remembered else decided
                 self._accept(proposal, causes)
             else:
                 rejections.setdefault(name, []).append(self._reject(proposal, verdict, causes))
@@ -179,7 +171,7 @@ class Turn:
         self, agents: Sequence[BaseAgent], answers: Sequence[Decision | CallFailure]
     ) -> None:
         """Accepts every action where no event names it: nothing is built for its decision."""
-        accepted = self._all_accepted
+        accepted = self._accepted
         for agent, answer in zip(agents, answers, strict=True):
             if answer is None:
                 continue
@@ -311,21 +303,47 @@ class Turn:
         causes = decisions or self._decision_causes(name)
         self._context.memory[name] = self._recorder.provenance(causes)
 
-    def _decide(self, name: str, actions: Sequence[Action], attempt: int) -> list[Accepted]:
-        """Records an agent's decisions; without any, its inaction has causes."""
-        recorder = self._recorder
-        causes = self._decision_causes(name) if recorder.writes_decisions else ()
-        proposals = []
-        by_ordinal: Iterable[tuple[int, Action]] = enumerate(actions)
-        if recorder.alterations:
-            by_ordinal = recorder.altered_actions(name, attempt, actions)
-        for ordinal, answer in by_ordinal:
-            action = _of_agent(answer, name)
-            decided = recorder.decision(action, attempt, ordinal, causes)
-            if decided is not None:
-                proposals.append(Accepted(action, attempt, ordinal, decided))
-        if not proposals and recorder.writes_decisions:
-            self._inaction.setdefault(name, []).extend(self._observed_causes(name))
+    def _proposals(
+        self, agents: Sequence[BaseAgent], answers: Sequence[Decision | CallFailure], attempt: int
+    ) -> list[Accepted]:
+        """Records the agents' decisions; without any, an agent's inaction has causes."""
+        recorder, observed = self._recorder, self._observed
+        calls, memory, notices = self._calls, self._context.memory, self._notices
+        turn, writes, is_altered = (
+            (recorder.turn_id,),
+            recorder.writes_decisions,
+            recorder.is_altered,
+        )
+        proposals: list[Accepted] = []
+        for agent, answer in zip(agents, answers, strict=True):
+            name = agent.name
+            actions = answer if isinstance(answer, CallFailure) else self._actions(name, answer)
+            if isinstance(actions, CallFailure):
+                self._fail(name, actions, attempt)
+                continue
+            observation = observed[name]
+            if observation.calls:
+                self._record_calls(name, attempt)  # which its decision names
+            causes: Ids = ()
+            if writes:
+                causes = turn + calls[name] if name in calls else turn
+                for ids in observation.reads.values():
+                    causes += ids
+                if name in memory:
+                    causes += memory[name]
+                if name in notices:
+                    causes += (*notices[name],)
+                causes = tuple(dict.fromkeys(causes))
+            by_ordinal: Iterable[tuple[int, Action]] = enumerate(actions)
+            if is_altered:
+                by_ordinal = recorder.altered_actions(name, attempt, actions)
+            count = len(proposals)
+            for ordinal, action in by_ordinal:
+                proposal = Accepted(_of_agent(action, name), attempt, ordinal, causes)
+                if recorder.decision(proposal):
+                    proposals.append(proposal)
+            if writes and len(proposals) == count:
+                self._inaction.setdefault(name, []).extend(self._observed_causes(name))
         return proposals
 
     def _observed_causes(self, name: str) -> Ids:
@@ -382,18 +400,15 @@ class Turn:
         ]
 
     def _accept(self, proposal: Accepted, causes: Ids) -> None:
-        name = proposal.action.agent_id
         absence = self._recorder.accept(proposal, causes)
         if absence is None:
-            self._accepted.setdefault(name, []).append(proposal)
+            self._accepted.append(proposal)
         else:
-            self._inaction.setdefault(name, []).extend(absence)
+            self._inaction.setdefault(proposal.action.agent_id, []).extend(absence)
 
     def _reject(self, proposal: Accepted, verdict: Verdict, causes: Ids) -> Rejection:
         action = proposal.action
-        rejection_id = self._recorder.rejection(
-            action, proposal.attempt, proposal.ordinal, verdict, proposal.causes, causes
-        )
+        rejection_id = self._recorder.rejection(proposal, verdict, causes)
         inaction = self._inaction.setdefault(action.agent_id, [])
         inaction += (*self._observed_causes(action.agent_id), *causes)
         return Rejection(action, verdict, rejection_id)
@@ -407,10 +422,10 @@ class Turn:
 
     async def _apply(self, engine: BaseEngine) -> None:
         """Lets the engine apply the accepted actions, in the order of the agents."""
-        accepted = self._all_accepted
-        if self._accepted:
-            for agent in self._agents:
-                accepted += self._accepted.get(agent.name, ())
+        accepted = self._accepted
+        if self._attempt_number:  # each agent's at its place, whenever they were accepted
+            places = {agent.name: place for place, agent in enumerate(self._agents)}
+            accepted.sort(key=lambda applied: places[applied.action.agent_id])
         state = RecordedState(self._ledger, self.number)
         reach = self._context.roster.reach
         writes = Writes(self._ledger, self._recorder, accepted, reach, state)
@@ -427,11 +442,19 @@ class Turn:
         if self._recorder.writes_decisions:
             for applied in accepted:
                 self._recorder.write(applied)
-            for agent in () if self._recorder.writes_actions else self._agents:
-                if agent.remembers and (own := self._accepted.get(agent.name)):
-                    self._remember(agent.name, [applied.event_id for applied in own])
+            if not self._recorder.writes_actions:
+                self._remember_actions()
         record_returned(self._ledger, self._recorder, (before, result), "apply", accepted)
         self._record_inaction()  # and the agent might have changed them later
+
+    def _remember_actions(self) -> None:
+        """Lets agents remember the events of their actions, which had none when they decided."""
+        ids_of: dict[str, list[str]] = {}
+        for applied in self._accepted:
+            ids_of.setdefault(applied.action.agent_id, []).append(applied.event_id)
+        for agent in self._agents:
+            if agent.remembers and agent.name in ids_of:
+                self._remember(agent.name, ids_of[agent.name])
 
     def _record_inaction(self) -> None:
         """Adds the causes of inaction to what agents might have changed, once for each reach."""
@@ -445,14 +468,15 @@ class Turn:
     async def _apply_rules(self, engine: BaseEngine) -> None:
         call = WriteScope("rules")
         roster = self._context.roster
-        view = View(self._ledger, self._recorder, call, roster=roster)
+        recorder = self._recorder
+        view = View(self._ledger, self.number, _recorder=recorder, _scope=call, _roster=roster)
         before = self._ledger.state(self.number)
         component = ComponentRef("the engine, applying its rules", partial(view.last_causes, call))
         caller = self._context.caller
         result = await caller.ask_one(component, partial(engine.apply_engine_rules, view))
         view.close()
         states = before, result
-        record_returned(self._ledger, self._recorder, states, "rules", self._all_accepted)
+        record_returned(self._ledger, self._recorder, states, "rules", self._accepted)
 
 
 def _takes_all(validator: BaseValidator) -> bool:

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from thence.errors import ThenceError
-from thence.sim.record.ledger import Ids, Ledger
+from thence.sim.record.ledger import Ids
 from thence.sim.run.agents import Observation, RecordedView
 from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.sections import SightSettings
 from thence.sim.scenario.state import MAP
 from thence.sim.space.worlds import POSITION, Grid, World
+
+_ALL = SightSettings()
 
 
 def sights_of(config: SimulationConfig) -> Mapping[str, SightSettings] | None:
@@ -28,15 +30,9 @@ def sights_of(config: SimulationConfig) -> Mapping[str, SightSettings] | None:
 class SightedObservation(Observation):
     """The state as an agent with a limited sight sees it; its own variables are always seen."""
 
-    __slots__ = ("_near", "_scope", "_sight", "_way")
-
-    def __init__(self, ledger: Ledger, turn: int, agent_id: str) -> None:
-        super().__init__(ledger, turn, agent_id)
-        self._scope = f"agent/{agent_id}"
-        self._sight = (ledger.sights or {}).get(agent_id) or SightSettings()
-        # the places within sight, once they were searched, and what the search has read
-        self._near: frozenset[str] | None = None
-        self._way: Mapping[int, Ids] = {}
+    # the places within sight, once they were searched, and what the search has read
+    near_places: frozenset[str] | None = None
+    way: Mapping[int, Ids] = {}
 
     def value(self, index: int) -> Any:
         """Returns the value of a variable; raises `not_seen` for one that is not seen."""
@@ -51,9 +47,9 @@ class SightedObservation(Observation):
     def sees(self, scope: str, name: str) -> bool:
         """Reports whether a variable can be seen; ThenceError if there is none."""
         declaration = self.ledger.table[self.ledger.table.index(scope, name)].declaration
-        if scope == self._scope:
+        if scope == f"agent/{self.agent_id}":
             return True
-        sight, level = self._sight, declaration.sight
+        sight, level = (self.ledger.sights or {}).get(self.agent_id, _ALL), declaration.sight
         near = sight.level in ("insider", level)
         far = sight.beyond in ("insider", level)
         if sight.within is None or near == far:
@@ -74,11 +70,12 @@ class SightedObservation(Observation):
             return True
         if isinstance(world.shape, Grid):
             return world.shape.distance(here, place) > within
-        if self._near is None:  # one search answers for all that the agent asks in a turn
+        if self.near_places is None:  # one search answers for all that the agent asks in a turn
             search = RecordedView(self.ledger, self.turn, self.agent_id)
-            self._near, self._way = frozenset(search.world_map.within(here, within)), search.reads
-        self.reads |= self._way
-        return place not in self._near
+            self.near_places = frozenset(search.world_map.within(here, within))
+            self.way = search.reads
+        self.reads |= self.way
+        return place not in self.near_places
 
     def _place_of(self, world: World, agent: str) -> str:
         if world.is_of_agents:

@@ -1,0 +1,155 @@
+"""The usual events of a turn, written as drafts at once: two byte strings each, and no object.
+
+What a turn's events have in common is bound once in closures. An event that is out of the ordinary
+is left to the recorder's general way, which makes members and `codec.draft` of them: by its causes,
+by values that need a check, by its size, by another attempt. The bytes are the same in both ways:
+two writers of one form are the price of a tenth of a run's time.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from thence.core.codec import CAUSES_MAX, Draft, encode
+from thence.core.event import AnyMembers, StepMembers
+from thence.core.json_values import INT_MAX, INT_MIN, is_plain
+from thence.open_log.log import new_id, now
+
+if TYPE_CHECKING:
+    from thence.sim.run.agents import Accepted
+    from thence.sim.scenario.state import Variable
+
+Ids = tuple[str, ...]
+# of an encoded payload or value; a larger event may be too long, or has parts that are kept aside
+_BYTES_MAX = 4_096
+
+
+class UsualEvent(Draft, frozen=True, gc=False):
+    """An event as a draft, with the causes that are written in it."""
+
+    caused_by: Ids = ()
+
+    def members(self) -> StepMembers:
+        """Returns the event as members, so that its causes can be replaced."""
+        return msgspec.json.decode(self.head + self.tail + b"}", type=StepMembers)
+
+
+RunEvent = AnyMembers | UsualEvent
+
+
+class UsualEvents(NamedTuple):
+    """The writers of one turn's events; each returns "" for an event that is not usual."""
+
+    decide: Callable[["Accepted"], str]
+    act: Callable[["Accepted"], str]
+    change: Callable[["Variable", Any, Any, str, Ids], str]
+
+
+class Labels:
+    """The texts of a run's lines as JSON, each encoded once."""
+
+    def __init__(self, simulation_id: str) -> None:
+        self.simulation = encode(simulation_id)
+        self.agents: dict[str, bytes] = {}
+        self.variables: dict[int, tuple[bytes, bytes]] = {}
+
+    def agent(self, name: str) -> bytes:
+        """Returns an agent's name as JSON, without its quotes."""
+        text = self.agents[name] = encode(name)[1:-1]
+        return text
+
+    def variable(self, variable: "Variable") -> tuple[bytes, bytes]:
+        """Returns a variable's name and its scope as JSON."""
+        texts = encode(variable.declaration.name), encode(variable.scope)
+        self.variables[variable.index] = texts
+        return texts
+
+
+def usual_events(
+    labels: Labels,
+    turn: int,
+    append: Callable[[UsualEvent], None],
+    recent: dict[str, Ids],
+    counts: dict[str, int],
+) -> UsualEvents:
+    """Returns the writers of a turn's events.
+
+    `append` takes them, `recent` keeps their causes, `counts` their number by type.
+    """
+    common = b'"],"simulation_id":%b,"turn_number":%d' % (labels.simulation, turn)
+    agents, variables = labels.agents, labels.variables
+
+    def put(event_type: str, causes: Ids, rest: bytes) -> str:
+        event_id = new_id()
+        head = b'{"event_id":"%b","event_type":"%b","event_version":1,"timestamp":"%b"' % (
+            event_id.encode(),
+            event_type.encode(),
+            now().encode(),
+        )
+        tail = b',"caused_by":["%b%b%b' % ('","'.join(causes).encode(), common, rest)
+        append(UsualEvent(event_id, head, tail, (), causes))
+        recent[event_id] = causes
+        counts[event_type] += 1
+        return event_id
+
+    def decide(accepted: "Accepted") -> str:
+        action, causes = accepted.action, accepted.causes
+        payload, kind = action.payload, action.decision_type or action.action_type
+        if (
+            accepted.attempt
+            or action.decision is not None
+            or action.instead_of is not None
+            or type(kind) is not str
+            or not is_plain(payload)
+            or not 0 < len(causes) <= CAUSES_MAX
+        ):
+            return ""
+        try:
+            accepted.payload = body = encode(payload)
+            kind_text = encode(kind)
+        except ValueError:  # a lone surrogate, which is repaired
+            return ""
+        if len(body) > _BYTES_MAX or len(kind_text) > _BYTES_MAX:
+            return ""
+        name = agents.get(action.agent_id) or labels.agent(action.agent_id)
+        rest = (
+            b',"agent_id":"%b","step":"%d.decide.%b.%d",'
+            b'"details":{"decision_type":%b,"old_value":null,"new_value":%b}'
+        ) % (name, turn, name, accepted.ordinal, kind_text, body)
+        return put("DECISION", causes, rest)
+
+    def act(accepted: "Accepted") -> str:
+        action, causes, body = accepted.action, accepted.causes, accepted.payload
+        if not body or not 0 < len(causes) <= CAUSES_MAX:
+            return ""
+        try:  # an engine may have changed the payload, which is written as it is now
+            if encode(action.payload) != body:
+                return ""
+            kind_text = encode(action.action_type)
+        except (TypeError, ValueError, RecursionError):
+            return ""
+        name = agents.get(action.agent_id) or labels.agent(action.agent_id)
+        rest = (
+            b',"agent_id":"%b","step":"%d.act.%b.%d",'
+            b'"details":{"action_type":%b,"action_payload":%b}'
+        ) % (name, turn, name, accepted.ordinal, kind_text, body)
+        return put("ACTION", causes, rest)
+
+    def change(variable: "Variable", old: Any, new: Any, step: str, causes: Ids) -> str:
+        if not (_is_number(old) and _is_number(new) and len(causes) <= CAUSES_MAX):
+            return ""
+        name, scope = variables.get(variable.index) or labels.variable(variable)
+        rest = (
+            b',"step":%b,"details":{"variable_name":%b,"old_value":%b,"new_value":%b,"scope":%b}'
+        ) % (encode(step), name, encode(old), encode(new), scope)
+        return put("STATE", causes, rest)
+
+    return UsualEvents(decide, act, change)
+
+
+def _is_number(value: Any) -> bool:
+    """Reports whether a value is a number that JSON holds as it is."""
+    if type(value) is int:
+        return INT_MIN <= value <= INT_MAX
+    return type(value) is float and value - value == 0  # no infinity, and a number
