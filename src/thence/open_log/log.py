@@ -44,6 +44,7 @@ from thence.log.files.disk import Disk as Disk
 from thence.log.files.disk import Durability, durability_on, variable, wall_ns
 from thence.log.files.disk_errors import poisoned_error
 from thence.log.files.process_state import CLOSE_S, new_nonce
+from thence.log.files.process_state import ids_of_process as ids_of_process
 from thence.log.files.process_state import new_id as new_id
 from thence.log.files.process_state import now as now
 from thence.log.files.process_state import stays_here as stays_here

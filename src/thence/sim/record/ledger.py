@@ -7,7 +7,7 @@ at a lower verbosity the ACTION, or the DECISION, whose application wrote it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -15,9 +15,6 @@ from thence.sim.record.outcomes import Outcomes
 from thence.sim.scenario.sections import SightSettings
 from thence.sim.scenario.state import State, VariableTable
 from thence.sim.space.worlds import World
-
-if TYPE_CHECKING:
-    from thence.sim.models.asking import Models
 
 _DEPTH_MAX = 4
 _ANCESTORS_MAX = 128
@@ -92,7 +89,7 @@ class Ledger(msgspec.Struct, eq=False, kw_only=True):
     facts: Any
     outcomes: Outcomes
     seed: int
-    models: "Models | None"
+    models: Any  # Models, whose module is loaded only for a scenario with models
     world: World | None
     sights: Mapping[str, SightSettings] | None
     around: Ids = ()

@@ -372,7 +372,9 @@ class RunRecorder:
 
         For a second change in a phase the phase gets a number: `price`, `price~2`.
         """
-        return self._next_step(phase, agent, variable.subject)
+        step = f"{self.turn}.{phase}.{agent}.{variable.subject}"
+        count = self._steps[step] = self._steps.get(step, 0) + 1
+        return step if count == 1 else self._step(f"{phase}~{count}", agent, variable.subject)
 
     def altered_actions(
         self, agent: str, attempt: int, actions: Sequence[Action]

@@ -14,7 +14,7 @@ import msgspec
 from thence.core.codec import CAUSES_MAX, Draft, encode
 from thence.core.event import AnyMembers, StepMembers
 from thence.core.json_values import INT_MAX, INT_MIN, is_plain
-from thence.open_log.log import new_id, now
+from thence.open_log.log import ids_of_process, now
 
 if TYPE_CHECKING:
     from thence.sim.run.agents import Accepted
@@ -79,6 +79,7 @@ def usual_events(
     """
     common = b'"],"simulation_id":%b,"turn_number":%d' % (labels.simulation, turn)
     agents, variables = labels.agents, labels.variables
+    new_id = ids_of_process()
 
     def put(event_type: str, causes: Ids, rest: bytes) -> str:
         event_id = new_id()

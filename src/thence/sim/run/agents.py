@@ -223,20 +223,21 @@ class Owned(msgspec.Struct, eq=False):
     indices: Mapping[str, int]
 
     def __getitem__(self, name: str) -> Any:
-        return self.view.value(self._index(name))
+        try:
+            index = self.indices[name]
+        except KeyError:
+            raise self.view.ledger.table.unknown(self.scope, name) from None
+        return self.view.value(index)
 
     def __setitem__(self, name: str, value: object) -> None:
-        self.view.put(self._index(name), value)
+        if name in self.indices:
+            self.view.put(self.indices[name], value)
+        else:
+            self.view.set(self.scope, name, value)
 
     def set_within(self, name: str, value: float) -> None:
         """Sets a variable to the number within its bounds that is nearest to `value`."""
         self.view.set_within(self.scope, name, value)
-
-    def _index(self, name: str) -> int:
-        try:
-            return self.indices[name]
-        except KeyError:
-            raise self.view.ledger.table.unknown(self.scope, name) from None
 
 
 class RecordedView(msgspec.Struct, eq=False):
@@ -388,7 +389,12 @@ class Observation(RecordedView):
         return twin
 
     def __getitem__(self, name: str) -> Any:
-        return self.value(self.ledger.table.index(f"agent/{self.agent_id}", name))
+        scope, table = f"agent/{self.agent_id}", self.ledger.table
+        try:
+            index = table.by_scope[scope][name]
+        except KeyError:
+            raise table.unknown(scope, name) from None
+        return self.value(index)
 
 
 class UnrecordedObservation(Observation):

@@ -229,15 +229,22 @@ class View(RecordedView, kw_only=True, eq=False):
                 f"{scope.phase}-{calculation}", self.agent_id, ledger.table[index]
             )
             recorder.detail(calculation, values, step, causes)
-        for index in sorted(scope.writes):
-            self._write(index, scope.writes[index], scope.phase, causes)
+        if self._accepted is None or recorder.writes_states or recorder.is_altered:
+            all_causes = tuple(causes)
+            for index in sorted(scope.writes):
+                self._write(index, scope.writes[index], scope.phase, all_causes)
+        elif scope.writes:  # their action represents the changes
+            ids = recorder.provenance(causes)
+            for index, value in scope.writes.items():
+                ledger.values[index] = value
+                ledger.provenance[index] = ids
         unchanged = [index for index in scope.may_change if index not in scope.writes]
         if unchanged:
             recorder.add_causes(ledger.provenance, unchanged, causes)
         if ledger.world is not None:
             ledger.follow((*scope.writes, *unchanged), recorder.add_causes)
 
-    def _write(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
+    def _write(self, index: int, value: object, phase: str, causes: Ids) -> None:
         """Sets a variable, to the altered value if there is one; a STATE records its change.
 
         Where no STATE is written, its action represents the change; a rule's change is represented
@@ -248,11 +255,11 @@ class View(RecordedView, kw_only=True, eq=False):
         if recorder.writes_states or recorder.is_altered:
             variable = ledger.table[index]
             step = recorder.state_step(phase, self.agent_id, variable)
-            if value != old:
+            if recorder.is_altered and value != old:
                 value = recorder.alterations.value(step, value)
         ledger.values[index] = value
         if value != old and recorder.writes_states:
-            all_causes = recorder.lineage.join(tuple(causes), ledger.provenance[index])
+            all_causes = recorder.lineage.join(causes, ledger.provenance[index])
             event_id = recorder.state(variable, old, value, step, all_causes)
             ledger.provenance[index] = (event_id,)
             return

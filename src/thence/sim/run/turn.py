@@ -176,7 +176,7 @@ class Turn:
             if answer is None:
                 continue
             name = agent.name
-            actions = answer if isinstance(answer, CallFailure) else self._actions(name, answer)
+            actions = self._actions(name, answer)
             assert not isinstance(actions, CallFailure), "a failure ends such a run"
             for ordinal, action in enumerate(actions):
                 accepted.append(Accepted(_of_agent(action, name), 0, ordinal, ()))
@@ -221,12 +221,14 @@ class Turn:
             failures[name] = CallFailure(facts["kind"], error)
         return failures
 
-    def _actions(self, name: str, answer: Decision) -> Sequence[Action] | CallFailure:
+    def _actions(self, name: str, answer: Decision | CallFailure) -> Sequence[Action] | CallFailure:
         """Returns an agent's answer as a list; a CallFailure if it is none and the run goes on."""
         if answer is None:
             return ()
         if type(answer) is Action and type(answer.payload) is dict and answer.action_type != SAY:
             return (answer,)
+        if isinstance(answer, CallFailure):
+            return answer
         try:
             actions = tuple(answer) if isinstance(answer, Iterable) else (answer,)
         except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
@@ -317,7 +319,7 @@ class Turn:
         proposals: list[Accepted] = []
         for agent, answer in zip(agents, answers, strict=True):
             name = agent.name
-            actions = answer if isinstance(answer, CallFailure) else self._actions(name, answer)
+            actions = self._actions(name, answer)
             if isinstance(actions, CallFailure):
                 self._fail(name, actions, attempt)
                 continue
@@ -441,7 +443,8 @@ class Turn:
         self._recorder.model_calls(state)
         if self._recorder.writes_decisions:
             for applied in accepted:
-                self._recorder.write(applied)
+                if not applied.event_id:
+                    self._recorder.write(applied)
             if not self._recorder.writes_actions:
                 self._remember_actions()
         record_returned(self._ledger, self._recorder, (before, result), "apply", accepted)
@@ -458,12 +461,20 @@ class Turn:
 
     def _record_inaction(self) -> None:
         """Adds the causes of inaction to what agents might have changed, once for each reach."""
-        reach = self._context.roster.reach
+        reach, provenance = self._context.roster.reach, self._ledger.provenance
         causes_of: dict[tuple[int, ...], dict[str, None]] = {}
         for name, causes in self._inaction.items():
-            causes_of.setdefault(reach.get(name, ()), {}).update(dict.fromkeys(causes))
+            indices = reach.get(name, ())
+            if indices in causes_of:
+                causes_of[indices].update(dict.fromkeys(causes))
+            else:
+                causes_of[indices] = dict.fromkeys(causes)
         for indices, all_causes in causes_of.items():
-            self._recorder.add_causes(self._ledger.provenance, indices, all_causes)
+            if len(all_causes) == 1:
+                (cause,) = all_causes
+                if all(cause in provenance[index] for index in indices):
+                    continue  # as of an agent that read but what is its own
+            self._recorder.add_causes(provenance, indices, all_causes)
 
     async def _apply_rules(self, engine: BaseEngine) -> None:
         call = WriteScope("rules")
