@@ -23,7 +23,7 @@ from tests.log.processes import ended_well, forked
 from tests.sim.written import action, lines, notices, numbers
 
 import thence
-from thence.core.codec import CAUSES_MAX, parse
+from thence.core.codec import CAUSES_MAX, draft, parse
 from thence.core.event import Event as StoredEvent
 from thence.core.event import StepMembers
 from thence.core.vocabulary import SIM
@@ -40,6 +40,7 @@ from thence.sim import (
     create_state_event,
     create_system_event,
 )
+from thence.sim.record.usual_events import RunEvent, UsualEvent
 from thence.sim.record.writer import CauseForwarding, draft_of, members_of
 
 
@@ -203,23 +204,35 @@ def test_drops_are_counted_exactly_and_told_in_the_log(tmp_path: Path) -> None:
     assert ids.index(notice["before_event_id"]) == 12
 
 
-def chain(count: int) -> list[StepMembers]:
+def chain(count: int, *, as_drafts: bool = False) -> list[RunEvent]:
     """Returns events of a run, each the cause of the next one."""
     ids = [new_id() for _ in range(count)]
-    return [
+    events = [
         StepMembers(ids[n], "ACTION", 1, now(), (ids[n - 1],) if n else (), "run", 1, "ada", f"{n}")
         for n in range(count)
     ]
+    return [_as_draft(event) for event in events] if as_drafts else [*events]
+
+
+def _as_draft(event: StepMembers) -> UsualEvent:
+    item = draft(event)
+    return UsualEvent(item.event_id, item.head, item.tail, (), event.caused_by)
+
+
+in_both_forms = pytest.mark.parametrize("as_drafts", [False, True], ids=["members", "drafts"])
 
 
 @pytest.mark.promise("W5")
+@in_both_forms
 @pytest.mark.parametrize("room", [30, 10])
-def test_piece_names_no_event_that_a_full_queue_dropped(tmp_path: Path, room: int) -> None:
+def test_piece_names_no_event_that_a_full_queue_dropped(
+    tmp_path: Path, room: int, as_drafts: bool
+) -> None:
     disk = GatedDisk()
     writer = EventWriter(tmp_path, "run", max_queue_size=room, disk=disk)
     writer.emit(action(0))
     assert disk.reached.wait(30)
-    *piece, last = chain(31)
+    *piece, last = chain(31, as_drafts=as_drafts)
     writer.emit_piece(piece)
     assert writer.dropped_count == 30 - room
     disk.gate.set()
@@ -232,15 +245,19 @@ def test_piece_names_no_event_that_a_full_queue_dropped(tmp_path: Path, room: in
         assert event["caused_by"] == [earlier["event_id"]]
 
 
-def test_piece_larger_than_the_queue_waits_for_room(tmp_path: Path) -> None:
+@in_both_forms
+def test_piece_larger_than_the_queue_waits_for_room(tmp_path: Path, as_drafts: bool) -> None:
     writer = EventWriter(tmp_path, "run", max_queue_size=10, on_full="block")
-    writer.emit_piece(chain(1_000))
+    writer.emit_piece(chain(1_000, as_drafts=as_drafts))
     assert writer.close()
     assert [line["step"] for line in lines(tmp_path)] == [str(n) for n in range(1_000)]
 
 
-def test_step_in_another_log_is_an_external_cause_of_a_piece(tmp_path: Path) -> None:
-    first, second = chain(2)
+@in_both_forms
+def test_step_in_another_log_is_an_external_cause_of_a_piece(
+    tmp_path: Path, as_drafts: bool
+) -> None:
+    first, second = chain(2, as_drafts=as_drafts)
     with thence.open(tmp_path / "other") as other, EventWriter(tmp_path / "run", "run") as writer:
         with thence.step("outer", log=other) as outer:
             writer.emit_piece([first, second])

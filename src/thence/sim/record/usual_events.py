@@ -138,7 +138,7 @@ def usual_events(
         return put("ACTION", causes, rest)
 
     def change(variable: "Variable", old: Any, new: Any, step: str, causes: Ids) -> str:
-        if not (_is_number(old) and _is_number(new) and len(causes) <= CAUSES_MAX):
+        if not (_is_number(old) and _is_number(new) and 0 < len(causes) <= CAUSES_MAX):
             return ""
         name, scope = variables.get(variable.index) or labels.variable(variable)
         rest = (

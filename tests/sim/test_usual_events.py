@@ -1,0 +1,186 @@
+"""Tests of usual events: drafts that are the same bytes as those of the general way."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from tests.core.test_json_values import wild_values
+from tests.sim.written import lines
+
+from thence.core.codec import CAUSES_MAX, draft
+from thence.open_log.log import new_id
+from thence.sim import Action, BaseAgent, BaseEngine, Observation, SimulationOrchestrator, View
+from thence.sim.record.usual_events import Labels, UsualEvent, UsualEvents, usual_events
+from thence.sim.run.agents import Accepted
+from thence.sim.scenario.state import Declaration, Variable
+
+TEXTS = ["give", 'a"b\\c', "ä€😀", "\u2028\n\t\x00", ""]
+PLAIN = [
+    {"to": "ben"},
+    {},
+    {"n": 2**64 - 1, "m": -(2**63), "x": 1e300, "y": -0.0, "z": None, "b": True},
+    {"deep": {"deeper": {"deepest": "ä"}}},
+    {'a"b': "\\"},
+]
+UNUSUAL: list[Any] = [
+    {"n": 2**64},
+    {"n": float("nan")},
+    {"n": float("-inf")},
+    {"n": "\udc80"},
+    {"n": b"bytes"},
+    {"n": {1}},
+    {1: 2},
+    {"n": [1]},
+    {"long": "x" * 4_096},
+    ["no", "map"],
+]
+
+
+class Turn:
+    """The writers of a turn, with what they wrote."""
+
+    def __init__(self) -> None:
+        self.events: list[UsualEvent] = []
+        self.recent: dict[str, tuple[str, ...]] = {}
+        self.counts: Counter[str] = Counter()
+        labels = Labels('run "1"')
+        self.write: UsualEvents = usual_events(
+            labels, 12, self.events.append, self.recent, self.counts
+        )
+
+    def written(self, event_id: str) -> dict[str, Any]:
+        """Return the details of the last event, whose bytes are those of the codec."""
+        event = self.events[-1]
+        assert event.event_id == event_id
+        members = event.members()
+        again = draft(members)
+        assert (again.event_id, again.head, again.tail) == (event_id, event.head, event.tail)
+        assert members.caused_by == event.caused_by == self.recent[event_id]
+        assert (members.simulation_id, members.turn_number) == ('run "1"', 12)
+        details = {"step": members.step, "agent": members.agent_id, **dict(members.details or {})}
+        return {"type": members.event_type, **details}
+
+
+def decided(payload: Any, kind: Any = "give", agent: str = "ada", **members: Any) -> Accepted:
+    """Return an action from its decision on, with two causes."""
+    action = Action(kind, payload, agent_id=agent, **members)
+    return Accepted(action, 0, 3, (new_id(), new_id()))
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("agent", TEXTS)
+@pytest.mark.parametrize("payload", PLAIN)
+def test_decision_and_action_are_what_the_codec_writes(kind: str, agent: str, payload: Any) -> None:
+    turn, one = Turn(), decided(payload, kind, agent)
+    decision = turn.written(turn.write.decide(one))
+    own = {"type": "DECISION", "agent": agent, "step": f"12.decide.{agent}.3"}
+    assert decision == own | {"decision_type": kind, "old_value": None, "new_value": payload}
+    one.causes = (turn.events[-1].event_id,)
+    action = turn.written(turn.write.act(one))
+    own = {"type": "ACTION", "agent": agent, "step": f"12.act.{agent}.3"}
+    assert action == own | {"action_type": kind, "action_payload": payload}
+    assert turn.counts == {"DECISION": 1, "ACTION": 1}
+
+
+@pytest.mark.parametrize("payload", UNUSUAL)
+def test_payload_that_needs_a_check_goes_the_general_way(payload: Any) -> None:
+    turn, one = Turn(), decided(payload)
+    assert turn.write.decide(one) == ""
+    assert not turn.events
+    assert not turn.counts
+
+
+@given(wild_values)
+def test_any_payload_is_written_as_it_is_or_goes_the_general_way(value: Any) -> None:
+    turn, one = Turn(), decided({"value": value})
+    if event_id := turn.write.decide(one):
+        assert turn.written(event_id)["new_value"] == {"value": value}
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        decided({}, "\ud800"),
+        decided({}, 7),
+        decided({}, decision="in words"),
+        decided({}, instead_of=0),
+        Accepted(Action("give"), 1, 0, (new_id(),)),
+        Accepted(Action("give"), 0, 0, ()),
+        Accepted(Action("give"), 0, 0, tuple(new_id() for _ in range(CAUSES_MAX + 1))),
+    ],
+)
+def test_unusual_decision_goes_the_general_way(one: Accepted) -> None:
+    assert Turn().write.decide(one) == ""
+
+
+@pytest.mark.parametrize("changed", [1.0, True, "1", [1], 2, float("nan"), "\ud800", object()])
+def test_payload_that_was_changed_since_its_decision_is_checked_anew(changed: Any) -> None:
+    payload: dict[str, Any] = {"n": 1}
+    turn, one = Turn(), decided(payload)
+    assert turn.write.decide(one)
+    payload["n"] = changed
+    assert turn.write.act(one) == ""
+    payload["n"] = 1
+    assert turn.write.act(one)
+
+
+@pytest.mark.parametrize("causes", [(), (new_id(),), (new_id(), new_id())])
+def test_change_of_a_number_is_what_the_codec_writes(causes: tuple[str, ...]) -> None:
+    turn = Turn()
+    variable = Variable(4, "agent/ä", Declaration(name="cash", kind="float"))
+    for old, new in ((0, 1), (1.5, 2**64 - 1), (-(2**63), 1e-9)):
+        event_id = turn.write.change(variable, old, new, "12.apply0.ä.agent/ä/cash", causes)
+        if not causes:
+            assert event_id == ""
+            continue
+        values = {"old_value": old, "new_value": new, "scope": "agent/ä", "variable_name": "cash"}
+        own = {"type": "STATE", "agent": None, "step": "12.apply0.ä.agent/ä/cash"}
+        assert turn.written(event_id) == own | values
+    for other in (2**64, float("inf"), float("nan"), True, "1", None, [1]):
+        assert turn.write.change(variable, 0, other, "s", causes) == ""
+        assert turn.write.change(variable, other, 0, "s", causes) == ""
+
+
+class Changing(BaseEngine):
+    """An engine that changes the payload of an action."""
+
+    def apply_action(self, view: View, action: Action) -> None:
+        view.world["count"] += 1
+        if action.agent_id == "ben":
+            action.payload["n"] = float("nan")  # type: ignore[index]
+
+
+class Constant(BaseAgent):
+    """An agent that gives."""
+
+    def decide_action(self, observation: Observation) -> Action:
+        return Action("give", {"n": 1, "seen": observation.world["count"]})
+
+
+@pytest.mark.parametrize("verbosity", ["ACTION", "STATE"])
+def test_run_writes_a_changed_payload_as_it_is_when_it_is_written(
+    tmp_path: Path, verbosity: str
+) -> None:
+    config = {
+        "simulation": {"name": "run", "max_turns": 2},
+        "state_variables": {"global_vars": [{"name": "count", "type": "int", "default": 0}]},
+    }
+    run = SimulationOrchestrator(
+        config,
+        output_root=tmp_path,
+        agents=[Constant("ada"), Constant("ben")],
+        engine=Changing(),
+        verbosity=verbosity,
+    )
+    assert run.run().status == "completed"
+    events = [line for line in lines(run.output_dir) if line["event_type"] != "MILESTONE"]
+    payloads = [
+        event["details"]["action_payload"] for event in events if event["event_type"] == "ACTION"
+    ]
+    last = 1 if verbosity == "STATE" else "NaN"  # there the ACTION comes before its changes
+    assert [payload["n"] for payload in payloads] == [1, last] * 2
+    decisions = [event["details"] for event in events if event["event_type"] == "DECISION"]
+    assert [details["new_value"]["n"] for details in decisions] == [1] * 4
+    assert len(events) == 8 + (4 if verbosity == "STATE" else 0)
