@@ -385,13 +385,14 @@ class Log:
 
     def _host_appender(
         self, encode: HostEncoder[E], timeout_s: float | None = None
-    ) -> HostAppender[E]:
+    ) -> tuple[HostAppender[E], Callable[[E, Ids], bool]]:
         """Returns a function that appends events which their host encodes, with ids of all causes.
 
         With a timeout the events are durable, written in one piece, when the function returns;
         without one they are queued, which makes no file. It returns the events that a full queue
         dropped; None if it has no room for all of several, and none of them is queued. A NewEvent
-        for each would cost a seventh (decision 0031). Raises `bad_settings`.
+        for each would cost a seventh (decision 0031). Beside it a function that queues one event,
+        False if it was dropped. Both raise `bad_settings`.
         """
         put, put_all = self._committer.put, self._committer.put_all
         external, has_nonces = self._origin.external, self._has_nonces
@@ -402,16 +403,19 @@ class Log:
 
         bodies_from = self._bodies_from
 
+        def drafted(event: E, causes: Ids) -> Draft:
+            item = encode(event, causes, external(causes) if causes else ())
+            if bodies_from and len(item.tail) >= bodies_from:
+                item = without_bodies(item, self.vocabulary, bodies_from)
+            return with_nonce(item, new_nonce()) if has_nonces else item
+
         def take(pairs: Sequence[tuple[E, Ids]]) -> list[E] | None:
             drafts: list[Draft] = []
             for event, causes in pairs:  # all, or none at all is queued
                 if len(causes) > CAUSES_MAX:
                     notices, causes = self._notice.join(causes)
                     drafts += notices
-                item = encode(event, causes, external(causes) if causes else ())
-                if bodies_from and len(item.tail) >= bodies_from:
-                    item = without_bodies(item, self.vocabulary, bodies_from)
-                drafts.append(with_nonce(item, new_nonce()) if has_nonces else item)
+                drafts.append(drafted(event, causes))
             if timeout_s is not None:
                 self._committed(drafts, None, timeout_s, self._last)
                 return []
@@ -423,7 +427,7 @@ class Log:
             queued = [put(item) for item in drafts]
             return [] if queued[-1] else [event for event, _ in pairs]
 
-        return take
+        return take, lambda event, causes: put(drafted(event, causes))
 
     def start(self) -> None:
         """Starts the thread that writes what is emitted; the first `emit` does it too."""

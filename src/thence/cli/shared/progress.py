@@ -131,8 +131,10 @@ def bar(out: Output, work: str, after_s: float | None = None) -> Iterator[Show]:
 
 @contextmanager
 def run_bar(out: Output) -> Iterator[RunDisplay]:
-    """Yields the display of a run: its turns and events, or what it waits for."""
-    with bar(out, "turn") as show:
+    """Yields the display of a run, which has this process: its turns, or what it waits for."""
+    from thence.sim.run.run import collecting_rarely
+
+    with collecting_rarely(), bar(out, "turn") as show:
         last: tuple[int, int, str] = (0, 0, "")
 
         def turn(progress: "TurnProgress") -> None:

@@ -30,7 +30,7 @@ from thence.files import file_lock, replace_file
 from thence.sim.again.replay import resume
 from thence.sim.results.recorded import open_run, read_object, read_result
 from thence.sim.results.table import Kind, Table, joined, kind_of
-from thence.sim.run.run import RunResult, SimulationOrchestrator
+from thence.sim.run.run import RunResult, SimulationOrchestrator, collecting_rarely
 from thence.sim.run.run_folder import RunHold
 from thence.sim.run.turn import described
 from thence.sim.scenario.scenario import SimulationConfig
@@ -296,7 +296,8 @@ def work() -> None:
         signal.pthread_kill(main, signal.SIGINT)
         lines.put(None)
 
-    with suppress(KeyboardInterrupt, BrokenPipeError), os.fdopen(os.dup(1), "wb") as answers:
+    broken = suppress(KeyboardInterrupt, BrokenPipeError)
+    with broken, collecting_rarely(), os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)
         threading.Thread(target=listen, daemon=True).start()
         while (line := lines.get()) is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import IntEnum
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -174,6 +174,31 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
         return partial(type(self), **arguments), ()
 
 
+def wrong_value(field: str, value: object, wording: str) -> InvalidEvent:
+    """Returns the error for a field with a wrong value."""
+    cause, hint = f"{value!r:.80} is not {wording}", f"pass {wording} as {field}"
+    return InvalidEvent("could not make the event", place=f"field {field}", cause=cause, hint=hint)
+
+
+def _reader_of(fields: Mapping[str, Field]) -> Callable[[Any], dict[str, Any]]:
+    """Returns a function that checks an event's own fields and returns them as details.
+
+    It is generated: a loop over the fields takes twice the time.
+    """
+    lines, scope = ["def details_of(event):"], {"fields": fields, "wrong_value": wrong_value}
+    for name, field in fields.items():
+        lines.append(f"    {name} = event.{name}")
+        if field is not _ANY:
+            quick = f"type({name}) is {field.quick.__name__} and {name}" if field.quick else "False"
+            lines += [
+                f"    if not ({quick} or fields[{name!r}].holds({name})):",
+                f"        raise wrong_value({name!r}, {name}, fields[{name!r}].wording)",
+            ]
+    lines.append(f"    return {{{', '.join(f'{name!r}: {name}' for name in fields)}}}")
+    exec("\n".join(lines), scope)
+    return cast(Callable[[Any], dict[str, Any]], scope["details_of"])
+
+
 class TypedEvent(Event, kw_only=True, frozen=True, gc=False):
     """An event whose details hold the members of `fields`; with `is_open` also those of `extra`.
 
@@ -184,11 +209,10 @@ class TypedEvent(Event, kw_only=True, frozen=True, gc=False):
     needs_agent: ClassVar[bool | None] = None
     is_open: ClassVar[bool] = False
     extra: ClassVar[dict[str, Any]] = {}
-    _checks: ClassVar[tuple[tuple[str, type | None, Callable[[Any], object]], ...]]
+    _details_of: ClassVar[Callable[[Any], dict[str, Any]]]
 
     def __init_subclass__(cls) -> None:
-        fields = cls.fields.items()
-        cls._checks = tuple((name, field.quick, field.holds) for name, field in fields)
+        cls._details_of = _reader_of(cls.fields)
 
     def __post_init__(self) -> None:
         agent_id, needs_agent = self.agent_id, self.needs_agent
@@ -197,11 +221,7 @@ class TypedEvent(Event, kw_only=True, frozen=True, gc=False):
         ):
             wording = _TEXT.wording if needs_agent else "absent from a milestone"
             raise wrong_value("agent_id", agent_id, wording)
-        details: dict[str, Any] = {}
-        for name, quick, holds in self._checks:  # costs 0.2 µs more than checks written out
-            details[name] = value = getattr(self, name)
-            if (type(value) is not quick or not value) and not holds(value):
-                raise wrong_value(name, value, self.fields[name].wording)
+        details = self._details_of()
         if self.is_open:
             details |= self.extra
         _fill_in(self, details, self.kind)
@@ -299,12 +319,6 @@ _DICT_FIELDS = (
     "ends",
     "details",
 )
-
-
-def wrong_value(field: str, value: object, wording: str) -> InvalidEvent:
-    """Returns the error for a field with a wrong value."""
-    cause, hint = f"{value!r:.80} is not {wording}", f"pass {wording} as {field}"
-    return InvalidEvent("could not make the event", place=f"field {field}", cause=cause, hint=hint)
 
 
 def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:

@@ -290,6 +290,8 @@ class RunRecorder:
         A call that agents share names what all of them had read, any other one `causes` too, and
         the calls before it. Returns the events; none at MILESTONE.
         """
+        if not view.calls:
+            return ()
         calls, view.calls = view.calls, ()
         if not self.writes_decisions:
             return ()

@@ -125,7 +125,7 @@ class EventWriter:
         if self.verbosity >= VerbosityLevel.DECISION:
             self._system_events |= _REFUSALS | _ROSTER_CHANGES
         wait_s = _APPEND_S if self.mode is WriteMode.SYNC else None
-        self._append = self._log._host_appender(draft_of, wait_s)
+        self._append, self._put = self._log._host_appender(draft_of, wait_s)
         self._forwarding = CauseForwarding()
         self._failed_count = 0
         self._is_started = False
@@ -178,9 +178,19 @@ class EventWriter:
             self._forwarding.forward(event.event_id, causes)
             return True
         self._context["turn_number"] = event.turn_number
+        members = members_of(event, self.simulation_id)
         if len(causes) > CAUSES_MAX:
             causes = self._forwarding.written(event.event_id, causes)
-        return self._emit_pairs([(members_of(event, self.simulation_id), causes)])
+        elif self.mode is WriteMode.ASYNC and not self._forwarding.is_needed:
+            try:
+                if self._put(members, causes):
+                    return True
+            except ThenceError:
+                pass  # it is reported below
+            else:
+                self._forwarding.forward(event.event_id, causes)
+                return False
+        return self._emit_pairs([(members, causes)])
 
     def emit_piece(self, piece: Sequence[RunEvent]) -> None:
         """Writes, with one sync, or queues the events that a run built in a turn."""

@@ -396,8 +396,9 @@ class Turn:
                 hint = "validate_action returns Verdict.accept() or Verdict.reject(reason)"
                 component = component_at(place)
                 raise wrong_answer(component, "validate_action", verdict, "a Verdict", hint)
+        model_calls = self._recorder.model_calls
         return [
-            (verdict, (*self._recorder.model_calls(state, 0, proposal.causes), *state.causes))
+            (verdict, (*model_calls(state, 0, proposal.causes), *state.causes))
             for verdict, proposal, state in zip(verdicts, proposals, states, strict=True)
         ]
 
