@@ -95,47 +95,28 @@ def usual_events(
         return event_id
 
     def decide(accepted: "Accepted") -> str:
-        action, causes = accepted.action, accepted.causes
-        payload, kind = action.payload, action.decision_type or action.action_type
-        if (
-            accepted.attempt
-            or action.decision is not None
-            or action.instead_of is not None
-            or type(kind) is not str
-            or not is_plain(payload)
-            or not 0 < len(causes) <= CAUSES_MAX
-        ):
+        kind = _checked(accepted)
+        if not kind:
             return ""
-        try:
-            accepted.payload = body = encode(payload)
-            kind_text = encode(kind)
-        except ValueError:  # a lone surrogate, which is repaired
-            return ""
-        if len(body) > _BYTES_MAX or len(kind_text) > _BYTES_MAX:
-            return ""
-        name = agents.get(action.agent_id) or labels.agent(action.agent_id)
+        agent = accepted.action.agent_id
+        name = agents.get(agent) or labels.agent(agent)
         rest = (
             b',"agent_id":"%b","step":"%d.decide.%b.%d",'
             b'"details":{"decision_type":%b,"old_value":null,"new_value":%b}'
-        ) % (name, turn, name, accepted.ordinal, kind_text, body)
-        return put("DECISION", causes, rest)
+        ) % (name, turn, name, accepted.ordinal, kind, accepted.payload)
+        return put("DECISION", accepted.causes, rest)
 
     def act(accepted: "Accepted") -> str:
-        action, causes, body = accepted.action, accepted.causes, accepted.payload
-        if not body or not 0 < len(causes) <= CAUSES_MAX:
+        kind = _unchanged(accepted)
+        if not kind:
             return ""
-        try:  # an engine may have changed the payload, which is written as it is now
-            if encode(action.payload) != body:
-                return ""
-            kind_text = encode(action.action_type)
-        except (TypeError, ValueError, RecursionError):
-            return ""
-        name = agents.get(action.agent_id) or labels.agent(action.agent_id)
+        agent = accepted.action.agent_id
+        name = agents.get(agent) or labels.agent(agent)
         rest = (
             b',"agent_id":"%b","step":"%d.act.%b.%d",'
             b'"details":{"action_type":%b,"action_payload":%b}'
-        ) % (name, turn, name, accepted.ordinal, kind_text, body)
-        return put("ACTION", causes, rest)
+        ) % (name, turn, name, accepted.ordinal, kind, accepted.payload)
+        return put("ACTION", accepted.causes, rest)
 
     def change(variable: "Variable", old: Any, new: Any, step: str, causes: Ids) -> str:
         if not (_is_number(old) and _is_number(new) and 0 < len(causes) <= CAUSES_MAX):
@@ -147,6 +128,44 @@ def usual_events(
         return put("STATE", causes, rest)
 
     return UsualEvents(decide, act, change)
+
+
+def _checked(accepted: "Accepted") -> bytes:
+    """Returns the type of a usual decision as JSON, b"" of another one; keeps the payload's."""
+    action = accepted.action
+    kind = action.decision_type or action.action_type
+    if (
+        accepted.attempt
+        or action.decision is not None
+        or action.instead_of is not None
+        or type(kind) is not str
+        or not is_plain(action.payload)
+        or not 0 < len(accepted.causes) <= CAUSES_MAX
+    ):
+        return b""
+    try:
+        text, body = encode(kind), encode(action.payload)
+    except ValueError:  # a lone surrogate, which is repaired
+        return b""
+    if len(text) + len(body) > _BYTES_MAX:
+        return b""
+    accepted.payload = body
+    return text
+
+
+def _unchanged(accepted: "Accepted") -> bytes:
+    """Returns the type of an action as JSON; b"" unless its payload still is the decided one.
+
+    An engine may have changed the payload, which is written as it is now.
+    """
+    if not accepted.payload or not 0 < len(accepted.causes) <= CAUSES_MAX:
+        return b""
+    try:
+        if encode(accepted.action.payload) != accepted.payload:
+            return b""
+        return encode(accepted.action.action_type)
+    except (TypeError, ValueError, RecursionError):
+        return b""
 
 
 def _is_number(value: Any) -> bool:
