@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Ids = tuple[str, ...]
 # of an encoded payload or value; a larger event may be too long, or has parts that are kept aside
 _BYTES_MAX = 4_096
+_HEAD = b'{"event_id":"%b","event_type":"%b","event_version":1,"timestamp":"%b"'
 
 
 class UsualEvent(Draft, frozen=True, gc=False):
@@ -83,11 +84,7 @@ def usual_events(
 
     def put(event_type: str, causes: Ids, rest: bytes) -> str:
         event_id = new_id()
-        head = b'{"event_id":"%b","event_type":"%b","event_version":1,"timestamp":"%b"' % (
-            event_id.encode(),
-            event_type.encode(),
-            now().encode(),
-        )
+        head = _HEAD % (event_id.encode(), event_type.encode(), now().encode())
         tail = b',"caused_by":["%b%b%b' % ('","'.join(causes).encode(), common, rest)
         append(UsualEvent(event_id, head, tail, (), causes))
         recent[event_id] = causes
