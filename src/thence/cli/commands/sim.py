@@ -219,7 +219,7 @@ def drawn_variables(
         columns = fitting(table.columns[1:], patterns)
         if not patterns:
             numbers = [name for name in table.columns[1:] if table.kinds[name] in ("int", "float")]
-            columns = sorted(numbers, key=lambda name: rank(name.rpartition("/")[0]))
+            columns = sorted(numbers, key=rank)
         drawn = courses(table, len(table), columns)
     note = str(caught[0].message) if caught else ""
     if patterns:

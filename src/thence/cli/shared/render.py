@@ -268,7 +268,7 @@ def courses(rows: Iterable[Mapping[str, Any]], length: int, columns: Sequence[st
         is_point = (index + 1) * points // length > index * points // length
         for course in variables:
             value = row[course.variable]
-            if index == 0:
+            if course.first is None:  # an agent that came later had none before
                 course.first = value
             course.last = value
             if _is_number(value):

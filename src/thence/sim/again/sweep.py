@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from thence.errors import NotALog, ThenceError
 from thence.files import file_lock, replace_file
 from thence.sim.again.replay import resume
-from thence.sim.results.recorded import open_run, read_object, read_result
+from thence.sim.results.recorded import final_values, open_run, read_object, read_result
 from thence.sim.results.table import Kind, Table, joined, kind_of
 from thence.sim.run.run import RunResult, SimulationOrchestrator
 from thence.sim.run.run_folder import RunHold
@@ -364,9 +364,7 @@ def _run_rows(members: Sequence[tuple[Path, PlannedRun]]) -> Iterator[dict[str, 
         status = result.get("status") or ("not ended" if place.is_dir() else "not begun")
         row = {"run_id": run.run_id, **run.settings, "seed": run.seed, "status": status}
         row |= {name: result.get(name) for name in ("turns", "error")}
-        for scope, variables in result.get("final_state", {}).items():
-            row |= {f"{scope}/{name}": value for name, value in variables.items()}
-        yield row
+        yield row | final_values(result)
 
 
 def _turn_rows(members: Sequence[tuple[Path, PlannedRun]]) -> Iterator[dict[str, Any]]:
