@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.codes import raises_code
-from tests.sim.toys import SCENARIO, Adder, Doer, add, always, lines, orchestrator
+from tests.sim.toys import SCENARIO, Doer, Hiring, add, always, hiring, lines, orchestrator
 
 from thence.errors import ExtraMissing, InvalidFilter, NotALog
 from thence.open_log.log import open_log
@@ -53,23 +53,6 @@ def test_table_of_variables_holds_every_value_after_every_turn(trade):
         assert table.columns == tuple(expected[0])
         assert list(table) == expected
         assert len(table) == FEW_TURNS + 1
-
-
-class Hiring(Adder):
-    """An engine with agents that come and go: cid and dan come, ada goes, ben pauses."""
-
-    def apply_engine_rules(self, view: Any) -> None:
-        if view.turn == 2:
-            view.add_agent(Doer("cid", always(add())), {"x": 5})
-            view.add_agent(Doer("dan", always(None)), {"x": 3})
-        elif view.turn == 3:
-            view.remove_agent("ada")
-            view.pause("ben", until=5)
-
-
-def hiring(root: Path, **options: Any) -> SimulationOrchestrator:
-    agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
-    return orchestrator(root, agents, Hiring(), turns=6, **options)
 
 
 def rows_of(run: SimulationOrchestrator) -> list[dict[str, Any]]:

@@ -137,6 +137,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
     if isinstance(scenario.get("agents"), list):
         counts = (entry.get("count") for entry in scenario["agents"] if isinstance(entry, dict))
         agents = sum(count if type(count) is int else 1 for count in counts)
+    last_turn = next((event.turn_number for event in log.query(turn="0..", last=1)), 0)
     return {
         **_state(run.folder, run.config, result),
         "reason": result.get("reason"),
@@ -153,7 +154,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
             "agents": agents,
             "scenario": run.config.get("source"),
         },
-        "turns": next((event.turn_number for event in log.query(turn="0..", last=1)), 0),
+        "turns": min(last_turn, result.get("turns", last_turn)),
         "events": tally.events,
         "failures": failures,
         "rejected": rejected,
