@@ -137,7 +137,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
     if isinstance(scenario.get("agents"), list):
         counts = (entry.get("count") for entry in scenario["agents"] if isinstance(entry, dict))
         agents = sum(count if type(count) is int else 1 for count in counts)
-    last_turn = next((event.turn_number for event in log.query(turn="0..", last=1)), 0)
+    last_turn = next((event.turn_number or 0 for event in log.query(turn="0..", last=1)), 0)
     return {
         **_state(run.folder, run.config, result),
         "reason": result.get("reason"),
