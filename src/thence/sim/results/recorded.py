@@ -24,7 +24,7 @@ from thence.core.sentences.table import INTEGER_MAX
 from thence.errors import InvalidFilter, NotALog, ThenceError
 from thence.open_log.log import Log, open_log
 from thence.sim.record.events import TYPED, VerbosityLevel, level_of
-from thence.sim.results.table import Kind, Table, Values, joined, kind_of
+from thence.sim.results.table import REST, Kind, Table, Values, joined, kind_of
 from thence.sim.scenario.state import GLOBAL
 
 COMMON: Mapping[str, Kind] = {
@@ -36,9 +36,8 @@ COMMON: Mapping[str, Kind] = {
     "timestamp": "time",
     "caused_by": "ids",
 }
-# the most columns of details; other members of such events stand together in the column "rest"
+# the most columns of details
 COLUMNS_MAX = 1_000
-_REST = "rest"
 # the members of details that are maps of a user's own, and stand flat
 _SPREAD = {"ACTION": "action_payload", "DETAIL": "intermediate_values"}
 # the columns of a STATE by the members of its details; other types name theirs as the members are
@@ -112,25 +111,13 @@ class RecordedRun:
         types = names("type", type)
         for event_type in types:
             self._check_recorded(event_type)
-        kinds: dict[str, Kind] = {
-            name: "none" for event_type in types for name in _columns_of(event_type).values()
-        }
-        length = 0
-        for event in self._read(types):
-            length += 1
-            for name, value in flat_members(event):
-                if name in kinds:
-                    kinds[name] = joined(kinds[name], kind_of(value))
-                elif len(kinds) < COLUMNS_MAX:
-                    kinds[name] = kind_of(value)
-                else:
-                    kinds[_REST] = "json"
-        for event_type in () if length else types:
+        columns = (name for event_type in types for name in _columns_of(event_type).values())
+        table = Table.of(lambda: map(_row, self._read(types)), COMMON, columns, COLUMNS_MAX)
+        for event_type in () if len(table) else types:
             if event_type not in TYPED:
                 hint = did_you_mean(event_type, TYPED)
                 warnings.warn(f"the run holds no event of type {event_type}{hint}", stacklevel=2)
-        columns = {**COMMON, **kinds}
-        return Table(columns, lambda: (_row(e, columns) for e in self._read(types)), length)
+        return table
 
     def variables(self, scope: Names = None, name: Names = None) -> Table:
         """Returns the table of the variables' values after each complete turn.
@@ -314,7 +301,7 @@ def flat_members(event: Event) -> Iterator[tuple[str, Any]]:
     `action_payload.step`.
     """
     columns, spread = _columns_of(event.event_type), _SPREAD.get(event.event_type)
-    others = {*COMMON, _REST}
+    others = {*COMMON, REST}
     for name, value in event.payload.items():
         if name in columns:
             yield columns[name], value
@@ -326,20 +313,18 @@ def flat_members(event: Event) -> Iterator[tuple[str, Any]]:
             yield f"details.{name}" if name in others else name, value
 
 
-def _row(event: Event, columns: Mapping[str, Kind]) -> list[Any]:
-    header = event.header
-    turn = header.turn_number
-    row: dict[str, Any] = dict.fromkeys(columns)
-    for name in ("event_id", "event_type", "step", "timestamp", "caused_by"):
-        row[name] = getattr(header, name)
-    row["turn"] = None if turn is None else max(-INTEGER_MAX, min(turn, INTEGER_MAX))
-    row["agent"] = header.agent_id
-    rest: dict[str, Any] = {}
-    for name, value in flat_members(event):
-        (row if name in columns else rest)[name] = value
-    if rest and _REST in columns:
-        row[_REST] = rest
-    return list(row.values())
+def _row(event: Event) -> dict[str, Any]:
+    header, turn = event.header, event.turn_number
+    return {
+        "event_id": header.event_id,
+        "event_type": header.event_type,
+        "turn": None if turn is None else max(-INTEGER_MAX, min(turn, INTEGER_MAX)),
+        "step": header.step,
+        "agent": header.agent_id,
+        "timestamp": header.timestamp,
+        "caused_by": header.caused_by,
+        **dict(flat_members(event)),
+    }
 
 
 class Change(NamedTuple):
