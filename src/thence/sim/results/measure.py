@@ -8,10 +8,10 @@ import asyncio
 import copy
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
-from itertools import chain
+from itertools import chain, zip_longest
 from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -174,14 +174,12 @@ class _Player:
         """Plays with one step altered; raises RunDiverged if stored events don't come again."""
         details: dict[str | None, Mapping[str, Any]] = {}
         problem, turns, altered_step = "", self._turns, next(iter(alter), "")
-        refused_step, is_refused = altered_step.replace(".decide", ".reject", 1), False
+        refused_step = altered_step.replace(".decide", ".reject", 1)
 
         def take(piece: Sequence[AnyMembers]) -> None:
-            nonlocal is_refused
             for event in piece:
-                if event.step in self._steps:
+                if event.step in self._steps or event.step == refused_step:
                     details[event.step] = plain_details(event.details or {})
-                is_refused |= event.step == refused_step != altered_step
 
         answers = _Answers(self._by_request, self._turns, recorded=self._outcomes, may_ask=may_ask)
         simulation = Simulation(
@@ -208,11 +206,11 @@ class _Player:
             details[f"{simulation.recorder.turn}.failed.-.0"] = {"error": failure}
             if not self._may_fail:
                 problem, turns = failure, simulation.recorder.turn - 1
-        if answers.turns < self._turns:
+        if refused_step in details and refused_step != altered_step:
+            problem, turns, details = "the validator refuses the other action", 0, {}
+        elif answers.turns < self._turns:
             problem, turns = _SILENT if may_ask else _LACKS, answers.turns
             details = {step: of for step, of in details.items() if _turn_of(step) <= turns}
-        if is_refused:
-            problem, turns, details = "the validator refuses the other action", 0, {}
         return _Played(details, answers.has_asked, problem, turns)
 
     async def _play_turns(self, simulation: Simulation, altered_step: str) -> None:
@@ -295,6 +293,10 @@ class _Trials:
         self._values: dict[str, list[Any]] = {}
         for details in (e.payload for e in player.events if e.event_type == "STATE"):
             self._values.setdefault(details["variable_name"], []).append(details["new_value"])
+        self._spans: dict[str, float] = {}
+        for name, values in self._values.items():
+            numbers = [value for value in values if isinstance(value, int | float)]
+            self._spans[name] = max(numbers, default=0) - min(numbers, default=0)
 
     def can_alter(self, event: Event) -> bool:
         """Reports whether an event can be altered; not, if it is the variable of a late agent."""
@@ -305,11 +307,10 @@ class _Trials:
 
     def size(self, details: Mapping[str, Any]) -> float:
         """Returns how much of its range in the run a STATE's number changed by, else 0."""
-        numbers = [v for v in self._values[details["variable_name"]] if isinstance(v, int | float)]
         old, new = details["old_value"], details["new_value"]
         if not (isinstance(old, int | float) and isinstance(new, int | float)):
             return 0.0
-        return float(abs(old - new) / ((max(numbers) - min(numbers)) or 1))
+        return float(abs(old - new) / (self._spans[details["variable_name"]] or 1))
 
     def alter(self, event: Event) -> bool:
         """Plays with the next alteration of an event; False if there is none, or no play left."""
@@ -333,12 +334,14 @@ class _Trials:
         trials.append(repeated)
         return True
 
-    def search(self, ranks: Mapping[str, int], effect: Event, cone: Cone) -> None:
-        """Alters each cause once, in the order of `_promising`; `ranks` are those of `_ranked`.
+    def search(self, causes: Sequence[Event], effect: Event, cone: Cone) -> None:
+        """Alters one cause after the other, in turn the next of `causes` and the nearest one.
 
         After two thirds of the plays, the heaviest ones are altered again.
         """
-        looking = map(self.alter, self._promising(ranks, effect, cone))
+        nearest = self._nearest({cause.event_id for cause in causes}, effect, cone)
+        in_turn = filter(None, chain.from_iterable(zip_longest(nearest, causes)))
+        looking = (self.alter(c) for c in in_turn if not self._done.get(c.event_id))
 
         def again(least: float) -> bool:
             weights = self.weights(cone, effect)
@@ -352,32 +355,27 @@ class _Trials:
         ):
             pass
 
-    def _promising(self, ranks: Mapping[str, int], effect: Event, cone: Cone) -> Iterator[Event]:
-        """Yields decisions along the trail of the heaviest, at last the other causes.
+    def _nearest(self, ids: Container[str], effect: Event, cone: Cone) -> Iterator[Event]:
+        """Yields decisions with some ids, the nearest first, along the trail of the heaviest.
 
-        Of those behind equal weights the one with the least rank comes first. Later come those
-        behind one that changed nothing, or behind a notice that stands for many causes.
+        Last come those behind one that changed nothing, or a notice that stands for many causes.
         """
         places = {cause.event_id: place for place, (cause, _) in enumerate(cone)}
-        queue: list[tuple[float, float, int, int]] = []
+        queue: list[tuple[float, float, int]] = []
         event, idle, weight = effect, 0.0, 1.0
         while True:
             for cause_id in event.caused_by:
                 if cause_id in places:
-                    rank = ranks.get(cause_id, -1)  # what can't be altered leads on at once
-                    heappush(queue, (idle, -weight, rank, places.pop(cause_id)))
+                    heappush(queue, (idle, -weight, places.pop(cause_id)))
             if not queue:
-                break
-            idle, weight, _, place = heappop(queue)
+                return
+            idle, weight, place = heappop(queue)
             event, weight = cone[place][0], -weight
-            if event.event_id in ranks and event.event_type == "DECISION":
+            if event.event_id in ids and event.event_type == "DECISION":
                 yield event
                 tried = self.weight(event, effect, event, 0)
                 idle, weight = idle + (tried.weight == 0 < tried.n), tried.weight
             idle += event.step is None
-        for cause, _ in cone:
-            if cause.event_id in ranks and cause.event_type != "DECISION":
-                yield cause
 
     def _other_actions(self, event: Event, rng: random.Random) -> list[Any]:
         acts = list(self._acts.values())
@@ -451,29 +449,24 @@ def _moved(was: Mapping[str, Any], now: Mapping[str, Any] | None) -> float:
     return min(1.0, abs(old - new) / (max(abs(old), abs(new)) or 1))
 
 
-def _ranked(trials: _Trials, cone: Cone) -> dict[str, int]:
-    """Returns the causes to alter, each with its rank: -1, but for decisions.
+def _largest_first(trials: _Trials, cone: Cone) -> list[Event]:
+    """Returns the causes to alter: decisions, the largest changes first, then changes by rules.
 
-    That of a decision is its place among the nearest or among the largest, whichever is less. An
-    ACTION and what it changed are measured through its DECISION, which is as large as the largest
-    change of a number.
+    An ACTION and what it changed are measured through its DECISION.
     """
-    steps = {_act_step(cause): cause for cause, _ in cone if cause.event_type == "DECISION"}
-    decisions = {act.event_id: steps[act.step].event_id for act, _ in cone if act.step in steps}
-    ranks: dict[str, int] = {}
-    sizes: dict[str, float] = {}
+    steps = {_act_step(cause) for cause, _ in cone if cause.event_type == "DECISION"}
+    acts = {cause.event_id: cause.step for cause, _ in cone if cause.step in steps}
+    sizes: dict[str | None, float] = {}
+    causes: list[Event] = []
     for cause, _ in cone:
-        decided = [decisions[act_id] for act_id in cause.caused_by if act_id in decisions]
-        if cause.event_type == "STATE" and ".apply" in (cause.step or "") and decided:
-            sizes[decided[0]] = max(trials.size(cause.payload), sizes.get(decided[0], 0.0))
-        elif cause.event_id not in decisions and trials.can_alter(cause):
-            ranks[cause.event_id] = -1
-    nearest = [decision.event_id for decision in steps.values()]
-    largest = sorted(nearest, key=lambda decision_id: -sizes.get(decision_id, 0.0))
-    ranks |= {decision_id: place for place, decision_id in enumerate(nearest)}
-    for place, decision_id in enumerate(largest):
-        ranks[decision_id] = min(place, ranks[decision_id])
-    return ranks
+        of_acts = [acts[act_id] for act_id in cause.caused_by if act_id in acts]
+        if cause.event_type == "STATE" and ".apply" in (cause.step or "") and of_acts:
+            sizes[of_acts[0]] = max(trials.size(cause.payload), sizes.get(of_acts[0], 0.0))
+        elif cause.event_id not in acts and trials.can_alter(cause):
+            causes.append(cause)
+    return sorted(
+        causes, key=lambda cause: (cause.event_type == "STATE", -sizes.get(_act_step(cause), 0.0))
+    )
 
 
 def _heaviest_first(weight: Weight) -> Any:
@@ -512,8 +505,8 @@ def measure(
     effects = [(effect, depth) for effect, depth in cone if effect.step in player.reference.details]
     most = runs if of_effects else _MOST
     trials = _Trials(player, runs, most, allow_calls=allow_calls, on_play=on_play)
-    causes = {} if of_effects else _ranked(trials, answer.cone)
-    if not effects or not (trials.can_alter(named) if of_effects else causes):
+    causes = [named] if of_effects else _largest_first(trials, answer.cone)
+    if not effects or not any(map(trials.can_alter, causes)):
         raise _refused(player, named, of_effects, bool(effects))
     is_interrupted = False
     try:
