@@ -4,6 +4,7 @@ import shutil
 import pytest
 from tests.cli.installed import is_three_lines, thence
 from tests.cli.warm import warm
+from tests.sim.toys import Doer, hiring, orchestrator
 
 from thence.sim import SimulationOrchestrator
 
@@ -50,6 +51,32 @@ def test_show_draws_what_is_asked_for(run):
     ended = warm("sim", "show", "trade", "--variable", "place/Mill/stock_roe", cwd=cwd)
     assert ended.code == 2
     assert "place/Mill/stock_ore" in ended.err
+
+
+@pytest.mark.promise("O14")
+def test_show_draws_an_agent_that_came_from_its_turn_on(tmp_path):
+    hiring(tmp_path / "output", run_id="hiring").run()
+    asked = ("sim", "show", "hiring", "--variable", "agent/*")
+    courses = {
+        one["variable"]: one for one in warm(*asked, "--json", cwd=tmp_path).json["variables"]
+    }
+    values = [None, None, 5, 6, 7, 8, 9]
+    cid = courses["agent/cid/x"]
+    assert (cid["values"], cid["first"], cid["last"]) == (values, 5, 9)
+    assert (cid["minimum"], cid["maximum"]) == (5, 9)
+    lines = warm(*asked, cwd=tmp_path).lines
+    (line,) = (line for line in lines if line.startswith("  agent/cid/x"))
+    assert line.removeprefix("  agent/cid/x  ") == "  ▁▃▅▆█  5 to 9 (5..9)"
+
+
+def test_show_counts_the_turns_that_ended(tmp_path):
+    def fails(seen):
+        return 1 / 0 if seen.turn == 3 else None
+
+    result = orchestrator(tmp_path / "output", [Doer("ada", fails)], run_id="failing").run()
+    assert (result.status, result.turns) == ("failed", 2)
+    assert warm("sim", "show", "failing", "--json", cwd=tmp_path).json["turns"] == 2
+    assert "  2 turns, " in warm("sim", "show", "failing", cwd=tmp_path).out
 
 
 def test_show_draws_without_blocks_where_stdout_has_none(run):

@@ -12,6 +12,7 @@ import pytest
 from tests.cli.installed import WITH_BAR, is_three_lines, on_terminal
 from tests.cli.warm import warm
 from tests.sim.sweeps import counting
+from tests.sim.toys import Hiring, config, hiring
 
 from thence.sim import sweep_table
 
@@ -140,6 +141,20 @@ def test_map_draws_places_and_who_is_there(place, variable, text):
     at_places = [name for name in row if name.endswith("/location") and row[name] != "road"]
     points = ET.fromstring(drawn).findall(f".//{SVG}g[@id='PathCollection_1']//{SVG}use")
     assert len(points) == len(at_places) > 0
+
+
+@pytest.mark.promise("O14")
+def test_pictures_hold_an_agent_from_the_turn_in_which_it_came(tmp_path):
+    given = config(turns=6, spatial={"grid": {"width": 3, "height": 3}})
+    engine = Hiring(position="1,1")
+    hiring(tmp_path / "output", engine=engine, given=given, run_id="hiring").run()
+    svg = written(tmp_path, "plot", "hiring", "--variable", "agent/cid/x", "--output", "x.svg")
+    assert lines_drawn(svg) == [[5, 6, 7, 8, 9]]
+    for turn, count in ((1, 2), (2, 4)):
+        words = ("--map", str(turn), "--variable", "agent/*/x", "--output", f"{turn}.svg")
+        drawn = ET.parse(written(tmp_path, "plot", "hiring", *words)).getroot()
+        points = drawn.findall(f".//{SVG}g[@id='PathCollection_1']//{SVG}use")
+        assert len(points) == count
 
 
 GRID = {"grid": {"width": 7, "height": 4}}

@@ -90,11 +90,12 @@ def test_simulation_that_left_no_result_is_judged_by_its_last_event(tmp_path: Pa
 @pytest.mark.parametrize(
     ("description", "status"),
     [
-        ("completed: the last turn", "completed"),
+        ("simulation_completed: the last turn", "completed"),
         (None, "completed"),
-        ("failed: the engine", "failed"),
-        ("interrupted", "interrupted"),
-        ("closed before its end", "interrupted"),
+        ("simulation_failed: the engine", "failed"),
+        ("simulation_interrupted", "interrupted"),
+        ("simulation_interrupted: closed before its end", "interrupted"),
+        ("simulation_interrupted: paused: max_calls is 7", "interrupted"),
     ],
 )
 def test_simulation_end_says_how_a_run_ended_until_the_run_goes_on(

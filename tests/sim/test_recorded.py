@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from tests.codes import raises_code
-from tests.sim.toys import SCENARIO, Doer, add, always, lines, orchestrator
+from tests.sim.toys import SCENARIO, Doer, Hiring, add, always, hiring, lines, orchestrator
 
 from thence.errors import ExtraMissing, InvalidFilter, NotALog
 from thence.open_log.log import open_log
-from thence.sim import EventWriter, SimulationOrchestrator, StateEvent, open_run
+from thence.sim import EventWriter, SimulationOrchestrator, StateEvent, open_run, sweep_table
 from thence.sim.results.recorded import fitting
 from thence.sim.scenario.state import State
 
@@ -53,6 +53,56 @@ def test_table_of_variables_holds_every_value_after_every_turn(trade):
         assert table.columns == tuple(expected[0])
         assert list(table) == expected
         assert len(table) == FEW_TURNS + 1
+
+
+def rows_of(run: SimulationOrchestrator) -> list[dict[str, Any]]:
+    """Returns the rows that the history of a run gives; None before an agent came."""
+    rows = [row_of(state, turn) for turn, state in enumerate(run.history)]
+    return [dict.fromkeys(rows[-1]) | row for row in rows]
+
+
+@pytest.mark.promise("O14")
+def test_table_of_variables_is_the_history_of_agents_that_come_and_go(tmp_path):
+    run = hiring(tmp_path)
+    result = run.run()
+    expected = rows_of(run)
+    assert [row["agent/dan/x"] for row in expected] == [None, None, 3, 3, 3, 3, 3]
+    assert [row["agent/cid/x"] for row in expected] == [None, None, 5, 6, 7, 8, 9]
+    with open_run(result.output_dir) as recorded:
+        assert list(recorded.variables()) == expected
+        assert list(recorded.variables("agent/cid")) == [
+            {"turn": row["turn"], "agent/cid/x": row["agent/cid/x"]} for row in expected
+        ]
+        assert recorded.variables().kinds["agent/dan/x"] == "int"
+    named = [dict.fromkeys(("run_id", "seed")) | row for row in expected]
+    rows = list(sweep_table(result.output_dir, "turns"))
+    assert rows == [row | {"run_id": result.run_id, "seed": 1} for row in named]
+    (row,) = sweep_table(result.output_dir)
+    final = {
+        f"{scope}/{name}": v for scope, of in result.final_state.items() for name, v in of.items()
+    }
+    assert {name: row[name] for name in final} == final
+    (result.output_dir / "result.json").unlink()
+    with open_run(result.output_dir) as recorded:  # nothing has changed the sum
+        for row in expected:
+            del row["global/sum"]
+        assert list(recorded.variables()) == expected
+
+
+@pytest.mark.promise("O14")
+def test_agent_that_comes_in_a_turn_that_fails_is_in_no_table(tmp_path):
+    class Failing(Hiring):
+        def apply_engine_rules(self, view: Any) -> None:
+            super().apply_engine_rules(view)
+            if view.turn == 2:
+                raise RuntimeError("stop")
+
+    result = orchestrator(tmp_path, [Doer("ada", always(add()))], Failing()).run()
+    assert (result.status, result.turns) == ("failed", 1)
+    with open_run(result.output_dir) as run:
+        assert [*run.variables()] == [
+            {"turn": turn, "global/sum": 0, "agent/ada/x": turn} for turn in range(2)
+        ]
 
 
 @pytest.mark.promise("O14")
@@ -116,6 +166,23 @@ def test_member_named_like_a_column_keeps_both_values(tmp_path):
     assert (went["turn"], went["action_payload.turn"]) == (0, "mine")
     assert (went["action_payload.step"], went["good"]) == (2, {"a": 1})
     assert (visit["agent"], visit["details.agent"]) == (None, "bo")
+
+
+@pytest.mark.promise("O14")
+def test_members_behind_the_thousandth_column_stand_together(tmp_path):
+    from thence.sim import Event
+
+    members = {f"m{number}": number for number in range(1_003)}
+    with EventWriter(tmp_path, "wide") as writer:
+        writer.emit(Event(event_type="visit", details={"m0": 7}))
+        writer.emit(Event(event_type="visit", details=members))
+    with open_run(tmp_path) as run:
+        table = run.events("visit")
+        few, many = table
+    assert table.columns[7:] == (*(f"m{number}" for number in range(1_000)), "rest")
+    assert table.kinds["rest"] == "json"
+    assert (few["m0"], few["m999"], few["rest"]) == (7, None, None)
+    assert (many["m999"], many["rest"]) == (999, {"m1000": 1000, "m1001": 1001, "m1002": 1002})
 
 
 @pytest.mark.promise("O14")

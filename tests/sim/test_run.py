@@ -40,6 +40,10 @@ def milestones(folder):
     ]
 
 
+def descriptions(folder):
+    return [each["description"] for each in lines(folder) if each["event_type"] == "MILESTONE"]
+
+
 @pytest.mark.promise("O1")
 class TestRun:
     def test_run_blocks_in_plain_code(self, tmp_path):
@@ -118,7 +122,7 @@ class TestRun:
         with orchestrator(tmp_path) as run:
             run.step()
         assert (run.result.status, run.result.turns) == ("interrupted", 1)
-        assert run.result.reason == lines(run.output_dir)[-1]["description"]
+        assert run.result.reason == "closed before its end"
         run.close()
         assert json.loads((run.output_dir / "result.json").read_text())["turns"] == 1
 
@@ -259,6 +263,21 @@ class TestMilestones:
             "0.start.-.0",
         ]
 
+    @pytest.mark.parametrize("verbosity", ["MILESTONE", "DECISION", "STATE"])
+    def test_description_of_a_milestone_begins_with_its_word(self, tmp_path, verbosity):
+        folder = orchestrator(tmp_path, verbosity=verbosity, turns=2).run().output_dir
+        turn = ["turn_starting", "turn_completed"]
+        end = "simulation_completed: max_turns 2 reached"
+        assert descriptions(folder) == ["simulation_starting", *turn, *turn, end]
+        others = [each for each in lines(folder) if each["event_type"] != "MILESTONE"]
+        assert not any("description" in each for each in others)
+
+    def test_description_of_the_last_milestone_says_how_the_run_ended(self, tmp_path):
+        with orchestrator(tmp_path) as run:
+            run.step()
+        end = "simulation_interrupted: closed before its end"
+        assert descriptions(run.output_dir)[-2:] == ["turn_completed", end]
+
     def test_failing_agent_ends_the_run_and_the_file_in_good_order(self, tmp_path):
         def answer(seen):
             return 1 / (seen.turn - 2) and add()
@@ -271,7 +290,7 @@ class TestMilestones:
         assert notice["details"]["error_type"] == "run_failed"
         assert notice["details"]["error"] == result.error
         assert end["details"]["milestone_type"] == "simulation_end"
-        assert end["description"] == f"failed: {result.error}"
+        assert end["description"] == f"simulation_failed: {result.error}"
         assert milestones(result.output_dir)[-2:] == ["turn_start", "simulation_end"]
 
     def test_payload_that_json_cannot_hold_is_repaired_and_the_run_goes_on(self, tmp_path):
@@ -356,7 +375,7 @@ class TestInterruption:
         held = json.loads((folder / "result.json").read_text())
         assert (held["status"], held["turns"]) == ("interrupted", int(turns))
         assert len(lines(folder)) == int(events)
-        assert lines(folder)[-1]["description"] == "interrupted"
+        assert lines(folder)[-1]["description"] == "simulation_interrupted"
 
     @pytest.mark.promise("O4")
     def test_cancelled_task_drains_the_log_and_is_cancelled(self, tmp_path):

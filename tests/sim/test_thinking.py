@@ -357,6 +357,8 @@ def test_dead_endpoint_pauses_the_run_which_goes_on_later(tmp_path):
         paused = run_of(scenario, run_id="paused", max_calls=7).run()
         assert (paused.status, paused.turns, paused.reason) == ("interrupted", 2, "paused")
         assert "max_calls is 7" in paused.error
+        end = lines(paused.output_dir)[-1]
+        assert end["description"].startswith("simulation_interrupted: paused: ")
         asked = len(endpoint.requests)
         result = resume(paused.output_dir, max_calls=100).run()
         assert len(endpoint.requests) == asked + 5

@@ -113,6 +113,28 @@ def orchestrator(
     return SimulationOrchestrator(given, output_root=folder, agents=agents, **settings)
 
 
+class Hiring(Adder):
+    """An engine with agents that come and go: cid and dan come, ada goes, ben pauses."""
+
+    def __init__(self, **initial: Any) -> None:
+        super().__init__()
+        self.initial = initial
+
+    def apply_engine_rules(self, view: Any) -> None:
+        if view.turn == 2:
+            view.add_agent(Doer("cid", always(add())), {"x": 5, **self.initial})
+            view.add_agent(Doer("dan", always(None)), {"x": 3, **self.initial})
+        elif view.turn == 3:
+            view.remove_agent("ada")
+            view.pause("ben", until=5)
+
+
+def hiring(root: Path, **options: Any) -> SimulationOrchestrator:
+    """Returns a run of six turns in which agents come and go."""
+    agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
+    return orchestrator(root, agents, **{"engine": Hiring(), "turns": 6, **options})
+
+
 def causes(events: Mapping[str, Event], step: str) -> set[str]:
     """Returns the steps of the events that an event names."""
     steps = {event.event_id: event.step for event in events.values()}

@@ -69,11 +69,10 @@ def ended_writers(
 
 Outcome = Literal["running", "completed", "failed", "interrupted", "killed"]
 
-# the last events of a simulation that did not come to its end
+# the words with which simulations that did not come to their end describe it
 _CUT_SHORT: Mapping[str, Outcome] = {
-    "failed": "failed",
-    "interrupted": "interrupted",
-    "closed before its end": "interrupted",
+    "simulation_failed": "failed",
+    "simulation_interrupted": "interrupted",
 }
 # the bytes at the end of a segment in which the run's last event is searched
 _TAIL_BYTES = 64 * 1024

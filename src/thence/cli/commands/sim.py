@@ -77,11 +77,11 @@ def list_command(root: str | None) -> None:
         vocabulary = read_object(folder / ".thence" / "log.json").get("vocabulary")
         if vocabulary != "sim" and not (folder / "config.json").is_file():
             continue
-        state = _state(folder, config, read_result(folder))
+        entry = _entry(folder, config, read_result(folder))
         try:
-            entry = {**state, "events": count_events(folder), **_origin(config)}
+            entry["events"] = count_events(folder)
         except OSError:  # such as another user's, which hides no other run
-            entry = {**state, "status": "unreadable", "events": 0}
+            entry |= {"status": "unreadable", "events": 0}
         notes = "; ".join(_notes(entry))
         line = f"{entry['status']:<11}  {counted(entry['events'], 'event'):>14}  {entry['run_id']}"
         lines.append(f"{line}  ({notes})" if notes else line)
@@ -137,12 +137,12 @@ def summary(run: RecordedRun) -> dict[str, Any]:
     if isinstance(scenario.get("agents"), list):
         counts = (entry.get("count") for entry in scenario["agents"] if isinstance(entry, dict))
         agents = sum(count if type(count) is int else 1 for count in counts)
+    last_turn = next((event.turn_number or 0 for event in log.query(turn="0..", last=1)), 0)
     return {
-        **_state(run.folder, run.config, result),
+        **_entry(run.folder, run.config, result),
         "reason": result.get("reason"),
         "error": result.get("error"),
         **{name: result[name] for name in ("decisions", "decisions_failed") if name in result},
-        **_origin(run.config),
         "parameters": {
             "seed": settings.get("seed"),
             "max_turns": settings.get("max_turns"),
@@ -153,7 +153,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
             "agents": agents,
             "scenario": run.config.get("source"),
         },
-        "turns": next((event.turn_number for event in log.query(turn="0..", last=1)), 0),
+        "turns": min(last_turn, result.get("turns", last_turn)),
         "events": tally.events,
         "failures": failures,
         "rejected": rejected,
@@ -172,20 +172,21 @@ def summary(run: RecordedRun) -> dict[str, Any]:
     }
 
 
-def _state(folder: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(folder: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what `list` and `show` say of a run: its id, name, status, and origin if any.
+
+    The origin are `altered`, the steps that it had to alter, and `parent`.
+    """
     name = _member(_member(config, "scenario"), "simulation").get("name", folder.name)
     status = result.get("status") or outcome(OS_DISK, folder)
-    return {"run_id": folder.name, "name": str(name), "status": status}
-
-
-def _origin(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns `altered`, the steps that a run had to alter, and `parent`; each where it is."""
-    altered, parent = _member(config, "altered"), _member(config, "parent")
-    members: dict[str, Any] = {"altered": list(altered)} if altered else {}
+    entry: dict[str, Any] = {"run_id": folder.name, "name": str(name), "status": status}
+    if altered := _member(config, "altered"):
+        entry["altered"] = list(altered)
+    parent = _member(config, "parent")
     if isinstance(parent.get("run_id"), str):
         turn = parent.get("turn")
-        members["parent"] = {**parent, "turn": turn if type(turn) is int else None}
-    return members
+        entry["parent"] = {**parent, "turn": turn if type(turn) is int else None}
+    return entry
 
 
 def _notes(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -219,7 +220,7 @@ def drawn_variables(
         columns = fitting(table.columns[1:], patterns)
         if not patterns:
             numbers = [name for name in table.columns[1:] if table.kinds[name] in ("int", "float")]
-            columns = sorted(numbers, key=lambda name: rank(name.rpartition("/")[0]))
+            columns = sorted(numbers, key=rank)
         drawn = courses(table, len(table), columns)
     note = str(caught[0].message) if caught else ""
     if patterns:

@@ -1,5 +1,6 @@
 """The rendering as text of events (a line, a page, sentences), and of the courses of variables."""
 
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -268,7 +269,7 @@ def courses(rows: Iterable[Mapping[str, Any]], length: int, columns: Sequence[st
         is_point = (index + 1) * points // length > index * points // length
         for course in variables:
             value = row[course.variable]
-            if index == 0:
+            if course.first is None:  # an agent that came later had none before
                 course.first = value
             course.last = value
             if _is_number(value):
@@ -302,16 +303,20 @@ def course_lines(courses: Sequence[Course], width: int, *, has_blocks: bool) -> 
 
 
 def sparkline(values: Sequence[Any], columns: int, blocks: str = BLOCKS) -> str:
-    """Returns numbers as blocks of a height each, at most `columns`; "" where one is no number."""
-    if not values or not all(map(_is_number, values)):
+    """Returns numbers as blocks of a height each, at most `columns`; "" where one is no number.
+
+    Where there is no value yet, as of an agent that came later, it is blank.
+    """
+    later = [*itertools.dropwhile(lambda value: value is None, values)]
+    if not later or not all(map(_is_number, later)):
         return ""
     count = min(columns, len(values))
     heights = [values[(index + 1) * len(values) // count - 1] for index in range(count)]
-    low, high = min(heights), max(heights)
+    numbers = [value for value in heights if value is not None]
+    low, high = min(numbers), max(numbers)
     top, span = len(blocks) - 1, high / 2 - low / 2  # halves: their difference is finite
-    if not span:
-        return blocks[0] * count
-    return "".join(blocks[round((value / 2 - low / 2) / span * top)] for value in heights)
+    drawn = [blocks[round((value / 2 - low / 2) / (span or 1) * top)] for value in numbers]
+    return " " * (count - len(drawn)) + "".join(drawn)
 
 
 def _is_number(value: object) -> bool:

@@ -28,8 +28,8 @@ from msgspec.structs import replace
 from thence.errors import NotALog, ThenceError
 from thence.files import file_lock, replace_file
 from thence.sim.again.replay import resume
-from thence.sim.results.recorded import open_run, read_object, read_result
-from thence.sim.results.table import Kind, Table, joined, kind_of
+from thence.sim.results.recorded import final_values, open_run, read_object, read_result
+from thence.sim.results.table import Table
 from thence.sim.run.run import RunResult, SimulationOrchestrator, collecting_rarely
 from thence.sim.run.run_folder import RunHold
 from thence.sim.run.turn import described
@@ -342,13 +342,7 @@ def sweep_table(folder: str | Path, rows: Literal["runs", "turns"] = "runs") -> 
     """
     read = _turn_rows if rows == "turns" else _run_rows
     members = planned_runs(Path(folder))
-    kinds: dict[str, Kind] = {}
-    length = 0
-    for row in read(members):
-        length += 1
-        for name, value in row.items():
-            kinds[name] = joined(kinds.get(name, "none"), kind_of(value))
-    return Table(kinds, lambda: ([row.get(key) for key in kinds] for row in read(members)), length)
+    return Table.of(lambda: read(members))
 
 
 def planned_runs(folder: Path) -> list[tuple[Path, PlannedRun]]:
@@ -365,9 +359,7 @@ def _run_rows(members: Sequence[tuple[Path, PlannedRun]]) -> Iterator[dict[str, 
         status = result.get("status") or ("not ended" if place.is_dir() else "not begun")
         row = {"run_id": run.run_id, **run.settings, "seed": run.seed, "status": status}
         row |= {name: result.get(name) for name in ("turns", "error")}
-        for scope, variables in result.get("final_state", {}).items():
-            row |= {f"{scope}/{name}": value for name, value in variables.items()}
-        yield row
+        yield row | final_values(result)
 
 
 def _turn_rows(members: Sequence[tuple[Path, PlannedRun]]) -> Iterator[dict[str, Any]]:

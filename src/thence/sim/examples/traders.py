@@ -134,22 +134,18 @@ class TradeMap:
     def distance(self, origin: str, destination: str) -> int:
         """Returns the turns of travel along the shortest way; ValueError if there is none."""
         if origin not in self._distances:
-            self._distances[origin] = self._distances_from(origin)
+            distances: dict[str, int] = {}
+            frontier = [(0, origin)]  # Dijkstra 1959
+            while frontier:
+                turns, place = heapq.heappop(frontier)
+                if place not in distances:
+                    distances[place] = turns
+                    for road_turns, neighbour in self._roads.get(place, ()):
+                        heapq.heappush(frontier, (turns + road_turns, neighbour))
+            self._distances[origin] = distances
         if destination not in self._distances[origin]:
             raise ValueError(f"no way leads from {origin} to {destination}")
         return self._distances[origin][destination]
-
-    def _distances_from(self, origin: str) -> dict[str, int]:
-        """Returns the distances from one place (Dijkstra 1959)."""
-        distances: dict[str, int] = {}
-        frontier = [(0, origin)]
-        while frontier:
-            turns, place = heapq.heappop(frontier)
-            if place not in distances:
-                distances[place] = turns
-                for road_turns, neighbour in self._roads.get(place, ()):
-                    heapq.heappush(frontier, (turns + road_turns, neighbour))
-        return distances
 
 
 class Trader(BaseAgent):

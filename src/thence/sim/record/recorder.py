@@ -34,6 +34,12 @@ Emit = Callable[[Sequence[Any]], object]
 # so many of the last effective events are covered besides the ids that ask for a cover
 _EFFECTIVE_MAX = 4_096
 NOBODY = "-"
+# programs look for the words with which the milestones' descriptions begin
+_MILESTONES = {
+    "simulation_start": "simulation_starting",
+    "turn_start": "turn_starting",
+    "turn_end": "turn_completed",
+}
 # of a request's digest, in the step of a call that agents share
 _DIGITS = 16
 # wider provenances are represented by a cover; all of today's figures of truth were measured with 8
@@ -159,9 +165,9 @@ class RunRecorder:
         self.flush()
 
     def end_run(self, outcome: str, causes: Iterable[str] = ()) -> None:
-        """Ends the run, also during a turn; `outcome` is the description of its end."""
+        """Ends the run, also during a turn; `outcome` is its status, with the reason behind it."""
         all_causes = _unique(self.turn_id or self.last_end_id, *causes)
-        end = {"ends": self.start_id, "description": outcome}
+        end = {"ends": self.start_id, "description": f"simulation_{outcome}"}
         self._milestone("simulation_end", self._step("end"), all_causes, **end)
         self.flush()
 
@@ -498,6 +504,7 @@ class RunRecorder:
         return self._add("ACTION", action.agent_id, acted.causes, step, details)
 
     def _milestone(self, kind: str, step: str, causes: Ids, **members: Any) -> str:
+        members = {"description": _MILESTONES.get(kind), **members}
         return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **members)
 
     def _system(

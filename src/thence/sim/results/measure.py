@@ -8,7 +8,7 @@ import asyncio
 import copy
 import random
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import chain, zip_longest
@@ -174,14 +174,12 @@ class _Player:
         """Plays with one step altered; raises RunDiverged if stored events don't come again."""
         details: dict[str | None, Mapping[str, Any]] = {}
         problem, turns, altered_step = "", self._turns, next(iter(alter), "")
-        refused_step, is_refused = altered_step.replace(".decide", ".reject", 1), False
+        refused_step = altered_step.replace(".decide", ".reject", 1)
 
         def take(piece: Sequence[AnyMembers]) -> None:
-            nonlocal is_refused
             for event in piece:
-                if event.step in self._steps:
+                if event.step in self._steps or event.step == refused_step:
                     details[event.step] = plain_details(event.details or {})
-                is_refused |= event.step == refused_step != altered_step
 
         answers = _Answers(self._by_request, self._turns, recorded=self._outcomes, may_ask=may_ask)
         simulation = Simulation(
@@ -208,11 +206,11 @@ class _Player:
             details[f"{simulation.recorder.turn}.failed.-.0"] = {"error": failure}
             if not self._may_fail:
                 problem, turns = failure, simulation.recorder.turn - 1
-        if answers.turns < self._turns:
+        if refused_step in details and refused_step != altered_step:
+            problem, turns, details = "the validator refuses the other action", 0, {}
+        elif answers.turns < self._turns:
             problem, turns = _SILENT if may_ask else _LACKS, answers.turns
             details = {step: of for step, of in details.items() if _turn_of(step) <= turns}
-        if is_refused:
-            problem, turns, details = "the validator refuses the other action", 0, {}
         return _Played(details, answers.has_asked, problem, turns)
 
     async def _play_turns(self, simulation: Simulation, altered_step: str) -> None:
@@ -234,71 +232,6 @@ class _Player:
                 await simulation.close()
         if simulation.reason:
             simulation.end(f"completed: {simulation.reason}")
-
-
-class _Alterations:
-    """The alterations of a run's events, at most `count` of each, drawn from the run itself.
-
-    A DECISION or ACTION is left out; then a DECISION becomes another action that its agent took, or
-    one of such a type that another took. A STATE gets the bound that is farther away, then its old
-    value, the other bound, and values that such a variable had in the run.
-    """
-
-    def __init__(self, player: _Player, count: int) -> None:
-        self._run_id, self._table, self._count = player.run_id, player.table, count
-        self._acts = {e.step: e for e in player.events if e.event_type == "ACTION"}
-        self._states: dict[str, list[Any]] = {}
-        self._drawn: dict[str, list[Any]] = {}
-        for details in (e.payload for e in player.events if e.event_type == "STATE"):
-            self._states.setdefault(details["variable_name"], []).append(details["new_value"])
-        self._spans: dict[str, float] = {}
-        for name, values in self._states.items():
-            numbers = [value for value in values if isinstance(value, int | float)]
-            self._spans[name] = max(numbers) - min(numbers) if numbers else 0
-
-    def can(self, event: Event) -> bool:
-        """Reports whether an event can be altered; not, if it is the variable of a late agent."""
-        if event.event_type != "STATE":
-            return event.event_type in ("DECISION", "ACTION") and event.step is not None
-        details = event.payload
-        return details["variable_name"] in self._table.names(details["scope"])
-
-    def size(self, details: Mapping[str, Any]) -> float:
-        """Returns how much of its range in the run a STATE's number changed by, else 0."""
-        old, new = details["old_value"], details["new_value"]
-        if not (isinstance(old, int | float) and isinstance(new, int | float)):
-            return 0.0
-        return float(abs(old - new) / (self._spans[details["variable_name"]] or 1))
-
-    def of(self, event: Event) -> list[Any]:
-        """Returns the alterations of an event, the same each time."""
-        if event.event_id not in self._drawn:
-            rng = random.Random(f"{self._run_id} {event.step}")
-            draw = {"DECISION": self._actions, "STATE": self._values}.get(event.event_type)
-            self._drawn[event.event_id] = draw(event, rng)[: self._count] if draw else [None]
-        return self._drawn[event.event_id]
-
-    def _actions(self, event: Event, rng: random.Random) -> list[Any]:
-        acts = list(self._acts.values())
-        types = {act.payload["action_type"] for act in acts if act.actor == event.actor}
-        rng.shuffle(acts)
-        acts.sort(key=lambda act: act.actor != event.actor)
-        own = self._acts.get(_act_step(event))
-        actions = _distinct(map(_action, acts), own and _action(own))
-        return [None, *(action for action in actions if action["action_type"] in types)]
-
-    def _values(self, event: Event, rng: random.Random) -> list[Any]:
-        details = event.payload
-        name = details["variable_name"]
-        declared = self._table[self._table.index(details["scope"], name)].declaration
-        bounds: list[Any] = []
-        if declared.kind in ("int", "float"):
-            ends = [end for end in (declared.minimum, declared.maximum) if end is not None]
-            far = [(-abs(end - details["new_value"]), declared.nearest(end)) for end in ends]
-            bounds = [end for _, end in sorted(far)]
-        seen = rng.sample(self._states[name], min(self._count, len(self._states[name])))
-        values = [*bounds[:1], details["old_value"], *bounds[1:], *seen]
-        return _distinct([v for v in values if not declared.fault(v)], details["new_value"])
 
 
 def _answers_of_models(
@@ -341,19 +274,53 @@ def _distinct(values: Iterable[Any], own: object) -> list[Any]:
 
 
 class _Trials:
-    """The altered plays of one measurement, at most `budget`, by the id of the altered event."""
+    """The altered plays of one measurement, at most `budget`, by the id of the altered event.
 
-    def __init__(self, player: _Player, alterations: _Alterations, budget: int, **how: Any) -> None:
+    A DECISION or ACTION is left out; then a DECISION becomes another action that its agent took, or
+    one of such a type that another took. A STATE gets the bound that is farther away, then its old
+    value, the other bound, and values that such a variable had in the run. At most `most` of them
+    are played, the same each time.
+    """
+
+    def __init__(self, player: _Player, budget: int, most: int, **how: Any) -> None:
         self.plays, self.budget, self.problem = 0, budget, ""
-        self.done: dict[str, list[list[_Played]]] = {}
-        self._player, self._alterations = player, alterations
+        self._player, self._most = player, most
         self._repeats = _REPEATS if how["allow_calls"] else 1
         self._on_play: OnPlay = how["on_play"] or (lambda plays, runs: None)
+        self._done: dict[str, list[list[_Played]]] = {}
+        self._drawn: dict[str, list[Any]] = {}
+        self._acts = {e.step: e for e in player.events if e.event_type == "ACTION"}
+        self._values: dict[str, list[Any]] = {}
+        for details in (e.payload for e in player.events if e.event_type == "STATE"):
+            self._values.setdefault(details["variable_name"], []).append(details["new_value"])
+        self._spans: dict[str, float] = {}
+        for name, values in self._values.items():
+            numbers = [value for value in values if isinstance(value, int | float)]
+            self._spans[name] = max(numbers, default=0) - min(numbers, default=0)
+
+    def can_alter(self, event: Event) -> bool:
+        """Reports whether an event can be altered; not, if it is the variable of a late agent."""
+        if event.event_type != "STATE":
+            return event.event_type in ("DECISION", "ACTION") and event.step is not None
+        details = event.payload
+        return details["variable_name"] in self._player.table.names(details["scope"])
+
+    def size(self, details: Mapping[str, Any]) -> float:
+        """Returns how much of its range in the run a STATE's number changed by, else 0."""
+        old, new = details["old_value"], details["new_value"]
+        if not (isinstance(old, int | float) and isinstance(new, int | float)):
+            return 0.0
+        return float(abs(old - new) / (self._spans[details["variable_name"]] or 1))
 
     def alter(self, event: Event) -> bool:
         """Plays with the next alteration of an event; False if there is none, or no play left."""
-        trials = self.done.setdefault(event.event_id, [])
-        drawn = self._alterations.of(event)
+        trials = self._done.setdefault(event.event_id, [])
+        if event.event_id not in self._drawn:
+            rng = random.Random(f"{self._player.run_id} {event.step}")
+            draw = {"DECISION": self._other_actions, "STATE": self._other_values}
+            drawn = draw[event.event_type](event, rng) if event.event_type in draw else [None]
+            self._drawn[event.event_id] = drawn[: self._most]
+        drawn = self._drawn[event.event_id]
         if self.plays >= self.budget or len(trials) >= len(drawn):
             return False
         alter = {event.step or "": drawn[len(trials)]}
@@ -374,7 +341,7 @@ class _Trials:
         """
         nearest = self._nearest({cause.event_id for cause in causes}, effect, cone)
         in_turn = filter(None, chain.from_iterable(zip_longest(nearest, causes)))
-        looking = (self.alter(c) for c in in_turn if not self.done.get(c.event_id))
+        looking = (self.alter(c) for c in in_turn if not self._done.get(c.event_id))
 
         def again(least: float) -> bool:
             weights = self.weights(cone, effect)
@@ -388,7 +355,7 @@ class _Trials:
         ):
             pass
 
-    def _nearest(self, ids: Collection[str], effect: Event, cone: Cone) -> Iterator[Event]:
+    def _nearest(self, ids: Container[str], effect: Event, cone: Cone) -> Iterator[Event]:
         """Yields decisions with some ids, the nearest first, along the trail of the heaviest.
 
         Last come those behind one that changed nothing, or a notice that stands for many causes.
@@ -410,16 +377,38 @@ class _Trials:
                 idle, weight = idle + (tried.weight == 0 < tried.n), tried.weight
             idle += event.step is None
 
+    def _other_actions(self, event: Event, rng: random.Random) -> list[Any]:
+        acts = list(self._acts.values())
+        types = {act.payload["action_type"] for act in acts if act.actor == event.actor}
+        rng.shuffle(acts)
+        acts.sort(key=lambda act: act.actor != event.actor)
+        own = self._acts.get(_act_step(event))
+        actions = _distinct(map(_action, acts), own and _action(own))
+        return [None, *(action for action in actions if action["action_type"] in types)]
+
+    def _other_values(self, event: Event, rng: random.Random) -> list[Any]:
+        details, table = event.payload, self._player.table
+        name, own = details["variable_name"], details["new_value"]
+        declared = table[table.index(details["scope"], name)].declaration
+        ends = [end for end in (declared.minimum, declared.maximum) if end is not None]
+        if declared.kind not in ("int", "float"):
+            ends = []
+        ends.sort(key=lambda end: -abs(end - own))
+        bounds = [declared.nearest(end) for end in ends]
+        seen = rng.sample(self._values[name], min(self._most, len(self._values[name])))
+        values = [*bounds[:1], details["old_value"], *bounds[1:], *seen]
+        return _distinct([v for v in values if not declared.fault(v)], own)
+
     def weights(self, causes: Iterable[tuple[Event, int]], effect: Event) -> list[Weight]:
         """Returns the weights of the causes that were altered, the heaviest first."""
-        altered = [(cause, depth) for cause, depth in causes if self.done.get(cause.event_id)]
+        altered = [(cause, depth) for cause, depth in causes if self._done.get(cause.event_id)]
         return sorted((self.weight(c, effect, c, d) for c, d in altered), key=_heaviest_first)
 
     def weight(self, cause: Event, effect: Event, event: Event, depth: int) -> Weight:
         """Returns how much a cause mattered for an effect, told of one of them."""
-        step = effect.step or ""
+        step, trials = effect.step or "", self._done[cause.event_id]
         was, judged, moves = self._player.reference.details[step], [], []
-        for repeated in self.done[cause.event_id]:
+        for repeated in trials:
             if problems := [*filter(None, (play.problem_of(step) for play in repeated))]:
                 self.problem = self.problem or problems[0]
                 continue
@@ -438,7 +427,7 @@ class _Trials:
             low=low,
             high=high,
             moved=sum(moves) / max(len(moves), 1),
-            unknown=len(self.done[cause.event_id]) - len(judged),
+            unknown=len(trials) - len(judged),
             spread=(min(shares), max(shares)) if any(trial[1:] for trial in judged) else None,
         )
 
@@ -460,7 +449,7 @@ def _moved(was: Mapping[str, Any], now: Mapping[str, Any] | None) -> float:
     return min(1.0, abs(old - new) / (max(abs(old), abs(new)) or 1))
 
 
-def _largest_first(alterations: _Alterations, cone: Cone) -> list[Event]:
+def _largest_first(trials: _Trials, cone: Cone) -> list[Event]:
     """Returns the causes to alter: decisions, the largest changes first, then changes by rules.
 
     An ACTION and what it changed are measured through its DECISION.
@@ -472,12 +461,12 @@ def _largest_first(alterations: _Alterations, cone: Cone) -> list[Event]:
     for cause, _ in cone:
         of_acts = [acts[act_id] for act_id in cause.caused_by if act_id in acts]
         if cause.event_type == "STATE" and ".apply" in (cause.step or "") and of_acts:
-            size = alterations.size(cause.payload)
-            sizes[of_acts[0]] = max(size, sizes.get(of_acts[0], 0.0))
-        elif cause.event_id not in acts and alterations.can(cause):
+            sizes[of_acts[0]] = max(trials.size(cause.payload), sizes.get(of_acts[0], 0.0))
+        elif cause.event_id not in acts and trials.can_alter(cause):
             causes.append(cause)
-    causes.sort(key=lambda cause: -sizes.get(_act_step(cause), 0.0))
-    return sorted(causes, key=lambda cause: cause.event_type == "STATE")
+    return sorted(
+        causes, key=lambda cause: (cause.event_type == "STATE", -sizes.get(_act_step(cause), 0.0))
+    )
 
 
 def _heaviest_first(weight: Weight) -> Any:
@@ -514,11 +503,11 @@ def measure(
         turns = max((effect.turn_number or 0 for effect, _ in cone), default=0)
         player = _Player(run, turns, [effect.step for effect, _ in cone], components)
     effects = [(effect, depth) for effect, depth in cone if effect.step in player.reference.details]
-    alterations = _Alterations(player, runs if of_effects else _MOST)
-    causes = [named] if of_effects else _largest_first(alterations, answer.cone)
-    if not effects or not any(map(alterations.can, causes)):
+    most = runs if of_effects else _MOST
+    trials = _Trials(player, runs, most, allow_calls=allow_calls, on_play=on_play)
+    causes = [named] if of_effects else _largest_first(trials, answer.cone)
+    if not effects or not any(map(trials.can_alter, causes)):
         raise _refused(player, named, of_effects, bool(effects))
-    trials = _Trials(player, alterations, runs, allow_calls=allow_calls, on_play=on_play)
     is_interrupted = False
     try:
         if not of_effects:

@@ -136,7 +136,7 @@ def _draw_map(figure: "Figure", folder: Path, patterns: Sequence[str], turn: int
         place = row.get(f"{owner}/position") or row.get(f"{owner}/location") or owner[6:]
         x, comma, y = place.partition(",")
         centre = (float(x), float(y)) if comma else circle.get(place)
-        if centre is not None:
+        if centre is not None and row[name] is not None:  # else nobody was there yet
             radius = (0.25 if comma else 0.1) * math.sqrt(taken[place])
             angle = taken[place] * _TURN_RADIANS
             point = centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)

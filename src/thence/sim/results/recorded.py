@@ -1,7 +1,8 @@
 """A run that is read back from its folder: its settings, its result, its tables.
 
 The values of variables come from the STATE events: a variable has the old value of its first change
-until then, and the new one of each change from its turn on.
+until then, and the new one of each change from its turn on. Those of an agent that was added begin
+in that turn, with the values that the event of its addition has.
 """
 
 import json
@@ -11,9 +12,10 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.core.event import Event
 from thence.core.nearest import did_you_mean, nearest
@@ -22,10 +24,9 @@ from thence.core.sentences.table import INTEGER_MAX
 from thence.errors import InvalidFilter, NotALog, ThenceError
 from thence.open_log.log import Log, open_log
 from thence.sim.record.events import TYPED, VerbosityLevel, level_of
-from thence.sim.results.table import Kind, Table, Values, joined, kind_of
+from thence.sim.results.table import REST, Kind, Table, Values, joined, kind_of
 from thence.sim.scenario.state import GLOBAL
 
-Key = tuple[str, str]
 COMMON: Mapping[str, Kind] = {
     "event_id": "str",
     "event_type": "str",
@@ -35,14 +36,13 @@ COMMON: Mapping[str, Kind] = {
     "timestamp": "time",
     "caused_by": "ids",
 }
-# the most columns of details; other members of such events stand together in the column "rest"
+# the most columns of details
 COLUMNS_MAX = 1_000
-_REST = "rest"
 # the members of details that are maps of a user's own, and stand flat
 _SPREAD = {"ACTION": "action_payload", "DETAIL": "intermediate_values"}
 # the columns of a STATE by the members of its details; other types name theirs as the members are
 _COLUMNS = {"variable_name": "variable", "scope": "scope", "old_value": "old", "new_value": "new"}
-VARIABLE_TYPES = ("MILESTONE", "STATE")
+VARIABLE_TYPES = ("MILESTONE", "STATE", "SYSTEM")
 # the types of the members of result.json that are used
 _RESULT: Mapping[str, Any] = {
     "status": str,
@@ -111,25 +111,13 @@ class RecordedRun:
         types = names("type", type)
         for event_type in types:
             self._check_recorded(event_type)
-        kinds: dict[str, Kind] = {
-            name: "none" for event_type in types for name in _columns_of(event_type).values()
-        }
-        length = 0
-        for event in self._read(types):
-            length += 1
-            for name, value in flat_members(event):
-                if name in kinds:
-                    kinds[name] = joined(kinds[name], kind_of(value))
-                elif len(kinds) < COLUMNS_MAX:
-                    kinds[name] = kind_of(value)
-                else:
-                    kinds[_REST] = "json"
-        for event_type in () if length else types:
+        columns = (name for event_type in types for name in _columns_of(event_type).values())
+        table = Table.of(lambda: map(_row, self._read(types)), COMMON, columns, COLUMNS_MAX)
+        for event_type in () if len(table) else types:
             if event_type not in TYPED:
                 hint = did_you_mean(event_type, TYPED)
                 warnings.warn(f"the run holds no event of type {event_type}{hint}", stacklevel=2)
-        columns = {**COMMON, **kinds}
-        return Table(columns, lambda: (_row(e, columns) for e in self._read(types)), length)
+        return table
 
     def variables(self, scope: Names = None, name: Names = None) -> Table:
         """Returns the table of the variables' values after each complete turn.
@@ -145,28 +133,29 @@ class RecordedRun:
         self._check_recorded("STATE")
         count = self.log.query(type=VARIABLE_TYPES, limit=1).total
 
-        def read() -> Iterator[Change | int]:
-            return moments(islice(self._read(VARIABLE_TYPES), count))
+        def read() -> Iterator[Turn]:
+            return turns_of(islice(self._read(VARIABLE_TYPES), count))
 
-        history = read_history(read(), self.result.get("final_state", {}))
-        if not history.initial and self.verbosity is None:
-            raise self._not_recorded("STATE", "the log holds none")
-        _warn_of_gaps(history.gaps, history.first_gap)
-        keys = [key for key in history.initial if _fits(key[0], scopes) and _fits(key[1], chosen)]
-        if (scopes or chosen) and not keys:
+        history = self._history(read())
+        columns = [
+            variable
+            for variable in history.initial
+            if _fits(variable.rpartition("/")[0], scopes)
+            and _fits(variable.rpartition("/")[2], chosen)
+        ]
+        if (scopes or chosen) and not columns:
             raise _no_variable(scopes, chosen, history.initial)
-        kinds: dict[str, Kind] = {"turn": "int"}
-        kinds |= {"/".join(key): history.kinds[key] for key in keys}
 
         def rows() -> Iterator[Values]:
-            values = {key: history.initial[key] for key in keys}
-            for moment in read():
-                if not isinstance(moment, Change):
-                    yield (moment, *values.values())
-                elif moment.key in values:
-                    values[moment.key] = moment.new
+            values = {variable: history.initial[variable] for variable in columns}
+            for turn in read():
+                for change in turn.changes:
+                    if change.variable in values:
+                        values[change.variable] = change.new
+                yield (turn.number, *values.values())
 
-        return Table(kinds, rows, history.turns)
+        kinds = {variable: history.kinds[variable] for variable in columns}
+        return Table({"turn": "int", **kinds}, rows, len(history.turns))
 
     def courses(self, patterns: Sequence[str]) -> tuple[list[int], dict[str, list[Any]]]:
         """Returns the turns, and of each variable that fits a pattern its value after each.
@@ -174,37 +163,31 @@ class RecordedRun:
         The log is read once; else it is as by `variables`. Raises `not_recorded`, InvalidFilter.
         """
         self._check_recorded("STATE")
-        turns: list[int] = []
-        courses: dict[str, list[Any] | None] = {}  # None for a variable that does not fit
-        current: dict[str, Any] = {}
-        gaps, first_gap = 0, ""
-        events = (event for event in self.log.read() if event.event_type in VARIABLE_TYPES)
-        for moment in moments(events):
-            if not isinstance(moment, Change):
-                turns.append(moment)
-                for name, value in current.items():
-                    cast(list[Any], courses[name]).append(value)
-                continue
-            name = "/".join(moment.key)
-            if name not in courses:
-                courses[name] = [moment.old] * len(turns) if _fits(name, patterns) else None
-            if courses[name] is not None:
-                if current.get(name, moment.old) != moment.old:
-                    gaps, first_gap = gaps + 1, first_gap or moment.step
-                current[name] = moment.new
-        _warn_of_gaps(gaps, first_gap)
-        final = {
-            f"{scope}/{name}": value
-            for scope, variables in self.result.get("final_state", {}).items()
-            for name, value in variables.items()
+        history = self._history(turns_of(self._read(VARIABLE_TYPES)), patterns)
+        length = len(history.turns)
+        return history.turns, {
+            variable: history.columns.get(variable) or [history.initial[variable]] * length
+            for variable in fitting([*history.initial], patterns)
         }
-        others = [name for name in courses if name not in final]
-        others.sort(key=lambda name: rank(name.rpartition("/")[0]))
-        if not (final or others) and self.verbosity is None:
+
+    def _history(self, turns: Iterable["Turn"], patterns: Sequence[str] = ()) -> "History":
+        """Reads the history of all variables, with the columns of those that fit a pattern.
+
+        Variables are in the order of the scenario, with those that never changed, as result.json
+        has them; without it that order is not known: then globals come first, then places.
+        """
+        history = read_history(turns, patterns)
+        final = final_values(self.result)
+        others = sorted((name for name in history.initial if name not in final), key=rank)
+        initial = {name: history.initial.get(name, final.get(name)) for name in (*final, *others)}
+        if not initial and self.verbosity is None:
             raise self._not_recorded("STATE", "the log holds none")
-        chosen = fitting([*final, *others], patterns)
-        still = {name: [final[name]] * len(turns) for name in final.keys() & chosen}
-        return turns, {name: courses.get(name) or still.get(name, []) for name in chosen}
+        if history.gaps:
+            text = f"{history.gaps:,} changes follow others that are not in the log, the first at"
+            text += f" {history.first_gap}; until then a variable keeps its last known value"
+            warnings.warn(text, stacklevel=3)
+        kinds = {name: history.kinds.get(name) or kind_of(value) for name, value in initial.items()}
+        return replace(history, initial=initial, kinds=kinds)
 
     def close(self) -> None:
         """Closes the run's log."""
@@ -249,6 +232,15 @@ def read_result(folder: Path) -> dict[str, Any]:
     return content
 
 
+def final_values(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of a result's final state by `<scope>/<name>`."""
+    return {
+        f"{scope}/{name}": value
+        for scope, variables in result.get("final_state", {}).items()
+        for name, value in variables.items()
+    }
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """Reads a JSON object that the run wrote; {} where there is none."""
     try:
@@ -258,14 +250,6 @@ def read_object(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _warn_of_gaps(gaps: int, first_gap: str) -> None:
-    """Warns the caller's caller of changes whose predecessors the log lacks."""
-    if gaps:
-        text = f"{gaps:,} changes follow others that are not in the log, the first at"
-        text += f" {first_gap}; until then a variable keeps its last known value"
-        warnings.warn(text, stacklevel=3)
-
-
 def _fits(text: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(
         text == pattern or fnmatchcase(text, pattern) for pattern in patterns
@@ -273,11 +257,12 @@ def _fits(text: str, patterns: Sequence[str]) -> bool:
 
 
 def _no_variable(
-    scopes: Sequence[str], chosen: Sequence[str], keys: Collection[Key]
+    scopes: Sequence[str], chosen: Sequence[str], variables: Collection[str]
 ) -> InvalidFilter:
-    key, patterns, names = "name", chosen, [name for _, name in keys]
-    if scopes and not any(_fits(scope, scopes) for scope, _ in keys):
-        key, patterns, names = "scope", scopes, [scope for scope, _ in keys]
+    owners = [variable.rpartition("/")[0] for variable in variables]
+    key, patterns, names = "name", chosen, [variable.rpartition("/")[2] for variable in variables]
+    if scopes and not any(_fits(owner, scopes) for owner in owners):
+        key, patterns, names = "scope", scopes, owners
     cause = f"no variable of the run has the {key} {', '.join(patterns)}"
     hint = _nearest(patterns[0], names)
     return InvalidFilter("could not choose variables", key=key, cause=cause, hint=hint)
@@ -316,7 +301,7 @@ def flat_members(event: Event) -> Iterator[tuple[str, Any]]:
     `action_payload.step`.
     """
     columns, spread = _columns_of(event.event_type), _SPREAD.get(event.event_type)
-    others = {*COMMON, _REST}
+    others = {*COMMON, REST}
     for name, value in event.payload.items():
         if name in columns:
             yield columns[name], value
@@ -328,110 +313,125 @@ def flat_members(event: Event) -> Iterator[tuple[str, Any]]:
             yield f"details.{name}" if name in others else name, value
 
 
-def _row(event: Event, columns: Mapping[str, Kind]) -> list[Any]:
-    header = event.header
-    turn = header.turn_number
-    row: dict[str, Any] = dict.fromkeys(columns)
-    for name in ("event_id", "event_type", "step", "timestamp", "caused_by"):
-        row[name] = getattr(header, name)
-    row["turn"] = None if turn is None else max(-INTEGER_MAX, min(turn, INTEGER_MAX))
-    row["agent"] = header.agent_id
-    rest: dict[str, Any] = {}
-    for name, value in flat_members(event):
-        (row if name in columns else rest)[name] = value
-    if rest and _REST in columns:
-        row[_REST] = rest
-    return list(row.values())
+def _row(event: Event) -> dict[str, Any]:
+    header, turn = event.header, event.turn_number
+    return {
+        "event_id": header.event_id,
+        "event_type": header.event_type,
+        "turn": None if turn is None else max(-INTEGER_MAX, min(turn, INTEGER_MAX)),
+        "step": header.step,
+        "agent": header.agent_id,
+        "timestamp": header.timestamp,
+        "caused_by": header.caused_by,
+        **dict(flat_members(event)),
+    }
 
 
 class Change(NamedTuple):
-    """A change of a variable, by scope and name; `step` names the event."""
+    """A change of a variable; `step` names the event.
 
-    key: Key
+    The first one of an agent that was added makes its variable: the old value is None.
+    """
+
+    variable: str
     old: Any
     new: Any
     step: str
 
 
-class History(NamedTuple):
-    """All that the STATE events of a run tell of its variables.
+class Turn(NamedTuple):
+    """A complete turn with its changes, in their order."""
 
-    `initial` are the values before the first turn; `gaps` counts the changes whose old value is
-    not the last new one, since events between them are missing, `first_gap` names one's step.
+    number: int
+    changes: list[Change]
+
+
+class History(msgspec.Struct, frozen=True):
+    """What the turns of a run tell of its variables, each by `<scope>/<name>`.
+
+    `initial` are the values before the first turn, None for what came later; `columns` are the
+    values after each turn, of the chosen ones that changed. `gaps` counts the changes whose old
+    value is not the last new one, since events between them are missing, `first_gap` names one's
+    step.
     """
 
-    initial: dict[Key, Any]
-    kinds: dict[Key, Kind]
-    turns: int
+    initial: dict[str, Any]
+    kinds: dict[str, Kind]
+    turns: list[int]
+    columns: dict[str, list[Any]]
     gaps: int
     first_gap: str
 
 
-def read_history(
-    moments: Iterable[Change | int], final_state: Mapping[str, Mapping[str, Any]]
-) -> History:
-    """Reads the history of all variables; `final_state` is that of result.json, or empty.
-
-    Variables are in the order of the scenario, with those that never changed. Without a final state
-    that order is not known: then globals come first, then places.
-    """
-    initial: dict[Key, Any] = {}
-    current: dict[Key, Any] = {}
-    kinds: dict[Key, Kind] = {}
-    turns = gaps = 0
+def read_history(turns: Iterable[Turn], patterns: Sequence[str] = ()) -> History:
+    """Reads the history of all variables that change, with the columns of those that fit."""
+    initial: dict[str, Any] = {}
+    current: dict[str, Any] = {}
+    kinds: dict[str, Kind] = {}
+    numbers: list[int] = []
+    columns: dict[str, list[Any]] = {}
+    gaps = 0
     first_gap = ""
-    for moment in moments:
-        if not isinstance(moment, Change):
-            turns += 1
-            continue
-        key, old, new, step = moment
-        if key not in initial:
-            initial[key], kinds[key] = old, kind_of(old)
-        elif current[key] != old:
-            gaps += 1
-            first_gap = first_gap or step
-        current[key] = new
-        kinds[key] = joined(kinds[key], kind_of(new))
-    final = {
-        (scope, name): value
-        for scope, variables in final_state.items()
-        for name, value in variables.items()
-    }
-    others = sorted((key for key in initial if key not in final), key=lambda key: rank(key[0]))
-    values = {key: initial.get(key, final.get(key)) for key in (*final, *others)}
-    kinds = {key: kinds.get(key) or kind_of(value) for key, value in values.items()}
-    return History(values, kinds, turns, gaps, first_gap)
+    for turn in turns:
+        for variable, old, new, step in turn.changes:
+            if variable not in initial:
+                initial[variable], kinds[variable] = old, kind_of(old)
+                if patterns and _fits(variable, patterns):
+                    columns[variable] = [old] * len(numbers)
+            elif current[variable] != old:
+                gaps += 1
+                first_gap = first_gap or step
+            current[variable] = new
+            kinds[variable] = joined(kinds[variable], kind_of(new))
+        numbers.append(turn.number)
+        for variable, column in columns.items():
+            column.append(current[variable])
+    return History(initial, kinds, numbers, columns, gaps, first_gap)
 
 
-def moments(events: Iterable[Event]) -> Iterator[Change | int]:
-    """Yields each change, and each turn's number after its last change.
+def turns_of(events: Iterable[Event]) -> Iterator[Turn]:
+    """Yields the turns of a run, of events of VARIABLE_TYPES.
 
     The first turn is 0, before the first one that is played. A last turn that has begun, but
     not ended, is left out: its changes are not complete.
     """
-    turn, is_begun, is_empty = 0, False, True
+    turn, is_begun, is_empty = Turn(0, []), False, True
     for event in events:
-        number = event.turn_number
-        if number is None:
+        if event.turn_number is None or (event.event_type == "SYSTEM" and not _adds_agent(event)):
             continue
-        number = min(number, INTEGER_MAX)  # another tool may write any
-        if number > turn:
+        number = min(event.turn_number, INTEGER_MAX)  # another tool may write any
+        if number > turn.number:
             yield turn
-            turn, is_begun = number, False
+            turn, is_begun = Turn(number, []), False
         is_empty = False
-        details = event.payload
         if event.event_type == "MILESTONE":
-            milestone = details.get("milestone_type")
+            milestone = event.payload.get("milestone_type")
             is_begun = milestone == "turn_start" or (is_begun and milestone != "turn_end")
-            continue
-        scope, name = details.get("scope", GLOBAL), details.get("variable_name")
-        if isinstance(scope, str) and isinstance(name, str):
-            old, new = details.get("old_value"), details.get("new_value")
-            yield Change((scope, name), old, new, event.step or event.event_id)
+        turn.changes.extend(_changes(event))
     if not is_empty and not is_begun:
         yield turn
 
 
-def rank(scope: str) -> int:
-    """Returns the place of a scope: globals, then places, then agents."""
-    return 0 if scope == GLOBAL else 1 if scope.startswith("place/") else 2
+def _adds_agent(event: Event) -> bool:
+    if ".added" not in (event.step or ""):  # the payloads of others are not decoded
+        return False
+    details = event.payload
+    return details.get("error_type") == "agent_added" and isinstance(details.get("initial"), dict)
+
+
+def _changes(event: Event) -> Iterator[Change]:
+    if event.event_type == "MILESTONE":
+        return
+    details, step = event.payload, event.step or event.event_id
+    if event.event_type == "SYSTEM":
+        for name, value in details["initial"].items():
+            yield Change(f"agent/{event.actor}/{name}", None, value, step)
+        return
+    scope, name = details.get("scope", GLOBAL), details.get("variable_name")
+    if isinstance(scope, str) and isinstance(name, str):
+        yield Change(f"{scope}/{name}", details.get("old_value"), details.get("new_value"), step)
+
+
+def rank(variable: str) -> int:
+    """Returns the place of a variable: globals, then those of places, then of agents."""
+    return 0 if variable.startswith("global/") else 1 if variable.startswith("place/") else 2

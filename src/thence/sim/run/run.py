@@ -358,7 +358,7 @@ class SimulationOrchestrator:
                 await self.event_writer.stop()
                 self._set_result(simulation, "completed", simulation.reason)
         except _INTERRUPTIONS:
-            self._interrupt(simulation, "interrupted")
+            self._interrupt(simulation)
             raise
         except ModelsUnavailable as error:
             self._interrupt(simulation, "paused", f"{error}; {error.hint}" if error.hint else error)
@@ -407,10 +407,12 @@ class SimulationOrchestrator:
             simulation.recorder.checkpointed()
             self._lost_before = lost
 
-    def _interrupt(self, simulation: Simulation, reason: str, error: object = None) -> None:
-        simulation.end(f"{reason}: {error}" if error else reason)
+    def _interrupt(self, simulation: Simulation, reason: str = "", error: object = None) -> None:
+        words = filter(None, ("interrupted", reason, error))
+        simulation.end(": ".join(map(str, words)))
         self.event_writer.close()
-        self._set_result(simulation, "interrupted", reason, str(error) if error else None)
+        why = reason or "interrupted"
+        self._set_result(simulation, "interrupted", why, str(error) if error else None)
 
     def _uselessness(self) -> str:
         """Returns that models were asked, and no answer could be used; else ""."""
