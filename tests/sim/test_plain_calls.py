@@ -42,6 +42,7 @@ class Loops:
     """Runs coroutines as wrappers of model libraries do: by a loop of their own, kept if it can."""
 
     def __init__(self):
+        asyncio.set_event_loop(None)  # else Python 3.11 makes one
         self.made = []
 
     def run_sync(self, coroutine):
@@ -220,8 +221,11 @@ def test_answer_is_taken_where_it_may_run_a_loop(mode, kind, run_now):
         yield add()
         yield add(run_now(soon(4)))
 
+    def draw(amount):
+        return add(run_now(soon(amount)))
+
     def maps(seen):
-        return map(lambda amount: add(run_now(soon(amount))), [2, 3])
+        return map(draw, [2, 3])
 
     def awaits(seen):
         sees_no_loop()

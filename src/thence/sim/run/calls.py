@@ -16,11 +16,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import copy_context
-from functools import partial
 from inspect import CORO_CREATED
 from threading import Event, Thread, current_thread
 from time import monotonic, perf_counter
-from types import GeneratorType
 from typing import Any, Literal
 
 import msgspec
@@ -40,6 +38,7 @@ THREADS_MAX = 32
 # four times as long as Python lets another thread run: a call that waits for its turn isn't slow
 SLOW_S = 0.02
 _MARK = "_thence_fault"
+_policy = getattr(events, "_get_event_loop_policy", asyncio.get_event_loop_policy)
 Calls = Iterable[tuple[Callable[..., Any], tuple[object, ...]]]
 TimeoutOf = Callable[[int], float | None]
 BlocksOf = Callable[[int], bool]
@@ -224,7 +223,8 @@ def taken_whole(answer: Any) -> Any:
     An iterator's values run its component's code, which may block, hang or raise: they are taken
     within the call, where that is provided for.
     """
-    return tuple(answer) if isinstance(answer, Iterator) and not _is_awaitable(answer) else answer
+    is_lazy = isinstance(answer, Iterator) and not inspect.isawaitable(answer)
+    return tuple(answer) if is_lazy else answer
 
 
 def in_new_thread(call: Callable[..., object], arguments: tuple[object, ...]) -> "Future[CallEnd]":
@@ -403,8 +403,9 @@ class Caller:
                 if not asked.collects:
                     raise
                 answer, is_plain = CallFailure("raised", error), True
-            if not is_plain and _is_awaitable(answer):
-                gate = nullcontext() if _asks_models(call) else limit
+            if not is_plain and inspect.isawaitable(answer):
+                asks_models = getattr(_component_of(call), "asks_models", False)
+                gate = nullcontext() if asks_models else limit
                 terms = _Terms(component_at(place), self._waits, gate, timeout_s)
                 pending[place] = terms.awaited(answer)
             elif not is_plain:
@@ -412,26 +413,24 @@ class Caller:
             answers.append(answer)
             after_s = perf_counter()
             if after_s - before_s > SLOW_S or self._slow:
-                self._note_speed(call, partial(component_at, place), after_s - before_s)
+                self._note_speed(asked, place, _component_of(call), after_s - before_s)
             before_s = after_s
 
-    def _note_speed(
-        self, call: Callable[..., object], ref: Callable[[], ComponentRef], time_s: float
-    ) -> None:
+    def _note_speed(self, asked: Asking, place: int, component: object, time_s: float) -> None:
         """Names, once for its type, a component of which two calls in a row were slow.
 
         Amid a single call the machine may have stood still.
         """
-        component = _component_of(call)
         kind, was_slow = type(component), self._slow.pop(id(component), None) is not None
         if time_s <= SLOW_S or kind in self._slow_types:
             return
-        if not was_slow:
+        if was_slow:
+            self._slow_types.add(kind)
+            hint = f"if a {kind.__name__} waits for something, write blocks: true at it"
+            name, took_s = asked.component_at(place).name, round(time_s, 3)
+            logger().warning("slow_call", component=name, took_s=took_s, hint=hint)
+        else:
             self._slow[id(component)] = component
-            return
-        self._slow_types.add(kind)
-        hint = f"where a {kind.__name__} waits, write blocks: true: it gets a thread of its own"
-        logger().warning("slow_call", component=ref().name, time_s=round(time_s, 3), hint=hint)
 
     async def _in_thread(
         self,
@@ -456,13 +455,13 @@ class Caller:
             return CallFailure("raised", error)
         if error is not None:
             raise error
-        return await terms.awaited(answer) if _is_awaitable(answer) else answer
+        return await terms.awaited(answer) if inspect.isawaitable(answer) else answer
 
 
 def _loop_of_thread() -> asyncio.AbstractEventLoop | None:
     """Returns the loop that was set for this thread; `asyncio.get_event_loop` could make one."""
-    policy = getattr(events, "_get_event_loop_policy", asyncio.get_event_loop_policy)()
-    loop: asyncio.AbstractEventLoop | None = getattr(getattr(policy, "_local", None), "_loop", None)
+    local = getattr(_policy(), "_local", None)
+    loop: asyncio.AbstractEventLoop | None = getattr(local, "_loop", None)
     return loop
 
 
@@ -495,7 +494,8 @@ class _Terms(msgspec.Struct, frozen=True):
                 is_done = future.done()
                 if not is_done:
                     future.cancel()
-                    future.add_done_callback(_take_error)
+                    # its error, which else the event loop reports
+                    future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return is_done
 
     def failure(self) -> CallFailure:
@@ -515,34 +515,13 @@ async def _fill_in(asked: Asking) -> None:
         answer = CallFailure("raised", error) if isinstance(error, Exception) else task.result()
         if isinstance(answer, CallFailure):
             mark_error(answer.error, asked.component_at(place))
-            if not (asked.collects and is_of_agent(answer.error)):
+            if not asked.collects or isinstance(answer.error, ModelsUnavailable):
                 raise answer.error
         asked.answers[place] = answer
 
 
-def is_of_agent(error: Exception) -> bool:
-    """Reports whether a policy decides on an error of an agent; others pause the run."""
-    return not isinstance(error, ModelsUnavailable)
-
-
-def _take_error(future: "asyncio.Future[Any]") -> None:
-    """Takes the error of an abandoned call, which else the event loop reports."""
-    if not future.cancelled():
-        future.exception()
-
-
 def _component_of(call: Callable[..., object]) -> object:
     return getattr(call, "__self__", call)
-
-
-def _asks_models(call: Callable[..., object]) -> bool:
-    return bool(getattr(_component_of(call), "asks_models", False))
-
-
-def _is_awaitable(answer: object) -> bool:
-    return hasattr(type(answer), "__await__") or (
-        type(answer) is GeneratorType and inspect.isawaitable(answer)
-    )
 
 
 def mark_error(error: Exception, component: ComponentRef) -> None:
