@@ -393,12 +393,15 @@ class BaseEngine:
     """The rules of a simulated world; every method that a child overrides may be `async`.
 
     Keyword parameters of a child's `__init__` are the keys that `engine` in the scenario may
-    have besides `type`. State belongs into variables: values that an engine keeps on itself
-    between calls have no causes.
+    have besides `type`, `reach` and `blocks`. State belongs into variables: values that an engine
+    keeps on itself between calls have no causes.
     """
 
     facts: Any = None
     """The facts that never change in this world, such as a map; every observation shows them."""
+
+    blocks = False
+    """True if its plain methods wait, for a service say: each call gets a thread of its own."""
 
     def __init__(self, config: SimulationConfig | None = None) -> None:
         self.config = config
