@@ -13,7 +13,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from struct import Struct
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -116,8 +116,8 @@ class RandomStream(random.Random):
     def _next_block(self) -> list[int]:
         digest = blake2b(f"{self._block}\x00{self._key}".encode()).digest()
         self._block += 1
-        self._words = words = list(cast(tuple[int, ...], _unpack_words(digest)))
-        return words
+        self._words = [*_unpack_words(digest)]
+        return self._words
 
 
 class Action(msgspec.Struct, frozen=True):
