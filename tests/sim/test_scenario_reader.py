@@ -393,6 +393,33 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(problems):
     assert [problem["line"] for problem in problems(text=text)] == [3, 8, 8, 15, 17]
 
 
+def test_entry_without_a_type_is_told_with_the_keys_that_may_be_meant_for_others(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(
+        "simulation: {name: x}\nagents:\n  - {name: ada, typ: trader, lot: 4, timeout: 3}\n"
+    )
+    with pytest.raises(ScenarioError) as caught:
+        SimulationConfig.from_file(path)
+    told = [(problem["line"], problem["key"], problem["hint"]) for problem in caught.value.problems]
+    assert sorted(told) == [
+        (3, "agents[0].timeout", "the nearest known is timeout_s"),
+        (3, "agents[0].typ", "the nearest known is type"),
+        (3, "agents[0].type", "add it"),
+    ]
+
+
+def test_problem_of_a_merged_key_is_told_at_the_line_of_the_merge(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(
+        "simulation: {name: x}\nagents:\n  - &one\n    name: ada\n    type: trader\n"
+        "    goods: 7\n    places: []\n  - <<: *one\n    name: ben\n"
+    )
+    with pytest.raises(ScenarioError) as caught:
+        SimulationConfig.from_file(path)
+    told = [(problem["line"], problem["key"]) for problem in caught.value.problems]
+    assert told == [(6, "agents[0].goods"), (8, "agents[1].goods")]
+
+
 def test_one_problem_is_not_told_twice_under_other_names(problems):
     (problem,) = problems("type: str}", "type: text}")
     assert problem["key"] == "state_variables.agent_vars[1].type"

@@ -58,6 +58,7 @@ from thence.sim.space.worlds import POSITION, declared_by, plain_network, shape_
 S = TypeVar("S", bound=msgspec.Struct)
 _TYPES_WITH_BOUNDS = ("float", "int", "list")
 _NAMES_SHOWN_MAX = 12
+_LIKENESS = 0.6  # of names that may be meant for each other
 _SECRETS = ("key", "api_key", "apikey", "token", "secret", "password", "authorization")
 _LISTS = (list, tuple, set, frozenset, Sequence)
 _WORDS: Mapping[type, str] = {
@@ -315,6 +316,11 @@ class _Reader:
     ) -> None:
         if not isinstance(entry, dict):
             return
+        if kind == "agents" and "type" not in entry:  # which says what other keys there are
+            names = common.__struct_fields__
+            for key in _params(entry, common):
+                if nearest(key, names, likeness=_LIKENESS):
+                    self._problems.add((*path, key), "this key is not known", _nearest(key, names))
         type_ = entry.get("type", "" if kind == "agents" else "base")
         if not isinstance(type_, str) or not type_:
             return
@@ -530,7 +536,7 @@ def _params(raw: Mapping[str, Any], common: type[msgspec.Struct]) -> dict[str, A
 
 def _nearest(name: str, names: Sequence[str], word: str = "known") -> str:
     """Returns a hint with the nearest name, of places any: 8,8 for 9,9; else the first names."""
-    if near := nearest(name, names, likeness=0 if word == "place" else 0.6):
+    if near := nearest(name, names, likeness=0 if word == "place" else _LIKENESS):
         return f"the nearest {word} is {near[0]}"
     listed = ", ".join(names[:_NAMES_SHOWN_MAX]) + ", …" * (len(names) > _NAMES_SHOWN_MAX)
     return f"write one of {listed}" if names else f"none is {word} here"
