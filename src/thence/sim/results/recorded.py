@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import msgspec
-from msgspec.structs import replace
 
 from thence.core.event import Event
 from thence.core.nearest import did_you_mean, nearest
@@ -176,18 +175,36 @@ class RecordedRun:
         Variables are in the order of the scenario, with those that never changed, as result.json
         has them; without it that order is not known: then globals come first, then places.
         """
-        history = read_history(turns, patterns)
+        initial: dict[str, Any] = {}
+        current: dict[str, Any] = {}
+        kinds: dict[str, Kind] = {}
+        numbers: list[int] = []
+        columns: dict[str, list[Any]] = {}
+        gaps: list[str] = []
+        for turn in turns:
+            for variable, old, new, step in turn.changes:
+                if variable not in initial:
+                    initial[variable], kinds[variable] = old, kind_of(old)
+                    if patterns and _fits(variable, patterns):
+                        columns[variable] = [old] * len(numbers)
+                elif current[variable] != old:
+                    gaps.append(step)
+                current[variable] = new
+                kinds[variable] = joined(kinds[variable], kind_of(new))
+            numbers.append(turn.number)
+            for variable, column in columns.items():
+                column.append(current[variable])
         final = final_values(self.result)
-        others = sorted((name for name in history.initial if name not in final), key=rank)
-        initial = {name: history.initial.get(name, final.get(name)) for name in (*final, *others)}
+        others = sorted((name for name in initial if name not in final), key=rank)
+        initial = {name: initial.get(name, final.get(name)) for name in (*final, *others)}
         if not initial and self.verbosity is None:
             raise self._not_recorded("STATE", "the log holds none")
-        if history.gaps:
-            text = f"{history.gaps:,} changes follow others that are not in the log, the first at"
-            text += f" {history.first_gap}; until then a variable keeps its last known value"
+        if gaps:
+            text = f"{len(gaps):,} changes follow others that are not in the log, the first at"
+            text += f" {gaps[0]}; until then a variable keeps its last known value"
             warnings.warn(text, stacklevel=3)
-        kinds = {name: history.kinds.get(name) or kind_of(value) for name, value in initial.items()}
-        return replace(history, initial=initial, kinds=kinds)
+        kinds = {name: kinds.get(name) or kind_of(value) for name, value in initial.items()}
+        return History(initial, kinds, numbers, columns)
 
     def close(self) -> None:
         """Closes the run's log."""
@@ -346,47 +363,17 @@ class Turn(NamedTuple):
     changes: list[Change]
 
 
-class History(msgspec.Struct, frozen=True):
+class History(NamedTuple):
     """What the turns of a run tell of its variables, each by `<scope>/<name>`.
 
     `initial` are the values before the first turn, None for what came later; `columns` are the
-    values after each turn, of the chosen ones that changed. `gaps` counts the changes whose old
-    value is not the last new one, since events between them are missing, `first_gap` names one's
-    step.
+    values after each turn, of the chosen ones that changed.
     """
 
     initial: dict[str, Any]
     kinds: dict[str, Kind]
     turns: list[int]
     columns: dict[str, list[Any]]
-    gaps: int
-    first_gap: str
-
-
-def read_history(turns: Iterable[Turn], patterns: Sequence[str] = ()) -> History:
-    """Reads the history of all variables that change, with the columns of those that fit."""
-    initial: dict[str, Any] = {}
-    current: dict[str, Any] = {}
-    kinds: dict[str, Kind] = {}
-    numbers: list[int] = []
-    columns: dict[str, list[Any]] = {}
-    gaps = 0
-    first_gap = ""
-    for turn in turns:
-        for variable, old, new, step in turn.changes:
-            if variable not in initial:
-                initial[variable], kinds[variable] = old, kind_of(old)
-                if patterns and _fits(variable, patterns):
-                    columns[variable] = [old] * len(numbers)
-            elif current[variable] != old:
-                gaps += 1
-                first_gap = first_gap or step
-            current[variable] = new
-            kinds[variable] = joined(kinds[variable], kind_of(new))
-        numbers.append(turn.number)
-        for variable, column in columns.items():
-            column.append(current[variable])
-    return History(initial, kinds, numbers, columns, gaps, first_gap)
 
 
 def turns_of(events: Iterable[Event]) -> Iterator[Turn]:
