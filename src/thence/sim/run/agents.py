@@ -457,6 +457,9 @@ class BaseAgent:
     """True if the agent keeps anything between turns, so that its decisions name its earlier
     ones as causes; False if it decides only by its observation."""
 
+    blocks = False
+    """True if its plain methods wait, for a service say: each call gets a thread of its own."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -474,8 +477,11 @@ class BaseValidator:
     """The base of every validator, which judges actions; it accepts all of them.
 
     Keyword parameters of a child's `__init__` are the keys that `validator` in the scenario
-    may have besides `type` and `retries`.
+    may have besides `type`, `retries` and `blocks`.
     """
+
+    blocks = False
+    """True if its plain methods wait, for a service say: each call gets a thread of its own."""
 
     def __init__(self, config: SimulationConfig | None = None) -> None:
         self.config = config

@@ -1,8 +1,8 @@
 """Calls of components, async or not, in any mix, and the waits for their answers.
 
-A call runs on the thread of the event loop, unless its component blocks: one that took over
-`SLOW_S` in a call, or has a timeout, is called in a daemon thread. Answers come back in the
-order of the calls, whatever thread they were made in.
+A plain method sees no running event loop, so that it may run one: it is called on the loop's thread
+with the loop hidden, or in a daemon thread where it has a timeout or its component says that it
+blocks. Its speed changes nothing. Answers come back in the order of the calls.
 
 A watching thread looks twice a second, so that it names a component also while that component
 blocks the thread of the event loop. A call costs the loop nothing for it: the place of the call
@@ -11,15 +11,15 @@ that goes on is the number of answers so far.
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from asyncio import events, tasks
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from inspect import CORO_CREATED
 from threading import Event, Thread, current_thread
 from time import monotonic, perf_counter
-from types import GeneratorType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
 import msgspec
 
@@ -33,16 +33,23 @@ RECORDED_AFTER_S = 10.0
 _WATCH_THREAD = "thence-waits"
 _JOIN_S = 1.0
 _COMPONENT_THREAD = "thence-component"
-T = TypeVar("T")
 CONCURRENT_MAX = 64
 THREADS_MAX = 32
 # four times as long as Python lets another thread run: a call that waits for its turn isn't slow
 SLOW_S = 0.02
-# so many quick calls one after another bring a component back to the loop's thread
-QUICK_CALLS = 20
 _MARK = "_thence_fault"
+_policy = getattr(events, "_get_event_loop_policy", asyncio.get_event_loop_policy)
 Calls = Iterable[tuple[Callable[..., Any], tuple[object, ...]]]
 TimeoutOf = Callable[[int], float | None]
+BlocksOf = Callable[[int], bool]
+
+
+class ComponentRef(msgspec.Struct, frozen=True):
+    """A component that is called, maybe for an agent, with the ids of the causes of the call."""
+
+    name: str
+    causes: Callable[[], Iterable[str]] = tuple
+    agent: str | None = None
 
 
 class RunWait(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +67,7 @@ class RunWait(msgspec.Struct, frozen=True, kw_only=True):
 
 # called in the watching thread: with what the run waits for, and with None when that has ended
 OnWait = Callable[[RunWait | None], None]
-ComponentOf = Callable[[int], str]
+ComponentAt = Callable[[int], ComponentRef]
 
 
 class Wait(msgspec.Struct, eq=False):
@@ -72,12 +79,19 @@ class Wait(msgspec.Struct, eq=False):
     is_recorded: bool = False
 
 
-class LoopCalls(msgspec.Struct, frozen=True, eq=False):
-    """Calls that are made one after another on the loop's thread; `answers` grows with them."""
+class Asking(msgspec.Struct, frozen=True, eq=False):
+    """Calls that are made one after another on the loop's thread; `answers` grows with them.
 
-    component_of: ComponentOf
+    `pending` are those that are still to be awaited, or made in threads, by their places.
+    """
+
+    component_at: ComponentAt
     count: int
-    answers: Sequence[object]
+    timeout_of: TimeoutOf | None = None
+    blocks_of: BlocksOf | None = None
+    collects: bool = False
+    answers: list[Any] = []
+    pending: dict[int, Coroutine[Any, Any, Any]] = {}
 
 
 class Waits:
@@ -87,9 +101,9 @@ class Waits:
     """
 
     def __init__(self) -> None:
-        self.asked: LoopCalls | None = None
+        self.asked: Asking | None = None
         self._pending: dict[Wait, None] = {}
-        self._seen: tuple[LoopCalls, int, Wait] | None = None
+        self._seen: tuple[Asking, int, Wait] | None = None
 
     @contextmanager
     def waiting_for(self, component: str) -> Iterator[Wait]:
@@ -123,7 +137,7 @@ class Waits:
         if seen is None or seen[0] is not calls or seen[1] != place:
             if place >= calls.count:
                 return []
-            wait = Wait(calls.component_of(place), monotonic())
+            wait = Wait(calls.component_at(place).name, monotonic())
             self._seen = seen = (calls, place, wait)
         return [seen[2]]
 
@@ -199,24 +213,18 @@ def _runs_now(wait: Wait) -> bool:
     return task is not None and asyncio.current_task(task.get_loop()) is task
 
 
-class CallEnd(msgspec.Struct, frozen=True):
-    """The end of a call in a thread: its answer or its error, and the time that it took."""
-
-    answer: Any
-    error: BaseException | None
-    time_s: float
+# a call's answer, or its error: asyncio's futures take no StopIteration
+CallEnd = tuple[Any, BaseException | None]
 
 
 def taken_whole(answer: Any) -> Any:
-    """Returns the values of a generator, any other answer as it is.
+    """Returns the values of a generator or another iterator, any other answer as it is.
 
-    A generator's values run its component's code, which may block, hang or raise: they are taken
+    An iterator's values run its component's code, which may block, hang or raise: they are taken
     within the call, where that is provided for.
     """
-    if type(answer) is GeneratorType:
-        is_awaited = answer.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE
-        return answer if is_awaited else tuple(answer)
-    return answer
+    is_lazy = isinstance(answer, Iterator) and not inspect.isawaitable(answer)
+    return tuple(answer) if is_lazy else answer
 
 
 def in_new_thread(call: Callable[..., object], arguments: tuple[object, ...]) -> "Future[CallEnd]":
@@ -230,24 +238,16 @@ def in_new_thread(call: Callable[..., object], arguments: tuple[object, ...]) ->
     future.set_running_or_notify_cancel()
 
     def work(run: Callable[[Callable[[], object]], object]) -> None:
-        answer, error, started_s = None, None, perf_counter()
+        end: CallEnd
         try:
-            answer = run(lambda: taken_whole(call(*arguments)))
+            end = run(lambda: taken_whole(call(*arguments))), None
         except BaseException as raised:  # door: it is raised where the call's answer is awaited
-            error = raised
-        future.set_result(CallEnd(answer, error, perf_counter() - started_s))
+            end = None, raised
+        future.set_result(end)
 
     thread = Thread(target=work, args=(copy_context().run,), name=_COMPONENT_THREAD, daemon=True)
     thread.start()
     return future
-
-
-class ComponentRef(msgspec.Struct, frozen=True):
-    """A component that is called, maybe for an agent, with the ids of the causes of the call."""
-
-    name: str
-    causes: Callable[[], Iterable[str]] = tuple
-    agent: str | None = None
 
 
 class CallFailure(msgspec.Struct, frozen=True):
@@ -258,156 +258,234 @@ class CallFailure(msgspec.Struct, frozen=True):
 
 
 class Caller:
-    """The caller of a run's components, which knows those that block.
+    """The caller of a run's components.
 
-    At most `threads_max` calls are in threads at a time, besides those that were abandoned. With 0
-    only components with a timeout are called in a thread, one after another. `waits` are the calls
-    without an answer yet.
+    At most `threads_max` calls are in threads at a time, besides those that were abandoned; with 0
+    they are there one by one. `waits` are the calls without an answer yet. With `engine_blocks`
+    the engine is called in a thread.
     """
 
-    def __init__(self, threads_max: int = THREADS_MAX, waits: Waits | None = None) -> None:
-        self._threads_max = threads_max
+    def __init__(
+        self,
+        threads_max: int = THREADS_MAX,
+        waits: Waits | None = None,
+        engine_blocks: bool = False,
+    ) -> None:
+        self._threads_max = max(1, threads_max)
         self._waits = waits or Waits()
+        self._engine_blocks = engine_blocks
         # by the id of a component, with the component, whose id is its own as long as it lives
-        self._quick_calls: dict[int, tuple[object, int]] = {}
         self._abandoned: dict[int, tuple[object, Future[CallEnd]]] = {}
-        # those of answers that were none to be awaited, nor generators
+        self._slow: dict[int, object] = {}  # whose last call was slow
+        self._slow_types: set[type] = set()  # that were named
+        # those of answers that were none to be awaited, nor iterators
         self._plain_types: set[type] = {type(None)}
+        self._plain_loop: asyncio.AbstractEventLoop | None = None
 
-    async def ask_one(self, component: ComponentRef, call: Callable[[], T | Awaitable[T]]) -> T:
-        """Returns the result of a call, awaited if needed; errors are marked with the component."""
-        self._waits.asked = LoopCalls(lambda place: component.name, 1, ())
+    @contextmanager
+    def hidden_loop(self) -> Iterator[None]:
+        """Hides the running loop from plain methods, which may run another one.
+
+        Where it is the thread's loop too, `asyncio.get_event_loop` gives them the one that they
+        have set.
+        """
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            yield
+            return
+        task, is_of_thread = asyncio.current_task(loop), _loop_of_thread() is loop
+        if task is not None:  # from Python 3.14 on it hinders those of any loop
+            tasks._leave_task(loop, task)
+        asyncio._set_running_loop(None)
         try:
-            answer = call()
+            if is_of_thread:
+                asyncio.set_event_loop(self._plain_loop)
+            yield
+        finally:
+            if is_of_thread:
+                self._plain_loop = _loop_of_thread()
+                asyncio.set_event_loop(loop)
+            asyncio._set_running_loop(loop)
+            if task is not None:
+                tasks._enter_task(loop, task)
+
+    async def ask_one(self, component: ComponentRef, call: Callable[[], Any]) -> Any:
+        """Returns the engine's answer, awaited if needed; errors are marked with the component."""
+        try:
+            if self._engine_blocks:
+                answer = await self._ended(component, call)
+            else:
+                self._waits.asked = Asking(lambda place: component, 1)
+                with self.hidden_loop():
+                    answer = call()
             if not inspect.isawaitable(answer):
                 return answer
             self._waits.asked = None
-            with self._waits.waiting_for(component.name) as wait:
-                wait.task = asyncio.current_task()
-                return await cast(Awaitable[T], answer)
+            return await _Terms(component, self._waits).awaited(answer)
         except Exception as error:
             mark_error(error, component)
             raise
         finally:
             self._waits.asked = None
 
+    async def _ended(self, component: ComponentRef, call: Callable[[], Any]) -> Any:
+        """Returns the engine's answer in a thread; it changes the state until it has ended."""
+        future = in_new_thread(call, ())
+        with self._waits.waiting_for(component.name):
+            try:
+                await asyncio.wait({asyncio.wrap_future(future)})
+            except asyncio.CancelledError:
+                await asyncio.wait({asyncio.wrap_future(future)})
+                raise
+        answer, error = future.result()
+        if error is not None:
+            raise error
+        return answer
+
     async def ask(
         self,
         calls: Calls,
-        component_at: Callable[[int], ComponentRef],
+        component_at: ComponentAt,
         count: int,
         *,
         timeout_of: TimeoutOf | None = None,
+        blocks_of: BlocksOf | None = None,
         collects: bool = False,
         threads_max: int | None = None,
     ) -> list[Any]:
         """Returns the answers of `count` calls, in their order; awaitables run concurrently.
 
         At most `CONCURRENT_MAX` run at a time, besides those that ask models, which the endpoints'
-        settings limit. With `collects` an error, or a call that took
-        longer than its timeout in seconds, is a CallFailure in the list. Else the error is raised,
-        marked with the component of its call: at once on the loop's thread, the others in the order
-        of the calls when all have ended.
+        settings limit. Plain methods that have a timeout, or block, are called in threads. With
+        `collects` an error, or a call that took longer than its timeout in seconds, is a
+        CallFailure in the list. Else the error is raised, marked with the component of its call:
+        at once on the loop's thread, the others in the order of the calls when all have ended.
         """
-        answers: list[Any] = []
-        threaded: dict[int, Coroutine[Any, Any, Any]] = {}
-        slots = asyncio.Semaphore(max(1, threads_max or self._threads_max))
-        limit = asyncio.Semaphore(CONCURRENT_MAX)
-        plain_types = self._plain_types
-        self._waits.asked = LoopCalls(lambda place: component_at(place).name, count, answers)
-        before_s = perf_counter()
+        asked = Asking(component_at, count, timeout_of, blocks_of, collects)
+        slots = asyncio.Semaphore(threads_max or self._threads_max)
+        self._waits.asked = asked
         try:
-            for place, (call, arguments) in enumerate(calls):
-                timeout_s = timeout_of(place) if timeout_of else None
-                if (timeout_s is not None or self._quick_calls) and self._is_for_thread(
-                    call, timeout_s
-                ):
-                    wait = _Pending(component_at(place), timeout_s, self._waits)
-                    threaded[place] = self._in_thread(slots, limit, call, arguments, wait)
-                    answers.append(None)
-                    before_s = perf_counter()
-                    continue
-                try:
-                    answer = call(*arguments)
-                    is_plain = type(answer) in plain_types
-                    if not is_plain:
-                        answer = taken_whole(answer)
-                except Exception as error:  # door: a policy decides on what an agent raises
-                    mark_error(error, component_at(place))
-                    if not collects:
-                        raise
-                    answer, is_plain = CallFailure("raised", error), True
-                if not is_plain and not _is_awaitable(answer):
-                    plain_types.add(type(answer))
-                elif not is_plain:
-                    wait = _Pending(component_at(place), timeout_s, self._waits)
-                    gate = nullcontext() if _asks_models(call) else limit
-                    threaded[place] = _await_within(gate, answer, wait)
-                answers.append(answer)
-                after_s = perf_counter()
-                if after_s - before_s > SLOW_S and self._threads_max:
-                    component = _component_of(call)
-                    self._quick_calls[id(component)] = (component, 0)
-                before_s = after_s
+            with self.hidden_loop():
+                self._call_each(calls, asked, slots)
+            if asked.pending:
+                await _fill_in(asked)
         except BaseException:
-            _close_coroutines([*answers, *threaded.values()])
+            _close_coroutines([*asked.answers, *asked.pending.values()])
             raise
         finally:
             self._waits.asked = None
-        if threaded:
-            await _fill_in(answers, threaded, collects)
-        return answers
+        return asked.answers
 
-    def _is_for_thread(self, call: Callable[..., object], timeout_s: float | None) -> bool:
-        if timeout_s is not None and not inspect.iscoroutinefunction(call):
-            return True
-        return bool(self._quick_calls) and id(_component_of(call)) in self._quick_calls
+    def _call_each(self, calls: Calls, asked: Asking, slots: asyncio.Semaphore) -> None:
+        """Makes the calls, but those in threads, and takes the answers that need no awaiting."""
+        answers, pending, component_at = asked.answers, asked.pending, asked.component_at
+        timeout_of, blocks_of = asked.timeout_of, asked.blocks_of
+        limit, plain_types = asyncio.Semaphore(CONCURRENT_MAX), self._plain_types
+        timeout_s, before_s = None, perf_counter()
+        for place, (call, arguments) in enumerate(calls):
+            if timeout_of is not None:
+                timeout_s = timeout_of(place)
+            if (
+                timeout_s is not None or (blocks_of is not None and blocks_of(place))
+            ) and not inspect.iscoroutinefunction(call):
+                terms = _Terms(component_at(place), self._waits, limit, timeout_s)
+                pending[place] = self._in_thread(slots, terms, call, arguments)
+                answers.append(None)
+                before_s = perf_counter()
+                continue
+            try:
+                answer = call(*arguments)
+                is_plain = type(answer) in plain_types
+                if not is_plain:
+                    answer = taken_whole(answer)
+            except Exception as error:  # door: a policy decides on what an agent raises
+                mark_error(error, component_at(place))
+                if not asked.collects:
+                    raise
+                answer, is_plain = CallFailure("raised", error), True
+            if not is_plain and inspect.isawaitable(answer):
+                asks_models = getattr(_component_of(call), "asks_models", False)
+                gate = nullcontext() if asks_models else limit
+                terms = _Terms(component_at(place), self._waits, gate, timeout_s)
+                pending[place] = terms.awaited(answer)
+            elif not is_plain:
+                plain_types.add(type(answer))
+            answers.append(answer)
+            after_s = perf_counter()
+            if after_s - before_s > SLOW_S or self._slow:
+                self._note_speed(asked, place, _component_of(call), after_s - before_s)
+            before_s = after_s
+
+    def _note_speed(self, asked: Asking, place: int, component: object, time_s: float) -> None:
+        """Names, once for its type, a component of which two calls in a row were slow.
+
+        Amid a single call the machine may have stood still.
+        """
+        kind, was_slow = type(component), self._slow.pop(id(component), None) is not None
+        if time_s <= SLOW_S or kind in self._slow_types:
+            return
+        if was_slow:
+            self._slow_types.add(kind)
+            hint = f"if a {kind.__name__} waits for something, write blocks: true at it"
+            name, took_s = asked.component_at(place).name, round(time_s, 3)
+            logger().warning("slow_call", component=name, took_s=took_s, hint=hint)
+        else:
+            self._slow[id(component)] = component
 
     async def _in_thread(
         self,
         slots: asyncio.Semaphore,
-        limit: asyncio.Semaphore,
+        terms: "_Terms",
         call: Callable[..., object],
         arguments: tuple[object, ...],
-        wait: "_Pending",
     ) -> object:
         """Returns the answer of a call in a thread; the component's abandoned call ends first."""
         component = _component_of(call)
-        key = id(component)
         async with slots:
-            if (abandoned := self._abandoned.get(key)) is not None:
-                if not await wait.until_done(asyncio.wrap_future(abandoned[1])):
-                    return wait.failure()
-                del self._abandoned[key]
+            _, abandoned = self._abandoned.get(id(component), (None, None))
+            if abandoned is not None and not await terms.has_ended(abandoned):
+                return terms.failure()
+            self._abandoned.pop(id(component), None)
             future = in_new_thread(call, arguments)
-            if not await wait.until_done(asyncio.wrap_future(future)):
-                self._abandoned[key] = (component, future)
-                return wait.failure()
-        end = future.result()
-        if key in self._quick_calls:
-            count = self._quick_calls[key][1] + 1 if end.time_s < SLOW_S else 0
-            self._quick_calls[key] = (component, count)
-            if count >= QUICK_CALLS:
-                del self._quick_calls[key]
-        if isinstance(end.error, Exception):
-            mark_error(end.error, wait.component)
-            return CallFailure("raised", end.error)
-        if end.error is not None:
-            raise end.error
-        if _is_awaitable(end.answer):
-            return await _await_within(limit, cast(Awaitable[object], end.answer), wait)
-        return end.answer
+            if not await terms.has_ended(future):
+                self._abandoned[id(component)] = component, future
+                return terms.failure()
+        answer, error = future.result()
+        if isinstance(error, Exception):
+            return CallFailure("raised", error)
+        if error is not None:
+            raise error
+        return await terms.awaited(answer) if inspect.isawaitable(answer) else answer
 
 
-class _Pending(msgspec.Struct, frozen=True):
-    """The terms on which one call's answer is waited for."""
+def _loop_of_thread() -> asyncio.AbstractEventLoop | None:
+    """Returns the loop that was set for this thread; `asyncio.get_event_loop` could make one."""
+    local = getattr(_policy(), "_local", None)
+    loop: asyncio.AbstractEventLoop | None = getattr(local, "_loop", None)
+    return loop
+
+
+class _Terms(msgspec.Struct, frozen=True):
+    """The terms on which one call's answer is waited for; `gate` is passed to await one."""
 
     component: ComponentRef
-    timeout_s: float | None
     waits: Waits
+    gate: AbstractAsyncContextManager[None] = nullcontext()
+    timeout_s: float | None = None
 
-    async def until_done(self, future: "asyncio.Future[Any]") -> bool:
-        """Waits for a future; without a result in time it is cancelled and False returned."""
+    async def awaited(self, answer: Awaitable[object]) -> object:
+        """Returns what an answer comes to, a CallFailure if not in time."""
+        async with self.gate:
+            if self.timeout_s is None:
+                with self.waits.waiting_for(self.component.name) as wait:
+                    wait.task = asyncio.current_task()
+                    return await answer
+            task = asyncio.ensure_future(answer)
+            return task.result() if await self.has_ended(task) else self.failure()
+
+    async def has_ended(self, call: "asyncio.Future[Any] | Future[CallEnd]") -> bool:
+        """Waits for a call; one that has not ended in time is cancelled, and False returned."""
+        future = asyncio.wrap_future(call) if isinstance(call, Future) else call
         with self.waits.waiting_for(self.component.name) as wait:
             wait.task = future if isinstance(future, asyncio.Task) else None
             try:
@@ -416,7 +494,8 @@ class _Pending(msgspec.Struct, frozen=True):
                 is_done = future.done()
                 if not is_done:
                     future.cancel()
-                    future.add_done_callback(_take_error)
+                    # its error, which else the event loop reports
+                    future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return is_done
 
     def failure(self) -> CallFailure:
@@ -424,67 +503,25 @@ class _Pending(msgspec.Struct, frozen=True):
         place, cause = f"of {self.component.name}", f"it gave none within {self.timeout_s:g} s"
         hint = "raise timeout_s, or let the run go on with on_agent_error: skip"
         error = ThenceError("could not get an answer", place=place, cause=cause, hint=hint)
-        mark_error(error, self.component)
         return CallFailure("timed_out", error)
 
 
-async def _fill_in(
-    answers: list[Any], pending: dict[int, Coroutine[Any, Any, Any]], collects: bool
-) -> None:
+async def _fill_in(asked: Asking) -> None:
     """Awaits what is pending, each for its place among the answers."""
-    places = sorted(pending)
-    awaited = [pending[place] for place in places]
-    try:
-        outcomes = await asyncio.gather(*awaited, return_exceptions=True)
-    finally:
-        _close_coroutines(answers)  # where a call was cancelled at once
-    for place, outcome in zip(places, outcomes, strict=True):
-        if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
-            raise outcome  # an error that the component raised is a CallFailure
-        if isinstance(outcome, CallFailure) and not (collects and is_of_agent(outcome.error)):
-            raise outcome.error
-        answers[place] = outcome
-
-
-async def _await_within(
-    limit: AbstractAsyncContextManager[None], pending: Awaitable[object], wait: _Pending
-) -> object:
-    async with limit:
-        try:
-            if wait.timeout_s is None:
-                with wait.waits.waiting_for(wait.component.name) as counted:
-                    counted.task = asyncio.current_task()
-                    return await pending
-            task = asyncio.ensure_future(pending)
-            return task.result() if await wait.until_done(task) else wait.failure()
-        except Exception as error:  # door: a policy decides on what an agent raises
-            mark_error(error, wait.component)
-            return CallFailure("raised", error)
-
-
-def is_of_agent(error: Exception) -> bool:
-    """Reports whether a policy decides on an error of an agent; others pause the run."""
-    return not isinstance(error, ModelsUnavailable)
-
-
-def _take_error(future: "asyncio.Future[Any]") -> None:
-    """Takes the error of an abandoned call, which else the event loop reports."""
-    if not future.cancelled():
-        future.exception()
+    awaited = {place: asyncio.ensure_future(asked.pending[place]) for place in asked.pending}
+    await asyncio.gather(*awaited.values(), return_exceptions=True)
+    for place, task in awaited.items():
+        error = task.exception()
+        answer = CallFailure("raised", error) if isinstance(error, Exception) else task.result()
+        if isinstance(answer, CallFailure):
+            mark_error(answer.error, asked.component_at(place))
+            if not asked.collects or isinstance(answer.error, ModelsUnavailable):
+                raise answer.error
+        asked.answers[place] = answer
 
 
 def _component_of(call: Callable[..., object]) -> object:
     return getattr(call, "__self__", call)
-
-
-def _asks_models(call: Callable[..., object]) -> bool:
-    return bool(getattr(_component_of(call), "asks_models", False))
-
-
-def _is_awaitable(answer: object) -> bool:
-    return hasattr(type(answer), "__await__") or (
-        type(answer) is GeneratorType and inspect.isawaitable(answer)
-    )
 
 
 def mark_error(error: Exception, component: ComponentRef) -> None:

@@ -388,6 +388,9 @@ class BaseEngine:
     facts: Any = None
     """The facts that never change in this world, such as a map; every observation shows them."""
 
+    blocks = False
+    """True if its plain methods wait, for a service say: each call gets a thread of its own."""
+
     def __init__(self, config: SimulationConfig | None = None) -> None:
         self.config = config
 

@@ -47,7 +47,8 @@ class Pause(msgspec.Struct, frozen=True):
 class Roster:
     """The agents of a run in the order in which they decide.
 
-    `reach` are the indices of the variables that an agent's actions may change.
+    `reach` are the indices of the variables that an agent's actions may change; `has_blocking` is
+    true if any of the active agents blocks.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Roster:
         self._names = set(self._agents)
         self._paused_next: dict[str, int | None] = {}
         self._active: tuple[BaseAgent, ...] | None = None
+        self.has_blocking = False
 
     @property
     def active(self) -> tuple[BaseAgent, ...]:
@@ -76,6 +78,7 @@ class Roster:
         if self._active is None:
             agents, paused = self._agents, self._paused
             self._active = tuple([agents[name] for name in agents if name not in paused])
+            self.has_blocking = any(agent.blocks is True for agent in self._active)
         return self._active
 
     def begin_turn(

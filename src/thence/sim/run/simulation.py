@@ -29,6 +29,7 @@ from thence.sim.run.calls import (
     Waits,
     Watch,
     mark_error,
+    taken_whole,
     wrong_answer,
 )
 from thence.sim.run.engine import BaseEngine
@@ -128,7 +129,7 @@ def restore_components(components: Components, states: Mapping[str, Any]) -> Non
         set_state(states[name])
 
 
-def _named(components: Components) -> list[tuple[str, object]]:
+def _named(components: Components) -> list[tuple[str, Any]]:
     agents = [(f"agent/{agent.name}", agent) for agent in components.agents]
     return [("engine", components.engine), ("validator", components.validator), *agents]
 
@@ -186,7 +187,13 @@ class Simulation:
             self.models = asking.Models(config.llm, self.outcomes, folder)
         self._emit = emit
         self._waits = Waits()
-        self._caller = Caller(config.simulation.threads, self._waits)
+        entries: dict[str, Any] = {"engine": config.engine, "validator": config.validator}
+        entries |= {f"agent/{agent.name}": agent for agent in config.agents}
+        for name, component in _named(components):
+            if name in entries and entries[name].blocks:
+                component.blocks = True
+        threads, blocks = config.simulation.threads, components.engine.blocks is True
+        self._caller = Caller(threads, self._waits, engine_blocks=blocks)
         self.recorder = RunRecorder(simulation_id, self._pass_on, verbosity, again)
         self.history = StateHistory()
         self.reason = ""
@@ -248,7 +255,8 @@ class Simulation:
         None if an agent remembers and has no get_state, or was added by the engine.
         """
         roster = self._context.roster.content()
-        states = component_states(self.components)
+        with self._caller.hidden_loop():
+            states = component_states(self.components)
         if states is None or roster["added"]:
             return None
         places: dict[Ids, int] = {}
@@ -281,7 +289,8 @@ class Simulation:
             self._ledger.world.take(self._ledger.values)
         self._context.roster.restore(checkpoint.roster)
         self._reads = checkpoint.turn_causes
-        restore_components(self.components, checkpoint.components)
+        with self._caller.hidden_loop():
+            restore_components(self.components, checkpoint.components)
         self.history.clear()
         self.history.append(self._ledger.state(checkpoint.turn), checkpoint.turn)
 
@@ -358,7 +367,10 @@ class Simulation:
 
     def _reach(self, agent: str) -> tuple[int, ...]:
         table, world = self._ledger.table, self._ledger.world
-        reached = self.config.engine.reach or self.components.engine.reach(agent)
+        reached: Any = self.config.engine.reach
+        if reached is None:
+            with self._caller.hidden_loop():
+                reached = taken_whole(self.components.engine.reach(agent))
         indices: list[int] = []
         if reached == "neighbours" and f"agent/{reached}" not in table.by_scope:
             self._near = self._near or RecordedState(self._ledger, self.recorder.turn)

@@ -32,6 +32,7 @@ from thence.sim.run.agents import (
     Verdict,
 )
 from thence.sim.run.calls import (
+    BlocksOf,
     Caller,
     CallFailure,
     ComponentRef,
@@ -94,6 +95,10 @@ class TurnContext(msgspec.Struct, frozen=True):
         if timeout_s is None and not self.timeouts_s:
             return None
         return lambda place: self.timeouts_s.get(agents[place].name, timeout_s)
+
+    def blocking(self, agents: Sequence[BaseAgent]) -> BlocksOf | None:
+        """Returns whether an agent blocks, by its index, None if none does."""
+        return (lambda place: agents[place].blocks is True) if self.roster.has_blocking else None
 
 
 class Turn:
@@ -202,6 +207,7 @@ class Turn:
             lambda place: self._component_of_agent(called[place].name),
             len(called),
             timeout_of=context.timeouts(called),
+            blocks_of=context.blocking(called),
             collects=context.collects,
         )
         if not recorded:
@@ -369,6 +375,7 @@ class Turn:
             component_at,
             len(calls),
             timeout_of=None if timeout_s is None else lambda place: timeout_s,
+            blocks_of=(lambda place: True) if self._context.validator.blocks is True else None,
             threads_max=1,  # one object judges all: its calls follow each other
         )
         for place, verdict in enumerate(verdicts):

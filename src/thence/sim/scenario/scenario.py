@@ -268,6 +268,7 @@ class _Reader:
                     initial=_initial(entry, self._location),
                     params=_params(raw, AgentEntry),
                     timeout_s=entry.timeout_s,
+                    blocks=entry.blocks,
                     sight=entry.sight,
                 )
                 for entry, raw in zip(sections.agents, self._data.get("agents", ()), strict=True)
@@ -518,7 +519,8 @@ def _initial(entry: AgentEntry, place: str) -> Mapping[str, Any]:
 
 def _component(entry: EngineEntry | ValidatorEntry, raw: Mapping[str, Any]) -> ComponentSettings:
     reach = entry.reach if isinstance(entry, EngineEntry) else None
-    return ComponentSettings(type=entry.type, params=_params(raw, type(entry)), reach=reach)
+    params = _params(raw, type(entry))
+    return ComponentSettings(type=entry.type, params=params, reach=reach, blocks=entry.blocks)
 
 
 def _params(raw: Mapping[str, Any], common: type[msgspec.Struct]) -> dict[str, Any]:

@@ -77,6 +77,7 @@ class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     params: Mapping[str, Any] = {}
     reach: Literal["neighbours"] | None = None
+    blocks: bool = False
 
 
 class SightSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +100,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     initial: Mapping[str, Any] = {}
     params: Mapping[str, Any] = {}
     timeout_s: float | None = None
+    blocks: bool = False
     sight: SightSettings | None = None
 
 
@@ -181,6 +183,7 @@ class AgentEntry(msgspec.Struct, frozen=True, kw_only=True):
     initial_location: str | None = None
     initial: Mapping[str, Any] = {}
     timeout_s: TimeoutSeconds | None = None
+    blocks: bool = False
     sight: SightSettings | None = None
 
 
@@ -189,6 +192,7 @@ class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     type: str = "base"
     reach: Literal["neighbours"] | None = None
+    blocks: bool = False
 
 
 class ValidatorEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,6 +200,7 @@ class ValidatorEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     type: str = "base"
     retries: Annotated[int, Meta(ge=0, le=10)] = 0
+    blocks: bool = False
 
 
 class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,458 @@
+"""Plain methods see no running event loop, so that they may run one, wherever they are called."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+from tests.sim.toys import Adder, Doer, add, always, config, killed, orchestrator, played, told
+
+from thence.errors import ScenarioError
+from thence.sim import replay, resume
+from thence.sim.run.agents import BaseValidator, Verdict
+from thence.sim.run.calls import SLOW_S, Caller, ComponentRef
+from thence.sim.scenario.scenario import SimulationConfig
+
+WAIT_S = 60
+ADA = {"name": "ada", "type": "trader", "goods": [], "places": []}
+MODES = {
+    "inline": {},
+    "threads: 0": {"simulation": {"threads": 0}},
+    "timeout_s": {"simulation": {"timeout_s": WAIT_S}},
+    "blocks": {"blocks": True},
+    "blocks, threads: 0": {"blocks": True, "simulation": {"threads": 0}},
+}
+
+
+def given(mode, turns=3):
+    """Returns a scenario of ada, an engine and a validator, called as `mode` says."""
+    words = dict(MODES[mode])
+    blocks = {"blocks": True} if words.pop("blocks", False) else {}
+    run = {"name": "toy", "max_turns": turns, "seed": 1, **words.get("simulation", {})}
+    parts = {"engine": {"type": "base", **blocks}, "validator": {"type": "base", **blocks}}
+    return config(simulation=run, agents=[{**ADA, **blocks}], **parts)
+
+
+async def soon(value):
+    await asyncio.sleep(0)
+    return value
+
+
+class Loops:
+    """Runs coroutines as wrappers of model libraries do: by a loop of their own, kept if it can."""
+
+    def __init__(self):
+        asyncio.set_event_loop(None)  # else Python 3.11 makes one
+        self.made = []
+
+    def run_sync(self, coroutine):
+        try:
+            loop = asyncio.get_event_loop()
+        except RuntimeError:
+            loop = asyncio.new_event_loop()
+            self.made.append(loop)
+            asyncio.set_event_loop(loop)
+        return loop.run_until_complete(coroutine)
+
+    def close(self):
+        asyncio.set_event_loop(None)
+        for loop in self.made:
+            loop.close()
+
+
+@pytest.fixture
+def run_sync():
+    loops = Loops()
+    yield loops.run_sync
+    loops.close()
+
+
+@pytest.fixture(params=["asyncio.run", "run_sync"])
+def run_now(request, run_sync):
+    return asyncio.run if request.param == "asyncio.run" else run_sync
+
+
+def sees_no_loop():
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        asyncio.get_running_loop()
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        asyncio.current_task()
+
+
+class Plain(Adder):
+    """An engine of plain methods, each of which calls `look`, and notes it."""
+
+    def __init__(self, look):
+        super().__init__()
+        self.look, self.looked = look, set()
+
+    def saw(self, name):
+        self.look()
+        self.looked.add(name)
+
+    def initialize_state(self, state):
+        self.saw("initialize_state")
+        return state
+
+    def reach(self, agent):
+        self.saw("reach")
+
+    def apply_actions(self, state, actions, writes):
+        self.saw("apply_actions")
+        super().apply_actions(state, actions, writes)
+
+    def apply_action(self, view, action):
+        self.saw("apply_action")
+        super().apply_action(view, action)
+
+    def apply_engine_rules(self, view):
+        self.saw("apply_engine_rules")
+
+    def check_termination(self, state):
+        self.saw("check_termination")
+
+    def get_state(self):
+        self.saw("get_state")
+        return 1
+
+    def set_state(self, state):
+        self.saw("set_state")
+
+
+class Judging(BaseValidator):
+    def __init__(self, look):
+        super().__init__()
+        self.look = look
+
+    def validate_action(self, action, state):
+        self.look()
+        return Verdict.accept()
+
+
+def looking(look):
+    def answer(seen):
+        look()
+        return add()
+
+    return answer
+
+
+@pytest.mark.promise("O9a")
+@pytest.mark.parametrize("mode", MODES)
+def test_plain_method_may_run_a_loop_from_its_first_call_on(tmp_path, mode, run_now):
+    def look():
+        sees_no_loop()
+        assert run_now(soon(5)) == 5
+        sees_no_loop()
+
+    engine, agents = Plain(look), [Doer("ada", looking(look)), Doer("ben", looking(look))]
+    words = {"validator": Judging(look), "checkpoint_interval": 1}
+    run = orchestrator(tmp_path, agents, engine, given=given(mode), **words)
+    result = run.run()
+    assert (result.status, result.error) == ("completed", None)
+    assert result.final_state["agent/ada"]["x"] == 3
+    methods = {name for name in vars(Plain) if not name.startswith("_")} - {"saw", "set_state"}
+    assert engine.looked == methods
+
+
+@pytest.mark.promise("O9a")
+@pytest.mark.parametrize("mode", MODES)
+def test_plain_method_may_run_a_loop_where_the_program_has_one(tmp_path, mode, run_now):
+    def look():
+        assert run_now(soon(5)) == 5
+
+    async def program():
+        before = asyncio.get_running_loop(), asyncio.current_task()
+        agents = [Doer("ada", looking(look)), Doer("ben", lambda seen: soon(add()))]
+        words = {"validator": Judging(look)}
+        run = orchestrator(tmp_path, agents, Plain(look), given=given(mode), **words)
+        result = await run.run_async()
+        assert (asyncio.get_running_loop(), asyncio.current_task()) == before
+        return result
+
+    assert asyncio.run(program()).error is None
+
+
+@pytest.mark.promise("O9a")
+def test_loop_of_a_program_is_its_threads_loop_again_after_a_run(tmp_path):
+    agents = [Doer("ada", looking(lambda: asyncio.run(soon(5))))]
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        result = loop.run_until_complete(orchestrator(tmp_path, agents).run_async())
+        assert result.error is None
+        assert asyncio.get_event_loop() is loop
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+@pytest.mark.promise("O9a")
+@pytest.mark.parametrize("mode", ["inline", "blocks"])
+def test_set_state_may_run_a_loop(tmp_path, mode):
+    def components():
+        engine = Plain(lambda: asyncio.run(soon(5)))
+        agent = Doer("ada", looking(sees_no_loop))
+        return {"engine": engine, "agents": [agent]}
+
+    def stopped():
+        def kills(progress):
+            import os
+            import signal
+
+            if progress.turn == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        words = {**components(), "checkpoint_interval": 1, "run_id": "one", "on_turn": kills}
+        orchestrator(tmp_path, given=given(mode), **words).run()
+
+    killed(stopped)
+    parts = components()
+    result = resume(tmp_path / "one", **parts).run()
+    assert result.error is None
+    assert "set_state" in parts["engine"].looked
+
+
+@pytest.mark.promise("O9a")
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", ["generator", "map", "coroutine"])
+def test_answer_is_taken_where_it_may_run_a_loop(mode, kind, run_now):
+    def yields(seen):
+        yield add()
+        yield add(run_now(soon(4)))
+
+    def draw(amount):
+        return add(run_now(soon(amount)))
+
+    def maps(seen):
+        return map(draw, [2, 3])
+
+    def awaits(seen):
+        sees_no_loop()
+        return soon(add(5))  # which is awaited in the run's loop
+
+    answer = {"generator": yields, "map": maps, "coroutine": awaits}[kind]
+    _, simulation = played(given(mode, turns=1), [Doer("ada", answer)])
+    assert simulation.history[-1].agent("ada")["x"] == 5
+
+
+@pytest.mark.promise("O9a")
+@pytest.mark.parametrize("policy", ["fail", "skip"])
+def test_loop_is_there_again_after_a_call_that_raises(policy):
+    def raises(seen):
+        if seen.turn == 1:
+            raise OSError("no disk")
+        return add()
+
+    agents = [Doer("ada", raises), Doer("ben", lambda seen: soon(add()))]
+    words = config(simulation={"name": "toy", "max_turns": 2, "on_agent_error": policy})
+    if policy == "fail":
+        with pytest.raises(OSError, match="no disk"):
+            played(words, agents)
+    else:
+        _, simulation = played(words, agents)
+        assert simulation.history[-1].agent("ben")["x"] == 2
+
+
+@pytest.mark.promise("O9a")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, StopIteration, GeneratorExit])
+def test_loop_is_there_again_whatever_ends_a_call(error):
+    def ends(*_):
+        raise error
+
+    def generates():
+        yield 1
+        raise error
+
+    def generates_async():
+        yield from asyncio.sleep(0).__await__()
+
+    async def program():
+        before = asyncio.get_running_loop(), asyncio.current_task()
+        caller, ada = Caller(), ComponentRef("agent ada")
+        for call in (ends, generates):
+            with pytest.raises((error, RuntimeError)):
+                await caller.ask([(soon, (1,)), (call, ())], lambda place: ada, 2)
+            assert (asyncio.get_running_loop(), asyncio.current_task()) == before
+        with pytest.raises((error, RuntimeError)):
+            await caller.ask_one(ada, ends)
+        assert (asyncio.get_running_loop(), asyncio.current_task()) == before
+        assert await caller.ask([(soon, (1,))], lambda place: ada, 1) == [1]
+        return True
+
+    assert asyncio.run(program())
+
+
+def steps_of(run):
+    return [step for step in told(run.output_dir) if step[0] != "SYSTEM"]
+
+
+@pytest.mark.promise("O9a")
+def test_slow_call_makes_no_difference_to_where_later_ones_run(tmp_path):
+    def threads_of(sleep_s, mode):
+        threads = []
+
+        def answer(seen):
+            threads.append(threading.current_thread() is threading.main_thread())
+            if seen.turn == 1:
+                time.sleep(sleep_s)
+            return add(asyncio.run(soon(2)))
+
+        run = orchestrator(tmp_path, [Doer("ada", answer)], given=given(mode, turns=4))
+        assert run.run().error is None
+        return threads, steps_of(run)
+
+    slow, quick = threads_of(0.03, "inline"), threads_of(0, "inline")
+    assert slow == quick
+    assert slow[0] == [True] * 4
+    blocking = threads_of(0.03, "blocks")
+    assert blocking == ([False] * 4, slow[1])
+    assert threads_of(0.03, "timeout_s") == blocking
+
+
+class Sleeper(Doer):
+    """An agent that waits in each of its calls, and draws by a loop of its own."""
+
+    sleep_s = 0.03
+
+    def __init__(self, name):
+        super().__init__(name, self.draw)
+
+    def draw(self, seen):
+        time.sleep(self.sleep_s)
+        return add(asyncio.run(soon(seen.random("n").randrange(9))))
+
+
+@pytest.mark.promise("O9a")
+@pytest.mark.parametrize("mode", MODES)
+def test_replay_does_not_depend_on_speed(tmp_path, mode, monkeypatch):
+    agents = [Sleeper("ada"), Sleeper("ben")]
+    run = orchestrator(tmp_path, agents, given=given(mode))
+    assert run.run().error is None
+    monkeypatch.setattr(Sleeper, "sleep_s", 0)
+    again = replay(run.output_dir, engine=Adder(), agents=[Sleeper("ada"), Sleeper("ben")])
+    assert again.difference == ""
+
+
+@pytest.mark.promise("O9a")
+def test_agents_that_block_wait_side_by_side():
+    class Blocking(Sleeper):
+        blocks = True
+        sleep_s = 0.05
+
+    agents = [Blocking(f"a{number}") for number in range(20)]
+    started_s = time.perf_counter()
+    played(config(turns=1), agents)
+    assert time.perf_counter() - started_s < 0.9  # 1.0 one after another
+
+
+@pytest.mark.promise("O9a")
+@pytest.mark.parametrize("threads", [0, 1, 5])
+def test_setting_bounds_the_threads(threads):
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def counts(seen):
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.02)
+        with lock:
+            inside -= 1
+        return add()
+
+    agents = [Doer(f"a{number}", counts) for number in range(20)]
+    for agent in agents:
+        agent.blocks = True
+    played(config(simulation={"name": "toy", "max_turns": 1, "threads": threads}), agents)
+    assert 1 <= most <= max(1, threads)
+
+
+@pytest.mark.promise("O9a")
+def test_agent_that_joins_says_itself_that_it_blocks():
+    threads = []
+
+    class Blocking(Doer):
+        blocks = True
+
+    class Adding(Adder):
+        def apply_engine_rules(self, view):
+            if view.turn == 1:
+                view.add_agent(Blocking("eve", where))
+
+    def where(seen):
+        threads.append(threading.current_thread() is threading.main_thread())
+
+    played(config(turns=3), [Doer("ada", always(add()))], Adding())
+    assert threads == [False, False]
+
+
+@pytest.mark.promise("O9a")
+def test_engine_and_validator_that_block_are_called_in_threads():
+    threads = set()
+
+    def look():
+        threads.add(threading.current_thread() is threading.main_thread())
+
+    class Slow(Plain):
+        blocks = True
+
+        def reach(self, agent):
+            return None
+
+    class Strict(Judging):
+        blocks = True
+
+    played(config(turns=2), [Doer("ada", always(add()))], Slow(look), Strict(look))
+    assert threads == {False}
+
+
+def warnings_of(caplog):
+    return [line for line in caplog.messages if "slow_call" in line]
+
+
+@pytest.mark.promise("O9a")
+def test_agent_that_keeps_waiting_is_named_once_with_the_next_step(caplog):
+    agents = [Sleeper("ada"), Sleeper("ben"), Doer("cleo", always(add()))]
+    played(config(turns=4), agents)
+    (line,) = warnings_of(caplog)
+    assert "agent ada" in line
+    assert "blocks: true" in line
+
+
+@pytest.mark.promise("O9a")
+def test_agent_that_says_that_it_blocks_is_not_named(caplog):
+    played(given("blocks"), [Sleeper("ada")])
+    assert not warnings_of(caplog)
+
+
+@pytest.mark.promise("O9a")
+@pytest.mark.parametrize("slow_turns", [{2}, {1, 3}])
+def test_single_slow_call_is_not_named(caplog, slow_turns):
+    """The machine may stand still, or memory be tidied, amid any call."""
+
+    def answer(seen):
+        if seen.turn in slow_turns:
+            time.sleep(2 * SLOW_S)
+
+    def quick(seen):
+        return add()
+
+    played(config(turns=3), [Doer("ada", answer), Doer("ben", quick)])
+    assert not warnings_of(caplog)
+
+
+@pytest.mark.promise("O8")
+def test_blocks_is_a_key_of_agents_engine_and_validator():
+    entry = {"blocks": True}
+    scenario = {
+        "simulation": {"name": "toy"},
+        "agents": [{**ADA, **entry, "count": 2}],
+        "engine": entry,
+        "validator": entry,
+    }
+    read = SimulationConfig.from_mapping(scenario)
+    assert [agent.blocks for agent in read.agents] == [True, True]
+    assert (read.engine.blocks, read.validator.blocks) == (True, True)
+    with pytest.raises(ScenarioError, match="true or false"):
+        SimulationConfig.from_mapping({**scenario, "engine": {"blocks": "often"}})
