@@ -332,30 +332,50 @@ def test_async_agent_that_blocks_the_loop_is_named_before_those_it_keeps_waiting
 HANGING_RUN = """
 import signal, sys, threading
 from thence.sim import SimulationOrchestrator
-from thence.sim.run.agents import BaseAgent
+from thence.sim.run.agents import Action, BaseAgent, BaseValidator, Verdict
+from thence.sim.run.engine import BaseEngine
 
-class Hangs(BaseAgent):
+def look(kind, turn):
+    if kind == sys.argv[3] and turn == 2:
+        print("hangs", flush=True)
+        if sys.argv[2] == "in its thread":
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        threading.Event().wait()
+
+class Agent(BaseAgent):
     blocks = True
 
     def decide_action(self, seen):
-        if seen.turn == 2:
-            print("hangs", flush=True)
-            if sys.argv[2] == "in the agent's thread":
-                signal.pthread_kill(threading.get_ident(), signal.SIGINT)
-            threading.Event().wait()
+        look("agent", seen.turn)
+        return Action("add")
 
+class Engine(BaseEngine):
+    blocks = True
+
+    def apply_engine_rules(self, view):
+        look("engine", view.turn)
+
+class Validator(BaseValidator):
+    blocks = True
+
+    def validate_action(self, action, state):
+        look("validator", state.turn)
+        return Verdict.accept()
+
+parts = {"agents": [Agent("ada")], "engine": Engine(), "validator": Validator()}
 run = SimulationOrchestrator(
-    {"simulation": {"name": "toy", "max_turns": 3}}, output_root=sys.argv[1], agents=[Hangs("ada")]
+    {"simulation": {"name": "toy", "max_turns": 3}}, output_root=sys.argv[1], **parts
 )
 print(run.run().status, flush=True)
 """
 
 
 @pytest.mark.promise("O9a")
-@pytest.mark.parametrize("comes", ["from outside", "in the agent's thread"])
-def test_interrupt_ends_a_run_with_a_hanging_thread(tmp_path, comes):
+@pytest.mark.parametrize("comes", ["from outside", "in its thread"])
+@pytest.mark.parametrize("kind", ["agent", "engine", "validator"])
+def test_interrupt_ends_a_run_with_a_hanging_thread(tmp_path, kind, comes):
     """A signal that another thread takes does not end the sleep of the loop's own thread."""
-    command = [sys.executable, "-c", HANGING_RUN, str(tmp_path), comes]
+    command = [sys.executable, "-c", HANGING_RUN, str(tmp_path), comes, kind]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "hangs\n"
         if comes == "from outside":

@@ -329,13 +329,13 @@ class Caller:
             self._waits.asked = None
 
     async def _ended(self, component: ComponentRef, call: Callable[[], Any]) -> Any:
-        """Returns the engine's answer in a thread; it changes the state until it has ended."""
+        """Returns the engine's answer in a thread; it may still write when the run is cancelled."""
         future = in_new_thread(call, ())
         with self._waits.waiting_for(component.name):
             try:
                 await asyncio.wait({asyncio.wrap_future(future)})
             except asyncio.CancelledError:
-                await asyncio.wait({asyncio.wrap_future(future)})
+                await asyncio.wait({asyncio.wrap_future(future)}, timeout=_JOIN_S)
                 raise
         answer, error = future.result()
         if error is not None:
