@@ -181,9 +181,7 @@ class ModelClient:
         self._key = os.environ.get(settings.key_env or "", "").strip()
         folder = slots or os.environ.get("THENCE_SIM_SLOTS")
         self._limits = RequestLimits(name, settings, Path(folder) if folder else None)
-        # with a connection each: a pool of httpx2 looks at all of its own for each request
-        self._lanes: list[httpx2.AsyncHTTPTransport] = []
-        self._idle: list[httpx2.AsyncHTTPTransport] = []
+        self._transport: httpx2.AsyncHTTPTransport | None = None
         self._calls: set[asyncio.Timeout] = set()
         self._knows_schemas = True
         self._failed_calls = 0
@@ -219,7 +217,7 @@ class ModelClient:
         A schema goes as `response_format` until the endpoint refuses that, then as an instruction.
         Raises ModelCallFailed, `endpoint_down`, `budget_spent`, and what `check` raises.
         """
-        if not self._lanes:
+        if self._transport is None:
             self.check()
         if self._is_uncounted and self.settings.tokens_per_minute:
             self._stop("its answers report no tokens, so tokens_per_minute can't be kept")
@@ -242,8 +240,8 @@ class ModelClient:
 
     async def close(self) -> None:
         """Closes the connections."""
-        for lane in self._lanes:
-            await lane.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
 
     async def _answer(self, request: ModelRequest) -> ModelAnswer:
         attempts: list[Attempt] = []
@@ -273,10 +271,9 @@ class ModelClient:
 
         async with self._limits.turn():
             sent_s = monotonic()
-            lane = self._idle.pop() if self._idle else self._new_lane()
             try:
                 async with asyncio.timeout(self.settings.timeout_s):
-                    response, data = await self._exchange(lane, body)
+                    response, data = await self._exchange(body)
                 answer = self._read(response, data, monotonic() - sent_s)
                 self._silent_since_s = None
                 return answer
@@ -290,15 +287,13 @@ class ModelClient:
                 failure = _Failure(Attempt(None, reason, detail=detail))
             except _Failure as unusable:
                 failure = unusable
-            finally:
-                self._idle.append(lane)
             if failure.attempt.reason in ("rate_limited", "timeout"):
                 self._limits.halve(sent_s)
         self._count_silence(sent_s, failure.attempt)
         raise failure
 
     def _prepare(self) -> None:
-        """Makes what all requests have in common, and the first lane."""
+        """Makes what all requests have in common."""
         from urllib.request import getproxies, proxy_bypass
 
         import httpx2
@@ -309,20 +304,13 @@ class ModelClient:
         proxies = getproxies()
         is_direct = url.host in ("localhost", "127.0.0.1", "::1") or proxy_bypass(url.host)
         proxy = None if is_direct else proxies.get(url.scheme) or proxies.get("all")
-        self._proxy = f"http://{proxy}" if proxy and "://" not in proxy else proxy
-        self._certificates = httpx2.create_ssl_context(verify=url.scheme == "https")
+        proxy = f"http://{proxy}" if proxy and "://" not in proxy else proxy
+        certificates = httpx2.create_ssl_context(verify=url.scheme == "https")
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "thence"}
         headers |= {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._headers = httpx2.Headers({"Content-Type": "application/json", **headers})
-        self._idle.append(self._new_lane())
-
-    def _new_lane(self) -> "httpx2.AsyncHTTPTransport":
-        import httpx2
-
-        terms: dict[str, Any] = {"verify": self._certificates, "proxy": self._proxy}
-        lane = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=1), **terms)
-        self._lanes.append(lane)
-        return lane
+        terms: dict[str, Any] = {"verify": certificates, "proxy": proxy}
+        self._transport = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(), **terms)
 
     def _body(self, request: ModelRequest, is_instructed: bool) -> bytes:
         terms = {name: term for name, term in self.settings.terms.items() if term is not None}
@@ -337,15 +325,14 @@ class ModelClient:
             body["response_format"] = {"type": "json_schema", "json_schema": format_}
         return msgspec.json.encode(body)
 
-    async def _exchange(
-        self, lane: "httpx2.AsyncHTTPTransport", body: bytes
-    ) -> "tuple[httpx2.Response, bytes]":
+    async def _exchange(self, body: bytes) -> "tuple[httpx2.Response, bytes]":
         """Sends a request without what a whole client of httpx2 does besides: 0.14 ms of 0.6."""
         import httpx2
 
         terms: Any = {"headers": self._headers, "extensions": {"timeout": {"connect": _CONNECT_S}}}
         request = httpx2.Request("POST", self._url, content=body, **terms)
-        response = await lane.handle_async_request(request)
+        assert self._transport is not None, "check makes it"
+        response = await self._transport.handle_async_request(request)
         data = bytearray()
         try:
             async for part in response.aiter_raw():

@@ -34,7 +34,6 @@ _WATCH_THREAD = "thence-waits"
 _JOIN_S = 1.0
 _COMPONENT_THREAD = "thence-component"
 CONCURRENT_MAX = 64
-THREADS_MAX = 32
 # four times as long as Python lets another thread run: a call that waits for its turn isn't slow
 SLOW_S = 0.02
 _MARK = "_thence_fault"
@@ -79,7 +78,7 @@ class Wait(msgspec.Struct, eq=False):
     is_recorded: bool = False
 
 
-class Asking(msgspec.Struct, frozen=True, eq=False):
+class Batch(msgspec.Struct, frozen=True, eq=False):
     """Calls that are made one after another on the loop's thread; `answers` grows with them.
 
     `pending` are those that are still to be awaited, or made in threads, by their places.
@@ -101,9 +100,9 @@ class Waits:
     """
 
     def __init__(self) -> None:
-        self.asked: Asking | None = None
+        self.asked: Batch | None = None
         self._pending: dict[Wait, None] = {}
-        self._seen: tuple[Asking, int, Wait] | None = None
+        self._seen: tuple[Batch, int, Wait] | None = None
 
     @contextmanager
     def waiting_for(self, component: str) -> Iterator[Wait]:
@@ -236,17 +235,17 @@ def in_new_thread(call: Callable[..., object], arguments: tuple[object, ...]) ->
     """
     future: Future[CallEnd] = Future()
     future.set_running_or_notify_cancel()
+    context = copy_context()
 
-    def work(run: Callable[[Callable[[], object]], object]) -> None:
+    def work() -> None:
         end: CallEnd
         try:
-            end = run(lambda: taken_whole(call(*arguments))), None
+            end = context.run(lambda: taken_whole(call(*arguments))), None
         except BaseException as raised:  # door: it is raised where the call's answer is awaited
             end = None, raised
         future.set_result(end)
 
-    thread = Thread(target=work, args=(copy_context().run,), name=_COMPONENT_THREAD, daemon=True)
-    thread.start()
+    Thread(target=work, name=_COMPONENT_THREAD, daemon=True).start()
     return future
 
 
@@ -267,7 +266,7 @@ class Caller:
 
     def __init__(
         self,
-        threads_max: int = THREADS_MAX,
+        threads_max: int = 32,
         waits: Waits | None = None,
         engine_blocks: bool = False,
     ) -> None:
@@ -315,7 +314,7 @@ class Caller:
             if self._engine_blocks:
                 answer = await self._ended(component, call)
             else:
-                self._waits.asked = Asking(lambda place: component, 1)
+                self._waits.asked = Batch(lambda place: component, 1)
                 with self.hidden_loop():
                     answer = call()
             if not inspect.isawaitable(answer):
@@ -361,25 +360,25 @@ class Caller:
         CallFailure in the list. Else the error is raised, marked with the component of its call:
         at once on the loop's thread, the others in the order of the calls when all have ended.
         """
-        asked = Asking(component_at, count, timeout_of, blocks_of, collects)
+        batch = Batch(component_at, count, timeout_of, blocks_of, collects)
         slots = asyncio.Semaphore(threads_max or self._threads_max)
-        self._waits.asked = asked
+        self._waits.asked = batch
         try:
             with self.hidden_loop():
-                self._call_each(calls, asked, slots)
-            if asked.pending:
-                await _fill_in(asked)
+                self._call_each(calls, batch, slots)
+            if batch.pending:
+                await _fill_in(batch)
         except BaseException:
-            _close_coroutines([*asked.answers, *asked.pending.values()])
+            _close_coroutines([*batch.answers, *batch.pending.values()])
             raise
         finally:
             self._waits.asked = None
-        return asked.answers
+        return batch.answers
 
-    def _call_each(self, calls: Calls, asked: Asking, slots: asyncio.Semaphore) -> None:
+    def _call_each(self, calls: Calls, batch: Batch, slots: asyncio.Semaphore) -> None:
         """Makes the calls, but those in threads, and takes the answers that need no awaiting."""
-        answers, pending, component_at = asked.answers, asked.pending, asked.component_at
-        timeout_of, blocks_of = asked.timeout_of, asked.blocks_of
+        answers, pending, component_at = batch.answers, batch.pending, batch.component_at
+        timeout_of, blocks_of = batch.timeout_of, batch.blocks_of
         limit, plain_types = asyncio.Semaphore(CONCURRENT_MAX), self._plain_types
         timeout_s, before_s = None, perf_counter()
         for place, (call, arguments) in enumerate(calls):
@@ -400,7 +399,7 @@ class Caller:
                     answer = taken_whole(answer)
             except Exception as error:  # door: a policy decides on what an agent raises
                 mark_error(error, component_at(place))
-                if not asked.collects:
+                if not batch.collects:
                     raise
                 answer, is_plain = CallFailure("raised", error), True
             if not is_plain and inspect.isawaitable(answer):
@@ -413,10 +412,10 @@ class Caller:
             answers.append(answer)
             after_s = perf_counter()
             if after_s - before_s > SLOW_S or self._slow:
-                self._note_speed(asked, place, _component_of(call), after_s - before_s)
+                self._note_speed(batch, place, _component_of(call), after_s - before_s)
             before_s = after_s
 
-    def _note_speed(self, asked: Asking, place: int, component: object, time_s: float) -> None:
+    def _note_speed(self, batch: Batch, place: int, component: object, time_s: float) -> None:
         """Names, once for its type, a component of which two calls in a row were slow.
 
         Amid a single call the machine may have stood still.
@@ -427,7 +426,7 @@ class Caller:
         if was_slow:
             self._slow_types.add(kind)
             hint = f"if a {kind.__name__} waits for something, write blocks: true at it"
-            name, took_s = asked.component_at(place).name, round(time_s, 3)
+            name, took_s = batch.component_at(place).name, round(time_s, 3)
             logger().warning("slow_call", component=name, took_s=took_s, hint=hint)
         else:
             self._slow[id(component)] = component
@@ -506,18 +505,18 @@ class _Terms(msgspec.Struct, frozen=True):
         return CallFailure("timed_out", error)
 
 
-async def _fill_in(asked: Asking) -> None:
+async def _fill_in(batch: Batch) -> None:
     """Awaits what is pending, each for its place among the answers."""
-    awaited = {place: asyncio.ensure_future(asked.pending[place]) for place in asked.pending}
+    awaited = {place: asyncio.ensure_future(batch.pending[place]) for place in batch.pending}
     await asyncio.gather(*awaited.values(), return_exceptions=True)
     for place, task in awaited.items():
         error = task.exception()
         answer = CallFailure("raised", error) if isinstance(error, Exception) else task.result()
         if isinstance(answer, CallFailure):
-            mark_error(answer.error, asked.component_at(place))
-            if not asked.collects or isinstance(answer.error, ModelsUnavailable):
+            mark_error(answer.error, batch.component_at(place))
+            if not batch.collects or isinstance(answer.error, ModelsUnavailable):
                 raise answer.error
-        asked.answers[place] = answer
+        batch.answers[place] = answer
 
 
 def _component_of(call: Callable[..., object]) -> object:
