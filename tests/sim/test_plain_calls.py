@@ -1,6 +1,8 @@
 """Plain methods see no running event loop, so that they may run one, wherever they are called."""
 
 import asyncio
+import os
+import signal
 import threading
 import time
 
@@ -197,9 +199,6 @@ def test_set_state_may_run_a_loop(tmp_path, mode):
 
     def stopped():
         def kills(progress):
-            import os
-            import signal
-
             if progress.turn == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -281,6 +280,21 @@ def test_loop_is_there_again_whatever_ends_a_call(error):
         return True
 
     assert asyncio.run(program())
+
+
+@pytest.mark.promise("O9a")
+def test_interrupt_amid_a_loop_of_an_agent_ends_the_run(tmp_path):
+    async def interrupted():
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(0)
+
+    def answer(seen):
+        if seen.turn == 2:
+            asyncio.run(interrupted())
+        return add()
+
+    result = orchestrator(tmp_path, [Doer("ada", answer)]).run()
+    assert (result.status, result.turns) == ("interrupted", 2)
 
 
 def steps_of(run):

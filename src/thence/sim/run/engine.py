@@ -381,8 +381,8 @@ class BaseEngine:
     """The rules of a simulated world; every method that a child overrides may be `async`.
 
     Keyword parameters of a child's `__init__` are the keys that `engine` in the scenario may
-    have besides `type`. State belongs into variables: values that an engine keeps on itself
-    between calls have no causes.
+    have besides `type`, `reach` and `blocks`. State belongs into variables: values that an engine
+    keeps on itself between calls have no causes.
     """
 
     facts: Any = None
