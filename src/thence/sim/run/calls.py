@@ -128,14 +128,11 @@ class Waits:
 
     def _on_loop_thread(self) -> list[Wait]:
         """Returns the wait for the call on the loop's thread, since it was seen first."""
-        calls = self.asked
-        if calls is None:
+        calls, seen = self.asked, self._seen
+        place = len(calls.answers) if calls else 0
+        if calls is None or place >= calls.count:
             return []
-        place = len(calls.answers)
-        seen = self._seen
         if seen is None or seen[0] is not calls or seen[1] != place:
-            if place >= calls.count:
-                return []
             wait = Wait(calls.component_at(place).name, monotonic())
             self._seen = seen = (calls, place, wait)
         return [seen[2]]
@@ -265,10 +262,7 @@ class Caller:
     """
 
     def __init__(
-        self,
-        threads_max: int = 32,
-        waits: Waits | None = None,
-        engine_blocks: bool = False,
+        self, threads_max: int = 32, waits: Waits | None = None, engine_blocks: bool = False
     ) -> None:
         self._threads_max = max(1, threads_max)
         self._waits = waits or Waits()
@@ -330,12 +324,11 @@ class Caller:
     async def _ended(self, component: ComponentRef, call: Callable[[], Any]) -> Any:
         """Returns the engine's answer in a thread; it may still write when the run is cancelled."""
         future = in_new_thread(call, ())
-        with self._waits.waiting_for(component.name):
-            try:
-                await asyncio.wait({asyncio.wrap_future(future)})
-            except asyncio.CancelledError:
-                await asyncio.wait({asyncio.wrap_future(future)}, timeout=_JOIN_S)
-                raise
+        try:
+            await _Terms(component, self._waits).has_ended(future)
+        except asyncio.CancelledError:
+            await asyncio.wait({asyncio.wrap_future(future)}, timeout=_JOIN_S)
+            raise
         answer, error = future.result()
         if error is not None:
             raise error
