@@ -253,6 +253,46 @@ class CallFailure(msgspec.Struct, frozen=True):
     error: Exception
 
 
+def _loop_of_thread() -> asyncio.AbstractEventLoop | None:
+    """Returns the loop that was set for this thread; `asyncio.get_event_loop` could make one."""
+    local = getattr(_policy(), "_local", None)
+    loop: asyncio.AbstractEventLoop | None = getattr(local, "_loop", None)
+    return loop
+
+
+class HiddenLoop:
+    """Hides the running loop in a `with`, from plain methods, which may run another one.
+
+    Where it is the thread's loop too, `asyncio.get_event_loop` gives them the one that they have
+    set. Such blocks are not nested.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._plain_loop: asyncio.AbstractEventLoop | None = None
+
+    def __enter__(self) -> None:
+        self._loop = loop = asyncio._get_running_loop()
+        if loop is None:
+            return
+        self._task, self._is_of_thread = asyncio.current_task(loop), _loop_of_thread() is loop
+        if self._task is not None:  # from Python 3.14 on it hinders those of any loop
+            tasks._leave_task(loop, self._task)
+        asyncio._set_running_loop(None)
+        if self._is_of_thread:
+            asyncio.set_event_loop(self._plain_loop)
+
+    def __exit__(self, *_: object) -> None:
+        if (loop := self._loop) is None:
+            return
+        if self._is_of_thread:
+            self._plain_loop = _loop_of_thread()
+            asyncio.set_event_loop(loop)
+        asyncio._set_running_loop(loop)
+        if self._task is not None:
+            tasks._enter_task(loop, self._task)
+
+
 class Caller:
     """The caller of a run's components.
 
@@ -273,34 +313,7 @@ class Caller:
         self._slow_types: set[type] = set()  # that were named
         # those of answers that were none to be awaited, nor iterators
         self._plain_types: set[type] = {type(None)}
-        self._plain_loop: asyncio.AbstractEventLoop | None = None
-
-    @contextmanager
-    def hidden_loop(self) -> Iterator[None]:
-        """Hides the running loop from plain methods, which may run another one.
-
-        Where it is the thread's loop too, `asyncio.get_event_loop` gives them the one that they
-        have set.
-        """
-        loop = asyncio._get_running_loop()
-        if loop is None:
-            yield
-            return
-        task, is_of_thread = asyncio.current_task(loop), _loop_of_thread() is loop
-        if task is not None:  # from Python 3.14 on it hinders those of any loop
-            tasks._leave_task(loop, task)
-        asyncio._set_running_loop(None)
-        try:
-            if is_of_thread:
-                asyncio.set_event_loop(self._plain_loop)
-            yield
-        finally:
-            if is_of_thread:
-                self._plain_loop = _loop_of_thread()
-                asyncio.set_event_loop(loop)
-            asyncio._set_running_loop(loop)
-            if task is not None:
-                tasks._enter_task(loop, task)
+        self.hidden_loop = HiddenLoop()
 
     async def ask_one(self, component: ComponentRef, call: Callable[[], Any]) -> Any:
         """Returns the engine's answer, awaited if needed; errors are marked with the component."""
@@ -309,7 +322,7 @@ class Caller:
                 answer = await self._ended(component, call)
             else:
                 self._waits.asked = Batch(lambda place: component, 1)
-                with self.hidden_loop():
+                with self.hidden_loop:
                     answer = call()
             if not inspect.isawaitable(answer):
                 return answer
@@ -357,7 +370,7 @@ class Caller:
         slots = asyncio.Semaphore(threads_max or self._threads_max)
         self._waits.asked = batch
         try:
-            with self.hidden_loop():
+            with self.hidden_loop:
                 self._call_each(calls, batch, slots)
             if batch.pending:
                 await _fill_in(batch)
@@ -448,13 +461,6 @@ class Caller:
         if error is not None:
             raise error
         return await terms.awaited(answer) if inspect.isawaitable(answer) else answer
-
-
-def _loop_of_thread() -> asyncio.AbstractEventLoop | None:
-    """Returns the loop that was set for this thread; `asyncio.get_event_loop` could make one."""
-    local = getattr(_policy(), "_local", None)
-    loop: asyncio.AbstractEventLoop | None = getattr(local, "_loop", None)
-    return loop
 
 
 class _Terms(msgspec.Struct, frozen=True):

@@ -259,7 +259,7 @@ class Simulation:
         None if an agent remembers and has no get_state, or was added by the engine.
         """
         roster = self._context.roster.content()
-        with self._caller.hidden_loop():
+        with self._caller.hidden_loop:
             states = component_states(self.components)
         if states is None or roster["added"]:
             return None
@@ -293,7 +293,7 @@ class Simulation:
             self._ledger.world.take(self._ledger.values)
         self._context.roster.restore(checkpoint.roster)
         self._reads = checkpoint.turn_causes
-        with self._caller.hidden_loop():
+        with self._caller.hidden_loop:
             restore_components(self.components, checkpoint.components)
         self.history.clear()
         self.history.append(self._ledger.state(checkpoint.turn), checkpoint.turn)
@@ -373,7 +373,7 @@ class Simulation:
         table, world = self._ledger.table, self._ledger.world
         reached: Any = self.config.engine.reach
         if reached is None:
-            with self._caller.hidden_loop():
+            with self._caller.hidden_loop:
                 reached = taken_whole(self.components.engine.reach(agent))
         indices: list[int] = []
         if reached == "neighbours" and f"agent/{reached}" not in table.by_scope:
