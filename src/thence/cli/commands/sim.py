@@ -35,7 +35,7 @@ from thence.sim.again.replay import branch, replay, resume
 from thence.sim.models.asking import usage, write_cassette
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.outcomes import read_outcomes
-from thence.sim.results.recorded import RecordedRun, fitting, rank, read_object, read_result
+from thence.sim.results.recorded import RecordedRun, fitting, read_object, read_result
 from thence.sim.run.run import SimulationOrchestrator
 from thence.sim.run.run_folder import count_events
 from thence.sim.run.simulation import make_components
@@ -173,10 +173,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
 
 
 def _entry(folder: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what `list` and `show` say of a run: its id, name, status, and origin if any.
-
-    The origin are `altered`, the steps that it had to alter, and `parent`.
-    """
+    """Returns what `list` and `show` say of a run; it has `altered` steps and a `parent` or not."""
     name = _member(_member(config, "scenario"), "simulation").get("name", folder.name)
     status = result.get("status") or outcome(OS_DISK, folder)
     entry: dict[str, Any] = {"run_id": folder.name, "name": str(name), "status": status}
@@ -219,8 +216,7 @@ def drawn_variables(
             return [], "" if run.verbosity is None else f"{error.cause}: its log holds no changes"
         columns = fitting(table.columns[1:], patterns)
         if not patterns:
-            numbers = [name for name in table.columns[1:] if table.kinds[name] in ("int", "float")]
-            columns = sorted(numbers, key=rank)
+            columns = [name for name in table.columns[1:] if table.kinds[name] in ("int", "float")]
         drawn = courses(table, len(table), columns)
     note = str(caught[0].message) if caught else ""
     if patterns:

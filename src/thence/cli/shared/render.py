@@ -303,10 +303,7 @@ def course_lines(courses: Sequence[Course], width: int, *, has_blocks: bool) -> 
 
 
 def sparkline(values: Sequence[Any], columns: int, blocks: str = BLOCKS) -> str:
-    """Returns numbers as blocks of a height each, at most `columns`; "" where one is no number.
-
-    Where there is no value yet, as of an agent that came later, it is blank.
-    """
+    """Returns numbers as blocks, blank before the first; "" where one is no number."""
     later = [*itertools.dropwhile(lambda value: value is None, values)]
     if not later or not all(map(_is_number, later)):
         return ""

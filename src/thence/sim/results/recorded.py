@@ -132,7 +132,7 @@ class RecordedRun:
         self._check_recorded("STATE")
         count = self.log.query(type=VARIABLE_TYPES, limit=1).total
 
-        def read() -> Iterator[Turn]:
+        def read() -> Iterator[TurnChanges]:
             return turns_of(islice(self._read(VARIABLE_TYPES), count))
 
         history = self._history(read())
@@ -169,7 +169,7 @@ class RecordedRun:
             for variable in fitting([*history.initial], patterns)
         }
 
-    def _history(self, turns: Iterable["Turn"], patterns: Sequence[str] = ()) -> "History":
+    def _history(self, turns: Iterable["TurnChanges"], patterns: Sequence[str] = ()) -> "History":
         """Reads the history of all variables, with the columns of those that fit a pattern.
 
         Variables are in the order of the scenario, with those that never changed, as result.json
@@ -195,7 +195,7 @@ class RecordedRun:
             for variable, column in columns.items():
                 column.append(current[variable])
         final = final_values(self.result)
-        others = sorted((name for name in initial if name not in final), key=rank)
+        others = sorted((name for name in initial if name not in final), key=_rank)
         initial = {name: initial.get(name, final.get(name)) for name in (*final, *others)}
         if not initial and self.verbosity is None:
             raise self._not_recorded("STATE", "the log holds none")
@@ -356,7 +356,7 @@ class Change(NamedTuple):
     step: str
 
 
-class Turn(NamedTuple):
+class TurnChanges(NamedTuple):
     """A complete turn with its changes, in their order."""
 
     number: int
@@ -376,20 +376,20 @@ class History(NamedTuple):
     columns: dict[str, list[Any]]
 
 
-def turns_of(events: Iterable[Event]) -> Iterator[Turn]:
+def turns_of(events: Iterable[Event]) -> Iterator[TurnChanges]:
     """Yields the turns of a run, of events of VARIABLE_TYPES.
 
     The first turn is 0, before the first one that is played. A last turn that has begun, but
     not ended, is left out: its changes are not complete.
     """
-    turn, is_begun, is_empty = Turn(0, []), False, True
+    turn, is_begun, is_empty = TurnChanges(0, []), False, True
     for event in events:
         if event.turn_number is None or (event.event_type == "SYSTEM" and not _adds_agent(event)):
             continue
         number = min(event.turn_number, INTEGER_MAX)  # another tool may write any
         if number > turn.number:
             yield turn
-            turn, is_begun = Turn(number, []), False
+            turn, is_begun = TurnChanges(number, []), False
         is_empty = False
         if event.event_type == "MILESTONE":
             milestone = event.payload.get("milestone_type")
@@ -419,6 +419,6 @@ def _changes(event: Event) -> Iterator[Change]:
         yield Change(f"{scope}/{name}", details.get("old_value"), details.get("new_value"), step)
 
 
-def rank(variable: str) -> int:
+def _rank(variable: str) -> int:
     """Returns the place of a variable: globals, then those of places, then of agents."""
     return 0 if variable.startswith("global/") else 1 if variable.startswith("place/") else 2
