@@ -120,7 +120,8 @@ def _error(kind: type) -> Iterator[str]:
 
 def _class(name: str, kind: type, names: Names) -> Iterator[str]:
     base = next((base for base in kind.__mro__[1:] if names.is_exported(base)), None)
-    if is_value(kind) or (names.is_exported(kind) and is_made_by_users(kind, names)):
+    is_exported = names.is_exported(kind)
+    if is_made_by_users(kind, names) if is_exported else is_value(kind):
         yield _code([class_signature(name, kind, names)])
     if base is not None:
         yield f"Has all that [{base.__name__}](#{_anchor(names.path_of(base))}) has.\n"

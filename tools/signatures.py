@@ -265,10 +265,18 @@ def is_made_by_users(kind: type, names: Names) -> bool:
     """Tells whether a constructor needs nothing that no front exports."""
     node = _constructor(kind)
     if node is None:
-        return is_value(kind)
+        needed_fields = [field for each in _structs(kind) for field in _fields(each)]
+        return is_value(kind) and not any(
+            field.value is None and _is_private(field.annotation, _module(kind), names)
+            for field in needed_fields
+        )
     args = [*node.args.posonlyargs, *node.args.args]
     needed = [*args[1 : len(args) - len(node.args.defaults)]]
     return not any(_is_private(each.annotation, _module(kind), names) for each in needed)
+
+
+def _structs(kind: type) -> list[type]:
+    return [each for each in kind.__mro__ if each.__module__.startswith("thence")]
 
 
 def class_signature(name: str, kind: type, names: Names) -> str:
@@ -354,6 +362,9 @@ def variables(kind: type, names: Names) -> list[tuple[str, str, str]]:
             found.append((ast.unparse(target), text, str(said.value)))
     made = _constructor(kind)
     if made is None:
+        is_shown = not names.is_exported(kind) or is_made_by_users(kind, names)  # in its signature
+        for field in () if is_shown else _fields(kind):
+            found.append((_name(field), names.type_text(field.annotation, module), ""))
         return found
     given = {each.arg: each.annotation for each in [*made.args.args, *made.args.kwonlyargs]}
     for statement in made.body:
