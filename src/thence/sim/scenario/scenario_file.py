@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from thence.errors import ScenarioError
 from thence.yaml import BYTES_MAX, reader
 
 KeyPath = tuple[str | int, ...]
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 class Source(msgspec.Struct, eq=False):
@@ -173,7 +174,26 @@ def put_setting(raw: dict[str, Any], key: str, value: object) -> tuple[KeyPath, 
 def _read_text(text: str) -> tuple[Any, dict[KeyPath, int]]:
     """Returns the content of a YAML text, which nobody may change, and the line of each value."""
     lines: dict[KeyPath, int] = {}
-    return _plain_value(reader("rt").load(text), (), lines), lines
+    yaml = reader("rt")
+    yaml.Constructor = _constructor()
+    return _plain_value(yaml.load(text), (), lines), lines
+
+
+@cache
+def _constructor() -> Any:
+    from ruamel.yaml.constructor import RoundTripConstructor
+
+    class MergeLines(RoundTripConstructor):
+        """The constructor of ruamel.yaml, which keeps the line of each `<<` too."""
+
+        def flatten_mapping(self, node: Any) -> Any:
+            lines = [key.start_mark.line for key, _ in node.value if key.tag == _MERGE]
+            merged = super().flatten_mapping(node)
+            for line in lines:
+                merged.line = line
+            return merged
+
+    return MergeLines
 
 
 def _key_of(path: KeyPath) -> str:
@@ -200,11 +220,15 @@ def _plain_value(node: Any, path: KeyPath, lines: dict[Any, int]) -> Any:
 
 
 def _line_of(node: Any, kind: Literal["key", "item"], at: object) -> int:
-    """Returns the line of a key or item; that of the whole map or list if it is not recorded."""
+    """Returns the line of a key or item, of a merged key that of the merge.
+
+    It is that of the whole map or list if none is recorded.
+    """
     try:
         return int(getattr(node.lc, kind)(at)[0]) + 1
     except (AttributeError, KeyError, TypeError):
-        return int(node.lc.line) + 1
+        merged = getattr(node, "merge", None)
+        return int(getattr(merged, "line", node.lc.line)) + 1
 
 
 def _scalar(node: Any) -> Any:
