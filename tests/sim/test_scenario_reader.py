@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from time import process_time
 
 import pytest
 from tests.sim.toys import SCENARIO, Doer, config, played
@@ -508,6 +509,20 @@ def test_merged_key_is_told_at_the_line_of_its_merge(problems):
 def test_location_that_nobody_declares_is_told_by_the_key_of_the_file(problems):
     (problem,) = problems("    - {name: location, type: str}\n", "")
     assert short(problem) == (16, "agents[0].initial_location", "there is no variable 'location'")
+
+
+def test_time_for_many_problems_grows_with_their_number():
+    def seconds(count):
+        entry = {"type": "trader", "goods": [], "places": [], "initial": {"mony": 3}, "lto": 1}
+        agents = [{"name": f"a{number}", **entry} for number in range(count)]
+        start = process_time()
+        with pytest.raises(ScenarioError) as caught:
+            SimulationConfig.from_mapping({"simulation": {"name": "x"}, "agents": agents})
+        assert len(caught.value.problems) == 2 * count
+        return process_time() - start
+
+    seconds(10)  # imports
+    assert min(seconds(2_000) for _ in range(2)) < 12 * min(seconds(500) for _ in range(3))
 
 
 def test_entries_say_whether_they_block(tmp_path):

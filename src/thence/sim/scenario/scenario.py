@@ -456,9 +456,8 @@ class _Reader:
         for path, entry in entries:
             if entry.initial_location is not None:
                 self._check_place((*path, "initial_location"), entry.initial_location, places)
-                if not self._problems.has(*path, "initial_location"):
-                    location = (self._location, entry.initial_location)
-                    self._check_value((*path, "initial_location"), *location, declarations)
+                location = (self._location, entry.initial_location)
+                self._check_value((*path, "initial_location"), *location, declarations)
             self._check_initial((*path, "initial"), entry.initial, declarations)
 
     def _check_initial(

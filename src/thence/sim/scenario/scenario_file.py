@@ -42,13 +42,15 @@ class Problems:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._problems: list[dict[str, Any]] = []
+        self._problems: dict[tuple[int, str, str, str], dict[str, Any]] = {}
+        self._paths: set[KeyPath] = set()  # of the problems, and of all around them
 
     def add(self, path: KeyPath, message: str, hint: str = "") -> None:
         """Records a problem with the value at a path."""
         settings = self._source.settings
         setting = next((key for place, key in settings.items() if path[: len(place)] == place), "")
         hint = hint or (setting and f"correct the setting {setting}")
+        self._paths.update(path[:end] for end in range(len(path) + 1))
         self._add(self._source.line(path), _key_of(path), message, hint)
 
     def fault(self, line: int, message: str, hint: str) -> ScenarioError:
@@ -58,11 +60,7 @@ class Problems:
 
     def has(self, *path: str | int) -> bool:
         """Reports whether the value at a path, or one inside it, has a problem."""
-        key = _key_of(path)
-        return any(
-            problem["key"] == key or problem["key"].startswith((f"{key}.", f"{key}["))
-            for problem in self._problems
-        )
+        return path in self._paths
 
     def raise_any(self) -> None:
         """Raises a ScenarioError if there is any problem."""
@@ -72,11 +70,10 @@ class Problems:
     def _add(self, line: int, key: str, message: str, hint: str) -> None:
         file = self._source.file
         problem = {"file": file, "line": line, "key": key, "message": message, "hint": hint}
-        if problem not in self._problems:
-            self._problems.append(problem)
+        self._problems.setdefault((line, key, message, hint), problem)
 
     def _error(self) -> ScenarioError:
-        problems = sorted(self._problems, key=lambda problem: int(problem["line"]))
+        problems = sorted(self._problems.values(), key=lambda problem: int(problem["line"]))
         first = problems[0]
         line = f"line {first['line']}: " if first["line"] else ""
         key = f"{first['key']}: " if first["key"] else ""
