@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from time import process_time
 
 import pytest
 from tests.sim.toys import SCENARIO, Doer, config, played
@@ -418,6 +419,121 @@ def test_problem_of_a_merged_key_is_told_at_the_line_of_the_merge(tmp_path):
         SimulationConfig.from_file(path)
     told = [(problem["line"], problem["key"]) for problem in caught.value.problems]
     assert told == [(6, "agents[0].goods"), (8, "agents[1].goods")]
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("name: ada, typ: trader", [("type", "missing", "add it"), ("typ", "not known", "type")]),
+        (
+            "nme: ada, tpye: trader, cuont: 2",
+            [
+                ("name", "missing", "add it"),
+                ("type", "missing", "add it"),
+                ("nme", "not known", "name"),
+                ("tpye", "not known", "type"),
+                ("cuont", "not known", "count"),
+            ],
+        ),
+        (
+            "name: ada, type: tradr, timeout: 3",
+            [("timeout", "not known", "timeout_s"), ("type", "no agent type 'tradr'", "trader")],
+        ),
+        (
+            "name: ada, type: 3, site: {}",
+            [("type", "should be a string, not 3", ""), ("site", "not known", "sight")],
+        ),
+        # a key like no other may be one of the type, which nobody knows yet
+        ("name: ada, goods: [grain]", [("type", "missing", "add it")]),
+        ("name: ada, names: [ben]", [("type", "missing", "add it")]),
+    ],
+)
+@pytest.mark.promise("O8")
+def test_entry_without_a_type_is_told_its_misspelt_keys(problems, entry, expected):
+    raised = problems(
+        "name: ada, type: trader, initial_location: Mill, goods: [grain], places: [Mill]", entry
+    )
+    assert len(raised) == len(expected)
+    for key, message, hint in expected:
+        (problem,) = [problem for problem in raised if problem["key"] == f"agents[0].{key}"]
+        assert (problem["line"], problem["hint"].rpartition(" is ")[2]) == (17, hint)
+        assert message in problem["message"]
+
+
+@pytest.mark.parametrize("section", ["engine", "validator"])
+def test_type_misspelt_of_the_engine_or_validator_is_told(problems, section):
+    (problem,) = problems("agents:", f"{section}: {{typ: base}}\nagents:")
+    assert (problem["key"], problem["hint"]) == (f"{section}.typ", "the nearest known is type")
+
+
+MERGED = """\
+simulation: {name: small}
+state_variables:
+  agent_vars:
+    - &bounds
+      name: money
+      type: float
+      max: 10
+    - name: debt
+      default: 11
+      <<: *bounds
+agents:
+  - &ada
+    name: ada
+    type: trader
+    goods: [grain]
+    places: []
+    count: x
+  - name: ben
+
+    <<: *ada
+    margin: y
+  - {name: cleo,
+     <<: [{lot: true}, *ada], margin: z}
+"""
+
+
+@pytest.mark.promise("O8")
+def test_merged_key_is_told_at_the_line_of_its_merge(problems):
+    assert [short(problem) for problem in problems(text=MERGED)] == [
+        (9, "state_variables.agent_vars[1].default", "debt can't be 11, its maximum is 10"),
+        (17, "agents[0].count", "should be an integer, at least 1 and at most 100000, not 'x'"),
+        (20, "agents[1].count", "should be an integer, at least 1 and at most 100000, not 'x'"),
+        (21, "agents[1].margin", "should be a number, not 'y'"),
+        (23, "agents[2].count", "should be an integer, at least 1 and at most 100000, not 'x'"),
+        (23, "agents[2].lot", "should be an integer, not True"),
+        (23, "agents[2].margin", "should be a number, not 'z'"),
+    ]
+
+
+def test_location_that_nobody_declares_is_told_by_the_key_of_the_file(problems):
+    (problem,) = problems("    - {name: location, type: str}\n", "")
+    assert short(problem) == (16, "agents[0].initial_location", "there is no variable 'location'")
+
+
+def test_time_for_many_problems_grows_with_their_number():
+    def seconds(count):
+        entry = {"type": "trader", "goods": [], "places": [], "initial": {"mony": 3}, "lto": 1}
+        agents = [{"name": f"a{number}", **entry} for number in range(count)]
+        start = process_time()
+        with pytest.raises(ScenarioError) as caught:
+            SimulationConfig.from_mapping({"simulation": {"name": "x"}, "agents": agents})
+        assert len(caught.value.problems) == 2 * count
+        return process_time() - start
+
+    seconds(10)  # imports
+    assert min(seconds(2_000) for _ in range(2)) < 12 * min(seconds(500) for _ in range(3))
+
+
+def test_entries_say_whether_they_block(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    text = GOOD.replace("goods:", "blocks: true, goods:")
+    path.write_text(text + "engine: {blocks: true}\nvalidator: {blocks: true}\n")
+    read = SimulationConfig.from_file(path)
+    assert [part.blocks for part in (read.agents[0], read.engine, read.validator)] == [True] * 3
+    path.write_text(GOOD)
+    read = SimulationConfig.from_file(path)
+    assert [part.blocks for part in (read.agents[0], read.engine, read.validator)] == [False] * 3
 
 
 def test_one_problem_is_not_told_twice_under_other_names(problems):

@@ -316,13 +316,9 @@ class _Reader:
     ) -> None:
         if not isinstance(entry, dict):
             return
-        if kind == "agents" and "type" not in entry:  # which says what other keys there are
-            names = common.__struct_fields__
-            for key in _params(entry, common):
-                if nearest(key, names, likeness=_LIKENESS):
-                    self._problems.add((*path, key), "this key is not known", _nearest(key, names))
         type_ = entry.get("type", "" if kind == "agents" else "base")
         if not isinstance(type_, str) or not type_:
+            self._check_spelling(entry, path, common)
             return
         try:
             cls = component_class(kind, type_, self._file.parent if self._file else None)
@@ -331,6 +327,7 @@ class _Reader:
             if ":" in type_ or "." in type_ or hint.startswith("write"):
                 hint = "write package.module:Class, or ./file.py:Class beside the scenario"
             self._problems.add((*path, "type"), str(error), hint)
+            self._check_spelling(entry, path, common)
             return
         if type_ == "llm_agent" and "prompt_file" in entry and isinstance(path[-1], int):
             self._take_prompt(entry, path)
@@ -341,6 +338,18 @@ class _Reader:
             self._sees += [((*path, "sees", at), str(pattern)) for at, pattern in patterns]
         common_keys = common.__struct_fields__
         self._shapes.check(params_struct(cls), _params(entry, common), path, common_keys)
+
+    def _check_spelling(
+        self, entry: Mapping[str, Any], path: KeyPath, common: type[msgspec.Struct]
+    ) -> None:
+        """Records keys of an entry without a class that are like a key it may have and has not.
+
+        Any other key may be one of the class.
+        """
+        absent = [name for name in common.__struct_fields__ if name not in entry]
+        for key in _params(entry, common):
+            if nearest(key, absent, likeness=_LIKENESS):
+                self._problems.add((*path, key), "this key is not known", _nearest(key, absent))
 
     def _take_prompt(self, entry: dict[str, Any], path: KeyPath) -> None:
         """Puts the text of `prompt_file` in place of it: a run keeps the prompt that it had."""
@@ -447,20 +456,26 @@ class _Reader:
         for path, entry in entries:
             if entry.initial_location is not None:
                 self._check_place((*path, "initial_location"), entry.initial_location, places)
-            initial = _initial(entry, self._location)
-            self._check_initial((*path, "initial"), initial, declarations)
+                location = (self._location, entry.initial_location)
+                self._check_value((*path, "initial_location"), *location, declarations)
+            self._check_initial((*path, "initial"), entry.initial, declarations)
 
     def _check_initial(
         self, path: KeyPath, initial: Mapping[str, Any], declarations: Mapping[str, Declaration]
     ) -> None:
         for name, value in initial.items():
-            if name in declarations:
-                fault = declarations[name].fault(value)
-                if fault:
-                    self._problems.add((*path, name), f"{name} {fault}")
-            elif not self._problems.has("state_variables"):
-                hint = _nearest(name, list(declarations), "variable")
-                self._problems.add((*path, name), f"there is no variable {name!r}", hint)
+            self._check_value((*path, name), name, value, declarations)
+
+    def _check_value(
+        self, path: KeyPath, name: str, value: object, declarations: Mapping[str, Declaration]
+    ) -> None:
+        if name in declarations:
+            fault = declarations[name].fault(value)
+            if fault:
+                self._problems.add(path, f"{name} {fault}")
+        elif not self._problems.has("state_variables"):
+            hint = _nearest(name, list(declarations), "variable")
+            self._problems.add(path, f"there is no variable {name!r}", hint)
 
     def _declarations(self, section: str) -> dict[str, Declaration]:
         declarations = {

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from thence.errors import ScenarioError
 from thence.yaml import BYTES_MAX, reader
 
 KeyPath = tuple[str | int, ...]
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 class Source(msgspec.Struct, eq=False):
@@ -41,13 +42,15 @@ class Problems:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._problems: list[dict[str, Any]] = []
+        self._problems: dict[tuple[int, str, str, str], dict[str, Any]] = {}
+        self._paths: set[KeyPath] = set()  # of the problems, and of all around them
 
     def add(self, path: KeyPath, message: str, hint: str = "") -> None:
         """Records a problem with the value at a path."""
         settings = self._source.settings
         setting = next((key for place, key in settings.items() if path[: len(place)] == place), "")
         hint = hint or (setting and f"correct the setting {setting}")
+        self._paths.update(path[:end] for end in range(len(path) + 1))
         self._add(self._source.line(path), _key_of(path), message, hint)
 
     def fault(self, line: int, message: str, hint: str) -> ScenarioError:
@@ -57,11 +60,7 @@ class Problems:
 
     def has(self, *path: str | int) -> bool:
         """Reports whether the value at a path, or one inside it, has a problem."""
-        key = _key_of(path)
-        return any(
-            problem["key"] == key or problem["key"].startswith((f"{key}.", f"{key}["))
-            for problem in self._problems
-        )
+        return path in self._paths
 
     def raise_any(self) -> None:
         """Raises a ScenarioError if there is any problem."""
@@ -71,11 +70,10 @@ class Problems:
     def _add(self, line: int, key: str, message: str, hint: str) -> None:
         file = self._source.file
         problem = {"file": file, "line": line, "key": key, "message": message, "hint": hint}
-        if problem not in self._problems:
-            self._problems.append(problem)
+        self._problems.setdefault((line, key, message, hint), problem)
 
     def _error(self) -> ScenarioError:
-        problems = sorted(self._problems, key=lambda problem: int(problem["line"]))
+        problems = sorted(self._problems.values(), key=lambda problem: int(problem["line"]))
         first = problems[0]
         line = f"line {first['line']}: " if first["line"] else ""
         key = f"{first['key']}: " if first["key"] else ""
@@ -173,7 +171,26 @@ def put_setting(raw: dict[str, Any], key: str, value: object) -> tuple[KeyPath, 
 def _read_text(text: str) -> tuple[Any, dict[KeyPath, int]]:
     """Returns the content of a YAML text, which nobody may change, and the line of each value."""
     lines: dict[KeyPath, int] = {}
-    return _plain_value(reader("rt").load(text), (), lines), lines
+    yaml = reader("rt")
+    yaml.Constructor = _constructor()
+    return _plain_value(yaml.load(text), (), lines), lines
+
+
+@cache
+def _constructor() -> Any:
+    from ruamel.yaml.constructor import RoundTripConstructor
+
+    class MergeLines(RoundTripConstructor):
+        """The constructor of ruamel.yaml, which keeps the line of each `<<` too."""
+
+        def flatten_mapping(self, node: Any) -> Any:
+            lines = [key.start_mark.line for key, _ in node.value if key.tag == _MERGE]
+            merged = super().flatten_mapping(node)
+            for line in lines:
+                merged.line = line
+            return merged
+
+    return MergeLines
 
 
 def _key_of(path: KeyPath) -> str:
@@ -200,11 +217,15 @@ def _plain_value(node: Any, path: KeyPath, lines: dict[Any, int]) -> Any:
 
 
 def _line_of(node: Any, kind: Literal["key", "item"], at: object) -> int:
-    """Returns the line of a key or item; that of the whole map or list if it is not recorded."""
+    """Returns the line of a key or item, of a merged key that of the merge.
+
+    It is that of the whole map or list if none is recorded.
+    """
     try:
         return int(getattr(node.lc, kind)(at)[0]) + 1
     except (AttributeError, KeyError, TypeError):
-        return int(node.lc.line) + 1
+        merged = getattr(node, "merge", None)
+        return int(getattr(merged, "line", node.lc.line)) + 1
 
 
 def _scalar(node: Any) -> Any:
