@@ -363,9 +363,9 @@ def variables(kind: type, names: Names) -> list[tuple[str, str, str]]:
     made = _constructor(kind)
     if made is None:
         is_shown = not names.is_exported(kind) or is_made_by_users(kind, names)  # in its signature
-        for field in () if is_shown else _fields(kind):
-            found.append((_name(field), names.type_text(field.annotation, module), ""))
-        return found
+        fields = [] if is_shown else _fields(kind)
+        kept = [(_name(field), names.type_text(field.annotation, module), "") for field in fields]
+        return [*found, *kept]
     given = {each.arg: each.annotation for each in [*made.args.args, *made.args.kwonlyargs]}
     for statement in made.body:
         typed: ast.expr | None
