@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -65,13 +66,13 @@ class RecordedMoney(Money):
 
 
 def by_structlog(file: BinaryIO) -> Record:
-    """Return the function that records by structlog: JSON, with a time."""
+    """Return the function that records by structlog, by its own renderer of JSON, with a time."""
     structlog.configure(
         processors=[
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(serializer=orjson.dumps),
+            structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.BytesLoggerFactory(file),
+        logger_factory=structlog.WriteLoggerFactory(TextIOWrapper(file, write_through=True)),
         cache_logger_on_first_use=True,
     )
     logger: Any = structlog.get_logger().bind(simulation_id="money")
