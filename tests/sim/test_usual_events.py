@@ -12,7 +12,8 @@ from tests.sim.written import lines
 from thence.core.codec import CAUSES_MAX, draft
 from thence.open_log.log import new_id
 from thence.sim import Action, BaseAgent, BaseEngine, Observation, SimulationOrchestrator, View
-from thence.sim.record.usual_events import Labels, UsualEvent, UsualEvents, usual_events
+from thence.sim.record.usual_events import Labels, UsualEvents, usual_events
+from thence.sim.record.writer import UsualEvent
 from thence.sim.run.agents import Accepted
 from thence.sim.scenario.state import Declaration, Variable
 

@@ -40,8 +40,13 @@ from thence.sim import (
     create_state_event,
     create_system_event,
 )
-from thence.sim.record.usual_events import RunEvent, UsualEvent
-from thence.sim.record.writer import CauseForwarding, draft_of, members_of
+from thence.sim.record.writer import (
+    CauseForwarding,
+    RunEvent,
+    UsualEvent,
+    draft_of,
+    members_of,
+)
 
 
 @pytest.mark.promise("W1")

@@ -7,44 +7,27 @@ two writers of one form are the price of a tenth of a run's time.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
-
-from thence.core.codec import CAUSES_MAX, Draft, encode
-from thence.core.event import AnyMembers, StepMembers
+from thence.core.codec import CAUSES_MAX, encode
 from thence.core.json_values import INT_MAX, INT_MIN, is_plain
 from thence.open_log.log import ids_of_process, now
+from thence.sim.record.ledger import Ids
+from thence.sim.record.writer import UsualEvent
+from thence.sim.run.agents import Accepted
+from thence.sim.scenario.state import Variable
 
-if TYPE_CHECKING:
-    from thence.sim.run.agents import Accepted
-    from thence.sim.scenario.state import Variable
-
-Ids = tuple[str, ...]
 # of an encoded payload or value; a larger event may be too long, or has parts that are kept aside
 _BYTES_MAX = 4_096
 _HEAD = b'{"event_id":"%b","event_type":"%b","event_version":1,"timestamp":"%b"'
 
 
-class UsualEvent(Draft, frozen=True, gc=False):
-    """An event as a draft, with the causes that are written in it."""
-
-    caused_by: Ids = ()
-
-    def members(self) -> StepMembers:
-        """Returns the event as members, so that its causes can be replaced."""
-        return msgspec.json.decode(self.head + self.tail + b"}", type=StepMembers)
-
-
-RunEvent = AnyMembers | UsualEvent
-
-
 class UsualEvents(NamedTuple):
     """The writers of one turn's events; each returns "" for an event that is not usual."""
 
-    decide: Callable[["Accepted"], str]
-    act: Callable[["Accepted"], str]
-    change: Callable[["Variable", Any, Any, str, Ids], str]
+    decide: Callable[[Accepted], str]
+    act: Callable[[Accepted], str]
+    change: Callable[[Variable, Any, Any, str, Ids], str]
 
 
 class Labels:
@@ -60,7 +43,7 @@ class Labels:
         text = self.agents[name] = encode(name)[1:-1]
         return text
 
-    def variable(self, variable: "Variable") -> tuple[bytes, bytes]:
+    def variable(self, variable: Variable) -> tuple[bytes, bytes]:
         """Returns a variable's name and its scope as JSON."""
         texts = encode(variable.declaration.name), encode(variable.scope)
         self.variables[variable.index] = texts
@@ -91,7 +74,7 @@ def usual_events(
         counts[event_type] += 1
         return event_id
 
-    def decide(accepted: "Accepted") -> str:
+    def decide(accepted: Accepted) -> str:
         kind = _checked(accepted)
         if not kind:
             return ""
@@ -103,7 +86,7 @@ def usual_events(
         ) % (name, turn, name, accepted.ordinal, kind, accepted.payload)
         return put("DECISION", accepted.causes, rest)
 
-    def act(accepted: "Accepted") -> str:
+    def act(accepted: Accepted) -> str:
         kind = _unchanged(accepted)
         if not kind:
             return ""
@@ -115,7 +98,7 @@ def usual_events(
         ) % (name, turn, name, accepted.ordinal, kind, accepted.payload)
         return put("ACTION", accepted.causes, rest)
 
-    def change(variable: "Variable", old: Any, new: Any, step: str, causes: Ids) -> str:
+    def change(variable: Variable, old: Any, new: Any, step: str, causes: Ids) -> str:
         if not (_is_number(old) and _is_number(new) and 0 < len(causes) <= CAUSES_MAX):
             return ""
         name, scope = variables.get(variable.index) or labels.variable(variable)
@@ -127,7 +110,7 @@ def usual_events(
     return UsualEvents(decide, act, change)
 
 
-def _checked(accepted: "Accepted") -> bytes:
+def _checked(accepted: Accepted) -> bytes:
     """Returns the type of a usual decision as JSON, b"" of another one; keeps the payload's."""
     action = accepted.action
     kind = action.decision_type or action.action_type
@@ -150,7 +133,7 @@ def _checked(accepted: "Accepted") -> bytes:
     return text
 
 
-def _unchanged(accepted: "Accepted") -> bytes:
+def _unchanged(accepted: Accepted) -> bytes:
     """Returns the type of an action as JSON; b"" unless its payload still is the decided one.
 
     An engine may have changed the payload, which is written as it is now.

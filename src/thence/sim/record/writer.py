@@ -49,7 +49,6 @@ from thence.open_log.log import (
     watch_forks,
 )
 from thence.sim.record.events import Event, SystemEvent, VerbosityLevel, level_of
-from thence.sim.record.usual_events import RunEvent, UsualEvent
 from thence.tracing.context import current_causes
 
 STOP_S = 10.0
@@ -69,6 +68,19 @@ _STEPS_MAX = 4_096
 # the words of log records that are no errors
 _INFOS = frozenset(("started", "stopped", "rotated", "resumed"))
 _WARNINGS = frozenset(("dropped", "remaining", "unproven", "clock_ignored"))
+
+
+class UsualEvent(Draft, frozen=True, gc=False):
+    """An event as a draft, with the causes that are written in it."""
+
+    caused_by: tuple[str, ...] = ()
+
+    def members(self) -> StepMembers:
+        """Returns the event as members, so that its causes can be replaced."""
+        return msgspec.json.decode(self.head + self.tail + b"}", type=StepMembers)
+
+
+RunEvent = AnyMembers | UsualEvent
 
 
 class WriteMode(StrEnum):

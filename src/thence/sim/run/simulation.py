@@ -20,7 +20,7 @@ from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.outcomes import Outcomes
 from thence.sim.record.recorder import Emit, RunRecorder
-from thence.sim.record.usual_events import RunEvent
+from thence.sim.record.writer import RunEvent
 from thence.sim.run.agents import BaseAgent, BaseValidator, RecordedState, stream
 from thence.sim.run.calls import (
     Caller,
