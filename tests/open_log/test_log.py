@@ -368,15 +368,17 @@ def test_host_that_encodes_its_events_goes_by_the_path_behind_the_notices_of_cau
     with thence.open(tmp_path / "other") as other, thence.open(tmp_path / "log") as log:
         causes = [log.append("t").event_id for _ in range(CAUSES_MAX + 1)]
         with thence.step("outer", log=other) as outer:
-            take = log._host_appender(encode, timeout_s)
+            take, put = log._host_appender(encode, timeout_s)
             assert not take([("one", tuple(causes)), ("two", (outer.event_id,))])
+            assert put("three", (outer.event_id,))
         log.flush()
-        *_, first, second, one, two = log.read()
+        *_, first, second, one, two, three = log.read()
         handed_on = other.environment(outer)["THENCE_CAUSE"]
     assert one.caused_by == (first.event_id, second.event_id)
     assert first.caused_by + second.caused_by == tuple(causes)
     assert (two.event_id, two.caused_by) == ("two", (outer.event_id,))
-    assert seen == [(), (handed_on,)]
+    assert (three.event_id, three.caused_by) == ("three", (outer.event_id,))
+    assert seen == [(), (handed_on,), (handed_on,)]
 
 
 def test_event_of_work_goes_by_the_path(tmp_path, all_drafted):
