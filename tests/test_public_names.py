@@ -30,6 +30,8 @@ PRIVATE = {
     "ReplayInput": "`resume` and `branch` make it",
     "Roster": "the orchestrator makes it",
     "PageQuery": "the keywords of `query`, as a page of the reference has them",
+    "StepMembers": "only a run's own parts make it",
+    "UsualEvent": "only a run's own parts make it",
     "WriteScope": "thence makes views of it",
     "Disk": "stands for a disk in the tests of thence itself",
     "Field": "only thence itself declares types of events",
