@@ -35,7 +35,7 @@ WEIGHTS: dict[str, tuple[int, int]] = {
     "core": (5871, 26),
     "doctor": (571, 4),
     "index": (4286, 14),
-    "log": (7796, 36),
+    "log": (7797, 36),
     "merge": (697, 5),
     "open_log": (1403, 4),
     "otlp": (919, 4),
