@@ -40,7 +40,7 @@ WEIGHTS: dict[str, tuple[int, int]] = {
     "open_log": (1403, 4),
     "otlp": (919, 4),
     "server": (10388, 58),
-    "sim": (12810, 54),
+    "sim": (12813, 54),
     "sync": (3364, 12),
     "thence": (1080, 8),
     "tracing": (1562, 6),

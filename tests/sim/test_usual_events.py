@@ -1,6 +1,7 @@
 """Tests of usual events: drafts that are the same bytes as those of the general way."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from thence.core.codec import CAUSES_MAX, draft
 from thence.open_log.log import new_id
 from thence.sim import Action, BaseAgent, BaseEngine, Observation, SimulationOrchestrator, View
 from thence.sim.record.usual_events import Labels, UsualEvents, usual_events
-from thence.sim.record.writer import UsualEvent
+from thence.sim.record.writer import RunEvent, UsualEvent
 from thence.sim.run.agents import Accepted
 from thence.sim.scenario.state import Declaration, Variable
 
@@ -37,6 +38,12 @@ UNUSUAL: list[Any] = [
     {"long": "x" * 4_096},
     ["no", "map"],
 ]
+
+
+CONFIG = {
+    "simulation": {"name": "run", "max_turns": 2},
+    "state_variables": {"global_vars": [{"name": "count", "type": "int", "default": 0}]},
+}
 
 
 class Turn:
@@ -144,6 +151,27 @@ def test_change_of_a_number_is_what_the_codec_writes(causes: tuple[str, ...]) ->
         assert turn.write.change(variable, other, 0, "s", causes) == ""
 
 
+@pytest.mark.parametrize("kind", ["x" * 5_000, "\ud800", 7])
+def test_unusual_type_of_an_action_goes_the_general_way_behind_a_usual_decision(kind: Any) -> None:
+    turn, one = Turn(), decided({}, kind, decision_type="give")
+    assert turn.write.decide(one)
+    assert turn.write.act(one) == ""
+
+
+@pytest.mark.parametrize("rule", ["x" * 5_000, "\ud800", "\n"])
+def test_change_by_a_rule_of_an_unusual_name_goes_the_general_way(rule: str) -> None:
+    variable = Variable(4, "global", Declaration(name="cash", kind="int"))
+    assert Turn().write.change(variable, 0, 1, f"1.{rule}.-.global/cash", (new_id(),)) == ""
+
+
+class Ruling(BaseEngine):
+    """An engine with a rule whose name is no text that can be encoded."""
+
+    def apply_engine_rules(self, view: View) -> None:
+        with view.rule("odd \udc80"):
+            view.world["count"] += 1
+
+
 class Changing(BaseEngine):
     """An engine that changes the payload of an action."""
 
@@ -164,12 +192,8 @@ class Constant(BaseAgent):
 def test_run_writes_a_changed_payload_as_it_is_when_it_is_written(
     tmp_path: Path, verbosity: str
 ) -> None:
-    config = {
-        "simulation": {"name": "run", "max_turns": 2},
-        "state_variables": {"global_vars": [{"name": "count", "type": "int", "default": 0}]},
-    }
     run = SimulationOrchestrator(
-        config,
+        CONFIG,
         output_root=tmp_path,
         agents=[Constant("ada"), Constant("ben")],
         engine=Changing(),
@@ -185,3 +209,26 @@ def test_run_writes_a_changed_payload_as_it_is_when_it_is_written(
     decisions = [event["details"] for event in events if event["event_type"] == "DECISION"]
     assert [details["new_value"]["n"] for details in decisions] == [1] * 4
     assert len(events) == 8 + (4 if verbosity == "STATE" else 0)
+
+
+def test_run_hands_its_usual_events_to_the_writer_as_drafts(tmp_path: Path) -> None:
+    run = SimulationOrchestrator(
+        CONFIG,
+        output_root=tmp_path,
+        agents=[Constant("ada"), Constant("ben")],
+        engine=Ruling(),
+        verbosity="STATE",
+    )
+    kinds: Counter[type] = Counter()
+    emit_piece = run.event_writer.emit_piece
+
+    def emit(piece: Sequence[RunEvent]) -> None:
+        kinds.update(map(type, piece))
+        emit_piece(piece)
+
+    run.event_writer.emit_piece = emit  # type: ignore[method-assign]
+    assert run.run().status == "completed"
+    assert kinds[UsualEvent] == 8  # decisions and actions
+    steps = [line["step"] for line in lines(run.output_dir) if line["event_type"] == "STATE"]
+    assert len(steps) == 2
+    assert all("odd" in step for step in steps)

@@ -101,6 +101,8 @@ def usual_events(
     def change(variable: Variable, old: Any, new: Any, step: str, causes: Ids) -> str:
         if not (_is_number(old) and _is_number(new) and 0 < len(causes) <= CAUSES_MAX):
             return ""
+        if len(step) > _BYTES_MAX or not step.isprintable():  # by the name of a user's rule
+            return ""
         name, scope = variables.get(variable.index) or labels.variable(variable)
         rest = (
             b',"step":%b,"details":{"variable_name":%b,"old_value":%b,"new_value":%b,"scope":%b}'
@@ -141,9 +143,10 @@ def _unchanged(accepted: Accepted) -> bytes:
     if not accepted.payload or not 0 < len(accepted.causes) <= CAUSES_MAX:
         return b""
     try:
-        if encode(accepted.action.payload) != accepted.payload:
+        kind = accepted.action.action_type
+        if encode(accepted.action.payload) != accepted.payload or type(kind) is not str:
             return b""
-        return encode(accepted.action.action_type)
+        return encode(kind) if len(kind) <= _BYTES_MAX else b""
     except (TypeError, ValueError, RecursionError):
         return b""
 
