@@ -118,7 +118,8 @@ def test_options_go_before_the_scenario_and_stand_in_config_json(tmp_path):
 
 def test_root_of_runs_comes_from_the_environment(tmp_path):
     env = {"THENCE_ROOT": "elsewhere"}
-    assert run(tmp_path, SHIPPED, "--turns", "1", env=env).code == 0
+    ended = run(tmp_path, SHIPPED, "--turns", "1", env=env)
+    assert (ended.code, " completed: 1 turn, " in ended.out) == (0, True)
     assert len(warm("sim", "list", "--json", cwd=tmp_path, env=env).json["runs"]) == 1
 
 

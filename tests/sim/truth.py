@@ -206,6 +206,8 @@ def main(arguments: Sequence[str]) -> None:
     rng = random.Random(seed)
     config = SimulationConfig.from_file(arguments[3] if len(arguments) > 3 else SHIPPED[0])
     run = Run(config, rng.getrandbits(32), verbosity)
+    if not run.direct_pairs:
+        sys.exit(f"at {verbosity.name} no event names one that can be altered")
     wrong = sampled_outsiders(run, rng, samples)
     idle = sampled_causes(run, rng, samples)
     print(f"seed {seed}: {len(run.events)} events, {causes_named(run)} causes the median event")

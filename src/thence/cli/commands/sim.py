@@ -468,7 +468,7 @@ def replay_command(run: str) -> int:
     with run_bar(out) as display:
         send_records_to_stderr(out, names_waits=display.wait is None)
         replayed = replay(folder, on_turn=display.turn, on_wait=display.wait)
-    counts = f"{replayed.turns} turns, {replayed.events} events"
+    counts = f"{counted(replayed.turns, 'turn')}, {counted(replayed.events, 'event')}"
     lines = [f"the same: {counts}, content {replayed.sha256}"]
     if step := replayed.step:
         lines = [f"not the same: the first difference is at {step}", f"  {replayed.difference}"]

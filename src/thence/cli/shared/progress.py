@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from thence.cli.output import Output
+from thence.cli.shared.render import counted
 from thence.core.json_values import printable
 
 if TYPE_CHECKING:
@@ -189,8 +190,8 @@ def report_end(out: Output, result: "RunResult") -> int:
         counts = {"decisions": result.decisions, "decisions_failed": result.decisions_failed}
         failed = f" {failed_decisions(counts)}," if result.decisions_failed else ""
         out.write(
-            f"run {result.run_id} {result.status}: {result.turns} turns, {result.events} events,"
-            f"{failed} {result.output_dir}"
+            f"run {result.run_id} {result.status}: {counted(result.turns, 'turn')},"
+            f" {counted(result.events, 'event')},{failed} {result.output_dir}"
         )
     return report_failure(out, result)
 
@@ -205,9 +206,10 @@ def report_failure(out: Output, result: "RunResult") -> int:
     from thence.cli import FAILED, INTERRUPTED
 
     if result.dropped:
-        out.notice(f"{result.dropped} events were dropped, for which the queue had no room")
+        out.notice(f"{counted(result.dropped, 'event')} dropped: the queue had no room")
+    unwritten = f"{counted(result.failed, 'event')} could not be written"
     if result.failed and result.status != "completed":
-        out.notice(f"{result.failed} events could not be written")
+        out.notice(unwritten)
     if result.status == "interrupted" and result.error:
         out.warn(
             f"thence: run {result.run_id} is paused",
@@ -222,7 +224,7 @@ def report_failure(out: Output, result: "RunResult") -> int:
     if result.status == "completed" and result.failed:
         out.warn(
             f"thence: the log of run {result.run_id} is not complete",
-            f"  why:  {result.failed} events could not be written to {result.output_dir}",
+            f"  why:  {unwritten} to {result.output_dir}",
             "  next: make room on the disk, and run it again",
         )
         return FAILED
