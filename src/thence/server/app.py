@@ -28,6 +28,7 @@ with needs_extra("server", "thence.server.app"):
     from thence.server.routes.state import ServerState, app_state
     from thence.server.web import pages
     from thence.server.web.layout import problem_page
+    from thence.server.web.static_files import static_route
 
 __all__ = ["LoginSettings", "TeamSettings", "create_app", "create_team_app"]
 
@@ -115,7 +116,7 @@ def create_team_app(database: str | Path, settings: TeamSettings = _NO_SETTINGS)
 
     app = _empty_app(lifespan)
     add_error_handlers(app, problem_page, WIRE_PATHS)
-    app.router.routes.extend(team.routes())
+    app.router.routes.extend([static_route(), *team.routes()])
     if settings.metrics_token:
         app.add_middleware(OperatorMetrics, metrics=metrics, token=settings.metrics_token)
     app.add_middleware(RequestCounter, metrics=metrics)
@@ -133,6 +134,7 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
         app.include_router(logs.routes_of(kind))
     app.add_api_route("/openapi.json", _document, include_in_schema=False)
     app.include_router(pages.router)
+    app.router.routes.append(static_route())
     return app
 
 

@@ -4,7 +4,7 @@ Programs send `Authorization: Bearer TOKEN`. A browser can't: it opens any page 
 `?token=TOKEN` and is redirected to the same page without the token, so that the token stays in
 no history, log or referrer. For a week a cookie that scripts can't read replaces the token. The
 cookie holds a digest that is of no use elsewhere, and no other site's page can have it sent.
-/health is open to all: it reports numbers, no names.
+/health is open to all, as it reports numbers and no names, and so are the script and the style.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from thence.server.errors import is_page, refused
 from thence.server.http.metrics import PATH as METRICS_PATH
 from thence.server.http.metrics import Metrics
+from thence.server.web.static_files import OPEN_PREFIX
 
 OPEN_PATHS = frozenset(("/health",))
 COOKIE_S = 7 * 24 * 60 * 60
@@ -39,6 +40,7 @@ class Auth:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request through, redirects a browser, or answers with 401."""
         is_open = scope["type"] != "http" or scope["path"] in OPEN_PATHS
+        is_open = is_open or scope["path"].startswith(OPEN_PREFIX)
         if is_open or has_bearer(scope, self._token) or self._has_cookie(scope):
             await self._app(scope, receive, send)
         elif scope["method"] == "GET" and self._has_parameter(scope):

@@ -1,15 +1,16 @@
-"""The frame of every page: head, landmarks, style, and the headers that forbid scripts."""
-
-from base64 import b64encode
-from functools import cache
-from hashlib import sha256
-from importlib.resources import files
+"""The frame of every page: head, landmarks, style, script, and the headers that forbid all else."""
 
 from starlette.responses import Response
 
 from thence.server.web.markup import Child, Html, el, joined, path
+from thence.server.web.static_files import static_base, static_names
 
 MEDIA_TYPE = "text/html; charset=utf-8"
+_START = "look.js"  # the module that imports all others
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 
 
 def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 200) -> Response:
@@ -22,7 +23,7 @@ def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 2
         el("meta", name="color-scheme", content="light dark"),
         el("title", f"{title} · thence" if trail or status != 200 else title),
         el("link", rel="icon", href="data:,"),
-        el("style", Html(_style())),
+        *_linked_files(),
     )
     content = joined(
         el("a", "Skip to the content", href="#content", class_="skip"),
@@ -36,7 +37,7 @@ def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 2
         ),
     )
     html = "<!doctype html>" + el("html", el("head", head), el("body", content), lang="en")
-    headers = {"Content-Security-Policy": _policy(), "Content-Type": MEDIA_TYPE}
+    headers = {"Content-Security-Policy": _POLICY, "Content-Type": MEDIA_TYPE}
     return Response(html.encode(errors="backslashreplace"), status, headers)
 
 
@@ -54,15 +55,12 @@ def problem_page(status: int, message: str) -> Response:
     return page(heading, el("h1", heading), *words, home_link, status=status)
 
 
-@cache
-def _style() -> str:
-    return files("thence.server.web").joinpath("style.css").read_text("utf-8")
-
-
-@cache
-def _policy() -> str:
-    digest = b64encode(sha256(_style().encode()).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    )
+def _linked_files() -> list[Html]:
+    """Returns the links of a page's head to its style and its script."""
+    base = static_base()
+    modules = [name for name in static_names() if name.endswith(".js")]
+    return [
+        el("link", rel="stylesheet", href=f"{base}/style.css"),
+        *(el("link", rel="modulepreload", href=f"{base}/{name}") for name in modules),
+        el("script", type="module", src=f"{base}/{_START}") if modules else Html(),
+    ]

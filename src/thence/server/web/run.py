@@ -40,6 +40,8 @@ NAMES_SHOWN_MAX = 12
 DAMAGE_SHOWN_MAX = 20
 OTHERS_MAX = 500
 _LISTS = ("type", "actor", "subject", "stream", "where")
+# what an address says of the picture, which the script reads
+_OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "at"))
 
 _FIELDS = (
     ("type", "Type", ""),
@@ -93,7 +95,7 @@ def read_question(query: QueryParams) -> Question:
     """Reads the fields of the form."""
     fields: dict[str, list[str]] = {}
     for key, value in query.multi_items():
-        if value.strip():
+        if value.strip() and key not in _OF_PICTURE:
             fields.setdefault(key, []).append(value.strip())
     single = {key: values if key in _LISTS else values[-1] for key, values in fields.items()}
     try:
@@ -145,6 +147,7 @@ def run_page(
         el("h1", words(run.name)),
         _summary(location, run, summary),
         _damage(summary),
+        _picture(location),
         el("h2", "Events", id="events"),
         problem,
         _form(location, question),
@@ -152,6 +155,19 @@ def run_page(
         _comparison(location, names),
     )
     return page(cut(run.name, 80), *body, trail=(trail(location),), status=422 if problem else 200)
+
+
+def _picture(location: FoundLog) -> Html:
+    """Returns the place of the picture, which the script fills."""
+    return el(
+        "section",
+        id="look",
+        class_="look",
+        aria_label="The picture of the log",
+        data_log=path("logs", location.id),
+        data_pages=path("runs", location.id),
+        hidden=True,
+    )
 
 
 def trail(location: FoundLog) -> Html:

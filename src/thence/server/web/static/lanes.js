@@ -1,0 +1,266 @@
+// The lanes of a log on a canvas: buckets from afar, marks, bars and causes from near.
+
+import { BUCKETS } from "./tiles.js";
+
+export const NEAR = 2000; // positions in view, up to which single events are drawn
+const LANE = 24;
+const ROWS = 16; // of a lane that are painted
+const TILE_LANES = 20; // of one answer
+const REACH = 8; // pixels from a mark in which it is meant
+const MARKS = 2000; // of one answer
+
+/** Draws the lanes of a view into the canvas that stays in sight of a scrolled element. */
+export class Lanes {
+  constructor(element, canvas, view, source, painter, colours) {
+    Object.assign(this, { element, canvas, view, source, painter, colours });
+    this.rows = []; // [id, name, events, failures, first, open] of each lane, the pinned ones first
+    this.row = 0; // the chosen one
+    this.path = []; // [arrival, lane, type, depth] of the causes or effects of the chosen event
+    this.pointers = new Map();
+    element.addEventListener("scroll", () => view.changed());
+    canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    canvas.addEventListener("pointerdown", (event) => this.down(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    canvas.addEventListener("pointerup", (event) => this.up(event));
+    canvas.addEventListener("pointercancel", (event) => this.pointers.delete(event.pointerId));
+  }
+
+  get label() {
+    return this.element.clientWidth < 600 ? 90 : 190;
+  }
+
+  get isNear() {
+    return this.view.axis === "order" && this.view.to - this.view.from <= NEAR;
+  }
+
+  /** Takes the lanes of the window; those of the path that is shown stay on top. */
+  take(rows) {
+    const pinned = new Map(this.path.map(([, lane]) => [lane, null]));
+    for (const row of [...this.rows, ...rows]) if (pinned.has(row[0])) pinned.set(row[0], row);
+    const top = [...pinned.values()].filter((row) => row !== null);
+    this.rows = [...top, ...rows.filter((row) => !pinned.has(row[0]))];
+    this.row = Math.min(this.row, Math.max(0, this.rows.length - 1));
+    this.element.firstElementChild.style.height = `${this.rows.length * LANE}px`;
+  }
+
+  x(position) {
+    const { from, to } = this.view;
+    return this.label + ((position - from) / (to - from)) * (this.width - this.label);
+  }
+
+  position(x) {
+    const { from, to } = this.view;
+    return from + ((x - this.label) / (this.width - this.label)) * (to - from);
+  }
+
+  draw() {
+    const ratio = Math.min(2, devicePixelRatio || 1);
+    const width = (this.width = this.element.clientWidth);
+    const height = Math.min(this.rows.length * LANE, this.element.clientHeight) || LANE;
+    const { canvas } = this;
+    if (canvas.width !== width * ratio || canvas.height !== height * ratio) {
+      Object.assign(canvas, { width: width * ratio, height: height * ratio });
+      Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
+    }
+    const context = canvas.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.imageSmoothingEnabled = false;
+    const first = Math.floor(this.element.scrollTop / LANE);
+    const last = Math.min(this.rows.length, first + Math.ceil(height / LANE) + 1);
+    const top = (row) => row * LANE - this.element.scrollTop;
+    this.labels(context, first, last, top);
+    context.save();
+    context.beginPath();
+    context.rect(this.label, 0, width - this.label, height);
+    context.clip();
+    if (this.isNear) this.near(context, first, last, top);
+    else this.far(context, first, last, top);
+    context.restore();
+  }
+
+  labels(context, first, last, top) {
+    context.font = "12px system-ui, sans-serif";
+    context.textBaseline = "middle";
+    for (let row = first; row < last; row += 1) {
+      const [, name, , failures] = this.rows[row];
+      if (row === this.row) {
+        context.fillStyle = `rgb(${this.colours("soft")})`;
+        context.fillRect(0, top(row), this.width, LANE);
+      }
+      context.save();
+      context.beginPath();
+      context.rect(0, top(row), this.label - 8, LANE);
+      context.clip();
+      context.fillStyle = `rgb(${this.colours(failures ? "failed" : "ink")})`;
+      context.fillText(name || "(no lane)", 6, top(row) + LANE / 2);
+      context.restore();
+    }
+  }
+
+  far(context, first, last, top) {
+    const { from, to, axis } = this.view;
+    const pixels = Math.max(1, this.width - this.label);
+    const level = Math.max(0, Math.ceil(Math.log2((to - from) / pixels)));
+    const size = BUCKETS * 2 ** level;
+    for (let at = first - (first % TILE_LANES); at < last; at += TILE_LANES) {
+      const lanes = this.rows.slice(at, at + TILE_LANES).map(([id]) => id);
+      for (let tile = Math.floor(from / size); tile * size < to; tile += 1) {
+        const piece = this.source.piece("tiles", { axis, level, tile, lanes: lanes.join(",") });
+        if (!piece) continue;
+        const left = this.x(tile * size);
+        lanes.forEach((lane, place) => {
+          const painted = this.painter.canvas(piece, lane, ROWS);
+          const y = top(at + place) + (LANE - ROWS) / 2;
+          if (painted) context.drawImage(painted, left, y, this.x((tile + 1) * size) - left, ROWS);
+        });
+      }
+    }
+  }
+
+  /** Returns the marks of the window, in the pieces in which they are kept. */
+  marks() {
+    const { from, to } = this.view;
+    const pieces = [];
+    for (let part = Math.floor(from / MARKS); part * MARKS < to; part += 1) {
+      const bounds = { from: part * MARKS, to: (part + 1) * MARKS };
+      const piece = this.source.piece("marks", bounds);
+      if (piece?.marks) pieces.push(piece);
+    }
+    return pieces;
+  }
+
+  near(context, first, last, top) {
+    const at = new Map(this.rows.map(([id], row) => [id, row]));
+    const middle = (row) => top(row) + LANE / 2;
+    const isSeen = (row) => row !== undefined && row >= first && row < last;
+    const wide = Math.max(3, Math.min(12, this.x(1) - this.x(0) - 1));
+    for (const { marks, steps, failures } of this.marks()) {
+      for (let place = 0; place < steps.length; place += 3) {
+        const row = at.get(steps[place + 2]);
+        if (!isSeen(row)) continue;
+        const left = this.x(steps[place] - 0.5);
+        const right = steps[place + 1] ? this.x(steps[place + 1] - 0.5) : this.x(this.view.end);
+        context.fillStyle = `rgb(${this.colours("line")})`;
+        context.fillRect(left, middle(row) - 3, Math.max(2, right - left), 6);
+      }
+      const failed = new Set(failures);
+      for (let place = 0; place < marks.length; place += 4) {
+        const row = at.get(marks[place + 1]);
+        if (!isSeen(row)) continue;
+        const isFailed = failed.has(marks[place]);
+        const high = isFailed ? ROWS + 4 : ROWS - 4;
+        context.fillStyle = `rgb(${this.colours(isFailed ? "failed" : marks[place + 2])})`;
+        const x = this.x(marks[place] - 0.5) - wide / 2;
+        context.fillRect(x, middle(row) - high / 2, wide, high);
+        if (marks[place] === this.view.arrival) {
+          context.strokeStyle = `rgb(${this.colours("ink")})`;
+          context.lineWidth = 2;
+          context.strokeRect(x - 3, middle(row) - high / 2 - 3, wide + 6, high + 6);
+        }
+      }
+    }
+    this.links(context, at, middle);
+  }
+
+  links(context, at, middle) {
+    const chosen = [...this.path].reverse();
+    context.strokeStyle = `rgb(${this.colours("link")})`;
+    context.lineWidth = 1.5;
+    for (let place = 1; place < chosen.length; place += 1) {
+      const [one, other] = [chosen[place - 1], chosen[place]];
+      const rows = [at.get(one[1]), at.get(other[1])];
+      if (rows.includes(undefined)) continue;
+      context.beginPath();
+      context.moveTo(this.x(one[0] - 0.5), middle(rows[0]));
+      context.lineTo(this.x(other[0] - 0.5), middle(rows[1]));
+      context.stroke();
+    }
+  }
+
+  /** Returns the arrival of the mark at a place of the canvas, 0 for none. */
+  hit(x, y) {
+    const row = Math.floor((y + this.element.scrollTop) / LANE);
+    const lane = this.rows[row]?.[0];
+    let [nearest, distance] = [0, REACH];
+    for (const { marks } of this.isNear ? this.marks() : []) {
+      for (let place = 0; place < marks.length; place += 4) {
+        const away = Math.abs(this.x(marks[place] - 0.5) - x);
+        if (marks[place + 1] === lane && away <= distance) {
+          [nearest, distance] = [marks[place], away];
+        }
+      }
+    }
+    return nearest;
+  }
+
+  /** Returns the arrival of the next event of the chosen lane, behind or before one; 0 for none. */
+  neighbour(arrival, direction) {
+    const lane = this.rows[this.row]?.[0];
+    let nearest = 0;
+    for (const { marks } of this.isNear ? this.marks() : []) {
+      for (let place = 0; place < marks.length; place += 4) {
+        const isBehind = (marks[place] - arrival) * direction > 0;
+        const isNearer = !nearest || (nearest - marks[place]) * direction > 0;
+        if (marks[place + 1] === lane && isBehind && isNearer) nearest = marks[place];
+      }
+    }
+    return nearest;
+  }
+
+  /** Chooses another lane, and brings it in sight. */
+  step(direction) {
+    this.row = Math.min(this.rows.length - 1, Math.max(0, this.row + direction));
+    const [top, bottom] = [this.row * LANE, (this.row + 1) * LANE];
+    const { scrollTop, clientHeight } = this.element;
+    if (top < scrollTop) this.element.scrollTop = top;
+    if (bottom > scrollTop + clientHeight) this.element.scrollTop = bottom - clientHeight;
+    this.view.changed();
+  }
+
+  wheel(event) {
+    if (!event.ctrlKey && !event.metaKey && !event.deltaX) return;
+    event.preventDefault();
+    const { from, to } = this.view;
+    if (event.ctrlKey || event.metaKey) {
+      this.view.zoom(2 ** (event.deltaY / 100), this.position(event.offsetX));
+    } else {
+      const moved = (event.deltaX / (this.width - this.label)) * (to - from);
+      this.view.show(from + moved, to + moved);
+    }
+  }
+
+  down(event) {
+    this.canvas.setPointerCapture(event.pointerId);
+    const { offsetX, offsetY } = event;
+    this.pointers.set(event.pointerId, { x: offsetX, startX: offsetX, startY: offsetY });
+  }
+
+  move(event) {
+    const pointer = this.pointers.get(event.pointerId);
+    if (!pointer) return;
+    const { from, to } = this.view;
+    const others = [...this.pointers.values()].filter((other) => other !== pointer);
+    if (others.length) {
+      const [other] = others; // two fingers zoom
+      const factor = Math.abs(pointer.x - other.x) / Math.max(8, Math.abs(event.offsetX - other.x));
+      this.view.zoom(factor, this.position(other.x));
+    } else {
+      const moved = ((pointer.x - event.offsetX) / (this.width - this.label)) * (to - from);
+      this.view.show(from + moved, to + moved);
+    }
+    pointer.x = event.offsetX;
+  }
+
+  up(event) {
+    const pointer = this.pointers.get(event.pointerId);
+    this.pointers.delete(event.pointerId);
+    if (!pointer || Math.abs(event.offsetX - pointer.startX) > 3) return;
+    this.row = Math.floor((pointer.startY + this.element.scrollTop) / LANE);
+    const arrival = this.hit(pointer.startX, pointer.startY);
+    if (arrival) this.view.chooseArrival(arrival);
+    else if (!this.isNear && pointer.startX > this.label) {
+      this.view.zoom(1 / 8, this.position(pointer.startX));
+    } else this.view.changed();
+  }
+}

@@ -1,0 +1,330 @@
+// The picture of a log before its list: what is seen of it, by which axis, and what is chosen.
+
+import { KEYS, bindKeys } from "./keys.js";
+import { Lanes } from "./lanes.js";
+import { follow } from "./live.js";
+import { Panel } from "./panel.js";
+import { Strip } from "./strip.js";
+import { Painter, Source } from "./tiles.js";
+
+const AXES = { order: "by order", turn: "by turn", time: "by time" };
+const SORTS = { failures: "most failures", events: "most events", first: "first come" };
+const LANES_MAX = 200;
+const PATH_MAX = 200;
+const HUES = 8;
+const REST_MS = 150; // without a move, after which the lanes of the window are asked for
+const LEAST = 10; // positions that are always seen
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+/** Returns the function of the present colours: [red, green, blue] of a type, or of a name. */
+function readColours() {
+  const style = getComputedStyle(document.documentElement);
+  const context = new OffscreenCanvas(1, 1).getContext("2d");
+  const kept = new Map();
+  return (name) => {
+    const variable = typeof name === "number" ? `--type-${name % HUES}` : `--${name}`;
+    if (!kept.has(variable)) {
+      context.fillStyle = style.getPropertyValue(variable).trim();
+      context.fillRect(0, 0, 1, 1);
+      kept.set(variable, [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)]);
+    }
+    return kept.get(variable);
+  };
+}
+
+/** What is seen of a log; all parts of the picture draw by it and change it. */
+class View {
+  constructor(root, facts) {
+    this.root = root;
+    this.pages = root.dataset.pages;
+    this.source = new Source(root.dataset.log, () => this.changed());
+    this.arrival = 0; // that of the chosen event
+    this.take(facts);
+    this.readAddress();
+    this.build();
+    this.colour();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.colour());
+    addEventListener("resize", () => this.changed());
+    addEventListener("popstate", () => {
+      this.readAddress();
+      this.changed();
+    });
+    follow(this.source, (growth) => this.grown(growth));
+  }
+
+  /** Takes the facts of a log as they are now. */
+  take(facts) {
+    this.facts = facts;
+    this.axis ??= facts.axes.includes("turn") && this.root.dataset.axis === "turn" ? "turn" : "order";
+    [this.first, this.end] = this.axis === "turn" ? [0, facts.turns + 1] : [0, facts.events];
+    this.end = Math.max(this.end, this.first + 1);
+  }
+
+  build() {
+    const choice = (label, name, words, among) => {
+      const options = among.map((one) => make("option", { value: one }, words[one]));
+      const select = make("select", { "aria-label": label }, ...options);
+      select.value = this[name];
+      select.addEventListener("change", () => this.set(name, select.value));
+      return select;
+    };
+    this.search = make("input", { type: "search", placeholder: "Find a lane", "aria-label": "Find a lane" });
+    this.search.value = this.find;
+    this.search.addEventListener("input", () => this.set("find", this.search.value));
+    this.growth = make("button", { type: "button", hidden: "" });
+    this.growth.addEventListener("click", () => this.toEnd());
+    const button = (label, words, act) => {
+      const made = make("button", { type: "button", "aria-label": words, title: words }, label);
+      made.addEventListener("click", act);
+      return made;
+    };
+    const bar = make(
+      "div",
+      { class: "look-bar" },
+      choice("Axis", "axis", AXES, this.facts.axes),
+      choice("Lanes", "sort", SORTS, Object.keys(SORTS)),
+      this.search,
+      button("+", "Zoom in", () => this.zoom(0.5)),
+      button("−", "Zoom out", () => this.zoom(2)),
+      button("All", "All of it", () => this.show(this.first, this.end)),
+      button("!", "Next failure", () => this.failure(1)),
+      button("?", "Keys", () => this.help()),
+      this.growth,
+    );
+    this.legend = make("p", { class: "look-legend quiet" });
+    for (const [id, name, number] of this.facts.types) {
+      const mark = make("span", { class: `type-${id % HUES}` }, "■ ");
+      this.legend.append(make("span", {}, mark, `${name} ${number.toLocaleString("en")}`), " ");
+    }
+    const strip = make("canvas", { class: "look-strip", role: "img", "aria-label": "All of the log" });
+    this.canvas = make("canvas", { tabindex: "0", role: "application" });
+    const lanes = make("div", { class: "look-lanes" }, make("div"), this.canvas);
+    lanes.append(this.canvas);
+    this.spoken = make("p", { class: "look-spoken", "aria-live": "polite" });
+    this.aside = make("aside", { hidden: "", "aria-label": "The chosen event" });
+    this.keys = make("dl", { hidden: "" });
+    for (const [key, words] of KEYS) this.keys.append(make("dt", {}, key), make("dd", {}, words));
+    const picture = make("div", { class: "look-picture" }, lanes, this.spoken);
+    this.root.append(bar, strip, this.legend, this.keys, make("div", { class: "look-body" }, picture, this.aside));
+    this.root.hidden = false;
+    this.panel = new Panel(this.aside, this);
+    const colours = (name) => this.colours(name);
+    this.strip = new Strip(strip, this, this.source, colours);
+    this.lanes = new Lanes(lanes, this.canvas, this, this.source, null, colours);
+    bindKeys(this.canvas, this, {
+      lane: (direction) => this.lanes.step(direction),
+      failure: (direction) => this.failure(direction),
+      event: (direction) => this.neighbour(direction),
+      open: () => this.aside.querySelector("a")?.focus(),
+      path: (way) => this.nearest(way),
+      find: () => this.search.focus(),
+      help: () => this.help(),
+    });
+  }
+
+  colour() {
+    this.colours = readColours();
+    this.lanes.painter = new Painter(this.colours);
+    this.changed();
+  }
+
+  readAddress() {
+    const query = new URLSearchParams(location.search);
+    this.sort = query.get("lanes") in SORTS ? query.get("lanes") : "failures";
+    this.find = query.get("find") ?? "";
+    if (this.facts.axes.includes(query.get("axis"))) this.axis = query.get("axis");
+    this.take(this.facts);
+    const [from, to] = ["from", "to"].map((name) => Number(query.get(name) ?? NaN));
+    [this.from, this.to] = from < to ? [from, to] : [this.first, this.end];
+    this.chosen = query.get("at");
+  }
+
+  writeAddress(isPushed = false) {
+    const query = new URLSearchParams(location.search);
+    const isWhole = this.from <= this.first && this.to >= this.end;
+    const values = {
+      axis: this.axis === "order" ? null : this.axis,
+      from: isWhole ? null : Math.floor(this.from),
+      to: isWhole ? null : Math.ceil(this.to),
+      lanes: this.sort === "failures" ? null : this.sort,
+      find: this.find || null,
+      at: this.chosen,
+    };
+    for (const [name, value] of Object.entries(values)) {
+      if (value === null) query.delete(name);
+      else query.set(name, value);
+    }
+    const text = query.toString();
+    const address = `${location.pathname}${text && "?"}${text}${location.hash}`;
+    history[isPushed ? "pushState" : "replaceState"](null, "", address);
+  }
+
+  set(name, value) {
+    this[name] = value;
+    if (name === "axis") {
+      this.take(this.facts);
+      [this.from, this.to] = [this.first, this.end];
+    }
+    this.lanes.element.scrollTop = 0;
+    this.changed();
+  }
+
+  show(from, to) {
+    const wide = Math.min(this.end - this.first, Math.max(LEAST, to - from));
+    const left = Math.min(this.end - wide, Math.max(this.first, from));
+    [this.from, this.to] = [left, left + wide];
+    this.changed();
+  }
+
+  zoom(factor, middle = (this.from + this.to) / 2) {
+    this.show(middle - (middle - this.from) * factor, middle + (this.to - middle) * factor);
+  }
+
+  /** Draws anew at the next frame, and asks for what the window needs once it rests. */
+  changed() {
+    if (!this.lanes) return;
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = undefined;
+      this.strip.draw();
+      this.lanes.draw();
+    });
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.rest(), REST_MS);
+  }
+
+  async rest() {
+    this.writeAddress();
+    const bounds = { axis: this.axis, from: Math.floor(this.from), to: Math.ceil(this.to) };
+    const asked = { ...bounds, sort: this.sort, find: this.find, limit: LANES_MAX };
+    const key = JSON.stringify([asked, this.facts.events]);
+    if (key !== this.lanesKey) {
+      this.lanesKey = key;
+      const answer = await this.source.ask("lanes", asked).catch(() => null);
+      if (answer && key === this.lanesKey) {
+        this.lanes.take(answer.lanes);
+        this.describe(answer.lanes);
+        this.changed();
+      }
+    }
+    if (this.chosen !== null && this.panel.address === null) this.choose(this.chosen, false);
+  }
+
+  describe(lanes) {
+    const number = (value) => Math.round(value).toLocaleString("en");
+    const failed = lanes.reduce((sum, row) => sum + row[3], 0);
+    const unit = this.axis === "turn" ? "turns" : "events";
+    const words = `Lanes of ${number(lanes.length)}, ${unit} ${number(this.from + 1)} to ${number(this.to)}, ${number(failed)} failed`;
+    this.canvas.setAttribute("aria-label", words);
+  }
+
+  /** Chooses the event with an id, shows its page, and its causes in the lanes; null: none. */
+  async choose(id, isPushed = true) {
+    this.chosen = id;
+    if (id === null) [this.arrival, this.lanes.path] = [0, []];
+    if (isPushed) this.writeAddress(true);
+    await this.panel.show(id);
+    if (id === null) {
+      this.canvas.focus();
+      this.changed();
+      return;
+    }
+    this.spoken.textContent = this.aside.querySelector("h1")?.textContent ?? "";
+    const address = `path/${encodeURIComponent(id)}`;
+    const answer = await this.source.ask(address, { limit: PATH_MAX }).catch(() => null);
+    if (!answer || this.chosen !== id) return;
+    const { path } = answer;
+    this.arrival = answer.arrival;
+    this.lanes.path = [];
+    for (let at = 0; at < path.length; at += 4) this.lanes.path.push(path.slice(at, at + 4));
+    if (this.axis === "order" && !(this.from < this.arrival && this.arrival <= this.to)) {
+      const half = (this.to - this.from) / 2;
+      this.show(this.arrival - half, this.arrival + half);
+    }
+    this.lanes.take(this.lanes.rows);
+    this.changed();
+  }
+
+  /** Chooses the event of an arrival. */
+  async chooseArrival(arrival) {
+    const bounds = { from: arrival - 1, to: arrival };
+    const answer = await this.source.ask("marks", { ...bounds, ids: 1 }).catch(() => null);
+    if (answer?.ids?.length) await this.choose(answer.ids[0]);
+  }
+
+  async failure(direction) {
+    const from = this.arrival || (direction > 0 ? Math.floor(this.from) : Math.ceil(this.to) + 1);
+    const asked = direction > 0 ? { after: from } : { before: from };
+    const answer = await this.source.ask("failures", asked).catch(() => null);
+    if (!answer?.arrival) {
+      this.spoken.textContent = "There is no further failure.";
+      return;
+    }
+    if (this.axis === "order" && !this.lanes.isNear) {
+      this.show(answer.arrival - 500, answer.arrival + 500);
+    }
+    await this.choose(answer.event_id);
+  }
+
+  neighbour(direction) {
+    const from = this.arrival || (direction > 0 ? this.from : this.to + 1);
+    const arrival = this.lanes.neighbour(from, direction);
+    if (arrival) this.chooseArrival(arrival);
+    else this.spoken.textContent = "The lane has no further event in the window.";
+  }
+
+  async nearest(way) {
+    if (this.chosen === null) return;
+    const asked = { then: way === "effects" ? 1 : null, limit: 2 };
+    const answer = await this.source.ask(`path/${encodeURIComponent(this.chosen)}`, asked).catch(() => null);
+    const arrival = answer?.path.filter((_, at) => at % 4 === 0).find((one) => one !== answer.arrival);
+    if (arrival) await this.chooseArrival(arrival);
+    else this.spoken.textContent = way === "effects" ? "It has no effects." : "It has no causes.";
+  }
+
+  help() {
+    this.keys.hidden = !this.keys.hidden;
+  }
+
+  /** Takes the growth of a log that is written to: moves along at its right end, else says so. */
+  async grown(growth) {
+    const before = this.facts;
+    if (growth.events === before.events && growth.generation === before.generation) return;
+    const facts = await this.source.ask("look").catch(() => null);
+    if (facts === null) return;
+    const wasAtEnd = this.to >= this.end;
+    const isAnew = facts.generation !== before.generation;
+    this.source.forget((address) => isAnew || !address.includes("/tiles?") || this.reaches(address, growth.from));
+    this.take(facts);
+    if (wasAtEnd) this.show(this.end - (this.to - this.from), this.end);
+    const number = facts.events - before.events + (this.unseen ?? 0);
+    this.unseen = wasAtEnd ? 0 : number;
+    this.growth.hidden = !this.unseen;
+    this.growth.textContent = `${this.unseen.toLocaleString("en")} new`;
+    this.changed();
+  }
+
+  /** Reports whether a tile holds arrivals from one on. */
+  reaches(address, from) {
+    const query = new URLSearchParams(address.split("?")[1]);
+    const end = (Number(query.get("tile")) + 1) * 256 * 2 ** Number(query.get("level"));
+    return query.get("axis") !== "order" || end >= from;
+  }
+
+  toEnd() {
+    [this.unseen, this.growth.hidden] = [0, true];
+    this.show(this.end - (this.to - this.from), this.end);
+  }
+}
+
+const root = document.getElementById("look");
+if (root !== null) {
+  const answer = await fetch(`${root.dataset.log}/look`, { credentials: "same-origin" });
+  const facts = answer.ok ? await answer.json() : null;
+  if (facts?.events) new View(root, facts);
+}

@@ -1,0 +1,83 @@
+// The overview: all of a log in one strip, with the part that is seen; dragging chooses another.
+
+const BUCKETS = 600;
+const HEIGHT = 48;
+
+/** Draws the strip of a view, and lets a pointer move what is seen. */
+export class Strip {
+  constructor(canvas, view, source, colours) {
+    Object.assign(this, { canvas, view, source, colours, drag: null });
+    canvas.height = HEIGHT;
+    canvas.addEventListener("pointerdown", (event) => this.begin(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    canvas.addEventListener("pointerup", (event) => this.end(event));
+    canvas.addEventListener("pointercancel", () => (this.drag = null));
+  }
+
+  position(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+    return this.view.first + share * (this.view.end - this.view.first);
+  }
+
+  begin(event) {
+    this.canvas.setPointerCapture(event.pointerId);
+    this.drag = this.position(event);
+  }
+
+  move(event) {
+    if (this.drag === null) return;
+    const to = this.position(event);
+    if (Math.abs(to - this.drag) > (this.view.end - this.view.first) / 200) {
+      this.view.show(Math.min(this.drag, to), Math.max(this.drag, to));
+    }
+  }
+
+  end(event) {
+    if (this.drag === null) return;
+    const to = this.position(event);
+    const half = (this.view.to - this.view.from) / 2;
+    if (Math.abs(to - this.drag) <= (this.view.end - this.view.first) / 200) {
+      this.view.show(to - half, to + half);
+    }
+    this.drag = null;
+  }
+
+  draw() {
+    const { canvas, view } = this;
+    const width = (canvas.width = canvas.clientWidth);
+    const context = canvas.getContext("2d");
+    context.clearRect(0, 0, width, HEIGHT);
+    const overview = this.source.piece("overview", { axis: view.axis, buckets: BUCKETS });
+    if (overview?.counts) this.columns(context, overview, width);
+    const scale = width / (view.end - view.first || 1);
+    context.strokeStyle = `rgb(${this.colours("ink")})`;
+    context.lineWidth = 2;
+    const left = (view.from - view.first) * scale;
+    context.strokeRect(left + 1, 1, Math.max(4, (view.to - view.from) * scale) - 2, HEIGHT - 2);
+  }
+
+  columns(context, overview, width) {
+    const number = overview.buckets;
+    const sums = new Float64Array(number);
+    const { counts, failures } = overview;
+    for (let at = 0; at < counts.length; at += 3) sums[counts[at]] += counts[at + 2];
+    const most = Math.log2(1 + Math.max(1, ...sums));
+    const filled = new Float64Array(number);
+    const wide = width / number;
+    const box = (bucket, from, to, colour) => {
+      context.fillStyle = `rgb(${colour})`;
+      context.fillRect(bucket * wide, HEIGHT - to, Math.max(1, wide), to - from);
+    };
+    for (let at = 0; at < counts.length; at += 3) {
+      const bucket = counts[at];
+      const whole = (HEIGHT * Math.log2(1 + sums[bucket])) / most;
+      const from = (filled[bucket] / sums[bucket]) * whole;
+      filled[bucket] += counts[at + 2];
+      box(bucket, from, (filled[bucket] / sums[bucket]) * whole, this.colours(counts[at + 1]));
+    }
+    for (let at = 0; at < failures.length; at += 2) {
+      box(failures[at], 0, HEIGHT, this.colours("failed"));
+    }
+  }
+}

@@ -1,0 +1,127 @@
+// What the server knows of a log, asked for in pieces: tiles of 256 buckets, and marks.
+
+const AT_ONCE = 3;
+const KEPT = 120;
+export const BUCKETS = 256;
+const NOTHING = Object.freeze({ lanes: {}, failures: {} });
+
+/** Asks for the pieces of one log; `changed` is called when one has come. */
+export class Source {
+  constructor(base, changed) {
+    this.base = base;
+    this.changed = changed;
+    this.pieces = new Map(); // the answers by address, the latest asked for last
+    this.waiting = []; // addresses, the latest first
+    this.running = 0;
+    this.generation = null;
+  }
+
+  /** Returns the address of a route with its parameters. */
+  address(route, parameters = {}) {
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(parameters)) {
+      for (const one of Array.isArray(value) ? value : [value]) {
+        if (one !== null && one !== undefined && one !== "") query.append(name, one);
+      }
+    }
+    const text = query.toString();
+    return `${this.base}/${route}${text && "?"}${text}`;
+  }
+
+  /** Asks at once, past the queue; throws an Error with the server's words. */
+  async ask(route, parameters) {
+    const answer = await fetch(this.address(route, parameters), { credentials: "same-origin" });
+    const content = await answer.json();
+    if (!answer.ok) throw new Error(content.message ?? content.detail ?? `status ${answer.status}`);
+    return content;
+  }
+
+  /** Returns a piece if it is here; else it is asked for, and undefined until it comes. */
+  piece(route, parameters) {
+    const address = this.address(route, parameters);
+    const kept = this.pieces.get(address);
+    if (kept !== undefined) {
+      this.pieces.delete(address); // and put behind the others
+      this.pieces.set(address, kept);
+      return kept === "asked" ? undefined : kept;
+    }
+    this.pieces.set(address, "asked");
+    this.waiting.unshift(address);
+    this.waiting.length = Math.min(this.waiting.length, KEPT);
+    this.pump();
+    return undefined;
+  }
+
+  /** Forgets the pieces that `isOld` says have changed; all of them without it. */
+  forget(isOld = () => true) {
+    for (const [address, piece] of this.pieces) {
+      if (isOld(address, piece)) this.pieces.delete(address);
+    }
+    this.waiting = [];
+  }
+
+  pump() {
+    while (this.running < AT_ONCE && this.waiting.length) {
+      const address = this.waiting.shift();
+      if (!this.pieces.has(address)) continue;
+      this.running += 1;
+      fetch(address, { credentials: "same-origin" })
+        .then((answer) => (answer.ok ? answer.json() : NOTHING))
+        .catch(() => NOTHING) // the server is gone: what is here stays
+        .then((content) => {
+          this.running -= 1;
+          this.pieces.set(address, content);
+          while (this.pieces.size > KEPT) this.pieces.delete(this.pieces.keys().next().value);
+          this.changed();
+          this.pump();
+        });
+    }
+  }
+}
+
+/** Paints tiles, once each, into canvases that are only moved afterwards. */
+export class Painter {
+  constructor(colours) {
+    this.colours = colours; // of types by number, with "failed"
+    this.painted = new WeakMap(); // the canvas of each lane, by the answer that it was made of
+  }
+
+  /** Returns the canvas of a lane in a tile, null where it has nothing there. */
+  canvas(tile, lane, height) {
+    let lanes = this.painted.get(tile);
+    if (lanes === undefined) this.painted.set(tile, (lanes = new Map()));
+    if (!lanes.has(lane)) lanes.set(lane, this.paint(tile, lane, height));
+    return lanes.get(lane);
+  }
+
+  paint(tile, lane, height) {
+    const counts = tile.lanes[lane] ?? [];
+    const failures = tile.failures[lane] ?? [];
+    if (!counts.length) return null;
+    const image = new ImageData(BUCKETS, height);
+    const sums = new Float64Array(BUCKETS);
+    for (let at = 0; at < counts.length; at += 3) sums[counts[at]] += counts[at + 2];
+    const most = Math.log2(1 + Math.max(...sums));
+    const filled = new Float64Array(BUCKETS);
+    for (let at = 0; at < counts.length; at += 3) {
+      const [bucket, type, number] = counts.slice(at, at + 3);
+      const whole = Math.max(3, Math.round((height * Math.log2(1 + sums[bucket])) / most));
+      const from = Math.round((filled[bucket] / sums[bucket]) * whole);
+      filled[bucket] += number;
+      const to = Math.round((filled[bucket] / sums[bucket]) * whole);
+      this.column(image, bucket, height - to, height - from, this.colours(type));
+    }
+    for (let at = 0; at < failures.length; at += 2) {
+      this.column(image, failures[at], 0, height, this.colours("failed"));
+    }
+    const canvas = new OffscreenCanvas(BUCKETS, height);
+    canvas.getContext("2d").putImageData(image, 0, 0);
+    return canvas;
+  }
+
+  column(image, x, top, bottom, [red, green, blue]) {
+    for (let y = Math.max(0, top); y < bottom; y += 1) {
+      image.data.set([red, green, blue, 255], (y * BUCKETS + x) * 4);
+    }
+  }
+}
