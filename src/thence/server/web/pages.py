@@ -29,13 +29,13 @@ async def all_logs(request: Request) -> Response:
 async def run(request: Request, id: str) -> Response:
     """Shows a run or another log, and a page of its events."""
     state = app_state(request)
-    question = read_question(request.query_params)
+    question, at = read_question(request.query_params), request.query_params.get("board")
 
     def work(location: FoundLog) -> Response:
         summary = state.summaries.of(location)
         with state.logs.using(location) as log:
             run = read_record(state.root, location)
-            return run_page(log, location, run, summary, question, state.root.names())
+            return run_page(log, location, run, summary, question, state.root.names(), at)
 
     await state.wait_for_index(id)
     return await state.inspect(id, work, False)

@@ -11,6 +11,7 @@ from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.core.redaction import BODY_DIGEST
 from thence.core.sentences.events import short_id
+from thence.core.vocabulary import WORK
 from thence.errors import InvalidFilter
 from thence.index.page import Page, PageBounds
 from thence.server.logs.open_logs import OpenLog
@@ -41,7 +42,7 @@ DAMAGE_SHOWN_MAX = 20
 OTHERS_MAX = 500
 _LISTS = ("type", "actor", "subject", "stream", "where")
 # what an address says of the picture, which the script reads
-_OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "at"))
+_OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "at", "board"))
 
 _FIELDS = (
     ("type", "Type", ""),
@@ -127,10 +128,12 @@ def run_page(
     summary: LogFacts,
     question: Question,
     names: Sequence[str],
+    at: str | None = None,
 ) -> Response:
     """Returns the page; `names` are the logs for the comparison.
 
-    Raises `invalid_cursor`, `read_failed`.
+    A board is as it was after the event `at`. Raises `invalid_cursor`, EventNotFound,
+    `read_failed`.
     """
     events = Html()
     if question.problem is None:
@@ -147,6 +150,7 @@ def run_page(
         el("h1", words(run.name)),
         _summary(location, run, summary),
         _damage(summary),
+        _board(log, location, summary, at),
         _picture(location),
         el("h2", "Events", id="events"),
         problem,
@@ -155,6 +159,14 @@ def run_page(
         _comparison(location, names),
     )
     return page(cut(run.name, 80), *body, trail=(trail(location),), status=422 if problem else 200)
+
+
+def _board(log: OpenLog, location: FoundLog, summary: LogFacts, at: str | None) -> Html | None:
+    if location.vocabulary.name != WORK.name:
+        return None
+    from thence.server.web.board import board_section  # a replay's modules, for boards alone
+
+    return board_section(log, location, summary.events, at)
 
 
 def _picture(location: FoundLog) -> Html:
