@@ -586,6 +586,12 @@ class Log:
         repair(*self._where, writer, self._notice, timeout_s)
         return self.verify()
 
+    def _repr_html_(self) -> str:
+        from thence.core.notebook import EVENTS_SHOWN_MAX, events_html
+
+        events = self.answers.latest(EVENTS_SHOWN_MAX)
+        return events_html(events, len(events), f"last events of {self.folder}")
+
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes what was emitted, then closes; True if durable within `timeout_s` seconds."""
         self._closing.detach()

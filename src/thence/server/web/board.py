@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from thence.core.event import Event
+from thence.core.markup import Child, Html, el, joined, link, moment, path, words
 from thence.index.arrivals import behind
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
-from thence.server.web.markup import Child, Html, el, joined, link, moment, path, words
 from thence.work.board.board import fold, people
 from thence.work.board.state import DONE, FOR_REVIEW, LANES, Board, FeatureState, PackageState
 

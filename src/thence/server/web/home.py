@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
+from thence.core.markup import Child, Column, Html, el, joined, moment, path, table, words
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord, read_record
 from thence.server.logs.summaries import LogFacts
 from thence.server.routes.state import ServerState
 from thence.server.web.layout import page
-from thence.server.web.markup import Child, Column, Html, el, joined, moment, path, table, words
 
 LOGS_SHOWN_MAX = 1_000
 

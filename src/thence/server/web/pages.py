@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
+from thence.core.markup import path
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import read_record
 from thence.server.routes.diffs import compare
@@ -11,7 +12,6 @@ from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
 from thence.server.web.home import home
-from thence.server.web.markup import path
 from thence.server.web.run import read_question, run_page
 
 router = APIRouter(include_in_schema=False)

@@ -8,20 +8,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from thence.core.event import Event
-from thence.core.query.filter import Filter
-from thence.core.redaction import BODY_DIGEST
-from thence.core.sentences.events import short_id
-from thence.core.vocabulary import WORK
-from thence.errors import InvalidFilter
-from thence.index.page import Page, PageBounds
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog
-from thence.server.logs.run_record import RunRecord
-from thence.server.logs.summaries import LogFacts
-from thence.server.routes.parameters import LogPage
-from thence.server.web.home import status
-from thence.server.web.layout import page
-from thence.server.web.markup import (
+from thence.core.markup import (
     Child,
     Column,
     Html,
@@ -35,6 +22,19 @@ from thence.server.web.markup import (
     table,
     words,
 )
+from thence.core.query.filter import Filter
+from thence.core.redaction import BODY_DIGEST
+from thence.core.sentences.events import short_id
+from thence.core.vocabulary import WORK
+from thence.errors import InvalidFilter
+from thence.index.page import Page, PageBounds
+from thence.server.logs.open_logs import OpenLog
+from thence.server.logs.root import FoundLog
+from thence.server.logs.run_record import RunRecord
+from thence.server.logs.summaries import LogFacts
+from thence.server.routes.parameters import LogPage
+from thence.server.web.home import status
+from thence.server.web.layout import page
 
 EVENTS = 100
 NAMES_SHOWN_MAX = 12
