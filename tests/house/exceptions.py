@@ -37,7 +37,7 @@ WEIGHTS: dict[str, tuple[int, int]] = {
     "index": (4291, 14),
     "log": (7797, 36),
     "merge": (697, 5),
-    "open_log": (1419, 4),
+    "open_log": (1418, 4),
     "otlp": (919, 4),
     "server": (10471, 59),
     "sim": (12826, 54),

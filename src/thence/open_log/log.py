@@ -203,8 +203,7 @@ class Log:
         self._where = (disk, folder, vocabulary)
         bounds = (settings.max_file_size, age_us)
         self._writer = SegmentWriter(*self._where, self._notice, self._report, *bounds)
-        queue = (queue_max, on_full, self._report)
-        self._committer = Committer(self._writer, self._notice, *queue)
+        self._committer = Committer(self._writer, self._notice, queue_max, on_full, self._report)
         can_cut = vocabulary.cuts_lines_with is not None
         self._bodies_from = settings.bodies_from if can_cut else None
         parts = (Plain(settings.encode, is_strict=settings.strict_values), self._bodies_from)
