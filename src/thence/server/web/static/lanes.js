@@ -15,7 +15,8 @@ export class Lanes {
     Object.assign(this, { element, canvas, view, source, painter, colours });
     this.rows = []; // [id, name, events, failures, first, open] of each lane, the pinned ones first
     this.row = 0; // the chosen one
-    this.path = []; // [arrival, lane, type, depth] of the causes or effects of the chosen event
+    this.path = []; // [arrival, lane, type, depth] of the chosen event and its causes
+    this.links = []; // child, parent, … among these
     this.pointers = new Map();
     element.addEventListener("scroll", () => view.changed());
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -160,22 +161,21 @@ export class Lanes {
         }
       }
     }
-    this.links(context, at, middle);
+    this.ways(context, at, middle);
   }
 
-  links(context, at, middle) {
-    const chosen = [...this.path].reverse();
+  ways(context, at, middle) {
+    const rows = new Map(this.path.map(([arrival, lane]) => [arrival, at.get(lane)]));
     context.strokeStyle = `rgb(${this.colours("link")})`;
     context.lineWidth = 1.5;
-    for (let place = 1; place < chosen.length; place += 1) {
-      const [one, other] = [chosen[place - 1], chosen[place]];
-      const rows = [at.get(one[1]), at.get(other[1])];
-      if (rows.includes(undefined)) continue;
-      context.beginPath();
-      context.moveTo(this.x(one[0] - 0.5), middle(rows[0]));
-      context.lineTo(this.x(other[0] - 0.5), middle(rows[1]));
-      context.stroke();
+    context.beginPath();
+    for (let place = 0; place < this.links.length; place += 2) {
+      const [child, parent] = this.links.slice(place, place + 2);
+      if (rows.get(child) === undefined || rows.get(parent) === undefined) continue;
+      context.moveTo(this.x(parent - 0.5), middle(rows.get(parent)));
+      context.lineTo(this.x(child - 0.5), middle(rows.get(child)));
     }
+    context.stroke();
   }
 
   /** Returns the arrival of the mark at a place of the canvas, 0 for none. */

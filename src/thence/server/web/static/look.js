@@ -61,9 +61,8 @@ class View {
   /** Takes the facts of a log as they are now. */
   take(facts) {
     this.facts = facts;
-    this.axis ??= facts.axes.includes("turn") && this.root.dataset.axis === "turn" ? "turn" : "order";
-    [this.first, this.end] = this.axis === "turn" ? [0, facts.turns + 1] : [0, facts.events];
-    this.end = Math.max(this.end, this.first + 1);
+    this.axis ??= "order";
+    [this.first, this.end] = facts.ends[this.axis] ?? [0, facts.events];
   }
 
   build() {
@@ -218,15 +217,20 @@ class View {
   describe(lanes) {
     const number = (value) => Math.round(value).toLocaleString("en");
     const failed = lanes.reduce((sum, row) => sum + row[3], 0);
-    const unit = this.axis === "turn" ? "turns" : "events";
-    const words = `Lanes of ${number(lanes.length)}, ${unit} ${number(this.from + 1)} to ${number(this.to)}, ${number(failed)} failed`;
+    const at = {
+      order: (position) => `event ${number(position)}`,
+      turn: (position) => `turn ${number(position - 1)}`,
+      time: (position) => new Date(position / 1000).toISOString(),
+    }[this.axis];
+    const span = `${at(Math.floor(this.from) + 1)} to ${at(Math.ceil(this.to))}`;
+    const words = `${number(lanes.length)} lanes, ${span}, ${number(failed)} failed`;
     this.canvas.setAttribute("aria-label", words);
   }
 
   /** Chooses the event with an id, shows its page, and its causes in the lanes; null: none. */
   async choose(id, isPushed = true) {
     this.chosen = id;
-    if (id === null) [this.arrival, this.lanes.path] = [0, []];
+    if (id === null) [this.arrival, this.lanes.path, this.lanes.links] = [0, [], []];
     if (isPushed) this.writeAddress(true);
     await this.panel.show(id);
     if (id === null) {
@@ -238,9 +242,9 @@ class View {
     const address = `path/${encodeURIComponent(id)}`;
     const answer = await this.source.ask(address, { limit: PATH_MAX }).catch(() => null);
     if (!answer || this.chosen !== id) return;
-    const { path } = answer;
+    const { path, causes } = answer;
     this.arrival = answer.arrival;
-    this.lanes.path = [];
+    [this.lanes.path, this.lanes.links] = [[], causes];
     for (let at = 0; at < path.length; at += 4) this.lanes.path.push(path.slice(at, at + 4));
     if (this.axis === "order" && !(this.from < this.arrival && this.arrival <= this.to)) {
       const half = (this.to - this.from) / 2;
