@@ -5,6 +5,7 @@ import { BUCKETS } from "./tiles.js";
 export const NEAR = 2000; // positions in view, up to which single events are drawn
 const LANE = 24;
 const ROWS = 16; // of a lane that are painted
+const ROWS_SEEN = 18; // lanes that are seen at once
 const TILE_LANES = 20; // of one answer
 const REACH = 8; // pixels from a mark in which it is meant
 const MARKS = 2000; // of one answer
@@ -30,6 +31,10 @@ export class Lanes {
     return this.element.clientWidth < 600 ? 90 : 190;
   }
 
+  get viewport() {
+    return Math.min(Math.max(1, this.rows.length), ROWS_SEEN) * LANE;
+  }
+
   get isNear() {
     return this.view.axis === "order" && this.view.to - this.view.from <= NEAR;
   }
@@ -41,7 +46,8 @@ export class Lanes {
     const top = [...pinned.values()].filter((row) => row !== null);
     this.rows = [...top, ...rows.filter((row) => !pinned.has(row[0]))];
     this.row = Math.min(this.row, Math.max(0, this.rows.length - 1));
-    this.element.firstElementChild.style.height = `${this.rows.length * LANE}px`;
+    const below = this.rows.length * LANE - this.viewport;
+    this.element.lastElementChild.style.height = `${below}px`; // so that the rest is scrolled to
   }
 
   x(position) {
@@ -57,7 +63,7 @@ export class Lanes {
   draw() {
     const ratio = Math.min(2, devicePixelRatio || 1);
     const width = (this.width = this.element.clientWidth);
-    const height = Math.min(this.rows.length * LANE, this.element.clientHeight) || LANE;
+    const height = this.viewport;
     const { canvas } = this;
     if (canvas.width !== width * ratio || canvas.height !== height * ratio) {
       Object.assign(canvas, { width: width * ratio, height: height * ratio });

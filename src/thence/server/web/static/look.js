@@ -103,8 +103,7 @@ class View {
     }
     const strip = make("canvas", { class: "look-strip", role: "img", "aria-label": "All of the log" });
     this.canvas = make("canvas", { tabindex: "0", role: "application" });
-    const lanes = make("div", { class: "look-lanes" }, make("div"), this.canvas);
-    lanes.append(this.canvas);
+    const lanes = make("div", { class: "look-lanes" }, this.canvas, make("div"));
     this.spoken = make("p", { class: "look-spoken", "aria-live": "polite" });
     this.aside = make("aside", { hidden: "", "aria-label": "The chosen event" });
     this.keys = make("dl", { hidden: "" });
