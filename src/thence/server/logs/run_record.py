@@ -9,13 +9,15 @@ from thence.log.files.disk import OS_DISK
 from thence.server.logs.root import FoundLog, Root
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
+VARIABLES_MAX = 50
 
 
 class RunRecord(msgspec.Struct, frozen=True):
     """A run's name, and its status: running, completed, failed, interrupted or killed.
 
     `altered` are the steps whose results the run was asked to alter, `parent` is the run
-    that it branched from, with the turn.
+    that it branched from, with the turn; `variables` are the numbers that its
+    scenario declares, those of agents first.
     """
 
     name: str
@@ -24,6 +26,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     error: str | None = None
     altered: tuple[str, ...] = ()
     parent: str | None = None
+    variables: tuple[str, ...] = ()
 
 
 def read_record(root: Root, location: FoundLog) -> RunRecord:
@@ -39,7 +42,20 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
         error=_text(result.get("error")),
         altered=tuple(altered) if isinstance(altered, dict) else (),
         parent=_parent(config.get("parent")),
+        variables=_variables(scenario),
     )
+
+
+def _variables(scenario: object) -> tuple[str, ...]:
+    section = scenario.get("state_variables") if isinstance(scenario, dict) else None
+    names: list[str] = []
+    for scope in ("agent_vars", "place_vars", "global_vars"):
+        declared = section.get(scope) if isinstance(section, dict) else None
+        for entry in declared if isinstance(declared, list) else ():
+            name = entry.get("name") if isinstance(entry, dict) else None
+            if isinstance(name, str) and entry.get("type") in ("int", "float"):
+                names.append(name)
+    return tuple(dict.fromkeys(name for name in names if " " not in name))[:VARIABLES_MAX]
 
 
 def _parent(value: object) -> str | None:

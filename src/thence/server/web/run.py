@@ -42,7 +42,7 @@ DAMAGE_SHOWN_MAX = 20
 OTHERS_MAX = 500
 _LISTS = ("type", "actor", "subject", "stream", "where")
 # what an address says of the picture, which the script reads
-_OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "at", "board"))
+_OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "var", "at", "board"))
 
 _FIELDS = (
     ("type", "Type", ""),
@@ -151,7 +151,7 @@ def run_page(
         _summary(location, run, summary),
         _damage(summary),
         _board(log, location, summary, at),
-        _picture(location),
+        _picture(location, run),
         el("h2", "Events", id="events"),
         problem,
         _form(location, question),
@@ -169,7 +169,7 @@ def _board(log: OpenLog, location: FoundLog, summary: LogFacts, at: str | None) 
     return board_section(log, location, summary.events, at)
 
 
-def _picture(location: FoundLog) -> Html:
+def _picture(location: FoundLog, run: RunRecord) -> Html:
     """Returns the place of the picture, which the script fills."""
     return el(
         "section",
@@ -178,6 +178,8 @@ def _picture(location: FoundLog) -> Html:
         aria_label="The picture of the log",
         data_log=path("logs", location.id),
         data_pages=path("runs", location.id),
+        data_axis="turn" if location.is_simulation else None,
+        data_variables=" ".join(run.variables) or None,
         hidden=True,
     )
 

@@ -1,9 +1,11 @@
 // The lanes of a log on a canvas: buckets from afar, marks, bars and causes from near.
 
 import { BUCKETS } from "./tiles.js";
+import { bounds, drawLine, nearestChange, seriesOf } from "./turns.js";
 
 export const NEAR = 2000; // positions in view, up to which single events are drawn
 const LANE = 24;
+const LINED = 46; // a lane with the line of a variable
 const ROWS = 16; // of a lane that are painted
 const ROWS_SEEN = 18; // lanes that are seen at once
 const TILE_LANES = 20; // of one answer
@@ -31,8 +33,12 @@ export class Lanes {
     return this.element.clientWidth < 600 ? 90 : 190;
   }
 
+  get lane() {
+    return this.view.variable && this.view.axis === "turn" ? LINED : LANE;
+  }
+
   get viewport() {
-    return Math.min(Math.max(1, this.rows.length), ROWS_SEEN) * LANE;
+    return Math.min(Math.max(1, this.rows.length) * this.lane, ROWS_SEEN * LANE);
   }
 
   get isNear() {
@@ -46,7 +52,7 @@ export class Lanes {
     const top = [...pinned.values()].filter((row) => row !== null);
     this.rows = [...top, ...rows.filter((row) => !pinned.has(row[0]))];
     this.row = Math.min(this.row, Math.max(0, this.rows.length - 1));
-    const below = this.rows.length * LANE - this.viewport;
+    const below = this.rows.length * this.lane - this.viewport;
     this.element.lastElementChild.style.height = `${below}px`; // so that the rest is scrolled to
   }
 
@@ -73,9 +79,9 @@ export class Lanes {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     context.imageSmoothingEnabled = false;
-    const first = Math.floor(this.element.scrollTop / LANE);
-    const last = Math.min(this.rows.length, first + Math.ceil(height / LANE) + 1);
-    const top = (row) => row * LANE - this.element.scrollTop;
+    const first = Math.floor(this.element.scrollTop / this.lane);
+    const last = Math.min(this.rows.length, first + Math.ceil(height / this.lane) + 1);
+    const top = (row) => row * this.lane - this.element.scrollTop;
     this.labels(context, first, last, top);
     context.save();
     context.beginPath();
@@ -83,6 +89,7 @@ export class Lanes {
     context.clip();
     if (this.isNear) this.near(context, first, last, top);
     else this.far(context, first, last, top);
+    this.lines(context, first, last, top);
     context.restore();
   }
 
@@ -93,7 +100,7 @@ export class Lanes {
       const [, name, , failures] = this.rows[row];
       if (row === this.row) {
         context.fillStyle = `rgb(${this.colours("soft")})`;
-        context.fillRect(0, top(row), this.width, LANE);
+        context.fillRect(0, top(row), this.width, this.lane);
       }
       context.save();
       context.beginPath();
@@ -121,6 +128,19 @@ export class Lanes {
           const y = top(at + place) + (LANE - ROWS) / 2;
           if (painted) context.drawImage(painted, left, y, this.x((tile + 1) * size) - left, ROWS);
         });
+      }
+    }
+  }
+
+  lines(context, first, last, top) {
+    const series = seriesOf(this.view);
+    const span = series && bounds(series);
+    if (!span) return;
+    for (let row = first; row < last; row += 1) {
+      const points = series.lanes[this.rows[row][0]];
+      const bottom = top(row) + this.lane;
+      if (points) {
+        drawLine(context, points, span, (turn) => this.x(turn), bottom, this.colours("link"));
       }
     }
   }
@@ -186,8 +206,10 @@ export class Lanes {
 
   /** Returns the arrival of the mark at a place of the canvas, 0 for none. */
   hit(x, y) {
-    const row = Math.floor((y + this.element.scrollTop) / LANE);
+    const row = Math.floor((y + this.element.scrollTop) / this.lane);
     const lane = this.rows[row]?.[0];
+    const points = seriesOf(this.view)?.lanes[lane];
+    if (points) return nearestChange(points, (turn) => this.x(turn), x, REACH);
     let [nearest, distance] = [0, REACH];
     for (const { marks } of this.isNear ? this.marks() : []) {
       for (let place = 0; place < marks.length; place += 4) {
@@ -217,7 +239,7 @@ export class Lanes {
   /** Chooses another lane, and brings it in sight. */
   step(direction) {
     this.row = Math.min(this.rows.length - 1, Math.max(0, this.row + direction));
-    const [top, bottom] = [this.row * LANE, (this.row + 1) * LANE];
+    const [top, bottom] = [this.row * this.lane, (this.row + 1) * this.lane];
     const { scrollTop, clientHeight } = this.element;
     if (top < scrollTop) this.element.scrollTop = top;
     if (bottom > scrollTop + clientHeight) this.element.scrollTop = bottom - clientHeight;
@@ -262,7 +284,7 @@ export class Lanes {
     const pointer = this.pointers.get(event.pointerId);
     this.pointers.delete(event.pointerId);
     if (!pointer || Math.abs(event.offsetX - pointer.startX) > 3) return;
-    this.row = Math.floor((pointer.startY + this.element.scrollTop) / LANE);
+    this.row = Math.floor((pointer.startY + this.element.scrollTop) / this.lane);
     const arrival = this.hit(pointer.startX, pointer.startY);
     if (arrival) this.view.chooseArrival(arrival);
     else if (!this.isNear && pointer.startX > this.label) {

@@ -61,13 +61,13 @@ class View {
   /** Takes the facts of a log as they are now. */
   take(facts) {
     this.facts = facts;
-    this.axis ??= "order";
+    this.axis ??= facts.axes.find((axis) => axis === this.root.dataset.axis) ?? "order";
     [this.first, this.end] = facts.ends[this.axis] ?? [0, facts.events];
   }
 
   build() {
     const choice = (label, name, words, among) => {
-      const options = among.map((one) => make("option", { value: one }, words[one]));
+      const options = among.map((one) => make("option", { value: one }, words[one] ?? one));
       const select = make("select", { "aria-label": label }, ...options);
       select.value = this[name];
       select.addEventListener("change", () => this.set(name, select.value));
@@ -78,16 +78,20 @@ class View {
     this.search.addEventListener("input", () => this.set("find", this.search.value));
     this.growth = make("button", { type: "button", hidden: "" });
     this.growth.addEventListener("click", () => this.toEnd());
+    const variables = this.root.dataset.variables?.split(" ") ?? [];
+    const lines = choice("Line", "variable", { "": "no line" }, ["", ...variables]);
     const button = (label, words, act) => {
       const made = make("button", { type: "button", "aria-label": words, title: words }, label);
       made.addEventListener("click", act);
       return made;
     };
+    this.axes = choice("Axis", "axis", AXES, this.facts.axes);
     const bar = make(
       "div",
       { class: "look-bar" },
-      choice("Axis", "axis", AXES, this.facts.axes),
+      this.axes,
       choice("Lanes", "sort", SORTS, Object.keys(SORTS)),
+      ...(variables.length ? [lines] : []),
       this.search,
       button("+", "Zoom in", () => this.zoom(0.5)),
       button("−", "Zoom out", () => this.zoom(2)),
@@ -136,6 +140,7 @@ class View {
     const query = new URLSearchParams(location.search);
     this.sort = query.get("lanes") in SORTS ? query.get("lanes") : "failures";
     this.find = query.get("find") ?? "";
+    this.variable = query.get("var") ?? "";
     if (this.facts.axes.includes(query.get("axis"))) this.axis = query.get("axis");
     this.take(this.facts);
     const [from, to] = ["from", "to"].map((name) => Number(query.get(name) ?? NaN));
@@ -147,11 +152,12 @@ class View {
     const query = new URLSearchParams(location.search);
     const isWhole = this.from <= this.first && this.to >= this.end;
     const values = {
-      axis: this.axis === "order" ? null : this.axis,
+      axis: this.axis,
       from: isWhole ? null : Math.floor(this.from),
       to: isWhole ? null : Math.ceil(this.to),
       lanes: this.sort === "failures" ? null : this.sort,
       find: this.find || null,
+      var: this.variable || null,
       at: this.chosen,
     };
     for (const [name, value] of Object.entries(values)) {
@@ -165,11 +171,14 @@ class View {
 
   set(name, value) {
     this[name] = value;
-    if (name === "axis") {
+    if (name === "variable" && value && this.facts.axes.includes("turn")) this.axis = "turn";
+    if (name === "axis" || name === "variable") {
+      this.axes.value = this.axis;
       this.take(this.facts);
       [this.from, this.to] = [this.first, this.end];
     }
     this.lanes.element.scrollTop = 0;
+    this.lanes.take(this.lanes.rows);
     this.changed();
   }
 
