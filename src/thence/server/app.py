@@ -16,6 +16,7 @@ from thence.settings import from_environment
 with needs_extra("server", "thence.server.app"):
     from fastapi import FastAPI, Request
     from starlette.middleware.cors import CORSMiddleware
+    from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
     from starlette.responses import Response
     from starlette.types import Lifespan
 
@@ -24,7 +25,7 @@ with needs_extra("server", "thence.server.app"):
     from thence.server.http.metrics import Metrics, RequestCounter
     from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
     from thence.server.routes import health, logs
-    from thence.server.routes.bodies import answer
+    from thence.server.routes.bodies import NDJSON, answer
     from thence.server.routes.state import ServerState, app_state
     from thence.server.web import pages
     from thence.server.web.layout import problem_page
@@ -34,6 +35,7 @@ __all__ = ["LoginSettings", "TeamSettings", "create_app", "create_team_app"]
 
 KINDS: tuple[logs.Kind, ...] = ("simulations", "logs")
 _NO_SETTINGS = TeamSettings()
+PACKED_BYTES_MIN = 1_024  # of an answer that is compressed
 _DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
 
 
@@ -135,6 +137,12 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
     app.add_api_route("/openapi.json", _document, include_in_schema=False)
     app.include_router(pages.router)
     app.router.routes.append(static_route())
+    app.add_middleware(
+        GZipMiddleware,
+        minimum_size=PACKED_BYTES_MIN,
+        compresslevel=1,
+        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, NDJSON),
+    )
     return app
 
 
