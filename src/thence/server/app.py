@@ -2,11 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 from thence.errors import needs_extra
 from thence.server.http.login_settings import LoginSettings, TeamSettings
@@ -45,17 +46,20 @@ def create_app(
     allowed_hosts: Collection[str] | None = None,
     cors_origins: Collection[str] = (),
     token: str | None = None,
+    places: Mapping[str, Path] = MappingProxyType({}),
 ) -> FastAPI:
     """Returns an app that serves the logs in a folder; the app writes only indexes there.
 
     If `root` is None it is THENCE_ROOT, or "output". The root may be a log itself, and may be
     made later. Host names are not checked unless `allowed_hosts` lists the accepted ones,
     without ports. Pages of `cors_origins` may read the answers in a browser.
-    With a `token` every path but /health needs it. Raises ValueError for an empty token.
+    With a `token` every path but /health needs it. `places` are logs elsewhere by the ids under
+    which they are served too. Raises ValueError for an empty token.
     """
     if token is not None and not token:
         raise ValueError("token is empty: pass None to have none")
-    state = ServerState(Root(root if root is not None else from_environment(os.environ).runs))
+    folder = root if root is not None else from_environment(os.environ).runs
+    state = ServerState(Root(folder, places))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
