@@ -11,6 +11,7 @@ from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
 from thence.server.web.home import home
+from thence.server.web.layout import part_of
 from thence.server.web.markup import path
 from thence.server.web.run import read_question, run_page
 
@@ -38,7 +39,7 @@ async def run(request: Request, id: str) -> Response:
             return run_page(log, location, run, summary, question, state.root.names())
 
     await state.wait_for_index(id)
-    return await state.inspect(id, work, False)
+    return part_of(await state.inspect(id, work, False), request.query_params.get("part"))
 
 
 @router.get("/runs/{id}/events/{event_id:path}")
@@ -51,7 +52,7 @@ async def event(request: Request, id: str, event_id: str) -> Response:
             return event_page(log, location, event_id)
 
     await state.wait_for_index(id)
-    return await state.inspect(id, work, False)
+    return part_of(await state.inspect(id, work, False), request.query_params.get("part"))
 
 
 @router.get("/runs/{id}/diff")
@@ -64,7 +65,8 @@ async def choose_diff(request: Request, id: str) -> Response:
 @router.get("/runs/{id}/diff/{other}")
 async def diff(request: Request, id: str, other: str) -> Response:
     """Shows the comparison of two runs."""
-    return await compare(request, (id, other), False, diff_page)
+    page = await compare(request, (id, other), False, diff_page)
+    return part_of(page, request.query_params.get("part"))
 
 
 @router.get("/runs{rest:path}")
