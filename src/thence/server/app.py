@@ -25,7 +25,7 @@ with needs_extra("server", "thence.server.app"):
     from thence.server.http.auth import Auth, OperatorMetrics
     from thence.server.http.metrics import Metrics, RequestCounter
     from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
-    from thence.server.routes import health, logs
+    from thence.server.routes import health, logs, look
     from thence.server.routes.bodies import NDJSON, answer
     from thence.server.routes.state import ServerState, app_state
     from thence.server.web import pages
@@ -138,6 +138,7 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
     app.include_router(health.router)
     for kind in KINDS:
         app.include_router(logs.routes_of(kind))
+        app.include_router(look.routes_of(kind))
     app.add_api_route("/openapi.json", _document, include_in_schema=False)
     app.include_router(pages.router)
     app.router.routes.append(static_route())

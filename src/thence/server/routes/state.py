@@ -1,6 +1,7 @@
 """The state that the routes of one app share: root, open logs, summaries, threads."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic
@@ -43,6 +44,8 @@ class ServerState:
         self.workers = Workers()
         self.metrics = metrics or Metrics()
         self.metrics.add(self)
+        self.is_closed = False
+        self.growing: Counter[str | None] = Counter()  # streams of growth, by user
         # by the id of a log: the making of its index, and how many events of about how many it has
         self._making: dict[str, asyncio.Task[None]] = {}
         self._read_events: dict[str, tuple[int, int]] = {}
@@ -219,6 +222,7 @@ class ServerState:
 
     def close(self) -> None:
         """Ends the live streams and closes the logs."""
+        self.is_closed = True
         self.feeds.close()
         self.logs.close()
 

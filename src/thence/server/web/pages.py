@@ -14,6 +14,7 @@ from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
 from thence.server.web.home import home
+from thence.server.web.layout import part_of
 from thence.server.web.run import OTHERS_MAX, read_question, run_page
 from thence.server.web.sweep import find_sweep, sweep_page, sweeps
 
@@ -65,7 +66,7 @@ async def run(request: Request, id: str) -> Response:
         logs = [run.log for run in sweep.runs if run.log is not None]
         return await state.list_logs(lambda: [*logs], lambda _: sweep_page(sweep, state.summaries))
     await state.wait_for_index(id)
-    return await state.inspect(id, work, False)
+    return part_of(await state.inspect(id, work, False), request.query_params.get("part"))
 
 
 @router.get("/runs/{id}/events/{event_id:path}")
@@ -78,7 +79,7 @@ async def event(request: Request, id: str, event_id: str) -> Response:
             return event_page(log, location, event_id)
 
     await state.wait_for_index(id)
-    return await state.inspect(id, work, False)
+    return part_of(await state.inspect(id, work, False), request.query_params.get("part"))
 
 
 @router.get("/runs/{id}/diff")
@@ -91,7 +92,8 @@ async def choose_diff(request: Request, id: str) -> Response:
 @router.get("/runs/{id}/diff/{other}")
 async def diff(request: Request, id: str, other: str) -> Response:
     """Shows the comparison of two runs."""
-    return await compare(request, (id, other), False, diff_page)
+    page = await compare(request, (id, other), False, diff_page)
+    return part_of(page, request.query_params.get("part"))
 
 
 @router.get("/runs{rest:path}")

@@ -42,7 +42,7 @@ DAMAGE_SHOWN_MAX = 20
 OTHERS_MAX = 500
 _LISTS = ("type", "actor", "subject", "stream", "where")
 # what an address says of the picture, which the script reads
-_OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "var", "at", "board"))
+_OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "var", "at", "board", "part"))
 
 _FIELDS = (
     ("type", "Type", ""),
