@@ -74,12 +74,17 @@ class _Strip:
         self.level = self.events = 0
         self.counts: Counter[tuple[int, int, int]] = Counter()  # by bucket, type, failed
 
-    def coarsen(self, level: int) -> None:
-        """Makes the buckets those of a higher level."""
+    def at(self, level: int) -> Counter[tuple[int, int, int]]:
+        """Returns the counts in the buckets of a level, which is not below the strip's own."""
         coarse: Counter[tuple[int, int, int]] = Counter()
         for (bucket, *rest), count in self.counts.items():
             coarse[bucket >> (level - self.level), rest[0], rest[1]] += count
-        self.level, self.counts = level, coarse
+        return coarse
+
+    def coarsen(self, level: int) -> None:
+        """Makes the buckets those of a higher level."""
+        if level > self.level:
+            self.counts, self.level = self.at(level), level
 
 
 class Names:
@@ -278,27 +283,17 @@ def overview(view: View, axis: Axis, buckets: int) -> dict[str, Any]:
     time a part of a long log is counted at each call: `behind` grows by what is missing.
     """
     first, end = _ends(view, axis) or (0, 0)
-    level = 0
-    while ((end - 1) >> level) - (first >> level) >= buckets:
-        level += 1
-    behind = 0
+    level, behind = _level(first, end, buckets), 0
     if axis == "order" and view.events > _OVERVIEW_ROWS_MAX:
         level = max(level, ZONE_BITS)
         counts = _of_zones(view, level - ZONE_BITS)
     else:
         with view.names.mutex:
             strip = view.names.strips[axis]
-            if strip.level < level:
-                strip.coarsen(level)
+            strip.coarsen(_level(first, end, OVERVIEW_BUCKETS_MAX))
             behind = _count(view, strip, axis)
-            level, counts = strip.level, Counter(strip.counts)
-            while ((end - 1) >> level) - (first >> level) >= buckets:
-                level += 1
-            if level > strip.level:
-                coarse = _Strip()
-                coarse.level, coarse.counts = strip.level, counts
-                coarse.coarsen(level)
-                counts = coarse.counts
+            level = max(level, strip.level)
+            counts = strip.at(level)
     base = first >> level
     return {
         "behind": behind,
@@ -307,6 +302,14 @@ def overview(view: View, axis: Axis, buckets: int) -> dict[str, Any]:
         "buckets": ((end - 1) >> level) - base + 1 if end > first else 0,
         **_flat((bucket - base, *rest, count) for (bucket, *rest), count in counts.items()),
     }
+
+
+def _level(first: int, end: int, buckets: int) -> int:
+    """Returns the lowest level at which a span has so many buckets at most."""
+    level = 0
+    while ((end - 1) >> level) - (first >> level) >= buckets:
+        level += 1
+    return level
 
 
 def _of_zones(view: View, bits: int) -> Counter[tuple[int, int, int]]:

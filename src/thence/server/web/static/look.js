@@ -53,7 +53,7 @@ class View {
     addEventListener("resize", () => this.changed());
     addEventListener("popstate", () => {
       this.readAddress();
-      this.changed();
+      this.choose(this.chosen, false);
     });
     follow(this.source, (growth) => this.grown(growth));
   }
@@ -119,12 +119,14 @@ class View {
     const colours = (name) => this.colours(name);
     this.strip = new Strip(strip, this, this.source, colours);
     this.lanes = new Lanes(lanes, this.canvas, this, this.source, null, colours);
+    let last = Promise.resolve(); // a key waits for the one before: both may ask the server
+    const inTurn = (act) => (argument) => (last = last.then(() => act(argument)));
     bindKeys(this.canvas, this, {
       lane: (direction) => this.lanes.step(direction),
-      failure: (direction) => this.failure(direction),
-      event: (direction) => this.neighbour(direction),
+      failure: inTurn((direction) => this.failure(direction)),
+      event: inTurn((direction) => this.neighbour(direction)),
       open: () => this.aside.querySelector("a")?.focus(),
-      path: (way) => this.nearest(way),
+      path: inTurn((way) => this.nearest(way)),
       find: () => this.search.focus(),
       help: () => this.help(),
     });
@@ -236,8 +238,8 @@ class View {
   }
 
   /** Chooses the event with an id, shows its page, and its causes in the lanes; null: none. */
-  async choose(id, isPushed = true) {
-    this.chosen = id;
+  async choose(id, isPushed = true, arrival = 0) {
+    [this.chosen, this.arrival] = [id, arrival];
     if (id === null) [this.arrival, this.lanes.path, this.lanes.links] = [0, [], []];
     if (isPushed) this.writeAddress(true);
     await this.panel.show(id);
@@ -266,7 +268,7 @@ class View {
   async chooseArrival(arrival) {
     const bounds = { from: arrival - 1, to: arrival };
     const answer = await this.source.ask("marks", { ...bounds, ids: 1 }).catch(() => null);
-    if (answer?.ids?.length) await this.choose(answer.ids[0]);
+    if (answer?.ids?.length) await this.choose(answer.ids[0], true, arrival);
   }
 
   async failure(direction) {
@@ -280,14 +282,14 @@ class View {
     if (this.axis === "order" && !this.lanes.isNear) {
       this.show(answer.arrival - 500, answer.arrival + 500);
     }
-    await this.choose(answer.event_id);
+    await this.choose(answer.event_id, true, answer.arrival);
   }
 
   neighbour(direction) {
     const from = this.arrival || (direction > 0 ? this.from : this.to + 1);
     const arrival = this.lanes.neighbour(from, direction);
-    if (arrival) this.chooseArrival(arrival);
-    else this.spoken.textContent = "The lane has no further event in the window.";
+    if (arrival) return this.chooseArrival(arrival);
+    this.spoken.textContent = "The lane has no further event in the window.";
   }
 
   async nearest(way) {

@@ -17,7 +17,7 @@ export class Panel {
     const answer = await fetch(`${address}?part=main`, { credentials: "same-origin" });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (this.address !== address) return; // another one was chosen meanwhile
-    this.element.replaceChildren(this.head(address), ...page.body.childNodes);
+    this.element.replaceChildren(this.head(address), ...page.querySelector("main").childNodes);
     this.element.scrollTop = 0;
   }
 
