@@ -123,7 +123,7 @@ def _running(options: Sequence[str]) -> Iterator[None]:
     """Runs a browser until the block ends."""
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     process = subprocess.Popen(
-        [provided("chromium", _found, MISSING), *sandbox, *options],
+        [provided("chromium", chromium_path, MISSING), *sandbox, *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -182,5 +182,6 @@ def browsing(address: str, profile: Path) -> Iterator[Tab]:
         yield Tab(profile / "DevToolsActivePort")
 
 
-def _found() -> str | None:
+def chromium_path() -> str | None:
+    """Returns the program's path, if there is any."""
     return next((path for name in _NAMES if (path := shutil.which(name))), None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 from tests.house.exceptions import NAMED_BY_NOTHING, WEIGHTS
-from tests.house.tree import Module, modules, parsed
+from tests.house.tree import ROOT, Module, modules, parsed
 
 # a count that has fallen by so many lines, or by one file, must be noted
 LINES_SLACK = 100
@@ -105,3 +105,8 @@ def test_weight_and_nameless_values_are_counted():
         "cli": (6, 1),
         "thence": (1, 1),
     }
+
+
+def test_script_of_the_pages_stays_small():
+    scripts = (ROOT / "src/thence/server/web/static").glob("*.js")
+    assert sum(len(script.read_text("utf-8").splitlines()) for script in scripts) <= 1_300

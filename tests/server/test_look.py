@@ -11,8 +11,8 @@ from tests.server.conftest import Shop
 from tests.server.runs import foreign, make_orders, make_run, remove, stored
 from tests.server.serving import Serving, serving
 
+from thence.core.markup import path
 from thence.open_log.log import open_log
-from thence.server.web.markup import path
 from thence.sim import Event as SimEvent
 from thence.sim import EventWriter, VerbosityLevel
 

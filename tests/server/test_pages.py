@@ -14,9 +14,9 @@ from tests.server.runs import foreign, make_run, stored
 from tests.server.serving import Serving, serving
 
 import thence
+from thence.core.markup import cut, el, path, visible
 from thence.core.redaction import redacted
 from thence.server.web.layout import problem_page
-from thence.server.web.markup import cut, el, path, visible
 from thence.sim import EventWriter, VerbosityLevel, create_action_event
 
 POLICY = (

@@ -202,6 +202,11 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
     def _value(self) -> tuple[object, ...]:
         return self.events, self.total, self.has_more, self.next_cursor
 
+    def _repr_html_(self) -> str:
+        from thence.core.notebook import events_html
+
+        return events_html(self.events, self.total)
+
     def df(self, columns: Sequence[str] = ()) -> "pandas.DataFrame":
         """Returns the events as a pandas DataFrame, a row each; its columns are those of an export.
 

@@ -61,6 +61,11 @@ class Why(msgspec.Struct, frozen=True):
     missing: tuple[MissingCause, ...] = ()
     cut_at: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from thence.core.notebook import sentences_html
+
+        return sentences_html(f"Why {self.event.event_type}", self.sentences, len(self.sentences))
+
 
 class Effects(msgspec.Struct, frozen=True):
     """The effects of an event, as `Why` holds its causes, one sentence for each."""
@@ -69,6 +74,12 @@ class Effects(msgspec.Struct, frozen=True):
     cone: Cone
     sentences: tuple[str, ...]
     truncated: bool
+
+    def _repr_html_(self) -> str:
+        from thence.core.notebook import sentences_html
+
+        heading = f"Effects of {self.event.event_type}"
+        return sentences_html(heading, self.sentences, len(self.sentences))
 
 
 class Concurrent(msgspec.Struct, frozen=True):

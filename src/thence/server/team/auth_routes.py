@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from thence.core.markup import Child, Html, el
 from thence.errors import InvalidEvent, NotLoggedIn, SyncRefused, ThenceError
 from thence.server.errors import Refusal, is_page, refusal
 from thence.server.http.auth import cookie_name
@@ -41,7 +42,6 @@ from thence.server.team.wire_http import (
     packed,
 )
 from thence.server.web.layout import page
-from thence.server.web.markup import Child, Html, el
 from thence.wire.messages import (
     Credentials,
     DeviceCode,

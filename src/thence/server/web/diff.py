@@ -7,9 +7,7 @@ from starlette.responses import Response
 
 from thence.core.diff import Difference, DifferingMember, FirstDifference, LogSide
 from thence.core.event import Event
-from thence.server.logs.root import FoundLog
-from thence.server.web.layout import page
-from thence.server.web.markup import (
+from thence.core.markup import (
     Child,
     Column,
     Html,
@@ -21,6 +19,8 @@ from thence.server.web.markup import (
     table,
     words,
 )
+from thence.server.logs.root import FoundLog
+from thence.server.web.layout import page
 from thence.server.web.run import trail
 
 EVENTS_SHOWN_MAX = 50

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from thence.core.codec import parse
 from thence.core.event import Event
+from thence.core.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.core.redaction import BODY_DIGEST, same_line_key
 from thence.core.sentences.events import conversation
 from thence.index.causality import NamedCauses
@@ -15,7 +16,6 @@ from thence.log.files.disk import OS_DISK
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
-from thence.server.web.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.server.web.run import event_link, sentences, trail
 from thence.wire.authorship import REDACTED, redaction_in
 

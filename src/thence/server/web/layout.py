@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from thence.server.web.markup import Child, Html, el, joined, path
+from thence.core.markup import Child, Html, el, joined, path
 from thence.server.web.static_files import static_base, static_names
 
 MEDIA_TYPE = "text/html; charset=utf-8"

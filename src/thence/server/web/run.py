@@ -8,19 +8,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from thence.core.event import Event
-from thence.core.query.filter import Filter
-from thence.core.redaction import BODY_DIGEST
-from thence.core.sentences.events import short_id
-from thence.errors import InvalidFilter
-from thence.index.page import Page, PageBounds
-from thence.server.logs.open_logs import OpenLog
-from thence.server.logs.root import FoundLog
-from thence.server.logs.run_record import RunRecord
-from thence.server.logs.summaries import LogFacts
-from thence.server.routes.parameters import LogPage
-from thence.server.web.home import status
-from thence.server.web.layout import page
-from thence.server.web.markup import (
+from thence.core.markup import (
     Child,
     Column,
     Html,
@@ -34,6 +22,19 @@ from thence.server.web.markup import (
     table,
     words,
 )
+from thence.core.query.filter import Filter
+from thence.core.redaction import BODY_DIGEST
+from thence.core.sentences.events import short_id
+from thence.core.vocabulary import WORK
+from thence.errors import InvalidFilter
+from thence.index.page import Page, PageBounds
+from thence.server.logs.open_logs import OpenLog
+from thence.server.logs.root import FoundLog
+from thence.server.logs.run_record import RunRecord
+from thence.server.logs.summaries import LogFacts
+from thence.server.routes.parameters import LogPage
+from thence.server.web.home import status
+from thence.server.web.layout import page
 
 EVENTS = 100
 NAMES_SHOWN_MAX = 12
@@ -41,7 +42,7 @@ DAMAGE_SHOWN_MAX = 20
 OTHERS_MAX = 500
 _LISTS = ("type", "actor", "subject", "stream", "where")
 # what an address says of the picture, which the script reads
-_OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "at", "part"))
+_OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "var", "at", "board", "part"))
 
 _FIELDS = (
     ("type", "Type", ""),
@@ -127,10 +128,12 @@ def run_page(
     summary: LogFacts,
     question: Question,
     names: Sequence[str],
+    at: str | None = None,
 ) -> Response:
     """Returns the page; `names` are the logs for the comparison.
 
-    Raises `invalid_cursor`, `read_failed`.
+    A board is as it was after the event `at`. Raises `invalid_cursor`, EventNotFound,
+    `read_failed`.
     """
     events = Html()
     if question.problem is None:
@@ -147,7 +150,8 @@ def run_page(
         el("h1", words(run.name)),
         _summary(location, run, summary),
         _damage(summary),
-        _picture(location),
+        _board(log, location, summary, at),
+        _picture(location, run),
         el("h2", "Events", id="events"),
         problem,
         _form(location, question),
@@ -157,7 +161,15 @@ def run_page(
     return page(cut(run.name, 80), *body, trail=(trail(location),), status=422 if problem else 200)
 
 
-def _picture(location: FoundLog) -> Html:
+def _board(log: OpenLog, location: FoundLog, summary: LogFacts, at: str | None) -> Html | None:
+    if location.vocabulary.name != WORK.name:
+        return None
+    from thence.server.web.board import board_section  # a replay's modules, for boards alone
+
+    return board_section(log, location, summary.events, at)
+
+
+def _picture(location: FoundLog, run: RunRecord) -> Html:
     """Returns the place of the picture, which the script fills."""
     return el(
         "section",
@@ -166,6 +178,8 @@ def _picture(location: FoundLog) -> Html:
         aria_label="The picture of the log",
         data_log=path("logs", location.id),
         data_pages=path("runs", location.id),
+        data_axis="turn" if location.is_simulation else None,
+        data_variables=" ".join(run.variables) or None,
         hidden=True,
     )
 

@@ -10,8 +10,8 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-# who may see nothing else still sees what a page looks like
-OPEN_PREFIX = "/static/"
+from thence.server.http.auth import OPEN_PREFIX
+
 _KEPT_S = 365 * 24 * 60 * 60
 _DIGEST_BYTES = 8
 

@@ -206,6 +206,12 @@ class RecordedRun:
         kinds = {name: kinds.get(name) or kind_of(value) for name, value in initial.items()}
         return History(initial, kinds, numbers, columns)
 
+    def _repr_html_(self) -> str:
+        from thence.core.notebook import facts_html
+
+        result = self.result
+        return facts_html(f"{self.run_id}: {result.get('status', 'no result')}", result)
+
     def close(self) -> None:
         """Closes the run's log."""
         self.log.close()

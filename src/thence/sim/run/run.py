@@ -102,6 +102,11 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             if member or name not in ("altered", "usage")
         }
 
+    def _repr_html_(self) -> str:
+        from thence.core.notebook import facts_html
+
+        return facts_html(f"{self.run_id}: {self.status}", self.to_dict())
+
     def __await__(self) -> Generator[Any, None, Self]:
         yield from ()
         return self
@@ -123,6 +128,8 @@ class _UnplayedResult(RunResult, frozen=True, kw_only=True, dict=True):
 
     def __repr__(self) -> str:
         return "<result of a run that is not played yet: await it>"
+
+    _repr_html_ = None  # type: ignore[assignment]  # a notebook shows the words above
 
     def __await__(self) -> Generator[Any, None, Self]:
         played = yield from self._play().__await__()

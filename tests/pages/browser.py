@@ -1,0 +1,97 @@
+"""Pages as a person sees them: Chromium without a window, which reports what goes wrong in it."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Page, sync_playwright
+from tests.docs.browsing import MISSING, chromium_path
+from tests.system_packages import provided
+
+ENDS_S = 30.0
+LOOK_EVERY_S = 0.02
+WIDE, NARROW = (1280, 800), (390, 844)
+_OPTIONS = ("--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Runs a browser; while it does, this thread has a running event loop."""
+    path = provided("chromium", chromium_path, MISSING)
+    with sync_playwright() as tool:
+        browser = tool.chromium.launch(
+            executable_path=path, chromium_sandbox=os.geteuid() != 0, args=[*_OPTIONS]
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Tab:
+    """A page of a browser at one server."""
+
+    def __init__(self, page: Page, origin: str) -> None:
+        self.page = page
+        self.origin = origin
+        self.problems: list[str] = []
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("console", self._heard)
+        page.on("request", self._asked)
+
+    def go(self, path: str) -> None:
+        """Opens a path of the server."""
+        self.page.goto(self.origin + path)
+
+    def wait(self, is_so: Callable[[], Any]) -> Any:
+        """Returns what a question comes to, once that is true.
+
+        The browser's own `wait_for_function` needs eval, which the policy forbids.
+        """
+        end_s = time.monotonic() + ENDS_S
+        while not (answer := is_so()):
+            assert time.monotonic() < end_s, f"not so in {self.page.url}: {self.problems}"
+            time.sleep(LOOK_EVERY_S)
+        return answer
+
+    def run(self, script: str, argument: object = None) -> Any:
+        """Returns what a script comes to in the page."""
+        return self.page.evaluate(script, argument)
+
+    def _heard(self, message: Any) -> None:
+        if message.type == "error":
+            self.problems.append(message.text)
+
+    def _asked(self, request: Any) -> None:
+        address = urlsplit(request.url)
+        is_sent = address.scheme in ("http", "https", "ws", "wss")
+        if is_sent and f"{address.scheme}://{address.netloc}" != self.origin:
+            self.problems.append(f"a request left the origin: {request.url}")
+
+
+@contextmanager
+def tab_of(
+    browser: Browser,
+    origin: str,
+    size: tuple[int, int] = WIDE,
+    *,
+    is_dark: bool = False,
+    has_script: bool = True,
+) -> Iterator[Tab]:
+    """Opens a tab in a profile of its own; nothing may have gone wrong in it at its end."""
+    width, height = size
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if is_dark else "light",
+        java_script_enabled=has_script,
+        has_touch=size == NARROW,
+    )
+    try:
+        tab = Tab(context.new_page(), origin)
+        yield tab
+        assert tab.problems == []
+    finally:
+        context.close()

@@ -1,0 +1,133 @@
+"""The picture of a log in a real browser: lanes, keys, the panel, the address."""
+
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser
+from tests.pages.browser import NARROW, WIDE, Tab, chromium, tab_of
+from tests.server.serving import Serving, serving
+
+import thence
+
+EVENTS, ACTORS, FAILS_EVERY = 3_000, 40, 311
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    root = tmp_path_factory.mktemp("root")
+    with thence.open(root / "tasks") as log:
+        last: dict[str, thence.Event] = {}
+        for number in range(EVENTS):
+            actor = HOSTILE if number == 7 else f"worker-{number % ACTORS}"
+            kind = "task.failed" if number % FAILS_EVERY == 310 else f"task.step{number % 3}"
+            cause = last.get(actor)
+            last[actor] = log.append(
+                kind, {"n": number}, actor=actor, caused_by=[cause.event_id] if cause else None
+            )
+    with serving(root) as running:
+        yield running
+
+
+@pytest.fixture
+def tab(browser: Browser, server: Serving) -> Iterator[Tab]:
+    with tab_of(browser, server.url) as opened:
+        yield opened
+
+
+def asked(tab: Tab) -> dict[str, str]:
+    """What the address says of the picture."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(tab.page.url).query).items()}
+
+
+def painted(tab: Tab, selector: str) -> int:
+    """How many pixels of a canvas are painted."""
+    return tab.run(
+        """(selector) => {
+          const canvas = document.querySelector(selector);
+          if (!canvas || !canvas.width || !canvas.height) return 0;
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          let number = 0;
+          for (let at = 3; at < data.length; at += 4) number += data[at] > 0;
+          return number;
+        }""",
+        selector,
+    )
+
+
+def opened(tab: Tab, path: str = "/runs/tasks") -> None:
+    """Opens the page, and waits until its lanes are painted."""
+    tab.go(path)
+    tab.wait(lambda: painted(tab, ".look-strip") > 1_000)
+    tab.wait(lambda: painted(tab, ".look-lanes canvas") > 3_000)
+
+
+def test_lanes_and_strip_are_painted_before_the_list(tab: Tab) -> None:
+    opened(tab)
+    name = tab.wait(lambda: tab.page.get_attribute(".look-lanes canvas", "aria-label"))
+    assert name == f"{ACTORS + 1} lanes, event 1 to event 3,000, 9 failed"
+    assert tab.page.locator("main table").count() >= 1
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_picture_fits_each_screen(browser, server, size, is_dark, pictures) -> None:
+    with tab_of(browser, server.url, size, is_dark=is_dark) as tab:
+        opened(tab)
+        wide = tab.run("document.documentElement.scrollWidth")
+        assert wide <= size[0]
+        tab.page.focus(".look-lanes canvas")
+        tab.page.keyboard.press("f")
+        tab.wait(lambda: tab.page.locator(".look aside h1").count())
+        pictures(tab, f"look-{size[0]}-{'dark' if is_dark else 'light'}")
+
+
+def test_next_failure_is_chosen_by_a_key_and_shown_in_the_panel(tab: Tab) -> None:
+    opened(tab)
+    tab.page.focus(".look-lanes canvas")
+    tab.page.keyboard.press("f")
+    heading = tab.wait(lambda: tab.page.locator(".look aside h1").all_inner_texts())
+    assert "task.failed" in heading[0]
+    first = tab.wait(lambda: asked(tab).get("at"))
+    tab.page.keyboard.press("f")
+    tab.wait(lambda: asked(tab)["at"] != first)
+    tab.page.keyboard.press("F")
+    tab.wait(lambda: asked(tab)["at"] == first)
+
+
+def test_address_brings_the_same_view_again(tab: Tab) -> None:
+    opened(tab)
+    tab.page.focus(".look-lanes canvas")
+    for key in ("+", "+", "ArrowRight", "f"):
+        tab.page.keyboard.press(key)
+    tab.wait(lambda: tab.page.locator(".look aside h1").count())
+    before = tab.wait(lambda: "at" in asked(tab) and "from" in asked(tab) and asked(tab))
+    title = tab.page.locator(".look aside h1").inner_text()
+    tab.page.reload()
+    tab.wait(lambda: tab.page.locator(".look aside h1").all_inner_texts() == [title])
+    assert asked(tab) == before
+    tab.page.go_back()
+    tab.wait(lambda: "at" not in asked(tab))
+    tab.wait(lambda: not tab.page.locator(".look aside").is_visible())
+
+
+def test_hostile_lane_is_text(tab: Tab) -> None:
+    opened(tab)
+    tab.page.fill(".look-bar input", "script")
+    label = ".look-lanes canvas"
+    tab.wait(lambda: "1 lanes," in (tab.page.get_attribute(label, "aria-label") or ""))
+    assert tab.page.locator("script").count() == 1
+
+
+def test_without_script_the_list_is_all(browser: Browser, server: Serving) -> None:
+    with tab_of(browser, server.url, has_script=False) as tab:
+        tab.go("/runs/tasks")
+        assert not tab.page.locator("#look").is_visible()
+        assert tab.page.locator("main tbody tr").count() > 50

@@ -1,0 +1,118 @@
+"""The board of a project as a page: columns, cards, who waits, and the board as it was."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.server.runs import make_orders
+from tests.server.serving import Serving, serving
+from tests.server.test_pages import HOSTILE, page
+from tests.work.project_events import SLUG, Clone, planned
+
+from thence.open_log.log import open_log
+from thence.server.web.board import EVENTS_MAX
+
+
+def write(root: Path, clone: Clone, name: str = "project") -> Path:
+    """Writes the events of a clone as a log of their own."""
+    folder = root / name
+    folder.mkdir()
+    lines = [event.line.rstrip(b"\n") + b"\n" for event in clone.events]
+    (folder / "events.jsonl").write_bytes(b"".join(lines))
+    return folder
+
+
+@pytest.fixture
+def clone() -> Clone:
+    clone = planned(count=6)
+    clone.move("WP01", "planned", "doing", actor="ada")
+    clone.move("WP02", "planned", "doing", actor="ben")
+    clone.move("WP01", "doing", "for_review", actor="ada")
+    clone.move("WP02", "doing", "for_review", actor="ben")
+    return clone
+
+
+def columns(server: Serving, address: str) -> dict[str, list[str]]:
+    """The packages of each column of the first feature."""
+    html = server.get(address).text
+    body = html.partition('<div class="board">')[2].partition("</section>")[0]
+    parts = re.findall(r"<h4><bdi>([^<]+)</bdi>.*?<ul>(.*?)</ul>", body, re.DOTALL)
+    return {head: re.findall(r">(WP\d\d)", cards) for head, cards in parts}
+
+
+def test_board_stands_in_columns_the_oldest_card_first(tmp_path: Path, clone: Clone) -> None:
+    write(tmp_path, clone)
+    with serving(tmp_path) as server:
+        assert columns(server, "/runs/project") == {
+            "Planned": ["WP03", "WP04", "WP05", "WP06"],
+            "Doing": [],
+            "For review": ["WP01", "WP02"],
+            "Done": [],
+        }
+        text = page(server, "/runs/project").text
+        assert f"Waits longest for review: WP01 of {SLUG}, for " in text
+
+
+def test_board_is_shown_as_it_was_after_an_event(tmp_path: Path, clone: Clone) -> None:
+    write(tmp_path, clone)
+    count = len(clone.events)
+    with serving(tmp_path) as server:
+        earlier = clone.events[-3].event_id
+        address = f"/runs/project?board={earlier}"
+        assert columns(server, address)["Doing"] == ["WP01", "WP02"]
+        shown = page(server, address)
+        assert f"after {count - 2} of {count} events" in shown.text
+        assert f"/runs/project?board={clone.events[-4].event_id}#board" in shown.links
+        assert "/runs/project#board" in shown.links
+        first = page(server, f"/runs/project?board={clone.events[0].event_id}")
+        assert f"after 1 of {count} events" in first.text
+        assert "Earlier" not in first.text
+        page(server, "/runs/project?board=01ARZ3NDEKTSV4RRFFQ69G5FAV", status=404)
+
+
+def test_cards_say_what_holds_a_package_up_and_are_text(tmp_path: Path) -> None:
+    clone = planned(count=2)
+    title = {"wp_id": "WP03", "title": HOSTILE, "dependencies": ["WP01"]}
+    clone.tell("WPCreated", title)
+    clone.move("WP02", "planned", "doing", actor=HOSTILE)
+    gate = {"gate_id": "g1", "wp_id": "WP02", "gate_type": "ci"}
+    clone.tell("GateCreated", gate)
+    write(tmp_path, clone)
+    with serving(tmp_path) as server:
+        shown = page(server, "/runs/project")
+        assert "after WP01" in shown.text
+        assert "gates open: ci" in shown.text
+        assert shown.text.count("<script>alert(1)</script>") > 1
+
+
+def test_open_conflict_is_named_before_the_columns(tmp_path: Path) -> None:
+    first = planned(count=2)
+    other = Clone("b", first.events)
+    first.move("WP01", "planned", "doing", actor="ada")
+    other.move("WP01", "planned", "rejected", actor="ben", reason="not now")
+    first.events.append(other.events[-1])
+    write(tmp_path, first)
+    with serving(tmp_path) as server:
+        assert "WP01: an open conflict of ada, ben" in page(server, "/runs/project").text
+
+
+def test_board_that_is_too_large_names_the_command(tmp_path: Path) -> None:
+    clone = planned(count=1)
+    note = clone.tell("HistoryAdded", {"wp_id": "WP01", "entry_type": "note", "entry_content": "x"})
+    folder = write(tmp_path, clone)
+    line = note.line.rstrip(b"\n")
+    with (folder / "events.jsonl").open("ab") as file:
+        for number in range(EVENTS_MAX):
+            other = line.replace(note.event_id.encode(), f"01KA{number:022}".encode())
+            file.write(re.sub(rb',"seq":\d+|,"crc":"[0-9a-f]+"', b"", other) + b"\n")
+    with open_log(folder, create=False) as log:
+        log.rebuild()
+    with serving(tmp_path) as server:
+        text = page(server, "/runs/project").text
+        assert "is not drawn here: thence work status" in text
+
+
+def test_log_without_a_board_has_none(tmp_path: Path) -> None:
+    make_orders(tmp_path)
+    with serving(tmp_path) as server:
+        assert "Board" not in page(server, "/runs/orders").text
