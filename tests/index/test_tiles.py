@@ -154,6 +154,8 @@ def overview_fits(log: Drawn, axis: Axis, placed: list[Any], types: dict[str, in
     for buckets in (600, 7, 1):
         told = log.ask(lambda view, most=buckets: tiles.overview(view, axis, most))
         assert told["buckets"] <= buckets
+        finer = [(at >> told["level"] - 1) for at, *_ in placed] if told["level"] else [0]
+        assert not told["level"] or max(finer) - min(finer) >= buckets, "not the least level"
         assert told["behind"] == 0
         counts = Counter(
             ((at - told["first"]) >> told["level"], types[event.event_type])

@@ -67,19 +67,15 @@ class _Lane:
         self.events = self.failures = 0
 
 
+_Counts = Counter[tuple[int, int, int]]  # by bucket, type, failed
+
+
 class _Strip:
-    """The counts of an axis in buckets, of the first so many events."""
+    """The counts of an axis in buckets of a level, of the first so many events."""
 
     def __init__(self) -> None:
         self.level = self.events = 0
-        self.counts: Counter[tuple[int, int, int]] = Counter()  # by bucket, type, failed
-
-    def coarsen(self, level: int) -> None:
-        """Makes the buckets those of a higher level."""
-        coarse: Counter[tuple[int, int, int]] = Counter()
-        for (bucket, *rest), count in self.counts.items():
-            coarse[bucket >> (level - self.level), rest[0], rest[1]] += count
-        self.level, self.counts = level, coarse
+        self.counts = _Counts()
 
 
 class Names:
@@ -278,27 +274,19 @@ def overview(view: View, axis: Axis, buckets: int) -> dict[str, Any]:
     time a part of a long log is counted at each call: `behind` grows by what is missing.
     """
     first, end = _ends(view, axis) or (0, 0)
-    level = 0
-    while ((end - 1) >> level) - (first >> level) >= buckets:
-        level += 1
-    behind = 0
+    level, behind = _level(first, end, buckets), 0
     if axis == "order" and view.events > _OVERVIEW_ROWS_MAX:
         level = max(level, ZONE_BITS)
         counts = _of_zones(view, level - ZONE_BITS)
     else:
         with view.names.mutex:
             strip = view.names.strips[axis]
-            if strip.level < level:
-                strip.coarsen(level)
+            finest = max(strip.level, _level(first, end, OVERVIEW_BUCKETS_MAX))
+            strip.counts = _coarser(strip.counts, finest - strip.level)
+            strip.level = finest
             behind = _count(view, strip, axis)
-            level, counts = strip.level, Counter(strip.counts)
-            while ((end - 1) >> level) - (first >> level) >= buckets:
-                level += 1
-            if level > strip.level:
-                coarse = _Strip()
-                coarse.level, coarse.counts = strip.level, counts
-                coarse.coarsen(level)
-                counts = coarse.counts
+            level = max(level, finest)
+            counts = _coarser(strip.counts, level - finest)
     base = first >> level
     return {
         "behind": behind,
@@ -309,8 +297,23 @@ def overview(view: View, axis: Axis, buckets: int) -> dict[str, Any]:
     }
 
 
-def _of_zones(view: View, bits: int) -> Counter[tuple[int, int, int]]:
-    counts: Counter[tuple[int, int, int]] = Counter()
+def _level(first: int, end: int, buckets: int) -> int:
+    """Returns the least level at which some positions take at most so many buckets."""
+    level = 0
+    while ((end - 1) >> level) - (first >> level) >= buckets:
+        level += 1
+    return level
+
+
+def _coarser(counts: _Counts, bits: int) -> _Counts:
+    coarse = _Counts()
+    for (bucket, type_, failed), count in counts.items():
+        coarse[bucket >> bits, type_, failed] += count
+    return coarse
+
+
+def _of_zones(view: View, bits: int) -> _Counts:
+    counts = _Counts()
     sql = "SELECT number >> ?, type, sum(events), sum(failures) FROM zone_types GROUP BY 1, 2"
     for bucket, name, events, failures in view.connection.execute(sql, (bits,)):
         counts[bucket, view.names.type(name), 0] += events - failures

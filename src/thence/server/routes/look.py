@@ -23,7 +23,6 @@ growth    server-sent: events, failures, open, from: the lowest arrival whose pi
 """
 
 import asyncio
-import gzip
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -48,13 +47,12 @@ from thence.server.logs.live import (
     MEDIA_TYPE,
 )
 from thence.server.logs.open_logs import OpenLog
-from thence.server.routes.bodies import JSON
+from thence.server.routes.bodies import answer
 from thence.server.routes.live_events import HEARTBEAT_S, LastEventId
 from thence.server.routes.logs import EventId, Kind
 from thence.server.routes.parameters import Number, Parameters
 from thence.server.routes.state import USER, ServerState, app_state
 
-PACKED_BYTES_MIN = 1_024
 LANES_MAX = PATH_MAX = 200
 MARKS_MAX, IDS_MAX = 2_000, 100
 LEVEL_MAX = 44  # such a tile is wider than any axis
@@ -206,20 +204,10 @@ def routes_of(kind: Kind) -> APIRouter:
 
 
 async def _answer(is_simulation: bool, request: Request, log_id: str, work: Work) -> Response:
-    """Returns an answer, compressed for whoever takes that; 503 while the index is made."""
+    """Returns an answer; 503 while the index is made."""
     state = app_state(request)
-    is_packing = "gzip" in request.headers.get("accept-encoding", "").lower()
-
-    def pack(log: OpenLog) -> Response:
-        data = msgspec.json.encode(_read(log, work))
-        headers = {"Vary": "Accept-Encoding"}
-        if is_packing and len(data) > PACKED_BYTES_MIN:
-            data = gzip.compress(data, 1, mtime=0)
-            headers["Content-Encoding"] = "gzip"
-        return Response(data, headers=headers, media_type=JSON)
-
     await state.wait_for_index(log_id)
-    return await state.ask(log_id, pack, is_simulation)
+    return await state.ask(log_id, lambda log: answer(_read(log, work)), is_simulation)
 
 
 def _read(log: OpenLog, work: Work) -> dict[str, Any]:
