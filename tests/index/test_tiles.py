@@ -388,11 +388,11 @@ def test_an_index_that_is_behind_answers_and_says_so(log: Drawn) -> None:
         log.line(f"far-{number:08}", payload={"x": "y" * 900}) for number in range(6_000)
     )
     add(log.folder, [block])
-    seen = log.index.answer_soon(lambda connection, is_whole: is_whole, 0.0)
-    assert not seen
+    assert not log.index.answer_soon(lambda connection, is_whole: is_whole, 0.0)
     told = tiles.read(log.index, log.names, len(block) * 2, tiles.look)
     assert told["events"] > 50
-    assert log.index.answer(lambda connection: True)
+    log.index = index_of(log.folder)  # as after a kill: what was taken in is not all
+    log.index.refresh()
     assert log.ask(tiles.look)["events"] == 6_050
     assert log.ask(tiles.look)["behind"] == 0
 
