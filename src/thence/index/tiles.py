@@ -67,24 +67,15 @@ class _Lane:
         self.events = self.failures = 0
 
 
+_Counts = Counter[tuple[int, int, int]]  # by bucket, type, failed
+
+
 class _Strip:
-    """The counts of an axis in buckets, of the first so many events."""
+    """The counts of an axis in buckets of a level, of the first so many events."""
 
     def __init__(self) -> None:
         self.level = self.events = 0
-        self.counts: Counter[tuple[int, int, int]] = Counter()  # by bucket, type, failed
-
-    def at(self, level: int) -> Counter[tuple[int, int, int]]:
-        """Returns the counts in the buckets of a level, which is not below the strip's own."""
-        coarse: Counter[tuple[int, int, int]] = Counter()
-        for (bucket, *rest), count in self.counts.items():
-            coarse[bucket >> (level - self.level), rest[0], rest[1]] += count
-        return coarse
-
-    def coarsen(self, level: int) -> None:
-        """Makes the buckets those of a higher level."""
-        if level > self.level:
-            self.counts, self.level = self.at(level), level
+        self.counts = _Counts()
 
 
 class Names:
@@ -290,10 +281,12 @@ def overview(view: View, axis: Axis, buckets: int) -> dict[str, Any]:
     else:
         with view.names.mutex:
             strip = view.names.strips[axis]
-            strip.coarsen(_level(first, end, OVERVIEW_BUCKETS_MAX))
+            finest = max(strip.level, _level(first, end, OVERVIEW_BUCKETS_MAX))
+            strip.counts = _coarser(strip.counts, finest - strip.level)
+            strip.level = finest
             behind = _count(view, strip, axis)
-            level = max(level, strip.level)
-            counts = strip.at(level)
+            level = max(level, finest)
+            counts = _coarser(strip.counts, level - finest)
     base = first >> level
     return {
         "behind": behind,
@@ -305,15 +298,22 @@ def overview(view: View, axis: Axis, buckets: int) -> dict[str, Any]:
 
 
 def _level(first: int, end: int, buckets: int) -> int:
-    """Returns the lowest level at which a span has so many buckets at most."""
+    """Returns the least level at which some positions take at most so many buckets."""
     level = 0
     while ((end - 1) >> level) - (first >> level) >= buckets:
         level += 1
     return level
 
 
-def _of_zones(view: View, bits: int) -> Counter[tuple[int, int, int]]:
-    counts: Counter[tuple[int, int, int]] = Counter()
+def _coarser(counts: _Counts, bits: int) -> _Counts:
+    coarse = _Counts()
+    for (bucket, type_, failed), count in counts.items():
+        coarse[bucket >> bits, type_, failed] += count
+    return coarse
+
+
+def _of_zones(view: View, bits: int) -> _Counts:
+    counts = _Counts()
     sql = "SELECT number >> ?, type, sum(events), sum(failures) FROM zone_types GROUP BY 1, 2"
     for bucket, name, events, failures in view.connection.execute(sql, (bits,)):
         counts[bucket, view.names.type(name), 0] += events - failures

@@ -47,7 +47,7 @@ from thence.server.logs.live import (
     MEDIA_TYPE,
 )
 from thence.server.logs.open_logs import OpenLog
-from thence.server.routes.bodies import JSON
+from thence.server.routes.bodies import answer
 from thence.server.routes.live_events import HEARTBEAT_S, LastEventId
 from thence.server.routes.logs import EventId, Kind
 from thence.server.routes.parameters import Number, Parameters
@@ -206,12 +206,8 @@ def routes_of(kind: Kind) -> APIRouter:
 async def _answer(is_simulation: bool, request: Request, log_id: str, work: Work) -> Response:
     """Returns an answer; 503 while the index is made."""
     state = app_state(request)
-
-    def pack(log: OpenLog) -> Response:
-        return Response(msgspec.json.encode(_read(log, work)), media_type=JSON)
-
     await state.wait_for_index(log_id)
-    return await state.ask(log_id, pack, is_simulation)
+    return await state.ask(log_id, lambda log: answer(_read(log, work)), is_simulation)
 
 
 def _read(log: OpenLog, work: Work) -> dict[str, Any]:
