@@ -114,7 +114,7 @@ class ServerState:
             for log in rest:
                 with SuppressCodes("read_failed"):
                     listed = self.summaries.listed(log)
-                    if listed is None and self._needs_index(log):
+                    if log.id in self._making or (listed is None and self._needs_index(log)):
                         missing.append(log)
                     elif listed is None or not listed.is_current:
                         self.summaries.count(log)
