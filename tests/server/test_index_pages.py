@@ -44,7 +44,7 @@ def test_page_says_how_far_the_index_is_until_it_is_made(large) -> None:
     make_orders(large, "orders")
     with serving(large) as server:
         # neither the first page nor another log waits for it
-        assert "not counted yet" in server.get("/").text
+        assert re.search("not counted yet|indexing: ", server.get("/").text)
         count, text = reloads(server, "/runs/large")
         assert count >= 1
         assert f"{EVENTS:,}" in text
