@@ -18,7 +18,7 @@ from thence.server.routes.state import ServerState
 EVENTS = 40_000
 TOLD = re.compile(
     r"the index of large is being made: "
-    r"(another one is made before|[\d,]+ of about (39|40),\d{3} events)"
+    r"(waiting for another one|[\d,]+ of about (39|40),\d{3} events)"
 )
 
 

@@ -152,7 +152,7 @@ class ServerState:
         if log_id not in self._making:
             return None
         read, about = self._read_events.get(log_id, (0, 0))
-        return f"{read:,} of about {about:,} events" if about else "another one is made before"
+        return f"{read:,} of about {about:,} events" if about else "waiting for another one"
 
     async def _make_indexes(self, logs: Sequence[FoundLog]) -> None:
         for log in logs:
