@@ -4,7 +4,9 @@ import json
 import signal
 import socket
 import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -13,6 +15,7 @@ from tests.cli.installed import THENCE, begin, in_python, is_three_lines, thence
 from tests.server.runs import foreign, make_run
 from tests.server.serving import serving
 
+from thence.agents import fired
 from thence.server.running import PORT, listening
 
 pytestmark = pytest.mark.xdist_group("ports")
@@ -49,10 +52,86 @@ def test_of_a_project_the_journal_is_served(tmp_path: Path) -> None:
     process = started(tmp_path, "--port", "0", "--json")
     told = json.loads(process.stdout.readline())
     assert process.stderr.readline().endswith(f"try: curl {told['url']}/logs\n")
-    assert Path(told["root"]).is_relative_to(tmp_path / ".git")
+    assert told["root"] == str(tmp_path)
     with urlopen(f"{told['url']}/logs") as answer:
         (entry,) = json.load(answer)["logs"]
-    assert entry["id"] == Path(told["root"]).name
+    assert entry["id"] == tmp_path.name
+    assert ended(process, signal.SIGTERM)[0] == 0
+
+
+@pytest.mark.parametrize("arguments", [("repository",), ()], ids=["named", "not-named"])
+def test_of_a_repository_the_agents_log_and_the_journal_are_served(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    repository = tmp_path / "shop"
+    subprocess.run(["git", "init", "--quiet", repository], check=True)
+    for command in (("init",), ("add", "Read")):
+        thence("work", *command, cwd=repository)
+    log = repository / ".git" / "thence" / "agents"
+    thence("append", "--log", log, "prompt", "text=mend", cwd=tmp_path)
+    make_run(repository / "output", "run", count=3)
+    process = begin(
+        *(THENCE, "serve", *([repository] if arguments else []), "--port", "0", "--json"),
+        cwd=repository if not arguments else tmp_path,
+    )
+    url = json.loads(process.stdout.readline())["url"]
+    with urlopen(f"{url}/") as answer:
+        home = answer.read().decode()
+    assert 'href="/runs/agents"' in home
+    assert "coding agents" in home
+    assert 'href="/runs/shop"' in home
+    assert ('href="/runs/run"' in home) == (not arguments)
+    for name, text in (("agents", "mend"), ("shop", "WP01")):
+        with urlopen(f"{url}/runs/{name}") as answer:
+            assert text in answer.read().decode()
+    assert ended(process, signal.SIGTERM)[0] == 0
+
+
+def test_what_hooks_leave_while_it_serves_is_taken_in(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    fire(tmp_path, "first words")
+    process = started(tmp_path, "--port", "0", "--json")
+    url = json.loads(process.stdout.readline())["url"]
+    for words in ("first words", "later words"):
+        end = time.monotonic() + 60
+        while words not in urlopen(f"{url}/runs/agents").read().decode():
+            assert time.monotonic() < end
+        fire(tmp_path, "later words")
+    assert ended(process, signal.SIGTERM)[0] == 0
+
+
+def fire(repository: Path, prompt: str) -> None:
+    """Has an agent's hook leave a prompt, as the agent does."""
+    hook = {"hook_event_name": "UserPromptSubmit", "session_id": "s-1", "prompt": prompt}
+    text = json.dumps({**hook, "cwd": str(repository)})
+    program = Path(fired.__file__)
+    argv = [sys.executable, "-I", "-S", program, "claude-code"]
+    subprocess.run(argv, input=text, text=True, cwd=repository, check=True)
+
+
+def test_link_in_the_log_of_a_repository_is_refused(tmp_path: Path) -> None:
+    repository = tmp_path / "shop"
+    subprocess.run(["git", "init", "--quiet", repository], check=True)
+    make_run(tmp_path, "outside", count=2)
+    (repository / ".git" / "thence").mkdir()
+    (repository / ".git" / "thence" / "agents").symlink_to(tmp_path / "outside")
+    done = thence("serve", repository, "--json", cwd=tmp_path)
+    assert (done.code, done.json["error"]["code"]) == (4, "not_a_log")
+    assert "symbolic link" in done.err
+
+
+def test_open_has_the_browser_open_the_address(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {told}.new; mv {told}.new {told}\n')
+    browser.chmod(0o755)
+    words = (THENCE, "serve", tmp_path, "--port", "0", "--open")
+    process = begin(*words, cwd=tmp_path, BROWSER=f"{browser} %s")
+    address = process.stdout.readline().strip()
+    end = time.monotonic() + 60
+    while not told.exists():
+        assert time.monotonic() < end
+    assert told.read_text().strip() == address
     assert ended(process, signal.SIGTERM)[0] == 0
 
 

@@ -46,11 +46,9 @@ class FoundLog(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What the log is of: a run, a project, coding agents, an archive, else just "log"."""
+        """What the log is of: a run, a project, coding agents, else just "log"."""
         if self.folder.parts[-2:] == _AGENTS:
             return "coding agents"
-        if not segments(OS_DISK, self.folder) and archived_names(OS_DISK, self.folder):
-            return "archive"
         return {SIM.name: "run", WORK.name: "project"}.get(self.vocabulary.name, "log")
 
     @property
@@ -99,19 +97,28 @@ class Root:
             return None
         return folder if is_sweep and not _is_hidden(name) else None
 
+    def is_archive(self, name: str) -> bool:
+        """Reports whether a name is that of the archive of a log, which is served once unpacked."""
+        folder = self.folder / name
+        with suppress(OSError, ThenceError):
+            is_packed = bool(archived_names(OS_DISK, folder)) and not segments(OS_DISK, folder)
+            return is_packed and _mode(str(folder), 0) == stat.S_IFDIR
+        return False
+
     def run_of_sweep(self, sweep: str, run: str) -> str:
         """Returns the id of a run in the folder of a sweep."""
         return run if self.sweep_folder(sweep) == self.folder else f"{sweep}{SWEEP_MARK}{run}"
 
     def logs(self) -> Iterator[FoundLog | None]:
-        """Yields the logs of the folder; None for one that can't be served."""
+        """Yields the logs of the folder; None for one that can't be served, but an archive."""
         for name in self.names():
             try:
                 folder = self._folder(name)
                 if folder is not None:
                     yield _log_of(name, folder)
             except (OSError, ThenceError):
-                yield None
+                if not self.is_archive(name):
+                    yield None
 
     def find(self, log_id: str) -> FoundLog:
         """Returns the log of an id; raises NotALog, whatever the id holds, and `read_failed`."""

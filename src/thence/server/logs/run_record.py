@@ -1,6 +1,6 @@
 """The files of a run beside its events: config.json and result.json."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -71,7 +71,7 @@ def flattened(value: object, mark: str = ".") -> dict[str, str]:
 
     def add(inner: object, key: str, depth: int) -> None:
         if isinstance(inner, dict | list) and inner and depth < _DEPTH_MAX:
-            for name, part in inner.items() if isinstance(inner, dict) else enumerate(inner):
+            for name, part in inner.items() if isinstance(inner, dict) else _named(inner):
                 add(part, f"{key}{mark}{name}" if depth else str(name), depth + 1)
         elif depth and len(texts) < _VALUES_MAX:
             text = inner if isinstance(inner, str) else msgspec.json.encode(inner).decode()
@@ -91,6 +91,13 @@ def _variables(scenario: object) -> tuple[str, ...]:
             if isinstance(name, str) and entry.get("type") in ("int", "float"):
                 names.append(name)
     return tuple(dict.fromkeys(name for name in names if " " not in name))[:VARIABLES_MAX]
+
+
+def _named(parts: Sequence[object]) -> Iterator[tuple[str, object]]:
+    """Yields the parts of a list by the names that they have, as `--set` calls them, or numbers."""
+    for at, part in enumerate(parts):
+        name = part.get("name") if isinstance(part, dict) else None
+        yield (name if isinstance(name, str) else str(at)), part
 
 
 def _parent(value: object) -> str | None:

@@ -207,7 +207,7 @@ class Summaries:
         return self._kept(location, has_figures=False).facts
 
     def count(self, location: FoundLog) -> None:
-        """Reads what a list shows of a log unless it is kept; notes one that can't be read."""
+        """Reads what a list shows of a log, unless it is kept, or notes that it is unreadable."""
         try:
             self._kept(location, has_figures=True)
             self.unreadable.discard(location.id)

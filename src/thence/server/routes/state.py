@@ -117,7 +117,7 @@ class ServerState:
             for log in rest:
                 with SuppressCodes("read_failed"):
                     listed = self.summaries.listed(log)
-                    if listed is None and self._needs_index(log):
+                    if log.id in self._making or (listed is None and self._needs_index(log)):
                         missing.append(log)
                     elif listed is None or not listed.is_current:
                         self.summaries.count(log)
@@ -155,7 +155,7 @@ class ServerState:
         if log_id not in self._making:
             return None
         read, about = self._read_events.get(log_id, (0, 0))
-        return f"{read:,} of about {about:,} events" if about else "another one is made before"
+        return f"{read:,} of about {about:,} events" if about else "waiting for another one"
 
     async def _make_indexes(self, logs: Sequence[FoundLog]) -> None:
         for log in logs:

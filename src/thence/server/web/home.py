@@ -47,7 +47,7 @@ class _Row(NamedTuple):
 
 
 def home(
-    state: ServerState, locations: Sequence[FoundLog | None], sweeps: Sequence[tuple[str, str]]
+    state: ServerState, locations: Sequence[FoundLog | None], others: Sequence[tuple[Html, str]]
 ) -> Response:
     """Returns the page, with the log of the latest event first, behind those not counted yet."""
     bad_ids = state.summaries.unreadable
@@ -59,8 +59,8 @@ def home(
     content = [
         el("p", f"{unread} more can't be read.", role="alert") if unread else None,
         _verdict(rows),
-        _sweeps(sweeps),
-        _table(state, rows) if rows else None if sweeps else _nothing(),
+        _others(others),
+        _table(state, rows) if rows else None if others else _nothing(),
     ]
     if len(logs) > LOGS_SHOWN_MAX:
         content.append(el("p", f"The {LOGS_SHOWN_MAX:,} latest of {len(logs):,} are shown."))
@@ -125,11 +125,10 @@ def _verdict(rows: Sequence[_Row]) -> Html | None:
     return el("p", text, class_="verdict")
 
 
-def _sweeps(sweeps: Sequence[tuple[str, str]]) -> Html | None:
-    rows = [(el("a", words(name), href=path("runs", name)), words(text)) for name, text in sweeps]
-    count = f"{len(rows):,} sweep{'' if len(rows) == 1 else 's'}"
-    columns = (Column("Sweep", names_row=True), Column("Runs", "what"))
-    return table(count, columns, rows) if rows else None
+def _others(others: Sequence[tuple[Html, str]]) -> Html | None:
+    rows = [(name, words(text)) for name, text in others]
+    columns = (Column("Sweep or archive", names_row=True), Column("State", "what"))
+    return table("Sweeps and archives", columns, rows) if rows else None
 
 
 def _table(state: ServerState, rows: Sequence[_Row]) -> Html:

@@ -16,7 +16,7 @@ from thence.server.web.event import event_page
 from thence.server.web.home import home
 from thence.server.web.layout import part_of
 from thence.server.web.run import OTHERS_MAX, read_question, run_page
-from thence.server.web.sweep import find_sweep, sweep_page, sweeps
+from thence.server.web.sweep import find_sweep, sweep_page, sweeps_and_archives
 
 router = APIRouter(include_in_schema=False)
 
@@ -32,7 +32,7 @@ async def all_logs(request: Request) -> Response:
         return logs
 
     def work(logs: list[FoundLog | None]) -> Response:
-        return home(state, logs, sweeps(state.root))
+        return home(state, logs, sweeps_and_archives(state.root))
 
     return await state.list_logs(locate, work)
 

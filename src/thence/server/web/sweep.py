@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 from starlette.responses import Response
 
-from thence.core.markup import Child, Column, cut, el, link, path, table, visible, words
+from thence.core.markup import Child, Column, Html, cut, el, link, path, table, visible, words
 from thence.server.logs.root import SWEEP_PLAN, FoundLog, Root
 from thence.server.logs.run_record import FILE_BYTES_MAX, RunRecord, flattened, read_record
 from thence.server.logs.summaries import Summaries
@@ -68,11 +68,16 @@ def find_sweep(root: Root, sweep_id: str, runs_max: int = RUNS_SHOWN_MAX) -> Fou
     return FoundSweep(sweep_id, verdict, runs, [*plan.settings])
 
 
-def sweeps(root: Root) -> list[tuple[str, str]]:
-    """Returns the ids and states of the sweeps in the served folder, or of the one that it is."""
+def sweeps_and_archives(root: Root) -> list[tuple[Html, str]]:
+    """Returns the names and states of what the served folder holds beside logs, or is."""
     names = dict.fromkeys((root.folder.name, *root.names()))
     found_sweeps = (find_sweep(root, name, RUNS_LOOKED_AT_MAX) for name in names)
-    return [(one.id, one.verdict) for one in islice(filter(None, found_sweeps), SWEEPS_MAX)]
+    sweeps = islice(filter(None, found_sweeps), SWEEPS_MAX)
+    archives = islice(filter(root.is_archive, names), SWEEPS_MAX)
+    return [
+        *((link(words(one.id), path("runs", one.id)), one.verdict) for one in sweeps),
+        *((words(name), "an archive: gunzip its files to have its log here") for name in archives),
+    ]
 
 
 def sweep_page(sweep: FoundSweep, summaries: Summaries) -> Response:

@@ -1,0 +1,290 @@
+"""The first page: what it lists of any root, by which figures, and that it waits for nothing."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import thence
+from tests.events import large_log
+from tests.server.runs import foreign, make_orders, make_run
+from tests.server.serving import Serving, serving
+from tests.server.test_pages import HOSTILE, TURNED, Parsed, page
+
+import thence as library
+from thence.server.web.charts import sparkline
+
+RUNS = 1_000
+TOLD = r"not counted yet|indexing: [\d,]+ of about (?:39|40),\d{3} events"
+
+
+def counted(server: Serving, address: str = "/", s_max: float = 60) -> Parsed:
+    """The page once all that it lists is counted."""
+    end = time.monotonic() + s_max
+    while "Refresh" in server.get(address).headers:
+        assert time.monotonic() < end
+    return page(server, address)
+
+
+def make_sweep(root: Path, name: str = "fish", begun: int = 3) -> Path:
+    """Writes the folder of a sweep over 2 values and 2 seeds, of which some runs have begun."""
+    folder = root / name
+    folder.mkdir(parents=True)
+    settings = {"engine.growth": [0.2, 0.35]}
+    plan = {"scenario": "fish.yaml", "sha256": "", "settings": settings, "seeds": [1, 2]}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    names = [f"set-{number}-seed-{seed}" for number in (1, 2) for seed in (1, 2)]
+    for at, run in enumerate(names[:begun]):
+        configure(make_run(folder, run, count=3), growth=0.2, seed=at)
+        result = {"status": "completed", "final_state": {"global": {"fish": 80 + at, "same": 1}}}
+        (folder / run / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+def configure(run: Path, *, seed: object = 1, name: str = "shop", **engine: object) -> None:
+    """Writes the config.json of a run."""
+    scenario = {"simulation": {"name": name}, "engine": engine, "agents": [{"name": "ada"}]}
+    content = {"simulation": {"name": name, "seed": seed}, "scenario": scenario}
+    (run / "config.json").write_text(json.dumps(content))
+
+
+def test_row_has_seed_turns_failures_usage_duration_and_course(tmp_path: Path) -> None:
+    for seed, name in ((41, "first"), (42, "second")):
+        configure(make_run(tmp_path, name, count=30), seed=seed, growth=seed / 100, same=5)
+    with library.open(tmp_path / "calls") as log:
+        log.append("llm.call", {"model": "m", "tokens_in": 1_200, "tokens_out": 34, "cost": 0.5})
+        log.append("task.failed", {})
+    with serving(tmp_path) as server:
+        home = counted(server)
+        assert "0 of 2 runs had failures" in home.text
+        for text in ("41", "42", "engine.growth=0.41", "engine.growth=0.42", "1,234", "0.5"):
+            assert text in home.text, text
+        assert "engine.same" not in home.text
+        assert "/runs/calls?failed=1#events" in home.links
+        assert "task.failed" in page(server, "/runs/calls?failed=1").text
+        charts = home.all("svg")
+        assert len(charts) == 3
+        assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
+        assert not [bars for bars in home.all("path") if bars["fill"] != "currentColor"]
+        assert "Damage" not in home.text
+
+
+def test_indexed_and_counted_logs_have_the_same_figures(tmp_path: Path) -> None:
+    configure(make_run(tmp_path, "run", count=60))
+    make_orders(tmp_path)
+    texts = []
+    for _ in range(2):
+        with serving(tmp_path) as server:
+            texts.append(re.sub(r"<style>.*</style>", "", server.get("/").text, flags=re.DOTALL))
+        for name in ("run", "orders"):
+            thence("rebuild", "--log", tmp_path / name, cwd=tmp_path)
+    assert texts[0] == texts[1]
+    assert texts[0].count("<svg") == 2
+
+
+def test_two_ticked_rows_are_compared(tmp_path: Path) -> None:
+    hostile = "<b>&run=x"
+    make_run(tmp_path, "first", count=9)
+    make_run(tmp_path, hostile, count=9)
+    with serving(tmp_path) as server:
+        home = page(server, "/")
+        boxes = [box for box in home.all("input") if box["type"] == "checkbox"]
+        assert [box["name"] for box in boxes] == ["run", "run"]
+        (form,) = home.all("form")
+        assert {box["form"] for box in boxes} == {form["id"]}
+        assert (form["action"], form["method"]) == ("/runs", "get")
+        answer = server.get("/runs", params={"run": sorted(str(box["value"]) for box in boxes)})
+        assert answer.status_code == 303
+        assert "Two runs compared" in page(server, answer.headers["location"]).text
+        for query in ("run=first", "run=a&run=b&run=c"):
+            assert "tick two" in page(server, f"/runs?{query}", 422).text
+        page(server, "/runs", 404)
+
+
+def test_sweep_is_one_row_that_leads_to_its_runs(tmp_path: Path) -> None:
+    make_sweep(tmp_path)
+    make_run(tmp_path, "alone", count=3)
+    with serving(tmp_path) as server:
+        home = counted(server)
+        assert "3 of 4 runs completed" in home.text
+        assert "set-1-seed-1" not in home.text
+        sweep = counted(server, "/runs/fish")
+        assert "engine.growth" in sweep.text
+        assert "global/fish" in sweep.text
+        assert sweep.text.index("global/fish") < sweep.text.index("global/same")
+        assert sweep.text.count("completed") == 4
+        assert sweep.text.count("not begun") == 1
+        runs = [link for link in sweep.links if "set-" in link]
+        assert runs[0] == "/runs/fish%3Aset-1-seed-1"
+        run = page(server, runs[0])
+        values = [str(option["value"]) for option in run.all("option")]
+        options = [value for value in values if "seed" in value]
+        assert options == ["fish:set-1-seed-2", "fish:set-2-seed-1"]
+        assert "Two runs compared" in page(server, f"{runs[0]}/diff/fish%3Aset-1-seed-2").text
+
+
+def test_folder_of_a_sweep_is_a_root_too(tmp_path: Path) -> None:
+    folder = make_sweep(tmp_path)
+    with serving(folder) as server:
+        assert "/runs/fish" in counted(server).links
+        assert "/runs/set-1-seed-1" in counted(server, "/runs/fish").links
+
+
+@pytest.mark.parametrize(
+    ("plan", "text"),
+    [
+        ("{", "can't be read"),
+        ('{"scenario":"","sha256":"","settings":[],"seeds":[]}', "can't be read"),
+        ("[" * 100_000, "can't be read"),
+        (
+            json.dumps(
+                {
+                    "scenario": "",
+                    "sha256": "",
+                    "settings": {str(n): [*range(1_000)] for n in range(30)},
+                    "seeds": [1],
+                }
+            ),
+            "more than 100,000 runs",
+        ),
+    ],
+    ids=["cut", "types", "deep", "endless"],
+)
+def test_broken_plan_is_reported_and_breaks_nothing(tmp_path: Path, plan: str, text: str) -> None:
+    (tmp_path / "fish").mkdir()
+    (tmp_path / "fish" / "plan.json").write_text(plan)
+    make_run(tmp_path, "run", count=3)
+    with serving(tmp_path) as server:
+        assert text in page(server, "/").text
+        assert "/runs/run" in page(server, "/").links
+        assert text in page(server, "/runs/fish").text
+
+
+@pytest.mark.promise("Q6")
+def test_no_name_of_a_sweep_leads_out(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    make_sweep(root)
+    make_sweep(tmp_path, "outside")
+    make_run(root / ".hidden", "run", count=2)
+    (root / ".hidden" / "plan.json").write_text("{}")
+    (root / "linked").symlink_to(tmp_path / "outside")
+    (root / "fish" / "away").symlink_to(tmp_path / "outside" / "set-1-seed-1")
+    (root / "turned").mkdir()
+    (root / "turned" / "plan.json").symlink_to(tmp_path / "outside" / "plan.json")
+    make_run(root / "turned", "set-1-seed-1", count=2)
+    names = ["linked", "linked:set-1-seed-1", "fish:away", "turned", "turned:set-1-seed-1"]
+    names += ["fish:..", "fish:.", "fish:", ":fish", "..:outside", "root:..", "fish:..%2foutside"]
+    names += [".hidden", ".hidden:run", "fish:slots", "fish:set-1-seed-1:", "outside:set-1-seed-1"]
+    with serving(root) as server:
+        for name in names:
+            assert server.get(f"/runs/{name}").status_code == 404, name
+        assert server.get("/runs/fish:set-1-seed-1").status_code == 200
+
+
+def test_damaged_records_and_hostile_names_are_words(tmp_path: Path) -> None:
+    contents = ["{", "[]", '{"simulation": 5, "scenario": []}', "[" * 50_000]
+    contents.append('{"scenario": {"x": 1e999}}')
+    for at, content in enumerate(contents):
+        (make_run(tmp_path, f"run-{at}", count=2) / "config.json").write_text(content)
+    configure(make_run(tmp_path, "hostile", count=2), name=HOSTILE, seed="<b>", **{HOSTILE: TURNED})
+    configure(make_run(tmp_path, "other", count=2), name=HOSTILE, seed=True, **{HOSTILE: HOSTILE})
+    configure(make_run(tmp_path, "many", count=2), **{f"k{n}": n for n in range(5_000)})
+    configure(make_run(tmp_path, "fewer", count=2), **{f"k{n}": -n for n in range(1, 9)})
+    make_sweep(tmp_path, HOSTILE.replace("/", ""))
+    with serving(tmp_path) as server:
+        home = counted(server)
+        assert HOSTILE in home.text
+        assert "\\u202e" in home.text
+        assert "more differ" in home.text
+        for link in home.links:
+            assert server.get(link).status_code == 200, link
+
+
+def test_comparison_offers_logs_alone(tmp_path: Path) -> None:
+    make_run(tmp_path, "first", count=2)
+    make_run(tmp_path, "second", count=2)
+    make_sweep(tmp_path)
+    (tmp_path / "memo.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    with serving(tmp_path) as server:
+        (choice,) = [c for c in page(server, "/runs/first").all("select") if c["id"] == "other"]
+        assert choice
+        options = [option["value"] for option in page(server, "/runs/first").all("option")]
+        assert "second" in options
+        assert not {"memo.json", "empty", "fish", "first"} & set(options)
+    with serving(tmp_path / "first") as server:
+        assert "other" not in [c["id"] for c in page(server, "/runs/first").all("select")]
+
+
+def test_archive_is_called_one(tmp_path: Path) -> None:
+    make_orders(tmp_path, "orders")
+    folder = tmp_path / "old"
+    (folder / ".thence").mkdir(parents=True)
+    (folder / ".thence" / "log.json").write_bytes(
+        (tmp_path / "orders" / ".thence" / "log.json").read_bytes()
+    )
+    (folder / "events_2026-01-01_00-00-00-000000.jsonl.gz").write_bytes(b"")
+    with serving(tmp_path) as server:
+        text = counted(server).text
+        assert "old" in text
+        assert "an archive" in text
+        assert "can't be read" not in text
+
+
+def test_home_says_how_far_indexes_are_and_waits_for_none(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        large_log(tmp_path / name, 40_000)
+    make_orders(tmp_path, "orders")
+    seen = set()
+    with serving(tmp_path) as server:
+        server.get("/health")
+        while "Refresh" in (answer := server.get("/")).headers:
+            assert answer.status_code == 200
+            assert "/runs/orders" in answer.text
+            seen |= set(re.findall(TOLD, answer.text))
+        assert "not counted yet" in seen
+        assert len(seen) > 1
+        assert page(server, "/").text.count("40,000") >= 2
+        # one was made at a time
+        assert "thence_index_builds_total 2.0" in server.get("/metrics").text
+
+
+def test_unreadable_log_is_counted_and_not_waited_for(tmp_path: Path) -> None:
+    make_run(tmp_path, "run", count=3)
+    (tmp_path / "hurt" / ".thence").mkdir(parents=True)
+    (tmp_path / "hurt" / ".thence" / "log.json").write_text("{")
+    with serving(tmp_path) as server:
+        assert "Refresh" not in server.get("/").headers
+        assert "1 more can't be read" in page(server, "/").text
+
+
+def test_empty_root_says_how_to_make_a_run(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        home = page(server, "/")
+        assert "thence sim run" in home.text
+        assert not home.all("table")
+
+
+def test_thousand_runs_come_in_seconds(tmp_path: Path) -> None:
+    for number in range(RUNS):
+        folder = tmp_path / f"run-{number:04}"
+        folder.mkdir()
+        (folder / "events.jsonl").write_bytes(b"".join(foreign(n) for n in range(3)))
+        configure(folder, seed=number, growth=number)
+    with serving(tmp_path) as server:
+        server.get("/health")
+        # each answer is bounded, whatever is counted by then
+        begin = time.monotonic()
+        answer = server.get("/")
+        assert answer.text.count("<tr") == RUNS + 1
+        assert time.monotonic() - begin < 20
+        assert f"{RUNS * 3:,} events" in counted(server).text
+
+
+def test_sparkline_shows_each_count_that_is_none() -> None:
+    assert sparkline([], "x") is None
+    assert sparkline([0, 0], "x") is None
+    chart = str(sparkline([1, 0, 1_000_000], "<x>"))
+    assert 'd="M0 20v-1h1.6v1zM4 20v-20h1.6v20z"' in chart
+    assert 'aria-label="&lt;x&gt;"' in chart
