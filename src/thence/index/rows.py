@@ -324,7 +324,7 @@ def columns_of(
         list(map(lane_of, entries)),
         _bounded([entry.turn_number for entry in entries]),
         times.of([entry.timestamp for entry in entries]),
-        _failed(entries),
+        failed_of(entries),
         [segment] * len(entries),
         block_rows.offsets,
         block_rows.lengths,
@@ -335,7 +335,7 @@ def _nullable(texts: Sequence[str | None]) -> Sequence[Any]:
     return [NULL if text is None else text for text in texts] if None in texts else texts
 
 
-def _failed(entries: Sequence[Entry]) -> Sequence[int]:
+def failed_of(entries: Sequence[Entry]) -> Sequence[int]:
     """Returns 1 for each entry that records a failure, else 0."""
     by_type = {name: is_failed(name, None, None) for name in {one.event_type for one in entries}}
     return [

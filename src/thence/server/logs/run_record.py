@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from thence.doctor.writers import outcome
+from thence.doctor.writers import RunStatus, outcome, run_status
 from thence.log.files.disk import OS_DISK
 from thence.server.logs.root import FoundLog, Root
 
@@ -14,12 +14,13 @@ FILE_BYTES_MAX = 16 * 1024 * 1024
 class RunRecord(msgspec.Struct, frozen=True):
     """A run's name, and its status: running, completed, failed, interrupted or killed.
 
-    `altered` are the steps whose results the run was asked to alter, `parent` is the run
-    that it branched from, with the turn.
+    `ended` is the status with the decisions that failed. `altered` are the steps whose results the
+    run was asked to alter, `parent` is the run that it branched from, with the turn.
     """
 
     name: str
     status: str
+    ended: RunStatus
     reason: str | None = None
     error: str | None = None
     altered: tuple[str, ...] = ()
@@ -32,9 +33,11 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
     scenario, altered = config.get("scenario"), config.get("altered")
     section = scenario.get("simulation") if isinstance(scenario, dict) else None
     result = _object(root, location, "result.json")
+    status = _text(result.get("status")) or _status(root, location)
     return RunRecord(
         name=_text(section.get("name") if isinstance(section, dict) else None) or location.id,
-        status=_text(result.get("status")) or _status(root, location),
+        status=status,
+        ended=run_status(status, result),
         reason=_text(result.get("reason")),
         error=_text(result.get("error")),
         altered=tuple(altered) if isinstance(altered, dict) else (),

@@ -21,7 +21,7 @@ from thence.core.query.why import descending
 from thence.core.vocabulary import Vocabulary
 from thence.errors import SuppressCodes
 from thence.index.overview import BadBytes, overview
-from thence.index.rows import INTEGER_MAX, Entry, Times, rows_of
+from thence.index.rows import INTEGER_MAX, Entry, Times, failed_of, rows_of
 from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import reading
 from thence.log.files.segment import CURRENT, current_path, segments, strays
@@ -50,6 +50,7 @@ class LogFacts(msgspec.Struct, frozen=True):
     """
 
     events: int
+    failures: int
     unverified: int
     turns: int
     by_type: dict[str, int]
@@ -69,6 +70,7 @@ def summarize(log: OpenLog) -> LogFacts:
         stray_files = list(_strays(log.folder))
     return LogFacts(
         events=counts.events,
+        failures=counts.failures,
         unverified=counts.unverified,
         turns=counts.turns,
         by_type=dict(counts.by_type),
@@ -87,12 +89,14 @@ def _counted(log: FoundLog) -> LogFacts | None:
     It is None unless all lines are whole, are thence's own, and have ids of their own.
     """
     events: list[Entry] = []
+    failures = 0
     with reading(log.folder):
         for block in blocks(OS_DISK, log.folder):
             for rows in rows_of(block, log.vocabulary):
                 if rows.bad or not block.is_whole:
                     return None
                 events += rows.entries
+                failures += sum(failed_of(rows.entries))
         damage = tuple(_strays(log.folder))
     if len({event.event_id for event in events}) < max(len(events), 1):
         return None
@@ -106,6 +110,7 @@ def _counted(log: FoundLog) -> LogFacts | None:
     turns = [event.turn_number for event in events if event.turn_number is not None]
     return LogFacts(
         events=len(events),
+        failures=failures,
         unverified=0,
         turns=min(max(turns, default=0), INTEGER_MAX),
         by_type=descending(Counter(event.event_type for event in events)),
