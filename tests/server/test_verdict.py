@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.server.runs import foreign, make_large, make_orders, make_run
 from tests.server.serving import Serving, serving
-from tests.server.test_pages import HOSTILE, Parsed, page, shown
+from tests.server.test_pages import HOSTILE, TURNED, Parsed, page, shown
 from tests.sim.models.endpoint import Endpoint
 from tests.sim.models.village import generous, user, written
 from tests.work.project_events import SLUG, planned
@@ -178,3 +178,22 @@ def test_rejected_action_and_failure_have_colours_of_their_own(tmp_path: Path) -
         assert marks == ["mark rejected", "mark failed"]
         address = next(link for link in found.links if "/events/" in link)
         assert "mark rejected" in {one.get("class") for one in page(server, address).all("span")}
+
+
+def test_agent_leads_to_the_changes_of_its_variables(tmp_path: Path) -> None:
+    with EventWriter(tmp_path / "run", "run", verbosity=VerbosityLevel.DETAIL) as writer:
+        for agent in ("ada", HOSTILE + TURNED):
+            event = {"simulation_id": "run", "turn_number": 1}
+            details = {"scope": f"agent/{agent}", "variable_name": "money"}
+            changed = {**details, "old_value": 1, "new_value": 2}
+            writer.emit(Event(**event, event_type="STATE", details=changed))
+            writer.emit(Event(**event, event_type="NOTE", agent_id=agent))
+    with serving(tmp_path) as server:
+        links = [one for one in page(server, "/runs/run").links if "scope" in one]
+        links.sort(key=len)
+        assert len(links) == 2
+        texts = [page(server, one).text for one in links]
+    assert all("1 events, in total order" in text for text in texts)
+    assert "agent/ada/money" in texts[0]
+    assert HOSTILE not in texts[0]
+    assert HOSTILE[:20] in texts[1]

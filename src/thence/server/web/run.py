@@ -1,5 +1,6 @@
 """The page of one run or log: its summary, the form of its filter, its events in total order."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -35,7 +36,7 @@ from thence.server.logs.summaries import LogFacts
 from thence.server.routes.parameters import LogPage
 from thence.server.web.home import status
 from thence.server.web.layout import page
-from thence.server.web.verdict import failures_address, mark, verdict
+from thence.server.web.verdict import failures_link, mark, verdict
 
 EVENTS = 100
 NAMES_SHOWN_MAX = 12
@@ -202,7 +203,7 @@ def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
             ("Branch of", run.parent),
             ("Altered", ", ".join(run.altered)),
             ("Events", f"{summary.events:,}{_unverified(summary)}"),
-            ("Failures", _failures(location, summary.failures)),
+            ("Failures", failures_link(location, summary.failures, f"{summary.failures:,}")),
             ("Turns", f"{summary.turns:,}" if is_run else None),
             ("First event (UTC)", moment(summary.first.timestamp) if summary.first else None),
             ("Last event (UTC)", moment(summary.last.timestamp) if summary.last else None),
@@ -210,11 +211,6 @@ def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
             ("Actors", _names(location, "actor", summary.by_actor)),
         )
     )
-
-
-def _failures(location: FoundLog, failures: int) -> Html | None:
-    text = f"{failures:,}"
-    return el("a", text, href=failures_address(location)) if failures else None
 
 
 def _unverified(summary: LogFacts) -> str:
@@ -230,9 +226,10 @@ def _names(location: FoundLog, key: str, counts: Mapping[str, int]) -> Html | No
     items: list[Child] = [
         el(
             "li",
-            link(words(name or "(empty)", 60), _filtered(location, key, name)),
+            link(words(name or "(empty)", 60), _filtered(location, **{key: name})),
             " ",
             el("span", f"{count:,}", class_="quiet"),
+            *_variables(location, name if key == "actor" else None),
         )
         for name, count in first
     ]
@@ -241,8 +238,16 @@ def _names(location: FoundLog, key: str, counts: Mapping[str, int]) -> Html | No
     return el("ul", *items, class_="flat")
 
 
-def _filtered(location: FoundLog, key: str, name: str) -> str:
-    return path("runs", location.id, **{key: name}) + "#events"
+def _variables(location: FoundLog, agent: str | None) -> tuple[Child, ...]:
+    """Returns a link to the changes of an agent's variables, which name no actor."""
+    if agent is None or not location.is_simulation:
+        return ()
+    scope = json.dumps(f"agent/{agent}", ensure_ascii=False)
+    return " ", link("variables", _filtered(location, type="STATE", where=f"scope = {scope}"))
+
+
+def _filtered(location: FoundLog, **fields: str) -> str:
+    return path("runs", location.id, **fields) + "#events"
 
 
 def _damage(summary: LogFacts) -> Html | None:

@@ -33,7 +33,7 @@ def verdict(
 ) -> Html:
     """Returns the line; `board` is what a board says of its packages. Raises `read_failed`."""
     now = standing(log.index, _OPEN_READ_MAX)
-    failures = _failures(location, facts.failures, counted(facts.failures, "failure"))
+    failures = failures_link(location, facts.failures, counted(facts.failures, "failure"))
     if location.is_simulation and (facts.events or run.ended.decisions):
         parts = [*_of_run(log, location, run, facts, now)]
     elif not facts.events:
@@ -59,13 +59,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def failures_address(location: FoundLog) -> str:
-    """Returns the address of a log's failures."""
-    return path("runs", location.id, failed="1") + "#events"
-
-
-def _failures(location: FoundLog, failures: int, text: str) -> Child:
-    return link(text, failures_address(location)) if failures else text
+def failures_link(location: FoundLog, failures: int, text: str) -> Child:
+    """Returns a text about a log's failures as a link to them, if there are any."""
+    return link(text, path("runs", location.id, failed="1") + "#events") if failures else text
 
 
 def _of_run(
@@ -73,9 +69,9 @@ def _of_run(
 ) -> Iterator[list[Child]]:
     yield [words(run.status, 40), f", {counted(facts.turns, 'turn')}"]
     decisions, number = run.ended.decisions, counted(facts.failures, "failure")
-    results: list[Child] = [_failures(location, facts.failures, decisions or number)]
+    results: list[Child] = [failures_link(location, facts.failures, decisions or number)]
     if facts.failures and decisions and run.ended.text == run.status:
-        results = [decisions, ", ", _failures(location, facts.failures, number)]
+        results = [decisions, ", ", failures_link(location, facts.failures, number)]
     if decisions and facts.by_type.get("SYSTEM", 0) <= REFUSED_READ_MAX:
         refused = count(log.index, _REFUSED)
         results.append(f", {counted(refused, 'action')} rejected")
