@@ -72,7 +72,7 @@ def opened(tab: Tab, path: str = "/runs/tasks") -> None:
 def test_lanes_and_strip_are_painted_before_the_list(tab: Tab) -> None:
     opened(tab)
     name = tab.wait(lambda: tab.page.get_attribute(".look-lanes canvas", "aria-label"))
-    assert name == f"Lanes of {ACTORS + 1}, events 1 to 3,000, 9 failed"
+    assert name == f"{ACTORS + 1} lanes, event 1 to event 3,000, 9 failed"
     assert tab.page.locator("main table").count() >= 1
 
 
@@ -122,7 +122,7 @@ def test_hostile_lane_is_text(tab: Tab) -> None:
     opened(tab)
     tab.page.fill(".look-bar input", "script")
     label = ".look-lanes canvas"
-    tab.wait(lambda: "Lanes of 1," in (tab.page.get_attribute(label, "aria-label") or ""))
+    tab.wait(lambda: "1 lanes," in (tab.page.get_attribute(label, "aria-label") or ""))
     assert tab.page.locator("script").count() == 1
 
 

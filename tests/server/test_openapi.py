@@ -39,7 +39,7 @@ def test_server_does_what_its_openapi_document_says(shop: Shop) -> None:
         "event_id": [event.event_id for event in stored(shop.root / "first")] + shop.orders,
     }
     played = 0
-    for result in api.exclude(path_regex="/live$").get_all_operations():  # these never end
+    for result in api.exclude(path_regex="/(live|growth)$").get_all_operations():  # these never end
         operation = result.ok()
         cases = st.one_of(
             operation.as_strategy(),
@@ -100,6 +100,12 @@ def test_bounds_of_numbers_in_the_document_are_the_bounds(shop: Shop) -> None:
                 (schema["minimum"] - 1, False),
                 (schema["maximum"] + 1, False),
             ):
-                answer = shop.server.client.head(asked, params={name: value})  # streams end too
+                span = (
+                    {"from": max(0, value - 1)} if name == "to" else {}
+                )  # marks are of a short one
+                answer = shop.server.client.head(asked, params=span | {name: value})  # streams end
                 assert answer.status_code == (200 if is_taken else 422), (path, name, value)
-    assert played == {"limit", "offset", "turn_start", "turn_end", "depth", "tail"}
+    assert played == {
+        *("limit", "offset", "turn_start", "turn_end", "depth", "tail"),
+        *("buckets", "from", "to", "level", "tile", "after", "before"),
+    }

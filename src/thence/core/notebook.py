@@ -17,8 +17,8 @@ _COLUMNS = tuple(map(Column, ("Time (UTC)", "Type", "Who", "About", "Payload")))
 def events_html(events: Sequence[Event], total: int, what: str = "events") -> Html:
     """Returns a table of the first events of `total`."""
     rows = [_row(event) for event in events[:EVENTS_SHOWN_MAX]]
-    shown = f"{len(rows):,} of {total:,} {what}" if len(rows) < total else f"{total:,} {what}"
-    return table(shown, _COLUMNS, rows)
+    part = f"{len(rows):,} of " if len(rows) < total else ""
+    return table(f"{part}{total:,} {what}", _COLUMNS, rows)
 
 
 def sentences_html(heading: str, sentences: Iterable[str], count: int) -> Html:

@@ -141,12 +141,13 @@ class Builder:
         segments: Sequence[PresentSegment],
         snapshots: dict[FileId, SegmentSnapshot],
         on_read: Callable[[int], None],
+        is_late: Callable[[], bool] = lambda: False,
     ) -> int:
         """Adds the events of segments that the index lacks; `snapshots` are those read so far.
 
-        `on_read` is called repeatedly with the number of bytes read so far. Returns the number
-        of transactions. Raises Stale when a segment was renamed meanwhile: then list the
-        segments again.
+        `on_read` is called repeatedly with the number of bytes read so far. The transaction after
+        which `is_late` holds is the last one. Returns the number of transactions. Raises Stale when
+        a segment was renamed meanwhile: then list the segments again.
         """
         self._begin()
         commits = read_bytes = 0
@@ -160,6 +161,8 @@ class Builder:
                     commits += 1
                     read_bytes = begin + intake.read_bytes
                     on_read(read_bytes)
+                    if is_late():
+                        return commits
         return commits
 
     def _begin(self) -> None:
@@ -415,6 +418,7 @@ class Builder:
         self._count([[value] for value in columns], -1)
         self._db.execute(*update)
         self._count([[value] for value in row])
+        self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
         self._measure(zone_of(arrival))
         before = entry_of(theirs)
         span_id = before.payload.span_id

@@ -18,7 +18,7 @@ from thence.errors import ThenceError
 from thence.index.keeper import WAIT_S, Builds, Files, IndexFile, Keeper, open_database
 from thence.index.lines import Extent, LineReader
 from thence.index.segments import Stale
-from thence.log.files.disk import Disk, on_fork
+from thence.log.files.disk import Disk, monotonic_ns, on_fork
 from thence.log.files.disk_errors import reading
 
 _TRIES_MAX = 3
@@ -114,12 +114,43 @@ class Index:
         The function is called again when the index turned out not to fit the log and was
         rebuilt. Raises `read_failed`.
         """
+
+        def refresh() -> bool:
+            self.refresh()
+            return True
+
+        return self._answer(lambda connection, _: work(connection), refresh)
+
+    def answer_soon(
+        self, work: Callable[[sqlite3.Connection, bool], Answer], within_s: float
+    ) -> Answer:
+        """Returns the result of a function of a connection, and of whether it sees all of the log.
+
+        New events are taken in for `within_s` seconds; an index that does not fit is made first.
+        Raises what `answer` raises.
+        """
+
+        def refresh() -> bool:
+            until_ns = monotonic_ns() + int(within_s * 1e9)
+            if not self._keeper_lock.acquire(timeout=within_s):
+                return False
+            try:
+                with reading(self.folder):
+                    return self._keeper.refresh(WAIT_S, until_ns=until_ns)
+            finally:
+                self._keeper_lock.release()
+
+        return self._answer(work, refresh)
+
+    def _answer(
+        self, work: Callable[[sqlite3.Connection, bool], Answer], refresh: Callable[[], bool]
+    ) -> Answer:
         error: Exception | None = None
         for _ in range(_TRIES_MAX):
-            self.refresh()
+            is_whole = refresh()
             try:
                 with reading(self.folder), self._snapshot() as connection:
-                    return work(connection)
+                    return work(connection, is_whole)
             except (Stale, sqlite3.DatabaseError) as failure:
                 self._doubt(failure, error)
                 error = failure

@@ -211,6 +211,8 @@ _UNCHECKPOINTED_MAX = 64
 _EVENTS_AS_A_COMMIT = 32  # the events whose checkpoint costs as much as that of one commit
 # a log that has grown by more than this, and more than it was, is read anew
 _GROWTH_BYTES = 32 * 1024 * 1024
+# JavaScript reads it exactly, with room for the changes that are added
+_GENERATION_BITS = 48
 
 
 class Cost(NamedTuple):
@@ -251,6 +253,7 @@ class Keeper:
         self._cache = cache
         self._builds = builds
         self._on_read: Callable[[int], None] = _nothing
+        self._until_ns: int | None = None
         self._locations: list[IndexFile] | None = None
         self._location = 0
         self._is_home_busy = False
@@ -280,16 +283,23 @@ class Keeper:
         """True if a refresh has opened the index, and nothing has closed it since."""
         return self._writer is not None
 
-    def refresh(self, timeout_s: float, on_read: Callable[[int], None] | None = None) -> None:
-        """Brings the index up to date with the log.
+    def refresh(
+        self,
+        timeout_s: float,
+        on_read: Callable[[int], None] | None = None,
+        until_ns: int | None = None,
+    ) -> bool:
+        """Brings the index up to date with the log; False where it has not taken in all.
 
-        While one is built, `on_read` gets the number of bytes read so far.
+        While one is built, `on_read` gets the number of bytes read so far. What is to be added is
+        left for later once the monotonic time is `until_ns`; a build is always whole.
         """
-        self._on_read = on_read or _nothing
+        self._on_read, self._until_ns = on_read or _nothing, until_ns
         try:
             self._refresh(timeout_s)
         finally:
-            self._on_read = _nothing
+            self._on_read, self._until_ns = _nothing, None
+        return self._seen is not None
 
     def _refresh(self, timeout_s: float) -> None:
         with reading(self._folder):
@@ -465,7 +475,8 @@ class Keeper:
             self._on_read(read_bytes)
 
         events = build(self._disk, self._folder, self._vocabulary, connection, beat)
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", self._name().items())
+        meta = self._name() | {"generation": noise_bits(_GENERATION_BITS)}
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         self._builds.add(Cost(1, (monotonic_ns() - begin_ns) / 1e9, 0.0, events))
 
     def _catch_up(self, index_file: IndexFile | None) -> None:
@@ -485,7 +496,7 @@ class Keeper:
         if builder is None:
             builder = Builder(self._disk, self._folder, self._vocabulary, self.writer)
         begin_ns, before = monotonic_ns(), int(_meta(self.writer)["events"])
-        commits = builder.catch_up(segments, matched, beat)
+        commits = builder.catch_up(segments, matched, beat, self._is_late)
         events = builder.events - before
         if events:
             self._builds.add(Cost(0, 0.0, (monotonic_ns() - begin_ns) / 1e9, events))
@@ -494,7 +505,10 @@ class Keeper:
             if commits:
                 self._record_commits(index_file, commits, events)
             self._state = index_file.state()
-        self._seen = segments
+        self._seen = None if self._is_late() else segments
+
+    def _is_late(self) -> bool:
+        return self._until_ns is not None and monotonic_ns() >= self._until_ns
 
     def _has_outgrown(
         self, segments: tuple[PresentSegment, ...], indexed: list[SegmentSnapshot]

@@ -246,7 +246,7 @@ def _arrival_by_prefix(
         if arrival is not None:
             return arrival
         if not count:
-            subjects = _subjects(connection, SUBJECTS_COMPARED_MAX)
+            subjects = subjects_of(connection, SUBJECTS_COMPARED_MAX)
             namer = _namer_of(index, connection, text)
             raise not_found(index.folder, text, subjects, namer, by_type=by_type)
     if not count:
@@ -265,7 +265,7 @@ def _latest_on(connection: sqlite3.Connection, text: str) -> int | None:
         return None
     arrival = last_arrival(connection, "subject", text)
     if arrival is None:
-        subject = subject_named(text, _subjects(connection, -1, f"/{text}"))
+        subject = subject_named(text, subjects_of(connection, -1, f"/{text}"))
         if subject is not None:
             arrival = last_arrival(connection, "subject", subject)
     return arrival
@@ -296,7 +296,7 @@ def _last_failure(connection: sqlite3.Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
-def _subjects(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:
+def subjects_of(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:
     """Returns at most `limit` subjects of the log with an ending, all for -1."""
     rows = connection.execute(_SUBJECTS, {"ending": ending, "limit": limit})
     return [text for (text,) in rows]

@@ -2,7 +2,8 @@
 -- All of it can be made again from the segments: an index whose schema differs from this file by a
 -- byte, comments included, is rebuilt.
 
--- schema: the digest of this file and indexes.sql; log_id, vocabulary; events: how many there are; commits: how often it was written to
+-- schema: the digest of this file and indexes.sql; log_id, vocabulary; events: how many there are; commits: how often it was written to;
+-- generation: another number when what an arrival holds may have changed
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
 -- how far each segment has been read, and by what it is known again when it was renamed

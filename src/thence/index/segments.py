@@ -213,6 +213,7 @@ class Intake:
         self.read_bytes = snapshot.read_bytes if snapshot else 0
         self._last = snapshot.last_bytes if snapshot else b""
         self._checksum = snapshot.checksum if snapshot else 0
+        self._is_over = False
         try:
             self._cursor = Cursor(disk, name, self._descriptor, self.read_bytes)
             self.id = snapshot.id if snapshot else self._begin(connection)
@@ -229,6 +230,7 @@ class Intake:
             if self._segment.name != CURRENT:  # an older segment never grows: it is a line
                 self._note(block)
                 yield block
+        self._is_over = True
 
     def sync(self) -> None:
         """Returns when the bytes that were written before are on the device."""
@@ -309,10 +311,13 @@ class Intake:
             offset += len(data)
 
     def _state(self) -> FileState:
-        """Returns the state of the segment when it was read to its end."""
+        """Returns the state when the segment was read to its end; before that none that it has."""
         now = self._disk.path_state(str(self._path))
         is_read = now is not None and now.file == self._cursor.file and now.size == self.read_bytes
-        return now if now is not None and is_read else self._segment.state
+        if now is not None and is_read:
+            return now
+        state = self._segment.state
+        return state if self._is_over else state._replace(size=self.read_bytes)
 
     def _begin(self, connection: sqlite3.Connection) -> int:
         cursor = connection.execute(

@@ -69,7 +69,7 @@ from thence.log.write.drafting import guarded as guarded
 from thence.log.write.drafting import warn as warn
 from thence.log.write.writer import Report, SegmentWriter
 from thence.open_log.masking_settings import RedactSettings, read_redact_settings
-from thence.open_log.queries import After, Answers
+from thence.open_log.queries import After, Answers, html_of_log
 from thence.tracing.context import Origin, StrictCauses, current_causes, ends_in_hand
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ class Log:
     """
 
     __reduce__ = stays_here
+    _repr_html_ = html_of_log
 
     def __init__(
         self,
@@ -202,8 +203,7 @@ class Log:
         self._where = (disk, folder, vocabulary)
         bounds = (settings.max_file_size, age_us)
         self._writer = SegmentWriter(*self._where, self._notice, self._report, *bounds)
-        queue = (queue_max, on_full, self._report)
-        self._committer = Committer(self._writer, self._notice, *queue)
+        self._committer = Committer(self._writer, self._notice, queue_max, on_full, self._report)
         can_cut = vocabulary.cuts_lines_with is not None
         self._bodies_from = settings.bodies_from if can_cut else None
         parts = (Plain(settings.encode, is_strict=settings.strict_values), self._bodies_from)
@@ -585,12 +585,6 @@ class Log:
         writer = SegmentWriter(*self._where, self._notice, self._report)
         repair(*self._where, writer, self._notice, timeout_s)
         return self.verify()
-
-    def _repr_html_(self) -> str:
-        from thence.core.notebook import EVENTS_SHOWN_MAX, events_html
-
-        events = self.answers.latest(EVENTS_SHOWN_MAX)
-        return events_html(events, len(events), f"last events of {self.folder}")
 
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes what was emitted, then closes; True if durable within `timeout_s` seconds."""

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from threading import Event as Signal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Protocol, Unpack
 from warnings import warn
 from weakref import finalize
 
@@ -473,3 +473,18 @@ class Answers:
 def _close(opened: "dict[Path, Index]") -> None:
     while opened:
         opened.popitem()[1].close()
+
+
+class Shown(Protocol):
+    """A log, for a notebook."""
+
+    folder: Path
+    answers: Answers
+
+
+def html_of_log(log: Shown) -> str:
+    """Returns the last events of a log as a table for a notebook."""
+    from thence.core.notebook import EVENTS_SHOWN_MAX, events_html
+
+    events = log.answers.latest(EVENTS_SHOWN_MAX)
+    return events_html(events, len(events), f"last events of {log.folder}")

@@ -2,11 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 from thence.errors import needs_extra
 from thence.server.http.login_settings import LoginSettings, TeamSettings
@@ -16,6 +17,7 @@ from thence.settings import from_environment
 with needs_extra("server", "thence.server.app"):
     from fastapi import FastAPI, Request
     from starlette.middleware.cors import CORSMiddleware
+    from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
     from starlette.responses import Response
     from starlette.types import Lifespan
 
@@ -23,8 +25,8 @@ with needs_extra("server", "thence.server.app"):
     from thence.server.http.auth import Auth, OperatorMetrics
     from thence.server.http.metrics import Metrics, RequestCounter
     from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
-    from thence.server.routes import health, logs
-    from thence.server.routes.bodies import answer
+    from thence.server.routes import health, logs, look
+    from thence.server.routes.bodies import NDJSON, answer
     from thence.server.routes.state import ServerState, app_state
     from thence.server.web import pages
     from thence.server.web.layout import problem_page
@@ -34,6 +36,7 @@ __all__ = ["LoginSettings", "TeamSettings", "create_app", "create_team_app"]
 
 KINDS: tuple[logs.Kind, ...] = ("simulations", "logs")
 _NO_SETTINGS = TeamSettings()
+PACKED_BYTES_MIN = 1_024  # of an answer that is compressed
 _DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
 
 
@@ -43,17 +46,20 @@ def create_app(
     allowed_hosts: Collection[str] | None = None,
     cors_origins: Collection[str] = (),
     token: str | None = None,
+    places: Mapping[str, Path] = MappingProxyType({}),
 ) -> FastAPI:
     """Returns an app that serves the logs in a folder; the app writes only indexes there.
 
     If `root` is None it is THENCE_ROOT, or "output". The root may be a log itself, and may be
     made later. Host names are not checked unless `allowed_hosts` lists the accepted ones,
     without ports. Pages of `cors_origins` may read the answers in a browser.
-    With a `token` every path but /health needs it. Raises ValueError for an empty token.
+    With a `token` every path but /health needs it. `places` are logs elsewhere by the ids under
+    which they are served too. Raises ValueError for an empty token.
     """
     if token is not None and not token:
         raise ValueError("token is empty: pass None to have none")
-    state = ServerState(Root(root if root is not None else from_environment(os.environ).runs))
+    folder = root if root is not None else from_environment(os.environ).runs
+    state = ServerState(Root(folder, places))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -132,9 +138,16 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
     app.include_router(health.router)
     for kind in KINDS:
         app.include_router(logs.routes_of(kind))
+        app.include_router(look.routes_of(kind))
     app.add_api_route("/openapi.json", _document, include_in_schema=False)
     app.include_router(pages.router)
     app.router.routes.append(static_route())
+    app.add_middleware(
+        GZipMiddleware,
+        minimum_size=PACKED_BYTES_MIN,
+        compresslevel=1,
+        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, NDJSON),
+    )
     return app
 
 

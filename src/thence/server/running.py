@@ -10,7 +10,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from time import monotonic
 from types import FrameType
@@ -81,7 +81,8 @@ def serve(
     listener: socket.socket,
     root: Path,
     token: str | None,
-    cors_origins: Collection[str] = (),
+    cors_origins: Collection[str],
+    places: Mapping[str, Path],
 ) -> None:
     """Answers on a listening socket until SIGINT or SIGTERM, then ends at once.
 
@@ -90,7 +91,9 @@ def serve(
     """
     from thence.server.app import create_app
 
-    app = create_app(root, allowed_hosts=LOOPBACK, cors_origins=cors_origins, token=token)
+    app = create_app(
+        root, allowed_hosts=LOOPBACK, cors_origins=cors_origins, token=token, places=places
+    )
     _run(listener, app)
 
 

@@ -82,7 +82,7 @@ def demo_command() -> None:
     words = program()  # in a shell in this folder, not in the demo's
     if words != "thence" and not words.startswith("/"):
         words = str(Path(words).absolute())
-    for command in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log"):
+    for command in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log", "serve --open"):
         out.write(f"  {words} {command}")
 
 

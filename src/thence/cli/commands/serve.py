@@ -1,16 +1,21 @@
 """The command `serve`: serves a folder of logs over HTTP on this machine."""
 
 import re
+import webbrowser
 from pathlib import Path
+from threading import Thread
+from time import sleep
 
 import click
 
 from thence.cli.frame import help_with, output_options, require_packages
 from thence.cli.output import current, exit_code
-from thence.cli.shared.locate import journal_of
+from thence.cli.shared.locate import is_log, is_log_of_agents, logs_of_repository
+from thence.cli.shared.logs import take_in_hooks
 from thence.errors import NotALog
 
 _PORT_MAX = 65_535
+_HOOKS_EVERY_S = 2.0
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
 
 
@@ -36,34 +41,27 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
     callback=lambda context, option, raw: tuple(map(_origin, raw)),
     help="Let pages of this origin read the answers; may be given again.",
 )
+@click.option("--open", "is_opened", is_flag=True, help="Open the address in a browser too.")
 @output_options
 def serve_command(
     root: str | None,
     port: int | None,
     token: str | None,
     origins: tuple[str, ...],
+    is_opened: bool,
 ) -> None:
     """Answer questions about the logs in a folder over HTTP, on this machine alone.
 
-    ROOT is a folder of runs and other logs, a log, or a project; else THENCE_ROOT, else ./output.
-    The address is the first line on stdout. Ctrl-C ends it at once.
+    ROOT is a folder of runs and other logs, a log, a repository or a project; else THENCE_ROOT,
+    else ./output, with the logs of this folder's repository. The address is the first line on
+    stdout. Ctrl-C ends it at once.
     """
     out = current()
-    root_folder = Path(root or out.settings.runs)
     try:
         from thence.server import running
 
         require_packages("could not start the server", "server", "fastapi", "httptools", "uvicorn")
-        if not root_folder.is_dir():
-            raise NotALog(
-                "could not serve",
-                place=root_folder,
-                cause="there is no such folder",
-                hint="name the folder of the runs or logs: thence serve FOLDER",
-            )
-        example = "simulations"
-        if (root_folder / ".kittify").is_dir() and (journal := journal_of(root_folder)) is not None:
-            root_folder, example = journal, "logs"  # the journal of a project is no simulation
+        root_folder, places = _served(root, Path(out.settings.runs))
         token = token if token is not None else out.settings.token
         if token == "":  # most often an unset variable
             raise click.BadParameter("it is empty", param_hint="--token")
@@ -73,11 +71,45 @@ def serve_command(
         out.result({"url": address, "root": str(root_folder.absolute())}, [address])
         out.flush()
         header = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
+        example = "logs" if places else "simulations"
         out.notice(f"serving {root_folder.absolute()}; try: curl{header} {address}/{example}")
+        for path in places.values():
+            out.notice(f"serving {path.absolute()}")
+            Thread(target=_take_in, args=(path,), name="thence-hooks", daemon=True).start()
         out.notice("Ctrl-C ends it")
-        running.serve(listener, root_folder, token, origins)
+        if is_opened:
+            # a browser of the terminal would keep the server waiting
+            Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        running.serve(listener, root_folder, token, origins, places)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         out.end_at_once(exit_code(ended))
+
+
+def _served(root: str | None, runs: Path) -> tuple[Path, dict[str, Path]]:
+    """Returns the folder to serve, and the logs of its repository; raises NotALog."""
+    folder = Path(root) if root is not None else Path()
+    if root is None or (folder / ".git").exists() or (folder / ".kittify").is_dir():
+        places = {} if root is None and is_log(runs) else logs_of_repository(folder)
+    else:
+        places = {}
+    served = folder if root is not None else runs
+    if served.is_dir() or (root is None and places):
+        for path in places.values():
+            take_in_hooks(path)
+        return served, places
+    raise NotALog(
+        "could not serve",
+        place=served,
+        cause="there is no such folder",
+        hint="name the folder of runs, logs, a repository or a project: thence serve FOLDER",
+    )
+
+
+def _take_in(log: Path) -> None:
+    """Takes in what hooks leave for a log of coding agents while it is served."""
+    while is_log_of_agents(log):
+        sleep(_HOOKS_EVERY_S)
+        take_in_hooks(log)
 
 
 def _origin(raw: str) -> str:

@@ -99,6 +99,23 @@ def _log_of_agents(folder: Path) -> tuple[Path | None, bool]:
     return log, root is not None
 
 
+def logs_of_repository(folder: Path) -> dict[str, Path]:
+    """Returns the logs that a folder's repository or project holds, by names for them.
+
+    They are that of coding agents and the journal. Raises NotALog for one that holds a symbolic
+    link, PlanningError for a project that can't be used.
+    """
+    logs: dict[str, Path] = {}
+    agents, is_repository = _log_of_agents(folder.resolve())
+    if agents is not None and is_repository:
+        logs["agents"] = agents
+    if (journal := journal_of(folder)) is not None:
+        path = folder.resolve()
+        tops = (one for one in (path, *path.parents) if (one / ".kittify").is_dir())
+        logs[next(tops, path).name] = journal
+    return logs
+
+
 def _noted(out: Output, log: Path) -> Path:
     out.notice(f"log: {log} (what hooks of coding agents recorded)")
     return log

@@ -21,6 +21,7 @@ from thence.index.causality import CausalityLines, NamedCauses
 from thence.index.connection import Index
 from thence.index.keeper import Builds
 from thence.index.page import Page, PageBounds, PageOfLines
+from thence.index.tiles import Names
 from thence.log.files.disk import OS_DISK
 from thence.log.read.opening import known_info
 from thence.open_log.queries import Answers
@@ -39,6 +40,7 @@ class OpenLog:
         self.folder = folder
         self.vocabulary = vocabulary
         self.answers = Answers(OS_DISK, folder, vocabulary, builds)
+        self.names = Names()
         self.users = 0
         self._mark = ""
 

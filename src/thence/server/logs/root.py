@@ -1,26 +1,34 @@
 """The served folder with its logs, each under the name of its own folder.
 
-An id is one name in that folder and nothing else. The path of a name is checked anew each time:
+An id is one name in that folder, or SWEEP:RUN for a run in the folder of a sweep there, or names a
+log elsewhere that the user's own repository holds. The path of a name is checked anew each time:
 a log counts only if its folder, its segments and the files beside them are real files and
 folders inside the root, so that no link, pipe or device is ever opened.
 """
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.vocabulary import PLAIN, SIM, Vocabulary
+from thence.core.vocabulary import PLAIN, SIM, WORK, Vocabulary
 from thence.errors import NotALog, ThenceError
 from thence.log.files.disk import NOWHERE, OS_DISK, FileId
 from thence.log.files.disk_errors import reading
-from thence.log.files.segment import own_folder, segments
+from thence.log.files.segment import archived_names, own_folder, segments
 from thence.log.read.opening import opened_vocabulary
 from thence.log.read.reader import lines
 
 ID_BYTES_MAX = 255
+# between the name of a sweep and that of its run
+SWEEP_MARK = ":"
+SWEEP_PLAN = "plan.json"
+# the folder of the log of coding agents
+_AGENTS = ("thence", "agents")
 NAMES_MAX = 100_000
 # the files of a log's own folder that are read when the log is opened
 _OWN_FILES = ("log.json", "identity.json", "index.db", "index.db-wal", "index.db-shm", "index.lock")
@@ -37,6 +45,15 @@ class FoundLog(NamedTuple):
     is_simulation: bool
 
     @property
+    def kind(self) -> str:
+        """What the log is of: a run, a project, coding agents, an archive, else just "log"."""
+        if self.folder.parts[-2:] == _AGENTS:
+            return "coding agents"
+        if not segments(OS_DISK, self.folder) and archived_names(OS_DISK, self.folder):
+            return "archive"
+        return {SIM.name: "run", WORK.name: "project"}.get(self.vocabulary.name, "log")
+
+    @property
     def key(self) -> LogKey:
         """Path, file id and vocabulary: they change when another log takes the folder."""
         path_id = OS_DISK.path_id(str(self.folder))
@@ -44,17 +61,47 @@ class FoundLog(NamedTuple):
 
 
 class Root:
-    """A folder of logs, or a single log, whose id is then its folder's name."""
+    """A folder of logs, or a single log, whose id is then its folder's name.
 
-    def __init__(self, folder: str | Path) -> None:
+    `places` are logs elsewhere by their ids, which come before folders of these names.
+    """
+
+    def __init__(
+        self, folder: str | Path, places: Mapping[str, Path] = MappingProxyType({})
+    ) -> None:
         self.folder = Path(folder).absolute()
+        self._places = {name: path.absolute() for name, path in places.items()}
 
     def names(self) -> list[str]:
         """Lists the names that may be ids, sorted; NAMES_MAX of them at most."""
         names = {name for name in OS_DISK.names(self.folder)[:NAMES_MAX] if not _is_hidden(name)}
         if _has_log(self.folder):
             names.add(self.folder.name)
-        return sorted(names)
+        return sorted(names | self._places.keys())
+
+    def others(self, log_id: str) -> Iterator[str]:
+        """Yields the ids of the other logs, first those of the same sweep."""
+        sweep, mark, _ = log_id.rpartition(SWEEP_MARK)
+        place = self.sweep_folder(sweep) if mark else None
+        runs = sorted(OS_DISK.names(place)) if place is not None else []
+        for name in (*(f"{sweep}{mark}{run}" for run in runs), *self.names()):
+            with suppress(OSError):
+                if name != log_id and self._folder(name) is not None:
+                    yield name
+
+    def sweep_folder(self, name: str) -> Path | None:
+        """Returns the folder of a sweep in this one, or this one; no link is followed."""
+        folder = self.folder if name == self.folder.name else self.folder / name
+        try:
+            is_folder = folder == self.folder or _mode(str(folder), 0) == stat.S_IFDIR
+            is_sweep = is_folder and _is_plain(str(folder / SWEEP_PLAN)) and not _has_log(folder)
+        except (OSError, ValueError):
+            return None
+        return folder if is_sweep and not _is_hidden(name) else None
+
+    def run_of_sweep(self, sweep: str, run: str) -> str:
+        """Returns the id of a run in the folder of a sweep."""
+        return run if self.sweep_folder(sweep) == self.folder else f"{sweep}{SWEEP_MARK}{run}"
 
     def logs(self) -> Iterator[FoundLog | None]:
         """Yields the logs of the folder; None for one that can't be served."""
@@ -75,6 +122,12 @@ class Root:
         if folder is None:
             raise NotALog("could not find", place=repr(log_id)[:100], cause="there is no such log")
         return _log_of(log_id, folder)
+
+    def found(self, log_id: str) -> FoundLog | None:
+        """Returns the log of an id; None if there is none, or it can't be read."""
+        with suppress(OSError, ThenceError):
+            return self.find(log_id)
+        return None
 
     def read(self, folder: Path, name: str, bytes_max: int) -> bytes:
         """Returns the content of a plain file in a log's folder; b"" if none, or if larger."""
@@ -99,10 +152,15 @@ class Root:
         """Returns the folder of a log by its name; None if there is none inside the root."""
         if not is_name(name):
             return None
-        folder = self.folder / name
+        sweep, mark, run = name.rpartition(SWEEP_MARK)
+        folder = self._places.get(name, self.folder / name)
         if not _has_log(folder):
-            folder = self.folder
-            if name != folder.name or not _has_log(folder):
+            place = self.sweep_folder(sweep) if mark and not _is_hidden(run) else None
+            if place is not None:
+                folder = place / run
+            elif name == self.folder.name:
+                folder = self.folder
+            if not _has_log(folder):
                 return None
         own = str(own_folder(folder))
         if not self._is_inside(str(folder), own):

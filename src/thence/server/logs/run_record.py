@@ -1,5 +1,6 @@
 """The files of a run beside its events: config.json and result.json."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,13 +10,18 @@ from thence.log.files.disk import OS_DISK
 from thence.server.logs.root import FoundLog, Root
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
+VARIABLES_MAX = 50
+_OWN_COLUMNS = ("simulation.name", "simulation.seed")
+_VALUES_MAX, _DEPTH_MAX, _TEXT_MAX = 1_000, 6, 200
 
 
 class RunRecord(msgspec.Struct, frozen=True):
     """A run's name, and its status: running, completed, failed, interrupted or killed.
 
     `ended` is the status with the decisions that failed. `altered` are the steps whose results the
-    run was asked to alter, `parent` is the run that it branched from, with the turn.
+    run was asked to alter, `parent` is the run that it branched from, with the turn. `settings` are
+    the texts of its scenario's values by their keys, but name and seed; `final` those of its
+    variables at its end; `variables` are the numbers that it declares, those of agents first.
     """
 
     name: str
@@ -25,6 +31,11 @@ class RunRecord(msgspec.Struct, frozen=True):
     error: str | None = None
     altered: tuple[str, ...] = ()
     parent: str | None = None
+    variables: tuple[str, ...] = ()
+    scenario: str = ""
+    seed: int | None = None
+    settings: Mapping[str, str] = {}
+    final: Mapping[str, str] = {}
 
 
 def read_record(root: Root, location: FoundLog) -> RunRecord:
@@ -34,15 +45,55 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
     section = scenario.get("simulation") if isinstance(scenario, dict) else None
     result = _object(root, location, "result.json")
     status = _text(result.get("status")) or _status(root, location)
+    in_force = config.get("simulation")
+    in_force = in_force if isinstance(in_force, dict) else {}
+    settings = flattened(
+        {**(scenario if isinstance(scenario, dict) else {}), "simulation": in_force}
+    )
+    named = _text(section.get("name") if isinstance(section, dict) else None)
+    seed = in_force.get("seed")
     return RunRecord(
-        name=_text(section.get("name") if isinstance(section, dict) else None) or location.id,
+        name=named or location.id,
         status=status,
         ended=run_status(status, result),
         reason=_text(result.get("reason")),
         error=_text(result.get("error")),
         altered=tuple(altered) if isinstance(altered, dict) else (),
         parent=_parent(config.get("parent")),
+        variables=_variables(scenario),
+        scenario=named or "",
+        seed=seed if type(seed) is int else None,
+        settings={key: text for key, text in settings.items() if key not in _OWN_COLUMNS},
+        final=flattened(result.get("final_state"), "/"),
     )
+
+
+def flattened(value: object, mark: str = ".") -> dict[str, str]:
+    """Returns the texts of the values in an object by their paths, a bounded number of them."""
+    texts: dict[str, str] = {}
+
+    def add(inner: object, key: str, depth: int) -> None:
+        if isinstance(inner, dict | list) and inner and depth < _DEPTH_MAX:
+            for name, part in inner.items() if isinstance(inner, dict) else enumerate(inner):
+                add(part, f"{key}{mark}{name}" if depth else str(name), depth + 1)
+        elif depth and len(texts) < _VALUES_MAX:
+            text = inner if isinstance(inner, str) else msgspec.json.encode(inner).decode()
+            texts[key] = text[:_TEXT_MAX]
+
+    add(value, "", 0)
+    return texts
+
+
+def _variables(scenario: object) -> tuple[str, ...]:
+    section = scenario.get("state_variables") if isinstance(scenario, dict) else None
+    names: list[str] = []
+    for scope in ("agent_vars", "place_vars", "global_vars"):
+        declared = section.get(scope) if isinstance(section, dict) else None
+        for entry in declared if isinstance(declared, list) else ():
+            name = entry.get("name") if isinstance(entry, dict) else None
+            if isinstance(name, str) and entry.get("type") in ("int", "float"):
+                names.append(name)
+    return tuple(dict.fromkeys(name for name in names if " " not in name))[:VARIABLES_MAX]
 
 
 def _parent(value: object) -> str | None:

@@ -5,13 +5,14 @@ inode. The totals of these logs are returned from memory, without disk access. A
 up by its lines when it is listed first, so that a list of many runs makes no index for each.
 """
 
+import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -19,18 +20,20 @@ from thence.core.codec import BadLine
 from thence.core.event import Event
 from thence.core.query.why import descending
 from thence.core.vocabulary import Vocabulary
-from thence.errors import SuppressCodes
-from thence.index.overview import BadBytes, overview
-from thence.index.rows import INTEGER_MAX, Entry, Times, failed_of, rows_of
+from thence.errors import SuppressCodes, ThenceError
+from thence.index.overview import BadBytes, Figures, course_of, figures, overview
+from thence.index.rows import INTEGER_MAX, Entry, Times, failed_of, rows_of, usage_of
 from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import reading
 from thence.log.files.segment import CURRENT, current_path, segments, strays
 from thence.log.read.reader import Cursor, blocks, lines_of
 from thence.open_log.queries import INDEXED_BYTES_MIN
 from thence.server.logs.open_logs import Logs, OpenLog
-from thence.server.logs.root import FoundLog
+from thence.server.logs.root import SWEEP_MARK, FoundLog
 
 DAMAGE_LISTED_MAX = 100
+COURSE_BUCKETS = 50
+_SAMPLE_BYTES = 256 * 1024
 
 
 class EventMoment(msgspec.Struct, frozen=True):
@@ -83,8 +86,8 @@ def summarize(log: OpenLog) -> LogFacts:
     )
 
 
-def _counted(log: FoundLog) -> LogFacts | None:
-    """Returns the summary of a log from its lines, in a tenth of the time that an index takes.
+def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
+    """Returns summary and figures of a log from its lines, in a tenth of the time of an index.
 
     It is None unless all lines are whole, are thence's own, and have ids of their own.
     """
@@ -104,11 +107,11 @@ def _counted(log: FoundLog) -> LogFacts | None:
         return None
     events.sort(key=lambda event: (event.lamport_clock, event.node_id, event.event_id))
     times = Times().of([event.timestamp for event in events])
-    timed = (at for at, time in enumerate(times) if isinstance(time, int))
-    earliest = min(timed, key=times.__getitem__, default=0)
+    moments = (at for at, time in enumerate(times) if isinstance(time, int))
+    earliest = min(moments, key=times.__getitem__, default=0)
     first, last = (EventMoment(one.event_id, one.timestamp) for one in (events[0], events[-1]))
     turns = [event.turn_number for event in events if event.turn_number is not None]
-    return LogFacts(
+    facts = LogFacts(
         events=len(events),
         failures=failures,
         unverified=0,
@@ -121,6 +124,28 @@ def _counted(log: FoundLog) -> LogFacts | None:
         damaged_lines=len(damage),
         damage=damage[:DAMAGE_LISTED_MAX],
     )
+    usage = [row for event in events if (row := usage_of(event.payload))]
+    tokens = [count for row in usage for count in row[1:3] if count is not None]
+    costs = [row[3] for row in usage if row[3] is not None]
+    timed = [time for time in times if isinstance(time, int)]
+    course = _course(turns if log.is_simulation and turns else timed)
+    return facts, Figures(
+        failures,
+        sum(tokens) if tokens else None,
+        math.fsum(costs) if costs else None,
+        course,
+        max(timed, default=None),
+    )
+
+
+def _course(places: Sequence[int]) -> tuple[int, ...]:
+    """Returns how many events lie in each part of their turns or times."""
+    if not places:
+        return ()
+    first = min(places)
+    length = max(places) - first + 1
+    rows = Counter((place - first) * COURSE_BUCKETS // length for place in places)
+    return course_of([*rows.items()], COURSE_BUCKETS)
 
 
 def _tail(folder: Path, vocabulary: Vocabulary, offset: int) -> Iterator[BadBytes]:
@@ -160,6 +185,15 @@ class _Kept(NamedTuple):
     fingerprint: _Fingerprint
     is_simulation: bool
     facts: LogFacts
+    figures: Figures | None
+
+
+class Listed(NamedTuple):
+    """What a list shows of a log; `is_current` unless the log has changed since."""
+
+    facts: LogFacts
+    figures: Figures
+    is_current: bool
 
 
 class Summaries:
@@ -169,22 +203,48 @@ class Summaries:
         self._logs = logs
         self._mutex = Lock()
         self._summaries: dict[str, _Kept] = {}
+        self.unreadable: set[str] = set()
 
     def of(self, location: FoundLog) -> LogFacts:
         """Returns the summary of a log; raises `read_failed`."""
+        return self._kept(location, has_figures=False).facts
+
+    def count(self, location: FoundLog) -> None:
+        """Reads what a list shows of a log unless it is kept; notes one that can't be read."""
+        try:
+            self._kept(location, has_figures=True)
+            self.unreadable.discard(location.id)
+        except (OSError, ThenceError):
+            self.unreadable.add(location.id)
+
+    def listed(self, location: FoundLog) -> Listed | None:
+        """Returns what is kept of a log for a list; it reads nothing. Raises `read_failed`."""
+        kept = self._summaries.get(location.id)
+        if kept is None or kept.figures is None or kept.is_simulation != location.is_simulation:
+            return None
+        return Listed(kept.facts, kept.figures, kept.fingerprint == _fingerprint(location))
+
+    def _kept(self, location: FoundLog, *, has_figures: bool) -> _Kept:
         state = _fingerprint(location), location.is_simulation
         kept = self._summaries.get(location.id)
-        if kept is not None and kept[:2] == state:
-            return kept.facts
+        if kept is not None and kept[:2] == state and (kept.figures or not has_figures):
+            return kept
         is_small = sum(size for _, _, size, _ in state[0]) < INDEXED_BYTES_MIN
         is_first = kept is None and not self._logs.is_open(location)
-        facts = _counted(location) if is_first and is_small else None
-        if facts is None:
+        counted: tuple[LogFacts, Figures | None] | None = None
+        if is_first and is_small:
+            counted = _counted(location)
+        if counted is None:
             with self._logs.using(location, is_kept=False) as log:
                 facts = summarize(log)
+                key: Literal["turn", "time"] = (
+                    "turn" if location.is_simulation and facts.turns else "time"
+                )
+                read = figures(log.index, key, COURSE_BUCKETS) if has_figures else None
+            counted = facts, read
         with self._mutex:
-            self._summaries[location.id] = _Kept(*state, facts)
-        return facts
+            kept = self._summaries[location.id] = _Kept(*state, *counted)
+        return kept
 
     def readable(self, location: FoundLog) -> LogFacts | None:
         """Returns the summary of a log; None for one that can't be read now."""
@@ -197,9 +257,13 @@ class Summaries:
         return log_id in self._summaries
 
     def keep_only(self, ids: set[str]) -> None:
-        """Forgets the logs whose ids are not in `ids`."""
+        """Forgets the logs whose ids are not in `ids`; those of sweeps are kept."""
         with self._mutex:
-            self._summaries = {key: kept for key, kept in self._summaries.items() if key in ids}
+            self._summaries = {
+                key: kept
+                for key, kept in self._summaries.items()
+                if key in ids or SWEEP_MARK in key
+            }
 
     def forget(self, log_id: str) -> None:
         """Forgets a log that is gone."""
@@ -225,6 +289,17 @@ class Summaries:
 def size_bytes(location: FoundLog) -> int:
     """Returns the size of a log's segments in bytes."""
     return sum(size for _, _, size, _ in _fingerprint(location))
+
+
+def line_bytes(folder: Path) -> float:
+    """Returns the mean length of the first lines of a log, by which its events are estimated."""
+    with reading(folder):
+        for path in segments(OS_DISK, folder):
+            with path.open("rb") as file:
+                data = file.read(_SAMPLE_BYTES)
+            if data:
+                return len(data) / (data.count(b"\n") or 1)
+    return 1.0
 
 
 def _fingerprint(location: FoundLog) -> _Fingerprint:

@@ -33,17 +33,17 @@ def _bare(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
-_Number = BeforeValidator(_number)
+Number = BeforeValidator(_number)
 _Text = Annotated[str | SkipJsonSchema[None], Field(json_schema_extra=_bare)]
 # bounds stand at the integer itself: the schema has none for a union
 _Turn = Annotated[
-    Annotated[int, Field(ge=0, le=NUMBER_MAX), _Number] | SkipJsonSchema[None],
+    Annotated[int, Field(ge=0, le=NUMBER_MAX), Number] | SkipJsonSchema[None],
     Field(json_schema_extra=_bare),
 ]
 _Flag = Annotated[bool | SkipJsonSchema[None], Field(json_schema_extra=_bare)]
 _Names = list[Annotated[str, Field(min_length=1)]]
 
-Depth = Annotated[int, Field(ge=1, le=DEPTH_MAX, description="How far from the event."), _Number]
+Depth = Annotated[int, Field(ge=1, le=DEPTH_MAX, description="How far from the event."), Number]
 
 
 class Parameters(BaseModel):
@@ -61,10 +61,10 @@ class CausalityParameters(Parameters):
 class Paging(Parameters):
     """The choice of a page: by offset, or by the cursor of the page before."""
 
-    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX, description="Events on a page."), _Number] = (
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX, description="Events on a page."), Number] = (
         LIMIT
     )
-    offset: Annotated[int, Field(ge=0, le=NUMBER_MAX), _Number] = 0
+    offset: Annotated[int, Field(ge=0, le=NUMBER_MAX), Number] = 0
     cursor: Annotated[
         str | SkipJsonSchema[None],
         Field(
@@ -163,7 +163,7 @@ class Live(Parameters):
         Field(description="Begin behind this event. The header, if it is sent, goes before."),
     ] = None
     tail: Annotated[
-        Annotated[int, Field(ge=0, le=LIMIT_MAX), _Number] | SkipJsonSchema[None],
+        Annotated[int, Field(ge=0, le=LIMIT_MAX), Number] | SkipJsonSchema[None],
         Field(
             description="Begin with the last so many that arrived; 0: with the next one.",
             json_schema_extra=_bare,

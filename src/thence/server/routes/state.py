@@ -1,8 +1,10 @@
 """The state that the routes of one app share: root, open logs, summaries, threads."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from time import monotonic
 from typing import TypeVar
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,13 +18,16 @@ from thence.server.http.workers import Slow, Workers
 from thence.server.logs.live import Feeds
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog, Root
-from thence.server.logs.summaries import Summaries
+from thence.server.logs.summaries import Summaries, line_bytes
 
 # the key under which a team's server adds the name of the user to a request's scope
 USER = "thence.user"
 
 # how long a page waits for an index, and after how long it loads again
 INDEX_WAIT_S = 0.3
+# how long a list of logs waits until those are counted that need no index made
+COUNT_WAIT_S = 1.0
+_COUNT_S = 0.05
 _RELOADED_AFTER_S = 1
 
 T = TypeVar("T")
@@ -39,9 +44,13 @@ class ServerState:
         self.workers = Workers()
         self.metrics = metrics or Metrics()
         self.metrics.add(self)
-        # by the id of a log, "" for all: the making of indexes, and how many bytes are read of all
+        self.is_closed = False
+        self.growing: Counter[str | None] = Counter()  # streams of growth, by user
+        # by the id of a log: the making of its index, and how many events of about how many it has
         self._making: dict[str, asyncio.Task[None]] = {}
-        self._read_bytes: dict[str, tuple[int, int]] = {}
+        self._read_events: dict[str, tuple[int, int]] = {}
+        self._counting: asyncio.Task[None] | None = None
+        self._indexing: asyncio.Task[None] | None = None
 
     async def ask(self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool) -> T:
         """Runs work on an open log in a thread and returns its result.
@@ -83,56 +92,105 @@ class ServerState:
 
         return await self.workers.run_patiently(attempt)
 
-    async def wait_for_index(self, log_id: str = "") -> None:
-        """Returns when the logs of a page, all for "", have an index; raises NotALog.
+    async def list_logs(
+        self,
+        locate: Callable[[], list[FoundLog | None]],
+        work: Callable[[list[FoundLog | None]], T],
+    ) -> T:
+        """Runs work on the logs that `locate` finds, with what is known of each by then.
 
-        While one is made, raises 503 with how far it is; the page loads again by itself.
+        It waits a second at most until those with an index, and small ones, are counted. The
+        others get their indexes one by one, without being waited for.
+        """
+        logs = await self.workers.run(locate)
+        if self._counting is None:
+            self._counting = asyncio.ensure_future(self._count([*filter(None, logs)]))
+        await asyncio.wait({self._counting}, timeout=COUNT_WAIT_S)
+        return await self.workers.run(partial(work, logs))
+
+    async def _count(self, logs: Sequence[FoundLog]) -> None:
+        """Counts the logs of a list, and begins the indexes that are missing."""
+        rest, missing = iter(logs), list[FoundLog]()
+
+        def count() -> bool:
+            end_s = monotonic() + _COUNT_S
+            for log in rest:
+                with SuppressCodes("read_failed"):
+                    listed = self.summaries.listed(log)
+                    if listed is None and self._needs_index(log):
+                        missing.append(log)
+                    elif listed is None or not listed.is_current:
+                        self.summaries.count(log)
+                if monotonic() > end_s:
+                    return False
+            return True
+
+        try:
+            while not await self.workers.run(count):
+                pass
+            if missing and (self._indexing is None or self._indexing.done()):
+                self._indexing = asyncio.ensure_future(self._make_indexes(missing))
+        except (OSError, ThenceError, HTTPException):
+            return  # the next list counts on
+        finally:
+            self._counting = None
+
+    async def wait_for_index(self, log_id: str) -> None:
+        """Returns when the log of a page has an index; raises NotALog.
+
+        While it is made, raises 503 with how far it is; the page loads again by itself.
         """
         if log_id not in self._making:
-            locations = await self.workers.run(partial(self._without_index, log_id))
-            if not locations:
+            location = await self.workers.run(partial(self.find, log_id, False))
+            if not await self.workers.run(partial(self.logs.lacks_index, location)):
                 return
-            if log_id not in self._making:  # nor has another page begun it meanwhile
-                self._read_bytes[log_id] = 0, 0
-                making = self._make_indexes(log_id, locations)
-                self._making[log_id] = asyncio.ensure_future(making)
-        task = self._making[log_id]
-        done, _ = await asyncio.wait({task}, timeout=INDEX_WAIT_S)
+            self._begin_index(location)
+        done, _ = await asyncio.wait({self._making[log_id]}, timeout=INDEX_WAIT_S)
         if not done:
-            read, size = self._read_bytes[log_id]
-            share = f"{read / size:.0%} of {size / 1e6:,.0f} MB read" if size else "starting"
-            words = f"the index of {log_id or 'the logs'} is being made: {share}"
+            words = f"the index of {log_id} is being made: {self.progress(log_id)}"
             raise HTTPException(503, words, {"Retry-After": str(_RELOADED_AFTER_S)})
 
-    def _without_index(self, log_id: str) -> list[FoundLog]:
-        if not log_id:
-            return [*filter(self._needs_index, filter(None, self.root.logs()))]
-        location = self.find(log_id, False)
-        return [location] if self.logs.lacks_index(location) else []
+    def progress(self, log_id: str) -> str | None:
+        """Returns in words how far the index of a log is; None if it isn't being made."""
+        if log_id not in self._making:
+            return None
+        read, about = self._read_events.get(log_id, (0, 0))
+        return f"{read:,} of about {about:,} events" if about else "another one is made before"
 
-    async def _make_indexes(self, log_id: str, locations: Sequence[FoundLog]) -> None:
-        """Makes the indexes of some logs; what fails is raised by the page's own question."""
+    async def _make_indexes(self, logs: Sequence[FoundLog]) -> None:
+        for log in logs:
+            await self._begin_index(log)
+
+    def _begin_index(self, location: FoundLog) -> asyncio.Task[None]:
+        """Begins to make the index of a log, unless that has begun."""
+        if location.id not in self._making:
+            self._making[location.id] = asyncio.ensure_future(self._make_index(location))
+        return self._making[location.id]
+
+    async def _make_index(self, location: FoundLog) -> None:
+        """Makes the index of a log; what fails is raised by the page's own question."""
 
         def make(is_patient: bool) -> None:
             if not is_patient:
                 raise Slow
-            done = 0
-            for location in locations:
-                with self.logs.using(location) as log, SuppressCodes("read_failed"):
-                    sizes = done, log.answers.size()
-                    log.index.refresh(on_read=partial(note, *sizes))
-                    done += sizes[1]
-                    self.summaries.of(location)  # of many logs in memory not all stay open
+            with self.logs.using(location) as log, SuppressCodes("read_failed"):
+                length = line_bytes(log.folder)
+                size = log.answers.size()
 
-        def note(before: int, size: int, read: int) -> None:
-            self._read_bytes[log_id] = before + read, before + size
+                def note(read: int) -> None:
+                    self._read_events[location.id] = round(read / length), round(size / length)
+
+                note(0)
+                log.index.refresh(on_read=note)
+            self.summaries.count(location)  # of many logs in memory not all stay open
 
         try:
             await self.workers.run_patiently(make)
         except (OSError, ThenceError, HTTPException):
             return
         finally:
-            del self._making[log_id]
+            del self._making[location.id]
+            self._read_events.pop(location.id, None)
 
     def _needs_index(self, location: FoundLog) -> bool:
         """Reports whether summing up a log would take seconds, as it has no index yet."""
@@ -164,6 +222,7 @@ class ServerState:
 
     def close(self) -> None:
         """Ends the live streams and closes the logs."""
+        self.is_closed = True
         self.feeds.close()
         self.logs.close()
 

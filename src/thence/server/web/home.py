@@ -1,41 +1,76 @@
-"""The page of all runs and logs under the root."""
+"""The page of all runs, sweeps and logs under the root, which waits for none of them."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from starlette.responses import Response
 
+from thence.core.clock import microseconds
 from thence.core.markup import Child, Column, Html, el, joined, moment, path, table, words
+from thence.core.sentences.events import duration
+from thence.errors import SuppressCodes
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord, read_record
-from thence.server.logs.summaries import LogFacts
+from thence.server.logs.summaries import Listed
 from thence.server.routes.state import ServerState
+from thence.server.web.charts import sparkline
 from thence.server.web.layout import page
 
 LOGS_SHOWN_MAX = 1_000
+SETTINGS_SHOWN_MAX = 4
+# after how many seconds a page loads again that lacks what is being counted
+RELOADED_AFTER_S = "3"
 
 _COLUMNS = (
+    Column("Compare", "tick"),
     Column("Run or log", names_row=True),
+    Column("Seed", "number", "seed"),
     Column("Status", "status"),
+    Column("Turns", "number", "turns"),
     Column("Events", "number", "events"),
-    Column("Began (UTC)", name="from"),
+    Column("Failures", "number", "failures"),
+    Column("Tokens", "number", "tokens"),
+    Column("Cost", "number", "cost"),
+    Column("Duration", "number", "duration"),
+    Column("Course", "course"),
     Column("Last event (UTC)", name="to"),
     Column("Damage", "damage"),
 )
 
 
-def home(state: ServerState, locations: Sequence[FoundLog | None]) -> Response:
-    """Returns the page, with the log of the latest event first."""
-    summaries = [(log, state.summaries.readable(log)) for log in locations if log is not None]
-    read = [(log, summary) for log, summary in summaries if summary is not None]
-    read.sort(key=lambda pair: _last(pair[1]), reverse=True)
-    unread = len(locations) - len(read)
+class _Row(NamedTuple):
+    log: FoundLog
+    record: RunRecord
+    listed: Listed | None
+    differs: str
+
+
+def home(
+    state: ServerState, locations: Sequence[FoundLog | None], sweeps: Sequence[tuple[str, str]]
+) -> Response:
+    """Returns the page, with the log of the latest event first, behind those not counted yet."""
+    bad_ids = state.summaries.unreadable
+    logs = [(log, _listed(state, log)) for log in locations if log and log.id not in bad_ids]
+    unread = len(locations) - len(logs)
+    logs.sort(key=lambda pair: (pair[1] is None, _last(pair[1])), reverse=True)
+    rows = _rows(state, logs[:LOGS_SHOWN_MAX])
+    is_waiting = any(listed is None or not listed.is_current for _, listed in logs)
     content = [
         el("p", f"{unread} more can't be read.", role="alert") if unread else None,
-        _table(state, read[:LOGS_SHOWN_MAX]) if read else _nothing(),
+        _verdict(rows),
+        _sweeps(sweeps),
+        _table(state, rows) if rows else None if sweeps else _nothing(),
     ]
-    if len(read) > LOGS_SHOWN_MAX:
-        content.append(el("p", f"The {LOGS_SHOWN_MAX:,} latest of {len(read):,} are shown."))
-    return page("thence: runs and logs", el("h1", "Runs and logs"), *content)
+    if len(logs) > LOGS_SHOWN_MAX:
+        content.append(el("p", f"The {LOGS_SHOWN_MAX:,} latest of {len(logs):,} are shown."))
+    if is_waiting:
+        text = "This page loads again by itself until all are counted."
+        content.append(el("p", text, role="status", class_="quiet"))
+    answer = page("thence: runs and logs", el("h1", "Runs and logs"), *content)
+    if is_waiting:
+        answer.headers["Refresh"] = RELOADED_AFTER_S
+    return answer
 
 
 def _nothing() -> Html:
@@ -48,39 +83,136 @@ def _nothing() -> Html:
     )
 
 
-def _table(state: ServerState, read: list[tuple[FoundLog, LogFacts]]) -> Html:
-    events = sum(summary.events for _, summary in read)
+def _rows(state: ServerState, logs: Sequence[tuple[FoundLog, Listed | None]]) -> list[_Row]:
+    """Returns rows with the settings in which a run differs from others of its scenario."""
+    records = [read_record(state.root, log) for log, _ in logs]
+    values: dict[str, dict[str, set[str | None]]] = defaultdict(lambda: defaultdict(set))
+    for record in records:
+        for key in record.settings:
+            values[record.scenario][key] = set()
+    for record in records:
+        for key, texts in values[record.scenario].items():
+            texts.add(record.settings.get(key))
+    rows = []
+    for (log, listed), record in zip(logs, records, strict=True):
+        own = values[record.scenario].items() if record.scenario else ()
+        keys = [key for key, texts in own if len(texts) > 1 and key in record.settings]
+        differs = [f"{key}={record.settings[key]}" for key in keys[:SETTINGS_SHOWN_MAX]]
+        if len(keys) > len(differs):
+            differs.append(f"{len(keys) - len(differs):,} more differ")
+        rows.append(_Row(log, record, listed, "; ".join(differs)))
+    return rows
+
+
+def _listed(state: ServerState, log: FoundLog) -> Listed | None:
+    with SuppressCodes("read_failed"):
+        return state.summaries.listed(log)
+    return None
+
+
+def _verdict(rows: Sequence[_Row]) -> Html | None:
+    runs = [row for row in rows if row.log.is_simulation]
+    if not runs:
+        return None
+    failed = sum(
+        row.record.status == "failed" or bool(row.listed and row.listed.figures.failures)
+        for row in runs
+    )
+    running = sum(row.record.status == "running" for row in runs)
+    text = f"{failed:,} of {len(runs):,} runs had failures"
+    if running:
+        text += f", {running:,} {'is' if running == 1 else 'are'} running"
+    return el("p", text, class_="verdict")
+
+
+def _sweeps(sweeps: Sequence[tuple[str, str]]) -> Html | None:
+    rows = [(el("a", words(name), href=path("runs", name)), words(text)) for name, text in sweeps]
+    count = f"{len(rows):,} sweep{'' if len(rows) == 1 else 's'}"
+    columns = (Column("Sweep", names_row=True), Column("Runs", "what"))
+    return table(count, columns, rows) if rows else None
+
+
+def _table(state: ServerState, rows: Sequence[_Row]) -> Html:
+    events = sum(row.listed.facts.events for row in rows if row.listed)
     parts = [
         f"{count:,} {name}{'' if count == 1 else 's'}"
         for name, count in (
-            ("run", sum(log.is_simulation for log, _ in read)),
-            ("log", sum(not log.is_simulation for log, _ in read)),
+            ("run", sum(row.log.is_simulation for row in rows)),
+            ("log", sum(not row.log.is_simulation for row in rows)),
             ("event", events),
         )
         if count or name == "event"
     ]
+    cells = [_cells(state, row, len(rows) > 1) for row in rows]
+    # a column without anything takes no room
+    used = [at for at in range(len(_COLUMNS)) if any(line[at] not in (None, "") for line in cells)]
+    columns = [_COLUMNS[at] for at in used]
     caption = f"{', '.join(parts)}; the latest first"
-    rows = (_row(log, read_record(state.root, log), summary) for log, summary in read)
-    return table(caption, _COLUMNS, rows)
+    listing = table(caption, columns, ([line[at] for at in used] for line in cells))
+    if len(rows) < 2:
+        return listing
+    button = el("button", "Compare", type="submit")
+    form = el("form", button, method="get", action="/runs", id="compare", class_="plain")
+    return joined(listing, form)
 
 
-def _row(log: FoundLog, run: RunRecord, summary: LogFacts) -> tuple[Child, ...]:
-    link = el("a", words(run.name), href=path("runs", log.id))
+def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...]:
+    log, run, listed = row.log, row.record, row.listed
+    tick = {"type": "checkbox", "name": "run", "value": log.id, "form": "compare"}
+    box = el("input", **tick, aria_label=f"Compare {log.id}") if is_compared else None
+    state_words = status(run) if log.is_simulation else log.kind
+    if listed is None:
+        progress = state.progress(log.id)
+        pending = f"indexing: {progress}" if progress else "not counted yet"
+        about = el("span", pending, class_="quiet")
+        return box, joined(_name(row), el("div", about)), _number(run.seed), state_words, *_NONE
+    facts, figures = listed.facts, listed.figures
+    begin_us = microseconds(facts.start_time or "")
+    lasted_us = 0 if begin_us is None else (figures.last_us or 0) - begin_us
+    bad = facts.damaged_lines
+    turns = _number(facts.turns) if log.is_simulation else None
+    cost = None if figures.cost is None else f"{figures.cost:,.4g}"
+    over = "turns" if log.is_simulation and facts.turns else "time"
+    peak = f"events over {over}, {max(figures.course, default=0):,} at most in one of 50 parts"
+    return (
+        box,
+        _name(row),
+        _number(run.seed),
+        state_words,
+        turns,
+        _number(facts.events),
+        failures(log, listed),
+        _number(figures.tokens),
+        cost,
+        duration(lasted_us / 1e6) if lasted_us > 0 else None,
+        sparkline(figures.course, peak),
+        moment(facts.last.timestamp if facts.last else None),
+        f"{bad:,} bad line{'s' if bad > 1 else ''}" if bad else None,
+    )
+
+
+_NONE: tuple[Child, ...] = (None,) * (len(_COLUMNS) - 4)
+
+
+def _name(row: _Row) -> Html:
+    log, run = row.log, row.record
     beside = el("div", words(log.id), class_="quiet id") if run.name != log.id else None
     altered = f"altered: {', '.join(run.altered)}" if run.altered else ""
     origin = "; ".join(filter(None, (f"branch of {run.parent}" if run.parent else "", altered)))
     of = el("div", words(origin), class_="quiet") if origin else None
-    bad = summary.damaged_lines
-    damage = f"{bad:,} bad line{'s' if bad > 1 else ''}" if bad else None
-    last = summary.last.timestamp if summary.last else None
-    return (
-        joined(link, beside, of),
-        status(run) if log.is_simulation else "log",
-        f"{summary.events:,}",
-        moment(summary.start_time),
-        moment(last),
-        damage,
-    )
+    settings = el("div", words(row.differs), class_="quiet") if row.differs else None
+    return joined(el("a", words(run.name), href=path("runs", log.id)), beside, settings, of)
+
+
+def failures(log: FoundLog, listed: Listed) -> Html:
+    """Returns the number of a log's failures, which leads to them."""
+    count = listed.figures.failures
+    address = path("runs", log.id, failed="1") + "#events"
+    return el("a", f"{count:,}", href=address, class_="status-failed") if count else Html("0")
+
+
+def _number(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"
 
 
 def status(run: RunRecord) -> Html:
@@ -90,5 +222,5 @@ def status(run: RunRecord) -> Html:
     return el("span", words(run.ended.text), class_=f"status-{style}" if style else None)
 
 
-def _last(summary: LogFacts) -> str:
-    return summary.last.timestamp if summary.last else ""
+def _last(listed: Listed | None) -> str:
+    return listed.facts.last.timestamp if listed and listed.facts.last else ""

@@ -41,6 +41,16 @@ def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 2
     return Response(html.encode(errors="backslashreplace"), status, headers)
 
 
+def part_of(page: Response, name: str | None) -> Response:
+    """Returns a page, or its main element alone, which a script puts into another page."""
+    if name != "main":
+        return page
+    html = bytes(page.body)  # texts are escaped: only an element looks like one
+    main = html[html.index(b"<main") : html.rindex(b"</main>") + len(b"</main>")]
+    headers = {"Content-Security-Policy": _POLICY, "Content-Type": MEDIA_TYPE}
+    return Response(main, page.status_code, headers)
+
+
 def problem_page(status: int, message: str) -> Response:
     """Returns a page that reports an error."""
     heading = {401: "A token is needed", 404: "Not found", 503: "Not ready yet"}.get(

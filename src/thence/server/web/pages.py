@@ -1,5 +1,7 @@
 """The routes of the pages."""
 
+from itertools import islice
+
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
@@ -12,7 +14,9 @@ from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
 from thence.server.web.home import home
-from thence.server.web.run import read_question, run_page
+from thence.server.web.layout import part_of
+from thence.server.web.run import OTHERS_MAX, read_question, run_page
+from thence.server.web.sweep import find_sweep, sweep_page, sweeps
 
 router = APIRouter(include_in_schema=False)
 
@@ -21,8 +25,27 @@ router = APIRouter(include_in_schema=False)
 async def all_logs(request: Request) -> Response:
     """Shows the runs and logs under the root."""
     state = app_state(request)
-    await state.wait_for_index()
-    return await state.inspect_all(lambda logs: home(state, logs))
+
+    def locate() -> list[FoundLog | None]:
+        logs = list(state.root.logs())
+        state.summaries.keep_only({log.id for log in logs if log is not None})
+        return logs
+
+    def work(logs: list[FoundLog | None]) -> Response:
+        return home(state, logs, sweeps(state.root))
+
+    return await state.list_logs(locate, work)
+
+
+@router.get("/runs")
+async def chosen(request: Request) -> Response:
+    """Redirects to the comparison of the two runs that are ticked on the first page."""
+    match request.query_params.getlist("run"):
+        case [a, b]:
+            return RedirectResponse(path("runs", a, "diff", b), 303)
+        case []:
+            return await missing_page("")
+    raise HTTPException(422, "tick two runs or logs, to compare them")
 
 
 @router.get("/runs/{id}")
@@ -35,10 +58,15 @@ async def run(request: Request, id: str) -> Response:
         summary = state.summaries.of(location)
         with state.logs.using(location) as log:
             run = read_record(state.root, location)
-            return run_page(log, location, run, summary, question, state.root.names(), at)
+            others = [*islice(state.root.others(id), OTHERS_MAX)]
+            return run_page(log, location, run, summary, question, others, at)
 
+    sweep = await state.workers.run(lambda: find_sweep(state.root, id))
+    if sweep is not None:
+        logs = [run.log for run in sweep.runs if run.log is not None]
+        return await state.list_logs(lambda: [*logs], lambda _: sweep_page(sweep, state.summaries))
     await state.wait_for_index(id)
-    return await state.inspect(id, work, False)
+    return part_of(await state.inspect(id, work, False), request.query_params.get("part"))
 
 
 @router.get("/runs/{id}/events/{event_id:path}")
@@ -51,7 +79,7 @@ async def event(request: Request, id: str, event_id: str) -> Response:
             return event_page(log, location, event_id)
 
     await state.wait_for_index(id)
-    return await state.inspect(id, work, False)
+    return part_of(await state.inspect(id, work, False), request.query_params.get("part"))
 
 
 @router.get("/runs/{id}/diff")
@@ -64,7 +92,8 @@ async def choose_diff(request: Request, id: str) -> Response:
 @router.get("/runs/{id}/diff/{other}")
 async def diff(request: Request, id: str, other: str) -> Response:
     """Shows the comparison of two runs."""
-    return await compare(request, (id, other), False, diff_page)
+    page = await compare(request, (id, other), False, diff_page)
+    return part_of(page, request.query_params.get("part"))
 
 
 @router.get("/runs{rest:path}")

@@ -44,7 +44,7 @@ DAMAGE_SHOWN_MAX = 20
 OTHERS_MAX = 500
 _LISTS = ("type", "actor", "subject", "stream", "where")
 # what an address says of the picture, which the script reads
-_OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "at", "board"))
+_OF_PICTURE = frozenset(("axis", "from", "to", "lanes", "find", "var", "at", "board", "part"))
 
 _FIELDS = (
     ("type", "Type", ""),
@@ -155,7 +155,7 @@ def run_page(
         _summary(location, run, summary),
         _damage(summary),
         board,
-        _picture(location),
+        _picture(location, run),
         _comparison(location, names),
         el("h2", "Events", id="events"),
         problem,
@@ -175,7 +175,7 @@ def _board(
     return board_section(log, location, summary.events, at)
 
 
-def _picture(location: FoundLog) -> Html:
+def _picture(location: FoundLog, run: RunRecord) -> Html:
     """Returns the place of the picture, which the script fills."""
     return el(
         "section",
@@ -184,6 +184,8 @@ def _picture(location: FoundLog) -> Html:
         aria_label="The picture of the log",
         data_log=path("logs", location.id),
         data_pages=path("runs", location.id),
+        data_axis="turn" if location.is_simulation else None,
+        data_variables=" ".join(run.variables) or None,
         hidden=True,
     )
 

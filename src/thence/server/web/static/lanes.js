@@ -1,10 +1,13 @@
 // The lanes of a log on a canvas: buckets from afar, marks, bars and causes from near.
 
 import { BUCKETS } from "./tiles.js";
+import { bounds, drawLine, nearestChange, seriesOf } from "./turns.js";
 
 export const NEAR = 2000; // positions in view, up to which single events are drawn
 const LANE = 24;
+const LINED = 46; // a lane with the line of a variable
 const ROWS = 16; // of a lane that are painted
+const ROWS_SEEN = 18; // lanes that are seen at once
 const TILE_LANES = 20; // of one answer
 const REACH = 8; // pixels from a mark in which it is meant
 const MARKS = 2000; // of one answer
@@ -15,7 +18,8 @@ export class Lanes {
     Object.assign(this, { element, canvas, view, source, painter, colours });
     this.rows = []; // [id, name, events, failures, first, open] of each lane, the pinned ones first
     this.row = 0; // the chosen one
-    this.path = []; // [arrival, lane, type, depth] of the causes or effects of the chosen event
+    this.path = []; // [arrival, lane, type, depth] of the chosen event and its causes
+    this.links = []; // child, parent, … among these
     this.pointers = new Map();
     element.addEventListener("scroll", () => view.changed());
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -29,6 +33,14 @@ export class Lanes {
     return this.element.clientWidth < 600 ? 90 : 190;
   }
 
+  get lane() {
+    return this.view.variable && this.view.axis === "turn" ? LINED : LANE;
+  }
+
+  get viewport() {
+    return Math.min(Math.max(1, this.rows.length) * this.lane, ROWS_SEEN * LANE);
+  }
+
   get isNear() {
     return this.view.axis === "order" && this.view.to - this.view.from <= NEAR;
   }
@@ -40,7 +52,8 @@ export class Lanes {
     const top = [...pinned.values()].filter((row) => row !== null);
     this.rows = [...top, ...rows.filter((row) => !pinned.has(row[0]))];
     this.row = Math.min(this.row, Math.max(0, this.rows.length - 1));
-    this.element.firstElementChild.style.height = `${this.rows.length * LANE}px`;
+    const below = this.rows.length * this.lane - this.viewport;
+    this.element.lastElementChild.style.height = `${below}px`; // so that the rest is scrolled to
   }
 
   x(position) {
@@ -56,7 +69,7 @@ export class Lanes {
   draw() {
     const ratio = Math.min(2, devicePixelRatio || 1);
     const width = (this.width = this.element.clientWidth);
-    const height = Math.min(this.rows.length * LANE, this.element.clientHeight) || LANE;
+    const height = this.viewport;
     const { canvas } = this;
     if (canvas.width !== width * ratio || canvas.height !== height * ratio) {
       Object.assign(canvas, { width: width * ratio, height: height * ratio });
@@ -66,9 +79,9 @@ export class Lanes {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     context.imageSmoothingEnabled = false;
-    const first = Math.floor(this.element.scrollTop / LANE);
-    const last = Math.min(this.rows.length, first + Math.ceil(height / LANE) + 1);
-    const top = (row) => row * LANE - this.element.scrollTop;
+    const first = Math.floor(this.element.scrollTop / this.lane);
+    const last = Math.min(this.rows.length, first + Math.ceil(height / this.lane) + 1);
+    const top = (row) => row * this.lane - this.element.scrollTop;
     this.labels(context, first, last, top);
     context.save();
     context.beginPath();
@@ -76,6 +89,7 @@ export class Lanes {
     context.clip();
     if (this.isNear) this.near(context, first, last, top);
     else this.far(context, first, last, top);
+    this.lines(context, first, last, top);
     context.restore();
   }
 
@@ -86,7 +100,7 @@ export class Lanes {
       const [, name, , failures] = this.rows[row];
       if (row === this.row) {
         context.fillStyle = `rgb(${this.colours("soft")})`;
-        context.fillRect(0, top(row), this.width, LANE);
+        context.fillRect(0, top(row), this.width, this.lane);
       }
       context.save();
       context.beginPath();
@@ -114,6 +128,19 @@ export class Lanes {
           const y = top(at + place) + (LANE - ROWS) / 2;
           if (painted) context.drawImage(painted, left, y, this.x((tile + 1) * size) - left, ROWS);
         });
+      }
+    }
+  }
+
+  lines(context, first, last, top) {
+    const series = seriesOf(this.view);
+    const span = series && bounds(series);
+    if (!span) return;
+    for (let row = first; row < last; row += 1) {
+      const points = series.lanes[this.rows[row][0]];
+      const bottom = top(row) + this.lane;
+      if (points) {
+        drawLine(context, points, span, (turn) => this.x(turn), bottom, this.colours("link"));
       }
     }
   }
@@ -160,28 +187,29 @@ export class Lanes {
         }
       }
     }
-    this.links(context, at, middle);
+    this.ways(context, at, middle);
   }
 
-  links(context, at, middle) {
-    const chosen = [...this.path].reverse();
+  ways(context, at, middle) {
+    const rows = new Map(this.path.map(([arrival, lane]) => [arrival, at.get(lane)]));
     context.strokeStyle = `rgb(${this.colours("link")})`;
     context.lineWidth = 1.5;
-    for (let place = 1; place < chosen.length; place += 1) {
-      const [one, other] = [chosen[place - 1], chosen[place]];
-      const rows = [at.get(one[1]), at.get(other[1])];
-      if (rows.includes(undefined)) continue;
-      context.beginPath();
-      context.moveTo(this.x(one[0] - 0.5), middle(rows[0]));
-      context.lineTo(this.x(other[0] - 0.5), middle(rows[1]));
-      context.stroke();
+    context.beginPath();
+    for (let place = 0; place < this.links.length; place += 2) {
+      const [child, parent] = this.links.slice(place, place + 2);
+      if (rows.get(child) === undefined || rows.get(parent) === undefined) continue;
+      context.moveTo(this.x(parent - 0.5), middle(rows.get(parent)));
+      context.lineTo(this.x(child - 0.5), middle(rows.get(child)));
     }
+    context.stroke();
   }
 
   /** Returns the arrival of the mark at a place of the canvas, 0 for none. */
   hit(x, y) {
-    const row = Math.floor((y + this.element.scrollTop) / LANE);
+    const row = Math.floor((y + this.element.scrollTop) / this.lane);
     const lane = this.rows[row]?.[0];
+    const points = seriesOf(this.view)?.lanes[lane];
+    if (points) return nearestChange(points, (turn) => this.x(turn), x, REACH);
     let [nearest, distance] = [0, REACH];
     for (const { marks } of this.isNear ? this.marks() : []) {
       for (let place = 0; place < marks.length; place += 4) {
@@ -211,7 +239,7 @@ export class Lanes {
   /** Chooses another lane, and brings it in sight. */
   step(direction) {
     this.row = Math.min(this.rows.length - 1, Math.max(0, this.row + direction));
-    const [top, bottom] = [this.row * LANE, (this.row + 1) * LANE];
+    const [top, bottom] = [this.row * this.lane, (this.row + 1) * this.lane];
     const { scrollTop, clientHeight } = this.element;
     if (top < scrollTop) this.element.scrollTop = top;
     if (bottom > scrollTop + clientHeight) this.element.scrollTop = bottom - clientHeight;
@@ -256,7 +284,7 @@ export class Lanes {
     const pointer = this.pointers.get(event.pointerId);
     this.pointers.delete(event.pointerId);
     if (!pointer || Math.abs(event.offsetX - pointer.startX) > 3) return;
-    this.row = Math.floor((pointer.startY + this.element.scrollTop) / LANE);
+    this.row = Math.floor((pointer.startY + this.element.scrollTop) / this.lane);
     const arrival = this.hit(pointer.startX, pointer.startY);
     if (arrival) this.view.chooseArrival(arrival);
     else if (!this.isNear && pointer.startX > this.label) {

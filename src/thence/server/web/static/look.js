@@ -61,14 +61,13 @@ class View {
   /** Takes the facts of a log as they are now. */
   take(facts) {
     this.facts = facts;
-    this.axis ??= facts.axes.includes("turn") && this.root.dataset.axis === "turn" ? "turn" : "order";
-    [this.first, this.end] = this.axis === "turn" ? [0, facts.turns + 1] : [0, facts.events];
-    this.end = Math.max(this.end, this.first + 1);
+    this.axis ??= facts.axes.find((axis) => axis === this.root.dataset.axis) ?? "order";
+    [this.first, this.end] = facts.ends[this.axis] ?? [0, facts.events];
   }
 
   build() {
     const choice = (label, name, words, among) => {
-      const options = among.map((one) => make("option", { value: one }, words[one]));
+      const options = among.map((one) => make("option", { value: one }, words[one] ?? one));
       const select = make("select", { "aria-label": label }, ...options);
       select.value = this[name];
       select.addEventListener("change", () => this.set(name, select.value));
@@ -79,16 +78,20 @@ class View {
     this.search.addEventListener("input", () => this.set("find", this.search.value));
     this.growth = make("button", { type: "button", hidden: "" });
     this.growth.addEventListener("click", () => this.toEnd());
+    const variables = this.root.dataset.variables?.split(" ") ?? [];
+    const lines = choice("Line", "variable", { "": "no line" }, ["", ...variables]);
     const button = (label, words, act) => {
       const made = make("button", { type: "button", "aria-label": words, title: words }, label);
       made.addEventListener("click", act);
       return made;
     };
+    this.axes = choice("Axis", "axis", AXES, this.facts.axes);
     const bar = make(
       "div",
       { class: "look-bar" },
-      choice("Axis", "axis", AXES, this.facts.axes),
+      this.axes,
       choice("Lanes", "sort", SORTS, Object.keys(SORTS)),
+      ...(variables.length ? [lines] : []),
       this.search,
       button("+", "Zoom in", () => this.zoom(0.5)),
       button("−", "Zoom out", () => this.zoom(2)),
@@ -104,8 +107,7 @@ class View {
     }
     const strip = make("canvas", { class: "look-strip", role: "img", "aria-label": "All of the log" });
     this.canvas = make("canvas", { tabindex: "0", role: "application" });
-    const lanes = make("div", { class: "look-lanes" }, make("div"), this.canvas);
-    lanes.append(this.canvas);
+    const lanes = make("div", { class: "look-lanes" }, this.canvas, make("div"));
     this.spoken = make("p", { class: "look-spoken", "aria-live": "polite" });
     this.aside = make("aside", { hidden: "", "aria-label": "The chosen event" });
     this.keys = make("dl", { hidden: "" });
@@ -138,6 +140,7 @@ class View {
     const query = new URLSearchParams(location.search);
     this.sort = query.get("lanes") in SORTS ? query.get("lanes") : "failures";
     this.find = query.get("find") ?? "";
+    this.variable = query.get("var") ?? "";
     if (this.facts.axes.includes(query.get("axis"))) this.axis = query.get("axis");
     this.take(this.facts);
     const [from, to] = ["from", "to"].map((name) => Number(query.get(name) ?? NaN));
@@ -149,11 +152,12 @@ class View {
     const query = new URLSearchParams(location.search);
     const isWhole = this.from <= this.first && this.to >= this.end;
     const values = {
-      axis: this.axis === "order" ? null : this.axis,
+      axis: this.axis,
       from: isWhole ? null : Math.floor(this.from),
       to: isWhole ? null : Math.ceil(this.to),
       lanes: this.sort === "failures" ? null : this.sort,
       find: this.find || null,
+      var: this.variable || null,
       at: this.chosen,
     };
     for (const [name, value] of Object.entries(values)) {
@@ -167,11 +171,14 @@ class View {
 
   set(name, value) {
     this[name] = value;
-    if (name === "axis") {
+    if (name === "variable" && value && this.facts.axes.includes("turn")) this.axis = "turn";
+    if (name === "axis" || name === "variable") {
+      this.axes.value = this.axis;
       this.take(this.facts);
       [this.from, this.to] = [this.first, this.end];
     }
     this.lanes.element.scrollTop = 0;
+    this.lanes.take(this.lanes.rows);
     this.changed();
   }
 
@@ -218,15 +225,20 @@ class View {
   describe(lanes) {
     const number = (value) => Math.round(value).toLocaleString("en");
     const failed = lanes.reduce((sum, row) => sum + row[3], 0);
-    const unit = this.axis === "turn" ? "turns" : "events";
-    const words = `Lanes of ${number(lanes.length)}, ${unit} ${number(this.from + 1)} to ${number(this.to)}, ${number(failed)} failed`;
+    const at = {
+      order: (position) => `event ${number(position)}`,
+      turn: (position) => `turn ${number(position - 1)}`,
+      time: (position) => new Date(position / 1000).toISOString(),
+    }[this.axis];
+    const span = `${at(Math.floor(this.from) + 1)} to ${at(Math.ceil(this.to))}`;
+    const words = `${number(lanes.length)} lanes, ${span}, ${number(failed)} failed`;
     this.canvas.setAttribute("aria-label", words);
   }
 
   /** Chooses the event with an id, shows its page, and its causes in the lanes; null: none. */
   async choose(id, isPushed = true) {
     this.chosen = id;
-    if (id === null) [this.arrival, this.lanes.path] = [0, []];
+    if (id === null) [this.arrival, this.lanes.path, this.lanes.links] = [0, [], []];
     if (isPushed) this.writeAddress(true);
     await this.panel.show(id);
     if (id === null) {
@@ -238,9 +250,9 @@ class View {
     const address = `path/${encodeURIComponent(id)}`;
     const answer = await this.source.ask(address, { limit: PATH_MAX }).catch(() => null);
     if (!answer || this.chosen !== id) return;
-    const { path } = answer;
+    const { path, causes } = answer;
     this.arrival = answer.arrival;
-    this.lanes.path = [];
+    [this.lanes.path, this.lanes.links] = [[], causes];
     for (let at = 0; at < path.length; at += 4) this.lanes.path.push(path.slice(at, at + 4));
     if (this.axis === "order" && !(this.from < this.arrival && this.arrival <= this.to)) {
       const half = (this.to - this.from) / 2;

@@ -58,26 +58,25 @@ export class Strip {
   }
 
   columns(context, overview, width) {
-    const number = overview.buckets;
-    const sums = new Float64Array(number);
-    const { counts, failures } = overview;
+    const { counts, failures, first, level, buckets } = overview;
+    const sums = new Float64Array(buckets);
     for (let at = 0; at < counts.length; at += 3) sums[counts[at]] += counts[at + 2];
     const most = Math.log2(1 + Math.max(1, ...sums));
-    const filled = new Float64Array(number);
-    const wide = width / number;
+    const filled = new Float64Array(buckets);
+    const scale = width / (this.view.end - this.view.first || 1);
+    const wide = Math.max(1, 2 ** level * scale);
     const box = (bucket, from, to, colour) => {
-      context.fillStyle = `rgb(${colour})`;
-      context.fillRect(bucket * wide, HEIGHT - to, Math.max(1, wide), to - from);
+      const left = (first + bucket * 2 ** level - this.view.first) * scale;
+      context.fillStyle = `rgb(${this.colours(colour)})`;
+      context.fillRect(left, HEIGHT - to, wide, to - from);
     };
     for (let at = 0; at < counts.length; at += 3) {
       const bucket = counts[at];
       const whole = (HEIGHT * Math.log2(1 + sums[bucket])) / most;
       const from = (filled[bucket] / sums[bucket]) * whole;
       filled[bucket] += counts[at + 2];
-      box(bucket, from, (filled[bucket] / sums[bucket]) * whole, this.colours(counts[at + 1]));
+      box(bucket, from, (filled[bucket] / sums[bucket]) * whole, counts[at + 1]);
     }
-    for (let at = 0; at < failures.length; at += 2) {
-      box(failures[at], 0, HEIGHT, this.colours("failed"));
-    }
+    for (let at = 0; at < failures.length; at += 2) box(failures[at], 0, HEIGHT, "failed");
   }
 }

@@ -1,0 +1,272 @@
+"""The routes that the script of the pages draws by; their shapes are not promised.
+
+Every answer has `generation`, which differs once what an arrival holds may have changed, and
+`behind`, about how many events it lacks yet (ask again). Axes: by `order` a position is the arrival
+less one, by `turn` the turn, by `time` microseconds since 1970; spans are from <= position < to.
+Types and lanes are numbers: those of types are in `look`, those of lanes in `lanes`; 0 is the rest.
+Lists in one line are flat: `[a,b,…]` repeats a and b.
+
+look      events, failures, open, lanes, turns, axes: [name, …], ends: {axis: [first, end]}
+          types: [[id, name, events], …] most first
+overview  first, level, buckets; bucket n begins at first + n * 2^level
+          counts: [bucket,type,events,…], failures: [bucket,events,…]
+lanes     total, lanes: [[id, name, events, failures, first arrival, open], …]
+tiles     lanes: {lane: [bucket,type,events,…]}, failures: {lane: [bucket,events,…]}
+marks     marks: [arrival,lane,type,µs or null,…], failures: [arrival,…], failed_steps: [begin,…]
+          steps: [begin,end or 0,lane,…], causes: [child,parent,…], ids: [event_id, …] with ids=1
+path      arrival, path: [arrival,lane,type,depth,…] from the event (depth 0) on, nearest first
+          causes: [child,parent,…] among these, truncated
+failures  arrival, event_id, lane; null where there is no further one
+series    every: a turn of so many, lanes: {lane: [turn,value,arrival,…]}, names: {lane: name};
+          or instead of lanes quantiles: [turn,least,10 %,median,90 %,greatest,number,…]
+growth    server-sent: events, failures, open, from: the lowest arrival whose picture changed
+"""
+
+import asyncio
+import gzip
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response, StreamingResponse
+
+from thence.core.query.filter import Filter
+from thence.errors import ThenceError
+from thence.index import tiles
+from thence.index.tiles import POSITION_MAX, Axis, Sort, View
+from thence.server.errors import LIVE_RESPONSE, RESPONSES
+from thence.server.logs.live import (
+    BEGINNING,
+    HEARTBEAT,
+    LISTENERS_MAX,
+    LISTENERS_OF_USER_MAX,
+    MEDIA_TYPE,
+)
+from thence.server.logs.open_logs import OpenLog
+from thence.server.routes.bodies import JSON
+from thence.server.routes.live_events import HEARTBEAT_S, LastEventId
+from thence.server.routes.logs import EventId, Kind
+from thence.server.routes.parameters import Number, Parameters
+from thence.server.routes.state import USER, ServerState, app_state
+
+PACKED_BYTES_MIN = 1_024
+LANES_MAX = PATH_MAX = 200
+MARKS_MAX, IDS_MAX = 2_000, 100
+LEVEL_MAX = 44  # such a tile is wider than any axis
+_TICK_S = 0.25
+_TILE_LANES = r"^([0-9]{1,16}(,[0-9]{1,16}){0,19})?$"
+
+_MARK = re.compile(r"([0-9]{1,16})-([0-9]{1,16})", re.ASCII)
+
+Work = Callable[[View], dict[str, Any]]
+_Position = Annotated[int, Field(ge=0, le=POSITION_MAX), Number]
+_From = Annotated[_Position, Field(alias="from")]
+_To = Annotated[_Position, Field(alias="to")]
+_Limit = Annotated[int, Field(ge=1, le=LANES_MAX), Number]
+
+
+class Picture(BaseModel):
+    """An answer: numbers, as the script of the pages reads them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    generation: int
+    behind: int = Field(ge=0, description="About how many events it lacks yet.")
+
+
+class _Axis(Parameters):
+    axis: Axis = "order"
+
+
+class _Overview(_Axis):
+    buckets: Annotated[int, Field(ge=1, le=tiles.OVERVIEW_BUCKETS_MAX), Number] = 600
+
+
+class _Lanes(_Axis):
+    first: _From = 0
+    end: _To = POSITION_MAX
+    sort: Sort = "failures"
+    find: Annotated[str, Field(max_length=tiles.NAME_CHARACTERS_MAX)] = ""
+    offset: _Position = 0
+    limit: _Limit = LANES_MAX
+
+
+class _Tile(_Axis):
+    level: Annotated[int, Field(ge=0, le=LEVEL_MAX), Number] = 0
+    tile: _Position = 0
+    lanes: Annotated[str, Field(pattern=_TILE_LANES, description="At most 20, by commas.")] = ""
+
+
+class _Marks(Parameters):
+    first: _From = 0
+    end: _To = MARKS_MAX
+    ids: bool = False
+
+
+class _Path(Parameters):
+    then: bool = False
+    limit: _Limit = PATH_MAX
+
+
+class _Failures(Parameters):
+    after: _Position = 0
+    before: Annotated[_Position, Field(description="0: not asked for.")] = 0
+
+
+class _Series(Parameters):
+    variable: Annotated[str, Field(min_length=1, description="Its name, without the lane.")]
+    turns: Annotated[str, Field(description="A range: 3..7, 3.., ..7.")] = "0.."
+    by: Literal["lane", "quantiles"] = "lane"
+
+
+def routes_of(kind: Kind) -> APIRouter:
+    """Returns the routes of simulations, or of any logs."""
+    router = APIRouter(prefix=f"/{kind}", tags=["not promised"], responses=RESPONSES)
+    ask = partial(_answer, kind == "simulations")
+
+    @router.get("/{id}/look", response_model=Picture)
+    async def look(request: Request, id: str, it: Annotated[Parameters, Query()]) -> Response:
+        """Returns how much there is, of which types, on which axes."""
+        return await ask(request, id, tiles.look)
+
+    @router.get("/{id}/overview", response_model=Picture)
+    async def overview(request: Request, id: str, it: Annotated[_Overview, Query()]) -> Response:
+        """Returns the counts of the whole log."""
+        return await ask(request, id, lambda view: tiles.overview(view, it.axis, it.buckets))
+
+    @router.get("/{id}/lanes", response_model=Picture)
+    async def lanes(request: Request, id: str, it: Annotated[_Lanes, Query()]) -> Response:
+        """Returns the lanes that have something in a span."""
+        span, page = (it.first, it.end), (it.offset, it.limit)
+        return await ask(
+            request, id, lambda view: tiles.lanes(view, it.axis, span, it.sort, it.find, page)
+        )
+
+    @router.get("/{id}/tiles", response_model=Picture)
+    async def tile(request: Request, id: str, it: Annotated[_Tile, Query()]) -> Response:
+        """Returns the counts of some lanes in 256 buckets."""
+        numbers = [int(number) for number in it.lanes.split(",") if number]
+        return await ask(
+            request, id, lambda view: tiles.tile(view, it.axis, it.level, it.tile, numbers)
+        )
+
+    @router.get("/{id}/marks", response_model=Picture)
+    async def marks(request: Request, id: str, it: Annotated[_Marks, Query()]) -> Response:
+        """Returns the events of a short span, their steps and causes."""
+        if it.end - it.first > (IDS_MAX if it.ids else MARKS_MAX):
+            raise HTTPException(422, f"to is over {MARKS_MAX} from from, or {IDS_MAX} with ids")
+        return await ask(
+            request, id, lambda view: tiles.marks(view, it.first, it.end, with_ids=it.ids)
+        )
+
+    @router.get("/{id}/path/{event_id:path}", response_model=Picture)
+    async def path(
+        request: Request, id: str, event_id: EventId, it: Annotated[_Path, Query()]
+    ) -> Response:
+        """Returns the causes of an event, or its effects."""
+        return await ask(request, id, lambda view: tiles.path(view, event_id, it.then, it.limit))
+
+    @router.get("/{id}/failures", response_model=Picture)
+    async def failures(request: Request, id: str, it: Annotated[_Failures, Query()]) -> Response:
+        """Returns the next failure after an arrival, or the last one before another."""
+        at = it.before or it.after
+        return await ask(request, id, lambda view: tiles.failure(view, at, not it.before))
+
+    @router.get("/{id}/series", response_model=Picture)
+    async def series(request: Request, id: str, it: Annotated[_Series, Query()]) -> Response:
+        """Returns the values of a variable by turn, of 200 lanes, or their quantiles."""
+        turns = Filter.of(turn=it.turns)
+        return await ask(request, id, lambda view: tiles.series(view, it.variable, turns, it.by))
+
+    @router.get("/{id}/growth", response_class=Response, responses=LIVE_RESPONSE)
+    async def growth(
+        request: Request,
+        id: str,
+        it: Annotated[Parameters, Query()],
+        last_event_id: LastEventId = None,
+    ) -> Response:
+        """Sends how much the log holds whenever that changes, 4 times a second at most."""
+        state, user = app_state(request), request.scope.get(USER)
+        is_full = user is not None and state.growing[user] >= LISTENERS_OF_USER_MAX
+        if is_full or state.growing.total() >= LISTENERS_MAX:
+            raise HTTPException(503, "too many streams are open already")
+        await state.wait_for_index(id)
+        read = partial(_growth, state, id, kind == "simulations")
+        first = await read(_mark(last_event_id or ""))
+        headers = {"X-Accel-Buffering": "no"}
+        frames = _frames(state, user, read, first)
+        return StreamingResponse(frames, headers=headers, media_type=MEDIA_TYPE)
+
+    return router
+
+
+async def _answer(is_simulation: bool, request: Request, log_id: str, work: Work) -> Response:
+    """Returns an answer, compressed for whoever takes that; 503 while the index is made."""
+    state = app_state(request)
+    is_packing = "gzip" in request.headers.get("accept-encoding", "").lower()
+
+    def pack(log: OpenLog) -> Response:
+        data = msgspec.json.encode(_read(log, work))
+        headers = {"Vary": "Accept-Encoding"}
+        if is_packing and len(data) > PACKED_BYTES_MIN:
+            data = gzip.compress(data, 1, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        return Response(data, headers=headers, media_type=JSON)
+
+    await state.wait_for_index(log_id)
+    return await state.ask(log_id, pack, is_simulation)
+
+
+def _read(log: OpenLog, work: Work) -> dict[str, Any]:
+    return tiles.read(log.index, log.names, log.answers.size(), work)
+
+
+_Mark = tuple[int, int]  # the generation, and how many events it had
+
+
+def _mark(text: str) -> _Mark | None:
+    """Returns the mark of a frame by its id, None of any other text."""
+    numbers = _MARK.fullmatch(text)
+    return numbers and (int(numbers[1]), int(numbers[2]))
+
+
+async def _growth(
+    state: ServerState, log_id: str, is_simulation: bool, since: _Mark | None
+) -> dict[str, Any]:
+    def work(log: OpenLog) -> dict[str, Any]:
+        return _read(log, lambda view: tiles.growth(view, since))
+
+    return await state.ask(log_id, work, is_simulation)
+
+
+async def _frames(
+    state: ServerState,
+    user: str | None,
+    read: Callable[[_Mark | None], Awaitable[dict[str, Any]]],
+    growth: dict[str, Any],
+) -> AsyncIterator[bytes]:
+    """Yields a frame for each change, until the log can't be read any more."""
+    state.growing[user] += 1
+    try:
+        yield BEGINNING
+        mark: _Mark | None = None
+        silent_s = 0.0
+        while not state.is_closed:
+            if (now := (growth["generation"], growth["events"])) != mark:
+                mark, silent_s = now, 0.0
+                yield b"id: %d-%d\ndata: %b\n\n" % (*mark, msgspec.json.encode(growth))
+            elif silent_s >= HEARTBEAT_S:
+                silent_s = 0.0
+                yield HEARTBEAT
+            await asyncio.sleep(_TICK_S)
+            silent_s += _TICK_S
+            growth = await read(mark)
+    except (ThenceError, OSError, HTTPException):
+        return  # the error is reported when the client connects again
+    finally:
+        state.growing[user] -= 1

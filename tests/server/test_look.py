@@ -1,0 +1,264 @@
+"""The routes that the script of the pages draws by, over HTTP."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.server.conftest import Shop
+from tests.server.runs import foreign, make_orders, make_run, remove, stored
+from tests.server.serving import Serving, serving
+
+from thence.core.markup import path
+from thence.open_log.log import open_log
+from thence.sim import Event as SimEvent
+from thence.sim import EventWriter, VerbosityLevel
+
+ROUTES = ("look", "overview", "lanes", "tiles", "marks", "failures", "series?variable=number")
+HOSTILE = "<script>alert(1)</script>\"'\u202e\x00"
+
+
+def test_routes_are_those_of_simulations_and_of_other_logs(shop: Shop) -> None:
+    for route in ROUTES:
+        told = shop.server.get(f"/logs/first/{route}").json()
+        assert told == shop.server.get(f"/simulations/first/{route}").json(), route
+        assert told["behind"] == 0
+        for log, code in (("simulations/orders", "simulation_not_found"), ("logs/no", "not_found")):
+            answer = shop.server.get(f"/{log}/{route}")
+            assert (answer.status_code, answer.json()["code"]) == (404, code), route
+    event_id = shop.orders[2]
+    assert shop.server.json(f"/logs/orders/path/{event_id}")["path"][0::4] == [3, 1, 2]
+    assert shop.server.code("/logs/orders/path/nobody") == (404, "event_not_found")
+
+
+def test_document_names_them_as_not_promised(shop: Shop) -> None:
+    paths = shop.server.json("/openapi.json")["paths"]
+    for kind in ("logs", "simulations"):
+        for route in (*ROUTES[:-1], "path/{event_id}", "series", "growth"):
+            assert paths[f"/{kind}/{{id}}/{route}"]["get"]["tags"] == ["not promised"], route
+
+
+def test_look_lanes_and_marks_of_a_log(shop: Shop) -> None:
+    look = shop.server.json("/logs/orders/look")
+    assert {key: look[key] for key in ("events", "failures", "open", "lanes", "axes")} == {
+        "events": 4, "failures": 1, "open": 0, "lanes": 4, "axes": ["order", "time"],
+    }  # fmt: skip
+    assert sorted(name for _, name, _ in look["types"]) == [
+        "note", "order.failed", "order.paid", "order.placed",
+    ]  # fmt: skip
+    lanes = shop.server.json("/logs/orders/lanes")["lanes"]
+    assert lanes[0][1:] == ["-", 1, 1, 3, 0]
+    assert [row[1] for row in shop.server.json("/logs/orders/lanes", sort="first")["lanes"]] == [
+        "ada", "ben", "-", "night",
+    ]  # fmt: skip
+    assert shop.server.json("/logs/orders/lanes", find="BE", limit=1)["lanes"][0][1] == "ben"
+    assert shop.server.json("/logs/orders/lanes", **{"from": 1, "to": 2})["lanes"][0][1] == "ben"
+    marks = shop.server.json("/logs/orders/marks", **{"from": 2, "to": 4, "ids": 1})
+    assert marks["ids"] == shop.orders[2:]
+    assert (marks["failures"], marks["causes"]) == ([3], [3, 1, 3, 2])
+    names = {row[0]: row[1] for row in lanes}
+    assert [names[lane] for lane in marks["marks"][1::4]] == ["-", "night"]
+    told = shop.server.json("/logs/orders/failures", after=0)
+    assert (told["arrival"], told["event_id"]) == (3, shop.orders[2])
+    assert shop.server.json("/logs/orders/failures", after=3)["arrival"] is None
+    assert shop.server.json("/logs/orders/failures", before=4)["arrival"] == 3
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "overview?buckets=601",
+        "overview?axis=rank",
+        "lanes?limit=201",
+        "lanes?sort=name",
+        f"lanes?find={'x' * 201}",
+        f"tiles?lanes={','.join(['1'] * 21)}",
+        "tiles?lanes=1;2",
+        "tiles?level=45",
+        "tiles?tile=-1",
+        "marks?from=0&to=2001",
+        "marks?from=0&to=101&ids=1",
+        "path/x?limit=201",
+        "failures?after=x",
+        "series",
+        "series?variable=number&by=actor",
+        "series?variable=number&turns=7..3",
+        "look?typ=note",
+    ],
+)
+def test_what_is_beyond_a_bound_is_refused(shop: Shop, asked: str) -> None:
+    answer = shop.server.get(f"/logs/first/{asked}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+
+
+def test_answers_over_1_kb_are_packed_for_who_takes_that(shop: Shop) -> None:
+    for route, is_packed in (("marks", True), ("look", False)):
+        plain = shop.server.get(f"/logs/first/{route}", headers={"Accept-Encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+        with shop.server.client.stream("GET", f"/logs/first/{route}") as answer:
+            data = b"".join(answer.iter_raw())
+        assert (answer.headers.get("content-encoding") == "gzip") == is_packed
+        assert (gzip.decompress(data) if is_packed else data) == plain.content
+        assert answer.headers["vary"] == "Accept-Encoding"
+
+
+@pytest.fixture
+def grown(tmp_path: Path) -> Iterator[tuple[Path, Serving]]:
+    root = tmp_path / "root"
+    make_orders(root)
+    with serving(root) as server:
+        yield root, server
+
+
+def frames(answer: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the id of each frame with its content."""
+    mark = ""
+    for line in answer.iter_lines():
+        if line.startswith("id: "):
+            mark = line[4:]
+        if line.startswith("data: "):
+            yield mark, json.loads(line[6:])
+
+
+def test_growth_is_sent_and_goes_on_behind_the_last_frame(grown: tuple[Path, Serving]) -> None:
+    root, server = grown
+    with server.client.stream("GET", "/logs/orders/growth") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert "content-encoding" not in answer.headers
+        told = frames(answer)
+        _, first = next(told)
+        assert (first["events"], first["failures"], first["from"]) == (4, 1, 1)
+        with (root / "orders" / "events.jsonl").open("ab") as segment:
+            segment.write(foreign(1, begins=True))
+            segment.flush()
+            mark, second = next(told)
+            assert (second["events"], second["open"], second["from"]) == (5, 1, 4)
+            segment.write(foreign(2, event_type="task.failed", ends="other-0001"))
+            segment.flush()
+            _, third = next(told)
+            assert (third["events"], third["failures"], third["from"]) == (6, 2, 5)
+    with server.client.stream(
+        "GET", "/logs/orders/growth", headers={"Last-Event-ID": mark}
+    ) as answer:
+        assert next(frames(answer))[1]["from"] == 5
+    with open_log(root / "orders", create=False) as log:
+        log.rebuild()
+    with server.client.stream(
+        "GET", "/logs/orders/growth", headers={"Last-Event-ID": mark}
+    ) as answer:
+        _, anew = next(frames(answer))
+    assert anew["from"] == 1
+    assert anew["generation"] != first["generation"]
+    assert server.code("/logs/nothing/growth") == (404, "not_found")
+
+
+def test_growth_ends_with_its_log(grown: tuple[Path, Serving]) -> None:
+    root, server = grown
+    with server.client.stream("GET", "/logs/orders/growth") as answer:
+        told = frames(answer)
+        next(told)
+        remove(root / "orders")
+        assert list(told) == []
+
+
+def test_hostile_lanes_and_odd_logs_have_pictures(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    odd = [
+        foreign(number, event_type=HOSTILE, agent_id=HOSTILE + "x" * (number % 2) * 5_000)
+        for number in range(40)
+    ]
+    for name, data in (
+        ("odd", b"".join(odd)),
+        ("empty", b""),
+        ("one", foreign(1)),
+        ("foreign", b"".join(map(foreign, range(300)))),
+        ("hurt", foreign(1) + b"\xff\xfe\n" + b'{"no":"event"}\n' + foreign(2) + foreign(3)[:-30]),
+    ):
+        (root / name).mkdir(parents=True)
+        (root / name / "events.jsonl").write_bytes(data)
+    with serving(root) as server:
+        for name, count in (("odd", 40), ("empty", 0), ("one", 1), ("foreign", 300), ("hurt", 2)):
+            assert server.json(f"/logs/{name}/look")["events"] == count
+            rows = server.json(f"/logs/{name}/lanes")["lanes"]
+            assert sum(row[2] for row in rows) == count
+            lanes = ",".join(str(row[0]) for row in rows)
+            for axis in ("order", "turn", "time"):
+                told = server.json(f"/logs/{name}/overview", axis=axis)
+                assert sum(told["counts"][2::3]) in (count, 0)
+            told = server.json(f"/logs/{name}/tiles", level=2, lanes=lanes)
+            assert sum(sum(flat[2::3]) for flat in told["lanes"].values()) == count
+            assert len(server.json(f"/logs/{name}/marks")["marks"]) == 4 * count
+            for route in ROUTES:
+                assert server.get(f"/logs/{name}/{route}").status_code == 200, (name, route)
+        assert {len(row[1]) for row in server.json("/logs/odd/lanes")["lanes"]} == {
+            len(f"agent/{HOSTILE}"),
+            200,
+        }
+
+
+def test_series_of_a_variable_by_lane_and_by_quantiles(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with EventWriter(root / "run", "run", verbosity=VerbosityLevel.DETAIL) as writer:
+        for turn in range(6):
+            for agent in range(201 if turn == 5 else 3):
+                details = {"scope": f"agent/a{agent}", "variable_name": "money"}
+                values = {"old_value": 0, "new_value": 10 * turn + agent}
+                event: Any = SimEvent(
+                    event_type="STATE", simulation_id="run", turn_number=turn,
+                    details={**details, **values},
+                )  # fmt: skip
+                assert writer.emit(event)
+                other = {**details, "variable_name": "name", "old_value": "", "new_value": "x"}
+                event = SimEvent(
+                    event_type="STATE", simulation_id="run", turn_number=turn, details=other
+                )
+                assert writer.emit(event)
+    with serving(root) as server:
+        told = server.json("/simulations/run/series", variable="money", turns="..4")
+        assert (told["every"], set(told["names"].values())) == (
+            1,
+            {"agent/a0", "agent/a1", "agent/a2"},
+        )
+        names = {name: told["lanes"][lane] for lane, name in told["names"].items()}
+        assert names["agent/a2"][0::3] == [0, 1, 2, 3, 4]
+        assert names["agent/a2"][1::3] == [2, 12, 22, 32, 42]
+        events = stored(root / "run")
+        for arrival, value in zip(names["agent/a1"][2::3], names["agent/a1"][1::3], strict=True):
+            assert events[arrival - 1].payload["new_value"] == value
+        told = server.json("/simulations/run/series", variable="money", turns="4..")
+        assert told["quantiles"] == [4, 40, 40, 41, 42, 42, 3, 5, 50, 70, 150, 230, 250, 201]
+        told = server.json("/simulations/run/series", variable="money", turns="1", by="quantiles")
+        assert told["quantiles"] == [1, 10, 10, 11, 12, 12, 3]
+        assert server.json("/simulations/run/series", variable="name")["lanes"] == {}
+        assert server.json("/simulations/run/series", variable="nothing")["lanes"] == {}
+
+
+def test_part_of_a_page_is_its_main_element(shop: Shop) -> None:
+    for page in (
+        path("runs", "orders"),
+        path("runs", "orders", "events", shop.orders[0]),
+        path("runs", "orders", "diff", "first"),
+    ):
+        whole, part = shop.server.get(page), shop.server.get(page, params={"part": "main"})
+        assert part.text.startswith("<main")
+        assert part.text.endswith("</main>")
+        assert part.text in whole.text
+        assert part.headers["content-security-policy"] == whole.headers["content-security-policy"]
+        assert part.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_numbers_fit_a_run_that_goes_on(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    make_run(root, "run", count=20)
+    with serving(root) as server:
+        before = server.json("/logs/run/look")
+        make_run(root, "run", count=30)
+        after = server.json("/logs/run/look")
+        assert (before["events"], after["events"]) == (20, 50)
+        assert before["generation"] == after["generation"]
+        numbers = {name: id for id, name, _ in before["types"]}
+        assert {name: id for id, name, _ in after["types"]} | numbers == {
+            name: id for id, name, _ in after["types"]
+        }
