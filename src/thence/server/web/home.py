@@ -217,7 +217,7 @@ def _number(number: int | None) -> str | None:
 
 def status(run: RunRecord) -> Html:
     """Returns the status of a run in words; the colour adds no information."""
-    is_bad = run.status == "failed" or (run.status == "completed" and not run.ended.is_good)
+    is_bad = run.status in ("completed", "failed")
     style = "completed" if run.ended.is_good else "failed" if is_bad else None
     return el("span", words(run.ended.text), class_=f"status-{style}" if style else None)
 

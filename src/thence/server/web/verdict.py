@@ -3,9 +3,9 @@
 It says what the index knows without reading many lines; what is not known is left out.
 """
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterator
 
+from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.failures import is_failure, is_rejection
 from thence.core.markup import Child, Html, el, link, path, words
@@ -86,8 +86,6 @@ _REFUSED = Filter.of(type="SYSTEM", where="error_type = action_rejected")
 def _is_of_agents(log: OpenLog, facts: LogFacts) -> bool:
     """Reports whether a bridge of coding agents wrote the log's sessions or prompts."""
     types = tuple(name for name, _ in _OF_AGENTS if name in facts.by_type)
-    if not types:
-        return False
     return any(agent_sentence(event) for event in log.page(Filter(types=types), limit=1).events)
 
 
@@ -101,22 +99,16 @@ def _of_agents(
         yield ["in flight when it ended: ", link(text, address), _since(working[0], facts)]
     else:
         yield ["nothing was in flight when it ended"]
-    yield [_numbers(facts.by_type)]
+    named = [(facts.by_type.get(name, 0), noun) for name, noun in _OF_AGENTS]
+    yield [", ".join(counted(number, noun) for number, noun in named if number)]
 
 
 def _since(begin: Event, facts: LogFacts) -> str:
     """Returns how long before the log's last event something began."""
-    try:
-        last = datetime.fromisoformat(facts.last.timestamp if facts.last else "")
-        seconds = (last - datetime.fromisoformat(begin.timestamp)).total_seconds()
-    except (TypeError, ValueError):
-        return ""
+    times = (begin.timestamp, facts.last.timestamp if facts.last else "")
+    begun, last = map(microseconds, times)
+    seconds = 0 if begun is None or last is None else (last - begun) / 1e6
     return f" ({duration(seconds)})" if seconds >= 1 else ""
-
-
-def _numbers(by_type: Mapping[str, int]) -> str:
-    named = [(by_type.get(name, 0), noun) for name, noun in _OF_AGENTS]
-    return ", ".join(counted(number, noun) for number, noun in named if number)
 
 
 def mark(event: Event) -> Html | None:
