@@ -88,7 +88,7 @@ def page(server: Serving, address: str, status: int = 200) -> Parsed:
         assert not [key for key in attributes if key.startswith("on") or key == "style"]
     labels = {label["for"] for label in found.all("label")}
     for field in found.all("input") + found.all("select"):
-        assert field["id"] in labels or field.get("aria-label")
+        assert field.get("id") in labels or field.get("aria-label")
     assert all(head.get("scope") for head in found.all("th"))
     return found
 
@@ -320,7 +320,7 @@ def test_comparison_has_both_sides_in_each_row_names_every_root_and_marks_the_pa
     with serving(tmp_path) as server:
         found = page(server, "/runs/one/diff/two")
         html = server.get("/runs/one/diff/two").text
-        assert found.paragraphs("verdict") == ["part in turn 1 at ada's ACTION; 4 roots"]
+        assert found.paragraphs("verdict") == ["part in turn 1 at ada's action; 4 roots"]
         tables = html.split("<table")[1:]
         rows = [
             [*re.findall(r"<td[^>]*>(.*?)</td>", one, re.DOTALL)]

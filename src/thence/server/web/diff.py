@@ -19,6 +19,7 @@ from thence.core.markup import (
     table,
     words,
 )
+from thence.core.sentences.events import type_words
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.run import trail
@@ -60,7 +61,9 @@ def _verdict(difference: Difference) -> Html | None:
     if event is None:
         return None
     turn = "" if event.turn_number is None else f" in turn {event.turn_number}"
-    of = f"{event.actor}'s {event.event_type}" if event.actor else event.event_type
+    kind = event.cut_payload.get("error_type") if event.event_type == "SYSTEM" else None
+    what = type_words(str(kind or event.event_type), "")
+    of = f"{event.actor}'s {what}" if event.actor else what
     roots = counted(len(difference.roots), "root")
     return el("p", f"part{turn} at ", words(of, 100), f"; {roots}", class_="verdict")
 

@@ -67,7 +67,7 @@ def _facts(location: FoundLog, event: Event) -> Html:
         (
             ("Id", joined(el("a", words(event.event_id, 100), href=stored, class_="id"))),
             ("Type", event.event_type),
-            ("Records", mark(event)),
+            ("Outcome", mark(event)),
             ("Time (UTC)", moment(event.timestamp)),
             ("Turn", event.turn_number),
             ("Actor", event.actor),

@@ -210,7 +210,7 @@ def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
             ("First event (UTC)", moment(summary.first.timestamp) if summary.first else None),
             ("Last event (UTC)", moment(summary.last.timestamp) if summary.last else None),
             ("Types", _names(location, "type", summary.by_type)),
-            ("Actors", _names(location, "actor", summary.by_actor)),
+            ("Actors", _names(location, "actor", summary.by_actor, "STATE" in summary.by_type)),
         )
     )
 
@@ -221,7 +221,9 @@ def _unverified(summary: LogFacts) -> str:
     return f", {summary.unverified:,} of them another tool's, which nothing verifies"
 
 
-def _names(location: FoundLog, key: str, counts: Mapping[str, int]) -> Html | None:
+def _names(
+    location: FoundLog, key: str, counts: Mapping[str, int], has_variables: bool = False
+) -> Html | None:
     if not counts:
         return None
     first = list(counts.items())[:NAMES_SHOWN_MAX]
@@ -231,7 +233,7 @@ def _names(location: FoundLog, key: str, counts: Mapping[str, int]) -> Html | No
             link(words(name or "(empty)", 60), _filtered(location, **{key: name})),
             " ",
             el("span", f"{count:,}", class_="quiet"),
-            *_variables(location, name if key == "actor" else None),
+            *(_variables(location, name) if has_variables and location.is_simulation else ()),
         )
         for name, count in first
     ]
@@ -240,10 +242,8 @@ def _names(location: FoundLog, key: str, counts: Mapping[str, int]) -> Html | No
     return el("ul", *items, class_="flat")
 
 
-def _variables(location: FoundLog, agent: str | None) -> tuple[Child, ...]:
+def _variables(location: FoundLog, agent: str) -> tuple[Child, ...]:
     """Returns a link to the changes of an agent's variables, which name no actor."""
-    if agent is None or not location.is_simulation:
-        return ()
     scope = json.dumps(f"agent/{agent}", ensure_ascii=False)
     return " ", link("variables", _filtered(location, type="STATE", where=f"scope = {scope}"))
 
