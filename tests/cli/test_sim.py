@@ -219,7 +219,8 @@ def test_list_names_runs_newest_first_and_leaves_other_logs_out(tmp_path):
     warm("append", "note", "--log", "output/notes", cwd=tmp_path)
     runs = warm("sim", "list", "--json", cwd=tmp_path).json["runs"]
     assert [entry["status"] for entry in runs] == ["failed", "completed"]
-    assert all(list(entry) == ["run_id", "name", "status", "events"] for entry in runs)
+    counts = ("decisions", "decisions_failed")
+    assert all(list(entry) == ["run_id", "name", "status", *counts, "events"] for entry in runs)
     assert {entry["name"] for entry in runs} == {"counting"}
     assert len(warm("sim", "list", cwd=tmp_path).lines) == 2
 

@@ -1,5 +1,6 @@
 """The commands about runs whose agents ask models."""
 
+import json
 import re
 import socket
 
@@ -45,6 +46,32 @@ def test_run_to_which_no_answer_was_of_use_fails_and_says_so(tmp_path):
     assert "12 of 12 decisions failed" in ended.out
     assert "none of 24 answers" in warm("why", "@last-error", cwd=tmp_path).out
     assert warm("sim", "list", cwd=tmp_path).out.startswith("failed")
+
+
+def test_run_with_failed_decisions_is_never_just_completed_and_shows_the_answer(tmp_path):
+    useless = '{"reasoning": "ignore \\u202e <b>", "action": {"do": "none"}}'
+
+    def script(body):
+        return useless if "You are ann." in user(body) else generous(body)
+
+    with Endpoint(script) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        ended = warm("sim", "run", scenario, "--run-id", "a", "-q", cwd=tmp_path)
+    status = "completed, 4 of 12 decisions failed"
+    assert (ended.code, ended.out[: len(f"run a {status}:")]) == (0, f"run a {status}:")
+    assert warm("sim", "list", cwd=tmp_path).out.startswith(f"{status}  ")
+    assert f"\n  {status}: max_turns 4 reached\n" in warm("sim", "show", "a", cwd=tmp_path).out
+    (run,) = warm("sim", "list", "--json", cwd=tmp_path).json["runs"]
+    assert (run["status"], run["decisions"], run["decisions_failed"]) == ("completed", 12, 4)
+    for event in ("@last-error", None):
+        if event is None:  # the call itself
+            calls = warm("log", "--failed", "--json", cwd=tmp_path).out.splitlines()
+            event = next(json.loads(one)["event_id"] for one in calls if '"llm_call"' in one)
+        told = warm("show", event, cwd=tmp_path).out
+        assert "\nsystem:\n  You may give money." in told
+        assert "\nuser:\n  You are ann." in told
+        assert f"\nanswer:\n  {useless[:40]}" in told
+        assert told.count("\nsystem:") == 1
 
 
 def test_sum_with_gaps_is_told_as_such(tmp_path):
@@ -122,9 +149,9 @@ def test_first_failure_of_an_agent_is_told_where_the_run_goes_on(tmp_path):
         scenario = written(tmp_path, endpoint.base_url, policy="skip")
         ended = warm("sim", "run", scenario, "--run-id", "a", cwd=tmp_path)
     assert (ended.code, ended.out[:15]) == (0, "run a completed")
-    assert " events, 8 of 12 decisions failed, output/a\n" in ended.out
+    assert "run a completed, 8 of 12 decisions failed: 4 turns, " in ended.out
     lines = warm("sim", "show", "a", cwd=tmp_path).lines
-    assert "  8 of 12 decisions failed" in lines
+    assert "  completed, 8 of 12 decisions failed: max_turns 4 reached" in lines
     (sums,) = [line for line in lines if line.startswith("  ann: 8 calls")]
     assert sums.startswith("  ann: 8 calls, 8 with an answer that could not be used, 160 tokens")
     told = warm("log", "--actor", "ann", "--limit", "0", cwd=tmp_path).out

@@ -26,6 +26,14 @@ def said(event_type, details, **members):
     return SIM.sentence(event)
 
 
+CALL = {
+    "error_type": "llm_call",
+    "status": "failure",
+    "endpoint": "local",
+    "error": "no field `do`",
+}
+
+
 @pytest.mark.parametrize(
     ("event_type", "details", "members", "sentence"),
     [
@@ -72,6 +80,24 @@ def said(event_type, details, **members):
         ),
         (
             "SYSTEM",
+            {
+                "error_type": "agent_failed",
+                "status": "failure",
+                "error": "RuntimeError: the pencil broke",
+                "reads": ["agent/ada/money"],
+            },
+            {"agent_id": "ada"},
+            "RuntimeError: the pencil broke (agent failed for ada in turn 5)",
+        ),
+        (
+            "SYSTEM",
+            {**CALL, "model": "qwen", "tokens_in": 20, "tokens_out": 5},
+            {"agent_id": "ada"},
+            "the answer could not be used: no field `do` (ada asked qwen of local in turn 5)",
+        ),
+        ("SYSTEM", CALL, {}, "no answer: no field `do` (the engine asked local in turn 5)"),
+        (
+            "SYSTEM",
             {"error_type": "log_gap", "status": "warning", "retry_count": 0},
             {},
             "events that an earlier writer had queued may have been lost when it ended",
@@ -109,6 +135,16 @@ def said(event_type, details, **members):
 )
 def test_event_of_a_simulation_is_told(event_type, details, members, sentence):
     assert said(event_type, details, **members) == f"{sentence} [{short_id(ID)}]"
+
+
+@pytest.mark.parametrize("kind", ["agent_failed", "run_failed", "llm_call"])
+@pytest.mark.parametrize("agent", ["ada", "a" * 500, None])
+def test_sentence_of_a_failure_begins_with_its_cause_and_is_short(kind, agent):
+    for error in ("the stock is gone, " * 40, "x" * 5_000, "\u202e<b>"):
+        details = {"error_type": kind, "status": "failure", "error": error, "reads": ["a"] * 99}
+        text = said("SYSTEM", details, agent_id=agent).rpartition(" [")[0]
+        assert text.removeprefix("no answer: ").startswith(error[:60])
+        assert len(text) < 160
 
 
 PASSED = {"gate_id": "G1", "old_status": "open", "new_status": "passed"}

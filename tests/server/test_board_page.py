@@ -50,7 +50,7 @@ def test_board_stands_in_columns_the_oldest_card_first(tmp_path: Path, clone: Cl
             "Done": [],
         }
         text = page(server, "/runs/project").text
-        assert f"Waits longest for review: WP01 of {SLUG}, for " in text
+        assert f"waits longest for review: WP01 of {SLUG}, for " in text
 
 
 def test_board_is_shown_as_it_was_after_an_event(tmp_path: Path, clone: Clone) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -36,6 +37,7 @@ class Parsed(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
         self._open: list[str] = []
+        self._html = html
         assert html.startswith("<!doctype html>")
         self.feed(html)
         self.close()
@@ -52,6 +54,11 @@ class Parsed(HTMLParser):
     def handle_data(self, data: str) -> None:
         assert self._open[-1:] != ["script"], "no script stands in a page"
         self.text += data
+
+    def paragraphs(self, kind: str) -> list[str]:
+        """The text of each paragraph of a class."""
+        html = re.findall(rf'<p class="{kind}[^"]*">(.*?)</p>', self._html, re.DOTALL)
+        return [unescape(re.sub(r"<[^>]*>", "", one)) for one in html]
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
@@ -183,7 +190,7 @@ def test_decision_tells_what_its_model_was_told_and_answered(tmp_path: Path) -> 
     with serving(tmp_path) as server:
         found = page(server, f"/runs/asked/events/{decided.event_id}")
     assert f"Model, user{HOSTILE}Model, odd" in found.text
-    assert "Model, answergive 5Why" in found.text
+    assert "Model, answergive 5Payload" in found.text
 
 
 def test_event_tells_what_it_holds_why_it_happened_and_what_followed(shop: Shop) -> None:
@@ -295,6 +302,43 @@ def test_two_runs_are_compared(tmp_path: Path) -> None:
         assert "Two logs compared" in page(server, "/runs/one/diff/plain").text
         assert "Both logs have the same content." in page(server, "/runs/one/diff/one").text
         page(server, "/runs/one/diff/none", 404)
+
+
+def test_comparison_has_both_sides_in_each_row_names_every_root_and_marks_the_parting(
+    tmp_path: Path,
+) -> None:
+    for name in ("one", "two"):
+        with EventWriter(tmp_path / name, "run", verbosity=VerbosityLevel.DETAIL) as writer:
+            for turn in range(3):
+                for agent in ("ada", "ben"):
+                    number = HOSTILE if (name, turn, agent) in _CHANGED else turn
+                    step = f"{turn}.act.{agent}.0"
+                    said = {"number": number}
+                    writer.emit(create_action_event("run", turn, agent, "move", said, step=step))
+            step = f"9.act.{name}.0"
+            writer.emit(create_action_event("run", 9, name, "stay", {}, step=step))
+    with serving(tmp_path) as server:
+        found = page(server, "/runs/one/diff/two")
+        html = server.get("/runs/one/diff/two").text
+        assert found.paragraphs("verdict") == ["part in turn 1 at ada's action; 4 roots"]
+        tables = html.split("<table")[1:]
+        rows = [
+            [*re.findall(r"<td[^>]*>(.*?)</td>", one, re.DOTALL)]
+            for one in tables[-1].split("<tr")[2:]
+        ]
+        assert [row[0].partition(" <")[0] for row in rows] == [
+            *("changed", "changed", "only in B", "only in A")
+        ]
+        assert "they part here" in rows[0][0]
+        assert all("root" in row[0] for row in rows[1:])
+        assert ["/runs/one/" in row[1] for row in rows] == [True, True, False, True]
+        assert ["/runs/two/" in row[2] for row in rows] == [True, True, True, False]
+        assert "4 events that differ, in total order; 4 roots" in found.text
+        choice = page(server, "/runs/one")
+        assert choice.text.index("Compare with another") < choice.text.index("Filter and order")
+
+
+_CHANGED = {("two", 1, "ada"), ("two", 2, "ben")}
 
 
 @pytest.mark.promise("A1")

@@ -35,6 +35,7 @@ def test_simulations_are_listed_with_name_start_and_count(shop):
         "status": "completed",
         "start_time": min(event.timestamp for event in events),
         "event_count": len(events),
+        "failures": 0,
     }
     for log_id, entry in listed.items():
         assert entry["event_count"] == shop.server.json(f"/simulations/{log_id}/events")["total"]

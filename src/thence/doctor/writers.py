@@ -6,7 +6,7 @@ where that can't be told, a step counts as open.
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from thence.core.codec import parse
 from thence.core.event import Event
@@ -28,6 +28,7 @@ __all__ = [
     "outcome",
     "own_folder",
     "redactions_of",
+    "run_status",
 ]
 
 
@@ -65,6 +66,32 @@ def ended_writers(
     return {
         event_id: end.seen_last[noise] for event_id, noise in noises.items() if noise not in living
     }
+
+
+class RunStatus(NamedTuple):
+    """A run's status in words; `decisions` says how many failed, "" where that is not known.
+
+    It is good if the run is completed and no decision failed.
+    """
+
+    text: str
+    is_good: bool
+    decisions: str
+
+
+def run_status(status: str, result: Mapping[str, object]) -> RunStatus:
+    """Returns the status with what result.json counts: failed decisions make a run no good one."""
+    count, failed = (
+        value if type(value := result.get(name)) is int and value >= 0 else None
+        for name in ("decisions", "decisions_failed")
+    )
+    if failed is None:
+        return RunStatus(status, status == "completed", "")
+    words = f"{failed:,} decisions failed"
+    if count is not None:
+        words = f"{failed:,} of {count:,} decisions failed"
+    text = f"{status}, {words}" if failed else status
+    return RunStatus(text, status == "completed" and not failed, words)
 
 
 Outcome = Literal["running", "completed", "failed", "interrupted", "killed"]

@@ -275,6 +275,9 @@ _DAMAGE = """
 """
 
 
+_FAILURES = "SELECT CAST(total(failures) AS INTEGER) FROM zone_types"
+
+
 class BadBytes(msgspec.Struct, frozen=True):
     """A range of bytes in a file that is no event."""
 
@@ -303,6 +306,7 @@ class Overview(NamedTuple):
     bad_lines: int
     damage: tuple[BadBytes, ...]
     read_bytes: Mapping[str, int]
+    failures: int
 
 
 def overview(index: Index, damage_max: int) -> Overview:
@@ -329,6 +333,37 @@ def overview(index: Index, damage_max: int) -> Overview:
             bad_lines=passed_over(connection)[0],
             damage=tuple(BadBytes(*row) for row in damage),
             read_bytes=dict(connection.execute("SELECT name, read_bytes FROM segments")),
+            failures=connection.execute(_FAILURES).fetchone()[0],
         )
+
+    return index.answer(work)
+
+
+class Standing(NamedTuple):
+    """How a log stands: its steps, and the usage of models; None where no event has any.
+
+    `newest` are the begins of the open steps that began last, the last one first.
+    """
+
+    steps: int
+    open_steps: int
+    newest: Sequence[Event]
+    tokens: int | None
+    cost: float | None
+
+
+def standing(index: Index, newest_max: int) -> Standing:
+    """Returns how the present log stands; raises `read_failed`."""
+
+    def work(connection: sqlite3.Connection) -> Standing:
+        steps, ended = connection.execute("SELECT count(*), count(end) FROM steps").fetchone()
+        sql = "SELECT begin FROM steps WHERE end IS NULL ORDER BY begin DESC LIMIT ?"
+        arrivals = [arrival for (arrival,) in connection.execute(sql, (newest_max,))]
+        sql = "SELECT sum(tokens_in), sum(tokens_out), sum(cost) FROM usage"
+        tokens_in, tokens_out, cost = connection.execute(sql).fetchone()
+        has_tokens = tokens_in is not None or tokens_out is not None
+        tokens = (tokens_in or 0) + (tokens_out or 0) if has_tokens else None
+        newest = events_at(index, connection, arrivals)
+        return Standing(steps, steps - ended, newest, tokens, cost)
 
     return index.answer(work)

@@ -82,6 +82,7 @@ class Entry(BaseModel):
     name: str
     start_time: str | None = Field(description="The time of its earliest event.")
     event_count: int = Field(ge=0)
+    failures: int = Field(ge=0, description="Events that record a failure.")
 
 
 class SimulationEntry(Entry):

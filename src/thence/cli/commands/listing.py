@@ -176,7 +176,7 @@ def show_command(event: str, log: str | None) -> None:
             return
         present = replica.answers.with_ids(stored.caused_by)
         spoken = []
-        for role, content in conversation(present.values()):
+        for role, content in conversation(stored, present.values()):
             spoken += ["", f"{printable(role)}:"]
             for line in content.splitlines():
                 spoken += wrapped(printable(line), out.width, "  ")

@@ -16,7 +16,7 @@ from thence.cli.failure import problem_line
 from thence.cli.frame import command_group, help_with, json_or_text, output_options
 from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.locate import find_log, runs
-from thence.cli.shared.progress import failed_decisions, play, run_bar, send_records_to_stderr
+from thence.cli.shared.progress import play, run_bar, send_records_to_stderr
 from thence.cli.shared.render import (
     NAMES_SHOWN_MAX,
     Course,
@@ -27,7 +27,7 @@ from thence.cli.shared.render import (
     failures_text,
 )
 from thence.core.sentences.events import clipped
-from thence.doctor.writers import outcome
+from thence.doctor.writers import outcome, run_status
 from thence.errors import ScenarioError, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import segments
@@ -71,7 +71,7 @@ def list_command(root: str | None) -> None:
     """
     out = current()
     root_folder = Path(root or out.settings.runs)
-    entries, lines = [], []
+    entries, rows = [], []
     for folder in runs(root_folder):
         config = read_object(folder / "config.json")
         vocabulary = read_object(folder / ".thence" / "log.json").get("vocabulary")
@@ -83,9 +83,12 @@ def list_command(root: str | None) -> None:
         except OSError:  # such as another user's, which hides no other run
             entry |= {"status": "unreadable", "events": 0}
         notes = "; ".join(_notes(entry))
-        line = f"{entry['status']:<11}  {counted(entry['events'], 'event'):>14}  {entry['run_id']}"
-        lines.append(f"{line}  ({notes})" if notes else line)
+        text = f"{counted(entry['events'], 'event'):>14}  {entry['run_id']}"
+        status = run_status(entry["status"], entry).text
+        rows.append((status, f"{text}  ({notes})" if notes else text))
         entries.append(entry)
+    width = max([11, *(len(status) for status, _ in rows)])
+    lines = [f"{status:<{width}}  {text}" for status, text in rows]
     missing = f"no runs in {root_folder}; `thence sim run spatial_trade_network` makes one"
     out.result({"runs": entries}, lines, () if entries else [missing])
 
@@ -142,7 +145,6 @@ def summary(run: RecordedRun) -> dict[str, Any]:
         **_entry(run.folder, run.config, result),
         "reason": result.get("reason"),
         "error": result.get("error"),
-        **{name: result[name] for name in ("decisions", "decisions_failed") if name in result},
         "parameters": {
             "seed": settings.get("seed"),
             "max_turns": settings.get("max_turns"),
@@ -177,6 +179,7 @@ def _entry(folder: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -
     name = _member(_member(config, "scenario"), "simulation").get("name", folder.name)
     status = result.get("status") or outcome(OS_DISK, folder)
     entry: dict[str, Any] = {"run_id": folder.name, "name": str(name), "status": status}
+    entry |= {name: result[name] for name in ("decisions", "decisions_failed") if name in result}
     if altered := _member(config, "altered"):
         entry["altered"] = list(altered)
     parent = _member(config, "parent")
@@ -234,15 +237,14 @@ def summary_lines(
 ) -> list[str]:
     """Returns a summary as lines, among them those of the variables."""
     width, reason = out.width, facts["error"] or facts["reason"]
+    reason_text = f": {reason}" if reason else ""
     lines = [
         *wrapped(facts["run_id"], width),
-        *wrapped(facts["status"] + (f": {reason}" if reason else ""), width, "  "),
+        *wrapped(run_status(facts["status"], facts).text + reason_text, width, "  "),
         f"  {counted(facts['turns'], 'turn')}, {counted(facts['events'], 'event')}",
     ]
     if facts["failures"] or facts["rejected"]:
         lines.append(f"  {failures_text(facts['failures'], facts['rejected'])}")
-    if facts.get("decisions_failed"):
-        lines.append(f"  {failed_decisions(facts)}")
     for note in _notes(facts):
         lines += wrapped(note, width, "  ")
     parameters = {key: value for key, value in facts["parameters"].items() if value is not None}

@@ -187,18 +187,15 @@ def report_end(out: Output, result: "RunResult") -> int:
     if out.is_json:
         out.json(result.to_dict())
     else:
+        from thence.doctor.writers import run_status
+
         counts = {"decisions": result.decisions, "decisions_failed": result.decisions_failed}
-        failed = f" {failed_decisions(counts)}," if result.decisions_failed else ""
+        status = run_status(result.status, counts).text
         out.write(
-            f"run {result.run_id} {result.status}: {counted(result.turns, 'turn')},"
-            f" {counted(result.events, 'event')},{failed} {result.output_dir}"
+            f"run {result.run_id} {status}: {counted(result.turns, 'turn')},"
+            f" {counted(result.events, 'event')}, {result.output_dir}"
         )
     return report_failure(out, result)
-
-
-def failed_decisions(counts: Mapping[str, Any]) -> str:
-    """Returns how many decisions of a run's agents failed, in words."""
-    return f"{counts['decisions_failed']:,} of {counts['decisions']:,} decisions failed"
 
 
 def report_failure(out: Output, result: "RunResult") -> int:

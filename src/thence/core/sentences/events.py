@@ -9,16 +9,18 @@ inserted unchanged, on one line: the code that shows the sentence has to escape 
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
 from thence.core.event import Event
+from thence.core.failures import is_failure
 
 # time and counter, without the noise: enough to identify an event of its process
 SHORT_ID_CHARACTERS = 18
 SENTENCE_CHARACTERS_MAX = 400
+FAILURE_CHARACTERS_MAX = 159
 _DURATIONS = {"duration_s": 1.0, "duration_ms": 0.001}
 _DURATION_MAX = 1e12
 _CANCELLED = (".cancelled", ".canceled")
@@ -127,16 +129,32 @@ class Spoken(NamedTuple):
     is_bare: bool = False
 
 
-def conversation(causes: Iterable[Event]) -> Iterator[tuple[str, str]]:
-    """Yields what models were told, by roles, and their `answer`, of the calls among causes."""
-    for cause in causes:
-        call = cause.payload if cause.payload.get("error_type") == "llm_call" else {}
-        messages = call.get("messages")
-        for message in messages if isinstance(messages, list) else ():
-            if isinstance(message, dict):
-                yield str(message.get("role"))[:60], str(message.get("content"))
+def conversation(event: Event, causes: Iterable[Event]) -> list[tuple[str, str]]:
+    """Returns what models were told for an event, by roles, and their `answer`.
+
+    It is that of the call which the event records, else of calls among its causes, those of its
+    own actor and turn if there are any: what others were told may be a cause too. A call that was
+    repeated with what was wrong about its answer is part of the second one.
+    """
+    all_calls = [one for one in (event, *causes) if one.payload.get("error_type") == "llm_call"]
+    if all_calls[:1] == [event]:
+        all_calls = [event]
+    of = event.actor, event.turn_number
+    own = [call for call in all_calls if (call.actor, call.turn_number) == of]
+    calls = [call.payload for call in own or all_calls]
+    told = [
+        messages if isinstance(messages := call.get("messages"), list) else [] for call in calls
+    ]
+    texts: list[tuple[str, str]] = []
+    for call, messages in zip(calls, told, strict=True):
+        size = len(messages)
+        if size and any(len(one) > size and one[:size] == messages for one in told):
+            continue
+        spoken = [message for message in messages if isinstance(message, dict)]
+        texts += [(str(one.get("role"))[:60], str(one.get("content"))) for one in spoken]
         if call.get("answer") is not None:
-            yield "answer", str(call["answer"])
+            texts.append(("answer", str(call["answer"])))
+    return texts
 
 
 def spoken(payload: Mapping[str, Any]) -> Spoken:
@@ -460,14 +478,20 @@ def _llm_call(event: Event) -> str:
     payload = event.payload
     several = "agents that saw the same" if ".llm-shared." in (event.step or "") else "the engine"
     who, endpoint = event.actor or several, shown(payload.get("endpoint"))
-    why = shown(payload.get("error")) if payload.get("status") == "failure" else ""
+    why = line(str(payload.get("error"))) if payload.get("status") == "failure" else ""
     if payload.get("model") is None:
-        return f"In {_when(event)} {who} asked {endpoint} and got no answer: {why}"
+        return _cause_first(f"no answer: {why}", f"{who} asked {endpoint} in {_when(event)}")
+    asked = f"{who} asked {shown(payload.get('model'))} of {endpoint}"
+    if why:
+        return _cause_first(f"the answer could not be used: {why}", f"{asked} in {_when(event)}")
     sums = f"{shown(payload.get('tokens_in'))} tokens in, {shown(payload.get('tokens_out'))} out"
-    fault = f"; the answer could not be used: {why}" if why else ""
-    return (
-        f"In {_when(event)} {who} asked {shown(payload.get('model'))} of {endpoint}: {sums}{fault}"
-    )
+    return f"In {_when(event)} {asked}: {sums}"
+
+
+def _cause_first(cause: str, about: str) -> str:
+    """Returns the sentence of a failure, shorter than 160 characters: first why, then of whom."""
+    about = f" ({clipped(about, FAILURE_CHARACTERS_MAX // 2)})"
+    return clipped(cause, FAILURE_CHARACTERS_MAX - len(about)) + about
 
 
 def _system(event: Event) -> str:
@@ -481,6 +505,8 @@ def _system(event: Event) -> str:
         return _llm_call(event)
     who = f" for {event.actor}" if event.actor else ""
     said = spoken({key: item for key, item in payload.items() if key != "error_type"})
+    if said.text and is_failure(event):
+        return _cause_first(said.text, f"{kind.replace('_', ' ')}{who} in {_when(event)}")
     skipped = {"error_type", "status", "retry_count", *said.keys}
     facts = fields(payload, skipped, (event.description, said.text))
     rest = [part for part in (event.description, said.text, facts) if part]

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from thence.doctor.writers import outcome
+from thence.doctor.writers import RunStatus, outcome, run_status
 from thence.log.files.disk import OS_DISK
 from thence.server.logs.root import FoundLog, Root
 
@@ -18,14 +18,15 @@ _VALUES_MAX, _DEPTH_MAX, _TEXT_MAX = 1_000, 6, 200
 class RunRecord(msgspec.Struct, frozen=True):
     """A run's name, and its status: running, completed, failed, interrupted or killed.
 
-    `altered` are the steps whose results the run was asked to alter, `parent` is the run
-    that it branched from, with the turn. `settings` are the texts of its scenario's values by their
-    keys, but name and seed; `final` those of its variables at its end;
-    `variables` are the numbers that it declares, those of agents first.
+    `ended` is the status with the decisions that failed. `altered` are the steps whose results the
+    run was asked to alter, `parent` is the run that it branched from, with the turn. `settings` are
+    the texts of its scenario's values by their keys, but name and seed; `final` those of its
+    variables at its end; `variables` are the numbers that it declares, those of agents first.
     """
 
     name: str
     status: str
+    ended: RunStatus
     reason: str | None = None
     error: str | None = None
     altered: tuple[str, ...] = ()
@@ -43,6 +44,7 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
     scenario, altered = config.get("scenario"), config.get("altered")
     section = scenario.get("simulation") if isinstance(scenario, dict) else None
     result = _object(root, location, "result.json")
+    status = _text(result.get("status")) or _status(root, location)
     in_force = config.get("simulation")
     in_force = in_force if isinstance(in_force, dict) else {}
     settings = flattened(
@@ -52,7 +54,8 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
     seed = in_force.get("seed")
     return RunRecord(
         name=named or location.id,
-        status=_text(result.get("status")) or _status(root, location),
+        status=status,
+        ended=run_status(status, result),
         reason=_text(result.get("reason")),
         error=_text(result.get("error")),
         altered=tuple(altered) if isinstance(altered, dict) else (),

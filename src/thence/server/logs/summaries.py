@@ -53,6 +53,7 @@ class LogFacts(msgspec.Struct, frozen=True):
     """
 
     events: int
+    failures: int
     unverified: int
     turns: int
     by_type: dict[str, int]
@@ -72,6 +73,7 @@ def summarize(log: OpenLog) -> LogFacts:
         stray_files = list(_strays(log.folder))
     return LogFacts(
         events=counts.events,
+        failures=counts.failures,
         unverified=counts.unverified,
         turns=counts.turns,
         by_type=dict(counts.by_type),
@@ -111,6 +113,7 @@ def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
     turns = [event.turn_number for event in events if event.turn_number is not None]
     facts = LogFacts(
         events=len(events),
+        failures=failures,
         unverified=0,
         turns=min(max(turns, default=0), INTEGER_MAX),
         by_type=descending(Counter(event.event_type for event in events)),

@@ -178,7 +178,11 @@ def _entries(
             entry |= {"name": run.name, "status": run.status}
         else:
             entry["vocabulary"] = location.vocabulary.name
-        yield entry | {"start_time": facts.start_time, "event_count": facts.events}
+        yield entry | {
+            "start_time": facts.start_time,
+            "event_count": facts.events,
+            "failures": facts.failures,
+        }
 
 
 def _summary(state: ServerState, location: FoundLog, is_simulation: bool) -> dict[str, Any]:

@@ -8,8 +8,18 @@ from thence.core.markup import Child, Html, el, joined, link, moment, path, word
 from thence.index.arrivals import behind
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
+from thence.server.web.verdict import counted
 from thence.work.board.board import fold, people
-from thence.work.board.state import DONE, FOR_REVIEW, LANES, Board, FeatureState, PackageState
+from thence.work.board.move_request import can_begin_on
+from thence.work.board.state import (
+    DONE,
+    FOR_REVIEW,
+    LANES,
+    PLANNED,
+    Board,
+    FeatureState,
+    PackageState,
+)
 
 # a replay of more takes the server too long: 3 s for 40,000
 EVENTS_MAX = 20_000
@@ -24,28 +34,51 @@ _HEADS = {
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
 
-def board_section(log: OpenLog, location: FoundLog, events: int, at: str | None) -> Html:
+def board_section(
+    log: OpenLog, location: FoundLog, events: int, at: str | None
+) -> tuple[list[Child], Html]:
     """Returns the board of a project's log, after the event `at` or after all of them.
 
+    Before it stands its verdict: what waits longest, and what is held up.
     Raises EventNotFound, `read_failed`.
     """
     if events > EVENTS_MAX:
         text = f"A board of {events:,} events is not drawn here: "
-        return joined(el("h2", "Board"), el("p", text, el("code", "thence work status")))
+        return [], joined(el("h2", "Board"), el("p", text, el("code", "thence work status")))
     replayed = [*behind(log.index, None, at)]
     if not replayed:
-        return Html()
+        return [], Html()
     times = {event.event_id: event.timestamp for event in replayed}
     now = max(times.values()) if at else datetime.now(UTC).isoformat()
     board = fold(replayed)
-    waiting = _waits_longest(board, times, now)
-    return joined(
+    section = joined(
         el("h2", "Board", id="board"),
-        el("p", *waiting, class_="verdict") if waiting else None,
         *_conflicts(location, board),
         _slider(location, replayed, events, at),
         *(_feature(location, feature, times, now) for feature in board.features.values()),
     )
+    return _verdict(board, times, now), section
+
+
+def _verdict(board: Board, times: Mapping[str, str], now: str) -> list[Child]:
+    """Returns what waits longest, how much is done, what others hold up, open conflicts."""
+    packages = [
+        (feature, package)
+        for feature in board.features.values()
+        for package in feature.packages.values()
+    ]
+    blocked = sum(
+        package.lane == PLANNED
+        and not all(can_begin_on(feature, package, other) for other in package.dependencies)
+        for feature, package in packages
+    )
+    done = sum(package.lane == DONE for _, package in packages)
+    conflicts = sum(conflict.is_open for conflict in board.conflicts)
+    parts = f"{done:,} of {len(packages):,} packages done"
+    parts += f", {blocked:,} blocked" if blocked else ""
+    parts += f", {counted(conflicts, 'open conflict')}" if conflicts else ""
+    waiting = _waits_longest(board, times, now)
+    return [*waiting, "; ", parts] if waiting else [parts]
 
 
 def _waits_longest(board: Board, times: Mapping[str, str], now: str) -> list[Child]:
@@ -60,7 +93,7 @@ def _waits_longest(board: Board, times: Mapping[str, str], now: str) -> list[Chi
         return []
     since, package, feature = min(waiting, key=lambda one: one[0])
     name = words(f"{package.wp_id} of {feature.slug}")
-    return ["Waits longest for review: ", name, f", for {_span(since, now)}"]
+    return ["waits longest for review: ", name, f", for {_span(since, now)}"]
 
 
 def _conflicts(location: FoundLog, board: Board) -> Iterator[Html]:

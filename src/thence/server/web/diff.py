@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
-from thence.core.diff import Difference, DifferingMember, FirstDifference, LogSide
+from thence.core.diff import ALONE, Difference, DifferingMember, FirstDifference, contrast
 from thence.core.event import Event
 from thence.core.markup import (
     Child,
@@ -19,37 +19,105 @@ from thence.core.markup import (
     table,
     words,
 )
+from thence.core.sentences.events import type_words
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.run import trail
+from thence.server.web.verdict import counted
 
-EVENTS_SHOWN_MAX = 50
+ROWS_SHOWN_MAX = 200
 PLACES_SHOWN_MAX = 50
+_SIDES = (Column("A", "what", "A"), Column("B", "what", "B"))
 
 
 def diff_page(a: FoundLog, b: FoundLog, difference: Difference) -> Response:
     """Returns the page of a comparison of two logs."""
-    changed = [x for x, _ in difference.changed]
+    changed = len(difference.changed)
     kind = "runs" if a.is_simulation and b.is_simulation else "logs"
     body = (
         el("h1", f"Two {kind} compared"),
+        _verdict(difference),
         facts(
             (
                 ("A", trail(a)),
                 ("B", trail(b)),
-                ("The same", f"{len(difference.aligned) - len(changed):,} events"),
-                ("Changed", f"{len(changed):,}"),
+                ("The same", f"{len(difference.aligned) - changed:,} events"),
+                ("Changed", f"{changed:,}"),
                 ("Only in A", f"{len(difference.only_a):,}"),
                 ("Only in B", f"{len(difference.only_b):,}"),
             )
         ),
         _first_difference(a, b, difference.first),
-        _event_list("Changed", a, changed, difference.a),
-        _event_list("Only in A", a, difference.only_a, difference.a),
-        _event_list("Only in B", b, difference.only_b, difference.b),
+        _differing(a, b, difference),
     )
     current = el("span", "compared with ", words(b.id, 60), aria_current="page")
     return page("Comparison", *body, trail=(trail(a), current))
+
+
+def _verdict(difference: Difference) -> Html | None:
+    """Returns where the two part, and how many roots the difference has."""
+    first = difference.first
+    event = (first.a or first.b) if first else None
+    if event is None:
+        return None
+    turn = "" if event.turn_number is None else f" in turn {event.turn_number}"
+    kind = event.cut_payload.get("error_type") if event.event_type == "SYSTEM" else None
+    what = type_words(str(kind or event.event_type), "")
+    of = f"{event.actor}'s {what}" if event.actor else what
+    roots = counted(len(difference.roots), "root")
+    return el("p", f"part{turn} at ", words(of, 100), f"; {roots}", class_="verdict")
+
+
+def _differing(a: FoundLog, b: FoundLog, difference: Difference) -> Html | None:
+    """Returns what differs, roots behind the first rows too, with both sides in each row."""
+    places = _in_order(difference)
+    if not places:
+        return None
+    roots, first = set(difference.roots), difference.roots[0]
+    rest = [pair for pair in places[ROWS_SHOWN_MAX:] if pair in roots]
+    rows = []
+    for pair in (*places[:ROWS_SHOWN_MAX], *rest[:ROWS_SHOWN_MAX]):
+        text = "only in A" if pair[1] == ALONE else "only in B" if pair[0] == ALONE else "changed"
+        note = "they part here" if pair == first else "root" if pair in roots else ""
+        what = joined(text, " ", el("span", note, class_="mark")) if note else text
+        rows.append((what, *_beside(a, b, difference, *pair)))
+    part = f"{len(rows):,} of " if len(rows) < len(places) else ""
+    caption = f"{part}{counted(len(places), 'event')} that differ, in total order"
+    caption += f"; {counted(len(roots), 'root')}, to which nothing different led"
+    heading = el("h2", "What differs", id="differing")
+    return joined(heading, table(caption, (Column("", "type"), *_SIDES), rows))
+
+
+def _in_order(difference: Difference) -> list[tuple[int, int]]:
+    """Returns the places of all that differs, what is only in B behind what is before it there."""
+    behind = dict[int, int]()
+    last = ALONE
+    partners = {y: x for x, y in difference.aligned}
+    for y in range(len(difference.b.events)):
+        last = partners.get(y, last)
+        behind[y] = last
+    pairs = [*difference.changed, *((x, ALONE) for x in difference.only_a)]
+    pairs += [(ALONE, y) for y in difference.only_b]
+
+    def place(pair: tuple[int, int]) -> tuple[int, bool, int]:
+        x, y = pair
+        return (behind[y], True, y) if x == ALONE else (x, False, y)
+
+    return sorted(pairs, key=place)
+
+
+def _beside(a: FoundLog, b: FoundLog, difference: Difference, x: int, y: int) -> tuple[Child, ...]:
+    """Returns both sides of a row; where their sentences are alike, with the place that differs."""
+    of_a, of_b = difference.sides(x, y)
+    if of_a is None or of_b is None:
+        return _event(a, of_a) if of_a else None, _event(b, of_b) if of_b else None
+    sides = (_event(a, of_a), _event(b, of_b))
+    if a.vocabulary.summary(of_a) != b.vocabulary.summary(of_b):
+        return sides
+    differs = contrast(of_a, of_b)[:1]
+    values = [(one.path, _value(value)) for one in differs for value in (one.a, one.b)]
+    notes = [el("div", words(at, 60), " ", value, class_="quiet") for at, value in values]
+    return tuple(joined(side, note) for side, note in zip(sides, notes, strict=True))
 
 
 def _first_difference(a: FoundLog, b: FoundLog, first: FirstDifference | None) -> Html:
@@ -85,19 +153,6 @@ def _value(value: object) -> Html:
     if value is msgspec.UNSET:
         return el("span", "missing", class_="quiet")
     return words(value if isinstance(value, str) else msgspec.json.encode(value).decode())
-
-
-def _event_list(name: str, log: FoundLog, positions: Sequence[int], of: LogSide) -> Html | None:
-    if not positions:
-        return None
-    items = [
-        el("li", _event(log, of.events[position])) for position in positions[:EVENTS_SHOWN_MAX]
-    ]
-    if len(items) < len(positions):
-        items.append(el("li", f"and {len(positions) - len(items):,} more", class_="quiet"))
-    return el(
-        "details", el("summary", f"{name}: {len(positions):,}"), el("ul", *items, class_="events")
-    )
 
 
 def _event(log: FoundLog, event: Event) -> Html:

@@ -17,6 +17,7 @@ from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.run import event_link, sentences, trail
+from thence.server.web.verdict import mark
 from thence.wire.authorship import REDACTED, redaction_in
 
 JSON_CHARACTERS_MAX = 20_000
@@ -41,9 +42,12 @@ def event_page(log: OpenLog, location: FoundLog, event_id: str) -> Response:
     body = (
         el("h1", words(sentence)),
         _facts(location, event),
+        *(
+            joined(el("h2", f"Model, {by}"), _text(text))
+            for by, text in conversation(event, causes)
+        ),
         el("h2", "Payload"),
         _payload(log, location, event, neighbors.downstream),
-        *(joined(el("h2", f"Model, {by}"), _text(text)) for by, text in conversation(causes)),
         el("h2", "Why"),
         _why(log, location, why),
         el("h2", "Named causes"),
@@ -63,6 +67,7 @@ def _facts(location: FoundLog, event: Event) -> Html:
         (
             ("Id", joined(el("a", words(event.event_id, 100), href=stored, class_="id"))),
             ("Type", event.event_type),
+            ("Outcome", mark(event)),
             ("Time (UTC)", moment(event.timestamp)),
             ("Turn", event.turn_number),
             ("Actor", event.actor),

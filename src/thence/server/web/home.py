@@ -216,8 +216,9 @@ def _number(number: int | None) -> str | None:
 
 def status(run: RunRecord) -> Html:
     """Returns the status of a run in words; the colour adds no information."""
-    style = run.status if run.status in ("completed", "failed") else None
-    return el("span", words(run.status), class_=f"status-{style}" if style else None)
+    is_bad = run.status in ("completed", "failed")
+    style = "completed" if run.ended.is_good else "failed" if is_bad else None
+    return el("span", words(run.ended.text), class_=f"status-{style}" if style else None)
 
 
 def _last(listed: Listed | None) -> str:

@@ -1,5 +1,6 @@
 """The page of one run or log: its summary, the form of its filter, its events in total order."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -35,6 +36,7 @@ from thence.server.logs.summaries import LogFacts
 from thence.server.routes.parameters import LogPage
 from thence.server.web.home import status
 from thence.server.web.layout import page
+from thence.server.web.verdict import failures_link, mark, verdict
 
 EVENTS = 100
 NAMES_SHOWN_MAX = 12
@@ -146,24 +148,28 @@ def run_page(
         results = log.page(question.filter, **paging)
         events = _events(log, location, question, results)
     problem = el("p", question.problem, role="alert") if question.problem else None
+    of_board, board = _board(log, location, summary, at)
     body = (
         el("h1", words(run.name)),
+        verdict(log, location, run, summary, of_board),
         _summary(location, run, summary),
         _damage(summary),
-        _board(log, location, summary, at),
+        board,
         _picture(location, run),
+        _comparison(location, names),
         el("h2", "Events", id="events"),
         problem,
         _form(location, question),
         events,
-        _comparison(location, names),
     )
     return page(cut(run.name, 80), *body, trail=(trail(location),), status=422 if problem else 200)
 
 
-def _board(log: OpenLog, location: FoundLog, summary: LogFacts, at: str | None) -> Html | None:
+def _board(
+    log: OpenLog, location: FoundLog, summary: LogFacts, at: str | None
+) -> tuple[list[Child], Html]:
     if location.vocabulary.name != WORK.name:
-        return None
+        return [], Html()
     from thence.server.web.board import board_section  # a replay's modules, for boards alone
 
     return board_section(log, location, summary.events, at)
@@ -199,11 +205,12 @@ def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
             ("Branch of", run.parent),
             ("Altered", ", ".join(run.altered)),
             ("Events", f"{summary.events:,}{_unverified(summary)}"),
+            ("Failures", failures_link(location, summary.failures, f"{summary.failures:,}")),
             ("Turns", f"{summary.turns:,}" if is_run else None),
             ("First event (UTC)", moment(summary.first.timestamp) if summary.first else None),
             ("Last event (UTC)", moment(summary.last.timestamp) if summary.last else None),
             ("Types", _names(location, "type", summary.by_type)),
-            ("Actors", _names(location, "actor", summary.by_actor)),
+            ("Actors", _names(location, "actor", summary.by_actor, "STATE" in summary.by_type)),
         )
     )
 
@@ -214,16 +221,19 @@ def _unverified(summary: LogFacts) -> str:
     return f", {summary.unverified:,} of them another tool's, which nothing verifies"
 
 
-def _names(location: FoundLog, key: str, counts: Mapping[str, int]) -> Html | None:
+def _names(
+    location: FoundLog, key: str, counts: Mapping[str, int], has_variables: bool = False
+) -> Html | None:
     if not counts:
         return None
     first = list(counts.items())[:NAMES_SHOWN_MAX]
     items: list[Child] = [
         el(
             "li",
-            link(words(name or "(empty)", 60), _filtered(location, key, name)),
+            link(words(name or "(empty)", 60), _filtered(location, **{key: name})),
             " ",
             el("span", f"{count:,}", class_="quiet"),
+            *(_variables(location, name) if has_variables and location.is_simulation else ()),
         )
         for name, count in first
     ]
@@ -232,8 +242,14 @@ def _names(location: FoundLog, key: str, counts: Mapping[str, int]) -> Html | No
     return el("ul", *items, class_="flat")
 
 
-def _filtered(location: FoundLog, key: str, name: str) -> str:
-    return path("runs", location.id, **{key: name}) + "#events"
+def _variables(location: FoundLog, agent: str) -> tuple[Child, ...]:
+    """Returns a link to the changes of an agent's variables, which name no actor."""
+    scope = json.dumps(f"agent/{agent}", ensure_ascii=False)
+    return " ", link("variables", _filtered(location, type="STATE", where=f"scope = {scope}"))
+
+
+def _filtered(location: FoundLog, **fields: str) -> str:
+    return path("runs", location.id, **fields) + "#events"
 
 
 def _damage(summary: LogFacts) -> Html | None:
@@ -252,12 +268,11 @@ def _damage(summary: LogFacts) -> Html | None:
 
 def _form(location: FoundLog, question: Question) -> Html:
     *fields, where = [_field(question, *field) for field in _FIELDS]
-    orders = [
-        el("option", text, value=value, selected=question.is_newest_first == (value == "newest"))
-        for value, text in (("oldest", "Oldest first"), ("newest", "Newest first"))
-    ]
-    choice = el("select", *orders, id="order", name="order")
-    order = el("div", el("label", "Order", for_="order"), choice)
+    failed = {None: "", True: "1", False: "0"}[question.filter.failed]
+    outcomes = (("", "All"), ("1", "Failures"), ("0", "All but failures"))
+    fields.append(_choice("failed", "Failures", failed, outcomes))
+    orders = (("oldest", "Oldest first"), ("newest", "Newest first"))
+    order = _choice("order", "Order", orders[question.is_newest_first][0], orders)
     form = el(
         "form",
         el("div", *fields, order, where, class_="fields"),
@@ -273,6 +288,11 @@ def _form(location: FoundLog, question: Question) -> Html:
         aria_label="Filter the events",
     )
     return el("details", el("summary", "Filter and order"), form, open=bool(question.fields))
+
+
+def _choice(name: str, label: str, value: str, choices: Iterable[tuple[str, str]]) -> Html:
+    options = [el("option", text, value=key, selected=key == value) for key, text in choices]
+    return el("div", el("label", label, for_=name), el("select", *options, id=name, name=name))
 
 
 def _field(question: Question, name: str, label: str, example: str) -> Html:
@@ -340,7 +360,10 @@ def _row(log: OpenLog, location: FoundLog, event: Event, is_run: bool) -> list[C
 def _text_link(location: FoundLog, event: Event, log: OpenLog) -> Html:
     """Returns the text that the other columns leave out, else the short id, as a link."""
     text = log.vocabulary.in_columns(event) or short_id(event.event_id)
+    event_mark = mark(event)
     event_text = link(words(text), path("runs", location.id, "events", event.event_id))
+    if event_mark is not None:
+        event_text = joined(event_mark, " ", event_text)
     if BODY_DIGEST in event.members:
         return joined(event_text, " ", el("span", "without its body", class_="quiet"))
     return event_text
