@@ -106,8 +106,8 @@ def _of_agents(
 def _since(begin: Event, facts: LogFacts) -> str:
     """Returns how long before the log's last event something began."""
     times = (begin.timestamp, facts.last.timestamp if facts.last else "")
-    begun, last = map(microseconds, times)
-    seconds = 0 if begun is None or last is None else (last - begun) / 1e6
+    start, last = map(microseconds, times)
+    seconds = 0 if start is None or last is None else (last - start) / 1e6
     return f" ({duration(seconds)})" if seconds >= 1 else ""
 
 
