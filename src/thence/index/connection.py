@@ -108,18 +108,26 @@ class Index:
         with self._keeper_lock, reading(self.folder):
             self._keeper.rebuild(on_read)
 
-    def answer(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    def answer(
+        self,
+        work: Callable[[sqlite3.Connection], Answer],
+        refresh: Callable[[], None] | None = None,
+    ) -> Answer:
         """Returns the result of a function of a connection that sees the present log.
 
         The function is called again when the index turned out not to fit the log and was
         rebuilt. Raises `read_failed`.
         """
-
-        def refresh() -> bool:
-            self.refresh()
-            return True
-
-        return self._answer(lambda connection, _: work(connection), refresh)
+        error: Exception | None = None
+        for _ in range(_TRIES_MAX):
+            (refresh or self.refresh)()
+            try:
+                with reading(self.folder), self._snapshot() as connection:
+                    return work(connection)
+            except (Stale, sqlite3.DatabaseError) as failure:
+                self._doubt(failure, error)
+                error = failure
+        raise self._unreadable(error) from error
 
     def answer_soon(
         self, work: Callable[[sqlite3.Connection, bool], Answer], within_s: float
@@ -129,32 +137,21 @@ class Index:
         New events are taken in for `within_s` seconds; an index that does not fit is made first.
         Raises what `answer` raises.
         """
+        is_whole = False
 
-        def refresh() -> bool:
+        def refresh() -> None:
+            nonlocal is_whole
+            is_whole = False
             until_ns = monotonic_ns() + int(within_s * 1e9)
             if not self._keeper_lock.acquire(timeout=within_s):
-                return False
+                return
             try:
                 with reading(self.folder):
-                    return self._keeper.refresh(WAIT_S, until_ns=until_ns)
+                    is_whole = self._keeper.refresh(WAIT_S, until_ns=until_ns)
             finally:
                 self._keeper_lock.release()
 
-        return self._answer(work, refresh)
-
-    def _answer(
-        self, work: Callable[[sqlite3.Connection, bool], Answer], refresh: Callable[[], bool]
-    ) -> Answer:
-        error: Exception | None = None
-        for _ in range(_TRIES_MAX):
-            is_whole = refresh()
-            try:
-                with reading(self.folder), self._snapshot() as connection:
-                    return work(connection, is_whole)
-            except (Stale, sqlite3.DatabaseError) as failure:
-                self._doubt(failure, error)
-                error = failure
-        raise self._unreadable(error) from error
+        return self.answer(lambda connection: work(connection, is_whole), refresh)
 
     def fetch(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[Event]:
         """Reads events from the segments, in the order of their extents."""

@@ -505,7 +505,7 @@ class Keeper:
             if commits:
                 self._record_commits(index_file, commits, events)
             self._state = index_file.state()
-        self._seen = None if self._is_late() else segments
+        self._seen = None if self._until_ns and self._is_late() else segments
 
     def _is_late(self) -> bool:
         return self._until_ns is not None and monotonic_ns() >= self._until_ns

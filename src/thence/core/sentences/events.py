@@ -481,11 +481,11 @@ def _llm_call(event: Event) -> str:
     why = line(str(payload.get("error"))) if payload.get("status") == "failure" else ""
     if payload.get("model") is None:
         return _cause_first(f"no answer: {why}", f"{who} asked {endpoint} in {_when(event)}")
-    asked = f"{who} asked {shown(payload.get('model'))} of {endpoint}"
+    question = f"{who} asked {shown(payload.get('model'))} of {endpoint}"
     if why:
-        return _cause_first(f"the answer could not be used: {why}", f"{asked} in {_when(event)}")
+        return _cause_first(f"the answer could not be used: {why}", f"{question} in {_when(event)}")
     sums = f"{shown(payload.get('tokens_in'))} tokens in, {shown(payload.get('tokens_out'))} out"
-    return f"In {_when(event)} {asked}: {sums}"
+    return f"In {_when(event)} {question}: {sums}"
 
 
 def _cause_first(cause: str, about: str) -> str:

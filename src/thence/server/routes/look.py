@@ -37,7 +37,7 @@ from starlette.responses import Response, StreamingResponse
 from thence.core.query.filter import Filter
 from thence.errors import ThenceError
 from thence.index import tiles
-from thence.index.tiles import POSITION_MAX, Axis, Sort, View
+from thence.index.tiles import POSITION_MAX, Axis, IndexView, Sort
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
 from thence.server.logs.live import (
     BEGINNING,
@@ -61,7 +61,7 @@ _TILE_LANES = r"^([0-9]{1,16}(,[0-9]{1,16}){0,19})?$"
 
 _MARK = re.compile(r"([0-9]{1,16})-([0-9]{1,16})", re.ASCII)
 
-Work = Callable[[View], dict[str, Any]]
+Work = Callable[[IndexView], dict[str, Any]]
 _Position = Annotated[int, Field(ge=0, le=POSITION_MAX), Number]
 _From = Annotated[_Position, Field(alias="from")]
 _To = Annotated[_Position, Field(alias="to")]
@@ -162,6 +162,14 @@ def routes_of(kind: Kind) -> APIRouter:
             request, id, lambda view: tiles.marks(view, it.first, it.end, with_ids=it.ids)
         )
 
+    _add_single(router, ask)
+    _add_growth(router, is_simulation=kind == "simulations")
+    return router
+
+
+def _add_single(router: APIRouter, ask: Callable[..., Awaitable[Response]]) -> None:
+    """Adds the routes that begin at one event, or at one variable."""
+
     @router.get("/{id}/path/{event_id:path}", response_model=Picture)
     async def path(
         request: Request, id: str, event_id: EventId, it: Annotated[_Path, Query()]
@@ -181,6 +189,8 @@ def routes_of(kind: Kind) -> APIRouter:
         turns = Filter.of(turn=it.turns)
         return await ask(request, id, lambda view: tiles.series(view, it.variable, turns, it.by))
 
+
+def _add_growth(router: APIRouter, *, is_simulation: bool) -> None:
     @router.get("/{id}/growth", response_class=Response, responses=LIVE_RESPONSE)
     async def growth(
         request: Request,
@@ -194,13 +204,11 @@ def routes_of(kind: Kind) -> APIRouter:
         if is_full or state.growing.total() >= LISTENERS_MAX:
             raise HTTPException(503, "too many streams are open already")
         await state.wait_for_index(id)
-        read = partial(_growth, state, id, kind == "simulations")
+        read = partial(_growth, state, id, is_simulation)
         first = await read(_mark(last_event_id or ""))
         headers = {"X-Accel-Buffering": "no"}
         frames = _frames(state, user, read, first)
         return StreamingResponse(frames, headers=headers, media_type=MEDIA_TYPE)
-
-    return router
 
 
 async def _answer(is_simulation: bool, request: Request, log_id: str, work: Work) -> Response:

@@ -85,7 +85,7 @@ def _differing(a: FoundLog, b: FoundLog, difference: Difference) -> Html | None:
     caption = f"{part}{counted(len(places), 'event')} that differ, in total order"
     caption += f"; {counted(len(roots), 'root')}, to which nothing different led"
     heading = el("h2", "What differs", id="differing")
-    return joined(heading, table(caption, (Column("", "type"), *_SIDES), rows))
+    return joined(heading, table(caption, (Column("Change", "type"), *_SIDES), rows))
 
 
 def _in_order(difference: Difference) -> list[tuple[int, int]]:
