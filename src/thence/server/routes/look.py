@@ -162,6 +162,12 @@ def routes_of(kind: Kind) -> APIRouter:
             request, id, lambda view: tiles.marks(view, it.first, it.end, with_ids=it.ids)
         )
 
+    _add_walks(router, ask)
+    _add_growth(router, kind == "simulations")
+    return router
+
+
+def _add_walks(router: APIRouter, ask: Callable[..., Awaitable[Response]]) -> None:
     @router.get("/{id}/path/{event_id:path}", response_model=Picture)
     async def path(
         request: Request, id: str, event_id: EventId, it: Annotated[_Path, Query()]
@@ -181,6 +187,8 @@ def routes_of(kind: Kind) -> APIRouter:
         turns = Filter.of(turn=it.turns)
         return await ask(request, id, lambda view: tiles.series(view, it.variable, turns, it.by))
 
+
+def _add_growth(router: APIRouter, is_simulation: bool) -> None:
     @router.get("/{id}/growth", response_class=Response, responses=LIVE_RESPONSE)
     async def growth(
         request: Request,
@@ -194,13 +202,11 @@ def routes_of(kind: Kind) -> APIRouter:
         if is_full or state.growing.total() >= LISTENERS_MAX:
             raise HTTPException(503, "too many streams are open already")
         await state.wait_for_index(id)
-        read = partial(_growth, state, id, kind == "simulations")
+        read = partial(_growth, state, id, is_simulation)
         first = await read(_mark(last_event_id or ""))
         headers = {"X-Accel-Buffering": "no"}
         frames = _frames(state, user, read, first)
         return StreamingResponse(frames, headers=headers, media_type=MEDIA_TYPE)
-
-    return router
 
 
 async def _answer(is_simulation: bool, request: Request, log_id: str, work: Work) -> Response:
