@@ -20,7 +20,7 @@ from thence.core.redaction import redacted
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index import causality, tiles
-from thence.index.tiles import POSITION_MAX, Axis, Names, Reading
+from thence.index.tiles import POSITION_MAX, Axis, Names, TileView
 
 AXES: tuple[Axis, ...] = ("order", "turn", "time")
 NODES = ("1" * 12, "2" * 12)
@@ -84,7 +84,7 @@ class Drawn:
             self.ids.append(event_id)
         add(self.folder, lines)
 
-    def ask(self, work: Callable[[Reading], dict[str, Any]]) -> dict[str, Any]:
+    def ask(self, work: Callable[[TileView], dict[str, Any]]) -> dict[str, Any]:
         size = sum(path.stat().st_size for path in self.folder.glob("*.jsonl"))
         return tiles.read(self.index, self.names, size, work)
 

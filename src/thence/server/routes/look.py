@@ -37,7 +37,7 @@ from starlette.responses import Response, StreamingResponse
 from thence.core.query.filter import Filter
 from thence.errors import ThenceError
 from thence.index import tiles
-from thence.index.tiles import POSITION_MAX, Axis, Reading, Sort
+from thence.index.tiles import POSITION_MAX, Axis, Sort, TileView
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
 from thence.server.logs.live import (
     BEGINNING,
@@ -61,7 +61,7 @@ _TILE_LANES = r"^([0-9]{1,16}(,[0-9]{1,16}){0,19})?$"
 
 _MARK = re.compile(r"([0-9]{1,16})-([0-9]{1,16})", re.ASCII)
 
-Work = Callable[[Reading], dict[str, Any]]
+Work = Callable[[TileView], dict[str, Any]]
 _Position = Annotated[int, Field(ge=0, le=POSITION_MAX), Number]
 _From = Annotated[_Position, Field(alias="from")]
 _To = Annotated[_Position, Field(alias="to")]
