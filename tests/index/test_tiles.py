@@ -409,6 +409,8 @@ def test_an_empty_log_and_one_event_have_pictures(log: Drawn, count: int) -> Non
         assert told["buckets"] in (0, 1)
         log.ask(lambda view, axis=axis: tiles.lanes(view, axis, (0, 9), "first", "", (0, 200)))
         log.ask(lambda view, axis=axis: tiles.tile(view, axis, 44, 0, [1, 7, 2**60]))
+        far = log.ask(lambda view, axis=axis: tiles.tile(view, axis, 44, POSITION_MAX, [1]))
+        assert far["lanes"] == {}, "beyond the axis"
     assert log.ask(lambda view: tiles.marks(view, 0, 2_000, with_ids=False))["steps"][2:] in (
         [],
         [1],

@@ -407,7 +407,7 @@ def tile(
     view: TileView, axis: Axis, level: int, number: int, lanes: Sequence[int]
 ) -> dict[str, Any]:
     """Returns the counts of some lanes in the 256 buckets of a tile."""
-    first = number << (level + TILE_BITS)
+    first = min(number << (level + TILE_BITS), POSITION_MAX + 1)
     window = _window(view, axis, first, min(first + (1 << (level + TILE_BITS)), POSITION_MAX + 1))
     sql = "SELECT lane, arrival FROM events WHERE arrival IN (SELECT value FROM json_each(?))"
     texts = dict(view.connection.execute(sql, (json.dumps(lanes),)).fetchall())
