@@ -20,7 +20,7 @@ from thence.core.redaction import redacted
 from thence.core.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index import causality, tiles
-from thence.index.tiles import POSITION_MAX, Axis, Names, View
+from thence.index.tiles import POSITION_MAX, Axis, Names, TileView
 
 AXES: tuple[Axis, ...] = ("order", "turn", "time")
 NODES = ("1" * 12, "2" * 12)
@@ -84,7 +84,7 @@ class Drawn:
             self.ids.append(event_id)
         add(self.folder, lines)
 
-    def ask(self, work: Callable[[View], dict[str, Any]]) -> dict[str, Any]:
+    def ask(self, work: Callable[[TileView], dict[str, Any]]) -> dict[str, Any]:
         size = sum(path.stat().st_size for path in self.folder.glob("*.jsonl"))
         return tiles.read(self.index, self.names, size, work)
 
@@ -409,6 +409,8 @@ def test_an_empty_log_and_one_event_have_pictures(log: Drawn, count: int) -> Non
         assert told["buckets"] in (0, 1)
         log.ask(lambda view, axis=axis: tiles.lanes(view, axis, (0, 9), "first", "", (0, 200)))
         log.ask(lambda view, axis=axis: tiles.tile(view, axis, 44, 0, [1, 7, 2**60]))
+        far = log.ask(lambda view, axis=axis: tiles.tile(view, axis, 44, POSITION_MAX, [1]))
+        assert far["lanes"] == {}, "beyond the axis"
     assert log.ask(lambda view: tiles.marks(view, 0, 2_000, with_ids=False))["steps"][2:] in (
         [],
         [1],

@@ -151,7 +151,7 @@ def _key(name: str) -> str:
     )
 
 
-class IndexView(NamedTuple):
+class TileView(NamedTuple):
     """What one answer reads: a state of the index, and the names as of then."""
 
     of: Index
@@ -183,7 +183,7 @@ class _Window(NamedTuple):
         return f"events {'NOT INDEXED' if by_rows else 'INDEXED BY lanes'} WHERE {within}"
 
 
-def _window(view: IndexView, axis: Axis, first: int, end: int) -> _Window:
+def _window(view: TileView, axis: Axis, first: int, end: int) -> _Window:
     if axis == "order":
         return _Window(axis, first, end, first + 1, min(end, view.events))
     zones = hull(view.connection, [(axis, (first, end - 1))])
@@ -201,7 +201,7 @@ def _by_lane(
 
 
 def read(
-    index: Index, names: Names, size_bytes: int, work: Callable[[IndexView], dict[str, Any]]
+    index: Index, names: Names, size_bytes: int, work: Callable[[TileView], dict[str, Any]]
 ) -> dict[str, Any]:
     """Returns an answer of one state of the index, with `generation` and `behind`.
 
@@ -214,7 +214,7 @@ def read(
         events, generation = meta["events"], meta["generation"]
         names.take(connection, generation, events)
         behind = 0 if is_whole else _behind(connection, events, size_bytes)
-        content = work(IndexView(index, connection, names, events, generation))
+        content = work(TileView(index, connection, names, events, generation))
         return {"generation": generation, "behind": behind + content.pop("behind", 0), **content}
 
     return index.answer_soon(answer, _REFRESH_S)
@@ -226,7 +226,7 @@ def _behind(connection: sqlite3.Connection, events: int, size_bytes: int) -> int
     return max(1, round(missing * events / read_bytes)) if missing > 0 and read_bytes else 0
 
 
-def look(view: IndexView) -> dict[str, Any]:
+def look(view: TileView) -> dict[str, Any]:
     """Returns what is known of a log at once: how much there is, on which axes, of which types."""
     one = view.connection.execute
     sums: Counter[int] = Counter()
@@ -254,7 +254,7 @@ def look(view: IndexView) -> dict[str, Any]:
     }
 
 
-def _ends(view: IndexView, axis: Axis) -> tuple[int, int] | None:
+def _ends(view: TileView, axis: Axis) -> tuple[int, int] | None:
     """Returns the first position of an axis, and the one behind its last; None if it has none."""
     if axis == "order":
         return 0, view.events
@@ -267,7 +267,7 @@ def _ends(view: IndexView, axis: Axis) -> tuple[int, int] | None:
     return None if first is None else (first, last + 1)
 
 
-def overview(view: IndexView, axis: Axis, buckets: int) -> dict[str, Any]:
+def overview(view: TileView, axis: Axis, buckets: int) -> dict[str, Any]:
     """Returns the counts of all of a log on an axis, in at most `buckets` buckets.
 
     By order a long log has buckets of whole zones, which costs no look at events. By turn and
@@ -312,7 +312,7 @@ def _coarser(counts: _Counts, bits: int) -> _Counts:
     return coarse
 
 
-def _of_zones(view: IndexView, bits: int) -> _Counts:
+def _of_zones(view: TileView, bits: int) -> _Counts:
     counts = _Counts()
     sql = "SELECT number >> ?, type, sum(events), sum(failures) FROM zone_types GROUP BY 1, 2"
     for bucket, name, events, failures in view.connection.execute(sql, (bits,)):
@@ -321,7 +321,7 @@ def _of_zones(view: IndexView, bits: int) -> _Counts:
     return counts
 
 
-def _count(view: IndexView, strip: _Strip, axis: Axis) -> int:
+def _count(view: TileView, strip: _Strip, axis: Axis) -> int:
     """Counts events that a strip lacks, for a while; returns how many are missing then."""
     column, until_ns = _COLUMNS[axis], monotonic_ns() + _COUNTING_NS
     sql = (
@@ -358,7 +358,7 @@ def _sorted(counts: Counter[Any]) -> list[tuple[Any, int]]:
 
 
 def lanes(
-    view: IndexView, axis: Axis, span: tuple[int, int], sort: Sort, find: str, page: tuple[int, int]
+    view: TileView, axis: Axis, span: tuple[int, int], sort: Sort, find: str, page: tuple[int, int]
 ) -> dict[str, Any]:
     """Returns the lanes with events between two positions, a page of them by offset and limit."""
     (first, end), names, word = span, view.names, find.casefold()
@@ -392,7 +392,7 @@ def lanes(
     }
 
 
-def _open_in(view: IndexView, window: _Window) -> dict[int, int]:
+def _open_in(view: TileView, window: _Window) -> dict[int, int]:
     """Counts the open steps that begin in a window by lane, of the latest so many."""
     sql = (
         "SELECT lane, count(*) FROM (SELECT begin FROM steps WHERE end IS NULL"
@@ -404,10 +404,10 @@ def _open_in(view: IndexView, window: _Window) -> dict[int, int]:
 
 
 def tile(
-    view: IndexView, axis: Axis, level: int, number: int, lanes: Sequence[int]
+    view: TileView, axis: Axis, level: int, number: int, lanes: Sequence[int]
 ) -> dict[str, Any]:
     """Returns the counts of some lanes in the 256 buckets of a tile."""
-    first = number << (level + TILE_BITS)
+    first = min(number << (level + TILE_BITS), POSITION_MAX + 1)
     window = _window(view, axis, first, min(first + (1 << (level + TILE_BITS)), POSITION_MAX + 1))
     sql = "SELECT lane, arrival FROM events WHERE arrival IN (SELECT value FROM json_each(?))"
     texts = dict(view.connection.execute(sql, (json.dumps(lanes),)).fetchall())
@@ -457,7 +457,7 @@ _STEPS = """
 """
 
 
-def marks(view: IndexView, first: int, end: int, with_ids: bool) -> dict[str, Any]:
+def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any]:
     """Returns the events between two positions by order, with their steps and causes.
 
     Steps that lie across the window are among them, the latest `STEPS_MAX` of those.
@@ -481,7 +481,7 @@ def marks(view: IndexView, first: int, end: int, with_ids: bool) -> dict[str, An
     )
 
 
-def growth(view: IndexView, since: tuple[int, int] | None) -> dict[str, Any]:
+def growth(view: TileView, since: tuple[int, int] | None) -> dict[str, Any]:
     """Returns how much a log holds, and the lowest arrival whose picture changed as `from`.
 
     Changed since a generation and its number of events: the last row of then, begins that got
@@ -503,7 +503,7 @@ def growth(view: IndexView, since: tuple[int, int] | None) -> dict[str, Any]:
     return {"events": view.events, "failures": int(failures), "open": still_open, "from": changed}
 
 
-def path(view: IndexView, event_id: str, is_effects: bool, limit: int) -> dict[str, Any]:
+def path(view: TileView, event_id: str, is_effects: bool, limit: int) -> dict[str, Any]:
     """Returns an event and its causes, or its effects, nearest first; raises EventNotFound."""
     arrival = arrival_of(view.of, view.connection, event_id)
     walk = Walk(view.connection, "downstream" if is_effects else "upstream")
@@ -522,7 +522,7 @@ def path(view: IndexView, event_id: str, is_effects: bool, limit: int) -> dict[s
     return {"arrival": arrival, "path": path, "causes": causes, "truncated": truncated}
 
 
-def failure(view: IndexView, arrival: int, is_behind: bool) -> dict[str, Any]:
+def failure(view: TileView, arrival: int, is_behind: bool) -> dict[str, Any]:
     """Returns the next failed event behind an arrival, or the last one before it."""
     end, sign, order = ("min", ">", "ASC") if is_behind else ("max", "<", "DESC")
     arrival = min(arrival, view.events + 1)
@@ -543,7 +543,7 @@ def failure(view: IndexView, arrival: int, is_behind: bool) -> dict[str, Any]:
 
 
 def series(
-    view: IndexView, variable: str, turns: Filter, by: Literal["lane", "quantiles"]
+    view: TileView, variable: str, turns: Filter, by: Literal["lane", "quantiles"]
 ) -> dict[str, Any]:
     """Returns the values of a variable by turn: of each lane, of many lanes their quantiles.
 

@@ -37,7 +37,7 @@ from starlette.responses import Response, StreamingResponse
 from thence.core.query.filter import Filter
 from thence.errors import ThenceError
 from thence.index import tiles
-from thence.index.tiles import POSITION_MAX, Axis, IndexView, Sort
+from thence.index.tiles import POSITION_MAX, Axis, Sort, TileView
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
 from thence.server.logs.live import (
     BEGINNING,
@@ -61,7 +61,7 @@ _TILE_LANES = r"^([0-9]{1,16}(,[0-9]{1,16}){0,19})?$"
 
 _MARK = re.compile(r"([0-9]{1,16})-([0-9]{1,16})", re.ASCII)
 
-Work = Callable[[IndexView], dict[str, Any]]
+Work = Callable[[TileView], dict[str, Any]]
 _Position = Annotated[int, Field(ge=0, le=POSITION_MAX), Number]
 _From = Annotated[_Position, Field(alias="from")]
 _To = Annotated[_Position, Field(alias="to")]
@@ -162,14 +162,12 @@ def routes_of(kind: Kind) -> APIRouter:
             request, id, lambda view: tiles.marks(view, it.first, it.end, with_ids=it.ids)
         )
 
-    _add_single(router, ask)
-    _add_growth(router, is_simulation=kind == "simulations")
+    _add_walks(router, ask)
+    _add_growth(router, kind == "simulations")
     return router
 
 
-def _add_single(router: APIRouter, ask: Callable[..., Awaitable[Response]]) -> None:
-    """Adds the routes that begin at one event, or at one variable."""
-
+def _add_walks(router: APIRouter, ask: Callable[..., Awaitable[Response]]) -> None:
     @router.get("/{id}/path/{event_id:path}", response_model=Picture)
     async def path(
         request: Request, id: str, event_id: EventId, it: Annotated[_Path, Query()]
@@ -190,7 +188,7 @@ def _add_single(router: APIRouter, ask: Callable[..., Awaitable[Response]]) -> N
         return await ask(request, id, lambda view: tiles.series(view, it.variable, turns, it.by))
 
 
-def _add_growth(router: APIRouter, *, is_simulation: bool) -> None:
+def _add_growth(router: APIRouter, is_simulation: bool) -> None:
     @router.get("/{id}/growth", response_class=Response, responses=LIVE_RESPONSE)
     async def growth(
         request: Request,
