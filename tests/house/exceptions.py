@@ -39,7 +39,7 @@ WEIGHTS: dict[str, tuple[int, int]] = {
     "merge": (697, 5),
     "open_log": (1418, 4),
     "otlp": (919, 4),
-    "server": (11586, 63),
+    "server": (11584, 63),
     "sim": (12826, 54),
     "sync": (3364, 12),
     "thence": (1080, 8),
