@@ -65,6 +65,8 @@ def test_of_a_repository_the_agents_log_and_the_journal_are_served(
 ) -> None:
     repository = tmp_path / "shop"
     subprocess.run(["git", "init", "--quiet", repository], check=True)
+    for key, value in (("user.name", "ada"), ("user.email", "ada@example.org")):
+        subprocess.run(["git", "-C", repository, "config", key, value], check=True)
     for command in (("init",), ("add", "Read")):
         thence("work", *command, cwd=repository)
     log = repository / ".git" / "thence" / "agents"
