@@ -76,9 +76,10 @@ def test_readme_shows_what_the_demo_says(played):
 def test_commands_of_the_demo_work_when_pasted(played):
     folder, ended = played
     typed = part(ended, "What to type next").splitlines()
-    assert len(typed) == 4
+    assert len(typed) == 5
+    assert typed[-1].endswith(" serve --open")  # which goes on: see test_serve
     enter = typed[0].strip()
-    for command in typed[1:]:
+    for command in typed[1:-1]:
         done = in_shell(f"{enter} && {command.strip()}", folder)
         assert (done.code, bool(done.out)) == (0, True), command
 

@@ -155,7 +155,8 @@ def test_first_failure_of_an_agent_is_told_where_the_run_goes_on(tmp_path):
     (sums,) = [line for line in lines if line.startswith("  ann: 8 calls")]
     assert sums.startswith("  ann: 8 calls, 8 with an answer that could not be used, 160 tokens")
     told = warm("log", "--actor", "ann", "--limit", "0", cwd=tmp_path).out
-    assert "asked qwen of local: 20 tokens in, 5 out; the answer could not be used: " in told
+    assert "  the answer could not be used: JSON is malformed" in told
+    assert " (ann asked qwen of local in turn 1)" in told
     (line,) = [line for line in ended.err.splitlines() if "agent_failed" in line]
     assert line.startswith("warning: agent_failed agent=ann turn=1 policy=skip error=")
     assert "agent_failed" not in warm("sim", "replay", "a", cwd=tmp_path).err
