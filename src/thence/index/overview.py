@@ -215,6 +215,14 @@ def latest_steps(index: Index, filter: Filter, last: int) -> LatestSteps:
     return index.answer(work)
 
 
+def _spent(connection: sqlite3.Connection) -> tuple[int | None, float | None]:
+    """Returns the tokens and the cost of all calls of models; None where no event names any."""
+    sql = "SELECT sum(tokens_in), sum(tokens_out), sum(cost) FROM usage"
+    tokens_in, tokens_out, cost = connection.execute(sql).fetchone()
+    has_tokens = tokens_in is not None or tokens_out is not None
+    return ((tokens_in or 0) + (tokens_out or 0) if has_tokens else None), cost
+
+
 class Figures(NamedTuple):
     """What a list of logs shows of one: failures, usage of models, and its course.
 
@@ -237,10 +245,7 @@ def figures(index: Index, key: Literal["turn", "time"], buckets: int) -> Figures
 
     def work(connection: sqlite3.Connection) -> Figures:
         (failures,) = connection.execute("SELECT sum(failures) FROM zone_types").fetchone()
-        usage = "SELECT sum(tokens_in), sum(tokens_out), sum(cost) FROM usage"
-        tokens_in, tokens_out, cost = connection.execute(usage).fetchone()
-        has_tokens = tokens_in is not None or tokens_out is not None
-        tokens = (tokens_in or 0) + (tokens_out or 0) if has_tokens else None
+        tokens, cost = _spent(connection)
         ends = f"SELECT min({key}_first), max({key}_last), max(time_last) FROM zones"
         first, last, last_us = connection.execute(ends).fetchone()
         rows: Sequence[tuple[float, int]] = ()
@@ -359,10 +364,7 @@ def standing(index: Index, newest_max: int) -> Standing:
         steps, ended = connection.execute("SELECT count(*), count(end) FROM steps").fetchone()
         sql = "SELECT begin FROM steps WHERE end IS NULL ORDER BY begin DESC LIMIT ?"
         arrivals = [arrival for (arrival,) in connection.execute(sql, (newest_max,))]
-        sql = "SELECT sum(tokens_in), sum(tokens_out), sum(cost) FROM usage"
-        tokens_in, tokens_out, cost = connection.execute(sql).fetchone()
-        has_tokens = tokens_in is not None or tokens_out is not None
-        tokens = (tokens_in or 0) + (tokens_out or 0) if has_tokens else None
+        tokens, cost = _spent(connection)
         newest = events_at(index, connection, arrivals)
         return Standing(steps, steps - ended, newest, tokens, cost)
 

@@ -9,6 +9,7 @@ import msgspec
 from thence.cli.output import Line, Output, Painted, wrapped
 from thence.core.json_values import printable
 from thence.core.sentences.events import clipped, short_id
+from thence.core.sentences.events import counted as counted
 from thence.core.sentences.table import INTEGER_MAX
 
 if TYPE_CHECKING:
@@ -68,11 +69,6 @@ def table(
         text = indent + "  ".join([*cells, row[-1]]).rstrip()
         lines.append(clipped(text, width) if width else text)
     return lines
-
-
-def counted(number: int, noun: str) -> str:
-    """Returns a number with its noun: 1 event, 2,000 events."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def failures_text(failures: int, rejected: int) -> str:

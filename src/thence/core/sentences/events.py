@@ -236,6 +236,11 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun: 1 event, 2,000 events."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def clipped(text: str, characters: int) -> str:
     """Cuts a text to at most `characters` and marks the cut."""
     return text if len(text) <= characters else text[: max(characters - 1, 0)] + "…"

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 from thence.core.event import Event
 from thence.core.markup import Child, Html, el, joined, link, moment, path, words
+from thence.core.sentences.events import counted
 from thence.index.arrivals import behind
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
-from thence.server.web.verdict import counted
 from thence.work.board.board import fold, people
 from thence.work.board.move_request import can_begin_on
 from thence.work.board.state import (
@@ -183,6 +183,5 @@ def _span(since: str, now: str) -> str:
     seconds = (datetime.fromisoformat(now) - datetime.fromisoformat(since)).total_seconds()
     for size, unit in _UNITS:
         if seconds >= size:
-            number = int(seconds // size)
-            return f"{number} {unit}{'' if number == 1 else 's'}"
+            return counted(int(seconds // size), unit)
     return "less than a minute"

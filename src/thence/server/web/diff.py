@@ -19,11 +19,10 @@ from thence.core.markup import (
     table,
     words,
 )
-from thence.core.sentences.events import type_words
+from thence.core.sentences.events import counted, type_words
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.run import trail
-from thence.server.web.verdict import counted
 
 ROWS_SHOWN_MAX = 200
 PLACES_SHOWN_MAX = 50

@@ -11,7 +11,7 @@ from thence.core.failures import is_failure, is_rejection
 from thence.core.markup import Child, Html, el, link, path, words
 from thence.core.query.filter import Filter
 from thence.core.sentences.agents import agent_sentence
-from thence.core.sentences.events import duration
+from thence.core.sentences.events import counted, duration
 from thence.core.vocabulary import WORK
 from thence.index.overview import Standing, standing
 from thence.index.query import count
@@ -52,11 +52,6 @@ def verdict(
     line = [child for part in parts if part for child in ("; ", *part)][1:]
     is_bad = facts.failures or (location.is_simulation and run.ended.text != run.status)
     return el("p", *line, class_="verdict bad" if is_bad else "verdict") if line else Html()
-
-
-def counted(number: int, noun: str) -> str:
-    """Returns a number with its noun."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def failures_link(location: FoundLog, failures: int, text: str) -> Child:
