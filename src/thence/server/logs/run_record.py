@@ -5,8 +5,12 @@ from typing import Any
 
 import msgspec
 
+from thence.core.event import Event
 from thence.doctor.writers import RunStatus, outcome, run_status
+from thence.errors import SuppressCodes
 from thence.log.files.disk import OS_DISK
+from thence.log.files.disk_errors import reading
+from thence.log.read.reader import lines
 from thence.server.logs.root import FoundLog, Root
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
@@ -51,6 +55,7 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
         {**(scenario if isinstance(scenario, dict) else {}), "simulation": in_force}
     )
     named = _text(section.get("name") if isinstance(section, dict) else None)
+    named = named or (None if config else _simulation_id(location))
     seed = in_force.get("seed")
     return RunRecord(
         name=named or location.id,
@@ -61,11 +66,20 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
         altered=tuple(altered) if isinstance(altered, dict) else (),
         parent=_parent(config.get("parent")),
         variables=_variables(scenario),
-        scenario=named or "",
+        scenario=named if config and named else "",
         seed=seed if type(seed) is int else None,
         settings={key: text for key, text in settings.items() if key not in _OWN_COLUMNS},
         final=flattened(result.get("final_state"), "/"),
     )
+
+
+def _simulation_id(location: FoundLog) -> str | None:
+    """Returns the id in a run's first event: at a team's server no file names the run."""
+    with SuppressCodes("read_failed"), reading(location.folder):
+        for line in lines(OS_DISK, location.folder, location.vocabulary):
+            if isinstance(line.content, Event):
+                return _text(line.content.members.get("simulation_id"))
+    return None
 
 
 def flattened(value: object, mark: str = ".") -> dict[str, str]:
