@@ -233,7 +233,7 @@ class View {
       time: (position) => new Date(position / 1000).toISOString(),
     }[this.axis];
     const span = `${at(Math.floor(this.from) + 1)} to ${at(Math.ceil(this.to))}`;
-    const words = `${number(lanes.length)} lanes, ${span}, ${number(failed)} failed`;
+    const words = `${number(lanes.length)} ${lanes.length === 1 ? "lane" : "lanes"}, ${span}, ${number(failed)} failed`;
     this.canvas.setAttribute("aria-label", words);
   }
 
@@ -312,10 +312,11 @@ class View {
     const facts = await this.source.ask("look").catch(() => null);
     if (facts === null) return;
     const wasAtEnd = this.to >= this.end;
+    const wide = wasAtEnd && this.from <= this.first ? Infinity : this.to - this.from;
     const isAnew = facts.generation !== before.generation;
     this.source.forget((address) => isAnew || !address.includes("/tiles?") || this.reaches(address, growth.from));
     this.take(facts);
-    if (wasAtEnd) this.show(this.end - (this.to - this.from), this.end);
+    if (wasAtEnd) this.show(this.end - wide, this.end);
     const number = facts.events - before.events + (this.unseen ?? 0);
     this.unseen = wasAtEnd ? 0 : number;
     this.growth.hidden = !this.unseen;
