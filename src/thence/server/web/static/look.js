@@ -58,6 +58,11 @@ class View {
     follow(this.source, (growth) => this.grown(growth));
   }
 
+  /** The variable that has a line unless another one is chosen: the first one of the agents. */
+  get usualVariable() {
+    return this.root.dataset.variables?.split(" ")[0] ?? "";
+  }
+
   /** Takes the facts of a log as they are now. */
   take(facts) {
     this.facts = facts;
@@ -142,7 +147,7 @@ class View {
     const query = new URLSearchParams(location.search);
     this.sort = query.get("lanes") in SORTS ? query.get("lanes") : "failures";
     this.find = query.get("find") ?? "";
-    this.variable = query.get("var") ?? "";
+    this.variable = query.get("var") ?? this.usualVariable;
     if (this.facts.axes.includes(query.get("axis"))) this.axis = query.get("axis");
     this.take(this.facts);
     const [from, to] = ["from", "to"].map((name) => Number(query.get(name) ?? NaN));
@@ -159,7 +164,7 @@ class View {
       to: isWhole ? null : Math.ceil(this.to),
       lanes: this.sort === "failures" ? null : this.sort,
       find: this.find || null,
-      var: this.variable || null,
+      var: this.variable === this.usualVariable ? null : this.variable,
       at: this.chosen,
     };
     for (const [name, value] of Object.entries(values)) {
