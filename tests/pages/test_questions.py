@@ -5,6 +5,7 @@ The clicks of each, from home, are published in docs/howto/look-at-a-log.md.
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -91,9 +92,7 @@ def money_fell(visitor: Visitor, server: Serving) -> None:
     (ada,) = (int(lane) for lane, name in points["names"].items() if name == "agent/ada")
     values = points["lanes"][str(ada)]
     triples = [*zip(values[::3], values[1::3], values[2::3], strict=True)]
-    turn = next(
-        turn for (_, before, _), (turn, now, _) in zip(triples, triples[1:]) if now < before
-    )
+    turn = next(turn for (_, before, _), (turn, now, _) in pairwise(triples) if now < before)
     visitor.open("market-1")
     canvas = visitor.tab.page.locator(".look-lanes canvas")
     label = 190

@@ -1,4 +1,4 @@
-"""What a person has after a week with thence: runs, a sweep, a village of models, a board, a log."""
+"""What a person has after a week: runs, a sweep, a village of models, a board, a log."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
