@@ -112,15 +112,30 @@ def fire(repository: Path, prompt: str) -> None:
     subprocess.run(argv, input=text, text=True, cwd=repository, check=True)
 
 
-def test_link_in_the_log_of_a_repository_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("of", ["folder", "file"])
+def test_link_in_the_log_of_a_repository_is_named_and_the_rest_is_served(
+    tmp_path: Path, of: str
+) -> None:
     repository = tmp_path / "shop"
     subprocess.run(["git", "init", "--quiet", repository], check=True)
-    make_run(tmp_path, "outside", count=2)
-    (repository / ".git" / "thence").mkdir()
-    (repository / ".git" / "thence" / "agents").symlink_to(tmp_path / "outside")
-    done = thence("serve", repository, "--json", cwd=tmp_path)
-    assert (done.code, done.json["error"]["code"]) == (4, "not_a_log")
-    assert "symbolic link" in done.err
+    make_run(repository / "output", "run", count=2)
+    outside = make_run(tmp_path, "outside", count=2)
+    log = repository / ".git" / "thence" / "agents"
+    log.parent.mkdir()
+    if of == "folder":
+        log.symlink_to(outside)
+    else:
+        log.mkdir()
+        (log / "events.jsonl").symlink_to(outside / "events.jsonl")
+    process = begin(THENCE, "serve", "--port", "0", "--json", cwd=repository)
+    url = json.loads(process.stdout.readline())["url"]
+    words = process.stderr.readline()
+    assert words.startswith("thence: not served: ")
+    assert "symbolic link" in words
+    for path, names in (("simulations", ["run"]), ("logs", [])):
+        with urlopen(f"{url}/{path}") as answer:
+            assert [one["id"] for one in json.load(answer)[path]] == names
+    ended(process, signal.SIGINT)
 
 
 def test_open_has_the_browser_open_the_address(tmp_path: Path) -> None:
