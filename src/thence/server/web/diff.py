@@ -21,11 +21,13 @@ from thence.core.markup import (
 )
 from thence.core.sentences.events import counted, type_words
 from thence.server.logs.root import FoundLog
+from thence.server.web.charts import strip
 from thence.server.web.layout import page
 from thence.server.web.run import trail
 
 ROWS_SHOWN_MAX = 200
 PLACES_SHOWN_MAX = 50
+BUCKETS_MAX = 120
 _SIDES = (Column("A", "what", "A"), Column("B", "what", "B"))
 
 
@@ -46,6 +48,7 @@ def diff_page(a: FoundLog, b: FoundLog, difference: Difference) -> Response:
                 ("Only in B", f"{len(difference.only_b):,}"),
             )
         ),
+        _strips(difference),
         _first_difference(a, b, difference.first),
         _differing(a, b, difference),
     )
@@ -65,6 +68,39 @@ def _verdict(difference: Difference) -> Html | None:
     of = f"{event.actor}'s {what}" if event.actor else what
     roots = counted(len(difference.roots), "root")
     return el("p", f"part{turn} at ", words(of, 100), f"; {roots}", class_="verdict")
+
+
+def _strips(difference: Difference) -> Html | None:
+    """Returns both logs as strips of one scale, with what differs and where they part."""
+    if not difference.roots:
+        return None
+    sides = (difference.a.events, difference.b.events)
+    turns = [[event.turn_number for event in events] for events in sides]
+    by_turn = all(turn is not None for side in turns for turn in side)
+    # the places of events on the axis
+    axes = [[turn or 0 for turn in side] if by_turn else [*range(len(side))] for side in turns]
+    first, last = (end(place for axis in axes for place in axis) for end in (min, max))
+    size = -(-(last - first + 1) // BUCKETS_MAX)
+    buckets = (last - first) // size + 1
+    changed = [*zip(*difference.changed, strict=True)] or [(), ()]
+    differing = ((*difference.only_a, *changed[0]), (*difference.only_b, *changed[1]))
+    counts, marked = [[0] * buckets for _ in sides], [[0] * buckets for _ in sides]
+    for at, axis in enumerate(axes):
+        for numbers, places in ((counts[at], range(len(axis))), (marked[at], differing[at])):
+            for place in places:
+                numbers[(axis[place] - first) // size] += 1
+    root = max(
+        axis[place] for axis, place in zip(axes, difference.roots[0], strict=True) if place != ALONE
+    )
+    top = max(map(max, counts))
+    charts = []
+    for name, one, parts in zip("AB", counts, marked, strict=True):
+        spoken = f"{name}: {sum(parts):,} of {counted(sum(one), 'event')} differ"
+        charts.append((name, strip(one, parts, top, (root - first) // size, spoken)))
+    what = f"turns {first:,} to {last:,}" if by_turn else f"{last + 1:,} events in total order"
+    where = f"turn {root:,}" if by_turn else f"event {root + 1:,}"
+    text = f"From left to right {what}; what differs is red, the line at {where} is where they part"
+    return el("section", facts(charts), el("p", text, class_="quiet"), class_="strips")
 
 
 def _differing(a: FoundLog, b: FoundLog, difference: Difference) -> Html | None:

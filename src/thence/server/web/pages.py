@@ -64,7 +64,10 @@ async def run(request: Request, id: str) -> Response:
     sweep = await state.workers.run(lambda: find_sweep(state.root, id))
     if sweep is not None:
         logs = [run.log for run in sweep.runs if run.log is not None]
-        return await state.list_logs(lambda: [*logs], lambda _: sweep_page(sweep, state.summaries))
+        variable = request.query_params.get("var", "")
+        return await state.list_logs(
+            lambda: [*logs], lambda _: sweep_page(sweep, state.summaries, variable)
+        )
     await state.wait_for_index(id)
     return part_of(await state.inspect(id, work, False), request.query_params.get("part"))
 

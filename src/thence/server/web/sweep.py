@@ -3,20 +3,36 @@
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from statistics import median, median_low, quantiles
 from typing import NamedTuple
 
 import msgspec
 from starlette.responses import Response
 
-from thence.core.markup import Child, Column, Html, cut, el, link, path, table, visible, words
+from thence.core.markup import (
+    Child,
+    Column,
+    Html,
+    cut,
+    el,
+    joined,
+    link,
+    path,
+    table,
+    visible,
+    words,
+)
+from thence.core.sentences.events import counted
 from thence.server.logs.root import SWEEP_PLAN, FoundLog, Root
 from thence.server.logs.run_record import FILE_BYTES_MAX, RunRecord, flattened, read_record
 from thence.server.logs.summaries import Summaries
+from thence.server.web.charts import spread
 from thence.server.web.home import RELOADED_AFTER_S, failures, status
 from thence.server.web.layout import page
 
 RUNS_SHOWN_MAX = 1_000
 VALUES_SHOWN_MAX = 4
+CHOICES_MAX = 200
 # on the first page: so many sweeps, and runs of each
 SWEEPS_MAX, RUNS_LOOKED_AT_MAX = 50, 100
 
@@ -80,8 +96,11 @@ def sweeps_and_archives(root: Root) -> list[tuple[Html, str]]:
     ]
 
 
-def sweep_page(sweep: FoundSweep, summaries: Summaries) -> Response:
-    """Returns the page; of the values at the end those come first in which the runs differ."""
+def sweep_page(sweep: FoundSweep, summaries: Summaries, variable: str = "") -> Response:
+    """Returns the page; of the values at the end those come first in which the runs differ.
+
+    The chart is of a variable, else of the first of these values that is a number.
+    """
     trail = (el("span", words(sweep.id, 60), aria_current="page"),)
     verdict = el("p", words(sweep.verdict), class_="verdict")
     records = [run.record for run in sweep.runs if run.record is not None]
@@ -97,9 +116,9 @@ def sweep_page(sweep: FoundSweep, summaries: Summaries) -> Response:
         Column("Failures", "number", "failures"),
         *(Column(cut(name, 60), "number value", visible(cut(name, 60))) for name in shown_names),
     ]
-    listed = [run.log and summaries.listed(run.log) for run in sweep.runs]
+    summed = [run.log and summaries.listed(run.log) for run in sweep.runs]
     rows: list[list[Child]] = []
-    for run, counted in zip(sweep.runs, listed, strict=True):
+    for run, listed in zip(sweep.runs, summed, strict=True):
         name, record = words(run.run_id), run.record
         rows.append(
             [
@@ -107,14 +126,107 @@ def sweep_page(sweep: FoundSweep, summaries: Summaries) -> Response:
                 *(words(run.settings.get(key, ""), 60) for key in sweep.keys),
                 f"{run.seed}",
                 status(record) if record else "not begun",
-                f"{counted.facts.turns:,}" if counted else None,
-                failures(run.log, counted) if run.log and counted else None,
+                f"{listed.facts.turns:,}" if listed else None,
+                failures(run.log, listed) if run.log and listed else None,
                 *(words(record.final.get(key, ""), 40) if record else None for key in shown_names),
             ]
         )
     caption = f"{len(rows):,} runs, with {len(shown_names)} of {len(names):,} values at their end"
     body = table(caption, columns, rows) if rows else None
-    answer = page(cut(sweep.id, 80), el("h1", words(sweep.id)), verdict, body, trail=trail)
-    if any(run.log and not counted for run, counted in zip(sweep.runs, listed, strict=True)):
+    heading, chart = el("h1", words(sweep.id)), _chart(sweep, names, variable)
+    answer = page(cut(sweep.id, 80), heading, verdict, chart, body, trail=trail)
+    if any(run.log and not listed for run, listed in zip(sweep.runs, summed, strict=True)):
         answer.headers["Refresh"] = RELOADED_AFTER_S
     return answer
+
+
+def _chart(sweep: FoundSweep, names: Sequence[str], variable: str) -> Html | None:
+    """Returns a variable at the end of the runs, by their settings without the seed.
+
+    Of each setting it has the median, which leads to the run that is nearest below it, and a bar
+    of 10 to 90 %, as `thence sim plot` draws them.
+    """
+    finals = [(run, run.record.final) for run in sweep.runs if run.record and run.record.final]
+    numeric = (
+        name for name in names if any(_number(one.get(name)) is not None for _, one in finals)
+    )
+    choices = [*islice(numeric, CHOICES_MAX)]
+    if not choices:
+        return None
+    variable = variable if variable in names else choices[0]
+    groups: dict[str, list[tuple[float, SweepRun]]] = {}
+    for run, final in finals:
+        number = _number(final.get(variable))
+        if number is not None:
+            setting = ", ".join(f"{key} {run.settings.get(key, '')}" for key in sweep.keys)
+            groups.setdefault(setting, []).append((number, run))
+    numbers = sorted(number for group in groups.values() for number, _ in group)
+    rows = [_spread_row(setting, group, numbers) for setting, group in groups.items()]
+    ends = el(
+        "span", *(el("span", _text(end)) for end in (numbers[:1] + numbers[-1:])), class_="ends"
+    )
+    columns = (
+        Column("Setting", names_row=True),
+        Column(ends, "chart"),
+        Column("Median", "number", "median"),
+        Column("10 to 90 %", "number", "10 to 90 %"),
+        Column("Runs", "number", "runs"),
+    )
+    omitted = len(finals) - len(numbers)
+    caption = joined(
+        words(variable, 60),
+        f" at the end of {counted(len(numbers), 'run')}, the axis from {_text(numbers[0])}"
+        f" to {_text(numbers[-1])}"
+        if numbers
+        else " is a number at the end of no run",
+        f"; {counted(omitted, 'run')} without a number left out" if omitted else "",
+    )
+    options = [
+        el("option", cut(name, 80), value=name, selected=name == variable)
+        for name in dict.fromkeys((*choices, variable))
+    ]
+    label = el("label", "At the end of the runs", for_="var")
+    form = el(
+        "form",
+        el("div", label, el("select", *options, id="var", name="var")),
+        el("button", "Show", type="submit"),
+        method="get",
+        class_="plain do",
+    )
+    return joined(form, table(caption, columns, rows))
+
+
+def _spread_row(
+    setting: str, group: Sequence[tuple[float, SweepRun]], numbers: Sequence[float]
+) -> list[Child]:
+    values = [number for number, _ in group]
+    tenths = quantiles(values, n=10, method="inclusive") if len(values) > 1 else values
+    low, middle, high = tenths[0], median(values), tenths[-1]
+    extent = numbers[-1] - numbers[0]
+
+    def at(value: float) -> float:
+        return (value - numbers[0]) / extent if extent else 0.5
+
+    nearest = dict(group)[median_low(values)].log
+    span = f"{_text(low)} to {_text(high)}"
+    name = f"{setting}: median {_text(middle)}, 10 to 90 % {span}"
+    return [
+        words(setting or "all runs", 200),
+        spread(low, middle, high, at, visible(cut(name, 300))),
+        link(_text(middle), path("runs", nearest.id)) if nearest else _text(middle),
+        span,
+        f"{len(values):,}",
+    ]
+
+
+def _number(text: str | None) -> float | None:
+    """Returns the number that a value's text is; None of another, and of one beyond 1e300."""
+    try:
+        number = msgspec.json.decode(text or "", type=float)
+    except msgspec.MsgspecError:
+        return None
+    return number if abs(number) < 1e300 else None
+
+
+def _text(number: float) -> str:
+    return f"{number:,.6g}"
