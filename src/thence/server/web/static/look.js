@@ -1,5 +1,6 @@
 // The picture of a log before its list: what is seen of it, by which axis, and what is chosen.
 
+import { slideBoard } from "./board.js";
 import { KEYS, bindKeys } from "./keys.js";
 import { Lanes } from "./lanes.js";
 import { follow } from "./live.js";
@@ -336,6 +337,8 @@ class View {
   }
 }
 
+const board = document.getElementById("board");
+if (board?.dataset.log) slideBoard(board);
 const root = document.getElementById("look");
 if (root !== null) {
   const answer = await fetch(`${root.dataset.log}/look`, { credentials: "same-origin" });
