@@ -131,8 +131,9 @@ def run_page(
     question: Question,
     names: Sequence[str],
     at: str | None = None,
+    world: Html | None = None,
 ) -> Response:
-    """Returns the page; `names` are the logs for the comparison.
+    """Returns the page; `names` are the logs for the comparison, `world` is a run's map.
 
     A board is as it was after the event `at`. Raises `invalid_cursor`, EventNotFound,
     `read_failed`.
@@ -156,6 +157,7 @@ def run_page(
         _damage(summary),
         board,
         _picture(location, run),
+        world,
         _comparison(location, names),
         el("h2", "Events", id="events"),
         problem,
