@@ -1,6 +1,6 @@
 """Small charts as SVG: paths and numbers in attributes, without script or style."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from thence.core.markup import Html, el
 
@@ -34,23 +34,16 @@ def sparkline(counts: Sequence[int], name: str) -> Html | None:
     )
 
 
-def spread(low: float, middle: float, high: float, at: Callable[[float], float], name: str) -> Html:
-    """Returns a bar from `low` to `high` with a mark; `at` returns the share of an axis, 0 to 1."""
-    left, mark, right = (round(at(value) * _WIDTH, 2) for value in (low, middle, high))
-    lines = (f"M0 10H{_WIDTH}", 1, 0.4), (f"M{left} 10H{right}", 8, 0.4), (f"M{mark} 2V18", 3, None)
+def spread(values: tuple[float, ...], axis: tuple[float, float], name: str) -> Html:
+    """Returns a bar between the first and the last of three values, with a mark at the middle."""
+    least, extent = axis[0], axis[1] - axis[0]
+    places = [_WIDTH * (value - least) / extent if extent else _WIDTH / 2 for value in values]
+    low, middle, high = (f"{place:.2f}" for place in places)
     return _stretched(
         name,
-        *(
-            el(
-                "path",
-                d=path,
-                stroke="currentColor",
-                stroke_width=width,
-                stroke_opacity=None if opacity is None else f"{opacity}",
-                vector_effect="non-scaling-stroke",
-            )
-            for path, width, opacity in lines
-        ),
+        _line(f"M0 10H{_WIDTH}", 1, "0.4"),
+        _line(f"M{low} 10H{high}", 8, "0.4"),
+        _line(f"M{middle} 2V18", 3),
     )
 
 
@@ -68,24 +61,21 @@ def strip(counts: Sequence[int], marked: Sequence[int], top: int, line: int, nam
         )
         for numbers in (counts, marked)
     )
-    way, thin = f"M{line * wide:.2f} 0V{_HEIGHT}", "non-scaling-stroke"
     return _stretched(
         name,
         el("path", d=bars, fill="currentColor", fill_opacity="0.5"),
         el("path", d=parts, class_="differs"),
-        el("path", d=way, class_="parting", stroke_width=2, vector_effect=thin),
+        el("g", _line(f"M{line * wide:.2f} 0V{_HEIGHT}", 2), class_="parting"),
     )
+
+
+def _line(way: str, wide: int, opacity: str | None = None) -> Html:
+    kept = {"vector_effect": "non-scaling-stroke", "stroke_opacity": opacity}
+    return el("path", d=way, stroke="currentColor", stroke_width=wide, **kept)
 
 
 def _stretched(name: str, *parts: Html) -> Html:
     """Returns a chart as wide as its place."""
-    return el(
-        "svg",
-        *parts,
-        viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
-        width="100%",
-        height=_HEIGHT,
-        preserveAspectRatio="none",
-        role="img",
-        aria_label=name,
-    )
+    box, size = f"0 0 {_WIDTH} {_HEIGHT}", {"width": "100%", "height": f"{_HEIGHT}"}
+    ratio = {"viewBox": box, "preserveAspectRatio": "none", **size}
+    return el("svg", *parts, role="img", aria_label=name, **ratio)

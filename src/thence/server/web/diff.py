@@ -1,6 +1,7 @@
 """The page of the comparison of two runs: the first difference, and all that differ."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from starlette.responses import Response
@@ -81,22 +82,23 @@ def _strips(difference: Difference) -> Html | None:
     axes = [[turn or 0 for turn in side] if by_turn else [*range(len(side))] for side in turns]
     first, last = (end(place for axis in axes for place in axis) for end in (min, max))
     size = -(-(last - first + 1) // BUCKETS_MAX)
-    buckets = (last - first) // size + 1
-    changed = [*zip(*difference.changed, strict=True)] or [(), ()]
-    differing = ((*difference.only_a, *changed[0]), (*difference.only_b, *changed[1]))
-    counts, marked = [[0] * buckets for _ in sides], [[0] * buckets for _ in sides]
-    for at, axis in enumerate(axes):
-        for numbers, places in ((counts[at], range(len(axis))), (marked[at], differing[at])):
-            for place in places:
-                numbers[(axis[place] - first) // size] += 1
-    root = max(
-        axis[place] for axis, place in zip(axes, difference.roots[0], strict=True) if place != ALONE
+
+    def bucketed(axis: Sequence[int], places: Iterable[int]) -> list[int]:
+        counts = Counter((axis[place] - first) // size for place in places)
+        return [counts[bucket] for bucket in range((last - first) // size + 1)]
+
+    differing = (
+        (*difference.only_a, *(x for x, _ in difference.changed)),
+        (*difference.only_b, *(y for _, y in difference.changed)),
     )
-    top = max(map(max, counts))
+    pairs = zip(axes, difference.roots[0], strict=True)
+    root = max(axis[place] for axis, place in pairs if place != ALONE)
+    counts = [bucketed(axis, range(len(axis))) for axis in axes]
     charts = []
-    for name, one, parts in zip("AB", counts, marked, strict=True):
-        spoken = f"{name}: {sum(parts):,} of {counted(sum(one), 'event')} differ"
-        charts.append((name, strip(one, parts, top, (root - first) // size, spoken)))
+    for name, all_of, axis, places in zip("AB", counts, axes, differing, strict=True):
+        spoken = f"{name}: {len(places):,} of {counted(len(axis), 'event')} differ"
+        parts, top, line = bucketed(axis, places), max(map(max, counts)), (root - first) // size
+        charts.append((name, strip(all_of, parts, top, line, spoken)))
     what = f"turns {first:,} to {last:,}" if by_turn else f"{last + 1:,} events in total order"
     where = f"turn {root:,}" if by_turn else f"event {root + 1:,}"
     text = f"From left to right {what}; what differs is red, the line at {where} is where they part"

@@ -272,9 +272,9 @@ def _form(location: FoundLog, question: Question) -> Html:
     *fields, where = [_field(question, *field) for field in _FIELDS]
     failed = {None: "", True: "1", False: "0"}[question.filter.failed]
     outcomes = (("", "All"), ("1", "Failures"), ("0", "All but failures"))
-    fields.append(_choice("failed", "Failures", failed, outcomes))
+    fields.append(choice("failed", "Failures", failed, outcomes))
     orders = (("oldest", "Oldest first"), ("newest", "Newest first"))
-    order = _choice("order", "Order", orders[question.is_newest_first][0], orders)
+    order = choice("order", "Order", orders[question.is_newest_first][0], orders)
     form = el(
         "form",
         el("div", *fields, order, where, class_="fields"),
@@ -292,8 +292,11 @@ def _form(location: FoundLog, question: Question) -> Html:
     return el("details", el("summary", "Filter and order"), form, open=bool(question.fields))
 
 
-def _choice(name: str, label: str, value: str, choices: Iterable[tuple[str, str]]) -> Html:
-    options = [el("option", text, value=key, selected=key == value) for key, text in choices]
+def choice(name: str, label: str, value: str, choices: Iterable[tuple[str, str]]) -> Html:
+    """Returns a field of a form with some values and their texts, of which one is chosen."""
+    options = [
+        el("option", cut(text, 80), value=key, selected=key == value) for key, text in choices
+    ]
     return el("div", el("label", label, for_=name), el("select", *options, id=name, name=name))
 
 

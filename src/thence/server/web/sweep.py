@@ -1,7 +1,8 @@
 """The page of a sweep: each run with its settings, how it ended, and the values at its end."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from statistics import median, median_low, quantiles
 from typing import NamedTuple
@@ -29,10 +30,11 @@ from thence.server.logs.summaries import Summaries
 from thence.server.web.charts import spread
 from thence.server.web.home import RELOADED_AFTER_S, failures, status
 from thence.server.web.layout import page
+from thence.server.web.run import choice
 
 RUNS_SHOWN_MAX = 1_000
 VALUES_SHOWN_MAX = 4
-CHOICES_MAX = 200
+CHOICES_MAX, NUMBER_MAX = 200, 1e300
 # on the first page: so many sweeps, and runs of each
 SWEEPS_MAX, RUNS_LOOKED_AT_MAX = 50, 100
 
@@ -141,91 +143,56 @@ def sweep_page(sweep: FoundSweep, summaries: Summaries, variable: str = "") -> R
 
 
 def _chart(sweep: FoundSweep, names: Sequence[str], variable: str) -> Html | None:
-    """Returns a variable at the end of the runs, by their settings without the seed.
+    """Returns a number at the end of the runs, by their settings without the seed.
 
     Of each setting it has the median, which leads to the run that is nearest below it, and a bar
     of 10 to 90 %, as `thence sim plot` draws them.
     """
-    finals = [(run, run.record.final) for run in sweep.runs if run.record and run.record.final]
-    numeric = (
-        name for name in names if any(_number(one.get(name)) is not None for _, one in finals)
-    )
-    choices = [*islice(numeric, CHOICES_MAX)]
+    choices = [name for name in names[:CHOICES_MAX] if any(_numbers(sweep, name))]
     if not choices:
         return None
-    variable = variable if variable in names else choices[0]
-    groups: dict[str, list[tuple[float, SweepRun]]] = {}
-    for run, final in finals:
-        number = _number(final.get(variable))
-        if number is not None:
-            setting = ", ".join(f"{key} {run.settings.get(key, '')}" for key in sweep.keys)
-            groups.setdefault(setting, []).append((number, run))
-    numbers = sorted(number for group in groups.values() for number, _ in group)
-    rows = [_spread_row(setting, group, numbers) for setting, group in groups.items()]
-    ends = el(
-        "span", *(el("span", _text(end)) for end in (numbers[:1] + numbers[-1:])), class_="ends"
-    )
+    variable = variable if variable in choices else choices[0]
+    numbers = [*_numbers(sweep, variable)]
+    axis = (min(numbers)[0], max(numbers)[0])
+    rows = []
+    groups: dict[str, list[tuple[float, int]]] = {}
+    for number, at in numbers:
+        settings = sweep.runs[at].settings
+        setting = ", ".join(f"{key} {settings.get(key, '')}" for key in sweep.keys)
+        groups.setdefault(setting or "all runs", []).append((number, at))
+    for setting, group in groups.items():
+        values = [number for number, _ in group]
+        tenths = quantiles(values, n=10, method="inclusive") if len(values) > 1 else values
+        three = (tenths[0], median(values), tenths[-1])
+        low, middle, high = map(_text, three)
+        name = f"median {middle}, 10 to 90 % {low} to {high}"
+        run = sweep.runs[dict(group)[median_low(values)]].log
+        mark = link(middle, path("runs", run.id)) if run else middle
+        chart = spread(three, axis, name)
+        rows.append((words(setting), chart, mark, f"{low} to {high}", f"{len(group):,}"))
+    ends = el("span", *(el("span", _text(end)) for end in axis), class_="ends")
     columns = (
         Column("Setting", names_row=True),
         Column(ends, "chart"),
-        Column("Median", "number", "median"),
-        Column("10 to 90 %", "number", "10 to 90 %"),
-        Column("Runs", "number", "runs"),
+        *(Column(name, "number", name.lower()) for name in ("Median", "10 to 90 %", "Runs")),
     )
-    omitted = len(finals) - len(numbers)
-    caption = joined(
-        words(variable, 60),
-        f" at the end of {counted(len(numbers), 'run')}, the axis from {_text(numbers[0])}"
-        f" to {_text(numbers[-1])}"
-        if numbers
-        else " is a number at the end of no run",
-        f"; {counted(omitted, 'run')} without a number left out" if omitted else "",
-    )
-    options = [
-        el("option", cut(name, 80), value=name, selected=name == variable)
-        for name in dict.fromkeys((*choices, variable))
-    ]
-    label = el("label", "At the end of the runs", for_="var")
-    form = el(
-        "form",
-        el("div", label, el("select", *options, id="var", name="var")),
-        el("button", "Show", type="submit"),
-        method="get",
-        class_="plain do",
-    )
+    omitted = len(sweep.runs) - len(numbers)
+    text = f" at the end of {counted(len(numbers), 'run')}, from {_text(axis[0])} to "
+    text += _text(axis[1])
+    text += f"; {counted(omitted, 'run')} without such a number left out" if omitted else ""
+    caption = joined(words(variable, 60), text)
+    options = choice("var", "At the end of the runs", variable, [(name, name) for name in choices])
+    form = el("form", options, el("button", "Show", type="submit"), class_="plain do")
     return joined(form, table(caption, columns, rows))
 
 
-def _spread_row(
-    setting: str, group: Sequence[tuple[float, SweepRun]], numbers: Sequence[float]
-) -> list[Child]:
-    values = [number for number, _ in group]
-    tenths = quantiles(values, n=10, method="inclusive") if len(values) > 1 else values
-    low, middle, high = tenths[0], median(values), tenths[-1]
-    extent = numbers[-1] - numbers[0]
-
-    def at(value: float) -> float:
-        return (value - numbers[0]) / extent if extent else 0.5
-
-    nearest = dict(group)[median_low(values)].log
-    span = f"{_text(low)} to {_text(high)}"
-    name = f"{setting}: median {_text(middle)}, 10 to 90 % {span}"
-    return [
-        words(setting or "all runs", 200),
-        spread(low, middle, high, at, visible(cut(name, 300))),
-        link(_text(middle), path("runs", nearest.id)) if nearest else _text(middle),
-        span,
-        f"{len(values):,}",
-    ]
-
-
-def _number(text: str | None) -> float | None:
-    """Returns the number that a value's text is; None of another, and of one beyond 1e300."""
-    try:
-        number = msgspec.json.decode(text or "", type=float)
-    except msgspec.MsgspecError:
-        return None
-    return number if abs(number) < 1e300 else None
+def _numbers(sweep: FoundSweep, name: str) -> Iterator[tuple[float, int]]:
+    """Yields the numbers of that name at the ends of runs, with the places of these."""
+    for at, run in enumerate(sweep.runs):
+        with suppress(ValueError):
+            number = float(run.record.final.get(name, "") if run.record else "")
+            if abs(number) < NUMBER_MAX:
+                yield number, at
 
 
 def _text(number: float) -> str:

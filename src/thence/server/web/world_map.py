@@ -23,13 +23,12 @@ from thence.server.logs.run_record import run_object
 from thence.server.logs.summaries import LogFacts
 from thence.server.web.run import Question
 
-PLACES_MAX, EDGES_MAX, LABELS_MAX = 10_000, 2_000, 40
-LISTED_MAX, NAMES_MAX = 100, 20
+PLACES_MAX, LABELS_MAX, LISTED_MAX, NAMES_MAX = 10_000, 40, 100, 20
 CHANGES_MAX = 30_000
 # the events of type SYSTEM that are searched for agents that came or went
 SYSTEM_READ_MAX = 5_000
-_COLOURS = 8
-_RADIUS = 50
+_ROSTER = Filter.of(type="SYSTEM", where="error_type = agent_added or error_type = agent_removed")
+_COLOURS, _RADIUS = 8, 50
 
 
 class _World(NamedTuple):
@@ -56,12 +55,13 @@ def map_section(
     scopes = state.items() if isinstance(state, dict) else ()
     values = end = {scope: of.get(world.variable) for scope, of in scopes if isinstance(of, dict)}
     last = turn = summary.turns
-    named, has_turns = question.filter.turn_last, _has_turns(log, summary)
+    named, systems = question.filter.turn_last, summary.by_type.get("SYSTEM", 0)
+    has_turns = "STATE" in summary.by_type and systems <= SYSTEM_READ_MAX
+    has_turns = has_turns and not (systems and count(log.index, _ROSTER))
     if has_turns and (named is not None or not end):
-        turn = last if named is None else max(0, min(named, last))
-        name, at = world.variable, turn
+        at, name = last if named is None else max(0, min(named, last)), world.variable
         changed = log.index.answer(lambda one: values_at(log.index, one, name, at, CHANGES_MAX))
-        values, turn = (end, last) if changed is None else (end | changed, turn)
+        values, turn = (end, last) if changed is None else (end | changed, at)
     here: defaultdict[str, list[str]] = defaultdict(list)
     for scope, place in values.items():
         if scope.startswith("agent/") and isinstance(place, str):
@@ -71,11 +71,15 @@ def map_section(
     text += f" of {counted(len(world.points), 'place')}"
     text += f", {elsewhere:,} elsewhere" if elsewhere else ""
     text += "" if end else "; an agent that has not moved yet is not on it"
-    text += "" if named is None or turn == min(named, last) else "; an earlier one is not known"
     links = [
         el("a", name, href=path("runs", location.id, **question.query(turn=f"{to}")) + "#map")
         for name, to in (("A turn earlier", turn - 1), ("A turn later", turn + 1))
         if has_turns and 0 <= to <= last
+    ]
+    marks = [
+        el("span", el("span", "■ ", class_=f"type-{at}"), visible(cut(name, 60)), " ")
+        for at, name in enumerate(world.groups)
+        if world.edges is None
     ]
     listed = [(visible(cut(at, 60)), _names(agents)) for at, agents in [*here.items()][:LISTED_MAX]]
     return el(
@@ -83,21 +87,10 @@ def map_section(
         el("h2", "Map"),
         el("p", text, class_="quiet"),
         _drawn(world, here, text),
-        *_legend(world),
+        el("p", *marks, class_="look-legend quiet") if marks else None,
         el("nav", *links, class_="pages", aria_label="The map through time") if links else None,
         el("details", el("summary", "Who is where"), facts(listed)) if listed else None,
         id="map",
-    )
-
-
-def _has_turns(log: OpenLog, summary: LogFacts) -> bool:
-    """Reports whether the log holds all that changed who was where."""
-    systems = summary.by_type.get("SYSTEM", 0)
-    if "STATE" not in summary.by_type or systems > SYSTEM_READ_MAX:
-        return False
-    came_or_went = ("error_type = agent_added", "error_type = agent_removed")
-    return not systems or not any(
-        count(log.index, Filter.of(type="SYSTEM", where=where)) for where in came_or_went
     )
 
 
@@ -112,80 +105,53 @@ def _world(scenario: object) -> _World | None:
         agents = msgspec.convert(sections.get("agents", ()), tuple[dict[str, Any], ...])
     except msgspec.ValidationError:
         return None
-    groups = [str(entry.get("name")) for entry in agents if entry.get("count")][:_COLOURS]
     grid, network = spatial.grid, spatial.network
+    size = grid.width * grid.height if grid else 0
+    shape = shape_of(spatial) if spatial.has_world and size <= PLACES_MAX else None
+    groups = [str(entry.get("name")) for entry in agents if entry.get("count")][:_COLOURS]
     if grid is not None:
-        cells = shape_of(spatial).places if grid.width * grid.height <= PLACES_MAX else {}
-        return _World(cells, None, POSITION, groups) if cells else None
+        return _World(shape.places, None, POSITION, groups) if shape else None
     names = [place.name for place in spatial.places]
     edges = [road.between for road in spatial.roads]
-    if network is not None:
-        graph = shape_of(spatial)
-        if not isinstance(graph, Graph) or network.nodes == "agents":
-            return None  # there each place is an agent
-        names, layers = [*graph.places], () if network.changes else graph.layers.values()
+    if isinstance(shape, Graph):
+        names, layers = [*shape.places], () if shape.changes else shape.layers.values()
         edges = [(a, b) for layer in layers for a, near in layer.items() for b in near]
-    if not 0 < len(names) <= PLACES_MAX:
+    # in a network of agents each of them is a place
+    if not 0 < len(names) <= PLACES_MAX or (network and network.nodes == "agents"):
         return None
     angles = [2 * pi * at / len(names) for at in range(len(names))]
-    points = {
-        name: (round(_RADIUS * sin(angle), 2), round(-_RADIUS * cos(angle), 2))
-        for name, angle in zip(names, angles, strict=True)
-    }
-    return _World(points, edges, POSITION if spatial.has_world else "location", groups)
+    around = [(round(_RADIUS * sin(angle), 2), round(-_RADIUS * cos(angle), 2)) for angle in angles]
+    variable = POSITION if spatial.has_world else "location"
+    return _World(dict(zip(names, around, strict=True)), edges, variable, groups)
 
 
 def _drawn(world: _World, here: Mapping[str, Sequence[str]], text: str) -> Html:
     """Returns the map: the more agents a place has, the darker is its cell, or larger its dot."""
     top = max(map(len, here.values()), default=1)
-    parts: list[Html] = []
-    if world.edges is not None:
-        ends = [(world.points.get(a), world.points.get(b)) for a, b in world.edges[:EDGES_MAX]]
-        lines = "".join(f"M{a[0]} {a[1]}L{b[0]} {b[1]}" for a, b in ends if a and b)
-        parts.append(el("path", d=lines, class_="ground"))
+    if world.edges is None:
+        wide, high = (1 + max(point[axis] for point in world.points.values()) for axis in (0, 1))
+        box, ground = f"0 0 {wide} {high}", f"M0 0H{wide}V{high}H0z"
+    else:
+        ends = [(world.points.get(a), world.points.get(b)) for a, b in world.edges[:PLACES_MAX]]
+        ground = "".join(f"M{a[0]} {a[1]}L{b[0]} {b[1]}" for a, b in ends if a and b)
+        box = "-90 -60 180 120"
+    parts = [el("path", d=ground, class_="ground")]
     for place, (x, y) in world.points.items():
         agents = here.get(place, ())
         title = el("title", f"{cut(place, 60)}: {_names(agents) or 'nobody'}")
         share = len(agents) / top
         if world.edges is None and agents:
-            colour, shade = _colour(world, agents), f"{0.3 + 0.7 * share:.2f}"
-            cell = {"x": f"{x}", "y": f"{y}", "width": "1", "height": "1", "fill_opacity": shade}
-            parts.append(el("rect", title, fill="currentColor", class_=colour, **cell))
+            group = Counter(one.rpartition("-")[0] for one in agents).most_common(1)[0][0]
+            colour = f"type-{world.groups.index(group)}" if group in world.groups else None
+            way, shade = f"M{x} {y}h1v1h-1z", f"{0.3 + 0.7 * share:.2f}"
+            parts.append(el("path", title, d=way, fill_opacity=shade, class_=colour))
         elif world.edges is not None:
-            radius = f"{1 + 5 * sqrt(share):.2f}"
-            parts.append(el("circle", title, cx=f"{x}", cy=f"{y}", r=radius, fill="currentColor"))
+            parts.append(el("circle", title, cx=f"{x}", cy=f"{y}", r=f"{1 + 5 * sqrt(share):.2f}"))
             if len(world.points) <= LABELS_MAX:
                 side, dx = ("start", 8) if x >= 0 else ("end", -8)
                 label = {"x": f"{x + dx}", "y": f"{y + 1.5}", "text_anchor": side}
-                parts.append(
-                    el("text", visible(cut(place, 20)), font_size=5, class_="label", **label)
-                )
-    box = "-90 -60 180 120"
-    if world.edges is None:
-        wide, high = (1 + max(point[axis] for point in world.points.values()) for axis in (0, 1))
-        parts.insert(0, el("rect", width=f"{wide}", height=f"{high}", class_="ground"))
-        box = f"0 0 {wide} {high}"
+                parts.append(el("text", visible(cut(place, 20)), class_="label", **label))
     return el("svg", *parts, viewBox=box, class_="map", role="img", aria_label=text)
-
-
-def _colour(world: _World, agents: Sequence[str]) -> str | None:
-    """Returns the class of the group that most agents of a place are of."""
-    groups = [world.groups.index(one) for one in _groups(agents) if one in world.groups]
-    return f"type-{Counter(groups).most_common(1)[0][0]}" if groups else None
-
-
-def _groups(agents: Sequence[str]) -> list[str]:
-    return [agent.rpartition("-")[0] for agent in agents]
-
-
-def _legend(world: _World) -> list[Html]:
-    if world.edges is not None:
-        return []
-    marks = [
-        el("span", el("span", "■ ", class_=f"type-{at}"), visible(cut(name, 60)), " ")
-        for at, name in enumerate(world.groups)
-    ]
-    return [el("p", *marks, class_="look-legend quiet")] if marks else []
 
 
 def _names(agents: Sequence[str]) -> str:
