@@ -12,6 +12,10 @@ from tests.server.serving import Serving, serving
 from tests.server.test_board_page import write
 from tests.work.project_events import Clone, planned
 
+from thence.sim import Event as SimEvent
+from thence.sim import EventWriter, VerbosityLevel
+
+CANVAS = ".look-lanes canvas"
 LABEL, LANE = 190, 46  # pixels of the names of lanes, and of a lane with a line
 
 
@@ -35,6 +39,19 @@ def server(tmp_path_factory: pytest.TempPathFactory, clone: Clone) -> Iterator[S
     write(root, clone)
     ran = thence("sim", "run", "fishery", "--output-root", root, "--run-id", "fish", cwd=root)
     assert ran.code == 0, ran.err
+    with EventWriter(root / "failing", "failing", verbosity=VerbosityLevel.DETAIL) as writer:
+        for turn, kind, details in (
+            *((turn, "DECISION", {"decision_type": "go"}) for turn in range(9)),
+            (2, "SYSTEM", {"error_type": "agent_failed", "status": "failure"}),
+        ):
+            event = SimEvent(
+                event_type=kind,
+                simulation_id="failing",
+                turn_number=turn,
+                agent_id="ada",
+                details=details,
+            )
+            assert writer.emit(event)
     with serving(root) as running:
         yield running
 
@@ -75,7 +92,7 @@ def test_slider_shows_the_board_as_it_was_and_the_address_keeps_it(tab, clone) -
 
 def test_brackets_move_the_board_from_the_lanes_too(tab, clone) -> None:
     opened(tab, "/runs/project")
-    tab.page.focus(".look-lanes canvas")
+    tab.page.focus(CANVAS)
     tab.page.keyboard.press("[")
     tab.page.keyboard.press("[")
     tab.wait(lambda: column(tab, 1)[:1] == ["WP01"])
@@ -96,28 +113,41 @@ def test_board_has_links_through_time_without_script(browser, server, clone) -> 
         assert column(tab, 2) == ["WP01"]
 
 
-def click_step(tab: Tab, turn: int, turns: int) -> None:
-    """Clicks the first lane's line where a turn begins."""
-    box = tab.page.locator(".look-lanes canvas").bounding_box()
-    x = LABEL + turn / turns * (box["width"] - LABEL)
-    tab.page.mouse.click(box["x"] + x + 2, box["y"] + LANE - 10)
+def heading(tab: Tab) -> list[str]:
+    return tab.page.locator(".look aside h1").all_inner_texts()
+
+
+def click_step(tab: Tab, turn: int, below: int = LANE - 10, run: str = "fish") -> None:
+    """Clicks the first lane where a turn begins: by its line, else so many pixels below its top."""
+    look = tab.run("(run) => fetch(`/logs/${run}/look`).then((answer) => answer.json())", run)
+    box = tab.page.locator(CANVAS).bounding_box()
+    x = LABEL + turn / look["ends"]["turn"][1] * (box["width"] - LABEL)
+    tab.page.mouse.click(box["x"] + x + 2, box["y"] + below)
 
 
 def test_global_line_lies_above_the_lanes_and_a_click_on_its_fall_shows_why(tab: Tab) -> None:
     opened(tab, "/runs/fish?axis=turn")
     tab.page.select_option("select[aria-label=Line]", "fish")
     tab.wait(lambda: asked(tab).get("var") == "fish")
-    look = tab.run("fetch('/logs/fish/look').then((answer) => answer.json())")
-    heading = tab.page.locator(".look aside h1")
+    fall = "In turn 5 global/fish went from 667.7 to "
 
     def is_chosen() -> bool:
-        click_step(tab, 5, look["ends"]["turn"][1])
-        if not heading.count():  # without the line yet a click shows a part
-            tab.page.click("text=All")
-        return heading.count() > 0
+        click_step(tab, 5)
+        return any(text.startswith(fall) for text in heading(tab))
 
     tab.wait(is_chosen)
-    assert heading.inner_text().startswith("In turn 5 global/fish went from 667.7 to ")
+
+
+def test_click_in_a_turn_shows_what_the_lane_did_in_it_a_failure_first(tab: Tab) -> None:
+    for run, lane, turn, begin in (
+        ("fish", "ada", 3, "In turn 3 ada decided"),
+        ("fish", "global", 4, "In turn 4 global/fish went "),
+        ("failing", "ada", 2, "In turn 2 the system noted agent failed"),
+    ):
+        opened(tab, f"/runs/{run}?axis=turn&find={lane}")
+        tab.wait(lambda: "1 lanes" in (tab.page.get_attribute(CANVAS, "aria-label") or ""))
+        click_step(tab, turn, 10, run)
+        assert tab.wait(lambda: heading(tab))[0].startswith(begin)
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])

@@ -293,7 +293,10 @@ export class Lanes {
     const arrival = this.hit(pointer.startX, pointer.startY);
     if (arrival) this.view.chooseArrival(arrival);
     else if (!this.isNear && pointer.startX > this.label) {
-      this.view.zoom(1 / 8, this.position(pointer.startX));
+      const at = this.position(pointer.startX);
+      const isTurn = this.view.axis === "turn" && this.x(1) - this.x(0) >= REACH;
+      if (isTurn && this.rows[this.row]) this.view.chooseInTurn(this.rows[this.row][1], Math.floor(at));
+      else this.view.zoom(1 / 8, at);
     } else this.view.changed();
   }
 }
