@@ -40,6 +40,8 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, l
     make_sweep(root)
     world = {"places": [{"name": "a"}, {"name": "b"}], "roads": [{"between": ["a", "b"]}]}
     (root / "second" / "config.json").write_text(json.dumps({"scenario": {"spatial": world}}))
+    end = {"final_state": {"agent/ada": {"location": "a"}}}
+    (root / "second" / "result.json").write_text(json.dumps(end))
     paths = ["/", "/runs/first", "/runs/orders", "/runs/project", "/runs/first/diff/second"]
     paths += ["/runs/second", "/runs/fish"]
     with serving(root) as server:

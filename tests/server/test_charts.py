@@ -15,6 +15,7 @@ from tests.server.test_home import counted, make_sweep
 from tests.server.test_pages import HOSTILE, page
 
 import thence as library
+from thence.open_log.log import open_log
 from thence.sim import open_run
 
 ENDS = {1: (3, 8, 5), 2: (21, -4, 0.5)}
@@ -180,6 +181,15 @@ def test_map_without_the_changes_is_that_of_the_end_alone(tmp_path: Path) -> Non
         assert not [link for link in page(server, "/runs/run").links if link.endswith("#map")]
 
 
+def test_map_of_agents_that_come_and_go_is_that_of_the_end_alone(tmp_path: Path) -> None:
+    run = played(tmp_path, "segregation")
+    with open_log(run) as log:
+        log.append("SYSTEM", {"error_type": "agent_added"})
+    with serving(tmp_path) as server:
+        assert whereabouts(server, "/runs/run?turn=1")[0].startswith("After turn 15: 80 agents")
+        assert not [link for link in page(server, "/runs/run").links if link.endswith("#map")]
+
+
 def test_map_is_left_out_where_there_is_none_and_its_names_are_text(tmp_path: Path) -> None:
     make_orders(tmp_path)
     for number, spatial in enumerate(
@@ -189,6 +199,7 @@ def test_map_is_left_out_where_there_is_none_and_its_names_are_text(tmp_path: Pa
             {"grid": {"width": 101, "height": 100}},
             {"grid": {"width": "9"}},
             {"places": [{"name": "a"}], "network": {"nodes": "agents", "edges": [["a", "b"]]}},
+            {"places": [{"name": "a"}]},
         )
     ):
         config = {"scenario": {"spatial": spatial}}
@@ -201,7 +212,7 @@ def test_map_is_left_out_where_there_is_none_and_its_names_are_text(tmp_path: Pa
     state = {f"agent/{HOSTILE}": {"location": "a"}, "agent/b": {"location": HOSTILE}, "x": 5}
     (run / "result.json").write_text(json.dumps({"final_state": state}))
     with serving(tmp_path) as server:
-        for name in ("orders", *(f"run-{number}" for number in range(5))):
+        for name in ("orders", *(f"run-{number}" for number in range(6))):
             assert 'id="map"' not in server.get(f"/runs/{name}").text, name
         text, names = whereabouts(server, "/runs/hostile")
         assert text == "After turn 8: 1 agent at 1 of 2 places, 1 elsewhere"

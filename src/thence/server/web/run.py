@@ -322,11 +322,10 @@ def _comparison(location: FoundLog, names: Sequence[str]) -> Html | None:
     others = [name for name in names if name != location.id][:OTHERS_MAX]
     if not others:
         return None
-    options = [el("option", cut(name, 80), value=name) for name in others]
-    choice = el("select", *options, id="other", name="other")
+    field = choice("other", "With", "", [(name, name) for name in others])
     form = el(
         "form",
-        el("div", el("div", el("label", "With", for_="other"), choice), class_="fields"),
+        el("div", field, class_="fields"),
         el("div", el("button", "Compare", type="submit"), class_="do"),
         method="get",
         action=path("runs", location.id, "diff"),

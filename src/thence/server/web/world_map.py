@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from thence.core.markup import Html, cut, el, facts, path, visible
+from thence.core.markup import Html, cut, el, facts, path
 from thence.core.query.filter import Filter
 from thence.core.sentences.events import counted
 from thence.index.lookup import values_at
@@ -66,6 +66,8 @@ def map_section(
     for scope, place in values.items():
         if scope.startswith("agent/") and isinstance(place, str):
             here[place if place in world.points else ""].append(scope.removeprefix("agent/"))
+    if not here:
+        return None  # the record has no places of agents
     elsewhere = len(here.pop("", ()))
     text = f"After turn {turn:,}: {counted(sum(map(len, here.values())), 'agent')} at {len(here):,}"
     text += f" of {counted(len(world.points), 'place')}"
@@ -77,11 +79,11 @@ def map_section(
         if has_turns and 0 <= to <= last
     ]
     marks = [
-        el("span", el("span", "■ ", class_=f"type-{at}"), visible(cut(name, 60)), " ")
+        el("span", el("span", "■ ", class_=f"type-{at}"), cut(name, 60), " ")
         for at, name in enumerate(world.groups)
         if world.edges is None
     ]
-    listed = [(visible(cut(at, 60)), _names(agents)) for at, agents in [*here.items()][:LISTED_MAX]]
+    listed = [(cut(at, 60), _names(agents)) for at, agents in [*here.items()][:LISTED_MAX]]
     return el(
         "section",
         el("h2", "Map"),
@@ -150,7 +152,7 @@ def _drawn(world: _World, here: Mapping[str, Sequence[str]], text: str) -> Html:
             if len(world.points) <= LABELS_MAX:
                 side, dx = ("start", 8) if x >= 0 else ("end", -8)
                 label = {"x": f"{x + dx}", "y": f"{y + 1.5}", "text_anchor": side}
-                parts.append(el("text", visible(cut(place, 20)), class_="label", **label))
+                parts.append(el("text", cut(place, 20), class_="label", **label))
     return el("svg", *parts, viewBox=box, class_="map", role="img", aria_label=text)
 
 
