@@ -44,10 +44,10 @@ class RunRecord(msgspec.Struct, frozen=True):
 
 def read_record(root: Root, location: FoundLog) -> RunRecord:
     """Reads a run's own files, as far as they exist and are valid."""
-    config = _object(root, location, "config.json")
+    config = run_object(root, location, "config.json")
     scenario, altered = config.get("scenario"), config.get("altered")
     section = scenario.get("simulation") if isinstance(scenario, dict) else None
-    result = _object(root, location, "result.json")
+    result = run_object(root, location, "result.json")
     status = _text(result.get("status")) or _status(root, location)
     in_force = config.get("simulation")
     in_force = in_force if isinstance(in_force, dict) else {}
@@ -133,7 +133,8 @@ def _status(root: Root, location: FoundLog) -> str:
         return "interrupted"
 
 
-def _object(root: Root, location: FoundLog, name: str) -> dict[str, Any]:
+def run_object(root: Root, location: FoundLog, name: str) -> dict[str, Any]:
+    """Reads a file of a run that is a JSON object; {} where there is none."""
     try:
         value = msgspec.json.decode(root.read(location.folder, name, FILE_BYTES_MAX) or b"{}")
     except (msgspec.MsgspecError, ValueError, RecursionError):

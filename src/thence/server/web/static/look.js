@@ -1,5 +1,6 @@
 // The picture of a log before its list: what is seen of it, by which axis, and what is chosen.
 
+import { slideBoard } from "./board.js";
 import { KEYS, bindKeys } from "./keys.js";
 import { Lanes } from "./lanes.js";
 import { follow } from "./live.js";
@@ -276,6 +277,19 @@ class View {
     if (answer?.ids?.length) await this.choose(answer.ids[0], true, arrival);
   }
 
+  /** Chooses what the lane of an agent or place has in a turn: a failure first. */
+  async chooseInTurn(lane, turn) {
+    const tries = [{ type: "STATE", where: `scope = ${JSON.stringify(lane)}` }];
+    if (lane === "-") tries.unshift({ type: "MILESTONE" });
+    const actor = lane.startsWith("agent/") && lane.slice("agent/".length);
+    if (actor) tries.unshift({ actor, failed: 1 }, { actor });
+    for (const asked of tries) {
+      const answer = await this.source.ask("events", { ...asked, turn, limit: 1 }).catch(() => null);
+      if (answer?.events?.length) return this.choose(answer.events[0].event_id);
+    }
+    this.spoken.textContent = `There is nothing to choose in turn ${turn}.`;
+  }
+
   async failure(direction) {
     const from = this.arrival || (direction > 0 ? Math.floor(this.from) : Math.ceil(this.to) + 1);
     const asked = direction > 0 ? { after: from } : { before: from };
@@ -342,6 +356,8 @@ class View {
   }
 }
 
+const board = document.getElementById("board");
+if (board?.dataset.log) slideBoard(board);
 const root = document.getElementById("look");
 if (root !== null) {
   const answer = await fetch(`${root.dataset.log}/look`, { credentials: "same-origin" });
