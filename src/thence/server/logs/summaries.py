@@ -6,7 +6,6 @@ up by its lines when it is listed first, so that a list of many runs makes no in
 """
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -29,11 +28,14 @@ from thence.log.files.segment import CURRENT, current_path, segments, strays
 from thence.log.read.reader import Cursor, blocks, lines_of
 from thence.open_log.queries import INDEXED_BYTES_MIN
 from thence.server.logs.open_logs import Logs, OpenLog
-from thence.server.logs.root import SWEEP_MARK, FoundLog
+from thence.server.logs.root import SWEEP_MARK, Fingerprint, FoundLog, Root, fingerprint
+from thence.server.logs.run_record import RunRecord, read_record
 
 DAMAGE_LISTED_MAX = 100
 COURSE_BUCKETS = 50
 _SAMPLE_BYTES = 256 * 1024
+# what the record of a run depends on besides its events; writers come and go in the last one
+_RECORDED = ("config.json", "result.json", ".thence/log.json", ".thence/open")
 
 
 class EventMoment(msgspec.Struct, frozen=True):
@@ -89,7 +91,7 @@ def summarize(log: OpenLog) -> LogFacts:
 def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
     """Returns summary and figures of a log from its lines, in a tenth of the time of an index.
 
-    It is None unless all lines are whole, are thence's own, and have ids of their own.
+    It is None unless all lines are whole and have ids of their own.
     """
     events: list[Entry] = []
     failures = 0
@@ -103,9 +105,7 @@ def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
         damage = tuple(_strays(log.folder))
     if len({event.event_id for event in events}) < max(len(events), 1):
         return None
-    if not all(event.seq and event.lamport_clock for event in events):
-        return None
-    events.sort(key=lambda event: (event.lamport_clock, event.node_id, event.event_id))
+    events.sort(key=_order)
     times = Times().of([event.timestamp for event in events])
     moments = (at for at, time in enumerate(times) if isinstance(time, int))
     earliest = min(moments, key=times.__getitem__, default=0)
@@ -114,7 +114,7 @@ def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
     facts = LogFacts(
         events=len(events),
         failures=failures,
-        unverified=0,
+        unverified=sum(not event.lamport_clock for event in events),
         turns=min(max(turns, default=0), INTEGER_MAX),
         by_type=descending(Counter(event.event_type for event in events)),
         by_actor=descending(Counter(event.actor for event in events if event.actor)),
@@ -136,6 +136,11 @@ def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
         course,
         max(timed, default=None),
     )
+
+
+def _order(event: Entry) -> tuple[int, str, str]:
+    clock = event.lamport_clock
+    return clock, event.node_id if clock else event.timestamp, event.event_id
 
 
 def _course(places: Sequence[int]) -> tuple[int, ...]:
@@ -176,13 +181,10 @@ def _moment(event: Event | None) -> EventMoment | None:
     return EventMoment(event.event_id, event.timestamp) if event is not None else None
 
 
-_Fingerprint = tuple[tuple[str, int, int, int], ...]
-
-
 class _Kept(NamedTuple):
     """A summary, and the state of the files that it is about."""
 
-    fingerprint: _Fingerprint
+    fingerprint: Fingerprint
     is_simulation: bool
     facts: LogFacts
     figures: Figures | None
@@ -197,12 +199,14 @@ class Listed(NamedTuple):
 
 
 class Summaries:
-    """The summaries of the logs that were read so far; thread-safe."""
+    """The summaries of the logs that were read so far, and the records of runs; thread-safe."""
 
-    def __init__(self, logs: Logs) -> None:
+    def __init__(self, root: Root, logs: Logs) -> None:
+        self._root = root
         self._logs = logs
         self._mutex = Lock()
         self._summaries: dict[str, _Kept] = {}
+        self._records: dict[str, tuple[Fingerprint, RunRecord]] = {}
         self.unreadable: set[str] = set()
 
     def of(self, location: FoundLog) -> LogFacts:
@@ -222,10 +226,18 @@ class Summaries:
         kept = self._summaries.get(location.id)
         if kept is None or kept.figures is None or kept.is_simulation != location.is_simulation:
             return None
-        return Listed(kept.facts, kept.figures, kept.fingerprint == _fingerprint(location))
+        return Listed(kept.facts, kept.figures, kept.fingerprint == _state(location))
+
+    def record(self, location: FoundLog) -> RunRecord:
+        """Returns a run's record; one that has ended is read once, until a file of it changes."""
+        state = fingerprint(location.folder, *_RECORDED)
+        kept = self._records.get(location.id)
+        if kept is None or kept[0] != state or kept[1].status == "running":
+            kept = self._records[location.id] = state, read_record(self._root, location)
+        return kept[1]
 
     def _kept(self, location: FoundLog, *, has_figures: bool) -> _Kept:
-        state = _fingerprint(location), location.is_simulation
+        state = _state(location), location.is_simulation
         kept = self._summaries.get(location.id)
         if kept is not None and kept[:2] == state and (kept.figures or not has_figures):
             return kept
@@ -264,6 +276,7 @@ class Summaries:
                 for key, kept in self._summaries.items()
                 if key in ids or SWEEP_MARK in key
             }
+            self._records = {key: self._records[key] for key in ids & self._records.keys()}
 
     def forget(self, log_id: str) -> None:
         """Forgets a log that is gone."""
@@ -288,7 +301,7 @@ class Summaries:
 
 def size_bytes(location: FoundLog) -> int:
     """Returns the size of a log's segments in bytes."""
-    return sum(size for _, _, size, _ in _fingerprint(location))
+    return sum(size for _, _, size, _ in _state(location))
 
 
 def line_bytes(folder: Path) -> float:
@@ -302,14 +315,6 @@ def line_bytes(folder: Path) -> float:
     return 1.0
 
 
-def _fingerprint(location: FoundLog) -> _Fingerprint:
-    files = []
-    folder = location.folder
-    with reading(folder):
-        for path in (*segments(OS_DISK, folder), *strays(OS_DISK, folder)):
-            try:
-                status = os.stat(path)
-            except FileNotFoundError:  # rotated in between
-                continue
-            files.append((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(files)
+def _state(location: FoundLog) -> Fingerprint:
+    with reading(location.folder):
+        return fingerprint(location.folder)

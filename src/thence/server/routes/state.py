@@ -39,7 +39,7 @@ class ServerState:
     def __init__(self, root: Root, metrics: Metrics | None = None) -> None:
         self.root = root
         self.logs = Logs()
-        self.summaries = Summaries(self.logs)
+        self.summaries = Summaries(root, self.logs)
         self.feeds = Feeds(root, self.logs)
         self.workers = Workers()
         self.metrics = metrics or Metrics()

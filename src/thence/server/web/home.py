@@ -11,7 +11,7 @@ from thence.core.markup import Child, Column, Html, el, joined, moment, path, ta
 from thence.core.sentences.events import duration
 from thence.errors import SuppressCodes
 from thence.server.logs.root import FoundLog
-from thence.server.logs.run_record import RunRecord, read_record
+from thence.server.logs.run_record import RunRecord
 from thence.server.logs.summaries import Listed
 from thence.server.routes.state import ServerState
 from thence.server.web.charts import sparkline
@@ -55,7 +55,8 @@ def home(
     unread = len(locations) - len(logs)
     logs.sort(key=lambda pair: (pair[1] is None, _last(pair[1])), reverse=True)
     rows = _rows(state, logs[:LOGS_SHOWN_MAX])
-    is_waiting = any(listed is None or not listed.is_current for _, listed in logs)
+    # what grows is no reason to load again: it would untick what is to be compared
+    is_waiting = any(listed is None for _, listed in logs)
     content = [
         el("p", f"{unread} more can't be read.", role="alert") if unread else None,
         _verdict(rows),
@@ -85,7 +86,7 @@ def _nothing() -> Html:
 
 def _rows(state: ServerState, logs: Sequence[tuple[FoundLog, Listed | None]]) -> list[_Row]:
     """Returns rows with the settings in which a run differs from others of its scenario."""
-    records = [read_record(state.root, log) for log, _ in logs]
+    records = [state.summaries.record(log) for log, _ in logs]
     values: dict[str, dict[str, set[str | None]]] = defaultdict(lambda: defaultdict(set))
     for record in records:
         for key in record.settings:

@@ -8,7 +8,6 @@ from starlette.responses import RedirectResponse, Response
 
 from thence.core.markup import path
 from thence.server.logs.root import FoundLog
-from thence.server.logs.run_record import read_record
 from thence.server.routes.diffs import compare
 from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
@@ -57,7 +56,7 @@ async def run(request: Request, id: str) -> Response:
     def work(location: FoundLog) -> Response:
         summary = state.summaries.of(location)
         with state.logs.using(location) as log:
-            run = read_record(state.root, location)
+            run = state.summaries.record(location)
             others = [*islice(state.root.others(id), OTHERS_MAX)]
             return run_page(log, location, run, summary, question, others, at)
 
