@@ -47,7 +47,7 @@ _REFRESH_S = 0.1
 _COUNTING_NS = 150_000_000
 _DIGEST_BYTES = 16
 SERIES_LANES_MAX = 200
-SERIES_LINES_MAX = 30_000
+SERIES_LINES_MAX = 20_000
 # of more values, of all lanes, the index of lanes is searched by turn
 _BY_SUBJECT_MAX = 60_000
 _QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
@@ -386,10 +386,12 @@ def lanes(
     offset, limit = page
     chosen = nsmallest(offset + limit, rows, key=keys[sort])[offset:]
     still_open = _open_in(view, _window(view, axis, first, end)) if chosen else {}
-    return {
+    answer = {
         "total": len(rows),
         "lanes": [[*row, still_open.get(row[0], 0)] for row in chosen],
     }
+    window = _window(view, axis, first, end)
+    return answer | ({"ends": ids_at(view.connection, window[-2:])} if axis == "order" else {})
 
 
 def _open_in(view: TileView, window: _Window) -> dict[int, int]:
@@ -554,23 +556,26 @@ def series(
     first, last = max(first, turns.turn_first or 0), min(end - 1, turns.turn_last or end)
     is_sim = view.of.vocabulary.name == SIM.name
     values: dict[str, Any] = {"first": first, "last": last, "limit": SERIES_LINES_MAX}
+    source, within = "lanes", "turn BETWEEN :first AND :last"
     if is_sim:
-        names = json.dumps(subjects_of(view.connection, -1, f"/{variable}"))
-        on = "subject IN (SELECT value FROM json_each(:names)) AND subject IS NOT NULL"
-        sql = f"SELECT count(*) FROM events INDEXED BY subjects WHERE {on}"
-        (count,) = view.connection.execute(sql, values | {"names": names}).fetchone()
-        by_subject = count <= _BY_SUBJECT_MAX
-        source = f"{'subjects' if by_subject else 'lanes'} WHERE {'' if by_subject else '+'}{on}"
+        values["names"] = json.dumps(subjects_of(view.connection, -1, f"/{variable}"))
+        of_names = "subject IN (SELECT value FROM json_each(:names)) AND subject IS NOT NULL"
+        sql = f"SELECT count(*) FROM events INDEXED BY subjects WHERE {of_names}"
+        (count,) = view.connection.execute(sql, values).fetchone()
+        # only events of this type have subjects
+        source, within = (
+            ("subjects", f"{of_names} AND {within}")
+            if count <= _BY_SUBJECT_MAX
+            else ("lanes", f"type = 'STATE' AND +{of_names} AND {within}")
+        )
         count = count * (last - first + 1) // max(1, end)
-        values["names"] = names
     else:
-        source = "lanes WHERE TRUE"
-        sql = "SELECT count(*) FROM events INDEXED BY lanes WHERE turn BETWEEN :first AND :last"
+        sql = f"SELECT count(*) FROM events INDEXED BY lanes WHERE {within}"
         (count,) = view.connection.execute(sql, values).fetchone()
     values["every"] = every = max(1, -(-count // SERIES_LINES_MAX))
     sql = (
-        f"SELECT arrival, turn, lane FROM events INDEXED BY {source} AND turn BETWEEN :first"
-        " AND :last AND (turn - :first) % :every = 0 ORDER BY turn, arrival LIMIT :limit"
+        f"SELECT arrival, turn, lane FROM events INDEXED BY {source} WHERE {within}"
+        " AND (turn - :first) % :every = 0 ORDER BY turn, arrival LIMIT :limit"
     )
     rows = view.connection.execute(sql, values).fetchall()
     lines = lines_at(view.of, view.connection, [row[0] for row in rows])

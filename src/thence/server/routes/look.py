@@ -11,6 +11,7 @@ look      events, failures, open, lanes, turns, axes: [name, …], ends: {axis: 
 overview  first, level, buckets; bucket n begins at first + n * 2^level
           counts: [bucket,type,events,…], failures: [bucket,events,…]
 lanes     total, lanes: [[id, name, events, failures, first arrival, open], …]
+          by order also ends: the ids of the first and the last event of the span
 tiles     lanes: {lane: [bucket,type,events,…]}, failures: {lane: [bucket,events,…]}
 marks     marks: [arrival,lane,type,µs or null,…], failures: [arrival,…], failed_steps: [begin,…]
           steps: [begin,end or 0,lane,…], causes: [child,parent,…], ids: [event_id, …] with ids=1
