@@ -13,14 +13,22 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal, NamedTuple
 
-import msgspec
+from msgspec import structs
 
 from thence.core.codec import BadLine
-from thence.core.event import Event
 from thence.core.query.why import descending
 from thence.core.vocabulary import Vocabulary
 from thence.errors import SuppressCodes, ThenceError
-from thence.index.overview import BadBytes, Figures, course_of, figures, overview
+from thence.index.overview import (
+    DAMAGE_LISTED_MAX,
+    BadBytes,
+    EventMoment,
+    Figures,
+    LogFacts,
+    course_of,
+    figures,
+    overview,
+)
 from thence.index.rows import INTEGER_MAX, Entry, Times, failed_of, rows_of, usage_of
 from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import reading
@@ -31,60 +39,22 @@ from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import SWEEP_MARK, Fingerprint, FoundLog, Root, fingerprint
 from thence.server.logs.run_record import RunRecord, read_record
 
-DAMAGE_LISTED_MAX = 100
 COURSE_BUCKETS = 50
 _SAMPLE_BYTES = 256 * 1024
 # what the record of a run depends on besides its events; writers come and go in the last one
 _RECORDED = ("config.json", "result.json", ".thence/log.json", ".thence/open")
 
 
-class EventMoment(msgspec.Struct, frozen=True):
-    """An event by its id and time."""
-
-    event_id: str
-    timestamp: str
-
-
-class LogFacts(msgspec.Struct, frozen=True):
-    """The summary of a log. `damaged_lines` counts all bad lines, `damage` lists the first 100.
-
-    A file that looks like a segment and is none counts as one bad line.
-
-    `start_time` is the earliest time of an event, `first` and `last` are by the total order,
-    `turns` is the largest turn number.
-    """
-
-    events: int
-    failures: int
-    unverified: int
-    turns: int
-    by_type: dict[str, int]
-    by_actor: dict[str, int]
-    start_time: str | None
-    first: EventMoment | None
-    last: EventMoment | None
-    damaged_lines: int
-    damage: tuple[BadBytes, ...]
-
-
 def summarize(log: OpenLog) -> LogFacts:
     """Returns the summary of a log by its index; raises `read_failed`."""
     with reading(log.folder):
-        counts = overview(log.index, DAMAGE_LISTED_MAX)
-        tail = list(_tail(log.folder, log.vocabulary, counts.read_bytes.get(CURRENT, 0)))
+        facts, read_bytes = overview(log.index)
+        tail = list(_tail(log.folder, log.vocabulary, read_bytes.get(CURRENT, 0)))
         stray_files = list(_strays(log.folder))
-    return LogFacts(
-        events=counts.events,
-        failures=counts.failures,
-        unverified=counts.unverified,
-        turns=counts.turns,
-        by_type=dict(counts.by_type),
-        by_actor=dict(counts.by_actor),
-        start_time=(counts.earliest.timestamp or None) if counts.earliest else None,
-        first=_moment(counts.first),
-        last=_moment(counts.last),
-        damaged_lines=counts.bad_lines + len(tail) + len(stray_files),
-        damage=(*stray_files, *counts.damage, *tail)[:DAMAGE_LISTED_MAX],
+    return structs.replace(
+        facts,
+        damaged_lines=facts.damaged_lines + len(tail) + len(stray_files),
+        damage=(*stray_files, *facts.damage, *tail)[:DAMAGE_LISTED_MAX],
     )
 
 
@@ -130,7 +100,6 @@ def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
     timed = [time for time in times if isinstance(time, int)]
     course = _course(turns if log.is_simulation and turns else timed)
     return facts, Figures(
-        failures,
         sum(tokens) if tokens else None,
         math.fsum(costs) if costs else None,
         course,
@@ -177,10 +146,6 @@ def _strays(folder: Path) -> Iterator[BadBytes]:
         yield BadBytes(path.name, 0, status[1] if status else 0, "passed_over", reason)
 
 
-def _moment(event: Event | None) -> EventMoment | None:
-    return EventMoment(event.event_id, event.timestamp) if event is not None else None
-
-
 class _Kept(NamedTuple):
     """A summary, and the state of the files that it is about."""
 
@@ -191,18 +156,16 @@ class _Kept(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """What a list shows of a log; `is_current` unless the log has changed since."""
+    """What a list shows of a log."""
 
     facts: LogFacts
     figures: Figures
-    is_current: bool
 
 
 class Summaries:
     """The summaries of the logs that were read so far, and the records of runs; thread-safe."""
 
-    def __init__(self, root: Root, logs: Logs) -> None:
-        self._root = root
+    def __init__(self, logs: Logs) -> None:
         self._logs = logs
         self._mutex = Lock()
         self._summaries: dict[str, _Kept] = {}
@@ -222,18 +185,18 @@ class Summaries:
             self.unreadable.add(location.id)
 
     def listed(self, location: FoundLog) -> Listed | None:
-        """Returns what is kept of a log for a list; it reads nothing. Raises `read_failed`."""
+        """Returns what is kept of a log for a list; it reads nothing."""
         kept = self._summaries.get(location.id)
         if kept is None or kept.figures is None or kept.is_simulation != location.is_simulation:
             return None
-        return Listed(kept.facts, kept.figures, kept.fingerprint == _state(location))
+        return Listed(kept.facts, kept.figures)
 
-    def record(self, location: FoundLog) -> RunRecord:
+    def record(self, root: Root, location: FoundLog) -> RunRecord:
         """Returns a run's record; one that has ended is read once, until a file of it changes."""
         state = fingerprint(location.folder, *_RECORDED)
         kept = self._records.get(location.id)
         if kept is None or kept[0] != state or kept[1].status == "running":
-            kept = self._records[location.id] = state, read_record(self._root, location)
+            kept = self._records[location.id] = state, read_record(root, location)
         return kept[1]
 
     def _kept(self, location: FoundLog, *, has_figures: bool) -> _Kept:

@@ -173,7 +173,7 @@ def _entries(
             continue
         entry: dict[str, Any] = {"id": location.id, "name": location.id}
         if is_simulation:
-            run = state.summaries.record(location)
+            run = state.summaries.record(state.root, location)
             entry |= {"name": run.name, "status": run.status}
         else:
             entry["vocabulary"] = location.vocabulary.name
@@ -193,7 +193,7 @@ def _summary(state: ServerState, location: FoundLog, is_simulation: bool) -> dic
         "event_count": facts.pop("events"),
     }
     if is_simulation:
-        run = state.summaries.record(location)
+        run = state.summaries.record(state.root, location)
         summary |= {"name": run.name, "status": run.status}
         summary |= {"reason": run.reason, "error": run.error}
     else:

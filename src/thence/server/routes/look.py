@@ -203,7 +203,11 @@ def _add_growth(router: APIRouter, is_simulation: bool) -> None:
         if is_full or state.growing.total() >= LISTENERS_MAX:
             raise HTTPException(503, "too many streams are open already")
         await state.wait_for_index(id)
-        read = partial(_growth, state, id, is_simulation)
+
+        async def read(since: _Mark | None) -> dict[str, Any]:
+            work = partial(_read, work=lambda view: tiles.growth(view, since))
+            return await state.ask(id, work, is_simulation)
+
         first = await read(_mark(last_event_id or ""))
         headers = {"X-Accel-Buffering": "no"}
         frames = _frames(state, user, read, first)
@@ -228,15 +232,6 @@ def _mark(text: str) -> _Mark | None:
     """Returns the mark of a frame by its id, None of any other text."""
     numbers = _MARK.fullmatch(text)
     return numbers and (int(numbers[1]), int(numbers[2]))
-
-
-async def _growth(
-    state: ServerState, log_id: str, is_simulation: bool, since: _Mark | None
-) -> dict[str, Any]:
-    def work(log: OpenLog) -> dict[str, Any]:
-        return _read(log, lambda view: tiles.growth(view, since))
-
-    return await state.ask(log_id, work, is_simulation)
 
 
 async def _frames(

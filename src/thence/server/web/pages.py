@@ -25,15 +25,10 @@ async def all_logs(request: Request) -> Response:
     """Shows the runs and logs under the root."""
     state = app_state(request)
 
-    def locate() -> list[FoundLog | None]:
-        logs = list(state.root.logs())
-        state.summaries.keep_only({log.id for log in logs if log is not None})
-        return logs
-
     def work(logs: list[FoundLog | None]) -> Response:
         return home(state, logs, sweeps_and_archives(state.root))
 
-    return await state.list_logs(locate, work)
+    return await state.list_logs(state.locate, work)
 
 
 @router.get("/runs")
@@ -56,7 +51,7 @@ async def run(request: Request, id: str) -> Response:
     def work(location: FoundLog) -> Response:
         summary = state.summaries.of(location)
         with state.logs.using(location) as log:
-            run = state.summaries.record(location)
+            run = state.summaries.record(state.root, location)
             others = [*islice(state.root.others(id), OTHERS_MAX)]
             return run_page(log, location, run, summary, question, others, at)
 
