@@ -170,16 +170,23 @@ class _Window(NamedTuple):
     high: int
 
     @property
-    def size(self) -> int:
-        return max(0, self.high - self.low + 1)
+    def is_short(self) -> bool:
+        """True if its events are read by their rows, else by the index of lanes."""
+        return self.high - self.low < _ROWS_MAX
 
-    def source(self, by_rows: bool) -> str:
-        """Returns the events of the window for SQL: by their rows, or by the index of lanes."""
-        column = _COLUMNS[self.axis]
-        within = "arrival BETWEEN :low AND :high"
-        if self.axis != "order":
-            within += f" AND {column} >= :first AND {column} < :end"
-        return f"events {'NOT INDEXED' if by_rows else 'INDEXED BY lanes'} WHERE {within}"
+    @property
+    def within(self) -> str:
+        """The condition of its events in SQL."""
+        return "arrival BETWEEN :low AND :high" + (
+            "" if self.axis == "order" else f" AND {self.axis} >= :first AND {self.axis} < :end"
+        )
+
+    @property
+    def source(self) -> str:
+        """Its events in SQL."""
+        return (
+            f"events {'NOT INDEXED' if self.is_short else 'INDEXED BY lanes'} WHERE {self.within}"
+        )
 
 
 def _window(view: TileView, axis: Axis, first: int, end: int) -> _Window:
@@ -193,9 +200,8 @@ def _window(view: TileView, axis: Axis, first: int, end: int) -> _Window:
 def _by_lane(
     connection: sqlite3.Connection, window: _Window
 ) -> Iterable[tuple[str, int, int, int]]:
-    source = window.source(window.size <= _ROWS_MAX)
     counts = "count(*), count(*) FILTER (WHERE failed), min(arrival)"
-    sql = f"SELECT lane, {counts} FROM {source} GROUP BY lane"
+    sql = f"SELECT lane, {counts} FROM {window.source} GROUP BY lane"
     return connection.execute(sql, window._asdict())
 
 
@@ -394,7 +400,7 @@ def _open_in(view: TileView, window: _Window) -> dict[int, int]:
     sql = (
         "SELECT lane, count(*) FROM (SELECT begin FROM steps WHERE end IS NULL"
         " AND begin BETWEEN :low AND :high ORDER BY begin DESC LIMIT :limit)"
-        f" CROSS JOIN {window.source(True)} AND arrival = begin GROUP BY lane"
+        f" CROSS JOIN events ON arrival = begin WHERE {window.within} GROUP BY lane"
     )
     values = window._asdict() | {"limit": _OPEN_COUNTED_MAX}
     return {view.names.lane(name): count for name, count in view.connection.execute(sql, values)}
@@ -408,16 +414,13 @@ def tile(
     window = _window(view, axis, first, min(first + (1 << (level + TILE_BITS)), POSITION_MAX + 1))
     sql = "SELECT lane, arrival FROM events WHERE arrival IN (SELECT value FROM json_each(?))"
     texts = dict(view.connection.execute(sql, (json.dumps(lanes),)).fetchall())
-    numbered = (view.names.lanes["order"].get(_key(text)) for text in texts)
-    total = sum(lane.events for lane in numbered if lane is not None)
-    by_rows = window.size <= total // 8
     # bound one by one: SQLite cuts a text of JSON at a zero
     values: dict[str, Any] = {f"lane{at}": text for at, text in enumerate(texts)}
-    among = f"{'+' * by_rows}lane IN (:{', :'.join(values)})" if values else "FALSE"
+    among = f"{'+' * window.is_short}lane IN (:{', :'.join(values)})" if values else "FALSE"
     values["level"] = level
     sql = (
         f"SELECT lane, type, failed, json_group_array(({_COLUMNS[axis]} - :first) >> :level)"
-        f" FROM {window.source(by_rows)} AND {among} GROUP BY lane, type, failed"
+        f" FROM {window.source} AND {among} GROUP BY lane, type, failed"
     )
     rows: defaultdict[int, list[tuple[int, ...]]] = defaultdict(list)
     for text, name, failed, buckets in view.connection.execute(sql, window._asdict() | values):

@@ -184,6 +184,8 @@ class Root:
         state = fingerprint(folder, ".thence/log.json")
         kept = self._vocabularies.get(folder)
         if kept is None or kept[0] != state:
+            if len(self._vocabularies) >= NAMES_MAX:
+                self._vocabularies.clear()
             kept = self._vocabularies[folder] = state, _vocabulary_of(folder)
         return FoundLog(name, folder, kept[1], kept[1].name == SIM.name)
 
@@ -212,10 +214,14 @@ def _mode(path: str, if_missing: int) -> int:
 
 
 def fingerprint(folder: Path, *others: str) -> Fingerprint:
-    """Returns the state of the files that hold a log's events, or look like it, and of others."""
-    names = (name for name in OS_DISK.names(folder) if name.startswith("events") or ".gz" in name)
+    """Returns the state of the files that hold a log's events, or look like it, and of others.
+
+    Raises `read_failed`.
+    """
+    with reading(folder):
+        names = OS_DISK.names(folder)
     files = []
-    for name in (*names, *others):
+    for name in (*(one for one in names if one.startswith("events") or ".gz" in one), *others):
         with suppress(FileNotFoundError):  # rotated in between
             status = os.stat(f"{folder}/{name}")
             files.append((name, status.st_ino, status.st_size, status.st_mtime_ns))

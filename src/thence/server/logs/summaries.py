@@ -196,11 +196,13 @@ class Summaries:
         state = fingerprint(location.folder, *_RECORDED)
         kept = self._records.get(location.id)
         if kept is None or kept[0] != state or kept[1].status == "running":
-            kept = self._records[location.id] = state, read_record(root, location)
+            kept = state, read_record(root, location)
+            with self._mutex:
+                self._records[location.id] = kept
         return kept[1]
 
     def _kept(self, location: FoundLog, *, has_figures: bool) -> _Kept:
-        state = _state(location), location.is_simulation
+        state = fingerprint(location.folder), location.is_simulation
         kept = self._summaries.get(location.id)
         if kept is not None and kept[:2] == state and (kept.figures or not has_figures):
             return kept
@@ -264,7 +266,7 @@ class Summaries:
 
 def size_bytes(location: FoundLog) -> int:
     """Returns the size of a log's segments in bytes."""
-    return sum(size for _, _, size, _ in _state(location))
+    return sum(size for _, _, size, _ in fingerprint(location.folder))
 
 
 def line_bytes(folder: Path) -> float:
@@ -276,8 +278,3 @@ def line_bytes(folder: Path) -> float:
             if data:
                 return len(data) / (data.count(b"\n") or 1)
     return 1.0
-
-
-def _state(location: FoundLog) -> Fingerprint:
-    with reading(location.folder):
-        return fingerprint(location.folder)
