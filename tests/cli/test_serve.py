@@ -16,6 +16,7 @@ from tests.server.runs import foreign, make_run
 from tests.server.serving import serving
 
 from thence.agents import fired
+from thence.cli.shared import beside
 from thence.server.running import PORT, listening
 
 pytestmark = pytest.mark.xdist_group("ports")
@@ -111,15 +112,30 @@ def fire(repository: Path, prompt: str) -> None:
     subprocess.run(argv, input=text, text=True, cwd=repository, check=True)
 
 
-def test_link_in_the_log_of_a_repository_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("of", ["folder", "file"])
+def test_link_in_the_log_of_a_repository_is_named_and_the_rest_is_served(
+    tmp_path: Path, of: str
+) -> None:
     repository = tmp_path / "shop"
     subprocess.run(["git", "init", "--quiet", repository], check=True)
-    make_run(tmp_path, "outside", count=2)
-    (repository / ".git" / "thence").mkdir()
-    (repository / ".git" / "thence" / "agents").symlink_to(tmp_path / "outside")
-    done = thence("serve", repository, "--json", cwd=tmp_path)
-    assert (done.code, done.json["error"]["code"]) == (4, "not_a_log")
-    assert "symbolic link" in done.err
+    make_run(repository / "output", "run", count=2)
+    outside = make_run(tmp_path, "outside", count=2)
+    log = repository / ".git" / "thence" / "agents"
+    log.parent.mkdir()
+    if of == "folder":
+        log.symlink_to(outside)
+    else:
+        log.mkdir()
+        (log / "events.jsonl").symlink_to(outside / "events.jsonl")
+    process = begin(THENCE, "serve", "--port", "0", "--json", cwd=repository)
+    url = json.loads(process.stdout.readline())["url"]
+    words = process.stderr.readline()
+    assert words.startswith("thence: not served: ")
+    assert "symbolic link" in words
+    for path, names in (("simulations", ["run"]), ("logs", [])):
+        with urlopen(f"{url}/{path}") as answer:
+            assert [one["id"] for one in json.load(answer)[path]] == names
+    ended(process, signal.SIGINT)
 
 
 def test_open_has_the_browser_open_the_address(tmp_path: Path) -> None:
@@ -223,3 +239,27 @@ def test_connections_of_the_start_wait_until_the_app_is_imported(tmp_path: Path)
         "/healthevil.example": b"403",
         "/healthy127.0.0.1": b"404",
     }
+
+
+def test_run_is_watched_while_it_plays_and_served_until_ctrl_c(tmp_path: Path) -> None:
+    scenario = ("sim", "run", "spatial_trade_network", "--turns", "60", "--run-id", "mine")
+    process = begin(THENCE, *scenario, "--serve", "--json", cwd=tmp_path)
+    url = process.stderr.readline().split("watch it: ")[1].strip()
+    assert url.endswith("/runs/mine")
+    with urlopen(url) as answer:
+        assert "spatial-trade-network" in answer.read().decode()
+    assert "Ctrl-C ends the server" in process.stderr.readline()
+    with urlopen(url) as answer:
+        page = answer.read().decode()
+    assert "</bdi>, 60 turns; 0 of " in page
+    code, out, err = ended(process, signal.SIGINT)
+    assert (code, json.loads(out)["status"], err) == (0, "completed", "")
+    with pytest.raises(OSError, match="refused"):
+        urlopen(url)
+
+
+def test_run_whose_page_is_not_served_plays_all_the_same(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(beside.sys, "executable", "/bin/false")
+    with beside.serving_beside(tmp_path) as server:
+        assert server.url == ""
+        server.wait()

@@ -1,5 +1,6 @@
 """Every view by axe-core, at two widths, light and dark: nothing to object to."""
 
+import json
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +11,7 @@ from tests.pages.browser import NARROW, WIDE, chromium, tab_of
 from tests.server.runs import make_orders, make_run
 from tests.server.serving import Serving, serving
 from tests.server.test_board_page import write
+from tests.server.test_home import counted, make_sweep
 from tests.work.project_events import planned
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
@@ -35,8 +37,15 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, l
     clone.move("WP01", "planned", "doing", actor="ada")
     clone.move("WP02", "planned", "for_review", actor="ben")
     write(root, clone)
+    make_sweep(root)
+    world = {"places": [{"name": "a"}, {"name": "b"}], "roads": [{"between": ["a", "b"]}]}
+    (root / "second" / "config.json").write_text(json.dumps({"scenario": {"spatial": world}}))
+    end = {"final_state": {"agent/ada": {"location": "a"}}}
+    (root / "second" / "result.json").write_text(json.dumps(end))
     paths = ["/", "/runs/first", "/runs/orders", "/runs/project", "/runs/first/diff/second"]
+    paths += ["/runs/second", "/runs/fish"]
     with serving(root) as server:
+        counted(server, "/runs/fish")
         yield server, [*paths, f"/runs/orders/events/{orders[0]}", "/runs/none"]
 
 

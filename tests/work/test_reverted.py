@@ -301,3 +301,30 @@ def test_squash_that_was_reverted_and_came_again_commit_by_commit_has_landed(fol
     assert landing(folder, code) is not None
     git(folder, "revert", "--no-edit", "HEAD")
     assert answer_of(folder, code).missing == ("code.py",)
+
+
+@pytest.mark.promise("L15")
+@pytest.mark.parametrize("takes_main_in", [False, True])
+@pytest.mark.parametrize("is_by_merge", [False, True])
+def test_deletion_that_a_package_took_back_is_not_missed(folder, is_by_merge, takes_main_in):
+    """An agent that is killed amid a checkout commits what is there; the next one repairs it."""
+    commit(folder, {"kept.py": "kept\n"})
+    base = git(folder, "rev-parse", "main")
+    git(folder, "checkout", "--quiet", "-b", "work")
+    git(folder, "rm", "--quiet", "kept.py")
+    commit(folder, {"code.py": lines(l5="five")}, "Five, and a file less")
+    git(folder, "checkout", "--quiet", "main")
+    first = code_of(folder, base=base)
+    commit(folder, {"other.py": "before\n"})
+    git(folder, "checkout", "--quiet", "work")
+    if is_by_merge:
+        git(folder, "merge", "--quiet", "--no-commit", "main")
+    elif takes_main_in:
+        git(folder, "merge", "--quiet", "--no-edit", "main")
+    git(folder, "checkout", "main", "--", "kept.py")
+    git(folder, "commit", "--quiet", "-m", "The file again")
+    git(folder, "checkout", "--quiet", "main")
+    again = replace(code_of(folder, base=base), earlier=(first,))
+    git(folder, "merge", "--quiet", "--no-ff", "--no-edit", "work")
+    assert answer_of(folder, again) == Landing(Landed("ancestor", again.commit))
+    assert git(folder, "show", "main:kept.py") == "kept"

@@ -40,7 +40,7 @@ def _json(value: object) -> str:
 
 
 def _row(event: Event) -> list[Html | str | int | None]:
-    payload = _json(event.payload) if event.payload else ""
+    payload = _json(event.cut_payload) if event.cut_payload else ""
     return [
         moment(event.timestamp),
         words(event.event_type, 60),

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import compress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -300,3 +300,32 @@ def subjects_of(connection: sqlite3.Connection, limit: int, ending: str = "") ->
     """Returns at most `limit` subjects of the log with an ending, all for -1."""
     rows = connection.execute(_SUBJECTS, {"ending": ending, "limit": limit})
     return [text for (text,) in rows]
+
+
+def values_at(
+    index: Index, connection: sqlite3.Connection, variable: str, turn: int, limit: int
+) -> dict[str, Any] | None:
+    """Returns the values of a simulation's variable after a turn by scope, of those that changed.
+
+    None of more than `limit` changes. A value that changed later is the old one of that change.
+    """
+    names = json.dumps(subjects_of(connection, -1, f"/{variable}"))
+    sql = (
+        "SELECT subject, turn, arrival FROM events INDEXED BY subjects"
+        " WHERE subject IN (SELECT value FROM json_each(:names)) AND subject IS NOT NULL"
+        " AND type = 'STATE' AND turn IS NOT NULL ORDER BY lamport, stamp LIMIT :limit"
+    )
+    rows = connection.execute(sql, {"names": names, "limit": limit + 1}).fetchall()
+    chosen: dict[str, tuple[int, str]] = {}
+    for subject, at, arrival in rows:
+        if at <= turn:
+            chosen[subject] = (arrival, "new_value")
+        else:
+            chosen.setdefault(subject, (arrival, "old_value"))
+    if len(rows) > limit:
+        return None
+    events = events_at(index, connection, [arrival for arrival, _ in chosen.values()])
+    return {
+        subject.rpartition("/")[0]: event.payload.get(key)
+        for (subject, (_, key)), event in zip(chosen.items(), events, strict=True)
+    }

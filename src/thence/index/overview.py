@@ -359,6 +359,13 @@ def overview(index: Index) -> tuple[LogFacts, dict[str, int]]:
     return index.answer(work)
 
 
+_LONGEST = """
+    SELECT steps.begin, events.time - steps.time AS lasted
+    FROM steps JOIN events ON events.arrival = steps.end
+    WHERE lasted > 0 ORDER BY lasted DESC, steps.begin LIMIT 1
+"""
+
+
 class Standing(NamedTuple):
     """How a log stands: its steps, and the usage of models; None where no event has any.
 
@@ -382,5 +389,15 @@ def standing(index: Index, newest_max: int) -> Standing:
         tokens, cost = _spent(connection)
         newest = events_at(index, connection, arrivals)
         return Standing(steps, steps - ended, newest, tokens, cost)
+
+    return index.answer(work)
+
+
+def longest_step(index: Index) -> tuple[Event, float] | None:
+    """Returns the begin of the step that lasted longest, and its seconds; raises `read_failed`."""
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, float] | None:
+        row = connection.execute(_LONGEST).fetchone()
+        return (events_at(index, connection, row[:1])[0], row[1] / 1e6) if row else None
 
     return index.answer(work)

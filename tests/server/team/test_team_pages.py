@@ -204,6 +204,28 @@ def test_person_logs_in_by_the_form_in_a_browser(red: TeamServer, tmp_path: Path
         tab.wait_for("2026-11-20 07:13:00.123")
 
 
+def test_run_has_the_name_of_its_first_event(red: TeamServer, tmp_path: Path) -> None:
+    played = thence("sim", "run", "spatial_trade_network", "--turns=2", cwd=tmp_path)
+    assert played.code == 0, played.err
+    (run,) = (tmp_path / "output").iterdir()
+    ada = red.client("ada")
+    ada.statuses(
+        "01M8CB34NTH0G4GSXZ1J5Y2X0A", (run / "events.jsonl").read_bytes().split(b"\n")[:-1], "sim"
+    )
+    token = {"Cookie": _cookie(red)}
+    for path in ("/", "/runs/01M8CB34NTH0G4GSXZ1J5Y2X0A"):
+        page = red.client().ask("GET", path, **token)
+        assert f"<bdi>{run.name}</bdi>".encode() in page.body, path
+
+
+def _cookie(server: TeamServer) -> str:
+    """Returns what a browser sends once ada has logged in."""
+    fields = {"username": "ada", "password": PASSWORD}
+    taken = form(server.client(), fields, Sec_Fetch_Site="same-origin")
+    (kept,) = SimpleCookie(taken.headers["set-cookie"]).values()
+    return f"{kept.key}={kept.value}"
+
+
 @pytest.mark.promise("S10a")
 def test_line_that_its_node_pushed_is_served_whatever_came_first(red: TeamServer) -> None:
     ada, eve = red.client("ada"), red.client("eve")

@@ -9,10 +9,10 @@ from time import sleep
 import click
 
 from thence.cli.frame import help_with, output_options, require_packages
-from thence.cli.output import current, exit_code
+from thence.cli.output import Output, current, exit_code
 from thence.cli.shared.locate import is_log, is_log_of_agents, logs_of_repository
 from thence.cli.shared.logs import take_in_hooks
-from thence.errors import NotALog
+from thence.errors import NotALog, ThenceError
 
 _PORT_MAX = 65_535
 _HOOKS_EVERY_S = 2.0
@@ -61,7 +61,7 @@ def serve_command(
         from thence.server import running
 
         require_packages("could not start the server", "server", "fastapi", "httptools", "uvicorn")
-        root_folder, places = _served(root, Path(out.settings.runs))
+        root_folder, places = _served(out, root, Path(out.settings.runs))
         token = token if token is not None else out.settings.token
         if token == "":  # most often an unset variable
             raise click.BadParameter("it is empty", param_hint="--token")
@@ -85,11 +85,15 @@ def serve_command(
         out.end_at_once(exit_code(ended))
 
 
-def _served(root: str | None, runs: Path) -> tuple[Path, dict[str, Path]]:
+def _served(out: Output, root: str | None, runs: Path) -> tuple[Path, dict[str, Path]]:
     """Returns the folder to serve, and the logs of its repository; raises NotALog."""
+
+    def report(error: ThenceError) -> None:
+        out.warn(f"thence: not served: {error}")
+
     folder = Path(root) if root is not None else Path()
     if root is None or (folder / ".git").exists() or (folder / ".kittify").is_dir():
-        places = {} if root is None and is_log(runs) else logs_of_repository(folder)
+        places = {} if root is None and is_log(runs) else logs_of_repository(folder, report)
     else:
         places = {}
     served = folder if root is not None else runs

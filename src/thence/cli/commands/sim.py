@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import click
 import msgspec
 
-from thence.cli import FAILED, MISUSED
+from thence.cli import FAILED, INTERRUPTED, MISUSED
 from thence.cli.commands.sweep import plot_command, setting_option, sweep_command, table_command
 from thence.cli.commands.verify import finding_json
 from thence.cli.failure import problem_line
 from thence.cli.frame import command_group, help_with, json_or_text, output_options
 from thence.cli.output import Output, current, wrapped
+from thence.cli.shared.beside import serving_beside
 from thence.cli.shared.locate import find_log, runs
 from thence.cli.shared.progress import play, run_bar, send_records_to_stderr
 from thence.cli.shared.render import (
@@ -341,9 +343,19 @@ _cost_option = click.option(
 @_calls_option
 @_cost_option
 @root_option
+@click.option(
+    "--serve",
+    "is_served",
+    is_flag=True,
+    help="Serve the page of the run, to watch it; Ctrl-C ends it.",
+)
 @output_options
 def run_command(
-    scenario: str, settings: dict[str, list[Any]], root: str | None, **others: Any
+    scenario: str,
+    settings: dict[str, list[Any]],
+    root: str | None,
+    is_served: bool,
+    **others: Any,
 ) -> int:
     """Run a scenario.
 
@@ -356,8 +368,23 @@ def run_command(
         reason = f"{several} has several values, for which there is `thence sim sweep`"
         raise click.BadParameter(reason, param_hint="--set")
     config = SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()})
-    output_root = root or out.settings.root
-    return play(out, SimulationOrchestrator, config, output_root=output_root, **others)
+    others["output_root"] = root or out.settings.root
+    if not is_served:
+        return play(out, SimulationOrchestrator, config, **others)
+    with serving_beside(Path(others["output_root"] or config.events.output_root)) as server:
+        code = play(out, partial(_watched, out, server.url), config, **others)
+        if code != INTERRUPTED and server.url:
+            out.notice("the run has ended; Ctrl-C ends the server")
+            server.wait()
+        return code
+
+
+def _watched(out: Output, url: str, *arguments: Any, **named: Any) -> SimulationOrchestrator:
+    """Returns a new run, and names its page."""
+    run = SimulationOrchestrator(*arguments, **named)
+    if url:
+        out.notice(f"watch it: {url}/runs/{run.run_id}")
+    return run
 
 
 @sim_command.command(

@@ -11,12 +11,13 @@ choose its target.
 `thence doctor` looks for a log when packages are broken: no package is imported but click.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from thence.agents.fired import LOG, SPOOL, log_of
 from thence.cli.output import Output
-from thence.errors import NotALog, SuppressCodes
+from thence.errors import NotALog, SuppressCodes, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import own_folder, segments
 
@@ -99,20 +100,26 @@ def _log_of_agents(folder: Path) -> tuple[Path | None, bool]:
     return log, root is not None
 
 
-def logs_of_repository(folder: Path) -> dict[str, Path]:
+def logs_of_repository(folder: Path, report: Callable[[ThenceError], None]) -> dict[str, Path]:
     """Returns the logs that a folder's repository or project holds, by names for them.
 
-    They are that of coding agents and the journal. Raises NotALog for one that holds a symbolic
-    link, PlanningError for a project that can't be used.
+    They are that of coding agents and the journal. One that can't be used is left out, and `report`
+    is called with the reason.
     """
     logs: dict[str, Path] = {}
-    agents, is_repository = _log_of_agents(folder.resolve())
-    if agents is not None and is_repository:
-        logs["agents"] = agents
-    if (journal := journal_of(folder)) is not None:
-        path = folder.resolve()
-        tops = (one for one in (path, *path.parents) if (one / ".kittify").is_dir())
-        logs[next(tops, path).name] = journal
+    path = folder.resolve()
+    try:
+        agents, is_repository = _log_of_agents(path)
+        if agents is not None and is_repository:
+            logs["agents"] = agents
+    except ThenceError as error:
+        report(error)
+    try:
+        if (journal := journal_of(folder)) is not None:
+            tops = (one for one in (path, *path.parents) if (one / ".kittify").is_dir())
+            logs[next(tops, path).name] = journal
+    except ThenceError as error:
+        report(error)
     return logs
 
 

@@ -202,8 +202,12 @@ def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width:
         lines += ["", "caused by"]
         for cause in causes:
             lines += wrapped(cause, width, "  ", "    ")
-    if event.payload:
-        lines += ["", vocabulary.payload_key, *_tree(event.payload, 1)]
+    payload, unreadable = event.readable_payload
+    if payload:
+        lines += ["", vocabulary.payload_key, *_tree(payload, 1)]
+    if unreadable:
+        note = f"Of a large value only the beginning can be read: {', '.join(unreadable)}"
+        lines += ["", *wrapped(printable(note), width)]
     if event.is_foreign:
         lines += ["", "Another tool wrote this line: nothing verifies it."]
     return lines

@@ -134,14 +134,16 @@ def conversation(event: Event, causes: Iterable[Event]) -> list[tuple[str, str]]
 
     It is that of the call which the event records, else of calls among its causes, those of its
     own actor and turn if there are any: what others were told may be a cause too. A call that was
-    repeated with what was wrong about its answer is part of the second one.
+    repeated with what was wrong about its answer is part of the second one. A large text that
+    can't be read is its beginning.
     """
-    all_calls = [one for one in (event, *causes) if one.payload.get("error_type") == "llm_call"]
+    events = (event, *causes)
+    all_calls = [one for one in events if one.cut_payload.get("error_type") == "llm_call"]
     if all_calls[:1] == [event]:
         all_calls = [event]
     of = event.actor, event.turn_number
     own = [call for call in all_calls if (call.actor, call.turn_number) == of]
-    calls = [call.payload for call in own or all_calls]
+    calls = [call.readable_payload[0] for call in own or all_calls]
     told = [
         messages if isinstance(messages := call.get("messages"), list) else [] for call in calls
     ]

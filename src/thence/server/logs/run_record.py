@@ -5,8 +5,12 @@ from typing import Any
 
 import msgspec
 
+from thence.core.event import Event
 from thence.doctor.writers import RunStatus, outcome, run_status
+from thence.errors import SuppressCodes
 from thence.log.files.disk import OS_DISK
+from thence.log.files.disk_errors import reading
+from thence.log.read.reader import lines
 from thence.server.logs.root import FoundLog, Root
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
@@ -40,10 +44,10 @@ class RunRecord(msgspec.Struct, frozen=True):
 
 def read_record(root: Root, location: FoundLog) -> RunRecord:
     """Reads a run's own files, as far as they exist and are valid."""
-    config = _object(root, location, "config.json")
+    config = run_object(root, location, "config.json")
     scenario, altered = config.get("scenario"), config.get("altered")
     section = scenario.get("simulation") if isinstance(scenario, dict) else None
-    result = _object(root, location, "result.json")
+    result = run_object(root, location, "result.json")
     status = _text(result.get("status")) or _status(root, location)
     in_force = config.get("simulation")
     in_force = in_force if isinstance(in_force, dict) else {}
@@ -51,6 +55,7 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
         {**(scenario if isinstance(scenario, dict) else {}), "simulation": in_force}
     )
     named = _text(section.get("name") if isinstance(section, dict) else None)
+    named = named or (None if config else _simulation_id(location))
     seed = in_force.get("seed")
     return RunRecord(
         name=named or location.id,
@@ -61,11 +66,20 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
         altered=tuple(altered) if isinstance(altered, dict) else (),
         parent=_parent(config.get("parent")),
         variables=_variables(scenario),
-        scenario=named or "",
+        scenario=named if config and named else "",
         seed=seed if type(seed) is int else None,
         settings={key: text for key, text in settings.items() if key not in _OWN_COLUMNS},
         final=flattened(result.get("final_state"), "/"),
     )
+
+
+def _simulation_id(location: FoundLog) -> str | None:
+    """Returns the id in a run's first event: at a team's server no file names the run."""
+    with SuppressCodes("read_failed"), reading(location.folder):
+        for line in lines(OS_DISK, location.folder, location.vocabulary):
+            if isinstance(line.content, Event):
+                return _text(line.content.members.get("simulation_id"))
+    return None
 
 
 def flattened(value: object, mark: str = ".") -> dict[str, str]:
@@ -119,7 +133,8 @@ def _status(root: Root, location: FoundLog) -> str:
         return "interrupted"
 
 
-def _object(root: Root, location: FoundLog, name: str) -> dict[str, Any]:
+def run_object(root: Root, location: FoundLog, name: str) -> dict[str, Any]:
+    """Reads a file of a run that is a JSON object; {} where there is none."""
     try:
         value = msgspec.json.decode(root.read(location.folder, name, FILE_BYTES_MAX) or b"{}")
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -51,11 +51,18 @@ def board_section(
     times = {event.event_id: event.timestamp for event in replayed}
     now = max(times.values()) if at else datetime.now(UTC).isoformat()
     board = fold(replayed)
-    section = joined(
-        el("h2", "Board", id="board"),
+    parts = [
         *_conflicts(location, board),
         _slider(location, replayed, events, at),
         *(_feature(location, feature, times, now) for feature in board.features.values()),
+    ]
+    section = el(
+        "section",
+        el("h2", "Board"),
+        el("div", *parts, class_="board-at", data_at=len(replayed), data_events=events),
+        id="board",
+        data_log=path("logs", location.id),
+        data_pages=path("runs", location.id),
     )
     return _verdict(board, times, now), section
 

@@ -1,6 +1,7 @@
 """The page of the comparison of two runs: the first difference, and all that differ."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from starlette.responses import Response
@@ -21,11 +22,13 @@ from thence.core.markup import (
 )
 from thence.core.sentences.events import counted, type_words
 from thence.server.logs.root import FoundLog
+from thence.server.web.charts import strip
 from thence.server.web.layout import page
 from thence.server.web.run import trail
 
 ROWS_SHOWN_MAX = 200
 PLACES_SHOWN_MAX = 50
+BUCKETS_MAX = 120
 _SIDES = (Column("A", "what", "A"), Column("B", "what", "B"))
 
 
@@ -46,6 +49,7 @@ def diff_page(a: FoundLog, b: FoundLog, difference: Difference) -> Response:
                 ("Only in B", f"{len(difference.only_b):,}"),
             )
         ),
+        _strips(difference),
         _first_difference(a, b, difference.first),
         _differing(a, b, difference),
     )
@@ -65,6 +69,40 @@ def _verdict(difference: Difference) -> Html | None:
     of = f"{event.actor}'s {what}" if event.actor else what
     roots = counted(len(difference.roots), "root")
     return el("p", f"part{turn} at ", words(of, 100), f"; {roots}", class_="verdict")
+
+
+def _strips(difference: Difference) -> Html | None:
+    """Returns both logs as strips of one scale, with what differs and where they part."""
+    if not difference.roots:
+        return None
+    sides = (difference.a.events, difference.b.events)
+    turns = [[event.turn_number for event in events] for events in sides]
+    by_turn = all(turn is not None for side in turns for turn in side)
+    # the places of events on the axis
+    axes = [[turn or 0 for turn in side] if by_turn else [*range(len(side))] for side in turns]
+    first, last = (end(place for axis in axes for place in axis) for end in (min, max))
+    size = -(-(last - first + 1) // BUCKETS_MAX)
+
+    def bucketed(axis: Sequence[int], places: Iterable[int]) -> list[int]:
+        counts = Counter((axis[place] - first) // size for place in places)
+        return [counts[bucket] for bucket in range((last - first) // size + 1)]
+
+    differing = (
+        (*difference.only_a, *(x for x, _ in difference.changed)),
+        (*difference.only_b, *(y for _, y in difference.changed)),
+    )
+    pairs = zip(axes, difference.roots[0], strict=True)
+    root = max(axis[place] for axis, place in pairs if place != ALONE)
+    counts = [bucketed(axis, range(len(axis))) for axis in axes]
+    charts = []
+    for name, all_of, axis, places in zip("AB", counts, axes, differing, strict=True):
+        spoken = f"{name}: {len(places):,} of {counted(len(axis), 'event')} differ"
+        parts, top, line = bucketed(axis, places), max(map(max, counts)), (root - first) // size
+        charts.append((name, strip(all_of, parts, top, line, spoken)))
+    what = f"turns {first:,} to {last:,}" if by_turn else f"{last + 1:,} events in total order"
+    where = f"turn {root:,}" if by_turn else f"event {root + 1:,}"
+    text = f"From left to right {what}; what differs is red, the line at {where} is where they part"
+    return el("section", facts(charts), el("p", text, class_="quiet"), class_="strips")
 
 
 def _differing(a: FoundLog, b: FoundLog, difference: Difference) -> Html | None:

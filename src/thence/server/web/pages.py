@@ -16,6 +16,7 @@ from thence.server.web.home import home
 from thence.server.web.layout import part_of
 from thence.server.web.run import OTHERS_MAX, read_question, run_page
 from thence.server.web.sweep import find_sweep, sweep_page, sweeps_and_archives
+from thence.server.web.world_map import map_section
 
 router = APIRouter(include_in_schema=False)
 
@@ -53,12 +54,16 @@ async def run(request: Request, id: str) -> Response:
         with state.logs.using(location) as log:
             run = state.summaries.record(state.root, location)
             others = [*islice(state.root.others(id), OTHERS_MAX)]
-            return run_page(log, location, run, summary, question, others, at)
+            world = map_section(state.root, log, location, summary, question)
+            return run_page(log, location, run, summary, question, others, at, world)
 
     sweep = await state.workers.run(lambda: find_sweep(state.root, id))
     if sweep is not None:
         logs = [run.log for run in sweep.runs if run.log is not None]
-        return await state.list_logs(lambda: [*logs], lambda _: sweep_page(sweep, state.summaries))
+        variable = request.query_params.get("var", "")
+        return await state.list_logs(
+            lambda: [*logs], lambda _: sweep_page(sweep, state.summaries, variable)
+        )
     await state.wait_for_index(id)
     return part_of(await state.inspect(id, work, False), request.query_params.get("part"))
 

@@ -131,8 +131,9 @@ def run_page(
     question: Question,
     names: Sequence[str],
     at: str | None = None,
+    world: Html | None = None,
 ) -> Response:
-    """Returns the page; `names` are the logs for the comparison.
+    """Returns the page; `names` are the logs for the comparison, `world` is a run's map.
 
     A board is as it was after the event `at`. Raises `invalid_cursor`, EventNotFound,
     `read_failed`.
@@ -156,6 +157,7 @@ def run_page(
         _damage(summary),
         board,
         _picture(location, run),
+        world,
         _comparison(location, names),
         el("h2", "Events", id="events"),
         problem,
@@ -270,9 +272,9 @@ def _form(location: FoundLog, question: Question) -> Html:
     *fields, where = [_field(question, *field) for field in _FIELDS]
     failed = {None: "", True: "1", False: "0"}[question.filter.failed]
     outcomes = (("", "All"), ("1", "Failures"), ("0", "All but failures"))
-    fields.append(_choice("failed", "Failures", failed, outcomes))
+    fields.append(choice("failed", "Failures", failed, outcomes))
     orders = (("oldest", "Oldest first"), ("newest", "Newest first"))
-    order = _choice("order", "Order", orders[question.is_newest_first][0], orders)
+    order = choice("order", "Order", orders[question.is_newest_first][0], orders)
     form = el(
         "form",
         el("div", *fields, order, where, class_="fields"),
@@ -290,8 +292,11 @@ def _form(location: FoundLog, question: Question) -> Html:
     return el("details", el("summary", "Filter and order"), form, open=bool(question.fields))
 
 
-def _choice(name: str, label: str, value: str, choices: Iterable[tuple[str, str]]) -> Html:
-    options = [el("option", text, value=key, selected=key == value) for key, text in choices]
+def choice(name: str, label: str, value: str, choices: Iterable[tuple[str, str]]) -> Html:
+    """Returns a field of a form with some values and their texts, of which one is chosen."""
+    options = [
+        el("option", cut(text, 80), value=key, selected=key == value) for key, text in choices
+    ]
     return el("div", el("label", label, for_=name), el("select", *options, id=name, name=name))
 
 
@@ -317,11 +322,10 @@ def _comparison(location: FoundLog, names: Sequence[str]) -> Html | None:
     others = [name for name in names if name != location.id][:OTHERS_MAX]
     if not others:
         return None
-    options = [el("option", cut(name, 80), value=name) for name in others]
-    choice = el("select", *options, id="other", name="other")
+    field = choice("other", "With", "", [(name, name) for name in others])
     form = el(
         "form",
-        el("div", el("div", el("label", "With", for_="other"), choice), class_="fields"),
+        el("div", field, class_="fields"),
         el("div", el("button", "Compare", type="submit"), class_="do"),
         method="get",
         action=path("runs", location.id, "diff"),

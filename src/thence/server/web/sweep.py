@@ -1,22 +1,40 @@
 """The page of a sweep: each run with its settings, how it ended, and the values at its end."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
+from statistics import median, median_low, quantiles
 from typing import NamedTuple
 
 import msgspec
 from starlette.responses import Response
 
-from thence.core.markup import Child, Column, Html, cut, el, link, path, table, visible, words
+from thence.core.markup import (
+    Child,
+    Column,
+    Html,
+    cut,
+    el,
+    joined,
+    link,
+    path,
+    table,
+    visible,
+    words,
+)
+from thence.core.sentences.events import counted
 from thence.server.logs.root import SWEEP_PLAN, FoundLog, Root
 from thence.server.logs.run_record import FILE_BYTES_MAX, RunRecord, flattened, read_record
 from thence.server.logs.summaries import Summaries
+from thence.server.web.charts import spread
 from thence.server.web.home import RELOADED_AFTER_S, failures, status
 from thence.server.web.layout import page
+from thence.server.web.run import choice
 
 RUNS_SHOWN_MAX = 1_000
 VALUES_SHOWN_MAX = 4
+CHOICES_MAX, NUMBER_MAX = 200, 1e300
 # on the first page: so many sweeps, and runs of each
 SWEEPS_MAX, RUNS_LOOKED_AT_MAX = 50, 100
 
@@ -80,8 +98,11 @@ def sweeps_and_archives(root: Root) -> list[tuple[Html, str]]:
     ]
 
 
-def sweep_page(sweep: FoundSweep, summaries: Summaries) -> Response:
-    """Returns the page; of the values at the end those come first in which the runs differ."""
+def sweep_page(sweep: FoundSweep, summaries: Summaries, variable: str = "") -> Response:
+    """Returns the page; of the values at the end those come first in which the runs differ.
+
+    The chart is of a variable, else of the first of these values that is a number.
+    """
     trail = (el("span", words(sweep.id, 60), aria_current="page"),)
     verdict = el("p", words(sweep.verdict), class_="verdict")
     records = [run.record for run in sweep.runs if run.record is not None]
@@ -97,9 +118,9 @@ def sweep_page(sweep: FoundSweep, summaries: Summaries) -> Response:
         Column("Failures", "number", "failures"),
         *(Column(cut(name, 60), "number value", visible(cut(name, 60))) for name in shown_names),
     ]
-    listed = [run.log and summaries.listed(run.log) for run in sweep.runs]
+    summed = [run.log and summaries.listed(run.log) for run in sweep.runs]
     rows: list[list[Child]] = []
-    for run, counted in zip(sweep.runs, listed, strict=True):
+    for run, listed in zip(sweep.runs, summed, strict=True):
         name, record = words(run.run_id), run.record
         rows.append(
             [
@@ -107,14 +128,72 @@ def sweep_page(sweep: FoundSweep, summaries: Summaries) -> Response:
                 *(words(run.settings.get(key, ""), 60) for key in sweep.keys),
                 f"{run.seed}",
                 status(record) if record else "not begun",
-                f"{counted.facts.turns:,}" if counted else None,
-                failures(run.log, counted) if run.log and counted else None,
+                f"{listed.facts.turns:,}" if listed else None,
+                failures(run.log, listed) if run.log and listed else None,
                 *(words(record.final.get(key, ""), 40) if record else None for key in shown_names),
             ]
         )
     caption = f"{len(rows):,} runs, with {len(shown_names)} of {len(names):,} values at their end"
     body = table(caption, columns, rows) if rows else None
-    answer = page(cut(sweep.id, 80), el("h1", words(sweep.id)), verdict, body, trail=trail)
-    if any(run.log and not counted for run, counted in zip(sweep.runs, listed, strict=True)):
+    heading, chart = el("h1", words(sweep.id)), _chart(sweep, names, variable)
+    answer = page(cut(sweep.id, 80), heading, verdict, chart, body, trail=trail)
+    if any(run.log and not listed for run, listed in zip(sweep.runs, summed, strict=True)):
         answer.headers["Refresh"] = RELOADED_AFTER_S
     return answer
+
+
+def _chart(sweep: FoundSweep, names: Sequence[str], variable: str) -> Html | None:
+    """Returns a number at the end of the runs, by their settings without the seed.
+
+    Of each setting it has the median, which leads to the run that is nearest below it, and a bar
+    of 10 to 90 %, as `thence sim plot` draws them.
+    """
+    choices = [name for name in names[:CHOICES_MAX] if any(_numbers(sweep, name))]
+    if not choices:
+        return None
+    variable = variable if variable in choices else choices[0]
+    numbers = [*_numbers(sweep, variable)]
+    axis = (min(numbers)[0], max(numbers)[0])
+    rows = []
+    groups: dict[str, list[tuple[float, int]]] = {}
+    for number, at in numbers:
+        settings = sweep.runs[at].settings
+        setting = ", ".join(f"{key} {settings.get(key, '')}" for key in sweep.keys)
+        groups.setdefault(setting or "all runs", []).append((number, at))
+    for setting, group in groups.items():
+        values = [number for number, _ in group]
+        tenths = quantiles(values, n=10, method="inclusive") if len(values) > 1 else values
+        three = (tenths[0], median(values), tenths[-1])
+        low, middle, high = map(_text, three)
+        name = f"median {middle}, 10 to 90 % {low} to {high}"
+        run = sweep.runs[dict(group)[median_low(values)]].log
+        mark = link(middle, path("runs", run.id)) if run else middle
+        chart = spread(three, axis, name)
+        rows.append((words(setting), chart, mark, f"{low} to {high}", f"{len(group):,}"))
+    ends = el("span", *(el("span", _text(end)) for end in axis), class_="ends")
+    columns = (
+        Column("Setting", names_row=True),
+        Column(ends, "chart"),
+        *(Column(name, "number", name.lower()) for name in ("Median", "10 to 90 %", "Runs")),
+    )
+    omitted = len(sweep.runs) - len(numbers)
+    text = f" at the end of {counted(len(numbers), 'run')}, from {_text(axis[0])} to "
+    text += _text(axis[1])
+    text += f"; {counted(omitted, 'run')} without such a number left out" if omitted else ""
+    caption = joined(words(variable, 60), text)
+    options = choice("var", "At the end of the runs", variable, [(name, name) for name in choices])
+    form = el("form", options, el("button", "Show", type="submit"), class_="plain do")
+    return joined(form, table(caption, columns, rows))
+
+
+def _numbers(sweep: FoundSweep, name: str) -> Iterator[tuple[float, int]]:
+    """Yields the numbers of that name at the ends of runs, with the places of these."""
+    for at, run in enumerate(sweep.runs):
+        with suppress(ValueError):
+            number = float(run.record.final.get(name, "") if run.record else "")
+            if abs(number) < NUMBER_MAX:
+                yield number, at
+
+
+def _text(number: float) -> str:
+    return f"{number:,.6g}"

@@ -13,7 +13,7 @@ from thence.core.query.filter import Filter
 from thence.core.sentences.agents import agent_sentence
 from thence.core.sentences.events import counted, duration
 from thence.core.vocabulary import WORK
-from thence.index.overview import LogFacts, Standing, standing
+from thence.index.overview import LogFacts, Standing, longest_step, standing
 from thence.index.query import count
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
@@ -43,7 +43,7 @@ def verdict(
         parts = [*_of_agents(log, location, facts, now), [failures] if facts.failures else []]
     elif now.steps:
         of_steps = f" of {counted(now.steps, 'step')}"
-        parts = [[failures, of_steps], [f"{now.open_steps:,} open"]]
+        parts = [[failures, of_steps], [f"{now.open_steps:,} open"], _longest(log, location)]
     else:
         parts = [[failures, f" of {counted(facts.events, 'event')}"]]
     if facts.damaged_lines:
@@ -95,6 +95,15 @@ def _of_agents(
         yield ["nothing was in flight when it ended"]
     named = [(facts.by_type.get(name, 0), noun) for name, noun in _OF_AGENTS]
     yield [", ".join(counted(number, noun) for number, noun in named if number)]
+
+
+def _longest(log: OpenLog, location: FoundLog) -> list[Child]:
+    longest = longest_step(log.index)
+    if longest is None:
+        return []
+    text = words(log.vocabulary.summary(longest[0]), _SENTENCE_CHARACTERS_MAX)
+    address = path("runs", location.id, "events", longest[0].event_id)
+    return ["the longest: ", link(text, address), f" ({duration(longest[1])})"]
 
 
 def _since(begin: Event, facts: LogFacts) -> str:

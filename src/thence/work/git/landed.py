@@ -143,7 +143,9 @@ def landing_of(
         )
         reverted, absent, came = search.seen(number)
         out += reverted
-        if is_merged:
+        came_at = brought.get(review.commit, -1)
+        # what came in one step with the last review, that one has whole
+        if is_merged and (review is reviews[-1] or came_at != brought.get(code.commit)):
             single = (trace for trace in absent if (number, False) in trace.parts)
             left_out += (trace for trace in single if not search.is_resolved(trace, brought))
     landed, put = None, {trace.put for trace in came}

@@ -9,6 +9,7 @@ export const KEYS = [
   ["j k", "next, previous event of the lane"],
   ["Enter", "open the chosen event"],
   ["w t", "nearest cause, nearest effect"],
+  ["[ ]", "the board one event back, forward"],
   ["/", "find a lane"],
   ["Esc", "close"],
   ["?", "these keys"],

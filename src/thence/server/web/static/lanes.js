@@ -1,7 +1,7 @@
 // The lanes of a log on a canvas: buckets from afar, marks, bars and causes from near.
 
 import { BUCKETS } from "./tiles.js";
-import { bounds, drawLine, nearestChange, seriesOf } from "./turns.js";
+import { bounds, drawLine, globalLanes, nearestChange, seriesOf } from "./turns.js";
 
 export const NEAR = 2000; // positions in view, up to which single events are drawn
 const LANE = 24;
@@ -45,9 +45,10 @@ export class Lanes {
     return this.view.axis === "order" && this.view.to - this.view.from <= NEAR;
   }
 
-  /** Takes the lanes of the window; those of the path that is shown stay on top. */
+  /** Takes the lanes of the window; a global variable's and those of the shown path stay on top. */
   take(rows) {
-    const pinned = new Map(this.path.map(([, lane]) => [lane, null]));
+    const pinned = new Map(globalLanes(seriesOf(this.view)).map((row) => [row[0], row]));
+    for (const [, lane] of this.path) if (!pinned.has(lane)) pinned.set(lane, null);
     for (const row of [...this.rows, ...rows]) if (pinned.has(row[0])) pinned.set(row[0], row);
     const top = [...pinned.values()].filter((row) => row !== null);
     this.rows = [...top, ...rows.filter((row) => !pinned.has(row[0]))];
@@ -136,6 +137,10 @@ export class Lanes {
     const series = seriesOf(this.view);
     const span = series && bounds(series);
     if (!span) return;
+    if (globalLanes(series).some(([id], row) => this.rows[row]?.[0] !== id)) {
+      this.take(this.rows);
+      this.view.changed();
+    }
     for (let row = first; row < last; row += 1) {
       const points = series.lanes[this.rows[row][0]];
       const bottom = top(row) + this.lane;
@@ -288,7 +293,10 @@ export class Lanes {
     const arrival = this.hit(pointer.startX, pointer.startY);
     if (arrival) this.view.chooseArrival(arrival);
     else if (!this.isNear && pointer.startX > this.label) {
-      this.view.zoom(1 / 8, this.position(pointer.startX));
+      const at = this.position(pointer.startX);
+      const isTurn = this.view.axis === "turn" && this.x(1) - this.x(0) >= REACH;
+      if (isTurn && this.rows[this.row]) this.view.chooseInTurn(this.rows[this.row][1], Math.floor(at));
+      else this.view.zoom(1 / 8, at);
     } else this.view.changed();
   }
 }

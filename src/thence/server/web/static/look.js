@@ -1,5 +1,6 @@
 // The picture of a log before its list: what is seen of it, by which axis, and what is chosen.
 
+import { slideBoard } from "./board.js";
 import { KEYS, bindKeys } from "./keys.js";
 import { Lanes } from "./lanes.js";
 import { follow } from "./live.js";
@@ -57,6 +58,11 @@ class View {
       this.choose(this.chosen, false);
     });
     follow(this.source, (growth) => this.grown(growth));
+  }
+
+  /** The variable that has a line unless another one is chosen: the first one of the agents. */
+  get usualVariable() {
+    return this.root.dataset.variables?.split(" ")[0] ?? "";
   }
 
   /** Takes the facts of a log as they are now. */
@@ -143,7 +149,7 @@ class View {
     const query = new URLSearchParams(location.search);
     this.sort = query.get("lanes") in SORTS ? query.get("lanes") : "failures";
     this.find = query.get("find") ?? "";
-    this.variable = query.get("var") ?? "";
+    this.variable = query.get("var") ?? this.usualVariable;
     if (this.facts.axes.includes(query.get("axis"))) this.axis = query.get("axis");
     this.take(this.facts);
     const ends = [query.get("from"), query.get("to")];
@@ -178,7 +184,7 @@ class View {
       to,
       lanes: this.sort === "failures" ? null : this.sort,
       find: this.find || null,
-      var: this.variable || null,
+      var: this.variable === this.usualVariable ? null : this.variable,
       at: this.chosen,
     };
     for (const [name, value] of Object.entries(values)) {
@@ -253,7 +259,7 @@ class View {
       time: (position) => new Date(position / 1000).toISOString(),
     }[this.axis];
     const span = `${at(Math.floor(this.from) + 1)} to ${at(Math.ceil(this.to))}`;
-    const words = `${number(lanes.length)} lanes, ${span}, ${number(failed)} failed`;
+    const words = `${number(lanes.length)} ${lanes.length === 1 ? "lane" : "lanes"}, ${span}, ${number(failed)} failed`;
     this.canvas.setAttribute("aria-label", words);
   }
 
@@ -289,6 +295,19 @@ class View {
     const bounds = { from: arrival - 1, to: arrival };
     const answer = await this.source.ask("marks", { ...bounds, ids: 1 }).catch(() => null);
     if (answer?.ids?.length) await this.choose(answer.ids[0], true, arrival);
+  }
+
+  /** Chooses what the lane of an agent or place has in a turn: a failure first. */
+  async chooseInTurn(lane, turn) {
+    const tries = [{ type: "STATE", where: `scope = ${JSON.stringify(lane)}` }];
+    if (lane === "-") tries.unshift({ type: "MILESTONE" });
+    const actor = lane.startsWith("agent/") && lane.slice("agent/".length);
+    if (actor) tries.unshift({ actor, failed: 1 }, { actor });
+    for (const asked of tries) {
+      const answer = await this.source.ask("events", { ...asked, turn, limit: 1 }).catch(() => null);
+      if (answer?.events?.length) return this.choose(answer.events[0].event_id);
+    }
+    this.spoken.textContent = `There is nothing to choose in turn ${turn}.`;
   }
 
   async failure(direction) {
@@ -332,10 +351,11 @@ class View {
     const facts = await this.source.ask("look").catch(() => null);
     if (facts === null) return;
     const wasAtEnd = this.to >= this.end;
+    const wide = wasAtEnd && this.from <= this.first ? Infinity : this.to - this.from;
     const isAnew = facts.generation !== before.generation;
     this.source.forget((address) => isAnew || !address.includes("/tiles?") || this.reaches(address, growth.from));
     this.take(facts);
-    if (wasAtEnd) this.show(this.end - (this.to - this.from), this.end);
+    if (wasAtEnd) this.show(this.end - wide, this.end);
     const number = facts.events - before.events + (this.unseen ?? 0);
     this.unseen = wasAtEnd ? 0 : number;
     this.growth.hidden = !this.unseen;
@@ -356,6 +376,8 @@ class View {
   }
 }
 
+const board = document.getElementById("board");
+if (board?.dataset.log) slideBoard(board);
 const root = document.getElementById("look");
 if (root !== null) {
   const answer = await fetch(`${root.dataset.log}/look`, { credentials: "same-origin" });

@@ -10,6 +10,13 @@ export function seriesOf(view) {
   return piece?.lanes && "every" in piece ? piece : undefined;
 }
 
+/** Returns the lanes of a variable that is of no agent and no place, which are seen on top. */
+export function globalLanes(series) {
+  const names = Object.entries(series?.names ?? {});
+  const isGlobal = ([, name]) => !name.startsWith("agent/") && !name.startsWith("place/");
+  return names.filter(isGlobal).map(([id, name]) => [Number(id), name, 0, 0, 0, 0]);
+}
+
 /** Returns the least and the greatest value of all lanes; null where there is no number. */
 export function bounds(series) {
   let [least, greatest] = [Infinity, -Infinity];
