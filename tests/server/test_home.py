@@ -2,11 +2,11 @@
 
 import json
 import re
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import thence
 from tests.events import large_log
 from tests.server.runs import foreign, make_orders, make_run
 from tests.server.serving import Serving, serving
@@ -73,14 +73,22 @@ def test_row_has_seed_turns_failures_usage_duration_and_course(tmp_path: Path) -
 def test_indexed_and_counted_logs_have_the_same_figures(tmp_path: Path) -> None:
     configure(make_run(tmp_path, "run", count=60))
     make_orders(tmp_path)
-    texts = []
-    for _ in range(2):
+    (tmp_path / "other").mkdir()
+    times = {"timestamp": "2026-11-19T07:13:00Z"}  # the last line is the first event
+    lines = [*map(foreign, range(5)), foreign(5, **times)]
+    (tmp_path / "other" / "events.jsonl").write_bytes(b"".join(lines))
+    names = {"run": "simulations", "other": "simulations", "orders": "logs"}
+    answers = []
+    for is_open in (False, True):
         with serving(tmp_path) as server:
-            texts.append(re.sub(r"<style>.*</style>", "", server.get("/").text, flags=re.DOTALL))
-        for name in ("run", "orders"):
-            thence("rebuild", "--log", tmp_path / name, cwd=tmp_path)
-    assert texts[0] == texts[1]
-    assert texts[0].count("<svg") == 2
+            for name, kind in names.items():
+                if is_open:  # an open log is counted by its index
+                    server.json(f"/{kind}/{name}/events")
+            home = re.sub(r"<style>.*</style>", "", server.get("/").text, flags=re.DOTALL)
+            facts = [server.json(f"/{kind}/{name}") for name, kind in names.items()]
+            answers.append((home, facts))
+    assert answers[0] == answers[1]
+    assert answers[0][0].count("<svg") == 3
 
 
 def test_two_ticked_rows_are_compared(tmp_path: Path) -> None:
@@ -250,6 +258,29 @@ def test_home_says_how_far_indexes_are_and_waits_for_none(tmp_path: Path) -> Non
         assert "thence_index_builds_total 2.0" in server.get("/metrics").text
 
 
+def test_page_does_not_load_again_while_a_log_grows(tmp_path: Path) -> None:
+    make_run(tmp_path, "run", count=3)
+    is_over = threading.Event()
+
+    def grow() -> None:
+        with library.open(tmp_path / "calls") as log:
+            while not is_over.is_set():
+                log.append("call", {})
+
+    with serving(tmp_path) as server:
+        writer = threading.Thread(target=grow)
+        writer.start()
+        try:
+            counted(server)
+            answers = [server.get("/") for _ in range(20)]
+        finally:
+            is_over.set()
+            writer.join()
+        assert not [answer for answer in answers if "Refresh" in answer.headers]
+        totals = [re.search(r"([\d,]+) events; the latest", answer.text) for answer in answers]
+        assert len({total[1] for total in totals if total}) > 1
+
+
 def test_unreadable_log_is_counted_and_not_waited_for(tmp_path: Path) -> None:
     make_run(tmp_path, "run", count=3)
     (tmp_path / "hurt" / ".thence").mkdir(parents=True)
@@ -275,10 +306,12 @@ def test_thousand_runs_come_in_seconds(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         server.get("/health")
         # each answer is bounded, whatever is counted by then
-        begin = time.monotonic()
-        answer = server.get("/")
-        assert answer.text.count("<tr") == RUNS + 1
-        assert time.monotonic() - begin < 20
+        for s_max in (4, 2):
+            begin = time.monotonic()
+            answer = server.get("/")
+            print(f"{time.monotonic() - begin:.2f} s")
+            assert answer.text.count("<tr") == RUNS + 1
+            assert time.monotonic() - begin < s_max
         assert f"{RUNS * 3:,} events" in counted(server).text
 
 

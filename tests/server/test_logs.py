@@ -94,7 +94,7 @@ def test_small_log_is_listed_without_an_index_and_as_its_index_tells(tmp_path, c
     (folder / "events_2025-01-01_10-00.jsonl").write_bytes(b"a stray")
     location, logs = Root(tmp_path).find(folder.name), Logs()
     facts = Summaries(logs).of(location)
-    is_plain = change in ("none", "reversed", "turnless")
+    is_plain = change in ("none", "reversed", "turnless", "foreign")
     assert (logs.builds.cost.builds == 0) == is_plain
     with logs.using(location) as log:
         assert summarize(log) == facts

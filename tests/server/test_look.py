@@ -55,6 +55,11 @@ def test_look_lanes_and_marks_of_a_log(shop: Shop) -> None:
     ]  # fmt: skip
     assert shop.server.json("/logs/orders/lanes", find="BE", limit=1)["lanes"][0][1] == "ben"
     assert shop.server.json("/logs/orders/lanes", **{"from": 1, "to": 2})["lanes"][0][1] == "ben"
+    for span in ((1, 3), (1, 2**50)):
+        answer = shop.server.json(
+            "/logs/orders/lanes", **dict(zip(("from", "to"), span, strict=True))
+        )
+        assert answer["ends"] == [shop.orders[1], shop.orders[min(span[1], 4) - 1]]
     marks = shop.server.json("/logs/orders/marks", **{"from": 2, "to": 4, "ids": 1})
     assert marks["ids"] == shop.orders[2:]
     assert (marks["failures"], marks["causes"]) == ([3], [3, 1, 3, 2])

@@ -25,6 +25,8 @@ from thence.index.query import INDEXES, Scan, matching, scan_of
 from thence.index.rows import TOTAL_ORDER
 from thence.index.segments import passed_over
 
+DAMAGE_LISTED_MAX = 100
+
 By = Literal["type", "actor", "subject", "stream", "lane", "hour"]
 
 # the first microsecond of the hour in which an event lies, before 1970 too
@@ -224,13 +226,12 @@ def _spent(connection: sqlite3.Connection) -> tuple[int | None, float | None]:
 
 
 class Figures(NamedTuple):
-    """What a list of logs shows of one: failures, usage of models, and its course.
+    """What a list of logs shows of one beside its facts: usage of models, and its course.
 
     `course` counts the events in buckets of equal length, over turns or over time; it is empty
     where no event has one. `last_us` is the latest time in microseconds since 1970.
     """
 
-    failures: int
     tokens: int | None
     cost: float | None
     course: tuple[int, ...]
@@ -244,7 +245,6 @@ def figures(index: Index, key: Literal["turn", "time"], buckets: int) -> Figures
     """
 
     def work(connection: sqlite3.Connection) -> Figures:
-        (failures,) = connection.execute("SELECT sum(failures) FROM zone_types").fetchone()
         tokens, cost = _spent(connection)
         ends = f"SELECT min({key}_first), max({key}_last), max(time_last) FROM zones"
         first, last, last_us = connection.execute(ends).fetchone()
@@ -254,7 +254,7 @@ def figures(index: Index, key: Literal["turn", "time"], buckets: int) -> Figures
             bucket = f"CAST(({key} - :first) * 1.0 * :buckets / :length AS INTEGER)"
             sql = f"SELECT {bucket}, count(*) FROM events WHERE {key} IS NOT NULL GROUP BY 1"
             rows = connection.execute(sql, values).fetchall()
-        return Figures(failures or 0, tokens, cost, course_of(rows, buckets), last_us)
+        return Figures(tokens, cost, course_of(rows, buckets), last_us)
 
     return index.answer(work)
 
@@ -280,7 +280,9 @@ _DAMAGE = """
 """
 
 
-_FAILURES = "SELECT CAST(total(failures) AS INTEGER) FROM zone_types"
+def _failures(connection: sqlite3.Connection) -> int:
+    (failures,) = connection.execute("SELECT total(failures) FROM zone_types").fetchone()
+    return int(failures)
 
 
 class BadBytes(msgspec.Struct, frozen=True):
@@ -293,53 +295,66 @@ class BadBytes(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Overview(NamedTuple):
-    """The counts of a log, the ends of its total order, the first of its bad lines.
+class EventMoment(msgspec.Struct, frozen=True):
+    """An event by its id and time."""
 
-    `earliest` is the event with the earliest time, `read_bytes` the bytes read of each segment,
-    by its name.
+    event_id: str
+    timestamp: str
+
+
+class LogFacts(msgspec.Struct, frozen=True):
+    """The summary of a log. `damaged_lines` counts all bad lines, `damage` lists the first 100.
+
+    A file that looks like a segment and is none counts as one bad line.
+
+    `start_time` is the earliest time of an event, `first` and `last` are by the total order,
+    `turns` is the largest turn number.
     """
 
     events: int
+    failures: int
     unverified: int
     turns: int
-    by_type: Mapping[str, int]
-    by_actor: Mapping[str, int]
-    first: Event | None
-    last: Event | None
-    earliest: Event | None
-    bad_lines: int
+    by_type: dict[str, int]
+    by_actor: dict[str, int]
+    start_time: str | None
+    first: EventMoment | None
+    last: EventMoment | None
+    damaged_lines: int
     damage: tuple[BadBytes, ...]
-    read_bytes: Mapping[str, int]
-    failures: int
 
 
-def overview(index: Index, damage_max: int) -> Overview:
-    """Returns the overview of the present log; raises `read_failed`."""
+def overview(index: Index) -> tuple[LogFacts, dict[str, int]]:
+    """Returns the facts of the present log, and the bytes read of each segment, by its name.
 
-    def work(connection: sqlite3.Connection) -> Overview:
+    Bad bytes that no index reads are not among them. Raises `read_failed`.
+    """
+
+    def work(connection: sqlite3.Connection) -> tuple[LogFacts, dict[str, int]]:
+        one = connection.execute
         everything = Scan({}, {}, None)
-        counts = _named(_from_table(connection, everything))
+        events, unverified, by_type, by_actor, _ = _named(_from_table(connection, everything))
         ends = _ends(connection, everything)
-        rows = connection.execute(_EARLIEST, {"bits": zones.ZONE_BITS})
-        earliest = [arrival for (arrival,) in rows] or ends[:1]
-        (turns,) = connection.execute("SELECT max(turn_last) FROM zones").fetchone()
-        first, last, start = events_at(index, connection, [*ends, *earliest]) or (None, None, None)
-        damage = connection.execute(_DAMAGE, {"limit": damage_max})
-        return Overview(
-            events=counts[0],
-            unverified=counts[1],
-            turns=turns or 0,
-            by_type=counts[2],
-            by_actor=counts[3],
+        earliest = [row[0] for row in one(_EARLIEST, {"bits": zones.ZONE_BITS})] or ends[:1]
+        moments = [
+            EventMoment(event.event_id, event.timestamp)
+            for event in events_at(index, connection, [*ends, *earliest])
+        ]
+        first, last, start = moments or (None, None, None)
+        facts = LogFacts(
+            events=events,
+            failures=_failures(connection),
+            unverified=unverified,
+            turns=one("SELECT max(turn_last) FROM zones").fetchone()[0] or 0,
+            by_type=by_type,
+            by_actor=by_actor,
+            start_time=(start.timestamp or None) if start else None,
             first=first,
             last=last,
-            earliest=start,
-            bad_lines=passed_over(connection)[0],
-            damage=tuple(BadBytes(*row) for row in damage),
-            read_bytes=dict(connection.execute("SELECT name, read_bytes FROM segments")),
-            failures=connection.execute(_FAILURES).fetchone()[0],
+            damaged_lines=passed_over(connection)[0],
+            damage=tuple(BadBytes(*row) for row in one(_DAMAGE, {"limit": DAMAGE_LISTED_MAX})),
         )
+        return facts, dict(one("SELECT name, read_bytes FROM segments").fetchall())
 
     return index.answer(work)
 

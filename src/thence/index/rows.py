@@ -147,7 +147,6 @@ _DECODE: dict[str, Any] = {
     SIM.name: msgspec.json.Decoder(_SimEntry).decode,
     WORK.name: msgspec.json.Decoder(_WorkEntry).decode,
 }
-_READABLE = {vocabulary.name: vocabulary for vocabulary in (PLAIN, SIM, WORK)}
 
 
 def _plain_lane(entry: Entry) -> str:

@@ -8,7 +8,6 @@ the shapes of `server/routes/look.py`.
 
 import json
 import sqlite3
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
@@ -47,13 +46,13 @@ _REFRESH_S = 0.1
 _COUNTING_NS = 150_000_000
 _DIGEST_BYTES = 16
 SERIES_LANES_MAX = 200
-SERIES_LINES_MAX = 30_000
+SERIES_LINES_MAX = 20_000
 # of more values, of all lanes, the index of lanes is searched by turn
 _BY_SUBJECT_MAX = 60_000
 _QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
 
 _COLUMNS: Mapping[Axis, str] = {"order": "arrival - 1", "turn": "turn", "time": "time"}
-_positions = msgspec.json.Decoder(list[int]).decode
+_numbers = msgspec.json.Decoder(list[int]).decode
 _decode = msgspec.json.Decoder().decode
 
 
@@ -171,16 +170,23 @@ class _Window(NamedTuple):
     high: int
 
     @property
-    def size(self) -> int:
-        return max(0, self.high - self.low + 1)
+    def is_short(self) -> bool:
+        """True if its events are read by their rows, else by the index of lanes."""
+        return self.high - self.low < _ROWS_MAX
 
-    def source(self, by_rows: bool) -> str:
-        """Returns the events of the window for SQL: by their rows, or by the index of lanes."""
-        column = _COLUMNS[self.axis]
-        within = "arrival BETWEEN :low AND :high"
-        if self.axis != "order":
-            within += f" AND {column} >= :first AND {column} < :end"
-        return f"events {'NOT INDEXED' if by_rows else 'INDEXED BY lanes'} WHERE {within}"
+    @property
+    def within(self) -> str:
+        """The condition of its events in SQL."""
+        return "arrival BETWEEN :low AND :high" + (
+            "" if self.axis == "order" else f" AND {self.axis} >= :first AND {self.axis} < :end"
+        )
+
+    @property
+    def source(self) -> str:
+        """Its events in SQL."""
+        return (
+            f"events {'NOT INDEXED' if self.is_short else 'INDEXED BY lanes'} WHERE {self.within}"
+        )
 
 
 def _window(view: TileView, axis: Axis, first: int, end: int) -> _Window:
@@ -194,9 +200,8 @@ def _window(view: TileView, axis: Axis, first: int, end: int) -> _Window:
 def _by_lane(
     connection: sqlite3.Connection, window: _Window
 ) -> Iterable[tuple[str, int, int, int]]:
-    source = window.source(window.size <= _ROWS_MAX)
     counts = "count(*), count(*) FILTER (WHERE failed), min(arrival)"
-    sql = f"SELECT lane, {counts} FROM {source} GROUP BY lane"
+    sql = f"SELECT lane, {counts} FROM {window.source} GROUP BY lane"
     return connection.execute(sql, window._asdict())
 
 
@@ -226,26 +231,26 @@ def _behind(connection: sqlite3.Connection, events: int, size_bytes: int) -> int
     return max(1, round(missing * events / read_bytes)) if missing > 0 and read_bytes else 0
 
 
+def _totals(view: TileView) -> dict[str, Any]:
+    (failures,) = view.connection.execute("SELECT total(failures) FROM zone_types").fetchone()
+    sql = "SELECT count(*) FROM steps WHERE end IS NULL"
+    (still_open,) = view.connection.execute(sql).fetchone()
+    return {"events": view.events, "failures": int(failures), "open": still_open}
+
+
 def look(view: TileView) -> dict[str, Any]:
     """Returns what is known of a log at once: how much there is, on which axes, of which types."""
-    one = view.connection.execute
     sums: Counter[int] = Counter()
-    failures = 0
-    for name, count, failed in one(
-        "SELECT type, sum(events), sum(failures) FROM zone_types GROUP BY type"
-    ):
+    sql = "SELECT type, sum(events) FROM zone_types GROUP BY type"
+    for name, count in view.connection.execute(sql):
         sums[view.names.type(name)] += count
-        failures += failed
     types: list[Any] = [
         [id, name[:NAME_CHARACTERS_MAX], sums[id]] for name, id in view.names.types.items()
     ]
     types.sort(key=lambda row: -row[2])
     ends = {axis: ends for axis in _COLUMNS if (ends := _ends(view, axis)) is not None}
-    (still_open,) = one("SELECT count(*) FROM steps WHERE end IS NULL").fetchone()
     return {
-        "events": view.events,
-        "failures": failures,
-        "open": still_open,
+        **_totals(view),
         "lanes": len(view.names.lanes["order"]),
         "turns": ends["turn"][1] - 1 if "turn" in ends else 0,
         "types": types + ([[0, "", sums[0]]] if sums[0] else []),
@@ -348,13 +353,9 @@ def _flat(counts: Iterable[tuple[int, ...]]) -> dict[str, list[int]]:
             sums[bucket, type_] += number
             failures[bucket] += number * failed
     return {
-        "counts": [n for (*key, number) in _sorted(sums) for n in (*key[0], number)],
-        "failures": [n for bucket, number in _sorted(failures) if number for n in (bucket, number)],
+        "counts": [n for key, number in sorted(sums.items()) for n in (*key, number)],
+        "failures": [n for row in sorted(failures.items()) if row[1] for n in row],
     }
-
-
-def _sorted(counts: Counter[Any]) -> list[tuple[Any, int]]:
-    return sorted(counts.items())
 
 
 def lanes(
@@ -386,10 +387,12 @@ def lanes(
     offset, limit = page
     chosen = nsmallest(offset + limit, rows, key=keys[sort])[offset:]
     still_open = _open_in(view, _window(view, axis, first, end)) if chosen else {}
-    return {
+    answer = {
         "total": len(rows),
         "lanes": [[*row, still_open.get(row[0], 0)] for row in chosen],
     }
+    window = _window(view, axis, first, end)
+    return answer | ({"ends": ids_at(view.connection, window[-2:])} if axis == "order" else {})
 
 
 def _open_in(view: TileView, window: _Window) -> dict[int, int]:
@@ -397,7 +400,7 @@ def _open_in(view: TileView, window: _Window) -> dict[int, int]:
     sql = (
         "SELECT lane, count(*) FROM (SELECT begin FROM steps WHERE end IS NULL"
         " AND begin BETWEEN :low AND :high ORDER BY begin DESC LIMIT :limit)"
-        f" CROSS JOIN {window.source(True)} AND arrival = begin GROUP BY lane"
+        f" CROSS JOIN events ON arrival = begin WHERE {window.within} GROUP BY lane"
     )
     values = window._asdict() | {"limit": _OPEN_COUNTED_MAX}
     return {view.names.lane(name): count for name, count in view.connection.execute(sql, values)}
@@ -411,36 +414,24 @@ def tile(
     window = _window(view, axis, first, min(first + (1 << (level + TILE_BITS)), POSITION_MAX + 1))
     sql = "SELECT lane, arrival FROM events WHERE arrival IN (SELECT value FROM json_each(?))"
     texts = dict(view.connection.execute(sql, (json.dumps(lanes),)).fetchall())
-    numbered = (view.names.lanes["order"].get(_key(text)) for text in texts)
-    total = sum(lane.events for lane in numbered if lane is not None)
-    by_rows = window.size <= total // 8
     # bound one by one: SQLite cuts a text of JSON at a zero
     values: dict[str, Any] = {f"lane{at}": text for at, text in enumerate(texts)}
-    among = f"{'+' * by_rows}lane IN (:{', :'.join(values)})" if values else "FALSE"
+    among = f"{'+' * window.is_short}lane IN (:{', :'.join(values)})" if values else "FALSE"
+    values["level"] = level
     sql = (
-        f"SELECT lane, type, failed, json_group_array({_COLUMNS[axis]})"
-        f" FROM {window.source(by_rows)} AND {among} GROUP BY lane, type, failed"
+        f"SELECT lane, type, failed, json_group_array(({_COLUMNS[axis]} - :first) >> :level)"
+        f" FROM {window.source} AND {among} GROUP BY lane, type, failed"
     )
     rows: defaultdict[int, list[tuple[int, ...]]] = defaultdict(list)
-    for text, name, failed, positions in view.connection.execute(sql, window._asdict() | values):
+    for text, name, failed, buckets in view.connection.execute(sql, window._asdict() | values):
         type_ = view.names.type(name)
-        for bucket, count in _buckets(sorted(_positions(positions)), first, level):
+        for bucket, count in Counter(_numbers(buckets)).items():
             rows[texts[text]].append((bucket, type_, failed, count))
     parts = {str(lane): _flat(counts) for lane, counts in rows.items()}
     return {
         "lanes": {lane: part["counts"] for lane, part in parts.items()},
         "failures": {lane: part["failures"] for lane, part in parts.items() if part["failures"]},
     }
-
-
-def _buckets(positions: Sequence[int], first: int, level: int) -> Iterable[tuple[int, int]]:
-    """Yields the buckets of sorted positions, with the number in each."""
-    at = 0
-    while at < len(positions):
-        bucket = (positions[at] - first) >> level
-        end = bisect_left(positions, first + ((bucket + 1) << level), at)
-        yield bucket, end - at
-        at = end
 
 
 _STEPS = """
@@ -481,26 +472,26 @@ def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any
     )
 
 
+_CHANGED = """
+    SELECT max(1, min(at)) FROM (
+        SELECT :last AS at
+        UNION ALL SELECT min(begin) FROM steps INDEXED BY step_ends WHERE end > :last
+        UNION ALL SELECT min(child) FROM causes INDEXED BY effects
+        WHERE parent > :last AND child <= :last
+    )
+"""
+
+
 def growth(view: TileView, since: tuple[int, int] | None) -> dict[str, Any]:
     """Returns how much a log holds, and the lowest arrival whose picture changed as `from`.
 
     Changed since a generation and its number of events: the last row of then, begins that got
     their end, effects that got their cause. Without them, or for another generation, it is 1.
     """
-    one = view.connection.execute
-    (failures,) = one("SELECT total(failures) FROM zone_types").fetchone()
-    (still_open,) = one("SELECT count(*) FROM steps WHERE end IS NULL").fetchone()
     changed = 1
     if since is not None and since[0] == view.generation:
-        begin = one(
-            "SELECT min(begin) FROM steps INDEXED BY step_ends WHERE end > ?", since[1:]
-        ).fetchone()
-        bounds = {"last": since[1]}
-        sql = "SELECT min(child) FROM causes INDEXED BY effects WHERE parent > :last"
-        child = one(f"{sql} AND child <= :last", bounds)
-        ends = (since[1], *begin, *child.fetchone())
-        changed = max(1, min(at for at in ends if at is not None))
-    return {"events": view.events, "failures": int(failures), "open": still_open, "from": changed}
+        (changed,) = view.connection.execute(_CHANGED, {"last": since[1]}).fetchone()
+    return {**_totals(view), "from": changed}
 
 
 def path(view: TileView, event_id: str, is_effects: bool, limit: int) -> dict[str, Any]:
@@ -524,21 +515,14 @@ def path(view: TileView, event_id: str, is_effects: bool, limit: int) -> dict[st
 
 def failure(view: TileView, arrival: int, is_behind: bool) -> dict[str, Any]:
     """Returns the next failed event behind an arrival, or the last one before it."""
-    end, sign, order = ("min", ">", "ASC") if is_behind else ("max", "<", "DESC")
-    arrival = min(arrival, view.events + 1)
-    zones = view.connection.execute(
-        f"SELECT DISTINCT number FROM zone_types WHERE failures > 0 AND number {sign}= ?"
-        f" ORDER BY number {order} LIMIT 2",
-        (zone_of(max(arrival, 1)),),
-    )
+    end, sign = ("min", ">") if is_behind else ("max", "<")
+    failed = "events INDEXED BY failures WHERE failed = 1"
     sql = (
-        f"SELECT {end}(arrival), event_id, lane FROM events"
-        f" WHERE arrival BETWEEN ? AND ? AND failed = 1 AND arrival {sign} ?"
+        "SELECT arrival, event_id, lane FROM events WHERE arrival ="
+        f" (SELECT {end}(arrival) FROM {failed} AND arrival {sign} ?)"
     )
-    for (number,) in zones.fetchall():
-        row = view.connection.execute(sql, (*zone_arrivals(number), arrival)).fetchone()
-        if row[0] is not None:
-            return {"arrival": row[0], "event_id": row[1], "lane": view.names.lane(row[2])}
+    for number, event_id, lane in view.connection.execute(sql, (arrival,)):
+        return {"arrival": number, "event_id": event_id, "lane": view.names.lane(lane)}
     return {"arrival": None, "event_id": None, "lane": None}
 
 
@@ -554,23 +538,26 @@ def series(
     first, last = max(first, turns.turn_first or 0), min(end - 1, turns.turn_last or end)
     is_sim = view.of.vocabulary.name == SIM.name
     values: dict[str, Any] = {"first": first, "last": last, "limit": SERIES_LINES_MAX}
+    source, within = "lanes", "turn BETWEEN :first AND :last"
     if is_sim:
-        names = json.dumps(subjects_of(view.connection, -1, f"/{variable}"))
-        on = "subject IN (SELECT value FROM json_each(:names)) AND subject IS NOT NULL"
-        sql = f"SELECT count(*) FROM events INDEXED BY subjects WHERE {on}"
-        (count,) = view.connection.execute(sql, values | {"names": names}).fetchone()
-        by_subject = count <= _BY_SUBJECT_MAX
-        source = f"{'subjects' if by_subject else 'lanes'} WHERE {'' if by_subject else '+'}{on}"
+        values["names"] = json.dumps(subjects_of(view.connection, -1, f"/{variable}"))
+        of_names = "subject IN (SELECT value FROM json_each(:names)) AND subject IS NOT NULL"
+        sql = f"SELECT count(*) FROM events INDEXED BY subjects WHERE {of_names}"
+        (count,) = view.connection.execute(sql, values).fetchone()
+        # only events of this type have subjects
+        source, within = (
+            ("subjects", f"{of_names} AND {within}")
+            if count <= _BY_SUBJECT_MAX
+            else ("lanes", f"type = 'STATE' AND +{of_names} AND {within}")
+        )
         count = count * (last - first + 1) // max(1, end)
-        values["names"] = names
     else:
-        source = "lanes WHERE TRUE"
-        sql = "SELECT count(*) FROM events INDEXED BY lanes WHERE turn BETWEEN :first AND :last"
+        sql = f"SELECT count(*) FROM events INDEXED BY lanes WHERE {within}"
         (count,) = view.connection.execute(sql, values).fetchone()
     values["every"] = every = max(1, -(-count // SERIES_LINES_MAX))
     sql = (
-        f"SELECT arrival, turn, lane FROM events INDEXED BY {source} AND turn BETWEEN :first"
-        " AND :last AND (turn - :first) % :every = 0 ORDER BY turn, arrival LIMIT :limit"
+        f"SELECT arrival, turn, lane FROM events INDEXED BY {source} WHERE {within}"
+        " AND (turn - :first) % :every = 0 ORDER BY turn, arrival LIMIT :limit"
     )
     rows = view.connection.execute(sql, values).fetchall()
     lines = lines_at(view.of, view.connection, [row[0] for row in rows])
@@ -600,8 +587,7 @@ def series(
 def _value(line: bytes, member: str, key: str) -> float | None:
     """Returns a number of an event's payload; None where there is none that JavaScript reads."""
     try:
-        content = _decode(line)
-        value = content[member][key]
+        value = _decode(line)[member][key]
     except (msgspec.MsgspecError, KeyError, TypeError, UnicodeError):
         return None
     is_number = type(value) in (int, float) and abs(value) < 1e300

@@ -34,6 +34,8 @@ NAMES_MAX = 100_000
 _OWN_FILES = ("log.json", "identity.json", "index.db", "index.db-wal", "index.db-shm", "index.lock")
 
 LogKey = tuple[str, FileId, str]
+# name, inode, size and time of files: they stay the same as long as the contents do
+Fingerprint = tuple[tuple[str, int, int, int], ...]
 
 
 class FoundLog(NamedTuple):
@@ -69,6 +71,7 @@ class Root:
     ) -> None:
         self.folder = Path(folder).absolute()
         self._places = {name: path.absolute() for name, path in places.items()}
+        self._vocabularies: dict[Path, tuple[Fingerprint, Vocabulary]] = {}
 
     def names(self) -> list[str]:
         """Lists the names that may be ids, sorted; NAMES_MAX of them at most."""
@@ -115,7 +118,7 @@ class Root:
             try:
                 folder = self._folder(name)
                 if folder is not None:
-                    yield _log_of(name, folder)
+                    yield self._log_of(name, folder)
             except (OSError, ThenceError):
                 if not self.is_archive(name):
                     yield None
@@ -128,7 +131,7 @@ class Root:
             folder = None
         if folder is None:
             raise NotALog("could not find", place=repr(log_id)[:100], cause="there is no such log")
-        return _log_of(log_id, folder)
+        return self._log_of(log_id, folder)
 
     def found(self, log_id: str) -> FoundLog | None:
         """Returns the log of an id; None if there is none, or it can't be read."""
@@ -176,6 +179,16 @@ class Root:
         files += map(str, segments(OS_DISK, folder))
         return folder if all(_is_plain(file, True) for file in files) else None
 
+    def _log_of(self, name: str, folder: Path) -> FoundLog:
+        """Returns a log with its vocabulary, which is read anew once a file of it has changed."""
+        state = fingerprint(folder, ".thence/log.json")
+        kept = self._vocabularies.get(folder)
+        if kept is None or kept[0] != state:
+            if len(self._vocabularies) >= NAMES_MAX:
+                self._vocabularies.clear()
+            kept = self._vocabularies[folder] = state, _vocabulary_of(folder)
+        return FoundLog(name, folder, kept[1], kept[1].name == SIM.name)
+
     def _is_inside(self, folder: str, own: str) -> bool:
         """Reports whether a log's folder is the root or stays inside the root.
 
@@ -200,15 +213,30 @@ def _mode(path: str, if_missing: int) -> int:
         return if_missing
 
 
-def _log_of(name: str, folder: Path) -> FoundLog:
-    """Returns a log with its vocabulary; one without any event yet counts as a simulation."""
+def fingerprint(folder: Path, *others: str) -> Fingerprint:
+    """Returns the state of the files that hold a log's events, or look like it, and of others.
+
+    Raises `read_failed`.
+    """
+    with reading(folder):
+        names = OS_DISK.names(folder)
+    files = []
+    for name in (*(one for one in names if one.startswith("events") or ".gz" in one), *others):
+        with suppress(FileNotFoundError):  # rotated in between
+            status = os.stat(f"{folder}/{name}")
+            files.append((name, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(files)
+
+
+def _vocabulary_of(folder: Path) -> Vocabulary:
+    """Returns the vocabulary of a log; one without any event yet counts as a simulation."""
     vocabulary = opened_vocabulary(OS_DISK, folder, None, create=False)
     if vocabulary.name == PLAIN.name and not (own_folder(folder) / "log.json").exists():
         with reading(folder):
             every_line = lines(OS_DISK, folder, PLAIN)
             if not any(isinstance(line.content, Event) for line in every_line):
                 vocabulary = SIM
-    return FoundLog(name, folder, vocabulary, vocabulary.name == SIM.name)
+    return vocabulary
 
 
 def is_name(text: str) -> bool:

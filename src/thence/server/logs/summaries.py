@@ -6,7 +6,6 @@ up by its lines when it is listed first, so that a list of many runs makes no in
 """
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -14,14 +13,22 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal, NamedTuple
 
-import msgspec
+from msgspec import structs
 
 from thence.core.codec import BadLine
-from thence.core.event import Event
 from thence.core.query.why import descending
 from thence.core.vocabulary import Vocabulary
 from thence.errors import SuppressCodes, ThenceError
-from thence.index.overview import BadBytes, Figures, course_of, figures, overview
+from thence.index.overview import (
+    DAMAGE_LISTED_MAX,
+    BadBytes,
+    EventMoment,
+    Figures,
+    LogFacts,
+    course_of,
+    figures,
+    overview,
+)
 from thence.index.rows import INTEGER_MAX, Entry, Times, failed_of, rows_of, usage_of
 from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import reading
@@ -29,67 +36,32 @@ from thence.log.files.segment import CURRENT, current_path, segments, strays
 from thence.log.read.reader import Cursor, blocks, lines_of
 from thence.open_log.queries import INDEXED_BYTES_MIN
 from thence.server.logs.open_logs import Logs, OpenLog
-from thence.server.logs.root import SWEEP_MARK, FoundLog
+from thence.server.logs.root import SWEEP_MARK, Fingerprint, FoundLog, Root, fingerprint
+from thence.server.logs.run_record import RunRecord, read_record
 
-DAMAGE_LISTED_MAX = 100
 COURSE_BUCKETS = 50
 _SAMPLE_BYTES = 256 * 1024
-
-
-class EventMoment(msgspec.Struct, frozen=True):
-    """An event by its id and time."""
-
-    event_id: str
-    timestamp: str
-
-
-class LogFacts(msgspec.Struct, frozen=True):
-    """The summary of a log. `damaged_lines` counts all bad lines, `damage` lists the first 100.
-
-    A file that looks like a segment and is none counts as one bad line.
-
-    `start_time` is the earliest time of an event, `first` and `last` are by the total order,
-    `turns` is the largest turn number.
-    """
-
-    events: int
-    failures: int
-    unverified: int
-    turns: int
-    by_type: dict[str, int]
-    by_actor: dict[str, int]
-    start_time: str | None
-    first: EventMoment | None
-    last: EventMoment | None
-    damaged_lines: int
-    damage: tuple[BadBytes, ...]
+# what the record of a run depends on besides its events; writers come and go in the last one
+_RECORDED = ("config.json", "result.json", ".thence/log.json", ".thence/open")
 
 
 def summarize(log: OpenLog) -> LogFacts:
     """Returns the summary of a log by its index; raises `read_failed`."""
     with reading(log.folder):
-        counts = overview(log.index, DAMAGE_LISTED_MAX)
-        tail = list(_tail(log.folder, log.vocabulary, counts.read_bytes.get(CURRENT, 0)))
+        facts, read_bytes = overview(log.index)
+        tail = list(_tail(log.folder, log.vocabulary, read_bytes.get(CURRENT, 0)))
         stray_files = list(_strays(log.folder))
-    return LogFacts(
-        events=counts.events,
-        failures=counts.failures,
-        unverified=counts.unverified,
-        turns=counts.turns,
-        by_type=dict(counts.by_type),
-        by_actor=dict(counts.by_actor),
-        start_time=(counts.earliest.timestamp or None) if counts.earliest else None,
-        first=_moment(counts.first),
-        last=_moment(counts.last),
-        damaged_lines=counts.bad_lines + len(tail) + len(stray_files),
-        damage=(*stray_files, *counts.damage, *tail)[:DAMAGE_LISTED_MAX],
+    return structs.replace(
+        facts,
+        damaged_lines=facts.damaged_lines + len(tail) + len(stray_files),
+        damage=(*stray_files, *facts.damage, *tail)[:DAMAGE_LISTED_MAX],
     )
 
 
 def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
     """Returns summary and figures of a log from its lines, in a tenth of the time of an index.
 
-    It is None unless all lines are whole, are thence's own, and have ids of their own.
+    It is None unless all lines are whole and have ids of their own.
     """
     events: list[Entry] = []
     failures = 0
@@ -103,9 +75,7 @@ def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
         damage = tuple(_strays(log.folder))
     if len({event.event_id for event in events}) < max(len(events), 1):
         return None
-    if not all(event.seq and event.lamport_clock for event in events):
-        return None
-    events.sort(key=lambda event: (event.lamport_clock, event.node_id, event.event_id))
+    events.sort(key=_order)
     times = Times().of([event.timestamp for event in events])
     moments = (at for at, time in enumerate(times) if isinstance(time, int))
     earliest = min(moments, key=times.__getitem__, default=0)
@@ -114,7 +84,7 @@ def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
     facts = LogFacts(
         events=len(events),
         failures=failures,
-        unverified=0,
+        unverified=sum(not event.lamport_clock for event in events),
         turns=min(max(turns, default=0), INTEGER_MAX),
         by_type=descending(Counter(event.event_type for event in events)),
         by_actor=descending(Counter(event.actor for event in events if event.actor)),
@@ -130,12 +100,16 @@ def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
     timed = [time for time in times if isinstance(time, int)]
     course = _course(turns if log.is_simulation and turns else timed)
     return facts, Figures(
-        failures,
         sum(tokens) if tokens else None,
         math.fsum(costs) if costs else None,
         course,
         max(timed, default=None),
     )
+
+
+def _order(event: Entry) -> tuple[int, str, str]:
+    clock = event.lamport_clock
+    return clock, event.node_id if clock else event.timestamp, event.event_id
 
 
 def _course(places: Sequence[int]) -> tuple[int, ...]:
@@ -172,37 +146,30 @@ def _strays(folder: Path) -> Iterator[BadBytes]:
         yield BadBytes(path.name, 0, status[1] if status else 0, "passed_over", reason)
 
 
-def _moment(event: Event | None) -> EventMoment | None:
-    return EventMoment(event.event_id, event.timestamp) if event is not None else None
-
-
-_Fingerprint = tuple[tuple[str, int, int, int], ...]
-
-
 class _Kept(NamedTuple):
     """A summary, and the state of the files that it is about."""
 
-    fingerprint: _Fingerprint
+    fingerprint: Fingerprint
     is_simulation: bool
     facts: LogFacts
     figures: Figures | None
 
 
 class Listed(NamedTuple):
-    """What a list shows of a log; `is_current` unless the log has changed since."""
+    """What a list shows of a log."""
 
     facts: LogFacts
     figures: Figures
-    is_current: bool
 
 
 class Summaries:
-    """The summaries of the logs that were read so far; thread-safe."""
+    """The summaries of the logs that were read so far, and the records of runs; thread-safe."""
 
     def __init__(self, logs: Logs) -> None:
         self._logs = logs
         self._mutex = Lock()
         self._summaries: dict[str, _Kept] = {}
+        self._records: dict[str, tuple[Fingerprint, RunRecord]] = {}
         self.unreadable: set[str] = set()
 
     def of(self, location: FoundLog) -> LogFacts:
@@ -218,14 +185,24 @@ class Summaries:
             self.unreadable.add(location.id)
 
     def listed(self, location: FoundLog) -> Listed | None:
-        """Returns what is kept of a log for a list; it reads nothing. Raises `read_failed`."""
+        """Returns what is kept of a log for a list; it reads nothing."""
         kept = self._summaries.get(location.id)
         if kept is None or kept.figures is None or kept.is_simulation != location.is_simulation:
             return None
-        return Listed(kept.facts, kept.figures, kept.fingerprint == _fingerprint(location))
+        return Listed(kept.facts, kept.figures)
+
+    def record(self, root: Root, location: FoundLog) -> RunRecord:
+        """Returns a run's record; one that has ended is read once, until a file of it changes."""
+        state = fingerprint(location.folder, *_RECORDED)
+        kept = self._records.get(location.id)
+        if kept is None or kept[0] != state or kept[1].status == "running":
+            kept = state, read_record(root, location)
+            with self._mutex:
+                self._records[location.id] = kept
+        return kept[1]
 
     def _kept(self, location: FoundLog, *, has_figures: bool) -> _Kept:
-        state = _fingerprint(location), location.is_simulation
+        state = fingerprint(location.folder), location.is_simulation
         kept = self._summaries.get(location.id)
         if kept is not None and kept[:2] == state and (kept.figures or not has_figures):
             return kept
@@ -264,6 +241,7 @@ class Summaries:
                 for key, kept in self._summaries.items()
                 if key in ids or SWEEP_MARK in key
             }
+            self._records = {key: self._records[key] for key in ids & self._records.keys()}
 
     def forget(self, log_id: str) -> None:
         """Forgets a log that is gone."""
@@ -288,7 +266,7 @@ class Summaries:
 
 def size_bytes(location: FoundLog) -> int:
     """Returns the size of a log's segments in bytes."""
-    return sum(size for _, _, size, _ in _fingerprint(location))
+    return sum(size for _, _, size, _ in fingerprint(location.folder))
 
 
 def line_bytes(folder: Path) -> float:
@@ -300,16 +278,3 @@ def line_bytes(folder: Path) -> float:
             if data:
                 return len(data) / (data.count(b"\n") or 1)
     return 1.0
-
-
-def _fingerprint(location: FoundLog) -> _Fingerprint:
-    files = []
-    folder = location.folder
-    with reading(folder):
-        for path in (*segments(OS_DISK, folder), *strays(OS_DISK, folder)):
-            try:
-                status = os.stat(path)
-            except FileNotFoundError:  # rotated in between
-                continue
-            files.append((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(files)

@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from thence.server.errors import NDJSON_RESPONSE, RESPONSES
 from thence.server.logs.root import FoundLog
-from thence.server.logs.run_record import read_record
 from thence.server.models import (
     Causality,
     EventsPage,
@@ -174,7 +173,7 @@ def _entries(
             continue
         entry: dict[str, Any] = {"id": location.id, "name": location.id}
         if is_simulation:
-            run = read_record(state.root, location)
+            run = state.summaries.record(state.root, location)
             entry |= {"name": run.name, "status": run.status}
         else:
             entry["vocabulary"] = location.vocabulary.name
@@ -194,7 +193,7 @@ def _summary(state: ServerState, location: FoundLog, is_simulation: bool) -> dic
         "event_count": facts.pop("events"),
     }
     if is_simulation:
-        run = read_record(state.root, location)
+        run = state.summaries.record(state.root, location)
         summary |= {"name": run.name, "status": run.status}
         summary |= {"reason": run.reason, "error": run.error}
     else:

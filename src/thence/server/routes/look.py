@@ -11,6 +11,7 @@ look      events, failures, open, lanes, turns, axes: [name, …], ends: {axis: 
 overview  first, level, buckets; bucket n begins at first + n * 2^level
           counts: [bucket,type,events,…], failures: [bucket,events,…]
 lanes     total, lanes: [[id, name, events, failures, first arrival, open], …]
+          by order also ends: the ids of the first and the last event of the span
 tiles     lanes: {lane: [bucket,type,events,…]}, failures: {lane: [bucket,events,…]}
 marks     marks: [arrival,lane,type,µs or null,…], failures: [arrival,…], failed_steps: [begin,…]
           steps: [begin,end or 0,lane,…], causes: [child,parent,…], ids: [event_id, …] with ids=1
@@ -202,7 +203,11 @@ def _add_growth(router: APIRouter, is_simulation: bool) -> None:
         if is_full or state.growing.total() >= LISTENERS_MAX:
             raise HTTPException(503, "too many streams are open already")
         await state.wait_for_index(id)
-        read = partial(_growth, state, id, is_simulation)
+
+        async def read(since: _Mark | None) -> dict[str, Any]:
+            work = partial(_read, work=lambda view: tiles.growth(view, since))
+            return await state.ask(id, work, is_simulation)
+
         first = await read(_mark(last_event_id or ""))
         headers = {"X-Accel-Buffering": "no"}
         frames = _frames(state, user, read, first)
@@ -227,15 +232,6 @@ def _mark(text: str) -> _Mark | None:
     """Returns the mark of a frame by its id, None of any other text."""
     numbers = _MARK.fullmatch(text)
     return numbers and (int(numbers[1]), int(numbers[2]))
-
-
-async def _growth(
-    state: ServerState, log_id: str, is_simulation: bool, since: _Mark | None
-) -> dict[str, Any]:
-    def work(log: OpenLog) -> dict[str, Any]:
-        return _read(log, lambda view: tiles.growth(view, since))
-
-    return await state.ask(log_id, work, is_simulation)
 
 
 async def _frames(

@@ -80,12 +80,17 @@ class ServerState:
 
         return await self.workers.run_patiently(attempt)
 
+    def locate(self) -> list[FoundLog | None]:
+        """Lists the logs under the root, None for one that can't be read."""
+        logs = list(self.root.logs())
+        self.summaries.keep_only({log.id for log in logs if log is not None})
+        return logs
+
     async def inspect_all(self, work: Callable[[list[FoundLog | None]], T]) -> T:
-        """Runs work on the locations of all logs, None for one that can't be read."""
+        """Runs work on the locations of all logs."""
 
         def attempt(is_patient: bool) -> T:
-            logs = list(self.root.logs())
-            self.summaries.keep_only({log.id for log in logs if log is not None})
+            logs = self.locate()
             if not is_patient and any(map(self._needs_index, filter(None, logs))):
                 raise Slow
             return work(logs)
@@ -115,12 +120,10 @@ class ServerState:
         def count() -> bool:
             end_s = monotonic() + _COUNT_S
             for log in rest:
-                with SuppressCodes("read_failed"):
-                    listed = self.summaries.listed(log)
-                    if log.id in self._making or (listed is None and self._needs_index(log)):
-                        missing.append(log)
-                    elif listed is None or not listed.is_current:
-                        self.summaries.count(log)
+                if log.id in self._making or self._needs_index(log):
+                    missing.append(log)
+                else:
+                    self.summaries.count(log)
                 if monotonic() > end_s:
                     return False
             return True

@@ -8,10 +8,9 @@ from starlette.responses import Response
 
 from thence.core.clock import microseconds
 from thence.core.markup import Child, Column, Html, el, joined, moment, path, table, words
-from thence.core.sentences.events import duration
-from thence.errors import SuppressCodes
+from thence.core.sentences.events import counted, duration
 from thence.server.logs.root import FoundLog
-from thence.server.logs.run_record import RunRecord, read_record
+from thence.server.logs.run_record import RunRecord
 from thence.server.logs.summaries import Listed
 from thence.server.routes.state import ServerState
 from thence.server.web.charts import sparkline
@@ -51,11 +50,14 @@ def home(
 ) -> Response:
     """Returns the page, with the log of the latest event first, behind those not counted yet."""
     bad_ids = state.summaries.unreadable
-    logs = [(log, _listed(state, log)) for log in locations if log and log.id not in bad_ids]
+    logs = [
+        (log, state.summaries.listed(log)) for log in locations if log and log.id not in bad_ids
+    ]
     unread = len(locations) - len(logs)
     logs.sort(key=lambda pair: (pair[1] is None, _last(pair[1])), reverse=True)
     rows = _rows(state, logs[:LOGS_SHOWN_MAX])
-    is_waiting = any(listed is None or not listed.is_current for _, listed in logs)
+    # what grows is no reason to load again: it would untick what is to be compared
+    is_waiting = any(listed is None for _, listed in logs)
     content = [
         el("p", f"{unread} more can't be read.", role="alert") if unread else None,
         _verdict(rows),
@@ -85,7 +87,7 @@ def _nothing() -> Html:
 
 def _rows(state: ServerState, logs: Sequence[tuple[FoundLog, Listed | None]]) -> list[_Row]:
     """Returns rows with the settings in which a run differs from others of its scenario."""
-    records = [read_record(state.root, log) for log, _ in logs]
+    records = [state.summaries.record(state.root, log) for log, _ in logs]
     values: dict[str, dict[str, set[str | None]]] = defaultdict(lambda: defaultdict(set))
     for record in records:
         for key in record.settings:
@@ -104,25 +106,17 @@ def _rows(state: ServerState, logs: Sequence[tuple[FoundLog, Listed | None]]) ->
     return rows
 
 
-def _listed(state: ServerState, log: FoundLog) -> Listed | None:
-    with SuppressCodes("read_failed"):
-        return state.summaries.listed(log)
-    return None
-
-
 def _verdict(rows: Sequence[_Row]) -> Html | None:
     runs = [row for row in rows if row.log.is_simulation]
-    if not runs:
-        return None
+    states = [row.record.status for row in runs]
     failed = sum(
-        row.record.status == "failed" or bool(row.listed and row.listed.figures.failures)
-        for row in runs
+        state == "failed" or bool(row.listed and row.listed.facts.failures)
+        for row, state in zip(runs, states, strict=True)
     )
-    running = sum(row.record.status == "running" for row in runs)
     text = f"{failed:,} of {len(runs):,} runs had failures"
-    if running:
+    if running := states.count("running"):
         text += f", {running:,} {'is' if running == 1 else 'are'} running"
-    return el("p", text, class_="verdict")
+    return el("p", text, class_="verdict") if runs else None
 
 
 def _others(others: Sequence[tuple[Html, str]]) -> Html | None:
@@ -132,21 +126,15 @@ def _others(others: Sequence[tuple[Html, str]]) -> Html | None:
 
 
 def _table(state: ServerState, rows: Sequence[_Row]) -> Html:
+    runs = sum(row.log.is_simulation for row in rows)
     events = sum(row.listed.facts.events for row in rows if row.listed)
-    parts = [
-        f"{count:,} {name}{'' if count == 1 else 's'}"
-        for name, count in (
-            ("run", sum(row.log.is_simulation for row in rows)),
-            ("log", sum(not row.log.is_simulation for row in rows)),
-            ("event", events),
-        )
-        if count or name == "event"
-    ]
+    numbers = [(number, noun) for number, noun in ((runs, "run"), (len(rows) - runs, "log"))]
+    parts = [counted(number, noun) for number, noun in numbers if number]
     cells = [_cells(state, row, len(rows) > 1) for row in rows]
     # a column without anything takes no room
     used = [at for at in range(len(_COLUMNS)) if any(line[at] not in (None, "") for line in cells)]
     columns = [_COLUMNS[at] for at in used]
-    caption = f"{', '.join(parts)}; the latest first"
+    caption = f"{', '.join([*parts, counted(events, 'event')])}; the latest first"
     listing = table(caption, columns, ([line[at] for at in used] for line in cells))
     if len(rows) < 2:
         return listing
@@ -186,7 +174,7 @@ def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...
         duration(lasted_us / 1e6) if lasted_us > 0 else None,
         sparkline(figures.course, peak),
         moment(facts.last.timestamp if facts.last else None),
-        f"{bad:,} bad line{'s' if bad > 1 else ''}" if bad else None,
+        counted(bad, "bad line") if bad else None,
     )
 
 
@@ -205,7 +193,7 @@ def _name(row: _Row) -> Html:
 
 def failures(log: FoundLog, listed: Listed) -> Html:
     """Returns the number of a log's failures, which leads to them."""
-    count = listed.figures.failures
+    count = listed.facts.failures
     address = path("runs", log.id, failed="1") + "#events"
     return el("a", f"{count:,}", href=address, class_="status-failed") if count else Html("0")
 

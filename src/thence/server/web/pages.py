@@ -8,7 +8,6 @@ from starlette.responses import RedirectResponse, Response
 
 from thence.core.markup import path
 from thence.server.logs.root import FoundLog
-from thence.server.logs.run_record import read_record
 from thence.server.routes.diffs import compare
 from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
@@ -27,15 +26,10 @@ async def all_logs(request: Request) -> Response:
     """Shows the runs and logs under the root."""
     state = app_state(request)
 
-    def locate() -> list[FoundLog | None]:
-        logs = list(state.root.logs())
-        state.summaries.keep_only({log.id for log in logs if log is not None})
-        return logs
-
     def work(logs: list[FoundLog | None]) -> Response:
         return home(state, logs, sweeps_and_archives(state.root))
 
-    return await state.list_logs(locate, work)
+    return await state.list_logs(state.locate, work)
 
 
 @router.get("/runs")
@@ -58,7 +52,7 @@ async def run(request: Request, id: str) -> Response:
     def work(location: FoundLog) -> Response:
         summary = state.summaries.of(location)
         with state.logs.using(location) as log:
-            run = read_record(state.root, location)
+            run = state.summaries.record(state.root, location)
             others = [*islice(state.root.others(id), OTHERS_MAX)]
             world = map_section(state.root, log, location, summary, question)
             return run_page(log, location, run, summary, question, others, at, world)

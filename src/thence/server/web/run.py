@@ -28,11 +28,11 @@ from thence.core.redaction import BODY_DIGEST
 from thence.core.sentences.events import short_id
 from thence.core.vocabulary import WORK
 from thence.errors import InvalidFilter
+from thence.index.overview import LogFacts
 from thence.index.page import Page, PageBounds
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
-from thence.server.logs.summaries import LogFacts
 from thence.server.routes.parameters import LogPage
 from thence.server.web.home import status
 from thence.server.web.layout import page

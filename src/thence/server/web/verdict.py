@@ -13,12 +13,11 @@ from thence.core.query.filter import Filter
 from thence.core.sentences.agents import agent_sentence
 from thence.core.sentences.events import counted, duration
 from thence.core.vocabulary import WORK
-from thence.index.overview import Standing, longest_step, standing
+from thence.index.overview import LogFacts, Standing, longest_step, standing
 from thence.index.query import count
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
-from thence.server.logs.summaries import LogFacts
 
 # to count refused actions, the lines of so many events are searched
 REFUSED_READ_MAX = 5_000

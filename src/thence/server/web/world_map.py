@@ -16,11 +16,11 @@ from thence.core.markup import Html, cut, el, facts, path
 from thence.core.query.filter import Filter
 from thence.core.sentences.events import counted
 from thence.index.lookup import values_at
+from thence.index.overview import LogFacts
 from thence.index.query import count
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog, Root
 from thence.server.logs.run_record import run_object
-from thence.server.logs.summaries import LogFacts
 from thence.server.web.run import Question
 
 PLACES_MAX, LABELS_MAX, LISTED_MAX, NAMES_MAX = 10_000, 40, 100, 20

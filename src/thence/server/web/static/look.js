@@ -14,6 +14,7 @@ const LANES_MAX = 200;
 const PATH_MAX = 200;
 const HUES = 8;
 const REST_MS = 150; // without a move, after which the lanes of the window are asked for
+const NUMBER = /^\d+$/;
 const LEAST = 10; // positions that are always seen
 
 function make(tag, attributes = {}, ...children) {
@@ -151,18 +152,36 @@ class View {
     this.variable = query.get("var") ?? this.usualVariable;
     if (this.facts.axes.includes(query.get("axis"))) this.axis = query.get("axis");
     this.take(this.facts);
-    const [from, to] = ["from", "to"].map((name) => Number(query.get(name) ?? NaN));
+    const ends = [query.get("from"), query.get("to")];
+    const [from, to] = ends.map((end) => (NUMBER.test(end) ? Number(end) : NaN));
     [this.from, this.to] = from < to ? [from, to] : [this.first, this.end];
+    if (this.axis === "order" && !ends.includes(null) && !(from < to)) this.seek(ends);
     this.chosen = query.get("at");
+  }
+
+  /** Shows the window between two events, wherever a rebuild has put them. */
+  async seek(ids) {
+    const asked = ids.map((id) => this.source.ask(`path/${encodeURIComponent(id)}`, { limit: 1 }));
+    const [first, last] = await Promise.all(asked).catch(() => []);
+    if (last) this.show(first.arrival - 1, last.arrival);
+  }
+
+  /** Returns the ends of the window for the address: events by order, as their places may change. */
+  ends() {
+    const places = [Math.floor(this.from), Math.ceil(this.to)];
+    const { key, ids } = this.named ?? {};
+    const isNamed = key === `${this.axis} ${places}` && ids.length === 2;
+    return isNamed && !ids.some((id) => NUMBER.test(id)) ? ids : places;
   }
 
   writeAddress(isPushed = false) {
     const query = new URLSearchParams(location.search);
     const isWhole = this.from <= this.first && this.to >= this.end;
+    const [from, to] = isWhole ? [null, null] : this.ends();
     const values = {
       axis: this.axis,
-      from: isWhole ? null : Math.floor(this.from),
-      to: isWhole ? null : Math.ceil(this.to),
+      from,
+      to,
       lanes: this.sort === "failures" ? null : this.sort,
       find: this.find || null,
       var: this.variable === this.usualVariable ? null : this.variable,
@@ -214,7 +233,6 @@ class View {
   }
 
   async rest() {
-    this.writeAddress();
     const bounds = { axis: this.axis, from: Math.floor(this.from), to: Math.ceil(this.to) };
     const asked = { ...bounds, sort: this.sort, find: this.find, limit: LANES_MAX };
     const key = JSON.stringify([asked, this.facts.events]);
@@ -222,11 +240,13 @@ class View {
       this.lanesKey = key;
       const answer = await this.source.ask("lanes", asked).catch(() => null);
       if (answer && key === this.lanesKey) {
+        this.named = { key: `${bounds.axis} ${[bounds.from, bounds.to]}`, ids: answer.ends ?? [] };
         this.lanes.take(answer.lanes);
         this.describe(answer.lanes);
         this.changed();
       }
     }
+    this.writeAddress();
     if (this.chosen !== null && this.panel.address === null) this.choose(this.chosen, false);
   }
 
