@@ -22,7 +22,7 @@ from thence.index import zones
 from thence.index.connection import Index
 from thence.index.lookup import events_at, in_total_order, last_arrival
 from thence.index.query import INDEXES, Scan, matching, scan_of
-from thence.index.rows import TOTAL_ORDER
+from thence.index.rows import TOTAL_ORDER, TOTAL_ORDER_DESCENDING
 from thence.index.segments import passed_over
 
 By = Literal["type", "actor", "subject", "stream", "lane", "hour"]
@@ -30,6 +30,7 @@ By = Literal["type", "actor", "subject", "stream", "lane", "hour"]
 # the first microsecond of the hour in which an event lies, before 1970 too
 _HOUR_US = 3_600_000_000
 _HOUR = f"time - (time % {_HOUR_US} + {_HOUR_US}) % {_HOUR_US}"
+_LEADING_MAX = 1_000  # events by which the newest streams are chosen
 _LAST_OF_PROCESS = f"""
     SELECT arrival FROM events
     WHERE arrival >= :begin AND substr(event_id, -{NOISE_CHARACTERS}) = :noise
@@ -136,14 +137,15 @@ def _groups(
     return tuple(sorted(groups, key=lambda group: (-group.events, group.name)))
 
 
-def log_end(index: Index) -> LogEnd:
-    """Returns the last event and the open steps; raises `read_failed`."""
+def log_end(index: Index, open_max: int | None = None) -> LogEnd:
+    """Returns the last event and the open steps, or the last of these; raises `read_failed`."""
 
     def work(connection: sqlite3.Connection) -> LogEnd:
         last = last_arrival(connection)
         if last is None:
             return LogEnd(None, ())
-        rows = connection.execute("SELECT begin FROM steps WHERE end IS NULL")
+        sql = "SELECT begin FROM steps WHERE end IS NULL ORDER BY begin DESC LIMIT ?"
+        rows = connection.execute(sql, (-1 if open_max is None else open_max,))
         begins = in_total_order(connection, [arrival for (arrival,) in rows])
         event, *still_open = events_at(index, connection, [last, *begins])
         first_of: dict[str, int] = {}
@@ -157,6 +159,66 @@ def log_end(index: Index) -> LogEnd:
         events = events_at(index, connection, [arrival for (arrival,) in latest.values()])
         seen_last = dict(zip(latest, (event.timestamp for event in events), strict=True))
         return LogEnd(event, tuple(still_open), seen_last)
+
+    return index.answer(work)
+
+
+class Course(NamedTuple):
+    """What a stream holds of some types, in total order: arrival, type, and whether it failed.
+
+    If it `is_cut`, earlier ones are missing.
+    """
+
+    stream: str
+    events: Sequence[tuple[int, str, bool]]
+    is_cut: bool
+
+
+class Courses(NamedTuple):
+    """Some streams, whether there may be more, and those of their events that were read."""
+
+    streams: Sequence[Course]
+    has_more: bool
+    read: Mapping[int, Event]
+
+
+def newest_courses(
+    index: Index, types: Sequence[str], streams_max: int, events_max: int, reads: Mapping[str, int]
+) -> Courses:
+    """Returns the streams with the newest events of the first type, the newest stream first.
+
+    Each has its events of these types, `events_max` in all, the newest first; `reads` says of which
+    types how many are read. Raises `read_failed`.
+    """
+
+    def work(connection: sqlite3.Connection) -> Courses:
+        sql = (
+            "SELECT stream FROM events INDEXED BY types WHERE type = ? AND stream IS NOT NULL"
+            f" ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT {_LEADING_MAX}"
+        )
+        names = [*dict.fromkeys(name for (name,) in connection.execute(sql, types[:1]))]
+        sql = (
+            "SELECT arrival, type, failed FROM events INDEXED BY streams WHERE stream = :stream"
+            " AND type IN (SELECT value FROM json_each(:types))"
+            f" ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT :limit + 1"
+        )
+        streams: list[Course] = []
+        read: dict[str, list[int]] = {name: [] for name in reads}
+        remaining = events_max
+        for name in names[:streams_max]:
+            if not remaining:
+                break
+            values = {"stream": name, "types": json.dumps(types), "limit": remaining}
+            rows = connection.execute(sql, values).fetchall()
+            newest = rows[:remaining]
+            streams.append(Course(name, newest[::-1], len(rows) > remaining))
+            remaining -= len(newest)
+            for arrival, kind, _ in newest:
+                if kind in read and len(read[kind]) < reads[kind]:
+                    read[kind].append(arrival)
+        arrivals = [arrival for some in read.values() for arrival in some]
+        events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
+        return Courses(streams, len(names) > len(streams), events)
 
     return index.answer(work)
 

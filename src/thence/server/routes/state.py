@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from thence.server.http.metrics import Metrics
 from thence.server.http.workers import Slow, Workers
 from thence.server.logs.live import Feeds
 from thence.server.logs.open_logs import Logs, OpenLog
-from thence.server.logs.root import FoundLog, Root
+from thence.server.logs.root import AGENTS, FoundLog, Root
 from thence.server.logs.summaries import Summaries, line_bytes
 
 # the key under which a team's server adds the name of the user to a request's scope
@@ -34,10 +35,16 @@ T = TypeVar("T")
 
 
 class ServerState:
-    """The objects that the routes of an app share."""
+    """The objects that the routes of an app share.
 
-    def __init__(self, root: Root, metrics: Metrics | None = None) -> None:
+    `repository` is a folder in the working tree whose files are shown with their owners.
+    """
+
+    def __init__(
+        self, root: Root, metrics: Metrics | None = None, repository: Path | None = None
+    ) -> None:
         self.root = root
+        self.repository = repository
         self.logs = Logs()
         self.summaries = Summaries(self.logs)
         self.feeds = Feeds(root, self.logs)
@@ -210,6 +217,11 @@ class ServerState:
         if is_simulation and not location.is_simulation:
             raise NotALog("could not find", place=repr(log_id), cause="it is no simulation")
         return location
+
+    def has_files(self, log: FoundLog) -> bool:
+        """Reports whether a log is that of the coding agents in the repository that is served."""
+        is_own = self.root.places.get(log.id) == log.folder and log.kind == AGENTS
+        return self.repository is not None and is_own
 
     def count_page(self, page: PageOfLines) -> PageOfLines:
         """Counts the events of a page that is to be sent, and returns the page."""

@@ -1,6 +1,7 @@
 """The routes of the pages."""
 
 from itertools import islice
+from threading import Event as Signal
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
@@ -13,6 +14,14 @@ from thence.server.routes.diffs import compare
 from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
+from thence.server.web.files import (
+    FILES_S,
+    FilesWork,
+    WorkingTree,
+    file_page,
+    files_page,
+    late_page,
+)
 from thence.server.web.home import home
 from thence.server.web.layout import part_of
 from thence.server.web.run import OTHERS_MAX, read_question, run_page
@@ -59,7 +68,9 @@ async def run(request: Request, id: str) -> Response:
         with state.logs.using(location) as log:
             run = read_record(state.root, location)
             others = [*islice(state.root.others(id), OTHERS_MAX)]
-            return run_page(log, location, run, summary, question, others, at)
+            return run_page(
+                log, location, run, summary, question, others, at, state.has_files(location)
+            )
 
     sweep = await state.workers.run(lambda: find_sweep(state.root, id))
     if sweep is not None:
@@ -80,6 +91,41 @@ async def event(request: Request, id: str, event_id: str) -> Response:
 
     await state.wait_for_index(id)
     return part_of(await state.inspect(id, work, False), request.query_params.get("part"))
+
+
+@router.get("/runs/{id}/files")
+async def files(request: Request, id: str, find: str = "") -> Response:
+    """Lists the files of the repository whose agents' log it is."""
+    return await _of_repository(
+        request, id, lambda location, log, tree, stop: files_page(location, log, tree, find.strip())
+    )
+
+
+@router.get("/runs/{id}/files/{name:path}")
+async def file(request: Request, id: str, name: str) -> Response:
+    """Shows the lines of a file with their owners."""
+    return await _of_repository(
+        request, id, lambda location, log, tree, stop: file_page(location, tree, name, stop)
+    )
+
+
+async def _of_repository(request: Request, id: str, work: FilesWork) -> Response:
+    """Returns a page about the repository, or one that says that it takes too long."""
+    state = app_state(request)
+
+    def read(stop: Signal) -> Response:
+        location = state.find(id, False)
+        if state.repository is None or not state.has_files(location):
+            raise HTTPException(404, "there is no such page")
+        others = (path for path in state.root.places.values() if path != location.folder)
+        with state.logs.using(location) as log:
+            return work(location, log, WorkingTree.of(state.repository, next(others, None)), stop)
+
+    await state.wait_for_index(id)
+    try:
+        return await state.workers.run_for(read, FILES_S)
+    except TimeoutError:
+        return late_page(id)
 
 
 @router.get("/runs/{id}/diff")

@@ -40,7 +40,7 @@ def verdict(
         parts = [["no events yet"]]
     elif location.vocabulary.name == WORK.name:
         parts = [board, [failures] if facts.failures else []]
-    elif _is_of_agents(log, facts):
+    elif is_of_agents(log, facts):
         parts = [*_of_agents(log, location, facts, now), [failures] if facts.failures else []]
     elif now.steps:
         of_steps = f" of {counted(now.steps, 'step')}"
@@ -78,7 +78,7 @@ def _of_run(
 _REFUSED = Filter.of(type="SYSTEM", where="error_type = action_rejected")
 
 
-def _is_of_agents(log: OpenLog, facts: LogFacts) -> bool:
+def is_of_agents(log: OpenLog, facts: LogFacts) -> bool:
     """Reports whether a bridge of coding agents wrote the log's sessions or prompts."""
     types = tuple(name for name, _ in _OF_AGENTS if name in facts.by_type)
     return any(agent_sentence(event) for event in log.page(Filter(types=types), limit=1).events)
