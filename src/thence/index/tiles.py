@@ -44,7 +44,7 @@ OVERVIEW_BUCKETS_MAX = 600
 STEPS_MAX = 2_000
 _OPEN_COUNTED_MAX = 10_000
 FLAGS_MAX = 100
-FLAG_CHARACTERS_MAX = 60
+FLAG_CHARACTERS_MAX = 80
 _PROMPT = "prompt"
 # of fewer arrivals the rows are read; of more the index of lanes, which is a fifth as large
 _ROWS_MAX = 100_000

@@ -40,7 +40,7 @@ _LINES = (
     Column("Line", "number"),
     Column("Text", "text"),
     Column("Owner", "owner"),
-    Column("Asked", "what"),
+    Column("Asked, or why it is unknown", "what"),
 )
 
 

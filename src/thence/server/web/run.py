@@ -154,7 +154,7 @@ def run_page(
     body = (
         el("h1", words(run.name)),
         verdict(log, location, run, summary, of_board),
-        files_link(location) if has_files else None,
+        el("p", files_link(location)) if has_files else None,
         _summary(location, run, summary),
         _damage(summary),
         section,

@@ -77,15 +77,14 @@ def _session(location: FoundLog, course: Course, read: Mapping[int, Event]) -> H
     prompts = [part for part in parts if part.prompt is not None]
     actor = next((part.prompt.actor for part in prompts if part.prompt), None)
     missing = number - len(prompts)
-    caption: list[Child] = [
-        words(actor or "an agent", 60),
-        ", session ",
-        link(words(course.stream, 60), path("runs", location.id, stream=course.stream)),
-        f": {counted(number, 'prompt')}",
-        f", the last {len(prompts):,} of them shown" if missing else "",
-        "; earlier ones are not counted" if course.is_cut else "",
-    ]
-    return table(joined(*caption), _COLUMNS, [_row(location, part) for part in parts])
+    name = link(words(course.stream, 60), path("runs", location.id, stream=course.stream))
+    caption = counted(number, "prompt")
+    caption += f", the last {len(prompts):,} of them shown" if missing else ""
+    caption += "; earlier ones are not counted" if course.is_cut else ""
+    return joined(
+        el("h3", words(actor or "an agent", 60), ", session ", name),
+        table(caption, _COLUMNS, [_row(location, part) for part in parts]),
+    )
 
 
 def _asked(course: Course, read: Mapping[int, Event]) -> list[_Asked]:
