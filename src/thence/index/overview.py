@@ -187,8 +187,8 @@ def newest_courses(
 ) -> Courses:
     """Returns the streams with the newest events of the first type, the newest stream first.
 
-    Each has its events of these types, `events_max` in all, the newest first; `reads` says of which
-    types how many are read. Raises `read_failed`.
+    Of each come the newest events of these types, `events_max` at most; `reads` says of which types
+    how many of these are read. Raises `read_failed`.
     """
 
     def work(connection: sqlite3.Connection) -> Courses:
@@ -203,20 +203,14 @@ def newest_courses(
             f" ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT :limit + 1"
         )
         streams: list[Course] = []
-        read: dict[str, list[int]] = {name: [] for name in reads}
-        remaining = events_max
+        arrivals: list[int] = []
         for name in names[:streams_max]:
-            if not remaining:
-                break
-            values = {"stream": name, "types": json.dumps(types), "limit": remaining}
+            values = {"stream": name, "types": json.dumps(types), "limit": events_max}
             rows = connection.execute(sql, values).fetchall()
-            newest = rows[:remaining]
-            streams.append(Course(name, newest[::-1], len(rows) > remaining))
-            remaining -= len(newest)
-            for arrival, kind, _ in newest:
-                if kind in read and len(read[kind]) < reads[kind]:
-                    read[kind].append(arrival)
-        arrivals = [arrival for some in read.values() for arrival in some]
+            newest = rows[:events_max]
+            streams.append(Course(name, newest[::-1], len(rows) > events_max))
+            for kind, limit in reads.items():
+                arrivals += [arrival for arrival, other, _ in newest if other == kind][:limit]
         events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
         return Courses(streams, len(names) > len(streams), events)
 

@@ -17,9 +17,10 @@ from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 
 SESSIONS_MAX = 20
-EVENTS_MAX = 20_000  # of all these sessions
-EDITS_READ_MAX = 1_000
-PROMPTS_MAX = 200
+# of each of these sessions, the newest ones
+EVENTS_MAX = 1_500
+EDITS_READ_MAX = 100
+PROMPTS_MAX = 25
 OPEN_MAX = 50
 PROMPT_CHARACTERS_MAX = 160
 _TYPES = ("prompt", "tool.begun", "tool.ended", "tool.failed", "commit")
@@ -80,7 +81,7 @@ def _session(location: FoundLog, course: Course, read: Mapping[int, Event]) -> H
     name = link(words(course.stream, 60), path("runs", location.id, stream=course.stream))
     caption = counted(number, "prompt")
     caption += f", the last {len(prompts):,} of them shown" if missing else ""
-    caption += "; earlier ones are not counted" if course.is_cut else ""
+    caption += "; what is earlier is not counted" if course.is_cut else ""
     return joined(
         el("h3", words(actor or "an agent", 60), ", session ", name),
         table(caption, _COLUMNS, [_row(location, part) for part in parts]),
@@ -120,7 +121,10 @@ def edited_paths(event: Event) -> Iterator[str]:
 def first_words(prompt: Event) -> str:
     """Returns the beginning of a prompt in one line."""
     text = prompt.cut_payload.get("prompt")
-    return clipped(in_line(text), PROMPT_CHARACTERS_MAX) if isinstance(text, str) else ""
+    if not isinstance(text, str):
+        return ""
+    is_cut = any(first_key(entry.pointer) == "prompt" for entry in prompt.body_entries)
+    return clipped(in_line(text) + "…" * is_cut, PROMPT_CHARACTERS_MAX)
 
 
 def _row(location: FoundLog, part: _Asked) -> Sequence[Child]:

@@ -208,15 +208,15 @@ export class Lanes {
     }
     this.ways(context, at, middle);
     context.fillStyle = `rgb(${this.colours("ink")})`;
-    for (const { lane, words, x, end } of this.flags()) {
+    for (const { lane, words, x, left, end } of this.flags()) {
       const row = at.get(lane);
       if (!isSeen(row)) continue;
       context.fillRect(x - 0.5, top(row) + 4, 1, LINED - 8);
       context.save();
       context.beginPath();
-      context.rect(x, top(row) + LANE, Math.max(0, end - x), LINED - LANE);
+      context.rect(left, top(row) + LANE, Math.max(0, end - left), LINED - LANE);
       context.clip();
-      context.fillText(words, x + 5, top(row) + LANE + 10);
+      context.fillText(words, left + 5, top(row) + LANE + 10);
       context.restore();
     }
   }
@@ -229,8 +229,11 @@ export class Lanes {
     for (let place = flags.length - 3; place >= 0; place -= 3) {
       const [arrival, lane, words] = flags.slice(place, place + 3);
       const x = this.x(arrival - 0.5);
-      placed.push({ arrival, lane, words, x, end: ends.get(lane) ?? this.width });
-      ends.set(lane, x - 8);
+      const end = ends.get(lane) ?? this.width;
+      const width = this.canvas.getContext("2d").measureText(words).width + 10;
+      const left = end < this.width ? x : Math.min(x, end - width); // the last one is whole
+      placed.push({ arrival, lane, words, x, left, end });
+      ends.set(lane, left - 8);
     }
     return placed;
   }
@@ -256,7 +259,7 @@ export class Lanes {
     const points = seriesOf(this.view)?.lanes[lane];
     if (points) return nearestChange(points, (turn) => this.x(turn), x, REACH);
     if ((y + this.element.scrollTop) % this.lane > LANE) {
-      const isUnder = (flag) => flag.lane === lane && x >= flag.x - REACH && x < flag.end;
+      const isUnder = (flag) => flag.lane === lane && x >= flag.left && x < flag.end;
       return this.flags().find(isUnder)?.arrival ?? 0;
     }
     let [nearest, distance] = [0, REACH];
