@@ -137,15 +137,14 @@ def _groups(
     return tuple(sorted(groups, key=lambda group: (-group.events, group.name)))
 
 
-def log_end(index: Index, open_max: int | None = None) -> LogEnd:
-    """Returns the last event and the open steps, or the last of these; raises `read_failed`."""
+def log_end(index: Index) -> LogEnd:
+    """Returns the last event and the open steps; raises `read_failed`."""
 
     def work(connection: sqlite3.Connection) -> LogEnd:
         last = last_arrival(connection)
         if last is None:
             return LogEnd(None, ())
-        sql = "SELECT begin FROM steps WHERE end IS NULL ORDER BY begin DESC LIMIT ?"
-        rows = connection.execute(sql, (-1 if open_max is None else open_max,))
+        rows = connection.execute("SELECT begin FROM steps WHERE end IS NULL")
         begins = in_total_order(connection, [arrival for (arrival,) in rows])
         event, *still_open = events_at(index, connection, [last, *begins])
         first_of: dict[str, int] = {}
@@ -163,56 +162,45 @@ def log_end(index: Index, open_max: int | None = None) -> LogEnd:
     return index.answer(work)
 
 
-class Course(NamedTuple):
-    """What a stream holds of some types, in total order: arrival, type, and whether it failed.
+class StreamEvents(NamedTuple):
+    """The newest events of a stream of some types, in total order: arrival, type, is it a failure.
 
-    If it `is_cut`, earlier ones are missing.
+    If it `is_cut`, there are earlier ones.
     """
 
-    stream: str
+    name: str
     events: Sequence[tuple[int, str, bool]]
     is_cut: bool
 
 
-class Courses(NamedTuple):
-    """Some streams, whether there may be more, and those of their events that were read."""
-
-    streams: Sequence[Course]
-    has_more: bool
-    read: Mapping[int, Event]
-
-
-def newest_courses(
+def newest_streams(
     index: Index, types: Sequence[str], streams_max: int, events_max: int, reads: Mapping[str, int]
-) -> Courses:
+) -> tuple[list[StreamEvents], dict[int, Event]]:
     """Returns the streams with the newest events of the first type, the newest stream first.
 
-    Of each come the newest events of these types, `events_max` at most; `reads` says of which types
-    how many of these are read. Raises `read_failed`.
+    Of each come `events_max` events at most; `reads` says of which types how many of these are
+    read, and returned by their arrivals. Raises `read_failed`.
     """
+    source = "SELECT {0} FROM events INDEXED BY {1} WHERE {2} ORDER BY " + TOTAL_ORDER_DESCENDING
 
-    def work(connection: sqlite3.Connection) -> Courses:
-        sql = (
-            "SELECT stream FROM events INDEXED BY types WHERE type = ? AND stream IS NOT NULL"
-            f" ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT {_LEADING_MAX}"
+    def work(connection: sqlite3.Connection) -> tuple[list[StreamEvents], dict[int, Event]]:
+        sql = source.format("stream", "types", "type = ? AND stream IS NOT NULL")
+        names = connection.execute(f"{sql} LIMIT {_LEADING_MAX}", types[:1]).fetchall()
+        sql = source.format(
+            "arrival, type, failed",
+            "streams",
+            "stream = ? AND type IN (SELECT value FROM json_each(?))",
         )
-        names = [*dict.fromkeys(name for (name,) in connection.execute(sql, types[:1]))]
-        sql = (
-            "SELECT arrival, type, failed FROM events INDEXED BY streams WHERE stream = :stream"
-            " AND type IN (SELECT value FROM json_each(:types))"
-            f" ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT :limit + 1"
-        )
-        streams: list[Course] = []
-        arrivals: list[int] = []
-        for name in names[:streams_max]:
-            values = {"stream": name, "types": json.dumps(types), "limit": events_max}
-            rows = connection.execute(sql, values).fetchall()
-            newest = rows[:events_max]
-            streams.append(Course(name, newest[::-1], len(rows) > events_max))
+        streams, arrivals = list[StreamEvents](), list[int]()
+        for (name,) in [*dict.fromkeys(names)][:streams_max]:
+            values = (name, json.dumps(types), events_max + 1)
+            rows = connection.execute(f"{sql} LIMIT ?", values).fetchall()
+            streams.append(StreamEvents(name, rows[events_max - 1 :: -1], len(rows) > events_max))
             for kind, limit in reads.items():
-                arrivals += [arrival for arrival, other, _ in newest if other == kind][:limit]
-        events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
-        return Courses(streams, len(names) > len(streams), events)
+                same = [arrival for arrival, other, _ in rows[:events_max] if other == kind]
+                arrivals += same[:limit]
+        events = events_at(index, connection, arrivals)
+        return streams, dict(zip(arrivals, events, strict=True))
 
     return index.answer(work)
 

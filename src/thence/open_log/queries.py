@@ -421,14 +421,11 @@ class Answers:
 
         return latest_steps(self.index(), Filter.of(**keys), last)
 
-    def end(self, open_max: int | None = None) -> "LogEnd":
-        """Returns the last event of the log, and the steps that are open; raises `read_failed`.
-
-        With `open_max` only so many of these, those that came last.
-        """
+    def end(self) -> "LogEnd":
+        """Returns the last event of the log, and the steps that are open; raises `read_failed`."""
         from thence.index import overview
 
-        return overview.log_end(self.index(), open_max)
+        return overview.log_end(self.index())
 
     def warned(self, **words: "Unpack[PageQuery]") -> "Page":
         """Returns the page of `query`; without a match warns of an unknown key in `where`."""

@@ -7,6 +7,7 @@ import os
 import shlex
 import stat
 import sys
+from collections.abc import Mapping
 from itertools import islice
 from threading import Event as Signal
 from threading import Thread
@@ -39,6 +40,7 @@ from thence.core.ids import is_ulid
 from thence.core.json_values import printable
 from thence.core.new_event import parse_cause
 from thence.core.query.filter import Filter
+from thence.core.query.why import LogEnd
 from thence.core.sentences.events import conversation, duration
 from thence.log.files.disk import OS_DISK
 from thence.open_log.log import Log
@@ -197,11 +199,9 @@ def last_command(log: str | None) -> None:
     in, a step that never returned. How long before the last event it began is shown with
     it, and whether the process that began it has ended.
     """
-    from thence.agents.unfinished import read_end
-
     out = current()
     with open_for_reading(out, log) as replica:
-        end, ended = read_end(replica.answers, replica.folder, replica.vocabulary)
+        end, ended = read_end(replica)
     last = end.last
     if out.is_json:
         line = last and msgspec.Raw(last.readable_line)
@@ -228,6 +228,30 @@ def last_command(log: str | None) -> None:
         out.write("nothing was left open")
 
 
+def read_end(replica: Log) -> tuple[LogEnd, Mapping[str, str]]:
+    """Returns the end of a log, and which of its open steps belong to ended processes.
+
+    What an agent's hook recorded belongs to the process of the agent, not to the one that wrote it.
+    """
+    from thence.agents.sessions import has_ended
+    from thence.doctor.writers import ended_writers, living_writers
+    from thence.otlp.decoding import SOURCE
+
+    before = living_writers(OS_DISK, replica.folder)
+    end = replica.answers.end()
+    after = living_writers(OS_DISK, replica.folder) if end.still_open else None
+    if before is None or after is None:
+        return end, {}
+    where = OS_DISK, replica.folder, replica.vocabulary
+    ended = ended_writers(*where, end, before | after)
+    is_of_agents = is_log_of_agents(replica.folder)
+    for event in end.still_open:
+        is_elsewhere = event.header.source == SOURCE  # of the importer nothing follows
+        if is_elsewhere or (is_of_agents and not has_ended(event)):
+            ended.pop(event.event_id, None)
+    return end, ended
+
+
 def _begin_text(event: Event, last: Event) -> str:
     """Returns the begin of a step relative to the last event; "" without a valid time."""
     if event is last:
@@ -247,11 +271,9 @@ def unfinished_command(log: str | None) -> None:
     The latest is last. A step of another machine, or of a copied log, counts as alive:
     this machine can't see whether its process has ended.
     """
-    from thence.agents.unfinished import read_end
-
     out = current()
     with open_for_reading(out, log) as replica:
-        end, ended = read_end(replica.answers, replica.folder, replica.vocabulary)
+        end, ended = read_end(replica)
     if out.is_json:
         steps = [
             {

@@ -108,10 +108,9 @@ class _Tools:
 
     def unfinished(self) -> str:
         """What began and never ended, and whether its process may still go on."""
-        from thence.agents.unfinished import read_end
+        from thence.cli.commands.listing import read_end
 
-        log = self._log
-        end, ended = read_end(log.answers, log.folder, log.vocabulary)
+        end, ended = read_end(self._log)
         lines = [
             f"{self._line(event)}; "
             + ("its process ended" if event.event_id in ended else "may still go on")

@@ -15,8 +15,8 @@ from thence.server.logs.run_record import RunRecord, read_record
 from thence.server.logs.summaries import Listed
 from thence.server.routes.state import ServerState
 from thence.server.web.charts import sparkline
+from thence.server.web.files import files_link
 from thence.server.web.layout import page
-from thence.server.web.session import files_link
 
 LOGS_SHOWN_MAX = 1_000
 SETTINGS_SHOWN_MAX = 4

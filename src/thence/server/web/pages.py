@@ -14,18 +14,14 @@ from thence.server.routes.diffs import compare
 from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
-from thence.server.web.files import (
-    FILES_S,
-    FilesWork,
-    WorkingTree,
-    file_page,
-    files_page,
-    late_page,
-)
+from thence.server.web.files import file_page, files_page
 from thence.server.web.home import home
 from thence.server.web.layout import part_of
 from thence.server.web.run import OTHERS_MAX, read_question, run_page
 from thence.server.web.sweep import find_sweep, sweep_page, sweeps_and_archives
+from thence.work.git.repository import repository
+
+FILES_S = 10.0  # how long a page waits for git and the log
 
 router = APIRouter(include_in_schema=False)
 
@@ -94,38 +90,28 @@ async def event(request: Request, id: str, event_id: str) -> Response:
 
 
 @router.get("/runs/{id}/files")
-async def files(request: Request, id: str, find: str = "") -> Response:
-    """Lists the files of the repository whose agents' log it is."""
-    return await _of_repository(
-        request, id, lambda location, log, tree, stop: files_page(location, log, tree, find.strip())
-    )
-
-
 @router.get("/runs/{id}/files/{name:path}")
-async def file(request: Request, id: str, name: str) -> Response:
-    """Shows the lines of a file with their owners."""
-    return await _of_repository(
-        request, id, lambda location, log, tree, stop: file_page(location, tree, name, stop)
-    )
-
-
-async def _of_repository(request: Request, id: str, work: FilesWork) -> Response:
-    """Returns a page about the repository, or one that says that it takes too long."""
-    state = app_state(request)
+async def files(request: Request, id: str, find: str = "") -> Response:
+    """Lists the files of the repository, or shows the lines of one with their owners."""
+    state, name = app_state(request), request.path_params.get("name")
 
     def read(stop: Signal) -> Response:
         location = state.find(id, False)
         if state.repository is None or not state.has_files(location):
             raise HTTPException(404, "there is no such page")
-        others = (path for path in state.root.places.values() if path != location.folder)
-        with state.logs.using(location) as log:
-            return work(location, log, WorkingTree.of(state.repository, next(others, None)), stop)
+        repo = repository(state.repository)
+        if name is None:
+            with state.logs.using(location) as log:
+                return files_page(location, repo, log, find.strip())
+        journals = (path for path in state.root.places.values() if path != location.folder)
+        return file_page(location, repo, name, next(journals, None), stop)
 
     await state.wait_for_index(id)
     try:
         return await state.workers.run_for(read, FILES_S)
     except TimeoutError:
-        return late_page(id)
+        text = f"git and the log took over {FILES_S:g} s; in a terminal: thence blame FILE"
+        raise HTTPException(504, text) from None
 
 
 @router.get("/runs/{id}/diff")

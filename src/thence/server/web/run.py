@@ -34,9 +34,10 @@ from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.logs.summaries import LogFacts
 from thence.server.routes.parameters import LogPage
+from thence.server.web.files import files_link
 from thence.server.web.home import status
 from thence.server.web.layout import page
-from thence.server.web.session import files_link, sessions_section
+from thence.server.web.session import sessions_section
 from thence.server.web.verdict import failures_link, is_of_agents, mark, verdict
 
 EVENTS = 100
@@ -176,7 +177,7 @@ def _section(
 
         return board_section(log, location, summary.events, at)
     is_agents = location.vocabulary.name == PLAIN.name and is_of_agents(log, summary)
-    return [], sessions_section(log, location) if is_agents else Html()
+    return [], sessions_section(log, location, summary) if is_agents else Html()
 
 
 def _picture(location: FoundLog, run: RunRecord) -> Html:

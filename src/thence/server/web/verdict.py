@@ -24,8 +24,8 @@ from thence.server.logs.summaries import LogFacts
 REFUSED_READ_MAX = 5_000
 _OPEN_READ_MAX = 20
 _SENTENCE_CHARACTERS_MAX = 160
-_SESSION = "session.begun"
-_OF_AGENTS = ((_SESSION, "session"), ("prompt", "prompt"), ("commit", "commit"))
+SESSION = "session.begun"
+_OF_AGENTS = ((SESSION, "session"), ("prompt", "prompt"), ("commit", "commit"))
 
 
 def verdict(
@@ -87,18 +87,18 @@ def is_of_agents(log: OpenLog, facts: LogFacts) -> bool:
 def _of_agents(
     log: OpenLog, location: FoundLog, facts: LogFacts, now: Standing
 ) -> Iterator[list[Child]]:
-    working = [event for event in now.newest if event.event_type != _SESSION]
+    working = [event for event in now.newest if event.event_type != SESSION]
     if working:
         text = words(log.vocabulary.summary(working[0]), _SENTENCE_CHARACTERS_MAX)
         address = path("runs", location.id, "events", working[0].event_id)
-        yield ["in flight when it ended: ", link(text, address), _since(working[0], facts)]
+        yield ["in flight when it ended: ", link(text, address), since(working[0], facts)]
     else:
         yield ["nothing was in flight when it ended"]
     named = [(facts.by_type.get(name, 0), noun) for name, noun in _OF_AGENTS]
     yield [", ".join(counted(number, noun) for number, noun in named if number)]
 
 
-def _since(begin: Event, facts: LogFacts) -> str:
+def since(begin: Event, facts: LogFacts) -> str:
     """Returns how long before the log's last event something began."""
     times = (begin.timestamp, facts.last.timestamp if facts.last else "")
     start, last = map(microseconds, times)

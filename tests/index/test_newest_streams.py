@@ -4,7 +4,7 @@ from pathlib import Path
 
 import thence
 from thence.core.new_event import HostEvent
-from thence.index.overview import newest_courses
+from thence.index.overview import newest_streams
 
 TYPES = ("prompt", "call", "call.failed")
 
@@ -18,10 +18,11 @@ def test_newest_streams_come_first_each_with_its_newest_events_in_order(tmp_path
         events = list(log.read())
         index = log.answers.index()
 
-        def asked(streams_max: int, events_max: int, prompts: int = 9) -> dict:
-            courses = newest_courses(index, TYPES, streams_max, events_max, {"prompt": prompts})
-            told = {one.stream: (one.events, one.is_cut) for one in courses.streams}
-            return {"more": courses.has_more, "read": courses.read, "streams": told}
+        def asked(streams_max: int, events_max: int, prompts: int = 9):
+            streams, read = newest_streams(
+                index, TYPES, streams_max, events_max, {"prompt": prompts}
+            )
+            return {one.name: (one.events, one.is_cut) for one in streams}, read
 
         every = {
             stream: [
@@ -31,17 +32,15 @@ def test_newest_streams_come_first_each_with_its_newest_events_in_order(tmp_path
             ]
             for stream in "abc"
         }
-        whole = asked(9, 99)
-        assert [*whole["streams"]] == ["c", "a", "b"]
-        assert whole["streams"] == {name: (rows, False) for name, rows in every.items()}
-        assert not whole["more"]
-        assert whole["read"] == {
+        streams, read = asked(9, 99)
+        assert [*streams] == ["c", "a", "b"]
+        assert streams == {name: (rows, False) for name, rows in every.items()}
+        assert read == {
             arrival: events[arrival - 1]
             for rows in every.values()
             for arrival, kind, _ in rows
             if kind == "prompt"
         }
-        cut = asked(2, 5, prompts=1)
-        assert cut["more"]
-        assert cut["streams"] == {"c": (every["c"], False), "a": (every["a"][-5:], True)}
-        assert [*cut["read"]] == [every["c"][0][0], every["a"][4][0]]
+        streams, read = asked(2, 5, prompts=1)
+        assert streams == {"c": (every["c"], False), "a": (every["a"][-5:], True)}
+        assert [*read] == [every["c"][0][0], every["a"][4][0]]
