@@ -156,9 +156,9 @@ def test_from_a_line_it_is_one_click_to_the_prompt_and_three_from_home(
 
 
 def test_files_are_those_that_git_lists_the_edited_ones_first(server: Serving) -> None:
-    html = server.get("/runs/agents/files").text
-    assert [row[0] for row in rows(html, "that git lists")] == [
-        *("src/pay.py.orig", "README é.md", "src/pay.py"),
+    listed = [one for one in page(server, "/runs/agents/files").links if "/files/" in one]
+    assert [one.removeprefix("/runs/agents/files/") for one in listed] == [
+        *("src/pay.py.orig", quote("README é.md"), "src/pay.py"),
         *("README.md", "hand.py", "lock.txt", "logo.png"),
     ]
     found = page(server, "/runs/agents/files?find=PAY")
@@ -221,8 +221,8 @@ def test_file_that_can_not_be_shown_says_why(tmp_path: Path) -> None:
     played.log.close()
     with serving(played.top) as server:
         for name, text in (
-            ("logo.png", "logo.png can't be shown: it is no text in UTF-8"),
-            ("latin.txt", "latin.txt can't be shown: it is no text in UTF-8"),
+            ("logo.png", "logo.png can't be shown: it is a binary file, or no text in UTF-8"),
+            ("latin.txt", "latin.txt can't be shown: it is a binary file, or no text in UTF-8"),
             ("gone.txt", "gone.txt can't be shown: it can't be read: No such file or directory"),
         ):
             assert text in page(server, f"/runs/agents/files/{name}", status=422).text

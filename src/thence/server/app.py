@@ -62,7 +62,8 @@ def create_app(
     if token is not None and not token:
         raise ValueError("token is empty: pass None to have none")
     folder = root if root is not None else from_environment(os.environ).runs
-    state = ServerState(Root(folder, places), repository=repository)
+    state = ServerState(Root(folder, places))
+    state.repository = repository
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

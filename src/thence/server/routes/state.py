@@ -35,16 +35,12 @@ T = TypeVar("T")
 
 
 class ServerState:
-    """The objects that the routes of an app share.
+    """The objects that the routes of an app share."""
 
-    `repository` is a folder in the working tree whose files are shown with their owners.
-    """
-
-    def __init__(
-        self, root: Root, metrics: Metrics | None = None, repository: Path | None = None
-    ) -> None:
+    def __init__(self, root: Root, metrics: Metrics | None = None) -> None:
         self.root = root
-        self.repository = repository
+        # a folder in the working tree whose files are shown with their owners
+        self.repository: Path | None = None
         self.logs = Logs()
         self.summaries = Summaries(self.logs)
         self.feeds = Feeds(root, self.logs)
@@ -220,8 +216,8 @@ class ServerState:
 
     def has_files(self, log: FoundLog) -> bool:
         """Reports whether a log is that of the coding agents in the repository that is served."""
-        is_own = self.root.places.get(log.id) == log.folder and log.kind == AGENTS
-        return self.repository is not None and is_own
+        is_place = self.root.places.get(log.id) == log.folder
+        return is_place and log.kind == AGENTS and self.repository is not None
 
     def count_page(self, page: PageOfLines) -> PageOfLines:
         """Counts the events of a page that is to be sent, and returns the page."""

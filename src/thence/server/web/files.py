@@ -6,6 +6,7 @@ Only what git lists by exactly that path is read, if no link lies on the way to 
 import os
 import stat
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Event as Signal
 
@@ -19,7 +20,7 @@ from thence.core.event import Event
 from thence.core.json_values import is_utf8
 from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
 from thence.core.query.filter import Filter
-from thence.errors import SuppressCodes
+from thence.errors import ThenceError
 from thence.open_log.log import open_log
 from thence.server.http.workers import ClientGone
 from thence.server.logs.open_logs import OpenLog
@@ -33,7 +34,6 @@ LINES_MAX = 5_000
 BYTES_MAX = 16 * 1024 * 1024
 EDITS_MAX = 500  # the latest calls whose edits are looked at for the list
 _SESSION_CHARACTERS = 8
-_LISTED = (Column("File", names_row=True), Column("Last edit by an agent (UTC)", name="edited"))
 _LINES = (
     Column("Line", "number"),
     Column("Text", "text"),
@@ -49,15 +49,15 @@ def files_link(location: FoundLog) -> Html:
 
 def files_page(location: FoundLog, repo: Repository, log: OpenLog, find: str) -> Response:
     """Returns the list of files whose path holds a text, those that agents edited last first."""
-    edits: dict[str, Event] = {}
-    latest = log.page(Filter(types=("tool.ended",)), limit=EDITS_MAX, descending=True)
-    for event in latest.events:
-        edits = {**dict.fromkeys(edited_paths(event), event), **edits}
+    calls = log.page(Filter(types=("tool.ended",)), limit=EDITS_MAX, descending=True).events
+    edited = dict.fromkeys(name for call in calls for name in edited_paths(call))
+    places = {name: place for place, name in enumerate(edited)}
     names = [name for name in _listed(repo) if find.casefold() in name.casefold()]
-    times = {name: event.timestamp or "" for name, event in edits.items()}
-    names.sort(key=lambda name: times.get(name, ""), reverse=True)
-    rows = [_file(location, name, edits.get(name)) for name in names[:FILES_MAX]]
-    part = f"the first {FILES_MAX:,} of " if len(names) > FILES_MAX else ""
+    names.sort(key=lambda name: places.get(name, len(places)))
+    items = [
+        el("li", link(words(name), path("runs", location.id, "files", *name.split("/"))))
+        for name in names[:FILES_MAX]
+    ]
     form = el(
         "form",
         el("label", "Path holds", for_="find"),
@@ -66,22 +66,20 @@ def files_page(location: FoundLog, repo: Repository, log: OpenLog, find: str) ->
         role="search",
         aria_label="Filter the files",
     )
-    listing = table(f"{part}{len(names):,} files that git lists", _LISTED, rows)
-    log_link = link(words(location.id, 60), path("runs", location.id))
-    return page("Files", el("h1", "Files"), form, listing, trail=(log_link,))
+    part = f"the first {FILES_MAX:,} of " if len(names) > FILES_MAX else ""
+    about = f"{part}{len(names):,} files that git lists, those that agents edited last first"
+    listing = joined(form, el("p", about, class_="quiet"), el("ul", *items, class_="files"))
+    return page("Files", el("h1", "Files"), listing, trail=(_log_link(location),))
+
+
+def _log_link(location: FoundLog) -> Html:
+    return link(words(location.id, 60), path("runs", location.id))
 
 
 def _listed(repo: Repository, *names: str) -> list[str]:
     """Returns the files that git lists, all or those of some paths; none where it fails."""
     answer = repo.git.ask("ls-files", "-z", "--deduplicate", "--", *names)
     return os.fsdecode(answer.out).split("\0")[:-1] if answer.status == 0 else []
-
-
-def _file(location: FoundLog, name: str, edit: Event | None) -> Sequence[Child]:
-    address = path("runs", location.id, "files", *name.split("/")) if is_utf8(name) else ""
-    event = path("runs", location.id, "events", edit.event_id) if edit else ""
-    when = link(moment(edit.timestamp), event) if edit else None
-    return link(words(name), address) if address else words(name), when
 
 
 def file_page(
@@ -97,7 +95,7 @@ def file_page(
             raise ClientGone
 
     def packages() -> Iterable[Event]:
-        with SuppressCodes("not_a_log", "read_failed"):
+        with suppress(ThenceError):  # an answer without them is one too
             if journal is not None:
                 with open_log(journal, create=False) as project:
                     return project.events()
@@ -118,28 +116,30 @@ def file_page(
             rows.append(_row(location, ownership, line, owner, key != previous))
             previous = key
     part = f"the first {LINES_MAX:,} of " if count > LINES_MAX else ""
-    trail = [link(words(location.id, 60), path("runs", location.id))]
-    trail.append(link("Files", path("runs", location.id, "files")))
     body = table(f"{part}{count:,} lines", _LINES, rows)
-    return page(name[:80], el("h1", words(name)), body, trail=tuple(trail))
+    trail = (_log_link(location), link("Files", path("runs", location.id, "files")))
+    return page(name[:80], el("h1", words(name)), body, trail=trail)
 
 
 def _lines_in(place: str) -> int:
     """Returns how many lines a file has; raises HTTPException for one that can't be shown."""
-    problem = "it is a link, or lies behind one, or is no file"
     try:
-        if stat.S_ISREG(os.lstat(place).st_mode) and os.path.realpath(place) == place:
-            with open(place, "rb") as file:
-                data = file.read(BYTES_MAX + 1)
-            data.decode()
-            if len(data) <= BYTES_MAX and b"\0" not in data:
-                return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
-            problem = "it is a binary file, or has over 16 MiB"
-    except UnicodeDecodeError:
-        problem = "it is no text in UTF-8"
+        status = os.lstat(place)
+        if not stat.S_ISREG(status.st_mode) or os.path.realpath(place) != place:
+            problem = "it is a link, or lies behind one, or is no file"
+        elif status.st_size > BYTES_MAX:
+            problem = f"it has over {BYTES_MAX:,} bytes"
+        elif not _is_text(data := Path(place).read_bytes()):
+            problem = "it is a binary file, or no text in UTF-8"
+        else:
+            return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
     except OSError as error:
         problem = f"it can't be read: {error.strerror}"
     raise HTTPException(422, f"{os.path.basename(place)} can't be shown: {problem}")
+
+
+def _is_text(data: bytes) -> bool:
+    return b"\0" not in data and is_utf8(data.decode(errors="surrogateescape"))
 
 
 def _row(
@@ -165,5 +165,9 @@ def _row(
     commit = f", commit {line.commit[:OID_SHOWN]}" if line.commit else ", not committed"
     about = el("div", moment(when), commit, class_="quiet")
     prompt = owner.prompt
-    what = event_link(location, prompt, first_words(prompt)) if prompt else words(owner.reason)
+    what = (
+        event_link(location, prompt, first_words(prompt))
+        if prompt
+        else owner.reason and words(owner.reason)
+    )
     return number, el("code", words(line.text)), joined(*who, about), what

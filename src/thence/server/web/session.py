@@ -66,8 +66,8 @@ def _session(location: FoundLog, stream: StreamEvents, read: Mapping[int, Event]
             if prompt is not None:
                 who = who or prompt.actor or ""
                 followed = _followed(stream.events[place + 1 : end], read)
-                asked = event_link(location, prompt, first_words(prompt))
-                rows.append((moment(prompt.timestamp), asked, *followed))
+                text = event_link(location, prompt, first_words(prompt))
+                rows.append((moment(prompt.timestamp), text, *followed))
             end = place
     name = link(words(stream.name, 60), path("runs", location.id, stream=stream.name))
     caption = counted(number, "prompt")
