@@ -164,10 +164,7 @@ def _row(
     when = event.timestamp if event else timestamp_at(info.author_time * 10**6) if info else None
     commit = f", commit {line.commit[:OID_SHOWN]}" if line.commit else ", not committed"
     about = el("div", moment(when), commit, class_="quiet")
-    prompt = owner.prompt
-    what = (
-        event_link(location, prompt, first_words(prompt))
-        if prompt
-        else owner.reason and words(owner.reason)
-    )
+    what: Child = words(owner.reason) if owner.reason else None
+    if owner.prompt is not None:
+        what = event_link(location, owner.prompt, first_words(owner.prompt))
     return number, el("code", words(line.text)), joined(*who, about), what

@@ -12,6 +12,7 @@ const ROWS_SEEN = 18; // lanes that are seen at once
 const TILE_LANES = 20; // of one answer
 const REACH = 8; // pixels from a mark in which it is meant
 const MARKS = 2000; // of one answer
+const WORDS = 150; // pixels that the words of the last flag have
 
 function diamond(context, x, y) {
   context.beginPath();
@@ -211,7 +212,7 @@ export class Lanes {
     for (const { lane, words, x, left, end } of this.flags()) {
       const row = at.get(lane);
       if (!isSeen(row)) continue;
-      context.fillRect(x - 0.5, top(row) + 4, 1, LINED - 8);
+      context.fillRect(x - 0.5, top(row) + 4, 1, left < x ? LANE - 4 : LINED - 8);
       context.save();
       context.beginPath();
       context.rect(left, top(row) + LANE, Math.max(0, end - left), LINED - LANE);
@@ -231,7 +232,8 @@ export class Lanes {
       const x = this.x(arrival - 0.5);
       const end = ends.get(lane) ?? this.width;
       const width = this.canvas.getContext("2d").measureText(words).width + 10;
-      const left = end < this.width ? x : Math.min(x, end - width); // the last one is whole
+      const least = end < this.width ? 0 : Math.min(width, WORDS); // of the last one
+      const left = Math.min(x, end - least);
       placed.push({ arrival, lane, words, x, left, end });
       ends.set(lane, left - 8);
     }
