@@ -37,10 +37,10 @@ def sessions_section(log: OpenLog, location: FoundLog, facts: LogFacts) -> Html:
 
     Raises `read_failed`.
     """
-    newest = standing(log.index, OPEN_MAX).newest
+    now = standing(log.index, OPEN_MAX)
     in_flight = [
         el("li", event_link(location, event, log.vocabulary.summary(event)), since(event, facts))
-        for event in newest
+        for event in now.newest
         if event.event_type != SESSION
     ]
     reads = {"prompt": PROMPTS_MAX, "tool.ended": EDITS_READ_MAX}
@@ -51,7 +51,8 @@ def sessions_section(log: OpenLog, location: FoundLog, facts: LogFacts) -> Html:
         sections.append(el("p", text, class_="quiet"))
     if in_flight:
         sections.insert(0, el("ul", *in_flight, class_="events"))
-        sections.insert(0, el("h3", "In flight when it ended"))
+        part = f": the last {OPEN_MAX:,} of {now.open_steps:,}" * (now.open_steps > OPEN_MAX)
+        sections.insert(0, el("h3", f"In flight when it ended{part}"))
     return joined(el("h2", "Sessions", id="sessions"), *sections) if sections else Html()
 
 
