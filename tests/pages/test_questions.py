@@ -102,7 +102,7 @@ def money_fell(visitor: Visitor, server: Serving) -> None:
     visitor.clicks += 1
     visitor.tab.page.get_by_label("Line").select_option("money")
     visitor.click_at(
-        label + (turn - first) / (end - first) * (wide - label), (lanes.index(ada) + 0.5) * 46
+        label + (turn - first) / (end - first) * (wide - label), (lanes.index(ada) + 0.75) * 46
     )
     visitor.sees("ada", "money", within="aside h1")
     visitor.sees("Why", within="aside")

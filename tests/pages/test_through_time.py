@@ -145,7 +145,7 @@ def test_click_in_a_turn_shows_what_the_lane_did_in_it_a_failure_first(tab: Tab)
         ("failing", "ada", 2, "In turn 2 the system noted agent failed"),
     ):
         opened(tab, f"/runs/{run}?axis=turn&find={lane}")
-        tab.wait(lambda: "1 lanes" in (tab.page.get_attribute(CANVAS, "aria-label") or ""))
+        tab.wait(lambda: "1 lane," in (tab.page.get_attribute(CANVAS, "aria-label") or ""))
         click_step(tab, turn, 10, run)
         assert tab.wait(lambda: heading(tab))[0].startswith(begin)
 

@@ -211,10 +211,10 @@ export class Lanes {
 
   /** Returns the arrival of the mark at a place of the canvas, 0 for none. */
   hit(x, y) {
-    const row = Math.floor((y + this.element.scrollTop) / this.lane);
-    const lane = this.rows[row]?.[0];
+    const below = y + this.element.scrollTop;
+    const lane = this.rows[Math.floor(below / this.lane)]?.[0];
     const points = seriesOf(this.view)?.lanes[lane];
-    if (points) return nearestChange(points, (turn) => this.x(turn), x, REACH);
+    if (points && below % this.lane >= LANE) return nearestChange(points, (turn) => this.x(turn), x, REACH);
     let [nearest, distance] = [0, REACH];
     for (const { marks } of this.isNear ? this.marks() : []) {
       for (let place = 0; place < marks.length; place += 4) {
