@@ -58,6 +58,7 @@ _BY_SUBJECT_MAX = 60_000
 _QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
 
 _COLUMNS: Mapping[Axis, str] = {"order": "arrival - 1", "turn": "turn", "time": "time"}
+_WHOLE = (0, POSITION_MAX + 1, 1, POSITION_MAX)  # a window of all positions and arrivals
 _numbers = msgspec.json.Decoder(list[int]).decode
 _decode = msgspec.json.Decoder().decode
 
@@ -113,9 +114,8 @@ class Names:
     def take_lanes(self, connection: sqlite3.Connection, axis: Axis, events: int) -> None:
         """Takes in what the lanes have of the events that came, on an axis."""
         lanes, seen = self.lanes[axis], self.events[axis]
-        for name, count, failures, first in _by_lane(
-            connection, _Window(axis, 0, POSITION_MAX + 1, seen + 1, events)
-        ):
+        span = (0, POSITION_MAX + 1, seen + 1, events) if seen else _WHOLE
+        for name, count, failures, first in _by_lane(connection, _Window(axis, *span)):
             lane = lanes.get(_key(name))
             if lane is None and len(lanes) < LANES_MAX:
                 lane = lanes[_key(name)] = _Lane(name[:NAME_CHARACTERS_MAX], first)
@@ -183,9 +183,11 @@ class _Window(NamedTuple):
     @property
     def within(self) -> str:
         """The condition of its events in SQL."""
-        return "arrival BETWEEN :low AND :high" + (
-            "" if self.axis == "order" else f" AND {self.axis} >= :first AND {self.axis} < :end"
-        )
+        # to compare each arrival takes a fifth of the time in which a whole log is counted
+        arrivals = "arrival BETWEEN :low AND :high" if self[1:] != _WHOLE else "TRUE"
+        if self.axis == "order":
+            return arrivals
+        return f"{arrivals} AND {self.axis} >= :first AND {self.axis} < :end"
 
     @property
     def source(self) -> str:
@@ -368,37 +370,35 @@ def lanes(
     view: TileView, axis: Axis, span: tuple[int, int], sort: Sort, find: str, page: tuple[int, int]
 ) -> dict[str, Any]:
     """Returns the lanes with events between two positions, a page of them by offset and limit."""
-    (first, end), names, word = span, view.names, find.casefold()
-    ends = _ends(view, axis) or (0, 0)
+    names, word, (offset, limit) = view.names, find.casefold(), page
+    window, ends = _window(view, axis, *span), _ends(view, axis) or (0, 0)
     rows: list[_Row] = []
     with names.mutex:
-        is_whole = first <= ends[0] and end >= ends[1]
+        is_whole = span[0] <= ends[0] and span[1] >= ends[1]
         if is_whole and view.events > names.events[axis]:
             names.take_lanes(view.connection, axis, view.events)
         counts = (
             ((key, it.events, it.failures, it.number) for key, it in names.lanes[axis].items())
             if is_whole and view.events == names.events[axis]
-            else _by_lane(view.connection, _window(view, axis, first, end))
+            else _by_lane(view.connection, window)
         )
         for name, events, failures, arrival in counts:
             lane = names.lanes["order"].get(_key(name))
-            if lane is not None:
+            if lane is not None and word in lane.name.casefold():
                 rows.append((lane.number, lane.name, events, failures, arrival))
-    rows = [row for row in rows if word in row[1].casefold()]
     keys: Mapping[Sort, Callable[[_Row], Any]] = {
         "failures": lambda row: (-row[3], -row[2], row[4]),
         "events": lambda row: (-row[2], row[4]),
         "first": lambda row: row[4],
     }
-    offset, limit = page
     chosen = nsmallest(offset + limit, rows, key=keys[sort])[offset:]
-    still_open = _open_in(view, _window(view, axis, first, end)) if chosen else {}
-    answer = {
+    still_open = _open_in(view, window) if chosen else {}
+    ends_of = {"ends": ids_at(view.connection, window[-2:])} if axis == "order" else {}
+    return {
         "total": len(rows),
         "lanes": [[*row, still_open.get(row[0], 0)] for row in chosen],
+        **ends_of,
     }
-    window = _window(view, axis, first, end)
-    return answer | ({"ends": ids_at(view.connection, window[-2:])} if axis == "order" else {})
 
 
 def _open_in(view: TileView, window: _Window) -> dict[int, int]:

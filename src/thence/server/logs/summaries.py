@@ -119,7 +119,7 @@ def _course(places: Sequence[int]) -> tuple[int, ...]:
     first = min(places)
     length = max(places) - first + 1
     rows = Counter((place - first) * COURSE_BUCKETS // length for place in places)
-    return course_of([*rows.items()], COURSE_BUCKETS)
+    return course_of(rows, COURSE_BUCKETS)
 
 
 def _tail(folder: Path, vocabulary: Vocabulary, offset: int) -> Iterator[BadBytes]:

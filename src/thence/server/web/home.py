@@ -109,13 +109,14 @@ def _rows(state: ServerState, logs: Sequence[tuple[FoundLog, Listed | None]]) ->
 
 def _verdict(rows: Sequence[_Row]) -> Html | None:
     runs = [row for row in rows if row.log.is_simulation]
-    states = [row.record.status for row in runs]
     failed = sum(
-        state == "failed" or bool(row.listed and row.listed.facts.failures)
-        for row, state in zip(runs, states, strict=True)
+        run.status == "failed"
+        or run.ended.text != run.status  # decisions failed
+        or bool(listed and listed.facts.failures)
+        for _, run, listed, _ in runs
     )
     text = f"{failed:,} of {len(runs):,} runs had failures"
-    if running := states.count("running"):
+    if running := sum(row.record.status == "running" for row in runs):
         text += f", {running:,} {'is' if running == 1 else 'are'} running"
     return el("p", text, class_="verdict") if runs else None
 
