@@ -11,6 +11,7 @@ from tests.pages.browser import NARROW, WIDE, Tab, chromium, tab_of
 from tests.server.serving import Serving, serving
 
 import thence
+from thence.core.new_event import HostEvent
 
 EVENTS, ACTORS, FAILS_EVERY = 3_000, 40, 311
 HOSTILE = "<script>alert(1)</script>"
@@ -184,3 +185,36 @@ def test_without_script_the_list_is_all(browser: Browser, server: Serving) -> No
         tab.go("/runs/tasks")
         assert not tab.page.locator("#look").is_visible()
         assert tab.page.locator("main tbody tr").count() > 50
+
+
+def test_night_between_two_bursts_takes_little_room_by_time(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with thence.open(tmp_path / "root" / "nights") as log:
+        for hour in (1, 13):
+            for at in range(0, 3_600, 5):
+                time = f"2026-11-20T{hour:02}:{at // 60:02}:{at % 60:02}.000000Z"
+                log.append_many([HostEvent("task.done", {}, actor="ada", timestamp=time)])
+    with serving(tmp_path / "root") as server, tab_of(browser, server.url) as tab:
+        tab.go("/runs/nights?axis=time")
+        tab.wait(lambda: used(tab) > 0.8)  # a sixth of it without the fold
+        assert used(tab) < 0.99, "the night is seen too"
+
+
+def used(tab: Tab) -> float:
+    """What share of the first lane's width holds events, by the colour of their type."""
+    return tab.run(
+        """() => {
+          const canvas = document.querySelector(".look-lanes canvas");
+          if (!canvas?.width) return 0;
+          const mark = document.querySelector(".look-legend span span");
+          const colour = getComputedStyle(mark).color.match(/\\d+/g).join();
+          const wide = canvas.width - 190;
+          const { data } = canvas.getContext("2d").getImageData(190, 17, wide, 1);
+          let number = 0;
+          for (let at = 0; at < data.length; at += 4) {
+            number += data[at + 3] && data.slice(at, at + 3).join() === colour;
+          }
+          return number / wide;
+        }"""
+    )

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from thence.core.markup import path
+from thence.core.markup import el, path
 from thence.server.logs.root import FoundLog
 from thence.server.routes.diffs import compare
 from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
-from thence.server.web.files import file_page, files_page
+from thence.server.web.files import file_page, files_link, files_page
 from thence.server.web.home import home
 from thence.server.web.layout import part_of
 from thence.server.web.run import OTHERS_MAX, read_question, run_page
@@ -59,9 +59,10 @@ async def run(request: Request, id: str) -> Response:
         with state.logs.using(location) as log:
             run = state.summaries.record(state.root, location)
             others = [*islice(state.root.others(id), OTHERS_MAX)]
-            world = map_section(state.root, log, location, summary, question)
-            has_files = state.has_files(location)
-            return run_page(log, location, run, summary, question, others, at, world, has_files)
+            beside = map_section(state.root, log, location, summary, question)
+            if state.has_files(location):
+                beside = el("p", files_link(location))
+            return run_page(log, location, run, summary, question, others, at, beside)
 
     sweep = await state.workers.run(lambda: find_sweep(state.root, id))
     if sweep is not None:

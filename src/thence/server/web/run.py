@@ -34,7 +34,6 @@ from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.routes.parameters import LogPage
-from thence.server.web.files import files_link
 from thence.server.web.home import status
 from thence.server.web.layout import page
 from thence.server.web.session import sessions_section
@@ -132,14 +131,13 @@ def run_page(
     summary: LogFacts,
     question: Question,
     names: Sequence[str],
-    at: str | None = None,
-    world: Html | None = None,
-    has_files: bool = False,
+    at: str | None,
+    beside: Html | None,
 ) -> Response:
-    """Returns the page; `names` are the logs for the comparison, `world` is a run's map.
+    """Returns the page; `names` are the logs for the comparison.
 
-    With `has_files` it links to the files of the repository. A board is as it was after the event
-    `at`. Raises `invalid_cursor`, EventNotFound, `read_failed`.
+    A board is as it was after the event `at`. `beside` follows the picture: the map of a run, or
+    the link to the files of a repository. Raises `invalid_cursor`, EventNotFound, `read_failed`.
     """
     events = Html()
     if question.problem is None:
@@ -156,12 +154,11 @@ def run_page(
     body = (
         el("h1", words(run.name)),
         verdict(log, location, run, summary, of_board),
-        el("p", files_link(location)) if has_files else None,
         _summary(location, run, summary),
         _damage(summary),
         section,
         _picture(location, run),
-        world,
+        beside,
         _comparison(location, names),
         el("h2", "Events", id="events"),
         problem,

@@ -1,5 +1,6 @@
 // The lanes of a log on a canvas: buckets from afar, marks, bars and causes from near.
 
+import { Scale } from "./gaps.js";
 import { BUCKETS } from "./tiles.js";
 import { bounds, drawLine, globalLanes, nearestChange, seriesOf } from "./turns.js";
 
@@ -29,6 +30,7 @@ export class Lanes {
     this.path = []; // [arrival, lane, type, depth] of the chosen event and its causes
     this.links = []; // child, parent, … among these
     this.pointers = new Map();
+    this.scale = new Scale(0, 1);
     element.addEventListener("scroll", () => view.changed());
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     canvas.addEventListener("pointerdown", (event) => this.down(event));
@@ -71,13 +73,11 @@ export class Lanes {
   }
 
   x(position) {
-    const { from, to } = this.view;
-    return this.label + ((position - from) / (to - from)) * (this.width - this.label);
+    return this.label + this.scale.share(position) * (this.width - this.label);
   }
 
   position(x) {
-    const { from, to } = this.view;
-    return from + ((x - this.label) / (this.width - this.label)) * (to - from);
+    return this.scale.position((x - this.label) / (this.width - this.label));
   }
 
   draw() {
@@ -86,6 +86,8 @@ export class Lanes {
       this.isFlagged = isFlagged;
       this.size();
     }
+    const { from, to, axis } = this.view;
+    this.scale = new Scale(from, to, axis === "time" ? this.view.strip.filled() : null);
     const ratio = Math.min(2, devicePixelRatio || 1);
     const width = (this.width = this.element.clientWidth);
     const height = this.viewport;
@@ -106,6 +108,7 @@ export class Lanes {
     context.beginPath();
     context.rect(this.label, 0, width - this.label, height);
     context.clip();
+    this.folds(context);
     if (this.isNear) this.near(context, first, last, top);
     else this.far(context, first, last, top);
     this.lines(context, first, last, top);
@@ -134,20 +137,33 @@ export class Lanes {
   far(context, first, last, top) {
     const { from, to, axis } = this.view;
     const pixels = Math.max(1, this.width - this.label);
-    const level = Math.max(0, Math.ceil(Math.log2((to - from) / pixels)));
+    const level = Math.max(0, Math.ceil(Math.log2(this.scale.length / pixels)));
+    const isFolded = this.scale.parts.length > 1;
     const size = BUCKETS * 2 ** level;
     for (let at = first - (first % TILE_LANES); at < last; at += TILE_LANES) {
       const lanes = this.rows.slice(at, at + TILE_LANES).map(([id]) => id);
       for (let tile = Math.floor(from / size); tile * size < to; tile += 1) {
         const piece = this.source.piece("tiles", { axis, level, tile, lanes: lanes.join(",") });
         if (!piece) continue;
-        const left = this.x(tile * size);
+        const [start, end] = [tile * size, (tile + 1) * size];
+        const seen = this.scale.parts.filter((part) => !part.isGap && part.from < end && part.to > start);
         lanes.forEach((lane, place) => {
           const painted = this.painter.canvas(piece, lane, ROWS);
           const y = top(at + place) + (LANE - ROWS) / 2;
-          if (painted) context.drawImage(painted, left, y, this.x((tile + 1) * size) - left, ROWS);
+          for (const part of painted ? seen : []) {
+            const [a, b] = isFolded ? [Math.max(start, part.from), Math.min(end, part.to)] : [start, end];
+            const [cut, wide] = [(a - start) / 2 ** level, (b - a) / 2 ** level];
+            context.drawImage(painted, cut, 0, wide, ROWS, this.x(a), y, this.x(b) - this.x(a), ROWS);
+          }
         });
       }
+    }
+  }
+
+  folds(context) {
+    context.fillStyle = `rgb(${this.colours("line")})`;
+    for (const { from, to, isGap } of this.scale.parts) {
+      if (isGap) context.fillRect(this.x(from), 0, this.x(to) - this.x(from), this.viewport);
     }
   }
 

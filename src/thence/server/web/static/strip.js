@@ -14,6 +14,10 @@ export class Strip {
     canvas.addEventListener("pointercancel", () => (this.drag = null));
   }
 
+  get asked() {
+    return { axis: this.view.axis, buckets: BUCKETS };
+  }
+
   position(event) {
     const box = this.canvas.getBoundingClientRect();
     const share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
@@ -48,13 +52,22 @@ export class Strip {
     const width = (canvas.width = canvas.clientWidth);
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, width, HEIGHT);
-    const overview = this.source.piece("overview", { axis: view.axis, buckets: BUCKETS });
+    const overview = this.source.piece("overview", this.asked);
     if (overview?.counts) this.columns(context, overview, width);
     const scale = width / (view.end - view.first || 1);
     context.strokeStyle = `rgb(${this.colours("ink")})`;
     context.lineWidth = 2;
     const left = (view.from - view.first) * scale;
     context.strokeRect(left + 1, 1, Math.max(4, (view.to - view.from) * scale) - 2, HEIGHT - 2);
+  }
+
+  /** Returns the spans of positions that hold events, in order; null until they are known. */
+  filled() {
+    const { counts, first, level } = this.source.piece("overview", this.asked) ?? {};
+    if (!counts) return null;
+    const buckets = new Set(counts.filter((_, at) => at % 3 === 0));
+    const at = (bucket) => first + bucket * 2 ** level;
+    return [...buckets].sort((a, b) => a - b).map((bucket) => [at(bucket), at(bucket + 1)]);
   }
 
   columns(context, overview, width) {
