@@ -135,9 +135,9 @@ def runs_part(visitor: Visitor, server: Serving) -> None:
 
 
 def prompt_led_to_line(visitor: Visitor, server: Serving) -> None:
-    visitor.follow("Files")
+    visitor.follow("Files, with the owner of each line")
     visitor.follow("src/pay.py")
-    visitor.sees("charge")
+    visitor.sees("implementer", "Make pay() safe to try again")
 
 
 def was_in_flight(visitor: Visitor, server: Serving) -> None:

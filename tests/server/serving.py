@@ -87,6 +87,15 @@ def hasty_serving(root: Path, heartbeat_s: float) -> Iterator[Serving]:
 
 
 @contextmanager
+def altered_serving(root: Path, alteration: str, **env: str) -> Iterator[Serving]:
+    """Runs the same command behind statements that alter the program."""
+    code = f"import sys\nfrom thence.cli.main import main\n{alteration}\nsys.exit(main())"
+    argv = [sys.executable, "-c", code, "serve", str(root), "--json", "--port", "0"]
+    with _running(argv, env) as made:
+        yield made
+
+
+@contextmanager
 def app_serving(root: Path | None, port: int = 0, **options: object) -> Iterator[Serving]:
     """Serves `create_app` by uvicorn in a process of its own."""
     argv = [sys.executable, "-c", _APP, str(root), str(port), json.dumps(options)]

@@ -42,6 +42,33 @@ def test_who_comes_when_too_many_wait_is_refused_at_once() -> None:
     assert refused[0].headers == {"Retry-After": "1"}
 
 
+def test_work_is_waited_for_only_so_long_and_the_next_begins_behind_it() -> None:
+    ended: list[str] = []
+    go = threading.Event()
+
+    def work(stop: threading.Event) -> str:
+        assert stop.wait(100)
+        assert go.wait(100)
+        ended.append("first")
+        return "first"
+
+    async def asked() -> None:
+        workers = Workers()
+        assert await workers.run_for(lambda stop: "quick", 100) == "quick"
+        with pytest.raises(ZeroDivisionError):
+            await workers.run_for(lambda stop: 1 // 0, 100)
+        with pytest.raises(TimeoutError):
+            await workers.run_for(work, 0.01)
+        with pytest.raises(TimeoutError):  # the first one is not done yet
+            await workers.run_for(lambda stop: ended.append("late"), 0.01)
+        assert ended == []
+        go.set()
+        await workers.run_for(lambda stop: ended.append("next"), 100)
+        assert ended == ["first", "late", "next"]
+
+    anyio.run(asked)
+
+
 def test_slow_work_is_begun_again_where_it_holds_up_nobody() -> None:
     go = threading.Event()
     told: list[bool] = []

@@ -15,6 +15,7 @@ from thence.work.git.merging import merged_trees
 from thence.work.git.patches import patch_ids
 from thence.work.git.repository import Repository
 
+BINARY_BYTES = 8_000  # git's own rule: a text has no zero byte in so many
 ALIKE_MAX = 200  # more commits of one author and second are an import's, not copies
 COPIES_AMONG = 20_000  # most commits of a repository that are searched for the original of a copy
 _FORM = "%H%x1f%P%x1f%at%x1f%ct%x1f%T%x1f%an%x1f%ae%x1f%s"
@@ -92,6 +93,20 @@ def blame(repo: Repository, path: str, lines: tuple[int, int] | None = None) -> 
         elif line.startswith(b"previous "):
             previous = line.split(b" ", 2)[2]
     return blamed
+
+
+def lines_of(repo: Repository, path: str, lines: tuple[int, int] | None = None) -> list[BlamedLine]:
+    """Returns what `blame` does; the lines of a file that no commit has are all new."""
+    is_listed = repo.git.ask("ls-files", "--error-unmatch", "--", path).status == 0
+    is_added = is_listed and repo.git.commit_of("HEAD") is not None
+    if is_added or repo.git.ask("cat-file", "-e", f"HEAD:{path}").status == 0:
+        return blame(repo, path, lines)
+    texts = (repo.folder / path).read_bytes().decode("utf-8", "replace").splitlines()
+    first, last = lines or (1, len(texts))
+    return [
+        BlamedLine(number, text, "", (path,))
+        for number, text in enumerate(texts[first - 1 : last], first)
+    ]
 
 
 def _unquoted(name: bytes) -> str:

@@ -28,6 +28,7 @@ OID_SHOWN = 12
 CHAIN_MAX = 50
 REWRITES_MAX = 1_000
 SQUASHED_AMONG = 50  # the newest commits of the log that a squash is searched for
+_CHECKED_EVERY = 1_000  # events of the log that are read
 CLOCK_S = 86_400  # the most by which clocks of two machines are taken to differ
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _PACKAGE_TYPES = ("WPAssigned", "WPReviewed", "WPLanded")
@@ -94,11 +95,16 @@ class Ownership:
     """The answers about one repository, from one log that is read once.
 
     `journal` gives the events of the project's packages, asked for where nothing else tells.
-    `commits` and `recorded` are those that the log has events of, in its order.
+    `check` is called often while the log is read, and may raise. `commits` and `recorded` are those
+    that the log has events of, in its order.
     """
 
     def __init__(
-        self, log: Log, repo: Repository, journal: Callable[[], Iterable[Event]] = tuple
+        self,
+        log: Log,
+        repo: Repository,
+        journal: Callable[[], Iterable[Event]] = tuple,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.history = CommitHistory(repo)
         self.commits: dict[str, CommitRecord] = {}
@@ -118,6 +124,8 @@ class Ownership:
         self._contents = cache(self._find_contents)
         self._texts = cache(self._find_texts)
         for place, event in enumerate(log.read()):
+            if not place % _CHECKED_EVERY:
+                check()
             self._note(place, event)
         self.recorded = [*self.commits]
 

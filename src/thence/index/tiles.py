@@ -18,10 +18,13 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from thence.core.query.filter import Filter
-from thence.core.vocabulary import SIM
+from thence.core.sentences.agents import agent_sentence
+from thence.core.sentences.events import clipped
+from thence.core.sentences.events import line as in_line
+from thence.core.vocabulary import PLAIN, SIM
 from thence.index.causality import Walk
 from thence.index.connection import Index
-from thence.index.lookup import arrival_of, ids_at, lines_at, subjects_of
+from thence.index.lookup import arrival_of, events_at, ids_at, lines_at, subjects_of
 from thence.index.zones import ZONE_BITS, hull, zone_arrivals, zone_of
 from thence.log.files.disk import monotonic_ns
 
@@ -39,6 +42,9 @@ OVERVIEW_BUCKETS_MAX = 600
 # crossing bars of one window, and the latest open steps that are counted by lane
 STEPS_MAX = 2_000
 _OPEN_COUNTED_MAX = 10_000
+FLAGS_MAX = 100
+FLAG_CHARACTERS_MAX = 80
+_PROMPT = "prompt"
 # of fewer arrivals the rows are read; of more the index of lanes, which is a fifth as large
 _ROWS_MAX = 100_000
 _OVERVIEW_ROWS_MAX = 150_000
@@ -484,6 +490,7 @@ def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any
         "steps": [n for at, to, name, _ in steps for n in (at, to or 0, lane(name))],
         "failed_steps": [row[0] for row in steps if row[3]],
         "causes": [n for row in causes for n in row],
+        "flags": _flags(view, {at: lane(name) for at, name, kind, *_ in events if kind == _PROMPT}),
     }
     return answer | (
         {"ids": ids_at(view.connection, [row[0] for row in events])} if with_ids else {}
@@ -498,6 +505,19 @@ _CHANGED = """
         WHERE parent > :last AND child <= :last
     )
 """
+
+
+def _flags(view: TileView, lanes: Mapping[int, int]) -> list[Any]:
+    """Returns coding agents' prompts, the first so many: arrival, lane, first words."""
+    if view.of.vocabulary.name != PLAIN.name:
+        return []
+    flags: list[Any] = []
+    first = [*lanes][:FLAGS_MAX]
+    for arrival, event in zip(first, events_at(view.of, view.connection, first), strict=True):
+        text = event.cut_payload.get("prompt")
+        if agent_sentence(event) and isinstance(text, str):
+            flags += (arrival, lanes[arrival], clipped(in_line(text), FLAG_CHARACTERS_MAX))
+    return flags
 
 
 def growth(view: TileView, since: tuple[int, int] | None) -> dict[str, Any]:

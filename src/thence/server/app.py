@@ -47,6 +47,7 @@ def create_app(
     cors_origins: Collection[str] = (),
     token: str | None = None,
     places: Mapping[str, Path] = MappingProxyType({}),
+    repository: Path | None = None,
 ) -> FastAPI:
     """Returns an app that serves the logs in a folder; the app writes only indexes there.
 
@@ -54,12 +55,15 @@ def create_app(
     made later. Host names are not checked unless `allowed_hosts` lists the accepted ones,
     without ports. Pages of `cors_origins` may read the answers in a browser.
     With a `token` every path but /health needs it. `places` are logs elsewhere by the ids under
-    which they are served too. Raises ValueError for an empty token.
+    which they are served too. If one is the log of coding agents in a repository, of which
+    `repository` is a folder, the files there are shown with the owner of each line. Raises
+    ValueError for an empty token.
     """
     if token is not None and not token:
         raise ValueError("token is empty: pass None to have none")
     folder = root if root is not None else from_environment(os.environ).runs
     state = ServerState(Root(folder, places))
+    state.repository = repository
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -83,6 +83,7 @@ def serve(
     token: str | None,
     cors_origins: Collection[str],
     places: Mapping[str, Path],
+    repository: Path | None,
 ) -> None:
     """Answers on a listening socket until SIGINT or SIGTERM, then ends at once.
 
@@ -92,7 +93,12 @@ def serve(
     from thence.server.app import create_app
 
     app = create_app(
-        root, allowed_hosts=LOOPBACK, cors_origins=cors_origins, token=token, places=places
+        root,
+        allowed_hosts=LOOPBACK,
+        cors_origins=cors_origins,
+        token=token,
+        places=places,
+        repository=repository,
     )
     _run(listener, app)
 

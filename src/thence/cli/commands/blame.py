@@ -13,7 +13,7 @@ from typing import Any
 import click
 import msgspec
 
-from thence.agents.blame import BlamedLine, blame
+from thence.agents.blame import BINARY_BYTES, lines_of
 from thence.agents.ownership import Kind, Owner, Ownership, chain_of, held
 from thence.cli.frame import help_with
 from thence.cli.output import Output, current, wrapped
@@ -34,7 +34,6 @@ OTHERS_SHOWN = 5
 _NAME_COLUMNS_MAX = 28
 _ASK_COLUMNS = 32
 _SESSION_COLUMNS = 8
-_BINARY_BYTES = 8_000  # git's own rule
 _OID_SHOWN = 12
 _HEX = re.compile("[0-9a-f]{7,64}")
 _LINE = re.compile(r"(?P<file>.+):(?P<number>\d{1,9})", re.DOTALL)
@@ -56,7 +55,7 @@ def blame_command(file: str, log: str | None) -> None:
     repo, path, _ = _file_of(file)
     with open_for_reading(out, log, about=Path(file)) as replica:
         ownership = _ownership(replica, repo)
-        lines = _blamed(repo, path, file)
+        lines = lines_of(repo, path)
         pairs = [(line, ownership.of_line(lines, at)) for at, line in enumerate(lines)]
         if out.is_json:
             entries = []
@@ -137,7 +136,7 @@ def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: b
             code="line_not_found",
         )
     span = (max(1, number - AROUND_LINES), min(count, number + AROUND_LINES))
-    lines = _blamed(repo, path, file, span)
+    lines = lines_of(repo, path, span)
     at = next(at for at, blamed in enumerate(lines) if blamed.number == number)
     blamed = lines[at]
     ownership = _ownership(replica, repo)
@@ -217,7 +216,7 @@ def _file_of(file: str) -> tuple[Repository, str, int]:
         cause = "it lies in no working tree of a git repository"
         raise _no_file(file, cause, "name a file of a working tree")
     data = path.read_bytes()
-    if b"\0" in data[:_BINARY_BYTES]:
+    if b"\0" in data[:BINARY_BYTES]:
         hint = "ask about its commits: git log -- FILE, then thence why COMMIT"
         raise _no_file(file, "it is a binary file, which has no lines", hint)
     count = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
@@ -227,18 +226,6 @@ def _file_of(file: str) -> tuple[Repository, str, int]:
 def _no_file(file: str, cause: str, hint: str) -> ThenceError:
     operation, code = "could not find who wrote", "line_not_found"
     return ThenceError(operation, place=file, cause=cause, hint=hint, code=code)
-
-
-def _blamed(
-    repo: Repository, path: str, file: str, span: tuple[int, int] | None = None
-) -> list[BlamedLine]:
-    """Returns a file's lines; those of a file that no commit has are all new."""
-    is_listed = repo.git.ask("ls-files", "--error-unmatch", "--", path).status == 0
-    is_added = is_listed and repo.git.commit_of("HEAD") is not None
-    if is_added or repo.git.ask("cat-file", "-e", f"HEAD:{path}").status == 0:
-        return blame(repo, path, span)
-    texts = Path(file).read_bytes().decode("utf-8", "replace").splitlines()
-    return [BlamedLine(number, text, "", (path,)) for number, text in enumerate(texts, 1)]
 
 
 def _ownership(replica: Log, repo: Repository) -> Ownership:

@@ -80,7 +80,8 @@ def serve_command(
         if is_opened:
             # a browser of the terminal would keep the server waiting
             Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        running.serve(listener, root_folder, token, origins, places)
+        repository = Path(root or "").absolute() if places else None
+        running.serve(listener, root_folder, token, origins, places, repository)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         out.end_at_once(exit_code(ended))
 

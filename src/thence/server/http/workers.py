@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 THREADS = 4
 SLOW_THREADS = 1
 COMPARING_THREADS = 1
+BOUNDED_THREADS = 1
 WAITING_MAX = 256
 _RETRY_S = 1
 
@@ -39,6 +40,7 @@ class Workers:
         self._limiter = CapacityLimiter(threads)
         self._slow = CapacityLimiter(SLOW_THREADS)
         self._comparing = CapacityLimiter(COMPARING_THREADS)
+        self._bounded = CapacityLimiter(BOUNDED_THREADS)
         self._pending_max = threads + waiting_max
         self._pending = 0
 
@@ -81,6 +83,21 @@ class Workers:
             finally:
                 watcher.cancel()
         raise ClientGone
+
+    async def run_for(self, work: Callable[[Signal], T], limit_s: float) -> T:
+        """Runs work as `run` does, in a thread for such work, but waits for it only so long.
+
+        Then it raises TimeoutError, and the signal that was given to the work is set. The thread
+        is free for the next work once this one has ended.
+        """
+        stop = Signal()
+        task = asyncio.ensure_future(self._run(partial(work, stop), self._bounded, False))
+        done, _ = await asyncio.wait({task}, timeout=limit_s)
+        if done:
+            return task.result()
+        stop.set()
+        task.add_done_callback(asyncio.Task.exception)  # whatever it raises, nobody waits for it
+        raise TimeoutError
 
     async def _run(
         self, work: Callable[[], T], limiter: CapacityLimiter, can_abandon: bool = True

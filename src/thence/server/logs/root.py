@@ -29,6 +29,7 @@ SWEEP_MARK = ":"
 SWEEP_PLAN = "plan.json"
 # the folder of the log of coding agents
 _AGENTS = ("thence", "agents")
+AGENTS = "coding agents"
 NAMES_MAX = 100_000
 # the files of a log's own folder that are read when the log is opened
 _OWN_FILES = ("log.json", "identity.json", "index.db", "index.db-wal", "index.db-shm", "index.lock")
@@ -50,7 +51,7 @@ class FoundLog(NamedTuple):
     def kind(self) -> str:
         """What the log is of: a run, a project, coding agents, else just "log"."""
         if self.folder.parts[-2:] == _AGENTS:
-            return "coding agents"
+            return AGENTS
         return {SIM.name: "run", WORK.name: "project"}.get(self.vocabulary.name, "log")
 
     @property
@@ -70,7 +71,7 @@ class Root:
         self, folder: str | Path, places: Mapping[str, Path] = MappingProxyType({})
     ) -> None:
         self.folder = Path(folder).absolute()
-        self._places = {name: path.absolute() for name, path in places.items()}
+        self.places = {name: path.absolute() for name, path in places.items()}
         self._vocabularies: dict[Path, tuple[Fingerprint, Vocabulary]] = {}
 
     def names(self) -> list[str]:
@@ -78,7 +79,7 @@ class Root:
         names = {name for name in OS_DISK.names(self.folder)[:NAMES_MAX] if not _is_hidden(name)}
         if _has_log(self.folder):
             names.add(self.folder.name)
-        return sorted(names | self._places.keys())
+        return sorted(names | self.places.keys())
 
     def others(self, log_id: str) -> Iterator[str]:
         """Yields the ids of the other logs, first those of the same sweep."""
@@ -163,7 +164,7 @@ class Root:
         if not is_name(name):
             return None
         sweep, mark, run = name.rpartition(SWEEP_MARK)
-        folder = self._places.get(name, self.folder / name)
+        folder = self.places.get(name, self.folder / name)
         if not _has_log(folder):
             place = self.sweep_folder(sweep) if mark and not _is_hidden(run) else None
             if place is not None:

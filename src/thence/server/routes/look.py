@@ -15,6 +15,7 @@ lanes     total, lanes: [[id, name, events, failures, first arrival, open], …]
 tiles     lanes: {lane: [bucket,type,events,…]}, failures: {lane: [bucket,events,…]}
 marks     marks: [arrival,lane,type,µs or null,…], failures: [arrival,…], failed_steps: [begin,…]
           steps: [begin,end or 0,lane,…], causes: [child,parent,…], ids: [event_id, …] with ids=1
+          flags: [arrival,lane,first words,…] of the prompts of coding agents, 100 at most
 path      arrival, path: [arrival,lane,type,depth,…] from the event (depth 0) on, nearest first
           causes: [child,parent,…] among these, truncated
 failures  arrival, event_id, lane; null where there is no further one

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from thence.server.http.metrics import Metrics
 from thence.server.http.workers import Slow, Workers
 from thence.server.logs.live import Feeds
 from thence.server.logs.open_logs import Logs, OpenLog
-from thence.server.logs.root import FoundLog, Root
+from thence.server.logs.root import AGENTS, FoundLog, Root
 from thence.server.logs.summaries import Summaries, line_bytes
 
 # the key under which a team's server adds the name of the user to a request's scope
@@ -38,6 +39,8 @@ class ServerState:
 
     def __init__(self, root: Root, metrics: Metrics | None = None) -> None:
         self.root = root
+        # a folder in the working tree whose files are shown with their owners
+        self.repository: Path | None = None
         self.logs = Logs()
         self.summaries = Summaries(self.logs)
         self.feeds = Feeds(root, self.logs)
@@ -213,6 +216,11 @@ class ServerState:
         if is_simulation and not location.is_simulation:
             raise NotALog("could not find", place=repr(log_id), cause="it is no simulation")
         return location
+
+    def has_files(self, log: FoundLog) -> bool:
+        """Reports whether a log is that of the coding agents in the repository that is served."""
+        is_place = self.root.places.get(log.id) == log.folder
+        return is_place and log.kind == AGENTS and self.repository is not None
 
     def count_page(self, page: PageOfLines) -> PageOfLines:
         """Counts the events of a page that is to be sent, and returns the page."""

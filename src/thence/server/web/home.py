@@ -14,6 +14,7 @@ from thence.server.logs.run_record import RunRecord
 from thence.server.logs.summaries import Listed
 from thence.server.routes.state import ServerState
 from thence.server.web.charts import sparkline
+from thence.server.web.files import files_link
 from thence.server.web.layout import page
 
 LOGS_SHOWN_MAX = 1_000
@@ -149,11 +150,12 @@ def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...
     tick = {"type": "checkbox", "name": "run", "value": log.id, "form": "compare"}
     box = el("input", **tick, aria_label=f"Compare {log.id}") if is_compared else None
     state_words = status(run) if log.is_simulation else log.kind
+    name = _name(row, state.has_files(log))
     if listed is None:
         progress = state.progress(log.id)
         pending = f"indexing: {progress}" if progress else "not counted yet"
         about = el("span", pending, class_="quiet")
-        return box, joined(_name(row), el("div", about)), _number(run.seed), state_words, *_NONE
+        return box, joined(name, el("div", about)), _number(run.seed), state_words, *_NONE
     facts, figures = listed.facts, listed.figures
     begin_us = microseconds(facts.start_time or "")
     lasted_us = 0 if begin_us is None else (figures.last_us or 0) - begin_us
@@ -164,7 +166,7 @@ def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...
     peak = f"events over {over}, {max(figures.course, default=0):,} at most in one of 50 parts"
     return (
         box,
-        _name(row),
+        name,
         _number(run.seed),
         state_words,
         turns,
@@ -182,14 +184,15 @@ def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...
 _NONE: tuple[Child, ...] = (None,) * (len(_COLUMNS) - 4)
 
 
-def _name(row: _Row) -> Html:
+def _name(row: _Row, has_files: bool) -> Html:
     log, run = row.log, row.record
+    files = el("div", files_link(log)) if has_files else None
     beside = el("div", words(log.id), class_="quiet id") if run.name != log.id else None
     altered = f"altered: {', '.join(run.altered)}" if run.altered else ""
     origin = "; ".join(filter(None, (f"branch of {run.parent}" if run.parent else "", altered)))
     of = el("div", words(origin), class_="quiet") if origin else None
     settings = el("div", words(row.differs), class_="quiet") if row.differs else None
-    return joined(el("a", words(run.name), href=path("runs", log.id)), beside, settings, of)
+    return joined(el("a", words(run.name), href=path("runs", log.id)), beside, settings, of, files)
 
 
 def failures(log: FoundLog, listed: Listed) -> Html:

@@ -1,6 +1,7 @@
 """The routes of the pages."""
 
 from itertools import islice
+from threading import Event as Signal
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
@@ -12,11 +13,15 @@ from thence.server.routes.diffs import compare
 from thence.server.routes.state import app_state
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
+from thence.server.web.files import file_page, files_page
 from thence.server.web.home import home
 from thence.server.web.layout import part_of
 from thence.server.web.run import OTHERS_MAX, read_question, run_page
 from thence.server.web.sweep import find_sweep, sweep_page, sweeps_and_archives
 from thence.server.web.world_map import map_section
+from thence.work.git.repository import repository
+
+FILES_S = 10.0  # how long a page waits for git and the log
 
 router = APIRouter(include_in_schema=False)
 
@@ -55,7 +60,8 @@ async def run(request: Request, id: str) -> Response:
             run = state.summaries.record(state.root, location)
             others = [*islice(state.root.others(id), OTHERS_MAX)]
             world = map_section(state.root, log, location, summary, question)
-            return run_page(log, location, run, summary, question, others, at, world)
+            has_files = state.has_files(location)
+            return run_page(log, location, run, summary, question, others, at, world, has_files)
 
     sweep = await state.workers.run(lambda: find_sweep(state.root, id))
     if sweep is not None:
@@ -79,6 +85,31 @@ async def event(request: Request, id: str, event_id: str) -> Response:
 
     await state.wait_for_index(id)
     return part_of(await state.inspect(id, work, False), request.query_params.get("part"))
+
+
+@router.get("/runs/{id}/files")
+@router.get("/runs/{id}/files/{name:path}")
+async def files(request: Request, id: str, find: str = "") -> Response:
+    """Lists the files of the repository, or shows the lines of one with their owners."""
+    state, name = app_state(request), request.path_params.get("name")
+
+    def read(stop: Signal) -> Response:
+        location = state.find(id, False)
+        if state.repository is None or not state.has_files(location):
+            raise HTTPException(404, "there is no such page")
+        repo = repository(state.repository)
+        if name is None:
+            with state.logs.using(location) as log:
+                return files_page(location, repo, log, find.strip())
+        journals = (path for path in state.root.places.values() if path != location.folder)
+        return file_page(location, repo, name, next(journals, None), stop)
+
+    await state.wait_for_index(id)
+    try:
+        return await state.workers.run_for(read, FILES_S)
+    except TimeoutError:
+        text = f"git and the log took over {FILES_S:g} s; in a terminal: thence blame FILE"
+        raise HTTPException(504, text) from None
 
 
 @router.get("/runs/{id}/diff")

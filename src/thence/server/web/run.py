@@ -26,7 +26,7 @@ from thence.core.markup import (
 from thence.core.query.filter import Filter
 from thence.core.redaction import BODY_DIGEST
 from thence.core.sentences.events import short_id
-from thence.core.vocabulary import WORK
+from thence.core.vocabulary import PLAIN, WORK
 from thence.errors import InvalidFilter
 from thence.index.overview import LogFacts
 from thence.index.page import Page, PageBounds
@@ -34,9 +34,11 @@ from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.routes.parameters import LogPage
+from thence.server.web.files import files_link
 from thence.server.web.home import status
 from thence.server.web.layout import page
-from thence.server.web.verdict import failures_link, mark, verdict
+from thence.server.web.session import sessions_section
+from thence.server.web.verdict import failures_link, is_of_agents, mark, verdict
 
 EVENTS = 100
 NAMES_SHOWN_MAX = 12
@@ -132,11 +134,12 @@ def run_page(
     names: Sequence[str],
     at: str | None = None,
     world: Html | None = None,
+    has_files: bool = False,
 ) -> Response:
     """Returns the page; `names` are the logs for the comparison, `world` is a run's map.
 
-    A board is as it was after the event `at`. Raises `invalid_cursor`, EventNotFound,
-    `read_failed`.
+    With `has_files` it links to the files of the repository. A board is as it was after the event
+    `at`. Raises `invalid_cursor`, EventNotFound, `read_failed`.
     """
     events = Html()
     if question.problem is None:
@@ -149,13 +152,14 @@ def run_page(
         results = log.page(question.filter, **paging)
         events = _events(log, location, question, results)
     problem = el("p", question.problem, role="alert") if question.problem else None
-    of_board, board = _board(log, location, summary, at)
+    of_board, section = _section(log, location, summary, at)
     body = (
         el("h1", words(run.name)),
         verdict(log, location, run, summary, of_board),
+        el("p", files_link(location)) if has_files else None,
         _summary(location, run, summary),
         _damage(summary),
-        board,
+        section,
         _picture(location, run),
         world,
         _comparison(location, names),
@@ -167,14 +171,15 @@ def run_page(
     return page(cut(run.name, 80), *body, trail=(trail(location),), status=422 if problem else 200)
 
 
-def _board(
+def _section(
     log: OpenLog, location: FoundLog, summary: LogFacts, at: str | None
 ) -> tuple[list[Child], Html]:
-    if location.vocabulary.name != WORK.name:
-        return [], Html()
-    from thence.server.web.board import board_section  # a replay's modules, for boards alone
+    if location.vocabulary.name == WORK.name:
+        from thence.server.web.board import board_section  # a replay's modules, for boards alone
 
-    return board_section(log, location, summary.events, at)
+        return board_section(log, location, summary.events, at)
+    is_agents = location.vocabulary.name == PLAIN.name and is_of_agents(log, summary)
+    return [], sessions_section(log, location, summary) if is_agents else Html()
 
 
 def _picture(location: FoundLog, run: RunRecord) -> Html:

@@ -23,8 +23,8 @@ from thence.server.logs.run_record import RunRecord
 REFUSED_READ_MAX = 5_000
 _OPEN_READ_MAX = 20
 _SENTENCE_CHARACTERS_MAX = 160
-_SESSION = "session.begun"
-_OF_AGENTS = ((_SESSION, "session"), ("prompt", "prompt"), ("commit", "commit"))
+SESSION = "session.begun"
+_OF_AGENTS = ((SESSION, "session"), ("prompt", "prompt"), ("commit", "commit"))
 
 
 def verdict(
@@ -39,7 +39,7 @@ def verdict(
         parts = [["no events yet"]]
     elif location.vocabulary.name == WORK.name:
         parts = [board, [failures] if facts.failures else []]
-    elif _is_of_agents(log, facts):
+    elif is_of_agents(log, facts):
         parts = [*_of_agents(log, location, facts, now), [failures] if facts.failures else []]
     elif now.steps:
         of_steps = f" of {counted(now.steps, 'step')}"
@@ -77,7 +77,7 @@ def _of_run(
 _REFUSED = Filter.of(type="SYSTEM", where="error_type = action_rejected")
 
 
-def _is_of_agents(log: OpenLog, facts: LogFacts) -> bool:
+def is_of_agents(log: OpenLog, facts: LogFacts) -> bool:
     """Reports whether a bridge of coding agents wrote the log's sessions or prompts."""
     types = tuple(name for name, _ in _OF_AGENTS if name in facts.by_type)
     return any(agent_sentence(event) for event in log.page(Filter(types=types), limit=1).events)
@@ -86,11 +86,11 @@ def _is_of_agents(log: OpenLog, facts: LogFacts) -> bool:
 def _of_agents(
     log: OpenLog, location: FoundLog, facts: LogFacts, now: Standing
 ) -> Iterator[list[Child]]:
-    working = [event for event in now.newest if event.event_type != _SESSION]
+    working = [event for event in now.newest if event.event_type != SESSION]
     if working:
         text = words(log.vocabulary.summary(working[0]), _SENTENCE_CHARACTERS_MAX)
         address = path("runs", location.id, "events", working[0].event_id)
-        yield ["in flight when it ended: ", link(text, address), _since(working[0], facts)]
+        yield ["in flight when it ended: ", link(text, address), since(working[0], facts)]
     else:
         yield ["nothing was in flight when it ended"]
     named = [(facts.by_type.get(name, 0), noun) for name, noun in _OF_AGENTS]
@@ -106,7 +106,7 @@ def _longest(log: OpenLog, location: FoundLog) -> list[Child]:
     return ["the longest: ", link(text, address), f" ({duration(longest[1])})"]
 
 
-def _since(begin: Event, facts: LogFacts) -> str:
+def since(begin: Event, facts: LogFacts) -> str:
     """Returns how long before the log's last event something began."""
     times = (begin.timestamp, facts.last.timestamp if facts.last else "")
     start, last = map(microseconds, times)

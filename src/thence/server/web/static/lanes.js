@@ -5,12 +5,20 @@ import { bounds, drawLine, globalLanes, nearestChange, seriesOf } from "./turns.
 
 export const NEAR = 2000; // positions in view, up to which single events are drawn
 const LANE = 24;
-const LINED = 46; // a lane with the line of a variable
+const LINED = 46; // a lane with the line of a variable, or with flags
+const SESSION = /^([0-9a-f]{8})-[0-9a-f-]{27}\/(?:[^/]+\/)?/; // how the lane of an agent begins
 const ROWS = 16; // of a lane that are painted
 const ROWS_SEEN = 18; // lanes that are seen at once
 const TILE_LANES = 20; // of one answer
 const REACH = 8; // pixels from a mark in which it is meant
 const MARKS = 2000; // of one answer
+const WORDS = 150; // pixels that the words of the last flag have
+
+function diamond(context, x, y) {
+  context.beginPath();
+  for (const [right, down] of [[0, -8], [8, 0], [0, 8], [-8, 0]]) context.lineTo(x + right, y + down);
+  context.fill();
+}
 
 /** Draws the lanes of a view into the canvas that stays in sight of a scrolled element. */
 export class Lanes {
@@ -34,7 +42,8 @@ export class Lanes {
   }
 
   get lane() {
-    return this.view.variable && this.view.axis === "turn" ? LINED : LANE;
+    const isLined = this.view.variable && this.view.axis === "turn";
+    return isLined || this.isFlagged ? LINED : LANE;
   }
 
   get viewport() {
@@ -53,6 +62,10 @@ export class Lanes {
     const top = [...pinned.values()].filter((row) => row !== null);
     this.rows = [...top, ...rows.filter((row) => !pinned.has(row[0]))];
     this.row = Math.min(this.row, Math.max(0, this.rows.length - 1));
+    this.size();
+  }
+
+  size() {
     const below = this.rows.length * this.lane - this.viewport;
     this.element.lastElementChild.style.height = `${below}px`; // so that the rest is scrolled to
   }
@@ -68,6 +81,11 @@ export class Lanes {
   }
 
   draw() {
+    const isFlagged = this.isNear && this.marks().some(({ flags }) => flags.length);
+    if (isFlagged !== this.isFlagged) {
+      this.isFlagged = isFlagged;
+      this.size();
+    }
     const ratio = Math.min(2, devicePixelRatio || 1);
     const width = (this.width = this.element.clientWidth);
     const height = this.viewport;
@@ -108,7 +126,7 @@ export class Lanes {
       context.rect(0, top(row), this.label - 8, LANE);
       context.clip();
       context.fillStyle = `rgb(${this.colours(failures ? "failed" : "ink")})`;
-      context.fillText(name || "(no lane)", 6, top(row) + LANE / 2);
+      context.fillText(name.replace(SESSION, "$1 ") || "(no lane)", 6, top(row) + LANE / 2);
       context.restore();
     }
   }
@@ -166,6 +184,7 @@ export class Lanes {
     const at = new Map(this.rows.map(([id], row) => [id, row]));
     const middle = (row) => top(row) + LANE / 2;
     const isSeen = (row) => row !== undefined && row >= first && row < last;
+    const commit = this.view.facts.types.find(([, name]) => name === "commit")?.[0];
     const wide = Math.max(3, Math.min(12, this.x(1) - this.x(0) - 1));
     for (const { marks, steps, failures } of this.marks()) {
       for (let place = 0; place < steps.length; place += 3) {
@@ -184,7 +203,8 @@ export class Lanes {
         const high = isFailed ? ROWS + 4 : ROWS - 4;
         context.fillStyle = `rgb(${this.colours(isFailed ? "failed" : marks[place + 2])})`;
         const x = this.x(marks[place] - 0.5) - wide / 2;
-        context.fillRect(x, middle(row) - high / 2, wide, high);
+        if (marks[place + 2] === commit) diamond(context, x + wide / 2, middle(row));
+        else context.fillRect(x, middle(row) - high / 2, wide, high);
         if (marks[place] === this.view.arrival) {
           context.strokeStyle = `rgb(${this.colours("ink")})`;
           context.lineWidth = 2;
@@ -193,6 +213,36 @@ export class Lanes {
       }
     }
     this.ways(context, at, middle);
+    context.fillStyle = `rgb(${this.colours("ink")})`;
+    for (const { lane, words, x, left, end } of this.flags()) {
+      const row = at.get(lane);
+      if (!isSeen(row)) continue;
+      context.fillRect(x - 0.5, top(row) + 4, 1, left < x ? LANE - 4 : LINED - 8);
+      context.save();
+      context.beginPath();
+      context.rect(left, top(row) + LANE, Math.max(0, end - left), LINED - LANE);
+      context.clip();
+      context.fillText(words, left + 5, top(row) + LANE + 10);
+      context.restore();
+    }
+  }
+
+  /** Returns the prompts in view, each with its words and the room that these have. */
+  flags() {
+    const flags = this.isFlagged ? this.marks().flatMap((piece) => piece.flags) : [];
+    const ends = new Map(); // by lane: where its next flag is
+    const placed = [];
+    for (let place = flags.length - 3; place >= 0; place -= 3) {
+      const [arrival, lane, words] = flags.slice(place, place + 3);
+      const x = this.x(arrival - 0.5);
+      const end = ends.get(lane) ?? this.width;
+      const width = this.canvas.getContext("2d").measureText(words).width + 10;
+      const least = end < this.width ? 0 : Math.min(width, WORDS); // of the last one
+      const left = Math.min(x, end - least);
+      placed.push({ arrival, lane, words, x, left, end });
+      ends.set(lane, left - 8);
+    }
+    return placed;
   }
 
   ways(context, at, middle) {
@@ -214,7 +264,12 @@ export class Lanes {
     const below = y + this.element.scrollTop;
     const lane = this.rows[Math.floor(below / this.lane)]?.[0];
     const points = seriesOf(this.view)?.lanes[lane];
-    if (points && below % this.lane >= LANE) return nearestChange(points, (turn) => this.x(turn), x, REACH);
+    const isBelow = below % this.lane >= LANE;
+    if (points && isBelow) return nearestChange(points, (turn) => this.x(turn), x, REACH);
+    if (isBelow) {
+      const isUnder = (flag) => flag.lane === lane && x >= flag.left && x < flag.end;
+      return this.flags().find(isUnder)?.arrival ?? 0;
+    }
     let [nearest, distance] = [0, REACH];
     for (const { marks } of this.isNear ? this.marks() : []) {
       for (let place = 0; place < marks.length; place += 4) {

@@ -1,0 +1,170 @@
+"""The pages of a repository's files: their list, and the owner of each line of one.
+
+Only what git lists by exactly that path is read, if no link lies on the way to it.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Event as Signal
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from thence.agents.blame import BlamedLine, lines_of
+from thence.agents.ownership import OID_SHOWN, Owner, Ownership
+from thence.core.clock import timestamp_at
+from thence.core.event import Event
+from thence.core.json_values import is_utf8
+from thence.core.markup import Child, Column, Html, el, joined, link, moment, path, table, words
+from thence.core.query.filter import Filter
+from thence.errors import ThenceError
+from thence.open_log.log import open_log
+from thence.server.http.workers import ClientGone
+from thence.server.logs.open_logs import OpenLog
+from thence.server.logs.root import FoundLog
+from thence.server.web.layout import page
+from thence.server.web.session import edited_paths, event_link, first_words
+from thence.work.git.repository import Repository
+
+FILES_MAX = 2_000
+LINES_MAX = 5_000
+BYTES_MAX = 16 * 1024 * 1024
+EDITS_MAX = 500  # the latest calls whose edits are looked at for the list
+_SESSION_CHARACTERS = 8
+_LINES = (
+    Column("Line", "number"),
+    Column("Text", "text"),
+    Column("Owner", "owner"),
+    Column("Asked, or why it is unknown", "what"),
+)
+
+
+def files_link(location: FoundLog) -> Html:
+    """Returns the link to the files of a log's repository."""
+    return link("Files, with the owner of each line", path("runs", location.id, "files"))
+
+
+def files_page(location: FoundLog, repo: Repository, log: OpenLog, find: str) -> Response:
+    """Returns the list of files whose path holds a text, those that agents edited last first."""
+    calls = log.page(Filter(types=("tool.ended",)), limit=EDITS_MAX, descending=True).events
+    edited = dict.fromkeys(name for call in calls for name in edited_paths(call))
+    places = {name: place for place, name in enumerate(edited)}
+    names = [name for name in _listed(repo) if find.casefold() in name.casefold()]
+    names.sort(key=lambda name: places.get(name, len(places)))
+    items = [
+        el("li", link(words(name), path("runs", location.id, "files", *name.split("/"))))
+        for name in names[:FILES_MAX]
+    ]
+    form = el(
+        "form",
+        el("label", "Path holds", for_="find"),
+        el("div", el("input", id="find", name="find", value=find), class_="fields"),
+        el("div", el("button", "Show", type="submit"), class_="do"),
+        role="search",
+        aria_label="Filter the files",
+    )
+    part = f"the first {FILES_MAX:,} of " if len(names) > FILES_MAX else ""
+    about = f"{part}{len(names):,} files that git lists, those that agents edited last first"
+    listing = joined(form, el("p", about, class_="quiet"), el("ul", *items, class_="files"))
+    return page("Files", el("h1", "Files"), listing, trail=(_log_link(location),))
+
+
+def _log_link(location: FoundLog) -> Html:
+    return link(words(location.id, 60), path("runs", location.id))
+
+
+def _listed(repo: Repository, *names: str) -> list[str]:
+    """Returns the files that git lists, all or those of some paths; none where it fails."""
+    answer = repo.git.ask("ls-files", "-z", "--deduplicate", "--", *names)
+    return os.fsdecode(answer.out).split("\0")[:-1] if answer.status == 0 else []
+
+
+def file_page(
+    location: FoundLog, repo: Repository, name: str, journal: Path | None, stop: Signal
+) -> Response:
+    """Returns a file's lines with their owners.
+
+    Raises HTTPException for what git does not list, or can't be shown, ClientGone after the signal.
+    """
+
+    def check() -> None:
+        if stop.is_set():
+            raise ClientGone
+
+    def packages() -> Iterable[Event]:
+        with suppress(ThenceError):  # an answer without them is one too
+            if journal is not None:
+                with open_log(journal, create=False) as project:
+                    return project.events()
+        return ()
+
+    if not is_utf8(name) or "\0" in name or _listed(repo, name) != [name]:
+        raise HTTPException(404, "git lists no such file")
+    count = _lines_in(os.path.join(os.path.realpath(repo.folder), name))
+    lines = lines_of(repo, name, (1, LINES_MAX) if count > LINES_MAX else None) if count else []
+    rows: list[Sequence[Child]] = []
+    previous: object = None
+    with open_log(location.folder, create=False) as log:
+        ownership = Ownership(log, repo, packages, check)
+        for at, line in enumerate(lines):
+            check()
+            owner = ownership.of_line(lines, at)
+            key = (owner.key, line.commit, owner.chain[:1], owner.reason)
+            rows.append(_row(location, ownership, line, owner, key != previous))
+            previous = key
+    part = f"the first {LINES_MAX:,} of " if count > LINES_MAX else ""
+    body = table(f"{part}{count:,} lines", _LINES, rows)
+    trail = (_log_link(location), link("Files", path("runs", location.id, "files")))
+    return page(name[:80], el("h1", words(name)), body, trail=trail)
+
+
+def _lines_in(place: str) -> int:
+    """Returns how many lines a file has; raises HTTPException for one that can't be shown."""
+    try:
+        status = os.lstat(place)
+        if not stat.S_ISREG(status.st_mode) or os.path.realpath(place) != place:
+            problem = "it is a link, or lies behind one, or is no file"
+        elif status.st_size > BYTES_MAX:
+            problem = f"it has over {BYTES_MAX:,} bytes"
+        elif not _is_text(data := Path(place).read_bytes()):
+            problem = "it is a binary file, or no text in UTF-8"
+        else:
+            return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+    except OSError as error:
+        problem = f"it can't be read: {error.strerror}"
+    raise HTTPException(422, f"{os.path.basename(place)} can't be shown: {problem}")
+
+
+def _is_text(data: bytes) -> bool:
+    return b"\0" not in data and is_utf8(data.decode(errors="surrogateescape"))
+
+
+def _row(
+    location: FoundLog, ownership: Ownership, line: BlamedLine, owner: Owner, is_first: bool
+) -> Sequence[Child]:
+    """Returns the cells of a line; those of its owner only where the owner differs from above."""
+    event = owner.edit or owner.commit_event
+    address = path("runs", location.id, "events", event.event_id) if event else None
+    place = f"L{line.number}"
+    number = el("a", f"{line.number:,}", id=place, href=address or f"#{place}")
+    if not is_first:
+        return number, el("code", words(line.text)), None, None
+    name = words(owner.name or owner.kind, 60)
+    who: list[Child] = [link(name, address) if address else name]
+    if owner.kind == "unknown":
+        who = ["unknown", *((", in git ", words(owner.name, 60)) if owner.name else ())]
+    elif owner.kind == "bot":
+        who.append(", a bot")
+    elif owner.session:
+        who.append(f", session {owner.session[:_SESSION_CHARACTERS]}")
+    info = ownership.history.info(line.commit) if line.commit else None
+    when = event.timestamp if event else timestamp_at(info.author_time * 10**6) if info else None
+    commit = f", commit {line.commit[:OID_SHOWN]}" if line.commit else ", not committed"
+    about = el("div", moment(when), commit, class_="quiet")
+    what: Child = words(owner.reason) if owner.reason else None
+    if owner.prompt is not None:
+        what = event_link(location, owner.prompt, first_words(owner.prompt))
+    return number, el("code", words(line.text)), joined(*who, about), what
