@@ -97,32 +97,40 @@ class Names:
 
     def _clear(self, generation: int | None) -> None:
         self._generation = generation
+        self._typed = 0  # how many events had their types taken in
         self.events: Counter[Axis] = Counter()  # how many were taken in, of each axis
         self.lanes: dict[Axis, dict[str, _Lane]] = {axis: {} for axis in _COLUMNS}
         self.types: dict[str, int] = {}
         self.strips: defaultdict[Axis, _Strip] = defaultdict(_Strip)
 
-    def take(self, connection: sqlite3.Connection, generation: int, events: int) -> None:
-        """Takes in the names of the events that came."""
+    def take_types(self, connection: sqlite3.Connection, generation: int, events: int) -> None:
+        """Takes in the types of the events that came."""
         with self.mutex:
             if generation != self._generation:
                 self._clear(generation)
-            if events > self.events["order"]:
-                self._take_types(connection, zone_of(self.events["order"] + 1))
-                self.take_lanes(connection, "order", events)
+            if events > self._typed:
+                self._take_types(connection, zone_of(self._typed + 1))
+                self._typed = events
 
-    def take_lanes(self, connection: sqlite3.Connection, axis: Axis, events: int) -> None:
-        """Takes in what the lanes have of the events that came, on an axis."""
-        lanes, seen = self.lanes[axis], self.events[axis]
-        span = (0, POSITION_MAX + 1, seen + 1, events) if seen else _WHOLE
-        for name, count, failures, first in _by_lane(connection, _Window(axis, *span)):
-            lane = lanes.get(_key(name))
-            if lane is None and len(lanes) < LANES_MAX:
-                lane = lanes[_key(name)] = _Lane(name[:NAME_CHARACTERS_MAX], first)
-            if lane is not None:
-                lane.events += count
-                lane.failures += failures
-        self.events[axis] = max(seen, events)
+    def take_lanes(self, view: "TileView", axis: Axis = "order") -> bool:
+        """Takes in what the lanes have of the events that came, on an axis.
+
+        Reports whether that is all of what the view sees, and no more.
+        """
+        with self.mutex:
+            lanes, seen = self.lanes[axis], self.events[axis]
+            if view.generation == self._generation and view.events > seen:
+                span = (0, POSITION_MAX + 1, seen + 1, view.events) if seen else _WHOLE
+                rows = _by_lane(view.connection, _Window(axis, *span))
+                for name, count, failures, first in rows:
+                    lane = lanes.get(_key(name))
+                    if lane is None and len(lanes) < LANES_MAX:
+                        lane = lanes[_key(name)] = _Lane(name[:NAME_CHARACTERS_MAX], first)
+                    if lane is not None:
+                        lane.events += count
+                        lane.failures += failures
+                self.events[axis] = view.events
+            return view.generation == self._generation and view.events == self.events[axis]
 
     def _take_types(self, connection: sqlite3.Connection, zone: int) -> None:
         sql = "SELECT type, min(number) FROM zone_types WHERE number >= ? GROUP BY type"
@@ -164,6 +172,11 @@ class TileView(NamedTuple):
     names: Names
     events: int
     generation: int
+
+    def lane(self, name: str) -> int:
+        """Returns the number of a lane; the first time all names are read, which takes a while."""
+        self.names.take_lanes(self)
+        return self.names.lane(name)
 
 
 class _Window(NamedTuple):
@@ -225,7 +238,7 @@ def read(
     def answer(connection: sqlite3.Connection, is_whole: bool) -> dict[str, Any]:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         events, generation = meta["events"], meta["generation"]
-        names.take(connection, generation, events)
+        names.take_types(connection, generation, events)
         behind = 0 if is_whole else _behind(connection, events, size_bytes)
         content = work(TileView(index, connection, names, events, generation))
         return {"generation": generation, "behind": behind + content.pop("behind", 0), **content}
@@ -257,9 +270,15 @@ def look(view: TileView) -> dict[str, Any]:
     ]
     types.sort(key=lambda row: -row[2])
     ends = {axis: ends for axis in _COLUMNS if (ends := _ends(view, axis)) is not None}
+    if view.names.events["order"]:
+        view.names.take_lanes(view)
+        lanes = len(view.names.lanes["order"])
+    else:  # a quarter of the time that their names take
+        source = f"SELECT DISTINCT lane FROM events INDEXED BY lanes LIMIT {LANES_MAX}"
+        (lanes,) = view.connection.execute(f"SELECT count(*) FROM ({source})").fetchone()
     return {
         **_totals(view),
-        "lanes": len(view.names.lanes["order"]),
+        "lanes": lanes,
         "turns": ends["turn"][1] - 1 if "turn" in ends else 0,
         "types": types + ([[0, "", sums[0]]] if sums[0] else []),
         "axes": list(ends),
@@ -374,12 +393,11 @@ def lanes(
     window, ends = _window(view, axis, *span), _ends(view, axis) or (0, 0)
     rows: list[_Row] = []
     with names.mutex:
+        names.take_lanes(view)
         is_whole = span[0] <= ends[0] and span[1] >= ends[1]
-        if is_whole and view.events > names.events[axis]:
-            names.take_lanes(view.connection, axis, view.events)
         counts = (
             ((key, it.events, it.failures, it.number) for key, it in names.lanes[axis].items())
-            if is_whole and view.events == names.events[axis]
+            if is_whole and names.take_lanes(view, axis)
             else _by_lane(view.connection, window)
         )
         for name, events, failures, arrival in counts:
@@ -409,7 +427,7 @@ def _open_in(view: TileView, window: _Window) -> dict[int, int]:
         f" CROSS JOIN events ON arrival = begin WHERE {window.within} GROUP BY lane"
     )
     values = window._asdict() | {"limit": _OPEN_COUNTED_MAX}
-    return {view.names.lane(name): count for name, count in view.connection.execute(sql, values)}
+    return {view.lane(name): count for name, count in view.connection.execute(sql, values)}
 
 
 def tile(
@@ -459,7 +477,7 @@ def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any
 
     Steps that lie across the window are among them, the latest `STEPS_MAX` of those.
     """
-    one, lane, type_ = view.connection.execute, view.names.lane, view.names.type
+    one, lane, type_ = view.connection.execute, view.lane, view.names.type
     bounds = {"first": first, "end": end, "limit": STEPS_MAX}
     within = "arrival > :first AND arrival <= :end ORDER BY arrival"
     rows = one(f"SELECT arrival, lane, type, time, failed FROM events WHERE {within}", bounds)
@@ -528,7 +546,7 @@ def path(view: TileView, event_id: str, is_effects: bool, limit: int) -> dict[st
     path: list[int] = []
     for at, depth in depths.items():
         lane, type_ = names[at]
-        path += (at, view.names.lane(lane), view.names.type(type_), depth)
+        path += (at, view.lane(lane), view.names.type(type_), depth)
     causes = [n for row in view.connection.execute(links, values) for n in row]
     return {"arrival": arrival, "path": path, "causes": causes, "truncated": truncated}
 
@@ -542,7 +560,7 @@ def failure(view: TileView, arrival: int, is_behind: bool) -> dict[str, Any]:
         f" (SELECT {end}(arrival) FROM {failed} AND arrival {sign} ?)"
     )
     for number, event_id, lane in view.connection.execute(sql, (arrival,)):
-        return {"arrival": number, "event_id": event_id, "lane": view.names.lane(lane)}
+        return {"arrival": number, "event_id": event_id, "lane": view.lane(lane)}
     return {"arrival": None, "event_id": None, "lane": None}
 
 
@@ -590,7 +608,7 @@ def series(
             by_lane[lane] += (turn, value, arrival)
             by_turn[turn].append(value)
     if by == "lane" and len(by_lane) <= SERIES_LANES_MAX:
-        named = {view.names.lane(name): name for name in by_lane}
+        named = {view.lane(name): name for name in by_lane}
         return {
             "every": every,
             "lanes": {str(id): by_lane[name] for id, name in named.items()},
