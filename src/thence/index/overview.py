@@ -294,14 +294,16 @@ def figures(index: Index, key: Literal["turn", "time"], buckets: int) -> Figures
         tokens, cost = _spent(connection)
         ends = f"SELECT min({key}_first), max({key}_last), max(time_last) FROM zones"
         first, last, last_us = connection.execute(ends).fetchone()
-        rows = Counter[int]()
+        rows, parts = Counter[int](), buckets
         if first is not None:
-            values = {"first": first, "length": last - first + 1, "buckets": buckets}
+            length = last - first + 1
+            parts = min(buckets, length)
+            values = {"first": first, "length": length, "buckets": parts}
             bucket = f"CAST(({key} - :first) * 1.0 * :buckets / :length AS INTEGER)"
             source = f"events INDEXED BY lanes WHERE {key} IS NOT NULL"
             sql = f"SELECT json_group_array({bucket}) FROM {source}"
             rows.update(_numbers(connection.execute(sql, values).fetchone()[0]))
-        return Figures(tokens, cost, course_of(rows, buckets), last_us)
+        return Figures(tokens, cost, course_of(rows, parts), last_us)
 
     return index.answer(work)
 

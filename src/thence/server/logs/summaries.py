@@ -118,8 +118,9 @@ def _course(places: Sequence[int]) -> tuple[int, ...]:
         return ()
     first = min(places)
     length = max(places) - first + 1
-    rows = Counter((place - first) * COURSE_BUCKETS // length for place in places)
-    return course_of(rows, COURSE_BUCKETS)
+    buckets = min(COURSE_BUCKETS, length)
+    rows = Counter((place - first) * buckets // length for place in places)
+    return course_of(rows, buckets)
 
 
 def _tail(folder: Path, vocabulary: Vocabulary, offset: int) -> Iterator[BadBytes]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from thence.core.markup import Html, el
 
-_HEIGHT = 20
+_HEIGHT, _SPARK_WIDTH = 20, 100
 _WIDTH = 200  # of a chart that is stretched to its place
 
 
@@ -22,12 +22,12 @@ def sparkline(counts: Sequence[int], name: str) -> Html | None:
         for at, height in enumerate(heights)
         if height
     )
-    width = len(counts) * 2
     return el(
         "svg",
         el("path", d=bars, fill="currentColor"),
-        viewBox=f"0 0 {width} {_HEIGHT}",
-        width=width,
+        viewBox=f"0 0 {len(counts) * 2} {_HEIGHT}",
+        preserveAspectRatio="none",
+        width=_SPARK_WIDTH,
         height=_HEIGHT,
         role="img",
         aria_label=name,

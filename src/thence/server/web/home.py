@@ -163,7 +163,8 @@ def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...
     turns = _number(facts.turns) if log.is_simulation else None
     cost = None if figures.cost is None else f"{figures.cost:,.4g}"
     over = "turns" if log.is_simulation and facts.turns else "time"
-    peak = f"events over {over}, {max(figures.course, default=0):,} at most in one of 50 parts"
+    top, parts = max(figures.course, default=0), len(figures.course)
+    peak = f"events over {over}, {top:,} at most in one of {parts} parts"
     return (
         box,
         name,
