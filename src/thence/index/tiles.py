@@ -52,7 +52,7 @@ _REFRESH_S = 0.1
 _COUNTING_NS = 150_000_000
 _DIGEST_BYTES = 16
 SERIES_LANES_MAX = 200
-SERIES_LINES_MAX = 20_000
+SERIES_LINES_MAX = 15_000
 # of more values, of all lanes, the index of lanes is searched by turn
 _BY_SUBJECT_MAX = 60_000
 _QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
