@@ -85,6 +85,22 @@ def test_two_clones_of_a_project_have_one_board_after_sync_now(tmp_path, ada, se
     assert ada.done("sync", "status", "--check", cwd=first).code == 0
 
 
+def test_log_is_called_by_its_folder_or_by_its_name_at_the_server(tmp_path, ada, server):
+    ada.log_in(server)
+    shop = make_repository(tmp_path / "shop")
+    ada.done("work", "add", "Read the spec", cwd=shop)
+    ada.done("append", "--log", "orders", "order.placed", "n=1")
+    for arguments, title in (
+        ((), "shop"),
+        (("--log", ada.folder / "orders"), "orders"),
+        (("--log", ada.folder / "orders", "--name", "mill"), "mill"),
+        (("--log", ada.folder / "orders"), "mill"),
+    ):
+        words = ("sync", "enable", *arguments, "--switch", "--yes", "--json")
+        told = ada.done(*words, cwd=shop).json
+        assert told["title"] == title
+
+
 @pytest.mark.promise("S9")
 def test_sync_now_shows_its_progress_on_a_terminal_alone(ada, server):
     ada.log_in(server)

@@ -71,6 +71,20 @@ def of_git(folder: Path, *arguments: str, stdin: bytes) -> bytes:
     return ended.stdout
 
 
+def test_file_that_becomes_a_link_of_its_text_is_not_the_change_back(tmp_path):
+    git(tmp_path, "init", "--quiet", "--bare")
+    stream = b""
+    for number, mode in enumerate((b"100644", b"120000", b"100644")):
+        stream += b"commit refs/heads/main\ncommitter a <a@example.org> %d +0000\ndata 0\n" % number
+        stream += b"M %b inline a\ndata 6\ntarget\n" % mode
+    git(tmp_path, "fast-import", "--quiet", stdin=stream)
+    back, there, _ = git(tmp_path, "rev-list", "main").split()
+    ids = {commit: patch for patch, commit in patch_ids(repository(tmp_path), (there, back))}
+    assert len({*ids.values()}) == 2
+    there_hunks, back_hunks = hunks_of(repository(tmp_path), ((there,), (back,)))
+    assert {hunk.turned_round for hunk in there_hunks} == {*back_hunks}
+
+
 @pytest.mark.promise("L15")
 def test_patch_ids_of_random_changes_are_those_of_copies_at_other_places(tmp_path):
     seed = random.randrange(1 << 32)

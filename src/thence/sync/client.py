@@ -149,9 +149,8 @@ class SyncClient:
         if signer is not None:
             push = signed_push(signer, self._target.team, self._target.log, digests)
             headers = {SIGNATURE_HEADER: push.header}
-        answer = self._ask(
-            "POST", _BATCH, query=cursors._asdict(), body=joined(lines), headers=headers
-        )
+        query = {**cursors._asdict(), "title": self._target.title}
+        answer = self._ask("POST", _BATCH, query=query, body=joined(lines), headers=headers)
         results = self._decoded(answer, Results)
         self._check_cursors(results.after, results.seen)
         return results

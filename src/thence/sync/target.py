@@ -39,6 +39,7 @@ _T = TypeVar("_T")
 class SyncTarget(msgspec.Struct, frozen=True):
     """The server, team and user of a log's sync; `log` and `kind` name the log there.
 
+    `title` is what the server's pages call it: the name of its folder, or of the project's.
     `enabled_at` is a time in UTC; a target that is not enabled is kept for the next time.
     """
 
@@ -49,6 +50,7 @@ class SyncTarget(msgspec.Struct, frozen=True):
     kind: str
     enabled_at: str
     is_enabled: bool = True
+    title: str = ""
 
     @property
     def key(self) -> str:

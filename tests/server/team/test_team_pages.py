@@ -1,5 +1,6 @@
 """The query API and the pages over a team's logs, behind its logins."""
 
+import html
 import itertools
 from contextlib import closing
 from http.cookies import SimpleCookie
@@ -216,6 +217,18 @@ def test_run_has_the_name_of_its_first_event(red: TeamServer, tmp_path: Path) ->
     for path in ("/", "/runs/01M8CB34NTH0G4GSXZ1J5Y2X0A"):
         page = red.client().ask("GET", path, **token)
         assert f"<bdi>{run.name}</bdi>".encode() in page.body, path
+
+
+def test_log_has_the_title_that_its_client_sent_last(red: TeamServer) -> None:
+    ada = red.client("ada")
+    ada.statuses("0dd4f3c2", lines(2))
+    browser, held = red.client(), {"Cookie": _cookie(red)}
+    for title in ("shop <b>", "café"):
+        path = f"/api/v1/events/batch/?{urlencode({'log': '0dd4f3c2', 'title': title})}"
+        assert ada.ask("POST", path, b'{"events":[]}').status == 200
+        page = browser.ask("GET", "/runs/0dd4f3c2", **held).body.decode()
+        assert f"<h1><bdi>{html.escape(title)}</bdi></h1>" in page
+        assert html.escape(title) in browser.ask("GET", "/", **held).body.decode()
 
 
 def _cookie(server: TeamServer) -> str:

@@ -22,11 +22,12 @@ _NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
 
 
 class NamedLog(NamedTuple):
-    """A log's folder, the name that it has at a server by itself, and its kind."""
+    """A log's folder, the name that it has at a server by itself, its kind, and its title there."""
 
     folder: Path
     name: str
     kind: str
+    title: str
 
 
 @click.command("enable", **help_with("thence sync enable", "thence sync enable --team atlas"))
@@ -77,7 +78,8 @@ def enable_command(
     before = read_target(named.folder)
     log_name = name or (before.log if before else named.name)
     _check_name(named.folder, log_name)
-    requested = _requested(login, named._replace(name=log_name), before, team)
+    title = name or (before.title if before else "") or named.title
+    requested = _requested(login, named._replace(name=log_name, title=title), before, team)
     target = switched(before, requested, may_switch=may_switch)
     if before is not None and before.key != target.key:
         _ask(out, named.folder, target, is_sure=is_sure)
@@ -99,7 +101,8 @@ def _requested(
 
     is_same = before is not None and (before.server, before.user) == (login.server, login.username)
     slug = team or (before.team if before and is_same else login.team_slug) or ""
-    return SyncTarget(login.server, slug, login.username, named.name, named.kind, now())
+    words = (login.server, slug, login.username, named.name, named.kind, now())
+    return SyncTarget(*words, title=named.title)
 
 
 def _ask(out: Output, folder: Path, target: "SyncTarget", *, is_sure: bool) -> None:
@@ -150,7 +153,9 @@ def _named_log(out: Output, log: str | None, name: str | None) -> NamedLog:
         folder = find_log(out, log, create=name is not None)
         is_new = not is_log(folder)
         with open_log(folder, create=is_new) as replica:
-            named = NamedLog(folder, replica.log_id or "", replica.vocabulary.name)
+            named = NamedLog(
+                folder, replica.log_id or "", replica.vocabulary.name, folder.resolve().name
+            )
         if is_new:
             out.notice(f"made the log in {folder}, which is empty until `thence sync now`")
         if named.kind == "work" and name is None:
@@ -186,4 +191,4 @@ def _project_journal(out: Output, log: str | None, *, may_make: bool) -> NamedLo
 
     project = find_project(folder)
     with open_log(project.home, WORK):
-        return NamedLog(project.home, project.uuid, WORK.name)
+        return NamedLog(project.home, project.uuid, WORK.name, project.root.resolve().name)

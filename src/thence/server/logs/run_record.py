@@ -10,9 +10,13 @@ from thence.doctor.writers import RunStatus, outcome, run_status
 from thence.errors import SuppressCodes
 from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import reading
+from thence.log.files.segment import own_folder
 from thence.log.read.reader import lines
 from thence.server.logs.root import FoundLog, Root
 
+# in the own folder of a log at a team's server: what its pages call it
+TITLE_FILE = "server-title"
+TITLE_BYTES_MAX = 1_000
 FILE_BYTES_MAX = 16 * 1024 * 1024
 VARIABLES_MAX = 50
 _OWN_COLUMNS = ("simulation.name", "simulation.seed")
@@ -55,7 +59,8 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
         {**(scenario if isinstance(scenario, dict) else {}), "simulation": in_force}
     )
     named = _text(section.get("name") if isinstance(section, dict) else None)
-    named = named or (None if config else _simulation_id(location))
+    if not config:
+        named = _simulation_id(location) or _title(root, location)
     seed = in_force.get("seed")
     return RunRecord(
         name=named or location.id,
@@ -73,8 +78,15 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
     )
 
 
+def _title(root: Root, location: FoundLog) -> str | None:
+    data = root.read(own_folder(location.folder), TITLE_FILE, TITLE_BYTES_MAX)
+    return data.decode(errors="replace") or None
+
+
 def _simulation_id(location: FoundLog) -> str | None:
     """Returns the id in a run's first event: at a team's server no file names the run."""
+    if not location.is_simulation:
+        return None
     with SuppressCodes("read_failed"), reading(location.folder):
         for line in lines(OS_DISK, location.folder, location.vocabulary):
             if isinstance(line.content, Event):

@@ -37,12 +37,15 @@ from thence.log.read.reader import Cursor, blocks, lines_of
 from thence.open_log.queries import INDEXED_BYTES_MIN
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import SWEEP_MARK, Fingerprint, FoundLog, Root, fingerprint
-from thence.server.logs.run_record import RunRecord, read_record
+from thence.server.logs.run_record import TITLE_FILE, RunRecord, read_record
 
 COURSE_BUCKETS = 50
 _SAMPLE_BYTES = 256 * 1024
 # what the record of a run depends on besides its events; writers come and go in the last one
-_RECORDED = ("config.json", "result.json", ".thence/log.json", ".thence/open")
+_RECORDED = (
+    *("config.json", "result.json", ".thence/log.json", ".thence/open"),
+    f".thence/{TITLE_FILE}",
+)
 
 
 def summarize(log: OpenLog) -> LogFacts:

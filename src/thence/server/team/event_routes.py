@@ -73,8 +73,9 @@ def take_batch(exchange: Exchange, team: str, request: HTTPConnection, body: byt
     query, signature = request.query_params, _signature(request)
     if "log" in query:
         log, kind = query["log"], query.get("kind") or None
+        named = {"title": query.get("title", "")}
         cursors = Cursors(query.get("after", ""), query.get("seen", ""))
-        return exchange.batch(team, log, kind, lines, signature=signature, cursors=cursors)
+        return exchange.batch(team, log, kind, lines, "plain", signature, cursors, **named)
     if signature is not None:
         cause = "a signature is of one log"
         raise InvalidEvent("could not read the request:", place="log", cause=cause)

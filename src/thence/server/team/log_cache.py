@@ -28,6 +28,7 @@ from thence.log.files.digest_files import REDACTIONS, record_digests
 from thence.log.files.identity import make_info
 from thence.log.files.segment import own_folder
 from thence.open_log.log import OS_DISK, Log, open_log
+from thence.server.logs.run_record import TITLE_FILE
 from thence.server.team.rows import LogPlace, NumberedLine, StoredLog
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
@@ -248,6 +249,8 @@ class LogCache:
                 if now is None or now.revision == log.revision:
                     break
                 log = now  # another process has replaced lines meanwhile
+            if log.title:
+                _write(own_folder(folder) / TITLE_FILE, log.title)
         return is_altered
 
     def _progress(self, folder: Path, log: StoredLog) -> _Progress | None:
@@ -261,10 +264,7 @@ class LogCache:
 
     def _keep(self, folder: Path, log: StoredLog, cursor: str) -> None:
         """Keeps up to which place a folder holds the log."""
-        file = _cursor_file(folder)
-        unfinished = file.with_name(f".{_CURSOR_FILE}.{os.getpid()}")
-        unfinished.write_text(f"{cursor} {log.revision} {log.signed}", "ascii")
-        unfinished.replace(file)
+        _write(_cursor_file(folder), f"{cursor} {log.revision} {log.signed}")
 
     def _relay(self, folder: Path, log: StoredLog, number: int) -> None:
         """Relays the lines behind a number, then keeps how far it came."""
@@ -310,6 +310,16 @@ def _last_used(folder: Path) -> float:
     with suppress(OSError):
         return _cursor_file(folder).stat().st_mtime
     return 0.0
+
+
+def _write(file: Path, text: str) -> None:
+    """Replaces a file, unless it holds the text already."""
+    with suppress(OSError, ValueError):
+        if file.read_text() == text:
+            return
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    unfinished.write_text(text)
+    unfinished.replace(file)
 
 
 def _cursor_file(folder: Path) -> Path:

@@ -32,7 +32,8 @@ T = TypeVar("T")
 
 
 _LOG = """
-    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.signed
+    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.signed,
+        logs.title
     FROM logs JOIN teams ON teams.id = logs.team
     WHERE teams.slug = :team AND logs.name = :name
 """
@@ -53,6 +54,7 @@ _KNOWN = """
         SELECT 1 FROM events WHERE team = :team AND log = :log AND digest = value
     ) = 1
 """
+_ENTITLE = "UPDATE logs SET title = :title WHERE team = :team AND id = :log"
 _COUNT = "UPDATE logs SET last = :last WHERE team = :team AND id = :log"
 _PAGE = """
     SELECT number, digest, chain, line FROM events
@@ -106,7 +108,8 @@ _REDACTED = """
     ) = 1
 """
 _LOGS = """
-    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.signed
+    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.signed,
+        logs.title
     FROM logs JOIN teams ON teams.id = logs.team WHERE teams.slug = :team ORDER BY logs.name
 """
 
@@ -167,6 +170,14 @@ class Store:
         if has_redacted:
             self._database.erased([log])
         return ingested
+
+    def entitle(self, team: str, name: str, title: str) -> None:
+        """Sets what the pages of a log call it, if there is the log."""
+        with self._database.writing() as connection:
+            log = _log(connection, team, name, _LOCK_LOG)
+            if log is not None:
+                values = {"title": title, "team": log.team, "log": log.id}
+                connection.execute(_ENTITLE, values)
 
     def keep_pieces(self, team: str, name: str, kind: str, pieces: Sequence[NewPiece]) -> int:
         """Keeps pieces of large values in a log, which is made if it is missing.

@@ -35,6 +35,7 @@ from thence.wire.messages import (
     Results,
 )
 
+TITLE_CHARACTERS_MAX = 200
 LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
 _CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{16})", re.ASCII)
 _BEGINNING = Cursors()
@@ -73,8 +74,11 @@ class Exchange:
         new_kind: str = "plain",
         signature: PushSignature | None = None,
         cursors: Cursors = _BEGINNING,
+        title: str = "",
     ) -> Results:
         """Commits lines, without newlines, and returns a verdict for each, in order.
+
+        With a title, of which TITLE_CHARACTERS_MAX count, the log's pages have it from then on.
 
         A log that is missing is made, of the given kind; None is that of the log, else `new_kind`.
         A signature is over these lines in this order; without one all of them are relayed.
@@ -102,6 +106,9 @@ class Exchange:
             fresh |= {row.digest: row for row in rows if not is_redacted(row.line)}
         kind = kind or (stored.kind if stored else new_kind)
         ingested = self._store.ingest(team, log, kind, list(fresh.values()), certificate)
+        title = title[:TITLE_CHARACTERS_MAX]
+        if title and (stored is None or stored.title != title):
+            self._store.entitle(team, log, title)
         end = self.cursor(ingested.end)
         is_next = after == ingested.before
         verdicts = _verdicts(incoming, fresh, ingested)

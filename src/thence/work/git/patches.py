@@ -22,6 +22,8 @@ _LETTER = re.compile(rb"[0-9A-Za-z\x80-\xff]")
 _ID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _FILE, _INDEX, _SPAN = b"diff --git ", b"index ", b"@@ -"
 _OLD_MODE, _NEW_MODE = b"old mode ", b"new mode "
+# of both, for one path, a file that became a link, or a link that became a file
+_GONE_MODE, _MADE_MODE = b"deleted file mode ", b"new file mode "
 Line = tuple[bytes, bool, bytes]  # a line of a path, and whether it came or went
 
 
@@ -107,7 +109,7 @@ def hunks_of(
 
 def _parse(lines: Sequence[bytes]) -> Iterator[list[Hunk]]:
     """Yields the hunks of each change that `git diff-tree` writes, behind the id of a commit."""
-    path, blobs, old_mode = b"", b"", b""
+    path, blobs, old_mode, gone = b"", b"", b"", (b"", b"")
     hunks, number = list[Hunk](), 0
     while number < len(lines):
         line = lines[number]
@@ -130,12 +132,16 @@ def _parse(lines: Sequence[bytes]) -> Iterator[list[Hunk]]:
             blobs = b""
         if is_commit and number > 1:
             yield hunks
-            hunks = []
+            hunks, gone = [], (b"", b"")
         elif line.startswith(_FILE):
             names = line.removeprefix(_FILE)
             path = names[: len(names) // 2]
         elif line.startswith(_INDEX):
             blobs = line.split(b" ")[1]
+        elif line.startswith(_GONE_MODE):
+            gone = path, line.removeprefix(_GONE_MODE)
+        elif line.startswith(_MADE_MODE) and gone[0] == path:
+            hunks.append(Hunk(path, _block([gone[1]]), _block([line.removeprefix(_MADE_MODE)])))
         elif line.startswith(_OLD_MODE):
             old_mode = line
         elif line.startswith(_NEW_MODE):
