@@ -109,10 +109,12 @@ def answer_rows(server: Serving) -> None:
     used_s = partial(processor_s, server.process.pid)
     with urlopen(f"{server.url}/logs/big/lanes?limit=20") as answer:
         lanes = ",".join(str(lane) for lane, *_ in json.load(answer)["lanes"])
-    for asked in (*ANSWERS, f"tiles?level=12&tile=0&lanes={lanes}"):
+    pages = ("/runs/big", "/")
+    asked_paths = [f"/logs/big/{asked}" for asked in ANSWERS]
+    for asked in (*pages, *asked_paths, f"/logs/big/tiles?level=12&tile=0&lanes={lanes}"):
         before_s = used_s()
         for _ in range(5):
-            with urlopen(f"{server.url}/logs/big/{asked}") as answer:
+            with urlopen(server.url + asked) as answer:
                 answer.read()
         took_ms = (used_s() - before_s) * 1e3 / 5
         name = asked.partition("&lanes")[0]
