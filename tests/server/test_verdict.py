@@ -98,9 +98,12 @@ def test_answer_of_no_use_is_told_with_its_prompt(village: tuple[Path, Serving],
 def test_each_kind_of_log_begins_with_its_own_line(tmp_path: Path) -> None:
     make_orders(tmp_path)
     with thence.open(tmp_path / "steps") as log:
-        (begin, _) = log.append_many([HostEvent("pay.begun", begins=True)] * 2)
+        begins = [HostEvent(kind, begins=True) for kind in ("pay.begun", "scan.begun")]
+        begin, quick = log.append_many(begins)
+        log.append_many([HostEvent("scan.done", ends=quick.event_id)])
         time.sleep(0.02)
         log.append_many([HostEvent("pay.failed", {"error": "no"}, ends=begin.event_id)])
+        log.append_many([HostEvent("pay.begun", begins=True)])
     (tmp_path / "empty").mkdir()
     thence.open(tmp_path / "empty").close()
     hurt = tmp_path / "hurt"
@@ -121,7 +124,7 @@ def test_each_kind_of_log_begins_with_its_own_line(tmp_path: Path) -> None:
         }
     assert lines_of["orders"] == "1 failure of 4 events"
     assert re.fullmatch(
-        r"1 failure of 2 steps; 1 open; the longest: pay began \([\d.]+ m?s\)", lines_of["steps"]
+        r"1 failure of 3 steps; 1 open; the longest: pay began \([\d.]+ m?s\)", lines_of["steps"]
     )
     assert lines_of["empty"] == "no events yet"
     assert lines_of["hurt"].endswith("; 1 damaged line")
