@@ -497,16 +497,6 @@ def marks(view: TileView, first: int, end: int, with_ids: bool) -> dict[str, Any
     )
 
 
-_CHANGED = """
-    SELECT max(1, min(at)) FROM (
-        SELECT :last AS at
-        UNION ALL SELECT min(begin) FROM steps INDEXED BY step_ends WHERE end > :last
-        UNION ALL SELECT min(child) FROM causes INDEXED BY effects
-        WHERE parent > :last AND child <= :last
-    )
-"""
-
-
 def _flags(view: TileView, lanes: Mapping[int, int]) -> list[Any]:
     """Returns coding agents' prompts, the first so many: arrival, lane, first words."""
     if view.of.vocabulary.name != PLAIN.name:
@@ -518,6 +508,16 @@ def _flags(view: TileView, lanes: Mapping[int, int]) -> list[Any]:
         if agent_sentence(event) and isinstance(text, str):
             flags += (arrival, lanes[arrival], clipped(in_line(text), FLAG_CHARACTERS_MAX))
     return flags
+
+
+_CHANGED = """
+    SELECT max(1, min(at)) FROM (
+        SELECT :last AS at
+        UNION ALL SELECT min(begin) FROM steps INDEXED BY step_ends WHERE end > :last
+        UNION ALL SELECT min(child) FROM causes INDEXED BY effects
+        WHERE parent > :last AND child <= :last
+    )
+"""
 
 
 def growth(view: TileView, since: tuple[int, int] | None) -> dict[str, Any]:

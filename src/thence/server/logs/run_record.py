@@ -14,8 +14,8 @@ from thence.log.files.segment import own_folder
 from thence.log.read.reader import lines
 from thence.server.logs.root import FoundLog, Root
 
-# in the own folder of a log at a team's server: what its pages call it
-TITLE_FILE = "server-title"
+# in the own folder of a log at a team's server: how far it is, and what its pages call it
+CURSOR_FILE, TITLE_FILE = "server-cursor", "server-title"
 TITLE_BYTES_MAX = 1_000
 FILE_BYTES_MAX = 16 * 1024 * 1024
 VARIABLES_MAX = 50
@@ -59,7 +59,7 @@ def read_record(root: Root, location: FoundLog) -> RunRecord:
         {**(scenario if isinstance(scenario, dict) else {}), "simulation": in_force}
     )
     named = _text(section.get("name") if isinstance(section, dict) else None)
-    if not config:
+    if not config and root.read(own_folder(location.folder), CURSOR_FILE, TITLE_BYTES_MAX):
         named = _simulation_id(location) or _title(root, location)
     seed = in_force.get("seed")
     return RunRecord(

@@ -28,7 +28,7 @@ from thence.log.files.digest_files import REDACTIONS, record_digests
 from thence.log.files.identity import make_info
 from thence.log.files.segment import own_folder
 from thence.open_log.log import OS_DISK, Log, open_log
-from thence.server.logs.run_record import TITLE_FILE
+from thence.server.logs.run_record import CURSOR_FILE, TITLE_FILE
 from thence.server.team.rows import LogPlace, NumberedLine, StoredLog
 from thence.server.team.store import Store
 from thence.server.team.sync_service import Exchange
@@ -48,7 +48,6 @@ _LOCK = "cache.lock"
 RELAYED_MAX = 10_000
 # of so many ids with several lines the signed line is served; of others the server does not look
 CONTESTED_MAX = 10_000
-_CURSOR_FILE = "server-cursor"
 _CURSOR_BYTES_MAX = 200
 _DROPPED = "dropped"
 _TRIES_MAX = 3
@@ -323,4 +322,4 @@ def _write(file: Path, text: str) -> None:
 
 
 def _cursor_file(folder: Path) -> Path:
-    return own_folder(folder) / _CURSOR_FILE
+    return own_folder(folder) / CURSOR_FILE
