@@ -5,10 +5,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import DRAWN_AT_ONCE, SIGNALLED, WITH_BAR, on_terminal, thence
+from tests.cli.installed import (
+    DRAWN_AT_ONCE,
+    SIGNALLED,
+    WITH_BAR,
+    in_python,
+    on_terminal,
+    thence,
+)
 from tests.cli.warm import warm
 from tests.events import large_log, new_id
 
+from thence.cli.shared.progress import INDEX_AFTER_S
 from thence.open_log.log import open_log
 
 EVENTS = 40_000
@@ -92,12 +100,22 @@ def test_ctrl_c_leaves_no_half_index_and_the_next_question_makes_a_whole_one(tmp
     assert (large / ".thence" / "index.db").exists()
 
 
+# a machine may read half of the log in the time that a user waits for the line
+EARLIER = """
+import sys
+from thence.cli.main import main
+from thence.cli.shared import progress
+progress.INDEX_AFTER_S = 0.03
+sys.exit(main())
+"""
 TOLD = re.compile(r"making the index: bytes read ([\d,]+) of ([\d,]+)")
 
 
 def test_first_question_says_at_once_how_far_the_index_is(tmp_path, large):
     size = (large / "events.jsonl").stat().st_size
-    ended = thence("log", "--limit", "2", "--json", "--log", "large", cwd=tmp_path)
+    question = ("log", "--limit", "2", "--json", "--log", "large")
+    assert INDEX_AFTER_S <= 0.25
+    ended = in_python(EARLIER, *question, cwd=tmp_path)
     first, *others = ended.err.splitlines()
     read, total = (int(text.replace(",", "")) for text in TOLD.fullmatch(first).groups())
     assert (ended.code, len(ended.lines), total) == (0, 2, size)
