@@ -1,6 +1,7 @@
 """The command `serve` as a user has it: it says where it is, answers, and ends."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -136,6 +137,16 @@ def test_link_in_the_log_of_a_repository_is_named_and_the_rest_is_served(
         with urlopen(f"{url}/{path}") as answer:
             assert [one["id"] for one in json.load(answer)[path]] == names
     ended(process, signal.SIGINT)
+
+
+def test_folder_of_runs_that_is_missing_is_not_called_served(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    log = tmp_path / ".git" / "thence" / "agents"
+    thence("append", "--log", log, "prompt", "text=mend", cwd=tmp_path)
+    process = begin(THENCE, "serve", "--port", "0", cwd=tmp_path)
+    process.stdout.readline()
+    _, _, err = ended(process, signal.SIGINT)
+    assert re.findall(r"^serving ([^;\n]+)", err, re.MULTILINE) == [str(log)]
 
 
 def test_open_has_the_browser_open_the_address(tmp_path: Path) -> None:

@@ -1,11 +1,36 @@
-"""Where pictures of pages go: nowhere, unless a folder is named to look at them."""
+"""One browser for the tests of a file, what a person has, and where pictures of pages go."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.pages.browser import Tab
+from playwright.sync_api import Browser
+from tests.pages.browser import Tab, chromium
+from tests.pages.world import make_repository, make_world
+from tests.server.serving import Serving, serving
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A folder of runs and logs, which is served."""
+    root = tmp_path_factory.mktemp("world")
+    make_world(root)
+    with serving(root) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """The repository of the demo, which is served."""
+    with serving(make_repository(tmp_path_factory.mktemp("place"))) as server:
+        yield server
 
 
 @pytest.fixture

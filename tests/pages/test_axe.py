@@ -6,8 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
-from tests.pages.browser import NARROW, WIDE, chromium, tab_of
+from tests.pages.browser import NARROW, WIDE, tab_of
 from tests.server.runs import make_orders, make_run
 from tests.server.serving import Serving, serving
 from tests.server.test_board_page import write
@@ -19,12 +18,6 @@ FAULTS = """async () => {
   const { violations } = await axe.run();
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

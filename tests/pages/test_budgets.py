@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
-from tests.pages.browser import chromium, tab_of
+from tests.pages.browser import tab_of
 from tests.server.serving import Serving, serving
 
 import thence
@@ -14,12 +14,6 @@ EVENTS, ACTORS = 30_000, 300
 FRAMES, ROUNDS = 60, 5
 SCRIPT_MS_MAX = 8.0
 PAGE_BYTES_MAX, REQUESTS_MAX = 40_000, 13
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from playwright.sync_api import Browser, Route
-from tests.pages.browser import NARROW, WIDE, Tab, chromium, tab_of
+from tests.pages.browser import NARROW, WIDE, Tab, tab_of
 from tests.server.serving import Serving, serving
 
 import thence
@@ -15,12 +15,8 @@ from thence.core.new_event import HostEvent
 
 EVENTS, ACTORS, FAILS_EVERY = 3_000, 40, 311
 HOSTILE = "<script>alert(1)</script>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
+MARKS_CAME = """performance.getEntriesByType("resource").some(({ name, responseEnd }) =>
+  name.includes("/marks?from=") && !name.includes("ids") && responseEnd)"""
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +214,41 @@ def used(tab: Tab) -> float:
           return number / wide;
         }"""
     )
+
+
+def test_keys_do_what_their_help_says(tab: Tab) -> None:
+    opened(tab)
+    press, label = tab.page.keyboard.press, ".look-lanes canvas"
+
+    def at() -> str | None:
+        return asked(tab).get("at")
+
+    def moved(key: str) -> str:
+        """Presses a key, and waits until another event is chosen."""
+        before = at()
+        press(key)
+        return str(tab.wait(lambda: at() not in (before, None) and at()))
+
+    tab.page.focus(label)
+    for key in ("+", "-", "+", "0"):
+        press(key)
+        tab.wait(lambda key=key: ("from" in asked(tab)) == (key == "+"))
+    failure = moved("f")
+    cause = moved("w")
+    assert moved("t") == failure != cause
+    tab.wait(lambda: tab.run(MARKS_CAME))
+    first_lane = moved("j")
+    press("ArrowDown")
+    assert moved("j") not in (first_lane, failure)
+    press("ArrowUp")
+    assert moved("k")
+    press("Enter")
+    tab.wait(lambda: tab.run("document.activeElement.closest('aside') !== null"))
+    tab.page.focus(label)
+    press("/")
+    tab.wait(lambda: tab.run("document.activeElement.type") == "search")
+    tab.page.focus(label)
+    press("?")
+    tab.wait(lambda: tab.page.get_by_text("nearest cause, nearest effect").is_visible())
+    press("Escape")
+    tab.wait(lambda: not tab.page.locator(".look aside").is_visible())

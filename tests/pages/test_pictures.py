@@ -6,15 +6,13 @@ THENCE_PICTURES=docs/pictures writes them there.
 import io
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser
-from tests.pages.browser import Tab, chromium, tab_of
-from tests.pages.world import SWEEP, make_repository, make_world
-from tests.server.serving import Serving, serving
+from tests.pages.browser import Tab, tab_of
+from tests.pages.world import SWEEP
 
 SIZE = (1200, 720)
 BYTES_MAX, COLOURS_LEAST = 60_000, 6
@@ -29,26 +27,6 @@ VIEWS = {
     "sweep": ("world", f"/runs/{SWEEP}", (), "h1"),
     "agent": ("repository", "/runs/agents", (), "h2"),
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    root = tmp_path_factory.mktemp("world")
-    make_world(root)
-    with serving(root) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(make_repository(tmp_path_factory.mktemp("place"))) as server:
-        yield server
 
 
 def taken(tab: Tab, path: str, buttons: tuple[str, ...], top: str) -> bytes:

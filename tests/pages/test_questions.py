@@ -4,15 +4,15 @@ The clicks of each, from home, are published in docs/howto/look-at-a-log.md.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator
-from tests.pages.browser import Tab, chromium, tab_of
-from tests.pages.world import SWEEP, make_repository, make_world
-from tests.server.serving import Serving, serving
+from tests.pages.browser import Tab, tab_of
+from tests.pages.world import SWEEP
+from tests.server.serving import Serving
 
 DOCS = Path("docs/howto/look-at-a-log.md")
 CLICKS_MAX = 3
@@ -52,26 +52,6 @@ class Visitor:
         """Waits until words are seen in a part of the page."""
         part = self.tab.page.locator(within).first
         self.tab.wait(lambda: all(one in (part.inner_text() or "") for one in words))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    root = tmp_path_factory.mktemp("world")
-    make_world(root)
-    with serving(root) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(make_repository(tmp_path_factory.mktemp("place"))) as server:
-        yield server
 
 
 def agent_failed_first(visitor: Visitor, server: Serving) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 from tests.agents.played import PlayedRepository, Session
-from tests.pages.browser import NARROW, WIDE, Tab, chromium, tab_of
+from tests.pages.browser import NARROW, WIDE, Tab, tab_of
 from tests.pages.test_axe import AXE, FAULTS
 from tests.pages.test_look_page import painted
 from tests.server.serving import Serving, serving
@@ -26,12 +26,6 @@ CanvasRenderingContext2D.prototype.fill = function (...path) {
   return fill.apply(this, path);
 };
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

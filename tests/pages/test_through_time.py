@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 from tests.cli.installed import thence
-from tests.pages.browser import NARROW, WIDE, Tab, chromium, tab_of
+from tests.pages.browser import NARROW, WIDE, Tab, tab_of
 from tests.pages.test_look_page import asked, opened
 from tests.server.serving import Serving, serving
 from tests.server.test_board_page import write
@@ -17,12 +17,6 @@ from thence.sim import EventWriter, VerbosityLevel
 
 CANVAS = ".look-lanes canvas"
 LABEL, LANE = 190, 46  # pixels of the names of lanes, and of a lane with a line
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,19 @@ def test_run_with_failed_decisions_is_never_good_on_its_page_or_at_home(
         in verdict(well)
     )
     assert not [one for one in well.all("span") if one.get("class") == "status-failed"]
+
+
+def test_completed_run_whose_result_is_gone_is_as_good_as_its_events(
+    village: tuple[Path, Serving], tmp_path: Path
+) -> None:
+    for name, style in (("partly", "status-failed"), ("well", "status-completed")):
+        shutil.copytree(village[0] / name, tmp_path / name)
+        (tmp_path / name / "result.json").unlink()
+        with serving(tmp_path) as server:
+            for address in (f"/runs/{name}", "/"):
+                html = server.get(address).text
+                assert f'<span class="{style}"><bdi>completed</bdi>' in html, address
+        shutil.rmtree(tmp_path / name)
 
 
 def test_failures_are_counted_and_one_click_away(village: tuple[Path, Serving]) -> None:

@@ -72,9 +72,12 @@ def serve_command(
         out.flush()
         header = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
         example = "logs" if places else "simulations"
-        out.notice(f"serving {root_folder.absolute()}; try: curl{header} {address}/{example}")
+        here = [root_folder] if root_folder.is_dir() else []
+        first, *others = (path.absolute() for path in (*here, *places.values()))
+        out.notice(f"serving {first}; try: curl{header} {address}/{example}")
+        for path in others:
+            out.notice(f"serving {path}")
         for path in places.values():
-            out.notice(f"serving {path.absolute()}")
             Thread(target=_take_in, args=(path,), name="thence-hooks", daemon=True).start()
         out.notice("Ctrl-C ends it")
         if is_opened:

@@ -149,7 +149,8 @@ def _cells(state: ServerState, row: _Row, is_compared: bool) -> tuple[Child, ...
     log, run, listed = row.log, row.record, row.listed
     tick = {"type": "checkbox", "name": "run", "value": log.id, "form": "compare"}
     box = el("input", **tick, aria_label=f"Compare {log.id}") if is_compared else None
-    state_words = status(run) if log.is_simulation else log.kind
+    failed = listed.facts.failures if listed else None
+    state_words = status(run, failed) if log.is_simulation else log.kind
     name = _name(row, state.has_files(log))
     if listed is None:
         progress = state.progress(log.id)
@@ -207,10 +208,16 @@ def _number(number: int | None) -> str | None:
     return None if number is None else f"{number:,}"
 
 
-def status(run: RunRecord) -> Html:
-    """Returns the status of a run in words; the colour adds no information."""
-    is_bad = run.status in ("completed", "failed")
-    style = "completed" if run.ended.is_good else "failed" if is_bad else None
+def status(run: RunRecord, failures: int | None) -> Html:
+    """Returns the status of a run in words; the colour adds no information.
+
+    A run that completed, and whose decisions nothing counts, is as good as its `failures` say.
+    """
+    is_good: bool | None = run.ended.is_good
+    if run.status == "completed" and not run.ended.decisions:
+        is_good = None if failures is None else failures == 0
+    is_bad = is_good is False and run.status in ("completed", "failed")
+    style = "completed" if is_good else "failed" if is_bad else None
     return el("span", words(run.ended.text), class_=f"status-{style}" if style else None)
 
 

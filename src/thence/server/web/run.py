@@ -203,7 +203,7 @@ def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
     is_run = location.is_simulation
     return facts(
         (
-            ("Status", status(run) if is_run else None),
+            ("Status", status(run, summary.failures) if is_run else None),
             ("Reason", run.reason),
             ("Error", run.error),
             ("Branch of", run.parent),

@@ -127,7 +127,9 @@ def sweep_page(sweep: FoundSweep, summaries: Summaries, variable: str = "") -> R
                 link(name, path("runs", run.log.id)) if run.log else name,
                 *(words(run.settings.get(key, ""), 60) for key in sweep.keys),
                 f"{run.seed}",
-                status(record) if record else "not begun",
+                status(record, listed.facts.failures if listed else None)
+                if record
+                else "not begun",
                 f"{listed.facts.turns:,}" if listed else None,
                 failures(run.log, listed) if run.log and listed else None,
                 *(words(record.final.get(key, ""), 40) if record else None for key in shown_names),
