@@ -16,6 +16,8 @@ from tests.server.serving import Serving
 
 DOCS = Path("docs/howto/look-at-a-log.md")
 CLICKS_MAX = 3
+LINE_CAME = """performance.getEntriesByType("resource").some(({ name, responseEnd }) =>
+  name.includes("/series?variable=money") && responseEnd)"""
 _ROW = re.compile(r"^\| (.+) \| (\d) \|$", re.MULTILINE)
 
 
@@ -81,6 +83,8 @@ def money_fell(visitor: Visitor, server: Serving) -> None:
     visitor.tab.wait(lambda: canvas.get_attribute("aria-label"))
     visitor.clicks += 1
     visitor.tab.page.get_by_label("Line").select_option("money")
+    visitor.tab.wait(lambda: visitor.tab.run(LINE_CAME))
+    visitor.tab.run("new Promise((drawn) => setTimeout(() => requestAnimationFrame(drawn)))")
     visitor.click_at(
         label + (turn - first) / (end - first) * (wide - label), (lanes.index(ada) + 0.75) * 46
     )

@@ -159,7 +159,7 @@ def routes_of(kind: Kind) -> APIRouter:
     async def marks(request: Request, id: str, it: Annotated[_Marks, Query()]) -> Response:
         """Returns the events of a short span, their steps and causes."""
         if it.end - it.first > (IDS_MAX if it.ids else MARKS_MAX):
-            raise HTTPException(422, f"to is over {MARKS_MAX} from from, or {IDS_MAX} with ids")
+            raise HTTPException(422, f"to - from is over {MARKS_MAX:,}, or with ids over {IDS_MAX}")
         return await ask(
             request, id, lambda view: tiles.marks(view, it.first, it.end, with_ids=it.ids)
         )
