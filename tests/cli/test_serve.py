@@ -144,9 +144,9 @@ def test_folder_of_runs_that_is_missing_is_not_called_served(tmp_path: Path) -> 
     log = tmp_path / ".git" / "thence" / "agents"
     thence("append", "--log", log, "prompt", "text=mend", cwd=tmp_path)
     process = begin(THENCE, "serve", "--port", "0", cwd=tmp_path)
-    process.stdout.readline()
-    _, _, err = ended(process, signal.SIGINT)
-    assert re.findall(r"^serving ([^;\n]+)", err, re.MULTILINE) == [str(log)]
+    lines = [*iter(process.stderr.readline, "Ctrl-C ends it\n")]
+    ended(process, signal.SIGINT)
+    assert [re.match(r"serving ([^;\n]+)", line)[1] for line in lines] == [str(log)]
 
 
 def test_open_has_the_browser_open_the_address(tmp_path: Path) -> None:
