@@ -1,0 +1,166 @@
+"""A model that answers by scripts, on loopback.
+
+It speaks Anthropic's Messages API and OpenAI's Responses API, both by server-sent events. The
+newest text of the conversation with `SCRIPT:name` in it names the script. A script is a sequence of
+steps: a text ends the turn, a list of calls asks for these calls. The ids of calls hold script and
+step, so that the server keeps no state: an agent that asks again gets the same answer.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+Call = tuple[str, Mapping[str, Any]]  # the tool, and its input
+Step = str | Sequence[Call]
+Answer = tuple[str, str] | tuple[str, str, Mapping[str, Any]]  # a text, or an id with a call
+_SCRIPT = re.compile(r"SCRIPT:([\w-]+)")
+_NO_SCRIPT = "I have nothing to do."
+
+
+class Model(ThreadingHTTPServer):
+    """The server; `scripts` may change while it runs, `asked` are the ids of calls it asked for."""
+
+    daemon_threads = True
+
+    def __init__(self, recording: Path | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.scripts: dict[str, Sequence[Step]] = {}
+        self.recording = recording
+        self.asked: set[str] = set()
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, name="model", daemon=True).start()
+
+    def answer(self, texts: Sequence[tuple[str, str]]) -> list[Answer]:
+        """Returns the next step of the script that a conversation follows.
+
+        `texts` are its items in order: ("text", …) of a user, ("id", …) of each call.
+        """
+        script, step = "", 0
+        for kind, text in texts:
+            if kind == "text" and (names := _SCRIPT.findall(text)):
+                script, step = names[-1], 0
+            elif kind == "id" and (match := re.fullmatch(rf"call_{script}_(\d+)_\d+", text)):
+                step = max(step, int(match[1]) + 1)
+        steps = self.scripts.get(script, ())
+        if step >= len(steps):
+            return [("text", _NO_SCRIPT)]
+        value = steps[step]
+        if isinstance(value, str):
+            return [("text", value)]
+        calls: list[Answer] = [(f"call_{script}_{step}_{at}", *call) for at, call in enumerate(value)]
+        self.asked |= {call[0] for call in calls}
+        return calls
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Model
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Answers a request for the next message; all else has an empty answer."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = self.path.partition("?")[0]
+        try:
+            request = json.loads(body)
+        except ValueError:
+            request = {}
+        if self.server.recording:
+            with self.server.recording.open("a") as file:
+                file.write(json.dumps({"path": self.path, "request": request}) + "\n")
+        if path.endswith("/messages"):
+            texts = [*_texts_of_messages(request.get("messages", ()))]
+            self._stream(_messages_events(request, self._answer(request, texts)))
+        elif path.endswith("/responses"):
+            texts = [*_texts_of_items(request.get("input", ()))]
+            self._stream(_responses_events(self._answer(request, texts)))
+        else:
+            self._send("application/json", b'{"input_tokens": 10}')
+
+    def _answer(self, request: Mapping[str, Any], texts: Sequence[tuple[str, str]]) -> list[Answer]:
+        """Returns the step; agents ask for titles and the like without tools."""
+        return self.server.answer(texts) if request.get("tools") else [("text", "A title")]
+
+    def do_GET(self) -> None:
+        """Answers that there is nothing."""
+        self._send("application/json", b'{"data": [], "models": []}')
+
+    def do_HEAD(self) -> None:
+        """Answers that the server is there."""
+        self._send("application/json", b"")
+
+    def _send(self, kind: str, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _stream(self, events: Iterator[Mapping[str, Any]]) -> None:
+        text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+        self._send("text/event-stream", text.encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Writes nothing."""
+
+
+def _texts_of_messages(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for message in messages:
+        content = message["content"]
+        for block in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+            if block["type"] == "text" and message["role"] == "user":
+                yield "text", block["text"]
+            elif block["type"] == "tool_use":
+                yield "id", block["id"]
+
+
+def _texts_of_items(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for item in items:
+        if item.get("type", "message") == "message" and item.get("role") == "user":
+            yield from (("text", part.get("text", "")) for part in item["content"])
+        elif "call_id" in item:
+            yield "id", item["call_id"]
+
+
+def _messages_events(
+    request: Mapping[str, Any], answer: Sequence[Answer]
+) -> Iterator[Mapping[str, Any]]:
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
+    message |= {"model": request.get("model", "stub"), "stop_reason": None, "usage": usage}
+    yield {"type": "message_start", "message": message}
+    for index, one in enumerate(answer):
+        if len(one) == 2:
+            block: dict[str, Any] = {"type": "text", "text": ""}
+            delta = {"type": "text_delta", "text": one[1]}
+        else:
+            block = {"type": "tool_use", "id": one[0], "name": one[1], "input": {}}
+            delta = {"type": "input_json_delta", "partial_json": json.dumps(one[2])}
+        yield {"type": "content_block_start", "index": index, "content_block": block}
+        yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
+    reason = "end_turn" if len(answer[0]) == 2 else "tool_use"
+    yield {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage}
+    yield {"type": "message_stop"}
+
+
+def _responses_events(answer: Sequence[Answer]) -> Iterator[Mapping[str, Any]]:
+    yield {"type": "response.created", "response": {"id": "resp_1"}}
+    for index, one in enumerate(answer):
+        if len(one) == 2:
+            parts = [{"type": "output_text", "text": one[1], "annotations": []}]
+            item = {"type": "message", "id": "msg_1", "role": "assistant", "content": parts}
+        elif one[1] == "apply_patch":
+            item = {"type": "custom_tool_call", "call_id": one[0], "name": one[1]}
+            item |= {"input": one[2]["input"]}
+        else:
+            item = {"type": "function_call", "call_id": one[0], "name": one[1]}
+            item |= {"arguments": json.dumps(one[2])}
+        yield {"type": "response.output_item.added", "output_index": index, "item": item}
+        yield {"type": "response.output_item.done", "output_index": index, "item": item}
+    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    usage |= {"input_tokens_details": None, "output_tokens_details": None}
+    yield {"type": "response.completed", "response": {"id": "resp_1", "usage": usage}}

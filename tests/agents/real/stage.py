@@ -1,0 +1,170 @@
+"""A repository with hooks of thence in it, and real agents that work there.
+
+Each stage has a HOME, a repository and a log of its own. What its agents do is data: scripts for the
+model, and acts, each a name of a method of `Stage` with its arguments.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.agents.real.model import Model, Step
+from tests.agents.real.terminal import WAIT_S, Terminal
+
+THENCE = Path(sys.executable).parent / "thence"
+RUN_S = 120
+_KEY = "sk-ant-api03-of-no-use"
+_QUIET = ("DISABLE_TELEMETRY", "DISABLE_AUTOUPDATER", "DISABLE_ERROR_REPORTING")
+_CODEX_CONFIG = """\
+model = "gpt-5.5"
+model_provider = "stub"
+check_for_update_on_startup = false
+[model_providers.stub]
+name = "stub"
+base_url = "{url}/v1"
+wire_api = "responses"
+env_key = "STUB_KEY"
+[notice.model_migrations]
+"gpt-5.5" = "gpt-6-sol"
+[features]
+multi_agent = true
+"""
+_NO_SANDBOX = "--dangerously-bypass-approvals-and-sandbox"
+_EDITS = ("--permission-mode", "acceptEdits")
+WORDS = {
+    "claude": ("claude", *_EDITS),
+    "claude -p": ("claude", "-p", *_EDITS, "--allowedTools=Bash"),
+    "claude -p strict": ("claude", "-p", *_EDITS),
+    "claude allowed": ("claude", *_EDITS, "--allowedTools=Bash"),
+    "codex": ("codex", _NO_SANDBOX),
+    "codex exec": ("codex", "exec", _NO_SANDBOX),
+    "codex exec resume": ("codex", "exec", "resume", "--last", _NO_SANDBOX),
+}
+_READY = r"\? for shortcuts|⏵⏵"
+Act = Sequence[Any]  # the name of a method, and its arguments
+
+
+class Stage:
+    """One scenario's place; `asked` are the prompts that its user gave."""
+
+    def __init__(self, folder: Path, programs: Path, model: Model) -> None:
+        self.folder, self.home, self.repo = folder, folder / "home", folder / "shop"
+        self.model = model
+        self.asked: list[str] = []
+        self._terminals: dict[str, Terminal] = {}
+        self._is_trusted = False
+        self.env = {
+            "HOME": str(self.home),
+            "PATH": os.pathsep.join((str(programs), str(THENCE.parent), os.environ["PATH"])),
+            "TERM": "xterm-256color",
+            "LANG": "C.UTF-8",
+            "SHELL": "/bin/sh",
+            "ANTHROPIC_BASE_URL": model.url,
+            "ANTHROPIC_API_KEY": _KEY,
+            "STUB_KEY": "of-no-use",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            **dict.fromkeys(_QUIET, "1"),
+            **{f"GIT_{who}_NAME": "Ada" for who in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{who}_EMAIL": "ada@example.com" for who in ("AUTHOR", "COMMITTER")},
+        }
+        (self.home / ".claude").mkdir(parents=True)
+        (self.home / ".codex").mkdir()
+        self._settings()
+
+    def _settings(self) -> None:
+        approved = {"approved": [_KEY[-20:]], "rejected": []}
+        trusted = {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}
+        folders = (self.repo, self.folder / "tree")
+        state = {"hasCompletedOnboarding": True, "theme": "dark", "customApiKeyResponses": approved}
+        state["projects"] = {str(folder): trusted for folder in folders}
+        (self.home / ".claude.json").write_text(json.dumps(state))
+        lines = [f'[projects."{folder}"]\ntrust_level = "trusted"\n' for folder in folders]
+        config = _CODEX_CONFIG.format(url=self.model.url) + "".join(lines)
+        (self.home / ".codex/config.toml").write_text(config)
+
+    def record(self, folder: Path) -> None:
+        """Has each hook of the agents also write its input into a folder."""
+        from tests.agents.real.recording import EVENTS, command
+
+        for agent, name in (("claude", ".claude/settings.json"), ("codex", ".codex/hooks.json")):
+            path = self.home / name
+            settings = json.loads(path.read_text()) if path.exists() else {}
+            for event in EVENTS[agent]:
+                entry = {"type": "command", "command": command(folder, agent, event), "timeout": 10}
+                settings.setdefault("hooks", {}).setdefault(event, []).append({"hooks": [entry]})
+            path.write_text(json.dumps(settings))
+
+    def play(self, scripts: Mapping[str, Sequence[Step]], acts: Sequence[Act]) -> None:
+        """Plays acts in order; `@` at the beginning of a path is the repository's folder."""
+        text = json.dumps(scripts).replace("@/", f"{self.repo}/")
+        self.model.scripts |= json.loads(text)
+        for act, *arguments in acts:
+            getattr(self, act)(*arguments)
+
+    def sh(self, command: str, where: str = "shop", **variables: str) -> str:
+        """Runs a command as a person does."""
+        done = subprocess.run(
+            ["/bin/sh", "-ec", command],
+            cwd=self.folder / where,
+            env={**self.env, **variables},
+            capture_output=True,
+            text=True,
+            timeout=RUN_S,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command}: {done.stderr}{done.stdout}")
+        return done.stdout
+
+    def ask(self, program: str, text: str, *options: str, where: str = "shop") -> None:
+        """Runs an agent without a terminal, until it has answered."""
+        self.asked.append(text)
+        self.sh(f"{shlex.join((*WORDS[program], *options, text))} </dev/null", where)
+
+    def open(self, label: str, program: str, where: str = "shop", *options: str) -> None:
+        """Starts the terminal UI of an agent, and trusts the hooks as its user does."""
+        argv = [*WORDS[program], *options]
+        terminal = Terminal(self.folder, argv, self.folder / where, self.env)
+        self._terminals[label] = terminal
+        if program == "codex" and not self._is_trusted:
+            terminal.wait("Trust all and continue")  # it is ready for a moment before
+            terminal.press_until("Down", "› 2. Trust all")
+            terminal.press_until("Enter", "› Ask Codex")
+            self._is_trusted = True
+        terminal.wait(_READY)
+
+    def say(self, label: str, text: str) -> None:
+        """Types a prompt."""
+        self.asked.append(text)
+        self._terminals[label].type(text)
+
+    def see(self, label: str, pattern: str) -> None:
+        """Waits until a terminal shows something."""
+        self._terminals[label].wait(pattern)
+
+    def press(self, label: str, *keys: str) -> None:
+        """Presses keys in a terminal."""
+        self._terminals[label].press(*keys)
+
+    def leave(self, label: str) -> None:
+        """Ends an agent in a terminal as its user does."""
+        self._terminals[label].type("/exit")
+        self._terminals[label].wait_for_end()
+
+    def wait_for(self, name: str) -> None:
+        """Waits until a file of the repository is there."""
+        end_s = time.monotonic() + WAIT_S
+        while not (self.repo / name).exists():
+            if time.monotonic() > end_s:
+                raise TimeoutError(f"nobody wrote {name}")
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        """Ends what still runs in terminals."""
+        for terminal in self._terminals.values():
+            terminal.close()

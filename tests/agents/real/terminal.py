@@ -1,0 +1,78 @@
+"""The terminal UI of an agent, in a tmux server of its own."""
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+WAIT_S = 40
+_LOOK_S = 0.2
+
+
+class Terminal:
+    """One program in a terminal of 120 columns; its screen is read as text."""
+
+    def __init__(self, folder: Path, argv: list[str], cwd: Path, env: Mapping[str, str]) -> None:
+        self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
+        self._env = env
+        words = ["new-session", "-d", "-P", "-F", "#{pane_id}", "-x", "120", "-y", "50"]
+        self._pane = self._run(*words, "-c", str(cwd), *argv).strip()
+
+    def _run(self, *words: str) -> str:
+        argv = [*self._tmux, *words]
+        done = subprocess.run(
+            argv, env=dict(self._env), capture_output=True, text=True, check=True, timeout=WAIT_S
+        )
+        return done.stdout
+
+    def screen(self) -> str:
+        """Returns what the terminal shows; "" when its program has ended."""
+        try:
+            return self._run("capture-pane", "-p", "-t", self._pane)
+        except subprocess.CalledProcessError:
+            return ""
+
+    def wait(self, pattern: str) -> str:
+        """Waits until the screen has a pattern, and returns what fits it; raises TimeoutError."""
+        screen = self._wait(lambda screen: re.search(pattern, screen), f"showed {pattern!r}")
+        match = re.search(pattern, screen)
+        assert match
+        return match[0]
+
+    def press_until(self, key: str, pattern: str) -> None:
+        """Presses a key until the screen has a pattern: it may be deaf when it is new."""
+        for _ in range(int(WAIT_S)):
+            if re.search(pattern, self.screen()):
+                return
+            self.press(key)
+            time.sleep(1)
+        self.wait(pattern)
+
+    def wait_for_end(self) -> None:
+        """Waits until the program has ended; raises TimeoutError."""
+        self._wait(lambda screen: not screen, "ended")
+
+    def _wait(self, is_there: Callable[[str], object], words: str) -> str:
+        end_s = time.monotonic() + WAIT_S
+        while not is_there(screen := self.screen()):
+            if time.monotonic() > end_s:
+                shown = "\n".join(line for line in screen.splitlines() if line.strip())
+                raise TimeoutError(f"the program in the terminal never {words}, but shows:\n{shown}")
+            time.sleep(_LOOK_S)
+        return screen
+
+    def press(self, *keys: str) -> None:
+        """Presses keys, by the names that tmux gives them."""
+        self._run("send-keys", "-t", self._pane, *keys)
+
+    def type(self, text: str) -> None:
+        """Types a text, and Enter when the program had time to take it as typed."""
+        self._run("send-keys", "-t", self._pane, "-l", text)
+        time.sleep(3 * _LOOK_S)
+        self.press("Enter")
+
+    def close(self) -> None:
+        """Ends the program, where it still runs."""
+        if self.screen():
+            self._run("kill-pane", "-t", self._pane)
