@@ -73,7 +73,7 @@ def enter() -> None:
 
 def play(name: str, scenario: Scenario, recording: Path | None) -> dict[str, Count]:
     """Plays a scenario, and returns its counts; a failure of the play itself is in them."""
-    with tempfile.TemporaryDirectory(prefix="real-") as folder, Model() as model:
+    with tempfile.TemporaryDirectory(prefix="real-", ignore_cleanup_errors=True) as folder, Model() as model:
         stage = Stage(Path(folder).resolve(), PROGRAMS, model)
         try:
             stage.repo.mkdir()
