@@ -81,15 +81,13 @@ class _Story:
 
     def owner_of(self, script: str) -> tuple[str | None, str | None]:
         """Returns the session, and the subagent, that followed a script."""
-        for text, session in self.prompts:
-            if f"SCRIPT:{script} " in text:
-                return session, None
         for begin, *ends in self._calls.values():
             if f"SCRIPT:{script} " in json.dumps(begin.payload.get("input")):
                 answers = json.dumps([end.payload.get("answer") for end in ends])
                 match = _AGENT_ID.search(answers)
                 return str(begin.payload["session"]), match[1] if match else None
-        return None, None
+        own = (session for text, session in self.prompts if f"SCRIPT:{script} " in text)
+        return next(own, None), None
 
 
 def _owners(

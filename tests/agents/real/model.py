@@ -6,6 +6,8 @@ steps: a text ends the turn, a list of calls asks for these calls. The ids of ca
 step, so that the server keeps no state: an agent that asks again gets the same answer.
 """
 
+import contextlib
+import itertools
 import json
 import re
 import threading
@@ -18,6 +20,7 @@ Call = tuple[str, Mapping[str, Any]]  # the tool, and its input
 Step = str | Sequence[Call]
 Answer = tuple[str, str] | tuple[str, str, Mapping[str, Any]]  # a text, or an id with a call
 _SCRIPT = re.compile(r"SCRIPT:([\w-]+)")
+_numbers = itertools.count()  # Claude Code takes messages of one id for one
 _NO_SCRIPT = "I have nothing to do."
 
 
@@ -39,12 +42,10 @@ class Model(ThreadingHTTPServer):
 
         `texts` are its items in order: ("text", …) of a user, ("id", …) of each call.
         """
-        script, step = "", 0
-        for kind, text in texts:
-            if kind == "text" and (names := _SCRIPT.findall(text)):
-                script, step = names[-1], 0
-            elif kind == "id" and (match := re.fullmatch(rf"call_{script}_(\d+)_\d+", text)):
-                step = max(step, int(match[1]) + 1)
+        names = [name for kind, text in texts if kind == "text" for name in _SCRIPT.findall(text)]
+        script = names[-1] if names else ""
+        own = (re.fullmatch(rf"call_{script}_(\d+)_\d+", text) for kind, text in texts if kind == "id")
+        step = max((int(match[1]) + 1 for match in own if match), default=0)
         steps = self.scripts.get(script, ())
         if step >= len(steps):
             return [("text", _NO_SCRIPT)]
@@ -103,6 +104,11 @@ class _Handler(BaseHTTPRequestHandler):
         text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
         self._send("text/event-stream", text.encode())
 
+    def handle(self) -> None:
+        """Answers requests until the agent closes the connection, or is killed."""
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
     def log_message(self, format: str, *args: object) -> None:
         """Writes nothing."""
 
@@ -129,7 +135,7 @@ def _messages_events(
     request: Mapping[str, Any], answer: Sequence[Answer]
 ) -> Iterator[Mapping[str, Any]]:
     usage = {"input_tokens": 10, "output_tokens": 5}
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
+    message = {"id": f"msg_{next(_numbers)}", "type": "message", "role": "assistant", "content": []}
     message |= {"model": request.get("model", "stub"), "stop_reason": None, "usage": usage}
     yield {"type": "message_start", "message": message}
     for index, one in enumerate(answer):
@@ -148,19 +154,22 @@ def _messages_events(
 
 
 def _responses_events(answer: Sequence[Answer]) -> Iterator[Mapping[str, Any]]:
-    yield {"type": "response.created", "response": {"id": "resp_1"}}
+    name = f"resp_{next(_numbers)}"
+    yield {"type": "response.created", "response": {"id": name}}
     for index, one in enumerate(answer):
         if len(one) == 2:
             parts = [{"type": "output_text", "text": one[1], "annotations": []}]
-            item = {"type": "message", "id": "msg_1", "role": "assistant", "content": parts}
+            item = {"type": "message", "id": f"msg_{next(_numbers)}", "role": "assistant", "content": parts}
         elif one[1] == "apply_patch":
             item = {"type": "custom_tool_call", "call_id": one[0], "name": one[1]}
             item |= {"input": one[2]["input"]}
         else:
-            item = {"type": "function_call", "call_id": one[0], "name": one[1]}
+            namespace, _, tool = one[1].rpartition(".")
+            item = {"type": "function_call", "call_id": one[0], "name": tool}
+            item |= {"namespace": namespace} if namespace else {}
             item |= {"arguments": json.dumps(one[2])}
         yield {"type": "response.output_item.added", "output_index": index, "item": item}
         yield {"type": "response.output_item.done", "output_index": index, "item": item}
     usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
     usage |= {"input_tokens_details": None, "output_tokens_details": None}
-    yield {"type": "response.completed", "response": {"id": "resp_1", "usage": usage}}
+    yield {"type": "response.completed", "response": {"id": name, "usage": usage}}

@@ -70,7 +70,11 @@ def agents(*names: str) -> Step:
 
 
 def spawn(*names: str) -> Step:
-    return [("spawn_agent", {"message": f"SCRIPT:{name} Do it"}) for name in names]
+    return [("multi_agent_v1.spawn_agent", {"message": f"SCRIPT:{name} Do it"}) for name in names]
+
+
+def until(command: str) -> str:
+    return f"until {command}; do sleep 0.2; done"
 
 
 def meet(name: str, other: str, path: str) -> str:
@@ -128,7 +132,7 @@ SCENARIOS: dict[str, Scenario] = {
         "claude in a terminal: Esc in a call, and at a question",
         {
             "c4": [[bash("touch begun && sleep 60")], "c4 went on."],
-            "c5": [[("Write", {"file_path": "@/../no.txt", "content": "no"})], "c5 went on."],
+            "c5": [[("Write", {"file_path": "/proc/no", "content": "no"})], "c5 went on."],
             "c6": claude_works("c6"),
         },
         [
@@ -139,7 +143,7 @@ SCENARIOS: dict[str, Scenario] = {
             ("see", "c", "Interrupted"),
             ("say", "c", "SCRIPT:c5 Ask"),
             ("see", "c", "Do you want to"),
-            ("press", "c", "Escape"),
+            ("press_until", "c", "Escape", "User rejected"),
             ("say", "c", "SCRIPT:c6 Change a"),
             ("see", "c", "c6 is done"),
             ("leave", "c"),
@@ -181,7 +185,7 @@ SCENARIOS: dict[str, Scenario] = {
     "codex-subagents": Scenario(
         "codex: two subagents at once, an edit and a commit each",
         {
-            "x5": [spawn("x5a", "x5b"), [shell("sleep 6")], "x5 is done."],
+            "x5": [spawn("x5a", "x5b"), [shell(until("git log | grep by:x5a && git log | grep by:x5b") + "; sleep 3")], "x5 is done."],
             "x5a": codex_works("x5a"),
             "x5b": codex_works("x5b", "src/b.py"),
         },
@@ -214,6 +218,7 @@ SCENARIOS: dict[str, Scenario] = {
         {
             "x8": [*patch("x8", "src/a.py"), [shell("./save.sh by:x8")], "x8 is done."],
             "x9": [[shell("cat src/b.py")], "x9 is done."],
+            "x11": ["x11 is done."],
         },
         [
             (
@@ -223,6 +228,8 @@ SCENARIOS: dict[str, Scenario] = {
             ),
             ("open", "x8", "codex"),
             ("open", "x9", "codex", "tree"),
+            ("say", "x8", "SCRIPT:x11 Nothing"),
+            ("see", "x8", "x11 is done"),
             ("say", "x9", "SCRIPT:x9 Look at b"),
             ("see", "x9", "x9 is done"),
             ("say", "x8", "SCRIPT:x8 Change a"),
@@ -237,7 +244,7 @@ SCENARIOS: dict[str, Scenario] = {
             "c12": [
                 *edit("c12", "src/a.py"),
                 [bash(f"nohup setsid sh -c 'sleep 1; {commit('c12')}; touch ../detached' >/dev/null 2>&1 &")],
-                [bash("until test -e ../detached; do sleep 0.2; done")],
+                [bash(until("test -e ../detached"))],
                 "c12 is done.",
             ]
         },
@@ -249,7 +256,7 @@ SCENARIOS: dict[str, Scenario] = {
             "x10": [
                 *patch("x10", "src/a.py"),
                 [shell(f"nohup setsid sh -c 'sleep 1; {commit('x10')}; touch ../detached' >/dev/null 2>&1 &")],
-                [shell("until test -e ../detached; do sleep 0.2; done")],
+                [shell(until("test -e ../detached"))],
                 "x10 is done.",
             ]
         },

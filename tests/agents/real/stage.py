@@ -151,6 +151,10 @@ class Stage:
         """Presses keys in a terminal."""
         self._terminals[label].press(*keys)
 
+    def press_until(self, label: str, key: str, pattern: str) -> None:
+        """Presses a key until a terminal shows something."""
+        self._terminals[label].press_until(key, pattern)
+
     def leave(self, label: str) -> None:
         """Ends an agent in a terminal as its user does."""
         self._terminals[label].type("/exit")
