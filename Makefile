@@ -12,7 +12,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all durations soak check bench peers coverage coverage-all mutants lock clean
+.PHONY: help setup setup-dev demo test test-all durations soak real-agents check bench peers coverage coverage-all mutants lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -40,6 +40,9 @@ durations: setup-dev ## time every test; by that the two above are chosen
 
 soak: setup-dev ## the attacks that take hours; ARGS=kills runs one part of tests/crash/soak.py
 	@$(VENV)/python -m tests.crash.soak $(ARGS)
+
+real-agents: setup-dev ## real Claude Code and Codex against the hooks; ARGS=windows plays one scenario
+	@$(VENV)/python -m tests.agents.real $(ARGS)
 
 check: setup-dev ## style, types, imports, the rules of the house
 	@$(VENV)/ruff check .
@@ -96,6 +99,6 @@ lock: ## renew the files of requirements
 	@sh tools/lock.sh
 
 clean: ## remove what these targets made
-	rm -rf .venv .venv-bench .venv-mutants mutants dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-mutants .real-agents mutants dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -f .coverage .coverage.*
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -31,6 +31,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "leaks": ("tests.crash.leaks", str(LEAKS_S)),
     "faults": ("tests.crash.sweep",),
     "hooks": ("tests.agents.campaign", str(HOOK_KILLS)),
+    "agents": ("tests.agents.real",),
     "orchestra": ("tests.work.chaos", str(FAULTS)),
     "worktrees": ("tests.work.implementers", str(WORKTREE_ROUNDS)),
     "landings": ("tests.work.landing_histories", str(HISTORIES)),

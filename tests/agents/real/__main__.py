@@ -28,7 +28,8 @@ ROOT = HERE.parents[2]
 INSTALLED = ROOT / ".real-agents"
 PROGRAMS = INSTALLED / "node_modules/.bin"
 _INSIDE = "THENCE_TEST_NAMESPACE"
-_NAMESPACE = ("unshare", "-rnpf", "--mount-proc", "--kill-child")
+# the shell is the init of the namespace, and reaps what agents leave; all ends with it
+_NAMESPACE = ("unshare", "-rnpf", "--mount-proc", "--kill-child", "sh", "-c", '"$@"; exit $?', "sh")
 INSTALL_S = 600
 
 
@@ -42,9 +43,9 @@ def install() -> None:
         if shutil.which(program) is None:
             raise Missing(f"{program} is not on PATH, and the real agents need it.")
     lock = "package-lock.json"
-    if (INSTALLED / lock).exists() and PROGRAMS.exists():
-        if (INSTALLED / lock).read_bytes() == (HERE / lock).read_bytes():
-            return
+    installed = INSTALLED / "of.json"  # the lock by which they were installed
+    if installed.exists() and installed.read_bytes() == (HERE / lock).read_bytes():
+        return
     shutil.rmtree(INSTALLED, ignore_errors=True)
     INSTALLED.mkdir()
     for name in ("package.json", lock):
@@ -55,6 +56,7 @@ def install() -> None:
         shutil.rmtree(INSTALLED)
         reason = next((line for line in done.stderr.splitlines() if "npm" in line), "no reason")
         raise Missing(f"npm could not install the agents: {reason}.")
+    shutil.copy(HERE / lock, installed)
 
 
 def enter() -> None:
@@ -73,7 +75,10 @@ def enter() -> None:
 
 def play(name: str, scenario: Scenario, recording: Path | None) -> dict[str, Count]:
     """Plays a scenario, and returns its counts; a failure of the play itself is in them."""
-    with tempfile.TemporaryDirectory(prefix="real-", ignore_cleanup_errors=True) as folder, Model() as model:
+    with (
+        tempfile.TemporaryDirectory(prefix="real-", ignore_cleanup_errors=True) as folder,
+        Model() as model,
+    ):
         stage = Stage(Path(folder).resolve(), PROGRAMS, model)
         try:
             stage.repo.mkdir()
@@ -103,7 +108,9 @@ def main(names: Sequence[str]) -> int:
     if names[:1] == ["--record"]:
         recording, names = Path(names[1]).absolute(), names[2:]
     if unknown := [name for name in names if name not in SCENARIOS]:
-        print(f"no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}", file=sys.stderr)
+        print(
+            f"no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}", file=sys.stderr
+        )
         return 2
     try:
         install()
@@ -112,7 +119,7 @@ def main(names: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     faults: list[str] = []
-    print(f"{'':44}{''.join(f'{column:>11}' for column in COLUMNS)}")
+    print(f"{'':56}{''.join(f'{column:>11}' for column in COLUMNS)}")
     for name in names or SCENARIOS:
         start_s = time.monotonic()
         counts = play(name, SCENARIOS[name], recording)
@@ -121,7 +128,7 @@ def main(names: Sequence[str]) -> int:
         cells = "".join(f"{_cell(counts.get(column)):>11}" for column in COLUMNS)
         word = "wrong" if own else "right"
         title = SCENARIOS[name].title
-        print(f"{title:44}{cells}  {word}  {time.monotonic() - start_s:.0f} s", flush=True)
+        print(f"{title:56}{cells}  {word}  {time.monotonic() - start_s:.0f} s", flush=True)
     print("\n".join(("", *faults)) if faults else "all is right")
     return 1 if faults else 0
 

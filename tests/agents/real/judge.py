@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.agents.real.scenarios import Scenario
@@ -94,14 +95,18 @@ def _owners(
     stage: Stage, scenario: Scenario, story: _Story
 ) -> Iterator[tuple[str, str, object, object]]:
     """Yields of each commit and line what it is, what the log says, and what is right."""
-    for top in sorted({stage.repo, *(path.parent for path in stage.folder.glob("*/.git")), *(path.parent for path in stage.folder.glob("*/*/.git"))}):
-        where = str(top.relative_to(stage.folder))
+    trees = [
+        line[9:]
+        for line in stage.sh("git worktree list --porcelain").splitlines()
+        if line.startswith("worktree ")
+    ]
+    for where in [*trees, *map(str, stage.repo.glob("lib"))]:
         for row in stage.sh("git log --format='%H %s'", where).splitlines():
             if match := _BY.search(row):
                 answer = json.loads(stage.sh(f"thence why commit/{row[:40]} --json", where))
                 yield "commit", *_compared(row[41:], answer, match[1], scenario, story)
         for name in stage.sh("git ls-files src", where).splitlines():
-            lines = (top / name).read_text().splitlines()
+            lines = Path(where, name).read_text().splitlines()
             if not any(map(_BY.search, lines)):
                 continue
             blamed = json.loads(stage.sh(f"thence blame {name} --json", where))["lines"]

@@ -44,7 +44,9 @@ class Model(ThreadingHTTPServer):
         """
         names = [name for kind, text in texts if kind == "text" for name in _SCRIPT.findall(text)]
         script = names[-1] if names else ""
-        own = (re.fullmatch(rf"call_{script}_(\d+)_\d+", text) for kind, text in texts if kind == "id")
+        own = (
+            re.fullmatch(rf"call_{script}_(\d+)_\d+", text) for kind, text in texts if kind == "id"
+        )
         step = max((int(match[1]) + 1 for match in own if match), default=0)
         steps = self.scripts.get(script, ())
         if step >= len(steps):
@@ -52,7 +54,9 @@ class Model(ThreadingHTTPServer):
         value = steps[step]
         if isinstance(value, str):
             return [("text", value)]
-        calls: list[Answer] = [(f"call_{script}_{step}_{at}", *call) for at, call in enumerate(value)]
+        calls: list[Answer] = [
+            (f"call_{script}_{step}_{at}", *call) for at, call in enumerate(value)
+        ]
         self.asked |= {call[0] for call in calls}
         return calls
 
@@ -159,7 +163,12 @@ def _responses_events(answer: Sequence[Answer]) -> Iterator[Mapping[str, Any]]:
     for index, one in enumerate(answer):
         if len(one) == 2:
             parts = [{"type": "output_text", "text": one[1], "annotations": []}]
-            item = {"type": "message", "id": f"msg_{next(_numbers)}", "role": "assistant", "content": parts}
+            item = {
+                "type": "message",
+                "id": f"msg_{next(_numbers)}",
+                "role": "assistant",
+                "content": parts,
+            }
         elif one[1] == "apply_patch":
             item = {"type": "custom_tool_call", "call_id": one[0], "name": one[1]}
             item |= {"input": one[2]["input"]}

@@ -64,7 +64,14 @@ def codex_works(name: str, path: str = "src/a.py") -> list[Step]:
 
 def agents(*names: str) -> Step:
     return [
-        ("Agent", {"description": name, "prompt": f"SCRIPT:{name} Do it", "subagent_type": "general-purpose"})
+        (
+            "Agent",
+            {
+                "description": name,
+                "prompt": f"SCRIPT:{name} Do it",
+                "subagent_type": "general-purpose",
+            },
+        )
         for name in names
     ]
 
@@ -80,9 +87,21 @@ def until(command: str) -> str:
 def meet(name: str, other: str, path: str) -> str:
     """A commit that waits for another's: both calls are open when they are made."""
     words = f"touch ../{name} && until test -e ../{other}; do sleep 0.1; done"
-    return f"{words} && until git add {path} && git commit -qm by:{name} {path}; do sleep 0.3; done && sleep 2"
+    return f"{words} && {until(f'git add {path} && git commit -qm by:{name} {path}')} && sleep 2"
 
 
+def detached(command: str) -> str:
+    return f"nohup setsid sh -c 'sleep 1; {command}; touch ../detached' >/dev/null 2>&1 &"
+
+
+SAVE = """\
+printf '#!/bin/sh\\ngit commit -qam "$1"\\n' >save.sh && chmod +x save.sh
+git add . && git commit -qm Save && git worktree add -q ../tree
+"""
+SUBMODULE = """\
+git clone -q . ../other
+git -c protocol.file.allow=always submodule --quiet add ../other lib && git commit -qm Lib
+"""
 TRUST: Sequence[Act] = (("open", "trust", "codex"), ("leave", "trust"))
 
 SCENARIOS: dict[str, Scenario] = {
@@ -129,7 +148,7 @@ SCENARIOS: dict[str, Scenario] = {
         [("ask", "claude -p strict", "SCRIPT:c3 Try it")],
     ),
     "claude-esc": Scenario(
-        "claude in a terminal: Esc in a call, and at a question",
+        "claude in a terminal: Esc in a call, at a question",
         {
             "c4": [[bash("touch begun && sleep 60")], "c4 went on."],
             "c5": [[("Write", {"file_path": "/proc/no", "content": "no"})], "c5 went on."],
@@ -164,7 +183,7 @@ SCENARIOS: dict[str, Scenario] = {
         ],
     ),
     "subagents": Scenario(
-        "claude: two subagents of one type at once, an edit each",
+        "claude: two subagents of one type, an edit each",
         {
             "c7": [agents("c7a", "c7b"), [bash(commit("c7"))], "c7 is done."],
             "c7a": [*edit("c7a", "src/a.py"), "a is done."],
@@ -183,9 +202,13 @@ SCENARIOS: dict[str, Scenario] = {
         {"c8a": "uncertain", "c8b": "uncertain"},
     ),
     "codex-subagents": Scenario(
-        "codex: two subagents at once, an edit and a commit each",
+        "codex: two subagents at once, edit and commit",
         {
-            "x5": [spawn("x5a", "x5b"), [shell(until("git log | grep by:x5a && git log | grep by:x5b") + "; sleep 3")], "x5 is done."],
+            "x5": [
+                spawn("x5a", "x5b"),
+                [shell(until("git log | grep by:x5a && git log | grep by:x5b") + "; sleep 3")],
+                "x5 is done.",
+            ],
             "x5a": codex_works("x5a"),
             "x5b": codex_works("x5b", "src/b.py"),
         },
@@ -214,7 +237,7 @@ SCENARIOS: dict[str, Scenario] = {
         ],
     ),
     "windows": Scenario(
-        "codex: two terminals, one daemon, a commit by a script",
+        "codex: two terminals, a commit by a script in one",
         {
             "x8": [*patch("x8", "src/a.py"), [shell("./save.sh by:x8")], "x8 is done."],
             "x9": [[shell("cat src/b.py")], "x9 is done."],
@@ -243,7 +266,7 @@ SCENARIOS: dict[str, Scenario] = {
         {
             "c12": [
                 *edit("c12", "src/a.py"),
-                [bash(f"nohup setsid sh -c 'sleep 1; {commit('c12')}; touch ../detached' >/dev/null 2>&1 &")],
+                [bash(detached(commit("c12")))],
                 [bash(until("test -e ../detached"))],
                 "c12 is done.",
             ]
@@ -255,7 +278,7 @@ SCENARIOS: dict[str, Scenario] = {
         {
             "x10": [
                 *patch("x10", "src/a.py"),
-                [shell(f"nohup setsid sh -c 'sleep 1; {commit('x10')}; touch ../detached' >/dev/null 2>&1 &")],
+                [shell(detached(commit("x10")))],
                 [shell(until("test -e ../detached"))],
                 "x10 is done.",
             ]
@@ -263,7 +286,7 @@ SCENARIOS: dict[str, Scenario] = {
         [*TRUST, ("ask", "codex exec", "SCRIPT:x10 Change a")],
     ),
     "submodule": Scenario(
-        "claude -p: cd into a submodule, edit and commit there",
+        "claude -p: edit and commit in a submodule",
         {
             "c13": [
                 [bash("cd lib")],
@@ -273,17 +296,33 @@ SCENARIOS: dict[str, Scenario] = {
             ]
         },
         [
-            ("sh", "git clone -q . ../other && git -c protocol.file.allow=always submodule --quiet add ../other lib && git commit -qm Lib"),
+            ("sh", SUBMODULE),
             ("sh", "thence hook install git", "shop/lib"),
             ("ask", "claude -p", "SCRIPT:c13 Change a of lib"),
         ],
+    ),
+    "worktree": Scenario(
+        "claude -p: edit and commit in a worktree of its own",
+        {
+            "c15": [
+                [("EnterWorktree", {"name": "w"})],
+                *edit("c15", "src/a.py", "@/.claude/worktrees/w/"),
+                [bash(commit("c15"))],
+                [("ExitWorktree", {"action": "keep"})],
+                "c15 is done.",
+            ]
+        },
+        [("ask", "claude -p", "SCRIPT:c15 Change a")],
     ),
     "another": Scenario(
         "a commit by an agent without hooks (AGENT=1)",
         {"c14": claude_works("c14")},
         [
             ("ask", "claude -p", "SCRIPT:c14 Change a"),
-            ("sh", "echo '# by:another' >>src/b.py && AGENT=1 OPENCODE=1 git commit -qam by:another"),
+            (
+                "sh",
+                "echo '# by:another' >>src/b.py && AGENT=1 OPENCODE=1 git commit -qam by:another",
+            ),
             ("sh", "echo '# by:ada' >>src/c.py && git commit -qam by:ada"),
         ],
         {"another": "unknown", "ada": "person"},

@@ -1,7 +1,7 @@
 """A repository with hooks of thence in it, and real agents that work there.
 
-Each stage has a HOME, a repository and a log of its own. What its agents do is data: scripts for the
-model, and acts, each a name of a method of `Stage` with its arguments.
+Each stage has a HOME, a repository and a log of its own. What is done there is data: scripts for
+the model, and acts, each the name of a method of `Stage` with its arguments.
 """
 
 import json
@@ -131,7 +131,7 @@ class Stage:
         argv = [*WORDS[program], *options]
         terminal = Terminal(self.folder, argv, self.folder / where, self.env)
         self._terminals[label] = terminal
-        if program == "codex" and not self._is_trusted:
+        if program.startswith("codex") and not self._is_trusted:
             terminal.wait("Trust all and continue")  # it is ready for a moment before
             terminal.press_until("Down", "› 2. Trust all")
             terminal.press_until("Enter", "› Ask Codex")

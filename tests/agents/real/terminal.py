@@ -58,7 +58,9 @@ class Terminal:
         while not is_there(screen := self.screen()):
             if time.monotonic() > end_s:
                 shown = "\n".join(line for line in screen.splitlines() if line.strip())
-                raise TimeoutError(f"the program in the terminal never {words}, but shows:\n{shown}")
+                raise TimeoutError(
+                    f"the program in the terminal never {words}, but shows:\n{shown}"
+                )
             time.sleep(_LOOK_S)
         return screen
 
