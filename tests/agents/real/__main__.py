@@ -87,7 +87,7 @@ def play(name: str, scenario: Scenario, recording: Path | None) -> dict[str, Cou
                 stage.sh(f"thence hook install {tool}")
             if recording:
                 stage.record(recording)
-            stage.play(scenario.scripts, scenario.acts)
+            stage.play(scenario)
             return judge(stage, scenario)
         except Exception as error:
             traceback.print_exc()

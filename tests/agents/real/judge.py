@@ -34,9 +34,10 @@ def judge(stage: Stage, scenario: Scenario) -> dict[str, Count]:
         events = {event.event_id: event for event in log.read()}
     story = _Story(events)
     calls = [call for call in stage.model.asked if call.split("_")[1] in scenario.scripts]
+    end = "begun" if "tool" in scenario.in_flight else "ended"
     told = [*_owners(stage, scenario, story)]
     return {
-        "calls": _count((call, story.state_of(call), "ended") for call in calls),
+        "calls": _count((call, story.state_of(call), end) for call in calls),
         "causes": _count((call, story.script_of(call), call.split("_")[1]) for call in calls),
         "prompts": _count_prompts(stage, story),
         "commits": _count(row[1:] for row in told if row[0] == "commit"),
@@ -65,8 +66,7 @@ class _Story:
         states = [event.event_type.removeprefix("tool.") for event in self._calls.get(call, ())]
         if not states:
             return "not recorded"
-        is_over = states[-1] in ("ended", "failed", "denied") and len(states) <= 2
-        return "ended" if is_over else " ".join(states)
+        return "ended" if states[-1] != "begun" and len(states) <= 2 else " ".join(states)
 
     def script_of(self, call: str) -> str | None:
         """Returns the script of the nearest text that certainly caused a call."""
@@ -147,6 +147,6 @@ def _unfinished(listed: Mapping[str, Any], scenario: Scenario) -> Count:
     steps = listed["unfinished"]
     subjects = [str(step["event"]["subject"]) for step in steps]
     kinds = [subject.partition("/")[0] for subject in subjects]
-    if sorted(kinds) == sorted(scenario.unfinished):
+    if sorted(kinds) == sorted(scenario.in_flight):
         return Count(len(kinds), len(kinds))
     return Count(0, len(kinds), tuple(f"unfinished: {subject}" for subject in subjects))

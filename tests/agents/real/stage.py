@@ -10,11 +10,10 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from tests.agents.real.model import Model, Step
+from tests.agents.real.model import Model
+from tests.agents.real.scenarios import Scenario, prompt
 from tests.agents.real.terminal import WAIT_S, Terminal
 
 THENCE = Path(sys.executable).parent / "thence"
@@ -47,7 +46,6 @@ WORDS = {
     "codex exec resume": ("codex", "exec", "resume", "--last", _NO_SANDBOX),
 }
 _READY = r"\? for shortcuts|⏵⏵"
-Act = Sequence[Any]  # the name of a method, and its arguments
 
 
 class Stage:
@@ -100,19 +98,19 @@ class Stage:
                 settings.setdefault("hooks", {}).setdefault(event, []).append({"hooks": [entry]})
             path.write_text(json.dumps(settings))
 
-    def play(self, scripts: Mapping[str, Sequence[Step]], acts: Sequence[Act]) -> None:
-        """Plays acts in order; `@` at the beginning of a path is the repository's folder."""
-        text = json.dumps(scripts).replace("@/", f"{self.repo}/")
+    def play(self, scenario: Scenario) -> None:
+        """Plays the acts of a scenario; `@/` in its scripts is the repository's folder."""
+        text = json.dumps(scenario.scripts).replace("@/", f"{self.repo}/")
         self.model.scripts |= json.loads(text)
-        for act, *arguments in acts:
-            getattr(self, act)(*arguments)
+        for act, *words in scenario.acts:
+            getattr(self, act)(*words)
 
-    def sh(self, command: str, where: str = "shop", **variables: str) -> str:
+    def sh(self, command: str, where: str = "shop") -> str:
         """Runs a command as a person does."""
         done = subprocess.run(
             ["/bin/sh", "-ec", command],
             cwd=self.folder / where,
-            env={**self.env, **variables},
+            env=self.env,
             capture_output=True,
             text=True,
             timeout=RUN_S,
@@ -121,14 +119,23 @@ class Stage:
             raise RuntimeError(f"{command}: {done.stderr}{done.stdout}")
         return done.stdout
 
-    def ask(self, program: str, text: str, *options: str, where: str = "shop") -> None:
+    def ask(self, program: str, script: str, *options: str) -> None:
         """Runs an agent without a terminal, until it has answered."""
-        self.asked.append(text)
-        self.sh(f"{shlex.join((*WORDS[program], *options, text))} </dev/null", where)
+        text = self._prompt(script)
+        self.sh(f"{shlex.join((*WORDS[program], *options, text))} </dev/null")
 
-    def open(self, label: str, program: str, where: str = "shop", *options: str) -> None:
+    def _prompt(self, script: str) -> str:
+        self.asked.append(prompt(script))
+        return self.asked[-1]
+
+    def trust(self) -> None:
+        """Has Codex run the hooks, which it does when its user has agreed in a terminal."""
+        self.open("trust", "codex")
+        self.leave("trust")
+
+    def open(self, label: str, program: str, where: str = "shop") -> None:
         """Starts the terminal UI of an agent, and trusts the hooks as its user does."""
-        argv = [*WORDS[program], *options]
+        argv = WORDS[program]
         terminal = Terminal(self.folder, argv, self.folder / where, self.env)
         self._terminals[label] = terminal
         if program.startswith("codex") and not self._is_trusted:
@@ -138,10 +145,9 @@ class Stage:
             self._is_trusted = True
         terminal.wait(_READY)
 
-    def say(self, label: str, text: str) -> None:
+    def say(self, label: str, script: str) -> None:
         """Types a prompt."""
-        self.asked.append(text)
-        self._terminals[label].type(text)
+        self._terminals[label].type(self._prompt(script))
 
     def see(self, label: str, pattern: str) -> None:
         """Waits until a terminal shows something."""
@@ -159,6 +165,10 @@ class Stage:
         """Ends an agent in a terminal as its user does."""
         self._terminals[label].type("/exit")
         self._terminals[label].wait_for_end()
+
+    def kill(self, label: str) -> None:
+        """Kills the program in a terminal."""
+        self._terminals[label].kill()
 
     def wait_for(self, name: str) -> None:
         """Waits until a file of the repository is there."""

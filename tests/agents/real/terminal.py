@@ -1,9 +1,11 @@
 """The terminal UI of an agent, in a tmux server of its own."""
 
+import os
 import re
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 WAIT_S = 40
@@ -13,7 +15,9 @@ _LOOK_S = 0.2
 class Terminal:
     """One program in a terminal of 120 columns; its screen is read as text."""
 
-    def __init__(self, folder: Path, argv: list[str], cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, argv: Sequence[str], cwd: Path, env: Mapping[str, str]
+    ) -> None:
         self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
         self._env = env
         words = ["new-session", "-d", "-P", "-F", "#{pane_id}", "-x", "120", "-y", "50"]
@@ -63,6 +67,12 @@ class Terminal:
                 )
             time.sleep(_LOOK_S)
         return screen
+
+    def kill(self) -> None:
+        """Kills the program, and all that it started in its session."""
+        pid = int(self._run("display-message", "-p", "-t", self._pane, "#{pane_pid}"))
+        os.killpg(pid, signal.SIGKILL)
+        self.wait_for_end()
 
     def press(self, *keys: str) -> None:
         """Presses keys, by the names that tmux gives them."""
