@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.agents.firing import clean_environment, git
+from tests.agents.heard import Heard
 
 
 @pytest.fixture
@@ -23,3 +24,8 @@ def repository(tmp_path: Path, env: dict[str, str]) -> Path:
     git("init", "-q", "-b", "main", folder, cwd=tmp_path, env=env)
     git("commit", "-q", "--allow-empty", "-m", "Begin", cwd=folder, env=env)
     return folder
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()

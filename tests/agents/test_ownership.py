@@ -305,7 +305,7 @@ def test_commits_before_those_of_a_shallow_clone_are_unknown(played, tmp_path):
 def test_commit_whose_processes_could_not_be_read_is_unknown(played):
     write(played.top, {"a.txt": "x\n"})
     commit(played.top, "Who")
-    sha = played.committed(played.top, by="unknown")
+    sha = played.committed(played.top, by="unknown", reason="processes")
     owner = of_commit(played, sha)
     assert owner.kind == "unknown"
     assert "descends from" in owner.reason
@@ -605,11 +605,24 @@ def test_copy_of_a_commit_that_nobody_saw_is_unknown_too(played, tmp_path):
         ("no_session", "no agent's hook had fired"),
         ("sessions", "several sessions"),
         ("processes", "descends from"),
-        ("of another tool", "descends from"),
+        ("of another tool", "did not see whose it is: s-1, s-2"),
+        ("sessions", "may have made it: s-1, s-2"),
+        ("witnesses", "is not the one that its processes belong to: s-1, s-2"),
+        ("ended", "name a session that had ended: s-1, s-2"),
     ],
 )
 def test_each_doubt_of_the_hook_has_its_reason(played, reason, words):
     write(played.top, {"a.txt": "x\n"})
     commit(played.top, "Who")
-    sha = played.committed(played.top, by="unknown", reason=reason)
+    fitting = ["s-1", "s-2"]
+    sha = played.committed(played.top, by="unknown", reason=reason, fitting=fitting)
     assert words in unseen(played, sha)
+
+
+def test_commit_of_one_of_several_agents_of_a_session_is_not_the_main_agents(played):
+    session = Session(played, "s-1", ask="Work")
+    write(played.top, {"a.txt": "x\n"})
+    commit(played.top, "Who")
+    known = {"session": session.name, "actor": "claude-code", "is_agent_unknown": True}
+    owner = of_commit(played, played.committed(played.top, "agent", **known))
+    assert (owner.kind, owner.session, owner.is_agent_unknown) == ("agent", "s-1", True)

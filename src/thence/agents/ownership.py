@@ -9,7 +9,7 @@ the line. Where two agents may have written it, the answer says so.
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -35,7 +35,9 @@ _PACKAGE_TYPES = ("WPAssigned", "WPReviewed", "WPLanded")
 _FILES = b'"files":['
 # why the hook of git could not say whose a commit is
 _DOUBTS = {
-    "sessions": "several sessions of one process may have made it",
+    "sessions": "several sessions may have made it",
+    "witnesses": "the session that its variables name is not the one that its processes belong to",
+    "ended": "its variables name a session that had ended",
     "processes": "what its process descends from could not be read when it was made",
     "variables": "an agent that thence does not know made it: its variables were set",
     "no_session": "no agent's hook had fired since the machine started, so that none was known",
@@ -49,7 +51,8 @@ class Owner(NamedTuple):
 
     `name` is the actor of an agent, else the author in git. `chain` leads from the edit, or from
     the commit's event, to what the user asked. `via` are the steps from the commit to its owner,
-    `reason` says why it is unknown, `others` own parts of a commit that was made of several.
+    `reason` says why it is unknown, `others` own parts of a commit that was made of several. Where
+    `is_agent_unknown` the session's main agent or one of its subagents made it.
     """
 
     kind: Kind
@@ -63,6 +66,7 @@ class Owner(NamedTuple):
     via: tuple[str, ...] = ()
     reason: str = ""
     others: "tuple[Owner, ...]" = ()
+    is_agent_unknown: bool = False
 
     @property
     def key(self) -> tuple[str, str | None, str | None]:
@@ -183,7 +187,7 @@ class Ownership:
             return Owner("unknown", info.author, reason=self._unseen(commit))
         if record.by == "person":
             return Owner("person", info.author, commit_event=record.event)
-        reason = _DOUBTS.get(str(record.event.cut_payload.get("reason")), _DOUBTS["processes"])
+        reason = _doubt(record.event.cut_payload)
         return Owner("unknown", info.author, commit_event=record.event, reason=reason)
 
     def _unseen(self, commit: str) -> str:
@@ -233,7 +237,9 @@ class Ownership:
         types = (text_of(event.cut_payload, "agent_type") for event in chain)
         kind = next(filter(None, types), None) if agent else None
         who = (record.event.actor or "", record.session, agent, kind)
-        return Owner("agent", *who, record.commit, record.event, chain)
+        is_agent_unknown = record.event.cut_payload.get("is_agent_unknown") is True
+        words = record.commit, record.event, chain
+        return Owner("agent", *who, *words, is_agent_unknown=is_agent_unknown)
 
     def _has_own_edits(self, record: CommitRecord) -> bool:
         """Reports whether the session of a commit edited its files since the last commit there."""
@@ -548,6 +554,14 @@ def _in_common(chains: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
     """Returns the events of a chain that all the others have too."""
     first = chains[0] if chains else ()
     return tuple(event for event in first if all(event in chain for chain in chains))
+
+
+def _doubt(payload: Mapping[str, Any]) -> str:
+    """Returns why the hook of git could not say whose a commit is, with the sessions that fit."""
+    words = _DOUBTS.get(str(payload.get("reason")), "the hook of git did not see whose it is")
+    names = payload.get("fitting")
+    fitting = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return f"{words}: {', '.join(fitting)}" if fitting else words
 
 
 def _commit(value: Any) -> str | None:
