@@ -143,11 +143,11 @@ class Session:
         write(self.root, {path: content})
         return self.edited("Write", path, {"added": content})
 
-    def edited(self, tool: str, path: str, texts: Mapping[str, str]) -> Event:
+    def edited(self, tool: str, path: str, texts: Mapping[str, str], **more: Any) -> Event:
         subject = f"tool/{next(_numbers)}"
         facts = {"tool": tool, "input": {"file_path": str(self.root / path)}}
         begun = self._record("tool.begun", subject, facts, begins=True)
-        payload = self.facts(tool=tool, files=[{"path": path, **texts}])
+        payload = self.facts(tool=tool, files=[{"path": path, **texts}], **more)
         causes = (begun.event_id,)
         return self.played.record(
             "tool.ended", payload, subject, self.actor, self.name, causes, ends=begun.event_id
