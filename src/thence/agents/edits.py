@@ -75,14 +75,15 @@ def lines_of(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def row_of(removed: str | None, added: str) -> tuple[WrittenLine, ...]:
+def row_of(removed: str | None, added: str, *, is_hunk: bool = False) -> tuple[WrittenLine, ...]:
     """Returns the lines of a text; those are new that the one before lacks there.
 
-    Without one before it is a whole file; else the first and last lines may be parts of lines.
+    Without one before it is a whole file; else the first and last lines may be parts of lines,
+    unless it is a hunk.
     """
     texts, old = lines_of(added), lines_of(removed or "")
     pieces = [WrittenLine(text) for text in texts]
-    if removed is not None and pieces:
+    if removed is not None and pieces and not is_hunk:
         is_part = not added.endswith("\n")
         replaced = old[0] if len(old) == len(pieces) == 1 else None
         pieces[-1] = pieces[-1]._replace(is_open_behind=is_part)

@@ -355,13 +355,15 @@ def edits(
 ) -> tuple[list[dict[str, Any]], int]:
     """Returns what the input of a tool writes into files: `{path, added, removed}` each.
 
-    A path is relative to the worktree's top folder, `root` if it is another one than the agent's,
-    absolute outside of all. Behind `FILES_MAX` of them the rest is counted alone.
+    Those of a patch (`is_hunk`) have whole lines. A path is relative to the worktree's top folder,
+    `root` if it is another one than the agent's, absolute outside of all. Behind `FILES_MAX` of
+    them the rest is counted alone.
     """
     files: list[dict[str, Any]] = []
     places: dict[str, dict[str, str]] = {}
     folders = omitted = 0
-    for path, added, removed in _edited(value) or _patched(value):
+    edited = _edited(value)
+    for path, added, removed in edited or _patched(value):
         is_full = len(files) == FILES_MAX
         if not is_full and path not in places and folders < FOLDERS_MAX:
             # the disk is asked about each folder
@@ -370,8 +372,8 @@ def edits(
         if is_full or path not in places:
             omitted += 1
             continue
-        texts = {"added": added, "removed": removed}
-        files.append(places[path] | {key: text for key, text in texts.items() if text})
+        texts = {"added": added, "removed": removed, "is_hunk": not edited or None}
+        files.append(places[path] | {key: text for key, text in texts.items() if text is not None})
     return files, omitted
 
 
@@ -406,23 +408,29 @@ def _placed(path: str, root: str | None, roots: set[str], cwd: str | None) -> di
 _FILE = re.compile(r"\*\*\* (?:Add|Update|Delete) File: (.+)|\*\*\* Move to: (.+)")
 
 
-def _patched(value: object) -> Iterator[tuple[str, str, str]]:
-    """Yields the path and the texts of each file of a patch for Codex's `apply_patch`."""
+def _patched(value: object) -> Iterator[tuple[str, str, str | None]]:
+    """Yields the path and the texts of each hunk of a patch for Codex's `apply_patch`.
+
+    The lines around a change are in both texts. A new file has no text before.
+    """
     inside = [*value.values()] if isinstance(value, Mapping) else [value]
     inside += [item for listed in inside if isinstance(listed, list) for item in listed]
     patch = next((text for text in inside if isinstance(text, str) and "*** Begin Pa" in text), "")
     path: str | None = None
-    lines: dict[str, list[str]] = {"+": [], "-": []}
-    for line in [*patch.splitlines(), "*** End Patch"]:
-        heading = _FILE.fullmatch(line)
+    hunk: list[str] = []
+    is_new = False
+    for line in [*patch.split("\n"), "*** End Patch"]:
+        heading = _FILE.fullmatch(line.removesuffix("\r"))
         if heading and heading[2]:
             path = heading[2]
-        elif heading or line.startswith("*** End Patch"):
-            if path is not None:
-                yield path, "\n".join(lines["+"]), "\n".join(lines["-"])
-            path, lines = heading[1] if heading else None, {"+": [], "-": []}
-        elif line[:1] in lines:
-            lines[line[0]].append(line[1:])
+        elif heading or line.startswith(("*** End Patch", "@@")):
+            if path is not None and (hunk or not line.startswith("@@")):
+                new, old = ([one[1:] for one in hunk if one[:1] in f" {sign}"] for sign in "+-")
+                yield path, "\n".join([*new, ""]), None if is_new else "\n".join([*old, ""])
+            is_new = line.startswith("*** Add") or (is_new and line.startswith("@@"))
+            path, hunk = heading[1] if heading else path if line.startswith("@@") else None, []
+        elif path is not None and line[:1] in ("+", "-", " ", ""):
+            hunk.append(line or " ")
 
 
 def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:

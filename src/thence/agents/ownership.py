@@ -531,8 +531,10 @@ class Ownership:
             added, removed = file.get("added"), file.get("removed")
             if isinstance(added, str):
                 path, root = self._placed(file["path"], _root(file.get("root")) or own_root)
-                is_whole = not isinstance(removed, str) and not patched
-                rows = patched or (row_of(removed if isinstance(removed, str) else None, added),)
+                before = removed if isinstance(removed, str) else None
+                is_hunk = file.get("is_hunk") is True
+                rows = patched or (row_of(before, added, is_hunk=is_hunk),)
+                is_whole = before is None and not patched
                 yield path, AgentEdit(place, start, event, session, agent, root, is_whole, rows)
 
     def _placed(self, path: str, root: str | None) -> tuple[str, str | None]:

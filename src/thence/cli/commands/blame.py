@@ -192,8 +192,12 @@ def _holding(replica: Log, needle: str) -> tuple[list[Event], list[Event]]:
         with suppress(BodyMissing):
             payload = event.payload
             files = payload.get("files") if is_edit else ()
-            added = [file.get("added") for file in files or () if isinstance(file, dict)]
-            if any(isinstance(text, str) and needle in text for text in added):
+            texts = (
+                (str(file.get("added")), str(file.get("removed")))
+                for file in files or ()
+                if isinstance(file, dict) and file.get("added")
+            )
+            if any(needle in added and needle not in removed for added, removed in texts):
                 edits.append(event)
             elif sign in msgspec.json.encode(payload):
                 others.append(event)

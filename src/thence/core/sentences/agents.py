@@ -50,7 +50,7 @@ def _paths(payload: Mapping[str, Any]) -> str:
         for file in (files if isinstance(files, list) else ())
         if isinstance(file, Mapping) and isinstance(file.get("path"), str)
     ]
-    return line(", ".join(paths))
+    return line(", ".join(dict.fromkeys(paths)))
 
 
 def _tool_begun(event: Event, payload: Mapping[str, Any]) -> str:
