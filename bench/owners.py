@@ -2,8 +2,8 @@
 
 `python -m bench.owners` plays six sessions of agents at once, two of them windows of one process,
 with subagents, detached shells, a person and a bot, in a worktree each and in one for all, with
-amend, rebase, fixup, cherry-pick and squash: a minute. By time a commit, with its lines, is that session's whose event is the nearest before
-it.
+amend, rebase, fixup, cherry-pick and squash: a minute. By time a commit, with its lines, is that
+session's whose event is the nearest before it.
 """
 
 import tempfile

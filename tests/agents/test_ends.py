@@ -22,7 +22,7 @@ def begin(heard: Heard, session: str = "s", **members: Any) -> None:
     heard.hook("UserPromptSubmit", session, prompt="go", prompt_id=f"p-{session}", **members)
 
 
-@pytest.mark.promise("A5c")
+@pytest.mark.promise("A5a")
 def test_call_that_was_refused_ends_with_the_reason(heard: Heard) -> None:
     """In print mode: PreToolUse, then PostToolBatch."""
     begin(heard)
@@ -64,7 +64,7 @@ def test_batch_adds_nothing_to_calls_that_have_their_answer(heard: Heard) -> Non
     assert heard.unfinished() == ["session/s"]
 
 
-@pytest.mark.promise("A5c")
+@pytest.mark.promise("A5a")
 @pytest.mark.parametrize(
     "name", ["UserPromptSubmit", "Stop", "StopFailure", "Interrupt", "SessionEnd"]
 )
@@ -92,7 +92,7 @@ def test_answer_that_is_late_is_kept_and_ends_nothing_again(heard: Heard) -> Non
     assert heard.hook("PostToolUse", "s", **late) == []
 
 
-@pytest.mark.promise("A5c")
+@pytest.mark.promise("A5a")
 def test_calls_of_a_subagent_go_on_behind_the_main_agents_turn(heard: Heard) -> None:
     """As those of one in the background do; its own end, or the session's, ends them."""
     begin(heard)
@@ -122,7 +122,7 @@ def test_subagent_whose_call_was_interrupted_has_ended_with_its_calls(heard: Hea
     assert [event.actor for event in own] == ["claude-code/coder"] * 2
 
 
-@pytest.mark.promise("A5c")
+@pytest.mark.promise("A5a")
 @pytest.mark.parametrize("is_open_elsewhere", [False, True])
 def test_forked_session_begins_where_its_process_does(
     heard: Heard, is_open_elsewhere: bool
@@ -145,7 +145,7 @@ def test_forked_session_begins_where_its_process_does(
     assert heard.table.forked_from("new", fork) is None
 
 
-@pytest.mark.promise("A5c")
+@pytest.mark.promise("A5a")
 def test_parallel_subagents_of_one_type_each_have_the_call_that_asked(
     heard: Heard, tmp_path: Path
 ) -> None:
@@ -186,7 +186,7 @@ def test_what_stands_beside_a_transcript_is_not_believed_blindly(
     assert (begun.caused_by, len(begun.inferred_causes)) == ((), 2)
 
 
-@pytest.mark.promise("A5c")
+@pytest.mark.promise("A5a")
 @pytest.mark.parametrize("is_answered_first", [True, False])
 def test_subagents_of_codex_have_their_calls_and_tasks_are_not_prompts(
     heard: Heard, is_answered_first: bool

@@ -124,7 +124,7 @@ def test_ended_session_of_a_process_does_not_fit_beside_the_one_that_goes_on(hea
     assert made(heard, {}, (CLAUDE,)).session == "new"
 
 
-@pytest.mark.promise("A5c")
+@pytest.mark.promise("A5a")
 def test_commits_of_subagents_that_run_git_at_once_are_not_given_to_the_main_agent(
     heard: Heard,
 ) -> None:
