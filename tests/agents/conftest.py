@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.agents.firing import clean_environment, git
 from tests.agents.heard import Heard
+from tests.agents.played import PAY, PlayedRepository
 
 
 @pytest.fixture
@@ -29,3 +30,8 @@ def repository(tmp_path: Path, env: dict[str, str]) -> Path:
 @pytest.fixture
 def heard() -> Heard:
     return Heard()
+
+
+@pytest.fixture
+def played(tmp_path: Path) -> PlayedRepository:
+    return PlayedRepository(tmp_path / "shop", {"pay.py": PAY})

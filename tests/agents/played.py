@@ -11,12 +11,15 @@ from typing import Any
 from tests.work.repositories import git, make_repository
 
 import thence
+from thence.agents.blame import blame
+from thence.agents.ownership import Owner, Ownership
 from thence.core.event import Event
 from thence.core.new_event import HostEvent
 from thence.open_log.log import Log
 from thence.work.git.repository import Repository, repository
 
 _numbers = count(1)
+PAY = "def pay(total):\n    return total\n"
 
 
 class PlayedRepository:
@@ -184,3 +187,19 @@ def commit(root: Path, message: str, paths: tuple[str, ...] = (), **author: str)
     name, mail = author.get("name", "Ada"), author.get("mail", "ada@example.org")
     options = ("-c", f"user.name={name}", "-c", f"user.email={mail}")
     git(root, *options, "commit", "-q", "--allow-empty", "-m", message)
+
+
+def owners(played: PlayedRepository, path: str, root: Path | None = None) -> list[Owner]:
+    repo = repository(root or played.top)
+    lines, ownership = blame(repo, path), Ownership(played.log, repo)
+    return [ownership.of_line(lines, at) for at in range(len(lines))]
+
+
+def told(owner: Owner) -> str:
+    if owner.kind != "agent":
+        return f"{owner.kind} {owner.name}".strip()
+    return "/".join(filter(None, (owner.session, owner.agent_type)))
+
+
+def of_commit(played: PlayedRepository, sha: str) -> Owner:
+    return Ownership(played.log, played.repo).of_commit(sha)

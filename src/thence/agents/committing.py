@@ -103,12 +103,11 @@ def _in_session(
     session: AgentSession, root: str | None, call_id: str | None, thread: str | None
 ) -> Maker:
     """Returns which agent of a session made a commit, by which call; its actor is "" if unknown."""
-    begun = session.use_ids.get(call_id or "")
-    if thread is not None:
-        subagent = session.subagents.get(thread)
-        return Maker(agent=thread, actor=subagent.actor if subagent else "", causes=certain(begun))
-    if begun is not None:
-        return Maker(actor="", causes=certain(begun))
+    call_event = session.use_ids.get(call_id or "")
+    if thread is not None or call_event is not None:
+        subagent = session.subagents.get(thread or "")
+        actor = subagent.actor if subagent else ""
+        return Maker(agent=thread, actor=actor, causes=certain(call_event))
     calls = session.shells_in(root)
     if len(calls) == 1 and calls[0].asks_git:
         (call,) = calls

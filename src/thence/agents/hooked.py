@@ -253,9 +253,9 @@ def _event(call: _Call, hook: str) -> HostEvent | None:
             return call.event("subagent.begun", {}, *words, begins=True) if is_new else None
         case "subagentstop" if agent in session.subagents:
             facts = {"message": take("last_assistant_message")}
-            begun = session.subagents[agent]
+            subagent = session.subagents[agent]
             words = certain(session.answers.get(agent)), f"agent/{agent}"
-            ends = begun.event_id if begun.is_open else None
+            ends = subagent.event_id if subagent.is_open else None
             return call.event("subagent.ended", facts, *words, ends=ends)
         case "stop" | "stopfailure" | "interrupt":
             facts = {"message": take("last_assistant_message"), "error": take("error")}

@@ -131,8 +131,8 @@ class AgentSession:
     def asked_by(self, agent: str | None, prompt_id: str | None) -> Causes:
         """Returns the cause of what an agent of the session does next."""
         if agent is not None:
-            begun = self.subagents.get(agent)
-            return certain(begun.event_id) if begun else self.caller_of(agent, None)
+            subagent = self.subagents.get(agent)
+            return certain(subagent.event_id) if subagent else self.caller_of(agent, None)
         return certain(self.prompt_of(prompt_id) or self.last_prompt or self.begin)
 
     def prompt_of(self, prompt_id: str | None) -> str | None:
