@@ -592,6 +592,7 @@ def test_copy_of_a_commit_that_nobody_saw_is_unknown_too(played, tmp_path):
         ("sessions", "may have made it: s-1, s-2"),
         ("witnesses", "is not the one that its processes belong to: s-1, s-2"),
         ("ended", "name a session that had ended: s-1, s-2"),
+        ("elsewhere", "name a session that this log does not have: s-1, s-2"),
     ],
 )
 def test_each_doubt_of_the_hook_has_its_reason(played, reason, words):

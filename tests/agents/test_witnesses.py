@@ -103,9 +103,10 @@ def test_detached_process_is_its_sessions_while_that_is_open(heard: Heard) -> No
     assert (maker.session, maker.reason, maker.fitting) == (None, "ended", ("mine",))
 
 
-def test_session_that_another_log_has_is_named_by_its_variable(heard: Heard) -> None:
+def test_session_that_this_log_does_not_have_is_named_and_no_more(heard: Heard) -> None:
+    """As of an editor that an agent once started, in which a person works on something else."""
     maker = made(heard, {"CLAUDE_CODE_SESSION_ID": "far", "CLAUDE_PROJECT_DIR": "/w"})
-    assert (maker.session, maker.actor) == ("far", "claude-code")
+    assert (maker.session, maker.reason, maker.fitting) == (None, "elsewhere", ("far",))
 
 
 @pytest.mark.promise("A5b")

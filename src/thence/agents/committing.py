@@ -59,8 +59,9 @@ def maker_of(
     both = [name for name in inner if name in near]
     if both or (inner and not near):
         reason, fitting = "sessions", both or inner
-        if not near and len(inner) == 1 and _has_ended(table, inner[0]):
-            return Maker(process=process, reason="ended", fitting=(inner[0],))
+        if not near and len(inner) == 1 and not table.is_open(inner[0]):
+            has_ended = inner[0] in table.sessions
+            return Maker(reason="ended" if has_ended else "elsewhere", fitting=(inner[0],))
     elif inner:
         return Maker(process=process, reason="witnesses", fitting=(*inner, *near))
     else:
@@ -83,12 +84,7 @@ def maker_of(
 
 def _still_open(table: SessionTable, names: Iterable[str]) -> list[str]:
     """Returns those sessions that have not ended, all if they all have."""
-    return [name for name in names if not _has_ended(table, name)] or [*names]
-
-
-def _has_ended(table: SessionTable, name: str) -> bool:
-    session = table.sessions.get(name)
-    return session is not None and session.begin is not None and not session.is_open
+    return [name for name in names if table.is_open(name)] or [*names]
 
 
 def _working_in(table: SessionTable, names: list[str], root: str | None) -> list[str]:

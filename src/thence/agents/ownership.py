@@ -44,6 +44,7 @@ _DOUBTS = {
     "sessions": "several sessions may have made it",
     "witnesses": "the session that its variables name is not the one that its processes belong to",
     "ended": "its variables name a session that had ended",
+    "elsewhere": "its variables name a session that this log does not have",
     "processes": "what its process descends from could not be read when it was made",
     "variables": "an agent that thence does not know made it: its variables were set",
     "no_session": "no agent's hook had fired since the machine started, so that none was known",

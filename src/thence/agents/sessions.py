@@ -242,6 +242,11 @@ class SessionTable:
         elif process is not None:
             self.starting.pop(process, None)
 
+    def is_open(self, name: str) -> bool:
+        """Reports whether a session is known and has not ended; its begin need not be known."""
+        session = self.sessions.get(name)
+        return session is not None and (session.is_open or session.begin is None)
+
     def forked_from(self, name: str, process: Process | None) -> str | None:
         """Returns the session that one without a begin was forked from: it began in its process."""
         earlier, _ = self.starting.get(process, (None, False)) if process else (None, False)
