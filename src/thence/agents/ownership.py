@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from thence.agents.blame import BlamedLine, CommitHistory
 from thence.agents.edits import AgentEdit, WrittenLine, best_fitting, first_writers, new_lines
-from thence.agents.installed import HELPER
+from thence.agents.hook_script import has_git_hooks
 from thence.agents.sessions import text_of
 from thence.core.bodies import BodyMissing
 from thence.core.clock import microseconds
@@ -114,7 +114,7 @@ class Ownership:
         self._journal = journal
         self._lines: Sequence[BlamedLine] = ()
         self._together: set[str] = set()
-        self._has_hook = (log.folder / HELPER).is_file()
+        self._has_hook = has_git_hooks(log.folder)
         self._owners: dict[str, Owner] = {}
         # each is found once
         get = cache(lambda event_id: held(log, event_id))

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from thence.agents.installed import HookFile, install, log_here, status, uninstall
+from thence.agents.hook_files import HookFile
+from thence.agents.hook_script import has_git_hooks, log_here
+from thence.agents.hook_status import TRUST, tool_states
+from thence.agents.installed import install, status, uninstall
 from thence.agents.intake import is_masked, make_log, waiting
 from thence.cli import FAILED
 from thence.cli.frame import command_group, help_with, output_options
@@ -47,11 +50,22 @@ def install_command(tool: str, is_users: bool) -> int:
     folder = log_here()
     make_log(folder)
     code = _show(changes, {}, f"the log: {folder}")
-    if tool == "codex":
-        current().notice(
-            "some versions want `codex_hooks = true` below `[features]` in config.toml"
-        )
+    if not code:
+        current().notice(f"next: {_next_step(tool, is_users, has_git_hooks(folder))}")
     return code
+
+
+def _next_step(tool: str, is_users: bool, has_git: bool) -> str:
+    """Returns what to do after the hooks of a tool were installed."""
+    step = "`thence hook install git`, so that commits are recorded too"
+    if has_git:
+        step = "`thence why FILE:LINE` of a line that is committed from now on"
+    if tool == "codex":
+        project = "" if is_users else ", in this folder, which must be trusted too"
+        return f"{TRUST}{project}; then {step}"
+    if tool == "claude-code":
+        return f"start claude anew, which reads its hooks then; {step}"
+    return step
 
 
 @hook_command.command("uninstall", **help_with("thence hook uninstall claude-code"))
@@ -70,10 +84,19 @@ def status_command() -> None:
     folder = log_here()
     waiting_count, refused_count = waiting(folder)
     masked = is_masked(folder)
-    facts = {"log": str(folder), "waiting": waiting_count, "refused": refused_count}
+    files = status()
+    states = [state for state in tool_states(files) if state.state != "absent"]
+    facts = {
+        "tools": [state._asdict() for state in states],
+        "log": str(folder),
+        "waiting": waiting_count,
+        "refused": refused_count,
+        "is_masked": masked,
+    }
     counts = f"{counted(waiting_count, 'file')} to take in, {refused_count:,} refused"
     words = "secrets are masked" if masked else "secrets are not masked: thence doctor says more"
-    _show(status(), {**facts, "is_masked": masked}, f"the log: {folder}", counts, words)
+    lines = [f"{state.words}{f'; next: {state.hint}' * bool(state.hint)}" for state in states]
+    _show(files, facts, *lines, f"the log: {folder}", counts, words)
 
 
 def _show(files: Sequence[HookFile], facts: Mapping[str, object], *last: str) -> int:
@@ -83,5 +106,6 @@ def _show(files: Sequence[HookFile], facts: Mapping[str, object], *last: str) ->
         (file.state, file.tool, f"{file.path}: {file.note}" if file.note else str(file.path))
         for file in files
     ]
-    current().result({"hooks": hooks, **facts}, [*table(rows), *last])
+    lines = dict.fromkeys(line for file in files for line in file.lines)
+    current().result({"hooks": hooks, **facts}, [*table(rows), *lines, *last])
     return FAILED if any(file.state == "left" for file in files) else 0
