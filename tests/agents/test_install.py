@@ -467,7 +467,7 @@ def test_lines_are_named_for_the_file_of_a_manager(
     assert {change["state"] for change in ended.json["hooks"]} == {"left"}
     assert {path.read_text() for path in paths} == {f"#!/bin/sh\n{sign}\n"}
     assert "gone" in ok("status", cwd=repository, env=env).out
-    (lines,) = {tuple(change["lines"]) for change in ended.json["hooks"]}
+    lines = dict.fromkeys(line for change in ended.json["hooks"] for line in change["lines"])
     assert config in ok("install", "git", cwd=repository, env=env, code=1).out
     (repository / config).write_text("\n".join(lines))
     assert "gone" not in ok("status", cwd=repository, env=env).out

@@ -128,15 +128,18 @@ def _managed(path: Path) -> HookFile | None:
     for sign, (manager, patterns, lines) in _MANAGERS.items():
         if sign not in text:
             continue
-        if _BEGIN in readable_text(path.with_name(f"{path.name}.legacy")):  # pre-commit runs it
-            return HookFile("git", path, "unchanged", f"{manager} runs {path.name}.legacy")
         hook = path.name if manager == "lefthook" else manager
+        moved = path.parent.glob(f"{path.name}.*") if hook == manager else ()
+        if file := next((file for file in moved if _BEGIN in readable_text(file)), None):
+            return HookFile("git", path, "unchanged", f"{manager} runs {file.name}")
         own = re.compile(rf"{re.escape(HELPER)}\W+git {hook}")
         files = (file for pattern in patterns for file in sorted(root.glob(pattern)))
         file = next((file for file in files if own.search(readable_text(file))), None)
         if file is not None:
             return HookFile("git", path, "unchanged", f"{manager} runs it, by {file.name}")
         note = f"{manager} writes it: add the lines below to {patterns[0]}"
+        if manager == "lefthook":
+            lines = tuple(line for line in lines if line.startswith(path.name))
         return HookFile("git", path, "left", note, lines)
     return None
 

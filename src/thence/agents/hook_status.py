@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.agents.fired import spools, users_folder
-from thence.agents.git_hooks import GONE
 from thence.agents.hook_files import HookFile, readable_text
 from thence.agents.hook_script import helper_of, log_here, starts
 from thence.agents.installed import EVENTS, settings_of
@@ -23,6 +22,7 @@ from thence.errors import SuppressCodes
 TRUST = 'start codex once and choose "Trust all and continue", or /hooks; `codex exec` never asks'
 _GIT_TYPES = ("commit", "rewrite")
 _READ_MAX = 100
+_INSTALL = "thence hook install {}"
 
 
 class ToolState(NamedTuple):
@@ -55,11 +55,11 @@ def tool_states(files: list[HookFile]) -> Iterator[ToolState]:
         last = times.get(tool)
         if any(file.state in ("gone", "left") for file in own):
             note = next(file.note for file in own if file.state in ("gone", "left"))
-            yield ToolState(tool, "gone", last, GONE if tool == "git" else note)
+            yield ToolState(tool, "gone", last, _INSTALL.format(tool) if tool == "git" else note)
         elif not installed:
             yield ToolState(tool, "absent", last)
         elif not all(map(starts, {helper_of(_is_users(file)) for file in installed})):
-            yield ToolState(tool, "no program", last, f"thence hook install {tool}")
+            yield ToolState(tool, "no program", last, _INSTALL.format(tool))
         elif last is None:
             yield ToolState(tool, "never fired", last, _first_step(tool, installed))
         else:
