@@ -19,7 +19,6 @@ from thence.agents.intake import open_agents_log, read_spooled
 from thence.core.clock import timestamp_at
 from thence.errors import SuppressCodes
 
-TRUST = 'start codex once and choose "Trust all and continue", or /hooks; `codex exec` never asks'
 _GIT_TYPES = ("commit", "rewrite")
 _READ_MAX = 100
 _INSTALL = "thence hook install {}"
@@ -70,17 +69,25 @@ def _is_users(file: HookFile) -> bool:
     return file.tool != "git" and file.path == settings_of(file.tool, is_users=True)
 
 
+def trust_step(is_users: bool) -> str:
+    """Returns what Codex needs before it runs a hook."""
+    folder = "" if is_users else "here, trust the folder, "
+    return (
+        f'start codex {folder}once and choose "Trust all and continue" of its hooks (later: /hooks);'
+        " before that it runs none, and `codex exec` does not ask"
+    )
+
+
 def _first_step(tool: str, files: list[HookFile]) -> str:
     """Returns what makes the hooks of a tool fire."""
     if tool != "codex":
         return {"git": "make a commit"}.get(tool, "start a session of it; one that runs has none")
     config = Path(users_folder("CODEX_HOME", ".codex", "config.toml"))
-    with suppress(ValueError):  # no TOML, or none of this form
-        hooks = tomllib.loads(readable_text(config)).get("hooks", {})
-        keys = hooks.get("state", {}) if isinstance(hooks, dict) else {}
+    with suppress(ValueError, LookupError, TypeError, AttributeError):  # of another form
+        keys = tomllib.loads(readable_text(config))["hooks"]["state"].keys()
         if any(key.startswith(f"{file.path}:") for key in keys for file in files):
             return "it is trusted by its config: start a session of it"
-    return TRUST
+    return trust_step(all(map(_is_users, files)))
 
 
 def _last_fired(log: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ import click
 
 from thence.agents.hook_files import HookFile
 from thence.agents.hook_script import has_git_hooks, log_here
-from thence.agents.hook_status import TRUST, tool_states
+from thence.agents.hook_status import tool_states, trust_step
 from thence.agents.installed import install, status, uninstall
 from thence.agents.intake import is_masked, make_log, waiting
 from thence.cli import FAILED
@@ -61,8 +61,7 @@ def _next_step(tool: str, is_users: bool, has_git: bool) -> str:
     if has_git:
         step = "`thence why FILE:LINE` of a line that is committed from now on"
     if tool == "codex":
-        project = "" if is_users else ", in this folder, which must be trusted too"
-        return f"{TRUST}{project}; then {step}"
+        return f"{trust_step(is_users)}; then {step}"
     if tool == "claude-code":
         return f"start claude anew, which reads its hooks then; {step}"
     return step
