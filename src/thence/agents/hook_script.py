@@ -12,81 +12,67 @@ from contextlib import suppress
 from pathlib import Path
 
 from thence.agents import fired
-from thence.agents.fired import LOG, log_of, repository, users_folder
+from thence.agents.fired import LOG, log_of, users_folder
 from thence.errors import ThenceError
 from thence.files import replace_file
 
 HELPER = "hook.sh"
+INSTALL = "thence hook install {}"
 CHECK_S_MAX = 2
-_GIT = "has_git_hooks=yes\n"
+_GIT = "has_git_hooks=yes"
 _SCRIPT = """\
 #!/bin/sh
 # thence: run by the hooks of agents and of git; `thence hook install` writes it anew
-python={python}
-program={program}
-{git}\
+python={python} program={program} {git}
 if [ "$1" = --check ]; then
     exec "$python" -I -S -c 'import runpy, sys; runpy.run_path(sys.argv[1])' "$program"
 fi
 exec 2>/dev/null
-[ -x "$python" ] && [ -r "$program" ] || exit 0
-if [ "$1" = git ]; then
-    [ "$has_git_hooks" = yes ] || exit 0
-    hook="$2"
-    shift 2
-    # pre-commit runs one command for all hooks, with no lines on stdin
-    if [ "$hook" = pre-commit ]; then
-        hook=post-commit
-        if [ "$PRE_COMMIT_IS_SQUASH_MERGE" ]; then hook=post-merge; fi
-        if [ "$PRE_COMMIT_REWRITE_COMMAND" ]; then
-            hook=post-rewrite
-            set -- "by=$PRE_COMMIT_REWRITE_COMMAND"
-            pairs="$(cat "$(git rev-parse --git-path rebase-merge/rewritten-list)" ||
-                echo "$(git rev-parse HEAD@{{1}}) $(git rev-parse HEAD)")"
-            exec <<PAIRS
+[ -x "$python" ] && [ -r "$program" ] && [ "$1$has_git_hooks" != git ] || exit 0
+if [ "$2" = pre-commit ]; then # it names no hook, and hands on no lines
+    if [ "$PRE_COMMIT_REWRITE_COMMAND" ]; then
+        pairs="$(cat "$(git rev-parse --git-path rebase-merge/rewritten-list)" ||
+            echo "$(git rev-parse HEAD@{{1}}) $(git rev-parse HEAD)")"
+        exec <<PAIRS
 $pairs
 PAIRS
-        fi
+        set -- git post-rewrite "by=$PRE_COMMIT_REWRITE_COMMAND"
+    else
+        set -- git "post-${{PRE_COMMIT_IS_SQUASH_MERGE:+merge}}"
     fi
-    case "$hook" in
-    post-commit) set -- "commit=$(git rev-parse HEAD)" ;;
-    post-merge)
-        set -- "commit=$(git rev-parse HEAD)" "parents=$(git log -1 --format=%P)" \\
-            "how=$(git reflog -1 --format=%gs)"
-        ;;
-    esac
-    set -- git "$hook" "$@" "git_dir=$GIT_DIR"
 fi
-exec "$python" -I -S "$program" "$@"
+case "$2" in
+post-commit | post-) set -- git post-commit "commit=$(git rev-parse HEAD)" ;;
+post-merge)
+    set -- git post-merge "commit=$(git rev-parse HEAD)" "parents=$(git log -1 --format=%P)" \\
+        "how=$(git reflog -1 --format=%gs)"
+    ;;
+esac
+exec "$python" -I -S "$program" "$@" "git_dir=$GIT_DIR"
 """
 
 
 def log_here() -> Path:
     """Returns the place of the log for this folder; raises ThenceError for a user without one."""
-    return _placed(log_of(str(Path.cwd()))[0])
-
-
-def helper_of(is_users: bool) -> Path:
-    """Returns the script that settings run: this repository's, or the user's, which serves all.
-
-    Raises ThenceError for a user without a home.
-    """
-    if is_users:
-        return _placed(users_folder("XDG_STATE_HOME", ".local/state", LOG)) / HELPER
-    return log_here() / HELPER
-
-
-def _placed(name: str) -> Path:
+    name, _ = log_of(str(Path.cwd()))
     if not name:
         raise ThenceError(
             "could not choose a log",
-            cause=f"{'HOME is not set' if repository(str(Path.cwd())) else _NOWHERE}",
+            cause="this folder is in no repository, and HOME is not set",
             hint="go to a repository, or set HOME",
         )
     return Path(name)
 
 
-_NOWHERE = "this folder is in no repository, and HOME is not set"
+def users_path(variable: str, default: str, name: str) -> Path:
+    """Returns a path in a folder of the user's that a variable may name."""
+    return Path(users_folder(variable, default, name) or Path.home() / default / name)
+
+
+def helper_of(is_users: bool) -> Path:
+    """Returns the script that settings run: that of this folder's log, or the user's for all."""
+    log = users_path("XDG_STATE_HOME", ".local/state", LOG) if is_users else log_here()
+    return log / HELPER
 
 
 def write_helper(helper: Path, has_git: bool | None = None) -> None:
@@ -94,9 +80,10 @@ def write_helper(helper: Path, has_git: bool | None = None) -> None:
 
     `has_git` says whether hooks of git may record by it; None leaves that as it is.
     """
-    git = _GIT if (has_git_hooks(helper.parent) if has_git is None else has_git) else ""
+    if has_git is None:
+        has_git = has_git_hooks(helper.parent)
     python, program = shlex.quote(sys.executable), shlex.quote(fired.__file__)
-    text = _SCRIPT.format(python=python, program=program, git=git)
+    text = _SCRIPT.format(python=python, program=program, git=_GIT if has_git else "")
     helper.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     replace_file(helper, text.encode(), 0o755)
 
@@ -122,16 +109,11 @@ def runs_helper(words: object) -> bool:
     return False
 
 
-def starts(helper: Path) -> bool:
-    """Reports whether a script and the program that it names start; nothing is recorded."""
-    argv = ["sh", str(helper), "--check"]
-    with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(
-            argv,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=CHECK_S_MAX,
-        )
-        return done.returncode == 0
+def broken(helper: Path) -> bool:
+    """Reports whether a script, or the program that it names, does not start within 2 s."""
+    argv, null = ["sh", str(helper), "--check"], subprocess.DEVNULL
+    try:
+        subprocess.run(argv, check=True, stdin=null, stdout=null, stderr=null, timeout=CHECK_S_MAX)
+    except (OSError, subprocess.SubprocessError):
+        return True
     return False

@@ -1,4 +1,4 @@
-"""What became of hooks: when each tool's last fired, and why one may never fire.
+"""What became of hooks: when those of each tool last fired, and why they may never fire.
 
 Codex runs a hook once its user trusts it. A key in its settings is a hint of that alone: what
 fired is the proof.
@@ -6,88 +6,80 @@ fired is the proof.
 
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.agents.fired import spools, users_folder
-from thence.agents.hook_files import HookFile, readable_text
-from thence.agents.hook_script import helper_of, log_here, starts
-from thence.agents.installed import EVENTS, settings_of
+from thence.agents.fired import repository, spools
+from thence.agents.git_hooks import git_states
+from thence.agents.hook_script import log_here, users_path
+from thence.agents.installed import EVENTS, HookFile, readable_text, settings_of, settings_states
 from thence.agents.intake import open_agents_log, read_spooled
 from thence.core.clock import timestamp_at
-from thence.errors import SuppressCodes
 
-_GIT_TYPES = ("commit", "rewrite")
 _READ_MAX = 100
-_INSTALL = "thence hook install {}"
 
 
 class ToolState(NamedTuple):
-    """Whether the hooks of an agent or of git fire.
+    """Whether the installed hooks of an agent or of git fire.
 
-    `state` is "absent", "fired", "never fired", "gone" or "no program", of which the last three
-    have a `hint`; `last_fired` is a time, None for a tool of which the log has nothing.
+    `state` is "fired", "never fired", or that of a file whose hooks can't: "gone", "left", "no
+    program". `last_fired` is None for a tool of which the log has nothing.
     """
 
     tool: str
     state: str
     last_fired: str | None
-    hint: str = ""
+    hint: str
 
     @property
     def words(self) -> str:
         """The state in words."""
+        states = {"gone": "installed and gone; ", "no program": "its program is gone; "}
         last = f"last fired at {self.last_fired}" if self.last_fired else "never fired here"
-        gone = {"gone": "installed and gone; ", "no program": "its program is gone; "}
-        return f"{self.tool}: {gone.get(self.state, '')}{last}"
+        return f"{self.tool}: {states.get(self.state, '')}{last}"
 
 
-def tool_states(files: list[HookFile]) -> Iterator[ToolState]:
-    """Yields the state of each tool, by what `status` returned; their programs are started."""
-    log = log_here()
-    times = _last_fired(log)
+def hook_states() -> list[HookFile]:
+    """Returns the state of each file in which hooks of this folder may be."""
+    git = git_states() if repository(str(Path.cwd())) is not None else ()
+    return [*settings_states(), *git]
+
+
+def tool_states(files: Iterable[HookFile]) -> Iterator[ToolState]:
+    """Yields the state of each tool that has hooks in what `hook_states` returned."""
+    times = _last_fired(log_here())
     for tool in (*EVENTS, "git"):
-        own = [file for file in files if file.tool == tool]
-        installed = [file for file in own if file.state == "installed"]
+        own = [file for file in files if file.tool == tool and file.state != "absent"]
         last = times.get(tool)
-        if any(file.state in ("gone", "left") for file in own):
-            note = next(file.note for file in own if file.state in ("gone", "left"))
-            yield ToolState(tool, "gone", last, _INSTALL.format(tool) if tool == "git" else note)
-        elif not installed:
-            yield ToolState(tool, "absent", last)
-        elif not all(map(starts, {helper_of(_is_users(file)) for file in installed})):
-            yield ToolState(tool, "no program", last, _INSTALL.format(tool))
-        elif last is None:
-            yield ToolState(tool, "never fired", last, _first_step(tool, installed))
-        else:
-            yield ToolState(tool, "fired", last)
-
-
-def _is_users(file: HookFile) -> bool:
-    return file.tool != "git" and file.path == settings_of(file.tool, is_users=True)
+        for file in sorted(own, key=lambda file: file.state == "installed")[:1]:
+            if file.state != "installed":
+                yield ToolState(tool, file.state, last, file.note)
+            elif last is None:
+                yield ToolState(tool, "never fired", last, _first_step(file))
+            else:
+                yield ToolState(tool, "fired", last, "")
 
 
 def trust_step(is_users: bool) -> str:
     """Returns what Codex needs before it runs a hook."""
-    folder = "" if is_users else "here, trust the folder, "
-    return (
-        f'start codex {folder}once and choose "Trust all and continue" of its hooks (later: /hooks);'
-        " before that it runs none, and `codex exec` does not ask"
-    )
+    folder = "" if is_users else " here, trust the folder"
+    step = f'start codex once{folder} and choose "Trust all and continue" of its hooks'
+    return f"{step} (later: /hooks): it runs none before, and `codex exec` does not ask"
 
 
-def _first_step(tool: str, files: list[HookFile]) -> str:
-    """Returns what makes the hooks of a tool fire."""
-    if tool != "codex":
-        return {"git": "make a commit"}.get(tool, "start a session of it; one that runs has none")
-    config = Path(users_folder("CODEX_HOME", ".codex", "config.toml"))
-    with suppress(ValueError, LookupError, TypeError, AttributeError):  # of another form
-        keys = tomllib.loads(readable_text(config))["hooks"]["state"].keys()
-        if any(key.startswith(f"{file.path}:") for key in keys for file in files):
-            return "it is trusted by its config: start a session of it"
-    return trust_step(all(map(_is_users, files)))
+def _first_step(file: HookFile) -> str:
+    """Returns what makes installed hooks fire."""
+    if file.tool != "codex":
+        return "make a commit" if file.tool == "git" else "start claude anew"
+    config = readable_text(users_path("CODEX_HOME", ".codex", "config.toml"))
+    with suppress(ValueError, LookupError, TypeError):  # of another form
+        if any(
+            str(key).startswith(f"{file.path}:") for key in tomllib.loads(config)["hooks"]["state"]
+        ):
+            return "it is trusted by its config, has not fired yet: start a session of it"
+    return trust_step(file.path == settings_of("codex", is_users=True))
 
 
 def _last_fired(log: Path) -> dict[str, str]:
@@ -102,11 +94,11 @@ def _last_fired(log: Path) -> dict[str, str]:
                 times[spooled.bridge] = max(times.get(spooled.bridge, ""), time)
     if not (log / ".thence").is_dir():
         return times
-    with SuppressCodes("not_a_log"), open_agents_log(log) as opened:
+    with open_agents_log(log) as opened:
         for tool in {*EVENTS, "git"} - times.keys():
-            keys = {"type": _GIT_TYPES} if tool == "git" else {"actor": tool}
-            page = opened.query(limit=_READ_MAX, descending=True, **keys)
-            for event in page.events:
-                if event.header.source == tool:
-                    times[tool] = max(times.get(tool, ""), event.timestamp)
+            types = ("commit", "rewrite") if tool == "git" else ()
+            actors = () if types else (tool,)
+            page = opened.query(limit=_READ_MAX, descending=True, type=types, actor=actors)
+            own = [event.timestamp for event in page.events if event.header.source == tool]
+            times |= {tool: own[0]} if own else {}
     return times

@@ -3,7 +3,6 @@
 import json
 import platform
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module, metadata
 from pathlib import Path
@@ -147,6 +146,8 @@ def _log_checks(folder: Path) -> list[Check]:
         checks.append(Check("shared", False, detail, hint))
     if not is_log_of_agents(folder):
         return checks
+    from thence.agents.hook_script import log_here
+    from thence.agents.hook_status import hook_states, tool_states
     from thence.agents.intake import is_masked, last_error, waiting
     from thence.cli.shared.render import counted
 
@@ -163,17 +164,7 @@ def _log_checks(folder: Path) -> list[Check]:
     if not is_masked(folder):
         file = folder / ".thence" / "settings.toml"
         masking = f"masking is off: secrets of agents are stored; {file} has no [redact]"
-    return [*checks, *_firing(folder), Check("masking", True, masking)]
-
-
-def _firing(folder: Path) -> Iterator[Check]:
-    """Yields what became of the hooks of this folder, if the log is theirs."""
-    from thence.agents.hook_script import log_here
-    from thence.agents.hook_status import tool_states
-    from thence.agents.installed import status
-
     with suppress(ThenceError):  # a log that can't be read is told by the other checks
-        if log_here().absolute() == folder.absolute():
-            for state in tool_states(status()):
-                if state.state != "absent":
-                    yield Check("firing", True, state.words, state.hint)
+        states = tool_states(hook_states()) if log_here().absolute() == folder.absolute() else ()
+        checks += [Check("firing", True, state.words, state.hint) for state in states]
+    return [*checks, Check("masking", True, masking)]

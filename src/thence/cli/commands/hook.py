@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from thence.agents.hook_files import HookFile
+from thence.agents.git_hooks import change_git_hooks
 from thence.agents.hook_script import has_git_hooks, log_here
-from thence.agents.hook_status import tool_states, trust_step
-from thence.agents.installed import install, status, uninstall
+from thence.agents.hook_status import hook_states, tool_states, trust_step
+from thence.agents.installed import HookFile, install, uninstall
 from thence.agents.intake import is_masked, make_log, waiting
 from thence.cli import FAILED
 from thence.cli.frame import command_group, help_with, output_options
@@ -46,7 +46,8 @@ def install_command(tool: str, is_users: bool) -> int:
     post-commit, post-rewrite and post-merge, before what these do already; worktrees share them.
     With several worktrees install an agent's hooks for the user.
     """
-    changes = install(tool, is_users=is_users)
+    is_git = tool == "git"
+    changes = [*change_git_hooks(is_users)] if is_git else [install(tool, is_users)]
     folder = log_here()
     make_log(folder)
     code = _show(changes, {}, f"the log: {folder}")
@@ -57,14 +58,10 @@ def install_command(tool: str, is_users: bool) -> int:
 
 def _next_step(tool: str, is_users: bool, has_git: bool) -> str:
     """Returns what to do after the hooks of a tool were installed."""
-    step = "`thence hook install git`, so that commits are recorded too"
-    if has_git:
-        step = "`thence why FILE:LINE` of a line that is committed from now on"
-    if tool == "codex":
-        return f"{trust_step(is_users)}; then {step}"
-    if tool == "claude-code":
-        return f"start claude anew, which reads its hooks then; {step}"
-    return step
+    ask = "`thence why FILE:LINE` of a line that is committed from now on"
+    step = ask if has_git else "`thence hook install git`, so that commits are recorded too"
+    starts = {"codex": trust_step(is_users), "claude-code": "start claude anew"}
+    return f"{starts[tool]}; then {step}" if tool in starts else step
 
 
 @hook_command.command("uninstall", **help_with("thence hook uninstall claude-code"))
@@ -73,7 +70,8 @@ def _next_step(tool: str, is_users: bool, has_git: bool) -> str:
 @output_options
 def uninstall_command(tool: str, is_users: bool) -> int:
     """Take our hooks out of the settings again; the log stays."""
-    return _show(uninstall(tool, is_users=is_users), {})
+    is_git = tool == "git"
+    return _show([*change_git_hooks(is_users, True)] if is_git else [uninstall(tool, is_users)], {})
 
 
 @hook_command.command("status", **help_with("thence hook status --json"))
@@ -83,8 +81,8 @@ def status_command() -> None:
     folder = log_here()
     waiting_count, refused_count = waiting(folder)
     masked = is_masked(folder)
-    files = status()
-    states = [state for state in tool_states(files) if state.state != "absent"]
+    files = hook_states()
+    states = [*tool_states(files)]
     facts = {
         "tools": [state._asdict() for state in states],
         "log": str(folder),
