@@ -17,6 +17,7 @@ from thence.agents.hook_script import log_here, users_path
 from thence.agents.installed import EVENTS, HookFile, readable_text, settings_of, settings_states
 from thence.agents.intake import open_agents_log, read_spooled
 from thence.core.clock import timestamp_at
+from thence.errors import ThenceError
 
 _READ_MAX = 100
 
@@ -94,7 +95,7 @@ def _last_fired(log: Path) -> dict[str, str]:
                 times[spooled.bridge] = max(times.get(spooled.bridge, ""), time)
     if not (log / ".thence").is_dir():
         return times
-    with open_agents_log(log) as opened:
+    with suppress(ThenceError), open_agents_log(log) as opened:
         for tool in {*EVENTS, "git"} - times.keys():
             types = ("commit", "rewrite") if tool == "git" else ()
             actors = () if types else (tool,)

@@ -249,19 +249,17 @@ def _parsed(text: str | None) -> dict[str, Any]:
 def _with_hooks(tool: str, words: str, text: str | None) -> str:
     settings = _parsed(text)
     hooks = settings.setdefault("hooks", {})
-    is_changed = False
+    before = json.dumps(hooks)
     for event in EVENTS[tool]:
         groups = hooks.setdefault(event, [])
         own = [entry for group in groups for entry in _own(group)]
         for entry in own:
-            is_changed |= entry["command"] != words
             entry["command"] = words
         if not own:
             timeout_s = _TIMEOUTS_S.get(tool, {}).get(event, TIMEOUT_S)
             entry = {"type": "command", "command": words, "timeout": timeout_s}
             groups.append({"hooks": [entry]})
-            is_changed = True
-    return _written(settings, text) if is_changed else text or ""
+    return _written(settings, text) if json.dumps(hooks) != before else text or ""
 
 
 def _without_hooks(text: str | None) -> str | None:
