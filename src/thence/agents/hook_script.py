@@ -30,20 +30,20 @@ fi
 exec 2>/dev/null
 [ -x "$python" ] && [ -r "$program" ] && [ "$1$has_git_hooks" != git ] || exit 0
 if [ "$2" = pre-commit ]; then # it names no hook, and hands on no lines
-    if [ "$PRE_COMMIT_REWRITE_COMMAND" ]; then
-        pairs="$(cat "$(git rev-parse --git-path rebase-merge/rewritten-list)" ||
-            echo "$(git rev-parse HEAD@{{1}}) $(git rev-parse HEAD)")"
-        exec <<PAIRS
+    by="$PRE_COMMIT_REWRITE_COMMAND"
+    set -- git "${{by:+post-rewrite}}${{PRE_COMMIT_IS_SQUASH_MERGE:+post-merge}}" "by=$by"
+    pairs="$(git rev-parse HEAD@{{1}}) $(git rev-parse HEAD)"
+    if [ "$by" = rebase ]; then
+        pairs="$(cd "$(git rev-parse --git-dir)" &&
+            cat rebase-merge/rewritten-list rebase-apply/rewritten)"
+    fi
+    exec <<PAIRS
 $pairs
 PAIRS
-        set -- git post-rewrite "by=$PRE_COMMIT_REWRITE_COMMAND"
-    else
-        set -- git "post-${{PRE_COMMIT_IS_SQUASH_MERGE:+merge}}"
-    fi
 fi
-case "$2" in
-post-commit | post-) set -- git post-commit "commit=$(git rev-parse HEAD)" ;;
-post-merge)
+case "$1 $2" in
+"git post-commit" | "git ") set -- git post-commit "commit=$(git rev-parse HEAD)" ;;
+"git post-merge")
     set -- git post-merge "commit=$(git rev-parse HEAD)" "parents=$(git log -1 --format=%P)" \\
         "how=$(git reflog -1 --format=%gs)"
     ;;
@@ -80,8 +80,7 @@ def write_helper(helper: Path, has_git: bool | None = None) -> None:
 
     `has_git` says whether hooks of git may record by it; None leaves that as it is.
     """
-    if has_git is None:
-        has_git = has_git_hooks(helper.parent)
+    has_git = has_git_hooks(helper.parent) if has_git is None else has_git
     python, program = shlex.quote(sys.executable), shlex.quote(fired.__file__)
     text = _SCRIPT.format(python=python, program=program, git=_GIT if has_git else "")
     helper.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

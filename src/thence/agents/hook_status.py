@@ -6,7 +6,6 @@ fired is the proof.
 
 import os
 import tomllib
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -42,25 +41,20 @@ class ToolState(NamedTuple):
         return f"{self.tool}: {states.get(self.state, '')}{last}"
 
 
-def hook_states() -> list[HookFile]:
-    """Returns the state of each file in which hooks of this folder may be."""
-    git = git_states() if repository(str(Path.cwd())) is not None else ()
-    return [*settings_states(), *git]
-
-
-def tool_states(files: Iterable[HookFile]) -> Iterator[ToolState]:
-    """Yields the state of each tool that has hooks in what `hook_states` returned."""
+def tool_states() -> tuple[list[HookFile], list[ToolState]]:
+    """Returns each file in which hooks of this folder may be, and the tools that have any."""
+    files = [*settings_states(), *(git_states() if repository(str(Path.cwd())) else ())]
+    states = []
     times = _last_fired(log_here())
     for tool in (*EVENTS, "git"):
         own = [file for file in files if file.tool == tool and file.state != "absent"]
         last = times.get(tool)
         for file in sorted(own, key=lambda file: file.state == "installed")[:1]:
-            if file.state != "installed":
-                yield ToolState(tool, file.state, last, file.note)
-            elif last is None:
-                yield ToolState(tool, "never fired", last, _first_step(file))
-            else:
-                yield ToolState(tool, "fired", last, "")
+            state, hint = file.state, file.note
+            if state == "installed":
+                state, hint = ("fired", "") if last else ("never fired", _first_step(file))
+            states.append(ToolState(tool, state, last, hint))
+    return files, states
 
 
 def trust_step(is_users: bool) -> str:

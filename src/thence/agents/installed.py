@@ -73,15 +73,13 @@ def install(tool: str, is_users: bool) -> HookFile:
     helper = script.helper_of(is_users != is_others)
     script.write_helper(helper)
     if is_others:
-        note = f"{other} has them already, and both would run"
-        return HookFile(tool, path, "unchanged", note)
+        return HookFile(tool, path, "unchanged", f"{other} has them already, and both would run")
     change = changed(tool, path, partial(_with_hooks, tool, script.command(helper, tool)))
     state = git_state(path) if change.state != "left" else ""
-    note = "it names a folder of this machine: do not commit it" if state else change.note
-    if state == "??" and not is_users:
+    if is_hidden := state == "??" and not is_users:
         _hide(path, True)
-        note = "it names a folder of this machine: .git/info/exclude has it"
-    return change._replace(note=note)
+    advice = ".git/info/exclude has it" if is_hidden else "do not commit it"
+    return change._replace(note=f"it names a folder of this machine: {advice}") if state else change
 
 
 def uninstall(tool: str, is_users: bool) -> HookFile:
@@ -98,14 +96,16 @@ def settings_states() -> Iterator[HookFile]:
     in_repository = repository(str(Path.cwd())) is not None
     for tool in EVENTS:
         for is_users in (False, True) if in_repository else (True,):
-            path, state, note = settings_of(tool, is_users), "absent", ""
-            if _has_own(path, tool, is_users):
-                is_broken = script.broken(script.helper_of(is_users))
-                state = "no program" if is_broken else "installed"
-                note = script.INSTALL.format(tool) if is_broken else ""
-            elif _commands(path):
-                state, note = "left", "it runs the hooks of another folder; install again"
-            yield HookFile(tool, path, state, note)
+            path = settings_of(tool, is_users)
+            if not _commands(path):
+                yield HookFile(tool, path, "absent")
+            elif not _has_own(path, tool, is_users):
+                note = "it runs the hooks of another folder; install again"
+                yield HookFile(tool, path, "left", note)
+            elif script.broken(script.helper_of(is_users)):
+                yield HookFile(tool, path, "no program", script.INSTALL.format(tool))
+            else:
+                yield HookFile(tool, path, "installed")
 
 
 def settings_of(tool: str, is_users: bool) -> Path:

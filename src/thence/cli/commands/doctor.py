@@ -147,7 +147,7 @@ def _log_checks(folder: Path) -> list[Check]:
     if not is_log_of_agents(folder):
         return checks
     from thence.agents.hook_script import log_here
-    from thence.agents.hook_status import hook_states, tool_states
+    from thence.agents.hook_status import tool_states
     from thence.agents.intake import is_masked, last_error, waiting
     from thence.cli.shared.render import counted
 
@@ -165,6 +165,7 @@ def _log_checks(folder: Path) -> list[Check]:
         file = folder / ".thence" / "settings.toml"
         masking = f"masking is off: secrets of agents are stored; {file} has no [redact]"
     with suppress(ThenceError):  # a log that can't be read is told by the other checks
-        states = tool_states(hook_states()) if log_here().absolute() == folder.absolute() else ()
-        checks += [Check("firing", True, state.words, state.hint) for state in states]
+        if log_here().absolute() == folder.absolute():
+            states = tool_states()[1]
+            checks += [Check("firing", True, state.words, state.hint) for state in states]
     return [*checks, Check("masking", True, masking)]

@@ -6,7 +6,7 @@ import click
 
 from thence.agents.git_hooks import change_git_hooks
 from thence.agents.hook_script import has_git_hooks, log_here
-from thence.agents.hook_status import hook_states, tool_states, trust_step
+from thence.agents.hook_status import tool_states, trust_step
 from thence.agents.installed import HookFile, install, uninstall
 from thence.agents.intake import is_masked, make_log, waiting
 from thence.cli import FAILED
@@ -81,8 +81,7 @@ def status_command() -> None:
     folder = log_here()
     waiting_count, refused_count = waiting(folder)
     masked = is_masked(folder)
-    files = hook_states()
-    states = [*tool_states(files)]
+    files, states = tool_states()
     facts = {
         "tools": [state._asdict() for state in states],
         "log": str(folder),
