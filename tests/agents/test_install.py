@@ -36,6 +36,8 @@ def test_installed_hooks_of_claude_code_record(repository: Path, env: dict[str, 
     ok("install", "claude-code", cwd=repository, env=env)
     hooks = settings_of(repository)["hooks"]
     assert len(hooks) == 19
+    # Claude Code has the hooks of these make and remove worktrees
+    assert not {"WorktreeCreate", "WorktreeRemove"} & hooks.keys()
     for name in ("SessionStart", "PreToolUse"):
         (group,) = hooks[name]
         argv = ["/bin/sh", "-c", group["hooks"][0]["command"]]
@@ -409,6 +411,21 @@ def test_codex_is_told_to_be_trusted_once(repository: Path, env: dict[str, str])
         assert "Trust" in hint()
     config.write_text(f"[hooks.state.{json.dumps(key)}]\ntrusted_hash = 'x'\n")
     assert "trusted by its config" in hint()
+
+
+def test_users_settings_run_the_script_of_the_state_folder(
+    repository: Path, env: dict[str, str], tmp_path: Path
+) -> None:
+    own = {**env, "CODEX_HOME": str(tmp_path / "cx"), "CLAUDE_CONFIG_DIR": str(tmp_path / "cl")}
+    script = Path(env["HOME"], ".local/state/thence/agents/hook.sh")
+    for tool, path in (("codex", "cx/hooks.json"), ("claude-code", "cl/settings.json")):
+        ok("install", tool, "--user", cwd=repository, env=own)
+        hooks = json.loads((tmp_path / path).read_text())["hooks"]
+        assert hooks["Stop"][0]["hooks"][0]["command"] == f"sh {script} {tool} || true"
+        states = ok("status", "--json", cwd=repository, env=own).json["tools"]
+        assert (states[-1]["tool"], states[-1]["state"]) == (tool, "never fired")
+        ok("uninstall", tool, "--user", cwd=repository, env=own)
+    assert not (log_in(repository) / "hook.sh").exists()
 
 
 def test_install_ends_with_a_next_step(repository: Path, env: dict[str, str]) -> None:
