@@ -4,7 +4,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.agents.real.scenarios import Scenario
@@ -18,6 +17,9 @@ _AGENT_ID = re.compile(r'agent_?[iI]d\\*"\s*:\s*\\*"([\w-]+)')
 COLUMNS = ("calls", "causes", "prompts", "commits", "lines", "unfinished")
 
 
+Row = tuple[str, object, object]  # what it is, what the log says, what is right
+
+
 class Count(NamedTuple):
     """How many of one kind are right, of how many, and what is wrong."""
 
@@ -28,21 +30,22 @@ class Count(NamedTuple):
 
 def judge(stage: Stage, scenario: Scenario) -> dict[str, Count]:
     """Returns the counts of each column."""
-    listed = json.loads(stage.sh("thence unfinished --json"))
+    steps = json.loads(stage.sh("thence unfinished --json"))["unfinished"]
+    open_steps = [step["event"]["event_type"].partition(".")[0] for step in steps]
     folder = stage.repo / ".git/thence/agents"
     with thence.open(folder) as log:
         events = {event.event_id: event for event in log.read()}
     story = _Story(events)
     calls = [call for call in stage.model.asked if call.split("_")[1] in scenario.scripts]
     end = "begun" if "tool" in scenario.in_flight else "ended"
-    told = [*_owners(stage, scenario, story)]
+    told = [*_owners(stage, scenario.owners, story)]
     return {
         "calls": _count((call, story.state_of(call), end) for call in calls),
         "causes": _count((call, story.script_of(call), call.split("_")[1]) for call in calls),
-        "prompts": _count_prompts(stage, story),
-        "commits": _count(row[1:] for row in told if row[0] == "commit"),
-        "lines": _count(row[1:] for row in told if row[0] == "line"),
-        "unfinished": _unfinished(listed, scenario),
+        "prompts": _compared("prompt", (text for text, _ in story.prompts), stage.asked),
+        "commits": _count(row for column, row in told if column == "commit"),
+        "lines": _count(row for column, row in told if column == "line"),
+        "unfinished": _compared("step in flight", open_steps, scenario.in_flight),
     }
 
 
@@ -91,62 +94,42 @@ class _Story:
         return next(own, None), None
 
 
-def _owners(
-    stage: Stage, scenario: Scenario, story: _Story
-) -> Iterator[tuple[str, str, object, object]]:
+def _owners(stage: Stage, owners: Mapping[str, str], story: _Story) -> Iterator[tuple[str, Row]]:
     """Yields of each commit and line what it is, what the log says, and what is right."""
-    trees = [
-        line[9:]
-        for line in stage.sh("git worktree list --porcelain").splitlines()
-        if line.startswith("worktree ")
-    ]
+    trees = stage.sh("git worktree list --porcelain | sed -n 's/^worktree //p'").splitlines()
     for where in [*trees, *map(str, stage.repo.glob("lib"))]:
         for row in stage.sh("git log --format='%H %s'", where).splitlines():
-            if match := _BY.search(row):
+            for script in _BY.findall(row):
                 answer = json.loads(stage.sh(f"thence why commit/{row[:40]} --json", where))
-                yield "commit", *_compared(row[41:], answer, match[1], scenario, story)
+                session, agent = story.owner_of(script)
+                is_sure = owners.get(script) != "uncertain"
+                truth = (session, agent if is_sure else "not sure which")
+                right = truth if script not in owners or not is_sure else owners[script]
+                yield "commit", (row[41:], _told(answer), right)
         for name in stage.sh("git ls-files src", where).splitlines():
-            lines = Path(where, name).read_text().splitlines()
-            if not any(map(_BY.search, lines)):
-                continue
-            blamed = json.loads(stage.sh(f"thence blame {name} --json", where))["lines"]
-            for at, text in enumerate(lines):
-                if match := _BY.search(text):
-                    what = f"{name}:{at + 1}"
-                    yield "line", *_compared(what, blamed[at], match[1], scenario, story)
+            for line in json.loads(stage.sh(f"thence blame {name} --json", where))["lines"]:
+                for script in _BY.findall(line["text"]):
+                    kind = owners.get(script, "uncertain")
+                    right = story.owner_of(script) if kind == "uncertain" else kind
+                    yield "line", (f"{name}:{line['line']}", _told(line), right)
 
 
-def _compared(
-    what: str, answer: Mapping[str, Any], script: str, scenario: Scenario, story: _Story
-) -> tuple[str, object, object]:
-    kind, said = answer["kind"], (answer["session"], answer["agent"])
-    truth = story.owner_of(script)
-    right = scenario.owners.get(script, "agent")
-    if right == "agent":
-        return what, said if kind == "agent" else kind, truth
-    if right == "uncertain":  # the session, and no subagent as certain
-        is_right = kind == "unknown" or said == truth
-        return what, right if is_right else (kind, *said), right
-    return what, kind, right
+def _told(answer: Mapping[str, Any]) -> object:
+    """Returns the session and the subagent that an answer names, else the kind of the owner."""
+    if answer["kind"] != "agent":
+        return answer["kind"]
+    return answer["session"], "not sure which" if answer["is_agent_unknown"] else answer["agent"]
 
 
-def _count(rows: Iterable[tuple[str, object, object]]) -> Count:
+def _count(rows: Iterable[Row]) -> Count:
     listed = list(rows)
-    faults = [f"{what}: {said}, right is {truth}" for what, said, truth in listed if said != truth]
+    faults = [f"{what}: {said}, right is {right}" for what, said, right in listed if said != right]
     return Count(len(listed) - len(faults), len(listed), tuple(faults))
 
 
-def _count_prompts(stage: Stage, story: _Story) -> Count:
-    told, asked = Counter(text for text, _ in story.prompts), Counter(stage.asked)
-    faults = [f"no prompt {text!r}" for text in (asked - told).elements()]
-    extra = [f"a prompt that nobody gave: {text!r}" for text in (told - asked).elements()]
-    return Count((asked & told).total(), asked.total(), (*faults, *extra))
-
-
-def _unfinished(listed: Mapping[str, Any], scenario: Scenario) -> Count:
-    steps = listed["unfinished"]
-    subjects = [str(step["event"]["subject"]) for step in steps]
-    kinds = [subject.partition("/")[0] for subject in subjects]
-    if sorted(kinds) == sorted(scenario.in_flight):
-        return Count(len(kinds), len(kinds))
-    return Count(0, len(kinds), tuple(f"unfinished: {subject}" for subject in subjects))
+def _compared(word: str, listed: Iterable[str], right: Iterable[str]) -> Count:
+    """Returns how many texts are as they should be, each as often as it should."""
+    said, wanted = Counter(listed), Counter(right)
+    faults = [f"no {word} {text!r}" for text in (wanted - said).elements()]
+    faults += [f"a {word} too many, {text!r}" for text in (said - wanted).elements()]
+    return Count((said & wanted).total(), (said | wanted).total(), tuple(faults))
