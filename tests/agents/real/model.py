@@ -13,7 +13,6 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 Call = tuple[str, Mapping[str, Any]]  # the tool, and its input
@@ -29,10 +28,9 @@ class Model(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, recording: Path | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.scripts: dict[str, Sequence[Step]] = {}
-        self.recording = recording
         self.asked: set[str] = set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, name="model", daemon=True).start()
@@ -73,9 +71,6 @@ class _Handler(BaseHTTPRequestHandler):
             request = json.loads(body)
         except ValueError:
             request = {}
-        if self.server.recording:
-            with self.server.recording.open("a") as file:
-                file.write(json.dumps({"path": self.path, "request": request}) + "\n")
         if path.endswith("/messages"):
             texts = [*_texts_of_messages(request.get("messages", ()))]
             self._stream(_messages_events(request, self._answer(request, texts)))
@@ -93,16 +88,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Answers that there is nothing."""
         self._send("application/json", b'{"data": [], "models": []}')
 
-    def do_HEAD(self) -> None:
-        """Answers that the server is there."""
-        self._send("application/json", b"")
+    do_HEAD = do_GET
 
     def _send(self, kind: str, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def _stream(self, events: Iterator[Mapping[str, Any]]) -> None:
         text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
@@ -139,7 +133,12 @@ def _messages_events(
     request: Mapping[str, Any], answer: Sequence[Answer]
 ) -> Iterator[Mapping[str, Any]]:
     usage = {"input_tokens": 10, "output_tokens": 5}
-    message = {"id": f"msg_{next(_numbers)}", "type": "message", "role": "assistant", "content": []}
+    message: dict[str, Any] = {
+        "id": f"msg_{next(_numbers)}",
+        "type": "message",
+        "role": "assistant",
+        "content": [],
+    }
     message |= {"model": request.get("model", "stub"), "stop_reason": None, "usage": usage}
     yield {"type": "message_start", "message": message}
     for index, one in enumerate(answer):
@@ -180,5 +179,4 @@ def _responses_events(answer: Sequence[Answer]) -> Iterator[Mapping[str, Any]]:
         yield {"type": "response.output_item.added", "output_index": index, "item": item}
         yield {"type": "response.output_item.done", "output_index": index, "item": item}
     usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
-    usage |= {"input_tokens_details": None, "output_tokens_details": None}
     yield {"type": "response.completed", "response": {"id": name, "usage": usage}}

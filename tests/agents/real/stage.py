@@ -19,6 +19,7 @@ from tests.agents.real.terminal import WAIT_S, Terminal
 THENCE = Path(sys.executable).parent / "thence"
 RUN_S = 120
 _KEY = "sk-ant-api03-of-no-use"
+_WHO = ("AUTHOR", "COMMITTER")
 _QUIET = ("DISABLE_TELEMETRY", "DISABLE_AUTOUPDATER", "DISABLE_ERROR_REPORTING")
 _CODEX_CONFIG = """\
 model = "gpt-5.5"
@@ -34,6 +35,7 @@ env_key = "STUB_KEY"
 [features]
 multi_agent = true
 """
+_KEEP = "cat >$f.json; env | grep -E '^(AGENT|AI_AGENT|CLAUDE|CODEX)' >$f.env || true"
 _NO_SANDBOX = "--dangerously-bypass-approvals-and-sandbox"
 _EDITS = ("--permission-mode", "acceptEdits")
 WORDS = {
@@ -68,8 +70,8 @@ class Stage:
             "STUB_KEY": "of-no-use",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             **dict.fromkeys(_QUIET, "1"),
-            **{f"GIT_{who}_NAME": "Ada" for who in ("AUTHOR", "COMMITTER")},
-            **{f"GIT_{who}_EMAIL": "ada@example.com" for who in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{who}_NAME": "Ada" for who in _WHO},
+            **{f"GIT_{who}_EMAIL": "ada@example.com" for who in _WHO},
         }
         (self.home / ".claude").mkdir(parents=True)
         (self.home / ".codex").mkdir()
@@ -87,15 +89,13 @@ class Stage:
         (self.home / ".codex/config.toml").write_text(config)
 
     def record(self, folder: Path) -> None:
-        """Has each hook of the agents also write its input into a folder."""
-        from tests.agents.real.recording import EVENTS, command
-
+        """Has each hook also keep its input in a folder, with what its agent tells by variables."""
         for agent, name in (("claude", ".claude/settings.json"), ("codex", ".codex/hooks.json")):
             path = self.home / name
-            settings = json.loads(path.read_text()) if path.exists() else {}
-            for event in EVENTS[agent]:
-                entry = {"type": "command", "command": command(folder, agent, event), "timeout": 10}
-                settings.setdefault("hooks", {}).setdefault(event, []).append({"hooks": [entry]})
+            settings = json.loads(path.read_text())
+            for event, groups in settings["hooks"].items():
+                words = f"f={shlex.quote(f'{folder}/{agent}-{event}')}-$(date +%s%N); {_KEEP}"
+                groups.append({"hooks": [{"type": "command", "command": words, "timeout": 3}]})
             path.write_text(json.dumps(settings))
 
     def play(self, scenario: Scenario) -> None:
