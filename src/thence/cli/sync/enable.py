@@ -62,11 +62,31 @@ def enable_command(
     --name a log that is missing is made: for the second machine of a log.
     """
     check_packages()
-    from thence.signing import own_key
-    from thence.sync.credentials import CredentialStore
-    from thence.sync.target import read_target, switched, write_target
+    from thence.sync.target import read_target, switched
 
     out = current()
+    login = login_with_team(server, username, team)
+    named = _named_log(out, log, name)
+    before = read_target(named.folder)
+    log_name = name or (before.log if before else named.name)
+    _check_name(named.folder, log_name)
+    title = name or (before.title if before else "") or named.title
+    requested = requested_target(login, named._replace(name=log_name, title=title), before, team)
+    target = switched(before, requested, may_switch=may_switch)
+    if before is not None and before.key != target.key:
+        _ask(out, named.folder, target, is_sure=is_sure)
+    store_target(named.folder, target)
+    out.result(
+        target,
+        [f"sync is on: {target.place}"],
+        [f"the log is {target.log} there; push and pull events: thence sync now"],
+    )
+
+
+def login_with_team(server: str | None, username: str | None, team: str | None) -> "Login":
+    """Returns the login to a server; raises NotLoggedIn, and SyncRefused without any team there."""
+    from thence.sync.credentials import CredentialStore
+
     login = CredentialStore().login(server, username)
     if team is None and login.team_slug is None:
         raise SyncRefused(
@@ -75,25 +95,19 @@ def enable_command(
             cause=f"{login.username} is in no team there",
             hint="ask whoever keeps the server for a team, then log in again",
         )
-    named = _named_log(out, log, name)
-    before = read_target(named.folder)
-    log_name = name or (before.log if before else named.name)
-    _check_name(named.folder, log_name)
-    title = name or (before.title if before else "") or named.title
-    requested = _requested(login, named._replace(name=log_name, title=title), before, team)
-    target = switched(before, requested, may_switch=may_switch)
-    if before is not None and before.key != target.key:
-        _ask(out, named.folder, target, is_sure=is_sure)
-    own_key()  # of this machine: it signs what this log writes, from the next round on
-    write_target(named.folder, target)
-    out.result(
-        target,
-        [f"sync is on: {target.place}"],
-        [f"the log is {target.log} there; push and pull events: thence sync now"],
-    )
+    return login
 
 
-def _requested(
+def store_target(folder: Path, target: "SyncTarget") -> None:
+    """Stores the target of a log, with a key of this machine: it signs what the log writes."""
+    from thence.signing import own_key
+    from thence.sync.target import write_target
+
+    own_key()
+    write_target(folder, target)
+
+
+def requested_target(
     login: "Login", named: NamedLog, before: "SyncTarget | None", team: str | None
 ) -> "SyncTarget":
     """Returns the target of a log, with the team of the one before at the same server."""
