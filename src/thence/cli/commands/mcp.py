@@ -1,10 +1,12 @@
 """The command `mcp`: answers the questions of an agent about a log, by MCP."""
 
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
+from itertools import accumulate
 from typing import ParamSpec
 
 import click
@@ -52,16 +54,24 @@ def mcp_command(log: str | None) -> None:
     find_log(out, log)  # raises where there is none
     # nothing is written, and the thread that waits for stdin would hold the process
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-    with Wire({"name": "thence", "version": __version__}, _ABOUT):
-        # importing it takes most of a second: only now, when the client has its first answer
-        from mcp.server import MCPServer
-        from mcp.types import ToolAnnotations
+    about = {"serverInfo": {"name": "thence", "version": __version__}, "instructions": _ABOUT}
+    begun = {"capabilities": {"tools": {"listChanged": False}}, **about}
+    streams = sys.stdin, sys.stdout
+    wire = Wire(sys.stdin.buffer, sys.stdout.buffer, begun)
+    # importing it takes most of a second: only now, when the client has its first answer
+    from mcp.server import MCPServer
+    from mcp.types import ToolAnnotations
 
-        server = MCPServer("thence", instructions=_ABOUT, version=__version__)
-        tools = _Tools(out, log)
-        for tool in (tools.why, tools.effects, tools.query, tools.show, tools.unfinished):
-            server.tool(annotations=ToolAnnotations(read_only_hint=True))(_reporting(tool))
+    server = MCPServer("thence", instructions=_ABOUT, version=__version__)
+    tools = _Tools(out, log)
+    for tool in (tools.why, tools.effects, tools.query, tools.show, tools.unfinished):
+        server.tool(annotations=ToolAnnotations(read_only_hint=True))(_reporting(tool))
+    # the SDK takes their buffers
+    sys.stdin, sys.stdout = (io.TextIOWrapper(wire, encoding="utf-8") for _ in streams)
+    try:
         server.run("stdio")
+    finally:
+        sys.stdin, sys.stdout = streams
 
 
 class _Tools:
@@ -149,13 +159,8 @@ def bounded(lines: Iterable[str], total: int = 0) -> str:
     Without a total it is the number of lines.
     """
     texts = [clipped(line, _LINE_CHARACTERS_MAX) for line in lines]
-    remaining = ANSWER_CHARACTERS_MAX
-    count = 0
-    for text in texts:
-        remaining -= len(text) + 1
-        if remaining < 0:
-            break
-        count += 1
+    sizes = accumulate(len(text) + 1 for text in texts)
+    count = sum(size <= ANSWER_CHARACTERS_MAX for size in sizes)
     hidden = (total or len(texts)) - count
     return "\n".join([*texts[:count], *([f"and {hidden:,} more"] if hidden > 0 else [])])
 

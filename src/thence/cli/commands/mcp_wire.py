@@ -1,127 +1,88 @@
-"""The streams of an MCP server before and around the SDK.
+"""The messages of an MCP server on their way to the SDK and from it.
 
-The first `initialize` is answered here, for the SDK takes most of a second to import; it handles
-the message as well, and its own answer is dropped. The SDK is silent about a message with half of a
-surrogate pair, which its parser refuses: that gets an error here.
+The first `initialize` is answered here, for the SDK takes most of a second to import; it gets the
+message as well, and its own answer is dropped. About a message with half of a surrogate pair, which
+its parser refuses, the SDK is silent: that gets an error here.
 """
 
 import io
 import json
-import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from threading import Lock
-from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
-# those of the SDK that begin with `initialize`; another one is left to the SDK
+# those of the SDK that begin with `initialize`; the SDK answers for any other
 PROTOCOL_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 _INVALID_PARAMS = -32602
+_HALVED = "half of a surrogate pair is no text: send the whole character, or none"
 
 
-class Wire:
-    """Stands in for sys.stdin and sys.stdout in a block; the first message is read at its begin."""
+class Wire(io.BufferedIOBase):
+    """The buffer of both stdin and stdout for the SDK; `begun` is read and answered at once."""
 
-    def __init__(self, server: Mapping[str, str], instructions: str) -> None:
-        self._stdin, self._stdout = sys.stdin, sys.stdout
-        self._lock = Lock()
-        self._dropped: Any = None
-        self._first = self._stdin.buffer.readline()
+    name = "mcp"
+
+    def __init__(self, stdin: BinaryIO, stdout: BinaryIO, begun: dict[str, Any]) -> None:
+        self._stdin, self._stdout, self._lock = stdin, stdout, Lock()
+        self._dropped, self._rest = None, b""
+        self._first = stdin.readline()
         message = _parsed(self._first)
-        if message.get("method") != "initialize" or not isinstance(message.get("id"), str | int):
-            return
         params = message.get("params")
         version = params.get("protocolVersion") if isinstance(params, dict) else None
-        if version in PROTOCOL_VERSIONS and not _is_halved(self._first):
-            result = {
-                "protocolVersion": version,
-                "capabilities": {"tools": {"listChanged": False}},
-                "serverInfo": server,
-                "instructions": instructions,
-            }
+        is_begin = message.get("method") == "initialize" and version in PROTOCOL_VERSIONS
+        if is_begin and isinstance(message.get("id"), str | int) and not _is_halved(self._first):
             self._dropped = message["id"]
-            self._write({"jsonrpc": "2.0", "id": self._dropped, "result": result})
-
-    def __enter__(self) -> None:
-        """Puts the streams in place."""
-        sys.stdin = io.TextIOWrapper(_Lines(self), encoding="utf-8")
-        sys.stdout = io.TextIOWrapper(_Messages(self), encoding="utf-8")
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None
-    ) -> None:
-        """Puts back those of the process."""
-        sys.stdin, sys.stdout = self._stdin, self._stdout
-
-    def line(self) -> bytes:
-        """Returns the next message for the SDK, b"" at the end."""
-        while line := self._first or self._stdin.buffer.readline():
-            self._first = b""
-            if not _is_halved(line):
-                return line
-            text = "half of a surrogate pair is no text; send the whole character, or none"
-            error = {"code": _INVALID_PARAMS, "message": text}
-            self._write({"jsonrpc": "2.0", "id": _parsed(line).get("id"), "error": error})
-        return b""
-
-    def send(self, message: bytes) -> None:
-        """Writes a message of the SDK, but for its answer to what was answered already."""
-        if self._dropped is not None and _parsed(message).get("id") == self._dropped:
-            self._dropped = None
-            return
-        with self._lock:
-            self._stdout.buffer.write(message)
-            self._stdout.buffer.flush()
-
-    def _write(self, message: object) -> None:
-        with self._lock:
-            self._stdout.buffer.write(json.dumps(message).encode() + b"\n")
-            self._stdout.buffer.flush()
-
-
-class _Lines(io.BufferedIOBase):
-    """The messages to the SDK, one a read."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+            self._answer(self._dropped, result={"protocolVersion": version, **begun})
 
     def readable(self) -> bool:
+        """Returns True."""
+        return True
+
+    def writable(self) -> bool:
+        """Returns True."""
         return True
 
     def read1(self, size: int = -1, /) -> bytes:
-        return self._wire.line()
-
-
-class _Messages(io.BufferedIOBase):
-    """The messages of the SDK, each of which is a line."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire, self._rest = wire, b""
-
-    def writable(self) -> bool:
-        return True
+        """Returns the next message for the SDK, b"" at the end."""
+        while line := self._first or self._stdin.readline():
+            self._first = b""
+            if not _is_halved(line):
+                return line
+            error = {"code": _INVALID_PARAMS, "message": _HALVED}
+            self._answer(_parsed(line).get("id"), error=error)
+        return b""
 
     def write(self, data: Any, /) -> int:
+        """Writes messages of the SDK, but for its answer to what was answered already."""
         *lines, self._rest = (self._rest + bytes(data)).split(b"\n")
         for line in lines:
-            self._wire.send(line + b"\n")
+            if self._dropped is not None and _parsed(line).get("id") == self._dropped:
+                self._dropped = None
+            else:
+                self._send(line)
         return len(data)
+
+    def _answer(self, number: Any, **members: object) -> None:
+        self._send(json.dumps({"jsonrpc": "2.0", "id": number, **members}).encode())
+
+    def _send(self, line: bytes) -> None:
+        with self._lock:
+            self._stdout.write(line + b"\n")
+            self._stdout.flush()
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
     with suppress(ValueError, RecursionError):
         message = json.loads(line)
-        if isinstance(message, dict):
-            return message
+        return message if isinstance(message, dict) else {}
     return {}
 
 
 def _is_halved(line: bytes) -> bool:
     """Reports whether a message has a text with half of a surrogate pair."""
-    if b"\\ud" not in line.lower():
-        return False
-    try:
-        json.dumps(_parsed(line), ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
+    if b"\\ud" in line.lower():
+        try:
+            json.dumps(_parsed(line), ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return True
     return False

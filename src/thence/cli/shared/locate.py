@@ -70,12 +70,12 @@ def find_log(
         return _find_named(out, name, create)
     first: Place | None = None
     for place in places(out, about):
-        if create or has_event(place.folder):
+        first = first or place
+        if create or _has_event(place.folder):
             first = place
             break
-        first = first or place
     if first is None:
-        raise no_log(out, about)
+        raise _no_log(out, about)
     if first.is_noted:
         first.note(out)
     return first.folder
@@ -129,17 +129,15 @@ def newest_run(out: Output) -> str | None:
     return str(newest) if newest else None
 
 
-def has_event(folder: Path) -> bool:
+def _has_event(folder: Path) -> bool:
     """Reports whether a log has an event, or hooks have left one for it."""
     if any(path.stat().st_size for path in segments(OS_DISK, folder)):
         return True
-    files = chain.from_iterable(
-        Path(spool).glob("[0-9]*.json") for spool in spools(str(folder.absolute()))
-    )
-    return is_log_of_agents(folder) and any(True for _ in files)
+    files = (Path(spool).glob("[0-9]*.json") for spool in spools(str(folder.absolute())))
+    return is_log_of_agents(folder) and any(True for _ in chain.from_iterable(files))
 
 
-def no_log(out: Output, about: Path | None = None) -> NotALog:
+def _no_log(out: Output, about: Path | None = None) -> NotALog:
     """Returns the error that no log is there, with the next step for the question."""
     if about is not None:
         cause = "no hooks of coding agents recorded anything in its repository"
@@ -161,24 +159,22 @@ def no_log(out: Output, about: Path | None = None) -> NotALog:
 
 def options(folders: Iterable[Path]) -> str:
     """Returns the options that name some logs, for a shell in this folder; three at most."""
-    words: list[str] = []
-    for folder in folders:
-        path, here = folder.resolve(), Path.cwd()
-        word = path.relative_to(here) if path.is_relative_to(here) else path
-        words.append(f"--log {shlex.quote(str(word))}")
-    rest = len(words) - _SHOWN_LOGS_MAX
-    return ", ".join([*words[:_SHOWN_LOGS_MAX], *([f"and {rest} more"] if rest > 0 else [])])
+    here = Path.cwd()
+    paths = [folder.resolve() for folder in folders]
+    names = [path.relative_to(here) if path.is_relative_to(here) else path for path in paths]
+    rest = [f"and {len(names) - _SHOWN_LOGS_MAX} more"] * (len(names) > _SHOWN_LOGS_MAX)
+    words = [f"--log {shlex.quote(str(name))}" for name in names[:_SHOWN_LOGS_MAX]]
+    return ", ".join([*words, *rest])
 
 
 def other_logs(out: Output, tried: Iterable[Path]) -> str:
     """Returns the options that name the logs here that were not tried, "" without any."""
-    seen = {folder.resolve() for folder in tried}
     folders: list[Path] = []
     with suppress(ThenceError):  # of a log that can't be used
         folders += [place.folder for place in places(out)]
     folders += runs(Path(out.settings.runs))
-    unique = {folder.resolve(): folder for folder in folders}
-    return options(folder for path, folder in unique.items() if path not in seen)
+    paths = dict.fromkeys(folder.resolve() for folder in folders)
+    return options(path for path in paths if path not in {folder.resolve() for folder in tried})
 
 
 def is_log_of_agents(folder: Path) -> bool:

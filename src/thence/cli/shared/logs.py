@@ -18,10 +18,8 @@ from thence.cli.output import Output
 from thence.cli.shared.locate import (
     Place,
     find_log,
-    has_event,
     is_log_of_agents,
     named_log,
-    no_log,
     options,
     other_logs,
     places,
@@ -257,7 +255,7 @@ def open_for_reading(
         try:
             yield replica
         except EventNotFound as error:
-            others = [other.folder for other in lacking if other is not replica]
+            others = [one.folder for one in lacking if one.folder != replica.folder]
             if others:
                 error.cause += f"; nor is it in {options(others)}"
             if rest := other_logs(out, [replica.folder, *others]):
@@ -272,25 +270,18 @@ def _first_with(out: Output, has: Has, opened: Callable[[Path], Log], lacking: l
     have it, as far as they can be asked without making a large index.
     """
     candidates = places(out)
-    first: tuple[Place, Log] | None = None
     for place in candidates:
         replica = opened(place.folder)
         if has(replica):
             break
         lacking.append(replica)
-        if first is None or not has_event(first[0].folder):
-            first = place, replica
     else:
-        if first is None:
-            raise no_log(out)
-        if first[0].is_noted:
-            first[0].note(out)
-        return first[1]
-    rest: list[Place] = []
+        return opened(find_log(out, None))
+    rest = 0
     others: list[Place] = []
     with suppress(ThenceError, OSError):  # of a log that can't be used
-        for other in candidates:
-            rest.append(other)
+        for other in () if out.is_quiet else candidates:
+            rest += 1
             with open_log(other.folder, create=False) as another:
                 if not another.answers.lacks_index() and has(another):
                     others.append(other)
@@ -303,16 +294,14 @@ def names_event(text: str) -> Has | None:
     """Returns whether a log has the event that a text names; None for a text such as @last."""
 
     def has(replica: Log) -> bool:
-        if is_ulid(text) and replica.answers.with_ids([text]):
+        is_large = replica.answers.lacks_index()
+        if is_ulid(text) and (is_large or replica.answers.with_ids([text])):
+            return bool(replica.answers.with_ids([text]))
+        with SuppressCodes("event_not_found"):
+            with SuppressCodes("ambiguous_id"):
+                replica.answers.find(text, by_type=True)
             return True
-        try:
-            replica.answers.find(text, by_type=True)
-        except EventNotFound:
-            return False
-        except ThenceError as error:
-            if error.code != "ambiguous_id":
-                raise
-        return True
+        return False
 
     return None if text.startswith("@last") else has
 
