@@ -55,9 +55,9 @@ def mcp_command(log: str | None) -> None:
     # nothing is written, and the thread that waits for stdin would hold the process
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     about = {"serverInfo": {"name": "thence", "version": __version__}, "instructions": _ABOUT}
-    begun = {"capabilities": {"tools": {"listChanged": False}}, **about}
+    greeting = {"capabilities": {"tools": {"listChanged": False}}, **about}
     streams = sys.stdin, sys.stdout
-    wire = Wire(sys.stdin.buffer, sys.stdout.buffer, begun)
+    wire = Wire(sys.stdin.buffer, sys.stdout.buffer, greeting)
     # importing it takes most of a second: only now, when the client has its first answer
     from mcp.server import MCPServer
     from mcp.types import ToolAnnotations
@@ -96,8 +96,8 @@ class _Tools:
                 return bounded([*lines, f"the event: {named.event_id}"])
             lines = named.sentences(log, is_whole=False)
             prompt = named.prompt
-        asked = ["what the user asked:", *prompt.splitlines()] if prompt else []
-        return bounded([*lines, *asked])
+        prompt_lines = ["what the user asked:", *prompt.splitlines()] if prompt else []
+        return bounded([*lines, *prompt_lines])
 
     def effects(self, event: str) -> str:
         """What followed from an event, nearest first, at most 200 events."""

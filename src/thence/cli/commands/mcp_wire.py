@@ -18,11 +18,11 @@ _HALVED = "half of a surrogate pair is no text: send the whole character, or non
 
 
 class Wire(io.BufferedIOBase):
-    """The buffer of both stdin and stdout for the SDK; `begun` is read and answered at once."""
+    """The buffer of both stdin and stdout for the SDK; `greeting` answers the first message."""
 
     name = "mcp"
 
-    def __init__(self, stdin: BinaryIO, stdout: BinaryIO, begun: dict[str, Any]) -> None:
+    def __init__(self, stdin: BinaryIO, stdout: BinaryIO, greeting: dict[str, Any]) -> None:
         self._stdin, self._stdout, self._lock = stdin, stdout, Lock()
         self._dropped, self._rest = None, b""
         self._first = stdin.readline()
@@ -32,7 +32,7 @@ class Wire(io.BufferedIOBase):
         is_begin = message.get("method") == "initialize" and version in PROTOCOL_VERSIONS
         if is_begin and isinstance(message.get("id"), str | int) and not _is_halved(self._first):
             self._dropped = message["id"]
-            self._answer(self._dropped, result={"protocolVersion": version, **begun})
+            self._answer(self._dropped, result={"protocolVersion": version, **greeting})
 
     def readable(self) -> bool:
         """Returns True."""

@@ -164,19 +164,19 @@ def _named_log(out: Output, log: str | None, name: str | None) -> NamedLog:
     if name is not None:
         _check_name(Path(named_log(out, log) or "."), name)
     text = named_log(out, log)
-    shown: Path | None = None
+    listed: Path | None = None
     if text is None:
         with SuppressCodes("not_a_log"):
-            shown = find_log(out, None)
+            listed = find_log(out, None)
         journal = journal_of(Path())
-        is_project = shown is None or (journal is not None and shown.samefile(journal))
+        is_project = listed is None or (journal is not None and listed.samefile(journal))
     else:
         is_project = Path(text).is_dir() and not is_log(Path(text))
         if name is not None and is_project:  # an empty folder is one for a log
             is_project = any(Path(text).iterdir())
     named = _project_journal(Path(text or ".")) if is_project else None
     if named is None:
-        folder = shown or find_log(out, log, create=name is not None)
+        folder = listed or find_log(out, log, create=name is not None)
         take_in_hooks(folder)
         is_new = text is not None and not is_log(folder)
         with open_log(folder, create=is_new) as replica:
