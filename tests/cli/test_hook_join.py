@@ -123,3 +123,15 @@ def test_join_needs_a_login_and_a_first_commit(
         assert is_three_lines(ended.err)
         assert words in ended.err
         assert not (folder / ".git" / "thence").exists()
+
+
+def test_log_with_another_name_at_the_server_is_not_joined_unasked(
+    tmp_path: Path, server: TeamServer, ada: Member
+) -> None:
+    shop = played_shop(tmp_path / "shop", "enabled before").top
+    ada.done("sync", "enable", cwd=shop)
+    refused = ada("hook", "join", server.url, cwd=shop)
+    assert refused.code == 1
+    words = refused.err.split("next: change it: thence ")[1].split()
+    ada.done(*words, "--yes", cwd=shop)
+    assert ada.done("hook", "join", server.url, "--json", cwd=shop).json["pushed"] > 0

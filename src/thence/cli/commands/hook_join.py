@@ -1,6 +1,7 @@
 """The command `hook join`: the agents' log of a repository, shared through a team's server."""
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -47,7 +48,12 @@ def join_command(url: str, team: str | None, username: str | None) -> None:
     take_in(folder)
     before = read_target(folder)
     named = NamedLog(folder, name, "plain", title)
-    target = switched(before, requested_target(login, named, before, team), may_switch=False)
+    try:
+        target = switched(before, requested_target(login, named, before, team), may_switch=False)
+    except SyncRefused as error:
+        error.hint = f"change it: thence sync enable --log {quote(str(folder))} --name {name}"
+        error.hint += f" --server {login.server} --switch"
+        raise
     store_target(folder, target)
     with open_agents_log(folder) as replica:
         counts = drained(out, replica)

@@ -56,7 +56,6 @@ def mcp_command(log: str | None) -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     about = {"serverInfo": {"name": "thence", "version": __version__}, "instructions": _ABOUT}
     greeting = {"capabilities": {"tools": {"listChanged": False}}, **about}
-    streams = sys.stdin, sys.stdout
     wire = Wire(sys.stdin.buffer, sys.stdout.buffer, greeting)
     # importing it takes most of a second: only now, when the client has its first answer
     from mcp.server import MCPServer
@@ -67,11 +66,8 @@ def mcp_command(log: str | None) -> None:
     for tool in (tools.why, tools.effects, tools.query, tools.show, tools.unfinished):
         server.tool(annotations=ToolAnnotations(read_only_hint=True))(_reporting(tool))
     # the SDK takes their buffers
-    sys.stdin, sys.stdout = (io.TextIOWrapper(wire, encoding="utf-8") for _ in streams)
-    try:
-        server.run("stdio")
-    finally:
-        sys.stdin, sys.stdout = streams
+    sys.stdin, sys.stdout = (io.TextIOWrapper(wire, encoding="utf-8") for _ in range(2))
+    server.run("stdio")
 
 
 class _Tools:
