@@ -1,9 +1,9 @@
 """How many owners of commits and lines are right, and how many by the time of a commit alone.
 
-`python -m bench.owners` plays four sessions of agents at once, with subagents, a person and a
-bot, in a worktree each and in one for all, with amend, rebase, fixup, cherry-pick and squash: a
-minute. By time a commit, with its lines, is that session's whose event is the nearest before
-it.
+`python -m bench.owners` plays six sessions of agents at once, two of them windows of one process,
+with subagents, detached shells, a person and a bot, in a worktree each and in one for all, with
+amend, rebase, fixup, cherry-pick and squash: a minute. By time a commit, with its lines, is that
+session's whose event is the nearest before it.
 """
 
 import tempfile

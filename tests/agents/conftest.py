@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from tests.agents.firing import clean_environment, git
+from tests.agents.heard import Heard
+from tests.agents.played import PAY, PlayedRepository
 
 
 @pytest.fixture
@@ -23,3 +25,13 @@ def repository(tmp_path: Path, env: dict[str, str]) -> Path:
     git("init", "-q", "-b", "main", folder, cwd=tmp_path, env=env)
     git("commit", "-q", "--allow-empty", "-m", "Begin", cwd=folder, env=env)
     return folder
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def played(tmp_path: Path) -> PlayedRepository:
+    return PlayedRepository(tmp_path / "shop", {"pay.py": PAY})

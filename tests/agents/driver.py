@@ -1,10 +1,13 @@
-"""Four sessions of agents at once in a real repository, with a person and a bot between them.
+"""Six sessions of agents at once in a real repository, with a person and a bot between them.
 
-Each session is a process of its own, which fires the real program of the hooks and runs git; its
-hooks' JSON is that of `corpus`. The driver knows who wrote each line and made each commit, by
-tokens in them, and asks the log. Beside it stands what the nearest event before a commit tells.
+Each session is a process of its own, which fires the real program of the hooks and runs git, but
+for two windows of Codex, which share one; its hooks' JSON is that of `corpus`. Subagents commit at
+once, and so do shells that their agent has left behind. The driver knows who wrote each line and
+made each commit, by tokens in them, and asks the log. Beside it stands what the nearest event
+before a commit tells.
 """
 
+import contextlib
 import json
 import random
 import re
@@ -12,9 +15,9 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +33,8 @@ from thence.work.git.repository import repository
 
 HERE = Path(__file__).parent
 COMMITS, LINES = 40, 200
-SESSIONS, ROUNDS, ROUNDS_OF_ONE = 4, 5, 8
+SESSIONS, ROUNDS, ROUNDS_OF_ONE = 6, 5, 8
+WINDOWS = (4, 5)  # those of Codex in one process
 ANSWER_S = 120
 SHARED = "src/shared.py"
 BLOCK = (
@@ -114,11 +118,13 @@ class World:
 
 
 class Agent:
-    """A session: one process, its hooks, and what it does."""
+    """A session: one process, or that of the session `beside`, its hooks, and what it does."""
 
-    def __init__(self, world: World, number: int, root: Path) -> None:
+    def __init__(
+        self, world: World, number: int, root: Path, beside: "Agent | None" = None
+    ) -> None:
         self.world, self.name, self.number, self.root = world, f"session-{number}", number, root
-        self.bridge = "codex" if number == SESSIONS - 1 else "claude-code"
+        self.bridge = "codex" if number >= WINDOWS[0] - 1 else "claude-code"
         corpus = json.loads((HERE / "corpus" / f"{self.bridge}.json").read_text())
         self.forms: dict[str, dict[str, Any]] = corpus["hooks"]
         self.own_file = f"src/part_{number}.py"
@@ -126,7 +132,11 @@ class Agent:
         self.prompt_id = ""
         words = [sys.executable, "-I", "-S", str(HERE / "session_program.py")]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(words, env=world.env, cwd=root, **pipes)
+        self.is_beside, self.turn = beside is not None, threading.Lock()
+        if beside is not None:
+            self.process, self.turn = beside.process, beside.turn
+        else:
+            self.process = subprocess.Popen(words, env=world.env, cwd=root, **pipes)
         self.hook("SessionStart")
 
     def order(self, shell: str, stdin: str = "") -> str:
@@ -134,9 +144,10 @@ class Agent:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         order = {"shell": shell, "cwd": str(self.root), "stdin": stdin}
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
+        with self.turn:
+            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.flush()
+            answer = json.loads(self.process.stdout.readline())
         assert answer["code"] == 0, (self.name, shell, answer["out"])
         return str(answer["out"]).strip()
 
@@ -160,11 +171,15 @@ class Agent:
     ) -> Any:
         """Call a tool: a hook before it and one after it."""
         members = {"tool_name": tool, "tool_input": tool_input, **agent}
-        members["tool_use_id"] = f"{self.name}-{next(self._calls)}"
+        members["tool_use_id"] = self.use_id()
         self.hook("PreToolUse", **members)
         result = act()
         self.hook("PostToolUse", **members)
         return result
+
+    def use_id(self) -> str:
+        self._last_call = next(self._calls)
+        return f"{self.name}-{self._last_call}"
 
     def edit(self, path: str, old: str, new: str, **agent: str) -> None:
         """Replace a text in a file, as the tool of this agent does."""
@@ -211,17 +226,67 @@ class Agent:
         self.edit(path, old, old.replace("total * 2", f"total * 3  # {mark}"), **agent)
 
     def shell(self, command: str, **agent: str) -> str:
-        tool = "shell" if self.bridge == "codex" else "Bash"
+        with self.alone():
+            return str(self.call("Bash", {"command": command}, self.running(command), **agent))
 
-        with self.world.lock if self.world.has_one else threading.Lock():
-            act = partial(self.order, command)
-            return str(self.call(tool, {"command": command}, act, **agent))
+    def alone(self) -> contextlib.AbstractContextManager[Any]:
+        """Hold the working tree that all share."""
+        return self.world.lock if self.world.has_one else contextlib.nullcontext()
 
-    def commit(self, *paths: str, words: str = "work", **agent: str) -> str:
+    def running(self, command: str) -> Callable[[], str]:
+        """Return what runs a command with the variables that this agent sets for it."""
+        variables = {"AI_AGENT": "claude-code", "CLAUDE_CODE_SESSION_ID": self.name}
+        if self.bridge == "codex":
+            call_id = f"{self.name}-{self._last_call}"
+            names = ("CODEX_SESSION_ID", "CODEX_THREAD_ID", "CODEX_TOOL_CALL_ID")
+            variables = dict(zip(names, (self.name, self.name, call_id), strict=True))
+        exported = " ".join(f"{name}={value}" for name, value in variables.items())
+        return lambda: self.order(f"export {exported}; {command}")
+
+    def committing(self, *paths: str, words: str = "work") -> tuple[str, str]:
+        """Return the title of a new commit, and the command that makes it."""
         title = self.world.title(self.name, words)
         names = shlex.join(paths)
-        self.shell(f"git add {names} && git commit -q -m '{title}' -- {names}", **agent)
+        return title, f"git add {names} && git commit -q -m '{title}' -- {names}"
+
+    def commit(self, *paths: str, words: str = "work", **agent: str) -> str:
+        title, command = self.committing(*paths, words=words)
+        if self.number in WINDOWS:  # by a script, of whose name nothing is told
+            script = self.world.folder / f"save-{self.number}.sh"
+            script.write_text(command)
+            command = f"sh {script}"
+        self.shell(command, **agent)
         return title
+
+    def commit_detached(self, *paths: str) -> None:
+        """Commit by a shell that goes on when its call has ended, under no process of ours."""
+        title, command = self.committing(*paths)
+        shell = f"setsid sh -c {shlex.quote(f'sleep 0.2; {command}')} >/dev/null 2>&1 &"
+        with self.alone():
+            self.call("Bash", {"command": f"nohup {shell}"}, self.running(f"nohup {shell}"))
+            end = time.monotonic() + ANSWER_S
+            while title not in self.world.git("log", "-1", "--format=%s", cwd=self.root):
+                assert time.monotonic() < end
+                time.sleep(0.02)
+
+    def commit_at_once(self, agents: Sequence[Mapping[str, str]]) -> None:
+        """Have the shells of two subagents run git at once, each for a file of its own."""
+        for number, agent in enumerate(agents):
+            self.hook("SubagentStart", **agent)
+            self.add_block(f"src/at_once_{self.number}_{number}.py", agent["agent_type"], **agent)
+        with self.alone():
+            calls = []
+            for number, agent in enumerate(agents):
+                _, command = self.committing(f"src/at_once_{self.number}_{number}.py")
+                members = {"tool_name": "Bash", "tool_input": {"command": command}, **agent}
+                calls.append({**members, "tool_use_id": self.use_id()})
+                self.hook("PreToolUse", **calls[-1])
+            for call in calls:
+                self.running(call["tool_input"]["command"])()
+            for call in calls:
+                self.hook("PostToolUse", **call)
+        for agent in agents:
+            self.hook("SubagentStop", **agent)
 
     def work(self) -> None:
         """Do some tasks, each with a commit; a subagent does every second one."""
@@ -235,6 +300,12 @@ class Agent:
                 self.call("Task", task, lambda agent=agent: self.delegate(**agent))
             else:
                 self.task()
+            if self.bridge == "claude-code" and number == 2:
+                self.add_block(self.own_file)
+                self.commit_detached(self.own_file)
+            elif self.bridge == "claude-code" and number == 3:
+                kinds = ({"agent_id": f"{self.name}-{at}", "agent_type": "twin"} for at in "xy")
+                self.commit_at_once([*kinds])
             self.hook("Stop")
             self.world.rounds_done.release()
 
@@ -252,6 +323,9 @@ class Agent:
 
     def end(self) -> None:
         """End the session, and its process however that goes."""
+        if self.is_beside:
+            self.hook("SessionEnd")
+            return
         with self.process:
             try:
                 self.hook("SessionEnd")
@@ -266,7 +340,10 @@ def play(folder: Path, *, is_one_worktree: bool = False, seed: int = 1) -> Score
     """Play all sessions, and return how right the log is about them."""
     world = World(folder, is_one_worktree)
     begin(world)
-    agents = [Agent(world, number, _root(world, number)) for number in range(SESSIONS)]
+    agents: list[Agent] = []
+    for number in range(SESSIONS):
+        beside = agents[WINDOWS[0]] if number in WINDOWS[1:] else None
+        agents.append(Agent(world, number, _root(world, number), beside))
     try:
         with ThreadPoolExecutor(SESSIONS + 1) as pool:
             works = [pool.submit(agent.work) for agent in agents]
@@ -279,7 +356,7 @@ def play(folder: Path, *, is_one_worktree: bool = False, seed: int = 1) -> Score
             rewrite(world, agents)
             bring_together(world)
     finally:
-        for agent in agents:
+        for agent in reversed(agents):
             agent.end()
     return judge(world, random.Random(seed))
 
@@ -338,7 +415,7 @@ def amend(agent: Agent, root: Path) -> None:
 
 def rewrite(world: World, agents: Sequence[Agent]) -> None:
     """Have each session rewrite something: amend, rebase, fix up, pick."""
-    first, second, third, last = agents
+    first, second, third, last = agents[: WINDOWS[0]]
     first.ask("Write something new")
     first.add_block("src/new.py")
     first.commit("src/new.py", words="new")

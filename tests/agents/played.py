@@ -11,12 +11,15 @@ from typing import Any
 from tests.work.repositories import git, make_repository
 
 import thence
+from thence.agents.blame import blame
+from thence.agents.ownership import Owner, Ownership
 from thence.core.event import Event
 from thence.core.new_event import HostEvent
 from thence.open_log.log import Log
 from thence.work.git.repository import Repository, repository
 
 _numbers = count(1)
+PAY = "def pay(total):\n    return total\n"
 
 
 class PlayedRepository:
@@ -143,11 +146,11 @@ class Session:
         write(self.root, {path: content})
         return self.edited("Write", path, {"added": content})
 
-    def edited(self, tool: str, path: str, texts: Mapping[str, str]) -> Event:
+    def edited(self, tool: str, path: str, texts: Mapping[str, str], **more: Any) -> Event:
         subject = f"tool/{next(_numbers)}"
         facts = {"tool": tool, "input": {"file_path": str(self.root / path)}}
         begun = self._record("tool.begun", subject, facts, begins=True)
-        payload = self.facts(tool=tool, files=[{"path": path, **texts}])
+        payload = self.facts(tool=tool, files=[{"path": path, **texts}], **more)
         causes = (begun.event_id,)
         return self.played.record(
             "tool.ended", payload, subject, self.actor, self.name, causes, ends=begun.event_id
@@ -184,3 +187,19 @@ def commit(root: Path, message: str, paths: tuple[str, ...] = (), **author: str)
     name, mail = author.get("name", "Ada"), author.get("mail", "ada@example.org")
     options = ("-c", f"user.name={name}", "-c", f"user.email={mail}")
     git(root, *options, "commit", "-q", "--allow-empty", "-m", message)
+
+
+def owners(played: PlayedRepository, path: str, root: Path | None = None) -> list[Owner]:
+    repo = repository(root or played.top)
+    lines, ownership = blame(repo, path), Ownership(played.log, repo)
+    return [ownership.of_line(lines, at) for at in range(len(lines))]
+
+
+def told(owner: Owner) -> str:
+    if owner.kind != "agent":
+        return f"{owner.kind} {owner.name}".strip()
+    return "/".join(filter(None, (owner.session, owner.agent_type)))
+
+
+def of_commit(played: PlayedRepository, sha: str) -> Owner:
+    return Ownership(played.log, played.repo).of_commit(sha)

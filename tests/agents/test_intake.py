@@ -263,3 +263,24 @@ def test_each_path_of_an_edit_is_placed_once_and_files_are_bounded(
     assert len(event.payload["input"]["edits"]) == 20_000
     size = sum(path.stat().st_size for path in log_in(repository).rglob("*") if path.is_file())
     assert size < 8_000_000
+
+
+def test_patch_of_codex_is_kept_by_its_hunks_with_the_lines_around(repository: Path) -> None:
+    """As 0.171.0 sends it; a new file has no text before."""
+    patch = (
+        "*** Begin Patch\n*** Update File: pay.py\n@@ def pay(order):\n def pay(order):\n"
+        "-    return charge(order)\n+    return charge(order, key=order.id)\n \n@@\n+last = 1\n"
+        "*** Add File: keys.py\n+def key():\n+\n*** Delete File: old.py\n*** End Patch\n"
+    )
+    files, _ = hooked.edits({"command": patch}, str(repository), set(), str(repository))
+    assert files == [
+        {
+            "path": "pay.py",
+            "added": "def pay(order):\n    return charge(order, key=order.id)\n\n",
+            "removed": "def pay(order):\n    return charge(order)\n\n",
+            "is_hunk": True,
+        },
+        {"path": "pay.py", "added": "last = 1\n", "removed": "", "is_hunk": True},
+        {"path": "keys.py", "added": "def key():\n\n", "is_hunk": True},
+        {"path": "old.py", "added": "", "removed": "", "is_hunk": True},
+    ]

@@ -1,4 +1,4 @@
-"""The owners of what four sessions did at once, by the real program of the hooks."""
+"""The owners of what six sessions did at once, by the real program of the hooks."""
 
 import pytest
 from tests.agents import driver

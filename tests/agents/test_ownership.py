@@ -1,42 +1,25 @@
 """Owners of commits and lines, in real repositories with the events of played sessions."""
 
-import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from tests.agents.played import PlayedRepository, Session, commit, write
+from tests.agents.played import (
+    PAY,
+    PlayedRepository,
+    Session,
+    commit,
+    of_commit,
+    owners,
+    told,
+    write,
+)
 from tests.work.repositories import git, own_variables
 
 import thence
-from thence.agents.blame import blame
-from thence.agents.ownership import Owner, Ownership
+from thence.agents.ownership import Ownership
 from thence.work.git.git import Git
 from thence.work.git.patches import patch_ids
-from thence.work.git.repository import repository
-
-PAY = "def pay(total):\n    return total\n"
-
-
-@pytest.fixture
-def played(tmp_path: Path) -> PlayedRepository:
-    return PlayedRepository(tmp_path / "shop", {"pay.py": PAY})
-
-
-def owners(played: PlayedRepository, path: str, root: Path | None = None) -> list[Owner]:
-    repo = repository(root or played.top)
-    lines, ownership = blame(repo, path), Ownership(played.log, repo)
-    return [ownership.of_line(lines, at) for at in range(len(lines))]
-
-
-def told(owner: Owner) -> str:
-    if owner.kind != "agent":
-        return f"{owner.kind} {owner.name}".strip()
-    return "/".join(filter(None, (owner.session, owner.agent_type)))
-
-
-def of_commit(played: PlayedRepository, sha: str) -> Owner:
-    return Ownership(played.log, played.repo).of_commit(sha)
 
 
 @pytest.mark.promise("A5e")
@@ -305,7 +288,7 @@ def test_commits_before_those_of_a_shallow_clone_are_unknown(played, tmp_path):
 def test_commit_whose_processes_could_not_be_read_is_unknown(played):
     write(played.top, {"a.txt": "x\n"})
     commit(played.top, "Who")
-    sha = played.committed(played.top, by="unknown")
+    sha = played.committed(played.top, by="unknown", reason="processes")
     owner = of_commit(played, sha)
     assert owner.kind == "unknown"
     assert "descends from" in owner.reason
@@ -506,8 +489,11 @@ def test_commit_made_here_that_the_hook_did_not_record_is_nobodys(played, make):
     session.edit("pay.py", "return total", "return total * 1.19")
     make(played.top)
     sha = git(played.top, "rev-parse", "HEAD")
-    assert "made here, and the hook of git did not record it" in unseen(played, sha)
-    assert "person" not in {owner.kind for owner in owners(played, "pay.py")[1:]}
+    assert "made here, and the hook of git " in unseen(played, sha)
+    assert of_commit(played, sha).kind == "unknown"
+    line = owners(played, "pay.py")[1]
+    is_reverted = git(played.top, "log", "-1", "--format=%s").startswith("Revert")
+    assert (line.kind, line.session) == (("unknown", None) if is_reverted else ("agent", "s1"))
 
 
 def test_git_is_asked_once_where_the_commits_of_a_file_came_from(played, tmp_path, monkeypatch):
@@ -548,11 +534,8 @@ def test_commit_that_no_command_of_git_noted_is_unknown_and_nothing_is_said_of_i
 def test_commit_made_before_the_hooks_is_unknown(tmp_path):
     played = PlayedRepository(tmp_path / "shop", {"pay.py": PAY}, is_recorded=False)
     first = git(played.top, "rev-parse", "HEAD")
-    for path in (played.top / ".git" / "logs").rglob("*"):
-        if path.is_file():
-            path.write_text(re.sub(r"> \d+ ", "> 1700000000 ", path.read_text()))
     played.person(played.top, {"hand.py": "x = 1\n"}, "By hand")
-    assert "before the first commit that a hook of git recorded" in unseen(played, first)
+    assert "recorded neither it nor a commit before" in unseen(played, first)
     assert [told(owner) for owner in owners(played, "pay.py")] == ["unknown Ada"] * 2
 
 
@@ -605,11 +588,25 @@ def test_copy_of_a_commit_that_nobody_saw_is_unknown_too(played, tmp_path):
         ("no_session", "no agent's hook had fired"),
         ("sessions", "several sessions"),
         ("processes", "descends from"),
-        ("of another tool", "descends from"),
+        ("of another tool", "did not see whose it is: s-1, s-2"),
+        ("sessions", "may have made it: s-1, s-2"),
+        ("witnesses", "is not the one that its processes belong to: s-1, s-2"),
+        ("ended", "name a session that had ended: s-1, s-2"),
+        ("elsewhere", "name a session that this log does not have: s-1, s-2"),
     ],
 )
 def test_each_doubt_of_the_hook_has_its_reason(played, reason, words):
     write(played.top, {"a.txt": "x\n"})
     commit(played.top, "Who")
-    sha = played.committed(played.top, by="unknown", reason=reason)
+    fitting = ["s-1", "s-2"]
+    sha = played.committed(played.top, by="unknown", reason=reason, fitting=fitting)
     assert words in unseen(played, sha)
+
+
+def test_commit_of_one_of_several_agents_of_a_session_is_not_the_main_agents(played):
+    session = Session(played, "s-1", ask="Work")
+    write(played.top, {"a.txt": "x\n"})
+    commit(played.top, "Who")
+    known = {"session": session.name, "actor": "claude-code", "is_agent_unknown": True}
+    owner = of_commit(played, played.committed(played.top, "agent", **known))
+    assert (owner.kind, owner.session, owner.is_agent_unknown) == ("agent", "s-1", True)

@@ -24,9 +24,10 @@ VARYING = (
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
-    """A folder in which the demo was run into a pipe, and what it said."""
+    """A folder in which the demo was run into a pipe, by a coding agent, and what it said."""
     folder = tmp_path_factory.mktemp("played")
-    return folder, thence("demo", cwd=folder)
+    agents = {"CLAUDECODE": "1", "CLAUDE_CODE_SESSION_ID": "s-0", "CODEX_THREAD_ID": "t-0"}
+    return folder, thence("demo", cwd=folder, env=agents)
 
 
 def part(ended, heading):
@@ -44,7 +45,7 @@ def test_demo_shows_a_kill_and_tells_why_a_line_is_as_it_is(played):
     assert -1 not in places
     assert places == sorted(places)
     why = " ".join(ended.out[places[2] : places[3]].split())
-    for told in ("Pay once (#1)", "implementer", "claude-code", ASK[:50]):
+    for told in ("Pay once (#1)", "which is by claude-code/implementer", ASK[:50]):
         assert told in why, told
     assert "load_test.py" in ended.out[places[1] : places[2]]
 

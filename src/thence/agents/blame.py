@@ -27,6 +27,8 @@ _MADE = re.compile(
 )
 _MOVED = re.compile(r".*fast-forward", re.IGNORECASE)
 _BROUGHT = re.compile(r"clone:|fetch\b|pull\b.*(?:fast-forward|storing head)", re.IGNORECASE)
+# git reads all of them, also those that don't count here
+_SETTINGS_HINT = "see your settings of blame: git config --show-origin --get-regexp '^blame'"
 _HEADER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) \d+ (\d+)(?: \d+)?")
 _BLOB = re.compile(rb"[0-9a-f]{40,64} \w+ (\d+)")
 
@@ -70,10 +72,12 @@ class CommitInfo(NamedTuple):
 def blame(repo: Repository, path: str, lines: tuple[int, int] | None = None) -> list[BlamedLine]:
     """Returns the lines of a file as they are on disk, or those of a span, with their commits.
 
-    `path` is relative to the top of the working tree. Raises GitFailed.
+    `path` is relative to the top of the working tree. The user's settings of blame don't count: a
+    list of commits to pass over would give their lines to others. Raises GitFailed.
     """
     span = (f"-L{lines[0]},{lines[1]}",) if lines else ()
-    out = repo.git.run("blame", "--porcelain", *span, "--", path)
+    plain = ("blame", "--no-ignore-revs-file", "--no-textconv", "--porcelain")
+    out = repo.git.run(*plain, *span, "--", path, hint=_SETTINGS_HINT)
     paths: dict[str, tuple[str, ...]] = {}
     blamed: list[BlamedLine] = []
     commit, number, name, previous = "", 0, b"", b""
@@ -101,7 +105,8 @@ def lines_of(repo: Repository, path: str, lines: tuple[int, int] | None = None) 
     is_added = is_listed and repo.git.commit_of("HEAD") is not None
     if is_added or repo.git.ask("cat-file", "-e", f"HEAD:{path}").status == 0:
         return blame(repo, path, lines)
-    texts = (repo.folder / path).read_bytes().decode("utf-8", "replace").splitlines()
+    pieces = (repo.folder / path).read_bytes().split(b"\n")
+    texts = [_text(piece) for piece in (pieces if pieces[-1] else pieces[:-1])]
     first, last = lines or (1, len(texts))
     return [
         BlamedLine(number, text, "", (path,))
@@ -120,12 +125,13 @@ def _text(line: bytes) -> str:
 
 
 class Reflogs(NamedTuple):
-    """What the reflogs of a clone still say: commits made here, by their times, and tips brought.
+    """What the reflogs of a clone still say: commits made here, and tips that were brought.
 
-    Times are in seconds since 1970.
+    `in_tree` are those commits that were made in this working tree.
     """
 
-    own: dict[str, int]
+    own: frozenset[str]
+    in_tree: frozenset[str]
     brought: tuple[str, ...]
 
 
@@ -154,15 +160,17 @@ class CommitHistory:
         """What this clone noted of where its commits came from; entries are kept for 90 days."""
         form = "--format=%H%x1f%gd%x1f%gs"
         answer = self.repo.git.ask("log", "--walk-reflogs", "--all", "--date=unix", "-z", form)
-        own: dict[str, int] = {}
+        own, in_tree = set[str](), set[str]()
         brought: dict[str, None] = {}
         for entry in answer.out.decode("utf-8", "replace").split("\0"):
             commit, selector, words = (*entry.split("\x1f", 2), "", "")[:3]
             if _BROUGHT.match(words):
                 brought[commit] = None
             elif _MADE.match(words) and not _MOVED.match(words):
-                own[commit] = int(selector.rpartition("{")[2].rstrip("}") or 0)
-        return Reflogs(own, tuple(brought))
+                own.add(commit)
+                if selector.startswith("HEAD@"):
+                    in_tree.add(commit)
+        return Reflogs(frozenset(own), frozenset(in_tree), tuple(brought))
 
     def was_brought(self, commit: str, others: Iterable[str] = ()) -> bool:
         """Reports whether a commit is in what a clone, a fetch or a pull brought here.

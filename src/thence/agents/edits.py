@@ -4,10 +4,10 @@ A line is told from an equal one by those around it. Texts alone are compared: w
 and when, is not known here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from thence.agents.blame import BlamedLine
 from thence.core.event import Event
@@ -18,12 +18,14 @@ CELLS_MAX = 4_000_000  # of the table by which two texts are compared line by li
 
 
 class WrittenLine(NamedTuple):
-    """A line that an edit wrote; one at an open end may be a part of a line of the file.
+    """A line of the text that an edit left; one at an open end may be a part of a line of the file.
 
-    `replaced` is the text in whose place it came, where both are parts of one line.
+    One that is not new stood there before. `replaced` is the text in whose place it came, where
+    both are parts of one line.
     """
 
     text: str
+    is_new: bool = True
     is_open_before: bool = False
     is_open_behind: bool = False
     replaced: str | None = None
@@ -43,7 +45,7 @@ class WrittenLine(NamedTuple):
 
 
 class AgentEdit(NamedTuple):
-    """What one edit wrote into one file; `runs` are the lines that are new in it, in rows.
+    """What one edit wrote into one file: rows of lines, the new ones and those around them.
 
     `begun` and `place` are where the log has the begin and the end of the call: it wrote between.
     """
@@ -55,7 +57,7 @@ class AgentEdit(NamedTuple):
     agent: str | None
     root: str | None
     is_whole: bool
-    runs: tuple[tuple[WrittenLine, ...], ...]
+    rows: tuple[tuple[WrittenLine, ...], ...]
 
     @property
     def author(self) -> tuple[str | None, str | None]:
@@ -67,15 +69,22 @@ class AgentEdit(NamedTuple):
         return self.root == root and since < self.place and self.begun < until
 
 
-def new_lines(removed: str | None, added: str) -> tuple[tuple[WrittenLine, ...], ...]:
-    """Returns the rows of lines of a text that the one before lacks there.
+def lines_of(text: str) -> list[str]:
+    """Returns the lines of a text as git counts them: a line ends at a line feed alone."""
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines if lines[-1] else lines[:-1]
 
-    Without one before it is a whole file; else the first and last lines may be parts of lines.
+
+def row_of(removed: str | None, added: str, *, is_hunk: bool = False) -> tuple[WrittenLine, ...]:
+    """Returns the lines of a text; those are new that the one before lacks there.
+
+    Without one before it is a whole file; else the first and last lines may be parts of lines,
+    unless it is a hunk.
     """
-    texts, old = added.splitlines(), (removed or "").splitlines()
+    texts, old = lines_of(added), lines_of(removed or "")
     pieces = [WrittenLine(text) for text in texts]
-    if removed is not None and pieces:
-        is_part = not added.endswith(("\n", "\r"))
+    if removed is not None and pieces and not is_hunk:
+        is_part = not added.endswith("\n")
         replaced = old[0] if len(old) == len(pieces) == 1 else None
         pieces[-1] = pieces[-1]._replace(is_open_behind=is_part)
         pieces[0] = pieces[0]._replace(is_open_before=True, replaced=replaced)
@@ -85,11 +94,28 @@ def new_lines(removed: str | None, added: str) -> tuple[tuple[WrittenLine, ...],
     while end < least - start and old[-1 - end] == texts[-1 - end]:
         end += 1
     old, texts = old[start : len(old) - end], texts[start : len(texts) - end]
-    if not old or len(old) * len(texts) > CELLS_MAX:
-        return (tuple(pieces[start : start + len(texts)]),)
-    codes = SequenceMatcher(None, old, texts, autojunk=False).get_opcodes()
-    spans = ((a, b) for kind, _, _, a, b in codes if b > a and kind != "equal")
-    return tuple(tuple(pieces[start + a : start + b]) for a, b in spans)
+    kept = {*range(start), *range(start + len(texts), len(pieces))}
+    if old and len(old) * len(texts) <= CELLS_MAX:
+        blocks = SequenceMatcher(None, old, texts, autojunk=False).get_matching_blocks()
+        kept |= {start + block.b + at for block in blocks for at in range(block.size)}
+    return tuple(piece._replace(is_new=at not in kept) for at, piece in enumerate(pieces))
+
+
+def patched_rows(answer: object) -> tuple[tuple[WrittenLine, ...], ...]:
+    """Returns the lines of a call's answer that has its hunks, as Claude Code's do; else none."""
+    hunks = answer.get("structuredPatch") if isinstance(answer, Mapping) else None
+    rows = (_hunk(hunk) for hunk in (hunks if isinstance(hunks, list) else ()))
+    return tuple(row for row in rows if row)
+
+
+def _hunk(hunk: Any) -> tuple[WrittenLine, ...]:
+    lines = hunk.get("lines") if isinstance(hunk, Mapping) else None
+    texts = [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
+    return tuple(
+        WrittenLine(line[1:].removesuffix("\r"), is_new=line[0] == "+")
+        for line in texts
+        if line[:1] in ("+", " ")
+    )
 
 
 def first_writers(edits: list[AgentEdit]) -> list[AgentEdit]:
@@ -102,33 +128,69 @@ def best_fitting(
 ) -> list[AgentEdit] | None:
     """Returns those edits that fit the lines around one best, the newest last.
 
-    With `is_whole` all lines in a row that an edit wrote must stand there, several or one that
-    says something.
+    An edit of another author fits as well while no line around it differs. With `is_whole` all new
+    lines in a row must be there, several or one that says something.
     """
-    likenesses = [(_likeness(edit, lines, at), edit) for edit in edits]
+    fits = [(fit, edit) for edit in edits if (fit := _fit(edit, lines, at))]
     if is_whole:
         least = 1 if sum(map(str.isalnum, lines[at].text)) >= TELLING_CHARACTERS else 2
-        likenesses = [
-            (likeness, edit)
-            for likeness, edit in likenesses
-            if likeness[0] >= max(least, min(map(len, edit.runs)))
-        ]
-    most = max((likeness for likeness, _ in likenesses), default=(0, 0))
-    best = [edit for likeness, edit in likenesses if likeness == most and most[0]]
-    return (best if len({edit.author for edit in best}) > 1 else best[-1:]) or None
+        fits = [(fit, edit) for fit, edit in fits if fit.whole_row >= least]
+    if not fits:
+        return None
+    most = max(fit.likeness for fit, _ in fits)
+    authors = {edit.author for fit, edit in fits if fit.likeness == most}
+    best = [
+        edit
+        for fit, edit in fits
+        if fit.likeness == most or not (fit.differs or edit.author in authors)
+    ]
+    return best if len({edit.author for edit in best}) > 1 else best[-1:]
 
 
-def _likeness(edit: AgentEdit, lines: Sequence[BlamedLine], at: int) -> tuple[int, int]:
-    """Returns the longest row of an edit's lines around one of a file, and how much that is."""
-    longest = (0, 0)
-    places = ((run, start) for run in edit.runs for start in range(len(run)))
-    for run, start in places:
-        if run[start].fits(lines[at].text):
-            below = zip(run[start + 1 :][:RUN_MAX], lines[at + 1 :][:RUN_MAX], strict=False)
-            above = zip(run[:start][-RUN_MAX:][::-1], lines[:at][-RUN_MAX:][::-1], strict=False)
-            down, up = (sum(1 for _ in takewhile(_is_alike, pairs)) for pairs in (below, above))
-            longest = max(longest, (down + 1 + up, len(run[start].text.strip())))
-    return longest
+class _Fit(NamedTuple):
+    """How well an edit fits around a line of a file that it may have written.
+
+    `likeness` are the lines in a row that are alike, and the length of its text. `differs` if a
+    line next to those is another. `whole_row` is the number of new lines in the row if all of them
+    are there, else 0.
+    """
+
+    likeness: tuple[int, int]
+    differs: bool
+    whole_row: int
+
+
+def _fit(edit: AgentEdit, lines: Sequence[BlamedLine], at: int) -> _Fit | None:
+    """Returns the best fit of all places in an edit, None if it did not write the line."""
+    fits = [
+        _fit_at(row, start, lines, at)
+        for row in edit.rows
+        for start, piece in enumerate(row)
+        if piece.is_new and piece.fits(lines[at].text)
+    ]
+    if not fits:
+        return None
+    likeness = max(fit.likeness for fit in fits)
+    return _Fit(likeness, all(fit.differs for fit in fits), max(fit.whole_row for fit in fits))
+
+
+def _fit_at(row: Sequence[WrittenLine], start: int, lines: Sequence[BlamedLine], at: int) -> _Fit:
+    below = [*zip(row[start + 1 :][:RUN_MAX], lines[at + 1 :][:RUN_MAX], strict=False)]
+    above = [*zip(row[:start][-RUN_MAX:][::-1], lines[:at][-RUN_MAX:][::-1], strict=False)]
+    before, behind = (sum(1 for _ in takewhile(_is_alike, pairs)) for pairs in (above, below))
+    first = start - sum(1 for _ in takewhile(_is_new, row[:start][::-1]))
+    last = start + sum(1 for _ in takewhile(_is_new, row[start + 1 :]))
+    new_alike = min(start + behind, last) - max(start - before, first) + 1
+    count = last - first + 1
+    return _Fit(
+        (before + 1 + behind, len(row[start].text.strip())),
+        before < len(above) or behind < len(below),
+        count if new_alike >= min(count, RUN_MAX) else 0,
+    )
+
+
+def _is_new(line: WrittenLine) -> bool:
+    return line.is_new
 
 
 def _is_alike(pair: tuple[WrittenLine, BlamedLine]) -> bool:

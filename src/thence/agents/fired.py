@@ -9,8 +9,9 @@ the one for a refusal and the other for a message. What goes wrong is a line in 
     fired.py codex                      the same
     fired.py git HOOK NAME=VALUE...     lines of git on stdin
 
-The log is `thence/agents` in the git folder that all worktrees share, else in the user's state
-folder. The spool is a folder in it; where that can't be written, one in the user's cache folder.
+The log is `thence/agents` in the git folder that all worktrees and submodules share, else in the
+user's state folder; Claude Code's is by the folder of its session, wherever that moves. The spool
+is a folder in it; where that can't be written, one in the user's cache folder.
 """
 
 import os
@@ -34,11 +35,18 @@ READ_S_MAX = 8
 ANCESTORS_MAX = 64
 # the variables that agents set for what they run, also agents without hooks of ours
 AGENT_VARIABLES = (
-    *("AGENT", "AI_AGENT", "AUGMENT_AGENT", "CLAUDECODE", "CLAUDE_CODE_SESSION_ID"),
-    *("CLINE_ACTIVE", "CODEX_SANDBOX", "CODEX_SESSION_ID", "CODEX_THREAD_ID", "COPILOT_CLI"),
-    *("CURSOR_AGENT", "GEMINI_CLI", "GOOSE_TERMINAL", "OPENCODE", "QWEN_CODE"),
+    *("AGENT", "AI_AGENT", "AUGMENT_AGENT", "CLAUDECODE", "CLINE_ACTIVE", "CODEX_SANDBOX"),
+    *("COPILOT_CLI", "CURSOR_AGENT", "GEMINI_CLI", "GOOSE_TERMINAL", "OPENCODE", "QWEN_CODE"),
 )
+# those of them whose values name the session, its folder or the call; of the others a value is not
+# kept: it may be a secret
+CLAUDE_SESSION, CLAUDE_FOLDER = "CLAUDE_CODE_SESSION_ID", "CLAUDE_PROJECT_DIR"
+CODEX_SESSION, CODEX_THREAD = "CODEX_SESSION_ID", "CODEX_THREAD_ID"
+CODEX_CALL = "CODEX_TOOL_CALL_ID"
+NAMING_VARIABLES = (CLAUDE_SESSION, CLAUDE_FOLDER, CODEX_SESSION, CODEX_THREAD, CODEX_CALL)
+_VALUE_CHARACTERS_MAX = 4096
 _BLOCK_BYTES = 1024 * 1024
+_MODULES = "/modules/"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Process = tuple[int, str]
@@ -73,6 +81,17 @@ def common_folder(git_folder: str) -> str:
         return git_folder
 
 
+def log_folder(git_folder: str) -> str:
+    """Returns the log for a git folder: submodules share that of the repository around them."""
+    common = os.path.normpath(common_folder(git_folder))
+    at = common.find(_MODULES)
+    while at > 0:
+        if os.path.exists(os.path.join(common[:at], "HEAD")):
+            return os.path.join(common[:at], LOG)
+        at = common.find(_MODULES, at + 1)
+    return os.path.join(common, LOG)
+
+
 def _pointed(path: str, lead: bytes, base: str) -> str:
     """Returns the folder that a small file names, "" if it names none; raises OSError."""
     with open(path, "rb") as file:
@@ -90,7 +109,7 @@ def log_of(folder: str) -> "tuple[str, str | None]":
     """
     place = repository(folder)
     if place is not None:
-        return os.path.join(common_folder(place[1]), LOG), place[0]
+        return log_folder(place[1]), place[0]
     return users_folder("XDG_STATE_HOME", ".local/state", LOG), None
 
 
@@ -207,13 +226,19 @@ def record(bridge: str, cwd: str, root: "str | None", data: bytes, size: int) ->
     """Returns the content of a spool file; the input stands in it as it came, from line 2 on."""
     chain = ancestors(os.getppid())
     agent = next((process for process in chain if not _is_shell_of_hook(process[0])), None)
-    names = [name for name in AGENT_VARIABLES if os.environ.get(name)]
+    values = {name: "" for name in AGENT_VARIABLES if os.environ.get(name)}
+    values |= {name: os.environ.get(name, "") for name in NAMING_VARIABLES}
+    variables = ",".join(
+        f"{quoted(name)}:{quoted(value[:_VALUE_CHARACTERS_MAX])}"
+        for name, value in values.items()
+        if value or name in AGENT_VARIABLES
+    )
     head = (
         f'{{"v":{FORM},"bridge":{quoted(bridge)},"time_ns":{time.time_ns()},"cwd":{quoted(cwd)},'
         f'"root":{quoted(root) if root else "null"},'
         f'"agent_process":{_listed(agent if bridge != "git" else None)},'
         f'"chain":[{",".join(map(_listed, chain))}],'
-        f'"variables":[{",".join(map(quoted, names))}],"input_bytes":{size},"input":\n'
+        f'"variables":{{{variables}}},"input_bytes":{size},"input":\n'
     )
     if size > INPUT_BYTES_MAX:
         data = quoted(data[:HEAD_BYTES].decode("utf-8", "replace")).encode()
@@ -288,10 +313,12 @@ def fire(arguments: "list[str]") -> None:
     cwd = _cwd()
     log, root = log_of(cwd)
     data, size = b"", 0
+    folder = os.environ.get(CLAUDE_FOLDER, "") if bridge == "claude-code" else ""
+    if os.path.isabs(folder) and os.path.isdir(folder):
+        log = log_of(folder)[0]
     if bridge == "git":
         if git_folder := os.environ.get("GIT_DIR"):
-            root, log = cwd, os.path.join(common_folder(os.path.join(cwd, git_folder)), LOG)
-            log = os.path.normpath(log)
+            root, log = cwd, log_folder(os.path.join(cwd, git_folder))
         data = _of_git(arguments[1:])
     else:
         data, size = read_input()

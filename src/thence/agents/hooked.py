@@ -4,21 +4,26 @@ The input is read as the agents document it (Claude Code 2.1, Codex's hooks), an
 members that are not known stay under `more`, those that are missing stay out.
 """
 
-import os.path
+import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
+from itertools import count
 from typing import Any, NamedTuple
 
+from thence.agents.committing import maker_of
 from thence.agents.fired import Process, repository
-from thence.agents.sessions import Causes, SessionTable, boot_of, certain, digest_of, text_of
+from thence.agents.sessions import CALLERS, Causes, SessionTable, certain, digest_of, text_of
 from thence.core.clock import timestamp_at
 from thence.core.ids import ulid_of
 from thence.core.json_values import repair
 from thence.core.new_event import HostEvent
 
 NAME_CHARACTERS_MAX = 200
+_META_BYTES_MAX = 64 * 1024
+_ANSWER_CHARACTERS_MAX = 10_000
 # the first so many edits of a call are told apart, in paths of so many folders; its input has all
 FILES_MAX = 1_000
 FOLDERS_MAX = 20_000
@@ -32,6 +37,9 @@ _SESSION_IDS = ("session_id", "thread_id", "conversation_id")
 # member of the input: member of the payload
 _COMMON = {name: name for name in ("agent_type", "cwd", "permission_mode")}
 _COMMON |= {"agent_id": "agent", "transcript_path": "transcript"}
+_SHARED = (*_SESSION_IDS, *_PROMPT_IDS, *_COMMON)
+# hooks behind which the calls before them get no answer any more
+_ENDS = {"userpromptsubmit", "stop", "stopfailure", "interrupt", "subagentstop", "sessionend"}
 _CUT_MEMBER = re.compile(
     r'"(session_id|hook_event_name|tool_use_id|tool_name|agent_id|agent_type|prompt_id|cwd)"'
     r'\s*:\s*"([^"\\]{1,1000})"'
@@ -48,7 +56,7 @@ class Spooled(NamedTuple):
     root: str | None
     process: Process | None
     chain: tuple[Process, ...]
-    variables: tuple[str, ...]
+    variables: Mapping[str, str]
     input: Mapping[str, Any]
 
 
@@ -86,7 +94,7 @@ def new_event(
         members={"repairs": tuple(repairs)} if repairs else None,
         **words,
     )
-    table.note(event_type, event_id, event.subject, payload, event.actor)
+    table.note(event_type, event_id, event.subject, payload, event.actor, causes.certain)
     return event
 
 
@@ -98,8 +106,12 @@ def events_of(spooled: Spooled, table: SessionTable) -> list[HostEvent]:
     if spooled.bridge == "git":
         return [*_of_git(spooled, table)]
     name = (text_of(spooled.input, "hook_event_name") or "").replace("_", "").lower()
-    event = _event(_Call(spooled, table), name)
-    return [event] if event else []
+    if not name:
+        raise Unreadable("it names no hook")
+    call = _Call(spooled, table)
+    events = [*_before(call, name)]
+    event = _event(call, name)
+    return [*events, event] if event else events
 
 
 def cut_input(head: str, size: int) -> dict[str, Any]:
@@ -113,6 +125,7 @@ class _Call:
 
     def __init__(self, spooled: Spooled, table: SessionTable) -> None:
         self.spooled, self.table, self.input = spooled, table, spooled.input
+        self._numbers = count(1)
         self.name = self.text(*_SESSION_IDS) or "unknown"
         self.session = table.of(self.name)
         self.agent, self.agent_type = self.text("agent_id"), self.text("agent_type")
@@ -133,6 +146,30 @@ class _Call:
         """Returns the id of the tool call; where an older agent gives none, that of the file."""
         self.take("tool_use_id", "call_id")
         return self.text("tool_use_id", "call_id") or self.spooled.source_id
+
+    def other(self, **members: Any) -> "_Call":
+        """Returns a call for one more event of the same hook, with members of its own."""
+        own = {name: self.input[name] for name in _SHARED if name in self.input}
+        source_id = f"{self.spooled.source_id}/{next(self._numbers)}"
+        return _Call(self.spooled._replace(source_id=source_id, input=own | members), self.table)
+
+    def caller(self, agent: str) -> Causes:
+        """Returns the call that asked for a subagent, as Claude Code notes it beside a transcript.
+
+        Else what the session's events tell.
+        """
+        transcript = self.text("transcript_path") or ""
+        path = f"{transcript.removesuffix('.jsonl')}/subagents/agent-{agent}.meta.json"
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with (
+            suppress(OSError, ValueError, RecursionError),
+            open(os.open(path, flags), "rb") as file,
+        ):
+            meta = json.loads(file.read(_META_BYTES_MAX))
+            use_id = text_of(meta, "toolUseId") if isinstance(meta, dict) else None
+            if begin := self.session.use_ids.get(use_id or ""):
+                return certain(begin)
+        return self.session.caller_of(agent, self.agent_type)
 
     def root(self) -> str | None:
         """Returns the top folder of the worktree that the agent works in."""
@@ -162,7 +199,7 @@ class _Call:
         if causes is None:
             causes = self.session.asked_by(self.agent, self.prompt_id)
         actor = f"{spooled.bridge}/{self.agent_type or self.agent}" if self.agent else None
-        members |= {"stream": self.name, "actor": actor or spooled.bridge}
+        members = {"stream": self.name, "actor": actor or spooled.bridge, **members}
         subject = subject or f"session/{self.name}"
         return new_event(self.table, spooled, event_type, subject, facts, causes, **members)
 
@@ -187,7 +224,7 @@ def root_of(path: str | None, roots: set[str], default: str | None) -> str | Non
 
 
 def _event(call: _Call, hook: str) -> HostEvent | None:
-    """Returns the event of a hook, None for one that the log has; raises Unreadable."""
+    """Returns the event of a hook, None for one that the log has."""
     session, agent, take = call.session, call.agent, call.take
     process = call.spooled.process
     match hook:
@@ -195,34 +232,39 @@ def _event(call: _Call, hook: str) -> HostEvent | None:
             # one that is open was resumed, or its conversation compacted
             earlier = session.begin if session.is_open else None
             facts = {"source": take("source"), "model": take("model"), "process": process}
-            return call.event("session.begun", facts, certain(earlier), begins=earlier is None)
+            causes = certain(earlier or session.last_turn)
+            return call.event("session.begun", facts, causes, begins=earlier is None)
         case "sessionend":
             ends = session.begin if session.is_open else None
             facts = {"reason": take("reason")}
             return call.event("session.ended", facts, certain(session.last_turn), ends=ends)
+        case "userpromptsubmit" if agent is not None:  # what another agent wrote to it
+            facts = {"prompt": take("prompt"), "process": process}
+            return call.event("task", facts, subject=f"agent/{agent}")
         case "userpromptsubmit":
             facts = {"prompt": take("prompt"), "process": process}
             is_new = session.prompt_of(call.prompt_id) is None
             return call.event("prompt", facts, certain(session.begin)) if is_new else None
         case "pretooluse" | "posttooluse" | "posttoolusefailure":
             return _tool_event(call, hook)
-        case "subagentstart":
-            if agent is None or agent in session.subagents:
-                return None
-            causes = session.caller_of(call.agent_type)
-            return call.event("subagent.begun", {}, causes, f"agent/{agent}", begins=True)
-        case "subagentstop":
+        case "subagentstart" if agent is not None:
+            is_new = agent not in session.subagents
+            words = call.caller(agent), f"agent/{agent}"
+            return call.event("subagent.begun", {}, *words, begins=True) if is_new else None
+        case "subagentstop" if agent in session.subagents:
             facts = {"message": take("last_assistant_message")}
-            own = agent or ""
-            causes, ends = certain(session.answers.get(own)), session.subagents.get(own)
-            subject = f"agent/{agent}" if agent else None
-            return call.event("subagent.ended", facts, causes, subject, ends=ends)
-        case "stop":
-            return call.event("turn.ended", {"message": take("last_assistant_message")})
-        case "precompact" | "postcompact" | "notification" | "permissionrequest":
-            facts = {"name": take("hook_event_name"), "message": take("message")}
-            return call.event("notice", {**facts, "trigger": take("trigger")})
-    raise Unreadable(f"no hook is called {hook[:80]!r}")
+            subagent = session.subagents[agent]
+            words = certain(session.answers.get(agent)), f"agent/{agent}"
+            ends = subagent.event_id if subagent.is_open else None
+            return call.event("subagent.ended", facts, *words, ends=ends)
+        case "stop" | "stopfailure" | "interrupt":
+            facts = {"message": take("last_assistant_message"), "error": take("error")}
+            return call.event("turn.ended", {**facts, "is_interrupt": hook == "interrupt" or None})
+        case "posttoolbatch":
+            return None  # its calls are taken one by one
+    facts = {name: take(name) for name in ("message", "trigger", "reason")}
+    facts |= {"name": take("hook_event_name"), "tool": take("tool_name")}
+    return call.event("notice", {**facts, "input": take("tool_input")})
 
 
 def _tool_event(call: _Call, hook: str) -> HostEvent | None:
@@ -235,14 +277,77 @@ def _tool_event(call: _Call, hook: str) -> HostEvent | None:
     if hook == "pretooluse":
         facts |= {"input": value, "process": call.spooled.process}
         return call.event("tool.begun", facts, subject=subject, begins=True)
-    facts |= {"answer": call.take(*_ANSWERS), "input": None if begin else value}
-    causes = Causes() if begin else None
+    answer = call.take(*_ANSWERS)
+    facts |= {"answer": answer, "input": None if begin else value}
+    facts |= {"spawned": _spawned(answer) if call.text("tool_name") in CALLERS else None}
+    # a late answer ends nothing
+    ends = begin if use_id in session.calls else None
+    causes = Causes() if ends else certain(begin) if begin else None
     if hook == "posttoolusefailure":
         facts |= {"error": call.take("error"), "is_interrupt": call.take("is_interrupt")}
-        return call.event("tool.failed", facts, causes, subject, ends=begin)
+        return call.event("tool.failed", facts, causes, subject, ends=ends)
     files, omitted = edits(value, call.root(), call.table.roots, call.spooled.cwd)
     facts |= {"files": files or None, "files_omitted": omitted or None}
-    return call.event("tool.ended", facts, causes, subject, ends=begin)
+    return call.event("tool.ended", facts, causes, subject, ends=ends)
+
+
+def _spawned(answer: object) -> str | None:
+    """Returns the id of the subagent that a call has begun, by its answer."""
+    if isinstance(answer, str):
+        with suppress(ValueError, RecursionError):
+            answer = json.loads(answer[:_ANSWER_CHARACTERS_MAX])
+    return text_of(answer, "agentId", "agent_id") if isinstance(answer, Mapping) else None
+
+
+def _before(call: _Call, hook: str) -> Iterator[HostEvent]:
+    """Yields what a hook shows to have happened, before its own event."""
+    process = call.spooled.process
+    if hook != "sessionstart" and (old := call.table.forked_from(call.name, process)):
+        yield from _forked(call, old)
+    if hook == "posttoolbatch":
+        calls = call.take("tool_calls")
+        for one in calls[:FILES_MAX] if isinstance(calls, list) else ():
+            if isinstance(one, Mapping):
+                yield from _failed(call.other(**one))
+    elif hook in _ENDS:
+        yield from _abandoned(call, has_ended=hook == "sessionend")
+
+
+def _abandoned(call: _Call, *, has_ended: bool) -> Iterator[HostEvent]:
+    """Yields the ends of what an agent went on without: it was refused, or interrupted."""
+    why = "its session ended" if has_ended else "its agent went on without it"
+    facts = {"error": f"no answer came: {why}", "is_unanswered": True}
+    for one in call.session.abandoned(call.agent, has_ended=has_ended):
+        own = call.other(agent_id=one.agent)
+        words = one.event_type, facts, Causes(), one.subject
+        yield own.event(*words, actor=one.actor, ends=one.begin)
+
+
+def _failed(call: _Call) -> Iterator[HostEvent]:
+    """Yields the end of a call that no other hook reports: it was refused, or never ran."""
+    session, use_id = call.session, call.use_id()
+    begin, answer = session.use_ids.get(use_id), call.take(*_ANSWERS)
+    if use_id in session.answered or (begin and use_id not in session.calls):
+        return
+    facts = {"tool": call.take("tool_name"), "error": answer}
+    facts["input"] = None if begin else call.take("tool_input")
+    causes = Causes() if begin else None
+    yield call.event("tool.failed", facts, causes, f"tool/{use_id}", ends=begin)
+
+
+def _forked(call: _Call, old: str) -> Iterator[HostEvent]:
+    """Yields the begin of a session that goes on with another's conversation, under a new id.
+
+    Its agent had named the old one at its start: that has ended if it was not open elsewhere.
+    """
+    earlier = call.table.of(old)
+    process = call.spooled.process
+    facts = {"source": "fork", "forked_from": old, "process": process}
+    if process and call.table.starting.get(process) == (old, True):
+        own = call.other(session_id=old)
+        words = "session.ended", {"reason": "fork"}, certain(earlier.last_turn)
+        yield own.event(*words, ends=earlier.begin)
+    yield call.other().event("session.begun", facts, certain(earlier.begin), begins=True)
 
 
 def edits(
@@ -250,13 +355,15 @@ def edits(
 ) -> tuple[list[dict[str, Any]], int]:
     """Returns what the input of a tool writes into files: `{path, added, removed}` each.
 
-    A path is relative to the worktree's top folder, `root` if it is another one than the agent's,
-    absolute outside of all. Behind `FILES_MAX` of them the rest is counted alone.
+    Those of a patch (`is_hunk`) have whole lines. A path is relative to the worktree's top folder,
+    `root` if it is another one than the agent's, absolute outside of all. Behind `FILES_MAX` of
+    them the rest is counted alone.
     """
     files: list[dict[str, Any]] = []
     places: dict[str, dict[str, str]] = {}
     folders = omitted = 0
-    for path, added, removed in _edited(value) or _patched(value):
+    edited = _edited(value)
+    for path, added, removed in edited or _patched(value):
         is_full = len(files) == FILES_MAX
         if not is_full and path not in places and folders < FOLDERS_MAX:
             # the disk is asked about each folder
@@ -265,8 +372,8 @@ def edits(
         if is_full or path not in places:
             omitted += 1
             continue
-        texts = {"added": added, "removed": removed}
-        files.append(places[path] | {key: text for key, text in texts.items() if text})
+        texts = {"added": added, "removed": removed, "is_hunk": not edited or None}
+        files.append(places[path] | {key: text for key, text in texts.items() if text is not None})
     return files, omitted
 
 
@@ -301,23 +408,29 @@ def _placed(path: str, root: str | None, roots: set[str], cwd: str | None) -> di
 _FILE = re.compile(r"\*\*\* (?:Add|Update|Delete) File: (.+)|\*\*\* Move to: (.+)")
 
 
-def _patched(value: object) -> Iterator[tuple[str, str, str]]:
-    """Yields the path and the texts of each file of a patch for Codex's `apply_patch`."""
+def _patched(value: object) -> Iterator[tuple[str, str, str | None]]:
+    """Yields the path and the texts of each hunk of a patch for Codex's `apply_patch`.
+
+    The lines around a change are in both texts. A new file has no text before.
+    """
     inside = [*value.values()] if isinstance(value, Mapping) else [value]
     inside += [item for listed in inside if isinstance(listed, list) for item in listed]
     patch = next((text for text in inside if isinstance(text, str) and "*** Begin Pa" in text), "")
     path: str | None = None
-    lines: dict[str, list[str]] = {"+": [], "-": []}
-    for line in [*patch.splitlines(), "*** End Patch"]:
-        heading = _FILE.fullmatch(line)
+    hunk: list[str] = []
+    is_new = False
+    for line in [*patch.split("\n"), "*** End Patch"]:
+        heading = _FILE.fullmatch(line.removesuffix("\r"))
         if heading and heading[2]:
             path = heading[2]
-        elif heading or line.startswith("*** End Patch"):
-            if path is not None:
-                yield path, "\n".join(lines["+"]), "\n".join(lines["-"])
-            path, lines = heading[1] if heading else None, {"+": [], "-": []}
-        elif line[:1] in lines:
-            lines[line[0]].append(line[1:])
+        elif heading or line.startswith(("*** End Patch", "@@")):
+            if path is not None and (hunk or not line.startswith("@@")):
+                new, old = ([one[1:] for one in hunk if one[:1] in f" {sign}"] for sign in "+-")
+                yield path, "\n".join([*new, ""]), None if is_new else "\n".join([*old, ""])
+            is_new = line.startswith("*** Add") or (is_new and line.startswith("@@"))
+            path, hunk = heading[1] if heading else path if line.startswith("@@") else None, []
+        elif path is not None and line[:1] in ("+", "-", " ", ""):
+            hunk.append(line or " ")
 
 
 def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
@@ -332,30 +445,22 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
         raise Unreadable(f"git's hook {str(hook)[:80]!r} named no commit")
     if commit in table.commits:
         return
-    stream, process = table.owner(spooled.chain, spooled.root)
-    causes, actor = Causes(), "git"
-    facts: dict[str, Any] = {"commit": commit, "root": spooled.root}
-    if stream is None:
-        reason = "sessions" if process else _doubt(spooled, table)
-        facts |= {"by": "unknown" if reason else "person", "reason": reason}
-    else:
-        session = table.of(stream)
-        causes, call = session.shell_for(spooled.root)
-        facts |= {"by": "agent", "session": stream, "process": process}
-        actor = session.actor or "unknown"
-        if call is not None and call.agent is not None:
-            facts["agent"], actor = call.agent, call.actor
-    words = "commit", f"commit/{commit}", facts, causes
-    yield new_event(table, spooled, *words, actor=actor, stream=stream)
-
-
-def _doubt(spooled: Spooled, table: SessionTable) -> str | None:
-    """Returns why a commit that is no session's may be no person's, None if it is a person's."""
-    if not spooled.chain:
-        return "processes"
-    if spooled.variables:
-        return "variables"
-    return None if boot_of(spooled.chain[0]) in table.boots() else "no_session"
+    maker = maker_of(table, spooled.variables, spooled.chain, spooled.root)
+    by = "agent" if maker.session else "unknown" if maker.reason else "person"
+    facts = {
+        "commit": commit,
+        "root": spooled.root,
+        "by": by,
+        "session": maker.session,
+        "agent": maker.agent,
+        "is_agent_unknown": maker.is_agent_unknown or None,
+        "process": maker.process if maker.session else None,
+        "reason": maker.reason,
+        "fitting": maker.fitting or None,
+        "variables": spooled.variables or None if by == "unknown" else None,
+    }
+    words = "commit", f"commit/{commit}", facts, maker.causes
+    yield new_event(table, spooled, *words, actor=maker.actor, stream=maker.session)
 
 
 def _is_own_merge(members: Mapping[str, Any]) -> bool:

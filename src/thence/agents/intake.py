@@ -251,7 +251,7 @@ def read_spooled(path: Path) -> Spooled:
         text_of(head, "root"),
         process_of(head.get("agent_process")),
         tuple(process for process in above if process is not None),
-        tuple(map(str, variables)) if isinstance(variables, list) else (),
+        {name: str(variables[name]) for name in variables} if isinstance(variables, dict) else {},
         value,
     )
 
@@ -286,7 +286,8 @@ def stored_table(log: Log) -> SessionTable:
         if payload.get("tool") in SHELLS and event.body_entries:
             with suppress(ThenceError):
                 payload = event.payload
-        table.note(event.event_type, event.event_id, event.subject, payload, event.actor)
+        causes = event.header.caused_by
+        table.note(event.event_type, event.event_id, event.subject, payload, event.actor, causes)
         count, last_id = count + 1, event.event_id
     if count > _KEPT_EVENTS_MIN:
         with suppress(ThenceError, OSError):

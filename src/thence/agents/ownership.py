@@ -9,16 +9,22 @@ the line. Where two agents may have written it, the answer says so.
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
 from thence.agents.blame import BlamedLine, CommitHistory
-from thence.agents.edits import AgentEdit, WrittenLine, best_fitting, first_writers, new_lines
+from thence.agents.edits import (
+    AgentEdit,
+    WrittenLine,
+    best_fitting,
+    first_writers,
+    patched_rows,
+    row_of,
+)
 from thence.agents.installed import HELPER
 from thence.agents.sessions import text_of
 from thence.core.bodies import BodyMissing
-from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.errors import EventNotFound
 from thence.open_log.log import Log
@@ -35,7 +41,10 @@ _PACKAGE_TYPES = ("WPAssigned", "WPReviewed", "WPLanded")
 _FILES = b'"files":['
 # why the hook of git could not say whose a commit is
 _DOUBTS = {
-    "sessions": "several sessions of one process may have made it",
+    "sessions": "several sessions may have made it",
+    "witnesses": "the session that its variables name is not the one that its processes belong to",
+    "ended": "its variables name a session that had ended",
+    "elsewhere": "its variables name a session that this log does not have",
     "processes": "what its process descends from could not be read when it was made",
     "variables": "an agent that thence does not know made it: its variables were set",
     "no_session": "no agent's hook had fired since the machine started, so that none was known",
@@ -49,7 +58,8 @@ class Owner(NamedTuple):
 
     `name` is the actor of an agent, else the author in git. `chain` leads from the edit, or from
     the commit's event, to what the user asked. `via` are the steps from the commit to its owner,
-    `reason` says why it is unknown, `others` own parts of a commit that was made of several.
+    `reason` says why it is unknown, `others` own parts of a commit that was made of several. Where
+    `is_agent_unknown` the session's main agent or one of its subagents made it.
     """
 
     kind: Kind
@@ -63,6 +73,7 @@ class Owner(NamedTuple):
     via: tuple[str, ...] = ()
     reason: str = ""
     others: "tuple[Owner, ...]" = ()
+    is_agent_unknown: bool = False
 
     @property
     def key(self) -> tuple[str, str | None, str | None]:
@@ -123,7 +134,9 @@ class Ownership:
         self._records_of = cache(self._find_records_of)
         self._contents = cache(self._find_contents)
         self._texts = cache(self._find_texts)
+        self._end = 0
         for place, event in enumerate(log.read()):
+            self._end = place + 1
             if not place % _CHECKED_EVERY:
                 check()
             self._note(place, event)
@@ -183,28 +196,28 @@ class Ownership:
             return Owner("unknown", info.author, reason=self._unseen(commit))
         if record.by == "person":
             return Owner("person", info.author, commit_event=record.event)
-        reason = _DOUBTS.get(str(record.event.cut_payload.get("reason")), _DOUBTS["processes"])
+        reason = _doubt(record.event.cut_payload)
         return Owner("unknown", info.author, commit_event=record.event, reason=reason)
 
     def _unseen(self, commit: str) -> str:
         """Returns why the log has no event of a commit; that no reflog has it proves nothing."""
         if not self.commits and not self._has_hook:
             return "the log has no commits: `thence hook install git` records whose they are"
-        time_s = self.history.reflogs.own.get(commit)
-        if time_s is None and self.history.was_brought(commit, self._together):
+        is_own = commit in self.history.reflogs.own
+        if not is_own and self.history.was_brought(commit, self._together):
             return "it came here by a fetch or a clone, and no hook here saw it made"
-        if time_s is None:
+        if not is_own:
             return "no hook of git here recorded it, and nothing shows where it was made"
-        if not self.commits or time_s < self._first_s:
-            return "it was made here before the first commit that a hook of git recorded"
+        if not self._recorded_before(commit):
+            return "it was made here, and the hook of git recorded neither it nor a commit before"
         hint = "`thence hook status` shows whether the hook is still there"
         return f"it was made here, and the hook of git did not record it; {hint}"
 
-    @cached_property
-    def _first_s(self) -> int:
-        """The time of the first commit that the log has."""
-        times = (microseconds(record.event.timestamp) for record in self.commits.values())
-        return min((time // 1_000_000 for time in times if time is not None), default=0)
+    def _recorded_before(self, commit: str) -> list[str]:
+        """Returns the recorded commits in the history of one, in the log's order."""
+        outside = self.history.outside(commit, self.recorded)
+        present = self.history.infos(self.recorded)
+        return [other for other in self.recorded if other in present and other not in outside]
 
     def _find_origins(self, commit: str) -> tuple[str, Sequence[str]]:
         """Returns the commits that one was made of, behind "rewritten" or "squashed"."""
@@ -233,7 +246,9 @@ class Ownership:
         types = (text_of(event.cut_payload, "agent_type") for event in chain)
         kind = next(filter(None, types), None) if agent else None
         who = (record.event.actor or "", record.session, agent, kind)
-        return Owner("agent", *who, record.commit, record.event, chain)
+        is_agent_unknown = record.event.cut_payload.get("is_agent_unknown") is True
+        words = record.commit, record.event, chain
+        return Owner("agent", *who, *words, is_agent_unknown=is_agent_unknown)
 
     def _has_own_edits(self, record: CommitRecord) -> bool:
         """Reports whether the session of a commit edited its files since the last commit there."""
@@ -316,7 +331,8 @@ class Ownership:
         edits, owner = self._explaining(line), self.of_commit(line.commit)
         chosen = best_fitting(edits, lines, at)
         if chosen is None and not edits and owner.kind != "bot":
-            chosen = best_fitting(self._squashed_in(line), lines, at, is_whole=True)
+            unseen = self._squashed_in(line) or self._in_unseen(line)
+            chosen = best_fitting(unseen, lines, at, is_whole=True)
         return self._by_edit(chosen, owner) if chosen else self._by_commit(line, line.commit)
 
     def _by_commit(self, line: BlamedLine, commit: str) -> Owner:
@@ -429,6 +445,24 @@ class Ownership:
                 edits.append(edit)
         return edits
 
+    def _in_unseen(self, line: BlamedLine) -> list[AgentEdit]:
+        """Returns the edits of a line in this working tree, if its commit was made here unseen.
+
+        They lie between the recorded commits before it and behind it that have the line.
+        """
+        if line.commit in self.commits or line.commit not in self.history.reflogs.in_tree:
+            return []
+        before, having = {*self._recorded_before(line.commit)}, set[str]()
+        for path in line.paths:
+            contents = self.history.lines_of(self.recorded, path)
+            having |= {commit for commit in contents if line.text in contents[commit]}
+        since = max((self.commits[one].place for one in having & before), default=-1)
+        behind = (self.commits[one].place for one in having - before)
+        until = min((place for place in behind if place > since), default=self._end)
+        top = _root(str(self.history.repo.top))
+        edits = [edit for edit in self._holding(line) if edit.is_within(top, since, until)]
+        return first_writers(edits)
+
     def _holding(self, line: BlamedLine) -> list[AgentEdit]:
         """Returns the edits of a line's file in which it is new, in the log's order."""
         texts, ends = self._texts(line.paths)
@@ -445,7 +479,7 @@ class Ownership:
         texts: dict[str, list[AgentEdit]] = {}
         ends: list[tuple[WrittenLine, AgentEdit]] = []
         for edit in self._edits_of(paths):
-            pieces = [piece for run in edit.runs for piece in run]
+            pieces = [piece for row in edit.rows for piece in row if piece.is_new]
             for text in {piece.text for piece in pieces}:
                 texts.setdefault(text, []).append(edit)
             ends += [(piece, edit) for piece in pieces if piece.is_open]
@@ -488,15 +522,21 @@ class Ownership:
         session = text_of(payload, "session") or event.stream
         own_root, agent = _root(payload.get("root")), text_of(payload, "agent")
         files, start = payload.get("files"), self._begun.get(event.ends or "", place)
-        for file in files if isinstance(files, list) else ():
-            if not isinstance(file, dict) or not isinstance(file.get("path"), str):
-                continue
+        files = [
+            file
+            for file in (files if isinstance(files, list) else ())
+            if isinstance(file, dict) and isinstance(file.get("path"), str)
+        ]
+        patched = patched_rows(payload.get("answer")) if len(files) == 1 else ()
+        for file in files:
             added, removed = file.get("added"), file.get("removed")
             if isinstance(added, str):
                 path, root = self._placed(file["path"], _root(file.get("root")) or own_root)
-                is_whole = not isinstance(removed, str)
-                runs = new_lines(None if is_whole else removed, added)
-                yield path, AgentEdit(place, start, event, session, agent, root, is_whole, runs)
+                before = removed if isinstance(removed, str) else None
+                is_hunk = file.get("is_hunk") is True
+                rows = patched or (row_of(before, added, is_hunk=is_hunk),)
+                is_whole = before is None and not patched
+                yield path, AgentEdit(place, start, event, session, agent, root, is_whole, rows)
 
     def _placed(self, path: str, root: str | None) -> tuple[str, str | None]:
         """Returns a path relative to the working tree that it lies in, with that tree."""
@@ -548,6 +588,14 @@ def _in_common(chains: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
     """Returns the events of a chain that all the others have too."""
     first = chains[0] if chains else ()
     return tuple(event for event in first if all(event in chain for chain in chains))
+
+
+def _doubt(payload: Mapping[str, Any]) -> str:
+    """Returns why the hook of git could not say whose a commit is, with the sessions that fit."""
+    words = _DOUBTS.get(str(payload.get("reason")), "the hook of git did not see whose it is")
+    names = payload.get("fitting")
+    fitting = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return f"{words}: {', '.join(fitting)}" if fitting else words
 
 
 def _commit(value: Any) -> str | None:

@@ -237,8 +237,12 @@ def _holding(replica: Log, needle: str) -> Iterator[tuple[Event, bool]]:
         with suppress(BodyMissing):
             payload = event.payload
             files = payload.get("files") if is_edit else ()
-            added = [file.get("added") for file in files or () if isinstance(file, dict)]
-            if any(isinstance(text, str) and needle in text for text in added):
+            texts = (
+                (str(file.get("added")), str(file.get("removed")))
+                for file in files or ()
+                if isinstance(file, dict) and file.get("added")
+            )
+            if any(needle in added and needle not in removed for added, removed in texts):
                 yield event, True
             elif sign in msgspec.json.encode(payload):
                 yield event, False
@@ -298,7 +302,8 @@ def _whose(ownership: Ownership, owner: Owner, of_person: str = "no agent made i
     """Returns whose a commit or a line is, behind its name; of an unknown owner what git says."""
     if owner.kind == "agent":
         session = f" in session {owner.session}" if owner.session else ""
-        return f"is by {owner.name or 'an agent'}{session}"
+        also = " or a subagent of it" if owner.is_agent_unknown else ""
+        return f"is by {owner.name or 'an agent'}{also}{session}"
     if owner.kind == "person":
         return f"is by {in_line(owner.name)}, a person: {of_person}"
     if owner.kind == "bot":
@@ -345,6 +350,7 @@ def _owner_json(owner: Owner) -> dict[str, Any]:
         "session": owner.session,
         "agent": owner.agent,
         "agent_type": owner.agent_type,
+        "is_agent_unknown": owner.is_agent_unknown,
         "reason": owner.reason or None,
         "via": owner.via,
         "edit": owner.edit.event_id if owner.edit else None,

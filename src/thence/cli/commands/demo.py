@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 
 from thence.agents.demo_session import BEFORE, BRANCH, FILE, LINE, WAITING
+from thence.agents.fired import AGENT_VARIABLES, NAMING_VARIABLES
 from thence.cli.frame import help_with, verbosity_options
 from thence.cli.output import Painted, current
 from thence.cli.shared.logs import program
@@ -93,7 +94,7 @@ def _playing(folder: Path) -> Iterator[subprocess.Popen[str]]:
     agent = subprocess.Popen(
         words,
         cwd=folder,
-        env={**os.environ, **_VARIABLES},
+        env=_variables(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -120,15 +121,19 @@ def _thence(folder: Path, *words: str) -> str:
 
 def _run(folder: Path, *words: str) -> str:
     """Runs a program in the folder and returns its output; raises GitFailed where it fails."""
-    variables = {**os.environ, **_VARIABLES}
-    for name in ("THENCE_LOG", "THENCE_ROOT", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        variables.pop(name, None)
     operation = f"could not play the demo in {folder}"
     try:
-        done = subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True)
+        done = subprocess.run(words, cwd=folder, env=_variables(), capture_output=True, text=True)
     except FileNotFoundError as error:
         raise GitFailed(operation, cause=f"{words[0]} is missing", hint="install git") from error
     if done.returncode:
         cause = f"{shlex.join(words[:3])} failed: {done.stderr.strip()[-600:]}"
         raise GitFailed(operation, cause=cause)
     return done.stdout
+
+
+def _variables() -> dict[str, str]:
+    """Returns the environment without what names another log, repository or agent."""
+    others = ("THENCE_LOG", "THENCE_ROOT", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    names = {*others, *AGENT_VARIABLES, *NAMING_VARIABLES}
+    return {name: text for name, text in os.environ.items() if name not in names} | _VARIABLES
