@@ -52,6 +52,7 @@ def played_shop(folder: Path, name: str) -> PlayedRepository:
     return played
 
 
+@pytest.mark.promise("A5h")
 def test_clone_that_joins_knows_the_agents_of_the_others(
     tmp_path: Path, server: TeamServer, ada: Member
 ) -> None:

@@ -10,6 +10,7 @@ from tests.work.repositories import begin_work, git, make_repository
 import thence as package
 from thence.agents.intake import make_log
 from thence.cli.frame import LOG_ORDER
+from thence.core.new_event import HostEvent
 
 
 def run_of(root, name, text, made_ns):
@@ -129,6 +130,7 @@ def shop(tmp_path):
     return played.top
 
 
+@pytest.mark.promise("A5g")
 def test_first_log_that_has_what_is_named_answers_and_is_named(shop):
     why = warm("why", "agent/south/claim", cwd=shop)
     assert why.code == 0, why.err
@@ -150,6 +152,16 @@ def test_other_logs_that_have_it_too_are_named_with_the_option(shop):
     first = next(line for line in ended.err.splitlines() if line.startswith("log: "))
     assert first.endswith("coding agents recorded); it is also in --log output/newer")
     assert warm("why", "order.paid", "--log", "output/newer", cwd=shop).code == 0
+
+
+def test_no_large_index_is_made_to_name_other_logs(shop):
+    with package.open(shop / "output" / "newer") as log:
+        log.append_many([HostEvent("note", {"text": "x" * 700}) for _ in range(5_000)])
+    ended = warm("why", "order.paid", cwd=shop)
+    assert ended.code == 0
+    assert "output/newer" not in ended.err
+    assert not (shop / "output" / "newer" / ".thence" / "index.db").exists()
+    assert "output/newer" in warm("why", "agent/south/claim", cwd=shop).err
 
 
 def test_line_and_commit_are_for_the_log_of_agents_from_anywhere(shop, tmp_path):
