@@ -167,9 +167,12 @@ def _by_ps(pid: int) -> "Iterator[Process]":
 def _is_shell_of_hook(pid: int) -> bool:
     """Reports whether a process only runs this program, as the shell between it and its agent."""
     if os.path.exists("/proc/self/cmdline"):
-        return b"fired.py" in _content(f"/proc/{pid}/cmdline")
-    with os.popen(f"/bin/ps -o command= -p {pid}") as file:
-        return "fired.py" in file.read()
+        words = os.fsdecode(_content(f"/proc/{pid}/cmdline")).replace("\0", " ")
+    else:
+        with os.popen(f"/bin/ps -o command= -p {pid}") as file:
+            words = file.read()
+    is_shell = os.path.basename(words.partition(" ")[0]).lstrip("-").endswith("sh")
+    return is_shell and ("thence/agents/hook.sh" in words or "thence/agents/fired.py" in words)
 
 
 def _content(path: str) -> bytes:

@@ -22,7 +22,7 @@ from thence.agents.edits import (
     patched_rows,
     row_of,
 )
-from thence.agents.installed import HELPER
+from thence.agents.hook_script import has_git_hooks
 from thence.agents.sessions import text_of
 from thence.core.bodies import BodyMissing
 from thence.core.event import Event
@@ -125,7 +125,7 @@ class Ownership:
         self._journal = journal
         self._lines: Sequence[BlamedLine] = ()
         self._together: set[str] = set()
-        self._has_hook = (log.folder / HELPER).is_file()
+        self._has_hook = has_git_hooks(log.folder)
         self._owners: dict[str, Owner] = {}
         # each is found once
         get = cache(lambda event_id: held(log, event_id))

@@ -37,7 +37,7 @@ _ELSEWHERE = "keep the log on another filesystem: `df -hT` lists them"
 
 
 class Check(NamedTuple):
-    """The result of one check. `hint` is the remedy if the result is not ok."""
+    """The result of one check. `hint` is the remedy if it is not ok, or ok with a warning."""
 
     name: str
     ok: bool

@@ -3,6 +3,7 @@
 import json
 import platform
 import sys
+from contextlib import suppress
 from importlib import import_module, metadata
 from pathlib import Path
 from shlex import quote
@@ -15,7 +16,7 @@ from thence.cli.frame import help_with, log_options
 from thence.cli.output import Painted, current, wrapped
 from thence.cli.shared.locate import find_log, is_log_of_agents, named_log
 from thence.doctor.health import Check, clock, folder_checks
-from thence.errors import NotALog
+from thence.errors import NotALog, ThenceError
 from thence.log.files.disk import OS_DISK, wall_ns
 
 PYTHON_MIN = (3, 11)
@@ -30,7 +31,7 @@ _PARTS = {
     "events": ("tail", "causes", "shared"),
     "writers": ("lock", "sessions", "quarantine"),
     "clock": ("clock",),
-    "hooks": ("hooks", "masking"),
+    "hooks": ("hooks", "firing", "masking"),
 }
 _NAME_COLUMNS = max(map(len, _PARTS))
 
@@ -66,6 +67,8 @@ def doctor_command(log: str | None) -> int:
     else:
         for check in checks:
             mark, colour = ("ok    ", "green") if check.ok else ("not ok", "red")
+            if check.ok and check.hint:
+                mark, colour = "warn  ", "yellow"
             margin = f"{mark}  {check.name:{_NAME_COLUMNS}}  "
             first, *rest = wrapped(check.detail, out.width, margin)
             out.write((Painted(mark, fg=colour), first[len(mark) :]), *rest)
@@ -143,6 +146,8 @@ def _log_checks(folder: Path) -> list[Check]:
         checks.append(Check("shared", False, detail, hint))
     if not is_log_of_agents(folder):
         return checks
+    from thence.agents.hook_script import log_here
+    from thence.agents.hook_status import tool_states
     from thence.agents.intake import is_masked, last_error, waiting
     from thence.cli.shared.render import counted
 
@@ -159,4 +164,8 @@ def _log_checks(folder: Path) -> list[Check]:
     if not is_masked(folder):
         file = folder / ".thence" / "settings.toml"
         masking = f"masking is off: secrets of agents are stored; {file} has no [redact]"
+    with suppress(ThenceError):  # a log that can't be read is told by the other checks
+        if log_here().absolute() == folder.absolute():
+            states = tool_states()[1]
+            checks += [Check("firing", True, state.words, state.hint) for state in states]
     return [*checks, Check("masking", True, masking)]

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from thence.agents.installed import HookFile, install, log_here, status, uninstall
+from thence.agents.git_hooks import change_git_hooks, git_helper
+from thence.agents.hook_script import has_git_hooks, log_here
+from thence.agents.hook_status import tool_states, trust_step
+from thence.agents.installed import HookFile, install, uninstall
 from thence.agents.intake import is_masked, make_log, waiting
 from thence.cli import FAILED
 from thence.cli.commands.hook_join import join_command
@@ -46,15 +49,22 @@ def install_command(tool: str, is_users: bool) -> int:
     post-commit, post-rewrite and post-merge, before what these do already; worktrees share them.
     With several worktrees install an agent's hooks for the user.
     """
-    changes = install(tool, is_users=is_users)
+    is_git = tool == "git"
+    changes = [*change_git_hooks(is_users)] if is_git else [install(tool, is_users)]
     folder = log_here()
     make_log(folder)
     code = _show(changes, {}, f"the log: {folder}")
-    if tool == "codex":
-        current().notice(
-            "some versions want `codex_hooks = true` below `[features]` in config.toml"
-        )
+    if not code:
+        current().notice(f"next: {_next_step(tool, is_users, has_git_hooks(git_helper().parent))}")
     return code
+
+
+def _next_step(tool: str, is_users: bool, has_git: bool) -> str:
+    """Returns what to do after the hooks of a tool were installed."""
+    ask = "`thence why FILE:LINE` of a line that is committed from now on"
+    step = ask if has_git else "`thence hook install git`, so that commits are recorded too"
+    starts = {"codex": trust_step(is_users), "claude-code": "start claude anew"}
+    return f"{starts[tool]}; then {step}" if tool in starts else step
 
 
 @hook_command.command("uninstall", **help_with("thence hook uninstall claude-code"))
@@ -63,7 +73,8 @@ def install_command(tool: str, is_users: bool) -> int:
 @output_options
 def uninstall_command(tool: str, is_users: bool) -> int:
     """Take our hooks out of the settings again; the log stays."""
-    return _show(uninstall(tool, is_users=is_users), {})
+    is_git = tool == "git"
+    return _show([*change_git_hooks(is_users, True)] if is_git else [uninstall(tool, is_users)], {})
 
 
 @hook_command.command("status", **help_with("thence hook status --json"))
@@ -73,10 +84,20 @@ def status_command() -> None:
     folder = log_here()
     waiting_count, refused_count = waiting(folder)
     masked = is_masked(folder)
-    facts = {"log": str(folder), "waiting": waiting_count, "refused": refused_count}
+    files, states = tool_states()
+    facts = {
+        "tools": [state._asdict() for state in states],
+        "log": str(folder),
+        "waiting": waiting_count,
+        "refused": refused_count,
+        "is_masked": masked,
+    }
     counts = f"{counted(waiting_count, 'file')} to take in, {refused_count:,} refused"
     words = "secrets are masked" if masked else "secrets are not masked: thence doctor says more"
-    _show(status(), {**facts, "is_masked": masked}, f"the log: {folder}", counts, words)
+    lines = [
+        f"{state.words}; next: {state.hint}" if state.hint else state.words for state in states
+    ]
+    _show(files, facts, *lines, f"the log: {folder}", counts, words)
 
 
 def _show(files: Sequence[HookFile], facts: Mapping[str, object], *last: str) -> int:
@@ -86,5 +107,6 @@ def _show(files: Sequence[HookFile], facts: Mapping[str, object], *last: str) ->
         (file.state, file.tool, f"{file.path}: {file.note}" if file.note else str(file.path))
         for file in files
     ]
-    current().result({"hooks": hooks, **facts}, [*table(rows), *last])
+    lines = dict.fromkeys(line for file in files for line in file.lines)
+    current().result({"hooks": hooks, **facts}, [*table(rows), *lines, *last])
     return FAILED if any(file.state == "left" for file in files) else 0
