@@ -183,6 +183,7 @@ def test_what_names_nothing_asks_the_first_log_with_an_event(shop):
     assert warm("log", cwd=folder).err.endswith("no events\n")
     begin_work(folder)
     assert warm("work", "add", "Read the spec", cwd=folder).code == 0
+    assert "secrets are masked" in " ".join(warm("doctor", cwd=folder).out.split())
     for command in (["log"], ["last"], ["stats"], ["why", "@last"], ["tail"]):
         ended = warm(*command, cwd=folder)
         assert ended.code == 0, ended.err

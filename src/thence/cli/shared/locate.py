@@ -57,13 +57,18 @@ class Place(NamedTuple):
 
 
 def find_log(
-    out: Output, log: str | None, *, create: bool = False, about: Path | None = None
+    out: Output,
+    log: str | None,
+    *,
+    create: bool = False,
+    may_be_empty: bool = False,
+    about: Path | None = None,
 ) -> Path:
     """Returns the folder of the log; raises NotALog with the folders that were tried.
 
-    Without a name it is the first of `places` that has an event, else the first. With `create` it
-    is the first, and the folder of a named log is returned even if the log is missing. `about` is
-    the folder of a file or a repository that is asked about.
+    Without a name it is the first of `places` that has an event, else the first; with `create` and
+    where it `may_be_empty` it is the first. With `create` the folder of a named log is returned
+    even if the log is missing. `about` is the folder of a file or repository that is asked about.
     """
     name = named_log(out, log)
     if name is not None:
@@ -71,7 +76,7 @@ def find_log(
     first: Place | None = None
     for place in places(out, about):
         first = first or place
-        if create or _has_event(place.folder):
+        if create or may_be_empty or _has_event(place.folder):
             first = place
             break
     if first is None:
