@@ -207,9 +207,9 @@ def output_options(command: _F) -> _F:
 
 # the order of `cli.shared.locate`, for the help of each command and docs/reference/commands.md
 LOG_ORDER = (
-    "Else THENCE_LOG; else, for a line or a commit, the agents' log of its repository, then the"
-    " project's journal; else, of this folder, the agents' log, the journal and the newest run"
-    " under ./output, the first that has what is named, or any event."
+    "Else THENCE_LOG; for a line or a commit, the agents' log of its repository, or the project's"
+    " journal; for all else the first that has what is named, or any event: this folder, the agents'"
+    " log, the journal, the newest run under ./output."
 )
 
 
