@@ -208,8 +208,8 @@ def output_options(command: _F) -> _F:
 # the order of `cli.shared.locate`, for the help of each command and docs/reference/commands.md
 LOG_ORDER = (
     "Else THENCE_LOG; for a line or a commit, the agents' log of its repository, or the project's"
-    " journal; for all else the first that has what is named, or any event: this folder, the agents'"
-    " log, the journal, the newest run under ./output."
+    " journal; for all else the first that has what is named, or any event: this folder, the"
+    " agents' log, the journal, the newest run under ./output."
 )
 
 

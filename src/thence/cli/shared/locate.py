@@ -147,7 +147,7 @@ def _no_log(out: Output, about: Path | None = None) -> NotALog:
     if about is not None:
         cause = "no hooks of coding agents recorded anything in its repository"
         hint = "record from now on: thence hook install claude-code (or codex), and"
-        hint += " thence hook install git"
+        hint += " thence hook install git; bring a team's here: thence hook join URL"
         if log_of(str(about.resolve()))[1] is None:
             cause = "it lies in no working tree of a git repository, where no hooks recorded either"
             hint = "ask about a file of a working tree, or record: thence hook install claude-code"

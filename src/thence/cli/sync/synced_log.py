@@ -27,7 +27,7 @@ synced_log_option = click.option(
     metavar="LOG",
     callback=checked_name,
     help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, or the one that"
-    " `thence log` shows; all but enable take the first that sync was enabled for, if there is one.",
+    " `thence log` shows; all but enable take the first that sync was enabled for, if any.",
 )
 
 
