@@ -1,10 +1,16 @@
 import os
+from pathlib import Path
 
 import pytest
+from tests.agents.played import PlayedRepository, Session
 from tests.cli.installed import is_three_lines, thence
 from tests.cli.warm import warm
+from tests.work.repositories import begin_work, git, make_repository
 
 import thence as package
+from thence.agents.intake import make_log
+from thence.cli.frame import LOG_ORDER
+from thence.core.new_event import HostEvent
 
 
 def run_of(root, name, text, made_ns):
@@ -103,3 +109,118 @@ def test_file_that_is_no_part_of_a_log_and_folder_without_one_are_not_found(runs
         assert ended.code == 4
         assert "there is no events.jsonl" in ended.err
     assert warm("append", "note", "--log", "notes.txt", cwd=runs).code == 4
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Return a repository with a log of agents, a journal, and two runs."""
+    played = PlayedRepository(tmp_path / "shop", {"pay.py": "a = 1\n"})
+    session = Session(played, "s1", ask="Make it two")
+    session.edit("pay.py", "a = 1", "a = 2")
+    session.commit("Two")
+    played.log.append("order.paid", subject="order/1")
+    played.log.close()
+    begin_work(played.top)
+    assert warm("work", "add", "Read the spec", cwd=played.top).code == 0
+    for name, time in ("older", 1_000), ("newer", 2_000):
+        with package.open(played.top / "output" / name) as log:
+            log.append("claim", {"of": name}, subject="agent/south/claim")
+            log.append("order.paid", {"of": name}, subject=f"order/{name}")
+        os.utime(played.top / "output" / name / ".thence" / "log.json", ns=(time, time))
+    return played.top
+
+
+@pytest.mark.promise("A5g")
+def test_first_log_that_has_what_is_named_answers_and_is_named(shop):
+    why = warm("why", "agent/south/claim", cwd=shop)
+    assert why.code == 0, why.err
+    assert "log: output/newer (the newest run)\n" in why.err
+    assert warm("effects", "agent/south/claim", cwd=shop).code == 0
+    package_log = warm("query", "--type", "WP*", "--count", cwd=shop)
+    assert int(package_log.out) > 0
+    assert "(the journal of this project)" in package_log.err
+    for command in ("stats", "tail", "timeline"):
+        ended = warm(command, "--subject", "agent/south/claim", cwd=shop)
+        assert "log: output/newer (the newest run)\n" in ended.err
+    assert "what hooks of coding agents recorded" in warm("why", '"Make it two"', cwd=shop).err
+
+
+def test_other_logs_that_have_it_too_are_named_with_the_option(shop):
+    ended = warm("show", "order.paid", cwd=shop)
+    assert ended.code == 4  # `show` takes no type
+    ended = warm("why", "order.paid", cwd=shop)
+    first = next(line for line in ended.err.splitlines() if line.startswith("log: "))
+    assert first.endswith("coding agents recorded); it is also in --log output/newer")
+    assert warm("why", "order.paid", "--log", "output/newer", cwd=shop).code == 0
+
+
+def test_no_large_index_is_made_to_name_other_logs(shop):
+    with package.open(shop / "output" / "newer") as log:
+        log.append_many([HostEvent("note", {"text": "x" * 700}) for _ in range(5_000)])
+    ended = warm("why", "order.paid", cwd=shop)
+    assert ended.code == 0
+    assert "output/newer" not in ended.err
+    assert not (shop / "output" / "newer" / ".thence" / "index.db").exists()
+    assert "output/newer" in warm("why", "agent/south/claim", cwd=shop).err
+
+
+def test_line_and_commit_are_for_the_log_of_agents_from_anywhere(shop, tmp_path):
+    sha = git(shop, "rev-parse", "HEAD")
+    with package.open(tmp_path / "mine") as log:
+        log.append("note", {"text": "hello"})
+    line = warm("why", "../shop/pay.py:1", cwd=tmp_path / "mine")
+    assert "claude-code edited pay.py" in line.out
+    for name in ("pay.py:1", sha[:12], "commit/HEAD"):
+        ended = warm("why", name, cwd=shop)
+        assert ended.code == 0, ended.err
+        assert "what hooks of coding agents recorded" in ended.err
+
+
+def test_what_names_nothing_asks_the_first_log_with_an_event(shop):
+    assert "claude-code" in warm("log", cwd=shop).out
+    folder = make_repository(shop.parent / "new")
+    make_log(folder / ".git" / "thence" / "agents")
+    assert warm("log", cwd=folder).err.endswith("no events\n")
+    begin_work(folder)
+    assert warm("work", "add", "Read the spec", cwd=folder).code == 0
+    assert "secrets are masked" in " ".join(warm("doctor", cwd=folder).out.split())
+    for command in (["log"], ["last"], ["stats"], ["why", "@last"], ["tail"]):
+        ended = warm(*command, cwd=folder)
+        assert ended.code == 0, ended.err
+        assert ended.out
+    assert warm("append", "note", cwd=folder).code == 0
+    assert warm("log", "--log", ".git/thence/agents", "--count", cwd=folder).out == "1\n"
+
+
+def test_what_is_nowhere_names_the_logs_without_it_and_those_to_ask(shop):
+    ended = warm("why", "order/999", cwd=shop)
+    assert ended.code == 4
+    assert is_three_lines(ended.err.split("\n", 1)[1] if "log: " in ended.err else ended.err)
+    assert "; nor is it in --log .git/thence/" in ended.err
+    assert "ask another log: --log output/older" in ended.err
+    named = warm("why", "order/newer", "--log", "output/older", cwd=shop)
+    assert named.code == 4
+    assert "--log .git/thence/agents, --log .git/thence/" in named.err
+    assert not named.err.startswith("log: ")
+
+
+def test_next_step_of_a_missing_log_fits_the_question(tmp_path):
+    folder = make_repository(tmp_path / "bare", {"pay.py": "a = 1\n"})
+    for command in (["why", "pay.py:1"], ["blame", "pay.py"], ["why", "commit/HEAD"]):
+        ended = warm(*command, cwd=folder)
+        assert ended.code == 4
+        assert is_three_lines(ended.err)
+        assert "thence hook install claude-code (or codex)" in ended.err
+    assert "thence append --log FOLDER" in warm("log", cwd=folder).err
+    assert "sim list" not in warm("log", "--log", "agent", cwd=folder).err
+
+
+def test_help_and_the_reference_tell_one_order():
+    def plain(text):
+        return " ".join(text.replace("`", "").split())
+
+    for command in ("log", "why", "blame", "tail"):
+        ended = warm(command, "--help", cwd=Path())
+        assert LOG_ORDER.replace(" ", "") in ended.out.replace("\n", "").replace(" ", "")
+    page = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
+    assert LOG_ORDER in plain(page.read_text())

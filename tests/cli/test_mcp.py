@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from tests.agents.played import PlayedRepository, Session
 from tests.cli.installed import THENCE, environment, on_terminal
 from tests.log.faults import WAIT_S
 
 import thence
+from thence.cli.commands.mcp import ANSWER_CHARACTERS_MAX, bounded
+from thence.cli.commands.mcp_wire import PROTOCOL_VERSIONS
 from thence.core.new_event import HostEvent
 
 
@@ -27,13 +31,18 @@ def log(tmp_path: Path) -> thence.Log:
         yield opened
 
 
-def asked(tmp_path: Path, *calls: tuple[str, dict[str, Any]]) -> tuple[Any, list[Any]]:
+def asked(
+    tmp_path: Path,
+    *calls: tuple[str, dict[str, Any]],
+    log: str | None = "orders",
+    mode: Any = "legacy",
+) -> tuple[Any, list[Any]]:
     """Asks by the client over stdio; returns the tools and the results."""
-    argv = ["mcp", "--log", "orders"]
+    argv = ["mcp", *(["--log", log] if log else [])]
     server = StdioServerParameters(command=str(THENCE), args=argv, env=environment(), cwd=tmp_path)
 
     async def ask() -> tuple[Any, list[Any]]:
-        async with Client(stdio_client(server)) as client:
+        async with Client(stdio_client(server), mode=mode) as client:
             tools = await client.list_tools()
             return tools.tools, [await client.call_tool(name, given) for name, given in calls]
 
@@ -131,3 +140,110 @@ def test_missing_log_is_three_lines_and_garbage_ends_nothing(tmp_path: Path) -> 
     done = subprocess.run(argv, input="no json\n{}\n", capture_output=True, check=False, **run)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+def test_client_begins_by_each_way_and_every_answer_comes_once(
+    tmp_path: Path, log: thence.Log, mode: str
+) -> None:
+    tools, results = asked(tmp_path, *[("why", {"event": "order/881"})] * 3, mode=mode)
+    assert len(tools) == 5
+    assert ["no stock" in text(result) for result in results] == [True] * 3
+
+
+def test_begin_is_answered_here_as_the_sdk_would(tmp_path: Path, log: thence.Log) -> None:
+    assert PROTOCOL_VERSIONS == HANDSHAKE_PROTOCOL_VERSIONS
+    client = {"capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    for version in ("2025-06-18", "1999-01-01"):
+        params = {**client, "protocolVersion": version}
+        begin = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+        first, ping = written(tmp_path, begin, {"jsonrpc": "2.0", "id": 2, "method": "ping"})
+        result = first["result"]
+        expected = version if version in PROTOCOL_VERSIONS else PROTOCOL_VERSIONS[-1]
+        assert result["protocolVersion"] == expected
+        assert result["serverInfo"]["name"] == "thence"
+        assert "tools" in result["capabilities"]
+        assert ("prompts" in result["capabilities"]) == (version not in PROTOCOL_VERSIONS)
+        assert ping == {"jsonrpc": "2.0", "id": 2, "result": {}}
+
+
+def test_half_of_a_surrogate_pair_gets_an_error(tmp_path: Path, log: thence.Log) -> None:
+    call = {"name": "why", "arguments": {"event": "\ud83d"}}
+    half = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": call}
+    whole = {"jsonrpc": "2.0", "id": 8, "method": "ping", "params": {"of": "\U0001f600"}}
+    error, pong = written(tmp_path, half, whole)
+    assert (error["id"], error["error"]["code"]) == (7, -32602)
+    assert "surrogate" in error["error"]["message"]
+    assert pong["id"] == 8
+
+
+def written(tmp_path: Path, *messages: Any) -> list[Any]:
+    """Writes messages to the server's stdin as they are; returns as many that it answers."""
+    argv = [str(THENCE), "mcp", "--log", "orders"]
+    piped: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(argv, cwd=tmp_path, env=environment(), **piped) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for message in messages:
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+            process.stdin.flush()
+        answers = [json.loads(process.stdout.readline()) for _ in messages]
+        process.stdin.close()
+        assert process.wait(WAIT_S) == 0
+        assert process.stdout.read() == b""
+    return answers
+
+
+@pytest.mark.promise("A4c")
+def test_agent_asks_why_of_a_line_a_commit_and_a_text(tmp_path: Path) -> None:
+    played = PlayedRepository(tmp_path / "shop", {"pay.py": "a = 1\n"})
+    session = Session(played, "s1", ask="Make it two")
+    session.edit("pay.py", "a = 1", "a = 2")
+    session.commit("Two")
+    played.log.close()
+    _, results = asked(
+        played.top,
+        ("why", {"event": "pay.py:1"}),
+        ("why", {"event": "commit/HEAD"}),
+        ("why", {"event": '"a = 2"'}),
+        ("why", {"event": "pay.py:9"}),
+        log=None,
+    )
+    *answers, missing = results
+    for answer in answers:
+        assert not answer.is_error, text(answer)
+        assert 'the user asked: "Make it two"' in text(answer)
+        assert text(answer).endswith("what the user asked:\nMake it two")
+    assert text(answers[0]).startswith("pay.py:1 came with commit")
+    assert missing.is_error
+    assert "the file has 1 line" in text(missing)
+
+
+def test_answers_are_bounded_and_count_the_rest(tmp_path: Path, log: thence.Log) -> None:
+    cause = log.append("order.placed", subject="order/9")
+    with thence.because(cause):
+        notes = [
+            HostEvent("note", {"text": f"{n} " + "x" * 5_000}, begins=True) for n in range(300)
+        ]
+        log.append_many(notes)
+    _, results = asked(
+        tmp_path,
+        ("effects", {"event": "order/9"}),
+        ("query", {"type": "note", "limit": 200}),
+        ("unfinished", {}),
+        ("show", {"event": "@last"}),
+    )
+    for result in results:
+        assert not result.is_error
+        assert len(text(result)) < ANSWER_CHARACTERS_MAX + 200
+    effects, query, unfinished, _ = map(text, results)
+    assert effects.count("\n") + int(effects.split("and ")[-1].split()[0]) == 300
+    assert unfinished.count("\n") + int(unfinished.split("and ")[-1].split()[0]) == 301
+    assert query.startswith("300 fit; the last 200:\n")
+
+
+def test_bounded_answer_has_its_first_lines_and_the_number_of_the_rest() -> None:
+    assert bounded([]) == ""
+    assert bounded(["a", "b"]) == "a\nb"
+    assert bounded(["a", "b"], 5) == "a\nb\nand 3 more"
+    assert bounded(["x" * 1_500] * 20).endswith("\nand 7 more")

@@ -6,12 +6,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.agents.played import PlayedRepository, Session
 from tests.cli.installed import WITH_BAR, is_three_lines, on_terminal, thence
 from tests.cli.warm import warm
 from tests.log.pruned import filled
 from tests.sync.http_servers import HTML, TeamServer
 from tests.sync.plain_server import PlainServer
-from tests.work.repositories import make_repository
+from tests.work.repositories import begin_work, make_repository
 
 from thence.files import file_lock
 from thence.sync.client import log_in
@@ -382,3 +383,30 @@ def test_command_of_work_ends_with_the_state_of_sync_in_a_word(tmp_path, ada, se
     running.close()
     assert "sync" not in last_line("status", "-q")
     assert ada.done("work", "status", cwd=folder).err == ""
+
+
+def test_sync_takes_the_log_that_is_listed_and_makes_no_journal(tmp_path, ada, server):
+    ada.log_in(server)
+    played = PlayedRepository(tmp_path / "shop", {"pay.py": "a = 1\n"})
+    Session(played, "s1", ask="Make it two").edit("pay.py", "a = 1", "a = 2")
+    played.log.close()
+    enabled = ada.done("sync", "enable", cwd=played.top)
+    assert "log: " in enabled.err
+    assert ".git/thence/agents" in enabled.err
+    count = int(ada.done("log", "--count", cwd=played.top).out)
+    assert ada.done("sync", "now", "--json", cwd=played.top).json["pushed"] == count > 0
+    assert [path.name for path in (played.top / ".git" / "thence").iterdir()] == ["agents"]
+    begin_work(played.top)
+    ada.done("work", "add", "Read the spec", cwd=played.top)
+    status = ada.done("sync", "status", "--json", cwd=played.top).json
+    assert (status["is_enabled"], status["pending"]) == (True, 0)
+
+
+def test_sync_of_nothing_makes_nothing(tmp_path, ada, server):
+    ada.log_in(server)
+    folder = make_repository(tmp_path / "bare")
+    for command in ("enable", "now", "status"):
+        ended = ada("sync", command, cwd=folder)
+        assert ended.code == 4
+        assert is_three_lines(ended.err)
+    assert not (folder / ".git" / "thence").exists()

@@ -205,6 +205,14 @@ def output_options(command: _F) -> _F:
     )(verbosity_options(command))
 
 
+# the order of `cli.shared.locate`, for the help of each command and docs/reference/commands.md
+LOG_ORDER = (
+    "Else THENCE_LOG; for a line or a commit, the agents' log of its repository, or the project's"
+    " journal; for all else the first that has what is named, or any event: this folder, the"
+    " agents' log, the journal, the newest run under ./output."
+)
+
+
 def log_options(command: _F) -> _F:
     """Adds --log, and the options of all output, to a command that uses a log."""
     return click.option(
@@ -213,8 +221,7 @@ def log_options(command: _F) -> _F:
         metavar="LOG",
         type=_LOG_TYPE,
         callback=checked_name,
-        help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, this folder"
-        " if it is a log, or the newest run under ./output.",
+        help=f"The log: its folder, one of its files, or a run's id. {LOG_ORDER}",
     )(output_options(command))
 
 

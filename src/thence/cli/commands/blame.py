@@ -5,10 +5,10 @@ Git is asked about the repository that the file, or this folder, lies in.
 
 import os.path
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -22,6 +22,7 @@ from thence.cli.shared.logs import index_options, open_for_reading
 from thence.cli.shared.render import counted, numbered, table
 from thence.core.bodies import BodyMissing
 from thence.core.event import Event
+from thence.core.json_values import is_utf8
 from thence.core.sentences.events import clipped, short_id
 from thence.core.sentences.events import line as in_line
 from thence.errors import EventNotFound, GitFailed, SuppressCodes, ThenceError
@@ -53,7 +54,7 @@ def blame_command(file: str, log: str | None) -> None:
     """
     out = current()
     repo, path, _ = _file_of(file)
-    with open_for_reading(out, log, about=Path(file)) as replica:
+    with open_for_reading(out, log, about=Path(file).parent) as replica:
         ownership = _ownership(replica, repo)
         lines = lines_of(repo, path)
         pairs = [(line, ownership.of_line(lines, at)) for at, line in enumerate(lines)]
@@ -83,49 +84,84 @@ def blame_command(file: str, log: str | None) -> None:
             out.write(*table(rows, most=most, right=(3,), width=out.columns))
 
 
-def explain(out: Output, replica: Log, text: str, *, is_whole: bool, error: EventNotFound) -> None:
+class Explanation(NamedTuple):
+    """An answer about a commit, a line or a text: whose it is, its first sentences, its members."""
+
+    owner: Owner
+    opening: list[str]
+    members: dict[str, Any]
+
+    def sentences(self, replica: Log, *, is_whole: bool) -> list[str]:
+        """Returns the first sentences and those of the causes."""
+        chain = self.owner.chain
+        ended = {event.ends for event in chain if event.ends}
+        causes = (
+            event
+            for event in chain
+            if event.event_id not in ended and (is_whole or event.event_type != "session.begun")
+        )
+        return [*self.opening, *map(replica.vocabulary.sentence, causes)]
+
+    @property
+    def prompt(self) -> str | None:
+        """What the user asked, None where that is unknown."""
+        if self.owner.prompt is None:
+            return None
+        try:
+            text = self.owner.prompt.payload.get("prompt")
+        except BodyMissing as error:
+            return f"({error.message}: {error.cause})"
+        return text if isinstance(text, str) else None
+
+
+def explanation(replica: Log, text: str, error: EventNotFound) -> Explanation:
     """Answers for FILE:LINE, or for a text with a space or in quotes, that names no event.
 
     Raises `error` for anything else, `line_not_found`, EventNotFound, GitFailed.
     """
     match = _LINE.fullmatch(text)
     if match and os.path.exists(match["file"]):
-        _explain_line(out, replica, match["file"], int(match["number"]), is_whole)
-    elif " " in text or "\n" in text or text[:1] == text[-1:] == '"':
-        _explain_text(out, replica, text, is_whole)
-    else:
-        raise error
+        return _of_line(replica, match["file"], int(match["number"]))
+    if _is_text(text):
+        return _of_text(replica, text)
+    raise error
 
 
-def explain_commit(out: Output, replica: Log, text: str, *, is_whole: bool) -> bool:
-    """Answers for a commit: hex digits, or `commit/` and any name; returns whether it is one.
+def holds_text(replica: Log, text: str) -> bool:
+    """Reports whether an event of a log holds a text, which has a space or is in quotes."""
+    return _is_text(text) and any(True for _ in _holding(replica, _needle(text)))
 
-    An event that the text names, other than that of the commit, is meant first.
-    """
+
+def commit_named(text: str) -> tuple[Repository, str] | None:
+    """Returns this folder's repository and its commit of a name: hex digits, or `commit/` NAME."""
     name = text.removeprefix("commit/")
     if name == text and not _HEX.fullmatch(text):
-        return False
+        return None
+    with suppress(GitFailed):
+        repo = repository(Path())
+        if (commit := repo.git.commit_of(name)) is not None:
+            return repo, commit
+    return None
+
+
+def commit_explanation(replica: Log, text: str) -> Explanation | None:
+    """Answers for a commit; None for a text that names none, or another event of the log."""
     with SuppressCodes("event_not_found", "ambiguous_id"):
         event = replica.answers.find(text, by_type=True)
         if event.event_type != "commit" or event.header.source != "git":
-            return False
-    try:
-        repo = repository(Path())
-        commit = repo.git.commit_of(name)
-    except GitFailed:
-        return False
-    if commit is None:
-        return False
+            return None
+    if (pair := commit_named(text)) is None:
+        return None
+    repo, commit = pair
     ownership = _ownership(replica, repo)
     owner = ownership.of_commit(commit)
     first = f"Commit {_named(ownership, commit)} {_whose(ownership, owner)}"
     rest = [f"Another part of it {_whose(ownership, other)}" for other in owner.others]
     members = {"commit": commit, "co_authors": _co_authors(ownership, owner)}
-    _answer(out, replica, members, owner, [first, *_steps(owner), *rest], is_whole)
-    return True
+    return Explanation(owner, [first, *_steps(owner), *rest], members)
 
 
-def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: bool) -> None:
+def _of_line(replica: Log, file: str, number: int) -> Explanation:
     repo, path, count = _file_of(file)
     if not 1 <= number <= count:
         raise ThenceError(
@@ -155,13 +191,14 @@ def _explain_line(out: Output, replica: Log, file: str, number: int, is_whole: b
         sentences.append("No recorded edit holds the line: its owner is that of its commit")
     members = {"file": path, "line": number, "text": blamed.text, "commit": blamed.commit or None}
     members["co_authors"] = _co_authors(ownership, owner)
-    _answer(out, replica, members, owner, sentences, is_whole)
+    return Explanation(owner, sentences, members)
 
 
-def _explain_text(out: Output, replica: Log, text: str, is_whole: bool) -> None:
-    needle = text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' else text
-    edits, others = _holding(replica, needle)
-    events = edits + others
+def _of_text(replica: Log, text: str) -> Explanation:
+    needle = _needle(text)
+    holding = [*_holding(replica, needle)][::-1]
+    # the edits that wrote it, newest first, then what else holds it
+    events = [event for event, _ in sorted(holding, key=lambda pair: not pair[1])]
     if not events:
         raise EventNotFound(
             "could not find the text",
@@ -177,14 +214,22 @@ def _explain_text(out: Output, replica: Log, text: str, is_whole: bool) -> None:
     kind: Kind = "agent" if events[0].header.source else "unknown"
     owner = Owner(kind, events[0].actor or "", events[0].stream, chain=chain)
     members = {"text": needle, "events": [event.event_id for event in events]}
-    _answer(out, replica, members, owner, sentences, is_whole)
+    return Explanation(owner, sentences, members)
 
 
-def _holding(replica: Log, needle: str) -> tuple[list[Event], list[Event]]:
-    """Returns the edits that wrote a text, and the other events that hold it, newest first."""
+def _is_text(text: str) -> bool:
+    return " " in text or "\n" in text or text[:1] == text[-1:] == '"'
+
+
+def _needle(text: str) -> str:
+    return text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' else text
+
+
+def _holding(replica: Log, needle: str) -> Iterator[tuple[Event, bool]]:
+    """Yields the events that hold a text, and whether each is an edit that wrote it."""
+    if not is_utf8(needle):  # half a surrogate pair, which no line holds
+        return
     sign = msgspec.json.encode(needle)[1:-1]
-    edits: list[Event] = []
-    others: list[Event] = []
     for event in replica.read():
         is_edit = b'"files":[' in event.line
         if sign not in event.line and not event.body_entries:
@@ -198,10 +243,9 @@ def _holding(replica: Log, needle: str) -> tuple[list[Event], list[Event]]:
                 if isinstance(file, dict) and file.get("added")
             )
             if any(needle in added and needle not in removed for added, removed in texts):
-                edits.append(event)
+                yield event, True
             elif sign in msgspec.json.encode(payload):
-                others.append(event)
-    return edits[::-1], others[::-1]
+                yield event, False
 
 
 def _file_of(file: str) -> tuple[Repository, str, int]:
@@ -218,7 +262,8 @@ def _file_of(file: str) -> tuple[Repository, str, int]:
         top = None
     if top is None or not folder.is_relative_to(top):
         cause = "it lies in no working tree of a git repository"
-        raise _no_file(file, cause, "name a file of a working tree")
+        hint = "name a file of a working tree, or ask for its text: thence why '\"TEXT\"'"
+        raise _no_file(file, cause, hint)
     data = path.read_bytes()
     if b"\0" in data[:BINARY_BYTES]:
         hint = "ask about its commits: git log -- FILE, then thence why COMMIT"
@@ -281,27 +326,13 @@ def _steps(owner: Owner) -> list[str]:
     return [f"It was {step}" if "from" in step else f"By {step}" for step in owner.via]
 
 
-def _answer(
-    out: Output,
-    replica: Log,
-    members: dict[str, Any],
-    owner: Owner,
-    opening: Sequence[str],
-    is_whole: bool,
-) -> None:
+def write_explanation(out: Output, replica: Log, answer: Explanation, *, is_whole: bool) -> None:
     """Writes an answer: its first sentences, the causes, and what the user asked."""
-    ended = {event.ends for event in owner.chain if event.ends}
-    chain = [
-        event
-        for event in owner.chain
-        if event.event_id not in ended and (is_whole or event.event_type != "session.begun")
-    ]
-    sentences = [*opening, *map(replica.vocabulary.sentence, chain)]
-    prompt = _prompt(owner)
+    sentences, prompt = answer.sentences(replica, is_whole=is_whole), answer.prompt
     if out.is_json:
-        lines = [msgspec.Raw(event.readable_line) for event in owner.chain]
-        answer = {**_owner_json(owner), "sentences": sentences, "chain": lines, "prompt": prompt}
-        out.json({**members, **answer})
+        chain = [msgspec.Raw(event.readable_line) for event in answer.owner.chain]
+        causes = {"sentences": sentences, "chain": chain, "prompt": prompt}
+        out.json({**answer.members, **_owner_json(answer.owner), **causes})
         return
     out.write(*numbered(sentences, out.width, len(sentences), 0, ""))
     if prompt:
@@ -310,16 +341,6 @@ def _answer(
         out.write("", "what the user asked", *(f"  | {row}".rstrip() for row in first_rows))
         if rest_count := len(rows) - len(first_rows):
             out.write(f"  {counted(rest_count, 'more line')}; --all shows the whole")
-
-
-def _prompt(owner: Owner) -> str | None:
-    if owner.prompt is None:
-        return None
-    try:
-        text = owner.prompt.payload.get("prompt")
-    except BodyMissing as error:
-        return f"({error.message}: {error.cause})"
-    return text if isinstance(text, str) else None
 
 
 def _owner_json(owner: Owner) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os.path
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +12,14 @@ import msgspec
 from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with
 from thence.cli.output import Output, current, wrapped
-from thence.cli.shared.logs import command, find_event, index_options, open_for_reading
+from thence.cli.shared.locate import places
+from thence.cli.shared.logs import (
+    command,
+    find_event,
+    index_options,
+    names_event,
+    open_for_reading,
+)
 from thence.cli.shared.render import counted, numbered
 from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, Cone
@@ -19,8 +27,10 @@ from thence.core.query.why import Why, reasons
 from thence.core.sentences.events import short_id
 from thence.core.vocabulary import Vocabulary
 from thence.errors import EventNotFound
+from thence.open_log.log import Log
 
 if TYPE_CHECKING:
+    from thence.cli.commands.blame import Explanation
     from thence.sim.results.measure import Measurement
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -78,20 +88,12 @@ def why_command(
     out = current()
     if _is_measurement(is_measured, **plays):
         return _measured(out, event, log, of_effects=False, **plays)
-    file, _, number = event.rpartition(":")
-    about = Path(file) if number.isdecimal() and os.path.exists(file) else None
-    with open_for_reading(out, log, about=about) as replica:
-        try:
-            if event.startswith("commit/") or not event.strip("0123456789abcdef"):
-                from thence.cli.commands.blame import explain_commit
+    with open_to_explain(out, log, event) as replica:
+        named = explained(out, replica, event)
+        if not isinstance(named, Event):
+            from thence.cli.commands.blame import write_explanation
 
-                if explain_commit(out, replica, event, is_whole=is_whole):
-                    return 0
-            named = find_event(out, replica, event, to_explain=True)
-        except EventNotFound as error:
-            from thence.cli.commands.blame import explain
-
-            explain(out, replica, event, is_whole=is_whole, error=error)
+            write_explanation(out, replica, named, is_whole=is_whole)
             return 0
         answer = replica.why(named)
     if out.is_json:
@@ -113,6 +115,47 @@ def why_command(
     return 0
 
 
+def open_to_explain(out: Output, log: str | None, text: str) -> AbstractContextManager[Log]:
+    """Opens the log that a question of `why` is for."""
+    file, _, number = text.rpartition(":")
+    if number.isdecimal() and os.path.exists(file):
+        return open_for_reading(out, log, about=Path(file).parent)
+    has = names_event(text)
+    if _may_be_commit(text):
+        from thence.cli.commands.blame import commit_named
+
+        is_for_agents = text.startswith("commit/") or any(True for _ in places(out, Path()))
+        if is_for_agents and commit_named(text) is not None:
+            return open_for_reading(out, log, about=Path())
+    if has is not None and not {" ", "\n", '"'}.isdisjoint(text):
+        from thence.cli.commands.blame import holds_text
+
+        return open_for_reading(out, log, has=lambda one: has(one) or holds_text(one, text))
+    return open_for_reading(out, log, has=has)
+
+
+def explained(out: Output, replica: Log, text: str) -> "Event | Explanation":
+    """Returns the event that a text names, else the answer about a line, a commit or a text.
+
+    Raises EventNotFound, `line_not_found`, GitFailed.
+    """
+    try:
+        if _may_be_commit(text):
+            from thence.cli.commands.blame import commit_explanation
+
+            if (answer := commit_explanation(replica, text)) is not None:
+                return answer
+        return find_event(out, replica, text, to_explain=True)
+    except EventNotFound as error:
+        from thence.cli.commands.blame import explanation
+
+        return explanation(replica, text, error)
+
+
+def _may_be_commit(text: str) -> bool:
+    return text.startswith("commit/") or not text.strip("0123456789abcdef")
+
+
 @click.command("effects", **help_with("thence effects 01JDA3K7QZ --json"))
 @event_options
 def effects_command(
@@ -128,7 +171,7 @@ def effects_command(
     out = current()
     if _is_measurement(is_measured, **plays):
         return _measured(out, event, log, of_effects=True, **plays)
-    with open_for_reading(out, log) as replica:
+    with open_for_reading(out, log, has=names_event(event)) as replica:
         answer = replica.effects(find_event(out, replica, event, to_explain=True))
         sentence = replica.vocabulary.sentence(answer.event)
     if out.is_json:
@@ -229,7 +272,8 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
 
     plays["runs"] = plays["runs"] or RUNS_MAX
     send_records_to_stderr(out, names_waits=True)
-    with open_for_reading(out, log) as replica, bar(out, "plays") as show:
+    named = names_event(text)
+    with open_for_reading(out, log, has=named) as replica, bar(out, "plays") as show:
         event = find_event(out, replica, text, to_explain=True)
         answer = measure(
             replica.folder, event.event_id, of_effects=of_effects, on_play=show, **plays

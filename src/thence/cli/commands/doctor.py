@@ -47,7 +47,7 @@ def doctor_command(log: str | None) -> int:
     """
     out = current()
     try:
-        folder, is_log = find_log(out, log), True
+        folder, is_log = find_log(out, log, may_be_empty=True), True
     except NotALog:
         if named_log(out, log) is not None:
             raise

@@ -19,6 +19,7 @@ from thence.cli.shared.logs import (
     filter_options,
     index_options,
     keys,
+    names_events,
     open_for_reading,
     report_matches,
 )
@@ -138,7 +139,7 @@ def export_command(
         return text if is_raw else escape_formula(text)
 
     with (
-        open_for_reading(out, log, counts_damage=False) as replica,
+        open_for_reading(out, log, counts_damage=False, has=names_events(conditions)) as replica,
         _output_file(output) as file,
     ):
         count = 0

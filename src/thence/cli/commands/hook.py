@@ -10,6 +10,7 @@ from thence.agents.hook_status import tool_states, trust_step
 from thence.agents.installed import HookFile, install, uninstall
 from thence.agents.intake import is_masked, make_log, waiting
 from thence.cli import FAILED
+from thence.cli.commands.hook_join import join_command
 from thence.cli.frame import command_group, help_with, output_options
 from thence.cli.output import current
 from thence.cli.shared.render import counted, table
@@ -24,6 +25,8 @@ def hook_command() -> None:
     there: `thence log`, `thence unfinished`.
     """
 
+
+hook_command.add_command(join_command)
 
 _tool = click.argument("tool", type=click.Choice(("claude-code", "codex", "git")))
 _scope = click.option(

@@ -29,6 +29,8 @@ from thence.cli.shared.logs import (
     find_event,
     index_options,
     keys,
+    names_event,
+    names_events,
     open_for_reading,
     report_matches,
     take_in_hooks,
@@ -103,7 +105,8 @@ def log_command(
     if not names and not out.is_json and out.columns:
         last = SCREEN_EVENTS
     is_small = last is not None and not is_count and not any(conditions.values())
-    with open_for_reading(out, log, is_small=is_small) as replica:
+    named = names_events(conditions)
+    with open_for_reading(out, log, is_small=is_small, has=named) as replica:
         if is_small and replica.answers.lacks_index():
             _write_latest(out, replica, last or 0, is_descending)
             return
@@ -168,7 +171,8 @@ def show_command(event: str, log: str | None) -> None:
     stored.
     """
     out = current()
-    with open_for_reading(out, log, is_small=is_ulid(event)) as replica:
+    named_event = names_event(event)
+    with open_for_reading(out, log, is_small=is_ulid(event), has=named_event) as replica:
         named = replica.answers.with_ids([event]) if is_ulid(event) else {}
         stored = named.get(event) or find_event(out, replica, event)
         if out.is_json:
@@ -358,7 +362,9 @@ def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: C
 
     event_filter = Filter.of(**keys(conditions))
     with (
-        open_for_reading(out, log, by_index=False, counts_damage=False) as replica,
+        open_for_reading(
+            out, log, by_index=False, counts_damage=False, has=names_events(conditions)
+        ) as replica,
         Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
     ):
         matches = None if event_filter == Filter() else event_filter.matches

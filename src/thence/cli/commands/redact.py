@@ -7,7 +7,7 @@ import click
 
 from thence.cli.frame import help_with, is_agreed, log_options
 from thence.cli.output import Output, current
-from thence.cli.shared.logs import find_event, open_for_reading, redact_copies
+from thence.cli.shared.logs import find_event, names_event, open_for_reading, redact_copies
 from thence.cli.sync.synced_log import check_packages
 from thence.errors import SyncRefused, ThenceError
 
@@ -42,7 +42,7 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
     from thence.sync.target import read_target
 
     out = current()
-    with open_for_reading(out, log) as replica:
+    with open_for_reading(out, log, has=names_event(event)) as replica:
         stored = find_event(out, replica, event)
         target = read_target(replica.folder)
         enabled = target if target is not None and target.is_enabled else None

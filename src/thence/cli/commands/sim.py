@@ -17,7 +17,7 @@ from thence.cli.failure import problem_line
 from thence.cli.frame import command_group, help_with, json_or_text, output_options
 from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.beside import serving_beside
-from thence.cli.shared.locate import find_log, runs
+from thence.cli.shared.locate import find_log, newest_run, runs
 from thence.cli.shared.progress import play, run_bar, send_records_to_stderr
 from thence.cli.shared.render import (
     NAMES_SHOWN_MAX,
@@ -116,7 +116,7 @@ def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
     draws all.
     """
     out = current()
-    folder = find_log(out, run)
+    folder = find_log(out, run or out.settings.log or newest_run(out))
     count_max = None if out.is_verbose or out.is_json else _VARIABLES_SHOWN_MAX
     with RecordedRun(folder) as recorded:
         facts = summary(recorded)

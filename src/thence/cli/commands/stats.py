@@ -14,6 +14,7 @@ from thence.cli.shared.logs import (
     filter_options,
     index_options,
     keys,
+    names_events,
     open_for_reading,
 )
 from thence.cli.shared.render import bars, counted, failures_text
@@ -40,7 +41,7 @@ def stats_command(by: str | None, log: str | None, **conditions: OptionValue) ->
     reported.
     """
     out = current()
-    with open_for_reading(out, log) as replica:
+    with open_for_reading(out, log, has=names_events(conditions)) as replica:
         tally = replica.answers.stats(by=cast(By | None, by), **keys(conditions))
         check_names(out, replica, conditions, tally.events)
         failures = (0, 0) if by else replica.answers.failures(**keys(conditions))

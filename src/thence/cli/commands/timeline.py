@@ -13,6 +13,7 @@ from thence.cli.shared.logs import (
     filter_options,
     index_options,
     keys,
+    names_events,
     open_for_reading,
 )
 from thence.core.clock import microseconds, timestamp_at
@@ -80,7 +81,7 @@ def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> N
     goes on to the last event. Below each are those that it caused while it lasted.
     """
     out = current()
-    with open_for_reading(out, log) as replica:
+    with open_for_reading(out, log, has=names_events(conditions)) as replica:
         steps = replica.answers.steps(last, **keys(conditions))
         check_names(out, replica, conditions, steps.total)
     spans, until_us = spans_of(steps.steps), steps.until_us or 0

@@ -13,7 +13,13 @@ from thence import __version__
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log, named_log
-from thence.cli.shared.logs import Conditions, keys, open_for_reading, report_matches
+from thence.cli.shared.logs import (
+    Conditions,
+    keys,
+    names_events,
+    open_for_reading,
+    report_matches,
+)
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
 from thence.core.query.filter import Filter
@@ -58,7 +64,8 @@ def span_batches(
         yield from spans.unfinished()
         report_matches(out, replica, conditions, chosen_count)
 
-    with open_for_reading(out, log, counts_damage=False) as replica:
+    named = names_events(conditions)
+    with open_for_reading(out, log, counts_damage=False, has=named) as replica:
         name = replica.folder.absolute().name
         resource = {"service.name": name, LOG_ID: replica.log_id or ""}
         spans = LogSpans(replica.vocabulary)

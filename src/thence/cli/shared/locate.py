@@ -1,27 +1,26 @@
-"""The choice of the log of a command.
+"""The choice of the log of a command, in the order that `LOG_ORDER` describes.
 
-The log is named by `--log`, else by THENCE_LOG; else for a question about a file it is the log of
-the coding agents in that file's repository; else it is this folder if it is a log, else the
-log of the coding agents in this repository, else the journal of the project that this folder
-belongs to, else the newest run under ./output, else the log of agents outside repositories. Which
-one that is, is noted on stderr for agents and runs. A log is named by its folder, by one of its
-files, by a project, or by a run's id. A log without a name may hold no symbolic link: a clone could
-choose its target.
+A log is named by its folder, by one of its files, by a project, or by a run's id. A log without a
+name may hold no symbolic link: a clone could choose its target.
 
 `thence doctor` looks for a log when packages are broken: no package is imported but click.
 """
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
-from thence.agents.fired import LOG, SPOOL, log_of
+from thence.agents.fired import LOG, SPOOL, log_of, spools
 from thence.cli.output import Output
 from thence.errors import NotALog, SuppressCodes, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import own_folder, segments
 
-_SHOWN_RUNS_MAX = 3
+_SHOWN_LOGS_MAX = 3
+_AGENTS = "what hooks of coding agents recorded"
 
 
 def is_log(folder: Path) -> bool:
@@ -44,42 +43,143 @@ def named_log(out: Output, log: str | None) -> str | None:
     return log or out.settings.log
 
 
+class Place(NamedTuple):
+    """A log that a command may mean, and what it is; `is_noted` where stderr always names it."""
+
+    folder: Path
+    words: str
+    is_noted: bool = True
+
+    def note(self, out: Output, *others: "Place") -> None:
+        """Names the log on stderr, and the others that hold what was asked for."""
+        too = f"; it is also in {options(place.folder for place in others)}" if others else ""
+        out.notice(f"log: {self.folder} ({self.words}){too}")
+
+
 def find_log(
-    out: Output, log: str | None, *, create: bool = False, about: Path | None = None
+    out: Output,
+    log: str | None,
+    *,
+    create: bool = False,
+    may_be_empty: bool = False,
+    about: Path | None = None,
 ) -> Path:
     """Returns the folder of the log; raises NotALog with the folders that were tried.
 
-    With `create` the folder of a named log is returned even if the log is missing. For a question
-    `about` a file the log of agents in that file's repository comes first.
+    Without a name it is the first of `places` that has an event, else the first; with `create` and
+    where it `may_be_empty` it is the first. With `create` the folder of a named log is returned
+    even if the log is missing. `about` is the folder of a file or repository that is asked about.
     """
     name = named_log(out, log)
     if name is not None:
         return _find_named(out, name, create)
-    agents, is_repository = _log_of_agents(about.parent.resolve()) if about else (None, False)
-    if agents is not None and is_repository:
-        return _noted(out, agents)
+    first: Place | None = None
+    for place in places(out, about):
+        first = first or place
+        if create or may_be_empty or _has_event(place.folder):
+            first = place
+            break
+    if first is None:
+        raise _no_log(out, about)
+    if first.is_noted:
+        first.note(out)
+    return first.folder
+
+
+def places(out: Output, about: Path | None = None) -> Iterator[Place]:
+    """Yields the logs that a command may mean where none is named, in their order, each once.
+
+    For a question `about` a folder they are that of agents in its repository, and the journal.
+    Raises NotALog, PlanningError.
+    """
+    seen: set[Path] = set()
+    for place in _of_folder(about.resolve()) if about else _of_all(out):
+        path = place.folder.resolve()
+        if path not in seen:
+            seen.add(path)
+            yield place
+
+
+def _of_folder(folder: Path) -> Iterator[Place]:
+    if (agents := _log_of_agents(folder)[0]) is not None:
+        yield Place(agents, _AGENTS)
+    if (journal := journal_of(folder)) is not None:
+        yield Place(journal, "the journal of this project", is_noted=False)
+
+
+def _of_all(out: Output) -> Iterator[Place]:
     folder = Path()
     if is_log(folder):
         _check_plain(folder)
-        return folder
+        yield Place(folder, "this folder", is_noted=False)
     agents, is_repository = _log_of_agents(folder)
-    if agents is not None and is_repository:
-        return _noted(out, agents)
-    journal = journal_of(folder)
-    if journal is not None:
-        return journal
-    root = Path(out.settings.runs)
-    newest = next((run for run in runs(root) if not run.is_symlink() and not _link_in(run)), None)
+    outside = agents if not is_repository else None
+    yield from (place for place in _of_folder(folder) if place.folder != outside)
+    if (newest := _newest(out)) is not None:
+        yield Place(newest, "the newest run")
+    if outside is not None:
+        yield Place(outside, _AGENTS)
+
+
+def _newest(out: Output) -> Path | None:
+    folders = runs(Path(out.settings.runs))
+    return next((run for run in folders if not run.is_symlink() and not _link_in(run)), None)
+
+
+def newest_run(out: Output) -> str | None:
+    """Returns the newest run under ./output, noted, where this folder is no log; else None."""
+    newest = None if is_log(Path()) else _newest(out)
     if newest is not None:
-        out.notice(f"log: {newest} (the newest run)")
-        return newest
-    if agents is not None:
-        return _noted(out, agents)
-    raise NotALog(
+        Place(newest, "the newest run").note(out)
+    return str(newest) if newest else None
+
+
+def _has_event(folder: Path) -> bool:
+    """Reports whether a log has an event, or hooks have left one for it."""
+    if any(path.stat().st_size for path in segments(OS_DISK, folder)):
+        return True
+    files = (Path(spool).glob("[0-9]*.json") for spool in spools(str(folder.absolute())))
+    return is_log_of_agents(folder) and any(True for _ in chain.from_iterable(files))
+
+
+def _no_log(out: Output, about: Path | None = None) -> NotALog:
+    """Returns the error that no log is there, with the next step for the question."""
+    if about is not None:
+        cause = "no hooks of coding agents recorded anything in its repository"
+        hint = "record from now on: thence hook install claude-code (or codex), and"
+        hint += " thence hook install git; bring a team's here: thence hook join URL"
+        if log_of(str(about.resolve()))[1] is None:
+            cause = "it lies in no working tree of a git repository, where no hooks recorded either"
+            hint = "ask about a file of a working tree, or record: thence hook install claude-code"
+        return NotALog("could not find a log for", place=about.resolve(), cause=cause, hint=hint)
+    root = Path(out.settings.runs)
+    return NotALog(
         "could not find a log",
-        cause=f"this folder is none ({folder.absolute()}), and {root.absolute()} holds no runs",
-        hint="name one with --log, or make one: thence append --log FOLDER note text=hello",
+        cause=f"this folder is not one ({Path().absolute()}), no hooks recorded in its repository,"
+        f" and {root.absolute()} holds no runs",
+        hint="name one with --log, or make one: thence append --log FOLDER note text=hello;"
+        " thence sim run EXAMPLE; thence hook install claude-code",
     )
+
+
+def options(folders: Iterable[Path]) -> str:
+    """Returns the options that name some logs, for a shell in this folder; three at most."""
+    here = Path.cwd()
+    paths = [folder.resolve() for folder in folders]
+    names = [path.relative_to(here) if path.is_relative_to(here) else path for path in paths]
+    rest = [f"and {len(names) - _SHOWN_LOGS_MAX} more"] * (len(names) > _SHOWN_LOGS_MAX)
+    words = [f"--log {shlex.quote(str(name))}" for name in names[:_SHOWN_LOGS_MAX]]
+    return ", ".join([*words, *rest])
+
+
+def other_logs(out: Output, tried: Iterable[Path]) -> str:
+    """Returns the options that name the logs here that were not tried, "" without any."""
+    folders: list[Path] = []
+    with suppress(ThenceError):  # of a log that can't be used
+        folders += [place.folder for place in places(out)]
+    folders += runs(Path(out.settings.runs))
+    paths = dict.fromkeys(folder.resolve() for folder in folders)
+    return options(path for path in paths if path not in {folder.resolve() for folder in tried})
 
 
 def is_log_of_agents(folder: Path) -> bool:
@@ -123,11 +223,6 @@ def logs_of_repository(folder: Path, report: Callable[[ThenceError], None]) -> d
     return logs
 
 
-def _noted(out: Output, log: Path) -> Path:
-    out.notice(f"log: {log} (what hooks of coding agents recorded)")
-    return log
-
-
 def _find_named(out: Output, name: str, create: bool) -> Path:
     path = Path(name)
     run = Path(out.settings.runs) / name
@@ -144,17 +239,18 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
     if create and not path.is_file():
         return path
     inside = [str(folder) for folder in runs(path)] if path.is_dir() else []
+    others = other_logs(out, ())
     if inside:
         cause = f"it is no log itself, but holds {len(inside)}"
-        hint = "name one of them: " + ", ".join(inside[:_SHOWN_RUNS_MAX])
+        hint = "name one of them: " + ", ".join(inside[:_SHOWN_LOGS_MAX])
     elif path.exists():
         cause = "there is no events.jsonl"
         hint = "`thence append --log FOLDER TYPE` makes a new log"
     else:
         cause = f"there is neither {path} nor a run {run}"
         hint = "name a log's folder, or make one: `thence append --log FOLDER TYPE`"
-        if run.parent.is_dir():
-            hint = f"{hint}; `thence sim list` lists the runs"
+    if others and not inside:
+        hint = f"name one that is here: {others}"
     raise NotALog("could not find the log", place=path, cause=cause, hint=hint)
 
 

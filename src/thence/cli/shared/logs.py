@@ -7,7 +7,7 @@ the log is a project's journal, the project's files may hold copies of redacted 
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -15,13 +15,22 @@ import click
 
 from thence.cli.frame import log_options, set_flag
 from thence.cli.output import Output
-from thence.cli.shared.locate import find_log, is_log_of_agents
+from thence.cli.shared.locate import (
+    Place,
+    find_log,
+    is_log_of_agents,
+    named_log,
+    options,
+    other_logs,
+    places,
+)
 from thence.cli.shared.render import LineRenderer, counted
 from thence.core.codec import BadLine, has_valid_crc, have_valid_crcs, parse
 from thence.core.event import Event
+from thence.core.ids import is_ulid
 from thence.core.nearest import TYPO_LIKENESS, nearest
 from thence.core.query.why import named_by
-from thence.errors import EventNotFound, LogBusy, SuppressCodes
+from thence.errors import EventNotFound, LogBusy, SuppressCodes, ThenceError
 from thence.log.files.disk import OS_DISK, wall_ns
 from thence.log.files.segment import strays
 from thence.log.read.reader import blocks
@@ -41,6 +50,8 @@ _F = TypeVar("_F", bound=Callable[..., object])
 OptionValue = str | tuple[str, ...] | bool | None
 # the conditions of a filter, by the key of `core.query.filter`
 Conditions = Mapping[str, OptionValue]
+# reports whether a log has what a command names
+Has = Callable[[Log], bool]
 
 
 def filter_options(command: _F) -> _F:
@@ -213,24 +224,99 @@ def open_for_reading(
     is_small: bool = False,
     counts_damage: bool = True,
     about: Path | None = None,
+    has: Has | None = None,
 ) -> Iterator[Log]:
     """Opens the log that a command reads, with what hooks of agents left for it, and closes it.
+
+    `about` is the folder that a question is about. Where no log is named, the first that `has` what
+    is asked for is taken; an EventNotFound of the block then says which logs lack it.
 
     Where the index must be made first, stderr says how far it is; with --no-wait LogBusy is raised.
     A question that `is_small` does without one. Damaged or unfinished lines, which are passed over,
     are counted on stderr: without `by_index`, for a command that asks no index, by reading the log.
     """
-    folder = find_log(out, log, about=about)
-    if take_in_hooks(folder):
-        out.notice("some records of hooks are not in the log yet; `thence doctor` says why")
-    with open_log(folder, create=False) as replica:
-        if is_small and replica.answers.lacks_index():
-            counts_damage = False
-        elif by_index:
-            _make_index(out, replica, log)
-        if counts_damage:
+    with ExitStack() as stack:
+
+        def opened(folder: Path) -> Log:
+            if take_in_hooks(folder):
+                out.notice("some records of hooks are not in the log yet; `thence doctor` says why")
+            replica = stack.enter_context(open_log(folder, create=False))
+            if by_index and not (is_small and replica.answers.lacks_index()):
+                _make_index(out, replica, log)
+            return replica
+
+        lacking: list[Log] = []
+        if has is None or named_log(out, log) is not None:
+            replica = opened(find_log(out, log, about=about))
+        else:
+            replica = _first_with(out, has, opened, lacking)
+        if counts_damage and not (is_small and replica.answers.lacks_index()):
             _note_passed_over(out, replica, log, by_index)
-        yield replica
+        try:
+            yield replica
+        except EventNotFound as error:
+            others = [one.folder for one in lacking if one.folder != replica.folder]
+            if others:
+                error.cause += f"; nor is it in {options(others)}"
+            if rest := other_logs(out, [replica.folder, *others]):
+                error.hint += f"; ask another log: {rest}"
+            raise
+
+
+def _first_with(out: Output, has: Has, opened: Callable[[Path], Log], lacking: list[Log]) -> Log:
+    """Returns the first log that has what is asked for, else the first that has an event.
+
+    Those without it are added to `lacking`. The log that answers is noted, with the others that
+    have it, as far as they can be asked without making a large index.
+    """
+    candidates = places(out)
+    for place in candidates:
+        replica = opened(place.folder)
+        if has(replica):
+            break
+        lacking.append(replica)
+    else:
+        return opened(find_log(out, None))
+    rest = 0
+    others: list[Place] = []
+    with suppress(ThenceError, OSError):  # of a log that can't be used
+        for other in () if out.is_quiet else candidates:
+            rest += 1
+            with open_log(other.folder, create=False) as another:
+                if not another.answers.lacks_index() and has(another):
+                    others.append(other)
+    if place.is_noted or rest or lacking:
+        place.note(out, *others)
+    return replica
+
+
+def names_event(text: str) -> Has | None:
+    """Returns whether a log has the event that a text names; None for a text such as @last."""
+
+    def has(replica: Log) -> bool:
+        is_large = replica.answers.lacks_index()
+        if is_ulid(text) and (is_large or replica.answers.with_ids([text])):
+            return bool(replica.answers.with_ids([text]))
+        with SuppressCodes("event_not_found"):
+            with SuppressCodes("ambiguous_id"):
+                replica.answers.find(text, by_type=True)
+            return True
+        return False
+
+    return None if text.startswith("@last") else has
+
+
+def names_events(conditions: Conditions) -> Has | None:
+    """Returns whether a log has events of the names in a filter; None without any.
+
+    No index is made for it where a log is large.
+    """
+    names = {key: conditions[key] for key in _NAMES if conditions.get(key)}
+
+    def has(replica: Log) -> bool:
+        return replica.answers.lacks_index() or bool(replica.query(**keys(names), limit=1).total)
+
+    return has if names else None
 
 
 def _make_index(out: Output, replica: Log, log: str | None) -> None:

@@ -8,9 +8,10 @@ import click
 
 from thence.cli.frame import checked_name, help_with, is_agreed, output_options
 from thence.cli.output import Output, current
-from thence.cli.shared.locate import find_log, is_log, named_log
+from thence.cli.shared.locate import find_log, is_log, journal_of, named_log
+from thence.cli.shared.logs import take_in_hooks
 from thence.cli.sync.synced_log import check_packages, find_synced_log, synced_log_option
-from thence.errors import SyncRefused
+from thence.errors import SuppressCodes, SyncRefused
 from thence.open_log.log import open_log
 
 if TYPE_CHECKING:
@@ -61,11 +62,31 @@ def enable_command(
     --name a log that is missing is made: for the second machine of a log.
     """
     check_packages()
-    from thence.signing import own_key
-    from thence.sync.credentials import CredentialStore
-    from thence.sync.target import read_target, switched, write_target
+    from thence.sync.target import read_target, switched
 
     out = current()
+    login = login_with_team(server, username, team)
+    named = _named_log(out, log, name)
+    before = read_target(named.folder)
+    log_name = name or (before.log if before else named.name)
+    _check_name(named.folder, log_name)
+    title = name or (before.title if before else "") or named.title
+    requested = requested_target(login, named._replace(name=log_name, title=title), before, team)
+    target = switched(before, requested, may_switch=may_switch)
+    if before is not None and before.key != target.key:
+        _ask(out, named.folder, target, is_sure=is_sure)
+    store_target(named.folder, target)
+    out.result(
+        target,
+        [f"sync is on: {target.place}"],
+        [f"the log is {target.log} there; push and pull events: thence sync now"],
+    )
+
+
+def login_with_team(server: str | None, username: str | None, team: str | None) -> "Login":
+    """Returns the login to a server; raises NotLoggedIn, and SyncRefused without any team there."""
+    from thence.sync.credentials import CredentialStore
+
     login = CredentialStore().login(server, username)
     if team is None and login.team_slug is None:
         raise SyncRefused(
@@ -74,25 +95,19 @@ def enable_command(
             cause=f"{login.username} is in no team there",
             hint="ask whoever keeps the server for a team, then log in again",
         )
-    named = _named_log(out, log, name)
-    before = read_target(named.folder)
-    log_name = name or (before.log if before else named.name)
-    _check_name(named.folder, log_name)
-    title = name or (before.title if before else "") or named.title
-    requested = _requested(login, named._replace(name=log_name, title=title), before, team)
-    target = switched(before, requested, may_switch=may_switch)
-    if before is not None and before.key != target.key:
-        _ask(out, named.folder, target, is_sure=is_sure)
-    own_key()  # of this machine: it signs what this log writes, from the next round on
-    write_target(named.folder, target)
-    out.result(
-        target,
-        [f"sync is on: {target.place}"],
-        [f"the log is {target.log} there; push and pull events: thence sync now"],
-    )
+    return login
 
 
-def _requested(
+def store_target(folder: Path, target: "SyncTarget") -> None:
+    """Stores the target of a log, with a key of this machine: it signs what the log writes."""
+    from thence.signing import own_key
+    from thence.sync.target import write_target
+
+    own_key()
+    write_target(folder, target)
+
+
+def requested_target(
     login: "Login", named: NamedLog, before: "SyncTarget | None", team: str | None
 ) -> "SyncTarget":
     """Returns the target of a log, with the team of the one before at the same server."""
@@ -140,18 +155,30 @@ def disable_command(log: str | None) -> None:
 
 
 def _named_log(out: Output, log: str | None, name: str | None) -> NamedLog:
-    """Returns a log with the name that it has by itself; makes a project's missing journal.
+    """Returns a log with the name that it has by itself; without one, that of `thence log`.
 
-    A project's journal is named by the project's id, another log by its own id. With `name` a log
-    that is missing is made, for the second machine of a log. Raises NotALog, `not_a_project`,
-    SyncRefused.
+    A project's journal is named by the project's id, and made in a clone that has no log yet;
+    another log is named by its own id. With `name` a log that is missing is made, for the second
+    machine of a log. Raises NotALog, PlanningError, SyncRefused.
     """
     if name is not None:
         _check_name(Path(named_log(out, log) or "."), name)
-    named = _project_journal(out, log, may_make=name is not None)
+    text = named_log(out, log)
+    listed: Path | None = None
+    if text is None:
+        with SuppressCodes("not_a_log"):
+            listed = find_log(out, None)
+        journal = journal_of(Path())
+        is_project = listed is None or (journal is not None and listed.samefile(journal))
+    else:
+        is_project = Path(text).is_dir() and not is_log(Path(text))
+        if name is not None and is_project:  # an empty folder is one for a log
+            is_project = any(Path(text).iterdir())
+    named = _project_journal(Path(text or ".")) if is_project else None
     if named is None:
-        folder = find_log(out, log, create=name is not None)
-        is_new = not is_log(folder)
+        folder = listed or find_log(out, log, create=name is not None)
+        take_in_hooks(folder)
+        is_new = text is not None and not is_log(folder)
         with open_log(folder, create=is_new) as replica:
             named = NamedLog(
                 folder, replica.log_id or "", replica.vocabulary.name, folder.resolve().name
@@ -178,17 +205,15 @@ def _check_name(folder: Path, name: str) -> None:
         )
 
 
-def _project_journal(out: Output, log: str | None, *, may_make: bool) -> NamedLog | None:
-    """Returns the journal of the project in a folder; None for a log that is named itself."""
-    text = named_log(out, log)
-    folder = Path(text or ".")
-    if text and (not folder.is_dir() or is_log(folder)):
-        return None
-    if text and may_make and not any(folder.iterdir()):  # an empty folder for a log
-        return None
+def _project_journal(folder: Path) -> NamedLog | None:
+    """Returns the journal of the project in a folder, made if it is missing; None without one."""
     from thence.core.vocabulary import WORK
     from thence.work.project.project import find_project
 
-    project = find_project(folder)
-    with open_log(project.home, WORK):
-        return NamedLog(project.home, project.uuid, WORK.name, project.root.resolve().name)
+    with SuppressCodes("not_a_project", "git_failed"):
+        project = find_project(folder, create=False)
+        if project.uuid:
+            with open_log(project.home, WORK):
+                title = project.root.resolve().name
+                return NamedLog(project.home, project.uuid, WORK.name, title)
+    return None

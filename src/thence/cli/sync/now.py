@@ -33,7 +33,7 @@ def now_command(log: str | None) -> None:
     out = current()
     with opened_synced_log(out, log) as replica:
         try:
-            counts = _drained(out, replica)
+            counts = drained(out, replica)
         finally:  # also after a round that failed once it had redacted
             _redact_copies(out, replica)
     notes = {
@@ -57,7 +57,7 @@ def _redact_copies(out: Output, replica: Log) -> None:
         out.notice(f"note: redacted text stays until the next `thence sync now`: {reason}")
 
 
-def _drained(out: Output, replica: Log) -> dict[str, int]:
+def drained(out: Output, replica: Log) -> dict[str, int]:
     """Runs rounds while they move anything; raises the error that ended one, or `sync_error`."""
     from thence.sync.credentials import CredentialStore
     from thence.sync.rounds import run_round

@@ -1,4 +1,4 @@
-"""The log of a command of `thence sync`: a project's journal, unless another one is named."""
+"""The log of a command of `thence sync`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ import click
 
 from thence.cli.frame import checked_name, require_packages
 from thence.cli.output import Output
-from thence.cli.shared.locate import find_log, is_log, named_log
-from thence.errors import NotALog
+from thence.cli.shared.locate import find_log, named_log, places
+from thence.cli.shared.logs import take_in_hooks
 from thence.open_log.log import Log, open_log
 
 # the counts of a round, and their names in `--json`
@@ -26,32 +26,34 @@ synced_log_option = click.option(
     "log",
     metavar="LOG",
     callback=checked_name,
-    help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, or the journal of"
-    " this project.",
+    help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, or the one that"
+    " `thence log` shows; all but enable take the first that sync was enabled for, if any.",
 )
 
 
 def find_synced_log(out: Output, log: str | None) -> Path:
-    """Returns the folder of the log; raises NotALog, `not_a_project`."""
-    if named_log(out, log) is not None:
-        return find_log(out, log)
-    from thence.work.project.project import find_project
+    """Returns the folder of the log; raises NotALog, PlanningError.
 
-    home = find_project(Path(), create=False).home
-    if not is_log(home):
-        raise NotALog(
-            "could not find the journal of",
-            place=Path().absolute(),
-            cause="the project has none yet",
-            hint="make it and turn sync on: thence sync enable",
-        )
-    return home
+    Without a name it is the first of this folder's logs that sync was enabled for, else the one
+    that `thence log` shows.
+    """
+    if named_log(out, log) is None:
+        from thence.sync.target import target_path
+
+        for number, place in enumerate(places(out)):
+            if target_path(place.folder).is_file():
+                if number or place.is_noted:
+                    place.note(out)
+                return place.folder
+    return find_log(out, log)
 
 
 @contextmanager
 def opened_synced_log(out: Output, log: str | None) -> Iterator[Log]:
-    """Opens the log, and closes it."""
-    with open_log(find_synced_log(out, log), create=False) as replica:
+    """Opens the log, with what hooks of agents left for it, and closes it."""
+    folder = find_synced_log(out, log)
+    take_in_hooks(folder)
+    with open_log(folder, create=False) as replica:
         yield replica
 
 

@@ -1,0 +1,138 @@
+"""A team shares what its coding agents did in a repository, through a server that runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.agents.played import PlayedRepository, Session
+from tests.cli.installed import Ended, is_three_lines
+from tests.cli.warm import warm
+from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+from tests.work.repositories import git, make_repository
+
+from thence.sync.client import log_in
+from thence.sync.credentials import CredentialStore
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
+    with team_server(tmp_path_factory.mktemp("team") / "data") as running:
+        running.add("ben")
+        yield running
+
+
+class Member:
+    """A user with logins of their own, in a clone."""
+
+    def __init__(self, name: str, config: Path, server: TeamServer) -> None:
+        self.config = config
+        CredentialStore(config / "thence").save(log_in(server.url, name, PASSWORD))
+
+    def __call__(self, *arguments: object, cwd: Path) -> Ended:
+        return warm(*arguments, cwd=cwd, env={"XDG_CONFIG_HOME": str(self.config)})
+
+    def done(self, *arguments: object, cwd: Path) -> Ended:
+        ended = self(*arguments, cwd=cwd)
+        assert ended.code == 0, ended.err
+        return ended
+
+
+@pytest.fixture
+def ada(tmp_path: Path, server: TeamServer) -> Member:
+    return Member("ada", tmp_path / "config-ada", server)
+
+
+def played_shop(folder: Path, name: str) -> PlayedRepository:
+    """Returns a repository in which an agent wrote a line; its first commit is of this test."""
+    played = PlayedRepository(folder, {"pay.py": f"a = 1  # {name}\n"})
+    session = Session(played, "s1", ask="Make it two")
+    session.edit("pay.py", "a = 1", "a = 2")
+    session.commit("Two")
+    played.log.close()
+    return played
+
+
+@pytest.mark.promise("A5h")
+def test_clone_that_joins_knows_the_agents_of_the_others(
+    tmp_path: Path, server: TeamServer, ada: Member
+) -> None:
+    shop = played_shop(tmp_path / "shop", "two clones").top
+    ben = Member("ben", tmp_path / "config-ben", server)
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", shop, clone)
+    assert ben("why", "pay.py:1", cwd=clone).code == 4
+    first = ada.done("hook", "join", server.url, cwd=shop)
+    root = git(shop, "rev-list", "--max-parents=0", "HEAD")
+    assert f"the log agents-{root}" in first.out
+    assert "pulled 0, pushed " in first.out
+    refs = git(clone, "for-each-ref")
+    joined = ben.done("hook", "join", server.url, "--json", cwd=clone).json
+    assert joined["pulled"] == int(ada.done("log", "--count", cwd=shop).out)
+    assert (joined["name"], joined["sessions"]) == (f"agents-{root}", 1)
+    answer = ben.done("why", "pay.py:1", cwd=clone)
+    assert "is by claude-code in session s1" in " ".join(answer.out.split())
+    assert 'the user asked: "Make it two"' in answer.out
+    assert (git(clone, "for-each-ref"), git(clone, "status", "--porcelain")) == (refs, "")
+
+    second = PlayedRepository.of(clone)
+    session = Session(second, "s2", ask="Make it three")
+    session.edit("pay.py", "a = 2", "a = 3")
+    sha = session.commit("Three")
+    second.log.close()
+    assert ben.done("sync", "now", "--json", cwd=clone).json["pushed"] > 0
+    git(shop, "pull", "-q", clone, "HEAD")
+    assert ada.done("sync", "now", "--json", cwd=shop).json["pulled"] > 0
+    for name in (sha, "pay.py:1"):
+        assert "session s2" in " ".join(ada.done("why", name, cwd=shop).out.split())
+    again = ben.done("hook", "join", server.url, "--json", cwd=clone).json
+    assert (again["pulled"], again["pushed"]) == (0, 0)
+
+
+def test_unmasked_log_is_not_shared(tmp_path: Path, server: TeamServer, ada: Member) -> None:
+    folder = make_repository(tmp_path / "open", {"a.txt": "unmasked\n"})
+    ada.done("hook", "install", "git", cwd=folder)
+    agents = folder / ".git" / "thence" / "agents"
+    settings = agents / ".thence" / "settings.toml"
+    settings.write_text("")
+    refused = ada("hook", "join", server.url, cwd=folder)
+    assert refused.code == 1
+    assert is_three_lines(refused.err)
+    assert "masking of secrets is off" in refused.err
+    assert not (agents / ".thence" / "sync").exists()
+    settings.write_text("[redact]\n")
+    ada.done("hook", "join", server.url, cwd=folder)
+
+
+def test_join_needs_a_login_and_a_first_commit(
+    tmp_path: Path, server: TeamServer, ada: Member
+) -> None:
+    shop = played_shop(tmp_path / "shop", "no login").top
+    nobody = warm("hook", "join", server.url, cwd=shop, env={"XDG_CONFIG_HOME": str(tmp_path)})
+    assert nobody.code == 1
+    assert f"thence sync login {server.url}" in nobody.err
+    shallow, empty = tmp_path / "shallow", tmp_path / "empty"
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{shop}", shallow)
+    git(tmp_path, "init", "-q", empty)
+    (tmp_path / "bare").mkdir()
+    for folder, words in (
+        (shallow, "git fetch --unshallow"),
+        (empty, "no commit is here yet"),
+        (tmp_path / "bare", "not a git repository"),
+    ):
+        ended = ada("hook", "join", server.url, cwd=folder)
+        assert ended.code == 1
+        assert is_three_lines(ended.err)
+        assert words in ended.err
+        assert not (folder / ".git" / "thence").exists()
+
+
+def test_log_with_another_name_at_the_server_is_not_joined_unasked(
+    tmp_path: Path, server: TeamServer, ada: Member
+) -> None:
+    shop = played_shop(tmp_path / "shop", "enabled before").top
+    ada.done("sync", "enable", cwd=shop)
+    refused = ada("hook", "join", server.url, cwd=shop)
+    assert refused.code == 1
+    words = refused.err.split("next: change it: thence ")[1].split()
+    ada.done(*words, "--yes", cwd=shop)
+    assert ada.done("hook", "join", server.url, "--json", cwd=shop).json["pushed"] > 0
