@@ -32,6 +32,10 @@ from thence.agents.ownership import Owner, Ownership
 from thence.work.git.repository import repository
 
 HERE = Path(__file__).parent
+FORMS = (
+    *("SessionStart-startup", "SessionEnd-other", "UserPromptSubmit", "Stop"),
+    *("PreToolUse-Bash", "PostToolUse-Bash", "SubagentStart-sub", "SubagentStop-sub"),
+)
 COMMITS, LINES = 40, 200
 SESSIONS, ROUNDS, ROUNDS_OF_ONE = 6, 5, 8
 WINDOWS = (4, 5)  # those of Codex in one process
@@ -125,8 +129,11 @@ class Agent:
     ) -> None:
         self.world, self.name, self.number, self.root = world, f"session-{number}", number, root
         self.bridge = "codex" if number >= WINDOWS[0] - 1 else "claude-code"
-        corpus = json.loads((HERE / "corpus" / f"{self.bridge}.json").read_text())
-        self.forms: dict[str, dict[str, Any]] = corpus["hooks"]
+        (corpus,) = (HERE / "corpus").glob(f"{self.bridge}-*")
+        self.forms: dict[str, dict[str, Any]] = {
+            name.partition("-")[0]: json.loads((corpus / f"{name}.json").read_text())
+            for name in FORMS
+        }
         self.own_file = f"src/part_{number}.py"
         self._calls = count(1)
         self.prompt_id = ""
@@ -152,9 +159,7 @@ class Agent:
         return str(answer["out"]).strip()
 
     def hook(self, form: str, **members: Any) -> None:
-        """Fire a hook, where this agent has one of the name."""
-        if form not in self.forms:
-            return
+        """Fire a hook."""
         turn = {"codex": "turn_id", "claude-code": "prompt_id"}[self.bridge]
         common = {"session_id": self.name, "cwd": str(self.root)}
         if turn in self.forms[form]:
