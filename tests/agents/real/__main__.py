@@ -75,10 +75,8 @@ def enter() -> None:
 
 def play(name: str, scenario: Scenario, recording: Path | None) -> dict[str, Count]:
     """Plays a scenario, and returns its counts; a failure of the play itself is in them."""
-    with (
-        tempfile.TemporaryDirectory(prefix="real-", ignore_cleanup_errors=True) as folder,
-        Model() as model,
-    ):
+    place = tempfile.TemporaryDirectory(prefix="real-", ignore_cleanup_errors=True)
+    with place as folder, Model() as model:
         stage = Stage(Path(folder).resolve(), PROGRAMS, model)
         try:
             stage.repo.mkdir()
@@ -108,9 +106,7 @@ def main(names: Sequence[str]) -> int:
     if names[:1] == ["--record"]:
         recording, names = Path(names[1]).absolute(), names[2:]
     if unknown := [name for name in names if name not in SCENARIOS]:
-        print(
-            f"no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}", file=sys.stderr
-        )
+        print(f"no scenario {unknown[0]}; there are {', '.join(SCENARIOS)}", file=sys.stderr)
         return 2
     try:
         install()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from tests.agents.real.model import call_id
 from tests.agents.real.scenarios import Scenario
 from tests.agents.real.stage import Stage
 
@@ -15,8 +16,6 @@ _SCRIPT = re.compile(r"SCRIPT:([\w-]+)")
 _BY = re.compile(r"by:([\w-]+)")
 _AGENT_ID = re.compile(r'agent_?[iI]d\\*"\s*:\s*\\*"([\w-]+)')
 COLUMNS = ("calls", "causes", "prompts", "commits", "lines", "unfinished")
-
-
 Row = tuple[str, object, object]  # what it is, what the log says, what is right
 
 
@@ -36,12 +35,18 @@ def judge(stage: Stage, scenario: Scenario) -> dict[str, Count]:
     with thence.open(folder) as log:
         events = {event.event_id: event for event in log.read()}
     story = _Story(events)
-    calls = [call for call in stage.model.asked if call.split("_")[1] in scenario.scripts]
+    calls = [
+        (call_id(script, at, place), script)
+        for script, steps in scenario.scripts.items()
+        for at, step in enumerate(steps)
+        if not isinstance(step, str)
+        for place in range(len(step))
+    ]
     end = "begun" if "tool" in scenario.in_flight else "ended"
-    told = [*_owners(stage, scenario.owners, story)]
+    told = [*_owners(stage, scenario, story)]
     return {
-        "calls": _count((call, story.state_of(call), end) for call in calls),
-        "causes": _count((call, story.script_of(call), call.split("_")[1]) for call in calls),
+        "calls": _count((call, story.state_of(call), end) for call, _ in calls),
+        "causes": _count((call, story.script_of(call), script) for call, script in calls),
         "prompts": _compared("prompt", (text for text, _ in story.prompts), stage.asked),
         "commits": _count(row for column, row in told if column == "commit"),
         "lines": _count(row for column, row in told if column == "line"),
@@ -94,12 +99,15 @@ class _Story:
         return next(own, None), None
 
 
-def _owners(stage: Stage, owners: Mapping[str, str], story: _Story) -> Iterator[tuple[str, Row]]:
+def _owners(stage: Stage, scenario: Scenario, story: _Story) -> Iterator[tuple[str, Row]]:
     """Yields of each commit and line what it is, what the log says, and what is right."""
+    owners = scenario.owners
+    unseen = {*owners, *re.findall(r"(?:qm|sh) by:(\w+)", json.dumps(scenario.scripts))}
     trees = stage.sh("git worktree list --porcelain | sed -n 's/^worktree //p'").splitlines()
     for where in [*trees, *map(str, stage.repo.glob("lib"))]:
         for row in stage.sh("git log --format='%H %s'", where).splitlines():
             for script in _BY.findall(row):
+                unseen.discard(script)
                 answer = json.loads(stage.sh(f"thence why commit/{row[:40]} --json", where))
                 session, agent = story.owner_of(script)
                 is_sure = owners.get(script) != "uncertain"
@@ -112,6 +120,7 @@ def _owners(stage: Stage, owners: Mapping[str, str], story: _Story) -> Iterator[
                     kind = owners.get(script, "uncertain")
                     right = story.owner_of(script) if kind == "uncertain" else kind
                     yield "line", (f"{name}:{line['line']}", _told(line), right)
+    yield from (("commit", (f"by:{script}", "not there", "a commit")) for script in unseen)
 
 
 def _told(answer: Mapping[str, Any]) -> object:

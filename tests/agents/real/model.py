@@ -23,15 +23,19 @@ _numbers = itertools.count()  # Claude Code takes messages of one id for one
 _NO_SCRIPT = "I have nothing to do."
 
 
+def call_id(script: str, at: int, place: int) -> str:
+    """Returns the id of a call: its script, the number of its step, its place in that."""
+    return f"call_{script}_{at}_{place}"
+
+
 class Model(ThreadingHTTPServer):
-    """The server; `scripts` may change while it runs, `asked` are the ids of calls it asked for."""
+    """The server; `scripts` may change while it runs."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.scripts: dict[str, Sequence[Step]] = {}
-        self.asked: set[str] = set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, name="model", daemon=True).start()
 
@@ -42,21 +46,12 @@ class Model(ThreadingHTTPServer):
         """
         names = [name for kind, text in texts if kind == "text" for name in _SCRIPT.findall(text)]
         script = names[-1] if names else ""
-        own = (
-            re.fullmatch(rf"call_{script}_(\d+)_\d+", text) for kind, text in texts if kind == "id"
-        )
-        step = max((int(match[1]) + 1 for match in own if match), default=0)
-        steps = self.scripts.get(script, ())
-        if step >= len(steps):
-            return [("text", _NO_SCRIPT)]
-        value = steps[step]
-        if isinstance(value, str):
-            return [("text", value)]
-        calls: list[Answer] = [
-            (f"call_{script}_{step}_{at}", *call) for at, call in enumerate(value)
-        ]
-        self.asked |= {call[0] for call in calls}
-        return calls
+        ids = [text.split("_") for kind, text in texts if kind == "id"]
+        at = max((int(words[2]) + 1 for words in ids if words[1] == script), default=0)
+        step = self.scripts[script][at] if script in self.scripts else _NO_SCRIPT
+        if isinstance(step, str):
+            return [("text", step)]
+        return [(call_id(script, at, place), *call) for place, call in enumerate(step)]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -67,15 +62,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Answers a request for the next message; all else has an empty answer."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = self.path.partition("?")[0]
-        try:
-            request = json.loads(body)
-        except ValueError:
-            request = {}
+        request = json.loads(body) if body.startswith(b"{") else {}
         if path.endswith("/messages"):
-            texts = [*_texts_of_messages(request.get("messages", ()))]
-            self._stream(_messages_events(request, self._answer(request, texts)))
+            texts = [*_texts_of_messages(request["messages"])]
+            self._stream(_messages_events(self._answer(request, texts)))
         elif path.endswith("/responses"):
-            texts = [*_texts_of_items(request.get("input", ()))]
+            texts = [*_texts_of_items(request["input"])]
             self._stream(_responses_events(self._answer(request, texts)))
         else:
             self._send("application/json", b'{"input_tokens": 10}')
@@ -129,17 +121,11 @@ def _texts_of_items(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, s
             yield "id", item["call_id"]
 
 
-def _messages_events(
-    request: Mapping[str, Any], answer: Sequence[Answer]
-) -> Iterator[Mapping[str, Any]]:
+def _messages_events(answer: Sequence[Answer]) -> Iterator[Mapping[str, Any]]:
     usage = {"input_tokens": 10, "output_tokens": 5}
-    message: dict[str, Any] = {
-        "id": f"msg_{next(_numbers)}",
-        "type": "message",
-        "role": "assistant",
-        "content": [],
-    }
-    message |= {"model": request.get("model", "stub"), "stop_reason": None, "usage": usage}
+    message: dict[str, Any] = {"id": f"msg_{next(_numbers)}", "type": "message"}
+    message |= {"role": "assistant"}
+    message |= {"content": [], "model": "stub", "stop_reason": None, "usage": usage}
     yield {"type": "message_start", "message": message}
     for index, one in enumerate(answer):
         if len(one) == 2:
@@ -162,12 +148,7 @@ def _responses_events(answer: Sequence[Answer]) -> Iterator[Mapping[str, Any]]:
     for index, one in enumerate(answer):
         if len(one) == 2:
             parts = [{"type": "output_text", "text": one[1], "annotations": []}]
-            item = {
-                "type": "message",
-                "id": f"msg_{next(_numbers)}",
-                "role": "assistant",
-                "content": parts,
-            }
+            item = {"type": "message", "role": "assistant", "content": parts}
         elif one[1] == "apply_patch":
             item = {"type": "custom_tool_call", "call_id": one[0], "name": one[1]}
             item |= {"input": one[2]["input"]}

@@ -9,12 +9,13 @@ from tests.agents.real.model import Call, Step
 
 FILES = "mkdir src && for f in a b c; do printf 'def %s():\\n    return 1\\n' $f >src/$f.py; done"
 COMMIT = "git add {paths} && git commit -qm by:{me} {paths}"
-# the shell commands of steps that begin with these words
+# the shell commands of steps that begin with these words; at once means that the calls of c2 and c3,
+# or x2 and x3, are both open when each commit is made
 SHELL = {
     "bash": "{rest}",
     "commit": COMMIT.replace("{paths}", "src"),
     "commit at once": (
-        "touch ../{me} && while test $(ls .. | grep -c '^c[23]$') != 2; do sleep 0.1; done &&"
+        "touch ../{me} && while test $(ls .. | grep -c '^[cx][23]$') != 2; do sleep 0.1; done &&"
         f" until {COMMIT.replace('{paths}', '{rest}')}; do sleep 0.2; done && sleep 2"
     ),
     "commit detached": (

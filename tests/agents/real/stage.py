@@ -1,7 +1,8 @@
 """A repository with hooks of thence in it, and real agents that work there.
 
 Each stage has a HOME, a repository and a log of its own. What is done there is data: scripts for
-the model, and acts, each the name of a method of `Stage` with its arguments.
+the model, and acts, each the name of a method of `Stage` with its arguments, or of one of
+`Terminal` with a terminal's label before them.
 """
 
 import json
@@ -39,10 +40,9 @@ _KEEP = "cat >$f.json; env | grep -E '^(AGENT|AI_AGENT|CLAUDE|CODEX)' >$f.env ||
 _NO_SANDBOX = "--dangerously-bypass-approvals-and-sandbox"
 _EDITS = ("--permission-mode", "acceptEdits")
 WORDS = {
-    "claude": ("claude", *_EDITS),
+    "claude": ("claude", *_EDITS, "--allowedTools=Bash"),
     "claude -p": ("claude", "-p", *_EDITS, "--allowedTools=Bash"),
     "claude -p strict": ("claude", "-p", *_EDITS),
-    "claude allowed": ("claude", *_EDITS, "--allowedTools=Bash"),
     "codex": ("codex", _NO_SANDBOX),
     "codex exec": ("codex", "exec", _NO_SANDBOX),
     "codex exec resume": ("codex", "exec", "resume", "--last", _NO_SANDBOX),
@@ -103,17 +103,16 @@ class Stage:
         text = json.dumps(scenario.scripts).replace("@/", f"{self.repo}/")
         self.model.scripts |= json.loads(text)
         for act, *words in scenario.acts:
-            getattr(self, act)(*words)
+            if hasattr(self, act):
+                getattr(self, act)(*words)
+            else:
+                getattr(self._terminals[words[0]], act)(*words[1:])
 
     def sh(self, command: str, where: str = "shop") -> str:
         """Runs a command as a person does."""
+        argv, cwd = ["/bin/sh", "-ec", command], self.folder / where
         done = subprocess.run(
-            ["/bin/sh", "-ec", command],
-            cwd=self.folder / where,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=RUN_S,
+            argv, cwd=cwd, env=self.env, capture_output=True, text=True, timeout=RUN_S
         )
         if done.returncode:
             raise RuntimeError(f"{command}: {done.stderr}{done.stdout}")
@@ -121,8 +120,8 @@ class Stage:
 
     def ask(self, program: str, script: str, *options: str) -> None:
         """Runs an agent without a terminal, until it has answered."""
-        text = self._prompt(script)
-        self.sh(f"{shlex.join((*WORDS[program], *options, text))} </dev/null")
+        argv = (*WORDS[program], *options, self._prompt(script))
+        self.sh(f"{shlex.join(argv)} </dev/null")
 
     def _prompt(self, script: str) -> str:
         self.asked.append(prompt(script))
@@ -135,40 +134,23 @@ class Stage:
 
     def open(self, label: str, program: str, where: str = "shop") -> None:
         """Starts the terminal UI of an agent, and trusts the hooks as its user does."""
-        argv = WORDS[program]
-        terminal = Terminal(self.folder, argv, self.folder / where, self.env)
+        terminal = Terminal(self.folder, WORDS[program], self.folder / where, self.env)
         self._terminals[label] = terminal
-        if program.startswith("codex") and not self._is_trusted:
-            terminal.wait("Trust all and continue")  # it is ready for a moment before
+        if program == "codex" and not self._is_trusted:
+            terminal.see("Trust all and continue")  # it is ready for a moment before
             terminal.press_until("Down", "› 2. Trust all")
             terminal.press_until("Enter", "› Ask Codex")
             self._is_trusted = True
-        terminal.wait(_READY)
+        terminal.see(_READY)
 
     def say(self, label: str, script: str) -> None:
         """Types a prompt."""
         self._terminals[label].type(self._prompt(script))
 
-    def see(self, label: str, pattern: str) -> None:
-        """Waits until a terminal shows something."""
-        self._terminals[label].wait(pattern)
-
-    def press(self, label: str, *keys: str) -> None:
-        """Presses keys in a terminal."""
-        self._terminals[label].press(*keys)
-
-    def press_until(self, label: str, key: str, pattern: str) -> None:
-        """Presses a key until a terminal shows something."""
-        self._terminals[label].press_until(key, pattern)
-
     def leave(self, label: str) -> None:
         """Ends an agent in a terminal as its user does."""
         self._terminals[label].type("/exit")
         self._terminals[label].wait_for_end()
-
-    def kill(self, label: str) -> None:
-        """Kills the program in a terminal."""
-        self._terminals[label].kill()
 
     def wait_for(self, name: str) -> None:
         """Waits until a file of the repository is there."""

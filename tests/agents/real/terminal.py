@@ -25,10 +25,9 @@ class Terminal:
 
     def _run(self, *words: str) -> str:
         argv = [*self._tmux, *words]
-        done = subprocess.run(
-            argv, env=dict(self._env), capture_output=True, text=True, check=True, timeout=WAIT_S
+        return subprocess.check_output(
+            argv, env=dict(self._env), stderr=subprocess.PIPE, text=True, timeout=WAIT_S
         )
-        return done.stdout
 
     def screen(self) -> str:
         """Returns what the terminal shows; "" when its program has ended."""
@@ -37,36 +36,30 @@ class Terminal:
         except subprocess.CalledProcessError:
             return ""
 
-    def wait(self, pattern: str) -> str:
-        """Waits until the screen has a pattern, and returns what fits it; raises TimeoutError."""
-        screen = self._wait(lambda screen: re.search(pattern, screen), f"showed {pattern!r}")
-        match = re.search(pattern, screen)
-        assert match
-        return match[0]
+    def see(self, pattern: str) -> None:
+        """Waits until the screen has a pattern; raises TimeoutError."""
+        self._wait(lambda screen: re.search(pattern, screen), f"showed {pattern!r}")
 
     def press_until(self, key: str, pattern: str) -> None:
         """Presses a key until the screen has a pattern: it may be deaf when it is new."""
-        for _ in range(int(WAIT_S)):
+        for _ in range(WAIT_S):
             if re.search(pattern, self.screen()):
                 return
             self.press(key)
             time.sleep(1)
-        self.wait(pattern)
+        self.see(pattern)
 
     def wait_for_end(self) -> None:
         """Waits until the program has ended; raises TimeoutError."""
         self._wait(lambda screen: not screen, "ended")
 
-    def _wait(self, is_there: Callable[[str], object], words: str) -> str:
+    def _wait(self, is_there: Callable[[str], object], words: str) -> None:
         end_s = time.monotonic() + WAIT_S
         while not is_there(screen := self.screen()):
             if time.monotonic() > end_s:
                 shown = "\n".join(line for line in screen.splitlines() if line.strip())
-                raise TimeoutError(
-                    f"the program in the terminal never {words}, but shows:\n{shown}"
-                )
+                raise TimeoutError(f"the terminal's program never {words}, but shows:\n{shown}")
             time.sleep(_LOOK_S)
-        return screen
 
     def kill(self) -> None:
         """Kills the program, and all that it started in its session."""
