@@ -21,6 +21,13 @@ def test_soak_goes_on_behind_a_broken_part_and_tells_of_it(monkeypatch, capfd):
     assert capfd.readouterr().out.endswith("all promises were kept\n")
 
 
+def test_part_that_this_machine_cannot_run_is_named_and_breaks_nothing(monkeypatch, capfd):
+    monkeypatch.setattr(soak, "PARTS", {"agents": ("tests.agents.real", "no-such-scenario")})
+    assert soak.main([]) == 0
+    assert "agents: NOT RUN" in (told := capfd.readouterr().out)
+    assert "not run: agents" in told
+
+
 def test_part_that_is_not_there_is_named(capfd):
     assert soak.main(["kills", "storms"]) == 2
     assert "no part storms; there are kills" in capfd.readouterr().err

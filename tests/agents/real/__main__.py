@@ -50,7 +50,7 @@ def install() -> None:
     INSTALLED.mkdir()
     for name in ("package.json", lock):
         shutil.copy(HERE / name, INSTALLED / name)
-    argv = ["npm", "ci", "--no-audit", "--no-fund", "--omit-lockfile-registry-resolved"]
+    argv = ["npm", "ci", "--no-audit", "--no-fund"]
     done = subprocess.run(argv, cwd=INSTALLED, capture_output=True, text=True, timeout=INSTALL_S)
     if done.returncode:
         shutil.rmtree(INSTALLED)

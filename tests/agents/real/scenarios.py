@@ -9,8 +9,8 @@ from tests.agents.real.model import Call, Step
 
 FILES = "mkdir src && for f in a b c; do printf 'def %s():\\n    return 1\\n' $f >src/$f.py; done"
 COMMIT = "git add {paths} && git commit -qm by:{me} {paths}"
-# the shell commands of steps that begin with these words; at once means that the calls of c2 and c3,
-# or x2 and x3, are both open when each commit is made
+# the shell commands of steps that begin with these words; at once: the calls of c2 and c3, or of
+# x2 and x3, are both open when each commit is made
 SHELL = {
     "bash": "{rest}",
     "commit": COMMIT.replace("{paths}", "src"),
