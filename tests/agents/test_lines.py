@@ -1,9 +1,10 @@
 """Which edit owns a line, where several hold its text; lines are those of git."""
 
 import pytest
-from tests.agents.played import PAY, Session, owners, told, write
+from tests.agents.played import PAY, PlayedRepository, Session, owners, told, write
 from tests.work.repositories import git
 
+import thence
 from thence.agents.blame import lines_of
 from thence.errors import GitFailed
 
@@ -80,3 +81,21 @@ def test_person_who_commits_unseen_what_an_agent_also_wrote_keeps_the_lines_arou
     write(played.top, {"pay.py": PAY.replace("return total", "vat = 1\n    return 2")})
     git(played.top, "-c", "core.hooksPath=/dev/null", "commit", "-qam", "Unseen")
     assert {owner.kind for owner in owners(played, "pay.py")[1:]} == {"unknown"}
+
+
+@pytest.mark.promise("A5e")
+def test_working_trees_of_one_path_on_two_machines_are_two(played, tmp_path):
+    """As members of a team have them who work in containers; their events came by sync."""
+    far = PlayedRepository.of(played.top)
+    far.log = thence.open(tmp_path / "far", bodies_from=1024)
+    Session(far, "far", ask="Add VAT").edited(
+        "Edit", "pay.py", {"added": "return 2 * total", "removed": "return total"}
+    )
+    Session(far, "far2", ask="More").edited(
+        "Write", str(played.top / "pay.py"), {"added": "def pay(total):\n    return 2 * total\n"}
+    )
+    played.log.relay([event.line for event in far.log.read()])
+    played.person(played.top, {"pay.py": PAY.replace("total\n", "2 * total\n")}, "By hand")
+    assert [told(owner) for owner in owners(played, "pay.py")] == ["person Ada"] * 2
+    write(played.top, {"pay.py": PAY.replace("total\n", "2 * total\n") + "# new\n"})
+    assert told(owners(played, "pay.py")[2]) == "unknown"

@@ -6,14 +6,11 @@ At the end it is in a call of a tool that never answers; it writes WAITING, and 
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from thence.agents.fired import CLAUDE_FOLDER, CLAUDE_SESSION
 
 SETTINGS = ".claude/settings.local.json"
 FILE = "src/pay.py"
@@ -49,7 +46,7 @@ _TASK = (
     " the gateway charges once. Commit it."
 )
 _COMMIT = "git commit --quiet --all --message 'Charge an order once, however often it is tried'"
-_SESSION = "5f0c1c3e-7d53-4b51-9f0a-3d2b8a4f6e10"
+SESSION = "5f0c1c3e-7d53-4b51-9f0a-3d2b8a4f6e10"
 _SUBAGENT = {"agent_id": "a4c81b2f", "agent_type": "implementer"}
 
 
@@ -60,15 +57,12 @@ class _Agent:
         self._folder = folder
         self._hooks = json.loads((folder / SETTINGS).read_text())["hooks"]
         self._calls = 0
-        own = {CLAUDE_SESSION: _SESSION, CLAUDE_FOLDER: str(folder.absolute()), "CLAUDECODE": "1"}
-        self.variables = {**os.environ, **own}
 
     def fire(self, event: str, **members: Any) -> None:
         path = str(self._folder / "transcript.jsonl")
-        common = {"session_id": _SESSION, "transcript_path": path, "cwd": str(self._folder)}
+        common = {"session_id": SESSION, "transcript_path": path, "cwd": str(self._folder)}
         told = json.dumps({**common, "hook_event_name": event, **members})
         options: Any = {"text": True, "shell": True, "cwd": self._folder, "check": True}
-        options["env"] = self.variables
         for group in self._hooks.get(event, ()):
             for hook in group["hooks"]:
                 subprocess.run(hook["command"], input=told, **options)
@@ -97,7 +91,7 @@ def play(folder: Path) -> None:
     path.write_text(AFTER)
     agent.end(edit, {"filePath": str(path)})
     commit = agent.begin("Bash", {"command": _COMMIT}, **_SUBAGENT)
-    subprocess.run(_COMMIT, shell=True, cwd=folder, check=True, env=agent.variables)
+    subprocess.run(_COMMIT, shell=True, cwd=folder, check=True)
     agent.end(commit, {"stdout": "", "stderr": ""})
     message = "pay() hands the order's id to the gateway as the key of the charge."
     agent.fire("SubagentStop", last_assistant_message=message, **_SUBAGENT)

@@ -27,6 +27,8 @@ from thence.agents.sessions import text_of
 from thence.core.bodies import BodyMissing
 from thence.core.event import Event
 from thence.errors import EventNotFound
+from thence.log.files.disk import OS_DISK
+from thence.log.files.identity import known_node_ids
 from thence.open_log.log import Log
 from thence.work.git.repository import Repository
 
@@ -126,6 +128,7 @@ class Ownership:
         self._lines: Sequence[BlamedLine] = ()
         self._together: set[str] = set()
         self._has_hook = has_git_hooks(log.folder)
+        self._nodes = {"", *known_node_ids(OS_DISK, log.folder)}
         self._owners: dict[str, Owner] = {}
         # each is found once
         get = cache(lambda event_id: held(log, event_id))
@@ -153,7 +156,7 @@ class Ownership:
             if event.event_type == "rewrite" and old and new and old != new:
                 self.rewritten.setdefault(new, []).append(old)
             elif event.event_type == "commit" and commit:
-                where = _root(payload.get("root")), text_of(payload, "session")
+                where = self._tree(event, payload.get("root")), text_of(payload, "session")
                 record = CommitRecord(place, event, commit, *where, str(payload.get("by")))
                 self.commits.setdefault(commit, record)
 
@@ -520,7 +523,7 @@ class Ownership:
         except BodyMissing:
             return
         session = text_of(payload, "session") or event.stream
-        own_root, agent = _root(payload.get("root")), text_of(payload, "agent")
+        own_root, agent = self._tree(event, payload.get("root")), text_of(payload, "agent")
         files, start = payload.get("files"), self._begun.get(event.ends or "", place)
         files = [
             file
@@ -531,25 +534,39 @@ class Ownership:
         for file in files:
             added, removed = file.get("added"), file.get("removed")
             if isinstance(added, str):
-                path, root = self._placed(file["path"], _root(file.get("root")) or own_root)
+                tree = self._tree(event, file.get("root")) or own_root
+                path, root = self._placed(file["path"], tree, self._of_node(event))
                 before = removed if isinstance(removed, str) else None
                 is_hunk = file.get("is_hunk") is True
                 rows = patched or (row_of(before, added, is_hunk=is_hunk),)
                 is_whole = before is None and not patched
                 yield path, AgentEdit(place, start, event, session, agent, root, is_whole, rows)
 
-    def _placed(self, path: str, root: str | None) -> tuple[str, str | None]:
+    def _placed(self, path: str, root: str | None, node: str) -> tuple[str, str | None]:
         """Returns a path relative to the working tree that it lies in, with that tree."""
         if not os.path.isabs(path):
             return os.path.normpath(path), root
-        roots = (top for top in self._roots if path.startswith(f"{top}{os.sep}"))
+        place = f"{node}{path}"
+        roots = (top for top in self._roots if place.startswith(f"{top}{os.sep}"))
         top = max(roots, key=len, default=None)
-        return (path[len(top) + 1 :], top) if top else (path, root)
+        return (place[len(top) + 1 :], top) if top else (path, root)
+
+    def _of_node(self, event: Event) -> str:
+        """Returns what stands before the paths of an event: "" if it is of this replica.
+
+        Clones of a team may have the same path, each on its own machine.
+        """
+        return "" if event.node_id in self._nodes else f"{event.node_id}:"
+
+    def _tree(self, event: Event, root: Any) -> str | None:
+        """Returns the working tree of an event, which has a top folder and a node."""
+        top = _root(root)
+        return f"{self._of_node(event)}{top}" if top else None
 
     @cached_property
     def _roots(self) -> frozenset[str]:
         tops = {record.root for record in self.commits.values()} | {
-            _root(event.cut_payload.get("root")) for _, event in self._edits
+            self._tree(event, event.cut_payload.get("root")) for _, event in self._edits
         }
         return frozenset(top for top in (*tops, _root(str(self.history.repo.top))) if top)
 

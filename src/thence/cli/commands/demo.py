@@ -16,8 +16,13 @@ from pathlib import Path
 
 import click
 
-from thence.agents.demo_session import BEFORE, BRANCH, FILE, LINE, WAITING
-from thence.agents.fired import AGENT_VARIABLES, NAMING_VARIABLES
+from thence.agents.demo_session import BEFORE, BRANCH, FILE, LINE, SESSION, WAITING
+from thence.agents.fired import (
+    AGENT_VARIABLES,
+    CLAUDE_FOLDER,
+    CLAUDE_SESSION,
+    NAMING_VARIABLES,
+)
 from thence.cli.frame import help_with, verbosity_options
 from thence.cli.output import Painted, current
 from thence.cli.shared.logs import program
@@ -94,7 +99,7 @@ def _playing(folder: Path) -> Iterator[subprocess.Popen[str]]:
     agent = subprocess.Popen(
         words,
         cwd=folder,
-        env=_variables(),
+        env={**_variables(), CLAUDE_SESSION: SESSION, CLAUDE_FOLDER: str(folder.absolute())},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
