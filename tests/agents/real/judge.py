@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.agents.real.model import call_id
@@ -14,7 +15,7 @@ import thence
 
 _SCRIPT = re.compile(r"SCRIPT:([\w-]+)")
 _BY = re.compile(r"by:([\w-]+)")
-_AGENT_ID = re.compile(r'agent_?[iI]d\\*"\s*:\s*\\*"([\w-]+)')
+_AGENT_ID = re.compile(r'agent_id\\*"\s*:\s*\\*"([\w-]+)')
 COLUMNS = ("calls", "causes", "prompts", "commits", "lines", "unfinished")
 Row = tuple[str, object, object]  # what it is, what the log says, what is right
 
@@ -34,7 +35,7 @@ def judge(stage: Stage, scenario: Scenario) -> dict[str, Count]:
     folder = stage.repo / ".git/thence/agents"
     with thence.open(folder) as log:
         events = {event.event_id: event for event in log.read()}
-    story = _Story(events)
+    story = _Story(events, stage.home)
     calls = [
         (call_id(script, at, place), script)
         for script, steps in scenario.scripts.items()
@@ -55,10 +56,18 @@ def judge(stage: Stage, scenario: Scenario) -> dict[str, Count]:
 
 
 class _Story:
-    """What the log holds, by the names that scripts gave to it."""
+    """What the log holds, by the names that scripts gave to it.
 
-    def __init__(self, events: Mapping[str, thence.Event]) -> None:
+    The ids of subagents are those of the agents: in Codex's answer, in Claude Code's own files.
+    """
+
+    def __init__(self, events: Mapping[str, thence.Event], home: Path) -> None:
         self._events = events
+        files = home.glob(".claude/projects/*/*/subagents/agent-*.meta.json")
+        self._subagents = {
+            json.loads(file.read_text())["toolUseId"]: file.name[len("agent-") : -len(".meta.json")]
+            for file in files
+        }
         self._calls: dict[str, list[thence.Event]] = {}
         for event in events.values():
             if (event.subject or "").startswith("tool/"):
@@ -90,13 +99,15 @@ class _Story:
 
     def owner_of(self, script: str) -> tuple[str | None, str | None]:
         """Returns the session, and the subagent, that followed a script."""
-        for begin, *ends in self._calls.values():
+        own = [session for text, session in self.prompts if f"SCRIPT:{script} " in text]
+        if own:
+            return own[0], None
+        for call, (begin, *ends) in self._calls.items():
             if f"SCRIPT:{script} " in json.dumps(begin.payload.get("input")):
-                answers = json.dumps([end.payload.get("answer") for end in ends])
-                match = _AGENT_ID.search(answers)
-                return str(begin.payload["session"]), match[1] if match else None
-        own = (session for text, session in self.prompts if f"SCRIPT:{script} " in text)
-        return next(own, None), None
+                match = _AGENT_ID.search(json.dumps([end.payload.get("answer") for end in ends]))
+                agent = match[1] if match else self._subagents.get(call)
+                return str(begin.payload["session"]), agent
+        return None, None
 
 
 def _owners(stage: Stage, scenario: Scenario, story: _Story) -> Iterator[tuple[str, Row]]:

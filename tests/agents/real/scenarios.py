@@ -47,13 +47,17 @@ def _call(script: str, words: str) -> Call:
     is_claude = script.startswith("c")
     if verb:
         command = SHELL[verb].format(me=script, rest=words[len(verb) + 1 :].format(me=script))
-        return ("Bash", {"command": command}) if is_claude else ("exec_command", {"cmd": command})
+        if not is_claude:
+            return "exec_command", {"cmd": command}
+        later = {"run_in_background": command.startswith("later ")}
+        return "Bash", {"command": command.removeprefix("later "), **later}
     verb, _, rest = words.partition(" ")
     path = rest if rest.startswith("/") else f"@/{rest}"
     old, new = "    return 1", f"    return 2  # by:{script}"
     match verb:
         case "agent" if is_claude:
-            task = {"description": rest, "prompt": prompt(rest)}
+            name, is_later = rest.removeprefix("later "), rest.startswith("later ")
+            task = {"description": name, "prompt": prompt(name), "run_in_background": is_later}
             return "Agent", {**task, "subagent_type": "general-purpose"}
         case "agent":
             return "multi_agent_v1.spawn_agent", {"message": prompt(rest)}

@@ -120,10 +120,11 @@ class Stage:
 
     def ask(self, program: str, script: str, *options: str) -> None:
         """Runs an agent without a terminal, until it has answered."""
-        argv = (*WORDS[program], *options, self._prompt(script))
+        argv = (*WORDS[program], *options, self.given(script))
         self.sh(f"{shlex.join(argv)} </dev/null")
 
-    def _prompt(self, script: str) -> str:
+    def given(self, script: str) -> str:
+        """Notes that a prompt is given, and returns it."""
         self.asked.append(prompt(script))
         return self.asked[-1]
 
@@ -145,7 +146,7 @@ class Stage:
 
     def say(self, label: str, script: str) -> None:
         """Types a prompt."""
-        self._terminals[label].type(self._prompt(script))
+        self._terminals[label].type(self.given(script))
 
     def leave(self, label: str) -> None:
         """Ends an agent in a terminal as its user does."""
