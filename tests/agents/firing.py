@@ -17,7 +17,7 @@ from thence.agents.intake import take_in
 
 PROGRAM = Path(fired.__file__)
 COMMAND = f"{shlex.quote(sys.executable)} -I -S {shlex.quote(str(PROGRAM))}"
-AGENT_VARIABLES = fired.AGENT_VARIABLES
+AGENT_VARIABLES = (*fired.AGENT_VARIABLES, *fired.NAMING_VARIABLES)
 WAIT_S = 60
 
 

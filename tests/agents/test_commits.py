@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from tests.agents.firing import COMMAND, WAIT_S, events, fire, git, hook, log_in
 
+import thence
 from thence.agents.fired import ancestors
+from thence.agents.ownership import Ownership
+from thence.work.git.repository import repository as work_repository
 
 # an agent: a process of its own, under which a shell fires hooks and runs git
 AGENT = r"""
@@ -187,3 +190,22 @@ def test_commit_of_an_agent_that_nobody_knows_is_nobodys(
     git(*words, cwd=repository, env={**env, name: "1"})
     *_, event = events(log_in(repository))
     assert (event.payload["by"], event.payload["reason"]) == ("unknown", "variables")
+
+
+@pytest.mark.promise("A5b")
+def test_commit_that_two_hooks_name_is_of_neither(repository: Path, env: dict[str, str]) -> None:
+    """A hook asks for HEAD, and another commit may have come right behind its own."""
+    add_hook(repository)
+    env = {**env, "FIRE": COMMAND}
+    agent("one", repository, env).communicate(b"end\n", timeout=WAIT_S)
+    git("commit", "-q", "--allow-empty", "-m", "by hand", cwd=repository, env=env)
+    sha = git("rev-parse", "HEAD", cwd=repository, env=env)
+    words = ("post-commit", f"commit={sha}")
+    # a hook that is installed twice, then that of an agent's commit before it
+    fire(b"", *words, bridge="git", cwd=repository, env=env)
+    fire(b"", *words, bridge="git", cwd=repository, env={**env, "CODEX_SESSION_ID": "far"})
+    *_, first, second = events(log_in(repository))
+    assert [event.payload["by"] for event in (first, second)] == ["person", "unknown"]
+    with thence.open(log_in(repository)) as log:
+        owner = Ownership(log, work_repository(repository)).of_commit(sha)
+    assert (owner.kind, "hooks of two commits" in owner.reason) == ("unknown", True)

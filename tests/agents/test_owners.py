@@ -8,6 +8,7 @@ from tests.agents import driver
 @pytest.mark.parametrize("is_one_worktree", [False, True])
 def test_owners_of_40_commits_and_200_lines_are_right_and_none_is_wrong(tmp_path, is_one_worktree):
     scores = driver.play(tmp_path / "world", is_one_worktree=is_one_worktree)
+    assert (*scores.commits.faults, *scores.lines.faults) == ()
     assert scores.commits == driver.Score(driver.COMMITS, 0, 0, ())
     assert scores.lines == driver.Score(driver.LINES, 0, 0, ())
     # what stands beside it is measured on the same: most of it is wrong

@@ -443,10 +443,11 @@ def _of_git(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     commit = text_of(spooled.input, "commit") or ""
     if hook not in ("post-commit", "post-merge") or not _SHA.fullmatch(commit):
         raise Unreadable(f"git's hook {str(hook)[:80]!r} named no commit")
-    if commit in table.commits:
-        return
     maker = maker_of(table, spooled.variables, spooled.chain, spooled.root)
     by = "agent" if maker.session else "unknown" if maker.reason else "person"
+    # where a commit came right behind another one, both hooks name the second
+    if commit in table.commits and table.commits[commit].maker == (maker.session or by):
+        return
     facts = {
         "commit": commit,
         "root": spooled.root,
@@ -474,7 +475,8 @@ def _rewrites(spooled: Spooled, table: SessionTable) -> Iterator[HostEvent]:
     for number, pair in enumerate(pairs if isinstance(pairs, list) else ()):
         match pair:
             case [str(old), str(new)] if _SHA.fullmatch(old) and _SHA.fullmatch(new):
-                causes = Causes(tuple(table.commits[sha] for sha in pair if sha in table.commits))
+                recorded = (table.commits[sha] for sha in pair if sha in table.commits)
+                causes = Causes(tuple(commit.event_id for commit in recorded))
                 facts = {"old": old, "new": new, "by": by, "root": spooled.root}
                 name = f"{spooled.source_id}/{number}" if number else spooled.source_id
                 words = "rewrite", f"commit/{new}", facts, causes

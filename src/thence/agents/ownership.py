@@ -52,6 +52,8 @@ _DOUBTS = {
     "no_session": "no agent's hook had fired since the machine started, so that none was known",
 }
 
+_DISPUTED = "hooks of two commits name it, as one came right behind the other"
+
 Kind = Literal["agent", "person", "bot", "unknown"]
 
 
@@ -124,6 +126,7 @@ class Ownership:
         self.rewritten: dict[str, list[str]] = {}
         self._edits: list[tuple[int, Event]] = []
         self._begun: dict[str, int] = {}
+        self._disputed: set[str] = set()
         self._journal = journal
         self._lines: Sequence[BlamedLine] = ()
         self._together: set[str] = set()
@@ -158,7 +161,9 @@ class Ownership:
             elif event.event_type == "commit" and commit:
                 where = self._tree(event, payload.get("root")), text_of(payload, "session")
                 record = CommitRecord(place, event, commit, *where, str(payload.get("by")))
-                self.commits.setdefault(commit, record)
+                first = self.commits.setdefault(commit, record)
+                if (first.by, first.session) != (record.by, record.session):
+                    self._disputed.add(commit)
 
     # commits
 
@@ -185,6 +190,8 @@ class Ownership:
     def _alone(self, commit: str) -> Owner:
         """Returns the owner of a commit, whatever it was made of."""
         info, record = self.history.info(commit), self.commits.get(commit)
+        if commit in self._disputed:
+            return Owner("unknown", info.author if info else "", reason=_DISPUTED)
         if record is not None and record.by == "agent":
             return self._recorded(record)
         if info is None and record is not None and record.by == "person":

@@ -192,19 +192,26 @@ def likely(calls: Sequence[OpenCall]) -> Causes:
     return Causes((), tuple(call.event_id for call in calls[-CAUSES_MAX:]))
 
 
+class RecordedCommit(NamedTuple):
+    """The event of a commit; `maker` is the session that made it, else the kind of its maker."""
+
+    event_id: str
+    maker: str
+
+
 @dataclass
 class SessionTable:
     """The sessions of a log; `note` takes its events one after the other, the last ones also again.
 
     `by_process` are the sessions of each process, the last one at the end; `starting` the session
     whose begin is the last that was heard from a process, and whether that opened it; `commits` the
-    ids of the events of commits; `roots` the digests of working trees.
+    first event of each commit; `roots` the digests of working trees.
     """
 
     sessions: dict[str, AgentSession] = field(default_factory=dict)
     by_process: dict[Process, list[str]] = field(default_factory=dict)
     starting: dict[Process, tuple[str, bool]] = field(default_factory=dict)
-    commits: dict[str, str] = field(default_factory=dict)
+    commits: dict[str, RecordedCommit] = field(default_factory=dict)
     roots: set[str] = field(default_factory=set)
 
     def of(self, name: str) -> AgentSession:
@@ -223,7 +230,8 @@ class SessionTable:
         """Takes one event, whose payload may be cut but for the input of a shell."""
         commit, name = payload.get("commit"), payload.get("session")
         if event_type == "commit" and isinstance(commit, str):
-            self.commits[commit] = event_id
+            maker = text_of(payload, "session", "by") or ""
+            self.commits.setdefault(commit, RecordedCommit(event_id, maker))
         if not isinstance(name, str) or event_type in ("commit", "rewrite"):
             return
         session = self.of(name)
