@@ -8,9 +8,11 @@ the model, and acts, each the name of a method of `Stage` with its arguments, or
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.agents.real.model import Model
@@ -162,6 +164,8 @@ class Stage:
             time.sleep(0.1)
 
     def close(self) -> None:
-        """Ends what still runs in terminals."""
-        for terminal in self._terminals.values():
-            terminal.close()
+        """Ends what still runs with this HOME, as the daemon of Codex does."""
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):  # it has ended, or is another user's
+                if f"HOME={self.home}\0".encode() in path.read_bytes():
+                    os.kill(int(path.parent.name), signal.SIGKILL)

@@ -76,8 +76,3 @@ class Terminal:
         self._run("send-keys", "-t", self._pane, "-l", text)
         time.sleep(3 * _LOOK_S)
         self.press("Enter")
-
-    def close(self) -> None:
-        """Ends the program, where it still runs."""
-        if self.screen():
-            self._run("kill-pane", "-t", self._pane)
