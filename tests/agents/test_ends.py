@@ -217,3 +217,15 @@ def test_hook_that_nobody_knows_is_kept_whole(heard: Heard) -> None:
     assert event.stream == "s"
     (event,) = heard.hook("SubagentStop", "s", agent_id="compact", process=CLAUDE)
     assert event.event_type == "notice"  # of a compaction, which never began
+
+
+def test_session_of_codex_that_was_left_is_not_unfinished_but_its_call_is(heard: Heard) -> None:
+    """Its terminal ends without a word, and the daemon goes on."""
+    place: dict[str, Any] = {"process": DAEMON, "bridge": "codex"}
+    begin(heard, **place)
+    heard.hook("Stop", "s", **place)
+    assert heard.unfinished() == []
+    call(heard, **place)
+    assert heard.unfinished() == ["tool/t-1"]
+    *_, ended = heard.hook("SessionEnd", "s", reason="other", **place)
+    assert (ended.event_type, ended.ends, heard.unfinished()) == ("session.ended", None, [])

@@ -171,6 +171,14 @@ class _Call:
                 return certain(begin)
         return self.session.caller_of(agent, self.agent_type)
 
+    @property
+    def says_its_end(self) -> bool:
+        """True if a session that was left is ended by a hook.
+
+        Codex keeps those of its terminal in a daemon: what is unfinished there is a call.
+        """
+        return self.spooled.bridge != "codex"
+
     def root(self) -> str | None:
         """Returns the top folder of the worktree that the agent works in."""
         cwd = text_of(self.input, "cwd") or self.spooled.cwd
@@ -233,9 +241,10 @@ def _event(call: _Call, hook: str) -> HostEvent | None:
             earlier = session.begin if session.is_open else None
             facts = {"source": take("source"), "model": take("model"), "process": process}
             causes = certain(earlier or session.last_turn)
-            return call.event("session.begun", facts, causes, begins=earlier is None)
+            begins = earlier is None and call.says_its_end
+            return call.event("session.begun", facts, causes, begins=begins)
         case "sessionend":
-            ends = session.begin if session.is_open else None
+            ends = session.begin if session.is_open and call.says_its_end else None
             facts = {"reason": take("reason")}
             return call.event("session.ended", facts, certain(session.last_turn), ends=ends)
         case "userpromptsubmit" if agent is not None:  # what another agent wrote to it
