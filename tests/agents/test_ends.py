@@ -229,3 +229,21 @@ def test_session_of_codex_that_was_left_is_not_unfinished_but_its_call_is(heard:
     assert heard.unfinished() == ["tool/t-1"]
     *_, ended = heard.hook("SessionEnd", "s", reason="other", **place)
     assert (ended.event_type, ended.ends, heard.unfinished()) == ("session.ended", None, [])
+
+
+def test_taking_in_that_was_cut_between_two_ends_goes_on_with_the_second() -> None:
+    """The log has the first end then; each event has the same id as in the first taking in."""
+
+    def hear() -> Heard:
+        heard = Heard()
+        begin(heard)
+        for use_id in ("t-1", "t-2", "t-3"):
+            call(heard, use_id)
+        return heard
+
+    whole, cut = hear(), hear()
+    events = whole.hook("Stop", "s")
+    first = events[0]
+    cut.table.note(first.event_type, first.event_id or "", first.subject, first.payload, None)
+    rest = cut.hook("Stop", "s")
+    assert [event.event_id for event in (first, *rest)] == [event.event_id for event in events]

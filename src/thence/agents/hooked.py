@@ -1,7 +1,7 @@
 """The events that a hook's input stands for, with their causes.
 
-The input is read as the agents document it (Claude Code 2.1, Codex's hooks), and tolerantly:
-members that are not known stay under `more`, those that are missing stay out.
+The input is read as Claude Code 2.1.197 and Codex 0.171.0 send it, and tolerantly: members that are
+not known stay under `more`, those that are missing stay out.
 """
 
 import json
@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
-from itertools import count
 from typing import Any, NamedTuple
 
 from thence.agents.committing import maker_of
@@ -125,7 +124,6 @@ class _Call:
 
     def __init__(self, spooled: Spooled, table: SessionTable) -> None:
         self.spooled, self.table, self.input = spooled, table, spooled.input
-        self._numbers = count(1)
         self.name = self.text(*_SESSION_IDS) or "unknown"
         self.session = table.of(self.name)
         self.agent, self.agent_type = self.text("agent_id"), self.text("agent_type")
@@ -147,10 +145,13 @@ class _Call:
         self.take("tool_use_id", "call_id")
         return self.text("tool_use_id", "call_id") or self.spooled.source_id
 
-    def other(self, **members: Any) -> "_Call":
-        """Returns a call for one more event of the same hook, with members of its own."""
+    def other(self, subject: str, **members: Any) -> "_Call":
+        """Returns a call for one more event of the same hook, with members of its own.
+
+        Its event has the same id whatever else the log has of this hook already.
+        """
         own = {name: self.input[name] for name in _SHARED if name in self.input}
-        source_id = f"{self.spooled.source_id}/{next(self._numbers)}"
+        source_id = f"{self.spooled.source_id}/{digest_of(subject)}"
         return _Call(self.spooled._replace(source_id=source_id, input=own | members), self.table)
 
     def caller(self, agent: str) -> Causes:
@@ -317,7 +318,7 @@ def _before(call: _Call, hook: str) -> Iterator[HostEvent]:
         calls = call.take("tool_calls")
         for one in calls[:FILES_MAX] if isinstance(calls, list) else ():
             if isinstance(one, Mapping):
-                yield from _failed(call.other(**one))
+                yield from _failed(call.other(str(one.get("tool_use_id")), **one))
     elif hook in _ENDS:
         yield from _abandoned(call, has_ended=hook == "sessionend")
 
@@ -327,7 +328,7 @@ def _abandoned(call: _Call, *, has_ended: bool) -> Iterator[HostEvent]:
     why = "its session ended" if has_ended else "its agent went on without it"
     facts = {"error": f"no answer came: {why}", "is_unanswered": True}
     for one in call.session.abandoned(call.agent, has_ended=has_ended):
-        own = call.other(agent_id=one.agent)
+        own = call.other(one.subject, agent_id=one.agent)
         words = one.event_type, facts, Causes(), one.subject
         yield own.event(*words, actor=one.actor, ends=one.begin)
 
@@ -353,10 +354,10 @@ def _forked(call: _Call, old: str) -> Iterator[HostEvent]:
     process = call.spooled.process
     facts = {"source": "fork", "forked_from": old, "process": process}
     if process and call.table.starting.get(process) == (old, True):
-        own = call.other(session_id=old)
+        own = call.other("ended", session_id=old)
         words = "session.ended", {"reason": "fork"}, certain(earlier.last_turn)
         yield own.event(*words, ends=earlier.begin)
-    yield call.other().event("session.begun", facts, certain(earlier.begin), begins=True)
+    yield call.other("begun").event("session.begun", facts, certain(earlier.begin), begins=True)
 
 
 def edits(
