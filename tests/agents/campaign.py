@@ -1,7 +1,8 @@
 """Hooks, the taking in of what they left, and spans with large values, killed at random instants.
 
 Acknowledged is a hook that ended with 0, and a span whose start returned: its event is in the log
-once all is taken in, once. `python -m tests.agents.campaign KILLS [SEED]` soaks.
+once all is taken in, once, with its secret masked, and what it ended has ended.
+`python -m tests.agents.campaign KILLS [SEED]` soaks.
 """
 
 import json
@@ -32,6 +33,7 @@ SPANS_S_MAX = 0.2
 WAIT_S = 60
 # the end of a log that a kill tore, and a large value that no line names yet
 MENDED = {"passed_over"}
+SECRET = "AKIA" + "IOSFODNN7EXAMPLE"
 
 
 class Campaign:
@@ -77,13 +79,18 @@ class Campaign:
                 self.seen["kills"] += 1
 
     def _fire(self) -> tuple[str, subprocess.Popen[bytes]]:
-        prompt = f"{self.chance.getrandbits(64):x} " * self.chance.choice((1, 200))
+        """Fire a hook with a name of its own: a prompt, which ends calls, or a call."""
+        name = f"{self.chance.getrandbits(64):x}"
+        record = hook("UserPromptSubmit", prompt=f"{name} {SECRET} " * self.chance.choice((1, 200)))
+        if self.chance.random() < 0.5:
+            call = {"tool_name": "Bash", "tool_input": {"command": f"login {SECRET}"}}
+            record = hook("PreToolUse", tool_use_id=name, **call)
         argv = [sys.executable, "-I", "-S", str(PROGRAM), "claude-code"]
         child = subprocess.Popen(argv, stdin=subprocess.PIPE, cwd=self.repository, env=self.env)
         assert child.stdin is not None
-        child.stdin.write(json.dumps(hook("UserPromptSubmit", prompt=prompt)).encode())
+        child.stdin.write(json.dumps(record).encode())
         child.stdin.close()
-        return prompt, child
+        return name, child
 
     def _ended(self, child: subprocess.Popen[bytes]) -> int:
         try:
@@ -152,7 +159,20 @@ class Campaign:
         with thence.open(folder) as log:
             log.recover()
             problems += [str(one) for one in log.verify().findings if one.code not in MENDED]
-            prompts.update(e.payload["prompt"] for e in log.read() if e.event_type == "prompt")
+            events = [*log.read()]
+        last = max((n for n, e in enumerate(events) if e.event_type == "prompt"), default=-1)
+        ended = {event.ends for event in events}
+        for number, event in enumerate(events):
+            if event.event_type == "prompt":
+                prompts[event.payload["prompt"].split()[0]] += 1
+            elif event.event_type == "tool.begun":
+                prompts[str(event.subject).removeprefix("tool/")] += 1
+                if number < last and event.event_id not in ended:
+                    problems.append(f"never ended: {event.subject}")
+        ends = Counter(event.ends for event in events if event.ends)
+        problems += [f"ended twice: {name}" for name, times in ends.items() if times > 1]
+        files = [*folder.glob("events*.jsonl"), *folder.glob("bodies*")]
+        problems += [f"unmasked: {file}" for file in files if SECRET.encode() in file.read_bytes()]
         with thence.open(self.spans) as log:
             log.recover()
             problems += [str(one) for one in log.verify().findings if one.code not in MENDED]

@@ -151,6 +151,7 @@ def test_parallel_subagents_of_one_type_each_have_the_call_that_asked(
 ) -> None:
     """Claude Code notes it beside the transcript before SubagentStart."""
     begin(heard)
+    tmp_path /= "folder-of-a-long-name/" * 12
     for one in "xy":
         members = {"tool_input": {"prompt": one, "subagent_type": "general-purpose"}}
         heard.hook("PreToolUse", "s", tool_name="Agent", tool_use_id=f"t-{one}", **members)

@@ -159,7 +159,7 @@ class _Call:
 
         Else what the session's events tell.
         """
-        transcript = self.text("transcript_path") or ""
+        transcript = (text_of(self.input, "transcript_path") or "")[:_PATH_CHARACTERS_MAX]
         path = f"{transcript.removesuffix('.jsonl')}/subagents/agent-{agent}.meta.json"
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with (

@@ -370,7 +370,7 @@ class Ownership:
         edit = chosen[-1]
         if len({edit.session for edit in chosen}) > 1:
             names = " and ".join(sorted({str(edit.session) for edit in chosen}))
-            reason = f"sessions {names} both wrote this line before the commit"
+            reason = f"edits of sessions {names} have this line, and nothing tells them apart"
             return Owner("unknown", commit=owner.commit, reason=reason, via=owner.via)
         chain, agent = self._chain(edit.event), edit.agent
         name = edit.event.actor or ""
