@@ -175,17 +175,18 @@ def _fit(edit: AgentEdit, lines: Sequence[BlamedLine], at: int) -> _Fit | None:
 
 
 def _fit_at(row: Sequence[WrittenLine], start: int, lines: Sequence[BlamedLine], at: int) -> _Fit:
-    below = [*zip(row[start + 1 :][:RUN_MAX], lines[at + 1 :][:RUN_MAX], strict=False)]
-    above = [*zip(row[:start][-RUN_MAX:][::-1], lines[:at][-RUN_MAX:][::-1], strict=False)]
+    rows_behind = row[start + 1 : start + 1 + RUN_MAX]
+    rows_before = row[max(start - RUN_MAX, 0) : start][::-1]
+    below = [*zip(rows_behind, lines[at + 1 : at + 1 + RUN_MAX], strict=False)]
+    above = [*zip(rows_before, lines[max(at - RUN_MAX, 0) : at][::-1], strict=False)]
     before, behind = (sum(1 for _ in takewhile(_is_alike, pairs)) for pairs in (above, below))
-    first = start - sum(1 for _ in takewhile(_is_new, row[:start][::-1]))
-    last = start + sum(1 for _ in takewhile(_is_new, row[start + 1 :]))
-    new_alike = min(start + behind, last) - max(start - before, first) + 1
-    count = last - first + 1
+    new_before, new_behind = (
+        sum(1 for _ in takewhile(_is_new, rows)) for rows in (rows_before, rows_behind)
+    )
     return _Fit(
         (before + 1 + behind, len(row[start].text.strip())),
         before < len(above) or behind < len(below),
-        count if new_alike >= min(count, RUN_MAX) else 0,
+        new_before + 1 + new_behind if before >= new_before and behind >= new_behind else 0,
     )
 
 
