@@ -1,5 +1,6 @@
 """The calls that a piece of code makes, as Python's profiler sees them."""
 
+import gc
 import sys
 import threading
 from collections.abc import Iterator
@@ -9,13 +10,18 @@ from types import CodeType, FrameType
 
 @contextmanager
 def called() -> Iterator[list[CodeType]]:
-    """Give the functions that are called, a call each, in threads that begin meanwhile too."""
+    """Give the functions that are called, a call each, in threads that begin meanwhile too.
+
+    What earlier tests left for the garbage collector is closed before, not amid it.
+    """
     codes: list[CodeType] = []
 
     def look(frame: FrameType, event: str, argument: object) -> None:
         if event == "call":
             codes.append(frame.f_code)
 
+    gc.collect()
+    gc.disable()
     threading.setprofile(look)
     sys.setprofile(look)
     try:
@@ -23,3 +29,4 @@ def called() -> Iterator[list[CodeType]]:
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
+        gc.enable()
