@@ -102,7 +102,7 @@ def test_subject_id_and_type_win_over_files_and_texts(played):
         ("logo.png:1", "it is a binary file"),
         ("src:1", "it is a folder"),
         ("../outside.txt:1", "it lies in no working tree of a git repository"),
-        ("gone.py:1", "no event of the log"),
+        ("gone.py:1", "nor is gone.py a file here"),
         (f"{'a' * 300}:1", "no event of the log"),
     ],
 )

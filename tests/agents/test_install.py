@@ -334,9 +334,9 @@ def test_hook_whose_program_is_gone_is_silent_and_told(
     words = settings_of(repository)["hooks"]["Stop"][0]["hooks"][0]["command"]
     for text in (own.replace(sys.executable, "/old/bin/python"), own.replace("fired.py", "f.py")):
         script.write_text(text)
-        argv = ["/bin/sh", "-c", words]
-        done = subprocess.run(argv, input=b"{}", cwd=repository, env=env, capture_output=True)
-        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        for argv in (["/bin/sh", "-c", words], ["/bin/sh", script, "claude-code"]):
+            done = subprocess.run(argv, input=b"{}", cwd=repository, env=env, capture_output=True)
+            assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
         git("commit", "-q", "--allow-empty", "-m", "One", cwd=repository, env=env)
         states = ok("status", "--json", cwd=repository, env=env).json["tools"]
         assert {state["state"] for state in states} == {"no program"}

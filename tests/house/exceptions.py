@@ -31,7 +31,7 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 # room: lines and files of src; a room grows by a line of this table alone
 WEIGHTS: dict[str, tuple[int, int]] = {
     "agents": (3552, 14),
-    "cli": (11248, 54),
+    "cli": (11250, 54),
     "core": (6141, 28),
     "doctor": (598, 4),
     "index": (5165, 15),

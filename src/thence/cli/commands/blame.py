@@ -124,6 +124,8 @@ def explanation(replica: Log, text: str, error: EventNotFound) -> Explanation:
         return _of_line(replica, match["file"], int(match["number"]))
     if _is_text(text):
         return _of_text(replica, text)
+    if match:
+        error.cause += f"; nor is {match['file']} a file here"
     raise error
 
 
