@@ -18,6 +18,7 @@ from msgspec import structs
 from thence.core.event import Event
 from thence.core.json_values import Repair, is_plain, repair, text_of
 from thence.core.new_event import HostEvent, PassedCause
+from thence.core.sentences.spans import said_again
 from thence.errors import EventTooLarge, InvalidEvent, WriterClosed, needs_extra
 from thence.log.files.disk import process_id
 from thence.log.files.process_state import stays_here
@@ -36,7 +37,7 @@ from thence.tracing.context import (
 )
 from thence.tracing.model_calls import ModelCalls, SpanKey
 from thence.tracing.propagation import TRACESTATE, carried
-from thence.tracing.steps import is_cancellation
+from thence.tracing.steps import MESSAGE_CHARACTERS_MAX, is_cancellation
 
 with needs_extra("otel", "thence.otel"):
     from opentelemetry import context as otel_context
@@ -54,8 +55,13 @@ __all__ = ["SpanProcessor"]
 SPANS_MAX = 100_000
 TYPE_CHARACTERS_MAX = 150
 REASON_CHARACTERS_MAX = 500
-# what an event of a span says without the values of its program
-_OF_SPAN = frozenset(("kind", "trace_id", "span_id", "parent_span_id", "links", "duration_s"))
+# what an event of a span says where the log refuses its payload
+_OF_SPAN = frozenset(
+    (
+        *("kind", "trace_id", "span_id", "parent_span_id", "links", "duration_s"),
+        *("error_type", "error_message", "reason"),
+    )
+)
 # attributes that name who does it, and what it belongs to; of an agent's span the name may do
 _AGENT = ("gen_ai.agent.name", "agent.name")
 _STREAM = ("gen_ai.conversation.id", "session.id")
@@ -258,8 +264,9 @@ class SpanProcessor(SdkSpanProcessor):
         error = sys.exception()
         error = None if opened is not None and error is opened.error else error
         outcome, payload = _outcome(span, since, error)
-        if changed := _changed(since, before):
-            payload["attributes"] = changed
+        payload["span_id"] = f"{key[1]:016x}"
+        if said := said_again(since) | _changed(since, before):
+            payload["attributes"] = said
         if events := [
             {"name": e.name, "attributes": dict(e.attributes or {}), "time_unix_nano": e.timestamp}
             for e in span.events
@@ -370,7 +377,11 @@ class SpanProcessor(SdkSpanProcessor):
         try:
             return self._recorded(new)
         except (EventTooLarge, InvalidEvent) as error:
-            kept = {key: value for key, value in (new.payload or {}).items() if key in _OF_SPAN}
+            kept = {
+                key: value[:MESSAGE_CHARACTERS_MAX] if isinstance(value, str) else value
+                for key, value in (new.payload or {}).items()
+                if key in _OF_SPAN
+            }
             was = f"a payload that the log refused: {error.cause}"[:REASON_CHARACTERS_MAX]
             listed = {"repairs": ({"path": "payload", "was": text_of(was)},)}
             return self._recorded(structs.replace(new, payload=kept, members=listed))

@@ -147,7 +147,7 @@ def ends(log):
         event.event_type: {
             key: value
             for key, value in event.payload.items()
-            if key not in ("events", "duration_s", "attributes")
+            if key not in ("events", "duration_s", "attributes", "span_id")
         }
         for event in log.events()
         if event.ends

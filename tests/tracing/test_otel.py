@@ -54,7 +54,9 @@ def test_span_is_a_step_with_its_parent_as_cause_and_its_attributes(log):
     assert begun.payload["attributes"] == chat
     assert begun.payload["trace_id"] == f"{agent.get_span_context().trace_id:032x}"
     assert ended.ends == begun.event_id
-    assert ended.payload["attributes"] == {"gen_ai.usage.output_tokens": 5}
+    said_again = {"gen_ai.request.model": "m"}  # a sentence has one event alone
+    assert ended.payload["attributes"] == {**said_again, "gen_ai.usage.output_tokens": 5}
+    assert ended.payload["span_id"] == begun.payload["span_id"]
     (event,) = ended.payload["events"]
     assert (event["name"], event["attributes"]) == ("token", {"n": 1})
     assert event["time_unix_nano"] == span.events[0].timestamp
@@ -214,12 +216,14 @@ def test_end_is_written_without_its_payload_where_the_log_refuses_that(tmp_path,
             pass
         with tracer.start_as_current_span("grows") as span:
             span.set_attribute("a", "x" * 2_000_000)
-            span.set_status(StatusCode.ERROR, "no")
+            span.set_status(StatusCode.ERROR, "no" * 9_000)
         log.flush()
         events = by_type(log)
         assert events.keys() == {"large.begun", "large.ended", "grows.begun", "grows.failed"}
         assert events["grows.failed"].ends == events["grows.begun"].event_id
-        assert events["grows.failed"].payload.keys() == {"duration_s"}
+        failed = events["grows.failed"].payload
+        assert failed.keys() == {"duration_s", "error_message", "error_type", "span_id"}
+        assert len(failed["error_message"]) == 2_000
         (entry,) = events["grows.failed"].members["repairs"]
         assert entry["was"].startswith("a payload that the log refused: ")
         assert events["large.begun"].payload["span_id"]

@@ -24,6 +24,7 @@ from thence.core.sentences.events import (
     short_id,
     summary,
 )
+from thence.core.sentences.spans import span_sentence
 from thence.errors import InvalidEvent
 
 _NAMES = ("plain", "sim", "work")
@@ -97,7 +98,8 @@ class Vocabulary(msgspec.Struct, frozen=True):
     def _said(self, event: Event, form: Callable[[Event, Write], str]) -> str:
         """Returns an event in a form; of one whose large values are gone it says so."""
         kind = event.event_type
-        write = self.sentences.get(kind) or NOTICE_SENTENCES.get(kind) or agent_sentence(event)
+        write = self.sentences.get(kind) or NOTICE_SENTENCES.get(kind)
+        write = write or agent_sentence(event) or span_sentence(event)
         try:
             return form(event, write)
         except BodyMissing as error:

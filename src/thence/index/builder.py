@@ -288,8 +288,8 @@ class Builder:
             for arrival, entry in zip(arrivals, entries, strict=True)
             if entry.payload is not NO_FACTS or entry.begins or entry.ends is not None
         ]
-        usage = [(at, *row) for at, one in pairs if (row := usage_of(one.payload))]
-        self._db.executemany("INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?, ?)", usage)
+        usage = [(at, *row) for at, one in pairs if (row := usage_of(one.payload, one.begins))]
+        self._db.executemany("INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?, ?, ?)", usage)
         begins = [(arrival, entry) for arrival, entry in pairs if entry.begins]
         ends = [(one.ends, arrival) for arrival, one in pairs if one.ends is not None]
         if begins:

@@ -27,7 +27,7 @@ from thence.index.segments import passed_over
 
 DAMAGE_LISTED_MAX = 100
 
-By = Literal["type", "actor", "subject", "stream", "lane", "hour"]
+By = Literal["type", "actor", "subject", "stream", "lane", "hour", "model", "tool"]
 
 # the first microsecond of the hour in which an event lies, before 1970 too
 _HOUR_US = 3_600_000_000
@@ -127,13 +127,15 @@ def _groups(
     connection: sqlite3.Connection, source: str, values: Mapping[str, object], by: By
 ) -> tuple[Group, ...]:
     """Counts events by one key, and adds up what calls of models took."""
+    is_of_calls = by in ("model", "tool")
     key = _HOUR if by == "hour" else by
     has_usage = connection.execute("SELECT 1 FROM usage LIMIT 1").fetchone() is not None
     sums = "sum(tokens_in), sum(tokens_out), sum(cost)" if has_usage else "NULL, NULL, NULL"
-    join = "LEFT JOIN usage ON usage.arrival = at" if has_usage else ""
-    named = f"SELECT arrival AS at, {key} AS name FROM {source}"
-    sql = f"SELECT name, count(*), {sums} FROM ({named}) {join}"
-    sql += " WHERE name IS NOT NULL AND name <> '' GROUP BY name"
+    join = "LEFT JOIN usage ON usage.arrival = at" if has_usage or is_of_calls else ""
+    named = f"SELECT arrival AS at{'' if is_of_calls else f', {key} AS name'} FROM {source}"
+    name = key if is_of_calls else "name"
+    sql = f"SELECT {name}, count(*), {sums} FROM ({named}) {join}"
+    sql += f" WHERE {name} IS NOT NULL AND {name} <> '' GROUP BY {name}"
     groups = [Group(*row) for row in connection.execute(sql, values)]
     if by == "hour":
         hours = sorted((int(group.name), group) for group in groups)

@@ -21,6 +21,7 @@ from thence.core.codec import BadLine, have_valid_crcs, taken
 from thence.core.event import Event
 from thence.core.failures import is_failed
 from thence.core.json_values import storable
+from thence.core.sentences.spans import COST, MODEL, TOKENS_IN, TOKENS_OUT, TOOL, first, sums_up
 from thence.core.vocabulary import (
     PLAIN,
     SIM,
@@ -79,10 +80,6 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
 
 
 NO_FACTS = Facts()
-# the attributes of spans that name a model, and how many tokens went in and came out
-_MODELS = ("gen_ai.response.model", "gen_ai.request.model")
-_TOKENS_IN = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
-_TOKENS_OUT = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
 _COST_MAX = 1e300
 
 
@@ -345,18 +342,25 @@ def failed_of(entries: Sequence[Entry]) -> Sequence[int]:
     ]
 
 
-def usage_of(facts: Facts) -> tuple[Any, ...] | None:
-    """Returns model, tokens in and out, and cost of a call of a model; None of another event."""
+def usage_of(facts: Facts, is_begin: bool = False) -> tuple[Any, ...] | None:
+    """Returns model, tokens in and out, cost and tool of a call; None of another event.
+
+    A span counts where it ends, and where the tokens are its own.
+    """
     if facts.model is facts.attributes is facts.tokens_in is facts.tokens_out is facts.cost is None:
         return None
     attributes = facts.attributes if isinstance(facts.attributes, dict) else {}
-    models = (facts.model, *map(attributes.get, _MODELS))
-    cost = facts.cost
+    if is_begin or sums_up(attributes):
+        attributes = {}
+    models = (facts.model, first(attributes, MODEL))
+    cost = first(attributes, COST) if facts.cost is None else facts.cost
+    tool = first(attributes, TOOL)
     usage = (
         next((storable(name) for name in models if name and isinstance(name, str)), None),
-        _count(facts.tokens_in, *map(attributes.get, _TOKENS_IN)),
-        _count(facts.tokens_out, *map(attributes.get, _TOKENS_OUT)),
+        _count(facts.tokens_in, *map(attributes.get, TOKENS_IN)),
+        _count(facts.tokens_out, *map(attributes.get, TOKENS_OUT)),
         float(cost) if type(cost) in (int, float) and -_COST_MAX < cost < _COST_MAX else None,
+        storable(tool) if tool and isinstance(tool, str) else None,
     )
     return None if set(usage) == {None} else usage
 

@@ -43,9 +43,10 @@ CREATE TABLE events (
 );
 CREATE UNIQUE INDEX event_ids ON events (event_id);
 
--- what calls of models took; null where an event does not name it
+-- what calls of models took, and which tools were called; null where an event does not name it
 CREATE TABLE usage (
-    arrival INTEGER PRIMARY KEY, model TEXT, tokens_in INTEGER, tokens_out INTEGER, cost REAL
+    arrival INTEGER PRIMARY KEY, model TEXT, tokens_in INTEGER, tokens_out INTEGER, cost REAL,
+    tool TEXT
 );
 
 -- lines of an id that differ from the one that is served; few logs have any

@@ -18,6 +18,7 @@ from thence.core.clock import timestamp_at
 from thence.core.event import Event
 from thence.core.json_values import TYPE_CHARACTERS_MAX, printable, repair
 from thence.core.new_event import HostEvent
+from thence.core.sentences.spans import OF_END_ALONE, said_again
 from thence.otlp.encoding import (
     BEGUN,
     BY_END,
@@ -143,6 +144,9 @@ class SpanReader:
         if others := {k: v for k, v in resource.items() if k not in (LOG_ID, "service.name")}:
             first["resource"] = others
         last = self._ended(raw, begun_ns, ended_ns)
+        if not is_ours:
+            first["attributes"], told = _told_at_end(kept)
+            last |= {"span_id": span_id, **({"attributes": told} if told else {})}
         is_point = is_ours and BEGUN not in attributes
         if is_point:
             first |= last
@@ -302,6 +306,13 @@ class Arrivals:
 
 
 _IDS = ("trace_id", "span_id")
+
+
+def _told_at_end(attributes: Json) -> tuple[Json, Json]:
+    """Returns the attributes of a span's begin, and of its end: what only the end can know."""
+    late = {name: attributes[name] for name in attributes if name in OF_END_ALONE}
+    early = {name: value for name, value in attributes.items() if name not in late}
+    return early, said_again(attributes) | late
 
 
 def _ordered(spans: dict[str, ReadSpan]) -> Iterator[tuple[str, bool]]:

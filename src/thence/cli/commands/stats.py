@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import click
 
@@ -29,7 +29,7 @@ from thence.log.files.segment import segment_sizes, strays
 @filter_options
 @click.option(
     "--by",
-    type=click.Choice(("type", "actor", "subject", "stream", "lane", "hour")),
+    type=click.Choice(get_args(By)),
     help="Count by this alone; hours are UTC.",
 )
 @index_options

@@ -97,7 +97,7 @@ def _counted(log: FoundLog) -> tuple[LogFacts, Figures] | None:
         damaged_lines=len(damage),
         damage=damage[:DAMAGE_LISTED_MAX],
     )
-    usage = [row for event in events if (row := usage_of(event.payload))]
+    usage = [row for event in events if (row := usage_of(event.payload, event.begins))]
     tokens = [count for row in usage for count in row[1:3] if count is not None]
     costs = [row[3] for row in usage if row[3] is not None]
     timed = [time for time in times if isinstance(time, int)]
