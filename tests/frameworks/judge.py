@@ -117,9 +117,10 @@ def _ends(play: Played, tally: Mapping[str, Tally]) -> None:
             tools = [one for one in same if one.start["attributes"].get(CALL_ID) == call]
             if tool := newest(play, tools, end):
                 expected[tool.event_id] = "read"
-        if giver := attributes.get("graph.node.parent_id"):
-            if earlier := newest(play, [one for one in same if one.name == giver], end):
-                expected[earlier.event_id] = "handed"
+        giver = attributes.get("graph.node.parent_id")
+        givers = [one for one in same if giver and one.name == giver]
+        if earlier := newest(play, givers, end):
+            expected[earlier.event_id] = "handed"
         for cause, column in expected.items():
             fault = f"{end.event_type} lacks {_named(play, [cause])}"
             tally[column].add(cause in end.caused_by, fault)
