@@ -1,73 +1,172 @@
 """Spans of OpenTelemetry as steps of a log: what a tracer loses in a kill is there.
 
 An exporter sends a span when it has ended; of a process that is killed it sends nothing that was in
-flight. Here a span is a begun step when it starts. Needs the extra `otel`.
+flight. Here a span is a begun step when it starts, and a cause of what happens inside it. Needs
+the extra `otel`.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Mapping
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from threading import RLock
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import structs
 
 from thence.core.event import Event
 from thence.core.json_values import Repair, repair, text_of
-from thence.core.new_event import HostEvent
-from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed, needs_extra
+from thence.core.new_event import HostEvent, PassedCause
+from thence.errors import EventTooLarge, InvalidEvent, WriterClosed, needs_extra
+from thence.log.files.disk import process_id
 from thence.log.files.process_state import stays_here
 from thence.log.write.drafting import warn
-from thence.tracing.context import record
+from thence.tracing.context import (
+    CauseScope,
+    SpanScope,
+    Words,
+    current_causes,
+    current_passed,
+    current_step,
+    generator_around,
+    record,
+    span_around,
+    watch_spans,
+)
+from thence.tracing.model_calls import ModelCalls, SpanKey
 from thence.tracing.propagation import TRACESTATE, carried
+from thence.tracing.steps import is_cancellation
 
 with needs_extra("otel", "thence.otel"):
+    from opentelemetry import context as otel_context
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
     from opentelemetry.sdk.trace import SpanProcessor as SdkSpanProcessor
-    from opentelemetry.trace import SpanContext, StatusCode
+    from opentelemetry.trace import SpanContext, StatusCode, get_current_span
 
 if TYPE_CHECKING:
     from thence.open_log.log import Log
 
 __all__ = ["SpanProcessor"]
 
-# of the spans that began last; the end of an older one names no begin
+# of the spans that began last; an older one is no cause any more
 SPANS_MAX = 100_000
 TYPE_CHARACTERS_MAX = 150
 REASON_CHARACTERS_MAX = 500
 # what an event of a span says without the values of its program
 _OF_SPAN = frozenset(("kind", "trace_id", "span_id", "parent_span_id", "links", "duration_s"))
+# attributes that name who does it, and what it belongs to; of an agent's span the name may do
+_AGENT = ("gen_ai.agent.name", "agent.name")
+_STREAM = ("gen_ai.conversation.id", "session.id")
+_KIND, _SERVICE = "openinference.span.kind", "service.name"
+
+
+class SpanTable:
+    """The spans of this process that some log holds, by their ids: the last 100,000 that began."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._scopes: OrderedDict[SpanKey, SpanScope] = OrderedDict()
+
+    def add(self, scope: SpanScope) -> None:
+        """Takes a span; of a span in two logs the first one that took it stays."""
+        with self._lock:
+            self._scopes.setdefault(scope.key, scope)
+            if len(self._scopes) > SPANS_MAX:
+                self._scopes.popitem(last=False)
+
+    def of(self, context: SpanContext | None) -> SpanScope | None:
+        """Returns the span of some ids, None for one that no log of this process holds."""
+        return None if context is None else self._scopes.get((context.trace_id, context.span_id))
+
+    def parent_of(self, key: SpanKey) -> SpanKey | None:
+        """Returns the ids of a span's parent, None where they are not known."""
+        scope = self._scopes.get(key)
+        return None if scope is None else scope.parent
+
+    def current(self) -> SpanScope | None:
+        """Returns the current span, or the nearest around it: of another provider, unsampled."""
+        span = get_current_span()
+        context = span.get_span_context()
+        if not context.is_valid or context.is_remote:
+            return None
+        scope = self.of(context) or self.of(getattr(span, "parent", None))
+        if scope is None:
+            last = _begun_here.get()
+            scope = last if last is not None and last.key[0] == context.trace_id else None
+        return scope
+
+    def context(self) -> object:
+        """Returns OpenTelemetry's context."""
+        return otel_context.get_current()
+
+    def attach(self, context: object) -> object:
+        """Makes a context the current one, None for an empty one."""
+        return otel_context.attach(context if isinstance(context, Context) else Context())
+
+    def detach(self, token: Any) -> None:
+        """Makes the context current again that was before."""
+        otel_context.detach(token)
+
+
+# the last span that was begun in a context: around an unknown one of the same trace
+_begun_here: ContextVar[SpanScope | None] = ContextVar("thence_span", default=None)
+_SPANS = SpanTable()
+watch_spans(_SPANS)
+
+
+class BegunSpan(NamedTuple):
+    """A span that has begun: what its end is compared with, and what spans inside it inherit.
+
+    `words` are its subject, actor and stream, `error` is what was handled when it began.
+    """
+
+    scope: SpanScope
+    attributes: Mapping[str, Any]
+    words: Words
+    agent: str | None
+    error: BaseException | None
+    process: int
 
 
 class SpanProcessor(SdkSpanProcessor):
-    """Records each span that starts and ends, as `<name>.begun` and `.ended` or `.failed`.
+    """Records each span that starts and ends: `<name>.begun`, `.ended`, `.failed`, `.cancelled`.
 
     `provider.add_span_processor(thence.otel.SpanProcessor(log))`. The payload has `trace_id` and
-    `span_id` in hex, `kind`, and the span's `attributes` under their own names, such as `gen_ai.*`;
-    the end has those that came since, its `events`, `status` and `duration_s`. A span is caused by
-    its parent, its links and what is around it; a parent in another process that sent the headers
+    `span_id` in hex, `kind`, `scope`, `resource`, and the span's `attributes` under their own
+    names, such as `gen_ai.*`; the end has those that came since, its `events` and `duration_s`.
+    The actor is the agent, or the service, the stream is the conversation or session.
+
+    A span is caused by its parent, its links and what is around it; a tool's by the end of the
+    model call that asked for it, as far as `gen_ai.*` say so. What is appended inside it has its
+    begin as cause. A parent in another process is looked up in the log; one that sent the headers
     of `thence.carry` is named with its log.
 
     A value that JSON has no form for, as NaN or an integer of more than 64 bits, is recorded as its
     text and named in `repairs`; where the log refuses a payload, the event is recorded without.
 
-    With `durable` a span's begin is durable before its body runs; without, both are queued. It
-    never raises: what could not be recorded is counted in `dropped`, and reported once.
+    A span's begin is durable before its body runs. In a running event loop it is written, so that
+    a kill keeps it, and synced soon after. With `durable=True` it is durable there too,
+    with `durable=False` all is queued. It never raises: what could not be recorded is counted in
+    `dropped`, and reported once.
     """
 
     __reduce__ = stays_here
 
-    def __init__(self, log: "Log", *, durable: bool = True) -> None:
+    def __init__(self, log: "Log", *, durable: bool | None = None) -> None:
         self._log = log
-        self._is_durable = durable
-        self._lock = Lock()
-        self._begins: OrderedDict[tuple[int, int], Event] = OrderedDict()
+        self._durable = durable
+        self._lock = RLock()
+        self._open: OrderedDict[SpanKey, BegunSpan] = OrderedDict()
+        self._calls = ModelCalls(_SPANS.parent_of)
+        self._resource: tuple[object, dict[str, Any]] = (None, {})
         self.dropped = 0
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Records the start of a span."""
         try:
-            self._begin(span)
+            self._begin(span, _caller(sys._getframe(1)))
         except Exception as error:  # door: a tracer must not stop the program that it watches
             self._drop(span, error)
 
@@ -93,95 +192,206 @@ class SpanProcessor(SdkSpanProcessor):
             return False
         return True
 
-    def _begin(self, span: Span) -> None:
-        context = span.get_span_context()
-        parent, links = span.parent, [link.context for link in span.links]
-        causes = [begin.event_id for begin in map(self._begin_of, (parent, *links)) if begin]
+    def _begin(self, span: Span, frame: FrameType | None) -> None:
+        key, parent = _key(span.get_span_context()), span.parent
+        parent_key = None if parent is None else _key(parent)
+        before = _SPANS.of(parent) or self._looked_up(parent)
+        links = [(link.context, _SPANS.of(link.context)) for link in span.links if link.context]
+        attributes = dict(span.attributes or {})
         payload: dict[str, Any] = {
-            "attributes": dict(span.attributes or {}),
+            "attributes": attributes,
             "kind": text_of(getattr(span.kind, "name", span.kind)).lower(),
-            "trace_id": f"{context.trace_id:032x}",
-            "span_id": f"{context.span_id:016x}",
+            "trace_id": f"{key[0]:032x}",
+            "span_id": f"{key[1]:016x}",
         }
-        outside = [other for other in links if other and not self._begin_of(other)]
-        if parent is not None and not self._begin_of(parent):
+        if parent is not None and (before is None or self._is_elsewhere(before)):
             payload["parent_span_id"] = f"{parent.span_id:016x}"
-        if outside:
+        if outside := [context for context, scope in links if scope is None]:
             payload["links"] = [
                 {"trace_id": f"{one.trace_id:032x}", "span_id": f"{one.span_id:016x}"}
                 for one in outside
             ]
-        new = self._new(span, "begun", payload, caused_by=causes, begins=True)
-        state = (
-            parent.trace_state.get("thence") if parent is not None and parent.is_remote else None
-        )
-        if state:
-            with carried({TRACESTATE: f"thence={state}"}):
-                event = self._appended(new)
-        else:
-            event = self._appended(new)
+        payload |= self._origin(span)
+        words, agent = self._words(span, attributes, parent_key)
+        scopes = [scope for scope in (before, *(scope for _, scope in links)) if scope is not None]
+        ids = [scope.begin_id for scope in scopes]
+        ids += self._calls.asker(key, parent_key, attributes)
+        passed = [one.cause for one in scopes if one.cause and self._is_elsewhere(one)]
+        new = self._new(span, "begun", payload, words, caused_by=ids, begins=True)
+        outer = span_around()
+        event = self._under(_token(parent), passed, new)
+        trace = (payload["trace_id"], "")
+        cause = self._log.handed_on(event)
+        scope = SpanScope(key, event.event_id, cause, trace, parent_key, outer, frame)
+        opened = BegunSpan(scope, attributes, words, agent, sys.exception(), process_id())
+        _SPANS.add(scope)
+        _begun_here.set(scope)
         with self._lock:
-            self._begins[context.trace_id, context.span_id] = event
-            if len(self._begins) > SPANS_MAX:
-                self._begins.popitem(last=False)
+            self._calls.begin(key, parent_key, str(span.name), event.event_id)
+            self._open[key] = opened
+            if len(self._open) > SPANS_MAX:
+                self._open.popitem(last=False)
+
+    def _under(self, token: str, passed: list[PassedCause], new: HostEvent) -> Event:
+        """Appends the begin of a span; causes in other logs are named with these."""
+        if token:
+            with carried({TRACESTATE: token}):
+                return self._appended(new)
+        if not passed:
+            return self._appended(new)
+        block = CauseScope(current_causes(), passed=(*passed, *current_passed()))
+        try:
+            return self._appended(new)
+        finally:
+            block.leave()
 
     def _end(self, span: ReadableSpan) -> None:
-        begin = self._begin_of(span.get_span_context())
-        is_failed = span.status.status_code is StatusCode.ERROR
-        payload: dict[str, Any] = {}
+        key = _key(span.get_span_context())
+        with self._lock:
+            opened = self._open.pop(key, None)
+        if opened is not None and opened.process != process_id():
+            return  # the process that this one was forked from ends it
         since = dict(span.attributes or {})
-        if changed := _changed(since, begin):
+        before = {} if opened is None else opened.attributes
+        error = sys.exception()
+        error = None if opened is not None and error is opened.error else error
+        outcome, payload = _outcome(span, since, error)
+        if changed := {k: v for k, v in since.items() if not _is_same(v, before, k)}:
             payload["attributes"] = changed
         if events := [
-            {
-                "name": one.name,
-                "attributes": dict(one.attributes or {}),
-                "time_unix_nano": one.timestamp,
-            }
-            for one in span.events
+            {"name": e.name, "attributes": dict(e.attributes or {}), "time_unix_nano": e.timestamp}
+            for e in span.events
         ]:
             payload["events"] = events
-        if is_failed:
-            payload["error_type"] = text_of(since.get("error.type") or _exception(span) or "error")
-            payload["error_message"] = text_of(span.status.description or "")
         if span.end_time is not None and span.start_time is not None:
             payload["duration_s"] = (span.end_time - span.start_time) // 1_000 / 1_000_000
-        begin_id = None if begin is None else begin.event_id
-        outcome = "failed" if is_failed else "ended"
-        self._appended(self._new(span, outcome, payload, caused_by=begin_id, ends=begin_id))
+        scope = _SPANS.of(span.get_span_context()) if opened is None else opened.scope
+        begin_id = None if scope is None else scope.begin_id
+        parent = None if scope is None else scope.parent
+        words: Words = (None, None, None) if opened is None else opened.words
+        words = (words[0], _first(since, _AGENT) or words[1], words[2])
+        begins = () if begin_id is None else (begin_id,)
+        causes = (*begins, *self._calls.before_end(key, parent, since, begin_id))
+        new = self._new(span, outcome, payload, words, caused_by=causes, ends=begin_id)
+        block = CauseScope(begins)
+        try:
+            event = self._appended(new)
+        finally:
+            block.leave()
+            if scope is not None:
+                scope.end()
+        with self._lock:
+            self._calls.end(key, parent, str(span.name), since, event.event_id)
+
+    def _words(
+        self, span: Span, attributes: Mapping[str, Any], parent: SpanKey | None
+    ) -> tuple[Words, str | None]:
+        """Returns subject, actor and stream of a span that begins, and the agent whose it is."""
+        outer = self._open.get(parent) if parent is not None else None
+        step = current_step()
+        subject, by, _ = (None, None, None)
+        if step is not None and step.log is self._log:
+            subject, by, _ = step.words
+        agent = _first(attributes, _AGENT)
+        if agent is None and attributes.get(_KIND) == "AGENT" and isinstance(span.name, str):
+            agent = span.name
+        if agent is None and outer is not None:
+            agent = outer.agent
+        stream = _first(attributes, _STREAM)
+        if stream is None and outer is not None:
+            stream = outer.words[2]
+        service = self._origin(span).get("resource", {}).get(_SERVICE)
+        return (subject, agent or by or (service and str(service)), stream), agent
+
+    def _origin(self, span: ReadableSpan) -> dict[str, Any]:
+        """Returns what the tracer's provider and its instrumentation say of themselves."""
+        resource, facts = self._resource
+        if span.resource is not resource:
+            of_resource = {
+                name: value
+                for name, value in span.resource.attributes.items()
+                if not name.startswith("telemetry.sdk.")
+                and not (name == _SERVICE and str(value).startswith("unknown_service"))
+            }
+            facts = {"resource": of_resource} if of_resource else {}
+            self._resource = (span.resource, facts)
+        scope = span.instrumentation_scope
+        return {**facts, "scope": scope.name} if scope is not None and scope.name else facts
+
+    def _looked_up(self, parent: SpanContext | None) -> SpanScope | None:
+        """Returns a span of another process, by what the log holds of it."""
+        if parent is None or not parent.is_remote or _token(parent):
+            return None
+        event = self._log.answers.span_begin(f"{parent.trace_id:032x}", f"{parent.span_id:016x}")
+        if event is None:
+            return None
+        trace = (f"{parent.trace_id:032x}", "")
+        scope = SpanScope(_key(parent), event.event_id, self._log.handed_on(event), trace)
+        scope.end()  # it is around nothing here
+        _SPANS.add(scope)
+        return scope
+
+    def _is_elsewhere(self, scope: SpanScope) -> bool:
+        """Reports whether a span's begin lies in another log."""
+        return scope.cause is not None and scope.cause.log_id != self._log.log_id
 
     def _new(
-        self, span: ReadableSpan, outcome: str, payload: dict[str, Any], **members: Any
+        self,
+        span: ReadableSpan,
+        outcome: str,
+        payload: dict[str, Any],
+        words: Words,
+        **members: Any,
     ) -> HostEvent:
         """Returns an event of a span, with what JSON has no form for as text."""
         payload, repairs = repair(payload, "payload", self._log.plain)
         name, renamed = _type(span)
         if listed := (*renamed, *repairs):
             members["members"] = {"repairs": listed}
-        return HostEvent(f"{name}.{outcome}", payload, **members)
+        return HostEvent(f"{name}.{outcome}", payload, *words, **members)
 
     def _appended(self, new: HostEvent) -> Event:
         """Appends an event of a span; without its payload, where the log refuses that."""
         try:
-            return record(self._log, new, self._is_durable)
+            return self._recorded(new)
         except (EventTooLarge, InvalidEvent) as error:
             kept = {key: value for key, value in (new.payload or {}).items() if key in _OF_SPAN}
             was = f"a payload that the log refused: {error.cause}"[:REASON_CHARACTERS_MAX]
             listed = {"repairs": ({"path": "payload", "was": text_of(was)},)}
-            new = structs.replace(new, payload=kept, members=listed)
-            return record(self._log, new, self._is_durable)
+            return self._recorded(structs.replace(new, payload=kept, members=listed))
 
-    def _begin_of(self, context: SpanContext | None) -> Event | None:
-        """Returns the event that began a span of this process, if it is known."""
-        if context is None:
-            return None
-        with self._lock:
-            return self._begins.get((context.trace_id, context.span_id))
+    def _recorded(self, new: HostEvent) -> Event:
+        return record(self._log, new, self._durable is not False)
 
     def _drop(self, span: ReadableSpan, error: Exception) -> None:
         self.dropped += 1
         if self.dropped == 1:
             warn("span_dropped", {"name": text_of(span.name), "error": error})
+
+
+def _key(context: SpanContext | None) -> SpanKey:
+    return (0, 0) if context is None else (context.trace_id, context.span_id)
+
+
+def _caller(frame: FrameType | None) -> FrameType | None:
+    """Returns the frame of the generator that begins a span, None outside of any."""
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("opentelemetry."):
+        frame = frame.f_back
+    return generator_around(frame)
+
+
+def _token(parent: SpanContext | None) -> str:
+    """Returns what `thence.carry` put into the headers that named a parent, "" for nothing."""
+    if parent is None or not parent.is_remote:
+        return ""
+    value = parent.trace_state.get("thence")
+    return f"thence={value}" if value else ""
+
+
+def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    """Returns the first text that is not empty among some attributes."""
+    values = (attributes.get(name) for name in names)
+    return next((value for value in values if isinstance(value, str) and value), None)
 
 
 def _type(span: ReadableSpan) -> tuple[str, tuple[Repair, ...]]:
@@ -200,16 +410,31 @@ def _type(span: ReadableSpan) -> tuple[str, tuple[Repair, ...]]:
     return name, ({"path": "event_type", "was": f"a name of type {type(raw).__name__}"},)
 
 
-def _changed(since: Mapping[str, Any], begin: Event | None) -> dict[str, Any]:
-    """Returns the attributes that a span has at its end and had otherwise when it began."""
-    try:
-        before = begin.payload.get("attributes", {}) if begin else {}
-    except ThenceError:  # a large one of a queued begin is not in the log yet
-        before = {}
-    return {key: value for key, value in since.items() if repair(value)[0] != before.get(key)}
+def _is_same(value: Any, before: Mapping[str, Any], name: str) -> bool:
+    """Reports whether an attribute is what it was when its span began; NaN is like itself."""
+    old = before.get(name, before)
+    return value is old or (type(value) is type(old) and bool(value == old))
 
 
-def _exception(span: ReadableSpan) -> Any:
-    """Returns the type of the last exception that was recorded on a span."""
-    types = [(one.attributes or {}).get("exception.type") for one in span.events]
-    return next((kind for kind in reversed(types) if kind), None)
+def _outcome(
+    span: ReadableSpan, since: Mapping[str, Any], error: BaseException | None
+) -> tuple[str, dict[str, Any]]:
+    """Returns how a span ended, and why; `error` is what is handled at its end and began inside.
+
+    Tracers give a span that was cancelled no status, nor one that timed out where they were told
+    not to. Other errors that are handled at its end may be the end of what it reads.
+    """
+    exceptions = [one.attributes or {} for one in span.events if one.name == "exception"]
+    last = exceptions[-1] if exceptions else {}
+    is_late = isinstance(error, TimeoutError)
+    if span.status.status_code is StatusCode.ERROR or is_late:
+        kind = since.get("error.type") or last.get("exception.type")
+        kind = text_of(kind or (type(error).__name__ if is_late else "error"))
+        message = text_of(span.status.description or last.get("exception.message") or "")
+        message = message or (text_of(error) if is_late else "")
+        short = kind.rpartition(".")[2]
+        return "failed", {"error_type": kind, "error_message": message.removeprefix(f"{short}: ")}
+    if error is not None and is_cancellation(error):
+        reason = text_of(error)
+        return "cancelled", {"reason": reason} if reason else {}
+    return "ended", {}

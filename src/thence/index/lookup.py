@@ -131,6 +131,17 @@ def find(
     return index.answer(work)
 
 
+def span_begin(index: Index, span_id: str) -> Event | None:
+    """Returns the event that began a tracer's span, None if there is none."""
+
+    def work(connection: sqlite3.Connection) -> Event | None:
+        sql = "SELECT arrival FROM spans WHERE span_id = ?"
+        row = connection.execute(sql, (span_id,)).fetchone()
+        return None if row is None else event_at(index, connection, row[0])
+
+    return index.answer(work)
+
+
 def event_count(connection: sqlite3.Connection) -> int:
     """Returns the number of the log's events, which is the last arrival."""
     return int(connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()[0])

@@ -198,6 +198,17 @@ class Answers:
             return False
         return True
 
+    def span_begin(self, trace_id: str, span_id: str) -> Event | None:
+        """Returns the event that began a tracer's span.
+
+        None if there is none, or if an index had to be built first.
+        """
+        from thence.index import lookup
+
+        event = None if self.lacks_index() else lookup.span_begin(self.index(), span_id)
+        is_it = event is not None and event.cut_payload.get("trace_id") == trace_id
+        return event if is_it else None
+
     def find(self, text: str, *, by_subject: bool = True, by_type: bool = False) -> Event:
         """Returns the event that a text names; raises EventNotFound, `ambiguous_id`."""
         from thence.index import lookup

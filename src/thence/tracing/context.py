@@ -8,6 +8,10 @@ A context variable outlives a generator that nobody runs to its end. So a block 
 in a generator counts only while the generator's frame is on the stack, and is marked when it is
 left: the leaving may happen in another context.
 
+A tracer's current span is around some code too, beside the blocks. `SpanScope` is what is kept of
+it, `SpanWatch` the tracer: a block notes the span in which it was entered, and is the inner one
+while that is still current; another one was made current inside the block.
+
 The ends of steps that an exception has left are causes of what is appended while it is handled.
 They stand on the exception itself: exceptions take no weak references, and a table beside them
 would keep them and their frames alive. An end counts while the exception's traceback runs through
@@ -52,10 +56,10 @@ class CauseScope:
 
     `frame` is that of the generator in which the block was entered, None outside of any. `passed`
     are those of its causes whose log is known, `trace` the id of the trace that came with them,
-    and what other tools say of it.
+    and what other tools say of it. `span` is the tracer's that was around it.
     """
 
-    __slots__ = ("causes", "frame", "is_left", "passed", "step", "trace")
+    __slots__ = ("causes", "frame", "is_left", "passed", "span", "step", "trace")
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class CauseScope:
         self.frame = frame
         self.passed = passed
         self.trace = trace
+        self.span = None if _watch is None else span_around()
         self.is_left = False
         _blocks.set((*current_blocks(), self))
 
@@ -82,6 +87,99 @@ class CauseScope:
         self.is_left = self.frame is not None or self not in _blocks.get()
         self.frame = None
         _blocks.set(tuple([block for block in current_blocks() if block is not self]))
+
+
+class SpanScope:
+    """A tracer's span, as a cause of what happens inside it until it ends.
+
+    `begin_id` is the event that began it, `cause` the same as another log names it, `outer` the
+    span around its begin, `frame` that of the generator in which it was begun. `trace` is the id
+    of its trace in hex, with what other tools say of that. `key` holds the ids of trace and span,
+    `parent` those of the span that the tracer calls its parent.
+    """
+
+    __slots__ = ("begin_id", "cause", "frame", "is_ended", "key", "outer", "parent", "trace")
+
+    def __init__(
+        self,
+        key: tuple[int, int],
+        begin_id: str,
+        cause: PassedCause | None,
+        trace: tuple[str, str],
+        parent: tuple[int, int] | None = None,
+        outer: "SpanScope | None" = None,
+        frame: FrameType | None = None,
+    ) -> None:
+        self.key = key
+        self.parent = parent
+        self.begin_id = begin_id
+        self.cause = cause
+        self.trace = trace
+        self.outer = outer
+        self.frame = frame
+        self.is_ended = False
+
+    def end(self) -> None:
+        """Ends the span; no span that has ended stays in the chain behind it."""
+        self.is_ended, self.frame = True, None
+        while self.outer is not None and self.outer.is_ended:
+            self.outer = self.outer.outer
+
+
+class SpanWatch(Protocol):
+    """A tracer, as far as causes need it."""
+
+    def current(self) -> SpanScope | None:
+        """Returns the current span, or the nearest one around it that a log holds."""
+
+    def context(self) -> object:
+        """Returns the tracer's own context, which holds the current span."""
+
+    def attach(self, context: object) -> object:
+        """Makes a context the current one, None for an empty one; `detach` takes the result."""
+
+    def detach(self, token: object) -> None:
+        """Makes the context current again that was before `attach`."""
+
+
+_watch: SpanWatch | None = None
+
+
+def watch_spans(watch: SpanWatch) -> None:
+    """Takes the spans of a tracer for causes from now on."""
+    global _watch
+    _watch = watch
+
+
+def span_around() -> SpanScope | None:
+    """Returns the innermost span around the caller that has not ended.
+
+    One that was begun in a generator counts while that runs.
+    """
+    span = None if _watch is None else _watch.current()
+    stack: set[FrameType] = set()
+    while span is not None:
+        if not span.is_ended:
+            if span.frame is None:
+                return span
+            stack = stack or {*_frames(sys._getframe(1))}
+            if span.frame in stack:
+                return span
+        span = span.outer
+    return None
+
+
+def _inner_span() -> SpanScope | None:
+    """Returns the span around the caller that lies inside all blocks which count."""
+    span = span_around()
+    if span is None or not _blocks.get():
+        return span
+    around = next((block.span for block in _counting()), None)
+    while around is not None:
+        if around is span:
+            return None
+        around = around.outer
+    return span
 
 
 # the outermost first
@@ -130,7 +228,9 @@ def is_manager(frame: FrameType) -> bool:
 
 
 def current_causes() -> tuple[str, ...]:
-    """Returns the ids that the innermost counting block names; each append calls it."""
+    """Returns the ids that the innermost counting block or span names; each append calls it."""
+    if _watch is not None and (span := _inner_span()) is not None:
+        return (span.begin_id,)
     blocks = _blocks.get()
     if not blocks:
         return ()
@@ -148,6 +248,8 @@ def current_step() -> "OpenStep | None":
 
 def current_passed() -> tuple[PassedCause, ...]:
     """Returns the causes around whose log is known, up to those of the innermost open step."""
+    if (span := _inner_span()) is not None:
+        return () if span.cause is None else (span.cause,)
     passed: tuple[PassedCause, ...] = ()
     for block in _counting() if _blocks.get() else ():
         passed += block.passed
@@ -157,14 +259,22 @@ def current_passed() -> tuple[PassedCause, ...]:
 
 
 def current_trace() -> tuple[str, str] | None:
-    """Returns the id of the trace that came with causes around, None where none came."""
-    return next((block.trace for block in _counting() if block.trace is not None), None)
+    """Returns the id of the trace that causes or a span around belong to, None for none."""
+    if (span := _inner_span()) is not None:
+        return span.trace
+    for block in _counting():
+        if block.trace is not None:
+            return block.trace
+        if block.span is not None:
+            return block.span.trace
+    return None
 
 
 class Surroundings(NamedTuple):
     """The causes around some code, to be around other code too.
 
-    `ends` are those of failed steps whose error is being handled.
+    `ends` are those of failed steps whose error is being handled. `span` is the innermost cause,
+    where that is a span, `spans` the tracer's own context.
     """
 
     causes: tuple[str, ...]
@@ -172,12 +282,29 @@ class Surroundings(NamedTuple):
     step: "OpenStep | None"
     ends: tuple[PassedCause, ...]
     trace: tuple[str, str] | None = None
+    span: SpanScope | None = None
+    spans: object = None
+
+    def run(self, work: Callable[[], "_R"]) -> "_R":
+        """Runs work inside of these."""
+        watch = _watch if self.spans is not None else None
+        token = None if watch is None else watch.attach(self.spans)
+        block = CauseScope(self.causes, self.step, passed=self.passed, trace=self.trace)
+        try:
+            return carrying(self.ends, work)
+        finally:
+            block.leave()
+            if watch is not None:
+                watch.detach(token)
 
 
 def surroundings() -> Surroundings:
     """Returns the causes around the caller."""
     step, trace = current_step(), current_trace()
-    return Surroundings(current_causes(), current_passed(), step, ends_in_hand(), trace)
+    spans = None if _watch is None else _watch.context()
+    return Surroundings(
+        current_causes(), current_passed(), step, ends_in_hand(), trace, _inner_span(), spans
+    )
 
 
 def _leave_pool() -> None:
@@ -189,6 +316,8 @@ def _leave_pool() -> None:
     if not names.isdisjoint(_FORKING_POOLS):
         _blocks.set(())
         _carried.set(())
+        if _watch is not None:
+            _watch.attach(None)
 
 
 on_fork(lambda: None, _leave_pool)

@@ -23,7 +23,6 @@ from thence.log.write.drafting import warn
 from thence.tracing.context import (
     CauseScope,
     Surroundings,
-    carrying,
     generator_around,
     surroundings,
 )
@@ -45,9 +44,10 @@ def carry() -> dict[str, str]:
     """Returns a token for the causes around, to be taken up by `carried` elsewhere.
 
     It has `traceparent` and `tracestate`, ASCII texts of at most 55 and 512 characters, as
-    headers of HTTP and of messages hold them; it is empty where no cause is around. A step
-    around is named with its log, so that any log can name it as a cause; events that
-    `because` names are found in their own log alone. What is carried is durable if the step is.
+    headers of HTTP and of messages hold them; it is empty where no cause is around. A step, or a
+    span of `thence.otel`, around is named with its log, so that any log can name it as a cause;
+    events that `because` names are found in their own log alone. What is carried is durable if the
+    step is.
     Raises InvalidEvent for more causes than a token holds, 3 or more.
     """
     around = surroundings()
@@ -63,8 +63,9 @@ def carry() -> dict[str, str]:
         )
     newest = around.causes[0]
     trace, others = _trace(around)
+    span_id = number_of(newest) % 2**64 or 1 if around.span is None else around.span.key[1]
     return {
-        TRACEPARENT: f"00-{trace}-{number_of(newest) % 2**64 or 1:016x}-01",
+        TRACEPARENT: f"00-{trace}-{span_id:016x}-01",
         TRACESTATE: ",".join(filter(None, (_OWN + value, others))),
     }
 
@@ -131,12 +132,7 @@ class Propagated(Generic[_P, _R]):
         update_wrapper(self, function, updated=())
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        around = self._around
-        block = CauseScope(around.causes, around.step, passed=around.passed, trace=around.trace)
-        try:
-            return carrying(around.ends, lambda: self._function(*args, **kwargs))
-        finally:
-            block.leave()
+        return self._around.run(lambda: self._function(*args, **kwargs))
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         ends = tuple(end.text for end in self._around.ends)
@@ -157,9 +153,9 @@ def propagate(work: Any) -> Any:
 
     `threading.Thread(target=thence.propagate(work))`, `pool.map(thence.propagate(work), items)`,
     `loop.run_in_executor(None, thence.propagate(work))`: a thread, a pool and an executor know
-    nothing of the step that hands them work. The function takes and returns what `work` does. In
-    the same process a step inside it has the subject and actor of the step around; in another one
-    it has its causes.
+    nothing of the step that hands them work, nor of the tracer's span. The function takes and
+    returns what `work` does. In the same process a step inside it has the subject and actor of the
+    step around, and a span inside it the span around as parent; in another one it has its causes.
 
     Of an executor it returns one that does so with each function submitted, where it is
     submitted; both share the workers. Raises InvalidEvent for a coroutine or generator function,

@@ -35,6 +35,7 @@ from thence.tracing.context import (
     because,
     carrying,
     current_causes,
+    current_passed,
     current_step,
     ends_in_hand,
     generator_around,
@@ -154,7 +155,7 @@ class Step:
         self._taken: TakenStep | None = None
 
     def __enter__(self) -> TakenStep:
-        step = self._begin(current_step(), None)
+        step = self._begin(current_step())
         return self._enter(step, sys._getframe(1))
 
     def __exit__(
@@ -169,10 +170,19 @@ class Step:
 
     async def __aenter__(self) -> TakenStep:
         # looked up here: the thread has not the frames of this task
-        outer, causes = current_step(), current_causes()
+        outer = current_step()
         if not self._is_durable:
-            return self._enter(self._begin(outer, None), sys._getframe(1))
-        step, cancelled = await _in_thread(lambda: self._begin(outer, causes))
+            return self._enter(self._begin(outer), sys._getframe(1))
+        causes, passed = current_causes(), current_passed()
+
+        def begin() -> OpenStep:
+            around = CauseScope(causes, outer, passed=passed)
+            try:
+                return self._begin(outer)
+            finally:
+                around.leave()
+
+        step, cancelled = await _in_thread(begin)
         taken = self._enter(step, sys._getframe(1))
         if cancelled is not None:
             await self.__aexit__(type(cancelled), cancelled, None)
@@ -213,8 +223,8 @@ class Step:
 
         return cast(Callable[_P, _R], wraps(function)(_stepping(function, fresh)))
 
-    def _begin(self, outer: OpenStep | None, causes: tuple[str, ...] | None) -> OpenStep:
-        """Appends the begin inside the step around it, under `causes` where they are given."""
+    def _begin(self, outer: OpenStep | None) -> OpenStep:
+        """Appends the begin inside the step around it."""
         if self._name is None:
             raise _refused(None, "it has no name", 'pass one: `with thence.step("refund"):`')
         if self._step is not None:
@@ -231,12 +241,7 @@ class Step:
             if isinstance(before, TakenStep) and isinstance(before._end, Event):
                 before = before._end
         new = HostEvent(f"{self._name}.begun", payload, *words, caused_by=before, begins=True)
-        around = None if causes is None else CauseScope(causes, outer)
-        try:
-            event = record(log, new, self._is_durable)
-        finally:
-            if around is not None:
-                around.leave()
+        event = record(log, new, self._is_durable)
         inner: deque[str] = deque(maxlen=CAUSES_MAX - 1)
         cause = log.handed_on(event)
         return OpenStep(log, event, words, cause, inner, outer, process_id(), monotonic_ns())
@@ -485,11 +490,16 @@ def _outcome(error: BaseException | None) -> tuple[str, dict[str, Any]]:
     if error is None:
         return "ended", {}
     message = _message(error)
-    asyncio = sys.modules.get("asyncio")  # nobody raises its error without it
-    is_cancelled = asyncio is not None and isinstance(error, asyncio.CancelledError)
-    if is_cancelled or isinstance(error, GeneratorExit):  # a generator was closed, or dropped
+    if is_cancellation(error):
         return "cancelled", {"reason": message} if message else {}
     return "failed", {"error_type": type(error).__name__, "error_message": message}
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Reports whether an error cancels a task, or closes a generator, as dropping it does."""
+    asyncio = sys.modules.get("asyncio")  # nobody raises its error without it
+    is_cancelled = asyncio is not None and isinstance(error, asyncio.CancelledError)
+    return is_cancelled or isinstance(error, GeneratorExit)
 
 
 def _message(error: BaseException) -> str:

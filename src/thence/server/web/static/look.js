@@ -132,7 +132,7 @@ class View {
       lane: (direction) => this.lanes.step(direction),
       failure: inTurn((direction) => this.failure(direction)),
       event: inTurn((direction) => this.neighbour(direction)),
-      open: () => this.aside.querySelector("a")?.focus(),
+      open: () => this.panel.focus(),
       path: inTurn((way) => this.nearest(way)),
       find: () => this.search.focus(),
       help: () => this.help(),
@@ -268,7 +268,8 @@ class View {
     [this.chosen, this.arrival] = [id, arrival];
     if (id === null) [this.arrival, this.lanes.path, this.lanes.links] = [0, [], []];
     if (isPushed) this.writeAddress(true);
-    await this.panel.show(id);
+    this.panel.show(id);
+    await this.panel.shown;
     if (id === null) {
       this.canvas.focus();
       this.changed();

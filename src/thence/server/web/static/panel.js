@@ -3,17 +3,27 @@
 /** Shows the page of one event in an element, and follows its links to other events. */
 export class Panel {
   constructor(element, view) {
-    Object.assign(this, { element, view, address: null });
+    Object.assign(this, { element, view, address: null, shown: null });
     element.addEventListener("click", (event) => this.follow(event));
   }
 
   /** Shows the event with an id; null closes the panel. */
-  async show(id) {
+  show(id) {
     const address = id === null ? null : `${this.view.pages}/events/${encodeURIComponent(id)}`;
     if (address === this.address) return;
     this.address = address;
     this.element.hidden = address === null;
-    if (address === null) return;
+    this.shown = address && this.fetched(address);
+  }
+
+  /** Gives the focus to the first link, once the event that was chosen last is there. */
+  async focus() {
+    let shown;
+    while (shown !== this.shown) await (shown = this.shown);
+    this.element.querySelector("a")?.focus();
+  }
+
+  async fetched(address) {
     const answer = await fetch(`${address}?part=main`, { credentials: "same-origin" });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (this.address !== address) return; // another one was chosen meanwhile

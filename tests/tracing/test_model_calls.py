@@ -1,0 +1,216 @@
+"""A tool's span names the model call that asked for it, the next call the tools that it read."""
+
+import asyncio
+import json
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import StatusCode
+
+import thence
+from thence.otel import SpanProcessor
+
+pytestmark = pytest.mark.promise("A4b")
+AGENT = {"gen_ai.agent.name": "shop", "gen_ai.conversation.id": "c-1"}
+
+
+@pytest.fixture
+def log(tmp_path):
+    with thence.open(tmp_path / "log") as opened:
+        yield opened
+
+
+@pytest.fixture
+def tracer(log):
+    provider = TracerProvider(resource=Resource.create({"service.name": "till", "zone": "b"}))
+    provider.add_span_processor(SpanProcessor(log))
+    return provider.get_tracer("pydantic-ai")
+
+
+def wants(*calls):
+    """Returns an answer that asks for tools."""
+    parts = [{"type": "tool_call", "id": call, "name": "pay", "arguments": {}} for call in calls]
+    return [{"role": "assistant", "parts": parts}]
+
+
+def answers(*calls):
+    """Returns a message that holds the answers of tools."""
+    parts = [{"type": "tool_call_response", "id": call, "result": 1} for call in calls]
+    return [{"role": "user", "parts": parts}]
+
+
+def chat(tracer, request, answer, name="chat"):
+    with tracer.start_as_current_span(name) as span:
+        span.set_attribute("gen_ai.input.messages", json.dumps(request))
+        span.set_attribute("gen_ai.output.messages", json.dumps(answer))
+
+
+def tool(tracer, name, call):
+    with tracer.start_as_current_span(name, attributes={"gen_ai.tool.call.id": call}):
+        pass
+
+
+def named(log):
+    events = log.events()
+    types = {event.event_id: event.event_type for event in events}
+    return {
+        event.event_type: [types[cause] for cause in event.caused_by if cause in types]
+        for event in events
+    }
+
+
+def test_tool_names_the_model_call_that_asked_and_the_next_call_the_tools_it_read(log, tracer):
+    ask, text = [{"role": "user", "parts": [{"type": "text", "content": "buy"}]}], []
+    with tracer.start_as_current_span("agent", attributes=AGENT):
+        chat(tracer, ask, wants("c1", "c2"), "chat 1")
+        tool(tracer, "stock", "c1")
+        tool(tracer, "pay", "c2")
+        behind = [*ask, *wants("c1", "c2"), *answers("c1", "c2")]
+        chat(tracer, behind, wants("c3"), "chat 2")
+        tool(tracer, "mail", "c3")
+        chat(tracer, [*behind, *wants("c3"), *answers("c3")], text, "chat 3")
+        tool(tracer, "unasked", "c9")
+    causes = named(log)
+    assert causes["stock.begun"] == causes["pay.begun"] == ["agent.begun", "chat 1.ended"]
+    assert causes["chat 2.ended"] == ["chat 2.begun", "stock.ended", "pay.ended"]
+    assert causes["mail.begun"] == ["agent.begun", "chat 2.ended"]
+    assert causes["chat 3.ended"] == ["chat 3.begun", "mail.ended"]
+    assert causes["unasked.begun"] == ["agent.begun"]
+
+
+def test_ids_that_repeat_name_the_newest_call_of_the_same_agent_and_trace(log, tracer):
+    with tracer.start_as_current_span("run"):
+        for agent in ("a", "b"):
+            with tracer.start_as_current_span(f"agent {agent}"):
+                chat(tracer, [], wants("c1"), f"chat {agent} 1")
+                chat(tracer, [], wants("c1"), f"chat {agent} 2")
+        with tracer.start_as_current_span("agent c"):
+            tool(tracer, "of c", "c1")
+        with tracer.start_as_current_span("agent a again"):
+            chat(tracer, [], wants("c1"), "chat a 3")
+            with tracer.start_as_current_span("tools"):
+                tool(tracer, "below", "c1")
+    tool(tracer, "of another trace", "c1")
+    causes = named(log)
+    assert causes["of c.begun"] == ["agent c.begun"]
+    assert causes["below.begun"] == ["tools.begun", "chat a 3.ended"]
+    assert causes["of another trace.begun"] == []
+
+
+@pytest.mark.parametrize("text", ["", "tool_call", "[{]", "[3]", '{"a": "tool_call"}', "\ud83d"])
+def test_answers_that_are_no_messages_name_nothing(log, tracer, text):
+    with tracer.start_as_current_span("agent"):
+        with tracer.start_as_current_span("chat") as span:
+            span.set_attribute("gen_ai.output.messages", text)
+        tool(tracer, "pay", "c1")
+    assert named(log)["pay.begun"] == ["agent.begun"]
+
+
+def test_agent_to_which_was_handed_over_names_the_one_that_did(log, tracer):
+    with tracer.start_as_current_span("workflow"):
+        for name, by in (("triage", None), ("billing", "triage"), ("billing", "billing")):
+            with tracer.start_as_current_span(name) as span:
+                if by:
+                    span.set_attribute("graph.node.parent_id", by)
+    ends = [event for event in log.events() if event.event_type == "billing.ended"]
+    types = {event.event_id: event.event_type for event in log.events()}
+    causes = [[types[cause] for cause in end.caused_by] for end in ends]
+    assert causes == [["billing.begun", "triage.ended"], ["billing.begun", "billing.ended"]]
+    assert ends[0].event_id in ends[1].caused_by
+
+
+def test_live_spans_have_who_did_it_what_it_is_part_of_and_where_they_are_from(log, tracer):
+    with thence.step("order", log=log, subject="order/1", actor="ada"):
+        with tracer.start_as_current_span("agent", attributes=AGENT):
+            tool(tracer, "pay", "c1")
+        with tracer.start_as_current_span("plain"):
+            pass
+    with tracer.start_as_current_span("alone", attributes={"session.id": "s-1"}):
+        pass
+    events = {event.event_type: event for event in log.events()}
+    for name in ("agent.begun", "agent.ended", "pay.begun", "pay.ended"):
+        event = events[name]
+        assert (event.actor, event.stream, event.subject) == ("shop", "c-1", "order/1")
+    plain, alone = events["plain.begun"], events["alone.ended"]
+    assert (plain.actor, plain.subject) == ("ada", "order/1")
+    assert (alone.actor, alone.stream, alone.subject) == ("till", "s-1", None)
+    resource = plain.payload["resource"]
+    assert (resource["service.name"], resource["zone"]) == ("till", "b")
+    assert not any(name.startswith("telemetry.") for name in resource)
+    assert plain.payload["scope"] == "pydantic-ai"
+
+
+def ends(log):
+    return {
+        event.event_type: {
+            key: value
+            for key, value in event.payload.items()
+            if key not in ("events", "duration_s", "attributes")
+        }
+        for event in log.events()
+        if event.ends
+    }
+
+
+def test_span_that_was_cancelled_or_timed_out_says_so(log, tracer):
+    async def main():
+        with tracer.start_as_current_span("around"):
+            try:
+                async with asyncio.timeout(0.01):
+                    with tracer.start_as_current_span("slow"):
+                        await asyncio.sleep(5)
+            except TimeoutError:
+                with tracer.start_as_current_span("fallback"):
+                    await asyncio.sleep(0)
+        quiet = {"record_exception": False, "set_status_on_exception": False}
+        try:
+            with tracer.start_as_current_span("waits", **quiet):
+                async with asyncio.timeout(0.01):
+                    await asyncio.sleep(5)
+        except TimeoutError:
+            pass
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        task.cancel("not needed")
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def work():
+        with tracer.start_as_current_span("task"):
+            await asyncio.sleep(5)
+
+    asyncio.run(main())
+    assert ends(log) == {
+        "slow.cancelled": {},
+        "fallback.ended": {},
+        "around.ended": {},
+        "waits.failed": {"error_type": "TimeoutError", "error_message": ""},
+        "task.cancelled": {"reason": "not needed"},
+    }
+
+
+def test_end_of_what_a_span_reads_is_no_failure(log, tracer):
+    span, items = tracer.start_span("stream"), iter(())
+    try:
+        next(items)
+    except StopIteration:
+        span.end()
+    assert ends(log) == {"stream.ended": {}}
+
+
+def test_message_is_that_of_the_exception_where_the_status_has_none(log, tracer):
+    with tracer.start_as_current_span("pay") as span:
+        span.record_exception(ValueError("give an idempotency key"))
+        span.set_status(StatusCode.ERROR)
+    with pytest.raises(ValueError, match="declined"), tracer.start_as_current_span("card"):
+        raise ValueError("declined")
+    assert ends(log) == {
+        "pay.failed": {"error_type": "ValueError", "error_message": "give an idempotency key"},
+        "card.failed": {"error_type": "ValueError", "error_message": "declined"},
+    }
+
+
+def test_renamed_span_ends_under_its_new_name(log, tracer):
+    with tracer.start_as_current_span("GET") as span:
+        span.update_name("GET /orders/{id}")
+    assert [event.event_type for event in log.events()] == ["GET.begun", "GET /orders/{id}.ended"]

@@ -1,0 +1,359 @@
+"""Inside a span its begin is the cause, however spans, steps and code are nested."""
+
+import asyncio
+import contextlib
+import logging
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import anyio
+import pytest
+from opentelemetry import context as otel_context
+from opentelemetry import propagate, trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from tests.cli.installed import environment
+from tests.log.faults import WAIT_S
+
+import thence
+from thence.otel import SpanProcessor
+
+pytestmark = pytest.mark.promise("A4b")
+
+
+class NotNamedQuiet(Sampler):
+    """Takes all spans but those that are named quiet."""
+
+    def should_sample(self, parent_context, trace_id, name, *_, **__):
+        return SamplingResult(Decision.DROP if name == "quiet" else Decision.RECORD_AND_SAMPLE)
+
+    def get_description(self):
+        return "not quiet"
+
+
+@pytest.fixture
+def log(tmp_path):
+    with thence.open(tmp_path / "log") as opened:
+        yield opened
+
+
+@pytest.fixture
+def tracer(log):
+    provider = TracerProvider(sampler=NotNamedQuiet())
+    provider.add_span_processor(SpanProcessor(log))
+    return provider.get_tracer("test")
+
+
+@pytest.fixture
+def stranger():
+    """Returns a tracer of another provider, of which no log knows."""
+    return TracerProvider().get_tracer("stranger")
+
+
+def causes(log):
+    """Returns what each event is caused by, all by their types."""
+    log.flush()
+    events = log.events()
+    types = {event.event_id: event.event_type for event in events}
+    return {
+        event.event_type: [types.get(cause, cause) for cause in event.caused_by] for event in events
+    }
+
+
+def test_records_appends_steps_and_tokens_inside_a_span_have_its_begin_as_cause(log, tracer):
+    handler = thence.LogHandler(log)
+    logger = logging.getLogger("shop.inside")
+    logger.addHandler(handler)
+    with tracer.start_as_current_span("tool") as span:
+        logger.warning("low")
+        log.append("a")
+        log.emit("b")
+        token = thence.carry()
+        with thence.step("s", log=log):
+            log.append("c")
+    logger.removeHandler(handler)
+    log.append("after")
+    assert causes(log) == {
+        "tool.begun": [],
+        "record.warning": ["tool.begun"],
+        "a": ["tool.begun"],
+        "b": ["tool.begun"],
+        "s.begun": ["tool.begun"],
+        "c": ["s.begun"],
+        "s.ended": ["s.begun"],
+        "tool.ended": ["tool.begun"],
+        "after": [],
+    }
+    context = span.get_span_context()
+    assert token["traceparent"] == f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
+    begun = log.query(type="tool.begun").events[0]
+    assert token["tracestate"] == f"thence={log.handed_on(begun).text}"
+
+
+def test_of_a_step_and_a_span_the_inner_one_is_named(log, tracer):
+    with thence.step("outer", log=log), tracer.start_as_current_span("inner"):
+        log.append("a")
+        with thence.step("innermost"):
+            log.append("b")
+            assert thence.carry()["traceparent"].split("-")[1] == trace_id()
+        log.append("c")
+    with tracer.start_as_current_span("around"), thence.step("in", log=log):
+        log.append("d")
+    assert causes(log) == {
+        "outer.begun": [],
+        "inner.begun": ["outer.begun"],
+        "a": ["inner.begun"],
+        "innermost.begun": ["inner.begun"],
+        "b": ["innermost.begun"],
+        "innermost.ended": ["innermost.begun"],
+        "c": ["inner.begun"],
+        "inner.ended": ["inner.begun"],
+        "outer.ended": ["outer.begun", "innermost.ended"],
+        "around.begun": [],
+        "in.begun": ["around.begun"],
+        "d": ["in.begun"],
+        "in.ended": ["in.begun"],
+        "around.ended": ["around.begun"],
+    }
+
+
+def trace_id():
+    return f"{trace.get_current_span().get_span_context().trace_id:032x}"
+
+
+def test_span_that_has_ended_is_around_nothing_and_what_is_around_it_counts(log, tracer):
+    with tracer.start_as_current_span("outer"):
+        with tracer.start_as_current_span("inner") as inner:
+            with thence.step("s", log=log):
+                inner.end()
+                log.append("in step")
+            log.append("behind its end")
+        log.append("outside")
+    named = causes(log)
+    assert named["in step"] == ["s.begun"]
+    assert named["behind its end"] == named["outside"] == ["outer.begun"]
+
+
+def test_span_made_current_inside_a_step_is_the_inner_one(log, tracer):
+    span = tracer.start_span("early")
+    with thence.step("s", log=log):
+        log.append("a")
+        with trace.use_span(span, end_on_exit=True):
+            log.append("b")
+    assert (causes(log)["a"], causes(log)["b"]) == (["s.begun"], ["early.begun"])
+
+
+def test_span_of_another_provider_or_unsampled_hands_on_what_is_around_it(log, tracer, stranger):
+    with tracer.start_as_current_span("ours"):
+        with stranger.start_as_current_span("theirs"):
+            log.append("a")
+            with stranger.start_as_current_span("theirs too"):
+                log.append("b")
+                with tracer.start_as_current_span("ours again"):
+                    log.append("c")
+        with tracer.start_as_current_span("quiet"):
+            log.append("d")
+    named = causes(log)
+    assert named["a"] == named["b"] == named["d"] == named["ours again.begun"] == ["ours.begun"]
+    assert named["c"] == ["ours again.begun"]
+    with stranger.start_as_current_span("alone"):
+        log.append("e")
+    assert causes(log)["e"] == []
+
+
+def test_tasks_have_the_span_in_which_they_were_begun_each_its_own(log, tracer):
+    async def work(name):
+        with tracer.start_as_current_span(name):
+            await asyncio.sleep(0.01)
+            log.append(f"in {name}")
+            await asyncio.sleep(0.01)
+        log.append(f"behind {name}")
+
+    async def main():
+        with tracer.start_as_current_span("all"):
+            await asyncio.gather(*(work(f"w{number}") for number in range(5)))
+            late = asyncio.create_task(later())
+        await late
+
+    async def later():
+        log.append("while it lasts")
+        await asyncio.sleep(0.02)
+        log.append("when it has ended")
+
+    asyncio.run(main())
+    named = causes(log)
+    for number in range(5):
+        assert named[f"in w{number}"] == [f"w{number}.begun"]
+        assert named[f"behind w{number}"] == named[f"w{number}.begun"] == ["all.begun"]
+    assert named["when it has ended"] == []
+
+
+@pytest.mark.parametrize("backend", ["asyncio"])
+def test_groups_of_anyio_and_its_threads_have_the_span_too(log, tracer, backend):
+    def in_thread(number):
+        with tracer.start_as_current_span(f"thread {number}"):
+            log.append(f"t{number}")
+
+    async def work(number):
+        with tracer.start_as_current_span(f"task {number}"):
+            await anyio.to_thread.run_sync(in_thread, number)
+
+    async def main():
+        with tracer.start_as_current_span("all"):
+            async with anyio.create_task_group() as group:
+                for number in range(4):
+                    group.start_soon(work, number)
+
+    anyio.run(main, backend=backend)
+    named = causes(log)
+    for number in range(4):
+        assert named[f"task {number}.begun"] == ["all.begun"]
+        assert named[f"thread {number}.begun"] == [f"task {number}.begun"]
+        assert named[f"t{number}"] == [f"thread {number}.begun"]
+
+
+def test_thread_has_the_span_where_its_context_came_along(log, tracer):
+    def work(name):
+        log.append(name)
+        with tracer.start_as_current_span(f"span of {name}"):
+            pass
+
+    with tracer.start_as_current_span("outer"):
+        for name, target in (("bare", work), ("handed", thence.propagate(work))):
+            thread = threading.Thread(target=target, args=(name,))
+            thread.start()
+            thread.join()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(thence.propagate(work), "pooled").result()
+            pool.submit(work, "bare in a pool").result()
+    named = causes(log)
+    assert named["bare"] == named["span of bare.begun"] == named["bare in a pool"] == []
+    assert named["handed"] == named["span of handed.begun"] == ["outer.begun"]
+    assert named["pooled"] == ["outer.begun"]
+    begun = log.query(type="span of handed.begun").events[0]
+    assert "parent_span_id" not in begun.payload, "the tracer has its parent too"
+
+
+def test_span_of_a_generator_counts_while_it_runs(log, tracer):
+    def items():
+        with tracer.start_as_current_span("stream"):
+            for number in range(3):
+                log.append(f"inside {number}")
+                yield number
+
+    with tracer.start_as_current_span("reader"):
+        stream = items()
+        for number in stream:
+            log.append(f"between {number}")
+            if number == 1:
+                break
+        log.append("behind")  # the generator lives, and waits
+    log.append("outside")
+    del stream
+    named = causes(log)
+    assert named["stream.begun"] == ["reader.begun"]
+    assert named["inside 0"] == named["inside 1"] == ["stream.begun"]
+    assert named["between 0"] == named["between 1"] == named["behind"] == ["reader.begun"]
+    assert named["outside"] == []
+    assert "stream.cancelled" in named, "the generator was closed before its end"
+
+
+def test_stream_that_a_task_drops_is_around_nothing(log, tracer):
+    async def items():
+        with tracer.start_as_current_span("stream"):
+            yield 1
+            yield 2
+
+    async def main():
+        dropped = items()
+        await anext(dropped)
+        log.append("behind")
+        with thence.step("s", log=log):
+            log.append("in a step")
+        with tracer.start_as_current_span("next"):
+            log.append("in a span")
+        return dropped
+
+    asyncio.run(main())
+    named = causes(log)
+    assert named["behind"] == named["s.begun"] == []
+    assert named["in a step"] == ["s.begun"]
+    assert named["in a span"] == ["next.begun"]
+
+
+def test_context_manager_of_a_generator_is_no_stream(log, tracer):
+    @contextlib.contextmanager
+    def around():
+        with tracer.start_as_current_span("managed"):
+            yield
+
+    with around():
+        log.append("a")
+    assert causes(log)["a"] == ["managed.begun"]
+
+
+def test_begin_in_another_log_is_an_external_cause(log, tracer, tmp_path):
+    with (
+        thence.open(tmp_path / "other") as other,
+        tracer.start_as_current_span("outer"),
+    ):
+        event = other.append("a")
+        provider = TracerProvider()
+        provider.add_span_processor(SpanProcessor(other))
+        with provider.get_tracer("two").start_as_current_span("inner"):
+            pass
+        inner = other.query(type="inner.begun").events[0]
+        outer = log.query(type="outer.begun").events[0]
+        assert event.caused_by == inner.caused_by == (outer.event_id,)
+        assert event.external_causes == inner.external_causes == (log.handed_on(outer).text,)
+        assert event.lamport_clock > outer.lamport_clock
+        assert inner.payload["parent_span_id"] == outer.payload["span_id"]
+        assert other.verify().findings == ()
+
+
+def test_step_that_awaits_the_disk_has_the_span_around(log, tracer):
+    async def main():
+        with tracer.start_as_current_span("outer"):
+            async with thence.step("s", log=log):
+                log.append("a")
+
+    asyncio.run(main())
+    assert (causes(log)["s.begun"], causes(log)["a"]) == (["outer.begun"], ["s.begun"])
+
+
+WORKER = """
+import sys, thence
+from opentelemetry import propagate
+from opentelemetry.sdk.trace import TracerProvider
+from thence.otel import SpanProcessor
+provider = TracerProvider()
+with thence.open("log") as log:
+    provider.add_span_processor(SpanProcessor(log))
+    with provider.get_tracer("w").start_as_current_span(
+        "worker tool", context=propagate.extract({"traceparent": sys.argv[1]})
+    ):
+        log.append("done")
+"""
+
+
+def test_parent_in_another_process_is_looked_up_in_the_log(log, tracer, tmp_path):
+    with tracer.start_as_current_span("orchestrator"):
+        headers = {}
+        propagate.inject(headers)
+        run = {"cwd": tmp_path, "env": environment(), "timeout": WAIT_S, "check": True}
+        subprocess.run([sys.executable, "-c", WORKER, headers["traceparent"]], **run)
+    named = causes(log)
+    assert named["worker tool.begun"] == ["orchestrator.begun"]
+    assert named["done"] == ["worker tool.begun"]
+    begun = log.query(type="worker tool.begun").events[0]
+    assert "parent_span_id" not in begun.payload
+
+
+def test_empty_context_is_around_nothing(log, tracer):
+    with tracer.start_as_current_span("outer"):
+        token = otel_context.attach(otel_context.Context())
+        log.append("a")
+        otel_context.detach(token)
+    assert causes(log)["a"] == []
