@@ -14,6 +14,7 @@ from tests.frameworks.played import Played, Span
 from thence.core.event import Event
 
 COLUMNS = ("spans", "ends", "parents", "asked", "read", "handed", "inside", "fields", "open")
+AGENT = "gen_ai.agent.name"
 CALL_ID, RESULTS, OUTPUT = "gen_ai.tool.call.id", "gen_ai.input.messages", "gen_ai.output.messages"
 
 
@@ -128,14 +129,29 @@ def _ends(play: Played, tally: Mapping[str, Tally]) -> None:
             tally["read"].add(False, f"{end.event_type} is caused by {_named(play, extra)} too")
 
 
+def _own(play: Played, span: Span, names: Iterable[str]) -> str | None:
+    """Returns a span's first attribute of some names, or that of the span it is in."""
+    while True:
+        attributes = span.start["attributes"]
+        if value := next((attributes[name] for name in names if attributes.get(name)), None):
+            return str(value)
+        if AGENT in names and attributes.get("openinference.span.kind") == "AGENT":
+            return span.name
+        parent = play.spans.get(span.parent) if span.parent else None
+        is_open = parent and (not parent.end or parent.end["time"] > span.start["time"])
+        if not is_open or parent.process != span.process:
+            return None
+        span = parent
+
+
 def _fields(play: Played, tally: Mapping[str, Tally]) -> None:
     for span in play.spans.values():
         if begin := play.begins.get(span.key):
-            attributes = span.start["attributes"]
-            actor = attributes.get("gen_ai.agent.name") or span.start["service"]
-            stream = attributes.get("gen_ai.conversation.id") or attributes.get("session.id")
+            actor = _own(play, span, (AGENT, "agent.name")) or span.start["service"]
+            stream = _own(play, span, ("gen_ai.conversation.id", "session.id"))
             seen = (begin.actor, begin.stream)
-            tally["fields"].add(seen == (actor, stream), f"{begin.event_type} has {seen}")
+            fault = f"{begin.event_type} has {seen}, not {(actor, stream)}"
+            tally["fields"].add(seen == (actor, stream), fault)
 
 
 def inside(play: Played, tally: Tally, expected: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 `make frameworks` records the files, with the frameworks; here the SDK alone is needed.
 """
 
+import itertools
 import json
 from pathlib import Path
 
@@ -26,19 +27,23 @@ from thence.otel import SpanProcessor
 
 FOLDER = Path(__file__).with_name("spans")
 FILES = sorted(FOLDER.glob("*.json"))
-TRACE, SPAN = 0xA000, 0xB000
+# of each replay in a process: a span is known by its ids, whatever log it is in
+REPLAYS = itertools.count(1)
 
 
 class FixedIds(IdGenerator):
-    """Gives the ids that are set."""
+    """Gives the ids that are set, from a base that no other replay has."""
 
     trace = span = 0
 
+    def __init__(self):
+        self.base = next(REPLAYS) << 16
+
     def generate_trace_id(self):
-        return TRACE + self.trace
+        return self.base + self.trace
 
     def generate_span_id(self):
-        return SPAN + self.span
+        return self.base + self.span
 
 
 class Replayed:
@@ -47,7 +52,7 @@ class Replayed:
     def __init__(self, file, folder):
         data = json.loads(file.read_text())
         self.spans = dict(enumerate(data["spans"], 1))
-        ids = FixedIds()
+        ids = self.ids = FixedIds()
         logs, tracers, started = {}, {}, {}
         for number in data["order"]:
             entry = self.spans[abs(number)]
@@ -84,7 +89,9 @@ class Replayed:
         for log in logs.values():
             log.close()
         self.begins = {
-            int(event.payload["span_id"], 16) - SPAN: event for event in self.events if event.begins
+            int(event.payload["span_id"], 16) - ids.base: event
+            for event in self.events
+            if event.begins
         }
         self.ends = {event.ends: event for event in self.events if event.ends}
         self.names = {event.event_id: event.event_type for event in self.events}
@@ -92,8 +99,8 @@ class Replayed:
     def _context(self, reference):
         span = reference["span"]
         return SpanContext(
-            TRACE + self.spans[span]["trace"],
-            SPAN + span,
+            self.ids.base + self.spans[span]["trace"],
+            self.ids.base + span,
             is_remote=reference.get("is_remote", False),
             trace_flags=TraceFlags(TraceFlags.SAMPLED),
             trace_state=TraceState.from_header([reference.get("trace_state", "")]),
