@@ -216,4 +216,5 @@ def test_actor_is_the_agent_or_the_service_and_the_stream_the_conversation(repla
     play = replayed("pydantic-ai-slim")
     conversation = play.spans[1]["attributes"]["gen_ai.conversation.id"]
     assert {(one.actor, one.stream) for one in play.begins.values()} == {("shop", conversation)}
+    assert {one.stream for one in replayed("langgraph").begins.values()} == {"order-881"}
     assert {one.actor for one in replayed("celery").begins.values()} == {"till"}

@@ -26,10 +26,9 @@ def blocks(title: str) -> list[str]:
 
 
 def recorded(title: str = "") -> dict[str, Any]:
-    """Runs the page's first block, then that of a section; returns their names, as `log`."""
-    names = opened
-    exec(blocks("")[0], names)
-    names["provider"].add_span_processor(Tape())
-    for block in blocks(title) if title else ():
-        exec(block, names)
-    return names
+    """Runs the page's first block, then the first of a section; returns their names, as `log`."""
+    exec(blocks("")[0], opened)
+    opened["provider"].add_span_processor(Tape())
+    if title:
+        exec(blocks(title)[0], opened)
+    return opened

@@ -57,11 +57,13 @@ builder.add_edge(START, "draft")
 builder.add_conditional_edges("draft", again, ["draft", "human"])
 builder.add_edge("human", END)
 graph = builder.compile(checkpointer=saver)
-config = {"configurable": {"thread_id": "order-881"}}
+names["graph"] = graph
+names["question"] = Command(resume="yes") if SCENE == "resumed" else {"drafts": 0, "answer": ""}
+exec(page.blocks("LangGraph")[1], names)
 if SCENE == "resumed":
-    assert graph.invoke(Command(resume="yes"), config)["answer"] == "yes"
+    assert names["answer"]["answer"] == "yes"
 else:
-    assert graph.invoke({"drafts": 0, "answer": ""}, config)["__interrupt__"]
+    assert names["answer"]["__interrupt__"]
     plain = [dict(part) for part in (saver.storage, saver.writes, saver.blobs)]
     plain[0] = {thread: dict(spaces) for thread, spaces in plain[0].items()}
     KEPT.write_bytes(pickle.dumps(plain))
