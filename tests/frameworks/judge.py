@@ -115,11 +115,16 @@ def _ends(play: Played, tally: Mapping[str, Tally]) -> None:
         )
         expected: dict[str, str] = {}
         for call in parts(attributes.get(RESULTS), "tool_call_response"):
-            tools = [one for one in same if one.start["attributes"].get(CALL_ID) == call]
+            tools = [
+                one
+                for one in same
+                if one.start["attributes"].get(CALL_ID) == call
+                and span.parent in play.lineage(one.parent)
+            ]
             if tool := newest(play, tools, end):
                 expected[tool.event_id] = "read"
         giver = attributes.get("graph.node.parent_id")
-        givers = [one for one in same if giver and one.name == giver]
+        givers = [one for one in same if giver and one.name == giver and one.parent == span.parent]
         if earlier := newest(play, givers, end):
             expected[earlier.event_id] = "handed"
         for cause, column in expected.items():

@@ -57,6 +57,12 @@ SCENES = {
         4,
         {"inside": IN_STOCK},
     ),
+    "pydantic-ai-delegated": Scene(
+        "pydantic-ai: two agents in a tool, the same ids",
+        "with_pydantic_ai",
+        (("delegated", 0),),
+        20,
+    ),
     "pydantic-ai-killed": Scene(
         "pydantic-ai: killed in a tool",
         "with_pydantic_ai",
@@ -77,6 +83,12 @@ SCENES = {
         (("streamed", 0),),
         12,
         {"inside": {"money.sent": "pay"}},
+    ),
+    "openai-agents-twice": Scene(
+        "openai-agents: two hand-overs in one trace",
+        "with_openai_agents",
+        (("twice", 0),),
+        22,
     ),
     "langgraph": Scene(
         "LangGraph: a loop, an interrupt, resumed apart",

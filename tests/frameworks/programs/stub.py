@@ -1,4 +1,4 @@
-"""OpenAI's chat completions on loopback, scripted: each call gets the next message."""
+"""OpenAI's chat completions on loopback, scripted: a conversation gets one message after another."""
 
 import json
 import threading
@@ -26,13 +26,12 @@ def _chunks(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def serving(messages: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Serves the messages, one a call; returns the base URL."""
-    waiting = iter(messages)
+    """Serves the messages by how often the assistant has answered; returns the base URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            message = next(waiting)
+            message = messages[sum(one["role"] == "assistant" for one in asked["messages"])]
             about = {"id": "chatcmpl-1", "created": 1, "model": asked["model"]}
             finish = "tool_calls" if "tool_calls" in message else "stop"
             self.send_response(200)

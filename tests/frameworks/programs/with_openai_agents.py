@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 import page
-from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool
+from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, trace
 from openai import AsyncOpenAI
 from stub import calling, serving
 
@@ -29,7 +29,11 @@ async def main(url: str) -> None:
     model = OpenAIChatCompletionsModel("gpt-4o", client)
     billing = Agent("billing", model=model, tools=[pay])
     triage = Agent("triage", model=model, handoffs=[billing])
-    if SCENE == "streamed":
+    if SCENE == "twice":  # in one trace
+        with trace("orders"):
+            results = await asyncio.gather(*(Runner.run(triage, "Pay order 881") for _ in "12"))
+        result = results[1]
+    elif SCENE == "streamed":
         result = Runner.run_streamed(triage, "Pay order 881")
         async for _ in result.stream_events():
             pass

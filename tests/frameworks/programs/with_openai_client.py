@@ -6,7 +6,7 @@ from stub import serving
 
 names = page.recorded("OpenAI")
 messages = [{"role": "user", "content": "How many are left?"}]
-with serving([{"content": "one is left"}] * 3) as url:
+with serving([{"content": "one is left"}]) as url:
     client = OpenAI(base_url=url, api_key="none")
     answer = client.chat.completions.create(model="gpt-4o", messages=messages)
     assert answer.choices[0].message.content == "one is left"

@@ -83,8 +83,27 @@ async def streamed() -> None:
         assert [text async for text in result.stream_text()][-1] == "one is left"
 
 
+def delegating(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    if any(isinstance(one, ModelResponse) for one in messages):
+        return ModelResponse(parts=[TextPart("both are paid")])
+    # an id that the agent inside uses too
+    return ModelResponse(parts=[ToolCallPart("ask", {}, tool_call_id="call_pay")])
+
+
+boss = Agent(FunctionModel(delegating, model_name="gpt-4o"), name="boss")
+
+
+@boss.tool_plain
+async def ask() -> str:
+    """Asks two agents at once."""
+    results = await asyncio.gather(agent.run("Pay order 881"), agent.run("Pay order 881"))
+    return " ".join(result.output for result in results)
+
+
 if SCENE == "streamed":
     asyncio.run(streamed())
+elif SCENE == "delegated":
+    assert asyncio.run(boss.run("Pay both")).output == "both are paid"
 else:
     assert asyncio.run(agent.run("Pay order 881")).output == "paid"
 log.close()
