@@ -58,7 +58,8 @@ def judged(name: str, scene: Scene, is_recorded: bool) -> dict[str, Tally]:
             output = play(folder, scene)
             if is_recorded and name in RECORDED:
                 write(name, taped(folder))
-            tallies = judge(looked_at(folder, output, BIN / "thence"), scene.expected)
+            whys = scene.expected.get("why", {})
+            tallies = judge(looked_at(folder, output, BIN / "thence", whys), scene.expected)
         except Exception as error:
             traceback.print_exc()
             return {"spans": Tally(0, 1, [f"could not be played: {error}"])}

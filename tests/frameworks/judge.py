@@ -13,7 +13,7 @@ from tests.frameworks.played import Played, Span
 
 from thence.core.event import Event
 
-COLUMNS = ("spans", "ends", "parents", "asked", "read", "handed", "inside", "fields", "open")
+COLUMNS = ("spans", "ends", "parents", "asked", "read", "handed", "inside", "fields", "open", "why")
 AGENT = "gen_ai.agent.name"
 CALL_ID, RESULTS, OUTPUT = "gen_ai.tool.call.id", "gen_ai.input.messages", "gen_ai.output.messages"
 
@@ -171,7 +171,7 @@ def inside(play: Played, tally: Tally, expected: Mapping[str, str]) -> None:
 
 
 def judge(play: Played, expected: Mapping[str, Any]) -> dict[str, Tally]:
-    """Judges a scene; `inside` and `open` of it are named in `expected`."""
+    """Judges a scene; `inside`, `open` and `why` of it are named in `expected`."""
     tally: dict[str, Tally] = defaultdict(Tally)
     _spans(play, tally)
     _ends(play, tally)
@@ -182,6 +182,9 @@ def judge(play: Played, expected: Mapping[str, Any]) -> dict[str, Tally]:
         tally["open"].add(fits, f"unfinished does not list {name}, but {play.unfinished}")
     if not expected.get("open"):
         tally["open"].add(not play.unfinished, f"unfinished lists {play.unfinished}")
+    for kind, chain in expected.get("why", {}).items():
+        fault = f"why {kind} leads through {play.chains[kind]}"
+        tally["why"].add(play.chains[kind] == [*chain, kind], fault)
     if play.findings:
         tally["spans"].add(False, f"verify has {play.findings} findings")
     for check in expected.get("checks", ()):

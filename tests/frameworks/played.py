@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,16 @@ def taped(folder: Path) -> dict[Key, Span]:
 
 @dataclass
 class Played:
-    """A scene that was played; `unfinished` are the types that the command lists."""
+    """A scene that was played; `unfinished` are the types that the command lists.
+
+    `chains` are the types that the command `why` leads through, by the type it was asked about.
+    """
 
     spans: Mapping[Key, Span]
     events: list[Event]
     output: str = ""
     unfinished: list[str] = field(default_factory=list)
+    chains: Mapping[str, list[str]] = field(default_factory=dict)
     findings: int = 0
 
     def __post_init__(self) -> None:
@@ -82,13 +86,16 @@ class Played:
             key = span.parent
 
 
-def looked_at(folder: Path, output: str, command: Path) -> Played:
+def looked_at(folder: Path, output: str, command: Path, whys: Iterable[str] = ()) -> Played:
     """Reads what a scene left, by the package and by the installed command."""
-    log = ("--log", "agent", "--json")
-    words = [str(command), "unfinished", *log]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
-    rows = json.loads(done.stdout)["unfinished"]
-    unfinished = [row["event"]["event_type"] for row in rows]
+
+    def told(*words: str) -> Any:
+        argv = [str(command), *words, "--log", "agent", "--json"]
+        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
+    unfinished = [row["event"]["event_type"] for row in told("unfinished")["unfinished"]]
+    chains = {kind: [one["event_type"] for one in told("why", kind)["chain"]] for kind in whys}
     with thence.open(folder / "agent") as opened:
         events, findings = list(opened.read()), opened.verify().findings
-    return Played(taped(folder), events, output, unfinished, len(findings))
+    return Played(taped(folder), events, output, unfinished, chains, len(findings))

@@ -48,7 +48,18 @@ SCENES = {
         "with_pydantic_ai",
         (("plain", 0),),
         8,
-        {"inside": IN_STOCK, "checks": (token_is_of_the_tool, failure_has_its_message)},
+        {
+            "inside": IN_STOCK,
+            "checks": (token_is_of_the_tool, failure_has_its_message),
+            "why": {
+                "execute_tool pay.failed": (
+                    "invoke_agent shop.begun",
+                    "chat gpt-4o.begun",
+                    "chat gpt-4o.ended",
+                    "execute_tool pay.begun",
+                )
+            },
+        },
     ),
     "pydantic-ai-streamed": Scene(
         "pydantic-ai: a stream",

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions on loopback, scripted: a conversation gets one message after another."""
+"""OpenAI's chat completions on loopback: a conversation gets one message after another."""
 
 import json
 import threading
