@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import structs
 
 from thence.core.event import Event
-from thence.core.json_values import Repair, repair, text_of
+from thence.core.json_values import Repair, is_plain, repair, text_of
 from thence.core.new_event import HostEvent, PassedCause
 from thence.errors import EventTooLarge, InvalidEvent, WriterClosed, needs_extra
 from thence.log.files.disk import process_id
@@ -43,7 +43,7 @@ with needs_extra("otel", "thence.otel"):
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
     from opentelemetry.sdk.trace import SpanProcessor as SdkSpanProcessor
-    from opentelemetry.trace import SpanContext, StatusCode, get_current_span
+    from opentelemetry.trace import SpanContext, SpanKind, StatusCode, get_current_span
 
 if TYPE_CHECKING:
     from thence.open_log.log import Log
@@ -59,6 +59,7 @@ _OF_SPAN = frozenset(("kind", "trace_id", "span_id", "parent_span_id", "links", 
 # attributes that name who does it, and what it belongs to; of an agent's span the name may do
 _AGENT = ("gen_ai.agent.name", "agent.name")
 _STREAM = ("gen_ai.conversation.id", "session.id")
+_KINDS = {kind: kind.name.lower() for kind in SpanKind}
 _KIND, _SERVICE = "openinference.span.kind", "service.name"
 
 
@@ -197,10 +198,10 @@ class SpanProcessor(SdkSpanProcessor):
         parent_key = None if parent is None else _key(parent)
         before = _SPANS.of(parent) or self._looked_up(parent)
         links = [(link.context, _SPANS.of(link.context)) for link in span.links if link.context]
-        attributes = dict(span.attributes or {})
+        attributes = _attributes(span)
         payload: dict[str, Any] = {
             "attributes": attributes,
-            "kind": text_of(getattr(span.kind, "name", span.kind)).lower(),
+            "kind": _KINDS.get(span.kind) or text_of(span.kind),
             "trace_id": f"{key[0]:032x}",
             "span_id": f"{key[1]:016x}",
         }
@@ -221,13 +222,14 @@ class SpanProcessor(SdkSpanProcessor):
         outer = span_around()
         event = self._under(_token(parent), passed, new)
         trace = (payload["trace_id"], "")
-        cause = self._log.handed_on(event)
-        scope = SpanScope(key, event.event_id, cause, trace, parent_key, outer, frame)
+        begin_id, log_id = event.event_id, self._log.log_id
+        cause = PassedCause(begin_id, event.lamport_clock, log_id) if log_id else None
+        scope = SpanScope(key, begin_id, cause, trace, parent_key, outer, frame)
         opened = BegunSpan(scope, attributes, words, agent, sys.exception(), process_id())
         _SPANS.add(scope)
         _begun_here.set(scope)
         with self._lock:
-            self._calls.begin(key, parent_key, str(span.name), event.event_id)
+            self._calls.begin(key, parent_key, span.name, attributes, begin_id)
             self._open[key] = opened
             if len(self._open) > SPANS_MAX:
                 self._open.popitem(last=False)
@@ -251,12 +253,12 @@ class SpanProcessor(SdkSpanProcessor):
             opened = self._open.pop(key, None)
         if opened is not None and opened.process != process_id():
             return  # the process that this one was forked from ends it
-        since = dict(span.attributes or {})
+        since = _attributes(span)
         before = {} if opened is None else opened.attributes
         error = sys.exception()
         error = None if opened is not None and error is opened.error else error
         outcome, payload = _outcome(span, since, error)
-        if changed := {k: v for k, v in since.items() if not _is_same(v, before, k)}:
+        if changed := _changed(since, before):
             payload["attributes"] = changed
         if events := [
             {"name": e.name, "attributes": dict(e.attributes or {}), "time_unix_nano": e.timestamp}
@@ -281,7 +283,7 @@ class SpanProcessor(SdkSpanProcessor):
             if scope is not None:
                 scope.end()
         with self._lock:
-            self._calls.end(key, parent, str(span.name), since, event.event_id)
+            self._calls.end(key, parent, span.name, since, event.event_id)
 
     def _words(
         self, span: Span, attributes: Mapping[str, Any], parent: SpanKey | None
@@ -300,8 +302,8 @@ class SpanProcessor(SdkSpanProcessor):
         stream = _first(attributes, _STREAM)
         if stream is None and outer is not None:
             stream = outer.words[2]
-        service = self._origin(span).get("resource", {}).get(_SERVICE)
-        return (subject, agent or by or (service and str(service)), stream), agent
+        actor = agent or by or text_of(self._origin(span).get("resource", {}).get(_SERVICE, ""))
+        return (subject, actor or None, stream), agent
 
     def _origin(self, span: ReadableSpan) -> dict[str, Any]:
         """Returns what the tracer's provider and its instrumentation say of themselves."""
@@ -344,14 +346,27 @@ class SpanProcessor(SdkSpanProcessor):
         **members: Any,
     ) -> HostEvent:
         """Returns an event of a span, with what JSON has no form for as text."""
-        payload, repairs = repair(payload, "payload", self._log.plain)
-        name, renamed = _type(span)
-        if listed := (*renamed, *repairs):
-            members["members"] = {"repairs": listed}
+        name, repairs = _type(span.name)
+        if not is_plain(payload):
+            payload, changes = repair(payload, "payload", self._log.plain)
+            repairs = (*repairs, *changes)
+        if repairs:
+            members["members"] = {"repairs": repairs}
         return HostEvent(f"{name}.{outcome}", payload, *words, **members)
 
     def _appended(self, new: HostEvent) -> Event:
         """Appends an event of a span; without its payload, where the log refuses that."""
+        try:
+            return self._recorded(new)
+        except InvalidEvent:  # half a character, which is looked for only now
+            payload, repairs = repair(new.payload, "payload", self._log.plain)
+            listed = (*(new.members or {}).get("repairs", ()), *repairs)
+            return self._cut(structs.replace(new, payload=payload, members={"repairs": listed}))
+        except EventTooLarge:
+            return self._cut(new)
+
+    def _cut(self, new: HostEvent) -> Event:
+        """Appends an event of a span that was refused, the second time without its payload."""
         try:
             return self._recorded(new)
         except (EventTooLarge, InvalidEvent) as error:
@@ -361,12 +376,20 @@ class SpanProcessor(SdkSpanProcessor):
             return self._recorded(structs.replace(new, payload=kept, members=listed))
 
     def _recorded(self, new: HostEvent) -> Event:
+        if self._durable is None and _is_in_loop():
+            return self._log._host_append((new,), is_synced=False)[0]
         return record(self._log, new, self._durable is not False)
 
     def _drop(self, span: ReadableSpan, error: Exception) -> None:
         self.dropped += 1
         if self.dropped == 1:
             warn("span_dropped", {"name": text_of(span.name), "error": error})
+
+
+def _attributes(span: ReadableSpan) -> dict[str, Any]:
+    """Returns a span's attributes as they are now."""
+    attributes: Any = span.attributes
+    return attributes.copy() if hasattr(attributes, "copy") else dict(attributes or {})
 
 
 def _key(context: SpanContext | None) -> SpanKey:
@@ -380,6 +403,12 @@ def _caller(frame: FrameType | None) -> FrameType | None:
     return generator_around(frame)
 
 
+def _is_in_loop() -> bool:
+    """Reports whether an event loop of asyncio runs in this thread."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
+
+
 def _token(parent: SpanContext | None) -> str:
     """Returns what `thence.carry` put into the headers that named a parent, "" for nothing."""
     if parent is None or not parent.is_remote:
@@ -390,16 +419,22 @@ def _token(parent: SpanContext | None) -> str:
 
 def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
     """Returns the first text that is not empty among some attributes."""
-    values = (attributes.get(name) for name in names)
-    return next((value for value in values if isinstance(value, str) and value), None)
+    for name in names:
+        value = attributes.get(name)
+        if value and isinstance(value, str):
+            return value
+    return None
 
 
-def _type(span: ReadableSpan) -> tuple[str, tuple[Repair, ...]]:
+def _type(raw: object) -> tuple[str, tuple[Repair, ...]]:
     """Returns a span's name as the first part of an event's type, and what was changed of it.
 
     Types that begin with `log.` are the log's own.
     """
-    raw: object = span.name
+    if isinstance(raw, str) and raw.isprintable() and len(raw) <= TYPE_CHARACTERS_MAX:
+        usual = raw.strip()
+        if usual and not usual.startswith("log."):
+            return usual, ()
     text = text_of(raw)
     name = "".join(character if character.isprintable() else " " for character in text)
     name = name[:TYPE_CHARACTERS_MAX].strip() or "span"
@@ -410,10 +445,14 @@ def _type(span: ReadableSpan) -> tuple[str, tuple[Repair, ...]]:
     return name, ({"path": "event_type", "was": f"a name of type {type(raw).__name__}"},)
 
 
-def _is_same(value: Any, before: Mapping[str, Any], name: str) -> bool:
-    """Reports whether an attribute is what it was when its span began; NaN is like itself."""
-    old = before.get(name, before)
-    return value is old or (type(value) is type(old) and bool(value == old))
+def _changed(since: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the attributes that a span has at its end and had otherwise when it began."""
+    changed = {}
+    for name, value in since.items():
+        old = before.get(name, before)
+        if value is not old and (type(value) is not type(old) or value != old):
+            changed[name] = value
+    return changed
 
 
 def _outcome(

@@ -110,7 +110,8 @@ def test_answers_that_are_no_messages_name_nothing(log, tracer, text):
 def test_agent_to_which_was_handed_over_names_the_one_that_did(log, tracer):
     with tracer.start_as_current_span("workflow"):
         for name, by in (("triage", None), ("billing", "triage"), ("billing", "billing")):
-            with tracer.start_as_current_span(name) as span:
+            kind = {"openinference.span.kind": "AGENT"}
+            with tracer.start_as_current_span(name, attributes=kind) as span:
                 if by:
                     span.set_attribute("graph.node.parent_id", by)
     ends = [event for event in log.events() if event.event_type == "billing.ended"]

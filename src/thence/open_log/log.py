@@ -366,11 +366,13 @@ class Log:
         *,
         guard: "Unchanged | None" = None,
         timeout_s: float | None = WAIT_S,
+        is_synced: bool = True,
     ) -> list[Event]:
         """Appends a host's events in one piece, and returns them once they are durable.
 
         Without a timeout they are queued, and returned without numbers; those that a full queue
-        refused are left out.
+        refused are left out. Those that are not `is_synced` are returned once they are written,
+        and synced soon after.
         """
         drafts, places = self._drafted_together(events)
         if timeout_s is None:
@@ -381,6 +383,8 @@ class Log:
         def chosen(lines: Sequence[bytes]) -> list[Event]:
             return [Event(lines[place][:-1], None, self.vocabulary) for place in places]
 
+        if not is_synced:
+            return self._done(drafts, chosen(self._committer.write(drafts, timeout_s)))
         return self._committed(drafts, Condition.of(guard, None), timeout_s, chosen)
 
     def _host_appender(
@@ -646,10 +650,12 @@ class Log:
 
     def _drafted_together(self, events: Sequence[HostEvent]) -> tuple[list[Draft], list[int]]:
         """Drafts events of one append; returns at which place each stands too."""
+        if len(events) == 1 and not self.vocabulary.adds_subject_heads:
+            drafts = self._drafted(events[0])
+            return drafts, [len(drafts) - 1]
         heads = self._heads_of(events) if self.vocabulary.adds_subject_heads else {}
         together = {new.event_id for new in events}
-        drafts: list[Draft] = []
-        places: list[int] = []
+        drafts, places = [], []
         for new in events:
             about = self._drafting.subject(new) if heads else None
             drafts += self._drafted(new, heads[about] if about else (), together)

@@ -248,7 +248,7 @@ def current_step() -> "OpenStep | None":
 
 def current_passed() -> tuple[PassedCause, ...]:
     """Returns the causes around whose log is known, up to those of the innermost open step."""
-    if (span := _inner_span()) is not None:
+    if _watch is not None and (span := _inner_span()) is not None:
         return () if span.cause is None else (span.cause,)
     passed: tuple[PassedCause, ...] = ()
     for block in _counting() if _blocks.get() else ():
@@ -260,7 +260,7 @@ def current_passed() -> tuple[PassedCause, ...]:
 
 def current_trace() -> tuple[str, str] | None:
     """Returns the id of the trace that causes or a span around belong to, None for none."""
-    if (span := _inner_span()) is not None:
+    if _watch is not None and (span := _inner_span()) is not None:
         return span.trace
     for block in _counting():
         if block.trace is not None:

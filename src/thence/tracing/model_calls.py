@@ -19,6 +19,8 @@ _SAME_NAME_MAX = 100
 _CALL_ID = "gen_ai.tool.call.id"
 _ANSWER, _REQUEST = "gen_ai.output.messages", "gen_ai.input.messages"
 _HANDED_OVER_BY = "graph.node.parent_id"
+# attributes of spans that may hand over
+_KINDS = (("openinference.span.kind", "AGENT"), ("gen_ai.operation.name", "invoke_agent"))
 
 # the ids of a trace and of a span in it
 SpanKey = tuple[int, int]
@@ -86,9 +88,17 @@ class ModelCalls:
                 return (end.event_id,)
         return ()
 
-    def begin(self, key: SpanKey, parent: SpanKey | None, name: str, event_id: str) -> None:
-        """Notes the event that began a span."""
-        self._names.add(key[0], name, _Named(event_id, parent))
+    def begin(
+        self,
+        key: SpanKey,
+        parent: SpanKey | None,
+        name: str,
+        attributes: Mapping[str, Any],
+        event_id: str,
+    ) -> None:
+        """Notes the event that began a span, of an agent."""
+        if any(attributes.get(of) == kind for of, kind in _KINDS):
+            self._names.add(key[0], name, _Named(event_id, parent))
 
     def before_end(
         self,
@@ -125,7 +135,7 @@ class ModelCalls:
         answers = attributes.get(_CALL_ID)
         if isinstance(answers, str):
             self._tools.add(key[0], answers, end)
-        self._names.add(key[0], name, end)
+        self.begin(key, parent, name, attributes, event_id)
 
     def _and_ancestors(self, key: SpanKey) -> set[SpanKey]:
         """Returns a span with those around it that are known."""

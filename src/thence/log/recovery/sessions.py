@@ -17,12 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from threading import RLock
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from zlib import crc32
 
 from thence.log.files.disk import NOWHERE, Disk, FileId
 from thence.log.files.disk_errors import DiskError
-from thence.log.files.numbering import Numbering
 from thence.log.files.process_state import new_id
 from thence.log.files.segment import own_folder, segments
 
@@ -67,6 +66,18 @@ class SessionRecord(NamedTuple):
     def is_dead(self) -> bool:
         """True if its process has ended without closing it."""
         return not self.is_held and not self.is_copy
+
+
+class Numbered(Protocol):
+    """The node under whose name events were written, and the number of the last of them."""
+
+    @property
+    def node_id(self) -> str:
+        """The id of the node."""
+
+    @property
+    def seq(self) -> int:
+        """The number of its last event."""
 
 
 class WriterSession:
@@ -133,7 +144,7 @@ class WriterSession:
             finally:
                 self._mutex.release()
 
-    def durable(self, numbers: Numbering, file: FileId, size: int, descriptor: int) -> None:
+    def durable(self, numbers: Numbered, file: FileId, size: int, descriptor: int) -> None:
         """Records that an open segment is on the device up to a size, with all before it."""
         if self._durable[0] != file:
             self._generation = 0

@@ -4,6 +4,9 @@
 first-in-first-out queue. A lone append that finds the queue empty commits in its own thread;
 all other events are drained by a committer thread, which starts when it is first needed.
 
+`write` returns once its event is in the file, and the thread syncs that soon after: a kill keeps
+it, a power cut may take it.
+
 The caller's side of `put` takes no lock. The thread takes all queued items at once: a
 producer that computes never releases the interpreter, so each turn must count.
 
@@ -46,6 +49,8 @@ Answer = TypeVar("Answer")
 RETRY_S = 1.0
 # time to count, behind the deadline of close, what the disk refused to the end
 _COUNT_S = 0.5
+# how long what is written waits for more of its kind before it is synced
+_GATHER_S = 0.001
 _IDLE_S = 5.0
 _YIELD_FROM = 1_024
 _YIELD_MASK = 127
@@ -116,7 +121,7 @@ class Committer:
         self._wakeup = Latch()
         self._wait_queue = WaitQueue()
         self._thread: Thread | None = None
-        self._is_sleeping = False
+        self._is_sleeping = self._is_sync_due = False
         self._last: Draft | None = None
         self.callers = WaiterCount()
         self._retained = Retained()
@@ -227,6 +232,30 @@ class Committer:
         self.join(waiting)
         return self._wait_on(waiting, timeout_s)
 
+    def write(self, drafts: Sequence[Draft], timeout_s: float) -> list[bytes]:
+        """Returns the events' lines once they are in the file, with all queued before them.
+
+        The thread syncs them later. Raises what `append` raises.
+        """
+        if self._phase != _OPEN:
+            raise batch.closed_error(self._writer.folder)
+        if self._commits.owner == get_ident():
+            raise batch.interrupted_error(self._writer.folder)
+        if self.drops.run is not None:
+            self._queue_drop_notice(drafts[0].event_id)
+        waiting = PendingAppend(drafts)
+
+        def commit() -> None:
+            self._queue.append(waiting)
+            while not waiting.is_open:
+                self._commit_queue(waiting, timeout_s)
+
+        self._commits.run(commit)
+        self._is_sync_due = True
+        if self._is_sleeping or self._thread is None:
+            self._wake()
+        return waiting.result()
+
     def join(self, waiting: PendingAppend) -> None:
         """Queues events whose caller waits; the caller leaves `callers` after the wait."""
         if self._phase != _OPEN:
@@ -320,7 +349,7 @@ class Committer:
             elif not self._queue:
                 if self._phase != _OPEN:
                     break
-                self._sleep()
+                self._sync_written() if self._is_sync_due else self._sleep()
                 continue
             self._commits.run(self._commit_queue)
         self._commits.run(self._end)
@@ -328,12 +357,27 @@ class Committer:
         if self._queue:
             self._run()
 
-    def _commit_queue(self) -> None:
+    def _sync_written(self) -> None:
+        """Syncs what was only written, while others write more."""
+        pause(_GATHER_S)
+        self._is_sync_due = False
+        pending = self._commits.run(self._writer.begin_sync)
+        if pending is not None:
+            error = pending.run()
+            try:
+                self._commits.run(lambda: self._writer.end_sync(pending, error))
+            except ThenceError as unknown:
+                self._report("unsynced", {"error": unknown})
+
+    def _commit_queue(
+        self, unsynced: PendingAppend | None = None, timeout_s: float = WAIT_S
+    ) -> None:
+        """Commits what is queued; `unsynced`, if it is the only one that waits, is only written."""
         self._batch += batch.take_batch(self._queue, is_heavy=self._bytes.count > 0)
         self._wait_queue.admit(self._bound - len(self._queue) - self._retained.held)
         # asked again: what is in the batch was counted before it came into the queue
         heavy_bytes = batch.heavy_bytes(self._batch) if self._bytes.count else 0
-        self._batch = self._commit(self._batch, WAIT_S)
+        self._batch = self._commit(self._batch, timeout_s, unsynced)
         self._retained.held = len(self._batch)
         if heavy_bytes:
             self._bytes.add(batch.heavy_bytes(self._batch) - heavy_bytes)
@@ -341,7 +385,8 @@ class Committer:
 
     def _sleep(self) -> None:
         self._is_sleeping = True
-        if not self._queue and self._phase == _OPEN and self._wait_queue.is_empty:
+        is_idle = not self._queue and not self._is_sync_due
+        if is_idle and self._phase == _OPEN and self._wait_queue.is_empty:
             self._wakeup.wait(_IDLE_S)
         self._is_sleeping = False
         self._wait_queue.admit(self._bound)
@@ -351,6 +396,11 @@ class Committer:
         self._bytes.add(-batch.heavy_bytes(self._batch))
         self._batch = []
         self._retained.held = 0
+        if self._is_sync_due and not self._writer.is_poisoned:
+            try:
+                self._writer.sync()
+            except ThenceError as error:
+                self._report("unsynced", {"error": error})
         self._writer.close()
         self._advance(_ENDED)
 
@@ -371,8 +421,13 @@ class Committer:
             self._commit([waiting], timeout_s)
         return True
 
-    def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
-        """Writes and syncs items, answers waiting callers, returns the refused items to keep."""
+    def _commit(
+        self, items: list[Item], timeout_s: float, unsynced: PendingAppend | None = None
+    ) -> list[Item]:
+        """Writes and syncs items, answers waiting callers, returns the refused items to keep.
+
+        Where nobody but `unsynced` waits for them, they are only written.
+        """
         notices = self._retained.notices(self._notice)
         drafts = notices + batch.drafts_of(items)
         conditions = batch.conditions_of(items, len(notices))
@@ -381,12 +436,14 @@ class Committer:
         outcomes, error = self._writer.write(drafts, timeout_s, conditions)
         if error is None:
             self._session.drain(self._queue)
-        if outcomes:
+        waiting = [item for item in items if isinstance(item, PendingAppend)]
+        has_unsynced = outcomes or (error is None and self._session.is_unsynced)
+        if has_unsynced and waiting != [unsynced]:
             try:
                 self._writer.sync(outcomes)
             except OutcomeUnknown as unknown:
                 outcomes, error = [], unknown
-        else:
+        elif not outcomes:
             self._session.save()
         if notices and len(outcomes) >= len(notices):
             self._report("resumed", {"count": self._retained.count})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -62,6 +62,28 @@ NO_CONDITIONS: Mapping[int, Condition] = {}
 _bodies_of = attrgetter("bodies")
 # how often large values are looked up that a redaction or rotation moves each time
 _LOOKS_MAX = 8
+
+
+class PendingSync(NamedTuple):
+    """A sync of a segment up to a size, and of its node's events up to a number.
+
+    `run` needs no turn of the writer; the descriptor is its own.
+    """
+
+    disk: Disk
+    descriptor: int
+    file: FileId
+    size: int
+    node_id: str
+    seq: int
+
+    def run(self) -> DiskError | None:
+        """Syncs the segment, and returns why that failed."""
+        try:
+            self.disk.sync_data(self.descriptor)
+        except DiskError as error:
+            return error
+        return None
 
 
 class SegmentWriter:
@@ -219,6 +241,26 @@ class SegmentWriter:
             self.session.durable(self.numbers, file, size, descriptor)
         except DiskError as error:
             self._save(written, error)
+
+    def begin_sync(self) -> PendingSync | None:
+        """Returns a sync of all that is written and was not synced, for `end_sync` behind it."""
+        if self._descriptor is None or not self.session.is_unsynced or self._poison is not None:
+            return None
+        place = (self._disk.duplicate(self._descriptor), self._file, self._size)
+        return PendingSync(self._disk, *place, self.numbers.node_id, self.numbers.seq)
+
+    def end_sync(self, pending: PendingSync, error: DiskError | None) -> None:
+        """Notes a sync that was run, as `sync` does; raises OutcomeUnknown."""
+        try:
+            if self._file != pending.file:  # the segment was synced as a whole, and closed
+                return
+            if error is not None:
+                self._save((), error)
+            elif self.session.durable_offset(pending.file) < pending.size:
+                self.session.durable(pending, pending.file, pending.size, pending.descriptor)
+                self.session.is_unsynced = self._size > pending.size
+        finally:
+            self._disk.close_quietly(pending.descriptor)
 
     def successor(self) -> "SegmentWriter":
         """Returns a new writer for the retry of what this one could not finish."""

@@ -1,0 +1,182 @@
+"""Events that are written and synced later: nobody waits for the disk, and nothing else changes."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+import pytest
+from tests.cli.installed import environment
+from tests.log.committers import Reports, committer_of, made, types
+from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, WatchedDisk
+from tests.log.test_failed_sync import OnceBrokenDisk
+
+import thence
+from thence.core.new_event import HostEvent
+from thence.core.vocabulary import PLAIN
+from thence.errors import LogFull, LogReadOnly
+from thence.log.files.disk import OS_DISK
+from thence.log.files.disk_errors import DiskError
+from thence.log.files.segment import older_names
+from thence.open_log.log import Log, LogSettings
+
+
+@contextmanager
+def opened(folder, disk=OS_DISK, reports=None):
+    committer = committer_of(folder, disk, reports)
+    try:
+        yield committer
+    finally:
+        assert committer.close(WAIT_S)
+
+
+def test_written_event_waits_for_no_sync_and_is_in_the_file(tmp_path):
+    disk = GatedDisk()
+    disk.gate.set()
+    with opened(tmp_path, disk) as committer:
+        committer.append(made("first"), WAIT_S)
+        disk.gate.clear()
+        disk.arrived.clear()
+        for number in range(5):
+            committer.write([made(f"w{number}")], WAIT_S)
+            assert types(tmp_path)[-1] == f"w{number}"
+        assert disk.arrived.wait(WAIT_S), "the thread syncs without being asked"
+        committer.write([made("while it syncs")], WAIT_S)
+        disk.gate.set()
+        committer.append_all((), WAIT_S)
+    written = [f"w{number}" for number in range(5)]
+    assert types(tmp_path) == ["first", *written, "while it syncs"]
+
+
+def test_events_of_one_moment_share_a_sync(tmp_path):
+    disk = WatchedDisk()
+    with opened(tmp_path, disk) as committer:
+        committer.append(made("first"), WAIT_S)
+        before = disk.calls.count("sync_data")
+        for number in range(100):
+            committer.write([made(f"w{number}")], WAIT_S)
+        committer.append_all((), WAIT_S)
+        assert disk.calls.count("sync_data") - before < 50
+
+
+def test_flush_and_close_sync_what_was_only_written(tmp_path):
+    disk = WatchedDisk()
+    with opened(tmp_path, disk) as committer:
+        committer.write([made("a")], WAIT_S)
+        committer.append_all((), WAIT_S)
+        assert disk.calls.count("sync_data") > 0
+        committer.write([made("b")], WAIT_S)
+    assert not list((tmp_path / ".thence/open").iterdir()), "the session has ended cleanly"
+
+
+def test_what_was_queued_before_is_written_before(tmp_path):
+    with opened(tmp_path) as committer:
+        for number in range(20):
+            committer.put(made(f"q{number}"))
+        committer.write([made("w")], WAIT_S)
+        committer.put(made("behind"))
+    assert types(tmp_path) == [*(f"q{number}" for number in range(20)), "w", "behind"]
+
+
+def test_threads_that_append_durably_meanwhile_get_what_they_wait_for(tmp_path):
+    disk, lines = WatchedDisk(), []
+    with opened(tmp_path, disk) as committer:
+
+        def append(number):
+            before = disk.calls.count("sync_data")
+            committer.append(made(f"a{number}"), WAIT_S)
+            lines.append(disk.calls.count("sync_data") > before)
+
+        threads = [threading.Thread(target=append, args=(n,)) for n in range(8)]
+        for number, thread in enumerate(threads):
+            thread.start()
+            committer.write([made(f"w{number}")], WAIT_S)
+        for thread in threads:
+            thread.join()
+    assert lines == [True] * 8
+    assert sorted(types(tmp_path)) == sorted(f"{w}{n}" for w in "aw" for n in range(8))
+
+
+@pytest.mark.promise("C3")
+def test_failed_sync_of_what_was_written_copies_it_to_the_next_segment(tmp_path):
+    disk, reports = OnceBrokenDisk(), Reports()
+    with opened(tmp_path, disk, reports) as committer:
+        committer.append(made("a"), WAIT_S)
+        disk.failures = 1
+        committer.write([made("b")], WAIT_S)
+        reports.wait_for("suspect")
+        committer.append(made("c"), WAIT_S)
+    assert types(tmp_path) == ["a", "b", "log.segment_suspect", "c"]
+
+
+def test_sync_that_fails_twice_is_told_and_the_log_takes_no_more(tmp_path):
+    disk, reports = OnceBrokenDisk(), Reports()
+    committer = committer_of(tmp_path, disk, reports)
+    committer.append(made("a"), WAIT_S)
+    disk.failures = 2
+    committer.write([made("b")], WAIT_S)
+    reports.wait_for("unsynced")
+    with pytest.raises(LogReadOnly):
+        committer.write([made("c")], WAIT_S)
+    committer.close(WAIT_S)
+
+
+def test_segment_that_is_closed_while_it_is_synced_stays_whole(tmp_path):
+    disk = GatedDisk()
+    log = Log(tmp_path, PLAIN, LogSettings(max_file_size=2_000, report=Reports()), disk=disk)
+    disk.gate.set()
+    log.append("a")
+    disk.gate.clear()
+    disk.arrived.clear()
+    log._host_append([HostEvent("b")], is_synced=False)
+    assert disk.arrived.wait(WAIT_S)
+    thread = threading.Thread(target=log.append_many, args=([{"event_type": "c"}] * 50,))
+    thread.start()
+    disk.gate.set()
+    thread.join()
+    log.close()
+    assert len(older_names(OS_DISK, tmp_path)) > 1
+    assert types(tmp_path) == ["a", "b", *["c"] * 50]
+
+
+def test_written_event_that_the_disk_refuses_raises_and_is_told(tmp_path):
+    disk = FailingDisk(write=DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    with opened(tmp_path, disk) as committer:
+        with pytest.raises(LogFull):
+            committer.write([made("a")], WAIT_S)
+        disk.faults["write"] = None
+        committer.write([made("b")], WAIT_S)
+    assert types(tmp_path) == ["log.write_failed", "b"]
+
+
+KILLED = """
+import asyncio, os, signal, thence
+from opentelemetry.sdk.trace import TracerProvider
+from thence.otel import SpanProcessor
+provider = TracerProvider()
+provider.add_span_processor(SpanProcessor(thence.open("log")))
+tracer = provider.get_tracer("test")
+async def tool(number):
+    with tracer.start_as_current_span(f"tool {number}"):
+        await asyncio.sleep(0.01)
+        if number == 19:
+            os.kill(os.getpid(), signal.SIGKILL)
+async def main():
+    await asyncio.gather(*(tool(number) for number in range(20)))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.promise("A4b")
+def test_kill_keeps_what_a_loop_has_written(tmp_path):
+    run = {"cwd": tmp_path, "env": environment(), "timeout": WAIT_S}
+    assert subprocess.run([sys.executable, "-c", KILLED], **run).returncode == -signal.SIGKILL
+    with thence.open(tmp_path / "log") as log:
+        events = log.events()
+        assert sum(one.begins for one in events) == 20
+        assert sum(one.ends is not None for one in events) == 19
+        assert len(log.answers.end().still_open) == 1
+        assert log.verify().findings == ()
