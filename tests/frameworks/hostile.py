@@ -1,9 +1,11 @@
 """Hostile spans and log records from a seed: none raises, no end is lost, drops are counted.
 
 `python -m tests.frameworks.hostile [COUNT] [SEED]` gives 1,000 to an open log, and further ones to
-a closed log, once durable and once queued. It needs the SDK alone, and ends with 1 on a fault.
+a closed log: durable, queued, and in a running event loop. It needs the SDK alone, and ends with 1
+on a fault.
 """
 
+import asyncio
 import logging
 import math
 import random
@@ -170,7 +172,12 @@ def _quiet() -> Iterator[None]:
         sdk.setLevel(level)
 
 
-def attacked(folder: Path, count: int, seed: int, durable: bool) -> list[str]:
+async def attacked_in_a_loop(folder: Path, count: int, seed: int) -> list[str]:
+    """Does so where an event loop runs, and the processor's default writes begins."""
+    return attacked(folder, count, seed, None)
+
+
+def attacked(folder: Path, count: int, seed: int, durable: bool | None) -> list[str]:
     """Gives a log hostile spans and records; returns the faults as sentences."""
     faults: list[str] = []
     hostile, log = Hostile(seed), thence.open(folder)
@@ -236,13 +243,16 @@ def _missing(
 
 
 def main(words: list[str]) -> int:
-    """Attacks both ways; returns the exit code."""
+    """Attacks in each way; returns the exit code."""
     count, seed = (*(int(word) for word in words), *(SPANS, 56)[len(words) :])
     faults: list[str] = []
-    for durable in (True, False):
+    for word, durable in {"durable": True, "queued": False, "in a loop": None}.items():
         with tempfile.TemporaryDirectory(prefix="hostile-") as place:
-            own = attacked(Path(place, "log"), count, seed, durable)
-        word = "durable" if durable else "queued"
+            folder = Path(place, "log")
+            if durable is None:
+                own = asyncio.run(attacked_in_a_loop(folder, count, seed))
+            else:
+                own = attacked(folder, count, seed, durable)
         print(f"{count} spans and {count} records, {word}: {len(own)} faults")
         faults += own
     print(*faults[:20], sep="\n")
