@@ -13,8 +13,22 @@ from tests.frameworks.played import Played, Span
 
 from thence.core.event import Event
 
-COLUMNS = ("spans", "ends", "parents", "asked", "read", "handed", "inside", "fields", "open", "why")
+COLUMNS = (
+    "spans",
+    "ends",
+    "parents",
+    "asked",
+    "read",
+    "handed",
+    "inside",
+    "outside",
+    "fields",
+    "open",
+    "why",
+)
 AGENT = "gen_ai.agent.name"
+# what programs append around spans, and between the pieces of a stream
+OUTSIDE = ("after", "between", "dropped")
 CALL_ID, RESULTS, OUTPUT = "gen_ai.tool.call.id", "gen_ai.input.messages", "gen_ai.output.messages"
 
 
@@ -177,6 +191,10 @@ def judge(play: Played, expected: Mapping[str, Any]) -> dict[str, Tally]:
     _ends(play, tally)
     _fields(play, tally)
     inside(play, tally["inside"], expected.get("inside", {}))
+    for event in play.events:
+        if event.event_type in OUTSIDE:
+            fault = f"{event.event_type} is caused by {_named(play, event.caused_by)}"
+            tally["outside"].add(not event.caused_by, fault)
     for name in expected.get("open", ()):
         fits = f"{name}.begun" in play.unfinished
         tally["open"].add(fits, f"unfinished does not list {name}, but {play.unfinished}")

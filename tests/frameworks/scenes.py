@@ -65,8 +65,8 @@ SCENES = {
         "pydantic-ai: a stream",
         "with_pydantic_ai",
         (("streamed", 0),),
-        4,
-        {"inside": IN_STOCK},
+        8,
+        {"inside": {**IN_STOCK, "reading": "chat gpt-4o"}},
     ),
     "pydantic-ai-delegated": Scene(
         "pydantic-ai: two agents in a tool, the same ids",
@@ -106,6 +106,12 @@ SCENES = {
         "with_langgraph",
         (("interrupted", 0), ("resumed", 0)),
         12,
+    ),
+    "langgraph-streamed": Scene(
+        "LangGraph: a stream that is dropped",
+        "with_langgraph",
+        (("streamed", 0),),
+        5,
     ),
     "langgraph-killed": Scene(
         "LangGraph: killed in a node",

@@ -43,4 +43,5 @@ async def main() -> None:
 
 
 asyncio.run(main())
+names["log"].append("after")
 names["log"].close()

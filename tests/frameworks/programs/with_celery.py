@@ -56,4 +56,5 @@ else:
         if worker is not None:
             worker.terminate()
             worker.wait(60)
+    log.append("after")
     log.close()

@@ -59,12 +59,18 @@ builder.add_edge("human", END)
 graph = builder.compile(checkpointer=saver)
 names["graph"] = graph
 names["question"] = Command(resume="yes") if SCENE == "resumed" else {"drafts": 0, "answer": ""}
-exec(page.blocks("LangGraph")[1], names)
+if SCENE == "streamed":
+    for _ in graph.stream(names["question"], {"configurable": {"thread_id": "order-881"}}):
+        names["log"].append("between")
+        break
+else:
+    exec(page.blocks("LangGraph")[1], names)
 if SCENE == "resumed":
     assert names["answer"]["answer"] == "yes"
-else:
+elif SCENE == "interrupted":
     assert names["answer"]["__interrupt__"]
     plain = [dict(part) for part in (saver.storage, saver.writes, saver.blobs)]
     plain[0] = {thread: dict(spaces) for thread, spaces in plain[0].items()}
     KEPT.write_bytes(pickle.dumps(plain))
+names["log"].append("after")
 names["log"].close()

@@ -36,7 +36,7 @@ async def main(url: str) -> None:
     elif SCENE == "streamed":
         result = Runner.run_streamed(triage, "Pay order 881")
         async for _ in result.stream_events():
-            pass
+            names["log"].append("between")
     else:
         result = await Runner.run(triage, "Pay order 881")
     assert result.final_output.strip() == "order 881 is paid", result.final_output
@@ -44,4 +44,5 @@ async def main(url: str) -> None:
 
 with serving(MESSAGES) as url:
     asyncio.run(main(url))
+names["log"].append("after")
 names["log"].close()

@@ -13,7 +13,9 @@ with serving([{"content": "one is left"}]) as url:
     for is_dropped in (False, True):
         stream = client.chat.completions.create(model="gpt-4o", messages=messages, stream=True)
         for _ in stream:
+            names["log"].append("between")
             if is_dropped:
                 break
         stream.close()
+names["log"].append("after")
 names["log"].close()

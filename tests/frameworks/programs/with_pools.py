@@ -48,6 +48,7 @@ def main(scene: str) -> None:
             propagate.inject(headers)
             with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
                 list(pool.map(work, range(4), [headers] * 4))
+    names["log"].append("after")
     names["log"].close()
 
 

@@ -80,7 +80,12 @@ async def mail(order: int) -> str:
 
 async def streamed() -> None:
     async with agent.run_stream("What is left?") as result:
+        log.append("reading")
         assert [text async for text in result.stream_text()][-1] == "one is left"
+    async with agent.run_stream("What is left?") as result:
+        async for _ in result.stream_text(debounce_by=None):
+            break
+    log.append("dropped")
 
 
 def delegating(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -106,4 +111,5 @@ elif SCENE == "delegated":
     assert asyncio.run(boss.run("Pay both")).output == "both are paid"
 else:
     assert asyncio.run(agent.run("Pay order 881")).output == "paid"
+log.append("after")
 log.close()
