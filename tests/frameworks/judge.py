@@ -12,6 +12,7 @@ from typing import Any
 from tests.frameworks.played import Played, Span
 
 from thence.core.event import Event
+from thence.core.ids import NOISE_CHARACTERS
 
 COLUMNS = (
     "spans",
@@ -178,7 +179,12 @@ def inside(play: Played, tally: Tally, expected: Mapping[str, str]) -> None:
     for place, event in enumerate(play.events):
         if event.event_type in expected:
             name = expected[event.event_type].format_map(event.payload)
-            begins = [one for one in play.events[:place] if one.event_type == f"{name}.begun"]
+            process = event.event_id[-NOISE_CHARACTERS:]
+            begins = [
+                one
+                for one in play.events[:place]
+                if one.event_type == f"{name}.begun" and one.event_id.endswith(process)
+            ]
             fits = bool(begins) and event.caused_by == (begins[-1].event_id,)
             causes = _named(play, event.caused_by)
             tally.add(fits, f"{event.event_type} in {name} is caused by {causes}")

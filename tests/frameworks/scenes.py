@@ -147,6 +147,13 @@ SCENES = {
         4,
         {"inside": {"money.sent": "run/pay"}},
     ),
+    "celery-forked": Scene(
+        "Celery: a worker that forks",
+        "with_celery",
+        (("forked", 0),),
+        10,
+        {"inside": {"money.sent": "run/pay"}},
+    ),
     "threads": Scene(
         "ThreadPoolExecutor",
         "with_pools",

@@ -31,30 +31,22 @@ def pay(order: int) -> str:
     return f"{order} is paid"
 
 
+POOLS = {"apart": "solo", "forked": "prefork"}
 if SCENE == "worker":
-    app.worker_main(
-        [
-            "worker",
-            "--pool",
-            "solo",
-            "--loglevel",
-            "ERROR",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-        ]
-    )
-else:
-    worker = None
-    if SCENE == "apart":
-        worker = subprocess.Popen([sys.executable, __file__, "worker"])
-    try:
-        with tracer.start_as_current_span("order 881"):
-            result = pay.delay(881)
-            assert result.get(timeout=60) == "881 is paid"
-    finally:
-        if worker is not None:
-            worker.terminate()
-            worker.wait(60)
-    log.append("after")
-    log.close()
+    pool = ("--pool", sys.argv[2], "--concurrency", "2", "--loglevel", "ERROR")
+    app.worker_main(["worker", *pool, "--without-gossip", "--without-mingle"])
+    sys.exit()
+worker = None
+if pool := POOLS.get(SCENE):
+    worker = subprocess.Popen([sys.executable, __file__, "worker", pool])
+try:
+    with tracer.start_as_current_span("order 881"):
+        results = [pay.delay(order) for order in (881, 882, 883)]
+        for result in results:
+            assert result.get(timeout=60).endswith("is paid")
+finally:
+    if worker is not None:
+        worker.terminate()
+        worker.wait(60)
+log.append("after")
+log.close()
