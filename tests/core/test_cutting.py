@@ -1,5 +1,6 @@
 """Large values cut out of a draft and put back: the payload is what it was."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -22,7 +23,15 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=40) | st.dictionaries(st.text("a~/", max_size=3), inner),
     max_leaves=60,
 )
-payloads = st.dictionaries(st.text("ab~/é", max_size=4), values, max_size=6)
+# as tracers write prompts, also with a bracket too many or too few
+json_texts = st.builds(
+    lambda value, indent, begin, end: json.dumps(value, indent=indent)[begin : end or None],
+    st.lists(values, max_size=9) | st.dictionaries(st.text(max_size=3), values, max_size=5),
+    st.sampled_from((None, 1)),
+    st.sampled_from((0, 0, 1)),
+    st.sampled_from((0, 0, -1)),
+)
+payloads = st.dictionaries(st.text("ab~/é", max_size=4), values | json_texts, max_size=6)
 
 
 class Kept:
@@ -96,6 +105,22 @@ def test_list_keeps_its_last_item_with_its_texts_cut():
     (preview,) = members_of(cut(payload))["payload"]["m"]
     assert preview.startswith('{"0":"yyy')
     assert len(preview) == 120
+
+
+def test_text_that_is_json_is_kept_in_parts_that_end_where_its_lists_do():
+    messages, ends = [], set()
+    before = [b"", b""]
+    for turn in range(30):
+        messages.append({"role": "user", "content": f"{turn} ".ljust(400, "x")})
+        asked = json.dumps({"model": "m", "messages": messages, "temperature": 1})
+        payload = {"attributes": {"gen_ai.input.messages": json.dumps(messages), "input": asked}}
+        one, end_of_one, other, end_of_other = [body.data for body in cut(payload).bodies]
+        assert (one + end_of_one).decode() == json.dumps(messages)
+        assert (other + end_of_other).decode() == asked
+        assert [one.startswith(before[0]), other.startswith(before[1])] == [True, True]
+        before = [one, other]
+        ends |= {end_of_one, end_of_other}
+    assert ends == {b"]", b'], "temperature": 1}'}
 
 
 def test_size_is_that_of_the_bytes():

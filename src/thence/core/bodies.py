@@ -2,11 +2,14 @@
 
 The value itself, a *body*, lies beside the events, once for all lines that name it. A text is kept
 as its UTF-8, a list as its JSON without the closing bracket: so the bytes of a list that grows
-begin with those of the list before. docs/formats/bodies.md gives the exact form.
+begin with those of the list before. A text that is JSON, as tracers write prompts, is kept in
+parts, which end where its lists do. docs/formats/bodies.md gives the exact form.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
+from itertools import groupby, pairwise
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import msgspec
@@ -14,6 +17,11 @@ import msgspec
 from thence.errors import ThenceError
 
 BODIES_KEY = "bodies"
+# of a text that is JSON: the shortest list that ends a part, the most parts, the longest text
+_LIST_CHARACTERS_MIN = 256
+_LISTS_MAX = 4
+_JSON_CHARACTERS_MAX = 8 * 1024 * 1024
+_JSON_SIGNS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 # the bytes without which a line names no body; a payload may hold them too
 BODIES_SIGN = b'},"bodies":[["'
 
@@ -30,7 +38,10 @@ class Body(NamedTuple):
 
 
 class BodyEntry(NamedTuple):
-    """What a line says of one body: its place in the payload (RFC 6901), digest and bytes."""
+    """What a line says of one body: its place in the payload (RFC 6901), digest and bytes.
+
+    A text in parts has an entry for each, one behind the other.
+    """
 
     pointer: Annotated[str, msgspec.Meta(pattern="^/")]
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -70,6 +81,30 @@ def as_bytes(value: Any, encode: Callable[[Any], bytes] = msgspec.json.encode) -
     return value.encode() if isinstance(value, str) else encode(value)[:-1]
 
 
+def parts_of(value: Any, data: bytes) -> list[bytes]:
+    """Returns the parts in which a value of some bytes is kept.
+
+    A text that begins as JSON does ends a part before the closing bracket of each of its longest
+    lists, at the first two levels: what goes on there has the same beginning.
+    """
+    is_json = isinstance(value, str) and value[:1] in ("[", "{")
+    if not is_json or len(value) > _JSON_CHARACTERS_MAX:
+        return [data]
+    lists: list[tuple[int, int]] = []
+    around: list[int] = []
+    for match in _JSON_SIGNS.finditer(value):
+        at = match.start()
+        if value[at] in "[{":
+            around.append(at)
+        elif value[at] in "]}" and around:
+            begin = around.pop()
+            if value[at] == "]" and len(around) < 2 and at - begin >= _LIST_CHARACTERS_MIN:
+                lists.append((at - begin, at))
+    places = sorted(at for _, at in sorted(lists)[-_LISTS_MAX:])
+    bounds = [0, *places, len(value)]
+    return [value[begin:end].encode() for begin, end in pairwise(bounds) if end > begin]
+
+
 def body_of(data: bytes) -> Body:
     """Returns bytes with their digest."""
     return Body(sha256(data).hexdigest(), data)
@@ -82,12 +117,14 @@ def put_back(
     decode: Callable[[bytes], Any],
 ) -> None:
     """Puts the whole values into a payload; raises BodyMissing, `read_failed`."""
-    for pointer, digest, size in entries:
+    for pointer, parts in groupby(entries, key=lambda entry: entry.pointer):
+        first = next(parts)
+        digest = first.digest
         holder, key = _place(payload, pointer)
         if holder is None or source is None or not isinstance(holder[key], str | list):
             cause = "its line names a place that is not there"
             raise missing_body(digest, cause if source else "the line was read without its log")
-        data = source.value(digest, size)
+        data = b"".join([source.value(one.digest, one.size) for one in (first, *parts)])
         try:
             holder[key] = data.decode() if isinstance(holder[key], str) else decode(data + b"]")
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -105,11 +142,11 @@ def put_back_readable(
     Returns the pointers of these, which stay as their beginning. Raises `read_failed`.
     """
     unreadable = []
-    for entry in entries:
+    for pointer, parts in groupby(entries, key=lambda entry: entry.pointer):
         try:
-            put_back(payload, [entry], source, decode)
+            put_back(payload, parts, source, decode)
         except BodyMissing:
-            unreadable.append(entry.pointer)
+            unreadable.append(pointer)
     return unreadable
 
 
@@ -121,17 +158,19 @@ def compare_by_digest(
     Two payloads are the same then if their whole values are, however much of them stands in
     their lines.
     """
-    named = {entry.pointer: entry for entry in entries}
-    for entry in others:
-        holder, key = _place(payload, entry.pointer)
+    named: dict[str, list[tuple[str, int]]] = {}
+    for pointer, digest, size in entries:
+        named.setdefault(pointer, []).append((digest, size))
+    for pointer in {entry.pointer for entry in others}.difference(named):
+        holder, key = _place(payload, pointer)
         value = None if holder is None else holder[key]
-        if entry.pointer not in named and isinstance(value, str | list):
-            data = as_bytes(value)
-            named[entry.pointer] = BodyEntry(entry.pointer, body_of(data).digest, len(data))
-    for pointer, digest, size in named.values():
+        if isinstance(value, str | list):
+            parts = parts_of(value, as_bytes(value))
+            named[pointer] = [(body_of(part).digest, len(part)) for part in parts]
+    for pointer, digests in named.items():
         holder, key = _place(payload, pointer)
         if holder is not None:
-            holder[key] = [type(holder[key]).__name__, digest, size]
+            holder[key] = [type(holder[key]).__name__, *digests]
 
 
 def missing_body(digest: str, cause: str) -> BodyMissing:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from thence.core.bodies import Body, BodyEntry, as_bytes, body_of, pointer_part
+from thence.core.bodies import Body, BodyEntry, as_bytes, body_of, parts_of, pointer_part
 from thence.core.codec import Draft, encode, refuse_too_large
 from thence.core.event import decoded, raw_members
 from thence.core.json_values import shorten
@@ -26,7 +26,7 @@ _PREVIEW_BYTES_MAX = 512
 def without_bodies(
     item: Draft, vocabulary: Vocabulary, at_least: int, payload: Mapping[str, Any] | None = None
 ) -> Draft:
-    """Returns a draft whose texts and lists of `at_least` bytes are its bodies.
+    """Returns a draft whose texts and lists of `at_least` bytes are its bodies, texts in parts.
 
     Those of a host whose lines stay whole are none. The payload is a draft's last member; `payload`
     is its value, where the caller has it. Raises EventTooLarge for a line over 1 MiB that is left.
@@ -79,9 +79,10 @@ def _cut(
                 changed[key] = inner
             continue
         if preview is not None and len(data) >= at_least:
-            body = body_of(data)
-            bodies.append(body)
-            entries.append(BodyEntry(pointer + pointer_part(key), body.digest, len(data)))
+            for part in parts_of(value, data):
+                body = body_of(part)
+                bodies.append(body)
+                entries.append(BodyEntry(pointer + pointer_part(key), body.digest, len(part)))
             changed[key] = preview
     return {**mapping, **changed} if changed else mapping
 

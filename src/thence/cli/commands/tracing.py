@@ -22,13 +22,14 @@ from thence.cli.shared.logs import (
 )
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
+from thence.core.cutting import BODIES_FROM
 from thence.core.query.filter import Filter
 from thence.errors import InvalidEvent
 from thence.files import file_lock
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import own_folder
 from thence.log.read.opening import opened_vocabulary
-from thence.open_log.log import Log, new_id
+from thence.open_log.log import Log, LogSettings, new_id
 from thence.otlp.decoding import Arrivals, SpanReader
 from thence.otlp.encoding import LOG_ID, LogSpans, trace_of
 from thence.otlp.sending import batches
@@ -100,7 +101,8 @@ def import_command(file: Path, log: str | None) -> None:
     if words.name != "plain":
         raise click.UsageError(f"{folder} holds events of another kind; name a log of its own")
     # without THENCE_CAUSE, which caused no span
-    with Log(folder, words) as replica, file_lock(own_folder(folder) / "import.lock", 30):
+    settings = LogSettings(bodies_from=BODIES_FROM)
+    with Log(folder, words, settings) as replica, file_lock(own_folder(folder) / "import.lock", 30):
         reader = SpanReader(replica.log_id)
         spans = reader.spans(data)
         if not spans and not reader.own_count:
