@@ -50,6 +50,20 @@ class OddError(Exception):
         self.lock = threading.Lock()
 
 
+# texts that are JSON, or nearly: what is kept in parts must come back letter by letter
+JSON = (
+    '[{"role": "user", "parts": [{"type": "text", "content": "%s"}]}]',
+    '{"a":1.0,"b":1e5,"c":-0,"d":0.10,"a":2,"long":"%s"}',
+    ' [1, 2 ,3,\t"%s"] ',
+    '["\\u00e9\\ud83d\\/", "é", "%s"]',
+    '["%s", NaN, Infinity]',
+    '[123456789012345678901234567890, 0.1234567890123456789012, "%s"]',
+    '["%s", ',
+    '["%s"]\n["%s"]',
+    '{"": {"": ["%s", {}, [], null, true]}}',
+)
+
+
 def _endless() -> list[Any]:
     values: list[Any] = []
     values.append(values)
@@ -81,6 +95,8 @@ class Hostile:
         if self.large and self.random.random() < 0.01:
             self.large -= 1
             return "x" * LARGE_BYTES
+        if self.random.random() < 0.15:
+            return self.random.choice(JSON).replace("%s", "word " * self.random.choice((1, 500)))
         numbers = (math.nan, math.inf, -math.inf, 2**70, -(2**70), 1e308, 2**63, True)
         return self.random.choice(
             (*numbers, self.text(), [math.nan, 1.0], ["\ud83d", "x"], b"\xff", None, [2**70], [])
@@ -109,6 +125,11 @@ class Hostile:
                 },
                 {"gen_ai.input.messages": '[{"role": "assistant"}, {"parts": [{"id": []}]}]'},
                 {"graph.node.parent_id": self.value(), "session.id": self.value()},
+                {
+                    self.random.choice(("input.value", "gen_ai.input.messages", "llm.prompts")): (
+                        self.random.choice(JSON).replace("%s", "word " * 500)
+                    )
+                },
                 {"gen_ai.conversation.id": self.text(), "input.value": "[" * 5_000},
             )
         )
@@ -127,8 +148,8 @@ class Hostile:
         )
 
 
-def _span(hostile: Hostile, tracer: Any) -> tuple[str, str]:
-    """Starts and ends a span; returns its ids in hex."""
+def _span(hostile: Hostile, tracer: Any) -> tuple[tuple[str, str], dict[str, str]]:
+    """Starts and ends a span; returns its ids in hex, and its attributes that are sound texts."""
     kind = hostile.random.choice(list(SpanKind))
     span = tracer.start_span(
         hostile.name(), kind=kind, attributes=hostile.attributes(), links=hostile.links()
@@ -144,7 +165,12 @@ def _span(hostile: Hostile, tracer: Any) -> tuple[str, str]:
         span.update_name(hostile.name())
     span.set_attributes(hostile.attributes())
     span.end()
-    return f"{context.trace_id:032x}", f"{context.span_id:016x}"
+    texts = {
+        key: value
+        for key, value in span.attributes.items()
+        if isinstance(value, str) and "\ud83d" not in f"{key}{value}"
+    }
+    return (f"{context.trace_id:032x}", f"{context.span_id:016x}"), texts
 
 
 def _record(hostile: Hostile, logger: logging.Logger) -> None:
@@ -189,7 +215,7 @@ def attacked(folder: Path, count: int, seed: int, durable: bool | None) -> list[
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
     logger.addHandler(handler)
-    spans: list[tuple[str, str]] = []
+    spans: dict[tuple[str, str], dict[str, str]] = {}
     records = 0
 
     def give(number: int) -> None:
@@ -202,7 +228,7 @@ def attacked(folder: Path, count: int, seed: int, durable: bool | None) -> list[
                 faults.append(f"{kind} {number} of seed {seed} raised {error!r}")
                 continue
             if kind == "span":
-                spans.append(result)
+                spans[result[0]] = result[1]
             records += kind == "record"
 
     with _quiet():
@@ -225,18 +251,29 @@ def attacked(folder: Path, count: int, seed: int, durable: bool | None) -> list[
 
 
 def _missing(
-    events: list[Any], spans: list[tuple[str, str]], records: int, dropped: int, handled: int
+    events: list[Any],
+    spans: dict[tuple[str, str], dict[str, str]],
+    records: int,
+    dropped: int,
+    handled: int,
 ) -> Iterator[str]:
     begins = {
         (one.payload.get("trace_id"), one.payload.get("span_id")): one
         for one in events
         if one.begins
     }
-    ends = {one.ends for one in events if one.ends}
+    ends = {one.ends: one for one in events if one.ends}
     without_begin = [key for key in spans if key not in begins]
     without_end = [key for key in spans if key in begins and begins[key].event_id not in ends]
     if without_begin or without_end or dropped:
         yield f"{len(without_begin)} have no begin, {len(without_end)} no end; {dropped} dropped"
+    for key, texts in spans.items():
+        if key in begins and (end := ends.get(begins[key].event_id)):
+            both = (begins[key].payload, end.payload)
+            merged = {k: v for payload in both for k, v in payload.get("attributes", {}).items()}
+            for name, text in texts.items():
+                if merged.get(name) != text:
+                    yield f"{name!r:.40} was {text!r:.80}, and is {merged.get(name)!r:.80}"
     kept = sum(one.event_type.startswith("record.") for one in events)
     if kept + handled != records:
         yield f"of {records} records {kept} are in the log, and {handled} counted as dropped"
