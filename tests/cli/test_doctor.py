@@ -1,5 +1,6 @@
 """The doctor never lies: each check is seen in both outcomes, on the real thing where one is."""
 
+import errno
 import json
 import os
 import re
@@ -11,10 +12,15 @@ from importlib import metadata
 import pytest
 from tests.cli.installed import THENCE, Ended, in_python, is_three_lines, ran, thence, unwritable
 from tests.events import drafted, new_id, stamped
+from tests.log.faults import FailingDisk
 from tests.log.processes import HOLD, started
 
 import thence as package
 from thence.cli.commands.doctor import PACKAGES
+from thence.core.vocabulary import PLAIN
+from thence.errors import LogFull
+from thence.log.files.disk_errors import DiskError
+from thence.open_log.log import Log, LogSettings
 
 CHECKS = ["install", "disk", "writing", "log", "events", "writers", "clock"]
 SMALL = """
@@ -386,3 +392,22 @@ def test_causes_that_no_event_has_are_counted_and_are_no_damage(tmp_path, orders
     with package.open(tmp_path / "orders") as log:
         log.append_many([{"event_type": "large", "payload": {"text": "x" * 500_000}}] * 9)
     assert "thence verify" in by_name(doctor(tmp_path))["events"]["detail"]
+
+
+@pytest.mark.promise("A4b")
+def test_events_that_a_program_lost_are_counted(tmp_path):
+    disk = FailingDisk()
+    with Log(tmp_path / "log", PLAIN, LogSettings(report=lambda *_: None), disk=disk) as log:
+        log.append("order.placed")
+        disk.faults["write"] = DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        for _ in range(3):
+            with pytest.raises(LogFull):
+                log.append("order.placed")
+        disk.faults["write"] = None
+        log.append("order.placed")
+    done = thence("doctor", "--log", tmp_path / "log", "--json", cwd=tmp_path)
+    events = by_name(done)["events"]
+    assert (done.code, events["ok"]) == (0, True)
+    assert "3 events of a program not taken in, the last at 20" in events["detail"]
+    assert "No space left on device" in events["detail"]
+    assert "thence log --failed" in events["hint"]

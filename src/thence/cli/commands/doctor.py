@@ -28,11 +28,12 @@ _PARTS = {
     "disk": ("filesystem", "space", "file_limit"),
     "writing": ("writable", "locks", "sync", "links"),
     "log": ("log", "segments", "identity"),
-    "events": ("tail", "causes", "shared"),
+    "events": ("tail", "causes", "losses", "shared"),
     "writers": ("lock", "sessions", "quarantine"),
     "clock": ("clock",),
     "hooks": ("hooks", "firing", "masking"),
 }
+_LOSSES = ["log.events_dropped", "log.write_failed", "events_dropped", "write_failed"]
 _NAME_COLUMNS = max(map(len, _PARTS))
 
 
@@ -136,7 +137,7 @@ def _log_checks(folder: Path) -> list[Check]:
         return [Check("log", False, f"it was not looked at: {error}", _REINSTALL)]
     from thence.work.day_lines import skipped_lines
 
-    checks = log_checks(OS_DISK, folder)
+    checks = [*log_checks(OS_DISK, folder), *_losses(folder)]
     if skipped := skipped_lines(folder):
         first = skipped[0].place
         detail = f"{len(skipped):,} line(s) were passed over, the first is "
@@ -169,3 +170,27 @@ def _log_checks(folder: Path) -> list[Check]:
             states = tool_states()[1]
             checks += [Check("firing", True, state.words, state.hint) for state in states]
     return [*checks, Check("masking", True, masking)]
+
+
+def _losses(folder: Path) -> list[Check]:
+    """Checks whether a program's events, spans or records were not taken into its log."""
+    from thence.cli.shared.render import counted
+    from thence.log.read.opening import opened_vocabulary
+    from thence.open_log.queries import Answers
+
+    lost, last = 0, ""
+    with suppress(ThenceError):  # a log that can't be read is told by the other checks
+        answers = Answers(OS_DISK, folder, opened_vocabulary(OS_DISK, folder, None, False))
+        if answers.lacks_index():
+            return []
+        for page in answers.pages(type=_LOSSES, descending=True):
+            for event in page:
+                count = event.payload.get("count")
+                lost += count if isinstance(count, int) else 1
+                why = event.payload.get("reason", "a full queue")
+                last = last or f"at {event.timestamp[:19]}Z: {why}"
+    if not lost:
+        return []
+    detail = f"{counted(lost, 'event')} of a program not taken in, the last {last}"
+    hint = "`thence log --failed` lists when; see that the disk has room, or pass a larger "
+    return [Check("losses", True, detail, f"{hint}max_queue_size")]
