@@ -49,8 +49,7 @@ class FixedIds(IdGenerator):
 class Replayed:
     """A file's spans, started and ended in the recorded order; each process has its own log."""
 
-    def __init__(self, file, folder):
-        data = json.loads(file.read_text())
+    def __init__(self, data, folder):
         self.spans = dict(enumerate(data["spans"], 1))
         ids = self.ids = FixedIds()
         logs, tracers, started = {}, {}, {}
@@ -129,7 +128,7 @@ class Replayed:
 def replayed(tmp_path):
     def replay(package):
         (file,) = FOLDER.glob(f"{package}-[0-9]*.json")
-        return Replayed(file, tmp_path / package)
+        return Replayed(json.loads(file.read_text()), tmp_path / package)
 
     return replay
 
@@ -143,7 +142,7 @@ def test_every_framework_of_the_guide_is_here():
 @pytest.mark.promise("A4b")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_each_span_has_its_begin_its_end_and_its_parent(file, tmp_path):
-    play = Replayed(file, tmp_path / "log")
+    play = Replayed(json.loads(file.read_text()), tmp_path / "log")
     assert play.begins.keys() == play.spans.keys()
     assert len(play.events) == 2 * len(play.spans)
     for number, span in play.spans.items():
@@ -199,6 +198,28 @@ def test_agent_that_an_order_was_handed_to_is_caused_by_the_one_that_gave_it(rep
     (triage,), (billing,) = play.numbers("triage"), play.numbers("billing")
     expected = (play.begins[billing].event_id, play.end(triage).event_id)
     assert sorted(play.end(billing).caused_by) == sorted(expected)
+
+
+def twice(data):
+    """Returns the spans of two runs side by side in one trace."""
+    spans, order, count = data["spans"], data["order"], len(data["spans"])
+    second = [
+        {**span, "parent": {"span": span["parent"]["span"] + count}} if "parent" in span else span
+        for span in spans
+    ]
+    both = [number for one in order for number in (one, one + count if one > 0 else one - count)]
+    return {"spans": [*spans, *second], "order": both}
+
+
+@pytest.mark.promise("A4b")
+def test_hand_over_of_one_run_names_no_agent_of_another_in_the_same_trace(tmp_path):
+    (file,) = FOLDER.glob("openai-agents-*.json")
+    play = Replayed(twice(json.loads(file.read_text())), tmp_path / "log")
+    triages, billings = play.numbers("triage"), play.numbers("billing")
+    assert len(triages) == len(billings) == 2
+    for triage, billing in zip(triages, billings, strict=True):
+        expected = (play.begins[billing].event_id, play.end(triage).event_id)
+        assert sorted(play.end(billing).caused_by) == sorted(expected)
 
 
 @pytest.mark.promise("A4b")
