@@ -12,7 +12,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all durations soak real-agents check bench peers coverage coverage-all mutants lock clean
+.PHONY: help setup setup-dev demo test test-all durations soak real-agents frameworks check bench peers coverage coverage-all mutants lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -43,6 +43,19 @@ soak: setup-dev ## the attacks that take hours; ARGS=kills runs one part of test
 
 real-agents: setup-dev ## real Claude Code and Codex against the hooks; ARGS=windows plays one scenario
 	@$(VENV)/python -m tests.agents.real $(ARGS)
+
+frameworks: setup-dev .venv-frameworks/ready ## real agent frameworks behind thence; ARGS=pydantic-ai plays one scene
+	@.venv-frameworks/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall \
+		.venv/wheels/*.whl
+	@$(VENV)/python -m tests.frameworks $(ARGS)
+
+.venv-frameworks/ready: requirements-frameworks.lock
+	@echo "making .venv-frameworks with pydantic-ai and other frameworks (a minute)" >&2
+	@rm -rf .venv-frameworks
+	@$(VENV)/python -m venv .venv-frameworks
+	@.venv-frameworks/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes \
+		--requirement requirements-frameworks.lock
+	@touch $@
 
 check: setup-dev ## style, types, imports, the rules of the house
 	@$(VENV)/ruff check .
@@ -99,6 +112,6 @@ lock: ## renew the files of requirements
 	@sh tools/lock.sh
 
 clean: ## remove what these targets made
-	rm -rf .venv .venv-bench .venv-mutants .real-agents mutants dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-frameworks .venv-mutants .real-agents mutants dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -f .coverage .coverage.*
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

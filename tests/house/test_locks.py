@@ -15,9 +15,11 @@ from tools.lock_table import ENVIRONMENTS, TABLE, applies, pin_key, read_pins
 RUN, DEV = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 RAY = ROOT / "requirements-ray.lock"
 MUTANTS, BENCH = ROOT / "requirements-mutants.lock", ROOT / "requirements-bench.lock"
+FRAMEWORKS = ROOT / "requirements-frameworks.lock"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
 EXTRAS = [line for name in ("server", "sync") for line in PROJECT["optional-dependencies"][name]]
+OTEL = PROJECT["optional-dependencies"]["otel"]
 RUNS = [*PROJECT["dependencies"], *EXTRAS, *PYPROJECT["build-system"]["requires"]]
 # a table in a group includes the group dev
 TESTS = [*RUNS, *GROUPS["dev"], *(line for line in GROUPS["mutants"] if isinstance(line, str))]
@@ -60,8 +62,9 @@ def unmet(
         ([RUN, DEV, RAY], PROJECT["optional-dependencies"]["ray"]),
         ([MUTANTS], TESTS),
         ([BENCH], GROUPS["bench"]),
+        ([FRAMEWORKS], [*PROJECT["dependencies"], *OTEL, *GROUPS["frameworks"]]),
     ],
-    ids=["run", "dev", "ray", "mutants", "bench"],
+    ids=["run", "dev", "ray", "mutants", "bench", "frameworks"],
 )
 def test_locks_are_closed(locks, roots, environment):
     pins = [pin for lock in locks for pin in read_pins(lock)]

@@ -1,0 +1,34 @@
+"""The blocks of docs/howto/record-a-framework.md, which the programs run as they stand there."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tape import Tape
+
+PAGE = Path(__file__).parents[3] / "docs/howto/record-a-framework.md"
+SECTION = re.compile(r"^## (.*?)\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+# the names that the page's blocks define
+opened: dict[str, Any] = {}
+
+
+def blocks(title: str) -> list[str]:
+    """Returns the Python of a section, by the first word of its heading."""
+    text = PAGE.read_text("utf-8")
+    if not title:
+        return BLOCK.findall(text.partition("\n## ")[0])
+    return next(
+        BLOCK.findall(body) for name, body in SECTION.findall(text) if name.startswith(title)
+    )
+
+
+def recorded(title: str = "") -> dict[str, Any]:
+    """Runs the page's first block, then the first of a section; returns their names, as `log`."""
+    exec(blocks("")[0], opened)
+    opened["provider"].add_span_processor(Tape())
+    if title:
+        exec(blocks(title)[0], opened)
+    return opened
