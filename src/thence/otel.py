@@ -35,6 +35,7 @@ from thence.tracing.context import (
     span_around,
     watch_spans,
 )
+from thence.tracing.losses import Losses
 from thence.tracing.model_calls import ModelCalls, SpanKey
 from thence.tracing.propagation import TRACESTATE, carried
 from thence.tracing.steps import MESSAGE_CHARACTERS_MAX, is_cancellation
@@ -53,6 +54,8 @@ __all__ = ["SpanProcessor"]
 
 # of the spans that began last; an older one is no cause any more
 SPANS_MAX = 100_000
+# behind so many parents that the log does not hold none is looked up: it is a foreign tracer's
+MISSED_MAX = 50
 TYPE_CHARACTERS_MAX = 150
 REASON_CHARACTERS_MAX = 500
 # what an event of a span says where the log refuses its payload
@@ -168,7 +171,13 @@ class SpanProcessor(SdkSpanProcessor):
         self._open: OrderedDict[SpanKey, BegunSpan] = OrderedDict()
         self._calls = ModelCalls(_SPANS.parent_of)
         self._resource: tuple[object, dict[str, Any]] = (None, {})
-        self.dropped = 0
+        self._losses = Losses(log)
+        self._missed = 0  # remote parents in a row that the log does not hold
+
+    @property
+    def dropped(self) -> int:
+        """The number of begins and ends that could not be recorded."""
+        return self._losses.count
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Records the start of a span."""
@@ -278,7 +287,7 @@ class SpanProcessor(SdkSpanProcessor):
         begin_id = None if scope is None else scope.begin_id
         parent = None if scope is None else scope.parent
         words: Words = (None, None, None) if opened is None else opened.words
-        words = (words[0], _first(since, _AGENT) or words[1], words[2])
+        words = (words[0], _first(since, _AGENT) or words[1], _first(since, _STREAM) or words[2])
         begins = () if begin_id is None else (begin_id,)
         causes = (*begins, *self._calls.before_end(key, parent, since, begin_id))
         new = self._new(span, outcome, payload, words, caused_by=causes, ends=begin_id)
@@ -329,9 +338,10 @@ class SpanProcessor(SdkSpanProcessor):
 
     def _looked_up(self, parent: SpanContext | None) -> SpanScope | None:
         """Returns a span of another process, by what the log holds of it."""
-        if parent is None or not parent.is_remote or _token(parent):
+        if parent is None or not parent.is_remote or _token(parent) or self._missed > MISSED_MAX:
             return None
         event = self._log.answers.span_begin(f"{parent.trace_id:032x}", f"{parent.span_id:016x}")
+        self._missed = 0 if event is not None else self._missed + 1
         if event is None:
             return None
         trace = (f"{parent.trace_id:032x}", "")
@@ -392,7 +402,7 @@ class SpanProcessor(SdkSpanProcessor):
         return record(self._log, new, self._durable is not False)
 
     def _drop(self, span: ReadableSpan, error: Exception) -> None:
-        self.dropped += 1
+        self._losses.add(error)
         if self.dropped == 1:
             warn("span_dropped", {"name": text_of(span.name), "error": error})
 
@@ -433,7 +443,7 @@ def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
     for name in names:
         value = attributes.get(name)
         if value and isinstance(value, str):
-            return value
+            return text_of(value)[:TYPE_CHARACTERS_MAX]
     return None
 
 

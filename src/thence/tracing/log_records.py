@@ -14,6 +14,7 @@ from thence.core.json_values import Repair, printable, repair, text_of
 from thence.core.new_event import HostEvent
 from thence.log.files.process_state import stays_here
 from thence.log.write.drafting import warn
+from thence.tracing.losses import Losses
 
 if TYPE_CHECKING:
     from thence.open_log.log import Log
@@ -37,7 +38,12 @@ class LogHandler(logging.Handler):
     def __init__(self, log: "Log", level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
         self._log = log
-        self.dropped = 0
+        self._losses = Losses(log)
+
+    @property
+    def dropped(self) -> int:
+        """The number of records that could not be recorded."""
+        return self._losses.count
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queues a record; what goes wrong is reported as `logging` does."""
@@ -48,8 +54,8 @@ class LogHandler(logging.Handler):
             message, repairs = _message_of(record)
             fields = {**extra, "logger": record.name, "message": message}
             _emit(self._log, record.levelname, fields, _error_of(record.exc_info), repairs)
-        except Exception:  # door: a log record must not stop the program
-            self.dropped += 1
+        except Exception as failure:  # door: a log record must not stop the program
+            self._losses.add(failure)
             self.handleError(record)
 
 
@@ -65,7 +71,12 @@ class StructlogProcessor:
 
     def __init__(self, log: "Log") -> None:
         self._log = log
-        self.dropped = 0
+        self._losses = Losses(log)
+
+    @property
+    def dropped(self) -> int:
+        """The number of records that could not be recorded."""
+        return self._losses.count
 
     def __call__(
         self, logger: object, method: str, event_dict: MutableMapping[str, Any]
@@ -77,7 +88,7 @@ class StructlogProcessor:
             fields = {"message": text_of(fields.pop("event", "")), **fields}
             _emit(self._log, level, fields, error)
         except Exception as failure:  # door: a log record must not stop the program
-            self.dropped += 1
+            self._losses.add(failure)
             warn("record_dropped", {"error": text_of(failure)})
         return event_dict
 

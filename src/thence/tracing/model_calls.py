@@ -116,8 +116,8 @@ class ModelCalls:
                     break
         by = attributes.get(_HANDED_OVER_BY)
         if isinstance(by, str):
-            events = (one.event_id for one in self._names.under(key[0], by))
-            causes += [event_id for event_id in events if event_id != begin_id][:1]
+            events = (one for one in self._names.under(key[0], by) if one.parent == parent)
+            causes += [one.event_id for one in events if one.event_id != begin_id][:1]
         return tuple(causes)
 
     def end(

@@ -401,7 +401,8 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
         "holds them again"
     ),
     "events_dropped": lambda facts: (
-        f"{facts.count('count', 'event')} {facts.verb('count')} dropped because the queue was full"
+        f"{facts.count('count', 'event')} {facts.verb('count')} dropped"
+        f"{facts.why or ' because the queue was full'}"
     ),
     "write_failed": lambda facts: (
         f"{facts.count('count', 'event')} could not be written{facts.why}"
