@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from thence.cli.frame import checked_name, help_with
 from thence.cli.output import Output, current
@@ -191,8 +192,8 @@ def _export_spans(
     batches = span_batches(out, log, limit, conditions)
     if to.lower().startswith(("http://", "https://")):
         sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
-        for body, count in batches:
-            sender.send(body, count)
+        for trace, count in batches:
+            sender.send(trace, count)
         sent, rejected, message = sender.outcome
         if rejected or message:
             words = f": {message}" if message else ""
@@ -207,8 +208,8 @@ def _export_spans(
         raise click.UsageError("--json goes with a file or an address: stdout holds the spans")
     total = 0
     with _output_file(path) as file:
-        for body, count in batches:
-            file.write(body + b"\n")
+        for trace, count in batches:
+            file.write(msgspec.json.encode(trace) + b"\n")
             total += count
     _report_written(out, path, total, "span")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from thence import __version__
 from thence.cli.frame import help_with, log_options
@@ -22,15 +21,16 @@ from thence.cli.shared.logs import (
 )
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
+from thence.core.cutting import BODIES_FROM
 from thence.core.query.filter import Filter
 from thence.errors import InvalidEvent
 from thence.files import file_lock
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import own_folder
 from thence.log.read.opening import opened_vocabulary
-from thence.open_log.log import Log, new_id
+from thence.open_log.log import Log, LogSettings, new_id
 from thence.otlp.decoding import Arrivals, SpanReader
-from thence.otlp.encoding import LOG_ID, LogSpans, trace_of
+from thence.otlp.encoding import LOG_ID, Json, LogSpans, trace_of
 from thence.otlp.sending import batches
 
 # memory holds ten times as much
@@ -40,8 +40,8 @@ _BATCH_EVENTS = 256
 
 def span_batches(
     out: Output, log: str | None, limit: int | None, conditions: Conditions
-) -> Iterator[tuple[bytes, int]]:
-    """Yields the spans of the events that fit as batches in OTLP/JSON, each with their number.
+) -> Iterator[tuple[Json, int]]:
+    """Yields the spans of the events that fit as batches in OTLP, each with their number.
 
     What was left out, and a filter that nothing fits, are reported at the end.
     """
@@ -59,7 +59,7 @@ def span_batches(
                         yield span
                 read_count += len(page.events)
                 show(read_count, page.total)
-                if chosen_count == limit and not spans.awaits_ends:
+                if chosen_count == limit and not spans.awaited:
                     break
         yield from spans.unfinished()
         report_matches(out, replica, conditions, chosen_count)
@@ -70,7 +70,7 @@ def span_batches(
         resource = {"service.name": name, LOG_ID: replica.log_id or ""}
         spans = LogSpans(replica.vocabulary)
         for batch in batches(chosen()):
-            yield msgspec.json.encode(trace_of(batch, resource, __version__)), len(batch)
+            yield trace_of(batch, resource, __version__), len(batch)
     if spans.unlinked:
         why = "to events that are not in the log, or too old"
         out.notice(f"{counted(spans.unlinked, 'link')} left out, {why}")
@@ -100,7 +100,10 @@ def import_command(file: Path, log: str | None) -> None:
     if words.name != "plain":
         raise click.UsageError(f"{folder} holds events of another kind; name a log of its own")
     # without THENCE_CAUSE, which caused no span
-    with Log(folder, words) as replica, file_lock(own_folder(folder) / "import.lock", 30):
+    with (
+        Log(folder, words, LogSettings(bodies_from=BODIES_FROM)) as replica,
+        file_lock(own_folder(folder) / "import.lock", 30),
+    ):
         reader = SpanReader(replica.log_id)
         spans = reader.spans(data)
         if not spans and not reader.own_count:
