@@ -105,8 +105,12 @@ class Sender:
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], wait_s: float = WAIT_S) -> None:
-        """Raises InvalidEvent for an address that is none; `place` has no query, maybe a secret."""
+        """Raises InvalidEvent for an address that is none.
+
+        `place` is the address without a query, which may be a secret.
+        """
         self._url = _checked(url)
+        self.address = self._url.geturl()
         self.place = self._url._replace(query="").geturl()
         words = [word for text in headers.values() for word in text.split()]
         self._secrets = [*headers.values(), *(word for word in words if len(word) >= 8)]

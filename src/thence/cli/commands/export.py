@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 import msgspec
 
+from thence.cli import INTERRUPTED
 from thence.cli.frame import checked_name, help_with
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import (
@@ -74,6 +75,19 @@ def _payload_keys(
     help="With a URL: how long a batch is tried again that the endpoint does not take now.",
 )
 @click.option(
+    "--follow",
+    "is_live",
+    is_flag=True,
+    help="With a URL: send each span when its end is in the log, until Ctrl-C; go on where the last"
+    " one to this URL ended.",
+)
+@click.option(
+    "--open",
+    "is_open",
+    is_flag=True,
+    help="With --follow: send also what never ended, once its process has.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -103,6 +117,8 @@ def export_command(
     is_parquet: bool,
     otlp: str | None,
     wait_s: float,
+    is_live: bool,
+    is_open: bool,
     output: Path | None,
     is_raw: bool,
     columns: tuple[str, ...],
@@ -122,11 +138,22 @@ def export_command(
     out = current()
     if [is_csv, is_parquet, otlp is not None].count(True) != 1:
         raise click.UsageError("one of --csv, --parquet and --otlp is needed, no more than one")
+    if is_open and not is_live:
+        raise click.UsageError("--open goes with --follow: else what never ended is sent too")
+    if is_live and (limit or not _is_url(otlp)):
+        raise click.UsageError("--follow goes with --otlp URL, without --limit")
     if otlp is not None:
         if output is not None or columns or is_raw:
             raise click.UsageError("--otlp goes without --output, --columns and --raw")
-        _export_spans(out, otlp, wait_s, log, limit, conditions)
-        return
+        if not is_live:
+            _export_spans(out, otlp, wait_s, log, limit, conditions)
+            return
+        from thence.cli.commands.tracing import follow_spans
+
+        try:
+            follow_spans(out, otlp, wait_s, log, conditions, is_open=is_open)
+        except KeyboardInterrupt:  # the usual end, which needs no report
+            raise click.exceptions.Exit(INTERRUPTED) from None
     if is_raw and is_parquet:
         raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
     if output is None and out.is_json:
@@ -177,6 +204,10 @@ def _report_written(out: Output, path: Path | None, count: int, noun: str) -> No
         out.notice(f"{counted(count, noun)}" + (f" in {path}" if path else ""))
 
 
+def _is_url(to: str | None) -> bool:
+    return to is not None and to.lower().startswith(("http://", "https://"))
+
+
 def _export_spans(
     out: Output,
     to: str,
@@ -186,20 +217,15 @@ def _export_spans(
     conditions: Conditions,
 ) -> None:
     """Writes spans to a file or stdout, or sends them to an endpoint and reports its answer."""
-    from thence.cli.commands.tracing import span_batches
-    from thence.otlp.sending import Sender, headers_of
+    from thence.cli.commands.tracing import report_sent, span_batches
+    from thence.otlp.sending import Sender, SpansSent, headers_of
 
     batches = span_batches(out, log, limit, conditions)
-    if to.lower().startswith(("http://", "https://")):
+    if _is_url(to):
         sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
         for trace, count in batches:
             sender.send(trace, count)
-        sent, rejected, message = sender.outcome
-        if rejected or message:
-            words = f": {message}" if message else ""
-            out.warn(f"{sender.place} rejected {counted(rejected, 'span')}{words}")
-        value = {"spans": sent, "rejected": rejected, "endpoint": sender.place, "message": message}
-        out.result(value, (), [f"{counted(sent, 'span')} sent to {sender.place}"])
+        report_sent(out, sender, SpansSent())
         return
     if "://" in to:
         raise click.UsageError("--otlp takes a file, or an address that begins http:// or https://")

@@ -2,13 +2,19 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from threading import Event as Signal
+from threading import Thread
+from time import sleep
 from typing import Any
 
 import click
+import msgspec
 
 from thence import __version__
+from thence.cli.commands.listing import read_end
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log, named_log
@@ -18,12 +24,14 @@ from thence.cli.shared.logs import (
     names_events,
     open_for_reading,
     report_matches,
+    take_in_hooks,
 )
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
 from thence.core.cutting import BODIES_FROM
 from thence.core.query.filter import Filter
-from thence.errors import InvalidEvent
+from thence.doctor.writers import living_writers
+from thence.errors import InvalidEvent, SyncRefused
 from thence.files import file_lock
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import own_folder
@@ -31,11 +39,13 @@ from thence.log.read.opening import opened_vocabulary
 from thence.open_log.log import Log, LogSettings, new_id
 from thence.otlp.decoding import Arrivals, SpanReader
 from thence.otlp.encoding import LOG_ID, Json, LogSpans, trace_of
-from thence.otlp.sending import batches
+from thence.otlp.sending import Sender, SpansSent, batches, headers_of
 
 # memory holds ten times as much
 FILE_BYTES_MAX = 128 * 1024 * 1024
 _BATCH_EVENTS = 256
+# between two batches of a follower, and two looks at whose process has ended
+_PAUSE_S, _LOOK_S = 0.2, 1.0
 
 
 def span_batches(
@@ -66,14 +76,102 @@ def span_batches(
 
     named = names_events(conditions)
     with open_for_reading(out, log, counts_damage=False, has=named) as replica:
-        name = replica.folder.absolute().name
-        resource = {"service.name": name, LOG_ID: replica.log_id or ""}
         spans = LogSpans(replica.vocabulary)
         for batch in batches(chosen()):
-            yield trace_of(batch, resource, __version__), len(batch)
+            yield trace_of(batch, _resource(replica), __version__), len(batch)
     if spans.unlinked:
         why = "to events that are not in the log, or too old"
         out.notice(f"{counted(spans.unlinked, 'link')} left out, {why}")
+
+
+def follow_spans(
+    out: Output, url: str, wait_s: float, log: str | None, conditions: Conditions, *, is_open: bool
+) -> None:
+    """Sends each span to an endpoint when its end is in the log, until Ctrl-C.
+
+    With `is_open` also what began and will not end, for the process of it has ended.
+    """
+    from thence.log.read.follower import Follower
+    from thence.otlp.following import CursorFile, SpanFeed
+
+    sender = Sender(url, headers_of(out.settings.otlp_headers), wait_s)
+    chosen = {key: value for key, value in conditions.items() if value}
+    target = sender.address + (msgspec.json.encode(chosen).decode() if chosen else "")
+    named = names_events(conditions)
+    with (
+        open_for_reading(out, log, by_index=False, counts_damage=False, has=named) as replica,
+        closing(CursorFile(replica.folder, replica.log_id or "", target)) as file,
+        Follower(OS_DISK, replica.folder, replica.vocabulary, is_durable=True) as follower,
+    ):
+        feed = SpanFeed(replica.vocabulary, Filter.of(**keys(conditions)).matches, file.read())
+
+        def send() -> None:
+            for batch in batches(feed.spans):
+                _deliver(out, sender, trace_of(batch, _resource(replica), __version__), len(batch))
+            cursor = feed.sent()
+            if cursor is not None:
+                file.write(cursor)
+
+        wake, looked_at = Signal(), None
+        Thread(target=_wakes, args=(wake, replica.folder), name="thence-wake", daemon=True).start()
+        while True:
+            for event in follower.events():
+                feed.take(event)
+                if feed.is_full:
+                    send()
+            if is_open and feed.awaited:
+                state = (living_writers(OS_DISK, replica.folder), feed.awaited)
+                if state != looked_at:
+                    feed.take_unfinished(read_end(replica)[1].keys())
+                looked_at = state
+            if feed.spans:
+                send()
+                sleep(_PAUSE_S)
+            else:
+                send()
+            follower.wait(wake)
+            wake.clear()
+
+
+def _wakes(wake: Signal, folder: Path) -> None:
+    """Takes in what hooks left, again and again, and lets the steps that are open be looked at."""
+    while True:
+        sleep(_LOOK_S)
+        take_in_hooks(folder)
+        wake.set()
+
+
+def _deliver(out: Output, sender: Sender, trace: Json, count: int) -> None:
+    """Sends a batch and reports it; while the endpoint does not answer, tries again for ever."""
+    before = sender.outcome
+    is_warned = False
+    while True:
+        try:
+            sender.send(trace, count)
+            break
+        except SyncRefused as error:
+            if error.code != "server_unreachable" or error.__cause__ is not None:
+                raise  # a refusal, or a certificate
+            if not is_warned:
+                out.warn(f"{sender.place}: {error.cause}; it is tried again until it answers")
+            is_warned = True
+    report_sent(out, sender, before)
+    out.flush()
+
+
+def report_sent(out: Output, sender: Sender, before: SpansSent) -> None:
+    """Reports what an endpoint took and what it rejected, beside what it had before."""
+    sent, rejected, message = sender.outcome
+    sent, rejected = sent - before.sent, rejected - before.rejected
+    if rejected or message != before.message:
+        words = f": {message}" if message else ""
+        out.warn(f"{sender.place} rejected {counted(rejected, 'span')}{words}")
+    value = {"spans": sent, "rejected": rejected, "endpoint": sender.place, "message": message}
+    out.result(value, (), [f"{counted(sent, 'span')} sent to {sender.place}"])
+
+
+def _resource(replica: Log) -> Json:
+    return {"service.name": replica.folder.absolute().name, LOG_ID: replica.log_id or ""}
 
 
 @click.command("import", **help_with("thence import --otlp spans.jsonl --log traces"))
