@@ -33,7 +33,7 @@ def sent(process, count):
     """Waits until so many spans were sent, as the command reports them."""
     total = 0
     while total < count:
-        total += int(process.stdout.readline().split()[0].replace(",", ""))
+        total += int(process.stderr.readline().split()[0].replace(",", ""))
     return total
 
 

@@ -138,7 +138,8 @@ class SpanReader:
             return "a span without a start" if key else "a span without ids in hex"
         attributes = self._attributes(raw.get("attributes"))
         is_ours = EVENT_ID in attributes
-        name = printable(_text(raw.get("name")))[:_NAME_MAX].strip() or "span"
+        characters = (one if one.isprintable() else " " for one in _text(raw.get("name")))
+        name = "".join(characters)[:_NAME_MAX].strip() or "span"  # as it is recorded live
         kind = _kind(raw.get("kind"))
         trace_id, span_id = key.split(":")
         kept = {name: value for name, value in attributes.items() if name not in _OWN}

@@ -105,12 +105,17 @@ def follow_spans(
     ):
         feed = SpanFeed(replica.vocabulary, Filter.of(**keys(conditions)).matches, file.read())
 
-        def send() -> None:
+        def send() -> bool:
+            before = sender.outcome
             for batch in batches(feed.spans):
                 _deliver(out, sender, trace_of(batch, _resource(replica), __version__), len(batch))
             cursor = feed.sent()
             if cursor is not None:
                 file.write(cursor)
+            if sender.outcome != before:
+                report_sent(out, sender, before)
+                out.flush()
+            return sender.outcome != before
 
         wake, looked_at = Signal(), None
         Thread(target=_wakes, args=(wake, replica.folder), name="thence-wake", daemon=True).start()
@@ -124,11 +129,8 @@ def follow_spans(
                 if state != looked_at:
                     feed.take_unfinished(read_end(replica)[1].keys())
                 looked_at = state
-            if feed.spans:
-                send()
+            if send():
                 sleep(_PAUSE_S)
-            else:
-                send()
             follower.wait(wake)
             wake.clear()
 
@@ -142,21 +144,18 @@ def _wakes(wake: Signal, folder: Path) -> None:
 
 
 def _deliver(out: Output, sender: Sender, trace: Json, count: int) -> None:
-    """Sends a batch and reports it; while the endpoint does not answer, tries again for ever."""
-    before = sender.outcome
+    """Sends a batch, again and again while the endpoint does not answer."""
     is_warned = False
     while True:
         try:
             sender.send(trace, count)
-            break
+            return
         except SyncRefused as error:
             if error.code != "server_unreachable" or error.__cause__ is not None:
                 raise  # a refusal, or a certificate
             if not is_warned:
                 out.warn(f"{sender.place}: {error.cause}; it is tried again until it answers")
             is_warned = True
-    report_sent(out, sender, before)
-    out.flush()
 
 
 def report_sent(out: Output, sender: Sender, before: SpansSent) -> None:
