@@ -182,6 +182,6 @@ def test_follower_waits_for_an_endpoint_and_says_so(tmp_path):
 
 
 def test_options_that_do_not_go_together_are_refused(tmp_path):
-    for words in (["--otlp", "x", "--follow"], ["--otlp", "http://h", "--open"]):
+    for words in (["--otlp", "x", "--follow"], ["--follow", "--csv"]):
         assert thence("export", *words, cwd=tmp_path).code == 2
     assert thence("export", "--otlp", "http://h", "--follow", "--limit", 1, cwd=tmp_path).code == 2

@@ -6,7 +6,7 @@ takes what the cursor does not hold. It writes the cursor behind each sending: a
 sends a batch again, with the same ids.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -22,8 +22,6 @@ from thence.log.files.disk import cache_folder
 from thence.log.files.segment import own_folder
 from thence.otlp.encoding import Json, LogSpans
 from thence.otlp.sending import BATCH_BYTES_MAX, SPANS_MAX
-
-_EVENTS_MAX = 1_000
 
 
 class SpanCursor(msgspec.Struct, frozen=True):
@@ -78,52 +76,35 @@ class SpanFeed:
     def __init__(
         self, vocabulary: Vocabulary, matches: Callable[[Event], bool], cursor: SpanCursor
     ) -> None:
-        self._spans = LogSpans(vocabulary)
+        self.log = LogSpans(vocabulary)
         self._matches = matches
         self._sent = cursor
-        self._position = cursor.position
         self._taken: list[Event] = []
         self._size_bytes = 0
         self.spans: list[Json] = []
 
     @property
     def is_full(self) -> bool:
-        """True when the spans make a batch."""
-        return len(self.spans) >= SPANS_MAX or self._size_bytes >= BATCH_BYTES_MAX
-
-    @property
-    def awaited(self) -> list[str]:
-        """The ids of the begins whose ends have not come."""
-        return self._spans.awaited
+        """True when it is time to send."""
+        return len(self._taken) >= SPANS_MAX or self._size_bytes >= BATCH_BYTES_MAX
 
     def take(self, event: Event) -> None:
         """Takes the next event, which completes a span or none."""
         if self._sent.position.holds(event):
-            self._spans.take(event, event.event_id in self._sent.open)
+            self.log.take(event, event.event_id in self._sent.open)
             return
-        span = self._spans.take(event, self._matches(event))
-        if span is not None:
-            self.spans.append(span)
-            self._size_bytes += len(event.line)
         self._taken.append(event)
-        if len(self._taken) >= _EVENTS_MAX:
-            self._fold()
-
-    def take_unfinished(self, ids: Collection[str]) -> None:
-        """Takes steps that will not end any more as spans."""
-        self.spans += self._spans.unfinished(ids)
+        self._size_bytes += len(event.line)
+        span = self.log.take(event, self._matches(event))
+        self.spans += [span] if span else ()
 
     def sent(self) -> SpanCursor | None:
         """Empties the spans, which were sent; returns the cursor behind them if it has moved."""
+        cursor = SpanCursor(self._sent.position.after(self._taken), frozenset(self.log.awaited))
         self.spans.clear()
+        self._taken.clear()
         self._size_bytes = 0
-        self._fold()
-        cursor = SpanCursor(self._position, frozenset(self.awaited))
         if cursor == self._sent:
             return None
         self._sent = cursor
         return cursor
-
-    def _fold(self) -> None:
-        self._position = self._position.after(self._taken)
-        self._taken.clear()

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from math import inf
 from time import monotonic, sleep
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -104,10 +105,17 @@ class Sender:
     as JSON.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        wait_s: float = WAIT_S,
+        on_silence: Callable[[str], None] | None = None,
+    ) -> None:
         """Raises InvalidEvent for an address that is none.
 
-        `place` is the address without a query, which may be a secret.
+        `place` is the address without a query, which may be a secret. With `on_silence` a batch is
+        sent until there is an answer, and that is called with what is wrong after `wait_s`.
         """
         self._url = _checked(url)
         self.address = self._url.geturl()
@@ -115,7 +123,7 @@ class Sender:
         words = [word for text in headers.values() for word in text.split()]
         self._secrets = [*headers.values(), *(word for word in words if len(word) >= 8)]
         self._headers = {"User-Agent": "thence", **headers}
-        self._wait_s = wait_s
+        self._wait_s, self._on_silence = wait_s, on_silence
         self._form = _protobuf()
         self.outcome = SpansSent()
 
@@ -142,7 +150,11 @@ class Sender:
                 needs_protobuf = status == _UNSUPPORTED and not _protobuf()
                 raise self._failed("batch_refused", cause, _INSTALL if needs_protobuf else _FIX)
             if monotonic() + (after_s or pause_s) > end_s:
-                raise self._failed("server_unreachable", f"{cause}, for {self._wait_s:g} s", _AGAIN)
+                cause = f"{cause}, for {self._wait_s:g} s"
+                if self._on_silence is None:
+                    raise self._failed("server_unreachable", cause, _AGAIN)
+                self._on_silence(cause)
+                end_s = inf
             pause(after_s or pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 

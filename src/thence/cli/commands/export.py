@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -49,6 +50,12 @@ def _payload_keys(
     return keys if value else ()
 
 
+def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    if value and not _is_url(context.params.get("otlp")):
+        raise click.BadParameter("it goes with --otlp URL", context, parameter)
+    return value
+
+
 @click.command(
     "export",
     **help_with(
@@ -61,6 +68,7 @@ def _payload_keys(
 @click.option(
     "--otlp",
     metavar="FILE|URL",
+    is_eager=True,
     callback=checked_name,
     help="Write steps and events as spans of OTLP/JSON, or send them to an OTLP/HTTP endpoint, with"
     " the headers in OTEL_EXPORTER_OTLP_HEADERS. - is stdout.",
@@ -78,6 +86,7 @@ def _payload_keys(
     "--follow",
     "is_live",
     is_flag=True,
+    callback=_with_url,
     help="With a URL: send each span when its end is in the log, until Ctrl-C; go on where the last"
     " one to this URL ended.",
 )
@@ -138,22 +147,13 @@ def export_command(
     out = current()
     if [is_csv, is_parquet, otlp is not None].count(True) != 1:
         raise click.UsageError("one of --csv, --parquet and --otlp is needed, no more than one")
-    if is_open and not is_live:
-        raise click.UsageError("--open goes with --follow: else what never ended is sent too")
-    if is_live and (limit or not _is_url(otlp)):
-        raise click.UsageError("--follow goes with --otlp URL, without --limit")
     if otlp is not None:
         if output is not None or columns or is_raw:
             raise click.UsageError("--otlp goes without --output, --columns and --raw")
-        if not is_live:
-            _export_spans(out, otlp, wait_s, log, limit, conditions)
-            return
-        from thence.cli.commands.tracing import follow_spans
-
-        try:
-            follow_spans(out, otlp, wait_s, log, conditions, is_open=is_open)
-        except KeyboardInterrupt:  # the usual end, which needs no report
-            raise click.exceptions.Exit(INTERRUPTED) from None
+        if is_live and limit is not None:
+            raise click.UsageError("--follow goes without --limit")
+        _export_spans(out, otlp, wait_s, log, limit, conditions, is_open if is_live else None)
+        return
     if is_raw and is_parquet:
         raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
     if output is None and out.is_json:
@@ -161,11 +161,7 @@ def export_command(
     is_terminal = output is None and sys.stdout.isatty()
     if is_parquet and is_terminal:
         raise click.UsageError("a terminal shows no Parquet; name a file with --output")
-
-    def cell(text: str) -> str:
-        text = printable(text) if is_terminal else text
-        return text if is_raw else escape_formula(text)
-
+    cell = partial(_cell, is_terminal=is_terminal, is_raw=is_raw)
     with (
         open_for_reading(out, log, counts_damage=False, has=names_events(conditions)) as replica,
         _output_file(output) as file,
@@ -215,11 +211,20 @@ def _export_spans(
     log: str | None,
     limit: int | None,
     conditions: Conditions,
+    is_open: bool | None,
 ) -> None:
-    """Writes spans to a file or stdout, or sends them to an endpoint and reports its answer."""
-    from thence.cli.commands.tracing import report_sent, span_batches
+    """Writes spans to a file or stdout, or sends them to an endpoint and reports its answer.
+
+    Unless `is_open` is None it follows the log, until Ctrl-C: the usual end, which needs no report.
+    """
+    from thence.cli.commands.tracing import follow_spans, report_sent, span_batches
     from thence.otlp.sending import Sender, SpansSent, headers_of
 
+    if is_open is not None:
+        try:
+            follow_spans(out, to, wait_s, log, conditions, is_open=is_open)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
     batches = span_batches(out, log, limit, conditions)
     if _is_url(to):
         sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
@@ -238,6 +243,11 @@ def _export_spans(
             file.write(msgspec.json.encode(trace) + b"\n")
             total += count
     _report_written(out, path, total, "span")
+
+
+def _cell(text: str, *, is_terminal: bool, is_raw: bool) -> str:
+    text = printable(text) if is_terminal else text
+    return text if is_raw else escape_formula(text)
 
 
 def _write_csv(

@@ -31,7 +31,7 @@ from thence.cli.shared.render import counted
 from thence.core.cutting import BODIES_FROM
 from thence.core.query.filter import Filter
 from thence.doctor.writers import living_writers
-from thence.errors import InvalidEvent, SyncRefused
+from thence.errors import InvalidEvent
 from thence.files import file_lock
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import own_folder
@@ -94,7 +94,10 @@ def follow_spans(
     from thence.log.read.follower import Follower
     from thence.otlp.following import CursorFile, SpanFeed
 
-    sender = Sender(url, headers_of(out.settings.otlp_headers), wait_s)
+    def warn(cause: str) -> None:
+        out.warn(f"{sender.place}: {cause}; it is tried again until it answers")
+
+    sender = Sender(url, headers_of(out.settings.otlp_headers), wait_s, warn)
     chosen = {key: value for key, value in conditions.items() if value}
     target = sender.address + (msgspec.json.encode(chosen).decode() if chosen else "")
     named = names_events(conditions)
@@ -108,7 +111,7 @@ def follow_spans(
         def send() -> bool:
             before = sender.outcome
             for batch in batches(feed.spans):
-                _deliver(out, sender, trace_of(batch, _resource(replica), __version__), len(batch))
+                sender.send(trace_of(batch, _resource(replica), __version__), len(batch))
             cursor = feed.sent()
             if cursor is not None:
                 file.write(cursor)
@@ -124,10 +127,10 @@ def follow_spans(
                 feed.take(event)
                 if feed.is_full:
                     send()
-            if is_open and feed.awaited:
-                state = (living_writers(OS_DISK, replica.folder), feed.awaited)
+            if is_open and feed.log.awaited:
+                state = (living_writers(OS_DISK, replica.folder), feed.log.awaited)
                 if state != looked_at:
-                    feed.take_unfinished(read_end(replica)[1].keys())
+                    feed.spans += feed.log.unfinished(read_end(replica)[1].keys())
                 looked_at = state
             if send():
                 sleep(_PAUSE_S)
@@ -141,21 +144,6 @@ def _wakes(wake: Signal, folder: Path) -> None:
         sleep(_LOOK_S)
         take_in_hooks(folder)
         wake.set()
-
-
-def _deliver(out: Output, sender: Sender, trace: Json, count: int) -> None:
-    """Sends a batch, again and again while the endpoint does not answer."""
-    is_warned = False
-    while True:
-        try:
-            sender.send(trace, count)
-            return
-        except SyncRefused as error:
-            if error.code != "server_unreachable" or error.__cause__ is not None:
-                raise  # a refusal, or a certificate
-            if not is_warned:
-                out.warn(f"{sender.place}: {error.cause}; it is tried again until it answers")
-            is_warned = True
 
 
 def report_sent(out: Output, sender: Sender, before: SpansSent) -> None:
