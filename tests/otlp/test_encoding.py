@@ -268,7 +268,7 @@ def test_cause_that_is_too_far_back_is_counted_and_no_link(log, monkeypatch):
 
 @pytest.mark.promise("A4d")
 def test_more_causes_than_a_line_takes_are_links_of_the_span_itself(log):
-    causes = [log.append(f"n{number}") for number in range(1_100)]
+    causes = log.append_many([{"event_type": f"n{number}"} for number in range(1_100)])
     with thence.because(*causes), thence.step("all", log=log):
         pass
     log.append("after", caused_by=causes[:40])

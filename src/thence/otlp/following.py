@@ -94,9 +94,10 @@ class SpanFeed:
             self.log.take(event, event.event_id in self._sent.open)
             return
         self._taken.append(event)
-        self._size_bytes += len(event.line)
         span = self.log.take(event, self._matches(event))
-        self.spans += [span] if span else ()
+        if span is not None:
+            self.spans.append(span)
+            self._size_bytes += len(msgspec.json.encode(span))
 
     def sent(self) -> SpanCursor | None:
         """Empties the spans, which were sent; returns the cursor behind them if it has moved."""
