@@ -88,7 +88,7 @@ def test_endpoint_gets_bounded_batches_with_the_headers_and_no_output_shows_them
     }
     path, headers, _ = at.requests[1]
     assert (path, headers["authorization"], headers["x-team"]) == ("/v1/traces", SECRET, "red")
-    assert headers["content-type"] == "application/json"
+    assert headers["content-type"] == "application/x-protobuf"
     assert [len(spans_of(body)) for _, _, body in at.requests] == [512, 512, 512, 76]
     assert at.requests[0][2] == at.requests[1][2]
     assert "s3cr3t" not in ended.out + ended.err

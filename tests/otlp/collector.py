@@ -2,12 +2,18 @@
 
 import json
 import ssl
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+IDS = ("traceId", "spanId", "parentSpanId")
 
 
 @dataclass
@@ -21,6 +27,21 @@ class Collector:
     @property
     def spans(self) -> list[dict[str, Any]]:
         return [span for _, _, body in self.requests for span in spans_of(body)]
+
+
+def json_of(request: ExportTraceServiceRequest) -> Any:
+    """What a request in protobuf says, in the form of OTLP/JSON: its ids are hex."""
+
+    def hexed(value: Any) -> Any:
+        if isinstance(value, list):
+            return [hexed(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: b64decode(one).hex() if key in IDS else hexed(one) for key, one in value.items()
+        }
+
+    return hexed(MessageToDict(request, use_integers_for_enums=True))
 
 
 def spans_of(body: Any) -> list[dict[str, Any]]:
@@ -42,8 +63,12 @@ def collector(tls: tuple[str, str] | None = None) -> Iterator[Collector]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            at.requests.append((self.path, headers, json.loads(body)))
-            status, extra, said = at.answers.pop(0) if at.answers else (200, {}, b"{}")
+            if headers["content-type"] == "application/x-protobuf":
+                body = json_of(ExportTraceServiceRequest.FromString(body))
+            else:
+                body = json.loads(body)
+            at.requests.append((self.path, headers, body))
+            status, extra, said = at.answers.pop(0) if at.answers else (200, {}, b"")
             self.send_response(status)
             for name, value in {"Content-Length": str(len(said)), **extra}.items():
                 self.send_header(name, value)

@@ -98,6 +98,88 @@ def test_log_that_left_as_spans_comes_back_with_the_same_causes(log, tmp_path):
         assert graph(log) == again
 
 
+@pytest.mark.promise("A4e")
+def test_many_causes_and_a_large_prompt_of_its_own_export_come_back(log, tmp_path):
+    causes = log.append_many([{"event_type": f"n{number}"} for number in range(70)])
+    prompt = "Please go on. " * 220_000
+    (begun,) = log.append_many([HostEvent("chat.begun", {"prompt": prompt}, begins=True)])
+    last = HostEvent("chat.ended", {"n": 1}, caused_by=(begun, *causes), ends=begun.event_id)
+    log.append_many([last])
+    log.append("all", caused_by=causes)
+    with thence.open(tmp_path / "other") as other:
+        reader, arrivals = taken(other, exported(log))
+        assert (reader.refused, arrivals.unknown) == ({}, 0)
+        again = by_type(other)
+        assert again["chat.begun"].payload["attributes"]["prompt"] == prompt
+        assert len(again["chat.begun"].line) < 2_000
+        for name, count in (("chat.ended", 71), ("all", 70)):
+            assert len(causes_of(other, name)) == count
+        assert graph_of_spans(exported(other)) == graph_of_spans(exported(log))
+        taken(other, exported(log))
+        assert len(by_type(other)) == len(again)
+
+
+def causes_of(log, name):
+    """The causes of an event, those that a notice joins in its place."""
+    events = {event.event_id: event for event in log.read()}
+    (event,) = [one for one in events.values() if one.event_type == name]
+    causes = []
+    for cause in event.caused_by:
+        is_notice = events[cause].event_type == "log.joined"
+        causes += events[cause].caused_by if is_notice else [cause]
+    return causes
+
+
+def graph_of_spans(document):
+    spans = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    names = {span["spanId"]: span["name"] for span in spans}
+    return {
+        span["name"]: {names[one["spanId"]] for one in span["links"]}
+        | {names.get(span.get("parentSpanId"))}
+        for span in spans
+    }
+
+
+@pytest.mark.promise("A4e")
+@pytest.mark.parametrize(
+    "name", ["log.write", "log.", "a\nb", " x ", pytest.param("n" * 500, id="long")]
+)
+def test_name_of_a_span_comes_in_as_it_is_recorded_live(log, sdk, tmp_path, name):
+    tracer, document = sdk
+    provider = TracerProvider()
+    provider.add_span_processor(SpanProcessor(log))
+    for one in (tracer, provider.get_tracer("live")):
+        with one.start_as_current_span(name):
+            pass
+    with thence.open(tmp_path / "other") as other:
+        taken(other, document())
+        assert [*by_type(other)] == [*by_type(log)]
+
+
+@pytest.mark.promise("A4e")
+def test_attributes_of_links_are_kept_and_leave_again(log):
+    def link(span_id, text):
+        pairs = [{"key": "why", "value": {"stringValue": text}}] if text else []
+        return {"traceId": TRACE, "spanId": span_id, "attributes": pairs}
+
+    links = [link("12" * 8, "here"), link("ef" * 8, "elsewhere"), link("34" * 8, "")]
+    taken(log, trace(span("asked", "12" * 8), span("call", links=links)))
+    begun = by_type(log)["call.begun"]
+    assert begun.caused_by == (by_type(log)["asked.begun"].event_id,)
+    assert [one.get("attributes") for one in begun.payload["links"]] == [
+        {"why": "here"},
+        {"why": "elsewhere"},
+        None,
+    ]
+    (again,) = [
+        one
+        for one in exported(log)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        if one["name"] == "call"
+    ]
+    sent = [(one["spanId"], one.get("attributes", [])) for one in again["links"]]
+    assert sorted(sent) == sorted((one["spanId"], one["attributes"]) for one in links)
+
+
 @pytest.fixture
 def sdk():
     """A tracer of the SDK, and the document that its own encoder makes of what it traced."""
@@ -242,13 +324,13 @@ def test_numbers_may_be_text_and_enums_names_and_a_document_may_have_many_lines(
 
 @pytest.mark.promise("A4e")
 def test_each_bad_record_is_counted_by_its_reason(log):
-    large = [{"key": "x", "value": {"stringValue": "x" * 1_000_000}}]
+    many = [{"key": f"x{n}", "value": {"stringValue": "x" * 900}} for n in range(1_000)]
     bad = (
         (7, "a span that is no map"),
         (span(span_id="0" * 16), "a span without ids in hex"),
         (span(traceId="zz" * 16), "a span without ids in hex"),
         (span(startTimeUnixNano="soon"), "a span without a start"),
-        (span(attributes=large), "a span of more than 900,000 bytes"),
+        (span(attributes=many), "a span of more than 900,000 bytes of small values"),
         (span("good", "12" * 8, links=[3]), "a link without ids in hex"),
         (span("good too", "13" * 8, attributes=[{}]), "an attribute without a name"),
         (span("good", "12" * 8), "a span that is in the file twice"),

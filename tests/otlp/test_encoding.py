@@ -264,3 +264,54 @@ def test_cause_that_is_too_far_back_is_counted_and_no_link(log, monkeypatch):
     late = next(span for span in taken if span and span["name"] == "late")
     assert (late["links"], maker.unlinked) == ([], 1)
     assert re.fullmatch("[0-9a-f]{16}", late["parentSpanId"])
+
+
+@pytest.mark.promise("A4d")
+def test_more_causes_than_a_line_takes_are_links_of_the_span_itself(log):
+    causes = log.append_many([{"event_type": f"n{number}"} for number in range(1_100)])
+    with thence.because(*causes), thence.step("all", log=log):
+        pass
+    log.append("after", caused_by=causes[:40])
+    found = spans(log)
+    assert len(found) == 1_102
+    for name, count in (("all", 1_100), ("after", 40)):
+        linked = {parent_of(found[name]), *map(ids, found[name]["links"])}
+        assert linked == {ids(found[f"n{number}"]) for number in range(count)}
+
+
+def ended_spans(log, first, last, **payload):
+    """The span of a step that began and ended by events of these types."""
+    (begun,) = log.append_many(
+        [HostEvent(first, {"span_id": "ab" * 8, "trace_id": "cd" * 16}, begins=True)]
+    )
+    log.append_many([HostEvent(last, payload, caused_by=begun, ends=begun.event_id)])
+    (span,) = spans(log).values()
+    return span
+
+
+@pytest.mark.promise("A4d")
+@pytest.mark.parametrize(
+    ("first", "last", "name"),
+    [
+        ("GET.begun", "GET /orders/{id}.ended", "GET /orders/{id}"),
+        ("handoff.begun", "handoff to billing.failed", "handoff to billing"),
+        ("night falls", "day breaks", "night falls"),
+        ("order.placed", "order.failed", "order.placed"),
+    ],
+)
+def test_name_of_a_span_is_the_last_one_that_it_had(log, first, last, name):
+    span = ended_spans(log, first, last)
+    assert span["name"] == name
+    assert attributes(span["attributes"])["thence.begun"] == first
+
+
+@pytest.mark.promise("A4d")
+def test_events_error_and_duration_of_an_end_are_no_attributes(log):
+    event = {"name": "exception", "attributes": {"exception.type": "E"}, "time_unix_nano": 5}
+    error = {"error_type": "E", "error_message": "no", "duration_s": 0.5}
+    span = ended_spans(log, "a.begun", "a.failed", events=[event], **error)
+    assert {name for name in attributes(span["attributes"]) if not name.startswith("thence.")} <= {
+        "trace_id",
+        "span_id",
+    }
+    assert (span["status"]["message"], len(span["events"])) == ("no", 1)

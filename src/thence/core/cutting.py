@@ -48,6 +48,12 @@ def without_bodies(
     return item
 
 
+def line_bytes(payload: Mapping[str, Any], at_least: int = BODIES_FROM) -> int:
+    """Returns the bytes of a payload that stay in its line when its large values are cut out."""
+    entries: list[BodyEntry] = []
+    return len(encode(_cut(payload, "", at_least, entries, []))) + len(encode(entries))
+
+
 def _raw(item: Draft, key: str) -> msgspec.Raw:
     """Returns the bytes of a draft's payload, its last member."""
     return raw_members(b"{%b}" % item.tail[1:]).get(key, msgspec.Raw(b"{}"))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from thence.core.clock import timestamp_at
+from thence.core.cutting import PAYLOAD_BYTES_MAX, line_bytes
 from thence.core.event import Event
 from thence.core.json_values import TYPE_CHARACTERS_MAX, printable, repair
 from thence.core.new_event import HostEvent
@@ -40,7 +41,8 @@ from thence.otlp.encoding import (
 )
 
 SOURCE = "otlp"
-PAYLOAD_BYTES_MAX = 900_000
+# what may stay of a span in its line, of 1 MiB, when its large values lie beside it
+SPAN_LINE_BYTES_MAX = 900_000
 CAUSES_INFERRED_MAX = 32
 _DEPTH_MAX = 32
 _NAME_MAX = TYPE_CHARACTERS_MAX - 50
@@ -49,12 +51,16 @@ _CODES = (STATUS_ERROR, "STATUS_CODE_ERROR")
 
 
 class Link(NamedTuple):
-    """A cause beside the parent: which span, by its end, of the end, only concluded."""
+    """A cause beside the parent: which span, by its end, of the end, only concluded.
+
+    `attributes` are those that a tracer gave it.
+    """
 
     key: str
     by_end: bool
     of_end: bool
     is_inferred: bool
+    attributes: Json
 
 
 class ReadSpan(NamedTuple):
@@ -133,7 +139,8 @@ class SpanReader:
             return "a span without a start" if key else "a span without ids in hex"
         attributes = self._attributes(raw.get("attributes"))
         is_ours = EVENT_ID in attributes
-        name = printable(_text(raw.get("name")))[:_NAME_MAX].strip() or "span"
+        characters = (one if one.isprintable() else " " for one in _text(raw.get("name")))
+        name = "".join(characters)[:_NAME_MAX].strip() or "span"  # as it is recorded live
         kind = _kind(raw.get("kind"))
         trace_id, span_id = key.split(":")
         kept = {name: value for name, value in attributes.items() if name not in _OWN}
@@ -150,8 +157,13 @@ class SpanReader:
         is_point = is_ours and BEGUN not in attributes
         if is_point:
             first |= last
-        if len(msgspec.json.encode((first, last))) > PAYLOAD_BYTES_MAX:
-            return f"a span of more than {PAYLOAD_BYTES_MAX:,} bytes"
+        first, last = repair(first)[0], repair(last)[0]
+        for payload in (first, last):
+            size = len(msgspec.json.encode(payload))
+            if size > PAYLOAD_BYTES_MAX:
+                return f"a span of more than {PAYLOAD_BYTES_MAX:,} bytes"
+            if size > SPAN_LINE_BYTES_MAX and line_bytes(payload) > SPAN_LINE_BYTES_MAX:
+                return f"a span of more than {SPAN_LINE_BYTES_MAX:,} bytes of small values"
         words: Json = {word: _text(attributes.get(f"thence.{word}")) or None for word in WORDS}
         if not is_ours:
             words["actor"] = _text(resource.get("service.name")) or None
@@ -160,13 +172,13 @@ class SpanReader:
         origin: Json = {"source": SOURCE, "source_id": key, "begins": not is_point}
         writing_ns = _writing_ns(attributes.get(WRITING)) if is_ours else 0
         origin["timestamp"] = timestamp_at(max(begun_ns - writing_ns, 0) // 1_000)
-        begin = HostEvent(_type(begin_type, "span"), repair(first)[0], **words, **origin)
+        begin = HostEvent(_type(begin_type, "span"), first, **words, **origin)
         end = None
         if ended_ns and not is_point and UNFINISHED not in attributes:
             end_type = _type(attributes.get(ENDED), f"{name}.{'failed' if failed else 'ended'}")
             origin = {"source": SOURCE, "source_id": f"{key}:end"}
             origin["timestamp"] = timestamp_at(ended_ns // 1_000)
-            end = HostEvent(end_type, repair(last)[0], **words, **origin)
+            end = HostEvent(end_type, last, **words, **origin)
         links = tuple(self._links(raw.get("links")))
         parent = hex_id(raw.get("parentSpanId"), 16)
         place = f"{trace_id}:{parent}" if parent else ""
@@ -204,7 +216,8 @@ class SpanReader:
                 self.refused["a link without ids in hex"] += 1
                 continue
             facts = self._attributes(value.get("attributes"))
-            yield Link(key, *(facts.get(name) is True for name in (BY_END, OF_END, INFERRED)))
+            by_end, of_end = facts.pop(BY_END, None) is True, facts.pop(OF_END, None) is True
+            yield Link(key, by_end, of_end, facts.pop(INFERRED, None) is True, facts)
 
     def _attributes(self, pairs: Any) -> Json:
         """Returns attributes as a map; of a name that stands twice the last value is kept."""
@@ -280,8 +293,8 @@ class Arrivals:
             self.unknown += span.parent not in self._spans
         links = [link for link in span.links if not (link.of_end and span.end)]
         named = [(link, self._cause(link)) for link in links]
-        if outside := [link.key for link, cause in named if not cause]:
-            payload["links"] = [dict(zip(_IDS, key.split(":"), strict=True)) for key in outside]
+        if kept := [link for link, cause in named if link.attributes or not cause]:
+            payload["links"] = [_link_of(link) for link in kept]
         causes += [cause for link, cause in named if cause and not link.is_inferred]
         inferred = [cause for link, cause in named if cause and link.is_inferred]
         return msgspec.structs.replace(
@@ -305,7 +318,11 @@ class Arrivals:
         return cause
 
 
-_IDS = ("trace_id", "span_id")
+def _link_of(link: Link) -> Json:
+    """Returns what a payload holds of a link."""
+    trace_id, span_id = link.key.split(":")
+    attributes = {"attributes": link.attributes} if link.attributes else {}
+    return {"trace_id": trace_id, "span_id": span_id, **attributes}
 
 
 def _told_at_end(attributes: Json) -> tuple[Json, Json]:

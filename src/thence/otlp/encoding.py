@@ -7,7 +7,7 @@ of its begin, before the body, is an attribute. The ids are those that `thence.c
 away. All is pure.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,6 +33,12 @@ KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 STATUS_ERROR = 2
 # events whose ids of a trace are held for those that they cause: 100 MB at most
 HELD_EVENTS_MAX = 500_000
+# notices that name causes for an event behind them: one that names 300,000 needs as many
+JOINS_MAX = 10_000
+_JOINED = "log.joined"
+_OUTCOMES = (".ended", ".failed", ".cancelled")
+# members of an end that have a place of their own in OTLP
+_OF_END = frozenset(("events", "error_type", "error_message", "duration_s"))
 _INT_END = 2**63
 TIME_END_NS = 2**64
 # members that a span of a tracer has in a payload, and that have a place of their own in OTLP
@@ -66,7 +72,8 @@ class LogSpans:
     """The spans of a log, of which all events are taken in total order.
 
     Memory holds the steps that are open, and the ids of the last events. A cause further back than
-    `HELD_EVENTS_MAX` of them, or of no known log, gets no link and is counted in `unlinked`.
+    `HELD_EVENTS_MAX` of them, or of no known log, gets no link and is counted in `unlinked`. A
+    notice `log.joined` is no span: what it names is linked from the events that name it.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -74,15 +81,16 @@ class LogSpans:
         self._open: dict[str, _OpenSpan] = {}
         # of open steps, the time of the first event that each caused
         self._inside_ns: dict[str, int] = {}
+        self._joins: dict[str, tuple[str, ...]] = {}
         self._newer: dict[str, SpanIds] = {}
         self._older: dict[str, SpanIds] = {}
         self._last_ns = 0
         self.unlinked = 0
 
     @property
-    def awaits_ends(self) -> bool:
-        """True while a span that was asked for is open."""
-        return any(span.is_chosen for span in self._open.values())
+    def awaited(self) -> list[str]:
+        """The ids of the begins that were asked for and have no end."""
+        return [event_id for event_id, span in self._open.items() if span.is_chosen]
 
     def take(self, event: Event, is_chosen: bool) -> Json | None:
         """Takes the next event, and returns the span that it completes, if that was asked for.
@@ -90,7 +98,13 @@ class LogSpans:
         A step is asked for where its begin or its end is.
         """
         time_ns = self._time_ns(event)
-        for cause in self._open.keys() & set(event.caused_by):
+        named = self._named(event)
+        if event.event_type == _JOINED:
+            self._joins[event.event_id] = tuple(named)
+            if len(self._joins) > JOINS_MAX:
+                del self._joins[next(iter(self._joins))]
+            return None
+        for cause in self._open.keys() & named.keys():
             self._inside_ns.setdefault(cause, time_ns)
         span = self._open.pop(event.ends, None) if event.ends else None
         if span is not None:
@@ -105,9 +119,25 @@ class LogSpans:
             return None
         return self._span(span, event) if is_chosen else None
 
-    def unfinished(self) -> Iterator[Json]:
-        """Yields what was asked for and has no end, up to the last time that the log has."""
-        yield from (self._span(span, None) for span in self._open.values() if span.is_chosen)
+    def unfinished(self, ids: Collection[str] | None = None) -> Iterator[Json]:
+        """Yields what was asked for and has no end, up to the last time that the log has.
+
+        With `ids` those alone, which are awaited no more.
+        """
+        for event_id in self.awaited:
+            span = self._open[event_id]
+            if ids is None:
+                yield self._span(span, None)
+            elif event_id in ids:
+                self._open[event_id] = span._replace(is_chosen=False)
+                yield self._span(span, None)
+
+    def _named(self, event: Event) -> dict[str, None]:
+        """Returns the causes of an event, those that a notice joined in the place of the notice."""
+        causes = event.caused_by
+        if self._joins:
+            causes = tuple(one for cause in causes for one in self._joins.get(cause, (cause,)))
+        return dict.fromkeys(causes)
 
     def _time_ns(self, event: Event) -> int:
         """Returns the time of an event; of a line without one, the last that was read."""
@@ -130,7 +160,7 @@ class LogSpans:
         """Returns the causes of an event whose spans are known; of another log by their own ids."""
         elsewhere = {text.partition("@")[0] for text in event.external_causes}
         causes = {}
-        for cause in event.caused_by:
+        for cause in self._named(event):
             if cause == event.ends:
                 continue  # it is the same span
             ids = self._ids(cause) or (ids_of(cause) if cause in elsewhere else None)
@@ -176,7 +206,12 @@ class LogSpans:
         end_ns = self._last_ns if last is None else self._time_ns(last)
         end_ns = max(begin_ns, _ns(end or first, "end_time_unix_nano", end_ns))
         body_ns = self._body_ns(begin, first, end, begin_ns, end_ns)
-        attributes = {**_attributes(first), **_attributes(end), EVENT_ID: begin.event_id}
+        events = _events(facts := end or first, end_ns)
+        rest = {key: value for key, value in end.items() if key not in _OF_END}
+        listed = end.get("events", [])
+        if end and not (isinstance(listed, list) and len(listed) == len(events)):
+            rest["events"] = listed  # those of a host, which are none of a span
+        attributes = {**_attributes(first), **_attributes(rest), EVENT_ID: begin.event_id}
         attributes |= {
             f"thence.{word}": text for word in WORDS if (text := getattr(begin, word)) is not None
         }
@@ -191,29 +226,28 @@ class LogSpans:
         elif not is_point:
             attributes[ENDED] = last.event_type
         kind = first.get("kind") if tracer_ids(begin) else None
-        outer = _maps(first.get("links"))
+        links = _merged(span.links, _maps(first.get("links")))
         encoded: Json = {
             "traceId": ids.trace,
             "spanId": ids.span,
-            "name": storable(begin.event_type.removesuffix(".begun")),
+            "name": storable(_name(begin, last)),
             "kind": KINDS.index(kind) if kind in KINDS else 1,
             "startTimeUnixNano": str(body_ns),
             "endTimeUnixNano": str(end_ns),
             "attributes": _pairs(attributes),
-            # those of a tracer's span to spans that its log does not have come last
-            "links": [*span.links, *map(_link, filter(None, map(_given_ids, outer)))],
-            "events": _events(facts := end or first, end_ns),
+            "links": links,
+            "events": events,
         }
         if span.parent:
             encoded["parentSpanId"] = span.parent
-        if last is not None and is_failure(last):
-            message = str(facts.get("error_message") or "")
+        message = str(facts.get("error_message") or "")
+        is_failed = last is not None and is_failure(last)
+        if is_failed:
             encoded["status"] = {"code": STATUS_ERROR, "message": storable(message)}
-            if not any(one["name"] == "exception" for one in encoded["events"]):
-                error = {"exception.type": str(facts.get("error_type") or "error")}
-                pairs = _pairs(error | {"exception.message": message})
-                event = {"timeUnixNano": str(end_ns), "name": "exception", "attributes": pairs}
-                encoded["events"].append(event)
+        if (is_failed or "error_type" in end) and all(one["name"] != "exception" for one in events):
+            error = {"exception.type": str(facts.get("error_type") or "error")}
+            pairs = _pairs(error | {"exception.message": message})
+            events.append({"timeUnixNano": str(end_ns), "name": "exception", "attributes": pairs})
         return encoded
 
     def _body_ns(self, begin: Event, first: Json, end: Json, begin_ns: int, end_ns: int) -> int:
@@ -226,6 +260,17 @@ class LogSpans:
         if seconds is None or "start_time_unix_nano" in first:
             return begin_ns
         return max(begin_ns, min(end_ns - round(seconds * 1e6) * 1_000, inside_ns))
+
+
+def _name(begin: Event, last: Event | None) -> str:
+    """Returns the name of a span: the last one that it had, by the type of its end."""
+    name = begin.event_type.removesuffix(".begun")
+    if last is None or last is begin or name == begin.event_type:
+        return name
+    return next(
+        (last.event_type[: -len(word)] for word in _OUTCOMES if last.event_type.endswith(word)),
+        name,
+    )
 
 
 def ids_of(event_id: str) -> SpanIds:
@@ -270,6 +315,23 @@ def _link(ids: SpanIds, *facts: tuple[str, bool]) -> Json:
     link: Json = {"traceId": ids.trace, "spanId": ids.span}
     attributes = dict((*facts, (BY_END, True)) if ids.is_end else facts)
     return link | ({"attributes": _pairs(attributes)} if attributes else {})
+
+
+def _merged(links: list[Json], tracers: list[Json]) -> list[Json]:
+    """Returns links with the attributes that a tracer gave them, then those to spans elsewhere."""
+    by_ids = {(link["traceId"], link["spanId"]): link for link in reversed(links)}
+    merged = [*links]
+    for facts in tracers:
+        if (ids := _given_ids(facts)) is None:
+            continue
+        link = by_ids.get((ids.trace, ids.span))
+        if link is None:
+            merged.append(link := _link(ids))
+        own = facts.get("attributes")
+        if isinstance(own, dict) and own:
+            pairs = _pairs(_attributes({"attributes": own}))
+            link["attributes"] = [*pairs, *link.get("attributes", ())]
+    return merged
 
 
 def _events(payload: Json, end_ns: int) -> list[Json]:

@@ -1,6 +1,7 @@
 """The sending of spans to an endpoint of OTLP/HTTP.
 
-Batches are bounded in spans and bytes, and each is tried again for a bounded time, as
+A batch is protobuf where `opentelemetry-proto` is installed, else JSON. Batches are bounded in
+spans and bytes, and each is tried again for a bounded time, as
 https://opentelemetry.io/docs/specs/otlp/#otlphttp-response has it. No redirect is followed, so that
 headers reach no other host, and no error shows them.
 """
@@ -9,7 +10,9 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from math import inf
 from time import monotonic, sleep
+from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -25,6 +28,8 @@ _PAUSE_MIN_S, _PAUSE_MAX_S = 0.2, 5.0
 _ANSWER_BYTES_MAX = 65_536
 _WORDS_CHARACTERS_MAX = 300
 _LATER = frozenset((429, 502, 503, 504))
+_UNSUPPORTED = 415
+_PROTOBUF = "application/x-protobuf"
 _PATH = "/v1/traces"
 
 
@@ -82,53 +87,87 @@ def batches(spans: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
+class _Answer(NamedTuple):
+    """An answer: its status, 0 for none; what it says; the wait in seconds that it asks for."""
+
+    status: int
+    body: bytes
+    after_s: float = 0.0
+    is_protobuf: bool = False
+
+
 class Sender:
     """Sends batches to an endpoint, each by a connection of its own, and counts what it took.
 
     While it does not answer, or says that it can't now, a batch is sent again for `wait_s`
     seconds. It may have taken a batch whose answer was lost: then it gets the same spans twice,
-    with the same ids.
+    with the same ids. An endpoint that answers 415 to protobuf gets that batch and all after it
+    as JSON.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], wait_s: float = WAIT_S) -> None:
-        """Raises InvalidEvent for an address that is none; `place` has no query, maybe a secret."""
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        wait_s: float = WAIT_S,
+        on_silence: Callable[[str], None] | None = None,
+    ) -> None:
+        """Raises InvalidEvent for an address that is none.
+
+        `place` is the address without a query, which may be a secret. With `on_silence` a batch is
+        sent until there is an answer, and that is called with what is wrong after `wait_s`.
+        """
         self._url = _checked(url)
+        self.address = self._url.geturl()
         self.place = self._url._replace(query="").geturl()
         words = [word for text in headers.values() for word in text.split()]
         self._secrets = [*headers.values(), *(word for word in words if len(word) >= 8)]
-        self._headers = {"User-Agent": "thence", **headers, "Content-Type": "application/json"}
-        self._wait_s = wait_s
+        self._headers = {"User-Agent": "thence", **headers}
+        self._wait_s, self._on_silence = wait_s, on_silence
+        self._form = _protobuf()
         self.outcome = SpansSent()
 
-    def send(self, body: bytes, count: int, pause: Callable[[float], object] = sleep) -> None:
-        """Sends one batch of `count` spans.
+    def send(
+        self, trace: dict[str, Any], count: int, pause: Callable[[float], object] = sleep
+    ) -> None:
+        """Sends one batch of `count` spans, as `trace_of` makes it.
 
         Raises SyncRefused, `batch_refused` where the endpoint will not take it and
         `server_unreachable` without an answer in time; each tells how many spans it had taken.
         """
         end_s, pause_s = monotonic() + self._wait_s, _PAUSE_MIN_S
+        body = self._form.request_of(trace) if self._form else msgspec.json.encode(trace)
         while True:
-            status, answer, after_s = self._tried(body)
+            status, text, after_s, _ = answer = self._tried(body)
             if 200 <= status < 300:
                 self._count(count, answer)
                 return
-            cause = f"it answered {status}{self._said(answer)}" if status else answer.decode()
+            if status == _UNSUPPORTED and self._form:
+                self._form, body = None, msgspec.json.encode(trace)
+                continue
+            cause = f"it answered {status}{self._said(text)}" if status else text.decode()
             if status and status not in _LATER:
-                raise self._failed("batch_refused", cause, _FIX)
+                needs_protobuf = status == _UNSUPPORTED and not _protobuf()
+                raise self._failed("batch_refused", cause, _INSTALL if needs_protobuf else _FIX)
             if monotonic() + (after_s or pause_s) > end_s:
-                raise self._failed("server_unreachable", f"{cause}, for {self._wait_s:g} s", _AGAIN)
+                cause = f"{cause}, for {self._wait_s:g} s"
+                if self._on_silence is None:
+                    raise self._failed("server_unreachable", cause, _AGAIN)
+                self._on_silence(cause)
+                end_s = inf
             pause(after_s or pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
-    def _tried(self, body: bytes) -> tuple[int, bytes, float]:
-        """Sends a request once: the status, what was said, the wait asked for; 0 without answer."""
+    def _tried(self, body: bytes) -> _Answer:
+        """Sends a request once."""
         url = self._url
         make, port = (HTTPSConnection, 443) if url.scheme == "https" else (HTTPConnection, 80)
         target = f"{url.path}?{url.query}" if url.query else url.path
+        headers = {**self._headers, "Content-Type": _PROTOBUF if self._form else "application/json"}
         try:
             host = url.hostname or ""
             with closing(make(host, url.port or port, timeout=_REQUEST_S)) as connection:
-                connection.request("POST", target, body, self._headers)
+                connection.request("POST", target, body, headers)
                 response = connection.getresponse()
                 end_s, answer, part = monotonic() + _REQUEST_S, b"", b"-"
                 while part and len(answer) < _ANSWER_BYTES_MAX and monotonic() < end_s:
@@ -136,22 +175,34 @@ class Sender:
                     answer += part
                 after = response.getheader("Retry-After", "")
                 after_s = float(after) if after.isascii() and after.isdigit() else 0.0
-                return response.status, answer[:_ANSWER_BYTES_MAX], after_s
+                is_protobuf = response.getheader("Content-Type", "").startswith(_PROTOBUF)
+                answer = answer[:_ANSWER_BYTES_MAX]
+                if is_protobuf and self._form and response.status >= 300:
+                    with suppress(self._form.DecodeError):
+                        answer = self._form.message_of(answer).encode()
+                return _Answer(response.status, answer, after_s, is_protobuf)
         except ssl.SSLCertVerificationError as error:
             raise self._failed("server_unreachable", error.verify_message, _CERTIFICATE) from error
         except (OSError, HTTPException) as error:
-            return 0, (str(error) or type(error).__name__).encode(errors="replace"), 0.0
+            return _Answer(0, (str(error) or type(error).__name__).encode(errors="replace"))
 
-    def _count(self, count: int, answer: bytes) -> None:
+    def _count(self, count: int, answer: _Answer) -> None:
         """Counts a batch that was taken, but for the spans that a partial success rejects."""
         sent, rejected, message = self.outcome
-        new_count = 0
+        new_count, text = 0, ""
         # an answer of 200 says that the batch was taken, in whatever form
-        with suppress(msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError):
-            partial = msgspec.json.decode(answer or b"{}").get("partialSuccess", {})
-            new_count = min(max(int(partial.get("rejectedSpans", 0)), 0), count)
-            text = partial.get("errorMessage", "").encode()
-            message = self._said(text).removeprefix(": ") or message
+        if answer.is_protobuf and self._form:
+            with suppress(self._form.DecodeError):
+                new_count, text = self._form.partial_success_of(answer.body)
+        else:
+            with suppress(
+                msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError
+            ):
+                partial = msgspec.json.decode(answer.body or b"{}").get("partialSuccess", {})
+                new_count = int(partial.get("rejectedSpans", 0))
+                text = str(partial.get("errorMessage", ""))
+        new_count = min(max(new_count, 0), count)
+        message = self._said(text.encode(errors="replace")).removeprefix(": ") or message
         self.outcome = SpansSent(sent + count - new_count, rejected + new_count, message)
 
     def _said(self, answer: bytes) -> str:
@@ -167,8 +218,18 @@ class Sender:
 
 
 _FIX = "look at the address and its headers, and at what the collector logged"
+_INSTALL = "it takes protobuf alone: pip install 'thence[otel]', and send it again"
 _CERTIFICATE = "for a certificate of its own: SSL_CERT_FILE=FILE names those to trust"
 _AGAIN = "start the collector or correct the address; sending all again keeps the ids"
+
+
+def _protobuf() -> ModuleType | None:
+    """Returns the module that writes protobuf, None without the package that it needs."""
+    try:
+        from thence.otlp import protobuf
+    except ImportError:
+        return None
+    return protobuf
 
 
 def _refused(place: str, cause: str) -> InvalidEvent:

@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+import msgspec
 
+from thence.cli import INTERRUPTED
 from thence.cli.frame import checked_name, help_with
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import (
@@ -47,6 +50,12 @@ def _payload_keys(
     return keys if value else ()
 
 
+def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    if value and not _is_url(context.params.get("otlp")):
+        raise click.BadParameter("it goes with --otlp URL", context, parameter)
+    return value
+
+
 @click.command(
     "export",
     **help_with(
@@ -59,6 +68,7 @@ def _payload_keys(
 @click.option(
     "--otlp",
     metavar="FILE|URL",
+    is_eager=True,
     callback=checked_name,
     help="Write steps and events as spans of OTLP/JSON, or send them to an OTLP/HTTP endpoint, with"
     " the headers in OTEL_EXPORTER_OTLP_HEADERS. - is stdout.",
@@ -71,6 +81,20 @@ def _payload_keys(
     show_default=True,
     metavar="SECONDS",
     help="With a URL: how long a batch is tried again that the endpoint does not take now.",
+)
+@click.option(
+    "--follow",
+    "is_live",
+    is_flag=True,
+    callback=_with_url,
+    help="With a URL: send each span when its end is in the log, until Ctrl-C; go on where the last"
+    " one to this URL ended.",
+)
+@click.option(
+    "--open",
+    "is_open",
+    is_flag=True,
+    help="With --follow: send also what never ended, once its process has.",
 )
 @click.option(
     "-o",
@@ -102,6 +126,8 @@ def export_command(
     is_parquet: bool,
     otlp: str | None,
     wait_s: float,
+    is_live: bool,
+    is_open: bool,
     output: Path | None,
     is_raw: bool,
     columns: tuple[str, ...],
@@ -124,7 +150,9 @@ def export_command(
     if otlp is not None:
         if output is not None or columns or is_raw:
             raise click.UsageError("--otlp goes without --output, --columns and --raw")
-        _export_spans(out, otlp, wait_s, log, limit, conditions)
+        if is_live and limit is not None:
+            raise click.UsageError("--follow goes without --limit")
+        _export_spans(out, otlp, wait_s, log, limit, conditions, is_open if is_live else None)
         return
     if is_raw and is_parquet:
         raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
@@ -133,11 +161,7 @@ def export_command(
     is_terminal = output is None and sys.stdout.isatty()
     if is_parquet and is_terminal:
         raise click.UsageError("a terminal shows no Parquet; name a file with --output")
-
-    def cell(text: str) -> str:
-        text = printable(text) if is_terminal else text
-        return text if is_raw else escape_formula(text)
-
+    cell = partial(_cell, is_terminal=is_terminal, is_raw=is_raw)
     with (
         open_for_reading(out, log, counts_damage=False, has=names_events(conditions)) as replica,
         _output_file(output) as file,
@@ -176,6 +200,10 @@ def _report_written(out: Output, path: Path | None, count: int, noun: str) -> No
         out.notice(f"{counted(count, noun)}" + (f" in {path}" if path else ""))
 
 
+def _is_url(to: str | None) -> bool:
+    return to is not None and to.lower().startswith(("http://", "https://"))
+
+
 def _export_spans(
     out: Output,
     to: str,
@@ -183,22 +211,26 @@ def _export_spans(
     log: str | None,
     limit: int | None,
     conditions: Conditions,
+    is_open: bool | None,
 ) -> None:
-    """Writes spans to a file or stdout, or sends them to an endpoint and reports its answer."""
-    from thence.cli.commands.tracing import span_batches
-    from thence.otlp.sending import Sender, headers_of
+    """Writes spans to a file or stdout, or sends them to an endpoint and reports its answer.
 
+    Unless `is_open` is None it follows the log, until Ctrl-C: the usual end, which needs no report.
+    """
+    from thence.cli.commands.tracing import follow_spans, report_sent, span_batches
+    from thence.otlp.sending import Sender, SpansSent, headers_of
+
+    if is_open is not None:
+        try:
+            follow_spans(out, to, wait_s, log, conditions, is_open=is_open)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
     batches = span_batches(out, log, limit, conditions)
-    if to.lower().startswith(("http://", "https://")):
+    if _is_url(to):
         sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
-        for body, count in batches:
-            sender.send(body, count)
-        sent, rejected, message = sender.outcome
-        if rejected or message:
-            words = f": {message}" if message else ""
-            out.warn(f"{sender.place} rejected {counted(rejected, 'span')}{words}")
-        value = {"spans": sent, "rejected": rejected, "endpoint": sender.place, "message": message}
-        out.result(value, (), [f"{counted(sent, 'span')} sent to {sender.place}"])
+        for trace, count in batches:
+            sender.send(trace, count)
+        report_sent(out, sender, SpansSent())
         return
     if "://" in to:
         raise click.UsageError("--otlp takes a file, or an address that begins http:// or https://")
@@ -207,10 +239,15 @@ def _export_spans(
         raise click.UsageError("--json goes with a file or an address: stdout holds the spans")
     total = 0
     with _output_file(path) as file:
-        for body, count in batches:
-            file.write(body + b"\n")
+        for trace, count in batches:
+            file.write(msgspec.json.encode(trace) + b"\n")
             total += count
     _report_written(out, path, total, "span")
+
+
+def _cell(text: str, *, is_terminal: bool, is_raw: bool) -> str:
+    text = printable(text) if is_terminal else text
+    return text if is_raw else escape_formula(text)
 
 
 def _write_csv(

@@ -2,14 +2,19 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from threading import Event as Signal
+from threading import Thread
+from time import sleep
 from typing import Any
 
 import click
 import msgspec
 
 from thence import __version__
+from thence.cli.commands.listing import read_end
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import find_log, named_log
@@ -19,11 +24,13 @@ from thence.cli.shared.logs import (
     names_events,
     open_for_reading,
     report_matches,
+    take_in_hooks,
 )
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
 from thence.core.cutting import BODIES_FROM
 from thence.core.query.filter import Filter
+from thence.doctor.writers import living_writers
 from thence.errors import InvalidEvent
 from thence.files import file_lock
 from thence.log.files.disk import OS_DISK
@@ -31,18 +38,20 @@ from thence.log.files.segment import own_folder
 from thence.log.read.opening import opened_vocabulary
 from thence.open_log.log import Log, LogSettings, new_id
 from thence.otlp.decoding import Arrivals, SpanReader
-from thence.otlp.encoding import LOG_ID, LogSpans, trace_of
-from thence.otlp.sending import batches
+from thence.otlp.encoding import LOG_ID, Json, LogSpans, trace_of
+from thence.otlp.sending import Sender, SpansSent, batches, headers_of
 
 # memory holds ten times as much
 FILE_BYTES_MAX = 128 * 1024 * 1024
 _BATCH_EVENTS = 256
+# between two batches of a follower, and two looks at whose process has ended
+_PAUSE_S, _LOOK_S = 0.2, 1.0
 
 
 def span_batches(
     out: Output, log: str | None, limit: int | None, conditions: Conditions
-) -> Iterator[tuple[bytes, int]]:
-    """Yields the spans of the events that fit as batches in OTLP/JSON, each with their number.
+) -> Iterator[tuple[Json, int]]:
+    """Yields the spans of the events that fit as batches in OTLP, each with their number.
 
     What was left out, and a filter that nothing fits, are reported at the end.
     """
@@ -60,21 +69,96 @@ def span_batches(
                         yield span
                 read_count += len(page.events)
                 show(read_count, page.total)
-                if chosen_count == limit and not spans.awaits_ends:
+                if chosen_count == limit and not spans.awaited:
                     break
         yield from spans.unfinished()
         report_matches(out, replica, conditions, chosen_count)
 
     named = names_events(conditions)
     with open_for_reading(out, log, counts_damage=False, has=named) as replica:
-        name = replica.folder.absolute().name
-        resource = {"service.name": name, LOG_ID: replica.log_id or ""}
         spans = LogSpans(replica.vocabulary)
         for batch in batches(chosen()):
-            yield msgspec.json.encode(trace_of(batch, resource, __version__)), len(batch)
+            yield trace_of(batch, _resource(replica), __version__), len(batch)
     if spans.unlinked:
         why = "to events that are not in the log, or too old"
         out.notice(f"{counted(spans.unlinked, 'link')} left out, {why}")
+
+
+def follow_spans(
+    out: Output, url: str, wait_s: float, log: str | None, conditions: Conditions, *, is_open: bool
+) -> None:
+    """Sends each span to an endpoint when its end is in the log, until Ctrl-C.
+
+    With `is_open` also what began and will not end, for the process of it has ended.
+    """
+    from thence.log.read.follower import Follower
+    from thence.otlp.following import CursorFile, SpanFeed
+
+    def warn(cause: str) -> None:
+        out.warn(f"{sender.place}: {cause}; it is tried again until it answers")
+
+    sender = Sender(url, headers_of(out.settings.otlp_headers), wait_s, warn)
+    chosen = {key: value for key, value in conditions.items() if value}
+    target = sender.address + (msgspec.json.encode(chosen).decode() if chosen else "")
+    named = names_events(conditions)
+    with (
+        open_for_reading(out, log, by_index=False, counts_damage=False, has=named) as replica,
+        closing(CursorFile(replica.folder, replica.log_id or "", target)) as file,
+        Follower(OS_DISK, replica.folder, replica.vocabulary, is_durable=True) as follower,
+    ):
+        feed = SpanFeed(replica.vocabulary, Filter.of(**keys(conditions)).matches, file.read())
+
+        def send() -> bool:
+            before = sender.outcome
+            for batch in batches(feed.spans):
+                sender.send(trace_of(batch, _resource(replica), __version__), len(batch))
+            cursor = feed.sent()
+            if cursor is not None:
+                file.write(cursor)
+            if sender.outcome != before:
+                report_sent(out, sender, before)
+                out.flush()
+            return sender.outcome != before
+
+        wake, looked_at = Signal(), None
+        Thread(target=_wakes, args=(wake, replica.folder), name="thence-wake", daemon=True).start()
+        while True:
+            for event in follower.events():
+                feed.take(event)
+                if feed.is_full:
+                    send()
+            if is_open and feed.log.awaited:
+                state = (living_writers(OS_DISK, replica.folder), feed.log.awaited)
+                if state != looked_at:
+                    feed.spans += feed.log.unfinished(read_end(replica)[1].keys())
+                looked_at = state
+            if send():
+                sleep(_PAUSE_S)
+            follower.wait(wake)
+            wake.clear()
+
+
+def _wakes(wake: Signal, folder: Path) -> None:
+    """Takes in what hooks left, again and again, and lets the steps that are open be looked at."""
+    while True:
+        sleep(_LOOK_S)
+        take_in_hooks(folder)
+        wake.set()
+
+
+def report_sent(out: Output, sender: Sender, before: SpansSent) -> None:
+    """Reports what an endpoint took and what it rejected, beside what it had before."""
+    sent, rejected, message = sender.outcome
+    sent, rejected = sent - before.sent, rejected - before.rejected
+    if rejected or message != before.message:
+        words = f": {message}" if message else ""
+        out.warn(f"{sender.place} rejected {counted(rejected, 'span')}{words}")
+    value = {"spans": sent, "rejected": rejected, "endpoint": sender.place, "message": message}
+    out.result(value, (), [f"{counted(sent, 'span')} sent to {sender.place}"])
+
+
+def _resource(replica: Log) -> Json:
+    return {"service.name": replica.folder.absolute().name, LOG_ID: replica.log_id or ""}
 
 
 @click.command("import", **help_with("thence import --otlp spans.jsonl --log traces"))
@@ -101,8 +185,10 @@ def import_command(file: Path, log: str | None) -> None:
     if words.name != "plain":
         raise click.UsageError(f"{folder} holds events of another kind; name a log of its own")
     # without THENCE_CAUSE, which caused no span
-    settings = LogSettings(bodies_from=BODIES_FROM)
-    with Log(folder, words, settings) as replica, file_lock(own_folder(folder) / "import.lock", 30):
+    with (
+        Log(folder, words, LogSettings(bodies_from=BODIES_FROM)) as replica,
+        file_lock(own_folder(folder) / "import.lock", 30),
+    ):
         reader = SpanReader(replica.log_id)
         spans = reader.spans(data)
         if not spans and not reader.own_count:
