@@ -39,6 +39,13 @@ def log(tmp_path):
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def no_span_stays_current():
+    """Leaves no span for other tests: a generator closed late makes an older one current again."""
+    yield
+    otel_context.attach(otel_context.Context())
+
+
 @pytest.fixture
 def tracer(log):
     provider = TracerProvider(sampler=NotNamedQuiet())

@@ -146,9 +146,12 @@ class SpanReader:
         kept = {name: value for name, value in attributes.items() if name not in _OWN}
         first: Json = {"attributes": kept, "kind": kind, "trace_id": trace_id, "span_id": span_id}
         first["start_time_unix_nano"] = begun_ns
-        if scope and not is_ours:
+        is_tracers = scope not in ("", "thence") or not is_ours
+        if scope and is_tracers:
             first["scope"] = scope
-        if others := {k: v for k, v in resource.items() if k not in (LOG_ID, "service.name")}:
+        # the service of others is the actor
+        placed = (LOG_ID,) if is_ours and is_tracers else (LOG_ID, "service.name")
+        if others := {k: v for k, v in resource.items() if k not in placed}:
             first["resource"] = others
         last = self._ended(raw, begun_ns, ended_ns)
         if not is_ours:

@@ -46,6 +46,7 @@ _PLACED = frozenset(
     (
         *("trace_id", "span_id", "parent_span_id", "kind", "attributes", "links", "events"),
         *("start_time_unix_nano", "end_time_unix_nano", "error_type", "error_message"),
+        *("resource", "scope"),
     )
 )
 
@@ -240,6 +241,8 @@ class LogSpans:
         }
         if span.parent:
             encoded["parentSpanId"] = span.parent
+        if tracer_ids(begin):
+            encoded |= {name: first[name] for name in ("resource", "scope") if first.get(name)}
         message = str(facts.get("error_message") or "")
         is_failed = last is not None and is_failure(last)
         if is_failed:
@@ -280,11 +283,20 @@ def ids_of(event_id: str) -> SpanIds:
 
 
 def trace_of(spans: list[Json], resource: Mapping[str, Any], version: str) -> Json:
-    """Returns spans as what an endpoint takes, and a line of a file holds."""
-    scope = {"name": "thence", "version": version}
-    scoped = [{"scope": scope, "spans": spans}]
-    described = {"attributes": _pairs(resource)}
-    return {"resourceSpans": [{"resource": described, "scopeSpans": scoped}]}
+    """Returns spans as what an endpoint takes, and a line of a file holds.
+
+    Those of a tracer are of its own resource and scope.
+    """
+    groups: dict[bytes, Json] = {}
+    for span in spans:
+        own, name = span.pop("resource", None), span.pop("scope", None)
+        scope = {"name": storable(str(name))} if name else {"name": "thence", "version": version}
+        described = {**resource, **(own if isinstance(own, dict) else {})}
+        described = {"attributes": _pairs(_attributes({"attributes": described}))}
+        key = msgspec.json.encode((scope, described))
+        place = {"resource": described, "scopeSpans": [{"scope": scope, "spans": []}]}
+        groups.setdefault(key, place)["scopeSpans"][0]["spans"].append(span)
+    return {"resourceSpans": [*groups.values()]}
 
 
 def tracer_ids(event: Event) -> SpanIds | None:
