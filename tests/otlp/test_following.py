@@ -176,7 +176,7 @@ def test_follower_waits_for_an_endpoint_and_says_so(tmp_path):
         at.answers.extend([(503, {}, b"later")] * 3)
         log.append("seen")
         with following(tmp_path, at.url, "--wait", "0.1") as process:
-            assert "it is tried again until it answers" in process.stderr.readline()
+            assert "it is tried again" in process.stderr.readline()
             sent(process, 1)
     assert names(at) == ["seen"] * 4
 
@@ -185,3 +185,21 @@ def test_options_that_do_not_go_together_are_refused(tmp_path):
     for words in (["--otlp", "x", "--follow"], ["--follow", "--csv"]):
         assert thence("export", *words, cwd=tmp_path).code == 2
     assert thence("export", "--otlp", "http://h", "--follow", "--limit", 1, cwd=tmp_path).code == 2
+
+
+def test_cursor_that_is_spoilt_begins_anew_and_a_refusal_ends_it(tmp_path):
+    with collector() as at, package.open(tmp_path / "agent") as log:
+        log.append("seen")
+        with following(tmp_path, at.url) as process:
+            sent(process, 1)
+        cursor(tmp_path, at.url).write_text('{"position":')
+        with following(tmp_path, at.url) as process:
+            sent(process, 1)
+            at.answers.append((401, {}, b"no"))
+            log.append("refused")
+            _, err = process.communicate(timeout=WAIT_S)
+            assert process.returncode == 1
+            assert "it answered 401: no" in " ".join(err.split())
+        with following(tmp_path, at.url) as process:
+            sent(process, 1)
+    assert names(at) == ["seen", "seen", "refused", "refused"]

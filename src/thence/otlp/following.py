@@ -48,22 +48,21 @@ class CursorFile:
                 place.mkdir(parents=True, exist_ok=True)
                 self.path = place / name
                 self._lock = file_lock(place / f"{name}.lock")
-                return
+                break
             except FileBusy:
                 raise
             except (OSError, ThenceError):
                 if place == places[-1]:
                     raise
-
-    def read(self) -> SpanCursor:
-        """Returns the cursor; before the first event where there is none, or none that is whole."""
+        self.cursor = SpanCursor()  # where there is none, or none that is whole
         with suppress(FileNotFoundError, msgspec.MsgspecError):
-            return msgspec.json.decode(self.path.read_bytes(), type=SpanCursor)
-        return SpanCursor()
+            self.cursor = msgspec.json.decode(self.path.read_bytes(), type=SpanCursor)
 
     def write(self, cursor: SpanCursor) -> None:
-        """Replaces the cursor; when it returns, the new one is on the device."""
-        replace_file(self.path, msgspec.json.encode(cursor))
+        """Replaces the cursor where it has moved; then the new one is on the device."""
+        if cursor != self.cursor:
+            replace_file(self.path, msgspec.json.encode(cursor))
+            self.cursor = cursor
 
     def close(self) -> None:
         """Releases the lock."""
@@ -99,13 +98,11 @@ class SpanFeed:
             self.spans.append(span)
             self._size_bytes += len(msgspec.json.encode(span))
 
-    def sent(self) -> SpanCursor | None:
-        """Empties the spans, which were sent; returns the cursor behind them if it has moved."""
-        cursor = SpanCursor(self._sent.position.after(self._taken), frozenset(self.log.awaited))
+    def sent(self) -> SpanCursor:
+        """Empties the spans, which were sent, and returns the cursor behind them."""
+        position = self._sent.position.after(self._taken)
+        self._sent = SpanCursor(position, frozenset(self.log.awaited))
+        self._size_bytes = 0
         self.spans.clear()
         self._taken.clear()
-        self._size_bytes = 0
-        if cursor == self._sent:
-            return None
-        self._sent = cursor
-        return cursor
+        return self._sent

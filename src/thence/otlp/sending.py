@@ -30,6 +30,8 @@ _WORDS_CHARACTERS_MAX = 300
 _LATER = frozenset((429, 502, 503, 504))
 _UNSUPPORTED = 415
 _PROTOBUF = "application/x-protobuf"
+# how a google.rpc.Status in protobuf begins
+_STATUS = (b"\x08", b"\x12")
 _PATH = "/v1/traces"
 
 
@@ -87,15 +89,6 @@ def batches(spans: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
-class _Answer(NamedTuple):
-    """An answer: its status, 0 for none; what it says; the wait in seconds that it asks for."""
-
-    status: int
-    body: bytes
-    after_s: float = 0.0
-    is_protobuf: bool = False
-
-
 class Sender:
     """Sends batches to an endpoint, each by a connection of its own, and counts what it took.
 
@@ -138,14 +131,14 @@ class Sender:
         end_s, pause_s = monotonic() + self._wait_s, _PAUSE_MIN_S
         body = self._form.request_of(trace) if self._form else msgspec.json.encode(trace)
         while True:
-            status, text, after_s, _ = answer = self._tried(body)
+            status, answer, after_s = self._tried(body)
             if 200 <= status < 300:
                 self._count(count, answer)
                 return
             if status == _UNSUPPORTED and self._form:
                 self._form, body = None, msgspec.json.encode(trace)
                 continue
-            cause = f"it answered {status}{self._said(text)}" if status else text.decode()
+            cause = f"it answered {status}{self._said(answer)}" if status else answer.decode()
             if status and status not in _LATER:
                 needs_protobuf = status == _UNSUPPORTED and not _protobuf()
                 raise self._failed("batch_refused", cause, _INSTALL if needs_protobuf else _FIX)
@@ -158,8 +151,8 @@ class Sender:
             pause(after_s or pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
-    def _tried(self, body: bytes) -> _Answer:
-        """Sends a request once."""
+    def _tried(self, body: bytes) -> tuple[int, bytes, float]:
+        """Sends a request once: the status, what was said, the wait asked for; 0 without answer."""
         url = self._url
         make, port = (HTTPSConnection, 443) if url.scheme == "https" else (HTTPConnection, 80)
         target = f"{url.path}?{url.query}" if url.query else url.path
@@ -175,32 +168,27 @@ class Sender:
                     answer += part
                 after = response.getheader("Retry-After", "")
                 after_s = float(after) if after.isascii() and after.isdigit() else 0.0
-                is_protobuf = response.getheader("Content-Type", "").startswith(_PROTOBUF)
-                answer = answer[:_ANSWER_BYTES_MAX]
-                if is_protobuf and self._form and response.status >= 300:
+                if self._form and answer.startswith(_STATUS):
                     with suppress(self._form.DecodeError):
                         answer = self._form.message_of(answer).encode()
-                return _Answer(response.status, answer, after_s, is_protobuf)
+                return response.status, answer[:_ANSWER_BYTES_MAX], after_s
         except ssl.SSLCertVerificationError as error:
             raise self._failed("server_unreachable", error.verify_message, _CERTIFICATE) from error
         except (OSError, HTTPException) as error:
-            return _Answer(0, (str(error) or type(error).__name__).encode(errors="replace"))
+            return 0, (str(error) or type(error).__name__).encode(errors="replace"), 0.0
 
-    def _count(self, count: int, answer: _Answer) -> None:
+    def _count(self, count: int, answer: bytes) -> None:
         """Counts a batch that was taken, but for the spans that a partial success rejects."""
         sent, rejected, message = self.outcome
         new_count, text = 0, ""
         # an answer of 200 says that the batch was taken, in whatever form
-        if answer.is_protobuf and self._form:
+        if self._form and not answer.startswith(b"{"):
             with suppress(self._form.DecodeError):
-                new_count, text = self._form.partial_success_of(answer.body)
-        else:
-            with suppress(
-                msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError
-            ):
-                partial = msgspec.json.decode(answer.body or b"{}").get("partialSuccess", {})
-                new_count = int(partial.get("rejectedSpans", 0))
-                text = str(partial.get("errorMessage", ""))
+                new_count, text = self._form.partial_success_of(answer)
+        with suppress(msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError):
+            partial = msgspec.json.decode(answer).get("partialSuccess", {})
+            new_count = int(partial.get("rejectedSpans", 0))
+            text = str(partial.get("errorMessage", ""))
         new_count = min(max(new_count, 0), count)
         message = self._said(text.encode(errors="replace")).removeprefix(": ") or message
         self.outcome = SpansSent(sent + count - new_count, rejected + new_count, message)

@@ -84,18 +84,11 @@ def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -
 )
 @click.option(
     "--follow",
-    "is_live",
     is_flag=True,
     callback=_with_url,
-    help="With a URL: send each span when its end is in the log, until Ctrl-C; go on where the last"
-    " one to this URL ended.",
+    help="With a URL: send each span when its end is in the log, until Ctrl-C; go on next time.",
 )
-@click.option(
-    "--open",
-    "is_open",
-    is_flag=True,
-    help="With --follow: send also what never ended, once its process has.",
-)
+@click.option("--open", "is_open", is_flag=True, help="With --follow: also what a kill left open.")
 @click.option(
     "-o",
     "--output",
@@ -126,7 +119,7 @@ def export_command(
     is_parquet: bool,
     otlp: str | None,
     wait_s: float,
-    is_live: bool,
+    follow: bool,
     is_open: bool,
     output: Path | None,
     is_raw: bool,
@@ -150,9 +143,9 @@ def export_command(
     if otlp is not None:
         if output is not None or columns or is_raw:
             raise click.UsageError("--otlp goes without --output, --columns and --raw")
-        if is_live and limit is not None:
+        if follow and limit is not None:
             raise click.UsageError("--follow goes without --limit")
-        _export_spans(out, otlp, wait_s, log, limit, conditions, is_open if is_live else None)
+        _export_spans(out, otlp, wait_s, log, limit, conditions, is_open if follow else None)
         return
     if is_raw and is_parquet:
         raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")

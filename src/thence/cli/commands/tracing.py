@@ -95,7 +95,7 @@ def follow_spans(
     from thence.otlp.following import CursorFile, SpanFeed
 
     def warn(cause: str) -> None:
-        out.warn(f"{sender.place}: {cause}; it is tried again until it answers")
+        out.warn(f"{sender.place}: {cause}; it is tried again")
 
     sender = Sender(url, headers_of(out.settings.otlp_headers), wait_s, warn)
     chosen = {key: value for key, value in conditions.items() if value}
@@ -106,15 +106,13 @@ def follow_spans(
         closing(CursorFile(replica.folder, replica.log_id or "", target)) as file,
         Follower(OS_DISK, replica.folder, replica.vocabulary, is_durable=True) as follower,
     ):
-        feed = SpanFeed(replica.vocabulary, Filter.of(**keys(conditions)).matches, file.read())
+        feed = SpanFeed(replica.vocabulary, Filter.of(**keys(conditions)).matches, file.cursor)
 
         def send() -> bool:
             before = sender.outcome
             for batch in batches(feed.spans):
                 sender.send(trace_of(batch, _resource(replica), __version__), len(batch))
-            cursor = feed.sent()
-            if cursor is not None:
-                file.write(cursor)
+            file.write(feed.sent())
             if sender.outcome != before:
                 report_sent(out, sender, before)
                 out.flush()
