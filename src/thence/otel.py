@@ -45,7 +45,7 @@ with needs_extra("otel", "thence.otel"):
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
     from opentelemetry.sdk.trace import SpanProcessor as SdkSpanProcessor
-    from opentelemetry.trace import SpanContext, SpanKind, StatusCode, get_current_span
+    from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, get_current_span
 
 if TYPE_CHECKING:
     from thence.open_log.log import Log
@@ -212,7 +212,7 @@ class SpanProcessor(SdkSpanProcessor):
         key, parent = _key(span.get_span_context()), span.parent
         parent_key = None if parent is None else _key(parent)
         before = _SPANS.of(parent) or self._looked_up(parent)
-        links = [(link.context, _SPANS.of(link.context)) for link in span.links if link.context]
+        links = [(link, _SPANS.of(link.context)) for link in span.links if link.context]
         attributes = _attributes(span)
         payload: dict[str, Any] = {
             "attributes": attributes,
@@ -222,11 +222,8 @@ class SpanProcessor(SdkSpanProcessor):
         }
         if parent is not None and (before is None or self._is_elsewhere(before)):
             payload["parent_span_id"] = f"{parent.span_id:016x}"
-        if outside := [context for context, scope in links if scope is None]:
-            payload["links"] = [
-                {"trace_id": f"{one.trace_id:032x}", "span_id": f"{one.span_id:016x}"}
-                for one in outside
-            ]
+        if kept := [link for link, scope in links if scope is None or link.attributes]:
+            payload["links"] = list(map(_link, kept))
         payload |= self._origin(span)
         words, agent = self._words(span, attributes, parent_key)
         scopes = [scope for scope in (before, *(scope for _, scope in links)) if scope is not None]
@@ -430,6 +427,13 @@ def _is_in_loop() -> bool:
     return asyncio is not None and asyncio._get_running_loop() is not None
 
 
+def _link(link: Link) -> dict[str, Any]:
+    """Returns what a payload holds of a link: one to no known span, or with attributes."""
+    context, attributes = link.context, dict(link.attributes or {})
+    ids = {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+    return {**ids, "attributes": attributes} if attributes else ids
+
+
 def _token(parent: SpanContext | None) -> str:
     """Returns what `thence.carry` put into the headers that named a parent, "" for nothing."""
     if parent is None or not parent.is_remote:
@@ -454,12 +458,12 @@ def _type(raw: object) -> tuple[str, tuple[Repair, ...]]:
     """
     if isinstance(raw, str) and raw.isprintable() and len(raw) <= TYPE_CHARACTERS_MAX:
         usual = raw.strip()
-        if usual and not usual.startswith("log."):
+        if usual and not f"{usual}.".startswith("log."):
             return usual, ()
     text = text_of(raw)
     name = "".join(character if character.isprintable() else " " for character in text)
     name = name[:TYPE_CHARACTERS_MAX].strip() or "span"
-    if name.startswith("log."):
+    if f"{name}.".startswith("log."):
         name = f"span {name}"
     if isinstance(raw, str):
         return name, ()

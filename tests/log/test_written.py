@@ -100,7 +100,6 @@ def test_threads_that_append_durably_meanwhile_get_what_they_wait_for(tmp_path):
     assert sorted(types(tmp_path)) == sorted(f"{w}{n}" for w in "aw" for n in range(8))
 
 
-@pytest.mark.promise("C3")
 def test_failed_sync_of_what_was_written_copies_it_to_the_next_segment(tmp_path):
     disk, reports = OnceBrokenDisk(), Reports()
     with opened(tmp_path, disk, reports) as committer:

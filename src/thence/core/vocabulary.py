@@ -24,7 +24,7 @@ from thence.core.sentences.events import (
     short_id,
     summary,
 )
-from thence.core.sentences.spans import span_sentence
+from thence.core.sentences.spans import SPAN_SIGN, span_sentence
 from thence.errors import InvalidEvent
 
 _NAMES = ("plain", "sim", "work")
@@ -99,7 +99,9 @@ class Vocabulary(msgspec.Struct, frozen=True):
         """Returns an event in a form; of one whose large values are gone it says so."""
         kind = event.event_type
         write = self.sentences.get(kind) or NOTICE_SENTENCES.get(kind)
-        write = write or agent_sentence(event) or span_sentence(event)
+        write = write or agent_sentence(event)
+        if write is None and SPAN_SIGN in event.line:
+            write = span_sentence(event)
         try:
             return form(event, write)
         except BodyMissing as error:

@@ -142,9 +142,9 @@ def open_log(
     Without it a ULID is taken as it is, and `verify` tells those that are missing. Values in
     payloads that JSON has not become JSON as docs/concepts/event.md lists; `encode` makes JSON of
     any other, and raises TypeError where it can't. With `strict_values` JSON alone is taken. A text
-    or list of `bodies_from` bytes or more is kept once, beside the lines that name it, and older
-    versions refuse such a log; None keeps lines whole. Raises NotALog, VocabularyMismatch,
-    LogReadOnly, `read_failed`, `append_failed` for a new log, InvalidEvent for a wrong bound.
+    or list of `bodies_from` bytes or more is kept once, beside the lines that name it; None keeps
+    lines whole. Raises NotALog, VocabularyMismatch, LogReadOnly, `read_failed`, `append_failed`
+    for a new log, InvalidEvent for a wrong bound.
     """
     settings = LogSettings(
         max_queue_size=max_queue_size,
@@ -371,8 +371,7 @@ class Log:
         """Appends a host's events in one piece, and returns them once they are durable.
 
         Without a timeout they are queued, and returned without numbers; those that a full queue
-        refused are left out. Those that are not `is_synced` are returned once they are written,
-        and synced soon after.
+        refused are left out. Those that are not `is_synced` are written, and synced soon after.
         """
         drafts, places = self._drafted_together(events)
         if timeout_s is None:
@@ -638,10 +637,8 @@ class Log:
             self._prepare()
             self._is_ready = True
         causes, ends = self._causes(new), ends_in_hand()
-        if ends:
-            causes = (*causes, *[end.event_id for end in ends])
-        if heads:
-            causes = (*causes, *heads)
+        causes = (*causes, *[end.event_id for end in ends]) if ends else causes
+        causes = (*causes, *heads) if heads else causes
         external = self._origin.external(causes, ends) if causes else ()
         if self._strict is not None:
             elsewhere = {text.partition("@")[0] for text in external}
@@ -650,9 +647,6 @@ class Log:
 
     def _drafted_together(self, events: Sequence[HostEvent]) -> tuple[list[Draft], list[int]]:
         """Drafts events of one append; returns at which place each stands too."""
-        if len(events) == 1 and not self.vocabulary.adds_subject_heads:
-            drafts = self._drafted(events[0])
-            return drafts, [len(drafts) - 1]
         heads = self._heads_of(events) if self.vocabulary.adds_subject_heads else {}
         together = {new.event_id for new in events}
         drafts, places = [], []

@@ -23,6 +23,8 @@ from thence.core.sentences.events import (
     spoken,
 )
 
+# the bytes without which a line is of no span
+SPAN_SIGN = b'"span_id"'
 OPERATION = ("gen_ai.operation.name", "openinference.span.kind")
 MODEL = (
     *("gen_ai.response.model", "gen_ai.request.model", "llm.model_name"),
@@ -61,8 +63,6 @@ Json = Mapping[str, Any]
 
 def span_sentence(event: Event) -> Callable[[Event], str] | None:
     """Returns the function that writes an event of a tracer's span; None for any other event."""
-    if b'"span_id"' not in event.line:
-        return None
     name, _, outcome = event.event_type.rpartition(".")
     if not name or outcome not in _OUTCOMES or "span_id" not in event.cut_payload:
         return None

@@ -68,7 +68,7 @@ class SessionRecord(NamedTuple):
         return not self.is_held and not self.is_copy
 
 
-class Numbered(Protocol):
+class LastNumber(Protocol):
     """The node under whose name events were written, and the number of the last of them."""
 
     @property
@@ -144,7 +144,7 @@ class WriterSession:
             finally:
                 self._mutex.release()
 
-    def durable(self, numbers: Numbered, file: FileId, size: int, descriptor: int) -> None:
+    def durable(self, numbers: LastNumber, file: FileId, size: int, descriptor: int) -> None:
         """Records that an open segment is on the device up to a size, with all before it."""
         if self._durable[0] != file:
             self._generation = 0
