@@ -18,7 +18,7 @@ from msgspec import structs
 from thence.core.event import Event
 from thence.core.json_values import Repair, is_plain, repair, text_of
 from thence.core.new_event import HostEvent, PassedCause
-from thence.core.sentences.spans import said_again
+from thence.core.sentences.spans import AGENT, STREAM, first_text, said_again
 from thence.errors import EventTooLarge, InvalidEvent, WriterClosed, needs_extra
 from thence.log.files.disk import process_id
 from thence.log.files.process_state import stays_here
@@ -65,9 +65,6 @@ _OF_SPAN = frozenset(
         *("error_type", "error_message", "reason"),
     )
 )
-# attributes that name who does it, and what it belongs to; of an agent's span the name may do
-_AGENT = ("gen_ai.agent.name", "agent.name")
-_STREAM = ("gen_ai.conversation.id", "session.id")
 _KINDS = {kind: kind.name.lower() for kind in SpanKind}
 _KIND, _SERVICE = "openinference.span.kind", "service.name"
 
@@ -284,7 +281,11 @@ class SpanProcessor(SdkSpanProcessor):
         begin_id = None if scope is None else scope.begin_id
         parent = None if scope is None else scope.parent
         words: Words = (None, None, None) if opened is None else opened.words
-        words = (words[0], _first(since, _AGENT) or words[1], _first(since, _STREAM) or words[2])
+        words = (
+            words[0],
+            first_text(since, AGENT) or words[1],
+            first_text(since, STREAM) or words[2],
+        )
         begins = () if begin_id is None else (begin_id,)
         causes = (*begins, *self._calls.before_end(key, parent, since, begin_id))
         new = self._new(span, outcome, payload, words, caused_by=causes, ends=begin_id)
@@ -307,12 +308,12 @@ class SpanProcessor(SdkSpanProcessor):
         subject, by, _ = (None, None, None)
         if step is not None and step.log is self._log:
             subject, by, _ = step.words
-        agent = _first(attributes, _AGENT)
+        agent = first_text(attributes, AGENT)
         if agent is None and attributes.get(_KIND) == "AGENT" and isinstance(span.name, str):
             agent = span.name
         if agent is None and outer is not None:
             agent = outer.agent
-        stream = _first(attributes, _STREAM)
+        stream = first_text(attributes, STREAM)
         if stream is None and outer is not None:
             stream = outer.words[2]
         actor = agent or by or text_of(self._origin(span).get("resource", {}).get(_SERVICE, ""))
@@ -440,15 +441,6 @@ def _token(parent: SpanContext | None) -> str:
         return ""
     value = parent.trace_state.get("thence")
     return f"thence={value}" if value else ""
-
-
-def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    """Returns the first text that is not empty among some attributes."""
-    for name in names:
-        value = attributes.get(name)
-        if value and isinstance(value, str):
-            return text_of(value)[:TYPE_CHARACTERS_MAX]
-    return None
 
 
 def _type(raw: object) -> tuple[str, tuple[Repair, ...]]:

@@ -1,12 +1,14 @@
 import json
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 from tests.cli.installed import is_three_lines, thence
 from tests.cli.warm import warm
 from tests.events import drafted, new_id, stamped
 
 import thence as package
 from thence.cli.shared.render import NAMES_SHOWN_MAX
+from thence.otel import SpanProcessor
 from thence.sim import Event, EventWriter
 
 
@@ -181,3 +183,32 @@ def test_what_can_not_be_counted_by_is_wrong_usage(hours, arguments, cause):
     assert ended.code == 2
     assert is_three_lines(ended.err)
     assert cause in ended.json["error"]["message"]
+
+
+@pytest.mark.promise("A4b")
+def test_spans_are_added_up_by_agent_model_and_tool_each_once(tmp_path):
+    provider = TracerProvider()
+    with package.open(tmp_path / "log") as log:
+        provider.add_span_processor(SpanProcessor(log))
+        tracer = provider.get_tracer("test")
+        used = {"gen_ai.usage.input_tokens": 200, "gen_ai.usage.output_tokens": 60}
+        agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "shop"}
+        with tracer.start_as_current_span("invoke_agent shop", attributes=agent) as run:
+            for _ in range(2):
+                asked = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+                with tracer.start_as_current_span("chat gpt-4o", attributes=asked) as chat:
+                    chat.set_attributes({name: count // 2 for name, count in used.items()})
+                    chat.set_attribute("operation.cost", 0.25)
+                tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "pay"}
+                with tracer.start_as_current_span("execute_tool pay", attributes=tool):
+                    pass
+            run.set_attributes(used)  # the sum of its model calls
+    took = {"tokens_in": 200, "tokens_out": 60, "cost": 0.5}
+    asked = thence("stats", "--log", "log", "--by", "model", "--json", cwd=tmp_path).json
+    assert (asked["by_model"], asked["usage"]) == ({"gpt-4o": 2}, {"gpt-4o": took})
+    asked = thence("stats", "--log", "log", "--by", "actor", "--json", cwd=tmp_path).json
+    assert asked["usage"] == {"shop": took}
+    asked = thence("stats", "--log", "log", "--by", "tool", "--json", cwd=tmp_path).json
+    assert asked == {"events": 2, "by_tool": {"pay": 2}}
+    told = thence("stats", "--log", "log", cwd=tmp_path).out
+    assert "200 tokens in, 60 tokens out, cost 0.5" in told

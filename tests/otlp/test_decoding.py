@@ -222,7 +222,7 @@ def test_spans_of_the_sdk_are_steps_with_parents_links_times_and_errors(log, sdk
     assert failed.payload["end_time_unix_nano"] == chat.end_time
     assert (failed.payload["error_type"], failed.payload["error_message"]) == (
         "ValueError",
-        "ValueError: no stock",
+        "no stock",
     )
     assert failed.payload["events"][0]["name"] == "exception"
     order = [event.event_type for event in log.read()]
@@ -408,3 +408,48 @@ def test_ten_thousand_hostile_records_raise_nothing_and_each_is_taken_or_counted
     before = log.current_file.read_bytes()
     taken(log, *text)
     assert log.current_file.read_bytes() == before
+
+
+@pytest.mark.promise("A4e")
+def test_agent_conversation_and_message_come_in_as_they_are_recorded_live(log):
+    attributes = [
+        {"key": key, "value": {"stringValue": value}}
+        for key, value in (
+            ("gen_ai.agent.name", "shop"),
+            ("gen_ai.conversation.id", "c-1"),
+            ("gen_ai.tool.name", "pay"),
+            ("gen_ai.tool.call.arguments", '{"order":881}'),
+        )
+    ]
+    error = [
+        {"key": "exception.type", "value": {"stringValue": "shop.Declined"}},
+        {"key": "exception.message", "value": {"stringValue": "give an idempotency key"}},
+    ]
+    span = {
+        "traceId": "ab" * 16,
+        "spanId": "cd" * 8,
+        "name": "execute_tool pay",
+        "startTimeUnixNano": "1000",
+        "endTimeUnixNano": "2000",
+        "attributes": attributes,
+        "status": {"code": 2},
+        "events": [{"name": "exception", "timeUnixNano": "1500", "attributes": error}],
+    }
+    service = {"attributes": [{"key": "service.name", "value": {"stringValue": "till"}}]}
+    trace = {"resourceSpans": [{"resource": service, "scopeSpans": [{"spans": [span]}]}]}
+    taken(log, json.dumps([trace]).encode())
+    begun, failed = log.events()
+    for event in (begun, failed):
+        assert (event.actor, event.stream) == ("shop", "c-1")
+    assert begun.payload["resource"] == {"service.name": "till"}
+    error = (failed.payload["error_type"], failed.payload["error_message"])
+    assert error == ("shop.Declined", "give an idempotency key")
+    sentence = log.vocabulary.summary(failed)
+    assert sentence == "pay(order 881) failed: give an idempotency key"
+
+
+def test_names_of_protobuf_are_refused_with_what_json_has():
+    reader = SpanReader(None)
+    assert reader.spans(b'{"resource_spans": []}') == {}
+    (reason,) = reader.refused
+    assert "OTLP/JSON has resourceSpans" in reason

@@ -19,7 +19,7 @@ from thence.core.cutting import PAYLOAD_BYTES_MAX, line_bytes
 from thence.core.event import Event
 from thence.core.json_values import TYPE_CHARACTERS_MAX, printable, repair
 from thence.core.new_event import HostEvent
-from thence.core.sentences.spans import OF_END_ALONE, said_again
+from thence.core.sentences.spans import AGENT, OF_END_ALONE, STREAM, first_text, said_again
 from thence.otlp.encoding import (
     BEGUN,
     BY_END,
@@ -92,6 +92,7 @@ class SpanReader:
         if not any(isinstance(value, dict) for value in documents):
             whole = _document(data)
             documents = [whole] if isinstance(whole, dict) else documents
+            documents = whole if isinstance(whole, list) and whole else documents
         spans: dict[str, ReadSpan] = {}
         for document in documents:
             for raw, resource, scope in self._listed(document):
@@ -107,8 +108,10 @@ class SpanReader:
     def _listed(self, document: Any) -> Iterator[tuple[Any, Json, str]]:
         """Yields what stands where spans are, with its resource and its scope's name."""
         if not isinstance(document, dict) or "resourceSpans" not in document:
-            is_json = document is not _NO_JSON
-            self.refused[f"a line {'without resourceSpans' if is_json else 'that is no JSON'}"] += 1
+            why = "without resourceSpans" if document is not _NO_JSON else "that is no JSON"
+            if isinstance(document, dict) and "resource_spans" in document:
+                why = "with resource_spans, as protobuf names it: OTLP/JSON has resourceSpans"
+            self.refused[f"a line {why}"] += 1
             return
         for group in self._maps(document["resourceSpans"]):
             resource = self._attributes(_map(group.get("resource")).get("attributes"))
@@ -149,8 +152,10 @@ class SpanReader:
         is_tracers = scope not in ("", "thence") or not is_ours
         if scope and is_tracers:
             first["scope"] = scope
-        # the service of others is the actor
-        placed = (LOG_ID,) if is_ours and is_tracers else (LOG_ID, "service.name")
+        agent = first_text(attributes, AGENT)
+        # the service of others is the actor, unless that is an agent
+        has_service = is_tracers and (is_ours or agent)
+        placed = (LOG_ID,) if has_service else (LOG_ID, "service.name")
         if others := {k: v for k, v in resource.items() if k not in placed}:
             first["resource"] = others
         last = self._ended(raw, begun_ns, ended_ns)
@@ -169,7 +174,8 @@ class SpanReader:
                 return f"a span of more than {SPAN_LINE_BYTES_MAX:,} bytes of small values"
         words: Json = {word: _text(attributes.get(f"thence.{word}")) or None for word in WORDS}
         if not is_ours:
-            words["actor"] = _text(resource.get("service.name")) or None
+            words["actor"] = agent or _text(resource.get("service.name")) or None
+            words["stream"] = first_text(attributes, STREAM)
         failed = _map(raw.get("status")).get("code") in _CODES
         begin_type = name if is_point else _type(attributes.get(BEGUN), f"{name}.begun")
         origin: Json = {"source": SOURCE, "source_id": key, "begins": not is_point}
@@ -208,8 +214,10 @@ class SpanReader:
         if status.get("code") in _CODES:
             exceptions = [one["attributes"] for one in events if one["name"] == "exception"]
             facts = _map(exceptions[-1] if exceptions else None)
-            payload["error_type"] = str(facts.get("exception.type") or "error")
-            payload["error_message"] = _text(status.get("message"))
+            kind = str(facts.get("exception.type") or "error")
+            message = _text(status.get("message")) or _text(facts.get("exception.message"))
+            payload["error_type"] = kind
+            payload["error_message"] = message.removeprefix(f"{kind.rpartition('.')[2]}: ")
         return payload
 
     def _links(self, values: Any) -> Iterator[Link]:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from thence.core.event import Event
+from thence.core.json_values import text_of
 from thence.core.sentences.events import (
     clipped,
     duration,
@@ -26,6 +27,8 @@ from thence.core.sentences.events import (
 # the bytes without which a line is of no span
 SPAN_SIGN = b'"span_id"'
 OPERATION = ("gen_ai.operation.name", "openinference.span.kind")
+AGENT = ("gen_ai.agent.name", "agent.name")
+STREAM = ("gen_ai.conversation.id", "session.id")
 MODEL = (
     *("gen_ai.response.model", "gen_ai.request.model", "llm.model_name"),
     "embedding.model_name",
@@ -56,6 +59,7 @@ _AGENTS = ("invoke_agent", "create_agent", "AGENT")
 _TOOLS = ("execute_tool", "TOOL")
 _INNER = frozenset((*_AGENTS, "CHAIN", "invoke_workflow"))
 _OUTCOMES = ("begun", "ended", "failed", "cancelled")
+_NAME_CHARACTERS_MAX = 150
 _QUOTED_MAX = 80
 _ARGUMENTS_MAX = 60
 Json = Mapping[str, Any]
@@ -87,6 +91,15 @@ def sums_up(attributes: Json) -> bool:
 def first(attributes: Json, names: tuple[str, ...]) -> Any:
     """Returns the first value that a span has under one of some names, None without one."""
     return next((value for name in names if (value := attributes.get(name)) is not None), None)
+
+
+def first_text(attributes: Json, names: tuple[str, ...]) -> str | None:
+    """Returns the first text that is not empty among these, at most 150 characters of it."""
+    for name in names:
+        value = attributes.get(name)
+        if value and isinstance(value, str):
+            return text_of(value)[:_NAME_CHARACTERS_MAX]
+    return None
 
 
 def _write(event: Event) -> str:
