@@ -361,13 +361,13 @@ class Committer:
         """Syncs what was only written, while others write more."""
         pause(_GATHER_S)
         self._is_sync_due = False
-        pending = self._commits.run(self._writer.begin_sync)
-        if pending is not None:
-            error = pending.run()
-            try:
+        try:
+            pending = self._commits.run(self._writer.begin_sync)
+            if pending is not None:
+                error = pending.run()
                 self._commits.run(lambda: self._writer.end_sync(pending, error))
-            except ThenceError as unknown:
-                self._report("unsynced", {"error": unknown})
+        except ThenceError as unknown:
+            self._report("unsynced", {"error": unknown})
 
     def _commit_queue(
         self, unsynced: PendingAppend | None = None, timeout_s: float = WAIT_S

@@ -246,7 +246,12 @@ class SegmentWriter:
         """Returns a sync of all that is written and was not synced, for `end_sync` behind it."""
         if self._descriptor is None or not self.session.is_unsynced or self._poison is not None:
             return None
-        place = (self._disk.duplicate(self._descriptor), self._file, self._size)
+        try:
+            descriptor = self._disk.duplicate(self._descriptor)
+        except DiskError:  # no descriptor is free
+            self.sync()
+            return None
+        place = (descriptor, self._file, self._size)
         return PendingSync(self._disk, *place, self.numbers.node_id, self.numbers.seq)
 
     def end_sync(self, pending: PendingSync, error: DiskError | None) -> None:
