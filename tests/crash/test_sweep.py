@@ -20,11 +20,6 @@ from thence.log.files.disk import Disk
 RUNS = 24  # of each scene
 # of the doctor and repair; tests/log/test_written.py has what is synced later
 NOT_SWEPT = {"copy_access", "duplicate", "filesystem", "room"} | NEVER_FAILS
-    "duplicate",
-    "copy_access",
-    "filesystem",
-    "room",
-} | NEVER_FAILS  # of the doctor and repair
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
