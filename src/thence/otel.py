@@ -265,7 +265,7 @@ class SpanProcessor(SdkSpanProcessor):
         since = _attributes(span)
         before = {} if opened is None else opened.attributes
         error = sys.exception()
-        error = None if opened is not None and error is opened.error else error
+        error = None if opened is None or error is opened.error else error
         outcome, payload = _outcome(span, since, error)
         payload["span_id"] = f"{key[1]:016x}"
         if said := said_again(since) | _changed(since, before):

@@ -91,10 +91,6 @@ class SimulatedDisk(Disk):
     def open_read(self, path: Path) -> int:
         return self._descriptor(self._file_at(path), False)
 
-    def duplicate(self, descriptor: int) -> int:
-        opened = self._opened(descriptor)
-        return self._descriptor(opened.file, opened.is_writable, opened.position)
-
     def close(self, descriptor: int) -> None:
         opened = self._opened(descriptor)
         del self._open[descriptor]

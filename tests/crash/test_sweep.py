@@ -18,8 +18,7 @@ from thence.errors import LogFull, ThenceError
 from thence.log.files.disk import Disk
 
 RUNS = 24  # of each scene
-# of the doctor and repair; tests/log/test_written.py has what is synced later
-NOT_SWEPT = {"copy_access", "duplicate", "filesystem", "room"} | NEVER_FAILS
+NOT_SWEPT = {"copy_access", "filesystem", "room"} | NEVER_FAILS  # of the doctor and repair
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),

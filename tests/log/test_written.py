@@ -72,6 +72,59 @@ def test_flush_and_close_sync_what_was_only_written(tmp_path):
     assert not list((tmp_path / ".thence/open").iterdir()), "the session has ended cleanly"
 
 
+def test_flush_waits_for_the_sync_of_what_was_only_written(tmp_path):
+    disk = GatedDisk()
+    disk.gate.set()
+    with opened(tmp_path, disk) as committer:
+        committer.append(made("first"), WAIT_S)
+        disk.gate.clear()
+        disk.arrived.clear()
+        committer.write([made("w")], WAIT_S)
+        assert disk.arrived.wait(WAIT_S)  # the thread syncs
+        flush = threading.Thread(target=committer.append_all, args=((), WAIT_S))
+        flush.start()
+        flush.join(0.3)
+        assert flush.is_alive()
+        disk.gate.set()
+        flush.join(WAIT_S)
+        assert not flush.is_alive()
+
+
+def test_sync_beside_the_writer_has_an_open_file_of_its_own(tmp_path):
+    # Linux tells a failed write to each open file once: a durable append must hear of it too
+    with opened(tmp_path) as committer:
+        committer.append(made("a"), WAIT_S)
+        writer = committer._writer
+        writer.write([made("b")])
+        pending = writer.begin_sync()
+        os.lseek(pending.descriptor, 5, os.SEEK_SET)
+        assert os.lseek(writer._descriptor, 0, os.SEEK_CUR) != 5
+        writer.end_sync(pending, pending.run())
+        assert not writer.session.is_unsynced
+
+
+def test_sync_is_done_at_once_where_no_file_can_be_opened(tmp_path):
+    disk = FailingDisk()
+    with opened(tmp_path, disk) as committer:
+        committer.append(made("a"), WAIT_S)
+        writer = committer._writer
+        writer.write([made("b")])
+        disk.faults["open_read"] = DiskError(errno.EMFILE, "too many open files")
+        assert writer.begin_sync() is None
+        disk.faults["open_read"] = None
+        assert not writer.session.is_unsynced
+
+
+def test_what_is_written_amid_a_close_is_synced(tmp_path):
+    disk = WatchedDisk()
+    committer = committer_of(tmp_path, disk)
+    committer.append(made("a"), WAIT_S)
+    disk.before["write"] = lambda: committer._advance(2)  # the thread has ended meanwhile
+    committer.write([made("b")], WAIT_S)
+    assert not committer._is_sync_due
+    assert types(tmp_path) == ["a", "b"]
+
+
 def test_what_was_queued_before_is_written_before(tmp_path):
     with opened(tmp_path) as committer:
         for number in range(20):

@@ -453,3 +453,18 @@ def test_names_of_protobuf_are_refused_with_what_json_has():
     assert reader.spans(b'{"resource_spans": []}') == {}
     (reason,) = reader.refused
     assert "OTLP/JSON has resourceSpans" in reason
+
+
+@pytest.mark.promise("A4e")
+def test_tokens_of_a_span_in_flight_stay_in_its_begin(log):
+    span = {
+        "traceId": "ab" * 16,
+        "spanId": "cd" * 8,
+        "name": "chat m",
+        "startTimeUnixNano": "1000",
+        "attributes": [{"key": "gen_ai.usage.input_tokens", "value": {"intValue": "7"}}],
+    }
+    trace = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    taken(log, json.dumps(trace).encode())
+    (begun,) = log.events()
+    assert begun.payload["attributes"] == {"gen_ai.usage.input_tokens": 7}

@@ -159,12 +159,13 @@ class SpanReader:
         if others := {k: v for k, v in resource.items() if k not in placed}:
             first["resource"] = others
         last = self._ended(raw, begun_ns, ended_ns)
-        if not is_ours:
-            first["attributes"], told = _told_at_end(kept)
-            last |= {"span_id": span_id, **({"attributes": told} if told else {})}
         is_point = is_ours and BEGUN not in attributes
+        has_end = bool(ended_ns) and not is_point and UNFINISHED not in attributes
         if is_point:
             first |= last
+        elif has_end and is_tracers:
+            first["attributes"], late = _split(kept)
+            last |= {"span_id": span_id, **({"attributes": late} if late else {})}
         first, last = repair(first)[0], repair(last)[0]
         for payload in (first, last):
             size = len(msgspec.json.encode(payload))
@@ -183,7 +184,7 @@ class SpanReader:
         origin["timestamp"] = timestamp_at(max(begun_ns - writing_ns, 0) // 1_000)
         begin = HostEvent(_type(begin_type, "span"), first, **words, **origin)
         end = None
-        if ended_ns and not is_point and UNFINISHED not in attributes:
+        if has_end:
             end_type = _type(attributes.get(ENDED), f"{name}.{'failed' if failed else 'ended'}")
             origin = {"source": SOURCE, "source_id": f"{key}:end"}
             origin["timestamp"] = timestamp_at(ended_ns // 1_000)
@@ -336,7 +337,7 @@ def _link_of(link: Link) -> Json:
     return {"trace_id": trace_id, "span_id": span_id, **attributes}
 
 
-def _told_at_end(attributes: Json) -> tuple[Json, Json]:
+def _split(attributes: Json) -> tuple[Json, Json]:
     """Returns the attributes of a span's begin, and of its end: what only the end can know."""
     late = {name: attributes[name] for name in attributes if name in OF_END_ALONE}
     early = {name: value for name, value in attributes.items() if name not in late}

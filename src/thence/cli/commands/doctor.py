@@ -33,7 +33,7 @@ _PARTS = {
     "clock": ("clock",),
     "hooks": ("hooks", "firing", "masking"),
 }
-_LOSSES = ["log.events_dropped", "log.write_failed", "events_dropped", "write_failed"]
+_LOSSES = ["log.events_dropped", "log.write_failed"]
 _NAME_COLUMNS = max(map(len, _PARTS))
 
 

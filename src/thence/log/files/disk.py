@@ -110,10 +110,6 @@ class Disk:
         else:
             system_call(os.fdatasync, descriptor)
 
-    def duplicate(self, descriptor: int) -> int:
-        """Returns another descriptor of an open file, which stays open when that is closed."""
-        return system_call(os.dup, descriptor)
-
     def sync_folder(self, folder: Path) -> None:
         """Returns when the names in a folder are on the device."""
         descriptor = system_call(os.open, folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -121,7 +121,8 @@ class Committer:
         self._wakeup = Latch()
         self._wait_queue = WaitQueue()
         self._thread: Thread | None = None
-        self._is_sleeping = self._is_sync_due = False
+        self._is_sleeping = False
+        self._written_count = self._synced_count = 0  # of calls of `write`
         self._last: Draft | None = None
         self.callers = WaiterCount()
         self._retained = Retained()
@@ -246,15 +247,22 @@ class Committer:
         waiting = PendingAppend(drafts)
 
         def commit() -> None:
+            self._written_count += 1
             self._queue.append(waiting)
             while not waiting.is_open:
                 self._commit_queue(waiting, timeout_s)
 
-        self._commits.run(commit)
-        self._is_sync_due = True
-        if self._is_sleeping or self._thread is None:
-            self._wake()
+        try:
+            self._commits.run(commit)
+        finally:
+            if self._is_sleeping or self._thread is None or self._phase == _ENDED:
+                self._wake()
         return waiting.result()
+
+    @property
+    def _is_sync_due(self) -> bool:
+        """True while something was only written."""
+        return self._written_count != self._synced_count
 
     def join(self, waiting: PendingAppend) -> None:
         """Queues events whose caller waits; the caller leaves `callers` after the wait."""
@@ -360,14 +368,21 @@ class Committer:
     def _sync_written(self) -> None:
         """Syncs what was only written, while others write more."""
         pause(_GATHER_S)
-        self._is_sync_due = False
+        count, pending = self._commits.run(
+            lambda: (self._written_count, self._reported(self._writer.begin_sync))
+        )
+        if pending is not None:
+            error = pending.run()
+            self._commits.run(lambda: self._reported(lambda: self._writer.end_sync(pending, error)))
+        self._synced_count = max(self._synced_count, count)
+
+    def _reported(self, sync: Callable[[], Answer]) -> Answer | None:
+        """Returns what a sync returns for which nobody waits; its failure is reported."""
         try:
-            pending = self._commits.run(self._writer.begin_sync)
-            if pending is not None:
-                error = pending.run()
-                self._commits.run(lambda: self._writer.end_sync(pending, error))
-        except ThenceError as unknown:
-            self._report("unsynced", {"error": unknown})
+            return sync()
+        except ThenceError as error:
+            self._report("unsynced", {"error": error})
+            return None
 
     def _commit_queue(
         self, unsynced: PendingAppend | None = None, timeout_s: float = WAIT_S
@@ -397,10 +412,8 @@ class Committer:
         self._batch = []
         self._retained.held = 0
         if self._is_sync_due and not self._writer.is_poisoned:
-            try:
-                self._writer.sync()
-            except ThenceError as error:
-                self._report("unsynced", {"error": error})
+            self._reported(self._writer.sync)
+            self._synced_count = self._written_count
         self._writer.close()
         self._advance(_ENDED)
 
@@ -417,7 +430,7 @@ class Committer:
         return cast(bytes, outcomes[0])
 
     def _commit_waiting(self, waiting: PendingAppend, timeout_s: float) -> bool:
-        if waiting.drafts:
+        if waiting.drafts or self._is_sync_due:
             self._commit([waiting], timeout_s)
         return True
 
@@ -437,10 +450,11 @@ class Committer:
         if error is None:
             self._session.drain(self._queue)
         waiting = [item for item in items if isinstance(item, PendingAppend)]
-        has_unsynced = outcomes or (error is None and self._session.is_unsynced)
+        has_unsynced = outcomes or (error is None and self._is_sync_due)
         if has_unsynced and waiting != [unsynced]:
             try:
                 self._writer.sync(outcomes)
+                self._synced_count = self._written_count
             except OutcomeUnknown as unknown:
                 outcomes, error = [], unknown
         elif not outcomes:

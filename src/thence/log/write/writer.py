@@ -243,16 +243,23 @@ class SegmentWriter:
             self._save(written, error)
 
     def begin_sync(self) -> PendingSync | None:
-        """Returns a sync of all that is written and was not synced, for `end_sync` behind it."""
+        """Returns a sync of all that is written and was not synced, for `end_sync` behind it.
+
+        The segment is opened once more, since of two syncs by one open file the system tells a
+        failed write to one alone. Where it can't be opened, all is synced here.
+        """
         if self._descriptor is None or not self.session.is_unsynced or self._poison is not None:
             return None
         try:
-            descriptor = self._disk.duplicate(self._descriptor)
-        except DiskError:  # no descriptor is free
-            self.sync()
-            return None
-        place = (descriptor, self._file, self._size)
-        return PendingSync(self._disk, *place, self.numbers.node_id, self.numbers.seq)
+            descriptor = self._disk.open_read(self._path)
+            if self._disk.file_id(descriptor)[0] == self._file:
+                place = (descriptor, self._file, self._size)
+                return PendingSync(self._disk, *place, self.numbers.node_id, self.numbers.seq)
+            self._disk.close_quietly(descriptor)
+        except DiskError:
+            pass  # no descriptor is free
+        self.sync()
+        return None
 
     def end_sync(self, pending: PendingSync, error: DiskError | None) -> None:
         """Notes a sync that was run, as `sync` does; raises OutcomeUnknown."""
