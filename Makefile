@@ -49,12 +49,13 @@ frameworks: setup-dev .venv-frameworks/ready ## real agent frameworks behind the
 		.venv/wheels/*.whl
 	@$(VENV)/python -m tests.frameworks $(ARGS)
 
-.venv-frameworks/ready: requirements-frameworks.lock
-	@echo "making .venv-frameworks with pydantic-ai and other frameworks (a minute)" >&2
-	@rm -rf .venv-frameworks
-	@$(VENV)/python -m venv .venv-frameworks
-	@.venv-frameworks/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes \
-		--requirement requirements-frameworks.lock
+# an environment of its own for what goes into no other: bench, frameworks, mutants
+.venv-%/ready: requirements-%.lock
+	@echo "making .venv-$* with what $< pins (up to a minute)" >&2
+	@rm -rf .venv-$*
+	@$(VENV)/python -m venv .venv-$*
+	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes \
+		--requirement $<
 	@touch $@
 
 check: setup-dev ## style, types, imports, the rules of the house
@@ -69,14 +70,6 @@ bench: setup-dev .venv-bench/ready ## the measurements; ARGS=working runs one pa
 
 peers: setup-dev .venv-bench/ready ## what other loggers keep of what they acknowledged, when killed
 	@$(VENV)/python -m bench.kill $(ARGS)
-
-.venv-bench/ready: requirements-bench.lock
-	@echo "making .venv-bench with other loggers, and Mesa" >&2
-	@rm -rf .venv-bench
-	@$(VENV)/python -m venv .venv-bench
-	@.venv-bench/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes \
-		--requirement requirements-bench.lock
-	@touch $@
 
 ROOMS := core log index merge
 # Signal handlers that raise amid a tracer leave its lock taken for ever, and so does a fork; where
@@ -99,14 +92,6 @@ coverage-all: setup-dev ## all of a person's tests, in 8 minutes: 90 %
 
 mutants: setup .venv-mutants/ready ## which small changes to the code no test notices; ARGS=core, ARGS=log/writer
 	@.venv-mutants/bin/python -m tools.mutants $(ARGS)
-
-.venv-mutants/ready: requirements-mutants.lock
-	@echo "making .venv-mutants with mutmut" >&2
-	@rm -rf .venv-mutants
-	@$(VENV)/python -m venv .venv-mutants
-	@.venv-mutants/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes \
-		--requirement requirements-mutants.lock
-	@touch $@
 
 lock: ## renew the files of requirements
 	@sh tools/lock.sh
