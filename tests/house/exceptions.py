@@ -38,7 +38,7 @@ WEIGHTS: dict[str, tuple[int, int]] = {
     "log": (7933, 36),
     "merge": (697, 5),
     "open_log": (1429, 4),
-    "otlp": (1254, 6),
+    "otlp": (1253, 6),
     "server": (12333, 66),
     "sim": (12826, 54),
     "sync": (3365, 12),

@@ -154,8 +154,7 @@ class SpanReader:
             first["scope"] = scope
         agent = first_text(attributes, AGENT)
         # the service of others is the actor, unless that is an agent
-        has_service = is_tracers and (is_ours or agent)
-        placed = (LOG_ID,) if has_service else (LOG_ID, "service.name")
+        placed = (LOG_ID,) if is_tracers and (is_ours or agent) else (LOG_ID, "service.name")
         if others := {k: v for k, v in resource.items() if k not in placed}:
             first["resource"] = others
         last = self._ended(raw, begun_ns, ended_ns)
