@@ -257,3 +257,20 @@ def test_output_is_json(log):
     with tracer.start_as_current_span("one", attributes={"x": (1, 2)}):
         pass
     assert json.loads(by_type(log)["one.begun"].line)["payload"]["attributes"] == {"x": [1, 2]}
+
+
+@pytest.mark.promise("A4b")
+def test_what_could_not_be_recorded_is_noted_in_the_log_as_it_doubles(log, monkeypatch):
+    tracer, processor = traced(log)
+
+    def broken(*_):
+        raise RuntimeError("not today")
+
+    monkeypatch.setattr(processor, "_begin", broken)
+    for _ in range(5):
+        tracer.start_span("lost")
+    notices = [event for event in log.read() if event.event_type == "log.events_dropped"]
+    assert processor.dropped == 5
+    assert [notice.payload["count"] for notice in notices] == [1, 1, 2]
+    assert {notice.payload["reason"] for notice in notices} == {"not today"}
+    assert log.vocabulary.summary(notices[2]).endswith("2 events were dropped: not today")

@@ -252,7 +252,7 @@ class Log:
         """The redactions of this log, for those who take lines back."""
         from thence.log.check.rewriting import Redactions
 
-        return Redactions(*self._where, self._recorded, self.answers.renew)
+        return Redactions(*self._where, self._host_append_note, self.answers.renew)
 
     @property
     def durability(self) -> Durability:
@@ -601,7 +601,7 @@ class Log:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _recorded(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Event:
+    def _host_append_note(self, kind: str, facts: Mapping[str, Any], causes: Ids = ()) -> Event:
         """Appends a notice of a kind."""
         self._prepare()
         return self._committed([self._notice(kind, facts, causes)], None, WAIT_S, self._last)

@@ -26,5 +26,5 @@ class Losses:
         reason = text_of(error)[:_REASON_CHARACTERS_MAX]
         with suppress(Exception):  # door: a log that takes no event takes no notice of it either
             facts = {"count": self.count - self._noted, "reason": reason}
-            self._log._recorded("events_dropped", facts)
+            self._log._host_append_note("events_dropped", facts)
             self._noted = self.count
