@@ -35,7 +35,7 @@ KILLS_OF_A_LOG = 25
 TOLD_EACH_S = 60.0
 SYNCHRONOUS = ("append", "threads", "tasks", "sync", "sync threads")
 KINDS = {
-    "plain": ("append", "threads", "tasks", "emit", "count"),
+    "plain": ("append", "threads", "tasks", "emit", "write", "count"),
     "sim": ("sync", "sync threads", "async", "async tasks"),
 }
 

@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 from collections import Counter
+from contextlib import suppress
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
@@ -69,6 +70,7 @@ class FaultyDisk(Disk):
         self.sites: set[tuple[str, int]] = set()
         self._durable: dict[FileId, list[tuple[int, int]]] = {}
         self._marks: dict[FileId, int] = {}
+        self._owed: set[int] = set()  # descriptors whose next sync fails, for another's has
 
     def arm(self) -> None:
         """Begin to count the calls."""
@@ -142,6 +144,20 @@ class FaultyDisk(Disk):
             start = known.pop()[0]
         known.append((start, end))
 
+    def owes(self, descriptor: int) -> None:
+        """Note that a sync failed: Linux says so to each open file once, at its next sync."""
+        failed = os.fstat(descriptor)
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(int(name)), failed) and int(name) != descriptor:
+                    self._owed.add(int(name))
+
+    def is_told(self, descriptor: int) -> bool:
+        """Report whether a sync fails since one by another descriptor did."""
+        is_owed = descriptor in self._owed
+        self._owed.discard(descriptor)
+        return is_owed
+
     def cut(self, descriptor: int, size: int) -> None:
         """Forget what stood behind a size."""
         found = os.fstat(descriptor)
@@ -163,14 +179,19 @@ def _taken_over(name: str) -> Any:
         frame = sys._getframe(1)
         self.sites.add((frame.f_code.co_filename, frame.f_lineno))
         begun = self.begin_sync(*arguments) if name == "sync_data" else None
-        if begun is not None and self.is_doomed:
-            self.is_doomed = False
+        if name == "close":
+            self.is_told(*arguments)  # its number is free for another file
+        if begun is not None and (self.is_told(*arguments) or self.is_doomed):
+            if self.is_doomed:
+                self.is_doomed = False
+                self.owes(*arguments)
             self.failed[name] += 1
             self.end_sync(begun, is_good=False)
             raise DiskError(errno.EIO, os.strerror(errno.EIO))
         if self.strikes_now(name):
             if begun is not None:
                 self.end_sync(begun, is_good=False)
+                self.owes(*arguments)
             return self.fail(name, arguments)
         result = plain(self, *arguments)
         if begun is not None:

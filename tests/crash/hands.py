@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.cutting import BODIES_FROM
+from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN
 from thence.log.files.disk import Disk
 from thence.open_log.log import Log, LogSettings
@@ -132,6 +133,19 @@ def emit(job: Job) -> None:
         job.tell("=", ids)
 
 
+def write(job: Job) -> None:
+    """Write events that the thread syncs later, from two threads: a kill keeps them."""
+    log = job.replica()
+
+    def work() -> None:
+        for _ in range(EVENTS_MAX):
+            new = HostEvent("worked", job.payload())
+            (event,) = log._host_append((new,), is_synced=False)
+            job.tell("=", [event.event_id])
+
+    together(work, 2)
+
+
 def count(job: Job) -> None:
     """Emit a few and tell of them, then let the writing thread go on, and perhaps die.
 
@@ -210,6 +224,7 @@ HANDS: dict[str, Callable[[Job], None]] = {
     "threads": threads,
     "tasks": tasks,
     "emit": emit,
+    "write": write,
     "count": count,
     "sync": sync,
     "sync threads": sync_threads,

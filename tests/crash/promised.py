@@ -15,6 +15,7 @@ from tests.crash.faulty import FaultyDisk
 
 from thence.core.cutting import BODIES_FROM
 from thence.core.event import Event
+from thence.core.new_event import HostEvent
 from thence.errors import LogFull, OutcomeUnknown, ThenceError
 from thence.log.files.disk_errors import DENIED_ERRNOS, FULL_ERRNOS
 from thence.log.files.segment import FILE_BYTES_MAX
@@ -199,6 +200,19 @@ class Run:
         try:
             with self.allowed("append"):
                 self.queued[number] = self.log.emit("worked", self.payload(number))
+        except ThenceError as error:
+            self.refused[number] = error
+
+    def write(self, number: int) -> None:
+        """Write an event of this number, which is synced later: a flush or close promises it."""
+        assert self.log is not None
+        try:
+            with self.allowed("append"):
+                new = HostEvent("worked", self.payload(number))
+                (event,) = self.log._host_append((new,), is_synced=False)
+                self.queued[number] = event.event_id
+        except OutcomeUnknown as error:
+            self.unknown[number] = error
         except ThenceError as error:
             self.refused[number] = error
 

@@ -26,6 +26,7 @@ from tests.crash.traces import (
     two_writers,
     two_writers_of_values,
     wandering,
+    writes,
 )
 
 from thence.log.files.segment import current_path
@@ -80,6 +81,11 @@ NAMED: dict[str, tuple[Callable[[], Image], Play, dict[str, object]]] = {
         {},
     ),
     "a long line": (lambda: log_of(1), appends(1, 9_000), {}),
+    "what is written and synced later": (lambda: log_of(2), writes(3), {}),
+    "a rotation of what is written": (lambda: log_of(1), writes(3, 60), {"limit": SMALL_LIMIT}),
+    "a sync that fails of what is written": (lambda: log_of(1), writes(1, 10, 1), {}),
+    "syncs that all fail of what is written": (lambda: log_of(2), writes(1, 10, 100), {}),
+    "large values, written": (lambda: log_of(1), writes(2, 600), VALUES),
     "a rotation": (lambda: log_of(2), appends(2, 100), {"limit": SMALL_LIMIT}),
     "a rotation in a batch": (lambda: log_of(1), batch(5, 60), {"limit": SMALL_LIMIT}),
     "a rotation at each event": (lambda: log_of(1, limit=1), appends(2), {"limit": 1}),

@@ -114,6 +114,42 @@ def emit(run: Run) -> None:
     run.emit(4)
 
 
+def write(run: Run) -> None:
+    """Write events that the thread syncs, amid others that are queued or waited for."""
+    run.open()
+    for number in range(3):
+        run.write(number)
+    run.flush()
+    run.emit(3)
+    run.write(4)
+    run.append(5)
+    run.write(6)
+
+
+def write_in_new_files(run: Run) -> None:
+    run.open(ROTATES_AT_ONCE)
+    for number in range(3):
+        run.write(number)
+    run.flush()
+    run.write(3)
+
+
+def write_in_threads(run: Run) -> None:
+    run.open()
+
+    def work(first: int) -> None:
+        run.write(first)
+        run.append(first + 1)
+        run.write(first + 2)
+
+    workers = [Thread(target=work, args=(first,)) for first in (0, 10, 20)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    run.flush()
+
+
 def threads(run: Run) -> None:
     run.open()
 
@@ -330,6 +366,16 @@ def set_aside_queued(run: Run) -> None:
     run.flush()
 
 
+def set_aside_written(run: Run) -> None:
+    run.open()
+    run.append(0)
+    run.disk.is_doomed = True
+    for number in (1, 2, 3):
+        run.write(number)
+    run.flush()
+    run.write(4)
+
+
 def set_aside_by_rotation(run: Run) -> None:
     run.open(700)
     run.append(0, subject="x" * 600)
@@ -360,6 +406,9 @@ SCENES = {
     "ASYNC writer": Scene(async_, nothing, "sim"),
     "append": Scene(append, some),
     "emit and flush": Scene(emit, some),
+    "written, synced later": Scene(write, some),
+    "written in new files": Scene(write_in_new_files, some),
+    "written in threads": Scene(write_in_threads, some),
     "four threads": Scene(threads, some),
     "a fork beside": Scene(forked, some),
     "rotation at each append": Scene(rotate, some),
@@ -379,6 +428,7 @@ SCENES = {
     "append_many over files": Scene(append_many_over_files, some),
     "a failed sync": Scene(set_aside, some),
     "a failed sync of a queue": Scene(set_aside_queued, some),
+    "a failed sync of what is written": Scene(set_aside_written, some),
     "a failed sync at a rotation": Scene(set_aside_by_rotation, some),
     "tasks": Scene(tasks, some),
     "chosen ids": Scene(chosen_ids, some),

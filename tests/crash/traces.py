@@ -19,6 +19,7 @@ from tests.crash.places import Place
 from tests.crash.simulated_disk import SimulatedDisk
 
 from thence.core.event import Event
+from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown, SuppressCodes
 from thence.log.files.identity import known_node_id, read_info
@@ -122,6 +123,17 @@ class Scene:
         for event in log.read():
             if event.event_id in ids:
                 self._note(event)
+
+    def write(self, log: Log, sizes: Sequence[int], is_flushed: bool = True) -> None:
+        """Write events of these sizes, which a thread syncs; a flush or an append waits for it."""
+        news = [HostEvent("worked", self._payload(size)) for size in sizes]
+        events = [log._host_append((new,), is_synced=False)[0] for new in news]
+        if is_flushed:
+            log.flush()
+        else:
+            self.append(log)
+        for event in events:
+            self._note(event)
 
     def _payload(self, size: int) -> Words:
         self._count += 1
@@ -248,6 +260,26 @@ def batch(count: int, size: int = 10) -> Play:
     return play
 
 
+def writes(count: int, size: int = 10, failing: int = 0) -> Play:
+    """One writer writes so many events, then flushes, then again and appends one.
+
+    So many syncs fail meanwhile.
+    """
+
+    def play(scene: Scene) -> None:
+        with scene.open() as log:
+            scene.append(log)
+            scene.disk.failing = failing
+            with suppress(OutcomeUnknown, LogReadOnly), SuppressCodes("append_failed", "log_full"):
+                scene.write(log, [size] * count)
+                scene.write(log, [size] * count, is_flushed=False)
+        scene.disk.failing = 0
+        with scene.open() as log:
+            scene.append(log)
+
+    return play
+
+
 def batch_of_lines(*lengths: int) -> Play:
     """One writer emits events whose lines are of so many bytes, newlines included."""
 
@@ -361,7 +393,9 @@ def wandering(chance: random.Random) -> Play:
             log = chance.choice(logs)
             if kind < 0.5:
                 scene.append(log, size)
-            elif kind < 0.65:
+            elif kind < 0.58:
+                scene.write(log, chance.choices(sizes, k=2), chance.random() < 0.5)
+            elif kind < 0.68:
                 count = chance.randrange(1, 6)
                 scene.batch(log, chance.choice(([size] * count, chance.choices(sizes, k=count))))
             elif kind < 0.75:

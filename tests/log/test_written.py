@@ -17,7 +17,7 @@ from tests.log.test_failed_sync import OnceBrokenDisk
 import thence
 from thence.core.new_event import HostEvent
 from thence.core.vocabulary import PLAIN
-from thence.errors import LogFull, LogReadOnly
+from thence.errors import LogFull, LogReadOnly, OutcomeUnknown, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.disk_errors import DiskError
 from thence.log.files.segment import older_names
@@ -173,7 +173,35 @@ def test_sync_that_fails_twice_is_told_and_the_log_takes_no_more(tmp_path):
     reports.wait_for("unsynced")
     with pytest.raises(LogReadOnly):
         committer.write([made("c")], WAIT_S)
-    committer.close(WAIT_S)
+    with pytest.raises(ThenceError):
+        committer.append_all((), WAIT_S)
+    assert not committer.close(WAIT_S)
+    assert committer.failed_count == 1
+
+
+def test_flush_that_syncs_itself_raises_what_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr("thence.log.write.committer._GATHER_S", 0.2)
+    disk = OnceBrokenDisk()
+    committer = committer_of(tmp_path, disk)
+    committer.append(made("a"), WAIT_S)
+    disk.failures = 2
+    committer.write([made("b")], WAIT_S)
+    with pytest.raises(OutcomeUnknown):
+        committer.append_all((), WAIT_S)
+    assert not committer.close(WAIT_S)
+
+
+def test_write_whose_outcome_is_unknown_can_be_retried(tmp_path):
+    disk = OnceBrokenDisk()
+    log = Log(tmp_path, PLAIN, LogSettings(max_file_size=10, report=Reports()), disk=disk)
+    log.append("a")
+    disk.failures = 2  # of the rotation
+    with pytest.raises(OutcomeUnknown) as caught:
+        log._host_append([HostEvent("b")], is_synced=False)
+    (event,) = caught.value.retry()
+    assert event.event_type == "b"
+    assert event.event_id in {stored.event_id for stored in log.read()}
+    log.close()
 
 
 def test_segment_that_is_closed_while_it_is_synced_stays_whole(tmp_path):

@@ -382,9 +382,7 @@ class Log:
         def chosen(lines: Sequence[bytes]) -> list[Event]:
             return [Event(lines[place][:-1], None, self.vocabulary) for place in places]
 
-        if not is_synced:
-            return self._done(drafts, chosen(self._committer.write(drafts, timeout_s)))
-        return self._committed(drafts, Condition.of(guard, None), timeout_s, chosen)
+        return self._committed(drafts, Condition.of(guard, None), timeout_s, chosen, is_synced)
 
     def _host_appender(
         self, encode: HostEncoder[E], timeout_s: float | None = None
@@ -403,7 +401,6 @@ class Log:
         self._origin.warn_malformed()
         if masking := self.redact_settings.masking:
             encode = masking.encoding(encode, self.vocabulary)
-
         bodies_from = self._bodies_from
 
         def drafted(event: E, causes: Ids) -> Draft:
@@ -685,10 +682,13 @@ class Log:
         condition: Condition | None,
         timeout_s: float,
         shape: Callable[[list[bytes]], T],
+        is_synced: bool = True,
     ) -> T:
         """Commits drafts, in one piece, and returns the caller's conversion of their lines."""
         try:
-            if condition is None and len(drafts) == 1:
+            if not is_synced:
+                lines = self._committer.write(drafts, timeout_s)
+            elif condition is None and len(drafts) == 1:
                 lines = [self._committer.append(drafts[0], timeout_s)]
             else:
                 lines = self._committer.append_all(drafts, timeout_s, condition)

@@ -327,8 +327,16 @@ def split(items: list[Item], count: int) -> tuple[list[Item], list[Item]]:
     return items, []
 
 
-def answer(items: Sequence[Item], outcomes: Iterable[Outcome], error: ThenceError | None) -> None:
-    """Gives waiting callers their outcomes, and the error if there is one; ends their wait."""
+def answer(
+    items: Sequence[Item],
+    outcomes: Iterable[Outcome],
+    error: ThenceError | None,
+    of_flush: ThenceError | None = None,
+) -> None:
+    """Gives waiting callers their outcomes, and the error if there is one; ends their wait.
+
+    `of_flush` is what those without events get where the others get none.
+    """
     if _DRAFTS_ALONE.issuperset(map(type, items)):
         return
     remaining = iter(outcomes)
@@ -337,7 +345,7 @@ def answer(items: Sequence[Item], outcomes: Iterable[Outcome], error: ThenceErro
     for item in items:
         if isinstance(item, PendingAppend):
             item.outcomes = list(islice(remaining, len(item.drafts)))
-            item.error = error
+            item.error = error or (None if item.drafts else of_flush)
             (threads if item.future is None else tasks).append(item)
         else:
             next(remaining, None)

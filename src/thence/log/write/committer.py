@@ -122,7 +122,7 @@ class Committer:
         self._wait_queue = WaitQueue()
         self._thread: Thread | None = None
         self._is_sleeping = False
-        self._written_count = self._synced_count = 0  # of calls of `write`
+        self._written_count = self._synced_count = 0  # of the events of `write`
         self._last: Draft | None = None
         self.callers = WaiterCount()
         self._retained = Retained()
@@ -247,10 +247,12 @@ class Committer:
         waiting = PendingAppend(drafts)
 
         def commit() -> None:
-            self._written_count += 1
             self._queue.append(waiting)
-            while not waiting.is_open:
-                self._commit_queue(waiting, timeout_s)
+            try:
+                while not waiting.is_open:
+                    self._commit_queue(waiting, timeout_s)
+            finally:
+                self._written_count += len(waiting.outcomes)
 
         try:
             self._commits.run(commit)
@@ -260,9 +262,13 @@ class Committer:
         return waiting.result()
 
     @property
-    def _is_sync_due(self) -> bool:
-        """True while something was only written."""
+    def _has_unsynced(self) -> bool:
+        """True while something was only written, and for ever once its sync has failed."""
         return self._written_count != self._synced_count
+
+    @property
+    def _is_sync_due(self) -> bool:
+        return self._has_unsynced and not self._writer.is_poisoned
 
     def join(self, waiting: PendingAppend) -> None:
         """Queues events whose caller waits; the caller leaves `callers` after the wait."""
@@ -374,7 +380,8 @@ class Committer:
         if pending is not None:
             error = pending.run()
             self._commits.run(lambda: self._reported(lambda: self._writer.end_sync(pending, error)))
-        self._synced_count = max(self._synced_count, count)
+        if not self._writer.is_poisoned:
+            self._synced_count = max(self._synced_count, count)
 
     def _reported(self, sync: Callable[[], Answer]) -> Answer | None:
         """Returns what a sync returns for which nobody waits; its failure is reported."""
@@ -411,9 +418,11 @@ class Committer:
         self._bytes.add(-batch.heavy_bytes(self._batch))
         self._batch = []
         self._retained.held = 0
-        if self._is_sync_due and not self._writer.is_poisoned:
+        if self._is_sync_due:
             self._reported(self._writer.sync)
-            self._synced_count = self._written_count
+        if self._writer.is_poisoned:
+            self.failed_count += self._written_count - self._synced_count
+        self._synced_count = self._written_count
         self._writer.close()
         self._advance(_ENDED)
 
@@ -430,7 +439,7 @@ class Committer:
         return cast(bytes, outcomes[0])
 
     def _commit_waiting(self, waiting: PendingAppend, timeout_s: float) -> bool:
-        if waiting.drafts or self._is_sync_due:
+        if waiting.drafts or self._has_unsynced:
             self._commit([waiting], timeout_s)
         return True
 
@@ -450,7 +459,7 @@ class Committer:
         if error is None:
             self._session.drain(self._queue)
         waiting = [item for item in items if isinstance(item, PendingAppend)]
-        has_unsynced = outcomes or (error is None and self._is_sync_due)
+        has_unsynced = outcomes or (error is None and self._has_unsynced)
         if has_unsynced and waiting != [unsynced]:
             try:
                 self._writer.sync(outcomes)
@@ -472,7 +481,8 @@ class Committer:
         """Splits the items of a failed batch: written, answered by the error, kept for a retry."""
         done, rest = batch.split(items, len(outcomes))
         # a signal handler may raise a ThenceError after all items were written
-        batch.answer(done, outcomes, error if outcomes and not rest else None)
+        late = error if outcomes and not rest else None
+        batch.answer(done, outcomes, late, error if self._has_unsynced else None)
         waiting = [item for item in rest if isinstance(item, PendingAppend)]
         batch.answer(waiting, outcomes[len(batch.drafts_of(done)) :], error)
         kept: list[Item] = [item for item in rest if not isinstance(item, PendingAppend)]

@@ -250,14 +250,14 @@ class SegmentWriter:
         """
         if self._descriptor is None or not self.session.is_unsynced or self._poison is not None:
             return None
-        try:
+        descriptor: int | None = None
+        with suppress(DiskError):  # no descriptor is free
             descriptor = self._disk.open_read(self._path)
             if self._disk.file_id(descriptor)[0] == self._file:
                 place = (descriptor, self._file, self._size)
                 return PendingSync(self._disk, *place, self.numbers.node_id, self.numbers.seq)
+        if descriptor is not None:
             self._disk.close_quietly(descriptor)
-        except DiskError:
-            pass  # no descriptor is free
         self.sync()
         return None
 
