@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import structs
 
 from thence.core.event import Event
-from thence.core.json_values import Repair, is_plain, repair, text_of
+from thence.core.json_values import Repair, repair, text_of
 from thence.core.new_event import HostEvent, PassedCause
 from thence.core.sentences.spans import AGENT, STREAM, first_text, said_again
 from thence.errors import EventTooLarge, InvalidEvent, WriterClosed, needs_extra
@@ -288,12 +288,11 @@ class SpanProcessor(SdkSpanProcessor):
         )
         begins = () if begin_id is None else (begin_id,)
         causes = (*begins, *self._calls.before_end(key, parent, since, begin_id))
-        new = self._new(span, outcome, payload, words, caused_by=causes, ends=begin_id)
-        block = CauseScope(begins)
+        members = {"caused_by": causes, "ends": begin_id, "is_alone": bool(begins)}
+        new = self._new(span, outcome, payload, words, **members)
         try:
             event = self._appended(new)
         finally:
-            block.leave()
             if scope is not None:
                 scope.end()
         with self._lock:
@@ -360,20 +359,20 @@ class SpanProcessor(SdkSpanProcessor):
         words: Words,
         **members: Any,
     ) -> HostEvent:
-        """Returns an event of a span, with what JSON has no form for as text."""
+        """Returns an event of a span."""
         name, repairs = _type(span.name)
-        if not is_plain(payload):
-            payload, changes = repair(payload, "payload", self._log.plain)
-            repairs = (*repairs, *changes)
         if repairs:
             members["members"] = {"repairs": repairs}
         return HostEvent(f"{name}.{outcome}", payload, *words, **members)
 
     def _appended(self, new: HostEvent) -> Event:
-        """Appends an event of a span; without its payload, where the log refuses that."""
+        """Appends an event of a span, with what JSON has no form for as text.
+
+        Where the log refuses its payload, it is appended without.
+        """
         try:
             return self._recorded(new)
-        except InvalidEvent:  # half a character, which is looked for only now
+        except InvalidEvent:
             payload, repairs = repair(new.payload, "payload", self._log.plain)
             listed = (*(new.members or {}).get("repairs", ()), *repairs)
             return self._cut(structs.replace(new, payload=payload, members={"repairs": listed}))

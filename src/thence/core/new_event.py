@@ -217,7 +217,7 @@ class HostEvent(NewEvent, frozen=True, gc=False):
     are further members of the host's form. `aliases` are other names of the subject: an event that
     names the heads of its subject names theirs too. `source` and `source_id` name where an imported
     event comes from; a pair stands for one event. `inferred_causes` are ids of causes that were
-    only concluded; nothing follows from them.
+    only concluded; nothing follows from them. `is_alone` means that no event around is a cause.
     """
 
     timestamp: str | None = None
@@ -228,6 +228,7 @@ class HostEvent(NewEvent, frozen=True, gc=False):
     source: str | None = None
     source_id: str | None = None
     inferred_causes: tuple[str, ...] = ()
+    is_alone: bool = False
 
     @classmethod
     def of(cls, event: NewEvent | Mapping[str, Any]) -> "HostEvent":

@@ -657,7 +657,7 @@ class Log:
 
     def _causes(self, new: HostEvent) -> tuple[str, ...]:
         """Returns the causes that an event names, the event that it ends, and context causes."""
-        around = current_causes() or self._origin.causes
+        around = () if new.is_alone else current_causes() or self._origin.causes
         if new.ends is not None:
             around = (new.ends, *around)
         named = new.caused_by
