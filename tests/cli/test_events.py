@@ -51,6 +51,16 @@ def test_event_is_named_by_id_or_prefix_in_any_case_or_as_the_last(tmp_path, ord
         assert ended.json["event_id"] == orders[place]
 
 
+def test_type_is_shown_by_its_latest_event_and_a_wrong_one_by_the_nearest(tmp_path, orders):
+    kind = json.loads(stored(tmp_path)[1])["event_type"]
+    ended = warm("show", kind, "--log", "orders", "--json", cwd=tmp_path)
+    assert ended.json["event_type"] == kind
+    assert f"{kind} is a type: its latest event is {ended.json['event_id']}" in ended.err
+    wrong = warm("show", f"{kind}x", "--log", "orders", cwd=tmp_path)
+    assert wrong.code == 4
+    assert f"the nearest type is {kind}" in wrong.err
+
+
 @pytest.mark.parametrize("prefix_length", [3, 6])
 def test_ambiguous_prefix_is_refused(tmp_path, orders, prefix_length):
     ended = warm("show", orders[0][:prefix_length], "--log", "orders", "--json", cwd=tmp_path)

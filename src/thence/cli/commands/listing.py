@@ -166,15 +166,15 @@ def _options(conditions: Conditions) -> str:
 def show_command(event: str, log: str | None) -> None:
     """Show all that one event holds.
 
-    EVENT is an id, a prefix of it of at least 6 characters, @last, @last-error, or a subject,
-    of which the latest event is taken. With --json the event's line is written as it is
-    stored.
+    EVENT is an id, a prefix of it of at least 6 characters, @last, @last-error, a subject or
+    a type, of which the latest event is taken. With --json the event's line is written as it
+    is stored.
     """
     out = current()
     named_event = names_event(event)
     with open_for_reading(out, log, is_small=is_ulid(event), has=named_event) as replica:
         named = replica.answers.with_ids([event]) if is_ulid(event) else {}
-        stored = named.get(event) or find_event(out, replica, event)
+        stored = named.get(event) or find_event(out, replica, event, by_type=True)
         if out.is_json:
             out.line(stored.readable_line)
             return

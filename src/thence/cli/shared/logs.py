@@ -347,15 +347,18 @@ def _make_index(out: Output, replica: Log, log: str | None) -> None:
         replica.answers.index().refresh(on_read=show)
 
 
-def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False) -> Event:
+def find_event(
+    out: Output, replica: Log, text: str, *, to_explain: bool = False, by_type: bool = False
+) -> Event:
     """Returns the event that a user names; for a subject or a type, notes which event that is.
 
     With `to_explain` it is the event that `Log.why` takes.
     """
+    answers = replica.answers
     try:
-        event = replica.answers.to_explain(text) if to_explain else replica.find(text)
+        event = answers.to_explain(text) if to_explain else answers.find(text, by_type=by_type)
     except EventNotFound as error:
-        if to_explain and not text.startswith("@"):
+        if (to_explain or by_type) and not text.startswith("@"):
             near = nearest(text, names_of(replica, "type"), likeness=TYPO_LIKENESS)
             error.hint += f"; the nearest type is {near[0]}" if near else ""
         raise
