@@ -32,6 +32,7 @@ from thence.tracing.context import (
     current_step,
     generator_around,
     record,
+    remember_end,
     span_around,
     watch_spans,
 )
@@ -146,9 +147,10 @@ class SpanProcessor(SdkSpanProcessor):
     The actor is the agent, or the service, the stream is the conversation or session.
 
     A span is caused by its parent, its links and what is around it; a tool's by the end of the
-    model call that asked for it, as far as `gen_ai.*` say so. What is appended inside it has its
-    begin as cause. A parent in another process is looked up in the log; one that sent the headers
-    of `thence.carry` is named with its log.
+    model call that asked for it, as far as `gen_ai.*` say so. A failure is caused by those of the
+    spans that its error has left before. What is appended inside a span has its begin as cause. A
+    parent in another process is looked up in the log; one that sent the headers of `thence.carry`
+    is named with its log.
 
     A value that JSON has no form for, as NaN or an integer of more than 64 bits, is recorded as its
     text and named in `repairs`; where the log refuses a payload, the event is recorded without.
@@ -295,6 +297,9 @@ class SpanProcessor(SdkSpanProcessor):
         finally:
             if scope is not None:
                 scope.end()
+        if error is not None and (log_id := self._log.log_id):
+            end = PassedCause(event.event_id, event.lamport_clock, log_id)
+            remember_end(error, error.__traceback__, end)
         with self._lock:
             self._calls.end(key, parent, span.name, since, event.event_id)
 

@@ -364,3 +364,35 @@ def test_empty_context_is_around_nothing(log, tracer):
         log.append("a")
         otel_context.detach(token)
     assert causes(log)["a"] == []
+
+
+def test_failure_is_caused_by_the_span_that_its_error_left_before(log, tracer):
+    def pay():
+        with tracer.start_as_current_span("pay"):
+            raise ValueError("no key")
+
+    async def tools():
+        with tracer.start_as_current_span("tools"):
+            await asyncio.gather(asyncio.to_thread(pay))
+
+    with contextlib.suppress(KeyError), tracer.start_as_current_span("agent"):
+        try:
+            asyncio.run(tools())
+        except ValueError as error:
+            with tracer.start_as_current_span("excuse"):
+                log.append("sorry")
+            raise KeyError("order") from error
+    named = causes(log)
+    assert named["tools.failed"] == ["tools.begun", "pay.failed"]
+    assert named["agent.failed"] == ["agent.begun", "tools.failed"]
+    assert "tools.failed" in named["sorry"]
+    assert named["excuse.ended"] == ["excuse.begun", "tools.failed"]
+
+
+def test_failure_of_a_step_and_of_a_span_are_causes_of_each_other(log, tracer):
+    with contextlib.suppress(ValueError), thence.step("outer", log=log):
+        with tracer.start_as_current_span("middle"), thence.step("inner", log=log):
+            raise ValueError("no key")
+    named = causes(log)
+    assert named["middle.failed"] == ["middle.begun", "inner.failed"]
+    assert named["outer.failed"] == ["outer.begun", "inner.failed", "middle.failed"]
