@@ -239,7 +239,8 @@ def recorded_config(
         raise ThenceError(what, place=run.folder, cause=cause, hint=hint)
     if max_turns is not None:
         simulation = structs.replace(simulation, max_turns=max_turns)
-    return structs.replace(config, simulation=simulation, llm=llm, events=settings)
+    tables = run.config.get("tables", {})
+    return structs.replace(config, simulation=simulation, llm=llm, events=settings, tables=tables)
 
 
 def _components(config: SimulationConfig, parts: RunParts) -> Components:

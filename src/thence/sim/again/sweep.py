@@ -91,7 +91,8 @@ def make_plan(scenario: str | Path, settings: dict[str, list[Any]], seeds: Seque
     if count > RUNS_MAX:
         cause, hint = f"it has {count:,} runs, more than {RUNS_MAX:,}", "name fewer seeds or values"
         raise ThenceError("could not plan the sweep", cause=cause, hint=hint)
-    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    texts = [file.read_bytes(), *(digest.encode() for digest in config.tables.values())]
+    sha256 = hashlib.sha256(b"".join(texts)).hexdigest()
     return Plan(scenario=str(file), sha256=sha256, settings=settings, seeds=seeds)
 
 

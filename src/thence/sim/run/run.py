@@ -579,6 +579,8 @@ def run_config(
         "events": msgspec.to_builtins(config.events),
         "scenario": dict(config.given),
     }
+    if config.tables:
+        content["tables"] = dict(config.tables)
     if config.llm.endpoints:
         limits = ("cassette", "max_calls", "max_cost")
         content["llm"] = {name: getattr(config.llm, name) for name in limits}

@@ -146,7 +146,9 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
         is_plain = isinstance(error, (ComponentNotFound, ValueError, TypeError))
         reason = str(error) if is_plain else described(error)
         word = reason.partition(" ")[0].rstrip(":")
-        problems = Problems(parse_file(config.source)[1] if config.source else Source())
+        source = parse_file(config.source)[1] if config.source else Source()
+        source.rows = config.rows
+        problems = Problems(source)
         problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
         problems.raise_any()
 
