@@ -11,7 +11,13 @@ import click
 import msgspec
 
 from thence.cli import FAILED, INTERRUPTED, MISUSED
-from thence.cli.commands.sweep import plot_command, setting_option, sweep_command, table_command
+from thence.cli.commands.sweep import (
+    check_ending,
+    plot_command,
+    setting_option,
+    sweep_command,
+    table_command,
+)
 from thence.cli.commands.verify import finding_json
 from thence.cli.failure import problem_line
 from thence.cli.frame import command_group, help_with, json_or_text, output_options
@@ -28,6 +34,7 @@ from thence.cli.shared.render import (
     courses,
     failures_text,
 )
+from thence.core.json_values import printable
 from thence.core.sentences.events import clipped
 from thence.doctor.writers import outcome, run_status
 from thence.errors import ScenarioError, ThenceError
@@ -553,6 +560,54 @@ def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
     folder = find_log(out, run)
     output_root = root or (None if folder.is_absolute() else relpath(folder / ".."))
     return play(out, branch, folder, at, output_root=output_root, **changes)
+
+
+@sim_command.command(
+    "survey", **help_with('thence sim survey my-run --at 5 --question "Whom do you trust?"')
+)
+@click.argument("run")
+@click.option("--at", type=click.IntRange(min=1), required=True, help="The turn of the question.")
+@click.option("--question", required=True, metavar="TEXT", help="What each agent is asked.")
+@click.option("--choices", default="", metavar="A,B,C", help="The answers to choose from.")
+@click.option("--agent", "names", multiple=True, metavar="NAME", help="An agent; else all.")
+@click.option(
+    *("-o", "--output"),
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the answers as .csv or .parquet, instead of to the screen.",
+)
+@_calls_option
+@_cost_option
+@output_options
+def survey_command(
+    run: str, at: int, question: str, choices: str, output: Path | None, **terms: Any
+) -> int:
+    """Ask the agents of a run a question, as they would have decided in a turn.
+
+    RUN is a run's id or its folder. Each agent that asks a model answers with what it saw and
+    remembered in that turn; the run stays as it is. Answers are recorded: asked again, the same
+    question costs nothing.
+    """
+    from thence.sim.again.survey import survey
+
+    out = current()
+    if output is not None:
+        check_ending(output, ".csv", ".parquet")
+    options = [choice.strip() for choice in choices.split(",") if choice.strip()]
+    folder = find_log(out, run)
+    send_records_to_stderr(out, names_waits=True)
+    table = survey(folder, at, question, options, **terms)
+    rows = [*table]
+    if output is not None:
+        (table.to_csv if output.suffix == ".csv" else table.to_parquet)(output)
+    width = max(len(row["agent"]) for row in rows)
+    lines = [f"{row['agent']:<{width}}  {printable(row['answer'] or '-')}" for row in rows]
+    written = [f"{counted(len(rows), 'answer')} in {output}"]
+    out.result({"answers": rows}, lines if output is None else written)
+    for row in rows:
+        if row["answer"] is None:
+            out.warn(f"no answer: {row['error']}")
+    return FAILED if all(row["answer"] is None for row in rows) else 0
 
 
 for command in (sweep_command, table_command, plot_command):
