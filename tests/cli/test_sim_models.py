@@ -25,7 +25,7 @@ def test_run_that_reaches_its_limit_says_how_it_goes_on(tmp_path):
         *_, first, why, following = paused.err.splitlines()
         assert first == "thence: run a is paused"
         assert why.startswith("  why:  could not ask a model: max_calls is 4; ")
-        assert following == "  next: thence sim resume output/a"
+        assert following == "  next: thence sim resume output/a --max-calls 8"
         assert warm("sim", "list", cwd=tmp_path).out.startswith("interrupted")
         calls = len(endpoint.requests)
         paused = warm("sim", "resume", "a", "--max-calls", "6", cwd=tmp_path)

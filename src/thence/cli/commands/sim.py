@@ -41,10 +41,11 @@ from thence.errors import ScenarioError, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import segments
 from thence.sim.again.replay import branch, replay, resume
-from thence.sim.models.asking import usage, write_cassette
+from thence.sim.models.asking import write_cassette
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.outcomes import read_outcomes
 from thence.sim.results.recorded import RecordedRun, fitting, read_object, read_result
+from thence.sim.run.costs import Forecast, forecast, run_usage
 from thence.sim.run.run import SimulationOrchestrator
 from thence.sim.run.run_folder import count_events
 from thence.sim.run.simulation import make_components
@@ -144,6 +145,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
     systems = (event for page in log.answers.pages(type="SYSTEM") for event in page)
     notices = filter(words.is_notice, systems)
     scenario, recorded = _member(run.config, "scenario"), _member(run.config, "events")
+    llm = _member(run.config, "llm")
     settings = _member(run.config, "simulation") or _member(scenario, "simulation")
     agents = None
     if isinstance(scenario.get("agents"), list):
@@ -178,7 +180,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
         ],
         # of ordinary runs, whose many causes stand in several events, some would hide all others
         "notices": [words.sentence(e) for e in notices if words.notice_kind(e) != "joined"],
-        "usage": usage(read_outcomes(run.folder).values()),
+        "usage": run_usage(run.folder, has_cassette=bool(llm.get("cassette"))),
         "damage": [finding_json(finding) for finding in checked.damage],
     }
 
@@ -376,6 +378,7 @@ def run_command(
         raise click.BadParameter(reason, param_hint="--set")
     config = SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()})
     others["output_root"] = root or out.settings.root
+    others["turns_planned"] = config.simulation.max_turns
     if not is_served:
         return play(out, SimulationOrchestrator, config, **others)
     with serving_beside(Path(others["output_root"] or config.events.output_root)) as server:
@@ -398,21 +401,30 @@ def _watched(out: Output, url: str, *arguments: Any, **named: Any) -> Simulation
     "validate", **help_with("thence sim validate scenarios/spatial_trade_network.yaml")
 )
 @click.argument("scenario")
+@click.option(
+    "--cost",
+    "is_priced",
+    is_flag=True,
+    help="Say what its models would cost, by the messages of turn 1; nothing is sent.",
+)
 @output_options
-def validate_command(scenario: str) -> int:
+def validate_command(scenario: str, is_priced: bool) -> int:
     """Check a scenario without running it.
 
     Each problem is reported with file, line, key and a hint. Exit code 2 if there is one.
     """
     out = current()
     problems: tuple[dict[str, object], ...] = ()
+    price = None
     try:
         config = SimulationConfig.from_file(scenario)
-        make_components(config)
+        components = make_components(config)
+        price = forecast(config, components) if is_priced else None
     except ScenarioError as error:
         problems = tuple(dict(problem) for problem in error.problems)
     if out.is_json:
-        out.json({"ok": not problems, "problems": problems})
+        content = {"forecast": msgspec.structs.asdict(price)} if price else {}
+        out.json({"ok": not problems, "problems": problems, **content})
     elif problems:
         for problem in problems:
             out.write(problem_line(problem))
@@ -421,7 +433,21 @@ def validate_command(scenario: str) -> int:
         agents, turns = len(config.agents), config.simulation.max_turns
         sizes = f"{counted(agents, 'agent')}, at most {counted(turns, 'turn')}"
         out.write(f"ok: {config.simulation.name}, {sizes}")
+        if price:
+            out.write(*_forecast_lines(price, out.width))
     return MISUSED if problems else 0
+
+
+def _forecast_lines(price: Forecast, width: int) -> list[str]:
+    if not price.calls[1]:
+        return ["no agent asks a model: it costs nothing"]
+    parts = {"calls": price.calls, "tokens in": price.tokens_in, "tokens out": price.tokens_out}
+    texts = [f"{least:,} to {most:,} {name}" for name, (least, most) in parts.items()]
+    cost = "no cost without prices"
+    if price.cost is not None:
+        cost = f"cost {price.cost[0]:.4g} to {price.cost[1]:.4g}"
+    lines = [f"{counted(price.turns, 'turn')}: {', '.join(texts)}, {cost}"]
+    return [line for text in (*lines, *price.notes) for line in wrapped(text, width)]
 
 
 @sim_command.command("new", **help_with("thence sim new market"))

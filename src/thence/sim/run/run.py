@@ -75,7 +75,9 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     `error` the failure, if any. `final_state` is scope → name → value after the last complete turn.
     `altered` is step → change for an altered run, else empty. `usage` has calls, failures, tokens
     and cost of models by agent and by model, as `by_agent` and `by_model`; it is empty if none was
-    asked. Its `without_tokens` and `without_cost` count answers that are in no sum.
+    asked. Its `without_tokens` and `without_cost` count answers that are in no sum. Where a parent
+    or a cassette answered, `by_origin` has what the run's `own` calls came to, which it paid for,
+    and the `inherited` ones.
     """
 
     run_id: str
@@ -170,7 +172,8 @@ class SimulationOrchestrator:
     no answer for two seconds, and with None when it has; once it raises, that is logged and it is
     not called again. Raises ScenarioError. A run happens once; another run needs another object.
     Only a run that is stepped through and left before its end needs `close()` or `with`.
-    `failure` is the error that ended a failed run, with its traceback. `thence.sim.resume` and
+    `failure` is the error that ended a failed run, with its traceback, `pause` the one that paused
+    it. `thence.sim.resume` and
     `branch` pass `again`.
     """
 
@@ -225,6 +228,7 @@ class SimulationOrchestrator:
         self._hold = RunHold(self.output_dir)
         self.result: RunResult | None = None
         self.failure: Exception | None = None
+        self.pause: ModelsUnavailable | None = None
         self._on_turn, self._on_wait = on_turn, on_wait
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
@@ -368,6 +372,7 @@ class SimulationOrchestrator:
             self._interrupt(simulation)
             raise
         except ModelsUnavailable as error:
+            self.pause = error
             self._interrupt(simulation, "paused", f"{error}; {error.hint}" if error.hint else error)
         except RunDiverged:
             self.event_writer.close()
@@ -455,9 +460,9 @@ class SimulationOrchestrator:
         if unmet and status == "completed":  # of alterations that no event took
             logger().warning("alteration_not_met", steps=sorted(unmet))
         if self.config.llm.endpoints:
-            from thence.sim.models import asking
+            from thence.sim.run.costs import run_usage
 
-            usage = asking.usage(read_outcomes(self.output_dir).values())
+            usage = run_usage(self.output_dir, has_cassette=bool(self.config.llm.cassette))
         self.result = RunResult(
             run_id=self.run_id,
             status=status,
