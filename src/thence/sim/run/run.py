@@ -302,6 +302,9 @@ class SimulationOrchestrator:
         self._hold.release()
         self._close_loop()
 
+    def _repr_html_(self) -> str | None:
+        return self.result._repr_html_() if self.result else None
+
     def __enter__(self) -> Self:
         return self
 
