@@ -125,8 +125,8 @@ def test_parquet_without_pyarrow_names_the_extra(read, monkeypatch):
         ("ben,", "", ("people.csv", 3, "agents[1].from", "4 values in 5 columns")),
         ("north", '"north', ("people.csv", 3, "agents[1].from", "no CSV: unexpected end of data")),
         ("full", "id", ("people.csv", 1, "agents[1].from", "columns need names, each its own")),
-        (TABLE, "", ("folk.yaml", 6, "agents[1].from", "people.csv has no rows")),
-        (TABLE, "id,age\n", ("folk.yaml", 6, "agents[1].from", "people.csv has no rows")),
+        (TABLE, "", ("folk.yaml", 6, "agents[1].from", "people.csv has 0 rows, 0 bytes")),
+        (TABLE, "id,age\n", ("folk.yaml", 6, "agents[1].from", "people.csv has 0 rows, 7 bytes")),
     ],
 )
 def test_problem_of_a_row_has_the_file_and_line_of_the_table(read, old, new, expected):

@@ -45,7 +45,7 @@ from thence.sim.models.asking import write_cassette
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.outcomes import read_outcomes
 from thence.sim.results.recorded import RecordedRun, fitting, read_object, read_result
-from thence.sim.run.costs import Forecast, forecast, run_usage
+from thence.sim.run.costs import forecast, run_usage
 from thence.sim.run.run import SimulationOrchestrator
 from thence.sim.run.run_folder import count_events
 from thence.sim.run.simulation import make_components
@@ -423,8 +423,8 @@ def validate_command(scenario: str, is_priced: bool) -> int:
     except ScenarioError as error:
         problems = tuple(dict(problem) for problem in error.problems)
     if out.is_json:
-        content = {"forecast": msgspec.structs.asdict(price)} if price else {}
-        out.json({"ok": not problems, "problems": problems, **content})
+        content = {"ok": not problems, "problems": problems}
+        out.json({**content, "forecast": price} if price else content)
     elif problems:
         for problem in problems:
             out.write(problem_line(problem))
@@ -438,16 +438,12 @@ def validate_command(scenario: str, is_priced: bool) -> int:
     return MISUSED if problems else 0
 
 
-def _forecast_lines(price: Forecast, width: int) -> list[str]:
-    if not price.calls[1]:
-        return ["no agent asks a model: it costs nothing"]
-    parts = {"calls": price.calls, "tokens in": price.tokens_in, "tokens out": price.tokens_out}
-    texts = [f"{least:,} to {most:,} {name}" for name, (least, most) in parts.items()]
-    cost = "no cost without prices"
-    if price.cost is not None:
-        cost = f"cost {price.cost[0]:.4g} to {price.cost[1]:.4g}"
-    lines = [f"{counted(price.turns, 'turn')}: {', '.join(texts)}, {cost}"]
-    return [line for text in (*lines, *price.notes) for line in wrapped(text, width)]
+def _forecast_lines(price: Mapping[str, Any], width: int) -> list[str]:
+    names = ("calls", "tokens_in", "tokens_out")
+    texts = ["{:,} to {:,} ".format(*price[name]) + name.replace("_", " ") for name in names]
+    texts.append("cost {:.4g} to {:.4g}".format(*price["cost"]) if price["cost"] else "no prices")
+    line = f"{counted(price['turns'], 'turn')}: {', '.join(texts)}"
+    return [line for text in (line, *price["notes"]) for line in wrapped(text, width)]
 
 
 @sim_command.command("new", **help_with("thence sim new market"))

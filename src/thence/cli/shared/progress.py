@@ -190,12 +190,10 @@ def play(
 
         own = result.usage.get("by_origin", {}).get("own") or totals(result.usage)
         factor = turns_planned / result.turns
-        sums = {name: value and value * factor for name, value in own.items() if name != "cost"}
-        sums = {name: round(value) for name, value in sums.items()}
-        cost = own["cost"] and own["cost"] * factor
+        sums = {name: value and value * factor for name, value in own.items()}
         if own["calls"]:
-            text = cost_text({**sums, "cost": cost})
-            out.notice(f"{turns_planned:,} turns, each as these {result.turns:,}: {text}")
+            words = f"{turns_planned:,} turns, each as these {result.turns:,}: "
+            out.notice(words + cost_text(sums))
     return code
 
 
@@ -212,8 +210,8 @@ def _option_to_go_on(run: "SimulationOrchestrator") -> str:
 
 def cost_text(sums: Mapping[str, Any]) -> str:
     """Returns the calls, tokens and cost of models in a few words."""
-    text = f"{counted(sums['calls'], 'call')}, {sums['tokens_in']:,} tokens in"
-    text += f" and {sums['tokens_out']:,} out"
+    text = f"{counted(round(sums['calls']), 'call')}, {sums['tokens_in']:,.0f} tokens in"
+    text += f" and {sums['tokens_out']:,.0f} out"
     return text if sums["cost"] is None else f"{text}, cost {sums['cost']:.4g}"
 
 

@@ -17,12 +17,12 @@ from thence.errors import ThenceError
 from thence.sim.again.replay import again_in_memory, complete_turns, recorded_config
 from thence.sim.models.asking import ModelCall, Models
 from thence.sim.models.limits import ModelsUnavailable
+from thence.sim.models.settings import ModelSettings
 from thence.sim.record.outcomes import Outcomes, read_lines, request_digest
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.results.table import Table
 from thence.sim.run.agents import Observation
 from thence.sim.run.run import RunParts
-from thence.sim.run.simulation import new_loop
 from thence.sim.run.thinking import LLMAgent, ask
 
 FILE = "surveys.jsonl"
@@ -61,23 +61,17 @@ def survey(
     limit is reached or an endpoint is down, and as `replay` does.
     """
     limits = {"max_calls": max_calls, "max_cost": max_cost, "cassette": None}
-    coroutine = _answers(Path(run), at, question, tuple(choices or ()), names, limits, parts)
-
-    def play() -> list[dict[str, Any]]:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            return runner.run(coroutine)
-
-    with ThreadPoolExecutor(1) as threads:  # whose loop is free where the caller's is not
-        rows = threads.submit(play).result()
+    terms = _Question(question, tuple(choices or ())), limits, parts
+    with ThreadPoolExecutor(1) as threads:  # where no loop is running
+        rows = threads.submit(asyncio.run, _answers(Path(run), at, names, *terms)).result()
     return Table.of(lambda: iter(rows), {"agent": "str", "answer": "str"})
 
 
 async def _answers(
     folder: Path,
     at: int,
-    question: str,
-    choices: tuple[str, ...],
     names: Sequence[str],
+    question: "_Question",
     limits: dict[str, Any],
     parts: RunParts,
 ) -> list[dict[str, Any]]:
@@ -90,87 +84,78 @@ async def _answers(
             raise ThenceError("could not ask", place=f"in turn {at}", cause=cause, hint=hint)
         simulation, _ = again_in_memory(run, config, parts, events)
     await simulation.run(at - 1)
-    views = {
-        agent: view
-        for agent, view in (await simulation.observations()).items()
-        if isinstance(agent, LLMAgent)
-    }
-    everyone = [agent.name for agent in views]
-    for name in names or everyone or [""]:
-        if name not in everyone:
+    views = (await simulation.observations()).items()
+    asked = {agent.name: (agent, view) for agent, view in views if isinstance(agent, LLMAgent)}
+    for name in names or [*asked] or [""]:
+        if name not in asked:
             cause = f"no agent that asks a model is named {name!r} in turn {at}"
-            hint = did_you_mean(name, everyone).removeprefix("; ") or f"such are {everyone}"
+            hint = did_you_mean(name, asked).removeprefix("; ") or "thence sim show lists them"
             raise ThenceError("could not ask", place=folder, cause=cause, hint=hint)
-    settings = msgspec.structs.replace(config.llm, **limits)
-    models = _models(folder / FILE, settings, at, question, choices)
-    calls = []
-    for agent, view in views.items():
-        view.ledger.models = models
-        if not names or agent.name in names:
-            calls.append(_answer(agent, view, question, choices))
+    models = question.models(folder / FILE, at, msgspec.structs.replace(config.llm, **limits))
     try:
+        chosen = [asked[name] for name in names or asked]
+        calls = [question.answer(agent, view, models) for agent, view in chosen]
         answers = await asyncio.gather(*calls, return_exceptions=True)
     finally:
         await models.close()
         await simulation.close()
+    rows = [answer for answer in answers if isinstance(answer, dict)]
     for answer in answers:
         if isinstance(answer, ModelsUnavailable):
             hint = "ask the same again, with a higher limit: what was answered is recorded"
-            what, count = "could not ask all", sum(isinstance(one, dict) for one in answers)
-            cause = f"{answer.cause}; {count} of {len(answers)} have answered"
-            raise ThenceError(what, place=folder, cause=cause, hint=hint, code=answer.code)
+            cause, code = (
+                f"{answer.cause}; {len(rows)} of {len(answers)} have answered",
+                answer.code,
+            )
+            raise ThenceError("could not ask all", place=folder, cause=cause, hint=hint, code=code)
         if isinstance(answer, BaseException):
             raise answer
-    return [answer for answer in answers if isinstance(answer, dict)]
+    return rows
 
 
-def _models(
-    file: Path, settings: Any, at: int, question: str, choices: tuple[str, ...]
-) -> _SurveyModels:
-    """Returns the models of a survey; an equal one that was asked before has the same number."""
-    lines = [*read_lines(file)] if file.exists() else []
-    heads = {line.request: line.occurrence for line in lines if line.step == f"{at}.{_PHASE}"}
-    content = {"question": question, "choices": choices}
-    digest = request_digest(content)
-    number = heads.get(digest, len(heads))
-    recorded = {
-        (line.step, line.request, line.occurrence): line
-        for line in lines
-        if line.step.startswith(f"{at}.{_PHASE}.") and line.step.endswith(f".{number}")
-    }
-    outcomes = Outcomes(file, recorded)
-    if digest not in heads:
-        outcomes.record((f"{at}.{_PHASE}", digest, number), content)
-    models = _SurveyModels(settings, outcomes)
-    models.number = number
-    return models
+class _Question(msgspec.Struct, frozen=True):
+    question: str
+    choices: tuple[str, ...]
 
+    def models(self, file: Path, at: int, settings: ModelSettings) -> _SurveyModels:
+        """Returns the models; the same question of a turn has the same number as before."""
+        lines = [*read_lines(file)] if file.exists() else []
+        content, head = msgspec.structs.asdict(self), f"{at}.{_PHASE}"
+        digest = request_digest(content)
+        numbers = {line.request: line.occurrence for line in lines if line.step == head}
+        number = numbers.get(digest, len(numbers))
+        recorded = {
+            (line.step, line.request, line.occurrence): line
+            for line in lines
+            if line.step.startswith(f"{head}.") and line.step.endswith(f".{number}")
+        }
+        outcomes = Outcomes(file, recorded)
+        if digest not in numbers:
+            outcomes.record((head, digest, number), content)
+        models = _SurveyModels(settings, outcomes)
+        models.number = number
+        return models
 
-async def _answer(
-    agent: LLMAgent, view: Observation, question: str, choices: tuple[str, ...]
-) -> dict[str, Any]:
-    kind: Any = Literal[choices] if choices else str
-    take: Callable[[str], Any] = msgspec.json.Decoder(
-        msgspec.defstruct("SurveyAnswer", [("answer", kind)])
-    ).decode
-    example = msgspec.json.encode({"answer": choices[0] if choices else "..."}).decode()
-    among = f" Answer with one of {', '.join(map(repr, choices))}." if choices else ""
-    text = f"{_WORDS}\n\n{question}{among}\n\nAnswer with JSON alone, such as {example}"
-    field = {"type": "string", **({"enum": list(choices)} if choices else {})}
-    schema: dict[str, Any] = {
-        "type": "object",
-        "properties": {"answer": field},
-        "required": ["answer"],
-    }
-    schema["additionalProperties"] = False
-    messages = [*agent.messages(view)]
-    if messages[-1:] and messages[-1].get("role") == "user":  # some refuse two in a row
-        text = f"{messages.pop()['content']}\n\n{text}"
-    messages.append({"role": "user", "content": text})
-    try:
-        answer = await ask(view, messages, take, schema, endpoint=agent.endpoint)
-    except ModelsUnavailable:
-        raise
-    except ThenceError as error:
-        return {"agent": agent.name, "answer": None, "error": str(error)}
-    return {"agent": agent.name, "answer": answer.answer}
+    async def answer(self, agent: LLMAgent, view: Observation, models: Models) -> dict[str, Any]:
+        """Returns the answer of an agent, which is None with its `error` where none is of use."""
+        kind: Any = Literal[self.choices] if self.choices else str
+        shape: Any = msgspec.defstruct("SurveyAnswer", [("answer", kind)])
+        take: Callable[[str], Any] = msgspec.json.Decoder(shape).decode
+        example = msgspec.json.encode({"answer": [*self.choices, "..."][0]}).decode()
+        among = f" Answer with one of {', '.join(map(repr, self.choices))}." if self.choices else ""
+        text = f"{_WORDS}\n\n{self.question}{among}\n\nAnswer with JSON alone, such as {example}"
+        field = {"type": "string", **({"enum": list(self.choices)} if self.choices else {})}
+        schema: dict[str, Any] = {"type": "object", "properties": {"answer": field}}
+        schema |= {"required": ["answer"], "additionalProperties": False}
+        messages = [*agent.messages(view)]
+        if messages[-1:] and messages[-1].get("role") == "user":  # some refuse two in a row
+            text = f"{messages.pop()['content']}\n\n{text}"
+        messages.append({"role": "user", "content": text})
+        view.ledger.models = models
+        try:
+            answer = await ask(view, messages, take, schema, endpoint=agent.endpoint)
+        except ModelsUnavailable:
+            raise
+        except ThenceError as error:
+            return {"agent": agent.name, "answer": None, "error": str(error)}
+        return {"agent": agent.name, "answer": answer.answer}

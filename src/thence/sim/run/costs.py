@@ -4,14 +4,13 @@ A forecast sends nothing: it renders the messages of turn 1.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from math import ceil
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from thence.sim.models import asking
+from thence.sim.models.settings import EndpointSettings
 from thence.sim.record.outcomes import read_outcomes
 from thence.sim.run.simulation import Components, Simulation, new_loop
 from thence.sim.run.thinking import LLMAgent
@@ -19,22 +18,7 @@ from thence.sim.scenario.scenario import SimulationConfig
 
 CHARACTERS_A_TOKEN = 4
 ANSWER_TOKENS = 200
-# how often each agent is asked where every first answer can't be used
-_ASKED_MAX = 2
-
-
-class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """The price of a run of so many turns: least and greatest calls, tokens and cost.
-
-    `cost` is None where an endpoint has no prices; `notes` are what is in no number.
-    """
-
-    turns: int
-    calls: tuple[int, int]
-    tokens_in: tuple[int, int]
-    tokens_out: tuple[int, int]
-    cost: tuple[float, float] | None
-    notes: tuple[str, ...]
+_ASKED_MAX = 2  # by an agent whose first answer can't be used
 
 
 def run_usage(folder: Path, *, has_cassette: bool) -> dict[str, Any]:
@@ -61,53 +45,55 @@ def totals(usage: Mapping[str, Any]) -> dict[str, Any]:
     return sums
 
 
-def forecast(config: SimulationConfig, components: Components) -> Forecast:
-    """Returns what the calls of a run would cost if all its turns were as the first one."""
+def forecast(config: SimulationConfig, components: Components) -> dict[str, Any]:
+    """Returns what the calls of a run would come to if all its turns were as the first one.
+
+    `calls`, `tokens_in`, `tokens_out` and `cost` are each the least and the greatest for `turns`;
+    the cost is None where an endpoint has no prices. `notes` are what is in no number.
+    """
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        return runner.run(_forecast(config, components))
+        requests = runner.run(_requests(config, components))
+    turns, sums = config.simulation.max_turns, [0.0, 0.0, 0.0, 0.0]
+    for endpoint, characters in requests:
+        prompt, answer = (
+            math.ceil(characters / CHARACTERS_A_TOKEN),
+            endpoint.max_tokens or ANSWER_TOKENS,
+        )
+        prices = endpoint.price_in, endpoint.price_out
+        price = (
+            math.nan if None in prices else prompt * (prices[0] or 0) + answer * (prices[1] or 0)
+        )
+        sums = [a + b for a, b in zip(sums, (1, prompt, answer, price / 1e6), strict=True)]
+    most = _ASKED_MAX * (1 + config.retries)
+    calls, *tokens = [[int(value) * turns, int(value) * turns * most] for value in sums[:3]]
+    cost = None if math.isnan(sums[3]) else [sums[3] * turns, sums[3] * turns * most]
+    numbers = dict(zip(("calls", "tokens_in", "tokens_out"), (calls, *tokens), strict=True))
+    return {"turns": turns, **numbers, "cost": cost, "notes": [*_notes(config, components)]}
 
 
-async def _forecast(config: SimulationConfig, components: Components) -> Forecast:
-    simulation = Simulation(config, components, lambda piece: None)
-    calls, tokens_in, tokens_out, cost = 0, 0, 0, 0.0
-    shared: set[bytes] = set()
-    has_prices = True
+async def _requests(
+    config: SimulationConfig, components: Components
+) -> list[tuple[EndpointSettings, int]]:
+    """Returns the endpoint and the characters of each request of turn 1."""
+    simulation, endpoints = Simulation(config, components, lambda piece: None), config.llm.endpoints
+    requests: dict[object, tuple[EndpointSettings, int]] = {}
     for agent, view in (await simulation.observations()).items():
-        if not isinstance(agent, LLMAgent):
-            continue
-        name = agent.endpoint or config.llm.default or next(iter(config.llm.endpoints))
-        endpoint, messages = config.llm.endpoints[name], agent.messages(view)
-        content = msgspec.json.encode((name, messages, agent.schema))
-        if agent.share and content in shared:
-            continue
-        shared.add(content)
-        characters = sum(len(message["content"]) for message in messages)
-        prompt, answer = ceil(characters / CHARACTERS_A_TOKEN), endpoint.max_tokens or ANSWER_TOKENS
-        calls, tokens_in, tokens_out = calls + 1, tokens_in + prompt, tokens_out + answer
-        if endpoint.price_in is None or endpoint.price_out is None:
-            has_prices = False
-        else:
-            cost += (prompt * endpoint.price_in + answer * endpoint.price_out) / 1e6
+        if isinstance(agent, LLMAgent):
+            name = agent.endpoint or config.llm.default or next(iter(endpoints))
+            texts = [message["content"] for message in agent.messages(view)]
+            key: object = (name, *texts, agent.schema and str(agent.schema))
+            characters = sum(map(len, texts))
+            requests[key if agent.share else agent] = (endpoints[name], characters)
     await simulation.close()
-    turns = config.simulation.max_turns
-    most = turns * _ASKED_MAX * (1 + config.retries)
-    return Forecast(
-        turns=turns,
-        calls=(calls * turns, calls * most),
-        tokens_in=(tokens_in * turns, tokens_in * most),
-        tokens_out=(tokens_out * turns, tokens_out * most),
-        cost=(cost * turns, cost * most) if has_prices else None,
-        notes=(*_notes(config, components),),
-    )
+    return [*requests.values()]
 
 
-def _notes(config: SimulationConfig, components: Components) -> Iterable[str]:
+def _notes(config: SimulationConfig, components: Components) -> Iterator[str]:
     yield (
         f"{CHARACTERS_A_TOKEN} characters a token, answers of max_tokens or {ANSWER_TOKENS} tokens;"
-        " the greater numbers are for runs in which no first answer can be used"
+        " twice as much where each first answer can't be used"
     )
-    grows = [agent.params for agent in config.agents]
-    if any(params.get("memory") or params.get("talk") for params in grows):
+    if any(agent.params.get("memory") or agent.params.get("talk") for agent in config.agents):
         yield "prompts grow with what agents remember and hear, which turn 1 does not have"
     for kind in ("engine", "validator"):
         if getattr(getattr(components, kind), "asks_models", False):

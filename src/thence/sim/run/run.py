@@ -177,6 +177,8 @@ class SimulationOrchestrator:
     `branch` pass `again`.
     """
 
+    pause: ModelsUnavailable | None = None
+
     def __init__(
         self,
         config: SimulationConfig | Mapping[str, Any] | str | Path,
@@ -228,7 +230,6 @@ class SimulationOrchestrator:
         self._hold = RunHold(self.output_dir)
         self.result: RunResult | None = None
         self.failure: Exception | None = None
-        self.pause: ModelsUnavailable | None = None
         self._on_turn, self._on_wait = on_turn, on_wait
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None

@@ -30,8 +30,8 @@ from thence.sim.scenario.people import with_people
 from thence.sim.scenario.scenario_file import (
     KeyPath,
     Problems,
-    Row,
     Source,
+    TableRow,
     find_file,
     parse_file,
     put_setting,
@@ -91,7 +91,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     given: Mapping[str, Any] = {}
     source: Path | None = None
     tables: Mapping[str, str] = {}
-    rows: Mapping[int, Row] = {}
+    rows: Mapping[int, TableRow] = {}
 
     @classmethod
     def from_file(cls, path: str | Path, settings: Mapping[str, object] = {}) -> "SimulationConfig":
@@ -238,9 +238,9 @@ class _Reader:
     """The reading of one scenario; every check records problems, then all are raised."""
 
     def __init__(self, raw: Mapping[str, Any], source: Source, file: Path | None) -> None:
-        self._people = with_people(raw, file.parent if file else Path())
-        source.rows = self._people.rows
-        self._raw = self._people.raw
+        people = with_people(raw, file.parent if file else Path())
+        self._raw, source.rows, self._tables, self._faults = people
+        self._rows = source.rows
         self._file = file
         self._problems = Problems(source)
         self._shapes = _Shapes(self._problems)
@@ -255,7 +255,7 @@ class _Reader:
     def sections(self) -> dict[str, Any]:
         """Returns the sections of SimulationConfig, by keyword; raises ScenarioError."""
         self._problems.raise_any()
-        for fault in self._people.faults:
+        for fault in self._faults:
             self._problems.add(*fault)
         self._shapes.check(Sections, self._data)
         fitting = self._shapes.fitting
@@ -294,8 +294,8 @@ class _Reader:
             "llm": sections.llm,
             "given": self._raw,
             "source": self._file,
-            "tables": self._people.tables,
-            "rows": self._people.rows,
+            "tables": self._tables,
+            "rows": self._rows,
         }
 
     def _plain(self, value: object, path: KeyPath) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,19 +14,10 @@ from thence.errors import ScenarioError
 from thence.yaml import BYTES_MAX, reader
 
 KeyPath = tuple[str | int, ...]
+# the row of a table that made an agent: the entry's index, file, line, and the paths in the entry
+# whose values are those of the row
+TableRow = tuple[int, str, int, Collection[KeyPath]]
 _MERGE = "tag:yaml.org,2002:merge"
-
-
-class Row(NamedTuple):
-    """The row of a table that made an agent of the entry with the index `entry`.
-
-    `filled` are the paths within the entry whose values are those of the row.
-    """
-
-    entry: int
-    file: str = ""
-    line: int = 0
-    filled: Collection[KeyPath] = ()
 
 
 class Source(msgspec.Struct, eq=False):
@@ -39,7 +30,7 @@ class Source(msgspec.Struct, eq=False):
     file: str = ""
     lines: Mapping[KeyPath, int] = {}
     settings: dict[KeyPath, str] = {}
-    rows: Mapping[int, Row] = {}
+    rows: Mapping[int, TableRow] = {}
 
     def line(self, path: KeyPath) -> int:
         """Returns the line of a value, or of the nearest value around it; 0 if unknown."""
@@ -59,16 +50,16 @@ class Problems:
         self._problems: dict[tuple[str, int, str, str, str], dict[str, Any]] = {}
         self._paths: set[KeyPath] = set()  # of the problems, and of all around them
 
-    def add(self, path: KeyPath, message: str, hint: str = "", row: Row | None = None) -> None:
+    def add(self, path: KeyPath, message: str, hint: str = "", row: TableRow | None = None) -> None:
         """Records a problem with the value at a path, which a row of a table may have."""
         self._paths.update(path[:end] for end in range(len(path) + 1))
         if row is None and len(path) > 1 and path[0] == "agents" and isinstance(path[1], int):
             row = self._source.rows.get(path[1])
         file, line = self._source.file, 0
         if row is not None:
-            path = ("agents", row.entry, *path[2:])
-            if any(path[2:end] in row.filled for end in range(3, len(path) + 1)):
-                file, line = row.file, row.line
+            path = ("agents", row[0], *path[2:])
+            if any(path[2:end] in row[3] for end in range(3, len(path) + 1)):
+                _, file, line, _ = row
         settings = self._source.settings
         setting = next((key for place, key in settings.items() if path[: len(place)] == place), "")
         hint = hint or (setting and f"correct the setting {setting}")
