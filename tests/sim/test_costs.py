@@ -63,9 +63,9 @@ def test_shorter_run_ends_with_what_all_turns_would_cost(tmp_path):
         scenario = written(tmp_path, endpoint.base_url)
         run = warm("sim", "run", scenario, "--turns", "2", cwd=tmp_path)
         whole = warm("sim", "run", scenario, cwd=tmp_path)
-    line = "4 turns, each as these 2: 12 calls, 240 tokens in and 60 out, cost 0.00036"
+    line = "all 4 turns at this rate: 12 calls, 240 tokens in and 60 out, cost 0.00036"
     assert run.err.splitlines()[-1] == line
-    assert "each as these" not in whole.err
+    assert "at this rate" not in whole.err
 
 
 def test_branch_tells_its_own_calls_from_those_of_its_parent(tmp_path):

@@ -192,8 +192,7 @@ def play(
         factor = turns_planned / result.turns
         sums = {name: value and value * factor for name, value in own.items()}
         if own["calls"]:
-            words = f"{turns_planned:,} turns, each as these {result.turns:,}: "
-            out.notice(words + cost_text(sums))
+            out.notice(f"all {turns_planned:,} turns at this rate: {cost_text(sums)}")
     return code
 
 
