@@ -83,6 +83,12 @@ def test_text_of_one_placeholder_is_the_number_of_its_column(read):
     assert ("people.csv", 2, "agents[1].initial.town", "town needs a str, not 7") in problems(read)
 
 
+def test_whole_number_that_pandas_wrote_as_a_float_is_an_integer(read):
+    config = read(TOWN_IS_TEXT, TABLE.replace("41,5,", "41.0,5.0,"))
+    assert config.agents[1].initial["money"] == 5
+    assert type(config.agents[1].initial["money"]) is int
+
+
 ROWS = [
     {"id": "ann", "full": "Ann", "age": 41, "money": 5, "town": "7"},
     {"id": "ben", "full": "Ben", "age": 17.5, "money": 7, "town": "north"},

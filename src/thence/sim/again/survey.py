@@ -22,7 +22,7 @@ from thence.sim.record.outcomes import Outcomes, read_lines, request_digest
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.results.table import Table
 from thence.sim.run.agents import Observation
-from thence.sim.run.run import RunParts
+from thence.sim.run.run import RunParts, in_loop
 from thence.sim.run.thinking import LLMAgent, ask
 
 FILE = "surveys.jsonl"
@@ -62,8 +62,12 @@ def survey(
     """
     limits = {"max_calls": max_calls, "max_cost": max_cost, "cassette": None}
     terms = _Question(question, tuple(choices or ())), limits, parts
-    with ThreadPoolExecutor(1) as threads:  # where no loop is running
-        rows = threads.submit(asyncio.run, _answers(Path(run), at, names, *terms)).result()
+    answers = _answers(Path(run), at, names, *terms)
+    if in_loop():
+        with ThreadPoolExecutor(1) as threads:
+            rows = threads.submit(asyncio.run, answers).result()
+    else:
+        rows = asyncio.run(answers)
     return Table.of(lambda: iter(rows), {"agent": "str", "answer": "str"})
 
 
@@ -85,15 +89,15 @@ async def _answers(
         simulation, _ = again_in_memory(run, config, parts, events)
     await simulation.run(at - 1)
     views = (await simulation.observations()).items()
-    asked = {agent.name: (agent, view) for agent, view in views if isinstance(agent, LLMAgent)}
-    for name in names or [*asked] or [""]:
-        if name not in asked:
-            cause = f"no agent that asks a model is named {name!r} in turn {at}"
-            hint = did_you_mean(name, asked).removeprefix("; ") or "thence sim show lists them"
+    everyone = {agent.name: (agent, view) for agent, view in views if isinstance(agent, LLMAgent)}
+    for name in names or [*everyone] or [""]:
+        if name not in everyone:
+            cause = f"in turn {at} no agent asks a model" + (name and f" and is named {name!r}")
+            hint = did_you_mean(name, everyone).removeprefix("; ") or "thence sim show lists them"
             raise ThenceError("could not ask", place=folder, cause=cause, hint=hint)
     models = question.models(folder / FILE, at, msgspec.structs.replace(config.llm, **limits))
     try:
-        chosen = [asked[name] for name in names or asked]
+        chosen = [everyone[name] for name in names or everyone]
         calls = [question.answer(agent, view, models) for agent, view in chosen]
         answers = await asyncio.gather(*calls, return_exceptions=True)
     finally:
@@ -102,7 +106,8 @@ async def _answers(
     rows = [answer for answer in answers if isinstance(answer, dict)]
     for answer in answers:
         if isinstance(answer, ModelsUnavailable):
-            hint = "ask the same again, with a higher limit: what was answered is recorded"
+            way = "with a higher limit" if answer.code == "budget_spent" else "once it answers"
+            hint = f"ask the same again, {way}: what was answered is recorded"
             cause, code = (
                 f"{answer.cause}; {len(rows)} of {len(answers)} have answered",
                 answer.code,

@@ -177,7 +177,7 @@ class SimulationOrchestrator:
     `branch` pass `again`.
     """
 
-    pause: ModelsUnavailable | None = None
+    pause: ThenceError | None = None
 
     def __init__(
         self,
@@ -268,7 +268,7 @@ class SimulationOrchestrator:
         any other value is set by the STATE of that step; config.json and the result record
         `alter`. After Ctrl-C the result has the status interrupted.
         """
-        if _in_loop():
+        if in_loop():
             return _UnplayedResult.of(partial(self.run_async, alter=alter))
         self._run_blocking(self.run_async(alter=alter))
         assert self.result is not None, "a run that ends has a result"
@@ -288,7 +288,7 @@ class SimulationOrchestrator:
         As `run`, it blocks in plain code and is awaited in a running loop.
         """
         coroutine = self._step_async()
-        if _in_loop():
+        if in_loop():
             return coroutine
         self._run_blocking(coroutine)
         return self.result is None
@@ -518,7 +518,8 @@ class SimulationOrchestrator:
 Orchestrator = SimulationOrchestrator
 
 
-def _in_loop() -> bool:
+def in_loop() -> bool:
+    """Reports whether this thread runs an event loop, as that of a notebook does."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

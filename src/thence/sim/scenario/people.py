@@ -115,7 +115,7 @@ class _Filling(msgspec.Struct):
         if name not in self.cells or value != f"{{{name}}}" or path[0] in _TEXTS:
             return text
         cell = self.cells[name]
-        return _number(text) if isinstance(cell, _Cell) else cell
+        return _whole(_number(text) if isinstance(cell, _Cell) else cell)
 
     def _text(self, match: re.Match[str], path: KeyPath) -> str:
         name, text = match[1], match[0]
@@ -131,7 +131,7 @@ class _Filling(msgspec.Struct):
         else:
             self.filled.add(path)
             if name in self.cells:
-                return _text(self.cells[name])
+                return _text_of(self.cells[name])
             self._add(path, f"this row has no {name!r}", "add it", self.filled)
         return text
 
@@ -142,12 +142,15 @@ class _Filling(msgspec.Struct):
         self.faults.append((("agents", self.row[0], *path), message, hint, place))
 
 
-def _text(value: object) -> str:
+def _text_of(value: object) -> str:
     if isinstance(value, str):
         return str(value)
-    if isinstance(value, float) and value.is_integer():  # as pandas writes ages with a gap
-        value = int(value)
-    return "" if value is None else msgspec.json.encode(value).decode()
+    return "" if value is None else msgspec.json.encode(_whole(value)).decode()
+
+
+def _whole(value: object) -> object:
+    """Returns 5 for 5.0, as which pandas writes the integers of a column with a gap."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _number(text: str) -> object:
