@@ -188,7 +188,7 @@ def play(
     if result.status == "completed" and 0 < result.turns < turns_planned and result.usage:
         from thence.sim.run.costs import totals
 
-        own = result.usage.get("by_origin", {}).get("own") or totals(result.usage)
+        own = result.usage.get("by_origin", {}).get("own") or totals(result.usage, result.usage)
         factor = turns_planned / result.turns
         sums = {name: value and value * factor for name, value in own.items()}
         if own["calls"]:

@@ -33,7 +33,7 @@ from thence.sim.record.outcomes import (
 )
 
 _TOKENS = ("tokens_in", "tokens_out", "tokens_cached")
-COUNTS = ("calls", "failed", "unusable", "without_tokens", "without_cost", *_TOKENS)
+_COUNTS = ("calls", "failed", "unusable", "without_tokens", "without_cost", *_TOKENS)
 _FAULT_CHARACTERS_MAX = 1_000
 SHARED = "shared"
 
@@ -258,7 +258,7 @@ def usage(outcomes: Iterable[RecordedOutcome]) -> dict[str, Any]:
     one.
     """
     sums: dict[str, dict[str, dict[str, Any]]] = {"by_agent": {}, "by_model": {}}
-    start = {**dict.fromkeys(COUNTS, 0), "cost": None}
+    start = {**dict.fromkeys(_COUNTS, 0), "cost": None}
     for outcome in filter(_is_call, outcomes):
         _, phase, agent = outcome.step.split(".", 2)
         recorded = _answer_of(outcome)

@@ -32,14 +32,16 @@ def run_usage(folder: Path, *, has_cassette: bool) -> dict[str, Any]:
     inherited = asking.usage(one for one in outcomes if has_cassette or one.is_copied)
     if inherited:
         own = asking.usage(one for one in outcomes if not (has_cassette or one.is_copied))
-        usage["by_origin"] = {"own": totals(own), "inherited": totals(inherited)}
+        origins = {"own": own, "inherited": inherited}
+        usage["by_origin"] = {name: totals(usage, of) for name, of in origins.items()}
     return usage
 
 
-def totals(usage: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the sums of all calls that a usage has by model."""
-    sums: dict[str, Any] = {**dict.fromkeys(asking.COUNTS, 0), "cost": None}
-    for entry in usage.get("by_model", {}).values():
+def totals(usage: Mapping[str, Any], of: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the sums of all calls of a usage, `of` all or a part of the calls of `usage`."""
+    first = next(iter(usage["by_model"].values()))
+    sums: dict[str, Any] = {**dict.fromkeys(first, 0), "cost": None}
+    for entry in of.get("by_model", {}).values():
         for key, value in entry.items():
             sums[key] = sums[key] if value is None else (sums[key] or 0) + value
     return sums
