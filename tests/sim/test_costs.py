@@ -40,6 +40,17 @@ def test_forecast_is_told_in_lines(tmp_path):
     assert "prompts grow with what agents remember" in shown
 
 
+def test_scenario_without_models_costs_nothing(tmp_path):
+    shown = warm("sim", "validate", "fishery", "--cost", cwd=tmp_path)
+    assert (shown.code, shown.lines[1:]) == (
+        0,
+        [
+            "40 turns: 0 to 0 calls, 0 to 0 tokens in, 0 to 0 tokens out, cost 0 to 0",
+            "no agent asks a model",
+        ],
+    )
+
+
 def test_agents_that_share_a_call_are_one_call(tmp_path):
     scenario = written(tmp_path, NOWHERE, keys="share: true")
     price = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path).json["forecast"]

@@ -108,11 +108,9 @@ async def _answers(
         if isinstance(answer, ModelsUnavailable):
             way = "with a higher limit" if answer.code == "budget_spent" else "once it answers"
             hint = f"ask the same again, {way}: what was answered is recorded"
-            cause, code = (
-                f"{answer.cause}; {len(rows)} of {len(answers)} have answered",
-                answer.code,
-            )
-            raise ThenceError("could not ask all", place=folder, cause=cause, hint=hint, code=code)
+            cause = f"{answer.cause}; {len(rows)} of {len(answers)} have answered"
+            words: Any = {"place": folder, "cause": cause, "hint": hint, "code": answer.code}
+            raise ThenceError("could not ask all", **words)
         if isinstance(answer, BaseException):
             raise answer
     return rows

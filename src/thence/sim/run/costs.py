@@ -55,22 +55,26 @@ def forecast(config: SimulationConfig, components: Components) -> dict[str, Any]
     """
     with asyncio.Runner(loop_factory=new_loop) as runner:
         requests = runner.run(_requests(config, components))
-    turns, sums = config.simulation.max_turns, [0.0, 0.0, 0.0, 0.0]
+    sums: dict[str, Any] = {"calls": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
     for endpoint, characters in requests:
-        prompt, answer = (
-            math.ceil(characters / CHARACTERS_A_TOKEN),
-            endpoint.max_tokens or ANSWER_TOKENS,
-        )
-        prices = endpoint.price_in, endpoint.price_out
-        price = (
-            math.nan if None in prices else prompt * (prices[0] or 0) + answer * (prices[1] or 0)
-        )
-        sums = [a + b for a, b in zip(sums, (1, prompt, answer, price / 1e6), strict=True)]
-    most = _ASKED_MAX * (1 + config.retries)
-    calls, *tokens = [[int(value) * turns, int(value) * turns * most] for value in sums[:3]]
-    cost = None if math.isnan(sums[3]) else [sums[3] * turns, sums[3] * turns * most]
-    numbers = dict(zip(("calls", "tokens_in", "tokens_out"), (calls, *tokens), strict=True))
-    return {"turns": turns, **numbers, "cost": cost, "notes": [*_notes(config, components)]}
+        prompt = math.ceil(characters / CHARACTERS_A_TOKEN)
+        answer = endpoint.max_tokens or ANSWER_TOKENS
+        sums["calls"] += 1
+        sums["tokens_in"] += prompt
+        sums["tokens_out"] += answer
+        if endpoint.price_in is None or endpoint.price_out is None or sums["cost"] is None:
+            sums["cost"] = None
+        else:
+            sums["cost"] += (prompt * endpoint.price_in + answer * endpoint.price_out) / 1e6
+    turns, most = config.simulation.max_turns, _ASKED_MAX * (1 + config.retries)
+    text = f"{CHARACTERS_A_TOKEN} characters a token, answers of max_tokens or {ANSWER_TOKENS}"
+    text += f" tokens; {most} times as much where no first answer can be used or is accepted"
+    notes = [text, *_notes(config, components)] if requests else ["no agent asks a model"]
+    ranges = {
+        name: None if value is None else [value * turns, value * turns * most]
+        for name, value in sums.items()
+    }
+    return {"turns": turns, **ranges, "notes": notes}
 
 
 async def _requests(
@@ -91,10 +95,6 @@ async def _requests(
 
 
 def _notes(config: SimulationConfig, components: Components) -> Iterator[str]:
-    yield (
-        f"{CHARACTERS_A_TOKEN} characters a token, answers of max_tokens or {ANSWER_TOKENS} tokens;"
-        " twice as much where each first answer can't be used"
-    )
     if any(agent.params.get("memory") or agent.params.get("talk") for agent in config.agents):
         yield "prompts grow with what agents remember and hear, which turn 1 does not have"
     for kind in ("engine", "validator"):

@@ -173,8 +173,7 @@ class SimulationOrchestrator:
     not called again. Raises ScenarioError. A run happens once; another run needs another object.
     Only a run that is stepped through and left before its end needs `close()` or `with`.
     `failure` is the error that ended a failed run, with its traceback, `pause` the one that paused
-    it. `thence.sim.resume` and
-    `branch` pass `again`.
+    it. `thence.sim.resume` and `branch` pass `again`.
     """
 
     pause: ThenceError | None = None

@@ -21,13 +21,7 @@ from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.outcomes import Outcomes
 from thence.sim.record.recorder import Emit, RunRecorder
 from thence.sim.record.writer import RunEvent
-from thence.sim.run.agents import (
-    BaseAgent,
-    BaseValidator,
-    Observation,
-    RecordedState,
-    stream,
-)
+from thence.sim.run.agents import BaseAgent, BaseValidator, Observation, RecordedState, stream
 from thence.sim.run.calls import (
     Caller,
     ComponentRef,
@@ -152,7 +146,8 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
         is_plain = isinstance(error, (ComponentNotFound, ValueError, TypeError))
         reason = str(error) if is_plain else described(error)
         word = reason.partition(" ")[0].rstrip(":")
-        source = parse_file(config.source)[1] if config.source else Source()
+        has_lines = bool(config.tables) == bool(config.rows)  # not those of a recorded run
+        source = parse_file(config.source)[1] if config.source and has_lines else Source()
         source.rows = config.rows
         problems = Problems(source)
         problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
