@@ -7,8 +7,9 @@ import sys
 import pytest
 from tests.cli.warm import warm
 
-from thence.errors import ExtraMissing, ScenarioError
+from thence.errors import ExtraMissing, ScenarioError, ThenceError
 from thence.sim import SimulationConfig, SimulationOrchestrator, branch, replay
+from thence.sim.again.sweep import keep_plan, make_plan
 
 SCENARIO = """\
 simulation: {name: folk, max_turns: 3}
@@ -193,6 +194,15 @@ def test_setting_is_one_of_the_entry_for_all_of_its_agents(read, tmp_path):
     read(TOWN_IS_TEXT)
     config = SimulationConfig.from_file(tmp_path / "folk.yaml", {"agents.1.age": 3})
     assert [one.params.get("age") for one in config.agents] == [None, 3, 3]
+
+
+def test_sweep_does_not_go_on_with_another_table(read, tmp_path):
+    read(TOWN_IS_TEXT)
+    plan = make_plan(tmp_path / "folk.yaml", {}, [1])
+    assert keep_plan(tmp_path / "swept", plan) == plan
+    read(TOWN_IS_TEXT, TABLE.replace("Ben", "Bela"))
+    with pytest.raises(ThenceError, match="text of the scenario"):
+        keep_plan(tmp_path / "swept", make_plan(tmp_path / "folk.yaml", {}, [1]))
 
 
 def test_run_keeps_its_agents_and_never_reads_the_table_again(read, tmp_path):

@@ -54,7 +54,7 @@ class PlannedRun(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The plan of a sweep; `scenario` is a file, `sha256` the digest of its bytes."""
+    """The plan of a sweep; `scenario` is a file, `sha256` that of its bytes and tables."""
 
     scenario: str
     sha256: str
