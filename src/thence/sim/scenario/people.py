@@ -8,6 +8,7 @@ import csv
 import io
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -114,8 +115,7 @@ class _Filling(msgspec.Struct):
         name = value[1:-1]
         if name not in self.cells or value != f"{{{name}}}" or path[0] in _TEXTS:
             return text
-        cell = self.cells[name]
-        return _whole(_number(text) if isinstance(cell, _Cell) else cell)
+        return _value_of(self.cells[name])
 
     def _text(self, match: re.Match[str], path: KeyPath) -> str:
         name, text = match[1], match[0]
@@ -142,24 +142,23 @@ class _Filling(msgspec.Struct):
         self.faults.append((("agents", self.row[0], *path), message, hint, place))
 
 
-def _text_of(value: object) -> str:
-    if isinstance(value, str):
-        return str(value)
-    return "" if value is None else msgspec.json.encode(_whole(value)).decode()
+def _text_of(cell: object) -> str:
+    if isinstance(cell, str):
+        return str(cell)
+    return "" if cell is None else msgspec.json.encode(_value_of(cell)).decode()
 
 
-def _whole(value: object) -> object:
-    """Returns 5 for 5.0, as which pandas writes the integers of a column with a gap."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _value_of(cell: object) -> object:
+    """Returns the number, true or false that a cell of CSV is, else the cell; 5 for 5.0.
 
-
-def _number(text: str) -> object:
-    """Returns the number, or the true or false, that a text of CSV is; else the text."""
-    try:
-        value = msgspec.json.decode(text.lower())
-    except msgspec.DecodeError:
-        return text
-    return value if isinstance(value, int | float) else text
+    So pandas writes the integers of a column with a gap.
+    """
+    if isinstance(cell, _Cell):
+        with suppress(msgspec.DecodeError):
+            value = msgspec.json.decode(cell.lower())
+            return _value_of(value) if isinstance(value, int | float) else str(cell)
+        return str(cell)
+    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
 
 
 def _read(path: Path) -> tuple[list[tuple[int, Mapping[str, Any]]], str]:
