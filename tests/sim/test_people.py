@@ -196,6 +196,16 @@ def test_setting_is_one_of_the_entry_for_all_of_its_agents(read, tmp_path):
     assert [one.params.get("age") for one in config.agents] == [None, 3, 3]
 
 
+def test_agent_that_its_class_refuses_is_told_with_the_line_of_its_row(read, tmp_path):
+    read(TOWN_IS_TEXT)
+    refusal = "        if age < 18:\n            raise ValueError('too young')\n        self.prompt"
+    (tmp_path / "folk.py").write_text(FOLK.replace("        self.prompt", refusal, 1))
+    validated = warm("sim", "validate", "folk.yaml", cwd=tmp_path)
+    assert validated.out.splitlines()[0] == (
+        "people.csv:3: agents[1]: ./folk.py:Person can't be made: too young"
+    )
+
+
 def test_sweep_does_not_go_on_with_another_table(read, tmp_path):
     read(TOWN_IS_TEXT)
     plan = make_plan(tmp_path / "folk.yaml", {}, [1])

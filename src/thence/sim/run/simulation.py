@@ -148,7 +148,7 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
         word = reason.partition(" ")[0].rstrip(":")
         has_lines = bool(config.tables) == bool(config.rows)  # not those of a recorded run
         source = parse_file(config.source)[1] if config.source and has_lines else Source()
-        source.rows = config.rows
+        source.rows = {at: (*row[:3], [()]) for at, row in config.rows.items()}
         problems = Problems(source)
         problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
         problems.raise_any()

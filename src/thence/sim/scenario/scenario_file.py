@@ -58,7 +58,7 @@ class Problems:
         file, line = self._source.file, 0
         if row is not None:
             path = ("agents", row[0], *path[2:])
-            if any(path[2:end] in row[3] for end in range(3, len(path) + 1)):
+            if row[1] and any(path[2:end] in row[3] for end in range(2, len(path) + 1)):
                 _, file, line, _ = row
         settings = self._source.settings
         setting = next((key for place, key in settings.items() if path[: len(place)] == place), "")
