@@ -11,6 +11,7 @@ from tests.sim.models.endpoint import Endpoint, Reply, completion
 from tests.sim.models.players import MODELS, SCENARIOS, recorded
 from tests.sim.models.village import generous, user, written
 
+from thence.sim import open_run
 from thence.sim.models.asking import write_cassette
 from thence.sim.record.outcomes import read_outcomes
 
@@ -25,7 +26,7 @@ def test_run_that_reaches_its_limit_says_how_it_goes_on(tmp_path):
         *_, first, why, following = paused.err.splitlines()
         assert first == "thence: run a is paused"
         assert why.startswith("  why:  could not ask a model: max_calls is 4; ")
-        assert following == "  next: thence sim resume output/a"
+        assert following == "  next: thence sim resume output/a --max-calls 8"
         assert warm("sim", "list", cwd=tmp_path).out.startswith("interrupted")
         calls = len(endpoint.requests)
         paused = warm("sim", "resume", "a", "--max-calls", "6", cwd=tmp_path)
@@ -182,6 +183,24 @@ def test_ninety_fishers_of_three_kinds_make_three_calls_a_turn(tmp_path):
     few = warm("sim", "show", "a", cwd=tmp_path).lines
     assert "  70 more agents; -v shows all" in few
     assert len(warm("sim", "show", "a", "-v", cwd=tmp_path).lines) > len(few) + 60
+
+
+@pytest.mark.promise("O2")
+def test_fifty_people_of_a_table_take_more_as_a_rumour_spreads(tmp_path):
+    run = warm("sim", "run", "village", "--run-id", "a", "--json", cwd=tmp_path).json
+    assert (run["status"], run["turns"], run["decisions_failed"]) == ("completed", 8, 0)
+    assert len(run["usage"]["by_agent"]) == 50
+    assert run["usage"]["by_origin"]["own"]["calls"] == 0
+    with open_run(tmp_path / "output" / "a") as recorded:
+        claimed = [row["global/claimed"] for row in recorded.variables()]
+    assert claimed[0] < claimed[3] < claimed[-1]
+    events = warm("log", "--json", "--limit", "0", cwd=tmp_path).lines
+    heard = {
+        event["details"]["action_payload"]["to"]
+        for event in map(json.loads, events)
+        if event["event_type"] == "ACTION" and event["details"]["action_type"] == "say"
+    }
+    assert len(heard) > 3
 
 
 def test_cassette_of_a_run_plays_it_again(tmp_path):

@@ -4,6 +4,8 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+from tests.sim.models.endpoint import Endpoint
+from tests.sim.models.village import generous, written
 from tests.sim.toys import config
 
 import thence
@@ -63,3 +65,34 @@ def test_run_shows_its_result_and_one_that_is_not_played_its_words(tmp_path: Pat
     assert "turns" in shown.text
     with open_run(run.output_dir) as recorded:
         assert f"{run.run_id}: completed" in Shown(recorded._repr_html_()).text
+
+
+def test_decision_and_call_of_a_model_show_themselves(tmp_path: Path) -> None:
+    hostile = json.dumps({"action": {"do": "none"}, "why": HOSTILE})
+    with Endpoint(lambda body: hostile if len(body["messages"]) > 2 else generous(body)) as models:
+        result = SimulationOrchestrator(
+            written(tmp_path, models.base_url), output_root=tmp_path / "runs"
+        ).run()
+    with open_run(result.output_dir) as run:
+        decision = Shown(run.log.query(type="DECISION").events[0]._repr_html_())
+        call = next(e for e in run.log.read() if e.payload.get("error_type") == "llm_call")
+        shown = Shown(call._repr_html_())
+    assert "DECISION 1.decide.ann.0" in decision.text
+    assert "new_value" in decision.text
+    assert ("You may give money." in shown.text, "It is turn 1." in shown.text) == (True, True)
+    assert {"script", "dl"} & {*shown.tags, *decision.tags} == {"dl"}
+
+
+def test_event_shows_hostile_text_as_text(tmp_path: Path) -> None:
+    with thence.open(tmp_path / "log") as log:
+        event = log.append("order.taken", {HOSTILE: HOSTILE, "n": [1]}, actor=HOSTILE)
+        shown = Shown(event._repr_html_())
+    assert shown.text.count(HOSTILE) == 3
+    assert "script" not in shown.tags
+
+
+def test_orchestrator_shows_its_result_once_it_has_one(tmp_path: Path) -> None:
+    run = SimulationOrchestrator(config(), output_root=tmp_path)
+    assert run._repr_html_() is None
+    run.run()
+    assert f"{run.run_id}: completed" in Shown(run._repr_html_()).text

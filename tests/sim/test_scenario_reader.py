@@ -585,7 +585,7 @@ def test_missing_file_is_told_with_the_nearest_shipped_scenario():
 def test_missing_file_like_none_is_told_with_all_shipped_scenarios():
     with pytest.raises(ScenarioError, match="there is no such file") as caught:
         SimulationConfig.from_file("nope")
-    shipped = "commons, epidemic, fishery, negotiation, segregation, spatial_trade_network"
+    shipped = "commons, epidemic, fishery, negotiation, segregation, spatial_trade_network, village"
     assert caught.value.problems[0]["hint"] == f"shipped: {shipped}"
 
 
@@ -620,7 +620,7 @@ def blocks(language):
 
 
 def test_example_of_the_page_runs(tmp_path):
-    scenario, models = blocks("yaml")
+    scenario, people, models = blocks("yaml")
     agents, *_ = blocks("python")
     (tmp_path / "agents.py").write_text(agents)
     path = tmp_path / "market.yaml"
@@ -631,6 +631,14 @@ def test_example_of_the_page_runs(tmp_path):
     assert (result.status, result.turns, result.error) == ("completed", 40, None)
     path.write_text("simulation: {name: village}\n" + models)
     assert SimulationConfig.from_file(path).llm.endpoints["local"].concurrency == 8
+    (tmp_path / "people.csv").write_text("id,name,age,money,town\nann,Ann,41,5,south\n")
+    endpoint = 'llm: {endpoints: {local: {base_url: "http://127.0.0.1:9/v1", model: m}}}\n'
+    of_agents = "[{name: money, type: int}, {name: town, type: str}]"
+    declared = f"state_variables: {{agent_vars: {of_agents}}}\n"
+    path.write_text(f"simulation: {{name: village}}\n{endpoint}{declared}{people}")
+    (ann,) = SimulationConfig.from_file(path).agents
+    assert ann.params == {"prompt": 'You are Ann, 41. Answer as {"do": …}.'}
+    assert ann.initial == {"money": 5, "town": "in south"}
 
 
 def test_engine_of_the_page_pauses_an_agent(tmp_path):

@@ -390,9 +390,13 @@ def test_failure_is_caused_by_the_span_that_its_error_left_before(log, tracer):
 
 
 def test_failure_of_a_step_and_of_a_span_are_causes_of_each_other(log, tracer):
-    with contextlib.suppress(ValueError), thence.step("outer", log=log):
-        with tracer.start_as_current_span("middle"), thence.step("inner", log=log):
-            raise ValueError("no key")
+    with (
+        contextlib.suppress(ValueError),
+        thence.step("outer", log=log),
+        tracer.start_as_current_span("middle"),
+        thence.step("inner", log=log),
+    ):
+        raise ValueError("no key")
     named = causes(log)
     assert named["middle.failed"] == ["middle.begun", "inner.failed"]
     assert named["outer.failed"] == ["outer.begun", "inner.failed", "middle.failed"]

@@ -21,6 +21,7 @@ from thence.core.bodies import (
     put_back_readable,
 )
 
+_HTML_CHARACTERS_MAX = 2_000
 OrderKey = tuple[int, str, str, str, bytes]
 
 # the deepest nesting of a stored line; lines that thence writes stay well below
@@ -339,6 +340,24 @@ class Event:
         values = payload if isinstance(payload, dict) else {}
         unreadable = put_back_readable(values, entries, self.vocabulary.bodies, decoded)
         return msgspec.json.encode({**members, "unreadable": unreadable} if unreadable else members)
+
+    def _repr_html_(self) -> str:
+        """Returns the event for a notebook: its facts, the messages of a model's call as texts."""
+        from thence.core.markup import el, facts, joined, moment, words
+
+        payload, _ = self.readable_payload
+        messages = payload.pop("messages", None)
+        texts = [
+            (str(one.get("role")), words(str(one.get("content")), _HTML_CHARACTERS_MAX))
+            for one in (messages if isinstance(messages, list) else ())
+            if isinstance(one, dict)
+        ]
+        for name, value in payload.items():
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            texts.append((name, words(text, _HTML_CHARACTERS_MAX)))
+        pairs = [("time", moment(self.timestamp)), ("who", self.actor), ("about", self.subject)]
+        heading = words(f"{self.event_type} {self.header.step or self.event_id}")
+        return joined(el("p", el("strong", heading)), facts([*pairs, *texts]))
 
     def _members_of_no_log(self) -> dict[str, Any]:
         return {key: value for key, value in self.members.items() if key not in (BODIES_KEY, "crc")}

@@ -61,6 +61,7 @@ from thence.sim.scenario.state import Declaration, State
 from thence.sim.space.worlds import WorldMap
 
 if TYPE_CHECKING:
+    from thence.sim.again.survey import survey
     from thence.sim.run.thinking import LLMAgent, LLMEngine, LLMValidator
 
 __all__ = [
@@ -131,6 +132,7 @@ __all__ = [
     "open_run",
     "replay",
     "resume",
+    "survey",
     "sweep_table",
 ]
 
@@ -138,6 +140,10 @@ __all__ = [
 if not TYPE_CHECKING:  # what asks models is imported when it is first used
 
     def __getattr__(name: str) -> object:
+        if name == "survey":
+            from thence.sim.again.survey import survey
+
+            return survey
         if not name.startswith("LLM") or name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from thence.sim.run import thinking

@@ -6,6 +6,7 @@ go out for longer as long as it pays; the careful ones take what grows.
 
 import json
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -62,7 +63,26 @@ def fisher(body) -> str:
     return json.dumps({"action": {"do": "fish", "hours": round(min(hours, 12.0), 1)}})
 
 
-MODELS = {"negotiation": village, "commons": fisher}
+def neighbour(body) -> str:
+    """Returns what one of a village does who may have heard that the granary is half empty."""
+    system, text = (message["content"] for message in body["messages"])
+    own = int(re.search(r"\bclaim = (\d+)", text).group(1))
+    near = re.findall(r"agent/(\w+)/claim = \d+", text)
+    turn = int(re.search(r"It is turn (\d+)", text).group(1))
+    most = max(int(claim) for claim in re.findall(r"agent/\w+/claim = (\d+)", text))
+    is_nervous = "nervous" in system
+    if "half empty" not in system + text and not (is_nervous and most > 5 and most > own):
+        return json.dumps({"action": {"do": "none"}, "note": "A quiet day.", "importance": 1})
+    note = {"note": "The granary is half empty.", "importance": 8}
+    if (turn + len(near)) % 2:
+        to = near[turn % len(near)]
+        action = {"do": "say", "to": to, "text": "The granary is half empty, take what you need."}
+    else:
+        action = {"do": "claim", "amount": min(10, own + (4 if is_nervous else 2))}
+    return json.dumps({"action": action, **note})
+
+
+MODELS = {"negotiation": village, "commons": fisher, "village": neighbour}
 
 
 def recorded(scenario: str, folder: Path) -> Path:
@@ -70,6 +90,8 @@ def recorded(scenario: str, folder: Path) -> Path:
     with Endpoint(MODELS[scenario]) as endpoint:
         text = (SCENARIOS / f"{scenario}.yaml").read_text()
         file = folder / f"{scenario}.yaml"
+        for table in SCENARIOS.glob("*.csv"):
+            shutil.copy(table, folder)
         text = text.replace("http://127.0.0.1:8000/v1", endpoint.base_url)
         file.write_text(text.replace(f"  cassette: {scenario}.jsonl\n", ""))
         config = SimulationConfig.from_file(file)

@@ -11,7 +11,13 @@ import click
 import msgspec
 
 from thence.cli import FAILED, INTERRUPTED, MISUSED
-from thence.cli.commands.sweep import plot_command, setting_option, sweep_command, table_command
+from thence.cli.commands.sweep import (
+    check_ending,
+    plot_command,
+    setting_option,
+    sweep_command,
+    table_command,
+)
 from thence.cli.commands.verify import finding_json
 from thence.cli.failure import problem_line
 from thence.cli.frame import command_group, help_with, json_or_text, output_options
@@ -28,16 +34,18 @@ from thence.cli.shared.render import (
     courses,
     failures_text,
 )
+from thence.core.json_values import printable
 from thence.core.sentences.events import clipped
 from thence.doctor.writers import outcome, run_status
 from thence.errors import ScenarioError, ThenceError
 from thence.log.files.disk import OS_DISK
 from thence.log.files.segment import segments
 from thence.sim.again.replay import branch, replay, resume
-from thence.sim.models.asking import usage, write_cassette
+from thence.sim.models.asking import write_cassette
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.outcomes import read_outcomes
 from thence.sim.results.recorded import RecordedRun, fitting, read_object, read_result
+from thence.sim.run.costs import forecast, run_usage
 from thence.sim.run.run import SimulationOrchestrator
 from thence.sim.run.run_folder import count_events
 from thence.sim.run.simulation import make_components
@@ -137,6 +145,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
     systems = (event for page in log.answers.pages(type="SYSTEM") for event in page)
     notices = filter(words.is_notice, systems)
     scenario, recorded = _member(run.config, "scenario"), _member(run.config, "events")
+    llm = _member(run.config, "llm")
     settings = _member(run.config, "simulation") or _member(scenario, "simulation")
     agents = None
     if isinstance(scenario.get("agents"), list):
@@ -171,7 +180,7 @@ def summary(run: RecordedRun) -> dict[str, Any]:
         ],
         # of ordinary runs, whose many causes stand in several events, some would hide all others
         "notices": [words.sentence(e) for e in notices if words.notice_kind(e) != "joined"],
-        "usage": usage(read_outcomes(run.folder).values()),
+        "usage": run_usage(run.folder, has_cassette=bool(llm.get("cassette"))),
         "damage": [finding_json(finding) for finding in checked.damage],
     }
 
@@ -369,6 +378,7 @@ def run_command(
         raise click.BadParameter(reason, param_hint="--set")
     config = SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()})
     others["output_root"] = root or out.settings.root
+    others["turns_planned"] = config.simulation.max_turns
     if not is_served:
         return play(out, SimulationOrchestrator, config, **others)
     with serving_beside(Path(others["output_root"] or config.events.output_root)) as server:
@@ -391,21 +401,30 @@ def _watched(out: Output, url: str, *arguments: Any, **named: Any) -> Simulation
     "validate", **help_with("thence sim validate scenarios/spatial_trade_network.yaml")
 )
 @click.argument("scenario")
+@click.option(
+    "--cost",
+    "is_priced",
+    is_flag=True,
+    help="Say what its models would cost, by the messages of turn 1; nothing is sent.",
+)
 @output_options
-def validate_command(scenario: str) -> int:
+def validate_command(scenario: str, is_priced: bool) -> int:
     """Check a scenario without running it.
 
     Each problem is reported with file, line, key and a hint. Exit code 2 if there is one.
     """
     out = current()
     problems: tuple[dict[str, object], ...] = ()
+    price = None
     try:
         config = SimulationConfig.from_file(scenario)
-        make_components(config)
+        components = make_components(config)
+        price = forecast(config, components) if is_priced else None
     except ScenarioError as error:
         problems = tuple(dict(problem) for problem in error.problems)
     if out.is_json:
-        out.json({"ok": not problems, "problems": problems})
+        content = {"ok": not problems, "problems": problems}
+        out.json({**content, "forecast": price} if price else content)
     elif problems:
         for problem in problems:
             out.write(problem_line(problem))
@@ -414,7 +433,17 @@ def validate_command(scenario: str) -> int:
         agents, turns = len(config.agents), config.simulation.max_turns
         sizes = f"{counted(agents, 'agent')}, at most {counted(turns, 'turn')}"
         out.write(f"ok: {config.simulation.name}, {sizes}")
+        if price:
+            out.write(*_forecast_lines(price, out.width))
     return MISUSED if problems else 0
+
+
+def _forecast_lines(price: Mapping[str, Any], width: int) -> list[str]:
+    names = ("calls", "tokens_in", "tokens_out")
+    texts = ["{:,} to {:,} ".format(*price[name]) + name.replace("_", " ") for name in names]
+    texts.append("cost {:.4g} to {:.4g}".format(*price["cost"]) if price["cost"] else "no prices")
+    line = f"{counted(price['turns'], 'turn')}: {', '.join(texts)}"
+    return [line for text in (line, *price["notes"]) for line in wrapped(text, width)]
 
 
 @sim_command.command("new", **help_with("thence sim new market"))
@@ -553,6 +582,54 @@ def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
     folder = find_log(out, run)
     output_root = root or (None if folder.is_absolute() else relpath(folder / ".."))
     return play(out, branch, folder, at, output_root=output_root, **changes)
+
+
+@sim_command.command(
+    "survey", **help_with('thence sim survey my-run --at 5 --question "Whom do you trust?"')
+)
+@click.argument("run")
+@click.option("--at", type=click.IntRange(min=1), required=True, help="The turn of the question.")
+@click.option("--question", required=True, metavar="TEXT", help="What each agent is asked.")
+@click.option("--choices", default="", metavar="A,B,C", help="The answers to choose from.")
+@click.option("--agent", "names", multiple=True, metavar="NAME", help="An agent; else all.")
+@click.option(
+    *("-o", "--output"),
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the answers as .csv or .parquet, instead of to the screen.",
+)
+@_calls_option
+@_cost_option
+@output_options
+def survey_command(
+    run: str, at: int, question: str, choices: str, output: Path | None, **terms: Any
+) -> int:
+    """Ask the agents of a run a question, as they would have decided in a turn.
+
+    RUN is a run's id or its folder. Each agent that asks a model answers with what it saw and
+    remembered in that turn; the run stays as it is. Answers are recorded: asked again, the same
+    question costs nothing.
+    """
+    from thence.sim.again.survey import survey
+
+    out = current()
+    if output is not None:
+        check_ending(output, ".csv", ".parquet")
+    options = [choice.strip() for choice in choices.split(",") if choice.strip()]
+    folder = find_log(out, run)
+    send_records_to_stderr(out, names_waits=True)
+    table = survey(folder, at, question, options, **terms)
+    rows = [*table]
+    if output is not None:
+        (table.to_csv if output.suffix == ".csv" else table.to_parquet)(output)
+    width = max(len(row["agent"]) for row in rows)
+    lines = [f"{row['agent']:<{width}}  {printable(row['answer'] or '-')}" for row in rows]
+    written = [f"{counted(len(rows), 'answer')} in {output}"]
+    out.result({"answers": rows}, lines if output is None else written)
+    for row in rows:
+        if row["answer"] is None:
+            out.warn(f"no answer: {row['error']}")
+    return FAILED if all(row["answer"] is None for row in rows) else 0
 
 
 for command in (sweep_command, table_command, plot_command):

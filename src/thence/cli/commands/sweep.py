@@ -69,7 +69,8 @@ def _seeds(context: click.Context, parameter: click.Parameter, text: str | None)
     return sorted(seeds)
 
 
-def _check_ending(path: Path, *endings: str) -> None:
+def check_ending(path: Path, *endings: str) -> None:
+    """Raises BadParameter for a file with another ending."""
     if path.suffix not in endings:
         reason = f"{path} does not end in {' or '.join(endings)}"
         raise click.BadParameter(reason, param_hint="--output")
@@ -185,7 +186,7 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
     of a run, with the values after it.
     """
     out = current()
-    _check_ending(output, ".parquet", ".csv")
+    check_ending(output, ".parquet", ".csv")
     table = sweep_table(_folder(out, folder), rows)
     write = table.to_csv if output.suffix == ".csv" else table.to_parquet
     write(output)
@@ -208,7 +209,7 @@ def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int
     holds 80 % of them. On a map the variable gives the colour of the agents or places that have it.
     """
     out = current()
-    _check_ending(output, ".png", ".svg")
+    check_ending(output, ".png", ".svg")
     with bar(out, "runs") as show:
         plot(_folder(out, folder), variable, output, turn, show)
     out.result({"file": str(output)}, [str(output)])

@@ -162,11 +162,16 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 
 def play(
-    out: Output, make: "Callable[..., SimulationOrchestrator]", *arguments: Any, **named: Any
+    out: Output,
+    make: "Callable[..., SimulationOrchestrator]",
+    *arguments: Any,
+    turns_planned: int = 0,
+    **named: Any,
 ) -> int:
     """Plays the run that `make` returns to its end, and reports it; returns the exit code.
 
-    After Ctrl-C the log is drained and the status of the result is `interrupted`.
+    After Ctrl-C the log is drained and the status of the result is `interrupted`. What models cost
+    is forecast for the turns that were planned, where the run has fewer.
     """
     from thence.sim.run.run import RunResult
 
@@ -179,11 +184,41 @@ def play(
         from thence.cli.failure import show_traceback
 
         show_traceback(run.failure, out)
-    return report_end(out, result)
+    code = report_end(out, result, _option_to_go_on(run))
+    if result.status == "completed" and 0 < result.turns < turns_planned and result.usage:
+        from thence.sim.run.costs import totals
+
+        own = result.usage.get("by_origin", {}).get("own") or totals(result.usage, result.usage)
+        factor = turns_planned / result.turns
+        sums = {name: value and value * factor for name, value in own.items()}
+        if own["calls"]:
+            out.notice(f"all {turns_planned:,} turns at this rate: {cost_text(sums)}")
+    return code
 
 
-def report_end(out: Output, result: "RunResult") -> int:
-    """Writes the result of a run, and its failure if it failed; returns the exit code."""
+def _option_to_go_on(run: "SimulationOrchestrator") -> str:
+    """Returns the option with which a run goes on that has reached a limit; else ""."""
+    error, llm = run.pause, run.config.llm
+    if error is None or error.code != "budget_spent":
+        return ""
+    if "max_calls" in error.cause:
+        return f" --max-calls {2 * (llm.max_calls or 0) or 100}"
+    enough = "inf" if "can't be kept" in error.cause else f"{2 * (llm.max_cost or 0.5):g}"
+    return f" --max-cost {enough}"
+
+
+def cost_text(sums: Mapping[str, Any]) -> str:
+    """Returns the calls, tokens and cost of models in a few words."""
+    text = f"{counted(round(sums['calls']), 'call')}, {sums['tokens_in']:,.0f} tokens in"
+    text += f" and {sums['tokens_out']:,.0f} out"
+    return text if sums["cost"] is None else f"{text}, cost {sums['cost']:.4g}"
+
+
+def report_end(out: Output, result: "RunResult", option: str = "") -> int:
+    """Writes the result of a run, and its failure if it failed; returns the exit code.
+
+    `option` is that with which a paused run goes on.
+    """
     if out.is_json:
         out.json(result.to_dict())
     else:
@@ -195,10 +230,13 @@ def report_end(out: Output, result: "RunResult") -> int:
             f"run {result.run_id} {status}: {counted(result.turns, 'turn')},"
             f" {counted(result.events, 'event')}, {result.output_dir}"
         )
-    return report_failure(out, result)
+        if origins := result.usage.get("by_origin"):
+            own, inherited = (cost_text(origins[name]) for name in ("own", "inherited"))
+            out.write(f"models: {own}; not paid for here: {inherited}")
+    return report_failure(out, result, option)
 
 
-def report_failure(out: Output, result: "RunResult") -> int:
+def report_failure(out: Output, result: "RunResult", option: str = "") -> int:
     """Reports the failure of a run, if it failed, and returns the exit code."""
     from thence.cli import FAILED, INTERRUPTED
 
@@ -211,7 +249,7 @@ def report_failure(out: Output, result: "RunResult") -> int:
         out.warn(
             f"thence: run {result.run_id} is paused",
             f"  why:  {result.error}",
-            f"  next: thence sim resume {result.output_dir}",
+            f"  next: thence sim resume {result.output_dir}{option}",
         )
         return INTERRUPTED
     if result.status == "interrupted":

@@ -77,7 +77,7 @@ def resume(
         components = _components(config, parts)
         run.log.recover()  # what the next append would keep of a torn end counts too
         events = list(run.log.read())
-        turns = _turns(events)
+        turns = complete_turns(events)
         if max_turns is not None and max_turns < turns + is_completed:
             cause = f"the run has played {turns} turns already"
             raise _not_resumed(run, cause, f"give more than {turns} turns")
@@ -117,24 +117,12 @@ def replay(folder: str | Path, **parts: Unpack[RunParts]) -> Replay:
     with RecordedRun(folder) as run:
         config = recorded_config(run, parts)
         events = list(run.log.read())
-        turns = _turns(events)
-        played = [e for e in events if (e.turn_number or 0) <= turns and not is_of_process(e)]
+        turns, played = complete_turns(events), _of_complete_turns(events)
         compared = [event for event in played if not SIM.is_notice(event)]
         outcome = Replay(
             run_id=run.run_id, turns=turns, events=len(compared), sha256=content_hash(compared)
         )
-        stored = RecordedSteps(played)
-        simulation = Simulation(
-            config,
-            _components(config, parts),
-            lambda piece: None,
-            simulation_id=run.run_id,
-            verbosity=level_of(config.events.verbosity),
-            outcomes=Outcomes(recorded=read_outcomes(run.folder), may_ask=False),
-            again=ReplayInput(
-                altered=altered_steps(run), stored=stored, failures=failures_by_step(events)
-            ),
-        )
+        simulation, stored = again_in_memory(run, config, parts, events)
     on_turn, on_wait = parts.get("on_turn"), parts.get("on_wait")
 
     def show(turn: int, turns_max: int) -> None:
@@ -151,6 +139,33 @@ def replay(folder: str | Path, **parts: Unpack[RunParts]) -> Replay:
     except RunDiverged as error:
         return structs.replace(outcome, step=error.step, difference=str(error.cause))
     return outcome
+
+
+def again_in_memory(
+    run: RecordedRun, config: SimulationConfig, parts: RunParts, events: Sequence[Event]
+) -> tuple[Simulation, RecordedSteps]:
+    """Returns a simulation that plays a run again, and the recorded events that it compares.
+
+    `config` is its `recorded_config`, `events` are all of its log. Nothing outside is asked.
+    """
+    stored = RecordedSteps(_of_complete_turns(events))
+    simulation = Simulation(
+        config,
+        _components(config, parts),
+        lambda piece: None,
+        simulation_id=run.run_id,
+        verbosity=level_of(config.events.verbosity),
+        outcomes=Outcomes(recorded=read_outcomes(run.folder), may_ask=False),
+        again=ReplayInput(
+            altered=altered_steps(run), stored=stored, failures=failures_by_step(events)
+        ),
+    )
+    return simulation, stored
+
+
+def _of_complete_turns(events: Sequence[Event]) -> list[Event]:
+    turns = complete_turns(events)
+    return [e for e in events if (e.turn_number or 0) <= turns and not is_of_process(e)]
 
 
 def branch(
@@ -174,7 +189,7 @@ def branch(
     """
     with RecordedRun(folder) as run:
         config = recorded_config(run, parts, max_turns)
-        if at not in range((turns := _turns(run.log.read())) + 1):
+        if at not in range((turns := complete_turns(run.log.read())) + 1):
             cause = f"it has played {turns} turns, and none with the number {at}"
             hint = f"name a turn from 0 to {turns}"
             raise ThenceError("could not branch", place=run.folder, cause=cause, hint=hint)
@@ -239,7 +254,8 @@ def recorded_config(
         raise ThenceError(what, place=run.folder, cause=cause, hint=hint)
     if max_turns is not None:
         simulation = structs.replace(simulation, max_turns=max_turns)
-    return structs.replace(config, simulation=simulation, llm=llm, events=settings)
+    tables = run.config.get("tables", {})
+    return structs.replace(config, simulation=simulation, llm=llm, events=settings, tables=tables)
 
 
 def _components(config: SimulationConfig, parts: RunParts) -> Components:
@@ -266,7 +282,7 @@ def _outcomes(run: RecordedRun, events: Iterable[Event]) -> Mapping[Key, Recorde
     return {key: outcome for key, outcome in outcomes.items() if key not in retried}
 
 
-def _turns(events: Iterable[Event]) -> int:
+def complete_turns(events: Iterable[Event]) -> int:
     """Returns the number of the last complete turn."""
     return max((e.turn_number or 0 for e in events if _milestone(e) == "turn_end"), default=0)
 

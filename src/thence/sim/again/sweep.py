@@ -54,7 +54,7 @@ class PlannedRun(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The plan of a sweep; `scenario` is a file, `sha256` the digest of its bytes."""
+    """The plan of a sweep; `scenario` is a file, `sha256` that of its bytes and tables."""
 
     scenario: str
     sha256: str
@@ -91,7 +91,8 @@ def make_plan(scenario: str | Path, settings: dict[str, list[Any]], seeds: Seque
     if count > RUNS_MAX:
         cause, hint = f"it has {count:,} runs, more than {RUNS_MAX:,}", "name fewer seeds or values"
         raise ThenceError("could not plan the sweep", cause=cause, hint=hint)
-    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    texts = [file.read_bytes(), *(digest.encode() for digest in config.tables.values())]
+    sha256 = hashlib.sha256(b"".join(texts)).hexdigest()
     return Plan(scenario=str(file), sha256=sha256, settings=settings, seeds=seeds)
 
 

@@ -75,7 +75,9 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     `error` the failure, if any. `final_state` is scope → name → value after the last complete turn.
     `altered` is step → change for an altered run, else empty. `usage` has calls, failures, tokens
     and cost of models by agent and by model, as `by_agent` and `by_model`; it is empty if none was
-    asked. Its `without_tokens` and `without_cost` count answers that are in no sum.
+    asked. Its `without_tokens` and `without_cost` count answers that are in no sum. Where a parent
+    or a cassette answered, `by_origin` has what the run's `own` calls came to, which it paid for,
+    and the `inherited` ones.
     """
 
     run_id: str
@@ -170,9 +172,11 @@ class SimulationOrchestrator:
     no answer for two seconds, and with None when it has; once it raises, that is logged and it is
     not called again. Raises ScenarioError. A run happens once; another run needs another object.
     Only a run that is stepped through and left before its end needs `close()` or `with`.
-    `failure` is the error that ended a failed run, with its traceback. `thence.sim.resume` and
-    `branch` pass `again`.
+    `failure` is the error that ended a failed run, with its traceback, `pause` the one that paused
+    it. `thence.sim.resume` and `branch` pass `again`.
     """
+
+    pause: ThenceError | None = None
 
     def __init__(
         self,
@@ -263,7 +267,7 @@ class SimulationOrchestrator:
         any other value is set by the STATE of that step; config.json and the result record
         `alter`. After Ctrl-C the result has the status interrupted.
         """
-        if _in_loop():
+        if in_loop():
             return _UnplayedResult.of(partial(self.run_async, alter=alter))
         self._run_blocking(self.run_async(alter=alter))
         assert self.result is not None, "a run that ends has a result"
@@ -283,7 +287,7 @@ class SimulationOrchestrator:
         As `run`, it blocks in plain code and is awaited in a running loop.
         """
         coroutine = self._step_async()
-        if _in_loop():
+        if in_loop():
             return coroutine
         self._run_blocking(coroutine)
         return self.result is None
@@ -297,6 +301,9 @@ class SimulationOrchestrator:
         self.event_writer.close()
         self._hold.release()
         self._close_loop()
+
+    def _repr_html_(self) -> str | None:
+        return self.result._repr_html_() if self.result else None
 
     def __enter__(self) -> Self:
         return self
@@ -368,6 +375,7 @@ class SimulationOrchestrator:
             self._interrupt(simulation)
             raise
         except ModelsUnavailable as error:
+            self.pause = error
             self._interrupt(simulation, "paused", f"{error}; {error.hint}" if error.hint else error)
         except RunDiverged:
             self.event_writer.close()
@@ -455,9 +463,9 @@ class SimulationOrchestrator:
         if unmet and status == "completed":  # of alterations that no event took
             logger().warning("alteration_not_met", steps=sorted(unmet))
         if self.config.llm.endpoints:
-            from thence.sim.models import asking
+            from thence.sim.run.costs import run_usage
 
-            usage = asking.usage(read_outcomes(self.output_dir).values())
+            usage = run_usage(self.output_dir, has_cassette=bool(self.config.llm.cassette))
         self.result = RunResult(
             run_id=self.run_id,
             status=status,
@@ -509,7 +517,8 @@ class SimulationOrchestrator:
 Orchestrator = SimulationOrchestrator
 
 
-def _in_loop() -> bool:
+def in_loop() -> bool:
+    """Reports whether this thread runs an event loop, as that of a notebook does."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -579,6 +588,8 @@ def run_config(
         "events": msgspec.to_builtins(config.events),
         "scenario": dict(config.given),
     }
+    if config.tables:
+        content["tables"] = dict(config.tables)
     if config.llm.endpoints:
         limits = ("cassette", "max_calls", "max_cost")
         content["llm"] = {name: getattr(config.llm, name) for name in limits}

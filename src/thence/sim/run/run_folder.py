@@ -3,8 +3,10 @@
 import json
 import re
 import secrets
+import shutil
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
         cause, hint = "a run id has letters, digits, '_', '-' and '.' only", "choose another run id"
         raise ThenceError("could not make a run folder", place=repr(run_id), cause=cause, hint=hint)
     folder = root / run_id
+    if folder.is_dir():
+        _clear_unbegun(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
@@ -45,6 +49,16 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
             code = "run_id_taken"
         raise ThenceError(what, place=folder, cause=cause, hint=hint, code=code) from error
     return folder
+
+
+def _clear_unbegun(folder: Path) -> None:
+    """Removes a folder that a kill left at its making: no event is in it, and nobody holds it."""
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    if names <= {"checkpoints", "checkpoints/.lock", ".config.json.part", "config.json"}:
+        with suppress(ThenceError, OSError):
+            hold = RunHold(folder)
+            shutil.rmtree(folder)
+            hold.release()
 
 
 class RunHold:

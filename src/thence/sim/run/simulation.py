@@ -21,7 +21,7 @@ from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.outcomes import Outcomes
 from thence.sim.record.recorder import Emit, RunRecorder
 from thence.sim.record.writer import RunEvent
-from thence.sim.run.agents import BaseAgent, BaseValidator, RecordedState, stream
+from thence.sim.run.agents import BaseAgent, BaseValidator, Observation, RecordedState, stream
 from thence.sim.run.calls import (
     Caller,
     ComponentRef,
@@ -40,7 +40,7 @@ from thence.sim.scenario.scenario import SimulationConfig
 from thence.sim.scenario.scenario_file import Problems, Source, parse_file
 from thence.sim.scenario.sections import TerminationSettings
 from thence.sim.scenario.state import GLOBAL, MAP, State, StateHistory
-from thence.sim.space.sight import sights_of
+from thence.sim.space.sight import SightedObservation, sights_of
 from thence.sim.space.worlds import World
 
 if TYPE_CHECKING:
@@ -146,7 +146,10 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
         is_plain = isinstance(error, (ComponentNotFound, ValueError, TypeError))
         reason = str(error) if is_plain else described(error)
         word = reason.partition(" ")[0].rstrip(":")
-        problems = Problems(parse_file(config.source)[1] if config.source else Source())
+        has_lines = bool(config.tables) == bool(config.rows)  # not those of a recorded run
+        source = parse_file(config.source)[1] if config.source and has_lines else Source()
+        source.rows = {at: (*row[:3], [()]) for at, row in config.rows.items()}
+        problems = Problems(source)
         problems.add((*path, *({word} & {*params})), f"{type_} can't be made: {reason}")
         problems.raise_any()
 
@@ -252,6 +255,19 @@ class Simulation:
         self.history.append(state)
         await self._check_termination()
         return state
+
+    async def observations(self) -> dict[BaseAgent, Observation]:
+        """Returns what each agent that takes part would see in the next turn, which is not played.
+
+        No turn can be played behind it.
+        """
+        if not self.history:
+            await self._start()
+        turn, roster = self.recorder.turn + 1, self._context.roster
+        roster.begin_turn(turn, lambda *_: ())
+        sighted = self._ledger.sights is not None
+        view = SightedObservation if sighted else Observation
+        return {agent: view(self._ledger, turn, agent.name) for agent in roster.active}
 
     def checkpoint(self) -> Checkpoint | None:
         """Returns the checkpoint of the turn that ended, which JSON may not hold: see `is_whole`.

@@ -26,10 +26,12 @@ from thence.sim.scenario.component_classes import (
     known_types,
     params_struct,
 )
+from thence.sim.scenario.people import with_people
 from thence.sim.scenario.scenario_file import (
     KeyPath,
     Problems,
     Source,
+    TableRow,
     find_file,
     parse_file,
     put_setting,
@@ -71,7 +73,11 @@ _WORDS: Mapping[type, str] = {
 
 
 class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete scenario; `given` is its input, and `source` its file, if any."""
+    """A complete scenario; `given` is its input, and `source` its file, if any.
+
+    Agents of tables stand in `given` as they came out; `tables` are the SHA-256 of these by name,
+    `rows` the rows by the index of the agent.
+    """
 
     simulation: RunSettings
     events: EventSettings = EventSettings()
@@ -84,6 +90,8 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     llm: ModelSettings = ModelSettings()
     given: Mapping[str, Any] = {}
     source: Path | None = None
+    tables: Mapping[str, str] = {}
+    rows: Mapping[int, TableRow] = {}
 
     @classmethod
     def from_file(cls, path: str | Path, settings: Mapping[str, object] = {}) -> "SimulationConfig":
@@ -229,12 +237,14 @@ class _Shapes:
 class _Reader:
     """The reading of one scenario; every check records problems, then all are raised."""
 
-    def __init__(self, raw: dict[str, Any], source: Source, file: Path | None) -> None:
-        self._raw = raw
+    def __init__(self, raw: Mapping[str, Any], source: Source, file: Path | None) -> None:
+        people = with_people(raw, file.parent if file else Path())
+        self._raw, source.rows, self._tables, self._faults = people
+        self._rows = source.rows
         self._file = file
         self._problems = Problems(source)
         self._shapes = _Shapes(self._problems)
-        self._data: dict[str, Any] = self._plain(raw, ())
+        self._data: dict[str, Any] = self._plain(self._raw, ())
         self._spatial = SpatialSettings()
         self._location = "location"  # the variable that initial_location sets
         self._agents: list[str] = []
@@ -245,6 +255,8 @@ class _Reader:
     def sections(self) -> dict[str, Any]:
         """Returns the sections of SimulationConfig, by keyword; raises ScenarioError."""
         self._problems.raise_any()
+        for fault in self._faults:
+            self._problems.add(*fault)
         self._shapes.check(Sections, self._data)
         fitting = self._shapes.fitting
         self._agents = [name for _, entry in fitting(AgentEntry) for name in _names(entry)]
@@ -282,6 +294,8 @@ class _Reader:
             "llm": sections.llm,
             "given": self._raw,
             "source": self._file,
+            "tables": self._tables,
+            "rows": self._rows,
         }
 
     def _plain(self, value: object, path: KeyPath) -> Any:

@@ -1,7 +1,7 @@
 """The file of a scenario: its values with the line of each, and the problems found in it."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,18 +14,23 @@ from thence.errors import ScenarioError
 from thence.yaml import BYTES_MAX, reader
 
 KeyPath = tuple[str | int, ...]
+# the row of a table that made an agent: the entry's index, file, line, and the paths in the entry
+# whose values are those of the row
+TableRow = tuple[int, str, int, Collection[KeyPath]]
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 class Source(msgspec.Struct, eq=False):
     """The positions of a scenario's values: the file's name, the line of each path.
 
-    `settings` are the keys of settings, whose values are not the file's, by their paths.
+    `settings` are the keys of settings, whose values are not the file's, by their paths; `rows`
+    the rows of agents by index, where some are those of a table.
     """
 
     file: str = ""
     lines: Mapping[KeyPath, int] = {}
     settings: dict[KeyPath, str] = {}
+    rows: Mapping[int, TableRow] = {}
 
     def line(self, path: KeyPath) -> int:
         """Returns the line of a value, or of the nearest value around it; 0 if unknown."""
@@ -42,20 +47,27 @@ class Problems:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._problems: dict[tuple[int, str, str, str], dict[str, Any]] = {}
+        self._problems: dict[tuple[str, int, str, str, str], dict[str, Any]] = {}
         self._paths: set[KeyPath] = set()  # of the problems, and of all around them
 
-    def add(self, path: KeyPath, message: str, hint: str = "") -> None:
-        """Records a problem with the value at a path."""
+    def add(self, path: KeyPath, message: str, hint: str = "", row: TableRow | None = None) -> None:
+        """Records a problem with the value at a path, which a row of a table may have."""
+        self._paths.update(path[:end] for end in range(len(path) + 1))
+        if row is None and len(path) > 1 and path[0] == "agents" and isinstance(path[1], int):
+            row = self._source.rows.get(path[1])
+        file, line = self._source.file, 0
+        if row is not None:
+            path = ("agents", row[0], *path[2:])
+            if row[1] and any(path[2:end] in row[3] for end in range(2, len(path) + 1)):
+                _, file, line, _ = row
         settings = self._source.settings
         setting = next((key for place, key in settings.items() if path[: len(place)] == place), "")
         hint = hint or (setting and f"correct the setting {setting}")
-        self._paths.update(path[:end] for end in range(len(path) + 1))
-        self._add(self._source.line(path), _key_of(path), message, hint)
+        self._add(line or self._source.line(path), _key_of(path), message, hint, file)
 
     def fault(self, line: int, message: str, hint: str) -> ScenarioError:
         """Returns the error for a problem behind which nothing can be read."""
-        self._add(line, "", message, hint)
+        self._add(line, "", message, hint, self._source.file)
         return self._error()
 
     def has(self, *path: str | int) -> bool:
@@ -67,18 +79,20 @@ class Problems:
         if self._problems:
             raise self._error()
 
-    def _add(self, line: int, key: str, message: str, hint: str) -> None:
-        file = self._source.file
+    def _add(self, line: int, key: str, message: str, hint: str, file: str) -> None:
         problem = {"file": file, "line": line, "key": key, "message": message, "hint": hint}
-        self._problems.setdefault((line, key, message, hint), problem)
+        self._problems.setdefault((file, line, key, message, hint), problem)
 
     def _error(self) -> ScenarioError:
-        problems = sorted(self._problems.values(), key=lambda problem: int(problem["line"]))
+        own = self._source.file
+        problems = sorted(
+            self._problems.values(), key=lambda one: (one["file"] != own, one["file"], one["line"])
+        )
         first = problems[0]
         line = f"line {first['line']}: " if first["line"] else ""
         key = f"{first['key']}: " if first["key"] else ""
         others = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        place = self._source.file or "given as a mapping"
+        place = first["file"] or "given as a mapping"
         cause = f"{line}{key}{first['message']}{others}"
         hint = first["hint"] or "correct it there, then the same again"
         what = "could not read the scenario"

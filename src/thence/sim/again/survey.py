@@ -1,0 +1,164 @@
+"""A survey: the model agents of a run answer a question as they would have decided in a turn.
+
+The run is played again up to that turn, and stays as it is: nothing is applied or remembered.
+Answers are recorded in `surveys.jsonl` of its folder, and paid for once.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, Unpack
+
+import msgspec
+
+from thence.core.nearest import did_you_mean
+from thence.errors import ThenceError
+from thence.sim.again.replay import again_in_memory, complete_turns, recorded_config
+from thence.sim.models.asking import ModelCall, Models
+from thence.sim.models.limits import ModelsUnavailable
+from thence.sim.models.settings import ModelSettings
+from thence.sim.record.outcomes import Outcomes, read_lines, request_digest
+from thence.sim.results.recorded import RecordedRun
+from thence.sim.results.table import Table
+from thence.sim.run.agents import Observation
+from thence.sim.run.run import RunParts, in_loop
+from thence.sim.run.thinking import LLMAgent, ask
+
+FILE = "surveys.jsonl"
+_PHASE = "survey"
+_WORDS = "Before you decide, answer a question; you do nothing else now."
+
+
+class _SurveyModels(Models):
+    """The models of one survey, by whose number its steps end."""
+
+    number = 0
+
+    async def ask(self, step: str, *arguments: Any, **named: Any) -> ModelCall:
+        turn, _, agent = step.split(".", 2)
+        step = f"{turn}.{_PHASE}.{agent}.{self.number}"
+        return await super().ask(step, *arguments, **{**named, "share": False})
+
+
+def survey(
+    run: str | Path,
+    at: int,
+    question: str,
+    choices: Sequence[str] | None = None,
+    *,
+    names: Sequence[str] = (),
+    max_calls: int | None = None,
+    max_cost: float | None = None,
+    **parts: Unpack[RunParts],
+) -> Table:
+    """Returns the answers of a run's model agents to a question, as a table of agent and answer.
+
+    Each is asked with its messages of turn `at`, then the question; `names` are those asked, by
+    default all that ask models. An answer is None where none could be used. The limits are those of
+    this survey. The same survey of the same turn is answered by what was recorded. Blocks, in a
+    running loop too. Raises ThenceError for a turn or an agent that the run does not have, where a
+    limit is reached or an endpoint is down, and as `replay` does.
+    """
+    limits = {"max_calls": max_calls, "max_cost": max_cost, "cassette": None}
+    terms = _Question(question, tuple(choices or ())), limits, parts
+    answers = _answers(Path(run), at, names, *terms)
+    if in_loop():
+        with ThreadPoolExecutor(1) as threads:
+            rows = threads.submit(asyncio.run, answers).result()
+    else:
+        rows = asyncio.run(answers)
+    return Table.of(lambda: iter(rows), {"agent": "str", "answer": "str"})
+
+
+async def _answers(
+    folder: Path,
+    at: int,
+    names: Sequence[str],
+    question: "_Question",
+    limits: dict[str, Any],
+    parts: RunParts,
+) -> list[dict[str, Any]]:
+    with RecordedRun(folder) as run:
+        config = recorded_config(run, parts)
+        events = list(run.log.read())
+        turns = complete_turns(events)
+        if at not in range(1, turns + 2):
+            cause, hint = f"it has played {turns} turns", f"name a turn from 1 to {turns + 1}"
+            raise ThenceError("could not ask", place=f"in turn {at}", cause=cause, hint=hint)
+        simulation, _ = again_in_memory(run, config, parts, events)
+    await simulation.run(at - 1)
+    views = (await simulation.observations()).items()
+    everyone = {agent.name: (agent, view) for agent, view in views if isinstance(agent, LLMAgent)}
+    for name in names or [*everyone] or [""]:
+        if name not in everyone:
+            cause = f"in turn {at} no agent asks a model" + (name and f" and is named {name!r}")
+            hint = did_you_mean(name, everyone).removeprefix("; ") or "thence sim show lists them"
+            raise ThenceError("could not ask", place=folder, cause=cause, hint=hint)
+    models = question.models(folder / FILE, at, msgspec.structs.replace(config.llm, **limits))
+    try:
+        chosen = [everyone[name] for name in names or everyone]
+        calls = [question.answer(agent, view, models) for agent, view in chosen]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    finally:
+        await models.close()
+        await simulation.close()
+    rows = [answer for answer in answers if isinstance(answer, dict)]
+    for answer in answers:
+        if isinstance(answer, ModelsUnavailable):
+            way = "with a higher limit" if answer.code == "budget_spent" else "once it answers"
+            hint = f"ask the same again, {way}: what was answered is recorded"
+            cause = f"{answer.cause}; {len(rows)} of {len(answers)} have answered"
+            words: Any = {"place": folder, "cause": cause, "hint": hint, "code": answer.code}
+            raise ThenceError("could not ask all", **words)
+        if isinstance(answer, BaseException):
+            raise answer
+    return rows
+
+
+class _Question(msgspec.Struct, frozen=True):
+    question: str
+    choices: tuple[str, ...]
+
+    def models(self, file: Path, at: int, settings: ModelSettings) -> _SurveyModels:
+        """Returns the models; the same question of a turn has the same number as before."""
+        lines = [*read_lines(file)] if file.exists() else []
+        content, head = msgspec.structs.asdict(self), f"{at}.{_PHASE}"
+        digest = request_digest(content)
+        numbers = {line.request: line.occurrence for line in lines if line.step == head}
+        number = numbers.get(digest, len(numbers))
+        recorded = {
+            (line.step, line.request, line.occurrence): line
+            for line in lines
+            if line.step.startswith(f"{head}.") and line.step.endswith(f".{number}")
+        }
+        outcomes = Outcomes(file, recorded)
+        if digest not in numbers:
+            outcomes.record((head, digest, number), content)
+        models = _SurveyModels(settings, outcomes)
+        models.number = number
+        return models
+
+    async def answer(self, agent: LLMAgent, view: Observation, models: Models) -> dict[str, Any]:
+        """Returns the answer of an agent, which is None with its `error` where none is of use."""
+        kind: Any = Literal[self.choices] if self.choices else str
+        shape: Any = msgspec.defstruct("SurveyAnswer", [("answer", kind)])
+        take: Callable[[str], Any] = msgspec.json.Decoder(shape).decode
+        example = msgspec.json.encode({"answer": [*self.choices, "..."][0]}).decode()
+        among = f" Answer with one of {', '.join(map(repr, self.choices))}." if self.choices else ""
+        text = f"{_WORDS}\n\n{self.question}{among}\n\nAnswer with JSON alone, such as {example}"
+        field = {"type": "string", **({"enum": list(self.choices)} if self.choices else {})}
+        schema: dict[str, Any] = {"type": "object", "properties": {"answer": field}}
+        schema |= {"required": ["answer"], "additionalProperties": False}
+        messages = [*agent.messages(view)]
+        if messages[-1:] and messages[-1].get("role") == "user":  # some refuse two in a row
+            text = f"{messages.pop()['content']}\n\n{text}"
+        messages.append({"role": "user", "content": text})
+        view.ledger.models = models
+        try:
+            answer = await ask(view, messages, take, schema, endpoint=agent.endpoint)
+        except ModelsUnavailable:
+            raise
+        except ThenceError as error:
+            return {"agent": agent.name, "answer": None, "error": str(error)}
+        return {"agent": agent.name, "answer": answer.answer}

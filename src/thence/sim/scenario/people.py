@@ -1,0 +1,216 @@
+"""Agents from the rows of a table: one entry of a scenario stands for all of them.
+
+A table is CSV, JSON lines or Parquet. Each text of the entry is filled from a row: `{age}` is the
+value of the column age, `{{` a brace.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thence.core.nearest import nearest
+from thence.errors import needs_extra
+from thence.sim.scenario.scenario_file import KeyPath, TableRow
+
+ROWS_MAX = 100_000
+_BYTES_MAX = 100_000_000
+_COLUMNS_SHOWN_MAX = 12
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|\{")
+# a text of these keys stays one, whatever it looks like
+_TEXTS = ("name", "type", "initial_location", "prompt", "prompt_file")
+Fault = tuple[KeyPath, str, str, TableRow]  # its path, message, hint, place
+_Rows = Iterator[tuple[int, Mapping[str, Any]]]  # by line
+
+
+class _Cell(str):
+    """A value of CSV, which may be the text of a number."""
+
+
+class _BadTable(Exception):
+    """A table that can't be used: the line to blame or 0, the reason, what to do."""
+
+
+def with_people(
+    raw: Mapping[str, Any], folder: Path
+) -> tuple[Mapping[str, Any], dict[int, TableRow], dict[str, str], list[Fault]]:
+    """Returns the input of a scenario with an entry for each agent of its tables.
+
+    Behind it the rows of agents by index, the SHA-256 of each table, the problems. Raises
+    ExtraMissing for Parquet without pyarrow.
+    """
+    agents: list[Any] = []
+    rows: dict[int, TableRow] = {}
+    tables: dict[str, str] = {}
+    faults: list[Fault] = []
+    entries = raw.get("agents")
+    if not isinstance(entries, list | tuple) or not any(map(_has_table, entries)):
+        return raw, rows, tables, faults
+    for place, entry in enumerate(entries):
+        if not _has_table(entry):
+            rows[len(agents)] = (place, "", 0, ())
+            agents.append(entry)
+            continue
+        template = dict(entry)
+        name = str(template.pop("from"))
+        file = str(folder / name)
+        try:
+            people, tables[name] = _read(folder / name)
+        except _BadTable as bad:
+            line, message, hint = bad.args
+            fault_row = (place, file, line, [("from",)] if line else ())
+            faults.append((("agents", place, "from"), message, hint, fault_row))
+            continue
+        columns = dict.fromkeys(column for _, cells in people for column in cells)
+        filled: set[KeyPath] = set()
+        for line, cells in people:
+            rows[len(agents)] = (place, file, line, filled)
+            filling = _Filling(cells, columns, rows[len(agents)], filled, faults)
+            agents.append(filling.agent(template, folder))
+    return {**raw, "agents": agents}, rows, tables, faults
+
+
+def _has_table(entry: object) -> bool:
+    return isinstance(entry, Mapping) and "from" in entry
+
+
+class _Filling(msgspec.Struct):
+    """The filling of an entry from a row; `filled` are the paths whose values differ by row."""
+
+    cells: Mapping[str, Any]
+    columns: Collection[str]
+    row: TableRow
+    filled: set[KeyPath]
+    faults: list[Fault]
+
+    def agent(self, template: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Returns the agent, with the text of its `prompt_file` in place of that."""
+        agent: dict[str, Any] = self.fill(template, ())
+        if agent.get("type") == "llm_agent" and "prompt_file" in agent:
+            try:
+                text = (folder / str(agent["prompt_file"])).read_text(encoding="utf-8")
+            except (OSError, ValueError):
+                return agent  # the check of the agent says why
+            del agent["prompt_file"]
+            agent["prompt"] = self.fill(text, ("prompt",))
+        return agent
+
+    def fill(self, value: Any, path: KeyPath) -> Any:
+        """Returns a value of the entry with the row's values in its texts."""
+        if isinstance(value, Mapping):
+            if [*value.values()] == [None] and (name := next(iter(value))) in self.columns:
+                self._add(path, "a placeholder is a text", f'write it in quotes: "{{{name}}}"')
+            return {key: self.fill(part, (*path, str(key))) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.fill(part, (*path, at)) for at, part in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        text = _PLACEHOLDER.sub(lambda match: self._text(match, path), value)
+        name = value[1:-1]
+        if name not in self.cells or value != f"{{{name}}}" or path[0] in _TEXTS:
+            return text
+        return _value_of(self.cells[name])
+
+    def _text(self, match: re.Match[str], path: KeyPath) -> str:
+        name, text = match[1], match[0]
+        if name is None and len(text) > 1:
+            return text[0]
+        if name is None:
+            self._add(path, "a brace has no end", "write {{ for a brace")
+        elif name not in self.columns:
+            near, listed = nearest(name, self.columns), [*self.columns][:_COLUMNS_SHOWN_MAX]
+            hint = f"it has {', '.join(listed)}; write {{{{ for a brace"
+            hint = f"the nearest is {near[0]}" if near else hint
+            self._add(path, f"the table has no column {name!r:.60}", hint)
+        else:
+            self.filled.add(path)
+            if name in self.cells:
+                return _text_of(self.cells[name])
+            self._add(path, f"this row has no {name!r}", "add it", self.filled)
+        return text
+
+    def _add(
+        self, path: KeyPath, message: str, hint: str, filled: Collection[KeyPath] = ()
+    ) -> None:
+        place = (*self.row[:3], filled)
+        self.faults.append((("agents", self.row[0], *path), message, hint, place))
+
+
+def _text_of(cell: object) -> str:
+    if isinstance(cell, str):
+        return str(cell)
+    return "" if cell is None else msgspec.json.encode(_value_of(cell)).decode()
+
+
+def _value_of(cell: object) -> object:
+    """Returns the number, true or false that a cell of CSV is, else the cell; 5 for 5.0.
+
+    So pandas writes the integers of a column with a gap.
+    """
+    if isinstance(cell, _Cell):
+        with suppress(msgspec.DecodeError):
+            value = msgspec.json.decode(cell.lower())
+            return _value_of(value) if isinstance(value, int | float) else str(cell)
+        return str(cell)
+    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
+
+
+def _read(path: Path) -> tuple[list[tuple[int, Mapping[str, Any]]], str]:
+    """Returns the rows of a table with their lines, and its SHA-256; raises _BadTable."""
+    readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
+    if path.suffix not in readers:
+        raise _BadTable(0, f"{path.name} is no table", "name a file .csv, .jsonl or .parquet")
+    try:
+        data = path.read_bytes()
+        rows = [*readers[path.suffix](data)]
+    except (OSError, ValueError) as error:
+        message = f"{path.name} can't be read: {getattr(error, 'strerror', None) or error}"
+        raise _BadTable(0, message, "a table lies beside the scenario, in UTF-8") from error
+    if not rows or len(rows) > ROWS_MAX or len(data) > _BYTES_MAX:
+        message = f"{path.name} has {len(rows):,} rows, {len(data):,} bytes"
+        hint = f"write 1 to {ROWS_MAX:,} rows behind a line of names, {_BYTES_MAX:,} bytes at most"
+        raise _BadTable(0, message, hint)
+    return rows, sha256(data).hexdigest()
+
+
+def _csv_rows(data: bytes) -> _Rows:
+    text = io.StringIO(data.decode("utf-8-sig"), newline="")
+    reader = csv.reader(text, strict=True, skipinitialspace=True)
+    columns: list[str] = []
+    line = 1
+    try:
+        for cells in reader:
+            if not columns and len({*cells, ""}) <= len(cells):
+                hint = "write them in the first line"
+                raise _BadTable(line, "columns need names, each its own", hint)
+            if columns and cells and len(cells) != len(columns):
+                message = f"{len(cells)} values in {len(columns)} columns"
+                raise _BadTable(line, message, 'write "…" around a text with a comma')
+            if columns and cells:
+                yield line, dict(zip(columns, map(_Cell, cells), strict=True))
+            columns = columns or cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise _BadTable(line, f"no CSV: {error}", "correct it there") from error
+
+
+def _json_rows(data: bytes) -> _Rows:
+    for line, text in enumerate(data.decode("utf-8-sig").split("\n"), 1):
+        try:
+            if text.strip():
+                yield line, msgspec.json.decode(text, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise _BadTable(line, f"no JSON object: {error}", "correct it there") from error
+
+
+def _parquet_rows(data: bytes) -> _Rows:
+    with needs_extra("tables", "pyarrow"):
+        from pyarrow import parquet
+    for number, row in enumerate(parquet.read_table(io.BytesIO(data)).to_pylist(), 1):
+        yield number, msgspec.to_builtins(row, enc_hook=str)  # a date, say, as text

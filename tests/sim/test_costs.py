@@ -1,0 +1,139 @@
+"""Prices before and after: a forecast that sends nothing, own calls told from inherited ones."""
+
+import json
+
+import pytest
+from tests.cli.warm import warm
+from tests.sim.models.endpoint import Endpoint
+from tests.sim.models.village import generous, user, written
+
+from thence.sim import SimulationOrchestrator, branch
+
+NOWHERE = "http://127.0.0.1:9/v1"
+
+
+def test_forecast_renders_the_messages_of_turn_1_and_sends_nothing(tmp_path):
+    with Endpoint(generous) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        validated = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path)
+        assert endpoint.requests == []
+        run = warm("sim", "run", scenario, "--turns", "1", "-q", cwd=tmp_path)
+        assert run.code == 0
+        sizes = [
+            sum(len(message["content"]) for message in one.body["messages"])
+            for one in endpoint.requests
+        ]
+    tokens = sum(-(-size // 4) for size in sizes)
+    price = validated.json["forecast"]
+    assert price["turns"] == 4
+    assert price["calls"] == [12, 24]
+    assert price["tokens_in"] == [4 * tokens, 8 * tokens]
+    assert price["tokens_out"] == [4 * 600, 8 * 600]
+    dollars = (tokens * 1 + 600 * 2) / 1e6
+    assert price["cost"] == pytest.approx([4 * dollars, 8 * dollars])
+
+
+def test_forecast_is_told_in_lines(tmp_path):
+    scenario = written(tmp_path, NOWHERE, keys="memory: 3")
+    shown = warm("sim", "validate", scenario, "--cost", cwd=tmp_path).out
+    assert shown.startswith("ok: village, 3 agents, at most 4 turns\n4 turns: 12 to 24 calls, ")
+    assert "prompts grow with what agents remember" in shown
+
+
+def test_scenario_without_models_costs_nothing(tmp_path):
+    shown = warm("sim", "validate", "fishery", "--cost", cwd=tmp_path)
+    assert (shown.code, shown.lines[1:]) == (
+        0,
+        [
+            "40 turns: 0 to 0 calls, 0 to 0 tokens in, 0 to 0 tokens out, cost 0 to 0",
+            "no agent asks a model",
+        ],
+    )
+
+
+def test_agents_that_share_a_call_are_one_call(tmp_path):
+    scenario = written(tmp_path, NOWHERE, keys="share: true")
+    price = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path).json["forecast"]
+    assert price["calls"] == [4, 8]
+
+
+def test_answers_are_of_max_tokens_and_without_prices_there_is_no_cost(tmp_path):
+    scenario = written(tmp_path, NOWHERE, **{"price_in: 1, price_out: 2": "max_tokens: 50"})
+    price = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path).json["forecast"]
+    assert (price["tokens_out"], price["cost"]) == ([600, 1200], None)
+
+
+def test_scenario_with_a_problem_has_no_forecast(tmp_path):
+    scenario = written(tmp_path, NOWHERE, **{"max_turns: 4": "max_turn: 4"})
+    shown = warm("sim", "validate", scenario, "--cost", "--json", cwd=tmp_path)
+    assert (shown.code, shown.json.keys()) == (2, {"ok", "problems"})
+
+
+def test_shorter_run_ends_with_what_all_turns_would_cost(tmp_path):
+    with Endpoint(generous) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        run = warm("sim", "run", scenario, "--turns", "2", cwd=tmp_path)
+        whole = warm("sim", "run", scenario, cwd=tmp_path)
+    line = "all 4 turns at this rate: 12 calls, 240 tokens in and 60 out, cost 0.00036"
+    assert run.err.splitlines()[-1] == line
+    assert "at this rate" not in whole.err
+
+
+def test_branch_tells_its_own_calls_from_those_of_its_parent(tmp_path):
+    with Endpoint(generous) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        parent = SimulationOrchestrator(scenario, output_root=tmp_path / "output", run_id="a").run()
+        assert "by_origin" not in parent.usage
+        count = len(endpoint.requests)
+        done = warm("sim", "branch", "a", "--at", "2", "--set", "agent/ann/money=90", cwd=tmp_path)
+        own = len(endpoint.requests) - count
+    *_, counts = done.out.splitlines()
+    assert counts == (
+        f"models: {own} calls, {own * 20} tokens in and {own * 5} out, cost {own * 30e-6:.4g};"
+        f" not paid for here: {12 - own} calls, {(12 - own) * 20} tokens in and"
+        f" {(12 - own) * 5} out, cost {(12 - own) * 30e-6:.4g}"
+    )
+    (folder,) = (one for one in (tmp_path / "output").iterdir() if one.name != "a")
+    origins = json.loads((folder / "result.json").read_bytes())["usage"]["by_origin"]
+    assert (origins["own"]["calls"], origins["inherited"]["calls"]) == (own, 12 - own)
+    assert 0 < own < 12
+    assert "inherited: " in warm("sim", "show", folder, cwd=tmp_path).out
+
+
+def test_run_by_a_cassette_has_paid_for_nothing(tmp_path):
+    with Endpoint(generous) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        SimulationOrchestrator(scenario, output_root=tmp_path / "output", run_id="a").run()
+    assert warm("sim", "cassette", "a", "-o", "tape.jsonl", cwd=tmp_path).code == 0
+    done = warm("sim", "run", scenario, "--cassette", "tape.jsonl", "--run-id", "b", cwd=tmp_path)
+    assert done.out.splitlines()[-1].startswith("models: 0 calls, 0 tokens in and 0 out; not paid")
+
+
+@pytest.mark.parametrize(
+    ("limit", "option"), [(("--max-calls", "4"), "--max-calls 8"), (("--max-cost", "1e-4"), None)]
+)
+def test_paused_run_names_the_option_that_lets_it_go_on(tmp_path, limit, option):
+    with Endpoint(generous) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        paused = warm("sim", "run", scenario, *limit, "--run-id", "a", cwd=tmp_path)
+        following = paused.err.splitlines()[-1].partition("next: ")[2]
+        assert following == f"thence sim resume output/a {option or '--max-cost 0.0002'}"
+        count = len(endpoint.requests)
+        warm(*following.split()[1:], cwd=tmp_path)
+        assert len(endpoint.requests) > count
+
+
+def test_run_that_no_option_lets_go_on_names_none(tmp_path):
+    paused = warm("sim", "run", written(tmp_path, NOWHERE), "--run-id", "a", cwd=tmp_path)
+    assert paused.err.splitlines()[-1] == "  next: thence sim resume output/a"
+
+
+def test_branch_of_a_branch_counts_only_its_own_calls(tmp_path):
+    with Endpoint(generous) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url)
+        run = SimulationOrchestrator(scenario, output_root=tmp_path / "output").run()
+        first = branch(run.output_dir, 3, set={"agent/ann/money": 90}).run()
+        second = branch(first.output_dir, 4).run()
+    assert second.usage["by_origin"]["own"]["calls"] == 0
+    assert second.usage["by_origin"]["inherited"]["calls"] == 12
+    assert user(endpoint.requests[0].body)
