@@ -14,7 +14,7 @@ import msgspec
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
-from thence.sim.models.actions import HEARD
+from thence.sim.models.actions import HEARD, talk_reach
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Ledger
@@ -348,6 +348,11 @@ class Simulation:
             models=self.models,
             world=world,
             sights=sights_of(self.config),
+            near_speakers=frozenset(
+                agent.name
+                for agent in self.config.agents
+                if talk_reach(agent.params.get("talk")) == "neighbours"
+            ),
         )
         if world is not None:
             world.take(self._ledger.values)
@@ -393,7 +398,13 @@ class Simulation:
                 place = f"of agent {agent}"
                 raise ThenceError("could not take the reach", place=place, cause=cause, hint=hint)
         if HEARD in table.names(f"agent/{agent}"):  # any action may be to speak, to anybody
-            indices += [names[HEARD] for names in table.by_scope.values() if HEARD in names]
+            hearers = [*table.by_scope]
+            if agent in self._ledger.near_speakers:
+                self._near = self._near or RecordedState(self._ledger, self.recorder.turn)
+                near = self._near.world_map.agents_within(agent, 1)
+                hearers = [f"agent/{name}" for name in near]
+            names = [table.by_scope[scope] for scope in hearers]
+            indices += [indices_of[HEARD] for indices_of in names if HEARD in indices_of]
         return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))
 
     def _renew_reach(self) -> None:

@@ -4,7 +4,9 @@ The bases have two methods: the messages to the model, and what its answer means
 can't be used is asked for once more, with the reason; nothing is guessed.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from inspect import iscoroutinefunction
 from typing import Annotated, Any, TypeVar
@@ -13,12 +15,17 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.models.actions import (
+    AGENTS,
     HEARD,
+    NEIGHBOURS,
     NO_ACTION,
+    TEXT_CHARACTERS_MAX,
     ActionSet,
     DeclaredAction,
+    TalkSettings,
     action_set,
     as_json,
+    talk_reach,
 )
 from thence.sim.models.client import ModelCallFailed, ModelRequest
 from thence.sim.run.agents import (
@@ -29,6 +36,8 @@ from thence.sim.run.agents import (
     Observation,
     RecordedState,
     RecordedView,
+    Rejection,
+    TurnOutcome,
     Verdict,
 )
 from thence.sim.run.engine import BaseEngine, View
@@ -37,9 +46,15 @@ from thence.sim.scenario.scenario import SimulationConfig
 
 T = TypeVar("T")
 MemorySize = Annotated[int, msgspec.Meta(ge=0, le=1_000)]
+_Count = Annotated[int, msgspec.Meta(ge=1)]
 Message = Mapping[str, str]
 _Messages = Annotated[tuple[dict[str, str], ...], msgspec.Meta(min_length=1)]
 RECALLED_MAX = 10
+TOKEN_CHARACTERS = 4
+_REFLECTION = """\
+What do you conclude from what you remember?
+Answer with JSON and nothing else, such as {"note": "...", "importance": 5}
+The note is your conclusion; its importance is from 1 to 10."""
 
 
 async def ask(
@@ -138,6 +153,7 @@ class LLMAgent(BaseAgent):
     async def decide_action(self, observation: Observation) -> Decision:
         """Asks the model and returns the decision; raises `model_call_failed`."""
         messages, where, share = self.messages(observation), self.endpoint, self.share
+        await asyncio.sleep(0)  # all agents' prompts come before the first request
 
         def take(answer: str) -> Decision:
             return self.action(answer, observation)
@@ -146,19 +162,55 @@ class LLMAgent(BaseAgent):
 
 
 class MemoryRecord(msgspec.Struct, frozen=True):
-    """What an agent noted in a turn; the greatest `importance` is 10."""
+    """What an agent remembers of a turn, or has concluded in it; `importance` is 1 to 10."""
 
     turn: int
     importance: int
     text: str
+
+    def weight(self, turn: int) -> float:
+        """Returns how much the record matters in a turn: its importance, half after 10 turns."""
+        return self.importance * 10 / (10 + turn - self.turn)
+
+
+class Insight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model concludes from an agent's memory."""
+
+    note: Annotated[str, msgspec.Meta(max_length=TEXT_CHARACTERS_MAX)]
+    importance: Annotated[int, msgspec.Meta(ge=1, le=10)]
+
+
+_INSIGHT_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "note": {"type": "string", "maxLength": TEXT_CHARACTERS_MAX},
+        "importance": {"type": "integer", "minimum": 1, "maximum": 10},
+    },
+    "required": ["note", "importance"],
+    "additionalProperties": False,
+}
+
+
+class MemorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The memory of an agent: `size` records are kept, those that weigh most.
+
+    A prompt recalls 10 of them, or `tokens` of 4 characters. `retrieve` is a function of the
+    records and the observation, `./file.py:name`; it returns those to recall, the first one first.
+    Every `reflect` turns a model is asked for an insight, which is a record too.
+    """
+
+    size: MemorySize = 100
+    tokens: _Count | None = None
+    retrieve: str | None = None
+    reflect: _Count | None = None
 
 
 class PromptedAgent(LLMAgent):
     """An agent that is all scenario: a prompt, declared actions, what it sees.
 
     `sees` are variables, by default all of its own: `money`, `global/price`, `agent/*/offer`.
-    `memory` is how many notes it keeps, the most important ones; with `talk` it hears others and
-    may `say` something to them.
+    `memory` is how many records it keeps, see MemorySettings; with `talk` it hears others and may
+    `say` something to them.
     """
 
     def __init__(
@@ -169,72 +221,125 @@ class PromptedAgent(LLMAgent):
         prompt: str = "",
         actions: tuple[DeclaredAction, ...] = (),
         sees: tuple[str, ...] | None = None,
-        memory: MemorySize = 0,
-        talk: bool = False,
+        memory: MemorySize | MemorySettings = 0,
+        talk: bool | TalkSettings = False,
         endpoint: str | None = None,
         share: bool = False,
     ) -> None:
         super().__init__(name, endpoint=endpoint, share=share)
         self.prompt = prompt
-        self.actions = action_set(actions, _receivers(talk, config), has_notes=memory > 0)
+        self.memory = MemorySettings(size=memory) if isinstance(memory, int) else memory
+        self.remembers = self.memory.size > 0
+        self._declared = _Declared(actions, talk, config, has_notes=self.remembers)
+        self.actions = self._declared.usual
         self.schema = self.actions.schema
         self.sees = sees
-        self.memory = memory
-        self.remembers = memory > 0
+        retrieve = self.memory.retrieve
+        self._retrieve = _function_of("memory: retrieve", retrieve, config) if retrieve else None
         self._records: list[MemoryRecord] = []
+        self._note: tuple[str, int] | None = None
 
     def messages(self, observation: Observation) -> Sequence[Message]:
         """Returns the prompt with the actions, then what the agent sees, hears and remembers."""
         own = f"agent/{self.name}"
         names = observation.ledger.table.names(own)
         sees = [name for name in names if name != HEARD] if self.sees is None else self.sees
-        who = "" if self.share else f"You are {self.name}. "  # a name would make no two alike
-        parts = [f"{who}It is turn {observation.turn}."]
+        parts = [self._beginning(observation)]
         if values := read_values(observation, sees, own):
             parts.append(f"You see:\n{values}")
         if HEARD in names:
             lines = [
-                f"{speaker}: {text}"
+                f"{speaker}: {as_json(text)}"
                 for turn, speaker, text in observation[HEARD]
                 if turn == observation.turn - 1
             ]
             parts += ["\n".join(["You hear:", *lines])] if lines else []
-        if recalled := self._recalled(observation.turn):
-            parts.append("\n".join(["You remember:", *recalled]))
+        parts += self._recalled(observation)
         for rejection in observation.rejections:
-            action = rejection.action
-            text = f"{action.action_type} {as_json(dict(action.payload))}"
-            parts.append(f"Refused in this turn: {text}: {rejection.verdict.reason}")
+            parts.append(f"Refused in this turn: {_refused(rejection)}")
+        self.actions = self._declared.of(self.name, observation)
+        self.schema = self.actions.schema
         system = "\n\n".join(filter(None, (self.prompt.strip(), self.actions.text)))
         return [_message("system", system), _message("user", "\n\n".join(parts))]
 
     def action(self, answer: str, observation: Observation) -> Decision:
         """Returns the declared action that an answer holds, or None."""
         name, fields, note, importance = self.actions.answer(answer)
-        if self.memory:
-            text = f"{note} (I chose {name} {as_json(fields)})"
-            self._note(MemoryRecord(observation.turn, importance, text))
+        self._note = (note, importance) if self.remembers else None
         return None if name == NO_ACTION else Action(name, fields)
 
+    async def learn(self, outcome: TurnOutcome) -> None:
+        """Remembers the note of the turn with what was refused and done; reflects if it is time."""
+        note, self._note = self._note, None
+        if note:
+            done = " and ".join(map(_deed, outcome.applied)) or "nothing"
+            refused = [f"Refused: {_refused(rejection)}." for rejection in outcome.refused]
+            text = " ".join([as_json(note[0]), *refused, f"I did {done}."])
+            self._remember(MemoryRecord(outcome.turn, note[1], text))
+        if self.remembers and self.memory.reflect and outcome.turn % self.memory.reflect == 0:
+            await self._reflect(outcome.observation)
+
     def get_state(self) -> list[Any]:
-        """Returns the notes."""
+        """Returns the records."""
         return [msgspec.to_builtins(record) for record in self._records]
 
     def set_state(self, state: Sequence[Any]) -> None:
-        """Takes the notes back."""
+        """Takes the records back."""
         self._records = msgspec.convert(state, list[MemoryRecord])
 
-    def _note(self, note: MemoryRecord) -> None:
-        kept = [*(record for record in self._records if record.turn != note.turn), note]
-        if len(kept) > self.memory:  # the older of equally important ones goes
-            kept.remove(min(kept, key=lambda record: (record.importance, record.turn)))
-        self._records = kept
+    def _beginning(self, observation: Observation) -> str:
+        who = "" if self.share else f"You are {self.name}. "  # a name would make no two alike
+        return f"{who}It is turn {observation.turn}."
 
-    def _recalled(self, turn: int) -> list[str]:
-        earlier = [record for record in self._records if record.turn < turn]
-        earlier.sort(key=lambda record: (record.importance, record.turn), reverse=True)
-        recalled = sorted((record.turn, record.text) for record in earlier[:RECALLED_MAX])
-        return [f"turn {number}: {text}" for number, text in recalled]
+    def _order(self, turn: int) -> Callable[[MemoryRecord], tuple[float, int]]:
+        return lambda record: (record.weight(turn), record.turn)
+
+    def _remember(self, record: MemoryRecord) -> None:
+        self._records.append(record)
+        if len(self._records) > self.memory.size:  # of equally heavy ones the older goes
+            self._records.remove(min(self._records, key=self._order(record.turn)))
+
+    def _recalled(self, observation: Observation) -> list[str]:
+        """Returns the part of a prompt with what is recalled, if anything is."""
+        records: Sequence[MemoryRecord] = self._records
+        if self._retrieve is not None:
+            records = tuple(self._retrieve(tuple(records), observation))
+            if not all(isinstance(record, MemoryRecord) for record in records):
+                raise TypeError(f"{self.memory.retrieve} returns other things than records")
+        else:
+            records = sorted(records, key=self._order(observation.turn), reverse=True)
+        room = (self.memory.tokens or 0) * TOKEN_CHARACTERS
+        lines: list[tuple[int, str]] = []
+        for record in records if self.memory.tokens else records[:RECALLED_MAX]:
+            line = f"turn {record.turn}: {record.text}"
+            if self.memory.tokens is None or len(line) < room:
+                lines.append((record.turn, line))
+                room -= len(line) + 1
+        lines.sort(key=lambda one: one[0])
+        return ["\n".join(["You remember:", *(line for _, line in lines)])] if lines else []
+
+    async def _reflect(self, observation: Observation) -> None:
+        """Asks for an insight; where none comes, the agent goes on without it."""
+        if not (recalled := self._recalled(observation)):
+            return
+        system = "\n\n".join(filter(None, (self.prompt.strip(), _REFLECTION)))
+        user = "\n\n".join([self._beginning(observation), *recalled])
+        messages = [_message("system", system), _message("user", user)]
+        take, where, share = msgspec.json.Decoder(Insight).decode, self.endpoint, self.share
+        with suppress(ModelCallFailed):
+            insight = await ask(
+                observation, messages, take, _INSIGHT_SCHEMA, endpoint=where, share=share
+            )
+            text = f"I conclude: {as_json(insight.note)}"
+            self._remember(MemoryRecord(observation.turn, insight.importance, text))
+
+
+def _deed(action: Action) -> str:
+    return f"{action.action_type} {as_json(dict(action.payload))}"
+
+
+def _refused(rejection: Rejection) -> str:
+    return f"{_deed(rejection.action)}: {as_json(rejection.verdict.reason)}"
 
 
 class ScriptedAgent(BaseAgent):
@@ -253,23 +358,13 @@ class ScriptedAgent(BaseAgent):
         *,
         script: tuple[dict[str, Any] | None, ...] = (),
         function: str | None = None,
-        talk: bool = False,
+        talk: bool | TalkSettings = False,
     ) -> None:
         super().__init__(name)
         self._script = script
-        self._function: Any = None
         if any(entry and "do" not in entry for entry in script):
             raise ValueError("script has an entry without do, which names the action")
-        if function is not None:
-            if ":" not in function:
-                raise ValueError("function is written as ./FILE.py:NAME or PACKAGE.MODULE:NAME")
-            try:
-                folder = config.source.parent if config and config.source else None
-                self._function = load(*function.rpartition(":")[::2], folder)
-            except ComponentNotFound as error:
-                raise ValueError(f"function: {error}") from error
-            if not callable(self._function):
-                raise ValueError(f"function: there is no function {function}")
+        self._function = _function_of("function", function, config) if function else None
 
     def decide_action(self, observation: Observation) -> Any:
         """Returns what the script has for this turn."""
@@ -279,8 +374,53 @@ class ScriptedAgent(BaseAgent):
         return Action(str(fields.pop("do", NO_ACTION)), fields) if fields else None
 
 
-def _receivers(talk: bool, config: SimulationConfig | None) -> list[str]:
-    return [agent.name for agent in config.agents] if talk and config else []
+def _function_of(key: str, function: str, config: SimulationConfig | None) -> Any:
+    """Returns the function that a key names; raises a ValueError that begins with the key."""
+    if ":" not in function:
+        raise ValueError(f"{key} is written as ./FILE.py:NAME or PACKAGE.MODULE:NAME")
+    try:
+        folder = config.source.parent if config and config.source else None
+        loaded = load(*function.rpartition(":")[::2], folder)
+    except ComponentNotFound as error:
+        raise ValueError(f"{key}: {error}") from error
+    if not callable(loaded):
+        raise ValueError(f"{key}: there is no function {function}")
+    return loaded
+
+
+class _Declared:
+    """The actions that an agent's entry declares; `usual` are those before it is near anybody."""
+
+    def __init__(
+        self,
+        actions: tuple[DeclaredAction, ...],
+        talk: object,
+        config: SimulationConfig | None,
+        *,
+        has_notes: bool = False,
+    ) -> None:
+        self._actions, self._has_notes, self._reach = actions, has_notes, talk_reach(talk)
+        fields = [field for action in actions for field in action.fields.values()]
+        self._words = {field.choices for field in fields if isinstance(field.choices, str)}
+        is_near = "talk" if self._reach == NEIGHBOURS else "actions"
+        if {self._reach, *self._words} & {NEIGHBOURS} and config and not config.spatial.has_world:
+            raise ValueError(f"{is_near}: neighbours are those in a grid or network of spatial")
+        agents = config.agents if config and self._reach else ()
+        self._receivers = [agent.name for agent in agents]
+        self.usual = action_set(actions, self._receivers, has_notes=has_notes)
+
+    def of(self, agent: str, view: RecordedView) -> ActionSet:
+        """Returns the actions of an agent now, with the names of those that it can choose."""
+        if not self._words and self._reach != NEIGHBOURS:
+            return self.usual
+        scopes = [scope for scope in view.ledger.table.by_scope if scope.startswith("agent/")]
+        others = [scope.removeprefix("agent/") for scope in scopes if scope != f"agent/{agent}"]
+        names, receivers = {AGENTS: others}, self._receivers
+        if NEIGHBOURS in (self._reach, *self._words):
+            names[NEIGHBOURS] = view.world_map.agents_within(agent, 1)
+        if self._reach == NEIGHBOURS:
+            receivers = names[NEIGHBOURS]
+        return action_set(self._actions, receivers, has_notes=self._has_notes, names=names)
 
 
 class DeclaredValidator(BaseValidator):
@@ -288,17 +428,17 @@ class DeclaredValidator(BaseValidator):
 
     def __init__(self, config: SimulationConfig | None = None) -> None:
         super().__init__(config)
-        self._actions: dict[str, ActionSet] = {}
+        self._declared: dict[str, _Declared] = {}
         for agent in config.agents if config else ():
             if "actions" in agent.params:
-                declared = msgspec.convert(agent.params["actions"], tuple[DeclaredAction, ...])
-                receivers = _receivers(agent.params.get("talk") is True, config)
-                self._actions[agent.name] = action_set(declared, receivers)
+                actions = msgspec.convert(agent.params["actions"], tuple[DeclaredAction, ...])
+                self._declared[agent.name] = _Declared(actions, agent.params.get("talk"), config)
 
     def validate_action(self, action: Action, state: RecordedState) -> Verdict:
         """Refuses an action that differs from its declaration, with the reason."""
-        actions = self._actions.get(action.agent_id)
-        fault = actions.fault(action.action_type, action.payload) if actions else ""
+        if (declared := self._declared.get(action.agent_id)) is None:
+            return Verdict.accept()
+        fault = declared.of(action.agent_id, state).fault(action.action_type, action.payload)
         return Verdict.reject(fault) if fault else Verdict.accept()
 
 
@@ -324,6 +464,7 @@ class LLMValidator(BaseValidator):
             return self.verdict(answer, action, state)
 
         messages = self.messages(action, state)
+        await asyncio.sleep(0)  # as an agent
         return await ask(state, messages, take, self.schema, endpoint=self.endpoint)
 
 

@@ -7,14 +7,14 @@ the agent, and of the validator that refused it. A refused decision itself chang
 its rejection names it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from thence.errors import ThenceError
-from thence.sim.models.actions import EVERYONE, SAY
+from thence.sim.models.actions import EVERYONE, HEARD, SAY
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.recorder import RunRecorder
 from thence.sim.run.agents import (
@@ -28,6 +28,7 @@ from thence.sim.run.agents import (
     RecordedState,
     RecordedView,
     Rejection,
+    TurnOutcome,
     UnrecordedObservation,
     Verdict,
 )
@@ -115,7 +116,8 @@ class Turn:
         observation = Observation if is_read else UnrecordedObservation
         if ledger.sights is not None:
             observation = SightedObservation
-        self._observed = Observed(partial(observation, ledger, recorder.turn))
+        self._observation = partial(observation, ledger, recorder.turn)
+        self._observed = Observed(self._observation)
         self._accepted: list[Accepted] = []
         self._calls: dict[str, Ids] = {}
         self._attempt_number = 0
@@ -124,6 +126,10 @@ class Turn:
         self._inaction, self._notices = roster.begin_turn(self.number, recorder.roster_change)
         self._agents = roster.active
         self._accepts_all = _takes_all(context.validator)
+        self._learners = {agent.name: _Learner(agent) for agent in roster.learners}
+        for learner in self._learners.values():
+            learner.listen(ledger, recorder.turn)
+        is_read = is_read or bool(self._learners)
         self._is_unread = self._accepts_all and not (is_read or recorder.is_altered)
 
     async def play(self, engine: BaseEngine) -> State:
@@ -139,6 +145,8 @@ class Turn:
         ledger.around = ()
         await self._apply(engine)
         await self._apply_rules(engine)
+        if self._learners:
+            await self._learn()
         self._context.roster.end_turn()
         return ledger.state(self.number)
 
@@ -281,6 +289,8 @@ class Turn:
             "reads": [self._ledger.table[index].subject for index in observation.reads],
             **({"calls": [_call_facts(call) for call in calls]} if calls else {}),
         }
+        if name in self._learners:
+            self._learners[name].failure = facts["error"]
         failed_id = recorder.agent_failure(name, attempt, facts, self._decision_causes(name))
         if recorder.writes_decisions:
             self._inaction.setdefault(name, []).append(failed_id)
@@ -317,6 +327,7 @@ class Turn:
         """Records the agents' decisions; without any, an agent's inaction has causes."""
         recorder, observed = self._recorder, self._observed
         calls, memory, notices = self._calls, self._context.memory, self._notices
+        learners = self._learners
         turn, writes, is_altered = (
             (recorder.turn_id,),
             recorder.writes_decisions,
@@ -330,6 +341,8 @@ class Turn:
                 self._fail(name, actions, attempt)
                 continue
             observation = observed[name]
+            if name in learners:
+                learners[name].decide(actions, observation)
             if observation.calls:
                 self._record_calls(name, attempt)  # which its decision names
             causes: Ids = ()
@@ -421,7 +434,10 @@ class Turn:
         rejection_id = self._recorder.rejection(proposal, verdict, causes)
         inaction = self._inaction.setdefault(action.agent_id, [])
         inaction += (*self._observed_causes(action.agent_id), *causes)
-        return Rejection(action, verdict, rejection_id)
+        rejection = Rejection(action, verdict, rejection_id)
+        if action.agent_id in self._learners:
+            self._learners[action.agent_id].refused.append(rejection)
+        return rejection
 
     def _start_retry(self, name: str, rejections: Sequence[Rejection], attempt: int) -> None:
         """Starts the next attempt of an agent, whose decisions will name the rejections."""
@@ -484,6 +500,41 @@ class Turn:
                     continue  # as of an agent that read but what is its own
             self._recorder.add_causes(provenance, indices, all_causes)
 
+    async def _learn(self) -> None:
+        """Lets the agents learn what came of their turn, which their next decisions name."""
+        learners, context, recorder = self._learners, self._context, self._recorder
+        for accepted in self._accepted:
+            if accepted.action.agent_id in learners:
+                learners[accepted.action.agent_id].applied.append(accepted)
+        observations = {name: self._observation(name, phase="learn") for name in learners}
+        names, agents = [*learners], [learner.agent for learner in learners.values()]
+
+        def causes_of(name: str, calls: Callable[..., Ids]) -> Ids:
+            learner, memory = learners[name], context.memory.get(name, ())
+            ids = [accepted.event_id for accepted in learner.applied] or memory
+            refused = [rejection.event_id for rejection in learner.refused]
+            observation = observations[name]
+            reads = [cause for causes in observation.reads.values() for cause in causes]
+            learned = (*ids, *refused, *learner.causes, *reads)
+            return (*learned, *calls(observation, 0, learned))
+
+        def component_at(place: int) -> ComponentRef:
+            name = names[place]
+            causes = partial(causes_of, name, recorder.last_calls)
+            return ComponentRef(f"agent {name}, learning", causes, name)
+
+        await context.caller.ask(
+            [(learners[n].agent.learn, (learners[n].outcome(observations[n]),)) for n in names],
+            component_at,
+            len(names),
+            timeout_of=context.timeouts(agents),
+            blocks_of=context.blocking(agents),
+        )
+        for name in names:
+            causes = causes_of(name, recorder.model_calls)
+            if recorder.writes_decisions and learners[name].agent.remembers:
+                context.memory[name] = recorder.provenance(filter(None, causes))
+
     async def _apply_rules(self, engine: BaseEngine) -> None:
         call = WriteScope("rules")
         roster = self._context.roster
@@ -496,6 +547,46 @@ class Turn:
         view.close()
         states = before, result
         record_returned(self._ledger, self._recorder, states, "rules", self._accepted)
+
+
+class _Learner(msgspec.Struct, eq=False):
+    """What a turn has brought so far to one agent that learns; `causes` are those of `heard`."""
+
+    agent: BaseAgent
+    heard: tuple[tuple[str, str], ...] = ()
+    causes: Ids = ()
+    asked: Sequence[Mapping[str, str]] = ()
+    decided: Sequence[Action] = ()
+    refused: list[Rejection] = []
+    applied: list[Accepted] = []
+    failure: str = ""
+
+    def listen(self, ledger: Ledger, turn: int) -> None:
+        """Keeps what others said to the agent in the turn before."""
+        index = ledger.table.by_scope.get(f"agent/{self.agent.name}", {}).get(HEARD)
+        if index is not None:
+            entries: Any = ledger.values[index]
+            self.heard = tuple([(entry[1], entry[2]) for entry in entries if entry[0] == turn - 1])
+            self.causes = ledger.provenance[index] if self.heard else ()
+
+    def decide(self, actions: Sequence[Action], observation: Observation) -> None:
+        """Takes what the agent decided, and what it asked for that."""
+        self.decided = actions
+        if observation.calls:
+            self.asked = observation.calls[-1].messages
+
+    def outcome(self, observation: Observation) -> TurnOutcome:
+        """Returns what the agent learns."""
+        return TurnOutcome(
+            turn=observation.turn,
+            observation=observation,
+            asked=self.asked,
+            decided=tuple([_of_agent(action, self.agent.name) for action in self.decided]),
+            applied=tuple([accepted.action for accepted in self.applied]),
+            refused=tuple(self.refused),
+            heard=self.heard,
+            failure=self.failure,
+        )
 
 
 def _takes_all(validator: BaseValidator) -> bool:
