@@ -304,17 +304,19 @@ class Turn:
 
     def _failure_causes(self, name: str) -> Ids:
         """Returns the causes of an agent's failure that ends the run, with its calls of models."""
-        memory = self._context.memory.get(name, ())
         observation, attempt = self._observed[name], self._attempt_number
-        ids = self._recorder.last_calls(observation, attempt, memory)
+        ids = self._recorder.last_calls(observation, attempt, self._call_causes(name))
         return (*ids, *self._decision_causes(name))
 
     def _record_calls(self, name: str, attempt: int) -> None:
         """Records the calls of models of an agent's attempt, which what came of them names."""
         if (observation := self._observed[name]).calls:
-            memory = self._context.memory.get(name, ())
-            ids = self._recorder.model_calls(observation, attempt, memory)
+            ids = self._recorder.model_calls(observation, attempt, self._call_causes(name))
             self._calls[name] = (*self._calls.get(name, ()), *ids)
+
+    def _call_causes(self, name: str) -> Ids:
+        """Returns the causes of an agent's calls besides its reads: its memory, its refusals."""
+        return (*self._context.memory.get(name, ()), *self._notices.get(name, ()))
 
     def _remember(self, name: str, decisions: Iterable[str] | None) -> None:
         """Keeps what a remembering agent's next decision names: its decisions, or why none."""
