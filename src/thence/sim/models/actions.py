@@ -23,7 +23,8 @@ _TYPES: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bo
 _WORDS = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false"}
 _KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
 _NOTE = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
-_IMPORTANCE = Annotated[int, Meta(ge=1, le=10)]
+_NOTES: Mapping[str, Any] = {"note": _NOTE, "importance": Annotated[int, Meta(ge=1, le=10)]}
+Insight: Any = msgspec.defstruct("Insight", [*_NOTES.items()], forbid_unknown_fields=True)
 
 
 class ActionField(
@@ -181,7 +182,7 @@ class ActionSet:
             for name, of in types.items()
         )
         self._choice: Any = Union[(*choices,)]
-        notes = {"note": _NOTE, "importance": _IMPORTANCE} if has_notes else {}
+        notes = _NOTES if has_notes else {}
         self._answer = msgspec.defstruct(
             "Answer", [("action", self._choice), *notes.items()], forbid_unknown_fields=True
         )
@@ -235,6 +236,11 @@ def _schemas(types: Mapping[str, Any]) -> dict[str, Any]:
 def _object(members: dict[str, Any]) -> dict[str, Any]:
     terms = {"required": [*members], "additionalProperties": False}
     return {"type": "object", "properties": members, **terms}
+
+
+def insight_schema() -> dict[str, Any]:
+    """Returns the JSON Schema of an Insight."""
+    return _object(_schemas(_NOTES))
 
 
 def as_json(value: object) -> str:

@@ -452,7 +452,7 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     `observation` shows the state after the turn. `asked` are the messages of the agent's last call
     of a model, `decided` the actions of its last answer, and `applied` those that were applied: an
     altered one instead of its own. `refused` are the rejected actions of all attempts, `heard` is
-    what it heard in this turn, as (speaker, text). `failure` is the error of an agent that failed.
+    what it heard in this turn, as (speaker, text).
     """
 
     turn: int
@@ -462,7 +462,6 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     applied: tuple[Action, ...] = ()
     refused: tuple[Rejection, ...] = ()
     heard: tuple[tuple[str, str], ...] = ()
-    failure: str = ""
 
 
 class BaseAgent:

@@ -14,7 +14,7 @@ import msgspec
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
-from thence.sim.models.actions import HEARD, talk_reach
+from thence.sim.models.actions import HEARD, NEIGHBOURS, talk_reach
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Ledger
@@ -337,6 +337,8 @@ class Simulation:
             hint = "return the state that it was given, or state.replace({…})"
             method = "initialize_state of the engine"
             raise wrong_answer(component, method, first_state, "a State", hint)
+        talks = {agent.name: talk_reach(agent.params.get("talk")) for agent in self.config.agents}
+        near = [name for name, reach in talks.items() if reach == NEIGHBOURS]
         start = (self.recorder.start_id,) if self.recorder.writes_decisions else ()
         self._ledger = Ledger(
             table=table,
@@ -348,11 +350,7 @@ class Simulation:
             models=self.models,
             world=world,
             sights=sights_of(self.config),
-            near_speakers=frozenset(
-                agent.name
-                for agent in self.config.agents
-                if talk_reach(agent.params.get("talk")) == "neighbours"
-            ),
+            near_speakers=frozenset(near),
         )
         if world is not None:
             world.take(self._ledger.values)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from inspect import iscoroutinefunction
+from math import inf
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -19,12 +20,13 @@ from thence.sim.models.actions import (
     HEARD,
     NEIGHBOURS,
     NO_ACTION,
-    TEXT_CHARACTERS_MAX,
     ActionSet,
     DeclaredAction,
+    Insight,
     TalkSettings,
     action_set,
     as_json,
+    insight_schema,
     talk_reach,
 )
 from thence.sim.models.client import ModelCallFailed, ModelRequest
@@ -168,27 +170,9 @@ class MemoryRecord(msgspec.Struct, frozen=True):
     importance: int
     text: str
 
-    def weight(self, turn: int) -> float:
+    def weight(self, turn: int) -> tuple[float, int]:
         """Returns how much the record matters in a turn: its importance, half after 10 turns."""
-        return self.importance * 10 / (10 + turn - self.turn)
-
-
-class Insight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model concludes from an agent's memory."""
-
-    note: Annotated[str, msgspec.Meta(max_length=TEXT_CHARACTERS_MAX)]
-    importance: Annotated[int, msgspec.Meta(ge=1, le=10)]
-
-
-_INSIGHT_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "note": {"type": "string", "maxLength": TEXT_CHARACTERS_MAX},
-        "importance": {"type": "integer", "minimum": 1, "maximum": 10},
-    },
-    "required": ["note", "importance"],
-    "additionalProperties": False,
-}
+        return self.importance * 10 / (10 + turn - self.turn), self.turn
 
 
 class MemorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -231,7 +215,7 @@ class PromptedAgent(LLMAgent):
         self.memory = MemorySettings(size=memory) if isinstance(memory, int) else memory
         self.remembers = self.memory.size > 0
         self._declared = _Declared(actions, talk, config, has_notes=self.remembers)
-        self.actions = self._declared.usual
+        self.actions = self._declared.of(name)
         self.schema = self.actions.schema
         self.sees = sees
         retrieve = self.memory.retrieve
@@ -291,28 +275,23 @@ class PromptedAgent(LLMAgent):
         who = "" if self.share else f"You are {self.name}. "  # a name would make no two alike
         return f"{who}It is turn {observation.turn}."
 
-    def _order(self, turn: int) -> Callable[[MemoryRecord], tuple[float, int]]:
-        return lambda record: (record.weight(turn), record.turn)
-
     def _remember(self, record: MemoryRecord) -> None:
         self._records.append(record)
         if len(self._records) > self.memory.size:  # of equally heavy ones the older goes
-            self._records.remove(min(self._records, key=self._order(record.turn)))
+            self._records.remove(min(self._records, key=lambda one: one.weight(record.turn)))
 
     def _recalled(self, observation: Observation) -> list[str]:
         """Returns the part of a prompt with what is recalled, if anything is."""
-        records: Sequence[MemoryRecord] = self._records
+        records, tokens = tuple(self._records), self.memory.tokens
         if self._retrieve is not None:
-            records = tuple(self._retrieve(tuple(records), observation))
-            if not all(isinstance(record, MemoryRecord) for record in records):
-                raise TypeError(f"{self.memory.retrieve} returns other things than records")
+            records = self._retrieve(records, observation)
         else:
-            records = sorted(records, key=self._order(observation.turn), reverse=True)
-        room = (self.memory.tokens or 0) * TOKEN_CHARACTERS
-        lines: list[tuple[int, str]] = []
-        for record in records if self.memory.tokens else records[:RECALLED_MAX]:
+            of_turn = sorted(records, key=lambda one: one.weight(observation.turn), reverse=True)
+            records = tuple(of_turn if tokens else of_turn[:RECALLED_MAX])
+        room, lines = TOKEN_CHARACTERS * tokens if tokens else inf, list[tuple[int, str]]()
+        for record in records:
             line = f"turn {record.turn}: {record.text}"
-            if self.memory.tokens is None or len(line) < room:
+            if len(line) < room:
                 lines.append((record.turn, line))
                 room -= len(line) + 1
         lines.sort(key=lambda one: one[0])
@@ -320,15 +299,13 @@ class PromptedAgent(LLMAgent):
 
     async def _reflect(self, observation: Observation) -> None:
         """Asks for an insight; where none comes, the agent goes on without it."""
-        if not (recalled := self._recalled(observation)):
-            return
         system = "\n\n".join(filter(None, (self.prompt.strip(), _REFLECTION)))
-        user = "\n\n".join([self._beginning(observation), *recalled])
+        user = "\n\n".join([self._beginning(observation), *self._recalled(observation)])
         messages = [_message("system", system), _message("user", user)]
-        take, where, share = msgspec.json.Decoder(Insight).decode, self.endpoint, self.share
+        take, schema = msgspec.json.Decoder(Insight).decode, insight_schema()
         with suppress(ModelCallFailed):
             insight = await ask(
-                observation, messages, take, _INSIGHT_SCHEMA, endpoint=where, share=share
+                observation, messages, take, schema, endpoint=self.endpoint, share=self.share
             )
             text = f"I conclude: {as_json(insight.note)}"
             self._remember(MemoryRecord(observation.turn, insight.importance, text))
@@ -389,7 +366,7 @@ def _function_of(key: str, function: str, config: SimulationConfig | None) -> An
 
 
 class _Declared:
-    """The actions that an agent's entry declares; `usual` are those before it is near anybody."""
+    """The actions that an agent's entry declares, some of which depend on who there is."""
 
     def __init__(
         self,
@@ -401,25 +378,25 @@ class _Declared:
     ) -> None:
         self._actions, self._has_notes, self._reach = actions, has_notes, talk_reach(talk)
         fields = [field for action in actions for field in action.fields.values()]
-        self._words = {field.choices for field in fields if isinstance(field.choices, str)}
-        is_near = "talk" if self._reach == NEIGHBOURS else "actions"
-        if {self._reach, *self._words} & {NEIGHBOURS} and config and not config.spatial.has_world:
-            raise ValueError(f"{is_near}: neighbours are those in a grid or network of spatial")
+        self._words = {
+            self._reach,
+            *(one.choices for one in fields if isinstance(one.choices, str)),
+        }
+        if NEIGHBOURS in self._words and config and not config.spatial.has_world:
+            key = "talk" if self._reach == NEIGHBOURS else "actions"
+            raise ValueError(f"{key}: neighbours are those in a grid or network of spatial")
         agents = config.agents if config and self._reach else ()
         self._receivers = [agent.name for agent in agents]
-        self.usual = action_set(actions, self._receivers, has_notes=has_notes)
 
-    def of(self, agent: str, view: RecordedView) -> ActionSet:
-        """Returns the actions of an agent now, with the names of those that it can choose."""
-        if not self._words and self._reach != NEIGHBOURS:
-            return self.usual
-        scopes = [scope for scope in view.ledger.table.by_scope if scope.startswith("agent/")]
-        others = [scope.removeprefix("agent/") for scope in scopes if scope != f"agent/{agent}"]
-        names, receivers = {AGENTS: others}, self._receivers
-        if NEIGHBOURS in (self._reach, *self._words):
+    def of(self, agent: str, view: RecordedView | None = None) -> ActionSet:
+        """Returns the actions of an agent, with the names that it can choose in a view."""
+        names, receivers = dict[str, list[str]](), self._receivers
+        if view is not None and AGENTS in self._words:
+            scopes = [scope.partition("/") for scope in view.ledger.table.by_scope]
+            names[AGENTS] = [name for kind, _, name in scopes if kind == "agent" and name != agent]
+        if view is not None and NEIGHBOURS in self._words:
             names[NEIGHBOURS] = view.world_map.agents_within(agent, 1)
-        if self._reach == NEIGHBOURS:
-            receivers = names[NEIGHBOURS]
+            receivers = names[NEIGHBOURS] if self._reach == NEIGHBOURS else receivers
         return action_set(self._actions, receivers, has_notes=self._has_notes, names=names)
 
 

@@ -9,9 +9,11 @@ its rejection names it.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.errors import ThenceError
 from thence.sim.models.actions import EVERYONE, HEARD, SAY
@@ -126,10 +128,8 @@ class Turn:
         self._inaction, self._notices = roster.begin_turn(self.number, recorder.roster_change)
         self._agents = roster.active
         self._accepts_all = _takes_all(context.validator)
-        self._learners = {agent.name: _Learner(agent) for agent in roster.learners}
-        for learner in self._learners.values():
-            learner.listen(ledger, recorder.turn)
-        is_read = is_read or bool(self._learners)
+        self._outcomes = {agent.name: self._begin_outcome(agent.name) for agent in roster.learners}
+        is_read = is_read or bool(self._outcomes or ledger.near_speakers)
         self._is_unread = self._accepts_all and not (is_read or recorder.is_altered)
 
     async def play(self, engine: BaseEngine) -> State:
@@ -145,8 +145,8 @@ class Turn:
         ledger.around = ()
         await self._apply(engine)
         await self._apply_rules(engine)
-        if self._learners:
-            await self._learn()
+        if self._outcomes:
+            await self._learn(self._context.roster.learners)
         self._context.roster.end_turn()
         return ledger.state(self.number)
 
@@ -165,6 +165,10 @@ class Turn:
         for place, proposal in enumerate(proposals):
             name = proposal.action.agent_id
             verdict, causes = verdicts[place] if verdicts else (None, ())
+            is_spoken = proposal.action.action_type == SAY and name in self._ledger.near_speakers
+            if is_spoken and (verdict is None or verdict.is_valid):
+                verdict, ids = self._reach_verdict(proposal.action)
+                causes = (*causes, *ids)
             if verdict is None or verdict.is_valid:
                 decided = proposal.causes
                 remembered[name] = remembered[name] + decided if name in remembered else decided
@@ -289,8 +293,6 @@ class Turn:
             "reads": [self._ledger.table[index].subject for index in observation.reads],
             **({"calls": [_call_facts(call) for call in calls]} if calls else {}),
         }
-        if name in self._learners:
-            self._learners[name].failure = facts["error"]
         failed_id = recorder.agent_failure(name, attempt, facts, self._decision_causes(name))
         if recorder.writes_decisions:
             self._inaction.setdefault(name, []).append(failed_id)
@@ -329,7 +331,7 @@ class Turn:
         """Records the agents' decisions; without any, an agent's inaction has causes."""
         recorder, observed = self._recorder, self._observed
         calls, memory, notices = self._calls, self._context.memory, self._notices
-        learners = self._learners
+        outcomes = self._outcomes
         turn, writes, is_altered = (
             (recorder.turn_id,),
             recorder.writes_decisions,
@@ -343,8 +345,10 @@ class Turn:
                 self._fail(name, actions, attempt)
                 continue
             observation = observed[name]
-            if name in learners:
-                learners[name].decide(actions, observation)
+            if name in outcomes:
+                decided = tuple([_of_agent(action, name) for action in actions])
+                asked = observation.calls[-1].messages if observation.calls else ()
+                outcomes[name] = replace(outcomes[name], decided=decided, asked=asked)
             if observation.calls:
                 self._record_calls(name, attempt)  # which its decision names
             causes: Ids = ()
@@ -424,6 +428,15 @@ class Turn:
             for verdict, proposal, state in zip(verdicts, proposals, states, strict=True)
         ]
 
+    def _reach_verdict(self, action: Action) -> tuple[Verdict, Ids]:
+        """Returns the verdict on what an agent says that only its neighbours hear."""
+        state, to = RecordedState(self._ledger, self.number), action.payload.get("to")
+        near = state.world_map.agents_within(action.agent_id, 1)
+        if to in (EVERYONE, *near):
+            return Verdict.accept(), tuple(state.causes)
+        reason = f"{to} is out of reach; near are: {', '.join(near) or 'none'}"
+        return Verdict.reject(reason), tuple(state.causes)
+
     def _accept(self, proposal: Accepted, causes: Ids) -> None:
         absence = self._recorder.accept(proposal, causes)
         if absence is None:
@@ -437,8 +450,9 @@ class Turn:
         inaction = self._inaction.setdefault(action.agent_id, [])
         inaction += (*self._observed_causes(action.agent_id), *causes)
         rejection = Rejection(action, verdict, rejection_id)
-        if action.agent_id in self._learners:
-            self._learners[action.agent_id].refused.append(rejection)
+        if (outcome := self._outcomes.get(action.agent_id)) is not None:
+            refused = (*outcome.refused, rejection)
+            self._outcomes[action.agent_id] = replace(outcome, refused=refused)
         return rejection
 
     def _start_retry(self, name: str, rejections: Sequence[Rejection], attempt: int) -> None:
@@ -502,40 +516,49 @@ class Turn:
                     continue  # as of an agent that read but what is its own
             self._recorder.add_causes(provenance, indices, all_causes)
 
-    async def _learn(self) -> None:
+    def _begin_outcome(self, name: str) -> TurnOutcome:
+        """Returns the outcome of a turn that begins, with what its agent hears."""
+        observation = self._observation(name, phase="learn")
+        names = self._ledger.table.names(f"agent/{name}")
+        entries = observation[HEARD] if HEARD in names else ()
+        heard = tuple([(who, text) for turn, who, text in entries if turn == self.number - 1])
+        return TurnOutcome(turn=self.number, observation=observation, heard=heard)
+
+    async def _learn(self, agents: Sequence[BaseAgent]) -> None:
         """Lets the agents learn what came of their turn, which their next decisions name."""
-        learners, context, recorder = self._learners, self._context, self._recorder
+        outcomes, context, recorder = self._outcomes, self._context, self._recorder
+        applied: dict[str, list[Accepted]] = {name: [] for name in outcomes}
         for accepted in self._accepted:
-            if accepted.action.agent_id in learners:
-                learners[accepted.action.agent_id].applied.append(accepted)
-        observations = {name: self._observation(name, phase="learn") for name in learners}
-        names, agents = [*learners], [learner.agent for learner in learners.values()]
+            if accepted.action.agent_id in applied:
+                applied[accepted.action.agent_id].append(accepted)
+        for name, of_agent in applied.items():
+            actions = tuple([accepted.action for accepted in of_agent])
+            outcomes[name] = replace(outcomes[name], applied=actions)
 
         def causes_of(name: str, calls: Callable[..., Ids]) -> Ids:
-            learner, memory = learners[name], context.memory.get(name, ())
-            ids = [accepted.event_id for accepted in learner.applied] or memory
-            refused = [rejection.event_id for rejection in learner.refused]
-            observation = observations[name]
-            reads = [cause for causes in observation.reads.values() for cause in causes]
-            learned = (*ids, *refused, *learner.causes, *reads)
-            return (*learned, *calls(observation, 0, learned))
+            outcome, memory = outcomes[name], context.memory.get(name, ())
+            ids = [accepted.event_id for accepted in applied[name]] or memory
+            refused = [rejection.event_id for rejection in outcome.refused]
+            reads = chain.from_iterable(outcome.observation.reads.values())
+            causes = (*ids, *refused, *reads)
+            return (*causes, *calls(outcome.observation, 0, causes))
 
         def component_at(place: int) -> ComponentRef:
-            name = names[place]
+            name = agents[place].name
             causes = partial(causes_of, name, recorder.last_calls)
             return ComponentRef(f"agent {name}, learning", causes, name)
 
         await context.caller.ask(
-            [(learners[n].agent.learn, (learners[n].outcome(observations[n]),)) for n in names],
+            [(agent.learn, (outcomes[agent.name],)) for agent in agents],
             component_at,
-            len(names),
+            len(agents),
             timeout_of=context.timeouts(agents),
             blocks_of=context.blocking(agents),
         )
-        for name in names:
-            causes = causes_of(name, recorder.model_calls)
-            if recorder.writes_decisions and learners[name].agent.remembers:
-                context.memory[name] = recorder.provenance(filter(None, causes))
+        for agent in agents:
+            causes = causes_of(agent.name, recorder.model_calls)
+            if recorder.writes_decisions and agent.remembers:
+                context.memory[agent.name] = recorder.provenance(causes)
 
     async def _apply_rules(self, engine: BaseEngine) -> None:
         call = WriteScope("rules")
@@ -549,46 +572,6 @@ class Turn:
         view.close()
         states = before, result
         record_returned(self._ledger, self._recorder, states, "rules", self._accepted)
-
-
-class _Learner(msgspec.Struct, eq=False):
-    """What a turn has brought so far to one agent that learns; `causes` are those of `heard`."""
-
-    agent: BaseAgent
-    heard: tuple[tuple[str, str], ...] = ()
-    causes: Ids = ()
-    asked: Sequence[Mapping[str, str]] = ()
-    decided: Sequence[Action] = ()
-    refused: list[Rejection] = []
-    applied: list[Accepted] = []
-    failure: str = ""
-
-    def listen(self, ledger: Ledger, turn: int) -> None:
-        """Keeps what others said to the agent in the turn before."""
-        index = ledger.table.by_scope.get(f"agent/{self.agent.name}", {}).get(HEARD)
-        if index is not None:
-            entries: Any = ledger.values[index]
-            self.heard = tuple([(entry[1], entry[2]) for entry in entries if entry[0] == turn - 1])
-            self.causes = ledger.provenance[index] if self.heard else ()
-
-    def decide(self, actions: Sequence[Action], observation: Observation) -> None:
-        """Takes what the agent decided, and what it asked for that."""
-        self.decided = actions
-        if observation.calls:
-            self.asked = observation.calls[-1].messages
-
-    def outcome(self, observation: Observation) -> TurnOutcome:
-        """Returns what the agent learns."""
-        return TurnOutcome(
-            turn=observation.turn,
-            observation=observation,
-            asked=self.asked,
-            decided=tuple([_of_agent(action, self.agent.name) for action in self.decided]),
-            applied=tuple([accepted.action for accepted in self.applied]),
-            refused=tuple(self.refused),
-            heard=self.heard,
-            failure=self.failure,
-        )
 
 
 def _takes_all(validator: BaseValidator) -> bool:
@@ -605,6 +588,6 @@ def _of_agent(action: Action, name: str) -> Action:
     if action.agent_id == name:
         return action
     if type(action) is not Action:
-        return msgspec.structs.replace(action, agent_id=name)
+        return replace(action, agent_id=name)
     kind, payload, decision = action.action_type, action.payload, action.decision
     return Action(kind, payload, decision, action.decision_type, action.instead_of, name)
