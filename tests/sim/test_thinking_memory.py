@@ -295,18 +295,32 @@ def test_own_agents_learn_once_a_turn_what_was_decided_and_applied(tmp_path, ver
 
 
 def test_async_learn_is_awaited_and_an_error_in_it_ends_the_run(tmp_path):
-    result, agent = learned(tmp_path, is_async=True)
+    _, agent = learned(tmp_path, is_async=True)
     assert [outcome.decided[0].payload["amount"] for outcome in agent.outcomes] == [1, 102, 203]
-    agent.learn = None
 
     class Broken(Learner):
         def learn(self, outcome):
             raise ValueError("it forgot")
 
-    scenario = config(turns=3)
-    result = SimulationOrchestrator(scenario, agents=[Broken("ann")], output_root=tmp_path).run()
-    assert (result.status, result.turns) == ("failed", 0)
-    assert "agent ann, learning failed: ValueError: it forgot" in result.error
+    for verbosity in ("MILESTONE", "STATE"):
+        terms = {"output_root": tmp_path, "verbosity": verbosity}
+        result = SimulationOrchestrator(config(turns=3), agents=[Broken("ann")], **terms).run()
+        assert (result.status, result.turns) == ("failed", 0)
+        assert "agent ann, learning failed: ValueError: it forgot" in result.error
+        events = events_of(result.output_dir)
+        if verbosity == "STATE":
+            assert "1.act.ann.0" in causes(events, "1.failed.-.0")
+
+
+def test_variable_named_heard_of_an_own_kind_harms_no_agent_that_learns(tmp_path):
+    class Plain(Doer):
+        def learn(self, outcome):
+            assert outcome.heard == ()
+
+    scenario = config(agent_vars=[{"name": "heard", "type": "int"}])
+    agents = [Plain("ann", lambda seen: None)]
+    result = SimulationOrchestrator(scenario, agents=agents, output_root=tmp_path).run()
+    assert result.status == "completed"
 
 
 def test_what_an_own_agent_learns_is_a_cause_of_what_it_decides_next(tmp_path):

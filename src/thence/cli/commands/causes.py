@@ -294,7 +294,8 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
             note = f" ({weight.unknown} unknown)" if weight.unknown else ""
             if weight.weight is None and weight.lacking:
                 cost = "" if weight.cost is None else f" (about {weight.cost:.2g})"
-                note = f": not measured: {_are_lacking(weight.lacking)}{cost}"
+                are = "is" if weight.lacking == 1 else "are"
+                note = f": not measured: {counted(weight.lacking, 'answer')} {are} lacking{cost}"
             if weight.spread:
                 note += " (repeated: {:.2f} to {:.2f})".format(*weight.spread)
             brief = vocabulary.brief(weight.event) + note
@@ -306,10 +307,6 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
         words = f"why {first}" if of_effects else f"effects {first} --measure"
         out.write(f"next: {command(words, log)}")
     return INTERRUPTED if answer.interrupted else 0
-
-
-def _are_lacking(count: int) -> str:
-    return "1 answer is lacking" if count == 1 else f"{count} answers are lacking"
 
 
 def _summed(answer: "Measurement", kind: str, rows: int, allow_calls: bool) -> str:

@@ -238,11 +238,9 @@ def _object(members: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": members, **terms}
 
 
-def insight_schema() -> dict[str, Any]:
-    """Returns the JSON Schema of an Insight."""
-    return _object(_schemas(_NOTES))
-
-
 def as_json(value: object) -> str:
     """Returns a value as a prompt shows it."""
     return msgspec.json.encode(value).decode()
+
+
+INSIGHT_SCHEMA = _object(_schemas(_NOTES))

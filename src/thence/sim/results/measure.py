@@ -8,7 +8,6 @@ import asyncio
 import copy
 import random
 import sys
-from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
@@ -129,8 +128,8 @@ class _Answers(Outcomes):
 class _Played(NamedTuple):
     """One play: the details of the events at the steps of interest.
 
-    Behind the first `turns` it is no test, for the reason `problem`; the turn behind them needs
-    so many answers as are `lacking`.
+    Behind the first `turns` it is no test, for the reason `problem`; so many answers as are
+    `lacking`, at most, are needed there.
     """
 
     details: dict[str | None, Mapping[str, Any]]
@@ -161,7 +160,7 @@ class _Player:
         self._outcomes = read_outcomes(run.folder)
         answers, self._by_request = _answers_of_models(self._outcomes, config)
         turns_of = [turn for answer in answers if (turn := _turn_of(answer.step)) <= turns]
-        self.calls, self.calls_of = len(turns_of), Counter(turns_of)
+        self.calls, self._turns_of_calls = len(turns_of), turns_of
         costs = [cost for answer in answers if (cost := _cost_of(answer)) is not None]
         self.cost = sum(costs) / len(costs) if costs else None
         self._turns, self._steps = turns, frozenset(steps) - {None}
@@ -222,12 +221,9 @@ class _Player:
         elif answers.turns < self._turns:
             problem, turns = _SILENT if may_ask else _LACKS, answers.turns
             details = {step: of for step, of in details.items() if _turn_of(step) <= turns}
-        return _Played(details, answers.has_asked, problem, turns, answers.lacking)
-
-    def lacking(self, play: _Played) -> int:
-        """Returns how many answers a play lacks at most: from its turn on all may be others."""
-        later = (count for turn, count in self.calls_of.items() if turn > play.turns + 1)
-        return play.lacking + sum(later) if play.lacking else 0
+        later = [turn for turn in self._turns_of_calls if turn > answers.turns + 1]
+        lacking = answers.lacking and answers.lacking + len(later)
+        return _Played(details, answers.has_asked, problem, turns, lacking)
 
     async def _play_turns(self, simulation: Simulation, altered_step: str) -> None:
         turn = _turn_of(altered_step)
@@ -433,7 +429,7 @@ class _Trials:
         for repeated in trials:
             if problems := [*filter(None, (play.problem_of(step) for play in repeated))]:
                 self.problem = self.problem or problems[0]
-                lacking += self._player.lacking(repeated[0])
+                lacking += repeated[0].lacking
                 continue
             judged.append([play.details.get(step) for play in repeated])
             moves += [_moved(was, now) for now in judged[-1] if now != was]

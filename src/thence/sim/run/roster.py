@@ -48,7 +48,7 @@ class Roster:
     """The agents of a run in the order in which they decide.
 
     `reach` are the indices of the variables that an agent's actions may change; `has_blocking` is
-    true if any of the active agents blocks, `learners` are those with a `learn` of their own.
+    true if any of the active agents blocks.
     """
 
     def __init__(
@@ -71,7 +71,6 @@ class Roster:
         self._paused_next: dict[str, int | None] = {}
         self._active: tuple[BaseAgent, ...] | None = None
         self.has_blocking = False
-        self.learners: tuple[BaseAgent, ...] = ()
 
     @property
     def active(self) -> tuple[BaseAgent, ...]:
@@ -80,7 +79,6 @@ class Roster:
             agents, paused = self._agents, self._paused
             self._active = tuple([agents[name] for name in agents if name not in paused])
             self.has_blocking = any(agent.blocks is True for agent in self._active)
-            self.learners = tuple([agent for agent in self._active if _learns(agent)])
         return self._active
 
     def begin_turn(
@@ -207,7 +205,3 @@ def check_name(name: object, taken: Iterable[str]) -> None:
     else:
         return
     raise ScenarioError("could not take the agents", cause=cause, hint=hint)
-
-
-def _learns(agent: BaseAgent) -> bool:
-    return getattr(agent.learn, "__func__", None) is not BaseAgent.learn

@@ -338,7 +338,6 @@ class Simulation:
             method = "initialize_state of the engine"
             raise wrong_answer(component, method, first_state, "a State", hint)
         talks = {agent.name: talk_reach(agent.params.get("talk")) for agent in self.config.agents}
-        near = [name for name, reach in talks.items() if reach == NEIGHBOURS]
         start = (self.recorder.start_id,) if self.recorder.writes_decisions else ()
         self._ledger = Ledger(
             table=table,
@@ -350,7 +349,7 @@ class Simulation:
             models=self.models,
             world=world,
             sights=sights_of(self.config),
-            near_speakers=frozenset(near),
+            talks={name: reach for name, reach in talks.items() if reach},
         )
         if world is not None:
             world.take(self._ledger.values)
@@ -396,13 +395,12 @@ class Simulation:
                 place = f"of agent {agent}"
                 raise ThenceError("could not take the reach", place=place, cause=cause, hint=hint)
         if HEARD in table.names(f"agent/{agent}"):  # any action may be to speak, to anybody
-            hearers = [*table.by_scope]
-            if agent in self._ledger.near_speakers:
+            scopes = [*table.by_scope]
+            if self._ledger.talks.get(agent) == NEIGHBOURS:
                 self._near = self._near or RecordedState(self._ledger, self.recorder.turn)
-                near = self._near.world_map.agents_within(agent, 1)
-                hearers = [f"agent/{name}" for name in near]
-            names = [table.by_scope[scope] for scope in hearers]
-            indices += [indices_of[HEARD] for indices_of in names if HEARD in indices_of]
+                scopes = [f"agent/{one}" for one in self._near.world_map.agents_within(agent, 1)]
+            owners = [table.by_scope[scope] for scope in scopes]
+            indices += [names[HEARD] for names in owners if HEARD in names]
         return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))
 
     def _renew_reach(self) -> None:

@@ -18,15 +18,16 @@ from thence.errors import ThenceError
 from thence.sim.models.actions import (
     AGENTS,
     HEARD,
+    INSIGHT_SCHEMA,
     NEIGHBOURS,
     NO_ACTION,
+    SAY,
     ActionSet,
     DeclaredAction,
     Insight,
     TalkSettings,
     action_set,
     as_json,
-    insight_schema,
     talk_reach,
 )
 from thence.sim.models.client import ModelCallFailed, ModelRequest
@@ -38,7 +39,6 @@ from thence.sim.run.agents import (
     Observation,
     RecordedState,
     RecordedView,
-    Rejection,
     TurnOutcome,
     Verdict,
 )
@@ -48,6 +48,7 @@ from thence.sim.scenario.scenario import SimulationConfig
 
 T = TypeVar("T")
 MemorySize = Annotated[int, msgspec.Meta(ge=0, le=1_000)]
+_Actions = tuple[DeclaredAction, ...]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 Message = Mapping[str, str]
 _Messages = Annotated[tuple[dict[str, str], ...], msgspec.Meta(min_length=1)]
@@ -214,7 +215,7 @@ class PromptedAgent(LLMAgent):
         self.prompt = prompt
         self.memory = MemorySettings(size=memory) if isinstance(memory, int) else memory
         self.remembers = self.memory.size > 0
-        self._declared = _Declared(actions, talk, config, has_notes=self.remembers)
+        self._declared = _Declared(actions, talk, config, self.remembers)
         self.actions = self._declared.of(name)
         self.schema = self.actions.schema
         self.sees = sees
@@ -240,7 +241,7 @@ class PromptedAgent(LLMAgent):
             parts += ["\n".join(["You hear:", *lines])] if lines else []
         parts += self._recalled(observation)
         for rejection in observation.rejections:
-            parts.append(f"Refused in this turn: {_refused(rejection)}")
+            parts.append(f"Refused in this turn: {_deed(rejection.action, rejection.verdict)}")
         self.actions = self._declared.of(self.name, observation)
         self.schema = self.actions.schema
         system = "\n\n".join(filter(None, (self.prompt.strip(), self.actions.text)))
@@ -257,10 +258,10 @@ class PromptedAgent(LLMAgent):
         note, self._note = self._note, None
         if note:
             done = " and ".join(map(_deed, outcome.applied)) or "nothing"
-            refused = [f"Refused: {_refused(rejection)}." for rejection in outcome.refused]
+            refused = [f"Refused: {_deed(one.action, one.verdict)}." for one in outcome.refused]
             text = " ".join([as_json(note[0]), *refused, f"I did {done}."])
             self._remember(MemoryRecord(outcome.turn, note[1], text))
-        if self.remembers and self.memory.reflect and outcome.turn % self.memory.reflect == 0:
+        if self._records and self.memory.reflect and outcome.turn % self.memory.reflect == 0:
             await self._reflect(outcome.observation)
 
     def get_state(self) -> list[Any]:
@@ -302,7 +303,7 @@ class PromptedAgent(LLMAgent):
         system = "\n\n".join(filter(None, (self.prompt.strip(), _REFLECTION)))
         user = "\n\n".join([self._beginning(observation), *self._recalled(observation)])
         messages = [_message("system", system), _message("user", user)]
-        take, schema = msgspec.json.Decoder(Insight).decode, insight_schema()
+        take, schema = msgspec.json.Decoder(Insight).decode, INSIGHT_SCHEMA
         with suppress(ModelCallFailed):
             insight = await ask(
                 observation, messages, take, schema, endpoint=self.endpoint, share=self.share
@@ -311,12 +312,9 @@ class PromptedAgent(LLMAgent):
             self._remember(MemoryRecord(observation.turn, insight.importance, text))
 
 
-def _deed(action: Action) -> str:
-    return f"{action.action_type} {as_json(dict(action.payload))}"
-
-
-def _refused(rejection: Rejection) -> str:
-    return f"{_deed(rejection.action)}: {as_json(rejection.verdict.reason)}"
+def _deed(action: Action, refusal: Verdict | None = None) -> str:
+    reason = f": {as_json(refusal.reason)}" if refusal else ""
+    return f"{action.action_type} {as_json(dict(action.payload))}{reason}"
 
 
 class ScriptedAgent(BaseAgent):
@@ -369,19 +367,11 @@ class _Declared:
     """The actions that an agent's entry declares, some of which depend on who there is."""
 
     def __init__(
-        self,
-        actions: tuple[DeclaredAction, ...],
-        talk: object,
-        config: SimulationConfig | None,
-        *,
-        has_notes: bool = False,
+        self, actions: _Actions, talk: object, config: SimulationConfig | None, has_notes: bool
     ) -> None:
-        self._actions, self._has_notes, self._reach = actions, has_notes, talk_reach(talk)
+        self.actions, self._has_notes, self._reach = actions, has_notes, talk_reach(talk)
         fields = [field for action in actions for field in action.fields.values()]
-        self._words = {
-            self._reach,
-            *(one.choices for one in fields if isinstance(one.choices, str)),
-        }
+        self._words = {self._reach, *(field.choices for field in fields)}
         if NEIGHBOURS in self._words and config and not config.spatial.has_world:
             key = "talk" if self._reach == NEIGHBOURS else "actions"
             raise ValueError(f"{key}: neighbours are those in a grid or network of spatial")
@@ -397,7 +387,7 @@ class _Declared:
         if view is not None and NEIGHBOURS in self._words:
             names[NEIGHBOURS] = view.world_map.agents_within(agent, 1)
             receivers = names[NEIGHBOURS] if self._reach == NEIGHBOURS else receivers
-        return action_set(self._actions, receivers, has_notes=self._has_notes, names=names)
+        return action_set(self.actions, receivers, has_notes=self._has_notes, names=names)
 
 
 class DeclaredValidator(BaseValidator):
@@ -407,13 +397,15 @@ class DeclaredValidator(BaseValidator):
         super().__init__(config)
         self._declared: dict[str, _Declared] = {}
         for agent in config.agents if config else ():
-            if "actions" in agent.params:
-                actions = msgspec.convert(agent.params["actions"], tuple[DeclaredAction, ...])
-                self._declared[agent.name] = _Declared(actions, agent.params.get("talk"), config)
+            params, talk = agent.params, agent.params.get("talk")
+            if "actions" in params or talk_reach(talk) == NEIGHBOURS:
+                actions = msgspec.convert(params.get("actions", ()), _Actions)
+                self._declared[agent.name] = _Declared(actions, talk, config, False)
 
     def validate_action(self, action: Action, state: RecordedState) -> Verdict:
         """Refuses an action that differs from its declaration, with the reason."""
-        if (declared := self._declared.get(action.agent_id)) is None:
+        declared = self._declared.get(action.agent_id)
+        if declared is None or not (declared.actions or action.action_type == SAY):
             return Verdict.accept()
         fault = declared.of(action.agent_id, state).fault(action.action_type, action.payload)
         return Verdict.reject(fault) if fault else Verdict.accept()

@@ -128,8 +128,9 @@ class Turn:
         self._inaction, self._notices = roster.begin_turn(self.number, recorder.roster_change)
         self._agents = roster.active
         self._accepts_all = _takes_all(context.validator)
-        self._outcomes = {agent.name: self._begin_outcome(agent.name) for agent in roster.learners}
-        is_read = is_read or bool(self._outcomes or ledger.near_speakers)
+        self._learners = [one for one in self._agents if type(one).learn is not BaseAgent.learn]
+        self._outcomes = {agent.name: self._begin_outcome(agent.name) for agent in self._learners}
+        is_read = is_read or bool(self._learners)
         self._is_unread = self._accepts_all and not (is_read or recorder.is_altered)
 
     async def play(self, engine: BaseEngine) -> State:
@@ -145,8 +146,8 @@ class Turn:
         ledger.around = ()
         await self._apply(engine)
         await self._apply_rules(engine)
-        if self._outcomes:
-            await self._learn(self._context.roster.learners)
+        if self._learners:
+            await self._learn(self._learners)
         self._context.roster.end_turn()
         return ledger.state(self.number)
 
@@ -165,10 +166,6 @@ class Turn:
         for place, proposal in enumerate(proposals):
             name = proposal.action.agent_id
             verdict, causes = verdicts[place] if verdicts else (None, ())
-            is_spoken = proposal.action.action_type == SAY and name in self._ledger.near_speakers
-            if is_spoken and (verdict is None or verdict.is_valid):
-                verdict, ids = self._reach_verdict(proposal.action)
-                causes = (*causes, *ids)
             if verdict is None or verdict.is_valid:
                 decided = proposal.causes
                 remembered[name] = remembered[name] + decided if name in remembered else decided
@@ -347,8 +344,8 @@ class Turn:
             observation = observed[name]
             if name in outcomes:
                 decided = tuple([_of_agent(action, name) for action in actions])
-                asked = observation.calls[-1].messages if observation.calls else ()
-                outcomes[name] = replace(outcomes[name], decided=decided, asked=asked)
+                messages = observation.calls[-1].messages if observation.calls else ()
+                outcomes[name] = replace(outcomes[name], decided=decided, asked=messages)
             if observation.calls:
                 self._record_calls(name, attempt)  # which its decision names
             causes: Ids = ()
@@ -427,15 +424,6 @@ class Turn:
             (verdict, (*model_calls(state, 0, proposal.causes), *state.causes))
             for verdict, proposal, state in zip(verdicts, proposals, states, strict=True)
         ]
-
-    def _reach_verdict(self, action: Action) -> tuple[Verdict, Ids]:
-        """Returns the verdict on what an agent says that only its neighbours hear."""
-        state, to = RecordedState(self._ledger, self.number), action.payload.get("to")
-        near = state.world_map.agents_within(action.agent_id, 1)
-        if to in (EVERYONE, *near):
-            return Verdict.accept(), tuple(state.causes)
-        reason = f"{to} is out of reach; near are: {', '.join(near) or 'none'}"
-        return Verdict.reject(reason), tuple(state.causes)
 
     def _accept(self, proposal: Accepted, causes: Ids) -> None:
         absence = self._recorder.accept(proposal, causes)
@@ -519,28 +507,26 @@ class Turn:
     def _begin_outcome(self, name: str) -> TurnOutcome:
         """Returns the outcome of a turn that begins, with what its agent hears."""
         observation = self._observation(name, phase="learn")
-        names = self._ledger.table.names(f"agent/{name}")
-        entries = observation[HEARD] if HEARD in names else ()
+        entries = observation[HEARD] if self._ledger.talks else ()
         heard = tuple([(who, text) for turn, who, text in entries if turn == self.number - 1])
         return TurnOutcome(turn=self.number, observation=observation, heard=heard)
 
     async def _learn(self, agents: Sequence[BaseAgent]) -> None:
         """Lets the agents learn what came of their turn, which their next decisions name."""
         outcomes, context, recorder = self._outcomes, self._context, self._recorder
-        applied: dict[str, list[Accepted]] = {name: [] for name in outcomes}
+        applied: dict[str, list[Accepted]] = {}
         for accepted in self._accepted:
-            if accepted.action.agent_id in applied:
-                applied[accepted.action.agent_id].append(accepted)
-        for name, of_agent in applied.items():
-            actions = tuple([accepted.action for accepted in of_agent])
+            applied.setdefault(accepted.action.agent_id, []).append(accepted)
+        for name in outcomes.keys() & applied.keys():
+            actions = tuple([accepted.action for accepted in applied[name]])
             outcomes[name] = replace(outcomes[name], applied=actions)
 
         def causes_of(name: str, calls: Callable[..., Ids]) -> Ids:
             outcome, memory = outcomes[name], context.memory.get(name, ())
-            ids = [accepted.event_id for accepted in applied[name]] or memory
+            ids = [accepted.event_id for accepted in applied.get(name, ())] or memory
             refused = [rejection.event_id for rejection in outcome.refused]
             reads = chain.from_iterable(outcome.observation.reads.values())
-            causes = (*ids, *refused, *reads)
+            causes = (*filter(None, (*ids, *refused)), *reads)
             return (*causes, *calls(outcome.observation, 0, causes))
 
         def component_at(place: int) -> ComponentRef:
