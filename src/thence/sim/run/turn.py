@@ -344,7 +344,7 @@ class Turn:
             observation = observed[name]
             if name in outcomes:
                 decided = tuple([_of_agent(action, name) for action in actions])
-                messages = observation.calls[-1].messages if observation.calls else ()
+                messages = observation.calls[-1].facts["messages"] if observation.calls else ()
                 outcomes[name] = replace(outcomes[name], decided=decided, asked=messages)
             if observation.calls:
                 self._record_calls(name, attempt)  # which its decision names
