@@ -117,7 +117,7 @@ def test_decision_shows_what_it_was_told_and_answered(tmp_path):
     told = text.partition("\nsystem:\n")[2]
     assert told.startswith("  You speak for a village on a river.")
     assert "\nuser:\n  You are mill. It is turn 3.\n  You see:\n  need = 30\n" in told
-    assert "  north: We go down to 28." in told
+    assert '  north: "We go down to 28.' in told
     assert '\nanswer:\n  {"action": {"do": "claim", "amount":' in told
     assert "mill asked qwen of local: 20 tokens in, 5 out" in text
 

@@ -14,11 +14,12 @@ from tests.cli.warm import warm
 from tests.log.committers import until
 from tests.sim.models import players
 from tests.sim.models.endpoint import Endpoint, Reply
+from tests.sim.models.village import written
 from tests.sim.toys import Adder, Doer, add, config, lines, orchestrator
 
 import thence
 from thence.errors import NotALog, RunDiverged, ThenceError
-from thence.sim import LLMAgent, Verdict, measure, replay
+from thence.sim import LLMAgent, SimulationOrchestrator, Verdict, measure, replay
 from thence.sim.models.limits import ModelsUnavailable
 from thence.sim.results.measure import wilson
 from thence.sim.run.agents import BaseValidator
@@ -314,7 +315,7 @@ def test_alteration_that_needs_an_answer_changes_no_failure(tmp_path):
     folder = orchestrator(tmp_path, agents, Fragile(), given=given).run().output_dir
     found = measure(folder, at(folder, "3.failed.-.0"), agents=agents, engine=Fragile())
     ben = weight_at(found, "1.decide.ben.0")
-    assert (ben.n, ben.weight, ben.unknown > 0) == (0, 0, True)
+    assert (ben.n, ben.weight, ben.unknown > 0) == (0, None, True)
 
 
 def test_effects_before_an_answer_lacks_are_known_and_the_others_not(tmp_path):
@@ -323,7 +324,7 @@ def test_effects_before_an_answer_lacks_are_known_and_the_others_not(tmp_path):
     found = measure(folder, ben, agents=agents, engine=Adder(), of_effects=True)
     of_turn = {each.event.step: (each.weight, each.n > 0) for each in found.weights}
     assert of_turn["2.act.ben.0"] == of_turn["2.apply0.ben.agent/ben/x"] == (1, True)
-    assert of_turn["3.decide.ada.0"] == (0, False)
+    assert of_turn["3.decide.ada.0"] == (None, False)
 
 
 class Eye(LLMAgent):
@@ -374,6 +375,36 @@ def test_play_in_which_a_model_gives_no_answer_says_nothing_of_what_follows(tmp_
     ben = weight_at(found, "1.decide.ben.0")
     assert ben.unknown > 0, "left out: ben has 2 in turn 3"
     assert "gives no answer" in found.problem
+
+
+def forgiving(body):
+    """Ann gives on as long as she remembers that she gave; the others do nothing."""
+    text = body["messages"][1]["content"]
+    gives = text.startswith("You are ann.") and ("turn 1." in text or "I did give" in text)
+    action = {"do": "give", "to": "ben", "amount": 1} if gives else {"do": "none"}
+    return json.dumps({"action": action, "note": "so it was", "importance": 5})
+
+
+@pytest.mark.promise("O12", "O13")
+def test_decision_that_others_remember_is_measured_or_said_to_be_not_measured(tmp_path):
+    with Endpoint(forgiving) as endpoint:
+        scenario = written(tmp_path, endpoint.base_url, keys="memory: 5\n    sees: []")
+        run = SimulationOrchestrator(scenario, output_root=tmp_path / "runs", verbosity="STATE")
+        folder = run.run().output_dir
+        effect, count = at(folder, "4.decide.ann.0"), len(endpoint.requests)
+        found = measure(folder, effect)
+        first = weight_at(found, "1.decide.ann.0")
+        assert (first.n, first.weight) == (0, None)
+        # one of ann in turn 2, and all of the turns behind it
+        assert len(endpoint.requests) == count
+        assert first.lacking == first.unknown * (1 + 6)
+        assert first.cost == pytest.approx(first.lacking * 30e-6)
+        told = " ".join(warm("why", effect, "--measure", "--log", folder, cwd=tmp_path).out.split())
+        assert f"not measured: {first.lacking} answers are lacking (about " in told
+        asked = measure(folder, effect, allow_calls=True)
+        first = weight_at(asked, "1.decide.ann.0")
+        assert (first.unknown, first.weight > 0) == (0, True)
+    assert [one.weight for one in asked.weights if one.event.actor == "ben"] in ([], [0.0])
 
 
 @pytest.mark.rest

@@ -1,13 +1,17 @@
 """An agent sees what its sight allows, and nothing else is a cause."""
 
+import time
+
 import msgspec
 import pytest
 from tests.calls import called
+from tests.sim.models.endpoint import Endpoint, Reply, completion
 from tests.sim.toys import Doer, causes, config, played
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim import Action, BaseEngine, replay
 from thence.sim.run.run import SimulationOrchestrator
+from thence.sim.run.thinking import PromptedAgent
 
 NAMES = ("ann", "ben", "cleo")
 VARIABLES = [
@@ -260,3 +264,39 @@ def test_edges_that_decide_what_is_seen_are_causes_each_time_it_is_asked():
     assert events["1.decide.a0.0"].new_value["far"] == [True, True]
     assert events["2.decide.a0.0"].new_value["far"] == [False, False]
     assert any(step.startswith("1.cut.") for step in causes(events, "2.decide.a0.0"))
+
+
+class Slow(PromptedAgent):
+    """An agent whose prompt takes a while, as one that looks far does."""
+
+    def messages(self, observation):
+        time.sleep(0.02)
+        return super().messages(observation)
+
+
+def crowd(count, url, **keys):
+    """Returns people on a ring of two edges each, who see what those near them think."""
+    names = [f"p{number:03}" for number in range(count)]
+    edges = [[name, names[(at + step) % count]] for at, name in enumerate(names) for step in (1, 2)]
+    entry = {"type": f"{__name__}:Slow", "sees": ["agent/*/x"]}
+    local = {"base_url": url, "model": "qwen", "concurrency": count, "retries": 0, **keys}
+    return config(
+        turns=1,
+        agent_vars=VARIABLES,
+        spatial={"network": {"nodes": "agents", "edges": edges}},
+        agents=[{"name": name, **entry, "sight": {"within": 1}} for name in names],
+        llm={"endpoints": {"local": local}},
+    )
+
+
+@pytest.mark.rest
+@pytest.mark.promise("O12")
+def test_endpoint_is_not_held_for_dead_while_200_agents_with_sight_write_their_prompts(tmp_path):
+    answer = Reply(completion('{"action": {"do": "none"}}'), delay_s=1.0)
+    with Endpoint(lambda body: answer) as endpoint:
+        scenario = crowd(200, endpoint.base_url, timeout_s=3)
+        result = SimulationOrchestrator(scenario, output_root=tmp_path).run()
+    assert (result.status, result.decisions_failed, result.error) == ("completed", 0, None)
+    assert len(endpoint.requests) == 200
+    seen = endpoint.requests[0].body["messages"][1]["content"]
+    assert seen.count("/x = ") == 5

@@ -537,8 +537,8 @@ def test_notes_are_bounded_recalled_by_importance_and_survive_a_kill(tmp_path):
         )
         whole = run_of(scenario, **settings).run()
     assert [line[:17] for line in text.splitlines() if line.startswith("turn ")] == [
-        "turn 1: it was 1 ",
-        "turn 4: it was 4 ",
+        'turn 1: "it was 1',
+        'turn 4: "it was 4',
     ]
     assert told(result.output_dir)[-1][1] == told(whole.output_dir)[-1][1]
     assert replay(result.output_dir).sha256 == replay(whole.output_dir).sha256
@@ -577,9 +577,9 @@ def test_what_is_said_is_heard_in_the_next_turn_alone_with_its_cause(tmp_path):
     heard = {tuple(text.split(".")[:2]): text.partition("You hear:\n")[2] for text in texts}
     said = {key: text for key, text in heard.items() if text}
     assert said == {
-        ("You are ben", " It is turn 2"): "ann: hello ben",
-        ("You are ann", " It is turn 3"): "ben: hello all",
-        ("You are cleo", " It is turn 3"): "ben: hello all",
+        ("You are ben", " It is turn 2"): 'ann: "hello ben"',
+        ("You are ann", " It is turn 3"): 'ben: "hello all"',
+        ("You are cleo", " It is turn 3"): 'ben: "hello all"',
     }
     events = events_of(result.output_dir)
     assert "1.apply0.ann.agent/ben/heard" in causes(events, "2.llm-decide.ben.0")

@@ -369,7 +369,7 @@ def test_refusal_stands_in_the_next_question_of_the_turn(tmp_path):
         )
         result = run_of(scenario, max_turns=1).run()
     texts = [user(one.body) for one in endpoint.requests]
-    refused = [text for text in texts if 'give {"to":"ann","amount":1}: money is tight' in text]
+    refused = [text for text in texts if 'give {"to":"ann","amount":1}: "money is tight"' in text]
     assert len(refused) == 3
     events = events_of(result.output_dir)
     assert json.loads(events["1.llm-decide1.ann.0"].payload["answer"])["action"]["do"] == "none"

@@ -36,6 +36,7 @@ from thence.sim.run.agents import (
     RecordedState,
     RecordedView,
     Rejection,
+    TurnOutcome,
     Verdict,
 )
 from thence.sim.run.calls import RunWait
@@ -112,6 +113,7 @@ __all__ = [
     "SystemEvent",
     "Table",
     "TerminationSettings",
+    "TurnOutcome",
     "TurnProgress",
     "VariableSettings",
     "VerbosityLevel",

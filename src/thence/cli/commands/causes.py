@@ -282,16 +282,20 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
     if out.is_json:
         out.json(answer.to_dict(f"{kind}s"))
         return INTERRUPTED if answer.interrupted else 0
-    weights = [weight for weight in answer.weights if weight.weight or out.is_verbose]
+    weights = [one for one in answer.weights if one.weight or one.lacking or out.is_verbose]
     rows = weights[: None if out.is_verbose else ROWS_MAX]
     out.write(*wrapped(vocabulary.sentence(event), out.width), "")
     if rows:
         out.write("weight  95 %          n  moved")
         for weight in rows:
-            share = f"{weight.weight:.2f}" if weight.n else "   ?"
+            share = "   ?" if weight.weight is None else f"{weight.weight:.2f}"
             text = f"  {share}  {weight.low:.2f}-{weight.high:.2f} {weight.n:4}   "
             text += f"{weight.moved:.2f}  "
             note = f" ({weight.unknown} unknown)" if weight.unknown else ""
+            if weight.weight is None and weight.lacking:
+                cost = "" if weight.cost is None else f" (about {weight.cost:.2g})"
+                are = "is" if weight.lacking == 1 else "are"
+                note = f": not measured: {counted(weight.lacking, 'answer')} {are} lacking{cost}"
             if weight.spread:
                 note += " (repeated: {:.2f} to {:.2f})".format(*weight.spread)
             brief = vocabulary.brief(weight.event) + note
@@ -307,7 +311,7 @@ def _measured(out: Output, text: str, log: str | None, *, of_effects: bool, **pl
 
 def _summed(answer: "Measurement", kind: str, rows: int, allow_calls: bool) -> str:
     """Returns what a measurement did, and what it did not do."""
-    changed = sum(weight.weight > 0 for weight in answer.weights)
+    changed = sum(bool(weight.weight) for weight in answer.weights)
     unknown = sum(not weight.n for weight in answer.weights)
     parts = [
         counted(answer.plays, "play"),

@@ -13,6 +13,8 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}\Z")]
 NO_ACTION = "none"
 EVERYONE = "all"
 SAY = "say"
+AGENTS = "agents"
+NEIGHBOURS = "neighbours"
 HEARD = "heard"  # the variable of an agent that others speak to
 TEXT_CHARACTERS_MAX = 500
 _TAG = "do"
@@ -21,7 +23,8 @@ _TYPES: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bo
 _WORDS = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false"}
 _KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
 _NOTE = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
-_IMPORTANCE = Annotated[int, Meta(ge=1, le=10)]
+_NOTES: Mapping[str, Any] = {"note": _NOTE, "importance": Annotated[int, Meta(ge=1, le=10)]}
+Insight: Any = msgspec.defstruct("Insight", [*_NOTES.items()], forbid_unknown_fields=True)
 
 
 class ActionField(
@@ -29,13 +32,14 @@ class ActionField(
 ):
     """One field of an action; bounds are inclusive, `max_length` counts characters.
 
-    What nobody could fill raises a ValueError that begins with the key to blame.
+    `agents` as `choices` are the names of the other agents, `neighbours` of those next to it. What
+    nobody could fill raises a ValueError that begins with the key to blame.
     """
 
     kind: Literal["int", "float", "str", "bool"]
     minimum: int | float | None = None
     maximum: int | float | None = None
-    choices: tuple[int | str, ...] | None = None
+    choices: tuple[int | str, ...] | Literal["agents", "neighbours"] | None = None
     max_length: Annotated[int, Meta(ge=1)] | None = None
 
     def __post_init__(self) -> None:
@@ -51,7 +55,8 @@ class ActionField(
             raise ValueError("max_length is for a str")
         if self.choices is not None and not self.choices:
             raise ValueError("choices is empty, nobody can choose: list at least one")
-        kinds = {type(choice) for choice in self.choices or ()}
+        is_word = isinstance(self.choices, str)
+        kinds = {str} if is_word else {type(choice) for choice in self.choices or ()}
         if kinds and (self.kind not in ("int", "str") or kinds != {_TYPES[self.kind]}):
             raise ValueError(f"choices are of int or str, and all of the type, {self.kind}")
 
@@ -105,10 +110,31 @@ class DeclaredAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError(f"fields can't have {_TAG!r}, which holds the action's name")
 
 
+class TalkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The talk of an agent: whom it may `say` something to."""
+
+    reach: Literal["all", "neighbours"] = "all"
+
+
+def talk_reach(talk: object) -> str:
+    """Returns the reach of an agent with this key `talk`; "" if it does not talk."""
+    if isinstance(talk, Mapping):
+        return str(talk.get("reach", "all"))
+    return talk.reach if isinstance(talk, TalkSettings) else "all" if talk is True else ""
+
+
 def action_set(
-    actions: Sequence[DeclaredAction], receivers: Sequence[str] = (), *, has_notes: bool = False
+    actions: Sequence[DeclaredAction],
+    receivers: Sequence[str] = (),
+    *,
+    has_notes: bool = False,
+    names: Mapping[str, Sequence[str]] = {},
 ) -> "ActionSet":
-    """Returns the actions of an agent, with the one to speak to `receivers`, or to all of them."""
+    """Returns the actions of an agent, with the one to speak to `receivers`, or to all of them.
+
+    `names` are those of the choices `agents` and `neighbours`; without any the action is left out.
+    """
+    actions = [*filter(None, (_with_names(action, names) for action in actions))]
     if receivers:
         if any(action.name == SAY for action in actions):
             raise ValueError(f"actions can't have {SAY!r}, which talk brings along")
@@ -117,6 +143,19 @@ def action_set(
         words = "They hear it in the next turn."
         actions = [*actions, DeclaredAction(name=SAY, description=words, fields=fields)]
     return _action_set(msgspec.json.encode(actions), has_notes)
+
+
+def _with_names(
+    action: DeclaredAction, names: Mapping[str, Sequence[str]]
+) -> DeclaredAction | None:
+    fields = {
+        name: msgspec.structs.replace(field, choices=tuple(names.get(field.choices, ())) or None)
+        for name, field in action.fields.items()
+        if isinstance(field.choices, str)
+    }
+    if any(field.choices is None for field in fields.values()):
+        return None
+    return msgspec.structs.replace(action, fields={**action.fields, **fields}) if fields else action
 
 
 @lru_cache(maxsize=_SETS_MAX)
@@ -143,7 +182,7 @@ class ActionSet:
             for name, of in types.items()
         )
         self._choice: Any = Union[(*choices,)]
-        notes = {"note": _NOTE, "importance": _IMPORTANCE} if has_notes else {}
+        notes = _NOTES if has_notes else {}
         self._answer = msgspec.defstruct(
             "Answer", [("action", self._choice), *notes.items()], forbid_unknown_fields=True
         )
@@ -202,3 +241,6 @@ def _object(members: dict[str, Any]) -> dict[str, Any]:
 def as_json(value: object) -> str:
     """Returns a value as a prompt shows it."""
     return msgspec.json.encode(value).decode()
+
+
+INSIGHT_SCHEMA = _object(_schemas(_NOTES))

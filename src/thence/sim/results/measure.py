@@ -50,19 +50,23 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
     Of `n` alterations of the cause the share `weight` changed the effect: the event at its step was
     absent or had other details; `low` to `high` is Wilson's interval of 95 %. `moved` tells how far
     a changed number moved, from 0 to 1 of the larger value; 1 for what is no number, or absent.
-    `unknown` are further alterations that made a play fail, or need answers that were not recorded.
+    `unknown` are further alterations that made a play fail, or need answers that were not recorded:
+    so many as are `lacking`, at most, of which models would take about `cost`. A weight is None
+    where nothing is known.
     `spread` are the lowest and highest weight over repeated plays, where these asked anew.
     """
 
     event: Event
     depth: int
-    weight: float
+    weight: float | None
     n: int
     low: float
     high: float
     moved: float
     unknown: int
-    spread: tuple[float, float] | None
+    lacking: int = 0
+    cost: float | None = None
+    spread: tuple[float, float] | None = None
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +105,7 @@ class _Answers(Outcomes):
     ) -> None:
         super().__init__(**outcomes)
         self._by_request, self.turns = by_request, turns
-        self.has_asked = False
+        self.has_asked, self.lacking = False, 0
 
     def known(self, key: Key) -> RecordedOutcome | None:
         alike = self._by_request.get(key[1], ())
@@ -118,18 +122,21 @@ class _Answers(Outcomes):
 
     def _lack(self, key: Key) -> None:
         self.turns = min(self.turns, _turn_of(key[0]) - 1)
+        self.lacking += _turn_of(key[0]) == self.turns + 1
 
 
 class _Played(NamedTuple):
     """One play: the details of the events at the steps of interest.
 
-    Behind the first `turns` it is no test, for the reason `problem`.
+    Behind the first `turns` it is no test, for the reason `problem`; so many answers as are
+    `lacking`, at most, are needed there.
     """
 
     details: dict[str | None, Mapping[str, Any]]
     has_asked: bool
     problem: str
     turns: int
+    lacking: int
 
     def problem_of(self, step: str) -> str:
         """Returns why this play says nothing of the event at a step; "" if it does."""
@@ -152,7 +159,10 @@ class _Player:
         self._objects, self._altered = objects, altered_steps(run)
         self._outcomes = read_outcomes(run.folder)
         answers, self._by_request = _answers_of_models(self._outcomes, config)
-        self.calls = sum(_turn_of(answer.step) <= turns for answer in answers)
+        turns_of = [turn for answer in answers if (turn := _turn_of(answer.step)) <= turns]
+        self.calls, self._turns_of_calls = len(turns_of), turns_of
+        costs = [cost for answer in answers if (cost := _cost_of(answer)) is not None]
+        self.cost = sum(costs) / len(costs) if costs else None
         self._turns, self._steps = turns, frozenset(steps) - {None}
         self._checkpoints: list[tuple[int, bytes]] = []
         self._may_fail, self._failures = False, failures_by_step(self.events)
@@ -211,7 +221,9 @@ class _Player:
         elif answers.turns < self._turns:
             problem, turns = _SILENT if may_ask else _LACKS, answers.turns
             details = {step: of for step, of in details.items() if _turn_of(step) <= turns}
-        return _Played(details, answers.has_asked, problem, turns)
+        later = [turn for turn in self._turns_of_calls if turn > answers.turns + 1]
+        lacking = answers.lacking and answers.lacking + len(later)
+        return _Played(details, answers.has_asked, problem, turns, lacking)
 
     async def _play_turns(self, simulation: Simulation, altered_step: str) -> None:
         turn = _turn_of(altered_step)
@@ -251,6 +263,11 @@ def _answers_of_models(
     for answer in chain(answers, *(alike.values() for alike in cassette.values())):
         by_request.setdefault(answer.request, []).append(answer)
     return answers, by_request
+
+
+def _cost_of(outcome: RecordedOutcome) -> float | None:
+    answer: Any = outcome.value
+    return (answer.get("answer") or {}).get("cost") if isinstance(answer, dict) else None
 
 
 def _turn_of(step: str | None) -> int:
@@ -345,7 +362,7 @@ class _Trials:
 
         def again(least: float) -> bool:
             weights = self.weights(cone, effect)
-            return any(self.alter(weight.event) for weight in weights if weight.weight >= least)
+            return any(self.alter(one.event) for one in weights if (one.weight or 0.0) >= least)
 
         while (
             (self.plays < self.budget * _LOOKING and any(looking))
@@ -374,7 +391,7 @@ class _Trials:
             if event.event_id in ids and event.event_type == "DECISION":
                 yield event
                 tried = self.weight(event, effect, event, 0)
-                idle, weight = idle + (tried.weight == 0 < tried.n), tried.weight
+                idle, weight = idle + (tried.weight == 0), tried.weight or 0.0
             idle += event.step is None
 
     def _other_actions(self, event: Event, rng: random.Random) -> list[Any]:
@@ -408,9 +425,11 @@ class _Trials:
         """Returns how much a cause mattered for an effect, told of one of them."""
         step, trials = effect.step or "", self._done[cause.event_id]
         was, judged, moves = self._player.reference.details[step], [], []
+        lacking, cost = 0, self._player.cost
         for repeated in trials:
             if problems := [*filter(None, (play.problem_of(step) for play in repeated))]:
                 self.problem = self.problem or problems[0]
+                lacking += repeated[0].lacking
                 continue
             judged.append([play.details.get(step) for play in repeated])
             moves += [_moved(was, now) for now in judged[-1] if now != was]
@@ -422,12 +441,14 @@ class _Trials:
         return Weight(
             event=event,
             depth=depth,
-            weight=weight,
+            weight=weight if judged else None,
             n=len(judged),
             low=low,
             high=high,
             moved=sum(moves) / max(len(moves), 1),
             unknown=len(trials) - len(judged),
+            lacking=lacking,
+            cost=lacking * cost if lacking and cost is not None else None,
             spread=(min(shares), max(shares)) if any(trial[1:] for trial in judged) else None,
         )
 
@@ -470,7 +491,8 @@ def _largest_first(trials: _Trials, cone: Cone) -> list[Event]:
 
 
 def _heaviest_first(weight: Weight) -> Any:
-    return -weight.weight, -weight.moved, weight.event.order_key
+    is_known = weight.weight is not None
+    return -(weight.weight or 0.0), is_known, -weight.moved, weight.event.order_key
 
 
 def measure(

@@ -377,10 +377,12 @@ class RecordedView(msgspec.Struct, eq=False):
 class Observation(RecordedView):
     """The state as an agent sees it when it decides; `observation["money"]` is its own variable.
 
-    `rejections` are the agent's refused actions of this turn, at a further attempt.
+    `rejections` are the agent's refused actions of this turn, at a further attempt. `phase` is
+    `learn` where it learns.
     """
 
     rejections: tuple[Rejection, ...] = ()
+    phase: str = "decide"
 
     def copy(self) -> "Observation":
         """Returns an observation with the same reads, which reads of the original don't change."""
@@ -444,6 +446,24 @@ def _failed(outcome: RecordedOutcome) -> ThenceError:
 Decision = Action | Sequence[Action] | None
 
 
+class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent's turn as it came out.
+
+    `observation` shows the state after the turn. `asked` are the messages of the agent's last call
+    of a model, `decided` the actions of its last answer, and `applied` those that were applied: an
+    altered one instead of its own. `refused` are the rejected actions of all attempts, `heard` is
+    what it heard in this turn, as (speaker, text).
+    """
+
+    turn: int
+    observation: Observation
+    asked: Sequence[Mapping[str, str]] = ()
+    decided: tuple[Action, ...] = ()
+    applied: tuple[Action, ...] = ()
+    refused: tuple[Rejection, ...] = ()
+    heard: tuple[tuple[str, str], ...] = ()
+
+
 class BaseAgent:
     """One actor of a simulation.
 
@@ -469,6 +489,15 @@ class BaseAgent:
         `observation.rejections`.
         """
         raise NotImplementedError(f"{type(self).__name__} decides nothing")
+
+    def learn(self, outcome: TurnOutcome) -> Awaitable[None] | None:
+        """Takes the outcome of this turn into memory; the method may be `async`.
+
+        It is called once a turn, after the actions and rules and before the checkpoint. The actions
+        applied, the rejections, what was heard, and every variable read from
+        `outcome.observation` become causes of the next decision. An error ends the run.
+        """
+        return None
 
 
 class BaseValidator:

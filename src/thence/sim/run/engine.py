@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 import msgspec
 
 from thence.errors import ThenceError
-from thence.sim.models.actions import EVERYONE, HEARD, SAY
+from thence.sim.models.actions import EVERYONE, HEARD, NEIGHBOURS, SAY
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.recorder import NOBODY, RunRecorder
 from thence.sim.record.writer import logger
@@ -377,11 +377,14 @@ def passed_on(view: View, action: Action) -> bool:
     """Lets the receivers of an action `say` hear it in the next turn; False for another action.
 
     What agents hear is their variable `heard`, a list of (turn, speaker, text). An engine that
-    overrides `apply_actions` calls this itself.
+    overrides `apply_actions` calls this itself. An agent of `reach: neighbours` is heard by those.
     """
     scopes = hearers(view.ledger.table, action.agent_id, action)
     if scopes is None:
         return False
+    if view.ledger.talks.get(action.agent_id) == NEIGHBOURS:
+        near = view.world_map.agents_within(action.agent_id, 1)
+        scopes = [scope for scope in scopes if scope.removeprefix("agent/") in near]
     entry = [view.turn, action.agent_id, str(action.payload.get("text", ""))]
     for scope in scopes:
         earlier = [heard for heard in view.get(scope, HEARD) if heard[0] == view.turn]

@@ -14,7 +14,7 @@ import msgspec
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.again.replay_input import ReplayInput
-from thence.sim.models.actions import HEARD
+from thence.sim.models.actions import HEARD, NEIGHBOURS, talk_reach
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Ledger
@@ -353,6 +353,7 @@ class Simulation:
             hint = "return the state that it was given, or state.replace({…})"
             method = "initialize_state of the engine"
             raise wrong_answer(component, method, first_state, "a State", hint)
+        talks = {agent.name: talk_reach(agent.params.get("talk")) for agent in self.config.agents}
         start = (self.recorder.start_id,) if self.recorder.writes_decisions else ()
         self._ledger = Ledger(
             table=table,
@@ -364,6 +365,7 @@ class Simulation:
             models=self.models,
             world=world,
             sights=sights_of(self.config),
+            talks={name: reach for name, reach in talks.items() if reach},
         )
         if world is not None:
             world.take(self._ledger.values)
@@ -409,7 +411,12 @@ class Simulation:
                 place = f"of agent {agent}"
                 raise ThenceError("could not take the reach", place=place, cause=cause, hint=hint)
         if HEARD in table.names(f"agent/{agent}"):  # any action may be to speak, to anybody
-            indices += [names[HEARD] for names in table.by_scope.values() if HEARD in names]
+            scopes = [*table.by_scope]
+            if self._ledger.talks.get(agent) == NEIGHBOURS:
+                self._near = self._near or RecordedState(self._ledger, self.recorder.turn)
+                scopes = [f"agent/{one}" for one in self._near.world_map.agents_within(agent, 1)]
+            owners = [table.by_scope[scope] for scope in scopes]
+            indices += [names[HEARD] for names in owners if HEARD in names]
         return tuple(dict.fromkeys(indices if world is None else world.reachable(indices)))
 
     def _renew_reach(self) -> None:

@@ -4,21 +4,31 @@ The bases have two methods: the messages to the model, and what its answer means
 can't be used is asked for once more, with the reason; nothing is guessed.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from inspect import iscoroutinefunction
+from math import inf
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.models.actions import (
+    AGENTS,
     HEARD,
+    INSIGHT_SCHEMA,
+    NEIGHBOURS,
     NO_ACTION,
+    SAY,
     ActionSet,
     DeclaredAction,
+    Insight,
+    TalkSettings,
     action_set,
     as_json,
+    talk_reach,
 )
 from thence.sim.models.client import ModelCallFailed, ModelRequest
 from thence.sim.run.agents import (
@@ -29,6 +39,7 @@ from thence.sim.run.agents import (
     Observation,
     RecordedState,
     RecordedView,
+    TurnOutcome,
     Verdict,
 )
 from thence.sim.run.engine import BaseEngine, View
@@ -37,9 +48,16 @@ from thence.sim.scenario.scenario import SimulationConfig
 
 T = TypeVar("T")
 MemorySize = Annotated[int, msgspec.Meta(ge=0, le=1_000)]
+_Actions = tuple[DeclaredAction, ...]
+_Count = Annotated[int, msgspec.Meta(ge=1)]
 Message = Mapping[str, str]
 _Messages = Annotated[tuple[dict[str, str], ...], msgspec.Meta(min_length=1)]
 RECALLED_MAX = 10
+TOKEN_CHARACTERS = 4
+_REFLECTION = """\
+What do you conclude from what you remember?
+Answer with JSON and nothing else, such as {"note": "...", "importance": 5}
+The note is your conclusion; its importance is from 1 to 10."""
 
 
 async def ask(
@@ -138,6 +156,7 @@ class LLMAgent(BaseAgent):
     async def decide_action(self, observation: Observation) -> Decision:
         """Asks the model and returns the decision; raises `model_call_failed`."""
         messages, where, share = self.messages(observation), self.endpoint, self.share
+        await asyncio.sleep(0)  # all agents' prompts come before the first request
 
         def take(answer: str) -> Decision:
             return self.action(answer, observation)
@@ -146,19 +165,37 @@ class LLMAgent(BaseAgent):
 
 
 class MemoryRecord(msgspec.Struct, frozen=True):
-    """What an agent noted in a turn; the greatest `importance` is 10."""
+    """What an agent remembers of a turn, or has concluded in it; `importance` is 1 to 10."""
 
     turn: int
     importance: int
     text: str
+
+    def weight(self, turn: int) -> tuple[float, int]:
+        """Returns how much the record matters in a turn: its importance, half after 10 turns."""
+        return self.importance * 10 / (10 + turn - self.turn), self.turn
+
+
+class MemorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The memory of an agent: `size` records are kept, those that weigh most.
+
+    A prompt recalls 10 of them, or `tokens` of 4 characters. `retrieve` is a function of the
+    records and the observation, `./file.py:name`; it returns those to recall, the first one first.
+    Every `reflect` turns a model is asked for an insight, which is a record too.
+    """
+
+    size: MemorySize = 100
+    tokens: _Count | None = None
+    retrieve: str | None = None
+    reflect: _Count | None = None
 
 
 class PromptedAgent(LLMAgent):
     """An agent that is all scenario: a prompt, declared actions, what it sees.
 
     `sees` are variables, by default all of its own: `money`, `global/price`, `agent/*/offer`.
-    `memory` is how many notes it keeps, the most important ones; with `talk` it hears others and
-    may `say` something to them.
+    `memory` is how many records it keeps, see MemorySettings; with `talk` it hears others and may
+    `say` something to them.
     """
 
     def __init__(
@@ -169,72 +206,115 @@ class PromptedAgent(LLMAgent):
         prompt: str = "",
         actions: tuple[DeclaredAction, ...] = (),
         sees: tuple[str, ...] | None = None,
-        memory: MemorySize = 0,
-        talk: bool = False,
+        memory: MemorySize | MemorySettings = 0,
+        talk: bool | TalkSettings = False,
         endpoint: str | None = None,
         share: bool = False,
     ) -> None:
         super().__init__(name, endpoint=endpoint, share=share)
         self.prompt = prompt
-        self.actions = action_set(actions, _receivers(talk, config), has_notes=memory > 0)
+        self.memory = MemorySettings(size=memory) if isinstance(memory, int) else memory
+        self.remembers = self.memory.size > 0
+        self._declared = _Declared(actions, talk, config, self.remembers)
+        self.actions = self._declared.of(name)
         self.schema = self.actions.schema
         self.sees = sees
-        self.memory = memory
-        self.remembers = memory > 0
+        retrieve = self.memory.retrieve
+        self._retrieve = _function_of("memory: retrieve", retrieve, config) if retrieve else None
         self._records: list[MemoryRecord] = []
+        self._note: tuple[str, int] | None = None
 
     def messages(self, observation: Observation) -> Sequence[Message]:
         """Returns the prompt with the actions, then what the agent sees, hears and remembers."""
         own = f"agent/{self.name}"
         names = observation.ledger.table.names(own)
         sees = [name for name in names if name != HEARD] if self.sees is None else self.sees
-        who = "" if self.share else f"You are {self.name}. "  # a name would make no two alike
-        parts = [f"{who}It is turn {observation.turn}."]
+        parts = [self._beginning(observation)]
         if values := read_values(observation, sees, own):
             parts.append(f"You see:\n{values}")
         if HEARD in names:
             lines = [
-                f"{speaker}: {text}"
+                f"{speaker}: {as_json(text)}"
                 for turn, speaker, text in observation[HEARD]
                 if turn == observation.turn - 1
             ]
             parts += ["\n".join(["You hear:", *lines])] if lines else []
-        if recalled := self._recalled(observation.turn):
-            parts.append("\n".join(["You remember:", *recalled]))
+        parts += self._recalled(observation)
         for rejection in observation.rejections:
-            action = rejection.action
-            text = f"{action.action_type} {as_json(dict(action.payload))}"
-            parts.append(f"Refused in this turn: {text}: {rejection.verdict.reason}")
+            parts.append(f"Refused in this turn: {_deed(rejection.action, rejection.verdict)}")
+        self.actions = self._declared.of(self.name, observation)
+        self.schema = self.actions.schema
         system = "\n\n".join(filter(None, (self.prompt.strip(), self.actions.text)))
         return [_message("system", system), _message("user", "\n\n".join(parts))]
 
     def action(self, answer: str, observation: Observation) -> Decision:
         """Returns the declared action that an answer holds, or None."""
         name, fields, note, importance = self.actions.answer(answer)
-        if self.memory:
-            text = f"{note} (I chose {name} {as_json(fields)})"
-            self._note(MemoryRecord(observation.turn, importance, text))
+        self._note = (note, importance) if self.remembers else None
         return None if name == NO_ACTION else Action(name, fields)
 
+    async def learn(self, outcome: TurnOutcome) -> None:
+        """Remembers the note of the turn with what was refused and done; reflects if it is time."""
+        note, self._note = self._note, None
+        if note:
+            done = " and ".join(map(_deed, outcome.applied)) or "nothing"
+            refused = [f"Refused: {_deed(one.action, one.verdict)}." for one in outcome.refused]
+            text = " ".join([as_json(note[0]), *refused, f"I did {done}."])
+            self._remember(MemoryRecord(outcome.turn, note[1], text))
+        if self._records and self.memory.reflect and outcome.turn % self.memory.reflect == 0:
+            await self._reflect(outcome.observation)
+
     def get_state(self) -> list[Any]:
-        """Returns the notes."""
+        """Returns the records."""
         return [msgspec.to_builtins(record) for record in self._records]
 
     def set_state(self, state: Sequence[Any]) -> None:
-        """Takes the notes back."""
+        """Takes the records back."""
         self._records = msgspec.convert(state, list[MemoryRecord])
 
-    def _note(self, note: MemoryRecord) -> None:
-        kept = [*(record for record in self._records if record.turn != note.turn), note]
-        if len(kept) > self.memory:  # the older of equally important ones goes
-            kept.remove(min(kept, key=lambda record: (record.importance, record.turn)))
-        self._records = kept
+    def _beginning(self, observation: Observation) -> str:
+        who = "" if self.share else f"You are {self.name}. "  # a name would make no two alike
+        return f"{who}It is turn {observation.turn}."
 
-    def _recalled(self, turn: int) -> list[str]:
-        earlier = [record for record in self._records if record.turn < turn]
-        earlier.sort(key=lambda record: (record.importance, record.turn), reverse=True)
-        recalled = sorted((record.turn, record.text) for record in earlier[:RECALLED_MAX])
-        return [f"turn {number}: {text}" for number, text in recalled]
+    def _remember(self, record: MemoryRecord) -> None:
+        self._records.append(record)
+        if len(self._records) > self.memory.size:  # of equally heavy ones the older goes
+            self._records.remove(min(self._records, key=lambda one: one.weight(record.turn)))
+
+    def _recalled(self, observation: Observation) -> list[str]:
+        """Returns the part of a prompt with what is recalled, if anything is."""
+        records, tokens = tuple(self._records), self.memory.tokens
+        if self._retrieve is not None:
+            records = self._retrieve(records, observation)
+        else:
+            of_turn = sorted(records, key=lambda one: one.weight(observation.turn), reverse=True)
+            records = tuple(of_turn if tokens else of_turn[:RECALLED_MAX])
+        room, lines = TOKEN_CHARACTERS * tokens if tokens else inf, list[tuple[int, str]]()
+        for record in records:
+            line = f"turn {record.turn}: {record.text}"
+            if len(line) < room:
+                lines.append((record.turn, line))
+                room -= len(line) + 1
+        lines.sort(key=lambda one: one[0])
+        return ["\n".join(["You remember:", *(line for _, line in lines)])] if lines else []
+
+    async def _reflect(self, observation: Observation) -> None:
+        """Asks for an insight; where none comes, the agent goes on without it."""
+        system = "\n\n".join(filter(None, (self.prompt.strip(), _REFLECTION)))
+        user = "\n\n".join([self._beginning(observation), *self._recalled(observation)])
+        messages = [_message("system", system), _message("user", user)]
+        take, schema = msgspec.json.Decoder(Insight).decode, INSIGHT_SCHEMA
+        with suppress(ModelCallFailed):
+            insight = await ask(
+                observation, messages, take, schema, endpoint=self.endpoint, share=self.share
+            )
+            text = f"I conclude: {as_json(insight.note)}"
+            self._remember(MemoryRecord(observation.turn, insight.importance, text))
+
+
+def _deed(action: Action, refusal: Verdict | None = None) -> str:
+    reason = f": {as_json(refusal.reason)}" if refusal else ""
+    return f"{action.action_type} {as_json(dict(action.payload))}{reason}"
 
 
 class ScriptedAgent(BaseAgent):
@@ -253,23 +333,13 @@ class ScriptedAgent(BaseAgent):
         *,
         script: tuple[dict[str, Any] | None, ...] = (),
         function: str | None = None,
-        talk: bool = False,
+        talk: bool | TalkSettings = False,
     ) -> None:
         super().__init__(name)
         self._script = script
-        self._function: Any = None
         if any(entry and "do" not in entry for entry in script):
             raise ValueError("script has an entry without do, which names the action")
-        if function is not None:
-            if ":" not in function:
-                raise ValueError("function is written as ./FILE.py:NAME or PACKAGE.MODULE:NAME")
-            try:
-                folder = config.source.parent if config and config.source else None
-                self._function = load(*function.rpartition(":")[::2], folder)
-            except ComponentNotFound as error:
-                raise ValueError(f"function: {error}") from error
-            if not callable(self._function):
-                raise ValueError(f"function: there is no function {function}")
+        self._function = _function_of("function", function, config) if function else None
 
     def decide_action(self, observation: Observation) -> Any:
         """Returns what the script has for this turn."""
@@ -279,8 +349,45 @@ class ScriptedAgent(BaseAgent):
         return Action(str(fields.pop("do", NO_ACTION)), fields) if fields else None
 
 
-def _receivers(talk: bool, config: SimulationConfig | None) -> list[str]:
-    return [agent.name for agent in config.agents] if talk and config else []
+def _function_of(key: str, function: str, config: SimulationConfig | None) -> Any:
+    """Returns the function that a key names; raises a ValueError that begins with the key."""
+    if ":" not in function:
+        raise ValueError(f"{key} is written as ./FILE.py:NAME or PACKAGE.MODULE:NAME")
+    try:
+        folder = config.source.parent if config and config.source else None
+        loaded = load(*function.rpartition(":")[::2], folder)
+    except ComponentNotFound as error:
+        raise ValueError(f"{key}: {error}") from error
+    if not callable(loaded):
+        raise ValueError(f"{key}: there is no function {function}")
+    return loaded
+
+
+class _Declared:
+    """The actions that an agent's entry declares, some of which depend on who there is."""
+
+    def __init__(
+        self, actions: _Actions, talk: object, config: SimulationConfig | None, has_notes: bool
+    ) -> None:
+        self.actions, self._has_notes, self._reach = actions, has_notes, talk_reach(talk)
+        fields = [field for action in actions for field in action.fields.values()]
+        self._words = {self._reach, *(field.choices for field in fields)}
+        if NEIGHBOURS in self._words and config and not config.spatial.has_world:
+            key = "talk" if self._reach == NEIGHBOURS else "actions"
+            raise ValueError(f"{key}: neighbours are those in a grid or network of spatial")
+        agents = config.agents if config and self._reach else ()
+        self._receivers = [agent.name for agent in agents]
+
+    def of(self, agent: str, view: RecordedView | None = None) -> ActionSet:
+        """Returns the actions of an agent, with the names that it can choose in a view."""
+        names, receivers = dict[str, list[str]](), self._receivers
+        if view is not None and AGENTS in self._words:
+            scopes = [scope.partition("/") for scope in view.ledger.table.by_scope]
+            names[AGENTS] = [name for kind, _, name in scopes if kind == "agent" and name != agent]
+        if view is not None and NEIGHBOURS in self._words:
+            names[NEIGHBOURS] = view.world_map.agents_within(agent, 1)
+            receivers = names[NEIGHBOURS] if self._reach == NEIGHBOURS else receivers
+        return action_set(self.actions, receivers, has_notes=self._has_notes, names=names)
 
 
 class DeclaredValidator(BaseValidator):
@@ -288,17 +395,19 @@ class DeclaredValidator(BaseValidator):
 
     def __init__(self, config: SimulationConfig | None = None) -> None:
         super().__init__(config)
-        self._actions: dict[str, ActionSet] = {}
+        self._declared: dict[str, _Declared] = {}
         for agent in config.agents if config else ():
-            if "actions" in agent.params:
-                declared = msgspec.convert(agent.params["actions"], tuple[DeclaredAction, ...])
-                receivers = _receivers(agent.params.get("talk") is True, config)
-                self._actions[agent.name] = action_set(declared, receivers)
+            params, talk = agent.params, agent.params.get("talk")
+            if "actions" in params or talk_reach(talk) == NEIGHBOURS:
+                actions = msgspec.convert(params.get("actions", ()), _Actions)
+                self._declared[agent.name] = _Declared(actions, talk, config, False)
 
     def validate_action(self, action: Action, state: RecordedState) -> Verdict:
         """Refuses an action that differs from its declaration, with the reason."""
-        actions = self._actions.get(action.agent_id)
-        fault = actions.fault(action.action_type, action.payload) if actions else ""
+        declared = self._declared.get(action.agent_id)
+        if declared is None or not (declared.actions or action.action_type == SAY):
+            return Verdict.accept()
+        fault = declared.of(action.agent_id, state).fault(action.action_type, action.payload)
         return Verdict.reject(fault) if fault else Verdict.accept()
 
 
@@ -324,6 +433,7 @@ class LLMValidator(BaseValidator):
             return self.verdict(answer, action, state)
 
         messages = self.messages(action, state)
+        await asyncio.sleep(0)  # as an agent
         return await ask(state, messages, take, self.schema, endpoint=self.endpoint)
 
 

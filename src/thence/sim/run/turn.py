@@ -7,14 +7,16 @@ the agent, and of the validator that refused it. A refused decision itself chang
 its rejection names it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.errors import ThenceError
-from thence.sim.models.actions import EVERYONE, SAY
+from thence.sim.models.actions import EVERYONE, HEARD, SAY
 from thence.sim.record.ledger import Ids, Ledger
 from thence.sim.record.recorder import RunRecorder
 from thence.sim.run.agents import (
@@ -28,6 +30,7 @@ from thence.sim.run.agents import (
     RecordedState,
     RecordedView,
     Rejection,
+    TurnOutcome,
     UnrecordedObservation,
     Verdict,
 )
@@ -115,7 +118,8 @@ class Turn:
         observation = Observation if is_read else UnrecordedObservation
         if ledger.sights is not None:
             observation = SightedObservation
-        self._observed = Observed(partial(observation, ledger, recorder.turn))
+        self._observation = partial(observation, ledger, recorder.turn)
+        self._observed = Observed(self._observation)
         self._accepted: list[Accepted] = []
         self._calls: dict[str, Ids] = {}
         self._attempt_number = 0
@@ -124,6 +128,9 @@ class Turn:
         self._inaction, self._notices = roster.begin_turn(self.number, recorder.roster_change)
         self._agents = roster.active
         self._accepts_all = _takes_all(context.validator)
+        self._learners = [one for one in self._agents if type(one).learn is not BaseAgent.learn]
+        self._outcomes = {agent.name: self._begin_outcome(agent.name) for agent in self._learners}
+        is_read = is_read or bool(self._learners)
         self._is_unread = self._accepts_all and not (is_read or recorder.is_altered)
 
     async def play(self, engine: BaseEngine) -> State:
@@ -139,6 +146,8 @@ class Turn:
         ledger.around = ()
         await self._apply(engine)
         await self._apply_rules(engine)
+        if self._learners:
+            await self._learn(self._learners)
         self._context.roster.end_turn()
         return ledger.state(self.number)
 
@@ -294,17 +303,19 @@ class Turn:
 
     def _failure_causes(self, name: str) -> Ids:
         """Returns the causes of an agent's failure that ends the run, with its calls of models."""
-        memory = self._context.memory.get(name, ())
         observation, attempt = self._observed[name], self._attempt_number
-        ids = self._recorder.last_calls(observation, attempt, memory)
+        ids = self._recorder.last_calls(observation, attempt, self._call_causes(name))
         return (*ids, *self._decision_causes(name))
 
     def _record_calls(self, name: str, attempt: int) -> None:
         """Records the calls of models of an agent's attempt, which what came of them names."""
         if (observation := self._observed[name]).calls:
-            memory = self._context.memory.get(name, ())
-            ids = self._recorder.model_calls(observation, attempt, memory)
+            ids = self._recorder.model_calls(observation, attempt, self._call_causes(name))
             self._calls[name] = (*self._calls.get(name, ()), *ids)
+
+    def _call_causes(self, name: str) -> Ids:
+        """Returns the causes of an agent's calls besides its reads: its memory, its refusals."""
+        return (*self._context.memory.get(name, ()), *self._notices.get(name, ()))
 
     def _remember(self, name: str, decisions: Iterable[str] | None) -> None:
         """Keeps what a remembering agent's next decision names: its decisions, or why none."""
@@ -317,6 +328,7 @@ class Turn:
         """Records the agents' decisions; without any, an agent's inaction has causes."""
         recorder, observed = self._recorder, self._observed
         calls, memory, notices = self._calls, self._context.memory, self._notices
+        outcomes = self._outcomes
         turn, writes, is_altered = (
             (recorder.turn_id,),
             recorder.writes_decisions,
@@ -330,6 +342,10 @@ class Turn:
                 self._fail(name, actions, attempt)
                 continue
             observation = observed[name]
+            if name in outcomes:
+                decided = tuple([_of_agent(action, name) for action in actions])
+                messages = observation.calls[-1].facts["messages"] if observation.calls else ()
+                outcomes[name] = replace(outcomes[name], decided=decided, asked=messages)
             if observation.calls:
                 self._record_calls(name, attempt)  # which its decision names
             causes: Ids = ()
@@ -421,7 +437,11 @@ class Turn:
         rejection_id = self._recorder.rejection(proposal, verdict, causes)
         inaction = self._inaction.setdefault(action.agent_id, [])
         inaction += (*self._observed_causes(action.agent_id), *causes)
-        return Rejection(action, verdict, rejection_id)
+        rejection = Rejection(action, verdict, rejection_id)
+        if (outcome := self._outcomes.get(action.agent_id)) is not None:
+            refused = (*outcome.refused, rejection)
+            self._outcomes[action.agent_id] = replace(outcome, refused=refused)
+        return rejection
 
     def _start_retry(self, name: str, rejections: Sequence[Rejection], attempt: int) -> None:
         """Starts the next attempt of an agent, whose decisions will name the rejections."""
@@ -484,6 +504,48 @@ class Turn:
                     continue  # as of an agent that read but what is its own
             self._recorder.add_causes(provenance, indices, all_causes)
 
+    def _begin_outcome(self, name: str) -> TurnOutcome:
+        """Returns the outcome of a turn that begins, with what its agent hears."""
+        observation = self._observation(name, phase="learn")
+        entries = observation[HEARD] if self._ledger.talks else ()
+        heard = tuple([(who, text) for turn, who, text in entries if turn == self.number - 1])
+        return TurnOutcome(turn=self.number, observation=observation, heard=heard)
+
+    async def _learn(self, agents: Sequence[BaseAgent]) -> None:
+        """Lets the agents learn what came of their turn, which their next decisions name."""
+        outcomes, context, recorder = self._outcomes, self._context, self._recorder
+        applied: dict[str, list[Accepted]] = {}
+        for accepted in self._accepted:
+            applied.setdefault(accepted.action.agent_id, []).append(accepted)
+        for name in outcomes.keys() & applied.keys():
+            actions = tuple([accepted.action for accepted in applied[name]])
+            outcomes[name] = replace(outcomes[name], applied=actions)
+
+        def causes_of(name: str, calls: Callable[..., Ids]) -> Ids:
+            outcome, memory = outcomes[name], context.memory.get(name, ())
+            ids = [accepted.event_id for accepted in applied.get(name, ())] or memory
+            refused = [rejection.event_id for rejection in outcome.refused]
+            reads = chain.from_iterable(outcome.observation.reads.values())
+            causes = (*filter(None, (*ids, *refused)), *reads)
+            return (*causes, *calls(outcome.observation, 0, causes))
+
+        def component_at(place: int) -> ComponentRef:
+            name = agents[place].name
+            causes = partial(causes_of, name, recorder.last_calls)
+            return ComponentRef(f"agent {name}, learning", causes, name)
+
+        await context.caller.ask(
+            [(agent.learn, (outcomes[agent.name],)) for agent in agents],
+            component_at,
+            len(agents),
+            timeout_of=context.timeouts(agents),
+            blocks_of=context.blocking(agents),
+        )
+        for agent in agents:
+            causes = causes_of(agent.name, recorder.model_calls)
+            if recorder.writes_decisions and agent.remembers:
+                context.memory[agent.name] = recorder.provenance(causes)
+
     async def _apply_rules(self, engine: BaseEngine) -> None:
         call = WriteScope("rules")
         roster = self._context.roster
@@ -512,6 +574,6 @@ def _of_agent(action: Action, name: str) -> Action:
     if action.agent_id == name:
         return action
     if type(action) is not Action:
-        return msgspec.structs.replace(action, agent_id=name)
+        return replace(action, agent_id=name)
     kind, payload, decision = action.action_type, action.payload, action.decision
     return Action(kind, payload, decision, action.decision_type, action.instead_of, name)

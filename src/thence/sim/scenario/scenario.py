@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from thence.core.nearest import nearest
-from thence.sim.models.actions import HEARD, DeclaredAction
+from thence.sim.models.actions import HEARD, DeclaredAction, talk_reach
 from thence.sim.models.settings import EndpointSettings, ModelSettings
 from thence.sim.scenario.component_classes import (
     ComponentNotFound,
@@ -130,7 +130,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         places: Iterable[str] = [place.name for place in self.spatial.places]
         if self.spatial.has_world:
             places = shape_of(self.spatial).places
-        talks = any(agent.params.get("talk") is True for agent in self.agents)
+        talks = any(talk_reach(agent.params.get("talk")) for agent in self.agents)
         if talks and not any(variable.name == HEARD for variable in agent_vars):
             agent_vars += (Declaration(name=HEARD, kind="list"),)
         return VariableTable(
