@@ -360,6 +360,11 @@ class SimulationOrchestrator:
                 error = ThenceError(fault, hint=hint)
                 mark_error(error, component)
                 self._fail(simulation, error, fault)
+            elif simulation.models and (fault := simulation.models.useless_turn()):
+                place = f"in turn {simulation.recorder.turn}"
+                hint = "look at one, then change the prompt, the actions or the model, or go on"
+                what = "could not go on"
+                raise ModelsUnavailable(what, place=place, cause=fault, hint=hint)
             elif simulation.reason:
                 simulation.end(f"completed: {simulation.reason}")
                 await self.event_writer.stop()
