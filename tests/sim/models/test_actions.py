@@ -52,7 +52,8 @@ def test_what_is_not_declared_is_refused_by_answer_schema_and_validator(fields, 
     actions = action_set(declared(GIVE))
     with pytest.raises(msgspec.DecodeError, match=reason):
         actions.answer(answer(**fields))
-    assert not jsonschema_rs.is_valid(actions.schema, msgspec.json.decode(answer(**fields)))
+    is_valid = jsonschema_rs.is_valid(actions.schema, msgspec.json.decode(answer(**fields)))
+    assert is_valid == ("length" in reason)  # vendors take no maxLength: it is said in words
     changed = {**GIVEN, **fields}
     assert actions.fault(changed.pop("do", "give"), changed)
 

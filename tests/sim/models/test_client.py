@@ -99,7 +99,6 @@ def reasons(attempts: object) -> list[str]:
         ("packed", "not_json", 200),
         ("half_json", "not_json", 200),
         ("no_choices", "no_choices", 200),
-        ("parts", "no_choices", 200),
         ("never", "timeout", None),
         ("closing", "connection", None),
         ("closing_midway", "connection", None),
@@ -130,7 +129,7 @@ def test_passing_fault_is_asked_again_and_told_once(fault, reason, status):
     [
         ("cut", "cut"),
         ("empty", "empty"),
-        ("tool_call", "tool_call"),
+        ("two_tool_calls", "tool_call"),
         ("refusal", "refusal"),
         ("redirect", "redirect"),
         ("bad_request", "bad_request"),
@@ -145,13 +144,14 @@ def test_fault_that_stays_is_not_asked_again(fault, reason):
     assert reasons(error.attempts) == [reason]
     assert len(endpoint.requests) == 1
     assert error.hint
-    assert (error.answer is not None) == (fault in ("cut", "empty", "tool_call", "refusal"))
+    assert (error.answer is not None) == (fault in ("cut", "empty", "two_tool_calls", "refusal"))
 
 
 @pytest.mark.parametrize(
     ("fault", "text"),
     [
         ("slow", "yes"),
+        ("parts", "yes"),
         ("prose", 'Sure! Here it is: {"a": 1}. Anything else?'),
         ("wrong_schema", '{"other": true}'),
         ("changed_model", "yes"),
