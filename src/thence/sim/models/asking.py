@@ -353,7 +353,7 @@ def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
 
     Raises ThenceError if there are none.
     """
-    lines = [*filter(_is_call, outcomes)]
+    lines = [line for line in outcomes if _is_call(line) and _answer_of(line)]
     if not lines:
         hint = "name a run of a scenario with agents that ask models"
         cause = "the run has no answers of models"

@@ -71,7 +71,7 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             if name.lower() in _OWN_HEADERS:
                 raise ValueError(f"headers can't have {name}, which thence sets")
             if isinstance(value, str) and _SECRET.search(name):
-                raise ValueError(f"headers has {name}, a secret: write {name}: {{env: VARIABLE}}")
+                raise ValueError(f"headers has {name} as a text: write {name}: {{env: VARIABLE}}")
 
     @property
     def terms(self) -> dict[str, Any]:
