@@ -127,9 +127,14 @@ def test_run_killed_among_answers_of_no_use_comes_to_the_same(tmp_path, keys, ve
             mode = rng.choice(["sync", "async"])
             others = {**settings, "run_id": f"killed-{number}", "mode": mode}
             last = rng.randint(1, count)
-            model.kill(lambda: run_of(scenario, **others).run(), last, rng.uniform(0, 0.03))  # noqa: B023
+            model.kill(
+                lambda others=others: _to_its_end(run_of(scenario, **others).run()),
+                last,
+                rng.uniform(0, 0.03),
+            )
             folder = tmp_path / "runs" / others["run_id"]
-            is_ended = (folder / "result.json").exists()
+            ended = folder / "result.json"  # or paused, when it was killed
+            is_ended = ended.exists() and json.loads(ended.read_bytes())["status"] == "completed"
             result = whole if is_ended else _to_its_end(resume(folder).run())
             assert result.final_state == whole.final_state
             told = (result.decisions, result.decisions_failed, _without_places(result.usage))
