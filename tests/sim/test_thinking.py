@@ -265,8 +265,8 @@ def test_turn_to_which_no_paid_answer_was_of_use_pauses_the_run(tmp_path, turn, 
     with Endpoint(script) as endpoint:
         result = run_of(written(tmp_path, endpoint.base_url, keys=keys)).run()
         assert (result.status, result.reason, result.turns) == ("interrupted", "paused", turn)
-        assert f"in turn {turn}: none of 3 agents that asked in this turn could use" in result.error
-        assert "change the prompt" in result.error
+        assert f"after turn {turn}: none of 3 agents that asked" in result.error
+        assert "change the prompt or the model" in result.error
         assert (result.decisions, result.decisions_failed) == (3 * turn, 3)
         is_broken, asked = False, len(endpoint.requests)
         resumed = resume(result.output_dir).run()

@@ -129,7 +129,7 @@ def test_passing_fault_is_asked_again_and_told_once(fault, reason, status):
     [
         ("cut", "cut"),
         ("empty", "empty"),
-        ("two_tool_calls", "tool_call"),
+        ("two_tool_calls", "empty"),
         ("refusal", "refusal"),
         ("redirect", "redirect"),
         ("bad_request", "bad_request"),
@@ -443,12 +443,15 @@ def test_options_of_an_endpoint_are_sent(monkeypatch):
     assert "0123456789" not in str(answer) + repr(failed(answer).attempts)
 
 
-def test_header_without_its_variable_is_told_before_the_first_request(monkeypatch):
+@pytest.mark.parametrize("value", [None, " ", "a\nb", "schlüssel"])
+def test_header_without_its_variable_is_told_before_the_first_request(monkeypatch, value):
     monkeypatch.delenv("OTHER_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("OTHER_KEY", value)
     with Endpoint() as endpoint:
         (answer,) = ask(endpoint, headers={"X-Api-Key": Variable("OTHER_KEY")})
     assert type(answer) is ThenceError
-    assert "OTHER_KEY is not set" in answer.cause
+    assert "OTHER_KEY is not set, or holds no header" in answer.cause
     assert not endpoint.requests
 
 

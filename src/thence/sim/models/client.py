@@ -15,6 +15,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.errors import ThenceError, Words, needs_extra
 from thence.sim.models.completions import Completion
@@ -31,7 +32,7 @@ PAUSE_S_MAX = 60.0
 # has come for so many times the seconds of a request
 FAILED_CALLS_MAX = 5
 SILENT_TIMES = 2
-_BACKOFF_S, _BACKOFF_S_MAX, _DOUBLINGS_MAX = 0.5, 30.0, 6
+_BACKOFFS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _CONNECT_S = 10.0
 _WORDS_CHARACTERS_MAX = 200
 _SECRET_MIN = 8
@@ -80,8 +81,8 @@ class Attempt(msgspec.Struct, frozen=True):
 
     `reason` is one of bad_request, chance (a fault of this answer alone), connection, cut, empty,
     no_choices, not_json, rate_limited, redirect, refusal, server_error, timeout, too_large,
-    tool_call, unreachable; `detail` says more. `schema_mode` is how the request held the schema, ""
-    for none. The next request came `waited_s` later.
+    unreachable; `detail` says more. `schema_mode` is how the request held the schema, "" for none.
+    The next request came `waited_s` later.
     """
 
     status: int | None
@@ -189,13 +190,11 @@ class ModelClient:
     ) -> None:
         self.name, self.settings, self._budget = name, settings, budget
         self._key = os.environ.get(settings.key_env or "", "").strip()
-        self._extra_headers = {
-            name: os.environ.get(value.env, "").strip() if isinstance(value, Variable) else value
-            for name, value in settings.headers.items()
-        }
-        hidden = [self._extra_headers[name] for name in settings.hidden_headers]
-        parts = [part for text in hidden for part in text.split() if len(part) >= _SECRET_MIN]
-        self._secrets = [text for text in (self._key, *hidden, *parts) if text]
+        names = [of.env for of in settings.headers.values() if isinstance(of, Variable)]
+        self._variables = {name: os.environ.get(name, "").strip() for name in names}
+        texts = [self._key, *self._variables.values()]
+        texts += [part for text in texts for part in text.split() if len(part) >= _SECRET_MIN]
+        self._secrets = [*filter(None, texts)]
         folder = slots or os.environ.get("THENCE_SIM_SLOTS")
         self._limits = RequestLimits(name, settings, Path(folder) if folder else None)
         self._transport: httpx2.AsyncHTTPTransport | None = None
@@ -214,10 +213,9 @@ class ModelClient:
         with needs_extra("llm", "the client of models"):
             import httpx2
         variable, prices = self.settings.key_env, (self.settings.price_in, self.settings.price_out)
-        hidden = self.settings.hidden_headers.items()
-        unset = [name for header, name in hidden if not self._extra_headers[header]]
-        if unset:
-            cause, hint = f"{unset[0]} is not set, which holds a header", f"export {unset[0]}=…"
+        texts = self._variables.items()
+        if empty := [name for name, text in texts if not re.fullmatch("[ -~]+", text)]:
+            cause, hint = f"{empty[0]} is not set, or holds no header", f"export {empty[0]}=…"
         elif variable and not self._key:
             cause, hint = f"{variable} is not set, which holds its key", f"export {variable}=…"
         elif not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
@@ -276,9 +274,7 @@ class ModelClient:
             try:
                 answer = await self._attempt(self._body(request, mode))
             except _Failure as failure:
-                attempt = failure.attempt = msgspec.structs.replace(
-                    failure.attempt, schema_mode=mode
-                )
+                attempt = failure.attempt = replace(failure.attempt, schema_mode=mode)
                 wait_s, loading_s = failure.wait_s, begun_s + self.settings.timeout_s - monotonic()
                 is_loading = attempt.status == _LOADING and loading_s > max(0, wait_s or 0)
                 is_passing = attempt.reason in _PASSING and retries < self.settings.retries
@@ -286,18 +282,16 @@ class ModelClient:
                     mode, wait_s = "in words", 0.0
                     refusal = "" if attempt.reason == "chance" else attempt.detail
                 elif (is_loading or is_passing) and wait_s is None:
-                    most_s = min(
-                        _BACKOFF_S * 2 ** min(len(attempts), _DOUBLINGS_MAX), _BACKOFF_S_MAX
-                    )
+                    most_s = _BACKOFFS_S[min(len(attempts), len(_BACKOFFS_S) - 1)]
                     wait_s = chance.uniform(0, min(most_s, loading_s) if is_loading else most_s)
                 elif not (is_loading or is_passing) or wait_s is None or wait_s > PAUSE_S_MAX:
                     raise self._given_up(attempts, failure) from None
                 retries += is_passing and not is_loading
-                attempts.append(msgspec.structs.replace(attempt, waited_s=wait_s))
+                attempts.append(replace(attempt, waited_s=wait_s))
                 await asyncio.sleep(wait_s)
             else:
                 self._learn(mode, refusal, schema_calls)
-                return msgspec.structs.replace(answer, attempts=tuple(attempts), schema_mode=mode)
+                return replace(answer, attempts=tuple(attempts), schema_mode=mode)
 
     def _schema_mode(self) -> SchemaMode:
         """Returns how the next call sends its schema; one of many tries again what was refused."""
@@ -368,7 +362,10 @@ class ModelClient:
         certificates = httpx2.create_ssl_context(verify=url.scheme == "https")
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "thence"}
         headers |= {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._headers = httpx2.Headers(self._extra_headers)
+        texts = self.settings.headers.items()
+        self._headers = httpx2.Headers(
+            {name: of if isinstance(of, str) else self._variables[of.env] for name, of in texts}
+        )
         self._headers.update({"Content-Type": "application/json", **headers})
         terms: dict[str, Any] = {"verify": certificates, "proxy": proxy}
         self._transport = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(), **terms)
@@ -406,7 +403,8 @@ class ModelClient:
             completion = self._completion_in(data, str(headers.get("content-type", "")))
             status = status if isinstance(completion, Completion) else completion
         if status in _FINAL_STATUSES:
-            key = f"the key in {self.settings.key_env}" if self._key else "a request without a key"
+            key = "a request with its headers" if self._secrets else "a request without a key"
+            key = f"the key in {self.settings.key_env}" if self._key else key
             raise self._stop(f"it answers {status} to {key}: {self._error_words(data)}".strip(": "))
         if not isinstance(completion, Completion):
             reason = "server_error" if status >= 500 else "bad_request"
@@ -426,10 +424,8 @@ class ModelClient:
             detail += "; max_tokens may be too low"
         elif answer.text.strip():
             return answer
-        elif completion.calls_tools:
-            reason, detail = "tool_call", "the answer is the call of tools, without its JSON"
         else:
-            reason, detail = "empty", "the answer is empty"
+            reason, detail = "empty", "the answer has no text, and no single call of a tool"
         raise _Failure(Attempt(status, reason, detail=detail), answer=answer)
 
     def _completion_in(self, data: bytes, content_type: str) -> Completion | int:

@@ -63,12 +63,6 @@ class Completion(msgspec.Struct):
         return words if not said else said if isinstance(said, str) else repr(said)
 
     @property
-    def calls_tools(self) -> bool:
-        """True for an answer that calls tools, whatever else it holds."""
-        message = self.choices[0].message or Message()
-        return bool(message.tool_calls or message.function_call)
-
-    @property
     def unfinished(self) -> str:
         """The endpoint's own word for an answer that is not finished, "" for one that is."""
         reason, status = self.choices[0].finish_reason, self.status

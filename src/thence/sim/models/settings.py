@@ -79,13 +79,6 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         terms = {name: getattr(self, name) for name in _TERMS}
         return {**{name: term for name, term in terms.items() if term is not None}, **self.body}
 
-    @property
-    def hidden_headers(self) -> dict[str, str]:
-        """The names of the variables that hold headers, by header."""
-        return {
-            name: value.env for name, value in self.headers.items() if isinstance(value, Variable)
-        }
-
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The section `llm`; limits of calls and cost are those of a run, over all its endpoints.

@@ -361,10 +361,9 @@ class SimulationOrchestrator:
                 mark_error(error, component)
                 self._fail(simulation, error, fault)
             elif simulation.models and (fault := simulation.models.useless_turn()):
-                place = f"in turn {simulation.recorder.turn}"
-                hint = "look at one, then change the prompt, the actions or the model, or go on"
-                what = "could not go on"
-                raise ModelsUnavailable(what, place=place, cause=fault, hint=hint)
+                place = f"after turn {simulation.recorder.turn}"
+                hint = "thence why @last-error shows one; change the prompt or the model"
+                raise ModelsUnavailable("could not go on", place=place, cause=fault, hint=hint)
             elif simulation.reason:
                 simulation.end(f"completed: {simulation.reason}")
                 await self.event_writer.stop()
