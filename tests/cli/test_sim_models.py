@@ -40,12 +40,12 @@ def test_run_that_reaches_its_limit_says_how_it_goes_on(tmp_path):
 def test_run_to_which_no_answer_was_of_use_fails_and_says_so(tmp_path):
     with Endpoint(lambda body: "I would rather not") as endpoint:
         scenario = written(tmp_path, endpoint.base_url, policy="skip")
-        ended = warm("sim", "run", scenario, "--run-id", "a", "-q", cwd=tmp_path)
+        ended = warm("sim", "run", scenario, "--run-id", "a", "--turns", "1", "-q", cwd=tmp_path)
     assert (ended.code, ended.out[:12]) == (1, "run a failed")
-    assert "none of 24 answers could be used" in ended.err
+    assert "none of 6 answers could be used" in ended.err
     assert "next: thence why @last-error --log output/a" in ended.err
-    assert "12 of 12 decisions failed" in ended.out
-    assert "none of 24 answers" in warm("why", "@last-error", cwd=tmp_path).out
+    assert "3 of 3 decisions failed" in ended.out
+    assert "none of 6 answers" in warm("why", "@last-error", cwd=tmp_path).out
     assert warm("sim", "list", cwd=tmp_path).out.startswith("failed")
 
 

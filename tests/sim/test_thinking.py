@@ -207,7 +207,9 @@ def test_answer_that_is_used_at_the_second_try_leaves_a_call_that_failed(tmp_pat
     assert played.usage["by_agent"] == result.usage["by_agent"]
 
 
-@pytest.mark.parametrize("fault", ["cut", "empty", "refusal", "tool_call", "bad_request", "html"])
+@pytest.mark.parametrize(
+    "fault", ["cut", "empty", "refusal", "two_tool_calls", "bad_request", "html"]
+)
 def test_call_without_a_usable_answer_is_an_event_with_its_prompt(tmp_path, fault):
     def script(body):
         return FAULTS[fault] if "You are ann." in user(body) else generous(body)
@@ -221,7 +223,7 @@ def test_call_without_a_usable_answer_is_an_event_with_its_prompt(tmp_path, faul
     assert call["error"].startswith("could not get an answer from endpoint local")
     assert "money = " in call["messages"][1]["content"]
     assert "2.llm-decide.ann.0" in causes(events_of(result.output_dir), "2.failed.ann.0")
-    answered = fault in ("cut", "empty", "refusal", "tool_call")
+    answered = fault in ("cut", "empty", "refusal", "two_tool_calls")
     ann = result.usage["by_agent"]["ann"]
     assert (ann["calls"], ann["unusable"], ann["failed"]) == (2, 2 * answered, 2 * (not answered))
     assert replay(result.output_dir).step == ""
@@ -233,31 +235,61 @@ def test_call_without_a_usable_answer_is_an_event_with_its_prompt(tmp_path, faul
 def test_run_to_which_no_answer_was_of_use_has_failed(tmp_path, verbosity, keys):
     with Endpoint(lambda body: "```json\n{}\n```") as endpoint:
         scenario = written(tmp_path, endpoint.base_url, keys=keys)
-        result = run_of(scenario, verbosity=verbosity).run()
+        result = run_of(scenario, max_turns=1, verbosity=verbosity).run()
         count = len(endpoint.requests)
-    assert (result.status, result.turns) == ("failed", 4)
+    assert (result.status, result.turns) == ("failed", 1)
     assert result.reason == f"none of {count} answers could be used"
     assert result.reason in result.error
-    assert (result.decisions, result.decisions_failed) == (12, 12)
-    assert json.loads((result.output_dir / "result.json").read_bytes())["decisions_failed"] == 12
+    assert (result.decisions, result.decisions_failed) == (3, 3)
+    assert json.loads((result.output_dir / "result.json").read_bytes())["decisions_failed"] == 3
     with thence.open(result.output_dir) as log:
         (error,) = [e for e in log.read() if e.payload.get("error_type") == "run_failed"]
         assert result.reason in error.payload["error"]
     assert replay(result.output_dir).step == ""
     # it can be played on, with nothing asked for again, and fails for the same
     again = resume(result.output_dir).run()
-    assert (again.status, again.reason, again.decisions) == ("failed", result.reason, 12)
+    assert (again.status, again.reason, again.decisions) == ("failed", result.reason, 3)
     assert (again.usage, len(endpoint.requests)) == (result.usage, count)
+
+
+@pytest.mark.parametrize("keys", ["endpoint: local", "share: true"])
+@pytest.mark.parametrize("turn", [1, 3, 4])
+def test_turn_to_which_no_paid_answer_was_of_use_pauses_the_run(tmp_path, turn, keys):
+    """In each later process, too, and nothing that was paid for is asked for again."""
+    is_broken = True
+
+    def script(body):
+        is_now = is_broken and f"t is turn {turn}." in user(body)
+        return "```\n{}\n```\n```\n{}\n```" if is_now else act("give", to="ben", amount=1)
+
+    with Endpoint(script) as endpoint:
+        result = run_of(written(tmp_path, endpoint.base_url, keys=keys)).run()
+        assert (result.status, result.reason, result.turns) == ("interrupted", "paused", turn)
+        assert f"after turn {turn}: none of 3 agents that asked" in result.error
+        assert "change the prompt or the model" in result.error
+        assert (result.decisions, result.decisions_failed) == (3 * turn, 3)
+        is_broken, asked = False, len(endpoint.requests)
+        resumed = resume(result.output_dir).run()
+        assert (resumed.status, resumed.turns) == ("completed", 4)
+        assert (resumed.decisions, resumed.decisions_failed) == (12, 3)
+        again = [one.body for one in endpoint.requests[asked:]]
+    assert not [body for body in again if f"t is turn {turn}." in user(body)]
+    assert replay(result.output_dir).step == ""
+
+
+def test_turn_in_which_one_agent_could_use_its_answer_pauses_nothing(tmp_path):
+    with Endpoint(of_no_use_to("ann", "ben")) as endpoint:
+        result = run_of(written(tmp_path, endpoint.base_url), max_turns=3).run()
+    assert (result.status, result.decisions_failed) == ("completed", 6)
 
 
 def test_run_that_is_paused_before_any_answer_was_of_use_is_interrupted(tmp_path):
     with Endpoint(lambda body: "no") as endpoint:
         scenario = written(tmp_path, endpoint.base_url)
-        result = run_of(scenario, max_calls=7).run()
+        result = run_of(scenario, max_turns=1, max_calls=5).run()
         assert (result.status, result.reason) == ("interrupted", "paused")
-        assert (result.decisions, result.decisions_failed) == (6, 3)
         resumed = resume(result.output_dir, max_calls=100).run()
-    assert (resumed.status, resumed.decisions, resumed.decisions_failed) == ("failed", 12, 12)
+    assert (resumed.status, resumed.decisions, resumed.decisions_failed) == ("failed", 3, 3)
     assert replay(result.output_dir).step == ""
 
 
@@ -598,7 +630,7 @@ def test_no_fault_of_an_endpoint_hangs_a_run_or_is_told_twice(tmp_path, fault):
         result = run_of(scenario, max_turns=2).run()
         if result.status == "interrupted":
             assert result.reason == "paused"
-            assert "endpoint local" in result.error
+            assert "endpoint local" in result.error or "could use an answer" in result.error
             assert not events_of(result.output_dir, "DECISION")
         else:
             failures = events_of(result.output_dir, "agent_failed")

@@ -94,7 +94,9 @@ def _faults() -> dict[str, Reply]:
         "doubled": Reply(good + good),
         "broken_unicode": Reply(good.replace(b"yes", b"y\xff\xfes")),
         "lone_surrogate": Reply(good.replace(b"yes", b"y\\ud800s")),
-        "tool_call": Reply(completion(None, tool_calls=[call], finish_reason="tool_calls")),
+        "two_tool_calls": Reply(
+            completion(None, tool_calls=[call, call], finish_reason="tool_calls")
+        ),
         "refusal": Reply(completion(None, refusal="I can't help with that.")),
         "wrong_model": _error("the model `qwen` does not exist", 404),
         "redirect": Reply(status=307, headers={"location": "http://other.invalid/v1"}),

@@ -1,10 +1,13 @@
 """An action is declared once: of that come the prompt's text, the schema and every check."""
 
+import copy
+
 import jsonschema_rs
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.lib._pydantic import _ensure_strict_json_schema
 
 from thence.sim.models.actions import DeclaredAction, action_set
 
@@ -52,7 +55,8 @@ def test_what_is_not_declared_is_refused_by_answer_schema_and_validator(fields, 
     actions = action_set(declared(GIVE))
     with pytest.raises(msgspec.DecodeError, match=reason):
         actions.answer(answer(**fields))
-    assert not jsonschema_rs.is_valid(actions.schema, msgspec.json.decode(answer(**fields)))
+    is_valid = jsonschema_rs.is_valid(actions.schema, msgspec.json.decode(answer(**fields)))
+    assert is_valid == ("length" in reason)  # vendors take no maxLength: it is said in words
     changed = {**GIVEN, **fields}
     assert actions.fault(changed.pop("do", "give"), changed)
 
@@ -116,3 +120,51 @@ def test_schema_and_check_agree_and_the_example_fits(kind, low, high, value):
     assert jsonschema_rs.is_valid(actions.schema, whole) == is_within
     shown = actions.text.split("such as ")[1].split(" or ")[0]
     assert actions.answer(shown)[0] == "set"
+
+
+# https://platform.openai.com/docs/guides/structured-outputs#supported-schemas; for texts the
+# vendors of https://docs.claude.com/en/docs/build-with-claude/structured-outputs take no length
+MEMBERS = {
+    "object": {"type", "properties", "required", "additionalProperties"},
+    "string": {"type", "enum", "description"},
+    "integer": {"type", "enum", "minimum", "maximum"},
+    "number": {"type", "minimum", "maximum"},
+    "boolean": {"type"},
+}
+
+
+def faults(schema, place="$"):
+    """Yields where a schema breaks the rules of strict ones."""
+    if "anyOf" in schema:
+        if place == "$" or schema.keys() != {"anyOf"}:
+            yield f"{place}: anyOf beside others, or at the root"
+        for number, part in enumerate(schema["anyOf"]):
+            yield from faults(part, f"{place}.{number}")
+        return
+    if not schema.keys() <= MEMBERS.get(schema.get("type"), set()):
+        yield f"{place}: {schema}"
+    if schema.get("type") == "object":
+        names = [*schema["properties"]]
+        if schema.get("additionalProperties") is not False or schema.get("required") != names:
+            yield f"{place}: open, or with optional members"
+        for name in names:
+            yield from faults(schema["properties"][name], f"{place}.{name}")
+
+
+@pytest.mark.parametrize("has_notes", [False, True])
+@pytest.mark.parametrize("receivers", [[], ["ann", "ben"]])
+def test_schema_is_strict_as_vendors_ask(receivers, has_notes):
+    numbered = {"name": "vote", "fields": {"for": {"type": "int", "choices": [1, 2]}}}
+    schema = action_set(declared(GIVE, numbered), receivers, has_notes=has_notes).schema
+    assert [*faults(schema)] == []
+    strict = copy.deepcopy(schema)
+    assert _ensure_strict_json_schema(strict, path=(), root=strict) == schema
+
+
+def test_whole_number_may_be_written_as_a_float():
+    actions = action_set(declared(GIVE))
+    _, fields, *_ = actions.answer(answer(amount=5.0, rate=2.0))
+    assert (fields["amount"], type(fields["amount"]), type(fields["rate"])) == (5, int, float)
+    big = {"name": "count", "fields": {"n": {"type": "int"}}}
+    exact = f'{{"action": {{"do": "count", "n": {10**17 + 1}}}}}'
+    assert action_set(declared(big)).answer(exact)[1] == {"n": 10**17 + 1}

@@ -32,6 +32,9 @@ def test_address_and_model_are_enough():
         {"base_url": "https://secret@host/v1"},
         {"base_url": "https://user:secret@host/v1"},
         {"base_url": "https://host/v1?key=secret"},
+        {"headers": {"Authorization": "secret"}},
+        {"headers": {"x-api-key": "secret"}},
+        {"headers": {"X-Trace": {"env": "gsk_secret"}}},
     ],
 )
 def test_key_in_a_scenario_is_refused_and_not_shown(changes):
@@ -55,6 +58,13 @@ def test_key_in_a_scenario_is_refused_and_not_shown(changes):
         {"requests_per_minute": 0},
         {"price_in": -1},
         {"temperature": -0.1},
+        {"body": {"messages": []}},
+        {"body": {"stream": True}},
+        {"body": {"max_tokens": 5}},
+        {"headers": {"Content-Length": "5"}},
+        {"headers": {"a b": "c"}},
+        {"headers": {"X-Title": "a\nb: c"}},
+        {"headers": {"X-Title": {"env": "TITLE", "default": "a"}}},
     ],
 )
 def test_what_no_endpoint_can_have_is_refused(changes):

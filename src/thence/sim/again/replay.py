@@ -21,9 +21,9 @@ from thence.errors import RunDiverged, ScenarioError, ThenceError
 from thence.sim.again.replay_input import RecordedSteps, ReplayInput, is_of_an_end
 from thence.sim.record.checkpoints import Checkpoint, read_checkpoints
 from thence.sim.record.events import level_of
+from thence.sim.record.loggers import logger
 from thence.sim.record.outcomes import Key, Outcomes, RecordedOutcome, read_outcomes
 from thence.sim.record.recorder import NOBODY
-from thence.sim.record.writer import logger
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.run.run import RunParts, SimulationOrchestrator, TurnProgress
 from thence.sim.run.run_folder import write_config

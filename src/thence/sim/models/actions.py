@@ -186,7 +186,10 @@ class ActionSet:
         self._answer = msgspec.defstruct(
             "Answer", [("action", self._choice), *notes.items()], forbid_unknown_fields=True
         )
-        kinds = [_object({_TAG: {"enum": [name]}, **_schemas(of)}) for name, of in types.items()]
+        kinds = [
+            _object({_TAG: {"type": "string", "enum": [name]}, **_schemas(of)})
+            for name, of in types.items()
+        ]
         self.schema = _object({"action": {"anyOf": kinds}, **_schemas(notes)})
         self.text = self._text()
 
@@ -195,7 +198,14 @@ class ActionSet:
 
         Raises msgspec.DecodeError, which says what is wrong.
         """
-        answer: Any = msgspec.json.decode(text, type=self._answer)
+        answer: Any
+        try:
+            answer = msgspec.json.decode(text, type=self._answer)
+        except msgspec.ValidationError as error:
+            try:  # JSON Schema calls 3.0 an integer
+                answer = msgspec.convert(_with_integers(msgspec.json.decode(text)), self._answer)
+            except msgspec.ValidationError:
+                raise error from None
         fields = msgspec.to_builtins(answer.action)
         notes = (answer.note, answer.importance) if self._has_notes else ("", 0)
         return fields.pop(_TAG), fields, *notes
@@ -230,7 +240,28 @@ class ActionSet:
 
 
 def _schemas(types: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: msgspec.json.schema(kind) for name, kind in types.items()}
+    return {name: _strict(msgspec.json.schema(kind)) for name, kind in types.items()}
+
+
+def _strict(schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns the schema of a value as vendors take it: with a type, and lengths in words.
+
+    See https://platform.openai.com/docs/guides/structured-outputs, "Supported schemas".
+    """
+    if "enum" in schema:
+        kind = "integer" if isinstance(schema["enum"][0], int) else "string"
+        return {"type": kind, **schema}
+    if (length := schema.pop("maxLength", None)) is not None:
+        schema["description"] = f"at most {length} characters"
+    return schema
+
+
+def _with_integers(value: Any) -> Any:
+    """Returns a value of JSON with each float without a fraction as the integer that it is."""
+    if isinstance(value, dict):
+        return {name: _with_integers(item) for name, item in value.items()}
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return int(value) if is_whole else value
 
 
 def _object(members: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ another run, and answers in place of endpoints.
 """
 
 import asyncio
-from collections.abc import Iterable, KeysView, Mapping, Sequence
+from collections.abc import Iterable, KeysView, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from thence.sim.models.client import (
     ModelCallFailed,
     ModelClient,
     ModelRequest,
+    SchemaMode,
+    sent_messages,
 )
 from thence.sim.models.limits import ModelsUnavailable
 from thence.sim.models.settings import ModelSettings
@@ -36,6 +38,7 @@ _TOKENS = ("tokens_in", "tokens_out", "tokens_cached")
 _COUNTS = ("calls", "failed", "unusable", "without_tokens", "without_cost", *_TOKENS)
 _FAULT_CHARACTERS_MAX = 1_000
 SHARED = "shared"
+_PHASE = ".decide."
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=CALL, omit_defaults=True):
@@ -50,6 +53,12 @@ class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=CALL, om
     failure: str = ""
     attempts: tuple[Attempt, ...] = ()
     fault: str = ""
+
+    @property
+    def schema_mode(self) -> SchemaMode:
+        """How the last request held its schema, "" for none."""
+        last = self.attempts[-1] if self.attempts else self.answer
+        return last.schema_mode if last else ""
 
     @property
     def is_unusable(self) -> bool:
@@ -67,11 +76,12 @@ class ModelCall(msgspec.Struct, eq=False):
     """One call as its event `llm_call` tells it, whose id and details are empty until then.
 
     `causes` are those of what the prompt read; of a shared call, what all had read that share it.
-    `is_used` once a component could use the answer. `ends_run` if the run ended by its failure.
+    `is_used` once a component could use the answer, `is_new` if this process paid for it.
+    `ends_run` if the run ended by its failure.
     """
 
     key: Key
-    messages: Sequence[Mapping[str, str]]
+    request_sent: ModelRequest
     outcome: RecordedAnswer
     causes: Iterable[str] = ()
     is_shared: bool = False
@@ -79,6 +89,7 @@ class ModelCall(msgspec.Struct, eq=False):
     step: str = ""
     details: dict[str, Any] = {}
     is_used: bool = False
+    is_new: bool = False
     ends_run: bool = False
 
     @property
@@ -102,7 +113,11 @@ class ModelCall(msgspec.Struct, eq=False):
         """All facts of the call."""
         answer = self.outcome.answer
         facts = {name: answer and getattr(answer, name) for name in ("latency_s", "cost")}
-        messages = [dict(message) for message in self.messages]
+        mode, schema = self.outcome.schema_mode, self.request_sent.schema
+        messages = [dict(message) for message in sent_messages(self.request_sent, mode)]
+        if schema is not None:  # as text, of which a log keeps a long one once
+            text = msgspec.json.encode(schema).decode() if mode == "enforced" else None
+            facts |= {"schema_mode": mode, "schema": text}
         return {**self.sums, **facts, "messages": messages, "answer": answer and answer.text}
 
     def fill_details(self) -> None:
@@ -136,7 +151,8 @@ class Models:
         self._clients: dict[str, ModelClient] = {}
         # the calls of one turn by request, with the causes of all who share one
         self._shared: dict[str, tuple[asyncio.Task[ModelCall], set[str]]] = {}
-        self._shared_turn = ""
+        self._turn = ""
+        self._last_calls: dict[str, ModelCall] = {}  # of the agents that decide in this turn
         self._cassette_file = (folder or Path()) / (settings.cassette or "")
         self._cassette: dict[str, dict[Key, RecordedOutcome]] | None = None
 
@@ -161,14 +177,17 @@ class Models:
             cause = f"there is no endpoint {name}"
             raise ThenceError("could not ask a model", place=f"at {step}", cause=cause, hint=hint)
         content = {**settings.terms, "messages": request.messages, "schema": request.schema}
+        turn = step.partition(".")[0]
+        if turn != self._turn:
+            self._turn = turn
+            self._last_calls.clear()
+            await self._end_shared()
         if not share:
             call = await self._call(step, name, request, content)
             call.causes = causes
+            self._last_calls[step] = call
             return call
-        turn, key = step.partition(".")[0], request_digest(content)
-        if turn != self._shared_turn:
-            self._shared_turn = turn
-            await self._end_shared()
+        key = request_digest(content)
         if key not in self._shared:
             task = asyncio.create_task(self._call(f"{turn}.{SHARED}.-", name, request, content))
             self._shared[key] = task, set(causes)
@@ -176,7 +195,20 @@ class Models:
         common.intersection_update(causes)
         call = await asyncio.shield(task)  # which others wait for too
         call.causes, call.is_shared = sorted(common), True
+        self._last_calls[step] = call
         return call
+
+    def useless_turn(self) -> str:
+        """Returns that no agent that asked in this turn could use its answer; "" if one could.
+
+        A turn counts if this process paid for an answer of it.
+        """
+        calls = [call for step, call in self._last_calls.items() if _PHASE in step]
+        self._last_calls.clear()
+        is_paid = any(call.is_new and call.outcome.is_unusable for call in calls)
+        if not is_paid or any(call.is_used for call in calls):
+            return ""
+        return f"none of {len(calls)} agents that asked in this turn could use an answer"
 
     def judge(self, call: ModelCall, fault: str = "") -> None:
         """Records whether a component could use an answer; "" if it could.
@@ -210,12 +242,13 @@ class Models:
         self, step: str, name: str, request: ModelRequest, content: Mapping[str, Any]
     ) -> ModelCall:
         key = self._outcomes.key(step, content)
-        recorded = self._outcomes.known(key)
+        recorded, is_new = self._outcomes.known(key), False
         if recorded is None:
-            take = self._played if self._settings.cassette else self._answered
+            is_new = not self._settings.cassette
+            take = self._answered if is_new else self._played
             answer = await take(key, name, request)
             recorded = self._outcomes.record(key, msgspec.to_builtins(answer))
-        return ModelCall(key, request.messages, _answer_of(recorded))
+        return ModelCall(key, request, _answer_of(recorded), is_new=is_new)
 
     async def _answered(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
         """Asks the endpoint; what pauses the run is no answer, and is raised."""
@@ -235,7 +268,7 @@ class Models:
             raise _down(error.operation, error.cause, error.hint, error.place) from error
 
     async def _played(self, key: Key, name: str, request: ModelRequest) -> RecordedAnswer:
-        """Takes an answer from the cassette: that of the same step, else the first."""
+        """Takes an outcome from the cassette: that of the same step, else the first answer."""
         if self._cassette is None:
             self._cassette = read_cassette(self._cassette_file)
         lines = self._cassette.get(key[1])
@@ -245,7 +278,8 @@ class Models:
             cause = f"cassette {self._cassette_file} has no answer to this request"
             hint = "prompt, state, model or sampling differ from its run's: ask an endpoint"
             raise _down("could not ask the model", cause, hint, place)
-        answer = _answer_of(lines.get(key) or next(iter(lines.values())))
+        line = lines.get(key) or min(lines.values(), key=is_failure)
+        answer = _answer_of(line)
         return msgspec.structs.replace(answer, fault="")  # which is judged anew
 
 
@@ -315,11 +349,11 @@ def answered(outcomes: Iterable[RecordedOutcome]) -> list[RecordedOutcome]:
 
 
 def write_cassette(outcomes: Iterable[RecordedOutcome], path: Path) -> int:
-    """Writes the answers of a run's models to a file, and returns their number.
+    """Writes the calls of a run's models, with those that failed, and returns their number.
 
     Raises ThenceError if there are none.
     """
-    lines = answered(outcomes)
+    lines = [line for line in outcomes if _is_call(line) and _answer_of(line)]
     if not lines:
         hint = "name a run of a scenario with agents that ask models"
         cause = "the run has no answers of models"

@@ -6,18 +6,22 @@ variable, goes to the endpoint's own address alone, and stands in no error.
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import monotonic, time
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.errors import ThenceError, Words, needs_extra
+from thence.sim.models.completions import Completion
 from thence.sim.models.limits import ModelsUnavailable, RequestLimits, chance
-from thence.sim.models.settings import EndpointSettings
+from thence.sim.models.settings import EndpointSettings, Variable
+from thence.sim.record.loggers import logger
 
 if TYPE_CHECKING:
     import httpx2
@@ -28,16 +32,24 @@ PAUSE_S_MAX = 60.0
 # has come for so many times the seconds of a request
 FAILED_CALLS_MAX = 5
 SILENT_TIMES = 2
-_BACKOFF_S, _BACKOFF_S_MAX = 0.5, 30.0
+_BACKOFFS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _CONNECT_S = 10.0
 _WORDS_CHARACTERS_MAX = 200
+_SECRET_MIN = 8
 _SILENT = frozenset(("connection", "server_error", "timeout", "unreachable"))
 # reasons that the next request may not meet
-_PASSING = _SILENT | {"no_choices", "not_json", "rate_limited"}
+_PASSING = _SILENT | {"chance", "no_choices", "not_json", "rate_limited"}
 # no right, no credit, no such model or address: no other call has it
 _FINAL_STATUSES = (401, 402, 403, 404)
 _STATUSES = {408: "server_error", 409: "server_error", 429: "rate_limited"}
 _SCHEMA_REFUSED = (400, 422)
+# a 400 of this answer alone, such as Groq's json_validate_failed, and one that speaks of the format
+_CHANCE = re.compile(rb"json_validate_failed|failed_generation", re.IGNORECASE)
+_FORMAT = re.compile(r"response.?format|schema|structured|grammar|\bstrict\b", re.IGNORECASE)
+# a refused schema is tried again after so many calls, then after twice as many
+_SCHEMA_CALLS, _SCHEMA_CALLS_MAX = 16, 4_096
+_LOADING = 503  # of a model that is not ready yet, which is waited for
+_FILTERED = re.compile(r"filter|safety|refus|prohibited|blocklist|guardrail", re.IGNORECASE)
 # codes of errors that are judged as if they were the status
 _ERROR_STATUSES = range(400, 600)
 _INSTRUCTION = "\n\nAnswer with JSON that fits this JSON Schema, and with nothing else:\n"
@@ -50,13 +62,26 @@ class ModelRequest(msgspec.Struct, frozen=True):
     schema: Mapping[str, Any] | None = None
 
 
+SchemaMode = Literal["enforced", "in words", ""]
+
+
+def sent_messages(request: ModelRequest, mode: SchemaMode) -> Sequence[Mapping[str, str]]:
+    """Returns the messages as they are sent; a schema in words stands behind the last one."""
+    if mode != "in words" or request.schema is None:
+        return request.messages
+    *earlier, last = request.messages
+    words = _INSTRUCTION + msgspec.json.encode(request.schema).decode()
+    return (*earlier, {**last, "content": last["content"] + words})
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """One request without a usable answer; `status` is that of HTTP, None without one.
 
     Where an error comes with status 200, `status` is the code of that error, from 400 to 599.
 
-    `reason` is one of bad_request, connection, cut, empty, no_choices, not_json, rate_limited,
-    redirect, refusal, server_error, timeout, too_large, tool_call, unreachable; `detail` says more.
+    `reason` is one of bad_request, chance (a fault of this answer alone), connection, cut, empty,
+    no_choices, not_json, rate_limited, redirect, refusal, server_error, timeout, too_large,
+    unreachable; `detail` says more. `schema_mode` is how the request held the schema, "" for none.
     The next request came `waited_s` later.
     """
 
@@ -64,6 +89,7 @@ class Attempt(msgspec.Struct, frozen=True):
     reason: str
     waited_s: float = 0.0
     detail: str = ""
+    schema_mode: SchemaMode = ""
 
 
 class ModelAnswer(msgspec.Struct, frozen=True):
@@ -71,6 +97,7 @@ class ModelAnswer(msgspec.Struct, frozen=True):
 
     Tokens are what the endpoint reports, None where it reports none; so is a cost without tokens or
     prices. `latency_s` is that of the request that was answered, `attempts` are those before it.
+    `schema_mode` is how that request held the schema, "" for none.
     """
 
     text: str
@@ -81,6 +108,7 @@ class ModelAnswer(msgspec.Struct, frozen=True):
     latency_s: float
     cost: float | None
     attempts: tuple[Attempt, ...] = ()
+    schema_mode: SchemaMode = ""
 
 
 class ModelCallFailed(ThenceError):
@@ -139,24 +167,7 @@ class Budget(msgspec.Struct, kw_only=True):
         raise ModelsUnavailable("could not ask a model", cause=cause, hint=hint, code=code)
 
 
-class _Message(msgspec.Struct):
-    content: str | None = None
-    refusal: Any = None
-    tool_calls: Any = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Message
-    finish_reason: Any = None
-
-
-class _Completion(msgspec.Struct):
-    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)]
-    model: Any = None
-    usage: Any = None
-
-
-_completion = msgspec.json.Decoder(_Completion).decode
+_completion = msgspec.json.Decoder(Completion).decode
 
 
 class _Failure(Exception):
@@ -179,11 +190,19 @@ class ModelClient:
     ) -> None:
         self.name, self.settings, self._budget = name, settings, budget
         self._key = os.environ.get(settings.key_env or "", "").strip()
+        names = [of.env for of in settings.headers.values() if isinstance(of, Variable)]
+        self._variables = {name: os.environ.get(name, "").strip() for name in names}
+        texts = [self._key, *self._variables.values()]
+        texts += [part for text in texts for part in text.split() if len(part) >= _SECRET_MIN]
+        self._secrets = [*filter(None, texts)]
         folder = slots or os.environ.get("THENCE_SIM_SLOTS")
         self._limits = RequestLimits(name, settings, Path(folder) if folder else None)
         self._transport: httpx2.AsyncHTTPTransport | None = None
         self._calls: set[asyncio.Timeout] = set()
-        self._knows_schemas = True
+        # after how many calls a refused schema is tried again, 0 while none was; how many are left
+        self._schema_calls = self._schema_calls_left = 0
+        self._refusals = 0  # of schemas, since one was taken
+        self._has_warned = False
         self._failed_calls = 0
         self._silent_since_s: float | None = None
         self._down = ""
@@ -194,7 +213,10 @@ class ModelClient:
         with needs_extra("llm", "the client of models"):
             import httpx2
         variable, prices = self.settings.key_env, (self.settings.price_in, self.settings.price_out)
-        if variable and not self._key:
+        texts = self._variables.items()
+        if empty := [name for name, text in texts if not re.fullmatch("[ -~]+", text)]:
+            cause, hint = f"{empty[0]} is not set, or holds no header", f"export {empty[0]}=…"
+        elif variable and not self._key:
             cause, hint = f"{variable} is not set, which holds its key", f"export {variable}=…"
         elif not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
             cause, hint = f"{variable} holds no key", "a key is of ASCII characters without spaces"
@@ -214,7 +236,8 @@ class ModelClient:
         """Returns the answer to a request.
 
         A 429 or 503 is asked again after its Retry-After, other passing failures with full jitter.
-        A schema goes as `response_format` until the endpoint refuses that, then as an instruction.
+        A 503 is waited for within `timeout_s`, beside the retries. A schema goes as
+        `response_format`; in words where the endpoint refuses that, which is tried again later.
         Raises ModelCallFailed, `endpoint_down`, `budget_spent`, and what `check` raises.
         """
         if self._transport is None:
@@ -245,25 +268,56 @@ class ModelClient:
 
     async def _answer(self, request: ModelRequest) -> ModelAnswer:
         attempts: list[Attempt] = []
-        is_instructed, retries = not self._knows_schemas, 0
+        begun_s, retries, refusal, schema_calls = monotonic(), 0, "", self._schema_calls
+        mode = self._schema_mode() if request.schema is not None else ""
         while True:
             try:
-                answer = await self._attempt(self._body(request, is_instructed))
+                answer = await self._attempt(self._body(request, mode))
             except _Failure as failure:
-                attempt, wait_s = failure.attempt, failure.wait_s
+                attempt = failure.attempt = replace(failure.attempt, schema_mode=mode)
+                wait_s, loading_s = failure.wait_s, begun_s + self.settings.timeout_s - monotonic()
+                is_loading = attempt.status == _LOADING and loading_s > max(0, wait_s or 0)
                 is_passing = attempt.reason in _PASSING and retries < self.settings.retries
-                if request.schema and not is_instructed and attempt.status in _SCHEMA_REFUSED:
-                    is_instructed, wait_s = True, 0.0
-                elif is_passing and wait_s is None:
-                    wait_s = chance.uniform(0, min(_BACKOFF_S * 2**retries, _BACKOFF_S_MAX))
-                elif not is_passing or wait_s is None or wait_s > PAUSE_S_MAX:
+                if mode == "enforced" and attempt.status in _SCHEMA_REFUSED and not is_passing:
+                    mode, wait_s = "in words", 0.0
+                    refusal = "" if attempt.reason == "chance" else attempt.detail
+                elif (is_loading or is_passing) and wait_s is None:
+                    most_s = _BACKOFFS_S[min(len(attempts), len(_BACKOFFS_S) - 1)]
+                    wait_s = chance.uniform(0, min(most_s, loading_s) if is_loading else most_s)
+                elif not (is_loading or is_passing) or wait_s is None or wait_s > PAUSE_S_MAX:
                     raise self._given_up(attempts, failure) from None
-                retries += is_passing
-                attempts.append(msgspec.structs.replace(attempt, waited_s=wait_s))
+                retries += is_passing and not is_loading
+                attempts.append(replace(attempt, waited_s=wait_s))
                 await asyncio.sleep(wait_s)
             else:
-                self._knows_schemas &= not (request.schema and is_instructed)
-                return msgspec.structs.replace(answer, attempts=tuple(attempts))
+                self._learn(mode, refusal, schema_calls)
+                return replace(answer, attempts=tuple(attempts), schema_mode=mode)
+
+    def _schema_mode(self) -> SchemaMode:
+        """Returns how the next call sends its schema; one of many tries again what was refused."""
+        if "response_format" in self.settings.body:
+            return "in words"
+        self._schema_calls_left -= 1
+        if self._schema_calls and self._schema_calls_left > 0:
+            return "in words"
+        self._schema_calls_left = self._schema_calls
+        return "enforced"
+
+    def _learn(self, mode: SchemaMode, refusal: str, schema_calls: int) -> None:
+        """Takes in whether a schema was refused, which was answered in words."""
+        if mode == "enforced":
+            self._schema_calls = self._refusals = 0
+        if not refusal:
+            return
+        self._refusals += 1  # the first may be of this request alone, unless it names the format
+        is_clear = self._refusals > 1 or _FORMAT.search(refusal)
+        if is_clear and self._schema_calls == schema_calls:
+            calls = min(max(_SCHEMA_CALLS, 2 * schema_calls), _SCHEMA_CALLS_MAX)
+            self._schema_calls = self._schema_calls_left = calls
+        if is_clear and not self._has_warned:
+            self._has_warned = True
+            hint = "it goes in words instead, as schema_mode of the calls says"
+            logger().warning("schema_refused", endpoint=self.name, cause=refusal, hint=hint)
 
     async def _attempt(self, body: bytes) -> ModelAnswer:
         """Sends one request; raises _Failure, and `endpoint_down`."""
@@ -308,19 +362,17 @@ class ModelClient:
         certificates = httpx2.create_ssl_context(verify=url.scheme == "https")
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "thence"}
         headers |= {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._headers = httpx2.Headers({"Content-Type": "application/json", **headers})
+        texts = self.settings.headers.items()
+        self._headers = httpx2.Headers(
+            {name: of if isinstance(of, str) else self._variables[of.env] for name, of in texts}
+        )
+        self._headers.update({"Content-Type": "application/json", **headers})
         terms: dict[str, Any] = {"verify": certificates, "proxy": proxy}
         self._transport = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(), **terms)
 
-    def _body(self, request: ModelRequest, is_instructed: bool) -> bytes:
-        terms = {name: term for name, term in self.settings.terms.items() if term is not None}
-        body: dict[str, Any] = {**terms, "messages": request.messages}
-        if request.schema is not None and is_instructed:
-            *earlier, last = request.messages
-            schema = msgspec.json.encode(request.schema).decode()
-            last = {**last, "content": last["content"] + _INSTRUCTION + schema}
-            body["messages"] = (*earlier, last)
-        elif request.schema is not None:
+    def _body(self, request: ModelRequest, mode: SchemaMode) -> bytes:
+        body: dict[str, Any] = {**self.settings.terms, "messages": sent_messages(request, mode)}
+        if mode == "enforced":
             format_ = {"name": "answer", "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": format_}
         return msgspec.json.encode(body)
@@ -349,34 +401,34 @@ class ModelClient:
         status, headers, completion = response.status_code, response.headers, None
         if status == 200:
             completion = self._completion_in(data, str(headers.get("content-type", "")))
-            status = status if isinstance(completion, _Completion) else completion
+            status = status if isinstance(completion, Completion) else completion
         if status in _FINAL_STATUSES:
-            key = f"the key in {self.settings.key_env}" if self._key else "a request without a key"
+            key = "a request with its headers" if self._secrets else "a request without a key"
+            key = f"the key in {self.settings.key_env}" if self._key else key
             raise self._stop(f"it answers {status} to {key}: {self._error_words(data)}".strip(": "))
-        if not isinstance(completion, _Completion):
+        if not isinstance(completion, Completion):
             reason = "server_error" if status >= 500 else "bad_request"
             reason = _STATUSES.get(status, reason if status >= 400 else "redirect")
+            reason = "chance" if status in _SCHEMA_REFUSED and _CHANCE.search(data) else reason
             detail = f"status {status} {self._error_words(data)}".strip()
             raise _Failure(Attempt(status, reason, detail=detail), _retry_after_s(headers))
         answer = self._answer_in(completion, latency_s)
         self._budget.pay(answer)
         self._is_uncounted |= None in (answer.tokens_in, answer.tokens_out)
         self._limits.answered((answer.tokens_in or 0) + (answer.tokens_out or 0))
-        choice, message = completion.choices[0], completion.choices[0].message
-        refusal = self._words(message.refusal)
-        if refusal or choice.finish_reason == "content_filter":
-            reason, detail = "refusal", f"the model refused {refusal}".strip()
-        elif choice.finish_reason == "length":
-            reason, detail = "cut", "the answer was cut at a limit of tokens, such as max_tokens"
+        refusal, end = self._words(completion.refusal), self._words(completion.unfinished)
+        if refusal or _FILTERED.search(end):
+            reason, detail = "refusal", f"the model refused {refusal or end}"
+        elif end:
+            reason, detail = "cut", f"the endpoint says that the answer is not finished: {end}"
+            detail += "; max_tokens may be too low"
         elif answer.text.strip():
             return answer
-        elif message.tool_calls:
-            reason, detail = "tool_call", "the answer is the call of a tool"
         else:
-            reason, detail = "empty", "the answer is empty"
+            reason, detail = "empty", "the answer has no text, and no single call of a tool"
         raise _Failure(Attempt(status, reason, detail=detail), answer=answer)
 
-    def _completion_in(self, data: bytes, content_type: str) -> _Completion | int:
+    def _completion_in(self, data: bytes, content_type: str) -> Completion | int:
         """Returns the completion in a body, or the status of the error in its place.
 
         Raises _Failure for a body that is neither.
@@ -396,13 +448,13 @@ class ModelClient:
             detail = f"the answer can't be read as JSON ({self._words(content_type)}): {error}"
             raise _Failure(Attempt(200, "not_json", detail=detail)) from None
 
-    def _answer_in(self, completion: _Completion, latency_s: float) -> ModelAnswer:
+    def _answer_in(self, completion: Completion, latency_s: float) -> ModelAnswer:
         usage = completion.usage if isinstance(completion.usage, dict) else {}
         tokens_in = _first_whole(usage.get("prompt_tokens"), usage.get("input_tokens"))
         tokens_out = _first_whole(usage.get("completion_tokens"), usage.get("output_tokens"))
         details = (usage.get("prompt_tokens_details"), usage.get("input_tokens_details"))
         cached = _first_whole(*(of.get("cached_tokens") for of in details if isinstance(of, dict)))
-        text, model = completion.choices[0].message.content or "", self._words(completion.model)
+        text, model = completion.text, self._words(completion.model)
         cost = self._cost(tokens_in, tokens_out, cached or 0)
         model = model or self.settings.model
         return ModelAnswer(text, model, tokens_in, tokens_out, cached, latency_s, cost)
@@ -431,8 +483,10 @@ class ModelClient:
         return self._words(body)
 
     def _words(self, text: object) -> str:
-        """Returns a text from outside in few printable words, without the key."""
-        words = str(text or "").replace(self._key or "\0", "…")
+        """Returns a text from outside in few printable words, without the key and other secrets."""
+        words = str(text or "")
+        for secret in self._secrets:
+            words = words.replace(secret, "…")
         words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
         return words[:_WORDS_CHARACTERS_MAX]
 

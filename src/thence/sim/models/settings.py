@@ -1,5 +1,6 @@
 """The section `llm` of a scenario: the endpoints that its agents ask, by name."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -9,18 +10,32 @@ from msgspec import Meta
 EndpointName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")]
 # a key that somebody pastes here has small letters or a dash, and is refused without being shown
 VariableName = Annotated[str, Meta(pattern=r"^[A-Z_][A-Z0-9_]{0,99}\Z")]
+HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}\Z")]
+HeaderText = Annotated[str, Meta(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,998}[\x21-\x7e])?\Z")]
 PositiveCount = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Price = Annotated[float, Meta(ge=0)]
+_TERMS = (
+    *("model", "temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort"),
+    *("stop", "seed"),
+)
+_SECRET = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
+_OWN_HEADERS = ("accept-encoding", "content-length", "content-type", "host", "transfer-encoding")
+
+
+class Variable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A value that an environment variable holds, such as a secret."""
+
+    env: VariableName
 
 
 class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One endpoint: requests go to `{base_url}/chat/completions`.
 
     `key_env` names the environment variable that holds the key. `timeout_s` are the seconds of
-    one request, which is sent again `retries` times at most. Sampling is sent if it is set. The
-    limits a minute count requests as they are sent, and tokens as answers report them. Prices are
-    per million tokens, in a currency of the user's; without `price_cached` cached tokens cost as
-    others.
+    one request, which is sent again `retries` times at most. Sampling is sent if it is set, and all
+    of `body`. `headers` are texts, or {env: VARIABLE} for secrets. The limits a minute count
+    requests as they are sent, and tokens as answers report them. Prices are per million tokens, in
+    a currency of the user's; without `price_cached` cached tokens cost as others.
     """
 
     base_url: str
@@ -32,7 +47,12 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     temperature: Annotated[float, Meta(ge=0)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     max_tokens: PositiveCount | None = None
+    max_completion_tokens: PositiveCount | None = None
+    reasoning_effort: str | None = None
+    stop: str | tuple[str, ...] | None = None
     seed: int | None = None
+    body: Mapping[str, Any] = {}
+    headers: Mapping[HeaderName, HeaderText | Variable] = {}
     requests_per_minute: PositiveCount | None = None
     tokens_per_minute: PositiveCount | None = None
     price_in: Price | None = None
@@ -45,11 +65,19 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         if scheme not in ("http", "https") or not host or {*" ?#"} & {*rest} or "@" in host:
             raise ValueError("base_url is no plain address, such as https://HOST/v1")
 
+        if names := {*self.body} & {*_TERMS, "messages", "stream"}:
+            raise ValueError(f"body can't have {min(names)}, which is set beside it or by thence")
+        for name, value in self.headers.items():
+            if name.lower() in _OWN_HEADERS:
+                raise ValueError(f"headers can't have {name}, which thence sets")
+            if isinstance(value, str) and _SECRET.search(name):
+                raise ValueError(f"headers has {name} as a text: write {name}: {{env: VARIABLE}}")
+
     @property
     def terms(self) -> dict[str, Any]:
-        """What each request says besides its messages; None for what is not set."""
-        names = ("model", "temperature", "top_p", "max_tokens", "seed")
-        return {name: getattr(self, name) for name in names}
+        """What each request says besides its messages."""
+        terms = {name: getattr(self, name) for name in _TERMS}
+        return {**{name: term for name, term in terms.items() if term is not None}, **self.body}
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -24,8 +24,9 @@ from thence.sim.again.replay_input import Alterations, ReplayInput
 from thence.sim.record.checkpoints import Checkpoint
 from thence.sim.record.events import VerbosityLevel
 from thence.sim.record.ledger import Ids, Lineage
+from thence.sim.record.loggers import logger
 from thence.sim.record.usual_events import Labels, UsualEvents, usual_events
-from thence.sim.record.writer import RunEvent, logger
+from thence.sim.record.writer import RunEvent
 from thence.sim.run.agents import Accepted, Action, RecordedView, Verdict
 from thence.sim.scenario.state import Variable, own_copy
 

@@ -10,7 +10,6 @@ recorded in the event.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
@@ -49,6 +48,7 @@ from thence.open_log.log import (
     watch_forks,
 )
 from thence.sim.record.events import Event, SystemEvent, VerbosityLevel, level_of
+from thence.sim.record.loggers import logger
 from thence.tracing.context import current_causes
 
 STOP_S = 10.0
@@ -400,23 +400,6 @@ def _reporter(mode: str, simulation_id: str) -> Callable[[str, Mapping[str, Any]
         getattr(logger(), level)(f"event_writer_{word}", **members)
 
     return report
-
-
-def logger() -> Any:
-    """Returns the current logger for records of a simulation.
-
-    Where a program has configured structlog, its configuration is used. Else the records go to the
-    standard library's logger `thence.sim`, which writes warnings to stderr and nothing to stdout.
-    """
-    import structlog
-
-    if structlog.is_configured():
-        return structlog.get_logger("thence.sim")
-    return structlog.wrap_logger(
-        logging.getLogger("thence.sim"),
-        processors=[structlog.processors.KeyValueRenderer(key_order=["event"])],
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
 
 
 def _short(value: object) -> object:

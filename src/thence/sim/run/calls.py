@@ -25,7 +25,7 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.models.limits import ModelsUnavailable
-from thence.sim.record.writer import logger
+from thence.sim.record.loggers import logger
 
 LOOK_EVERY_S = 0.5
 NAMED_AFTER_S = 2.0

@@ -12,8 +12,8 @@ import msgspec
 from thence.errors import ThenceError
 from thence.sim.models.actions import EVERYONE, HEARD, NEIGHBOURS, SAY
 from thence.sim.record.ledger import Ids, Ledger
+from thence.sim.record.loggers import logger
 from thence.sim.record.recorder import NOBODY, RunRecorder
-from thence.sim.record.writer import logger
 from thence.sim.run.agents import Accepted, Action, BaseAgent, RecordedState, RecordedView
 from thence.sim.run.calls import ComponentRef, mark_error
 from thence.sim.run.roster import Roster, RosterChange

@@ -25,9 +25,10 @@ from thence.sim.again.replay_input import ReplayInput
 from thence.sim.models.limits import ModelsUnavailable
 from thence.sim.record.checkpoints import is_whole, with_causes, write_checkpoint
 from thence.sim.record.events import VerbosityLevel, level_of
+from thence.sim.record.loggers import logger
 from thence.sim.record.outcomes import FILE as OUTCOMES
 from thence.sim.record.outcomes import Outcomes, read_outcomes
-from thence.sim.record.writer import EventWriter, WriteMode, logger
+from thence.sim.record.writer import EventWriter, WriteMode
 from thence.sim.run.agents import BaseAgent, BaseValidator
 from thence.sim.run.calls import ComponentRef, OnWait, mark_error, take_mark
 from thence.sim.run.engine import BaseEngine
@@ -367,6 +368,10 @@ class SimulationOrchestrator:
                 error = ThenceError(fault, hint=hint)
                 mark_error(error, component)
                 self._fail(simulation, error, fault)
+            elif simulation.models and (fault := simulation.models.useless_turn()):
+                place = f"after turn {simulation.recorder.turn}"
+                hint = "thence why @last-error shows one; change the prompt or the model"
+                raise ModelsUnavailable("could not go on", place=place, cause=fault, hint=hint)
             elif simulation.reason:
                 simulation.end(f"completed: {simulation.reason}")
                 await self.event_writer.stop()

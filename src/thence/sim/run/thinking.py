@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from inspect import iscoroutinefunction
+from json import JSONDecodeError
 from math import inf
 from typing import Annotated, Any, TypeVar
 
@@ -31,6 +32,7 @@ from thence.sim.models.actions import (
     talk_reach,
 )
 from thence.sim.models.client import ModelCallFailed, ModelRequest
+from thence.sim.models.completions import readings
 from thence.sim.run.agents import (
     Action,
     BaseAgent,
@@ -58,6 +60,7 @@ _REFLECTION = """\
 What do you conclude from what you remember?
 Answer with JSON and nothing else, such as {"note": "...", "importance": 5}
 The note is your conclusion; its importance is from 1 to 10."""
+_JSON_ALONE = "Write only the JSON object, without a code fence around it and without other text."
 
 
 async def ask(
@@ -71,8 +74,10 @@ async def ask(
 ) -> T:
     """Returns what `take` makes of the answer of a model, at the scenario's default endpoint.
 
-    Where `take` raises a ValueError, or an error of msgspec, the model is asked once more, with
-    the error's text. Raises `model_call_failed` where no answer comes, or none that can be used.
+    An answer of no use as it is is tried without its thoughts, and without its only code fence.
+    Where `take` raises a ValueError, or an error of msgspec, for each of these, the model is asked
+    once more, with the error's text. Raises `model_call_failed` where no answer comes, or none that
+    can be used.
     """
     models, step = view.ledger.models, f"{view.turn}.{view.phase}.{view.agent_id}"
     place = f"for {'the engine' if view.agent_id == '-' else view.agent_id} in turn {view.turn}"
@@ -91,7 +96,7 @@ async def ask(
         view._called(call)
         answer = call.outcome.text()
         try:
-            result = take(answer)
+            result = _taken(take, answer)
         except Exception as error:  # door: whatever the user's code raises, its answer is of no use
             models.judge(call, str(error) or type(error).__name__)
             if not isinstance(error, ValueError | msgspec.MsgspecError):
@@ -101,11 +106,22 @@ async def ask(
                 operation = "could not use the model's answers"
                 raise ModelCallFailed(operation, place=place, cause=cause, hint=hint) from error
             reason = f"That can't be used: {error}. Answer again, as you were told to."
+            if isinstance(error, JSONDecodeError) or type(error) is msgspec.DecodeError:
+                reason = f"That can't be used. {_JSON_ALONE}"
             repair = (_message("assistant", answer), _message("user", reason))
             request = ModelRequest((*messages, *repair), schema)
         else:
             models.judge(call)
             return result
+
+
+def _taken(take: Callable[[str], T], answer: str) -> T:
+    """Returns what `take` makes of the first reading of an answer that it can use."""
+    *earlier, last = readings(answer)
+    for reading in earlier:
+        with suppress(ValueError, msgspec.MsgspecError):
+            return take(reading)
+    return take(last)
 
 
 def read_values(view: RecordedView, patterns: Sequence[str], own: str) -> str:

@@ -1,0 +1,125 @@
+"""The answer in a completion and in its text, in the forms that endpoints and models give it.
+
+Nothing is guessed: a text that is none of these forms is left as it is.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import msgspec
+
+# the ends of a whole answer; an endpoint that names another one calls the answer unfinished
+_END = re.compile(r"stop\w*|end\w*|eos\w*|completed?|finished|done|(tool|function)_?(call|use)s?")
+_OPEN_STATUS = re.compile(r"(incomplete|unfinished|in_progress|queued|failed|cancell?ed)")
+_FENCE = re.compile(r"(`{3,}|~{3,})\s*([^\s`]*)[^`]*")
+_THINK, _THOUGHT = "<think>", "</think>"
+
+
+class Message(msgspec.Struct):
+    """The message of a choice; `content` is a text or a list of parts."""
+
+    content: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+
+
+class Choice(msgspec.Struct):
+    """One choice, with a message or, in the older form, a text."""
+
+    message: Message | None = None
+    text: Any = None
+    finish_reason: Any = None
+
+    def __post_init__(self) -> None:
+        if self.message is None and not isinstance(self.text, str):
+            raise ValueError("a choice has no message")
+
+
+class Completion(msgspec.Struct):
+    """The body of an answer, of which the first choice is taken."""
+
+    choices: Annotated[list[Choice], msgspec.Meta(min_length=1)]
+    model: Any = None
+    usage: Any = None
+    status: Any = None
+
+    @property
+    def text(self) -> str:
+        """The text of the answer: its content, or else the arguments of its only call of a tool."""
+        message = self.choices[0].message
+        if message is None:
+            return str(self.choices[0].text)
+        text = "".join(_texts(message.content, "text"))
+        return text if text.strip() else _arguments(message)
+
+    @property
+    def refusal(self) -> str:
+        """The words by which the model refused to answer, "" for none."""
+        message = self.choices[0].message or Message()
+        said = message.refusal
+        words = "".join(_texts(message.content, "refusal"))
+        return words if not said else said if isinstance(said, str) else repr(said)
+
+    @property
+    def unfinished(self) -> str:
+        """The endpoint's own word for an answer that is not finished, "" for one that is."""
+        reason, status = self.choices[0].finish_reason, self.status
+        if isinstance(reason, str) and reason.strip() and not _END.fullmatch(reason.lower()):
+            return reason
+        is_open = isinstance(status, str) and _OPEN_STATUS.fullmatch(status.lower())
+        return str(status) if is_open else ""
+
+
+def readings(text: str) -> Iterator[str]:
+    """Yields what a text may mean, in this order, for the first that can be used.
+
+    That is the text as it is; what is behind the first `</think>`; and the content of the only
+    code fence without a word, or with the word json.
+    """
+    yield text
+    _, tag, answer = text.partition(_THOUGHT)
+    if tag:
+        yield answer.strip()
+    elif text.lstrip().startswith(_THINK):
+        return  # it ends amid the thoughts
+    content = _fenced(answer if tag else text)
+    if content is not None:
+        yield content
+
+
+def _fenced(text: str) -> str | None:
+    """Returns the content of the only fence for JSON; None if there are more, or one is open."""
+    contents: list[str] = []
+    fence, word, lines = "", "", list[str]()
+    for line in text.split("\n"):
+        if fence and {*line.strip()} == {fence[0]} and len(line.strip()) >= len(fence):
+            contents += ["\n".join(lines)] if word in ("", "json") else []
+            fence = ""
+        elif fence:
+            lines.append(line)
+        elif opening := _FENCE.fullmatch(line.strip()):
+            fence, word, lines = opening[1], opening[2].lower(), []
+    return contents[0] if len(contents) == 1 and not fence else None
+
+
+def _texts(content: object, kind: str) -> Iterator[str]:
+    """Yields the texts of one kind in a content: a text itself, or the parts of a list."""
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, str) and kind == "text":
+            yield part
+        elif isinstance(part, dict) and part.get("type", kind) in (kind, f"output_{kind}"):
+            yield part[kind] if isinstance(part.get(kind), str) else ""
+
+
+def _arguments(message: Message) -> str:
+    """Returns the arguments of the only call of a tool or function, "" without such."""
+    calls = message.tool_calls if isinstance(message.tool_calls, list) else []
+    functions = [call.get("function") for call in calls if isinstance(call, dict)]
+    functions += [message.function_call] if message.function_call else []
+    (function, *others) = functions or [None]
+    if others or not isinstance(function, dict):
+        return ""
+    arguments = function.get("arguments") or ""
+    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()

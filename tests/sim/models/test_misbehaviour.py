@@ -1,0 +1,214 @@
+"""Forty and more ways in which an endpoint or its model misbehaves, each with its right outcome."""
+
+import json
+
+import pytest
+from tests.sim.models.endpoint import Endpoint, Reply, completion
+from tests.sim.models.village import act, user, written
+from tests.sim.test_thinking import events_of, run_of
+
+from thence.sim import replay
+
+pytestmark = pytest.mark.promise("O12")
+
+GIVE = act("give", to="ben", amount=2)
+FENCED = f"```json\n{GIVE}\n```"
+LINE = GIVE.replace("2", "2.0")
+
+
+def call(arguments):
+    function = {"name": "answer", "arguments": arguments}
+    return {"id": "1", "type": "function", "function": function}
+
+
+def ended(word):
+    return completion(GIVE, finish_reason=word)
+
+
+def parts(*kinds):
+    texts = {"text": GIVE, "refusal": "I can't.", "thinking": [{"type": "text", "text": "Hm."}]}
+    return completion([{"type": kind, kind: texts[kind]} for kind in kinds])
+
+
+def used(usage, cost=None):
+    return {**completion(GIVE), "usage": usage}, cost
+
+
+def error(status=200, **members):
+    return Reply({"error": members}, status)
+
+
+# what can be read, by a text or a body, is a decision at once
+USED = {
+    "fence": FENCED,
+    "fence without a word": f"```\n{GIVE}\n```",
+    "fence of tildes": f"~~~\n{GIVE}\n~~~",
+    "longer fence with JSON in capitals": f"~~~~ JSON\r\n{GIVE}\r\n~~~~",
+    "prose around a fence": f"Here it is:\n\n{FENCED}\n\nIs that good?",
+    "fence beside one of another language": f"```python\nprint({{}})\n```\n{FENCED}",
+    "thoughts": f"<think>\nBen is poor.\n</think>\n\n{GIVE}",
+    "thoughts that were not opened": f"Ben is poor.\n</think>\n{GIVE}",
+    "thoughts before a fence": f"<think>Or\n```json\n{{}}\n```\n?</think>So:\n{FENCED}",
+    "list of parts": parts("text"),
+    "thoughts among the parts": parts("thinking", "text"),
+    "reasoning beside the content": completion(GIVE, reasoning_content="Ben is poor."),
+    "older form": {"choices": [{"text": GIVE, "finish_reason": "stop"}]},
+    "tool call": completion(None, tool_calls=[call(GIVE)], finish_reason="tool_calls"),
+    "tool call with an object": completion("", tool_calls=[call(json.loads(GIVE))]),
+    "function call": completion(
+        None, function_call=call(GIVE)["function"], finish_reason="function_call"
+    ),
+    "float without a fraction": LINE,
+    **{f"ended by {word}": ended(word) for word in ("STOP", "eos_token", "end_turn", None, "")},
+    "refusal that is null": completion(GIVE, refusal=None),
+}
+# what can't is asked for once more
+REPAIRED = {
+    "two fences": f"{FENCED}\nor\n{FENCED}",
+    "open fence": f"```json\n{GIVE}",
+    "fence of another language": f"```python\n{GIVE}\n```",
+    "fence in a line": f"```{GIVE}```",
+    "JSON within prose": f"I choose {GIVE}, of course.",
+    "JSON twice": GIVE + GIVE,
+    "thoughts without an end": f"<think>Maybe\n{FENCED}\nor not",
+    "prose": "I would rather not say.",
+    "wrong schema": '{"other": true}',
+    "float with a fraction": GIVE.replace("2", "2.5"),
+    "number as a text": GIVE.replace("2", '"2"'),
+    "too much": GIVE.replace("2", "9"),
+    "half an answer that is called whole": GIVE[:-5],
+}
+UNFINISHED = (
+    *("length", "max_tokens", "MAX_TOKENS", "model_length", "incomplete", "error", "TIME_LIMIT"),
+    *("content_filter", "SAFETY", "model_context_window_exceeded"),
+)
+# what is no whole answer is no decision, though it was paid for
+FAILED = {
+    **{f"ended by {word}": ended(word) for word in UNFINISHED},
+    "status incomplete": {**completion(GIVE), "status": "incomplete"},
+    "refusal": completion(None, refusal="I can't help with that."),
+    "refusal among the parts": parts("refusal"),
+    "empty": completion(""),
+    "reasoning alone": completion(None, reasoning_content=GIVE),
+    "two tool calls": completion(None, tool_calls=[call(GIVE), call(GIVE)]),
+    "tool call without arguments": completion(None, tool_calls=[call("")]),
+}
+# what passes is asked again
+AGAIN = {
+    "chance": (error(400, message="Failed to generate JSON.", code="json_validate_failed"), 400),
+    "loading": (error(503, message="Loading model"), 503),
+    "busy": (error(429, message="slow down"), 429),
+    "busy inside 200": (error(code=429, message="slow down"), 429),
+    "broken": (error(500, message="it broke"), 500),
+    "words of an error inside 200": (Reply({"error": "Unexpected endpoint"}), 200),
+    "no choices": (Reply({**completion(GIVE), "choices": []}), 200),
+    "choice without a message": (Reply({"choices": [{"index": 0}]}), 200),
+    "page of a login": (Reply("<html></html>", headers={"content-type": "text/html"}), 200),
+    "half a body": (Reply(json.dumps(completion(GIVE))[:60]), 200),
+    "no body": (Reply(raw=b""), None),
+}
+PAUSED = {
+    **{f"{status}": error(status, message="no") for status in (401, 402, 403, 404)},
+    **{f"{status} inside 200": error(code=status, message="no") for status in (401, 402)},
+}
+# tokens and cost at 1 and 2 per million
+COSTS = {
+    "usage missing": used(None),
+    "usage empty": used({}),
+    "tokens null": used({"prompt_tokens": 20, "completion_tokens": None}),
+    "floats": used({"prompt_tokens": 20.0, "completion_tokens": 5.0}, 30e-6),
+    "other names": used({"input_tokens": 20, "output_tokens": 5}, 30e-6),
+    "cached beyond the prompt": used(
+        {
+            "prompt_tokens": 20,
+            "completion_tokens": 5,
+            "prompt_tokens_details": {"cached_tokens": 1_000},
+        },
+        1_030e-6,
+    ),
+    "negative": used({"prompt_tokens": -20, "completion_tokens": 5}),
+}
+
+
+def play(tmp_path, *replies):
+    """Plays two turns; the replies are the first answers to ann, in the first turn."""
+    rest = [*replies]
+
+    def script(body):
+        is_now = rest and user(body).startswith("You are ann. It is turn 1.")
+        reply = rest.pop(0) if is_now else GIVE
+        return Reply(reply) if isinstance(reply, dict) else reply
+
+    with Endpoint(script) as endpoint:
+        terms = {"retries: 2": "retries: 1"}
+        result = run_of(written(tmp_path, endpoint.base_url, **terms), max_turns=2).run()
+    assert replay(result.output_dir).step == ""
+    bodies = [one.body for one in endpoint.requests]
+    bodies = [body for body in bodies if user(body).startswith("You are ann. It is turn 1.")]
+    return result, events_of(result.output_dir), bodies
+
+
+@pytest.mark.promise("O12", tier="person")
+@pytest.mark.parametrize("way", USED)
+def test_answer_in_a_documented_form_is_used_as_it_came(tmp_path, way):
+    result, events, bodies = play(tmp_path, USED[way])
+    assert (result.status, result.decisions_failed, len(bodies)) == ("completed", 0, 1)
+    assert events["1.apply0.ann.agent/ann/money"]
+    amount = events["1.decide.ann.0"].payload["new_value"]["amount"]
+    assert (amount, type(amount)) == (2, int)
+    if isinstance(USED[way], str):
+        assert events["1.llm-decide.ann.0"].payload["answer"] == USED[way]
+
+
+@pytest.mark.parametrize("way", REPAIRED)
+def test_answer_that_nothing_can_be_read_from_is_asked_for_once_more(tmp_path, way):
+    result, events, bodies = play(tmp_path, REPAIRED[way])
+    assert (result.status, result.decisions_failed, len(bodies)) == ("completed", 0, 2)
+    assert events["1.llm-decide.ann.0"].payload["status"] == "failure"
+    reason = bodies[1]["messages"][-1]["content"]
+    is_json = way in ("wrong schema", "float with a fraction", "number as a text", "too much")
+    assert ("without a code fence around it and without other text" in reason) != is_json
+    result, events, _ = play(tmp_path / "twice", REPAIRED[way], REPAIRED[way])
+    assert (result.status, result.decisions_failed) == ("completed", 1)
+    assert "the second one too" in events["1.failed.ann.0"].payload["error"]
+
+
+@pytest.mark.parametrize("way", FAILED)
+def test_answer_that_is_not_whole_is_paid_and_no_decision(tmp_path, way):
+    result, events, bodies = play(tmp_path, FAILED[way])
+    assert (result.status, result.decisions_failed, len(bodies)) == ("completed", 1, 1)
+    assert "1.failed.ann.0" in events
+    assert "1.decide.ann.0" not in events
+    ann = result.usage["by_agent"]["ann"]
+    assert (ann["unusable"], ann["failed"], ann["tokens_out"]) == (1, 0, 10)
+    if way.startswith("ended by"):
+        word = way.removeprefix("ended by ")
+        assert word in events["1.failed.ann.0"].payload["error"]
+
+
+@pytest.mark.parametrize("way", AGAIN)
+def test_fault_that_passes_is_asked_again(tmp_path, way):
+    reply, status = AGAIN[way]
+    result, events, bodies = play(tmp_path, reply)
+    assert (result.status, result.decisions_failed, len(bodies)) == ("completed", 0, 2)
+    (attempt,) = events["1.llm-decide.ann.0"].payload["attempts"]
+    assert (attempt["status"], attempt["schema_mode"]) == (status, "enforced")
+    assert all("response_format" in body for body in bodies)
+    assert [len(body["messages"]) for body in bodies] == [2, 2]
+
+
+@pytest.mark.parametrize("way", PAUSED)
+def test_refusal_of_all_calls_pauses(tmp_path, way):
+    result, _, _ = play(tmp_path, PAUSED[way])
+    assert (result.status, result.reason) == ("interrupted", "paused")
+    assert "endpoint local" in result.error
+
+
+@pytest.mark.parametrize("way", COSTS)
+def test_usage_in_any_form_spoils_no_answer_and_no_sum(tmp_path, way):
+    body, cost = COSTS[way]
+    result, events, bodies = play(tmp_path, body)
+    assert (result.status, len(bodies)) == ("completed", 1)
+    told = events["1.llm-decide.ann.0"].payload["cost"]
+    assert told == (cost if cost is None else pytest.approx(cost))
+    assert result.usage["by_agent"]["ann"]["without_cost"] == (cost is None)
