@@ -227,7 +227,7 @@ LLM_AGENT = "llm_agent, actions: [{name: give, fields: {x: {type: int}}}]"
         ("local:", "my own:", "llm.endpoints.my own",
          "'my own' is no name", "names have letters, digits and '_' only, 100 at most"),
         ("llm_agent", "llm_agent, memory: -1", "agents[0].memory",
-         "should be an integer, at least 0 and at most 1000, not -1", ""),
+         "should be an integer, at least 0 and at most 1000 or a map, not -1", ""),
         ("llm_agent", "llm_agent, sees: [monney]", "agents[0].sees[0]",
          "there is no variable 'monney'", "the nearest variable is money"),
         ("llm_agent", "llm_agent, sees: ['*', heard, agent/*/xyz]", "agents[0].sees[2]",

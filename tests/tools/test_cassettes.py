@@ -30,8 +30,8 @@ def test_shipped_cassette_plays_whole_by_its_digests(name, tmp_path):
 @pytest.mark.parametrize("name", MODELS)
 def test_cassette_of_other_requests_is_written_anew_and_plays_the_same(name, tmp_path):
     before, _ = play(SCENARIOS / f"{name}.yaml", tmp_path / "before")
-    for ending in ("yaml", "jsonl"):
-        shutil.copy(SCENARIOS / f"{name}.{ending}", tmp_path)
+    for file in SCENARIOS.glob(f"{name}.*"):
+        shutil.copy(file, tmp_path)
     scenario, cassette = tmp_path / f"{name}.yaml", tmp_path / f"{name}.jsonl"
     text = scenario.read_text()
     assert "prompt: |\n      You" in text
