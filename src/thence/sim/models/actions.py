@@ -186,10 +186,7 @@ class ActionSet:
         self._answer = msgspec.defstruct(
             "Answer", [("action", self._choice), *notes.items()], forbid_unknown_fields=True
         )
-        kinds = [
-            _object({_TAG: {"type": "string", "enum": [name]}, **_schemas(of)})
-            for name, of in types.items()
-        ]
+        kinds = [_object(_schemas({_TAG: Literal[name], **of})) for name, of in types.items()]
         self.schema = _object({"action": {"anyOf": kinds}, **_schemas(notes)})
         self.text = self._text()
 
@@ -204,7 +201,7 @@ class ActionSet:
         except msgspec.ValidationError as error:
             try:  # JSON Schema calls 3.0 an integer
                 answer = msgspec.convert(_with_integers(msgspec.json.decode(text)), self._answer)
-            except msgspec.ValidationError:
+            except (msgspec.ValidationError, RecursionError):
                 raise error from None
         fields = msgspec.to_builtins(answer.action)
         notes = (answer.note, answer.importance) if self._has_notes else ("", 0)

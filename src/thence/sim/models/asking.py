@@ -38,7 +38,6 @@ _TOKENS = ("tokens_in", "tokens_out", "tokens_cached")
 _COUNTS = ("calls", "failed", "unusable", "without_tokens", "without_cost", *_TOKENS)
 _FAULT_CHARACTERS_MAX = 1_000
 SHARED = "shared"
-_PHASE = ".decide."
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag=CALL, omit_defaults=True):
@@ -199,11 +198,8 @@ class Models:
         return call
 
     def useless_turn(self) -> str:
-        """Returns that no agent that asked in this turn could use its answer; "" if one could.
-
-        A turn counts if this process paid for an answer of it.
-        """
-        calls = [call for step, call in self._last_calls.items() if _PHASE in step]
+        """Returns that no agent could use an answer of this turn, if some were paid for now."""
+        calls = [call for step, call in self._last_calls.items() if ".decide." in step]
         self._last_calls.clear()
         is_paid = any(call.is_new and call.outcome.is_unusable for call in calls)
         if not is_paid or any(call.is_used for call in calls):
@@ -278,8 +274,7 @@ class Models:
             cause = f"cassette {self._cassette_file} has no answer to this request"
             hint = "prompt, state, model or sampling differ from its run's: ask an endpoint"
             raise _down("could not ask the model", cause, hint, place)
-        line = lines.get(key) or min(lines.values(), key=is_failure)
-        answer = _answer_of(line)
+        answer = _answer_of(lines.get(key) or min(lines.values(), key=is_failure))
         return msgspec.structs.replace(answer, fault="")  # which is judged anew
 
 

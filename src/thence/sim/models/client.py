@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from thence.errors import ThenceError, Words, needs_extra
 from thence.sim.models.completions import Completion
 from thence.sim.models.limits import ModelsUnavailable, RequestLimits, chance
-from thence.sim.models.settings import EndpointSettings, Variable
+from thence.sim.models.settings import EndpointSettings
 from thence.sim.record.loggers import logger
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class ModelClient:
     ) -> None:
         self.name, self.settings, self._budget = name, settings, budget
         self._key = os.environ.get(settings.key_env or "", "").strip()
-        names = [of.env for of in settings.headers.values() if isinstance(of, Variable)]
+        names = [of["env"] for of in settings.headers.values() if not isinstance(of, str)]
         self._variables = {name: os.environ.get(name, "").strip() for name in names}
         texts = [self._key, *self._variables.values()]
         texts += [part for text in texts for part in text.split() if len(part) >= _SECRET_MIN]
@@ -364,7 +364,7 @@ class ModelClient:
         headers |= {"Authorization": f"Bearer {self._key}"} if self._key else {}
         texts = self.settings.headers.items()
         self._headers = httpx2.Headers(
-            {name: of if isinstance(of, str) else self._variables[of.env] for name, of in texts}
+            {name: of if isinstance(of, str) else self._variables[of["env"]] for name, of in texts}
         )
         self._headers.update({"Content-Type": "application/json", **headers})
         terms: dict[str, Any] = {"verify": certificates, "proxy": proxy}

@@ -58,9 +58,7 @@ class Completion(msgspec.Struct):
     def refusal(self) -> str:
         """The words by which the model refused to answer, "" for none."""
         message = self.choices[0].message or Message()
-        said = message.refusal
-        words = "".join(_texts(message.content, "refusal"))
-        return words if not said else said if isinstance(said, str) else repr(said)
+        return str(message.refusal or "".join(_texts(message.content, "refusal")))
 
     @property
     def unfinished(self) -> str:
@@ -73,19 +71,14 @@ class Completion(msgspec.Struct):
 
 
 def readings(text: str) -> Iterator[str]:
-    """Yields what a text may mean, in this order, for the first that can be used.
-
-    That is the text as it is; what is behind the first `</think>`; and the content of the only
-    code fence without a word, or with the word json.
-    """
+    """Yields a text as it is, without thoughts before it, and without its only code fence."""
     yield text
     _, tag, answer = text.partition(_THOUGHT)
     if tag:
         yield answer.strip()
     elif text.lstrip().startswith(_THINK):
         return  # it ends amid the thoughts
-    content = _fenced(answer if tag else text)
-    if content is not None:
+    if (content := _fenced(answer if tag else text)) is not None:
         yield content
 
 

@@ -11,21 +11,15 @@ EndpointName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z
 # a key that somebody pastes here has small letters or a dash, and is refused without being shown
 VariableName = Annotated[str, Meta(pattern=r"^[A-Z_][A-Z0-9_]{0,99}\Z")]
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}\Z")]
-HeaderText = Annotated[str, Meta(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,998}[\x21-\x7e])?\Z")]
 PositiveCount = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Price = Annotated[float, Meta(ge=0)]
 _TERMS = (
     *("model", "temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort"),
     *("stop", "seed"),
 )
+_HEADER, _VARIABLE = re.compile(r"[!-~]([ -~]{0,998}[!-~])?"), re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
 _SECRET = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 _OWN_HEADERS = ("accept-encoding", "content-length", "content-type", "host", "transfer-encoding")
-
-
-class Variable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that an environment variable holds, such as a secret."""
-
-    env: VariableName
 
 
 class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +46,7 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     stop: str | tuple[str, ...] | None = None
     seed: int | None = None
     body: Mapping[str, Any] = {}
-    headers: Mapping[HeaderName, HeaderText | Variable] = {}
+    headers: Mapping[HeaderName, Any] = {}
     requests_per_minute: PositiveCount | None = None
     tokens_per_minute: PositiveCount | None = None
     price_in: Price | None = None
@@ -64,14 +58,15 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         host = rest.partition("/")[0]
         if scheme not in ("http", "https") or not host or {*" ?#"} & {*rest} or "@" in host:
             raise ValueError("base_url is no plain address, such as https://HOST/v1")
-
         if names := {*self.body} & {*_TERMS, "messages", "stream"}:
             raise ValueError(f"body can't have {min(names)}, which is set beside it or by thence")
         for name, value in self.headers.items():
             if name.lower() in _OWN_HEADERS:
                 raise ValueError(f"headers can't have {name}, which thence sets")
-            if isinstance(value, str) and _SECRET.search(name):
-                raise ValueError(f"headers has {name} as a text: write {name}: {{env: VARIABLE}}")
+            is_text = isinstance(value, str) and not _SECRET.search(name)
+            variable = value.get("env") if isinstance(value, dict) and len(value) == 1 else None
+            if not (_HEADER.fullmatch(value) if is_text else _VARIABLE.fullmatch(variable or "")):
+                raise ValueError(f"headers has {name}: write its text, or {{env: VARIABLE}}")
 
     @property
     def terms(self) -> dict[str, Any]:
