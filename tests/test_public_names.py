@@ -259,3 +259,25 @@ class Rules(BaseValidator):
         return Verdict.reject("too poor") if is_poor else Verdict.accept()
 """
     assert judged(program) == ["Success: no issues found in 1 source file"]
+
+
+@MYPY
+@pytest.mark.promise("P1a", "P2")
+def test_examples_are_typed(tmp_path: Path):
+    root = Path(__file__).parents[1]
+    files = [*(root / "examples").glob("*.py")]
+    # pages leave types of parameters out: their calls, imports and base classes are checked alone
+    lax = ["--allow-untyped-defs", "--allow-incomplete-defs", "--allow-untyped-calls"]
+    pages = [
+        tmp_path / f"{page.stem.replace('-', '_')}.py"
+        for page in PAGES
+        if page.parent.name == "howto" and "thence.sim import" in "".join(python_examples(page))
+    ]
+    for file in pages:
+        page = root / "docs" / "howto" / f"{file.stem.replace('_', '-')}.md"
+        file.write_text("\n".join(python_examples(page)))
+    for options in ([*map(str, files)], [*lax, *map(str, pages)]):
+        command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", *options]
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout
+    assert len(pages) >= 5

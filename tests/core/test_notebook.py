@@ -1,5 +1,6 @@
 """A log, a page, causes and runs show themselves in a notebook: every text of theirs is text."""
 
+import asyncio
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,7 +10,7 @@ from tests.sim.models.village import generous, written
 from tests.sim.toys import config
 
 import thence
-from thence.sim import SimulationOrchestrator, open_run
+from thence.sim import RunResult, SimulationOrchestrator, open_run
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -96,3 +97,14 @@ def test_orchestrator_shows_its_result_once_it_has_one(tmp_path: Path) -> None:
     assert run._repr_html_() is None
     run.run()
     assert f"{run.run_id}: completed" in Shown(run._repr_html_()).text
+
+
+def test_run_of_models_is_awaited_in_a_loop_that_runs_and_shows_itself(tmp_path: Path) -> None:
+    async def cell(url: str) -> tuple[SimulationOrchestrator, RunResult]:
+        run = SimulationOrchestrator(written(tmp_path, url), output_root=tmp_path / "runs")
+        return run, await run.run()
+
+    with Endpoint(generous) as models:
+        run, result = asyncio.run(cell(models.base_url))
+    assert Shown(run._repr_html_()).text == Shown(result._repr_html_()).text
+    assert f"{run.run_id}: completed" in Shown(result._repr_html_()).text
