@@ -1,5 +1,6 @@
 """Runs of many model-driven agents: killed at any moment, concurrent, altered, typed."""
 
+import json
 import random
 import re
 from collections import Counter
