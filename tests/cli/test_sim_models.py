@@ -208,7 +208,7 @@ def test_cassette_of_a_run_plays_it_again(tmp_path):
         scenario = written(tmp_path, endpoint.base_url)
         warm("sim", "run", scenario, "--run-id", "a", "--quiet", cwd=tmp_path)
     made = warm("sim", "cassette", "a", "--output", "b.jsonl", cwd=tmp_path)
-    assert made.out == "wrote 12 answers to b.jsonl\n"
+    assert made.out == "wrote 12 calls to b.jsonl\n"
     played = warm("sim", "run", scenario, "--cassette", "b.jsonl", "--json", cwd=tmp_path)
     assert played.json["status"] == "completed"
     assert (

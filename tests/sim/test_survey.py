@@ -121,6 +121,15 @@ def test_turn_that_the_run_has_not_reached_is_refused(village, at):
         survey(village[0], at, QUESTION)
 
 
+def test_empty_question_is_refused_and_nothing_is_asked(village):
+    folder, endpoint = village
+    asked = len(endpoint.requests)
+    with pytest.raises(ThenceError, match="the question is empty"):
+        survey(folder, 2, " ")
+    assert len(endpoint.requests) == asked
+    assert not (folder / "surveys.jsonl").exists()
+
+
 def test_unknown_agent_is_refused_with_the_nearest(village):
     with pytest.raises(ThenceError) as caught:
         survey(village[0], 2, QUESTION, names=["benn"])

@@ -63,7 +63,7 @@ from thence.sim.space.worlds import WorldMap
 
 if TYPE_CHECKING:
     from thence.sim.again.survey import survey
-    from thence.sim.run.thinking import LLMAgent, LLMEngine, LLMValidator
+    from thence.sim.run.thinking import LLMAgent, LLMEngine, LLMValidator, MemoryRecord
 
 __all__ = [
     "Action",
@@ -88,6 +88,7 @@ __all__ = [
     "LLMEngine",
     "LLMValidator",
     "Measurement",
+    "MemoryRecord",
     "MilestoneEvent",
     "ModelSettings",
     "NetworkSettings",
@@ -146,7 +147,7 @@ if not TYPE_CHECKING:  # what asks models is imported when it is first used
             from thence.sim.again.survey import survey
 
             return survey
-        if not name.startswith("LLM") or name not in __all__:
+        if not name.startswith(("LLM", "Memory")) or name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from thence.sim.run import thinking
 

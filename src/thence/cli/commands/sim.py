@@ -509,7 +509,7 @@ def cassette_command(run: str, file: str) -> None:
     """
     out = current()
     count = write_cassette(read_outcomes(find_log(out, run)).values(), Path(file))
-    out.result({"file": file, "answers": count}, [f"wrote {counted(count, 'answer')} to {file}"])
+    out.result({"file": file, "calls": count}, [f"wrote {counted(count, 'call')} to {file}"])
 
 
 @sim_command.command("replay", **help_with("thence sim replay my-run"))

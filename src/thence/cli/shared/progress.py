@@ -184,7 +184,7 @@ def play(
         from thence.cli.failure import show_traceback
 
         show_traceback(run.failure, out)
-    code = report_end(out, result, _option_to_go_on(run))
+    code = report_end(out, result, run.resume_option)
     if result.status == "completed" and 0 < result.turns < turns_planned and result.usage:
         from thence.sim.run.costs import totals
 
@@ -194,17 +194,6 @@ def play(
         if own["calls"]:
             out.notice(f"all {turns_planned:,} turns at this rate: {cost_text(sums)}")
     return code
-
-
-def _option_to_go_on(run: "SimulationOrchestrator") -> str:
-    """Returns the option with which a run goes on that has reached a limit; else ""."""
-    error, llm = run.pause, run.config.llm
-    if error is None or error.code != "budget_spent":
-        return ""
-    if "max_calls" in error.cause:
-        return f" --max-calls {2 * (llm.max_calls or 0) or 100}"
-    enough = "inf" if "can't be kept" in error.cause else f"{2 * (llm.max_cost or 0.5):g}"
-    return f" --max-cost {enough}"
 
 
 def cost_text(sums: Mapping[str, Any]) -> str:
@@ -249,7 +238,7 @@ def report_failure(out: Output, result: "RunResult", option: str = "") -> int:
         out.warn(
             f"thence: run {result.run_id} is paused",
             f"  why:  {result.error}",
-            f"  next: thence sim resume {result.output_dir}{option}",
+            f"  next: thence sim resume {result.output_dir} {option}".rstrip(),
         )
         return INTERRUPTED
     if result.status == "interrupted":

@@ -60,8 +60,11 @@ def survey(
     running loop too. Raises ThenceError for a turn or an agent that the run does not have, where a
     limit is reached or an endpoint is down, and as `replay` does.
     """
+    if not question.strip():
+        words: Any = {"cause": "the question is empty", "hint": "write what they are to answer"}
+        raise ThenceError("could not ask", place=run, **words)
     limits = {"max_calls": max_calls, "max_cost": max_cost, "cassette": None}
-    terms = _Question(question, tuple(choices or ())), limits, parts
+    terms = _Question(question, tuple(dict.fromkeys(choices or ()))), limits, parts
     answers = _answers(Path(run), at, names, *terms)
     if in_loop():
         with ThreadPoolExecutor(1) as threads:
@@ -92,7 +95,7 @@ async def _answers(
     everyone = {agent.name: (agent, view) for agent, view in views if isinstance(agent, LLMAgent)}
     for name in names or [*everyone] or [""]:
         if name not in everyone:
-            cause = f"in turn {at} no agent asks a model" + (name and f" and is named {name!r}")
+            cause = f"in turn {at} no agent" + (name and f" {name!r}") + " asks a model"
             hint = did_you_mean(name, everyone).removeprefix("; ") or "thence sim show lists them"
             raise ThenceError("could not ask", place=folder, cause=cause, hint=hint)
     models = question.models(folder / FILE, at, msgspec.structs.replace(config.llm, **limits))
@@ -110,7 +113,7 @@ async def _answers(
             hint = f"ask the same again, {way}: what was answered is recorded"
             cause = f"{answer.cause}; {len(rows)} of {len(answers)} have answered"
             words: Any = {"place": folder, "cause": cause, "hint": hint, "code": answer.code}
-            raise ThenceError("could not ask all", **words)
+            raise ThenceError("could not ask all agents of", **words)
         if isinstance(answer, BaseException):
             raise answer
     return rows

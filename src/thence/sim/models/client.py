@@ -155,16 +155,21 @@ class Budget(msgspec.Struct, kw_only=True):
         hint = "resume the run with a higher limit, --max-calls or --max-cost"
         if self.max_calls is not None and self.calls >= self.max_calls:
             cause = f"max_calls is {self.max_calls}"
+            option = f"--max-calls {2 * self.max_calls or 100}"
         elif self.max_cost is not None and not self.cost < self.max_cost:  # nor of nan
             cause = f"{self.cost:g} is spent, max_cost is {self.max_cost:g}"
+            option = f"--max-cost {2 * self.max_cost or 1:g}"
         elif self.max_cost is not None and self.unpriced:
             cause = f"max_cost can't be kept: answers report no tokens ({self.unpriced} so far)"
-            hint = "let the endpoint report usage, or resume the run with --max-cost inf"
+            option = "--max-cost inf"
+            hint = f"let the endpoint report usage, or resume the run with {option}"
         else:
             self.calls += 1
             return
-        code = "budget_spent"
-        raise ModelsUnavailable("could not ask a model", cause=cause, hint=hint, code=code)
+        what, code = "could not ask a model", "budget_spent"
+        error = ModelsUnavailable(what, cause=cause, hint=hint, code=code)
+        error.option = option
+        raise error
 
 
 _completion = msgspec.json.Decoder(Completion).decode

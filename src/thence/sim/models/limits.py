@@ -26,7 +26,12 @@ _MOMENTS = struct.Struct("<dd")
 
 
 class ModelsUnavailable(ThenceError):
-    """Error: no model can be asked now, `endpoint_down` or `budget_spent`; the run pauses."""
+    """Error: no model can be asked now, `endpoint_down` or `budget_spent`; the run pauses.
+
+    `option` is that of `thence sim resume` with which it goes on, "" where it needs none.
+    """
+
+    option = ""
 
 
 class RequestLimits:

@@ -173,11 +173,12 @@ class SimulationOrchestrator:
     no answer for two seconds, and with None when it has; once it raises, that is logged and it is
     not called again. Raises ScenarioError. A run happens once; another run needs another object.
     Only a run that is stepped through and left before its end needs `close()` or `with`.
-    `failure` is the error that ended a failed run, with its traceback, `pause` the one that paused
-    it. `thence.sim.resume` and `branch` pass `again`.
+    `failure` is the error that ended a failed run, with its traceback, `resume_option` what
+    `thence sim resume` needs to go on with a paused one. `thence.sim.resume` and `branch` pass
+    `again`.
     """
 
-    pause: ThenceError | None = None
+    resume_option = ""
 
     def __init__(
         self,
@@ -380,7 +381,7 @@ class SimulationOrchestrator:
             self._interrupt(simulation)
             raise
         except ModelsUnavailable as error:
-            self.pause = error
+            self.resume_option = error.option
             self._interrupt(simulation, "paused", f"{error}; {error.hint}" if error.hint else error)
         except RunDiverged:
             self.event_writer.close()
