@@ -115,6 +115,7 @@ class PendingAppend:
         "error",
         "following",
         "future",
+        "is_answered",
         "is_gone",
         "is_open",
         "latch",
@@ -135,6 +136,7 @@ class PendingAppend:
         self.tail = drafts[0].tail if len(drafts) == 1 else b"".join([d.tail for d in drafts])
         self.thread = get_ident()
         self.latch = Latch() if future is None else _UNUSED_LATCH
+        self.is_answered = False  # before it is open: the one before it opens it
         self.is_open = False
         self.is_gone = True  # until the caller waits: an exception may come in between
         self.following: PendingAppend | None = None
@@ -346,6 +348,7 @@ def answer(
         if isinstance(item, PendingAppend):
             item.outcomes = list(islice(remaining, len(item.drafts)))
             item.error = error or (None if item.drafts else of_flush)
+            item.is_answered = True
             (threads if item.future is None else tasks).append(item)
         else:
             next(remaining, None)

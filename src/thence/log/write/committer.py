@@ -249,7 +249,7 @@ class Committer:
         def commit() -> None:
             self._queue.append(waiting)
             try:
-                while not waiting.is_open:
+                while not waiting.is_answered:
                     self._commit_queue(waiting, timeout_s)
             finally:
                 self._written_count += len(waiting.outcomes)
