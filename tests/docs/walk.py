@@ -1,6 +1,6 @@
 """Pages whose shell examples are run: what is shown below each command is what it really says.
 
-`python -m tests.docs.walk docs/howto/cut-a-feature.md` writes the page anew with what the commands
+`python -m tests.docs.walk docs/guides/work/cut-a-feature.md` writes the page anew with what the commands
 say today.
 """
 
