@@ -50,8 +50,8 @@ OTHER = "other-types.md"
 
 _HEAD = """# Public names of Python
 
-Generated from signatures and docstrings by `tools/python_reference.py`. The
-[quickstart](../../guides/program/quickstart.md) is the place to begin, the [glossary](../glossary.md) explains the words.
+Generated from signatures and docstrings by `tools/python_reference.py`. Begin with the
+[quickstart](../../guides/program/quickstart.md); the [glossary](../glossary.md) explains the words.
 
 Everything else is private and may change at any time: names that begin with an underscore, modules
 that are not listed here, attributes of public classes that are not listed.
@@ -160,7 +160,7 @@ def _fields(rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
 def _other(names: Names) -> Iterator[str]:
     """Describes the types in signatures that no front exports."""
     yield "# Other types\n"
-    yield "Signatures of public names use these types. They are not exported: take them as they come.\n"
+    yield "Signatures of public names use these types, which are not exported.\n"
     told: set[str] = set()
     while waiting := sorted(set(names.met) - told):
         for name in waiting:

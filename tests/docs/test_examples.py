@@ -14,6 +14,7 @@ PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # an example, and what it prints where that stands right behind it
 SHOWN = re.compile(r"^```python\n(.*?)^```\n(?:\n```\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
 VARIES = re.compile(r"\[\w{18}\]|after [\d.]+ \w+")
+QUICKSTART = "docs/guides/program/quickstart.md"
 TUTORIAL = ROOT / "docs" / "guides" / "simulations" / "build-a-simulation.md"
 TRACED = ROOT / "docs" / "guides" / "program" / "record-a-traced-program.md"
 PRINTING = [*sorted((ROOT / "docs" / "concepts").glob("*.md")), TUTORIAL, TRACED]
@@ -37,9 +38,7 @@ def test_the_examples_of_a_page_run_one_after_the_other(
     assert len(names) > 2, "the examples define or make something"
 
 
-@pytest.mark.parametrize(
-    ("name", "count"), [("README.md", 1), ("docs/guides/program/quickstart.md", 3)]
-)
+@pytest.mark.parametrize(("name", "count"), [("README.md", 1), (QUICKSTART, 3)])
 def test_a_page_shows_what_its_question_really_answers(
     name: str,
     count: int,

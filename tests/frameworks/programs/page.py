@@ -1,4 +1,4 @@
-"""The blocks of docs/guides/program/record-a-framework.md, which the programs run as they stand there."""
+"""The blocks of docs/guides/program/record-a-framework.md, run as they are."""
 
 import re
 from pathlib import Path
