@@ -183,7 +183,6 @@ def test_the_table_of_libraries_names_each_dependency():
     assert not found, f"{LIBRARIES} doesn't name {', '.join(found)}"
 
 
-
 def test_undecided_dependencies_are_found():
     sample = '[project]\ndependencies = ["ruamel.yaml>=1", "click"]\n'
     assert undecided(sample, ["we take ruamel.yaml"]) == ["click"]
@@ -200,7 +199,6 @@ def test_each_decision_has_its_own_number_and_a_line_in_the_list():
     assert len(numbers) == len(pages)
     links = re.findall(r"\]\(([^)]+)\)", index.read_text(encoding="utf-8"))
     assert sorted(links) == sorted(pages)
-
 
 
 def test_ci_begins_with_the_two_commands_of_the_readme_in_a_fresh_clone_and_an_empty_home():
