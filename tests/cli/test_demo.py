@@ -99,7 +99,6 @@ def test_readme_shows_what_the_demo_says(played):
     readme = README.read_text()
     start = readme.index("$ thence why")
     shown = readme[start : readme.index("```", start)]
-    lines = played[1].lines
     said = "\n".join(played[1].lines)
     for block in re.split(r"^(?=\$ )", shown, flags=re.MULTILINE)[1:]:
         assert told(block).strip() in told(said), block

@@ -53,8 +53,8 @@ def serve_command(
     """Answer questions about the logs in a folder over HTTP, on this machine alone.
 
     ROOT is a folder of runs and other logs, a log, or a repository with its runs in ./output; else
-    THENCE_ROOT, else ./output, with the logs of this folder's repository. The address is the first line on
-    stdout. Ctrl-C ends it at once.
+    THENCE_ROOT, else ./output, with the logs of this folder's repository. The address is the first
+    line on stdout. Ctrl-C ends it at once.
     """
     out = current()
     try:
