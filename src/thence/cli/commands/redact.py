@@ -37,6 +37,7 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
     clone follow, if your key wrote the event or you are an admin of the team.
     """
     check_packages()
+    from thence.cli.shared.progress import bar
     from thence.signing import known_key, own_key
     from thence.sync.authorship import check_right, is_redacted, redact
     from thence.sync.target import read_target
@@ -64,8 +65,9 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
         lines, remains = 0, list(_REMAINS)
         if not is_dry:
             name = target.key if target else ""
-            lines = redact(replica, stored, reason, own_key(), target=name).lines
-            shared, others = redact_copies(replica)
+            with bar(out, "redacting every line of the event"):
+                lines = redact(replica, stored, reason, own_key(), target=name).lines
+                shared, others = redact_copies(replica)
             lines, remains = lines + shared, [*others, *remains]
     if out.is_json:
         out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})
