@@ -107,6 +107,7 @@ def prune_command(
                 if not is_sure and not is_agreed(question, "--yes, or --dry-run"):
                     cause, hint = "you did not agree", "nothing was changed"
                     raise ThenceError("did not prune", cause=cause, hint=hint, code="prune_refused")
+                out.resumption = "the same command again; it removes what is left"
                 with bar(out, "pruning"):
                     pruned = pruning.run(plan, archive)
                     replica.answers.renew()
