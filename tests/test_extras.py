@@ -33,7 +33,7 @@ ASKING = """from thence.sim.models import client, settings
         ("import thence.server.app", "prometheus_client", "server"),
         ("from thence.sync import SyncEngine", "httpcore2", "sync"),
         (ASKING, "httpx2", "llm"),
-        ("thence.open(sys.argv[1]).query().df()", "pandas", "tables"),
+        ("thence.open(sys.argv[1]).query().df()", "pandas", "pandas"),
         ("from thence.sim.results.plot import plot; plot(1, 2, 3)", "matplotlib", "plot"),
         ("from thence.sim.again.on_ray import play_on_ray; play_on_ray(*3 * [None])", "ray", "ray"),
     ],
