@@ -141,10 +141,9 @@ def try_out(python: str, file: Path, version: str) -> str:
     number = run([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).strip()
     say(f"trying {file.name} on Python {number}")
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        home, bin_ = place / "home", place / "env" / "bin"
+        home, bin_ = Path(name, "home"), Path(name, "env", "bin")
         home.mkdir()
-        run([python, "-m", "venv", place / "env"])
+        run([python, "-m", "venv", bin_.parent])
         pip = [bin_ / "pip", "--disable-pip-version-check"]
         run([*pip, "install", "--quiet", "--no-compile", file])
         run([*pip, "check"])
@@ -154,6 +153,9 @@ def try_out(python: str, file: Path, version: str) -> str:
             raise ReleaseError(f"thence --version says {told.strip()}")
         run([bin_ / "python", "-c", FIRST_STEPS], home, clean)
         run([bin_ / "thence", "demo"], home, clean)
+        if file.suffix == ".whl":
+            run([*pip, "install", "--quiet", "--no-compile", f"{file}[all]"])
+            run([*pip, "check"])
     return number
 
 
