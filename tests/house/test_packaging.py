@@ -15,8 +15,9 @@ WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 EXTRA = re.compile(
     r"""thence\[([\w,]+)\]|(?:needs_extra|require_packages)\((?:[\w"' ]+, )??"(\w+)\""""
 )
-# Where a version may be written: the source, and what readers are shown of one.
-SHOWS_VERSION = ("CHANGELOG.md", "docs/", "requirements", "tests/")
+# what readers are shown of a version
+SHOWS_VERSION = ("CHANGELOG.md", "README.md", "docs/", "requirements", "tests/")
+SHOWN = re.compile(r"\bversion (\d+\.\d+\.\d+)|\bthence[- ](\d+\.\d+\.\d+)")
 
 
 def pythons() -> set[str]:
@@ -37,13 +38,28 @@ def second_versions(version: str, files: list[tuple[str, str]]) -> list[str]:
     ]
 
 
-def test_version_is_written_in_one_place():
+def version() -> str:
+    """The version as the source has it."""
     source = (ROOT / PYPROJECT["tool"]["hatch"]["version"]["path"]).read_text()
-    (version,) = re.findall(r'^__version__ = "([\d.]+\w*)"$', source, re.MULTILINE)
+    return re.search(r'^__version__ = "([\d.]+\w*)"$', source, re.MULTILINE)[1]
+
+
+def test_version_is_written_in_one_place():
     assert "version" in PROJECT["dynamic"]
     assert "version" not in PROJECT
-    found = second_versions(version, list(texts()))
+    found = second_versions(version(), list(texts()))
     assert not found, f"the version is written a second time: {', '.join(found)}"
+
+
+def test_version_that_readers_are_shown_is_this_one():
+    stale = [
+        f"{name}: {match[0]}"
+        for name, text in texts(".md")
+        if name.startswith(("README.md", "docs/"))
+        for match in SHOWN.finditer(text)
+        if version() != (match[1] or match[2])
+    ]
+    assert not stale
 
 
 def test_second_version_is_found():
