@@ -1,6 +1,6 @@
 """What loggers keep of what they acknowledged when killed, killed by `bench.killed`.
 
-`python -m bench.kill [KILLS]` prints the table as it stands in docs/reference/track-record.md.
+`python -m bench.kill [KILLS]` prints the table as it stands in docs/project/track-record.md.
 """
 
 import json

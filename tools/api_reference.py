@@ -16,7 +16,7 @@ _HEAD = """# The query API
 
 Made from the OpenAPI document, which the server gives at `/openapi.json`: change the routes, then
 run `tools/api_reference.py`. How to ask is told in
-[Query over HTTP](../howto/query-over-http.md).
+[Query over HTTP](../guides/team/query-over-http.md).
 
 All requests are `GET`; `HEAD` gets what `GET` would, without the body, of a stream too. A parameter
 that isn't listed is refused, lists are given by repetition.

@@ -1,7 +1,7 @@
-"""Writes docs/reference/python.md, which tells the public names of Python in words.
+"""Writes the pages in docs/reference/python, one for each module with public names.
 
 Run it after a change of a public name or docstring: `.venv/bin/python tools/python_reference.py`.
-The house tests fail while the page says something else than the code. Public is what the
+The house tests fail while a page differs from the code. Public is what the
 `__all__` of a front names, and of that what begins with no underscore.
 """
 
@@ -30,7 +30,7 @@ from tools.signatures import (
 
 from thence.errors import ThenceError
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "python.md"
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference" / "python"
 FRONTS = (
     "thence",
     "thence.otel",
@@ -45,13 +45,16 @@ FRONTS = (
 )
 ERRORS = "thence.errors"
 
-_HEAD = """# The public names of Python
+INDEX = "README.md"
+OTHER = "other-types.md"
 
-Made from the signatures and docstrings: change these, then run `tools/python_reference.py`. How to
-begin is told in the [quickstart](../quickstart.md), the words in the [glossary](glossary.md).
+_HEAD = """# Public names of Python
 
-All that is not on this page is private and may change at any time: names that begin with an
-underscore, modules that are not named here, attributes of public classes that are not listed.
+Generated from signatures and docstrings by `tools/python_reference.py`. Begin with the
+[quickstart](../../guides/program/quickstart.md); the [glossary](../glossary.md) explains the words.
+
+Everything else is private and may change at any time: names that begin with an underscore, modules
+that are not listed here, attributes of public classes that are not listed.
 """
 
 
@@ -75,30 +78,31 @@ def _is_error(value: object) -> bool:
     return inspect.isclass(value) and issubclass(value, ThenceError)
 
 
-def reference() -> str:
-    """Returns the page."""
+def reference() -> dict[str, str]:
+    """Returns the pages by their file names."""
     rooms = {front: exported(import_module(front)) for front in FRONTS}
     rooms[ERRORS] = errors(import_module(ERRORS))
     names = Names(rooms)
-    bodies = ["\n".join(_room(room, found, names)) for room, found in rooms.items()]
-    return "\n".join([_HEAD, *_contents(rooms), *bodies, *_other(names)])
+    pages = {_page(room): "\n".join(_room(room, found, names)) for room, found in rooms.items()}
+    pages[OTHER] = "\n".join(_other(names))
+    return {INDEX: "\n".join([_HEAD, *_contents(rooms)]), **pages}
 
 
 def _contents(rooms: dict[str, dict[str, object]]) -> Iterator[str]:
     for room, found in rooms.items():
-        links = ", ".join(_link(room, name) for name in found)
-        yield f"- [`{room}`](#{_anchor(room)}): {links}"
-    yield "- [Other types](#other-types): what stands in the signatures of these\n"
+        links = ", ".join(f"[{name}]({_target(f'{room}.{name}')})" for name in found)
+        yield f"- [`{room}`]({_page(room)}): {links}"
+    yield f"- [Other types]({OTHER}): types in the signatures of these\n"
 
 
 def _room(room: str, found: dict[str, object], names: Names) -> Iterator[str]:
-    yield f"## {room}\n"
+    yield f"# {room}\n"
     yield f"{_prose(import_module(room))}\n"
     for name, value in found.items():
         first = names.path_of(value)
-        yield f"### {room}.{name}\n"
+        yield f"## {room}.{name}\n"
         if first != f"{room}.{name}":
-            yield f"Another name of [{first}](#{_anchor(first)}).\n"
+            yield f"Another name of [{first}]({_target(first)}).\n"
         elif room == ERRORS and inspect.isclass(value):
             yield from _error(value)
         elif inspect.isclass(value):
@@ -124,7 +128,7 @@ def _class(name: str, kind: type, names: Names) -> Iterator[str]:
     if is_made_by_users(kind, names) if is_exported else is_value(kind):
         yield _code([class_signature(name, kind, names)])
     if base is not None:
-        yield f"Has all that [{base.__name__}](#{_anchor(names.path_of(base))}) has.\n"
+        yield f"Has all that [{base.__name__}]({_target(names.path_of(base))}) has.\n"
     yield f"{_prose(kind)}\n"
     if issubclass(kind, Enum):
         yield "One of " + ", ".join(f"`{each.name}`" for each in kind) + ".\n"
@@ -134,7 +138,7 @@ def _class(name: str, kind: type, names: Names) -> Iterator[str]:
     names.is_noting = was_noting
     yield from _fields([*kept, *properties(kind, names)])
     for member, function in public_methods(kind, names):
-        yield f"#### {name}.{member}\n"
+        yield f"### {name}.{member}\n"
         yield from _function(member, function, names)
 
 
@@ -154,15 +158,15 @@ def _fields(rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
 
 
 def _other(names: Names) -> Iterator[str]:
-    """Tells the types that stand in signatures though no front exports them."""
-    yield "## Other types\n"
-    yield "These are met in the signatures above. They are not exported: take them as they come.\n"
+    """Describes the types in signatures that no front exports."""
+    yield "# Other types\n"
+    yield "Signatures of public names use these types, which are not exported.\n"
     told: set[str] = set()
     while waiting := sorted(set(names.met) - told):
         for name in waiting:
             told.add(name)
             value = names.met[name]
-            yield f"### {name}\n"
+            yield f"## {name}\n"
             if isinstance(value, Alias):
                 yield _code([f"{name} = {value.text}"])
             else:
@@ -179,12 +183,14 @@ def _code(lines: Iterable[str]) -> str:
     return "```\n" + "\n".join(lines) + "\n```\n"
 
 
-def _link(room: str, name: str) -> str:
-    return f"[{name}](#{_anchor(f'{room}.{name}')})"
+def _page(room: str) -> str:
+    return f"{room}.md"
 
 
-def _anchor(heading: str) -> str:
-    return heading.replace(".", "").lower()
+def _target(path: str) -> str:
+    """Returns the link to a public name, such as `thence.sim.Agent`, from any of the pages."""
+    room = path.rpartition(".")[0]
+    return f"{_page(room)}#{path.replace('.', '').lower()}"
 
 
 def _cell(text: str) -> str:
@@ -192,8 +198,14 @@ def _cell(text: str) -> str:
 
 
 def main() -> None:
-    """Writes the page."""
-    PAGE.write_text(reference(), "utf-8")
+    """Writes the pages."""
+    pages = reference()
+    FOLDER.mkdir(exist_ok=True)
+    for path in FOLDER.glob("*.md"):
+        if path.name not in pages:
+            path.unlink()
+    for name, text in pages.items():
+        (FOLDER / name).write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def test_digests_are_those_of_the_members_in_any_order(found, chance):
 
 
 def test_digests_of_the_line_that_the_page_of_the_format_shows():
-    page = (ROOT / "docs/formats/segment.md").read_text()
+    page = (ROOT / "docs/reference/formats/segment.md").read_text()
     shown = dict(re.findall(r"^([BCD])  ([0-9a-f]{64})$", page, re.MULTILINE))
     found = digests(closed(LAST))
     assert closed(LAST).decode() in page

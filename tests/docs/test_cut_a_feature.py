@@ -8,7 +8,7 @@ import pytest
 from tests.docs.walk import environment, made, masked, walked
 
 pytestmark = pytest.mark.xdist_group("cut_a_feature")
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "cut-a-feature.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "work" / "cut-a-feature.md"
 REFUSED = "thence work move-task WP01 --to for_review --actor ada"
 
 

@@ -8,14 +8,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # its blocks need the frameworks: `make frameworks` runs them
-FRAMEWORKS = ROOT / "docs" / "howto" / "record-a-framework.md"
+FRAMEWORKS = ROOT / "docs" / "guides" / "program" / "record-a-framework.md"
 PAGES = [ROOT / "README.md", *sorted({*(ROOT / "docs").rglob("*.md")} - {FRAMEWORKS})]
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # an example, and what it prints where that stands right behind it
 SHOWN = re.compile(r"^```python\n(.*?)^```\n(?:\n```\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
 VARIES = re.compile(r"\[\w{18}\]|after [\d.]+ \w+")
-TUTORIAL = ROOT / "docs" / "howto" / "build-a-simulation.md"
-TRACED = ROOT / "docs" / "howto" / "record-a-traced-program.md"
+QUICKSTART = "docs/guides/program/quickstart.md"
+TUTORIAL = ROOT / "docs" / "guides" / "simulations" / "build-a-simulation.md"
+TRACED = ROOT / "docs" / "guides" / "program" / "record-a-traced-program.md"
 PRINTING = [*sorted((ROOT / "docs" / "concepts").glob("*.md")), TUTORIAL, TRACED]
 
 
@@ -37,7 +38,7 @@ def test_the_examples_of_a_page_run_one_after_the_other(
     assert len(names) > 2, "the examples define or make something"
 
 
-@pytest.mark.parametrize(("name", "count"), [("README.md", 1), ("docs/quickstart.md", 3)])
+@pytest.mark.parametrize(("name", "count"), [("README.md", 1), (QUICKSTART, 3)])
 def test_a_page_shows_what_its_question_really_answers(
     name: str,
     count: int,

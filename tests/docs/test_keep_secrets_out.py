@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.cli.warm import warm
 
-PAGE = Path(__file__).parents[2] / "docs/howto/keep-secrets-out.md"
+PAGE = Path(__file__).parents[2] / "docs/guides/operate/keep-secrets-out.md"
 
 
 def steady(text: str) -> str:

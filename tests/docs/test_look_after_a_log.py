@@ -13,7 +13,7 @@ from thence.core.clock import timestamp_of
 from thence.core.new_event import HostEvent
 from thence.log.write import writer
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "look-after-a-log.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "operate" / "look-after-a-log.md"
 EVENTS = 23
 # the first five of them, five days apart, are older than 90 days
 DAYS = 113

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.docs.walk import environment, made, masked, walked
 
-HOWTO = Path(__file__).parents[2] / "docs" / "howto"
+GUIDES = Path(__file__).parents[2] / "docs" / "guides" / "work"
 
 
 @pytest.mark.promise("S1")
@@ -16,7 +16,7 @@ HOWTO = Path(__file__).parents[2] / "docs" / "howto"
 )
 def test_three_agents_finish_a_feature_as_the_page_shows(tmp_path, page, count):
     folder = made(tmp_path.resolve() / "sync")
-    for each in walked((HOWTO / page).read_text("utf-8"), folder):
+    for each in walked((GUIDES / page).read_text("utf-8"), folder):
         assert each.status == 0, each.said
         assert masked(each.said) == masked(each.shown), each.command
     done = subprocess.run(

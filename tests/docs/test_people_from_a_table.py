@@ -10,7 +10,7 @@ import pytest
 from tests.docs.walk import masked, walked
 from tests.sim.models.endpoint import Endpoint, Reply, completion
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "people-from-a-table.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "simulations" / "people-from-a-table.md"
 ADDRESS = "http://127.0.0.1:8000/v1"
 RUN = re.compile(r"hundred-\d{8}T\d{6}Z-\w{6}")
 HEAD = "id,name,age,temper,share\np001,Ada,38,calm,2\np002,Bela,21,nervous,1\n"

@@ -15,7 +15,9 @@ from tests.server.serving import Serving, app_serving, serving
 from thence.sim import EventWriter, VerbosityLevel
 from thence.sim.record.events import create_action_event, create_decision_event
 
-PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "query-over-http.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "team" / "query-over-http.md").read_text(
+    "utf-8"
+)
 ADDRESS = "http://127.0.0.1:8377"
 INSTALLS_S = 600
 

@@ -10,7 +10,7 @@ from tests.server.team.team_server import TeamServer
 
 from thence.cli.frame import root
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "run-a-team-server.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "team" / "run-a-team-server.md"
 # what needs a certificate or a provider, and what never ends, is parsed alone
 PARSED_ALONE = ("--tls-cert", "--oidc-issuer", "-f")
 

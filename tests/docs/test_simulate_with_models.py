@@ -9,7 +9,7 @@ from tests.docs.walk import masked, walked
 
 from thence.sim import SimulationConfig
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "simulate-with-models.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "simulations" / "simulate-with-models.md"
 RUN = re.compile(r"negotiation-\d{8}T\d{6}Z-\w{6}|\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 

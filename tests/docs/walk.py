@@ -1,7 +1,7 @@
 """Pages whose shell examples are run: what is shown below each command is what it really says.
 
-`python -m tests.docs.walk docs/howto/cut-a-feature.md` writes the page anew with what the commands
-say today.
+`python -m tests.docs.walk docs/guides/work/cut-a-feature.md` writes the page anew with what the
+commands say today.
 """
 
 import os

@@ -14,7 +14,7 @@ from thence.core.event import Event
 from thence.core.vocabulary import PLAIN
 
 LOGS = ("plain", "sim", "work")
-PAGE = Path(__file__).parents[2] / "docs/formats/segment.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/formats/segment.md"
 
 
 @pytest.fixture(params=LOGS)

@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 from tests.house.tree import PACKAGE, modules
 from tests.test_error_codes import CODES
-from tools.python_reference import ERRORS, FRONTS, PAGE, errors, exported, reference
+from tools.python_reference import ERRORS, FOLDER, FRONTS, errors, exported, reference
 
 from thence.core.clock import LamportClock
 
@@ -21,26 +21,31 @@ def classes():
     return {kind: name for name, kind in found if inspect.isclass(kind) and kind.__name__ == name}
 
 
-def test_page_is_what_the_docstrings_say():
-    assert PAGE.read_text("utf-8") == reference(), "run tools/python_reference.py"
+def written():
+    return {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.md")}
 
 
-def test_page_has_each_name_method_and_error():
-    page = PAGE.read_text("utf-8")
+def test_pages_are_what_the_docstrings_say():
+    assert written() == reference(), "run tools/python_reference.py"
+
+
+def test_pages_have_each_name_method_and_error():
+    pages = written()
     for front, names in {**PUBLIC, ERRORS: errors(import_module(ERRORS))}.items():
-        assert f"\n## {front}\n" in page
+        assert pages[f"{front}.md"].startswith(f"# {front}\n")
         for name in names:
-            assert f"\n### {front}.{name}\n" in page
+            assert f"\n## {front}.{name}\n" in pages[f"{front}.md"]
+    together = "\n".join(pages.values())
     for kind, name in classes().items():
         for member, value in vars(kind).items():
             if not member.startswith("_") and inspect.isfunction(value) and value.__doc__:
-                assert f"\n#### {name}.{member}\n" in page
+                assert f"\n### {name}.{member}\n" in together
 
 
-def test_page_shows_no_private_name():
-    page = PAGE.read_text("utf-8")
-    assert "\n#### Log.append\n" in page
-    assert not [line for line in page.splitlines() if line.startswith("#") and "._" in line]
+def test_pages_show_no_private_name():
+    together = "\n".join(written().values())
+    assert "\n### Log.append\n" in together
+    assert not [line for line in together.splitlines() if line.startswith("#") and "._" in line]
 
 
 def test_changed_docstring_makes_another_page(monkeypatch):

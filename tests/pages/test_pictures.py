@@ -16,7 +16,7 @@ from tests.pages.world import SWEEP
 
 SIZE = (1200, 720)
 BYTES_MAX, COLOURS_LEAST = 60_000, 6
-DOCS = (Path("README.md"), *Path("docs/howto").glob("*.md"))
+DOCS = (Path("README.md"), *Path("docs").glob("guides/*/*.md"))
 PLACE = Path("docs/pictures")
 # what is seen of which server, after which buttons, from which element on
 VIEWS = {

@@ -1,6 +1,6 @@
 """Twelve questions that people have, answered by following the pages alone.
 
-The clicks of each, from home, are published in docs/howto/look-at-a-log.md.
+The clicks of each, from home, are published in docs/guides/operate/look-at-a-log.md.
 """
 
 import re
@@ -14,7 +14,7 @@ from tests.pages.browser import Tab, tab_of
 from tests.pages.world import SWEEP
 from tests.server.serving import Serving
 
-DOCS = Path("docs/howto/look-at-a-log.md")
+DOCS = Path("docs/guides/operate/look-at-a-log.md")
 CLICKS_MAX = 3
 LINE_CAME = """performance.getEntriesByType("resource").some(({ name, responseEnd }) =>
   name.includes("/series?variable=money") && responseEnd)"""

@@ -1,4 +1,4 @@
-"""A server as docs/formats/wire.md describes it, in memory and as plain as can be.
+"""A server as docs/reference/formats/wire.md describes it, in memory and as plain as can be.
 
 It computes digests by itself from members that Python's json takes apart, so that it is a second
 reading of the page. A connection to it has the faults of a network.

@@ -7,7 +7,7 @@ import pytest
 
 from thence.work.events import EVENT_TYPES, aggregate_of, schema
 
-PAGE = Path(__file__).parents[2] / "docs" / "formats" / "work.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "formats" / "work.md"
 ROW = re.compile(r"^\| `(\w+)` \| (`\w+`, \w+(?:; `\w+`, \w+)?) \| (.*) \|$", re.MULTILINE)
 ROWS = {name: (aggregate, payload) for name, aggregate, payload in ROW.findall(PAGE.read_text())}
 TEXT = PAGE.read_text()

@@ -3,7 +3,7 @@
 The value itself, a *body*, lies beside the events, once for all lines that name it. A text is kept
 as its UTF-8, a list as its JSON without the closing bracket: so the bytes of a list that grows
 begin with those of the list before. A text that is JSON, as tracers write prompts, is kept in
-parts, which end where its lists do. docs/formats/bodies.md gives the exact form.
+parts, which end where its lists do. docs/reference/formats/bodies.md gives the exact form.
 """
 
 import re

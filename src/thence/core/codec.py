@@ -2,7 +2,7 @@
 
 Written first is a `Draft`, all of a line but its numbers, made outside the append lock.
 `stamp` joins the numbers in and closes the line with its CRC-32. `parse` reads a line back
-and gives the reason for bad bytes. docs/formats/segment.md describes the format.
+and gives the reason for bad bytes. docs/reference/formats/segment.md describes the format.
 
 Editors, version control and crashes put bytes between events: a carriage return, a byte
 order mark, zeros; or they remove the newline between two lines. An event in such a line is found

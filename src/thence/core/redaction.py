@@ -2,7 +2,7 @@
 
 B covers the body: what a person may want to take back. C covers what the event says: the head
 without its numbers, and B. D covers the line: its two numbers, and C. A redacted line has B in
-place of its body, so that C and D stay. docs/formats/segment.md gives the exact bytes.
+place of its body, so that C and D stay. docs/reference/formats/segment.md gives the exact bytes.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The client of a team's server, by the wire that docs/formats/wire.md describes.
+"""The client of a team's server, by the wire that docs/reference/formats/wire.md describes.
 
 Every answer ends in a value or in a SyncRefused, whatever a server, a proxy or a
 captive portal sends. A refused access token is renewed once, and no error shows a token. A client

@@ -1,7 +1,7 @@
 """The large values of a log and of its server: each gets the pieces that it lacks before the lines.
 
 What comes from a server is checked by the digest of the whole value before a line that names it is
-written; what is brought is read whole before. docs/formats/wire.md describes the requests.
+written; what is brought is read whole before. The requests are in docs/reference/formats/wire.md.
 """
 
 from collections import deque

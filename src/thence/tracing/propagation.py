@@ -3,7 +3,7 @@
 Within a process the work takes the causes, the step and the ends of failed steps around its
 submission along. Between processes a token goes: the headers of W3C Trace Context, where
 `traceparent` continues the trace that came in and `tracestate` names the causes, as
-docs/formats/segment.md says.
+docs/reference/formats/segment.md says.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 A client signs the digests (D) of each batch that it pushes. A line is signed if the key of its
 node's owner pushed it; any other one is kept as relayed. A redaction is signed by itself, so that
-it counts whoever brings it. docs/formats/wire.md has the forms.
+it counts whoever brings it. docs/reference/formats/wire.md has the forms.
 """
 
 import re

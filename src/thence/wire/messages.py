@@ -1,7 +1,7 @@
 """The messages between a replica and a server: their forms, limits and encoding.
 
 Lines travel as their bytes stand in a segment: they are spliced into a message and split out of it
-without being decoded. docs/formats/wire.md describes the exchange.
+without being decoded. docs/reference/formats/wire.md describes the exchange.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

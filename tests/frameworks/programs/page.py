@@ -1,4 +1,4 @@
-"""The blocks of docs/howto/record-a-framework.md, which the programs run as they stand there."""
+"""The blocks of docs/guides/program/record-a-framework.md, run as they are."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from tape import Tape
 
-PAGE = Path(__file__).parents[3] / "docs/howto/record-a-framework.md"
+PAGE = Path(__file__).parents[3] / "docs/guides/program/record-a-framework.md"
 SECTION = re.compile(r"^## (.*?)\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""A live client of a team's server, written from docs/formats/wire.md alone."""
+"""A live client of a team's server, written from docs/reference/formats/wire.md alone."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A client of a team's server, written from docs/formats/wire.md and segment.md alone.
+"""A client of a team's server, written from docs/reference/formats/wire.md and segment.md alone.
 
 It imports nothing of thence.
 """

@@ -1,7 +1,7 @@
 """The attacks on who wrote a line and who may redact one, over HTTP, with real keys.
 
 Ada owns a node of each test. Eve and Bea are other writers of the team, boss is an admin of it, bob
-a writer of another team. The client knows docs/formats/wire.md alone.
+a writer of another team. The client knows docs/reference/formats/wire.md alone.
 """
 
 import base64

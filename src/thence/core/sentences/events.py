@@ -4,8 +4,8 @@ The sentence names the subject, what happened, how long it took, the error with 
 the few fields that matter: `order/881 fulfil failed after 93 ms: CardDeclined: gateway gave up`.
 A program's own host has its sentences in its vocabulary; those of a log's notices and of the two
 hosts that come with thence stand at the end. The facts of a notice are those of
-docs/formats/segment.md; any may be missing, for an older or a foreign line. A program's text is
-inserted unchanged, on one line: the code that shows the sentence has to escape it.
+docs/reference/formats/segment.md; any may be missing, for an older or a foreign line. A program's
+text is inserted unchanged, on one line: the code that shows the sentence has to escape it.
 """
 
 import re

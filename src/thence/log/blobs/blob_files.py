@@ -2,8 +2,8 @@
 
 A piece is a line with a part of a value, the digest of the value up to its end, and the digest up
 to its beginning, by which the piece before is found. So values that begin alike share pieces.
-docs/formats/bodies.md describes the bytes. Reading takes no lock; a value is handed out only when
-its bytes fit its digest. Where one piece stands twice, the later line counts.
+docs/reference/formats/bodies.md describes the bytes. Reading takes no lock; a value is handed out
+only when its bytes fit its digest. Where one piece stands twice, the later line counts.
 """
 
 import re

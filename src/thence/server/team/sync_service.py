@@ -1,7 +1,7 @@
 """The answers of a server to the replicas of a log, without HTTP.
 
 The store is all that an exchange knows: it reads no clock and has no threads, so that simulated
-replicas can meet at one too. docs/formats/wire.md describes the messages.
+replicas can meet at one too. docs/reference/formats/wire.md describes the messages.
 """
 
 import re
