@@ -127,6 +127,26 @@ def test_each_pointer_names_a_command_and_is_none():
                 assert child in command.list_commands(click.Context(command)), instead
 
 
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        ("serve", "'thence[server]'."),
+        ("server", "'thence[server]'."),
+        ("sync", "'thence[sync]'."),
+        ("hook join", "'thence[sync]'."),
+        ("mcp", "'thence[mcp]'."),
+        ("export", "'thence[tables]' for Parquet."),
+        ("sim plot", "'thence[plot]'."),
+        ("sim table", "'thence[tables]' for Parquet."),
+        ("sim run", "'thence[llm]' for agents of models."),
+        ("sim survey", "'thence[llm]'."),
+        ("sim sweep", "'thence[ray]' for --on ray."),
+    ],
+)
+def test_help_names_the_extra_that_a_command_needs(tmp_path, words, extra):
+    assert f"It needs pip install {extra}" in warm(*words.split(), "--help", cwd=tmp_path).out
+
+
 def test_missing_argument_shows_the_usage(tmp_path):
     ended = thence("why", cwd=tmp_path)
     assert ended.code == 2

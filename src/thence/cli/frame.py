@@ -106,12 +106,16 @@ class LazyCommands(Commands):
                 formatter.write_dl(pairs, col_spacing=0)
 
 
-def help_with(*examples: str) -> dict[str, Any]:
-    """Returns the arguments by which a command shows examples in its help, under -h too."""
-    return {
-        "context_settings": {"help_option_names": ["-h", "--help"]},
-        "epilog": "\n  ".join(("\b\nExample:", *examples)),
-    }
+def help_with(*examples: str, extra: str = "") -> dict[str, Any]:
+    """Returns the arguments by which a command shows examples in its help, under -h too.
+
+    `extra` is what has to be installed for it, with the options for which it is if not for all.
+    """
+    epilog = "\n  ".join(("\b\nExample:", *examples))
+    name, _, purpose = extra.partition(" ")
+    if extra:
+        epilog = f"It needs pip install 'thence[{name}]'{purpose and f' {purpose}'}.\n\n{epilog}"
+    return {"context_settings": {"help_option_names": ["-h", "--help"]}, "epilog": epilog}
 
 
 def verbosity_options(command: _F) -> _F:
@@ -135,7 +139,7 @@ def set_flag(context: click.Context, parameter: click.Parameter, value: bool) ->
 
 
 def command_group(
-    name: str, *examples: str, **lazy: Any
+    name: str, *examples: str, extra: str = "", **lazy: Any
 ) -> Callable[[Callable[[], None]], click.Group]:
     """Makes a function a group, of LazyCommands with a `table` and a `package`, else of Commands.
 
@@ -149,7 +153,7 @@ def command_group(
                 click.echo(context.get_help())
 
         kind = LazyCommands if lazy else Commands
-        options = {"invoke_without_command": True, **help_with(*examples), **lazy}
+        options = {"invoke_without_command": True, **help_with(*examples, extra=extra), **lazy}
         command = verbosity_options(click.pass_context(show_help))
         return click.group(name, cls=kind, **options)(command)
 

@@ -61,6 +61,7 @@ def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -
     **help_with(
         "thence export --csv --type order.failed -o failed.csv",
         "thence export --otlp http://localhost:4318",
+        extra="tables for Parquet",
     ),
 )
 @click.option("--csv", "is_csv", is_flag=True, help="Write comma-separated text in UTF-8.")

@@ -20,7 +20,8 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
 
 
 @click.command(
-    "serve", **help_with("thence serve output", "curl http://127.0.0.1:8377/simulations")
+    "serve",
+    **help_with("thence serve output", "curl http://127.0.0.1:8377/simulations", extra="server"),
 )
 @click.argument("root", required=False)
 @click.option(

@@ -328,7 +328,12 @@ _cost_option = click.option(
 )
 
 
-@sim_command.command("run", **help_with("thence sim run spatial_trade_network --seed 3 --turns 20"))
+@sim_command.command(
+    "run",
+    **help_with(
+        "thence sim run spatial_trade_network --seed 3 --turns 20", extra="llm for agents of models"
+    ),
+)
 @click.argument("scenario", shell_complete=complete_scenario)
 @click.option("--seed", type=int, help="Another seed than the scenario's.")
 @_turns_option
@@ -586,7 +591,8 @@ def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
 
 
 @sim_command.command(
-    "survey", **help_with('thence sim survey my-run --at 5 --question "Whom do you trust?"')
+    "survey",
+    **help_with('thence sim survey my-run --at 5 --question "Whom do you trust?"', extra="llm"),
 )
 @click.argument("run", shell_complete=complete_run)
 @click.option("--at", type=click.IntRange(min=1), required=True, help="The turn of the question.")

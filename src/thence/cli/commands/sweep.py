@@ -94,7 +94,11 @@ setting_option = click.option(
 
 
 @click.command(
-    "sweep", **help_with("thence sim sweep fishery --set engine.growth=0.2,0.35 --seeds 1-50")
+    "sweep",
+    **help_with(
+        "thence sim sweep fishery --set engine.growth=0.2,0.35 --seeds 1-50",
+        extra="ray for --on ray",
+    ),
 )
 @click.argument("scenario", required=False, shell_complete=complete_scenario)
 @setting_option
@@ -175,7 +179,10 @@ def _plan(
     return folder, keep_plan(folder, plan)
 
 
-@click.command("table", **help_with("thence sim table my-sweep --output runs.parquet"))
+@click.command(
+    "table",
+    **help_with("thence sim table my-sweep --output runs.parquet", extra="tables for Parquet"),
+)
 @click.argument("folder", metavar="SWEEP|RUN", shell_complete=complete_run)
 @_file_option
 @click.option("--rows", type=click.Choice(("runs", "turns")), default="runs", help="What they are.")
@@ -196,7 +203,8 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
 
 
 @click.command(
-    "plot", **help_with("thence sim plot my-sweep --variable global/fish --output fish.svg")
+    "plot",
+    **help_with("thence sim plot my-sweep --variable global/fish --output fish.svg", extra="plot"),
 )
 @click.argument("folder", metavar="SWEEP|RUN", shell_complete=complete_run)
 @click.option("--variable", multiple=True, required=True, help="SCOPE/NAME; * is any characters.")
