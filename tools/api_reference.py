@@ -20,7 +20,7 @@ run `tools/api_reference.py`. [Query over HTTP](../guides/team/query-over-http.m
 
 All requests are `GET`; `HEAD` returns the same without the body. An unlisted parameter is refused,
 and a list is a repeated parameter. The pages for browsers, from `/` and `/runs/{id}` on, are no
-part of the API.
+part of the API. Answers are JSON where no other type is named.
 
 Every error is a [Problem](#problem): 401 `unauthorized`, 403 `forbidden`, 404
 `simulation_not_found`, `event_not_found` or `not_found`, 405 `method_not_allowed`, 422
@@ -84,8 +84,8 @@ def _route(path: str, twin: str, told: Mapping[str, Any], shared: Collection[str
     rows = [row for row in map(_parameter, parameters) if row not in shared]
     if rows:
         yield from _table(rows)
-    names = [f"`{item['name']}`" for item in parameters if _parameter(item) in shared]
-    also = [name for name in names if name != "`id`"]
+    others = [item for item in parameters if item["in"] != "path" and _parameter(item) in shared]
+    also = [f"`{item['name']}`" for item in others]
     if also:
         yield f"{'Also' if rows else 'Parameters'}: {', '.join(also)}.\n"
     yield f"Answers {_answer(told['responses']['200'])}"
@@ -103,8 +103,10 @@ def _answer(response: Mapping[str, Any]) -> str:
     kinds = []
     for media, content in response.get("content", {}).items():
         schema = content.get("schema", {})
-        shape = f" {_type(schema)}" if "$ref" in schema else ""
-        kinds.append(f"`{media}`{shape}")
+        shape = _type(schema) if "$ref" in schema else ""
+        kinds.append(
+            shape if shape and media == "application/json" else f"`{media}` {shape}".rstrip()
+        )
     said = response["description"]
     text = "" if said == "Successful Response" else f" {said}"
     return f"{' or '.join(kinds)}.{text}"
