@@ -12,6 +12,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
+DECISION_WORDS_MAX = 190
 LIBRARIES = "docs/decisions/0001-libraries-and-tools.md"
 DOCUMENT = re.compile(r"(?<![\w/.-])[A-Z][A-Z_]{2,}\.md\b")
 # Files of those who use thence, which its text may name though the tree has none.
@@ -199,6 +200,18 @@ def test_each_decision_has_its_own_number_and_a_line_in_the_list():
     assert len(numbers) == len(pages)
     links = re.findall(r"\]\(([^)]+)\)", index.read_text(encoding="utf-8"))
     assert sorted(links) == sorted(pages)
+
+
+def test_a_decision_is_short():
+    texts_of_pages = {
+        name: re.sub(r"^\|.*", "", text, flags=re.MULTILINE)
+        for name, text in texts(".md")
+        if re.match(r"docs/decisions/\d", name)
+    }
+    found = [
+        name for name, text in texts_of_pages.items() if len(text.split()) > DECISION_WORDS_MAX
+    ]
+    assert not found, f"over {DECISION_WORDS_MAX} words, without tables: {', '.join(found)}"
 
 
 def test_ci_begins_with_the_two_commands_of_the_readme_in_a_fresh_clone_and_an_empty_home():
