@@ -46,7 +46,7 @@ MASKS = (
     (re.compile(r"(password|token): \S+"), r"\1: secret"),
     (re.compile(r"\b[\d,]+ bytes|\b[\d.]+ [kM]B\b"), "size"),
     (re.compile(r"\(\d+\.\d s\)"), "(seconds)"),
-    (re.compile(r"after [\d.]+ m?s\b"), "after a moment"),
+    (re.compile(r"\b(after|in) [\d.]+ ?[mµ]?s\b"), r"\1 a moment"),
     (re.compile(r"~/\w+"), "~/folder"),
     (re.compile(r"\s+"), " "),
 )
@@ -113,7 +113,7 @@ def masked(text: str) -> str:
 
 def environment(home: Path) -> dict[str, str]:
     """Return the variables of a user who has installed thence and set nothing."""
-    others = ("GIT_", "THENCE", "XDG_", "PYTHON", "LC_ALL", "COLUMNS")
+    others = ("GIT_", "THENCE", "XDG_", "PYTHON", "PYTEST", "LC_ALL", "COLUMNS")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     path = (os.fspath(Path(sys.executable).parent), os.fspath(STAND_INS), os.environ["PATH"])
     return {**kept, "PATH": os.pathsep.join(path), "NO_COLOR": "1", "HOME": os.fspath(home)}
