@@ -2,12 +2,14 @@
 
 import json
 import re
+import shlex
 import signal
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
-from tests.cli.installed import THENCE, begun, in_shell, on_terminal, thence
+from tests.cli.installed import THENCE, begin, begun, in_shell, on_terminal, thence
 
 from thence.agents.demo_session import AFTER, ASK, FILE, LINE
 
@@ -36,24 +38,53 @@ def part(ended, heading):
     return rest.partition("\n\n")[0]
 
 
+def answer(ended, command):
+    """Return what the demo shows below a command, in one line."""
+    return " ".join(part(ended, f"$ thence {command}").split())
+
+
 @pytest.mark.promise("A5f")
-def test_demo_shows_a_kill_and_tells_why_a_line_is_as_it_is(played):
+def test_demo_shows_a_killed_agent_a_simulation_and_a_board(played):
     _, ended = played
     assert ended.code == 0, ended.err
-    headings = ("What git knows", "What was in flight", f"Why is line {LINE}", "What to type next")
-    places = [ended.out.find(heading) for heading in headings]
+    headings = ("1. A coding", "2. A sim", "3. A feature", "Ask more", "Look at all three")
+    places = [ended.out.find(f"\n{heading}") for heading in headings[1:]]
+    assert ended.out.startswith(headings[0])
     assert -1 not in places
     assert places == sorted(places)
-    why = " ".join(ended.out[places[2] : places[3]].split())
-    for told in ("Pay once (#1)", "which is by claude-code/implementer", ASK[:50]):
-        assert told in why, told
-    assert "load_test.py" in ended.out[places[1] : places[2]]
+    assert "load_test.py" in answer(ended, "unfinished")
+    why = answer(ended, f"why {FILE}:{LINE}")
+    for said in ("Pay once (#1)", "which is by claude-code/implementer", ASK[:50]):
+        assert said in why, said
+    why = answer(ended, "why agent/south/claim")
+    assert why.startswith("In turn 5 agent/south/claim went from 16 to 15")
+    assert "south asked qwen of local" in why
+    board = ended.out.partition("$ thence work status\n")[2]
+    assert "doing 1, in review 1" in board
+    assert re.search(r"doing +WP02 +The till refunds an order +\(bob\)", board)
+    assert "next: " not in ended.out.replace("              next: ", "")
+
+
+@pytest.mark.promise("A5f")
+def test_demo_ends_with_the_line_that_opens_all_three(played):
+    folder, ended = played
+    *words, option = shlex.split(ended.lines[-1])
+    assert option == "--open"
+    process = begin(*words, "--port", "0", "--json", cwd=folder.parent)
+    url = json.loads(process.stdout.readline())["url"]
+    with urlopen(f"{url}/") as page:
+        home = page.read().decode()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    for name in ("agents", "demo-1", "negotiation-"):
+        assert f'href="/runs/{name}' in home, name
 
 
 def test_no_line_of_the_demo_is_wider_than_80_columns(played):
-    _, ended = played
+    folder, ended = played
     for line in (*ended.lines, *ended.err.splitlines()):
-        assert len(line.replace(str(THENCE), ".venv/bin/thence")) <= 80, line
+        short = line.replace(str(THENCE), ".venv/bin/thence").replace(str(folder), "")
+        assert len(short) <= 80, line
     assert "\x1b" not in ended.out + ended.err
 
 
@@ -66,28 +97,26 @@ def told(text):
 @pytest.mark.promise("A5f")
 def test_readme_shows_what_the_demo_says(played):
     readme = README.read_text()
-    start = readme.index("$ thence unfinished")
+    start = readme.index("$ thence why")
     shown = readme[start : readme.index("```", start)]
     lines = played[1].lines
-    said = "\n".join(lines[lines.index("$ thence unfinished") :])
+    said = "\n".join(played[1].lines)
     for block in re.split(r"^(?=\$ )", shown, flags=re.MULTILINE)[1:]:
         assert told(block).strip() in told(said), block
 
 
 def test_commands_of_the_demo_work_when_pasted(played):
     folder, ended = played
-    typed = part(ended, "What to type next").splitlines()
-    assert len(typed) == 5
-    assert typed[-1].endswith(" serve --open")  # which goes on: see test_serve
-    enter = typed[0].strip()
-    for command in typed[1:-1]:
-        done = in_shell(f"{enter} && {command.strip()}", folder)
+    enter, *typed = part(ended, "Ask more").splitlines()
+    assert len(typed) == 3
+    for command in typed:
+        done = in_shell(f"{enter.strip()} && {command.strip()}", folder)
         assert (done.code, bool(done.out)) == (0, True), command
 
 
 def test_log_of_the_demo_is_sound_and_the_line_is_the_agents(played):
     folder, _ = played
-    repository = folder / "output" / "agent-demo-1"
+    repository = folder / "output" / "demo-1"
     assert (repository / FILE).read_text() == AFTER
     assert thence("verify", cwd=repository).code == 0
     answer = thence("blame", FILE, "--json", cwd=repository)
@@ -99,8 +128,8 @@ def test_second_demo_has_a_folder_of_its_own(played):
     folder, _ = played
     assert thence("demo", cwd=folder).code == 0
     assert sorted(path.name for path in (folder / "output").iterdir()) == [
-        "agent-demo-1",
-        "agent-demo-2",
+        "demo-1",
+        "demo-2",
     ]
 
 
@@ -124,5 +153,5 @@ def test_ctrl_c_at_any_time_ends_the_demo_and_its_agent(tmp_path):
 def test_demo_fits_a_narrow_terminal_without_colour_where_none_is_wanted(tmp_path):
     code, shown = on_terminal(tmp_path, "demo", columns=40, NO_COLOR="1")
     assert code == 0
-    assert "What to type next" in shown
+    assert "Look at all three" in shown
     assert not re.search(r"\x1b\[[0-9;]*m", shown)

@@ -1,8 +1,8 @@
-"""The command `demo`: a coding agent is killed at work, then its log is asked what it did and why.
+"""The command `demo`: a killed coding agent, a simulation and a board, in one new repository.
 
-The repository, the hooks, the commits and the kill are real; the agent is one without a model
-(`thence.agents.demo_session`). Each answer is what a command of thence writes there, 80 columns
-wide; the same text goes to a terminal, with colour, and to a pipe, without.
+The repository, the hooks, the commits, the kill, the run and the board are real; the agent is one
+without a model (`thence.agents.demo_session`), and recorded answers play the simulation. Each
+answer is the output of a command of thence there, 80 columns wide; a terminal adds colour.
 """
 
 import os
@@ -39,39 +39,92 @@ _VARIABLES = {
     "GIT_COMMITTER_NAME": _PERSON,
     "GIT_COMMITTER_EMAIL": _MAIL,
 }
-_ANSWERS = (
-    ("What was in flight when it was killed?", ("unfinished",)),
-    (f"Why is line {LINE} of {FILE} as it is?", ("why", f"{FILE}:{LINE}")),
-)
+_AGENT = """An agent is asked for a fix and gives the task to a subagent, which edits
+a file and commits. A person squashes the branch. Then the agent is killed
+in the middle of a call."""
+_SIMULATION = """Two agents negotiate; recorded answers of a model play them. Why did south
+claim less in the last turn?"""
+_BOARD = """A feature is cut into two work packages. Ada has sent the first to review,
+Bob works on the second. The board is a replay of the log."""
+_FEATURE = "001-refund-an-order"
+_TASKS = f"kitty-specs/{_FEATURE}/tasks.md"
+_PACKAGES = """# Tasks
+
+## Work Package WP01: The gateway gives back
+- [ ] T001 Call gateway.refund() once for an order
+
+## Work Package WP02: The till refunds an order
+- [ ] T002 Refund what was paid
+
+### Dependencies
+- Depends on WP01
+"""
 
 
 @click.command("demo", **help_with("thence demo"))
 @verbosity_options
 def demo_command() -> None:
-    """Play a coding agent that is killed at work, then ask what it did and why.
+    """Play a killed agent, a simulation and a board, and ask why.
 
-    It needs git, but no agent, no model and no network. The repository lies in ./output (or
-    THENCE_ROOT) afterwards, with its log in its git folder.
+    It needs git, but no agent, no model and no network. Afterwards the repository is in ./output
+    (or THENCE_ROOT): the agent's log is in its git folder, the run in its own ./output.
     """
     out = current()
     for number in count(1):
-        folder = Path(out.settings.runs) / f"agent-demo-{number}"
+        folder = Path(out.settings.runs) / f"demo-{number}"
         with suppress(FileExistsError):
             folder.mkdir(parents=True)
             break
-    out.write(Painted("thence demo", bold=True))
-    out.write("  In a new repository an agent is asked for a fix. It gives the task to a")
-    out.write("  subagent, which edits a file and commits; a person squashes the branch; the")
-    out.write("  agent is killed in its next call. All of it is real, but for the model. The")
-    out.write("  lines from before the hooks are of an unknown owner: nobody saw them made.")
+    _show(1, "A coding agent, killed at work", _AGENT)
+    _begin(folder)
+    _play_agent(folder)
+    _ask(folder, "unfinished")
+    _ask(folder, "why", f"{FILE}:{LINE}")
+    _show(2, "A simulation", _SIMULATION)
+    _thence(folder, "sim", "run", "negotiation", "--quiet")
+    _ask(folder, "why", "agent/south/claim")
+    _show(3, "A feature on its board", _BOARD)
+    _play_team(folder)
+    _ask(folder, "work", "status")
+    words = program()
+    out.write("", Painted("Ask more", bold=True), f"  cd {shlex.quote(str(folder))}")
+    for command in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log"):
+        out.write(f"  {_from_elsewhere(words)} {command}")
+    out.write("", Painted("Look at all three", bold=True))
+    out.write(f"  {_from_elsewhere(words)} serve {shlex.quote(str(folder.absolute()))} --open")
+
+
+def _show(number: int, title: str, text: str) -> None:
+    out = current()
+    out.write(*[""] * (number > 1), Painted(f"{number}. {title}", bold=True))
+    out.write(*(f"   {line}" for line in text.splitlines()))
+
+
+def _ask(folder: Path, *words: str) -> None:
+    """Shows a command and its answer, without what to type next."""
+    lines = [line for line in _thence(folder, *words).splitlines() if line[:6] != "next: "]
+    current().write("", f"$ thence {shlex.join(words)}", *lines)
+
+
+def _from_elsewhere(words: str) -> str:
+    """Returns the program as a shell in any folder finds it."""
+    is_path = words != "thence" and not words.startswith("/")
+    return str(Path(words).absolute()) if is_path else words
+
+
+def _begin(folder: Path) -> None:
+    """Makes the repository, as Ada has it before the agent comes."""
     _git(folder, "init", "--quiet", "--initial-branch=main")
-    path = folder / FILE
-    path.parent.mkdir()
-    path.write_text(BEFORE)
-    _git(folder, "add", FILE)
+    (folder / FILE).parent.mkdir()
+    (folder / FILE).write_text(BEFORE)
+    (folder / ".gitignore").write_text("output/\n")
+    _git(folder, "add", FILE, ".gitignore")
     _git(folder, "commit", "--quiet", "--message", "Pay orders")
     _thence(folder, "hook", "install", "git")
     _thence(folder, "hook", "install", "claude-code", "--project")
+
+
+def _play_agent(folder: Path) -> None:
     _git(folder, "switch", "--quiet", "--create", BRANCH)
     with _playing(folder) as agent:
         agent.kill()
@@ -79,17 +132,22 @@ def demo_command() -> None:
     _git(folder, "merge", "--quiet", "--squash", BRANCH)
     _git(folder, "commit", "--quiet", "--message", "Pay once (#1)", "--author", _OTHER)
     _git(folder, "branch", "--quiet", "--delete", "--force", BRANCH)
-    out.write("", Painted("What git knows", bold=True), "$ git log --format='%an: %s'")
-    out.write(*_git(folder, "log", "--format=%an: %s").splitlines())
-    for question, arguments in _ANSWERS:
-        out.write("", Painted(question, bold=True), f"$ thence {shlex.join(arguments)}")
-        out.write(*_thence(folder, *arguments).splitlines())
-    out.write("", Painted("What to type next", bold=True), f"  cd {shlex.quote(str(folder))}")
-    words = program()  # in a shell in this folder, not in the demo's
-    if words != "thence" and not words.startswith("/"):
-        words = str(Path(words).absolute())
-    for command in (f"blame {FILE}", f"why {FILE}:{LINE} --all", "log", "serve --open"):
-        out.write(f"  {words} {command}")
+
+
+def _play_team(folder: Path) -> None:
+    """Cuts a feature into packages; one goes to review."""
+    _thence(folder, "work", "init")
+    _thence(folder, "work", "setup-spec", "Refund an order")
+    (folder / _TASKS).write_text(_PACKAGES)
+    _thence(folder, "work", "finalize-tasks")
+    _thence(folder, "work", "implement", "WP01", "--actor", "ada")
+    tree = folder / ".worktrees" / f"{_FEATURE}-WP01"
+    (tree / "src" / "refund.py").write_text("def refund(order): ...\n")
+    _git(tree, "add", "src/refund.py")
+    _git(tree, "commit", "--quiet", "--message", "Refund once")
+    _thence(tree, "work", "mark-status", "T001", "--actor", "ada")
+    _thence(tree, "work", "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    _thence(folder, "work", "implement", "WP02", "--actor", "bob")
 
 
 @contextmanager

@@ -52,8 +52,8 @@ def serve_command(
 ) -> None:
     """Answer questions about the logs in a folder over HTTP, on this machine alone.
 
-    ROOT is a folder of runs and other logs, a log, a repository or a project; else THENCE_ROOT,
-    else ./output, with the logs of this folder's repository. The address is the first line on
+    ROOT is a folder of runs and other logs, a log, or a repository with its runs in ./output; else
+    THENCE_ROOT, else ./output, with the logs of this folder's repository. The address is the first line on
     stdout. Ctrl-C ends it at once.
     """
     out = current()
@@ -101,6 +101,8 @@ def _served(out: Output, root: str | None, runs: Path) -> tuple[Path, dict[str, 
     else:
         places = {}
     served = folder if root is not None else runs
+    if root is not None and places and (folder / "output").is_dir():  # as from inside of it
+        served = folder / "output"
     if served.is_dir() or (root is None and places):
         for path in places.values():
             take_in_hooks(path)

@@ -50,7 +50,7 @@ class Why(msgspec.Struct, frozen=True):
     each ending in an event's short id; `cone` holds all causes with their distance, nearest
     first. At most the 10,000 nearest causes are in either; `truncated` is True if there are more,
     and `cut_at` holds the ids of the events whose causes were left out. `missing` are the named
-    causes that are not in the log.
+    causes that are not in the log. `print` shows the sentences.
     """
 
     event: Event
@@ -60,6 +60,9 @@ class Why(msgspec.Struct, frozen=True):
     truncated: bool
     missing: tuple[MissingCause, ...] = ()
     cut_at: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
 
     def _repr_html_(self) -> str:
         from thence.core.notebook import sentences_html
@@ -74,6 +77,9 @@ class Effects(msgspec.Struct, frozen=True):
     cone: Cone
     sentences: tuple[str, ...]
     truncated: bool
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
 
     def _repr_html_(self) -> str:
         from thence.core.notebook import sentences_html
