@@ -36,7 +36,7 @@ ANSWERS_S = 20.0
 LOOK_EVERY_S = 0.02
 STAND_INS = Path(__file__).parent / "stand_ins"
 MASKS = (
-    (re.compile(r"\b\d{4}-\d\d-\d\d[T_ ]\d\d[:-]\d\d([:-]\d\d)?([.-]\d+)?Z?"), "moment"),
+    (re.compile(r"(?<!\d)\d{4}-\d\d-\d\d[T_ ]\d\d[:-]\d\d([:-]\d\d)?([.-]\d+)?Z?"), "moment"),
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "day"),
     (re.compile(r"\b\d\d:\d\d(:\d\d(\.\d+)?)?\b"), "time"),
     (re.compile(r"-\d{8}T\d{6}Z-\w{6}"), "-run"),
