@@ -154,11 +154,14 @@ class Walk:
                 if block.reason is None and not block.is_output:
                     self._run(block, behind if behind and behind.is_output else None)
         finally:
-            for server in self.servers:
-                server.send_signal(signal.SIGTERM)
-            for server in self.servers:
-                server.wait(ANSWERS_S)
+            while self.servers:
+                self._end_server()
         return self.said
+
+    def _end_server(self) -> None:
+        server = self.servers.pop()
+        server.send_signal(signal.SIGTERM)
+        server.wait(ANSWERS_S)
 
     def _run(self, block: Block, output: Block | None) -> None:
         if block.name:
@@ -185,6 +188,9 @@ class Walk:
             self.said.append(Said(block.text, shown, self._page(printed.getvalue()), 0, span))
 
     def _command(self, command: str, shown: str) -> tuple[str, int]:
+        if command == "kill %1":
+            self._end_server()
+            return "", 0
         if not command.endswith(" &"):
             return self._shell(command)
         port = free_port()
@@ -274,12 +280,13 @@ def walked(page: str, scratch: Path, instead: Mapping[str, str] | None = None) -
     return Walk(folder, scratch, instead or {}).follow(page)
 
 
-def rewritten(page: str, said: list[Said]) -> str:
+def rewritten(page: str, walk: list[Said]) -> str:
     """Return a page with what its commands and examples print today."""
-    for each in reversed(said):
+    for each in reversed(walk):
         has_place = page[slice(*each.span)] != each.command
         if has_place and masked(each.said) != masked(each.shown):
-            page = page[: each.span[0]] + each.said + page[each.span[1] :]
+            said = each.said + "\n" * (each.said[-1:] not in ("", "\n"))
+            page = page[: each.span[0]] + said + page[each.span[1] :]
     return page
 
 
