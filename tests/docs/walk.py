@@ -36,7 +36,7 @@ ANSWERS_S = 20.0
 LOOK_EVERY_S = 0.02
 STAND_INS = Path(__file__).parent / "stand_ins"
 MASKS = (
-    (re.compile(r"(?<!\d)\d{4}-\d\d-\d\d[T_ ]\d\d[:-]\d\d([:-]\d\d)?([.-]\d+)?Z?"), "moment"),
+    (re.compile(r"(?<!\d)\d{4}-\d\d-\d\d[T_ ]\d\d[:-]?\d\d([:-]?\d\d)?([.-]\d+)?Z?"), "moment"),
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "day"),
     (re.compile(r"\b\d\d:\d\d(:\d\d(\.\d+)?)?\b"), "time"),
     (re.compile(r"-\d{8}T\d{6}Z-\w{6}"), "-run"),
@@ -47,6 +47,7 @@ MASKS = (
     (re.compile(r"\b[\d,]+ bytes|\b[\d.]+ [kM]B\b"), "size"),
     (re.compile(r"\(\d+\.\d s\)"), "(seconds)"),
     (re.compile(r"\b(after|in) [\d.]+ ?[mµ]?s\b"), r"\1 a moment"),
+    (re.compile(r"\blocal:\w+"), "local:user"),
     (re.compile(r"~/\w+"), "~/folder"),
     (re.compile(r"\s+"), " "),
 )
@@ -146,12 +147,13 @@ class Walk:
         self.servers: list[subprocess.Popen[bytes]] = []
         self.said: list[Said] = []
 
-    def follow(self, page: str) -> list[Said]:
-        """Run all blocks of a page; the servers that it started are ended."""
+    def follow(self, page: str, only: str) -> list[Said]:
+        """Run all blocks of a page, or those of one language; its servers are ended behind it."""
         try:
             listed = blocks(page)
             for block, behind in zip(listed, [*listed[1:], None], strict=True):
-                if block.reason is None and not block.is_output:
+                is_run = block.reason is None and not block.is_output
+                if is_run and only in ("", block.language):
                     self._run(block, behind if behind and behind.is_output else None)
         finally:
             while self.servers:
@@ -266,18 +268,29 @@ def answers(port: int) -> bool:
         return asked.connect_ex(("127.0.0.1", port)) == 0
 
 
-def walked(page: str, scratch: Path, instead: Mapping[str, str] | None = None) -> list[Said]:
+def made(folder: Path, home: Path) -> Path:
+    """Make a repository with one commit, as a reader has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for arguments in (
+        ("init", "--quiet", "--initial-branch", "main"),
+        ("config", "user.name", "Ada"),
+        ("config", "user.email", "ada@example.com"),
+        ("commit", "--quiet", "--allow-empty", "--message", "Begin"),
+    ):
+        subprocess.run(["git", *arguments], cwd=folder, env=environment(home), check=True)
+    return folder
+
+
+def walked(
+    page: str, home: Path, instead: Mapping[str, str] | None = None, only: str = ""
+) -> list[Said]:
     """Follow a page in the folder `shop` of a new home, as it is from its top."""
-    folder = scratch / "shop"
+    folder = home / "shop"
     folder.mkdir(parents=True)
-    (scratch / ".gitconfig").write_text(
-        "[user]\nname = Ada\nemail = ada@example.com\n[init]\ndefaultBranch = main\n"
-    )
+    (home / ".gitconfig").write_text("[user]\nname = Ada\nemail = ada@example.com\n")
     if IN_A_REPOSITORY in page:
-        for words in ("init --quiet", "commit --quiet --allow-empty --message Begin"):
-            variables = environment(scratch)
-            subprocess.run(["git", *words.split()], cwd=folder, env=variables, check=True)
-    return Walk(folder, scratch, instead or {}).follow(page)
+        made(folder, home)
+    return Walk(folder, home, instead or {}).follow(page, only)
 
 
 def rewritten(page: str, walk: list[Said]) -> str:
