@@ -1,9 +1,9 @@
 """A page of the docs, followed from its top: all its blocks run, in order, in one folder.
 
-`console` has commands behind `$`, each with what it prints; `sh` is a script; the `python` blocks of
-a page share their names, and a plain block behind one holds what it prints. A block of any language
-with a name behind it is the file of that name; `text` without a name is a picture. A comment before
-a block, `<!-- not run: reason -->`, leaves it out. `python -m tests.docs.walk PAGE` writes the page
+`console` has commands behind `$`, each with what it prints; `sh` is a script; the `python` blocks
+of a page share their names, and a plain block behind one holds what it prints. A block with a name
+behind its language is the file of that name; `text` without a name is a picture. A comment before a
+block, `<!-- not run: reason -->`, leaves it out. `python -m tests.docs.walk PAGE` writes the page
 anew with what is printed today.
 """
 
@@ -199,8 +199,7 @@ class Walk:
         usual = "8378" if "server run" in command else "8377"
         self.instead[f"127.0.0.1:{usual}"] = f"127.0.0.1:{port}"
         words = f"exec {command.removesuffix(' &')} --port {port}"
-        output = tempfile.TemporaryFile()
-        with output:
+        with tempfile.TemporaryFile() as output:
             self.servers.append(
                 subprocess.Popen(
                     ["bash", "-c", words],
@@ -287,7 +286,8 @@ def walked(
     """Follow a page in the folder `shop` of a new home, as it is from its top."""
     folder = home / "shop"
     folder.mkdir(parents=True)
-    (home / ".gitconfig").write_text("[user]\nname = Ada\nemail = ada@example.com\n")
+    settings = "[user]\nname = Ada\nemail = ada@example.com\n[init]\ndefaultBranch = main\n"
+    (home / ".gitconfig").write_text(settings)
     if IN_A_REPOSITORY in page:
         made(folder, home)
     return Walk(folder, home, instead or {}).follow(page, only)

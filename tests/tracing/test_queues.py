@@ -1,4 +1,4 @@
-"""Causes reach the jobs of Celery, RQ and arq by their own hooks, as docs/guides/program/causes-across-queues.md has."""
+"""Causes reach the jobs of Celery, RQ and arq by the hooks that the guide on queues shows."""
 
 import re
 import subprocess
