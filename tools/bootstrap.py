@@ -28,7 +28,14 @@ LOCK = ROOT / "requirements.lock"
 ENVIRONMENT_STAMP = VENV / "environment.stamp"
 UNFINISHED = "unfinished"
 WHEEL_STAMP = VENV / "wheel.stamp"
-WHEEL_INPUTS = ("src", "scenarios", "pyproject.toml", "README.md", "LICENSE")
+WHEEL_INPUTS = (
+    "src",
+    "scenarios",
+    "pyproject.toml",
+    "tools/hatch_build.py",
+    "README.md",
+    "LICENSE",
+)
 WAIT_FOR_OTHER_S_MAX = 900
 WAIT_STEP_S = 0.1
 # the lock is the whole truth, whatever else this machine asks of its pip

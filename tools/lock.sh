@@ -1,5 +1,5 @@
 #!/bin/sh
-# Renews the six files requirements*.lock from pyproject.toml, for all supported Pythons and
+# Renews the files requirements*.lock from pyproject.toml, for all supported Pythons and
 # systems, with hashes and without the name of any host; then requirements.table.json, which tells
 # what each pin requires in its turn. All that it needs lives in a throw-away environment.
 set -eu
@@ -41,6 +41,7 @@ lock requirements-ray.lock $thence --group dev --extra ray \
 lock requirements-mutants.lock $thence --group mutants --constraints "$place/requirements.lock" \
     --constraints "$place/requirements-dev.lock" "$@"
 lock requirements-bench.lock --group bench "$@"
+lock requirements-release.lock --group release "$@"
 lock requirements-frameworks.lock pyproject.toml --extra otel --group frameworks "$@"
 mv "$place"/requirements*.lock .
 "$place/env/bin/python" -m tools.lock_table

@@ -5,9 +5,12 @@ import sys
 
 import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.docs.walk import made
+from tests.server.runs import make_run
 
 SOURCED = 'eval "$(thence completion bash)"\n'
 ASKED = """
+compopt() {{ :; }}  # bash has it in a completion alone
 COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=()
 _thence_completion thence
 printf '%s\\n' "${{COMPREPLY[@]}}"
@@ -51,6 +54,40 @@ def in_bash(tmp_path, words):
 )
 def test_bash_completes_commands_options_and_choices(tmp_path, words, completed):
     assert in_bash(tmp_path, words) == completed
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A repository with a project, a scenario of its own and a run."""
+    folder = made(tmp_path_factory.mktemp("place") / "shop")
+    for words in (("init",), ("add", "Read"), ("add", "Write")):
+        assert thence("work", *words, cwd=folder).code == 0
+    make_run(folder / "output", "market-1", count=3)
+    (folder / "mine.yaml").write_text("name: mine\n")
+    return folder
+
+
+@pytest.mark.promise("P6")
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("thence sim run ne", ["negotiation"]),
+        ("thence sim sweep mi", ["mine.yaml"]),
+        ("thence sim resume ''", ["market-1"]),
+        ("thence sim plot mar", ["market-1"]),
+        ("thence work implement ''", ["WP01", "WP02"]),
+        ("thence work merge WP01 WP", ["WP01", "WP02"]),
+    ],
+)
+def test_bash_completes_names_of_scenarios_runs_and_packages(place, words, completed):
+    assert in_bash(place, words) == completed
+
+
+def test_names_of_a_broken_place_complete_nothing(tmp_path):
+    (tmp_path / ".git").write_text("gitdir: nowhere\n")
+    (tmp_path / "output").write_text("a file")
+    assert in_bash(tmp_path, "thence work implement W") == []
+    assert in_bash(tmp_path, "thence sim resume m") == []
 
 
 def answered(tmp_path, shell, words, place):

@@ -1,5 +1,7 @@
 """Ctrl-C amid a long command of `server` and `sync`: a word, exit code 130, nothing half done."""
 
+import json
+import shlex
 import shutil
 import signal
 import socket
@@ -12,6 +14,8 @@ from tests.cli.test_sync_commands import User, ada
 from tests.cli.test_sync_trouble import pointed
 from tests.server.team.lines import lines
 from tests.server.team.team_server import team_server
+
+from thence import open as thence_open
 
 __all__ = ["ada"]  # a fixture
 EVENTS = 40
@@ -109,6 +113,60 @@ def test_sync_command_that_waits_for_its_server_is_interrupted(
         connection.sendall(beginning)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=ENDS_S)
-    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    way_on = "next: thence sync now\n" if command == "now" else ""
+    assert (process.returncode, out, err) == (130, "", f"interrupted\n{way_on}")
     assert credentials.read_bytes() == before
     assert ada.done("sync", "status", "--log", "orders", "--json").json["pending"] == 1
+
+
+SPANS = {
+    "resourceSpans": [
+        {
+            "scopeSpans": [
+                {
+                    "spans": [
+                        {
+                            "traceId": "5b8efff798038103d269b633813fc60c",
+                            "spanId": "eee19b7ec3c1b174",
+                            "name": "pay",
+                            "startTimeUnixNano": "1764547200000000000",
+                            "endTimeUnixNano": "1764547201000000000",
+                        }
+                    ]
+                }
+            ]
+        }
+    ]
+}
+
+
+TRACES, ORDERS = "--log traces", "--log orders"
+
+
+@pytest.mark.promise("P6")
+@pytest.mark.parametrize(
+    ("words", "call", "way_on"),
+    [
+        (f"import --otlp spans.json {TRACES}", "_host_append", "the same command again"),
+        (f"redact @last {ORDERS} --yes", "redact_copies", "thence redact "),
+        (f"prune {ORDERS} --keep-bytes 1 --yes", "renew", "the same command again"),
+    ],
+)
+def test_interrupted_work_says_how_to_go_on_and_the_same_command_does(
+    tmp_path: Path, words: str, call: str, way_on: str
+) -> None:
+    (tmp_path / "spans.json").write_text(json.dumps(SPANS))
+    with thence_open(tmp_path / "orders", max_file_size=4_000) as log:
+        for number in range(100):
+            log.append("order.placed", {"amount": number})
+    ended = in_python(SIGNALLED, call, 1, signal.SIGINT, *words.split(), cwd=tmp_path)
+    assert ended.code == 130
+    *_, interrupted, following = ended.err.splitlines()
+    assert interrupted == "interrupted"
+    assert way_on in following
+    typed = following.partition(" -m thence ")[2] or words
+    again = thence(*shlex.split(typed), cwd=tmp_path)
+    assert again.code == 0, again.err
+    assert (
+        thence("verify", *(TRACES if "traces" in words else ORDERS).split(), cwd=tmp_path).code == 0
+    )

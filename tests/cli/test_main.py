@@ -8,7 +8,7 @@ import pytest
 from tests.cli.installed import THENCE, begin, in_python, in_shell, is_three_lines, ran, thence
 from tests.cli.warm import warm
 
-from thence.cli.frame import root
+from thence.cli.frame import POINTERS, TABLE, root
 
 MORE_THAN_A_PIPE_HOLDS = 1024 * 1024
 HEAVY = ("structlog", "ruamel", "pydantic", "rich", "asyncio", "thence.sim")
@@ -88,8 +88,7 @@ def test_option_that_two_commands_share_has_one_name(tmp_path):
         (["wy"], "why"),
         (["log", "--foo"], None),
         (["log", "--raw"], None),
-        (["install"], None),
-        (["ls"], None),
+        (["frobnicate"], None),
     ],
 )
 def test_only_what_is_alike_is_suggested(tmp_path, arguments, suggestion):
@@ -98,6 +97,54 @@ def test_only_what_is_alike_is_suggested(tmp_path, arguments, suggestion):
     assert is_three_lines(ended.err)
     start = f"did you mean '{suggestion}'?" if suggestion else "`thence"
     assert ended.err.splitlines()[2].startswith(f"  next: {start}")
+
+
+@pytest.mark.parametrize(
+    ("word", "instead"),
+    [
+        ("ls", "thence log (events), thence sim list (runs)"),
+        ("list", "thence log (events), thence sim list (runs)"),
+        ("runs", "thence sim list"),
+        ("init", "thence hook install claude-code (your agents), thence work init (a board)"),
+        ("status", "thence last (a log), thence hook status, thence work status"),
+    ],
+)
+def test_words_of_other_tools_point_to_what_to_type(tmp_path, word, instead):
+    ended = warm(word, "--whatever", cwd=tmp_path)
+    assert (ended.code, ended.out) == (2, "")
+    assert is_three_lines(ended.err)
+    assert ended.err.splitlines()[2] == f"  next: {instead}"
+
+
+def test_each_pointer_names_a_command_and_is_none():
+    for word, instead in POINTERS.items():
+        assert word not in TABLE
+        typed = re.findall(r"thence ([a-z-]+)(?: ([a-z-]+))?", instead.replace("thence --", ""))
+        for name, child in typed:
+            command = root.get_command(click.Context(root), name)
+            assert command is not None, instead
+            if isinstance(command, click.Group):
+                assert child in command.list_commands(click.Context(command)), instead
+
+
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        ("serve", "'thence[server]'."),
+        ("server", "'thence[server]'."),
+        ("sync", "'thence[sync]'."),
+        ("hook join", "'thence[sync]'."),
+        ("mcp", "'thence[mcp]'."),
+        ("export", "'thence[tables]' for Parquet."),
+        ("sim plot", "'thence[plot]'."),
+        ("sim table", "'thence[tables]' for Parquet."),
+        ("sim run", "'thence[llm]' for agents of models."),
+        ("sim survey", "'thence[llm]'."),
+        ("sim sweep", "'thence[ray]' for --on ray."),
+    ],
+)
+def test_help_names_the_extra_that_a_command_needs(tmp_path, words, extra):
+    assert f"It needs pip install {extra}" in warm(*words.split(), "--help", cwd=tmp_path).out
 
 
 def test_missing_argument_shows_the_usage(tmp_path):

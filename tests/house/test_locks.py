@@ -15,7 +15,7 @@ from tools.lock_table import ENVIRONMENTS, TABLE, applies, pin_key, read_pins
 RUN, DEV = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 RAY = ROOT / "requirements-ray.lock"
 MUTANTS, BENCH = ROOT / "requirements-mutants.lock", ROOT / "requirements-bench.lock"
-FRAMEWORKS = ROOT / "requirements-frameworks.lock"
+FRAMEWORKS, RELEASE = ROOT / "requirements-frameworks.lock", ROOT / "requirements-release.lock"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
 EXTRAS = [line for name in ("server", "sync") for line in PROJECT["optional-dependencies"][name]]
@@ -62,9 +62,10 @@ def unmet(
         ([RUN, DEV, RAY], PROJECT["optional-dependencies"]["ray"]),
         ([MUTANTS], TESTS),
         ([BENCH], GROUPS["bench"]),
+        ([RELEASE], GROUPS["release"]),
         ([FRAMEWORKS], [*PROJECT["dependencies"], *OTEL, *GROUPS["frameworks"]]),
     ],
-    ids=["run", "dev", "ray", "mutants", "bench", "frameworks"],
+    ids=["run", "dev", "ray", "mutants", "bench", "release", "frameworks"],
 )
 def test_locks_are_closed(locks, roots, environment):
     pins = [pin for lock in locks for pin in read_pins(lock)]

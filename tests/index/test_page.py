@@ -41,7 +41,7 @@ def test_missing_extra_names_the_line_that_installs_it(log, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ExtraMissing) as caught:
         log.query().df()
-    assert "pip install 'thence[tables]'" in caught.value.hint
+    assert "pip install 'thence[pandas]'" in caught.value.hint
     assert isinstance(caught.value, ImportError)
 
 

@@ -1,6 +1,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -316,10 +317,11 @@ def test_missing_extra_is_named(trade, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with open_run(trade.output_dir) as run:
         table = run.variables()
-        for ask in (table.to_pandas, lambda: table.to_parquet(tmp_path / "t.parquet")):
+        asks = {"pandas": table.to_pandas, "tables": partial(table.to_parquet, tmp_path / "t")}
+        for extra, ask in asks.items():
             with pytest.raises(ExtraMissing) as missing:
                 ask()
-            assert missing.value.hint == "pip install 'thence[tables]'"
+            assert missing.value.hint == f"pip install 'thence[{extra}]'"
 
 
 def test_what_is_no_run_is_refused(tmp_path):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from thence.cli.failure import report_error
+from thence.cli.failure import Misnamed, report_error
 from thence.cli.output import Output, current
 from thence.errors import ExtraMissing, ThenceError
 from thence.settings import from_environment
@@ -22,7 +22,12 @@ _V = TypeVar("_V")
 
 
 class Commands(click.Group):
-    """A group that suggests the nearest name for a command it lacks."""
+    """A group that points to the right command where a name is not one of its own.
+
+    `pointers` maps words of other tools to what to type here; else the nearest name is suggested.
+    """
+
+    pointers: Mapping[str, str] = {}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -32,6 +37,8 @@ class Commands(click.Group):
         names = self.list_commands(ctx)
         if name in names or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
+        if name in self.pointers:
+            raise Misnamed(name, self.pointers[name], ctx)
         from thence.core.nearest import TYPO_LIKENESS, nearest
 
         near = nearest(name, names, likeness=TYPO_LIKENESS)
@@ -53,9 +60,11 @@ class LazyCommands(Commands):
         table: Mapping[str, tuple[str, str]],
         package: str,
         sections: Mapping[str, Mapping[str, str]] | None = None,
+        pointers: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(*arguments, **settings)
+        self.pointers = pointers or {}
         self.table = table
         self._package = package
         lines = {name: line for name, (_, line) in table.items()}
@@ -97,12 +106,16 @@ class LazyCommands(Commands):
                 formatter.write_dl(pairs, col_spacing=0)
 
 
-def help_with(*examples: str) -> dict[str, Any]:
-    """Returns the arguments by which a command shows examples in its help, under -h too."""
-    return {
-        "context_settings": {"help_option_names": ["-h", "--help"]},
-        "epilog": "\n  ".join(("\b\nExample:", *examples)),
-    }
+def help_with(*examples: str, extra: str = "") -> dict[str, Any]:
+    """Returns the arguments by which a command shows examples in its help, under -h too.
+
+    `extra` is what has to be installed for it, with the options for which it is if not for all.
+    """
+    epilog = "\n  ".join(("\b\nExample:", *examples))
+    name, _, purpose = extra.partition(" ")
+    if extra:
+        epilog = f"It needs pip install 'thence[{name}]'{purpose and f' {purpose}'}.\n\n{epilog}"
+    return {"context_settings": {"help_option_names": ["-h", "--help"]}, "epilog": epilog}
 
 
 def verbosity_options(command: _F) -> _F:
@@ -126,7 +139,7 @@ def set_flag(context: click.Context, parameter: click.Parameter, value: bool) ->
 
 
 def command_group(
-    name: str, *examples: str, **lazy: Any
+    name: str, *examples: str, extra: str = "", **lazy: Any
 ) -> Callable[[Callable[[], None]], click.Group]:
     """Makes a function a group, of LazyCommands with a `table` and a `package`, else of Commands.
 
@@ -140,7 +153,7 @@ def command_group(
                 click.echo(context.get_help())
 
         kind = LazyCommands if lazy else Commands
-        options = {"invoke_without_command": True, **help_with(*examples), **lazy}
+        options = {"invoke_without_command": True, **help_with(*examples, extra=extra), **lazy}
         command = verbosity_options(click.pass_context(show_help))
         return click.group(name, cls=kind, **options)(command)
 
@@ -267,7 +280,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "export": "Write events as a table, CSV or Parquet, or as spans of OTLP.",
     },
     "About": {
-        "demo": "Play a coding agent that is killed at work, then ask what it did and why.",
+        "demo": "Play a killed agent, a simulation and a board, and ask why.",
         "completion": "Write the script that completes thence in a shell.",
     },
 }
@@ -284,11 +297,38 @@ TABLE = {
 }
 
 
+# what people type first who know git, docker or a task runner
+POINTERS = {
+    "annotate": "thence blame FILE",
+    "events": "thence log",
+    "find": "thence log | grep WORD",
+    "graph": "thence serve --open",
+    "help": "thence --help",
+    "history": "thence log",
+    "init": "thence hook install claude-code (your agents), thence work init (a board)",
+    "install": "thence hook install claude-code",
+    "list": "thence log (events), thence sim list (runs)",
+    "ls": "thence log (events), thence sim list (runs)",
+    "open": "thence serve --open",
+    "record": "thence hook install claude-code (your agents), thence append TYPE (one event)",
+    "run": "thence sim run EXAMPLE",
+    "runs": "thence sim list",
+    "search": "thence log | grep WORD",
+    "start": "thence serve --open",
+    "status": "thence last (a log), thence hook status, thence work status",
+    "trace": "thence timeline",
+    "ui": "thence serve --open",
+    "version": "thence --version",
+    "web": "thence serve --open",
+}
+
+
 @click.group(
     "thence",
     cls=LazyCommands,
     table=TABLE,
     sections=SECTIONS,
+    pointers=POINTERS,
     package="thence.cli",
     invoke_without_command=True,
     **help_with("thence demo", "thence why @last"),
@@ -357,7 +397,7 @@ def run(arguments: list[str] | None = None) -> int:
         if out.settings.completing is not None:
             from click.shell_completion import shell_complete
 
-            return shell_complete(root, {}, "thence", COMPLETING, out.settings.completing)
+            return shell_complete(root, {"obj": out}, "thence", COMPLETING, out.settings.completing)
         colour = False if out.settings.is_colourless else None
         with root.make_context("thence", words, obj=out, color=colour) as context:
             code = root.invoke(context)

@@ -71,6 +71,7 @@ class Output:
         self.is_verbose = False
         self.is_impatient = False
         self.has_lost_stdout = False
+        self.resumption = ""  # how to go on after Ctrl-C, where there is a way
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
@@ -162,6 +163,8 @@ class Output:
         try:
             self.flush()
             click.echo("interrupted", err=True)
+            if self.resumption:
+                click.echo(f"next: {self.resumption}", err=True)
         except OSError:
             return
 

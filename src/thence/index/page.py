@@ -125,7 +125,7 @@ def frame(events: Sequence[Event], keys: Sequence[str] = ()) -> "pandas.DataFram
     try:
         import pandas
     except ImportError as error:
-        hint = "pip install 'thence[tables]'"
+        hint = "pip install 'thence[pandas]'"
         raise ExtraMissing("could not make a data frame", cause=error, hint=hint) from error
     rows = [row_of(event) for event in events]
     table = pandas.DataFrame.from_records(rows, columns=COLUMNS)
@@ -215,7 +215,7 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
         Without a limit in the query, it holds all events that match, also those of the pages
         behind this one; else those of this page, with a UserWarning if there are more. Times
         are UTC; an unreadable time is NaT. Raises ExtraMissing without pandas, which
-        `pip install 'thence[tables]'` installs.
+        `pip install 'thence[pandas]'` installs.
         """
 
         events, page = list(self.events), self

@@ -58,11 +58,14 @@ def diff_command(a: str, b: str) -> int:
     by their step where both logs have steps, else by place and name; ids and times of tracers are
     left out. Exit code 0 means that the logs hold the same, 3 that they differ.
     """
+    from thence.cli.shared.progress import bar
+
     out = current()
     gc.disable()  # millions of objects are made here, and none is garbage
-    side_a, vocabulary_a = _read(out, a)
-    side_b, vocabulary_b = _read(out, b)
-    result = difference(side_a, side_b)
+    with bar(out, "comparing the events"):
+        side_a, vocabulary_a = _read(out, a)
+        side_b, vocabulary_b = _read(out, b)
+        result = difference(side_a, side_b)
     if out.is_json:
         out.json(as_json(result))
     else:

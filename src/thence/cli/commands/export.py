@@ -61,6 +61,7 @@ def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -
     **help_with(
         "thence export --csv --type order.failed -o failed.csv",
         "thence export --otlp http://localhost:4318",
+        extra="tables for Parquet",
     ),
 )
 @click.option("--csv", "is_csv", is_flag=True, help="Write comma-separated text in UTF-8.")
@@ -154,10 +155,13 @@ def export_command(
     is_terminal = output is None and sys.stdout.isatty()
     if is_parquet and is_terminal:
         raise click.UsageError("a terminal shows no Parquet; name a file with --output")
+    from thence.cli.shared.progress import bar
+
     cell = partial(_cell, is_terminal=is_terminal, is_raw=is_raw)
     with (
         open_for_reading(out, log, counts_damage=False, has=names_events(conditions)) as replica,
         _output_file(output) as file,
+        bar(out, "rows read") as show,
     ):
         count = 0
         empty = dict.fromkeys(columns)  # in order
@@ -167,6 +171,7 @@ def export_command(
             count = 0
             for page in replica.answers.pages(limit, **keys(conditions)):
                 count += len(page.events)
+                show(count, 0)
                 rows = [(*row_of(event), *payload_values(event, columns)) for event in page.events]
                 for place, key in enumerate(columns, len(COLUMNS)):
                     if key in empty and any(row[place] is not None for row in rows):
@@ -211,6 +216,7 @@ def _export_spans(
     Unless `is_open` is None it follows the log, until Ctrl-C: the usual end, which needs no report.
     """
     from thence.cli.commands.tracing import follow_spans, report_sent, span_batches
+    from thence.cli.shared.progress import bar
     from thence.otlp.sending import Sender, SpansSent, headers_of
 
     if is_open is not None:
@@ -221,8 +227,12 @@ def _export_spans(
     batches = span_batches(out, log, limit, conditions)
     if _is_url(to):
         sender = Sender(to, headers_of(out.settings.otlp_headers), wait_s)
-        for trace, count in batches:
-            sender.send(trace, count)
+        with bar(out, "spans sent") as show:
+            total = 0
+            for trace, count in batches:
+                sender.send(trace, count)
+                total += count
+                show(total, 0)
         report_sent(out, sender, SpansSent())
         return
     if "://" in to:
@@ -231,10 +241,11 @@ def _export_spans(
     if path is None and out.is_json:
         raise click.UsageError("--json goes with a file or an address: stdout holds the spans")
     total = 0
-    with _output_file(path) as file:
+    with _output_file(path) as file, bar(out, "spans written") as show:
         for trace, count in batches:
             file.write(msgspec.json.encode(trace) + b"\n")
             total += count
+            show(total, 0)
     _report_written(out, path, total, "span")
 
 

@@ -17,7 +17,7 @@ from thence.errors import GitFailed, SyncRefused, ThenceError
 from thence.work.git.repository import Repository, repository
 
 
-@click.command("join", **help_with("thence hook join https://thence.example"))
+@click.command("join", **help_with("thence hook join https://thence.example", extra="sync"))
 @click.argument("url", metavar="URL")
 @click.option("--team", metavar="TEAM", callback=checked_name, help="Else your first team there.")
 @click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")

@@ -37,7 +37,7 @@ commit, or a text that was written. Nothing here can be changed."""
 _P = ParamSpec("_P")
 
 
-@click.command("mcp", **help_with("thence mcp --log output/my-run"))
+@click.command("mcp", **help_with("thence mcp --log output/my-run", extra="mcp"))
 @log_options
 def mcp_command(log: str | None) -> None:
     """Answer an agent's questions about a log by MCP, on stdin and stdout.

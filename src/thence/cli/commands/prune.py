@@ -88,6 +88,8 @@ def prune_command(
     """
     if (before is None) == (keep_bytes is None):
         raise click.UsageError("say what goes, by --before or by --keep-bytes")
+    from thence.cli.shared.progress import bar
+
     out = current()
     archive = archive.resolve() if archive else None
     with open_for_reading(out, log) as replica:
@@ -105,8 +107,10 @@ def prune_command(
                 if not is_sure and not is_agreed(question, "--yes, or --dry-run"):
                     cause, hint = "you did not agree", "nothing was changed"
                     raise ThenceError("did not prune", cause=cause, hint=hint, code="prune_refused")
-                pruned = pruning.run(plan, archive)
-                replica.answers.renew()
+                out.resumption = "the same command again; it removes what is left"
+                with bar(out, "pruning"):
+                    pruned = pruning.run(plan, archive)
+                    replica.answers.renew()
     if out.is_json:
         out.json(
             {

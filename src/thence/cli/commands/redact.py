@@ -7,7 +7,13 @@ import click
 
 from thence.cli.frame import help_with, is_agreed, log_options
 from thence.cli.output import Output, current
-from thence.cli.shared.logs import find_event, names_event, open_for_reading, redact_copies
+from thence.cli.shared.logs import (
+    command,
+    find_event,
+    names_event,
+    open_for_reading,
+    redact_copies,
+)
 from thence.cli.sync.synced_log import check_packages
 from thence.errors import SyncRefused, ThenceError
 
@@ -37,6 +43,7 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
     clone follow, if your key wrote the event or you are an admin of the team.
     """
     check_packages()
+    from thence.cli.shared.progress import bar
     from thence.signing import known_key, own_key
     from thence.sync.authorship import check_right, is_redacted, redact
     from thence.sync.target import read_target
@@ -64,8 +71,10 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
         lines, remains = 0, list(_REMAINS)
         if not is_dry:
             name = target.key if target else ""
-            lines = redact(replica, stored, reason, own_key(), target=name).lines
-            shared, others = redact_copies(replica)
+            out.resumption = command(f"redact {stored.event_id} --yes", str(replica.folder))
+            with bar(out, "redacting every line of the event"):
+                lines = redact(replica, stored, reason, own_key(), target=name).lines
+                shared, others = redact_copies(replica)
             lines, remains = lines + shared, [*others, *remains]
     if out.is_json:
         out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})

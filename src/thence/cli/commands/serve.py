@@ -20,7 +20,8 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
 
 
 @click.command(
-    "serve", **help_with("thence serve output", "curl http://127.0.0.1:8377/simulations")
+    "serve",
+    **help_with("thence serve output", "curl http://127.0.0.1:8377/simulations", extra="server"),
 )
 @click.argument("root", required=False)
 @click.option(
@@ -53,8 +54,8 @@ def serve_command(
     """Answer questions about the logs in a folder over HTTP, on this machine alone.
 
     ROOT is a folder of runs and other logs, a log, or a repository with its runs in ./output; else
-    THENCE_ROOT, else ./output, with the logs of this folder's repository. The address is the first line on
-    stdout. Ctrl-C ends it at once.
+    THENCE_ROOT, else ./output, with the logs of this folder's repository. The address is the first
+    line on stdout. Ctrl-C ends it at once.
     """
     out = current()
     try:

@@ -23,6 +23,7 @@ from thence.cli.failure import problem_line
 from thence.cli.frame import command_group, help_with, json_or_text, output_options
 from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.beside import serving_beside
+from thence.cli.shared.completing import complete_run, complete_scenario
 from thence.cli.shared.locate import find_log, newest_run, runs
 from thence.cli.shared.progress import play, run_bar, send_records_to_stderr
 from thence.cli.shared.render import (
@@ -106,7 +107,7 @@ def list_command(root: str | None) -> None:
 @sim_command.command(
     "show", **help_with("thence sim show output/my-run --variable place/Mill/price_ore")
 )
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @click.option(
     "--variable",
     "patterns",
@@ -327,8 +328,13 @@ _cost_option = click.option(
 )
 
 
-@sim_command.command("run", **help_with("thence sim run spatial_trade_network --seed 3 --turns 20"))
-@click.argument("scenario")
+@sim_command.command(
+    "run",
+    **help_with(
+        "thence sim run spatial_trade_network --seed 3 --turns 20", extra="llm for agents of models"
+    ),
+)
+@click.argument("scenario", shell_complete=complete_scenario)
 @click.option("--seed", type=int, help="Another seed than the scenario's.")
 @_turns_option
 @setting_option
@@ -400,7 +406,7 @@ def _watched(out: Output, url: str, *arguments: Any, **named: Any) -> Simulation
 @sim_command.command(
     "validate", **help_with("thence sim validate scenarios/spatial_trade_network.yaml")
 )
-@click.argument("scenario")
+@click.argument("scenario", shell_complete=complete_scenario)
 @click.option(
     "--cost",
     "is_priced",
@@ -467,7 +473,7 @@ def new_command(project_name: str) -> None:
 
 
 @sim_command.command("resume", **help_with("thence sim resume my-run"))
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @_turns_option
 @_calls_option
 @_cost_option
@@ -492,7 +498,7 @@ def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
 
 
 @sim_command.command("cassette", **help_with("thence sim cassette my-run --output answers.jsonl"))
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @click.option(
     *("-o", "--output", "file"),
     required=True,
@@ -513,7 +519,7 @@ def cassette_command(run: str, file: str) -> None:
 
 
 @sim_command.command("replay", **help_with("thence sim replay my-run"))
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @output_options
 def replay_command(run: str) -> int:
     """Play a run again in memory, and compare all its events.
@@ -553,7 +559,7 @@ def _pairs(
 @sim_command.command(
     "branch", **help_with("thence sim branch my-run --at 12 --set place/Mill/price_grain=9.5")
 )
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @click.option("--at", type=click.IntRange(min=0), required=True, help="The last turn in common.")
 @click.option(
     "--set",
@@ -585,9 +591,10 @@ def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
 
 
 @sim_command.command(
-    "survey", **help_with('thence sim survey my-run --at 5 --question "Whom do you trust?"')
+    "survey",
+    **help_with('thence sim survey my-run --at 5 --question "Whom do you trust?"', extra="llm"),
 )
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @click.option("--at", type=click.IntRange(min=1), required=True, help="The turn of the question.")
 @click.option("--question", required=True, metavar="TEXT", help="What each agent is asked.")
 @click.option("--choices", default="", metavar="A,B,C", help="The answers to choose from.")

@@ -11,6 +11,7 @@ import msgspec
 from thence.cli import FAILED, INTERRUPTED
 from thence.cli.frame import help_with, json_or_text, output_options
 from thence.cli.output import Output, current
+from thence.cli.shared.completing import complete_run, complete_scenario
 from thence.cli.shared.locate import find_log
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
@@ -93,9 +94,13 @@ setting_option = click.option(
 
 
 @click.command(
-    "sweep", **help_with("thence sim sweep fishery --set engine.growth=0.2,0.35 --seeds 1-50")
+    "sweep",
+    **help_with(
+        "thence sim sweep fishery --set engine.growth=0.2,0.35 --seeds 1-50",
+        extra="ray for --on ray",
+    ),
 )
-@click.argument("scenario", required=False)
+@click.argument("scenario", required=False, shell_complete=complete_scenario)
 @setting_option
 @click.option("--seeds", metavar="LIST", callback=_seeds, help="Such as 1-50; else the scenario's.")
 @click.option("--jobs", type=click.IntRange(1, 1000), help="Runs at once; else one a processor.")
@@ -174,8 +179,11 @@ def _plan(
     return folder, keep_plan(folder, plan)
 
 
-@click.command("table", **help_with("thence sim table my-sweep --output runs.parquet"))
-@click.argument("folder", metavar="SWEEP|RUN")
+@click.command(
+    "table",
+    **help_with("thence sim table my-sweep --output runs.parquet", extra="tables for Parquet"),
+)
+@click.argument("folder", metavar="SWEEP|RUN", shell_complete=complete_run)
 @_file_option
 @click.option("--rows", type=click.Choice(("runs", "turns")), default="runs", help="What they are.")
 @output_options
@@ -195,9 +203,10 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
 
 
 @click.command(
-    "plot", **help_with("thence sim plot my-sweep --variable global/fish --output fish.svg")
+    "plot",
+    **help_with("thence sim plot my-sweep --variable global/fish --output fish.svg", extra="plot"),
 )
-@click.argument("folder", metavar="SWEEP|RUN")
+@click.argument("folder", metavar="SWEEP|RUN", shell_complete=complete_run)
 @click.option("--variable", multiple=True, required=True, help="SCOPE/NAME; * is any characters.")
 @_file_option
 @click.option("--map", "turn", type=click.IntRange(min=0), help="Draw who was where in this turn.")

@@ -177,6 +177,7 @@ def import_command(file: Path, log: str | None) -> None:
     THENCE_LOG is made if it is missing.
     """
     out = current()
+    out.resumption = "the same command again; what is in the log already is skipped"
     data = _read(file)
     folder = find_log(out, log, create=True)
     words = opened_vocabulary(OS_DISK, folder, None, named_log(out, log) is not None)

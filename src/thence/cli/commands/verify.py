@@ -34,7 +34,8 @@ def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log: str | None)
     numbers of other nodes) are noted. A repair changes no event: it moves bad lines, and
     bytes around events, to .thence/quarantine/.
     """
-    from thence.open_log.log import open_log  # not for the help, and for completions in a shell
+    from thence.cli.shared.progress import bar  # not for the help, and for completions in a shell
+    from thence.open_log.log import open_log
 
     if (is_dry or is_yes) and not is_repair:
         raise click.UsageError("--dry-run and --yes go with --repair")
@@ -43,7 +44,8 @@ def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log: str | None)
     out = current()
     folder = find_log(out, log)
     with open_log(folder, create=False) as replica:
-        verified = replica.verify()
+        with bar(out, "checking every line"):
+            verified = replica.verify()
         repairs = tuple(x for x in verified.damage if is_repair and x.is_repairable)
         is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(out, repairs))
         after = replica.repair() if is_done else verified

@@ -20,6 +20,7 @@ TABLE = {
     "thence server init",
     "thence server user add ada",
     "thence server run",
+    extra="server",
     table=TABLE,
     package="thence.cli.server",
 )

@@ -74,7 +74,8 @@ def live(
 def bar(out: Output, work: str, after_s: float | None = None) -> Iterator[Show]:
     """Yields the function that shows how much of some work is done.
 
-    `after_s` is when the bar is drawn, or its first line written.
+    `after_s` is when the bar is drawn, or its first line written. Work that reports no progress
+    has a line with its name.
     """
     done, total, note = 0, 0, ""
     tenths, written_from_s = 0, monotonic() + WRITTEN_AFTER_S
@@ -84,6 +85,8 @@ def bar(out: Output, work: str, after_s: float | None = None) -> Iterator[Show]:
         done, total, note = new_done, new_total, new_note
 
     def line() -> str:
+        if not (done or total):
+            return f"{work}…"
         of_total = f" of {total:,}" if total else ""
         return printable(f"{work} {done:,}{of_total}{note and f', {note}'}")
 

@@ -18,6 +18,7 @@ TABLE = {
     "sync",
     "thence sync login https://thence.example",
     "thence sync enable",
+    extra="sync",
     table=TABLE,
     package="thence.cli.sync",
 )

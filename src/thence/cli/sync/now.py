@@ -64,6 +64,7 @@ def drained(out: Output, replica: Log) -> dict[str, int]:
     from thence.sync.target import RESTORED
 
     store = CredentialStore()
+    out.resumption = "thence sync now"
     sums = dict.fromkeys(ROUND_COUNTS.values(), 0)
     is_restored = False
     with bar(out, "lines pushed") as show:

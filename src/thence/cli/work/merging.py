@@ -7,6 +7,7 @@ from typing import NamedTuple
 import click
 from msgspec.structs import replace
 
+from thence.cli.shared.completing import complete_package
 from thence.cli.work.command_runner import (
     feature_option,
     force_option,
@@ -74,7 +75,7 @@ class _LocalPackage(NamedTuple):
     tip: str | None
 
 
-@click.argument("packages", metavar="[WP]...", nargs=-1)
+@click.argument("packages", metavar="[WP]...", nargs=-1, shell_complete=complete_package)
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
 @feature_option
 @force_option
@@ -345,7 +346,7 @@ def _upstream_without(session: Session, target: str, commit: str) -> str | None:
     return None if is_there else upstream.removeprefix(REMOTES)
 
 
-@click.argument("packages", metavar="[WP]...", nargs=-1)
+@click.argument("packages", metavar="[WP]...", nargs=-1, shell_complete=complete_package)
 @click.option(
     "--landed", metavar="COMMIT", help="The commit of the target that merged the package."
 )

@@ -3,6 +3,7 @@
 import click
 from msgspec.structs import replace
 
+from thence.cli.shared.completing import complete_package
 from thence.cli.work.command_runner import (
     feature_option,
     force_option,
@@ -43,7 +44,7 @@ NOTHING_READY = 4  # the exit code of `next`
 _NOT_MADE = "its worktree could not be made"
 
 
-@click.argument("package", metavar="WP")
+@click.argument("package", metavar="WP", shell_complete=complete_package)
 @click.option(
     "--take-over",
     "takes_over",
@@ -232,7 +233,7 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
     return session.result({"package": None}, ["nothing is ready", *waiting], NOTHING_READY)
 
 
-@click.argument("package", metavar="WP")
+@click.argument("package", metavar="WP", shell_complete=complete_package)
 @click.option(
     "--to", required=True, metavar="LANE", help="planned, doing, for_review, done, rejected."
 )
@@ -300,7 +301,7 @@ move_task_command = session_command(
 )
 
 
-@click.argument("package", metavar="WP")
+@click.argument("package", metavar="WP", shell_complete=complete_package)
 @feature_option
 @force_option
 @reason_option
@@ -331,7 +332,7 @@ def release(
 release_command = session_command(release, "release", "thence work release WP01")
 
 
-@click.argument("package", metavar="WP")
+@click.argument("package", metavar="WP", shell_complete=complete_package)
 @feature_option
 @reason_option
 def reopen(

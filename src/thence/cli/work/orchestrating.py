@@ -54,6 +54,8 @@ def orchestrate_command(is_dry: bool, feature: str | None) -> int:
         )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: agents are ended
 
+    current().resumption = "the same command again; it continues the work of this one"
+
     def work(session: Session) -> CommandResult:
         with display(current()) as live:  # the display ends before the result is written
             return orchestrate(session, feature=feature, report=live.report, turn=live.turn)

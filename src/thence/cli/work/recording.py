@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import click
 
+from thence.cli.shared.completing import complete_package
 from thence.cli.work.command_runner import feature_option, reason_option, session_command
 from thence.core.new_event import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
@@ -37,7 +38,7 @@ class _AnyCase(click.Choice[str]):
         return str(choice).upper()
 
 
-@click.argument("package", metavar="WP")
+@click.argument("package", metavar="WP", shell_complete=complete_package)
 @click.argument("gate_type", metavar="GATE", type=_AnyCase(GATE_TYPES, case_sensitive=False))
 @click.argument("result", required=False, type=click.Choice(GATE_STATUSES))
 @feature_option
@@ -287,7 +288,7 @@ def _box_line(package: PlannedPackage, box: Subtask, is_done: bool, was_done: bo
     return f"[{'x' if is_done else ' '}] {box.id} {box.text}  ({package.wp_id}){already}"
 
 
-@click.argument("package", metavar="WP")
+@click.argument("package", metavar="WP", shell_complete=complete_package)
 @click.argument("text", metavar="TEXT", required=False)
 @click.option("--note", metavar="TEXT", help="Another way to pass TEXT.")
 @click.option(

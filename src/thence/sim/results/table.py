@@ -112,9 +112,9 @@ class Table:
 
         Text has the type "string", times are UTC, integers with gaps "Int64"; lists, maps and
         columns of several types are objects. Raises ExtraMissing without pandas, which
-        `pip install 'thence[tables]'` installs.
+        `pip install 'thence[pandas]'` installs.
         """
-        with needs_extra("tables", "pandas"):
+        with needs_extra("pandas", "pandas"):
             import pandas
         columns: list[list[Any]] = [[] for _ in self.columns]
         for row in self._values():
