@@ -14,7 +14,15 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted([*(DOCS / "guides").rglob("*.md"), *(DOCS / "concepts").rglob("*.md")])
 # pages that others run, as they say at their top
 OTHERS = {"make frameworks", "make real-agents"}
-# what a page may ask besides, and the name under which it asks
+# why blocks are left out: each reason of a page is one of these
+NOT_RUN = {
+    *("a notebook runs it", "a remote of yours", "it needs Slurm", "it needs a PostgreSQL"),
+    *("it needs a certificate", "it needs a collector", "it needs a provider"),
+    *("it needs packages of npm", "parts of a scenario", "the password is yours"),
+    *("node and key are those of a clone, in its sync status",),
+    *("tests/docs/test_query_over_http.py runs it in Chromium",),
+}
+# the address of the model that a page asks
 MODEL = "http://127.0.0.1:8000/v1"
 
 
@@ -55,6 +63,7 @@ def test_block_that_is_not_run_says_why(page: Path) -> None:
     by = RUN_BY.search(text)
     assert by is None or by[1] in OTHERS
     assert text.count("```") == 2 * len(blocks(text)), "each fence begins and ends a line"
+    assert {block.reason for block in blocks(text)} <= {None, *NOT_RUN}
     if by is None:
         unsaid = [block.text for block in blocks(text) if refused(block)]
         assert not unsaid, "give it a language and a name, or <!-- not run: reason --> before it"
