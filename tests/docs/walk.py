@@ -47,7 +47,7 @@ MASKS = (
     (re.compile(r"\b[\d,]+ bytes|\b[\d.]+ [kM]B\b"), "size"),
     (re.compile(r"\(\d+\.\d s\)"), "(seconds)"),
     (re.compile(r"\b(after|in) [\d.]+ ?[mµ]?s\b"), r"\1 a moment"),
-    (re.compile(r"\blocal:\w+"), "local:user"),
+    (re.compile(r"\blocal:[\w.-]+"), "local:user"),
     (re.compile(r"~/\w+"), "~/folder"),
     (re.compile(r"\s+"), " "),
 )
@@ -115,7 +115,8 @@ def masked(text: str) -> str:
 def environment(home: Path) -> dict[str, str]:
     """Return the variables of a user who has installed thence and set nothing."""
     others = ("GIT_", "THENCE", "XDG_", "PYTHON", "PYTEST", "LC_ALL", "COLUMNS")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(others)}
+    agents = ("CLAUDE", "CODEX", "AGENT", "OPENCODE", "AI_AGENT")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(others + agents)}
     path = (os.fspath(Path(sys.executable).parent), os.fspath(STAND_INS), os.environ["PATH"])
     return {**kept, "PATH": os.pathsep.join(path), "NO_COLOR": "1", "HOME": os.fspath(home)}
 
