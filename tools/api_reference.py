@@ -26,6 +26,27 @@ Every error is a [Problem](#problem): 401 `unauthorized`, 403 `forbidden`, 404
 `simulation_not_found`, `event_not_found` or `not_found`, 405 `method_not_allowed`, 422
 `invalid_parameter` or `invalid_cursor`, 503 `unavailable`. A route without a list of errors has
 401, 403, 404, 422 and 503.
+
+## What to rely on in a live stream
+
+- Events come in the order in which they *arrived*, each id once. Pages show the *total order*, in
+  which a cause comes before its effects; for one writer both are the same. To show a list by
+  total order, sort by (`lamport_clock`, `node_id`, `event_id`).
+- To go from pages to the stream, name the last event of the last page: nothing is missed. An
+  event that had arrived behind it, and was on a page already, may come again, so look at the ids.
+- An id that is not in the log is answered with 404 `event_not_found`, and an `EventSource` then
+  stays closed, since any other start would leave a gap. It happens when the run was deleted and
+  made anew, or when a power cut lost events that were not on the device yet.
+- After 15 seconds of silence a comment (`:`) is sent. A slow reader holds up nobody: the server
+  keeps little for it, and continues from the log when it reads again.
+- The first question to a large log makes its index, which takes seconds: other logs answer
+  meanwhile.
+- 200 streams may be open, on a team's server for each team, and 20 of one user. One more is
+  answered with 503 and `Retry-After`; an `EventSource` then stays closed, so open it again.
+- In ids that another tool made, `%` and characters that a header can't hold are percent-encoded;
+  send them back unchanged.
+- A server of your own waits for open answers when it ends: bound that time, for uvicorn by
+  `timeout_graceful_shutdown`.
 """
 _COMMON_ERRORS = ["401", "403", "404", "422", "503"]
 _SHARED_MIN = 2  # routes of one parameter, from which on it is described once, for all of them
