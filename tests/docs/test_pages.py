@@ -11,7 +11,9 @@ import pytest
 from tests.docs.walk import RUN_BY, Said, blocks, masked, refused, walked
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted([*(DOCS / "guides").rglob("*.md"), *(DOCS / "concepts").rglob("*.md")])
+PAGES = sorted(
+    page for room in ("start", "guides", "concepts") for page in (DOCS / room).rglob("*.md")
+)
 # pages that others run, as they say at their top
 OTHERS = {"make frameworks", "make real-agents"}
 # why blocks are left out: each reason of a page is one of these
