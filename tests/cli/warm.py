@@ -36,8 +36,13 @@ WAIT_S = 100
 STREAMS = 5  # what is wanted, stdin, stdout, stderr, where the exit code goes
 
 
-def warm(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> Ended:
-    """Run the command to its end, with nothing to read."""
+def warm(
+    *arguments: object,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    is_one_stream: bool = False,
+) -> Ended:
+    """Run the command to its end, with nothing to read; both streams may be one, as for a user."""
     assert not any(
         name.startswith(READ_AT_START) and value != os.environ.get(name)
         for name, value in (env or {}).items()
@@ -53,7 +58,8 @@ def warm(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) ->
         wanted.flush()
         ended, ending = os.pipe()
         with open(ended, "rb") as answer:
-            given = [*(each.fileno() for each in (wanted, nothing, out, err)), ending]
+            second = out if is_one_stream else err
+            given = [*(each.fileno() for each in (wanted, nothing, out, second)), ending]
             socket.send_fds(_forker(), [b"."], given)
             os.close(ending)
             assert select.select([answer], [], [], 2 * WAIT_S)[0], f"{arguments} goes on and on"
