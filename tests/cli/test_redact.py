@@ -69,7 +69,7 @@ def test_what_has_no_body_of_a_user_can_not_be_taken_back(log):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[redact\n", "it is no TOML"),
+        ("[redact\n", "it is not TOML"),
         ("[redact]\nrule = []\n", "unknown field `rule`"),
         ('[redact]\nrules = [{name = "own", pattern = "("}]\n', "does not compile"),
     ],

@@ -113,7 +113,7 @@ def test_foreign_line_is_read_whatever_its_members_are(value):
 
 
 CHANGED = "the bytes don't match the line's checksum"
-NO_JSON = "the line is no JSON: it was cut, changed, or written by no log"
+NO_JSON = "the line is not JSON: it was cut, changed, or written by no log"
 NAMELESS = "the line is JSON without an event_id"
 LONG = "the line is longer than 1048576 bytes"
 UNFIT = "the checksum fits, seq or lamport_clock doesn't"

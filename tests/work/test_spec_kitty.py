@@ -154,7 +154,7 @@ def test_what_could_not_be_read_is_told_with_its_place():
         Unread(
             f"{FOLDER}/tasks/doing/WP02-second.md",
             1,
-            "the dependency 'first' is no package's id",
+            "the dependency 'first' is not a package's id",
         ),
     )
 
@@ -226,8 +226,8 @@ def test_files_that_are_no_packages_or_one_twice_are_told():
     assert history(files=files, tasks=b"# none\n").unread == (
         Unread(f"{FOLDER}/tasks.md", 1, "no heading begins a work package"),
         Unread(f"{FOLDER}/tasks/WP04.md", 2, "nobody knows the lane 'stuck'"),
-        Unread(f"{FOLDER}/tasks/WPX-odd.md", 1, "'WPX-odd.md' is no package's id"),
-        Unread(f"{FOLDER}/tasks/odd.md", 1, "'1' is no package's id"),
+        Unread(f"{FOLDER}/tasks/WPX-odd.md", 1, "'WPX-odd.md' is not a package's id"),
+        Unread(f"{FOLDER}/tasks/odd.md", 1, "'1' is not a package's id"),
         Unread(
             f"{FOLDER}/tasks/planned/WP01-first.md",
             0,

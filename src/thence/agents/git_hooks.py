@@ -101,7 +101,7 @@ def _paths(is_users: bool) -> list[Path]:
         raise ThenceError(
             operation,
             place=Path.cwd(),
-            cause="this folder is no working tree of a git repository of this user",
+            cause="this folder is not a working tree of a git repository of this user",
             hint="go to one, or make one: git init",
         )
     folder = Path(done.stdout.splitlines()[1].rstrip("\n")).absolute()
@@ -141,7 +141,7 @@ def _add_block(name: str, is_huskys: bool, text: str | None) -> str:
     first, newline, rest = plain.partition("\n")
     program = first.removeprefix("#!").split()[:2] if first.startswith("#!") else []
     if not newline or not {os.path.basename(word) for word in program} & _SHELLS:
-        raise ValueError("it is no shell script that is known; run hook.sh of the log from it")
+        raise ValueError("it is not a shell script that is known; run hook.sh of the log from it")
     return f"{first}\n{block}{rest}"
 
 

@@ -237,7 +237,7 @@ def _parsed(text: str | None) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is no JSON ({error}); correct it, then install again") from None
+        raise ValueError(f"it is not JSON ({error}); correct it, then install again") from None
     hooks = value.get("hooks", {}) if isinstance(value, dict) else None
     if not isinstance(hooks, dict) or not all(
         isinstance(groups, list) for groups in hooks.values()

@@ -321,7 +321,7 @@ def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
         members = decoded(line)
         deep = is_deep(members)
     except (ValueError, RecursionError):
-        reason = "the line is no JSON: it was cut, changed, or written by no log"
+        reason = "the line is not JSON: it was cut, changed, or written by no log"
         return BadLine("bad_line", reason)
     if not isinstance(members, dict) or not isinstance(members.get("event_id"), str):
         return BadLine("bad_line", "the line is JSON without an event_id")

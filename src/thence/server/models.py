@@ -250,7 +250,7 @@ class Health(BaseModel):
     status: Literal["ok"]
     version: str
     simulations: int = Field(ge=0)
-    logs: int = Field(ge=0, description="Those that are no simulations.")
+    logs: int = Field(ge=0, description="Those that are not simulations.")
     events: int = Field(ge=0)
     unverified: int = Field(ge=0)
     damaged_lines: int = Field(ge=0, description="Lines and files passed over, of all logs.")

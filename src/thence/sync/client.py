@@ -281,7 +281,7 @@ class SyncClient:
     def _lines_of(self, events: Sequence[msgspec.Raw]) -> list[bytes]:
         lines = [bytes(event) for event in events]
         if any(b"\n" in line or not line.startswith(b"{") for line in lines):
-            raise self._bad_answer("one of its events is no line")
+            raise self._bad_answer("one of its events is not a line")
         return lines
 
     def _check_cursors(self, *cursors: str) -> None:

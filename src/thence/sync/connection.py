@@ -217,7 +217,7 @@ def server_address(address: str) -> str:
         parts, host, port = urlsplit(""), "", None
     cause = ""
     if parts.scheme not in _PORTS or not host or not address.isprintable() or " " in address:
-        cause = "it is no address of http or https"
+        cause = "it is not an address of http or https"
     elif "@" in parts.netloc:
         cause = "it holds a user name or password, which belong to `thence sync login`"
     elif parts.query or parts.fragment:

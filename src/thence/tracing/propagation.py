@@ -172,7 +172,7 @@ def propagate(work: Any) -> Any:
         raise InvalidEvent(
             "could not hand causes to work",
             place=f"{work!r:.80}",
-            cause="its body runs elsewhere" if is_elsewhere else "it is no function",
+            cause="its body runs elsewhere" if is_elsewhere else "it is not a function",
             hint="pass a function or an executor; asyncio's tasks have the causes by themselves",
         )
     return Propagated(work, surroundings())

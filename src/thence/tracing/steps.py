@@ -143,7 +143,7 @@ class Step:
                 "give the payload's key another name; causes go into `with thence.because(…)`",
             )
         if name is not None and (not isinstance(name, str) or not name):
-            raise _refused(name, f"{name!r:.80} is no name", "pass a name such as refund")
+            raise _refused(name, f"{name!r:.80} is not a name", "pass a name such as refund")
         self._name = name
         self._log = log
         self._words = words
@@ -212,7 +212,7 @@ class Step:
         if not callable(function) or isinstance(function, type | staticmethod | classmethod):
             raise _refused(
                 name,
-                f"{function!r:.80} is no function",
+                f"{function!r:.80} is not a function",
                 "decorate a function; under @staticmethod and @classmethod, not above",
             )
         filled = _filled_by(function, self._words, name)
@@ -256,7 +256,7 @@ class Step:
         log_of_step: object = log if isinstance(log, StepLog) or not callable(log) else log()
         if not isinstance(log_of_step, StepLog):
             hint = "pass what thence.open(path) returned, or a function that returns it"
-            raise _refused(self._name, f"log={log_of_step!r:.80} is no open log", hint)
+            raise _refused(self._name, f"log={log_of_step!r:.80} is not an open log", hint)
         return log_of_step
 
     def _enter(self, step: OpenStep, frame: FrameType) -> TakenStep:
@@ -378,7 +378,7 @@ def _filled_by(
         try:
             fields = [field for _, field, _, _ in Formatter().parse(word) if field is not None]
         except ValueError as error:
-            raise _refused(name, f"{word!r:.80} is no format: {error}", _FORMAT) from error
+            raise _refused(name, f"{word!r:.80} is not a format: {error}", _FORMAT) from error
         for field in fields:
             root = re.split(r"[.\[]", field)[0]
             if root not in signature.parameters:

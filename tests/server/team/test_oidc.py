@@ -140,7 +140,7 @@ def test_browser_is_let_in_by_the_provider_and_has_a_session_of_pages_alone(
     assert (session["httponly"], session["samesite"], session["path"]) == (True, "lax", "/")
     stranger = server.client()
     stranger.access = session.value
-    assert stranger.page("log").status == 401, "the session is no access token"
+    assert stranger.page("log").status == 401, "the session is not an access token"
     assert stranger.ask("GET", "/logs").status == 401
     assert Browser(server).get("/logs").status == 401, "programs are sent nowhere"
 

@@ -89,13 +89,13 @@ def merge_payload(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any
         try:
             members = msgspec.json.decode(data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise _misuse(f"--payload is no JSON: {error}") from error
+            raise _misuse(f"--payload is not JSON: {error}") from error
         if not isinstance(members, dict):
             raise _misuse('--payload is JSON, but no object such as {"amount": 12}')
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise _misuse(f"'{pair}' is no KEY=VALUE")
+            raise _misuse(f"'{pair}' is not KEY=VALUE")
         if key in members:
             how_often = "twice" if payload is None else "more than once, or in --payload too"
             raise _misuse(f"'{key}' is given {how_often}")

@@ -252,7 +252,9 @@ def _ends(answer: Why, width: int, is_whole: bool) -> Iterator[str]:
             lies = f"it lies in log {missing.log_id}, ask there"
         elif missing.pruned is not None:
             lies = missing.pruned
-        names = "names" if missing.named_by != answer.chain[0].event_id else "is no root: it names"
+        names = (
+            "names" if missing.named_by != answer.chain[0].event_id else "is not a root: it names"
+        )
         text = f"[{short_id(missing.named_by)}] {names} the cause {missing.event_id},"
         yield from wrapped(f"{text} which is not in this log; {lies}.", width)
     if len(answer.missing) > _MISSING_SHOWN_MAX:

@@ -126,5 +126,5 @@ def _take_in(log: Path) -> None:
 def _origin(raw: str) -> str:
     """Returns an origin as browsers send it, in lower case; it is compared literally."""
     if not _ORIGIN.fullmatch(raw):
-        raise click.BadParameter(f"{raw!r} is no origin; one is https://page.example:8080")
+        raise click.BadParameter(f"{raw!r} is not an origin; one is https://page.example:8080")
     return raw.lower()

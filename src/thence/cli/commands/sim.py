@@ -551,7 +551,7 @@ def _pairs(
             raise click.BadParameter(f"{text!r} is not NAME=VALUE", context, parameter)
         pairs[name] = json_or_text(value)
         if parameter.name == "decide" and pairs[name] is value:
-            reason = f"{value!r} is no JSON; write '{{\"action_type\": …}}' or null"
+            reason = f"{value!r} is not JSON; write '{{\"action_type\": …}}' or null"
             raise click.BadParameter(reason, context, parameter)
     return pairs
 

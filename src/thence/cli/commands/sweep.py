@@ -45,7 +45,7 @@ def _settings(
         if isinstance(values, str):
             values = [json_or_text(part) for part in listed.split(",")]
             if any(isinstance(value, str) and {*value[:1]} & {*'"[{'} for value in values):
-                reason = f"{text!r} begins a text in quotes, a list or a map, and is no JSON"
+                reason = f"{text!r} begins a text in quotes, a list or a map, and is not JSON"
                 raise click.BadParameter(reason, context, parameter)
         if not all(key.split(".")) or not values or "" in values:
             raise click.BadParameter(f"{text!r} is not KEY=VALUE,VALUE", context, parameter)

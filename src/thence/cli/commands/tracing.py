@@ -226,7 +226,7 @@ def _read(file: Path) -> bytes:
     if len(data) > FILE_BYTES_MAX:
         cause, hint = f"it has more than {FILE_BYTES_MAX:,} bytes", "split it between two lines"
     elif file.suffix == ".pb" or b"\0" in data[:4096]:
-        cause = "it is no JSON, but looks like protobuf"
+        cause = "it is not JSON, but looks like protobuf"
         hint = "write it as JSON: `format: json` at the collector's file exporter"
     else:
         return data

@@ -67,7 +67,7 @@ def init_command(data: str, team: str, reader_role: str | None) -> None:
 
 def _address(context: click.Context, option: click.Parameter, text: str | None) -> str:
     if text and not _URL.fullmatch(text):
-        raise click.BadParameter("it is no address such as https://thence.example")
+        raise click.BadParameter("it is not an address such as https://thence.example")
     return (text or "").rstrip("/")
 
 

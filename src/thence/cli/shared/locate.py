@@ -241,7 +241,7 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
     inside = [str(folder) for folder in runs(path)] if path.is_dir() else []
     others = other_logs(out, ())
     if inside:
-        cause = f"it is no log itself, but holds {len(inside)}"
+        cause = f"it is not a log itself, but holds {len(inside)}"
         hint = "name one of them: " + ", ".join(inside[:_SHOWN_LOGS_MAX])
     elif path.exists():
         cause = "there is no events.jsonl"

@@ -422,7 +422,7 @@ def _note_passed_over(out: Output, replica: Log, log: str | None, by_index: bool
     if torn:
         out.notice("the last line is unfinished and passed over")
     for path in strays(OS_DISK, replica.folder):
-        out.notice(f"{path.name} is no segment's name: the file is passed over")
+        out.notice(f"{path.name} is not a segment's name: the file is passed over")
 
 
 def _count_passed_over(replica: Log) -> tuple[int, int]:

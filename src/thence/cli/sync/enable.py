@@ -200,7 +200,7 @@ def _check_name(folder: Path, name: str) -> None:
         raise SyncRefused(
             "could not name the log in",
             place=folder,
-            cause=f"{name!r:.80} is no name of a log at a server",
+            cause=f"{name!r:.80} is not a name of a log at a server",
             hint="give it one of letters, digits, . _ and -: --name NAME",
         )
 

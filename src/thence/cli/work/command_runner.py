@@ -194,4 +194,4 @@ def _refuse_invalid_text(context: click.Context) -> None:
         value = context.params.get(parameter.name or "")
         for text in value if isinstance(value, tuple) else (value,):
             if isinstance(text, str) and not is_utf8(text):
-                raise click.BadParameter(f"{text!r:.80} is no UTF-8 text", context, parameter)
+                raise click.BadParameter(f"{text!r:.80} is not UTF-8 text", context, parameter)

@@ -145,7 +145,7 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
         pending, planned(session, state), read_setup(session.project), approved=approved
     )
     problems = [
-        f"{wp_id} depends on {needed}, which is no package" for wp_id, needed in dry_plan.unknown
+        f"{wp_id} depends on {needed}, which is not a package" for wp_id, needed in dry_plan.unknown
     ]
     problems += [f"{' -> '.join(circle)} wait for each other" for circle in dry_plan.cycles]
     problems += [f"{wp_id} is never begun: {why}" for wp_id, why in dry_plan.stranded.items()]

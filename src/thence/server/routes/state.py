@@ -214,7 +214,7 @@ class ServerState:
             self.summaries.forget(log_id)
             raise
         if is_simulation and not location.is_simulation:
-            raise NotALog("could not find", place=repr(log_id), cause="it is no simulation")
+            raise NotALog("could not find", place=repr(log_id), cause="it is not a simulation")
         return location
 
     def has_files(self, log: FoundLog) -> bool:

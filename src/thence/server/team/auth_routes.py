@@ -351,7 +351,7 @@ def _fields(request: Request, body: bytes) -> dict[str, str]:
     """Returns the fields of a form; raises InvalidEvent for what is none."""
     try:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-            raise ValueError("it is no form")
+            raise ValueError("it is not a form")
         text = body.decode("ascii")
         return dict(parse_qsl(text, True, errors="strict", max_num_fields=_FIELDS_MAX))
     except ValueError as error:

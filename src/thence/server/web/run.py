@@ -263,7 +263,11 @@ def _damage(summary: LogFacts) -> Html | None:
         (words(bad.file), f"{bad.offset:,}", f"{bad.length:,}", words(bad.reason))
         for bad in summary.damage[:DAMAGE_SHOWN_MAX]
     ]
-    verb = "lines are no events and are" if summary.damaged_lines > 1 else "line is no event and is"
+    verb = (
+        "lines are not events and are"
+        if summary.damaged_lines > 1
+        else "line is not an event and is"
+    )
     caption = f"{summary.damaged_lines:,} {verb} passed over"
     if len(rows) < summary.damaged_lines:
         caption += f"; the first {len(rows)} of them"

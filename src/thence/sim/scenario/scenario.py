@@ -186,7 +186,7 @@ class _Shapes:
             elif isinstance(value, str) and (kind is Name or "regex" in str(error)):
                 dash = ", '_' and '-'" if kind is Name else " and '_'"
                 hint = f"names have letters, digits{dash} only, 100 at most"
-                self._problems.add(path, f"{value!r:.60} is no name", hint)
+                self._problems.add(path, f"{value!r:.60} is not a name", hint)
             else:
                 self._add_misfit(kind, value, path)
             return False

@@ -152,7 +152,7 @@ class TreeFiles:
         """Yields a descriptor of a path's parent folder, and the last part of the path."""
         *folders, name = path.split("/")
         if not name or {"", ".", ".."} & {*folders} or name == "..":
-            raise NotFollowed(errno.EINVAL, "this is no path inside a working tree", path)
+            raise NotFollowed(errno.EINVAL, "this is not a path inside a working tree", path)
         at = os.open(self.top, _TOP)
         try:
             for depth, folder in enumerate(folders, 1):

@@ -258,10 +258,10 @@ class _HistoryReader:
         try:
             values = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
         except (ValueError, RecursionError) as error:
-            self._report(file, getattr(error, "lineno", 1), f"it is no JSON: {error}")
+            self._report(file, getattr(error, "lineno", 1), f"it is not JSON: {error}")
             return {}
         if not isinstance(values, dict):
-            self._report(file, 1, "it is no JSON object")
+            self._report(file, 1, "it is not a JSON object")
             return {}
         return values
 
@@ -277,7 +277,7 @@ class _HistoryReader:
         wp_id = fields.text("work_package_id") or (named[1] if named else "")
         if not is_wp_id(wp_id):
             if wp_id or path.name.upper().startswith("WP"):
-                self._report(file, 1, f"{wp_id or path.name!r} is no package's id")
+                self._report(file, 1, f"{wp_id or path.name!r} is not a package's id")
             return None
         folder = path.parent.name if path.parent.name in LANES else ""
         return _Package(wp_id, file, fields, folder)
@@ -312,7 +312,7 @@ class _HistoryReader:
         ids = [str(wp_id) for wp_id in listed] if isinstance(listed, list) else []
         for wp_id in ids:
             if not is_wp_id(wp_id):
-                self._report(package.file, 1, f"the dependency {wp_id!r:.80} is no package's id")
+                self._report(package.file, 1, f"the dependency {wp_id!r:.80} is not a package's id")
         return ids
 
     def _moves(self, package: _Package, data: bytes) -> Iterator[ImportedEvent]:
@@ -459,9 +459,9 @@ def _status_line(raw: bytes, number: int) -> StatusLine | str:
     try:
         values = json.loads(raw)
     except (ValueError, RecursionError):
-        return "the line is no JSON"
+        return "the line is not JSON"
     if not isinstance(values, dict):
-        return "the line is no JSON object"
+        return "the line is not a JSON object"
     event_id, wp_id, lane = (
         one_line(values.get(name)) for name in ("event_id", "wp_id", "to_lane")
     )
@@ -469,7 +469,7 @@ def _status_line(raw: bytes, number: int) -> StatusLine | str:
     if not event_id or not lane:
         return f"the line has no {'to_lane' if event_id else 'event_id'}"
     if not is_wp_id(wp_id):
-        return f"{wp_id!r:.80} is no package's id"
+        return f"{wp_id!r:.80} is not a package's id"
     if not timestamp:
         return "the line has no time"
     return StatusLine(
