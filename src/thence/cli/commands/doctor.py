@@ -15,6 +15,7 @@ from thence.cli import DAMAGED, FAILED
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Painted, current, wrapped
 from thence.cli.shared.locate import find_log, is_log_of_agents, named_log
+from thence.core.sentences.events import counted
 from thence.doctor.health import Check, clock, folder_checks
 from thence.errors import NotALog, ThenceError
 from thence.log.files.disk import OS_DISK, wall_ns
@@ -42,9 +43,9 @@ _NAME_COLUMNS = max(map(len, _PARTS))
 def doctor_command(log: str | None) -> int:
     """Check the machine, the folder, and the state of a log.
 
-    Without a log it looks at this folder. One small file is written to try the disk, and
-    removed; a log that can only be read is looked at all the same. Exit code 0: all is ok;
-    1: a check fails; 3: there is damage. `thence verify` reads every line.
+    Without a log it checks this folder. It writes and removes one small file to test the disk;
+    read-only logs are checked too. Exit code 0: all is ok; 1: a check failed; 3: there is damage.
+    `thence verify` reads every line.
     """
     out = current()
     try:
@@ -140,7 +141,7 @@ def _log_checks(folder: Path) -> list[Check]:
     checks = [*log_checks(OS_DISK, folder), *_losses(folder)]
     if skipped := skipped_lines(folder):
         first = skipped[0].place
-        detail = f"{len(skipped):,} line(s) were passed over, the first is "
+        detail = f"passed over {counted(len(skipped), 'line')}, the first is "
         detail += f"{first.file}:{first.line}"
         hint = "`thence verify` lists each with its reason; "
         hint += f"`git checkout {first.file}` puts one back"

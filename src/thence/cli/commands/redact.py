@@ -32,12 +32,17 @@ _REMAINS = (
     **help_with("thence redact 01JQXW5D8GSCGYB15ZC3R10NTF --reason 'a password' --yes"),
 )
 @click.argument("event")
-@click.option("--reason", metavar="TEXT", default="", help="Why, in a few words; all will read it.")
+@click.option(
+    "--reason",
+    metavar="TEXT",
+    default="",
+    help="The reason, in a few words, which everybody can read.",
+)
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be redacted.")
 @log_options
 def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: str | None) -> None:
-    """Remove what an event says for good: its payload goes, the rest stays.
+    """Remove an event's payload for good; the rest of the event stays.
 
     The event keeps its place, its type, its causes and its digests. With sync, the server and every
     clone follow, if your key wrote the event or you are an admin of the team.

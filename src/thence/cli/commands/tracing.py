@@ -170,11 +170,11 @@ def _resource(replica: Log) -> Json:
 )
 @log_options
 def import_command(file: Path, log: str | None) -> None:
-    """Take spans of OpenTelemetry into a log, as begun and ended steps.
+    """Import spans of OpenTelemetry into a log, as begun and ended steps.
 
-    A span's parent and its links are its causes, where the file or the log has them; else the
-    payload keeps their ids. What is there already is not taken again. A log named by --log or
-    THENCE_LOG is made if it is missing.
+    A span's parent and links are its causes, if the file or the log has them; otherwise the payload
+    keeps their ids. Spans that are in the log already are skipped. A log named by --log or
+    THENCE_LOG is created if it is missing.
     """
     out = current()
     out.resumption = "the same command again; what is in the log already is skipped"

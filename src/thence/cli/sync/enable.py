@@ -33,17 +33,27 @@ class NamedLog(NamedTuple):
 
 @click.command("enable", **help_with("thence sync enable", "thence sync enable --team atlas"))
 @synced_log_option
-@click.option("--server", metavar="URL", callback=checked_name, help="The server; else the only.")
-@click.option("--team", metavar="TEAM", callback=checked_name, help="Else your first team there.")
+@click.option(
+    "--server", metavar="URL", callback=checked_name, help="The server; default: the only one."
+)
+@click.option(
+    "--team",
+    metavar="TEAM",
+    callback=checked_name,
+    help="The team; default: your first one.",
+)
 @click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
 @click.option(
     "--name",
     metavar="NAME",
     callback=checked_name,
-    help="The log's name there, to meet another replica of it; a project has its own.",
+    help="The log's name on the server, to join another replica; a project has its own.",
 )
 @click.option(
-    "--switch", "may_switch", is_flag=True, help="Change the target: it gets the whole history."
+    "--switch",
+    "may_switch",
+    is_flag=True,
+    help="Change the target, which then gets the whole history.",
 )
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask before a switch.")
 @output_options
@@ -59,7 +69,7 @@ def enable_command(
     """Name the server and team that a log is synced with; nothing is sent yet.
 
     It needs a login, and no network. From then on new events of a project carry the team. With
-    --name a log that is missing is made: for the second machine of a log.
+    --name a missing log is created: for the second machine of a log.
     """
     check_packages()
     from thence.sync.target import read_target, switched

@@ -43,10 +43,10 @@ _LOOK = "thence work orchestrate, once what keeps it is settled"
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan and its critical path.")
 @feature_option
 def orchestrate_command(is_dry: bool, feature: str | None) -> int:
-    """Work a feature off with agent programs, until all of it is done.
+    """Have agent programs work on a feature until all of it is done.
 
-    The agents stand in `.kittify/config.yaml`. Ctrl-C ends them and gives their packages free;
-    what was committed stays. With packages left that nobody can do the exit code is 1.
+    `.kittify/config.yaml` lists the agents. Ctrl-C ends them and releases their packages; what was
+    committed stays. Exit code 1 if packages remain that nobody can do.
     """
     if is_dry:
         return run(

@@ -457,7 +457,7 @@ def _planning_files(session: Session, slug: str) -> list[str]:
     multiple=True,
     metavar="PATH",
     callback=checked_name,
-    help="A path that it alone works on.",
+    help="A path that only this package works on.",
 )
 @click.option("--after", multiple=True, metavar="WP", help="A package that it depends on.")
 @feature_option
@@ -471,7 +471,7 @@ def add(
 ) -> CommandResult:
     """Add a package without a spec.
 
-    It goes to the feature that is named, else to 000-general, which is made at first use.
+    It goes to --feature, by default to 000-general, which is created at first use.
     """
     title = " ".join(title.split())
     if not title:

@@ -158,7 +158,7 @@ def _new_events(
 @click.option(
     "--status",
     type=click.Choice(("done", "pending")),
-    help="done ticks the boxes, as without it; pending is --undo.",
+    help="done (the default) ticks the boxes; pending is --undo.",
 )
 @feature_option
 def mark_status(
@@ -297,7 +297,7 @@ def _box_line(package: PlannedPackage, box: Subtask, is_done: bool, was_done: bo
     type=click.Choice(("note", "review", "error", "comment")),
     default="note",
     show_default=True,
-    help="What kind of entry it is.",
+    help="The kind of entry.",
 )
 @feature_option
 def add_history(
@@ -309,9 +309,9 @@ def add_history(
     kind: str = "note",
     feature: str | None = None,
 ) -> CommandResult:
-    """Keep what you have to say about a package.
+    """Record a note about a package.
 
-    It is one event; nothing is committed now.
+    It appends one event, and commits nothing.
     """
     entry = (note if text is None else text) or ""
     session.refresh()

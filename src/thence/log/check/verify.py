@@ -28,6 +28,7 @@ from thence.core.codec import (
 from thence.core.event import Event
 from thence.core.new_event import parse_cause
 from thence.core.redaction import same_event_key
+from thence.core.sentences.events import counted
 from thence.core.vocabulary import Vocabulary
 from thence.log.blobs.blob_check import NamedBody, body_findings, note_named
 from thence.log.files.digest_files import Disowned
@@ -321,7 +322,7 @@ class _Check:
             for finding in self._hole(node_id, hole)
         ]
         if cut:
-            reason = f"{cut} cause(s) that events name are not here; {pruned.words()}"
+            reason = f"not here: {counted(cut, 'cause')} that events name; {pruned.words()}"
             findings.append(Finding("pruned", reason, count=cut))
         return Verification(len(self._ids), len(self._foreign), tuple(findings))
 
@@ -396,5 +397,5 @@ def _stray(path: Path) -> Finding:
 def _missing(code: str, node_id: str, hole: tuple[int, int], state: str = "are missing") -> Finding:
     first, last = hole
     count = last - first + 1
-    reason = f"{count} event(s) of node {node_id} {state}, numbers {first} to {last}"
+    reason = f"{counted(count, 'event')} of node {node_id} {state}, numbers {first} to {last}"
     return Finding(code, reason, node_id=node_id, seq=first, count=count)
