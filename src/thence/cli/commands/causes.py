@@ -237,8 +237,8 @@ def _ends(answer: Why, width: int, is_whole: bool) -> Iterator[str]:
     """Yields the number of all causes, and where the answer ends without reaching a root."""
     if answer.cone:
         or_more = "or more " if answer.truncated else ""
-        turns = {event.turn_number for event, _ in answer.cone} - {None}
-        turns_text = f", in turns {min(turns)} to {max(turns)}" if len(turns) > 1 else ""
+        turns = [turn for event, _ in answer.cone if (turn := event.turn_number) is not None]
+        turns_text = f", in turns {min(turns)} to {max(turns)}" if len(set(turns)) > 1 else ""
         rest = "" if is_whole else "; --all shows the whole chain"
         yield f"{counted(len(answer.cone), f'{or_more}cause')} in all{turns_text}{rest}."
     elif not answer.event.caused_by:

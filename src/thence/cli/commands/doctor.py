@@ -151,7 +151,6 @@ def _log_checks(folder: Path) -> list[Check]:
     from thence.agents.hook_script import log_here
     from thence.agents.hook_status import tool_states
     from thence.agents.intake import is_masked, last_error, waiting
-    from thence.cli.shared.render import counted
 
     waiting_count, refused_count = waiting(folder)
     last = last_error(folder)
@@ -175,7 +174,6 @@ def _log_checks(folder: Path) -> list[Check]:
 
 def _losses(folder: Path) -> list[Check]:
     """Checks whether a program's events, spans or records were not taken into its log."""
-    from thence.cli.shared.render import counted
     from thence.log.read.opening import opened_vocabulary
     from thence.open_log.queries import Answers
 
