@@ -319,7 +319,7 @@ def test_clock_behind_the_newest_event_is_noted_and_a_year_behind_not_ok(tmp_pat
         (folder / "events.jsonl").write_bytes(line)
         ended = doctor(tmp_path)
         assert (ended.code, failing(ended)) == (code, ["clock"] if code else [])
-        assert ("which is to come" in by_name(ended)["clock"]["detail"]) == bool(code)
+        assert ("which is in the future" in by_name(ended)["clock"]["detail"]) == bool(code)
 
 
 @pytest.mark.parametrize(

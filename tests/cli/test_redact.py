@@ -34,7 +34,7 @@ def test_event_is_taken_back_with_its_reason_and_what_remains(log):
     assert "not reached: what git has committed" in ended.err
     assert "nonce" in ended.err
     listed = run(log, "log").out
-    assert "said was redacted: a password" in listed
+    assert "was redacted: a password" in listed
     assert SECRET not in listed
     again = run(log, "redact", "deploy", "--yes", "--json")
     assert (again.code, again.json["lines"]) == (0, 0)

@@ -225,7 +225,7 @@ COMPARISON = "a comparison is missing here"
 NAME = "a name is missing here"
 OPERATOR = "one of = != < <= > >= ~ is missing here"
 VALUE = "a value is missing here"
-QUOTE = "this quote is never closed, or what it holds is not a JSON string"
+QUOTE = "this quote is never closed, or its content is not a JSON string"
 ELEMENT = "a bracket holds the number of an element, as [0] or [-1]"
 LARGE = "no number is so large"
 MANY = " and ".join(["a = 1"] * (COMPARISONS_MAX + 1))

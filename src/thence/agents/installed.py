@@ -132,7 +132,9 @@ def changed(
     """Writes what a function makes of a file's text; of None it is removed."""
     link = _link_of_clone(path)
     if link is not None:
-        return HookFile(tool, path, "left", f"{link} is a symbolic link, and none is followed here")
+        return HookFile(
+            tool, path, "left", f"{link} is a symbolic link, which is not followed here"
+        )
     try:
         text = read_text(path)
         fresh = change(text)
@@ -242,7 +244,7 @@ def _parsed(text: str | None) -> dict[str, Any]:
     if not isinstance(hooks, dict) or not all(
         isinstance(groups, list) for groups in hooks.values()
     ):
-        raise ValueError("its hooks have no form that is known; add them by hand: see --help")
+        raise ValueError("its hooks have an unknown form; add them by hand: see --help")
     return dict(value)
 
 

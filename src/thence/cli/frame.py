@@ -220,9 +220,9 @@ def output_options(command: _F) -> _F:
 
 # the order of `cli.shared.locate`, for the help of each command and docs/reference/commands.md
 LOG_ORDER = (
-    "Default: THENCE_LOG; for a line or a commit, the agents' log of its repository, or the project's"
-    " journal; otherwise the first of these that has the event, or any event: this folder, the"
-    " agents' log, the journal, the newest run under ./output."
+    "Default: THENCE_LOG; for a line or a commit, the agents' log of its repository, or the"
+    " project's journal; otherwise the first of these that has the event, or any event: this"
+    " folder, the agents' log, the journal, the newest run under ./output."
 )
 
 

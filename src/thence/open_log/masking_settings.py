@@ -156,7 +156,7 @@ def _read_in_tree(tree: Path) -> bytes | None:
     try:
         for part in (path.parent, path):
             if stat.S_ISLNK(os.lstat(part).st_mode):
-                raise _failure(part, "it is a symbolic link, and none is followed there")
+                raise _failure(part, "it is a symbolic link, which is not followed there")
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         folder = os.open(path.parent, flags | os.O_DIRECTORY)
         try:

@@ -287,7 +287,7 @@ def _received(response: httpcore2.Response, server: str) -> HttpAnswer:
     }
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("gzip", "identity"):
-        raise bad_answer(server, f"it is packed as {coding[:20]!r}, which nobody asked for", _LATER)
+        raise bad_answer(server, f"it is packed as {coding[:20]!r}, which is not supported", _LATER)
     unpack = zlib.decompressobj(wbits=31) if coding == "gzip" else None
     body, packed_bytes = bytearray(), 0
     for part in response.iter_stream():

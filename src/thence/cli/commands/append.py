@@ -91,7 +91,7 @@ def merge_payload(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise _misuse(f"--payload is not JSON: {error}") from error
         if not isinstance(members, dict):
-            raise _misuse('--payload is JSON, but no object such as {"amount": 12}')
+            raise _misuse('--payload is JSON, but not an object such as {"amount": 12}')
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:

@@ -135,7 +135,7 @@ def _log_checks(folder: Path) -> list[Check]:
     try:
         from thence.doctor.condition import log_checks
     except ImportError as error:  # the packages check reports it too
-        return [Check("log", False, f"it was not looked at: {error}", _REINSTALL)]
+        return [Check("log", False, f"not checked: {error}", _REINSTALL)]
     from thence.work.day_lines import skipped_lines
 
     checks = [*log_checks(OS_DISK, folder), *_losses(folder)]

@@ -63,7 +63,7 @@ def _next_step(tool: str, is_users: bool, has_git: bool) -> str:
     """Returns what to do after the hooks of a tool were installed."""
     ask = "`thence why FILE:LINE` of a line that is committed from now on"
     step = ask if has_git else "`thence hook install git`, so that commits are recorded too"
-    starts = {"codex": trust_step(is_users), "claude-code": "start claude anew"}
+    starts = {"codex": trust_step(is_users), "claude-code": "restart claude"}
     return f"{starts[tool]}; then {step}" if tool in starts else step
 
 

@@ -87,7 +87,7 @@ def prune_command(
     files, and name it with --log, or move them back into the log's folder.
     """
     if (before is None) == (keep_bytes is None):
-        raise click.UsageError("say what goes, by --before or by --keep-bytes")
+        raise click.UsageError("choose the files, by --before or by --keep-bytes")
     from thence.cli.shared.progress import bar
 
     out = current()
@@ -107,7 +107,7 @@ def prune_command(
                 if not is_sure and not is_agreed(question, "--yes, or --dry-run"):
                     cause, hint = "you did not agree", "nothing was changed"
                     raise ThenceError("did not prune", cause=cause, hint=hint, code="prune_refused")
-                out.resumption = "the same command again; it removes what is left"
+                out.resumption = "run the same command again; it removes the rest"
                 with bar(out, "pruning"):
                     pruned = pruning.run(plan, archive)
                     replica.answers.renew()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _REMAINS = (
     "what git has committed, other people's copies, archives, backups and exports: they keep it",
-    "whoever has read it",
+    "people who have read it",
 )
 
 
@@ -85,7 +85,7 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
         out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})
         return
     verb = "would be" if is_dry else "was already" if is_done else "was"
-    out.write(f"what {stored.event_id} said {verb} redacted")
+    out.write(f"the payload of {stored.event_id} {verb} redacted")
     if enabled is not None and not is_dry:
         out.notice(f"carry it to team {enabled.team}: thence sync now")
     for remaining in remains:

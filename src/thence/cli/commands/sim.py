@@ -380,7 +380,7 @@ def run_command(
     out = current()
     several = next((key for key, values in settings.items() if len(values) > 1), None)
     if several:
-        reason = f"{several} has several values, for which there is `thence sim sweep`"
+        reason = f"{several} has several values, which `thence sim sweep` takes"
         raise click.BadParameter(reason, param_hint="--set")
     config = SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()})
     others["output_root"] = root or out.settings.root

@@ -177,7 +177,7 @@ def import_command(file: Path, log: str | None) -> None:
     THENCE_LOG is created if it is missing.
     """
     out = current()
-    out.resumption = "the same command again; what is in the log already is skipped"
+    out.resumption = "run the same command again; it skips what is in the log already"
     data = _read(file)
     folder = find_log(out, log, create=True)
     words = opened_vocabulary(OS_DISK, folder, None, named_log(out, log) is not None)

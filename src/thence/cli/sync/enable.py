@@ -103,7 +103,7 @@ def login_with_team(server: str | None, username: str | None, team: str | None) 
             "could not enable sync with",
             place=login.server,
             cause=f"{login.username} is in no team there",
-            hint="ask whoever keeps the server for a team, then log in again",
+            hint="ask an admin of the server for a team, then log in again",
         )
     return login
 
@@ -134,7 +134,7 @@ def _ask(out: Output, folder: Path, target: "SyncTarget", *, is_sure: bool) -> N
     """Tells what a switch does, and asks for it on a terminal; raises SyncRefused, UsageError."""
     out.notice(
         f"the next sync sends all events of this log to a new log, {target.log} of {target.place};"
-        " what was sent before stays where it is"
+        " events sent before stay where they are"
     )
     if is_sure:
         return

@@ -144,7 +144,7 @@ def _keep(store: "CredentialStore", login: "Login") -> None:
     out.result(
         {"server": login.server, "username": login.username, "team": team},
         [f"logged in at {login.server} as {login.username}{f', team {team}' if team else ''}"],
-        () if team else ["you are in no team yet: events are kept, and none is sent"],
+        () if team else ["you are not in a team yet: events are kept, not sent"],
     )
 
 

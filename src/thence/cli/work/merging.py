@@ -189,7 +189,7 @@ def _not_begun(feature: FeatureState, package: PackageState) -> Refused:
         "could not merge",
         guard="not_in_lane",
         place=f"{feature.slug}/{package.wp_id}",
-        cause=f"it is in {package.lane}, so that nobody works on it",
+        cause=f"it is in {package.lane}: nobody works on it",
         hint=f"thence work implement {package.wp_id} takes it up again",
     )
 

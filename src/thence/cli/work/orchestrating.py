@@ -36,7 +36,7 @@ STRANDED = 1
 DRAWN_EVERY_S = 0.5
 TITLE_CHARACTERS = 40
 OVERLAPS_SHOWN_MAX = 5
-_LOOK = "thence work orchestrate, once what keeps it is settled"
+_LOOK = "thence work orchestrate, once that is settled"
 
 
 @command("orchestrate", "thence work orchestrate --feature 001 --dry-run")
@@ -54,7 +54,7 @@ def orchestrate_command(is_dry: bool, feature: str | None) -> int:
         )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: agents are ended
 
-    current().resumption = "the same command again; it continues the work of this one"
+    current().resumption = "run the same command again; it continues this work"
 
     def work(session: Session) -> CommandResult:
         with display(current()) as live:  # the display ends before the result is written

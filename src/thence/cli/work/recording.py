@@ -205,7 +205,7 @@ def mark_status(
 
 def _check_boxes(*, is_undone: bool, status: str | None, **_: object) -> None:
     if is_undone and status == "done":
-        raise click.UsageError("of --undo and --status done only one can be done")
+        raise click.UsageError("--undo and --status done exclude each other")
 
 
 mark_status_command = session_command(

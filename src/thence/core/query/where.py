@@ -324,7 +324,7 @@ class _Parser:
     def quoted(self) -> str:
         match = _QUOTED.match(self.text, self.at)
         if match is None:
-            self.refuse("this quote is never closed, or what it holds is not a JSON string")
+            self.refuse("this quote is never closed, or its content is not a JSON string")
         import json
 
         value = str(json.loads(match[0], strict=False))

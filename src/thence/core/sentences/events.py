@@ -414,7 +414,7 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
         f"{facts.text('since', ', from ')}{facts.text('until', ' to ')}"
     ),
     "redacted": lambda facts: (
-        f"what {facts.text('event_id', 'event ') or 'an event'} said was redacted{facts.why}"
+        f"the payload of {facts.text('event_id', 'event ') or 'an event'} was redacted{facts.why}"
     ),
 }
 _ERROR_TYPES = {

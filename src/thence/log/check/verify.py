@@ -100,7 +100,7 @@ def subtract(hole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> Iterat
         yield first, last
 
 
-_TAIL_KEPT = "the last line lacks its newline; the next append puts it there"
+_TAIL_KEPT = "the last line has no newline; the next append adds it"
 _TAIL_MOVED = "the last line was never finished; the next append moves it aside"
 
 
@@ -388,7 +388,7 @@ class _Check:
 
 
 def _stray(path: Path) -> Finding:
-    reason = "it begins and ends like a segment, but its name is none: nothing in it is read"
+    reason = "it is named like a segment, but not exactly: nothing in it is read"
     if path.name.endswith(ARCHIVED):
         reason = "it is a compressed file of an archive: gunzip it to have its events read"
     return Finding("passed_over", reason, path.name)

@@ -222,7 +222,7 @@ class WaysIn:
             raise NotLoggedIn("could not log in", cause=cause, hint="log in again")
         code = request.query_params.get("code", "")
         if not code:
-            cause = "the provider let nobody in"
+            cause = "the provider refused the login"
             raise NotLoggedIn("could not log in", cause=cause, hint="log in again")
         redirect_uri = f"{self._url}{_CALLBACK_PATH}"
         user = self._let_in(

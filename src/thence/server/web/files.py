@@ -38,7 +38,7 @@ _LINES = (
     Column("Line", "number"),
     Column("Text", "text"),
     Column("Owner", "owner"),
-    Column("Asked, or why it is unknown", "what"),
+    Column("Prompt, or why it is unknown", "what"),
 )
 
 

@@ -136,7 +136,7 @@ def history_in(planning: Planning, slug: str) -> FeatureHistory:
         if data is not None:
             files[_as_text(name)] = data
             if lane and lane not in LANES:
-                unread.append(Unread(_as_text(name), 0, f"nobody knows the lane {lane!r:.80}"))
+                unread.append(Unread(_as_text(name), 0, f"unknown lane {lane!r:.80}"))
     status = read_file(planning.path(slug, STATUS_NAME))
     parsed = parse_tasks(tasks, path) if tasks is not None else None
     history = history_of(slug, meta, parsed, files, planning.branch_of(slug), status)
@@ -329,7 +329,7 @@ class _HistoryReader:
                 continue
             text = entry.text
             if entry.lane and entry.lane not in LANES and not package.has_status_log:
-                self._report(package.file, entry.line, f"nobody knows the lane {entry.lane!r:.80}")
+                self._report(package.file, entry.line, f"unknown lane {entry.lane!r:.80}")
                 text = f"lane={entry.lane} – {text}" if text else f"lane={entry.lane}"
             if text:
                 yield self._note(package, text, key, *position)
@@ -337,7 +337,7 @@ class _HistoryReader:
         if package.has_status_log:
             return
         if lane and lane not in LANES:
-            self._report(package.file, line, f"nobody knows the lane {lane!r:.80}")
+            self._report(package.file, line, f"unknown lane {lane!r:.80}")
         elif lane and lane != package.lane:
             key = f"{package.wp_id}/lane"
             yield self._move(package, lane, "", key, package.file, line, package.actor, "")
@@ -448,7 +448,7 @@ def status_lines(data: bytes) -> tuple[list[StatusLine], list[tuple[int, str]]]:
         lane = _LANES.get(line.lane_name, line.lane_name)
         if lane not in LANES:
             if lane != _BLOCKED:
-                unread.append((number, f"nobody knows the lane {line.lane_name!r:.80}"))
+                unread.append((number, f"unknown lane {line.lane_name!r:.80}"))
             lane = ""
         by_id.setdefault(line.event_id, line._replace(lane=lane))
     return sorted(by_id.values(), key=lambda line: (line.timestamp, line.event_id)), unread
