@@ -186,7 +186,7 @@ def test_spans_come_in_once_and_why_and_unfinished_know_them(agent):
         )
     unfinished = thence("unfinished", "--log", "in", cwd=agent)
     assert "call began" in " ".join(unfinished.out.split())
-    assert "its process ended" not in " ".join(unfinished.out.split())
+    assert "its process has ended" not in " ".join(unfinished.out.split())
 
 
 @pytest.mark.promise("A4e")

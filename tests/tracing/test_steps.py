@@ -131,7 +131,7 @@ def test_step_without_a_log_says_what_to_pass(log):
         pass
     assert "thence.open" in caught.value.hint
     for wrong in ("folder", 7, lambda: "folder"):
-        with pytest.raises(InvalidEvent, match="no open log"), thence.step("x", log=wrong):
+        with pytest.raises(InvalidEvent, match="not an open log"), thence.step("x", log=wrong):
             pass
     assert types(log) == []
 

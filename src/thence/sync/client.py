@@ -156,7 +156,7 @@ class SyncClient:
         return results
 
     def missing(self, digests: Sequence[bytes]) -> Missing:
-        """Returns those of some digests (D) that the server lacks, and how many lines it holds."""
+        """Returns the digests (D) that are not at the server, and the number of its lines."""
         texts = tuple(digest.hex() for digest in digests)
         return self._about("missing", texts, Missing(texts, 0))
 

@@ -446,7 +446,7 @@ def step(
     earlier step, or an event, as a cause and in the payload. With `durable=False` begin and end
     are queued, as `emit` does, and appended where the queue is full.
 
-    What is appended while the error of a step is handled (`sys.exception()`, one in its chain of
+    An event appended while the error of a step is handled (`sys.exception()`, one in its chain of
     `__cause__` and `__context__`, or a member of a group) has the step's end as cause too: in
     `except` and `finally`, of the same thread or task. Nothing else follows from order;
     `caused_by=s.ended` names an end elsewhere.

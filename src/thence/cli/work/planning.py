@@ -54,8 +54,8 @@ _INSTRUCTIONS = """<!-- thence:begin -->
 ## How work is shared out here
 
 Work is cut into packages (WP01, WP02, ...) that go through planned, doing, for_review and done.
-What happens to them is recorded in a log that everybody shares, so use the commands below instead
-of editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NAME`, or by
+A log that everybody shares records what happens to them, so use the commands below instead of
+editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NAME`, or by
 `--actor NAME` with each command. Each also takes `--json`, and `--help` shows the rest.
 
 | to | do |

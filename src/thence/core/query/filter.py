@@ -133,7 +133,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return filter
 
     def matches(self, event: Event) -> bool:
-        """Returns whether an event is asked for; an event that lacks what a part names is not."""
+        """Returns whether an event is asked for; an event without what a part names is not."""
         if self.types and not is_named(event.event_type, self.types):
             return False
         if self.actors and not is_named(event.actor, self.actors):

@@ -75,7 +75,7 @@ _WORDS: Mapping[type, str] = {
 class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A complete scenario; `given` is its input, and `source` its file, if any.
 
-    Agents of tables stand in `given` as they came out; `tables` are the SHA-256 of these by name,
+    `given` holds the agents that tables gave; `tables` are the SHA-256 of these by name,
     `rows` the rows by the index of the agent.
     """
 
@@ -98,7 +98,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Reads a scenario from a YAML file, or a shipped one by its bare name.
 
         `settings` are values by their keys, such as "engine.growth" or "agents.ada.step", that
-        stand in place of the file's. Raises ScenarioError, whose `problems` list everything that
+        replace the file's. Raises ScenarioError, whose `problems` list everything that
         is wrong.
         """
         file = find_file(path)
