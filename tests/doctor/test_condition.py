@@ -182,7 +182,8 @@ def test_spoilt_file_is_told_with_its_path_and_what_the_next_append_does(written
     assert found["sessions"] == Check(
         "sessions",
         False,
-        "0 open for appending, 1 ended without closing; what 1 of them had queued may be lost",
+        "0 open for appending, 1 ended without closing; events that 1 of them had queued may be"
+        " lost",
         appending(written, "reports it in the log"),
     )
 
@@ -280,7 +281,8 @@ def test_sessions_are_counted_and_what_the_dead_may_have_lost(written):
     assert looked_at(written)["sessions"] == Check(
         "sessions",
         False,
-        "1 open for appending, 3 ended without closing; what 1 of them had queued may be lost",
+        "1 open for appending, 3 ended without closing; events that 1 of them had queued may be"
+        " lost",
         appending(written, "reports it in the log"),
     )
     living.end()

@@ -46,7 +46,7 @@ def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
     *_, after = lines = log(repo)
     (notice,) = (line for line in lines if line["event_type"] == "log.node_changed")
     assert notice["payload"]["old_node_id"] == old
-    assert "turned up" in notice["payload"]["reason"]
+    assert "came in" in notice["payload"]["reason"]
     assert (after["node_id"], after["seq"]) == (told["node_id"], 2)
     assert thence("verify", cwd=repo).code == 0
 

@@ -193,7 +193,7 @@ def json_or_text(text: str) -> Any:
 def checked_name(context: click.Context, parameter: click.Parameter, value: _V) -> _V:
     """Refuses an empty name, most often an unset variable of a script."""
     if value == "" or (isinstance(value, tuple) and "" in value):
-        raise click.BadParameter("it names nothing", context, parameter)
+        raise click.BadParameter("it is empty", context, parameter)
     return value
 
 

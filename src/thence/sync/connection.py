@@ -299,7 +299,7 @@ def _received(response: httpcore2.Response, server: str) -> HttpAnswer:
         if max(packed_bytes, len(body)) > BODY_BYTES_MAX:
             raise bad_answer(server, f"it is longer than {BODY_BYTES_MAX:,} bytes", _LATER)
     if unpack is not None and not unpack.eof:
-        raise bad_answer(server, "it ends before its end", _LATER)
+        raise bad_answer(server, "it is cut short", _LATER)
     return HttpAnswer(response.status, headers, bytes(body), server)
 
 

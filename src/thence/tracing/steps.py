@@ -311,7 +311,7 @@ class Step:
         except EventTooLarge as failure:
             warn("step_end_cut", {"event_id": step.begun.event_id, "error": failure})
             kept = {key: value for key, value in (new.payload or {}).items() if key in _OF_END}
-            was = f"what was set, which the log refused: {failure.cause}"
+            was = f"the log refused the values of set: {failure.cause}"
             members = {"repairs": ({"path": "payload", "was": was},)}
             new = structs.replace(new, payload=kept, members=members)
             return record(step.log, new, self._is_durable)

@@ -50,7 +50,9 @@ def event_options(command: _F) -> _F:
             "--allow-calls", is_flag=True, help="Call models for answers that are not recorded."
         ),
         click.option("--runs", type=runs, help="The maximum number of plays; default: 64."),
-        click.option("--measure", "is_measured", is_flag=True, help="Play the run again, altered."),
+        click.option(
+            "--measure", "is_measured", is_flag=True, help="Play the run again with alterations."
+        ),
         click.option("--all", "is_whole", is_flag=True, help="Show all of a long answer."),
         click.argument("event"),
     ):

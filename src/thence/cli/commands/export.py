@@ -81,7 +81,7 @@ def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -
     default=30,
     show_default=True,
     metavar="SECONDS",
-    help="With a URL: how long a batch is tried again that the endpoint does not take now.",
+    help="With a URL: how long to retry a batch that the endpoint does not take now.",
 )
 @click.option(
     "--follow",

@@ -60,7 +60,7 @@ def team_command() -> None:
 @server_command(team_command, "add", "thence server team add docs")
 @click.argument("name")
 def add_team(server: OpenedServer, name: str) -> ServerResult:
-    """Add a team; its logs are seen by its users alone."""
+    """Add a team; only its users see its logs."""
     server.accounts.add_team(name)
     server.audit("team.added", team=name)
     return ServerResult({"team": name}, [f"added the team {name}"])

@@ -89,7 +89,7 @@ def login_command(
 def logout_command(url: str | None, username: str | None) -> None:
     """End a login at its server, and remove it here.
 
-    If the server can't be reached, the login is removed here alone: its tokens are valid there
+    If the server can't be reached, the login is only removed here: its tokens are valid there
     until they expire.
     """
     check_packages()

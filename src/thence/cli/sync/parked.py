@@ -37,7 +37,7 @@ def parked_command(action: str | None, event_id: str | None, log: str | None) ->
     """
     check_packages()
     if (action == "send") != (event_id is not None):
-        raise click.UsageError("name the event with `send`, and with nothing else")
+        raise click.UsageError("name the event with `send` only")
     from thence.sync.rounds import engine_offline
 
     out = current()

@@ -183,7 +183,7 @@ def _section(newline: bytes) -> bytes:
 @click.option(
     "--target-branch",
     metavar="BRANCH",
-    help="Where its packages are merged; else the branch that is checked out.",
+    help="The branch for its packages; default: the one that is checked out.",
 )
 def setup_spec(
     session: Session, title: str, *, mission: str = _MISSION, target_branch: str | None = None

@@ -111,7 +111,7 @@ def _refuse_author(session: Session, place: str, package: PackageState) -> None:
             "could not set the gate",
             guard="author_approves",
             place=place,
-            cause=f"it is the work of {package.agent}, and here nobody approves their own",
+            cause=f"it is the work of {package.agent}, and nobody here may approve their own",
             hint="have somebody else look at it",
         )
 
