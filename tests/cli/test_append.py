@@ -87,7 +87,7 @@ def test_actor_comes_from_the_environment_unless_the_flag_names_one(tmp_path):
         (["amount"], "'amount' is not KEY=VALUE"),
         (["=1"], "'=1' is not KEY=VALUE"),
         (["--payload", "{"], "--payload is not JSON"),
-        (["--payload", "[1]"], "no object"),
+        (["--payload", "[1]"], "not an object"),
     ],
 )
 def test_misuse_is_refused_and_nothing_is_made(tmp_path, arguments, said):

@@ -15,7 +15,6 @@ from thence.cli import DAMAGED, FAILED
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Painted, current, wrapped
 from thence.cli.shared.locate import find_log, is_log_of_agents, named_log
-from thence.core.sentences.events import counted
 from thence.doctor.health import Check, clock, folder_checks
 from thence.errors import NotALog, ThenceError
 from thence.log.files.disk import OS_DISK, wall_ns
@@ -136,6 +135,7 @@ def _log_checks(folder: Path) -> list[Check]:
         from thence.doctor.condition import log_checks
     except ImportError as error:  # the packages check reports it too
         return [Check("log", False, f"not checked: {error}", _REINSTALL)]
+    from thence.core.sentences.events import counted
     from thence.work.day_lines import skipped_lines
 
     checks = [*log_checks(OS_DISK, folder), *_losses(folder)]
@@ -174,6 +174,7 @@ def _log_checks(folder: Path) -> list[Check]:
 
 def _losses(folder: Path) -> list[Check]:
     """Checks whether a program's events, spans or records were not taken into its log."""
+    from thence.core.sentences.events import counted
     from thence.log.read.opening import opened_vocabulary
     from thence.open_log.queries import Answers
 
