@@ -63,7 +63,7 @@ check: setup-dev ## style, types, imports, the rules of the house
 	@$(VENV)/ruff format --check .
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports
-	@$(PYTEST) tests/house $(ARGS)
+	@$(PYTEST) -n 2 tests/house $(ARGS)
 
 bench: setup-dev .venv-bench/ready ## the measurements; ARGS=working runs one part
 	@$(VENV)/python -m bench $(ARGS)

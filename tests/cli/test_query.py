@@ -76,8 +76,8 @@ def shown(tmp_path):
 
 def examples():
     """Yields each command of the page's section with what the page shows of its streams."""
-    _, _, section = PAGE.read_text("utf-8").partition("## `thence log`\n")
-    section = section.partition("\n## `thence tail`")[0]
+    _, _, section = PAGE.read_text("utf-8").partition("### `thence log`\n")
+    section = section.partition("\n### `thence tail`")[0]
     for block in re.findall(r"^```\n(.*?)^```", section, re.DOTALL | re.MULTILINE):
         for example in block.removeprefix("$ ").split("\n$ "):
             words, _, output = example.partition("\n")

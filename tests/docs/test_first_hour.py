@@ -1,6 +1,5 @@
 """The first hour of a new user: the boxes of the README, typed in a new repository."""
 
-import os
 import re
 import subprocess
 
@@ -23,7 +22,7 @@ SEEN = {
 
 def typed(command: str, folder, home) -> str:
     """Type a command as a user would; a server is ended by Ctrl-C once it has its address."""
-    variables = {**environment(), "HOME": os.fspath(home), "BROWSER": "true"}
+    variables = {**environment(home), "BROWSER": "true"}
     stop = "timeout --signal=INT 5 " if " serve " in command else ""
     ended = subprocess.run(
         ["bash", "-c", stop + command],
@@ -39,8 +38,8 @@ def typed(command: str, folder, home) -> str:
 
 @pytest.mark.promise("A5f")
 def test_boxes_of_the_readme_work_in_a_new_repository(tmp_path):
-    folder, home = made(tmp_path / "shop"), tmp_path / "home"
-    home.mkdir()
+    home = tmp_path / "home"
+    folder = made(home / "shop", home)
     (folder / "README.md").write_text("# Shop\n")
     for words in (("add", "README.md"), ("commit", "--quiet", "--message", "Say what it is")):
         subprocess.run(["git", *words], cwd=folder, check=True)

@@ -5,12 +5,7 @@ a test fails for an entry that lets pass more than is there.
 """
 
 # "path" or "path:Class.function": (lines, reason)
-TOO_LONG: dict[str, tuple[int, str]] = {
-    "src/thence/cli/commands/export.py:export_command": (
-        70,
-        "one sequence: the options are checked, then rows are read and written",
-    ),
-}
+TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # "path:Class.function" of src: (parameters, the promise that names them)
 MANY_PARAMETERS: dict[str, tuple[int, str]] = {
@@ -31,7 +26,7 @@ MANY_PARAMETERS: dict[str, tuple[int, str]] = {
 # room: lines and files of src; a room grows by a line of this table alone
 WEIGHTS: dict[str, tuple[int, int]] = {
     "agents": (3552, 14),
-    "cli": (11739, 55),
+    "cli": (11755, 55),
     "core": (6438, 29),
     "doctor": (598, 4),
     "index": (5182, 15),

@@ -19,7 +19,7 @@ def test_page_is_what_the_document_says():
 def test_page_names_each_route_parameter_and_shape():
     told, page = document(), PAGE.read_text("utf-8")
     for path, methods in told["paths"].items():
-        assert f"## `GET {path}`\n" in page
+        assert f"`GET {path}`" in page
         for item in methods["get"].get("parameters", []):
             assert f"| `{item['name']}` | {item['in']} |" in page
     for name in told["components"]["schemas"]:

@@ -12,6 +12,8 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
+DECISION_WORDS_MAX = 190
+LIBRARIES = "docs/decisions/0001-libraries-and-tools.md"
 DOCUMENT = re.compile(r"(?<![\w/.-])[A-Z][A-Z_]{2,}\.md\b")
 # Files of those who use thence, which its text may name though the tree has none.
 DOCUMENTS_OF_USERS = {"AGENTS.md", "CLAUDE.md", "SKILL.md"}
@@ -109,7 +111,7 @@ def missing_documents(name: str, text: str, known: set[str]) -> list[str]:
 
 
 def undecided(pyproject: str, pages: list[str]) -> list[str]:
-    """Find dependencies that no decision page names."""
+    """Find dependencies that none of the pages names."""
     project = tomllib.loads(pyproject)["project"]
     wanted = [*project.get("dependencies", [])]
     for extra in project.get("optional-dependencies", {}).values():
@@ -176,10 +178,10 @@ def test_missing_documents_are_found():
     assert not missing_documents("a.py", "README.md, plan.md, CLAUDE.md", {"README.md"})
 
 
-def test_each_dependency_has_a_decision():
-    pages = [text for name, text in texts(".md") if name.startswith("docs/decisions/")]
-    found = undecided((ROOT / "pyproject.toml").read_text(encoding="utf-8"), pages)
-    assert not found, f"no page of docs/decisions names {', '.join(found)}"
+def test_the_table_of_libraries_names_each_dependency():
+    page = (ROOT / LIBRARIES).read_text(encoding="utf-8")
+    found = undecided((ROOT / "pyproject.toml").read_text(encoding="utf-8"), [page])
+    assert not found, f"{LIBRARIES} doesn't name {', '.join(found)}"
 
 
 def test_undecided_dependencies_are_found():
@@ -190,13 +192,26 @@ def test_undecided_dependencies_are_found():
     assert undecided(extra, []) == ["fastapi"]
 
 
-def test_each_decision_has_its_own_number():
-    names = [
-        PurePosixPath(name).name for name in tracked_files() if name.startswith("docs/decisions/")
+def test_each_decision_has_its_own_number_and_a_line_in_the_list():
+    files = [ROOT / name for name in tracked_files() if name.startswith("docs/decisions/")]
+    index = ROOT / "docs/decisions/README.md"
+    pages = {file.name for file in files} - {index.name}
+    numbers = {name[:4] for name in pages if re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", name)}
+    assert len(numbers) == len(pages)
+    links = re.findall(r"\]\(([^)]+)\)", index.read_text(encoding="utf-8"))
+    assert sorted(links) == sorted(pages)
+
+
+def test_a_decision_is_short():
+    texts_of_pages = {
+        name: re.sub(r"^\|.*", "", text, flags=re.MULTILINE)
+        for name, text in texts(".md")
+        if re.match(r"docs/decisions/\d", name)
+    }
+    found = [
+        name for name, text in texts_of_pages.items() if len(text.split()) > DECISION_WORDS_MAX
     ]
-    numbers = [int(name[:4]) for name in names if re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", name)]
-    assert len(numbers) == len(names)
-    assert len(set(numbers)) == len(numbers)
+    assert not found, f"over {DECISION_WORDS_MAX} words, without tables: {', '.join(found)}"
 
 
 def test_ci_begins_with_the_two_commands_of_the_readme_in_a_fresh_clone_and_an_empty_home():

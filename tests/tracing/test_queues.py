@@ -1,4 +1,4 @@
-"""Causes reach the jobs of Celery, RQ and arq by their own hooks, as docs/concepts/cause.md has."""
+"""Causes reach the jobs of Celery, RQ and arq by the hooks that the guide on queues shows."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ from tests.redis_server import redis_server
 
 import thence
 
-PAGE = Path(__file__).parents[2] / "docs/concepts/cause.md"
+PAGE = Path(__file__).parents[2] / "docs/guides/program/causes-across-queues.md"
 CELERY = """
 from celery import Celery
 from celery.signals import before_task_publish, task_postrun, task_prerun
@@ -93,7 +93,7 @@ def submit():
 
 def hooks(sign: str) -> str:
     """Returns the hooks that the page shows for a library, which hold a sign."""
-    blocks = re.findall(r"```python continued\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (block,) = (block for block in blocks if sign in block)
     return str(block)
 

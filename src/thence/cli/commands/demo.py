@@ -115,6 +115,8 @@ def _from_elsewhere(words: str) -> str:
 def _begin(folder: Path) -> None:
     """Makes the repository, as Ada has it before the agent comes."""
     _git(folder, "init", "--quiet", "--initial-branch=main")
+    _git(folder, "config", "user.name", _PERSON)
+    _git(folder, "config", "user.email", _MAIL)
     (folder / FILE).parent.mkdir()
     (folder / FILE).write_text(BEFORE)
     (folder / ".gitignore").write_text("output/\n")

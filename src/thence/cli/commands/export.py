@@ -153,11 +153,25 @@ def export_command(
         raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
     if output is None and out.is_json:
         raise click.UsageError("--json goes with --output: stdout holds the table")
-    is_terminal = output is None and sys.stdout.isatty()
-    if is_parquet and is_terminal:
+    if is_parquet and output is None and sys.stdout.isatty():
         raise click.UsageError("a terminal shows no Parquet; name a file with --output")
+    _export_table(out, output, columns, limit, log, conditions, is_parquet, is_raw)
+
+
+def _export_table(
+    out: Output,
+    output: Path | None,
+    columns: Sequence[str],
+    limit: int | None,
+    log: str | None,
+    conditions: Conditions,
+    is_parquet: bool,
+    is_raw: bool,
+) -> None:
+    """Writes a row for each event, as CSV unless it is Parquet."""
     from thence.cli.shared.progress import bar
 
+    is_terminal = output is None and sys.stdout.isatty()
     cell = partial(_cell, is_terminal=is_terminal, is_raw=is_raw)
     with (
         open_for_reading(out, log, counts_damage=False, has=names_events(conditions)) as replica,
@@ -179,7 +193,7 @@ def export_command(
                         del empty[key]
                 yield rows
 
-        if is_csv:
+        if not is_parquet:
             _write_csv(file, columns, groups(), cell)
         else:
             from thence.sim.results.table import write_parquet

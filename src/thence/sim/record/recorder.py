@@ -115,7 +115,7 @@ class RunRecorder:
         The last such notice serves again if it covers all of them. Else a new one names that one,
         the causes, and the effective events since: what is wide rests on most of them anyway, and
         a notice for each wide set would outnumber the events
-        (docs/decisions/0047-one-chain-of-covers.md).
+        (docs/decisions/0047-one-chain-of-covers-replaces-many-causes.md).
         """
         if not self._covered.issuperset(ids):
             new_ids = dict.fromkeys((*ids, *self._effective))
