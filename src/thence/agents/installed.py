@@ -132,9 +132,7 @@ def changed(
     """Writes what a function makes of a file's text; of None it is removed."""
     link = _link_of_clone(path)
     if link is not None:
-        return HookFile(
-            tool, path, "left", f"{link} is a symbolic link, which is not followed here"
-        )
+        return HookFile(tool, path, "left", f"{link} is a symbolic link, and not followed here")
     try:
         text = read_text(path)
         fresh = change(text)

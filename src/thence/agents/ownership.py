@@ -171,7 +171,7 @@ class Ownership:
         """Returns the owner of a commit; raises GitFailed, `read_failed`."""
         if commit not in self._owners:
             self._owners[commit] = Owner(
-                "unknown", commit=commit, reason="its rewrites form a circle"
+                "unknown", commit=commit, reason="its rewrites are circular"
             )
             self._owners[commit] = self._of_commit(commit)._replace(commit=commit)
         return self._owners[commit]

@@ -132,7 +132,7 @@ def _misuse(error: click.ClickException) -> Failure:
     if suggestion:
         hint = f"did you mean {suggestion}"
     usage = context.get_usage().removeprefix("Usage: ") if context else path
-    cause = "it is used like this: " + " ".join(usage.split())
+    cause = "usage: " + " ".join(usage.split())
     if isinstance(error, Misnamed):
         cause, hint = "thence uses another name for it", error.instead
     message = " ".join(message.split()).rstrip(".").replace("integer range", "integer")

@@ -227,9 +227,7 @@ def checked(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """
     kind = _kind(event_type)[0]
     if not isinstance(payload, Mapping):
-        raise _unfit(
-            event_type, "payload", f"a {type(payload).__name__} is not a map", "pass a map"
-        )
+        raise _unfit(event_type, "payload", f"it is a {type(payload).__name__}", "pass a map")
     members = _completed(event_type, _without_aliases(event_type, payload))
     _strict(members)
     try:

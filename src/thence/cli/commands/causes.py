@@ -46,12 +46,10 @@ def event_options(command: _F) -> _F:
     runs = click.IntRange(min=1)
     for added in (
         index_options,
-        click.option(
-            "--allow-calls", is_flag=True, help="Call models for answers that are not recorded."
-        ),
+        click.option("--allow-calls", is_flag=True, help="Call models for missing answers."),
         click.option("--runs", type=runs, help="The maximum number of plays; default: 64."),
         click.option(
-            "--measure", "is_measured", is_flag=True, help="Play the run again with alterations."
+            "--measure", "is_measured", is_flag=True, help="Play altered runs, and measure."
         ),
         click.option("--all", "is_whole", is_flag=True, help="Show all of a long answer."),
         click.argument("event"),
@@ -256,9 +254,8 @@ def _ends(answer: Why, width: int, is_whole: bool) -> Iterator[str]:
             lies = f"it lies in log {missing.log_id}, ask there"
         elif missing.pruned is not None:
             lies = missing.pruned
-        names = (
-            "names" if missing.named_by != answer.chain[0].event_id else "is not a root: it names"
-        )
+        is_first = missing.named_by == answer.chain[0].event_id
+        names = "is not a root: it names" if is_first else "names"
         text = f"[{short_id(missing.named_by)}] {names} the cause {missing.event_id},"
         yield from wrapped(f"{text} which is not in this log; {lies}.", width)
     if len(answer.missing) > _MISSING_SHOWN_MAX:

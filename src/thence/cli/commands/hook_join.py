@@ -19,12 +19,7 @@ from thence.work.git.repository import Repository, repository
 
 @click.command("join", **help_with("thence hook join https://thence.example", extra="sync"))
 @click.argument("url", metavar="URL")
-@click.option(
-    "--team",
-    metavar="TEAM",
-    callback=checked_name,
-    help="The team; default: your first one.",
-)
+@click.option("--team", metavar="TEAM", callback=checked_name, help="Default: your first team.")
 @click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
 @output_options
 def join_command(url: str, team: str | None, username: str | None) -> None:

@@ -344,9 +344,7 @@ TAIL_EVENTS_MAX = 500_000
     metavar="N",
     help="The last N events; `thence log` lists all.",
 )
-@click.option(
-    "-f", "--follow", "is_live", is_flag=True, help="Show new events as they arrive, until Ctrl-C."
-)
+@click.option("-f", "--follow", "is_live", is_flag=True, help="Show new events until Ctrl-C.")
 @filter_options
 @log_options
 def tail_command(count: int, is_live: bool, log: str | None, **conditions: OptionValue) -> None:

@@ -32,12 +32,7 @@ _REMAINS = (
     **help_with("thence redact 01JQXW5D8GSCGYB15ZC3R10NTF --reason 'a password' --yes"),
 )
 @click.argument("event")
-@click.option(
-    "--reason",
-    metavar="TEXT",
-    default="",
-    help="The reason, in a few words, which everybody can read.",
-)
+@click.option("--reason", metavar="TEXT", default="", help="The reason, for all to read.")
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be redacted.")
 @log_options

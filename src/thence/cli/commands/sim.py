@@ -560,9 +560,7 @@ def _pairs(
     "branch", **help_with("thence sim branch my-run --at 12 --set place/Mill/price_grain=9.5")
 )
 @click.argument("run", shell_complete=complete_run)
-@click.option(
-    "--at", type=click.IntRange(min=0), required=True, help="The last turn that both runs share."
-)
+@click.option("--at", type=click.IntRange(min=0), required=True, help="The last shared turn.")
 @click.option(
     "--set",
     callback=_pairs,
@@ -600,9 +598,7 @@ def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
 @click.option("--at", type=click.IntRange(min=1), required=True, help="The turn of the question.")
 @click.option("--question", required=True, metavar="TEXT", help="The question for each agent.")
 @click.option("--choices", default="", metavar="A,B,C", help="The answers to choose from.")
-@click.option(
-    "--agent", "names", multiple=True, metavar="NAME", help="The agent to ask; default: all."
-)
+@click.option("--agent", "names", multiple=True, metavar="NAME", help="An agent; default: all.")
 @click.option(
     *("-o", "--output"),
     type=click.Path(dir_okay=False, path_type=Path),

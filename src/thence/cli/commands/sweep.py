@@ -102,15 +102,11 @@ setting_option = click.option(
 )
 @click.argument("scenario", required=False, shell_complete=complete_scenario)
 @setting_option
+@click.option("--seeds", metavar="LIST", callback=_seeds, help="As 1-50; default: the scenario's.")
 @click.option(
-    "--seeds", metavar="LIST", callback=_seeds, help="Seeds such as 1-50; default: the scenario's."
+    "--jobs", type=click.IntRange(1, 1000), help="Runs at once; default: one a processor."
 )
-@click.option(
-    "--jobs", type=click.IntRange(1, 1000), help="Runs at once; default: one per processor."
-)
-@click.option(
-    "--on", type=click.Choice(("here", "ray")), default="here", help="Run it here or on Ray."
-)
+@click.option("--on", type=click.Choice(("here", "ray")), default="here", help="Here, or on Ray.")
 @click.option(
     *("-o", "--output"),
     type=click.Path(path_type=Path),
@@ -192,10 +188,7 @@ def _plan(
 @click.argument("folder", metavar="SWEEP|RUN", shell_complete=complete_run)
 @_file_option
 @click.option(
-    "--rows",
-    type=click.Choice(("runs", "turns")),
-    default="runs",
-    help="A row for each run, or each turn.",
+    "--rows", type=click.Choice(("runs", "turns")), default="runs", help="A row for each."
 )
 @output_options
 def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> None:

@@ -145,7 +145,7 @@ _OPTIONS = (
         help="Only this actor, or a pattern such as 'agent-*'; repeatable.",
     ),
     click.option(
-        "--subject", multiple=True, metavar="SUBJECT", help="Only this subject; repeatable."
+        "--subject", multiple=True, metavar="SUBJECT", help="Only about this; repeatable."
     ),
     click.option("--stream", multiple=True, metavar="STREAM", help="Only this stream; repeatable."),
     click.option(

@@ -33,15 +33,8 @@ class NamedLog(NamedTuple):
 
 @click.command("enable", **help_with("thence sync enable", "thence sync enable --team atlas"))
 @synced_log_option
-@click.option(
-    "--server", metavar="URL", callback=checked_name, help="The server; default: the only one."
-)
-@click.option(
-    "--team",
-    metavar="TEAM",
-    callback=checked_name,
-    help="The team; default: your first one.",
-)
+@click.option("--server", metavar="URL", callback=checked_name, help="Default: the only server.")
+@click.option("--team", metavar="TEAM", callback=checked_name, help="Default: your first team.")
 @click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
 @click.option(
     "--name",
@@ -50,10 +43,7 @@ class NamedLog(NamedTuple):
     help="The log's name on the server, to join another replica; a project has its own.",
 )
 @click.option(
-    "--switch",
-    "may_switch",
-    is_flag=True,
-    help="Change the target, which then gets the whole history.",
+    "--switch", "may_switch", is_flag=True, help="Change the target, and send it all the history."
 )
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask before a switch.")
 @output_options

@@ -329,10 +329,8 @@ class _Parser:
         subtask_id, rest = subtask[1], (subtask[2] or "").strip()
         hint = ""
         if not _SUBTASK_ID.fullmatch(subtask_id):
-            message, hint = (
-                f"{subtask_id} is not a subtask's id",
-                "ids are T and three digits: T001",
-            )
+            message = f"{subtask_id} is not a subtask's id"
+            hint = "ids are T and three digits: T001"
         elif mark not in tuple(" xX"):
             message, hint = f"the box [{mark}] is neither open nor ticked", "write [ ] or [x]"
         elif subtask_id in self._subtask_lines:
