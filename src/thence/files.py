@@ -86,7 +86,7 @@ def read_private(path: Path, size_bytes_max: int) -> tuple[bytes, bool] | None:
         with FileIO(descriptor) as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise OSError(errno.EINVAL, "it is no regular file")
+                raise OSError(errno.EINVAL, "it is not a regular file")
             if status.st_uid != os.geteuid():
                 raise OSError(errno.EPERM, f"it belongs to another user ({status.st_uid})")
             return file.read(size_bytes_max), bool(status.st_mode & 0o077)

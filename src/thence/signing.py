@@ -79,7 +79,7 @@ def known_key(folder: Path | None = None) -> SigningKey | None:
         seed = bytes.fromhex(text.decode("ascii", "replace").strip())
         if len(seed) == _SEED_BYTES:
             return SigningKey(seed)
-    raise _failure(path, "it is no key")
+    raise _failure(path, "it is not a key")
 
 
 def own_key(folder: Path | None = None) -> SigningKey:

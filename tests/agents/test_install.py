@@ -410,7 +410,7 @@ def test_codex_is_told_to_be_trusted_once(repository: Path, env: dict[str, str])
         config.write_text(text)
         assert "Trust" in hint()
     config.write_text(f"[hooks.state.{json.dumps(key)}]\ntrusted_hash = 'x'\n")
-    assert "trusted by its config" in hint()
+    assert "its config trusts it" in hint()
 
 
 def test_users_settings_run_the_script_of_the_state_folder(

@@ -291,7 +291,7 @@ def test_commit_whose_processes_could_not_be_read_is_unknown(played):
     sha = played.committed(played.top, by="unknown", reason="processes")
     owner = of_commit(played, sha)
     assert owner.kind == "unknown"
-    assert "descends from" in owner.reason
+    assert "the parents of its process" in owner.reason
 
 
 def test_log_without_commits_tells_how_they_get_in(tmp_path):
@@ -587,8 +587,8 @@ def test_copy_of_a_commit_that_nobody_saw_is_unknown_too(played, tmp_path):
         ("variables", "an agent that thence does not know"),
         ("no_session", "no agent's hook had fired"),
         ("sessions", "several sessions"),
-        ("processes", "descends from"),
-        ("of another tool", "did not see whose it is: s-1, s-2"),
+        ("processes", "the parents of its process"),
+        ("of another tool", "could not see whose it is: s-1, s-2"),
         ("sessions", "may have made it: s-1, s-2"),
         ("witnesses", "is not the one that its processes belong to: s-1, s-2"),
         ("ended", "name a session that had ended: s-1, s-2"),

@@ -44,4 +44,4 @@ def test_unfinished_shows_tool_calls_in_flight_of_a_killed_agent(
         os.kill(agent.pid, signal.SIGKILL)
         agent.communicate(timeout=WAIT_S)
     assert unfinished(repository, env) == {"session/s": False, "tool/t-1": False}
-    assert "its process ended" in run("unfinished", cwd=repository, env=env).out
+    assert "its process has ended" in run("unfinished", cwd=repository, env=env).out

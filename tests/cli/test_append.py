@@ -84,10 +84,10 @@ def test_actor_comes_from_the_environment_unless_the_flag_names_one(tmp_path):
     [
         (["a=1", "a=2"], "'a' is given twice"),
         (["a=1", "--payload", '{"a": 2}'], "--payload too"),
-        (["amount"], "'amount' is no KEY=VALUE"),
-        (["=1"], "'=1' is no KEY=VALUE"),
-        (["--payload", "{"], "--payload is no JSON"),
-        (["--payload", "[1]"], "no object"),
+        (["amount"], "'amount' is not KEY=VALUE"),
+        (["=1"], "'=1' is not KEY=VALUE"),
+        (["--payload", "{"], "--payload is not JSON"),
+        (["--payload", "[1]"], "not an object"),
     ],
 )
 def test_misuse_is_refused_and_nothing_is_made(tmp_path, arguments, said):

@@ -79,7 +79,7 @@ def test_first_event_that_names_a_cause_which_the_log_lacks_is_told_to_be_no_roo
     )
     for event_id in ("aaaaaa", "bbbbbb"):
         out = " ".join(warm("why", event_id, cwd=tmp_path).out.split())
-        assert "[aaaaaa] is no root: it names the cause elsewhere, which is not in" in out
+        assert "[aaaaaa] is not a root: it names the cause elsewhere, which is not in" in out
         assert "removed, or never written" in out
     assert warm("why", "bbbbbb", "--json", cwd=tmp_path).json["missing"] == [
         {"event_id": "elsewhere", "named_by": "aaaaaa", "log_id": None}

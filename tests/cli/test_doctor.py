@@ -289,7 +289,7 @@ def test_process_that_died_with_queued_events_is_told(tmp_path, orders):
     ended = doctor(tmp_path)
     assert (ended.code, failing(ended)) == (1, ["writers"])
     detail = by_name(ended)["writers"]["detail"]
-    assert "0 open for appending, 1 ended without closing; what 1 of them had" in detail
+    assert "0 open for appending, 1 ended without closing; events that 1 of them had" in detail
     assert noted_by_an_append(tmp_path, "orders") == ["log.gap"]
 
 
@@ -319,7 +319,7 @@ def test_clock_behind_the_newest_event_is_noted_and_a_year_behind_not_ok(tmp_pat
         (folder / "events.jsonl").write_bytes(line)
         ended = doctor(tmp_path)
         assert (ended.code, failing(ended)) == (code, ["clock"] if code else [])
-        assert ("which is to come" in by_name(ended)["clock"]["detail"]) == bool(code)
+        assert ("which is in the future" in by_name(ended)["clock"]["detail"]) == bool(code)
 
 
 @pytest.mark.parametrize(

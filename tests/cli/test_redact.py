@@ -34,7 +34,7 @@ def test_event_is_taken_back_with_its_reason_and_what_remains(log):
     assert "not reached: what git has committed" in ended.err
     assert "nonce" in ended.err
     listed = run(log, "log").out
-    assert "said was redacted: a password" in listed
+    assert "was redacted: a password" in listed
     assert SECRET not in listed
     again = run(log, "redact", "deploy", "--yes", "--json")
     assert (again.code, again.json["lines"]) == (0, 0)
@@ -69,7 +69,7 @@ def test_what_has_no_body_of_a_user_can_not_be_taken_back(log):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[redact\n", "it is no TOML"),
+        ("[redact\n", "it is not TOML"),
         ("[redact]\nrule = []\n", "unknown field `rule`"),
         ('[redact]\nrules = [{name = "own", pattern = "("}]\n', "does not compile"),
     ],

@@ -244,7 +244,7 @@ def test_show_tells_notices_and_damage(finished, tmp_path):
     path.write_bytes(path.read_bytes().replace(b'"turn_number":2', b'"turn_number":9', 1) + b"{")
     assert warm("append", "NOTE", "--log", "run", cwd=tmp_path).code == 0
     told = warm("sim", "show", "run", "--json", cwd=tmp_path).json
-    assert any("no whole event" in sentence for sentence in told["notices"])
+    assert any("not a whole event" in sentence for sentence in told["notices"])
     assert [finding["code"] for finding in told["damage"]] == ["bad_line", "events_lost"]
     text = warm("sim", "show", "run", cwd=tmp_path).out
     assert "noted by the log" in text

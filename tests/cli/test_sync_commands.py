@@ -281,7 +281,7 @@ def test_target_that_names_no_log_is_refused(ada, server):
     path.write_text(json.dumps({**target, "log": "a b"}))
     refused = ada("sync", "enable", "--log", "orders")
     assert is_three_lines(refused.err)
-    assert "'a b' is no name of a log" in refused.err
+    assert "'a b' is not a name of a log" in refused.err
 
 
 def test_second_machine_makes_the_folder_of_a_log(ada, server):

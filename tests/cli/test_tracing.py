@@ -142,7 +142,7 @@ def test_bad_addresses_headers_and_options_are_told(agent):
         assert ended.code == 1
         assert is_three_lines(ended.err)
         assert "pw" not in ended.err
-        assert "it is no http://HOST" in " ".join(ended.err.split())
+        assert "it is not http://HOST" in " ".join(ended.err.split())
     assert exported(agent, "grpc://host:4317").code == 2
     assert exported(agent, "").code == 2
     assert exported(agent, "-", "--json").code == 2
@@ -186,7 +186,7 @@ def test_spans_come_in_once_and_why_and_unfinished_know_them(agent):
         )
     unfinished = thence("unfinished", "--log", "in", cwd=agent)
     assert "call began" in " ".join(unfinished.out.split())
-    assert "its process ended" not in " ".join(unfinished.out.split())
+    assert "its process has ended" not in " ".join(unfinished.out.split())
 
 
 @pytest.mark.promise("A4e")
@@ -196,8 +196,8 @@ def test_what_was_not_taken_is_told(agent):
     lines.append((agent / "out.jsonl").read_bytes())
     ended = imported(agent, "-", stdin=b"\n".join(lines))
     assert (ended.code, ended.lines) == (0, ["2 events of 1 span"])
-    assert "refused 1 record: a span that is no map" in ended.err
-    assert "refused 1 record: a line that is no JSON" in ended.err
+    assert "refused 1 record: a span that is not a map" in ended.err
+    assert "refused 1 record: a line that is not JSON" in ended.err
     assert "1 span with a parent that is nowhere here" in ended.err
 
 
@@ -221,7 +221,7 @@ def test_what_holds_no_span_and_a_log_of_another_kind_are_errors(agent):
     for name, word in (
         ("spans.pb", "protobuf"),
         ("empty", "it is empty"),
-        ("text", "1 × a line that is no JSON"),
+        ("text", "1 × a line that is not JSON"),
     ):
         ended = imported(agent, name)
         assert ended.code == 1

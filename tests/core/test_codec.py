@@ -113,7 +113,7 @@ def test_foreign_line_is_read_whatever_its_members_are(value):
 
 
 CHANGED = "the bytes don't match the line's checksum"
-NO_JSON = "the line is no JSON: it was cut, changed, or written by no log"
+NO_JSON = "the line is not JSON: it was cut, changed, or not written by a log"
 NAMELESS = "the line is JSON without an event_id"
 LONG = "the line is longer than 1048576 bytes"
 UNFIT = "the checksum fits, seq or lamport_clock doesn't"
@@ -568,9 +568,9 @@ def test_reason_for_each_part_is_told():
         return [p.content.reason for p in pieces(line, PLAIN) if isinstance(p.content, BadLine)]
 
     assert reasons(A + B) == ["the newline between two events is gone; both are whole"]
-    assert reasons(A + b"\r") == ["a carriage return stands before the line's newline"]
-    assert reasons(MARK + A) == ["a byte order mark stands before the event"]
-    assert reasons(b"\0" + A) == ["bytes of no event stand beside one that is whole"]
+    assert reasons(A + b"\r") == ["a carriage return precedes the line's newline"]
+    assert reasons(MARK + A) == ["a byte order mark precedes the event"]
+    assert reasons(b"\0" + A) == ["bytes that are not an event lie beside a whole event"]
 
 
 @pytest.mark.parametrize("before", [b":", b",", b"["])

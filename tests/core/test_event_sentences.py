@@ -437,7 +437,7 @@ SHRUNK = "the log ends before what it had made durable: it was cut or restored"
         (
             "recovered",
             {"file": "events.jsonl", "offset": 4096, "bytes": 17, "quarantine": "q/x"},
-            "17 bytes that are no whole event were moved from byte 4,096 of events.jsonl to q/x",
+            "17 bytes that are not a whole event were moved from byte 4,096 of events.jsonl to q/x",
         ),
         (
             "recovered",

@@ -59,7 +59,7 @@ def test_one_of_many_that_says_something_else_is_refused_with_the_keys_it_may_ha
         InvalidEvent,
         "could not store one event of many",
         repr(members)[:80],
-        "it is no mapping of event_type and what else append takes",
+        "it is not a mapping of event_type and what else append takes",
         f"pass mappings with the keys {KEYS}",
     )
 
@@ -103,7 +103,7 @@ def test_text_in_place_of_a_collection_of_texts_is_refused(name):
     fields = {"subjects": {"order/1"}, "types": {"paid"}} | {name: "order/1"}
     with pytest.raises(InvalidEvent) as caught:
         Unchanged(Position(), **fields)
-    expected = f"could not guard the append field {name}: a text is no collection of texts"
+    expected = f"could not guard the append field {name}: a text is not a collection of texts"
     assert str(caught.value) == expected
     assert caught.value.hint == f"pass {name}={{'order/1'}}"
 

@@ -139,7 +139,7 @@ def test_a_redacted_line_keeps_the_digests_of_its_event():
         ),
         (('"actor":', '"\\u0061ctor":"x","actor":'), "each once"),
         (('"amount":12', '"amount":\t12'), "below 0x20"),
-        (('"actor":', '"\\ud800":1,"actor":'), "no object of JSON"),
+        (('"actor":', '"\\ud800":1,"actor":'), "not an object of JSON"),
         (('"seq":3,', ""), "no seq"),
         (('"lamport_clock":3,', ""), "no lamport_clock"),
         (('"payload":', f'"body_sha256":"{"0" * 64}","payload":'), "beside body_sha256"),

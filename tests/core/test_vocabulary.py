@@ -120,13 +120,13 @@ def test_run_that_failed_is_a_notice_of_the_log():
 @pytest.mark.parametrize(
     ("vocabulary", "members", "told"),
     [
-        (PLAIN, (7, None, None, None), "stream: 7 is no text"),
-        (PLAIN, ("", None, None, None), "stream: '' is no text"),
-        (PLAIN, (None, "", None, None), "subject: '' is no text"),
-        (PLAIN, (None, None, ["a"], None), "actor: ['a'] is no text"),
+        (PLAIN, (7, None, None, None), "stream: 7 is not text"),
+        (PLAIN, ("", None, None, None), "stream: '' is not text"),
+        (PLAIN, (None, "", None, None), "subject: '' is not text"),
+        (PLAIN, (None, None, ["a"], None), "actor: ['a'] is not text"),
         (PLAIN, (None, None, None, [1]), "payload: a list maps no names to values"),
         (PLAIN, ("x", None, "y", 1), "payload: a int maps no names to values"),
-        (PLAIN, ([0] * 99, None, None, None), f"stream: {repr([0] * 99)[:80]} is no text"),
+        (PLAIN, ([0] * 99, None, None, None), f"stream: {repr([0] * 99)[:80]} is not text"),
         (SIM, (None, "o", None, None), "subject: events of this host have no subject of their own"),
     ],
 )

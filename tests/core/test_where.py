@@ -225,7 +225,7 @@ COMPARISON = "a comparison is missing here"
 NAME = "a name is missing here"
 OPERATOR = "one of = != < <= > >= ~ is missing here"
 VALUE = "a value is missing here"
-QUOTE = "this quote is never closed, or what it holds is no text of JSON"
+QUOTE = "this quote is never closed, or its content is not a JSON string"
 ELEMENT = "a bracket holds the number of an element, as [0] or [-1]"
 LARGE = "no number is so large"
 MANY = " and ".join(["a = 1"] * (COMPARISONS_MAX + 1))
@@ -310,7 +310,7 @@ def unseen(character):
         ("a\u00a0= 1", 2, unseen("\xa0")),
         ("a = x\u202ey", 6, unseen("\u202e")),
         ("a = \ud800", 5, unseen("\ud800")),
-        ('a = "\\ud800"', 5, "a lone surrogate is no character"),
+        ('a = "\\ud800"', 5, "a lone surrogate is not a character"),
         ("(a) = 1", 3, OPERATOR),
         ("a." * PATH_NAMES_MAX + "a = 1", 128, "the path has more than 64 names"),
         (f"a = {ONES}", 10001, "it is longer than 10,000 characters"),

@@ -62,7 +62,7 @@ def problems(
     good: list[dict[str, Any]] = []
     for place, members in events(folder) if lines is None else lines:
         if members is None:
-            found.append(f"{place}: a line that is no event")
+            found.append(f"{place}: a line that is not an event")
         else:
             good.append(members)
     found += [f"{path.name} ends in half a line" for path in files(folder) if is_torn(path)]

@@ -103,7 +103,7 @@ def judged(run: Run, vocabulary: str) -> list[str]:
     found = [*run.problems, *left_behind(run), *undurable(run)]
     for place, members in events(run.folder):
         if members is None:
-            found.append(f"{place}: a line that is no event")
+            found.append(f"{place}: a line that is not an event")
     older = [path for path in files(run.folder) if path.name != "events.jsonl"]
     found += [f"{path.name} ends in half a line" for path in older if is_torn(path)]
     try:

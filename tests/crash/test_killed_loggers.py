@@ -144,7 +144,7 @@ def test_children_of_the_program_die_with_it(tmp_path, kill):
         ("sys.exit('no such logger')", "ended with 1 before it printed an id; it said: no such"),
         ("took(1); sys.exit(3)", "it ended with 3 before it was killed"),
         ("took(f'1\\n{start}-1')", "it printed an id twice"),
-        ("print('short', flush=True)", "it printed 'short', which is no id"),
+        ("print('short', flush=True)", "it printed 'short', which is not an id"),
         ("os.unlink(sys.argv[1]); took(1)", "it made no file"),
         ("took(1); os.close(1)", "it closed its stdout"),
     ],

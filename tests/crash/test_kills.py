@@ -112,10 +112,10 @@ def test_harness_notices_a_lost_event(recovered):
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda data: data.replace(b"\n", b"", 1), "a line that is no event"),
+        (lambda data: data.replace(b"\n", b"", 1), "a line that is not an event"),
         (lambda data: data[:-1], "ends in half a line"),
         (lambda data: data + data.split(b"\n")[0] + b"\n", "stands 2 times"),
-        (lambda data: data[:50] + bytes([data[50] ^ 1]) + data[51:], "a line that is no event"),
+        (lambda data: data[:50] + bytes([data[50] ^ 1]) + data[51:], "a line that is not an event"),
         (lambda data: b"\n".join([*data.split(b"\n")[1::-1], b""]), "gap, a repetition or a step"),
     ],
 )

@@ -98,7 +98,7 @@ def acting(change):
     ("change", "told"),
     [
         (lambda run, path: os.truncate(path, 0), "was acknowledged and is lost"),
-        (lambda run, path: path.write_bytes(path.read_bytes() + b"x\n"), "that is no event"),
+        (lambda run, path: path.write_bytes(path.read_bytes() + b"x\n"), "that is not an event"),
         (
             lambda run, path: path.write_bytes(path.read_bytes() + path.read_bytes()),
             "stands twice, which nothing tells",

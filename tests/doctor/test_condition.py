@@ -71,7 +71,10 @@ def test_large_plain_log_is_told_of_pruning(tmp_path, monkeypatch):
 def test_line_that_lacks_its_newline_only_is_whole(tmp_path):
     segment(tmp_path, line_of(event_id="older"), line_of(event_id="newest", seq=2)[:-1])
     check = looked_at(tmp_path)["tail"]
-    assert (check.ok, check.detail) == (True, "the newest line [newest] lacks its newline only")
+    assert (check.ok, check.detail) == (
+        True,
+        "the newest line [newest] is complete but for its newline",
+    )
 
 
 def test_line_that_is_being_written_is_waited_for(tmp_path):
@@ -179,7 +182,8 @@ def test_spoilt_file_is_told_with_its_path_and_what_the_next_append_does(written
     assert found["sessions"] == Check(
         "sessions",
         False,
-        "0 open for appending, 1 ended without closing; what 1 of them had queued may be lost",
+        "0 open for appending, 1 ended without closing; events that 1 of them had queued may be"
+        " lost",
         appending(written, "reports it in the log"),
     )
 
@@ -191,7 +195,7 @@ def test_copy_of_a_log_is_told_to_have_the_node_of_another(written, tmp_path_fac
     assert looked_at(copied)["identity"] == Check(
         "identity",
         False,
-        f"node {event.node_id} is that of the log from which this one was copied or moved",
+        f"node {event.node_id} belongs to the log that this one was copied or moved from",
         appending(copied, "takes a node of its own and reports it"),
     )
 
@@ -277,7 +281,8 @@ def test_sessions_are_counted_and_what_the_dead_may_have_lost(written):
     assert looked_at(written)["sessions"] == Check(
         "sessions",
         False,
-        "1 open for appending, 3 ended without closing; what 1 of them had queued may be lost",
+        "1 open for appending, 3 ended without closing; events that 1 of them had queued may be"
+        " lost",
         appending(written, "reports it in the log"),
     )
     living.end()
@@ -319,7 +324,7 @@ def test_clock_is_held_against_the_newest_event_of_the_log(tmp_path):
     segment(tmp_path, stamped(drafted("newest", "noted", {}, timestamp=to_come), 1, 1))
     check = looked_at(tmp_path)["clock"]
     assert not check.ok
-    assert check.detail.endswith(f"; the newest event is of {to_come}, which is to come")
+    assert check.detail.endswith(f"; the newest event is of {to_come}, which is in the future")
 
 
 def test_check_that_the_disk_refuses_bears_its_name(written):

@@ -152,7 +152,7 @@ LOCAL = "keep the log on a local disk: `df -hlT` lists them"
     ("disk", "name", "detail", "hint"),
     [
         (OneLockDisk(True), "locks", "one file was locked twice", UNSEEN),
-        (OneLockDisk(False), "locks", "a file that nobody has can't be locked", UNSEEN),
+        (OneLockDisk(False), "locks", "a file without a lock can't be locked", UNSEEN),
         (KeptLockDisk(), "locks", "a lock that was given back is still held", UNSEEN),
         (FailingDisk(try_lock=error(errno.ENOLCK)), "locks", "No locks available", ELSEWHERE),
         (FailingDisk(sync_data=error(errno.EIO)), "sync", "Input/output error", ELSEWHERE),
@@ -252,7 +252,7 @@ YEAR_NS = 1_735_689_600_000_000_000  # 2025 begins
 
 
 def to_come(when):
-    return f"{NOON}; the newest event is of {when}, which is to come"
+    return f"{NOON}; the newest event is of {when}, which is in the future"
 
 
 SOON = "2026-11-20T12:00:00.000001Z"

@@ -198,7 +198,7 @@ def pages(tmp_path: Path) -> Iterator[Ask]:
 
 @pytest.mark.parametrize("cursor", ["", "x", "AAAA", "é", "a b", "=", "A" * 10_000, "\ud800"])
 def test_garbage_is_no_cursor(pages, cursor):
-    with raises_code("invalid_cursor", match="it is no cursor"):
+    with raises_code("invalid_cursor", match="it is not a cursor"):
         pages(cursor=cursor)
 
 

@@ -119,11 +119,11 @@ def test_what_is_no_file_is_refused_at_once_by_its_path(tmp_path, kind):
     path = tmp_path / "it"
     os.mkfifo(path) if kind == "pipe" else path.mkdir()
     held = descriptors(tmp_path)
-    with pytest.raises(OSError, match="it is no regular file") as caught:
+    with pytest.raises(OSError, match="it is not a regular file") as caught:
         OS_DISK.open_read(path)
     assert (caught.value.errno, caught.value.strerror, caught.value.filename) == (
         errno.EINVAL,
-        "it is no regular file",
+        "it is not a regular file",
         str(path),
     )
     assert descriptors(tmp_path) == held

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.events import NODE, OTHER_NODE, event_of, line_of, new_id, sealed
 
 import thence
+from thence.core.sentences.events import counted
 from thence.core.vocabulary import PLAIN
 from thence.log.check.verify import NumberRanges, subtract, verify
 from thence.log.files.disk import OS_DISK
@@ -259,7 +260,7 @@ def at(result, code) -> Finding:
 
 @pytest.mark.parametrize(
     ("tail", "what_is_done"),
-    [(line_of(seq=2, lamport_clock=2)[:-1], "puts it there"), (line_of(seq=2)[:-9], "aside")],
+    [(line_of(seq=2, lamport_clock=2)[:-1], "adds it"), (line_of(seq=2)[:-9], "aside")],
 )
 def test_unfinished_line_says_what_the_next_append_makes_of_it(tmp_path, tail, what_is_done):
     whole = numbered(1)
@@ -322,7 +323,7 @@ def test_missing_numbers_are_told_with_their_node(tmp_path):
     words = [(f.code, f.severity, f.node_id, f.seq, f.reason) for f in result.findings]
 
     def missing(count, node_id, first, last):
-        return f"{count} event(s) of node {node_id} are missing, numbers {first} to {last}"
+        return f"{counted(count, 'event')} of node {node_id} are missing, numbers {first} to {last}"
 
     assert words == [
         ("events_lost", "lost", NODE, 1, missing(1, NODE, 1, 1)),

@@ -43,7 +43,7 @@ def test_id_of_another_event_says_how_to_go_on(log, tmp_path):
         IdReused,
         "could not append to",
         str(tmp_path),
-        "the id once stands for an event with another content",
+        "the id once belongs to an event with other content",
         "leave event_id out for a new event, or pass the same content for a retry",
     )
 

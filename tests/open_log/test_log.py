@@ -440,5 +440,5 @@ def test_new_event_names_no_text_that_is_no_cause(tmp_path):
 
 
 def test_what_is_no_new_event_is_refused(tmp_path):
-    with thence.open(tmp_path) as log, pytest.raises(InvalidEvent, match="no mapping of"):
+    with thence.open(tmp_path) as log, pytest.raises(InvalidEvent, match="not a mapping of"):
         log.append_many(["a"])

@@ -205,7 +205,7 @@ def test_errors_of_an_append_show_no_secret(folder: Path) -> None:
 
 
 BAD = {
-    "[redact": "it is no TOML",
+    "[redact": "it is not TOML",
     "[redakt]": "unknown field `redakt`",
     "redact = 1": "redact: Expected `object",
     "[redact]\ndefault = true": "redact: Object contains unknown field `default`",

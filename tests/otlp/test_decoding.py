@@ -326,7 +326,7 @@ def test_numbers_may_be_text_and_enums_names_and_a_document_may_have_many_lines(
 def test_each_bad_record_is_counted_by_its_reason(log):
     many = [{"key": f"x{n}", "value": {"stringValue": "x" * 900}} for n in range(1_000)]
     bad = (
-        (7, "a span that is no map"),
+        (7, "a span that is not a map"),
         (span(span_id="0" * 16), "a span without ids in hex"),
         (span(traceId="zz" * 16), "a span without ids in hex"),
         (span(startTimeUnixNano="soon"), "a span without a start"),
@@ -343,8 +343,8 @@ def test_each_bad_record_is_counted_by_its_reason(log):
         {"resourceSpans": [1, {"scopeSpans": [None]}]},
     )
     expected = [reason for _, reason in bad]
-    expected += ["a line that is no JSON", "a line without resourceSpans"]
-    expected += ["a group of spans that is no map"] * 2
+    expected += ["a line that is not JSON", "a line without resourceSpans"]
+    expected += ["a group of spans that is not a map"] * 2
     assert reader.refused == {reason: expected.count(reason) for reason in expected}
     assert [*by_type(log)] == ["good.begun", "good too.begun", "good.ended", "good too.ended"]
 

@@ -329,7 +329,7 @@ def test_comparison_has_both_sides_in_each_row_names_every_root_and_marks_the_pa
         assert [row[0].partition(" <")[0] for row in rows] == [
             *("changed", "changed", "only in B", "only in A")
         ]
-        assert "they part here" in rows[0][0]
+        assert "they diverge here" in rows[0][0]
         assert all("root" in row[0] for row in rows[1:])
         assert ["/runs/one/" in row[1] for row in rows] == [True, True, False, True]
         assert ["/runs/two/" in row[2] for row in rows] == [True, True, True, False]

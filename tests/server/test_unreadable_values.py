@@ -130,9 +130,9 @@ def test_page_of_an_event_shows_the_beginning_and_says_so(client: TestClient) ->
     for number, pointer in ((LOST, "/in/text"), (MISPLACED, "/nope/x")):
         page = client.get(f"/runs/mail/events/{names[number]}")
         assert page.status_code == 200, page.text
-        assert f"only the beginning can be read: {pointer}" in page.text
+        assert f"Only the beginning of a large value can be read: {pointer}" in page.text
         assert LARGE[number][:50] in page.text
-    assert "only the beginning" not in client.get(f"/runs/mail/events/{names[0]}").text
+    assert "Only the beginning" not in client.get(f"/runs/mail/events/{names[0]}").text
     page = client.get("/runs/mail")
     assert page.status_code == 200, page.text
 
@@ -145,7 +145,7 @@ def test_notebook_and_command_show_an_event_with_its_beginning(root: Path) -> No
     ended = run_thence("show", event, "--log", str(root / "mail"), cwd=root)
     assert ended.code == 0, ended.err
     assert LARGE[LOST][:50] in ended.out
-    assert "only the beginning can be read: /in/text" in ended.out
+    assert "Only the beginning of a large value can be read: /in/text" in ended.out
 
 
 def test_page_of_a_call_whose_messages_cannot_be_read_shows_its_answer(tmp_path: Path) -> None:

@@ -485,11 +485,11 @@ def test_wrong_argument_is_refused_by_its_name_and_makes_no_folder(tmp_path, wro
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ({"agents": [Doer]}, "is no BaseAgent"),
-        ({"agents": ["ada"]}, "'ada' is no BaseAgent"),
-        ({"engine": Adder}, "is no BaseEngine"),
-        ({"validator": BaseValidator}, "is no BaseValidator"),
-        ({"agents": [Doer("a" * 101, always(None))]}, "is no name for an agent"),
+        ({"agents": [Doer]}, "is not a BaseAgent"),
+        ({"agents": ["ada"]}, "'ada' is not a BaseAgent"),
+        ({"engine": Adder}, "is not a BaseEngine"),
+        ({"validator": BaseValidator}, "is not a BaseValidator"),
+        ({"agents": [Doer("a" * 101, always(None))]}, "is not a name for an agent"),
         ({"agents": [Doer("ada", always(None))] * 2}, "'ada' appears twice"),
     ],
 )

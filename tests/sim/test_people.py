@@ -123,7 +123,7 @@ def test_parquet_without_pyarrow_names_the_extra(read, monkeypatch):
     [
         ("ben,", "ann,", ("people.csv", 3, "agents[1].name", "the name 'ann' appears twice")),
         ("ben,", "zoe,", ("people.csv", 3, "agents[1].name", "the name 'zoe' appears twice")),
-        ("ben,", "b n,", ("people.csv", 3, "agents[1].name", "'b n' is no name")),
+        ("ben,", "b n,", ("people.csv", 3, "agents[1].name", "'b n' is not a name")),
         (
             "7,north",
             "12,north",
@@ -151,7 +151,7 @@ def test_problem_of_a_row_behind_a_text_of_several_lines_has_its_first_line(read
         ("{full}", "{ful}", 9, "the table has no column 'ful'"),
         ("{full}", "{full", 9, "a brace has no end"),
         ('"{id}"', "{id}", 7, "a placeholder is a text"),
-        ("people.csv", "people.txt", 6, "people.txt is no table"),
+        ("people.csv", "people.txt", 6, "people.txt is not a table"),
         ("people.csv", "none.csv", 6, "none.csv can't be read: No such file or directory"),
         ("    age:", "    agee: 1\n    age:", 10, "this key is not known"),
     ],

@@ -334,7 +334,7 @@ class TestSettings:
         assert (held["seed"], held["max_turns"]) == (5, 2)
 
     def test_unknown_verbosity_is_refused(self, tmp_path):
-        with pytest.raises(ThenceError, match="it is no level"):
+        with pytest.raises(ThenceError, match="it is not a level"):
             orchestrator(tmp_path, verbosity="LOUD")
 
 

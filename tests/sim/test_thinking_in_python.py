@@ -266,7 +266,9 @@ def test_word_to_nobody_is_a_told_failure_of_its_decision(tmp_path, function, ve
     result = run_of(scenario, on_agent_error="skip", max_turns=3, verbosity=verbosity).run()
     (failure,) = events_of(result.output_dir, "agent_failed").values()
     assert (failure.turn_number, failure.payload["kind"]) == (1, "nonsense")
-    assert "agent ben: it speaks to 'anne', which is no agent's name" in failure.payload["error"]
+    assert (
+        "agent ben: it speaks to 'anne', which is not an agent's name" in failure.payload["error"]
+    )
     assert result.final_state["agent/ann"]["heard"] == [[2, "ben", "Hi."]]
     assert result.final_state["agent/ben"]["heard"] == []
     assert replay(result.output_dir).step == ""

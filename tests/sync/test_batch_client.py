@@ -60,7 +60,7 @@ def test_events_of_another_tools_client_arrive_in_a_clone_over_tls(tmp_path: Pat
         ]
         sent = list(client.queue)
         client.queue.insert(3, {"event_id": "01JNONE", "seq": 1})
-        assert client.send() == 20, "what is no event leaves the others alone"
+        assert client.send() == 20, "what is not an event leaves the others alone"
         assert list(client.failed) == ["01JNONE"]
         assert [event["event_id"] for event in client.queue] == ["01JNONE"]
         client.queue = sent[:2]

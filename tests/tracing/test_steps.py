@@ -131,7 +131,7 @@ def test_step_without_a_log_says_what_to_pass(log):
         pass
     assert "thence.open" in caught.value.hint
     for wrong in ("folder", 7, lambda: "folder"):
-        with pytest.raises(InvalidEvent, match="no open log"), thence.step("x", log=wrong):
+        with pytest.raises(InvalidEvent, match="not an open log"), thence.step("x", log=wrong):
             pass
     assert types(log) == []
 
@@ -150,7 +150,7 @@ def test_any_other_key_is_a_key_of_the_payload(log):
 
 @pytest.mark.parametrize("name", ["", 7, b"x"])
 def test_name_is_a_text(log, name):
-    with pytest.raises(InvalidEvent, match="is no name"):
+    with pytest.raises(InvalidEvent, match="is not a name"):
         thence.step(name, log=log)
     with pytest.raises(InvalidEvent, match="it has no name"), thence.step(log=log):
         pass
@@ -335,7 +335,7 @@ def test_what_is_no_function_is_no_step(log):
         yield 1
 
     for wrong in (int, staticmethod(numbers), classmethod(numbers)):
-        with pytest.raises(InvalidEvent, match="is no function"):
+        with pytest.raises(InvalidEvent, match="is not a function"):
             thence.step("x", log=log)(wrong)
 
 

@@ -142,7 +142,7 @@ def test_package_keeps_the_id_that_it_has():
 @pytest.mark.parametrize("text", ["", "WP", "WPX", "T001", "1.5", "-1x", "WP01x", "12345"])
 def test_other_text_is_no_package(text):
     assert not is_wp_id(text)
-    with pytest.raises(Refused, match="no package's id") as caught:
+    with pytest.raises(Refused, match="not a package's id") as caught:
         wp_id_of(text)
     assert caught.value.guard == "unknown_package"
 

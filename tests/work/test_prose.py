@@ -46,7 +46,7 @@ def test_faults_are_told_once_with_the_line_where_they_begin():
     data = b"a\n\xff\n\xfe\n>>>>>>> a\n<<<<<<<\n```\nb"
     faults = lines_of(data).faults
     assert [(number, message) for number, message, _ in faults] == [
-        (2, "this is no UTF-8"),
+        (2, "this is not UTF-8"),
         (4, "this is a merge marker of git"),
         (6, "this code block never ends"),
     ]

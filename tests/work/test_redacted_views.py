@@ -144,7 +144,7 @@ def test_branches_whose_tips_hold_the_line_are_named(repo):
     secret = noted(repo)
     day = f".kittify/events/{view(repo).name}"
     git(repo, "switch", "--quiet", "--create", "clean")
-    commit(repo, {"a": f"{secret.event_id}\n"}, "It is no day file")
+    commit(repo, {"a": f"{secret.event_id}\n"}, "It is not a day file")
     for name in ("holds", "holds-too"):
         git(repo, "switch", "--quiet", "--create", name)
         git(repo, "add", "--force", "--", day)

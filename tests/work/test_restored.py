@@ -36,7 +36,7 @@ def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
     shutil.rmtree(home / ".thence" / "index", ignore_errors=True)
 
     ended = done(repo, "status")
-    assert "1 event(s) of our own that our journal had lost are back" in ended.err
+    assert "recovered 1 event of our own that our journal had lost" in ended.err
     assert lost in {each["event_id"] for each in log(repo)}
     told = identity(home)
     assert told["node_id"] != old
@@ -46,7 +46,7 @@ def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
     *_, after = lines = log(repo)
     (notice,) = (line for line in lines if line["event_type"] == "log.node_changed")
     assert notice["payload"]["old_node_id"] == old
-    assert "turned up" in notice["payload"]["reason"]
+    assert "came in" in notice["payload"]["reason"]
     assert (after["node_id"], after["seq"]) == (told["node_id"], 2)
     assert thence("verify", cwd=repo).code == 0
 
@@ -112,7 +112,7 @@ def test_later_events_of_an_old_copy_come_back_by_git_fetch_once_and_in_order(cl
     git(first, "fetch", "--quiet")
     was = {line["node_id"] for line in log(first)}
     ended = done(first, "add-history", "WP01", "by the command that finds it")
-    assert "of our own that our journal had lost are back" in ended.err
+    assert "of our own that our journal had lost" in ended.err
     assert log(first)[-1]["node_id"] not in was
     done(first, "publish")
     git(second, "fetch", "--quiet")
@@ -140,7 +140,7 @@ def test_events_that_bear_the_number_of_a_lost_one_are_kept_beside_it_and_told_o
     ]
     git(first, "fetch", "--quiet")
     ended = done(first, "status")
-    assert "a number that another event of their node has; both are kept" in ended.err
+    assert "with the number of another event of the same node; both are kept" in ended.err
     assert done(first, "status").err == ""
     assert {mine, *(line["event_id"] for line in log(second))} <= {
         line["event_id"] for line in log(first)
@@ -154,6 +154,6 @@ def test_events_that_bear_the_number_of_a_lost_one_are_kept_beside_it_and_told_o
     done(first, "publish")
     git(second, "fetch", "--quiet")
     told = done(second, "status")
-    assert "a number that another event of their node has" in told.err
+    assert "with the number of another event of the same node" in told.err
     assert board(first) == board(second)
     assert mine in {line["event_id"] for line in log(second)}

@@ -74,7 +74,7 @@ def test_damaged_line_of_a_shared_file_is_reported_until_the_file_is_corrected(t
     code, check = shared(repo)
     assert (code, check["ok"]) == (1, False)
     assert f"{DAY}:2" in check["detail"]
-    assert "2 line(s)" in check["detail"]
+    assert "2 lines" in check["detail"]
     tracked(repo, {DAY: good + bad})
     assert work(repo, "status").code == 0
     assert verified(repo) == (0, [])

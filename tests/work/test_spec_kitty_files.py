@@ -39,7 +39,7 @@ def test_folder_of_a_lane_that_nobody_knows_is_told_and_its_package_read(tmp_pat
     repo = existing(tmp_path / "r", **{f"{FOLDER}/tasks/parked/WP04-x.md": "# x\n"})
     assert lanes(repo)["WP04"] == "planned"
     path = f"{FOLDER}/tasks/parked/WP04-x.md"
-    assert told(repo).unread == (Unread(path, 0, "nobody knows the lane 'parked'"),)
+    assert told(repo).unread == (Unread(path, 0, "unknown lane 'parked'"),)
 
 
 def test_what_can_not_be_read_is_told_and_the_rest_is_read(tmp_path):

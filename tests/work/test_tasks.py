@@ -153,7 +153,7 @@ def test_problems_stand_in_the_order_of_the_file_each_with_its_line():
 - WP01
 """
     assert found(text) == [
-        (3, "T1", "T1 is no subtask's id"),
+        (3, "T1", "T1 is not a subtask's id"),
         (4, "WP01", "this subtask has no id"),
         (5, "T002", "the box [-] is neither open nor ticked"),
         (6, "T001", "T001 appears twice, first in line 2"),
@@ -161,8 +161,8 @@ def test_problems_stand_in_the_order_of_the_file_each_with_its_line():
         (8, "WP1", "WP01 depends on WP1, which is not there"),
         (8, "WP01", "packages wait for each other: WP01 → WP02 → WP01"),
         (9, "WP01", "this names packages, but not as a list"),
-        (10, "WPX", "'WPX' is no package's id"),
-        (12, "One", "'One' is no package's id"),
+        (10, "WPX", "'WPX' is not a package's id"),
+        (12, "One", "'One' is not a package's id"),
         (13, "WP01", "WP01 appears twice, first in line 1"),
         (14, "WP02", "WP02 has no title"),
     ]
@@ -183,7 +183,7 @@ def test_file_that_is_broken_elsewhere_is_told_too():
     ]
     assert found(good + "a <!-- b\n") == [(2, "", "this comment never ends")]
     problems = parse(good.encode() + b"caf\xe9\n", "tasks.md").problems
-    assert [(each.line, each.message) for each in problems] == [(2, "this is no UTF-8")]
+    assert [(each.line, each.message) for each in problems] == [(2, "this is not UTF-8")]
 
 
 def test_code_that_looks_like_a_fence_within_a_line_hides_nothing():

@@ -338,7 +338,7 @@ def fire(arguments: "list[str]") -> None:
             return
         except OSError as error:
             failures.append(f"{folder}: {error.strerror or error}")
-    note_error(folders, f"{bridge}: what a hook gave is lost: {'; '.join(failures)}")
+    note_error(folders, f"{bridge}: lost the input of a hook: {'; '.join(failures)}")
 
 
 def _cwd() -> str:

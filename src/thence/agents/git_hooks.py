@@ -58,7 +58,7 @@ def change_git_hooks(is_users: bool, is_removal: bool = False) -> Iterator[HookF
         if change.state == "installed":
             change.path.chmod(change.path.stat().st_mode | 0o111)
             if git_state(change.path):
-                note = "it is in the working tree: what was added does nothing in other clones"
+                note = "it is in the working tree: the added lines do nothing in other clones"
                 change = change._replace(note=note)
         yield change
 
@@ -89,7 +89,7 @@ def _paths(is_users: bool) -> list[Path]:
     if is_users:
         raise ThenceError(
             operation,
-            cause="git has no hooks for all repositories that leave each one's own in force",
+            cause="git's hooks for all repositories would replace those of each repository",
             hint="install them in each repository: thence hook install git",
         )
     argv = ["git", "rev-parse", "--is-bare-repository", "--git-path", "hooks"]
@@ -101,7 +101,7 @@ def _paths(is_users: bool) -> list[Path]:
         raise ThenceError(
             operation,
             place=Path.cwd(),
-            cause="this folder is no working tree of a git repository of this user",
+            cause="this folder is not a working tree of a git repository of this user",
             hint="go to one, or make one: git init",
         )
     folder = Path(done.stdout.splitlines()[1].rstrip("\n")).absolute()
@@ -141,7 +141,7 @@ def _add_block(name: str, is_huskys: bool, text: str | None) -> str:
     first, newline, rest = plain.partition("\n")
     program = first.removeprefix("#!").split()[:2] if first.startswith("#!") else []
     if not newline or not {os.path.basename(word) for word in program} & _SHELLS:
-        raise ValueError("it is no shell script that is known; run hook.sh of the log from it")
+        raise ValueError("it is an unknown kind of script; run hook.sh of the log from it")
     return f"{first}\n{block}{rest}"
 
 

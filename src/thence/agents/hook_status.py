@@ -61,19 +61,19 @@ def trust_step(is_users: bool) -> str:
     """Returns what Codex needs before it runs a hook."""
     folder = "" if is_users else " here, trust the folder"
     step = f'start codex once{folder} and choose "Trust all and continue" of its hooks'
-    return f"{step} (later: /hooks): it runs none before, and `codex exec` does not ask"
+    return f"{step} (later: /hooks): it runs no hook before, and `codex exec` does not ask"
 
 
 def _first_step(file: HookFile) -> str:
     """Returns what makes installed hooks fire."""
     if file.tool != "codex":
-        return "make a commit" if file.tool == "git" else "start claude anew"
+        return "make a commit" if file.tool == "git" else "restart claude"
     config = readable_text(users_path("CODEX_HOME", ".codex", "config.toml"))
     with suppress(ValueError, LookupError, TypeError):  # of another form
         if any(
             str(key).startswith(f"{file.path}:") for key in tomllib.loads(config)["hooks"]["state"]
         ):
-            return "it is trusted by its config, has not fired yet: start a session of it"
+            return "its config trusts it, but it has not fired yet: start a session"
     return trust_step(file.path == settings_of("codex", is_users=True))
 
 

@@ -132,7 +132,7 @@ def changed(
     """Writes what a function makes of a file's text; of None it is removed."""
     link = _link_of_clone(path)
     if link is not None:
-        return HookFile(tool, path, "left", f"{link} is a symbolic link, and none is followed here")
+        return HookFile(tool, path, "left", f"{link} is a symbolic link, and not followed here")
     try:
         text = read_text(path)
         fresh = change(text)
@@ -237,12 +237,12 @@ def _parsed(text: str | None) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is no JSON ({error}); correct it, then install again") from None
+        raise ValueError(f"it is not JSON ({error}); correct it, then install again") from None
     hooks = value.get("hooks", {}) if isinstance(value, dict) else None
     if not isinstance(hooks, dict) or not all(
         isinstance(groups, list) for groups in hooks.values()
     ):
-        raise ValueError("its hooks have no form that is known; add them by hand: see --help")
+        raise ValueError("its hooks have an unknown form; add them by hand: see --help")
     return dict(value)
 
 

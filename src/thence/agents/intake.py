@@ -177,7 +177,7 @@ class _Intake:
             try:
                 draft.unlink()
             except OSError:  # a folder
-                self._refuse(draft, "it is no draft of a hook")
+                self._refuse(draft, "it is not a draft of a hook")
             else:
                 lost = "a hook was killed before its input was written"
                 note_error(self._spools, f"{path.name}: {lost}")
@@ -228,7 +228,7 @@ def read_spooled(path: Path) -> Spooled:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Unreadable("it is no regular file")
+            raise Unreadable("it is not a regular file")
         data = file.read(_FILE_BYTES_MAX + 1)
     if len(data) > _FILE_BYTES_MAX:
         raise Unreadable(f"it is longer than {_FILE_BYTES_MAX} bytes")
@@ -240,7 +240,7 @@ def read_spooled(path: Path) -> Spooled:
     if isinstance(value, str):
         value = cut_input(value, int(head.get("input_bytes") or 0))
     if not isinstance(value, dict):
-        raise Unreadable("its input is no JSON object")
+        raise Unreadable("its input is not a JSON object")
     processes, variables, time_ns = (head.get(key) for key in ("chain", "variables", "time_ns"))
     above = map(process_of, processes if isinstance(processes, list) else ())
     return Spooled(
@@ -260,7 +260,7 @@ def _decoded(data: bytes) -> Any:
     try:
         return json.loads(data.decode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"its input is no JSON: {error}") from None
+        raise Unreadable(f"its input is not JSON: {error}") from None
 
 
 class _Kept(msgspec.Struct):

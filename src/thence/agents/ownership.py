@@ -47,12 +47,12 @@ _DOUBTS = {
     "witnesses": "the session that its variables name is not the one that its processes belong to",
     "ended": "its variables name a session that had ended",
     "elsewhere": "its variables name a session that this log does not have",
-    "processes": "what its process descends from could not be read when it was made",
+    "processes": "the parents of its process could not be read when it was made",
     "variables": "an agent that thence does not know made it: its variables were set",
-    "no_session": "no agent's hook had fired since the machine started, so that none was known",
+    "no_session": "no agent's hook had fired since the machine started",
 }
 
-_DISPUTED = "hooks of two commits name it, as one came right behind the other"
+_DISPUTED = "the hooks of two commits name it, one right after the other"
 
 Kind = Literal["agent", "person", "bot", "unknown"]
 
@@ -170,7 +170,9 @@ class Ownership:
     def of_commit(self, commit: str) -> Owner:
         """Returns the owner of a commit; raises GitFailed, `read_failed`."""
         if commit not in self._owners:
-            self._owners[commit] = Owner("unknown", commit=commit, reason="its rewrites go round")
+            self._owners[commit] = Owner(
+                "unknown", commit=commit, reason="its rewrites are circular"
+            )
             self._owners[commit] = self._of_commit(commit)._replace(commit=commit)
         return self._owners[commit]
 
@@ -370,7 +372,7 @@ class Ownership:
         edit = chosen[-1]
         if len({edit.session for edit in chosen}) > 1:
             names = " and ".join(sorted({str(edit.session) for edit in chosen}))
-            reason = f"edits of sessions {names} have this line, and nothing tells them apart"
+            reason = f"edits of sessions {names} have this line, and nothing distinguishes them"
             return Owner("unknown", commit=owner.commit, reason=reason, via=owner.via)
         chain, agent = self._chain(edit.event), edit.agent
         name = edit.event.actor or ""
@@ -616,7 +618,7 @@ def _in_common(chains: Sequence[Sequence[Event]]) -> tuple[Event, ...]:
 
 def _doubt(payload: Mapping[str, Any]) -> str:
     """Returns why the hook of git could not say whose a commit is, with the sessions that fit."""
-    words = _DOUBTS.get(str(payload.get("reason")), "the hook of git did not see whose it is")
+    words = _DOUBTS.get(str(payload.get("reason")), "git's hook could not see whose it is")
     names = payload.get("fitting")
     fitting = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
     return f"{words}: {', '.join(fitting)}" if fitting else words

@@ -28,7 +28,7 @@ _CODES: Mapping[str, int] = {
     "database_unavailable": DAMAGED,
     "outcome_unknown": UNKNOWN,
 }
-_STDOUT = "see where it goes: a full disk, or a place that can't be written"
+_STDOUT = "check where stdout goes: a full disk, or a place that can't be written"
 _DEBUG = "run it again with --debug for the traceback"
 _SUGGESTION = " Did you mean "
 
@@ -101,7 +101,7 @@ def failure_of(error: Exception) -> Failure:
     """Returns the report of an error for a user."""
     if isinstance(error, ThenceError):
         code = _CODES.get(error.code, FAILED)
-        cause = error.cause or "nothing more is known"
+        cause = error.cause or "no details are known"
         return Failure(code, error.code, error.message, cause, error.hint or _DEBUG)
     if isinstance(error, click.ClickException):
         return _misuse(error)
@@ -128,13 +128,13 @@ def _misuse(error: click.ClickException) -> Failure:
         near = nearest(name, names, likeness=TYPO_LIKENESS)
         suggestion = f"'--{near[0]}'?" if near else ""
     path = context.command_path if context else "thence"
-    hint = f"`{path} --help` lists all that it takes"
+    hint = f"`{path} --help` shows its options"
     if suggestion:
         hint = f"did you mean {suggestion}"
     usage = context.get_usage().removeprefix("Usage: ") if context else path
-    cause = "it is used like this: " + " ".join(usage.split())
+    cause = "usage: " + " ".join(usage.split())
     if isinstance(error, Misnamed):
-        cause, hint = "thence has other names for what that does elsewhere", error.instead
+        cause, hint = "thence uses another name for it", error.instead
     message = " ".join(message.split()).rstrip(".").replace("integer range", "integer")
     if not message[:2].isupper():  # such as THENCE_LOG
         message = message[:1].lower() + message[1:]

@@ -193,7 +193,7 @@ def json_or_text(text: str) -> Any:
 def checked_name(context: click.Context, parameter: click.Parameter, value: _V) -> _V:
     """Refuses an empty name, most often an unset variable of a script."""
     if value == "" or (isinstance(value, tuple) and "" in value):
-        raise click.BadParameter("it names nothing", context, parameter)
+        raise click.BadParameter("it is empty", context, parameter)
     return value
 
 
@@ -220,9 +220,9 @@ def output_options(command: _F) -> _F:
 
 # the order of `cli.shared.locate`, for the help of each command and docs/reference/commands.md
 LOG_ORDER = (
-    "Else THENCE_LOG; for a line or a commit, the agents' log of its repository, or the project's"
-    " journal; for all else the first that has what is named, or any event: this folder, the"
-    " agents' log, the journal, the newest run under ./output."
+    "Default: THENCE_LOG; for a line or a commit, the agents' log of its repository, or the"
+    " project's journal; otherwise the first of these that has the event, or any event: this"
+    " folder, the agents' log, the journal, the newest run under ./output."
 )
 
 
@@ -246,37 +246,36 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Ask": {
         "why": "Show why an event happened.",
         "effects": "Show what followed from an event.",
-        "blame": "Show who owns each line of a file: the agent and what it was asked.",
+        "blame": "Show who owns each line of a file: the agent and its prompt.",
         "log": "List events in total order, one line each.",
         "query": "List events in total order, one line each.",
         "tail": "Show the last events in the order of their arrival, and follow.",
-        "show": "Show all that one event holds.",
+        "show": "Show everything that one event holds.",
         "last": "Show the last event, and what was open when the log ended.",
-        "unfinished": "List what began and never ended: by whom, since when, whether its process"
-        " lives.",
+        "unfinished": "List steps that began and never ended, and whether their processes live.",
         "stats": "Count the events of a log, with the tokens and cost of models.",
-        "timeline": "Show what lasted as bars.",
-        "diff": "Show where two logs part, and what came of it.",
+        "timeline": "Draw steps as bars over time.",
+        "diff": "Show where two logs diverge, and what followed.",
     },
     "Record": {
-        "hook": "Record what coding agents do, by their hooks.",
+        "hook": "Record what coding agents do, through their hooks.",
         "append": "Append one event, durable when the command ends.",
-        "import": "Take spans of OpenTelemetry into a log, as begun and ended steps.",
+        "import": "Import spans of OpenTelemetry into a log, as begun and ended steps.",
         "mcp": "Answer an agent's questions about a log by MCP, on stdin and stdout.",
     },
     "Simulate": {"sim": "Run simulations and look at their runs."},
     "Coordinate": {"work": "Cut features into work packages, and move them to done."},
     "Share": {
-        "serve": "Answer questions about the logs in a folder over HTTP, on this machine alone.",
+        "serve": "Serve the logs in a folder over HTTP, pages and API, on this machine only.",
         "sync": "Share a log's events with your team through a server.",
-        "server": "Run the server at which the logs of a team meet.",
+        "server": "Run the server that syncs the logs of a team.",
     },
     "Look after": {
         "doctor": "Check the machine, the folder, and the state of a log.",
         "verify": "Check every line of a log; without --repair nothing is changed.",
-        "prune": "Remove a log's oldest files, or put them into an archive.",
-        "redact": "Remove what an event says for good: its payload goes, the rest stays.",
-        "rebuild": "Make the index of a log again from its lines.",
+        "prune": "Remove a log's oldest files, or move them to an archive.",
+        "redact": "Remove an event's payload for good; the rest of the event stays.",
+        "rebuild": "Rebuild the index of a log from its lines.",
         "export": "Write events as a table, CSV or Parquet, or as spans of OTLP.",
     },
     "About": {

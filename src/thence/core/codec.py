@@ -321,7 +321,7 @@ def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
         members = decoded(line)
         deep = is_deep(members)
     except (ValueError, RecursionError):
-        reason = "the line is no JSON: it was cut, changed, or written by no log"
+        reason = "the line is not JSON: it was cut, changed, or not written by a log"
         return BadLine("bad_line", reason)
     if not isinstance(members, dict) or not isinstance(members.get("event_id"), str):
         return BadLine("bad_line", "the line is JSON without an event_id")
@@ -425,12 +425,12 @@ _CRC = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
 
 _MARK = b"\xef\xbb\xbf"
 JOINED = BadLine("stray_bytes", "the newline between two events is gone; both are whole")
-LINE_ENDING = BadLine("stray_bytes", "a carriage return stands before the line's newline")
+LINE_ENDING = BadLine("stray_bytes", "a carriage return precedes the line's newline")
 _STRAY = {
     b"\r": LINE_ENDING,
-    _MARK: BadLine("stray_bytes", "a byte order mark stands before the event"),
+    _MARK: BadLine("stray_bytes", "a byte order mark precedes the event"),
 }
-_PADDED = BadLine("stray_bytes", "bytes of no event stand beside one that is whole")
+_PADDED = BadLine("stray_bytes", "bytes that are not an event lie beside a whole event")
 
 
 class Piece(NamedTuple):

@@ -295,7 +295,7 @@ class Event:
 
     @property
     def cut_payload(self) -> dict[str, Any]:
-        """The payload as it stands in the line, where the beginning of texts is enough."""
+        """The payload as the line has it, where the beginning of texts is enough."""
         value = self.members.get(self.vocabulary.payload_key)
         return value if isinstance(value, dict) else {}
 
@@ -382,8 +382,8 @@ class Event:
         """Returns whether a caller that appends one again means the other, of one id.
 
         Time, node, numbers and nonce are left out, for the caller gives none of them; C, which
-        compares lines of one event wherever they came from, covers all but the numbers. Of a
-        redacted event the head alone is compared. Large values are compared by their digests.
+        compares lines of one event wherever they came from, covers all but the numbers. For a
+        redacted event only the head is compared. Large values are compared by their digests.
         """
         mine, others = self.members, other.members
         if BODIES_KEY in mine or BODIES_KEY in others:

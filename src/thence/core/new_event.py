@@ -89,7 +89,7 @@ class Unchanged(msgspec.Struct, frozen=True):
                 raise InvalidEvent(
                     "could not guard the append",
                     place=f"field {name}",
-                    cause="a text is no collection of texts",
+                    cause="a text is not a collection of texts",
                     hint=f"pass {name}={{{getattr(self, name)!r}}}",
                 )
 
@@ -258,4 +258,4 @@ def _fault(event: object) -> str:
     for key in event if isinstance(event, Mapping) else ():
         if key not in _KEYS:
             return f"append takes no {key!s:.80}{did_you_mean(str(key), _KEYS)}"
-    return "it is no mapping of event_type and what else append takes"
+    return "it is not a mapping of event_type and what else append takes"

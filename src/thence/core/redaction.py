@@ -48,7 +48,7 @@ def digests(line: bytes) -> Digests:
     if BODY_DIGEST in members:
         match = _HEX_TEXT.fullmatch(_value(members, BODY_DIGEST))
         if match is None:
-            raise _refused(line, f"its {BODY_DIGEST} is no SHA-256 in 64 hex digits")
+            raise _refused(line, f"its {BODY_DIGEST} is not a SHA-256 in 64 hex digits")
         if body:
             raise _refused(line, f"it has a body beside {BODY_DIGEST}")
         digest = bytes.fromhex(match[1].decode())
@@ -112,7 +112,7 @@ def _members(line: bytes) -> dict[str, bytes]:
     try:
         decoded = raw_members(line).items()
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise _refused(line, f"it is no object of JSON: {error}") from error
+        raise _refused(line, f"it is not an object of JSON: {error}") from error
     members = {key: b'"%b":%b' % (key.encode(), value) for key, value in decoded}
     if b"{%b}" % b",".join(members.values()) != line:
         raise _refused(line, "it is not its members joined by commas, each once")

@@ -37,7 +37,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     subject in a host whose `subject_key` is None. `mark` is a key that identifies the host's lines
     when `.thence/log.json` is missing. `notice_type` is the event type of notices, or None when
     each kind has a type of its own, `log.<kind>`. `log_key` is the member of a notice that names
-    the log, for the hosts whose every event is about something; `notice_members` stand in all
+    the log, for the hosts whose every event is about something; `notice_members` are in all
     notices. `is_folder_stream` means that a log is one stream with its folder's name.
     `adds_subject_heads` means that an event names, beside other causes, the heads of its subject;
     events of `remark_types` decide nothing, and are no heads for one that decides something.
@@ -178,7 +178,7 @@ def _key(key: str | None, value: object, word: str) -> str:
     if key is None:
         raise _refused(word, f"events of this host have no {word} of their own")
     if not isinstance(value, str) or not value:
-        raise _refused(word, f"{value!r:.80} is no text")
+        raise _refused(word, f"{value!r:.80} is not text")
     return key
 
 

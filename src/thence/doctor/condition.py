@@ -106,7 +106,7 @@ class ExaminedLog:
                 hint = "`thence verify` lists all the damage there is"
                 return Check("tail", False, detail, hint, is_damage=True)
             self._newest = event
-            what = "lacks its newline only" if rest else "is whole"
+            what = "is complete but for its newline" if rest else "is whole"
             return Check("tail", True, f"the newest line [{short_id(event.event_id)}] {what}")
         return Check("tail", True, "no events yet")
 
@@ -186,7 +186,7 @@ def _sessions(disk: Disk, folder: Path) -> Check:
     losers = sum(session.has_queue or not session.is_whole for session in dead)
     if not losers:
         return Check("sessions", True, detail)
-    detail += f"; what {losers:,} of them had queued may be lost"
+    detail += f"; events that {losers:,} of them had queued may be lost"
     hint = _append(folder, "reports it in the log")
     return Check("sessions", False, detail, hint)
 
@@ -202,7 +202,7 @@ def _identity(disk: Disk, folder: Path) -> Check:
     if not node_id:
         hint = _append(folder, "makes a new one and reports it")
         return Check("identity", False, f"{path} can't be read", hint, is_damage=True)
-    detail = f"node {node_id} is that of the log from which this one was copied or moved"
+    detail = f"node {node_id} belongs to the log that this one was copied or moved from"
     hint = _append(folder, "takes a node of its own and reports it")
     return Check("identity", False, detail, hint)
 

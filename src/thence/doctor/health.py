@@ -128,7 +128,7 @@ def clock(wall_ns: int, newest: str) -> Check:
     ahead_us = 0 if newest_us is None else newest_us - wall_ns // 1_000
     if ahead_us <= 0:
         return Check("clock", True, detail)
-    detail += f"; the newest event is of {newest}, which is to come"
+    detail += f"; the newest event is of {newest}, which is in the future"
     hint = f"{_SET_CLOCK}; the order of events does not depend on it"
     is_sane = ahead_us <= _AHEAD_US_MAX
     return Check("clock", is_sane, detail, "" if is_sane else hint)
@@ -183,7 +183,7 @@ def _locks(disk: Disk, first: int, second: int) -> Check:
     """Tries the lock of one file by two descriptors."""
     hint = f"{_ELSEWHERE}; two writers would not see each other here"
     if not disk.try_lock(first):
-        return Check("locks", False, "a file that nobody has can't be locked", hint)
+        return Check("locks", False, "a file without a lock can't be locked", hint)
     try:
         if disk.try_lock(second):
             return Check("locks", False, "one file was locked twice", hint)

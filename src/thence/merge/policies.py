@@ -58,7 +58,7 @@ def state_machine_merge(
     `priority` maps states to numbers, the highest wins, or lists them, the first wins. Events
     without `state_key` in their payload are passed over; no events have none. Causes between the
     events play no part: pass the heads alone. Raises InvalidEvent, a
-    ValueError, if no event holds the key, if one holds a state that the priority lacks, or if
+    ValueError, if no event holds the key, if one holds a state without a priority, or if
     the events are about several subjects.
     """
     if not isinstance(priority, Mapping):

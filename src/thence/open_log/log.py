@@ -139,7 +139,7 @@ def open_log(
     THENCE_CAUSE names (see `environment`) is around all appends, as a `because` block would be.
     With `strict_causes` a cause is refused by InvalidEvent that neither the log nor its queue has,
     nor an event of the same append; each that this session has not written lately is looked up.
-    Without it a ULID is taken as it is, and `verify` tells those that are missing. Values in
+    Without it a ULID is taken as it is, and `verify` reports those that are missing. Values in
     payloads that JSON has not become JSON as docs/concepts/event.md lists; `encode` makes JSON of
     any other, and raises TypeError where it can't. With `strict_values` JSON alone is taken. A text
     or list of `bodies_from` bytes or more is kept once, beside the lines that name it; None keeps
@@ -565,7 +565,7 @@ class Log:
     def recover(self, timeout_s: float = 30) -> None:
         """Mends the torn end that a killed writer left, as the next append would, and raises as it.
 
-        A whole event that lacks only its newline is read from then on.
+        A whole event with only its newline missing is read from then on.
         """
         with closing(SegmentWriter(*self._where, self._notice, self._report)) as writer:
             error = writer.write((), timeout_s).error

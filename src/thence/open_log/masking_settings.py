@@ -156,7 +156,7 @@ def _read_in_tree(tree: Path) -> bytes | None:
     try:
         for part in (path.parent, path):
             if stat.S_ISLNK(os.lstat(part).st_mode):
-                raise _failure(part, "it is a symbolic link, and none is followed there")
+                raise _failure(part, "it is a symbolic link, which is not followed there")
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         folder = os.open(path.parent, flags | os.O_DIRECTORY)
         try:
@@ -173,7 +173,7 @@ def _read_in_tree(tree: Path) -> bytes | None:
 def _content(descriptor: int, path: Path) -> bytes:
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _failure(path, "it is no regular file")
+            raise _failure(path, "it is not a regular file")
         data = file.read(FILE_BYTES_MAX + 1)
     if len(data) > FILE_BYTES_MAX:
         raise _failure(path, f"it is longer than {FILE_BYTES_MAX} bytes")
@@ -192,7 +192,7 @@ def _redact(path: Path, data: bytes, is_projects: bool) -> _Redact | None:
         problem = _PATTERN_SHOWN.sub(" of letters, digits, _ - and single dots alone", problem)
         raise _failure(path, f"{where}{problem}", _HINT) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _failure(path, f"it is no TOML: {error}") from None
+        raise _failure(path, f"it is not TOML: {error}") from None
     if section is None:
         return None
     rules = tuple(_rule(path, *numbered) for numbered in enumerate(section.rules))

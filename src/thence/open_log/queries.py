@@ -349,7 +349,7 @@ class Answers:
         refuse_unknown(keys, PageQuery.__annotations__)
         if last is not None:
             if limit is not None or offset or cursor is not None:
-                cause = "it goes with no limit, offset or cursor"
+                cause = "it excludes limit, offset and cursor"
                 raise invalid("last", cause, "leave one of them out")
             page = self.query(limit=last, descending=True, **keys)
             events = page.events if descending else page.events[::-1]

@@ -108,7 +108,7 @@ class SpanReader:
     def _listed(self, document: Any) -> Iterator[tuple[Any, Json, str]]:
         """Yields what stands where spans are, with its resource and its scope's name."""
         if not isinstance(document, dict) or "resourceSpans" not in document:
-            why = "without resourceSpans" if document is not _NO_JSON else "that is no JSON"
+            why = "without resourceSpans" if document is not _NO_JSON else "that is not JSON"
             if isinstance(document, dict) and "resource_spans" in document:
                 why = "with resource_spans, as protobuf names it: OTLP/JSON has resourceSpans"
             self.refused[f"a line {why}"] += 1
@@ -130,12 +130,12 @@ class SpanReader:
             if isinstance(value, dict):
                 yield value
             else:
-                self.refused["a group of spans that is no map"] += 1
+                self.refused["a group of spans that is not a map"] += 1
 
     def _span(self, raw: Any, resource: Json, scope: str) -> ReadSpan | str:
         """Returns a span, or why it is none."""
         if not isinstance(raw, dict):
-            return "a span that is no map"
+            return "a span that is not a map"
         key = _key(raw)
         begun_ns, ended_ns = _ns(raw.get("startTimeUnixNano")), _ns(raw.get("endTimeUnixNano"))
         if not key or not begun_ns:

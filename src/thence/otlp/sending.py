@@ -53,7 +53,7 @@ def _checked(url: str) -> SplitResult:
     except ValueError:
         is_good = False
     if not is_good or not is_plain:
-        raise _refused("the endpoint", "it is no http://HOST[:PORT][/PATH] without a password")
+        raise _refused("the endpoint", "it is not http://HOST[:PORT][/PATH] without a password")
     return parts._replace(path=parts.path if parts.path not in ("", "/") else _PATH, fragment="")
 
 
@@ -68,7 +68,7 @@ def headers_of(text: str | None) -> dict[str, str]:
         value = unquote(value)
         is_token = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
         if not equals or not is_token or not value.isprintable() or not value.isascii():
-            cause = f"part {number} is no NAME=VALUE of printable ASCII"
+            cause = f"part {number} is not NAME=VALUE of printable ASCII"
             raise _refused("OTEL_EXPORTER_OTLP_HEADERS", cause)
         headers[name] = value
     return headers

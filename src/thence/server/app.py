@@ -37,7 +37,7 @@ __all__ = ["LoginSettings", "TeamSettings", "create_app", "create_team_app"]
 KINDS: tuple[logs.Kind, ...] = ("simulations", "logs")
 _NO_SETTINGS = TeamSettings()
 PACKED_BYTES_MIN = 1_024  # of an answer that is compressed
-_DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
+_DESCRIPTION = "The events of simulations and other logs: what many agents did, and why."
 
 
 def create_app(

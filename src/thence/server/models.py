@@ -38,7 +38,7 @@ class StoredEvent(BaseModel):
     event_version: int = 1
     timestamp: str = Field("", description="UTC, ISO 8601; for people, it orders nothing.")
     node_id: str = Field(
-        "", description="Who wrote it; where nothing verifies the line, who it says."
+        "", description="The node that wrote it, or, on an unverified line, that it claims."
     )
     seq: int = 0
     lamport_clock: int = 0
@@ -100,7 +100,7 @@ class SimulationList(BaseModel):
 class LogEntry(Entry):
     """A log in a list."""
 
-    vocabulary: str = Field(description="Whose words it speaks, such as plain.")
+    vocabulary: str = Field(description="Its vocabulary, such as plain.")
 
 
 class LogList(BaseModel):
@@ -226,7 +226,7 @@ class DiffAnswer(BaseModel):
     changed: int = Field(ge=0)
     only_a: int = Field(ge=0)
     only_b: int = Field(ge=0)
-    notices_a: int = Field(ge=0, description="What the log wrote of itself is not compared.")
+    notices_a: int = Field(ge=0, description="The log's notices about itself are not compared.")
     notices_b: int = Field(ge=0)
     roots: int = Field(ge=0, description="Events that differ and that nothing different led to.")
     first: Divergence | None
@@ -250,7 +250,7 @@ class Health(BaseModel):
     status: Literal["ok"]
     version: str
     simulations: int = Field(ge=0)
-    logs: int = Field(ge=0, description="Those that are no simulations.")
+    logs: int = Field(ge=0, description="Those that are not simulations.")
     events: int = Field(ge=0)
     unverified: int = Field(ge=0)
     damaged_lines: int = Field(ge=0, description="Lines and files passed over, of all logs.")

@@ -16,7 +16,7 @@ def schema(event_type: str) -> dict[str, Any]:
     It holds for each event of the type whose `repairs` name no cut of its details as a whole.
     """
     if event_type not in TYPED:
-        cause = f"{event_type!r:.80} is no type of a simulation's events"
+        cause = f"{event_type!r:.80} is not a type of a simulation's events"
         what, hint = "could not return the schema", f"use one of {', '.join(EVENT_TYPES)}"
         raise InvalidEvent(what, place="field event_type", cause=cause, hint=hint)
     event_class = TYPED[event_type]

@@ -61,7 +61,7 @@ _CURSOR_CHARACTERS_MAX = 256  # two of them stand in the head of a request
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._@+-]{0,63}", re.ASCII)
 _ANEW = "the next round begins anew by itself"
-_ASK = "ask whoever keeps the server; `thence sync status` shows the target"
+_ASK = "ask an admin of the server; `thence sync status` shows the target"
 # of a request for tokens that the server refuses
 _UNWELCOME = (400, 401, 403)
 _BEGINNING = Cursors()
@@ -129,7 +129,7 @@ class SyncClient:
         page = self._decoded(answer, LinesPage)
         self._check_cursors(page.next)
         if len(page.relayed) % DIGEST_BYTES:
-            raise self._bad_answer("a digest in it can't be one")
+            raise self._bad_answer("it holds an invalid digest")
         starts = range(0, len(page.relayed), DIGEST_BYTES)
         relayed = [page.relayed[at : at + DIGEST_BYTES] for at in starts]
         return TakenPage(self._lines_of(page.events), page.next, page.more, relayed)
@@ -156,7 +156,7 @@ class SyncClient:
         return results
 
     def missing(self, digests: Sequence[bytes]) -> Missing:
-        """Returns those of some digests (D) that the server lacks, and how many lines it holds."""
+        """Returns the digests (D) that are not at the server, and the number of its lines."""
         texts = tuple(digest.hex() for digest in digests)
         return self._about("missing", texts, Missing(texts, 0))
 
@@ -249,7 +249,7 @@ class SyncClient:
             if answer.status != 401:
                 break
             if is_renewed:
-                raise not_logged_in(self._login, "the server takes not even a new token")
+                raise not_logged_in(self._login, "the server refuses even a new token")
             self._login = self._store.refreshed(self._login, self._exchange)
         if answer.status == 200 or _is_log_unknown(answer):
             return answer
@@ -261,7 +261,7 @@ class SyncClient:
     def _exchange(self, refresh: str) -> Tokens:
         answer = _post(self._connection, "token/refresh/", Refresh(refresh))
         if answer.status in _UNWELCOME:
-            raise not_logged_in(self._login, "the server takes the login no more")
+            raise not_logged_in(self._login, "the server does not accept the login any more")
         return _tokens(answer, refresh)
 
     def _batch_refused(self, answer: HttpAnswer) -> BatchRefused:
@@ -281,12 +281,12 @@ class SyncClient:
     def _lines_of(self, events: Sequence[msgspec.Raw]) -> list[bytes]:
         lines = [bytes(event) for event in events]
         if any(b"\n" in line or not line.startswith(b"{") for line in lines):
-            raise self._bad_answer("one of its events is no line")
+            raise self._bad_answer("one of its events is not a line")
         return lines
 
     def _check_cursors(self, *cursors: str) -> None:
         if any(len(cursor) > _CURSOR_CHARACTERS_MAX for cursor in cursors):
-            raise self._bad_answer("its cursor is longer than any")
+            raise self._bad_answer("its cursor is too long")
 
     def _bad_answer(self, cause: str) -> SyncRefused:
         return bad_answer(self._target.server, cause)
@@ -296,7 +296,7 @@ def client_to(target: SyncTarget, store: CredentialStore) -> SyncClient:
     """Returns the client of a target with the login of its user; raises NotLoggedIn."""
     login = store.login(target.server, target.user)
     if login.has_ended:
-        raise not_logged_in(login, "the server took the login no more")
+        raise not_logged_in(login, "the server did not accept the login any more")
     return SyncClient(target, login, store)
 
 
@@ -371,7 +371,7 @@ def begin_device(server: str, *, ca_file: str | None = None) -> DeviceCode:
             raise SyncRefused(
                 "could not log in at",
                 place=connection.server,
-                cause="it lets nobody in by a provider",
+                cause="it has no provider of logins",
                 hint="log in by a password: leave out --oidc",
             )
         if answer.status != 200:

@@ -217,7 +217,7 @@ def server_address(address: str) -> str:
         parts, host, port = urlsplit(""), "", None
     cause = ""
     if parts.scheme not in _PORTS or not host or not address.isprintable() or " " in address:
-        cause = "it is no address of http or https"
+        cause = "it is not an address of http or https"
     elif "@" in parts.netloc:
         cause = "it holds a user name or password, which belong to `thence sync login`"
     elif parts.query or parts.fragment:
@@ -287,7 +287,7 @@ def _received(response: httpcore2.Response, server: str) -> HttpAnswer:
     }
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("gzip", "identity"):
-        raise bad_answer(server, f"it is packed as {coding[:20]!r}, which nobody asked for", _LATER)
+        raise bad_answer(server, f"it is packed as {coding[:20]!r}, which is not supported", _LATER)
     unpack = zlib.decompressobj(wbits=31) if coding == "gzip" else None
     body, packed_bytes = bytearray(), 0
     for part in response.iter_stream():
@@ -299,7 +299,7 @@ def _received(response: httpcore2.Response, server: str) -> HttpAnswer:
         if max(packed_bytes, len(body)) > BODY_BYTES_MAX:
             raise bad_answer(server, f"it is longer than {BODY_BYTES_MAX:,} bytes", _LATER)
     if unpack is not None and not unpack.eof:
-        raise bad_answer(server, "it ends before its end", _LATER)
+        raise bad_answer(server, "it is cut short", _LATER)
     return HttpAnswer(response.status, headers, bytes(body), server)
 
 

@@ -91,7 +91,7 @@ class CredentialStore:
             logins = msgspec.json.decode(data, type=_File).logins
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             # the cause is not chained: it might quote the file
-            raise self._failure("it is no file of logins", f"move it away, then {_AGAIN}") from None
+            raise self._failure("it does not hold logins", f"move it away, then {_AGAIN}") from None
         return tuple(sorted(logins, key=lambda login: login.key))
 
     def login(self, server: str | None, username: str | None = None) -> Login:

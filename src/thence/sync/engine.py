@@ -172,7 +172,7 @@ class SyncEngine:
             if not self._relay(page.lines, page.next, before, is_again=is_again):
                 # damaged on its way, or by the server, which has the same page again then
                 if is_again:
-                    raise _bad("a line in its page is no event")
+                    raise _bad("a line in its page is not an event")
                 is_again = True
                 continue
             is_again = False

@@ -157,7 +157,7 @@ def propagate(work: Any) -> Any:
     returns what `work` does. In the same process a step inside it has the subject and actor of the
     step around, and a span inside it the span around as parent; in another one it has its causes.
 
-    Of an executor it returns one that does so with each function submitted, where it is
+    For an executor it returns one that does so with each function submitted, where it is
     submitted; both share the workers. Raises InvalidEvent for a coroutine or generator function,
     whose body runs elsewhere: tasks have the causes by themselves.
     """
@@ -172,7 +172,7 @@ def propagate(work: Any) -> Any:
         raise InvalidEvent(
             "could not hand causes to work",
             place=f"{work!r:.80}",
-            cause="its body runs elsewhere" if is_elsewhere else "it is no function",
+            cause="its body runs elsewhere" if is_elsewhere else "it is not a function",
             hint="pass a function or an executor; asyncio's tasks have the causes by themselves",
         )
     return Propagated(work, surroundings())
@@ -230,8 +230,8 @@ _App = Callable[[_Scope, Callable[..., Any], Callable[..., Any]], Awaitable[None
 class CauseMiddleware:
     """ASGI middleware: what a request appends has the causes that its headers carry.
 
-    `app = CauseMiddleware(app)`; the caller sends the headers of `carry`. Whoever may send a
-    request names causes then, so it stands where the callers are one's own.
+    `app = CauseMiddleware(app)`; the caller sends the headers of `carry`. Any sender
+    of a request can then name causes, so use it only where you trust the callers.
     """
 
     def __init__(self, app: _App) -> None:

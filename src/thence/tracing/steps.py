@@ -143,7 +143,7 @@ class Step:
                 "give the payload's key another name; causes go into `with thence.because(…)`",
             )
         if name is not None and (not isinstance(name, str) or not name):
-            raise _refused(name, f"{name!r:.80} is no name", "pass a name such as refund")
+            raise _refused(name, f"{name!r:.80} is not a name", "pass a name such as refund")
         self._name = name
         self._log = log
         self._words = words
@@ -212,7 +212,7 @@ class Step:
         if not callable(function) or isinstance(function, type | staticmethod | classmethod):
             raise _refused(
                 name,
-                f"{function!r:.80} is no function",
+                f"{function!r:.80} is not a function",
                 "decorate a function; under @staticmethod and @classmethod, not above",
             )
         filled = _filled_by(function, self._words, name)
@@ -256,7 +256,7 @@ class Step:
         log_of_step: object = log if isinstance(log, StepLog) or not callable(log) else log()
         if not isinstance(log_of_step, StepLog):
             hint = "pass what thence.open(path) returned, or a function that returns it"
-            raise _refused(self._name, f"log={log_of_step!r:.80} is no open log", hint)
+            raise _refused(self._name, f"log={log_of_step!r:.80} is not an open log", hint)
         return log_of_step
 
     def _enter(self, step: OpenStep, frame: FrameType) -> TakenStep:
@@ -311,7 +311,7 @@ class Step:
         except EventTooLarge as failure:
             warn("step_end_cut", {"event_id": step.begun.event_id, "error": failure})
             kept = {key: value for key, value in (new.payload or {}).items() if key in _OF_END}
-            was = f"what was set, which the log refused: {failure.cause}"
+            was = f"the log refused the values of set: {failure.cause}"
             members = {"repairs": ({"path": "payload", "was": was},)}
             new = structs.replace(new, payload=kept, members=members)
             return record(step.log, new, self._is_durable)
@@ -378,7 +378,7 @@ def _filled_by(
         try:
             fields = [field for _, field, _, _ in Formatter().parse(word) if field is not None]
         except ValueError as error:
-            raise _refused(name, f"{word!r:.80} is no format: {error}", _FORMAT) from error
+            raise _refused(name, f"{word!r:.80} is not a format: {error}", _FORMAT) from error
         for field in fields:
             root = re.split(r"[.\[]", field)[0]
             if root not in signature.parameters:
@@ -446,7 +446,7 @@ def step(
     earlier step, or an event, as a cause and in the payload. With `durable=False` begin and end
     are queued, as `emit` does, and appended where the queue is full.
 
-    What is appended while the error of a step is handled (`sys.exception()`, one in its chain of
+    An event appended while the error of a step is handled (`sys.exception()`, one in its chain of
     `__cause__` and `__context__`, or a member of a group) has the step's end as cause too: in
     `except` and `finally`, of the same thread or task. Nothing else follows from order;
     `caused_by=s.ended` names an end elsewhere.

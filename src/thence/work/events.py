@@ -227,7 +227,7 @@ def checked(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """
     kind = _kind(event_type)[0]
     if not isinstance(payload, Mapping):
-        raise _unfit(event_type, "payload", f"a {type(payload).__name__} is no map", "pass a map")
+        raise _unfit(event_type, "payload", f"it is a {type(payload).__name__}", "pass a map")
     members = _completed(event_type, _without_aliases(event_type, payload))
     _strict(members)
     try:
@@ -270,7 +270,7 @@ def _kind(event_type: str) -> tuple[type[_Payload], str, str]:
         raise InvalidEvent(
             "could not make the event",
             place="field event_type",
-            cause=f"{event_type!r:.80} is no type of a project's events",
+            cause=f"{event_type!r:.80} is not a type of a project's events",
             hint=_nearest(event_type, EVENT_TYPES) or f"use one of {', '.join(EVENT_TYPES)}",
         )
     return _TYPES[event_type]
@@ -306,7 +306,7 @@ def _check_beyond_schema(event_type: str, members: Mapping[str, Any]) -> None:
             raise _unfit(event_type, name, "it has a second line", "leave the newline out")
         if name in _MOMENTS and microseconds(value) is None:
             hint = "write it like 2026-11-20T07:13:00Z"
-            raise _unfit(event_type, name, f"{value!r:.80} is no time", hint)
+            raise _unfit(event_type, name, f"{value!r:.80} is not a time", hint)
     number = members.get("feature_number")
     if number is not None and not members["feature_slug"].startswith(number):
         cause = f"{number} is not the number of {members['feature_slug']}"

@@ -125,7 +125,7 @@ def wp_id_of(name: str) -> str:
             "could not find the package",
             guard="unknown_package",
             place=repr(name),
-            cause="this is no package's id",
+            cause="this is not a package's id",
             hint="ids are WP and two digits, such as WP01",
         )
     return f"WP{int(match[1]):02}"

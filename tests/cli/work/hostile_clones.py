@@ -106,7 +106,7 @@ def _link(target: str) -> Callable[[Path, Path], None]:
 
 def _folder(path: Path, outside: Path) -> None:
     path.mkdir()
-    (path / "file").write_text("what is no file\n")
+    (path / "file").write_text("what is not a file\n")
 
 
 _KINDS: dict[str, Callable[[Path, Path], None]] = {
@@ -117,7 +117,7 @@ _KINDS: dict[str, Callable[[Path, Path], None]] = {
     "a pipe": lambda path, outside: os.mkfifo(path),
     "a folder": _folder,
     "a file of brackets": lambda path, outside: path.write_text(_DEEP),
-    "a file": lambda path, outside: path.write_text("what is no folder\n"),
+    "a file": lambda path, outside: path.write_text("what is not a folder\n"),
 }
 # those on a line are put into one clone, for none keeps a command from the others
 FOLDERS = (

@@ -90,7 +90,7 @@ def test_what_can_not_be_added_is_refused(empty, arguments, cause):
     ("arguments", "guard", "cause"),
     [
         (["--after", "WP07"], "unknown_package", "the feature has none yet"),
-        (["--after", "x"], "unknown_package", "this is no package's id"),
+        (["--after", "x"], "unknown_package", "this is not a package's id"),
         (["--feature", "sync"], "unknown_feature", "there are no features yet"),
     ],
 )

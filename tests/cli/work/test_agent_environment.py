@@ -58,7 +58,7 @@ def test_name_that_is_none_is_refused_with_its_place(make):
     project = make({"WP01": []}, environment=["SOME KEY=1"])
     ended = thence("work", "orchestrate", cwd=project.folder)
     assert ended.code == 2
-    assert "is no variable's name" in ended.err
+    assert "is not a variable's name" in ended.err
     assert git(project.folder, "worktree", "list").count("\n") == 0
 
 

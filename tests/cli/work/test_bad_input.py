@@ -47,7 +47,7 @@ def finalized(tmp_path_factory):
         ("# Tasks\n\nWe shall see.\n", 1, "no heading begins a work package"),
         ("", 1, "no heading begins a work package"),
         (f"{TASKS}\n## Work Package WP01: Again\n", 12, "WP01 appears twice, first in line 3"),
-        (f"{TASKS}\n## Work Package WPX: Odd\n", 12, "'WPX' is no package's id"),
+        (f"{TASKS}\n## Work Package WPX: Odd\n", 12, "'WPX' is not a package's id"),
         (f"{TASKS}- Depends on WP09\n", 11, "WP02 depends on WP09, which is not there"),
         (
             TASKS.replace("- [ ] T001 Write", "**Dependencies**: WP02"),
@@ -365,7 +365,7 @@ def test_id_that_is_none_is_told_with_its_line(tmp_path):
         error = refused(repo, *command)
         assert error["code"] == "planning_error"
         assert error["message"].endswith(f"{CONFIG}:2")
-        assert error["cause"] == "'sync' is no UUID"
+        assert error["cause"] == "'sync' is not a UUID"
 
 
 def test_config_that_is_a_folder_is_told(tmp_path):

@@ -42,7 +42,7 @@ def test_package_file_is_where_its_prompt_has_it_with_all_that_tasks_md_says(rep
         "- T001 Keep what is to be sent\n",
         "### Notes\nAs [the spec](../spec.md) and [the schema](../contracts/outbox.yaml) say.\n",
         "### Risks\n- A restart amid a write\n",
-        f"Of the whole feature: `{FOLDER}/spec.md`, ",
+        f"For the whole feature: `{FOLDER}/spec.md`, ",
         f", `{FOLDER}/contracts`.\n",
     ):
         assert line in said

@@ -16,7 +16,7 @@ def finalized(tmp_path_factory):
 
 _PACKAGES = "the feature has WP01, WP02"
 _FEATURES = f"the features are {SLUG}"
-_NO_ID = "this is no package's id"
+_NO_ID = "this is not a package's id"
 
 
 @pytest.mark.promise("L8")

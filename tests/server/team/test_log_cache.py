@@ -154,7 +154,7 @@ def test_question_that_waits_for_a_large_folder_is_told_how_far_it_is(
                     is_page = not asked.startswith("/logs")
                     assert answer.headers["content-type"].startswith("text/html") == is_page
                     assert answer.headers["Refresh" if is_page else "Retry-After"] in "12"
-                    assert ("loads again by itself" in answer.text) == is_page
+                    assert ("reloads by itself" in answer.text) == is_page
             assert client.get("/schemas").status_code == 200
         while (answer := client.get(path)).status_code != 200:
             assert answer.json()["code"] == "unavailable"

@@ -140,7 +140,7 @@ def test_browser_is_let_in_by_the_provider_and_has_a_session_of_pages_alone(
     assert (session["httponly"], session["samesite"], session["path"]) == (True, "lax", "/")
     stranger = server.client()
     stranger.access = session.value
-    assert stranger.page("log").status == 401, "the session is no access token"
+    assert stranger.page("log").status == 401, "the session is not an access token"
     assert stranger.ask("GET", "/logs").status == 401
     assert Browser(server).get("/logs").status == 401, "programs are sent nowhere"
 
@@ -331,7 +331,7 @@ def test_server_without_a_provider_says_so(red_on_sqlite: TeamServer, tmp_path: 
     red, env = red_on_sqlite, {"XDG_CONFIG_HOME": str(tmp_path)}
     ended = thence("sync", "login", red.url, "--oidc", cwd=tmp_path, env=env)
     assert (ended.code, is_three_lines(ended.err)) == (1, True)
-    assert "lets nobody in by a provider" in ended.err
+    assert "has no provider of logins" in ended.err
     for options in (
         ("--oidc-issuer", "https://x.test"),
         ("--oidc-client", "x", "--url", PLACE),

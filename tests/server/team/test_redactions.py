@@ -111,7 +111,7 @@ def test_words_that_are_written_with_escapes_count_all_the_same() -> None:
     server, node = Server(), Node()
     target = node.said()
     escaped = resealed(redacted(target).replace(b'"body_', b'"body\\u005f'))
-    with pytest.raises(BatchRefused, match="it holds what is no event"):
+    with pytest.raises(BatchRefused, match="a line in it is not an event"):
         server.push(escaped, key=None)
     assert server.push(target) == ["success"]
     notice = node.redaction(target)

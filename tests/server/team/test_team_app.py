@@ -210,7 +210,7 @@ def test_bad_event_of_another_tools_batch_is_rejected_and_leaves_the_others_alon
         "",
         ULID.format("C"),
     ]
-    assert told[1][2] == "invalid event_id: it is no ULID"
+    assert told[1][2] == "invalid event_id: it is not a ULID"
     assert all(reason for _, _, reason in told[1:6])
     assert ada.pull("bad")[0] == [first, last]
     assert verdicts(ada, [first])[0][1] == "duplicate"

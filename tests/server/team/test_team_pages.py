@@ -147,7 +147,7 @@ def test_login_form_leads_to_the_page_and_sets_one_cookie_that_opens_pages_alone
     assert _id(line(1)).encode() in page.body
     assert browser.ask("POST", "/api/v1/events/batch/?log=x", **held).status == 401
     browser.access = kept.value
-    assert browser.ask("GET", "/logs").status == 401, "the session is no access token"
+    assert browser.ask("GET", "/logs").status == 401, "the session is not an access token"
     tls = form(red.client(), fields, X_Forwarded_Proto="https").headers["set-cookie"]
     assert "Secure" in tls
 

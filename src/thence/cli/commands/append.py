@@ -20,9 +20,9 @@ PAYLOAD_BYTES_MAX = 80 * 1024 * 1024
 @click.argument("event_type", metavar="TYPE")
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--payload", metavar="JSON", help="A JSON object, or - to read one from stdin.")
-@click.option("--subject", help="What the event is about.")
-@click.option("--actor", help="Who did it; else THENCE_ACTOR.")
-@click.option("--stream", help="What groups it with others.")
+@click.option("--subject", help="The subject of the event.")
+@click.option("--actor", help="The actor; default: THENCE_ACTOR.")
+@click.option("--stream", help="The stream, which groups events.")
 @click.option(
     "--caused-by",
     "causes",
@@ -34,7 +34,7 @@ PAYLOAD_BYTES_MAX = 80 * 1024 * 1024
     "--env",
     "is_env",
     is_flag=True,
-    help="Write THENCE_CAUSE=… instead of the id, for export: what follows is caused by it.",
+    help="Print THENCE_CAUSE=… to export, instead of the id: later events name it as a cause.",
 )
 @log_options
 def append_command(
@@ -48,9 +48,9 @@ def append_command(
 ) -> None:
     """Append one event, durable when the command ends.
 
-    A VALUE is JSON if it parses as JSON (12, true, [1,2], "12"), else text. The new event's
-    id is written to stdout. A log named by --log or THENCE_LOG is made if it is missing. The
-    cause that THENCE_CAUSE passes on is added.
+    A VALUE is JSON if it parses as JSON (12, true, [1,2], "12"), otherwise text. The command prints
+    the id of the new event. A log named by --log or THENCE_LOG is created if it is missing. The
+    event in THENCE_CAUSE is added as a cause.
     """
     # not for the help, and for completions in a shell
     from thence.cli.shared.locate import find_log, named_log
@@ -89,13 +89,13 @@ def merge_payload(pairs: Sequence[str], payload: str | None) -> Mapping[str, Any
         try:
             members = msgspec.json.decode(data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise _misuse(f"--payload is no JSON: {error}") from error
+            raise _misuse(f"--payload is not JSON: {error}") from error
         if not isinstance(members, dict):
-            raise _misuse('--payload is JSON, but no object such as {"amount": 12}')
+            raise _misuse('--payload is JSON, but not an object such as {"amount": 12}')
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise _misuse(f"'{pair}' is no KEY=VALUE")
+            raise _misuse(f"'{pair}' is not KEY=VALUE")
         if key in members:
             how_often = "twice" if payload is None else "more than once, or in --payload too"
             raise _misuse(f"'{key}' is given {how_often}")

@@ -44,13 +44,12 @@ _LINE = re.compile(r"(?P<file>.+):(?P<number>\d{1,9})", re.DOTALL)
 @click.argument("file")
 @index_options
 def blame_command(file: str, log: str | None) -> None:
-    """Show who owns each line of a file: the agent and what it was asked.
+    """Show who owns each line of a file: the agent and its prompt.
 
-    A line is an agent's if an edit that the log recorded holds it, in the working tree that its
-    commit came from; else from its commit, through squash, rebase, amend and cherry-pick. The
-    name of a person is the author's in git; a bot owns nothing. A commit that no hook of git
-    recorded is unknown, with its author in git behind it. `thence why FILE:LINE` shows why one
-    line was written.
+    A line is an agent's if an edit that the log recorded holds it, in the working tree of its
+    commit; otherwise its commit decides, through squash, rebase, amend and cherry-pick. For a
+    person it shows the author in git; a bot owns nothing. A commit that no git hook recorded is
+    unknown, followed by its author in git. `thence why FILE:LINE` shows why one line was written.
     """
     out = current()
     repo, path, _ = _file_of(file)

@@ -46,9 +46,11 @@ def event_options(command: _F) -> _F:
     runs = click.IntRange(min=1)
     for added in (
         index_options,
-        click.option("--allow-calls", is_flag=True, help="Ask for answers that are not recorded."),
-        click.option("--runs", type=runs, help="At most so many plays; 64 by default."),
-        click.option("--measure", "is_measured", is_flag=True, help="Play the run again, altered."),
+        click.option("--allow-calls", is_flag=True, help="Call models for missing answers."),
+        click.option("--runs", type=runs, help="The maximum number of plays; default: 64."),
+        click.option(
+            "--measure", "is_measured", is_flag=True, help="Play altered runs, and measure."
+        ),
         click.option("--all", "is_whole", is_flag=True, help="Show all of a long answer."),
         click.argument("event"),
     ):
@@ -71,19 +73,19 @@ def why_command(
 ) -> int:
     """Show why an event happened.
 
-    One line of causes is shown in sentences, from an event without causes to EVENT, each with
-    its short id; then how many causes there are in all. Where that takes more than 12 lines,
-    the nearest reasons are shown instead, each below what it led to; --all shows the whole
-    line. EVENT is an id, a prefix of it of at least 6 characters, @last, @last-error, a subject
-    such as order/881, or a type such as order.failed. Of a type the latest event is taken, of a
-    subject too, or its last failure if no success followed.
+    It prints one line of causes as sentences, from an event without causes to EVENT, each with its
+    short id; then the number of all causes. If that takes more than 12 lines, it prints the nearest
+    reasons instead, each below what it led to; --all prints the whole line. EVENT is an id, a
+    prefix of it of at least 6 characters, @last, @last-error, a subject such as order/881, or a
+    type such as order.failed. A type names its latest event; so does a subject, or its last failure
+    if no success followed.
 
     In a log of coding agents EVENT may also be FILE:LINE, a commit (7 hex digits or more, or
-    commit/NAME), or a text with a space or in quotes that an agent wrote or was told: the answer
-    leads to the edit, its task, and what the user asked.
+    commit/NAME), or a text with a space or in quotes that an agent wrote or was given: the answer
+    leads to the edit, its task, and the user's prompt.
 
-    With --measure the run of a simulation is played again, each time with one cause altered, and
-    each cause is shown with the share of its alterations that changed the event.
+    With --measure thence plays the run of a simulation again, each time with one cause altered, and
+    shows for each cause the share of its alterations that changed the event.
     """
     out = current()
     if _is_measurement(is_measured, **plays):
@@ -163,10 +165,10 @@ def effects_command(
 ) -> int:
     """Show what followed from an event.
 
-    The effects are shown in sentences, nearest first, each with its short id; of many the
-    middle is left out, and --all shows it. EVENT names an event as `thence why` takes it. With
-    --measure the run of a simulation is played again with EVENT altered, and each effect is shown
-    with the share of the alterations that changed it.
+    It prints the effects as sentences, nearest first, each with its short id; it leaves out the
+    middle of a long answer unless --all is given. EVENT names an event as in `thence why`. With
+    --measure thence plays the run of a simulation again with EVENT altered, and shows for each
+    effect the share of the alterations that changed it.
     """
     out = current()
     if _is_measurement(is_measured, **plays):
@@ -235,8 +237,8 @@ def _ends(answer: Why, width: int, is_whole: bool) -> Iterator[str]:
     """Yields the number of all causes, and where the answer ends without reaching a root."""
     if answer.cone:
         or_more = "or more " if answer.truncated else ""
-        turns = {event.turn_number for event, _ in answer.cone} - {None}
-        turns_text = f", over {len(turns)} turns" if len(turns) > 1 else ""
+        turns = [turn for event, _ in answer.cone if (turn := event.turn_number) is not None]
+        turns_text = f", in turns {min(turns)} to {max(turns)}" if len(set(turns)) > 1 else ""
         rest = "" if is_whole else "; --all shows the whole chain"
         yield f"{counted(len(answer.cone), f'{or_more}cause')} in all{turns_text}{rest}."
     elif not answer.event.caused_by:
@@ -252,7 +254,8 @@ def _ends(answer: Why, width: int, is_whole: bool) -> Iterator[str]:
             lies = f"it lies in log {missing.log_id}, ask there"
         elif missing.pruned is not None:
             lies = missing.pruned
-        names = "names" if missing.named_by != answer.chain[0].event_id else "is no root: it names"
+        is_first = missing.named_by == answer.chain[0].event_id
+        names = "is not a root: it names" if is_first else "names"
         text = f"[{short_id(missing.named_by)}] {names} the cause {missing.event_id},"
         yield from wrapped(f"{text} which is not in this log; {lies}.", width)
     if len(answer.missing) > _MISSING_SHOWN_MAX:

@@ -50,13 +50,13 @@ class _Log(NamedTuple):
 @log_argument("b")
 @output_options
 def diff_command(a: str, b: str) -> int:
-    """Show where two logs part, and what came of it.
+    """Show where two logs diverge, and what followed.
 
-    A and B are logs: a folder, one of its files, or a run's id. The first divergence is shown
-    with its causes in both, and how many later events follow from it. Then come the other events
-    that nothing different led to, and all that differ; -v lists more. Events of A and B are matched
-    by their step where both logs have steps, else by place and name; ids and times of tracers are
-    left out. Exit code 0 means that the logs hold the same, 3 that they differ.
+    A and B are logs: a folder, one of its files, or a run's id. The first divergence is shown with
+    its causes in both logs, and the number of later events that follow from it. Then come the
+    divergences that follow from no other, and all events that differ; -v lists more. Events are
+    matched by their step if both logs have steps, otherwise by place and name; ids and times of
+    tracers are ignored. Exit code 0: the logs hold the same; 3: they differ.
     """
     from thence.cli.shared.progress import bar
 

@@ -42,9 +42,9 @@ _NAME_COLUMNS = max(map(len, _PARTS))
 def doctor_command(log: str | None) -> int:
     """Check the machine, the folder, and the state of a log.
 
-    Without a log it looks at this folder. One small file is written to try the disk, and
-    removed; a log that can only be read is looked at all the same. Exit code 0: all is ok;
-    1: a check fails; 3: there is damage. `thence verify` reads every line.
+    Without a log it checks this folder. It writes and removes one small file to test the disk;
+    read-only logs are checked too. Exit code 0: all is ok; 1: a check failed; 3: there is damage.
+    `thence verify` reads every line.
     """
     out = current()
     try:
@@ -134,13 +134,14 @@ def _log_checks(folder: Path) -> list[Check]:
     try:
         from thence.doctor.condition import log_checks
     except ImportError as error:  # the packages check reports it too
-        return [Check("log", False, f"it was not looked at: {error}", _REINSTALL)]
+        return [Check("log", False, f"not checked: {error}", _REINSTALL)]
+    from thence.core.sentences.events import counted
     from thence.work.day_lines import skipped_lines
 
     checks = [*log_checks(OS_DISK, folder), *_losses(folder)]
     if skipped := skipped_lines(folder):
         first = skipped[0].place
-        detail = f"{len(skipped):,} line(s) were passed over, the first is "
+        detail = f"passed over {counted(len(skipped), 'line')}, the first is "
         detail += f"{first.file}:{first.line}"
         hint = "`thence verify` lists each with its reason; "
         hint += f"`git checkout {first.file}` puts one back"
@@ -150,7 +151,6 @@ def _log_checks(folder: Path) -> list[Check]:
     from thence.agents.hook_script import log_here
     from thence.agents.hook_status import tool_states
     from thence.agents.intake import is_masked, last_error, waiting
-    from thence.cli.shared.render import counted
 
     waiting_count, refused_count = waiting(folder)
     last = last_error(folder)
@@ -174,7 +174,7 @@ def _log_checks(folder: Path) -> list[Check]:
 
 def _losses(folder: Path) -> list[Check]:
     """Checks whether a program's events, spans or records were not taken into its log."""
-    from thence.cli.shared.render import counted
+    from thence.core.sentences.events import counted
     from thence.log.read.opening import opened_vocabulary
     from thence.open_log.queries import Answers
 

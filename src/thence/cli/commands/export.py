@@ -81,21 +81,23 @@ def _with_url(context: click.Context, parameter: click.Parameter, value: bool) -
     default=30,
     show_default=True,
     metavar="SECONDS",
-    help="With a URL: how long a batch is tried again that the endpoint does not take now.",
+    help="With a URL: how long to retry a batch that the endpoint does not take now.",
 )
 @click.option(
     "--follow",
     is_flag=True,
     callback=_with_url,
-    help="With a URL: send each span when its end is in the log, until Ctrl-C; go on next time.",
+    help="With a URL: send each span once it has ended, until Ctrl-C; the next time continues.",
 )
-@click.option("--open", "is_open", is_flag=True, help="With --follow: also what a kill left open.")
+@click.option(
+    "--open", "is_open", is_flag=True, help="With --follow: also send steps that a kill left open."
+)
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The file to write or replace; it is whole or not there. Else stdout.",
+    help="The file to write or replace, as a whole; default: stdout.",
 )
 @click.option(
     "--raw",
@@ -131,12 +133,11 @@ def export_command(
 ) -> None:
     """Write events as a table, CSV or Parquet, or as spans of OTLP.
 
-    A row is an event that fits every option that is given, as in `thence log`, in total order.
-    Keys of the payload get columns where --columns names them. Events that are appended
-    meanwhile are left out. However many there are, few are held in memory at once. In CSV a text
-    that a spreadsheet takes for a formula gets an apostrophe before it, unless --raw is given.
-    In OTLP a step is one span, which is written where its begin or its end fits; any other event
-    is a span of no length, and causes beside the parent are links.
+    A row is an event that matches every option, as in `thence log`, in total order. Keys of the
+    payload get columns if --columns names them. Events appended meanwhile are left out. Few events
+    are in memory at once. In CSV a text that a spreadsheet would take for a formula gets an
+    apostrophe before it, unless --raw is given. In OTLP a step is one span, written if its begin or
+    its end matches; any other event is a span of no length, and causes beside the parent are links.
     """
     out = current()
     if [is_csv, is_parquet, otlp is not None].count(True) != 1:

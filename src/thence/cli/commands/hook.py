@@ -18,11 +18,11 @@ from thence.cli.shared.render import counted, table
 
 @command_group("hook", "thence hook install claude-code", "thence hook install git")
 def hook_command() -> None:
-    """Record what coding agents do, by their hooks.
+    """Record what coding agents do, through their hooks.
 
-    Agents and git call a small program, which leaves each event in a spool; whoever opens the log
-    next takes it in. The log lies in the git folder, one for all worktrees, and is found from
-    there: `thence log`, `thence unfinished`.
+    Agents and git call a small program, which leaves each event in a spool; the next command that
+    opens the log takes it in. The log lies in the git folder, one for all worktrees, where `thence
+    log` and other commands find it.
     """
 
 
@@ -33,7 +33,7 @@ _scope = click.option(
     "--user/--project",
     "is_users",
     default=False,
-    help="In the user's settings, for all repositories, or in this repository's; the default.",
+    help="Use the user's settings, for all repositories, or this repository's (the default).",
 )
 
 
@@ -42,12 +42,12 @@ _scope = click.option(
 @_scope
 @output_options
 def install_command(tool: str, is_users: bool) -> int:
-    """Put hooks into the settings of an agent, or of git.
+    """Add hooks to the settings of an agent, or of git.
 
-    What is there is kept. Claude Code: `.claude/settings.local.json` of this worktree, which is
-    not shared, or `~/.claude/settings.json`. Codex: `hooks.json` in `.codex` or `~/.codex`. Git:
-    post-commit, post-rewrite and post-merge, before what these do already; worktrees share them.
-    With several worktrees install an agent's hooks for the user.
+    Existing settings are kept. Claude Code: `.claude/settings.local.json` of this worktree, which
+    is not shared, or `~/.claude/settings.json`. Codex: `hooks.json` in `.codex` or `~/.codex`. Git:
+    post-commit, post-rewrite and post-merge, before their own commands; worktrees share them. With
+    several worktrees install an agent's hooks for the user.
     """
     is_git = tool == "git"
     changes = [*change_git_hooks(is_users)] if is_git else [install(tool, is_users)]
@@ -63,7 +63,7 @@ def _next_step(tool: str, is_users: bool, has_git: bool) -> str:
     """Returns what to do after the hooks of a tool were installed."""
     ask = "`thence why FILE:LINE` of a line that is committed from now on"
     step = ask if has_git else "`thence hook install git`, so that commits are recorded too"
-    starts = {"codex": trust_step(is_users), "claude-code": "start claude anew"}
+    starts = {"codex": trust_step(is_users), "claude-code": "restart claude"}
     return f"{starts[tool]}; then {step}" if tool in starts else step
 
 
@@ -72,7 +72,7 @@ def _next_step(tool: str, is_users: bool, has_git: bool) -> str:
 @_scope
 @output_options
 def uninstall_command(tool: str, is_users: bool) -> int:
-    """Take our hooks out of the settings again; the log stays."""
+    """Remove our hooks from the settings; the log stays."""
     is_git = tool == "git"
     return _show([*change_git_hooks(is_users, True)] if is_git else [uninstall(tool, is_users)], {})
 
@@ -80,7 +80,7 @@ def uninstall_command(tool: str, is_users: bool) -> int:
 @hook_command.command("status", **help_with("thence hook status --json"))
 @output_options
 def status_command() -> None:
-    """Show where hooks are installed, and what waits to be taken in."""
+    """Show where hooks are installed, and what waits in the spool."""
     folder = log_here()
     waiting_count, refused_count = waiting(folder)
     masked = is_masked(folder)

@@ -19,16 +19,15 @@ from thence.work.git.repository import Repository, repository
 
 @click.command("join", **help_with("thence hook join https://thence.example", extra="sync"))
 @click.argument("url", metavar="URL")
-@click.option("--team", metavar="TEAM", callback=checked_name, help="Else your first team there.")
+@click.option("--team", metavar="TEAM", callback=checked_name, help="Default: your first team.")
 @click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
 @output_options
 def join_command(url: str, team: str | None, username: str | None) -> None:
     """Share the agents' log of this repository with your team, through its server.
 
-    The events of the other members' agents are pulled, those of yours are pushed; `thence sync
-    now` does so again. Each clone finds the same log there, since it is named by the repository's
-    first commit. It needs a login (`thence sync login URL`), and is refused where secrets are not
-    masked. Nothing goes through git.
+    It pulls the events of other members' agents, and pushes yours; `thence sync now` repeats that.
+    All clones find the same log, since the repository's first commit names it. It needs a login
+    (`thence sync login URL`), and refuses while secrets are not masked. Nothing goes through git.
     """
     check_packages()
     from thence.sync.connection import server_address

@@ -67,17 +67,17 @@ OPEN_SHOWN_MAX = 20
     "--last",
     type=click.IntRange(1, LAST_EVENTS_MAX),
     metavar="N",
-    help=f"The last N events, {LAST_EVENTS_MAX:,} at most. On a terminal {SCREEN_EVENTS}.",
+    help=f"The last N events, {LAST_EVENTS_MAX:,} at most; {SCREEN_EVENTS} on a terminal.",
 )
-@click.option("--desc", "is_descending", is_flag=True, help="The last event first.")
-@click.option("--count", "is_count", is_flag=True, help="Print their number alone.")
+@click.option("--desc", "is_descending", is_flag=True, help="List the latest event first.")
+@click.option("--count", "is_count", is_flag=True, help="Print only the number of events.")
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     metavar="N",
-    help="A page: the first N events, and how to go on; 0 for all of them.",
+    help="A page: the first N events, and the command for the next page; 0 for all.",
 )
-@click.option("--cursor", metavar="CURSOR", help="Go on behind the page that gave this cursor.")
+@click.option("--cursor", metavar="CURSOR", help="Continue after the page that gave this cursor.")
 @index_options
 def log_command(
     last: int | None,
@@ -90,10 +90,10 @@ def log_command(
 ) -> None:
     """List events in total order, one line each.
 
-    A line shows time (UTC), turn, type, who, what happened, and the event's short id. An event
-    is listed when it fits every option that is given; of a repeated one any will do, of
-    --where all. On a terminal the last 50 are shown, else all. With --json the lines are those
-    of the file. `thence query` is another name of it.
+    A line shows time (UTC), turn, type, actor, what happened, and the event's short id. An event is
+    listed if it matches every option; of a repeated option it needs to match one value, of --where
+    all. A terminal gets the last 50, other outputs get all. With --json the lines are those of the
+    file. `thence query` is another name of it.
     """
     out = current()
     bounds = {"--last": last, "--limit": limit, "--cursor": cursor}
@@ -164,11 +164,10 @@ def _options(conditions: Conditions) -> str:
 @click.argument("event")
 @index_options
 def show_command(event: str, log: str | None) -> None:
-    """Show all that one event holds.
+    """Show everything that one event holds.
 
-    EVENT is an id, a prefix of it of at least 6 characters, @last, @last-error, a subject or
-    a type, of which the latest event is taken. With --json the event's line is written as it
-    is stored.
+    EVENT is an id, a prefix of it of at least 6 characters, @last, @last-error, or a subject or
+    type, which names its latest event. With --json the event's line is written as it is stored.
     """
     out = current()
     named_event = names_event(event)
@@ -199,9 +198,9 @@ def show_command(event: str, log: str | None) -> None:
 def last_command(log: str | None) -> None:
     """Show the last event, and what was open when the log ended.
 
-    Open is what an event began and no event ended: the turn that a killed simulation was
-    in, a step that never returned. How long before the last event it began is shown with
-    it, and whether the process that began it has ended.
+    A step is open if an event began it and none ended it: the turn of a killed simulation, a call
+    that never returned. The answer says how long before the last event each began, and whether the
+    process that began it has ended.
     """
     out = current()
     with open_for_reading(out, log) as replica:
@@ -226,7 +225,7 @@ def last_command(log: str | None) -> None:
         if time is None:
             sentence = f"still open: {sentence}"
         else:
-            sentence = f"left open: {sentence}; its writer ended at {time} or later"
+            sentence = f"left open: {sentence}; {_ended_text(event, time)}"
         out.write(*wrapped(sentence, out.width, "", "  "))
     if not end.still_open:
         out.write("nothing was left open")
@@ -256,6 +255,13 @@ def read_end(replica: Log) -> tuple[LogEnd, Mapping[str, str]]:
     return end, ended
 
 
+def _ended_text(event: Event, last: str) -> str:
+    """Returns that a step's process has ended, with the time of its last event if it had more."""
+    return "its process has ended" + (
+        f", its last event: {last}" if last != event.timestamp else ""
+    )
+
+
 def _begin_text(event: Event, last: Event) -> str:
     """Returns the begin of a step relative to the last event; "" without a valid time."""
     if event is last:
@@ -270,10 +276,10 @@ def _begin_text(event: Event, last: Event) -> str:
 @click.command("unfinished", **help_with("thence unfinished --log output/my-run"))
 @index_options
 def unfinished_command(log: str | None) -> None:
-    """List what began and never ended: by whom, since when, whether its process lives.
+    """List steps that began and never ended, and whether their processes live.
 
-    The latest is last. A step of another machine, or of a copied log, counts as alive:
-    this machine can't see whether its process has ended.
+    The latest comes last. A step of another machine, or of a copied log, counts as alive: this
+    machine can't check its process.
     """
     out = current()
     with open_for_reading(out, log) as replica:
@@ -291,7 +297,7 @@ def unfinished_command(log: str | None) -> None:
         return
     for event in end.still_open:
         last = ended.get(event.event_id)
-        state = "may still go on" if last is None else f"its process ended, at {last} or later"
+        state = "may still go on" if last is None else _ended_text(event, last)
         sentence = replica.vocabulary.sentence(event)
         out.write(*wrapped(f"{event.timestamp}  {sentence}; {state}", out.width, "", "  "))
     if not end.still_open:
@@ -301,10 +307,10 @@ def unfinished_command(log: str | None) -> None:
 @click.command("rebuild", **help_with("thence rebuild --log output/my-run"))
 @log_options
 def rebuild_command(log: str | None) -> None:
-    """Make the index of a log again from its lines.
+    """Rebuild the index of a log from its lines.
 
-    It is never needed: an index that is missing, damaged or old is made again by whoever
-    asks. A small log's is kept in memory, until it has one in a file.
+    You never need it: a command that finds the index missing, damaged or old rebuilds it. A small
+    log keeps its index in memory until it has one in a file.
     """
     from thence.cli.shared.progress import bar
 
@@ -338,15 +344,15 @@ TAIL_EVENTS_MAX = 500_000
     metavar="N",
     help="The last N events; `thence log` lists all.",
 )
-@click.option("-f", "--follow", "is_live", is_flag=True, help="Go on with new ones until Ctrl-C.")
+@click.option("-f", "--follow", "is_live", is_flag=True, help="Show new events until Ctrl-C.")
 @filter_options
 @log_options
 def tail_command(count: int, is_live: bool, log: str | None, **conditions: OptionValue) -> None:
     """Show the last events in the order of their arrival, and follow.
 
-    An event is shown when it fits every option that is given, as in `thence log`; with --json the
-    lines are those of the file. Following goes on over rotations, and ends when whoever reads the
-    output goes away.
+    An event is listed if it matches every option, as in `thence log`; with --json the lines are
+    those of the file. Following continues over rotations, and ends when the reader of the output
+    closes it.
     """
     try:
         _tail(current(), count, is_live, log, conditions)

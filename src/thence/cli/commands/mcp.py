@@ -143,7 +143,7 @@ class _Tools:
             end, ended = read_end(log)
             lines = [
                 f"{_line(event, log.vocabulary)}; "
-                + ("its process ended" if event.event_id in ended else "may still go on")
+                + ("its process has ended" if event.event_id in ended else "may still go on")
                 for event in end.still_open[: -EVENTS_MAX - 1 : -1]
             ]
         return bounded(lines, len(end.still_open)) or "nothing is unfinished"

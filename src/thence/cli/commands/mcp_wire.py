@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 # those of the SDK that begin with `initialize`; the SDK answers for any other
 PROTOCOL_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 _INVALID_PARAMS = -32602
-_HALVED = "half of a surrogate pair is no text: send the whole character, or none"
+_HALVED = "half of a surrogate pair is not text: send the whole character, or none"
 
 
 class Wire(io.BufferedIOBase):

@@ -53,21 +53,21 @@ def _moment(context: click.Context, parameter: click.Parameter, value: str | Non
     "--before",
     metavar="DATE",
     callback=_moment,
-    help="Files in which all is older: 2026-11-20, 90d, in UTC.",
+    help="Files with only older events: 2026-11-20, 90d, in UTC.",
 )
 @click.option(
     "--keep-bytes",
     metavar="N",
     callback=_bytes,
-    help="All files but the newest with so many bytes.",
+    help="All files but the newest, up to this size.",
 )
 @click.option(
     "--archive",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Put them there first, compressed; else they are removed for good.",
+    help="Put them there first, compressed; otherwise they are gone for good.",
 )
-@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would go.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be removed.")
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
 @log_options
 def prune_command(
@@ -78,16 +78,16 @@ def prune_command(
     is_sure: bool,
     log: str | None,
 ) -> None:
-    """Remove a log's oldest files, or put them into an archive.
+    """Remove a log's oldest files, or move them to an archive.
 
-    Whole closed files go, oldest first, never the one that is appended to; `thence.open(…,
-    rotate_after="1d")` closes one a day. A notice records what was removed: numbers, causes and
-    sync know of it, and nothing counts as damage. A project's journal and a run are refused, and
-    so is what the server of a synced log does not hold yet. An archive is a folder with a log:
-    gunzip its files, and name it with --log, or move them back into the log's folder.
+    It takes whole closed files, oldest first, never the one that is appended to; `thence.open(…,
+    rotate_after="1d")` closes one a day. A notice records what was removed, for numbers, causes and
+    sync; nothing counts as damage. A project's journal and a run are refused, and so are events
+    that the server of a synced log does not hold yet. An archive is a folder with a log: gunzip its
+    files, and name it with --log, or move them back into the log's folder.
     """
     if (before is None) == (keep_bytes is None):
-        raise click.UsageError("say what goes, by --before or by --keep-bytes")
+        raise click.UsageError("choose the files, by --before or by --keep-bytes")
     from thence.cli.shared.progress import bar
 
     out = current()
@@ -107,7 +107,7 @@ def prune_command(
                 if not is_sure and not is_agreed(question, "--yes, or --dry-run"):
                     cause, hint = "you did not agree", "nothing was changed"
                     raise ThenceError("did not prune", cause=cause, hint=hint, code="prune_refused")
-                out.resumption = "the same command again; it removes what is left"
+                out.resumption = "run the same command again; it removes the rest"
                 with bar(out, "pruning"):
                     pruned = pruning.run(plan, archive)
                     replica.answers.renew()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _REMAINS = (
     "what git has committed, other people's copies, archives, backups and exports: they keep it",
-    "whoever has read it",
+    "people who have read it",
 )
 
 
@@ -32,12 +32,12 @@ _REMAINS = (
     **help_with("thence redact 01JQXW5D8GSCGYB15ZC3R10NTF --reason 'a password' --yes"),
 )
 @click.argument("event")
-@click.option("--reason", metavar="TEXT", default="", help="Why, in a few words; all will read it.")
+@click.option("--reason", metavar="TEXT", default="", help="The reason, for all to read.")
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be redacted.")
 @log_options
 def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: str | None) -> None:
-    """Remove what an event says for good: its payload goes, the rest stays.
+    """Remove an event's payload for good; the rest of the event stays.
 
     The event keeps its place, its type, its causes and its digests. With sync, the server and every
     clone follow, if your key wrote the event or you are an admin of the team.
@@ -80,7 +80,7 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
         out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})
         return
     verb = "would be" if is_dry else "was already" if is_done else "was"
-    out.write(f"what {stored.event_id} said {verb} redacted")
+    out.write(f"the payload of {stored.event_id} {verb} redacted")
     if enabled is not None and not is_dry:
         out.notice(f"carry it to team {enabled.team}: thence sync now")
     for remaining in remains:

@@ -27,12 +27,12 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
 @click.option(
     "--port",
     type=click.IntRange(0, _PORT_MAX),
-    help="This port, 0 for any; else 8377 or the next free one.",
+    help="The port, 0 for any; default: 8377 or the next free one.",
 )
 @click.option(
     "--token",
     metavar="TOKEN",
-    help="Answer only to who shows this token; else THENCE_TOKEN, which others don't see.",
+    help="Require this token (prefer THENCE_TOKEN: options show up in `ps`).",
 )
 @click.option(
     "--cors",
@@ -40,9 +40,9 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
     metavar="ORIGIN",
     multiple=True,
     callback=lambda context, option, raw: tuple(map(_origin, raw)),
-    help="Let pages of this origin read the answers; may be given again.",
+    help="Let pages of this origin read the answers; repeatable.",
 )
-@click.option("--open", "is_opened", is_flag=True, help="Open the address in a browser too.")
+@click.option("--open", "is_opened", is_flag=True, help="Also open the address in a browser.")
 @output_options
 def serve_command(
     root: str | None,
@@ -51,11 +51,11 @@ def serve_command(
     origins: tuple[str, ...],
     is_opened: bool,
 ) -> None:
-    """Answer questions about the logs in a folder over HTTP, on this machine alone.
+    """Serve the logs in a folder over HTTP, pages and API, on this machine only.
 
-    ROOT is a folder of runs and other logs, a log, or a repository with its runs in ./output; else
-    THENCE_ROOT, else ./output, with the logs of this folder's repository. The address is the first
-    line on stdout. Ctrl-C ends it at once.
+    ROOT is a folder of runs and other logs, a log, or a repository with its runs in ./output;
+    default: THENCE_ROOT or ./output, with the logs of this folder's repository. The address is the
+    first line on stdout. Ctrl-C ends it at once.
     """
     out = current()
     try:
@@ -126,5 +126,5 @@ def _take_in(log: Path) -> None:
 def _origin(raw: str) -> str:
     """Returns an origin as browsers send it, in lower case; it is compared literally."""
     if not _ORIGIN.fullmatch(raw):
-        raise click.BadParameter(f"{raw!r} is no origin; one is https://page.example:8080")
+        raise click.BadParameter(f"{raw!r} is not an origin; one is https://page.example:8080")
     return raw.lower()

@@ -62,7 +62,7 @@ root_option = click.option(
     "--output-root",
     "root",
     metavar="FOLDER",
-    help="The folder of runs; else THENCE_ROOT, else ./output.",
+    help="The folder of runs; default: THENCE_ROOT or ./output.",
 )
 
 
@@ -77,8 +77,8 @@ def sim_command() -> None:
 def list_command(root: str | None) -> None:
     """List the runs, the newest first.
 
-    A run is running, completed, failed, interrupted (by Ctrl-C, or by the program that ran it), or
-    killed: its process ended without a word, or unreadable.
+    A run is running, completed, failed, interrupted (by Ctrl-C, or by the program that ran it),
+    killed (its process ended without recording it), or unreadable.
     """
     out = current()
     root_folder = Path(root or out.settings.runs)
@@ -117,11 +117,11 @@ def list_command(root: str | None) -> None:
 )
 @output_options
 def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
-    """Sum up a run, by default the newest.
+    """Summarize a run, by default the newest.
 
-    RUN is a run's id, its folder, or one of its files: its state and parameters, its variables
-    over the turns, its events by type and agent, files, and what the log noted about itself.
-    Of the variables some that changed are drawn, those of the world and of places first; -v
+    RUN is a run's id, its folder, or one of its files. The summary has its state and parameters,
+    its variables over the turns, its events by type and agent, its files, and the log's notices
+    about itself. It draws some variables that changed, those of the world and of places first; -v
     draws all.
     """
     out = current()
@@ -314,17 +314,17 @@ def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 _turns_option = click.option(
-    "--turns", "max_turns", type=click.IntRange(min=1), help="At most so many turns."
+    "--turns", "max_turns", type=click.IntRange(min=1), help="The maximum number of turns."
 )
 _calls_option = click.option(
     "--max-calls",
     type=click.IntRange(min=0),
-    help="Pause before models are asked more often than this.",
+    help="Pause before the models get more calls than this.",
 )
 _cost_option = click.option(
     "--max-cost",
     type=click.FloatRange(min=0),
-    help="Pause once models have cost as much, by the endpoints' prices.",
+    help="Pause once the models have cost this much, by the endpoints' prices.",
 )
 
 
@@ -335,14 +335,14 @@ _cost_option = click.option(
     ),
 )
 @click.argument("scenario", shell_complete=complete_scenario)
-@click.option("--seed", type=int, help="Another seed than the scenario's.")
+@click.option("--seed", type=int, help="The seed; default: the scenario's.")
 @_turns_option
 @setting_option
-@click.option("--run-id", metavar="NAME", help="The name of the run's folder; else a new one.")
+@click.option("--run-id", metavar="NAME", help="The name of the run's folder; default: a new one.")
 @click.option(
     "--verbosity",
     type=click.Choice([level.name for level in VerbosityLevel], case_sensitive=False),
-    help="Which events are written: each level writes those before it too.",
+    help="The events to write: each level adds to those before it.",
 )
 @click.option(
     "--mode",
@@ -353,7 +353,7 @@ _cost_option = click.option(
     "--cassette",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="Recorded answers of models, which are asked for nothing.",
+    help="Use the recorded answers in this file; no model is called.",
 )
 @_calls_option
 @_cost_option
@@ -362,7 +362,7 @@ _cost_option = click.option(
     "--serve",
     "is_served",
     is_flag=True,
-    help="Serve the page of the run, to watch it; Ctrl-C ends it.",
+    help="Serve the page of the run, to watch it, until Ctrl-C.",
 )
 @output_options
 def run_command(
@@ -374,13 +374,13 @@ def run_command(
 ) -> int:
     """Run a scenario.
 
-    SCENARIO is a YAML file, or the bare name of one that comes with thence. The run gets a
-    folder of its own; Ctrl-C ends it in good order.
+    SCENARIO is a YAML file, or the bare name of one that comes with thence. The run gets its own
+    folder; Ctrl-C ends it cleanly.
     """
     out = current()
     several = next((key for key, values in settings.items() if len(values) > 1), None)
     if several:
-        reason = f"{several} has several values, for which there is `thence sim sweep`"
+        reason = f"{several} has several values, which `thence sim sweep` takes"
         raise click.BadParameter(reason, param_hint="--set")
     config = SimulationConfig.from_file(scenario, {key: one for key, (one,) in settings.items()})
     others["output_root"] = root or out.settings.root
@@ -411,7 +411,7 @@ def _watched(out: Output, url: str, *arguments: Any, **named: Any) -> Simulation
     "--cost",
     "is_priced",
     is_flag=True,
-    help="Say what its models would cost, by the messages of turn 1; nothing is sent.",
+    help="Estimate the cost of its models from the messages of turn 1; nothing is sent.",
 )
 @output_options
 def validate_command(scenario: str, is_priced: bool) -> int:
@@ -458,7 +458,7 @@ def _forecast_lines(price: Mapping[str, Any], width: int) -> list[str]:
 def new_command(project_name: str) -> None:
     """Make a folder with a small simulation of your own.
 
-    In the new folder NAME are an agent, an engine, a scenario, and a test that passes.
+    The new folder NAME holds an agent, an engine, a scenario, and a test that passes.
     """
     out = current()
     if not is_project_name(project_name):
@@ -479,11 +479,11 @@ def new_command(project_name: str) -> None:
 @_cost_option
 @output_options
 def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
-    """Play a run on where a kill, Ctrl-C or a failure ended it.
+    """Continue a run that a kill, Ctrl-C or a failure ended.
 
-    RUN is a run's id or its folder. It begins at the newest checkpoint; what it comes to again must
-    be as it was recorded. Answers that were recorded are not asked for again. Nothing is done for a
-    run that is completed, unless --turns is given.
+    RUN is a run's id or its folder. It starts at the newest checkpoint; the events that it repeats
+    must equal the recorded ones. Recorded answers are not asked for again. A completed run needs
+    --turns to continue.
     """
     out = current()
     folder = find_log(out, run)
@@ -504,14 +504,14 @@ def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
     required=True,
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="The file to write or replace; it is whole or not there.",
+    help="The file to write or replace, as a whole.",
 )
 @output_options
 def cassette_command(run: str, file: str) -> None:
     """Write the answers of a run's models to a file.
 
-    RUN is a run's id or its folder. `thence sim run SCENARIO --cassette FILE` plays with them, and
-    needs no key and no network.
+    RUN is a run's id or its folder. `thence sim run SCENARIO --cassette FILE` plays with these
+    answers, without a key or network.
     """
     out = current()
     count = write_cassette(read_outcomes(find_log(out, run)).values(), Path(file))
@@ -524,8 +524,8 @@ def cassette_command(run: str, file: str) -> None:
 def replay_command(run: str) -> int:
     """Play a run again in memory, and compare all its events.
 
-    RUN is a run's id or its folder. Nothing is written, and nothing outside is asked. Exit code 1
-    if an event differs; the first one is named.
+    RUN is a run's id or its folder. Nothing is written, and no model or service is called. Exit
+    code 1 if an event differs; the first one is named.
     """
     out = current()
     folder = find_log(out, run)
@@ -551,7 +551,7 @@ def _pairs(
             raise click.BadParameter(f"{text!r} is not NAME=VALUE", context, parameter)
         pairs[name] = json_or_text(value)
         if parameter.name == "decide" and pairs[name] is value:
-            reason = f"{value!r} is no JSON; write '{{\"action_type\": …}}' or null"
+            reason = f"{value!r} is not JSON; write '{{\"action_type\": …}}' or null"
             raise click.BadParameter(reason, context, parameter)
     return pairs
 
@@ -560,29 +560,29 @@ def _pairs(
     "branch", **help_with("thence sim branch my-run --at 12 --set place/Mill/price_grain=9.5")
 )
 @click.argument("run", shell_complete=complete_run)
-@click.option("--at", type=click.IntRange(min=0), required=True, help="The last turn in common.")
+@click.option("--at", type=click.IntRange(min=0), required=True, help="The last shared turn.")
 @click.option(
     "--set",
     callback=_pairs,
     metavar="SCOPE/NAME=VALUE",
     multiple=True,
-    help="A variable's value at the end of that turn, such as agent/ada/money=5.",
+    help="Set a variable at the end of that turn, such as agent/ada/money=5.",
 )
 @click.option(
     "--decide",
     callback=_pairs,
     metavar="STEP=ACTION",
     multiple=True,
-    help="Another decision, an action as JSON, or null for none.",
+    help="Replace a decision by an action as JSON, or by null for none.",
 )
 @_turns_option
 @root_option
 @output_options
 def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
-    """Play a run on from one of its turns, with something changed.
+    """Continue a run from one of its turns, with something changed.
 
-    RUN is a run's id or its folder. The new run has a folder of its own, and records its parent and
-    the changes. `thence diff RUN NEW-RUN` shows what came of them.
+    RUN is a run's id or its folder. The new run has its own folder, and records its parent and the
+    changes. `thence diff RUN NEW-RUN` shows what followed from them.
     """
     out = current()
     folder = find_log(out, run)
@@ -596,9 +596,9 @@ def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
 )
 @click.argument("run", shell_complete=complete_run)
 @click.option("--at", type=click.IntRange(min=1), required=True, help="The turn of the question.")
-@click.option("--question", required=True, metavar="TEXT", help="What each agent is asked.")
+@click.option("--question", required=True, metavar="TEXT", help="The question for each agent.")
 @click.option("--choices", default="", metavar="A,B,C", help="The answers to choose from.")
-@click.option("--agent", "names", multiple=True, metavar="NAME", help="An agent; else all.")
+@click.option("--agent", "names", multiple=True, metavar="NAME", help="An agent; default: all.")
 @click.option(
     *("-o", "--output"),
     type=click.Path(dir_okay=False, path_type=Path),
@@ -614,8 +614,8 @@ def survey_command(
     """Ask the agents of a run a question, as they would have decided in a turn.
 
     RUN is a run's id or its folder. Each agent that asks a model answers with what it saw and
-    remembered in that turn; the run stays as it is. Answers are recorded: asked again, the same
-    question costs nothing.
+    remembered in that turn; the run does not change. Answers are recorded: the same question again
+    costs nothing.
     """
     from thence.sim.again.survey import survey
 

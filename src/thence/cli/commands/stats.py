@@ -30,15 +30,14 @@ from thence.log.files.segment import segment_sizes, strays
 @click.option(
     "--by",
     type=click.Choice(get_args(By)),
-    help="Count by this alone; hours are UTC.",
+    help="Count by this only; hours are in UTC.",
 )
 @index_options
 def stats_command(by: str | None, log: str | None, **conditions: OptionValue) -> None:
     """Count the events of a log, with the tokens and cost of models.
 
-    An event is counted once, as `thence log` lists it, if it fits every option that is given.
-    Lines that are passed over because they are damaged, and events that nothing verifies, are
-    reported.
+    An event counts once, as `thence log` lists it, if it matches every option. Damaged lines that
+    were skipped, and events that nothing verifies, are reported.
     """
     out = current()
     with open_for_reading(out, log, has=names_events(conditions)) as replica:

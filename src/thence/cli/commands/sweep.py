@@ -45,7 +45,7 @@ def _settings(
         if isinstance(values, str):
             values = [json_or_text(part) for part in listed.split(",")]
             if any(isinstance(value, str) and {*value[:1]} & {*'"[{'} for value in values):
-                reason = f"{text!r} begins a text in quotes, a list or a map, and is no JSON"
+                reason = f"{text!r} begins a text in quotes, a list or a map, and is not JSON"
                 raise click.BadParameter(reason, context, parameter)
         if not all(key.split(".")) or not values or "" in values:
             raise click.BadParameter(f"{text!r} is not KEY=VALUE,VALUE", context, parameter)
@@ -82,7 +82,7 @@ _file_option = click.option(
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The file to write or replace, by its ending; it is whole or not there.",
+    help="The file to write or replace, as a whole; its ending gives the format.",
 )
 setting_option = click.option(
     *("--set", "settings"),
@@ -102,16 +102,18 @@ setting_option = click.option(
 )
 @click.argument("scenario", required=False, shell_complete=complete_scenario)
 @setting_option
-@click.option("--seeds", metavar="LIST", callback=_seeds, help="Such as 1-50; else the scenario's.")
-@click.option("--jobs", type=click.IntRange(1, 1000), help="Runs at once; else one a processor.")
-@click.option("--on", type=click.Choice(("here", "ray")), default="here", help="Where it runs.")
+@click.option("--seeds", metavar="LIST", callback=_seeds, help="As 1-50; default: the scenario's.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 1000), help="Runs at once; default: one a processor."
+)
+@click.option("--on", type=click.Choice(("here", "ray")), default="here", help="Here, or on Ray.")
 @click.option(
     *("-o", "--output"),
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="The folder; else ./output/SCENARIO-sweep.",
+    help="The folder; default: ./output/SCENARIO-sweep.",
 )
-@click.option("--print", "is_printed", is_flag=True, help="Write the commands, and play nothing.")
+@click.option("--print", "is_printed", is_flag=True, help="Print the commands, and play nothing.")
 @output_options
 def sweep_command(
     scenario: str | None,
@@ -124,10 +126,10 @@ def sweep_command(
 ) -> int:
     """Run a scenario many times, over seeds and values of its settings.
 
-    Each combination of values is run with each seed. The folder gets plan.json and a folder for
-    each run. The same command again, or one that names the folder alone, plays the runs that lack,
-    and plays on those that were cut off or failed. Exit code 1 if a run failed; the others go on.
-    Ray is that at RAY_ADDRESS, else one on this machine.
+    Each combination of values runs with each seed. The folder gets plan.json and a folder for each
+    run. To continue, run the same command again, or name only the folder: missing runs are played,
+    and runs that were cut off or failed are resumed. Exit code 1 if a run failed; the others go on.
+    Ray runs at RAY_ADDRESS, by default on this machine.
     """
     out = current()
     folder, plan = _plan(out, scenario, settings, seeds, output)
@@ -185,7 +187,9 @@ def _plan(
 )
 @click.argument("folder", metavar="SWEEP|RUN", shell_complete=complete_run)
 @_file_option
-@click.option("--rows", type=click.Choice(("runs", "turns")), default="runs", help="What they are.")
+@click.option(
+    "--rows", type=click.Choice(("runs", "turns")), default="runs", help="A row for each."
+)
 @output_options
 def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> None:
     """Write a sweep, or one run, as a table in Parquet or CSV.
@@ -209,13 +213,13 @@ def table_command(folder: str, output: Path, rows: Literal["runs", "turns"]) -> 
 @click.argument("folder", metavar="SWEEP|RUN", shell_complete=complete_run)
 @click.option("--variable", multiple=True, required=True, help="SCOPE/NAME; * is any characters.")
 @_file_option
-@click.option("--map", "turn", type=click.IntRange(min=0), help="Draw who was where in this turn.")
+@click.option("--map", "turn", type=click.IntRange(min=0), help="Draw a map of this turn.")
 @output_options
 def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int | None) -> None:
     """Draw variables of a sweep or run over the turns, or a map of a run, as PNG or SVG.
 
-    Of a sweep each combination of settings is a line: the median over its seeds, in a band that
-    holds 80 % of them. On a map the variable gives the colour of the agents or places that have it.
+    In a sweep each combination of settings is a line: the median over its seeds, in a band that
+    holds 80 % of them. On a map the variable colours the agents or places that have it.
     """
     out = current()
     check_ending(output, ".png", ".svg")

@@ -70,15 +70,15 @@ class Span(NamedTuple):
     type=click.IntRange(1, SPANS_MAX),
     default=SPANS_MAX,
     metavar="N",
-    help=f"The last N that began, {SPANS_MAX} at most.",
+    help=f"The last N to begin, {SPANS_MAX} at most.",
 )
 @index_options
 def timeline_command(last: int, log: str | None, **conditions: OptionValue) -> None:
-    """Show what lasted as bars.
+    """Draw steps as bars over time.
 
-    A line is a step, or else what one event began and another ended, whose begin fits every
-    option that is given; --failed asks about its end. What no event has ended is open: its bar
-    goes on to the last event. Below each are those that it caused while it lasted.
+    A line is a step, or another pair of events of which one began what the other ended, if its
+    begin matches every option; --failed asks about its end. The bar of an open step reaches to the
+    last event. The steps that it caused while it ran are indented below it.
     """
     out = current()
     with open_for_reading(out, log, has=names_events(conditions)) as replica:

@@ -170,14 +170,14 @@ def _resource(replica: Log) -> Json:
 )
 @log_options
 def import_command(file: Path, log: str | None) -> None:
-    """Take spans of OpenTelemetry into a log, as begun and ended steps.
+    """Import spans of OpenTelemetry into a log, as begun and ended steps.
 
-    A span's parent and its links are its causes, where the file or the log has them; else the
-    payload keeps their ids. What is there already is not taken again. A log named by --log or
-    THENCE_LOG is made if it is missing.
+    A span's parent and links are its causes, if the file or the log has them; otherwise the payload
+    keeps their ids. Spans that are in the log already are skipped. A log named by --log or
+    THENCE_LOG is created if it is missing.
     """
     out = current()
-    out.resumption = "the same command again; what is in the log already is skipped"
+    out.resumption = "run the same command again; it skips what is in the log already"
     data = _read(file)
     folder = find_log(out, log, create=True)
     words = opened_vocabulary(OS_DISK, folder, None, named_log(out, log) is not None)
@@ -226,7 +226,7 @@ def _read(file: Path) -> bytes:
     if len(data) > FILE_BYTES_MAX:
         cause, hint = f"it has more than {FILE_BYTES_MAX:,} bytes", "split it between two lines"
     elif file.suffix == ".pb" or b"\0" in data[:4096]:
-        cause = "it is no JSON, but looks like protobuf"
+        cause = "it is not JSON, but looks like protobuf"
         hint = "write it as JSON: `format: json` at the collector's file exporter"
     else:
         return data

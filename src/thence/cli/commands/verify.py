@@ -21,7 +21,7 @@ PAGE = "docs/reference/findings.md"
     "--repair",
     "is_repair",
     is_flag=True,
-    help="Show what a repair would do, and do it after a yes on a terminal.",
+    help="Show what a repair would do, and do it if you agree on the terminal.",
 )
 @click.option("--dry-run", "is_dry", is_flag=True, help="With --repair: only show it.")
 @click.option("--yes", "is_yes", is_flag=True, help="With --repair: do it without asking.")

@@ -5,13 +5,13 @@ from thence.cli.frame import command_group
 # name: (the module of the command, its line in the help)
 TABLE = {
     "init": ("run_server", "Make the database of a server, with its first team."),
-    "backup": ("copies", "Copy all that a server keeps into one file, also while it runs."),
-    "restore": ("copies", "Verify a copy and put it in the place of what a server keeps."),
-    "run": ("run_server", "Answer the logs of a team over HTTP until a signal ends it."),
+    "backup": ("copies", "Copy a server's data into one file, also while it runs."),
+    "restore": ("copies", "Verify a backup and restore it."),
+    "run": ("run_server", "Serve the logs of a team over HTTP until a signal ends it."),
     "team": ("accounts", "Add teams, list them, or give a node to another key."),
-    "token": ("accounts", "Let a machine such as CI in by a token, list or revoke tokens."),
+    "token": ("accounts", "Add, list or revoke the tokens of machines such as CI."),
     "user": ("accounts", "Add users, list or remove them, change their roles and passwords."),
-    "verify": ("copies", "Read each line that a server keeps, and check its digest."),
+    "verify": ("copies", "Read each line that a server holds, and check its digest."),
 }
 
 
@@ -25,4 +25,4 @@ TABLE = {
     package="thence.cli.server",
 )
 def server_command() -> None:
-    """Run the server at which the logs of a team meet."""
+    """Run the server that syncs the logs of a team."""

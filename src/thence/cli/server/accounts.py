@@ -26,7 +26,7 @@ _PASSWORD_LINE_MAX = 4_096
 _TOKEN_DAYS_MAX = 3_650
 _DAYS = re.compile(r"([1-9][0-9]{0,3})d", re.ASCII)
 _DAY_S = 24 * 3_600
-_ONCE = "it is shown this once; the server keeps a hash"
+_ONCE = "it is shown only once; the server keeps a hash"
 _F = TypeVar("_F", bound=Callable[..., object])
 
 
@@ -35,7 +35,7 @@ def _role_option(member: str) -> Callable[[_F], _F]:
         "--role",
         type=click.Choice(_ROLES),
         default="writer",
-        help=f"What the {member} may do: a reader pulls events, a writer pushes them too.",
+        help="The role: a reader pulls events, a writer pushes them too.",
     )
 
 
@@ -60,7 +60,7 @@ def team_command() -> None:
 @server_command(team_command, "add", "thence server team add docs")
 @click.argument("name")
 def add_team(server: OpenedServer, name: str) -> ServerResult:
-    """Add a team; its logs are seen by its users alone."""
+    """Add a team; only its users see its logs."""
     server.accounts.add_team(name)
     server.audit("team.added", team=name)
     return ServerResult({"team": name}, [f"added the team {name}"])
@@ -78,9 +78,10 @@ def list_teams(server: OpenedServer) -> ServerResult:
 @click.argument("node")
 @click.argument("key")
 def claim_node(server: OpenedServer, team: str, node: str, key: str) -> ServerResult:
-    """Give a node of a team to a key, whoever had it, also while the server runs.
+    """Give a node of a team to a key, also one that has another key.
 
-    The key may then redact the lines of the node. A key has 64 hex digits.
+    The server may be running. The key may then redact the lines of the node. A key has 64 hex
+    digits.
     """
     former = server.keys.claim(team, node, key)
     server.audit("node.claimed", team=team, nodes=[node], public_key=key, former=former)
@@ -107,7 +108,7 @@ def add_user(
 ) -> ServerResult:
     """Add a user to a team, also while the server runs.
 
-    Without --password-stdin a password is made and shown this once. A user who is in another team
+    Without --password-stdin a password is made and shown once. A user who is in another team
     keeps their password.
     """
     passwords: list[str | None] = []
@@ -163,7 +164,7 @@ def set_role(server: OpenedServer, name: str, role: str, team: str | None) -> Se
 def set_password(server: OpenedServer, name: str, password_stdin: bool) -> ServerResult:
     """Give a user another password, and end all their logins.
 
-    Without --password-stdin a password is made and shown this once.
+    Without --password-stdin a password is made and shown once.
     """
     text, new_password = _password(password_stdin)
     server.accounts.set_password(name, text)
@@ -186,7 +187,7 @@ def list_users(server: OpenedServer) -> ServerResult:
 @server_command(user_command, "remove", "thence server user remove ada")
 @click.argument("name")
 def remove_user(server: OpenedServer, name: str) -> ServerResult:
-    """Remove a user from all teams, and end their logins; what they sent stays."""
+    """Remove a user from all teams, and end their logins; their events stay."""
     server.accounts.remove_user(name)
     server.audit("user.removed", user=name)
     return ServerResult({"removed": name}, [f"removed {name}"])
@@ -194,7 +195,7 @@ def remove_user(server: OpenedServer, name: str) -> ServerResult:
 
 @command_group("token", "thence server token add ci --role reader", "thence server token list")
 def token_command() -> None:
-    """Let a machine such as CI in by a token, list or revoke tokens."""
+    """Add, list or revoke the tokens of machines such as CI."""
 
 
 @server_command(token_command, "add", "thence server token add ci --role writer --expires 90d")
@@ -206,13 +207,13 @@ def token_command() -> None:
     callback=_lifetime_s,
     default="90d",
     show_default=False,
-    help="In days; else 90d.",
+    help="The number of days; default: 90d.",
 )
 @team_option
 def add_token(
     server: OpenedServer, name: str, role: str, expires: int, team: str | None
 ) -> ServerResult:
-    """Make a token and show it this once, also while the server runs.
+    """Make a token and show it once, also while the server runs.
 
     A program sends it as Authorization: Bearer TOKEN. It is listed among the users by its name.
     """
@@ -241,7 +242,7 @@ def list_tokens(server: OpenedServer) -> ServerResult:
 @server_command(token_command, "revoke", "thence server token revoke ci")
 @click.argument("name")
 def revoke_token(server: OpenedServer, name: str) -> ServerResult:
-    """Revoke a token, at once in all processes that serve; what it brought stays."""
+    """Revoke a token, at once in all processes that serve; the events it pushed stay."""
     server.accounts.remove_machine(name)
     server.audit("token.revoked", token=name)
     return ServerResult({"revoked": name}, [f"revoked {name}"])

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 @data_option
 @output_options
 def backup_command(copy: str, data: str) -> None:
-    """Copy all that a server keeps into one file, also while it runs, and check it.
+    """Copy a server's data into one file, also while it runs, and check it.
 
-    The file must not exist yet; only you may read it. It holds password hashes too. A server on
+    The file must not exist yet; only you can read it. It holds password hashes too. A server on
     PostgreSQL is copied by pg_dump.
     """
     out = current()
@@ -45,10 +45,9 @@ def backup_command(copy: str, data: str) -> None:
 @data_option
 @output_options
 def verify_command(copy: str | None, data: str) -> None:
-    """Read each line that a server keeps, or that a copy holds, and check its digest.
+    """Read each line that a server or a backup holds, and check its digest.
 
-    Large values are checked too. Nothing is changed. The first that is wrong is named, with exit
-    code 3.
+    Large values are checked too. Nothing is changed. Exit code 3 names the first wrong one.
     """
     out = current()
     place = Path(copy) if copy else database_place(data)
@@ -64,10 +63,10 @@ def verify_command(copy: str | None, data: str) -> None:
 @data_option
 @output_options
 def restore_command(copy: str, data: str) -> None:
-    """Verify a copy and put it in the place of what a server keeps; end the server first.
+    """Verify a backup and restore it; end the server first.
 
-    What was there is moved into a folder beside it. The copy stays as it is. Clones bring again
-    what came after the copy was made.
+    The present data is moved into a folder beside it. The backup stays as it is. Clones push again
+    what is newer than the backup.
     """
     out = current()
     database = _file(data)

@@ -24,7 +24,7 @@ _ADDRESS = "thence.server.database"
 _TEAMS_SHOWN_MAX = 5
 
 team_option = click.option(
-    "--team", metavar="TEAM", callback=checked_name, help="The team; else the only one there is."
+    "--team", metavar="TEAM", callback=checked_name, help="The team; default: the only one."
 )
 
 
@@ -35,14 +35,14 @@ def data_option(command: Callable[..., object]) -> Callable[..., object]:
         metavar="ADDRESS",
         callback=_keep_address,
         expose_value=False,
-        help="Keep all in PostgreSQL, at postgresql://...; else THENCE_DATABASE.",
+        help="Use PostgreSQL, at postgresql://...; default: THENCE_DATABASE.",
     )
     folder = click.option(
         "--data",
         metavar="FOLDER",
         default=DEFAULT,
         callback=checked_name,
-        help=f"The server's folder; else ./{DEFAULT}.",
+        help=f"The server's folder; default: ./{DEFAULT}.",
     )
     return folder(database(command))
 

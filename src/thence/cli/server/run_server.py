@@ -35,18 +35,18 @@ _TEAM = "team"
     metavar="TEAM",
     default=_TEAM,
     callback=checked_name,
-    help=f"The name of the team; else {_TEAM}.",
+    help=f"The name of the team; default: {_TEAM}.",
 )
 @click.option(
     "--reader-role",
     metavar="ROLE",
-    help="The role that reads for one team in PostgreSQL; else thence_reader.",
+    help="The PostgreSQL role that reads for one team; default: thence_reader.",
 )
 @output_options
 def init_command(data: str, team: str, reader_role: str | None) -> None:
     """Make the database of a server, with its first team.
 
-    It lies in a folder that only you may read, or in a database of PostgreSQL that is empty yet.
+    It lies in a folder that only you can read, or in an empty database of PostgreSQL.
     """
     place = database_place(data)
     from thence.server.team.accounts import check_slug
@@ -67,7 +67,7 @@ def init_command(data: str, team: str, reader_role: str | None) -> None:
 
 def _address(context: click.Context, option: click.Parameter, text: str | None) -> str:
     if text and not _URL.fullmatch(text):
-        raise click.BadParameter("it is no address such as https://thence.example")
+        raise click.BadParameter("it is not an address such as https://thence.example")
     return (text or "").rstrip("/")
 
 
@@ -75,13 +75,13 @@ def _address(context: click.Context, option: click.Parameter, text: str | None) 
     "run", **help_with("thence server run", "curl http://127.0.0.1:8378/api/v1/sync/health/")
 )
 @data_option
-@click.option("--host", default="127.0.0.1", help="The address to listen on; else 127.0.0.1.")
+@click.option("--host", default="127.0.0.1", help="The address to listen on; default: 127.0.0.1.")
 @click.option(
     "--port",
     type=click.IntRange(0, _PORT_MAX),
     default=8378,
     show_default=False,
-    help="This port, 0 for any; else 8378.",
+    help="The port, 0 for any; default: 8378.",
 )
 @click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")
@@ -105,7 +105,7 @@ def _address(context: click.Context, option: click.Parameter, text: str | None) 
     "--oidc-claim",
     type=click.Choice(get_args(Claim)),
     default="preferred_username",
-    help="The provider's claim that names the user here; else preferred_username.",
+    help="The provider's claim that names the user here; default: preferred_username.",
 )
 @output_options
 def run_command(
@@ -116,7 +116,7 @@ def run_command(
     tls_key: str | None,
     **logins: Any,
 ) -> None:
-    """Answer the logs of a team over HTTP until a signal ends it.
+    """Serve the logs of a team over HTTP until a signal ends it.
 
     The address is the first line on stdout. Another address than this machine's own needs TLS: by
     --tls-cert, or by a proxy before it.

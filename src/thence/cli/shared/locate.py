@@ -145,17 +145,17 @@ def _has_event(folder: Path) -> bool:
 def _no_log(out: Output, about: Path | None = None) -> NotALog:
     """Returns the error that no log is there, with the next step for the question."""
     if about is not None:
-        cause = "no hooks of coding agents recorded anything in its repository"
-        hint = "record from now on: thence hook install claude-code (or codex), and"
-        hint += " thence hook install git; bring a team's here: thence hook join URL"
+        cause = "no hook of a coding agent recorded anything in its repository"
+        hint = "to record from now on: thence hook install claude-code (or codex), and"
+        hint += " thence hook install git; to get a team's events: thence hook join URL"
         if log_of(str(about.resolve()))[1] is None:
-            cause = "it lies in no working tree of a git repository, where no hooks recorded either"
+            cause = "it is not in a working tree of a git repository, and no hook recorded there"
             hint = "ask about a file of a working tree, or record: thence hook install claude-code"
         return NotALog("could not find a log for", place=about.resolve(), cause=cause, hint=hint)
     root = Path(out.settings.runs)
     return NotALog(
         "could not find a log",
-        cause=f"this folder is not one ({Path().absolute()}), no hooks recorded in its repository,"
+        cause=f"not a log: {Path().absolute()}; no hooks recorded in its repository,"
         f" and {root.absolute()} holds no runs",
         hint="name one with --log, or make one: thence append --log FOLDER note text=hello;"
         " thence sim run EXAMPLE; thence hook install claude-code",
@@ -241,7 +241,7 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
     inside = [str(folder) for folder in runs(path)] if path.is_dir() else []
     others = other_logs(out, ())
     if inside:
-        cause = f"it is no log itself, but holds {len(inside)}"
+        cause = f"it is not a log itself, but holds {len(inside)}"
         hint = "name one of them: " + ", ".join(inside[:_SHOWN_LOGS_MAX])
     elif path.exists():
         cause = "there is no events.jsonl"
@@ -280,7 +280,7 @@ def _check_plain(folder: Path, *places: Path) -> None:
         raise NotALog(
             "could not use the log in",
             place=folder.absolute(),
-            cause=f"{link} is a symbolic link, and only those in a log that is named are followed",
+            cause=f"{link} is a symbolic link; thence follows one only in a log that you name",
             hint=f"name the log if it is yours: --log {folder}",
         )
 

@@ -136,35 +136,37 @@ _OPTIONS = (
         "--type",
         multiple=True,
         metavar="TYPE",
-        help="Of this type, or of those that fit, such as 'order.*'; repeatable.",
+        help="Only this type, or a pattern such as 'order.*'; repeatable.",
     ),
     click.option(
         "--actor",
         multiple=True,
         metavar="ACTOR",
-        help="By this one, or 'agent-*'; repeatable.",
+        help="Only this actor, or a pattern such as 'agent-*'; repeatable.",
     ),
-    click.option("--subject", multiple=True, metavar="SUBJECT", help="About this; repeatable."),
-    click.option("--stream", multiple=True, metavar="STREAM", help="In this stream; repeatable."),
+    click.option(
+        "--subject", multiple=True, metavar="SUBJECT", help="Only about this; repeatable."
+    ),
+    click.option("--stream", multiple=True, metavar="STREAM", help="Only this stream; repeatable."),
     click.option(
         "--since",
         metavar="TIME",
         callback=_dated,
-        help="From this time on, in UTC: 1h (ago), yesterday, 2026-11-20, 2026-11-20T07:13.",
+        help="Only from this time on, in UTC: 1h (ago), yesterday, 2026-11-20, 2026-11-20T07:13.",
     ),
     click.option(
         "--until",
         metavar="TIME",
         callback=_dated,
-        help="Up to this time, written the same; a date includes its whole day.",
+        help="Only up to this time, in the same form; a date includes its whole day.",
     ),
-    click.option("--turn", metavar="TURNS", help="Of these turns: 5, 3..7, 3.. or ..7."),
-    click.option("--failed", is_flag=True, default=None, help="That record a failure."),
+    click.option("--turn", metavar="TURNS", help="Only these turns: 5, 3..7, 3.. or ..7."),
+    click.option("--failed", is_flag=True, default=None, help="Only failures."),
     click.option(
         "--where",
         multiple=True,
         metavar="TEXT",
-        help="That say this: PATH OP VALUE, joined by and, or, not and parentheses;"
+        help="Only events that match: PATH OP VALUE, joined by and, or, not and parentheses;"
         " OP is one of = != < <= > >= ~.",
     ),
 )
@@ -211,7 +213,7 @@ _no_wait_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=set_flag,
-    help="Fail where the log's index must be made first.",
+    help="Fail if the log's index has to be built first.",
 )
 
 
@@ -422,7 +424,7 @@ def _note_passed_over(out: Output, replica: Log, log: str | None, by_index: bool
     if torn:
         out.notice("the last line is unfinished and passed over")
     for path in strays(OS_DISK, replica.folder):
-        out.notice(f"{path.name} is no segment's name: the file is passed over")
+        out.notice(f"{path.name} is not a segment's name: the file is passed over")
 
 
 def _count_passed_over(replica: Log) -> tuple[int, int]:

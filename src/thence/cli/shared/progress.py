@@ -245,7 +245,7 @@ def report_failure(out: Output, result: "RunResult", option: str = "") -> int:
         )
         return INTERRUPTED
     if result.status == "interrupted":
-        out.notice("interrupted; what happened until then is in the log")
+        out.notice("interrupted; the log has all events until then")
         out.notice(f"next: thence sim resume {result.output_dir}")
         return INTERRUPTED
     if result.status == "completed" and result.failed:

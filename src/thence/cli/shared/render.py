@@ -206,7 +206,7 @@ def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width:
     if payload:
         lines += ["", vocabulary.payload_key, *_tree(payload, 1)]
     if unreadable:
-        note = f"Of a large value only the beginning can be read: {', '.join(unreadable)}"
+        note = f"Only the beginning of a large value can be read: {', '.join(unreadable)}"
         lines += ["", *wrapped(printable(note), width)]
     if event.is_foreign:
         lines += ["", "Another tool wrote this line: nothing verifies it."]

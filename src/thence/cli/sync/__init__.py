@@ -7,10 +7,10 @@ TABLE = {
     "login": ("login", "Log in to a team's server, and keep the login for this user."),
     "logout": ("login", "End a login at its server, and remove it here."),
     "enable": ("enable", "Name the server and team that a log is synced with."),
-    "disable": ("enable", "Turn sync of a log off; all that it knows is kept."),
+    "disable": ("enable", "Turn sync of a log off; its state is kept."),
     "now": ("now", "Push events that the server does not have, and pull those of others."),
     "status": ("sync_status", "Show the queue, the connection and the last sync."),
-    "parked": ("parked", "Show the events that stay behind, with the reasons."),
+    "parked": ("parked", "Show parked events, which can't be pushed or pulled."),
 }
 
 

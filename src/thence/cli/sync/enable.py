@@ -33,17 +33,17 @@ class NamedLog(NamedTuple):
 
 @click.command("enable", **help_with("thence sync enable", "thence sync enable --team atlas"))
 @synced_log_option
-@click.option("--server", metavar="URL", callback=checked_name, help="The server; else the only.")
-@click.option("--team", metavar="TEAM", callback=checked_name, help="Else your first team there.")
+@click.option("--server", metavar="URL", callback=checked_name, help="Default: the only server.")
+@click.option("--team", metavar="TEAM", callback=checked_name, help="Default: your first team.")
 @click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
 @click.option(
     "--name",
     metavar="NAME",
     callback=checked_name,
-    help="The log's name there, to meet another replica of it; a project has its own.",
+    help="The log's name on the server, to join another replica; a project has its own.",
 )
 @click.option(
-    "--switch", "may_switch", is_flag=True, help="Change the target: it gets the whole history."
+    "--switch", "may_switch", is_flag=True, help="Change the target, and send it all the history."
 )
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask before a switch.")
 @output_options
@@ -59,7 +59,7 @@ def enable_command(
     """Name the server and team that a log is synced with; nothing is sent yet.
 
     It needs a login, and no network. From then on new events of a project carry the team. With
-    --name a log that is missing is made: for the second machine of a log.
+    --name a missing log is created: for the second machine of a log.
     """
     check_packages()
     from thence.sync.target import read_target, switched
@@ -93,7 +93,7 @@ def login_with_team(server: str | None, username: str | None, team: str | None) 
             "could not enable sync with",
             place=login.server,
             cause=f"{login.username} is in no team there",
-            hint="ask whoever keeps the server for a team, then log in again",
+            hint="ask an admin of the server for a team, then log in again",
         )
     return login
 
@@ -124,7 +124,7 @@ def _ask(out: Output, folder: Path, target: "SyncTarget", *, is_sure: bool) -> N
     """Tells what a switch does, and asks for it on a terminal; raises SyncRefused, UsageError."""
     out.notice(
         f"the next sync sends all events of this log to a new log, {target.log} of {target.place};"
-        " what was sent before stays where it is"
+        " events sent before stay where they are"
     )
     if is_sure:
         return
@@ -200,7 +200,7 @@ def _check_name(folder: Path, name: str) -> None:
         raise SyncRefused(
             "could not name the log in",
             place=folder,
-            cause=f"{name!r:.80} is no name of a log at a server",
+            cause=f"{name!r:.80} is not a name of a log at a server",
             hint="give it one of letters, digits, . _ and -: --name NAME",
         )
 

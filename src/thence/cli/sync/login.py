@@ -29,7 +29,7 @@ _INTERVAL_S_MAX, _SLOWER_S, _CONFIRM_S_MAX = 30, 5, 1_800
     "--new-password",
     "is_changing",
     is_flag=True,
-    help="Change your password too: the new one is asked for, or the second line of stdin.",
+    help="Also change your password: it is asked for, or the second line of stdin.",
 )
 @click.option(
     "--oidc", "is_by_provider", is_flag=True, help="Log in in a browser, at the server's provider."
@@ -52,7 +52,7 @@ def login_command(
 ) -> None:
     """Log in to a team's server, and keep the login for this user.
 
-    The password is asked for on a terminal, and kept nowhere. The tokens are kept in
+    It asks for the password on a terminal, and stores it nowhere. The tokens are stored in
     ~/.config/thence/credentials.json, which only you can read.
     """
     check_packages()
@@ -89,7 +89,8 @@ def login_command(
 def logout_command(url: str | None, username: str | None) -> None:
     """End a login at its server, and remove it here.
 
-    Without a server it is removed all the same: its tokens are good there until they expire.
+    If the server can't be reached, the login is only removed here: its tokens are valid there
+    until they expire.
     """
     check_packages()
     from thence.sync.client import revoke
@@ -143,7 +144,7 @@ def _keep(store: "CredentialStore", login: "Login") -> None:
     out.result(
         {"server": login.server, "username": login.username, "team": team},
         [f"logged in at {login.server} as {login.username}{f', team {team}' if team else ''}"],
-        () if team else ["you are in no team yet: events are kept, and none is sent"],
+        () if team else ["you are not in a team yet: events are kept, not sent"],
     )
 
 

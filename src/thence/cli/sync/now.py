@@ -25,9 +25,9 @@ _ROUNDS_MAX = 5
 def now_command(log: str | None) -> None:
     """Push events that the server does not have, and pull those of others.
 
-    It ends with 0 when all is there on both sides, and with 1 when anything stayed behind. While
-    another process syncs the log it waits for its turn. What a project's
-    day files hold of redacted lines is overwritten.
+    Exit code 0: both sides hold everything; 1: something stayed behind. If another process syncs
+    the log, the command waits for its turn. Redacted lines are overwritten in a project's day files
+    too.
     """
     check_packages()
     out = current()

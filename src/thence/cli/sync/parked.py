@@ -29,15 +29,15 @@ from thence.errors import SyncRefused
 @synced_log_option
 @output_options
 def parked_command(action: str | None, event_id: str | None, log: str | None) -> None:
-    """Show the events that stay behind, with the reasons; `retry` tries them again.
+    """Show parked events with the reasons; `retry` tries them again.
 
-    A push is one that the server refused, or one that seems to hold a secret: that was never sent,
-    and `retry` leaves it; `send EVENT_ID` lets the next round send it as it is. A pull is one that
-    this log can't take.
+    A parked push was refused by the server, or seems to hold a secret: then it was never sent, and
+    `retry` skips it; `send EVENT_ID` has the next round send it as it is. A parked pull is an event
+    that this log can't take.
     """
     check_packages()
     if (action == "send") != (event_id is not None):
-        raise click.UsageError("name the event with `send`, and with nothing else")
+        raise click.UsageError("name the event with `send` only")
     from thence.sync.rounds import engine_offline
 
     out = current()

@@ -26,8 +26,8 @@ synced_log_option = click.option(
     "log",
     metavar="LOG",
     callback=checked_name,
-    help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, or the one that"
-    " `thence log` shows; all but enable take the first that sync was enabled for, if any.",
+    help="The log: its folder, one of its files, or a run's id. Default: THENCE_LOG, or the one"
+    " that `thence log` shows; all but enable prefer the first for which sync was enabled.",
 )
 
 

@@ -22,22 +22,22 @@ Result = TypeVar("Result")
 feature_option = click.option(
     "--feature",
     metavar="FEATURE",
-    help="The feature: its slug, number or name. Else that of this worktree, or the only one.",
+    help="The feature: its slug, number or name; default: this worktree's, or the only one.",
 )
 actor_option = click.option(
     "--actor",
     metavar="NAME",
     callback=checked_name,
-    help="Who does it; else THENCE_ACTOR, else git's user.name.",
+    help="The actor; default: THENCE_ACTOR or git's user.name.",
 )
 force_option = click.option(
-    "--force", "is_forced", is_flag=True, help="Pass over the guards that allow it; needs --reason."
+    "--force", "is_forced", is_flag=True, help="Override the guards that allow it; needs --reason."
 )
 local_option = click.option(
-    "--local", "is_local", is_flag=True, help="Take code that is merged here and not pushed yet."
+    "--local", "is_local", is_flag=True, help="Accept code that is merged here but not pushed."
 )
 reason_option = click.option(
-    "--reason", metavar="TEXT", default="", help="Why; it is kept in the log."
+    "--reason", metavar="TEXT", default="", help="The reason; the log keeps it."
 )
 
 
@@ -194,4 +194,4 @@ def _refuse_invalid_text(context: click.Context) -> None:
         value = context.params.get(parameter.name or "")
         for text in value if isinstance(value, tuple) else (value,):
             if isinstance(text, str) and not is_utf8(text):
-                raise click.BadParameter(f"{text!r:.80} is no UTF-8 text", context, parameter)
+                raise click.BadParameter(f"{text!r:.80} is not UTF-8 text", context, parameter)

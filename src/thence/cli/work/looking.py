@@ -99,9 +99,8 @@ class _FeatureStatus(NamedTuple):
 def status_command(feature: str | None, is_all: bool) -> int:
     """Show the board: the packages of features in work, a line for each other feature.
 
-    It is a replay of the log. Events that clones have written at once and that can't both stand
-    are shown as a conflict, with the rule that settled it. Packages at work whose branches
-    change the same files are shown too.
+    It is a replay of the log. Conflicting events that clones wrote at once are shown with the rule
+    that settled them. So are packages at work whose branches change the same files.
     """
 
     def show(session: Session) -> CommandResult:
@@ -389,12 +388,12 @@ def _code_notes(package: PackageState, code: LandingStatus) -> Iterator[str]:
         yield changed_since(code.changed_since)
 
 
-@click.option("--all", "is_all", is_flag=True, help="Those too that somebody has resolved.")
+@click.option("--all", "is_all", is_flag=True, help="Include those that somebody has resolved.")
 def conflicts(session: Session, is_all: bool) -> CommandResult:
-    """Show what clones have written at once and can't both stand.
+    """Show conflicting events that clones wrote at once.
 
-    Each is settled by a rule, and both sides stay in the log; any later move of the package
-    settles it otherwise. With open conflicts the exit code is 3.
+    A rule settles each conflict, and both sides stay in the log; a later move of the package
+    overrides the rule. Exit code 3 if a conflict is open.
     """
     session.refresh()
     chosen = [one for one in session.board.conflicts if is_all or one.is_open]
@@ -434,7 +433,7 @@ conflicts_command = session_command(conflicts, "conflicts", "thence work conflic
     help="The last N refusals.",
 )
 def errors(session: Session, last: int) -> CommandResult:
-    """Show what was refused of late, and what to do about it.
+    """Show recent refusals, and what to do about each.
 
     The newest come first.
     """

@@ -91,8 +91,8 @@ def merge(
 ) -> CommandResult:
     """Merge the branches of packages into their feature's target branch.
 
-    Without packages it takes all that are in doing or for_review. All are looked at before the
-    first is merged, in the order in which they depend on each other.
+    Without packages it takes all in doing or for_review. It checks all before it merges the first,
+    in the order of their dependencies.
     """
     if not is_dry:
         place = ", ".join(packages) or feature or "a feature"
@@ -189,7 +189,7 @@ def _not_begun(feature: FeatureState, package: PackageState) -> Refused:
         "could not merge",
         guard="not_in_lane",
         place=f"{feature.slug}/{package.wp_id}",
-        cause=f"it is in {package.lane}, so that nobody works on it",
+        cause=f"it is in {package.lane}: nobody works on it",
         hint=f"thence work implement {package.wp_id} takes it up again",
     )
 
@@ -350,7 +350,7 @@ def _upstream_without(session: Session, target: str, commit: str) -> str | None:
 @click.option(
     "--landed", metavar="COMMIT", help="The commit of the target that merged the package."
 )
-@click.option("--no-code", metavar="REASON", help="The package has no code, for this reason.")
+@click.option("--no-code", metavar="REASON", help="The reason why the package has no code.")
 @local_option
 @feature_option
 @force_option
@@ -366,11 +366,11 @@ def accept(
     landed: str | None = None,
     no_code: str | None = None,
 ) -> CommandResult:
-    """Move what is reviewed and merged to done.
+    """Move reviewed and merged packages to done.
 
-    Without packages it looks at all that are in review. Each needs its gates passed, what it
-    depends on done, and its code in the target branch: merged, squashed or rebased, and pushed
-    where that branch has an upstream.
+    Without packages it checks all in review. Each needs its gates passed, its dependencies done,
+    and its code in the target branch: merged, squashed or rebased, and pushed if that branch has an
+    upstream.
     """
     if landed or no_code:
         _check_one(packages)
@@ -434,17 +434,19 @@ def _reviewed(feature: FeatureState, wp_ids: Sequence[str]) -> tuple[PackageStat
 
 
 @feature_option
-@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would go, and what stays.")
 @click.option(
-    "--refs", "takes_refs", is_flag=True, help="Take away too what keeps the commits reviewed."
+    "--dry-run", "is_dry", is_flag=True, help="Only show what would be removed, and what stays."
+)
+@click.option(
+    "--refs", "takes_refs", is_flag=True, help="Also remove the refs that keep reviewed commits."
 )
 def prune(
     session: Session, feature: str | None = None, *, is_dry: bool = False, takes_refs: bool = False
 ) -> CommandResult:
     """Remove worktrees and branches of packages whose code has landed.
 
-    Nothing goes that is not committed or has not landed; what stays is reported with the reason.
-    Ignored files go with the worktree's folder.
+    Whatever is not committed or has not landed stays, and the command reports why. Ignored files go
+    with the worktree's folder.
     """
     board = session.refresh()
     slugs = [session.feature(feature).slug] if feature else list(board.features)

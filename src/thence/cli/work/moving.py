@@ -49,7 +49,7 @@ _NOT_MADE = "its worktree could not be made"
     "--take-over",
     "takes_over",
     is_flag=True,
-    help="Take it from whoever has it; they are notified.",
+    help="Take it from its owner, who is notified.",
 )
 @feature_option
 @force_option
@@ -63,10 +63,10 @@ def implement(
     is_forced: bool = False,
     takes_over: bool = False,
 ) -> CommandResult:
-    """Take a package, and make the worktree that it is done in.
+    """Take a package, and make its worktree.
 
-    The package goes from planned to doing. Its branch begins at the branches of what it depends
-    on, where these are not merged yet, else at the feature's target branch.
+    The package goes from planned to doing. Its branch starts from the branches of its dependencies
+    that are not merged yet, otherwise from the feature's target branch.
     """
     session.refresh()
     state = session.feature(feature, package)
@@ -170,7 +170,7 @@ def _take_over(session: Session, feature: FeatureState, package: PackageState, a
 
 @feature_option
 def take_next(session: Session, feature: str | None = None) -> CommandResult:
-    """Take the next package that is ready, so that nobody else does.
+    """Claim the next package that is ready.
 
     It goes from planned to doing. With nothing ready the exit code is 4.
     """
@@ -237,7 +237,7 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
 @click.option(
     "--to", required=True, metavar="LANE", help="planned, doing, for_review, done, rejected."
 )
-@click.option("--no-code", metavar="REASON", help="A done package has no code, for this reason.")
+@click.option("--no-code", metavar="REASON", help="The reason why a done package has no code.")
 @local_option
 @feature_option
 @force_option
@@ -315,8 +315,7 @@ def release(
 ) -> CommandResult:
     """Give back a package that you work on, so that anybody can take it.
 
-    It goes from doing to planned; its branch and worktree stay, and who takes it next goes on
-    there.
+    It goes from doing to planned; its branch and worktree stay, and its next owner continues there.
     """
     return move_task(
         session,
@@ -338,7 +337,7 @@ release_command = session_command(release, "release", "thence work release WP01"
 def reopen(
     session: Session, package: str, *, feature: str | None = None, reason: str = ""
 ) -> CommandResult:
-    """Take up again a package that is done.
+    """Reopen a package that is done.
 
     It goes from done to doing, and is yours; `thence work implement` makes its worktree again.
     """

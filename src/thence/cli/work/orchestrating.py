@@ -36,17 +36,17 @@ STRANDED = 1
 DRAWN_EVERY_S = 0.5
 TITLE_CHARACTERS = 40
 OVERLAPS_SHOWN_MAX = 5
-_LOOK = "thence work orchestrate, once what keeps it is settled"
+_LOOK = "thence work orchestrate, once that is settled"
 
 
 @command("orchestrate", "thence work orchestrate --feature 001 --dry-run")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan and its critical path.")
 @feature_option
 def orchestrate_command(is_dry: bool, feature: str | None) -> int:
-    """Work a feature off with agent programs, until all of it is done.
+    """Have agent programs work on a feature until all of it is done.
 
-    The agents stand in `.kittify/config.yaml`. Ctrl-C ends them and gives their packages free;
-    what was committed stays. With packages left that nobody can do the exit code is 1.
+    `.kittify/config.yaml` lists the agents. Ctrl-C ends them and releases their packages; what was
+    committed stays. Exit code 1 if packages remain that nobody can do.
     """
     if is_dry:
         return run(
@@ -54,7 +54,7 @@ def orchestrate_command(is_dry: bool, feature: str | None) -> int:
         )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: agents are ended
 
-    current().resumption = "the same command again; it continues the work of this one"
+    current().resumption = "run the same command again; it continues this work"
 
     def work(session: Session) -> CommandResult:
         with display(current()) as live:  # the display ends before the result is written
@@ -145,7 +145,7 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
         pending, planned(session, state), read_setup(session.project), approved=approved
     )
     problems = [
-        f"{wp_id} depends on {needed}, which is no package" for wp_id, needed in dry_plan.unknown
+        f"{wp_id} depends on {needed}, which is not a package" for wp_id, needed in dry_plan.unknown
     ]
     problems += [f"{' -> '.join(circle)} wait for each other" for circle in dry_plan.cycles]
     problems += [f"{wp_id} is never begun: {why}" for wp_id, why in dry_plan.stranded.items()]

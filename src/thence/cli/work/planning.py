@@ -54,8 +54,8 @@ _INSTRUCTIONS = """<!-- thence:begin -->
 ## How work is shared out here
 
 Work is cut into packages (WP01, WP02, ...) that go through planned, doing, for_review and done.
-What happens to them is recorded in a log that everybody shares, so use the commands below instead
-of editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NAME`, or by
+A log that everybody shares records what happens to them, so use the commands below instead of
+editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NAME`, or by
 `--actor NAME` with each command. Each also takes `--json`, and `--help` shows the rest.
 
 | to | do |
@@ -183,7 +183,7 @@ def _section(newline: bytes) -> bytes:
 @click.option(
     "--target-branch",
     metavar="BRANCH",
-    help="Where its packages are merged; else the branch that is checked out.",
+    help="The branch for its packages; default: the one that is checked out.",
 )
 def setup_spec(
     session: Session, title: str, *, mission: str = _MISSION, target_branch: str | None = None
@@ -457,7 +457,7 @@ def _planning_files(session: Session, slug: str) -> list[str]:
     multiple=True,
     metavar="PATH",
     callback=checked_name,
-    help="A path that it alone works on.",
+    help="A path that only this package works on.",
 )
 @click.option("--after", multiple=True, metavar="WP", help="A package that it depends on.")
 @feature_option
@@ -471,7 +471,7 @@ def add(
 ) -> CommandResult:
     """Add a package without a spec.
 
-    It goes to the feature that is named, else to 000-general, which is made at first use.
+    It goes to --feature, by default to 000-general, which is created at first use.
     """
     title = " ".join(title.split())
     if not title:

@@ -111,7 +111,7 @@ def _refuse_author(session: Session, place: str, package: PackageState) -> None:
             "could not set the gate",
             guard="author_approves",
             place=place,
-            cause=f"it is the work of {package.agent}, and here nobody approves their own",
+            cause=f"it is the work of {package.agent}, and nobody here may approve their own",
             hint="have somebody else look at it",
         )
 
@@ -158,7 +158,7 @@ def _new_events(
 @click.option(
     "--status",
     type=click.Choice(("done", "pending")),
-    help="done ticks the boxes, as without it; pending is --undo.",
+    help="done (the default) ticks the boxes; pending is --undo.",
 )
 @feature_option
 def mark_status(
@@ -205,7 +205,7 @@ def mark_status(
 
 def _check_boxes(*, is_undone: bool, status: str | None, **_: object) -> None:
     if is_undone and status == "done":
-        raise click.UsageError("of --undo and --status done only one can be done")
+        raise click.UsageError("--undo and --status done exclude each other")
 
 
 mark_status_command = session_command(
@@ -297,7 +297,7 @@ def _box_line(package: PlannedPackage, box: Subtask, is_done: bool, was_done: bo
     type=click.Choice(("note", "review", "error", "comment")),
     default="note",
     show_default=True,
-    help="What kind of entry it is.",
+    help="The kind of entry.",
 )
 @feature_option
 def add_history(
@@ -309,9 +309,9 @@ def add_history(
     kind: str = "note",
     feature: str | None = None,
 ) -> CommandResult:
-    """Keep what you have to say about a package.
+    """Record a note about a package.
 
-    It is one event; nothing is committed now.
+    It appends one event, and commits nothing.
     """
     entry = (note if text is None else text) or ""
     session.refresh()

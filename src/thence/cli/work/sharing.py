@@ -86,11 +86,11 @@ class _DayFiles(NamedTuple):
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be imported.")
 @feature_option
 def import_command(is_dry: bool, feature: str | None) -> int:
-    """Bring the history in planning files into the log, once.
+    """Import the history in planning files into the log, once.
 
-    It reads the lanes and Activity Log lines of package files, tasks.md, meta.json, and the
-    lines of day files that other tools wrote. It reports the number of parts that it can't
-    read, and names them with -v; the exit code is 3 then.
+    It reads the lanes and Activity Log lines of package files, tasks.md, meta.json, and the lines
+    of day files that other tools wrote. It reports the number of parts that it can't read, and
+    names them with -v; the exit code is 3 then.
     """
     is_detailed = current().is_verbose
     return run(

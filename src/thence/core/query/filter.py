@@ -133,7 +133,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return filter
 
     def matches(self, event: Event) -> bool:
-        """Returns whether an event is asked for; an event that lacks what a part names is not."""
+        """Returns whether an event is asked for; an event without what a part names is not."""
         if self.types and not is_named(event.event_type, self.types):
             return False
         if self.actors and not is_named(event.actor, self.actors):
@@ -182,12 +182,12 @@ def names(key: str, raw: Names) -> tuple[str, ...]:
     try:
         values = list(islice(several, NAMES_MAX + 1))
     except TypeError as error:
-        raise invalid(key, f"{shown(raw)} is no text", "pass a text, or several") from error
+        raise invalid(key, f"{shown(raw)} is not text", "pass a text, or several") from error
     for name in values:
         if not isinstance(name, str):
-            raise invalid(key, f"{shown(name)} is no text", "pass a text, or several")
+            raise invalid(key, f"{shown(name)} is not text", "pass a text, or several")
         if not name or not is_utf8(name):
-            cause = "a lone surrogate is no character" if name else "an empty text names nothing"
+            cause = "a lone surrogate is not a character" if name else "an empty text names nothing"
             raise invalid(key, cause, "leave it out to ask for all")
     if len(values) > NAMES_MAX:
         raise invalid(key, f"it holds more than {NAMES_MAX:,} texts", "ask in several steps")
@@ -232,7 +232,7 @@ def _span(key: str, raw: str | date) -> tuple[int, int]:
             hint += "; a command and Python also take 1h and yesterday"
         if isinstance(raw, str) and span(raw.strip().replace(" ", "+")):
             hint += "; in a URL + is written %2B"
-        raise invalid(key, f"{shown(raw)} is no time", hint)
+        raise invalid(key, f"{shown(raw)} is not a time", hint)
     return moments
 
 
@@ -265,7 +265,7 @@ def _turns(raw: Turns) -> tuple[int | None, int | None]:
         one = turn("turn", raw)
         return one, one
     if len(raw) != 2 or raw[0] is raw[1] is None:
-        raise invalid("turn", f"{shown(raw)} is no range", _TURN_HINT)
+        raise invalid("turn", f"{shown(raw)} is not a range", _TURN_HINT)
     first, last = (None if end is None else turn("turn", end) for end in raw)
     if first is not None and last is not None and first > last:
         raise invalid("turn", f"no turn is from {first} to {last}", "exchange the two")

@@ -324,12 +324,12 @@ class _Parser:
     def quoted(self) -> str:
         match = _QUOTED.match(self.text, self.at)
         if match is None:
-            self.refuse("this quote is never closed, or what it holds is no text of JSON")
+            self.refuse("this quote is never closed, or its content is not a JSON string")
         import json
 
         value = str(json.loads(match[0], strict=False))
         if not is_utf8(value):
-            self.refuse("a lone surrogate is no character")
+            self.refuse("a lone surrogate is not a character")
         self.at = match.end()
         return value
 

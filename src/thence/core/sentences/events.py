@@ -354,7 +354,7 @@ def _recovered(facts: _Facts) -> str:
         gone = f"; {own} {facts.verb('missing', 'is', 'are')} missing there"
         return f"a repair moved {facts.count('places', 'bad place')}, {size}, to quarantine{gone}"
     were, to = facts.verb("bytes"), facts.text("quarantine", " to ")
-    return f"{size} that are no whole event {were} moved from {facts.place}{to}{facts.missing()}"
+    return f"{size} that are not a whole event {were} moved from {facts.place}{to}{facts.missing()}"
 
 
 def _gap(facts: _Facts) -> str:
@@ -414,7 +414,7 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
         f"{facts.text('since', ', from ')}{facts.text('until', ' to ')}"
     ),
     "redacted": lambda facts: (
-        f"what {facts.text('event_id', 'event ') or 'an event'} said was redacted{facts.why}"
+        f"the payload of {facts.text('event_id', 'event ') or 'an event'} was redacted{facts.why}"
     ),
 }
 _ERROR_TYPES = {

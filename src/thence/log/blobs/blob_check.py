@@ -8,6 +8,7 @@ from typing import NamedTuple
 from thence.core.bodies import BodyEntry, has_place
 from thence.core.event import Event
 from thence.core.json_values import printable
+from thence.core.sentences.events import counted
 from thence.log.blobs.blob_files import body_lines, data_of, piece_of
 from thence.log.files.disk import Disk, opened
 from thence.log.files.edits import Edit, rewrite
@@ -85,7 +86,7 @@ def body_findings(
         if digest not in kept:
             orphans.setdefault(file, []).append(length)
     for file, lengths in orphans.items():
-        reason = f"{len(lengths)} piece(s) of large values that no event names"
+        reason = f"{counted(len(lengths), 'piece')} of large values that no event names"
         yield Finding("passed_over", reason, file, 0, sum(lengths), count=len(lengths))
 
 

@@ -313,7 +313,7 @@ def _put(disk: Disk, data: Iterator[bytes], path: Path, digest: str, like: Path)
     if disk.path_id(str(path)) is None:
         pack(disk, data, path, digest, like)
     elif not holds(disk, path, digest):
-        raise _not_this_archive(path, "it is there, and holds something else than the log does")
+        raise _not_this_archive(path, "it exists, with other content than the log's file")
 
 
 def _not_this_archive(place: Path, cause: str) -> ThenceError:

@@ -28,6 +28,7 @@ from thence.core.codec import (
 from thence.core.event import Event
 from thence.core.new_event import parse_cause
 from thence.core.redaction import same_event_key
+from thence.core.sentences.events import counted
 from thence.core.vocabulary import Vocabulary
 from thence.log.blobs.blob_check import NamedBody, body_findings, note_named
 from thence.log.files.digest_files import Disowned
@@ -99,7 +100,7 @@ def subtract(hole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> Iterat
         yield first, last
 
 
-_TAIL_KEPT = "the last line lacks its newline; the next append puts it there"
+_TAIL_KEPT = "the last line has no newline; the next append adds it"
 _TAIL_MOVED = "the last line was never finished; the next append moves it aside"
 
 
@@ -321,7 +322,7 @@ class _Check:
             for finding in self._hole(node_id, hole)
         ]
         if cut:
-            reason = f"{cut} cause(s) that events name are not here; {pruned.words()}"
+            reason = f"not here: {counted(cut, 'cause')} that events name; {pruned.words()}"
             findings.append(Finding("pruned", reason, count=cut))
         return Verification(len(self._ids), len(self._foreign), tuple(findings))
 
@@ -387,7 +388,7 @@ class _Check:
 
 
 def _stray(path: Path) -> Finding:
-    reason = "it begins and ends like a segment, but its name is none: nothing in it is read"
+    reason = "it is named like a segment, but not exactly: nothing in it is read"
     if path.name.endswith(ARCHIVED):
         reason = "it is a compressed file of an archive: gunzip it to have its events read"
     return Finding("passed_over", reason, path.name)
@@ -396,5 +397,5 @@ def _stray(path: Path) -> Finding:
 def _missing(code: str, node_id: str, hole: tuple[int, int], state: str = "are missing") -> Finding:
     first, last = hole
     count = last - first + 1
-    reason = f"{count} event(s) of node {node_id} {state}, numbers {first} to {last}"
+    reason = f"{counted(count, 'event')} of node {node_id} {state}, numbers {first} to {last}"
     return Finding(code, reason, node_id=node_id, seq=first, count=count)

@@ -296,7 +296,7 @@ def _opened(path: Path, flags: int) -> int:
     if stat_bits.S_ISREG(system_call(os.fstat, descriptor).st_mode):
         return descriptor
     system_call(os.close, descriptor)
-    raise DiskError(errno.EINVAL, "it is no regular file", str(path))
+    raise DiskError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 OS_DISK = Disk()

@@ -84,13 +84,13 @@ class Verification(msgspec.Struct, frozen=True):
 class Relayed(NamedTuple):
     """The outcome of relaying lines: `taken` and `beside` are in the log and durable.
 
-    `taken` are events that the log lacked. `beside` are lines of an id that it had, with another
-    D: kept beside the earlier line, once. `known` counts the lines that were in the log before,
-    or earlier among these. `bad` are no events. `parked` carry a clock that exceeds by more than
-    2^40 how many events the log would hold with all of these lines, or bear the log's node_id when
-    it has disowned as many such lines as it can. `ours` are those kept that bear a node_id of this
-    log, which lacked them. `renewed` is True if one of them was above the
-    log's last number: it was restored from an old copy, and is written under another node_id
+    `taken` are events that were new to the log. `beside` are lines of an id that it had, with
+    another D: kept beside the earlier line, once. `known` counts the lines that were in the log
+    before, or earlier among these. `bad` are not events. `parked` carry a clock that exceeds by
+    more than 2^40 how many events the log would hold with all of these lines, or bear the log's
+    node_id when it has disowned as many such lines as it can. `ours` are those kept that bear a
+    node_id of this log and were new to it. `renewed` is True if one of them was above the log's
+    last number: it was restored from an old copy, and is written under another node_id
     from now on. `twice` are those of `taken` with a number that another line of their node has.
     """
 

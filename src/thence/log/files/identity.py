@@ -35,7 +35,7 @@ _ELSEWHERE = "on another machine"
 _SPOILT = "identity.json was spoilt"
 _SHRUNK = "the log ends before events that were durable"
 _RENEWAL_S = 86_400
-_TWICE = "an event under its node_id turned up that this log lacks"
+_TWICE = "an event of its node_id came in that this log does not have"
 
 
 NOT_SHRUNK: Mapping[str, str | int] = {}

@@ -198,7 +198,7 @@ class _Judge:
         return IdReused(
             "could not append to",
             place=self._folder,
-            cause=f"the id {event.event_id} stands for an event with another content",
+            cause=f"the id {event.event_id} belongs to an event with other content",
             hint="leave event_id out for a new event, or pass the same content for a retry",
         )
 

@@ -135,8 +135,8 @@ class Drafting:
                 raise InvalidEvent(
                     "could not store the event",
                     place="field event_type",
-                    cause=f"{event_type!r:.80} is no text of 1 to {TYPE_CHARACTERS_MAX} characters,"
-                    " without control characters",
+                    cause=f"{event_type!r:.80} is not a text of 1 to {TYPE_CHARACTERS_MAX}"
+                    " characters, without control characters",
                     hint="pass a name such as order.placed",
                 )
             members = self._members(new)

@@ -29,12 +29,12 @@ class LoginSettings(NamedTuple):
 
 
 class TeamSettings(Secret, frozen=True, kw_only=True):
-    """What the operator of a team's server sets.
+    """The settings that the operator of a team's server makes.
 
     The audit log and the folders that answer questions are in the folder `data`, else beside the
     database's file. Host names are not
-    checked unless `allowed_hosts` lists the accepted ones, without ports. Who shows the
-    `metrics_token` reads the counts of the whole server at `/metrics`, where a user reads those of
+    checked unless `allowed_hosts` lists the accepted ones, without ports. The
+    `metrics_token` gives the counts of the whole server at `/metrics`, where a user reads those of
     their team.
     """
 

@@ -146,7 +146,7 @@ def _strays(folder: Path) -> Iterator[BadBytes]:
     """Yields the files that look like segments and are none, as `verify` reports them."""
     for path in strays(OS_DISK, folder):
         status = OS_DISK.path_id(str(path))
-        reason = "its name is no segment's: nothing in it is read"
+        reason = "its name is not a segment's: nothing in it is read"
         yield BadBytes(path.name, 0, status[1] if status else 0, "passed_over", reason)
 
 

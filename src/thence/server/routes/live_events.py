@@ -44,7 +44,7 @@ LastEventId = Annotated[
     str | None,
     Header(
         alias="Last-Event-ID",
-        description="Begin behind this event, as an EventSource that comes back asks.",
+        description="Begin after this event, as an EventSource asks that reconnects.",
     ),
 ]
 

@@ -71,7 +71,7 @@ def _add_lists(router: APIRouter, kind: Kind, is_simulation: bool) -> None:
         response_model=SimulationList if is_simulation else LogList,
         description="Lists the simulations under the root, by id."
         if is_simulation
-        else "Lists the logs under the root that are no simulations, by id.",
+        else "Lists the logs under the root that are not simulations, by id.",
     )
     async def logs(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
         """Lists the logs of this kind under the root, by id."""

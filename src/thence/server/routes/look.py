@@ -76,7 +76,7 @@ class Picture(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     generation: int
-    behind: int = Field(ge=0, description="About how many events it lacks yet.")
+    behind: int = Field(ge=0, description="About how many events are not in it yet.")
 
 
 class _Axis(Parameters):

@@ -43,7 +43,7 @@ _Turn = Annotated[
 _Flag = Annotated[bool | SkipJsonSchema[None], Field(json_schema_extra=_bare)]
 _Names = list[Annotated[str, Field(min_length=1)]]
 
-Depth = Annotated[int, Field(ge=1, le=DEPTH_MAX, description="How far from the event."), Number]
+Depth = Annotated[int, Field(ge=1, le=DEPTH_MAX, description="Steps from the event."), Number]
 
 
 class Parameters(BaseModel):
@@ -160,12 +160,12 @@ class Live(Parameters):
 
     last_event_id: Annotated[
         _Text,
-        Field(description="Begin behind this event. The header, if it is sent, goes before."),
+        Field(description="Begin after this event. The header, if sent, goes first."),
     ] = None
     tail: Annotated[
         Annotated[int, Field(ge=0, le=LIMIT_MAX), Number] | SkipJsonSchema[None],
         Field(
-            description="Begin with the last so many that arrived; 0: with the next one.",
+            description="Begin with this many of the last to arrive; 0: with the next one.",
             json_schema_extra=_bare,
         ),
     ] = None

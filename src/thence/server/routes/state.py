@@ -214,7 +214,7 @@ class ServerState:
             self.summaries.forget(log_id)
             raise
         if is_simulation and not location.is_simulation:
-            raise NotALog("could not find", place=repr(log_id), cause="it is no simulation")
+            raise NotALog("could not find", place=repr(log_id), cause="it is not a simulation")
         return location
 
     def has_files(self, log: FoundLog) -> bool:
@@ -250,10 +250,10 @@ def figures(states: Sequence[ServerState]) -> Iterator[Metric]:
     costs = [state.logs.builds.cost for state in states]
     for name, words, numbers in (
         ("builds", "Indexes made from nothing.", [cost.builds for cost in costs]),
-        ("build_seconds", "Time that took.", [cost.build_seconds for cost in costs]),
+        ("build_seconds", "Time to make them.", [cost.build_seconds for cost in costs]),
         (
             "catch_up_seconds",
-            "Time in which indexes took in what came.",
+            "Time in which indexes took in new events.",
             [cost.catch_up_seconds for cost in costs],
         ),
         ("events", "Events put into indexes.", [cost.events for cost in costs]),

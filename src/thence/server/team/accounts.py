@@ -152,7 +152,7 @@ class Accounts:
         if not is_user_name(name):
             raise _refused(action, repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
         if role not in ROLES:
-            raise _refused(action, name, f"the role {role} is none of {', '.join(ROLES)}")
+            raise _refused(action, name, f"the role {role} is not one of {', '.join(ROLES)}")
         with self._database.reading() as connection:
             if not _has_team(connection, team):
                 hint = f"make it: thence server team add {team}"

@@ -222,7 +222,7 @@ class WaysIn:
             raise NotLoggedIn("could not log in", cause=cause, hint="log in again")
         code = request.query_params.get("code", "")
         if not code:
-            cause = "the provider let nobody in"
+            cause = "the provider refused the login"
             raise NotLoggedIn("could not log in", cause=cause, hint="log in again")
         redirect_uri = f"{self._url}{_CALLBACK_PATH}"
         user = self._let_in(
@@ -351,7 +351,7 @@ def _fields(request: Request, body: bytes) -> dict[str, str]:
     """Returns the fields of a form; raises InvalidEvent for what is none."""
     try:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-            raise ValueError("it is no form")
+            raise ValueError("it is not a form")
         text = body.decode("ascii")
         return dict(parse_qsl(text, True, errors="strict", max_num_fields=_FIELDS_MAX))
     except ValueError as error:

@@ -109,7 +109,7 @@ def read_pieces(lines: Sequence[bytes]) -> list[NewPiece]:
     for raw in map(piece_of, lines):
         data = data_of(raw) if raw is not None else b""
         if raw is None or not 0 < len(data) <= PIECE_BYTES_MAX:
-            raise _refused("it is no line of a piece, of 1 byte to 256 KiB")
+            raise _refused("it is not a line of a piece, of 1 byte to 256 KiB")
         digests = bytes.fromhex(raw.digest), bytes.fromhex(raw.before)
         pieces.append(NewPiece(*digests, raw.end, data))
     return pieces

@@ -123,7 +123,7 @@ def _unfit(line: bytes) -> str:
     except BatchRefused as error:
         return next(iter(error.bad.values()))
     if row.seq == 0 and not _ULID.fullmatch(row.event_id):
-        return "invalid event_id: it is no ULID"
+        return "invalid event_id: it is not a ULID"
     return ""
 
 
@@ -147,7 +147,7 @@ def give_page(exchange: Exchange, team: str, request: HTTPConnection, body: byte
     query = request.query_params
     text = query.get("limit", str(PAGE_EVENTS_MAX))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise InvalidEvent("could not read the request:", place="limit", cause="it is no number")
+        raise InvalidEvent("could not read the request:", place="limit", cause="it is not a number")
     limit = max(1, min(int(text), PAGE_EVENTS_MAX))
     after, seen, key = (query.get(name, "") for name in ("after", "seen", "key"))
     page = exchange.page(team, log_of(request), after, limit, seen=seen, key=key)

@@ -79,7 +79,7 @@ class KeyRegistry:
         key = request.public_key
         nodes = dict.fromkeys(request.nodes)
         if not is_key(key):
-            raise _unreadable("public_key", "it is no key: 64 hex digits in lower case")
+            raise _unreadable("public_key", "it is not a key: 64 hex digits in lower case")
         if len(request.nodes) > CLAIMED_NODES_MAX:
             raise _unreadable("nodes", f"there are more than {CLAIMED_NODES_MAX}")
         if not all(map(is_node, nodes)):

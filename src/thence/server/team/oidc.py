@@ -154,7 +154,7 @@ class Provider:
             now = int(self._now())
             jwt.JWTClaimsRegistry(now=now, leeway=LEEWAY_S, **rules).validate(claims)
         except (JoseError, ValueError) as error:
-            raise _refused(f"the provider's token does not hold: {type(error).__name__}") from error
+            raise _refused(f"the provider's token is invalid: {type(error).__name__}") from error
         is_for_several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
         if (
             claims.get("azp", is_for_several or self._settings.client_id)

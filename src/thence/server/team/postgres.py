@@ -227,7 +227,7 @@ def make_database(address: str, epoch: str, reader: str = READER) -> None:
     Raises `server_exists`, `not_a_server` and `database_unavailable`.
     """
     if not _ROLE.fullmatch(reader):
-        cause, hint = "it is no name", "a name has 1 to 63 of a-z 0-9 _, no digit first"
+        cause, hint = "it is not a name", "a name has 1 to 63 of a-z 0-9 _, no digit first"
         code = "not_a_server"
         raise ThenceError("could not use the role", place=reader, cause=cause, hint=hint, code=code)
     with _alone(address, "could not make a server in") as transaction:

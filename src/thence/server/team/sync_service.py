@@ -90,7 +90,7 @@ class Exchange:
         """
         _check_name(log)
         if kind is not None and kind not in VOCABULARIES:
-            raise _unreadable("kind", kind, f"it is none of {', '.join(VOCABULARIES)}")
+            raise _unreadable("kind", kind, f"it is not one of {', '.join(VOCABULARIES)}")
         if len(lines) > BATCH_EVENTS_MAX:
             raise _unreadable("batch", "", f"it holds more than {BATCH_EVENTS_MAX} events")
         incoming = checked(lines)
@@ -200,7 +200,7 @@ class Exchange:
         """
         _check_name(log)
         if kind not in VOCABULARIES:
-            raise _unreadable("kind", kind, f"it is none of {', '.join(VOCABULARIES)}")
+            raise _unreadable("kind", kind, f"it is not one of {', '.join(VOCABULARIES)}")
         return self._store.keep_pieces(team, log, kind, body_pieces.read_pieces(lines))
 
     def given_pieces(self, team: str, log: str, places: Sequence[tuple[bytes, int]]) -> list[bytes]:

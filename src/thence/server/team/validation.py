@@ -52,7 +52,7 @@ def checked(lines: Sequence[bytes]) -> CheckedLines:
     if bad:
         raise BatchRefused(
             "could not take the batch",
-            cause=f"it holds what is no event: {next(iter(bad.values()))}",
+            cause=f"a line in it is not an event: {next(iter(bad.values()))}",
             hint="send the other lines without it",
             bad=bad,
         )

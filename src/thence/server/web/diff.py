@@ -115,12 +115,12 @@ def _differing(a: FoundLog, b: FoundLog, difference: Difference) -> Html | None:
     rows = []
     for pair in (*places[:ROWS_SHOWN_MAX], *rest[:ROWS_SHOWN_MAX]):
         text = "only in A" if pair[1] == ALONE else "only in B" if pair[0] == ALONE else "changed"
-        note = "they part here" if pair == first else "root" if pair in roots else ""
+        note = "they diverge here" if pair == first else "root" if pair in roots else ""
         what = joined(text, " ", el("span", note, class_="mark")) if note else text
         rows.append((what, *_beside(a, b, difference, *pair)))
     part = f"{len(rows):,} of " if len(rows) < len(places) else ""
     caption = f"{part}{counted(len(places), 'event')} that differ, in total order"
-    caption += f"; {counted(len(roots), 'root')}, to which nothing different led"
+    caption += f"; {counted(len(roots), 'root')}, which follow from no other difference"
     heading = el("h2", "What differs", id="differing")
     return joined(heading, table(caption, (Column("Change", "type"), *_SIDES), rows))
 
@@ -161,9 +161,7 @@ def _first_difference(a: FoundLog, b: FoundLog, first: FirstDifference | None) -
     if first is None:
         return el("p", "Both logs have the same content.", class_="empty")
     sides = (("A", _side(a, first.a, first.follow_a)), ("B", _side(b, first.b, first.follow_b)))
-    return joined(
-        el("h2", "Where they part first"), facts(sides), _differing_members(first.differs)
-    )
+    return joined(el("h2", "First divergence"), facts(sides), _differing_members(first.differs))
 
 
 def _side(log: FoundLog, event: Event | None, follow: int) -> Child:

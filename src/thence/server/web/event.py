@@ -24,10 +24,10 @@ JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200
 NEAR_SHOWN_MAX = 10
 EVENTS_SHOWN_MAX = 100
-_TAKEN_BACK = "What the event said was redacted for good. The rest of its line stays."
+_TAKEN_BACK = "The event's payload was redacted for good. The rest of its line stays."
 _BODY_MISSING = (
-    "What the event said is missing: the line came here without it, and no redaction of it counts"
-    " here. A round of sync gives it back where the server has the whole line."
+    "The event's payload is missing: the line came here without it, and no redaction of it counts"
+    " here. A round of sync restores it if the server has the whole line."
 )
 
 
@@ -147,7 +147,7 @@ def _payload(log: OpenLog, location: FoundLog, event: Event, effects: Sequence[b
     payload, unreadable = event.readable_payload
     if not payload:
         return el("p", "It holds none.", class_="quiet")
-    places = f"Of a large value only the beginning can be read: {', '.join(unreadable)}"
+    places = f"Only the beginning of a large value can be read: {', '.join(unreadable)}"
     note = el("p", places, class_="empty") if unreadable else None
     return joined(note, _text(json.dumps(payload, ensure_ascii=False, indent=2)))
 

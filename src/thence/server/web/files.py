@@ -38,7 +38,7 @@ _LINES = (
     Column("Line", "number"),
     Column("Text", "text"),
     Column("Owner", "owner"),
-    Column("Asked, or why it is unknown", "what"),
+    Column("Prompt, or why it is unknown", "what"),
 )
 
 
@@ -126,7 +126,7 @@ def _lines_in(place: str) -> int:
     try:
         status = os.lstat(place)
         if not stat.S_ISREG(status.st_mode) or os.path.realpath(place) != place:
-            problem = "it is a link, or lies behind one, or is no file"
+            problem = "it is a link, or lies behind one, or is not a file"
         elif status.st_size > BYTES_MAX:
             problem = f"it has over {BYTES_MAX:,} bytes"
         elif not _is_text(data := Path(place).read_bytes()):

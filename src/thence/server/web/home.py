@@ -68,7 +68,7 @@ def home(
     if len(logs) > LOGS_SHOWN_MAX:
         content.append(el("p", f"The {LOGS_SHOWN_MAX:,} latest of {len(logs):,} are shown."))
     if is_waiting:
-        text = "This page loads again by itself until all are counted."
+        text = "This page reloads by itself until all are counted."
         content.append(el("p", text, role="status", class_="quiet"))
     answer = page("thence: runs and logs", el("h1", "Runs and logs"), *content)
     if is_waiting:
@@ -81,7 +81,7 @@ def _nothing() -> Html:
         "p",
         "There are no runs or logs here yet. ",
         el("code", "thence sim run spatial_trade_network"),
-        " makes one; it shows up when this page is loaded again.",
+        " makes one; it shows up when you reload this page.",
         class_="empty",
     )
 

@@ -27,7 +27,7 @@ def page(title: str, *body: Child, trail: tuple[Html, ...] = (), status: int = 2
     )
     content = joined(
         el("a", "Skip to the content", href="#content", class_="skip"),
-        el("header", el("nav", el("ol", *steps), aria_label="Where you are")),
+        el("header", el("nav", el("ol", *steps), aria_label="Breadcrumb")),
         el("main", *body, id="content", tabindex="-1"),
         el(
             "footer",
@@ -59,7 +59,7 @@ def problem_page(status: int, message: str) -> Response:
     # what passes by itself looks like no mistake
     words = [el("p", message, role="status" if status == 503 else "alert")]
     if status == 503:
-        words.append(el("p", "This page loads again by itself.", class_="quiet"))
+        words.append(el("p", "This page reloads by itself.", class_="quiet"))
     # who may see nothing here gets no link to more of it
     home_link = el("p", el("a", "All runs and logs", href=path())) if status != 401 else None
     return page(heading, el("h1", heading), *words, home_link, status=status)

@@ -263,7 +263,8 @@ def _damage(summary: LogFacts) -> Html | None:
         (words(bad.file), f"{bad.offset:,}", f"{bad.length:,}", words(bad.reason))
         for bad in summary.damage[:DAMAGE_SHOWN_MAX]
     ]
-    verb = "lines are no events and are" if summary.damaged_lines > 1 else "line is no event and is"
+    is_one = summary.damaged_lines == 1
+    verb = "line is not an event and is" if is_one else "lines are not events and are"
     caption = f"{summary.damaged_lines:,} {verb} passed over"
     if len(rows) < summary.damaged_lines:
         caption += f"; the first {len(rows)} of them"

@@ -91,7 +91,7 @@ def map_section(
         _drawn(world, here, text),
         el("p", *marks, class_="look-legend quiet") if marks else None,
         el("nav", *links, class_="pages", aria_label="The map through time") if links else None,
-        el("details", el("summary", "Who is where"), facts(listed)) if listed else None,
+        el("details", el("summary", "Agents by place"), facts(listed)) if listed else None,
         id="map",
     )
 

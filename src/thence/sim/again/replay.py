@@ -350,7 +350,7 @@ def _changes(
     for step, action in decide.items():
         turn, _, rest = step.partition(".")
         if not (turn.isdecimal() and rest.startswith("decide")) or int(turn) <= at:
-            cause = f"it is no step of a decision behind turn {at}"
+            cause = f"it is not a step of a decision behind turn {at}"
             hint = f"name one such as {at + 1}.decide.ada.0; thence log --type DECISION has them"
             raise ThenceError("could not branch", place=f"decide {step}", cause=cause, hint=hint)
         changes[step] = action

@@ -212,7 +212,7 @@ class Alterations:
 
 
 class ReplayInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run that is played again takes from the recorded one.
+    """The input that a run played again takes from the recorded one.
 
     `folder` is the run's own where it is resumed; then `checkpoint` is where it begins, and
     `stored` are the events behind. Else `parent` holds the run_id and turn that it branches from.

@@ -48,7 +48,7 @@ class ActionField(
             if bound is not None and (self.kind not in ("int", "float") or self.choices):
                 raise ValueError(f"{key} is for an int or float without choices")
             if bound is not None and self.kind == "int" and bound != int(bound):
-                raise ValueError(f"{key} is no whole number")
+                raise ValueError(f"{key} is not a whole number")
         if lowest is not None and highest is not None and lowest > highest:
             raise ValueError(f"min is above max, {highest:g}: swap them")
         if self.max_length is not None and self.kind != "str":

@@ -447,7 +447,7 @@ class ModelClient:
             if code is not None and code in _ERROR_STATUSES:
                 return code
             words = self._error_words(data) if fault else error
-            detail = self._words(f"the answer is no chat completion with a choice: {words}")
+            detail = self._words(f"the answer is not a chat completion with a choice: {words}")
             raise _Failure(Attempt(200, "no_choices", detail=detail)) from None
         except (ValueError, RecursionError) as error:
             detail = f"the answer can't be read as JSON ({self._words(content_type)}): {error}"

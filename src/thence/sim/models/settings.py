@@ -57,7 +57,7 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         scheme, _, rest = self.base_url.partition("://")
         host = rest.partition("/")[0]
         if scheme not in ("http", "https") or not host or {*" ?#"} & {*rest} or "@" in host:
-            raise ValueError("base_url is no plain address, such as https://HOST/v1")
+            raise ValueError("base_url is not a plain address, such as https://HOST/v1")
         if names := {*self.body} & {*_TERMS, "messages", "stream"}:
             raise ValueError(f"body can't have {min(names)}, which is set beside it or by thence")
         for name, value in self.headers.items():

@@ -49,7 +49,7 @@ def level_of(verbosity: VerbosityLevel | str) -> VerbosityLevel:
         return VerbosityLevel(verbosity)
     except (KeyError, ValueError) as error:
         hint = f"use one of {', '.join(level.name for level in VerbosityLevel)}"
-        what, cause = "could not set the verbosity", "it is no level"
+        what, cause = "could not set the verbosity", "it is not a level"
         raise InvalidEvent(what, place=repr(verbosity), cause=cause, hint=hint) from error
 
 

@@ -47,11 +47,11 @@ _Z = 1.96  # of a two-sided interval of 95 %
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
     """How much a cause mattered for an effect; `event` is the one that was not named.
 
-    Of `n` alterations of the cause the share `weight` changed the effect: the event at its step was
-    absent or had other details; `low` to `high` is Wilson's interval of 95 %. `moved` tells how far
-    a changed number moved, from 0 to 1 of the larger value; 1 for what is no number, or absent.
-    `unknown` are further alterations that made a play fail, or need answers that were not recorded:
-    so many as are `lacking`, at most, of which models would take about `cost`. A weight is None
+    `weight` is the share of `n` alterations of the cause that changed the effect: the event at its
+    step was absent or had other details; `low` to `high` is Wilson's interval of 95 %. `moved` is
+    the change of a changed number, from 0 to 1 of the larger value; 1 for what is no number, or
+    absent. `unknown` are further alterations that made a play fail, or need answers that were not
+    recorded: at most `lacking` answers, for which models would take about `cost`. A weight is None
     where nothing is known.
     `spread` are the lowest and highest weight over repeated plays, where these asked anew.
     """

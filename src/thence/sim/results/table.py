@@ -52,8 +52,8 @@ class Table:
     `columns` are the names of its columns, `kinds` what each holds: "int", "float", "bool",
     "str", "time", "ids", "none" without any value, "json" for lists, maps and several kinds.
     Iteration yields a dict for each row, column → value, and reads them from the log anew: few
-    rows are in memory at once. `len(table)` is the number of rows. A value that a row lacks is
-    None.
+    rows are in memory at once. `len(table)` is the number of rows. A missing value of a row
+    is None.
     """
 
     def __init__(

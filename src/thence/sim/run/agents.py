@@ -102,7 +102,7 @@ class RandomStream(random.Random):
             ):
                 pass
             case _:
-                raise ValueError("this is no state of a stream")
+                raise ValueError("this is not a state of a stream")
         self._key, self._block, self._words = key, block, []
         if left:
             self._block -= 1

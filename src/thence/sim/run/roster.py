@@ -198,7 +198,7 @@ def check_name(name: object, taken: Iterable[str]) -> None:
     """Raises ScenarioError for a name that no agent can have, or that is taken."""
     cause = hint = ""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name == "-":
-        cause = f"{name!r:.60} is no name for an agent"
+        cause = f"{name!r:.60} is not a name for an agent"
         hint = "names have 1 to 100 letters, digits, '_' and '-'; call super().__init__(name)"
     elif name in taken:
         cause, hint = f"the name {name!r} appears twice", "give each agent its own"

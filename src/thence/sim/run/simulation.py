@@ -85,7 +85,7 @@ def make_components(
     kinds = *((agent, BaseAgent) for agent in agents), (engine, BaseEngine)
     for component, base in (*kinds, (validator, BaseValidator)):
         if not isinstance(component, base):
-            cause, hint = f"{component!r:.60} is no {base.__name__}", "pass objects, no classes"
+            cause, hint = f"{component!r:.60} is not a {base.__name__}", "pass objects, no classes"
             raise ScenarioError("could not take the components", cause=cause, hint=hint)
     names: set[str] = set()
     for agent in agents:

@@ -105,7 +105,7 @@ async def ask(
                 cause, hint = f"the second one too: {error}", "ask another model, or otherwise"
                 operation = "could not use the model's answers"
                 raise ModelCallFailed(operation, place=place, cause=cause, hint=hint) from error
-            reason = f"That can't be used: {error}. Answer again, as you were told to."
+            reason = f"That can't be used: {error}. Answer again, as instructed."
             if isinstance(error, JSONDecodeError) or type(error) is msgspec.DecodeError:
                 reason = f"That can't be used. {_JSON_ALONE}"
             repair = (_message("assistant", answer), _message("user", reason))

@@ -270,7 +270,7 @@ class Turn:
             to = action.payload.get("to")
             if to == EVERYONE or hearers(self._ledger.table, name, action) != []:
                 return None
-            cause = f"it speaks to {to!r:.60}, which is no agent's name"
+            cause = f"it speaks to {to!r:.60}, which is not an agent's name"
             hint = f"to is the name of an agent, or {EVERYONE!r}"
         return ThenceError(
             "could not take the decision", place=f"of agent {name}", cause=cause, hint=hint

@@ -165,7 +165,7 @@ def _read(path: Path) -> tuple[list[tuple[int, Mapping[str, Any]]], str]:
     """Returns the rows of a table with their lines, and its SHA-256; raises _BadTable."""
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
     if path.suffix not in readers:
-        raise _BadTable(0, f"{path.name} is no table", "name a file .csv, .jsonl or .parquet")
+        raise _BadTable(0, f"{path.name} is not a table", "name a file .csv, .jsonl or .parquet")
     try:
         data = path.read_bytes()
         rows = [*readers[path.suffix](data)]

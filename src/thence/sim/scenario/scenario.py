@@ -75,7 +75,7 @@ _WORDS: Mapping[type, str] = {
 class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A complete scenario; `given` is its input, and `source` its file, if any.
 
-    Agents of tables stand in `given` as they came out; `tables` are the SHA-256 of these by name,
+    `given` holds the agents that tables gave; `tables` are the SHA-256 of these by name,
     `rows` the rows by the index of the agent.
     """
 
@@ -98,7 +98,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Reads a scenario from a YAML file, or a shipped one by its bare name.
 
         `settings` are values by their keys, such as "engine.growth" or "agents.ada.step", that
-        stand in place of the file's. Raises ScenarioError, whose `problems` list everything that
+        replace the file's. Raises ScenarioError, whose `problems` list everything that
         is wrong.
         """
         file = find_file(path)
@@ -186,7 +186,7 @@ class _Shapes:
             elif isinstance(value, str) and (kind is Name or "regex" in str(error)):
                 dash = ", '_' and '-'" if kind is Name else " and '_'"
                 hint = f"names have letters, digits{dash} only, 100 at most"
-                self._problems.add(path, f"{value!r:.60} is no name", hint)
+                self._problems.add(path, f"{value!r:.60} is not a name", hint)
             else:
                 self._add_misfit(kind, value, path)
             return False

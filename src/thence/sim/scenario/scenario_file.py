@@ -94,7 +94,7 @@ class Problems:
         others = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         place = first["file"] or "given as a mapping"
         cause = f"{line}{key}{first['message']}{others}"
-        hint = first["hint"] or "correct it there, then the same again"
+        hint = first["hint"] or "correct it there, then run it again"
         what = "could not read the scenario"
         return ScenarioError(what, place=place, cause=cause, hint=hint, problems=problems)
 

@@ -256,7 +256,7 @@ def _author_approves(request: MoveRequest) -> Read:
         return ()
     return GuardFailure(
         "author_approves",
-        f"{package.wp_id} is the work of {package.agent}, and here nobody approves their own",
+        f"{package.wp_id} is the work of {package.agent}, and nobody here may approve their own",
         "have somebody else look at it and accept it",
         may_be_forced=not context.is_agent,
     )
@@ -332,10 +332,10 @@ def _reason_needed(request: MoveRequest) -> Read:
         return reason_missing(f"{request.package.wp_id} can't be sent back without feedback")
     if request.package.lane == REJECTED and request.to == PLANNED:
         return reason_missing(
-            f"{request.package.wp_id} was rejected, and is planned again by a reason alone"
+            f"{request.package.wp_id} was rejected; to plan it again takes a reason"
         )
     if request.is_reopening:
-        return reason_missing(f"{request.package.wp_id} is done, and is reopened by a reason alone")
+        return reason_missing(f"{request.package.wp_id} is done; to reopen it takes a reason")
     return ()
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 
-IS_LINK = "it is a symbolic link, and none is followed in a working tree"
+IS_LINK = "it is a symbolic link, which is not followed in a working tree"
 IS_ODD = "it is neither a file nor a folder"
 _TOP = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FOLDER = _TOP | os.O_NOFOLLOW
@@ -152,7 +152,7 @@ class TreeFiles:
         """Yields a descriptor of a path's parent folder, and the last part of the path."""
         *folders, name = path.split("/")
         if not name or {"", ".", ".."} & {*folders} or name == "..":
-            raise NotFollowed(errno.EINVAL, "this is no path inside a working tree", path)
+            raise NotFollowed(errno.EINVAL, "this is not a path inside a working tree", path)
         at = os.open(self.top, _TOP)
         try:
             for depth, folder in enumerate(folders, 1):

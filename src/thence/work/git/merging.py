@@ -257,7 +257,7 @@ def _forward(repo: Repository, tree: WorktreeInfo | None, planned: MergePlan) ->
         return None
     operation, hint = (
         f"could not bring the merge into {target} in",
-        "see what refuses it, then merge again",
+        "see why git refuses it, then merge again",
     )
     error = git.failed(answer, arguments, operation=operation, hint=hint)
     aside = _stash_of(repo, tree, planned)

@@ -146,7 +146,7 @@ def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str
             _REMOVING, path, _description(state), "commit or move what is there, or keep it"
         )
     if state.kind == "clean" and (kept := only_here(repo, path, git_dir_of(path))):
-        raise failure(_REMOVING, path, kept, "then the same again; or keep it")
+        raise failure(_REMOVING, path, kept, "then try again; or keep it")
     return tip, state.kind
 
 

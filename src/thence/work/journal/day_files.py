@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.codec import BadLine
+from thence.core.sentences.events import counted
 from thence.doctor.writers import redactions_of
 from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.log.files.findings import Relayed
@@ -56,18 +57,19 @@ class TakenLines(NamedTuple):
             others = f", and {len(self.bad) - 1} more" if len(self.bad) > 1 else ""
             yield f"a line of {place.file} was passed over: {reason.reason}{others}"
         if self.parked:
-            yield f"{self.parked} event(s) with a clock far ahead were left out, to be tried again"
+            events = counted(self.parked, "event")
+            yield f"left out {events} with a clock far ahead, to be tried again"
         if self.ours:
-            yield f"{self.ours} event(s) of our own that our journal had lost are back"
+            yield f"recovered {counted(self.ours, 'event')} of our own that our journal had lost"
         if self.twice:
             yield (
-                f"{self.twice} event(s) have a number that another event of their node has;"
+                f"{counted(self.twice, 'event')} with the number of another event of the same node;"
                 " both are kept: `thence verify` lists them"
             )
         if self.beside:
             yield (
-                f"{self.beside} line(s) have the id of an event that is here and differ from it;"
-                " both are kept: `thence verify` lists them"
+                f"{counted(self.beside, 'line')} with the id of an event that is here, but not its"
+                " content; both are kept: `thence verify` lists them"
             )
 
 

@@ -105,7 +105,7 @@ def implementation(work: Assignment, feedback: str = "") -> str:
         _texts(work),
     ]
     if feedback.strip():
-        parts.append("## What the last try lacked")
+        parts.append("## What was missing in the last try")
         parts.append("The worktree holds what was committed before. Set this right:")
         parts.append(_quoted(feedback.strip(), FEEDBACK_CHARACTERS_MAX, keeps_end=True))
     return "\n\n".join([*parts, _rules(work)]) + "\n"
@@ -164,7 +164,7 @@ def _locations(work: Assignment) -> str:
 
 - Worktree: `{work.worktree}`, on branch `{work.branch}`. It is yours alone.
 - The branch goes to `{work.target}` when the package is done.
-- Of the feature: its spec is `{work.spec}`, its packages stand in `{work.tasks}`."""
+- The spec of the feature is `{work.spec}`; `{work.tasks}` lists its packages."""
 
 
 def _texts(work: Assignment) -> str:

@@ -129,7 +129,7 @@ def _values(yaml: YamlFile) -> dict[str, Any]:
     if root is None or is_empty(root):
         return {}
     if root.id != "mapping":
-        yaml.report(root, "these are no fields", "write fields, one on a line: `lane: planned`")
+        yaml.report(root, "these are not fields", "write fields, one on a line: `lane: planned`")
         yaml.refuse()
     fields: dict[str, Any] = _plain(yaml, root)
     yaml.refuse()

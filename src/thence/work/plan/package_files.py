@@ -123,7 +123,7 @@ def render(
         parts.append(body)
     if reading:
         listed = ", ".join(f"`{path}`" for path in reading)
-        parts += ["## What else to read", f"Of the whole feature: {listed}."]
+        parts += ["## What else to read", f"For the whole feature: {listed}."]
     parts.append(_next_steps(package, feature_slug))
     return ("\n\n".join(parts) + "\n").encode()
 

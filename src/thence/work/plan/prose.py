@@ -43,7 +43,7 @@ def lines_of(data: bytes) -> Prose:
     for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         text = raw.removesuffix(b"\r").decode("utf-8", "replace")
         if "\ufffd" in text and not _is_utf8(raw):
-            faults.setdefault("text", (number, "this is no UTF-8", "save the file as UTF-8"))
+            faults.setdefault("text", (number, "this is not UTF-8", "save the file as UTF-8"))
         if _MARKER.match(text):
             hint = "settle the merge first: git status names the files"
             faults.setdefault("merge", (number, "this is a merge marker of git", hint))

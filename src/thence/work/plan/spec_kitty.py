@@ -136,7 +136,7 @@ def history_in(planning: Planning, slug: str) -> FeatureHistory:
         if data is not None:
             files[_as_text(name)] = data
             if lane and lane not in LANES:
-                unread.append(Unread(_as_text(name), 0, f"nobody knows the lane {lane!r:.80}"))
+                unread.append(Unread(_as_text(name), 0, f"unknown lane {lane!r:.80}"))
     status = read_file(planning.path(slug, STATUS_NAME))
     parsed = parse_tasks(tasks, path) if tasks is not None else None
     history = history_of(slug, meta, parsed, files, planning.branch_of(slug), status)
@@ -258,10 +258,10 @@ class _HistoryReader:
         try:
             values = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
         except (ValueError, RecursionError) as error:
-            self._report(file, getattr(error, "lineno", 1), f"it is no JSON: {error}")
+            self._report(file, getattr(error, "lineno", 1), f"it is not JSON: {error}")
             return {}
         if not isinstance(values, dict):
-            self._report(file, 1, "it is no JSON object")
+            self._report(file, 1, "it is not a JSON object")
             return {}
         return values
 
@@ -277,7 +277,7 @@ class _HistoryReader:
         wp_id = fields.text("work_package_id") or (named[1] if named else "")
         if not is_wp_id(wp_id):
             if wp_id or path.name.upper().startswith("WP"):
-                self._report(file, 1, f"{wp_id or path.name!r} is no package's id")
+                self._report(file, 1, f"{wp_id or path.name!r} is not a package's id")
             return None
         folder = path.parent.name if path.parent.name in LANES else ""
         return _Package(wp_id, file, fields, folder)
@@ -312,7 +312,7 @@ class _HistoryReader:
         ids = [str(wp_id) for wp_id in listed] if isinstance(listed, list) else []
         for wp_id in ids:
             if not is_wp_id(wp_id):
-                self._report(package.file, 1, f"the dependency {wp_id!r:.80} is no package's id")
+                self._report(package.file, 1, f"the dependency {wp_id!r:.80} is not a package's id")
         return ids
 
     def _moves(self, package: _Package, data: bytes) -> Iterator[ImportedEvent]:
@@ -329,7 +329,7 @@ class _HistoryReader:
                 continue
             text = entry.text
             if entry.lane and entry.lane not in LANES and not package.has_status_log:
-                self._report(package.file, entry.line, f"nobody knows the lane {entry.lane!r:.80}")
+                self._report(package.file, entry.line, f"unknown lane {entry.lane!r:.80}")
                 text = f"lane={entry.lane} – {text}" if text else f"lane={entry.lane}"
             if text:
                 yield self._note(package, text, key, *position)
@@ -337,7 +337,7 @@ class _HistoryReader:
         if package.has_status_log:
             return
         if lane and lane not in LANES:
-            self._report(package.file, line, f"nobody knows the lane {lane!r:.80}")
+            self._report(package.file, line, f"unknown lane {lane!r:.80}")
         elif lane and lane != package.lane:
             key = f"{package.wp_id}/lane"
             yield self._move(package, lane, "", key, package.file, line, package.actor, "")
@@ -448,7 +448,7 @@ def status_lines(data: bytes) -> tuple[list[StatusLine], list[tuple[int, str]]]:
         lane = _LANES.get(line.lane_name, line.lane_name)
         if lane not in LANES:
             if lane != _BLOCKED:
-                unread.append((number, f"nobody knows the lane {line.lane_name!r:.80}"))
+                unread.append((number, f"unknown lane {line.lane_name!r:.80}"))
             lane = ""
         by_id.setdefault(line.event_id, line._replace(lane=lane))
     return sorted(by_id.values(), key=lambda line: (line.timestamp, line.event_id)), unread
@@ -459,9 +459,9 @@ def _status_line(raw: bytes, number: int) -> StatusLine | str:
     try:
         values = json.loads(raw)
     except (ValueError, RecursionError):
-        return "the line is no JSON"
+        return "the line is not JSON"
     if not isinstance(values, dict):
-        return "the line is no JSON object"
+        return "the line is not a JSON object"
     event_id, wp_id, lane = (
         one_line(values.get(name)) for name in ("event_id", "wp_id", "to_lane")
     )
@@ -469,7 +469,7 @@ def _status_line(raw: bytes, number: int) -> StatusLine | str:
     if not event_id or not lane:
         return f"the line has no {'to_lane' if event_id else 'event_id'}"
     if not is_wp_id(wp_id):
-        return f"{wp_id!r:.80} is no package's id"
+        return f"{wp_id!r:.80} is not a package's id"
     if not timestamp:
         return "the line has no time"
     return StatusLine(

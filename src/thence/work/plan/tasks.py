@@ -271,7 +271,7 @@ class _Parser:
         wp_id = _id(heading[1])
         self._now, self._part = None, ""
         if not (is_wp_id(wp_id) or is_derived(wp_id)):
-            message = f"{heading[1]!r} is no package's id"
+            message = f"{heading[1]!r} is not a package's id"
             self._add(line.number, heading[1] or "WP", message, f"write it like `{HEADING}`")
             return
         if former := self._drafts.get(wp_id):
@@ -329,7 +329,8 @@ class _Parser:
         subtask_id, rest = subtask[1], (subtask[2] or "").strip()
         hint = ""
         if not _SUBTASK_ID.fullmatch(subtask_id):
-            message, hint = f"{subtask_id} is no subtask's id", "ids are T and three digits: T001"
+            message = f"{subtask_id} is not a subtask's id"
+            hint = "ids are T and three digits: T001"
         elif mark not in tuple(" xX"):
             message, hint = f"the box [{mark}] is neither open nor ticked", "write [ ] or [x]"
         elif subtask_id in self._subtask_lines:

@@ -189,7 +189,7 @@ def _agent(yaml: YamlFile, name: str, node: Node, slots: int) -> AgentConfig:
     what = f"agent {name}"
     if not _NAME.fullmatch(name):
         hint = "name it by up to 50 letters, digits and . _ - such as coder"
-        yaml.report(node, f"{name!r:.80} is no agent's name", hint)
+        yaml.report(node, f"{name!r:.80} is not an agent's name", hint)
     fields = yaml.fields(node, what, _AGENT_KEYS)
     command = _command(yaml, fields.get("command"), node, what)
     for part in command:
@@ -214,7 +214,9 @@ def _command(yaml: YamlFile, node: Node | None, whole: Node, what: str) -> tuple
         yaml.report(whole, f"{what} has no command", "add `command: [some-agent, --some-option]`")
         return ()
     if node.id == "scalar":
-        yaml.report(node, f"the command of {what} is no list", f"write {_as_list(str(node.value))}")
+        yaml.report(
+            node, f"the command of {what} is not a list", f"write {_as_list(str(node.value))}"
+        )
         return ()
     parts = tuple(yaml.text(part, "a part of the command") for part in yaml.items(node, "command"))
     if not parts or not parts[0]:
@@ -249,7 +251,7 @@ def _env(yaml: YamlFile, node: Node | None, what: str) -> dict[str, str]:
     variables = yaml.pairs(node, f"env of {what}")
     for name, value in variables.items():
         if not name or "=" in name or "\0" in name or not name.isprintable():
-            yaml.report(value, f"{name!r:.80} is no variable's name", "write NAME: value")
+            yaml.report(value, f"{name!r:.80} is not a variable's name", "write NAME: value")
     return {name: yaml.text(value, name) for name, value in variables.items()}
 
 
@@ -263,7 +265,7 @@ def _names(
             yaml.report(item, f"{name} appears twice in {what}", "name each agent once")
         elif name not in agents:
             hint = f"the agents are {', '.join(agents) or 'none'}"
-            yaml.report(item, f"{what} names {name!r:.80}, which is no agent", hint)
+            yaml.report(item, f"{what} names {name!r:.80}, which is not an agent", hint)
         else:
             names.append(name)
     return tuple(names)
@@ -293,6 +295,6 @@ def _variables(yaml: YamlFile, node: Node | None) -> tuple[str, ...]:
             hint = (
                 "write a name such as SOME_API_KEY, or SOME_*; a value goes into `env` of an agent"
             )
-            yaml.report(item, f"{name!r:.80} is no variable's name", hint)
+            yaml.report(item, f"{name!r:.80} is not a variable's name", hint)
         names.append(name)
     return tuple(names)

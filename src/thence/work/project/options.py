@@ -94,12 +94,12 @@ def _commands(yaml: YamlFile, node: Node) -> tuple[tuple[str, ...], ...]:
         parts = item.value if item.id == "sequence" else ()
         commands.append(tuple(yaml.text(part, "a part of the command") for part in parts))
         if not (commands[-1] and commands[-1][0]):
-            yaml.report(item, "a command of setup is no list", "write [[npm, ci], [make, env]]")
+            yaml.report(item, "a command of setup is not a list", "write [[npm, ci], [make, env]]")
     return tuple(commands)
 
 
 def _name(yaml: YamlFile, node: Node, what: str) -> str:
     text = yaml.text(node, what)
     if not _NAME.fullmatch(text):
-        yaml.report(node, f"{text!r:.80} is no name of a {what}", "write a name that git takes")
+        yaml.report(node, f"{text!r:.80} is not a name of a {what}", "write a name that git takes")
     return text

@@ -54,7 +54,7 @@ def ids_in(data: bytes, path: Path) -> list[str]:
         raise PlanningError(
             "could not read the project's id in",
             place=f"{path}:{line}",
-            cause=f"{named[1].decode('utf-8', 'replace')!r:.80} is no UUID",
+            cause=f"{named[1].decode('utf-8', 'replace')!r:.80} is not a UUID",
             hint="put the id back that git has of it, or take the line out to get a new one",
         )
     return ids

@@ -52,14 +52,14 @@ def _compose(yaml: str, fault: Fault) -> Node | None:
         root: Any = reader("safe").compose(yaml)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        cause = (error.problem or error.context or "this is no YAML").splitlines()[0]
+        cause = (error.problem or error.context or "this is not YAML").splitlines()[0]
         raise fault(mark.index if mark else 0, cause, "correct the YAML there") from error
     except ReaderError as error:
         cause = f"character {error.character:#06x} has no place in YAML"
         raise fault(error.position, cause, "take it out") from error
     # the parser fails with these errors on some malformed files
     except (YAMLError, ValueError, LookupError, AssertionError) as error:
-        cause = (str(error).splitlines() or ["this is no YAML"])[0]
+        cause = (str(error).splitlines() or ["this is not YAML"])[0]
         raise fault(0, cause, "correct the YAML there") from error
     node: Node | None = root
     return node
@@ -94,12 +94,12 @@ class YamlFile:
         if node is None or is_empty(node):
             return {}
         if node.id != "mapping":
-            self.report(node, f"{what} is no map", "write `name: value`, one on a line")
+            self.report(node, f"{what} is not a map", "write `name: value`, one on a line")
             return {}
         values: dict[str, Node] = {}
         for key, value in node.value:
             if key.id != "scalar":
-                self.report(key, "this is no name", "write `name: value`, one on a line")
+                self.report(key, "this is not a name", "write `name: value`, one on a line")
             elif key.value in values:
                 self.report(key, f"{key.value} appears twice", "keep one of them")
             else:
@@ -124,14 +124,14 @@ class YamlFile:
         if node is None or is_empty(node):
             return []
         if node.id != "sequence":
-            self.report(node, f"{what} is no list", "write [one, another]")
+            self.report(node, f"{what} is not a list", "write [one, another]")
             return []
         return list(node.value)
 
     def text(self, node: Node, what: str) -> str:
         """Returns a scalar as it was written, also one that looks like a number or a boolean."""
         if node.id != "scalar" or str(node.tag).removeprefix(TAG) not in _SCALARS:
-            self.report(node, f"{what} is no text", 'write a text, "" for an empty one')
+            self.report(node, f"{what} is not text", 'write a text, "" for an empty one')
             return ""
         text = str(node.value)
         if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
@@ -153,7 +153,7 @@ class YamlFile:
             return default
         text = str(node.value) if node.id == "scalar" else ""
         if not _COUNT.fullmatch(text) or not least <= int(text) <= most:
-            self.report(node, f"{what} is no number from {least} to {most}", f"write {default}")
+            self.report(node, f"{what} is not a number from {least} to {most}", f"write {default}")
             return default
         return int(text)
 
@@ -166,7 +166,9 @@ class YamlFile:
         match = _DURATION.fullmatch(str(node.value)) if node.id == "scalar" else None
         seconds = float(match[1]) * _UNITS_S[match[2]] if match else -1.0
         if not 0 <= seconds <= most:
-            self.report(node, f"{what} is no time up to {most:g} s", "write it like 90s, 5m or 1h")
+            self.report(
+                node, f"{what} is not a time up to {most:g} s", "write it like 90s, 5m or 1h"
+            )
             return default
         return seconds
 
@@ -180,7 +182,7 @@ class YamlFile:
         except UnicodeDecodeError as error:
             self._yaml = data[: error.start].decode()
             hint = "save the file as UTF-8"
-            raise self._fault(len(self._yaml), "this is no UTF-8", hint) from error
+            raise self._fault(len(self._yaml), "this is not UTF-8", hint) from error
 
     def _add_problem(self, index: int, message: str, hint: str) -> None:
         before = self._yaml[:index]

@@ -148,7 +148,7 @@ def code_of(
         "could not accept",
         guard="not_landed",
         place=f"{feature.slug}/{package.wp_id}",
-        cause=f"{landed} is no commit of {check.target.name}",
+        cause=f"{landed} is not a commit of {check.target.name}",
         hint=f"name the one that merged it: git log {check.target.name}",
     )
 
