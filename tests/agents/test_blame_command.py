@@ -101,7 +101,7 @@ def test_subject_id_and_type_win_over_files_and_texts(played):
         ("src/pay.py:0", "the file has 2 lines"),
         ("logo.png:1", "it is a binary file"),
         ("src:1", "it is a folder"),
-        ("../outside.txt:1", "it lies in no working tree of a git repository"),
+        ("../outside.txt:1", "it is not in a working tree of a git repository"),
         ("gone.py:1", "nor is gone.py a file here"),
         (f"{'a' * 300}:1", "no event of the log"),
     ],

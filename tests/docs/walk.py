@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -157,7 +158,7 @@ class Walk:
         """Run all blocks of a page, or those of one language; its servers are ended behind it."""
         try:
             listed = blocks(page)
-            for block, behind in zip(listed, [*listed[1:], None], strict=True):
+            for block, behind in zip_longest(listed, listed[1:]):
                 is_run = block.reason is None and not block.is_output
                 if is_run and only in ("", block.language):
                     self._run(block, behind if behind and behind.is_output else None)
