@@ -221,7 +221,7 @@ def test_progress_is_drawn_on_a_terminal_alone(tmp_path):
             ["  why:  agents[0].by: ", "an integer", "'many'", "the setting agents.ada.by"],
         ),
         (["--set", "agents.ada.by="], ["'agents.ada.by='", "KEY=VALUE"]),
-        (["--set", 'agents.ada.by="a,b",c'], ["'agents.ada.by=\"a,b\",c'", "no JSON"]),
+        (["--set", 'agents.ada.by="a,b",c'], ["'agents.ada.by=\"a,b\",c'", "not JSON"]),
         (["--set", "agents.ada.by"], ["'agents.ada.by'", "KEY=VALUE"]),
         (["--set", "agents..by=1"], ["'agents..by=1'", "KEY=VALUE"]),
         (["--set", "simulation.seed=1,2"], ["--seeds"]),
