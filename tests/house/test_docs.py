@@ -245,3 +245,18 @@ def test_ci_takes_each_further_python_where_it_starts_on_path_or_of_a_version_ma
     }
     out = subprocess.check_output([ROOT / ".ci/pythons"], env=environment, text=True)
     assert [line for line in out.splitlines() if line.startswith("of")] == ["of pyenv", "of uv"]
+
+
+def words(*folders: str, without: tuple[str, ...] = ()) -> int:
+    """Count the words of all pages in folders, as `wc -w` does."""
+    return sum(
+        len(text.split())
+        for name, text in texts(".md")
+        if name.startswith(folders) and not name.startswith(without)
+    )
+
+
+def test_pages_together_have_few_words():
+    generated = "docs/reference/python/"
+    assert words("docs/", without=("docs/decisions/", generated)) <= 68_000
+    assert words("docs/decisions/") <= 9_000
