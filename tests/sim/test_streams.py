@@ -204,7 +204,7 @@ def restored(state):
 def test_state_of_another_generator_is_refused(state):
     s = drawn()
     before = s.getstate()
-    with pytest.raises(ValueError, match="no state of a stream"):
+    with pytest.raises(ValueError, match="not a state of a stream"):
         s.setstate(state)
     assert s.getstate() == before
 

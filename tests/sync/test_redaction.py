@@ -177,7 +177,7 @@ def test_key_is_made_once_and_only_its_owner_may_read_it(tmp_path):
         known_key(tmp_path)
     path.chmod(0o600)
     path.write_text("zz")
-    with pytest.raises(thence.errors.SyncRefused, match="no key"):
+    with pytest.raises(thence.errors.SyncRefused, match="not a key"):
         own_key(tmp_path)
 
 
