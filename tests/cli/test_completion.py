@@ -59,7 +59,8 @@ def test_bash_completes_commands_options_and_choices(tmp_path, words, completed)
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A repository with a project, a scenario of its own and a run."""
-    folder = made(tmp_path_factory.mktemp("place") / "shop")
+    home = tmp_path_factory.mktemp("place")
+    folder = made(home / "shop", home)
     for words in (("init",), ("add", "Read"), ("add", "Write")):
         assert thence("work", *words, cwd=folder).code == 0
     make_run(folder / "output", "market-1", count=3)

@@ -442,3 +442,25 @@ def test_new_event_names_no_text_that_is_no_cause(tmp_path):
 def test_what_is_no_new_event_is_refused(tmp_path):
     with thence.open(tmp_path) as log, pytest.raises(InvalidEvent, match="not a mapping of"):
         log.append_many(["a"])
+
+
+def test_log_by_a_relative_path_stays_where_it_is_when_the_program_changes_its_folder(
+    tmp_path, monkeypatch
+):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    log = thence.open("orders")
+    log.append("order.placed", {"amount": 1})
+    log.emit("order.queued")
+    monkeypatch.chdir(elsewhere)
+    log.append("order.paid", {"text": "x" * 2_000})
+    assert len(log.query().events) == 3
+    log.close()
+    assert not list(elsewhere.iterdir())
+    with thence.open(tmp_path / "orders", create=False) as again:
+        assert [event.event_type for event in again.read()] == [
+            "order.placed",
+            "order.queued",
+            "order.paid",
+        ]

@@ -132,19 +132,18 @@ def open_log(
 ) -> "Log":
     """Opens the log in a folder, made if missing and `create` is true.
 
-    `vocabulary` is "plain", "sim" or "work"; None takes the log's own, plain for a new one.
-    At most `max_queue_size` emitted events wait for the disk; then `emit` blocks, or with
-    `on_full="drop"` drops, counts and reports. A file that has `max_file_size` bytes, or began
-    `rotate_after` ago ("1d", seconds, a timedelta), is closed by the next append. The cause that
-    THENCE_CAUSE names (see `environment`) is around all appends, as a `because` block would be.
-    With `strict_causes` a cause is refused by InvalidEvent that neither the log nor its queue has,
-    nor an event of the same append; each that this session has not written lately is looked up.
-    Without it a ULID is taken as it is, and `verify` reports those that are missing. Values in
-    payloads that JSON has not become JSON as docs/concepts/event.md lists; `encode` makes JSON of
-    any other, and raises TypeError where it can't. With `strict_values` JSON alone is taken. A text
-    or list of `bodies_from` bytes or more is kept once, beside the lines that name it; None keeps
-    lines whole. Raises NotALog, VocabularyMismatch, LogReadOnly, `read_failed`, `append_failed`
-    for a new log, InvalidEvent for a wrong bound.
+    `vocabulary` is "plain", "sim" or "work"; None takes the log's own, plain for a new one. At most
+    `max_queue_size` emitted events wait for the disk; then `emit` blocks, or with `on_full="drop"`
+    drops, counts and reports. A file that has `max_file_size` bytes, or began `rotate_after` ago
+    ("1d", seconds, a timedelta), is closed by the next append. The cause that THENCE_CAUSE names
+    (see `environment`) is around all appends, as a `because` block would be. With `strict_causes` a
+    cause is refused by InvalidEvent that neither the log nor its queue has, nor an event of the
+    same append; each that this session has not written lately is looked up. Without it a ULID is
+    taken as it is; `verify` reports missing ones. Values in payloads that JSON has not become JSON
+    as docs/concepts/event.md lists; `encode` makes JSON of any other, and raises TypeError where it
+    can't. With `strict_values` JSON alone is taken. A text or list of `bodies_from` bytes or more
+    is kept once, beside the lines that name it; None keeps lines whole. Raises NotALog,
+    VocabularyMismatch, LogReadOnly, `read_failed`, `append_failed`, InvalidEvent for a wrong bound.
     """
     settings = LogSettings(
         max_queue_size=max_queue_size,
@@ -168,8 +167,9 @@ def open_host_log(
     disk: Disk = OS_DISK,
 ) -> "Log":
     """Opens the log like `open_log`, with a host's settings."""
+    path = Path(path).absolute()  # the program may change its folder
     words = opened_vocabulary(disk, path, vocabulary, create)
-    return Log(Path(path), words, settings, received=variable(CAUSE_VARIABLE), disk=disk)
+    return Log(path, words, settings, received=variable(CAUSE_VARIABLE), disk=disk)
 
 
 class Log:

@@ -104,7 +104,8 @@ def _write_tally(out: Output, tally: Tally, failures: tuple[int, int], folder: P
         )
         return
     unverified_text = f", {tally.unverified:,} of them unverified" if tally.unverified else ""
-    out.write(f"{counted(tally.events, 'event')}{unverified_text} in {folder}")
+    place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    out.write(f"{counted(tally.events, 'event')}{unverified_text} in {place}")
     out.write(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")
     for name, event in ends.items():
         if event is not None:
