@@ -175,7 +175,7 @@ class WhyAnswer(BaseModel):
 
 
 class Differing(BaseModel):
-    """A member in which two events differ; a side that lacks the member is left out."""
+    """A member in which two events differ; a side without the member is left out."""
 
     path: str
     a: Any = None
