@@ -323,7 +323,7 @@ def test_missing_numbers_are_told_with_their_node(tmp_path):
     words = [(f.code, f.severity, f.node_id, f.seq, f.reason) for f in result.findings]
 
     def missing(count, node_id, first, last):
-        return f"{counted(count, 'event')} of node {node_id} are missing, numbers {first} to {last}"
+        return f"{counted(count, 'event')} of node {node_id} missing: numbers {first} to {last}"
 
     assert words == [
         ("events_lost", "lost", NODE, 1, missing(1, NODE, 1, 1)),

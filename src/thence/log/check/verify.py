@@ -349,7 +349,7 @@ class _Check:
         ranges = [(1, pruned.last(node_id))] if is_own else pruned.numbers.get(node_id, ())
         rest = list(subtract(hole, ranges))
         for part in subtract(hole, rest):
-            yield _missing("pruned", node_id, part, "were pruned")
+            yield _missing("pruned", node_id, part, "pruned")
         for part in rest:
             if not is_own:
                 yield _missing("events_absent", node_id, part)
@@ -394,8 +394,8 @@ def _stray(path: Path) -> Finding:
     return Finding("passed_over", reason, path.name)
 
 
-def _missing(code: str, node_id: str, hole: tuple[int, int], state: str = "are missing") -> Finding:
+def _missing(code: str, node_id: str, hole: tuple[int, int], state: str = "missing") -> Finding:
     first, last = hole
     count = last - first + 1
-    reason = f"{counted(count, 'event')} of node {node_id} {state}, numbers {first} to {last}"
+    reason = f"{counted(count, 'event')} of node {node_id} {state}: numbers {first} to {last}"
     return Finding(code, reason, node_id=node_id, seq=first, count=count)
