@@ -238,7 +238,7 @@ class Program:
             if not _ID.fullmatch(each):
                 shown = each[:40].decode("utf-8", "backslashreplace")
                 raise self.failed(
-                    f"it printed {shown!r}, which is no id",
+                    f"it printed {shown!r}, which is not an id",
                     "print one id a line: 6 or more letters, digits, - and _",
                 )
         return ids

@@ -167,8 +167,8 @@ def open_host_log(
     disk: Disk = OS_DISK,
 ) -> "Log":
     """Opens the log like `open_log`, with a host's settings."""
-    path = Path(path).absolute()  # the program may change its folder
     words = opened_vocabulary(disk, path, vocabulary, create)
+    path = Path(path).absolute()  # the program may change its folder
     return Log(path, words, settings, received=variable(CAUSE_VARIABLE), disk=disk)
 
 

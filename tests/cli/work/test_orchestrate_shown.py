@@ -93,7 +93,7 @@ def test_ctrl_c_takes_the_board_away_and_gives_the_cursor_back(make, shown):
     assert terminal.screen.is_cursor_shown
     assert heads(told) == [], terminal.told
     assert told[-2] == "interrupted"
-    assert told[-1].startswith("next: the same command again")
+    assert told[-1].startswith("next: run the same command again")
     stops = [f"stopped    {wp_id}  stopped; its claim is free" for wp_id in ("WP01", "WP02")]
     assert [line for line in told if line.startswith("stopped")] == stops
     assert "Traceback" not in str(terminal.screen)
