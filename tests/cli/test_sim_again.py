@@ -45,7 +45,7 @@ def test_branch_is_listed_with_its_parent_and_what_it_altered(root):
         "--decide", "5.decide.ada.0=null", "--json", cwd=root,
     )  # fmt: skip
     branch = json.loads(made.out)
-    assert branch["output_dir"] == f"output/{branch['run_id']}"
+    assert branch["output_dir"] == str(root / "output" / branch["run_id"])
     assert branch["altered"] == {"3.set.-.place/Mill/price_grain": 9.5, "5.decide.ada.0": None}
     listed = warm("sim", "list", cwd=root).out
     assert "branch of first at turn 3" in listed

@@ -23,6 +23,7 @@ from thence.sim import (
     SimulationOrchestrator,
     VerbosityLevel,
     WriteMode,
+    open_run,
 )
 from thence.sim.run.agents import BaseValidator
 from thence.sim.run.run_folder import RunHold
@@ -538,3 +539,19 @@ def test_turn_tells_each_decision_action_and_change_once(tmp_path):
         ("STATE", "1.apply1.ben.agent/ben/x", 1, 3),
         ("STATE", "1.sum.-.global/sum", 0, 4),
     ]
+
+
+def test_run_stays_in_its_folder_when_the_program_changes_its_own(tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    run = SimulationOrchestrator("fishery", output_root="runs", run_id="a", max_turns=4)
+    run.step()
+    monkeypatch.chdir(elsewhere)
+    assert run.run().status == "completed"
+    assert not list(elsewhere.iterdir())
+    monkeypatch.chdir(tmp_path)
+    with open_run("runs/a") as recorded:
+        monkeypatch.chdir(elsewhere)
+        assert recorded.result["status"] == "completed"
+        assert len(recorded.variables()) == 5

@@ -22,12 +22,7 @@ _V = TypeVar("_V")
 
 
 class Commands(click.Group):
-    """A group that points to the right command where a name is not one of its own.
-
-    `pointers` maps words of other tools to what to type here; else the nearest name is suggested.
-    """
-
-    pointers: Mapping[str, str] = {}
+    """A group that points to a command for a word of another tool, or suggests the nearest name."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -37,8 +32,9 @@ class Commands(click.Group):
         names = self.list_commands(ctx)
         if name in names or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        if name in self.pointers:
-            raise Misnamed(name, self.pointers[name], ctx)
+        words = " ".join((*ctx.command_path.split()[1:], name))
+        if words in POINTERS:
+            raise Misnamed(name, POINTERS[words], ctx)
         from thence.core.nearest import TYPO_LIKENESS, nearest
 
         near = nearest(name, names, likeness=TYPO_LIKENESS)
@@ -60,11 +56,9 @@ class LazyCommands(Commands):
         table: Mapping[str, tuple[str, str]],
         package: str,
         sections: Mapping[str, Mapping[str, str]] | None = None,
-        pointers: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(*arguments, **settings)
-        self.pointers = pointers or {}
         self.table = table
         self._package = package
         lines = {name: line for name, (_, line) in table.items()}
@@ -313,12 +307,18 @@ POINTERS = {
     "run": "thence sim run EXAMPLE",
     "runs": "thence sim list",
     "search": "thence log | grep WORD",
+    "sim history": "thence sim list",
+    "sim ls": "thence sim list",
+    "sim runs": "thence sim list",
     "start": "thence serve --open",
     "status": "thence last (a log), thence hook status, thence work status",
     "trace": "thence timeline",
     "ui": "thence serve --open",
     "version": "thence --version",
     "web": "thence serve --open",
+    "work list": "thence work status",
+    "work ls": "thence work status",
+    "work show": "thence work status",
 }
 
 
@@ -327,7 +327,6 @@ POINTERS = {
     cls=LazyCommands,
     table=TABLE,
     sections=SECTIONS,
-    pointers=POINTERS,
     package="thence.cli",
     invoke_without_command=True,
     **help_with("thence demo", "thence why @last"),

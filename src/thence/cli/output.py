@@ -9,13 +9,16 @@ import re
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from thence.cli import INTERRUPTED
 from thence.core.json_values import printable
 from thence.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WIDTH_COLUMNS = 80
 WIDTH_COLUMNS_MIN = 40
@@ -58,6 +61,12 @@ def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> 
         subsequent_indent=" " * len(first) if rest is None else rest,
         break_on_hyphens=False,
     )
+
+
+def from_here(path: "Path") -> "Path":
+    """Returns a path as a user types it in this folder."""
+    here = path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 class Output:

@@ -226,7 +226,7 @@ class SimulationOrchestrator:
         self._again = again or ReplayInput()
         terms = msgspec.structs.asdict(self.config.events)
         root, name = Path(terms.pop("output_root")), self.config.simulation.name
-        self.output_dir = self._again.folder or make_run_folder(root, name, run_id)
+        self.output_dir = (self._again.folder or make_run_folder(root, name, run_id)).absolute()
         self.run_id: str = self.output_dir.name
         self._hold = RunHold(self.output_dir)
         self.result: RunResult | None = None
