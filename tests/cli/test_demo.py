@@ -65,7 +65,7 @@ def test_demo_shows_a_killed_agent_a_simulation_and_a_board(played):
     assert "south asked qwen of local" in why
     board = ended.out.partition("$ thence work status\n")[2]
     assert "doing 1, in review 1" in board
-    assert re.search(r"doing +WP02 +The till refunds an order +\(bob\)", board)
+    assert re.search(r"doing +WP02 +The till refunds an order +\(Bob\)", board)
     assert "next: " not in ended.out.replace("              next: ", "")
 
 

@@ -142,14 +142,14 @@ def _play_team(folder: Path) -> None:
     _thence(folder, "work", "setup-spec", "Refund an order")
     (folder / _TASKS).write_text(_PACKAGES)
     _thence(folder, "work", "finalize-tasks")
-    _thence(folder, "work", "implement", "WP01", "--actor", "ada")
+    _thence(folder, "work", "implement", "WP01")
     tree = folder / ".worktrees" / f"{_FEATURE}-WP01"
     (tree / "src" / "refund.py").write_text("def refund(order): ...\n")
     _git(tree, "add", "src/refund.py")
     _git(tree, "commit", "--quiet", "--message", "Refund once")
-    _thence(tree, "work", "mark-status", "T001", "--actor", "ada")
-    _thence(tree, "work", "move-task", "WP01", "--to", "for_review", "--actor", "ada")
-    _thence(folder, "work", "implement", "WP02", "--actor", "bob")
+    _thence(tree, "work", "mark-status", "T001")
+    _thence(tree, "work", "move-task", "WP01", "--to", "for_review")
+    _thence(folder, "work", "implement", "WP02", "--actor", "Bob")
 
 
 @contextmanager
