@@ -63,6 +63,8 @@ def test_uninstall_brings_the_file_back_byte_for_byte(
     assert (path.read_text() if path.exists() else None) == content
     assert content is not None or not path.parent.exists()
     assert log_in(repository).is_dir()
+    kept = Path(env["HOME"], ".local/state/thence/hooks")
+    assert [*kept.iterdir()] == [], "the text from before is needed no more"
 
 
 @pytest.mark.promise("A5c")
@@ -466,6 +468,7 @@ def test_block_is_in_the_file_that_husky_runs(
     ok("uninstall", "git", cwd=repository, env=env)
     path = folder / "post-commit"
     assert (path.read_text() if path.exists() else None) == content
+    assert [*Path(env["HOME"], ".local/state/thence/hooks").iterdir()] == []
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,23 @@ import sys
 import pytest
 import structlog
 from tests.sim import ring
-from tests.sim.toys import Adder, Doer, add, always, at_turn, causes, config, killed, played, told
+from tests.sim.toys import (
+    Adder,
+    Doer,
+    add,
+    always,
+    at_turn,
+    causes,
+    config,
+    killed,
+    orchestrator,
+    played,
+    told,
+)
 
+import thence
 from thence.errors import ThenceError
-from thence.sim import VerbosityLevel, replay, resume
+from thence.sim import VerbosityLevel, branch, replay, resume
 from thence.sim.results.recorded import RecordedRun
 from thence.sim.run import simulation
 from thence.sim.run.agents import Action, BaseValidator, Verdict
@@ -165,6 +178,30 @@ def test_refused_decision_has_no_effect_but_its_rejection(remembers):
     events, _ = played(config(turns=4), [ben, cleo], validator=NeverBen())
     assert effects(events, "1.decide.ben.0") == {"1.reject.ben.0"}
     assert effects(events, "1.decide.cleo.0") > {"1.act.cleo.0", "1.apply0.cleo.agent/cleo/x"}
+
+
+@pytest.mark.promise("O6", "O11")
+def test_accepted_decision_in_place_of_a_refused_one_is_the_cause_in_the_branch(tmp_path):
+    class Small(BaseValidator):
+        def validate_action(self, action, state):
+            return Verdict(action.payload["amount"] < 9, "too much")
+
+    def agents():
+        return [Doer("ben", always(add(9))), watching("cleo", of="ben")]
+
+    def events_of(folder):
+        with thence.open(folder) as log:
+            return {event.step: event for event in log.read()}
+
+    run = orchestrator(tmp_path, agents(), validator=Small()).run()
+    events = events_of(run.output_dir)
+    assert effects(events, "1.decide.ben.0") == {"1.reject.ben.0"}
+    other = {"1.decide.ben.0": {"action_type": "add", "payload": {"amount": 5}}}
+    parts = {"agents": agents(), "engine": Adder(), "validator": Small()}
+    branched = events_of(branch(run.output_dir, 0, decide=other, **parts).run().output_dir)
+    came = {step for step in branched.keys() - events.keys() if not step.startswith("0.")}
+    assert {"1.act.ben.0", "1.apply0.ben.agent/ben/x", "2.decide.cleo.0"} <= came
+    assert came <= effects(branched, "1.decide.ben.0")
 
 
 @pytest.mark.promise("O6")

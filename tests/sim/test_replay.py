@@ -57,6 +57,26 @@ def test_run_killed_twice_at_any_turn_is_the_same_as_one_that_was_not(
         assert result.final_state == whole.final_state
 
 
+def test_run_killed_between_its_end_and_its_result_does_not_end_twice(tmp_path, monkeypatch):
+    given = {"output_root": tmp_path, "verbosity": "DETAIL", "max_turns": 3}
+    whole = SimulationOrchestrator(SCENARIO, **given).run()
+
+    def first():
+        kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
+        monkeypatch.setattr(thence.sim.run.run, "write_result", kill)
+        SimulationOrchestrator(SCENARIO, run_id="killed", **given).run()
+
+    killed(first)
+    folder = tmp_path / "killed"
+    assert told(folder) == told(whole.output_dir)
+    result = resume(folder).run()
+    assert (result.status, result.final_state) == ("completed", whole.final_state)
+    assert told(folder) == told(whole.output_dir)
+    assert resume(folder, max_turns=5).run().turns == 5
+    ends = [each[1] for each in told(folder) if each[1].endswith(".end.-.0")]
+    assert ends == ["3.end.-.0", "5.end.-.0"]
+
+
 class Counter(Doer):
     """An agent that remembers how often it was asked, and asks a model what to add."""
 

@@ -1,4 +1,8 @@
-"""Random societies of model agents: an altered decision changes its effects, and nothing else."""
+"""Random societies of model agents: an altered decision changes its effects, and nothing else.
+
+A refused decision has no effect but its rejection. What another one in its place changes goes back
+to that one, in the branch.
+"""
 
 import json
 import os
@@ -147,8 +151,14 @@ def altered(seed, root):
         change = {event.step: rng.choice([None, work])}
         other = played(branch(folder, 0, decide=change, output_root=root, run_id="b"), after)
         assert replay(other).step == ""
-    cone, now = cone_of(events, event.event_id), {e.step: e for e in events_of(other)}
     steps = {e.step: e for e in events if e.step}
+    branched = events_of(other)
+    cone, now = cone_of(events, event.event_id), {e.step: e for e in branched}
+    if event.step.replace("decide", "reject") in steps and event.step in now:
+        instead = cone_of(branched, now[event.step].event_id)
+        cone |= {
+            e.event_id for step, e in steps.items() if step in now and now[step].event_id in instead
+        }
     wrong, is_changed = [], 0
     for step, effect in steps.items():
         if step not in now or lasting(now[step]) != lasting(effect):

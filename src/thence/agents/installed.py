@@ -153,10 +153,12 @@ def changed(
         path.unlink()
         with suppress(OSError):  # other files are in it
             path.parent.rmdir()
-        return HookFile(tool, path, "removed")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mode = path.stat().st_mode & 0o777 if text is not None else fresh_mode
-    replace_file(path, _bytes(fresh), mode)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode & 0o777 if text is not None else fresh_mode
+        replace_file(path, _bytes(fresh), mode)
+    if is_removal:
+        kept.unlink(missing_ok=True)
     return HookFile(tool, path, "removed" if is_removal else "installed")
 
 

@@ -34,7 +34,7 @@ class RecordedSteps:
     """Recorded events of a run; each stands for the event that is built again at its step.
 
     Those up to the event with the id `behind` are not built again. Events without a step, and what
-    an earlier attempt wrote about its end, are set aside.
+    an earlier attempt wrote about its end, are set aside; but a completed run does not end again.
     """
 
     def __init__(self, events: Iterable[Event], behind: str | None = None) -> None:
@@ -43,6 +43,7 @@ class RecordedSteps:
         self._new_steps: dict[str, str] = {}
         self._covers: dict[frozenset[str], str] = {}
         self._cover_ids: set[str] = set()
+        self._completed: Event | None = None
         self._refused_count = 0
         is_behind = behind is None
         for event in events:
@@ -59,6 +60,8 @@ class RecordedSteps:
                 self._refused_count += count if isinstance(count, int) else 1
             elif event.step and not is_of_an_end(event):
                 self._events[event.step] = event
+            elif (event.description or "").startswith("simulation_completed"):
+                self._completed = event
 
     def __len__(self) -> int:
         return len(self._events)
@@ -75,6 +78,9 @@ class RecordedSteps:
             return cover_id
         recorded = self._events.pop(event.step, None)
         if recorded is None:
+            end = self._completed
+            if end is not None and end.step == event.step and not self._difference(event, end):
+                return end.event_id
             self._new_steps[event.event_id] = event.step
             return None
         reason = self._difference(event, recorded)
