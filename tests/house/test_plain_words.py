@@ -71,6 +71,7 @@ def papers() -> Iterator[tuple[str, str]]:
     for name, text in texts(".md"):
         if name.startswith("docs/") or name in (
             "README.md",
+            "ARCHITECTURE.md",
             "SECURITY.md",
             "CONTRIBUTING.md",
             "CHANGELOG.md",
