@@ -9,6 +9,7 @@ it takes `thence` of `tests.cli.installed`. The process that forks ends with the
 """
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -22,15 +23,22 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from tests.cli.installed import THENCE, Ended, environment
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("thence.cli", "thence.work")
+COMMANDS = ("thence.cli", "thence.work")
+SERVERS = ("thence.cli", "thence.server")
+COMMAND = """
+import sys
+from thence.cli.main import main
+sys.exit(main())
+"""
 READ_AT_START = ("PYTHON", "LANG", "LC_")
 WAIT_S = 100
 STREAMS = 5  # what is wanted, stdin, stdout, stderr, where the exit code goes
@@ -43,41 +51,104 @@ def warm(
     is_one_stream: bool = False,
 ) -> Ended:
     """Run the command to its end, with nothing to read; both streams may be one, as for a user."""
-    assert not any(
-        name.startswith(READ_AT_START) and value != os.environ.get(name)
-        for name, value in (env or {}).items()
-    )
-    request = {
-        "arguments": list(map(str, arguments)),
-        "cwd": str(cwd),
-        "env": environment(**(env or {})),
-    }
     file = tempfile.TemporaryFile
-    with file() as wanted, open(os.devnull, "rb") as nothing, file() as out, file() as err:
-        wanted.write(json.dumps(request).encode())
-        wanted.flush()
-        ended, ending = os.pipe()
-        with open(ended, "rb") as answer:
-            second = out if is_one_stream else err
-            given = [*(each.fileno() for each in (wanted, nothing, out, second)), ending]
-            socket.send_fds(_forker(), [b"."], given)
-            os.close(ending)
-            assert select.select([answer], [], [], 2 * WAIT_S)[0], f"{arguments} goes on and on"
-            code = json.loads(answer.read() or b"null")
-        assert code is not None, f"{arguments} ended without an exit code"
+    with file() as out, file() as err:
+        second = out if is_one_stream else err
+        asked = {"arguments": [*map(str, arguments)], "cwd": str(cwd), "alarm_s": WAIT_S}
+        process = _forked(COMMANDS, {**asked, "code": COMMAND}, env or {}, out, second)
+        code = process.wait(2 * WAIT_S)
         assert code != -signal.SIGALRM, f"{arguments} took {WAIT_S} s"
         for stream in (out, err):
             stream.seek(0)
         return Ended(code, out.read().decode(), err.read().decode())
 
 
+class Forked:
+    """A running process, with what tests use of `subprocess.Popen`."""
+
+    def __init__(self, ending: IO[bytes], stdout: IO[bytes] | None = None) -> None:
+        self._ending = ending
+        self.stdout = stdout
+        self.pid = int(ending.readline())
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None and select.select([self._ending], [], [], 0)[0]:
+            self.returncode = int(self._ending.readline())
+            self._ending.close()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None and not select.select([self._ending], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+        code = self.poll()
+        assert code is not None
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def server(
+    *arguments: object,
+    env: Mapping[str, str],
+    stderr: IO[bytes] | int | None = None,
+    code: str = COMMAND,
+) -> Forked:
+    """Start a server, whose stdout is a pipe; `code` is run in place of the command."""
+    asked = {"arguments": [*map(str, arguments)], "cwd": os.getcwd(), "alarm_s": 0, "code": code}
+    told, out = os.pipe()
+    with open(os.devnull, "wb") as nothing, open(out, "wb") as stdout:
+        err = (
+            nothing
+            if stderr == subprocess.DEVNULL
+            else sys.__stderr__
+            if stderr is None
+            else stderr
+        )
+        process = _forked(SERVERS, asked, env, stdout, err)
+    process.stdout = os.fdopen(told, "rb")
+    return process
+
+
+def is_read_at_start(env: Mapping[str, str]) -> bool:
+    """Report whether Python reads one of these variables at its start."""
+    return any(
+        name.startswith(READ_AT_START) and value != os.environ.get(name)
+        for name, value in env.items()
+    )
+
+
+def _forked(
+    rooms: tuple[str, ...],
+    asked: dict[str, object],
+    env: Mapping[str, str],
+    stdout: IO[bytes],
+    stderr: IO[bytes] | int,
+) -> Forked:
+    assert not is_read_at_start(env)
+    with tempfile.TemporaryFile() as wanted, open(os.devnull, "rb") as nothing:
+        wanted.write(json.dumps({**asked, "env": environment(**env)}).encode())
+        wanted.flush()
+        ended, ending = os.pipe()
+        err = stderr if isinstance(stderr, int) else stderr.fileno()
+        given = [wanted.fileno(), nothing.fileno(), stdout.fileno(), err, ending]
+        socket.send_fds(_forker(rooms), [b"."], given)
+        os.close(ending)
+        return Forked(open(ended, "rb"))
+
+
 @cache
-def _forker() -> socket.socket:
+def _forker(rooms: tuple[str, ...]) -> socket.socket:
     """Start the process that forks; it ends after this process, when the socket is closed."""
     ours, theirs = socket.socketpair()
     with theirs:
         forker = subprocess.Popen(
-            [sys.executable, "-m", "tests.cli.warm", str(theirs.fileno())],
+            [sys.executable, "-m", "tests.cli.warm", str(theirs.fileno()), *rooms],
             cwd=ROOT,
             env=environment(),
             pass_fds=[theirs.fileno()],
@@ -94,15 +165,13 @@ def _forker() -> socket.socket:
     return ours
 
 
-def _serve(number: int) -> int:
-    """Fork for each request; return in the forked process, with the exit code of its command."""
+def _serve(number: int, rooms: list[str]) -> NoReturn:
+    """Fork for each request, and end in the forked process as its program does."""
     requests = socket.socket(fileno=number)
-    for room in ROOMS:
+    for room in rooms:
         package = importlib.import_module(room)
         for found in pkgutil.walk_packages(package.__path__, f"{room}."):
             importlib.import_module(found.name)
-    from thence.cli.main import main
-
     os.chdir("/")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
     gc.collect()
@@ -110,24 +179,25 @@ def _serve(number: int) -> int:
     while True:
         asked, streams, _, _ = socket.recv_fds(requests, 1, STREAMS)
         if not asked:
-            return 0
+            sys.exit()
         if not os.fork():
             requests.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _begin(*streams)
-            _end(main())
+            _end(_ran(_begin(*streams)))
         for stream in streams:
             os.close(stream)
 
 
-def _begin(wanted: int, stdin: int, stdout: int, stderr: int, ending: int) -> None:
-    """Fork once more and report the exit of the child; only the child returns, as the command."""
+def _begin(wanted: int, stdin: int, stdout: int, stderr: int, ending: int) -> str:
+    """Fork once more and report the child and its exit; only the child returns, with its code."""
     process = os.fork()
     if process:
         for stream in (wanted, stdin, stdout, stderr):
             os.close(stream)
+        os.write(ending, b"%d\n" % process)
         _, status = os.waitpid(process, 0)
-        os.write(ending, json.dumps(os.waitstatus_to_exitcode(status)).encode())
+        with contextlib.suppress(BrokenPipeError):  # the tests have ended
+            os.write(ending, b"%d\n" % os.waitstatus_to_exitcode(status))
         os._exit(0)
     os.close(ending)
     with open(wanted, "rb") as file:
@@ -136,11 +206,30 @@ def _begin(wanted: int, stdin: int, stdout: int, stderr: int, ending: int) -> No
     for target, stream in enumerate((stdin, stdout, stderr)):
         os.dup2(stream, target)
         os.close(stream)
+    for name, number in (("stdout", 1), ("stderr", 2)):  # made for what it is, a pipe or a file
+        had = getattr(sys, name)
+        made = os.fdopen(number, "w", encoding=had.encoding, errors=had.errors, closefd=False)
+        made.reconfigure(line_buffering=number == 2)
+        setattr(sys, name, made)
+        setattr(sys, f"__{name}__", made)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
-    signal.alarm(WAIT_S)
+    signal.alarm(request["alarm_s"])
     sys.argv = [str(THENCE), *request["arguments"]]
+    return str(request["code"])
+
+
+def _ran(code: str) -> int:
+    """Run a program in this process; return its exit code."""
+    try:
+        exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else ended.code is not None
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def _end(code: int) -> NoReturn:
@@ -153,4 +242,4 @@ def _end(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(_serve(int(sys.argv[1])))
+    _serve(int(sys.argv[1]), sys.argv[2:])

@@ -3,25 +3,16 @@
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from tests.cli.installed import THENCE, environment
+from tests.cli import warm
 
 ENDS_S = 60
 
-_HASTY = """
-import sys
-from thence.cli.main import main
-from thence.server.routes import live_events
-
-live_events.HEARTBEAT_S = float(sys.argv.pop(1))
-sys.exit(main())
-"""
 _APP = """
 import socket, sys, json
 import uvicorn
@@ -38,7 +29,7 @@ uvicorn.Server(config).run(sockets=[listener])
 class Serving:
     """A running server and a client of it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+    def __init__(self, process: warm.Forked, url: str) -> None:
         self.process = process
         self.url = url
         self.client = httpx2.Client(base_url=url, timeout=60)
@@ -72,40 +63,39 @@ class Serving:
 @contextmanager
 def serving(root: Path, *arguments: object, **env: str) -> Iterator[Serving]:
     """Runs the command `thence serve` on any free port."""
-    argv = [THENCE, "serve", root, "--json"]
-    argv += [] if "--port" in arguments else ["--port", 0]
-    with _running([*map(str, argv), *map(str, arguments)], env) as made:
+    options = [] if "--port" in arguments else ["--port", 0]
+    with _running(warm.server("serve", root, "--json", *options, *arguments, env=env)) as made:
         yield made
 
 
 @contextmanager
 def hasty_serving(root: Path, heartbeat_s: float) -> Iterator[Serving]:
     """Runs the same command where the silence of a stream is broken so soon."""
-    argv = [sys.executable, "-c", _HASTY, str(heartbeat_s), "serve", str(root)]
-    with _running([*argv, "--json", "--port", "0"], {}) as made:
+    alteration = (
+        f"from thence.server.routes import live_events as it\nit.HEARTBEAT_S = {heartbeat_s}"
+    )
+    with altered_serving(root, alteration) as made:
         yield made
 
 
 @contextmanager
 def altered_serving(root: Path, alteration: str, **env: str) -> Iterator[Serving]:
     """Runs the same command behind statements that alter the program."""
-    code = f"import sys\nfrom thence.cli.main import main\n{alteration}\nsys.exit(main())"
-    argv = [sys.executable, "-c", code, "serve", str(root), "--json", "--port", "0"]
-    with _running(argv, env) as made:
+    code = f"{alteration}\n{warm.COMMAND}"
+    argv = ("serve", root, "--json", "--port", 0)
+    with _running(warm.server(*argv, env=env, code=code)) as made:
         yield made
 
 
 @contextmanager
 def app_serving(root: Path | None, port: int = 0, **options: object) -> Iterator[Serving]:
     """Serves `create_app` by uvicorn in a process of its own."""
-    argv = [sys.executable, "-c", _APP, str(root), str(port), json.dumps(options)]
-    with _running(argv, {}) as made:
+    with _running(warm.server(root, port, json.dumps(options), env={}, code=_APP)) as made:
         yield made
 
 
 @contextmanager
-def _running(argv: list[str], env: dict[str, str]) -> Iterator[Serving]:
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment(**env))
+def _running(process: warm.Forked) -> Iterator[Serving]:
     assert process.stdout is not None
     try:
         first = process.stdout.readline()

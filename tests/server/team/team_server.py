@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.cli.installed import THENCE, environment
+from tests.cli.warm import Forked, is_read_at_start, server
 from tests.server.team.stranger import Client
 
 from thence.server.running import TEAM_DATABASE
@@ -26,7 +27,7 @@ class TeamServer:
     def __init__(self, data: Path, address: str = "") -> None:
         self.data = data
         self.place = address or data / TEAM_DATABASE
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
         self.url = ""
         self.files_max = 0
         self.env: dict[str, str] = {}
@@ -44,13 +45,17 @@ class TeamServer:
         first: Callable[[], None] | None = None,
     ) -> None:
         """Starts it; `first` is called in its process before."""
-        argv = [str(THENCE), "server", "run", *self.options, "--port", "0", "--json"]
-        if self.files_max:
-            argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$@"', "sh", *argv]
-        piped = {"stdout": subprocess.PIPE, "stderr": stderr}
-        self.process = subprocess.Popen(
-            [*argv, *arguments], env=environment(**self.env), preexec_fn=first, **piped
-        )
+        words = ["server", "run", *self.options, "--port", "0", "--json", *arguments]
+        if self.files_max or first or stderr == subprocess.PIPE or is_read_at_start(self.env):
+            argv = [str(THENCE), *words]
+            if self.files_max:
+                argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$@"', "sh", *argv]
+            piped = {"stdout": subprocess.PIPE, "stderr": stderr}
+            self.process = subprocess.Popen(
+                argv, env=environment(**self.env), preexec_fn=first, **piped
+            )
+        else:
+            self.process = server(*words, env=self.env, stderr=stderr)
         assert self.process.stdout is not None
         self.url = json.loads(self.process.stdout.readline())["url"]
 
