@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from argon2 import PasswordHasher
 from tests.cli.installed import THENCE, environment
 from tests.cli.warm import Forked, is_read_at_start, server
 from tests.server.team.stranger import Client
@@ -15,9 +16,10 @@ from tests.server.team.stranger import Client
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
 from thence.server.team.engines import make_database, open_database
-from thence.server.team.logins import hashed
 
 PASSWORD = "correct horse"
+# a check costs what the stored form says: here little
+HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 ENDS_S = 60
 
 
@@ -80,7 +82,7 @@ class TeamServer:
     def accounts(self) -> Iterator[Accounts]:
         database = open_database(self.place)
         try:
-            yield Accounts(database, hashed)
+            yield Accounts(database, HASHER.hash)
         finally:
             database.close()
 
