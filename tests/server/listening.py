@@ -62,7 +62,7 @@ class Listening(threading.Thread):
 
     def __init__(self, url: str, path: str, count: int, **options: object) -> None:
         super().__init__(daemon=True)
-        self._client = httpx2.Client(base_url=url, timeout=SECONDS_MAX)
+        self._client = httpx2.Client(base_url=url, timeout=SECONDS_MAX, verify=False)
         self._path = path
         self._count = count
         self._options = options
