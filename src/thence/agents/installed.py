@@ -158,7 +158,8 @@ def changed(
         mode = path.stat().st_mode & 0o777 if text is not None else fresh_mode
         replace_file(path, _bytes(fresh), mode)
     if is_removal:
-        kept.unlink(missing_ok=True)
+        with suppress(OSError):  # what stays there is used no more
+            kept.unlink()
     return HookFile(tool, path, "removed" if is_removal else "installed")
 
 

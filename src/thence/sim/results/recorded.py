@@ -70,7 +70,7 @@ class RecordedRun:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.folder = Path(path).absolute()
+        self.folder: Path = Path(path).absolute()
         self.log: Log = open_log(self.folder, create=False)
         if self.log.vocabulary.name != "sim":
             cause = f"it is a {self.log.vocabulary.name} log, no simulation's run"
