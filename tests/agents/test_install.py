@@ -67,6 +67,15 @@ def test_uninstall_brings_the_file_back_byte_for_byte(
     assert [*kept.iterdir()] == [], "the text from before is needed no more"
 
 
+def test_hooks_go_though_what_was_kept_can_not(repository: Path, env: dict[str, str]) -> None:
+    ok("install", "claude-code", cwd=repository, env=env)
+    (kept,) = Path(env["HOME"], ".local/state/thence/hooks").iterdir()
+    kept.unlink()
+    kept.mkdir()
+    ok("uninstall", "claude-code", cwd=repository, env=env)
+    assert not (repository / ".claude").exists()
+
+
 @pytest.mark.promise("A5c")
 def test_what_others_changed_meanwhile_stays(repository: Path, env: dict[str, str]) -> None:
     path = repository / ".claude" / "settings.local.json"
