@@ -18,14 +18,13 @@ sys.exit(main())
 EVENTS = 3_000
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("life")
+@pytest.fixture
+def folder(tmp_path):
     for name in ("orders", "others"):
-        with thence.open(folder / name, max_file_size=200_000) as log:
+        with thence.open(tmp_path / name, max_file_size=200_000) as log:
             for number in range(EVENTS):
                 log.emit("order.placed", {"amount": number, "note": "said"}, subject=f"o/{number}")
-    return folder
+    return tmp_path
 
 
 @pytest.mark.promise("P6")

@@ -186,3 +186,14 @@ def test_show_notes_nothing_of_a_run_that_only_had_many_causes(tmp_path):
     text = warm("sim", "show", "ill", cwd=tmp_path).out
     assert "noted by the log" not in text
     assert "no damage" in text
+
+
+@pytest.mark.parametrize("command", ["show", "resume", "replay", "cassette --output a.jsonl"])
+def test_unknown_run_is_told_with_the_command_that_lists_the_runs(run, command):
+    cwd = run.output_dir.parents[1]
+    name, *options = command.split()
+    done = warm("sim", name, "trede", *options, cwd=cwd)
+    assert done.code == 4
+    assert is_three_lines(done.err)
+    assert "could not find the run trede" in done.err
+    assert done.err.endswith("next: `thence sim list` shows the runs\n")

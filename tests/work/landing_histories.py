@@ -389,12 +389,13 @@ class Play:
         return lane, told["summary"]["landed"] == 1
 
     def judge(self, what: str, answer: bool) -> None:
-        """Compare an answer with the oracle's."""
+        """Compare an answer with the oracle's; what took back all it did has no code to find."""
         expected = self.history.is_in_target()
-        word = "right" if answer == expected else "not found" if expected else "FALSELY LANDED"
+        is_right = answer == expected or (expected and not self.history.marks)
+        word = "right" if is_right else "not found" if expected else "FALSELY LANDED"
         self.tally[word] += 1
         self.tally[f"{what} {answer}"] += 1
-        if answer != expected:
+        if not is_right:
             absent = [mark for mark in self.history.marks if not self.history.has(*mark)]
             absent += [mark for mark in self.history.retracted if self.history.has(*mark)]
             self.faults.append(f"{word}: {what} after {self.history.played}: {absent}")

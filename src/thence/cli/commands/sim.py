@@ -24,7 +24,7 @@ from thence.cli.frame import command_group, help_with, json_or_text, output_opti
 from thence.cli.output import Output, current, wrapped
 from thence.cli.shared.beside import serving_beside
 from thence.cli.shared.completing import complete_run, complete_scenario
-from thence.cli.shared.locate import find_log, newest_run, runs
+from thence.cli.shared.locate import find_log, find_run, newest_run, runs
 from thence.cli.shared.progress import play, run_bar, send_records_to_stderr
 from thence.cli.shared.render import (
     NAMES_SHOWN_MAX,
@@ -125,7 +125,7 @@ def show_command(run: str | None, patterns: tuple[str, ...]) -> None:
     draws all.
     """
     out = current()
-    folder = find_log(out, run or out.settings.log or newest_run(out))
+    folder = find_run(out, run) if run else find_log(out, out.settings.log or newest_run(out))
     count_max = None if out.is_verbose or out.is_json else _VARIABLES_SHOWN_MAX
     with RecordedRun(folder) as recorded:
         facts = summary(recorded)
@@ -486,7 +486,7 @@ def resume_command(run: str, max_turns: int | None, **limits: Any) -> int:
     --turns to continue.
     """
     out = current()
-    folder = find_log(out, run)
+    folder = find_run(out, run)
     with RecordedRun(folder) as recorded:
         result = recorded.result
     if max_turns is None and result.get("status") == "completed":
@@ -514,7 +514,7 @@ def cassette_command(run: str, file: str) -> None:
     answers, without a key or network.
     """
     out = current()
-    count = write_cassette(read_outcomes(find_log(out, run)).values(), Path(file))
+    count = write_cassette(read_outcomes(find_run(out, run)).values(), Path(file))
     out.result({"file": file, "calls": count}, [f"wrote {counted(count, 'call')} to {file}"])
 
 
@@ -528,7 +528,7 @@ def replay_command(run: str) -> int:
     code 1 if an event differs; the first one is named.
     """
     out = current()
-    folder = find_log(out, run)
+    folder = find_run(out, run)
     with run_bar(out) as display:
         send_records_to_stderr(out, names_waits=display.wait is None)
         replayed = replay(folder, on_turn=display.turn, on_wait=display.wait)
@@ -585,7 +585,7 @@ def branch_command(run: str, at: int, root: str | None, **changes: Any) -> int:
     changes. `thence diff RUN NEW-RUN` shows what followed from them.
     """
     out = current()
-    folder = find_log(out, run)
+    folder = find_run(out, run)
     output_root = root or (None if folder.is_absolute() else relpath(folder / ".."))
     return play(out, branch, folder, at, output_root=output_root, **changes)
 
@@ -623,7 +623,7 @@ def survey_command(
     if output is not None:
         check_ending(output, ".csv", ".parquet")
     options = [choice.strip() for choice in choices.split(",") if choice.strip()]
-    folder = find_log(out, run)
+    folder = find_run(out, run)
     send_records_to_stderr(out, names_waits=True)
     table = survey(folder, at, question, options, **terms)
     rows = [*table]

@@ -12,7 +12,7 @@ from thence.cli import FAILED, INTERRUPTED
 from thence.cli.frame import help_with, json_or_text, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.completing import complete_run, complete_scenario
-from thence.cli.shared.locate import find_log
+from thence.cli.shared.locate import find_run
 from thence.cli.shared.progress import bar
 from thence.cli.shared.render import counted
 from thence.sim.again.on_ray import play_on_ray
@@ -230,4 +230,4 @@ def plot_command(folder: str, variable: tuple[str, ...], output: Path, turn: int
 
 def _folder(out: Output, name: str) -> Path:
     """Returns the folder of a sweep, or of a run by its folder or id."""
-    return Path(name) if (Path(name) / "plan.json").is_file() else find_log(out, name)
+    return Path(name) if (Path(name) / "plan.json").is_file() else find_run(out, name)

@@ -86,6 +86,18 @@ def find_log(
     return first.folder
 
 
+def find_run(out: Output, run: str) -> Path:
+    """Returns the folder of a run, named by its id or a path; raises NotALog."""
+    try:
+        return _find_named(out, run, create=False)
+    except NotALog as error:
+        if Path(run).exists():
+            raise
+        why = error.cause
+        hint = "`thence sim list` shows the runs"
+        raise NotALog("could not find the run", place=run, cause=why, hint=hint) from None
+
+
 def places(out: Output, about: Path | None = None) -> Iterator[Place]:
     """Yields the logs that a command may mean where none is named, in their order, each once.
 
