@@ -15,7 +15,7 @@ from hypothesis import settings
 TIERS = ("person", "rest")
 PAGE = Path(__file__).with_name("durations.json")
 # seconds of tests, as one of three workers on two processors took them
-BUDGET_S = 70.0
+BUDGET_S = 40.0
 # what is quicker is not worth a line of the page
 SHORT_S = 0.03
 EXAMPLES_OF_A_PERSON = 10

@@ -1,6 +1,5 @@
 """The commands of `thence sync` where something is wrong: three lines, a code, and nothing lost."""
 
-import gzip
 import json
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
 from tests.cli.test_sync_commands import User, ada
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
-from tests.sync.http_servers import HEALTH, HTML, HostileServer
+from tests.sync.http_servers import BOMB, HEALTH, HTML, HostileServer
 from tests.sync.http_servers import TeamServer as PlainTeamServer
 from tests.sync.plain_server import PlainServer
 from tests.sync.test_restored_logs import Backup
@@ -55,7 +54,7 @@ ANSWERS = {
         (
             200,
             {"Content-Type": "application/json", "Content-Encoding": "gzip"},
-            gzip.compress(b" " * 100_000_000, 1),
+            BOMB,
         ),
         "bad_answer",
     ),

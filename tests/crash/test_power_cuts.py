@@ -36,6 +36,8 @@ STATES_BETWEEN = {
     "rotations of large values": 1_800,
     "a sync that fails of a large value": 10_700,
 }
+# traces with more ways to cut the power: they take most of the time
+LONG = [name for name in NAMED if "fail" in name or name == "a long batch"]
 PARTS = 8
 PART_STATES = (STATES - sum(STATES_BETWEEN.values())) // PARTS
 # traces with no longer line are visited whole
@@ -43,8 +45,18 @@ LINE_BYTES_MAX = 2_000
 
 
 @pytest.mark.promise("W13")
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", [name for name in NAMED if name not in LONG])
 def test_no_way_to_cut_the_power_breaks_the_log(name):
+    judge_whole(name)
+
+
+@pytest.mark.promise("W13")
+@pytest.mark.parametrize("name", LONG)
+def test_no_way_to_cut_the_power_breaks_what_failed_before(name):
+    judge_whole(name)
+
+
+def judge_whole(name):
     trace = named(name)
     verdict = Verdict().judge(trace)
     print(dict(verdict.seen))

@@ -19,6 +19,7 @@ HEALTH = {"status": "ok", "protocol": [1], "version": "1", "time": "2026-01-01T0
 USERS = {"ada": "blue whale", "ben": "red fox"}
 TEAM = "atlas"
 HOLDS_S = 60
+BOMB = gzip.compress(b" " * 200_000_000, 1)
 HTML = b"<html><body>Please accept the terms of this network</body></html>"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.codes import raises_code
-from tests.sync.http_servers import HOLDS_S, HTML, HostileServer, TeamServer, problem, told, whole
+from tests.sync.http_servers import BOMB, HOLDS_S, HTML, HostileServer, TeamServer, problem, told, whole
 
 from thence.errors import NotLoggedIn, SyncRefused
 from thence.sync.client import SyncClient, log_in, revoke
@@ -66,7 +66,7 @@ HOSTILE = {
     "endless head": (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000, "bad_answer"),
     "too long": (whole(200, b" " * 5_000_000), "bad_answer"),
     "bomb": (
-        whole(200, gzip.compress(b" " * 200_000_000, 1), "Content-Encoding: gzip"),
+        whole(200, BOMB, "Content-Encoding: gzip"),
         "bad_answer",
     ),
     "spoilt gzip": (whole(200, RESULTS, "Content-Encoding: gzip"), "bad_answer"),
@@ -88,7 +88,7 @@ HOSTILE = {
     "broken": (whole(500, HTML), "server_unreachable"),
     "gateway": (whole(502, HTML), "server_unreachable"),
     "bomb to a refused token": (
-        whole(401, gzip.compress(b" " * 200_000_000, 1), "Content-Encoding: gzip"),
+        whole(401, BOMB, "Content-Encoding: gzip"),
         "bad_answer",
     ),
     "unauthorized": (whole(401, HTML, "WWW-Authenticate: Basic"), "not_logged_in"),
