@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from tests.cli.warm import warm
 from tests.cli.work.projects import show_lanes
 from tests.cli.work.three_packages import SLUG, done, plan, work
 from tests.work.boards import NAMED
+from tests.work.chaos import STASH
 from tests.work.repositories import commit, git
 
 ROUNDS = 4
@@ -167,7 +169,7 @@ def test_command_killed_at_any_moment_is_made_whole_by_the_next(project, tmp_pat
         killed(folder, chance, "mark-status", "T001", "--actor", "ada")
         done(folder, "mark-status", "T001", "--actor", "ada")
         killed(folder, chance, "merge", "WP01", "--actor", "ada")
-        done(folder, "merge", "WP01", "--actor", "ada")
+        merged(folder, f"seed {seed}")
         done(folder, "accept", "WP01")
         (feature,) = done(folder, "status")["features"]
         assert [each["wp_id"] for each in feature["lanes"]["done"]] == ["WP01"], f"seed {seed}"
@@ -177,6 +179,16 @@ def test_command_killed_at_any_moment_is_made_whole_by_the_next(project, tmp_pat
         assert git(folder, "status", "--porcelain") == "", f"seed {seed}"
         assert warm("verify", cwd=folder).code == 0
         shutil.rmtree(folder)
+
+
+def merged(folder, seed):
+    """Merge; where a git was killed amid its checkout, after the step that the error names."""
+    merge = ("merge", "WP01", "--actor", "ada")
+    ended, told = work(folder, *merge)
+    if ended.code:
+        (stash,) = STASH.findall(told["error"]["hint"]) or [f"{seed}: {ended.err}"]
+        git(folder, *shlex.split(stash)[1:])
+        done(folder, *merge)
 
 
 def killed(folder, chance, *arguments):
