@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 from tests.codes import raises_code
-from tests.sync.http_servers import BOMB, HOLDS_S, HTML, HostileServer, TeamServer, problem, told, whole
+from tests.sync.http_servers import (
+    BOMB,
+    HOLDS_S,
+    HTML,
+    HostileServer,
+    TeamServer,
+    problem,
+    told,
+    whole,
+)
 
 from thence.errors import NotLoggedIn, SyncRefused
 from thence.sync.client import SyncClient, log_in, revoke
