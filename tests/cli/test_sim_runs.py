@@ -188,12 +188,25 @@ def test_show_notes_nothing_of_a_run_that_only_had_many_causes(tmp_path):
     assert "no damage" in text
 
 
-@pytest.mark.parametrize("command", ["show", "resume", "replay", "cassette --output a.jsonl"])
-def test_unknown_run_is_told_with_the_command_that_lists_the_runs(run, command):
-    cwd = run.output_dir.parents[1]
-    name, *options = command.split()
-    done = warm("sim", name, "trede", *options, cwd=cwd)
+@pytest.mark.parametrize("is_empty", [False, True])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "show",
+        "resume",
+        "replay",
+        "cassette --output a.jsonl",
+        "branch --at 1",
+        "survey --at 1 --question Who?",
+        "table --output a.csv",
+        "plot --variable x --output a.svg",
+    ],
+)
+def test_unknown_run_is_told_with_the_command_that_lists_the_runs(run, command, is_empty, tmp_path):
+    name = tmp_path if is_empty else "trede"
+    word, *options = command.split()
+    done = warm("sim", word, name, *options, cwd=run.output_dir.parents[1])
     assert done.code == 4
     assert is_three_lines(done.err)
-    assert "could not find the run trede" in done.err
+    assert f"could not find the run {name}" in done.err
     assert done.err.endswith("next: `thence sim list` shows the runs\n")

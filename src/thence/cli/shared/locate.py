@@ -88,14 +88,7 @@ def find_log(
 
 def find_run(out: Output, run: str) -> Path:
     """Returns the folder of a run, named by its id or a path; raises NotALog."""
-    try:
-        return _find_named(out, run, create=False)
-    except NotALog as error:
-        if Path(run).exists():
-            raise
-        why = error.cause
-        hint = "`thence sim list` shows the runs"
-        raise NotALog("could not find the run", place=run, cause=why, hint=hint) from None
+    return _find_named(out, run, create=False, is_run=True)
 
 
 def places(out: Output, about: Path | None = None) -> Iterator[Place]:
@@ -235,7 +228,7 @@ def logs_of_repository(folder: Path, report: Callable[[ThenceError], None]) -> d
     return logs
 
 
-def _find_named(out: Output, name: str, create: bool) -> Path:
+def _find_named(out: Output, name: str, create: bool, is_run: bool = False) -> Path:
     path = Path(name)
     run = Path(out.settings.runs) / name
     if path.is_dir() and is_log(path):
@@ -250,10 +243,10 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
         return run
     if create and not path.is_file():
         return path
+    what = "run" if is_run else "log"
     inside = [str(folder) for folder in runs(path)] if path.is_dir() else []
-    others = other_logs(out, ())
     if inside:
-        cause = f"it is not a log itself, but holds {len(inside)}"
+        cause = f"it is not a {what} itself, but holds {len(inside)}"
         hint = "name one of them: " + ", ".join(inside[:_SHOWN_LOGS_MAX])
     elif path.exists():
         cause = "there is no events.jsonl"
@@ -261,9 +254,11 @@ def _find_named(out: Output, name: str, create: bool) -> Path:
     else:
         cause = f"there is neither {path} nor a run {run}"
         hint = "name a log's folder, or make one: `thence append --log FOLDER TYPE`"
-    if others and not inside:
+    if is_run and not inside:
+        hint = "`thence sim list` shows the runs"
+    elif not inside and (others := other_logs(out, ())):
         hint = f"name one that is here: {others}"
-    raise NotALog("could not find the log", place=path, cause=cause, hint=hint)
+    raise NotALog(f"could not find the {what}", place=path, cause=cause, hint=hint)
 
 
 def journal_of(folder: Path) -> Path | None:
