@@ -52,7 +52,7 @@ def test_no_way_to_cut_the_power_breaks_the_log(name):
 
 @pytest.mark.promise("W13")
 @pytest.mark.parametrize("name", LONG)
-def test_no_way_to_cut_the_power_breaks_what_failed_before(name):
+def test_no_way_to_cut_the_power_breaks_a_long_trace(name):
     judge_whole(name)
 
 
